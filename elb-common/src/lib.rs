@@ -1,1 +1,34 @@
-//! Placeholder.
+//! What the XDP program and the agent agree on.
+//!
+//! Two halves, both `no_std` and free of `unsafe`:
+//!
+//! - the **ABI**: one module per map record ([`listener`], [`ring`], [`backend`], [`flow`],
+//!   [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
+//! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
+//!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
+//!   and tools run the same code over a byte slice.
+//!
+//! Contract of every record: `#[repr(C)]`, no implicit padding, no `bool`, `enum`, `usize` or
+//! `Option`; addresses and ports in network byte order, counters, ids and times in host order.
+//! A change of any record is a change of [`names::ABI_VERSION`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod names;
+pub mod limits;
+
+pub mod addr;
+pub mod listener;
+pub mod ring;
+pub mod backend;
+pub mod flow;
+pub mod interface;
+pub mod counter;
+pub mod reason;
+
+pub mod checksum;
+pub mod hash;
+pub mod path;

@@ -1,0 +1,119 @@
+//! Backends: everything the forward stage needs, computed once by the agent.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::addr::{Be32, Be128, Mac};
+use crate::checksum;
+
+/// Value of `BACKENDS`, indexed by backend id. One cache line.
+///
+/// The agent replaces a record while packets read it: each of the first three words is valid by
+/// itself (a MAC never tears), a packet that sees two versions at once is one packet that its
+/// sender repeats.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Backend {
+    /// Ethernet address of the next hop.
+    pub next_hop: Mac,
+    /// One of [`mode`].
+    pub mode: u8,
+    /// Bits of [`backend_flags`].
+    pub flags: u8,
+    /// Ethernet address of the interface frames leave by.
+    pub source: Mac,
+    /// Largest IP packet that the interface or the path carries, outer header included.
+    pub mtu: u16,
+    /// Interface frames leave by.
+    pub ifindex: u32,
+    /// Sum of the words of the outer IPv4 header that no packet changes, see [`outer_sum`].
+    pub outer_sum: u32,
+    /// Address of the backend; outer destination. IPv4 in the first four bytes.
+    pub address: Be128,
+    /// Outer source. IPv4 in the first four bytes.
+    pub outer_source: Be128,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// Values of [`Backend::mode`].
+pub mod mode {
+    /// Direct server return on one segment: the Ethernet addresses are rewritten.
+    pub const L2: u8 = 0;
+    /// Direct server return: the packet travels in IPv4 (RFC 2003, RFC 4213).
+    pub const IPIP_V4: u8 = 1;
+    /// Direct server return: the packet travels in IPv6 (RFC 2473).
+    pub const IPIP_V6: u8 = 2;
+}
+
+/// Bits of [`Backend::flags`].
+pub mod backend_flags {
+    /// The id is in use and its next hop is known.
+    pub const REACHABLE: u8 = 1 << 0;
+    /// Flows that it already serves may go on.
+    pub const ESTABLISHED: u8 = 1 << 1;
+}
+
+/// Hop limit of outer headers.
+pub const OUTER_TTL: u8 = 64;
+/// Flags and fragment offset of an outer IPv4 header: don't fragment (RFC 2003 §3.1 allows it; an
+/// identification of 0 is then correct, RFC 6864 §4.1).
+pub const OUTER_FRAGMENT: u16 = 0x4000;
+
+/// Sum, for [`Backend::outer_sum`], of the words of an outer IPv4 header without type of service,
+/// total length and protocol.
+pub fn outer_sum(source: Be32, destination: Be32) -> u32 {
+    let words = [
+        u16::from_ne_bytes([0x45, 0]),
+        OUTER_FRAGMENT.to_be(),
+        u16::from_ne_bytes([OUTER_TTL, 0]),
+    ];
+    let addresses = checksum::add_u32(source.raw()) + checksum::add_u32(destination.raw());
+    words.iter().fold(addresses, |sum, word| sum + u32::from(*word))
+}
+
+impl Backend {
+    /// The first four bytes of [`Backend::address`].
+    #[inline(always)]
+    pub fn address_v4(&self) -> Be32 {
+        Be32::from_raw(self.address.raw()[0])
+    }
+
+    /// The first four bytes of [`Backend::outer_source`].
+    #[inline(always)]
+    pub fn outer_source_v4(&self) -> Be32 {
+        Be32::from_raw(self.outer_source.raw()[0])
+    }
+
+    /// Whether new packets can be sent to it.
+    #[inline(always)]
+    pub const fn is_reachable(&self) -> bool {
+        self.flags & backend_flags::REACHABLE != 0
+    }
+
+    /// Whether flows that it already serves may go on.
+    #[inline(always)]
+    pub const fn serves_established(&self) -> bool {
+        self.flags & backend_flags::ESTABLISHED != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<Backend>(), align_of::<Backend>()), (64, 8));
+        assert_eq!(offset_of!(Backend, next_hop), 0);
+        assert_eq!(offset_of!(Backend, mode), 6);
+        assert_eq!(offset_of!(Backend, flags), 7);
+        assert_eq!(offset_of!(Backend, source), 8);
+        assert_eq!(offset_of!(Backend, mtu), 14);
+        assert_eq!(offset_of!(Backend, ifindex), 16);
+        assert_eq!(offset_of!(Backend, outer_sum), 20);
+        assert_eq!(offset_of!(Backend, address), 24);
+        assert_eq!(offset_of!(Backend, outer_source), 40);
+        assert_eq!(offset_of!(Backend, reserved), 56);
+    }
+}

@@ -1,0 +1,82 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//!
+//! All functions work on words as they lie in memory: one's complement addition does not care
+//! about byte order as long as it is the same for all words (RFC 1071 §2 B).
+
+/// The two 16-bit words of a 32-bit word, added.
+#[inline(always)]
+pub const fn add_u32(word: u32) -> u32 {
+    (word & 0xffff) + (word >> 16)
+}
+
+/// Folds the carries of a sum of at most 65,536 words into 16 bits.
+#[inline(always)]
+pub const fn fold(sum: u32) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+/// The checksum for a header whose words, without the checksum, add up to `sum`.
+#[inline(always)]
+pub const fn finish(sum: u32) -> u16 {
+    !fold(sum)
+}
+
+/// The checksum after one of the covered words changed from `old` to `new` (RFC 1624 eqn. 3).
+#[inline(always)]
+pub const fn replace(checksum: u16, old: u16, new: u16) -> u16 {
+    finish((!checksum) as u32 + (!old) as u32 + new as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// RFC 1071 §4.1, over words, as plainly as it can be said.
+    fn plain(words: &[u16]) -> u16 {
+        let mut sum: u64 = words.iter().map(|w| u64::from(*w)).sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn example_of_rfc_1071() {
+        // §3: the bytes 00 01 f2 03 f4 f5 f6 f7 sum to ddf2 in network order.
+        let words = [0x0001, 0xf203, 0xf4f5, 0xf6f7];
+        assert_eq!(fold(words.iter().sum::<u32>()), 0xddf2);
+    }
+
+    #[test]
+    fn example_of_rfc_1624() {
+        // §4: with eqn. 3 the change of 5555 to 3285 takes dd2f to 0000.
+        assert_eq!(replace(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    proptest! {
+        #[test]
+        fn finish_is_the_plain_sum(words: Vec<u16>) {
+            let sum = words.iter().map(|w| u32::from(*w)).sum();
+            prop_assert_eq!(finish(sum), plain(&words));
+        }
+
+        #[test]
+        fn replaced_is_recomputed(mut words in proptest::collection::vec(1u16.., 1..64), at: usize, new: u16) {
+            let at = at % words.len();
+            let before = plain(&words);
+            let old = core::mem::replace(&mut words[at], new);
+            let (updated, recomputed) = (replace(before, old, new), plain(&words));
+            // 0 and ffff are the same number in one's complement.
+            prop_assert_eq!(updated % 0xffff, recomputed % 0xffff);
+        }
+
+        #[test]
+        fn halves_of_a_word(word: u32) {
+            prop_assert_eq!(fold(add_u32(word)), fold((word & 0xffff) + (word >> 16)));
+        }
+    }
+}

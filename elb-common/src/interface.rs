@@ -1,0 +1,39 @@
+//! Interfaces that carry the program.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::addr::Mac;
+
+/// Value of `INTERFACES`, by interface index.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Interface {
+    /// Its Ethernet address: what ARP and neighbour solicitations for a VIP are answered with.
+    pub mac: Mac,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Value of `SETTINGS`, one element.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Settings {
+    /// [`crate::names::ABI_VERSION`] of the agent that made the maps; 0: not yet written.
+    pub abi_version: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (8, 2));
+        assert_eq!(offset_of!(Interface, reserved), 6);
+        assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8, 4));
+        assert_eq!(offset_of!(Settings, reserved), 4);
+    }
+}

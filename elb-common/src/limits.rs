@@ -1,0 +1,24 @@
+//! Sizes of the maps, their unit and what they cost; the agent may set those marked *settable*.
+
+/// Listeners, by id. *Settable.* 16 bytes per CPU each for the counter.
+pub const MAX_LISTENERS: u32 = 4096;
+/// Virtual addresses per IP family.
+pub const MAX_VIPS: u32 = 4096;
+/// Pools, by id. 8 bytes each.
+pub const MAX_POOLS: u32 = 4096;
+/// Backends, by id; id 0 means "none". *Settable*, at most 65,536 since a slot holds 16-bit ids.
+/// 64 bytes each, and 16 bytes per CPU for the counter.
+pub const MAX_BACKENDS: u32 = 4096;
+/// Entries of each flow table. *Settable.* About 64 bytes (IPv4) and 96 bytes (IPv6) each, all
+/// allocated when the map is made.
+pub const MAX_FLOWS: u32 = 1 << 20;
+/// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
+/// the default holds 127 pools with rings of 65,537 slots.
+pub const MAX_SLOTS: u32 = 1 << 23;
+/// Interfaces that carry the program or are sent to.
+pub const MAX_INTERFACES: u32 = 256;
+
+/// VLAN tags that are walked (IEEE 802.1Q, 802.1ad); a frame with more passes.
+pub const MAX_VLAN_TAGS: usize = 2;
+/// IPv6 extension headers that are walked (RFC 8200 §4.1 knows seven, each at most once or twice).
+pub const MAX_EXTENSION_HEADERS: usize = 8;

@@ -1,0 +1,67 @@
+//! Names that both sides, the pins on disk and the tests use.
+
+/// Version of the map records. It is part of the pin path, so two versions never share a map.
+pub const ABI_VERSION: u32 = 1;
+
+/// Program that forwards, in the object `elb-xdp`.
+pub const PROGRAM: &str = "elb";
+/// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
+pub const DECAP_PROGRAM: &str = "decap";
+
+/// One record: the ABI version of the maps beside it.
+pub const SETTINGS: &str = "SETTINGS";
+/// IPv4 listeners by address, port and protocol.
+pub const LISTENERS_V4: &str = "LISTENERS_V4";
+/// IPv6 listeners by address, port and protocol.
+pub const LISTENERS_V6: &str = "LISTENERS_V6";
+/// IPv4 virtual addresses.
+pub const VIPS_V4: &str = "VIPS_V4";
+/// IPv6 virtual addresses.
+pub const VIPS_V6: &str = "VIPS_V6";
+/// Ring slots of all pools.
+pub const RINGS: &str = "RINGS";
+/// When a moving slot last served a flow of a former owner.
+pub const RINGS_SEEN: &str = "RINGS_SEEN";
+/// What the packet path needs to know of a pool, beyond its ring.
+pub const POOLS: &str = "POOLS";
+/// Backends by id.
+pub const BACKENDS: &str = "BACKENDS";
+/// IPv4 flows that a moving slot assigned.
+pub const FLOWS_V4: &str = "FLOWS_V4";
+/// IPv6 flows that a moving slot assigned.
+pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Interfaces that carry the program.
+pub const INTERFACES: &str = "INTERFACES";
+/// Interfaces that frames may be redirected to.
+pub const DEVMAP: &str = "DEVMAP";
+/// Packets and bytes forwarded, by listener.
+pub const LISTENER_COUNTERS: &str = "LISTENER_COUNTERS";
+/// Packets and bytes forwarded, by backend.
+pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
+/// Packets and bytes not forwarded, by reason.
+pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
+
+/// Virtual addresses a backend server unwraps packets for, in the object `elb-decap`.
+pub const DECAP_VIPS: &str = "DECAP_VIPS";
+/// Packets and bytes unwrapped, in the object `elb-decap`.
+pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
+
+/// Every map of the object `elb-xdp`, each pinned under its name.
+pub const MAPS: [&str; 16] = [
+    SETTINGS,
+    LISTENERS_V4,
+    LISTENERS_V6,
+    VIPS_V4,
+    VIPS_V6,
+    RINGS,
+    RINGS_SEEN,
+    POOLS,
+    BACKENDS,
+    FLOWS_V4,
+    FLOWS_V6,
+    INTERFACES,
+    DEVMAP,
+    LISTENER_COUNTERS,
+    BACKEND_COUNTERS,
+    REASON_COUNTERS,
+];

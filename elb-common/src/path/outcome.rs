@@ -1,0 +1,45 @@
+//! What becomes of a frame.
+
+use crate::reason::{Fate, Reason};
+
+/// A packet is not forwarded: the error type of the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop(pub Reason);
+
+/// What becomes of a frame.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The kernel's network stack gets the frame, unchanged.
+    Pass(Reason),
+    /// The frame is dropped.
+    Drop(Reason),
+    /// The frame became an answer and leaves by the interface it came by.
+    Answer(Reason),
+    /// The frame is forwarded by the interface it came by.
+    Transmit,
+    /// The frame is forwarded by the interface with this index.
+    Redirect(u32),
+}
+
+impl Outcome {
+    /// Why the frame was not forwarded; `None` if it was.
+    #[inline(always)]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Pass(reason) | Self::Drop(reason) | Self::Answer(reason) => Some(reason),
+            Self::Transmit | Self::Redirect(_) => None,
+        }
+    }
+}
+
+impl From<Stop> for Outcome {
+    #[inline(always)]
+    fn from(Stop(reason): Stop) -> Self {
+        match reason.fate() {
+            Fate::Passed => Self::Pass(reason),
+            Fate::Dropped => Self::Drop(reason),
+            Fate::Answered => Self::Answer(reason),
+        }
+    }
+}

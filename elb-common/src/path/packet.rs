@@ -1,0 +1,31 @@
+//! Bounded access to a frame.
+
+use bytemuck::Pod;
+
+/// A frame: views of headers inside it, and room at both ends.
+///
+/// A view is refused when it would reach beyond the frame. Views are of records with an alignment
+/// of at most 2, and are taken at even offsets of a frame that starts at an even address, which
+/// both implementations guarantee.
+pub trait Packet {
+    /// Length in bytes.
+    fn len(&self) -> u32;
+
+    /// The record at `offset`, or `None` where the frame is too short.
+    fn view<H: Pod>(&self, offset: usize) -> Option<&H>;
+
+    /// The record at `offset`, to write to, or `None` where the frame is too short.
+    fn view_mut<H: Pod>(&mut self, offset: usize) -> Option<&mut H>;
+
+    /// Makes the frame start `bytes` earlier; what is there is undefined. All offsets move.
+    fn grow_head(&mut self, bytes: u32) -> Option<()>;
+
+    /// Makes the frame start `bytes` later. All offsets move.
+    fn shrink_head(&mut self, bytes: u32) -> Option<()>;
+
+    /// Cuts or extends the end so that the frame is `length` bytes long.
+    fn set_len(&mut self, length: u32) -> Option<()>;
+
+    /// Index of the interface the frame came by.
+    fn ingress(&self) -> u32;
+}

@@ -1,0 +1,156 @@
+//! IPv6 (RFC 8200) and its extension headers.
+
+use network_types::ip::IpProto;
+
+use super::super::wire::{Extension, Ipv6};
+use super::super::{Outcome, Packet, Stop, Tables, answer};
+use super::{Family, Ip, Link, Transport};
+use crate::addr::{Be16, Be128};
+use crate::backend::OUTER_TTL;
+use crate::flow::{Flow, FlowKeyV6};
+use crate::hash;
+use crate::limits::MAX_EXTENSION_HEADERS;
+use crate::listener::{Listener, ListenerKeyV6, Vip};
+use crate::reason::Reason;
+
+/// IP version 6.
+#[derive(Clone, Copy, Debug)]
+pub struct V6;
+
+const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
+const ROUTING: u8 = IpProto::Ipv6Route as u8;
+const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
+const AUTHENTICATION: u8 = IpProto::Ah as u8;
+const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
+const MOBILITY: u8 = IpProto::MobilityHeader as u8;
+
+/// Fragment offset and the more-fragments bit; without them the fragment is "atomic" and the
+/// packet whole (RFC 6946).
+const FRAGMENT_BITS: u16 = 0xfff9;
+
+impl Family for V6 {
+    type Addr = Be128;
+    type FlowKey = FlowKeyV6;
+
+    const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
+    const ICMP: u8 = IpProto::Ipv6Icmp as u8;
+    const ECHO_REQUEST: u8 = 128;
+    const ECHO_REPLY: u8 = 129;
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
+        let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        let word = u32::from_be(header.version_class_label.raw());
+        if word >> 28 != 6 {
+            return Err(Stop(Reason::BadHeader));
+        }
+        let length = size_of::<Ipv6>() as u32 + u32::from(header.payload_length.get());
+        if offset as u32 + length > packet.len() {
+            return Err(Stop(Reason::Truncated));
+        }
+        let mut ip = Ip {
+            reserved: 0,
+            source: header.source,
+            destination: header.destination,
+            protocol: header.next_header,
+            tos: (word >> 20) as u8,
+            hop_limit: header.hop_limit,
+            fragment: 0,
+            length,
+            payload: offset + size_of::<Ipv6>(),
+            payload_length: 0,
+        };
+        skip_extensions(packet, &mut ip)?;
+        let headers = (ip.payload - offset) as u32;
+        ip.payload_length = length.checked_sub(headers).ok_or(Stop(Reason::BadHeader))?;
+        Ok(ip)
+    }
+
+    #[inline(always)]
+    fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
+        let header: &mut Ipv6 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
+        (header.source, header.destination) = (header.destination, header.source);
+        header.hop_limit = OUTER_TTL;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn neighbor<P: Packet, T: Tables>(
+        packet: &mut P,
+        tables: &T,
+        link: &Link,
+        ip: &Ip<Be128>,
+        kind: u8,
+    ) -> Result<Outcome, Stop> {
+        answer::neighbor(packet, tables, link, ip, kind)
+    }
+
+    #[inline(always)]
+    fn vip<T: Tables>(tables: &T, address: Be128) -> Option<Vip> {
+        tables.vip_v6(address)
+    }
+
+    #[inline(always)]
+    fn listener<T: Tables>(
+        tables: &T,
+        address: Be128,
+        port: Be16,
+        protocol: u8,
+    ) -> Option<&Listener> {
+        tables.listener_v6(&ListenerKeyV6::new(address, port, protocol))
+    }
+
+    #[inline(always)]
+    fn flow_key(ip: &Ip<Be128>, transport: &Transport) -> FlowKeyV6 {
+        FlowKeyV6::new(ip.source, ip.destination, transport.ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn hash(key: &FlowKeyV6) -> u32 {
+        hash::flow_v6(key)
+    }
+
+    #[inline(always)]
+    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6) -> Option<Flow> {
+        tables.flow_v6(key)
+    }
+
+    #[inline(always)]
+    fn record<T: Tables>(tables: &T, key: &FlowKeyV6, flow: Flow) {
+        tables.record_v6(key, flow);
+    }
+}
+
+/// Moves `ip.payload` and `ip.protocol` behind the extension headers (RFC 8200 §4, RFC 7045).
+#[inline(always)]
+fn skip_extensions<P: Packet>(packet: &P, ip: &mut Ip<Be128>) -> Result<(), Stop> {
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        if !is_extension(ip.protocol) {
+            return Ok(());
+        }
+        let header: &Extension = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+        let beyond = usize::from(header.length);
+        let length = match ip.protocol {
+            FRAGMENT => {
+                ip.fragment = u8::from(header.word.raw() & FRAGMENT_BITS.to_be() != 0);
+                8
+            }
+            AUTHENTICATION => (beyond + 2) * 4,
+            ROUTING if header.word.get() & 0xff != 0 => {
+                return Err(Stop(Reason::ExtensionHeaders));
+            }
+            _ => (beyond + 1) * 8,
+        };
+        ip.protocol = header.next_header;
+        ip.payload += length;
+        if ip.fragment != 0 {
+            return Ok(());
+        }
+    }
+    if is_extension(ip.protocol) { Err(Stop(Reason::ExtensionHeaders)) } else { Ok(()) }
+}
+
+#[inline(always)]
+fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
+}

@@ -1,0 +1,87 @@
+//! TCP (RFC 9293) and UDP (RFC 768).
+
+use network_types::ip::IpProto;
+
+use super::super::wire::{Tcp, Udp};
+use super::super::{Packet, Stop};
+use super::Ip;
+use crate::flow::Ports;
+use crate::reason::Reason;
+
+/// What a TCP or UDP header says.
+///
+/// Whole words, and no type with invalid values: the compiler would hide the tag of a `Result` in
+/// one and take the record apart at odd addresses, which the BPF stack does not allow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// Ports.
+    pub ports: Ports,
+    kind: u32,
+}
+
+/// Values of `Transport::kind`.
+const KIND_TCP: u32 = 0;
+const KIND_TCP_OPENING: u32 = 1;
+const KIND_UDP: u32 = 2;
+
+impl Transport {
+    /// Whether the packet opens a TCP connection: SYN without ACK.
+    #[inline(always)]
+    pub const fn opens(&self) -> bool {
+        self.kind == KIND_TCP_OPENING
+    }
+
+    /// Whether the packet is UDP.
+    #[inline(always)]
+    pub const fn is_udp(&self) -> bool {
+        self.kind == KIND_UDP
+    }
+}
+
+const TCP: u8 = IpProto::Tcp as u8;
+const UDP: u8 = IpProto::Udp as u8;
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// Whether a protocol has listeners; all others are control messages or not ours.
+#[inline(always)]
+pub(in super::super) fn is_transport(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP)
+}
+
+/// Reads the header behind `ip`, whose protocol is TCP or UDP.
+#[inline(always)]
+pub(in super::super) fn transport<P: Packet, A>(
+    packet: &P,
+    ip: &Ip<A>,
+) -> Result<Transport, Stop> {
+    if ip.protocol == UDP { udp(packet, ip) } else { tcp(packet, ip) }
+}
+
+#[inline(always)]
+fn tcp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
+    let header: &Tcp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    let length = u32::from(header.offset >> 4) * 4;
+    if length < 20 || length > ip.payload_length {
+        return Err(Stop(Reason::BadHeader));
+    }
+    Ok(Transport {
+        ports: Ports { source: header.source, destination: header.destination },
+        kind: if header.flags & (SYN | ACK) == SYN { KIND_TCP_OPENING } else { KIND_TCP },
+    })
+}
+
+#[inline(always)]
+fn udp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
+    let header: &Udp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    let length = u32::from(header.length.get());
+    if length < 8 || length > ip.payload_length {
+        return Err(Stop(Reason::BadHeader));
+    }
+    Ok(Transport {
+        ports: Ports { source: header.source, destination: header.destination },
+        kind: KIND_UDP,
+    })
+}

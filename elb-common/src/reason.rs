@@ -1,0 +1,138 @@
+//! Why a packet was not forwarded: one reason and one counter for each.
+
+/// What happens to a packet that is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// The kernel's network stack gets it, unchanged.
+    Passed,
+    /// It is dropped.
+    Dropped,
+    /// It is answered on the interface it came by.
+    Answered,
+}
+
+macro_rules! reasons {
+    ($($index:literal $variant:ident $name:literal $fate:ident $meaning:literal $fix:literal;)*) => {
+        /// Why a packet was not forwarded. The number is the index into `REASON_COUNTERS` and part
+        /// of the ABI: numbers are never reused.
+        #[repr(u8)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $(#[doc = $meaning] $variant = $index,)* }
+
+        impl Reason {
+            /// All reasons, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Stable name, for output and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What happens to the packet.
+            #[inline(always)]
+            pub const fn fate(self) -> Fate {
+                match self { $(Self::$variant => Fate::$fate,)* }
+            }
+
+            /// What it means, one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// What to do about it, one sentence; empty where nothing is wrong.
+            pub const fn fix(self) -> &'static str {
+                match self { $(Self::$variant => $fix,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    0 NotIp "not_ip" Passed
+        "the frame carries neither IPv4 nor IPv6 nor ARP" "";
+    1 VlanDepth "vlan_depth" Passed
+        "the frame has more than two VLAN tags" "";
+    2 GroupMac "group_mac" Passed
+        "the frame is addressed to a group of hosts, not to this one" "";
+    3 Truncated "truncated" Passed
+        "the frame ends before the headers or the packet it announces do"
+        "look for a broken sender, or a driver that splits frames (turn LRO off)";
+    4 BadHeader "bad_header" Passed
+        "an IP, TCP or UDP header contradicts itself"
+        "look for a broken sender";
+    5 ExtensionHeaders "extension_headers" Passed
+        "the IPv6 packet has too many extension headers, or a routing header with segments left" "";
+    6 OtherProtocol "other_protocol" Passed
+        "the packet is neither TCP nor UDP nor an echo request for a virtual address" "";
+    7 NotVip "not_vip" Passed
+        "the destination is not a virtual address" "";
+    8 NoListener "no_listener" Passed
+        "the virtual address has no listener for this port and protocol"
+        "add a listener, or correct the client's port";
+    9 ArpOther "arp_other" Passed
+        "the ARP message is not a request for an announced virtual address" "";
+    10 NeighborOther "neighbor_other" Passed
+        "the neighbour discovery message is not a solicitation for an announced virtual address" "";
+    11 VipConflict "vip_conflict" Passed
+        "another host announces one of the virtual addresses"
+        "find the host with that address and remove the address or its ARP announcement";
+    12 Fragment "fragment" Dropped
+        "the packet for a virtual address is a fragment, which names no listener"
+        "let the sender use path MTU discovery, or smaller datagrams";
+    13 Disabled "disabled" Dropped
+        "the listener or its load balancer is administratively down"
+        "set admin_state_up = true";
+    14 NoBackend "no_backend" Dropped
+        "the pool has no backend server that takes new flows"
+        "see `elb status` for the health of the pool's members";
+    15 UnknownBackend "unknown_backend" Dropped
+        "the ring names a backend that does not exist"
+        "restart the agent, which rebuilds its maps; please report it";
+    16 RingRange "ring_range" Dropped
+        "the listener's ring lies outside of the ring map"
+        "restart the agent, which rebuilds its maps; please report it";
+    17 NoNextHop "no_next_hop" Dropped
+        "the backend's next hop has no known Ethernet address"
+        "check the route and the neighbour entry for the backend's address";
+    18 TooBig "too_big" Dropped
+        "the packet would not fit the way to the backend after encapsulation"
+        "raise the MTU behind the load balancer by 40 bytes, or lower the clients' MSS";
+    19 NoRoom "no_room" Dropped
+        "the driver left no room to encapsulate or to answer"
+        "use a driver with 256 bytes of XDP headroom";
+    20 NoDevice "no_device" Dropped
+        "the interface towards the backend does not take redirected frames"
+        "name that interface in [agent] interfaces";
+    21 EchoAnswered "echo_answered" Answered
+        "an echo request for a virtual address was answered" "";
+    22 ArpAnswered "arp_answered" Answered
+        "an ARP request for a virtual address was answered" "";
+    23 NeighborAnswered "neighbor_answered" Answered
+        "a neighbour solicitation for a virtual address was answered" "";
+}
+
+/// Elements of `REASON_COUNTERS`; room for reasons to come.
+pub const REASONS: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_are_dense_and_names_unique() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+        assert!(Reason::ALL.len() <= REASONS as usize);
+        let names: BTreeSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_drop_says_what_to_do() {
+        for reason in Reason::ALL.iter().filter(|r| r.fate() == Fate::Dropped) {
+            assert!(!reason.fix().is_empty(), "{}", reason.name());
+        }
+    }
+}

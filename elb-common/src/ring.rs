@@ -1,0 +1,87 @@
+//! The ring: a slot names its present and its former owner; a hash names a slot.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Slots in one element of `RINGS` and `RINGS_SEEN`: the kernel pads array elements to 8 bytes, so
+/// 4-byte slots are stored sixteen to an element, which is one cache line.
+pub const CHUNK: u32 = 16;
+
+/// One element of `RINGS` (slots) or `RINGS_SEEN` (coarse monotonic seconds).
+pub type Chunk = [u32; CHUNK as usize];
+
+/// One entry of a ring: ids of the present and the former owner, 0 = none.
+///
+/// - *settled* (`prev == 0`): every packet goes to `cur`;
+/// - *moving* (`prev != 0`): new flows go to `cur`, flows older than the change to `prev`.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// A slot owned by `cur` that formerly was owned by `prev` (0: settled).
+    #[inline(always)]
+    pub const fn new(cur: u16, prev: u16) -> Self {
+        Self(cur as u32 | (prev as u32) << 16)
+    }
+
+    /// Id of the present owner, 0 = none.
+    #[inline(always)]
+    pub const fn cur(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Id of the former owner whose flows may still live, 0 = none.
+    #[inline(always)]
+    pub const fn prev(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// Whether every packet goes to the present owner.
+    #[inline(always)]
+    pub const fn is_settled(self) -> bool {
+        self.prev() == 0
+    }
+}
+
+/// The slot, in `0..size`, that a hash falls on: a multiplication instead of a division.
+#[inline(always)]
+pub const fn index(hash: u32, size: u32) -> u32 {
+    ((hash as u64 * size as u64) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (4, 4));
+        assert_eq!(size_of::<Chunk>(), 64);
+        let slot = Slot::new(0x1234, 0x5678);
+        assert_eq!((slot.cur(), slot.prev(), slot.is_settled()), (0x1234, 0x5678, false));
+        assert!(Slot::new(7, 0).is_settled());
+    }
+
+    #[test]
+    fn extremes_of_the_hash_stay_in_the_ring() {
+        for size in [1, 4093, 16_381, 65_537, 655_373, u32::MAX] {
+            assert_eq!(index(0, size), 0);
+            assert_eq!(index(u32::MAX, size), size - 1);
+        }
+        assert_eq!(index(u32::MAX, 0), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_hash_falls_into_the_ring(hash: u32, size in 1u32..) {
+            prop_assert!(index(hash, size) < size);
+        }
+
+        #[test]
+        fn a_larger_hash_never_falls_on_an_earlier_slot(a: u32, b: u32, size in 1u32..) {
+            let (low, high) = (a.min(b), a.max(b));
+            prop_assert!(index(low, size) <= index(high, size));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! XDP program `decap`: on a backend server, takes the outer header off packets for its virtual
+//! addresses. Needs no tunnel device, which some kernels do not have.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use aya_ebpf::bindings::xdp_action;
+    use aya_ebpf::macros::{map, xdp};
+    use aya_ebpf::maps::{HashMap, PerCpuArray};
+    use aya_ebpf::programs::XdpContext;
+    use elb_common::addr::{Be32, Be128};
+    use elb_common::counter::Counter;
+    use elb_common::path::Packet as _;
+    use elb_common::path::unwrap::{Unwrapped, Vips, unwrap};
+    use elb_ebpf::packet::XdpPacket;
+
+    /// `elb backend up|down` writes, every encapsulated packet reads. IPv4 addresses are held as
+    /// IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2), so that one map serves both.
+    #[map]
+    static DECAP_VIPS: HashMap<[u32; 4], u32> = HashMap::with_max_entries(4096, 0);
+
+    /// Packets write, `elb backend` reads. By the number of `Unwrapped`.
+    #[map]
+    static DECAP_COUNTERS: PerCpuArray<Counter> =
+        PerCpuArray::with_max_entries(Unwrapped::ALL.len() as u32, 0);
+
+    struct Maps;
+
+    impl Vips for Maps {
+        #[inline(always)]
+        fn has_v4(&self, address: Be32) -> bool {
+            has([0, 0, 0xffff_u32.to_be(), address.raw()])
+        }
+
+        #[inline(always)]
+        fn has_v6(&self, address: Be128) -> bool {
+            has(address.raw())
+        }
+    }
+
+    #[inline(always)]
+    fn has(address: [u32; 4]) -> bool {
+        // SAFETY: only the presence of the element is asked for.
+        unsafe { DECAP_VIPS.get(&address) }.is_some()
+    }
+
+    #[xdp]
+    pub(crate) fn decap(context: XdpContext) -> u32 {
+        let mut packet = XdpPacket::new(&context);
+        let bytes = u64::from(packet.len());
+        let unwrapped = unwrap(&mut packet, &Maps);
+        if let Some(counter) = DECAP_COUNTERS.get_ptr_mut(unwrapped as u32) {
+            // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each
+            // other on one CPU.
+            unsafe { (*counter).add(bytes) };
+        }
+        match unwrapped {
+            Unwrapped::Yes | Unwrapped::NotEncapsulated | Unwrapped::NotVip => xdp_action::XDP_PASS,
+            Unwrapped::Failed => xdp_action::XDP_DROP,
+        }
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        // The verifier refuses a program that can come here.
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}

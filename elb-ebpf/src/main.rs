@@ -1,0 +1,43 @@
+//! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+    use elb_common::path::{Outcome, process};
+    use elb_ebpf::{packet::XdpPacket, tables::Maps};
+
+    #[xdp]
+    pub(crate) fn elb(context: XdpContext) -> u32 {
+        let outcome = process(&mut XdpPacket::new(&context), &Maps);
+        #[cfg(feature = "trace")]
+        trace(&context, outcome);
+        match outcome {
+            Outcome::Pass(_) => xdp_action::XDP_PASS,
+            Outcome::Drop(_) => xdp_action::XDP_DROP,
+            Outcome::Answer(_) | Outcome::Transmit => xdp_action::XDP_TX,
+            Outcome::Redirect(_) => xdp_action::XDP_REDIRECT,
+        }
+    }
+
+    #[cfg(feature = "trace")]
+    fn trace(context: &XdpContext, outcome: Outcome) {
+        match outcome.reason() {
+            Some(reason) => aya_log_ebpf::info!(context, "{}", reason.name()),
+            None => aya_log_ebpf::info!(context, "forwarded"),
+        }
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        // The verifier refuses a program that can come here.
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}

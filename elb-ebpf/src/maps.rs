@@ -1,0 +1,91 @@
+//! The maps of the forwarding program: one comment each says who writes, who reads, how large it
+//! is, and why it is of this kind. All are pinned by the agent under their names; sizes marked
+//! *settable* in `elb_common::limits` are set by it when the map is made.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray};
+use elb_common::backend::Backend;
+use elb_common::counter::Counter;
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::interface::{Interface, Settings};
+use elb_common::limits::*;
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use elb_common::reason::REASONS;
+use elb_common::ring::{CHUNK, Chunk};
+
+/// Agent writes and reads; packets do not. One element: what the maps beside it are.
+#[map]
+pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+/// Agent writes, every IPv4 packet reads. A hash keyed by one word, the cheapest exact look-up.
+#[map]
+pub(crate) static LISTENERS_V4: HashMap<ListenerKeyV4, Listener> =
+    HashMap::with_max_entries(MAX_LISTENERS, 0);
+
+/// Agent writes, every IPv6 packet reads. Apart from IPv4, which need not pay for long keys.
+#[map]
+pub(crate) static LISTENERS_V6: HashMap<ListenerKeyV6, Listener> =
+    HashMap::with_max_entries(MAX_LISTENERS, 0);
+
+/// Agent writes; packets without an exact listener, ARP and echo requests read.
+#[map]
+pub(crate) static VIPS_V4: HashMap<u32, Vip> = HashMap::with_max_entries(MAX_VIPS, 0);
+
+/// Agent writes; packets without an exact listener, solicitations and echo requests read.
+#[map]
+pub(crate) static VIPS_V6: HashMap<[u32; 4], Vip> = HashMap::with_max_entries(MAX_VIPS, 0);
+
+/// Agent writes through shared memory, one slot at a time; every forwarded packet reads one slot.
+/// An array, since an index costs nothing; each slot is valid by itself, so no packet sees half a
+/// ring.
+#[map]
+pub(crate) static RINGS: Array<Chunk> = Array::with_max_entries(MAX_SLOTS / CHUNK, BPF_F_MMAPABLE);
+
+/// Packets on moving slots write, the agent reads through shared memory. Indexed like `RINGS`.
+#[map]
+pub(crate) static RINGS_SEEN: Array<Chunk> =
+    Array::with_max_entries(MAX_SLOTS / CHUNK, BPF_F_MMAPABLE);
+
+/// Agent writes; UDP packets without a record on moving slots read.
+#[map]
+pub(crate) static POOLS: Array<Pool> = Array::with_max_entries(MAX_POOLS, 0);
+
+/// Agent writes, every forwarded packet reads one record of one cache line.
+#[map]
+pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
+
+/// Packets on moving slots write and read, the agent reads. LRU, so that old flows make room for
+/// new ones; settled slots never come here.
+#[map]
+pub(crate) static FLOWS_V4: LruHashMap<FlowKeyV4, Flow> =
+    LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// As `FLOWS_V4`.
+#[map]
+pub(crate) static FLOWS_V6: LruHashMap<FlowKeyV6, Flow> =
+    LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Agent writes; ARP and neighbour discovery read.
+#[map]
+pub(crate) static INTERFACES: HashMap<u32, Interface> =
+    HashMap::with_max_entries(MAX_INTERFACES, 0);
+
+/// Agent writes; packets that leave by another interface read. Keyed by interface index, which may
+/// be any number; a device map, so that the kernel sends frames in batches.
+#[map]
+pub(crate) static DEVMAP: DevMapHash = DevMapHash::with_max_entries(MAX_INTERFACES, 0);
+
+/// Packets write, the agent reads. Per CPU, so that no CPU waits for another.
+#[map]
+pub(crate) static LISTENER_COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+
+/// Packets write, the agent reads.
+#[map]
+pub(crate) static BACKEND_COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+
+/// Packets that are not forwarded write, the agent reads.
+#[map]
+pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);

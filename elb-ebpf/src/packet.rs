@@ -1,0 +1,86 @@
+//! An XDP frame as a [`Packet`]: the only pointer arithmetic of the forwarding program.
+
+use core::mem::{align_of, size_of};
+
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::programs::XdpContext;
+use bytemuck::Pod;
+use elb_common::path::Packet;
+
+/// The frame of an XDP context.
+pub struct XdpPacket<'c> {
+    context: &'c XdpContext,
+}
+
+impl<'c> XdpPacket<'c> {
+    /// The frame that the program was called for.
+    #[inline(always)]
+    pub fn new(context: &'c XdpContext) -> Self {
+        Self { context }
+    }
+
+    /// Address of the record at `offset`, if it lies within the frame.
+    #[inline(always)]
+    fn at<H: Pod>(&self, offset: usize) -> Option<*mut H> {
+        const { assert!(align_of::<H>() <= 2) };
+        let start = self.context.data() + offset;
+        if start + size_of::<H>() > self.context.data_end() {
+            return None;
+        }
+        Some(start as *mut H)
+    }
+
+    #[inline(always)]
+    fn move_head(&mut self, change: i32) -> Option<()> {
+        // SAFETY: the context is the one the kernel called the program with; `&mut self` proves
+        // that no view, which the call would invalidate, is alive.
+        let refused = unsafe { bpf_xdp_adjust_head(self.context.ctx, change) };
+        (refused == 0).then_some(())
+    }
+}
+
+impl Packet for XdpPacket<'_> {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        (self.context.data_end() - self.context.data()) as u32
+    }
+
+    #[inline(always)]
+    fn view<H: Pod>(&self, offset: usize) -> Option<&H> {
+        // SAFETY: `at` checked the bounds, as the verifier demands; drivers and `Packet`'s contract
+        // keep the address even; `Pod` makes every bit pattern valid; the kernel gives the frame to
+        // this program alone.
+        self.at(offset).map(|header| unsafe { &*header })
+    }
+
+    #[inline(always)]
+    fn view_mut<H: Pod>(&mut self, offset: usize) -> Option<&mut H> {
+        // SAFETY: as in `view`, and `&mut self` excludes other views.
+        self.at(offset).map(|header| unsafe { &mut *header })
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, bytes: u32) -> Option<()> {
+        self.move_head(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink_head(&mut self, bytes: u32) -> Option<()> {
+        self.move_head(bytes as i32)
+    }
+
+    #[inline(always)]
+    fn set_len(&mut self, length: u32) -> Option<()> {
+        // The compiler would turn this into arithmetic on the end pointer, which the verifier
+        // forbids; it only allows the difference of two pointers.
+        let change = length as i32 - core::hint::black_box(self.len()) as i32;
+        // SAFETY: as in `move_head`.
+        let refused = unsafe { bpf_xdp_adjust_tail(self.context.ctx, change) };
+        (refused == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        self.context.ingress_ifindex() as u32
+    }
+}
