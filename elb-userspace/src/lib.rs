@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The library that the binary `elb`, agent and command line, is made of.
+//!
+//! Read it in this order: what is wanted ([`model`], and [`config`], which reads it from a file),
+//! what is seen ([`health`]), and which member gets which connection ([`ring`]).
+//! These modules decide. Only [`config::load`] (one file) and [`health::probe`] (connections to
+//! members) do I/O.
+
+pub mod model;
+
+pub mod config;
+
+pub mod health;
+
+pub mod ring;
+
+pub mod assign;
+pub mod nexthop;
+pub mod publish;
+pub mod reconcile;
+
+pub mod kernel;
+
+pub mod time;

@@ -1,1 +1,2 @@
-//! Placeholder.
+//! BPF programs that tests use, and what they and the tests agree on.
+#![no_std]

@@ -1,0 +1,118 @@
+//! The configuration file: TOML with the resource and field names of the ELB V3 API.
+//!
+//! All that is wrong is reported at once, each with its line and column. [`parse`] wants a file
+//! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
+//! does not stop the others when the agent starts. `dist/elb.toml` explains every key.
+//!
+//! `settings` and `file` read the pieces, `validate` relates them.
+
+mod error;
+mod file;
+mod settings;
+mod table;
+mod validate;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Serialize;
+use toml::de::DeTable;
+
+use self::error::Report;
+pub use self::error::{Error, Errors, Severity};
+pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, RingSlots};
+use crate::model::Model;
+
+/// What a file asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// How the agent works.
+    pub agent: AgentSettings,
+    /// What it serves.
+    pub model: Model,
+}
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE_SIZE: u64 = 1 << 20;
+
+/// Reads a file that must be right throughout.
+pub fn load(path: &Path) -> Result<Config, Errors> {
+    parse(&path.display().to_string(), &read(path)?)
+}
+
+/// Reads a file as far as it is right; see [`parse_lenient`].
+pub fn load_lenient(path: &Path) -> (Option<Config>, Errors) {
+    match read(path) {
+        Ok(text) => parse_lenient(&path.display().to_string(), &text),
+        Err(errors) => (None, errors),
+    }
+}
+
+/// Reads a text that must be right throughout; `name` is what messages call it.
+pub fn parse(name: &str, text: &str) -> Result<Config, Errors> {
+    match parse_lenient(name, text) {
+        (Some(config), errors) if !errors.has_errors() => Ok(config),
+        (_, errors) => Err(errors),
+    }
+}
+
+/// Reads a text as far as it is right, and tells everything that is wrong or odd.
+///
+/// A load balancer, listener or pool with an error in it is left out, and so are the listeners of a
+/// pool that is. Nothing is left if the text is not TOML or `[agent]` is wrong.
+pub fn parse_lenient(name: &str, text: &str) -> (Option<Config>, Errors) {
+    let report = RefCell::new(Report::new(name, text));
+    let config = parse_reporting(text, &report);
+    (config, report.into_inner().into_errors())
+}
+
+fn parse_reporting(text: &str, report: &RefCell<Report>) -> Option<Config> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            let fix = "see https://toml.io for the syntax".to_owned();
+            report
+                .borrow_mut()
+                .error(at, "", error.message().to_owned(), fix);
+        }
+        return None;
+    }
+    let draft = file::read(document.get_ref(), report);
+    let agent = draft.agent.clone();
+    let model = validate::validate(draft, report);
+    agent.map(|agent| Config { agent, model })
+}
+
+fn read(path: &Path) -> Result<String, Errors> {
+    read_bounded(path).map_err(|error| {
+        Errors(vec![Error {
+            severity: Severity::Error,
+            file: path.display().to_string(),
+            line: 0,
+            column: 0,
+            object: String::new(),
+            what: format!("cannot be read: {error}"),
+            fix: "name a readable text file of at most 1 MiB".to_owned(),
+        }])
+    })
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(MAX_FILE_SIZE + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it is larger than 1 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

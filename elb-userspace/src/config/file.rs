@@ -1,0 +1,325 @@
+//! Reads the resources of the file: each by itself, with where it was written.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::Report;
+use super::settings::{self, AgentSettings};
+use super::table::{IPV4, IPV6, Place, Table};
+use crate::model::monitor::{Check, CheckType, HttpCheck, HttpMethod};
+use crate::model::value::Ranged;
+use crate::model::{
+    Announce, FlowsOnUnhealthy, Forwarding, HealthMonitor, HoldTime, IdleTimeout, LbAlgorithm,
+    Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize, Weight,
+};
+
+/// What a file says, as far as it is valid piece by piece.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) agent: Option<AgentSettings>,
+    pub(super) load_balancers: Vec<LoadBalancer>,
+    pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
+    pub(super) pools: Vec<Pool>,
+    pub(super) pool_places: Vec<PoolPlace>,
+    /// Names of pools that are not in `pools`, because something in them is wrong.
+    pub(super) broken_pools: Vec<String>,
+    /// Names of pools that listeners ask for, right or wrong.
+    pub(super) named_pools: HashSet<String>,
+}
+
+/// Where a load balancer and its listeners are, in parallel to the model's lists.
+pub(super) struct LoadBalancerPlace {
+    pub(super) own: Place,
+    pub(super) listeners: Vec<Place>,
+}
+
+/// Where a pool and its parts are, in parallel to the model's lists.
+pub(super) struct PoolPlace {
+    pub(super) own: Place,
+    pub(super) monitor: Option<Place>,
+    pub(super) members: Vec<Place>,
+}
+
+type Port = Ranged<1, 65_535>;
+type PortOrAny = Ranged<0, 65_535>;
+
+/// Reads everything; what is wrong is in the report and not in the draft.
+pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
+    let mut draft = Draft::default();
+    let mut root = Table::root(document, report);
+    root.require("agent", "add [agent] with interfaces = [\"...\"]");
+    draft.agent = root
+        .table("agent", "[agent]".to_owned())
+        .and_then(settings::read);
+    for table in root.tables("load_balancer", name_of) {
+        draft.read_load_balancer(table);
+    }
+    for table in root.tables("pool", name_of) {
+        draft.read_pool(table);
+    }
+    root.finish();
+    draft
+}
+
+fn name_of(table: &DeTable<'_>) -> Option<String> {
+    table
+        .get("name")
+        .and_then(|name| name.get_ref().as_str())
+        .map(str::to_owned)
+}
+
+impl Draft {
+    fn read_load_balancer(&mut self, mut t: Table<'_>) {
+        t.require("name", "give it one");
+        let name = t.parsed("name");
+        let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
+        let vip_address = t.parsed_as("vip_address", IPV4);
+        let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
+        let announce = t.parsed("announce").unwrap_or(Announce::Arp);
+        if !t.has("vip_address") && !t.has("ipv6_vip_address") {
+            t.wrong(
+                "name",
+                "it has no address",
+                "set vip_address or ipv6_vip_address",
+            );
+        }
+        let listeners = t.tables("listener", name_of);
+        self.named_pools
+            .extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
+        let (listeners, places) = listeners.into_iter().filter_map(listener).unzip();
+        let (sound, own) = t.finish();
+        if let (true, Some(name)) = (sound, name) {
+            self.load_balancers.push(LoadBalancer {
+                name,
+                admin_state_up,
+                vip_address,
+                ipv6_vip_address,
+                announce,
+                listeners,
+            });
+            self.load_balancer_places.push(LoadBalancerPlace {
+                own,
+                listeners: places,
+            });
+        }
+    }
+
+    fn read_pool(&mut self, mut t: Table<'_>) {
+        let name = t.peek("name").unwrap_or_default();
+        let pool = pool(&mut t);
+        let members = members(&mut t);
+        let monitor = monitor(&mut t);
+        let (sound, own) = t.finish();
+        match pool {
+            Some(mut pool) if sound => {
+                let (members, member_places) = members.into_iter().unzip();
+                let (monitor, monitor_place) = monitor.unzip();
+                pool.members = members;
+                pool.healthmonitor = monitor;
+                self.pools.push(pool);
+                let place = PoolPlace {
+                    own,
+                    monitor: monitor_place,
+                    members: member_places,
+                };
+                self.pool_places.push(place);
+            }
+            _ => self.broken_pools.push(name),
+        }
+    }
+}
+
+fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
+    t.require("name", "give it one");
+    t.require("protocol", "set it to TCP or UDP");
+    t.require("protocol_port", "set it to a port, or to 0 for any port");
+    t.require("default_pool", "name the pool that serves it");
+    let name = t.parsed("name");
+    let protocol = t.parsed("protocol");
+    let protocol_port = port(t.number::<PortOrAny>("protocol_port", None));
+    let default_pool = t.parsed("default_pool");
+    let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
+    let keepalive_timeout = t.number("keepalive_timeout", Some("use 10 to 4000 seconds"));
+    let (sound, place) = t.finish();
+    let listener = Listener {
+        name: name?,
+        protocol: protocol?,
+        protocol_port: protocol_port?,
+        default_pool: default_pool?,
+        admin_state_up,
+        keepalive_timeout: keepalive_timeout.unwrap_or(IdleTimeout::constant(300)),
+    };
+    sound.then_some((listener, place))
+}
+
+/// A pool without its members and monitor.
+fn pool(t: &mut Table<'_>) -> Option<Pool> {
+    t.require("name", "give it one");
+    t.require("protocol", "set it to TCP or UDP");
+    t.require(
+        "forwarding",
+        "set it to l2 or ipip, as the members are prepared for",
+    );
+    let name = t.parsed("name");
+    let protocol = t.parsed("protocol");
+    let forwarding = t.parsed::<Forwarding>("forwarding");
+    let lb_algorithm = t
+        .parsed("lb_algorithm")
+        .unwrap_or(LbAlgorithm::FiveTupleHash);
+    let any_port_enable = t.flag("any_port_enable").unwrap_or(false);
+    let ring_size: RingSize = t.number("ring_size", None).unwrap_or_default();
+    let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
+    let udp_hold = t.number("udp_hold", Some("use 0 to 4000 seconds"));
+    if protocol == Some(Protocol::Tcp) && t.has("udp_hold") {
+        t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
+    }
+    let minimum_healthy_member_count = pool_health(t);
+    let protocol = protocol?;
+    Some(Pool {
+        name: name?,
+        protocol,
+        lb_algorithm,
+        forwarding: forwarding?,
+        any_port_enable,
+        ring_size,
+        flows_on_unhealthy: flows_on_unhealthy
+            .unwrap_or_else(|| FlowsOnUnhealthy::default_for(protocol)),
+        udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
+        healthmonitor: None,
+        minimum_healthy_member_count,
+        members: Vec::new(),
+    })
+}
+
+fn pool_health(t: &mut Table<'_>) -> MinimumHealthy {
+    let key = "minimum_healthy_member_count";
+    let object = format!("{}, pool_health", t.object());
+    let table = t.table("pool_health", object);
+    let count = table.and_then(|mut table| {
+        table.require(key, "set it to 0 or 1, or remove pool_health");
+        let fix = "use 1 to forward to all members when none is healthy, 0 to forward to none";
+        let count = table.number(key, Some(fix));
+        let (sound, _) = table.finish();
+        if !sound {
+            t.spoil();
+        }
+        count
+    });
+    count.unwrap_or(MinimumHealthy::constant(0))
+}
+
+fn members(t: &mut Table<'_>) -> Vec<(Member, Place)> {
+    let tables = t.tables("member", member_label);
+    let count = tables.len();
+    let members: Vec<_> = tables.into_iter().filter_map(member).collect();
+    if members.len() != count {
+        t.spoil();
+    }
+    members
+}
+
+/// An unnamed member is called by its address and, if it has one, port: `10.0.0.1:80`.
+fn member_label(table: &DeTable<'_>) -> Option<String> {
+    let value = |key| table.get(key).map(|value| value.get_ref());
+    let unnamed = || {
+        let address = value("address")?.as_str()?;
+        let port = value("protocol_port").and_then(DeValue::as_integer);
+        Some(
+            match (address.parse::<IpAddr>(), port.map(|port| port.as_str())) {
+                (Ok(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
+                (_, Some(port)) => format!("{address}:{port}"),
+                (_, None) => address.to_owned(),
+            },
+        )
+    };
+    name_of(table).or_else(unnamed)
+}
+
+fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
+    t.require("address", "set it to the address of the backend server");
+    let name = t.parsed("name");
+    let unnamed = !t.has("name");
+    let address: Option<IpAddr> = t.parsed_as("address", ("an IP address", "10.0.0.11"));
+    let fix = "use the listener's port, 1..=65535; leave it out if the pool has any_port_enable";
+    let protocol_port = port(t.number::<Port>("protocol_port", Some(fix))).unwrap_or(0);
+    let fix = "use 0 to take no new connections, at most 100";
+    let weight = t.number("weight", Some(fix)).unwrap_or(Weight::constant(1));
+    let (sound, place) = t.finish();
+    let address = address?;
+    let by_address = || match protocol_port {
+        0 => address.to_string().parse().ok(),
+        port => SocketAddr::new(address, port).to_string().parse().ok(),
+    };
+    let name = if unnamed { by_address() } else { name };
+    let member = Member {
+        name: name?,
+        address,
+        protocol_port,
+        weight,
+    };
+    sound.then_some((member, place))
+}
+
+fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
+    let object = format!("{}, healthmonitor", t.object());
+    let mut table = t.table("healthmonitor", object)?;
+    table.require("type", "set it to TCP or HTTP");
+    let check_type = table.parsed("type");
+    let check = check(&mut table, check_type);
+    let seconds = Some("use 1 to 50 seconds");
+    let retries = Some("use 1 to 10 results in a row");
+    let monitor = HealthMonitor {
+        admin_state_up: table.flag("admin_state_up").unwrap_or(true),
+        check,
+        delay: table
+            .number("delay", seconds)
+            .unwrap_or(HealthMonitor::DEFAULT_DELAY),
+        timeout: table
+            .number("timeout", seconds)
+            .unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
+        max_retries: table
+            .number("max_retries", retries)
+            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
+        max_retries_down: table
+            .number("max_retries_down", retries)
+            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
+        monitor_port: port(table.number::<Port>("monitor_port", None)).and_then(NonZeroU16::new),
+    };
+    let (sound, place) = table.finish();
+    if !sound {
+        t.spoil();
+    }
+    Some((monitor, place))
+}
+
+fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
+    if check_type == Some(CheckType::Tcp) {
+        for key in ["url_path", "http_method", "domain_name", "expected_codes"] {
+            if t.has(key) {
+                t.wrong(
+                    key,
+                    format!("{key} is for type HTTP"),
+                    "remove it, or set type = \"HTTP\"",
+                );
+            }
+        }
+    }
+    let http = HttpCheck {
+        http_method: t.parsed("http_method").unwrap_or(HttpMethod::Get),
+        url_path: t.parsed("url_path").unwrap_or_default(),
+        domain_name: t.parsed("domain_name"),
+        expected_codes: t.parsed("expected_codes").unwrap_or_default(),
+    };
+    match check_type {
+        Some(CheckType::Http) => Check::Http(http),
+        Some(CheckType::Tcp) | None => Check::Tcp,
+    }
+}
+
+fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {
+    port.and_then(|port| u16::try_from(port.get()).ok())
+}

@@ -1,0 +1,282 @@
+//! Reads one table of the file, key by key, and notes everything that is wrong with it.
+//!
+//! A key that is asked for is known; [`Table::finish`] reports the others. So what a table may hold
+//! is written once, where it is read.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Report;
+use crate::model::value::Invalid;
+
+/// What an IPv4 address is called, and one.
+pub(super) const IPV4: (&str, &str) = ("an IPv4 address", "192.0.2.10");
+/// What an IPv6 address is called, and one.
+pub(super) const IPV6: (&str, &str) = ("an IPv6 address", "2001:db8::10");
+
+/// A table that is being read.
+pub(super) struct Table<'a> {
+    object: String,
+    start: usize,
+    entries: &'a DeTable<'a>,
+    report: &'a RefCell<Report>,
+    known: Vec<&'static str>,
+    sound: bool,
+}
+
+/// Where a table and its values are in the file, for what is found wrong later.
+pub(super) struct Place {
+    pub(super) object: String,
+    start: usize,
+    values: HashMap<&'static str, usize>,
+}
+
+impl Place {
+    /// The byte at which the value of `key` starts, or the table if it has no such key.
+    pub(super) fn of(&self, key: &str) -> usize {
+        self.values.get(key).copied().unwrap_or(self.start)
+    }
+}
+
+impl<'a> Table<'a> {
+    /// The table that a whole file is.
+    pub(super) fn root(entries: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Self {
+        Self {
+            object: String::new(),
+            start: 0,
+            entries,
+            report,
+            known: Vec::new(),
+            sound: true,
+        }
+    }
+
+    fn child(&self, object: String, value: &'a Spanned<DeValue<'a>>) -> Option<Self> {
+        let entries = value.get_ref().as_table()?;
+        let (start, report) = (value.span().start, self.report);
+        Some(Self {
+            object,
+            start,
+            entries,
+            report,
+            known: Vec::new(),
+            sound: true,
+        })
+    }
+
+    /// What the table is called in messages.
+    pub(super) fn object(&self) -> &str {
+        &self.object
+    }
+
+    /// Notes that the value of `key`, or the table if it has none, is wrong.
+    pub(super) fn wrong(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
+        let at = self
+            .entries
+            .get(key)
+            .map_or(self.start, |value| value.span().start);
+        self.report
+            .borrow_mut()
+            .error(at, &self.object, what.into(), fix.into());
+        self.sound = false;
+    }
+
+    /// Notes that a table within this one is wrong, and has been reported.
+    pub(super) fn spoil(&mut self) {
+        self.sound = false;
+    }
+
+    /// The text of `key`, right or wrong, without anything being noted.
+    pub(super) fn peek(&self, key: &str) -> Option<String> {
+        self.entries.get(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Notes the lack of a key that must be there.
+    pub(super) fn require(&mut self, key: &'static str, fix: &str) {
+        if !self.has(key) {
+            self.wrong(key, format!("{key} is missing"), fix);
+        }
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        self.expect(key, value.as_bool(), value, "true or false, without quotes")
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+        let value = self.value(key)?;
+        self.expect(key, value.as_str(), value, "a text in quotes")
+    }
+
+    /// A text that is a `T`.
+    pub(super) fn parsed<T: FromStr<Err = Invalid>>(&mut self, key: &'static str) -> Option<T> {
+        let text = self.text(key)?;
+        self.valid(key, text.parse(), None)
+    }
+
+    /// A text that is a `T` of the standard library, which does not tell people what it wants: it
+    /// is given as a description and an example.
+    pub(super) fn parsed_as<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        (kind, example): (&str, &str),
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let parsed = text.parse().map_err(|_| Invalid {
+            what: format!("{text:?} is not {kind}"),
+            fix: format!("write it as in \"{example}\""),
+        });
+        self.valid(key, parsed, None)
+    }
+
+    /// A whole number that is a `T`; `fix` replaces what the type says about a wrong one.
+    pub(super) fn number<T>(&mut self, key: &'static str, fix: Option<&str>) -> Option<T>
+    where
+        T: TryFrom<i64, Error = Invalid>,
+    {
+        let value = self.value(key)?;
+        let integer = self.expect(
+            key,
+            value.as_integer(),
+            value,
+            "a whole number without quotes",
+        )?;
+        let number = match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) => T::try_from(number),
+            Err(_) => T::try_from(i64::MAX).map_err(|invalid| Invalid {
+                what: format!("{integer} is far out of range"),
+                ..invalid
+            }),
+        };
+        self.valid(key, number, fix)
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
+        let value = self.value(key)?;
+        let items = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| item.get_ref().as_str())
+                .collect::<Option<Vec<_>>>()
+        });
+        self.expect(key, items, value, "a list of texts, as in [\"a\", \"b\"]")
+    }
+
+    /// The table `key` within this one.
+    pub(super) fn table(&mut self, key: &'static str, object: String) -> Option<Self> {
+        self.known.push(key);
+        let value = self.entries.get(key)?;
+        let table = self.child(object, value);
+        let wanted = format!("a table, as in [{key}]");
+        self.expect(key, table, value.get_ref(), &wanted)
+    }
+
+    /// The tables of the list `key` within this one, each called what `object` makes of its label
+    /// or, for want of one, its number.
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        label: impl Fn(&DeTable<'a>) -> Option<String>,
+    ) -> Vec<Self> {
+        self.known.push(key);
+        let Some(value) = self.entries.get(key) else {
+            return Vec::new();
+        };
+        let parent = if self.object.is_empty() {
+            ""
+        } else {
+            &format!("{}, ", self.object)
+        };
+        let kind = key.replace('_', " ");
+        let children = value.get_ref().as_array().and_then(|items| {
+            let child = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| {
+                let label = item.get_ref().as_table().and_then(&label);
+                let label = label.map_or_else(|| format!("#{}", n + 1), |l| format!("{l:?}"));
+                self.child(format!("{parent}{kind} {label}"), item)
+            };
+            items
+                .iter()
+                .enumerate()
+                .map(child)
+                .collect::<Option<Vec<_>>>()
+        });
+        let wanted = format!("a list of tables, each as in [[{key}]]");
+        self.expect(key, children, value.get_ref(), &wanted)
+            .unwrap_or_default()
+    }
+
+    /// Ends the reading: unknown keys are reported. Whether all was well, and where things are.
+    pub(super) fn finish(mut self) -> (bool, Place) {
+        let entries = self.entries;
+        for (key, _) in entries
+            .iter()
+            .filter(|(k, _)| !self.known.contains(&&**k.get_ref()))
+        {
+            let (name, at) = (key.get_ref(), key.span().start);
+            let what = format!("{name:?} is not a key here");
+            let fix = self.nearest(name);
+            self.report.borrow_mut().error(at, &self.object, what, fix);
+            self.sound = false;
+        }
+        let place = |key: &&'static str| Some((*key, entries.get(*key)?.span().start));
+        let values = self.known.iter().filter_map(place).collect();
+        (
+            self.sound,
+            Place {
+                object: self.object,
+                start: self.start,
+                values,
+            },
+        )
+    }
+
+    /// What to do about an unknown key.
+    fn nearest(&self, name: &str) -> String {
+        let similar = |key: &&str| strsim::damerau_levenshtein(key, name);
+        match self.known.iter().copied().min_by_key(similar) {
+            Some(key) if similar(&key) <= name.len().max(3) / 3 => format!("did you mean {key}?"),
+            _ => format!("remove it; the keys are {}", self.known.join(", ")),
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Option<&'a DeValue<'a>> {
+        self.known.push(key);
+        self.entries.get(key).map(Spanned::get_ref)
+    }
+
+    fn expect<T>(
+        &mut self,
+        key: &str,
+        found: Option<T>,
+        value: &DeValue<'_>,
+        wanted: &str,
+    ) -> Option<T> {
+        if found.is_none() {
+            let kind = value.type_str();
+            self.wrong(
+                key,
+                format!("{key} is of the type {kind}"),
+                format!("write {wanted}"),
+            );
+        }
+        found
+    }
+
+    fn valid<T>(&mut self, key: &str, value: Result<T, Invalid>, fix: Option<&str>) -> Option<T> {
+        value
+            .map_err(|invalid| {
+                let fix = fix.map_or(invalid.fix, str::to_owned);
+                self.wrong(key, format!("{key} {}", invalid.what), fix);
+            })
+            .ok()
+    }
+}

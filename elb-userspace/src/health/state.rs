@@ -1,0 +1,281 @@
+//! What the results of probes make of one member.
+//!
+//! - The first probe of a member starts at a random point of the first interval, and its result
+//!   decides at once. After that it takes `max_retries` successes in a row to make an OFFLINE
+//!   member ONLINE and `max_retries_down` failures in a row to make an ONLINE one OFFLINE.
+//! - A probe starts `delay` after the end of the one before, so that a member has one at a time and
+//!   the verdict on a member that stops answering takes
+//!   `timeout * max_retries_down + delay * (max_retries_down - 1)` from the start of the first
+//!   failing probe, as the ELB documents.
+//! - A change of the monitor keeps the verdict and starts a new count with a probe at once.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::model::HealthMonitor;
+use crate::time::{Now, Time};
+
+/// The V3 API's `operating_status` of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// The pool has no health monitor, or it is disabled.
+    NoMonitor,
+    /// No probe has finished yet.
+    Initial,
+    /// Healthy.
+    Online,
+    /// Not healthy.
+    Offline,
+}
+
+impl Status {
+    /// As the V3 API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoMonitor => "NO_MONITOR",
+            Self::Initial => "INITIAL",
+            Self::Online => "ONLINE",
+            Self::Offline => "OFFLINE",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// When members are probed, and how many results in a row count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From the end of a probe to the start of the next.
+    pub delay: Duration,
+    /// Successes in a row until an OFFLINE member is ONLINE; at least 1.
+    pub max_retries: u32,
+    /// Failures in a row until an ONLINE member is OFFLINE; at least 1.
+    pub max_retries_down: u32,
+}
+
+impl Timing {
+    /// That of a pool's monitor; `None` without one or with a disabled one.
+    pub fn of(monitor: Option<&HealthMonitor>) -> Option<Self> {
+        monitor
+            .filter(|monitor| monitor.admin_state_up)
+            .map(|monitor| Self {
+                delay: monitor.delay.duration(),
+                max_retries: monitor.max_retries.get(),
+                max_retries_down: monitor.max_retries_down.get(),
+            })
+    }
+}
+
+/// A change of status, as [`MemberHealth::finish`] reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Before.
+    pub from: Status,
+    /// After.
+    pub to: Status,
+}
+
+/// One member's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberHealth {
+    status: Status,
+    since: SystemTime,
+    serves: bool,
+    streak: u32,
+    reason: Option<Failure>,
+    timing: Option<Timing>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There is nothing to probe.
+    Idle,
+    /// The next probe starts then.
+    Waiting(Time),
+    /// A probe is under way.
+    Probing,
+    /// A probe is under way that no longer says anything.
+    ProbingInVain,
+}
+
+impl MemberHealth {
+    /// A member that nothing is known about. `random` is 64 random bits: they spread the first
+    /// probes of many members over an interval.
+    pub fn new(timing: Option<Timing>, now: Now, random: u64) -> Self {
+        let status = if timing.is_some() {
+            Status::Initial
+        } else {
+            Status::NoMonitor
+        };
+        Self {
+            status,
+            since: now.wall,
+            serves: timing.is_none(),
+            streak: 0,
+            reason: None,
+            timing,
+            phase: first(timing, now, random),
+        }
+    }
+
+    /// A member whose verdict is known from before a restart: it takes as many results in a row to
+    /// change it as ever. A verdict other than ONLINE or OFFLINE, or one on a member that is not
+    /// monitored any more, is [`Self::new`].
+    pub fn restore(
+        verdict: Status,
+        since: SystemTime,
+        reason: Option<Failure>,
+        timing: Option<Timing>,
+        now: Now,
+        random: u64,
+    ) -> Self {
+        let fresh = Self::new(timing, now, random);
+        let known = matches!(verdict, Status::Online | Status::Offline);
+        if !known || timing.is_none() {
+            return fresh;
+        }
+        let reason = reason.filter(|_| verdict == Status::Offline);
+        Self {
+            status: verdict,
+            since,
+            reason,
+            serves: verdict == Status::Online,
+            ..fresh
+        }
+    }
+
+    /// The present verdict.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Since when the verdict is this one.
+    pub const fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// Why the latest probe failed, or for an OFFLINE member the latest that did.
+    pub const fn reason(&self) -> Option<&Failure> {
+        self.reason.as_ref()
+    }
+
+    /// Results in a row that speak against the verdict.
+    pub const fn streak(&self) -> u32 {
+        self.streak
+    }
+
+    /// Whether the member is to take new connections: it is ONLINE or not monitored, or it became
+    /// monitored while it took them and no result says otherwise yet.
+    pub const fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// When to start the next probe; `None` while one is under way or if there is none to start.
+    pub const fn next_probe(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Waiting(at) => Some(at),
+            Phase::Idle | Phase::Probing | Phase::ProbingInVain => None,
+        }
+    }
+
+    /// Starts a probe if one is due. `true` obliges the caller to run it and call [`Self::finish`].
+    pub fn start(&mut self, now: Now) -> bool {
+        let due = self.next_probe().is_some_and(|at| at <= now.time);
+        if due {
+            self.phase = Phase::Probing;
+        }
+        due
+    }
+
+    /// Ends the probe that [`Self::start`] began. Without one, nothing happens.
+    pub fn finish(&mut self, now: Now, result: Result<(), Failure>) -> Option<Change> {
+        let timing = self.timing;
+        match (self.phase, timing) {
+            (Phase::Idle | Phase::Waiting(_), _) => None,
+            (Phase::Probing, Some(timing)) => {
+                self.phase = Phase::Waiting(now.time + timing.delay);
+                self.count(now, timing, result)
+            }
+            (Phase::ProbingInVain | Phase::Probing, timing) => {
+                self.phase = timing.map_or(Phase::Idle, |_| Phase::Waiting(now.time));
+                None
+            }
+        }
+    }
+
+    /// Follows a change of the pool's monitor, of its timing or of what it probes. A probe under
+    /// way runs to its end, but its result does not count.
+    pub fn reconfigure(&mut self, timing: Option<Timing>, now: Now) -> Option<Change> {
+        self.timing = timing;
+        self.streak = 0;
+        self.phase = match (self.phase, timing) {
+            (Phase::Probing | Phase::ProbingInVain, _) => Phase::ProbingInVain,
+            (Phase::Idle | Phase::Waiting(_), Some(_)) => Phase::Waiting(now.time),
+            (Phase::Idle | Phase::Waiting(_), None) => Phase::Idle,
+        };
+        match (self.status, timing) {
+            (Status::NoMonitor, Some(_)) => self.become_(Status::Initial, now),
+            (Status::Initial | Status::Online | Status::Offline, None) => {
+                self.reason = None;
+                self.serves = true;
+                self.become_(Status::NoMonitor, now)
+            }
+            (Status::NoMonitor, None)
+            | (Status::Initial | Status::Online | Status::Offline, Some(_)) => None,
+        }
+    }
+
+    fn count(&mut self, now: Now, timing: Timing, result: Result<(), Failure>) -> Option<Change> {
+        let (verdict, needed) = match result {
+            Ok(()) => (Status::Online, timing.max_retries),
+            Err(_) => (Status::Offline, timing.max_retries_down),
+        };
+        if let Err(failure) = result {
+            self.reason = Some(failure);
+        }
+        self.streak = if self.status == verdict {
+            0
+        } else {
+            self.streak + 1
+        };
+        let decided = self.status == Status::Initial || self.streak >= needed;
+        let change = if decided && self.status != verdict {
+            self.serves = verdict == Status::Online;
+            self.streak = 0;
+            self.become_(verdict, now)
+        } else {
+            None
+        };
+        if self.status == Status::Online && verdict == Status::Online {
+            self.reason = None;
+        }
+        change
+    }
+
+    fn become_(&mut self, status: Status, now: Now) -> Option<Change> {
+        let from = std::mem::replace(&mut self.status, status);
+        self.since = now.wall;
+        Some(Change { from, to: status })
+    }
+}
+
+fn first(timing: Option<Timing>, now: Now, random: u64) -> Phase {
+    let Some(timing) = timing else {
+        return Phase::Idle;
+    };
+    // The part `random / 2^64` of the interval; a delay of 2^64 ns or more is no delay of ours.
+    let nanos = (timing.delay.as_nanos() * u128::from(random)) >> 64;
+    Phase::Waiting(now.time + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests;

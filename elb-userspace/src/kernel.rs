@@ -1,0 +1,12 @@
+//! The kernel's side: the only module that knows aya.
+
+mod attach;
+mod maps;
+mod object;
+mod record;
+mod rings;
+
+pub use attach::{AttachError, Attachment, pinned, unpin};
+pub use maps::{MapError, Maps, coarse_seconds};
+pub use object::{Capacity, LoadError, Object, DECAP_OBJECT};
+pub use record::Record;

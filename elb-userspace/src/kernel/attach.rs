@@ -1,0 +1,179 @@
+//! Attaches the program to interfaces so that it stays when the agent goes: the link is pinned.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramError, XdpMode};
+use thiserror::Error;
+
+use super::object::Object;
+use crate::config::AttachMode;
+
+/// Why an interface does not carry the program.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The interface does not exist.
+    #[error("interface {0:?} does not exist; see `ip link`, and correct [agent] interfaces")]
+    NoInterface(String),
+    /// The driver or the interface's settings do not allow native XDP.
+    #[error(
+        "interface {interface:?} cannot run XDP in its driver: {source}; use a driver with native \
+         XDP, turn LRO off and mind the driver's MTU limit, or accept the slow way with \
+         attach_mode = \"generic\""
+    )]
+    NoNative {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another program is attached.
+    #[error(
+        "interface {interface:?} already carries another XDP program; detach it (`ip link set dev \
+         {interface} xdp off`, or its owner's tool), then start the agent again"
+    )]
+    Busy {
+        /// The interface.
+        interface: String,
+    },
+    /// Anything else that the kernel refused.
+    #[error("cannot attach to interface {interface:?}: {source}; it takes CAP_NET_ADMIN and CAP_BPF")]
+    Other {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The pin cannot be made or removed.
+    #[error("pin {path}: {source}")]
+    Pin {
+        /// The pin.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// An interface that carries the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The interface's name.
+    pub interface: String,
+    /// The interface's index.
+    pub index: u32,
+    /// Whether an earlier agent's attachment was taken over, without a gap.
+    pub replaced: bool,
+}
+
+/// Pins are named by interface index, which outlives a renaming.
+const PREFIX: &str = "link-";
+
+fn pin_path(directory: &Path, index: u32) -> PathBuf {
+    directory.join(format!("{PREFIX}{index}"))
+}
+
+/// Indices of the interfaces that have a pinned link.
+pub fn pinned(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect()
+}
+
+/// Detaches the program from an interface.
+///
+/// # Errors
+/// The pin cannot be removed.
+pub fn unpin(directory: &Path, index: u32) -> Result<(), AttachError> {
+    let path = pin_path(directory, index);
+    fs::remove_file(&path).map_err(|source| pin_error(&path, source))
+}
+
+impl Attachment {
+    /// Attaches the program to an interface, in place of an earlier agent's if there is one: the
+    /// replacement is atomic, no packet meets an interface without program.
+    ///
+    /// # Errors
+    /// See [`AttachError`]. An earlier attachment is unchanged then.
+    pub fn new(object: &mut Object, interface: &str, mode: AttachMode) -> Result<Self, AttachError> {
+        let index = index_of(interface)?;
+        let attached = |replaced| Self { interface: interface.to_owned(), index, replaced };
+        let path = pin_path(&object.directory, index);
+        if path.exists() {
+            if adopt(object, &path, interface)? {
+                return Ok(attached(true));
+            }
+            fs::remove_file(&path).map_err(|source| pin_error(&path, source))?;
+        }
+        let mode = match mode {
+            AttachMode::Native => XdpMode::Driver,
+            AttachMode::Generic => XdpMode::Skb,
+        };
+        let program = object.program();
+        let id = program
+            .attach_to_if_index(index, mode)
+            .map_err(|error| explain(interface, mode, error))?;
+        let link = program.take_link(id).map_err(|error| other(interface, error))?;
+        let link = FdLink::try_from(link).map_err(|error: LinkError| other(interface, error))?;
+        link.pin(&path).map_err(|source| pin_error(&path, source))?;
+        Ok(attached(false))
+    }
+}
+
+/// Replaces the program of a pinned link; false where the interface of the link is gone and another
+/// got its index.
+fn adopt(object: &mut Object, path: &Path, interface: &str) -> Result<bool, AttachError> {
+    let link = PinnedLink::from_pin(path).map_err(|source| pin_error(path, source))?;
+    let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| other(interface, error))?;
+    let program = object.program();
+    match program.attach_to_link(link) {
+        Ok(id) => {
+            // The pin keeps the link alive when this handle of it is dropped.
+            drop(program.take_link(id).map_err(|error| other(interface, error))?);
+            Ok(true)
+        }
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOLINK) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(other(interface, error)),
+    }
+}
+
+fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
+    let interface = interface.to_owned();
+    let io_error = match error {
+        ProgramError::SyscallError(error) => error.io_error,
+        error => return AttachError::Other { interface, source: Box::new(error) },
+    };
+    match io_error.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy { interface },
+        Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)
+            if mode == XdpMode::Driver =>
+        {
+            AttachError::NoNative { interface, source: io_error }
+        }
+        _ => AttachError::Other { interface, source: Box::new(io_error) },
+    }
+}
+
+fn other(
+    interface: &str,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> AttachError {
+    AttachError::Other { interface: interface.to_owned(), source: Box::new(source) }
+}
+
+fn pin_error(
+    path: &Path,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> AttachError {
+    AttachError::Pin { path: path.to_owned(), source: Box::new(source) }
+}
+
+fn index_of(interface: &str) -> Result<u32, AttachError> {
+    let missing = || AttachError::NoInterface(interface.to_owned());
+    nix::net::if_::if_nametoindex(interface).map_err(|_| missing())
+}

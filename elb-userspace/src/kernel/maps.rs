@@ -1,0 +1,335 @@
+//! Typed access to the pinned maps.
+
+use std::io;
+use std::net::IpAddr;
+
+use aya::Ebpf;
+use aya::maps::xdp::{DevMapHash, XdpMapError};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
+use elb_common::addr::{Be16, Be32, Be128};
+use elb_common::backend::Backend;
+use elb_common::counter::Counter;
+use elb_common::interface::{Interface, Settings};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use elb_common::reason::Reason;
+use elb_common::ring::Slot;
+use elb_common::{limits, names};
+use thiserror::Error;
+
+use super::object::{Capacity, Object};
+use super::record::Record;
+use super::rings::Rings;
+use crate::publish::{Command, Image, ListenerKey, Region, Store};
+
+/// Why a map could not be read or written.
+#[derive(Debug, Error)]
+#[error("map {map}: {source}{hint}")]
+pub struct MapError {
+    map: &'static str,
+    hint: &'static str,
+    source: aya::maps::MapError,
+}
+
+type MapHash<K, V> = HashMap<MapData, Record<K>, Record<V>>;
+type MapArray<V> = Array<MapData, Record<V>>;
+type MapCounters = PerCpuArray<MapData, Record<Counter>>;
+
+/// The maps of the forwarding program.
+pub struct Maps {
+    settings: MapArray<Settings>,
+    listeners_v4: MapHash<ListenerKeyV4, Listener>,
+    listeners_v6: MapHash<ListenerKeyV6, Listener>,
+    vips_v4: MapHash<u32, Vip>,
+    vips_v6: MapHash<[u32; 4], Vip>,
+    pools: MapArray<Pool>,
+    backends: MapArray<Backend>,
+    interfaces: MapHash<u32, Interface>,
+    devices: DevMapHash<MapData>,
+    listener_counters: MapCounters,
+    backend_counters: MapCounters,
+    reason_counters: MapCounters,
+    rings: Rings,
+    capacity: Capacity,
+    /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
+    pub generation: u32,
+}
+
+fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
+    move |source| {
+        let full = matches!(&source, aya::maps::MapError::SyscallError(e)
+            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)));
+        let hint = if full {
+            "; the map is full: raise its size in [agent], after `elb detach`"
+        } else {
+            ""
+        };
+        MapError { map, hint, source }
+    }
+}
+
+fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, MapError> {
+    let map = ebpf.take_map(name).expect("the embedded object has the map; the tests load it");
+    T::try_from(map).map_err(at(name))
+}
+
+/// A map that is used through shared memory.
+fn array(ebpf: &mut Ebpf, name: &str) -> MapData {
+    match ebpf.take_map(name) {
+        Some(Map::Array(data)) => data,
+        _ => unreachable!("the embedded object has the array {name}; the tests load it"),
+    }
+}
+
+impl Maps {
+    /// Takes the maps of a loaded object and notes the ABI version in them.
+    ///
+    /// # Errors
+    /// A map cannot be read, written or mapped.
+    pub fn new(object: &mut Object, capacity: Capacity) -> io::Result<Self> {
+        Self::try_new(object, capacity).map_err(io::Error::other)
+    }
+
+    fn try_new(
+        object: &mut Object,
+        capacity: Capacity,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let ebpf = &mut object.ebpf;
+        let (slots, seen) = (array(ebpf, names::RINGS), array(ebpf, names::RINGS_SEEN));
+        let rings = Rings::new(slots.fd(), seen.fd(), capacity.chunks)?;
+        let generation = slots.info()?.id();
+        let mut maps = Self {
+            settings: take(ebpf, names::SETTINGS)?,
+            listeners_v4: take(ebpf, names::LISTENERS_V4)?,
+            listeners_v6: take(ebpf, names::LISTENERS_V6)?,
+            vips_v4: take(ebpf, names::VIPS_V4)?,
+            vips_v6: take(ebpf, names::VIPS_V6)?,
+            pools: take(ebpf, names::POOLS)?,
+            backends: take(ebpf, names::BACKENDS)?,
+            interfaces: take(ebpf, names::INTERFACES)?,
+            devices: take(ebpf, names::DEVMAP)?,
+            listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
+            backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
+            reason_counters: take(ebpf, names::REASON_COUNTERS)?,
+            rings,
+            capacity,
+            generation,
+        };
+        let settings = Settings { abi_version: names::ABI_VERSION, reserved: 0 };
+        maps.settings.set(0, Record(settings), 0)?;
+        Ok(maps)
+    }
+
+    /// What the small maps hold: how a new agent learns what an earlier one left.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn image(&self) -> Result<Image, MapError> {
+        let mut image = Image::default();
+        for entry in self.listeners_v4.iter() {
+            let (key, value) = entry.map_err(at(names::LISTENERS_V4))?;
+            let [a, b, c, d, high, low, protocol, _]: [u8; 8] = bytemuck::cast(key.0);
+            let address = IpAddr::from([a, b, c, d]);
+            let port = u16::from_be_bytes([high, low]);
+            image.listeners.insert(ListenerKey { address, port, protocol }, value.0);
+        }
+        for entry in self.listeners_v6.iter() {
+            let (key, value) = entry.map_err(at(names::LISTENERS_V6))?;
+            let bytes: [u8; 24] = bytemuck::cast(key.0);
+            let mut address = [0; 16];
+            address.copy_from_slice(&bytes[..16]);
+            let port = u16::from_be_bytes([bytes[16], bytes[17]]);
+            let key = ListenerKey { address: address.into(), port, protocol: bytes[18] };
+            image.listeners.insert(key, value.0);
+        }
+        for entry in self.vips_v4.iter() {
+            let (key, value) = entry.map_err(at(names::VIPS_V4))?;
+            image.vips.insert(key.0.to_ne_bytes().into(), value.0);
+        }
+        for entry in self.vips_v6.iter() {
+            let (key, value) = entry.map_err(at(names::VIPS_V6))?;
+            let address: [u8; 16] = bytemuck::cast(key.0);
+            image.vips.insert(address.into(), value.0);
+        }
+        for entry in self.interfaces.iter() {
+            let (key, value) = entry.map_err(at(names::INTERFACES))?;
+            image.interfaces.insert(key.0, value.0);
+        }
+        for entry in self.devices.keys() {
+            image.devices.insert(entry.map_err(at(names::DEVMAP))?);
+        }
+        for id in 0..limits::MAX_POOLS.min(u32::from(u16::MAX)) {
+            let pool = self.pools.get(&id, 0).map_err(at(names::POOLS))?.0;
+            if pool != Pool::default() {
+                image.pools.insert(id as u16, pool);
+            }
+        }
+        for id in 0..self.capacity.backends.min(u32::from(u16::MAX)) {
+            let backend = self.backends.get(&id, 0).map_err(at(names::BACKENDS))?.0;
+            if backend != Backend::default() {
+                image.backends.insert(id as u16, backend);
+            }
+        }
+        Ok(image)
+    }
+
+    /// What a listener forwarded.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn listener_counter(&self, id: u16) -> Result<Counter, MapError> {
+        total(&self.listener_counters, u32::from(id)).map_err(at(names::LISTENER_COUNTERS))
+    }
+
+    /// What a backend got.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_counter(&self, id: u16) -> Result<Counter, MapError> {
+        total(&self.backend_counters, u32::from(id)).map_err(at(names::BACKEND_COUNTERS))
+    }
+
+    /// What was not forwarded for a reason.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn reason_counter(&self, reason: Reason) -> Result<Counter, MapError> {
+        total(&self.reason_counters, reason as u32).map_err(at(names::REASON_COUNTERS))
+    }
+
+    /// The owners of a region's slots.
+    pub fn owners(&self, region: Region) -> Vec<u16> {
+        self.rings.slots(region).map(Slot::cur).collect()
+    }
+
+    /// Settles what nobody needs to be moving; see [`crate::ring::slots::settle`].
+    pub fn settle(&self, region: Region, idle: u32) -> u32 {
+        self.rings.settle(region, coarse_seconds(), idle)
+    }
+}
+
+impl Store for Maps {
+    type Error = MapError;
+
+    fn execute(&mut self, command: &Command) -> Result<(), MapError> {
+        match command {
+            Command::PutDevice(index) => {
+                self.devices.insert(*index, *index, None, 0).map_err(|error| match error {
+                    XdpMapError::MapError(error) => at(names::DEVMAP)(error),
+                    XdpMapError::ChainedProgramNotSupported => unreachable!("none is chained"),
+                })
+            }
+            Command::RemoveDevice(index) => {
+                self.devices.remove(*index).map_err(at(names::DEVMAP))
+            }
+            Command::PutInterface(index, value) => self
+                .interfaces
+                .insert(Record(*index), Record(*value), 0)
+                .map_err(at(names::INTERFACES)),
+            Command::RemoveInterface(index) => {
+                self.interfaces.remove(&Record(*index)).map_err(at(names::INTERFACES))
+            }
+            Command::ResetBackendCounter(id) => {
+                reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))
+            }
+            Command::ResetListenerCounter(id) => {
+                reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))
+            }
+            Command::PutBackend(id, value) => {
+                self.backends.set(u32::from(*id), Record(*value), 0).map_err(at(names::BACKENDS))
+            }
+            Command::PutPool(id, value) => {
+                self.pools.set(u32::from(*id), Record(*value), 0).map_err(at(names::POOLS))
+            }
+            Command::WriteRing(ring) => {
+                self.rings.write(ring, coarse_seconds());
+                Ok(())
+            }
+            Command::ClearRing(region) => {
+                self.rings.clear(*region);
+                Ok(())
+            }
+            Command::PutListener(key, value) => self.put_listener(key, value),
+            Command::RemoveListener(key) => self.remove_listener(key),
+            Command::PutVip(IpAddr::V4(address), value) => self
+                .vips_v4
+                .insert(Record(u32::from_ne_bytes(address.octets())), Record(*value), 0)
+                .map_err(at(names::VIPS_V4)),
+            Command::PutVip(IpAddr::V6(address), value) => self
+                .vips_v6
+                .insert(Record(bytemuck::cast(address.octets())), Record(*value), 0)
+                .map_err(at(names::VIPS_V6)),
+            Command::RemoveVip(IpAddr::V4(address)) => self
+                .vips_v4
+                .remove(&Record(u32::from_ne_bytes(address.octets())))
+                .map_err(at(names::VIPS_V4)),
+            Command::RemoveVip(IpAddr::V6(address)) => self
+                .vips_v6
+                .remove(&Record(bytemuck::cast(address.octets())))
+                .map_err(at(names::VIPS_V6)),
+        }
+    }
+}
+
+impl Maps {
+    fn put_listener(&mut self, key: &ListenerKey, value: &Listener) -> Result<(), MapError> {
+        let value = Record(*value);
+        match record_key(key) {
+            Key::V4(key) => {
+                self.listeners_v4.insert(Record(key), value, 0).map_err(at(names::LISTENERS_V4))
+            }
+            Key::V6(key) => {
+                self.listeners_v6.insert(Record(key), value, 0).map_err(at(names::LISTENERS_V6))
+            }
+        }
+    }
+
+    fn remove_listener(&mut self, key: &ListenerKey) -> Result<(), MapError> {
+        match record_key(key) {
+            Key::V4(key) => {
+                self.listeners_v4.remove(&Record(key)).map_err(at(names::LISTENERS_V4))
+            }
+            Key::V6(key) => {
+                self.listeners_v6.remove(&Record(key)).map_err(at(names::LISTENERS_V6))
+            }
+        }
+    }
+}
+
+enum Key {
+    V4(ListenerKeyV4),
+    V6(ListenerKeyV6),
+}
+
+fn record_key(key: &ListenerKey) -> Key {
+    let port = Be16::new(key.port);
+    match key.address {
+        IpAddr::V4(address) => {
+            let address: Be32 = bytemuck::cast(address.octets());
+            Key::V4(ListenerKeyV4::new(address, port, key.protocol))
+        }
+        IpAddr::V6(address) => {
+            let address: Be128 = bytemuck::cast(address.octets());
+            Key::V6(ListenerKeyV6::new(address, port, key.protocol))
+        }
+    }
+}
+
+fn total(counters: &MapCounters, index: u32) -> Result<Counter, aya::maps::MapError> {
+    Ok(counters.get(&index, 0)?.iter().map(|counter| counter.0).sum())
+}
+
+fn reset(counters: &mut MapCounters, id: u16) -> Result<(), aya::maps::MapError> {
+    let cpus = nr_cpus().map_err(|(_, error)| aya::maps::MapError::IoError(error))?;
+    let zero = PerCpuValues::try_from(vec![Record(Counter::default()); cpus])?;
+    counters.set(u32::from(id), zero, 0)
+}
+
+/// Seconds of the clock that the packet path reads, `CLOCK_MONOTONIC_COARSE`.
+pub fn coarse_seconds() -> u32 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    u32::try_from(time.tv_sec).unwrap_or(u32::MAX)
+}

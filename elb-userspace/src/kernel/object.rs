@@ -1,0 +1,214 @@
+//! Loads the forwarding program with maps that outlive the agent.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use aya::maps::{MapData, MapInfo, MapType};
+use aya::programs::{ProgramError, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use elb_common::ring::CHUNK;
+use elb_common::{limits, names};
+use thiserror::Error;
+
+use crate::config::AgentSettings;
+
+static XDP_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-xdp"));
+/// The object with the program for backend servers.
+pub static DECAP_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-decap"));
+
+/// Sizes of the maps, fixed when they are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Chunks of `RINGS`.
+    pub chunks: u32,
+    /// Records of each flow table.
+    pub flows: u32,
+    /// Backends.
+    pub backends: u32,
+    /// Listeners.
+    pub listeners: u32,
+}
+
+impl Capacity {
+    /// As the settings want it.
+    pub fn of(settings: &AgentSettings) -> Self {
+        Self {
+            chunks: settings.ring_slots.get().div_ceil(CHUNK),
+            flows: settings.max_flows.get(),
+            backends: settings.max_backends.get(),
+            listeners: settings.max_listeners.get(),
+        }
+    }
+
+    /// Maximum entries of a map by name; `None`: not settable.
+    fn entries(&self, name: &str) -> Option<u32> {
+        match name {
+            names::RINGS | names::RINGS_SEEN => Some(self.chunks),
+            names::FLOWS_V4 | names::FLOWS_V6 => Some(self.flows),
+            names::BACKENDS | names::BACKEND_COUNTERS => Some(self.backends),
+            names::LISTENERS_V4 | names::LISTENERS_V6 | names::LISTENER_COUNTERS => {
+                Some(self.listeners)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why the program is not in the kernel.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The binary was built without `ELB_BPF_DIR`.
+    #[error("this elb was built without its BPF program; build it with `cargo xtask build`")]
+    NoObject,
+    /// The pin directory cannot be made.
+    #[error("pin_dir {path}: {error}; it must be in a BPF file system (mount -t bpf bpf /sys/fs/bpf)")]
+    PinDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A pinned map has another shape than this version's.
+    #[error(
+        "the pinned map {path} is not one of this version's: {what}; \
+         stop forwarding with `elb detach`, then start the agent again"
+    )]
+    Incompatible {
+        /// The pin.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// The maps or the program cannot be created.
+    #[error("cannot load the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    Ebpf(#[from] EbpfError),
+    /// The kernel refused the program.
+    #[error("the kernel refused the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    Program(#[from] ProgramError),
+    /// A map cannot be read.
+    #[error("cannot read a map: {0}")]
+    Map(#[from] aya::maps::MapError),
+}
+
+/// The loaded object and where its maps are pinned.
+#[derive(Debug)]
+pub struct Object {
+    pub(super) ebpf: Ebpf,
+    /// `pin_dir/vN`, N being the ABI version.
+    pub directory: PathBuf,
+    /// Whether the maps were there before.
+    pub adopted: bool,
+}
+
+impl Object {
+    /// The versioned directory of the pins.
+    pub fn directory(pin_dir: &Path) -> PathBuf {
+        pin_dir.join(format!("v{}", names::ABI_VERSION))
+    }
+
+    /// Loads the program. Pinned maps are adopted if they are of this version's shape; otherwise
+    /// maps are made and pinned.
+    ///
+    /// # Errors
+    /// See [`LoadError`]. Maps that were there before are unchanged then.
+    pub fn load(pin_dir: &Path, capacity: Capacity) -> Result<Self, LoadError> {
+        if XDP_OBJECT.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        let directory = Self::directory(pin_dir);
+        fs::create_dir_all(&directory)
+            .map_err(|error| LoadError::PinDirectory { path: directory.clone(), error })?;
+        let adopted = check_pins(&directory, capacity)?;
+        let mut loader = EbpfLoader::new();
+        for name in names::MAPS {
+            loader.map_pin_path(name, directory.join(name));
+            if let Some(entries) = capacity.entries(name) {
+                loader.map_max_entries(name, entries);
+            }
+        }
+        let mut ebpf = loader.load(XDP_OBJECT)?;
+        program(&mut ebpf).load()?;
+        Ok(Self { ebpf, directory, adopted })
+    }
+
+    pub(super) fn program(&mut self) -> &mut Xdp {
+        program(&mut self.ebpf)
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> &mut Xdp {
+    ebpf.program_mut(names::PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .expect("the embedded object has the program; the tests load it")
+}
+
+/// Whether maps are pinned in `directory`; an error if one of them is not what this version makes.
+fn check_pins(directory: &Path, capacity: Capacity) -> Result<bool, LoadError> {
+    let mut adopted = false;
+    for name in names::MAPS {
+        let path = directory.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let info = MapData::from_pin(&path)?.info()?;
+        let found = Shape::of(&info)?;
+        let wanted = Shape::wanted(name, capacity);
+        if found != wanted {
+            let what = format!("it has {found}, not {wanted}");
+            return Err(LoadError::Incompatible { path, what });
+        }
+        adopted = true;
+    }
+    Ok(adopted)
+}
+
+/// What makes two maps interchangeable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shape {
+    kind: MapType,
+    key: u32,
+    value: u32,
+    entries: u32,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, key, value, entries } = self;
+        write!(f, "type {kind:?}, keys of {key} bytes, values of {value} bytes, {entries} entries")
+    }
+}
+
+impl Shape {
+    fn of(info: &MapInfo) -> Result<Self, LoadError> {
+        Ok(Self {
+            kind: info.map_type()?,
+            key: info.key_size(),
+            value: info.value_size(),
+            entries: info.max_entries(),
+        })
+    }
+
+    /// The table of all maps. A test compares it with the maps that the object makes.
+    fn wanted(name: &str, capacity: Capacity) -> Self {
+        use MapType::{Array, DevMapHash, Hash, LruHash, PerCpuArray};
+        let (kind, key, value, default) = match name {
+            names::SETTINGS => (Array, 4, 8, 1),
+            names::LISTENERS_V4 => (Hash, 8, 16, 0),
+            names::LISTENERS_V6 => (Hash, 24, 16, 0),
+            names::VIPS_V4 => (Hash, 4, 4, limits::MAX_VIPS),
+            names::VIPS_V6 => (Hash, 16, 4, limits::MAX_VIPS),
+            names::RINGS | names::RINGS_SEEN => (Array, 4, 64, 0),
+            names::POOLS => (Array, 4, 8, limits::MAX_POOLS),
+            names::BACKENDS => (Array, 4, 64, 0),
+            names::FLOWS_V4 => (LruHash, 16, 8, 0),
+            names::FLOWS_V6 => (LruHash, 40, 8, 0),
+            names::INTERFACES => (Hash, 4, 8, limits::MAX_INTERFACES),
+            names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
+            names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
+            names::REASON_COUNTERS => (PerCpuArray, 4, 16, elb_common::reason::REASONS),
+            _ => unreachable!("a map that is not in names::MAPS"),
+        };
+        Self { kind, key, value, entries: capacity.entries(name).unwrap_or(default) }
+    }
+}

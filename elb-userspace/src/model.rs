@@ -1,0 +1,168 @@
+//! Desired state: what the operator asks for, as types that cannot hold what cannot be served.
+//!
+//! Resources and fields are named as in the ELB V3 API. A value that is wrong by itself cannot be
+//! constructed ([`value`], [`monitor`]); values that are wrong together are found by [`Model::new`]
+//! ([`rules`]).
+
+pub mod monitor;
+pub mod rules;
+pub mod value;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::Serialize;
+
+pub use monitor::HealthMonitor;
+pub use rules::Violation;
+pub use value::{
+    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, MinimumHealthy,
+    Name, Protocol, RingSize, Weight,
+};
+
+/// Everything that is to be served. Immutable: a change is a new model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Model {
+    load_balancers: Vec<LoadBalancer>,
+    pools: Vec<Pool>,
+}
+
+/// Addresses that take connections for listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadBalancer {
+    /// Unique among load balancers.
+    pub name: Name,
+    /// Whether any of its listeners is to be served.
+    pub admin_state_up: bool,
+    /// The IPv4 VIP.
+    pub vip_address: Option<Ipv4Addr>,
+    /// The IPv6 VIP.
+    pub ipv6_vip_address: Option<Ipv6Addr>,
+    /// Who attracts the traffic for the VIPs.
+    pub announce: Announce,
+    /// In the order of the source.
+    pub listeners: Vec<Listener>,
+}
+
+impl LoadBalancer {
+    /// The addresses it has: none, one or one per family, IPv4 first.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.vip_address.map(IpAddr::V4);
+        v4.into_iter().chain(self.ipv6_vip_address.map(IpAddr::V6))
+    }
+}
+
+/// One protocol and port of a load balancer, and the pool that serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// Unique within the load balancer.
+    pub name: Name,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// 0: every port that no other listener of the load balancer has.
+    pub protocol_port: u16,
+    /// The name of the pool that serves it.
+    pub default_pool: Name,
+    /// Whether it is to be served.
+    pub admin_state_up: bool,
+    /// How long an idle flow is protected, in seconds.
+    pub keepalive_timeout: IdleTimeout,
+}
+
+/// A backend server group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// Unique among pools.
+    pub name: Name,
+    /// That of the listeners it serves.
+    pub protocol: Protocol,
+    /// How a new flow chooses its member.
+    pub lb_algorithm: LbAlgorithm,
+    /// How a packet gets to its member.
+    pub forwarding: Forwarding,
+    /// Members take the port that the packet came for; they have none of their own.
+    pub any_port_enable: bool,
+    /// Slots of the lookup table.
+    pub ring_size: RingSize,
+    /// What becomes of the flows of a member that fails its health check.
+    pub flows_on_unhealthy: FlowsOnUnhealthy,
+    /// UDP pools: how long after a change of a slot's owner flows without a record go to the former
+    /// owner, in seconds.
+    pub udp_hold: HoldTime,
+    /// Without one, every member counts as healthy.
+    pub healthmonitor: Option<HealthMonitor>,
+    /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
+    pub minimum_healthy_member_count: MinimumHealthy,
+    /// In the order of the source.
+    pub members: Vec<Member>,
+}
+
+/// A backend server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Unique within the pool.
+    pub name: Name,
+    /// Unicast.
+    pub address: IpAddr,
+    /// 0 in a pool with `any_port_enable`, else that of the listeners.
+    pub protocol_port: u16,
+    /// Its part of the new connections.
+    pub weight: Weight,
+}
+
+impl Model {
+    /// The model of these resources, or everything that they violate together.
+    pub fn new(
+        load_balancers: Vec<LoadBalancer>,
+        pools: Vec<Pool>,
+    ) -> Result<Self, Vec<Violation>> {
+        let violations = rules::check(&load_balancers, &pools);
+        if violations.is_empty() {
+            Ok(Self {
+                load_balancers,
+                pools,
+            })
+        } else {
+            Err(violations)
+        }
+    }
+
+    /// In the order of the source.
+    pub fn load_balancers(&self) -> &[LoadBalancer] {
+        &self.load_balancers
+    }
+
+    /// In the order of the source.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The pool of that name.
+    pub fn pool(&self, name: &Name) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name == *name)
+    }
+
+    /// The listeners that a pool serves, each with its load balancer, disabled ones included.
+    pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
+        let all = self
+            .load_balancers
+            .iter()
+            .flat_map(|lb| lb.listeners.iter().map(move |l| (lb, l)));
+        all.filter(move |(_, listener)| listener.default_pool == *pool)
+    }
+
+    /// What a probe of `member` names as its host unless the monitor says otherwise: the VIP of the
+    /// first listener of the pool (V3), of the member's own family if there is one, else the
+    /// member.
+    pub fn default_host(&self, pool: &Name, member: &Member) -> IpAddr {
+        let vips = || {
+            self.listeners_of(pool)
+                .next()
+                .into_iter()
+                .flat_map(|(lb, _)| lb.vips())
+        };
+        let same_family = vips().find(|vip| vip.is_ipv4() == member.address.is_ipv4());
+        same_family
+            .or_else(|| vips().next())
+            .unwrap_or(member.address)
+    }
+}

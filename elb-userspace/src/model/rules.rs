@@ -1,0 +1,365 @@
+//! What must hold between resources that are each valid by themselves.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Forwarding, Listener, LoadBalancer, Member, Pool, Protocol};
+
+/// A resource that breaks a rule, the key that does, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The resource that must change. Of two that collide it is the later one.
+    pub at: At,
+    /// The key that must change.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+/// A resource, by its places in the lists that were checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum At {
+    /// `load_balancers[_]`
+    LoadBalancer(usize),
+    /// `load_balancers[_].listeners[_]`
+    Listener(usize, usize),
+    /// `pools[_]`
+    Pool(usize),
+    /// `pools[_].members[_]`
+    Member(usize, usize),
+    /// `pools[_].healthmonitor`
+    HealthMonitor(usize),
+}
+
+/// The UDP port of VXLAN, which the V3 API refuses for listeners.
+const VXLAN_PORT: u16 = 4789;
+
+/// Everything that is wrong between these resources, in their order.
+pub fn check(load_balancers: &[LoadBalancer], pools: &[Pool]) -> Vec<Violation> {
+    let mut rules = Rules::new(load_balancers, pools);
+    for (i, lb) in load_balancers.iter().enumerate() {
+        rules.load_balancer(i, lb);
+        for (j, listener) in lb.listeners.iter().enumerate() {
+            rules.listener(At::Listener(i, j), lb, listener);
+        }
+    }
+    for (i, pool) in pools.iter().enumerate() {
+        rules.pool(i, pool);
+    }
+    rules.broken
+}
+
+/// What has been seen so far, and what was wrong with it.
+struct Rules<'a> {
+    pools: HashMap<&'a str, &'a Pool>,
+    vips: HashSet<IpAddr>,
+    load_balancer_names: Seen<&'a str>,
+    listener_names: Seen<&'a str>,
+    pool_names: Seen<&'a str>,
+    vip_owners: HashMap<IpAddr, &'a str>,
+    broken: Vec<Violation>,
+}
+
+impl<'a> Rules<'a> {
+    fn new(load_balancers: &'a [LoadBalancer], pools: &'a [Pool]) -> Self {
+        Self {
+            // Of two pools with one name, the first is meant.
+            pools: pools
+                .iter()
+                .rev()
+                .map(|pool| (pool.name.as_str(), pool))
+                .collect(),
+            vips: load_balancers.iter().flat_map(LoadBalancer::vips).collect(),
+            load_balancer_names: Seen::default(),
+            listener_names: Seen::default(),
+            pool_names: Seen::default(),
+            vip_owners: HashMap::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, at: At, key: &'static str, what: String, fix: impl Into<String>) {
+        self.broken.push(Violation {
+            at,
+            key,
+            what,
+            fix: fix.into(),
+        });
+    }
+
+    fn load_balancer(&mut self, i: usize, lb: &'a LoadBalancer) {
+        let at = At::LoadBalancer(i);
+        if self.load_balancer_names.again(lb.name.as_str()) {
+            self.report(
+                at,
+                "name",
+                name_taken("load balancer", lb.name.as_str()),
+                RENAME,
+            );
+        }
+        for vip in lb.vips() {
+            let key = if vip.is_ipv4() {
+                "vip_address"
+            } else {
+                "ipv6_vip_address"
+            };
+            if let Some(what) = not_unicast(key, vip) {
+                self.report(at, key, what, "use a unicast address that clients reach");
+            }
+            match self.vip_owners.get(&vip) {
+                None => {
+                    self.vip_owners.insert(vip, lb.name.as_str());
+                }
+                Some(owner) => {
+                    let what = format!("{key} {vip} is that of load balancer {owner:?}");
+                    self.report(
+                        at,
+                        key,
+                        what,
+                        "use another address, or move the listeners there",
+                    );
+                }
+            }
+        }
+        self.listener_ports(i, lb);
+    }
+
+    fn listener_ports(&mut self, i: usize, lb: &'a LoadBalancer) {
+        let mut owners = HashMap::new();
+        for (j, listener) in lb.listeners.iter().enumerate() {
+            let (protocol, port) = (listener.protocol, listener.protocol_port);
+            if let Some(owner) = owners.insert((protocol, port), &listener.name) {
+                let what =
+                    format!("{protocol} protocol_port {port} is that of listener \"{owner}\"");
+                self.report(
+                    At::Listener(i, j),
+                    "protocol_port",
+                    what,
+                    "use another port",
+                );
+                owners.insert((protocol, port), owner);
+            }
+        }
+    }
+
+    fn listener(&mut self, at: At, lb: &LoadBalancer, listener: &'a Listener) {
+        if self.listener_names.again(listener.name.as_str()) {
+            self.report(
+                at,
+                "name",
+                name_taken("listener", listener.name.as_str()),
+                RENAME,
+            );
+        }
+        if listener.protocol == Protocol::Udp && listener.protocol_port == VXLAN_PORT {
+            let what = format!("UDP protocol_port {VXLAN_PORT} is reserved for VXLAN");
+            self.report(at, "protocol_port", what, "use another port");
+        }
+        let Some(&pool) = self.pools.get(listener.default_pool.as_str()) else {
+            let what = format!("default_pool \"{}\" does not exist", listener.default_pool);
+            self.report(
+                at,
+                "default_pool",
+                what,
+                "define a pool of that name or name another",
+            );
+            return;
+        };
+        if listener.protocol != pool.protocol {
+            let (of_listener, of_pool, name) = (listener.protocol, pool.protocol, &pool.name);
+            let what = format!("protocol {of_listener} is not that of pool \"{name}\", {of_pool}");
+            self.report(at, "default_pool", what, "give both the same protocol");
+            return;
+        }
+        self.ports(at, listener, pool);
+        self.families(at, lb, pool);
+    }
+
+    /// Direct server return leaves the destination port of a packet as it is.
+    fn ports(&mut self, at: At, listener: &Listener, pool: &Pool) {
+        let port = listener.protocol_port;
+        if pool.any_port_enable {
+            return;
+        }
+        if port == 0 {
+            let what = format!(
+                "any port (0) is asked of pool \"{}\", which has ports",
+                pool.name
+            );
+            let fix = "set any_port_enable = true in the pool and remove its members' \
+                       protocol_port, or give the listener one port";
+            self.report(at, "protocol_port", what, fix);
+            return;
+        }
+        let mut others = pool
+            .members
+            .iter()
+            .filter(|m| ![0, port].contains(&m.protocol_port));
+        if let Some(Member {
+            name,
+            protocol_port,
+            ..
+        }) = others.next()
+        {
+            let more = match others.count() {
+                0 => String::new(),
+                count => format!(" (and {count} more members)"),
+            };
+            let what = format!(
+                "protocol_port {port} is not that of member \"{name}\" of pool \"{}\", \
+                 {protocol_port}{more}: {} cannot translate ports",
+                pool.name, pool.forwarding,
+            );
+            let fix = "give both the same port, or set any_port_enable = true in the pool and \
+                       remove its members' protocol_port";
+            self.report(at, "protocol_port", what, fix);
+        }
+    }
+
+    /// Rewriting MAC addresses does not change what family a packet has.
+    fn families(&mut self, at: At, lb: &LoadBalancer, pool: &Pool) {
+        if pool.forwarding != Forwarding::L2 {
+            return;
+        }
+        for vip in lb.vips() {
+            let other = pool
+                .members
+                .iter()
+                .find(|m| m.address.is_ipv4() != vip.is_ipv4());
+            if let Some(member) = other {
+                let what = format!(
+                    "VIP {vip} and member \"{}\" ({}) of pool \"{}\" differ in family, \
+                     which forwarding l2 cannot bridge",
+                    member.name, member.address, pool.name,
+                );
+                let fix = "use forwarding = \"ipip\", or a load balancer and a pool per family";
+                self.report(at, "default_pool", what, fix);
+            }
+        }
+    }
+
+    fn pool(&mut self, i: usize, pool: &'a Pool) {
+        if self.pool_names.again(pool.name.as_str()) {
+            self.report(
+                At::Pool(i),
+                "name",
+                name_taken("pool", pool.name.as_str()),
+                RENAME,
+            );
+        }
+        let mut names = Seen::default();
+        let mut sockets = Seen::default();
+        for (j, member) in pool.members.iter().enumerate() {
+            let at = At::Member(i, j);
+            let socket = SocketAddr::new(member.address, member.protocol_port);
+            if sockets.again(socket) {
+                let what = format!("{socket} is in the pool twice");
+                self.report(
+                    at,
+                    "address",
+                    what,
+                    "remove one of them, and add its weight",
+                );
+            } else if names.again(member.name.as_str()) {
+                self.report(
+                    at,
+                    "name",
+                    name_taken("member", member.name.as_str()),
+                    RENAME,
+                );
+            }
+            self.member(at, pool, member);
+        }
+        self.monitor(At::HealthMonitor(i), pool);
+    }
+
+    fn member(&mut self, at: At, pool: &Pool, member: &Member) {
+        let (address, port) = (member.address, member.protocol_port);
+        if let Some(what) = not_unicast("address", address) {
+            self.report(
+                at,
+                "address",
+                what,
+                "use the unicast address of the backend server",
+            );
+        } else if self.vips.contains(&address) {
+            let what = format!("address {address} is a load balancer's VIP");
+            self.report(at, "address", what, "use the backend server's own address");
+        }
+        if pool.any_port_enable && port != 0 {
+            let what = format!("protocol_port {port} contradicts any_port_enable of the pool");
+            let fix = "remove protocol_port: members take the port that a packet came for";
+            self.report(at, "protocol_port", what, fix);
+        }
+        if !pool.any_port_enable && port == 0 {
+            let what = "protocol_port is missing".to_owned();
+            let fix = "set it to the listener's port, 1..=65535, or set any_port_enable = true in \
+                       the pool";
+            self.report(at, "protocol_port", what, fix);
+        }
+    }
+
+    fn monitor(&mut self, at: At, pool: &Pool) {
+        let without_port = pool
+            .healthmonitor
+            .as_ref()
+            .is_some_and(|m| m.monitor_port.is_none());
+        if without_port && pool.any_port_enable {
+            let what = "monitor_port is missing: the members of this pool have no port".to_owned();
+            self.report(
+                at,
+                "monitor_port",
+                what,
+                "set it to a port that the members listen on",
+            );
+        } else if without_port && pool.protocol == Protocol::Udp {
+            let what = "monitor_port is missing: a UDP pool is probed over TCP".to_owned();
+            let fix = "set it to a TCP port that tells whether the members work, or remove \
+                       healthmonitor";
+            self.report(at, "monitor_port", what, fix);
+        }
+    }
+}
+
+const RENAME: &str = "rename one of them";
+
+fn name_taken(kind: &str, name: &str) -> String {
+    format!("name \"{name}\" is that of another {kind}")
+}
+
+/// Why packets cannot be sent to this address, or to it from afar.
+pub(crate) fn not_unicast(key: &str, address: IpAddr) -> Option<String> {
+    let kind = match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
+        IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",
+        IpAddr::V4(v4) if v4.is_link_local() => "a link-local address",
+        IpAddr::V4(v4) if v4.is_multicast() => "a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+        IpAddr::V4(v4) if matches!(v4.octets()[0], 0 | 240..) => "a reserved address",
+        IpAddr::V6(v6) if v6.is_unspecified() => "the unspecified address",
+        IpAddr::V6(v6) if v6.is_loopback() => "a loopback address",
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
+        IpAddr::V6(v6) if v6.is_multicast() => "a multicast address",
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4 address written as IPv6",
+        IpAddr::V4(_) | IpAddr::V6(_) => return None,
+    };
+    Some(format!("{key} {address} is {kind}"))
+}
+
+/// What has been seen, to notice it the second time.
+struct Seen<T>(HashSet<T>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(HashSet::new())
+    }
+}
+
+impl<T: Eq + Hash> Seen<T> {
+    fn again(&mut self, value: T) -> bool {
+        !self.0.insert(value)
+    }
+}

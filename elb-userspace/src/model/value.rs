@@ -1,0 +1,295 @@
+//! Values with a range or an alphabet of their own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// Why a text or number is not such a value, without naming the key it was given for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {fix}")]
+pub struct Invalid {
+    /// What is wrong with the value, as the rest of a sentence that starts with the key.
+    pub what: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            fix: fix.into(),
+        }
+    }
+}
+
+/// A whole number within `MIN..=MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Ranged<const MIN: u32, const MAX: u32>(u32);
+
+impl<const MIN: u32, const MAX: u32> Ranged<MIN, MAX> {
+    /// A value known at compile time to be in range: another one does not compile in a constant.
+    pub const fn constant(value: u32) -> Self {
+        assert!(MIN <= value && value <= MAX, "the constant is out of range");
+        Self(value)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> TryFrom<i64> for Ranged<MIN, MAX> {
+    type Error = Invalid;
+
+    fn try_from(value: i64) -> Result<Self, Invalid> {
+        match u32::try_from(value) {
+            Ok(value) if (MIN..=MAX).contains(&value) => Ok(Self(value)),
+            _ => Err(Invalid::new(
+                format!("{value} is outside {MIN}..={MAX}"),
+                format!("use a value from {MIN} to {MAX}"),
+            )),
+        }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> fmt::Display for Ranged<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A member's part of the new connections, relative to the others; 0 takes none.
+pub type Weight = Ranged<0, 100>;
+/// Seconds for which an idle flow is protected (V3 `keepalive_timeout` of TCP and UDP listeners).
+pub type IdleTimeout = Ranged<10, 4000>;
+/// Seconds for which the former owner of a slot is the answer for UDP flows without a record.
+pub type HoldTime = Ranged<0, 4000>;
+/// Fewer healthy members than this, and a pool forwards to all (V3 `pool_health`).
+pub type MinimumHealthy = Ranged<0, 1>;
+
+/// The name of a resource: 1 to 255 characters, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Name(String);
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let characters = text.chars().count();
+        if !(1..=255).contains(&characters) {
+            let what = format!("has {characters} characters");
+            return Err(Invalid::new(what, "use 1 to 255 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::new("has a control character", "remove it"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Slots in the lookup table of a pool: a prime. More slots make shares finer and changes smaller,
+/// and cost 4 bytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RingSize(u32);
+
+impl RingSize {
+    /// The sizes there are.
+    pub const ALL: [Self; 4] = [Self(4_093), Self(16_381), Self(65_537), Self(655_373)];
+
+    /// The number of slots.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for RingSize {
+    fn default() -> Self {
+        Self(65_537)
+    }
+}
+
+impl TryFrom<i64> for RingSize {
+    type Error = Invalid;
+
+    fn try_from(value: i64) -> Result<Self, Invalid> {
+        let found = Self::ALL
+            .into_iter()
+            .find(|size| i64::from(size.0) == value);
+        found.ok_or_else(|| {
+            let fix = "use 4093, 16381, 65537 or 655373, at least 100 times the number of members";
+            Invalid::new(format!("{value} is not one of the sizes there are"), fix)
+        })
+    }
+}
+
+/// An enumeration that is written as a text, in the spelling of the V3 API or of our extensions.
+macro_rules! choice {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+
+        }
+        not yet: [$($unsupported:literal),*], use $instead:literal
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// As it is written in the configuration and in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                let what = match text {
+                    $($text => return Ok(Self::$variant),)+
+                    $($unsupported => format!("{text:?} is not supported by this version"),)*
+                    _ => format!("{text:?} is not known"),
+                };
+                Err(Invalid::new(what, concat!("use ", $instead)))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
+choice! {
+    /// The transport protocol of a listener or pool.
+    Protocol {
+        /// TCP
+        Tcp = "TCP",
+        /// UDP
+        Udp = "UDP",
+    }
+    not yet: ["HTTP", "HTTPS", "TERMINATED_HTTPS", "QUIC", "TLS", "IP", "GRPC"], use "TCP or UDP"
+}
+
+choice! {
+    /// How a new flow chooses its member.
+    LbAlgorithm {
+        /// A weighted consistent hash of protocol, addresses and ports.
+        FiveTupleHash = "5_TUPLE_HASH",
+    }
+    not yet: [
+        "ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "QUIC_CID", "2_TUPLE_HASH", "3_TUPLE_HASH"
+    ], use "5_TUPLE_HASH"
+}
+
+choice! {
+    /// How a packet gets to its member. The member answers the client directly in both.
+    Forwarding {
+        /// Rewrite the MAC addresses: members are on a network of the load balancer's.
+        L2 = "l2",
+        /// Encapsulate in IPv4 or IPv6: members are anywhere and decapsulate.
+        Ipip = "ipip",
+    }
+    not yet: ["gue", "nat", "fullnat"], use "l2 or ipip"
+}
+
+choice! {
+    /// Who attracts the traffic for a VIP.
+    Announce {
+        /// The load balancer answers ARP and neighbour solicitations for it.
+        Arp = "arp",
+        /// Routers send it here.
+        None = "none",
+    }
+    not yet: [], use "arp or none"
+}
+
+choice! {
+    /// What becomes of the flows of a member that fails its health check.
+    FlowsOnUnhealthy {
+        /// They stay with the member.
+        Keep = "keep",
+        /// They go to other members at once.
+        Rehash = "rehash",
+    }
+    not yet: [], use "keep or rehash"
+}
+
+impl FlowsOnUnhealthy {
+    /// A TCP connection cannot live on another member; a UDP flow usually can.
+    pub const fn default_for(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Self::Keep,
+            Protocol::Udp => Self::Rehash,
+        }
+    }
+}
+
+/// Serializes a value as what it displays.
+pub(super) fn as_text<T: fmt::Display, S: Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_include_their_ends() {
+        assert_eq!(Weight::try_from(0).unwrap().get(), 0);
+        assert_eq!(Weight::try_from(100).unwrap().get(), 100);
+        for value in [-1, 101, i64::MIN, i64::MAX] {
+            let error = Weight::try_from(value).unwrap_err();
+            assert_eq!(error.what, format!("{value} is outside 0..=100"));
+        }
+        assert!(RingSize::try_from(65_537).is_ok());
+        assert!(RingSize::try_from(65_536).is_err());
+    }
+
+    #[test]
+    fn names_have_a_length_and_an_alphabet() {
+        assert!("a".parse::<Name>().is_ok());
+        assert!("é".repeat(255).parse::<Name>().is_ok());
+        assert!("é".repeat(256).parse::<Name>().is_err());
+        assert!("".parse::<Name>().is_err());
+        assert!("a\nb".parse::<Name>().is_err());
+    }
+
+    #[test]
+    fn what_the_api_knows_and_we_do_not_serve_is_told_apart() {
+        assert_eq!("UDP".parse(), Ok(Protocol::Udp));
+        let known = "ROUND_ROBIN".parse::<LbAlgorithm>().unwrap_err();
+        assert_eq!(
+            known.to_string(),
+            "\"ROUND_ROBIN\" is not supported by this version; use 5_TUPLE_HASH",
+        );
+        let unknown = "tcp".parse::<Protocol>().unwrap_err();
+        assert_eq!(unknown.to_string(), "\"tcp\" is not known; use TCP or UDP");
+    }
+}

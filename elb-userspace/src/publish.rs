@@ -1,0 +1,161 @@
+//! From what the maps should hold to the writes that take them there, in an order that is safe
+//! under traffic: nothing is named before it exists, and nothing vanishes that is still named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use elb_common::backend::Backend;
+use elb_common::interface::Interface;
+use elb_common::listener::{Listener, Pool, Vip};
+
+/// Where a listener listens. Port 0: any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerKey {
+    /// Virtual address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+}
+
+/// What the small maps hold. Rings are apart: they are large and keep a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// `DEVMAP`.
+    pub devices: BTreeSet<u32>,
+    /// `INTERFACES`.
+    pub interfaces: BTreeMap<u32, Interface>,
+    /// `BACKENDS`; an absent id is all zeroes.
+    pub backends: BTreeMap<u16, Backend>,
+    /// `POOLS`; an absent id is all zeroes.
+    pub pools: BTreeMap<u16, Pool>,
+    /// `LISTENERS_V4` and `LISTENERS_V6`.
+    pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// `VIPS_V4` and `VIPS_V6`.
+    pub vips: BTreeMap<IpAddr, Vip>,
+}
+
+/// What a ring is to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingWrite {
+    /// First slot in `RINGS`.
+    pub base: u32,
+    /// Present owner of each slot, 0 = none.
+    pub owners: Vec<u16>,
+    /// Backends that no longer serve even their established flows.
+    pub gone: BTreeSet<u16>,
+}
+
+/// A region of `RINGS`: first slot and number of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First slot.
+    pub base: u32,
+    /// Slots.
+    pub size: u32,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Lets frames be redirected to an interface.
+    PutDevice(u32),
+    /// Writes an element of `INTERFACES`.
+    PutInterface(u32, Interface),
+    /// Zeroes the counters of a backend id that is used anew.
+    ResetBackendCounter(u16),
+    /// Writes an element of `BACKENDS`; all zeroes to free it.
+    PutBackend(u16, Backend),
+    /// Writes an element of `POOLS`.
+    PutPool(u16, Pool),
+    /// Changes a ring in place.
+    WriteRing(RingWrite),
+    /// Zeroes the counters of a listener id that is used anew.
+    ResetListenerCounter(u16),
+    /// Writes a listener.
+    PutListener(ListenerKey, Listener),
+    /// Writes a virtual address.
+    PutVip(IpAddr, Vip),
+    /// Removes a virtual address.
+    RemoveVip(IpAddr),
+    /// Removes a listener.
+    RemoveListener(ListenerKey),
+    /// Empties a region that no listener names any more.
+    ClearRing(Region),
+    /// Removes an element of `INTERFACES`.
+    RemoveInterface(u32),
+    /// Removes an interface from `DEVMAP`.
+    RemoveDevice(u32),
+}
+
+/// Where commands go: the kernel's maps, or a fake.
+pub trait Store {
+    /// Why a write failed.
+    type Error;
+
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// The map refused the write, for example because it is full.
+    fn execute(&mut self, command: &Command) -> Result<(), Self::Error>;
+}
+
+/// The writes that take the maps from `observed` to `desired`, with the rings that change and the
+/// regions that are freed. Nothing at all if nothing changes.
+pub fn plan(
+    observed: &Image,
+    desired: &Image,
+    rings: Vec<RingWrite>,
+    freed: Vec<Region>,
+) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let new = |ifindex: &&u32| !observed.devices.contains(ifindex);
+    commands.extend(desired.devices.iter().filter(new).map(|i| Command::PutDevice(*i)));
+    put(&mut commands, &observed.interfaces, &desired.interfaces, Command::PutInterface);
+    let reset = desired.backends.keys().filter(|id| !observed.backends.contains_key(id));
+    commands.extend(reset.map(|id| Command::ResetBackendCounter(*id)));
+    put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
+    put(&mut commands, &observed.pools, &desired.pools, Command::PutPool);
+    commands.extend(rings.into_iter().map(Command::WriteRing));
+    let used: BTreeSet<u16> = observed.listeners.values().map(|l| l.id).collect();
+    let ids: BTreeSet<u16> = desired.listeners.values().map(|l| l.id).collect();
+    commands.extend(ids.difference(&used).map(|id| Command::ResetListenerCounter(*id)));
+    put(&mut commands, &observed.listeners, &desired.listeners, Command::PutListener);
+    put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
+
+    gone(&mut commands, &observed.vips, &desired.vips, Command::RemoveVip);
+    gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
+    commands.extend(freed.into_iter().map(Command::ClearRing));
+    let zero = |id| Command::PutPool(id, Pool::default());
+    gone(&mut commands, &observed.pools, &desired.pools, zero);
+    let zero = |id| Command::PutBackend(id, Backend::default());
+    gone(&mut commands, &observed.backends, &desired.backends, zero);
+    gone(&mut commands, &observed.interfaces, &desired.interfaces, Command::RemoveInterface);
+    let old = observed.devices.difference(&desired.devices);
+    commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));
+    commands
+}
+
+fn put<K: Ord + Copy, V: PartialEq + Copy>(
+    commands: &mut Vec<Command>,
+    observed: &BTreeMap<K, V>,
+    desired: &BTreeMap<K, V>,
+    command: impl Fn(K, V) -> Command,
+) {
+    let changed = desired.iter().filter(|(key, value)| observed.get(key) != Some(value));
+    commands.extend(changed.map(|(key, value)| command(*key, *value)));
+}
+
+fn gone<K: Ord + Copy, V>(
+    commands: &mut Vec<Command>,
+    observed: &BTreeMap<K, V>,
+    desired: &BTreeMap<K, V>,
+    command: impl Fn(K) -> Command,
+) {
+    let old = observed.keys().filter(|key| !desired.contains_key(key));
+    commands.extend(old.map(|key| command(*key)));
+}
+
+#[cfg(test)]
+mod tests;

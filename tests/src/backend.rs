@@ -1,0 +1,56 @@
+//! What makes a host a backend of a load-balanced address: `elb backend up` and `down`, inside it.
+
+use std::{net::IpAddr, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{config::Forwarding, environment::elb_bin, lab::Lab, process::output};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+impl Lab {
+    /// Prepares every backend for the lab's addresses of all its families.
+    pub fn backends_up(&self, mode: Forwarding) -> Result<()> {
+        (0..self.backends().len()).try_for_each(|index| self.backend_up(index, mode))
+    }
+
+    /// Prepares one backend for the lab's addresses of all its families.
+    pub fn backend_up(&self, index: usize, mode: Forwarding) -> Result<()> {
+        self.on_every_vip(index, mode, "up")
+    }
+
+    /// Undoes [`Lab::backend_up`].
+    pub fn backend_down(&self, index: usize, mode: Forwarding) -> Result<()> {
+        self.on_every_vip(index, mode, "down")
+    }
+
+    fn on_every_vip(&self, index: usize, mode: Forwarding, verb: &str) -> Result<()> {
+        let vips = self
+            .families()
+            .list()
+            .iter()
+            .map(|family| self.vip(*family));
+        vips.into_iter().try_for_each(|vip| {
+            let command = self.elb_backend(index, mode, verb, vip)?;
+            output(command, LIMIT)
+                .map(drop)
+                .with_context(|| format!("cannot bring {} {verb}", self.backend_name(index)))
+        })
+    }
+
+    fn elb_backend(
+        &self,
+        index: usize,
+        mode: Forwarding,
+        verb: &str,
+        vip: IpAddr,
+    ) -> Result<Command> {
+        let mut command = self.backend(index).command(elb_bin()?);
+        command
+            .args(["backend", verb, "--vip", &vip.to_string()])
+            .args(["--mode", mode.name(), "--interface", self.device()])
+            .arg("--pin-dir")
+            .arg(self.backend_pins(index));
+        Ok(command)
+    }
+}

@@ -1,0 +1,24 @@
+//! Load generators: they run in a namespace, count what happens, and never wait without a limit.
+//!
+//! - [`HttpLoad`], [`http_requests`]: a new connection for each request
+//! - [`HeldConnections`]: connections that stay, each with a ping-pong of lines
+//! - [`UdpFlows`]: sockets that stay, each with a ping-pong of datagrams
+//! - [`download`], [`upload`]: contents, with a checksum that the receiver computes
+
+mod http;
+mod http_report;
+
+mod held;
+mod udp;
+
+mod bulk;
+
+mod background;
+mod failure;
+
+pub use bulk::{Transfer, download, upload};
+pub use failure::{Failure, FailureKind};
+pub use held::{HeldConnection, HeldConnections, HeldReport};
+pub use http::{HttpLoad, Load, http_requests};
+pub use http_report::{HttpReport, Outcome};
+pub use udp::{UdpFlow, UdpFlows, UdpReport};

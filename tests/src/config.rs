@@ -1,0 +1,219 @@
+//! The agent's configuration, built from a lab so that tests read like what they mean.
+//!
+//! Fields are named after the keys of the file and free for a test to change.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{address::Family, lab::Lab};
+
+/// The whole file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Config {
+    pub agent: AgentSection,
+    #[serde(rename = "load_balancer")]
+    pub load_balancers: Vec<LoadBalancer>,
+    #[serde(rename = "pool")]
+    pub pools: Vec<Pool>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentSection {
+    pub interfaces: Vec<String>,
+    pub attach_mode: String,
+    pub socket: PathBuf,
+    pub pin_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadBalancer {
+    pub name: String,
+    pub vip_address: IpAddr,
+    #[serde(rename = "listener")]
+    pub listeners: Vec<Listener>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Listener {
+    pub name: String,
+    pub protocol: Protocol,
+    pub protocol_port: u16,
+    pub default_pool: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Pool {
+    pub name: String,
+    pub protocol: Protocol,
+    pub forwarding: Forwarding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthmonitor: Option<HealthMonitor>,
+    #[serde(rename = "member")]
+    pub members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Member {
+    pub address: IpAddr,
+    pub protocol_port: u16,
+    pub weight: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct HealthMonitor {
+    #[serde(rename = "type")]
+    pub kind: MonitorKind,
+    /// Seconds between two probes.
+    pub delay: u32,
+    /// Seconds that a probe may take.
+    pub timeout: u32,
+    /// Successes that bring a member up.
+    pub max_retries: u32,
+    /// Failures that take it down.
+    pub max_retries_down: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarding {
+    L2,
+    Ipip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MonitorKind {
+    Tcp,
+    Http,
+}
+
+impl Forwarding {
+    /// Its name in the file and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Ipip => "ipip",
+        }
+    }
+}
+
+impl HealthMonitor {
+    /// As quick as the API allows: a dead member is known after two probes, a second apart.
+    pub fn quick(kind: MonitorKind) -> Self {
+        Self {
+            kind,
+            delay: 1,
+            timeout: 1,
+            max_retries: 2,
+            max_retries_down: 2,
+        }
+    }
+}
+
+impl Pool {
+    /// All backends of `lab`, with weight 1, forwarded to by IPIP, without health monitor.
+    pub fn of(lab: &Lab, name: &str, family: Family, protocol: Protocol, port: u16) -> Self {
+        let member = |index| Member {
+            address: lab.member_addr(index, family),
+            protocol_port: port,
+            weight: 1,
+        };
+        Self {
+            name: name.to_owned(),
+            protocol,
+            forwarding: Forwarding::Ipip,
+            healthmonitor: None,
+            members: (0..lab.backends().len()).map(member).collect(),
+        }
+    }
+
+    /// Forwards in another way.
+    pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
+        self.forwarding = forwarding;
+        self
+    }
+
+    /// Gives the members, in their order, these weights.
+    pub fn weights(mut self, weights: &[u32]) -> Self {
+        for (member, weight) in self.members.iter_mut().zip(weights) {
+            member.weight = *weight;
+        }
+        self
+    }
+
+    /// Watches the members quickly.
+    pub fn monitored_by(mut self, kind: MonitorKind) -> Self {
+        self.healthmonitor = Some(HealthMonitor::quick(kind));
+        self
+    }
+}
+
+impl Config {
+    /// An agent for `lab` that balances nothing yet.
+    pub fn new(lab: &Lab) -> Self {
+        Self {
+            agent: AgentSection {
+                interfaces: lab
+                    .lb_interfaces()
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect(),
+                attach_mode: "native".to_owned(),
+                socket: lab.files().join("elb.sock"),
+                pin_dir: lab.pins().join("agent"),
+            },
+            load_balancers: Vec::new(),
+            pools: Vec::new(),
+        }
+    }
+
+    /// Balances `port` of the lab's address of `family` over `pool`; the listener is named after it.
+    pub fn balance(mut self, lab: &Lab, family: Family, port: u16, pool: Pool) -> Self {
+        let vip = lab.vip(family);
+        let listener = Listener {
+            name: pool.name.clone(),
+            protocol: pool.protocol,
+            protocol_port: port,
+            default_pool: pool.name.clone(),
+        };
+        self.load_balancer(vip).listeners.push(listener);
+        self.pools.push(pool);
+        self
+    }
+
+    /// The pool called `name`, which must be there.
+    pub fn pool_mut(&mut self, name: &str) -> &mut Pool {
+        let found = self.pools.iter_mut().find(|pool| pool.name == name);
+        found.unwrap_or_else(|| panic!("no pool is called {name}"))
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> Result<String> {
+        toml::to_string(self).context("the configuration cannot be written as TOML")
+    }
+
+    fn load_balancer(&mut self, vip: IpAddr) -> &mut LoadBalancer {
+        let known = self
+            .load_balancers
+            .iter()
+            .position(|lb| lb.vip_address == vip);
+        let index = known.unwrap_or_else(|| {
+            self.load_balancers.push(LoadBalancer {
+                name: format!("lb-{}", self.load_balancers.len()),
+                vip_address: vip,
+                listeners: Vec::new(),
+            });
+            self.load_balancers.len() - 1
+        });
+        &mut self.load_balancers[index]
+    }
+}

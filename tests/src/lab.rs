@@ -1,0 +1,194 @@
+//! A lab: a client, a load balancer and backends, each in a network namespace, joined by a switch.
+
+mod builder;
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+pub use self::builder::Builder;
+use crate::{
+    address::{Families, Family, Host, Network},
+    host::PinDir,
+    netns::NetNs,
+    server::Server,
+    topology::{self, DEVICE, Switch},
+    wait::wait_for_interrupt,
+    xdp::XdpPass,
+};
+
+/// A running lab; dropping it removes all of it.
+#[derive(Debug)]
+pub struct Lab {
+    _pass: XdpPass,
+    pins: PinDir,
+    files: TempDir,
+    shape: Builder,
+    client: NetNs,
+    lb: NetNs,
+    backends: Vec<NetNs>,
+    router: Option<NetNs>,
+    switch: Switch,
+}
+
+impl Lab {
+    /// A lab to be described.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The client's namespace.
+    pub fn client(&self) -> &NetNs {
+        &self.client
+    }
+
+    /// The load balancer's namespace.
+    pub fn lb(&self) -> &NetNs {
+        &self.lb
+    }
+
+    /// The namespace of a backend, counted from 0.
+    pub fn backend(&self, index: usize) -> &NetNs {
+        &self.backends[index]
+    }
+
+    /// The namespaces of all backends.
+    pub fn backends(&self) -> &[NetNs] {
+        &self.backends
+    }
+
+    /// What the server of a backend calls itself.
+    pub fn backend_name(&self, index: usize) -> String {
+        name_of(index)
+    }
+
+    /// The versions of IP that this lab speaks.
+    pub fn families(&self) -> Families {
+        self.shape.families
+    }
+
+    /// The load balancer's devices: lb0, and in a two-armed lab lb1, which leads to the backends.
+    pub fn lb_interfaces(&self) -> Vec<&'static str> {
+        self.shape
+            .arms
+            .devices()
+            .iter()
+            .map(|(_, device)| *device)
+            .collect()
+    }
+
+    /// The device of every host but the load balancer and the router.
+    pub fn device(&self) -> &'static str {
+        DEVICE
+    }
+
+    /// The load-balanced address of `family`.
+    pub fn vip(&self, family: Family) -> IpAddr {
+        self.shape.arms.client_network().address(family, Host::Vip)
+    }
+
+    /// The load-balanced IPv4 address.
+    pub fn vip4(&self) -> IpAddr {
+        self.vip(Family::V4)
+    }
+
+    /// The load-balanced IPv6 address.
+    pub fn vip6(&self) -> IpAddr {
+        self.vip(Family::V6)
+    }
+
+    /// A port of the load-balanced address of `family`.
+    pub fn service(&self, family: Family, port: u16) -> SocketAddr {
+        SocketAddr::new(self.vip(family), port)
+    }
+
+    /// The address of a backend, counted from 0.
+    pub fn member_addr(&self, index: usize, family: Family) -> IpAddr {
+        let index = u8::try_from(index).expect("a lab has at most 32 backends");
+        Network::Back.address(family, Host::Backend(index))
+    }
+
+    /// The address of the client.
+    pub fn client_addr(&self, family: Family) -> IpAddr {
+        self.shape
+            .arms
+            .client_network()
+            .address(family, Host::Client)
+    }
+
+    /// A directory for configuration, sockets and logs of this lab.
+    pub fn files(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// A directory for pins of this lab in the BPF file system.
+    pub fn pins(&self) -> &Path {
+        self.pins.path()
+    }
+
+    /// A name that is free for the pins of backend `index`.
+    pub(crate) fn backend_pins(&self, index: usize) -> PathBuf {
+        self.pins().join(name_of(index))
+    }
+
+    /// Starts a server with the usual ports in every backend.
+    pub fn serve(&self) -> Result<Vec<Server>> {
+        let named = self.backends.iter().enumerate();
+        named
+            .map(|(index, netns)| Server::start(netns, &name_of(index)))
+            .collect()
+    }
+
+    /// Pulls the cable of a backend out of the switch: from now on it is silent.
+    pub fn unplug(&self, index: usize) -> Result<()> {
+        self.set_cable(index, "down")
+    }
+
+    /// Puts the cable of a backend back in, and waits until its port forwards.
+    pub fn plug(&self, index: usize) -> Result<()> {
+        self.set_cable(index, "up")?;
+        self.switch.wait_until_forwarding()
+    }
+
+    fn set_cable(&self, index: usize, state: &str) -> Result<()> {
+        let index = u8::try_from(index).context("a lab has at most 32 backends")?;
+        let port = topology::port(Host::Backend(index), Network::Back);
+        self.switch
+            .netns()
+            .ip(&format!("link set {port} {state}"))
+            .map(drop)
+    }
+
+    /// How to get a shell in each namespace.
+    pub fn how_to_enter(&self) -> String {
+        let mut text = String::new();
+        let mut say = |role: &str, netns: &NetNs| {
+            writeln!(text, "{role:<11} {}", netns.how_to_enter()).expect("a string takes text");
+        };
+        say("client", &self.client);
+        say("lb", &self.lb);
+        for (index, backend) in self.backends.iter().enumerate() {
+            say(&name_of(index), backend);
+        }
+        if let Some(router) = &self.router {
+            say("router", router);
+        }
+        say("switch", self.switch.netns());
+        text
+    }
+
+    /// Prints how to enter and keeps the lab until Ctrl-C or SIGTERM.
+    pub fn hold(&self) -> Result<()> {
+        println!("{}held until Ctrl-C", self.how_to_enter());
+        wait_for_interrupt()
+    }
+}
+
+fn name_of(index: usize) -> String {
+    format!("backend-{index}")
+}

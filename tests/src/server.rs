@@ -1,0 +1,146 @@
+//! Servers in backends, each a process of its own that can be killed like a real one.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::Stdio,
+    sync::mpsc::channel,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sys::signal::Signal;
+
+use crate::{
+    netns::NetNs,
+    process::{self, Process},
+    wire::{ECHO_PORT, HTTP_PORT, READY},
+};
+
+const BINARY: &str = "lab-server";
+const START_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where a server listens, on every address of its host.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// HTTP.
+    pub http: u16,
+    /// Echo over TCP and UDP.
+    pub echo: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            http: HTTP_PORT,
+            echo: ECHO_PORT,
+        }
+    }
+}
+
+/// A server: HTTP, and echo over TCP and UDP. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    netns: NetNs,
+    name: String,
+    ports: Ports,
+    process: Process,
+}
+
+impl Server {
+    /// Starts a server on the usual ports in `netns`; it listens when this returns.
+    pub fn start(netns: &NetNs, name: &str) -> Result<Self> {
+        Self::start_on(netns, name, Ports::default())
+    }
+
+    /// Starts a server on `ports` in `netns`; it listens when this returns.
+    pub fn start_on(netns: &NetNs, name: &str, ports: Ports) -> Result<Self> {
+        Ok(Self {
+            process: launch(netns, name, ports)?,
+            netns: netns.clone(),
+            name: name.to_owned(),
+            ports,
+        })
+    }
+
+    /// What it calls itself in its answers.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as a crash would: the kernel resets its connections and refuses new ones.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Ends it in order: it refuses new connections and lets go of the ones it has.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.wait(STOP_LIMIT).map(drop)
+    }
+
+    /// Kills it if it runs, and starts it again with the same name and ports.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process = launch(&self.netns, &self.name, self.ports)?;
+        Ok(())
+    }
+}
+
+fn launch(netns: &NetNs, name: &str, ports: Ports) -> Result<Process> {
+    let mut complaints = tempfile::tempfile()?;
+    let mut command = netns.command(binary()?);
+    command
+        .args(["--name", name])
+        .args(["--http", &ports.http.to_string()])
+        .args(["--echo", &ports.echo.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(complaints.try_clone()?);
+    let mut process = Process::start(&format!("server {name}"), command)?;
+    wait_until_ready(&mut process).with_context(|| {
+        let said = process::contents(&mut complaints).unwrap_or_default();
+        format!("server {name} did not start: {}", said.trim())
+    })?;
+    Ok(process)
+}
+
+fn wait_until_ready(process: &mut Process) -> Result<()> {
+    let stdout = process.take_stdout().context("its output was not piped")?;
+    let (tell, told) = channel();
+    // A thread, because reading a pipe knows no time limit; it ends with the line or the process.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        // Nobody listens any more when the limit has passed.
+        let _ = tell.send(read.map(|_| line));
+    });
+    let line = told
+        .recv_timeout(START_LIMIT)
+        .map_err(|_| anyhow!("not within {START_LIMIT:?}"))??;
+    if line.trim() != READY {
+        bail!("it ended before it listened");
+    }
+    Ok(())
+}
+
+/// The server's binary, which cargo builds beside the tests and the demo.
+fn binary() -> Result<PathBuf> {
+    let this = env::current_exe().context("cannot tell where this program is")?;
+    // target/PROFILE/demo or target/PROFILE/deps/TEST
+    let candidates = this.ancestors().skip(1).take(2).map(|dir| dir.join(BINARY));
+    let found = candidates.into_iter().find(|path| path.is_file());
+    found.with_context(|| {
+        format!(
+            "no {BINARY} beside {}: build it with `cargo build -p elb-tests --bins`",
+            this.display()
+        )
+    })
+}

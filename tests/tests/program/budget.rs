@@ -1,0 +1,37 @@
+//! What the verifier makes of the programs: the object loads, with room to spare.
+
+use aya::EbpfLoader;
+use aya::programs::Xdp;
+use elb_common::names;
+
+use crate::kernel::object;
+
+/// Instructions that the verifier may process; its own limit is a million.
+const BUDGET: u32 = 100_000;
+
+fn processed(file: &str, program: &str) -> u32 {
+    let mut ebpf = EbpfLoader::new()
+        .map_max_entries(names::RINGS, 1024)
+        .map_max_entries(names::RINGS_SEEN, 1024)
+        .load_file(object(file).unwrap())
+        .unwrap();
+    let program: &mut Xdp = ebpf.program_mut(program).unwrap().try_into().unwrap();
+    program.load().unwrap();
+    let info = program.info().unwrap();
+    println!(
+        "{file}: verifier processed {:?} instructions, program is {:?} bytes",
+        info.verified_instruction_count(),
+        info.size_translated()
+    );
+    info.verified_instruction_count().expect("kernels since 5.16 tell")
+}
+
+#[test]
+fn forwarding_program() {
+    assert!(processed("elb-xdp", names::PROGRAM) < BUDGET);
+}
+
+#[test]
+fn unwrapping_program() {
+    assert!(processed("elb-decap", names::DECAP_PROGRAM) < BUDGET);
+}

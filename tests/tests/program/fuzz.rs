@@ -1,0 +1,159 @@
+//! Hostile packets by the million: random bytes, and real packets with random damage. The oracle
+//! decides what must become of each; the reason counters are compared in batches.
+
+use elb_common::reason::Reason;
+
+use crate::cases::hex;
+use crate::frame::*;
+use crate::kernel::{Kernel, now};
+use crate::oracle::Oracle;
+use crate::world::*;
+
+const RUNS: u64 = 1_000_000;
+const BATCH: u64 = 5_000;
+
+/// SplitMix64 (Steele et al. 2014): small, and the same packets every time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
+    fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// A real packet for or past the world, before damage.
+fn real(random: &mut Random) -> Vec<u8> {
+    let v4 = random.below(2) == 0;
+    let client = if v4 { "198.51.100.7" } else { "2001:db8:c::7" };
+    let vip = if v4 {
+        random.pick(&[vip4(), vip4(), any4(), bare4(), "10.0.0.1".parse().unwrap()])
+    } else {
+        random.pick(&[vip6(), vip6(), any6(), bare6(), "fd00::1".parse().unwrap()])
+    };
+    let port = random.pick(&[80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 100]);
+    let from = random.next() as u16;
+    let size = random.below(200);
+    let data = random.bytes(size);
+    let packet = match random.below(8) {
+        0..=2 => {
+            let flags = random.next() as u8;
+            tcp(client, from, vip, port, flags, &data)
+        }
+        3..=5 => udp(client, from, vip, port, &data),
+        6 => echo(client, vip, &data),
+        _ if v4 => {
+            let claim = random.pick(&["198.51.100.7", "192.0.2.10"]).parse().unwrap();
+            return arp(1 + (random.next() & 1) as u16, CLIENT_MAC, claim, "192.0.2.10".parse().unwrap());
+        }
+        _ => {
+            let from = random.pick(&[client, "::"]);
+            solicitation(from, "2001:db8::10".parse().unwrap(), random.below(2) == 0)
+        }
+    };
+    let packet = match random.below(4) {
+        0 if v4 => {
+            let words = random.below(11);
+            packet.options(&random.bytes(words * 4))
+        }
+        0 => {
+            let mut chain = vec![];
+            let count = random.below(10);
+            let kinds: Vec<u8> = (0..count).map(|_| random.pick(&[0, 43, 44, 51, 60, 135])).collect();
+            for (i, kind) in kinds.iter().enumerate() {
+                let next = kinds.get(i + 1).copied().unwrap_or(packet.protocol);
+                let rest = if *kind == 51 { [0, 0, 0, 0, 0, 0] } else { [1, 0, 0, 0, 0, 0] };
+                chain.extend([next, 0]);
+                chain.extend(rest);
+            }
+            match kinds.first() {
+                Some(first) => packet.extensions(*first, &chain),
+                None => packet,
+            }
+        }
+        1 => packet.fragment(random.pick(&[0, 0x4000, 0x2000, 0x2001, 0x0001, 0x8000])),
+        _ => packet,
+    };
+    match random.below(6) {
+        0 => packet.tagged(&[random.next() as u16]),
+        1 => packet.tagged(&[random.next() as u16, random.next() as u16]),
+        2 => packet.tagged(&[1, 2, 3]),
+        _ => packet.frame(),
+    }
+}
+
+fn damage(random: &mut Random, mut frame: Vec<u8>) -> Vec<u8> {
+    for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
+        let at = random.below(frame.len());
+        // Most of what matters is in the first bytes.
+        let at = if random.below(2) == 0 { at.min(13 + random.below(70)) } else { at };
+        match random.below(5) {
+            0 => frame[at] ^= 1 << random.below(8),
+            1 => frame[at] = random.next() as u8,
+            2 => frame[at] = random.pick(&[0, 1, 0x45, 0x60, 0x7f, 0x80, 0xff]),
+            3 if frame.len() > 20 => frame.truncate(14.max(at)),
+            _ => {
+                let size = random.below(20);
+                let more = random.bytes(size);
+                frame.extend(more);
+            }
+        }
+    }
+    frame
+}
+
+#[test]
+fn hostile_packets() {
+    let world = world(now());
+    let mut kernel = Kernel::new(&world.memory());
+    let mut oracle = Oracle::new(world);
+    let mut random = Random(0x0e1b_2026);
+    let mut wanted = vec![0u64; Reason::ALL.len()];
+    let mut forwarded = 0u64;
+    for run in 0..RUNS {
+        let frame = if run % 10 == 0 {
+            let size = 14 + random.below(120);
+            let mut frame = random.bytes(size);
+            let kind: [u8; 2] = random.pick(&[[8, 0], [0x86, 0xdd], [8, 6], [0x81, 0], [0x12, 0x34]]);
+            frame[12..14].copy_from_slice(&kind);
+            frame
+        } else {
+            let frame = real(&mut random);
+            damage(&mut random, frame)
+        };
+        let expected = oracle.expect(&frame);
+        let ran = kernel.run(&frame);
+        assert!(
+            ran.action == expected.action && ran.bytes == expected.bytes,
+            "run {run}: frame {}\n got {} {}\nwant {expected:?}",
+            hex(&frame),
+            ran.action,
+            hex(&ran.bytes)
+        );
+        match expected.reason {
+            Some(reason) => wanted[reason as usize] += 1,
+            None => forwarded += 1,
+        }
+        if (run + 1) % BATCH == 0 {
+            let counted: Vec<u64> = kernel.reasons().iter().map(|c| c.packets).collect();
+            assert_eq!(counted, wanted, "reasons of the runs up to {run}");
+        }
+    }
+    assert!(forwarded > RUNS / 10, "too few packets were good: {forwarded}");
+    let silent: Vec<_> = Reason::ALL.iter().filter(|r| wanted[**r as usize] == 0).collect();
+    assert_eq!(silent, [&Reason::NoRoom], "reasons that no packet met");
+}

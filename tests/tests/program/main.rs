@@ -1,0 +1,18 @@
+//! Program runs: the object that the agent loads, one packet at a time through BPF_PROG_TEST_RUN.
+//!
+//! Nothing is faked: the verifier, the maps and the helpers are the kernel's. Each case asserts the
+//! action, every byte that leaves, and the counters that moved.
+
+mod cases;
+mod frame;
+mod kernel;
+mod oracle;
+mod world;
+
+mod answers;
+mod budget;
+mod decap;
+mod forwarding;
+mod fuzz;
+mod malformed;
+mod moving;

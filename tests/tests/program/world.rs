@@ -1,0 +1,312 @@
+//! The load balancer that the packets meet, in plain words; `memory` puts it into records.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use elb_common::addr::{Be16, Be32, Be128, Mac};
+use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+use elb_common::interface::Interface;
+use elb_common::listener::{
+    Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip, listener_flags, vip_flags,
+};
+use elb_common::path::Memory;
+use elb_common::ring::Slot;
+
+use crate::frame::OUR_MAC;
+
+/// Interface that TEST_RUN frames come by: loopback of the test's namespace.
+pub const INGRESS: u32 = 1;
+/// An interface that takes redirected frames.
+pub const OTHER: u32 = 2;
+/// An interface that does not.
+pub const UNKNOWN: u32 = 99;
+
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+
+pub const LB4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub const LB6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+pub const MTU: u16 = 1500;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    L2,
+    Ipip,
+}
+
+#[derive(Clone, Debug)]
+pub struct BackendSpec {
+    pub mode: Mode,
+    pub address: IpAddr,
+    pub mac: [u8; 6],
+    pub interface: u32,
+    pub reachable: bool,
+    pub established: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListenerSpec {
+    pub address: IpAddr,
+    /// 0: any.
+    pub port: u16,
+    pub protocol: u8,
+    pub disabled: bool,
+    pub ring_base: u32,
+    pub ring_size: u32,
+    pub pool: u16,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub backends: HashMap<u16, BackendSpec>,
+    pub listeners: Vec<ListenerSpec>,
+    pub vips: HashMap<IpAddr, u32>,
+    /// Present and former owner of each slot of all rings.
+    pub slots: Vec<(u16, u16)>,
+    /// Until when a pool holds UDP flows for former owners.
+    pub held: HashMap<u16, u32>,
+    pub now: u32,
+}
+
+pub fn vip4() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 10).into()
+}
+
+pub fn vip6() -> IpAddr {
+    "2001:db8::10".parse().unwrap()
+}
+
+/// Any TCP port of this address is forwarded.
+pub fn any4() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 11).into()
+}
+
+pub fn any6() -> IpAddr {
+    "2001:db8::11".parse().unwrap()
+}
+
+/// Announced, without a listener.
+pub fn bare4() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 12).into()
+}
+
+pub fn bare6() -> IpAddr {
+    "2001:db8::12".parse().unwrap()
+}
+
+/// Not announced.
+pub fn quiet4() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 13).into()
+}
+
+pub fn quiet6() -> IpAddr {
+    "2001:db8::13".parse().unwrap()
+}
+
+/// Backends by what is special about them.
+pub mod id {
+    pub const L2: u16 = 1;
+    pub const IN_V4: u16 = 2;
+    pub const IN_V6: u16 = 3;
+    pub const REDIRECT: u16 = 4;
+    pub const NO_DEVICE: u16 = 5;
+    pub const NO_NEXT_HOP: u16 = 6;
+    pub const FORMER: u16 = 8;
+    pub const GONE: u16 = 9;
+    pub const MISSING: u16 = 60_000;
+}
+
+/// Ports of the listeners, by what is special about them.
+pub mod port {
+    pub const L2: u16 = 80;
+    pub const IN_V4: u16 = 81;
+    pub const IN_V6: u16 = 82;
+    pub const REDIRECT: u16 = 83;
+    pub const NO_DEVICE: u16 = 84;
+    pub const NO_NEXT_HOP: u16 = 85;
+    pub const EMPTY: u16 = 86;
+    pub const NO_RING: u16 = 87;
+    pub const DISABLED: u16 = 88;
+    pub const OUT_OF_RANGE: u16 = 89;
+    pub const MISSING: u16 = 90;
+    pub const MOVING: u16 = 91;
+    pub const MOVING_GONE: u16 = 92;
+    pub const MOVING_BACK: u16 = 93;
+    pub const MOVING_EMPTY: u16 = 94;
+    pub const MOVING_RELEASED: u16 = 95;
+    pub const SPREAD: u16 = 100;
+}
+
+/// A ring per listener, all slots alike, so that a test knows the backend from the port; one ring
+/// is spread over three backends.
+pub fn world(now: u32) -> World {
+    let mut world = World { now, ..World::default() };
+    let v4 = |n: u8| IpAddr::from(Ipv4Addr::new(10, 0, 0, n));
+    let v6 = |n: u16| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
+    let mut backend = |id: u16, mode, address, interface, reachable, established| {
+        let mac = [2, 0, 0, 1, (id >> 8) as u8, id as u8];
+        let spec = BackendSpec { mode, address, mac, interface, reachable, established };
+        world.backends.insert(id, spec);
+    };
+    backend(id::L2, Mode::L2, v4(11), INGRESS, true, true);
+    backend(id::IN_V4, Mode::Ipip, v4(12), INGRESS, true, true);
+    backend(id::IN_V6, Mode::Ipip, v6(13), INGRESS, true, true);
+    backend(id::REDIRECT, Mode::Ipip, v4(14), OTHER, true, true);
+    backend(id::NO_DEVICE, Mode::L2, v4(15), UNKNOWN, true, true);
+    backend(id::NO_NEXT_HOP, Mode::Ipip, v4(16), INGRESS, false, true);
+    backend(id::FORMER, Mode::Ipip, v4(18), INGRESS, true, true);
+    backend(id::GONE, Mode::Ipip, v4(19), INGRESS, true, false);
+
+    for (vip, protocol) in
+        [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)]
+    {
+        for (port, cur, prev) in [
+            (port::L2, id::L2, 0),
+            (port::IN_V4, id::IN_V4, 0),
+            (port::IN_V6, id::IN_V6, 0),
+            (port::REDIRECT, id::REDIRECT, 0),
+            (port::NO_DEVICE, id::NO_DEVICE, 0),
+            (port::NO_NEXT_HOP, id::NO_NEXT_HOP, 0),
+            (port::EMPTY, 0, 0),
+            (port::DISABLED, id::L2, 0),
+            (port::MISSING, id::MISSING, 0),
+            (port::MOVING, id::IN_V4, id::FORMER),
+            (port::MOVING_GONE, id::IN_V4, id::GONE),
+            (port::MOVING_BACK, id::IN_V4, id::IN_V4),
+            (port::MOVING_EMPTY, 0, id::FORMER),
+            (port::MOVING_RELEASED, id::IN_V4, id::FORMER),
+        ] {
+            world.listen(vip, port, protocol, &[(cur, prev); 5]);
+        }
+        let spread: Vec<_> = (0..4093u32).map(|i| ([1, 2, 3][((i * 7 + i / 5) % 3) as usize], 0)).collect();
+        world.listen(vip, port::SPREAD, protocol, &spread);
+        world.listen(vip, port::NO_RING, protocol, &[]);
+        world.listen(vip, port::OUT_OF_RANGE, protocol, &[(1, 0)]);
+        world.listeners.last_mut().unwrap().ring_base = 1 << 30;
+    }
+    for vip in [any4(), any6()] {
+        world.listen(vip, 0, TCP, &[(id::IN_V4, 0)]);
+        world.listen(vip, 22, TCP, &[(id::L2, 0)]);
+    }
+    for listener in &mut world.listeners {
+        listener.disabled = listener.port == port::DISABLED;
+        let held = listener.port != port::MOVING_RELEASED;
+        world.held.insert(listener.pool, if held { now + 3600 } else { now.saturating_sub(10) });
+    }
+    let all = vip_flags::ECHO | vip_flags::ANNOUNCE;
+    world.vips = HashMap::from([
+        (vip4(), all),
+        (vip6(), all),
+        (any4(), all | vip_flags::ANY_TCP),
+        (any6(), all | vip_flags::ANY_TCP),
+        (bare4(), vip_flags::ANNOUNCE),
+        (bare6(), vip_flags::ANNOUNCE),
+        (quiet4(), vip_flags::ECHO),
+        (quiet6(), vip_flags::ECHO),
+    ]);
+    world
+}
+
+impl World {
+    fn listen(&mut self, address: IpAddr, port: u16, protocol: u8, ring: &[(u16, u16)]) {
+        let (ring_base, ring_size) = (self.slots.len() as u32, ring.len() as u32);
+        let pool = self.listeners.len() as u16;
+        let disabled = false;
+        self.slots.extend(ring);
+        self.slots.resize(self.slots.len().next_multiple_of(16), (0, 0));
+        self.listeners.push(ListenerSpec {
+            address,
+            port,
+            protocol,
+            disabled,
+            ring_base,
+            ring_size,
+            pool,
+        });
+    }
+
+    /// The world as map records.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory { now: self.now, devices: vec![OTHER], ..Memory::default() };
+        memory.slots = self.slots.iter().map(|(cur, prev)| Slot::new(*cur, *prev)).collect();
+        for (index, spec) in self.listeners.iter().enumerate() {
+            let listener = Listener {
+                ring_base: spec.ring_base,
+                ring_size: spec.ring_size,
+                id: index as u16,
+                pool: spec.pool,
+                flags: if spec.disabled { listener_flags::DISABLED } else { 0 },
+                reserved: 0,
+            };
+            let port = Be16::new(spec.port);
+            match spec.address {
+                IpAddr::V4(a) => {
+                    let key = ListenerKeyV4::new(be32(a), port, spec.protocol);
+                    memory.listeners_v4.insert(key, listener);
+                }
+                IpAddr::V6(a) => {
+                    let key = ListenerKeyV6::new(be128(a), port, spec.protocol);
+                    memory.listeners_v6.insert(key, listener);
+                }
+            }
+        }
+        for (address, flags) in &self.vips {
+            let vip = Vip { flags: *flags };
+            match address {
+                IpAddr::V4(a) => drop(memory.vips_v4.insert(be32(*a), vip)),
+                IpAddr::V6(a) => drop(memory.vips_v6.insert(be128(*a), vip)),
+            }
+        }
+        for (pool, until) in &self.held {
+            memory.pools.insert(*pool, Pool { udp_hold_until: *until, reserved: 0 });
+        }
+        memory.backends = self.backends.iter().map(|(id, spec)| (*id, spec.record())).collect();
+        memory.interfaces.insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), reserved: 0 });
+        memory
+    }
+}
+
+impl BackendSpec {
+    fn record(&self) -> Backend {
+        let mut flags = 0;
+        if self.reachable {
+            flags |= backend_flags::REACHABLE;
+        }
+        if self.established {
+            flags |= backend_flags::ESTABLISHED;
+        }
+        let mut record = Backend {
+            next_hop: Mac::new(self.mac),
+            flags,
+            source: Mac::new(OUR_MAC),
+            mtu: MTU,
+            ifindex: self.interface,
+            ..Backend::default()
+        };
+        match self.address {
+            IpAddr::V4(address) => {
+                record.mode = mode::IPIP_V4;
+                record.address = Be128::from_raw([be32(address).raw(), 0, 0, 0]);
+                record.outer_source = Be128::from_raw([be32(LB4).raw(), 0, 0, 0]);
+                record.outer_sum = outer_sum(be32(LB4), be32(address));
+            }
+            IpAddr::V6(address) => {
+                record.mode = mode::IPIP_V6;
+                record.address = be128(address);
+                record.outer_source = be128(LB6);
+            }
+        }
+        if self.mode == Mode::L2 {
+            record.mode = mode::L2;
+        }
+        record
+    }
+}
+
+pub fn be32(address: Ipv4Addr) -> Be32 {
+    bytemuck::cast(address.octets())
+}
+
+pub fn be128(address: Ipv6Addr) -> Be128 {
+    bytemuck::cast(address.octets())
+}

@@ -1,0 +1,76 @@
+//! A run in stages: a header for each, and a summary of all when the run ends, well or not.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+pub(crate) struct Stages {
+    begun: Instant,
+    done: Vec<Stage>,
+    skipped: Vec<String>,
+}
+
+struct Stage {
+    name: &'static str,
+    took: Duration,
+    failed: bool,
+}
+
+impl Stages {
+    pub(crate) fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            done: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run<T>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        println!(
+            "\n== {name} ({:.1} s since start)",
+            self.begun.elapsed().as_secs_f64()
+        );
+        let begun = Instant::now();
+        let result = work();
+        self.done.push(Stage {
+            name,
+            took: begun.elapsed(),
+            failed: result.is_err(),
+        });
+        result.with_context(|| format!("{name} failed"))
+    }
+
+    /// Like [`Stages::run`], for work that returns what of it could not be done here and why.
+    pub(crate) fn run_what_can_be(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<()> {
+        if let Some(why) = self.run(name, work)? {
+            println!("SKIPPED  {why}");
+            self.skipped.push(why);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        println!("\n== summary ({:.1} s)", self.begun.elapsed().as_secs_f64());
+        for stage in &self.done {
+            let verdict = if stage.failed { "FAILED" } else { "ok" };
+            println!(
+                "{:>8.1} s  {verdict:<6}  {}",
+                stage.took.as_secs_f64(),
+                stage.name
+            );
+        }
+        for why in &self.skipped {
+            println!("{:>10}  SKIPPED {why}", "");
+        }
+    }
+}

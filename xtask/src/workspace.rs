@@ -1,0 +1,68 @@
+//! Where the workspace and what it builds live, and the cargo that builds it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process::{self, search_path};
+
+/// Tells `elb-userspace` which folder holds the BPF objects that it embeds, and the tests which
+/// objects to load.
+pub(crate) const BPF_DIR_VARIABLE: &str = "ELB_BPF_DIR";
+
+pub(crate) struct Workspace {
+    target: PathBuf,
+}
+
+impl Workspace {
+    pub(crate) fn locate() -> Result<Self> {
+        let json =
+            process::output(cargo_at_root().args(["metadata", "--no-deps", "--format-version=1"]))?;
+        let metadata: serde_json::Value = serde_json::from_str(&json)?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .context("cargo names no target folder")?;
+        Ok(Self {
+            target: target.into(),
+        })
+    }
+
+    /// The folder of the finished BPF objects.
+    pub(crate) fn bpf_dir(&self) -> PathBuf {
+        self.target.join("bpf")
+    }
+
+    /// The target folder of the BPF builds, apart so that they and host builds do not wait for
+    /// each other.
+    pub(crate) fn bpf_build_dir(&self) -> PathBuf {
+        self.target.join("bpf-build")
+    }
+
+    /// A cargo for host crates, which embeds the finished BPF objects.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = cargo_at_root();
+        cargo
+            .args(arguments)
+            .env(BPF_DIR_VARIABLE, self.bpf_dir())
+            .env("PATH", search_path());
+        cargo
+    }
+}
+
+/// The cargo that runs us (it is the one of the workspace's toolchain), in the workspace's root.
+pub(crate) fn cargo_at_root() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Cargo tells where we are at run time; what it told at build time may be another checkout, if
+/// both share a target folder.
+pub(crate) fn root() -> PathBuf {
+    let xtask =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let xtask = PathBuf::from(xtask);
+    xtask.parent().map_or_else(|| xtask.clone(), Path::to_owned)
+}
