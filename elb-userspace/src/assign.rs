@@ -153,6 +153,11 @@ impl Assignments {
         Ok(id)
     }
 
+    /// Takes over the numbers of a pool and its members as the maps have them.
+    pub fn adopt(&mut self, name: &str, pool: AssignedPool) {
+        self.pools.insert(name.to_owned(), pool);
+    }
+
     /// Ids of backends in use.
     pub fn backend_ids(&self) -> BTreeSet<u16> {
         self.pools.values().flat_map(|pool| &pool.members).map(|member| member.id).collect()

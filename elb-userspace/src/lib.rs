@@ -20,4 +20,11 @@ pub mod reconcile;
 
 pub mod kernel;
 
+pub mod agent;
+pub mod announce;
+pub mod api;
+pub mod cli;
+pub mod saved;
+pub mod status;
+
 pub mod time;

@@ -28,8 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "--release",
         "--package",
         "elb-tests",
-        "--bin",
-        "demo",
+        "--bins",
     ];
     let demo = artifact::build_one(&mut workspace.cargo(&package), "demo")?;
 

@@ -168,6 +168,11 @@ impl MemberHealth {
         self.reason.as_ref()
     }
 
+    /// When it is probed, and how many results count.
+    pub const fn timing(&self) -> Option<Timing> {
+        self.timing
+    }
+
     /// Results in a row that speak against the verdict.
     pub const fn streak(&self) -> u32 {
         self.streak

@@ -13,7 +13,7 @@ use elb_common::counter::Counter;
 use elb_common::interface::{Interface, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
 use elb_common::reason::Reason;
-use elb_common::ring::Slot;
+use elb_common::ring::{CHUNK, Slot};
 use elb_common::{limits, names};
 use thiserror::Error;
 
@@ -198,6 +198,34 @@ impl Maps {
     /// The map cannot be read.
     pub fn reason_counter(&self, reason: Reason) -> Result<Counter, MapError> {
         total(&self.reason_counters, reason as u32).map_err(at(names::REASON_COUNTERS))
+    }
+
+    /// How many slots each owner of a region has, and how many slots move.
+    pub fn shares(&self, region: Region) -> (std::collections::HashMap<u16, u32>, u32) {
+        let (mut shares, mut moving) = (std::collections::HashMap::new(), 0);
+        for slot in self.rings.slots(region) {
+            *shares.entry(slot.cur()).or_default() += 1;
+            moving += u32::from(!slot.is_settled());
+        }
+        (shares, moving)
+    }
+
+    /// Empties what lies outside of all `regions`: left behind by pools that nobody knows any more.
+    pub fn clear_all_but(&self, mut regions: Vec<Region>) {
+        regions.sort_by_key(|region| region.base);
+        let mut base = 0;
+        for region in regions {
+            self.rings.clear(Region { base, size: region.base.saturating_sub(base) });
+            base = region.base.saturating_add(region.size).next_multiple_of(CHUNK);
+        }
+        let all = self.capacity.chunks * CHUNK;
+        self.rings.clear(Region { base, size: all.saturating_sub(base) });
+    }
+
+    /// All ids that a region's slots name, as present or former owners.
+    pub fn named(&self, region: Region) -> std::collections::BTreeSet<u16> {
+        let slots = self.rings.slots(region);
+        slots.flat_map(|slot| [slot.cur(), slot.prev()]).filter(|id| *id != 0).collect()
     }
 
     /// The owners of a region's slots.

@@ -6,9 +6,11 @@ use std::{fs, io};
 use aya::maps::{MapData, MapInfo, MapType};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
 use elb_common::ring::CHUNK;
 use elb_common::{limits, names};
 use thiserror::Error;
+use tokio::io::unix::AsyncFd;
 
 use crate::config::AgentSettings;
 
@@ -130,6 +132,15 @@ impl Object {
         let mut ebpf = loader.load(XDP_OBJECT)?;
         program(&mut ebpf).load()?;
         Ok(Self { ebpf, directory, adopted })
+    }
+
+    /// The program's log, if it was built with the feature `trace`.
+    pub fn logger(&mut self) -> Option<AsyncFd<EbpfLogger<&'static dyn log::Log>>> {
+        self.ebpf.map("AYA_LOGS")?;
+        let logger = EbpfLogger::init(&mut self.ebpf).ok()?;
+        // SAFETY: the logger owns its ring buffer's descriptor and keeps it open for as long as it
+        // lives, which is as long as the `AsyncFd` that owns it.
+        unsafe { AsyncFd::register(logger) }.ok()
     }
 
     pub(super) fn program(&mut self) -> &mut Xdp {

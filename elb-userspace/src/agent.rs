@@ -1,0 +1,306 @@
+//! The agent: wires what decides ([`core`]) to what is seen and done. Every task is spawned here.
+
+mod core;
+mod recover;
+mod report;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::core::Core;
+use crate::announce::Announcer;
+use crate::assign::AssignedPool;
+use crate::config::{self, AttachMode, Config};
+use crate::health::probe;
+use crate::kernel::{Attachment, Capacity, Maps, Object, pinned, unpin};
+use crate::nexthop::{Network, netlink};
+use crate::time::Now;
+use crate::{api, saved};
+
+/// A question to the agent, with the way to answer.
+#[derive(Debug)]
+pub enum Query {
+    /// The state of everything.
+    Status(oneshot::Sender<crate::status::Status>),
+}
+
+/// How often moving slots are looked at, while there are some.
+const SETTLE: Duration = Duration::from_secs(5);
+/// When virtual addresses are announced after a start: once at once, and again for those who missed
+/// it.
+const ANNOUNCE: [Duration; 3] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
+///
+/// # Errors
+/// The configuration is of no use, another agent runs, or the kernel refused.
+pub async fn run(file: &Path) -> Result<()> {
+    let (config, errors) = config::load_lenient(file);
+    let Some(config) = config else {
+        bail!("{errors}\n{} cannot be served", file.display());
+    };
+    for error in errors.iter() {
+        tracing::error!("{error}");
+    }
+    let lock = lock(&config.agent.socket)?;
+    let capacity = Capacity::of(&config.agent);
+    let mut object = Object::load(&config.agent.pin_dir, capacity)?;
+    let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
+    let attachments = attach(&mut object, &config)?;
+    let traced = core::trace(&mut object);
+
+    let (wanted, wanted_addresses) = watch::channel(core::addresses(&config.model));
+    let (known, network) = watch::channel(Network::default());
+    let mut follower = JoinSet::new();
+    follower.spawn(netlink::follow(wanted_addresses, known));
+
+    let observed = maps.image().context("cannot read the maps")?;
+    let saved = saved::read(&saved::path(&config.agent.socket))
+        .filter(|saved| saved.generation == maps.generation)
+        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps));
+    let pools = &saved.assignments.pools;
+    maps.clear_all_but(pools.values().map(AssignedPool::region).collect());
+    let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
+    let owners: BTreeMap<_, _> = owners.collect();
+    let problems = errors.iter().map(ToString::to_string).collect();
+    let core = Core::new(core::Parts {
+        config,
+        file: file.to_owned(),
+        object,
+        maps,
+        attachments,
+        observed,
+        saved,
+        owners,
+        problems,
+        now: now(),
+    });
+    let (questions, queries) = mpsc::channel(16);
+    let server = api::server::Server::bind(core.socket(), questions)?;
+    let mut server_task = JoinSet::new();
+    server_task.spawn(server.run());
+    let mut agent = Agent {
+        core,
+        network,
+        wanted,
+        queries,
+        probes: JoinSet::new(),
+        announcer: Announcer::new()
+            .inspect_err(|error| {
+                tracing::warn!(%error, "cannot announce virtual addresses; it takes CAP_NET_RAW");
+            })
+            .ok(),
+        announcements: Vec::new(),
+        settle: None,
+    };
+    let result = agent.serve(&mut follower, &mut server_task).await;
+    let _ = fs::remove_file(agent.core.socket());
+    drop((lock, traced));
+    result
+}
+
+/// One agent for one socket: the lock goes with the process.
+fn lock(socket: &Path) -> Result<File> {
+    let folder = socket.parent().context("[agent] socket has no folder")?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make {} for the socket", folder.display()))?;
+    let path = lock_path(socket);
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "another agent serves {}: stop it first (`systemctl stop elb`), or use another [agent] \
+             socket and pin_dir",
+            socket.display()
+        ),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// The file whose lock tells that an agent runs.
+pub fn lock_path(socket: &Path) -> PathBuf {
+    socket.with_extension("lock")
+}
+
+/// Attaches the program to all interfaces, or to none; interfaces that are not wanted any more lose
+/// it.
+fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
+    let mode = config.agent.attach_mode;
+    let mut attachments: Vec<Attachment> = Vec::new();
+    for interface in &config.agent.interfaces {
+        match Attachment::new(object, interface, mode) {
+            Ok(attachment) => {
+                let replaced = attachment.replaced;
+                let mode = mode_name(mode);
+                tracing::info!(interface, mode, replaced, "the program is attached");
+                attachments.push(attachment);
+            }
+            Err(error) => {
+                for fresh in attachments.iter().filter(|attachment| !attachment.replaced) {
+                    let _ = unpin(&object.directory, fresh.index);
+                }
+                return Err(error.into());
+            }
+        }
+    }
+    for index in pinned(&object.directory) {
+        if attachments.iter().all(|attachment| attachment.index != index) {
+            tracing::info!(index, "the interface is not wanted any more, detaching");
+            unpin(&object.directory, index)?;
+        }
+    }
+    Ok(attachments)
+}
+
+fn mode_name(mode: AttachMode) -> &'static str {
+    match mode {
+        AttachMode::Native => "native",
+        AttachMode::Generic => "generic",
+    }
+}
+
+struct Agent {
+    core: Core,
+    network: watch::Receiver<Network>,
+    wanted: watch::Sender<std::collections::BTreeSet<std::net::IpAddr>>,
+    queries: mpsc::Receiver<Query>,
+    probes: JoinSet<(u32, probe::Outcome)>,
+    announcer: Option<Announcer>,
+    announcements: Vec<Instant>,
+    settle: Option<Instant>,
+}
+
+impl Agent {
+    async fn serve(
+        &mut self,
+        follower: &mut JoinSet<Result<(), netlink::NetlinkError>>,
+        server: &mut JoinSet<std::io::Result<()>>,
+    ) -> Result<()> {
+        let mut hangup = listen(SignalKind::hangup())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        self.network.wait_for(|network| !network.links.is_empty()).await?;
+        self.network_changed();
+        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        loop {
+            let probe_at = self.core.next_probe().map(instant);
+            let announce_at = self.announcements.iter().min().copied();
+            tokio::select! {
+                _ = hangup.recv() => self.reload(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                changed = self.network.changed() => {
+                    changed.context("nobody follows the network any more")?;
+                    self.network_changed();
+                }
+                Some(query) = self.queries.recv() => self.answer(query),
+                Some(done) = self.probes.join_next() => {
+                    let (member, outcome) = done.context("a probe panicked")?;
+                    self.core.probed(member, outcome, now());
+                    self.watch_settling();
+                }
+                () = sleep_until(probe_at) => {
+                    for (member, spec) in self.core.due_probes(now()) {
+                        self.probes.spawn(async move { (member, probe::run(spec).await) });
+                    }
+                }
+                () = sleep_until(self.settle) => {
+                    self.core.settle();
+                    self.settle = None;
+                    self.watch_settling();
+                }
+                () = sleep_until(announce_at) => self.announce(),
+                Some(ended) = follower.join_next() => ended.context("netlink")??,
+                Some(ended) = server.join_next() => ended.context("the API socket")??,
+            }
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.core.save();
+        tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
+        Ok(())
+    }
+
+    fn network_changed(&mut self) {
+        let network = self.network.borrow_and_update().clone();
+        self.core.network_changed(network);
+        self.watch_settling();
+    }
+
+    fn watch_settling(&mut self) {
+        if self.core.is_moving() && self.settle.is_none() {
+            self.settle = Some(Instant::now() + SETTLE);
+        }
+    }
+
+    fn reload(&mut self) {
+        let reloading = sd_notify::NotifyState::monotonic_usec_now()
+            .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
+        if let Err(error) = reloading {
+            tracing::debug!(%error, "cannot tell systemd");
+        }
+        if self.core.reload(now()) {
+            self.wanted.send_replace(self.core.addresses());
+            self.announcements.push(Instant::now());
+        }
+        self.watch_settling();
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn announce(&mut self) {
+        let due = Instant::now();
+        self.announcements.retain(|at| *at > due);
+        let Some(announcer) = &self.announcer else { return };
+        for (ifindex, mac, vip) in self.core.announcements() {
+            if let Err(error) = announcer.announce(ifindex, mac, vip) {
+                tracing::debug!(ifindex, %vip, %error, "cannot announce");
+            }
+        }
+    }
+
+    fn answer(&mut self, query: Query) {
+        match query {
+            // Whoever asked may have gone meanwhile.
+            Query::Status(answer) => drop(answer.send(self.core.status())),
+        }
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("cannot listen for signals")
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The clocks. The monotonic one counts from the first call.
+fn now() -> Now {
+    let time = crate::time::Time::from_nanos(
+        u64::try_from(origin().elapsed().as_nanos()).unwrap_or(u64::MAX),
+    );
+    Now { time, wall: std::time::SystemTime::now() }
+}
+
+fn instant(time: crate::time::Time) -> Instant {
+    origin() + Duration::from_nanos(time.as_nanos())
+}
+
+fn origin() -> Instant {
+    static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *ORIGIN.get_or_init(Instant::now)
+}

@@ -1,0 +1,424 @@
+//! The state of the agent and what each event does to it. No task, no timer: the event loop calls.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use elb_common::addr::Mac;
+use elb_common::listener::vip_flags;
+use elb_common::limits;
+
+use crate::assign::Room;
+use crate::config::{self, Config};
+use crate::health::probe::{Outcome, ProbeSpec};
+use crate::health::schedule::Schedule;
+use crate::health::{MemberHealth, Status, Timing};
+use crate::kernel::{Attachment, Maps, Object, coarse_seconds};
+use crate::model::{Member, Model, Pool};
+use crate::nexthop::{Network, NextHop};
+use crate::publish::{Image, Store, plan};
+use crate::reconcile::{EncapSource, Owners, Reconciler, Seen, socket};
+use crate::saved::{self, Saved, Verdict};
+use crate::time::{Now, Time};
+
+/// What an agent starts with.
+pub(super) struct Parts {
+    pub config: Config,
+    pub file: PathBuf,
+    pub object: Object,
+    pub maps: Maps,
+    pub attachments: Vec<Attachment>,
+    pub observed: Image,
+    pub saved: Saved,
+    pub owners: BTreeMap<String, Owners>,
+    pub problems: Vec<String>,
+    pub now: Now,
+}
+
+/// The agent's state.
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) file: PathBuf,
+    /// Keeps the program loaded while it is being attached to more interfaces.
+    pub(super) object: Object,
+    pub(super) maps: Maps,
+    pub(super) attachments: Vec<Attachment>,
+    pub(super) reconciler: Reconciler,
+    pub(super) network: Network,
+    pub(super) members: Members,
+    /// What the maps hold, as far as the agent wrote or read it.
+    observed: Image,
+    /// Pools with slots that move, and how many.
+    pub(super) moving: BTreeMap<String, u32>,
+    pub(super) started: SystemTime,
+    pub(super) loaded: SystemTime,
+    pub(super) config_problems: Vec<String>,
+    pub(super) map_problems: Vec<String>,
+}
+
+/// The health of all members, each under a number for the schedule and for probes under way.
+#[derive(Default)]
+pub(super) struct Members {
+    numbers: HashMap<(String, SocketAddr), u32>,
+    monitored: HashMap<u32, Monitored>,
+    schedule: Schedule<u32>,
+    next: u32,
+}
+
+struct Monitored {
+    pool: String,
+    name: String,
+    health: MemberHealth,
+    probe: Option<ProbeSpec>,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        let room = Room {
+            listeners: parts.config.agent.max_listeners.get(),
+            pools: limits::MAX_POOLS,
+            backends: parts.config.agent.max_backends.get(),
+            slots: parts.config.agent.ring_slots.get(),
+        };
+        let encap_source = EncapSource {
+            v4: parts.config.agent.encap_source,
+            v6: parts.config.agent.encap_source_ipv6,
+        };
+        // Rings may be moving from before: the first look at them tells.
+        let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
+        let assignments = parts.saved.assignments.clone();
+        let mut core = Self {
+            config: parts.config,
+            file: parts.file,
+            object: parts.object,
+            maps: parts.maps,
+            attachments: parts.attachments,
+            reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
+            network: Network::default(),
+            members: Members::default(),
+            observed: parts.observed,
+            moving,
+            started: parts.now.wall,
+            loaded: parts.now.wall,
+            config_problems: parts.problems,
+            map_problems: Vec::new(),
+        };
+        core.members.follow(&core.config.model, &parts.saved, parts.now);
+        core
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.config.agent.socket
+    }
+
+    /// Addresses that routes are needed to.
+    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+        let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
+        let mut all = addresses(&self.config.model);
+        all.extend(removed.map(|member| member.address));
+        all
+    }
+
+    pub(super) fn network_changed(&mut self, network: Network) {
+        self.network = network;
+        self.publish();
+    }
+
+    /// When the next probe is due.
+    pub(super) fn next_probe(&self) -> Option<Time> {
+        self.members.schedule.next_deadline()
+    }
+
+    /// The probes to start now.
+    pub(super) fn due_probes(&mut self, now: Now) -> Vec<(u32, ProbeSpec)> {
+        self.members.due(now)
+    }
+
+    /// Takes the result of a probe in.
+    pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) {
+        if self.members.probed(member, outcome, now) {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
+    /// if it was taken over.
+    pub(super) fn reload(&mut self, now: Now) -> bool {
+        match config::load(&self.file) {
+            Err(errors) => {
+                self.config_problems = errors.iter().map(ToString::to_string).collect();
+                for error in errors.iter() {
+                    tracing::error!("{error}");
+                }
+                tracing::error!("the file is not taken over, serving goes on as before");
+                false
+            }
+            Ok(config) => {
+                self.config_problems.clear();
+                if config.agent != self.config.agent {
+                    let what = "[agent] changed: restart the agent for that; the rest is taken over";
+                    tracing::warn!("{what}");
+                    self.config_problems.push(what.to_owned());
+                }
+                self.config.model = config.model;
+                self.loaded = now.wall;
+                self.members.follow(&self.config.model, &Saved::default(), now);
+                self.publish();
+                self.save();
+                tracing::info!("the configuration is taken over");
+                true
+            }
+        }
+    }
+
+    /// Whether some slots have former owners.
+    pub(super) fn is_moving(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// Settles slots that nobody needs to be moving, and forgets members that were removed.
+    pub(super) fn settle(&mut self) {
+        let mut forgotten = false;
+        for name in self.moving.keys().cloned().collect::<Vec<_>>() {
+            let Some(assigned) = self.reconciler.assignments.pools.get(&name) else {
+                self.moving.remove(&name);
+                continue;
+            };
+            let moving = self.maps.settle(assigned.region(), idle(&self.config.model, &name));
+            if moving == 0 {
+                self.moving.remove(&name);
+                forgotten |= self.reconciler.settled(&name);
+                tracing::debug!(pool = name, "all slots are settled");
+            } else {
+                self.moving.insert(name, moving);
+            }
+        }
+        if forgotten {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// Virtual addresses to announce: interface, its Ethernet address, address.
+    pub(super) fn announcements(&self) -> Vec<(u32, Mac, IpAddr)> {
+        let announced = |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| {
+            vip.flags & vip_flags::ANNOUNCE != 0
+        };
+        let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
+        let interfaces = self.observed.interfaces.iter();
+        interfaces
+            .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
+            .collect()
+    }
+
+    /// Brings the maps in step with everything known.
+    fn publish(&mut self) {
+        let view = View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+        };
+        let desired = self.reconciler.reconcile(&self.config.model, &view);
+        self.map_problems =
+            desired.left_out.iter().map(|(object, full)| format!("{object}: {full}")).collect();
+        for problem in &self.map_problems {
+            tracing::error!("{problem}");
+        }
+        for (pool, diff) in &desired.moved {
+            let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
+            tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
+            self.moving.insert(pool.clone(), u32::MAX);
+        }
+        let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
+        for command in &commands {
+            if let Err(error) = self.maps.execute(command) {
+                tracing::error!(%error, "the maps are not as they should be");
+                self.map_problems.push(error.to_string());
+            }
+        }
+        self.observed = if self.map_problems.is_empty() {
+            desired.image
+        } else {
+            self.maps.image().unwrap_or_default()
+        };
+    }
+
+    /// Writes down what the next agent needs.
+    pub(super) fn save(&self) {
+        let saved = Saved {
+            generation: self.maps.generation,
+            assignments: self.reconciler.assignments.clone(),
+            verdicts: self.members.verdicts(),
+        };
+        let path = saved::path(self.socket());
+        if let Err(error) = saved::write(&path, &saved) {
+            tracing::error!(file = %path.display(), %error, "cannot save the state");
+        }
+    }
+}
+
+/// Addresses of all members.
+pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
+    model.pools().iter().flat_map(|pool| &pool.members).map(|member| member.address).collect()
+}
+
+/// The longest idle timeout of the listeners that a pool serves; the default without any.
+fn idle(model: &Model, pool: &str) -> u32 {
+    const DEFAULT: u32 = 300;
+    let pool = model.pools().iter().find(|p| p.name.as_str() == pool);
+    let listeners = pool.into_iter().flat_map(|pool| model.listeners_of(&pool.name));
+    listeners.map(|(_, listener)| listener.keepalive_timeout.get()).max().unwrap_or(DEFAULT)
+}
+
+/// Passes the program's log on, if it was built with one.
+pub(super) fn trace(object: &mut Object) -> Option<tokio::task::JoinSet<()>> {
+    object.logger().map(|mut logger| {
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+        task
+    })
+}
+
+struct View<'a> {
+    members: &'a Members,
+    network: &'a Network,
+    attachments: &'a [Attachment],
+}
+
+impl Seen for View<'_> {
+    fn serves(&self, pool: &Pool, member: &Member) -> bool {
+        let health = self.members.health(pool.name.as_str(), socket(member));
+        health.is_some_and(MemberHealth::serves)
+    }
+
+    fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
+        self.network.next_hop(address).ok()
+    }
+
+    fn interfaces(&self) -> BTreeMap<u32, Mac> {
+        let indices = self.attachments.iter().map(|attachment| attachment.index);
+        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        indices.filter_map(mac).collect()
+    }
+
+    fn now(&self) -> u32 {
+        coarse_seconds()
+    }
+}
+
+impl Members {
+    pub(super) fn health(&self, pool: &str, member: SocketAddr) -> Option<&MemberHealth> {
+        let number = self.numbers.get(&(pool.to_owned(), member))?;
+        self.monitored.get(number).map(|monitored| &monitored.health)
+    }
+
+    /// Follows a model: members that stay keep their health, unless what is probed changed.
+    fn follow(&mut self, model: &Model, saved: &Saved, now: Now) {
+        let mut present = BTreeSet::new();
+        for pool in model.pools() {
+            let timing = Timing::of(pool.healthmonitor.as_ref());
+            let verdicts = saved.verdicts.get(pool.name.as_str());
+            for member in &pool.members {
+                let probe = ProbeSpec::new(model, pool, member);
+                let key = (pool.name.as_str().to_owned(), socket(member));
+                let verdict = || verdicts?.iter().find(|verdict| verdict.member == socket(member));
+                let number = self.member(key, member, timing, probe, verdict(), now);
+                present.insert(number);
+            }
+        }
+        self.numbers.retain(|_, number| present.contains(number));
+        self.monitored.retain(|number, _| present.contains(number));
+        let numbers: Vec<u32> = (0..self.next).filter(|n| !present.contains(n)).collect();
+        numbers.into_iter().for_each(|number| self.schedule.set(number, None));
+    }
+
+    fn member(
+        &mut self,
+        key: (String, SocketAddr),
+        member: &Member,
+        timing: Option<Timing>,
+        probe: Option<ProbeSpec>,
+        verdict: Option<&Verdict>,
+        now: Now,
+    ) -> u32 {
+        let name = member.name.as_str().to_owned();
+        let pool = key.0.clone();
+        if let Some(number) = self.numbers.get(&key) {
+            let known = self.monitored.get_mut(number).expect("every number has a member");
+            if known.probe != probe || known.health.timing() != timing {
+                known.health.reconfigure(timing, now);
+                known.probe = probe;
+            }
+            known.name = name;
+            self.schedule.set(*number, known.health.next_probe());
+            return *number;
+        }
+        let number = self.next;
+        self.next += 1;
+        let random = RandomState::new().hash_one(number);
+        let health = match verdict {
+            Some(verdict) => {
+                let (status, since) = (verdict.status(), verdict.since);
+                MemberHealth::restore(status, since, None, timing, now, random)
+            }
+            None => MemberHealth::new(timing, now, random),
+        };
+        self.schedule.set(number, health.next_probe());
+        self.numbers.insert(key, number);
+        self.monitored.insert(number, Monitored { pool, name, health, probe });
+        number
+    }
+
+    fn due(&mut self, now: Now) -> Vec<(u32, ProbeSpec)> {
+        let mut probes = Vec::new();
+        for number in self.schedule.due(now.time) {
+            let Some(member) = self.monitored.get_mut(&number) else { continue };
+            match &member.probe {
+                Some(probe) if member.health.start(now) => probes.push((number, probe.clone())),
+                _ => self.schedule.set(number, member.health.next_probe()),
+            }
+        }
+        probes
+    }
+
+    /// True if the member's status changed.
+    fn probed(&mut self, number: u32, outcome: Outcome, now: Now) -> bool {
+        let Some(member) = self.monitored.get_mut(&number) else { return false };
+        let change = member.health.finish(now, outcome.result);
+        self.schedule.set(number, member.health.next_probe());
+        if let Some(change) = change {
+            let (pool, name, from, to) = (&member.pool, &member.name, change.from, change.to);
+            match (to, member.health.reason()) {
+                (Status::Offline, Some(reason)) => {
+                    tracing::warn!(pool, member = name, %from, %to, %reason, "a member changed");
+                }
+                _ => tracing::info!(pool, member = name, %from, %to, "a member changed"),
+            }
+        }
+        change.is_some()
+    }
+
+    fn verdicts(&self) -> BTreeMap<String, Vec<Verdict>> {
+        let mut verdicts: BTreeMap<String, Vec<Verdict>> = BTreeMap::new();
+        for ((pool, member), number) in &self.numbers {
+            let health = &self.monitored[number].health;
+            let online = match health.status() {
+                Status::Online => true,
+                Status::Offline => false,
+                Status::Initial | Status::NoMonitor => continue,
+            };
+            let verdict = Verdict { member: *member, online, since: health.since() };
+            verdicts.entry(pool.clone()).or_default().push(verdict);
+        }
+        verdicts.values_mut().for_each(|list| list.sort_by_key(|verdict| verdict.member));
+        verdicts
+    }
+}

@@ -1,0 +1,111 @@
+//! Without a saved state, the pinned maps themselves tell what most numbers mean: a listener's
+//! record names its pool's ring, the ring names backends, and their records hold addresses.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
+
+use elb_common::backend::{Backend, mode};
+
+use crate::assign::{AssignedMember, AssignedPool, Assignments};
+use crate::kernel::Maps;
+use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool};
+use crate::publish::{Image, ListenerKey, Region};
+use crate::reconcile::{protocol_number, socket};
+use crate::saved::{Saved, Verdict};
+
+/// The state as far as the maps tell: numbers of pools that are still listened for, of their
+/// members, and which members took new flows.
+pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Saved {
+    let mut saved = Saved { generation: maps.generation, ..Saved::default() };
+    for pool in model.pools() {
+        let mut listeners = model.listeners_of(&pool.name);
+        let Some(record) = listeners.find_map(|(lb, l)| observed_listener(observed, lb, l)) else {
+            continue;
+        };
+        let region = Region { base: record.ring_base, size: record.ring_size };
+        let members = members(pool, observed, maps, region);
+        let udp_hold_until = observed.pools.get(&record.pool).map_or(0, |pool| pool.udp_hold_until);
+        let (id, base, size) = (record.pool, region.base, region.size);
+        saved.verdicts.insert(pool.name.to_string(), verdicts(&members, maps, region));
+        let assigned = AssignedPool { id, base, size, udp_hold_until, members };
+        if fits(&saved.assignments, &assigned) {
+            saved.assignments.adopt(pool.name.as_str(), assigned);
+        }
+    }
+    for lb in model.load_balancers() {
+        for listener in &lb.listeners {
+            if let Some(record) = observed_listener(observed, lb, listener) {
+                saved.assignments.listeners.insert(listener.name.to_string(), record.id);
+            }
+        }
+    }
+    saved
+}
+
+fn observed_listener(
+    observed: &Image,
+    lb: &LoadBalancer,
+    listener: &Listener,
+) -> Option<elb_common::listener::Listener> {
+    let protocol = protocol_number(listener.protocol);
+    let mut keys = lb.vips().map(|address| ListenerKey {
+        address,
+        port: listener.protocol_port,
+        protocol,
+    });
+    keys.find_map(|key| observed.listeners.get(&key).copied())
+}
+
+/// The maps may say anything: numbers that contradict each other are not taken over.
+fn fits(known: &Assignments, pool: &AssignedPool) -> bool {
+    let ids = known.backend_ids();
+    let overlaps = |other: &AssignedPool| {
+        other.id == pool.id
+            || (other.base < pool.base.saturating_add(pool.size)
+                && pool.base < other.base.saturating_add(other.size))
+    };
+    pool.base % elb_common::ring::CHUNK == 0
+        && !known.pools.values().any(overlaps)
+        && pool.members.iter().all(|member| !ids.contains(&member.id))
+}
+
+fn members(pool: &Pool, observed: &Image, maps: &Maps, region: Region) -> Vec<AssignedMember> {
+    let mut found: BTreeMap<SocketAddr, AssignedMember> = BTreeMap::new();
+    for id in maps.named(region) {
+        let Some(address) = observed.backends.get(&id).and_then(|b| address(pool, b)) else {
+            continue;
+        };
+        let member = pool.members.iter().find(|member| member.address == address);
+        let port = member.map_or(0, |member| socket(member).port());
+        let removed = member.is_none();
+        let key = SocketAddr::new(address, port);
+        found.entry(key).or_insert(AssignedMember { id, address, port, removed });
+    }
+    found.into_values().collect()
+}
+
+/// The address in a record. The mode does not tell the family of an l2 backend; the pool's members
+/// do.
+fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
+    let bytes: [u8; 16] = bytemuck::cast(backend.address);
+    let v4 = IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    match backend.mode {
+        mode::IPIP_V4 => Some(v4),
+        mode::IPIP_V6 => Some(bytes.into()),
+        mode::L2 if pool.forwarding == Forwarding::L2 => {
+            let is_v4 = pool.members.first().is_none_or(|member| member.address.is_ipv4());
+            Some(if is_v4 { v4 } else { bytes.into() })
+        }
+        _ => None,
+    }
+}
+
+/// Members that own slots took new flows, so they were healthy.
+fn verdicts(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Verdict> {
+    let (shares, _) = maps.shares(region);
+    let since = SystemTime::now();
+    let owns = |member: &&AssignedMember| !member.removed && shares.contains_key(&member.id);
+    let verdict = |m: &AssignedMember| Verdict { member: m.socket(), online: true, since };
+    members.iter().filter(owns).map(verdict).collect()
+}

@@ -1,0 +1,117 @@
+//! Makes a host a backend server in direct-server-return mode, and undoes it.
+//!
+//! The host must accept packets for the virtual address without telling anybody that it has it, and
+//! answer from it without using it for anything else:
+//!
+//! - The address is on `lo`. IPv4 gives it scope `host`: the kernel then picks it neither as the
+//!   source of outgoing connections nor of ARP requests, not even where the outgoing interface has
+//!   no address of its own (`inet_select_addr()` takes an address from `lo` for that, if its scope
+//!   allows). IPv6 has no such scope; a preferred lifetime of 0 makes the address the last choice
+//!   (RFC 6724 §5 rule 3). Both accept connections and answer as any other address.
+//! - ARP requests for it are not answered (`arp_ignore`), nor is it announced (`arp_announce`).
+//!   IPv6 needs no setting: a solicitation is answered only if the address is on the interface that
+//!   it came in by (RFC 4861 §7.2.3).
+//! - With `ipip`, the XDP program `decap` takes the outer header off. The inner packet then comes in
+//!   by the same interface, which strict reverse path filtering may not let through (`rp_filter`).
+//!
+//! What was changed is in a state file, so that [`down`] restores what was there before. One pin
+//! directory is one set-up; a host needs one, however many interfaces and addresses it has.
+
+mod decap;
+mod error;
+mod netlink;
+mod plan;
+mod privilege;
+mod report;
+mod state;
+mod sysctl;
+
+mod down;
+mod up;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use down::{Down, Which, down};
+pub use error::Error;
+pub use report::{Report, Step};
+pub use state::StateError;
+pub use sysctl::{Key, Sysctl};
+pub use up::up;
+
+/// Where the pins are, unless said otherwise.
+pub const PIN_DIR: &str = "/sys/fs/bpf/elb-backend";
+/// Where the state files are, unless said otherwise.
+pub const STATE_DIR: &str = "/run/elb-backend";
+
+/// What a backend server shall be.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The addresses to serve, beside those that are set up already.
+    pub vips: Vec<IpAddr>,
+    /// How packets come from the load balancer.
+    pub mode: Mode,
+    /// The interface that they come in by.
+    pub interface: String,
+    /// A directory in a BPF file system; it names the set-up.
+    pub pin_dir: PathBuf,
+    /// The directory of the state file.
+    pub state_dir: PathBuf,
+    /// How the program is attached, with [`Mode::Ipip`].
+    pub attach: Attach,
+}
+
+/// How packets come from the load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Addressed to this host's Ethernet address.
+    L2,
+    /// Inside an IPv4 or IPv6 packet to an address of this host.
+    Ipip,
+}
+
+/// How the program is to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Attach {
+    /// By the driver if it can, else by the network stack.
+    Auto,
+    /// By the driver.
+    Native,
+    /// By the network stack: slower.
+    Generic,
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attached {
+    /// By the driver.
+    Native,
+    /// By the network stack.
+    Generic,
+}
+
+impl Attached {
+    /// Its name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.
+///
+/// # Errors
+/// There is none, or netlink does not work.
+pub fn default_interface() -> Result<String, Error> {
+    let netlink = netlink::Netlink::open()?;
+    netlink.default_interface()?.ok_or(Error::NoDefaultRoute)
+}

@@ -1,0 +1,231 @@
+//! Why a host is not what was asked for.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::state::StateError;
+use super::sysctl::Sysctl;
+use crate::kernel::LoadError;
+
+/// Why nothing, or not everything, was done.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The process may not do it.
+    #[error(
+        "`elb backend` lacks {}: run it as root, or give the process these capabilities in the \
+         initial user namespace",
+        .0.join(", ")
+    )]
+    Capabilities(Vec<&'static str>),
+    /// Nothing to do.
+    #[error("no virtual address is given; name at least one with --vip")]
+    NoVip,
+    /// An address that cannot be one.
+    #[error("{vip} cannot be a virtual address: it is {what}; give a unicast address of the service")]
+    NotVip {
+        /// The address.
+        vip: IpAddr,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The interface does not exist.
+    #[error("interface {0:?} does not exist; `ip link` shows those that do")]
+    NoInterface(String),
+    /// `lo` cannot be the interface.
+    #[error("packets from a load balancer do not come in by lo; name the interface they do with --interface")]
+    Loopback,
+    /// `lo` is down, so that addresses on it do not work.
+    #[error("interface \"lo\" is down; bring it up with `ip link set lo up`")]
+    LoopbackDown,
+    /// There is no default route to take the interface of.
+    #[error("there is no default route to take the interface of; name the interface with --interface")]
+    NoDefaultRoute,
+    /// Another interface has the virtual address, and answers for it.
+    #[error(
+        "{vip} is on interface {interface:?}, which answers for it in the place of the load \
+         balancer; remove it there (`ip address del {vip}/{prefix} dev {interface}`)"
+    )]
+    Answers {
+        /// The virtual address.
+        vip: IpAddr,
+        /// The length of its prefix there.
+        prefix: u8,
+        /// The interface.
+        interface: String,
+    },
+    /// Netlink does not work.
+    #[error("netlink: {0}")]
+    Netlink(io::Error),
+    /// An address cannot be added.
+    #[error("cannot add {vip} to lo: {error}{}", hint(*.vip, .error))]
+    Add {
+        /// The address.
+        vip: IpAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// An address cannot be removed.
+    #[error("cannot remove {vip} from lo: {error}; see `ip address show lo`")]
+    Remove {
+        /// The address.
+        vip: IpAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// A kernel setting cannot be read or written.
+    #[error(
+        "{sysctl}: {error}; it takes CAP_NET_ADMIN, and a /proc/sys that is not mounted read-only"
+    )]
+    Sysctl {
+        /// The setting.
+        sysctl: Sysctl,
+        /// Why.
+        error: io::Error,
+    },
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There is no program to load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The kernel refused the program or its maps.
+    #[error("cannot load the program decap: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    Refused(String),
+    /// The pin directory is elsewhere.
+    #[error(
+        "pin_dir {0} is not in a BPF file system; name a directory in one with --pin-dir, or mount \
+         one with `mount -t bpf bpf /sys/fs/bpf`"
+    )]
+    NotBpf(PathBuf),
+    /// A pin cannot be made, opened or removed.
+    #[error("pin {path}: {error}")]
+    Pin {
+        /// The pin.
+        path: PathBuf,
+        /// Why.
+        error: String,
+    },
+    /// A pinned map is not of this version.
+    #[error(
+        "the pinned map {path} is not one of this version's: {error}; remove the set-up with \
+         `elb backend down --all`, then set it up again"
+    )]
+    Incompatible {
+        /// The pin.
+        path: PathBuf,
+        /// What differs.
+        error: String,
+    },
+    /// The map of virtual addresses cannot be changed.
+    #[error("cannot write {vip} to the map {map}: {error}; it holds 4096 addresses at most")]
+    Map {
+        /// The address.
+        vip: IpAddr,
+        /// The map.
+        map: &'static str,
+        /// What the kernel said.
+        error: String,
+    },
+    /// Another program is attached.
+    #[error(
+        "interface {0:?} already carries another XDP program; detach it with `ip link set dev {0} \
+         xdp off`, or with its owner's tool"
+    )]
+    Busy(String),
+    /// The driver does not allow native XDP.
+    #[error(
+        "interface {interface:?} cannot run XDP in its driver: {error}; accept the slow way with \
+         --attach generic, or turn LRO off and mind the driver's MTU limit"
+    )]
+    NoNative {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        error: String,
+    },
+    /// Attached in another way than the one asked for.
+    #[error(
+        "decap is attached to interface {interface:?} in {} mode; to change that, undo it with \
+         `elb backend down --all` first",
+        .attached.name()
+    )]
+    OtherMode {
+        /// The interface.
+        interface: String,
+        /// How it is attached.
+        attached: super::Attached,
+    },
+    /// Anything else that the kernel refused.
+    #[error(
+        "cannot attach decap to interface {interface:?}: {error}; it takes Linux 5.9, CAP_BPF and \
+         CAP_NET_ADMIN"
+    )]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        error: String,
+    },
+    /// Pins without the state file that belongs to them.
+    #[error(
+        "there are pins in {pins}, but no state file {state}: what to restore is not known; \
+         `elb backend down --all` removes the pins, addresses on lo and sysctls are then yours to undo"
+    )]
+    NoState {
+        /// The directory of the pins.
+        pins: PathBuf,
+        /// The state file.
+        state: PathBuf,
+    },
+    /// A step failed, and those before it were undone.
+    #[error("{error}{}", undone(.undone, .failed))]
+    Undone {
+        /// Why the step failed.
+        error: Box<Error>,
+        /// What was undone, latest first.
+        undone: Vec<super::Step>,
+        /// What could not be undone, and why.
+        failed: Vec<Error>,
+    },
+}
+
+fn hint(vip: IpAddr, error: &io::Error) -> &'static str {
+    match (vip, error.raw_os_error()) {
+        (IpAddr::V6(_), Some(libc::EACCES | libc::EOPNOTSUPP)) => {
+            "; IPv6 is off there, see net.ipv6.conf.lo.disable_ipv6"
+        }
+        (_, _) => "; it takes CAP_NET_ADMIN",
+    }
+}
+
+fn undone(undone: &[super::Step], failed: &[Error]) -> String {
+    let mut text = String::new();
+    for step in undone {
+        text.push_str(&format!("\n  undone: {step}"));
+    }
+    for error in failed {
+        text.push_str(&format!("\n  not undone: {error}"));
+    }
+    if undone.is_empty() && failed.is_empty() {
+        text.push_str("\n  nothing was changed");
+    }
+    text
+}
+
+/// An error with what is behind it, each once: libraries that keep the reason out of their own text
+/// have it in their source.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,183 @@
+//! Interfaces, their addresses and the default route, over rtnetlink.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+
+use futures_util::{Stream, TryStreamExt as _};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
+};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteType};
+use rtnetlink::{Handle, new_connection};
+use tokio::runtime::{Builder, Runtime};
+
+use super::Error;
+
+/// A netlink socket of this thread's network namespace.
+pub(super) struct Netlink {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) up: bool,
+    pub(super) loopback: bool,
+    /// Whether it speaks ARP, and so could answer for an address.
+    pub(super) arp: bool,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) ip: IpAddr,
+    pub(super) prefix: u8,
+    pub(super) index: u32,
+}
+
+impl Netlink {
+    pub(super) fn open() -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread().enable_io().build().map_err(Error::Netlink)?;
+        let handle = {
+            let _entered = runtime.enter();
+            let (connection, handle, _) = new_connection().map_err(Error::Netlink)?;
+            runtime.spawn(connection);
+            handle
+        };
+        Ok(Self { runtime, handle })
+    }
+
+    pub(super) fn links(&self) -> Result<Vec<Link>, Error> {
+        let messages = self.all(self.handle.link().get().execute())?;
+        let link = |message: &rtnetlink::packet_route::link::LinkMessage| {
+            let name = message.attributes.iter().find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            })?;
+            let flags = message.header.flags;
+            Some(Link {
+                index: message.header.index,
+                name,
+                up: flags.contains(LinkFlags::Up),
+                loopback: flags.contains(LinkFlags::Loopback),
+                arp: !flags.intersects(LinkFlags::Noarp | LinkFlags::Loopback),
+            })
+        };
+        Ok(messages.iter().filter_map(link).collect())
+    }
+
+    pub(super) fn addresses(&self) -> Result<Vec<Address>, Error> {
+        let messages = self.all(self.handle.address().get().execute())?;
+        Ok(messages.iter().filter_map(read_address).collect())
+    }
+
+    /// Puts an address on an interface so that nothing chooses it as a source; see the module
+    /// `backend` for why this way.
+    pub(super) fn add(&self, index: u32, vip: IpAddr) -> Result<(), Error> {
+        let mut request = self.handle.address().add(index, vip, prefix(vip));
+        let message = request.message_mut();
+        match vip {
+            IpAddr::V4(_) => message.header.scope = AddressScope::Host,
+            IpAddr::V6(_) => {
+                const FOREVER: u32 = u32::MAX;
+                let lifetimes =
+                    CacheInfo { ifa_preferred: 0, ifa_valid: FOREVER, ..CacheInfo::default() };
+                message.header.flags |= AddressHeaderFlags::Nodad;
+                message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+                message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+            }
+        }
+        let answer = self.runtime.block_on(request.execute());
+        answer.map_err(|error| Error::Add { vip, error: into_io(error) })
+    }
+
+    /// Takes an address that [`Netlink::add`] added away.
+    pub(super) fn remove(&self, index: u32, vip: IpAddr) -> Result<(), Error> {
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        message.header.prefix_len = prefix(vip);
+        message.header.family = match vip {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        message.attributes.push(AddressAttribute::Local(vip));
+        let answer = self.runtime.block_on(self.handle.address().del(message).execute());
+        answer.map_err(|error| Error::Remove { vip, error: into_io(error) })
+    }
+
+    /// The name of the interface of the default route.
+    pub(super) fn default_interface(&self) -> Result<Option<String>, Error> {
+        let mut found = None;
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            let routes = self.all(self.handle.route().get(request).execute())?;
+            found = found.or(routes.iter().filter_map(default_route).min());
+        }
+        let Some((_, index)) = found else { return Ok(None) };
+        let links = self.links()?;
+        Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
+    }
+
+    fn all<T>(
+        &self,
+        answers: impl Stream<Item = Result<T, rtnetlink::Error>>,
+    ) -> Result<Vec<T>, Error> {
+        let all = async { pin!(answers).try_collect().await };
+        self.runtime.block_on(all).map_err(|error| Error::Netlink(into_io(error)))
+    }
+}
+
+/// Metric and interface of a route, if it is a default route; the metric comes first in the order.
+fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
+    let header = &route.header;
+    if header.destination_prefix_length != 0
+        || header.kind != RouteType::Unicast
+        || header.table != RouteHeader::RT_TABLE_MAIN
+    {
+        return None;
+    }
+    let (mut metric, mut index) = (0, None);
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Priority(priority) => metric = *priority,
+            RouteAttribute::Oif(oif) => index = Some(*oif),
+            RouteAttribute::MultiPath(hops) => {
+                index = hops.first().map(|hop| hop.interface_index);
+            }
+            _ => {}
+        }
+    }
+    Some((metric, index?))
+}
+
+fn read_address(message: &AddressMessage) -> Option<Address> {
+    let (mut local, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            _ => {}
+        }
+    }
+    // On a point-to-point interface `address` is the other end's.
+    let ip = local.or(address)?;
+    Some(Address { ip, prefix: message.header.prefix_len, index: message.header.index })
+}
+
+fn prefix(vip: IpAddr) -> u8 {
+    if vip.is_ipv4() { 32 } else { 128 }
+}
+
+fn into_io(error: rtnetlink::Error) -> io::Error {
+    if let rtnetlink::Error::NetlinkError(message) = &error {
+        return message.to_io();
+    }
+    io::Error::other(error)
+}

@@ -1,0 +1,134 @@
+//! What was done, step by step.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Attached;
+use super::sysctl::Sysctl;
+
+/// The steps in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Done, or found done already.
+    pub steps: Vec<Step>,
+}
+
+/// One step. Its text is a line without an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the texts below say what each step is")]
+pub enum Step {
+    SysctlSet { sysctl: Sysctl, from: i32, to: i32 },
+    SysctlAlready { sysctl: Sysctl, value: i32 },
+    SysctlRestored { sysctl: Sysctl, from: i32, to: i32 },
+    SysctlLeft { sysctl: Sysctl, value: i32, set: i32 },
+    SysctlGone { sysctl: Sysctl },
+    AddressAdded { vip: IpAddr },
+    AddressAlready { vip: IpAddr, interface: String },
+    AddressRemoved { vip: IpAddr },
+    AddressLeft { vip: IpAddr },
+    AddressGone { vip: IpAddr },
+    VipAdded { vip: IpAddr },
+    VipAlready { vip: IpAddr },
+    VipRemoved { vip: IpAddr },
+    Attached { interface: String, mode: Attached, native_refused: Option<String> },
+    AttachedAlready { interface: String, mode: Attached },
+    Detached { interface: String },
+    PinsRemoved { directory: PathBuf },
+    NotSetUp { vip: Option<IpAddr> },
+}
+
+impl Report {
+    /// Whether anything is different now.
+    pub fn changed(&self) -> bool {
+        self.steps.iter().any(Step::changed)
+    }
+}
+
+impl Step {
+    /// Whether the step made a difference.
+    pub fn changed(&self) -> bool {
+        match self {
+            Self::SysctlSet { .. }
+            | Self::SysctlRestored { .. }
+            | Self::AddressAdded { .. }
+            | Self::AddressRemoved { .. }
+            | Self::VipAdded { .. }
+            | Self::VipRemoved { .. }
+            | Self::Attached { .. }
+            | Self::Detached { .. }
+            | Self::PinsRemoved { .. } => true,
+            Self::SysctlAlready { .. }
+            | Self::SysctlLeft { .. }
+            | Self::SysctlGone { .. }
+            | Self::AddressAlready { .. }
+            | Self::AddressLeft { .. }
+            | Self::AddressGone { .. }
+            | Self::VipAlready { .. }
+            | Self::AttachedAlready { .. }
+            | Self::NotSetUp { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SysctlSet { sysctl, from, to } => write!(f, "set {sysctl} from {from} to {to}"),
+            Self::SysctlAlready { sysctl, value } => write!(f, "{sysctl} is {value} already"),
+            Self::SysctlRestored { sysctl, from, to } => {
+                write!(f, "set {sysctl} back from {from} to {to}")
+            }
+            Self::SysctlLeft { sysctl, value, set } => {
+                write!(f, "left {sysctl} at {value}: somebody changed the {set} that was set here")
+            }
+            Self::SysctlGone { sysctl } => write!(f, "{sysctl} is gone with its interface"),
+            Self::AddressAdded { vip } => write!(f, "added {} to lo", host(*vip)),
+            Self::AddressAlready { vip, interface } => {
+                write!(f, "{} is on {interface} already", host(*vip))
+            }
+            Self::AddressRemoved { vip } => write!(f, "removed {} from lo", host(*vip)),
+            Self::AddressLeft { vip } => {
+                write!(f, "left {}: it was there before", host(*vip))
+            }
+            Self::AddressGone { vip } => write!(f, "{} is not on lo any more", host(*vip)),
+            Self::VipAdded { vip } => write!(f, "decap unwraps packets for {vip} now"),
+            Self::VipAlready { vip } => write!(f, "decap unwraps packets for {vip} already"),
+            Self::VipRemoved { vip } => write!(f, "decap unwraps packets for {vip} no more"),
+            Self::Attached { interface, mode, native_refused: None } => {
+                write!(f, "attached decap to {interface} ({})", mode.name())
+            }
+            Self::Attached { interface, mode, native_refused: Some(why) } => {
+                write!(
+                    f,
+                    "attached decap to {interface} ({}, which is slower: the driver refused native \
+                     XDP: {why})",
+                    mode.name()
+                )
+            }
+            Self::AttachedAlready { interface, mode } => {
+                write!(f, "decap is attached to {interface} already ({})", mode.name())
+            }
+            Self::Detached { interface } => write!(f, "detached decap from {interface}"),
+            Self::PinsRemoved { directory } => {
+                write!(f, "removed the pins in {}", directory.display())
+            }
+            Self::NotSetUp { vip: Some(vip) } => write!(f, "{vip} is not set up here"),
+            Self::NotSetUp { vip: None } => f.write_str("no virtual address is set up here"),
+        }
+    }
+}
+
+/// An address with the prefix it has on `lo`.
+fn host(vip: IpAddr) -> String {
+    format!("{vip}/{}", if vip.is_ipv4() { 32 } else { 128 })
+}

@@ -1,0 +1,121 @@
+//! The command line. One file per command.
+//!
+//! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error), 2 wrong usage.
+
+mod agent;
+mod backend;
+mod check;
+mod detach;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// A load balancer for Linux hosts: XDP, Maglev hashing, health checks.
+#[derive(Debug, Parser)]
+#[command(name = "elb", version, about, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  elb check                                  is /etc/elb/elb.toml right?
+  elb agent                                  serve it
+  elb status                                 who gets what, and who is healthy
+  elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
+  elb detach                                 stop forwarding
+
+Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration file: probe members, keep the program and its maps in step.
+    Agent(agent::AgentArgs),
+    /// Say whether a configuration file is right, without applying it.
+    Check(check::CheckArgs),
+    /// Show load balancers, listeners, pools and members, and what was not forwarded.
+    Status(status::StatusArgs),
+    /// Stop forwarding: detach the program and remove everything that is pinned.
+    Detach(detach::DetachArgs),
+    /// Prepare this host as a backend server, or undo it.
+    #[command(subcommand)]
+    Backend(backend::BackendCommand),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  elb completions bash > /etc/bash_completion.d/elb")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one per command, into a folder.
+    #[command(after_help = "Example:\n  elb man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it must exist.
+        folder: PathBuf,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+struct ConfigArg {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/elb/elb.toml", env = "ELB_CONFIG")]
+    config: PathBuf,
+}
+
+/// How output is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What it says is for the person at the terminal.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Agent(args) => agent::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Detach(args) => detach::run(&args),
+        Command::Backend(command) => backend::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "elb", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Runs asynchronous work of a command on this thread.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

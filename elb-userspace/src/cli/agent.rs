@@ -1,0 +1,56 @@
+//! `elb agent`: serve a configuration file.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigArg, block_on};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Signals: HUP reloads the file (a wrong one changes nothing), TERM and INT stop the agent. Neither
+stopping nor killing the agent stops the traffic: the program stays attached, a new agent takes it
+over. `elb detach` stops forwarding.
+
+Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it and resolves next
+hops, CAP_NET_RAW announces virtual addresses. Nothing else is needed of root, but write access to
+pin_dir and to the folder of the socket.
+
+Examples:
+  elb agent --config /etc/elb/elb.toml
+  ELB_LOG=debug elb agent --log-format json")]
+pub(super) struct AgentArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// What is logged to standard error: error, warn, info, debug, trace, or filters by module.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "ELB_LOG")]
+    log: String,
+    /// How it is logged.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum LogFormat {
+    /// One line for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+pub(super) fn run(args: &AgentArgs) -> Result<ExitCode> {
+    let filter = EnvFilter::builder().parse(&args.log)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => {
+            log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+        }
+        LogFormat::Json => log.json().init(),
+    }
+    block_on(crate::agent::run(&args.config.config))?;
+    Ok(ExitCode::SUCCESS)
+}

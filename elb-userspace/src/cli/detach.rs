@@ -1,0 +1,92 @@
+//! `elb detach`: stop forwarding.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+
+use super::{ConfigArg, Output, print_json};
+use crate::kernel::Object;
+use crate::{agent, config, saved};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The agent must be stopped first: stopping it does not stop the traffic, this does. Packets then reach
+the kernel's network stack as if elb had never been there.
+
+Examples:
+  systemctl stop elb && elb detach
+  elb detach --config /etc/elb/elb.toml -o json")]
+pub(super) struct DetachArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// How to write the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Detached {
+    removed: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
+    // What is wrong in the rest of the file does not matter here.
+    let (config, errors) = config::load_lenient(&args.config.config);
+    let Some(config) = config else {
+        bail!("{errors}\n[agent] says where the pins are");
+    };
+    refuse_beside_agent(&config.agent.socket)?;
+    let directory = Object::directory(&config.agent.pin_dir);
+    let removed = remove_pins(&directory)?;
+    // Its numbers mean nothing without the maps.
+    let _ = fs::remove_file(saved::path(&config.agent.socket));
+    let _ = fs::remove_dir(&config.agent.pin_dir);
+    match args.output {
+        Output::Json => print_json(&Detached { removed })?,
+        Output::Table if removed.is_empty() => {
+            println!("nothing was pinned in {}", directory.display());
+        }
+        Output::Table => println!(
+            "forwarding has stopped: {} pins removed from {}",
+            removed.len(),
+            directory.display()
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_beside_agent(socket: &Path) -> Result<()> {
+    let Ok(file) = File::open(agent::lock_path(socket)) else { return Ok(()) };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => bail!(
+            "an agent serves {}: stop it first (`systemctl stop elb`), it would attach again",
+            socket.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot tell whether an agent runs"),
+    }
+}
+
+/// Links first: no packet meets a program without its maps' names.
+fn remove_pins(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", directory.display()));
+        }
+    };
+    let mut pins: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    let is_link = |pin: &PathBuf| pin.file_name().is_some_and(|n| n.to_string_lossy().starts_with("link-"));
+    pins.sort_by_key(|pin| (!is_link(pin), pin.clone()));
+    for pin in &pins {
+        fs::remove_file(pin).with_context(|| format!("cannot remove {}", pin.display()))?;
+    }
+    fs::remove_dir(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    Ok(pins)
+}

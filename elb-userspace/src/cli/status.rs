@@ -1,0 +1,187 @@
+//! `elb status`: who gets what, and who is healthy.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use comfy_table::{Cell, Color, Table, presets};
+
+use super::{ConfigArg, Output, block_on, print_json};
+use crate::api::client;
+use crate::config;
+use crate::status::{Listener, LoadBalancer, Member, Pool, Reason, Status};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Load balancers → listeners → pools → members: health and since when, the part of new flows that a
+member gets (its share of the ring), packets and bytes; then what was not forwarded and why.
+
+Examples:
+  elb status
+  elb status -o json | jq '.load_balancers[].listeners[].pool.members[]'")]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The agent's socket; by default the one that the configuration file names.
+    #[arg(short, long, value_name = "PATH", env = "ELB_SOCKET")]
+    socket: Option<PathBuf>,
+    /// How to write it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
+
+pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
+    let socket = args.socket.clone().unwrap_or_else(|| {
+        let (config, _) = config::load_lenient(&args.config.config);
+        config.map_or_else(|| DEFAULT_SOCKET.into(), |config| config.agent.socket)
+    });
+    let status = block_on(client::status(&socket))?;
+    match args.output {
+        Output::Json => print_json(&status)?,
+        Output::Table => print!("{}", text(&status, std::io::stdout().is_terminal())),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(status: &Status, colours: bool) -> String {
+    let mut out = String::new();
+    let agent = &status.agent;
+    let _ = writeln!(
+        out,
+        "agent {} · pid {} · since {} · {} XDP on {} · {} loaded {}",
+        agent.version,
+        agent.pid,
+        agent.started,
+        agent.attach_mode,
+        agent.interfaces.join(", "),
+        agent.config.display(),
+        agent.loaded,
+    );
+    for problem in &agent.problems {
+        let _ = writeln!(out, "PROBLEM {problem}");
+    }
+    for lb in &status.load_balancers {
+        load_balancer(&mut out, lb, colours);
+    }
+    for pool in &status.unused_pools {
+        let _ = writeln!(out, "\npool {} · no listener uses it", pool.name);
+        members(&mut out, pool, colours);
+    }
+    not_forwarded(&mut out, &status.not_forwarded);
+    out
+}
+
+fn load_balancer(out: &mut String, lb: &LoadBalancer, colours: bool) {
+    let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "\n{} · {} · {}", lb.name, vips.join(", "), lb.operating_status);
+    for listener in &lb.listeners {
+        listener_line(out, listener);
+        members(out, &listener.pool, colours);
+    }
+}
+
+fn listener_line(out: &mut String, listener: &Listener) {
+    let port = match listener.protocol_port {
+        0 => "any".to_owned(),
+        port => port.to_string(),
+    };
+    let pool = &listener.pool;
+    let moving = match pool.moving_slots {
+        0 => String::new(),
+        n => format!(" · {n} of {} slots moving", pool.slots),
+    };
+    let _ = writeln!(
+        out,
+        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}{moving}",
+        listener.name,
+        listener.protocol,
+        listener.operating_status,
+        listener.packets,
+        bytes(listener.bytes),
+        pool.name,
+        pool.forwarding,
+    );
+}
+
+fn members(out: &mut String, pool: &Pool, colours: bool) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !colours {
+        table.force_no_tty();
+    }
+    table.set_header(["    MEMBER", "ADDRESS", "WEIGHT", "STATUS", "SHARE", "PACKETS", "BYTES", "SINCE", ""]);
+    for member in &pool.members {
+        table.add_row(row(member));
+    }
+    for line in table.lines() {
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn row(member: &Member) -> Vec<Cell> {
+    let colour = match member.operating_status.as_str() {
+        "ONLINE" => Color::Green,
+        "OFFLINE" => Color::Red,
+        _ => Color::Yellow,
+    };
+    let code = |reason: &serde_json::Value| reason.get("reason_code")?.as_str().map(str::to_owned);
+    let reason = member.reason.as_ref().and_then(code);
+    let note = reason.or_else(|| member.unreachable.clone()).unwrap_or_default();
+    let address = match member.protocol_port {
+        0 => member.address.to_string(),
+        port => std::net::SocketAddr::new(member.address, port).to_string(),
+    };
+    vec![
+        Cell::new(format!("    {}", member.name)),
+        Cell::new(address),
+        Cell::new(member.weight),
+        Cell::new(&member.operating_status).fg(colour),
+        Cell::new(format!("{:.1}%", member.share * 100.0)),
+        Cell::new(member.packets),
+        Cell::new(bytes(member.bytes)),
+        Cell::new(&member.since),
+        Cell::new(note),
+    ]
+}
+
+fn not_forwarded(out: &mut String, reasons: &[Reason]) {
+    if reasons.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nnot forwarded");
+    for reason in reasons {
+        let Reason { reason, fate, packets, meaning, fix, .. } = reason;
+        let fix = if fix.is_empty() { String::new() } else { format!("; {fix}") };
+        let _ = writeln!(out, "  {packets:>10} {fate:<8} {reason:<18} {meaning}{fix}");
+    }
+}
+
+/// Bytes in the unit that leaves at most four digits.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+    }
+}

@@ -1,0 +1,15 @@
+//! The binary `elb`: agent and command line.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match elb_userspace::cli::run(elb_userspace::cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("elb: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent.
+    pub agent: Agent,
+    /// Load balancers with all below them.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// Pools that no listener uses.
+    pub unused_pools: Vec<Pool>,
+    /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
+    pub not_forwarded: Vec<Reason>,
+}
+
+/// The agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Version of the binary.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// When it started, RFC 3339, UTC.
+    pub started: String,
+    /// Whether it took over from an earlier agent.
+    pub adopted: bool,
+    /// "native" or "generic".
+    pub attach_mode: String,
+    /// Interfaces that carry the program.
+    pub interfaces: Vec<String>,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// When the configuration that is served was loaded, RFC 3339, UTC.
+    pub loaded: String,
+    /// What is wrong: the file, as last read, or the maps, as last written. Empty: nothing.
+    pub problems: Vec<String>,
+}
+
+/// A load balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancer {
+    /// Name.
+    pub name: String,
+    /// Virtual addresses.
+    pub vips: Vec<IpAddr>,
+    /// ONLINE, DEGRADED (a member below is OFFLINE) or DISABLED.
+    pub operating_status: String,
+    /// Listeners.
+    pub listeners: Vec<Listener>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Name.
+    pub name: String,
+    /// TCP or UDP.
+    pub protocol: String,
+    /// Port, 0 for any.
+    pub protocol_port: u16,
+    /// ONLINE, DEGRADED or DISABLED.
+    pub operating_status: String,
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Bytes of those, as received.
+    pub bytes: u64,
+    /// The pool that serves it.
+    pub pool: Pool,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Name.
+    pub name: String,
+    /// l2 or ipip.
+    pub forwarding: String,
+    /// Slots of its ring.
+    pub slots: u32,
+    /// Slots whose former owner may still have flows.
+    pub moving_slots: u32,
+    /// Members.
+    pub members: Vec<Member>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub address: IpAddr,
+    /// Port, 0 for any.
+    pub protocol_port: u16,
+    /// Weight.
+    pub weight: u32,
+    /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; REMOVED for one that only serves its old flows.
+    pub operating_status: String,
+    /// Since when, RFC 3339, UTC.
+    pub since: String,
+    /// Why it is OFFLINE, or what its last probe met.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<serde_json::Value>,
+    /// Why no packet can be sent to it, if so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unreachable: Option<String>,
+    /// Slots of the ring that it owns.
+    pub slots: u32,
+    /// The part of new flows that it gets, 0 to 1.
+    pub share: f64,
+    /// Packets it got.
+    pub packets: u64,
+    /// Bytes of those, as received by the load balancer.
+    pub bytes: u64,
+}
+
+/// Packets that were not forwarded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable name.
+    pub reason: String,
+    /// passed, dropped or answered.
+    pub fate: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// What it means.
+    pub meaning: String,
+    /// What to do about it; empty where nothing is wrong.
+    pub fix: String,
+}
+
+/// RFC 3339, UTC, whole seconds.
+pub fn timestamp(time: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

@@ -1,0 +1,86 @@
+//! XDP program `sink`: stands where the backends of a load balancer would, inspects every frame,
+//! counts it and drops it.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use aya_ebpf::bindings::xdp_action;
+    use aya_ebpf::macros::{map, xdp};
+    use aya_ebpf::maps::{Array, PerCpuArray};
+    use aya_ebpf::programs::XdpContext;
+    use elb_common::backend::Backend;
+    use elb_tests_ebpf::BACKENDS;
+    use elb_tests_ebpf::inspect::{Arrival, Fault, inspect};
+    use elb_tests_ebpf::kind::FORWARDED;
+    use elb_tests_ebpf::packet::XdpPacket;
+    use elb_tests_ebpf::traffic::{FLOWS, Traffic};
+
+    /// The test writes, every frame reads.
+    #[map]
+    static TRAFFIC: Array<Traffic> = Array::with_max_entries(1, 0);
+
+    /// The test writes, every frame reads.
+    #[map]
+    static TARGETS: Array<Backend> = Array::with_max_entries(BACKENDS, 0);
+
+    /// Frames write, the test reads. One array for all CPUs, with one cache line for each flow:
+    /// two CPUs seldom meet there.
+    #[map]
+    static ARRIVALS: Array<[u64; BACKENDS as usize]> =
+        Array::with_max_entries(FORWARDED * FLOWS, 0);
+
+    /// Frames write, the test reads. The first element counts frames without a fault.
+    #[map]
+    static FAULTS: PerCpuArray<u64> =
+        PerCpuArray::with_max_entries(1 + Fault::ALL.len() as u32, 0);
+
+    #[xdp]
+    pub(crate) fn sink(context: XdpContext) -> u32 {
+        let fault = match look(&context) {
+            Ok(arrival) => count(&arrival),
+            Err(fault) => fault as u32,
+        };
+        if let Some(counter) = FAULTS.get_ptr_mut(fault) {
+            // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each
+            // other on one CPU.
+            unsafe { *counter += 1 };
+        }
+        xdp_action::XDP_DROP
+    }
+
+    #[inline(always)]
+    fn look(context: &XdpContext) -> Result<Arrival, Fault> {
+        let traffic = TRAFFIC.get(0).ok_or(Fault::Short)?;
+        inspect(&XdpPacket::new(context), traffic, |id| TARGETS.get(id))
+    }
+
+    /// Counts an intact packet; 0, for no fault.
+    #[inline(always)]
+    fn count(arrival: &Arrival) -> u32 {
+        let Some(backends) = ARRIVALS.get_ptr_mut(arrival.index()) else {
+            return Fault::Kind as u32;
+        };
+        // SAFETY: the index is within the record, which is aligned to 8 and stays in place; all CPUs
+        // write to it by atomic operations only.
+        let counter = unsafe {
+            AtomicU64::from_ptr(&raw mut (*backends)[(arrival.backend % BACKENDS) as usize])
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        0
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        // The verifier refuses a program that can come here.
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
