@@ -62,11 +62,8 @@ pub const OUTER_FRAGMENT: u16 = 0x4000;
 /// Sum, for [`Backend::outer_sum`], of the words of an outer IPv4 header without type of service,
 /// total length and protocol.
 pub fn outer_sum(source: Be32, destination: Be32) -> u32 {
-    let words = [
-        u16::from_ne_bytes([0x45, 0]),
-        OUTER_FRAGMENT.to_be(),
-        u16::from_ne_bytes([OUTER_TTL, 0]),
-    ];
+    let words =
+        [u16::from_ne_bytes([0x45, 0]), OUTER_FRAGMENT.to_be(), u16::from_ne_bytes([OUTER_TTL, 0])];
     let addresses = checksum::add_u32(source.raw()) + checksum::add_u32(destination.raw());
     words.iter().fold(addresses, |sum, word| sum + u32::from(*word))
 }

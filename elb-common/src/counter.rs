@@ -41,6 +41,9 @@ mod tests {
         assert_eq!(offset_of!(Counter, bytes), 8);
         let mut counter = Counter::default();
         counter.add(60);
-        assert_eq!([counter, counter].into_iter().sum::<Counter>(), Counter { packets: 2, bytes: 120 });
+        assert_eq!(
+            [counter, counter].into_iter().sum::<Counter>(),
+            Counter { packets: 2, bytes: 120 }
+        );
     }
 }

@@ -92,10 +92,7 @@ mod tests {
             ports,
             17,
         );
-        assert_eq!(
-            bytemuck::bytes_of(&v4),
-            [10, 0, 0, 1, 192, 0, 2, 10, 1, 2, 3, 4, 17, 0, 0, 0]
-        );
+        assert_eq!(bytemuck::bytes_of(&v4), [10, 0, 0, 1, 192, 0, 2, 10, 1, 2, 3, 4, 17, 0, 0, 0]);
         let v6 = FlowKeyV6::new(bytemuck::cast([1u8; 16]), bytemuck::cast([2u8; 16]), ports, 6);
         assert_eq!(bytemuck::bytes_of(&v6)[..16], [1; 16]);
         assert_eq!(bytemuck::bytes_of(&v6)[16..32], [2; 16]);

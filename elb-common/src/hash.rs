@@ -99,7 +99,8 @@ mod tests {
         };
         for bit in (0..320).filter(|bit| *bit < 296) {
             let seen = (0..256u64).fold(0u32, |seen, i| {
-                let base = [i.wrapping_mul(K[0]), i.wrapping_mul(K[1]), !i, i << 7, i.wrapping_mul(K[2])];
+                let base =
+                    [i.wrapping_mul(K[0]), i.wrapping_mul(K[1]), !i, i << 7, i.wrapping_mul(K[2])];
                 seen | flips(bytemuck::cast(base), bit)
             });
             assert_eq!(seen, u32::MAX, "bit {bit}");

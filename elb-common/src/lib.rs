@@ -13,21 +13,25 @@
 //! A change of any record is a change of [`names::ABI_VERSION`].
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "words are cut into halves on purpose, and lengths are checked to be below 2^16"
+)]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-pub mod names;
 pub mod limits;
+pub mod names;
 
 pub mod addr;
-pub mod listener;
-pub mod ring;
 pub mod backend;
+pub mod counter;
 pub mod flow;
 pub mod interface;
-pub mod counter;
+pub mod listener;
 pub mod reason;
+pub mod ring;
 
 pub mod checksum;
 pub mod hash;

@@ -12,16 +12,16 @@
 //! decision has to be explained. The generics cost nothing: each stage is inlined, keys are whole
 //! words, and each header takes one bounds check.
 
+mod outcome;
 mod packet;
 mod tables;
-mod outcome;
 
-mod parse;
-mod classify;
-mod select;
-mod forward;
 mod account;
 mod answer;
+mod classify;
+mod forward;
+mod parse;
+mod select;
 pub mod unwrap;
 pub mod wire;
 
@@ -44,7 +44,7 @@ use crate::reason::Reason;
 /// Decides on one frame and rewrites it: the only place that knows the order of the stages.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
-    let received = packet.len() as u64;
+    let received = packet.length() as u64;
     let outcome = link(packet, tables, received).unwrap_or_else(Outcome::from);
     if let Some(reason) = outcome.reason() {
         tables.count_reason(reason, received);

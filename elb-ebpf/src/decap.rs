@@ -50,7 +50,7 @@ mod program {
     #[xdp]
     pub(crate) fn decap(context: XdpContext) -> u32 {
         let mut packet = XdpPacket::new(&context);
-        let bytes = u64::from(packet.len());
+        let bytes = u64::from(packet.length());
         let unwrapped = unwrap(&mut packet, &Maps);
         if let Some(counter) = DECAP_COUNTERS.get_ptr_mut(unwrapped as u32) {
             // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each

@@ -3,6 +3,7 @@
 //!
 //! On the host this crate is empty, so that `cargo check` and clippy need no BPF toolchain.
 #![no_std]
+#![allow(clippy::cast_possible_truncation, reason = "lengths of frames are far below 2^31")]
 
 #[cfg(target_arch = "bpf")]
 pub mod maps;

@@ -41,7 +41,7 @@ impl<'c> XdpPacket<'c> {
 
 impl Packet for XdpPacket<'_> {
     #[inline(always)]
-    fn len(&self) -> u32 {
+    fn length(&self) -> u32 {
         (self.context.data_end() - self.context.data()) as u32
     }
 
@@ -73,7 +73,7 @@ impl Packet for XdpPacket<'_> {
     fn set_len(&mut self, length: u32) -> Option<()> {
         // The compiler would turn this into arithmetic on the end pointer, which the verifier
         // forbids; it only allows the difference of two pointers.
-        let change = length as i32 - core::hint::black_box(self.len()) as i32;
+        let change = length as i32 - core::hint::black_box(self.length()) as i32;
         // SAFETY: as in `move_head`.
         let refused = unsafe { bpf_xdp_adjust_tail(self.context.ctx, change) };
         (refused == 0).then_some(())

@@ -36,8 +36,7 @@ pub enum Query {
 const SETTLE: Duration = Duration::from_secs(5);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
-const ANNOUNCE: [Duration; 3] =
-    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///

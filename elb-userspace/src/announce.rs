@@ -4,6 +4,8 @@
 //! The program answers requests by itself; this is for hosts that still know another address, after
 //! a start or a take-over.
 
+#![allow(clippy::cast_possible_truncation, reason = "constants and sizes of C structures")]
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
@@ -83,8 +85,9 @@ impl Announcer {
         }
         request.ifr_ifru.ifru_hwaddr = hardware;
         // SAFETY: the socket is open; the request is a valid ifreq that the kernel only reads.
-        let done =
-            unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCADDMULTI as _, &raw const request) };
+        let done = unsafe {
+            libc::ioctl(self.socket.as_raw_fd(), libc::SIOCADDMULTI as _, &raw const request)
+        };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }

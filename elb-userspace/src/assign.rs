@@ -72,7 +72,9 @@ impl AssignedPool {
 
 /// A map is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no room for another {what}: [agent] {key} = {limit} is used up; raise it, after `elb detach`")]
+#[error(
+    "no room for another {what}: [agent] {key} = {limit} is used up; raise it, after `elb detach`"
+)]
 pub struct Full {
     what: &'static str,
     key: &'static str,

@@ -63,7 +63,13 @@ enum Command {
 #[derive(Clone, Debug, Args)]
 struct ConfigArg {
     /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/elb/elb.toml", env = "ELB_CONFIG")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/etc/elb/elb.toml",
+        env = "ELB_CONFIG"
+    )]
     config: PathBuf,
 }
 

@@ -74,9 +74,7 @@ fn parse_reporting(text: &str, report: &RefCell<Report>) -> Option<Config> {
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
             let fix = "see https://toml.io for the syntax".to_owned();
-            report
-                .borrow_mut()
-                .error(at, "", error.message().to_owned(), fix);
+            report.borrow_mut().error(at, "", error.message().to_owned(), fix);
         }
         return None;
     }
@@ -102,14 +100,9 @@ fn read(path: &Path) -> Result<String, Errors> {
 
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?
-        .take(MAX_FILE_SIZE + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE_SIZE {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it is larger than 1 MiB",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
     }
     Ok(text)
 }

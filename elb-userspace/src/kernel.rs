@@ -8,5 +8,5 @@ mod rings;
 
 pub use attach::{AttachError, Attachment, pinned, unpin};
 pub use maps::{MapError, Maps, coarse_seconds};
-pub use object::{Capacity, LoadError, Object, DECAP_OBJECT};
+pub use object::{Capacity, DECAP_OBJECT, LoadError, Object};
 pub use record::Record;

@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod agent;
 pub mod announce;
 pub mod api;
+pub mod backend;
 pub mod cli;
 pub mod saved;
 pub mod status;

@@ -116,14 +116,7 @@ impl Model {
         pools: Vec<Pool>,
     ) -> Result<Self, Vec<Violation>> {
         let violations = rules::check(&load_balancers, &pools);
-        if violations.is_empty() {
-            Ok(Self {
-                load_balancers,
-                pools,
-            })
-        } else {
-            Err(violations)
-        }
+        if violations.is_empty() { Ok(Self { load_balancers, pools }) } else { Err(violations) }
     }
 
     /// In the order of the source.
@@ -143,10 +136,8 @@ impl Model {
 
     /// The listeners that a pool serves, each with its load balancer, disabled ones included.
     pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
-        let all = self
-            .load_balancers
-            .iter()
-            .flat_map(|lb| lb.listeners.iter().map(move |l| (lb, l)));
+        let all =
+            self.load_balancers.iter().flat_map(|lb| lb.listeners.iter().map(move |l| (lb, l)));
         all.filter(move |(_, listener)| listener.default_pool == *pool)
     }
 
@@ -154,15 +145,8 @@ impl Model {
     /// first listener of the pool (V3), of the member's own family if there is one, else the
     /// member.
     pub fn default_host(&self, pool: &Name, member: &Member) -> IpAddr {
-        let vips = || {
-            self.listeners_of(pool)
-                .next()
-                .into_iter()
-                .flat_map(|(lb, _)| lb.vips())
-        };
+        let vips = || self.listeners_of(pool).next().into_iter().flat_map(|(lb, _)| lb.vips());
         let same_family = vips().find(|vip| vip.is_ipv4() == member.address.is_ipv4());
-        same_family
-            .or_else(|| vips().next())
-            .unwrap_or(member.address)
+        same_family.or_else(|| vips().next()).unwrap_or(member.address)
     }
 }

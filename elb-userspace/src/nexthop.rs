@@ -54,7 +54,9 @@ pub enum Unreachable {
         ifindex: u32,
     },
     /// The neighbour does not answer.
-    #[error("{neighbor} does not answer ARP or neighbour solicitations on {interface}; see `ip neigh`")]
+    #[error(
+        "{neighbor} does not answer ARP or neighbour solicitations on {interface}; see `ip neigh`"
+    )]
     NoNeighbor {
         /// The gateway, or the member itself.
         neighbor: IpAddr,
@@ -120,12 +122,12 @@ impl Network {
         };
         let link = self.links.get(&ifindex);
         let ethernet = link.and_then(|link| Some((link, link.mac?)));
-        let (link, source_mac) =
-            ethernet.ok_or(Unreachable::NoEthernet { address, ifindex })?;
+        let (link, source_mac) = ethernet.ok_or(Unreachable::NoEthernet { address, ifindex })?;
         let neighbor = gateway.unwrap_or(address);
         let mac = self.neighbors.get(&(ifindex, neighbor)).copied();
         let interface = || link.name.clone();
-        let mac = mac.ok_or_else(|| Unreachable::NoNeighbor { neighbor, interface: interface() })?;
+        let mac =
+            mac.ok_or_else(|| Unreachable::NoNeighbor { neighbor, interface: interface() })?;
         let mtu = route_mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu));
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
         Ok(NextHop { ifindex, mac, source_mac, source, mtu })
@@ -155,12 +157,8 @@ mod tests {
         network.links.insert(2, link("eth0", Some(mac(2)), 1500));
         network.links.insert(3, link("tun0", None, 1400));
         network.neighbors.insert((2, address(254)), mac(254));
-        let via = |ifindex, gateway, mtu| Route::Via {
-            ifindex,
-            gateway,
-            source: Some(address(1)),
-            mtu,
-        };
+        let via =
+            |ifindex, gateway, mtu| Route::Via { ifindex, gateway, source: Some(address(1)), mtu };
         network.routes.insert(address(11), via(2, Some(address(254)), None));
         network.routes.insert(address(12), via(2, Some(address(254)), Some(1400)));
         network.routes.insert(address(13), via(2, None, None));

@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener as Record, Pool as PoolRecord, Vip, listener_flags, vip_flags};
+use elb_common::listener::{
+    Listener as Record, Pool as PoolRecord, Vip, listener_flags, vip_flags,
+};
 
 use crate::assign::{AssignedMember, Assignments, Full, Room};
 use crate::model::{
@@ -221,7 +223,7 @@ impl Reconciler {
             Some(before) => slots::diff(&before.owners, &owners),
             None => slots::diff(&vec![0; owners.len()], &owners),
         };
-        let same_gone = before.is_some_and(|before| before.gone == gone);
+        let same_gone = before.map_or(gone.is_empty(), |before| before.gone == gone);
         let published = Published { region, members, owners: owners.clone(), gone: gone.clone() };
         self.owners.insert(name.to_owned(), published);
         if diff.moved == 0 && same_gone {
@@ -342,8 +344,8 @@ fn chosen(pool: &Pool, seen: &impl Seen) -> BTreeSet<SocketAddr> {
     let weighted = || pool.members.iter().filter(|member| member.weight.get() > 0);
     let healthy: BTreeSet<_> =
         weighted().filter(|member| seen.serves(pool, member)).map(socket).collect();
-    let enough = healthy.len() as u32 >= pool.minimum_healthy_member_count.get();
-    if enough { healthy } else { weighted().map(socket).collect() }
+    let all_when_none = pool.minimum_healthy_member_count.get() > 0;
+    if healthy.is_empty() && all_when_none { weighted().map(socket).collect() } else { healthy }
 }
 
 fn listener_vip_flags(listener: &Listener, enabled: bool) -> u32 {

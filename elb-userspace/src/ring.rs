@@ -12,10 +12,7 @@ use std::net::IpAddr;
 /// takes a step of SplitMix64 (Steele et al., OOPSLA 2014). The state starts as 2^64 / the golden
 /// ratio. Load balancers that share a pool must agree on this value: changing it is a change of
 /// protocol.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the address is cut into its halves"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the address is cut into its halves")]
 pub fn identity(address: IpAddr, port: u16) -> u64 {
     let address = match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),

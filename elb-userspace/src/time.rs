@@ -54,9 +54,6 @@ mod tests {
         let late = Time::from_nanos(u64::MAX - 1);
         assert_eq!(late + Duration::from_secs(1), Time::from_nanos(u64::MAX));
         assert_eq!(Time::ZERO.since(late), Duration::ZERO);
-        assert_eq!(
-            (Time::ZERO + Duration::from_secs(2)).as_nanos(),
-            2_000_000_000
-        );
+        assert_eq!((Time::ZERO + Duration::from_secs(2)).as_nanos(), 2_000_000_000);
     }
 }

@@ -39,10 +39,7 @@ mod tests {
         assert_eq!(executable(built), Some("/t/bpf/elb-xdp".into()));
         let library = r#"{"reason":"compiler-artifact","executable":null}"#;
         assert_eq!(executable(library), None);
-        assert_eq!(
-            executable(r#"{"reason":"build-finished","success":true}"#),
-            None
-        );
+        assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
         assert_eq!(executable("not a message"), None);
     }
 }

@@ -9,11 +9,8 @@ use crate::workspace::{Workspace, cargo_at_root, root};
 
 /// The crates whose binaries are BPF programs.
 const PACKAGES: [&str; 2] = ["elb-ebpf", "elb-tests-ebpf"];
-const TARGET: &str = if cfg!(target_endian = "big") {
-    "bpfeb-unknown-none"
-} else {
-    "bpfel-unknown-none"
-};
+const TARGET: &str =
+    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" };
 
 /// `cargo <verb>` over every BPF program.
 pub(crate) fn cargo(verb: &str, toolchain: &Toolchain, workspace: &Workspace) -> Command {
@@ -36,24 +33,14 @@ fn aim(cargo: &mut Command, toolchain: &Toolchain, workspace: &Workspace) {
         cargo.args(["--package", package]);
     }
     cargo
-        .args([
-            "--bins",
-            "--profile",
-            "bpf",
-            "-Zbuild-std=core",
-            "--target",
-            TARGET,
-        ])
+        .args(["--bins", "--profile", "bpf", "-Zbuild-std=core", "--target", TARGET])
         .arg("--target-dir")
         .arg(workspace.bpf_build_dir())
         .env("RUSTC", &toolchain.compiler.rustc)
         // A released compiler may build `core` only when told so.
         .env("RUSTC_BOOTSTRAP", "1")
         .env(linker_variable(), &toolchain.linker.path)
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            flags(env::consts::ARCH).join("\x1f"),
-        );
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(env::consts::ARCH).join("\x1f"));
     for meant_for_the_host in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"] {
         cargo.env_remove(meant_for_the_host);
     }
@@ -70,10 +57,7 @@ fn flags(host_arch: &str) -> Vec<String> {
 }
 
 fn linker_variable() -> String {
-    format!(
-        "CARGO_TARGET_{}_LINKER",
-        TARGET.to_uppercase().replace('-', "_")
-    )
+    format!("CARGO_TARGET_{}_LINKER", TARGET.to_uppercase().replace('-', "_"))
 }
 
 #[cfg(test)]

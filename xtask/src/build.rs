@@ -19,13 +19,6 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn release(purpose: Purpose, workspace: &Workspace) -> Result<PathBuf> {
     let toolchain = setup::prepare(purpose)?;
     build_ebpf::build(&toolchain, workspace, &[])?;
-    let package = [
-        "build",
-        "--release",
-        "--package",
-        "elb-userspace",
-        "--bin",
-        "elb",
-    ];
+    let package = ["build", "--release", "--package", "elb-userspace", "--bin", "elb"];
     artifact::build_one(&mut workspace.cargo(&package), "elb")
 }

@@ -46,9 +46,7 @@ fn publish(built: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut finished = Vec::new();
     for object in built {
-        let name = object
-            .file_name()
-            .context("cargo named an executable without a name")?;
+        let name = object.file_name().context("cargo named an executable without a name")?;
         let place = folder.join(name);
         let content = fs::read(object)?;
         if fs::read(&place).ok().as_ref() != Some(&content) {
@@ -102,10 +100,7 @@ mod tests {
 
         let written = fs::metadata(&finished[0]).unwrap().modified().unwrap();
         publish(std::slice::from_ref(&object), &folder).unwrap();
-        assert_eq!(
-            fs::metadata(&finished[0]).unwrap().modified().unwrap(),
-            written
-        );
+        assert_eq!(fs::metadata(&finished[0]).unwrap().modified().unwrap(), written);
 
         fs::write(&object, "second").unwrap();
         publish(&[object], &folder).unwrap();

@@ -15,13 +15,9 @@ pub(crate) fn run() -> Result<()> {
     privilege::require_root("ci")?;
     let workspace = Workspace::locate()?;
     let mut stages = Stages::begin();
-    stages.run("format", || {
-        process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))
-    })?;
+    stages.run("format", || process::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
     let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
-    stages.run("BPF programs", || {
-        build_ebpf::build(&toolchain, &workspace, &[])
-    })?;
+    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
     stages.run("clippy, host", || clippy_host(&workspace))?;
     stages.run_what_can_be("clippy, BPF", || clippy_bpf(&toolchain, &workspace))?;
     stages.run_what_can_be("dependencies", || check_dependencies(&workspace))?;
@@ -30,14 +26,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn clippy_host(workspace: &Workspace) -> Result<()> {
-    let everything = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let everything = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(&mut workspace.cargo(&everything))
 }
 
@@ -57,15 +46,11 @@ fn clippy_bpf(toolchain: &Toolchain, workspace: &Workspace) -> Result<Option<Str
 fn check_dependencies(workspace: &Workspace) -> Result<Option<String>> {
     if process::output(cargo_at_root().args(["deny", "--version"])).is_err() {
         let install = "cargo install cargo-deny --locked";
-        return Ok(Some(format!(
-            "dependencies: cargo-deny is not there; run: {install}"
-        )));
+        return Ok(Some(format!("dependencies: cargo-deny is not there; run: {install}")));
     }
     process::run(&mut workspace.cargo(&["deny", "check", "licenses", "bans", "sources"]))?;
     if process::output(cargo_at_root().args(["deny", "fetch", "db"])).is_err() {
-        return Ok(Some(
-            "advisories: their list cannot be fetched from here".to_owned(),
-        ));
+        return Ok(Some("advisories: their list cannot be fetched from here".to_owned()));
     }
     process::run(&mut workspace.cargo(&["deny", "check", "advisories"]))?;
     Ok(None)

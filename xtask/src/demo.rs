@@ -23,13 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     privilege::require_root("demo")?;
     let workspace = Workspace::locate()?;
     let elb = build::release(Purpose::BuildAndLabs, &workspace)?;
-    let package = [
-        "build",
-        "--release",
-        "--package",
-        "elb-tests",
-        "--bins",
-    ];
+    let package = ["build", "--release", "--package", "elb-tests", "--bins"];
     let demo = artifact::build_one(&mut workspace.cargo(&package), "demo")?;
 
     let mut command = Command::new(&demo);

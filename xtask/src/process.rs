@@ -13,18 +13,14 @@ use anyhow::{Context, Result, bail};
 /// Shows the command line, runs it with our output, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("+ {}", line(command));
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run `{}`", line(command)))?;
+    let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
     check(command, status)
 }
 
 /// Like [`run`], but ends the program when it takes longer than `limit`.
 pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
     println!("+ {}", line(command));
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot run `{}`", line(command)))?;
+    let mut child = command.spawn().with_context(|| format!("cannot run `{}`", line(command)))?;
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -33,11 +29,7 @@ pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Result<()> {
         if begun.elapsed() > limit {
             child.kill()?;
             child.wait()?;
-            bail!(
-                "`{}` was not done after {} s",
-                line(command),
-                limit.as_secs()
-            );
+            bail!("`{}` was not done after {} s", line(command), limit.as_secs());
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -61,10 +53,7 @@ pub(crate) fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Re
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run `{}`", line(command)))?;
-    let stdout = child
-        .stdout
-        .take()
-        .context("the program has no standard output")?;
+    let stdout = child.stdout.take().context("the program has no standard output")?;
     for line in BufReader::new(stdout).split(b'\n') {
         each(&String::from_utf8_lossy(&line?));
     }
@@ -74,9 +63,7 @@ pub(crate) fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Re
 
 /// Where `program` is on [`search_path`].
 pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
-    env::split_paths(&search_path())
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&search_path()).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// `PATH` and the folders of root's programs, which the `PATH` of other users often lacks.
@@ -88,10 +75,7 @@ pub(crate) fn search_path() -> OsString {
 
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn check(command: &Command, status: ExitStatus) -> Result<()> {

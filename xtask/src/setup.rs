@@ -81,17 +81,11 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Toolchain> {
 }
 
 fn missing_tools() -> Vec<Need> {
-    let missing = LAB_TOOLS
-        .iter()
-        .filter(|(tool, _)| process::find_program(tool).is_none());
+    let missing = LAB_TOOLS.iter().filter(|(tool, _)| process::find_program(tool).is_none());
     missing
         .map(|&(tool, package)| Need {
             what: tool,
-            packages: if package == "gcc" {
-                vec!["gcc", "libc6-dev"]
-            } else {
-                vec![package]
-            },
+            packages: if package == "gcc" { vec!["gcc", "libc6-dev"] } else { vec![package] },
             least: None,
             otherwise: format!("install your system's package of it (Debian's is {package})"),
         })
@@ -155,9 +149,7 @@ fn find_or_build_linker() -> Result<Option<Linker>> {
 /// Says which tools are there; the others were needs, and are reported if they were not met.
 fn report_tools() {
     let tools = LAB_TOOLS.map(|(tool, _)| tool);
-    let there = tools
-        .into_iter()
-        .filter(|tool| process::find_program(tool).is_some());
+    let there = tools.into_iter().filter(|tool| process::find_program(tool).is_some());
     found(&there.collect::<Vec<_>>().join(", "));
 }
 
@@ -167,9 +159,7 @@ fn mount_bpffs() -> Result<Option<String>> {
         return Ok(None);
     }
     if !is_root() {
-        return Ok(Some(format!(
-            "no BPF file system; run: sudo mount -t bpf bpf {BPFFS}"
-        )));
+        return Ok(Some(format!("no BPF file system; run: sudo mount -t bpf bpf {BPFFS}")));
     }
     process::run(Command::new("mount").args(["-t", "bpf", "bpf", BPFFS]))?;
     Ok(None)
@@ -192,9 +182,7 @@ mod tests {
 
     #[test]
     fn only_a_bpf_file_system_at_its_place_counts() {
-        assert!(is_bpffs_mounted(
-            "proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n"
-        ));
+        assert!(is_bpffs_mounted("proc /proc proc rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n"));
         assert!(!is_bpffs_mounted("tmpfs /sys/fs/bpf tmpfs rw 0 0\n"));
         assert!(!is_bpffs_mounted("bpf /run/bpf bpf rw 0 0\n"));
     }

@@ -18,11 +18,7 @@ struct Stage {
 
 impl Stages {
     pub(crate) fn begin() -> Self {
-        Self {
-            begun: Instant::now(),
-            done: Vec::new(),
-            skipped: Vec::new(),
-        }
+        Self { begun: Instant::now(), done: Vec::new(), skipped: Vec::new() }
     }
 
     pub(crate) fn run<T>(
@@ -30,17 +26,10 @@ impl Stages {
         name: &'static str,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        println!(
-            "\n== {name} ({:.1} s since start)",
-            self.begun.elapsed().as_secs_f64()
-        );
+        println!("\n== {name} ({:.1} s since start)", self.begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         let result = work();
-        self.done.push(Stage {
-            name,
-            took: begun.elapsed(),
-            failed: result.is_err(),
-        });
+        self.done.push(Stage { name, took: begun.elapsed(), failed: result.is_err() });
         result.with_context(|| format!("{name} failed"))
     }
 
@@ -63,11 +52,7 @@ impl Drop for Stages {
         println!("\n== summary ({:.1} s)", self.begun.elapsed().as_secs_f64());
         for stage in &self.done {
             let verdict = if stage.failed { "FAILED" } else { "ok" };
-            println!(
-                "{:>8.1} s  {verdict:<6}  {}",
-                stage.took.as_secs_f64(),
-                stage.name
-            );
+            println!("{:>8.1} s  {verdict:<6}  {}", stage.took.as_secs_f64(), stage.name);
         }
         for why in &self.skipped {
             println!("{:>10}  SKIPPED {why}", "");

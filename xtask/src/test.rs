@@ -24,9 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::locate()?;
     let mut stages = Stages::begin();
     let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
-    stages.run("BPF programs", || {
-        build_ebpf::build(&toolchain, &workspace, &[])
-    })?;
+    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
     run_tests(&mut stages, &workspace, &options.arguments)
 }
 
@@ -38,12 +36,9 @@ pub(crate) fn run_tests(
     arguments: &[String],
 ) -> Result<()> {
     let elb = ["build", "--package", "elb-userspace", "--bin", "elb"];
-    let host = stages.run("host tests", || {
-        cargo_test(&mut workspace.cargo(&HOST), arguments)
-    })?;
-    let elb = stages.run("the elb binary", || {
-        artifact::build_one(&mut workspace.cargo(&elb), "elb")
-    })?;
+    let host = stages.run("host tests", || cargo_test(&mut workspace.cargo(&HOST), arguments))?;
+    let elb =
+        stages.run("the elb binary", || artifact::build_one(&mut workspace.cargo(&elb), "elb"))?;
     let labs = stages.run("labs", || {
         let labs = cargo_test(workspace.cargo(&LABS).env("ELB_BIN", elb), arguments)?;
         ensure!(labs.ran() > 0 || !arguments.is_empty(), "no test ran");
@@ -91,9 +86,7 @@ impl Tally {
     fn parse(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |name: &str| {
-            counts
-                .split("; ")
-                .find_map(|count| count.strip_suffix(name)?.trim().parse().ok())
+            counts.split("; ").find_map(|count| count.strip_suffix(name)?.trim().parse().ok())
         };
         Some(Self {
             passed: count("passed")?,
@@ -115,11 +108,7 @@ impl Tally {
     }
 
     fn describe(&self) -> String {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
+        let Self { passed, failed, skipped } = self;
         format!("{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
@@ -132,34 +121,16 @@ mod tests {
     fn reads_how_a_test_program_closed() {
         let ok = "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 4 filtered out; \
                   finished in 0.01s";
-        assert_eq!(
-            Tally::parse(ok),
-            Some(Tally {
-                passed: 12,
-                failed: 0,
-                skipped: 3
-            })
-        );
+        assert_eq!(Tally::parse(ok), Some(Tally { passed: 12, failed: 0, skipped: 3 }));
         let failed =
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(
-            Tally::parse(failed),
-            Some(Tally {
-                passed: 1,
-                failed: 2,
-                skipped: 0
-            })
-        );
+        assert_eq!(Tally::parse(failed), Some(Tally { passed: 1, failed: 2, skipped: 0 }));
         assert_eq!(Tally::parse("running 12 tests"), None);
     }
 
     #[test]
     fn tallies_add_up() {
-        let one = Tally {
-            passed: 1,
-            failed: 2,
-            skipped: 3,
-        };
+        let one = Tally { passed: 1, failed: 2, skipped: 3 };
         assert_eq!(one.and(&one).describe(), "2 passed, 4 failed, 6 skipped");
         assert_eq!(one.ran(), 3);
     }

@@ -21,12 +21,9 @@ impl Workspace {
         let json =
             process::output(cargo_at_root().args(["metadata", "--no-deps", "--format-version=1"]))?;
         let metadata: serde_json::Value = serde_json::from_str(&json)?;
-        let target = metadata["target_directory"]
-            .as_str()
-            .context("cargo names no target folder")?;
-        Ok(Self {
-            target: target.into(),
-        })
+        let target =
+            metadata["target_directory"].as_str().context("cargo names no target folder")?;
+        Ok(Self { target: target.into() })
     }
 
     /// The folder of the finished BPF objects.
@@ -43,10 +40,7 @@ impl Workspace {
     /// A cargo for host crates, which embeds the finished BPF objects.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = cargo_at_root();
-        cargo
-            .args(arguments)
-            .env(BPF_DIR_VARIABLE, self.bpf_dir())
-            .env("PATH", search_path());
+        cargo.args(arguments).env(BPF_DIR_VARIABLE, self.bpf_dir()).env("PATH", search_path());
         cargo
     }
 }

@@ -22,7 +22,9 @@ impl<'b> Frame<'b> {
     /// buffer does not hold them and the headroom.
     pub fn new(buffer: &'b mut [u16], bytes: &[u8], ingress: u32) -> Option<Self> {
         let end = Self::HEADROOM + bytes.len();
-        bytemuck::cast_slice_mut::<u16, u8>(buffer).get_mut(Self::HEADROOM..end)?.copy_from_slice(bytes);
+        bytemuck::cast_slice_mut::<u16, u8>(buffer)
+            .get_mut(Self::HEADROOM..end)?
+            .copy_from_slice(bytes);
         Some(Self { buffer, start: Self::HEADROOM, end, ingress })
     }
 
@@ -39,7 +41,7 @@ impl<'b> Frame<'b> {
 }
 
 impl Packet for Frame<'_> {
-    fn len(&self) -> u32 {
+    fn length(&self) -> u32 {
         (self.end - self.start) as u32
     }
 
@@ -91,11 +93,11 @@ mod tests {
         assert!(frame.view::<Ethernet>(usize::MAX).is_none());
         assert!(frame.grow_head(257).is_none());
         frame.grow_head(20).unwrap();
-        assert_eq!((frame.len(), &frame.bytes()[20..]), (40, &[7u8; 20][..]));
+        assert_eq!((frame.length(), &frame.bytes()[20..]), (40, &[7u8; 20][..]));
         frame.set_len(44).unwrap();
         assert_eq!(&frame.bytes()[40..], [0; 4]);
         assert!(frame.set_len(1000).is_none());
         frame.set_len(4).unwrap();
-        assert_eq!((frame.len(), frame.ingress()), (4, 3));
+        assert_eq!((frame.length(), frame.ingress()), (4, 3));
     }
 }

@@ -9,7 +9,7 @@ use bytemuck::Pod;
 /// both implementations guarantee.
 pub trait Packet {
     /// Length in bytes.
-    fn len(&self) -> u32;
+    fn length(&self) -> u32;
 
     /// The record at `offset`, or `None` where the frame is too short.
     fn view<H: Pod>(&self, offset: usize) -> Option<&H>;

@@ -1,8 +1,8 @@
 //! Bytes → what the later stages need to know of them.
 
-mod link;
 mod ipv4;
 mod ipv6;
+mod link;
 mod transport;
 
 pub use ipv4::V4;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use elb_common::addr::Mac;
-use elb_common::listener::vip_flags;
 use elb_common::limits;
+use elb_common::listener::vip_flags;
 
 use crate::assign::Room;
 use crate::config::{self, Config};
@@ -159,7 +159,8 @@ impl Core {
             Ok(config) => {
                 self.config_problems.clear();
                 if config.agent != self.config.agent {
-                    let what = "[agent] changed: restart the agent for that; the rest is taken over";
+                    let what =
+                        "[agent] changed: restart the agent for that; the rest is taken over";
                     tracing::warn!("{what}");
                     self.config_problems.push(what.to_owned());
                 }
@@ -204,9 +205,8 @@ impl Core {
 
     /// Virtual addresses to announce: interface, its Ethernet address, address.
     pub(super) fn announcements(&self) -> Vec<(u32, Mac, IpAddr)> {
-        let announced = |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| {
-            vip.flags & vip_flags::ANNOUNCE != 0
-        };
+        let announced =
+            |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| vip.flags & vip_flags::ANNOUNCE != 0;
         let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
         let interfaces = self.observed.interfaces.iter();
         interfaces
@@ -216,11 +216,8 @@ impl Core {
 
     /// Brings the maps in step with everything known.
     fn publish(&mut self) {
-        let view = View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-        };
+        let view =
+            View { members: &self.members, network: &self.network, attachments: &self.attachments };
         let desired = self.reconciler.reconcile(&self.config.model, &view);
         self.map_problems =
             desired.left_out.iter().map(|(object, full)| format!("{object}: {full}")).collect();

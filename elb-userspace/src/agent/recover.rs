@@ -49,11 +49,8 @@ fn observed_listener(
     listener: &Listener,
 ) -> Option<elb_common::listener::Listener> {
     let protocol = protocol_number(listener.protocol);
-    let mut keys = lb.vips().map(|address| ListenerKey {
-        address,
-        port: listener.protocol_port,
-        protocol,
-    });
+    let mut keys =
+        lb.vips().map(|address| ListenerKey { address, port: listener.protocol_port, protocol });
     keys.find_map(|key| observed.listeners.get(&key).copied())
 }
 
@@ -65,7 +62,7 @@ fn fits(known: &Assignments, pool: &AssignedPool) -> bool {
             || (other.base < pool.base.saturating_add(pool.size)
                 && pool.base < other.base.saturating_add(other.size))
     };
-    pool.base % elb_common::ring::CHUNK == 0
+    pool.base.is_multiple_of(elb_common::ring::CHUNK)
         && !known.pools.values().any(overlaps)
         && pool.members.iter().all(|member| !ids.contains(&member.id))
 }

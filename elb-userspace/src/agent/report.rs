@@ -22,7 +22,14 @@ impl Core {
         status::Status {
             agent: self.agent(),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb)).collect(),
-            unused_pools: self.config.model.pools().iter().filter(unused).map(|p| self.pool(p)).collect(),
+            unused_pools: self
+                .config
+                .model
+                .pools()
+                .iter()
+                .filter(unused)
+                .map(|p| self.pool(p))
+                .collect(),
             not_forwarded: Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect(),
         }
     }
@@ -106,7 +113,9 @@ impl Core {
             address: member.address,
             protocol_port: member.protocol_port,
             weight: member.weight.get(),
-            operating_status: health.map_or("INITIAL", |health| health.status().as_str()).to_owned(),
+            operating_status: health
+                .map_or("INITIAL", |health| health.status().as_str())
+                .to_owned(),
             since: timestamp(health.map_or(self.started, |health| health.since())),
             reason: health
                 .and_then(|health| health.reason())
@@ -169,7 +178,5 @@ fn rolled_up(enabled: bool, degraded: bool) -> String {
 /// A counter that cannot be read is shown as zero and logged.
 fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     let counter = counter.unwrap_or(Ok(Counter::default()));
-    counter
-        .inspect_err(|error| tracing::warn!(%error, "cannot read a counter"))
-        .unwrap_or_default()
+    counter.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

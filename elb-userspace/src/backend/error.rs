@@ -88,6 +88,12 @@ pub enum Error {
     /// The state file cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// There is a set-up with other pins.
+    #[error(
+        "this network namespace has a set-up with pin_dir {0} already; add to it with --pin-dir {0}, \
+         or undo it first with `elb backend down --all --pin-dir {0}`"
+    )]
+    Other(PathBuf),
     /// There is no program to load.
     #[error(transparent)]
     Load(#[from] LoadError),

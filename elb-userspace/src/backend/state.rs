@@ -170,6 +170,17 @@ impl StateFile {
         Ok(Some(state))
     }
 
+    /// The states of other pin directories in this network namespace, as far as they can be read.
+    pub(super) fn others(&self, network_namespace: u64) -> Vec<State> {
+        let Some(Ok(entries)) = self.path.parent().map(fs::read_dir) else { return Vec::new() };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths
+            .filter(|path| *path != self.path && path.extension() == Some("json".as_ref()))
+            .filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
+            .filter(|state: &State| state.network_namespace == network_namespace)
+            .collect()
+    }
+
     /// Replaces what is there: a reader finds the one or the other, never a part.
     pub(super) fn save(&self, state: &State) -> Result<(), StateError> {
         let mut text = serde_json::to_vec_pretty(state).map_err(|error| self.error(error.into()))?;

@@ -82,7 +82,8 @@ fn remove_pins(directory: &Path) -> Result<Vec<PathBuf>> {
     };
     let mut pins: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-    let is_link = |pin: &PathBuf| pin.file_name().is_some_and(|n| n.to_string_lossy().starts_with("link-"));
+    let is_link =
+        |pin: &PathBuf| pin.file_name().is_some_and(|n| n.to_string_lossy().starts_with("link-"));
     pins.sort_by_key(|pin| (!is_link(pin), pin.clone()));
     for pin in &pins {
         fs::remove_file(pin).with_context(|| format!("cannot remove {}", pin.display()))?;

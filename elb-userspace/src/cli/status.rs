@@ -114,7 +114,17 @@ fn members(out: &mut String, pool: &Pool, colours: bool) {
     if !colours {
         table.force_no_tty();
     }
-    table.set_header(["    MEMBER", "ADDRESS", "WEIGHT", "STATUS", "SHARE", "PACKETS", "BYTES", "SINCE", ""]);
+    table.set_header([
+        "    MEMBER",
+        "ADDRESS",
+        "WEIGHT",
+        "STATUS",
+        "SHARE",
+        "PACKETS",
+        "BYTES",
+        "SINCE",
+        "",
+    ]);
     for member in &pool.members {
         table.add_row(row(member));
     }

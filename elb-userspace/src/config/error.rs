@@ -35,15 +35,7 @@ pub enum Severity {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            object,
-            what,
-            fix,
-            severity,
-        } = self;
+        let Self { file, line, column, object, what, fix, severity } = self;
         write!(f, "{file}:")?;
         if *line > 0 {
             write!(f, "{line}:{column}:")?;
@@ -114,11 +106,7 @@ const MOST: usize = 1_000;
 
 impl Report {
     pub(super) fn new(file: &str, text: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            text: text.to_owned(),
-            found: Vec::new(),
-        }
+        Self { file: file.to_owned(), text: text.to_owned(), found: Vec::new() }
     }
 
     pub(super) fn error(&mut self, offset: usize, object: &str, what: String, fix: String) {
@@ -130,24 +118,13 @@ impl Report {
     }
 
     fn push(&mut self, severity: Severity, offset: usize, object: &str, what: String, fix: String) {
-        let alike = self
-            .found
-            .iter()
-            .filter(|(_, error)| error.severity == severity);
+        let alike = self.found.iter().filter(|(_, error)| error.severity == severity);
         if alike.count() == MOST {
             return;
         }
         let (line, column) = position(&self.text, offset);
         let (file, object) = (self.file.clone(), object.to_owned());
-        let error = Error {
-            severity,
-            file,
-            line,
-            column,
-            object,
-            what,
-            fix,
-        };
+        let error = Error { severity, file, line, column, object, what, fix };
         self.found.push((offset, error));
     }
 

@@ -52,9 +52,7 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     let mut draft = Draft::default();
     let mut root = Table::root(document, report);
     root.require("agent", "add [agent] with interfaces = [\"...\"]");
-    draft.agent = root
-        .table("agent", "[agent]".to_owned())
-        .and_then(settings::read);
+    draft.agent = root.table("agent", "[agent]".to_owned()).and_then(settings::read);
     for table in root.tables("load_balancer", name_of) {
         draft.read_load_balancer(table);
     }
@@ -66,10 +64,7 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
 }
 
 fn name_of(table: &DeTable<'_>) -> Option<String> {
-    table
-        .get("name")
-        .and_then(|name| name.get_ref().as_str())
-        .map(str::to_owned)
+    table.get("name").and_then(|name| name.get_ref().as_str()).map(str::to_owned)
 }
 
 impl Draft {
@@ -81,15 +76,10 @@ impl Draft {
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
         let announce = t.parsed("announce").unwrap_or(Announce::Arp);
         if !t.has("vip_address") && !t.has("ipv6_vip_address") {
-            t.wrong(
-                "name",
-                "it has no address",
-                "set vip_address or ipv6_vip_address",
-            );
+            t.wrong("name", "it has no address", "set vip_address or ipv6_vip_address");
         }
         let listeners = t.tables("listener", name_of);
-        self.named_pools
-            .extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
+        self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let (listeners, places) = listeners.into_iter().filter_map(listener).unzip();
         let (sound, own) = t.finish();
         if let (true, Some(name)) = (sound, name) {
@@ -101,10 +91,7 @@ impl Draft {
                 announce,
                 listeners,
             });
-            self.load_balancer_places.push(LoadBalancerPlace {
-                own,
-                listeners: places,
-            });
+            self.load_balancer_places.push(LoadBalancerPlace { own, listeners: places });
         }
     }
 
@@ -121,11 +108,7 @@ impl Draft {
                 pool.members = members;
                 pool.healthmonitor = monitor;
                 self.pools.push(pool);
-                let place = PoolPlace {
-                    own,
-                    monitor: monitor_place,
-                    members: member_places,
-                };
+                let place = PoolPlace { own, monitor: monitor_place, members: member_places };
                 self.pool_places.push(place);
             }
             _ => self.broken_pools.push(name),
@@ -160,16 +143,11 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
 fn pool(t: &mut Table<'_>) -> Option<Pool> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
-    t.require(
-        "forwarding",
-        "set it to l2 or ipip, as the members are prepared for",
-    );
+    t.require("forwarding", "set it to l2 or ipip, as the members are prepared for");
     let name = t.parsed("name");
     let protocol = t.parsed("protocol");
     let forwarding = t.parsed::<Forwarding>("forwarding");
-    let lb_algorithm = t
-        .parsed("lb_algorithm")
-        .unwrap_or(LbAlgorithm::FiveTupleHash);
+    let lb_algorithm = t.parsed("lb_algorithm").unwrap_or(LbAlgorithm::FiveTupleHash);
     let any_port_enable = t.flag("any_port_enable").unwrap_or(false);
     let ring_size: RingSize = t.number("ring_size", None).unwrap_or_default();
     let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
@@ -228,13 +206,11 @@ fn member_label(table: &DeTable<'_>) -> Option<String> {
     let unnamed = || {
         let address = value("address")?.as_str()?;
         let port = value("protocol_port").and_then(DeValue::as_integer);
-        Some(
-            match (address.parse::<IpAddr>(), port.map(|port| port.as_str())) {
-                (Ok(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
-                (_, Some(port)) => format!("{address}:{port}"),
-                (_, None) => address.to_owned(),
-            },
-        )
+        Some(match (address.parse::<IpAddr>(), port.map(|port| port.as_str())) {
+            (Ok(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
+            (_, Some(port)) => format!("{address}:{port}"),
+            (_, None) => address.to_owned(),
+        })
     };
     name_of(table).or_else(unnamed)
 }
@@ -255,12 +231,7 @@ fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
         port => SocketAddr::new(address, port).to_string().parse().ok(),
     };
     let name = if unnamed { by_address() } else { name };
-    let member = Member {
-        name: name?,
-        address,
-        protocol_port,
-        weight,
-    };
+    let member = Member { name: name?, address, protocol_port, weight };
     sound.then_some((member, place))
 }
 
@@ -275,15 +246,9 @@ fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
     let monitor = HealthMonitor {
         admin_state_up: table.flag("admin_state_up").unwrap_or(true),
         check,
-        delay: table
-            .number("delay", seconds)
-            .unwrap_or(HealthMonitor::DEFAULT_DELAY),
-        timeout: table
-            .number("timeout", seconds)
-            .unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
-        max_retries: table
-            .number("max_retries", retries)
-            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
+        delay: table.number("delay", seconds).unwrap_or(HealthMonitor::DEFAULT_DELAY),
+        timeout: table.number("timeout", seconds).unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
+        max_retries: table.number("max_retries", retries).unwrap_or(HealthMonitor::DEFAULT_RETRIES),
         max_retries_down: table
             .number("max_retries_down", retries)
             .unwrap_or(HealthMonitor::DEFAULT_RETRIES),

@@ -57,27 +57,16 @@ choice! {
 /// Reads `[agent]`; `None` if anything in it is wrong.
 pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
     let t = &mut table;
-    t.require(
-        "interfaces",
-        "name the interfaces that traffic arrives on, as in [\"eth0\"]",
-    );
+    t.require("interfaces", "name the interfaces that traffic arrives on, as in [\"eth0\"]");
     let settings = AgentSettings {
         interfaces: interfaces(t),
         attach_mode: t.parsed("attach_mode").unwrap_or(AttachMode::Native),
         socket: path(t, "socket", "/run/elb/elb.sock"),
         pin_dir: path(t, "pin_dir", "/sys/fs/bpf/elb"),
-        ring_slots: t
-            .number("ring_slots", None)
-            .unwrap_or(RingSlots::constant(8_388_608)),
-        max_flows: t
-            .number("max_flows", None)
-            .unwrap_or(MaxFlows::constant(1_048_576)),
-        max_backends: t
-            .number("max_backends", None)
-            .unwrap_or(MaxRecords::constant(4_096)),
-        max_listeners: t
-            .number("max_listeners", None)
-            .unwrap_or(MaxRecords::constant(4_096)),
+        ring_slots: t.number("ring_slots", None).unwrap_or(RingSlots::constant(8_388_608)),
+        max_flows: t.number("max_flows", None).unwrap_or(MaxFlows::constant(1_048_576)),
+        max_backends: t.number("max_backends", None).unwrap_or(MaxRecords::constant(4_096)),
+        max_listeners: t.number("max_listeners", None).unwrap_or(MaxRecords::constant(4_096)),
         encap_source: source(t, "encap_source", IPV4),
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
     };
@@ -102,11 +91,7 @@ fn interfaces(t: &mut Table<'_>) -> Vec<String> {
             t.wrong("interfaces", what, "use a name that `ip link` shows");
         }
         if names[..n].contains(name) {
-            t.wrong(
-                "interfaces",
-                format!("{name:?} is there twice"),
-                "remove one of them",
-            );
+            t.wrong("interfaces", format!("{name:?} is there twice"), "remove one of them");
         }
     }
     names.into_iter().map(str::to_owned).collect()
@@ -127,11 +112,7 @@ where
 {
     let address: T = t.parsed_as(key, kind)?;
     if let Some(what) = not_unicast(key, address.into()) {
-        t.wrong(
-            key,
-            what,
-            "use a unicast address that the members accept as a source",
-        );
+        t.wrong(key, what, "use a unicast address that the members accept as a source");
     }
     Some(address)
 }

@@ -45,27 +45,13 @@ impl Place {
 impl<'a> Table<'a> {
     /// The table that a whole file is.
     pub(super) fn root(entries: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Self {
-        Self {
-            object: String::new(),
-            start: 0,
-            entries,
-            report,
-            known: Vec::new(),
-            sound: true,
-        }
+        Self { object: String::new(), start: 0, entries, report, known: Vec::new(), sound: true }
     }
 
     fn child(&self, object: String, value: &'a Spanned<DeValue<'a>>) -> Option<Self> {
         let entries = value.get_ref().as_table()?;
         let (start, report) = (value.span().start, self.report);
-        Some(Self {
-            object,
-            start,
-            entries,
-            report,
-            known: Vec::new(),
-            sound: true,
-        })
+        Some(Self { object, start, entries, report, known: Vec::new(), sound: true })
     }
 
     /// What the table is called in messages.
@@ -75,13 +61,8 @@ impl<'a> Table<'a> {
 
     /// Notes that the value of `key`, or the table if it has none, is wrong.
     pub(super) fn wrong(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
-        let at = self
-            .entries
-            .get(key)
-            .map_or(self.start, |value| value.span().start);
-        self.report
-            .borrow_mut()
-            .error(at, &self.object, what.into(), fix.into());
+        let at = self.entries.get(key).map_or(self.start, |value| value.span().start);
+        self.report.borrow_mut().error(at, &self.object, what.into(), fix.into());
         self.sound = false;
     }
 
@@ -143,12 +124,8 @@ impl<'a> Table<'a> {
         T: TryFrom<i64, Error = Invalid>,
     {
         let value = self.value(key)?;
-        let integer = self.expect(
-            key,
-            value.as_integer(),
-            value,
-            "a whole number without quotes",
-        )?;
+        let integer =
+            self.expect(key, value.as_integer(), value, "a whole number without quotes")?;
         let number = match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => T::try_from(number),
             Err(_) => T::try_from(i64::MAX).map_err(|invalid| Invalid {
@@ -163,10 +140,7 @@ impl<'a> Table<'a> {
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
         let value = self.value(key)?;
         let items = value.as_array().and_then(|items| {
-            items
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect::<Option<Vec<_>>>()
+            items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>()
         });
         self.expect(key, items, value, "a list of texts, as in [\"a\", \"b\"]")
     }
@@ -191,11 +165,7 @@ impl<'a> Table<'a> {
         let Some(value) = self.entries.get(key) else {
             return Vec::new();
         };
-        let parent = if self.object.is_empty() {
-            ""
-        } else {
-            &format!("{}, ", self.object)
-        };
+        let parent = if self.object.is_empty() { "" } else { &format!("{}, ", self.object) };
         let kind = key.replace('_', " ");
         let children = value.get_ref().as_array().and_then(|items| {
             let child = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| {
@@ -203,24 +173,16 @@ impl<'a> Table<'a> {
                 let label = label.map_or_else(|| format!("#{}", n + 1), |l| format!("{l:?}"));
                 self.child(format!("{parent}{kind} {label}"), item)
             };
-            items
-                .iter()
-                .enumerate()
-                .map(child)
-                .collect::<Option<Vec<_>>>()
+            items.iter().enumerate().map(child).collect::<Option<Vec<_>>>()
         });
         let wanted = format!("a list of tables, each as in [[{key}]]");
-        self.expect(key, children, value.get_ref(), &wanted)
-            .unwrap_or_default()
+        self.expect(key, children, value.get_ref(), &wanted).unwrap_or_default()
     }
 
     /// Ends the reading: unknown keys are reported. Whether all was well, and where things are.
     pub(super) fn finish(mut self) -> (bool, Place) {
         let entries = self.entries;
-        for (key, _) in entries
-            .iter()
-            .filter(|(k, _)| !self.known.contains(&&**k.get_ref()))
-        {
+        for (key, _) in entries.iter().filter(|(k, _)| !self.known.contains(&&**k.get_ref())) {
             let (name, at) = (key.get_ref(), key.span().start);
             let what = format!("{name:?} is not a key here");
             let fix = self.nearest(name);
@@ -229,14 +191,7 @@ impl<'a> Table<'a> {
         }
         let place = |key: &&'static str| Some((*key, entries.get(*key)?.span().start));
         let values = self.known.iter().filter_map(place).collect();
-        (
-            self.sound,
-            Place {
-                object: self.object,
-                start: self.start,
-                values,
-            },
-        )
+        (self.sound, Place { object: self.object, start: self.start, values })
     }
 
     /// What to do about an unknown key.
@@ -262,11 +217,7 @@ impl<'a> Table<'a> {
     ) -> Option<T> {
         if found.is_none() {
             let kind = value.type_str();
-            self.wrong(
-                key,
-                format!("{key} is of the type {kind}"),
-                format!("write {wanted}"),
-            );
+            self.wrong(key, format!("{key} is of the type {kind}"), format!("write {wanted}"));
         }
         found
     }

@@ -48,14 +48,8 @@ protocol_port = 53
 "#;
 
 fn served(config: &Config) -> Vec<String> {
-    let listeners = config
-        .model
-        .load_balancers()
-        .iter()
-        .flat_map(|lb| &lb.listeners);
-    listeners
-        .map(|listener| listener.name.to_string())
-        .collect()
+    let listeners = config.model.load_balancers().iter().flat_map(|lb| &lb.listeners);
+    listeners.map(|listener| listener.name.to_string()).collect()
 }
 
 #[test]
@@ -67,42 +61,21 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!(config.agent.socket, Path::new("/run/elb/elb.sock"));
     assert_eq!(config.agent.pin_dir, Path::new("/sys/fs/bpf/elb"));
     assert_eq!(config.agent.ring_slots.get(), 8_388_608);
-    let [lb] = config.model.load_balancers() else {
-        panic!()
-    };
+    let [lb] = config.model.load_balancers() else { panic!() };
     assert!(lb.admin_state_up && lb.listeners[0].admin_state_up);
     assert_eq!(lb.listeners[0].keepalive_timeout.get(), 300);
-    let [web, dns] = config.model.pools() else {
-        panic!()
-    };
+    let [web, dns] = config.model.pools() else { panic!() };
     assert_eq!((web.ring_size.get(), dns.udp_hold.get()), (65_537, 30));
     assert_eq!(web.flows_on_unhealthy, FlowsOnUnhealthy::Keep);
     assert_eq!(dns.flows_on_unhealthy, FlowsOnUnhealthy::Rehash);
-    assert_eq!(
-        (
-            web.members[0].weight.get(),
-            web.minimum_healthy_member_count.get()
-        ),
-        (1, 0)
-    );
+    assert_eq!((web.members[0].weight.get(), web.minimum_healthy_member_count.get()), (1, 0));
     assert_eq!(dns.members[0].name.as_str(), "10.0.0.21:53");
     let monitor = web.healthmonitor.as_ref().unwrap();
     assert_eq!((monitor.delay.get(), monitor.timeout.get()), (5, 3));
-    assert_eq!(
-        (monitor.max_retries.get(), monitor.max_retries_down.get()),
-        (3, 3)
-    );
+    assert_eq!((monitor.max_retries.get(), monitor.max_retries_down.get()), (3, 3));
     assert_eq!(monitor.port(&web.members[0]), 80);
-    let Check::Http(http) = &monitor.check else {
-        panic!()
-    };
-    assert_eq!(
-        (
-            http.url_path.as_str(),
-            http.expected_codes.to_string().as_str()
-        ),
-        ("/", "200")
-    );
+    let Check::Http(http) = &monitor.check else { panic!() };
+    assert_eq!((http.url_path.as_str(), http.expected_codes.to_string().as_str()), ("/", "200"));
     let host = config.model.default_host(&web.name, &web.members[0]);
     assert_eq!(host.to_string(), "192.0.2.10");
     assert_eq!(parse("elb.toml", SMALL), Ok(config));
@@ -119,12 +92,7 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         };
         SAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
     };
-    let not_defaults = [
-        "encap_source",
-        "encap_source_ipv6",
-        "monitor_port",
-        "domain_name",
-    ];
+    let not_defaults = ["encap_source", "encap_source_ipv6", "monitor_port", "domain_name"];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
     assert_eq!((defaults, errors.to_string().as_str()), (plain, ""));
     let (_, errors) = parse_lenient("elb.toml", &uncomment(&[]));
@@ -134,9 +102,7 @@ fn the_sample_is_valid_and_shows_the_defaults() {
 fn is_setting(line: &str, except: &[&str]) -> bool {
     let key = line.split_once(" = ").map_or("", |(key, _)| key);
     !key.is_empty()
-        && key
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'_' | b'0'..=b'9'))
+        && key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_' | b'0'..=b'9'))
         && !except.contains(&key)
 }
 
@@ -146,15 +112,8 @@ fn the_sample_shows_every_key() {
     let with_unknown_key = |table: &str| {
         let text = SMALL.replace(table, &format!("{table}\nqqqqqqqqqq = 1"));
         let errors = parse("elb.toml", &text).unwrap_err();
-        let error = errors
-            .iter()
-            .find(|error| error.what.contains("qqqqqqqqqq"))
-            .unwrap();
-        error
-            .fix
-            .strip_prefix("remove it; the keys are ")
-            .unwrap()
-            .to_owned()
+        let error = errors.iter().find(|error| error.what.contains("qqqqqqqqqq")).unwrap();
+        error.fix.strip_prefix("remove it; the keys are ").unwrap().to_owned()
     };
     let tables = [
         "[agent]",
@@ -164,12 +123,7 @@ fn the_sample_shows_every_key() {
         "[[pool.member]]",
     ];
     let tables = tables.into_iter().chain(["[pool.healthmonitor]"]);
-    for key in tables
-        .map(with_unknown_key)
-        .collect::<Vec<_>>()
-        .join(", ")
-        .split(", ")
-    {
+    for key in tables.map(with_unknown_key).collect::<Vec<_>>().join(", ").split(", ") {
         let shown = SAMPLE.lines().any(|line| {
             let line = line.trim_start_matches("# ");
             line.starts_with(&format!("{key} = ")) || line.contains(&format!(".{key}]"))
@@ -186,87 +140,46 @@ fn one_bad_object_does_not_stop_the_others() {
         assert!(errors.has_errors(), "{to}");
         assert_eq!(served(&config.unwrap()), expected, "{to}: {errors}");
     };
-    check(
-        "protocol_port = 80\ndefault_pool",
-        "protocol_port = 8080\ndefault_pool",
-        &["dns"],
-    );
-    check(
-        "protocol_port = 53\ndefault_pool",
-        "protocol_port = 70000\ndefault_pool",
-        &["http"],
-    );
+    check("protocol_port = 80\ndefault_pool", "protocol_port = 8080\ndefault_pool", &["dns"]);
+    check("protocol_port = 53\ndefault_pool", "protocol_port = 70000\ndefault_pool", &["http"]);
     check("forwarding = \"ipip\"", "forwarding = \"gue\"", &["dns"]);
-    check(
-        "address = \"10.0.0.11\"",
-        "address = \"127.0.0.1\"",
-        &["dns"],
-    );
+    check("address = \"10.0.0.11\"", "address = \"127.0.0.1\"", &["dns"]);
     check("type = \"HTTP\"", "type = \"HTTP\"\ndelay = 0", &["dns"]);
-    check(
-        "vip_address = \"192.0.2.10\"",
-        "vip_address = \"224.0.0.1\"",
-        &[],
-    );
+    check("vip_address = \"192.0.2.10\"", "vip_address = \"224.0.0.1\"", &[]);
 }
 
 #[test]
 fn one_pool_serves_any_port() {
     let text = SMALL
-        .replace(
-            "forwarding = \"ipip\"",
-            "forwarding = \"ipip\"\nany_port_enable = true",
-        )
+        .replace("forwarding = \"ipip\"", "forwarding = \"ipip\"\nany_port_enable = true")
         .replace("type = \"HTTP\"", "type = \"HTTP\"\nmonitor_port = 8080")
-        .replace(
-            "address = \"10.0.0.11\"\nprotocol_port = 80",
-            "address = \"10.0.0.11\"",
-        )
+        .replace("address = \"10.0.0.11\"\nprotocol_port = 80", "address = \"10.0.0.11\"")
         .replace("name = \"b1\"\n", "");
     for port in ["0", "80", "443"] {
         let text = text.replace("protocol_port = 80", &format!("protocol_port = {port}"));
         let config = parse("elb.toml", &text).unwrap();
         let pool = &config.model.pools()[0];
         let member = &pool.members[0];
-        assert_eq!(
-            (member.name.as_str(), member.protocol_port),
-            ("10.0.0.11", 0)
-        );
+        assert_eq!((member.name.as_str(), member.protocol_port), ("10.0.0.11", 0));
         assert_eq!(pool.healthmonitor.as_ref().unwrap().port(member), 8080);
     }
 }
 
 #[test]
 fn a_probe_names_a_vip_of_the_members_family() {
-    let dual = SMALL.replace(
-        "name = \"lb\"",
-        "name = \"lb\"\nipv6_vip_address = \"2001:db8::10\"",
-    );
+    let dual = SMALL.replace("name = \"lb\"", "name = \"lb\"\nipv6_vip_address = \"2001:db8::10\"");
     let dual = dual.replace("forwarding = \"l2\"", "forwarding = \"ipip\"");
     let host = |text: &str| {
         let config = parse("elb.toml", text).unwrap();
         let pool = &config.model.pools()[0];
-        config
-            .model
-            .default_host(&pool.name, &pool.members[0])
-            .to_string()
+        config.model.default_host(&pool.name, &pool.members[0]).to_string()
     };
     assert_eq!(host(&dual), "192.0.2.10");
-    assert_eq!(
-        host(&dual.replace("10.0.0.11", "2001:db8::11")),
-        "2001:db8::10"
-    );
-    assert_eq!(
-        host(&SMALL.replace("10.0.0.11", "2001:db8::11")),
-        "192.0.2.10"
-    );
+    assert_eq!(host(&dual.replace("10.0.0.11", "2001:db8::11")), "2001:db8::10");
+    assert_eq!(host(&SMALL.replace("10.0.0.11", "2001:db8::11")), "192.0.2.10");
     let (head, _) = SMALL.split_once("[[load_balancer.listener]]").unwrap();
     let (_, pools) = SMALL.split_once("[[pool]]").unwrap();
-    assert_eq!(
-        host(&format!("{head}[[pool]]{pools}")),
-        "10.0.0.11",
-        "no listener"
-    );
+    assert_eq!(host(&format!("{head}[[pool]]{pools}")), "10.0.0.11", "no listener");
 }
 
 #[test]
@@ -286,12 +199,7 @@ fn a_file_is_read_up_to_its_bound() {
     fs::write(&path, SAMPLE).unwrap();
     assert!(load(&path).is_ok() && load_lenient(&path).0.is_some());
     fs::write(&path, format!("{SAMPLE}#{}", " ".repeat(1 << 20))).unwrap();
-    assert!(
-        load(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("larger than 1 MiB")
-    );
+    assert!(load(&path).unwrap_err().to_string().contains("larger than 1 MiB"));
     fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(load_lenient(&path).1.to_string().contains("UTF-8"));
 }
@@ -314,12 +222,7 @@ fn capacities_leave_out_what_does_not_fit() {
     };
     let text = (0..4_094).map(members).collect::<String>();
     let (_, errors) = parse_lenient("elb.toml", &format!("{SMALL}{text}"));
-    assert!(
-        errors
-            .to_string()
-            .contains("need 4097 backends in all, of 4096"),
-        "{errors}"
-    );
+    assert!(errors.to_string().contains("need 4097 backends in all, of 4096"), "{errors}");
 }
 
 fn lines() -> impl Strategy<Value = String> {
@@ -328,11 +231,7 @@ fn lines() -> impl Strategy<Value = String> {
 }
 
 fn mutated() -> impl Strategy<Value = String> {
-    let edit = (
-        any::<prop::sample::Index>(),
-        0usize..12,
-        "[\\[\\]\"=.#a-z0-9{}\n-]{0,6}",
-    );
+    let edit = (any::<prop::sample::Index>(), 0usize..12, "[\\[\\]\"=.#a-z0-9{}\n-]{0,6}");
     prop::collection::vec(edit, 1..6).prop_map(|edits| {
         let mut text = SMALL.to_owned();
         for (at, length, with) in edits {

@@ -40,9 +40,7 @@ impl Draft {
     fn report(&self, violation: &Violation, report: &RefCell<Report>) {
         let place = self.place(violation.at);
         let (what, fix) = (violation.what.clone(), violation.fix.clone());
-        report
-            .borrow_mut()
-            .error(place.of(violation.key), &place.object, what, fix);
+        report.borrow_mut().error(place.of(violation.key), &place.object, what, fix);
     }
 
     fn place(&self, at: At) -> &Place {
@@ -99,8 +97,7 @@ impl Draft {
         };
         let pools: BTreeSet<usize> = places.iter().filter_map(pool).collect();
         for i in pools.into_iter().rev() {
-            self.broken_pools
-                .push(self.pools.remove(i).name.to_string());
+            self.broken_pools.push(self.pools.remove(i).name.to_string());
             self.pool_places.remove(i);
         }
     }
@@ -110,40 +107,24 @@ impl Draft {
         let mut violations = self.listeners_over_capacity(agent);
         let used = self.used_pools();
         let (mut slots, mut backends) = (0, 1);
-        for (i, pool) in self
-            .pools
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| used.contains(p.name.as_str()))
+        for (i, pool) in
+            self.pools.iter().enumerate().filter(|(_, p)| used.contains(p.name.as_str()))
         {
             let ring = u64::from(pool.ring_size.get().next_multiple_of(CHUNK));
             slots += ring;
             backends += pool.members.len();
             let most = (agent.max_backends.get() as usize).min(MOST_BACKENDS + 1);
             if slots > u64::from(agent.ring_slots.get()) {
-                let what = format!(
-                    "its ring needs {slots} slots in all, of {}",
-                    agent.ring_slots
-                );
+                let what = format!("its ring needs {slots} slots in all, of {}", agent.ring_slots);
                 let fix = "raise ring_slots of the agent, or lower ring_size".to_owned();
-                violations.push(Violation {
-                    at: At::Pool(i),
-                    key: "ring_size",
-                    what,
-                    fix,
-                });
+                violations.push(Violation { at: At::Pool(i), key: "ring_size", what, fix });
                 slots -= ring;
             }
             if backends > most {
                 let what = format!("its members need {backends} backends in all, of {most}");
                 let fix =
                     "raise max_backends of the agent, at most 65535; one is not used".to_owned();
-                violations.push(Violation {
-                    at: At::Pool(i),
-                    key: "member",
-                    what,
-                    fix,
-                });
+                violations.push(Violation { at: At::Pool(i), key: "member", what, fix });
                 backends -= pool.members.len();
             }
         }
@@ -159,12 +140,7 @@ impl Draft {
                 if records > most {
                     let what = format!("it needs {records} listeners in all, of {most}");
                     let fix = "raise max_listeners of the agent; each VIP counts".to_owned();
-                    violations.push(Violation {
-                        at: At::Listener(i, j),
-                        key: "name",
-                        what,
-                        fix,
-                    });
+                    violations.push(Violation { at: At::Listener(i, j), key: "name", what, fix });
                     records -= lb.vips().count();
                 }
             }
@@ -174,9 +150,7 @@ impl Draft {
 
     fn used_pools(&self) -> HashSet<&str> {
         let listeners = self.load_balancers.iter().flat_map(|lb| &lb.listeners);
-        listeners
-            .map(|listener| listener.default_pool.as_str())
-            .collect()
+        listeners.map(|listener| listener.default_pool.as_str()).collect()
     }
 
     /// What is valid and yet hardly meant.
@@ -184,27 +158,15 @@ impl Draft {
         for (pool, place) in self.pools.iter().zip(&self.pool_places) {
             let warn = |place: &Place, key, what: &str, fix: &str| {
                 let at = place.of(key);
-                report
-                    .borrow_mut()
-                    .warning(at, &place.object, what.into(), fix.into());
+                report.borrow_mut().warning(at, &place.object, what.into(), fix.into());
             };
             if !self.named_pools.contains(pool.name.as_str()) {
                 let fix = "name it as the default_pool of one, or remove it";
-                warn(
-                    &place.own,
-                    "name",
-                    "no listener uses it, so its members are not probed",
-                    fix,
-                );
+                warn(&place.own, "name", "no listener uses it, so its members are not probed", fix);
             }
             if pool.members.iter().all(|member| member.weight.get() == 0) {
                 let fix = "add a member with a weight of at least 1";
-                warn(
-                    &place.own,
-                    "name",
-                    "it has no member that takes new connections",
-                    fix,
-                );
+                warn(&place.own, "name", "it has no member that takes new connections", fix);
             }
             if let (Some(at), true) = (&place.monitor, slow_to_time_out(pool)) {
                 let fix = "make timeout at most delay, or the verdict will be late";
@@ -215,7 +177,5 @@ impl Draft {
 }
 
 fn slow_to_time_out(pool: &Pool) -> bool {
-    pool.healthmonitor
-        .as_ref()
-        .is_some_and(|monitor| monitor.timeout > monitor.delay)
+    pool.healthmonitor.as_ref().is_some_and(|monitor| monitor.timeout > monitor.delay)
 }

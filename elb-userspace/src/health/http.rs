@@ -39,10 +39,7 @@ pub(super) async fn check(
     if check.expected_codes.contains(status) {
         return Ok(());
     }
-    Err(Failure::ResponseMismatch {
-        expected: check.expected_codes.to_string(),
-        seen: status,
-    })
+    Err(Failure::ResponseMismatch { expected: check.expected_codes.to_string(), seen: status })
 }
 
 fn request(probe: &ProbeSpec, check: &HttpCheck) -> Result<Request<Body>, Failure> {
@@ -57,11 +54,8 @@ fn request(probe: &ProbeSpec, check: &HttpCheck) -> Result<Request<Body>, Failur
         (None, IpAddr::V6(v6)) => format!("[{v6}]"),
     };
     // The model's alphabets are within those of HTTP, so that there is always a request to send.
-    let target: PathAndQuery = check
-        .url_path
-        .as_str()
-        .parse()
-        .map_err(|_| Failure::SendRequestFailed)?;
+    let target: PathAndQuery =
+        check.url_path.as_str().parse().map_err(|_| Failure::SendRequestFailed)?;
     Request::builder()
         .method(method)
         .uri(Uri::from(target))
@@ -78,9 +72,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut builder = http1::Builder::new();
-    let handshake = builder
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream));
+    let handshake = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await?;
     let mut answer = pin!(sender.send_request(request));
     let mut connection = pin!(connection);
@@ -95,9 +87,7 @@ where
 
 /// The reason for an error after the connection was established.
 fn failure(error: &hyper::Error) -> Failure {
-    let cause = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<io::Error>());
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     let cannot_write = cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
     if error.is_parse() {
         Failure::ResponseFormatError

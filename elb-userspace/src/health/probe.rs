@@ -27,10 +27,7 @@ pub struct ProbeSpec {
 impl ProbeSpec {
     /// The probe of `member`, of `pool`, of `model`; `None` if the pool is not monitored.
     pub fn new(model: &Model, pool: &Pool, member: &Member) -> Option<Self> {
-        let monitor = pool
-            .healthmonitor
-            .as_ref()
-            .filter(|monitor| monitor.admin_state_up)?;
+        let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up)?;
         Some(Self {
             target: SocketAddr::new(member.address, monitor.port(member)),
             source: None,
@@ -58,10 +55,7 @@ pub async fn run(probe: ProbeSpec) -> Outcome {
         Check::Tcp => tcp::check(probe.target, probe.source, deadline).await,
         Check::Http(check) => http::check(&probe, check, deadline).await,
     };
-    Outcome {
-        result,
-        duration: start.elapsed(),
-    }
+    Outcome { result, duration: start.elapsed() }
 }
 
 #[cfg(test)]

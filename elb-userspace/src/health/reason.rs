@@ -83,10 +83,7 @@ impl Serialize for Failure {
         let responses = self.responses();
         let mut reason = serializer.serialize_struct("reason", 3)?;
         reason.serialize_field("reason_code", self.code())?;
-        reason.serialize_field(
-            "expected_response",
-            &responses.map(|(expected, _)| expected),
-        )?;
+        reason.serialize_field("expected_response", &responses.map(|(expected, _)| expected))?;
         let seen = responses.map(|(_, seen)| seen.to_string());
         reason.serialize_field("healthcheck_response", &seen)?;
         reason.end()
@@ -99,10 +96,7 @@ mod tests {
 
     #[test]
     fn is_written_as_the_api_does() {
-        let mismatch = Failure::ResponseMismatch {
-            expected: "200,202-204".into(),
-            seen: 302,
-        };
+        let mismatch = Failure::ResponseMismatch { expected: "200,202-204".into(), seen: 302 };
         assert_eq!(
             serde_json::to_string(&mismatch).unwrap(),
             concat!(
@@ -117,9 +111,6 @@ mod tests {
                 r#""healthcheck_response":null}"#,
             ),
         );
-        assert_eq!(
-            mismatch.to_string(),
-            "RESPONSE_MISMATCH (expected 200,202-204, got 302)"
-        );
+        assert_eq!(mismatch.to_string(), "RESPONSE_MISMATCH (expected 200,202-204, got 302)");
     }
 }

@@ -14,10 +14,7 @@ pub struct Schedule<K> {
 
 impl<K> Default for Schedule<K> {
     fn default() -> Self {
-        Self {
-            by_time: BTreeSet::new(),
-            by_member: HashMap::new(),
-        }
+        Self { by_time: BTreeSet::new(), by_member: HashMap::new() }
     }
 }
 
@@ -79,10 +76,7 @@ mod tests {
         schedule.set('a', Some(at(30)));
         schedule.set('b', Some(at(20)));
         schedule.set('a', Some(at(10)));
-        assert_eq!(
-            (schedule.next_deadline(), schedule.len()),
-            (Some(at(10)), 2)
-        );
+        assert_eq!((schedule.next_deadline(), schedule.len()), (Some(at(10)), 2));
         assert_eq!(schedule.due(at(9)), []);
         assert_eq!(schedule.due(at(30)), ['a', 'b']);
         assert!(schedule.is_empty() && schedule.next_deadline().is_none());

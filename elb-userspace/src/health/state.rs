@@ -64,13 +64,11 @@ pub struct Timing {
 impl Timing {
     /// That of a pool's monitor; `None` without one or with a disabled one.
     pub fn of(monitor: Option<&HealthMonitor>) -> Option<Self> {
-        monitor
-            .filter(|monitor| monitor.admin_state_up)
-            .map(|monitor| Self {
-                delay: monitor.delay.duration(),
-                max_retries: monitor.max_retries.get(),
-                max_retries_down: monitor.max_retries_down.get(),
-            })
+        monitor.filter(|monitor| monitor.admin_state_up).map(|monitor| Self {
+            delay: monitor.delay.duration(),
+            max_retries: monitor.max_retries.get(),
+            max_retries_down: monitor.max_retries_down.get(),
+        })
     }
 }
 
@@ -111,11 +109,7 @@ impl MemberHealth {
     /// A member that nothing is known about. `random` is 64 random bits: they spread the first
     /// probes of many members over an interval.
     pub fn new(timing: Option<Timing>, now: Now, random: u64) -> Self {
-        let status = if timing.is_some() {
-            Status::Initial
-        } else {
-            Status::NoMonitor
-        };
+        let status = if timing.is_some() { Status::Initial } else { Status::NoMonitor };
         Self {
             status,
             since: now.wall,
@@ -144,13 +138,7 @@ impl MemberHealth {
             return fresh;
         }
         let reason = reason.filter(|_| verdict == Status::Offline);
-        Self {
-            status: verdict,
-            since,
-            reason,
-            serves: verdict == Status::Online,
-            ..fresh
-        }
+        Self { status: verdict, since, reason, serves: verdict == Status::Online, ..fresh }
     }
 
     /// The present verdict.
@@ -247,11 +235,7 @@ impl MemberHealth {
         if let Err(failure) = result {
             self.reason = Some(failure);
         }
-        self.streak = if self.status == verdict {
-            0
-        } else {
-            self.streak + 1
-        };
+        self.streak = if self.status == verdict { 0 } else { self.streak + 1 };
         let decided = self.status == Status::Initial || self.streak >= needed;
         let change = if decided && self.status != verdict {
             self.serves = verdict == Status::Online;

@@ -33,11 +33,7 @@ pub(super) async fn connect(
 }
 
 fn socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpSocket> {
-    let socket = if target.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;
     }
@@ -51,12 +47,7 @@ fn failure(error: &io::Error) -> Failure {
         Failure::ConnectRefused
     } else if kind == io::ErrorKind::TimedOut {
         Failure::ConnectTimeout
-    } else if [
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionAborted,
-    ]
-    .contains(&kind)
-    {
+    } else if [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted].contains(&kind) {
         Failure::ConnectInterrupt
     } else {
         Failure::ConnectFailed

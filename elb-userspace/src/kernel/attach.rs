@@ -39,7 +39,9 @@ pub enum AttachError {
         interface: String,
     },
     /// Anything else that the kernel refused.
-    #[error("cannot attach to interface {interface:?}: {source}; it takes CAP_NET_ADMIN and CAP_BPF")]
+    #[error(
+        "cannot attach to interface {interface:?}: {source}; it takes CAP_NET_ADMIN and CAP_BPF"
+    )]
     Other {
         /// The interface.
         interface: String,
@@ -96,7 +98,11 @@ impl Attachment {
     ///
     /// # Errors
     /// See [`AttachError`]. An earlier attachment is unchanged then.
-    pub fn new(object: &mut Object, interface: &str, mode: AttachMode) -> Result<Self, AttachError> {
+    pub fn new(
+        object: &mut Object,
+        interface: &str,
+        mode: AttachMode,
+    ) -> Result<Self, AttachError> {
         let index = index_of(interface)?;
         let attached = |replaced| Self { interface: interface.to_owned(), index, replaced };
         let path = pin_path(&object.directory, index);
@@ -142,6 +148,7 @@ fn adopt(object: &mut Object, path: &Path, interface: &str) -> Result<bool, Atta
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a system call's error is told apart, no other")]
 fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
     let interface = interface.to_owned();
     let io_error = match error {
@@ -159,17 +166,11 @@ fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
     }
 }
 
-fn other(
-    interface: &str,
-    source: impl std::error::Error + Send + Sync + 'static,
-) -> AttachError {
+fn other(interface: &str, source: impl std::error::Error + Send + Sync + 'static) -> AttachError {
     AttachError::Other { interface: interface.to_owned(), source: Box::new(source) }
 }
 
-fn pin_error(
-    path: &Path,
-    source: impl std::error::Error + Send + Sync + 'static,
-) -> AttachError {
+fn pin_error(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> AttachError {
     AttachError::Pin { path: path.to_owned(), source: Box::new(source) }
 }
 

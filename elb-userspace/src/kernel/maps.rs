@@ -161,16 +161,16 @@ impl Maps {
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
         }
-        for id in 0..limits::MAX_POOLS.min(u32::from(u16::MAX)) {
-            let pool = self.pools.get(&id, 0).map_err(at(names::POOLS))?.0;
+        for id in ids(limits::MAX_POOLS) {
+            let pool = self.pools.get(&u32::from(id), 0).map_err(at(names::POOLS))?.0;
             if pool != Pool::default() {
-                image.pools.insert(id as u16, pool);
+                image.pools.insert(id, pool);
             }
         }
-        for id in 0..self.capacity.backends.min(u32::from(u16::MAX)) {
-            let backend = self.backends.get(&id, 0).map_err(at(names::BACKENDS))?.0;
+        for id in ids(self.capacity.backends) {
+            let backend = self.backends.get(&u32::from(id), 0).map_err(at(names::BACKENDS))?.0;
             if backend != Backend::default() {
-                image.backends.insert(id as u16, backend);
+                image.backends.insert(id, backend);
             }
         }
         Ok(image)
@@ -250,9 +250,7 @@ impl Store for Maps {
                     XdpMapError::ChainedProgramNotSupported => unreachable!("none is chained"),
                 })
             }
-            Command::RemoveDevice(index) => {
-                self.devices.remove(*index).map_err(at(names::DEVMAP))
-            }
+            Command::RemoveDevice(index) => self.devices.remove(*index).map_err(at(names::DEVMAP)),
             Command::PutInterface(index, value) => self
                 .interfaces
                 .insert(Record(*index), Record(*value), 0)
@@ -317,14 +315,15 @@ impl Maps {
 
     fn remove_listener(&mut self, key: &ListenerKey) -> Result<(), MapError> {
         match record_key(key) {
-            Key::V4(key) => {
-                self.listeners_v4.remove(&Record(key)).map_err(at(names::LISTENERS_V4))
-            }
-            Key::V6(key) => {
-                self.listeners_v6.remove(&Record(key)).map_err(at(names::LISTENERS_V6))
-            }
+            Key::V4(key) => self.listeners_v4.remove(&Record(key)).map_err(at(names::LISTENERS_V4)),
+            Key::V6(key) => self.listeners_v6.remove(&Record(key)).map_err(at(names::LISTENERS_V6)),
         }
     }
+}
+
+/// The ids of a map with this many elements.
+fn ids(elements: u32) -> impl Iterator<Item = u16> {
+    (0..=u16::MAX).take_while(move |id| u32::from(*id) < elements)
 }
 
 enum Key {

@@ -64,7 +64,9 @@ pub enum LoadError {
     #[error("this elb was built without its BPF program; build it with `cargo xtask build`")]
     NoObject,
     /// The pin directory cannot be made.
-    #[error("pin_dir {path}: {error}; it must be in a BPF file system (mount -t bpf bpf /sys/fs/bpf)")]
+    #[error(
+        "pin_dir {path}: {error}; it must be in a BPF file system (mount -t bpf bpf /sys/fs/bpf)"
+    )]
     PinDirectory {
         /// The directory.
         path: PathBuf,
@@ -86,7 +88,9 @@ pub enum LoadError {
     #[error("cannot load the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
     Ebpf(#[from] EbpfError),
     /// The kernel refused the program.
-    #[error("the kernel refused the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    #[error(
+        "the kernel refused the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    )]
     Program(#[from] ProgramError),
     /// A map cannot be read.
     #[error("cannot read a map: {0}")]

@@ -56,7 +56,8 @@ impl Rings {
 
     /// Lets a ring follow a new table; a slot that changes starts to be watched `now`.
     pub fn write(&self, ring: &RingWrite, now: u32) {
-        let region = Region { base: ring.base, size: ring.owners.len() as u32 };
+        let size = u32::try_from(ring.owners.len()).unwrap_or(u32::MAX);
+        let region = Region { base: ring.base, size };
         let words = self.slots.region(region).iter().zip(self.seen.region(region));
         for ((word, seen), owner) in words.zip(&ring.owners) {
             let slot = Slot(word.load(Ordering::Relaxed));

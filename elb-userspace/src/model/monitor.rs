@@ -46,8 +46,7 @@ impl HealthMonitor {
 
     /// The port to probe on `member`; 0 only if neither has one, which no [`super::Model`] holds.
     pub fn port(&self, member: &Member) -> u16 {
-        self.monitor_port
-            .map_or(member.protocol_port, NonZeroU16::get)
+        self.monitor_port.map_or(member.protocol_port, NonZeroU16::get)
     }
 }
 
@@ -130,10 +129,7 @@ impl FromStr for UrlPath {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if !text.starts_with('/') {
-            return Err(Invalid::new(
-                format!("{text:?} is not a path"),
-                "start it with /",
-            ));
+            return Err(Invalid::new(format!("{text:?} is not a path"), "start it with /"));
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-/.?#%&_;~!()*[]@$^:',+".contains(c);
         if let Some(c) = text.chars().find(|c| !allowed(*c)) {
@@ -142,10 +138,7 @@ impl FromStr for UrlPath {
         }
         match text.len() {
             1..=80 => Ok(Self(text.to_owned())),
-            length => Err(Invalid::new(
-                format!("has {length} characters"),
-                "use at most 80",
-            )),
+            length => Err(Invalid::new(format!("has {length} characters"), "use at most 80")),
         }
     }
 }
@@ -195,17 +188,13 @@ pub struct ExpectedCodes {
 impl ExpectedCodes {
     /// Whether an answer with this status counts as healthy.
     pub fn contains(&self, status: u16) -> bool {
-        self.ranges
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&status))
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
     }
 }
 
 impl Default for ExpectedCodes {
     fn default() -> Self {
-        Self {
-            ranges: vec![(200, 200)],
-        }
+        Self { ranges: vec![(200, 200)] }
     }
 }
 
@@ -220,9 +209,7 @@ impl FromStr for ExpectedCodes {
         };
         let range = |item: &str| {
             let (first, last) = item.split_once('-').unwrap_or((item, item));
-            code(first)
-                .zip(code(last))
-                .filter(|(first, last)| first <= last)
+            code(first).zip(code(last)).filter(|(first, last)| first <= last)
         };
         let ranges: Option<Vec<_>> = text.split(',').map(|item| range(item.trim())).collect();
         let ranges = ranges.filter(|ranges| ranges.len() <= 5);
@@ -261,24 +248,13 @@ mod tests {
     #[test]
     fn expected_codes() {
         let codes: ExpectedCodes = "200, 202-204".parse().unwrap();
-        let counted: Vec<u16> = (100..700)
-            .filter(|status| codes.contains(*status))
-            .collect();
+        let counted: Vec<u16> = (100..700).filter(|status| codes.contains(*status)).collect();
         assert_eq!(counted, [200, 202, 203, 204]);
         assert_eq!(codes.to_string(), "200,202-204");
         assert!("200,201,202,203,599".parse::<ExpectedCodes>().is_ok());
-        for text in [
-            "",
-            "199",
-            "600",
-            "2xx",
-            "204-200",
-            "200,",
-            "0200",
-            "+200",
-            "200-202-204",
-            "200,,202",
-        ] {
+        for text in
+            ["", "199", "600", "2xx", "204-200", "200,", "0200", "+200", "200-202-204", "200,,202"]
+        {
             assert!(text.parse::<ExpectedCodes>().is_err(), "{text}");
         }
         assert!("200,201,202,203,204,205".parse::<ExpectedCodes>().is_err());
@@ -286,22 +262,11 @@ mod tests {
 
     #[test]
     fn paths() {
-        for text in [
-            "/",
-            "/healthz",
-            "/a-/.?#%&_;~!()*[]@$^:',+",
-            &format!("/{}", "a".repeat(79)),
-        ] {
+        for text in ["/", "/healthz", "/a-/.?#%&_;~!()*[]@$^:',+", &format!("/{}", "a".repeat(79))]
+        {
             assert_eq!(text.parse::<UrlPath>().unwrap().as_str(), text);
         }
-        for text in [
-            "",
-            "healthz",
-            "/a b",
-            "/é",
-            "/a\r\nX: y",
-            &format!("/{}", "a".repeat(80)),
-        ] {
+        for text in ["", "healthz", "/a b", "/é", "/a\r\nX: y", &format!("/{}", "a".repeat(80))] {
             assert!(text.parse::<UrlPath>().is_err(), "{text}");
         }
     }
@@ -313,17 +278,7 @@ mod tests {
         }
         let long = format!("{}.com", "a".repeat(64));
         let longer = ["a".repeat(50), "b".repeat(50)].join(".");
-        for text in [
-            "",
-            "localhost",
-            ".com",
-            "a..b",
-            "-a.b",
-            "a-.b",
-            "a_b.c",
-            &long,
-            &longer,
-        ] {
+        for text in ["", "localhost", ".com", "a..b", "-a.b", "a-.b", "a_b.c", &long, &longer] {
             assert!(text.parse::<DomainName>().is_err(), "{text}");
         }
     }

@@ -67,11 +67,7 @@ impl<'a> Rules<'a> {
     fn new(load_balancers: &'a [LoadBalancer], pools: &'a [Pool]) -> Self {
         Self {
             // Of two pools with one name, the first is meant.
-            pools: pools
-                .iter()
-                .rev()
-                .map(|pool| (pool.name.as_str(), pool))
-                .collect(),
+            pools: pools.iter().rev().map(|pool| (pool.name.as_str(), pool)).collect(),
             vips: load_balancers.iter().flat_map(LoadBalancer::vips).collect(),
             load_balancer_names: Seen::default(),
             listener_names: Seen::default(),
@@ -82,30 +78,16 @@ impl<'a> Rules<'a> {
     }
 
     fn report(&mut self, at: At, key: &'static str, what: String, fix: impl Into<String>) {
-        self.broken.push(Violation {
-            at,
-            key,
-            what,
-            fix: fix.into(),
-        });
+        self.broken.push(Violation { at, key, what, fix: fix.into() });
     }
 
     fn load_balancer(&mut self, i: usize, lb: &'a LoadBalancer) {
         let at = At::LoadBalancer(i);
         if self.load_balancer_names.again(lb.name.as_str()) {
-            self.report(
-                at,
-                "name",
-                name_taken("load balancer", lb.name.as_str()),
-                RENAME,
-            );
+            self.report(at, "name", name_taken("load balancer", lb.name.as_str()), RENAME);
         }
         for vip in lb.vips() {
-            let key = if vip.is_ipv4() {
-                "vip_address"
-            } else {
-                "ipv6_vip_address"
-            };
+            let key = if vip.is_ipv4() { "vip_address" } else { "ipv6_vip_address" };
             if let Some(what) = not_unicast(key, vip) {
                 self.report(at, key, what, "use a unicast address that clients reach");
             }
@@ -115,12 +97,7 @@ impl<'a> Rules<'a> {
                 }
                 Some(owner) => {
                     let what = format!("{key} {vip} is that of load balancer {owner:?}");
-                    self.report(
-                        at,
-                        key,
-                        what,
-                        "use another address, or move the listeners there",
-                    );
+                    self.report(at, key, what, "use another address, or move the listeners there");
                 }
             }
         }
@@ -134,12 +111,7 @@ impl<'a> Rules<'a> {
             if let Some(owner) = owners.insert((protocol, port), &listener.name) {
                 let what =
                     format!("{protocol} protocol_port {port} is that of listener \"{owner}\"");
-                self.report(
-                    At::Listener(i, j),
-                    "protocol_port",
-                    what,
-                    "use another port",
-                );
+                self.report(At::Listener(i, j), "protocol_port", what, "use another port");
                 owners.insert((protocol, port), owner);
             }
         }
@@ -147,12 +119,7 @@ impl<'a> Rules<'a> {
 
     fn listener(&mut self, at: At, lb: &LoadBalancer, listener: &'a Listener) {
         if self.listener_names.again(listener.name.as_str()) {
-            self.report(
-                at,
-                "name",
-                name_taken("listener", listener.name.as_str()),
-                RENAME,
-            );
+            self.report(at, "name", name_taken("listener", listener.name.as_str()), RENAME);
         }
         if listener.protocol == Protocol::Udp && listener.protocol_port == VXLAN_PORT {
             let what = format!("UDP protocol_port {VXLAN_PORT} is reserved for VXLAN");
@@ -160,12 +127,7 @@ impl<'a> Rules<'a> {
         }
         let Some(&pool) = self.pools.get(listener.default_pool.as_str()) else {
             let what = format!("default_pool \"{}\" does not exist", listener.default_pool);
-            self.report(
-                at,
-                "default_pool",
-                what,
-                "define a pool of that name or name another",
-            );
+            self.report(at, "default_pool", what, "define a pool of that name or name another");
             return;
         };
         if listener.protocol != pool.protocol {
@@ -185,25 +147,14 @@ impl<'a> Rules<'a> {
             return;
         }
         if port == 0 {
-            let what = format!(
-                "any port (0) is asked of pool \"{}\", which has ports",
-                pool.name
-            );
+            let what = format!("any port (0) is asked of pool \"{}\", which has ports", pool.name);
             let fix = "set any_port_enable = true in the pool and remove its members' \
                        protocol_port, or give the listener one port";
             self.report(at, "protocol_port", what, fix);
             return;
         }
-        let mut others = pool
-            .members
-            .iter()
-            .filter(|m| ![0, port].contains(&m.protocol_port));
-        if let Some(Member {
-            name,
-            protocol_port,
-            ..
-        }) = others.next()
-        {
+        let mut others = pool.members.iter().filter(|m| ![0, port].contains(&m.protocol_port));
+        if let Some(Member { name, protocol_port, .. }) = others.next() {
             let more = match others.count() {
                 0 => String::new(),
                 count => format!(" (and {count} more members)"),
@@ -225,10 +176,7 @@ impl<'a> Rules<'a> {
             return;
         }
         for vip in lb.vips() {
-            let other = pool
-                .members
-                .iter()
-                .find(|m| m.address.is_ipv4() != vip.is_ipv4());
+            let other = pool.members.iter().find(|m| m.address.is_ipv4() != vip.is_ipv4());
             if let Some(member) = other {
                 let what = format!(
                     "VIP {vip} and member \"{}\" ({}) of pool \"{}\" differ in family, \
@@ -243,12 +191,7 @@ impl<'a> Rules<'a> {
 
     fn pool(&mut self, i: usize, pool: &'a Pool) {
         if self.pool_names.again(pool.name.as_str()) {
-            self.report(
-                At::Pool(i),
-                "name",
-                name_taken("pool", pool.name.as_str()),
-                RENAME,
-            );
+            self.report(At::Pool(i), "name", name_taken("pool", pool.name.as_str()), RENAME);
         }
         let mut names = Seen::default();
         let mut sockets = Seen::default();
@@ -257,19 +200,9 @@ impl<'a> Rules<'a> {
             let socket = SocketAddr::new(member.address, member.protocol_port);
             if sockets.again(socket) {
                 let what = format!("{socket} is in the pool twice");
-                self.report(
-                    at,
-                    "address",
-                    what,
-                    "remove one of them, and add its weight",
-                );
+                self.report(at, "address", what, "remove one of them, and add its weight");
             } else if names.again(member.name.as_str()) {
-                self.report(
-                    at,
-                    "name",
-                    name_taken("member", member.name.as_str()),
-                    RENAME,
-                );
+                self.report(at, "name", name_taken("member", member.name.as_str()), RENAME);
             }
             self.member(at, pool, member);
         }
@@ -279,12 +212,7 @@ impl<'a> Rules<'a> {
     fn member(&mut self, at: At, pool: &Pool, member: &Member) {
         let (address, port) = (member.address, member.protocol_port);
         if let Some(what) = not_unicast("address", address) {
-            self.report(
-                at,
-                "address",
-                what,
-                "use the unicast address of the backend server",
-            );
+            self.report(at, "address", what, "use the unicast address of the backend server");
         } else if self.vips.contains(&address) {
             let what = format!("address {address} is a load balancer's VIP");
             self.report(at, "address", what, "use the backend server's own address");
@@ -303,18 +231,10 @@ impl<'a> Rules<'a> {
     }
 
     fn monitor(&mut self, at: At, pool: &Pool) {
-        let without_port = pool
-            .healthmonitor
-            .as_ref()
-            .is_some_and(|m| m.monitor_port.is_none());
+        let without_port = pool.healthmonitor.as_ref().is_some_and(|m| m.monitor_port.is_none());
         if without_port && pool.any_port_enable {
             let what = "monitor_port is missing: the members of this pool have no port".to_owned();
-            self.report(
-                at,
-                "monitor_port",
-                what,
-                "set it to a port that the members listen on",
-            );
+            self.report(at, "monitor_port", what, "set it to a port that the members listen on");
         } else if without_port && pool.protocol == Protocol::Udp {
             let what = "monitor_port is missing: a UDP pool is probed over TCP".to_owned();
             let fix = "set it to a TCP port that tells whether the members work, or remove \

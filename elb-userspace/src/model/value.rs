@@ -17,10 +17,7 @@ pub struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            fix: fix.into(),
-        }
+        Self { what: what.into(), fix: fix.into() }
     }
 }
 
@@ -131,9 +128,7 @@ impl TryFrom<i64> for RingSize {
     type Error = Invalid;
 
     fn try_from(value: i64) -> Result<Self, Invalid> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|size| i64::from(size.0) == value);
+        let found = Self::ALL.into_iter().find(|size| i64::from(size.0) == value);
         found.ok_or_else(|| {
             let fix = "use 4093, 16381, 65537 or 655373, at least 100 times the number of members";
             Invalid::new(format!("{value} is not one of the sizes there are"), fix)

@@ -1,4 +1,8 @@
 //! Keeps a [`Network`] in step with the kernel over rtnetlink: a dump at first, then what changes.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "netlink has hundreds of messages and attributes, of which a handful matter here"
+)]
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -78,7 +78,8 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
             let address = IpAddr::from([192, 0, 2, 1]);
             let key = ListenerKey { address, port, protocol: 6 };
             let ring_base = u32::from(pool) * 16;
-            let listener = Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
+            let listener =
+                Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
             image.listeners.insert(key, listener);
             image.vips.insert(address, Vip { flags: 3 });
         }

@@ -1,0 +1,226 @@
+use std::collections::HashSet;
+
+use elb_common::backend::backend_flags::{ESTABLISHED, REACHABLE};
+
+use super::*;
+use crate::config;
+
+/// A world in which everything is reachable by interface 2, and members are healthy unless named.
+#[derive(Default)]
+struct World {
+    sick: HashSet<IpAddr>,
+    unreachable: HashSet<IpAddr>,
+    now: u32,
+}
+
+impl Seen for World {
+    fn serves(&self, pool: &Pool, member: &Member) -> bool {
+        pool.healthmonitor.is_none() || !self.sick.contains(&member.address)
+    }
+
+    fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
+        let mac = Mac::new([2, 0, 0, 0, 0, 9]);
+        let source = Some(IpAddr::from([10, 0, 0, 1]));
+        let hop = NextHop { ifindex: 2, mac, source_mac: mac, source, mtu: 1500 };
+        (!self.unreachable.contains(&address)).then_some(hop)
+    }
+
+    fn interfaces(&self) -> BTreeMap<u32, Mac> {
+        BTreeMap::from([(2, Mac::new([2, 0, 0, 0, 0, 1]))])
+    }
+
+    fn now(&self) -> u32 {
+        self.now
+    }
+}
+
+const ROOM: Room = Room { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
+
+fn reconciler() -> Reconciler {
+    Reconciler::new(Assignments::default(), BTreeMap::new(), ROOM, EncapSource::default())
+}
+
+/// A model with one pool of members 10.0.0.N, and more lines for the pool.
+fn model(members: &[u8], pool: &str) -> Model {
+    let mut text = format!(
+        r#"
+        [agent]
+        interfaces = ["eth0"]
+        [[load_balancer]]
+        name = "lb"
+        vip_address = "192.0.2.10"
+        [[load_balancer.listener]]
+        name = "http"
+        protocol = "TCP"
+        protocol_port = 80
+        default_pool = "web"
+        [[pool]]
+        name = "web"
+        protocol = "TCP"
+        forwarding = "ipip"
+        ring_size = 4093
+        {pool}
+        [pool.healthmonitor]
+        type = "TCP"
+        "#
+    );
+    for member in members {
+        text += &format!("[[pool.member]]\naddress = \"10.0.0.{member}\"\nprotocol_port = 80\n");
+    }
+    config::parse("test", &text).unwrap().model
+}
+
+fn address(n: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, n])
+}
+
+fn owners(desired: &Desired) -> BTreeSet<u16> {
+    desired.rings.iter().flat_map(|ring| ring.owners.iter().copied()).collect()
+}
+
+#[test]
+fn the_whole_picture() {
+    let desired = reconciler().reconcile(&model(&[11, 12], ""), &World::default());
+    let image = &desired.image;
+    assert_eq!(image.devices, BTreeSet::from([2]));
+    let key = ListenerKey { address: IpAddr::from([192, 0, 2, 10]), port: 80, protocol: 6 };
+    let listener = image.listeners[&key];
+    assert_eq!((listener.ring_size, listener.flags), (4093, 0));
+    let flags = image.vips[&key.address].flags;
+    assert_eq!(flags, vip_flags::ECHO | vip_flags::ANNOUNCE);
+    assert_eq!(image.backends.keys().copied().collect::<Vec<_>>(), [1, 2]);
+    assert!(image.backends.values().all(|b| b.flags == REACHABLE | ESTABLISHED));
+    assert_eq!(image.backends[&1].mode, mode::IPIP_V4);
+    assert_eq!(owners(&desired), BTreeSet::from([1, 2]));
+    assert_eq!(desired.rings[0].owners.len(), 4093);
+}
+
+#[test]
+fn a_second_look_changes_nothing() {
+    let mut reconciler = reconciler();
+    let model = model(&[11, 12], "");
+    let first = reconciler.reconcile(&model, &World::default());
+    let second = reconciler.reconcile(&model, &World { now: 1000, ..World::default() });
+    assert_eq!(second.image, first.image);
+    assert!(second.rings.is_empty() && second.freed.is_empty() && second.moved.is_empty());
+}
+
+#[test]
+fn a_restart_with_saved_numbers_changes_nothing() {
+    let mut before = reconciler();
+    let model = model(&[11, 12, 13], "");
+    let first = before.reconcile(&model, &World::default());
+    let owners = BTreeMap::from([("web".to_owned(), first.rings[0].owners.clone())]);
+    let encap = EncapSource::default();
+    let mut after = Reconciler::new(before.assignments.clone(), owners, ROOM, encap);
+    let second = after.reconcile(&model, &World { now: 1000, ..World::default() });
+    assert_eq!(second.image, first.image);
+    assert!(second.rings.is_empty() && second.moved.is_empty());
+}
+
+#[test]
+fn a_sick_member_keeps_its_flows_or_loses_them_as_the_pool_says() {
+    for (policy, flags, gone) in [
+        ("flows_on_unhealthy = \"keep\"", REACHABLE | ESTABLISHED, BTreeSet::new()),
+        ("flows_on_unhealthy = \"rehash\"", REACHABLE, BTreeSet::from([1])),
+    ] {
+        let mut reconciler = reconciler();
+        let model = model(&[11, 12], policy);
+        reconciler.reconcile(&model, &World::default());
+        let sick = World { sick: HashSet::from([address(11)]), now: 50, ..World::default() };
+        let desired = reconciler.reconcile(&model, &sick);
+        assert_eq!(owners(&desired), BTreeSet::from([2]), "{policy}");
+        assert_eq!(desired.image.backends[&1].flags, flags, "{policy}");
+        assert_eq!(desired.rings[0].gone, gone, "{policy}");
+        assert!(desired.image.pools[&0].udp_hold_until >= 50, "UDP is held after the change");
+    }
+}
+
+#[test]
+fn when_all_are_sick_nobody_or_everybody_serves() {
+    let sick = World { sick: HashSet::from([address(11), address(12)]), ..World::default() };
+    let closed = reconciler().reconcile(&model(&[11, 12], ""), &sick);
+    assert!(closed.rings.is_empty(), "an empty ring stays empty");
+    let open = "pool_health = { minimum_healthy_member_count = 1 }";
+    let open = reconciler().reconcile(&model(&[11, 12], open), &sick);
+    assert_eq!(owners(&open), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn an_unreachable_member_gets_nothing_new() {
+    let lost = World { unreachable: HashSet::from([address(11)]), ..World::default() };
+    let desired = reconciler().reconcile(&model(&[11, 12], ""), &lost);
+    assert_eq!(owners(&desired), BTreeSet::from([2]));
+    assert_eq!(desired.image.backends[&1].flags, ESTABLISHED);
+}
+
+#[test]
+fn a_removed_member_serves_its_flows_until_the_ring_is_settled() {
+    let mut reconciler = reconciler();
+    reconciler.reconcile(&model(&[11, 12], ""), &World::default());
+    let one = model(&[12], "");
+    let desired = reconciler.reconcile(&one, &World::default());
+    assert_eq!(owners(&desired), BTreeSet::from([2]));
+    assert_eq!(desired.image.backends[&1].flags, REACHABLE | ESTABLISHED);
+    assert!(reconciler.settled("web"));
+    let desired = reconciler.reconcile(&one, &World::default());
+    assert_eq!(desired.image.backends.keys().copied().collect::<Vec<_>>(), [2]);
+    assert!(!reconciler.settled("web"), "nobody is left to forget");
+}
+
+#[test]
+fn what_is_removed_frees_its_place() {
+    let mut reconciler = reconciler();
+    reconciler.reconcile(&model(&[11], ""), &World::default());
+    let nothing = config::parse("test", "[agent]\ninterfaces = [\"eth0\"]\n").unwrap().model;
+    let desired = reconciler.reconcile(&nothing, &World::default());
+    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
+    assert!(desired.image.listeners.is_empty() && desired.image.backends.is_empty());
+    assert_eq!(reconciler.assignments.backend_ids(), BTreeSet::new());
+}
+
+#[test]
+fn a_ring_of_another_size_is_another_ring() {
+    let mut reconciler = reconciler();
+    reconciler.reconcile(&model(&[11], ""), &World::default());
+    let large = config::parse(
+        "test",
+        r#"
+        [agent]
+        interfaces = ["eth0"]
+        [[load_balancer]]
+        name = "lb"
+        vip_address = "192.0.2.10"
+        [[load_balancer.listener]]
+        name = "http"
+        protocol = "TCP"
+        protocol_port = 80
+        default_pool = "web"
+        [[pool]]
+        name = "web"
+        protocol = "TCP"
+        forwarding = "ipip"
+        ring_size = 16381
+        [[pool.member]]
+        address = "10.0.0.11"
+        protocol_port = 80
+        "#,
+    );
+    let desired = reconciler.reconcile(&large.unwrap().model, &World::default());
+    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
+    assert_eq!((desired.rings[0].base, desired.rings[0].owners.len()), (4096, 16_381));
+    let listener = desired.image.listeners.values().next().unwrap();
+    assert_eq!((listener.ring_base, listener.ring_size), (4096, 16_381));
+}
+
+#[test]
+fn what_finds_no_room_is_left_out_and_told() {
+    let room = Room { backends: 3, ..ROOM };
+    let mut reconciler =
+        Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
+    let desired = reconciler.reconcile(&model(&[11, 12, 13], ""), &World::default());
+    assert_eq!(owners(&desired), BTreeSet::from([1, 2]));
+    let (object, full) = &desired.left_out[0];
+    assert_eq!(object, "pool \"web\", member \"10.0.0.13:80\"");
+    assert!(full.to_string().contains("max_backends = 3"));
+}

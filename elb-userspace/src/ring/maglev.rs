@@ -41,14 +41,8 @@ pub struct RingMember {
 /// If `size` is not an odd prime below 2^31 (a permutation then would not reach every slot), or if
 /// there are more than 65,535 members.
 pub fn build(members: &[RingMember], size: u32) -> Vec<u16> {
-    assert!(
-        modulus::is_odd_prime(size),
-        "the ring's size {size} is not an odd prime below 2^31"
-    );
-    assert!(
-        members.len() <= usize::from(EMPTY),
-        "more than 65,535 members in one ring"
-    );
+    assert!(modulus::is_odd_prime(size), "the ring's size {size} is not an odd prime below 2^31");
+    assert!(members.len() <= usize::from(EMPTY), "more than 65,535 members in one ring");
     let turns = Turns::new(members, size);
     let mut turns = turns.members.iter().copied().cycle().take(size as usize);
     let mut table = Table::new(members, size);
@@ -90,20 +84,12 @@ impl Table {
     /// Does the same by computing which of the free slots comes first: quick when few are free.
     fn fill_comparing(&mut self, turns: impl Iterator<Item = u16>) {
         let slots = (0u32..).zip(&self.owners);
-        let mut free: Vec<u32> = slots
-            .filter(|(_, o)| **o == EMPTY)
-            .map(|(s, _)| s)
-            .collect();
+        let mut free: Vec<u32> = slots.filter(|(_, o)| **o == EMPTY).map(|(s, _)| s).collect();
         let mut inverses = HashMap::new();
         for member in turns {
             let walk = &mut self.walks[usize::from(member)];
-            let inverse = *inverses
-                .entry(member)
-                .or_insert_with(|| self.size.inverse(walk.skip));
-            let steps = |slot| {
-                self.size
-                    .multiply(self.size.subtract(slot, walk.at), inverse)
-            };
+            let inverse = *inverses.entry(member).or_insert_with(|| self.size.inverse(walk.skip));
+            let steps = |slot| self.size.multiply(self.size.subtract(slot, walk.at), inverse);
             let Some(nearest) = (0..free.len()).min_by_key(|&at| steps(free[at])) else {
                 return;
             };
@@ -123,10 +109,7 @@ struct Walk {
 impl Walk {
     fn new(identity: u64, size: u32) -> Self {
         let at = scale(mix(identity ^ u64::from_be_bytes(*b"offset\0\0")), size);
-        let skip = 1 + scale(
-            mix(identity ^ u64::from_be_bytes(*b"skip\0\0\0\0")),
-            size - 1,
-        );
+        let skip = 1 + scale(mix(identity ^ u64::from_be_bytes(*b"skip\0\0\0\0")), size - 1);
         Self { at, skip }
     }
 
@@ -143,10 +126,7 @@ impl Walk {
 }
 
 /// Maps 64 even bits to `0..size` (Lemire 2019: a multiplication in place of a division).
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the product's high half is below `size`"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the product's high half is below `size`")]
 const fn scale(bits: u64, size: u32) -> u32 {
     ((bits as u128 * size as u128) >> 64) as u32
 }
@@ -166,9 +146,7 @@ impl Turns {
             .collect();
         order.sort_unstable();
         let mut credits = vec![0u64; order.len()];
-        let mut turns = Self {
-            members: Vec::with_capacity(size as usize),
-        };
+        let mut turns = Self { members: Vec::with_capacity(size as usize) };
         for _ in 0..ROUNDS {
             for (credit, &(_, weight, index)) in credits.iter_mut().zip(&order) {
                 *credit += u64::from(weight);

@@ -40,11 +40,7 @@ pub fn change(slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
 pub fn settle(slot: Slot, seen: u32, now: u32, idle: u32) -> Slot {
     let quiet = now.wrapping_sub(seen);
     let seen_is_ahead = quiet > u32::MAX / 2;
-    if slot.is_settled() || seen_is_ahead || quiet < idle {
-        slot
-    } else {
-        Slot::new(slot.cur(), 0)
-    }
+    if slot.is_settled() || seen_is_ahead || quiet < idle { slot } else { Slot::new(slot.cur(), 0) }
 }
 
 /// How many slots a new table gives to another owner, against what no table could avoid.
@@ -77,11 +73,7 @@ pub fn diff(old: &[u16], new: &[u16]) -> Diff {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let slots = count(new.len());
     if old.len() != new.len() {
-        return Diff {
-            slots,
-            moved: slots,
-            minimum: slots,
-        };
+        return Diff { slots, moved: slots, minimum: slots };
     }
     let mut gained = vec![0i64; usize::from(u16::MAX) + 1];
     let mut moved = 0;
@@ -91,11 +83,7 @@ pub fn diff(old: &[u16], new: &[u16]) -> Diff {
         moved += 1;
     }
     let minimum = gained.iter().filter(|gain| **gain > 0).sum::<i64>();
-    Diff {
-        slots,
-        moved,
-        minimum: u32::try_from(minimum).unwrap_or(slots),
-    }
+    Diff { slots, moved, minimum: u32::try_from(minimum).unwrap_or(slots) }
 }
 
 #[cfg(test)]

@@ -15,12 +15,17 @@ const C6: &str = "2001:db8:c::7";
 #[test]
 fn echo_requests() {
     let host = "10.0.0.1".parse().unwrap();
-    let group = ethernet([1, 0, 0x5e, 0, 0, 1], CLIENT_MAC, &[], 0x0800, &echo(C4, vip4(), b"").ip());
+    let group =
+        ethernet([1, 0, 0x5e, 0, 0, 1], CLIENT_MAC, &[], 0x0800, &echo(C4, vip4(), b"").ip());
     let unreachable = icmp(C4, vip4(), 3, &[0; 32]);
     check(vec![
         Case("v4", echo(C4, vip4(), &[5; 56]).frame(), Because(Reason::EchoAnswered)),
         Case("v4, odd length", echo(C4, vip4(), &[5; 57]).frame(), Because(Reason::EchoAnswered)),
-        Case("v4, options", echo(C4, vip4(), b"").options(&[1; 4]).frame(), Because(Reason::EchoAnswered)),
+        Case(
+            "v4, options",
+            echo(C4, vip4(), b"").options(&[1; 4]).frame(),
+            Because(Reason::EchoAnswered),
+        ),
         Case("v4, tagged", echo(C4, vip4(), b"a").tagged(&[7]), Because(Reason::EchoAnswered)),
         Case("v6", echo(C6, vip6(), &[5; 56]).frame(), Because(Reason::EchoAnswered)),
         Case("v6, two tags", echo(C6, vip6(), b"").tagged(&[7, 8]), Because(Reason::EchoAnswered)),
@@ -30,8 +35,16 @@ fn echo_requests() {
         Case("to a group", group, Because(Reason::GroupMac)),
         Case("fragment", echo(C4, vip4(), b"").fragment(0x2000).frame(), Because(Reason::Fragment)),
         Case("another message", unreachable.frame(), Because(Reason::OtherProtocol)),
-        Case("another message v6", icmp(C6, vip6(), 1, &[0; 48]).frame(), Because(Reason::OtherProtocol)),
-        Case("icmpv6 in ipv4", Packet::new(C4, vip4(), 58, vec![128, 0, 0, 0, 0, 0, 0, 0]).frame(), Because(Reason::OtherProtocol)),
+        Case(
+            "another message v6",
+            icmp(C6, vip6(), 1, &[0; 48]).frame(),
+            Because(Reason::OtherProtocol),
+        ),
+        Case(
+            "icmpv6 in ipv4",
+            Packet::new(C4, vip4(), 58, vec![128, 0, 0, 0, 0, 0, 0, 0]).frame(),
+            Because(Reason::OtherProtocol),
+        ),
     ]);
 }
 
@@ -79,9 +92,17 @@ fn arp_requests() {
         Case("without listener", arp(1, CLIENT_MAC, client, bare), Because(Reason::ArpAnswered)),
         Case("probe", arp(1, CLIENT_MAC, Ipv4Addr::UNSPECIFIED, vip), Because(Reason::ArpAnswered)),
         Case("not announced", arp(1, CLIENT_MAC, client, quiet), Because(Reason::ArpOther)),
-        Case("the host", arp(1, CLIENT_MAC, client, Ipv4Addr::new(10, 0, 0, 1)), Because(Reason::ArpOther)),
+        Case(
+            "the host",
+            arp(1, CLIENT_MAC, client, Ipv4Addr::new(10, 0, 0, 1)),
+            Because(Reason::ArpOther),
+        ),
         Case("reply", arp(2, CLIENT_MAC, client, vip), Because(Reason::ArpOther)),
-        Case("somebody claims the vip", arp(2, CLIENT_MAC, vip, client), Because(Reason::VipConflict)),
+        Case(
+            "somebody claims the vip",
+            arp(2, CLIENT_MAC, vip, client),
+            Because(Reason::VipConflict),
+        ),
         Case("gratuitous claim", arp(1, CLIENT_MAC, vip, vip), Because(Reason::VipConflict)),
         Case("our own announcement", arp(1, OUR_MAC, vip, vip), Because(Reason::ArpOther)),
         Case("not ethernet", token_ring, Because(Reason::ArpOther)),
@@ -105,14 +126,38 @@ fn neighbour_solicitations() {
     let hop_by_hop = solicitation(C6, vip, true).extensions(0, &[58, 0, 1, 4, 0, 0, 0, 0]);
     check(vec![
         Case("multicast", solicitation(C6, vip, true).frame(), Because(Reason::NeighborAnswered)),
-        Case("without option", solicitation(C6, vip, false).frame(), Because(Reason::NeighborAnswered)),
+        Case(
+            "without option",
+            solicitation(C6, vip, false).frame(),
+            Because(Reason::NeighborAnswered),
+        ),
         Case("tagged", solicitation(C6, vip, true).tagged(&[3]), Because(Reason::NeighborAnswered)),
-        Case("two tags", solicitation(C6, vip, false).tagged(&[3, 4]), Because(Reason::NeighborAnswered)),
+        Case(
+            "two tags",
+            solicitation(C6, vip, false).tagged(&[3, 4]),
+            Because(Reason::NeighborAnswered),
+        ),
         Case("direct", direct.frame(), Because(Reason::NeighborAnswered)),
-        Case("is it free?", solicitation("::", vip, false).frame(), Because(Reason::NeighborAnswered)),
-        Case("without listener", solicitation(C6, v6(bare6()), true).frame(), Because(Reason::NeighborAnswered)),
-        Case("not announced", solicitation(C6, quiet, true).frame(), Because(Reason::NeighborOther)),
-        Case("the host", solicitation(C6, "fd00::1".parse().unwrap(), true).frame(), Because(Reason::NeighborOther)),
+        Case(
+            "is it free?",
+            solicitation("::", vip, false).frame(),
+            Because(Reason::NeighborAnswered),
+        ),
+        Case(
+            "without listener",
+            solicitation(C6, v6(bare6()), true).frame(),
+            Because(Reason::NeighborAnswered),
+        ),
+        Case(
+            "not announced",
+            solicitation(C6, quiet, true).frame(),
+            Because(Reason::NeighborOther),
+        ),
+        Case(
+            "the host",
+            solicitation(C6, "fd00::1".parse().unwrap(), true).frame(),
+            Because(Reason::NeighborOther),
+        ),
         Case("from beyond the link", far.frame(), Because(Reason::NeighborOther)),
         Case("unknown code", code.frame(), Because(Reason::NeighborOther)),
         Case("behind a hop-by-hop header", hop_by_hop.frame(), Because(Reason::NeighborOther)),

@@ -68,10 +68,8 @@ fn run(
     let one = Counter { packets: 1, bytes: frame.len() as u64 };
     let moved: Vec<_> = before.iter().zip(&after).filter(|(b, a)| b != a).collect();
     for ((_, before), (name, after)) in &moved {
-        let delta = Counter {
-            packets: after.packets - before.packets,
-            bytes: after.bytes - before.bytes,
-        };
+        let delta =
+            Counter { packets: after.packets - before.packets, bytes: after.bytes - before.bytes };
         same(name, delta, one)?;
     }
     let moved: Vec<_> = moved.iter().map(|(_, (name, _))| name.clone()).collect();
@@ -113,12 +111,14 @@ fn counters(kernel: &Kernel, oracle: &Oracle) -> Vec<(String, Counter)> {
     let listeners = 0..oracle.world.listeners.len() as u32;
     reasons
         .map(|(reason, counter)| (format!("reason {}", reason.name()), counter))
-        .chain(listeners.map(|id| {
-            (format!("listener {id}"), kernel.counter(names::LISTENER_COUNTERS, id))
-        }))
-        .chain((0..16).map(|id| {
-            (format!("backend {id}"), kernel.counter(names::BACKEND_COUNTERS, id))
-        }))
+        .chain(
+            listeners
+                .map(|id| (format!("listener {id}"), kernel.counter(names::LISTENER_COUNTERS, id))),
+        )
+        .chain(
+            (0..16)
+                .map(|id| (format!("backend {id}"), kernel.counter(names::BACKEND_COUNTERS, id))),
+        )
         .collect()
 }
 

@@ -35,7 +35,11 @@ fn every_mode_and_version() {
         Case("udp v6 l2", udp(C6, 5000, vip6(), port::L2, b"q").frame(), To(id::L2)),
         Case("udp v6 in v4", udp(C6, 5000, vip6(), port::IN_V4, b"q").frame(), To(id::IN_V4)),
         Case("udp v6 in v6", udp(C6, 5000, vip6(), port::IN_V6, b"q").frame(), To(id::IN_V6)),
-        Case("tcp v4 data", tcp(C4, 1, vip4(), port::IN_V4, ACK, &[7; 1000]).frame(), To(id::IN_V4)),
+        Case(
+            "tcp v4 data",
+            tcp(C4, 1, vip4(), port::IN_V4, ACK, &[7; 1000]).frame(),
+            To(id::IN_V4),
+        ),
         Case("tcp v4 rst", tcp(C4, 1, vip4(), port::IN_V4, 0x04, b"").frame(), To(id::IN_V4)),
         Case("udp v4 without data", udp(C4, 1, vip4(), port::IN_V4, b"").frame(), To(id::IN_V4)),
     ]);
@@ -81,7 +85,11 @@ fn options_and_extension_headers_are_walked() {
         Case("one option", syn4(port::IN_V4).options(&[148, 4, 0, 0]).frame(), To(id::IN_V4)),
         Case("forty bytes of options", syn4(port::IN_V4).options(&[1; 40]).frame(), To(id::IN_V4)),
         Case("options, l2", syn4(port::L2).options(&[1; 8]).frame(), To(id::L2)),
-        Case("options and tags", syn4(port::IN_V6).options(&[1; 12]).tagged(&[5, 6]), To(id::IN_V6)),
+        Case(
+            "options and tags",
+            syn4(port::IN_V6).options(&[1; 12]).tagged(&[5, 6]),
+            To(id::IN_V6),
+        ),
         Case("hop by hop", v6().extensions(0, &dest).frame(), To(id::IN_V4)),
         Case("destination options", v6().extensions(60, &dest).frame(), To(id::IN_V4)),
         Case("long extension header", v6().extensions(60, &long).frame(), To(id::IN_V4)),
@@ -109,7 +117,11 @@ fn any_port_listener() {
         Case("any port v4", other(12_345), To(id::IN_V4)),
         Case("any port v6", tcp(C6, 9, any6(), 1, SYN, b"").frame(), To(id::IN_V4)),
         Case("the exact listener wins", other(22), To(id::L2)),
-        Case("udp is not tcp", udp(C4, 9, any4(), 12_345, b"").frame(), Because(Reason::NoListener)),
+        Case(
+            "udp is not tcp",
+            udp(C4, 9, any4(), 12_345, b"").frame(),
+            Because(Reason::NoListener),
+        ),
     ]);
 }
 
@@ -145,7 +157,11 @@ fn refused_with_a_reason() {
         Case("ring out of range", syn4(port::OUT_OF_RANGE).frame(), Because(Reason::RingRange)),
         Case("unknown backend", syn4(port::MISSING).frame(), Because(Reason::UnknownBackend)),
         Case("no next hop", syn4(port::NO_NEXT_HOP).frame(), Because(Reason::NoNextHop)),
-        Case("disabled, udp v6", udp(C6, 1, vip6(), port::DISABLED, b"").frame(), Because(Reason::Disabled)),
+        Case(
+            "disabled, udp v6",
+            udp(C6, 1, vip6(), port::DISABLED, b"").frame(),
+            Because(Reason::Disabled),
+        ),
         Case("just fits in v4", big(1440), To(id::IN_V4)),
         Case("one byte too big in v4", big(1441), Because(Reason::TooBig)),
         Case(
@@ -153,14 +169,22 @@ fn refused_with_a_reason() {
             tcp(C4, 1, vip4(), port::IN_V6, ACK, &[1; 1421]).frame(),
             Because(Reason::TooBig),
         ),
+        Case("fits l2", tcp(C4, 1, vip4(), port::L2, ACK, &[1; 1460]).frame(), To(id::L2)),
         Case(
-            "fits l2",
-            tcp(C4, 1, vip4(), port::L2, ACK, &[1; 1460]).frame(),
-            To(id::L2),
+            "too big for l2",
+            tcp(C4, 1, vip4(), port::L2, ACK, &[1; 1461]).frame(),
+            Because(Reason::TooBig),
         ),
-        Case("too big for l2", tcp(C4, 1, vip4(), port::L2, ACK, &[1; 1461]).frame(), Because(Reason::TooBig)),
-        Case("first fragment", syn4(port::IN_V4).fragment(0x2000).frame(), Because(Reason::Fragment)),
-        Case("later fragment", syn4(port::IN_V4).fragment(0x00b9).frame(), Because(Reason::Fragment)),
+        Case(
+            "first fragment",
+            syn4(port::IN_V4).fragment(0x2000).frame(),
+            Because(Reason::Fragment),
+        ),
+        Case(
+            "later fragment",
+            syn4(port::IN_V4).fragment(0x00b9).frame(),
+            Because(Reason::Fragment),
+        ),
         Case(
             "fragment v6",
             syn6(port::IN_V4).extensions(44, &[6, 0, 0, 1, 0, 0, 0, 9]).frame(),

@@ -159,7 +159,14 @@ pub fn seal(packet: &mut Packet, offset: usize) {
     packet.payload[offset..offset + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
-pub fn tcp(source: &str, port: u16, destination: IpAddr, to: u16, flags: u8, data: &[u8]) -> Packet {
+pub fn tcp(
+    source: &str,
+    port: u16,
+    destination: IpAddr,
+    to: u16,
+    flags: u8,
+    data: &[u8],
+) -> Packet {
     let mut segment = [port.to_be_bytes(), to.to_be_bytes()].concat();
     segment.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(data);
@@ -213,9 +220,8 @@ pub fn arp(operation: u16, sender_mac: [u8; 6], sender: Ipv4Addr, target: Ipv4Ad
 /// A neighbour solicitation for `target`, to its solicited-node group.
 pub fn solicitation(source: &str, target: Ipv6Addr, with_option: bool) -> Packet {
     let last = target.octets();
-    let group: Ipv6Addr = format!("ff02::1:ff{:02x}:{:02x}{:02x}", last[13], last[14], last[15])
-        .parse()
-        .unwrap();
+    let group: Ipv6Addr =
+        format!("ff02::1:ff{:02x}:{:02x}{:02x}", last[13], last[14], last[15]).parse().unwrap();
     let mut rest = vec![0; 4];
     rest.extend(target.octets());
     if with_option {

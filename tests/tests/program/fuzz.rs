@@ -58,7 +58,12 @@ fn real(random: &mut Random) -> Vec<u8> {
         6 => echo(client, vip, &data),
         _ if v4 => {
             let claim = random.pick(&["198.51.100.7", "192.0.2.10"]).parse().unwrap();
-            return arp(1 + (random.next() & 1) as u16, CLIENT_MAC, claim, "192.0.2.10".parse().unwrap());
+            return arp(
+                1 + (random.next() & 1) as u16,
+                CLIENT_MAC,
+                claim,
+                "192.0.2.10".parse().unwrap(),
+            );
         }
         _ => {
             let from = random.pick(&[client, "::"]);
@@ -73,7 +78,8 @@ fn real(random: &mut Random) -> Vec<u8> {
         0 => {
             let mut chain = vec![];
             let count = random.below(10);
-            let kinds: Vec<u8> = (0..count).map(|_| random.pick(&[0, 43, 44, 51, 60, 135])).collect();
+            let kinds: Vec<u8> =
+                (0..count).map(|_| random.pick(&[0, 43, 44, 51, 60, 135])).collect();
             for (i, kind) in kinds.iter().enumerate() {
                 let next = kinds.get(i + 1).copied().unwrap_or(packet.protocol);
                 let rest = if *kind == 51 { [0, 0, 0, 0, 0, 0] } else { [1, 0, 0, 0, 0, 0] };
@@ -128,7 +134,8 @@ fn hostile_packets() {
         let frame = if run % 10 == 0 {
             let size = 14 + random.below(120);
             let mut frame = random.bytes(size);
-            let kind: [u8; 2] = random.pick(&[[8, 0], [0x86, 0xdd], [8, 6], [0x81, 0], [0x12, 0x34]]);
+            let kind: [u8; 2] =
+                random.pick(&[[8, 0], [0x86, 0xdd], [8, 6], [0x81, 0], [0x12, 0x34]]);
             frame[12..14].copy_from_slice(&kind);
             frame
         } else {

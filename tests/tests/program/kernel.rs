@@ -96,7 +96,8 @@ impl Kernel {
             self.hash(names::VIPS_V6)?.insert(Record(key.raw()), Record(*value), 0)?;
         }
         for (index, chunk) in memory.slots.chunks(CHUNK as usize).enumerate() {
-            let chunk: Chunk = std::array::from_fn(|i| chunk.get(i).map_or(0, |slot: &Slot| slot.0));
+            let chunk: Chunk =
+                std::array::from_fn(|i| chunk.get(i).map_or(0, |slot: &Slot| slot.0));
             self.array(names::RINGS)?.set(index as u32, Record(chunk), 0)?;
         }
         for (id, pool) in &memory.pools {
@@ -132,8 +133,7 @@ impl Kernel {
     }
 
     pub fn counter(&self, name: &str, index: u32) -> Counter {
-        let map: PerCpuArray<_, Record<Counter>> =
-            self.ebpf.map(name).unwrap().try_into().unwrap();
+        let map: PerCpuArray<_, Record<Counter>> = self.ebpf.map(name).unwrap().try_into().unwrap();
         map.get(&index, 0).unwrap().iter().map(|counter| counter.0).sum()
     }
 
@@ -153,8 +153,10 @@ impl Kernel {
             self.ebpf.map(names::FLOWS_V4).unwrap().try_into().unwrap();
         let v6: HashMap<_, Record<[u64; 5]>, Record<Flow>> =
             self.ebpf.map(names::FLOWS_V6).unwrap().try_into().unwrap();
-        let v4 = v4.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
-        let v6 = v6.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
+        let v4 =
+            v4.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
+        let v6 =
+            v6.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
         v4.chain(v6).collect()
     }
 }

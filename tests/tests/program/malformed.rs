@@ -44,13 +44,25 @@ fn broken_headers() {
         Case("payload length beyond the frame", broken(v6(), &[(18, 0), (19, 21)]), short),
         Case("payload length 0", broken(v6(), &[(18, 0), (19, 0)]), bad),
         Case("payload ends in the tcp header", broken(v6(), &[(19, 19)]), bad),
-        Case("extension header beyond the packet", broken(v6(), &[(20, 60), (54, 6), (55, 200)]), bad),
-        Case("extension header beyond the frame", broken(v6(), &[(20, 60), (54, 60), (55, 200)]), short),
-        Case("echo request without identifier", {
-            let mut ping = echo(C4, vip4(), b"");
-            ping.payload.truncate(7);
-            ping.frame()
-        }, short),
+        Case(
+            "extension header beyond the packet",
+            broken(v6(), &[(20, 60), (54, 6), (55, 200)]),
+            bad,
+        ),
+        Case(
+            "extension header beyond the frame",
+            broken(v6(), &[(20, 60), (54, 60), (55, 200)]),
+            short,
+        ),
+        Case(
+            "echo request without identifier",
+            {
+                let mut ping = echo(C4, vip4(), b"");
+                ping.payload.truncate(7);
+                ping.frame()
+            },
+            short,
+        ),
     ]);
 }
 
@@ -60,7 +72,9 @@ fn broken_headers() {
 fn every_truncation() {
     let frames = [
         tcp(C4, 1, vip4(), port::IN_V4, SYN, b"abc").options(&[1; 8]).tagged(&[1, 2]),
-        tcp(C6, 1, vip6(), port::IN_V6, SYN, b"abc").extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0]).frame(),
+        tcp(C6, 1, vip6(), port::IN_V6, SYN, b"abc")
+            .extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0])
+            .frame(),
         udp(C4, 1, vip4(), port::L2, b"abc").frame(),
         echo(C6, vip6(), b"abc").frame(),
         arp(1, CLIENT_MAC, "198.51.100.7".parse().unwrap(), "192.0.2.10".parse().unwrap()),

@@ -157,9 +157,7 @@ pub fn world(now: u32) -> World {
     backend(id::FORMER, Mode::Ipip, v4(18), INGRESS, true, true);
     backend(id::GONE, Mode::Ipip, v4(19), INGRESS, true, false);
 
-    for (vip, protocol) in
-        [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)]
-    {
+    for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)] {
         for (port, cur, prev) in [
             (port::L2, id::L2, 0),
             (port::IN_V4, id::IN_V4, 0),
@@ -178,7 +176,8 @@ pub fn world(now: u32) -> World {
         ] {
             world.listen(vip, port, protocol, &[(cur, prev); 5]);
         }
-        let spread: Vec<_> = (0..4093u32).map(|i| ([1, 2, 3][((i * 7 + i / 5) % 3) as usize], 0)).collect();
+        let spread: Vec<_> =
+            (0..4093u32).map(|i| ([1, 2, 3][((i * 7 + i / 5) % 3) as usize], 0)).collect();
         world.listen(vip, port::SPREAD, protocol, &spread);
         world.listen(vip, port::NO_RING, protocol, &[]);
         world.listen(vip, port::OUT_OF_RANGE, protocol, &[(1, 0)]);

@@ -62,10 +62,8 @@ mod tests {
                 ("subprograms", SectionKind::Text, 16),
             ],
         );
-        let expected = [("xdp", 3), ("subprograms", 2)].map(|(section, instructions)| Code {
-            section: section.to_owned(),
-            instructions,
-        });
+        let expected = [("xdp", 3), ("subprograms", 2)]
+            .map(|(section, instructions)| Code { section: section.to_owned(), instructions });
         assert_eq!(code(&object).unwrap(), expected);
     }
 

@@ -32,9 +32,7 @@ pub(crate) fn install(needs: &[Need]) -> Result<Vec<String>> {
     if !is_root() {
         let all = [&INSTALL[..], &packages].concat().join(" ");
         let run = format!("sudo apt-get update && sudo apt-get {all}");
-        return Ok(vec![format!(
-            "not root, cannot install packages; run: {run}"
-        )]);
+        return Ok(vec![format!("not root, cannot install packages; run: {run}")]);
     }
     let mut policy = policy(&packages)?;
     let mut lists_are_fresh = false;
@@ -53,10 +51,7 @@ pub(crate) fn install(needs: &[Need]) -> Result<Vec<String>> {
 }
 
 fn packages_of<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<&'static str> {
-    let mut packages: Vec<_> = needs
-        .into_iter()
-        .flat_map(|need| need.packages.clone())
-        .collect();
+    let mut packages: Vec<_> = needs.into_iter().flat_map(|need| need.packages.clone()).collect();
     packages.sort_unstable();
     packages.dedup();
     packages
@@ -80,32 +75,21 @@ fn update() -> Result<()> {
 
 fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .args(["-q", "-o", "DPkg::Lock::Timeout=120"])
-        .args(arguments);
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=120"]).args(arguments);
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
 
 fn policy(packages: &[&str]) -> Result<String> {
-    process::output(
-        Command::new("apt-cache")
-            .arg("policy")
-            .args(packages)
-            .env("LC_ALL", "C"),
-    )
+    process::output(Command::new("apt-cache").arg("policy").args(packages).env("LC_ALL", "C"))
 }
 
 fn available(need: &Need, policy: &str) -> bool {
-    need.packages
-        .iter()
-        .all(|package| match (candidate(policy, package), need.least) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(version), Some(least)) => {
-                Version::find(version).is_some_and(|found| found >= least)
-            }
-        })
+    need.packages.iter().all(|package| match (candidate(policy, package), need.least) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(version), Some(least)) => Version::find(version).is_some_and(|found| found >= least),
+    })
 }
 
 fn unavailable(need: &Need) -> String {
@@ -114,16 +98,9 @@ fn unavailable(need: &Need) -> String {
 
 /// The version of `package` that would be installed, from what `apt-cache policy` printed.
 fn candidate<'a>(policy: &'a str, package: &str) -> Option<&'a str> {
-    let mut lines = policy
-        .lines()
-        .skip_while(|line| line.strip_suffix(':') != Some(package));
-    let indented = lines
-        .by_ref()
-        .skip(1)
-        .take_while(|line| line.starts_with(' '));
-    let version = indented
-        .filter_map(|line| line.trim().strip_prefix("Candidate: "))
-        .next()?;
+    let mut lines = policy.lines().skip_while(|line| line.strip_suffix(':') != Some(package));
+    let indented = lines.by_ref().skip(1).take_while(|line| line.starts_with(' '));
+    let version = indented.filter_map(|line| line.trim().strip_prefix("Candidate: ")).next()?;
     Some(version).filter(|version| *version != "(none)")
 }
 
@@ -147,20 +124,12 @@ iproute2:
 ";
 
     fn need(package: &'static str, least: Option<Version>) -> Need {
-        Need {
-            what: "it",
-            packages: vec![package],
-            least,
-            otherwise: "do without".to_owned(),
-        }
+        Need { what: "it", packages: vec![package], least, otherwise: "do without".to_owned() }
     }
 
     #[test]
     fn a_candidate_is_read_from_its_own_paragraph() {
-        assert_eq!(
-            candidate(POLICY, "rustc-web"),
-            Some("1.85.0+dfsg3-1~deb12u3")
-        );
+        assert_eq!(candidate(POLICY, "rustc-web"), Some("1.85.0+dfsg3-1~deb12u3"));
         assert_eq!(candidate(POLICY, "llvm-22-dev"), None);
         assert_eq!(candidate(POLICY, "iproute2"), Some("6.1.0-3"));
         assert_eq!(candidate(POLICY, "ethtool"), None);
@@ -168,14 +137,8 @@ iproute2:
 
     #[test]
     fn an_old_candidate_does_not_do() {
-        assert!(available(
-            &need("rustc-web", Some(Version(1, 85, 0))),
-            POLICY
-        ));
-        assert!(!available(
-            &need("rustc-web", Some(Version(1, 95, 0))),
-            POLICY
-        ));
+        assert!(available(&need("rustc-web", Some(Version(1, 85, 0))), POLICY));
+        assert!(!available(&need("rustc-web", Some(Version(1, 95, 0))), POLICY));
         assert!(available(&need("iproute2", None), POLICY));
         assert!(!available(&need("llvm-22-dev", None), POLICY));
     }

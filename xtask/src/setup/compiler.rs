@@ -32,23 +32,12 @@ impl Compiler {
     /// the active one outgrows the linker's LLVM), else the system's.
     pub(crate) fn find() -> Option<Self> {
         let active = active_sysroot().map(|sysroot| sysroot.join("bin/rustc"));
-        active
-            .into_iter()
-            .chain(oldest_toolchain())
-            .chain([SYSTEM.into()])
-            .find_map(usable)
+        active.into_iter().chain(oldest_toolchain()).chain([SYSTEM.into()]).find_map(usable)
     }
 
     pub(crate) fn describe(&self) -> String {
-        let Self {
-            rustc,
-            version,
-            llvm,
-        } = self;
-        format!(
-            "rustc {version} (LLVM {llvm}) with the source of core: {}",
-            rustc.display()
-        )
+        let Self { rustc, version, llvm } = self;
+        format!("rustc {version} (LLVM {llvm}) with the source of core: {}", rustc.display())
     }
 
     pub(crate) fn is_the_systems(&self) -> bool {
@@ -71,11 +60,7 @@ pub(crate) fn rustup_arguments() -> Vec<&'static str> {
         return vec!["component", "add", "rust-src"];
     }
     let install = ["toolchain", "install", OLDEST, "--profile", "minimal"];
-    [
-        &install[..],
-        &["--component", "rust-src", "--component", "clippy"],
-    ]
-    .concat()
+    [&install[..], &["--component", "rust-src", "--component", "clippy"]].concat()
 }
 
 /// Lets rustup fetch the source, if there is a rustup.
@@ -84,15 +69,8 @@ pub(crate) fn fetch_with_rustup() -> Result<()> {
         return Ok(());
     }
     let arguments = rustup_arguments();
-    let limit = if arguments[0] == "component" {
-        COMPONENT_LIMIT
-    } else {
-        TOOLCHAIN_LIMIT
-    };
-    process::run_within(
-        limit,
-        Command::new("rustup").args(arguments).current_dir(root()),
-    )
+    let limit = if arguments[0] == "component" { COMPONENT_LIMIT } else { TOOLCHAIN_LIMIT };
+    process::run_within(limit, Command::new("rustup").args(arguments).current_dir(root()))
 }
 
 fn usable(rustc: PathBuf) -> Option<Compiler> {
@@ -100,11 +78,7 @@ fn usable(rustc: PathBuf) -> Option<Compiler> {
     let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/src/lib.rs");
     let (version, llvm) = versions(&rustc)?;
     let fits = source.is_file() && version >= oldest_version()? && llvm <= LLVM;
-    fits.then_some(Compiler {
-        rustc,
-        version,
-        llvm,
-    })
+    fits.then_some(Compiler { rustc, version, llvm })
 }
 
 fn active_sysroot() -> Option<PathBuf> {
@@ -129,11 +103,7 @@ fn versions(rustc: &Path) -> Option<(Version, u32)> {
 }
 
 fn parse_versions(verbose: &str) -> Option<(Version, u32)> {
-    let field = |name| {
-        verbose
-            .lines()
-            .find_map(|line| Version::find(line.strip_prefix(name)?))
-    };
+    let field = |name| verbose.lines().find_map(|line| Version::find(line.strip_prefix(name)?));
     Some((field("release: ")?, field("LLVM version: ")?.0))
 }
 

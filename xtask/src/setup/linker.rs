@@ -24,10 +24,7 @@ impl Linker {
     /// Looks on `PATH`, then where `cargo install` puts programs.
     pub(crate) fn find() -> Option<Self> {
         let installed = cargo_home().map(|home| home.join("bin/bpf-linker"));
-        process::find_program("bpf-linker")
-            .into_iter()
-            .chain(installed)
-            .find_map(probe)
+        process::find_program("bpf-linker").into_iter().chain(installed).find_map(probe)
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -39,26 +36,11 @@ impl Linker {
 pub(crate) fn install(llvm_prefix: &Path) -> Result<()> {
     let mut cargo = cargo_at_root();
     cargo
-        .args([
-            "install",
-            "bpf-linker",
-            "--locked",
-            "--force",
-            "--no-default-features",
-        ])
-        .args([
-            "--version",
-            &NEEDED.to_string(),
-            "--features",
-            &format!("llvm-{LLVM}"),
-        ])
+        .args(["install", "bpf-linker", "--locked", "--force", "--no-default-features"])
+        .args(["--version", &NEEDED.to_string(), "--features", &format!("llvm-{LLVM}")])
         .env("LLVM_PREFIX", llvm_prefix);
-    for meant_for_the_workspace in [
-        "CARGO_TARGET_DIR",
-        "CARGO_BUILD_TARGET",
-        "RUSTFLAGS",
-        "RUSTC",
-    ] {
+    for meant_for_the_workspace in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS", "RUSTC"]
+    {
         cargo.env_remove(meant_for_the_workspace);
     }
     process::run(&mut cargo)
@@ -79,10 +61,7 @@ pub(crate) fn install_prebuilt() -> String {
 fn probe(path: PathBuf) -> Option<Linker> {
     let version = process::output(Command::new(&path).arg("--version")).ok()?;
     let help = process::output(Command::new(&path).arg("--help")).ok()?;
-    Some(Linker {
-        path,
-        version: suitable(&version, &help)?,
-    })
+    Some(Linker { path, version: suitable(&version, &help)? })
 }
 
 fn suitable(version: &str, help: &str) -> Option<Version> {
@@ -105,15 +84,9 @@ mod tests {
     #[test]
     fn a_linker_must_be_new_enough_and_know_the_feature() {
         assert_eq!(suitable("bpf-linker 0.13.0\n", HELP), Some(NEEDED));
-        assert_eq!(
-            suitable("bpf-linker 0.14.2\n", HELP),
-            Some(Version(0, 14, 2))
-        );
+        assert_eq!(suitable("bpf-linker 0.14.2\n", HELP), Some(Version(0, 14, 2)));
         assert_eq!(suitable("bpf-linker 0.9.15\n", HELP), None);
-        assert_eq!(
-            suitable("bpf-linker 0.13.0\n", "--cpu-features <features>"),
-            None
-        );
+        assert_eq!(suitable("bpf-linker 0.13.0\n", "--cpu-features <features>"), None);
         assert_eq!(suitable("", HELP), None);
     }
 }

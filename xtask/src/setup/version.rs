@@ -12,9 +12,7 @@ impl Version {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        let dotted = word
-            .split(|c: char| !c.is_ascii_digit() && c != '.')
-            .next()?;
+        let dotted = word.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
         let mut numbers = dotted.split('.').map(|number| number.parse().ok());
         let (major, minor) = (numbers.next()??, numbers.next()??);
         Some(Self(major, minor, numbers.next().flatten().unwrap_or(0)))
@@ -34,14 +32,8 @@ mod tests {
     #[test]
     fn finds_what_programs_and_packages_print() {
         for (text, expected) in [
-            (
-                "rustc 1.95.0 (59807616e 2026-04-14)",
-                Some(Version(1, 95, 0)),
-            ),
-            (
-                "rustc 1.97.0-nightly (e50aa6fba 2026-05-19)",
-                Some(Version(1, 97, 0)),
-            ),
+            ("rustc 1.95.0 (59807616e 2026-04-14)", Some(Version(1, 95, 0))),
+            ("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)", Some(Version(1, 97, 0))),
             ("bpf-linker 0.13.0\n", Some(Version(0, 13, 0))),
             ("1.96.0+dfsg1-1~deb12u2", Some(Version(1, 96, 0))),
             ("1.95", Some(Version(1, 95, 0))),

@@ -36,7 +36,7 @@ impl Family for V4 {
         if header.version_length >> 4 != 4 || header_length < 20 || length < header_length {
             return Err(Stop(Reason::BadHeader));
         }
-        if offset as u32 + length > packet.len() {
+        if offset as u32 + length > packet.length() {
             return Err(Stop(Reason::Truncated));
         }
         Ok(Ip {

@@ -45,7 +45,7 @@ impl Family for V6 {
             return Err(Stop(Reason::BadHeader));
         }
         let length = size_of::<Ipv6>() as u32 + u32::from(header.payload_length.get());
-        if offset as u32 + length > packet.len() {
+        if offset as u32 + length > packet.length() {
             return Err(Stop(Reason::Truncated));
         }
         let mut ip = Ip {

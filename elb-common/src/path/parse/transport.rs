@@ -53,10 +53,7 @@ pub(in super::super) fn is_transport(protocol: u8) -> bool {
 
 /// Reads the header behind `ip`, whose protocol is TCP or UDP.
 #[inline(always)]
-pub(in super::super) fn transport<P: Packet, A>(
-    packet: &P,
-    ip: &Ip<A>,
-) -> Result<Transport, Stop> {
+pub(in super::super) fn transport<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
     if ip.protocol == UDP { udp(packet, ip) } else { tcp(packet, ip) }
 }
 

@@ -8,14 +8,9 @@ use super::*;
 fn says(from: &str, to: &str, lines: &[&str]) {
     assert!(SMALL.contains(from), "{from}");
     let (_, errors) = parse_lenient("elb.toml", &SMALL.replacen(from, to, 1));
-    let own = errors
-        .iter()
-        .filter(|error| !error.what.contains("is left out, as"));
+    let own = errors.iter().filter(|error| !error.what.contains("is left out, as"));
     let own: Vec<_> = own.map(ToString::to_string).collect();
-    let lines: Vec<_> = lines
-        .iter()
-        .map(|line| format!("elb.toml:{line}"))
-        .collect();
+    let lines: Vec<_> = lines.iter().map(|line| format!("elb.toml:{line}")).collect();
     assert_eq!(own, lines, "{to}");
 }
 
@@ -32,21 +27,11 @@ fn syntax_and_keys() {
     says(
         r#"type = "HTTP""#,
         "type = 1",
-        &[
-            "22:8: pool \"web\", healthmonitor: type is of the type integer; write a text in \
-             quotes",
-        ],
+        &["22:8: pool \"web\", healthmonitor: type is of the type integer; write a text in \
+             quotes"],
     );
-    says(
-        "[[pool]]",
-        "[pool]",
-        &["27:3: duplicate key; see https://toml.io for the syntax"],
-    );
-    says(
-        "[[pool]]",
-        "[[pools]]",
-        &["27:3: duplicate key; see https://toml.io for the syntax"],
-    );
+    says("[[pool]]", "[pool]", &["27:3: duplicate key; see https://toml.io for the syntax"]);
+    says("[[pool]]", "[[pools]]", &["27:3: duplicate key; see https://toml.io for the syntax"]);
     says(
         r#"name = "b1""#,
         r#"name = "b1"#,
@@ -55,10 +40,8 @@ fn syntax_and_keys() {
     says(
         r#"name = "b1""#,
         r#"name = "b1" x"#,
-        &[
-            "24:13: unexpected key or value, expected newline, `#`; see https://toml.io for the \
-             syntax",
-        ],
+        &["24:13: unexpected key or value, expected newline, `#`; see https://toml.io for the \
+             syntax"],
     );
     says(
         r#"name = "b1""#,
@@ -85,10 +68,8 @@ fn syntax_and_keys() {
     says(
         r#"interfaces = ["eth0"]"#,
         r#"interfaces = "eth0""#,
-        &[
-            "3:14: [agent]: interfaces is of the type string; write a list of texts, as in \
-             [\"a\", \"b\"]",
-        ],
+        &["3:14: [agent]: interfaces is of the type string; write a list of texts, as in \
+             [\"a\", \"b\"]"],
     );
     says(
         "[agent]\ninterfaces = [\"eth0\"]",
@@ -102,26 +83,20 @@ fn values() {
     says(
         r#"name = "b1""#,
         "name = \"b1\"\nweight = 101",
-        &[
-            "25:10: pool \"web\", member \"b1\": weight 101 is outside 0..=100; use 0 to take no \
-             new connections, at most 100",
-        ],
+        &["25:10: pool \"web\", member \"b1\": weight 101 is outside 0..=100; use 0 to take no \
+             new connections, at most 100"],
     );
     says(
         r#"type = "HTTP""#,
         r#"type = "HTTPS""#,
-        &[
-            "22:8: pool \"web\", healthmonitor: type \"HTTPS\" is not supported by this version; \
-             use TCP or HTTP",
-        ],
+        &["22:8: pool \"web\", healthmonitor: type \"HTTPS\" is not supported by this version; \
+             use TCP or HTTP"],
     );
     says(
         r#"type = "HTTP""#,
         "type = \"TCP\"\nurl_path = \"/\"",
-        &[
-            "23:12: pool \"web\", healthmonitor: url_path is for type HTTP; remove it, or set \
-             type = \"HTTP\"",
-        ],
+        &["23:12: pool \"web\", healthmonitor: url_path is for type HTTP; remove it, or set \
+             type = \"HTTP\""],
     );
     says(
         r#"type = "HTTP""#,
@@ -131,18 +106,14 @@ fn values() {
     says(
         r#"type = "HTTP""#,
         "type = \"HTTP\"\nexpected_codes = \"100\"",
-        &[
-            "23:18: pool \"web\", healthmonitor: expected_codes \"100\" is not a list of status \
-             codes; use at most 5 codes or ranges within 200..=599, for example 200,202-204",
-        ],
+        &["23:18: pool \"web\", healthmonitor: expected_codes \"100\" is not a list of status \
+             codes; use at most 5 codes or ranges within 200..=599, for example 200,202-204"],
     );
     says(
         r#"type = "HTTP""#,
         "type = \"HTTP\"\ntimeout = 99999999999999999999",
-        &[
-            "23:11: pool \"web\", healthmonitor: timeout 99999999999999999999 is far out of \
-             range; use 1 to 50 seconds",
-        ],
+        &["23:11: pool \"web\", healthmonitor: timeout 99999999999999999999 is far out of \
+             range; use 1 to 50 seconds"],
     );
     says(
         r#"forwarding = "ipip""#,
@@ -152,34 +123,26 @@ fn values() {
     says(
         r#"forwarding = "ipip""#,
         "forwarding = \"ipip\"\nlb_algorithm = \"ROUND_ROBIN\"",
-        &[
-            "21:16: pool \"web\": lb_algorithm \"ROUND_ROBIN\" is not supported by this version; \
-             use 5_TUPLE_HASH",
-        ],
+        &["21:16: pool \"web\": lb_algorithm \"ROUND_ROBIN\" is not supported by this version; \
+             use 5_TUPLE_HASH"],
     );
     says(
         r#"forwarding = "ipip""#,
         "forwarding = \"ipip\"\nring_size = 65536",
-        &[
-            "21:13: pool \"web\": ring_size 65536 is not one of the sizes there are; use 4093, \
-             16381, 65537 or 655373, at least 100 times the number of members",
-        ],
+        &["21:13: pool \"web\": ring_size 65536 is not one of the sizes there are; use 4093, \
+             16381, 65537 or 655373, at least 100 times the number of members"],
     );
     says(
         r#"forwarding = "ipip""#,
         "forwarding = \"ipip\"\npool_health = {}",
-        &[
-            "21:15: pool \"web\", pool_health: minimum_healthy_member_count is missing; set it to \
-             0 or 1, or remove pool_health",
-        ],
+        &["21:15: pool \"web\", pool_health: minimum_healthy_member_count is missing; set it to \
+             0 or 1, or remove pool_health"],
     );
     says(
         r#"vip_address = "192.0.2.10""#,
         r#"vip_address = "192.0.2""#,
-        &[
-            "6:15: load balancer \"lb\": vip_address \"192.0.2\" is not an IPv4 address; write it \
-             as in \"192.0.2.10\"",
-        ],
+        &["6:15: load balancer \"lb\": vip_address \"192.0.2\" is not an IPv4 address; write it \
+             as in \"192.0.2.10\""],
     );
     says(
         r#"interfaces = ["eth0"]"#,
@@ -200,10 +163,8 @@ fn relations() {
     says(
         r#"type = "HTTP""#,
         "type = \"HTTP\"\ntimeout = 6",
-        &[
-            "23:11: warning: pool \"web\", healthmonitor: timeout is longer than delay; make \
-             timeout at most delay, or the verdict will be late",
-        ],
+        &["23:11: warning: pool \"web\", healthmonitor: timeout is longer than delay; make \
+             timeout at most delay, or the verdict will be late"],
     );
     says(
         r#"forwarding = "ipip""#,
@@ -218,21 +179,17 @@ fn relations() {
     says(
         r#"forwarding = "l2""#,
         "forwarding = \"l2\"\nhealthmonitor = {type=\"TCP\"}",
-        &[
-            "31:17: pool \"dns\", healthmonitor: monitor_port is missing: a UDP pool is probed \
+        &["31:17: pool \"dns\", healthmonitor: monitor_port is missing: a UDP pool is probed \
              over TCP; set it to a TCP port that tells whether the members work, or remove \
-             healthmonitor",
-        ],
+             healthmonitor"],
     );
     says(
         r#"address = "10.0.0.21""#,
         r#"address = "2001:db8::21""#,
-        &[
-            "16:16: load balancer \"lb\", listener \"dns\": VIP 192.0.2.10 and member \
+        &["16:16: load balancer \"lb\", listener \"dns\": VIP 192.0.2.10 and member \
              \"[2001:db8::21]:53\" (2001:db8::21) of pool \"dns\" differ in family, which \
              forwarding l2 cannot bridge; use forwarding = \"ipip\", or a load balancer and a \
-             pool per family",
-        ],
+             pool per family"],
     );
     says(
         r#"address = "10.0.0.21""#,
@@ -249,18 +206,14 @@ fn relations() {
     says(
         r#"address = "10.0.0.21""#,
         r#"address = "192.0.2.10""#,
-        &[
-            "32:11: pool \"dns\", member \"192.0.2.10:53\": address 192.0.2.10 is a load \
-             balancer's VIP; use the backend server's own address",
-        ],
+        &["32:11: pool \"dns\", member \"192.0.2.10:53\": address 192.0.2.10 is a load \
+             balancer's VIP; use the backend server's own address"],
     );
     says(
         r#"address = "10.0.0.21""#,
         "address = \"10.0.0.21\"\nprotocol_port = 53\n[[pool.member]]\naddress = \"10.0.0.21\"",
-        &[
-            "35:11: pool \"dns\", member \"10.0.0.21:53\": 10.0.0.21:53 is in the pool twice; \
-             remove one of them, and add its weight",
-        ],
+        &["35:11: pool \"dns\", member \"10.0.0.21:53\": 10.0.0.21:53 is in the pool twice; \
+             remove one of them, and add its weight"],
     );
     says(
         r#"default_pool = "dns""#,
@@ -285,29 +238,23 @@ fn relations() {
     says(
         "protocol_port = 80",
         "protocol_port = 0",
-        &[
-            "10:17: load balancer \"lb\", listener \"http\": any port (0) is asked of pool \
+        &["10:17: load balancer \"lb\", listener \"http\": any port (0) is asked of pool \
              \"web\", which has ports; set any_port_enable = true in the pool and remove its \
-             members' protocol_port, or give the listener one port",
-        ],
+             members' protocol_port, or give the listener one port"],
     );
     says(
         "protocol_port = 80",
         "protocol_port = 81",
-        &[
-            "10:17: load balancer \"lb\", listener \"http\": protocol_port 81 is not that of \
+        &["10:17: load balancer \"lb\", listener \"http\": protocol_port 81 is not that of \
              member \"b1\" of pool \"web\", 80: ipip cannot translate ports; give both the same \
              port, or set any_port_enable = true in the pool and remove its members' \
-             protocol_port",
-        ],
+             protocol_port"],
     );
     says(
         r#"name = "dns""#,
         r#"name = "http""#,
-        &[
-            "13:8: load balancer \"lb\", listener \"http\": name \"http\" is that of another \
-             listener; rename one of them",
-        ],
+        &["13:8: load balancer \"lb\", listener \"http\": name \"http\" is that of another \
+             listener; rename one of them"],
     );
     says(
         "protocol_port = 53",
@@ -338,18 +285,14 @@ fn warnings() {
     says(
         "name = \"b1\"",
         "name = \"b1\"\nweight = 0",
-        &[
-            "18:8: warning: pool \"web\": it has no member that takes new connections; add a \
-             member with a weight of at least 1",
-        ],
+        &["18:8: warning: pool \"web\": it has no member that takes new connections; add a \
+             member with a weight of at least 1"],
     );
     says(
         "[[pool]]",
         "[[pool]]\nname = \"spare\"\nprotocol = \"TCP\"\nforwarding = \"l2\"\n\
          member = [{ address = \"10.0.0.31\", protocol_port = 80 }]\n[[pool]]",
-        &[
-            "18:8: warning: pool \"spare\": no listener uses it, so its members are not probed; \
-             name it as the default_pool of one, or remove it",
-        ],
+        &["18:8: warning: pool \"spare\": no listener uses it, so its members are not probed; \
+             name it as the default_pool of one, or remove it"],
     );
 }

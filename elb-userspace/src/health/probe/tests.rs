@@ -13,13 +13,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 
 fn spec(target: SocketAddr, check: Check) -> ProbeSpec {
     let default_host = IpAddr::from([192, 0, 2, 10]);
-    ProbeSpec {
-        target,
-        source: None,
-        timeout: TIMEOUT,
-        check,
-        default_host,
-    }
+    ProbeSpec { target, source: None, timeout: TIMEOUT, check, default_host }
 }
 
 fn http(expected_codes: &str) -> HttpCheck {
@@ -61,9 +55,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
 
 async fn answered(answer: &'static str, expected_codes: &str) -> Result<(), Failure> {
     let (address, _request) = server(answer).await;
-    run(spec(address, Check::Http(http(expected_codes))))
-        .await
-        .result
+    run(spec(address, Check::Http(http(expected_codes)))).await.result
 }
 
 /// An address at which nothing listens: the port is taken, so that no other test can get it.
@@ -92,11 +84,7 @@ async fn overflowing() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
 async fn tcp_succeeds_and_resets() {
     let (listener, address) = listener().await;
     let source = IpAddr::from([127, 0, 0, 9]);
-    let outcome = run(ProbeSpec {
-        source: Some(source),
-        ..spec(address, Check::Tcp)
-    })
-    .await;
+    let outcome = run(ProbeSpec { source: Some(source), ..spec(address, Check::Tcp) }).await;
     assert_eq!(outcome.result, Ok(()));
     assert!(outcome.duration < TIMEOUT);
     let (mut stream, peer) = listener.accept().await.unwrap();
@@ -119,66 +107,26 @@ async fn connections_that_fail() {
 
         // Not an address of this host's.
         let source = Some(IpAddr::from([192, 0, 2, 99]));
-        let outcome = run(ProbeSpec {
-            source,
-            ..spec(address, check)
-        })
-        .await;
+        let outcome = run(ProbeSpec { source, ..spec(address, check) }).await;
         assert_eq!(outcome.result, Err(Failure::ConnectFailed));
     }
 }
 
 #[tokio::test]
 async fn http_answers() {
-    let mismatch = |expected: &str, seen| {
-        Err(Failure::ResponseMismatch {
-            expected: expected.into(),
-            seen,
-        })
-    };
+    let mismatch =
+        |expected: &str, seen| Err(Failure::ResponseMismatch { expected: expected.into(), seen });
     let cases = [
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            "200",
-            Ok(()),
-        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "200", Ok(())),
         ("HTTP/1.1 204 No Content\r\n\r\n", "200-204", Ok(())),
-        (
-            "HTTP/1.1 204 No Content\r\n\r\n",
-            "200,202",
-            mismatch("200,202", 204),
-        ),
-        (
-            "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n",
-            "200",
-            mismatch("200", 302),
-        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n", "200,202", mismatch("200,202", 204)),
+        ("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", "200", mismatch("200", 302)),
         ("HTTP/1.0 200 OK\r\n\r\n", "200", Ok(())),
-        (
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
-            "200",
-            Ok(()),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
-            "200",
-            Ok(()),
-        ),
-        (
-            "SSH-2.0-OpenSSH_9.2\r\n",
-            "200",
-            Err(Failure::ResponseFormatError),
-        ),
-        (
-            "HTTP/1.1 banana\r\n\r\n",
-            "200",
-            Err(Failure::ResponseFormatError),
-        ),
-        (
-            "HTTP/1.1 200 OK\r\nbroken",
-            "200",
-            Err(Failure::RecvResponseFailed),
-        ),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "200", Ok(())),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", "200", Ok(())),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "200", Err(Failure::ResponseFormatError)),
+        ("HTTP/1.1 banana\r\n\r\n", "200", Err(Failure::ResponseFormatError)),
+        ("HTTP/1.1 200 OK\r\nbroken", "200", Err(Failure::RecvResponseFailed)),
         ("", "200", Err(Failure::RecvResponseFailed)),
     ];
     for (answer, expected_codes, result) in cases {
@@ -199,10 +147,7 @@ async fn http_servers_that_do_not_answer() {
     read_request(&mut stream).await;
     stream.set_zero_linger().unwrap();
     drop(stream);
-    assert_eq!(
-        probe.await.unwrap().result,
-        Err(Failure::RecvResponseFailed)
-    );
+    assert_eq!(probe.await.unwrap().result, Err(Failure::RecvResponseFailed));
 }
 
 #[tokio::test]
@@ -212,19 +157,13 @@ async fn an_endless_head_ends_at_its_bound() {
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").await.unwrap();
     while stream.write_all(&[b'x'; 1024]).await.is_ok() {}
-    assert_eq!(
-        probe.await.unwrap().result,
-        Err(Failure::ResponseFormatError)
-    );
+    assert_eq!(probe.await.unwrap().result, Err(Failure::ResponseFormatError));
 }
 
 #[tokio::test]
 async fn http_requests_say_what_is_configured() {
     let (address, request) = server("HTTP/1.1 200 OK\r\n\r\n").await;
-    assert_eq!(
-        run(spec(address, Check::Http(http("200")))).await.result,
-        Ok(())
-    );
+    assert_eq!(run(spec(address, Check::Http(http("200")))).await.result, Ok(()));
     assert_eq!(
         request.await.unwrap(),
         "GET /healthz HTTP/1.1\r\nhost: 192.0.2.10\r\nuser-agent: elb-health-check\r\n\
@@ -240,14 +179,8 @@ async fn http_requests_say_what_is_configured() {
         };
         assert_eq!(run(spec(address, Check::Http(check))).await.result, Ok(()));
         let request = request.await.unwrap();
-        assert!(
-            request.starts_with(&format!("{method} /a-/.? HTTP/1.1\r\n")),
-            "{request}"
-        );
-        assert!(
-            request.contains("\r\nhost: www.example.com\r\n"),
-            "{request}"
-        );
+        assert!(request.starts_with(&format!("{method} /a-/.? HTTP/1.1\r\n")), "{request}");
+        assert!(request.contains("\r\nhost: www.example.com\r\n"), "{request}");
     }
 }
 

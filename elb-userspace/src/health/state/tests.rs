@@ -4,19 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TIMING: Timing = Timing {
-    delay: Duration::from_secs(5),
-    max_retries: 2,
-    max_retries_down: 3,
-};
+const TIMING: Timing =
+    Timing { delay: Duration::from_secs(5), max_retries: 2, max_retries_down: 3 };
 const REFUSED: Result<(), Failure> = Err(Failure::ConnectRefused);
 
 fn now(seconds: u64) -> Now {
     let passed = Duration::from_secs(seconds);
-    Now {
-        time: Time::ZERO + passed,
-        wall: SystemTime::UNIX_EPOCH + passed,
-    }
+    Now { time: Time::ZERO + passed, wall: SystemTime::UNIX_EPOCH + passed }
 }
 
 fn member(status: Status) -> MemberHealth {
@@ -45,14 +39,7 @@ fn apply(member: &mut MemberHealth, input: Input, at: Now) -> Option<Change> {
         On => member.reconfigure(Some(TIMING), at),
         Success | Fail => {
             member.start(at);
-            member.finish(
-                at,
-                if matches!(input, Fail) {
-                    REFUSED
-                } else {
-                    Ok(())
-                },
-            )
+            member.finish(at, if matches!(input, Fail) { REFUSED } else { Ok(()) })
         }
     }
 }
@@ -92,16 +79,10 @@ fn transitions() {
         for (step, input) in (1..).zip(inputs) {
             let at = now(step * 100);
             let change = apply(&mut member, *input, at);
-            let expected = (seen != member.status()).then_some(Change {
-                from: seen,
-                to: member.status,
-            });
+            let expected =
+                (seen != member.status()).then_some(Change { from: seen, to: member.status });
             assert_eq!(change, expected, "{from} {inputs:?}");
-            assert_eq!(
-                change.is_some(),
-                member.since() == at.wall,
-                "{from} {inputs:?}"
-            );
+            assert_eq!(change.is_some(), member.since() == at.wall, "{from} {inputs:?}");
             seen = member.status();
         }
         assert_eq!(member.status(), to, "{from} {inputs:?}");
@@ -132,10 +113,7 @@ fn who_serves() {
 fn the_reason_is_that_of_the_latest_failure() {
     let mut member = member(Online);
     apply(&mut member, Fail, now(100));
-    assert_eq!(
-        (member.reason(), member.streak()),
-        (Some(&Failure::ConnectRefused), 1)
-    );
+    assert_eq!((member.reason(), member.streak()), (Some(&Failure::ConnectRefused), 1));
     apply(&mut member, Success, now(200));
     assert_eq!((member.reason(), member.streak()), (None, 0));
     for step in 3..6 {
@@ -143,16 +121,9 @@ fn the_reason_is_that_of_the_latest_failure() {
     }
     member.start(now(600));
     member.finish(now(600), Err(Failure::ConnectTimeout));
-    assert_eq!(
-        (member.reason(), member.since()),
-        (Some(&Failure::ConnectTimeout), now(500).wall)
-    );
+    assert_eq!((member.reason(), member.since()), (Some(&Failure::ConnectTimeout), now(500).wall));
     apply(&mut member, Success, now(700));
-    assert_eq!(
-        member.reason(),
-        Some(&Failure::ConnectTimeout),
-        "still offline"
-    );
+    assert_eq!(member.reason(), Some(&Failure::ConnectTimeout), "still offline");
     apply(&mut member, Success, now(800));
     assert_eq!(member.reason(), None);
 }
@@ -161,10 +132,7 @@ fn the_reason_is_that_of_the_latest_failure() {
 fn probes_wait_for_each_other() {
     let mut member = MemberHealth::new(Some(TIMING), now(10), u64::MAX / 2);
     let first = member.next_probe().unwrap();
-    assert!(
-        now(12).time < first && first < now(13).time,
-        "the middle of the interval"
-    );
+    assert!(now(12).time < first && first < now(13).time, "the middle of the interval");
     assert!(!member.start(now(12)), "too early");
     assert!(member.start(now(13)));
     assert!(!member.start(now(99)), "one is under way");
@@ -181,15 +149,8 @@ fn a_change_of_the_monitor_discards_the_probe_under_way() {
     assert!(member.start(now(0)));
     assert_eq!(member.reconfigure(Some(TIMING), now(1)), None);
     assert!(!member.start(now(1)), "the old probe is under way");
-    assert_eq!(
-        (member.finish(now(2), REFUSED), member.status()),
-        (None, Initial)
-    );
-    assert_eq!(
-        member.next_probe(),
-        Some(now(2).time),
-        "the new one is due at once"
-    );
+    assert_eq!((member.finish(now(2), REFUSED), member.status()), (None, Initial));
+    assert_eq!(member.next_probe(), Some(now(2).time), "the new one is due at once");
     assert!(member.start(now(2)));
     member.reconfigure(None, now(3));
     assert_eq!(member.finish(now(4), REFUSED), None);
@@ -203,10 +164,7 @@ fn only_verdicts_are_restored() {
         MemberHealth::restore(verdict, now(7).wall, reason, timing, now(9), 0)
     };
     for unknown in [Initial, NoMonitor] {
-        assert_eq!(
-            restore(unknown, Some(TIMING)),
-            MemberHealth::new(Some(TIMING), now(9), 0)
-        );
+        assert_eq!(restore(unknown, Some(TIMING)), MemberHealth::new(Some(TIMING), now(9), 0));
     }
     assert_eq!(restore(Offline, None), MemberHealth::new(None, now(9), 0));
     let offline = restore(Offline, Some(TIMING));
@@ -220,10 +178,7 @@ fn window(member: &mut MemberHealth, timeout: Duration, result: &Result<(), Fail
     let start = member.next_probe().unwrap();
     let mut at = start;
     loop {
-        let moment = |time| Now {
-            time,
-            wall: SystemTime::UNIX_EPOCH,
-        };
+        let moment = |time| Now { time, wall: SystemTime::UNIX_EPOCH };
         assert!(member.start(moment(at)));
         let end = at + timeout;
         if member.finish(moment(end), result.clone()).is_some() {
@@ -236,23 +191,11 @@ fn window(member: &mut MemberHealth, timeout: Duration, result: &Result<(), Fail
 /// The worked example of the ELB's documentation: every 4 s, 2 s, three times.
 #[test]
 fn fourteen_seconds_to_unhealthy() {
-    let timing = Timing {
-        delay: Duration::from_secs(4),
-        ..TIMING
-    };
-    let mut online = MemberHealth::restore(
-        Online,
-        SystemTime::UNIX_EPOCH,
-        None,
-        Some(timing),
-        now(0),
-        0,
-    );
+    let timing = Timing { delay: Duration::from_secs(4), ..TIMING };
+    let mut online =
+        MemberHealth::restore(Online, SystemTime::UNIX_EPOCH, None, Some(timing), now(0), 0);
     let timeout = Duration::from_secs(2);
-    assert_eq!(
-        window(&mut online, timeout, &REFUSED),
-        Duration::from_secs(14)
-    );
+    assert_eq!(window(&mut online, timeout, &REFUSED), Duration::from_secs(14));
 }
 
 proptest! {

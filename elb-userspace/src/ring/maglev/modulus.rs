@@ -10,20 +10,13 @@ pub(super) struct Modulus {
 
 impl Modulus {
     pub(super) const fn new(size: u32) -> Self {
-        Self {
-            size,
-            reciprocal: u64::MAX / size as u64,
-        }
+        Self { size, reciprocal: u64::MAX / size as u64 }
     }
 
     #[inline]
     pub(super) const fn add(self, a: u32, b: u32) -> u32 {
         let sum = a + b;
-        if sum >= self.size {
-            sum - self.size
-        } else {
-            sum
-        }
+        if sum >= self.size { sum - self.size } else { sum }
     }
 
     #[inline]
@@ -33,19 +26,12 @@ impl Modulus {
 
     /// Barrett's reduction: the estimated quotient is at most one too small.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the remainder is below 2 * size < 2^32"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 2 * size < 2^32")]
     pub(super) const fn multiply(self, a: u32, b: u32) -> u32 {
         let product = a as u64 * b as u64;
         let quotient = ((product as u128 * self.reciprocal as u128) >> 64) as u64;
         let remainder = (product - quotient * self.size as u64) as u32;
-        if remainder >= self.size {
-            remainder - self.size
-        } else {
-            remainder
-        }
+        if remainder >= self.size { remainder - self.size } else { remainder }
     }
 
     /// The number whose product with `a`, which is not 0, is 1: `a` to the power of size - 2
@@ -69,9 +55,7 @@ impl Modulus {
 pub(super) fn is_odd_prime(n: u32) -> bool {
     (3..1 << 31).contains(&n)
         && !n.is_multiple_of(2)
-        && (3..=n.isqrt())
-            .step_by(2)
-            .all(|divisor| !n.is_multiple_of(divisor))
+        && (3..=n.isqrt()).step_by(2).all(|divisor| !n.is_multiple_of(divisor))
 }
 
 #[cfg(test)]

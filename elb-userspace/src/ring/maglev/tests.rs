@@ -9,10 +9,7 @@ const SIZE: u32 = 65_537;
 
 fn member(n: u32, weight: u32) -> RingMember {
     let address = std::net::Ipv4Addr::from(0x0a00_0000 + n);
-    RingMember {
-        identity: identity(address.into(), 80),
-        weight,
-    }
+    RingMember { identity: identity(address.into(), 80), weight }
 }
 
 fn equal(count: u32) -> Vec<RingMember> {
@@ -31,20 +28,15 @@ fn shares(ring: &[u16], count: usize) -> Vec<u32> {
 fn moved_among_others(before: &[u16], after: &[u16], removed: u16) -> usize {
     let index = |after: u16| if after >= removed { after + 1 } else { after };
     let pairs = before.iter().zip(after);
-    pairs
-        .filter(|(b, a)| **b != removed && **b != index(**a))
-        .count()
+    pairs.filter(|(b, a)| **b != removed && **b != index(**a)).count()
 }
 
 /// The interface between nodes: these values may never change.
 #[test]
 fn golden() {
     let members = [member(11, 1), member(12, 1), member(13, 2)];
-    let hash = |size| {
-        build(&members, size)
-            .iter()
-            .fold(0, |hash, &owner| mix(hash ^ u64::from(owner)))
-    };
+    let hash =
+        |size| build(&members, size).iter().fold(0, |hash, &owner| mix(hash ^ u64::from(owner)));
     assert_eq!(build(&members, 13), [2, 2, 2, 0, 1, 2, 2, 2, 0, 1, 2, 0, 1]);
     assert_eq!(hash(4_093), 0x8051_0e74_b8ab_dc5d);
     assert_eq!(hash(16_381), 0x9b42_a7b6_9f11_6cef);
@@ -105,10 +97,7 @@ fn reweighting_moves_only_what_it_must_and_little_else() {
     let after = build(&members, SIZE);
     let changed = before.iter().zip(&after).filter(|(b, a)| b != a).count();
     let gained = shares(&after, 100)[7] - shares(&before, 100)[7];
-    assert!(
-        changed < gained as usize + SIZE as usize / 100,
-        "{changed} for {gained}"
-    );
+    assert!(changed < gained as usize + SIZE as usize / 100, "{changed} for {gained}");
 }
 
 proptest! {

@@ -32,10 +32,7 @@ fn change_by_case() {
     for ((cur, prev), new_cur, gone, expected) in cases {
         let slot = change(Slot::new(cur, prev), new_cur, |id| gone.contains(&id));
         let expected = Slot::new(expected.0, expected.1);
-        assert_eq!(
-            slot, expected,
-            "({cur}, {prev}) -> {new_cur}, gone {gone:?}"
-        );
+        assert_eq!(slot, expected, "({cur}, {prev}) -> {new_cur}, gone {gone:?}");
     }
 }
 
@@ -45,22 +42,10 @@ fn settle_by_case() {
     let settled = Slot::new(2, 0);
     assert_eq!(settle(moving, 100, 399, 300), moving);
     assert_eq!(settle(moving, 100, 400, 300), settled);
-    assert_eq!(
-        settle(moving, 401, 400, 300),
-        moving,
-        "seen is ahead of now"
-    );
+    assert_eq!(settle(moving, 401, 400, 300), moving, "seen is ahead of now");
     assert_eq!(settle(moving, 401, 400, 0), moving, "seen is ahead of now");
-    assert_eq!(
-        settle(moving, u32::MAX - 99, 199, 300),
-        moving,
-        "the clock wrapped around"
-    );
-    assert_eq!(
-        settle(moving, u32::MAX - 99, 200, 300),
-        settled,
-        "the clock wrapped around"
-    );
+    assert_eq!(settle(moving, u32::MAX - 99, 199, 300), moving, "the clock wrapped around");
+    assert_eq!(settle(moving, u32::MAX - 99, 200, 300), settled, "the clock wrapped around");
     assert_eq!(settle(settled, 0, 1_000, 300), settled);
     assert_eq!(settle(Slot::new(0, 1), 0, 300, 300), Slot::new(0, 0));
     assert_eq!(settle(Slot::new(2, 2), 0, 300, 300), settled);
@@ -78,11 +63,7 @@ fn diff_by_case() {
     assert_eq!(moves(&[1, 1, 2, 2], &[3, 1, 2, 1]), (4, 2, 1));
     assert_eq!(moves(&[0; 4], &[1, 2, 1, 2]), (4, 4, 4));
     assert_eq!(moves(&[1; 4], &[1; 3]), (3, 3, 3));
-    let half = Diff {
-        slots: 4,
-        moved: 2,
-        minimum: 1,
-    };
+    let half = Diff { slots: 4, moved: 2, minimum: 1 };
     assert_eq!((half.share(), half.minimum_share()), (0.5, 0.25));
     assert_eq!(Diff::default().share(), 0.0);
 }
@@ -109,10 +90,7 @@ impl Flows {
         if slot.is_settled() {
             return slot.cur();
         }
-        let recorded = self
-            .recorded
-            .get(&flow)
-            .filter(|owner| !gone.contains(owner));
+        let recorded = self.recorded.get(&flow).filter(|owner| !gone.contains(owner));
         recorded.copied().unwrap_or(slot.prev())
     }
 }

@@ -1,0 +1,322 @@
+//! The XDP program that takes outer headers off, with maps and a link that outlive this process.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::{XdpError, XdpLink};
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
+use elb_common::names;
+
+use super::error::{Error, with_causes};
+use super::netlink::Link;
+use super::{Attach, Attached};
+use crate::kernel::{DECAP_OBJECT, LoadError, Record};
+
+/// The folder of the pins: `pin_dir/vN`, N being the version of the maps.
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    pin_dir: PathBuf,
+    directory: PathBuf,
+}
+
+const LINK: &str = "link-";
+
+impl Pins {
+    pub(super) fn new(pin_dir: &Path) -> Self {
+        let directory = pin_dir.join(format!("v{}", names::ABI_VERSION));
+        Self { pin_dir: pin_dir.to_owned(), directory }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether anything is pinned.
+    pub(super) fn exist(&self) -> bool {
+        self.directory.exists()
+    }
+
+    /// Whether the maps are.
+    pub(super) fn have_maps(&self) -> bool {
+        self.map(names::DECAP_VIPS).exists()
+    }
+
+    /// Indices of the interfaces that have a pinned link.
+    pub(super) fn links(&self) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter_map(|name| name.strip_prefix(LINK)?.parse().ok()).collect()
+    }
+
+    /// Detaches the program from an interface.
+    pub(super) fn remove_link(&self, index: u32) -> Result<(), Error> {
+        remove(&self.link(index))
+    }
+
+    /// Removes the pins of the maps, and the folders if nothing else is in them.
+    pub(super) fn remove_maps(&self) -> Result<(), Error> {
+        remove(&self.map(names::DECAP_VIPS))?;
+        remove(&self.map(names::DECAP_COUNTERS))?;
+        for directory in [&self.directory, &self.pin_dir] {
+            match fs::remove_dir(directory) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(pin_error(directory, &error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, index: u32) -> PathBuf {
+        self.directory.join(format!("{LINK}{index}"))
+    }
+
+    fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Fails unless the folder is, or would be, in a BPF file system.
+    fn check(&self) -> Result<(), Error> {
+        let there = self.directory.ancestors().find(|path| path.exists());
+        match there.map(is_bpf) {
+            Some(Ok(true)) => Ok(()),
+            Some(Err(error)) => Err(pin_error(&self.pin_dir, &error)),
+            Some(Ok(false)) | None => Err(Error::NotBpf(self.pin_dir.clone())),
+        }
+    }
+}
+
+fn is_bpf(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut found = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is a C string and `found` has room for the answer; both outlive the call.
+    if unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call filled it, and before it was zeroed, which is a valid value of it.
+    let found = unsafe { found.assume_init() };
+    Ok(found.f_type == libc::BPF_FS_MAGIC)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(path, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The addresses that packets are unwrapped for.
+pub(super) struct Vips(HashMap<MapData, Record<[u8; 16]>, u32>);
+
+impl Vips {
+    /// Opens the pinned map; `None` if there is none.
+    pub(super) fn open(pins: &Pins) -> Result<Option<Self>, Error> {
+        let path = pins.map(names::DECAP_VIPS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let error = |error: MapError| pin_error(&path, &error);
+        let map = Map::from_map_data(MapData::from_pin(&path).map_err(error)?).map_err(error)?;
+        match HashMap::try_from(map) {
+            Ok(map) => Ok(Some(Self(map))),
+            Err(error) => Err(Error::Incompatible { error: with_causes(&error), path }),
+        }
+    }
+
+    /// False if it is there already.
+    pub(super) fn insert(&mut self, vip: IpAddr) -> Result<bool, Error> {
+        let key = key(vip);
+        if self.0.get(&key, 0).is_ok() {
+            return Ok(false);
+        }
+        self.0.insert(key, 1, 0).map(|()| true).map_err(|error| map_error(vip, &error))
+    }
+
+    /// False if it is not there.
+    pub(super) fn remove(&mut self, vip: IpAddr) -> Result<bool, Error> {
+        match self.0.remove(&key(vip)) {
+            Ok(()) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(map_error(vip, &error)),
+        }
+    }
+}
+
+/// IPv4 addresses are held as IPv4-mapped ones (RFC 4291 §2.5.5.2).
+fn key(vip: IpAddr) -> Record<[u8; 16]> {
+    Record(match vip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    })
+}
+
+fn map_error(vip: IpAddr, error: &MapError) -> Error {
+    Error::Map { vip, map: names::DECAP_VIPS, error: with_causes(error) }
+}
+
+/// The program, in the kernel.
+pub(super) struct Decap {
+    ebpf: Ebpf,
+    pins: Pins,
+}
+
+/// What [`Decap::attach`] did.
+pub(super) enum Outcome {
+    /// The link was there; it has this version's program now.
+    Adopted,
+    /// Attached; the reason why the driver refused, if it was asked first.
+    New(Attached, Option<String>),
+}
+
+impl Decap {
+    /// Fails where loading could not work, before anything is changed.
+    pub(super) fn check(pins: &Pins) -> Result<(), Error> {
+        if DECAP_OBJECT.is_empty() {
+            return Err(LoadError::NoObject.into());
+        }
+        pins.check()
+    }
+
+    /// Loads the program with the pinned maps; maps that are not there are made and pinned.
+    pub(super) fn load(pins: &Pins) -> Result<Self, Error> {
+        fs::create_dir_all(&pins.directory).map_err(|error| pin_error(&pins.directory, &error))?;
+        let mut loader = EbpfLoader::new();
+        for name in [names::DECAP_VIPS, names::DECAP_COUNTERS] {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut ebpf =
+            loader.load(DECAP_OBJECT).map_err(|error| Error::Refused(with_causes(&error)))?;
+        program(&mut ebpf).load().map_err(|error| Error::Refused(with_causes(&error)))?;
+        Ok(Self { ebpf, pins: pins.clone() })
+    }
+
+    /// Attaches the program to an interface, in place of an earlier one of this set-up: no packet
+    /// meets the interface without program then.
+    pub(super) fn attach(&mut self, link: &Link, attach: Attach) -> Result<Outcome, Error> {
+        let path = self.pins.link(link.index);
+        if path.exists() {
+            if self.adopt(&path, &link.name)? {
+                return Ok(Outcome::Adopted);
+            }
+            remove(&path)?;
+        }
+        let refused = match attach {
+            Attach::Generic => None,
+            Attach::Auto | Attach::Native => match self.attach_as(XdpMode::Driver, link, &path) {
+                Ok(()) => return Ok(Outcome::New(Attached::Native, None)),
+                Err(Refusal::ByDriver(error)) if attach == Attach::Auto => Some(error),
+                Err(refusal) => return Err(refusal.into_error(link)),
+            },
+        };
+        match self.attach_as(XdpMode::Skb, link, &path) {
+            Ok(()) => Ok(Outcome::New(Attached::Generic, refused)),
+            Err(refusal) => Err(refusal.into_error(link)),
+        }
+    }
+
+    fn attach_as(&mut self, mode: XdpMode, link: &Link, path: &Path) -> Result<(), Refusal> {
+        let program = program(&mut self.ebpf);
+        let id = program
+            .attach_to_if_index(link.index, mode)
+            .map_err(|error| Refusal::of(mode, &error))?;
+        let attached = program.take_link(id).map_err(|error| Refusal::other(&error))?;
+        let attached = FdLink::try_from(attached).map_err(|error| Refusal::other(&error))?;
+        match attached.pin(path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Refusal::Pin(pin_error(path, &error))),
+        }
+    }
+
+    /// False where the interface of the link is gone and another got its index.
+    fn adopt(&mut self, path: &Path, interface: &str) -> Result<bool, Error> {
+        let attach = |error: &dyn std::error::Error| Error::Attach {
+            interface: interface.to_owned(),
+            error: with_causes(error),
+        };
+        let link = PinnedLink::from_pin(path).map_err(|error| pin_error(path, &error))?;
+        let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| attach(&error))?;
+        let program = program(&mut self.ebpf);
+        match program.attach_to_link(link) {
+            Ok(id) => {
+                // The pin keeps the link alive when this handle of it is dropped.
+                drop(program.take_link(id).map_err(|error| attach(&error))?);
+                Ok(true)
+            }
+            Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(false),
+            Err(error) => Err(attach(&error)),
+        }
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> &mut Xdp {
+    ebpf.program_mut(names::DECAP_PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .expect("the embedded object has the program; the tests load it")
+}
+
+/// Why an interface did not take the program.
+enum Refusal {
+    /// Another program is there.
+    Busy,
+    /// The driver cannot; the network stack may.
+    ByDriver(String),
+    /// The link cannot be pinned.
+    Pin(Error),
+    Other(String),
+}
+
+impl Refusal {
+    fn of(mode: XdpMode, error: &ProgramError) -> Self {
+        let text =
+            || errno(error).map_or_else(|| with_causes(error), |code| io::Error::from_raw_os_error(code).to_string());
+        match errno(error) {
+            Some(libc::EBUSY | libc::EEXIST) => Self::Busy,
+            Some(libc::EPERM | libc::EACCES | libc::ENODEV) | None => Self::Other(text()),
+            Some(_) if mode == XdpMode::Driver => Self::ByDriver(text()),
+            Some(_) => Self::Other(text()),
+        }
+    }
+
+    fn other(error: &dyn std::error::Error) -> Self {
+        Self::Other(with_causes(error))
+    }
+
+    fn into_error(self, link: &Link) -> Error {
+        let interface = link.name.clone();
+        match self {
+            Self::Busy => Error::Busy(interface),
+            Self::ByDriver(error) => Error::NoNative { interface, error },
+            Self::Pin(error) => error,
+            Self::Other(error) => Error::Attach { interface, error },
+        }
+    }
+}
+
+/// What the kernel answered: to bpf(2), or to netlink, which aya asks next where bpf(2) says EINVAL.
+fn errno(error: &ProgramError) -> Option<i32> {
+    if let ProgramError::SyscallError(error) = error {
+        return error.io_error.raw_os_error();
+    }
+    if let ProgramError::XdpError(XdpError::NetlinkError(error)) = error {
+        return error.raw_os_error();
+    }
+    None
+}
+
+fn pin_error(path: &Path, error: &dyn std::error::Error) -> Error {
+    Error::Pin { path: path.to_owned(), error: with_causes(error) }
+}

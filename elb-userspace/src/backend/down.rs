@@ -1,0 +1,153 @@
+//! Undoes a set-up, or the part of an address.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::decap::{Pins, Vips};
+use super::plan::{self, Host};
+use super::state::{Changed, State, StateFile, Vip, network_namespace};
+use super::{Error, Mode, Report, Step, privilege};
+
+/// What to undo.
+#[derive(Clone, Debug)]
+pub struct Down {
+    /// Which addresses. With the last of them goes everything else.
+    pub which: Which,
+    /// The directory of the pins, which names the set-up.
+    pub pin_dir: PathBuf,
+    /// The directory of the state file.
+    pub state_dir: PathBuf,
+}
+
+/// Which addresses to take down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All that are set up.
+    All,
+    /// These; those that are not set up are no error.
+    These(Vec<IpAddr>),
+}
+
+/// Takes addresses down; with the last one, restores what was there before [`super::up`]. Not for
+/// use inside an asynchronous runtime: it waits.
+///
+/// # Errors
+/// See [`Error`]. The state file stays as it was, so that it can be tried again.
+pub fn down(down: &Down) -> Result<Report, Error> {
+    let asked = match &down.which {
+        Which::All => None,
+        Which::These(vips) => Some(plan::vips(vips)?),
+    };
+    let pin_dir = plan::absolute(&down.pin_dir)?;
+    let pins = Pins::new(&pin_dir);
+    privilege::check(if pins.exist() { Mode::Ipip } else { Mode::L2 })?;
+    let host = Host::look()?;
+    let file = StateFile::lock(&down.state_dir, &pin_dir)?;
+    let Some(state) = file.load(network_namespace()?)? else {
+        if pins.exist() && asked.is_some() {
+            let (pins, state) = (pins.directory().to_owned(), file.path().to_owned());
+            return Err(Error::NoState { pins, state });
+        }
+        let mut work = Work { host: &host, pins, steps: not_set_up(asked.as_deref()) };
+        work.unpin(&[])?;
+        return Ok(Report { steps: work.steps });
+    };
+    let is_asked = |vip: &Vip| asked.as_ref().is_none_or(|vips| vips.contains(&vip.address));
+    let (gone, left): (Vec<Vip>, Vec<Vip>) = state.vips.iter().partition(|vip| is_asked(vip));
+    let unknown = asked.unwrap_or_default().into_iter();
+    let unknown = unknown.filter(|vip| !state.vips.iter().any(|known| known.address == *vip));
+    let steps = unknown.map(|vip| Step::NotSetUp { vip: Some(vip) }).collect();
+    let mut work = Work { host: &host, pins, steps };
+    if !left.is_empty() {
+        work.remove_vips(&gone)?;
+        if !gone.is_empty() {
+            file.save(&State { vips: left, ..state })?;
+        }
+    } else {
+        work.everything(&state)?;
+        file.remove()?;
+    }
+    Ok(Report { steps: work.steps })
+}
+
+fn not_set_up(asked: Option<&[IpAddr]>) -> Vec<Step> {
+    match asked {
+        None => vec![Step::NotSetUp { vip: None }],
+        Some(vips) => vips.iter().map(|vip| Step::NotSetUp { vip: Some(*vip) }).collect(),
+    }
+}
+
+struct Work<'a> {
+    host: &'a Host,
+    pins: Pins,
+    steps: Vec<Step>,
+}
+
+impl Work<'_> {
+    /// The other way round than `up`: the host is quiet about an address as long as it has it.
+    fn everything(&mut self, state: &State) -> Result<(), Error> {
+        self.unpin(&state.interfaces)?;
+        for vip in &state.vips {
+            self.remove_address(*vip)?;
+        }
+        state.sysctls.iter().rev().try_for_each(|changed| self.restore(changed))
+    }
+
+    fn remove_vips(&mut self, vips: &[Vip]) -> Result<(), Error> {
+        let mut map = Vips::open(&self.pins)?;
+        for vip in vips {
+            if let Some(map) = &mut map
+                && map.remove(vip.address)?
+            {
+                self.steps.push(Step::VipRemoved { vip: vip.address });
+            }
+            self.remove_address(*vip)?;
+        }
+        Ok(())
+    }
+
+    fn unpin(&mut self, interfaces: &[super::state::Interface]) -> Result<(), Error> {
+        for index in self.pins.links() {
+            self.pins.remove_link(index)?;
+            let known = interfaces.iter().find(|known| known.index == index);
+            let interface =
+                known.map_or_else(|| self.host.name(index), |known| known.name.clone());
+            self.steps.push(Step::Detached { interface });
+        }
+        if self.pins.exist() {
+            self.pins.remove_maps()?;
+            self.steps.push(Step::PinsRemoved { directory: self.pins.directory().to_owned() });
+        }
+        Ok(())
+    }
+
+    fn remove_address(&mut self, vip: Vip) -> Result<(), Error> {
+        let Vip { address: vip, added } = vip;
+        let step = if !added {
+            Step::AddressLeft { vip }
+        } else if self.host.has_on_loopback(vip) {
+            self.host.netlink.remove(self.host.loopback()?.index, vip)?;
+            Step::AddressRemoved { vip }
+        } else {
+            Step::AddressGone { vip }
+        };
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Restores a value, unless somebody else has changed it since.
+    fn restore(&mut self, changed: &Changed) -> Result<(), Error> {
+        let sysctl = changed.sysctl();
+        let step = match sysctl.read_if_there()? {
+            None => Step::SysctlGone { sysctl },
+            Some(value) if value == changed.was => Step::SysctlAlready { sysctl, value },
+            Some(value) if value == changed.set => {
+                sysctl.write(changed.was)?;
+                Step::SysctlRestored { sysctl, from: value, to: changed.was }
+            }
+            Some(value) => Step::SysctlLeft { sysctl, value, set: changed.set },
+        };
+        self.steps.push(step);
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Sets a backend server up, all of it or nothing.
+
+use std::net::IpAddr;
+
+use super::decap::{Decap, Outcome, Pins, Vips};
+use super::netlink::Link;
+use super::plan::{self, Host};
+use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
+use super::sysctl::{self, Sysctl, Wanted};
+use super::{Attach, Attached, Error, Mode, Report, Setup, Step, privilege};
+
+/// Sets the host up for the addresses, beside those that it serves already. Not for use inside an
+/// asynchronous runtime: it waits.
+///
+/// # Errors
+/// See [`Error`]. Nothing is changed then, or what was is undone and [`Error::Undone`] says so.
+pub fn up(setup: &Setup) -> Result<Report, Error> {
+    let vips = plan::vips(&setup.vips)?;
+    let pin_dir = plan::absolute(&setup.pin_dir)?;
+    let pins = Pins::new(&pin_dir);
+    if setup.mode == Mode::Ipip {
+        Decap::check(&pins)?;
+    }
+    privilege::check(setup.mode)?;
+    let file = StateFile::lock(&setup.state_dir, &pin_dir)?;
+    let namespace = network_namespace()?;
+    let before = file.load(namespace)?;
+    let host = Host::look()?;
+    host.refuse_beside(&file.others(namespace))?;
+    let plan = Plan::new(setup, &host, &vips)?;
+
+    let mut state = before.clone().unwrap_or_else(|| State::new(&pin_dir, namespace));
+    plan.note_in(&mut state);
+    // Written before anything is changed: whatever happens then, `down` knows what to restore.
+    if before.as_ref() != Some(&state) {
+        file.save(&state)?;
+    }
+    let mut work = Work { host: &host, pins, state, steps: Vec::new(), undo: Vec::new() };
+    let result = work.all(&plan).and_then(|()| {
+        if before.as_ref() != Some(&work.state) {
+            file.save(&work.state)?;
+        }
+        Ok(())
+    });
+    match result {
+        Ok(()) => Ok(Report { steps: work.steps }),
+        Err(error) => Err(work.take_back(error, &file, before.as_ref())),
+    }
+}
+
+/// What is to be done.
+struct Plan<'a> {
+    interface: &'a Link,
+    lo: u32,
+    attach: Option<Attach>,
+    sysctls: Vec<Wanted>,
+    /// Each with the interface that has it already.
+    vips: Vec<(IpAddr, Option<&'a str>)>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(setup: &Setup, host: &'a Host, vips: &[IpAddr]) -> Result<Self, Error> {
+        let interface = host.interface(&setup.interface)?;
+        let lo = host.loopback()?;
+        if !lo.up {
+            return Err(Error::LoopbackDown);
+        }
+        let held = |vip: &IpAddr| Ok((*vip, host.holder(*vip)?));
+        let sysctls = if vips.iter().any(IpAddr::is_ipv4) {
+            sysctl::plan(&interface.name, setup.mode, Sysctl::read)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            interface,
+            lo: lo.index,
+            attach: (setup.mode == Mode::Ipip).then_some(setup.attach),
+            sysctls,
+            vips: vips.iter().map(held).collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Adds to `state` what will be changed. What was noted before stays: it was there first.
+    fn note_in(&self, state: &mut State) {
+        for wanted in self.sysctls.iter().filter(|wanted| wanted.from != wanted.to) {
+            let noted = state.sysctls.iter_mut().find(|changed| changed.sysctl() == wanted.sysctl);
+            match noted {
+                Some(changed) => changed.set = wanted.to,
+                None => {
+                    let Sysctl { interface, key } = wanted.sysctl.clone();
+                    let (was, set) = (wanted.from, wanted.to);
+                    state.sysctls.push(Changed { interface, key, was, set });
+                }
+            }
+        }
+        for (address, holder) in &self.vips {
+            let noted = state.vips.iter_mut().find(|vip| vip.address == *address);
+            match noted {
+                Some(vip) => vip.added |= holder.is_none(),
+                None => state.vips.push(Vip { address: *address, added: holder.is_none() }),
+            }
+        }
+    }
+}
+
+/// What is being done.
+struct Work<'a> {
+    host: &'a Host,
+    pins: Pins,
+    state: State,
+    steps: Vec<Step>,
+    undo: Vec<Undo>,
+}
+
+/// How to undo a step.
+enum Undo {
+    Sysctl { sysctl: Sysctl, was: i32, set: i32 },
+    Address { lo: u32, vip: IpAddr },
+    Maps,
+    Vip(IpAddr),
+    Link { index: u32, name: String },
+}
+
+impl Work<'_> {
+    /// The host must be quiet about an address before it has it, and have it before packets for it
+    /// are unwrapped.
+    fn all(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
+        for wanted in &plan.sysctls {
+            self.set(wanted)?;
+        }
+        for (vip, holder) in &plan.vips {
+            self.add(plan.lo, *vip, *holder)?;
+        }
+        if let Some(attach) = plan.attach {
+            self.unwrap_packets(plan, attach)?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, wanted: &Wanted) -> Result<(), Error> {
+        let Wanted { sysctl, from, to } = wanted.clone();
+        if from == to {
+            self.steps.push(Step::SysctlAlready { sysctl, value: to });
+            return Ok(());
+        }
+        sysctl.write(to)?;
+        self.undo.push(Undo::Sysctl { sysctl: sysctl.clone(), was: from, set: to });
+        self.steps.push(Step::SysctlSet { sysctl, from, to });
+        Ok(())
+    }
+
+    fn add(&mut self, lo: u32, vip: IpAddr, holder: Option<&str>) -> Result<(), Error> {
+        if let Some(interface) = holder {
+            self.steps.push(Step::AddressAlready { vip, interface: interface.to_owned() });
+            return Ok(());
+        }
+        self.host.netlink.add(lo, vip)?;
+        self.undo.push(Undo::Address { lo, vip });
+        self.steps.push(Step::AddressAdded { vip });
+        Ok(())
+    }
+
+    fn unwrap_packets(&mut self, plan: &Plan<'_>, attach: Attach) -> Result<(), Error> {
+        if !self.pins.have_maps() {
+            self.undo.push(Undo::Maps);
+        }
+        let mut decap = Decap::load(&self.pins)?;
+        let mut map = self.open_map()?;
+        for (vip, _) in &plan.vips {
+            let vip = *vip;
+            if map.insert(vip)? {
+                self.undo.push(Undo::Vip(vip));
+                self.steps.push(Step::VipAdded { vip });
+            } else {
+                self.steps.push(Step::VipAlready { vip });
+            }
+        }
+        self.attach(&mut decap, plan.interface, attach)
+    }
+
+    fn attach(&mut self, decap: &mut Decap, link: &Link, attach: Attach) -> Result<(), Error> {
+        let known = self.state.interfaces.iter().find(|known| known.index == link.index);
+        let known = known.filter(|_| self.pins.links().contains(&link.index));
+        let known = known.map(|known| known.mode);
+        let other = match (attach, known) {
+            (Attach::Native, Some(Attached::Generic)) => known,
+            (Attach::Generic, Some(Attached::Native)) => known,
+            _ => None,
+        };
+        if let Some(attached) = other {
+            return Err(Error::OtherMode { interface: link.name.clone(), attached });
+        }
+        let (index, name) = (link.index, link.name.clone());
+        let mode = match decap.attach(link, attach)? {
+            Outcome::Adopted => {
+                let mode = known.unwrap_or(Attached::Native);
+                self.steps.push(Step::AttachedAlready { interface: name.clone(), mode });
+                mode
+            }
+            Outcome::New(mode, native_refused) => {
+                self.undo.push(Undo::Link { index, name: name.clone() });
+                let interface = name.clone();
+                self.steps.push(Step::Attached { interface, mode, native_refused });
+                mode
+            }
+        };
+        self.state.interfaces.retain(|known| known.index != index);
+        self.state.interfaces.push(Interface { name, index, mode });
+        Ok(())
+    }
+
+    fn open_map(&self) -> Result<Vips, Error> {
+        Vips::open(&self.pins)?.ok_or_else(|| Error::Pin {
+            path: self.pins.directory().to_owned(),
+            error: "the map that was just pinned is gone".to_owned(),
+        })
+    }
+
+    /// Undoes what was done, the latest first; the state file is as it was before, unless something
+    /// could not be undone.
+    fn take_back(mut self, error: Error, file: &StateFile, before: Option<&State>) -> Error {
+        let (mut undone, mut failed) = (Vec::new(), Vec::new());
+        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
+            match self.take_one_back(undo) {
+                Ok(step) => undone.push(step),
+                Err(error) => failed.push(error),
+            }
+        }
+        if failed.is_empty() {
+            let restored = before.map_or_else(|| file.remove(), |before| file.save(before));
+            failed.extend(restored.err().map(Error::from));
+        }
+        Error::Undone { error: Box::new(error), undone, failed }
+    }
+
+    fn take_one_back(&self, undo: Undo) -> Result<Step, Error> {
+        match undo {
+            Undo::Sysctl { sysctl, was, set } => {
+                sysctl.write(was)?;
+                Ok(Step::SysctlRestored { sysctl, from: set, to: was })
+            }
+            Undo::Address { lo, vip } => {
+                self.host.netlink.remove(lo, vip)?;
+                Ok(Step::AddressRemoved { vip })
+            }
+            Undo::Maps => {
+                self.pins.remove_maps()?;
+                Ok(Step::PinsRemoved { directory: self.pins.directory().to_owned() })
+            }
+            Undo::Vip(vip) => {
+                if let Some(mut map) = Vips::open(&self.pins)? {
+                    map.remove(vip)?;
+                }
+                Ok(Step::VipRemoved { vip })
+            }
+            Undo::Link { index, name } => {
+                self.pins.remove_link(index)?;
+                Ok(Step::Detached { interface: name })
+            }
+        }
+    }
+}
