@@ -133,6 +133,16 @@ impl Network {
         Ok(NextHop { ifindex, mac, source_mac, source, mtu })
     }
 
+    /// Whether a neighbour is the next hop to one of the addresses.
+    pub fn uses(&self, neighbor: (u32, IpAddr)) -> bool {
+        self.routes.iter().any(|(address, route)| match route {
+            Route::Via { ifindex, gateway, .. } => {
+                neighbor == (*ifindex, gateway.unwrap_or(*address))
+            }
+            Route::Local | Route::None => false,
+        })
+    }
+
     /// The neighbour whose Ethernet address is missing on the way to an address.
     pub fn missing_neighbor(&self, address: IpAddr) -> Option<(u32, IpAddr)> {
         match self.routes.get(&address)? {
@@ -192,6 +202,7 @@ mod tests {
     fn only_a_missing_neighbour_is_asked_for() {
         let network = network();
         assert_eq!(network.missing_neighbor(address(13)), Some((2, address(13))));
+        assert!(network.uses((2, address(254))) && !network.uses((2, address(253))));
         for n in [1, 11, 12, 14, 15, 99] {
             assert_eq!(network.missing_neighbor(address(n)), None);
         }

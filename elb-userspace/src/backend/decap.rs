@@ -281,8 +281,12 @@ enum Refusal {
 
 impl Refusal {
     fn of(mode: XdpMode, error: &ProgramError) -> Self {
-        let text =
-            || errno(error).map_or_else(|| with_causes(error), |code| io::Error::from_raw_os_error(code).to_string());
+        let text = || {
+            errno(error).map_or_else(
+                || with_causes(error),
+                |code| io::Error::from_raw_os_error(code).to_string(),
+            )
+        };
         match errno(error) {
             Some(libc::EBUSY | libc::EEXIST) => Self::Busy,
             Some(libc::EPERM | libc::EACCES | libc::ENODEV) | None => Self::Other(text()),

@@ -110,8 +110,7 @@ impl Work<'_> {
         for index in self.pins.links() {
             self.pins.remove_link(index)?;
             let known = interfaces.iter().find(|known| known.index == index);
-            let interface =
-                known.map_or_else(|| self.host.name(index), |known| known.name.clone());
+            let interface = known.map_or_else(|| self.host.name(index), |known| known.name.clone());
             self.steps.push(Step::Detached { interface });
         }
         if self.pins.exist() {

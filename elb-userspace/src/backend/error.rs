@@ -24,7 +24,9 @@ pub enum Error {
     #[error("no virtual address is given; name at least one with --vip")]
     NoVip,
     /// An address that cannot be one.
-    #[error("{vip} cannot be a virtual address: it is {what}; give a unicast address of the service")]
+    #[error(
+        "{vip} cannot be a virtual address: it is {what}; give a unicast address of the service"
+    )]
     NotVip {
         /// The address.
         vip: IpAddr,
@@ -35,13 +37,17 @@ pub enum Error {
     #[error("interface {0:?} does not exist; `ip link` shows those that do")]
     NoInterface(String),
     /// `lo` cannot be the interface.
-    #[error("packets from a load balancer do not come in by lo; name the interface they do with --interface")]
+    #[error(
+        "packets from a load balancer do not come in by lo; name the interface they do with --interface"
+    )]
     Loopback,
     /// `lo` is down, so that addresses on it do not work.
     #[error("interface \"lo\" is down; bring it up with `ip link set lo up`")]
     LoopbackDown,
     /// There is no default route to take the interface of.
-    #[error("there is no default route to take the interface of; name the interface with --interface")]
+    #[error(
+        "there is no default route to take the interface of; name the interface with --interface"
+    )]
     NoDefaultRoute,
     /// Another interface has the virtual address, and answers for it.
     #[error(
@@ -187,7 +193,7 @@ pub enum Error {
         state: PathBuf,
     },
     /// A step failed, and those before it were undone.
-    #[error("{error}{}", undone(.undone, .failed))]
+    #[error("{error}{}", taken_back(.undone, .failed))]
     Undone {
         /// Why the step failed.
         error: Box<Error>,
@@ -207,7 +213,7 @@ fn hint(vip: IpAddr, error: &io::Error) -> &'static str {
     }
 }
 
-fn undone(undone: &[super::Step], failed: &[Error]) -> String {
+fn taken_back(undone: &[super::Step], failed: &[Error]) -> String {
     let mut text = String::new();
     for step in undone {
         text.push_str(&format!("\n  undone: {step}"));

@@ -86,8 +86,9 @@ impl Netlink {
             IpAddr::V4(_) => message.header.scope = AddressScope::Host,
             IpAddr::V6(_) => {
                 const FOREVER: u32 = u32::MAX;
-                let lifetimes =
-                    CacheInfo { ifa_preferred: 0, ifa_valid: FOREVER, ..CacheInfo::default() };
+                let mut lifetimes = CacheInfo::default();
+                lifetimes.ifa_preferred = 0;
+                lifetimes.ifa_valid = FOREVER;
                 message.header.flags |= AddressHeaderFlags::Nodad;
                 message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
                 message.attributes.push(AddressAttribute::CacheInfo(lifetimes));

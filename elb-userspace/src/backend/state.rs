@@ -183,7 +183,8 @@ impl StateFile {
 
     /// Replaces what is there: a reader finds the one or the other, never a part.
     pub(super) fn save(&self, state: &State) -> Result<(), StateError> {
-        let mut text = serde_json::to_vec_pretty(state).map_err(|error| self.error(error.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(state).map_err(|error| self.error(error.into()))?;
         text.push(b'\n');
         let new = self.path.with_added_extension("new");
         fs::write(&new, text)

@@ -49,7 +49,8 @@ pub(super) fn plan(
 ) -> Result<Vec<Wanted>, Error> {
     let mut wanted = Vec::new();
     let sysctl = |interface: &str, key| Sysctl { interface: interface.to_owned(), key };
-    for (key, enough) in [(Key::ArpIgnore, ignores as fn(i32) -> i32), (Key::ArpAnnounce, announces)]
+    for (key, enough) in
+        [(Key::ArpIgnore, ignores as fn(i32) -> i32), (Key::ArpAnnounce, announces)]
     {
         for interface in [ALL, interface] {
             let sysctl = sysctl(interface, key);
@@ -93,9 +94,7 @@ impl Sysctl {
     pub(super) fn read_if_there(&self) -> Result<Option<i32>, Error> {
         match self.read() {
             Ok(value) => Ok(Some(value)),
-            Err(Error::Sysctl { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(None)
-            }
+            Err(Error::Sysctl { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

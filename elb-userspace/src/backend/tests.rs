@@ -48,10 +48,7 @@ fn what_is_quiet_or_stricter_stays() {
     }
     // Values that the kernel does not define answer for every address.
     assert_eq!(changes(Mode::L2, [5, 2, 0], [1, 2, 0]), ["net.ipv4.conf.all.arp_ignore 5 1"]);
-    assert_eq!(
-        changes(Mode::L2, [1, 1, 0], [1, 2, 0]),
-        ["net.ipv4.conf.all.arp_announce 1 2"]
-    );
+    assert_eq!(changes(Mode::L2, [1, 1, 0], [1, 2, 0]), ["net.ipv4.conf.all.arp_announce 1 2"]);
 }
 
 #[test]

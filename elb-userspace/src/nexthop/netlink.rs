@@ -70,7 +70,13 @@ pub async fn follow(
     follower.dump().await?;
     let mut refresh = Some(Instant::now());
     loop {
-        network.send_replace(follower.known.clone());
+        network.send_if_modified(|told| {
+            let news = *told != follower.known;
+            if news {
+                told.clone_from(&follower.known);
+            }
+            news
+        });
         let missing = follower.missing(&wanted.borrow());
         follower.ask_for(&missing).await;
         let ask_again = (!missing.is_empty()).then(|| Instant::now() + ASK_AGAIN);
@@ -133,9 +139,10 @@ impl Follower {
                 self.neighbor(&neighbor);
                 return false;
             }
-            // A neighbour that the kernel forgets for want of use is still there: XDP uses it
-            // without the kernel's noticing.
-            RouteNetlinkMessage::DelNeighbour(_) => return false,
+            RouteNetlinkMessage::DelNeighbour(neighbor) => {
+                self.forget_neighbor(&neighbor);
+                return false;
+            }
             _ => {}
         }
         true
@@ -162,21 +169,18 @@ impl Follower {
         self.known.neighbors.retain(|(ifindex, _), _| *ifindex != index);
     }
 
-    fn neighbor(&mut self, message: &NeighbourMessage) {
-        let mut address = None;
-        let mut ethernet = None;
-        for attribute in &message.attributes {
-            match attribute {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
-                    address = Some(IpAddr::V4(*v4));
-                }
-                NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
-                    address = Some(IpAddr::V6(*v6));
-                }
-                NeighbourAttribute::LinkLayerAddress(bytes) => ethernet = mac(bytes),
-                _ => {}
-            }
+    /// A next hop that the kernel forgets for want of use is still there: XDP uses it without the
+    /// kernel's noticing. All others are forgotten with it, so that strangers fill no memory.
+    fn forget_neighbor(&mut self, message: &NeighbourMessage) {
+        let (Some(address), _) = address_and_mac(message) else { return };
+        let neighbor = (message.header.ifindex, address);
+        if !self.known.uses(neighbor) {
+            self.known.neighbors.remove(&neighbor);
         }
+    }
+
+    fn neighbor(&mut self, message: &NeighbourMessage) {
+        let (address, ethernet) = address_and_mac(message);
         let usable = !matches!(
             message.header.state,
             NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::None
@@ -233,6 +237,23 @@ impl Follower {
             }
         }
     }
+}
+
+fn address_and_mac(message: &NeighbourMessage) -> (Option<IpAddr>, Option<Mac>) {
+    let (mut address, mut ethernet) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
+                address = Some(IpAddr::V4(*v4));
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
+                address = Some(IpAddr::V6(*v6));
+            }
+            NeighbourAttribute::LinkLayerAddress(bytes) => ethernet = mac(bytes),
+            _ => {}
+        }
+    }
+    (address, ethernet)
 }
 
 fn mac(bytes: &[u8]) -> Option<Mac> {
