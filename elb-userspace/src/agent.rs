@@ -11,26 +11,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::core::Core;
 use crate::announce::Announcer;
+use crate::api::{self, Query};
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
 use crate::health::probe;
 use crate::kernel::{Attachment, Capacity, Maps, Object, pinned, unpin};
 use crate::nexthop::{Network, netlink};
+use crate::saved;
 use crate::time::Now;
-use crate::{api, saved};
-
-/// A question to the agent, with the way to answer.
-#[derive(Debug)]
-pub enum Query {
-    /// The state of everything.
-    Status(oneshot::Sender<crate::status::Status>),
-}
 
 /// How often moving slots are looked at, while there are some.
 const SETTLE: Duration = Duration::from_secs(5);

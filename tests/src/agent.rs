@@ -2,13 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::ErrorKind,
     net::IpAddr,
-    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -20,12 +18,14 @@ use crate::{
     environment::elb_bin,
     lab::Lab,
     netns::NetNs,
-    process::{Process, output},
+    notify::Notices,
+    process::{Process, contents, output},
     status,
     wait::wait_for,
 };
 
 const READY_LIMIT: Duration = Duration::from_secs(15);
+const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +34,16 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 pub struct Agent {
     place: Place,
     process: Process,
+    notices: Notices,
+}
+
+/// How an agent ended that could not start.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard error.
+    pub said: String,
 }
 
 /// Where an agent runs and which files are its own.
@@ -41,6 +51,7 @@ pub struct Agent {
 struct Place {
     netns: NetNs,
     program: PathBuf,
+    wrapper: Vec<String>,
     config: PathBuf,
     socket: PathBuf,
     log: PathBuf,
@@ -55,22 +66,35 @@ impl Agent {
 
     /// Starts an agent with a configuration in words, whose control socket is `socket`.
     pub fn start_with(lab: &Lab, config: &str, socket: &Path) -> Result<Self> {
-        let place = Place {
-            netns: lab.lb().clone(),
-            program: elb_bin()?,
-            config: lab.files().join("elb.toml"),
-            socket: socket.to_owned(),
-            log: lab.files().join("agent.log"),
-            notify: lab.files().join("notify.sock"),
-        };
-        fs::write(&place.config, config)?;
-        let process = place.launch()?;
-        Ok(Self { place, process })
+        Self::start_under(lab, config, socket, &[])
+    }
+
+    /// As [`Agent::start_with`]; `wrapper` is a command that ends as the agent, given to it as the
+    /// last arguments: the words of a shell, `env`, or `setpriv`.
+    pub fn start_under(lab: &Lab, config: &str, socket: &Path, wrapper: &[String]) -> Result<Self> {
+        let place = Place::new(lab, "elb.toml", config, socket, wrapper)?;
+        let (process, notices) = place.launch()?;
+        Ok(Self { place, process, notices })
+    }
+
+    /// Runs an agent that cannot start, to its end. An agent that runs beside it keeps its files.
+    pub fn refusal(lab: &Lab, config: &str) -> Result<Refusal> {
+        Self::refusal_under(lab, config, &[])
+    }
+
+    /// As [`Agent::refusal`], with the wrapper of [`Agent::start_under`].
+    pub fn refusal_under(lab: &Lab, config: &str, wrapper: &[String]) -> Result<Refusal> {
+        Place::new(lab, "refused.toml", config, Path::new(""), wrapper)?.refusal()
     }
 
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it told the service manager in this life: sd_notify(3) messages as lists of lines.
+    pub fn notices(&self) -> Vec<Vec<String>> {
+        self.notices.so_far()
     }
 
     /// What it wrote to standard error, in all its lives.
@@ -92,7 +116,7 @@ impl Agent {
     /// Kills it if it runs, and starts it again; it is ready when this returns.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
-        self.process = self.place.launch()?;
+        (self.process, self.notices) = self.place.launch()?;
         Ok(())
     }
 
@@ -116,11 +140,13 @@ impl Agent {
     /// What `elb`, with `arguments` and the control socket of this agent, prints.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.place.elb();
-        command
-            .args(arguments)
-            .arg("--socket")
-            .arg(&self.place.socket);
+        command.args(arguments).arg("--socket").arg(&self.place.socket);
         output(command, COMMAND_LIMIT)
+    }
+
+    /// What `elb detach`, with the configuration file of this agent, prints.
+    pub fn detach(&self) -> Result<String> {
+        output(self.place.detach(), COMMAND_LIMIT)
     }
 
     /// Waits until `wanted` holds for the status.
@@ -136,25 +162,15 @@ impl Agent {
 
     /// Waits until the members at `addresses` are in `state` everywhere.
     pub fn wait_members(&self, addresses: &[IpAddr], state: &str, limit: Duration) -> Result<()> {
-        let all = |said: &Value| {
-            addresses
-                .iter()
-                .all(|one| status::all_are(said, *one, state))
-        };
-        self.wait_status(&format!("{addresses:?} {state}"), limit, all)
-            .map(drop)
+        let all = |said: &Value| addresses.iter().all(|one| status::all_are(said, *one, state));
+        self.wait_status(&format!("{addresses:?} {state}"), limit, all).map(drop)
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         let killed = self.process.kill();
-        let mut detach = self.place.elb();
-        detach.arg("detach").arg("--config").arg(&self.place.config);
-        for error in [killed, output(detach, COMMAND_LIMIT).map(drop)]
-            .into_iter()
-            .filter_map(Result::err)
-        {
+        for error in [killed, self.detach().map(drop)].into_iter().filter_map(Result::err) {
             eprintln!("{error:#}");
         }
         if thread::panicking() {
@@ -164,8 +180,41 @@ impl Drop for Agent {
 }
 
 impl Place {
+    fn new(lab: &Lab, file: &str, config: &str, socket: &Path, wrapper: &[String]) -> Result<Self> {
+        let place = Self {
+            netns: lab.lb().clone(),
+            program: elb_bin()?,
+            wrapper: wrapper.to_owned(),
+            config: lab.files().join(file),
+            socket: socket.to_owned(),
+            log: lab.files().join("agent.log"),
+            notify: lab.files().join("notify.sock"),
+        };
+        fs::write(&place.config, config)?;
+        Ok(place)
+    }
+
     fn elb(&self) -> Command {
         self.netns.command(&self.program)
+    }
+
+    fn agent(&self) -> Command {
+        let mut command = match self.wrapper.as_slice() {
+            [] => self.elb(),
+            [program, arguments @ ..] => {
+                let mut command = self.netns.command(program);
+                command.args(arguments).arg(&self.program);
+                command
+            }
+        };
+        command.arg("agent").arg("--config").arg(&self.config);
+        command
+    }
+
+    fn detach(&self) -> Command {
+        let mut command = self.elb();
+        command.arg("detach").arg("--config").arg(&self.config);
+        command
     }
 
     fn log(&self) -> String {
@@ -173,52 +222,30 @@ impl Place {
     }
 
     /// Starts the agent and waits until it says that it is ready.
-    fn launch(&self) -> Result<Process> {
-        let ready = self.bind_notify()?;
+    fn launch(&self) -> Result<(Process, Notices)> {
+        let notices = Notices::listen(&self.notify)?;
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = self.elb();
-        command
-            .arg("agent")
-            .arg("--config")
-            .arg(&self.config)
-            .env("NOTIFY_SOCKET", &self.notify)
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = self.agent();
+        command.env("NOTIFY_SOCKET", &self.notify).stdout(log.try_clone()?).stderr(log);
         let mut process = Process::start("the agent", command)?;
-        wait_until_ready(&ready, &mut process)
-            .with_context(|| format!("the agent's log:\n{}", self.log()))?;
-        Ok(process)
-    }
-
-    fn bind_notify(&self) -> Result<UnixDatagram> {
-        match fs::remove_file(&self.notify) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        let socket = UnixDatagram::bind(&self.notify)?;
-        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
-        Ok(socket)
-    }
-}
-
-/// Follows sd_notify(3): datagrams of lines, of which `READY=1` is the one that counts.
-fn wait_until_ready(socket: &UnixDatagram, process: &mut Process) -> Result<()> {
-    let deadline = Instant::now() + READY_LIMIT;
-    let mut buffer = [0; 4096];
-    while Instant::now() < deadline {
-        match socket.recv(&mut buffer) {
-            Ok(length) => {
-                let text = String::from_utf8_lossy(&buffer[..length]);
-                if text.lines().any(|line| line == "READY=1") {
-                    return Ok(());
-                }
+        let ready = wait_for("the agent to be ready", READY_LIMIT, || {
+            if let Some(status) = process.ended()? {
+                bail!("it ended before: {status}");
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error).context("cannot hear the agent"),
-        }
-        if let Some(status) = process.ended()? {
-            bail!("the agent ended before it was ready: {status}");
-        }
+            let told = notices.so_far();
+            Ok(told.iter().flatten().any(|line| line == "READY=1").then_some(()))
+        });
+        ready.with_context(|| format!("the agent's log:\n{}", self.log()))?;
+        Ok((process, notices))
     }
-    bail!("the agent was not ready within {READY_LIMIT:?}")
+
+    fn refusal(&self) -> Result<Refusal> {
+        let mut said = tempfile::tempfile()?;
+        let mut command = self.agent();
+        command.stdout(said.try_clone()?).stderr(said.try_clone()?);
+        let ended = Process::start("an agent that cannot start", command)?.wait(REFUSAL_LIMIT);
+        let said = contents(&mut said)?;
+        let status = ended.with_context(|| format!("its log:\n{said}"))?;
+        Ok(Refusal { code: status.code(), said })
+    }
 }

@@ -2,7 +2,10 @@
 //!
 //! Fields are named after the keys of the file and free for a test to change.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -30,7 +33,11 @@ pub struct AgentSection {
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadBalancer {
     pub name: String,
-    pub vip_address: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vip_address: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_vip_address: Option<Ipv6Addr>,
+    pub announce: Announce,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -48,10 +55,17 @@ pub struct Pool {
     pub name: String,
     pub protocol: Protocol,
     pub forwarding: Forwarding,
+    pub pool_health: PoolHealth,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
     #[serde(rename = "member")]
     pub members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PoolHealth {
+    /// 0: without a healthy member, nobody is forwarded to; 1: everybody is.
+    pub minimum_healthy_member_count: u32,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -73,6 +87,16 @@ pub struct HealthMonitor {
     pub max_retries: u32,
     /// Failures that take it down.
     pub max_retries_down: u32,
+    /// The port that is probed, if not the member's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Announce {
+    Arp,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -109,13 +133,7 @@ impl Forwarding {
 impl HealthMonitor {
     /// As quick as the API allows: a dead member is known after two probes, a second apart.
     pub fn quick(kind: MonitorKind) -> Self {
-        Self {
-            kind,
-            delay: 1,
-            timeout: 1,
-            max_retries: 2,
-            max_retries_down: 2,
-        }
+        Self { kind, delay: 1, timeout: 1, max_retries: 2, max_retries_down: 2, monitor_port: None }
     }
 }
 
@@ -131,6 +149,7 @@ impl Pool {
             name: name.to_owned(),
             protocol,
             forwarding: Forwarding::Ipip,
+            pool_health: PoolHealth::default(),
             healthmonitor: None,
             members: (0..lab.backends().len()).map(member).collect(),
         }
@@ -155,6 +174,20 @@ impl Pool {
         self.healthmonitor = Some(HealthMonitor::quick(kind));
         self
     }
+
+    /// Watches the members quickly, on a port of its own: it tells what the members' health is,
+    /// whatever their service does.
+    pub fn monitored_on(mut self, kind: MonitorKind, port: u16) -> Self {
+        self.healthmonitor =
+            Some(HealthMonitor { monitor_port: Some(port), ..HealthMonitor::quick(kind) });
+        self
+    }
+
+    /// Forwards to all members where none is healthy.
+    pub fn all_if_none_healthy(mut self) -> Self {
+        self.pool_health.minimum_healthy_member_count = 1;
+        self
+    }
 }
 
 impl Config {
@@ -162,11 +195,7 @@ impl Config {
     pub fn new(lab: &Lab) -> Self {
         Self {
             agent: AgentSection {
-                interfaces: lab
-                    .lb_interfaces()
-                    .iter()
-                    .map(|name| (*name).to_owned())
-                    .collect(),
+                interfaces: lab.lb_interfaces().iter().map(|name| (*name).to_owned()).collect(),
                 attach_mode: "native".to_owned(),
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
@@ -202,14 +231,17 @@ impl Config {
     }
 
     fn load_balancer(&mut self, vip: IpAddr) -> &mut LoadBalancer {
-        let known = self
-            .load_balancers
-            .iter()
-            .position(|lb| lb.vip_address == vip);
-        let index = known.unwrap_or_else(|| {
+        let (v4, v6) = match vip {
+            IpAddr::V4(v4) => (Some(v4), None),
+            IpAddr::V6(v6) => (None, Some(v6)),
+        };
+        let has_it = |lb: &LoadBalancer| (lb.vip_address, lb.ipv6_vip_address) == (v4, v6);
+        let index = self.load_balancers.iter().position(has_it).unwrap_or_else(|| {
             self.load_balancers.push(LoadBalancer {
                 name: format!("lb-{}", self.load_balancers.len()),
-                vip_address: vip,
+                vip_address: v4,
+                ipv6_vip_address: v6,
+                announce: Announce::Arp,
                 listeners: Vec::new(),
             });
             self.load_balancers.len() - 1

@@ -23,6 +23,7 @@ pub mod topology;
 pub mod environment;
 pub mod host;
 pub mod netns;
+pub mod notify;
 pub mod process;
 pub mod veth;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! What `elb status -o json` says, as far as tests ask for it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::Value;
 
@@ -9,15 +9,10 @@ use serde_json::Value;
 pub fn of_members(status: &Value, address: IpAddr) -> Vec<String> {
     let mut found = Vec::new();
     visit(status, &mut |object| {
-        let is_it = object
-            .get("address")
-            .and_then(Value::as_str)
-            .map(str::parse)
-            == Some(Ok(address));
-        if let (true, Some(state)) = (
-            is_it,
-            object.get("operating_status").and_then(Value::as_str),
-        ) {
+        let is_it =
+            object.get("address").and_then(Value::as_str).map(str::parse) == Some(Ok(address));
+        if let (true, Some(state)) = (is_it, object.get("operating_status").and_then(Value::as_str))
+        {
             found.push(state.to_owned());
         }
     });
@@ -28,6 +23,45 @@ pub fn of_members(status: &Value, address: IpAddr) -> Vec<String> {
 pub fn all_are(status: &Value, address: IpAddr, state: &str) -> bool {
     let members = of_members(status, address);
     !members.is_empty() && members.iter().all(|member| member == state)
+}
+
+/// Packets that met `reason` and were not forwarded.
+pub fn packets_of(status: &Value, reason: &str) -> u64 {
+    let mut reasons = status["not_forwarded"].as_array().into_iter().flatten();
+    let found = reasons.find(|one| one["reason"] == reason);
+    found.and_then(|one| one["packets"].as_u64()).unwrap_or(0)
+}
+
+/// The reasons for which packets were dropped, with how many.
+pub fn drops(status: &Value) -> Vec<String> {
+    let reasons = status["not_forwarded"].as_array().into_iter().flatten();
+    let dropped = reasons.filter(|one| one["fate"] == "dropped");
+    dropped.map(|one| format!("{} {}", one["reason"], one["packets"])).collect()
+}
+
+/// The pools of all listeners, in their order.
+pub fn pools(status: &Value) -> Vec<&Value> {
+    let balancers = status["load_balancers"].as_array().into_iter().flatten();
+    let listeners = balancers.flat_map(|lb| lb["listeners"].as_array().into_iter().flatten());
+    listeners.map(|listener| &listener["pool"]).collect()
+}
+
+/// How many slots of its ring each member of the pool called `name` owns, by address.
+pub fn slots(status: &Value, name: &str) -> BTreeMap<IpAddr, u64> {
+    let pool = pools(status).into_iter().find(|pool| pool["name"] == name);
+    let members = pool.and_then(|pool| pool["members"].as_array()).into_iter().flatten();
+    let owned = |member: &Value| {
+        let address = member["address"].as_str()?.parse().ok()?;
+        Some((address, member["slots"].as_u64()?))
+    };
+    members.filter_map(owned).collect()
+}
+
+/// Whether every member of every pool that has a weight takes new flows.
+pub fn all_serve(status: &Value) -> bool {
+    let members = |pool: &&Value| pool["members"].as_array().cloned().unwrap_or_default();
+    let mut members = pools(status).iter().flat_map(members).collect::<Vec<_>>().into_iter();
+    members.len() > 0 && members.all(|one| one["weight"] == 0 || one["slots"] != 0)
 }
 
 fn visit(value: &Value, look: &mut impl FnMut(&serde_json::Map<String, Value>)) {

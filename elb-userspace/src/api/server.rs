@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::agent::Query;
+use super::Query;
 use crate::status::Status;
 
 /// A bound socket.

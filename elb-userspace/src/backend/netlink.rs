@@ -1,4 +1,8 @@
 //! Interfaces, their addresses and the default route, over rtnetlink.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+)]
 
 use std::io;
 use std::net::IpAddr;

@@ -8,6 +8,7 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::bindings::xdp_action;
+    use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
     use aya_ebpf::macros::{map, xdp};
     use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
     use aya_ebpf::programs::XdpContext;
@@ -20,7 +21,7 @@ mod program {
     #[map]
     static TRAFFIC: Array<Traffic> = Array::with_max_entries(1, 0);
 
-    /// The number of the next packet. Per CPU: each walks through all flows by itself.
+    /// The number of the next packet. Per CPU: each has its own flows.
     #[map]
     static STEPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -40,11 +41,17 @@ mod program {
     #[inline(always)]
     fn next(context: &XdpContext) -> Option<u32> {
         let traffic = TRAFFIC.get(0)?;
-        let (kind, flow) = traffic.plan(increment(&STEPS, 0)?)?;
+        let (kind, flow) = traffic.plan(cpu(), increment(&STEPS, 0)?)?;
         frame::write(&mut XdpPacket::new(context), traffic, kind, flow)?;
         let action = DEVICE.redirect(0, u64::from(xdp_action::XDP_ABORTED)).ok()?;
         increment(&SENT, kind as u32)?;
         Some(action)
+    }
+
+    #[inline(always)]
+    fn cpu() -> u32 {
+        // SAFETY: the helper takes no argument and touches no memory of ours.
+        unsafe { bpf_get_smp_processor_id() }
     }
 
     /// Adds one; returns what was there before.

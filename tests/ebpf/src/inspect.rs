@@ -38,7 +38,7 @@ impl Arrival {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its Ethernet addresses are not those of a backend and the load balancer.
+    /// Its Ethernet header is not one from the load balancer to a backend.
     Link = 1,
     /// It ends before its headers do.
     Short = 2,
@@ -86,7 +86,7 @@ pub fn inspect<'t, P: Packet>(
         mode::IPIP_V6 => in_v6(packet, traffic, backend, ethernet)?,
         _ => return Err(Fault::Link),
     };
-    Ok(Arrival { backend: id, kind: u32::from(kind), flow })
+    Ok(Arrival { backend: id, kind: kind as u32, flow })
 }
 
 /// The number of a backend is the last byte of its Ethernet address.
@@ -107,12 +107,12 @@ fn in_v4<P: Packet>(
     traffic: &Traffic,
     backend: &Backend,
     ethernet: &Ethernet,
-) -> Result<(u8, u32), Fault> {
+) -> Result<(Kind, u32), Fault> {
     let outer: &Ipv4 = view(packet, LINK)?;
     if checksum::fold(sum(outer)) != u16::MAX {
         return Err(Fault::Checksum);
     }
-    if u32::from(outer.total_length.get()) + LINK as u32 != packet.len() {
+    if u32::from(outer.total_length.get()) + LINK as u32 != packet.length() {
         return Err(Fault::Length);
     }
     let ethertype = inside(outer.protocol)?;
@@ -134,17 +134,18 @@ fn in_v6<P: Packet>(
     traffic: &Traffic,
     backend: &Backend,
     ethernet: &Ethernet,
-) -> Result<(u8, u32), Fault> {
+) -> Result<(Kind, u32), Fault> {
     const OUTER: usize = LINK + size_of::<Ipv6>();
     let outer: &Ipv6 = view(packet, LINK)?;
-    if u32::from(outer.payload_length.get()) + OUTER as u32 != packet.len() {
+    if u32::from(outer.payload_length.get()) + OUTER as u32 != packet.length() {
         return Err(Fault::Length);
     }
     let ethertype = inside(outer.next_header)?;
     let (kind, flow) = inner(packet, traffic, OUTER, ethertype)?;
-    let version_and_class = u32::from_be(outer.version_class_label.raw()) >> 20;
+    let label = traffic.hash(kind, flow) >> 12;
+    let word = 6 << 28 | (flow & 0xff) << 20 | label;
     let right = ethernet.ethertype.raw() == IPV6
-        && version_and_class == 6 << 8 | (flow & 0xff)
+        && outer.version_class_label.raw() == word.to_be()
         && outer.hop_limit == OUTER_TTL
         && outer.source == backend.outer_source
         && outer.destination == backend.address;
@@ -168,7 +169,10 @@ fn inner<P: Packet>(
     traffic: &Traffic,
     at: usize,
     ethertype: u16,
-) -> Result<(u8, u32), Fault> {
+) -> Result<(Kind, u32), Fault> {
+    if !matches!(ethertype, IPV4 | IPV6) {
+        return Err(Fault::Link);
+    }
     if ethertype == IPV6 {
         let header: &Ipv6 = view(packet, at)?;
         let [.., last] = header.source.raw();
@@ -194,8 +198,8 @@ fn carried<P: Packet>(
     flow: u32,
     at: usize,
     header: usize,
-) -> Result<(u8, u32), Fault> {
-    if packet.len() != (at - LINK + frame_length(kind)) as u32 {
+) -> Result<(Kind, u32), Fault> {
+    if packet.length() != (at - LINK + frame_length(kind)) as u32 {
         return Err(Fault::Length);
     }
     let at = at + header;
@@ -207,7 +211,7 @@ fn carried<P: Packet>(
         at + size_of::<Segment>()
     };
     unchanged(same(view(packet, payload)?, &traffic.payload(kind, flow)))?;
-    Ok((kind as u8, flow))
+    Ok((kind, flow))
 }
 
 #[inline(always)]

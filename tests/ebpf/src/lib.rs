@@ -40,5 +40,7 @@ pub const ARRIVALS: &str = "ARRIVALS";
 /// which nothing was.
 pub const FAULTS: &str = "FAULTS";
 
+/// Queues of each device, and CPUs that send.
+pub const QUEUES: u32 = 2;
 /// Ids of backends are below this number.
 pub const BACKENDS: u32 = 8;

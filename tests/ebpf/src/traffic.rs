@@ -3,16 +3,20 @@
 use bytemuck::{Pod, Zeroable};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::checksum;
-use elb_common::flow::Ports;
+use elb_common::flow::{FlowKeyV4, FlowKeyV6, Ports};
+use elb_common::hash;
 use elb_common::path::wire::{Ethernet, Icmp, Ipv4, Ipv6, Tcp, Udp};
 use network_types::eth::EtherType;
 
+use crate::QUEUES;
 use crate::kind::Kind;
 
 /// Flows of each kind; a power of two.
 pub const FLOWS: u32 = 1 << 14;
 /// Steps after which the kinds repeat; a power of two.
 pub const PATTERN: usize = 64;
+/// Steps of a CPU after which everything repeats.
+pub const ROUND: u32 = PATTERN as u32 * FLOWS / QUEUES;
 
 /// Value of `TRAFFIC`.
 #[repr(C)]
@@ -72,14 +76,29 @@ const ACK: u8 = 0x10;
 const ETHERTYPE_EXPERIMENT: u16 = 0x88b5;
 
 impl Traffic {
-    /// The kind and the flow of a packet. In `PATTERN * FLOWS` steps each element of the pattern
-    /// meets each flow once.
+    /// The kind and the flow of a packet that a CPU sends. Every flow has one CPU that sends it, as
+    /// network cards hand it to one; in [`ROUND`] steps of that CPU, each element of the pattern
+    /// meets it once.
     #[inline(always)]
-    pub fn plan(&self, step: u64) -> Option<(Kind, u32)> {
+    pub fn plan(&self, cpu: u32, step: u64) -> Option<(Kind, u32)> {
         let place = step as usize % PATTERN;
         let turn = (step / PATTERN as u64) as u32;
         let kind = Kind::new(self.pattern[place])?;
-        Some((kind, scatter(turn.wrapping_add(place as u32 * 257))))
+        let scattered = scatter(turn.wrapping_add(place as u32 * 257));
+        Some((kind, scattered * QUEUES + cpu % QUEUES))
+    }
+
+    /// Hash of the flow that a packet belongs to.
+    #[inline(always)]
+    pub fn hash(&self, kind: Kind, flow: u32) -> u32 {
+        let ports = self.ports(kind, flow);
+        if kind.is_v6() {
+            let ip = self.ipv6(kind, flow);
+            hash::flow_v6(&FlowKeyV6::new(ip.source, ip.destination, ports, ip.next_header))
+        } else {
+            let ip = self.ipv4(kind, flow);
+            hash::flow_v4(&FlowKeyV4::new(ip.source, ip.destination, ports, ip.protocol))
+        }
     }
 
     /// The Ethernet header.
@@ -251,9 +270,9 @@ const fn mark(kind: Kind, flow: u32) -> u16 {
     ((flow << 8 | kind as u32).wrapping_mul(0x9e37_79b1) >> 16) as u16
 }
 
-/// A bijection of `0..FLOWS`, so that neighbours in time are none in number.
+/// A bijection of `0..FLOWS / QUEUES`, so that neighbours in time are none in number.
 #[inline(always)]
 const fn scatter(number: u32) -> u32 {
-    let mixed = number.wrapping_mul(0x2a65) % FLOWS;
+    let mixed = number.wrapping_mul(0x2a65) % (FLOWS / QUEUES);
     mixed ^ mixed >> 7
 }

@@ -4,6 +4,7 @@
 //! - [`HeldConnections`]: connections that stay, each with a ping-pong of lines
 //! - [`UdpFlows`]: sockets that stay, each with a ping-pong of datagrams
 //! - [`download`], [`upload`]: contents, with a checksum that the receiver computes
+//! - [`ping`]: echo requests
 
 mod http;
 mod http_report;
@@ -12,6 +13,7 @@ mod held;
 mod udp;
 
 mod bulk;
+mod ping;
 
 mod background;
 mod failure;
@@ -21,4 +23,5 @@ pub use failure::{Failure, FailureKind};
 pub use held::{HeldConnection, HeldConnections, HeldReport};
 pub use http::{HttpLoad, Load, http_requests};
 pub use http_report::{HttpReport, Outcome};
+pub use ping::ping;
 pub use udp::{UdpFlow, UdpFlows, UdpReport};

@@ -47,7 +47,8 @@ fn real(random: &mut Random) -> Vec<u8> {
     };
     let port = random.pick(&[80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 100]);
     let from = random.next() as u16;
-    let size = random.below(200);
+    // Some packets around the MTU.
+    let size = if random.below(40) == 0 { 1380 + random.below(120) } else { random.below(200) };
     let data = random.bytes(size);
     let packet = match random.below(8) {
         0..=2 => {
