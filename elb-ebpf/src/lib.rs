@@ -1,13 +1,10 @@
-//! Glue between the packet path of `elb-common` and the kernel. Everything that decides is there;
-//! here are the frame ([`packet`]), the maps ([`tables`]) and their definitions.
+//! Glue between the packet path of `elb-common` and the kernel that several programs share: the
+//! frame. Maps belong to the program that uses them (`maps.rs` and `tables.rs` to `main.rs`), since
+//! an object brings all maps of the crates it links.
 //!
 //! On the host this crate is empty, so that `cargo check` and clippy need no BPF toolchain.
 #![no_std]
 #![allow(clippy::cast_possible_truncation, reason = "lengths of frames are far below 2^31")]
 
 #[cfg(target_arch = "bpf")]
-pub mod maps;
-#[cfg(target_arch = "bpf")]
 pub mod packet;
-#[cfg(target_arch = "bpf")]
-pub mod tables;

@@ -1,6 +1,11 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod tables;
+
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
@@ -8,7 +13,9 @@ fn main() {}
 mod program {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use elb_common::path::{Outcome, process};
-    use elb_ebpf::{packet::XdpPacket, tables::Maps};
+    use elb_ebpf::packet::XdpPacket;
+
+    use crate::tables::Maps;
 
     #[xdp]
     pub(crate) fn elb(context: XdpContext) -> u32 {

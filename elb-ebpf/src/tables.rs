@@ -76,16 +76,13 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn flow_v4(&self, key: &FlowKeyV4) -> Option<Flow> {
-        // SAFETY: the value is one aligned word, copied at once; an element that was recycled
-        // meanwhile yields another flow's backend for one packet.
-        unsafe { FLOWS_V4.get(key) }.copied()
+    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16> {
+        visit(FLOWS_V4.get_ptr_mut(key)?, now)
     }
 
     #[inline(always)]
-    fn flow_v6(&self, key: &FlowKeyV6) -> Option<Flow> {
-        // SAFETY: as for IPv4.
-        unsafe { FLOWS_V6.get(key) }.copied()
+    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16> {
+        visit(FLOWS_V6.get_ptr_mut(key)?, now)
     }
 
     #[inline(always)]
@@ -130,6 +127,21 @@ impl Tables for Maps {
     #[inline(always)]
     fn count_reason(&self, reason: Reason, bytes: u64) {
         count(&REASON_COUNTERS, reason as u32, bytes);
+    }
+}
+
+/// Reads a recorded flow and notes its packet in place: replacing the element would hide it from
+/// other CPUs for a moment.
+#[inline(always)]
+fn visit(flow: *mut Flow, now: u32) -> Option<u16> {
+    // SAFETY: the element stays mapped while the program runs. Both words are aligned, read and
+    // written whole; an element that was recycled meanwhile yields another flow's backend for one
+    // packet.
+    unsafe {
+        if (*flow).seen != now {
+            (*flow).seen = now;
+        }
+        Some((*flow).backend as u16)
     }
 }
 

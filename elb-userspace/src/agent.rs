@@ -28,6 +28,8 @@ use crate::time::Now;
 
 /// How often moving slots are looked at, while there are some.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long next hops have to answer before the agent goes on without them.
+const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
@@ -51,11 +53,6 @@ pub async fn run(file: &Path) -> Result<()> {
     let attachments = attach(&mut object, &config)?;
     let traced = core::trace(&mut object);
 
-    let (wanted, wanted_addresses) = watch::channel(core::addresses(&config.model));
-    let (known, network) = watch::channel(Network::default());
-    let mut follower = JoinSet::new();
-    follower.spawn(netlink::follow(wanted_addresses, known));
-
     let observed = maps.image().context("cannot read the maps")?;
     let saved = saved::read(&saved::path(&config.agent.socket))
         .filter(|saved| saved.generation == maps.generation)
@@ -77,6 +74,10 @@ pub async fn run(file: &Path) -> Result<()> {
         problems,
         now: now(),
     });
+    let (wanted, wanted_addresses) = watch::channel(core.addresses());
+    let (known, network) = watch::channel(Network::default());
+    let mut follower = JoinSet::new();
+    follower.spawn(netlink::follow(wanted_addresses, known));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
     let mut server_task = JoinSet::new();
@@ -183,7 +184,10 @@ impl Agent {
         let mut hangup = listen(SignalKind::hangup())?;
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
-        self.network.wait_for(|network| !network.links.is_empty()).await?;
+        tokio::select! {
+            known = self.network_known() => known?,
+            Some(ended) = follower.join_next() => ended.context("netlink")??,
+        }
         self.network_changed();
         self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -222,6 +226,22 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.core.save();
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
+        Ok(())
+    }
+
+    /// Waits until the way to every member is known, not long for next hops that do not answer. To
+    /// publish before would leave members out that an earlier agent served, or hand all flows to
+    /// the one whose next hop answers first.
+    async fn network_known(&mut self) -> Result<()> {
+        self.network.wait_for(|network| !network.links.is_empty()).await?;
+        let wanted = self.wanted.borrow().clone();
+        let resolved = |network: &Network| {
+            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
+        };
+        match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
+            Ok(known) => drop(known?),
+            Err(_) => tracing::debug!("some next hops do not answer"),
+        }
         Ok(())
     }
 

@@ -111,13 +111,19 @@ impl Assignments {
     }
 
     /// Numbers of a pool with a ring of `size` slots. A ring of another size is another ring, in
-    /// another place.
+    /// another place, and never in one of `leaving`: packets still meet what stands there.
     ///
     /// # Errors
     /// There are too many pools, or the ring map is full.
-    pub fn pool(&mut self, name: &str, size: u32, room: Room) -> Result<&mut AssignedPool, Full> {
+    pub fn pool(
+        &mut self,
+        name: &str,
+        size: u32,
+        room: Room,
+        leaving: &[Region],
+    ) -> Result<&mut AssignedPool, Full> {
         if self.pools.get(name).is_none_or(|pool| pool.size != size) {
-            let base = self.free_region(size, room.slots)?;
+            let base = self.free_region(size, room.slots, leaving)?;
             if let Some(pool) = self.pools.get_mut(name) {
                 (pool.base, pool.size) = (base, size);
             } else {
@@ -166,9 +172,10 @@ impl Assignments {
     }
 
     /// The first gap between the regions in use that holds `size` slots.
-    fn free_region(&self, size: u32, slots: u32) -> Result<u32, Full> {
+    fn free_region(&self, size: u32, slots: u32, leaving: &[Region]) -> Result<u32, Full> {
         let full = Full { what: "ring", key: "ring_slots", limit: slots };
-        let mut used: Vec<_> = self.pools.values().map(AssignedPool::region).collect();
+        let used = self.pools.values().map(AssignedPool::region);
+        let mut used: Vec<_> = used.chain(leaving.iter().copied()).collect();
         used.sort_by_key(|region| region.base);
         let mut base = 0u32;
         for region in used {
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn numbers_stay_and_freed_ones_are_used_last() {
         let mut all = Assignments::default();
-        all.pool("a", 101, ROOM).unwrap();
+        all.pool("a", 101, ROOM, &[]).unwrap();
         let first = all.member("a", socket(1), ROOM).unwrap();
         assert_eq!(all.member("a", socket(1), ROOM), Ok(first));
         assert_eq!(all.member("a", socket(2), ROOM), Ok(2));
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn a_removed_member_that_comes_back_is_the_same() {
         let mut all = Assignments::default();
-        all.pool("a", 101, ROOM).unwrap();
+        all.pool("a", 101, ROOM, &[]).unwrap();
         let id = all.member("a", socket(1), ROOM).unwrap();
         all.pools.get_mut("a").unwrap().members[0].removed = true;
         assert!(all.pools["a"].member(socket(1)).is_none());
@@ -238,7 +245,7 @@ mod tests {
             for (name, size) in steps {
                 let name = name.to_string();
                 match size {
-                    Some(size) => drop(all.pool(&name, size, ROOM).map(|_| ())),
+                    Some(size) => drop(all.pool(&name, size, ROOM, &[]).map(|_| ())),
                     None => drop(all.pools.remove(&name)),
                 }
                 let mut regions: Vec<_> = all.pools.values().map(AssignedPool::region).collect();

@@ -1,4 +1,4 @@
-//! The kernel's side: the only module that knows aya.
+//! The kernel's side of the load balancer: the only module of the agent that knows aya.
 
 mod attach;
 mod maps;
@@ -6,6 +6,7 @@ mod object;
 mod record;
 mod rings;
 
+pub(crate) use attach::errno;
 pub use attach::{AttachError, Attachment, pinned, unpin};
 pub use maps::{MapError, Maps, coarse_seconds};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object};

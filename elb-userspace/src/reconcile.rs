@@ -107,10 +107,11 @@ impl Reconciler {
         for pool in model.pools() {
             self.pool(pool, seen, &mut desired);
         }
-        self.forget_listeners(model);
         for lb in model.load_balancers() {
             self.load_balancer(lb, &mut desired);
         }
+        // Last: the number of a listener that goes is not that of one that comes with it.
+        self.forget_listeners(model);
         desired
     }
 
@@ -145,7 +146,8 @@ impl Reconciler {
     fn pool(&mut self, pool: &Pool, seen: &impl Seen, desired: &mut Desired) {
         let name = pool.name.as_str();
         let before = self.assignments.pools.get(name).map(|assigned| assigned.region());
-        match self.assignments.pool(name, pool.ring_size.get(), self.room) {
+        let size = pool.ring_size.get();
+        match self.assignments.pool(name, size, self.room, &desired.freed) {
             Err(full) => {
                 desired.left_out.push((format!("pool {name:?}"), full));
                 return;

@@ -79,14 +79,7 @@ impl Host {
 
     /// Its Ethernet address in `network`; that of the switch's end of its cable differs in `port`.
     pub fn mac(self, network: Network, port: bool) -> [u8; 6] {
-        [
-            0x02,
-            0xe1,
-            0xb0,
-            u8::from(port),
-            network.number(),
-            self.number(),
-        ]
+        [0x02, 0xe1, 0xb0, u8::from(port), network.number(), self.number()]
     }
 }
 
@@ -135,10 +128,7 @@ mod tests {
         let member = Host::Backend(2);
         let v4 = Network::Back.address(Family::V4, member);
         let v6 = Network::Back.address(Family::V6, member);
-        assert_eq!(
-            (v4.to_string(), v6.to_string()),
-            ("10.0.0.13".into(), "fd00::13".into())
-        );
+        assert_eq!((v4.to_string(), v6.to_string()), ("10.0.0.13".into(), "fd00::13".into()));
 
         let vip = Network::Front.address(Family::V6, Host::Vip);
         assert_eq!(vip.to_string(), "fd01::100");

@@ -156,8 +156,12 @@ impl Agent {
         limit: Duration,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
-        let said = wait_for(what, limit, || Ok(Some(self.status()?).filter(&wanted)));
-        said.with_context(|| format!("the agent's log:\n{}", self.log()))
+        let mut last = Value::Null;
+        let said = wait_for(what, limit, || {
+            last = self.status()?;
+            Ok(wanted(&last).then(|| last.clone()))
+        });
+        said.with_context(|| format!("the last status: {last}\nthe agent's log:\n{}", self.log()))
     }
 
     /// Waits until the members at `addresses` are in `state` everywhere.

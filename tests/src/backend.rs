@@ -25,11 +25,7 @@ impl Lab {
     }
 
     fn on_every_vip(&self, index: usize, mode: Forwarding, verb: &str) -> Result<()> {
-        let vips = self
-            .families()
-            .list()
-            .iter()
-            .map(|family| self.vip(*family));
+        let vips = self.families().list().iter().map(|family| self.vip(*family));
         vips.into_iter().try_for_each(|vip| {
             let command = self.elb_backend(index, mode, verb, vip)?;
             output(command, LIMIT)
@@ -50,7 +46,9 @@ impl Lab {
             .args(["backend", verb, "--vip", &vip.to_string()])
             .args(["--mode", mode.name(), "--interface", self.device()])
             .arg("--pin-dir")
-            .arg(self.backend_pins(index));
+            .arg(self.backend_pins(index))
+            .arg("--state-dir")
+            .arg(self.files().join("backends"));
         Ok(command)
     }
 }

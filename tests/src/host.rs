@@ -72,14 +72,8 @@ fn mount_bpffs() -> Result<()> {
     if now.filesystem_type() == BPF_FS_MAGIC {
         return Ok(());
     }
-    mount(
-        Some("bpf"),
-        BPFFS,
-        Some("bpf"),
-        MsFlags::empty(),
-        Some("mode=0700"),
-    )
-    .with_context(|| format!("cannot mount the BPF file system on {BPFFS}"))
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), Some("mode=0700"))
+        .with_context(|| format!("cannot mount the BPF file system on {BPFFS}"))
 }
 
 /// Removes what labs of processes that no longer run have left.

@@ -74,12 +74,7 @@ impl Lab {
 
     /// The load balancer's devices: lb0, and in a two-armed lab lb1, which leads to the backends.
     pub fn lb_interfaces(&self) -> Vec<&'static str> {
-        self.shape
-            .arms
-            .devices()
-            .iter()
-            .map(|(_, device)| *device)
-            .collect()
+        self.shape.arms.devices().iter().map(|(_, device)| *device).collect()
     }
 
     /// The device of every host but the load balancer and the router.
@@ -115,10 +110,7 @@ impl Lab {
 
     /// The address of the client.
     pub fn client_addr(&self, family: Family) -> IpAddr {
-        self.shape
-            .arms
-            .client_network()
-            .address(family, Host::Client)
+        self.shape.arms.client_network().address(family, Host::Client)
     }
 
     /// A directory for configuration, sockets and logs of this lab.
@@ -139,9 +131,7 @@ impl Lab {
     /// Starts a server with the usual ports in every backend.
     pub fn serve(&self) -> Result<Vec<Server>> {
         let named = self.backends.iter().enumerate();
-        named
-            .map(|(index, netns)| Server::start(netns, &name_of(index)))
-            .collect()
+        named.map(|(index, netns)| Server::start(netns, &name_of(index))).collect()
     }
 
     /// Pulls the cable of a backend out of the switch: from now on it is silent.
@@ -158,10 +148,7 @@ impl Lab {
     fn set_cable(&self, index: usize, state: &str) -> Result<()> {
         let index = u8::try_from(index).context("a lab has at most 32 backends")?;
         let port = topology::port(Host::Backend(index), Network::Back);
-        self.switch
-            .netns()
-            .ip(&format!("link set {port} {state}"))
-            .map(drop)
+        self.switch.netns().ip(&format!("link set {port} {state}")).map(drop)
     }
 
     /// How to get a shell in each namespace.

@@ -20,6 +20,7 @@ pub mod wire;
 pub mod address;
 pub mod topology;
 
+pub mod datapath;
 pub mod environment;
 pub mod host;
 pub mod netns;

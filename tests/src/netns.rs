@@ -112,22 +112,15 @@ impl NetNs {
         let batch = tempfile::NamedTempFile::new()?;
         fs::write(batch.path(), lines)?;
         let mut command = Command::new("ip");
-        command
-            .args(["-netns", self.name(), "-batch"])
-            .arg(batch.path());
+        command.args(["-netns", self.name(), "-batch"]).arg(batch.path());
         process::output(command, COMMAND_LIMIT).with_context(|| format!("ip refused:\n{lines}"))
     }
 
     /// Sets a network sysctl inside; `key` is the path below `/proc/sys/net`.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys/net").join(key);
-        self.run(|| fs::write(&path, value))?.with_context(|| {
-            format!(
-                "cannot set {} to {value} in {}",
-                path.display(),
-                self.name()
-            )
-        })
+        self.run(|| fs::write(&path, value))?
+            .with_context(|| format!("cannot set {} to {value} in {}", path.display(), self.name()))
     }
 
     fn enter(&self) -> Result<()> {

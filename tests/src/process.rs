@@ -35,10 +35,7 @@ impl Process {
     /// Starts `command`; `name` is what messages call it.
     pub fn start(name: &str, command: Command) -> Result<Self> {
         let child = spawn(command).with_context(|| format!("cannot start {name}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-        })
+        Ok(Self { name: name.to_owned(), child })
     }
 
     /// Its process id.
@@ -53,19 +50,14 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child
-            .try_wait()
-            .with_context(|| format!("cannot ask whether {} runs", self.name))
+        self.child.try_wait().with_context(|| format!("cannot ask whether {} runs", self.name))
     }
 
     /// Sends `signal` to this process alone.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         // An id may be given to another process once this one was waited for: ask first.
         if let Some(status) = self.ended()? {
-            bail!(
-                "cannot send {signal} to {}: it has ended: {status}",
-                self.name
-            );
+            bail!("cannot send {signal} to {}: it has ended: {status}", self.name);
         }
         let id = i32::try_from(self.id()).context("process id out of range")?;
         kill(Pid::from_raw(id), signal)
@@ -80,11 +72,7 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                bail!(
-                    "{} (process {}) still runs after {limit:?}",
-                    self.name,
-                    self.id()
-                );
+                bail!("{} (process {}) still runs after {limit:?}", self.name, self.id());
             }
             thread::sleep(POLL);
         }
@@ -112,9 +100,7 @@ pub fn output(mut command: Command, limit: Duration) -> Result<String> {
     let said = format!("{command:?}");
     let mut stdout = tempfile::tempfile()?;
     let mut stderr = tempfile::tempfile()?;
-    command
-        .stdout(stdout.try_clone()?)
-        .stderr(stderr.try_clone()?);
+    command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let status = Process::start(&said, command)?.wait(limit)?;
     if !status.success() {
         let end = match (status.code(), status.signal()) {

@@ -34,10 +34,7 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self {
-            http: HTTP_PORT,
-            echo: ECHO_PORT,
-        }
+        Self { http: HTTP_PORT, echo: ECHO_PORT }
     }
 }
 
@@ -122,9 +119,8 @@ fn wait_until_ready(process: &mut Process) -> Result<()> {
         // Nobody listens any more when the limit has passed.
         let _ = tell.send(read.map(|_| line));
     });
-    let line = told
-        .recv_timeout(START_LIMIT)
-        .map_err(|_| anyhow!("not within {START_LIMIT:?}"))??;
+    let line =
+        told.recv_timeout(START_LIMIT).map_err(|_| anyhow!("not within {START_LIMIT:?}"))??;
     if line.trim() != READY {
         bail!("it ended before it listened");
     }

@@ -116,8 +116,7 @@ impl Switch {
             addresses: Vec::new(),
         };
         veth::join(&near, &far)?;
-        self.netns
-            .ip(&format!("link set {} master {}", far.name, bridge(network)))?;
+        self.netns.ip(&format!("link set {} master {}", far.name, bridge(network)))?;
         Ok(far.name)
     }
 
@@ -130,14 +129,7 @@ impl Switch {
 
     fn all_ports_forward(&self) -> Result<bool> {
         let mut list = std::process::Command::new("ip");
-        list.args([
-            "-netns",
-            self.netns.name(),
-            "-details",
-            "-json",
-            "link",
-            "show",
-        ]);
+        list.args(["-netns", self.netns.name(), "-details", "-json", "link", "show"]);
         let links = crate::process::output(list, FORWARDING_LIMIT)?;
         let links: Value = serde_json::from_str(&links).context("ip -json printed no JSON")?;
         Ok(links.as_array().into_iter().flatten().all(forwards_if_up))

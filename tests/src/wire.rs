@@ -66,11 +66,7 @@ impl Sum {
 
     /// Length and checksum in words, equal for equal contents.
     pub fn text(&self) -> String {
-        format!(
-            "{} bytes, crc {:08x}",
-            self.length,
-            self.hasher.clone().finalize()
-        )
+        format!("{} bytes, crc {:08x}", self.length, self.hasher.clone().finalize())
     }
 }
 
@@ -134,9 +130,6 @@ mod tests {
 
     #[test]
     fn an_echo_is_parsed_back() {
-        assert_eq!(
-            parse_echo(&echo("backend-1", "a b")),
-            Some(("backend-1", "a b"))
-        );
+        assert_eq!(parse_echo(&echo("backend-1", "a b")), Some(("backend-1", "a b")));
     }
 }

@@ -82,11 +82,17 @@ impl Tables for Memory {
     fn backend(&self, id: u16) -> Option<&Backend> {
         self.backends.get(&id)
     }
-    fn flow_v4(&self, key: &FlowKeyV4) -> Option<Flow> {
-        self.written.borrow().flows_v4.get(key).copied()
+    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16> {
+        let mut written = self.written.borrow_mut();
+        let flow = written.flows_v4.get_mut(key)?;
+        flow.seen = now;
+        Some(flow.backend as u16)
     }
-    fn flow_v6(&self, key: &FlowKeyV6) -> Option<Flow> {
-        self.written.borrow().flows_v6.get(key).copied()
+    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16> {
+        let mut written = self.written.borrow_mut();
+        let flow = written.flows_v6.get_mut(key)?;
+        flow.seen = now;
+        Some(flow.backend as u16)
     }
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
         self.written.borrow_mut().flows_v4.insert(*key, flow);

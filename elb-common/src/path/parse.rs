@@ -88,8 +88,8 @@ pub trait Family {
     fn flow_key(ip: &Ip<Self::Addr>, transport: &Transport) -> Self::FlowKey;
     /// Its hash.
     fn hash(key: &Self::FlowKey) -> u32;
-    /// The recorded flow.
-    fn flow<T: Tables>(tables: &T, key: &Self::FlowKey) -> Option<Flow>;
+    /// The backend that a recorded flow belongs to.
+    fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, now: u32) -> Option<u16>;
     /// Records a flow.
     fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
 }

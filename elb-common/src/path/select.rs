@@ -48,11 +48,8 @@ fn moving<F: Family, T: Tables>(
     if transport.opens() {
         return record::<F, T>(tables, key, slot.cur(), now);
     }
-    if let Some(flow) = F::flow(tables, key) {
-        let id = flow.backend as u16;
-        if serves_established(tables, id) {
-            return if flow.seen == now { id } else { record::<F, T>(tables, key, id, now) };
-        }
+    if let Some(id) = F::flow(tables, key, now).filter(|id| serves_established(tables, *id)) {
+        return id;
     }
     let former = if serves_established(tables, slot.prev()) { slot.prev() } else { slot.cur() };
     if !transport.is_udp() {

@@ -28,10 +28,11 @@ pub trait Tables {
     /// The backend with this id.
     fn backend(&self, id: u16) -> Option<&Backend>;
 
-    /// The recorded flow.
-    fn flow_v4(&self, key: &FlowKeyV4) -> Option<Flow>;
-    /// The recorded flow.
-    fn flow_v6(&self, key: &FlowKeyV6) -> Option<Flow>;
+    /// Id of the backend that a recorded flow belongs to. Notes in the record that a packet of it
+    /// came `now`.
+    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16>;
+    /// As for IPv4.
+    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16>;
     /// Records a flow, replacing what was recorded.
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow);
     /// Records a flow, replacing what was recorded.

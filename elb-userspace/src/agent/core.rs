@@ -216,6 +216,14 @@ impl Core {
 
     /// Brings the maps in step with everything known.
     fn publish(&mut self) {
+        if self.publish_once() {
+            // What found no room may take the place of what went meanwhile.
+            self.publish_once();
+        }
+    }
+
+    /// True if something found no room, and something else made room.
+    fn publish_once(&mut self) -> bool {
         let view =
             View { members: &self.members, network: &self.network, attachments: &self.attachments };
         let desired = self.reconciler.reconcile(&self.config.model, &view);
@@ -229,6 +237,7 @@ impl Core {
             tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
             self.moving.insert(pool.clone(), u32::MAX);
         }
+        let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
         let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
         for command in &commands {
             if let Err(error) = self.maps.execute(command) {
@@ -241,6 +250,7 @@ impl Core {
         } else {
             self.maps.image().unwrap_or_default()
         };
+        again
     }
 
     /// Writes down what the next agent needs.

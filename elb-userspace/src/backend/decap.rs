@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpError, XdpLink};
+use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use elb_common::names;
@@ -17,7 +17,7 @@ use elb_common::names;
 use super::error::{Error, with_causes};
 use super::netlink::Link;
 use super::{Attach, Attached};
-use crate::kernel::{DECAP_OBJECT, LoadError, Record};
+use crate::kernel::{DECAP_OBJECT, LoadError, Record, errno};
 
 /// The folder of the pins: `pin_dir/vN`, N being the version of the maps.
 #[derive(Clone, Debug)]
@@ -308,17 +308,6 @@ impl Refusal {
             Self::Other(error) => Error::Attach { interface, error },
         }
     }
-}
-
-/// What the kernel answered: to bpf(2), or to netlink, which aya asks next where bpf(2) says EINVAL.
-fn errno(error: &ProgramError) -> Option<i32> {
-    if let ProgramError::SyscallError(error) = error {
-        return error.io_error.raw_os_error();
-    }
-    if let ProgramError::XdpError(XdpError::NetlinkError(error)) = error {
-        return error.raw_os_error();
-    }
-    None
 }
 
 fn pin_error(path: &Path, error: &dyn std::error::Error) -> Error {

@@ -14,9 +14,9 @@ use crate::backend::{self, Attach, Down, Mode, PIN_DIR, Report, STATE_DIR, Setup
 pub(super) enum BackendCommand {
     /// Serve virtual addresses, beside those that are served already.
     #[command(after_help = "\
-Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering ARP
-requests for them, and with --mode ipip attaches an XDP program that takes outer headers off. What is
-done already stays as it is. All of it is done, or nothing.
+Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering
+ARP requests for them, and with --mode ipip attaches an XDP program that takes outer headers off.
+What is done already stays as it is. All of it is done, or nothing.
 
 Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip, CAP_BPF and CAP_PERFMON.
 

@@ -1,10 +1,10 @@
 //! Attaches the program to interfaces so that it stays when the agent goes: the link is pinned.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::xdp::XdpLink;
+use aya::programs::xdp::{XdpError, XdpLink};
 use aya::programs::{ProgramError, XdpMode};
 use thiserror::Error;
 
@@ -27,7 +27,7 @@ pub enum AttachError {
         /// The interface.
         interface: String,
         /// What the kernel said.
-        source: io::Error,
+        source: Box<ProgramError>,
     },
     /// Another program is attached.
     #[error(
@@ -139,31 +139,33 @@ fn adopt(object: &mut Object, path: &Path, interface: &str) -> Result<bool, Atta
             drop(program.take_link(id).map_err(|error| other(interface, error))?);
             Ok(true)
         }
-        Err(ProgramError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOLINK) =>
-        {
-            Ok(false)
-        }
+        Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(false),
         Err(error) => Err(other(interface, error)),
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "a system call's error is told apart, no other")]
 fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
     let interface = interface.to_owned();
-    let io_error = match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        error => return AttachError::Other { interface, source: Box::new(error) },
-    };
-    match io_error.raw_os_error() {
+    match errno(&error) {
         Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy { interface },
         Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)
             if mode == XdpMode::Driver =>
         {
-            AttachError::NoNative { interface, source: io_error }
+            AttachError::NoNative { interface, source: Box::new(error) }
         }
-        _ => AttachError::Other { interface, source: Box::new(io_error) },
+        _ => AttachError::Other { interface, source: Box::new(error) },
     }
+}
+
+/// What the kernel answered: to bpf(2), or to netlink, which aya asks next where bpf(2) says EINVAL.
+pub(crate) fn errno(error: &ProgramError) -> Option<i32> {
+    if let ProgramError::SyscallError(error) = error {
+        return error.io_error.raw_os_error();
+    }
+    if let ProgramError::XdpError(XdpError::NetlinkError(error)) = error {
+        return error.raw_os_error();
+    }
+    None
 }
 
 fn other(interface: &str, source: impl std::error::Error + Send + Sync + 'static) -> AttachError {

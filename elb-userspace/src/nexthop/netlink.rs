@@ -46,7 +46,7 @@ const CALM: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows the network for as long as somebody listens: `wanted` are the addresses to find routes
-/// to, `network` is what is known.
+/// to, `network` is what is known; with its first links, it has the routes.
 ///
 /// # Errors
 /// See [`NetlinkError`].
@@ -68,7 +68,9 @@ pub async fn follow(
     let connection = tokio::spawn(connection);
     let mut follower = Follower { handle, known: Network::default() };
     follower.dump().await?;
-    let mut refresh = Some(Instant::now());
+    let addresses = wanted.borrow_and_update().clone();
+    follower.routes(&addresses).await?;
+    let mut refresh = None;
     loop {
         network.send_if_modified(|told| {
             let news = *told != follower.known;

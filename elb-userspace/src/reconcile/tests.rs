@@ -180,6 +180,43 @@ fn what_is_removed_frees_its_place() {
 }
 
 #[test]
+fn what_comes_takes_no_place_of_what_goes() {
+    let mut reconciler = reconciler();
+    let old = model(&[11], "");
+    reconciler.reconcile(&old, &World::default());
+    let text = r#"
+        [agent]
+        interfaces = ["eth0"]
+        [[load_balancer]]
+        name = "lb"
+        vip_address = "192.0.2.10"
+        [[load_balancer.listener]]
+        name = "renamed"
+        protocol = "TCP"
+        protocol_port = 80
+        default_pool = "renamed"
+        [[pool]]
+        name = "renamed"
+        protocol = "TCP"
+        forwarding = "ipip"
+        ring_size = 4093
+        [[pool.member]]
+        address = "10.0.0.11"
+        protocol_port = 80
+        "#;
+    let renamed = config::parse("test", text).unwrap().model;
+    let desired = reconciler.reconcile(&renamed, &World::default());
+    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
+    assert_eq!(desired.rings.iter().map(|ring| ring.base).collect::<Vec<_>>(), [4096]);
+    let listener = desired.image.listeners.values().next().unwrap();
+    assert_eq!((listener.ring_base, listener.id), (4096, 1));
+    assert_eq!(reconciler.assignments.listeners.len(), 1);
+
+    let desired = reconciler.reconcile(&old, &World::default());
+    assert_eq!(desired.rings[0].base, 0, "what was freed before is free");
+}
+
+#[test]
 fn a_ring_of_another_size_is_another_ring() {
     let mut reconciler = reconciler();
     reconciler.reconcile(&model(&[11], ""), &World::default());

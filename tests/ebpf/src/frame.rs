@@ -8,12 +8,7 @@ use crate::traffic::{Echo, Segment, Traffic, frame_length};
 
 /// Writes every byte of the frame, whatever it held; `None` where it is too short.
 #[inline(always)]
-pub fn write<P: Packet>(
-    packet: &mut P,
-    traffic: &Traffic,
-    kind: Kind,
-    flow: u32,
-) -> Option<()> {
+pub fn write<P: Packet>(packet: &mut P, traffic: &Traffic, kind: Kind, flow: u32) -> Option<()> {
     const IP: usize = size_of::<Ethernet>();
     packet.set_len(frame_length(kind) as u32)?;
     *packet.view_mut(0)? = traffic.ethernet(kind);

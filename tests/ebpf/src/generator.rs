@@ -14,7 +14,7 @@ mod program {
     use aya_ebpf::programs::XdpContext;
     use elb_tests_ebpf::frame;
     use elb_tests_ebpf::kind::Kind;
-    use elb_tests_ebpf::packet::XdpPacket;
+    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::traffic::Traffic;
 
     /// The test writes, every packet reads.

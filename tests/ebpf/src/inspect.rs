@@ -183,8 +183,7 @@ fn inner<P: Packet>(
     } else {
         let header: &Ipv4 = view(packet, at)?;
         let number = header.identification.get() as u8;
-        let (kind, flow) =
-            (forwarded(number, false)?, flow_of(u32::from_be(header.source.raw())));
+        let (kind, flow) = (forwarded(number, false)?, flow_of(u32::from_be(header.source.raw())));
         unchanged(*header == traffic.ipv4(kind, flow))?;
         carried(packet, traffic, kind, flow, at, size_of::<Ipv4>())
     }

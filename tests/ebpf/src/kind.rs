@@ -70,10 +70,7 @@ impl Kind {
     /// Whether it carries a datagram.
     #[inline(always)]
     pub const fn is_udp(self) -> bool {
-        matches!(
-            self,
-            Self::UdpV4 | Self::UdpV6 | Self::Foreign | Self::Fragment | Self::Truncated
-        )
+        matches!(self, Self::UdpV4 | Self::UdpV6 | Self::Foreign | Self::Fragment | Self::Truncated)
     }
 
     /// Whether it opens a connection.

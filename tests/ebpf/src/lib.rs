@@ -3,21 +3,23 @@
 //! - `xdp-pass` is the program that the far end of a load balancer's device needs;
 //! - `generator` sends [`traffic`]: a sequence of packets that follows from a number alone, so that
 //!   a test can say afterwards what was sent, packet by packet;
+//! - `bench-wrapper` and `bench-floor` are what the [`bench`] measures with and against;
 //! - `sink` stands where backends would and [`inspect`]s what arrives.
 //!
 //! What the programs do with a packet is here, generic over where its bytes live; on the host the
 //! programs themselves are empty.
 #![no_std]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths of frames are far below 2^16; flows, kinds and CPUs are cut on purpose"
+)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "in most respects most kinds are alike")]
 
-pub mod kind;
-pub mod traffic;
+pub mod bench;
 pub mod frame;
 pub mod inspect;
-
-#[cfg(target_arch = "bpf")]
-// The crate `elb-ebpf` would bring the maps of the forwarding program into every object.
-#[path = "../../../elb-ebpf/src/packet.rs"]
-pub mod packet;
+pub mod kind;
+pub mod traffic;
 
 /// Program of the object `generator`.
 pub const GENERATOR: &str = "generate";

@@ -15,7 +15,7 @@ mod program {
     use elb_tests_ebpf::BACKENDS;
     use elb_tests_ebpf::inspect::{Arrival, Fault, inspect};
     use elb_tests_ebpf::kind::FORWARDED;
-    use elb_tests_ebpf::packet::XdpPacket;
+    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::traffic::{FLOWS, Traffic};
 
     /// The test writes, every frame reads.
@@ -34,8 +34,7 @@ mod program {
 
     /// Frames write, the test reads. The first element counts frames without a fault.
     #[map]
-    static FAULTS: PerCpuArray<u64> =
-        PerCpuArray::with_max_entries(1 + Fault::ALL.len() as u32, 0);
+    static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1 + Fault::ALL.len() as u32, 0);
 
     #[xdp]
     pub(crate) fn sink(context: XdpContext) -> u32 {

@@ -51,10 +51,7 @@ impl Background {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let thread = netns.spawn(move || block_on(work(Stop(stopped))));
-        Self {
-            stop,
-            thread: Some(thread),
-        }
+        Self { stop, thread: Some(thread) }
     }
 
     /// Stops it and waits until what is under way has ended; a panic of it goes on here.
@@ -64,9 +61,7 @@ impl Background {
             return Ok(());
         };
         let ended = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-        ended
-            .and_then(|worked| worked)
-            .context("no load could be made")
+        ended.and_then(|worked| worked).context("no load could be made")
     }
 }
 
@@ -81,8 +76,6 @@ impl Drop for Background {
 
 /// Runs `work` on the calling thread, in whose namespace its sockets then are.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(work))
 }

@@ -46,14 +46,8 @@ pub fn upload(netns: &NetNs, target: SocketAddr, bytes: u64) -> Result<Transfer>
     transfer(netns, target, bytes, async || {
         let request = Request::post("/sum").body(ContentBody::new(bytes));
         let (backend, body) = exchange(target, request).await?;
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| Failure::from_error(&error))?;
-        Ok((
-            backend,
-            String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-        ))
+        let body = body.collect().await.map_err(|error| Failure::from_error(&error))?;
+        Ok((backend, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
     })
 }
 
@@ -73,11 +67,7 @@ fn transfer(
         received == expected,
         "{bytes} bytes with {backend}: {received} arrived instead of {expected}"
     );
-    Ok(Transfer {
-        backend,
-        bytes,
-        took: started.elapsed(),
-    })
+    Ok(Transfer { backend, bytes, took: started.elapsed() })
 }
 
 async fn sum(mut body: Incoming) -> Result<Sum, Failure> {

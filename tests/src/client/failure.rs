@@ -38,25 +38,15 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-            at: Instant::now(),
-        }
+        Self { kind, text: text.into(), at: Instant::now() }
     }
 
     /// From an error whose cause, however deep, may be one of input and output.
     pub(super) fn from_error(error: &(dyn Error + 'static)) -> Self {
         let of_cause = |error: &(dyn Error + 'static)| {
-            let io_kind = error
-                .downcast_ref::<io::Error>()
-                .map(|error| kind_of(error.kind()));
+            let io_kind = error.downcast_ref::<io::Error>().map(|error| kind_of(error.kind()));
             let hyper = error.downcast_ref::<hyper::Error>();
-            io_kind.or_else(|| {
-                hyper?
-                    .is_incomplete_message()
-                    .then_some(FailureKind::Closed)
-            })
+            io_kind.or_else(|| hyper?.is_incomplete_message().then_some(FailureKind::Closed))
         };
         // The innermost cause that says something is the nearest to the wire.
         let kind = causes(error).filter_map(of_cause).last();
@@ -78,10 +68,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn kind_of(kind: io::ErrorKind) -> FailureKind {
     use io::ErrorKind as Io;
     // A list that grows with the standard library: what tests do not tell apart is `Other`.
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "io::ErrorKind is non-exhaustive"
-    )]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is non-exhaustive")]
     match kind {
         Io::ConnectionRefused => FailureKind::Refused,
         Io::ConnectionReset | Io::ConnectionAborted => FailureKind::Reset,

@@ -53,6 +53,12 @@ impl HeldReport {
         self.connections.iter().filter(broken).collect()
     }
 
+    /// Whether each connection got at least `more` answers since `before`, a report on the same ones.
+    pub fn is_beyond(&self, before: &Self, more: u64) -> bool {
+        let mut pairs = self.connections.iter().zip(&before.connections);
+        pairs.all(|(now, before)| now.round_trips >= before.round_trips + more)
+    }
+
     /// Those with `backend`.
     pub fn on(&self, backend: &str) -> Vec<&HeldConnection> {
         let on = |connection: &&HeldConnection| connection.backend.as_deref() == Some(backend);
@@ -79,10 +85,7 @@ impl HeldConnections {
         let connections = Arc::new(Mutex::new(vec![HeldConnection::default(); count]));
         let shared = connections.clone();
         let work = move |stop| hold_all(target, count, interval, stop, shared);
-        let held = Self {
-            background: Background::start(netns, work),
-            connections,
-        };
+        let held = Self { background: Background::start(netns, work), connections };
         let what = format!("{count} connections to {target}");
         wait_for(&what, ESTABLISH_LIMIT, || held.all_answered())?;
         Ok(held)
@@ -90,17 +93,12 @@ impl HeldConnections {
 
     /// What has happened until now.
     pub fn so_far(&self) -> HeldReport {
-        HeldReport {
-            connections: self.connections.lock().expect("no worker panics").clone(),
-        }
+        HeldReport { connections: self.connections.lock().expect("no worker panics").clone() }
     }
 
     /// Closes the connections and tells what happened.
     pub fn stop(self) -> Result<HeldReport> {
-        let Self {
-            background,
-            connections,
-        } = self;
+        let Self { background, connections } = self;
         background.stop()?;
         let connections = connections.lock().expect("no worker panics").clone();
         Ok(HeldReport { connections })
@@ -108,17 +106,11 @@ impl HeldConnections {
 
     fn all_answered(&self) -> Result<Option<()>> {
         let report = self.so_far();
-        if let Some(failure) = report
-            .broken()
-            .first()
-            .and_then(|broken| broken.failure.as_ref())
-        {
+        if let Some(failure) = report.broken().first().and_then(|broken| broken.failure.as_ref()) {
             bail!("{failure}");
         }
         let mut all = report.connections.iter();
-        Ok(all
-            .all(|connection| connection.round_trips > 0)
-            .then_some(()))
+        Ok(all.all(|connection| connection.round_trips > 0).then_some(()))
     }
 }
 
@@ -161,9 +153,7 @@ async fn hold(
     record: &Record,
 ) -> Result<(), Failure> {
     let mut stream = in_time(TcpStream::connect(target)).await?;
-    let local = stream
-        .local_addr()
-        .and_then(|local| stream.set_nodelay(true).map(|()| local));
+    let local = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local));
     let local = local.map_err(|error| Failure::from_error(&error))?;
     record.update(|connection| connection.local = Some(local));
 

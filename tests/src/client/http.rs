@@ -70,10 +70,7 @@ impl HttpLoad {
         let outcomes = Outcomes::default();
         let shared = outcomes.clone();
         let work = move |stop| make(load, usize::MAX, stop, shared);
-        Self {
-            background: Background::start(netns, work),
-            outcomes,
-        }
+        Self { background: Background::start(netns, work), outcomes }
     }
 
     /// What has happened until now.
@@ -125,27 +122,17 @@ async fn request_once(load: Load) -> Outcome {
         let text = format!("no answer within {:?}", load.timeout);
         Err(Failure::new(FailureKind::TimedOut, text))
     };
-    Outcome {
-        result: exchange.await.unwrap_or_else(late),
-        started,
-        ended: Instant::now(),
-    }
+    Outcome { result: exchange.await.unwrap_or_else(late), started, ended: Instant::now() }
 }
 
 async fn name_of_server(target: SocketAddr) -> Result<String, Failure> {
     let request = Request::get("/").body(Empty::<Bytes>::new());
     let (backend, body) = exchange(target, request).await?;
-    let body = body
-        .collect()
-        .await
-        .map_err(|error| Failure::from_error(&error))?;
+    let body = body.collect().await.map_err(|error| Failure::from_error(&error))?;
     if body.to_bytes() == backend.as_bytes() {
         Ok(backend)
     } else {
-        Err(Failure::new(
-            FailureKind::Mismatch,
-            "the body is not the server's name",
-        ))
+        Err(Failure::new(FailureKind::Mismatch, "the body is not the server's name"))
     }
 }
 
@@ -159,31 +146,18 @@ where
     B::Error: std::error::Error + Send + Sync,
 {
     let mut request = request.map_err(|error| Failure::from_error(&error))?;
-    let host = target
-        .to_string()
-        .parse()
-        .expect("an address is a legal header");
+    let host = target.to_string().parse().expect("an address is a legal header");
     request.headers_mut().insert(HOST, host);
     let close = "close".parse().expect("a word is a legal header");
     request.headers_mut().insert(CONNECTION, close);
 
-    let stream = TcpStream::connect(target)
-        .await
-        .map_err(|error| Failure::from_error(&error))?;
-    let response = send(stream, request)
-        .await
-        .map_err(|error| Failure::from_error(&error))?;
+    let stream = TcpStream::connect(target).await.map_err(|error| Failure::from_error(&error))?;
+    let response = send(stream, request).await.map_err(|error| Failure::from_error(&error))?;
     if response.status() != StatusCode::OK {
         let status = response.status();
-        return Err(Failure::new(
-            FailureKind::Status(status.as_u16()),
-            status.to_string(),
-        ));
+        return Err(Failure::new(FailureKind::Status(status.as_u16()), status.to_string()));
     }
-    let name = response
-        .headers()
-        .get(SERVER_HEADER)
-        .and_then(|name| name.to_str().ok());
+    let name = response.headers().get(SERVER_HEADER).and_then(|name| name.to_str().ok());
     let unnamed = || Failure::new(FailureKind::Mismatch, format!("no header {SERVER_HEADER}"));
     Ok((name.ok_or_else(unnamed)?.to_owned(), response.into_body()))
 }

@@ -96,19 +96,13 @@ impl HttpReport {
 
     fn only(&self, wanted: impl Fn(&Outcome) -> bool) -> Self {
         let kept = self.outcomes.iter().filter(|outcome| wanted(outcome));
-        Self {
-            outcomes: kept.cloned().collect(),
-        }
+        Self { outcomes: kept.cloned().collect() }
     }
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
     let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-    if whole == 0 {
-        0.0
-    } else {
-        count(part) / count(whole)
-    }
+    if whole == 0 { 0.0 } else { count(part) / count(whole) }
 }
 
 #[cfg(test)]
@@ -121,26 +115,17 @@ mod tests {
         let outcome = |(ms, result): &(u64, Result<&str, FailureKind>)| Outcome {
             started: start + Duration::from_millis(*ms),
             ended: start + Duration::from_millis(*ms + 1),
-            result: result
-                .map(str::to_owned)
-                .map_err(|kind| Failure::new(kind, "")),
+            result: result.map(str::to_owned).map_err(|kind| Failure::new(kind, "")),
         };
         HttpReport::new(results.iter().map(outcome).collect())
     }
 
     #[test]
     fn shares_count_answers_only() {
-        let report = report(&[
-            (0, Ok("a")),
-            (1, Err(FailureKind::Reset)),
-            (2, Ok("b")),
-            (3, Ok("b")),
-        ]);
+        let report =
+            report(&[(0, Ok("a")), (1, Err(FailureKind::Reset)), (2, Ok("b")), (3, Ok("b"))]);
         assert!((report.share("b") - 2.0 / 3.0).abs() < 1e-9);
-        assert_eq!(
-            (report.total(), report.answered(), report.failures().len()),
-            (4, 3, 1)
-        );
+        assert_eq!((report.total(), report.answered(), report.failures().len()), (4, 3, 1));
     }
 
     #[test]

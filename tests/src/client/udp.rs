@@ -54,26 +54,17 @@ impl UdpReport {
 
     /// How many were not answered.
     pub fn lost(&self) -> u64 {
-        self.flows
-            .iter()
-            .map(|flow| flow.sent - flow.answered)
-            .sum()
+        self.flows.iter().map(|flow| flow.sent - flow.answered).sum()
     }
 
     /// The flows that more than one backend answered.
     pub fn moved(&self) -> Vec<&UdpFlow> {
-        self.flows
-            .iter()
-            .filter(|flow| flow.backends.len() > 1)
-            .collect()
+        self.flows.iter().filter(|flow| flow.backends.len() > 1).collect()
     }
 
     /// The flows that `backend` answered last.
     pub fn on(&self, backend: &str) -> Vec<&UdpFlow> {
-        self.flows
-            .iter()
-            .filter(|flow| flow.backend() == Some(backend))
-            .collect()
+        self.flows.iter().filter(|flow| flow.backend() == Some(backend)).collect()
     }
 }
 
@@ -96,30 +87,17 @@ impl UdpFlows {
         let flows = Arc::new(Mutex::new(vec![UdpFlow::default(); count]));
         let shared = flows.clone();
         let work = move |stop| talk_all(target, count, interval, stop, shared);
-        let opened = Self {
-            background: Background::start(netns, work),
-            flows,
-        };
-        wait_for(
-            &format!("{count} UDP flows to {target}"),
-            FIRST_LIMIT,
-            || {
-                let report = opened.so_far();
-                Ok(report
-                    .flows
-                    .iter()
-                    .all(|flow| flow.answered > 0)
-                    .then_some(()))
-            },
-        )?;
+        let opened = Self { background: Background::start(netns, work), flows };
+        wait_for(&format!("{count} UDP flows to {target}"), FIRST_LIMIT, || {
+            let report = opened.so_far();
+            Ok(report.flows.iter().all(|flow| flow.answered > 0).then_some(()))
+        })?;
         Ok(opened)
     }
 
     /// What has happened until now; a datagram whose answer is awaited counts as lost.
     pub fn so_far(&self) -> UdpReport {
-        UdpReport {
-            flows: self.flows.lock().expect("no worker panics").clone(),
-        }
+        UdpReport { flows: self.flows.lock().expect("no worker panics").clone() }
     }
 
     /// Closes the sockets and tells what happened.
@@ -140,10 +118,7 @@ async fn talk_all(
 ) {
     let mut workers = JoinSet::new();
     for index in 0..count {
-        let record = Record {
-            flows: flows.clone(),
-            index,
-        };
+        let record = Record { flows: flows.clone(), index };
         let stop = stop.clone();
         workers.spawn(async move {
             if let Err(error) = talk(target, interval, stop, &record).await {

@@ -30,12 +30,7 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self {
-            backends: 2,
-            families: Families::V4,
-            arms: Arms::One,
-            mtu: TUNNEL_MTU,
-        }
+        Self { backends: 2, families: Families::V4, arms: Arms::One, mtu: TUNNEL_MTU }
     }
 }
 

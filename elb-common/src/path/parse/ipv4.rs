@@ -101,8 +101,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV4) -> Option<Flow> {
-        tables.flow_v4(key)
+    fn flow<T: Tables>(tables: &T, key: &FlowKeyV4, now: u32) -> Option<u16> {
+        tables.flow_v4(key, now)
     }
 
     #[inline(always)]

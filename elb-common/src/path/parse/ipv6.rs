@@ -111,8 +111,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6) -> Option<Flow> {
-        tables.flow_v6(key)
+    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6, now: u32) -> Option<u16> {
+        tables.flow_v6(key, now)
     }
 
     #[inline(always)]

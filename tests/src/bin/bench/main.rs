@@ -1,0 +1,112 @@
+//! What a packet costs: the forwarding program against a floor, in one run.
+//!
+//! The method and its reasons: `elb_tests_ebpf::bench`. Absolute times are those of the machine; the
+//! ratios are the result.
+
+mod cases;
+mod measure;
+mod world;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use elb_tests::environment::require_root;
+use serde::Serialize;
+
+use crate::cases::{CASES, Against, Case};
+use crate::measure::Bench;
+
+#[derive(Parser)]
+#[command(about = "Measures ns/packet of the forwarding program against a floor")]
+struct Arguments {
+    /// Fewer trials: the whole ends within two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Also write the results as a JSON array
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct Figure {
+    case: &'static str,
+    /// Nanoseconds of the program alone, median of the trials.
+    net_ns: f64,
+    /// Those of the floor in the same run.
+    floor_net_ns: f64,
+    /// `net_ns / floor_net_ns`.
+    ratio: f64,
+    /// What the bar is a multiple of: the floor, or another case.
+    against: String,
+    /// `net_ns` as a multiple of that.
+    multiple: f64,
+    /// The largest multiple that is good enough; none where the case has no bar.
+    bar: Option<f64>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool> {
+    require_root()?;
+    let (trials, packets) = if arguments.quick { (7, 200_000) } else { (15, 1_000_000) };
+    let mut bench = Bench::new(trials, packets)?;
+    let floor = bench.floor()?;
+    println!("{:<44}{:>9}{:>9}  bar", "case", "net ns", "ratio");
+    println!("{:<44}{floor:>9.1}{:>9.2}", "floor: look-ups and encapsulation only", 1.0);
+    let mut figures: Vec<Figure> = Vec::new();
+    for case in CASES {
+        let net_ns = bench.case(case)?;
+        let figure = figure(case, net_ns, floor, &figures);
+        println!("{}", line(&figure));
+        figures.push(figure);
+    }
+    if let Some(path) = &arguments.json {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        serde_json::to_writer_pretty(file, &figures)?;
+    }
+    let missed = figures.iter().filter(|figure| !figure.holds()).count();
+    println!("{} of {} bars hold", figures.iter().filter(|f| f.bar.is_some()).count() - missed,
+        figures.iter().filter(|f| f.bar.is_some()).count());
+    Ok(missed == 0)
+}
+
+fn figure(case: &Case, net_ns: f64, floor_net_ns: f64, before: &[Figure]) -> Figure {
+    let (against, reference) = match case.against {
+        Against::Floor => ("floor".to_owned(), floor_net_ns),
+        Against::Case(name) => {
+            let other = before.iter().find(|figure| figure.case == name);
+            (name.to_owned(), other.map_or(f64::NAN, |figure| figure.net_ns))
+        }
+    };
+    let (ratio, multiple) = (net_ns / floor_net_ns, net_ns / reference);
+    Figure { case: case.name, net_ns, floor_net_ns, ratio, against, multiple, bar: case.bar }
+}
+
+impl Figure {
+    fn holds(&self) -> bool {
+        self.bar.is_none_or(|bar| self.multiple <= bar)
+    }
+}
+
+fn line(figure: &Figure) -> String {
+    let Figure { case, net_ns, ratio, against, multiple, bar, .. } = figure;
+    let bar = match bar {
+        Some(bar) if figure.holds() => format!("{multiple:.2} ≤ {bar} × {against}"),
+        Some(bar) => format!("{multiple:.2} > {bar} × {against}  MISSED"),
+        None => String::new(),
+    };
+    format!("{case:<44}{net_ns:>9.1}{ratio:>9.2}  {bar}")
+}

@@ -1,0 +1,94 @@
+//! The forwarding program in the kernel, its maps filled from a [`Memory`]: without an agent.
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use elb_common::counter::Counter;
+use elb_common::path::Memory;
+use elb_common::ring::{CHUNK, Chunk};
+use elb_common::{limits, names};
+
+use crate::environment::bpf_dir;
+
+/// A record of `elb-common` as aya wants it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct Record<T>(pub T);
+
+// SAFETY: `T: bytemuck::Pod` has no padding and no invalid values, which is all that aya asks for.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Record<T> {}
+
+/// A hash map of an object, to write to.
+pub fn hash<'o, K: bytemuck::Pod, V: bytemuck::Pod>(
+    object: &'o mut Ebpf,
+    name: &str,
+) -> Result<HashMap<&'o mut MapData, Record<K>, Record<V>>> {
+    Ok(object.map_mut(name).with_context(|| format!("no map {name}"))?.try_into()?)
+}
+
+/// An array of an object, to write to.
+pub fn array<'o, V: bytemuck::Pod>(
+    object: &'o mut Ebpf,
+    name: &str,
+) -> Result<Array<&'o mut MapData, Record<V>>> {
+    Ok(object.map_mut(name).with_context(|| format!("no map {name}"))?.try_into()?)
+}
+
+/// A counter of an object, summed over the CPUs.
+pub fn counter(object: &Ebpf, name: &str, index: u32) -> Result<Counter> {
+    let map = object.map(name).with_context(|| format!("no map {name}"))?;
+    let map: PerCpuArray<_, Record<Counter>> = map.try_into()?;
+    Ok(map.get(&index, 0)?.iter().map(|counter| counter.0).sum())
+}
+
+/// Loads the program with rings as large as those of `memory`, and tables for `flows` flows of each
+/// version. Its maps are filled, but for the devices, which depend on a namespace.
+pub fn load(memory: &Memory, flows: u32) -> Result<Ebpf> {
+    let path = bpf_dir()?.join("elb-xdp");
+    let chunks = u32::try_from(memory.slots.len())?.div_ceil(CHUNK).max(1);
+    let mut object = EbpfLoader::new()
+        .map_max_entries(names::RINGS, chunks)
+        .map_max_entries(names::RINGS_SEEN, chunks)
+        .map_max_entries(names::FLOWS_V4, flows)
+        .map_max_entries(names::FLOWS_V6, flows)
+        .load_file(&path)
+        .with_context(|| format!("cannot load {}; this needs root", path.display()))?;
+    let program: &mut Xdp =
+        object.program_mut(names::PROGRAM).context("no program in elb-xdp")?.try_into()?;
+    program.load().context("the kernel refuses the program")?;
+    fill(&mut object, memory)?;
+    Ok(object)
+}
+
+/// Writes the maps; what they hold beyond `memory` stays.
+pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
+    for (key, value) in &memory.listeners_v4 {
+        hash(object, names::LISTENERS_V4)?.insert(Record(*key), Record(*value), 0)?;
+    }
+    for (key, value) in &memory.listeners_v6 {
+        hash(object, names::LISTENERS_V6)?.insert(Record(*key), Record(*value), 0)?;
+    }
+    for (key, value) in &memory.vips_v4 {
+        hash(object, names::VIPS_V4)?.insert(Record(key.raw()), Record(*value), 0)?;
+    }
+    for (key, value) in &memory.vips_v6 {
+        hash(object, names::VIPS_V6)?.insert(Record(key.raw()), Record(*value), 0)?;
+    }
+    let mut rings = array(object, names::RINGS)?;
+    for (index, slots) in (0..).zip(memory.slots.chunks(CHUNK as usize)) {
+        let chunk: Chunk = std::array::from_fn(|i| slots.get(i).map_or(0, |slot| slot.0));
+        rings.set(index, Record(chunk), 0)?;
+    }
+    for (id, pool) in &memory.pools {
+        array(object, names::POOLS)?.set(u32::from(*id), Record(*pool), 0)?;
+    }
+    let known = |(id, _): &(&u16, _)| u32::from(**id) < limits::MAX_BACKENDS;
+    for (id, backend) in memory.backends.iter().filter(known) {
+        array(object, names::BACKENDS)?.set(u32::from(*id), Record(*backend), 0)?;
+    }
+    for (index, interface) in &memory.interfaces {
+        hash(object, names::INTERFACES)?.insert(Record(*index), Record(*interface), 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The agent, its program and real traffic in labs: what the balancer promises, seen from outside.
+
+mod answers;
+mod attaching;
+mod detaching;
+mod failing;
+mod foreign_maps;
+mod forwarding;
+mod holding;
+mod next_hops;
+mod notifying;
+mod privileges;
+mod reloading;
+mod restarting;
+
+mod scene;
