@@ -1,7 +1,6 @@
 //! The forwarding program in the kernel, its maps filled from a [`Memory`]: without an agent.
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use elb_common::counter::Counter;
@@ -10,36 +9,11 @@ use elb_common::ring::{CHUNK, Chunk};
 use elb_common::{limits, names};
 
 use crate::environment::bpf_dir;
-
-/// A record of `elb-common` as aya wants it.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug)]
-pub struct Record<T>(pub T);
-
-// SAFETY: `T: bytemuck::Pod` has no padding and no invalid values, which is all that aya asks for.
-unsafe impl<T: bytemuck::Pod> aya::Pod for Record<T> {}
-
-/// A hash map of an object, to write to.
-pub fn hash<'o, K: bytemuck::Pod, V: bytemuck::Pod>(
-    object: &'o mut Ebpf,
-    name: &str,
-) -> Result<HashMap<&'o mut MapData, Record<K>, Record<V>>> {
-    Ok(object.map_mut(name).with_context(|| format!("no map {name}"))?.try_into()?)
-}
-
-/// An array of an object, to write to.
-pub fn array<'o, V: bytemuck::Pod>(
-    object: &'o mut Ebpf,
-    name: &str,
-) -> Result<Array<&'o mut MapData, Record<V>>> {
-    Ok(object.map_mut(name).with_context(|| format!("no map {name}"))?.try_into()?)
-}
+use crate::record::{Record, array, hash, per_cpu};
 
 /// A counter of an object, summed over the CPUs.
 pub fn counter(object: &Ebpf, name: &str, index: u32) -> Result<Counter> {
-    let map = object.map(name).with_context(|| format!("no map {name}"))?;
-    let map: PerCpuArray<_, Record<Counter>> = map.try_into()?;
-    Ok(map.get(&index, 0)?.iter().map(|counter| counter.0).sum())
+    Ok(per_cpu::<Counter>(object, name, index)?.into_iter().sum())
 }
 
 /// Loads the program with rings as large as those of `memory`, and tables for `flows` flows of each

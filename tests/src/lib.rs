@@ -26,6 +26,7 @@ pub mod host;
 pub mod netns;
 pub mod notify;
 pub mod process;
+pub mod record;
 pub mod veth;
 pub mod wait;
 pub mod xdp;

@@ -1,16 +1,8 @@
-//! `demo`: builds elb and hands over to the demonstration.
+//! `demo`: elb at work in network namespaces.
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-
-use crate::artifact;
-use crate::build;
-use crate::privilege;
-use crate::process;
-use crate::setup::Purpose;
-use crate::workspace::{BPF_DIR_VARIABLE, Workspace};
+use crate::hand_over;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -20,20 +12,6 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    privilege::require_root("demo")?;
-    let workspace = Workspace::locate()?;
-    let elb = build::release(Purpose::BuildAndLabs, &workspace)?;
-    let package = ["build", "--release", "--package", "elb-tests", "--bins"];
-    let demo = artifact::build_one(&mut workspace.cargo(&package), "demo")?;
-
-    let mut command = Command::new(&demo);
-    command
-        .env("ELB_BIN", elb)
-        .env(BPF_DIR_VARIABLE, workspace.bpf_dir())
-        .env("PATH", process::search_path());
-    if options.hold {
-        command.arg("--hold");
-    }
-    // The demo takes our place: its exit code is ours, and Ctrl-C leaves it the time to clean up.
-    Err(command.exec()).with_context(|| format!("cannot run {}", demo.display()))
+    let hold = options.hold.then(|| "--hold".into());
+    hand_over::to("demo", &Vec::from_iter(hold))
 }

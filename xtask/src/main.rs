@@ -1,11 +1,13 @@
 //! The project's chores: `cargo xtask <verb>`.
 
 mod artifact;
+mod bench;
 mod bpf;
 mod build;
 mod build_ebpf;
 mod ci;
 mod demo;
+mod hand_over;
 mod privilege;
 mod process;
 mod setup;
@@ -37,6 +39,8 @@ enum Verb {
     Test(test::Options),
     /// Build elb and show it at work in network namespaces on this machine (root)
     Demo(demo::Options),
+    /// Measure what a packet costs, as a ratio to a floor in the same run (root)
+    Bench(bench::Options),
     /// Run every check, then every test: what a change must pass (root)
     Ci,
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Build => build::run(),
         Verb::Test(options) => test::run(&options),
         Verb::Demo(options) => demo::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Ci => ci::run(),
     };
     if let Err(error) = outcome {

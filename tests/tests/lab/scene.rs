@@ -106,11 +106,11 @@ impl Scene {
 
     /// Who owns each slot of the rings, as the packet path reads it.
     pub(crate) fn rings(&self) -> Result<Vec<u16>> {
-        let pools = self.config.pools.len();
+        let pools = u32::try_from(self.config.pools.len())?;
         let path = self.config.agent.pin_dir.join("v1").join(names::RINGS);
         let map = MapData::from_pin(&path).with_context(|| format!("{}", path.display()))?;
         let rings: Array<_, Chunk> = Map::Array(map).try_into()?;
-        let chunks = pools as u32 * RING_SIZE.div_ceil(CHUNK);
+        let chunks = pools * RING_SIZE.div_ceil(CHUNK);
         let mut owners = Vec::new();
         for index in 0..chunks {
             owners.extend(rings.get(&index, 0)?.map(|slot| Slot(slot).cur()));

@@ -15,7 +15,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::lab::index_of;
-use crate::record;
+use elb_tests::record;
 
 /// Frames that the kernel runs the program on before it sends them.
 const BATCH: u32 = 64;

@@ -22,7 +22,6 @@ mod sent;
 
 mod balancer;
 mod generator;
-mod record;
 mod sink;
 mod statistics;
 

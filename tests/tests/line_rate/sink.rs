@@ -11,7 +11,7 @@ use elb_tests_ebpf::kind::Kind;
 use elb_tests_ebpf::traffic::Traffic;
 use elb_tests_ebpf::{ARRIVALS, BACKENDS, FAULTS, SINK, TARGETS, TRAFFIC};
 
-use crate::record::{self, Record};
+use elb_tests::record::{self, Record};
 
 /// Packets of one flow, by id of the backend that they arrived for.
 pub type Received = [u32; BACKENDS as usize];

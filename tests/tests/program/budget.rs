@@ -3,8 +3,7 @@
 use aya::EbpfLoader;
 use aya::programs::Xdp;
 use elb_common::names;
-
-use crate::kernel::object;
+use elb_tests::environment::bpf_dir;
 
 /// Instructions that the verifier may process; its own limit is a million.
 const BUDGET: u32 = 100_000;
@@ -13,7 +12,7 @@ fn processed(file: &str, program: &str) -> u32 {
     let mut ebpf = EbpfLoader::new()
         .map_max_entries(names::RINGS, 1024)
         .map_max_entries(names::RINGS_SEEN, 1024)
-        .load_file(object(file).unwrap())
+        .load_file(bpf_dir().unwrap().join(file))
         .unwrap();
     let program: &mut Xdp = ebpf.program_mut(program).unwrap().try_into().unwrap();
     program.load().unwrap();

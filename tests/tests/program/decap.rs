@@ -6,16 +6,18 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use elb_common::counter::Counter;
 use elb_common::names;
 use elb_common::path::unwrap::Unwrapped;
+use elb_tests::environment::bpf_dir;
+use elb_tests::record::Record;
 
 use crate::frame::*;
-use crate::kernel::{Kernel, PASS, Record, now, object};
+use crate::kernel::{Kernel, PASS, now};
 use crate::world::*;
 
 struct Decap(Ebpf);
 
 impl Decap {
     fn new(vips: &[std::net::IpAddr]) -> Self {
-        let mut ebpf = Ebpf::load_file(object("elb-decap").unwrap()).unwrap();
+        let mut ebpf = Ebpf::load_file(bpf_dir().unwrap().join("elb-decap")).unwrap();
         let program: &mut Xdp = ebpf.program_mut(names::DECAP_PROGRAM).unwrap().try_into().unwrap();
         program.load().expect("load the program; this test needs root");
         let map = ebpf.map_mut(names::DECAP_VIPS).unwrap();

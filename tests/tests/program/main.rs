@@ -2,6 +2,11 @@
 //!
 //! Nothing is faked: the verifier, the maps and the helpers are the kernel's. Each case asserts the
 //! action, every byte that leaves, and the counters that moved.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test packets are small, and what goes wrong in a test may panic"
+)]
 
 mod cases;
 mod frame;

@@ -47,6 +47,19 @@ struct Ip {
 
 type Step<T> = Result<T, Reason>;
 
+/// What is meant for a listener and cannot be forwarded; all else is the kernel's.
+const DROPPED: [Reason; 9] = [
+    Reason::Fragment,
+    Reason::Disabled,
+    Reason::NoBackend,
+    Reason::UnknownBackend,
+    Reason::RingRange,
+    Reason::NoNextHop,
+    Reason::TooBig,
+    Reason::NoRoom,
+    Reason::NoDevice,
+];
+
 impl Oracle {
     pub fn new(world: World) -> Self {
         Self { world, flows: HashMap::new() }
@@ -56,18 +69,7 @@ impl Oracle {
         match self.decide(frame) {
             Ok(expected) => expected,
             Err(reason) => Expected {
-                action: match reason {
-                    Reason::Fragment
-                    | Reason::Disabled
-                    | Reason::NoBackend
-                    | Reason::UnknownBackend
-                    | Reason::RingRange
-                    | Reason::NoNextHop
-                    | Reason::TooBig
-                    | Reason::NoRoom
-                    | Reason::NoDevice => DROP,
-                    _ => PASS,
-                },
+                action: if DROPPED.contains(&reason) { DROP } else { PASS },
                 bytes: frame.to_vec(),
                 reason: Some(reason),
                 listener: None,

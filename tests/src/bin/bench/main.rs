@@ -16,7 +16,7 @@ use clap::Parser;
 use elb_tests::environment::require_root;
 use serde::Serialize;
 
-use crate::cases::{CASES, Against, Case};
+use crate::cases::{Against, CASES, Case};
 use crate::measure::Bench;
 
 #[derive(Parser)]
@@ -74,12 +74,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
         figures.push(figure);
     }
     if let Some(path) = &arguments.json {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         serde_json::to_writer_pretty(file, &figures)?;
     }
     let missed = figures.iter().filter(|figure| !figure.holds()).count();
-    println!("{} of {} bars hold", figures.iter().filter(|f| f.bar.is_some()).count() - missed,
-        figures.iter().filter(|f| f.bar.is_some()).count());
+    let bars = figures.iter().filter(|figure| figure.bar.is_some()).count();
+    println!("{} of {bars} bars hold", bars - missed);
     Ok(missed == 0)
 }
 

@@ -8,8 +8,9 @@ use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use elb_common::names;
 use elb_common::ring::{CHUNK, Chunk};
-use elb_tests::datapath::{self, Record};
+use elb_tests::datapath;
 use elb_tests::environment::bpf_dir;
+use elb_tests::record::{Record, array, hash};
 use elb_tests_ebpf::bench::{
     FLOOR, FLOOR_BACKENDS, FLOOR_LISTENERS, FLOOR_RINGS, FRAME, NEXT, NOTHING, TEMPLATE, WRAPPER,
 };
@@ -41,14 +42,14 @@ impl Bench {
         let floor = load_floor()?;
         let datapath = datapath::load(&world::memory(), FLOW_RECORDS)?;
         let template = world::template_of(Kind::Data, To::Ipip, 1)?;
-        datapath::array(&mut wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
+        array(&mut wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
         Ok(Self { wrapper, datapath, floor, trials, packets })
     }
 
     /// Nanoseconds of the floor, with one flow.
     pub fn floor(&mut self) -> Result<f64> {
         let template = world::template_of(Kind::Data, To::Ipip, 1)?;
-        datapath::array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
+        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
         let floor = fd(&self.floor, FLOOR)?;
         self.net(&floor, TX)
     }
@@ -58,12 +59,12 @@ impl Bench {
         let program = fd(&self.datapath, names::PROGRAM)?;
         if case.recorded {
             let syns = world::template_of(Kind::Syn, case.to, case.flows)?;
-            datapath::array(&mut self.wrapper, TEMPLATE)?.set(0, Record(syns), 0)?;
+            array(&mut self.wrapper, TEMPLATE)?.set(0, Record(syns), 0)?;
             self.call(&program)?;
             self.run(case.flows.max(1000), TX)?;
         }
         let template = world::template(case)?;
-        datapath::array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
+        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
         let action = if case.to == To::Foreign { PASS } else { TX };
         self.net(&program, action).with_context(|| case.name)
     }
@@ -91,8 +92,7 @@ impl Bench {
 
     /// CPU nanoseconds a packet, of the wrapper and what it calls.
     fn run(&self, packets: u32, action: u32) -> Result<f64> {
-        let program: &Xdp =
-            self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
+        let program: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
         let options = TestRunOptions {
             data_in: Some(&[0; FRAME]),
             repeat: packets,
@@ -128,15 +128,15 @@ fn load(object: &str, programs: &[&str]) -> Result<Ebpf> {
 
 fn load_floor() -> Result<Ebpf> {
     let mut floor = load("bench-floor", &[FLOOR])?;
-    let (key, listener, slots, backends) = world::floor();
-    datapath::hash(&mut floor, FLOOR_LISTENERS)?.insert(Record(key), Record(listener), 0)?;
-    let mut rings = datapath::array(&mut floor, FLOOR_RINGS)?;
+    let world::Floor { key, listener, slots, backends } = world::floor();
+    hash(&mut floor, FLOOR_LISTENERS)?.insert(Record(key), Record(listener), 0)?;
+    let mut rings = array(&mut floor, FLOOR_RINGS)?;
     for (index, slots) in (0..).zip(slots.chunks(CHUNK as usize)) {
         let chunk: Chunk =
             std::array::from_fn(|i| slots.get(i).map_or(0, |slot| u32::from(slot.cur())));
         rings.set(index, Record(chunk), 0)?;
     }
-    let mut records = datapath::array(&mut floor, FLOOR_BACKENDS)?;
+    let mut records = array(&mut floor, FLOOR_BACKENDS)?;
     for (id, backend) in backends {
         records.set(u32::from(id), Record(backend), 0)?;
     }

@@ -1,4 +1,5 @@
 //! The listeners, rings and backends that are measured, and the frames sent to them.
+#![allow(clippy::cast_possible_truncation, reason = "all numbers here are small constants")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -49,7 +50,8 @@ pub fn memory() -> Memory {
     for route in [IPIP, MOVING, L2, IPIP_V6] {
         let listener = route.listener();
         memory.slots.resize(listener.ring_base as usize, Slot::default());
-        let owner = |slot: u32| 1 + route.pool * BACKENDS + (mix(slot) % u32::from(BACKENDS)) as u16;
+        let owner =
+            |slot: u32| 1 + route.pool * BACKENDS + (mix(slot) % u32::from(BACKENDS)) as u16;
         let prev = |slot| if route.port == MOVING.port { owner(slot + 1) } else { 0 };
         memory.slots.extend((0..RING).map(|slot| Slot::new(owner(slot), prev(slot))));
         memory.pools.insert(route.pool, Pool::default());
@@ -68,13 +70,22 @@ pub fn memory() -> Memory {
     memory
 }
 
+/// What the floor's maps hold.
+pub struct Floor {
+    pub key: [u32; 5],
+    pub listener: Listener,
+    pub slots: Vec<Slot>,
+    pub backends: Vec<(u16, Backend)>,
+}
+
 /// The listener, the ring and the backends that the floor needs: those of `To::Ipip`.
-pub fn floor() -> ([u32; 5], Listener, Vec<Slot>, Vec<(u16, Backend)>) {
+pub fn floor() -> Floor {
     let memory = memory();
     let port = u32::from(Be16::new(IPIP.port).raw());
     let key = [u32::from_ne_bytes(VIP4.octets()), 0, 0, 0, port | 6 << 16];
     let backends = memory.backends.into_iter().filter(|(id, _)| *id <= BACKENDS).collect();
-    (key, IPIP.listener(), memory.slots[..RING as usize].to_vec(), backends)
+    let slots = memory.slots[..RING as usize].to_vec();
+    Floor { key, listener: IPIP.listener(), slots, backends }
 }
 
 fn backend(route: Route, n: u16) -> Backend {

@@ -14,10 +14,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(held: bool, figures: impl Into<String>) -> Self {
-        Self {
-            held,
-            figures: figures.into(),
-        }
+        Self { held, figures: figures.into() }
     }
 }
 
@@ -30,10 +27,7 @@ pub(crate) struct Report {
 impl Report {
     /// An empty report; `colours` if people read it on a terminal.
     pub(crate) fn new(colours: bool) -> Self {
-        Self {
-            colours,
-            all_held: true,
-        }
+        Self { colours, all_held: true }
     }
 
     /// Whether every step held.
@@ -50,11 +44,7 @@ impl Report {
         };
         self.all_held &= held;
         let mut lines = figures.lines();
-        println!(
-            "{} {name:<12} {}",
-            self.mark(held),
-            lines.next().unwrap_or_default()
-        );
+        println!("{} {name:<12} {}", self.mark(held), lines.next().unwrap_or_default());
         for line in lines {
             println!("  {:<12} {line}", "");
         }
@@ -99,9 +89,7 @@ pub(crate) fn kinds<K: Ord + std::fmt::Debug>(failures: impl Iterator<Item = K>)
     for kind in failures {
         *counts.entry(kind).or_default() += 1;
     }
-    let each = counts
-        .iter()
-        .map(|(kind, number)| format!("{} {kind:?}", count(*number)));
+    let each = counts.iter().map(|(kind, number)| format!("{} {kind:?}", count(*number)));
     each.collect::<Vec<_>>().join(", ")
 }
 

@@ -62,19 +62,12 @@ pub(crate) fn build(report: &mut Report) -> Result<Demo> {
         time(started.elapsed())
     );
     report.note("lab", Ok(Finding::new(true, figures)))?;
-    Ok(Demo {
-        agent: None,
-        servers,
-        lab,
-    })
+    Ok(Demo { agent: None, servers, lab })
 }
 
 fn prepare_backends(demo: &mut Demo) -> Result<Finding> {
     demo.lab.backends_up(Forwarding::Ipip)?;
-    let figures = format!(
-        "take packets for {} out of IPIP and answer directly",
-        demo.lab.vip4()
-    );
+    let figures = format!("take packets for {} out of IPIP and answer directly", demo.lab.vip4());
     Ok(Finding::new(true, figures))
 }
 
@@ -87,17 +80,11 @@ fn start_agent(demo: &mut Demo) -> Result<Finding> {
     let started = Instant::now();
     let agent = demo.agent.insert(Agent::start(&demo.lab, &config)?);
     let ready = started.elapsed();
-    let members: Vec<IpAddr> = config.pools[0]
-        .members
-        .iter()
-        .map(|member| member.address)
-        .collect();
+    let members: Vec<IpAddr> =
+        config.pools[0].members.iter().map(|member| member.address).collect();
     agent.wait_members(&members, "ONLINE", ONLINE_LIMIT)?;
-    let figures = format!(
-        "ready in {}, every backend ONLINE after {}",
-        time(ready),
-        time(started.elapsed())
-    );
+    let figures =
+        format!("ready in {}, every backend ONLINE after {}", time(ready), time(started.elapsed()));
     Ok(Finding::new(true, figures))
 }
 
@@ -116,7 +103,9 @@ fn kill_a_backend(demo: &mut Demo) -> Result<Finding> {
     thread::sleep(Duration::from_secs(2));
     let report = load.stop()?;
 
-    let (before, after) = (report.before(killed), report.since(noticed));
+    let after = report.since(noticed);
+    // A request that was under way when the server died is lost with it.
+    let mut before = report.outcomes().iter().filter(|outcome| outcome.ended < killed);
     let meanwhile = report.since(killed).before(noticed);
     let last_lost = report.last_started(|outcome| outcome.result.is_err());
     let figures = format!(
@@ -124,16 +113,14 @@ fn kill_a_backend(demo: &mut Demo) -> Result<Finding> {
          meanwhile {} of {} requests lost; since then {} of {} lost, {:.1} % to {0}",
         demo.servers[VICTIM].name(),
         time(noticed - killed),
-        last_lost.map_or("-".to_owned(), |lost| time(
-            lost.saturating_duration_since(killed)
-        )),
+        last_lost.map_or("-".to_owned(), |lost| time(lost.saturating_duration_since(killed))),
         count(meanwhile.failures().len()),
         count(meanwhile.total()),
         count(after.failures().len()),
         count(after.total()),
         after.share(demo.servers[VICTIM].name()) * 100.0,
     );
-    let quiet = before.failures().is_empty() && after.failures().is_empty();
+    let quiet = before.all(|outcome| outcome.result.is_ok()) && after.failures().is_empty();
     Ok(Finding::new(quiet && after.answered() > 0, figures))
 }
 
@@ -184,10 +171,7 @@ fn fair_shares(lab: &Lab, report: &HttpReport) -> Finding {
     let mut figures = losses(report);
     for (index, weight) in WEIGHTS.iter().enumerate() {
         let name = lab.backend_name(index);
-        let (share, due) = (
-            report.share(&name) * 100.0,
-            f64::from(*weight) / total * 100.0,
-        );
+        let (share, due) = (report.share(&name) * 100.0, f64::from(*weight) / total * 100.0);
         fair &= (share - due).abs() <= TOLERANCE;
         figures += &format!("\n{name}, weight {weight}: {share:.1} % of {due:.1} % due");
     }
@@ -197,11 +181,7 @@ fn fair_shares(lab: &Lab, report: &HttpReport) -> Finding {
 
 fn losses(report: &HttpReport) -> String {
     let failures = report.failures();
-    let text = format!(
-        "{} requests, {} lost",
-        count(report.total()),
-        count(failures.len())
-    );
+    let text = format!("{} requests, {} lost", count(report.total()), count(failures.len()));
     match kinds(failures.iter().map(|failure| failure.kind)) {
         kinds if kinds.is_empty() => text,
         kinds => format!("{text} ({kinds})"),
@@ -254,12 +234,8 @@ impl Demo {
     }
 
     fn request(&self, total: usize) -> Result<HttpReport> {
-        let load = Load {
-            concurrency: 16,
-            pause: Duration::ZERO,
-            limit: REQUESTS_LIMIT,
-            ..self.load()
-        };
+        let load =
+            Load { concurrency: 16, pause: Duration::ZERO, limit: REQUESTS_LIMIT, ..self.load() };
         http_requests(self.lab.client(), load, total)
     }
 
