@@ -28,13 +28,14 @@ fn config(lab: &Lab) -> Config {
     })
 }
 
-fn start() -> Result<(Agent, Vec<Server>, Lab)> {
+/// In the order in which they are made, so that they go in the reverse one.
+fn start() -> Result<(Lab, Vec<Server>, Agent)> {
     let lab = Lab::builder().backends(1).families(Families::Both).start()?;
     let servers = lab.serve()?;
     lab.backends_up(Forwarding::L2)?;
     let agent = Agent::start(&lab, &config(&lab))?;
     wait_until_serving(&agent)?;
-    Ok((agent, servers, lab))
+    Ok((lab, servers, agent))
 }
 
 /// The Ethernet address that the client knows for `address`, if any.
@@ -51,7 +52,7 @@ fn mac_of_load_balancer() -> String {
 
 #[test]
 fn the_addresses_are_resolved_and_pinged_though_no_interface_has_them() -> Result<()> {
-    let (agent, _servers, lab) = start()?;
+    let (lab, _servers, agent) = start()?;
     let interfaces = lab.lb().ip("addr show")?;
     for family in [Family::V4, Family::V6] {
         let vip = lab.vip(family);
@@ -125,7 +126,7 @@ fn an_address_that_is_not_announced_is_served_to_who_is_routed_here() -> Result<
 
 #[test]
 fn the_host_itself_stays_reachable_on_the_same_interface() -> Result<()> {
-    let (_agent, _servers, lab) = start()?;
+    let (lab, _servers, _agent) = start()?;
     let _host = Server::start(lab.lb(), "the-host")?;
     for family in [Family::V4, Family::V6] {
         let own = Network::Back.address(family, Host::LoadBalancer);
@@ -138,7 +139,7 @@ fn the_host_itself_stays_reachable_on_the_same_interface() -> Result<()> {
 
 #[test]
 fn a_port_without_listener_is_not_forwarded() -> Result<()> {
-    let (agent, _servers, lab) = start()?;
+    let (lab, _servers, agent) = start()?;
     for family in [Family::V4, Family::V6] {
         // The backend serves this port, and has the address.
         let load = Load { timeout: IN_VAIN, ..Load::on(lab.service(family, ECHO_PORT)) };

@@ -89,7 +89,7 @@ fn four_capabilities_are_enough() -> Result<()> {
 #[test]
 fn a_capability_that_is_missing_is_named() -> Result<()> {
     let confined = Confined::new()?;
-    for missing in ["bpf", "net_admin"] {
+    for missing in ["bpf", "net_admin", "perfmon"] {
         let others: Vec<&str> = ENOUGH.into_iter().filter(|name| *name != missing).collect();
         let config = confined.config.text()?;
         let refusal = Agent::refusal_under(&confined.lab, &config, &confined.wrapper(&others))?;
