@@ -39,10 +39,7 @@ fn a_server_is_reached_across_a_pair_of_devices() -> Result<()> {
 
     let target = SocketAddr::from(([10, 0, 0, 2], HTTP_PORT));
     let report = http_requests(&left, Load::on(target), 20)?;
-    assert_eq!(
-        report.answers_by_backend(),
-        [("right".to_owned(), 20)].into()
-    );
+    assert_eq!(report.answers_by_backend(), [("right".to_owned(), 20)].into());
     Ok(())
 }
 
@@ -58,10 +55,7 @@ fn a_lab_carries_every_kind_of_load() -> Result<()> {
 
 #[test]
 fn a_two_armed_lab_carries_every_kind_of_load() -> Result<()> {
-    let lab = Lab::builder()
-        .families(Families::Both)
-        .two_armed()
-        .start()?;
+    let lab = Lab::builder().families(Families::Both).two_armed().start()?;
     let _servers = lab.serve()?;
     for family in [Family::V4, Family::V6] {
         everything_works_with_a_backend(&lab, family)?;
@@ -76,16 +70,8 @@ fn everything_works_with_a_backend(lab: &Lab, family: Family) -> Result<()> {
 
     let started = Instant::now();
     let report = http_requests(lab.client(), Load::on(http), 200)?;
-    assert_eq!(
-        (report.answered(), report.share(&name)),
-        (200, 1.0),
-        "{:?}",
-        report.failures()
-    );
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "a packet was lost and sent again"
-    );
+    assert_eq!((report.answered(), report.share(&name)), (200, 1.0), "{:?}", report.failures());
+    assert!(started.elapsed() < Duration::from_secs(2), "a packet was lost and sent again");
 
     let held = HeldConnections::open(lab.client(), echo, 20, TICK)?;
     let flows = UdpFlows::open(lab.client(), echo, 20, TICK)?;
@@ -93,35 +79,21 @@ fn everything_works_with_a_backend(lab: &Lab, family: Family) -> Result<()> {
     assert_eq!(upload(lab.client(), http, 1_000_000)?.backend, name);
 
     let held = held.stop()?;
-    assert_eq!(
-        (held.on(&name).len(), held.broken().len()),
-        (20, 0),
-        "{held:?}"
-    );
+    assert_eq!((held.on(&name).len(), held.broken().len()), (20, 0), "{held:?}");
     let flows = flows.stop()?;
-    assert_eq!(
-        (flows.on(&name).len(), flows.lost(), flows.moved().len()),
-        (20, 0, 0),
-        "{flows:?}"
-    );
+    assert_eq!((flows.on(&name).len(), flows.lost(), flows.moved().len()), (20, 0, 0), "{flows:?}");
     Ok(())
 }
 
 #[test]
 fn the_load_balancer_reaches_the_backends() -> Result<()> {
-    let lab = Lab::builder()
-        .families(Families::Both)
-        .two_armed()
-        .start()?;
+    let lab = Lab::builder().families(Families::Both).two_armed().start()?;
     let servers = lab.serve()?;
     for (index, server) in servers.iter().enumerate() {
         for family in [Family::V4, Family::V6] {
             let target = SocketAddr::new(lab.member_addr(index, family), HTTP_PORT);
             let report = http_requests(lab.lb(), Load::on(target), 5)?;
-            assert_eq!(
-                report.answers_by_backend(),
-                [(server.name().to_owned(), 5)].into()
-            );
+            assert_eq!(report.answers_by_backend(), [(server.name().to_owned(), 5)].into());
         }
     }
     Ok(())
@@ -146,19 +118,10 @@ fn load_notices_that_a_server_is_killed_and_is_back() -> Result<()> {
 
     let report = load.stop()?;
     let outage = report.since(killed).before(restarted);
-    assert!(
-        outage
-            .failures()
-            .iter()
-            .any(|failure| failure.kind == FailureKind::Refused)
-    );
+    assert!(outage.failures().iter().any(|failure| failure.kind == FailureKind::Refused));
     assert_eq!(report.since(restarted).failures().len(), 0);
     assert!(report.since(restarted).answered() > 0);
-    assert!(
-        report.longest_gap() >= Duration::from_millis(190),
-        "{:?}",
-        report.longest_gap()
-    );
+    assert!(report.longest_gap() >= Duration::from_millis(190), "{:?}", report.longest_gap());
     assert_eq!(held.stop()?.broken().len(), 5);
     Ok(())
 }
@@ -168,28 +131,15 @@ fn load_notices_that_a_cable_is_pulled() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let _servers = lab.serve()?;
     let load = Load::on(SocketAddr::new(lab.member_addr(0, Family::V4), HTTP_PORT));
-    let hasty = Load {
-        timeout: Duration::from_millis(100),
-        ..load
-    };
+    let hasty = Load { timeout: Duration::from_millis(100), ..load };
 
     lab.unplug(0)?;
     let silent = http_requests(lab.client(), hasty, 4)?;
     lab.plug(0)?;
     let back = http_requests(lab.client(), load, 4)?;
 
-    assert!(
-        silent
-            .failures()
-            .iter()
-            .all(|failure| failure.kind == FailureKind::TimedOut)
-    );
-    assert_eq!(
-        (silent.answered(), back.answered()),
-        (0, 4),
-        "{:?}",
-        back.failures()
-    );
+    assert!(silent.failures().iter().all(|failure| failure.kind == FailureKind::TimedOut));
+    assert_eq!((silent.answered(), back.answered()), (0, 4), "{:?}", back.failures());
     Ok(())
 }
 
@@ -207,29 +157,17 @@ fn labs_live_beside_each_other() -> Result<()> {
     let load = Load::on(target);
     assert_eq!(http_requests(one.client(), load, 5)?.answered(), 5);
     let failures = http_requests(other.client(), load, 5)?;
-    assert!(
-        failures
-            .failures()
-            .iter()
-            .all(|failure| failure.kind == FailureKind::Refused)
-    );
+    assert!(failures.failures().iter().all(|failure| failure.kind == FailureKind::Refused));
     assert_eq!(failures.answered(), 0);
     Ok(())
 }
 
 #[test]
 fn nothing_is_left_of_a_lab_even_after_a_panic() -> Result<()> {
-    let lab = Lab::builder()
-        .families(Families::Both)
-        .two_armed()
-        .start()?;
+    let lab = Lab::builder().families(Families::Both).two_armed().start()?;
     let server = Server::start(lab.backend(0), "doomed")?;
     let mut left = vec![PathBuf::from(format!("/proc/{}", server.id()))];
-    left.extend(
-        lab.backends()
-            .iter()
-            .map(|backend| backend.path().to_owned()),
-    );
+    left.extend(lab.backends().iter().map(|backend| backend.path().to_owned()));
     for netns in [lab.client(), lab.lb()] {
         left.push(netns.path().to_owned());
     }
@@ -254,9 +192,6 @@ fn a_server_that_cannot_start_says_so() -> Result<()> {
     let _first = Server::start(&netns, "first")?;
     let second = Server::start(&netns, "second");
     let error = format!("{:#}", second.expect_err("its ports are taken"));
-    assert!(
-        error.contains("server second did not start: Error: cannot bind"),
-        "{error}"
-    );
+    assert!(error.contains("server second did not start: Error: cannot bind"), "{error}");
     Ok(())
 }

@@ -226,6 +226,7 @@ impl Core {
     fn publish_once(&mut self) -> bool {
         let view =
             View { members: &self.members, network: &self.network, attachments: &self.attachments };
+        let numbers = self.reconciler.assignments.clone();
         let desired = self.reconciler.reconcile(&self.config.model, &view);
         self.map_problems =
             desired.left_out.iter().map(|(object, full)| format!("{object}: {full}")).collect();
@@ -238,6 +239,10 @@ impl Core {
             self.moving.insert(pool.clone(), u32::MAX);
         }
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
+        // Before the maps know a number, the next agent must: it empties rings that nobody names.
+        if self.reconciler.assignments != numbers {
+            self.save();
+        }
         let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
         for command in &commands {
             if let Err(error) = self.maps.execute(command) {

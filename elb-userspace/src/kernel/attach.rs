@@ -19,7 +19,7 @@ pub enum AttachError {
     NoInterface(String),
     /// The driver or the interface's settings do not allow native XDP.
     #[error(
-        "interface {interface:?} cannot run XDP in its driver: {source}; use a driver with native \
+        "interface {interface:?} cannot run XDP in its driver: {error}; use a driver with native \
          XDP, turn LRO off and mind the driver's MTU limit, or accept the slow way with \
          attach_mode = \"generic\""
     )]
@@ -27,7 +27,7 @@ pub enum AttachError {
         /// The interface.
         interface: String,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        error: Box<ProgramError>,
     },
     /// Another program is attached.
     #[error(
@@ -40,21 +40,21 @@ pub enum AttachError {
     },
     /// Anything else that the kernel refused.
     #[error(
-        "cannot attach to interface {interface:?}: {source}; it takes CAP_NET_ADMIN and CAP_BPF"
+        "cannot attach to interface {interface:?}: {error}; it takes CAP_NET_ADMIN and CAP_BPF"
     )]
     Other {
         /// The interface.
         interface: String,
         /// What the kernel said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The pin cannot be made or removed.
-    #[error("pin {path}: {source}")]
+    #[error("pin {path}: {error}")]
     Pin {
         /// The pin.
         path: PathBuf,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -89,7 +89,7 @@ pub fn pinned(directory: &Path) -> Vec<u32> {
 /// The pin cannot be removed.
 pub fn unpin(directory: &Path, index: u32) -> Result<(), AttachError> {
     let path = pin_path(directory, index);
-    fs::remove_file(&path).map_err(|source| pin_error(&path, source))
+    fs::remove_file(&path).map_err(|error| pin_error(&path, error))
 }
 
 impl Attachment {
@@ -110,7 +110,7 @@ impl Attachment {
             if adopt(object, &path, interface)? {
                 return Ok(attached(true));
             }
-            fs::remove_file(&path).map_err(|source| pin_error(&path, source))?;
+            fs::remove_file(&path).map_err(|error| pin_error(&path, error))?;
         }
         let mode = match mode {
             AttachMode::Native => XdpMode::Driver,
@@ -122,7 +122,7 @@ impl Attachment {
             .map_err(|error| explain(interface, mode, error))?;
         let link = program.take_link(id).map_err(|error| other(interface, error))?;
         let link = FdLink::try_from(link).map_err(|error: LinkError| other(interface, error))?;
-        link.pin(&path).map_err(|source| pin_error(&path, source))?;
+        link.pin(&path).map_err(|error| pin_error(&path, error))?;
         Ok(attached(false))
     }
 }
@@ -130,7 +130,7 @@ impl Attachment {
 /// Replaces the program of a pinned link; false where the interface of the link is gone and another
 /// got its index.
 fn adopt(object: &mut Object, path: &Path, interface: &str) -> Result<bool, AttachError> {
-    let link = PinnedLink::from_pin(path).map_err(|source| pin_error(path, source))?;
+    let link = PinnedLink::from_pin(path).map_err(|error| pin_error(path, error))?;
     let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| other(interface, error))?;
     let program = object.program();
     match program.attach_to_link(link) {
@@ -151,9 +151,9 @@ fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
         Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)
             if mode == XdpMode::Driver =>
         {
-            AttachError::NoNative { interface, source: Box::new(error) }
+            AttachError::NoNative { interface, error: Box::new(error) }
         }
-        _ => AttachError::Other { interface, source: Box::new(error) },
+        _ => AttachError::Other { interface, error: Box::new(error) },
     }
 }
 
@@ -168,12 +168,12 @@ pub(crate) fn errno(error: &ProgramError) -> Option<i32> {
     None
 }
 
-fn other(interface: &str, source: impl std::error::Error + Send + Sync + 'static) -> AttachError {
-    AttachError::Other { interface: interface.to_owned(), source: Box::new(source) }
+fn other(interface: &str, error: impl std::error::Error + Send + Sync + 'static) -> AttachError {
+    AttachError::Other { interface: interface.to_owned(), error: Box::new(error) }
 }
 
-fn pin_error(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> AttachError {
-    AttachError::Pin { path: path.to_owned(), source: Box::new(source) }
+fn pin_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> AttachError {
+    AttachError::Pin { path: path.to_owned(), error: Box::new(error) }
 }
 
 fn index_of(interface: &str) -> Result<u32, AttachError> {

@@ -24,11 +24,11 @@ use crate::publish::{Command, Image, ListenerKey, Region, Store};
 
 /// Why a map could not be read or written.
 #[derive(Debug, Error)]
-#[error("map {map}: {source}{hint}")]
+#[error("map {map}: {error}{hint}")]
 pub struct MapError {
     map: &'static str,
     hint: &'static str,
-    source: aya::maps::MapError,
+    error: aya::maps::MapError,
 }
 
 type MapHash<K, V> = HashMap<MapData, Record<K>, Record<V>>;
@@ -56,15 +56,15 @@ pub struct Maps {
 }
 
 fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
-    move |source| {
-        let full = matches!(&source, aya::maps::MapError::SyscallError(e)
+    move |error| {
+        let full = matches!(&error, aya::maps::MapError::SyscallError(e)
             if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)));
         let hint = if full {
             "; the map is full: raise its size in [agent], after `elb detach`"
         } else {
             ""
         };
-        MapError { map, hint, source }
+        MapError { map, hint, error }
     }
 }
 

@@ -85,15 +85,15 @@ pub enum LoadError {
         what: String,
     },
     /// The maps or the program cannot be created.
-    #[error("cannot load the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
+    #[error("cannot load the BPF program, which takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")]
     Ebpf(#[from] EbpfError),
     /// The kernel refused the program.
     #[error(
-        "the kernel refused the BPF program: {0}; it takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+        "the kernel refused the BPF program, which takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
     )]
     Program(#[from] ProgramError),
     /// A map cannot be read.
-    #[error("cannot read a map: {0}")]
+    #[error("cannot read a map")]
     Map(#[from] aya::maps::MapError),
 }
 

@@ -11,8 +11,8 @@ mod program {
     use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
     use aya_ebpf::programs::XdpContext;
     use elb_common::path::Packet as _;
-    use elb_tests_ebpf::bench::{FRAME, Template, flow};
     use elb_ebpf::packet::XdpPacket;
+    use elb_tests_ebpf::bench::{FRAME, Template, flow};
 
     /// The bench writes, every packet reads.
     #[map]

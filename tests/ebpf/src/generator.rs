@@ -12,9 +12,9 @@ mod program {
     use aya_ebpf::macros::{map, xdp};
     use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
     use aya_ebpf::programs::XdpContext;
+    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::frame;
     use elb_tests_ebpf::kind::Kind;
-    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::traffic::Traffic;
 
     /// The test writes, every packet reads.

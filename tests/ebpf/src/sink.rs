@@ -12,10 +12,10 @@ mod program {
     use aya_ebpf::maps::{Array, PerCpuArray};
     use aya_ebpf::programs::XdpContext;
     use elb_common::backend::Backend;
+    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::BACKENDS;
     use elb_tests_ebpf::inspect::{Arrival, Fault, inspect};
     use elb_tests_ebpf::kind::FORWARDED;
-    use elb_ebpf::packet::XdpPacket;
     use elb_tests_ebpf::traffic::{FLOWS, Traffic};
 
     /// The test writes, every frame reads.

@@ -71,23 +71,13 @@ fn echo_datagram(socket: &UdpSocket, name: &str) -> Result<()> {
             Some(&mut control),
             MsgFlags::empty(),
         )?;
-        (
-            received.bytes,
-            received.address,
-            received.cmsgs()?.find_map(Own::from_message),
-        )
+        (received.bytes, received.address, received.cmsgs()?.find_map(Own::from_message))
     };
     let own = own.context("a datagram without its destination")?;
     let answer = echo(name, &String::from_utf8_lossy(&buffer[..length]));
     let parts = [IoSlice::new(answer.as_bytes())];
     let from = [own.message()];
-    sendmsg(
-        socket.as_raw_fd(),
-        &parts,
-        &from,
-        MsgFlags::empty(),
-        sender.as_ref(),
-    )?;
+    sendmsg(socket.as_raw_fd(), &parts, &from, MsgFlags::empty(), sender.as_ref())?;
     Ok(())
 }
 

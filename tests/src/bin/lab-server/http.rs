@@ -25,9 +25,7 @@ pub(crate) async fn serve(listener: TcpListener, name: Arc<str>) -> Result<()> {
         tokio::spawn(async move {
             let service = service_fn(|request| respond(request, &name));
             // A connection that breaks is the client's to notice.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
@@ -68,9 +66,7 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
 }
 
 fn named(mut response: Response<Body>, name: &str) -> Response<Body> {
-    let name = name
-        .parse()
-        .expect("names of servers are made of letters and digits");
+    let name = name.parse().expect("names of servers are made of letters and digits");
     response.headers_mut().insert(SERVER_HEADER, name);
     response
 }

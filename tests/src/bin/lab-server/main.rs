@@ -55,10 +55,7 @@ async fn main() -> Result<()> {
 }
 
 fn everywhere(port: u16) -> [SocketAddr; 2] {
-    [
-        (Ipv4Addr::UNSPECIFIED, port).into(),
-        (Ipv6Addr::UNSPECIFIED, port).into(),
-    ]
+    [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -77,8 +74,6 @@ fn bind(address: SocketAddr, kind: Type, protocol: Protocol) -> Result<Socket> {
         // A restarted server takes its port although connections of the former one linger.
         socket.set_reuse_address(true)?;
     }
-    socket
-        .bind(&address.into())
-        .with_context(|| format!("cannot bind {address}"))?;
+    socket.bind(&address.into()).with_context(|| format!("cannot bind {address}"))?;
     Ok(socket)
 }
