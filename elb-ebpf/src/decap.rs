@@ -1,6 +1,7 @@
 //! XDP program `decap`: on a backend server, takes the outer header off packets for its virtual
 //! addresses. Needs no tunnel device, which some kernels do not have.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -44,7 +45,7 @@ mod program {
     #[inline(always)]
     fn has(address: [u32; 4]) -> bool {
         // SAFETY: only the presence of the element is asked for.
-        unsafe { DECAP_VIPS.get(&address) }.is_some()
+        unsafe { DECAP_VIPS.get(address) }.is_some()
     }
 
     #[xdp]

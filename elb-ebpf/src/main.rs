@@ -1,5 +1,6 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(target_arch = "bpf")]
 mod maps;

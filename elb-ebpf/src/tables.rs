@@ -37,13 +37,13 @@ impl Tables for Maps {
     #[inline(always)]
     fn vip_v4(&self, address: Be32) -> Option<Vip> {
         // SAFETY: one word, copied at once.
-        unsafe { VIPS_V4.get(&address.raw()) }.copied()
+        unsafe { VIPS_V4.get(address.raw()) }.copied()
     }
 
     #[inline(always)]
     fn vip_v6(&self, address: Be128) -> Option<Vip> {
         // SAFETY: one word, copied at once.
-        unsafe { VIPS_V6.get(&address.raw()) }.copied()
+        unsafe { VIPS_V6.get(address.raw()) }.copied()
     }
 
     #[inline(always)]
@@ -88,12 +88,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
         // A flow that cannot be recorded is served by the former owner's rule.
-        let _ = FLOWS_V4.insert(key, &flow, 0);
+        let _ = FLOWS_V4.insert(key, flow, 0);
     }
 
     #[inline(always)]
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
-        let _ = FLOWS_V6.insert(key, &flow, 0);
+        let _ = FLOWS_V6.insert(key, flow, 0);
     }
 
     #[inline(always)]
@@ -105,7 +105,7 @@ impl Tables for Maps {
     #[inline(always)]
     fn interface(&self, index: u32) -> Option<Interface> {
         // SAFETY: one word, copied at once.
-        unsafe { INTERFACES.get(&index) }.copied()
+        unsafe { INTERFACES.get(index) }.copied()
     }
 
     #[inline(always)]

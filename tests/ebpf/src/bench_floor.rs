@@ -3,6 +3,7 @@
 //! backend, and encapsulates IPv4 in IPv4 with a correct checksum. It checks no more than the
 //! verifier wants, and counts nothing.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,5 +1,6 @@
 //! XDP programs `wrap` and `nothing`, see `elb_tests_ebpf::bench`.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -32,7 +33,7 @@ mod program {
             return xdp_action::XDP_ABORTED;
         }
         // SAFETY: the program array only holds XDP programs; a missing one returns here.
-        let _ = unsafe { NEXT.tail_call(&context, 0) };
+        unsafe { NEXT.tail_call(&context, 0) };
         xdp_action::XDP_ABORTED
     }
 

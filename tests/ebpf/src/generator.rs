@@ -1,6 +1,7 @@
 //! XDP program `generate`: makes each frame the next packet of the traffic and sends it. It is run
 //! by BPF_PROG_TEST_RUN with live frames, whose memory comes back as the last user left it.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

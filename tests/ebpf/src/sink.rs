@@ -1,6 +1,7 @@
 //! XDP program `sink`: stands where the backends of a load balancer would, inspects every frame,
 //! counts it and drops it.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
