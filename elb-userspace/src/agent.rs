@@ -1,4 +1,4 @@
-//! The agent: wires what decides ([`core`]) to what is seen and done. Every task is spawned here.
+//! The agent: wires what decides (`core`) to what is seen and done. Every task is spawned here.
 
 mod core;
 mod recover;
