@@ -8,7 +8,7 @@ use crate::hand_over;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Fewer trials: the whole ends within two minutes
+    /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]
     quick: bool,
     /// Also write the results as a JSON array

@@ -12,7 +12,8 @@ use elb_tests::datapath;
 use elb_tests::environment::bpf_dir;
 use elb_tests::record::{Record, array, hash};
 use elb_tests_ebpf::bench::{
-    FLOOR, FLOOR_BACKENDS, FLOOR_LISTENERS, FLOOR_RINGS, FRAME, NEXT, NOTHING, TEMPLATE, WRAPPER,
+    FLOOR, FLOOR_BACKENDS, FLOOR_LISTENERS, FLOOR_RINGS, FRAME, NEXT, NOTHING, TEMPLATE, Template,
+    WRAPPER,
 };
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
@@ -24,87 +25,93 @@ use crate::world;
 /// Records of the flow tables: more than any case has flows that are recorded.
 const FLOW_RECORDS: u32 = 1 << 22;
 
+/// What is measured: a program, its packets, and what it must answer.
+struct Subject {
+    program: ProgramFd,
+    template: Template,
+    action: u32,
+}
+
 pub struct Bench {
     wrapper: Ebpf,
     datapath: Ebpf,
     floor: Ebpf,
-    trials: usize,
+    rounds: usize,
     packets: u32,
 }
 
 impl Bench {
-    /// Loads all programs and stays on one CPU.
-    pub fn new(trials: usize, packets: u32) -> Result<Self> {
+    /// Loads all programs and stays on one CPU. `rounds` times, `packets` packets of each case.
+    pub fn new(rounds: usize, packets: u32) -> Result<Self> {
         let mut cpus = CpuSet::new();
         cpus.set(1).or_else(|_| cpus.set(0))?;
         sched_setaffinity(Pid::from_raw(0), &cpus).context("cannot stay on one CPU")?;
-        let mut wrapper = load("bench-wrapper", &[WRAPPER, NOTHING])?;
+        let wrapper = load("bench-wrapper", &[WRAPPER, NOTHING])?;
         let floor = load_floor()?;
         let datapath = datapath::load(&world::memory(), FLOW_RECORDS)?;
-        let template = world::template_of(Kind::Data, To::Ipip, 1)?;
-        array(&mut wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
-        Ok(Self { wrapper, datapath, floor, trials, packets })
+        Ok(Self { wrapper, datapath, floor, rounds, packets })
     }
 
-    /// Nanoseconds of the floor, with one flow.
-    pub fn floor(&mut self) -> Result<f64> {
-        let template = world::template_of(Kind::Data, To::Ipip, 1)?;
-        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
+    /// Nanoseconds of the floor, and of each case.
+    ///
+    /// Each round measures the wrapper alone, the floor and every case, one right after the other:
+    /// a machine that is slow for a while is slow for all of them. Then the interquartile mean over
+    /// the rounds.
+    pub fn run(&mut self, cases: &[Case]) -> Result<(f64, Vec<f64>)> {
+        let one_flow = world::template_of(Kind::Data, To::Ipip, 1)?;
+        let nothing = fd(&self.wrapper, NOTHING)?;
+        let nothing = Subject { program: nothing, template: one_flow, action: DROP };
         let floor = fd(&self.floor, FLOOR)?;
-        self.net(&floor, TX)
+        let mut subjects = vec![Subject { program: floor, template: one_flow, action: TX }];
+        for case in cases {
+            subjects.push(self.subject(case).with_context(|| case.name)?);
+        }
+        let mut net: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
+        for round in 0..=self.rounds {
+            for (subject, net) in subjects.iter().zip(&mut net) {
+                let gross = self.measure(subject, self.packets)?;
+                let wrapper = self.measure(&nothing, self.packets)?;
+                // The first round warms up.
+                if round > 0 {
+                    net.push(gross - wrapper);
+                }
+            }
+        }
+        let mut means = net.iter_mut().map(|trials| interquartile_mean(trials));
+        Ok((means.next().context("the floor")?, means.collect()))
     }
 
-    /// Nanoseconds of a case.
-    pub fn case(&mut self, case: &Case) -> Result<f64> {
+    /// What a case needs before it is measured: its flows are recorded.
+    fn subject(&mut self, case: &Case) -> Result<Subject> {
         let program = fd(&self.datapath, names::PROGRAM)?;
         if case.recorded {
-            let syns = world::template_of(Kind::Syn, case.to, case.flows)?;
-            array(&mut self.wrapper, TEMPLATE)?.set(0, Record(syns), 0)?;
-            self.call(&program)?;
-            self.run(case.flows.max(1000), TX)?;
+            let template = world::template_of(Kind::Syn, case.to, case.flows)?;
+            let syns = Subject { program: program.try_clone()?, template, action: TX };
+            self.measure(&syns, case.flows.max(1000))?;
         }
-        let template = world::template(case)?;
-        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template), 0)?;
         let action = if case.to == To::Foreign { PASS } else { TX };
-        self.net(&program, action).with_context(|| case.name)
-    }
-
-    /// The interquartile mean of trials, each with its own measurement of the wrapper.
-    fn net(&mut self, program: &ProgramFd, action: u32) -> Result<f64> {
-        let nothing = fd(&self.wrapper, NOTHING)?;
-        self.call(program)?;
-        self.run(self.packets, action)?;
-        let mut trials = Vec::with_capacity(self.trials);
-        for _ in 0..self.trials {
-            self.call(program)?;
-            let gross = self.run(self.packets, action)?;
-            self.call(&nothing)?;
-            trials.push(gross - self.run(self.packets, DROP)?);
-        }
-        Ok(interquartile_mean(&mut trials))
-    }
-
-    fn call(&mut self, program: &ProgramFd) -> Result<()> {
-        let map = self.wrapper.map_mut(NEXT).context("no program array")?;
-        let mut map: ProgramArray<&mut MapData> = map.try_into()?;
-        Ok(map.set(0, program, 0)?)
+        Ok(Subject { program, template: world::template(case)?, action })
     }
 
     /// CPU nanoseconds a packet, of the wrapper and what it calls.
-    fn run(&self, packets: u32, action: u32) -> Result<f64> {
-        let program: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
+    fn measure(&mut self, subject: &Subject, packets: u32) -> Result<f64> {
+        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(subject.template), 0)?;
+        let map = self.wrapper.map_mut(NEXT).context("no program array")?;
+        ProgramArray::<&mut MapData>::try_from(map)?.set(0, &subject.program, 0)?;
+        let wrapper: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
         let options = TestRunOptions {
             data_in: Some(&[0; FRAME]),
             repeat: packets,
             ..TestRunOptions::default()
         };
         let before = cpu_time()?;
-        let result = program.test_run(options)?;
+        let result = wrapper.test_run(options)?;
         let took = cpu_time()? - before;
         ensure!(
-            result.return_value == action,
-            "the program answered {}, not {action}: it does not do what is measured",
-            result.return_value
+            result.return_value == subject.action,
+            "the program answered {}, not {}: it does not do what is measured",
+            result.return_value,
+            subject.action
         );
         Ok(took.as_nanos() as f64 / f64::from(packets))
     }
