@@ -139,12 +139,19 @@ impl Assignments {
     }
 
     /// Number of a member. One that was removed and comes back before its flows are gone gets the
-    /// number it had.
+    /// number it had. Numbers in `leaving` are not given: packets still meet who has them.
     ///
     /// # Errors
     /// There are too many members.
-    pub fn member(&mut self, pool: &str, socket: SocketAddr, room: Room) -> Result<u16, Full> {
-        let used = self.backend_ids();
+    pub fn member(
+        &mut self,
+        pool: &str,
+        socket: SocketAddr,
+        room: Room,
+        leaving: &BTreeSet<u16>,
+    ) -> Result<u16, Full> {
+        let mut used = self.backend_ids();
+        used.extend(leaving);
         let next = self.next_backend.max(1);
         let full = Full { what: "member", key: "max_backends", limit: room.backends };
         let pool = self.pools.get_mut(pool).expect("a pool is numbered before its members");
@@ -203,6 +210,8 @@ mod tests {
 
     const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
 
+    const NONE: &BTreeSet<u16> = &BTreeSet::new();
+
     fn socket(n: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, n], 80))
     }
@@ -211,16 +220,16 @@ mod tests {
     fn numbers_stay_and_freed_ones_are_used_last() {
         let mut all = Assignments::default();
         all.pool("a", 101, ROOM, &[]).unwrap();
-        let first = all.member("a", socket(1), ROOM).unwrap();
-        assert_eq!(all.member("a", socket(1), ROOM), Ok(first));
-        assert_eq!(all.member("a", socket(2), ROOM), Ok(2));
+        let first = all.member("a", socket(1), ROOM, NONE).unwrap();
+        assert_eq!(all.member("a", socket(1), ROOM, NONE), Ok(first));
+        assert_eq!(all.member("a", socket(2), ROOM, NONE), Ok(2));
         all.pools.get_mut("a").unwrap().members.remove(1);
-        assert_eq!(all.member("a", socket(3), ROOM), Ok(3));
+        assert_eq!(all.member("a", socket(3), ROOM, NONE), Ok(3));
         for n in 4..=8 {
-            assert_eq!(all.member("a", socket(n), ROOM), Ok(u16::from(n)));
+            assert_eq!(all.member("a", socket(n), ROOM, NONE), Ok(u16::from(n)));
         }
-        assert_eq!(all.member("a", socket(9), ROOM), Ok(2));
-        let full = all.member("a", socket(10), ROOM).unwrap_err();
+        assert_eq!(all.member("a", socket(9), ROOM, NONE), Ok(2));
+        let full = all.member("a", socket(10), ROOM, NONE).unwrap_err();
         assert!(full.to_string().contains("max_backends = 9"), "{full}");
     }
 
@@ -228,10 +237,10 @@ mod tests {
     fn a_removed_member_that_comes_back_is_the_same() {
         let mut all = Assignments::default();
         all.pool("a", 101, ROOM, &[]).unwrap();
-        let id = all.member("a", socket(1), ROOM).unwrap();
+        let id = all.member("a", socket(1), ROOM, NONE).unwrap();
         all.pools.get_mut("a").unwrap().members[0].removed = true;
         assert!(all.pools["a"].member(socket(1)).is_none());
-        assert_eq!(all.member("a", socket(1), ROOM), Ok(id));
+        assert_eq!(all.member("a", socket(1), ROOM, NONE), Ok(id));
         assert!(all.pools["a"].member(socket(1)).is_some());
     }
 

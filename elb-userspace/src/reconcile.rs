@@ -103,9 +103,9 @@ impl Reconciler {
             desired.image.devices.insert(index);
             desired.image.interfaces.insert(index, Interface { mac, reserved: 0 });
         }
-        self.forget_pools(model, &mut desired);
+        let leaving = self.forget_pools(model, &mut desired);
         for pool in model.pools() {
-            self.pool(pool, seen, &mut desired);
+            self.pool(pool, seen, &leaving, &mut desired);
         }
         for lb in model.load_balancers() {
             self.load_balancer(lb, &mut desired);
@@ -124,7 +124,9 @@ impl Reconciler {
         pool.members.len() < before
     }
 
-    fn forget_pools(&mut self, model: &Model, desired: &mut Desired) {
+    /// Frees the rings of pools that go; the ids of their members, which the maps still name.
+    fn forget_pools(&mut self, model: &Model, desired: &mut Desired) -> BTreeSet<u16> {
+        let before = self.assignments.backend_ids();
         let wanted: BTreeSet<&str> = model.pools().iter().map(|pool| pool.name.as_str()).collect();
         let freed = &mut desired.freed;
         self.assignments.pools.retain(|name, pool| {
@@ -135,6 +137,7 @@ impl Reconciler {
             keep
         });
         self.owners.retain(|name, _| wanted.contains(name.as_str()));
+        before.difference(&self.assignments.backend_ids()).copied().collect()
     }
 
     fn forget_listeners(&mut self, model: &Model) {
@@ -143,25 +146,32 @@ impl Reconciler {
         self.assignments.listeners.retain(|name, _| wanted.contains(name.as_str()));
     }
 
-    fn pool(&mut self, pool: &Pool, seen: &impl Seen, desired: &mut Desired) {
+    fn pool(
+        &mut self,
+        pool: &Pool,
+        seen: &impl Seen,
+        leaving: &BTreeSet<u16>,
+        desired: &mut Desired,
+    ) {
         let name = pool.name.as_str();
         let before = self.assignments.pools.get(name).map(|assigned| assigned.region());
         let size = pool.ring_size.get();
         match self.assignments.pool(name, size, self.room, &desired.freed) {
             Err(full) => {
                 desired.left_out.push((format!("pool {name:?}"), full));
-                return;
             }
             Ok(assigned) => {
                 desired.freed.extend(before.filter(|region| *region != assigned.region()));
-                let present: BTreeSet<_> = pool.members.iter().map(socket).collect();
-                for member in &mut assigned.members {
-                    member.removed = !present.contains(&member.socket());
-                }
             }
         }
+        // A pool whose new ring finds no room keeps the one it has.
+        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        let present: BTreeSet<_> = pool.members.iter().map(socket).collect();
+        for member in &mut assigned.members {
+            member.removed = !present.contains(&member.socket());
+        }
         for member in &pool.members {
-            if let Err(full) = self.assignments.member(name, socket(member), self.room) {
+            if let Err(full) = self.assignments.member(name, socket(member), self.room, leaving) {
                 let object = format!("pool {name:?}, member {:?}", member.name.as_str());
                 desired.left_out.push((object, full));
             }

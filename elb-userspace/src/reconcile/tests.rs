@@ -184,6 +184,34 @@ fn what_comes_takes_no_place_of_what_goes() {
     let mut reconciler = reconciler();
     let old = model(&[11], "");
     reconciler.reconcile(&old, &World::default());
+    let renamed = renamed();
+    let desired = reconciler.reconcile(&renamed, &World::default());
+    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
+    assert_eq!(desired.rings.iter().map(|ring| ring.base).collect::<Vec<_>>(), [4096]);
+    let listener = desired.image.listeners.values().next().unwrap();
+    assert_eq!((listener.ring_base, listener.id), (4096, 1));
+    assert_eq!(reconciler.assignments.listeners.len(), 1);
+
+    let desired = reconciler.reconcile(&old, &World::default());
+    assert_eq!(desired.rings[0].base, 0, "what was freed before is free");
+}
+
+/// The maps name a member that goes until the end of the round: its number is not another's yet.
+#[test]
+fn a_member_that_comes_takes_no_number_of_one_that_goes() {
+    let room = Room { backends: 2, ..ROOM };
+    let mut reconciler =
+        Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
+    reconciler.reconcile(&model(&[12], ""), &World::default());
+    let desired = reconciler.reconcile(&renamed(), &World::default());
+    assert!(desired.image.backends.is_empty() && desired.left_out.len() == 1);
+    assert!(!desired.freed.is_empty(), "the next round has room");
+    let desired = reconciler.reconcile(&renamed(), &World::default());
+    assert_eq!(desired.image.backends.keys().copied().collect::<Vec<_>>(), [1]);
+}
+
+/// The pool of `model` under another name.
+fn renamed() -> Model {
     let text = r#"
         [agent]
         interfaces = ["eth0"]
@@ -204,22 +232,46 @@ fn what_comes_takes_no_place_of_what_goes() {
         address = "10.0.0.11"
         protocol_port = 80
         "#;
-    let renamed = config::parse("test", text).unwrap().model;
-    let desired = reconciler.reconcile(&renamed, &World::default());
-    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
-    assert_eq!(desired.rings.iter().map(|ring| ring.base).collect::<Vec<_>>(), [4096]);
-    let listener = desired.image.listeners.values().next().unwrap();
-    assert_eq!((listener.ring_base, listener.id), (4096, 1));
-    assert_eq!(reconciler.assignments.listeners.len(), 1);
-
-    let desired = reconciler.reconcile(&old, &World::default());
-    assert_eq!(desired.rings[0].base, 0, "what was freed before is free");
+    config::parse("test", text).unwrap().model
 }
 
 #[test]
 fn a_ring_of_another_size_is_another_ring() {
     let mut reconciler = reconciler();
     reconciler.reconcile(&model(&[11], ""), &World::default());
+    let desired = reconciler.reconcile(&large(), &World::default());
+    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
+    assert_eq!((desired.rings[0].base, desired.rings[0].owners.len()), (4096, 16_381));
+    let listener = desired.image.listeners.values().next().unwrap();
+    assert_eq!((listener.ring_base, listener.ring_size), (4096, 16_381));
+}
+
+#[test]
+fn what_finds_no_room_is_left_out_and_told() {
+    let room = Room { backends: 3, ..ROOM };
+    let mut reconciler =
+        Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
+    let desired = reconciler.reconcile(&model(&[11, 12, 13], ""), &World::default());
+    assert_eq!(owners(&desired), BTreeSet::from([1, 2]));
+    let (object, full) = &desired.left_out[0];
+    assert_eq!(object, "pool \"web\", member \"10.0.0.13:80\"");
+    assert!(full.to_string().contains("max_backends = 3"));
+}
+
+/// Between the rings of both sizes there is no room for the new one: the old one goes on.
+#[test]
+fn a_ring_that_finds_no_room_stays_as_it_is() {
+    let room = Room { slots: 20_000, ..ROOM };
+    let mut reconciler =
+        Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
+    let before = reconciler.reconcile(&model(&[11], ""), &World::default());
+    let after = reconciler.reconcile(&large(), &World::default());
+    assert_eq!(after.left_out.len(), 1);
+    assert_eq!((after.image, after.rings, after.freed), (before.image, vec![], vec![]));
+}
+
+/// The pool of `model` with a larger ring.
+fn large() -> Model {
     let large = config::parse(
         "test",
         r#"
@@ -243,21 +295,5 @@ fn a_ring_of_another_size_is_another_ring() {
         protocol_port = 80
         "#,
     );
-    let desired = reconciler.reconcile(&large.unwrap().model, &World::default());
-    assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
-    assert_eq!((desired.rings[0].base, desired.rings[0].owners.len()), (4096, 16_381));
-    let listener = desired.image.listeners.values().next().unwrap();
-    assert_eq!((listener.ring_base, listener.ring_size), (4096, 16_381));
-}
-
-#[test]
-fn what_finds_no_room_is_left_out_and_told() {
-    let room = Room { backends: 3, ..ROOM };
-    let mut reconciler =
-        Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
-    let desired = reconciler.reconcile(&model(&[11, 12, 13], ""), &World::default());
-    assert_eq!(owners(&desired), BTreeSet::from([1, 2]));
-    let (object, full) = &desired.left_out[0];
-    assert_eq!(object, "pool \"web\", member \"10.0.0.13:80\"");
-    assert!(full.to_string().contains("max_backends = 3"));
+    large.unwrap().model
 }
