@@ -1,7 +1,7 @@
 //! Names that both sides, the pins on disk and the tests use.
 
 /// Version of the map records. It is part of the pin path, so two versions never share a map.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";

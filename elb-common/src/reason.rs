@@ -109,6 +109,18 @@ reasons! {
         "an ARP request for a virtual address was answered" "";
     23 NeighborAnswered "neighbor_answered" Answered
         "a neighbour solicitation for a virtual address was answered" "";
+    24 AccessDenied "access_denied" Dropped
+        "the listener's IP group does not let the client in"
+        "add the client to the whitelist, or remove it from the blacklist";
+    25 RateLimited "rate_limited" Dropped
+        "the listener has reached its limit of new connections per second"
+        "raise the listener's cps, or find out who opens so many";
+    26 ConnectionLimit "connection_limit" Dropped
+        "the listener has reached its limit of concurrent connections"
+        "raise the listener's max_connection, or find out who holds so many";
+    27 FlowBudget "flow_budget" Dropped
+        "the listener opens more flows than may be recorded, and none of the owners of their slot can do without a record"
+        "look for a SYN flood; otherwise raise [agent] max_flows";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -19,7 +19,10 @@ fn carries_a_program(scene: &Scene) -> Result<bool> {
 fn nothing_is_left_and_nothing_is_forwarded() -> Result<()> {
     let mut scene = Scene::start(2, Forwarding::L2, |pool| pool)?;
     let pins = &scene.config.agent.pin_dir;
-    assert!(carries_a_program(&scene)? && pins.join("v1").join("RINGS").exists());
+    assert!(
+        carries_a_program(&scene)?
+            && pins.join(format!("v{}", elb_common::names::ABI_VERSION)).join("RINGS").exists()
+    );
 
     let error = scene.agent.detach().expect_err("the agent runs");
     let socket = scene.config.agent.socket.display();

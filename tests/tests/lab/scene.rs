@@ -107,7 +107,8 @@ impl Scene {
     /// Who owns each slot of the rings, as the packet path reads it.
     pub(crate) fn rings(&self) -> Result<Vec<u16>> {
         let pools = u32::try_from(self.config.pools.len())?;
-        let path = self.config.agent.pin_dir.join("v1").join(names::RINGS);
+        let path =
+            self.config.agent.pin_dir.join(format!("v{}", names::ABI_VERSION)).join(names::RINGS);
         let map = MapData::from_pin(&path).with_context(|| format!("{}", path.display()))?;
         let rings: Array<_, Chunk> = Map::Array(map).try_into()?;
         let chunks = pools * RING_SIZE.div_ceil(CHUNK);
