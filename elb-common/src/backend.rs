@@ -31,8 +31,10 @@ pub struct Backend {
     pub address: Be128,
     /// Outer source. IPv4 in the first four bytes.
     pub outer_source: Be128,
+    /// Its part of the new connections, relative to the other members of the pool.
+    pub weight: u32,
     /// Zero.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 
 /// Values of [`Backend::mode`].
@@ -51,6 +53,8 @@ pub mod backend_flags {
     pub const REACHABLE: u8 = 1 << 0;
     /// Flows that it already serves may go on.
     pub const ESTABLISHED: u8 = 1 << 1;
+    /// It takes new flows: it is healthy, has a weight, and is not being removed.
+    pub const NEW: u8 = 1 << 2;
 }
 
 /// Hop limit of outer headers.
@@ -87,6 +91,12 @@ impl Backend {
         self.flags & backend_flags::REACHABLE != 0
     }
 
+    /// Whether it takes new flows.
+    #[inline(always)]
+    pub const fn takes_new(&self) -> bool {
+        self.flags & backend_flags::NEW != 0
+    }
+
     /// Whether flows that it already serves may go on.
     #[inline(always)]
     pub const fn serves_established(&self) -> bool {
@@ -101,7 +111,7 @@ mod tests {
 
     #[test]
     fn layout() {
-        assert_eq!((size_of::<Backend>(), align_of::<Backend>()), (64, 8));
+        assert_eq!((size_of::<Backend>(), align_of::<Backend>()), (64, 4));
         assert_eq!(offset_of!(Backend, next_hop), 0);
         assert_eq!(offset_of!(Backend, mode), 6);
         assert_eq!(offset_of!(Backend, flags), 7);
@@ -111,6 +121,7 @@ mod tests {
         assert_eq!(offset_of!(Backend, outer_sum), 20);
         assert_eq!(offset_of!(Backend, address), 24);
         assert_eq!(offset_of!(Backend, outer_source), 40);
-        assert_eq!(offset_of!(Backend, reserved), 56);
+        assert_eq!(offset_of!(Backend, weight), 56);
+        assert_eq!(offset_of!(Backend, reserved), 60);
     }
 }

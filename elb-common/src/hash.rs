@@ -22,6 +22,13 @@ pub const fn flow_v6(key: &FlowKeyV6) -> u32 {
     finish(mix(mix(mix(mix(a.wrapping_mul(K[0]), b), c), d), e))
 }
 
+/// Digest of three words.
+#[inline(always)]
+pub const fn words([a, b, c]: [u64; 3]) -> u64 {
+    let hash = mix(mix(a.wrapping_mul(K[0]), b), c);
+    (hash ^ (hash >> 29)).wrapping_mul(K[2])
+}
+
 /// One multiply-xorshift round: the high half, where a product's entropy gathers, comes down.
 #[inline(always)]
 const fn mix(hash: u64, word: u64) -> u64 {

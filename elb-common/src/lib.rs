@@ -2,8 +2,8 @@
 //!
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
-//! - the **ABI**: one module per map record ([`listener`], [`ring`], [`backend`], [`flow`],
-//!   [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
+//! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`],
+//!   [`flow`], [`quic`], [`admission`], [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -25,11 +25,14 @@ pub mod limits;
 pub mod names;
 
 pub mod addr;
+pub mod admission;
 pub mod backend;
 pub mod counter;
 pub mod flow;
 pub mod interface;
 pub mod listener;
+pub mod pool;
+pub mod quic;
 pub mod reason;
 pub mod ring;
 

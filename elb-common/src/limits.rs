@@ -12,6 +12,12 @@ pub const MAX_BACKENDS: u32 = 4096;
 /// Entries of each flow table. *Settable.* About 64 bytes (IPv4) and 96 bytes (IPv6) each, all
 /// allocated when the map is made.
 pub const MAX_FLOWS: u32 = 1 << 20;
+/// Entries of `PORT_RANGES`: a range of ports takes at most 30, usually fewer than ten.
+pub const MAX_PORT_RANGES: u32 = 65_536;
+/// Networks of all IP groups together, per IP family: more than 50 groups of 300.
+pub const MAX_GROUP_ENTRIES: u32 = 16_384;
+/// Members with a server id.
+pub const MAX_SERVER_IDS: u32 = 4096;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;

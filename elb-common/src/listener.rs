@@ -43,7 +43,7 @@ pub(crate) const fn port_and_protocol(port: Be16, protocol: u8) -> u32 {
     }
 }
 
-/// Value of `LISTENERS_V4` and `LISTENERS_V6`.
+/// Value of `LISTENERS_V4`, `LISTENERS_V6` and `PORT_RANGES`. Half a cache line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Listener {
@@ -51,20 +51,92 @@ pub struct Listener {
     pub ring_base: u32,
     /// Slots of the pool's ring; 0 has no slot, so every packet is refused.
     pub ring_size: u32,
-    /// Index into `LISTENER_COUNTERS`.
+    /// Index into `LISTENER_COUNTERS` and `LISTENER_STATES`.
     pub id: u16,
     /// Index into `POOLS`.
     pub pool: u16,
     /// Bits of [`listener_flags`].
     pub flags: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// One of [`algorithm`].
+    pub algorithm: u16,
+    /// Id of the IP group that says who may open flows, see [`listener_flags::WHITELIST`].
+    pub group: u16,
+    /// Where the part of a QUIC connection id lies that names a server.
+    pub cid: CidPart,
+    /// New connections a second; 0: no limit. Needs [`listener_flags::LIMITED`].
+    pub cps: u32,
+    /// Concurrent connections; 0: no limit. Needs [`listener_flags::LIMITED`].
+    pub max_connections: u32,
+    /// Flows that may be recorded a second on each CPU.
+    pub flow_budget: u32,
+}
+
+/// The part of a QUIC connection id that tells where its packets go (V3 `quic_cid_hash_strategy`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct CidPart {
+    /// Bytes of the connection id before it, 0 to 19.
+    pub offset: u8,
+    /// Its bytes, 1 to 20; together with the offset at most 20.
+    pub length: u8,
 }
 
 /// Bits of [`Listener::flags`].
 pub mod listener_flags {
     /// The listener or its load balancer is administratively down: its packets are dropped.
     pub const DISABLED: u16 = 1 << 0;
+    /// Only clients in the IP group open flows.
+    pub const WHITELIST: u16 = 1 << 1;
+    /// Clients in the IP group open no flows.
+    pub const BLACKLIST: u16 = 1 << 2;
+    /// New or concurrent connections are limited.
+    pub const LIMITED: u16 = 1 << 3;
+    /// Every flow is recorded, because the algorithm chooses for each connection anew.
+    pub const TRACKED: u16 = 1 << 4;
+    /// Members have server ids, in `SERVER_IDS`.
+    pub const SERVER_IDS: u16 = 1 << 5;
+}
+
+/// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.
+pub mod algorithm {
+    /// Addresses, ports and protocol.
+    pub const FIVE_TUPLE: u16 = 0;
+    /// Addresses and protocol.
+    pub const THREE_TUPLE: u16 = 1;
+    /// Addresses.
+    pub const TWO_TUPLE: u16 = 2;
+    /// The client's address.
+    pub const SOURCE: u16 = 3;
+    /// The connection id of QUIC (RFC 9000 §5.1); datagrams without one as [`FIVE_TUPLE`].
+    pub const CONNECTION_ID: u16 = 4;
+    /// New flows take the ring's owners in turn; flows without a record as [`FIVE_TUPLE`].
+    pub const ROUND_ROBIN: u16 = 5;
+    /// New flows take, of the owners whose turn it is, the one with the fewest connections for its
+    /// weight; flows without a record as [`FIVE_TUPLE`].
+    pub const LEAST_CONNECTIONS: u16 = 6;
+}
+
+/// Key of `PORT_RANGES` with all its bits: number of the virtual address (4 bytes), protocol (1),
+/// zero (1), port (2). A prefix stands for a power of two of neighbouring ports; one of
+/// [`RANGE_FIXED_BITS`] bits for any port.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct RangeKey(u64);
+
+/// Bits of a [`RangeKey`] before the port.
+pub const RANGE_FIXED_BITS: u32 = 48;
+
+impl RangeKey {
+    /// Key of `port`/`protocol` (IANA protocol number) of the virtual address with this number.
+    #[inline(always)]
+    pub const fn new(vip: u32, port: Be16, protocol: u8) -> Self {
+        let word = if cfg!(target_endian = "little") {
+            protocol as u32 | (port.raw() as u32) << 16
+        } else {
+            (protocol as u32) << 24 | port.raw() as u32
+        };
+        Self(join(vip, word))
+    }
 }
 
 /// Value of `VIPS_V4` and `VIPS_V6`; keys are the 4 and 16 bytes of the address.
@@ -73,6 +145,8 @@ pub mod listener_flags {
 pub struct Vip {
     /// Bits of [`vip_flags`].
     pub flags: u32,
+    /// Its number in `PORT_RANGES`.
+    pub number: u32,
 }
 
 /// Bits of [`Vip::flags`].
@@ -81,21 +155,10 @@ pub mod vip_flags {
     pub const ECHO: u32 = 1 << 0;
     /// ARP requests and neighbour solicitations are answered.
     pub const ANNOUNCE: u32 = 1 << 1;
-    /// A TCP listener for any port exists.
-    pub const ANY_TCP: u32 = 1 << 2;
-    /// A UDP listener for any port exists.
-    pub const ANY_UDP: u32 = 1 << 3;
-}
-
-/// Value of `POOLS`: what only packets on moving slots read.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Pool {
-    /// Until when (coarse monotonic seconds) a UDP flow without a record belongs to the former
-    /// owner of its slot; afterwards to the present one.
-    pub udp_hold_until: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A TCP listener for a range of ports exists.
+    pub const RANGES_TCP: u32 = 1 << 2;
+    /// A UDP listener for a range of ports exists.
+    pub const RANGES_UDP: u32 = 1 << 3;
 }
 
 #[cfg(test)]
@@ -114,18 +177,31 @@ mod tests {
     }
 
     #[test]
+    fn a_range_key_ends_with_the_port() {
+        let key = RangeKey::new(7, Be16::new(1007), 17);
+        assert_eq!(bytemuck::bytes_of(&key)[..4], 7u32.to_ne_bytes());
+        assert_eq!(bytemuck::bytes_of(&key)[4..], [17, 0, 3, 239]);
+    }
+
+    #[test]
     fn layout() {
         assert_eq!((size_of::<ListenerKeyV4>(), align_of::<ListenerKeyV4>()), (8, 8));
         assert_eq!((size_of::<ListenerKeyV6>(), align_of::<ListenerKeyV6>()), (24, 8));
-        assert_eq!((size_of::<Listener>(), align_of::<Listener>()), (16, 4));
+        assert_eq!((size_of::<Listener>(), align_of::<Listener>()), (32, 4));
         assert_eq!(offset_of!(Listener, ring_base), 0);
         assert_eq!(offset_of!(Listener, ring_size), 4);
         assert_eq!(offset_of!(Listener, id), 8);
         assert_eq!(offset_of!(Listener, pool), 10);
         assert_eq!(offset_of!(Listener, flags), 12);
-        assert_eq!(offset_of!(Listener, reserved), 14);
-        assert_eq!((size_of::<Vip>(), align_of::<Vip>()), (4, 4));
-        assert_eq!((size_of::<Pool>(), align_of::<Pool>()), (8, 4));
-        assert_eq!(offset_of!(Pool, reserved), 4);
+        assert_eq!(offset_of!(Listener, algorithm), 14);
+        assert_eq!(offset_of!(Listener, group), 16);
+        assert_eq!(offset_of!(Listener, cid), 18);
+        assert_eq!(offset_of!(Listener, cps), 20);
+        assert_eq!(offset_of!(Listener, max_connections), 24);
+        assert_eq!(offset_of!(Listener, flow_budget), 28);
+        assert_eq!((size_of::<CidPart>(), align_of::<CidPart>()), (2, 1));
+        assert_eq!((size_of::<RangeKey>(), align_of::<RangeKey>()), (8, 8));
+        assert_eq!((size_of::<Vip>(), align_of::<Vip>()), (8, 4));
+        assert_eq!(offset_of!(Vip, number), 4);
     }
 }

@@ -24,12 +24,28 @@ pub const RINGS: &str = "RINGS";
 pub const RINGS_SEEN: &str = "RINGS_SEEN";
 /// What the packet path needs to know of a pool, beyond its ring.
 pub const POOLS: &str = "POOLS";
+/// Whose turn it is in each pool that takes its members in turn.
+pub const POOL_STATES: &str = "POOL_STATES";
 /// Backends by id.
 pub const BACKENDS: &str = "BACKENDS";
+/// Open connections by backend, where they are tracked.
+pub const BACKEND_STATES: &str = "BACKEND_STATES";
+/// Backends by server id in QUIC connection ids.
+pub const SERVER_IDS: &str = "SERVER_IDS";
 /// IPv4 flows that a moving slot assigned.
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// IPv6 flows that a moving slot assigned.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Listeners for ranges of ports.
+pub const PORT_RANGES: &str = "PORT_RANGES";
+/// IPv4 networks of IP groups.
+pub const GROUPS_V4: &str = "GROUPS_V4";
+/// IPv6 networks of IP groups.
+pub const GROUPS_V6: &str = "GROUPS_V6";
+/// What listeners with limits have open.
+pub const LISTENER_STATES: &str = "LISTENER_STATES";
+/// How many flows each listener recorded lately.
+pub const FLOW_BUDGETS: &str = "FLOW_BUDGETS";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Interfaces that frames may be redirected to.
@@ -47,7 +63,7 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Every map of the object `elb-xdp`, each pinned under its name.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 24] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -56,9 +72,17 @@ pub const MAPS: [&str; 16] = [
     RINGS,
     RINGS_SEEN,
     POOLS,
+    POOL_STATES,
     BACKENDS,
+    BACKEND_STATES,
+    SERVER_IDS,
     FLOWS_V4,
     FLOWS_V6,
+    PORT_RANGES,
+    GROUPS_V4,
+    GROUPS_V6,
+    LISTENER_STATES,
+    FLOW_BUDGETS,
     INTERFACES,
     DEVMAP,
     LISTENER_COUNTERS,

@@ -1,10 +1,10 @@
 //! The packet path. Stages in their order, one file each:
 //!
 //! ```text
-//! frame → parse → classify → select → forward → account → transmit or redirect
-//!           │         │         │         │
+//! frame → parse → classify → identify → admit → select → forward → account → transmit or redirect
+//!           │         │                    │        │         │
 //!           │         └─ answer (ARP, neighbour solicitation, echo)
-//!           └─ not ours: pass          └─ dropped with a Reason
+//!           └─ not ours: pass              └────────┴─────────┴─ dropped with a Reason
 //! ```
 //!
 //! Everything is generic over [`Packet`] (bounded access to the frame) and [`Tables`] (the
@@ -17,9 +17,11 @@ mod packet;
 mod tables;
 
 mod account;
+mod admit;
 mod answer;
 mod classify;
 mod forward;
+mod identify;
 mod parse;
 mod select;
 pub mod unwrap;
@@ -35,6 +37,7 @@ pub use memory::Memory;
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6};
+pub use select::CANDIDATES;
 pub use tables::Tables;
 
 use network_types::eth::EtherType;
@@ -85,12 +88,12 @@ fn ip<F: Family, P: Packet, T: Tables>(
         return Err(Stop(Reason::GroupMac));
     }
     let listener = classify::listener::<F, T>(tables, &ip, &transport)?;
-    let flow = F::flow_key(&ip, &transport);
-    let hash = F::hash(&flow);
-    let id = select::backend::<F, T>(tables, listener, &flow, hash, &transport)?;
+    let flow = identify::flow::<F, P, T>(packet, tables, listener, &ip, &transport);
+    admit::packet::<F, T>(tables, listener, &ip, &flow, &transport)?;
+    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, &ip, &transport)?;
     let counted = listener.id;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, flow.hash)?;
     account::forwarded(tables, counted, id, received);
     Ok(outcome)
 }

@@ -1,5 +1,9 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(internal_features, reason = "atomic addition, see `tables::add`")
+)]
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(target_arch = "bpf")]

@@ -2,15 +2,18 @@
 //! is, and why it is of this kind. All are pinned by the agent under their names; sizes marked
 //! *settable* in `elb_common::limits` are set by it when the map is made.
 
-use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::interface::{Interface, Settings};
 use elb_common::limits::*;
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::pool::{Pool, PoolState};
+use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
 use elb_common::ring::{CHUNK, Chunk};
 
@@ -36,6 +39,33 @@ pub(crate) static VIPS_V4: HashMap<u32, Vip> = HashMap::with_max_entries(MAX_VIP
 #[map]
 pub(crate) static VIPS_V6: HashMap<[u32; 4], Vip> = HashMap::with_max_entries(MAX_VIPS, 0);
 
+/// Agent writes; packets without an exact listener, for addresses that have ranges, read. A trie,
+/// since a range is a few prefixes of port numbers; tries cannot be allocated beforehand.
+#[map]
+pub(crate) static PORT_RANGES: LpmTrie<RangeKey, Listener> =
+    LpmTrie::with_max_entries(MAX_PORT_RANGES, BPF_F_NO_PREALLOC);
+
+/// Agent writes; packets that open a flow at a listener with an IP group read.
+#[map]
+pub(crate) static GROUPS_V4: LpmTrie<GroupKeyV4, u32> =
+    LpmTrie::with_max_entries(MAX_GROUP_ENTRIES, BPF_F_NO_PREALLOC);
+
+/// As `GROUPS_V4`.
+#[map]
+pub(crate) static GROUPS_V6: LpmTrie<GroupKeyV6, u32> =
+    LpmTrie::with_max_entries(MAX_GROUP_ENTRIES, BPF_F_NO_PREALLOC);
+
+/// Packets that open or close a connection at a listener that tracks or limits them write and read;
+/// the agent reads, and corrects the count of connections. Shared by all CPUs, since a limit is one.
+#[map]
+pub(crate) static LISTENER_STATES: Array<ListenerState> =
+    Array::with_max_entries(MAX_LISTENERS, BPF_F_MMAPABLE);
+
+/// Packets that record a flow write and read. Per CPU: a flood on one does not slow the others.
+#[map]
+pub(crate) static FLOW_BUDGETS: PerCpuArray<FlowBudget> =
+    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+
 /// Agent writes through shared memory, one slot at a time; every forwarded packet reads one slot.
 /// An array, since an index costs nothing; each slot is valid by itself, so no packet sees half a
 /// ring.
@@ -47,9 +77,24 @@ pub(crate) static RINGS: Array<Chunk> = Array::with_max_entries(MAX_SLOTS / CHUN
 pub(crate) static RINGS_SEEN: Array<Chunk> =
     Array::with_max_entries(MAX_SLOTS / CHUNK, BPF_F_MMAPABLE);
 
-/// Agent writes; UDP packets without a record on moving slots read.
+/// Agent writes; packets on moving slots and of pools that record every flow read.
 #[map]
 pub(crate) static POOLS: Array<Pool> = Array::with_max_entries(MAX_POOLS, 0);
+
+/// Packets that take a turn write. Shared by all CPUs, since turns are taken in one order.
+#[map]
+pub(crate) static POOL_STATES: Array<PoolState> = Array::with_max_entries(MAX_POOLS, 0);
+
+/// Agent writes; QUIC packets of pools whose members have server ids read.
+#[map]
+pub(crate) static SERVER_IDS: HashMap<ServerIdKey, u32> =
+    HashMap::with_max_entries(MAX_SERVER_IDS, 0);
+
+/// Packets that open or close a tracked connection write, those that choose by it read; the agent
+/// reads and corrects it.
+#[map]
+pub(crate) static BACKEND_STATES: Array<BackendState> =
+    Array::with_max_entries(MAX_BACKENDS, BPF_F_MMAPABLE);
 
 /// Agent writes, every forwarded packet reads one record of one cache line.
 #[map]

@@ -1,15 +1,22 @@
 //! The questions of the packet path, answered by the maps.
 
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::PerCpuArray;
+use aya_ebpf::maps::lpm_trie::Key;
 use elb_common::addr::{Be32, Be128};
+use elb_common::admission::{GroupKeyV4, GroupKeyV6, Opened, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
-use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::path::Tables;
+use elb_common::pool::Pool;
+use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
 
@@ -35,6 +42,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn range(&self, key: &RangeKey) -> Option<&Listener> {
+        // The agent replaces a node of the trie as it replaces an element of a hash.
+        PORT_RANGES.get(Prefix::new(64, *key).key())
+    }
+
+    #[inline(always)]
     fn vip_v4(&self, address: Be32) -> Option<Vip> {
         // SAFETY: one word, copied at once.
         unsafe { VIPS_V4.get(address.raw()) }.copied()
@@ -44,6 +57,38 @@ impl Tables for Maps {
     fn vip_v6(&self, address: Be128) -> Option<Vip> {
         // SAFETY: one word, copied at once.
         unsafe { VIPS_V6.get(address.raw()) }.copied()
+    }
+
+    #[inline(always)]
+    fn group_v4(&self, key: &GroupKeyV4) -> bool {
+        GROUPS_V4.get(Prefix::new(64, *key).key()).is_some()
+    }
+
+    #[inline(always)]
+    fn group_v6(&self, key: &GroupKeyV6) -> bool {
+        GROUPS_V6.get(Prefix::new(160, key.words()).key()).is_some()
+    }
+
+    #[inline(always)]
+    fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
+        let Some(state) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return false };
+        // SAFETY: the element stays mapped while the program runs; packets on all CPUs and the
+        // agent write its words atomically.
+        unsafe {
+            let opened = &raw mut (*state).opened;
+            let before = Opened(add(opened, 1));
+            if before.is_over(now) {
+                // Two CPUs that both begin the second may forget a connection of a third.
+                opened.write_volatile(Opened::first(now).0);
+                return limit > 0;
+            }
+            before.count() < limit
+        }
+    }
+
+    #[inline(always)]
+    fn listener_connections(&self, listener: u16) -> u32 {
+        LISTENER_STATES.get(u32::from(listener)).map_or(0, |state| connections(state.connections))
     }
 
     #[inline(always)]
@@ -71,18 +116,44 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn turn(&self, pool: u16) -> u32 {
+        let Some(state) = POOL_STATES.get_ptr_mut(u32::from(pool)) else { return 0 };
+        // SAFETY: as in `may_open`.
+        unsafe { add(&raw mut (*state).turn, 1) as u32 }
+    }
+
+    #[inline(always)]
+    fn server(&self, key: &ServerIdKey) -> Option<u16> {
+        // SAFETY: one word, copied at once.
+        unsafe { SERVER_IDS.get(key) }.map(|id| *id as u16)
+    }
+
+    #[inline(always)]
+    fn backend_connections(&self, backend: u16) -> u32 {
+        BACKEND_STATES.get(u32::from(backend)).map_or(0, |state| connections(state.connections))
+    }
+
+    #[inline(always)]
     fn backend(&self, id: u16) -> Option<&Backend> {
         BACKENDS.get(u32::from(id))
     }
 
     #[inline(always)]
-    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16> {
-        visit(FLOWS_V4.get_ptr_mut(key)?, now)
+    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        visit(FLOWS_V4.get_ptr_mut(key)?, oldest, now)
     }
 
     #[inline(always)]
-    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16> {
-        visit(FLOWS_V6.get_ptr_mut(key)?, now)
+    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        visit(FLOWS_V6.get_ptr_mut(key)?, oldest, now)
+    }
+
+    #[inline(always)]
+    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
+        let Some(state) = FLOW_BUDGETS.get_ptr_mut(u32::from(listener)) else { return false };
+        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
+        // on one CPU.
+        unsafe { (*state).take(budget, now) }
     }
 
     #[inline(always)]
@@ -94,6 +165,26 @@ impl Tables for Maps {
     #[inline(always)]
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
         let _ = FLOWS_V6.insert(key, flow, 0);
+    }
+
+    #[inline(always)]
+    fn close_v4(&self, key: &FlowKeyV4) -> bool {
+        FLOWS_V4.get_ptr_mut(key).is_some_and(close)
+    }
+
+    #[inline(always)]
+    fn close_v6(&self, key: &FlowKeyV6) -> bool {
+        FLOWS_V6.get_ptr_mut(key).is_some_and(close)
+    }
+
+    #[inline(always)]
+    fn opened(&self, listener: u16, backend: u16) {
+        count_connection(listener, backend, 1);
+    }
+
+    #[inline(always)]
+    fn closed(&self, listener: u16, backend: u16) {
+        count_connection(listener, backend, 1u64.wrapping_neg());
     }
 
     #[inline(always)]
@@ -133,16 +224,80 @@ impl Tables for Maps {
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from
 /// other CPUs for a moment.
 #[inline(always)]
-fn visit(flow: *mut Flow, now: u32) -> Option<u16> {
-    // SAFETY: the element stays mapped while the program runs. Both words are aligned, read and
+fn visit(flow: *mut Flow, oldest: u32, now: u32) -> Option<Flow> {
+    // SAFETY: the element stays mapped while the program runs. Its words are aligned, read and
     // written whole; an element that was recycled meanwhile yields another flow's backend for one
     // packet.
     unsafe {
-        if (*flow).seen != now {
+        let Flow { backend, flags, seen } = *flow;
+        if seen < oldest {
+            return None;
+        }
+        if seen != now {
             (*flow).seen = now;
         }
-        Some((*flow).backend as u16)
+        Some(Flow { backend, flags, seen: now })
     }
+}
+
+/// Takes the mark of an open connection off a record; true if it was there.
+#[inline(always)]
+fn close(flow: *mut Flow) -> bool {
+    // SAFETY: as in `visit`.
+    unsafe {
+        let was_open = (*flow).is_open();
+        (*flow).flags &= !flow_flags::OPEN;
+        was_open
+    }
+}
+
+/// A key of a trie with all its bits, so that its data is aligned: stored where it would follow four
+/// bytes of length, it would be written at an odd word, which the BPF stack does not allow.
+#[repr(C, align(8))]
+struct Prefix<W> {
+    reserved: u32,
+    bits: u32,
+    words: W,
+}
+
+impl<W> Prefix<W> {
+    #[inline(always)]
+    const fn new(bits: u32, words: W) -> Self {
+        Self { reserved: 0, bits, words }
+    }
+
+    /// The key, whose data is the first bytes of the words.
+    #[inline(always)]
+    fn key<K>(&self) -> &Key<K> {
+        const { assert!(size_of::<K>() <= size_of::<W>()) };
+        // SAFETY: a key is a length and then its data, packed; both lie in this record from `bits`
+        // on, and any bytes are valid ones.
+        unsafe { &*(&raw const *self).byte_add(offset_of!(Self, bits)).cast() }
+    }
+}
+
+/// Changes the counts of open connections of a listener and a backend.
+#[inline(always)]
+fn count_connection(listener: u16, backend: u16, change: u64) {
+    let Some(listener) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return };
+    let Some(backend) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
+    // SAFETY: as in `Tables::may_open`.
+    unsafe {
+        add(&raw mut (*listener).connections, change);
+        add(&raw mut (*backend).connections, change);
+    }
+}
+
+/// Adds to a word of a map that several CPUs write, wrapping around; what it was before. The
+/// target has this instruction but no compare-and-swap, so `core` offers no atomic type for it.
+///
+/// # Safety
+/// The word is aligned, stays mapped while the program runs, and everybody who writes it does so
+/// atomically.
+#[inline(always)]
+unsafe fn add(word: *mut u64, value: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, value) }
 }
 
 #[inline(always)]

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 
 use super::Tables;
 use crate::addr::{Be32, Be128};
+use crate::admission::{FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::counter::Counter;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use crate::interface::Interface;
-use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip};
+use crate::pool::Pool;
+use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
 
@@ -24,6 +27,14 @@ pub struct Memory {
     pub vips_v4: HashMap<Be32, Vip>,
     /// `VIPS_V6`.
     pub vips_v6: HashMap<Be128, Vip>,
+    /// `PORT_RANGES`: bits of the prefix, key, listener.
+    pub ranges: std::vec::Vec<(u32, RangeKey, Listener)>,
+    /// `GROUPS_V4`: bits of the prefix, key.
+    pub groups_v4: std::vec::Vec<(u32, GroupKeyV4)>,
+    /// `GROUPS_V6`: bits of the prefix, key.
+    pub groups_v6: std::vec::Vec<(u32, GroupKeyV6)>,
+    /// `SERVER_IDS`.
+    pub servers: HashMap<ServerIdKey, u16>,
     /// `RINGS`.
     pub slots: std::vec::Vec<Slot>,
     /// `POOLS`.
@@ -45,6 +56,14 @@ pub struct Memory {
 pub struct Written {
     /// `RINGS_SEEN`.
     pub seen: HashMap<u32, u32>,
+    /// `POOL_STATES`: turns taken.
+    pub turns: HashMap<u16, u32>,
+    /// `LISTENER_STATES`.
+    pub listener_states: HashMap<u16, ListenerState>,
+    /// `BACKEND_STATES`: open connections.
+    pub backend_connections: HashMap<u16, u64>,
+    /// `FLOW_BUDGETS`.
+    pub budgets: HashMap<u16, FlowBudget>,
     /// `FLOWS_V4`.
     pub flows_v4: HashMap<FlowKeyV4, Flow>,
     /// `FLOWS_V6`.
@@ -64,11 +83,35 @@ impl Tables for Memory {
     fn listener_v6(&self, key: &ListenerKeyV6) -> Option<&Listener> {
         self.listeners_v6.get(key)
     }
+    fn range(&self, key: &RangeKey) -> Option<&Listener> {
+        let holds = |(bits, range, _): &&(u32, RangeKey, Listener)| {
+            *bits >= RANGE_FIXED_BITS && covers(*bits, range, key)
+        };
+        self.ranges.iter().filter(holds).max_by_key(|(bits, ..)| *bits).map(|(.., l)| l)
+    }
     fn vip_v4(&self, address: Be32) -> Option<Vip> {
         self.vips_v4.get(&address).copied()
     }
     fn vip_v6(&self, address: Be128) -> Option<Vip> {
         self.vips_v6.get(&address).copied()
+    }
+    fn group_v4(&self, key: &GroupKeyV4) -> bool {
+        self.groups_v4.iter().any(|(bits, entry)| covers(*bits, entry, key))
+    }
+    fn group_v6(&self, key: &GroupKeyV6) -> bool {
+        self.groups_v6.iter().any(|(bits, entry)| covers(*bits, entry, key))
+    }
+    fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
+        let mut written = self.written.borrow_mut();
+        let state = written.listener_states.entry(listener).or_default();
+        let opened = Opened(state.opened + 1);
+        let opened = if opened.is_over(now) { Opened::first(now) } else { opened };
+        state.opened = opened.0;
+        opened.count() <= limit
+    }
+    fn listener_connections(&self, listener: u16) -> u32 {
+        let written = self.written.borrow();
+        written.listener_states.get(&listener).map_or(0, |state| connections(state.connections))
     }
     fn slot(&self, index: u32) -> Option<Slot> {
         self.slots.get(index as usize).copied()
@@ -79,26 +122,55 @@ impl Tables for Memory {
     fn pool(&self, id: u16) -> Option<Pool> {
         self.pools.get(&id).copied()
     }
+    fn turn(&self, pool: u16) -> u32 {
+        let mut written = self.written.borrow_mut();
+        let turn = written.turns.entry(pool).or_default();
+        *turn = turn.wrapping_add(1);
+        turn.wrapping_sub(1)
+    }
+    fn server(&self, key: &ServerIdKey) -> Option<u16> {
+        self.servers.get(key).copied()
+    }
+    fn backend_connections(&self, backend: u16) -> u32 {
+        connections(self.written.borrow().backend_connections.get(&backend).copied().unwrap_or(0))
+    }
     fn backend(&self, id: u16) -> Option<&Backend> {
         self.backends.get(&id)
     }
-    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16> {
-        let mut written = self.written.borrow_mut();
-        let flow = written.flows_v4.get_mut(key)?;
-        flow.seen = now;
-        Some(flow.backend as u16)
+    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        refresh(self.written.borrow_mut().flows_v4.get_mut(key)?, oldest, now)
     }
-    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16> {
-        let mut written = self.written.borrow_mut();
-        let flow = written.flows_v6.get_mut(key)?;
-        flow.seen = now;
-        Some(flow.backend as u16)
+    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        refresh(self.written.borrow_mut().flows_v6.get_mut(key)?, oldest, now)
+    }
+    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
+        self.written.borrow_mut().budgets.entry(listener).or_default().take(budget, now)
     }
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
         self.written.borrow_mut().flows_v4.insert(*key, flow);
     }
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
         self.written.borrow_mut().flows_v6.insert(*key, flow);
+    }
+    fn close_v4(&self, key: &FlowKeyV4) -> bool {
+        self.written.borrow_mut().flows_v4.get_mut(key).is_some_and(close)
+    }
+    fn close_v6(&self, key: &FlowKeyV6) -> bool {
+        self.written.borrow_mut().flows_v6.get_mut(key).is_some_and(close)
+    }
+    fn opened(&self, listener: u16, backend: u16) {
+        let mut written = self.written.borrow_mut();
+        let state = written.listener_states.entry(listener).or_default();
+        state.connections = state.connections.wrapping_add(1);
+        let connections = written.backend_connections.entry(backend).or_default();
+        *connections = connections.wrapping_add(1);
+    }
+    fn closed(&self, listener: u16, backend: u16) {
+        let mut written = self.written.borrow_mut();
+        let state = written.listener_states.entry(listener).or_default();
+        state.connections = state.connections.wrapping_sub(1);
+        let connections = written.backend_connections.entry(backend).or_default();
+        *connections = connections.wrapping_sub(1);
     }
     fn now(&self) -> u32 {
         self.now
@@ -118,4 +190,27 @@ impl Tables for Memory {
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.written.borrow_mut().reasons.entry(reason).or_default().add(bytes);
     }
+}
+
+fn refresh(flow: &mut Flow, oldest: u32, now: u32) -> Option<Flow> {
+    if flow.seen < oldest {
+        return None;
+    }
+    flow.seen = now;
+    Some(*flow)
+}
+
+fn close(flow: &mut Flow) -> bool {
+    let was_open = flow.is_open();
+    flow.flags &= !flow_flags::OPEN;
+    was_open
+}
+
+/// Whether the first bits of two keys are the same.
+fn covers<K: bytemuck::NoUninit>(bits: u32, prefix: &K, key: &K) -> bool {
+    let bytes = bytemuck::bytes_of(prefix).iter().zip(bytemuck::bytes_of(key));
+    let same = bytes
+        .map(|(a, b)| (a ^ b).leading_zeros())
+        .try_fold(0, |sum, zeros| if zeros == 8 { Ok(sum + 8) } else { Err(sum + zeros) });
+    same.unwrap_or_else(|sum| sum) >= bits
 }

@@ -51,7 +51,7 @@ pub trait Family {
     /// An address.
     type Addr: Copy;
     /// Key of the flow table.
-    type FlowKey;
+    type FlowKey: Copy + PartialEq;
 
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
@@ -86,10 +86,16 @@ pub trait Family {
     ) -> Option<&Listener>;
     /// The flow a packet belongs to.
     fn flow_key(ip: &Ip<Self::Addr>, transport: &Transport) -> Self::FlowKey;
-    /// Its hash.
-    fn hash(key: &Self::FlowKey) -> u32;
-    /// The backend that a recorded flow belongs to.
-    fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, now: u32) -> Option<u16>;
+    /// The flow of the QUIC connection whose id has this digest.
+    fn connection_key(digest: u64, listener: u16) -> Self::FlowKey;
+    /// The hash of what an algorithm looks at.
+    fn hash(key: &Self::FlowKey, algorithm: u16) -> u32;
+    /// Whether an IP group holds an address.
+    fn in_group<T: Tables>(tables: &T, group: u16, address: Self::Addr) -> bool;
+    /// As [`Tables::flow_v4`].
+    fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, oldest: u32, now: u32) -> Option<Flow>;
     /// Records a flow.
     fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
+    /// As [`Tables::close_v4`].
+    fn close<T: Tables>(tables: &T, key: &Self::FlowKey) -> bool;
 }

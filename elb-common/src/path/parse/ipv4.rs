@@ -6,6 +6,7 @@ use super::super::wire::Ipv4;
 use super::super::{Outcome, Packet, Stop, Tables};
 use super::{Family, Ip, Link, Transport};
 use crate::addr::{Be16, Be32};
+use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::flow::{Flow, FlowKeyV4};
 use crate::listener::{Listener, ListenerKeyV4, Vip};
@@ -96,17 +97,32 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn hash(key: &FlowKeyV4) -> u32 {
-        hash::flow_v4(key)
+    fn connection_key(digest: u64, listener: u16) -> FlowKeyV4 {
+        FlowKeyV4::connection(digest, listener)
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV4, now: u32) -> Option<u16> {
-        tables.flow_v4(key, now)
+    fn hash(key: &FlowKeyV4, algorithm: u16) -> u32 {
+        hash::flow_v4(&key.part(algorithm))
+    }
+
+    #[inline(always)]
+    fn in_group<T: Tables>(tables: &T, group: u16, address: Be32) -> bool {
+        tables.group_v4(&GroupKeyV4::new(group, address))
+    }
+
+    #[inline(always)]
+    fn flow<T: Tables>(tables: &T, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        tables.flow_v4(key, oldest, now)
     }
 
     #[inline(always)]
     fn record<T: Tables>(tables: &T, key: &FlowKeyV4, flow: Flow) {
         tables.record_v4(key, flow);
+    }
+
+    #[inline(always)]
+    fn close<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
+        tables.close_v4(key)
     }
 }

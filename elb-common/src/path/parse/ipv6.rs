@@ -6,6 +6,7 @@ use super::super::wire::{Extension, Ipv6};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport};
 use crate::addr::{Be16, Be128};
+use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::flow::{Flow, FlowKeyV6};
 use crate::hash;
@@ -106,18 +107,33 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn hash(key: &FlowKeyV6) -> u32 {
-        hash::flow_v6(key)
+    fn connection_key(digest: u64, listener: u16) -> FlowKeyV6 {
+        FlowKeyV6::connection(digest, listener)
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6, now: u32) -> Option<u16> {
-        tables.flow_v6(key, now)
+    fn hash(key: &FlowKeyV6, algorithm: u16) -> u32 {
+        hash::flow_v6(&key.part(algorithm))
+    }
+
+    #[inline(always)]
+    fn in_group<T: Tables>(tables: &T, group: u16, address: Be128) -> bool {
+        tables.group_v6(&GroupKeyV6::new(group, address))
+    }
+
+    #[inline(always)]
+    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        tables.flow_v6(key, oldest, now)
     }
 
     #[inline(always)]
     fn record<T: Tables>(tables: &T, key: &FlowKeyV6, flow: Flow) {
         tables.record_v6(key, flow);
+    }
+
+    #[inline(always)]
+    fn close<T: Tables>(tables: &T, key: &FlowKeyV6) -> bool {
+        tables.close_v6(key)
     }
 }
 

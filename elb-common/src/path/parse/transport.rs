@@ -23,13 +23,20 @@ pub struct Transport {
 /// Values of `Transport::kind`.
 const KIND_TCP: u32 = 0;
 const KIND_TCP_OPENING: u32 = 1;
-const KIND_UDP: u32 = 2;
+const KIND_TCP_CLOSING: u32 = 2;
+const KIND_UDP: u32 = 3;
 
 impl Transport {
     /// Whether the packet opens a TCP connection: SYN without ACK.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
         self.kind == KIND_TCP_OPENING
+    }
+
+    /// Whether the packet closes a TCP connection: FIN or RST.
+    #[inline(always)]
+    pub const fn closes(&self) -> bool {
+        self.kind == KIND_TCP_CLOSING
     }
 
     /// Whether the packet is UDP.
@@ -42,7 +49,9 @@ impl Transport {
 const TCP: u8 = IpProto::Tcp as u8;
 const UDP: u8 = IpProto::Udp as u8;
 
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 /// Whether a protocol has listeners; all others are control messages or not ours.
@@ -66,8 +75,21 @@ fn tcp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
     }
     Ok(Transport {
         ports: Ports { source: header.source, destination: header.destination },
-        kind: if header.flags & (SYN | ACK) == SYN { KIND_TCP_OPENING } else { KIND_TCP },
+        kind: kind(header.flags),
     })
+}
+
+/// A segment that says to open and to close at once is a stray one: receivers drop it or reset
+/// (RFC 9293 §3.10.7.4), so it opens nothing.
+#[inline(always)]
+const fn kind(flags: u8) -> u32 {
+    if flags & (FIN | RST) != 0 {
+        KIND_TCP_CLOSING
+    } else if flags & (SYN | ACK) == SYN {
+        KIND_TCP_OPENING
+    } else {
+        KIND_TCP
+    }
 }
 
 #[inline(always)]

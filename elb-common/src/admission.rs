@@ -1,0 +1,165 @@
+//! Admission: IP groups, limits, and what is counted for them.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::addr::{Be32, Be128, join};
+
+/// Key of `GROUPS_V4` with all its bits: IP group (4 bytes), address (4).
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct GroupKeyV4(u64);
+
+/// Key of `GROUPS_V6` with all its bits: IP group (4 bytes), address (16).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct GroupKeyV6([u32; 5]);
+
+/// Bits of a group key before the address.
+pub const GROUP_FIXED_BITS: u32 = 32;
+
+impl GroupKeyV4 {
+    /// Key of an address in the group with this id.
+    #[inline(always)]
+    pub const fn new(group: u16, address: Be32) -> Self {
+        Self(join(group as u32, address.raw()))
+    }
+}
+
+impl GroupKeyV6 {
+    /// Key of an address in the group with this id.
+    #[inline(always)]
+    pub const fn new(group: u16, address: Be128) -> Self {
+        let [a, b, c, d] = address.raw();
+        Self([group as u32, a, b, c, d])
+    }
+
+    /// The key as words, in memory order, and four bytes of zeroes.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 3] {
+        let [group, a, b, c, d] = self.0;
+        [join(group, a), join(b, c), join(d, 0)]
+    }
+}
+
+/// Value of `LISTENER_STATES`, by listener id. Packets write it, on any CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenerState {
+    /// What opened in a second, see [`Opened`].
+    pub opened: u64,
+    /// Connections that are open, where they are tracked. The agent corrects it by what it finds
+    /// in the flow tables; two's complement, since it may pass through less than none.
+    pub connections: u64,
+}
+
+/// Connections that opened in one second: the second (coarse, monotonic) in the high half, their
+/// number in the low half, so that one atomic addition counts and tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened(pub u64);
+
+impl Opened {
+    /// The first connection of a second.
+    #[inline(always)]
+    pub const fn first(second: u32) -> Self {
+        Self((second as u64) << 32 | 1)
+    }
+
+    /// Whether it counts another second than this one.
+    #[inline(always)]
+    pub const fn is_over(self, now: u32) -> bool {
+        (self.0 >> 32) as u32 != now
+    }
+
+    /// How many opened.
+    #[inline(always)]
+    pub const fn count(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Value of `BACKEND_STATES`, by backend id. Packets write it, on any CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct BackendState {
+    /// Connections that are open, as in [`ListenerState::connections`].
+    pub connections: u64,
+}
+
+/// Value of `FLOW_BUDGETS`, by listener id and CPU. Packets write it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowBudget {
+    /// The second (coarse, monotonic) that `recorded` counts.
+    pub second: u32,
+    /// Flows that were recorded in that second on this CPU.
+    pub recorded: u32,
+}
+
+impl FlowBudget {
+    /// Whether one more flow may be recorded `now`; counts it.
+    #[inline(always)]
+    pub fn take(&mut self, limit: u32, now: u32) -> bool {
+        if self.second != now {
+            *self = Self { second: now, recorded: 0 };
+        }
+        if self.recorded >= limit {
+            return false;
+        }
+        self.recorded += 1;
+        true
+    }
+}
+
+/// A count of connections as it is meant: less than none is none.
+#[inline(always)]
+pub const fn connections(count: u64) -> u32 {
+    if count > u32::MAX as u64 { 0 } else { count as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn group_keys_end_with_the_address() {
+        let key = GroupKeyV4::new(5, bytemuck::cast([10u8, 1, 2, 3]));
+        assert_eq!(bytemuck::bytes_of(&key)[..4], 5u32.to_ne_bytes());
+        assert_eq!(bytemuck::bytes_of(&key)[4..], [10, 1, 2, 3]);
+        let address: [u8; 16] = core::array::from_fn(|i| 0xa0 + i as u8);
+        let key = GroupKeyV6::new(5, bytemuck::cast(address));
+        assert_eq!(bytemuck::bytes_of(&key)[4..], address);
+    }
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<GroupKeyV4>(), align_of::<GroupKeyV4>()), (8, 8));
+        assert_eq!((size_of::<GroupKeyV6>(), align_of::<GroupKeyV6>()), (20, 4));
+        assert_eq!((size_of::<ListenerState>(), align_of::<ListenerState>()), (16, 8));
+        assert_eq!(offset_of!(ListenerState, connections), 8);
+        assert_eq!((size_of::<BackendState>(), align_of::<BackendState>()), (8, 8));
+        assert_eq!((size_of::<FlowBudget>(), align_of::<FlowBudget>()), (8, 4));
+    }
+
+    #[test]
+    fn a_budget_is_for_one_second() {
+        let mut budget = FlowBudget::default();
+        let taken = |budget: &mut FlowBudget, now| (0..5).filter(|_| budget.take(3, now)).count();
+        assert_eq!(
+            [taken(&mut budget, 9), taken(&mut budget, 9), taken(&mut budget, 10)],
+            [3, 0, 3]
+        );
+        assert!(!budget.take(0, 11));
+    }
+
+    #[test]
+    fn what_opened_is_counted_by_the_second() {
+        let opened = Opened(Opened::first(7).0 + 2);
+        assert_eq!((opened.count(), opened.is_over(7), opened.is_over(8)), (3, false, true));
+    }
+
+    #[test]
+    fn less_than_none_is_none() {
+        assert_eq!([connections(0), connections(7), connections(u64::MAX)], [0, 7, 0]);
+    }
+}
