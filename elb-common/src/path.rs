@@ -19,6 +19,7 @@ mod tables;
 mod account;
 mod admit;
 mod answer;
+pub mod choose;
 mod classify;
 mod forward;
 mod identify;
@@ -37,7 +38,6 @@ pub use memory::Memory;
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6};
-pub use select::CANDIDATES;
 pub use tables::Tables;
 
 use network_types::eth::EtherType;

@@ -23,6 +23,11 @@ macro_rules! reasons {
             /// All reasons, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// The reason with this number.
+            pub const fn new(number: u8) -> Option<Self> {
+                match number { $($index => Some(Self::$variant),)* _ => None }
+            }
+
             /// Stable name, for output and metrics.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
@@ -135,6 +140,7 @@ mod tests {
     fn numbers_are_dense_and_names_unique() {
         for (index, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
+            assert_eq!(Reason::new(*reason as u8), Some(*reason));
         }
         assert!(Reason::ALL.len() <= REASONS as usize);
         let names: BTreeSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();

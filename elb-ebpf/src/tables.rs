@@ -14,7 +14,8 @@ use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
-use elb_common::path::Tables;
+use elb_common::path::choose::{self, QuestionV4, QuestionV6};
+use elb_common::path::{Stop, Tables, V4, V6};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
@@ -188,6 +189,16 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop> {
+        choose::unpack(elb_choose_v4(question))
+    }
+
+    #[inline(always)]
+    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop> {
+        choose::unpack(elb_choose_v6(question))
+    }
+
+    #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: the helper takes no argument and touches no memory of ours.
         (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32
@@ -218,6 +229,29 @@ impl Tables for Maps {
     #[inline(always)]
     fn count_reason(&self, reason: Reason, bytes: u64) {
         count(&REASON_COUNTERS, reason as u32, bytes);
+    }
+}
+
+/// A function that the kernel verifies once by itself, since it is global; it may be called with
+/// any record, or none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_choose_v4(question: *const QuestionV4) -> u32 {
+    // SAFETY: the verifier demands of callers a whole record or a null pointer.
+    match unsafe { question.as_ref() } {
+        Some(question) => choose::pack(choose::answer::<V4, Maps>(&Maps, question)),
+        None => 0,
+    }
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_choose_v6(question: *const QuestionV6) -> u32 {
+    // SAFETY: as for IPv4.
+    match unsafe { question.as_ref() } {
+        Some(question) => choose::pack(choose::answer::<V6, Maps>(&Maps, question)),
+        None => 0,
     }
 }
 

@@ -41,15 +41,19 @@ pub(super) fn flow<F: Family, P: Packet, T: Tables>(
     Identity { server: u32::from(server), ..connection::<F>(cid, listener.id) }
 }
 
-/// The same flow, as the algorithm saw it that the pool had before.
+/// The same flow, as the algorithm saw it that the pool had before, if it had another.
 #[inline(always)]
 pub(super) fn formerly<F: Family, P: Packet>(
     packet: &P,
     pool: &Pool,
     listener: &Listener,
+    flow: &Identity<F::FlowKey>,
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Identity<F::FlowKey> {
+    if pool.former_size == 0 {
+        return *flow;
+    }
     let named = if pool.former_algorithm == algorithm::CONNECTION_ID {
         connection_id(packet, ip, pool.former_cid)
     } else {

@@ -3,7 +3,8 @@
 use core::cell::RefCell;
 use std::collections::HashMap;
 
-use super::Tables;
+use super::choose::{self, QuestionV4, QuestionV6};
+use super::{Stop, Tables, V4, V6};
 use crate::addr::{Be32, Be128};
 use crate::admission::{FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
@@ -171,6 +172,12 @@ impl Tables for Memory {
         state.connections = state.connections.wrapping_sub(1);
         let connections = written.backend_connections.entry(backend).or_default();
         *connections = connections.wrapping_sub(1);
+    }
+    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop> {
+        choose::answer::<V4, Self>(self, question)
+    }
+    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop> {
+        choose::answer::<V6, Self>(self, question)
     }
     fn now(&self) -> u32 {
         self.now

@@ -13,6 +13,7 @@ pub use transport::Transport;
 pub(super) use link::link;
 pub(super) use transport::{is_transport, transport};
 
+use super::choose::Question;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
 use crate::flow::Flow;
@@ -94,6 +95,8 @@ pub trait Family {
     fn in_group<T: Tables>(tables: &T, group: u16, address: Self::Addr) -> bool;
     /// As [`Tables::flow_v4`].
     fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, oldest: u32, now: u32) -> Option<Flow>;
+    /// As [`Tables::choose_v4`].
+    fn choose<T: Tables>(tables: &T, question: &Question<Self::FlowKey>) -> Result<u16, Stop>;
     /// Records a flow.
     fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
     /// As [`Tables::close_v4`].

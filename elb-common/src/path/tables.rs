@@ -1,5 +1,7 @@
 //! The questions that the packet path asks of its maps.
 
+use super::Stop;
+use super::choose::{QuestionV4, QuestionV6};
 use crate::addr::{Be32, Be128};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
@@ -68,6 +70,11 @@ pub trait Tables {
     fn opened(&self, listener: u16, backend: u16);
     /// Counts a connection that closed.
     fn closed(&self, listener: u16, backend: u16);
+
+    /// The answer to a question of `select`; a program may hold [`choose::answer`] apart.
+    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop>;
+    /// As for IPv4.
+    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop>;
 
     /// Seconds of the coarse monotonic clock.
     fn now(&self) -> u32;

@@ -2,6 +2,7 @@
 
 use network_types::ip::IpProto;
 
+use super::super::choose::QuestionV4;
 use super::super::wire::Ipv4;
 use super::super::{Outcome, Packet, Stop, Tables};
 use super::{Family, Ip, Link, Transport};
@@ -114,6 +115,11 @@ impl Family for V4 {
     #[inline(always)]
     fn flow<T: Tables>(tables: &T, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
         tables.flow_v4(key, oldest, now)
+    }
+
+    #[inline(always)]
+    fn choose<T: Tables>(tables: &T, question: &QuestionV4) -> Result<u16, Stop> {
+        tables.choose_v4(question)
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use network_types::ip::IpProto;
 
+use super::super::choose::QuestionV6;
 use super::super::wire::{Extension, Ipv6};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport};
@@ -124,6 +125,11 @@ impl Family for V6 {
     #[inline(always)]
     fn flow<T: Tables>(tables: &T, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
         tables.flow_v6(key, oldest, now)
+    }
+
+    #[inline(always)]
+    fn choose<T: Tables>(tables: &T, question: &QuestionV6) -> Result<u16, Stop> {
+        tables.choose_v6(question)
     }
 
     #[inline(always)]

@@ -1,0 +1,315 @@
+//! The choice that takes more than a look at a slot: flow table, former owners, turns.
+//!
+//! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
+//! verified by itself, and not in a copy for every way that leads here.
+
+use super::identify::Identity;
+use super::{Family, Stop, Tables, Transport, admit};
+use crate::addr::join;
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
+use crate::listener::{Listener, algorithm, listener_flags};
+use crate::pool::Pool;
+use crate::reason::Reason;
+use crate::ring::{self, Slot};
+
+/// Owners that `LEAST_CONNECTIONS` compares: all of a pool that has no more, else those whose turn
+/// it is.
+pub const CANDIDATES: u32 = 8;
+
+/// What is asked. Whole words, since it lies on the BPF stack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question<K> {
+    /// What the flow is recorded by, now and before the pool got another algorithm.
+    keys: [K; 2],
+    listener: [u64; 4],
+    pool: [u64; 3],
+    /// Slot on the ring: its index and what it holds.
+    slot: u64,
+    /// Index of the slot on the former ring; the second it is.
+    former_and_now: u64,
+    /// Bits of [`packet`].
+    packet: u64,
+}
+
+/// A question about an IPv4 flow.
+pub type QuestionV4 = Question<FlowKeyV4>;
+/// A question about an IPv6 flow.
+pub type QuestionV6 = Question<FlowKeyV6>;
+
+/// Bits of [`Question::packet`].
+mod packet {
+    pub(super) const OPENS: u64 = 1 << 0;
+    pub(super) const CLOSES: u64 = 1 << 1;
+    pub(super) const UDP: u64 = 1 << 2;
+}
+
+impl<K: Copy> Question<K> {
+    #[inline(always)]
+    pub(super) fn new(
+        listener: &Listener,
+        pool: &Pool,
+        [flow, former]: [&Identity<K>; 2],
+        [index, slot]: [u32; 2],
+        transport: &Transport,
+        now: u32,
+    ) -> Self {
+        let bit = |is: bool, bit: u64| if is { bit } else { 0 };
+        let former_index =
+            pool.former_base.wrapping_add(ring::index(former.hash, pool.former_size));
+        Self {
+            keys: [flow.key, former.key],
+            listener: bytemuck::cast(*listener),
+            pool: bytemuck::cast(*pool),
+            slot: join(index, slot),
+            former_and_now: join(former_index, now),
+            packet: bit(transport.opens(), packet::OPENS)
+                | bit(transport.closes(), packet::CLOSES)
+                | bit(transport.is_udp(), packet::UDP),
+        }
+    }
+}
+
+/// An answer as one word, for a function that can return nothing else: the id, or a reason.
+#[inline(always)]
+pub fn pack(answer: Result<u16, Stop>) -> u32 {
+    match answer {
+        Ok(id) => u32::from(id),
+        Err(Stop(reason)) => REFUSED | reason as u32,
+    }
+}
+
+/// The answer in a word.
+#[inline(always)]
+pub fn unpack(word: u32) -> Result<u16, Stop> {
+    if word & REFUSED == 0 {
+        return Ok(word as u16);
+    }
+    Err(Stop(Reason::new(word as u8).unwrap_or(Reason::RingRange)))
+}
+
+const REFUSED: u32 = 1 << 16;
+
+/// The answer: id of the backend, 0: none.
+#[inline(always)]
+pub fn answer<F: Family, T: Tables>(
+    tables: &T,
+    question: &Question<F::FlowKey>,
+) -> Result<u16, Stop> {
+    let choice = Choice::<F, T>::new(tables, question);
+    let id = choice.make()?;
+    if !choice.slot.is_settled() && id != choice.slot.cur() {
+        tables.note_moving(choice.index, choice.now);
+    }
+    Ok(id)
+}
+
+/// Whether the backend serves flows that it has.
+#[inline(always)]
+pub(super) fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
+    id != 0 && tables.backend(id).is_some_and(|backend| backend.serves_established())
+}
+
+/// A question, taken apart. Each step of the choice has one place in it: the program holds, and the
+/// verifier walks, every copy.
+struct Choice<'a, F: Family, T> {
+    tables: &'a T,
+    keys: &'a [F::FlowKey; 2],
+    listener: Listener,
+    pool: Pool,
+    index: u32,
+    slot: Slot,
+    former_index: u32,
+    now: u32,
+    packet: u64,
+}
+
+impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
+    #[inline(always)]
+    fn new(tables: &'a T, question: &'a Question<F::FlowKey>) -> Self {
+        let [index, slot] = split(question.slot);
+        let [former_index, now] = split(question.former_and_now);
+        Self {
+            tables,
+            keys: &question.keys,
+            listener: bytemuck::cast(question.listener),
+            pool: bytemuck::cast(question.pool),
+            index,
+            slot: Slot(slot),
+            former_index,
+            now,
+            packet: question.packet,
+        }
+    }
+
+    /// Recorded flows stay where they are. New ones go to the slot's present owner, or to the
+    /// owner whose turn it is, and are recorded; a flow without a record that is not new is older
+    /// than every change, and stays with the former owner.
+    #[inline(always)]
+    fn make(&self) -> Result<u16, Stop> {
+        let recorded = self.recorded();
+        if let Some(flow) = recorded
+            && self.goes_on(flow)
+        {
+            return Ok(flow.backend);
+        }
+        let older = self.older();
+        if !self.opens() && !self.is_udp() {
+            return Ok(older);
+        }
+        if self.is_tracked() && self.is_udp() {
+            admit::opening(self.tables, &self.listener, self.now)?;
+        }
+        let is_held =
+            self.is_udp() && !self.slot.is_settled() && self.now < self.pool.udp_hold_until;
+        let backend = if is_held {
+            older
+        } else if self.is_tracked() {
+            self.in_turn()
+        } else {
+            self.slot.cur()
+        };
+        self.record(backend, recorded.is_some(), older)
+    }
+
+    /// The record of the flow, if its backend still serves it.
+    #[inline(always)]
+    fn recorded(&self) -> Option<Flow> {
+        F::flow(self.tables, &self.keys[0], self.pool.oldest(self.now), self.now)
+            .filter(|flow| serves_established(self.tables, flow.backend))
+    }
+
+    /// Whether the packet belongs to the recorded flow, and is not the first one of another; what
+    /// ends is counted. The repeated opening of a connection that took its turn takes no other.
+    #[inline(always)]
+    fn goes_on(&self, flow: Flow) -> bool {
+        if !self.is_tracked() {
+            return !self.opens();
+        }
+        let goes_on = !self.opens() || flow.is_open() && self.takes_new(flow.backend);
+        let ends = self.packet & packet::CLOSES != 0 || !goes_on;
+        if ends && flow.is_open() && F::close(self.tables, &self.keys[0]) {
+            self.tables.closed(self.listener.id, flow.backend);
+        }
+        goes_on
+    }
+
+    /// Records that a backend serves the flow. Where the listener has used up what it may record,
+    /// the flow goes where packets without a record go, if new flows are welcome there.
+    #[inline(always)]
+    fn record(&self, backend: u16, again: bool, older: u16) -> Result<u16, Stop> {
+        if backend == 0 {
+            return Ok(0);
+        }
+        let Listener { id, flow_budget, .. } = self.listener;
+        if again || self.tables.may_record(id, flow_budget, self.now) {
+            let flags = if self.is_tracked() { flow_flags::OPEN } else { 0 };
+            F::record(self.tables, &self.keys[0], Flow { backend, flags, seen: self.now });
+            if self.is_tracked() {
+                self.tables.opened(id, backend);
+            }
+            return Ok(backend);
+        }
+        if older == self.slot.cur() || self.takes_new(older) {
+            Ok(older)
+        } else {
+            Err(Stop(Reason::FlowBudget))
+        }
+    }
+
+    /// Who serves flows that are older than every change and every record.
+    #[inline(always)]
+    fn older(&self) -> u16 {
+        let owner = if self.slot.is_settled() || self.pool.former_size == 0 {
+            oldest_owner(self.slot)
+        } else {
+            self.former_owner()
+        };
+        if serves_established(self.tables, owner) { owner } else { self.slot.cur() }
+    }
+
+    /// Who served the flow on the ring that the pool had before.
+    #[inline(always)]
+    fn former_owner(&self) -> u16 {
+        let [key, former] = self.keys;
+        if key != former
+            && let Some(flow) = F::flow(self.tables, former, self.pool.oldest(self.now), self.now)
+        {
+            return flow.backend;
+        }
+        oldest_owner(self.tables.slot(self.former_index).unwrap_or(self.slot))
+    }
+
+    /// The owner whose turn it is.
+    #[inline(always)]
+    fn in_turn(&self) -> u16 {
+        let turn = self.tables.turn(self.listener.pool);
+        if self.listener.algorithm == algorithm::LEAST_CONNECTIONS
+            && let Some(id) = self.least_loaded(turn)
+        {
+            return id;
+        }
+        self.owner(turn).unwrap_or(0)
+    }
+
+    /// The owner with the fewest connections for its weight, of those whose turn it is. Without a
+    /// branch for each comparison, whose combinations the verifier would walk.
+    #[inline(always)]
+    fn least_loaded(&self, turn: u32) -> Option<u16> {
+        let mut least = i64::MAX;
+        for candidate in 0..CANDIDATES {
+            let load = self.load(self.owner(turn.wrapping_add(candidate))?)?;
+            let more = load.wrapping_sub(least);
+            least = least.wrapping_add(more & (more >> 63));
+        }
+        Some(least as u16)
+    }
+
+    /// Connections for its weight in the high bits, its id in the low 16.
+    #[inline(always)]
+    fn load(&self, id: u16) -> Option<i64> {
+        const MOST: u32 = (1 << 30) - 1;
+        let weight = u64::from(self.tables.backend(id)?.weight);
+        let connections = u64::from(self.tables.backend_connections(id) & MOST);
+        let load = (connections << 16).checked_div(weight)?;
+        Some((load << 16 | u64::from(id)) as i64)
+    }
+
+    #[inline(always)]
+    fn owner(&self, turn: u32) -> Option<u16> {
+        let Listener { ring_base, ring_size, .. } = self.listener;
+        let index = ring_base.wrapping_add(turn.checked_rem(ring_size)?);
+        self.tables.slot(index).map(Slot::cur)
+    }
+
+    #[inline(always)]
+    fn takes_new(&self, id: u16) -> bool {
+        id != 0 && self.tables.backend(id).is_some_and(|backend| backend.takes_new())
+    }
+
+    #[inline(always)]
+    fn is_tracked(&self) -> bool {
+        self.listener.flags & listener_flags::TRACKED != 0
+    }
+
+    #[inline(always)]
+    fn opens(&self) -> bool {
+        self.packet & packet::OPENS != 0
+    }
+
+    #[inline(always)]
+    fn is_udp(&self) -> bool {
+        self.packet & packet::UDP != 0
+    }
+}
+
+#[inline(always)]
+fn oldest_owner(slot: Slot) -> u16 {
+    if slot.is_settled() { slot.cur() } else { slot.prev() }
+}
+
+/// The two halves of a word, in memory order.
+#[inline(always)]
+fn split(word: u64) -> [u32; 2] {
+    bytemuck::cast(word)
+}
