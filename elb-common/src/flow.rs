@@ -8,7 +8,7 @@ use crate::listener::algorithm;
 /// Key of `FLOWS_V4`: source (4 bytes), destination (4), source port (2), destination port (2),
 /// protocol (1), zero (3).
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct FlowKeyV4([u64; 2]);
 
 impl FlowKeyV4 {
@@ -46,7 +46,7 @@ impl FlowKeyV4 {
 /// Key of `FLOWS_V6`: source (16 bytes), destination (16), source port (2), destination port (2),
 /// protocol (1), zero (3).
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct FlowKeyV6([u64; 5]);
 
 impl FlowKeyV6 {

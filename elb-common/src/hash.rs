@@ -22,6 +22,12 @@ pub const fn flow_v6(key: &FlowKeyV6) -> u32 {
     finish(mix(mix(mix(mix(a.wrapping_mul(K[0]), b), c), d), e))
 }
 
+/// Hash of a digest.
+#[inline(always)]
+pub const fn digest(digest: u64) -> u32 {
+    finish(digest.wrapping_mul(K[0]))
+}
+
 /// Digest of three words.
 #[inline(always)]
 pub const fn words([a, b, c]: [u64; 3]) -> u64 {

@@ -89,8 +89,9 @@ fn ip<F: Family, P: Packet, T: Tables>(
     }
     let listener = classify::listener::<F, T>(tables, &ip, &transport)?;
     let flow = identify::flow::<F, P, T>(packet, tables, listener, &ip, &transport);
-    admit::packet::<F, T>(tables, listener, &ip, &flow, &transport)?;
-    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, &ip, &transport)?;
+    let admission = admit::packet::<F, T>(tables, listener, &ip, &transport)?;
+    let id =
+        select::backend::<F, P, T>(packet, tables, listener, &flow, &ip, &transport, admission)?;
     let counted = listener.id;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, flow.hash)?;

@@ -12,6 +12,7 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::interface::{Interface, Settings};
 use elb_common::limits::*;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::path::choose::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
@@ -110,6 +111,14 @@ pub(crate) static FLOWS_V4: LruHashMap<FlowKeyV4, Flow> =
 #[map]
 pub(crate) static FLOWS_V6: LruHashMap<FlowKeyV6, Flow> =
     LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Packets on moving slots write and read: what they ask. Per CPU; not pinned.
+#[map]
+pub(crate) static QUESTION_V4: PerCpuArray<QuestionV4> = PerCpuArray::with_max_entries(1, 0);
+
+/// As `QUESTION_V4`.
+#[map]
+pub(crate) static QUESTION_V6: PerCpuArray<QuestionV6> = PerCpuArray::with_max_entries(1, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]

@@ -189,13 +189,21 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop> {
-        choose::unpack(elb_choose_v4(question))
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        let Some(place) = QUESTION_V4.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
+        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
+        // on one CPU.
+        ask(unsafe { &mut *place });
+        choose::unpack(elb_choose_v4())
     }
 
     #[inline(always)]
-    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop> {
-        choose::unpack(elb_choose_v6(question))
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
+        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
+        // on one CPU.
+        ask(unsafe { &mut *place });
+        choose::unpack(elb_choose_v6())
     }
 
     #[inline(always)]
@@ -232,27 +240,21 @@ impl Tables for Maps {
     }
 }
 
-/// A function that the kernel verifies once by itself, since it is global; it may be called with
-/// any record, or none.
+/// A function that the kernel verifies once by itself, since it is global. Its argument lies in a
+/// map, since the stack has no room for it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_choose_v4(question: *const QuestionV4) -> u32 {
-    // SAFETY: the verifier demands of callers a whole record or a null pointer.
-    match unsafe { question.as_ref() } {
-        Some(question) => choose::pack(choose::answer::<V4, Maps>(&Maps, question)),
-        None => 0,
-    }
+extern "C" fn elb_choose_v4() -> u32 {
+    let Some(question) = QUESTION_V4.get(0) else { return 0 };
+    choose::pack(choose::answer::<V4, Maps>(&Maps, question))
 }
 
 /// As for IPv4.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_choose_v6(question: *const QuestionV6) -> u32 {
-    // SAFETY: as for IPv4.
-    match unsafe { question.as_ref() } {
-        Some(question) => choose::pack(choose::answer::<V6, Maps>(&Maps, question)),
-        None => 0,
-    }
+extern "C" fn elb_choose_v6() -> u32 {
+    let Some(question) = QUESTION_V6.get(0) else { return 0 };
+    choose::pack(choose::answer::<V6, Maps>(&Maps, question))
 }
 
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from

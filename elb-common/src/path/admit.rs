@@ -1,30 +1,38 @@
 //! Who may open a flow: the listener's IP group and its limits. Segments of connections that exist
 //! are not judged, and pay nothing.
 
-use super::identify::Identity;
 use super::{Family, Ip, Stop, Tables, Transport};
 use crate::listener::{Listener, listener_flags as flags};
 use crate::reason::Reason;
 
-/// Whether the packet may go on.
+/// What the listener says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It may go on.
+    Granted,
+    /// It may go on if it belongs to a recorded flow: a datagram does not say whether it is the
+    /// first one.
+    IfRecorded,
+}
+
+/// Judges a packet that opens a flow, or may open one.
 #[inline(always)]
 pub(super) fn packet<F: Family, T: Tables>(
     tables: &T,
     listener: &Listener,
     ip: &Ip<F::Addr>,
-    flow: &Identity<F::FlowKey>,
     transport: &Transport,
-) -> Result<(), Stop> {
+) -> Result<Admission, Stop> {
     const ANY: u16 = flags::WHITELIST | flags::BLACKLIST | flags::LIMITED;
     if listener.flags & ANY == 0 || !(transport.opens() || transport.is_udp()) {
-        return Ok(());
+        return Ok(Admission::Granted);
     }
-    if !lets_in::<F, T>(tables, listener, ip.source)
-        && !is_recorded::<F, T>(tables, listener, flow, transport)
-    {
-        return Err(Stop(Reason::AccessDenied));
+    match (lets_in::<F, T>(tables, listener, ip.source), transport.opens()) {
+        (true, true) => opening(tables, listener, tables.now()).map(|()| Admission::Granted),
+        (true, false) => Ok(Admission::Granted),
+        (false, true) => Err(Stop(Reason::AccessDenied)),
+        (false, false) => Ok(Admission::IfRecorded),
     }
-    if transport.opens() { opening(tables, listener, tables.now()) } else { Ok(()) }
 }
 
 /// Whether one more connection may open now.
@@ -51,20 +59,4 @@ fn lets_in<F: Family, T: Tables>(tables: &T, listener: &Listener, client: F::Add
     }
     let is_white = listener.flags & flags::WHITELIST != 0;
     F::in_group(tables, listener.group, client) == is_white
-}
-
-/// A datagram does not say whether it opens a flow; one whose flow is recorded does not.
-#[inline(always)]
-fn is_recorded<F: Family, T: Tables>(
-    tables: &T,
-    listener: &Listener,
-    flow: &Identity<F::FlowKey>,
-    transport: &Transport,
-) -> bool {
-    if transport.opens() {
-        return false;
-    }
-    let Some(pool) = tables.pool(listener.pool) else { return false };
-    let now = tables.now();
-    F::flow(tables, &flow.key, pool.oldest(now), now).is_some()
 }

@@ -3,8 +3,9 @@
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
 //! verified by itself, and not in a copy for every way that leads here.
 
-use super::identify::Identity;
-use super::{Family, Stop, Tables, Transport, admit};
+use super::admit::{self, Admission};
+use super::identify;
+use super::{Family, Stop, Tables, Transport};
 use crate::addr::join;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use crate::listener::{Listener, algorithm, listener_flags};
@@ -18,18 +19,22 @@ pub const CANDIDATES: u32 = 8;
 
 /// What is asked. Whole words, since it lies on the BPF stack.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Question<K> {
-    /// What the flow is recorded by, now and before the pool got another algorithm.
-    keys: [K; 2],
-    listener: [u64; 4],
-    pool: [u64; 3],
+    /// What the flow is recorded by.
+    pub(super) key: K,
+    /// Addresses, ports and protocol.
+    pub(super) tuple: K,
+    /// Digest of the connection id of QUIC, 0: none.
+    pub(super) digest: u64,
+    /// The same as the pool's former algorithm saw it.
+    pub(super) former_digest: u64,
+    pub(super) listener: [u64; 4],
+    pub(super) pool: [u64; 3],
     /// Slot on the ring: its index and what it holds.
-    slot: u64,
-    /// Index of the slot on the former ring; the second it is.
-    former_and_now: u64,
-    /// Bits of [`packet`].
-    packet: u64,
+    pub(super) slot: u64,
+    /// Bits of [`packet`], and the second it is.
+    pub(super) packet_and_now: u64,
 }
 
 /// A question about an IPv4 flow.
@@ -37,36 +42,24 @@ pub type QuestionV4 = Question<FlowKeyV4>;
 /// A question about an IPv6 flow.
 pub type QuestionV6 = Question<FlowKeyV6>;
 
-/// Bits of [`Question::packet`].
+/// Bits of [`Question::packet_and_now`].
 mod packet {
-    pub(super) const OPENS: u64 = 1 << 0;
-    pub(super) const CLOSES: u64 = 1 << 1;
-    pub(super) const UDP: u64 = 1 << 2;
+    pub(super) const OPENS: u32 = 1 << 0;
+    pub(super) const CLOSES: u32 = 1 << 1;
+    pub(super) const UDP: u32 = 1 << 2;
+    pub(super) const IF_RECORDED: u32 = 1 << 3;
 }
 
-impl<K: Copy> Question<K> {
+impl<K> Question<K> {
+    /// Takes the packet's part in.
     #[inline(always)]
-    pub(super) fn new(
-        listener: &Listener,
-        pool: &Pool,
-        [flow, former]: [&Identity<K>; 2],
-        [index, slot]: [u32; 2],
-        transport: &Transport,
-        now: u32,
-    ) -> Self {
-        let bit = |is: bool, bit: u64| if is { bit } else { 0 };
-        let former_index =
-            pool.former_base.wrapping_add(ring::index(former.hash, pool.former_size));
-        Self {
-            keys: [flow.key, former.key],
-            listener: bytemuck::cast(*listener),
-            pool: bytemuck::cast(*pool),
-            slot: join(index, slot),
-            former_and_now: join(former_index, now),
-            packet: bit(transport.opens(), packet::OPENS)
-                | bit(transport.closes(), packet::CLOSES)
-                | bit(transport.is_udp(), packet::UDP),
-        }
+    pub(super) fn about(&mut self, transport: &Transport, admission: Admission, now: u32) {
+        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
+        let packet = bit(transport.opens(), packet::OPENS)
+            | bit(transport.closes(), packet::CLOSES)
+            | bit(transport.is_udp(), packet::UDP)
+            | bit(admission == Admission::IfRecorded, packet::IF_RECORDED);
+        self.packet_and_now = join(packet, now);
     }
 }
 
@@ -114,32 +107,19 @@ pub(super) fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
 /// verifier walks, every copy.
 struct Choice<'a, F: Family, T> {
     tables: &'a T,
-    keys: &'a [F::FlowKey; 2],
-    listener: Listener,
-    pool: Pool,
+    question: &'a Question<F::FlowKey>,
     index: u32,
     slot: Slot,
-    former_index: u32,
+    packet: u32,
     now: u32,
-    packet: u64,
 }
 
 impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     #[inline(always)]
     fn new(tables: &'a T, question: &'a Question<F::FlowKey>) -> Self {
         let [index, slot] = split(question.slot);
-        let [former_index, now] = split(question.former_and_now);
-        Self {
-            tables,
-            keys: &question.keys,
-            listener: bytemuck::cast(question.listener),
-            pool: bytemuck::cast(question.pool),
-            index,
-            slot: Slot(slot),
-            former_index,
-            now,
-            packet: question.packet,
-        }
+        let [packet, now] = split(question.packet_and_now);
+        Self { tables, question, index, slot: Slot(slot), packet, now }
     }
 
     /// Recorded flows stay where they are. New ones go to the slot's present owner, or to the
@@ -153,15 +133,18 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         {
             return Ok(flow.backend);
         }
+        if self.packet & packet::IF_RECORDED != 0 {
+            return Err(Stop(Reason::AccessDenied));
+        }
         let older = self.older();
         if !self.opens() && !self.is_udp() {
             return Ok(older);
         }
         if self.is_tracked() && self.is_udp() {
-            admit::opening(self.tables, &self.listener, self.now)?;
+            admit::opening(self.tables, self.listener(), self.now)?;
         }
         let is_held =
-            self.is_udp() && !self.slot.is_settled() && self.now < self.pool.udp_hold_until;
+            self.is_udp() && !self.slot.is_settled() && self.now < self.pool().udp_hold_until;
         let backend = if is_held {
             older
         } else if self.is_tracked() {
@@ -175,7 +158,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// The record of the flow, if its backend still serves it.
     #[inline(always)]
     fn recorded(&self) -> Option<Flow> {
-        F::flow(self.tables, &self.keys[0], self.pool.oldest(self.now), self.now)
+        F::flow(self.tables, &self.question.key, self.pool().oldest(self.now), self.now)
             .filter(|flow| serves_established(self.tables, flow.backend))
     }
 
@@ -188,8 +171,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         let goes_on = !self.opens() || flow.is_open() && self.takes_new(flow.backend);
         let ends = self.packet & packet::CLOSES != 0 || !goes_on;
-        if ends && flow.is_open() && F::close(self.tables, &self.keys[0]) {
-            self.tables.closed(self.listener.id, flow.backend);
+        if ends && flow.is_open() && F::close(self.tables, &self.question.key) {
+            self.tables.closed(self.listener().id, flow.backend);
         }
         goes_on
     }
@@ -201,10 +184,10 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if backend == 0 {
             return Ok(0);
         }
-        let Listener { id, flow_budget, .. } = self.listener;
+        let Listener { id, flow_budget, .. } = *self.listener();
         if again || self.tables.may_record(id, flow_budget, self.now) {
             let flags = if self.is_tracked() { flow_flags::OPEN } else { 0 };
-            F::record(self.tables, &self.keys[0], Flow { backend, flags, seen: self.now });
+            F::record(self.tables, &self.question.key, Flow { backend, flags, seen: self.now });
             if self.is_tracked() {
                 self.tables.opened(id, backend);
             }
@@ -220,7 +203,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Who serves flows that are older than every change and every record.
     #[inline(always)]
     fn older(&self) -> u16 {
-        let owner = if self.slot.is_settled() || self.pool.former_size == 0 {
+        let owner = if self.slot.is_settled() || self.pool().former_size == 0 {
             oldest_owner(self.slot)
         } else {
             self.former_owner()
@@ -231,20 +214,24 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Who served the flow on the ring that the pool had before.
     #[inline(always)]
     fn former_owner(&self) -> u16 {
-        let [key, former] = self.keys;
-        if key != former
-            && let Some(flow) = F::flow(self.tables, former, self.pool.oldest(self.now), self.now)
-        {
-            return flow.backend;
+        let Question { tuple, digest, former_digest, .. } = self.question;
+        if digest != former_digest {
+            let key = identify::key::<F>(tuple, *former_digest, self.listener().id);
+            if let Some(flow) = F::flow(self.tables, &key, self.pool().oldest(self.now), self.now) {
+                return flow.backend;
+            }
         }
-        oldest_owner(self.tables.slot(self.former_index).unwrap_or(self.slot))
+        let Pool { former_base, former_size, former_algorithm, .. } = *self.pool();
+        let hash = identify::hash::<F>(tuple, *former_digest, former_algorithm);
+        let index = former_base.wrapping_add(ring::index(hash, former_size));
+        oldest_owner(self.tables.slot(index).unwrap_or(self.slot))
     }
 
     /// The owner whose turn it is.
     #[inline(always)]
     fn in_turn(&self) -> u16 {
-        let turn = self.tables.turn(self.listener.pool);
-        if self.listener.algorithm == algorithm::LEAST_CONNECTIONS
+        let turn = self.tables.turn(self.listener().pool);
+        if self.listener().algorithm == algorithm::LEAST_CONNECTIONS
             && let Some(id) = self.least_loaded(turn)
         {
             return id;
@@ -277,7 +264,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
 
     #[inline(always)]
     fn owner(&self, turn: u32) -> Option<u16> {
-        let Listener { ring_base, ring_size, .. } = self.listener;
+        let Listener { ring_base, ring_size, .. } = *self.listener();
         let index = ring_base.wrapping_add(turn.checked_rem(ring_size)?);
         self.tables.slot(index).map(Slot::cur)
     }
@@ -288,8 +275,18 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     }
 
     #[inline(always)]
+    fn listener(&self) -> &Listener {
+        bytemuck::cast_ref(&self.question.listener)
+    }
+
+    #[inline(always)]
+    fn pool(&self) -> &Pool {
+        bytemuck::cast_ref(&self.question.pool)
+    }
+
+    #[inline(always)]
     fn is_tracked(&self) -> bool {
-        self.listener.flags & listener_flags::TRACKED != 0
+        self.listener().flags & listener_flags::TRACKED != 0
     }
 
     #[inline(always)]

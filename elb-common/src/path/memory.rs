@@ -173,11 +173,15 @@ impl Tables for Memory {
         let connections = written.backend_connections.entry(backend).or_default();
         *connections = connections.wrapping_sub(1);
     }
-    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop> {
-        choose::answer::<V4, Self>(self, question)
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        let mut question = QuestionV4::default();
+        ask(&mut question);
+        choose::answer::<V4, Self>(self, &question)
     }
-    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop> {
-        choose::answer::<V6, Self>(self, question)
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        let mut question = QuestionV6::default();
+        ask(&mut question);
+        choose::answer::<V6, Self>(self, &question)
     }
     fn now(&self) -> u32 {
         self.now

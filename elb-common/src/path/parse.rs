@@ -96,7 +96,10 @@ pub trait Family {
     /// As [`Tables::flow_v4`].
     fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, oldest: u32, now: u32) -> Option<Flow>;
     /// As [`Tables::choose_v4`].
-    fn choose<T: Tables>(tables: &T, question: &Question<Self::FlowKey>) -> Result<u16, Stop>;
+    fn choose<T: Tables>(
+        tables: &T,
+        ask: impl FnOnce(&mut Question<Self::FlowKey>),
+    ) -> Result<u16, Stop>;
     /// Records a flow.
     fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
     /// As [`Tables::close_v4`].

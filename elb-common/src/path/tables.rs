@@ -71,10 +71,11 @@ pub trait Tables {
     /// Counts a connection that closed.
     fn closed(&self, listener: u16, backend: u16);
 
-    /// The answer to a question of `select`; a program may hold [`choose::answer`] apart.
-    fn choose_v4(&self, question: &QuestionV4) -> Result<u16, Stop>;
+    /// The answer to a question of `select`, which `ask` writes down where it stays; a program may
+    /// hold [`super::choose::answer`] apart.
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop>;
     /// As for IPv4.
-    fn choose_v6(&self, question: &QuestionV6) -> Result<u16, Stop>;
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop>;
 
     /// Seconds of the coarse monotonic clock.
     fn now(&self) -> u32;

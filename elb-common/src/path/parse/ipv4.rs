@@ -118,8 +118,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn choose<T: Tables>(tables: &T, question: &QuestionV4) -> Result<u16, Stop> {
-        tables.choose_v4(question)
+    fn choose<T: Tables>(tables: &T, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        tables.choose_v4(ask)
     }
 
     #[inline(always)]

@@ -128,8 +128,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn choose<T: Tables>(tables: &T, question: &QuestionV6) -> Result<u16, Stop> {
-        tables.choose_v6(question)
+    fn choose<T: Tables>(tables: &T, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        tables.choose_v6(ask)
     }
 
     #[inline(always)]
