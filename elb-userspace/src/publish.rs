@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use elb_common::backend::Backend;
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener, Pool, Vip};
+use elb_common::listener::{Listener, Vip};
+use elb_common::pool::Pool;
 
 /// Where a listener listens. Port 0: any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,18 +8,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::interface::Interface;
-use elb_common::listener::{
-    Listener as Record, Pool as PoolRecord, Vip, listener_flags, vip_flags,
-};
+use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
+use elb_common::pool::Pool as PoolRecord;
 
 use crate::assign::{AssignedMember, Assignments, Full, Room};
 use crate::model::{
-    Announce, FlowsOnUnhealthy, Forwarding, Listener, LoadBalancer, Member, Model, Pool, Protocol,
+    Announce, FlowsOnUnhealthy, Forwarding, LoadBalancer, Member, Model, Pool, Protocol,
 };
 use crate::nexthop::NextHop;
 use crate::publish::{Image, ListenerKey, Region, RingWrite};
 use crate::ring::maglev::{self, RingMember};
 use crate::ring::{identity, slots};
+
+/// Flows that a listener may record a second on each CPU.
+const FLOW_BUDGET: u32 = 50_000;
 
 /// What is seen of the world.
 pub trait Seen {
@@ -208,7 +210,8 @@ impl Reconciler {
         if let Some(until) = udp_hold_until {
             assigned.udp_hold_until = until;
         }
-        let record = PoolRecord { udp_hold_until: assigned.udp_hold_until, reserved: 0 };
+        let record =
+            PoolRecord { udp_hold_until: assigned.udp_hold_until, ..PoolRecord::default() };
         desired.image.pools.insert(assigned.id, record);
     }
 
@@ -317,14 +320,15 @@ impl Reconciler {
                 }
             };
             let enabled = lb.admin_state_up && listener.admin_state_up;
-            flags |= listener_vip_flags(listener, enabled);
+            flags |= if enabled { vip_flags::ECHO } else { 0 };
             let record = Record {
                 ring_base: region.base,
                 ring_size: region.size,
                 id,
                 pool,
                 flags: if enabled { 0 } else { listener_flags::DISABLED },
-                reserved: 0,
+                flow_budget: FLOW_BUDGET,
+                ..Record::default()
             };
             for address in lb.vips() {
                 let protocol = protocol_number(listener.protocol);
@@ -333,7 +337,7 @@ impl Reconciler {
             }
         }
         for address in lb.vips() {
-            desired.image.vips.insert(address, Vip { flags });
+            desired.image.vips.insert(address, Vip { flags, number: 0 });
         }
     }
 }
@@ -358,15 +362,6 @@ fn chosen(pool: &Pool, seen: &impl Seen) -> BTreeSet<SocketAddr> {
         weighted().filter(|member| seen.serves(pool, member)).map(socket).collect();
     let all_when_none = pool.minimum_healthy_member_count.get() > 0;
     if healthy.is_empty() && all_when_none { weighted().map(socket).collect() } else { healthy }
-}
-
-fn listener_vip_flags(listener: &Listener, enabled: bool) -> u32 {
-    let any = match (listener.protocol_port, listener.protocol) {
-        (0, Protocol::Tcp) => vip_flags::ANY_TCP,
-        (0, Protocol::Udp) => vip_flags::ANY_UDP,
-        _ => 0,
-    };
-    any | if enabled { vip_flags::ECHO } else { 0 }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The forwarding program in the kernel, its maps filled from a [`Memory`]: without an agent.
 
 use anyhow::{Context as _, Result};
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use elb_common::counter::Counter;
@@ -61,8 +62,33 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (id, backend) in memory.backends.iter().filter(known) {
         array(object, names::BACKENDS)?.set(u32::from(*id), Record(*backend), 0)?;
     }
+    for (key, id) in &memory.servers {
+        hash(object, names::SERVER_IDS)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
+    }
+    prefixes(object, names::PORT_RANGES, &memory.ranges)?;
+    let member = |(bits, key): &(u32, _)| (*bits, *key, MEMBER);
+    prefixes(object, names::GROUPS_V4, &memory.groups_v4.iter().map(member).collect::<Vec<_>>())?;
+    let member = |(bits, key): &(u32, _)| (*bits, *key, MEMBER);
+    prefixes(object, names::GROUPS_V6, &memory.groups_v6.iter().map(member).collect::<Vec<_>>())?;
     for (index, interface) in &memory.interfaces {
         hash(object, names::INTERFACES)?.insert(Record(*index), Record(*interface), 0)?;
+    }
+    Ok(())
+}
+
+/// Value of an element of an IP group: that it is there.
+const MEMBER: u32 = 1;
+
+/// Writes a trie: bits, key and value of each prefix.
+fn prefixes<K: bytemuck::Pod, V: bytemuck::Pod>(
+    object: &mut Ebpf,
+    name: &str,
+    entries: &[(u32, K, V)],
+) -> Result<()> {
+    let map = object.map_mut(name).with_context(|| format!("no map {name}"))?;
+    let mut trie: LpmTrie<_, Record<K>, Record<V>> = map.try_into()?;
+    for (bits, key, value) in entries {
+        trie.insert(&Key::new(*bits, Record(*key)), Record(*value), 0)?;
     }
     Ok(())
 }

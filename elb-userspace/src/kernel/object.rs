@@ -48,10 +48,14 @@ impl Capacity {
         match name {
             names::RINGS | names::RINGS_SEEN => Some(self.chunks),
             names::FLOWS_V4 | names::FLOWS_V6 => Some(self.flows),
-            names::BACKENDS | names::BACKEND_COUNTERS => Some(self.backends),
-            names::LISTENERS_V4 | names::LISTENERS_V6 | names::LISTENER_COUNTERS => {
-                Some(self.listeners)
+            names::BACKENDS | names::BACKEND_STATES | names::BACKEND_COUNTERS => {
+                Some(self.backends)
             }
+            names::LISTENERS_V4
+            | names::LISTENERS_V6
+            | names::LISTENER_STATES
+            | names::FLOW_BUDGETS
+            | names::LISTENER_COUNTERS => Some(self.listeners),
             _ => None,
         }
     }
@@ -206,16 +210,24 @@ impl Shape {
 
     /// The table of all maps. A test compares it with the maps that the object makes.
     fn wanted(name: &str, capacity: Capacity) -> Self {
-        use MapType::{Array, DevMapHash, Hash, LruHash, PerCpuArray};
+        use MapType::{Array, DevMapHash, Hash, LpmTrie, LruHash, PerCpuArray};
         let (kind, key, value, default) = match name {
             names::SETTINGS => (Array, 4, 8, 1),
-            names::LISTENERS_V4 => (Hash, 8, 16, 0),
-            names::LISTENERS_V6 => (Hash, 24, 16, 0),
-            names::VIPS_V4 => (Hash, 4, 4, limits::MAX_VIPS),
-            names::VIPS_V6 => (Hash, 16, 4, limits::MAX_VIPS),
+            names::LISTENERS_V4 => (Hash, 8, 32, 0),
+            names::LISTENERS_V6 => (Hash, 24, 32, 0),
+            names::VIPS_V4 => (Hash, 4, 8, limits::MAX_VIPS),
+            names::VIPS_V6 => (Hash, 16, 8, limits::MAX_VIPS),
+            names::PORT_RANGES => (LpmTrie, 12, 32, limits::MAX_PORT_RANGES),
+            names::GROUPS_V4 => (LpmTrie, 12, 4, limits::MAX_GROUP_ENTRIES),
+            names::GROUPS_V6 => (LpmTrie, 24, 4, limits::MAX_GROUP_ENTRIES),
+            names::LISTENER_STATES => (Array, 4, 16, 0),
+            names::FLOW_BUDGETS => (PerCpuArray, 4, 8, 0),
             names::RINGS | names::RINGS_SEEN => (Array, 4, 64, 0),
-            names::POOLS => (Array, 4, 8, limits::MAX_POOLS),
+            names::POOLS => (Array, 4, 24, limits::MAX_POOLS),
+            names::POOL_STATES => (Array, 4, 8, limits::MAX_POOLS),
             names::BACKENDS => (Array, 4, 64, 0),
+            names::BACKEND_STATES => (Array, 4, 8, 0),
+            names::SERVER_IDS => (Hash, 32, 4, limits::MAX_SERVER_IDS),
             names::FLOWS_V4 => (LruHash, 16, 8, 0),
             names::FLOWS_V6 => (LruHash, 40, 8, 0),
             names::INTERFACES => (Hash, 4, 8, limits::MAX_INTERFACES),

@@ -70,7 +70,7 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
                 let backend = Backend { flags: 3, ifindex, ..Backend::default() };
                 image.backends.insert(*owner, backend);
             }
-            image.pools.insert(*pool, Pool { udp_hold_until: 7, reserved: 0 });
+            image.pools.insert(*pool, Pool { udp_hold_until: 7, ..Pool::default() });
             let base = u32::from(*pool) * 16;
             rings.push(RingWrite { base, owners: owners.clone(), gone: BTreeSet::new() });
         }
@@ -81,7 +81,7 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
             let listener =
                 Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
             image.listeners.insert(key, listener);
-            image.vips.insert(address, Vip { flags: 3 });
+            image.vips.insert(address, Vip { flags: 3, number: 0 });
         }
         (image, rings)
     })

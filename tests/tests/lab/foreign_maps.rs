@@ -16,7 +16,7 @@ use crate::scene::config;
 fn a_map_of_another_shape_is_refused_and_left_as_it_was() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let config = config(&lab, Forwarding::L2, |pool| pool);
-    let directory = config.agent.pin_dir.join(format!("v{}", elb_common::names::ABI_VERSION));
+    let directory = config.agent.pin_dir.join(format!("v{}", names::ABI_VERSION));
     let pin = directory.join(names::BACKENDS);
     fs::create_dir_all(&directory)?;
     let id = pin_another(&pin)?;

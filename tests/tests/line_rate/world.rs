@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip, listener_flags, vip_flags,
+    Listener, ListenerKeyV4, ListenerKeyV6, Vip, listener_flags, vip_flags,
 };
 use elb_common::path::Memory;
+use elb_common::pool::Pool;
 use elb_common::ring::{self, CHUNK, Slot};
 use elb_tests_ebpf::kind::{Kind, TCP, UDP};
 use elb_tests_ebpf::traffic::{PATTERN, Traffic};
@@ -34,6 +35,8 @@ const RING_SIZES: [u32; 2] = [1021, 509];
 /// Owners of slots, in turn: an uneven pool.
 const OWNERS: [u16; 8] = [1, 2, 3, 1, 4, 2, 1, 5];
 const MEMBERS: u16 = 5;
+/// Seconds that no run lasts: recorded flows count throughout.
+const IDLE: u32 = 4000;
 
 /// Kinds and how many of each are in a pattern; one of each that is not forwarded.
 pub const ALL_KINDS: [(Kind, u8); 20] = [
@@ -93,12 +96,13 @@ impl World {
             memory.slots.resize(pool.base() as usize, Slot::default());
             memory.slots.extend((0..pool.size()).map(|index| self.slot(index)));
         }
-        let held = Pool { udp_hold_until: u32::MAX, reserved: 0 };
-        memory.pools = [(Ring::V4 as u16, held), (Ring::V6 as u16, Pool::default())].into();
+        let pool = Pool { idle_timeout: IDLE, ..Pool::default() };
+        let held = Pool { udp_hold_until: u32::MAX, ..pool };
+        memory.pools = [(Ring::V4 as u16, held), (Ring::V6 as u16, pool)].into();
         let backends = (1..=MEMBERS).map(|id| (id, self.backend(id, egress)));
         memory.backends = backends.collect();
-        memory.vips_v4 = [(be32(VIP_V4), Vip { flags: vip_flags::ECHO })].into();
-        memory.vips_v6 = [(be128(VIP_V6), Vip { flags: vip_flags::ECHO })].into();
+        memory.vips_v4 = [(be32(VIP_V4), Vip { flags: vip_flags::ECHO, number: 0 })].into();
+        memory.vips_v6 = [(be128(VIP_V6), Vip { flags: vip_flags::ECHO, number: 0 })].into();
         add_listeners(&mut memory);
         memory
     }
@@ -207,8 +211,14 @@ impl Ring {
     }
 
     fn listener(self, id: u16) -> Listener {
-        let (ring_base, ring_size) = (self.base(), self.size());
-        Listener { ring_base, ring_size, id, pool: self as u16, ..Listener::default() }
+        Listener {
+            ring_base: self.base(),
+            ring_size: self.size(),
+            id,
+            pool: self as u16,
+            flow_budget: u32::MAX,
+            ..Listener::default()
+        }
     }
 }
 

@@ -103,7 +103,7 @@ fn ipv6_flows_have_their_own_table() {
         ("its next packet", tcp6(2, ACK), To(id::IN_V4)),
     ]);
     let [(key, flow)] = &kernel.flows()[..] else { panic!("one flow") };
-    assert_eq!((key.len(), flow.backend), (40, u32::from(id::IN_V4)));
+    assert_eq!((key.len(), flow.backend), (40, id::IN_V4));
     assert!(flow.seen.abs_diff(now()) < 5);
 }
 

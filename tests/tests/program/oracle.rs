@@ -157,22 +157,24 @@ impl Oracle {
         Ok(Expected { action, bytes, reason: None, listener: Some(index), backend: Some(id) })
     }
 
+    /// The listener whose range of ports is the narrowest that this port lies in.
     fn listener(&self, ip: &Ip, port: u16, vip: Option<u32>) -> Step<(usize, ListenerSpec)> {
-        let find = |port| {
+        let find = |free_bits: u32| {
             self.world.listeners.iter().enumerate().find(|(_, l)| {
-                (l.address, l.port, l.protocol) == (ip.destination, port, ip.protocol)
+                let same_port = u32::from(l.port) >> free_bits == u32::from(port) >> free_bits;
+                let same = (l.address, l.protocol) == (ip.destination, ip.protocol);
+                l.free_bits == free_bits && same_port && same
             })
         };
-        // Port 0 in a packet means the listener of that number, which is the one for any port.
-        if let Some((index, listener)) = find(port) {
+        if let Some((index, listener)) = find(0) {
             return Ok((index, listener.clone()));
         }
         let flags = vip.ok_or(Reason::NotVip)?;
-        let any = if ip.protocol == TCP { vip_flags::ANY_TCP } else { vip_flags::ANY_UDP };
-        if flags & any == 0 {
+        let ranges = if ip.protocol == TCP { vip_flags::RANGES_TCP } else { vip_flags::RANGES_UDP };
+        if flags & ranges == 0 {
             return Err(Reason::NoListener);
         }
-        let (index, listener) = find(0).ok_or(Reason::NoListener)?;
+        let (index, listener) = (1..=16).find_map(find).ok_or(Reason::NoListener)?;
         Ok((index, listener.clone()))
     }
 
@@ -189,7 +191,7 @@ impl Oracle {
         } else if let Some(id) = recorded {
             (id, false)
         } else if flow.4 == UDP {
-            let held = self.world.now < self.world.held.get(&pool).copied().unwrap_or(0);
+            let held = self.world.now < self.world.pools[&pool].udp_hold_until;
             (if held { former } else { cur }, true)
         } else {
             (former, false)

@@ -7,9 +7,11 @@ use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::interface::Interface;
 use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip, listener_flags, vip_flags,
+    Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip, listener_flags,
+    vip_flags,
 };
 use elb_common::path::Memory;
+use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 
 use crate::frame::OUR_MAC;
@@ -27,6 +29,9 @@ pub const UDP: u8 = 17;
 pub const LB4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const LB6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 pub const MTU: u16 = 1500;
+
+/// Seconds without a packet after which a record counts no more; longer than a test lasts.
+pub const IDLE: u32 = 3600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -47,8 +52,9 @@ pub struct BackendSpec {
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
     pub address: IpAddr,
-    /// 0: any.
     pub port: u16,
+    /// Low bits of the port that do not matter: 0, this port only; 16, any.
+    pub free_bits: u32,
     pub protocol: u8,
     pub disabled: bool,
     pub ring_base: u32,
@@ -63,8 +69,7 @@ pub struct World {
     pub vips: HashMap<IpAddr, u32>,
     /// Present and former owner of each slot of all rings.
     pub slots: Vec<(u16, u16)>,
-    /// Until when a pool holds UDP flows for former owners.
-    pub held: HashMap<u16, u32>,
+    pub pools: HashMap<u16, Pool>,
     pub now: u32,
 }
 
@@ -185,19 +190,22 @@ pub fn world(now: u32) -> World {
     }
     for vip in [any4(), any6()] {
         world.listen(vip, 0, TCP, &[(id::IN_V4, 0)]);
+        world.listeners.last_mut().unwrap().free_bits = 16;
         world.listen(vip, 22, TCP, &[(id::L2, 0)]);
     }
     for listener in &mut world.listeners {
         listener.disabled = listener.port == port::DISABLED;
         let held = listener.port != port::MOVING_RELEASED;
-        world.held.insert(listener.pool, if held { now + 3600 } else { now.saturating_sub(10) });
+        let udp_hold_until = if held { now + 3600 } else { now.saturating_sub(10) };
+        let pool = Pool { udp_hold_until, idle_timeout: IDLE, ..Pool::default() };
+        world.pools.insert(listener.pool, pool);
     }
     let all = vip_flags::ECHO | vip_flags::ANNOUNCE;
     world.vips = HashMap::from([
         (vip4(), all),
         (vip6(), all),
-        (any4(), all | vip_flags::ANY_TCP),
-        (any6(), all | vip_flags::ANY_TCP),
+        (any4(), all | vip_flags::RANGES_TCP),
+        (any6(), all | vip_flags::RANGES_TCP),
         (bare4(), vip_flags::ANNOUNCE),
         (bare6(), vip_flags::ANNOUNCE),
         (quiet4(), vip_flags::ECHO),
@@ -216,6 +224,7 @@ impl World {
         self.listeners.push(ListenerSpec {
             address,
             port,
+            free_bits: 0,
             protocol,
             disabled,
             ring_base,
@@ -235,10 +244,16 @@ impl World {
                 id: index as u16,
                 pool: spec.pool,
                 flags: if spec.disabled { listener_flags::DISABLED } else { 0 },
-                reserved: 0,
+                flow_budget: u32::MAX,
+                ..Listener::default()
             };
             let port = Be16::new(spec.port);
             match spec.address {
+                _ if spec.free_bits > 0 => {
+                    let key = RangeKey::new(vip_number(spec.address), port, spec.protocol);
+                    let bits = RANGE_FIXED_BITS + 16 - spec.free_bits;
+                    memory.ranges.push((bits, key, listener));
+                }
                 IpAddr::V4(a) => {
                     let key = ListenerKeyV4::new(be32(a), port, spec.protocol);
                     memory.listeners_v4.insert(key, listener);
@@ -250,15 +265,13 @@ impl World {
             }
         }
         for (address, flags) in &self.vips {
-            let vip = Vip { flags: *flags };
+            let vip = Vip { flags: *flags, number: vip_number(*address) };
             match address {
                 IpAddr::V4(a) => drop(memory.vips_v4.insert(be32(*a), vip)),
                 IpAddr::V6(a) => drop(memory.vips_v6.insert(be128(*a), vip)),
             }
         }
-        for (pool, until) in &self.held {
-            memory.pools.insert(*pool, Pool { udp_hold_until: *until, reserved: 0 });
-        }
+        memory.pools = self.pools.clone();
         memory.backends = self.backends.iter().map(|(id, spec)| (*id, spec.record())).collect();
         memory.interfaces.insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), reserved: 0 });
         memory
@@ -299,6 +312,14 @@ impl BackendSpec {
             record.mode = mode::L2;
         }
         record
+    }
+}
+
+/// The number of a virtual address in `PORT_RANGES`: any that no other has.
+fn vip_number(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(a) => a.to_bits(),
+        IpAddr::V6(a) => a.to_bits() as u32,
     }
 }
 

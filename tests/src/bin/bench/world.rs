@@ -7,8 +7,9 @@ use anyhow::{Result, ensure};
 use bytemuck::Zeroable as _;
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6};
 use elb_common::path::Memory;
+use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_tests_ebpf::bench::{FRAME, Template};
 
@@ -18,6 +19,8 @@ use crate::cases::{Case, Kind, To};
 const RING: u32 = 65_537;
 /// Backends of each ring.
 const BACKENDS: u16 = 100;
+/// Seconds that no bench lasts: recorded flows count throughout.
+const IDLE: u32 = 4000;
 /// The interface that TEST_RUN frames come by, so that all leave by it.
 const LOOPBACK: u32 = 1;
 
@@ -40,7 +43,14 @@ impl Route {
     fn listener(self) -> Listener {
         let ring_base = u32::from(self.pool) * RING.next_multiple_of(16);
         let (id, pool) = (self.pool, self.pool);
-        Listener { ring_base, ring_size: RING, id, pool, flags: 0, reserved: 0 }
+        Listener {
+            ring_base,
+            ring_size: RING,
+            id,
+            pool,
+            flow_budget: u32::MAX,
+            ..Listener::default()
+        }
     }
 }
 
@@ -54,7 +64,7 @@ pub fn memory() -> Memory {
             |slot: u32| 1 + route.pool * BACKENDS + (mix(slot) % u32::from(BACKENDS)) as u16;
         let prev = |slot| if route.port == MOVING.port { owner(slot + 1) } else { 0 };
         memory.slots.extend((0..RING).map(|slot| Slot::new(owner(slot), prev(slot))));
-        memory.pools.insert(route.pool, Pool::default());
+        memory.pools.insert(route.pool, Pool { idle_timeout: IDLE, ..Pool::default() });
         for protocol in [6, 17] {
             let port = Be16::new(route.port);
             let v4 = ListenerKeyV4::new(bytemuck::cast(VIP4.octets()), port, protocol);
