@@ -115,7 +115,8 @@ impl Oracle {
             return Err(Reason::GroupMac);
         }
         let ports = (u16_at(header, 0), u16_at(header, 2));
-        let opens = ip.protocol == TCP && header[13] & 0x12 == 0x02;
+        // SYN, but not ACK, RST or FIN.
+        let opens = ip.protocol == TCP && header[13] & 0x17 == 0x02;
 
         let (index, listener) = self.listener(&ip, ports.1, vip)?;
         if listener.disabled {
