@@ -3,7 +3,8 @@
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`ring`], [`backend`], [`flow`],
-//!   [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`fragment`], [`told`], [`interface`], [`counter`], [`reason`]) and their names and sizes
+//!   ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -28,10 +29,12 @@ pub mod addr;
 pub mod backend;
 pub mod counter;
 pub mod flow;
+pub mod fragment;
 pub mod interface;
 pub mod listener;
 pub mod reason;
 pub mod ring;
+pub mod told;
 
 pub mod checksum;
 pub mod hash;

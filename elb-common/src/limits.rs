@@ -12,6 +12,15 @@ pub const MAX_BACKENDS: u32 = 4096;
 /// Entries of each flow table. *Settable.* About 64 bytes (IPv4) and 96 bytes (IPv6) each, all
 /// allocated when the map is made.
 pub const MAX_FLOWS: u32 = 1 << 20;
+/// Datagrams in fragments that are remembered at once, of each IP version. A flood of first
+/// fragments pushes others' out, so the tables are small, and apart from the flows: it harms
+/// nothing but fragments. About 64 bytes (IPv4) and 96 bytes (IPv6) each.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
+/// Seconds for which the fragments after the first are sent after it. RFC 8200 §4.5 lets a receiver
+/// wait 60 seconds for the last one, Linux waits 30 (`ipfrag_time`).
+pub const FRAGMENT_LIFETIME: u32 = 30;
+/// Errors that each CPU tells senders within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
+pub const ERRORS_PER_SECOND: u32 = 100;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;

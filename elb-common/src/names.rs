@@ -30,6 +30,12 @@ pub const BACKENDS: &str = "BACKENDS";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// IPv6 flows that a moving slot assigned.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// IPv4 datagrams that come in fragments.
+pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
+/// IPv6 datagrams that come in fragments.
+pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
+/// How many errors senders were told in this second.
+pub const ERRORS_TOLD: &str = "ERRORS_TOLD";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Interfaces that frames may be redirected to.
@@ -47,7 +53,7 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Every map of the object `elb-xdp`, each pinned under its name.
-pub const MAPS: [&str; 16] = [
+pub const MAPS: [&str; 19] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -59,6 +65,9 @@ pub const MAPS: [&str; 16] = [
     BACKENDS,
     FLOWS_V4,
     FLOWS_V6,
+    FRAGMENTS_V4,
+    FRAGMENTS_V6,
+    ERRORS_TOLD,
     INTERFACES,
     DEVMAP,
     LISTENER_COUNTERS,

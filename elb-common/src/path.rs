@@ -3,6 +3,8 @@
 //! ```text
 //! frame → parse → classify → select → forward → account → transmit or redirect
 //!           │         │         │         │
+//!           │         │         │         └─ answer (too big)
+//!           │         │         └─ fragment, control (what belongs to a flow without naming it)
 //!           │         └─ answer (ARP, neighbour solicitation, echo)
 //!           └─ not ours: pass          └─ dropped with a Reason
 //! ```
@@ -19,7 +21,9 @@ mod tables;
 mod account;
 mod answer;
 mod classify;
+mod control;
 mod forward;
+mod fragment;
 mod parse;
 mod select;
 pub mod unwrap;
@@ -34,7 +38,7 @@ pub use frame::Frame;
 pub use memory::Memory;
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
-pub use parse::{Family, Ip, Link, Transport, V4, V6};
+pub use parse::{Family, Ip, Link, Transport, V4, V6, part};
 pub use tables::Tables;
 
 use network_types::eth::EtherType;
@@ -74,23 +78,58 @@ fn ip<F: Family, P: Packet, T: Tables>(
     received: u64,
 ) -> Result<Outcome, Stop> {
     let ip = F::parse(packet, link.end)?;
-    if ip.fragment != 0 {
+    let target = if ip.is_later_fragment() {
+        fragment::target::<F, T>(tables, link, &ip)?
+    } else if parse::is_transport(ip.protocol) {
+        chosen::<F, P, T>(packet, tables, link, &ip)?
+    } else if ip.is_first_fragment() {
         return Err(classify::fragment::<F, T>(tables, &ip));
-    }
-    if !parse::is_transport(ip.protocol) {
+    } else if control::is_error::<F, P>(packet, link, &ip) {
+        control::target::<F, P, T>(packet, tables, link, &ip)?
+    } else {
         return answer::icmp::<F, P, T>(packet, tables, link, &ip);
+    };
+    let Target { backend, listener, hash } = target;
+    let id = backend as u16;
+    let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
+    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    if outcome.reason().is_some() {
+        return Ok(outcome);
     }
-    let transport = parse::transport(packet, &ip)?;
+    if ip.is_first_fragment() {
+        fragment::note::<F, T>(tables, &ip, target);
+    }
+    account::forwarded(tables, listener as u16, id, received);
+    Ok(outcome)
+}
+
+/// Where a packet goes. Whole words, see [`Transport`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    /// Id of the backend.
+    backend: u32,
+    /// Id of the listener, which the packet is counted by.
+    listener: u32,
+    /// Hash of the flow.
+    hash: u32,
+}
+
+/// Where a packet that names its ports goes.
+#[inline(always)]
+fn chosen<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+) -> Result<Target, Stop> {
+    let transport = parse::transport(packet, ip)?;
     if link.destination.is_group() {
         return Err(Stop(Reason::GroupMac));
     }
-    let listener = classify::listener::<F, T>(tables, &ip, &transport)?;
-    let flow = F::flow_key(&ip, &transport);
+    let listener = classify::listener::<F, T>(tables, ip, &transport)?;
+    let flow = F::flow_key(ip, &transport);
     let hash = F::hash(&flow);
     let id = select::backend::<F, T>(tables, listener, &flow, hash, &transport)?;
-    let counted = listener.id;
-    let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
-    account::forwarded(tables, counted, id, received);
-    Ok(outcome)
+    Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash })
 }

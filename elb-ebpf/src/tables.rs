@@ -7,6 +7,7 @@ use elb_common::addr::{Be32, Be128};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::fragment::Fragment;
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
 use elb_common::path::Tables;
@@ -94,6 +95,38 @@ impl Tables for Maps {
     #[inline(always)]
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
         let _ = FLOWS_V6.insert(key, flow, 0);
+    }
+
+    #[inline(always)]
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
+        // SAFETY: copied at once; an element that is recycled meanwhile yields another datagram's
+        // backend for one fragment.
+        unsafe { FRAGMENTS_V4.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment> {
+        // SAFETY: as for IPv4.
+        unsafe { FRAGMENTS_V6.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment) {
+        // Without a record, later fragments are dropped as those are that come before the first.
+        let _ = FRAGMENTS_V4.insert(key, fragment, 0);
+    }
+
+    #[inline(always)]
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
+        let _ = FRAGMENTS_V6.insert(key, fragment, 0);
+    }
+
+    #[inline(always)]
+    fn may_answer(&self, now: u32) -> bool {
+        let Some(told) = ERRORS_TOLD.get_ptr_mut(0) else { return false };
+        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
+        // on one CPU.
+        unsafe { (*told).one_more(now) }
     }
 
     #[inline(always)]

@@ -8,10 +8,12 @@ use crate::addr::{Be32, Be128};
 use crate::backend::Backend;
 use crate::counter::Counter;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
 use crate::reason::Reason;
 use crate::ring::Slot;
+use crate::told::Told;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +51,12 @@ pub struct Written {
     pub flows_v4: HashMap<FlowKeyV4, Flow>,
     /// `FLOWS_V6`.
     pub flows_v6: HashMap<FlowKeyV6, Flow>,
+    /// `FRAGMENTS_V4`.
+    pub fragments_v4: HashMap<FlowKeyV4, Fragment>,
+    /// `FRAGMENTS_V6`.
+    pub fragments_v6: HashMap<FlowKeyV6, Fragment>,
+    /// `ERRORS_TOLD` of the one CPU.
+    pub told: Told,
     /// `LISTENER_COUNTERS`.
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
@@ -99,6 +107,21 @@ impl Tables for Memory {
     }
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
         self.written.borrow_mut().flows_v6.insert(*key, flow);
+    }
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
+        self.written.borrow().fragments_v4.get(key).copied()
+    }
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment> {
+        self.written.borrow().fragments_v6.get(key).copied()
+    }
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment) {
+        self.written.borrow_mut().fragments_v4.insert(*key, fragment);
+    }
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
+        self.written.borrow_mut().fragments_v6.insert(*key, fragment);
+    }
+    fn may_answer(&self, now: u32) -> bool {
+        self.written.borrow_mut().told.one_more(now)
     }
     fn now(&self) -> u32 {
         self.now

@@ -3,6 +3,7 @@
 use crate::addr::{Be32, Be128};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
 use crate::reason::Reason;
@@ -37,6 +38,18 @@ pub trait Tables {
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow);
     /// Records a flow, replacing what was recorded.
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow);
+
+    /// Where the first fragment of a datagram went.
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment>;
+    /// As for IPv4.
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment>;
+    /// Notes where the first fragment of a datagram went.
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment);
+    /// As for IPv4.
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment);
+
+    /// Whether one more sender may be told of an error in the second `now`; counts it.
+    fn may_answer(&self, now: u32) -> bool;
 
     /// Seconds of the coarse monotonic clock.
     fn now(&self) -> u32;

@@ -26,6 +26,12 @@ const KIND_TCP_OPENING: u32 = 1;
 const KIND_UDP: u32 = 2;
 
 impl Transport {
+    /// What a packet with these ports would say that opens nothing.
+    #[inline(always)]
+    pub(in super::super) const fn established(ports: Ports, protocol: u8) -> Self {
+        Self { ports, kind: if protocol == UDP { KIND_UDP } else { KIND_TCP } }
+    }
+
     /// Whether the packet opens a TCP connection: SYN without ACK.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
@@ -74,7 +80,9 @@ fn tcp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
 fn udp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
     let header: &Udp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     let length = u32::from(header.length.get());
-    if length < 8 || length > ip.payload_length {
+    // A first fragment announces the whole datagram.
+    let too_long = length > ip.payload_length && !ip.is_first_fragment();
+    if length < 8 || too_long {
         return Err(Stop(Reason::BadHeader));
     }
     Ok(Transport {
