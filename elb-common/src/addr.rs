@@ -58,6 +58,12 @@ impl Be32 {
             (self.0[0] as u32) << 16 | self.0[1] as u32
         }
     }
+
+    /// The first and the last two bytes.
+    #[inline(always)]
+    pub const fn halves(self) -> [Be16; 2] {
+        [Be16(self.0[0]), Be16(self.0[1])]
+    }
 }
 
 /// An IPv6 address in a frame, aligned to 2.

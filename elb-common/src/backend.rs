@@ -45,6 +45,10 @@ pub mod mode {
     pub const IPIP_V4: u8 = 1;
     /// Direct server return: the packet travels in IPv6 (RFC 2473).
     pub const IPIP_V6: u8 = 2;
+    /// Direct server return: the packet travels in GUE over UDP over IPv4.
+    pub const GUE_V4: u8 = 3;
+    /// Direct server return: the packet travels in GUE over UDP over IPv6.
+    pub const GUE_V6: u8 = 4;
 }
 
 /// Bits of [`Backend::flags`].
@@ -57,6 +61,8 @@ pub mod backend_flags {
     pub const NEW: u8 = 1 << 2;
 }
 
+/// UDP port of Generic UDP Encapsulation (IANA: gue).
+pub const GUE_PORT: u16 = 6080;
 /// Hop limit of outer headers.
 pub const OUTER_TTL: u8 = 64;
 /// Flags and fragment offset of an outer IPv4 header: don't fragment (RFC 2003 §3.1 allows it; an
@@ -73,6 +79,18 @@ pub fn outer_sum(source: Be32, destination: Be32) -> u32 {
 }
 
 impl Backend {
+    /// Bytes that a packet grows by on its way to the backend.
+    #[inline(always)]
+    pub const fn overhead(&self) -> u16 {
+        match self.mode {
+            mode::IPIP_V4 => 20,
+            mode::IPIP_V6 => 40,
+            mode::GUE_V4 => 32,
+            mode::GUE_V6 => 52,
+            _ => 0,
+        }
+    }
+
     /// The first four bytes of [`Backend::address`].
     #[inline(always)]
     pub fn address_v4(&self) -> Be32 {

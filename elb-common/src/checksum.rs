@@ -17,6 +17,12 @@ pub const fn fold(sum: u32) -> u16 {
     sum as u16
 }
 
+/// The sum of 16-bit words for a sum of the 32-bit words that they are halves of, 2^16 at most.
+#[inline(always)]
+pub const fn from_u32s(sum: u64) -> u32 {
+    add_u32(sum as u32) + (sum >> 32) as u32
+}
+
 /// The checksum for a header whose words, without the checksum, add up to `sum`.
 #[inline(always)]
 pub const fn finish(sum: u32) -> u16 {
@@ -72,6 +78,13 @@ mod tests {
             let (updated, recomputed) = (replace(before, old, new), plain(&words));
             // 0 and ffff are the same number in one's complement.
             prop_assert_eq!(updated % 0xffff, recomputed % 0xffff);
+        }
+
+        #[test]
+        fn sum_of_pairs_of_words(words: Vec<u32>) {
+            let sum = from_u32s(words.iter().map(|w| u64::from(*w)).sum());
+            let halves: Vec<u16> = words.iter().flat_map(|w| [*w as u16, (*w >> 16) as u16]).collect();
+            prop_assert_eq!(finish(sum) % 0xffff, plain(&halves) % 0xffff);
         }
 
         #[test]

@@ -2,8 +2,9 @@
 //!
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
-//! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`],
-//!   [`flow`], [`quic`], [`admission`], [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
+//! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`],
+//!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`]) and
+//!   their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -29,12 +30,14 @@ pub mod admission;
 pub mod backend;
 pub mod counter;
 pub mod flow;
+pub mod fragment;
 pub mod interface;
 pub mod listener;
 pub mod pool;
 pub mod quic;
 pub mod reason;
 pub mod ring;
+pub mod told;
 
 pub mod checksum;
 pub mod hash;

@@ -18,6 +18,15 @@ pub const MAX_PORT_RANGES: u32 = 65_536;
 pub const MAX_GROUP_ENTRIES: u32 = 16_384;
 /// Members with a server id.
 pub const MAX_SERVER_IDS: u32 = 4096;
+/// Datagrams in fragments that are remembered at once, of each IP version. A flood of first
+/// fragments pushes others' out, so the tables are small, and apart from the flows: it harms
+/// nothing but fragments. About 64 bytes (IPv4) and 96 bytes (IPv6) each.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
+/// Seconds for which the fragments after the first are sent after it. RFC 8200 §4.5 lets a receiver
+/// wait 60 seconds for the last one, Linux waits 30 (`ipfrag_time`).
+pub const FRAGMENT_LIFETIME: u32 = 30;
+/// Errors that each CPU tells senders within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
+pub const ERRORS_PER_SECOND: u32 = 100;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;

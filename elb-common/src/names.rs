@@ -46,6 +46,12 @@ pub const GROUPS_V6: &str = "GROUPS_V6";
 pub const LISTENER_STATES: &str = "LISTENER_STATES";
 /// How many flows each listener recorded lately.
 pub const FLOW_BUDGETS: &str = "FLOW_BUDGETS";
+/// IPv4 datagrams that come in fragments.
+pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
+/// IPv6 datagrams that come in fragments.
+pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
+/// How many errors senders were told in this second.
+pub const ERRORS_TOLD: &str = "ERRORS_TOLD";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Interfaces that frames may be redirected to.
@@ -63,7 +69,7 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// Every map of the object `elb-xdp`, each pinned under its name.
-pub const MAPS: [&str; 24] = [
+pub const MAPS: [&str; 27] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -83,6 +89,9 @@ pub const MAPS: [&str; 24] = [
     GROUPS_V6,
     LISTENER_STATES,
     FLOW_BUDGETS,
+    FRAGMENTS_V4,
+    FRAGMENTS_V6,
+    ERRORS_TOLD,
     INTERFACES,
     DEVMAP,
     LISTENER_COUNTERS,

@@ -3,6 +3,8 @@
 //! ```text
 //! frame → parse → classify → identify → admit → select → forward → account → transmit or redirect
 //!           │         │                    │        │         │
+//!           │         │                    │        │         └─ answer (too big)
+//!           │         └─ fragment, control (what belongs to a flow without naming it)
 //!           │         └─ answer (ARP, neighbour solicitation, echo)
 //!           └─ not ours: pass              └────────┴─────────┴─ dropped with a Reason
 //! ```
@@ -19,9 +21,12 @@ mod tables;
 mod account;
 mod admit;
 mod answer;
+pub mod apart;
 pub mod choose;
 mod classify;
+pub mod control;
 mod forward;
+mod fragment;
 mod identify;
 mod parse;
 mod select;
@@ -37,7 +42,7 @@ pub use frame::Frame;
 pub use memory::Memory;
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
-pub use parse::{Family, Ip, Link, Transport, V4, V6};
+pub use parse::{Family, Ip, Link, Transport, V4, V6, part};
 pub use tables::Tables;
 
 use network_types::eth::EtherType;
@@ -64,7 +69,7 @@ fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T, received: u64) -> Resu
     match link.ethertype.raw() {
         IPV4 => ip::<V4, P, T>(packet, tables, &link, received),
         IPV6 => ip::<V6, P, T>(packet, tables, &link, received),
-        ARP => answer::arp(packet, tables, &link),
+        ARP => Err(Stop(tables.answer(packet))),
         _ => Err(Stop(Reason::NotIp)),
     }
 }
@@ -77,24 +82,59 @@ fn ip<F: Family, P: Packet, T: Tables>(
     received: u64,
 ) -> Result<Outcome, Stop> {
     let ip = F::parse(packet, link.end)?;
-    if ip.fragment != 0 {
-        return Err(classify::fragment::<F, T>(tables, &ip));
+    let target = if ip.is_later_fragment() {
+        fragment::target::<F, T>(tables, link, &ip)?
+    } else {
+        let mut flow = ip;
+        let transport = if parse::is_transport(ip.protocol) {
+            parse::transport(packet, &ip)?
+        } else if ip.is_first_fragment() {
+            return Err(classify::fragment::<F, T>(tables, &ip));
+        } else if control::is_error::<F, P>(packet, link, &ip) {
+            control::flow::<F, P, T>(packet, tables, &mut flow)?
+        } else {
+            return Err(Stop(tables.answer(packet)));
+        };
+        chosen::<F, P, T>(packet, tables, link, &flow, &transport)?
+    };
+    if ip.is_first_fragment() {
+        fragment::note::<F, T>(tables, &ip, target);
     }
-    if !parse::is_transport(ip.protocol) {
-        return answer::icmp::<F, P, T>(packet, tables, link, &ip);
-    }
-    let transport = parse::transport(packet, &ip)?;
+    let Target { backend, listener, hash } = target;
+    let id = backend as u16;
+    let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
+    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    account::forwarded(tables, listener as u16, id, received);
+    Ok(outcome)
+}
+
+/// Where a packet goes. Whole words, see [`Transport`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Id of the backend.
+    pub backend: u32,
+    /// Id of the listener, which the packet is counted by.
+    pub listener: u32,
+    /// Hash of the flow.
+    pub hash: u32,
+}
+
+/// Where a packet of a flow goes.
+#[inline(always)]
+fn chosen<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    transport: &Transport,
+) -> Result<Target, Stop> {
     if link.destination.is_group() {
         return Err(Stop(Reason::GroupMac));
     }
-    let listener = classify::listener::<F, T>(tables, &ip, &transport)?;
-    let flow = identify::flow::<F, P, T>(packet, tables, listener, &ip, &transport);
-    let admission = admit::packet::<F, T>(tables, listener, &ip, &transport)?;
-    let id =
-        select::backend::<F, P, T>(packet, tables, listener, &flow, &ip, &transport, admission)?;
-    let counted = listener.id;
-    let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, flow.hash)?;
-    account::forwarded(tables, counted, id, received);
-    Ok(outcome)
+    let listener = classify::listener::<F, T>(tables, ip, transport)?;
+    let flow = identify::flow::<F, P, T>(packet, tables, listener, ip, transport);
+    let admission = admit::packet::<F, T>(tables, listener, ip, transport)?;
+    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport, admission)?;
+    Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
 }

@@ -68,7 +68,7 @@ reasons! {
     5 ExtensionHeaders "extension_headers" Passed
         "the IPv6 packet has too many extension headers, or a routing header with segments left" "";
     6 OtherProtocol "other_protocol" Passed
-        "the packet is neither TCP nor UDP nor an echo request for a virtual address" "";
+        "the packet is neither TCP nor UDP, nor an echo request for a virtual address, nor an error about a flow" "";
     7 NotVip "not_vip" Passed
         "the destination is not a virtual address" "";
     8 NoListener "no_listener" Passed
@@ -82,8 +82,8 @@ reasons! {
         "another host announces one of the virtual addresses"
         "find the host with that address and remove the address or its ARP announcement";
     12 Fragment "fragment" Dropped
-        "the packet for a virtual address is a fragment, which names no listener"
-        "let the sender use path MTU discovery, or smaller datagrams";
+        "the packet for a virtual address is a fragment whose first one, which names the listener, has not come here before"
+        "the sender repeats the datagram; if it happens often, look for reordering or for paths that split, or let the sender use path MTU discovery";
     13 Disabled "disabled" Dropped
         "the listener or its load balancer is administratively down"
         "set admin_state_up = true";
@@ -100,8 +100,8 @@ reasons! {
         "the backend's next hop has no known Ethernet address"
         "check the route and the neighbour entry for the backend's address";
     18 TooBig "too_big" Dropped
-        "the packet would not fit the way to the backend after encapsulation"
-        "raise the MTU behind the load balancer by 40 bytes, or lower the clients' MSS";
+        "the packet would not fit the way to the backend after encapsulation, and its sender cannot be told, or too many were told in this second"
+        "raise the MTU behind the load balancer by 52 bytes, or lower the clients' MSS";
     19 NoRoom "no_room" Dropped
         "the driver left no room to encapsulate or to answer"
         "use a driver with 256 bytes of XDP headroom";
@@ -126,6 +126,11 @@ reasons! {
     27 FlowBudget "flow_budget" Dropped
         "the listener opens more flows than may be recorded, and none of the owners of their slot can do without a record"
         "look for a SYN flood; otherwise raise [agent] max_flows";
+    28 TtlExpired "ttl_expired" Dropped
+        "the packet for a backend that it is tunnelled to has no hop left for the tunnel (RFC 2003 §3.1); its sender is not told"
+        "let the sender start with a greater TTL; look for a routing loop in front of the load balancer";
+    29 TooBigAnswered "too_big_answered" Answered
+        "the packet would not fit the way to the backend after encapsulation, and its sender was told which size does" "";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -1,4 +1,4 @@
-//! XDP program `decap`: on a backend server, takes the outer header off packets for its virtual
+//! XDP program `decap`: on a backend server, takes the outer headers off packets for its virtual
 //! addresses. Needs no tunnel device, which some kernels do not have.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
@@ -60,7 +60,7 @@ mod program {
         }
         match unwrapped {
             Unwrapped::Yes | Unwrapped::NotEncapsulated | Unwrapped::NotVip => xdp_action::XDP_PASS,
-            Unwrapped::Failed => xdp_action::XDP_DROP,
+            Unwrapped::Failed | Unwrapped::Congested => xdp_action::XDP_DROP,
         }
     }
 

@@ -7,6 +7,8 @@
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(target_arch = "bpf")]
+mod apart;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod tables;
@@ -24,7 +26,7 @@ mod program {
 
     #[xdp]
     pub(crate) fn elb(context: XdpContext) -> u32 {
-        let outcome = process(&mut XdpPacket::new(&context), &Maps);
+        let outcome = process(&mut XdpPacket::new(&context), &Maps::new(&context));
         #[cfg(feature = "trace")]
         trace(&context, outcome);
         match outcome {

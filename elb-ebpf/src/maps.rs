@@ -9,6 +9,7 @@ use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, Li
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, Settings};
 use elb_common::limits::*;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
@@ -17,6 +18,7 @@ use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::told::Told;
 
 /// Agent writes and reads; packets do not. One element: what the maps beside it are.
 #[map]
@@ -119,6 +121,21 @@ pub(crate) static QUESTION_V4: PerCpuArray<QuestionV4> = PerCpuArray::with_max_e
 /// As `QUESTION_V4`.
 #[map]
 pub(crate) static QUESTION_V6: PerCpuArray<QuestionV6> = PerCpuArray::with_max_entries(1, 0);
+
+/// First fragments write, later ones read. Apart from the flows, and LRU: a flood of fragments
+/// pushes out nothing but fragments.
+#[map]
+pub(crate) static FRAGMENTS_V4: LruHashMap<FlowKeyV4, Fragment> =
+    LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
+
+/// As `FRAGMENTS_V4`.
+#[map]
+pub(crate) static FRAGMENTS_V6: LruHashMap<FlowKeyV6, Fragment> =
+    LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
+
+/// Packets that are too big write and read. One element; per CPU, so that no CPU waits for another.
+#[map]
+pub(crate) static ERRORS_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]

@@ -2,13 +2,10 @@
 
 use core::mem::{align_of, size_of};
 
-use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use bytemuck::Pod;
-use elb_common::listener::CidPart;
 use elb_common::path::Packet;
-use elb_common::quic;
 
 /// The frame of an XDP context.
 pub struct XdpPacket<'c> {
@@ -84,31 +81,7 @@ impl Packet for XdpPacket<'_> {
     }
 
     #[inline(always)]
-    fn connection_id(&self, datagram: usize, part: CidPart) -> Option<u64> {
-        let [offset, length] = [part.offset, part.length].map(u32::from);
-        let digest = elb_connection_id(self.context.ctx, datagram as u32, offset, length);
-        (digest != 0).then_some(digest)
-    }
-
-    #[inline(always)]
     fn ingress(&self) -> u32 {
         self.context.ingress_ifindex() as u32
     }
-}
-
-/// The digest of a connection id, 0: none. Global, so that the kernel verifies it once by itself.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn elb_connection_id(
-    context: *mut xdp_md,
-    datagram: u32,
-    offset: u32,
-    length: u32,
-) -> u64 {
-    /// Farther than any header chain that is walked reaches.
-    const FARTHEST: u32 = 0xfff;
-    let part = CidPart { offset: offset as u8, length: length as u8 };
-    let context = XdpContext::new(context);
-    let packet = XdpPacket::new(&context);
-    quic::digest_of(&packet, (datagram & FARTHEST) as usize, part).unwrap_or(0)
 }

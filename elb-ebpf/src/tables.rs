@@ -7,28 +7,42 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::programs::XdpContext;
 use elb_common::addr::{Be32, Be128};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, Opened, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
+use elb_common::fragment::Fragment;
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
-use elb_common::path::choose::{self, QuestionV4, QuestionV6};
-use elb_common::path::{Stop, Tables, V4, V6};
+use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::path::choose::{QuestionV4, QuestionV6};
+use elb_common::path::control::Quote;
+use elb_common::path::{Family, Packet, Stop, Tables};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
 
+use crate::apart;
 use crate::maps::*;
 
-/// The pinned maps.
-pub struct Maps;
+/// The pinned maps, and the frame that the program was called for.
+pub struct Maps<'c> {
+    context: &'c XdpContext,
+}
+
+impl<'c> Maps<'c> {
+    /// The maps, for this frame.
+    #[inline(always)]
+    pub fn new(context: &'c XdpContext) -> Self {
+        Self { context }
+    }
+}
 
 /// Reads of records that the agent may replace meanwhile see the old or the new word; see the
 /// records for what that means.
-impl Tables for Maps {
+impl Tables for Maps<'_> {
     #[inline(always)]
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
         // SAFETY: elements of a preallocated hash map stay in place; the agent replaces a listener
@@ -189,21 +203,35 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
-        let Some(place) = QUESTION_V4.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
-        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
-        // on one CPU.
-        ask(unsafe { &mut *place });
-        choose::unpack(elb_choose_v4())
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
+        // SAFETY: copied at once; an element that is recycled meanwhile yields another datagram's
+        // backend for one fragment.
+        unsafe { FRAGMENTS_V4.get(key) }.copied()
     }
 
     #[inline(always)]
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
-        let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment> {
+        // SAFETY: as for IPv4.
+        unsafe { FRAGMENTS_V6.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment) {
+        // Without a record, later fragments are dropped as those are that come before the first.
+        let _ = FRAGMENTS_V4.insert(key, fragment, 0);
+    }
+
+    #[inline(always)]
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
+        let _ = FRAGMENTS_V6.insert(key, fragment, 0);
+    }
+
+    #[inline(always)]
+    fn may_answer(&self, now: u32) -> bool {
+        let Some(told) = ERRORS_TOLD.get_ptr_mut(0) else { return false };
         // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
         // on one CPU.
-        ask(unsafe { &mut *place });
-        choose::unpack(elb_choose_v6())
+        unsafe { (*told).one_more(now) }
     }
 
     #[inline(always)]
@@ -238,23 +266,36 @@ impl Tables for Maps {
     fn count_reason(&self, reason: Reason, bytes: u64) {
         count(&REASON_COUNTERS, reason as u32, bytes);
     }
-}
 
-/// A function that the kernel verifies once by itself, since it is global. Its argument lies in a
-/// map, since the stack has no room for it.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn elb_choose_v4() -> u32 {
-    let Some(question) = QUESTION_V4.get(0) else { return 0 };
-    choose::pack(choose::answer::<V4, Maps>(&Maps, question))
-}
+    #[inline(always)]
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        apart::choose_v4(ask)
+    }
 
-/// As for IPv4.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn elb_choose_v6() -> u32 {
-    let Some(question) = QUESTION_V6.get(0) else { return 0 };
-    choose::pack(choose::answer::<V6, Maps>(&Maps, question))
+    #[inline(always)]
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        apart::choose_v6(ask)
+    }
+
+    #[inline(always)]
+    fn connection_id<P: Packet>(&self, _: &P, datagram: usize, part: CidPart) -> Option<u64> {
+        apart::connection_id(self.context, datagram, part)
+    }
+
+    #[inline(always)]
+    fn answer<P: Packet>(&self, _: &mut P) -> Reason {
+        apart::answer(self.context)
+    }
+
+    #[inline(always)]
+    fn quote<F: Family, P: Packet>(&self, _: &P) -> Result<Quote, Stop> {
+        apart::quote::<F>(self.context)
+    }
+
+    #[inline(always)]
+    fn too_big<F: Family, P: Packet>(&self, _: &mut P, mtu: u16) -> Reason {
+        apart::too_big::<F>(self.context, mtu)
+    }
 }
 
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from

@@ -11,8 +11,9 @@
 //! - ARP requests for it are not answered (`arp_ignore`), nor is it announced (`arp_announce`).
 //!   IPv6 needs no setting: a solicitation is answered only if the address is on the interface that
 //!   it came in by (RFC 4861 §7.2.3).
-//! - With `ipip`, the XDP program `decap` takes the outer header off. The inner packet then comes in
-//!   by the same interface, which strict reverse path filtering may not let through (`rp_filter`).
+//! - With `ipip` and `gue`, the XDP program `decap` takes the outer headers off; it knows both. The
+//!   inner packet then comes in by the same interface, which strict reverse path filtering may not
+//!   let through (`rp_filter`).
 //!
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
 //! directory is one set-up; a host needs one, however many interfaces and addresses it has.
@@ -62,7 +63,7 @@ pub struct Setup {
     pub pin_dir: PathBuf,
     /// The directory of the state file.
     pub state_dir: PathBuf,
-    /// How the program is attached, with [`Mode::Ipip`].
+    /// How the program is attached, in modes with outer headers.
     pub attach: Attach,
 }
 
@@ -74,6 +75,18 @@ pub enum Mode {
     L2,
     /// Inside an IPv4 or IPv6 packet to an address of this host.
     Ipip,
+    /// Inside a UDP datagram to port 6080 of an address of this host.
+    Gue,
+}
+
+impl Mode {
+    /// Whether packets come with outer headers, which the program takes off.
+    pub const fn is_tunnel(self) -> bool {
+        match self {
+            Self::L2 => false,
+            Self::Ipip | Self::Gue => true,
+        }
+    }
 }
 
 /// How the program is to be attached.

@@ -271,7 +271,7 @@ impl Reconciler {
             record.ifindex = hop.ifindex;
         }
         let source = next_hop.and_then(|hop| hop.source);
-        record.mode = match number.address {
+        let [ipip, gue] = match number.address {
             IpAddr::V4(address) => {
                 let own = match source {
                     Some(IpAddr::V4(own)) => own,
@@ -282,7 +282,7 @@ impl Reconciler {
                 record.address = Be128::from_raw([address.raw(), 0, 0, 0]);
                 record.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
                 record.outer_sum = outer_sum(source, address);
-                mode::IPIP_V4
+                [mode::IPIP_V4, mode::GUE_V4]
             }
             IpAddr::V6(address) => {
                 let own = match source {
@@ -292,12 +292,14 @@ impl Reconciler {
                 let source = self.encap_source.v6.unwrap_or(own);
                 record.address = bytemuck::cast(address.octets());
                 record.outer_source = bytemuck::cast(source.octets());
-                mode::IPIP_V6
+                [mode::IPIP_V6, mode::GUE_V6]
             }
         };
-        if pool.forwarding == Forwarding::L2 {
-            record.mode = mode::L2;
-        }
+        record.mode = match pool.forwarding {
+            Forwarding::L2 => mode::L2,
+            Forwarding::Ipip => ipip,
+            Forwarding::Gue => gue,
+        };
         record
     }
 

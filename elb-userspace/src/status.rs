@@ -78,7 +78,7 @@ pub struct Listener {
 pub struct Pool {
     /// Name.
     pub name: String,
-    /// l2 or ipip.
+    /// l2, ipip or gue.
     pub forwarding: String,
     /// Slots of its ring.
     pub slots: u32,

@@ -111,6 +111,7 @@ pub enum Protocol {
 pub enum Forwarding {
     L2,
     Ipip,
+    Gue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -126,6 +127,7 @@ impl Forwarding {
         match self {
             Self::L2 => "l2",
             Self::Ipip => "ipip",
+            Self::Gue => "gue",
         }
     }
 }

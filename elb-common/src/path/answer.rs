@@ -1,17 +1,20 @@
-//! What is answered instead of forwarded: echo requests, ARP and neighbour solicitations.
+//! What is answered instead of forwarded: echo requests, ARP and neighbour solicitations, and what
+//! does not fit the way to its backend.
 
 mod arp;
 mod echo;
 mod neighbor;
+mod too_big;
 
 pub(super) use arp::arp;
 pub(super) use neighbor::neighbor;
+pub(super) use too_big::{too_big, too_big_v4, too_big_v6};
 
 use super::wire::Icmp;
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::reason::Reason;
 
-/// Answers control messages; everything that is neither TCP nor UDP comes here.
+/// Answers control messages; everything comes here that is neither TCP nor UDP, nor an error.
 #[inline(always)]
 pub(super) fn icmp<F: Family, P: Packet, T: Tables>(
     packet: &mut P,

@@ -1,6 +1,6 @@
 //! Which listener a packet is for.
 
-use super::{Family, Ip, Stop, Tables, Transport};
+use super::{Family, Ip, Stop, Tables, Transport, parse};
 use crate::listener::{Listener, RangeKey, listener_flags, vip_flags};
 use crate::reason::Reason;
 
@@ -31,7 +31,8 @@ fn range<'t, F: Family, T: Tables>(
     transport: &Transport,
 ) -> Result<&'t Listener, Stop> {
     let vip = F::vip(tables, ip.destination).ok_or(Stop(Reason::NotVip))?;
-    let wanted = if transport.is_udp() { vip_flags::RANGES_UDP } else { vip_flags::RANGES_TCP };
+    let is_udp = parse::is_udp(ip.protocol);
+    let wanted = if is_udp { vip_flags::RANGES_UDP } else { vip_flags::RANGES_TCP };
     if vip.flags & wanted == 0 {
         return Err(Stop(Reason::NoListener));
     }

@@ -1,7 +1,9 @@
 //! The frame is rewritten for its backend and sent on its way.
 
+mod gue;
 mod ipip;
 mod l2;
+mod outer;
 
 use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
@@ -20,12 +22,19 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !backend.is_reachable() {
         return Err(Stop(Reason::NoNextHop));
     }
-    match backend.mode {
-        mode::L2 => l2::rewrite(packet, ip, backend)?,
-        mode::IPIP_V4 => ipip::in_v4::<F, P>(packet, link, ip, backend)?,
-        mode::IPIP_V6 => ipip::in_v6::<F, P>(packet, link, ip, backend, hash)?,
-        _ => return Err(Stop(Reason::UnknownBackend)),
+    let rewritten = match backend.mode {
+        mode::L2 => l2::rewrite(packet, ip, backend),
+        mode::IPIP_V4 => ipip::in_v4::<F, P>(packet, link, ip, backend),
+        mode::IPIP_V6 => ipip::in_v6::<F, P>(packet, link, ip, backend, hash),
+        mode::GUE_V4 => gue::in_v4::<F, P>(packet, link, ip, backend, hash),
+        mode::GUE_V6 => gue::in_v6::<F, P>(packet, link, ip, backend, hash),
+        _ => Err(Stop(Reason::UnknownBackend)),
+    };
+    if rewritten == Err(Stop(Reason::TooBig)) {
+        let mtu = backend.mtu.saturating_sub(backend.overhead());
+        return Err(Stop(tables.too_big::<F, P>(packet, mtu)));
     }
+    rewritten?;
     if backend.ifindex == packet.ingress() {
         Ok(Outcome::Transmit)
     } else if tables.redirect(backend.ifindex) {

@@ -30,11 +30,12 @@ pub(super) fn flow<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Identity<F::FlowKey> {
-    let tuple = F::flow_key(ip, transport);
-    if listener.algorithm != algorithm::CONNECTION_ID {
-        return Identity { tuple, digest: 0, hash: F::hash(&tuple, listener.algorithm), server: 0 };
+    // An error, which is no datagram, shows no connection id of the client.
+    if listener.algorithm != algorithm::CONNECTION_ID || !transport.is_udp() {
+        return tuple::<F>(ip, transport, listener.algorithm);
     }
-    let digest = connection_id(packet, ip, listener.cid);
+    let tuple = F::flow_key(ip, transport);
+    let digest = connection_id(packet, tables, ip, listener.cid);
     let has_servers = listener.flags & listener_flags::SERVER_IDS != 0 && digest != 0;
     let key = ServerIdKey::new(digest, listener.pool);
     let server = if has_servers { tables.server(&key).unwrap_or(0) } else { 0 };
@@ -42,13 +43,28 @@ pub(super) fn flow<F: Family, P: Packet, T: Tables>(
     Identity { tuple, digest, hash, server: u32::from(server) }
 }
 
+#[inline(always)]
+fn tuple<F: Family>(
+    ip: &Ip<F::Addr>,
+    transport: &Transport,
+    algorithm: u16,
+) -> Identity<F::FlowKey> {
+    let tuple = F::flow_key(ip, transport);
+    Identity { tuple, digest: 0, hash: F::hash(&tuple, algorithm), server: 0 }
+}
+
 /// The digest of the connection id, as the pool's former algorithm saw it; 0: none.
 #[inline(always)]
-pub(super) fn formerly<P: Packet, A>(packet: &P, pool: &Pool, ip: &Ip<A>) -> u64 {
+pub(super) fn formerly<P: Packet, T: Tables, A>(
+    packet: &P,
+    tables: &T,
+    pool: &Pool,
+    ip: &Ip<A>,
+) -> u64 {
     if pool.former_size == 0 || pool.former_algorithm != algorithm::CONNECTION_ID {
         return 0;
     }
-    connection_id(packet, ip, pool.former_cid)
+    connection_id(packet, tables, ip, pool.former_cid)
 }
 
 /// What a flow is recorded by: addresses, ports and protocol, or the connection id, so that a
@@ -65,7 +81,12 @@ pub(super) fn hash<F: Family>(tuple: &F::FlowKey, digest: u64, algorithm: u16) -
 }
 
 #[inline(always)]
-fn connection_id<P: Packet, A>(packet: &P, ip: &Ip<A>, part: CidPart) -> u64 {
+fn connection_id<P: Packet, T: Tables, A>(
+    packet: &P,
+    tables: &T,
+    ip: &Ip<A>,
+    part: CidPart,
+) -> u64 {
     const UDP: usize = size_of::<Udp>();
-    packet.connection_id(ip.payload + UDP, part).unwrap_or(0)
+    tables.connection_id(packet, ip.payload + UDP, part).unwrap_or(0)
 }

@@ -3,19 +3,20 @@
 use core::cell::RefCell;
 use std::collections::HashMap;
 
-use super::choose::{self, QuestionV4, QuestionV6};
-use super::{Stop, Tables, V4, V6};
+use super::Tables;
 use crate::addr::{Be32, Be128};
 use crate::admission::{FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::counter::Counter;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
+use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip};
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
+use crate::told::Told;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,12 @@ pub struct Written {
     pub flows_v4: HashMap<FlowKeyV4, Flow>,
     /// `FLOWS_V6`.
     pub flows_v6: HashMap<FlowKeyV6, Flow>,
+    /// `FRAGMENTS_V4`.
+    pub fragments_v4: HashMap<FlowKeyV4, Fragment>,
+    /// `FRAGMENTS_V6`.
+    pub fragments_v6: HashMap<FlowKeyV6, Fragment>,
+    /// `ERRORS_TOLD` of the one CPU.
+    pub told: Told,
     /// `LISTENER_COUNTERS`.
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
@@ -173,15 +180,20 @@ impl Tables for Memory {
         let connections = written.backend_connections.entry(backend).or_default();
         *connections = connections.wrapping_sub(1);
     }
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
-        let mut question = QuestionV4::default();
-        ask(&mut question);
-        choose::answer::<V4, Self>(self, &question)
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
+        self.written.borrow().fragments_v4.get(key).copied()
     }
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
-        let mut question = QuestionV6::default();
-        ask(&mut question);
-        choose::answer::<V6, Self>(self, &question)
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment> {
+        self.written.borrow().fragments_v6.get(key).copied()
+    }
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment) {
+        self.written.borrow_mut().fragments_v4.insert(*key, fragment);
+    }
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
+        self.written.borrow_mut().fragments_v6.insert(*key, fragment);
+    }
+    fn may_answer(&self, now: u32) -> bool {
+        self.written.borrow_mut().told.one_more(now)
     }
     fn now(&self) -> u32 {
         self.now

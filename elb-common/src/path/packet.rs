@@ -2,9 +2,6 @@
 
 use bytemuck::Pod;
 
-use crate::listener::CidPart;
-use crate::quic;
-
 /// A frame: views of headers inside it, and room at both ends.
 ///
 /// A view is refused when it would reach beyond the frame. Views are of records with an alignment
@@ -28,14 +25,6 @@ pub trait Packet {
 
     /// Cuts or extends the end so that the frame is `length` bytes long.
     fn set_len(&mut self, length: u32) -> Option<()>;
-
-    /// The digest of a QUIC connection id, see [`quic::digest_of`], which a program may hold apart.
-    fn connection_id(&self, datagram: usize, part: CidPart) -> Option<u64>
-    where
-        Self: Sized,
-    {
-        quic::digest_of(self, datagram, part)
-    }
 
     /// Index of the interface the frame came by.
     fn ingress(&self) -> u32;

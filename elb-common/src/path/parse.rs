@@ -11,12 +11,13 @@ pub use link::Link;
 pub use transport::Transport;
 
 pub(super) use link::link;
-pub(super) use transport::{is_transport, transport};
+pub(super) use transport::{is_transport, is_udp, transport};
 
 use super::choose::Question;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
 use crate::flow::Flow;
+use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
 
 /// What an IP header says, extension headers and options included.
@@ -38,13 +39,38 @@ pub struct Ip<A> {
     pub tos: u8,
     /// Time to live or hop limit.
     pub hop_limit: u8,
-    /// 1 where the payload is a part of a datagram, else 0; not a `bool`, see [`Transport`].
+    /// Which part of a datagram the payload is, one of [`part`]; not an `enum`, see [`Transport`].
     pub fragment: u8,
-    reserved: u32,
+    /// What fragments of one datagram have in common, a word as it lies in memory.
+    pub identification: u32,
     /// Sender.
     pub source: A,
     /// Receiver.
     pub destination: A,
+}
+
+/// Values of [`Ip::fragment`].
+pub mod part {
+    /// All of it.
+    pub const WHOLE: u8 = 0;
+    /// The first part, which names the ports.
+    pub const FIRST: u8 = 1;
+    /// A later part.
+    pub const LATER: u8 = 2;
+}
+
+impl<A> Ip<A> {
+    /// Whether the payload is the first part of a datagram in fragments.
+    #[inline(always)]
+    pub const fn is_first_fragment(&self) -> bool {
+        self.fragment == part::FIRST
+    }
+
+    /// Whether the payload is a later part of a datagram in fragments.
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        self.fragment == part::LATER
+    }
 }
 
 /// An IP version: what differs between the two, resolved at compile time.
@@ -54,6 +80,8 @@ pub trait Family {
     /// Key of the flow table.
     type FlowKey: Copy + PartialEq;
 
+    /// Length of a header without options and extension headers.
+    const HEADER: usize;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -62,9 +90,15 @@ pub trait Family {
     const ECHO_REQUEST: u8;
     /// Type of an echo reply.
     const ECHO_REPLY: u8;
+    /// Whether a control message of this type is an error that a packet caused.
+    fn is_error(kind: u8) -> bool;
 
     /// Reads the IP header at `offset` and walks what lies between it and the payload.
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
+    /// Reads the IP header at `offset` of a packet that an error quotes the beginning of.
+    fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
+    /// Takes one from the time to live of the header at `offset`.
+    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;
     /// Turns the header at `offset` round: the answer to the packet.
     fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;
     /// Answers neighbour discovery.
@@ -75,6 +109,21 @@ pub trait Family {
         ip: &Ip<Self::Addr>,
         kind: u8,
     ) -> Result<super::Outcome, Stop>;
+
+    /// Makes the packet the answer to its sender that one of `mtu` bytes would fit.
+    fn too_big<P: Packet>(
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<Self::Addr>,
+        mtu: u16,
+    ) -> Result<(), Stop>;
+    /// Whether an address is that of one host, to which errors may be told.
+    fn is_one_host(address: Self::Addr) -> bool;
+    /// Whether two addresses are the same.
+    fn same(one: Self::Addr, other: Self::Addr) -> bool;
+
+    /// Source and destination in the header at `offset`.
+    fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Self::Addr, Self::Addr), Stop>;
 
     /// The virtual address.
     fn vip<T: Tables>(tables: &T, address: Self::Addr) -> Option<Vip>;
@@ -104,4 +153,8 @@ pub trait Family {
     fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
     /// As [`Tables::close_v4`].
     fn close<T: Tables>(tables: &T, key: &Self::FlowKey) -> bool;
+    /// Where the first fragment of the datagram went that this is a fragment of.
+    fn fragment<T: Tables>(tables: &T, ip: &Ip<Self::Addr>) -> Option<Fragment>;
+    /// Notes where the first fragment of a datagram went.
+    fn record_fragment<T: Tables>(tables: &T, ip: &Ip<Self::Addr>, fragment: Fragment);
 }

@@ -35,7 +35,7 @@ pub(super) fn backend<F: Family, P: Packet, T: Tables>(
         admitted(slot.cur(), admission)?
     } else {
         let pool = tables.pool(listener.pool).ok_or(Stop(Reason::RingRange))?;
-        let former = identify::formerly(packet, &pool, ip);
+        let former = identify::formerly(packet, tables, &pool, ip);
         F::choose(tables, |question| {
             question.key = identify::key::<F>(&flow.tuple, flow.digest, listener.id);
             (question.tuple, question.digest) = (flow.tuple, flow.digest);

@@ -1,20 +1,25 @@
 //! The questions that the packet path asks of its maps.
 
-use super::Stop;
-use super::choose::{QuestionV4, QuestionV6};
+use super::choose::{self, QuestionV4, QuestionV6};
+use super::control::Quote;
+use super::{Family, Packet, Stop, V4, V6, apart};
 use crate::addr::{Be32, Be128};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::fragment::Fragment;
 use crate::interface::Interface;
-use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use crate::pool::Pool;
-use crate::quic::ServerIdKey;
+use crate::quic::{self, ServerIdKey};
 use crate::reason::Reason;
 use crate::ring::Slot;
 
 /// What the maps know. One method per question; nothing here decides.
-pub trait Tables {
+///
+/// The last methods are not questions: they are steps of the packet path that a program may hold
+/// apart, see [`apart`].
+pub trait Tables: Sized {
     /// The IPv4 listener with exactly this key.
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener>;
     /// The IPv6 listener with exactly this key.
@@ -71,11 +76,17 @@ pub trait Tables {
     /// Counts a connection that closed.
     fn closed(&self, listener: u16, backend: u16);
 
-    /// The answer to a question of `select`, which `ask` writes down where it stays; a program may
-    /// hold [`super::choose::answer`] apart.
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop>;
+    /// Where the first fragment of a datagram went.
+    fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment>;
     /// As for IPv4.
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop>;
+    fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment>;
+    /// Notes where the first fragment of a datagram went.
+    fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment);
+    /// As for IPv4.
+    fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment);
+
+    /// Whether one more sender may be told of an error in the second `now`; counts it.
+    fn may_answer(&self, now: u32) -> bool;
 
     /// Seconds of the coarse monotonic clock.
     fn now(&self) -> u32;
@@ -91,4 +102,34 @@ pub trait Tables {
     fn count_backend(&self, id: u16, bytes: u64);
     /// Counts a frame that was not forwarded.
     fn count_reason(&self, reason: Reason, bytes: u64);
+
+    /// The answer to a question of `select`, which `ask` writes down where it stays, see
+    /// [`choose::answer`].
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        let mut question = QuestionV4::default();
+        ask(&mut question);
+        choose::answer::<V4, Self>(self, &question)
+    }
+    /// As for IPv4.
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        let mut question = QuestionV6::default();
+        ask(&mut question);
+        choose::answer::<V6, Self>(self, &question)
+    }
+    /// The digest of a QUIC connection id, see [`quic::digest_of`].
+    fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {
+        quic::digest_of(packet, datagram, part)
+    }
+    /// What becomes of a control message that is not about a flow, see [`apart::answer`].
+    fn answer<P: Packet>(&self, packet: &mut P) -> Reason {
+        apart::answer(packet, self)
+    }
+    /// The packet that an error quotes, see [`apart::quote`].
+    fn quote<F: Family, P: Packet>(&self, packet: &P) -> Result<Quote, Stop> {
+        apart::quote::<F, P, Self>(packet, self)
+    }
+    /// What becomes of a packet that does not fit, see [`apart::too_big`].
+    fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
+        apart::too_big::<F, P, Self>(packet, self, mtu)
+    }
 }

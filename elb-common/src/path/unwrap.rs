@@ -1,13 +1,19 @@
 //! The backend server's side: an encapsulated packet for one of its virtual addresses loses its
-//! outer header. Everything else passes untouched.
+//! outer headers, be they IP alone (`ipip`) or IP, UDP and GUE (`gue`). Everything else passes
+//! untouched.
+//!
+//! What a router marked on the outer header is told to the packet inside (RFC 6040 §4.2); its
+//! DSCP stays. The outer UDP checksum is not looked at: the packet inside has its own.
 
 use network_types::eth::EtherType;
 use network_types::ip::IpProto;
 
-use super::parse::{self, Family, Ip, V4, V6};
-use super::wire::{Ipv4, Ipv6};
+use super::parse::{self, Family, Ip, V4, V6, part};
+use super::wire::{Gue, Ipv4, Ipv6, Udp};
 use super::{Packet, Stop};
 use crate::addr::{Be16, Be32, Be128};
+use crate::backend::GUE_PORT;
+use crate::checksum;
 use crate::reason::Reason;
 
 /// The virtual addresses of a backend server.
@@ -30,11 +36,15 @@ pub enum Unwrapped {
     NotVip = 2,
     /// The driver would not let go of the outer header; the frame is useless.
     Failed = 3,
+    /// A router met congestion on the way of a packet whose sender does not know such marks: it is
+    /// dropped, which its sender knows (RFC 6040 §4.2).
+    Congested = 4,
 }
 
 impl Unwrapped {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Yes, Self::NotEncapsulated, Self::NotVip, Self::Failed];
+    pub const ALL: [Self; 5] =
+        [Self::Yes, Self::NotEncapsulated, Self::NotVip, Self::Failed, Self::Congested];
 
     /// Stable name, for output.
     pub const fn name(self) -> &'static str {
@@ -43,6 +53,7 @@ impl Unwrapped {
             Self::NotEncapsulated => "not_encapsulated",
             Self::NotVip => "not_vip",
             Self::Failed => "failed",
+            Self::Congested => "congested",
         }
     }
 }
@@ -58,39 +69,124 @@ fn outer<P: Packet, S: Vips>(packet: &mut P, vips: &S) -> Result<Unwrapped, Stop
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let link = parse::link(packet)?;
-    let (protocol, payload) = match link.ethertype.raw() {
-        IPV4 => payload(&V4::parse(packet, link.end)?),
-        IPV6 => payload(&V6::parse(packet, link.end)?),
+    let outer = match link.ethertype.raw() {
+        IPV4 => Outer::of(&V4::parse(packet, link.end)?),
+        IPV6 => Outer::of(&V6::parse(packet, link.end)?),
         _ => return Ok(Unwrapped::NotEncapsulated),
     };
-    let (ours, ethertype) = if protocol == V4::INNER_PROTOCOL {
-        (vips.has_v4(view::<P, Ipv4>(packet, payload)?.destination), IPV4)
+    let (protocol, payload) = outer.carries(packet)?;
+    let (ours, ecn, ethertype) = if protocol == V4::INNER_PROTOCOL {
+        let inner: &Ipv4 = view(packet, payload)?;
+        (vips.has_v4(inner.destination), inner.tos & ECN, IPV4)
     } else if protocol == V6::INNER_PROTOCOL {
-        (vips.has_v6(view::<P, Ipv6>(packet, payload)?.destination), IPV6)
+        let inner: &Ipv6 = view(packet, payload)?;
+        (vips.has_v6(inner.destination), class(inner) & ECN, IPV6)
     } else {
         return Ok(Unwrapped::NotEncapsulated);
     };
     if !ours {
         return Ok(Unwrapped::NotVip);
     }
+    if outer.ecn == CE && ecn == NOT_ECT {
+        return Ok(Unwrapped::Congested);
+    }
     if packet.shrink_head((payload - link.end) as u32).is_none() {
         return Ok(Unwrapped::NotEncapsulated);
     }
-    match link.write(packet, link.destination, link.source, Be16::from_raw(ethertype)) {
-        Some(()) => Ok(Unwrapped::Yes),
-        None => Ok(Unwrapped::Failed),
+    let written = link.write(packet, link.destination, link.source, Be16::from_raw(ethertype));
+    let mark = combined(outer.ecn, ecn);
+    let marked = if mark == ecn {
+        Some(())
+    } else if protocol == V4::INNER_PROTOCOL {
+        mark_v4(packet, link.end, mark)
+    } else {
+        mark_v6(packet, link.end, mark)
+    };
+    Ok(if written.and(marked).is_some() { Unwrapped::Yes } else { Unwrapped::Failed })
+}
+
+/// What matters of an outer IP header.
+struct Outer {
+    protocol: u8,
+    payload: usize,
+    ecn: u8,
+}
+
+impl Outer {
+    /// A fragment carries no whole packet.
+    #[inline(always)]
+    fn of<A>(ip: &Ip<A>) -> Self {
+        const NONE: u8 = IpProto::Ipv6NoNxt as u8;
+        let protocol = if ip.fragment == part::WHOLE { ip.protocol } else { NONE };
+        Self { protocol, payload: ip.payload, ecn: ip.tos & ECN }
+    }
+
+    /// Protocol and offset of what is inside, behind UDP and GUE if they are there. A GUE header
+    /// with a version, options or flags that we do not send is not ours.
+    #[inline(always)]
+    fn carries<P: Packet>(&self, packet: &P) -> Result<(u8, usize), Stop> {
+        const UDP: u8 = IpProto::Udp as u8;
+        if self.protocol != UDP {
+            return Ok((self.protocol, self.payload));
+        }
+        let udp: &Udp = view(packet, self.payload)?;
+        if udp.destination != Be16::new(GUE_PORT) {
+            return Err(Stop(Reason::OtherProtocol));
+        }
+        let gue: &Gue = view(packet, self.payload + size_of::<Udp>())?;
+        if gue.variant_length != 0 || gue.flags != Be16::new(0) {
+            return Err(Stop(Reason::OtherProtocol));
+        }
+        Ok((gue.protocol, self.payload + size_of::<Udp>() + size_of::<Gue>()))
     }
 }
 
-/// A header of the packet inside: only its destination matters here, the rest is the kernel's.
+/// The ECN field (RFC 3168 §5): the lower two bits of DSCP and ECN.
+const ECN: u8 = 0b11;
+const NOT_ECT: u8 = 0b00;
+const ECT_1: u8 = 0b01;
+const ECT_0: u8 = 0b10;
+const CE: u8 = 0b11;
+
+/// The mark of the packet inside when it has left the tunnel (RFC 6040 §4.2, figure 4), where it is
+/// not dropped.
+#[inline(always)]
+const fn combined(outer: u8, inner: u8) -> u8 {
+    match (outer, inner) {
+        (CE, _) => CE,
+        (ECT_1, ECT_0) => ECT_1,
+        _ => inner,
+    }
+}
+
+#[inline(always)]
+fn mark_v4<P: Packet>(packet: &mut P, offset: usize, mark: u8) -> Option<()> {
+    let header: &mut Ipv4 = packet.view_mut(offset)?;
+    let old = u16::from_ne_bytes([header.version_length, header.tos]);
+    header.tos = header.tos & !ECN | mark;
+    let new = u16::from_ne_bytes([header.version_length, header.tos]);
+    header.checksum = checksum::replace(header.checksum, old, new);
+    Some(())
+}
+
+#[inline(always)]
+fn mark_v6<P: Packet>(packet: &mut P, offset: usize, mark: u8) -> Option<()> {
+    let header: &mut Ipv6 = packet.view_mut(offset)?;
+    let word = u32::from_be(header.version_class_label.raw());
+    let marked = word & !(u32::from(ECN) << 20) | u32::from(mark) << 20;
+    header.version_class_label = Be32::from_raw(marked.to_be());
+    Some(())
+}
+
+/// The traffic class.
+#[inline(always)]
+fn class(header: &Ipv6) -> u8 {
+    (u32::from_be(header.version_class_label.raw()) >> 20) as u8
+}
+
+/// A header of the packet inside: only its destination and its mark matter here, the rest is the
+/// kernel's.
 #[inline(always)]
 fn view<P: Packet, H: bytemuck::Pod>(packet: &P, offset: usize) -> Result<&H, Stop> {
     packet.view(offset).ok_or(Stop(Reason::Truncated))
-}
-
-/// Protocol and offset of the payload; a fragment carries no whole packet.
-#[inline(always)]
-fn payload<A>(ip: &Ip<A>) -> (u8, usize) {
-    const NONE: u8 = IpProto::Ipv6NoNxt as u8;
-    (if ip.fragment == 0 { ip.protocol } else { NONE }, ip.payload)
 }

@@ -129,6 +129,29 @@ pub struct Icmp {
     pub checksum: u16,
 }
 
+/// The first 8 bytes of an ICMP or ICMPv6 error (RFC 792, RFC 1191 §4, RFC 4443 §3); what caused it
+/// follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct IcmpError {
+    /// Type, code and checksum.
+    pub icmp: Icmp,
+    /// Fragmentation needed: the MTU in the last two bytes. Packet too big: the MTU.
+    pub word: Be32,
+}
+
+/// GUE header, variant 0, without optional fields (draft-ietf-intarea-gue-09 §3), 4 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Gue {
+    /// Variant (2 bits), control message (1), length of the optional fields in 4 bytes (5).
+    pub variant_length: u8,
+    /// Protocol of what follows.
+    pub protocol: u8,
+    /// Flags.
+    pub flags: Be16,
+}
+
 /// Neighbour solicitation or advertisement without options (RFC 4861 §4.3, §4.4), 24 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -193,6 +216,8 @@ mod tests {
         check::<Tcp>(14);
         check::<Udp>(8);
         check::<Icmp>(4);
+        check::<IcmpError>(8);
+        check::<Gue>(4);
         check::<Neighbor>(24);
         check::<LinkAddressOption>(8);
         check::<Arp>(28);

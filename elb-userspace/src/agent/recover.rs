@@ -88,8 +88,8 @@ fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
     let bytes: [u8; 16] = bytemuck::cast(backend.address);
     let v4 = IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]);
     match backend.mode {
-        mode::IPIP_V4 => Some(v4),
-        mode::IPIP_V6 => Some(bytes.into()),
+        mode::IPIP_V4 | mode::GUE_V4 => Some(v4),
+        mode::IPIP_V6 | mode::GUE_V6 => Some(bytes.into()),
         mode::L2 if pool.forwarding == Forwarding::L2 => {
             let is_v4 = pool.members.first().is_none_or(|member| member.address.is_ipv4());
             Some(if is_v4 { v4 } else { bytes.into() })

@@ -32,7 +32,7 @@ pub(super) fn missing(mode: Mode, effective: u64) -> Vec<&'static str> {
     if !has(NET_ADMIN.0) {
         missing.push(NET_ADMIN.1);
     }
-    if mode == Mode::Ipip && !has(SYS_ADMIN) {
+    if mode.is_tunnel() && !has(SYS_ADMIN) {
         missing.extend([BPF, PERFMON].iter().filter(|(bit, _)| !has(*bit)).map(|(_, name)| name));
     }
     missing

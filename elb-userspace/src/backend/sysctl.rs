@@ -58,7 +58,7 @@ pub(super) fn plan(
             wanted.push(Wanted { sysctl, from, to: enough(from) });
         }
     }
-    if mode == Mode::Ipip {
+    if mode.is_tunnel() {
         let all = read(&sysctl(ALL, Key::RpFilter))?;
         let sysctl = sysctl(interface, Key::RpFilter);
         let from = read(&sysctl)?;

@@ -99,6 +99,7 @@ fn only_unicast_addresses_of_a_service_are_virtual_addresses() {
 fn a_missing_capability_is_named() {
     let all = u64::MAX;
     assert!(missing(Mode::Ipip, all).is_empty());
+    assert_eq!(missing(Mode::Gue, 1 << 12), missing(Mode::Ipip, 1 << 12));
     assert!(missing(Mode::L2, 1 << 12).is_empty());
     assert!(missing(Mode::Ipip, 1 << 12 | 1 << 21).is_empty());
     assert_eq!(missing(Mode::Ipip, 1 << 12), ["CAP_BPF", "CAP_PERFMON"]);

@@ -7,7 +7,7 @@ use super::netlink::Link;
 use super::plan::{self, Host};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, Wanted};
-use super::{Attach, Attached, Error, Mode, Report, Setup, Step, privilege};
+use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
 
 /// Sets the host up for the addresses, beside those that it serves already. Not for use inside an
 /// asynchronous runtime: it waits.
@@ -18,7 +18,7 @@ pub fn up(setup: &Setup) -> Result<Report, Error> {
     let vips = plan::vips(&setup.vips)?;
     let pin_dir = plan::absolute(&setup.pin_dir)?;
     let pins = Pins::new(&pin_dir);
-    if setup.mode == Mode::Ipip {
+    if setup.mode.is_tunnel() {
         Decap::check(&pins)?;
     }
     privilege::check(setup.mode)?;
@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             interface,
             lo: lo.index,
-            attach: (setup.mode == Mode::Ipip).then_some(setup.attach),
+            attach: setup.mode.is_tunnel().then_some(setup.attach),
             sysctls,
             vips: vips.iter().map(held).collect::<Result<_, Error>>()?,
         })

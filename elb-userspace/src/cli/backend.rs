@@ -15,10 +15,12 @@ pub(super) enum BackendCommand {
     /// Serve virtual addresses, beside those that are served already.
     #[command(after_help = "\
 Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering
-ARP requests for them, and with --mode ipip attaches an XDP program that takes outer headers off.
+ARP requests for them, and with --mode ipip or gue attaches an XDP program that takes outer headers
+off: IP alone, or IP, UDP (port 6080) and GUE.
 What is done already stays as it is. All of it is done, or nothing.
 
-Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip, CAP_BPF and CAP_PERFMON.
+Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip or gue, CAP_BPF and
+CAP_PERFMON.
 
 Examples:
   elb backend up --vip 192.0.2.10 --mode l2

@@ -143,7 +143,7 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
 fn pool(t: &mut Table<'_>) -> Option<Pool> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
-    t.require("forwarding", "set it to l2 or ipip, as the members are prepared for");
+    t.require("forwarding", "set it to l2, ipip or gue, as the members are prepared for");
     let name = t.parsed("name");
     let protocol = t.parsed("protocol");
     let forwarding = t.parsed::<Forwarding>("forwarding");

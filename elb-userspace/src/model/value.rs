@@ -204,14 +204,16 @@ choice! {
 }
 
 choice! {
-    /// How a packet gets to its member. The member answers the client directly in both.
+    /// How a packet gets to its member. The member answers the client directly in all of them.
     Forwarding {
         /// Rewrite the MAC addresses: members are on a network of the load balancer's.
         L2 = "l2",
         /// Encapsulate in IPv4 or IPv6: members are anywhere and decapsulate.
         Ipip = "ipip",
+        /// Encapsulate in UDP over IPv4 or IPv6, so that routers and network cards spread flows.
+        Gue = "gue",
     }
-    not yet: ["gue", "nat", "fullnat"], use "l2 or ipip"
+    not yet: ["nat", "fullnat"], use "l2, ipip or gue"
 }
 
 choice! {

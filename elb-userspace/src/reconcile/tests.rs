@@ -96,6 +96,33 @@ fn the_whole_picture() {
 }
 
 #[test]
+fn the_mode_is_the_pools_and_the_members_familys() {
+    for (forwarding, modes) in
+        [("ipip", [mode::IPIP_V4, mode::IPIP_V6]), ("gue", [mode::GUE_V4, mode::GUE_V6])]
+    {
+        let text = format!(
+            r#"
+            [agent]
+            interfaces = ["eth0"]
+            [[pool]]
+            name = "web"
+            protocol = "TCP"
+            forwarding = "{forwarding}"
+            [[pool.member]]
+            address = "10.0.0.11"
+            protocol_port = 80
+            [[pool.member]]
+            address = "fd00::11"
+            protocol_port = 80
+            "#
+        );
+        let model = config::parse("test", &text).unwrap().model;
+        let backends = reconciler().reconcile(&model, &World::default()).image.backends;
+        assert_eq!(modes, [backends[&1].mode, backends[&2].mode], "{forwarding}");
+    }
+}
+
+#[test]
 fn a_second_look_changes_nothing() {
     let mut reconciler = reconciler();
     let model = model(&[11, 12], "");

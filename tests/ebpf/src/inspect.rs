@@ -6,12 +6,12 @@ use elb_common::addr::{Be16, Mac};
 use elb_common::backend::{Backend, OUTER_FRAGMENT, OUTER_TTL, mode};
 use elb_common::checksum;
 use elb_common::path::Packet;
-use elb_common::path::wire::{Ethernet, Ipv4, Ipv6, Udp};
+use elb_common::path::wire::{Ethernet, Gue, Ipv4, Ipv6, Udp};
 use network_types::eth::EtherType;
 use network_types::ip::IpProto;
 
 use crate::BACKENDS;
-use crate::kind::Kind;
+use crate::kind::{Kind, UDP};
 use crate::traffic::{FLOWS, Segment, Traffic, flow_of, frame_length, sum};
 
 /// An intact packet.
@@ -81,9 +81,9 @@ pub fn inspect<'t, P: Packet>(
         return Err(Fault::Link);
     }
     let (kind, flow) = match backend.mode {
-        mode::L2 => inner(packet, traffic, LINK, ethernet.ethertype.raw())?,
-        mode::IPIP_V4 => in_v4(packet, traffic, backend, ethernet)?,
-        mode::IPIP_V6 => in_v6(packet, traffic, backend, ethernet)?,
+        mode::L2 => inner(packet, traffic, LINK, ethernet.ethertype.raw(), 0)?,
+        mode::IPIP_V4 | mode::GUE_V4 => in_v4(packet, traffic, backend, ethernet)?,
+        mode::IPIP_V6 | mode::GUE_V6 => in_v6(packet, traffic, backend, ethernet)?,
         _ => return Err(Fault::Link),
     };
     Ok(Arrival { backend: id, kind: kind as u32, flow })
@@ -115,9 +115,10 @@ fn in_v4<P: Packet>(
     if u32::from(outer.total_length.get()) + LINK as u32 != packet.length() {
         return Err(Fault::Length);
     }
-    let ethertype = inside(outer.protocol)?;
-    let (kind, flow) = inner(packet, traffic, LINK + size_of::<Ipv4>(), ethertype)?;
+    let tunnel = tunnel(packet, backend, outer.protocol, LINK + size_of::<Ipv4>())?;
+    let (kind, flow) = inner(packet, traffic, tunnel.payload, inside(tunnel.protocol)?, 1)?;
     let right = ethernet.ethertype.raw() == IPV4
+        && tunnel.is_right(traffic.hash(kind, flow))
         && outer.version_length == 0x45
         && outer.tos == flow as u8
         && outer.identification == Be16::new(0)
@@ -140,16 +141,59 @@ fn in_v6<P: Packet>(
     if u32::from(outer.payload_length.get()) + OUTER as u32 != packet.length() {
         return Err(Fault::Length);
     }
-    let ethertype = inside(outer.next_header)?;
-    let (kind, flow) = inner(packet, traffic, OUTER, ethertype)?;
-    let label = traffic.hash(kind, flow) >> 12;
-    let word = 6 << 28 | (flow & 0xff) << 20 | label;
+    let tunnel = tunnel(packet, backend, outer.next_header, OUTER)?;
+    let (kind, flow) = inner(packet, traffic, tunnel.payload, inside(tunnel.protocol)?, 1)?;
+    let hash = traffic.hash(kind, flow);
+    let word = 6 << 28 | (flow & 0xff) << 20 | hash >> 12;
     let right = ethernet.ethertype.raw() == IPV6
+        && tunnel.is_right(hash)
         && outer.version_class_label.raw() == word.to_be()
         && outer.hop_limit == OUTER_TTL
         && outer.source == backend.outer_source
         && outer.destination == backend.address;
     if right { Ok((kind, flow)) } else { Err(Fault::Outer) }
+}
+
+/// What an outer IP header is followed by.
+struct Tunnel {
+    /// Of the packet inside.
+    protocol: u8,
+    payload: usize,
+    /// The headers between, if there are to be some, and how long the datagram is.
+    gue: Option<(Udp, Gue, u8)>,
+    length: u32,
+}
+
+#[inline(always)]
+fn tunnel<P: Packet>(
+    packet: &P,
+    backend: &Backend,
+    protocol: u8,
+    at: usize,
+) -> Result<Tunnel, Fault> {
+    let length = packet.length() - at as u32;
+    if !matches!(backend.mode, mode::GUE_V4 | mode::GUE_V6) {
+        return Ok(Tunnel { protocol, payload: at, gue: None, length });
+    }
+    let udp: Udp = *view(packet, at)?;
+    let gue: Gue = *view(packet, at + size_of::<Udp>())?;
+    let payload = at + size_of::<Udp>() + size_of::<Gue>();
+    Ok(Tunnel { protocol: gue.protocol, payload, gue: Some((udp, gue, protocol)), length })
+}
+
+impl Tunnel {
+    /// Whether the headers between are those of a packet whose flow has this hash.
+    #[inline(always)]
+    fn is_right(&self, hash: u32) -> bool {
+        let Some((udp, gue, protocol)) = self.gue else { return true };
+        protocol == UDP
+            && udp.source == Be16::new(0xc000 | hash as u16)
+            && udp.destination == Be16::new(6080)
+            && u32::from(udp.length.get()) == self.length
+            && udp.checksum == 0
+            && gue.variant_length == 0
+            && gue.flags == Be16::new(0)
+    }
 }
 
 /// The ethertype of what an outer header says that it carries.
@@ -162,13 +206,15 @@ fn inside(protocol: u8) -> Result<u16, Fault> {
     }
 }
 
-/// The packet itself: its header names kind and flow, from which all of it follows.
+/// The packet itself: its header names kind and flow, from which all of it follows, but for the
+/// hops that it has made.
 #[inline(always)]
 fn inner<P: Packet>(
     packet: &P,
     traffic: &Traffic,
     at: usize,
     ethertype: u16,
+    hops: u8,
 ) -> Result<(Kind, u32), Fault> {
     if !matches!(ethertype, IPV4 | IPV6) {
         return Err(Fault::Link);
@@ -178,13 +224,17 @@ fn inner<P: Packet>(
         let [.., last] = header.source.raw();
         let number = u32::from_be(header.version_class_label.raw()) as u8;
         let (kind, flow) = (forwarded(number, true)?, flow_of(u32::from_be(last)));
-        unchanged(*header == traffic.ipv6(kind, flow))?;
+        let sent = traffic.ipv6(kind, flow);
+        unchanged(*header == Ipv6 { hop_limit: sent.hop_limit - hops, ..sent })?;
         carried(packet, traffic, kind, flow, at, size_of::<Ipv6>())
     } else {
         let header: &Ipv4 = view(packet, at)?;
         let number = header.identification.get() as u8;
         let (kind, flow) = (forwarded(number, false)?, flow_of(u32::from_be(header.source.raw())));
-        unchanged(*header == traffic.ipv4(kind, flow))?;
+        let sent = traffic.ipv4(kind, flow);
+        let aged = Ipv4 { ttl: sent.ttl - hops, checksum: 0, ..sent };
+        let checksum = checksum::finish(sum(&aged));
+        unchanged(*header == Ipv4 { checksum, ..aged })?;
         carried(packet, traffic, kind, flow, at, size_of::<Ipv4>())
     }
 }

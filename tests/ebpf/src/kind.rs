@@ -37,7 +37,7 @@ kinds! {
     10 DisabledPort "for a listener that is down";
     11 EmptyPort "for a listener whose pool has no member";
     12 Foreign "for an address that is not virtual";
-    13 Fragment "the first fragment of a datagram";
+    13 Fragment "a later fragment of a datagram whose first one never came";
     14 Truncated "longer than its frame";
     15 BadHeader "an IP header too short to be one";
     16 OtherProtocol "neither TCP nor UDP nor ICMP";

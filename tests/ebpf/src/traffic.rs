@@ -131,7 +131,7 @@ impl Traffic {
             tos: flow as u8,
             total_length: Be16::new(length + too_long),
             identification: Be16::new(kind as u16),
-            fragment: Be16::new(if matches!(kind, Kind::Fragment) { 0x2000 } else { 0x4000 }),
+            fragment: Be16::new(if matches!(kind, Kind::Fragment) { 0x00b9 } else { 0x4000 }),
             ttl: HOP_LIMIT,
             protocol: kind.protocol(),
             checksum: 0,

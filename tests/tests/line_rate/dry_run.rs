@@ -37,7 +37,7 @@ fn pass(
 
 #[test]
 fn each_kind_meets_its_fate() {
-    for encapsulation in [Encapsulation::L2, Encapsulation::Ipip] {
+    for encapsulation in [Encapsulation::L2, Encapsulation::Ipip, Encapsulation::Gue] {
         let world = World::settled(encapsulation);
         let (memory, traffic) = (world.memory(BACK), world.traffic(&ALL_KINDS));
         for kind in Kind::ALL {
@@ -56,7 +56,7 @@ fn each_kind_meets_its_fate() {
 
 #[test]
 fn the_sink_sees_every_changed_bit() {
-    for encapsulation in [Encapsulation::L2, Encapsulation::Ipip] {
+    for encapsulation in [Encapsulation::L2, Encapsulation::Ipip, Encapsulation::Gue] {
         let world = World::settled(encapsulation);
         let (memory, traffic) = (world.memory(BACK), world.traffic(&ALL_KINDS));
         for (kind, flow) in [(Kind::TcpV4, 1), (Kind::UdpV6, 7), (Kind::SynV6, 2), (Kind::UdpV4, 3)]

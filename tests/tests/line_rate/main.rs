@@ -46,6 +46,14 @@ fn every_encapsulated_packet_is_accounted_for() -> Result<()> {
 }
 
 #[test]
+fn every_packet_in_a_datagram_is_accounted_for() -> Result<()> {
+    let _turn = one_at_a_time();
+    let mut lab = Lab::start(World::settled(Encapsulation::Gue))?;
+    lab.send(&world::ALL_KINDS, PACKETS)?;
+    lab.audit()
+}
+
+#[test]
 fn every_packet_to_a_neighbour_is_accounted_for() -> Result<()> {
     let _turn = one_at_a_time();
     let mut lab = Lab::start(World::settled(Encapsulation::L2))?;

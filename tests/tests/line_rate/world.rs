@@ -69,6 +69,8 @@ pub enum Encapsulation {
     L2,
     /// In IPv4 to most backends, in IPv6 to the others.
     Ipip,
+    /// The same in UDP.
+    Gue,
 }
 
 /// A load balancer with one virtual address of each family.
@@ -150,16 +152,17 @@ impl World {
             ifindex: egress,
             ..Backend::default()
         };
+        let gue = self.encapsulation == Encapsulation::Gue;
         match self.encapsulation {
             Encapsulation::L2 => backend.mode = mode::L2,
-            Encapsulation::Ipip if id <= 3 => {
-                backend.mode = mode::IPIP_V4;
+            Encapsulation::Ipip | Encapsulation::Gue if id <= 3 => {
+                backend.mode = if gue { mode::GUE_V4 } else { mode::IPIP_V4 };
                 backend.address = Be128::from_raw([be32(address).raw(), 0, 0, 0]);
                 backend.outer_source = Be128::from_raw([be32(BALANCER_V4).raw(), 0, 0, 0]);
                 backend.outer_sum = outer_sum(be32(BALANCER_V4), be32(address));
             }
-            Encapsulation::Ipip => {
-                backend.mode = mode::IPIP_V6;
+            Encapsulation::Ipip | Encapsulation::Gue => {
+                backend.mode = if gue { mode::GUE_V6 } else { mode::IPIP_V6 };
                 backend.address = be128(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 10 + id));
                 backend.outer_source = be128(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
             }

@@ -4,12 +4,13 @@ use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV4;
 use super::super::wire::Ipv4;
-use super::super::{Outcome, Packet, Stop, Tables};
-use super::{Family, Ip, Link, Transport};
+use super::super::{Outcome, Packet, Stop, Tables, answer};
+use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::flow::{Flow, FlowKeyV4};
+use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip};
 use crate::reason::Reason;
 use crate::{checksum, hash};
@@ -18,41 +19,68 @@ use crate::{checksum, hash};
 #[derive(Clone, Copy, Debug)]
 pub struct V4;
 
-/// More fragments, or a fragment offset.
-const FRAGMENT: u16 = 0x3fff;
+/// Fragments follow.
+const MORE_FRAGMENTS: u16 = 0x2000;
+/// Fragment offset.
+const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 impl Family for V4 {
     type Addr = Be32;
     type FlowKey = FlowKeyV4;
 
+    const HEADER: usize = size_of::<Ipv4>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
 
+    /// Destination unreachable, time exceeded, parameter problem (RFC 792); source quench is to be
+    /// ignored (RFC 6633), and a redirect is for the host alone that it comes to.
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        matches!(kind, 3 | 11 | 12)
+    }
+
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be32>, Stop> {
+        let ip = Self::quoted(packet, offset)?;
+        if offset as u32 + ip.length > packet.length() {
+            return Err(Stop(Reason::Truncated));
+        }
+        Ok(ip)
+    }
+
+    #[inline(always)]
+    fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be32>, Stop> {
         let header: &Ipv4 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
         let header_length = u32::from(header.version_length & 0x0f) * 4;
         let length = u32::from(header.total_length.get());
         if header.version_length >> 4 != 4 || header_length < 20 || length < header_length {
             return Err(Stop(Reason::BadHeader));
         }
-        if offset as u32 + length > packet.length() {
-            return Err(Stop(Reason::Truncated));
-        }
         Ok(Ip {
-            reserved: 0,
+            identification: u32::from(header.identification.raw()),
             source: header.source,
             destination: header.destination,
             protocol: header.protocol,
             tos: header.tos,
             hop_limit: header.ttl,
-            fragment: u8::from(header.fragment.raw() & FRAGMENT.to_be() != 0),
+            fragment: part_of(header.fragment),
             length,
             payload: offset + header_length as usize,
             payload_length: length - header_length,
         })
+    }
+
+    /// RFC 791 §3.1.
+    #[inline(always)]
+    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
+        let header: &mut Ipv4 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
+        let old = u16::from_ne_bytes([header.ttl, header.protocol]);
+        header.ttl = header.ttl.saturating_sub(1);
+        let new = u16::from_ne_bytes([header.ttl, header.protocol]);
+        header.checksum = checksum::replace(header.checksum, old, new);
+        Ok(())
     }
 
     #[inline(always)]
@@ -75,6 +103,34 @@ impl Family for V4 {
         _: u8,
     ) -> Result<Outcome, Stop> {
         Err(Stop(Reason::OtherProtocol))
+    }
+
+    #[inline(always)]
+    fn too_big<P: Packet>(
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<Be32>,
+        mtu: u16,
+    ) -> Result<(), Stop> {
+        answer::too_big_v4(packet, link, ip, mtu)
+    }
+
+    /// RFC 1122 §3.2.2: not a zero, loopback, multicast, broadcast or reserved address.
+    #[inline(always)]
+    fn is_one_host(address: Be32) -> bool {
+        let [network, ..] = address.raw().to_ne_bytes();
+        !matches!(network, 0 | 127 | 224..)
+    }
+
+    #[inline(always)]
+    fn same(one: Be32, other: Be32) -> bool {
+        one.raw() == other.raw()
+    }
+
+    #[inline(always)]
+    fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Be32, Be32), Stop> {
+        let header: &Ipv4 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        Ok((header.source, header.destination))
     }
 
     #[inline(always)]
@@ -130,5 +186,31 @@ impl Family for V4 {
     #[inline(always)]
     fn close<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
         tables.close_v4(key)
+    }
+
+    #[inline(always)]
+    fn fragment<T: Tables>(tables: &T, ip: &Ip<Be32>) -> Option<Fragment> {
+        tables.fragment_v4(&key(ip))
+    }
+
+    #[inline(always)]
+    fn record_fragment<T: Tables>(tables: &T, ip: &Ip<Be32>, fragment: Fragment) {
+        tables.record_fragment_v4(&key(ip), fragment);
+    }
+}
+
+#[inline(always)]
+fn key(ip: &Ip<Be32>) -> FlowKeyV4 {
+    fragment::key_v4(ip.source, ip.destination, ip.protocol, ip.identification)
+}
+
+#[inline(always)]
+fn part_of(fragment: Be16) -> u8 {
+    if fragment.raw() & FRAGMENT_OFFSET.to_be() != 0 {
+        part::LATER
+    } else if fragment.raw() & MORE_FRAGMENTS.to_be() != 0 {
+        part::FIRST
+    } else {
+        part::WHOLE
     }
 }

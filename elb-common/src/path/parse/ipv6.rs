@@ -5,11 +5,12 @@ use network_types::ip::IpProto;
 use super::super::choose::QuestionV6;
 use super::super::wire::{Extension, Ipv6};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
-use super::{Family, Ip, Link, Transport};
+use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::flow::{Flow, FlowKeyV6};
+use crate::fragment::{self, Fragment};
 use crate::hash;
 use crate::limits::MAX_EXTENSION_HEADERS;
 use crate::listener::{Listener, ListenerKeyV6, Vip};
@@ -26,46 +27,47 @@ const AUTHENTICATION: u8 = IpProto::Ah as u8;
 const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
 const MOBILITY: u8 = IpProto::MobilityHeader as u8;
 
-/// Fragment offset and the more-fragments bit; without them the fragment is "atomic" and the
-/// packet whole (RFC 6946).
-const FRAGMENT_BITS: u16 = 0xfff9;
+/// Fragments follow.
+const MORE_FRAGMENTS: u16 = 0x0001;
+/// Fragment offset.
+const FRAGMENT_OFFSET: u16 = 0xfff8;
 
 impl Family for V6 {
     type Addr = Be128;
     type FlowKey = FlowKeyV6;
 
+    const HEADER: usize = size_of::<Ipv6>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
 
+    /// Destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443 §3).
+    #[inline(always)]
+    fn is_error(kind: u8) -> bool {
+        matches!(kind, 1..=4)
+    }
+
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
-        let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
-        let word = u32::from_be(header.version_class_label.raw());
-        if word >> 28 != 6 {
-            return Err(Stop(Reason::BadHeader));
-        }
-        let length = size_of::<Ipv6>() as u32 + u32::from(header.payload_length.get());
-        if offset as u32 + length > packet.length() {
+        let ip = header(packet, offset)?;
+        if offset as u32 + ip.length > packet.length() {
             return Err(Stop(Reason::Truncated));
         }
-        let mut ip = Ip {
-            reserved: 0,
-            source: header.source,
-            destination: header.destination,
-            protocol: header.next_header,
-            tos: (word >> 20) as u8,
-            hop_limit: header.hop_limit,
-            fragment: 0,
-            length,
-            payload: offset + size_of::<Ipv6>(),
-            payload_length: 0,
-        };
-        skip_extensions(packet, &mut ip)?;
-        let headers = (ip.payload - offset) as u32;
-        ip.payload_length = length.checked_sub(headers).ok_or(Stop(Reason::BadHeader))?;
-        Ok(ip)
+        extended(packet, offset, ip)
+    }
+
+    #[inline(always)]
+    fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
+        extended(packet, offset, header(packet, offset)?)
+    }
+
+    /// RFC 8200 §3.
+    #[inline(always)]
+    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
+        let header: &mut Ipv6 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
+        header.hop_limit = header.hop_limit.saturating_sub(1);
+        Ok(())
     }
 
     #[inline(always)]
@@ -85,6 +87,34 @@ impl Family for V6 {
         kind: u8,
     ) -> Result<Outcome, Stop> {
         answer::neighbor(packet, tables, link, ip, kind)
+    }
+
+    #[inline(always)]
+    fn too_big<P: Packet>(
+        packet: &mut P,
+        link: &Link,
+        ip: &Ip<Be128>,
+        mtu: u16,
+    ) -> Result<(), Stop> {
+        answer::too_big_v6(packet, link, ip, mtu)
+    }
+
+    /// RFC 4443 §2.4(e.6): not the unspecified address, nor a multicast one.
+    #[inline(always)]
+    fn is_one_host(address: Be128) -> bool {
+        let [high, low] = address.words();
+        high | low != 0 && high.to_ne_bytes()[0] != 0xff
+    }
+
+    #[inline(always)]
+    fn same(one: Be128, other: Be128) -> bool {
+        one.words() == other.words()
+    }
+
+    #[inline(always)]
+    fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Be128, Be128), Stop> {
+        let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        Ok((header.source, header.destination))
     }
 
     #[inline(always)]
@@ -141,9 +171,57 @@ impl Family for V6 {
     fn close<T: Tables>(tables: &T, key: &FlowKeyV6) -> bool {
         tables.close_v6(key)
     }
+
+    #[inline(always)]
+    fn fragment<T: Tables>(tables: &T, ip: &Ip<Be128>) -> Option<Fragment> {
+        tables.fragment_v6(&key(ip))
+    }
+
+    #[inline(always)]
+    fn record_fragment<T: Tables>(tables: &T, ip: &Ip<Be128>, fragment: Fragment) {
+        tables.record_fragment_v6(&key(ip), fragment);
+    }
 }
 
-/// Moves `ip.payload` and `ip.protocol` behind the extension headers (RFC 8200 §4, RFC 7045).
+#[inline(always)]
+fn key(ip: &Ip<Be128>) -> FlowKeyV6 {
+    fragment::key_v6(ip.source, ip.destination, ip.identification)
+}
+
+/// The header alone: what follows it is still to be looked at.
+#[inline(always)]
+fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
+    let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+    let word = u32::from_be(header.version_class_label.raw());
+    if word >> 28 != 6 {
+        return Err(Stop(Reason::BadHeader));
+    }
+    Ok(Ip {
+        source: header.source,
+        destination: header.destination,
+        protocol: header.next_header,
+        tos: (word >> 20) as u8,
+        hop_limit: header.hop_limit,
+        fragment: part::WHOLE,
+        identification: 0,
+        length: size_of::<Ipv6>() as u32 + u32::from(header.payload_length.get()),
+        payload: offset + size_of::<Ipv6>(),
+        payload_length: 0,
+    })
+}
+
+/// The header at `offset` and the extension headers behind it.
+#[inline(always)]
+fn extended<P: Packet>(packet: &P, offset: usize, mut ip: Ip<Be128>) -> Result<Ip<Be128>, Stop> {
+    skip_extensions(packet, &mut ip)?;
+    let headers = (ip.payload - offset) as u32;
+    ip.payload_length = ip.length.checked_sub(headers).ok_or(Stop(Reason::BadHeader))?;
+    Ok(ip)
+}
+
+/// Moves `ip.payload` and `ip.protocol` behind the extension headers (RFC 8200 §4, RFC 7045). A
+/// fragment without offset and without more to follow is "atomic": the packet is whole (RFC 6946).
+/// Behind the fragment header of a later fragment there is nothing to read.
 #[inline(always)]
 fn skip_extensions<P: Packet>(packet: &P, ip: &mut Ip<Be128>) -> Result<(), Stop> {
     for _ in 0..MAX_EXTENSION_HEADERS {
@@ -154,7 +232,11 @@ fn skip_extensions<P: Packet>(packet: &P, ip: &mut Ip<Be128>) -> Result<(), Stop
         let beyond = usize::from(header.length);
         let length = match ip.protocol {
             FRAGMENT => {
-                ip.fragment = u8::from(header.word.raw() & FRAGMENT_BITS.to_be() != 0);
+                if header.word.raw() & (FRAGMENT_OFFSET | MORE_FRAGMENTS).to_be() != 0 {
+                    ip.identification = header.rest.raw();
+                    let later = header.word.raw() & FRAGMENT_OFFSET.to_be() != 0;
+                    ip.fragment = if later { part::LATER } else { part::FIRST };
+                }
                 8
             }
             AUTHENTICATION => (beyond + 2) * 4,
@@ -165,7 +247,7 @@ fn skip_extensions<P: Packet>(packet: &P, ip: &mut Ip<Be128>) -> Result<(), Stop
         };
         ip.protocol = header.next_header;
         ip.payload += length;
-        if ip.fragment != 0 {
+        if ip.is_later_fragment() {
             return Ok(());
         }
     }

@@ -27,6 +27,12 @@ const KIND_TCP_CLOSING: u32 = 2;
 const KIND_UDP: u32 = 3;
 
 impl Transport {
+    /// What a packet with these ports says that opens no flow, and after which none is recorded.
+    #[inline(always)]
+    pub(in super::super) const fn established(ports: Ports) -> Self {
+        Self { ports, kind: KIND_TCP }
+    }
+
     /// Whether the packet opens a TCP connection: SYN without ACK.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
@@ -58,6 +64,12 @@ const ACK: u8 = 0x10;
 #[inline(always)]
 pub(in super::super) fn is_transport(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP)
+}
+
+/// Whether a protocol is UDP.
+#[inline(always)]
+pub(in super::super) const fn is_udp(protocol: u8) -> bool {
+    protocol == UDP
 }
 
 /// Reads the header behind `ip`, whose protocol is TCP or UDP.
@@ -96,7 +108,9 @@ const fn kind(flags: u8) -> u32 {
 fn udp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
     let header: &Udp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
     let length = u32::from(header.length.get());
-    if length < 8 || length > ip.payload_length {
+    // A first fragment announces the whole datagram.
+    let too_long = length > ip.payload_length && !ip.is_first_fragment();
+    if length < 8 || too_long {
         return Err(Stop(Reason::BadHeader));
     }
     Ok(Transport {

@@ -1,0 +1,77 @@
+//! What few packets need and takes many steps: a program may hold it apart, so that the verifier does
+//! not walk it for every way that leads there (see [`Tables`]). Each function reads the headers again.
+
+use network_types::eth::EtherType;
+
+use super::control::{self, Quote};
+use super::{Family, Packet, Stop, Tables, V4, V6, answer, parse};
+use crate::reason::Reason;
+
+/// What becomes of a control message that is not about a flow: why it is not forwarded.
+#[inline(always)]
+pub fn answer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Reason {
+    const IPV4: u16 = EtherType::Ipv4 as u16;
+    const IPV6: u16 = EtherType::Ipv6 as u16;
+    let mut answered = || {
+        let link = parse::link(packet)?;
+        match link.ethertype.raw() {
+            IPV4 => {
+                let ip = V4::parse(packet, link.end)?;
+                answer::icmp::<V4, P, T>(packet, tables, &link, &ip)
+            }
+            IPV6 => {
+                let ip = V6::parse(packet, link.end)?;
+                answer::icmp::<V6, P, T>(packet, tables, &link, &ip)
+            }
+            _ => answer::arp(packet, tables, &link),
+        }
+    };
+    match answered() {
+        Ok(outcome) => outcome.reason().unwrap_or(Reason::OtherProtocol),
+        Err(Stop(reason)) => reason,
+    }
+}
+
+/// The packet that an error quotes.
+#[inline(always)]
+pub fn quote<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Quote, Stop> {
+    let link = parse::link(packet)?;
+    let ip = F::parse(packet, link.end)?;
+    // Known already, but the verifier is not told.
+    if !control::is_error::<F, P>(packet, &link, &ip) {
+        return Err(Stop(Reason::OtherProtocol));
+    }
+    control::quote::<F, P, T>(packet, tables, &link, &ip)
+}
+
+/// Makes a packet that is too big the answer that one of `mtu` bytes would fit; what became of it.
+#[inline(always)]
+pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, mtu: u16) -> Reason {
+    let mut told = || {
+        let link = parse::link(packet)?;
+        let ip = F::parse(packet, link.end)?;
+        answer::too_big::<F, P, T>(packet, tables, &link, &ip, mtu)
+    };
+    told().err().map_or(Reason::TooBigAnswered, |Stop(reason)| reason)
+}
+
+/// A quote as one word, for a function that can return nothing else. Its payload is behind other
+/// headers, so no quote is less than 256.
+#[inline(always)]
+pub fn pack(quote: Result<Quote, Stop>) -> u32 {
+    match quote {
+        Ok(Quote { payload, protocol }) => payload << 8 | protocol,
+        Err(Stop(reason)) => reason as u32,
+    }
+}
+
+/// The quote in a word.
+#[inline(always)]
+pub fn unpack(word: u32) -> Result<Quote, Stop> {
+    /// Farther than any header chain that is walked reaches.
+    const FARTHEST: u32 = 0x1fff;
+    if word < 256 {
+        return Err(Stop(Reason::new(word as u8).unwrap_or(Reason::OtherProtocol)));
+    }
+    Ok(Quote { payload: word >> 8 & FARTHEST, protocol: word & 0xff })
+}

@@ -1,0 +1,37 @@
+//! Datagrams in fragments: those after the first go where the first went.
+//!
+//! Only the first fragment names the ports. It is forwarded like any other packet, and where it
+//! went is noted under what all fragments of the datagram have in common. One that comes before the
+//! first is dropped, since nothing tells where it belongs, and with it the datagram: its sender
+//! repeats it.
+
+use super::{Family, Ip, Link, Stop, Tables, Target, classify};
+use crate::fragment::Fragment;
+use crate::limits::FRAGMENT_LIFETIME;
+use crate::reason::Reason;
+
+/// Where a later fragment goes.
+#[inline(always)]
+pub(super) fn target<F: Family, T: Tables>(
+    tables: &T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+) -> Result<Target, Stop> {
+    if link.destination.is_group() {
+        return Err(Stop(Reason::GroupMac));
+    }
+    let Some(first) = F::fragment(tables, ip) else {
+        return Err(classify::fragment::<F, T>(tables, ip));
+    };
+    if tables.now().saturating_sub(first.seen) > FRAGMENT_LIFETIME {
+        return Err(classify::fragment::<F, T>(tables, ip));
+    }
+    Ok(Target { backend: first.backend, listener: first.listener, hash: first.hash })
+}
+
+/// Notes where a first fragment goes.
+#[inline(always)]
+pub(super) fn note<F: Family, T: Tables>(tables: &T, ip: &Ip<F::Addr>, target: Target) {
+    let Target { backend, listener, hash } = target;
+    F::record_fragment(tables, ip, Fragment { backend, listener, hash, seen: tables.now() });
+}

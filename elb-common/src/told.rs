@@ -1,0 +1,52 @@
+//! How many errors senders are told: no more than so many in a second, or a flood of packets would
+//! make a flood of answers.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::limits::ERRORS_PER_SECOND;
+
+/// Value of `ERRORS_TOLD`, one element for each CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Told {
+    /// A second of the coarse monotonic clock.
+    pub second: u32,
+    /// Errors told in it.
+    pub count: u32,
+}
+
+impl Told {
+    /// Counts one more error, if there may be one more.
+    #[inline(always)]
+    pub fn one_more(&mut self, now: u32) -> bool {
+        if self.second != now {
+            *self = Self { second: now, count: 0 };
+        }
+        let may = self.count < ERRORS_PER_SECOND;
+        if may {
+            self.count += 1;
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn each_second_has_its_own_share() {
+        let mut told = Told::default();
+        for second in [0, 7, 8, u32::MAX] {
+            let allowed = (0..1000).filter(|_| told.one_more(second)).count();
+            assert_eq!(allowed, ERRORS_PER_SECOND as usize, "{second}");
+        }
+    }
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<Told>(), align_of::<Told>()), (8, 4));
+        assert_eq!((offset_of!(Told, second), offset_of!(Told, count)), (0, 4));
+    }
+}

@@ -1,0 +1,151 @@
+//! Steps of the packet path that few packets take, as global functions: the kernel verifies each once
+//! by itself, for any arguments, instead of walking it for every way that leads there. They take and
+//! return plain numbers; what is more lies in a per-CPU map, since the stack has no room for it.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::programs::XdpContext;
+use elb_common::listener::CidPart;
+use elb_common::path::choose::{self, QuestionV4, QuestionV6};
+use elb_common::path::control::Quote;
+use elb_common::path::{Family, Stop, V4, V6, apart};
+use elb_common::quic;
+use elb_common::reason::Reason;
+use elb_ebpf::packet::XdpPacket;
+
+use crate::maps::{QUESTION_V4, QUESTION_V6};
+use crate::tables::Maps;
+
+#[inline(always)]
+pub(crate) fn choose_v4(ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+    let Some(place) = QUESTION_V4.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
+    // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on
+    // one CPU.
+    ask(unsafe { &mut *place });
+    choose::unpack(elb_choose_v4())
+}
+
+#[inline(always)]
+pub(crate) fn choose_v6(ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+    let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
+    // SAFETY: as for IPv4.
+    ask(unsafe { &mut *place });
+    choose::unpack(elb_choose_v6())
+}
+
+#[inline(always)]
+pub(crate) fn connection_id(context: &XdpContext, datagram: usize, part: CidPart) -> Option<u64> {
+    let [offset, length] = [part.offset, part.length].map(u32::from);
+    let digest = elb_connection_id(context.ctx, datagram as u32, offset, length);
+    (digest != 0).then_some(digest)
+}
+
+#[inline(always)]
+pub(crate) fn answer(context: &XdpContext) -> Reason {
+    Reason::new(elb_answer(context.ctx) as u8).unwrap_or(Reason::OtherProtocol)
+}
+
+#[inline(always)]
+pub(crate) fn quote<F: Family>(context: &XdpContext) -> Result<Quote, Stop> {
+    let word = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_quote_v4(context.ctx),
+        _ => elb_quote_v6(context.ctx),
+    };
+    // The compiler knows what the function returns and would leave bounds out; the verifier does
+    // not.
+    apart::unpack(core::hint::black_box(word))
+}
+
+#[inline(always)]
+pub(crate) fn too_big<F: Family>(context: &XdpContext, mtu: u16) -> Reason {
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_too_big_v4(context.ctx, u32::from(mtu)),
+        _ => elb_too_big_v6(context.ctx, u32::from(mtu)),
+    };
+    Reason::new(reason as u8).unwrap_or(Reason::TooBig)
+}
+
+/// An answer of `choose`, which asks nothing of the frame: a context would go unused, and the
+/// compiler would hand anything over.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_choose_v4() -> u32 {
+    let Some(question) = QUESTION_V4.get(0) else { return 0 };
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::pack(choose::answer::<V4, _>(&Maps::new(&context), question))
+}
+
+/// An answer of `choose`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_choose_v6() -> u32 {
+    let Some(question) = QUESTION_V6.get(0) else { return 0 };
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::pack(choose::answer::<V6, _>(&Maps::new(&context), question))
+}
+
+/// The digest of a connection id, 0: none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_connection_id(
+    context: *mut xdp_md,
+    datagram: u32,
+    offset: u32,
+    length: u32,
+) -> u64 {
+    /// Farther than any header chain that is walked reaches.
+    const FARTHEST: u32 = 0xfff;
+    let part = CidPart { offset: offset as u8, length: length as u8 };
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    quic::digest_of(&packet, (datagram & FARTHEST) as usize, part).unwrap_or(0)
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_answer(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    apart::answer(&mut XdpPacket::new(&context), &Maps::new(&context)) as u32
+}
+
+/// A quote in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_quote_v4(context: *mut xdp_md) -> u32 {
+    quote_of::<V4>(context)
+}
+
+/// A quote in a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_quote_v6(context: *mut xdp_md) -> u32 {
+    quote_of::<V6>(context)
+}
+
+#[inline(always)]
+fn quote_of<F: Family>(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    apart::pack(apart::quote::<F, _, _>(&packet, &Maps::new(&context)))
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_too_big_v4(context: *mut xdp_md, mtu: u32) -> u32 {
+    too_big_of::<V4>(context, mtu)
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_too_big_v6(context: *mut xdp_md, mtu: u32) -> u32 {
+    too_big_of::<V6>(context, mtu)
+}
+
+#[inline(always)]
+fn too_big_of<F: Family>(context: *mut xdp_md, mtu: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let mut packet = XdpPacket::new(&context);
+    apart::too_big::<F, _, _>(&mut packet, &Maps::new(&context), mtu as u16) as u32
+}
