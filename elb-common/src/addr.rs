@@ -66,34 +66,39 @@ impl Be32 {
     }
 }
 
-/// An IPv6 address in a frame, aligned to 2.
-#[repr(transparent)]
+/// An IPv6 address in a frame, aligned to 2. Two words, so that a copy takes two registers.
+#[repr(C, packed(2))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
-pub struct Be128([Be32; 4]);
+pub struct Be128([u64; 2]);
 
 impl Be128 {
     /// From the four words as they lie in memory.
     #[inline(always)]
-    pub const fn from_raw(raw: [u32; 4]) -> Self {
-        Self([
-            Be32::from_raw(raw[0]),
-            Be32::from_raw(raw[1]),
-            Be32::from_raw(raw[2]),
-            Be32::from_raw(raw[3]),
-        ])
+    pub const fn from_raw([a, b, c, d]: [u32; 4]) -> Self {
+        Self([join(a, b), join(c, d)])
     }
 
     /// The four words as they lie in memory.
     #[inline(always)]
     pub const fn raw(self) -> [u32; 4] {
-        [self.0[0].raw(), self.0[1].raw(), self.0[2].raw(), self.0[3].raw()]
+        let [[a, b], [c, d]] = [split(self.0[0]), split(self.0[1])];
+        [a, b, c, d]
     }
 
     /// The address as two 64-bit words in memory order, as map keys hold it.
     #[inline(always)]
     pub const fn words(self) -> [u64; 2] {
-        let [a, b, c, d] = self.raw();
-        [join(a, b), join(c, d)]
+        self.0
+    }
+}
+
+/// The two halves of a 64-bit word, in memory order.
+#[inline(always)]
+pub(crate) const fn split(word: u64) -> [u32; 2] {
+    if cfg!(target_endian = "little") {
+        [word as u32, (word >> 32) as u32]
+    } else {
+        [(word >> 32) as u32, word as u32]
     }
 }
 

@@ -28,7 +28,7 @@ pub mod control;
 mod forward;
 mod fragment;
 mod identify;
-mod parse;
+pub mod parse;
 mod select;
 pub mod unwrap;
 pub mod wire;
@@ -81,21 +81,20 @@ fn ip<F: Family, P: Packet, T: Tables>(
     link: &Link,
     received: u64,
 ) -> Result<Outcome, Stop> {
-    let ip = F::parse(packet, link.end)?;
+    let mut ip = F::parse(packet, link.end)?;
     let target = if ip.is_later_fragment() {
         fragment::target::<F, T>(tables, link, &ip)?
     } else {
-        let mut flow = ip;
         let transport = if parse::is_transport(ip.protocol) {
             parse::transport(packet, &ip)?
         } else if ip.is_first_fragment() {
             return Err(classify::fragment::<F, T>(tables, &ip));
         } else if control::is_error::<F, P>(packet, link, &ip) {
-            control::flow::<F, P, T>(packet, tables, &mut flow)?
+            control::flow::<F, P, T>(packet, tables, &mut ip)?
         } else {
             return Err(Stop(tables.answer(packet)));
         };
-        chosen::<F, P, T>(packet, tables, link, &flow, &transport)?
+        chosen::<F, P, T>(packet, tables, link, &ip, &transport)?
     };
     if ip.is_first_fragment() {
         fragment::note::<F, T>(tables, &ip, target);

@@ -2,10 +2,12 @@
 
 use core::mem::{align_of, size_of};
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use bytemuck::Pod;
-use elb_common::path::Packet;
+use elb_common::path::parse::extension::{self, Chain};
+use elb_common::path::{Packet, Stop};
 
 /// The frame of an XDP context.
 pub struct XdpPacket<'c> {
@@ -81,7 +83,27 @@ impl Packet for XdpPacket<'_> {
     }
 
     #[inline(always)]
+    fn extensions(&self, offset: usize, protocol: u8) -> Result<Chain, Stop> {
+        let word = elb_extensions(self.context.ctx, offset as u32, u32::from(protocol));
+        // The compiler knows what the function returns and would leave bounds out; the verifier
+        // does not.
+        extension::unpack(core::hint::black_box(word))
+    }
+
+    #[inline(always)]
     fn ingress(&self) -> u32 {
         self.context.ingress_ifindex() as u32
     }
+}
+
+/// What IPv6 extension headers say, in a word. A global function: the kernel verifies its many ways
+/// once by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_extensions(context: *mut xdp_md, offset: u32, protocol: u32) -> u64 {
+    /// Farther than any header in front of them.
+    const FARTHEST: u32 = 0xfff;
+    let context = XdpContext::new(context);
+    let packet = XdpPacket::new(&context);
+    extension::pack(extension::walk(&packet, (offset & FARTHEST) as usize, protocol as u8))
 }

@@ -6,7 +6,7 @@
 use super::admit::{self, Admission};
 use super::identify;
 use super::{Family, Stop, Tables, Transport};
-use crate::addr::join;
+use crate::addr::{join, split};
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use crate::listener::{Listener, algorithm, listener_flags};
 use crate::pool::Pool;
@@ -303,10 +303,4 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
 #[inline(always)]
 fn oldest_owner(slot: Slot) -> u16 {
     if slot.is_settled() { slot.cur() } else { slot.prev() }
-}
-
-/// The two halves of a word, in memory order.
-#[inline(always)]
-fn split(word: u64) -> [u32; 2] {
-    bytemuck::cast(word)
 }

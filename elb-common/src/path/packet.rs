@@ -2,6 +2,9 @@
 
 use bytemuck::Pod;
 
+use super::Stop;
+use super::parse::extension::{self, Chain};
+
 /// A frame: views of headers inside it, and room at both ends.
 ///
 /// A view is refused when it would reach beyond the frame. Views are of records with an alignment
@@ -25,6 +28,14 @@ pub trait Packet {
 
     /// Cuts or extends the end so that the frame is `length` bytes long.
     fn set_len(&mut self, length: u32) -> Option<()>;
+
+    /// What IPv6 extension headers say, see [`extension::walk`], which a program may hold apart.
+    fn extensions(&self, offset: usize, protocol: u8) -> Result<Chain, Stop>
+    where
+        Self: Sized,
+    {
+        extension::walk(self, offset, protocol)
+    }
 
     /// Index of the interface the frame came by.
     fn ingress(&self) -> u32;

@@ -1,5 +1,6 @@
 //! Bytes → what the later stages need to know of them.
 
+pub mod extension;
 mod ipv4;
 mod ipv6;
 mod link;

@@ -3,16 +3,15 @@
 use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV6;
-use super::super::wire::{Extension, Ipv6};
+use super::super::wire::Ipv6;
 use super::super::{Outcome, Packet, Stop, Tables, answer};
-use super::{Family, Ip, Link, Transport, part};
+use super::{Family, Ip, Link, Transport, extension, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::flow::{Flow, FlowKeyV6};
 use crate::fragment::{self, Fragment};
 use crate::hash;
-use crate::limits::MAX_EXTENSION_HEADERS;
 use crate::listener::{Listener, ListenerKeyV6, Vip};
 use crate::reason::Reason;
 
@@ -20,17 +19,6 @@ use crate::reason::Reason;
 #[derive(Clone, Copy, Debug)]
 pub struct V6;
 
-const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
-const ROUTING: u8 = IpProto::Ipv6Route as u8;
-const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
-const AUTHENTICATION: u8 = IpProto::Ah as u8;
-const DESTINATION: u8 = IpProto::Ipv6Opts as u8;
-const MOBILITY: u8 = IpProto::MobilityHeader as u8;
-
-/// Fragments follow.
-const MORE_FRAGMENTS: u16 = 0x0001;
-/// Fragment offset.
-const FRAGMENT_OFFSET: u16 = 0xfff8;
 
 impl Family for V6 {
     type Addr = Be128;
@@ -213,48 +201,13 @@ fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
 /// The header at `offset` and the extension headers behind it.
 #[inline(always)]
 fn extended<P: Packet>(packet: &P, offset: usize, mut ip: Ip<Be128>) -> Result<Ip<Be128>, Stop> {
-    skip_extensions(packet, &mut ip)?;
+    if extension::is_one(ip.protocol) {
+        let chain = packet.extensions(ip.payload, ip.protocol)?;
+        ip.payload = chain.payload as usize;
+        ip.identification = chain.identification;
+        (ip.protocol, ip.fragment) = (chain.protocol, chain.fragment);
+    }
     let headers = (ip.payload - offset) as u32;
     ip.payload_length = ip.length.checked_sub(headers).ok_or(Stop(Reason::BadHeader))?;
     Ok(ip)
-}
-
-/// Moves `ip.payload` and `ip.protocol` behind the extension headers (RFC 8200 §4, RFC 7045). A
-/// fragment without offset and without more to follow is "atomic": the packet is whole (RFC 6946).
-/// Behind the fragment header of a later fragment there is nothing to read.
-#[inline(always)]
-fn skip_extensions<P: Packet>(packet: &P, ip: &mut Ip<Be128>) -> Result<(), Stop> {
-    for _ in 0..MAX_EXTENSION_HEADERS {
-        if !is_extension(ip.protocol) {
-            return Ok(());
-        }
-        let header: &Extension = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
-        let beyond = usize::from(header.length);
-        let length = match ip.protocol {
-            FRAGMENT => {
-                if header.word.raw() & (FRAGMENT_OFFSET | MORE_FRAGMENTS).to_be() != 0 {
-                    ip.identification = header.rest.raw();
-                    let later = header.word.raw() & FRAGMENT_OFFSET.to_be() != 0;
-                    ip.fragment = if later { part::LATER } else { part::FIRST };
-                }
-                8
-            }
-            AUTHENTICATION => (beyond + 2) * 4,
-            ROUTING if header.word.get() & 0xff != 0 => {
-                return Err(Stop(Reason::ExtensionHeaders));
-            }
-            _ => (beyond + 1) * 8,
-        };
-        ip.protocol = header.next_header;
-        ip.payload += length;
-        if ip.is_later_fragment() {
-            return Ok(());
-        }
-    }
-    if is_extension(ip.protocol) { Err(Stop(Reason::ExtensionHeaders)) } else { Ok(()) }
-}
-
-#[inline(always)]
-fn is_extension(protocol: u8) -> bool {
-    matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY)
 }
