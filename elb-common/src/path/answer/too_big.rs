@@ -172,3 +172,77 @@ fn sum<const N: usize>(rows: &[[Be32; N]]) -> u32 {
     let words = rows.iter().flatten();
     checksum::from_u32s(words.fold(0, |sum, word| sum + u64::from(word.raw())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Frame, V4, V6};
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const TAGGED: usize = 18;
+
+    /// RFC 1071 over bytes, as plainly as it can be said: 0 where the checksum is right.
+    fn plain(bytes: &[u8]) -> u16 {
+        let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair[1]));
+        let mut sum: u64 = words.sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    /// The answer to a packet in a tagged frame; nothing but its IP header is made to be right.
+    fn answer<F: Family>(header: &[u8], rest: &[u8], mtu: u16) -> Vec<u8> {
+        let ethertype: [u8; 2] = if header[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let link = [&[2; 6][..], &[4; 6], &[0x81, 0, 0, 5], &ethertype].concat();
+        let mut buffer = [0; 2048];
+        let bytes = [&link, header, rest].concat();
+        let mut frame = Frame::new(&mut buffer, &bytes, 1).unwrap();
+        let link = parse::link(&frame).unwrap();
+        let ip = F::parse(&frame, link.end).unwrap();
+        F::too_big(&mut frame, &link, &ip, mtu).unwrap();
+        frame.bytes().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn v4_has_right_checksums_and_quotes(
+            addresses: [u8; 8],
+            rest in proptest::collection::vec(any::<u8>(), 557..1500),
+            mtu in LEAST_V4..,
+        ) {
+            let [high, low] = (20 + rest.len() as u16).to_be_bytes();
+            let start = [0x45, 0, high, low, 0, 9, 0x40, 0, 61, 17, 0, 0];
+            let header = [&start[..], &addresses].concat();
+            let bytes = answer::<V4>(&header, &rest, mtu);
+            prop_assert_eq!(&bytes[..12], [[4; 6], [2; 6]].concat());
+            let ip = &bytes[TAGGED..];
+            prop_assert_eq!(ip.len(), 572);
+            prop_assert_eq!((plain(&ip[..20]), plain(&ip[20..])), (0, 0));
+            prop_assert_eq!((&ip[12..16], &ip[16..20]), (&addresses[4..], &addresses[..4]));
+            prop_assert_eq!(&ip[26..28], mtu.to_be_bytes());
+            prop_assert_eq!(&ip[28..48], &header[..]);
+            prop_assert_eq!(&ip[48..], &rest[..524]);
+        }
+
+        #[test]
+        fn v6_has_the_right_checksum_and_quotes(
+            addresses: [[u8; 16]; 2],
+            rest in proptest::collection::vec(any::<u8>(), 1241..1500),
+            mtu in LEAST_V6..,
+        ) {
+            let [high, low] = (rest.len() as u16).to_be_bytes();
+            let header = [&[0x6f, 1, 2, 3, high, low, 17, 61][..], addresses.as_flattened()].concat();
+            let bytes = answer::<V6>(&header, &rest, mtu);
+            let ip = &bytes[TAGGED..];
+            prop_assert_eq!(ip.len(), 1280);
+            let pseudo = [&ip[8..40], &1240u32.to_be_bytes(), &58u32.to_be_bytes()].concat();
+            prop_assert_eq!(plain(&[&pseudo, &ip[40..]].concat()), 0);
+            prop_assert_eq!((&ip[8..24], &ip[24..40]), (&addresses[1][..], &addresses[0][..]));
+            prop_assert_eq!(&ip[44..48], u32::from(mtu).to_be_bytes());
+            prop_assert_eq!(&ip[48..88], &header[..]);
+            prop_assert_eq!(&ip[88..], &rest[..1192]);
+        }
+    }
+}
