@@ -67,7 +67,7 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     let inside = if ip.source.is_ipv4() { 4 } else { 41 };
     let (next, between) = match backend.mode {
         Mode::Gue => (UDP, gue(length, inside, hash)),
-        _ => (inside, vec![]),
+        Mode::L2 | Mode::Ipip => (inside, vec![]),
     };
     let (kind, header) = match backend.address {
         IpAddr::V4(address) => {
