@@ -62,6 +62,11 @@ impl Lab {
         &self.backends
     }
 
+    /// The namespace of the router that joins the networks of a two-armed lab: devices front, back.
+    pub fn router(&self) -> &NetNs {
+        self.router.as_ref().expect("a two-armed lab has a router")
+    }
+
     /// What the server of a backend calls itself.
     pub fn backend_name(&self, index: usize) -> String {
         name_of(index)

@@ -87,6 +87,8 @@ pub trait Family {
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
     const ICMP: u8;
+    /// What every host takes at once; nobody is told to send less.
+    const LEAST_MTU: u16;
     /// Type of an echo request.
     const ECHO_REQUEST: u8;
     /// Type of an echo reply.

@@ -115,10 +115,12 @@ fn in_v4<P: Packet>(
     if u32::from(outer.total_length.get()) + LINK as u32 != packet.length() {
         return Err(Fault::Length);
     }
-    let tunnel = tunnel(packet, backend, outer.protocol, LINK + size_of::<Ipv4>())?;
-    let (kind, flow) = inner(packet, traffic, tunnel.payload, inside(tunnel.protocol)?, 1)?;
+    const OUTER: usize = LINK + size_of::<Ipv4>();
+    let (protocol, payload) = tunnelled(packet, backend, outer.protocol, OUTER)?;
+    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?, 1)?;
+    let hash = traffic.hash(kind, flow);
     let right = ethernet.ethertype.raw() == IPV4
-        && tunnel.is_right(traffic.hash(kind, flow))
+        && tunnel_is_right(packet, backend, outer.protocol, OUTER, hash)?
         && outer.version_length == 0x45
         && outer.tos == flow as u8
         && outer.identification == Be16::new(0)
@@ -141,12 +143,12 @@ fn in_v6<P: Packet>(
     if u32::from(outer.payload_length.get()) + OUTER as u32 != packet.length() {
         return Err(Fault::Length);
     }
-    let tunnel = tunnel(packet, backend, outer.next_header, OUTER)?;
-    let (kind, flow) = inner(packet, traffic, tunnel.payload, inside(tunnel.protocol)?, 1)?;
+    let (protocol, payload) = tunnelled(packet, backend, outer.next_header, OUTER)?;
+    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?, 1)?;
     let hash = traffic.hash(kind, flow);
     let word = 6 << 28 | (flow & 0xff) << 20 | hash >> 12;
     let right = ethernet.ethertype.raw() == IPV6
-        && tunnel.is_right(hash)
+        && tunnel_is_right(packet, backend, outer.next_header, OUTER, hash)?
         && outer.version_class_label.raw() == word.to_be()
         && outer.hop_limit == OUTER_TTL
         && outer.source == backend.outer_source
@@ -154,46 +156,48 @@ fn in_v6<P: Packet>(
     if right { Ok((kind, flow)) } else { Err(Fault::Outer) }
 }
 
-/// What an outer IP header is followed by.
-struct Tunnel {
-    /// Of the packet inside.
-    protocol: u8,
-    payload: usize,
-    /// The headers between, if there are to be some, and how long the datagram is.
-    gue: Option<(Udp, Gue, u8)>,
-    length: u32,
+#[inline(always)]
+fn is_gue(backend: &Backend) -> bool {
+    matches!(backend.mode, mode::GUE_V4 | mode::GUE_V6)
 }
 
+/// Protocol and offset of the packet inside; `at` is the end of the outer IP header.
 #[inline(always)]
-fn tunnel<P: Packet>(
+fn tunnelled<P: Packet>(
     packet: &P,
     backend: &Backend,
     protocol: u8,
     at: usize,
-) -> Result<Tunnel, Fault> {
-    let length = packet.length() - at as u32;
-    if !matches!(backend.mode, mode::GUE_V4 | mode::GUE_V6) {
-        return Ok(Tunnel { protocol, payload: at, gue: None, length });
+) -> Result<(u8, usize), Fault> {
+    if !is_gue(backend) {
+        return Ok((protocol, at));
     }
-    let udp: Udp = *view(packet, at)?;
-    let gue: Gue = *view(packet, at + size_of::<Udp>())?;
-    let payload = at + size_of::<Udp>() + size_of::<Gue>();
-    Ok(Tunnel { protocol: gue.protocol, payload, gue: Some((udp, gue, protocol)), length })
+    let gue: &Gue = view(packet, at + size_of::<Udp>())?;
+    Ok((gue.protocol, at + size_of::<Udp>() + size_of::<Gue>()))
 }
 
-impl Tunnel {
-    /// Whether the headers between are those of a packet whose flow has this hash.
-    #[inline(always)]
-    fn is_right(&self, hash: u32) -> bool {
-        let Some((udp, gue, protocol)) = self.gue else { return true };
-        protocol == UDP
-            && udp.source == Be16::new(0xc000 | hash as u16)
-            && udp.destination == Be16::new(6080)
-            && u32::from(udp.length.get()) == self.length
-            && udp.checksum == 0
-            && gue.variant_length == 0
-            && gue.flags == Be16::new(0)
+/// Whether the headers between, if there are to be some, are those of a packet whose flow has this
+/// hash.
+#[inline(always)]
+fn tunnel_is_right<P: Packet>(
+    packet: &P,
+    backend: &Backend,
+    protocol: u8,
+    at: usize,
+    hash: u32,
+) -> Result<bool, Fault> {
+    if !is_gue(backend) {
+        return Ok(true);
     }
+    let udp: &Udp = view(packet, at)?;
+    let gue: &Gue = view(packet, at + size_of::<Udp>())?;
+    Ok(protocol == UDP
+        && udp.source == Be16::new(0xc000 | hash as u16)
+        && udp.destination == Be16::new(6080)
+        && u32::from(udp.length.get()) + at as u32 == packet.length()
+        && udp.checksum == 0
+        && gue.variant_length == 0
+        && gue.flags == Be16::new(0))
 }
 
 /// The ethertype of what an outer header says that it carries.

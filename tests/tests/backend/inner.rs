@@ -10,6 +10,8 @@ pub struct Inner {
     pub destination: IpAddr,
     pub protocol: u8,
     pub payload: Vec<u8>,
+    /// ECN.
+    pub mark: u8,
 }
 
 impl Inner {
@@ -30,8 +32,8 @@ impl Inner {
 
     pub fn header(&self, length: u16) -> Vec<u8> {
         let mut header = match self.source {
-            IpAddr::V4(_) => vec![0x45, 0],
-            IpAddr::V6(_) => vec![0x60, 0, 0, 0],
+            IpAddr::V4(_) => vec![0x45, self.mark],
+            IpAddr::V6(_) => vec![0x60, self.mark << 4, 0, 0],
         };
         let length = if self.source.is_ipv4() { length + 20 } else { length };
         header.extend(length.to_be_bytes());

@@ -116,31 +116,49 @@ impl Bench {
         Ok(counters.get(&(kind as u32), 0)?.iter().map(|counter| counter[0]).sum())
     }
 
-    /// Sends `inner` to the host from the load balancer, in a packet of `outer`.
-    pub fn send(&self, outer: Family, inner: &Inner) -> Result<()> {
+    /// Sends `inner` to the host from the load balancer, by `tunnel`.
+    pub fn send(&self, tunnel: Tunnel, inner: &Inner) -> Result<()> {
+        let Tunnel { outer, gue, mark } = tunnel;
         let to = self.lab.member_addr(0, outer);
         let domain = match outer {
             Family::V4 => Domain::IPV4,
             Family::V6 => Domain::IPV6,
         };
         let protocol = if inner.source.is_ipv4() { 4 } else { 41 };
+        let mut bytes = inner.bytes();
+        if gue {
+            bytes.splice(0..0, [0, protocol, 0, 0]);
+        }
         let sent = self.lab.lb().run(|| -> Result<usize> {
-            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(protocol)))?;
-            Ok(socket.send_to(&inner.bytes(), &SockAddr::from(SocketAddr::new(to, 0)))?)
+            let (kind, protocol, port) = match gue {
+                true => (Type::DGRAM, Protocol::UDP, 6080),
+                false => (Type::RAW, Protocol::from(i32::from(protocol)), 0),
+            };
+            let socket = Socket::new(domain, kind, Some(protocol))?;
+            match outer {
+                Family::V4 => socket.set_tos_v4(mark)?,
+                Family::V6 => socket.set_tclass_v6(mark)?,
+            }
+            Ok(socket.send_to(&bytes, &SockAddr::from(SocketAddr::new(to, port)))?)
         })??;
-        ensure!(sent == inner.bytes().len(), "only {sent} bytes were sent");
+        ensure!(sent == bytes.len(), "only {sent} bytes were sent");
         Ok(())
     }
 
     /// A packet from the client to a virtual address.
     pub fn inner(&self, vip: IpAddr, protocol: u8, payload: Vec<u8>) -> Inner {
         let family = if vip.is_ipv4() { Family::V4 } else { Family::V6 };
-        Inner { source: self.lab.client_addr(family), destination: vip, protocol, payload }
+        Inner { source: self.lab.client_addr(family), destination: vip, protocol, payload, mark: 0 }
     }
 
-    /// Whether a datagram to `vip` that the load balancer wraps in `outer` reaches a server there,
+    /// Whether a datagram to `vip` that the load balancer sends by `tunnel` reaches a server there,
     /// and its answer the client.
-    pub fn serves(&self, outer: Family, vip: IpAddr) -> Result<bool> {
+    pub fn serves(&self, tunnel: impl Into<Tunnel>, vip: IpAddr) -> Result<bool> {
+        self.serves_marked(tunnel, vip, 0)
+    }
+
+    /// As [`Bench::serves`], for a datagram that is marked inside.
+    pub fn serves_marked(&self, tunnel: impl Into<Tunnel>, vip: IpAddr, mark: u8) -> Result<bool> {
         let wildcard = |vip: IpAddr| -> IpAddr {
             match vip {
                 IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -152,7 +170,7 @@ impl Bench {
         for socket in [&server, &client] {
             socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         }
-        self.send(outer, &self.inner(vip, UDP, udp(b"ask")))?;
+        self.send(tunnel.into(), &Inner { mark, ..self.inner(vip, UDP, udp(b"ask")) })?;
         let mut buffer = [0; 64];
         let Ok((length, from)) = server.recv_from(&mut buffer) else {
             return Ok(false);
@@ -163,6 +181,23 @@ impl Bench {
         ensure!(&buffer[..length] == b"answer", "the answer changed");
         ensure!(from == SocketAddr::new(vip, PORT), "the answer came from {from}");
         Ok(true)
+    }
+}
+
+/// How packets come from the load balancer.
+#[derive(Clone, Copy, Debug)]
+pub struct Tunnel {
+    /// The version of the outer header.
+    pub outer: Family,
+    /// In UDP, or alone.
+    pub gue: bool,
+    /// ECN of the outer header.
+    pub mark: u32,
+}
+
+impl From<Family> for Tunnel {
+    fn from(outer: Family) -> Self {
+        Self { outer, gue: false, mark: 0 }
     }
 }
 

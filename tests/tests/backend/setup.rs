@@ -14,7 +14,9 @@ use crate::scene::*;
 
 #[test]
 fn up_twice_changes_nothing_and_down_restores_everything() -> Result<()> {
-    for (mode, attached) in [("ipip", Some("native decap")), ("l2", None)] {
+    for (mode, attached) in
+        [("ipip", Some("native decap")), ("gue", Some("native decap")), ("l2", None)]
+    {
         let bench = Bench::new()?;
         bench.host().sysctl("ipv4/conf/all/rp_filter", "1")?;
         bench.host().sysctl(&format!("ipv4/conf/{DEVICE}/arp_announce"), "1")?;

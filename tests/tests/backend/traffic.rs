@@ -24,9 +24,41 @@ fn wrapped_packets_of_every_kind_reach_a_server_and_its_answer_the_client() -> R
     }
     assert_eq!(bench.counted(Unwrapped::Yes)?, 4);
 
+    // The same program takes datagrams.
+    for outer in FAMILIES {
+        for vip in bench.vips() {
+            assert!(bench.serves(Tunnel { gue: true, ..outer.into() }, vip)?, "{vip} in {outer:?}");
+        }
+    }
+    assert_eq!(bench.counted(Unwrapped::Yes)?, 8);
+
     let stranger = "192.0.2.77".parse()?;
-    bench.send(Family::V4, &bench.inner(stranger, UDP, udp(b"lost")))?;
+    bench.send(Family::V4.into(), &bench.inner(stranger, UDP, udp(b"lost")))?;
     assert_eq!(bench.counted(Unwrapped::NotVip)?, 1);
+    Ok(())
+}
+
+/// RFC 6040 §4.2, as the server's kernel sees it: a packet that is marked on its way comes with a
+/// header that is right, or does not come where it cannot be marked.
+#[test]
+fn congestion_on_the_way_is_told_to_those_who_know_of_it() -> Result<()> {
+    use elb_common::path::unwrap::Unwrapped;
+
+    const ECT: u8 = 2;
+    const CE: u32 = 3;
+    let bench = Bench::new()?;
+    bench.up("gue", &bench.vips())?;
+    for (count, gue) in (1..).zip([false, true]) {
+        for outer in FAMILIES {
+            for vip in bench.vips() {
+                let tunnel = Tunnel { outer, gue, mark: CE };
+                assert!(bench.serves_marked(tunnel, vip, ECT)?, "{vip} by {tunnel:?}");
+                assert!(!bench.serves_marked(tunnel, vip, 0)?, "{vip} by {tunnel:?}");
+            }
+        }
+        assert_eq!(bench.counted(Unwrapped::Yes)?, 4 * count);
+        assert_eq!(bench.counted(Unwrapped::Congested)?, 4 * count);
+    }
     Ok(())
 }
 
@@ -42,7 +74,7 @@ fn a_wrapped_connection_request_is_answered_from_the_address() -> Result<()> {
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             Ok(socket)
         })??;
-        bench.send(Family::V4, &bench.inner(vip, TCP, syn()))?;
+        bench.send(Family::V4.into(), &bench.inner(vip, TCP, syn()))?;
         let mut buffer = [std::mem::MaybeUninit::new(0); 256];
         let (length, from) = wire.recv_from(&mut buffer).context("no answer")?;
         assert_eq!(from.as_socket().map(|from| from.ip()), Some(vip));

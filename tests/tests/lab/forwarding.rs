@@ -1,4 +1,4 @@
-//! TCP and UDP, IPv4 and IPv6, by either mode, on one interface or from one to another: contents
+//! TCP and UDP, IPv4 and IPv6, by every mode, on one interface or from one to another: contents
 //! arrive unchanged, and members get what their weights say.
 
 use std::time::Duration;
@@ -47,6 +47,16 @@ fn ipip_on_one_interface_in_every_pair_of_families() -> Result<()> {
 #[test]
 fn ipip_from_one_interface_to_another_in_every_pair_of_families() -> Result<()> {
     balances(Lab::builder().two_armed(), Forwarding::Ipip, &[SAME, CROSSED])
+}
+
+#[test]
+fn gue_on_one_interface_in_every_pair_of_families() -> Result<()> {
+    balances(Lab::builder(), Forwarding::Gue, &[SAME, CROSSED])
+}
+
+#[test]
+fn gue_from_one_interface_to_another_in_every_pair_of_families() -> Result<()> {
+    balances(Lab::builder().two_armed(), Forwarding::Gue, &[SAME, CROSSED])
 }
 
 /// One agent goes through all `rounds`, from each to the next by a reload.

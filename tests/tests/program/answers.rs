@@ -17,7 +17,7 @@ fn echo_requests() {
     let host = "10.0.0.1".parse().unwrap();
     let group =
         ethernet([1, 0, 0x5e, 0, 0, 1], CLIENT_MAC, &[], 0x0800, &echo(C4, vip4(), b"").ip());
-    let unreachable = icmp(C4, vip4(), 3, &[0; 32]);
+    let timestamp = icmp(C4, vip4(), 13, &[0; 32]);
     check(vec![
         Case("v4", echo(C4, vip4(), &[5; 56]).frame(), Because(Reason::EchoAnswered)),
         Case("v4, odd length", echo(C4, vip4(), &[5; 57]).frame(), Because(Reason::EchoAnswered)),
@@ -34,10 +34,10 @@ fn echo_requests() {
         Case("the host's own", echo(C4, host, b"").frame(), Because(Reason::NotVip)),
         Case("to a group", group, Because(Reason::GroupMac)),
         Case("fragment", echo(C4, vip4(), b"").fragment(0x2000).frame(), Because(Reason::Fragment)),
-        Case("another message", unreachable.frame(), Because(Reason::OtherProtocol)),
+        Case("another message", timestamp.frame(), Because(Reason::OtherProtocol)),
         Case(
             "another message v6",
-            icmp(C6, vip6(), 1, &[0; 48]).frame(),
+            icmp(C6, vip6(), 130, &[0; 48]).frame(),
             Because(Reason::OtherProtocol),
         ),
         Case(

@@ -59,7 +59,7 @@ impl Decap {
 fn what_was_wrapped_comes_out_as_it_went_in() {
     let mut kernel = Kernel::new(&world(now()).memory());
     let decap = Decap::new(&[vip4(), vip6()]);
-    for port in [port::IN_V4, port::IN_V6, port::REDIRECT] {
+    for port in [port::IN_V4, port::IN_V6, port::REDIRECT, port::GUE_V4, port::GUE_V6] {
         for tags in [&[][..], &[5], &[5, 6]] {
             for packet in [
                 tcp("198.51.100.7", 9, vip4(), port, SYN, b"abc").options(&[1; 4]),
@@ -70,12 +70,12 @@ fn what_was_wrapped_comes_out_as_it_went_in() {
                 assert!(wrapped.len() > frame.len());
                 let (action, bytes) = decap.run(&wrapped);
                 assert_eq!(action, PASS);
-                assert_eq!(bytes[12..], frame[12..]);
+                assert_eq!(bytes[12..], after_a_hop(&frame)[12..]);
                 assert_eq!(bytes[..12], wrapped[..12]);
             }
         }
     }
-    assert_eq!(decap.counted(), [18, 0, 0, 0]);
+    assert_eq!(decap.counted(), [30, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -96,9 +96,98 @@ fn everything_else_passes_untouched() {
         wrap(4, inner.ip()).fragment(0x2000).frame(),
         wrap(47, inner.ip()).frame(),
         wrap(41, inner.ip()).frame(),
+        gue(6080, &[0, 4, 0, 0], b""),
+        gue(6080, &[0, 4, 0], b""),
+        gue(6080, &[0x40, 4, 0, 0], &inner.ip()),
+        gue(6080, &[0x20, 4, 0, 0], &inner.ip()),
+        gue(6080, &[0x01, 4, 0, 0, 0, 0, 0, 0], &inner.ip()),
+        gue(6080, &[0, 4, 0x80, 0], &inner.ip()),
+        gue(6080, &[0, 4, 0, 1], &inner.ip()),
+        gue(6080, &[0, 47, 0, 0], &inner.ip()),
+        gue(6081, &[0, 4, 0, 0], &inner.ip()),
     ] {
         assert_eq!(decap.run(&frame), (PASS, frame));
     }
     let counted = decap.counted();
-    assert_eq!((counted[0], counted[3], counted.iter().sum()), (0, 0, 8));
+    assert_eq!((counted[0], counted[3], counted[4], counted.iter().sum()), (0, 0, 0, 17));
+}
+
+/// A datagram with a GUE header and what is behind it.
+fn gue(port: u16, header: &[u8], inside: &[u8]) -> Vec<u8> {
+    let data = [header, inside].concat();
+    udp("10.0.0.1", 50_000, "10.0.0.20".parse().unwrap(), port, &data).frame()
+}
+
+/// Others' GUE has a checksum, which need not be looked at.
+#[test]
+fn gue_with_a_checksum_is_unwrapped() {
+    let decap = Decap::new(&[vip4()]);
+    let inner = tcp("198.51.100.7", 9, vip4(), port::GUE_V4, SYN, b"abc");
+    let (action, bytes) = decap.run(&gue(6080, &[0, 4, 0, 0], &inner.ip()));
+    assert_eq!((action, &bytes[14..]), (PASS, &inner.ip()[..]));
+}
+
+/// RFC 6040 §4.2, figure 4, row by row: the mark inside, and what it becomes for each outer mark.
+#[test]
+fn congestion_marks_come_out() {
+    const NOT: u8 = 0;
+    const ECT1: u8 = 1;
+    const ECT0: u8 = 2;
+    const CE: u8 = 3;
+    let decap = Decap::new(&[vip4(), vip6()]);
+    for (inner, out) in [
+        (NOT, [Some(NOT), Some(NOT), Some(NOT), None]),
+        (ECT0, [Some(ECT0), Some(ECT0), Some(ECT1), Some(CE)]),
+        (ECT1, [Some(ECT1), Some(ECT1), Some(ECT1), Some(CE)]),
+        (CE, [Some(CE), Some(CE), Some(CE), Some(CE)]),
+    ] {
+        for (outer, out) in [NOT, ECT0, ECT1, CE].into_iter().zip(out) {
+            for class in [0u8, 0xb8, 0xfc] {
+                every_tunnel(|protocol, packet, wrap| {
+                    let inside = packet.clone().tos(class | inner).ip();
+                    let frame = wrap(protocol, &inside, outer);
+                    let (action, bytes) = decap.run(&frame);
+                    match out {
+                        None => assert_eq!((action, bytes), (crate::kernel::DROP, frame)),
+                        Some(out) => {
+                            let wanted = packet.clone().tos(class | out).ip();
+                            assert_eq!((action, &bytes[14..]), (PASS, &wanted[..]));
+                        }
+                    }
+                });
+            }
+        }
+    }
+    assert_eq!(decap.counted(), [15 * 3 * 8, 0, 0, 0, 3 * 8]);
+}
+
+const FROM4: &str = "10.0.0.1";
+const TO4: &str = "10.0.0.12";
+const FROM6: &str = "fd00::1";
+const TO6: &str = "fd00::12";
+
+type Wrap = fn(u8, &[u8], u8) -> Vec<u8>;
+
+/// Both versions inside both, alone and in datagrams.
+fn every_tunnel(mut run: impl FnMut(u8, Packet, Wrap)) {
+    let wraps: [Wrap; 4] = [
+        |protocol, inside, mark| {
+            Packet::new(FROM4, TO4.parse().unwrap(), protocol, inside.to_vec()).tos(mark).frame()
+        },
+        |protocol, inside, mark| {
+            Packet::new(FROM6, TO6.parse().unwrap(), protocol, inside.to_vec()).tos(mark).frame()
+        },
+        |protocol, inside, mark| {
+            let data = [&[0, protocol, 0, 0], inside].concat();
+            udp(FROM4, 50_000, TO4.parse().unwrap(), 6080, &data).tos(mark).frame()
+        },
+        |protocol, inside, mark| {
+            let data = [&[0, protocol, 0, 0], inside].concat();
+            udp(FROM6, 50_000, TO6.parse().unwrap(), 6080, &data).tos(mark).frame()
+        },
+    ];
+    for wrap in wraps {
+        run(4, tcp("198.51.100.7", 9, vip4(), 80, ACK, b"abc"), wrap);
+        run(41, tcp("2001:db8:c::7", 9, vip6(), 80, ACK, b"abc"), wrap);
+    }
 }

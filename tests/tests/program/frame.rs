@@ -30,6 +30,7 @@ pub struct Packet {
     pub payload: Vec<u8>,
     pub tos: u8,
     pub ttl: u8,
+    pub id: u16,
     pub options: Vec<u8>,
     pub fragment: u16,
     pub extensions: Vec<u8>,
@@ -45,6 +46,7 @@ impl Packet {
             payload,
             tos: 0,
             ttl: 61,
+            id: 0x1234,
             options: vec![],
             fragment: 0x4000,
             extensions: vec![],
@@ -62,6 +64,25 @@ impl Packet {
     pub fn fragment(mut self, fragment: u16) -> Self {
         self.fragment = fragment;
         self
+    }
+
+    /// The packet in fragments of the same datagram, with `size` bytes of payload in each but the
+    /// last.
+    pub fn fragments(&self, size: usize, id: u32) -> Vec<Self> {
+        let mut parts = vec![];
+        for (index, part) in self.payload.chunks(size).enumerate() {
+            let (offset, more) = (index * size, (index + 1) * size < self.payload.len());
+            let mut fragment = Self { payload: part.to_vec(), ..self.clone() };
+            if self.source.is_ipv4() {
+                fragment.id = id as u16;
+                fragment.fragment = (offset / 8) as u16 | u16::from(more) << 13;
+            } else {
+                let word = offset as u16 | u16::from(more);
+                fragment = fragment.extensions(44, &fragment_header(self.protocol, word, id));
+            }
+            parts.push(fragment);
+        }
+        parts
     }
 
     pub fn tos(mut self, tos: u8) -> Self {
@@ -93,7 +114,7 @@ impl Packet {
         let length = 20 + self.options.len();
         let mut header = vec![0x40 | (length / 4) as u8, self.tos];
         header.extend(((length + self.payload.len()) as u16).to_be_bytes());
-        header.extend([0x12, 0x34]);
+        header.extend(self.id.to_be_bytes());
         header.extend(self.fragment.to_be_bytes());
         header.extend([self.ttl, self.protocol, 0, 0]);
         header.extend(source.octets());
@@ -204,6 +225,46 @@ pub fn icmp(source: &str, destination: IpAddr, kind: u8, rest: &[u8]) -> Packet 
         seal(&mut packet, 2);
         packet
     }
+}
+
+/// An IPv6 fragment header; `word` is offset and flags.
+pub fn fragment_header(next: u8, word: u16, id: u32) -> Vec<u8> {
+    [&[next, 0][..], &word.to_be_bytes(), &id.to_be_bytes()].concat()
+}
+
+/// An error about `packet`, of which it quotes the beginning, to whom sent it.
+pub fn error(router: &str, kind: u8, code: u8, word: u32, packet: &[u8]) -> Packet {
+    let destination = match packet[0] >> 4 {
+        4 => IpAddr::from(<[u8; 4]>::try_from(&packet[12..16]).unwrap()),
+        _ => IpAddr::from(<[u8; 16]>::try_from(&packet[8..24]).unwrap()),
+    };
+    let mut message = icmp(router, destination, kind, &[&word.to_be_bytes(), packet].concat());
+    message.payload[1] = code;
+    if destination.is_ipv4() {
+        message.payload[2..4].fill(0);
+        let sum = checksum(&[&message.payload]);
+        message.payload[2..4].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        seal(&mut message, 2);
+    }
+    message
+}
+
+/// The same frame after the packet in it has made a hop: its time to live is one less.
+pub fn after_a_hop(frame: &[u8]) -> Vec<u8> {
+    let start =
+        14 + 4 * frame[12..].chunks(4).take_while(|tag| [0x81, 0x88].contains(&tag[0])).count();
+    let mut bytes = frame.to_vec();
+    if bytes[start] >> 4 == 6 {
+        bytes[start + 7] -= 1;
+        return bytes;
+    }
+    let end = start + usize::from(bytes[start] & 15) * 4;
+    bytes[start + 8] -= 1;
+    bytes[start + 10..start + 12].fill(0);
+    let sum = checksum(&[&bytes[start..end]]);
+    bytes[start + 10..start + 12].copy_from_slice(&sum.to_be_bytes());
+    bytes
 }
 
 /// An ARP message.

@@ -2,14 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, xdp::DevMapHash};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, xdp::DevMapHash};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
+use elb_common::fragment::Fragment;
 use elb_common::names;
 use elb_common::path::Memory;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::told::Told;
 use elb_tests::datapath;
 use elb_tests::record::Record;
 
@@ -68,6 +70,31 @@ impl Kernel {
         Reason::ALL.iter().map(|r| self.counter(names::REASON_COUNTERS, *r as u32)).collect()
     }
 
+    /// No sender was told of an error in this second.
+    pub fn forget_errors(&mut self) {
+        let map = self.ebpf.map_mut(names::ERRORS_TOLD).unwrap();
+        let mut map: PerCpuArray<_, Record<Told>> = map.try_into().unwrap();
+        let none = vec![Record(Told::default()); aya::util::nr_cpus().unwrap()];
+        map.set(0, PerCpuValues::try_from(none).unwrap(), 0).unwrap();
+    }
+
+    /// No first fragment came.
+    pub fn forget_fragments(&mut self) {
+        let map = self.ebpf.map_mut(names::FRAGMENTS_V4).unwrap();
+        clear::<[u64; 2]>(map.try_into().unwrap());
+        let map = self.ebpf.map_mut(names::FRAGMENTS_V6).unwrap();
+        clear::<[u64; 5]>(map.try_into().unwrap());
+    }
+
+    /// Makes all first fragments that came so many seconds older.
+    pub fn age_fragments(&mut self, seconds: u32) {
+        let map = self.ebpf.map_mut(names::FRAGMENTS_V4).unwrap();
+        let v4 = age::<[u64; 2]>(map.try_into().unwrap(), seconds);
+        let map = self.ebpf.map_mut(names::FRAGMENTS_V6).unwrap();
+        let v6 = age::<[u64; 5]>(map.try_into().unwrap(), seconds);
+        assert!(v4 + v6 > 0, "no first fragment came");
+    }
+
     pub fn slot_seen(&self, index: u32) -> u32 {
         let map: Array<_, Record<Chunk>> =
             self.ebpf.map(names::RINGS_SEEN).unwrap().try_into().unwrap();
@@ -86,6 +113,22 @@ impl Kernel {
             v6.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
         v4.chain(v6).collect()
     }
+}
+
+type Fragments<'a, K> = HashMap<&'a mut MapData, Record<K>, Record<Fragment>>;
+
+fn clear<K: bytemuck::Pod>(mut map: Fragments<'_, K>) {
+    let keys: Vec<_> = map.keys().map(|key| key.unwrap()).collect();
+    keys.iter().for_each(|key| map.remove(key).unwrap());
+}
+
+fn age<K: bytemuck::Pod>(mut map: Fragments<'_, K>, seconds: u32) -> usize {
+    let all: Vec<_> = map.iter().map(|entry| entry.unwrap()).collect();
+    for (key, Record(fragment)) in &all {
+        let older = Fragment { seen: fragment.seen - seconds, ..*fragment };
+        map.insert(key, Record(older), 0).unwrap();
+    }
+    all.len()
 }
 
 /// Seconds of the clock that the program reads.

@@ -1,15 +1,20 @@
 //! What must become of a frame, written from the rules in the plainest way: bytes by index, no
 //! code of the packet path but its hash. Slow and simple on purpose.
 
+mod headers;
+mod outgoing;
+
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use elb_common::flow::{FlowKeyV4, FlowKeyV6, Ports};
 use elb_common::listener::vip_flags;
 use elb_common::reason::Reason;
 use elb_common::{hash, ring};
 
-use crate::frame::{OUR_MAC, checksum, ethernet};
+use self::headers::*;
+use self::outgoing::{overhead, patch, too_big, wrap};
+use crate::frame::{OUR_MAC, ethernet};
 use crate::kernel::{DROP, PASS, REDIRECT, TX};
 use crate::world::*;
 
@@ -26,29 +31,25 @@ pub struct Expected {
 /// A flow by its addresses, ports and protocol.
 pub type FlowId = (IpAddr, IpAddr, u16, u16, u8);
 
-/// The world and what the oracle remembers of flows.
+/// Where a packet goes: index of the listener, id of the backend, hash of the flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    listener: usize,
+    backend: u16,
+    hash: u32,
+}
+
+/// The world and what the oracle remembers of flows and of first fragments.
 pub struct Oracle {
     pub world: World,
     pub flows: HashMap<FlowId, u16>,
-}
-
-struct Ip {
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: u8,
-    tos: u8,
-    hop_limit: u8,
-    fragment: bool,
-    /// The whole packet and its payload, as ranges of the frame.
-    start: usize,
-    end: usize,
-    payload: usize,
+    pub fragments: HashMap<DatagramId, Target>,
 }
 
 type Step<T> = Result<T, Reason>;
 
 /// What is meant for a listener and cannot be forwarded; all else is the kernel's.
-const DROPPED: [Reason; 9] = [
+const DROPPED: [Reason; 10] = [
     Reason::Fragment,
     Reason::Disabled,
     Reason::NoBackend,
@@ -58,11 +59,12 @@ const DROPPED: [Reason; 9] = [
     Reason::TooBig,
     Reason::NoRoom,
     Reason::NoDevice,
+    Reason::TtlExpired,
 ];
 
 impl Oracle {
     pub fn new(world: World) -> Self {
-        Self { world, flows: HashMap::new() }
+        Self { world, flows: HashMap::new(), fragments: HashMap::new() }
     }
 
     pub fn expect(&mut self, frame: &[u8]) -> Expected {
@@ -81,20 +83,26 @@ impl Oracle {
     fn decide(&mut self, frame: &[u8]) -> Step<Expected> {
         let (kind, start) = link(frame)?;
         match kind {
-            0x0800 => self.packet(frame, ipv4(frame, start)?),
-            0x86dd => self.packet(frame, ipv6(frame, start)?),
+            0x0800 => self.packet(frame, &ipv4(frame, start)?),
+            0x86dd => self.packet(frame, &ipv6(frame, start)?),
             0x0806 => self.arp(frame, start),
             _ => Err(Reason::NotIp),
         }
     }
 
-    fn packet(&mut self, frame: &[u8], ip: Ip) -> Step<Expected> {
-        let vip = self.world.vips.get(&ip.destination).copied();
-        if ip.fragment {
-            return Err(if vip.is_some() { Reason::Fragment } else { Reason::NotVip });
+    fn packet(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
+        if ip.part == Part::Later {
+            if frame[0] & 1 != 0 {
+                return Err(Reason::GroupMac);
+            }
+            let first = self.fragments.get(&datagram(ip)).copied();
+            return self.send(frame, ip, first.ok_or(self.without_ports(ip))?);
         }
         if ip.protocol != TCP && ip.protocol != UDP {
-            return self.control(frame, &ip);
+            if ip.part == Part::First {
+                return Err(self.without_ports(ip));
+            }
+            return self.control(frame, ip);
         }
         let payload = &frame[ip.payload..ip.end];
         let needed = if ip.protocol == TCP { 14 } else { 8 };
@@ -108,7 +116,8 @@ impl Oracle {
             usize::from(u16::from_be_bytes([header[4], header[5]]))
         };
         let least = if ip.protocol == TCP { 20 } else { 8 };
-        if length < least || length > payload.len() {
+        let only_a_part = ip.protocol == UDP && ip.part == Part::First;
+        if length < least || (length > payload.len() && !only_a_part) {
             return Err(Reason::BadHeader);
         }
         if frame[0] & 1 != 0 {
@@ -117,15 +126,31 @@ impl Oracle {
         let ports = (u16_at(header, 0), u16_at(header, 2));
         // SYN, but not ACK, RST or FIN.
         let opens = ip.protocol == TCP && header[13] & 0x17 == 0x02;
+        let flow: FlowId = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
+        let target = self.choose(flow, opens)?;
+        if ip.part == Part::First {
+            self.fragments.insert(datagram(ip), target);
+        }
+        self.send(frame, ip, target)
+    }
 
-        let (index, listener) = self.listener(&ip, ports.1, vip)?;
+    fn without_ports(&self, ip: &Ip) -> Reason {
+        if self.world.vips.contains_key(&ip.destination) {
+            Reason::Fragment
+        } else {
+            Reason::NotVip
+        }
+    }
+
+    /// Where a packet of a flow goes.
+    fn choose(&mut self, flow: FlowId, opens: bool) -> Step<Target> {
+        let (index, listener) = self.listener(flow.1, flow.3, flow.4)?;
         if listener.disabled {
             return Err(Reason::Disabled);
         }
         if listener.ring_size == 0 {
             return Err(Reason::NoBackend);
         }
-        let flow: FlowId = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
         let hash = flow_hash(&flow);
         let slot = listener.ring_base + ring::index(hash, listener.ring_size);
         let Some(&(cur, prev)) = self.world.slots.get(slot as usize) else {
@@ -135,13 +160,25 @@ impl Oracle {
         if id == 0 {
             return Err(Reason::NoBackend);
         }
-        let Some(backend) = self.world.backends.get(&id) else {
+        Ok(Target { listener: index, backend: id, hash })
+    }
+
+    /// The packet on its way to the backend, or the answer that it is too big for that.
+    fn send(&self, frame: &[u8], ip: &Ip, target: Target) -> Step<Expected> {
+        let Some(backend) = self.world.backends.get(&target.backend) else {
             return Err(Reason::UnknownBackend);
         };
         if !backend.reachable {
             return Err(Reason::NoNextHop);
         }
-        let bytes = wrap(frame, &ip, backend, hash)?;
+        if backend.mode != Mode::L2 && ip.hop_limit <= 1 {
+            return Err(Reason::TtlExpired);
+        }
+        let fits = usize::from(backend.mtu) - overhead(backend);
+        if ip.end - ip.start > fits {
+            return too_big(frame, ip, fits as u16);
+        }
+        let bytes = wrap(frame, ip, backend, target.hash);
         let action = match backend.interface {
             INGRESS => TX,
             OTHER => REDIRECT,
@@ -155,23 +192,24 @@ impl Oracle {
                 });
             }
         };
-        Ok(Expected { action, bytes, reason: None, listener: Some(index), backend: Some(id) })
+        let (listener, backend) = (Some(target.listener), Some(target.backend));
+        Ok(Expected { action, bytes, reason: None, listener, backend })
     }
 
     /// The listener whose range of ports is the narrowest that this port lies in.
-    fn listener(&self, ip: &Ip, port: u16, vip: Option<u32>) -> Step<(usize, ListenerSpec)> {
+    fn listener(&self, vip: IpAddr, port: u16, protocol: u8) -> Step<(usize, ListenerSpec)> {
         let find = |free_bits: u32| {
             self.world.listeners.iter().enumerate().find(|(_, l)| {
                 let same_port = u32::from(l.port) >> free_bits == u32::from(port) >> free_bits;
-                let same = (l.address, l.protocol) == (ip.destination, ip.protocol);
+                let same = (l.address, l.protocol) == (vip, protocol);
                 l.free_bits == free_bits && same_port && same
             })
         };
         if let Some((index, listener)) = find(0) {
             return Ok((index, listener.clone()));
         }
-        let flags = vip.ok_or(Reason::NotVip)?;
-        let ranges = if ip.protocol == TCP { vip_flags::RANGES_TCP } else { vip_flags::RANGES_UDP };
+        let flags = self.world.vips.get(&vip).ok_or(Reason::NotVip)?;
+        let ranges = if protocol == TCP { vip_flags::RANGES_TCP } else { vip_flags::RANGES_UDP };
         if flags & ranges == 0 {
             return Err(Reason::NoListener);
         }
@@ -203,10 +241,17 @@ impl Oracle {
         id
     }
 
-    fn control(&self, frame: &[u8], ip: &Ip) -> Step<Expected> {
+    fn control(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         let v4 = ip.source.is_ipv4();
         if ip.protocol != if v4 { 1 } else { 58 } {
             return Err(Reason::OtherProtocol);
+        }
+        let plain = ip.payload == ip.start + if v4 { 20 } else { 40 };
+        let errors: &[u8] = if v4 { &[3, 11, 12] } else { &[1, 2, 3, 4] };
+        // The first four bytes tell, were they in what pads the frame.
+        let first = frame.get(ip.payload..ip.payload + 4);
+        if plain && first.is_some_and(|first| errors.contains(&first[0])) {
+            return self.error(frame, ip);
         }
         let message = &frame[ip.payload..ip.end];
         if message.len() < 8 {
@@ -220,6 +265,32 @@ impl Oracle {
             return Err(Reason::OtherProtocol);
         }
         self.neighbor(frame, ip)
+    }
+
+    /// An error goes to the backend whose packet it is about: that of the flow the other way round.
+    fn error(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
+        let about = ip.payload + 8;
+        let answer = if ip.source.is_ipv4() {
+            ipv4_header(frame, about)?
+        } else {
+            ipv6_headers(frame, ipv6_header(frame, about)?)?
+        };
+        if answer.part == Part::Later {
+            return Err(self.without_ports(ip));
+        }
+        if ![TCP, UDP].contains(&answer.protocol) || answer.source != ip.destination {
+            return Err(Reason::OtherProtocol);
+        }
+        if answer.payload + 4 > ip.end {
+            return Err(Reason::Truncated);
+        }
+        if frame[0] & 1 != 0 {
+            return Err(Reason::GroupMac);
+        }
+        let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
+        let flow = (answer.destination, answer.source, client, server, answer.protocol);
+        let target = self.choose(flow, false)?;
+        self.send(frame, ip, target)
     }
 
     fn echo(&self, frame: &[u8], ip: &Ip) -> Step<Expected> {
@@ -324,139 +395,6 @@ fn answered(bytes: Vec<u8>, reason: Reason) -> Expected {
     Expected { action: TX, bytes, reason: Some(reason), listener: None, backend: None }
 }
 
-/// Ethertype and offset of what follows the tags.
-fn link(frame: &[u8]) -> Step<(u16, usize)> {
-    if frame.len() < 14 {
-        return Err(Reason::Truncated);
-    }
-    let mut at = 12;
-    for tags in 0..4 {
-        let kind = u16_at(frame, at);
-        if kind != 0x8100 && kind != 0x88a8 {
-            return Ok((kind, at + 2));
-        }
-        if tags == 2 {
-            return Err(Reason::VlanDepth);
-        }
-        if frame.len() < at + 6 {
-            return Err(Reason::Truncated);
-        }
-        at += 4;
-    }
-    unreachable!("three tags are refused")
-}
-
-fn ipv4(frame: &[u8], start: usize) -> Step<Ip> {
-    let header = frame.get(start..start + 20).ok_or(Reason::Truncated)?;
-    let (version, words) = (header[0] >> 4, usize::from(header[0] & 15));
-    let total = usize::from(u16_at(header, 2));
-    if version != 4 || words < 5 || total < words * 4 {
-        return Err(Reason::BadHeader);
-    }
-    if start + total > frame.len() {
-        return Err(Reason::Truncated);
-    }
-    Ok(Ip {
-        source: ipv4_at(header, 12).into(),
-        destination: ipv4_at(header, 16).into(),
-        protocol: header[9],
-        tos: header[1],
-        hop_limit: header[8],
-        fragment: u16_at(header, 6) & 0x3fff != 0,
-        start,
-        end: start + total,
-        payload: start + words * 4,
-    })
-}
-
-fn ipv6(frame: &[u8], start: usize) -> Step<Ip> {
-    let header = frame.get(start..start + 40).ok_or(Reason::Truncated)?;
-    if header[0] >> 4 != 6 {
-        return Err(Reason::BadHeader);
-    }
-    let end = start + 40 + usize::from(u16_at(header, 4));
-    if end > frame.len() {
-        return Err(Reason::Truncated);
-    }
-    let (mut protocol, mut payload, mut fragment, mut walked) = (header[6], start + 40, false, 0);
-    while [0, 43, 44, 51, 60, 135].contains(&protocol) && !fragment {
-        if walked == 8 {
-            return Err(Reason::ExtensionHeaders);
-        }
-        walked += 1;
-        let extension = frame.get(payload..payload + 8).ok_or(Reason::Truncated)?;
-        let beyond = usize::from(extension[1]);
-        payload += match protocol {
-            43 if extension[3] != 0 => return Err(Reason::ExtensionHeaders),
-            44 => {
-                fragment = u16_at(extension, 2) & 0xfff9 != 0;
-                8
-            }
-            51 => (beyond + 2) * 4,
-            _ => (beyond + 1) * 8,
-        };
-        protocol = extension[0];
-    }
-    if payload > end {
-        return Err(Reason::BadHeader);
-    }
-    Ok(Ip {
-        source: ipv6_at(header, 8).into(),
-        destination: ipv6_at(header, 24).into(),
-        protocol,
-        tos: header[0] << 4 | header[1] >> 4,
-        hop_limit: header[7],
-        fragment,
-        start,
-        end,
-        payload,
-    })
-}
-
-/// The frame as the backend must get it.
-fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> Step<Vec<u8>> {
-    let inner = ip.end - ip.start;
-    let overhead = match (backend.mode, backend.address) {
-        (Mode::L2, _) => 0,
-        (Mode::Ipip, IpAddr::V4(_)) => 20,
-        (Mode::Ipip, IpAddr::V6(_)) => 40,
-    };
-    if inner + overhead > usize::from(MTU) {
-        return Err(Reason::TooBig);
-    }
-    let mut bytes = frame.to_vec();
-    bytes[0..6].copy_from_slice(&backend.mac);
-    bytes[6..12].copy_from_slice(&OUR_MAC);
-    if backend.mode == Mode::L2 {
-        return Ok(bytes);
-    }
-    let next = if ip.source.is_ipv4() { 4 } else { 41 };
-    let (kind, header) = match backend.address {
-        IpAddr::V4(address) => {
-            let mut header = vec![0x45, ip.tos];
-            header.extend(((inner + 20) as u16).to_be_bytes());
-            header.extend([0, 0, 0x40, 0, 64, next, 0, 0]);
-            header.extend(LB4.octets());
-            header.extend(address.octets());
-            let sum = checksum(&[&header]);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
-            (0x0800u16, header)
-        }
-        IpAddr::V6(address) => {
-            let word = 6u32 << 28 | u32::from(ip.tos) << 20 | hash >> 12;
-            let mut header = word.to_be_bytes().to_vec();
-            header.extend((inner as u16).to_be_bytes());
-            header.extend([next, 64]);
-            header.extend(LB6.octets());
-            header.extend(address.octets());
-            (0x86dd, header)
-        }
-    };
-    bytes[ip.start - 2..ip.start].copy_from_slice(&kind.to_be_bytes());
-    bytes.splice(ip.start..ip.start, header);
-    Ok(bytes)
-}
-
 fn flow_hash(flow: &FlowId) -> u32 {
     let port = elb_common::addr::Be16::new;
     let ports = Ports { source: port(flow.2), destination: port(flow.3) };
@@ -469,28 +407,6 @@ fn flow_hash(flow: &FlowId) -> u32 {
         }
         _ => unreachable!("one packet, one version"),
     }
-}
-
-/// The checksum at `at` after a word changed, by RFC 1624 in plain arithmetic.
-fn patch(bytes: &mut [u8], at: usize, old: u16, new: u16) {
-    let sum = u32::from(!u16_at(bytes, at)) + u32::from(!old) + u32::from(new);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    bytes[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn ipv4_at(bytes: &[u8], at: usize) -> Ipv4Addr {
-    let octets: [u8; 4] = bytes[at..at + 4].try_into().unwrap();
-    octets.into()
-}
-
-fn ipv6_at(bytes: &[u8], at: usize) -> Ipv6Addr {
-    let octets: [u8; 16] = bytes[at..at + 16].try_into().unwrap();
-    octets.into()
 }
 
 /// An untagged frame with an IPv4 payload of no protocol we know: passes.

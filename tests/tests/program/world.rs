@@ -29,6 +29,10 @@ pub const UDP: u8 = 17;
 pub const LB4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const LB6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 pub const MTU: u16 = 1500;
+/// In IPv4 so little remains that no IPv4 host need be told.
+pub const NARROW_MTU: u16 = 595;
+/// In IPv6 so little remains that no IPv6 host would listen.
+pub const NARROW_V6_MTU: u16 = 1319;
 
 /// Seconds without a packet after which a record counts no more; longer than a test lasts.
 pub const IDLE: u32 = 3600;
@@ -37,6 +41,7 @@ pub const IDLE: u32 = 3600;
 pub enum Mode {
     L2,
     Ipip,
+    Gue,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +50,7 @@ pub struct BackendSpec {
     pub address: IpAddr,
     pub mac: [u8; 6],
     pub interface: u32,
+    pub mtu: u16,
     pub reachable: bool,
     pub established: bool,
 }
@@ -118,6 +124,10 @@ pub mod id {
     pub const NO_NEXT_HOP: u16 = 6;
     pub const FORMER: u16 = 8;
     pub const GONE: u16 = 9;
+    pub const GUE_V4: u16 = 10;
+    pub const GUE_V6: u16 = 11;
+    pub const NARROW: u16 = 12;
+    pub const NARROW_V6: u16 = 13;
     pub const MISSING: u16 = 60_000;
 }
 
@@ -139,6 +149,10 @@ pub mod port {
     pub const MOVING_BACK: u16 = 93;
     pub const MOVING_EMPTY: u16 = 94;
     pub const MOVING_RELEASED: u16 = 95;
+    pub const GUE_V4: u16 = 96;
+    pub const GUE_V6: u16 = 97;
+    pub const NARROW: u16 = 98;
+    pub const NARROW_V6: u16 = 99;
     pub const SPREAD: u16 = 100;
 }
 
@@ -150,7 +164,12 @@ pub fn world(now: u32) -> World {
     let v6 = |n: u16| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
     let mut backend = |id: u16, mode, address, interface, reachable, established| {
         let mac = [2, 0, 0, 1, (id >> 8) as u8, id as u8];
-        let spec = BackendSpec { mode, address, mac, interface, reachable, established };
+        let mtu = match id {
+            id::NARROW => NARROW_MTU,
+            id::NARROW_V6 => NARROW_V6_MTU,
+            _ => MTU,
+        };
+        let spec = BackendSpec { mode, address, mac, interface, mtu, reachable, established };
         world.backends.insert(id, spec);
     };
     backend(id::L2, Mode::L2, v4(11), INGRESS, true, true);
@@ -161,6 +180,10 @@ pub fn world(now: u32) -> World {
     backend(id::NO_NEXT_HOP, Mode::Ipip, v4(16), INGRESS, false, true);
     backend(id::FORMER, Mode::Ipip, v4(18), INGRESS, true, true);
     backend(id::GONE, Mode::Ipip, v4(19), INGRESS, true, false);
+    backend(id::GUE_V4, Mode::Gue, v4(20), INGRESS, true, true);
+    backend(id::GUE_V6, Mode::Gue, v6(21), INGRESS, true, true);
+    backend(id::NARROW, Mode::Ipip, v4(22), INGRESS, true, true);
+    backend(id::NARROW_V6, Mode::Ipip, v6(23), INGRESS, true, true);
 
     for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)] {
         for (port, cur, prev) in [
@@ -178,6 +201,10 @@ pub fn world(now: u32) -> World {
             (port::MOVING_BACK, id::IN_V4, id::IN_V4),
             (port::MOVING_EMPTY, 0, id::FORMER),
             (port::MOVING_RELEASED, id::IN_V4, id::FORMER),
+            (port::GUE_V4, id::GUE_V4, 0),
+            (port::GUE_V6, id::GUE_V6, 0),
+            (port::NARROW, id::NARROW, 0),
+            (port::NARROW_V6, id::NARROW_V6, 0),
         ] {
             world.listen(vip, port, protocol, &[(cur, prev); 5]);
         }
@@ -291,19 +318,19 @@ impl BackendSpec {
             next_hop: Mac::new(self.mac),
             flags,
             source: Mac::new(OUR_MAC),
-            mtu: MTU,
+            mtu: self.mtu,
             ifindex: self.interface,
             ..Backend::default()
         };
         match self.address {
             IpAddr::V4(address) => {
-                record.mode = mode::IPIP_V4;
+                record.mode = if self.mode == Mode::Gue { mode::GUE_V4 } else { mode::IPIP_V4 };
                 record.address = Be128::from_raw([be32(address).raw(), 0, 0, 0]);
                 record.outer_source = Be128::from_raw([be32(LB4).raw(), 0, 0, 0]);
                 record.outer_sum = outer_sum(be32(LB4), be32(address));
             }
             IpAddr::V6(address) => {
-                record.mode = mode::IPIP_V6;
+                record.mode = if self.mode == Mode::Gue { mode::GUE_V6 } else { mode::IPIP_V6 };
                 record.address = be128(address);
                 record.outer_source = be128(LB6);
             }

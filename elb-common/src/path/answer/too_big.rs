@@ -2,14 +2,15 @@
 //!
 //! The answer comes from the virtual address, which is where the packet was sent to. It quotes as
 //! much of the packet as the RFCs ask for, which is always the same number of bytes: whatever is
-//! too big is longer than that. An IPv4 packet that allows fragmentation is answered too, since it
-//! is not fragmented here: hosts then send smaller fragments.
+//! too big is longer than that, since nobody is told to send less than every host takes. An IPv4
+//! packet that allows fragmentation is answered too, since it is not fragmented here: hosts then
+//! send smaller fragments.
 
 use bytemuck::{Pod, Zeroable};
 use network_types::ip::IpProto;
 
 use super::super::wire::{Icmp, IcmpError, Ipv4, Ipv6};
-use super::super::{Family, Ip, Link, Packet, Stop, Tables, parse};
+use super::super::{Family, Ip, Link, Packet, Stop, Tables, V4, V6, parse};
 use crate::addr::{Be16, Be32, Be128};
 use crate::backend::{OUTER_FRAGMENT, OUTER_TTL};
 use crate::checksum;
@@ -28,7 +29,10 @@ pub(in super::super) fn too_big<F: Family, P: Packet, T: Tables>(
     // RFC 1122 §3.2.2, RFC 4443 §2.4(e): no error about an error, a later fragment, or a packet of
     // nobody in particular.
     let flow = parse::is_transport(ip.protocol) && !ip.is_later_fragment();
-    if !flow || !F::is_one_host(ip.source) || !tables.may_answer(tables.now()) {
+    if !flow || !F::is_one_host(ip.source) || mtu < F::LEAST_MTU {
+        return Err(SILENT);
+    }
+    if !tables.may_answer(tables.now()) {
         return Err(SILENT);
     }
     F::too_big(packet, link, ip, mtu)
@@ -37,11 +41,6 @@ pub(in super::super) fn too_big<F: Family, P: Packet, T: Tables>(
 const SILENT: Stop = Stop(Reason::TooBig);
 const NO_ROOM: Stop = Stop(Reason::NoRoom);
 
-/// What every IPv4 host takes (RFC 791 §3.1), and so the size of an answer (RFC 1812 §4.3.2.3).
-const LEAST_V4: u16 = 576;
-/// The least MTU of IPv6 (RFC 8200 §5): no host sends less at once, and an answer is no larger.
-const LEAST_V6: u16 = 1280;
-
 const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
@@ -49,12 +48,14 @@ const PACKET_TOO_BIG: u8 = 2;
 /// Precedence "internetwork control" (RFC 1812 §4.3.2.5).
 const CONTROL: u8 = 0xc0;
 
-/// The beginning of an IPv4 packet: 544 bytes, as rows of words.
+/// The beginning of an IPv4 packet, as rows of words: 544 bytes, for an answer of up to 576 bytes
+/// (RFC 1812 §4.3.2.3).
 #[repr(transparent)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct QuoteV4([[Be32; 8]; 17]);
 
-/// The beginning of an IPv6 packet: 1232 bytes, as rows of words.
+/// The beginning of an IPv6 packet, as rows of words: 1232 bytes, for an answer of 1280 bytes
+/// (RFC 4443 §2.4(c)).
 #[repr(transparent)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct QuoteV6([[Be32; 14]; 22]);
@@ -77,7 +78,7 @@ struct HeadV6 {
 
 const LENGTH_V4: u16 = (size_of::<HeadV4>() + size_of::<QuoteV4>()) as u16;
 const LENGTH_V6: u16 = (size_of::<HeadV6>() + size_of::<QuoteV6>()) as u16;
-const _: () = assert!(LENGTH_V4 <= LEAST_V4 && LENGTH_V6 == LEAST_V6);
+const _: () = assert!(LENGTH_V4 <= V4::LEAST_MTU && LENGTH_V6 == V6::LEAST_MTU);
 
 /// Destination unreachable, fragmentation needed (RFC 792, RFC 1191 §4).
 #[inline(always)]
@@ -87,9 +88,6 @@ pub(in super::super) fn too_big_v4<P: Packet>(
     ip: &Ip<Be32>,
     mtu: u16,
 ) -> Result<(), Stop> {
-    if mtu < LEAST_V4 {
-        return Err(SILENT);
-    }
     let quote: &QuoteV4 = packet.view(link.end).ok_or(SILENT)?;
     let word = Be32::from_raw(u32::from(mtu).to_be());
     let kind = u16::from_ne_bytes([UNREACHABLE, FRAGMENTATION_NEEDED]);
@@ -108,9 +106,6 @@ pub(in super::super) fn too_big_v6<P: Packet>(
     ip: &Ip<Be128>,
     mtu: u16,
 ) -> Result<(), Stop> {
-    if mtu < LEAST_V6 {
-        return Err(SILENT);
-    }
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const MESSAGE: u16 = LENGTH_V6 - size_of::<Ipv6>() as u16;
     let quote: &QuoteV6 = packet.view(link.end).ok_or(SILENT)?;
@@ -170,4 +165,78 @@ fn send<P: Packet, H: Pod>(packet: &mut P, link: &Link, head: H, length: u16) ->
 fn sum<const N: usize>(rows: &[[Be32; N]]) -> u32 {
     let words = rows.iter().flatten();
     checksum::from_u32s(words.fold(0, |sum, word| sum + u64::from(word.raw())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Frame;
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const TAGGED: usize = 18;
+
+    /// RFC 1071 over bytes, as plainly as it can be said: 0 where the checksum is right.
+    fn plain(bytes: &[u8]) -> u16 {
+        let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair[1]));
+        let mut sum: u64 = words.sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    /// The answer to a packet in a tagged frame; nothing but its IP header is made to be right.
+    fn answer<F: Family>(header: &[u8], rest: &[u8], mtu: u16) -> Vec<u8> {
+        let ethertype: [u8; 2] = if header[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let link = [&[2; 6][..], &[4; 6], &[0x81, 0, 0, 5], &ethertype].concat();
+        let mut buffer = [0; 2048];
+        let bytes = [&link, header, rest].concat();
+        let mut frame = Frame::new(&mut buffer, &bytes, 1).unwrap();
+        let link = parse::link(&frame).unwrap();
+        let ip = F::parse(&frame, link.end).unwrap();
+        F::too_big(&mut frame, &link, &ip, mtu).unwrap();
+        frame.bytes().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn v4_has_right_checksums_and_quotes(
+            addresses: [u8; 8],
+            rest in proptest::collection::vec(any::<u8>(), 557..1500),
+            mtu in V4::LEAST_MTU..,
+        ) {
+            let [high, low] = (20 + rest.len() as u16).to_be_bytes();
+            let start = [0x45, 0, high, low, 0, 9, 0x40, 0, 61, 17, 0, 0];
+            let header = [&start[..], &addresses].concat();
+            let bytes = answer::<V4>(&header, &rest, mtu);
+            prop_assert_eq!(&bytes[..12], [[4; 6], [2; 6]].concat());
+            let ip = &bytes[TAGGED..];
+            prop_assert_eq!(ip.len(), 572);
+            prop_assert_eq!((plain(&ip[..20]), plain(&ip[20..])), (0, 0));
+            prop_assert_eq!((&ip[12..16], &ip[16..20]), (&addresses[4..], &addresses[..4]));
+            prop_assert_eq!(&ip[26..28], mtu.to_be_bytes());
+            prop_assert_eq!(&ip[28..48], &header[..]);
+            prop_assert_eq!(&ip[48..], &rest[..524]);
+        }
+
+        #[test]
+        fn v6_has_the_right_checksum_and_quotes(
+            addresses: [[u8; 16]; 2],
+            rest in proptest::collection::vec(any::<u8>(), 1241..1500),
+            mtu in V6::LEAST_MTU..,
+        ) {
+            let [high, low] = (rest.len() as u16).to_be_bytes();
+            let header = [&[0x6f, 1, 2, 3, high, low, 17, 61][..], addresses.as_flattened()].concat();
+            let bytes = answer::<V6>(&header, &rest, mtu);
+            let ip = &bytes[TAGGED..];
+            prop_assert_eq!(ip.len(), 1280);
+            let pseudo = [&ip[8..40], &1240u32.to_be_bytes(), &58u32.to_be_bytes()].concat();
+            prop_assert_eq!(plain(&[&pseudo, &ip[40..]].concat()), 0);
+            prop_assert_eq!((&ip[8..24], &ip[24..40]), (&addresses[1][..], &addresses[0][..]));
+            prop_assert_eq!(&ip[44..48], u32::from(mtu).to_be_bytes());
+            prop_assert_eq!(&ip[48..88], &header[..]);
+            prop_assert_eq!(&ip[88..], &rest[..1192]);
+        }
+    }
 }

@@ -31,6 +31,8 @@ impl Family for V4 {
     const HEADER: usize = size_of::<Ipv4>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
+    /// RFC 791 §3.1.
+    const LEAST_MTU: u16 = 576;
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
 

@@ -19,7 +19,6 @@ use crate::reason::Reason;
 #[derive(Clone, Copy, Debug)]
 pub struct V6;
 
-
 impl Family for V6 {
     type Addr = Be128;
     type FlowKey = FlowKeyV6;
@@ -27,6 +26,8 @@ impl Family for V6 {
     const HEADER: usize = size_of::<Ipv6>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
+    /// RFC 8200 §5.
+    const LEAST_MTU: u16 = 1280;
     const ECHO_REQUEST: u8 = 128;
     const ECHO_REPLY: u8 = 129;
 

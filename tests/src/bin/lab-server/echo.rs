@@ -23,6 +23,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+const GREATEST_DATAGRAM: usize = 1 << 16;
+
 /// Echoes lines of connections for ever.
 pub(crate) async fn serve_tcp(listener: TcpListener, name: Arc<str>) -> Result<()> {
     loop {
@@ -61,7 +63,7 @@ pub(crate) fn start_udp(socket: UdpSocket, name: Arc<str>) -> Result<()> {
 }
 
 fn echo_datagram(socket: &UdpSocket, name: &str) -> Result<()> {
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; GREATEST_DATAGRAM];
     let mut control = cmsg_space!(libc::in6_pktinfo);
     let (length, sender, own) = {
         let mut parts = [IoSliceMut::new(&mut buffer)];

@@ -1,0 +1,123 @@
+//! What leaves: the packet wrapped for its backend, or the answer that it is too big for that.
+
+use std::net::IpAddr;
+
+use elb_common::reason::Reason;
+
+use super::headers::{Ip, Part, u16_at};
+use super::{Expected, Step, answered};
+use crate::frame::{OUR_MAC, checksum, error};
+use crate::world::*;
+
+/// The answer that a packet of `mtu` bytes would fit: from the virtual address, to whom it was
+/// told by, and the way it came.
+pub(super) fn too_big(frame: &[u8], ip: &Ip, mtu: u16) -> Step<Expected> {
+    let host = match ip.source {
+        IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
+    };
+    let (least, quoted) = if ip.source.is_ipv4() { (576, 544) } else { (1280, 1232) };
+    let flow = [TCP, UDP].contains(&ip.protocol) && ip.part != Part::Later;
+    if !flow || !host || mtu < least {
+        return Err(Reason::TooBig);
+    }
+    let vip = ip.destination.to_string();
+    let quote = &frame[ip.start..ip.start + quoted];
+    let mut message = if ip.source.is_ipv4() {
+        let mut message = error(&vip, 3, 4, mtu.into(), quote);
+        message.tos = 0xc0;
+        message.id = 0;
+        message
+    } else {
+        error(&vip, 2, 0, mtu.into(), quote)
+    };
+    message.ttl = 64;
+    let mut packet = message.ip();
+    if ip.source.is_ipv6() {
+        packet[0..4].copy_from_slice(&[0x60, 0, 0, 0]);
+    }
+    let mut bytes = frame[..ip.start].to_vec();
+    bytes[0..6].copy_from_slice(&frame[6..12]);
+    bytes[6..12].copy_from_slice(&frame[0..6]);
+    bytes.extend(packet);
+    Ok(answered(bytes, Reason::TooBigAnswered))
+}
+
+/// Bytes that a packet grows by.
+pub(super) fn overhead(backend: &BackendSpec) -> usize {
+    match (backend.mode, backend.address) {
+        (Mode::L2, _) => 0,
+        (Mode::Ipip, IpAddr::V4(_)) => 20,
+        (Mode::Ipip, IpAddr::V6(_)) => 40,
+        (Mode::Gue, IpAddr::V4(_)) => 20 + 8 + 4,
+        (Mode::Gue, IpAddr::V6(_)) => 40 + 8 + 4,
+    }
+}
+
+/// The frame as the backend must get it.
+pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    bytes[0..6].copy_from_slice(&backend.mac);
+    bytes[6..12].copy_from_slice(&OUR_MAC);
+    if backend.mode == Mode::L2 {
+        return bytes;
+    }
+    hop(&mut bytes, ip);
+    let length = ip.end - ip.start;
+    let inside = if ip.source.is_ipv4() { 4 } else { 41 };
+    let (next, between) = match backend.mode {
+        Mode::Gue => (UDP, gue(length, inside, hash)),
+        Mode::L2 | Mode::Ipip => (inside, vec![]),
+    };
+    let (kind, header) = match backend.address {
+        IpAddr::V4(address) => {
+            let mut header = vec![0x45, ip.tos];
+            header.extend(((20 + between.len() + length) as u16).to_be_bytes());
+            header.extend([0, 0, 0x40, 0, 64, next, 0, 0]);
+            header.extend(LB4.octets());
+            header.extend(address.octets());
+            let sum = checksum(&[&header]);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            (0x0800u16, header)
+        }
+        IpAddr::V6(address) => {
+            let word = 6u32 << 28 | u32::from(ip.tos) << 20 | hash >> 12;
+            let mut header = word.to_be_bytes().to_vec();
+            header.extend(((between.len() + length) as u16).to_be_bytes());
+            header.extend([next, 64]);
+            header.extend(LB6.octets());
+            header.extend(address.octets());
+            (0x86dd, header)
+        }
+    };
+    bytes[ip.start - 2..ip.start].copy_from_slice(&kind.to_be_bytes());
+    bytes.splice(ip.start..ip.start, [header, between].concat());
+    bytes
+}
+
+/// One hop less, and in IPv4 a checksum that says so.
+fn hop(bytes: &mut [u8], ip: &Ip) {
+    if ip.source.is_ipv6() {
+        bytes[ip.start + 7] -= 1;
+        return;
+    }
+    let old = u16_at(bytes, ip.start + 8);
+    bytes[ip.start + 8] -= 1;
+    let new = u16_at(bytes, ip.start + 8);
+    patch(bytes, ip.start + 10, old, new);
+}
+
+/// A UDP header from one of the dynamic ports, without a checksum, and a GUE header of variant 0.
+fn gue(length: usize, inside: u8, hash: u32) -> Vec<u8> {
+    let port = 49_152 + (hash % 16_384) as u16;
+    let words = [port, 6080, (8 + 4 + length) as u16, 0].map(u16::to_be_bytes);
+    [words.as_flattened(), &[0, inside, 0, 0]].concat()
+}
+
+/// The checksum at `at` after a word changed, by RFC 1624 in plain arithmetic.
+pub(super) fn patch(bytes: &mut [u8], at: usize, old: u16, new: u16) {
+    let sum = u32::from(!u16_at(bytes, at)) + u32::from(!old) + u32::from(new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    bytes[at..at + 2].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
