@@ -91,7 +91,7 @@ fn fragments_of_other_datagrams_are_others() {
 }
 
 #[test]
-fn what_is_not_forwarded_is_not_remembered() {
+fn later_fragments_meet_what_the_first_met_once_it_had_a_backend() {
     let first = |port| datagram4(port, u32::from(port))[0].clone();
     let second = |port| datagram4(port, u32::from(port))[1].clone();
     let icmp = echo(C4, vip4(), &[1; 100]).fragments(40, 7);
@@ -102,11 +102,11 @@ fn what_is_not_forwarded_is_not_remembered() {
         Case("no listener", first(4444), Because(Reason::NoListener)),
         Case("its second", second(4444), LOST),
         Case("too big", big.remove(0).frame(), Because(Reason::TooBigAnswered)),
-        Case("its second", big.remove(0).frame(), LOST),
+        Case("its second", big.remove(0).frame(), Because(Reason::TooBig)),
         Case("an echo request", icmp[0].frame(), LOST),
         Case("its second", icmp[1].frame(), LOST),
         Case("no next hop", first(port::NO_NEXT_HOP), Because(Reason::NoNextHop)),
-        Case("its second", second(port::NO_NEXT_HOP), LOST),
+        Case("its second", second(port::NO_NEXT_HOP), Because(Reason::NoNextHop)),
     ]);
 }
 

@@ -62,6 +62,17 @@ const DROPPED: [Reason; 10] = [
     Reason::TtlExpired,
 ];
 
+/// What a packet says of its flow.
+#[derive(Clone, Copy)]
+enum Says {
+    /// That it begins.
+    New,
+    /// That it began before: segments, and errors, after which nothing is recorded.
+    Old,
+    /// A datagram says nothing.
+    Nothing,
+}
+
 impl Oracle {
     pub fn new(world: World) -> Self {
         Self { world, flows: HashMap::new(), fragments: HashMap::new() }
@@ -125,9 +136,13 @@ impl Oracle {
         }
         let ports = (u16_at(header, 0), u16_at(header, 2));
         // SYN, but not ACK, RST or FIN.
-        let opens = ip.protocol == TCP && header[13] & 0x17 == 0x02;
+        let says = match ip.protocol {
+            TCP if header[13] & 0x17 == 0x02 => Says::New,
+            TCP => Says::Old,
+            _ => Says::Nothing,
+        };
         let flow: FlowId = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
-        let target = self.choose(flow, opens)?;
+        let target = self.choose(flow, says)?;
         if ip.part == Part::First {
             self.fragments.insert(datagram(ip), target);
         }
@@ -143,7 +158,7 @@ impl Oracle {
     }
 
     /// Where a packet of a flow goes.
-    fn choose(&mut self, flow: FlowId, opens: bool) -> Step<Target> {
+    fn choose(&mut self, flow: FlowId, says: Says) -> Step<Target> {
         let (index, listener) = self.listener(flow.1, flow.3, flow.4)?;
         if listener.disabled {
             return Err(Reason::Disabled);
@@ -156,7 +171,7 @@ impl Oracle {
         let Some(&(cur, prev)) = self.world.slots.get(slot as usize) else {
             return Err(Reason::RingRange);
         };
-        let id = self.owner(flow, cur, prev, opens, listener.pool);
+        let id = self.owner(flow, cur, prev, says, listener.pool);
         if id == 0 {
             return Err(Reason::NoBackend);
         }
@@ -218,22 +233,19 @@ impl Oracle {
     }
 
     /// DESIGN of just-enough tracking: settled slots decide alone, moving ones ask the flows.
-    fn owner(&mut self, flow: FlowId, cur: u16, prev: u16, opens: bool, pool: u16) -> u16 {
+    fn owner(&mut self, flow: FlowId, cur: u16, prev: u16, says: Says, pool: u16) -> u16 {
         if prev == 0 {
             return cur;
         }
         let serves = |id: u16| self.world.backends.get(&id).is_some_and(|b| b.established);
         let former = if serves(prev) { prev } else { cur };
         let recorded = self.flows.get(&flow).copied().filter(|id| serves(*id));
-        let (id, record) = if opens {
-            (cur, true)
-        } else if let Some(id) = recorded {
-            (id, false)
-        } else if flow.4 == UDP {
-            let held = self.world.now < self.world.pools[&pool].udp_hold_until;
-            (if held { former } else { cur }, true)
-        } else {
-            (former, false)
+        let held = self.world.now < self.world.pools[&pool].udp_hold_until;
+        let (id, record) = match (says, recorded) {
+            (Says::New, _) => (cur, true),
+            (_, Some(id)) => (id, false),
+            (Says::Nothing, None) => (if held { former } else { cur }, true),
+            (Says::Old, None) => (former, false),
         };
         if record && id != 0 {
             self.flows.insert(flow, id);
@@ -289,7 +301,7 @@ impl Oracle {
         }
         let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
         let flow = (answer.destination, answer.source, client, server, answer.protocol);
-        let target = self.choose(flow, false)?;
+        let target = self.choose(flow, Says::Old)?;
         self.send(frame, ip, target)
     }
 
