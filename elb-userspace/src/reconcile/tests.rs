@@ -1,3 +1,5 @@
+mod admission;
+
 use std::collections::HashSet;
 
 use elb_common::backend::backend_flags::{ESTABLISHED, REACHABLE};
