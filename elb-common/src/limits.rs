@@ -14,8 +14,9 @@ pub const MAX_BACKENDS: u32 = 4096;
 pub const MAX_FLOWS: u32 = 1 << 20;
 /// Entries of `PORT_RANGES`: a range of ports takes at most 30, usually fewer than ten.
 pub const MAX_PORT_RANGES: u32 = 65_536;
-/// Networks of all IP groups together, per IP family: more than 50 groups of 300.
-pub const MAX_GROUP_ENTRIES: u32 = 16_384;
+/// Networks of all IP groups together, per IP family: 50 groups of 300, and as many that take their
+/// places, since the new ones of a group are there before the old ones go.
+pub const MAX_GROUP_ENTRIES: u32 = 32_768;
 /// Members with a server id.
 pub const MAX_SERVER_IDS: u32 = 4096;
 /// Datagrams in fragments that are remembered at once, of each IP version. A flood of first

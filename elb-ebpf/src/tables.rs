@@ -368,13 +368,16 @@ fn count_connection(listener: u16, backend: u16, change: u64) {
 /// Adds to a word of a map that several CPUs write, wrapping around; what it was before. The
 /// target has this instruction but no compare-and-swap, so `core` offers no atomic type for it.
 ///
+/// Not `Relaxed`: of that the compiler makes an addition that returns nothing, and takes what was
+/// added for what was there.
+///
 /// # Safety
 /// The word is aligned, stays mapped while the program runs, and everybody who writes it does so
 /// atomically.
 #[inline(always)]
 unsafe fn add(word: *mut u64, value: u64) -> u64 {
     // SAFETY: the caller's.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(word, value) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(word, value) }
 }
 
 #[inline(always)]

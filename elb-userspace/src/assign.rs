@@ -3,6 +3,7 @@
 //! The maps know numbers only. Which member a number means must survive the agent, so this is what
 //! the agent saves; a new agent with the same file goes on with the same numbers.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,6 +20,10 @@ pub struct Assignments {
     pub listeners: BTreeMap<String, u16>,
     /// Pools, by name.
     pub pools: BTreeMap<String, AssignedPool>,
+    /// IP groups, by name.
+    pub ip_groups: BTreeMap<String, u16>,
+    /// Virtual addresses of both families.
+    pub vips: BTreeMap<IpAddr, u16>,
     /// Where the search for a free backend id goes on: an id that was just freed is used last.
     next_backend: u16,
 }
@@ -92,6 +97,10 @@ pub struct Room {
     pub backends: u32,
     /// Ring slots.
     pub slots: u32,
+    /// Records of each flow table.
+    pub flows: u32,
+    /// CPUs that the kernel may have.
+    pub cpus: u32,
 }
 
 impl Assignments {
@@ -100,14 +109,23 @@ impl Assignments {
     /// # Errors
     /// There are too many listeners.
     pub fn listener(&mut self, name: &str, room: Room) -> Result<u16, Full> {
-        if let Some(id) = self.listeners.get(name) {
-            return Ok(*id);
-        }
-        let used: BTreeSet<u16> = self.listeners.values().copied().collect();
         let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
-        let id = free(&used, 0, room.listeners).ok_or(full)?;
-        self.listeners.insert(name.to_owned(), id);
-        Ok(id)
+        number(&mut self.listeners, name, room.listeners).ok_or(full)
+    }
+
+    /// Number of an IP group.
+    pub fn ip_group(&mut self, name: &str) -> u16 {
+        let id = number(&mut self.ip_groups, name, MOST);
+        id.expect("a model has 50 groups at most, and those of the last one may still be here")
+    }
+
+    /// Number of a virtual address.
+    ///
+    /// # Errors
+    /// There are too many virtual addresses.
+    pub fn vip(&mut self, address: IpAddr) -> Result<u16, Full> {
+        let full = Full { what: "virtual address", key: "VIPs", limit: MOST };
+        number(&mut self.vips, &address, MOST).ok_or(full)
     }
 
     /// Numbers of a pool with a ring of `size` slots. A ring of another size is another ring, in
@@ -197,6 +215,24 @@ impl Assignments {
     }
 }
 
+/// Numbers of a kind that has no map by number.
+const MOST: u32 = 1 << 16;
+
+/// The number of `key`, a new one if it has none; `None` if all below `limit` are in use.
+fn number<K, Q>(numbers: &mut BTreeMap<K, u16>, key: &Q, limit: u32) -> Option<u16>
+where
+    K: Ord + Borrow<Q>,
+    Q: Ord + ToOwned<Owned = K> + ?Sized,
+{
+    if let Some(id) = numbers.get(key) {
+        return Some(*id);
+    }
+    let used: BTreeSet<u16> = numbers.values().copied().collect();
+    let id = free(&used, 0, limit)?;
+    numbers.insert(key.to_owned(), id);
+    Some(id)
+}
+
 /// The first unused id from `first` on, below `limit`.
 fn free(used: &BTreeSet<u16>, first: u16, limit: u32) -> Option<u16> {
     let last = u16::try_from(limit.checked_sub(1)?).unwrap_or(u16::MAX);
@@ -208,7 +244,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
+    const ROOM: Room =
+        Room { listeners: 4, pools: 4, backends: 9, slots: 4_000, flows: 0, cpus: 1 };
 
     const NONE: &BTreeSet<u16> = &BTreeSet::new();
 

@@ -4,10 +4,13 @@
 //! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
 //! does not stop the others when the agent starts. `dist/elb.toml` explains every key.
 //!
-//! `settings` and `file` read the pieces, `validate` relates them.
+//! `settings`, `file`, `ipgroup` and `port_range` read the pieces, `validate` relates them.
 
+mod capacity;
 mod error;
 mod file;
+mod ipgroup;
+mod port_range;
 mod settings;
 mod table;
 mod validate;
@@ -34,8 +37,8 @@ pub struct Config {
     pub model: Model,
 }
 
-/// The largest file that is read, in bytes.
-pub const MAX_FILE_SIZE: u64 = 1 << 20;
+/// The largest file that is read, in bytes: room for 50 IP groups of 300 described networks.
+pub const MAX_FILE_SIZE: u64 = 4 << 20;
 
 /// Reads a file that must be right throughout.
 pub fn load(path: &Path) -> Result<Config, Errors> {
@@ -93,7 +96,7 @@ fn read(path: &Path) -> Result<String, Errors> {
             column: 0,
             object: String::new(),
             what: format!("cannot be read: {error}"),
-            fix: "name a readable text file of at most 1 MiB".to_owned(),
+            fix: "name a readable text file of at most 4 MiB".to_owned(),
         }])
     })
 }
@@ -102,7 +105,7 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE_SIZE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
     }
     Ok(text)
 }

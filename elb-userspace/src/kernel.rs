@@ -5,9 +5,10 @@ mod maps;
 mod object;
 mod record;
 mod rings;
+mod tries;
 
 pub(crate) use attach::errno;
 pub use attach::{AttachError, Attachment, pinned, unpin};
-pub use maps::{MapError, Maps, coarse_seconds};
+pub use maps::{MapError, Maps, coarse_seconds, possible_cpus};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object};
 pub use record::Record;

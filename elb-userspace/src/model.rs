@@ -4,7 +4,9 @@
 //! constructed ([`value`], [`monitor`]); values that are wrong together are found by [`Model::new`]
 //! ([`rules`]).
 
+pub mod ipgroup;
 pub mod monitor;
+pub mod port_range;
 pub mod rules;
 pub mod value;
 
@@ -12,11 +14,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
+pub use ipgroup::{AccessControl, AccessList, IpGroup};
 pub use monitor::HealthMonitor;
+pub use port_range::{PortRange, Ports};
 pub use rules::Violation;
 pub use value::{
-    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, MinimumHealthy,
-    Name, Protocol, RingSize, Weight,
+    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit,
+    MinimumHealthy, Name, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -24,6 +28,7 @@ pub use value::{
 pub struct Model {
     load_balancers: Vec<LoadBalancer>,
     pools: Vec<Pool>,
+    ip_groups: Vec<IpGroup>,
 }
 
 /// Addresses that take connections for listeners.
@@ -58,14 +63,34 @@ pub struct Listener {
     pub name: Name,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// 0: every port that no other listener of the load balancer has.
+    /// 0: `port_ranges` or, if there are none, every port that no other listener of the load
+    /// balancer has.
     pub protocol_port: u16,
+    /// In the order of the source; empty unless `protocol_port` is 0.
+    pub port_ranges: Vec<PortRange>,
     /// The name of the pool that serves it.
     pub default_pool: Name,
     /// Whether it is to be served.
     pub admin_state_up: bool,
     /// How long an idle flow is protected, in seconds.
     pub keepalive_timeout: IdleTimeout,
+    /// Who may open connections; everybody where there is none.
+    pub ipgroup: Option<AccessControl>,
+    /// New connections a second; 0: no limit.
+    pub cps: Limit,
+    /// Concurrent connections; 0: no limit.
+    pub max_connection: Limit,
+}
+
+impl Listener {
+    /// What it listens on.
+    pub fn ports(&self) -> Ports<'_> {
+        match (self.protocol_port, &self.port_ranges[..]) {
+            (0, []) => Ports::Any,
+            (0, ranges) => Ports::Ranges(ranges),
+            (port, _) => Ports::One(port),
+        }
+    }
 }
 
 /// A backend server group.
@@ -114,9 +139,11 @@ impl Model {
     pub fn new(
         load_balancers: Vec<LoadBalancer>,
         pools: Vec<Pool>,
+        ip_groups: Vec<IpGroup>,
     ) -> Result<Self, Vec<Violation>> {
-        let violations = rules::check(&load_balancers, &pools);
-        if violations.is_empty() { Ok(Self { load_balancers, pools }) } else { Err(violations) }
+        let violations = rules::check(&load_balancers, &pools, &ip_groups);
+        let model = Self { load_balancers, pools, ip_groups };
+        if violations.is_empty() { Ok(model) } else { Err(violations) }
     }
 
     /// In the order of the source.
@@ -127,6 +154,11 @@ impl Model {
     /// In the order of the source.
     pub fn pools(&self) -> &[Pool] {
         &self.pools
+    }
+
+    /// In the order of the source.
+    pub fn ip_groups(&self) -> &[IpGroup] {
+        &self.ip_groups
     }
 
     /// The pool of that name.

@@ -9,7 +9,10 @@ use elb_common::interface::Interface;
 use elb_common::listener::{Listener, Vip};
 use elb_common::pool::Pool;
 
-/// Where a listener listens. Port 0: any.
+use crate::model::ipgroup::{GroupNetworks, Network};
+use crate::model::port_range::PortPrefix;
+
+/// Where a listener for one port listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey {
     /// Virtual address.
@@ -18,6 +21,17 @@ pub struct ListenerKey {
     pub port: u16,
     /// IANA protocol number.
     pub protocol: u8,
+}
+
+/// Where a listener for several ports listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RangeEntry {
+    /// Number of the virtual address.
+    pub vip: u32,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Some of its ports.
+    pub ports: PortPrefix,
 }
 
 /// What the small maps hold. Rings are apart: they are large and keep a history.
@@ -33,6 +47,10 @@ pub struct Image {
     pub pools: BTreeMap<u16, Pool>,
     /// `LISTENERS_V4` and `LISTENERS_V6`.
     pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// `PORT_RANGES`.
+    pub ranges: BTreeMap<RangeEntry, Listener>,
+    /// `GROUPS_V4` and `GROUPS_V6`; a group without networks is absent or empty.
+    pub groups: GroupNetworks,
     /// `VIPS_V4` and `VIPS_V6`.
     pub vips: BTreeMap<IpAddr, Vip>,
 }
@@ -72,16 +90,24 @@ pub enum Command {
     PutPool(u16, Pool),
     /// Changes a ring in place.
     WriteRing(RingWrite),
-    /// Zeroes the counters of a listener id that is used anew.
+    /// Zeroes what is counted of a listener id that is used anew.
     ResetListenerCounter(u16),
+    /// Adds a network to an IP group.
+    AddToGroup(u16, Network),
     /// Writes a listener.
     PutListener(ListenerKey, Listener),
+    /// Writes a listener for several ports.
+    PutRange(RangeEntry, Listener),
     /// Writes a virtual address.
     PutVip(IpAddr, Vip),
     /// Removes a virtual address.
     RemoveVip(IpAddr),
     /// Removes a listener.
     RemoveListener(ListenerKey),
+    /// Removes a listener for several ports.
+    RemoveRange(RangeEntry),
+    /// Removes a network from an IP group.
+    RemoveFromGroup(u16, Network),
     /// Empties a region that no listener names any more.
     ClearRing(Region),
     /// Removes an element of `INTERFACES`.
@@ -119,14 +145,17 @@ pub fn plan(
     put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
     put(&mut commands, &observed.pools, &desired.pools, Command::PutPool);
     commands.extend(rings.into_iter().map(Command::WriteRing));
-    let used: BTreeSet<u16> = observed.listeners.values().map(|l| l.id).collect();
-    let ids: BTreeSet<u16> = desired.listeners.values().map(|l| l.id).collect();
-    commands.extend(ids.difference(&used).map(|id| Command::ResetListenerCounter(*id)));
+    in_groups(&mut commands, &desired.groups, &observed.groups, Command::AddToGroup);
+    let new = &desired.listener_ids() - &observed.listener_ids();
+    commands.extend(new.into_iter().map(Command::ResetListenerCounter));
     put(&mut commands, &observed.listeners, &desired.listeners, Command::PutListener);
+    put(&mut commands, &observed.ranges, &desired.ranges, Command::PutRange);
     put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
 
     gone(&mut commands, &observed.vips, &desired.vips, Command::RemoveVip);
     gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
+    gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
+    in_groups(&mut commands, &observed.groups, &desired.groups, Command::RemoveFromGroup);
     commands.extend(freed.into_iter().map(Command::ClearRing));
     let zero = |id| Command::PutPool(id, Pool::default());
     gone(&mut commands, &observed.pools, &desired.pools, zero);
@@ -136,6 +165,26 @@ pub fn plan(
     let old = observed.devices.difference(&desired.devices);
     commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));
     commands
+}
+
+impl Image {
+    fn listener_ids(&self) -> BTreeSet<u16> {
+        self.listeners.values().chain(self.ranges.values()).map(|listener| listener.id).collect()
+    }
+}
+
+/// A command for each network that is in `these` groups and not in the `others`.
+fn in_groups(
+    commands: &mut Vec<Command>,
+    these: &GroupNetworks,
+    others: &GroupNetworks,
+    command: impl Fn(u16, Network) -> Command,
+) {
+    let none = BTreeSet::new();
+    for (id, networks) in these {
+        let other = others.get(id).unwrap_or(&none);
+        commands.extend(networks.difference(other).map(|network| command(*id, *network)));
+    }
 }
 
 fn put<K: Ord + Copy, V: PartialEq + Copy>(

@@ -2,6 +2,9 @@
 //!
 //! Pure: the same inputs give the same picture, and applying it twice changes nothing.
 
+mod admission;
+mod ranges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,12 +19,9 @@ use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, LoadBalancer, Member, Model, Pool, Protocol,
 };
 use crate::nexthop::NextHop;
-use crate::publish::{Image, ListenerKey, Region, RingWrite};
+use crate::publish::{Image, Region, RingWrite};
 use crate::ring::maglev::{self, RingMember};
 use crate::ring::{identity, slots};
-
-/// Flows that a listener may record a second on each CPU.
-const FLOW_BUDGET: u32 = 50_000;
 
 /// What is seen of the world.
 pub trait Seen {
@@ -109,11 +109,13 @@ impl Reconciler {
         for pool in model.pools() {
             self.pool(pool, seen, &leaving, &mut desired);
         }
+        self.ip_groups(model, &mut desired);
+        let flow_budget = admission::flow_budget(model, self.room);
         for lb in model.load_balancers() {
-            self.load_balancer(lb, &mut desired);
+            self.load_balancer(lb, flow_budget, &mut desired);
         }
-        // Last: the number of a listener that goes is not that of one that comes with it.
-        self.forget_listeners(model);
+        // Last: the number of one that goes is not that of one that comes with it.
+        self.forget(model);
         desired
     }
 
@@ -142,10 +144,16 @@ impl Reconciler {
         before.difference(&self.assignments.backend_ids()).copied().collect()
     }
 
-    fn forget_listeners(&mut self, model: &Model) {
+    /// Forgets the numbers of listeners, IP groups and virtual addresses that go.
+    fn forget(&mut self, model: &Model) {
         let all = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
         let wanted: BTreeSet<&str> = all.map(|listener| listener.name.as_str()).collect();
         self.assignments.listeners.retain(|name, _| wanted.contains(name.as_str()));
+        let wanted: BTreeSet<&str> = model.ip_groups().iter().map(|g| g.name.as_str()).collect();
+        self.assignments.ip_groups.retain(|name, _| wanted.contains(name.as_str()));
+        let wanted: BTreeSet<IpAddr> =
+            model.load_balancers().iter().flat_map(LoadBalancer::vips).collect();
+        self.assignments.vips.retain(|address, _| wanted.contains(address));
     }
 
     fn pool(
@@ -303,11 +311,12 @@ impl Reconciler {
         record
     }
 
-    fn load_balancer(&mut self, lb: &LoadBalancer, desired: &mut Desired) {
+    fn load_balancer(&mut self, lb: &LoadBalancer, flow_budget: u32, desired: &mut Desired) {
         let mut flags = 0;
         if lb.admin_state_up && lb.announce == Announce::Arp {
             flags |= vip_flags::ANNOUNCE;
         }
+        let vips = self.vips(lb, desired);
         for listener in &lb.listeners {
             let Some(pool) = self.assignments.pools.get(listener.default_pool.as_str()) else {
                 continue; // its pool found no room, which is reported there
@@ -321,25 +330,25 @@ impl Reconciler {
                     continue;
                 }
             };
-            let enabled = lb.admin_state_up && listener.admin_state_up;
-            flags |= if enabled { vip_flags::ECHO } else { 0 };
-            let record = Record {
+            let mut record = Record {
                 ring_base: region.base,
                 ring_size: region.size,
                 id,
                 pool,
-                flags: if enabled { 0 } else { listener_flags::DISABLED },
-                flow_budget: FLOW_BUDGET,
-                ..Record::default()
+                ..self.admission(listener, flow_budget)
             };
-            for address in lb.vips() {
-                let protocol = protocol_number(listener.protocol);
-                let key = ListenerKey { address, port: listener.protocol_port, protocol };
-                desired.image.listeners.insert(key, record);
+            flags |= ranges::vip_flag(listener);
+            if lb.admin_state_up && listener.admin_state_up {
+                flags |= vip_flags::ECHO;
+            } else {
+                record.flags |= listener_flags::DISABLED;
+            }
+            for vip in &vips {
+                ranges::listen(*vip, listener, record, &mut desired.image);
             }
         }
-        for address in lb.vips() {
-            desired.image.vips.insert(address, Vip { flags, number: 0 });
+        for (address, number) in vips {
+            desired.image.vips.insert(address, Vip { flags, number: number.into() });
         }
     }
 }

@@ -61,16 +61,43 @@ pub struct Listener {
     pub name: String,
     /// TCP or UDP.
     pub protocol: String,
-    /// Port, 0 for any.
+    /// Port; 0 for `port_ranges` or, if there are none, for any.
     pub protocol_port: u16,
+    /// Ranges of ports, as in "1000-1010".
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub port_ranges: Vec<String>,
     /// ONLINE, DEGRADED or DISABLED.
     pub operating_status: String,
     /// Packets forwarded.
     pub packets: u64,
     /// Bytes of those, as received.
     pub bytes: u64,
+    /// Who may open connections, if not everybody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ipgroup: Option<AccessControl>,
+    /// Most new connections a second; 0: no limit.
+    pub cps: u32,
+    /// Most concurrent connections; 0: no limit.
+    pub max_connection: u32,
+    /// Connections that are open, where the pool records all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connections: Option<u32>,
     /// The pool that serves it.
     pub pool: Pool,
+}
+
+/// Access control of a listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessControl {
+    /// Name of the IP group.
+    pub ipgroup: String,
+    /// "white": only its members open connections; "black": they open none.
+    #[serde(rename = "type")]
+    pub list: String,
+    /// Whether that is so.
+    pub enable_ipgroup: bool,
+    /// Networks of the group.
+    pub networks: usize,
 }
 
 /// A pool.

@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{MemberHealth, Status, Timing};
-use crate::kernel::{Attachment, Maps, Object, coarse_seconds};
+use crate::kernel::{Attachment, Maps, Object, coarse_seconds, possible_cpus};
 use crate::model::{Member, Model, Pool};
 use crate::nexthop::{Network, NextHop};
 use crate::publish::{Image, Store, plan};
@@ -81,6 +81,8 @@ impl Core {
             pools: limits::MAX_POOLS,
             backends: parts.config.agent.max_backends.get(),
             slots: parts.config.agent.ring_slots.get(),
+            flows: parts.config.agent.max_flows.get(),
+            cpus: possible_cpus(),
         };
         let encap_source = EncapSource {
             v4: parts.config.agent.encap_source,

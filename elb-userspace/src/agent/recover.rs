@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use elb_common::backend::{Backend, mode};
+use elb_common::listener::{Listener as Record, listener_flags};
 
 use crate::assign::{AssignedMember, AssignedPool, Assignments};
 use crate::kernel::Maps;
-use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool};
-use crate::publish::{Image, ListenerKey, Region};
+use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
+use crate::publish::{Image, ListenerKey, RangeEntry, Region};
 use crate::reconcile::{protocol_number, socket};
 use crate::saved::{Saved, Verdict};
 
@@ -37,21 +38,45 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Saved {
         for listener in &lb.listeners {
             if let Some(record) = observed_listener(observed, lb, listener) {
                 saved.assignments.listeners.insert(listener.name.to_string(), record.id);
+                ip_group(listener, &record, &mut saved.assignments.ip_groups);
             }
+        }
+        for address in lb.vips() {
+            let number = observed.vips.get(&address).and_then(|vip| u16::try_from(vip.number).ok());
+            adopt(&mut saved.assignments.vips, address, number);
         }
     }
     saved
 }
 
-fn observed_listener(
-    observed: &Image,
-    lb: &LoadBalancer,
-    listener: &Listener,
-) -> Option<elb_common::listener::Listener> {
+/// The IP group of a listener, if its record names one.
+fn ip_group(listener: &Listener, record: &Record, known: &mut BTreeMap<String, u16>) {
+    const LISTED: u16 = listener_flags::WHITELIST | listener_flags::BLACKLIST;
+    let access = listener.ipgroup.as_ref().filter(|_| record.flags & LISTED != 0);
+    if let Some(access) = access {
+        adopt(known, access.ipgroup.to_string(), Some(record.group));
+    }
+}
+
+/// Takes over a number that no other has.
+fn adopt<K: Ord>(known: &mut BTreeMap<K, u16>, key: K, number: Option<u16>) {
+    if let Some(number) = number.filter(|number| known.values().all(|other| other != number)) {
+        known.entry(key).or_insert(number);
+    }
+}
+
+fn observed_listener(observed: &Image, lb: &LoadBalancer, listener: &Listener) -> Option<Record> {
     let protocol = protocol_number(listener.protocol);
-    let mut keys =
-        lb.vips().map(|address| ListenerKey { address, port: listener.protocol_port, protocol });
-    keys.find_map(|key| observed.listeners.get(&key).copied())
+    if let Ports::One(port) = listener.ports() {
+        let mut keys = lb.vips().map(|address| ListenerKey { address, port, protocol });
+        return keys.find_map(|key| observed.listeners.get(&key).copied());
+    }
+    let mut vips = lb.vips().filter_map(|address| observed.vips.get(&address));
+    vips.find_map(|vip| {
+        let entry = |ports| RangeEntry { vip: vip.number, protocol, ports };
+        let mut prefixes = listener.ports().prefixes().into_iter();
+        prefixes.find_map(|ports| observed.ranges.get(&entry(ports)).copied())
+    })
 }
 
 /// The maps may say anything: numbers that contradict each other are not taken over.

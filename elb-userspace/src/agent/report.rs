@@ -63,16 +63,35 @@ impl Core {
         let id = self.reconciler.assignments.listeners.get(listener.name.as_str());
         let counter = counted(id.map(|id| self.maps.listener_counter(*id)));
         let pool = self.config.model.pool(&listener.default_pool);
-        let pool = self.pool(pool.expect("a model's listeners have pools"));
+        let pool = pool.expect("a model's listeners have pools");
+        let counted_id = id.filter(|_| pool.lb_algorithm.is_tracked());
+        let connections = counted_id.map(|id| read(self.maps.listener_connections(*id)));
+        let pool = self.pool(pool);
         let degraded = pool.members.iter().any(|member| member.operating_status == "OFFLINE");
         status::Listener {
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
             protocol_port: listener.protocol_port,
+            port_ranges: listener.port_ranges.iter().map(ToString::to_string).collect(),
             operating_status: rolled_up(lb.admin_state_up && listener.admin_state_up, degraded),
             packets: counter.packets,
             bytes: counter.bytes,
+            ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
+            cps: listener.cps.get(),
+            max_connection: listener.max_connection.get(),
+            connections,
             pool,
+        }
+    }
+
+    fn access(&self, access: &model::AccessControl) -> status::AccessControl {
+        let mut groups = self.config.model.ip_groups().iter();
+        let group = groups.find(|group| group.name == access.ipgroup);
+        status::AccessControl {
+            ipgroup: access.ipgroup.to_string(),
+            list: access.list.to_string(),
+            enable_ipgroup: access.enable_ipgroup,
+            networks: group.map_or(0, |group| group.ip_list().len()),
         }
     }
 
@@ -177,6 +196,9 @@ fn rolled_up(enabled: bool, degraded: bool) -> String {
 
 /// A counter that cannot be read is shown as zero and logged.
 fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
-    let counter = counter.unwrap_or(Ok(Counter::default()));
-    counter.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
+    counter.map(read).unwrap_or_default()
+}
+
+fn read<T: Default>(value: Result<T, MapError>) -> T {
+    value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

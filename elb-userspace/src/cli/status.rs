@@ -12,7 +12,7 @@ use comfy_table::{Cell, Color, Table, presets};
 use super::{ConfigArg, Output, block_on, print_json};
 use crate::api::client;
 use crate::config;
-use crate::status::{Listener, LoadBalancer, Member, Pool, Reason, Status};
+use crate::status::{AccessControl, Listener, LoadBalancer, Member, Pool, Reason, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -86,9 +86,10 @@ fn load_balancer(out: &mut String, lb: &LoadBalancer, colours: bool) {
 }
 
 fn listener_line(out: &mut String, listener: &Listener) {
-    let port = match listener.protocol_port {
-        0 => "any".to_owned(),
-        port => port.to_string(),
+    let port = match (listener.protocol_port, &listener.port_ranges[..]) {
+        (0, []) => "any".to_owned(),
+        (0, ranges) => ranges.join(","),
+        (port, _) => port.to_string(),
     };
     let pool = &listener.pool;
     let moving = match pool.moving_slots {
@@ -106,6 +107,27 @@ fn listener_line(out: &mut String, listener: &Listener) {
         pool.name,
         pool.forwarding,
     );
+    let admission = admission(listener);
+    if !admission.is_empty() {
+        let _ = writeln!(out, "    {}", admission.join(" · "));
+    }
+}
+
+/// Who may open connections to a listener, how many, and how many are open.
+fn admission(listener: &Listener) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks }) = &listener.ipgroup {
+        let off = if *enable_ipgroup { "" } else { ", off" };
+        parts.push(format!("{list}list {ipgroup} of {networks} networks{off}"));
+    }
+    if listener.cps > 0 {
+        parts.push(format!("at most {} new connections a second", listener.cps));
+    }
+    if listener.max_connection > 0 {
+        parts.push(format!("at most {} connections", listener.max_connection));
+    }
+    parts.extend(listener.connections.map(|open| format!("{open} connections open")));
+    parts
 }
 
 fn members(out: &mut String, pool: &Pool, colours: bool) {

@@ -10,11 +10,13 @@ use toml::de::{DeTable, DeValue};
 use super::error::Report;
 use super::settings::{self, AgentSettings};
 use super::table::{IPV4, IPV6, Place, Table};
+use super::{ipgroup, port_range};
 use crate::model::monitor::{Check, CheckType, HttpCheck, HttpMethod};
 use crate::model::value::Ranged;
 use crate::model::{
-    Announce, FlowsOnUnhealthy, Forwarding, HealthMonitor, HoldTime, IdleTimeout, LbAlgorithm,
-    Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize, Weight,
+    Announce, FlowsOnUnhealthy, Forwarding, HealthMonitor, HoldTime, IdleTimeout, IpGroup,
+    LbAlgorithm, Limit, Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize,
+    Weight,
 };
 
 /// What a file says, as far as it is valid piece by piece.
@@ -29,6 +31,12 @@ pub(super) struct Draft {
     pub(super) broken_pools: Vec<String>,
     /// Names of pools that listeners ask for, right or wrong.
     pub(super) named_pools: HashSet<String>,
+    pub(super) ip_groups: Vec<IpGroup>,
+    pub(super) ip_group_places: Vec<Place>,
+    /// As `broken_pools`.
+    pub(super) broken_ip_groups: Vec<String>,
+    /// As `named_pools`.
+    pub(super) named_ip_groups: HashSet<String>,
 }
 
 /// Where a load balancer and its listeners are, in parallel to the model's lists.
@@ -44,8 +52,8 @@ pub(super) struct PoolPlace {
     pub(super) members: Vec<Place>,
 }
 
-type Port = Ranged<1, 65_535>;
-type PortOrAny = Ranged<0, 65_535>;
+pub(super) type Port = Ranged<1, 65_535>;
+pub(super) type PortOrAny = Ranged<0, 65_535>;
 
 /// Reads everything; what is wrong is in the report and not in the draft.
 pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
@@ -58,6 +66,9 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     }
     for table in root.tables("pool", name_of) {
         draft.read_pool(table);
+    }
+    for table in root.tables("ipgroup", name_of) {
+        draft.read_ip_group(table);
     }
     root.finish();
     draft
@@ -80,6 +91,8 @@ impl Draft {
         }
         let listeners = t.tables("listener", name_of);
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
+        let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
+        self.named_ip_groups.extend(groups);
         let (listeners, places) = listeners.into_iter().filter_map(listener).unzip();
         let (sound, own) = t.finish();
         if let (true, Some(name)) = (sound, name) {
@@ -114,27 +127,45 @@ impl Draft {
             _ => self.broken_pools.push(name),
         }
     }
+
+    fn read_ip_group(&mut self, t: Table<'_>) {
+        let name = t.peek("name").unwrap_or_default();
+        match ipgroup::ipgroup(t) {
+            Some((group, place)) => {
+                self.ip_groups.push(group);
+                self.ip_group_places.push(place);
+            }
+            None => self.broken_ip_groups.push(name),
+        }
+    }
 }
 
 fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
-    t.require("protocol_port", "set it to a port, or to 0 for any port");
     t.require("default_pool", "name the pool that serves it");
     let name = t.parsed("name");
     let protocol = t.parsed("protocol");
-    let protocol_port = port(t.number::<PortOrAny>("protocol_port", None));
+    let (protocol_port, port_ranges) = port_range::ports(&mut t);
     let default_pool = t.parsed("default_pool");
     let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
     let keepalive_timeout = t.number("keepalive_timeout", Some("use 10 to 4000 seconds"));
+    let ipgroup = ipgroup::access(&mut t);
+    let limit = Some("use 1 to 1000000, or 0 for no limit");
+    let cps = t.number("cps", limit).unwrap_or(Limit::constant(0));
+    let max_connection = t.number("max_connection", limit).unwrap_or(Limit::constant(0));
     let (sound, place) = t.finish();
     let listener = Listener {
         name: name?,
         protocol: protocol?,
         protocol_port: protocol_port?,
+        port_ranges,
         default_pool: default_pool?,
         admin_state_up,
         keepalive_timeout: keepalive_timeout.unwrap_or(IdleTimeout::constant(300)),
+        ipgroup,
+        cps,
+        max_connection,
     };
     sound.then_some((listener, place))
 }
@@ -285,6 +316,6 @@ fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
     }
 }
 
-fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {
+pub(super) fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {
     port.and_then(|port| u16::try_from(port.get()).ok())
 }

@@ -28,6 +28,22 @@ pub(super) struct Table<'a> {
     sound: bool,
 }
 
+/// An item of a list, which is a text or a table; the byte at which a text starts.
+pub(super) enum Item<'a> {
+    Text(&'a str, usize),
+    Table(Table<'a>),
+}
+
+impl Item<'_> {
+    /// The byte at which it starts.
+    pub(super) fn at(&self) -> usize {
+        match self {
+            Self::Text(_, at) => *at,
+            Self::Table(table) => table.start,
+        }
+    }
+}
+
 /// Where a table and its values are in the file, for what is found wrong later.
 pub(super) struct Place {
     pub(super) object: String,
@@ -74,6 +90,12 @@ impl<'a> Table<'a> {
     /// The text of `key`, right or wrong, without anything being noted.
     pub(super) fn peek(&self, key: &str) -> Option<String> {
         self.entries.get(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
+    /// As [`Table::peek`], of a key of the table `key` within this one.
+    pub(super) fn peek_in(&self, key: &str, inner: &str) -> Option<String> {
+        let table = self.entries.get(key)?.get_ref().as_table()?;
+        table.get(inner)?.get_ref().as_str().map(str::to_owned)
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -177,6 +199,40 @@ impl<'a> Table<'a> {
         });
         let wanted = format!("a list of tables, each as in [[{key}]]");
         self.expect(key, children, value.get_ref(), &wanted).unwrap_or_default()
+    }
+
+    /// The items of the list `key` within this table, each a text or a table.
+    pub(super) fn items(&mut self, key: &'static str) -> Vec<Item<'a>> {
+        self.known.push(key);
+        let Some(value) = self.entries.get(key) else {
+            return Vec::new();
+        };
+        let object = format!("{}, {}", self.object, key.replace('_', " "));
+        let items = value.get_ref().as_array().and_then(|items| {
+            let item = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| match item.get_ref().as_str()
+            {
+                Some(text) => Some(Item::Text(text, item.span().start)),
+                None => self.child(format!("{object} #{}", n + 1), item).map(Item::Table),
+            };
+            items.iter().enumerate().map(item).collect::<Option<Vec<_>>>()
+        });
+        self.expect(key, items, value.get_ref(), "a list of texts or tables").unwrap_or_default()
+    }
+
+    /// The value of an item that starts at `at`.
+    pub(super) fn item<T>(&mut self, value: Result<T, Invalid>, at: usize) -> Option<T> {
+        value
+            .map_err(|invalid| {
+                let Invalid { what, fix } = invalid;
+                self.report.borrow_mut().error(at, &self.object, what, fix);
+                self.sound = false;
+            })
+            .ok()
+    }
+
+    /// Notes what is valid and yet hardly meant.
+    pub(super) fn odd(&self, at: usize, what: String, fix: &str) {
+        self.report.borrow_mut().warning(at, &self.object, what, fix.to_owned());
     }
 
     /// Ends the reading: unknown keys are reported. Whether all was well, and where things are.

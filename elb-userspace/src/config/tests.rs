@@ -1,5 +1,6 @@
 //! What a file means, what is said about wrong ones, and what is served regardless.
 
+mod admission;
 mod messages;
 
 use std::fs;
@@ -110,7 +111,8 @@ fn is_setting(line: &str, except: &[&str]) -> bool {
 #[test]
 fn the_sample_shows_every_key() {
     let with_unknown_key = |table: &str| {
-        let text = SMALL.replace(table, &format!("{table}\nqqqqqqqqqq = 1"));
+        let text = format!("{SMALL}[[ipgroup]]\nname = \"office\"\nip_list = []\n");
+        let text = text.replace(table, &format!("{table}\nqqqqqqqqqq = 1"));
         let errors = parse("elb.toml", &text).unwrap_err();
         let error = errors.iter().find(|error| error.what.contains("qqqqqqqqqq")).unwrap();
         error.fix.strip_prefix("remove it; the keys are ").unwrap().to_owned()
@@ -121,6 +123,7 @@ fn the_sample_shows_every_key() {
         "[[load_balancer.listener]]",
         "[[pool]]",
         "[[pool.member]]",
+        "[[ipgroup]]",
     ];
     let tables = tables.into_iter().chain(["[pool.healthmonitor]"]);
     for key in tables.map(with_unknown_key).collect::<Vec<_>>().join(", ").split(", ") {
@@ -198,8 +201,8 @@ fn a_file_is_read_up_to_its_bound() {
     assert!(missing.starts_with(&format!("{}: cannot be read: No such file", path.display())));
     fs::write(&path, SAMPLE).unwrap();
     assert!(load(&path).is_ok() && load_lenient(&path).0.is_some());
-    fs::write(&path, format!("{SAMPLE}#{}", " ".repeat(1 << 20))).unwrap();
-    assert!(load(&path).unwrap_err().to_string().contains("larger than 1 MiB"));
+    fs::write(&path, format!("{SAMPLE}#{}", " ".repeat(4 << 20))).unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("larger than 4 MiB"));
     fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(load_lenient(&path).1.to_string().contains("UTF-8"));
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use elb_common::ring::CHUNK;
 
+use super::capacity;
 use super::error::Report;
 use super::file::Draft;
 use super::settings::AgentSettings;
 use super::table::Place;
 use crate::model::rules::{self, At, Violation};
-use crate::model::{Model, Pool};
+use crate::model::{Listener, Model, Pool};
 
 /// Backend ids are 16 bits wide; 0 is nobody and 65,535 marks an empty slot while a ring is built.
 const MOST_BACKENDS: usize = 65_534;
@@ -19,7 +20,7 @@ const MOST_BACKENDS: usize = 65_534;
 pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
     loop {
         draft.remove_orphans(report);
-        let mut violations = rules::check(&draft.load_balancers, &draft.pools);
+        let mut violations = rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups);
         if let (true, Some(agent)) = (violations.is_empty(), &draft.agent) {
             violations = draft.over_capacity(agent);
         }
@@ -32,7 +33,7 @@ pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
         draft.remove(violations.iter().map(|violation| violation.at).collect());
     }
     draft.warn(report);
-    let model = Model::new(draft.load_balancers, draft.pools);
+    let model = Model::new(draft.load_balancers, draft.pools, draft.ip_groups);
     model.expect("the loop ends only when the rules have nothing left to say")
 }
 
@@ -53,28 +54,42 @@ impl Draft {
                 let pool = &self.pool_places[i];
                 pool.monitor.as_ref().unwrap_or(&pool.own)
             }
+            At::IpGroup(i) => &self.ip_group_places[i],
         }
     }
 
-    /// Listeners whose pool is left out are left out with it.
+    /// Listeners whose pool or IP group is left out are left out with it.
     fn remove_orphans(&mut self, report: &RefCell<Report>) {
-        let present: HashSet<&str> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
         let mut orphans = BTreeSet::new();
         for (i, lb) in self.load_balancers.iter().enumerate() {
             for (j, listener) in lb.listeners.iter().enumerate() {
-                let pool = listener.default_pool.as_str();
-                let broken = self.broken_pools.iter().any(|broken| broken == pool);
-                if broken && !present.contains(pool) {
+                if let Some((key, kind, name)) = self.left_out(listener) {
                     let place = &self.load_balancer_places[i].listeners[j];
-                    let what = format!("it is left out, as its pool {pool:?} is");
-                    let fix = "mend the pool".to_owned();
-                    let at = place.of("default_pool");
-                    report.borrow_mut().warning(at, &place.object, what, fix);
+                    let what = format!("it is left out, as its {kind} {name:?} is");
+                    let fix = format!("mend the {kind}");
+                    report.borrow_mut().warning(place.of(key), &place.object, what, fix);
                     orphans.insert(At::Listener(i, j));
                 }
             }
         }
         self.remove(orphans);
+    }
+
+    /// What a listener names that is left out: the key, what it is, its name.
+    fn left_out<'l>(
+        &self,
+        listener: &'l Listener,
+    ) -> Option<(&'static str, &'static str, &'l str)> {
+        let is = |broken: &[String], name: &str| broken.iter().any(|broken| broken == name);
+        let pool = listener.default_pool.as_str();
+        let has_pool = || self.pools.iter().any(|present| present.name.as_str() == pool);
+        if is(&self.broken_pools, pool) && !has_pool() {
+            return Some(("default_pool", "pool", pool));
+        }
+        let group = listener.ipgroup.as_ref()?.ipgroup.as_str();
+        let has_group = || self.ip_groups.iter().any(|present| present.name.as_str() == group);
+        let is_out = is(&self.broken_ip_groups, group) && !has_group();
+        is_out.then_some(("ipgroup", "IP group", group))
     }
 
     fn remove(&mut self, places: BTreeSet<At>) {
@@ -93,18 +108,25 @@ impl Draft {
         }
         let pool = |at: &At| match *at {
             At::Pool(i) | At::Member(i, _) | At::HealthMonitor(i) => Some(i),
-            At::LoadBalancer(_) | At::Listener(..) => None,
+            At::LoadBalancer(_) | At::Listener(..) | At::IpGroup(_) => None,
         };
         let pools: BTreeSet<usize> = places.iter().filter_map(pool).collect();
         for i in pools.into_iter().rev() {
             self.broken_pools.push(self.pools.remove(i).name.to_string());
             self.pool_places.remove(i);
         }
+        for at in places.iter().rev() {
+            if let At::IpGroup(i) = *at {
+                self.broken_ip_groups.push(self.ip_groups.remove(i).name.to_string());
+                self.ip_group_places.remove(i);
+            }
+        }
     }
 
     /// What does not fit into the maps, taking the resources in the order of the file.
     fn over_capacity(&self, agent: &AgentSettings) -> Vec<Violation> {
         let mut violations = self.listeners_over_capacity(agent);
+        violations.extend(capacity::port_ranges(&self.load_balancers));
         let used = self.used_pools();
         let (mut slots, mut backends) = (0, 1);
         for (i, pool) in
@@ -171,6 +193,13 @@ impl Draft {
             if let (Some(at), true) = (&place.monitor, slow_to_time_out(pool)) {
                 let fix = "make timeout at most delay, or the verdict will be late";
                 warn(at, "timeout", "timeout is longer than delay", fix);
+            }
+        }
+        for (group, place) in self.ip_groups.iter().zip(&self.ip_group_places) {
+            if !self.named_ip_groups.contains(group.name.as_str()) {
+                let (at, what) = (place.of("name"), "no listener uses it".to_owned());
+                let fix = "name it as the ipgroup of one, or remove it".to_owned();
+                report.borrow_mut().warning(at, &place.object, what, fix);
             }
         }
     }

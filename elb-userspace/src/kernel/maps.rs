@@ -8,6 +8,7 @@ use aya::maps::xdp::{DevMapHash, XdpMapError};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
+use elb_common::admission::{ListenerState, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::interface::{Interface, Settings};
@@ -21,6 +22,7 @@ use thiserror::Error;
 use super::object::{Capacity, Object};
 use super::record::Record;
 use super::rings::Rings;
+use super::tries::Tries;
 use crate::publish::{Command, Image, ListenerKey, Region, Store};
 
 /// Why a map could not be read or written.
@@ -43,6 +45,8 @@ pub struct Maps {
     listeners_v6: MapHash<ListenerKeyV6, Listener>,
     vips_v4: MapHash<u32, Vip>,
     vips_v6: MapHash<[u32; 4], Vip>,
+    tries: Tries,
+    listener_states: MapArray<ListenerState>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
     interfaces: MapHash<u32, Interface>,
@@ -56,10 +60,10 @@ pub struct Maps {
     pub generation: u32,
 }
 
-fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
+pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
-            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)));
+            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM | libc::ENOSPC)));
         let hint = if full {
             "; the map is full: raise its size in [agent], after `elb detach`"
         } else {
@@ -69,7 +73,7 @@ fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     }
 }
 
-fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, MapError> {
@@ -108,6 +112,8 @@ impl Maps {
             listeners_v6: take(ebpf, names::LISTENERS_V6)?,
             vips_v4: take(ebpf, names::VIPS_V4)?,
             vips_v6: take(ebpf, names::VIPS_V6)?,
+            tries: Tries::take(ebpf)?,
+            listener_states: take(ebpf, names::LISTENER_STATES)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
             interfaces: take(ebpf, names::INTERFACES)?,
@@ -155,6 +161,7 @@ impl Maps {
             let address: [u8; 16] = bytemuck::cast(key.0);
             image.vips.insert(address.into(), value.0);
         }
+        self.tries.read(&mut image)?;
         for entry in self.interfaces.iter() {
             let (key, value) = entry.map_err(at(names::INTERFACES))?;
             image.interfaces.insert(key.0, value.0);
@@ -183,6 +190,16 @@ impl Maps {
     /// The map cannot be read.
     pub fn listener_counter(&self, id: u16) -> Result<Counter, MapError> {
         total(&self.listener_counters, u32::from(id)).map_err(at(names::LISTENER_COUNTERS))
+    }
+
+    /// Connections that a listener has open, where they are tracked.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn listener_connections(&self, id: u16) -> Result<u32, MapError> {
+        let state =
+            self.listener_states.get(&u32::from(id), 0).map_err(at(names::LISTENER_STATES))?;
+        Ok(connections(state.0.connections))
     }
 
     /// What a backend got.
@@ -263,7 +280,14 @@ impl Store for Maps {
                 reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))
             }
             Command::ResetListenerCounter(id) => {
-                reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))
+                reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))?;
+                self.listener_states
+                    .set(u32::from(*id), Record(ListenerState::default()), 0)
+                    .map_err(at(names::LISTENER_STATES))
+            }
+            Command::AddToGroup(group, network) => self.tries.add_to_group(*group, *network),
+            Command::RemoveFromGroup(group, network) => {
+                self.tries.remove_from_group(*group, *network)
             }
             Command::PutBackend(id, value) => {
                 self.backends.set(u32::from(*id), Record(*value), 0).map_err(at(names::BACKENDS))
@@ -281,6 +305,8 @@ impl Store for Maps {
             }
             Command::PutListener(key, value) => self.put_listener(key, value),
             Command::RemoveListener(key) => self.remove_listener(key),
+            Command::PutRange(entry, value) => self.tries.put_range(entry, value),
+            Command::RemoveRange(entry) => self.tries.remove_range(entry),
             Command::PutVip(IpAddr::V4(address), value) => self
                 .vips_v4
                 .insert(Record(u32::from_ne_bytes(address.octets())), Record(*value), 0)
@@ -354,6 +380,11 @@ fn reset(counters: &mut MapCounters, id: u16) -> Result<(), aya::maps::MapError>
     let cpus = nr_cpus().map_err(|(_, error)| aya::maps::MapError::IoError(error))?;
     let zero = PerCpuValues::try_from(vec![Record(Counter::default()); cpus])?;
     counters.set(u32::from(id), zero, 0)
+}
+
+/// CPUs that the kernel may have: elements of a per-CPU map's value.
+pub fn possible_cpus() -> u32 {
+    nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1)
 }
 
 /// Seconds of the clock that the packet path reads, `CLOCK_MONOTONIC_COARSE`.

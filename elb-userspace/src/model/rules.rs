@@ -1,10 +1,13 @@
 //! What must hold between resources that are each valid by themselves.
 
+mod admission;
+mod ports;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Forwarding, Listener, LoadBalancer, Member, Pool, Protocol};
+use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Pool, Protocol};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +35,17 @@ pub enum At {
     Member(usize, usize),
     /// `pools[_].healthmonitor`
     HealthMonitor(usize),
+    /// `ip_groups[_]`
+    IpGroup(usize),
 }
 
-/// The UDP port of VXLAN, which the V3 API refuses for listeners.
-const VXLAN_PORT: u16 = 4789;
-
 /// Everything that is wrong between these resources, in their order.
-pub fn check(load_balancers: &[LoadBalancer], pools: &[Pool]) -> Vec<Violation> {
-    let mut rules = Rules::new(load_balancers, pools);
+pub fn check(
+    load_balancers: &[LoadBalancer],
+    pools: &[Pool],
+    ip_groups: &[IpGroup],
+) -> Vec<Violation> {
+    let mut rules = Rules::new(load_balancers, pools, ip_groups);
     for (i, lb) in load_balancers.iter().enumerate() {
         rules.load_balancer(i, lb);
         for (j, listener) in lb.listeners.iter().enumerate() {
@@ -49,29 +55,40 @@ pub fn check(load_balancers: &[LoadBalancer], pools: &[Pool]) -> Vec<Violation> 
     for (i, pool) in pools.iter().enumerate() {
         rules.pool(i, pool);
     }
+    for (i, group) in ip_groups.iter().enumerate() {
+        rules.ip_group(i, group);
+    }
     rules.broken
 }
 
 /// What has been seen so far, and what was wrong with it.
 struct Rules<'a> {
     pools: HashMap<&'a str, &'a Pool>,
+    ip_groups: HashSet<&'a str>,
     vips: HashSet<IpAddr>,
     load_balancer_names: Seen<&'a str>,
     listener_names: Seen<&'a str>,
     pool_names: Seen<&'a str>,
+    ip_group_names: Seen<&'a str>,
     vip_owners: HashMap<IpAddr, &'a str>,
     broken: Vec<Violation>,
 }
 
 impl<'a> Rules<'a> {
-    fn new(load_balancers: &'a [LoadBalancer], pools: &'a [Pool]) -> Self {
+    fn new(
+        load_balancers: &'a [LoadBalancer],
+        pools: &'a [Pool],
+        ip_groups: &'a [IpGroup],
+    ) -> Self {
         Self {
             // Of two pools with one name, the first is meant.
             pools: pools.iter().rev().map(|pool| (pool.name.as_str(), pool)).collect(),
+            ip_groups: ip_groups.iter().map(|group| group.name.as_str()).collect(),
             vips: load_balancers.iter().flat_map(LoadBalancer::vips).collect(),
             load_balancer_names: Seen::default(),
             listener_names: Seen::default(),
             pool_names: Seen::default(),
+            ip_group_names: Seen::default(),
             vip_owners: HashMap::new(),
             broken: Vec::new(),
         }
@@ -101,30 +118,15 @@ impl<'a> Rules<'a> {
                 }
             }
         }
-        self.listener_ports(i, lb);
-    }
-
-    fn listener_ports(&mut self, i: usize, lb: &'a LoadBalancer) {
-        let mut owners = HashMap::new();
-        for (j, listener) in lb.listeners.iter().enumerate() {
-            let (protocol, port) = (listener.protocol, listener.protocol_port);
-            if let Some(owner) = owners.insert((protocol, port), &listener.name) {
-                let what =
-                    format!("{protocol} protocol_port {port} is that of listener \"{owner}\"");
-                self.report(At::Listener(i, j), "protocol_port", what, "use another port");
-                owners.insert((protocol, port), owner);
-            }
-        }
+        self.shared_ports(i, lb);
     }
 
     fn listener(&mut self, at: At, lb: &LoadBalancer, listener: &'a Listener) {
         if self.listener_names.again(listener.name.as_str()) {
             self.report(at, "name", name_taken("listener", listener.name.as_str()), RENAME);
         }
-        if listener.protocol == Protocol::Udp && listener.protocol_port == VXLAN_PORT {
-            let what = format!("UDP protocol_port {VXLAN_PORT} is reserved for VXLAN");
-            self.report(at, "protocol_port", what, "use another port");
-        }
+        self.own_ports(at, listener);
+        self.access(at, listener);
         let Some(&pool) = self.pools.get(listener.default_pool.as_str()) else {
             let what = format!("default_pool \"{}\" does not exist", listener.default_pool);
             self.report(at, "default_pool", what, "define a pool of that name or name another");
@@ -136,38 +138,9 @@ impl<'a> Rules<'a> {
             self.report(at, "default_pool", what, "give both the same protocol");
             return;
         }
-        self.ports(at, listener, pool);
+        self.pool_ports(at, listener, pool);
         self.families(at, lb, pool);
-    }
-
-    /// Direct server return leaves the destination port of a packet as it is.
-    fn ports(&mut self, at: At, listener: &Listener, pool: &Pool) {
-        let port = listener.protocol_port;
-        if pool.any_port_enable {
-            return;
-        }
-        if port == 0 {
-            let what = format!("any port (0) is asked of pool \"{}\", which has ports", pool.name);
-            let fix = "set any_port_enable = true in the pool and remove its members' \
-                       protocol_port, or give the listener one port";
-            self.report(at, "protocol_port", what, fix);
-            return;
-        }
-        let mut others = pool.members.iter().filter(|m| ![0, port].contains(&m.protocol_port));
-        if let Some(Member { name, protocol_port, .. }) = others.next() {
-            let more = match others.count() {
-                0 => String::new(),
-                count => format!(" (and {count} more members)"),
-            };
-            let what = format!(
-                "protocol_port {port} is not that of member \"{name}\" of pool \"{}\", \
-                 {protocol_port}{more}: {} cannot translate ports",
-                pool.name, pool.forwarding,
-            );
-            let fix = "give both the same port, or set any_port_enable = true in the pool and \
-                       remove its members' protocol_port";
-            self.report(at, "protocol_port", what, fix);
-        }
+        self.limits(at, listener, pool);
     }
 
     /// Rewriting MAC addresses does not change what family a packet has.

@@ -65,6 +65,8 @@ pub type Weight = Ranged<0, 100>;
 pub type IdleTimeout = Ranged<10, 4000>;
 /// Seconds for which the former owner of a slot is the answer for UDP flows without a record.
 pub type HoldTime = Ranged<0, 4000>;
+/// Connections that a listener may have, or open in a second; 0: no limit (V3 `connection`, `cps`).
+pub type Limit = Ranged<0, 1_000_000>;
 /// Fewer healthy members than this, and a pool forwards to all (V3 `pool_health`).
 pub type MinimumHealthy = Ranged<0, 1>;
 
@@ -201,6 +203,15 @@ choice! {
     not yet: [
         "ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "QUIC_CID", "2_TUPLE_HASH", "3_TUPLE_HASH"
     ], use "5_TUPLE_HASH"
+}
+
+impl LbAlgorithm {
+    /// Whether every flow is recorded, because each new one chooses anew.
+    pub const fn is_tracked(self) -> bool {
+        match self {
+            Self::FiveTupleHash => false,
+        }
+    }
 }
 
 choice! {

@@ -1,3 +1,4 @@
+use elb_common::listener::{listener_flags, vip_flags};
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +8,9 @@ use super::*;
 struct Fake {
     image: Image,
     rings: BTreeMap<u32, Vec<u16>>,
+    /// The pictures that the maps are between.
+    from: Image,
+    to: Image,
 }
 
 impl Store for Fake {
@@ -29,6 +33,16 @@ impl Store for Fake {
             Command::ClearRing(region) => drop(self.rings.remove(&region.base)),
             Command::PutListener(k, v) => drop(image.listeners.insert(k, v)),
             Command::RemoveListener(k) => drop(image.listeners.remove(&k)),
+            Command::PutRange(k, v) => drop(image.ranges.insert(k, v)),
+            Command::RemoveRange(k) => drop(image.ranges.remove(&k)),
+            Command::AddToGroup(id, network) => {
+                assert!(image.groups.entry(id).or_default().insert(network), "added twice");
+            }
+            Command::RemoveFromGroup(id, network) => {
+                let group = image.groups.get_mut(&id).expect("a network of a known group");
+                assert!(group.remove(&network), "removed and never added");
+                image.groups.retain(|_, networks| !networks.is_empty());
+            }
             Command::PutVip(k, v) => drop(image.vips.insert(k, v)),
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
@@ -38,30 +52,86 @@ impl Store for Fake {
 }
 
 impl Fake {
+    fn new(from: Image, rings: BTreeMap<u32, Vec<u16>>, to: Image) -> Self {
+        Self { image: from.clone(), rings, from, to }
+    }
+
     fn consistent(&self) -> Result<(), String> {
-        for (key, listener) in &self.image.listeners {
-            let Some(owners) = self.rings.get(&listener.ring_base) else {
-                return Err(format!("{key:?} names a ring that is not there"));
-            };
-            for owner in owners {
-                let Some(backend) = self.image.backends.get(owner) else {
-                    return Err(format!("{key:?} names backend {owner} that is not there"));
-                };
-                if !self.image.devices.contains(&backend.ifindex) {
-                    return Err(format!("backend {owner} leaves by an unknown device"));
-                }
+        let image = &self.image;
+        for listener in image.listeners.values().chain(image.ranges.values()) {
+            self.ring(listener)?;
+        }
+        for (address, vip) in &image.vips {
+            let mut entries = image.ranges.keys().filter(|entry| entry.vip == vip.number);
+            if vip.flags & vip_flags::RANGES_TCP != 0 && entries.next().is_none() {
+                return Err(format!("{address} promises ranges and has none"));
             }
+        }
+        let (from, to) = (&self.from, &self.to);
+        for (key, listener) in &image.listeners {
+            self.group(listener, [(from, from.listeners.get(key)), (to, to.listeners.get(key))])?;
+        }
+        for (key, listener) in &image.ranges {
+            self.group(listener, [(from, from.ranges.get(key)), (to, to.ranges.get(key))])?;
+        }
+        Ok(())
+    }
+
+    fn ring(&self, listener: &Listener) -> Result<(), String> {
+        let Some(owners) = self.rings.get(&listener.ring_base) else {
+            return Err(format!("{listener:?} names a ring that is not there"));
+        };
+        for owner in owners {
+            let Some(backend) = self.image.backends.get(owner) else {
+                return Err(format!("{listener:?} names backend {owner} that is not there"));
+            };
+            if !self.image.devices.contains(&backend.ifindex) {
+                return Err(format!("backend {owner} leaves by an unknown device"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The group that a listener names holds what it does before and after, and nothing else.
+    fn group(
+        &self,
+        listener: &Listener,
+        records: [(&Image, Option<&Listener>); 2],
+    ) -> Result<(), String> {
+        let id = listener.group;
+        let networks = |image: &Image| image.groups.get(&id).cloned().unwrap_or_default();
+        let has = networks(&self.image);
+        let names = |record: Option<&Listener>| record.and_then(named_group) == Some(id);
+        let wanted = records.iter().filter(|(_, record)| names(*record));
+        let wanted = wanted.map(|(image, _)| networks(image)).reduce(|a, b| &a & &b);
+        let all = &networks(&self.from) | &networks(&self.to);
+        if named_group(listener).is_some()
+            && !(wanted.is_some_and(|wanted| wanted.is_subset(&has)) && has.is_subset(&all))
+        {
+            return Err(format!("{listener:?} names a group of {has:?}"));
         }
         Ok(())
     }
 }
 
-/// A consistent picture: listeners on pools, pools with rings of backends, backends on devices.
+fn named_group(listener: &Listener) -> Option<u16> {
+    (listener.flags & listener_flags::WHITELIST != 0).then_some(listener.group)
+}
+
+/// Networks of the groups that a picture may name.
+fn groups() -> impl Strategy<Value = GroupNetworks> {
+    let network = (0u8..6).prop_map(|n| Network::of(IpAddr::from([10, 0, 0, n]), 32).unwrap());
+    prop::collection::btree_map(0u16..3, prop::collection::btree_set(network, 1..4), 0..3)
+}
+
+/// A consistent picture: listeners, some with IP groups, for a port or a range, on pools, pools with
+/// rings of backends, backends on devices.
 fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
     let pools = prop::collection::btree_map(0u16..4, prop::collection::vec(1u16..9, 1..5), 0..4);
-    let listeners = prop::collection::btree_map(1u16..9, 0u16..4, 0..6);
-    (pools, listeners, 1u32..4).prop_map(|(pools, listeners, device)| {
-        let mut image = Image::default();
+    let listener = (0u16..4, any::<bool>(), 0u16..4);
+    let listeners = prop::collection::btree_map(1u16..9, listener, 0..6);
+    (pools, listeners, groups(), 1u32..4).prop_map(|(pools, listeners, groups, device)| {
+        let mut image = Image { groups, ..Image::default() };
         let mut rings = Vec::new();
         for (pool, owners) in &pools {
             for owner in owners {
@@ -74,17 +144,30 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
             let base = u32::from(*pool) * 16;
             rings.push(RingWrite { base, owners: owners.clone(), gone: BTreeSet::new() });
         }
-        for (port, pool) in listeners.into_iter().filter(|(_, pool)| pools.contains_key(pool)) {
-            let address = IpAddr::from([192, 0, 2, 1]);
-            let key = ListenerKey { address, port, protocol: 6 };
-            let ring_base = u32::from(pool) * 16;
-            let listener =
-                Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
-            image.listeners.insert(key, listener);
-            image.vips.insert(address, Vip { flags: 3, number: 0 });
+        for (port, (pool, is_range, group)) in listeners {
+            if pools.contains_key(&pool) {
+                listen(&mut image, port, pool, is_range, group);
+            }
         }
         (image, rings)
     })
+}
+
+fn listen(image: &mut Image, port: u16, pool: u16, is_range: bool, group: u16) {
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let ring_base = u32::from(pool) * 16;
+    let mut listener = Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
+    if image.groups.contains_key(&group) {
+        (listener.group, listener.flags) = (group, listener_flags::WHITELIST);
+    }
+    let vip = image.vips.entry(address).or_insert(Vip { flags: 3, number: 5 });
+    if is_range {
+        let ports = PortPrefix { port: port * 16, bits: 12 };
+        image.ranges.insert(RangeEntry { vip: vip.number, protocol: 6, ports }, listener);
+        vip.flags |= vip_flags::RANGES_TCP;
+    } else {
+        image.listeners.insert(ListenerKey { address, port, protocol: 6 }, listener);
+    }
 }
 
 proptest! {
@@ -92,7 +175,7 @@ proptest! {
     /// there. A ring that vanishes is freed.
     #[test]
     fn every_step_is_consistent(first in picture(), second in picture()) {
-        let mut store = Fake::default();
+        let mut store = Fake::new(Image::default(), BTreeMap::new(), first.0.clone());
         for command in plan(&Image::default(), &first.0, first.1.clone(), vec![]) {
             store.execute(&command).unwrap();
         }
@@ -100,6 +183,7 @@ proptest! {
         let kept: BTreeSet<u32> = second.1.iter().map(|ring| ring.base).collect();
         let freed = first.1.iter().filter(|ring| !kept.contains(&ring.base));
         let freed = freed.map(|ring| Region { base: ring.base, size: 16 }).collect();
+        let mut store = Fake::new(first.0.clone(), store.rings, second.0.clone());
         for command in plan(&first.0, &second.0, second.1.clone(), freed) {
             store.execute(&command).unwrap();
         }

@@ -1,9 +1,12 @@
+mod admission;
+
 use std::collections::HashSet;
 
 use elb_common::backend::backend_flags::{ESTABLISHED, REACHABLE};
 
 use super::*;
 use crate::config;
+use crate::publish::ListenerKey;
 
 /// A world in which everything is reachable by interface 2, and members are healthy unless named.
 #[derive(Default)]
@@ -34,7 +37,8 @@ impl Seen for World {
     }
 }
 
-const ROOM: Room = Room { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
+const ROOM: Room =
+    Room { listeners: 16, pools: 16, backends: 16, slots: 100_000, flows: 1 << 20, cpus: 2 };
 
 fn reconciler() -> Reconciler {
     Reconciler::new(Assignments::default(), BTreeMap::new(), ROOM, EncapSource::default())

@@ -49,6 +49,11 @@ impl Kernel {
         Ok(Self { ebpf, out: vec![0; 4096] })
     }
 
+    /// Writes what a `Memory` holds into the maps, beside what is there.
+    pub fn fill(&mut self, memory: &Memory) {
+        datapath::fill(&mut self.ebpf, memory).unwrap();
+    }
+
     /// Runs the program once. XDP wants at least an Ethernet header in a test run.
     pub fn run(&mut self, frame: &[u8]) -> Ran {
         let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();

@@ -14,6 +14,7 @@ mod kernel;
 mod oracle;
 mod world;
 
+mod admission;
 mod answers;
 mod budget;
 mod decap;

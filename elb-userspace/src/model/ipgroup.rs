@@ -1,0 +1,276 @@
+//! IP groups: who may open connections to a listener, or may not (V3 `ipgroup`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::Name;
+use super::value::{Invalid, as_text, choice};
+
+/// Networks under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IpGroup {
+    /// Unique among IP groups.
+    pub name: Name,
+    ip_list: Vec<IpGroupEntry>,
+}
+
+/// A network of an IP group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IpGroupEntry {
+    /// Its addresses.
+    pub ip: Network,
+    /// What it is; may be empty.
+    pub description: Description,
+}
+
+impl IpGroup {
+    /// Networks of one group (V3 quota).
+    pub const MOST_NETWORKS: usize = 300;
+    /// Groups of one model (V3 quota).
+    pub const MOST: usize = 50;
+
+    /// A group. Of entries with the same network, the first counts (V3: `0.0.0.0` and `0.0.0.0/32`
+    /// are one).
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn new(name: Name, entries: Vec<IpGroupEntry>) -> Result<Self, Invalid> {
+        let mut seen = BTreeSet::new();
+        let ip_list: Vec<_> = entries.into_iter().filter(|entry| seen.insert(entry.ip)).collect();
+        if ip_list.len() > Self::MOST_NETWORKS {
+            let what =
+                format!("has {} networks, of at most {}", ip_list.len(), Self::MOST_NETWORKS);
+            return Err(Invalid::new(what, "join neighbouring networks, or use two listeners"));
+        }
+        Ok(Self { name, ip_list })
+    }
+
+    /// In the order of the source; no network is there twice.
+    pub fn ip_list(&self) -> &[IpGroupEntry] {
+        &self.ip_list
+    }
+
+    /// Its networks.
+    pub fn networks(&self) -> BTreeSet<Network> {
+        self.ip_list.iter().map(|entry| entry.ip).collect()
+    }
+}
+
+/// Networks of IP groups, by the number of the group.
+pub type GroupNetworks = BTreeMap<u16, BTreeSet<Network>>;
+
+/// Addresses with the same first bits: an address, and zeroes after its first `bits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// The network of this size that an address is in; `None` if an address has fewer bits.
+    pub fn of(address: IpAddr, bits: u8) -> Option<Self> {
+        let address = match address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32u32.checked_sub(bits.into())?).unwrap_or(0);
+                Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128u32.checked_sub(bits.into())?).unwrap_or(0);
+                Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+            }
+        };
+        Some(Self { address, bits })
+    }
+
+    /// Its first address.
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Bits that its addresses have in common: 0 to 32 or 128.
+    pub const fn bits(&self) -> u8 {
+        self.bits
+    }
+}
+
+impl FromStr for Network {
+    type Err = Invalid;
+
+    /// An address, or an address and the number of bits that count; the others may be set.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let network = || {
+            let address: IpAddr = address.parse().ok()?;
+            let whole = if address.is_ipv4() { 32 } else { 128 };
+            let bits = bits.map_or(Some(whole), |bits| bits.parse().ok());
+            Self::of(address, bits?)
+        };
+        match network() {
+            Some(Self { address: IpAddr::V6(v6), bits: 96.. }) if v6.to_ipv4_mapped().is_some() => {
+                let what = format!("{text:?} is an IPv4 network written as IPv6");
+                Err(Invalid::new(what, "write it as in \"10.0.0.0/8\""))
+            }
+            Some(network) => Ok(network),
+            None if is_range(text) => {
+                let what = format!("{text:?} is a range, which this version does not support");
+                Err(Invalid::new(what, "write it as networks, as in \"10.0.0.0/8\""))
+            }
+            None => {
+                let what = format!("{text:?} is not an address or a network");
+                Err(Invalid::new(what, "write it as in \"10.0.0.7\" or \"10.0.0.0/8\""))
+            }
+        }
+    }
+}
+
+/// Whether it is two addresses, as the V3 API knows them: `10.0.0.1-10.0.0.9`.
+fn is_range(text: &str) -> bool {
+    let is_address = |text: &str| text.trim().parse::<IpAddr>().is_ok();
+    text.split_once('-').is_some_and(|(first, last)| is_address(first) && is_address(last))
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        as_text(self, serializer)
+    }
+}
+
+/// What a network is: up to 255 characters without `<` and `>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Description(String);
+
+impl FromStr for Description {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let characters = text.chars().count();
+        if characters > 255 {
+            let what = format!("has {characters} characters");
+            return Err(Invalid::new(what, "use at most 255 characters"));
+        }
+        if text.contains(['<', '>']) {
+            return Err(Invalid::new("contains < or >", "remove it"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Access control of a listener (V3 `ipgroup` of a listener).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccessControl {
+    /// The name of the IP group.
+    pub ipgroup: Name,
+    /// What its members may do.
+    #[serde(rename = "type")]
+    pub list: AccessList,
+    /// false: everybody may open connections.
+    pub enable_ipgroup: bool,
+}
+
+choice! {
+    /// What members of an IP group may do at a listener.
+    AccessList {
+        /// Only they open connections; of an empty group, nobody.
+        White = "white",
+        /// They open no connections; of an empty group, everybody else does.
+        Black = "black",
+    }
+    not yet: [], use "white or black"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_one_and_other_bits_do_not_count() {
+        for (text, canonical) in [
+            ("0.0.0.0", "0.0.0.0/32"),
+            ("::1", "::1/128"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3/32", "10.1.2.3/32"),
+            ("10.1.2.3/0", "0.0.0.0/0"),
+            ("2001:db8:ffff::1/33", "2001:db8:8000::/33"),
+            ("2001:db8::1/0", "::/0"),
+        ] {
+            assert_eq!(network(text).to_string(), canonical);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_a_reason() {
+        for (text, what) in [
+            ("", "is not an address or a network"),
+            ("10.0.0.0/33", "is not an address or a network"),
+            ("2001:db8::/129", "is not an address or a network"),
+            ("10.0.0.0/-1", "is not an address or a network"),
+            ("10.0.0.0/8/8", "is not an address or a network"),
+            ("10.0.0.1-10.0.0.9", "is a range"),
+            ("::ffff:10.0.0.0/104", "is an IPv4 network written as IPv6"),
+        ] {
+            let error = text.parse::<Network>().unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        assert!("::/95".parse::<Network>().is_ok());
+    }
+
+    #[test]
+    fn a_group_holds_a_network_once_and_300_at_most() {
+        let entry = |ip: String, description: &str| IpGroupEntry {
+            ip: network(&ip),
+            description: description.parse().unwrap(),
+        };
+        let name: Name = "office".parse().unwrap();
+        let twice = vec![entry("10.0.0.0/8".into(), "first"), entry("10.9.9.9/8".into(), "second")];
+        let group = IpGroup::new(name.clone(), twice.clone()).unwrap();
+        assert_eq!(group.ip_list(), &twice[..1]);
+
+        let many = |count: u16| {
+            let [high, low] = count.to_be_bytes();
+            entry(format!("10.0.{high}.{low}"), "")
+        };
+        let full: Vec<_> = (0..300).map(many).chain([many(0)]).collect();
+        assert_eq!(IpGroup::new(name.clone(), full).unwrap().networks().len(), 300);
+        let error = IpGroup::new(name, (0..301).map(many).collect()).unwrap_err();
+        assert_eq!(error.what, "has 301 networks, of at most 300");
+    }
+
+    #[test]
+    fn descriptions_have_a_length_and_no_brackets() {
+        assert!("é".repeat(255).parse::<Description>().is_ok());
+        assert!("é".repeat(256).parse::<Description>().is_err());
+        assert!("<b>".parse::<Description>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_is_read_as_it_is_written(address: IpAddr, bits in 0u8..=128) {
+            let bits = if address.is_ipv4() { bits.min(32) } else { bits };
+            let network = Network::of(address, bits).unwrap();
+            prop_assert_eq!(Network::of(network.address(), bits), Some(network));
+            let mapped = matches!(network.address(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+            if !mapped || bits < 96 {
+                prop_assert_eq!(network.to_string().parse(), Ok(network));
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What listeners may ask of IP groups and limits.
+
+use super::{At, RENAME, Rules, name_taken};
+use crate::model::{IpGroup, Listener, Pool, Protocol};
+
+impl<'a> Rules<'a> {
+    pub(super) fn ip_group(&mut self, i: usize, group: &'a IpGroup) {
+        let at = At::IpGroup(i);
+        if self.ip_group_names.again(group.name.as_str()) {
+            self.report(at, "name", name_taken("IP group", group.name.as_str()), RENAME);
+        }
+        if i >= IpGroup::MOST {
+            let what = format!("it is IP group {}, of at most {}", i + 1, IpGroup::MOST);
+            self.report(at, "name", what, "join some of them");
+        }
+    }
+
+    /// Who may open connections.
+    pub(super) fn access(&mut self, at: At, listener: &Listener) {
+        let Some(access) = &listener.ipgroup else { return };
+        if !self.ip_groups.contains(access.ipgroup.as_str()) {
+            let what = format!("ipgroup \"{}\" does not exist", access.ipgroup);
+            let fix = "define an [[ipgroup]] of that name or name another";
+            self.report(at, "ipgroup", what, fix);
+        }
+    }
+
+    /// How many connections may open. Those that nobody records cannot be counted, and a datagram
+    /// does not tell whether it is the first.
+    pub(super) fn limits(&mut self, at: At, listener: &Listener, pool: &Pool) {
+        if pool.lb_algorithm.is_tracked() {
+            return;
+        }
+        let algorithm = pool.lb_algorithm;
+        let fix = "remove it, or set lb_algorithm = \"ROUND_ROBIN\" or \"LEAST_CONNECTIONS\" in \
+                   the pool";
+        if listener.max_connection.get() > 0 {
+            let what = format!(
+                "max_connection needs a pool that records every connection; that of pool \"{}\" \
+                 is {algorithm}, which does not",
+                pool.name
+            );
+            self.report(at, "max_connection", what, fix);
+        }
+        if listener.cps.get() > 0 && listener.protocol == Protocol::Udp {
+            let what = format!(
+                "cps of a UDP listener needs a pool that records every flow; that of pool \"{}\" \
+                 is {algorithm}, which does not",
+                pool.name
+            );
+            self.report(at, "cps", what, fix);
+        }
+    }
+}

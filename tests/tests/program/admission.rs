@@ -1,0 +1,471 @@
+//! Who may open flows, how many, and at which ports: IP groups, limits, ranges. Each packet runs in
+//! the kernel and on the host, which must agree, and the table says what on.
+
+use std::net::IpAddr;
+
+use elb_common::addr::Be16;
+use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4, GroupKeyV6};
+use elb_common::backend::backend_flags;
+use elb_common::listener::{
+    Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, algorithm,
+    listener_flags as flags, vip_flags,
+};
+use elb_common::names;
+use elb_common::path::{Frame, Memory, process};
+use elb_common::reason::Reason;
+
+use crate::cases::Then::{self, Because, To};
+use crate::frame::*;
+use crate::kernel::{Kernel, now};
+use crate::world::*;
+
+const C4: &str = "198.51.100.7";
+const C6: &str = "2001:db8:c::7";
+const DENIED: Then = Because(Reason::AccessDenied);
+/// The id of a group that no other test data has.
+const GROUP: u16 = 7;
+
+/// The world of all tests, in the kernel and on the host.
+struct Both {
+    kernel: Kernel,
+    memory: Memory,
+}
+
+impl Both {
+    /// The world, changed.
+    fn with(change: impl FnOnce(&mut Memory)) -> Self {
+        let mut memory = world(now()).memory();
+        for backend in memory.backends.values_mut() {
+            backend.flags |= backend_flags::NEW;
+        }
+        change(&mut memory);
+        Self { kernel: Kernel::new(&memory), memory }
+    }
+
+    /// Changes what is in the maps; what was there stays.
+    fn add(&mut self, change: impl FnOnce(&mut Memory)) {
+        change(&mut self.memory);
+        self.kernel.fill(&self.memory);
+    }
+
+    /// What becomes of a packet.
+    #[track_caller]
+    fn run(&mut self, name: &str, frame: &[u8]) -> Then {
+        self.memory.now = now();
+        let in_kernel = self.in_kernel(frame);
+        assert_eq!(self.on_host(frame), in_kernel, "{name}: the host and the kernel");
+        in_kernel
+    }
+
+    /// What becomes of packets that all come in one second: `None` if they did not, because the
+    /// machine is busy elsewhere.
+    fn in_one_second(&mut self, frames: &[Vec<u8>]) -> Option<Vec<Then>> {
+        let second = wait_for_second();
+        let in_kernel: Vec<Then> = frames.iter().map(|frame| self.in_kernel(frame)).collect();
+        if now() != second {
+            return None;
+        }
+        self.memory.now = second;
+        let on_host: Vec<Then> = frames.iter().map(|frame| self.on_host(frame)).collect();
+        assert_eq!(on_host, in_kernel, "the host and the kernel");
+        Some(in_kernel)
+    }
+
+    fn in_kernel(&mut self, frame: &[u8]) -> Then {
+        let before = self.counters();
+        self.kernel.run(frame);
+        let after = self.counters();
+        let moved = (0..after.len()).filter(|index| after[*index] != before[*index]);
+        let moved: Vec<usize> = moved.collect();
+        let [moved] = moved[..] else { panic!("counters that moved: {moved:?}") };
+        match Reason::ALL.get(moved) {
+            Some(reason) => Because(*reason),
+            None => To((moved - Reason::ALL.len()) as u16),
+        }
+    }
+
+    fn on_host(&self, frame: &[u8]) -> Then {
+        let before = self.memory.written.borrow().backends.clone();
+        let mut buffer = [0u16; 2048];
+        let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");
+        let outcome = process(&mut host, &self.memory);
+        let after = self.memory.written.borrow().backends.clone();
+        let got = after.iter().find(|(id, counter)| before.get(id) != Some(counter));
+        match (outcome.reason(), got) {
+            (Some(reason), None) => Because(reason),
+            (None, Some((id, _))) => To(*id),
+            other => panic!("undecided: {other:?}"),
+        }
+    }
+
+    /// Packets by reason, then by backend.
+    fn counters(&self) -> Vec<u64> {
+        let reasons = self.kernel.reasons().into_iter().map(|counter| counter.packets);
+        let backend = |id| self.kernel.counter(names::BACKEND_COUNTERS, id).packets;
+        reasons.chain((0..16).map(backend)).collect()
+    }
+
+    #[track_caller]
+    fn check(&mut self, cases: Vec<(&str, Vec<u8>, Then)>) {
+        for (name, frame, then) in cases {
+            assert_eq!(self.run(name, &frame), then, "{name}");
+        }
+    }
+}
+
+/// The record of a listener of the world.
+fn listener(memory: &mut Memory, vip: IpAddr, port: u16, protocol: u8) -> &mut Listener {
+    let port = Be16::new(port);
+    let found = match vip {
+        IpAddr::V4(a) => memory.listeners_v4.get_mut(&ListenerKeyV4::new(be32(a), port, protocol)),
+        IpAddr::V6(a) => memory.listeners_v6.get_mut(&ListenerKeyV6::new(be128(a), port, protocol)),
+    };
+    found.expect("a listener of the world")
+}
+
+/// All listeners on a port, with both versions and protocols.
+fn everywhere(memory: &mut Memory, port: u16, change: impl Fn(&mut Listener)) {
+    for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)] {
+        change(listener(memory, vip, port, protocol));
+    }
+}
+
+fn add_network(memory: &mut Memory, group: u16, address: &str, bits: u32) {
+    let bits = GROUP_FIXED_BITS + bits;
+    match address.parse().unwrap() {
+        IpAddr::V4(a) => memory.groups_v4.push((bits, GroupKeyV4::new(group, be32(a)))),
+        IpAddr::V6(a) => memory.groups_v6.push((bits, GroupKeyV6::new(group, be128(a)))),
+    }
+}
+
+fn tcp4(from: &str, port: u16, flags: u8) -> Vec<u8> {
+    tcp(from, 40_000, vip4(), port, flags, b"").frame()
+}
+
+fn tcp6(from: &str, port: u16, flags: u8) -> Vec<u8> {
+    tcp(from, 40_000, vip6(), port, flags, b"").frame()
+}
+
+fn udp4(from: &str, client: u16, port: u16) -> Vec<u8> {
+    udp(from, client, vip4(), port, b"x").frame()
+}
+
+fn udp6(from: &str, client: u16, port: u16) -> Vec<u8> {
+    udp(from, client, vip6(), port, b"x").frame()
+}
+
+/// A list with networks of both versions, at a listener whose ring is settled.
+fn listed(list: u16, networks: &[(&str, u32)]) -> Both {
+    Both::with(|memory| {
+        everywhere(memory, port::IN_V4, |listener| {
+            listener.flags |= list;
+            listener.group = GROUP;
+        });
+        for (address, bits) in networks {
+            add_network(memory, GROUP, address, *bits);
+        }
+        // Of other groups and of listeners without one, nobody asks.
+        add_network(memory, GROUP + 1, "0.0.0.0", 0);
+        add_network(memory, GROUP - 1, "::", 0);
+    })
+}
+
+const NETWORKS: [(&str, u32); 4] =
+    [("198.51.100.0", 24), ("203.0.113.9", 32), ("2001:db8:c::", 48), ("2001:db8:d::9", 128)];
+
+#[test]
+fn a_whitelist_lets_its_members_open_flows() {
+    let at = port::IN_V4;
+    listed(flags::WHITELIST, &NETWORKS).check(vec![
+        ("in a network", tcp4(C4, at, SYN), To(id::IN_V4)),
+        ("its first address", tcp4("198.51.100.0", at, SYN), To(id::IN_V4)),
+        ("its last address", tcp4("198.51.100.255", at, SYN), To(id::IN_V4)),
+        ("before it", tcp4("198.51.99.255", at, SYN), DENIED),
+        ("after it", tcp4("198.51.101.0", at, SYN), DENIED),
+        ("an address", tcp4("203.0.113.9", at, SYN), To(id::IN_V4)),
+        ("its neighbour", tcp4("203.0.113.8", at, SYN), DENIED),
+        ("v6 in a network", tcp6(C6, at, SYN), To(id::IN_V4)),
+        ("v6 beside it", tcp6("2001:db8:b:ffff::1", at, SYN), DENIED),
+        ("v6 address", tcp6("2001:db8:d::9", at, SYN), To(id::IN_V4)),
+        ("v6 neighbour", tcp6("2001:db8:d::8", at, SYN), DENIED),
+        ("udp in", udp4(C4, 1, at), To(id::IN_V4)),
+        ("udp out", udp4("192.0.2.99", 1, at), DENIED),
+        ("udp v6 in", udp6(C6, 1, at), To(id::IN_V4)),
+        ("udp v6 out", udp6("2001:db8:e::1", 1, at), DENIED),
+        ("another listener", tcp4("192.0.2.99", port::L2, SYN), To(id::L2)),
+    ]);
+}
+
+#[test]
+fn a_blacklist_keeps_its_members_from_opening_flows() {
+    let at = port::IN_V4;
+    listed(flags::BLACKLIST, &NETWORKS).check(vec![
+        ("in a network", tcp4(C4, at, SYN), DENIED),
+        ("beside it", tcp4("198.51.101.0", at, SYN), To(id::IN_V4)),
+        ("an address", tcp4("203.0.113.9", at, SYN), DENIED),
+        ("its neighbour", tcp4("203.0.113.8", at, SYN), To(id::IN_V4)),
+        ("v6 in a network", tcp6(C6, at, SYN), DENIED),
+        ("v6 beside it", tcp6("2001:db8:b:ffff::1", at, SYN), To(id::IN_V4)),
+        ("v6 address", tcp6("2001:db8:d::9", at, SYN), DENIED),
+        ("udp in", udp4(C4, 1, at), DENIED),
+        ("udp out", udp4("192.0.2.99", 1, at), To(id::IN_V4)),
+        ("udp v6 in", udp6(C6, 1, at), DENIED),
+    ]);
+}
+
+#[test]
+fn an_empty_whitelist_is_nobody_and_an_empty_blacklist_everybody() {
+    for (list, then) in [(flags::WHITELIST, DENIED), (flags::BLACKLIST, To(id::IN_V4))] {
+        listed(list, &[]).check(vec![
+            ("tcp", tcp4(C4, port::IN_V4, SYN), then),
+            ("tcp v6", tcp6(C6, port::IN_V4, SYN), then),
+            ("udp", udp4(C4, 1, port::IN_V4), then),
+            ("udp v6", udp6(C6, 1, port::IN_V4), then),
+        ]);
+    }
+}
+
+#[test]
+fn a_network_of_all_addresses_is_of_one_version() {
+    listed(flags::WHITELIST, &[("0.0.0.0", 0)]).check(vec![
+        ("v4", tcp4("203.0.113.200", port::IN_V4, SYN), To(id::IN_V4)),
+        ("v6", tcp6(C6, port::IN_V4, SYN), DENIED),
+    ]);
+}
+
+/// Whoever is refused: connections that exist go on, and what answers a probe is no connection.
+#[test]
+fn segments_of_connections_are_not_judged() {
+    listed(flags::WHITELIST, &[]).check(vec![
+        ("data", tcp4(C4, port::IN_V4, ACK), To(id::IN_V4)),
+        ("the end", tcp4(C4, port::IN_V4, ACK | FIN), To(id::IN_V4)),
+        ("reset", tcp4(C4, port::IN_V4, RST), To(id::IN_V4)),
+        ("syn and ack", tcp4(C4, port::IN_V4, SYN | ACK), To(id::IN_V4)),
+        ("v6 data", tcp6(C6, port::IN_V4, ACK), To(id::IN_V4)),
+        ("echo requests", echo(C4, vip4(), b"ping").frame(), Because(Reason::EchoAnswered)),
+        ("the first segment", tcp4(C4, port::IN_V4, SYN), DENIED),
+    ]);
+}
+
+/// On moving slots flows are recorded: those go on that began before a client was refused.
+#[test]
+fn a_recorded_flow_of_datagrams_goes_on() {
+    let at = port::MOVING_RELEASED;
+    let mut both = Both::with(|memory| {
+        everywhere(memory, at, |listener| {
+            listener.flags |= flags::BLACKLIST;
+            listener.group = GROUP;
+        });
+    });
+    both.check(vec![
+        ("first", udp4(C4, 1, at), To(id::IN_V4)),
+        ("v6 first", udp6(C6, 1, at), To(id::IN_V4)),
+        ("a connection", tcp4(C4, at, SYN), To(id::IN_V4)),
+    ]);
+    both.add(|memory| {
+        add_network(memory, GROUP, C4, 32);
+        add_network(memory, GROUP, C6, 128);
+    });
+    both.check(vec![
+        ("recorded", udp4(C4, 1, at), To(id::IN_V4)),
+        ("another", udp4(C4, 2, at), DENIED),
+        ("v6 recorded", udp6(C6, 1, at), To(id::IN_V4)),
+        ("v6 another", udp6(C6, 2, at), DENIED),
+        ("the connection", tcp4(C4, at, ACK), To(id::IN_V4)),
+        ("its port, opened anew", tcp4(C4, at, SYN), DENIED),
+        ("who is not listed", udp4("192.0.2.99", 1, at), To(id::IN_V4)),
+    ]);
+}
+
+/// Waits for a second to begin, and tells which.
+fn wait_for_second() -> u32 {
+    let before = now();
+    while now() == before {
+        std::thread::yield_now();
+    }
+    now()
+}
+
+/// What becomes of packets in one second, in a world of their own, which is then told of too.
+fn in_one_second(world: impl Fn() -> Both, frames: &[Vec<u8>]) -> (Both, Vec<Then>) {
+    let attempt = |_| {
+        let mut both = world();
+        both.in_one_second(frames).map(|thens| (both, thens))
+    };
+    (0..10).find_map(attempt).expect("a second in ten is enough for a hundred packets")
+}
+
+fn syns(clients: std::ops::Range<u16>, port: u16) -> Vec<Vec<u8>> {
+    clients.map(|client| tcp(C4, client, vip4(), port, SYN, b"").frame()).collect()
+}
+
+#[test]
+fn the_101st_connection_of_a_second_is_dropped() {
+    let at = port::IN_V4;
+    let limited = || {
+        Both::with(|memory| {
+            let listener = listener(memory, vip4(), at, TCP);
+            (listener.flags, listener.cps) = (flags::LIMITED, 100);
+        })
+    };
+    let others = [tcp4(C4, at, ACK), tcp6(C6, at, SYN), udp4(C4, 1, at)];
+    let frames = [syns(1000..1102, at), others.to_vec()].concat();
+    let (mut both, thens) = in_one_second(limited, &frames);
+    assert_eq!(thens[..100], [To(id::IN_V4); 100]);
+    assert_eq!(thens[100..102], [Because(Reason::RateLimited); 2]);
+    assert_eq!(thens[102..], [To(id::IN_V4); 3], "segments and other listeners");
+    wait_for_second();
+    assert_eq!(both.run("the next second", &tcp4(C4, at, SYN)), To(id::IN_V4));
+}
+
+/// A listener of a pool that takes its members in turn, and so records every connection.
+fn tracked(change: impl Fn(&mut Listener)) -> Both {
+    Both::with(|memory| {
+        for protocol in [TCP, UDP] {
+            let listener = listener(memory, vip4(), port::SPREAD, protocol);
+            listener.algorithm = algorithm::ROUND_ROBIN;
+            listener.flags = flags::TRACKED | flags::LIMITED;
+            change(listener);
+        }
+    })
+}
+
+fn accepted(then: Then) -> bool {
+    matches!(then, To(_))
+}
+
+#[test]
+fn no_more_connections_than_the_limit() {
+    let at = port::SPREAD;
+    let full = Because(Reason::ConnectionLimit);
+    let mut both = tracked(|listener| listener.max_connections = 3);
+    let mut run = |client, flags| both.run("tcp", &tcp(C4, client, vip4(), at, flags, b"").frame());
+    for client in 1..=3 {
+        assert!(accepted(run(client, SYN)), "connection {client}");
+    }
+    assert_eq!(run(4, SYN), full, "one more");
+    assert!(accepted(run(1, ACK)), "a connection goes on");
+    assert!(accepted(run(1, ACK | FIN)), "and ends");
+    assert!(accepted(run(4, SYN)), "its place is free");
+    assert_eq!(run(5, SYN), full, "but no other");
+    assert!(accepted(run(2, RST)), "reset");
+    assert!(accepted(run(2, RST)), "again, which counts once");
+    assert!(accepted(run(5, SYN)), "its place is free");
+    assert_eq!(run(6, SYN), full, "but no other");
+}
+
+#[test]
+fn datagrams_are_limited_where_their_flows_are_recorded() {
+    let at = port::SPREAD;
+    let mut both = tracked(|listener| listener.max_connections = 2);
+    let mut run = |client| both.run("udp", &udp4(C4, client, at));
+    assert!(accepted(run(1)) && accepted(run(2)));
+    assert_eq!(run(3), Because(Reason::ConnectionLimit));
+    assert!(accepted(run(1)) && accepted(run(2)), "recorded flows go on");
+
+    let frames = [1, 2, 3, 1].map(|client| udp4(C4, client, at));
+    let (_, thens) = in_one_second(|| tracked(|listener| listener.cps = 2), &frames);
+    assert!(accepted(thens[0]) && accepted(thens[1]) && accepted(thens[3]), "{thens:?}");
+    assert_eq!(thens[2], Because(Reason::RateLimited));
+}
+
+/// Beyond its budget a listener records nothing: new flows go to the former owner of their slot,
+/// where packets without a record go, or nowhere.
+#[test]
+fn no_more_flows_are_recorded_than_the_budget_has() {
+    let at = port::MOVING;
+    for (takes_new, then) in [(true, To(id::FORMER)), (false, Because(Reason::FlowBudget))] {
+        let world = || {
+            Both::with(|memory| {
+                listener(memory, vip4(), at, TCP).flow_budget = 3;
+                let former = memory.backends.get_mut(&id::FORMER).unwrap();
+                former.flags &= if takes_new { !0 } else { !backend_flags::NEW };
+            })
+        };
+        let (again, goes_on) = (syns(1..2, at), tcp(C4, 4, vip4(), at, ACK, b"").frame());
+        let frames = [syns(1..6, at), again, vec![goes_on]].concat();
+        let (both, thens) = in_one_second(world, &frames);
+        assert_eq!(thens[..5], [To(id::IN_V4), To(id::IN_V4), To(id::IN_V4), then, then]);
+        assert_eq!(thens[5], To(id::IN_V4), "a recorded flow takes no place");
+        assert_eq!(thens[6], To(id::FORMER), "the way of packets without a record");
+        assert_eq!(both.kernel.flows().len(), 3);
+    }
+}
+
+/// Listeners for 1000 to 1010, for 1008 and for the rest of the ports of an address.
+fn ranged() -> Both {
+    Both::with(|memory| {
+        let entry = |vip: IpAddr, protocol: u8, port: u16, bits: u32, to: Listener| {
+            let number = match vip {
+                IpAddr::V4(_) => 100,
+                IpAddr::V6(_) => 101,
+            };
+            let key = RangeKey::new(number, Be16::new(port), protocol);
+            (RANGE_FIXED_BITS + bits, key, to)
+        };
+        for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP)] {
+            let to = *listener(memory, vip, port::IN_V4, protocol);
+            for (port, bits) in [(1000, 13), (1008, 15), (1010, 16)] {
+                memory.ranges.push(entry(vip, protocol, port, bits, to));
+            }
+            let off = Listener { flags: flags::DISABLED, ..to };
+            memory.ranges.push(entry(vip, protocol, 2000, 12, off));
+        }
+        let any = *listener(memory, vip6(), port::L2, TCP);
+        memory.ranges.push(entry(vip6(), TCP, 0, 0, any));
+        let IpAddr::V4(a) = vip4() else { panic!("an IPv4 address") };
+        let exact = *listener(memory, vip4(), port::L2, TCP);
+        memory.listeners_v4.insert(ListenerKeyV4::new(be32(a), Be16::new(1008), TCP), exact);
+        let v4 = memory.vips_v4.get_mut(&be32(a)).unwrap();
+        (v4.number, v4.flags) = (100, v4.flags | vip_flags::RANGES_TCP | vip_flags::RANGES_UDP);
+        let IpAddr::V6(a) = vip6() else { panic!("an IPv6 address") };
+        let v6 = memory.vips_v6.get_mut(&be128(a)).unwrap();
+        (v6.number, v6.flags) = (101, v6.flags | vip_flags::RANGES_TCP);
+    })
+}
+
+#[test]
+fn a_range_has_its_first_and_its_last_port() {
+    let nobody = Because(Reason::NoListener);
+    ranged().check(vec![
+        ("before", tcp4(C4, 999, SYN), nobody),
+        ("first", tcp4(C4, 1000, SYN), To(id::IN_V4)),
+        ("within", tcp4(C4, 1007, SYN), To(id::IN_V4)),
+        ("data", tcp4(C4, 1007, ACK), To(id::IN_V4)),
+        ("a port with a listener of its own", tcp4(C4, 1008, SYN), To(id::L2)),
+        ("after that", tcp4(C4, 1009, SYN), To(id::IN_V4)),
+        ("last", tcp4(C4, 1010, SYN), To(id::IN_V4)),
+        ("after", tcp4(C4, 1011, SYN), nobody),
+        ("udp first", udp4(C4, 1, 1000), To(id::IN_V4)),
+        ("udp last", udp4(C4, 1, 1010), To(id::IN_V4)),
+        ("udp after", udp4(C4, 1, 1011), nobody),
+        ("no ranges of udp", udp6(C6, 1, 1000), nobody),
+        ("another address", tcp(C4, 1, any4(), 1000, SYN, b"").frame(), To(id::IN_V4)),
+    ]);
+}
+
+#[test]
+fn any_port_takes_what_ranges_leave() {
+    ranged().check(vec![
+        ("before", tcp6(C6, 999, SYN), To(id::L2)),
+        ("first", tcp6(C6, 1000, SYN), To(id::IN_V4)),
+        ("last", tcp6(C6, 1010, SYN), To(id::IN_V4)),
+        ("after", tcp6(C6, 1011, SYN), To(id::L2)),
+        ("the first of all", tcp6(C6, 0, SYN), To(id::L2)),
+        ("the last of all", tcp6(C6, 65_535, SYN), To(id::L2)),
+        ("a port with a listener of its own", tcp6(C6, port::IN_V6, SYN), To(id::IN_V6)),
+    ]);
+}
+
+/// Its packets do not fall through to a wider range.
+#[test]
+fn a_disabled_listener_drops_the_packets_of_its_ports() {
+    let off = Because(Reason::Disabled);
+    ranged().check(vec![
+        ("one port", tcp4(C4, port::DISABLED, SYN), off),
+        ("a connection", tcp4(C4, port::DISABLED, ACK), off),
+        ("a range", tcp4(C4, 2015, SYN), off),
+        ("a range within any port", tcp6(C6, 2000, SYN), off),
+        ("udp", udp4(C4, 1, 2000), off),
+    ]);
+}
