@@ -3,7 +3,8 @@
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`],
-//!   [`flow`], [`quic`], [`admission`], [`interface`], [`counter`], [`reason`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`flow`], [`quic`], [`admission`], [`interface`], [`counter`], [`reason`], [`trace`]) and their
+//!   names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -35,6 +36,7 @@ pub mod pool;
 pub mod quic;
 pub mod reason;
 pub mod ring;
+pub mod trace;
 
 pub mod checksum;
 pub mod hash;

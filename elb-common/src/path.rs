@@ -24,6 +24,7 @@ mod classify;
 mod forward;
 mod identify;
 mod parse;
+pub mod peek;
 mod select;
 pub mod unwrap;
 pub mod wire;
@@ -31,6 +32,7 @@ pub mod wire;
 mod frame;
 #[cfg(any(test, feature = "std"))]
 mod memory;
+mod witness;
 
 pub use frame::Frame;
 #[cfg(any(test, feature = "std"))]
@@ -39,6 +41,7 @@ pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6};
 pub use tables::Tables;
+pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;
 
