@@ -26,7 +26,7 @@ pub struct Trace {
     pub until: u32,
     /// One of so many packets is told of, by chance; 0 and 1: each.
     pub sample: u32,
-    /// Packets told of in a second, at most.
+    /// Packets told of in a second on each CPU, at most.
     pub limit: u32,
     /// Bytes of a frame that are copied, at most [`MAX_SNAP`].
     pub snap: u32,
