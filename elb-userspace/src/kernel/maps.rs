@@ -1,5 +1,9 @@
 //! Typed access to the pinned maps.
 
+mod live;
+
+pub use live::Live;
+
 use std::io;
 use std::net::IpAddr;
 
@@ -10,6 +14,7 @@ use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::interface::{Interface, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Vip};
 use elb_common::pool::Pool;
@@ -21,6 +26,7 @@ use thiserror::Error;
 use super::object::{Capacity, Object};
 use super::record::Record;
 use super::rings::Rings;
+use crate::flows::Key as FlowKey;
 use crate::publish::{Command, Image, ListenerKey, Region, Store};
 
 /// Why a map could not be read or written.
@@ -45,6 +51,8 @@ pub struct Maps {
     vips_v6: MapHash<[u32; 4], Vip>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
+    flows_v4: MapHash<FlowKeyV4, Flow>,
+    flows_v6: MapHash<FlowKeyV6, Flow>,
     interfaces: MapHash<u32, Interface>,
     devices: DevMapHash<MapData>,
     listener_counters: MapCounters,
@@ -56,7 +64,7 @@ pub struct Maps {
     pub generation: u32,
 }
 
-fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
+pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
             if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)));
@@ -69,7 +77,7 @@ fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     }
 }
 
-fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, MapError> {
@@ -110,6 +118,8 @@ impl Maps {
             vips_v6: take(ebpf, names::VIPS_V6)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
+            flows_v4: take(ebpf, names::FLOWS_V4)?,
+            flows_v6: take(ebpf, names::FLOWS_V6)?,
             interfaces: take(ebpf, names::INTERFACES)?,
             devices: take(ebpf, names::DEVMAP)?,
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
@@ -191,6 +201,22 @@ impl Maps {
     /// The map cannot be read.
     pub fn backend_counter(&self, id: u16) -> Result<Counter, MapError> {
         total(&self.backend_counters, u32::from(id)).map_err(at(names::BACKEND_COUNTERS))
+    }
+
+    /// What is recorded of a flow.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<Flow>, MapError> {
+        let (name, found) = match key {
+            FlowKey::V4(key) => (names::FLOWS_V4, self.flows_v4.get(&Record(*key), 0)),
+            FlowKey::V6(key) => (names::FLOWS_V6, self.flows_v6.get(&Record(*key), 0)),
+        };
+        match found {
+            Ok(flow) => Ok(Some(flow.0)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(at(name)(error)),
+        }
     }
 
     /// What was not forwarded for a reason.
