@@ -21,3 +21,4 @@ mod forwarding;
 mod fuzz;
 mod malformed;
 mod moving;
+mod tracing;
