@@ -2,7 +2,9 @@
 
 mod answers;
 mod attaching;
+mod capturing;
 mod detaching;
+mod explaining;
 mod failing;
 mod foreign_maps;
 mod forwarding;
@@ -12,5 +14,6 @@ mod notifying;
 mod privileges;
 mod reloading;
 mod restarting;
+mod tracing;
 
 mod scene;
