@@ -98,7 +98,8 @@ impl Names {
         pool: Option<&str>,
     ) -> Result<BTreeSet<u16>, String> {
         if let Some(pool) = pool.filter(|pool| !self.pools.values().any(|name| name == pool)) {
-            let known: Vec<_> = self.pools.values().map(String::as_str).collect();
+            let known: BTreeSet<_> = self.pools.values().map(String::as_str).collect();
+            let known: Vec<_> = known.into_iter().collect();
             return Err(format!("no pool is called {pool:?}; there are: {}", list(&known)));
         }
         let is_it = |member: &&Member| {
@@ -187,6 +188,6 @@ mod tests {
             "no member of pool \"api\" is at 10.0.0.12; there are: 10.0.0.11, 10.0.0.12"
         );
         let wrong = names.select(None, Some("wbe")).unwrap_err();
-        assert_eq!(wrong, "no pool is called \"wbe\"; there are: web, api");
+        assert_eq!(wrong, "no pool is called \"wbe\"; there are: api, web");
     }
 }
