@@ -36,7 +36,7 @@ mod witness;
 
 pub use frame::Frame;
 #[cfg(any(test, feature = "std"))]
-pub use memory::Memory;
+pub use memory::{Memory, Written};
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6};

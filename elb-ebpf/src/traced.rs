@@ -46,11 +46,15 @@ impl Noted {
 }
 
 impl<'t> Note<'t> for Noted {
+    const CHOICES: bool = false;
+
     #[inline(always)]
     #[allow(clippy::wildcard_enum_match_arm, reason = "an event names these two only")]
     fn note(&self, asked: Asked<'t>) {
         match asked {
-            Asked::ListenerV4(_, Some(listener)) | Asked::ListenerV6(_, Some(listener)) => {
+            Asked::ListenerV4(_, Some(listener))
+            | Asked::ListenerV6(_, Some(listener))
+            | Asked::Range(_, Some(listener)) => {
                 self.listener.set(u32::from(listener.id));
             }
             Asked::Backend(id, _) => self.backend.set(u32::from(id)),

@@ -10,6 +10,7 @@ use elb_common::path::Tables;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
+use crate::flows::Key;
 use crate::names::{Member, Names};
 use crate::packet::Sent;
 
@@ -80,7 +81,10 @@ pub struct Explanation {
     pub admission: Option<Admission>,
     /// Its place in the pool's ring; `None`: it did not come so far.
     pub slot: Option<Slot>,
-    /// What the flow table says; `None`: it was not asked, since the slot is settled.
+    /// The member that the packet's connection id of QUIC names, wherever the slot is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub named: Option<Member>,
+    /// What the flow table says; `None`: it was not asked.
     pub flow: Option<FlowEntry>,
     /// The backend that was chosen; `None`: none.
     pub backend: Option<Backend>,
@@ -136,23 +140,27 @@ pub struct Listener {
     pub disabled: bool,
     /// The pool that serves it.
     pub pool: String,
+    /// How flows are spread: the V3 API's name.
+    pub algorithm: String,
+    /// Whether every flow is tracked, because members take turns.
+    pub tracked: bool,
 }
 
 /// Whether a listener lets a packet in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Admission {
-    /// It does.
-    Admitted,
-    /// It does not, for the reason in the verdict.
-    Refused,
+pub struct Admission {
+    /// If not, the verdict has the reason.
+    pub admitted: bool,
+    /// What was looked at, in words; nothing for packets that open no flow, and for listeners
+    /// without IP group and limits.
+    pub checks: Vec<String>,
 }
 
 /// A place in a ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// The flow's hash.
-    pub hash: u32,
+    /// The flow's hash; `None`: it comes from a connection id of QUIC.
+    pub hash: Option<u32>,
     /// The slot, counted from 0.
     pub index: u32,
     /// Slots of the ring.
@@ -176,6 +184,9 @@ pub struct FlowEntry {
     pub idle: Option<u32>,
     /// Whom this packet would record the flow for; `None`: it would record nothing.
     pub records: Option<Member>,
+    /// Whether the listener has recorded as many flows this second as it may.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub budget_spent: bool,
 }
 
 /// A backend that was chosen.
@@ -196,7 +207,8 @@ pub struct Backend {
     pub mtu: u16,
 }
 
-/// Asks the packet path. What it writes goes to `tables`.
+/// Asks the packet path. What it writes goes to `tables`. With the explanation, the key that a
+/// record of the flow was found under.
 ///
 /// # Errors
 /// The question contradicts itself.
@@ -205,7 +217,7 @@ pub fn explain(
     ingress: Ingress,
     tables: &impl Tables,
     names: &Names,
-) -> Result<Explanation, String> {
+) -> Result<(Explanation, Option<Key>), String> {
     let packet = Packet {
         interface: names.interface(ingress.index),
         source: SocketAddr::new(question.src.address, question.src.port.unwrap_or(DEFAULT_PORT)),

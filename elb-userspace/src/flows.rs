@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::addr::{Be16, Be32, Be128};
-use elb_common::flow::{FlowKeyV4, FlowKeyV6, Ports};
-use elb_common::hash;
+use elb_common::flow::{CONNECTION_ID, FlowKeyV4, FlowKeyV6, Ports};
+use elb_common::path::{Family as _, V4, V6};
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::names::Member;
+use crate::names::{Member, Names};
+use crate::packet::protocol_name;
 
 /// Which flows are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,16 +59,37 @@ pub struct MemberFlows {
 /// A tracked flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedFlow {
-    /// The client.
-    pub source: SocketAddr,
-    /// The virtual address and port.
-    pub destination: SocketAddr,
-    /// tcp, udp, or the IANA number.
-    pub protocol: String,
+    /// What it is tracked by.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// Who serves it.
     pub member: Member,
     /// Seconds since its last packet.
     pub idle: u32,
+}
+
+/// What a flow is tracked by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Identity {
+    /// Addresses, ports and protocol.
+    FiveTuple {
+        /// tcp, udp, or the IANA number.
+        protocol: String,
+        /// The client.
+        source: SocketAddr,
+        /// The virtual address and port.
+        destination: SocketAddr,
+    },
+    /// The connection id of QUIC.
+    Connection {
+        /// quic.
+        protocol: String,
+        /// The listener.
+        listener: String,
+        /// Digest of the part of the connection id that the listener goes by, in hex.
+        connection: String,
+    },
 }
 
 /// The key of a flow, of either table.
@@ -98,15 +120,16 @@ impl Key {
         }
     }
 
-    /// Its hash, which chooses its slot.
-    pub const fn hash(&self) -> u32 {
+    /// Its hash as an algorithm has it (see [`elb_common::listener::algorithm`]), which chooses its
+    /// slot.
+    pub fn hash(&self, algorithm: u16) -> u32 {
         match self {
-            Self::V4(key) => hash::flow_v4(key),
-            Self::V6(key) => hash::flow_v6(key),
+            Self::V4(key) => V4::hash(key, algorithm),
+            Self::V6(key) => V6::hash(key, algorithm),
         }
     }
 
-    /// Source, destination and protocol.
+    /// Source, destination and protocol; of a QUIC connection, neither addresses nor ports.
     pub fn five_tuple(&self) -> (SocketAddr, SocketAddr, u8) {
         match self {
             Self::V4(key) => {
@@ -119,6 +142,30 @@ impl Key {
                 ends(source.into(), destination.into(), bytemuck::cast(rest))
             }
         }
+    }
+
+    /// Digest and listener of a QUIC connection; `None` for every other flow.
+    pub fn connection(&self) -> Option<(u64, u16)> {
+        let (digest, rest) = match self {
+            Self::V4(key) => (key.words()[0], key.words()[1]),
+            Self::V6(key) => (key.words()[0], key.words()[4]),
+        };
+        let [_, _, low, high, protocol, ..] = rest.to_ne_bytes();
+        (protocol == CONNECTION_ID).then(|| (digest, u16::from_ne_bytes([low, high])))
+    }
+
+    /// For people.
+    pub fn identity(&self, names: &Names) -> Identity {
+        if let Some((digest, listener)) = self.connection() {
+            let (protocol, listener) = ("quic".to_owned(), names.listener(listener));
+            return Identity::Connection {
+                protocol,
+                listener,
+                connection: format!("{digest:016x}"),
+            };
+        }
+        let (source, destination, protocol) = self.five_tuple();
+        Identity::FiveTuple { protocol: protocol_name(protocol), source, destination }
     }
 }
 
@@ -149,5 +196,30 @@ mod tests {
             let tuple = (source.parse().unwrap(), destination.parse().unwrap(), protocol);
             assert_eq!(Key::new(tuple.0, tuple.1, tuple.2).five_tuple(), tuple);
         }
+    }
+
+    #[test]
+    fn connections_of_quic_have_no_addresses() {
+        for key in
+            [Key::V4(FlowKeyV4::connection(0xab, 7)), Key::V6(FlowKeyV6::connection(0xab, 7))]
+        {
+            assert_eq!(key.connection(), Some((0xab, 7)));
+            let identity = serde_json::to_value(key.identity(&Names::default())).unwrap();
+            assert_eq!(
+                identity,
+                serde_json::json!({
+                    "protocol": "quic", "listener": "#7", "connection": "00000000000000ab"
+                })
+            );
+        }
+        let udp = Key::new("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap(), 17);
+        assert_eq!(udp.connection(), None);
+        let identity = serde_json::to_value(udp.identity(&Names::default())).unwrap();
+        assert_eq!(
+            identity,
+            serde_json::json!({
+                "protocol": "udp", "source": "10.0.0.1:1", "destination": "10.0.0.2:2"
+            })
+        );
     }
 }

@@ -4,32 +4,49 @@
 #[cfg(any(test, feature = "std"))]
 use core::cell::RefCell;
 
-use super::Tables;
+use super::choose::{self, QuestionV4, QuestionV6};
+use super::{Stop, Tables, V4, V6};
 use crate::addr::{Be32, Be128};
+use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use crate::interface::Interface;
-use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Pool, Vip};
+use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use crate::pool::Pool;
+use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
 
 /// A question of the packet path with its answer, or something that it wrote. One variant for each
-/// method of [`Tables`], named after it.
+/// method of [`Tables`] but `choose`, named after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the methods of `Tables` say what each means")]
 pub enum Asked<'t> {
     ListenerV4(ListenerKeyV4, Option<&'t Listener>),
     ListenerV6(ListenerKeyV6, Option<&'t Listener>),
+    Range(RangeKey, Option<&'t Listener>),
     VipV4(Be32, Option<Vip>),
     VipV6(Be128, Option<Vip>),
+    GroupV4(GroupKeyV4, bool),
+    GroupV6(GroupKeyV6, bool),
+    MayOpen(u16, bool),
+    ListenerConnections(u16, u32),
     Slot(u32, Option<Slot>),
     NoteMoving(u32),
     Pool(u16, Option<Pool>),
+    Turn(u16, u32),
+    Server(ServerIdKey, Option<u16>),
+    BackendConnections(u16, u32),
     Backend(u16, Option<&'t Backend>),
-    FlowV4(FlowKeyV4, Option<u16>),
-    FlowV6(FlowKeyV6, Option<u16>),
+    FlowV4(FlowKeyV4, Option<Flow>),
+    FlowV6(FlowKeyV6, Option<Flow>),
+    MayRecord(u16, bool),
     RecordV4(FlowKeyV4, Flow),
     RecordV6(FlowKeyV6, Flow),
+    CloseV4(FlowKeyV4, bool),
+    CloseV6(FlowKeyV6, bool),
+    Opened(u16, u16),
+    Closed(u16, u16),
     Now(u32),
     Interface(u32, Option<Interface>),
     Redirect(u32, bool),
@@ -40,6 +57,10 @@ pub enum Asked<'t> {
 
 /// Somebody who is told.
 pub trait Note<'t> {
+    /// Whether to tell what is asked while a choice is made, too. A program that holds
+    /// [`choose::answer`] apart cannot.
+    const CHOICES: bool;
+
     /// Takes notice of a question and its answer, in their order.
     fn note(&self, asked: Asked<'t>);
 }
@@ -47,6 +68,8 @@ pub trait Note<'t> {
 /// The whole protocol.
 #[cfg(any(test, feature = "std"))]
 impl<'t> Note<'t> for RefCell<std::vec::Vec<Asked<'t>>> {
+    const CHOICES: bool = true;
+
     fn note(&self, asked: Asked<'t>) {
         self.borrow_mut().push(asked);
     }
@@ -83,12 +106,34 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.told(self.tables.listener_v6(key), |answer| Asked::ListenerV6(*key, answer))
     }
     #[inline(always)]
+    fn range(&self, key: &RangeKey) -> Option<&Listener> {
+        self.told(self.tables.range(key), |answer| Asked::Range(*key, answer))
+    }
+    #[inline(always)]
     fn vip_v4(&self, address: Be32) -> Option<Vip> {
         self.told(self.tables.vip_v4(address), |answer| Asked::VipV4(address, answer))
     }
     #[inline(always)]
     fn vip_v6(&self, address: Be128) -> Option<Vip> {
         self.told(self.tables.vip_v6(address), |answer| Asked::VipV6(address, answer))
+    }
+    #[inline(always)]
+    fn group_v4(&self, key: &GroupKeyV4) -> bool {
+        self.told(self.tables.group_v4(key), |answer| Asked::GroupV4(*key, answer))
+    }
+    #[inline(always)]
+    fn group_v6(&self, key: &GroupKeyV6) -> bool {
+        self.told(self.tables.group_v6(key), |answer| Asked::GroupV6(*key, answer))
+    }
+    #[inline(always)]
+    fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
+        self.told(self.tables.may_open(listener, limit, now), |may| Asked::MayOpen(listener, may))
+    }
+    #[inline(always)]
+    fn listener_connections(&self, listener: u16) -> u32 {
+        self.told(self.tables.listener_connections(listener), |open| {
+            Asked::ListenerConnections(listener, open)
+        })
     }
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<Slot> {
@@ -104,16 +149,36 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.told(self.tables.pool(id), |answer| Asked::Pool(id, answer))
     }
     #[inline(always)]
+    fn turn(&self, pool: u16) -> u32 {
+        self.told(self.tables.turn(pool), |turn| Asked::Turn(pool, turn))
+    }
+    #[inline(always)]
+    fn server(&self, key: &ServerIdKey) -> Option<u16> {
+        self.told(self.tables.server(key), |answer| Asked::Server(*key, answer))
+    }
+    #[inline(always)]
+    fn backend_connections(&self, backend: u16) -> u32 {
+        self.told(self.tables.backend_connections(backend), |open| {
+            Asked::BackendConnections(backend, open)
+        })
+    }
+    #[inline(always)]
     fn backend(&self, id: u16) -> Option<&Backend> {
         self.told(self.tables.backend(id), |answer| Asked::Backend(id, answer))
     }
     #[inline(always)]
-    fn flow_v4(&self, key: &FlowKeyV4, now: u32) -> Option<u16> {
-        self.told(self.tables.flow_v4(key, now), |answer| Asked::FlowV4(*key, answer))
+    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        self.told(self.tables.flow_v4(key, oldest, now), |answer| Asked::FlowV4(*key, answer))
     }
     #[inline(always)]
-    fn flow_v6(&self, key: &FlowKeyV6, now: u32) -> Option<u16> {
-        self.told(self.tables.flow_v6(key, now), |answer| Asked::FlowV6(*key, answer))
+    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        self.told(self.tables.flow_v6(key, oldest, now), |answer| Asked::FlowV6(*key, answer))
+    }
+    #[inline(always)]
+    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
+        self.told(self.tables.may_record(listener, budget, now), |may| {
+            Asked::MayRecord(listener, may)
+        })
     }
     #[inline(always)]
     fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
@@ -124,6 +189,42 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
         self.tables.record_v6(key, flow);
         self.note.note(Asked::RecordV6(*key, flow));
+    }
+    #[inline(always)]
+    fn close_v4(&self, key: &FlowKeyV4) -> bool {
+        self.told(self.tables.close_v4(key), |was_open| Asked::CloseV4(*key, was_open))
+    }
+    #[inline(always)]
+    fn close_v6(&self, key: &FlowKeyV6) -> bool {
+        self.told(self.tables.close_v6(key), |was_open| Asked::CloseV6(*key, was_open))
+    }
+    #[inline(always)]
+    fn opened(&self, listener: u16, backend: u16) {
+        self.tables.opened(listener, backend);
+        self.note.note(Asked::Opened(listener, backend));
+    }
+    #[inline(always)]
+    fn closed(&self, listener: u16, backend: u16) {
+        self.tables.closed(listener, backend);
+        self.note.note(Asked::Closed(listener, backend));
+    }
+    #[inline(always)]
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        if !N::CHOICES {
+            return self.tables.choose_v4(ask);
+        }
+        let mut question = QuestionV4::default();
+        ask(&mut question);
+        choose::answer::<V4, Self>(self, &question)
+    }
+    #[inline(always)]
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        if !N::CHOICES {
+            return self.tables.choose_v6(ask);
+        }
+        let mut question = QuestionV6::default();
+        ask(&mut question);
+        choose::answer::<V6, Self>(self, &question)
     }
     #[inline(always)]
     fn now(&self) -> u32 {
@@ -161,11 +262,21 @@ mod tests {
     use super::*;
     use crate::addr::{Be16, Mac};
     use crate::backend::{backend_flags, mode};
+    use crate::listener::CidPart;
     use crate::ring;
     use network_types::eth::EtherType;
     use std::vec::Vec;
 
     const INGRESS: u32 = 7;
+    const POOL: Pool = Pool {
+        udp_hold_until: 0,
+        idle_timeout: 9,
+        flows_since: 0,
+        former_base: 0,
+        former_size: 0,
+        former_algorithm: 0,
+        former_cid: CidPart { offset: 0, length: 0 },
+    };
     const SYN: u8 = 2;
     const ACK: u8 = 16;
 
@@ -210,8 +321,10 @@ mod tests {
     fn memory(slot: Slot) -> Memory {
         let mut memory = Memory { now: 50, slots: [slot; 16].into(), ..Memory::default() };
         let key = ListenerKeyV4::new(address(2), Be16::new(80), 6);
-        let listener = Listener { ring_size: 16, id: 3, pool: 4, ..Listener::default() };
+        let listener =
+            Listener { ring_size: 16, id: 3, pool: 4, flow_budget: 9, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
+        memory.pools.insert(4, POOL);
         memory.backends.extend([(1, backend()), (2, backend())]);
         memory
     }
@@ -264,6 +377,7 @@ mod tests {
         assert_eq!(
             testify(&memory, &tcp(ACK))[2..],
             [
+                Asked::Pool(4, Some(POOL)),
                 Asked::Now(50),
                 Asked::FlowV4(key(), None),
                 Asked::Backend(2, Some(&backend)),
@@ -273,11 +387,16 @@ mod tests {
                 Asked::CountBackend(2),
             ]
         );
-        assert_eq!(
-            testify(&memory, &tcp(SYN))[2..4],
-            [Asked::Now(50), Asked::RecordV4(key(), Flow { backend: 1, seen: 50 })]
-        );
-        assert_eq!(testify(&memory, &tcp(ACK))[3], Asked::FlowV4(key(), Some(1)));
+        let flow = Flow { backend: 1, flags: 0, seen: 50 };
+        let opening = testify(&memory, &tcp(SYN));
+        assert!(opening.ends_with(&[
+            Asked::MayRecord(3, true),
+            Asked::RecordV4(key(), flow),
+            Asked::Backend(1, Some(&backend)),
+            Asked::CountListener(3),
+            Asked::CountBackend(1),
+        ]));
+        assert_eq!(testify(&memory, &tcp(ACK))[4], Asked::FlowV4(key(), Some(flow)));
     }
 
     #[test]

@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use crate::explain::{Explanation, Ingress, Question, explain};
-use crate::flows::{Key, Line, MemberFlows, Request, Summary, TrackedFlow};
+use crate::flows::{Line, MemberFlows, Request, Summary, TrackedFlow};
 use crate::kernel::{FlowTables, Live, MapError, coarse_seconds};
 use crate::names::Names;
-use crate::packet::protocol_name;
 
 impl Core {
     /// What the maps' numbers are called now.
@@ -26,12 +25,10 @@ impl Core {
         let live = Live::new(&self.maps);
         let told = explain(question, ingress, &live, &self.names());
         live.finish().map_err(|error| error.to_string())?;
-        let mut told = told?;
-        let packet = &told.packet;
-        if let Some(entry) = told.flow.as_mut().filter(|entry| entry.recorded.is_some()) {
-            let key = Key::new(packet.source, packet.destination, packet.protocol.number());
+        let (mut told, key) = told?;
+        if let (Some(entry), Some(key)) = (&mut told.flow, key) {
             let flow = self.maps.flow(&key).map_err(|error| error.to_string())?;
-            entry.idle = flow.map(|flow| coarse_seconds().wrapping_sub(flow.seen));
+            entry.idle = flow.map(|flow| coarse_seconds().saturating_sub(flow.seen));
         }
         Ok(told)
     }
@@ -54,7 +51,9 @@ impl Core {
         let names = self.names();
         let all = request.member.is_none() && request.pool.is_none();
         let members = names.select(request.member, request.pool.as_deref())?;
-        let tables = FlowTables::open(&self.object.directory).map_err(|error| error.to_string())?;
+        let room = self.config.agent.max_flows.get();
+        let tables =
+            FlowTables::new(&self.object.directory, room).map_err(|error| error.to_string())?;
         Ok(Listing { tables, names, members: (!all).then_some(members), limit: request.limit })
     }
 }
@@ -85,8 +84,8 @@ impl Listing {
     fn summary(&self) -> Result<Summary, MapError> {
         let mut counts: HashMap<u16, u64> = HashMap::new();
         self.tables.each(|_, flow| {
-            if let Some(id) = self.wanted(flow.backend) {
-                *counts.entry(id).or_default() += 1;
+            if self.wants(flow.backend) {
+                *counts.entry(flow.backend).or_default() += 1;
             }
             ControlFlow::Continue(())
         })?;
@@ -101,13 +100,12 @@ impl Listing {
     fn list(&self, lines: &mpsc::Sender<Line>) -> Result<(), MapError> {
         let (now, mut left) = (coarse_seconds(), self.limit);
         self.tables.each(|key, flow| {
-            let Some(id) = self.wanted(flow.backend) else { return ControlFlow::Continue(()) };
-            let (source, destination, protocol) = key.five_tuple();
+            if !self.wants(flow.backend) {
+                return ControlFlow::Continue(());
+            }
             let line = Line::Flow(TrackedFlow {
-                source,
-                destination,
-                protocol: protocol_name(protocol),
-                member: self.names.member(id),
+                identity: key.identity(&self.names),
+                member: self.names.member(flow.backend),
                 idle: now.saturating_sub(flow.seen),
             });
             left -= 1;
@@ -118,8 +116,7 @@ impl Listing {
         })
     }
 
-    fn wanted(&self, backend: u32) -> Option<u16> {
-        let id = u16::try_from(backend).ok()?;
-        self.members.as_ref().is_none_or(|members| members.contains(&id)).then_some(id)
+    fn wants(&self, backend: u16) -> bool {
+        self.members.as_ref().is_none_or(|members| members.contains(&backend))
     }
 }

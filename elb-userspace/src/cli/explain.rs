@@ -21,7 +21,8 @@ use crate::packet::Sent;
 #[command(after_help = "\
 The agent asks the packet path itself, over the maps that packets meet now; nothing is sent, counted
 or recorded. A connection is a packet without --syn, its first packet one with it: while a slot
-changes its owner they may go to different members.
+changes its owner they may go to different members. Listeners that go by the connection ids of QUIC
+treat the packet, which has none, by its addresses.
 
 Examples:
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp --syn
@@ -77,14 +78,17 @@ fn text(told: &Explanation) -> String {
         Some(found) => line("listener", listener(found)),
         None => line("listener", "none".to_owned()),
     }
-    match (&told.admission, &told.verdict.reason) {
-        (Some(Admission::Refused), Some(reason)) => line("admission", format!("refused: {reason}")),
-        (Some(_), _) => line("admission", "admitted".to_owned()),
-        (None, _) => {}
+    if let Some(judged) = &told.admission {
+        line("admission", admission(judged));
+    }
+    if let Some(member) = &told.named {
+        line("named", format!("the connection id names {}", self::member(member)));
     }
     if let Some(place) = &told.slot {
-        line("hash", format!("{:#010x} → slot {} of {}", place.hash, place.index, place.of));
-        line("slot", slot(place));
+        let hash = place.hash.map(|hash| format!("{hash:#010x} → ")).unwrap_or_default();
+        line("hash", format!("{hash}slot {} of {}", place.index, place.of));
+        let tracked = told.listener.as_ref().filter(|listener| listener.tracked);
+        line("slot", slot(place, tracked));
         match &told.flow {
             Some(entry) => line("flow table", flow(entry)),
             None if !place.moving => {
@@ -119,10 +123,16 @@ fn packet(packet: &Packet) -> String {
 }
 
 fn listener(listener: &Listener) -> String {
-    let Listener { name, address, port, pool, disabled, .. } = listener;
-    let port = if *port == 0 { "any port".to_owned() } else { format!("port {port}") };
+    let Listener { name, address, port, pool, disabled, algorithm, .. } = listener;
+    let port = if *port == 0 { "a range of ports".to_owned() } else { format!("port {port}") };
     let down = if *disabled { ", administratively down" } else { "" };
-    format!("{name} at {address}, {port}, served by pool {pool}{down}")
+    format!("{name} at {address}, {port}, served by pool {pool} by {algorithm}{down}")
+}
+
+fn admission(admission: &Admission) -> String {
+    let verdict = if admission.admitted { "admitted" } else { "refused" };
+    let checks = admission.checks.iter().map(|check| format!(", {check}"));
+    verdict.to_owned() + &checks.collect::<String>()
 }
 
 fn member(member: &Member) -> String {
@@ -140,13 +150,17 @@ fn owner(owner: Option<&Member>) -> String {
     owner.map_or_else(|| "nobody".to_owned(), member)
 }
 
-fn slot(slot: &Slot) -> String {
+fn slot(slot: &Slot, tracked: Option<&Listener>) -> String {
     let present = owner(slot.owner.as_ref());
-    if slot.moving {
-        let former = owner(slot.former_owner.as_ref());
-        format!("moving: new flows go to {present}, those older than the change to {former}")
-    } else {
-        format!("settled: every flow goes to {present}")
+    let former = if slot.moving { owner(slot.former_owner.as_ref()) } else { present.clone() };
+    match (tracked, slot.moving) {
+        (Some(_), _) => {
+            format!("new flows take members in turn, those without a record go to {former}")
+        }
+        (None, true) => {
+            format!("moving: new flows go to {present}, those older than the change to {former}")
+        }
+        (None, false) => format!("settled: every flow goes to {present}"),
     }
 }
 
@@ -160,7 +174,8 @@ fn flow(entry: &FlowEntry) -> String {
     };
     let records = entry.records.as_ref();
     let records = records.map(|whom| format!("; this packet is recorded for {}", member(whom)));
-    recorded + &records.unwrap_or_default()
+    let spent = if entry.budget_spent { "; no more flows may be recorded this second" } else { "" };
+    recorded + &records.unwrap_or_default() + spent
 }
 
 fn backend(chosen: &Backend) -> String {
@@ -209,8 +224,8 @@ mod tests {
                         "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 40 },
             "verdict": { "fate": "forwarded" },
             "listener": { "id": 0, "name": "http", "address": "192.0.2.10", "port": 80,
-                          "disabled": false, "pool": "web" },
-            "admission": "admitted",
+                          "disabled": false, "pool": "web", "algorithm": "5_TUPLE_HASH", "tracked": false },
+            "admission": { "admitted": true, "checks": ["its whitelist holds the client"] },
             "slot": { "hash": 17, "index": 5, "of": 101, "moving": true,
                       "owner": member(1, "a"), "former_owner": member(2, "b") },
             "flow": { "recorded": member(2, "b"), "idle": 4, "records": null },
@@ -225,8 +240,8 @@ mod tests {
             text(&told),
             "\
 packet       198.51.100.7:50000 → 192.0.2.10:80 tcp, of a connection under way, 40 bytes, comes by lb0
-listener     http at 192.0.2.10, port 80, served by pool web
-admission    admitted
+listener     http at 192.0.2.10, port 80, served by pool web by 5_TUPLE_HASH
+admission    admitted, its whitelist holds the client
 hash         0x00000011 → slot 5 of 101
 slot         moving: new flows go to a at 10.0.0.11:80 (backend 1), those older than the change to b \
 at 10.0.0.11:80 (backend 2)

@@ -11,7 +11,7 @@ use super::socket::SocketArg;
 use super::{Output, block_on};
 use crate::api::client;
 use crate::endpoint::Endpoint;
-use crate::flows::{Line, Request, Summary, TrackedFlow};
+use crate::flows::{Identity, Line, Request, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -97,11 +97,16 @@ fn table(summary: &Summary) -> String {
 }
 
 fn row(flow: &TrackedFlow) -> String {
-    let TrackedFlow { source, destination, protocol, member, idle } = flow;
-    format!(
-        "{protocol:<4} {source} → {destination}  {} ({})  last packet {idle} s ago",
-        member.name, member.pool
-    )
+    let TrackedFlow { identity, member, idle } = flow;
+    let what = match identity {
+        Identity::FiveTuple { protocol, source, destination } => {
+            format!("{protocol:<4} {source} → {destination}")
+        }
+        Identity::Connection { protocol, listener, connection } => {
+            format!("{protocol:<4} connection {connection} of listener {listener}")
+        }
+    };
+    format!("{what}  {} ({})  last packet {idle} s ago", member.name, member.pool)
 }
 
 #[cfg(test)]

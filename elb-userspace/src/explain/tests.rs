@@ -2,10 +2,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use elb_common::addr::{Be16, Be32, Be128, Mac};
+use elb_common::admission::GroupKeyV4;
 use elb_common::backend::{self, backend_flags, mode, outer_sum};
 use elb_common::flow::Flow;
-use elb_common::listener::{Listener as Record, ListenerKeyV4, ListenerKeyV6, Vip};
+use elb_common::listener::{
+    Listener as Record, ListenerKeyV4, RANGE_FIXED_BITS, RangeKey, Vip, algorithm, listener_flags,
+    vip_flags,
+};
 use elb_common::path::Memory;
+use elb_common::pool::Pool;
 use elb_common::ring;
 
 use super::*;
@@ -18,21 +23,27 @@ const SLOTS: u32 = 101;
 const BASE: u32 = 32;
 const NOW: u32 = 1_000;
 
-/// Listeners for 192.0.2.10:80/tcp and [2001:db8::10]:any/udp; slots all alike; members 1, by ipip,
-/// and 2, on the segment, of one pool.
+/// Listeners for 192.0.2.10:80/tcp and all UDP ports of 2001:db8::10; slots all alike; members 1, by
+/// ipip, and 2, on the segment, of one pool.
 fn memory(slot: ring::Slot) -> Memory {
+    memory_with(slot, Record::default())
+}
+
+/// The same with more in the records of the listeners.
+fn memory_with(slot: ring::Slot, listener: Record) -> Memory {
     let slots = vec![slot; (BASE + SLOTS) as usize];
     let mut memory = Memory { now: NOW, slots, ..Memory::default() };
-    let listener =
-        Record { ring_base: BASE, ring_size: SLOTS, id: 7, pool: 4, ..Record::default() };
+    let (ring_base, ring_size, flow_budget) = (BASE, SLOTS, 100);
+    let listener = Record { ring_base, ring_size, id: 7, pool: 4, flow_budget, ..listener };
     let v4 = ListenerKeyV4::new(bytemuck::cast([192u8, 0, 2, 10]), Be16::new(80), 6);
     memory.listeners_v4.insert(v4, listener);
     let vip6: Be128 =
         bytemuck::cast(std::net::Ipv6Addr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10]).octets());
-    memory.listeners_v6.insert(ListenerKeyV6::new(vip6, Be16::new(0), 17), listener);
+    let range = RangeKey::new(9, Be16::new(0), 17);
+    memory.ranges.push((RANGE_FIXED_BITS, range, listener));
     memory.vips_v4.insert(bytemuck::cast([192u8, 0, 2, 10]), Vip::default());
-    let any = elb_common::listener::vip_flags::ANY_UDP;
-    memory.vips_v6.insert(vip6, Vip { flags: any });
+    memory.vips_v6.insert(vip6, Vip { flags: vip_flags::RANGES_UDP, number: 9 });
+    memory.pools.insert(4, Pool { idle_timeout: 300, ..Pool::default() });
     memory.backends.insert(1, backend(11, mode::IPIP_V4));
     memory.backends.insert(2, backend(12, mode::L2));
     memory
@@ -45,7 +56,8 @@ fn backend(last: u8, mode: u8) -> backend::Backend {
         next_hop: Mac::new([2, 0, 0, 0, 0, last]),
         source: Mac::new(INGRESS.mac),
         mode,
-        flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
+        flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
+        weight: 1,
         mtu: 1500,
         ifindex: INGRESS.index,
         outer_sum: outer_sum(word(1), word(last)),
@@ -86,7 +98,7 @@ fn web() -> Question {
 }
 
 fn ask(question: &Question, memory: &Memory) -> Explanation {
-    explain(question, INGRESS, memory, &names()).unwrap()
+    explain(question, INGRESS, memory, &names()).unwrap().0
 }
 
 #[test]
@@ -100,10 +112,11 @@ fn a_packet_on_a_settled_slot() {
         (listener.name.as_str(), listener.port, listener.pool.as_str()),
         ("http", 80, "web")
     );
-    assert_eq!(told.admission, Some(Admission::Admitted));
+    assert_eq!((listener.algorithm.as_str(), listener.tracked), ("5_TUPLE_HASH", false));
+    assert_eq!(told.admission, Some(Admission { admitted: true, checks: vec![] }));
     let slot = told.slot.unwrap();
-    let hash = Key::new(told.packet.source, told.packet.destination, 6).hash();
-    assert_eq!((slot.hash, slot.index, slot.of), (hash, ring::index(hash, SLOTS), SLOTS));
+    let hash = Key::new(told.packet.source, told.packet.destination, 6).hash(algorithm::FIVE_TUPLE);
+    assert_eq!((slot.hash, slot.index, slot.of), (Some(hash), ring::index(hash, SLOTS), SLOTS));
     assert_eq!((slot.moving, slot.owner.unwrap().id, slot.former_owner), (false, 1, None));
     assert_eq!(told.flow, None);
     let backend = told.backend.unwrap();
@@ -122,7 +135,8 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     let older = ask(&web(), &memory);
     let slot = older.slot.unwrap();
     assert_eq!((slot.moving, slot.former_owner.unwrap().id), (true, 2));
-    assert_eq!(older.flow.unwrap(), FlowEntry { recorded: None, idle: None, records: None });
+    let none = FlowEntry { recorded: None, idle: None, records: None, budget_spent: false };
+    assert_eq!(older.flow.unwrap(), none);
     assert_eq!(older.backend.unwrap().member.id, 2);
     assert_eq!(older.sent.unwrap().encapsulation, None);
 
@@ -134,8 +148,9 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     let Key::V4(key) = Key::new(older.packet.source, older.packet.destination, 6) else {
         panic!("an IPv4 flow")
     };
-    memory.written.borrow_mut().flows_v4.insert(key, Flow { backend: 1, seen: NOW });
-    let recorded = ask(&web(), &memory);
+    memory.written.borrow_mut().flows_v4.insert(key, Flow { backend: 1, flags: 0, seen: NOW });
+    let (recorded, found) = explain(&web(), INGRESS, &memory, &names()).unwrap();
+    assert_eq!(found, Some(Key::V4(key)));
     assert_eq!(recorded.flow.unwrap().recorded.unwrap().id, 1);
     assert_eq!(recorded.backend.unwrap().member.id, 1);
 }
@@ -160,7 +175,7 @@ fn what_is_not_forwarded_has_a_reason_and_a_fix() {
 }
 
 #[test]
-fn any_port_and_ipv6() {
+fn a_range_of_ports_and_ipv6() {
     let memory = memory(ring::Slot::new(1, 0));
     let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp), &memory);
     assert_eq!(told.packet.source.port(), DEFAULT_PORT);
@@ -168,6 +183,55 @@ fn any_port_and_ipv6() {
     let listener = told.listener.unwrap();
     assert_eq!((listener.port, listener.address), (0, told.packet.destination.ip()));
     assert_eq!(told.sent.unwrap().encapsulation.unwrap().protocol, "ipv6");
+}
+
+#[test]
+fn a_listener_says_why_it_lets_nobody_in() {
+    let limited = Record { cps: 1, max_connections: 50, ..Record::default() };
+    let flags = listener_flags::WHITELIST | listener_flags::LIMITED;
+    let mut memory = memory_with(ring::Slot::new(1, 0), Record { flags, group: 3, ..limited });
+    let opening = Question { syn: true, ..web() };
+    let stranger = ask(&opening, &memory);
+    assert_eq!(stranger.verdict.reason.as_deref(), Some("access_denied"));
+    let checks = vec!["its whitelist does not hold the client".to_owned()];
+    assert_eq!(stranger.admission, Some(Admission { admitted: false, checks }));
+    assert_eq!((stranger.slot, stranger.backend), (None, None));
+
+    let client = GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]));
+    memory.groups_v4.push((64, client));
+    let known = ask(&opening, &memory).admission.unwrap();
+    assert!(known.admitted);
+    assert_eq!(
+        known.checks[1..],
+        [
+            "0 connections of at most 50 are open",
+            "fewer than 1 connections, the most, have opened this second",
+        ]
+    );
+    let second = ask(&opening, &memory);
+    assert_eq!(second.verdict.reason.as_deref(), Some("rate_limited"));
+    assert!(!second.admission.unwrap().admitted);
+}
+
+#[test]
+fn members_in_turn_and_a_budget_of_flows() {
+    let turns = Record {
+        flags: listener_flags::TRACKED,
+        algorithm: algorithm::ROUND_ROBIN,
+        ..Record::default()
+    };
+    let memory = memory_with(ring::Slot::new(1, 0), turns);
+    let told = ask(&Question { syn: true, ..web() }, &memory);
+    let listener = told.listener.unwrap();
+    assert_eq!((listener.algorithm.as_str(), listener.tracked), ("ROUND_ROBIN", true));
+    let entry = told.flow.unwrap();
+    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.budget_spent), (None, 1, false));
+
+    memory.written.borrow_mut().budgets.entry(7).or_default().recorded = 100;
+    memory.written.borrow_mut().budgets.entry(7).or_default().second = NOW;
+    let another = question("198.51.100.7:4321", "192.0.2.10:80", Protocol::Tcp);
+    let entry = ask(&Question { syn: true, ..another }, &memory).flow.unwrap();
+    assert_eq!((entry.records, entry.budget_spent), (None, true));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use aya::maps::{HashMap, Map, MapData};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::names;
 
-use super::maps::{MapError, at};
+use super::maps::{MapError, at, open};
 use super::record::Record;
 use crate::flows::Key;
 
@@ -20,17 +20,14 @@ pub struct FlowTables {
 }
 
 impl FlowTables {
-    /// Opens the tables that are pinned in `directory`.
+    /// Opens the tables that are pinned in `directory`, each with room for so many flows.
     ///
     /// # Errors
     /// They are not there, or cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, MapError> {
-        let open = |name| MapData::from_pin(directory.join(name)).map_err(at(name));
-        let (v4, v6) = (open(names::FLOWS_V4)?, open(names::FLOWS_V6)?);
-        let room = v4.info().map_err(at(names::FLOWS_V4))?.max_entries();
+    pub fn new(directory: &Path, room: u32) -> Result<Self, MapError> {
         Ok(Self {
-            v4: Map::LruHashMap(v4).try_into().map_err(at(names::FLOWS_V4))?,
-            v6: Map::LruHashMap(v6).try_into().map_err(at(names::FLOWS_V6))?,
+            v4: open(directory, names::FLOWS_V4, Map::LruHashMap)?,
+            v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
             room,
         })
     }

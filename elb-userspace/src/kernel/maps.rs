@@ -1,8 +1,10 @@
 //! Typed access to the pinned maps.
 
 mod live;
+mod lookups;
 
 pub use live::Live;
+pub(super) use lookups::open;
 
 use std::io;
 use std::net::IpAddr;
@@ -14,7 +16,7 @@ use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
-use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::flow::Flow;
 use elb_common::interface::{Interface, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Vip};
 use elb_common::pool::Pool;
@@ -23,6 +25,7 @@ use elb_common::ring::{CHUNK, Slot};
 use elb_common::{limits, names};
 use thiserror::Error;
 
+use self::lookups::Lookups;
 use super::object::{Capacity, Object};
 use super::record::Record;
 use super::rings::Rings;
@@ -51,13 +54,12 @@ pub struct Maps {
     vips_v6: MapHash<[u32; 4], Vip>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
-    flows_v4: MapHash<FlowKeyV4, Flow>,
-    flows_v6: MapHash<FlowKeyV6, Flow>,
     interfaces: MapHash<u32, Interface>,
     devices: DevMapHash<MapData>,
     listener_counters: MapCounters,
     backend_counters: MapCounters,
     reason_counters: MapCounters,
+    lookups: Lookups,
     rings: Rings,
     capacity: Capacity,
     /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
@@ -106,6 +108,7 @@ impl Maps {
         object: &mut Object,
         capacity: Capacity,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let lookups = Lookups::open(&object.directory)?;
         let ebpf = &mut object.ebpf;
         let (slots, seen) = (array(ebpf, names::RINGS), array(ebpf, names::RINGS_SEEN));
         let rings = Rings::new(slots.fd(), seen.fd(), capacity.chunks)?;
@@ -118,13 +121,12 @@ impl Maps {
             vips_v6: take(ebpf, names::VIPS_V6)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
-            flows_v4: take(ebpf, names::FLOWS_V4)?,
-            flows_v6: take(ebpf, names::FLOWS_V6)?,
             interfaces: take(ebpf, names::INTERFACES)?,
             devices: take(ebpf, names::DEVMAP)?,
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
             reason_counters: take(ebpf, names::REASON_COUNTERS)?,
+            lookups,
             rings,
             capacity,
             generation,
@@ -209,8 +211,8 @@ impl Maps {
     /// The map cannot be read.
     pub fn flow(&self, key: &FlowKey) -> Result<Option<Flow>, MapError> {
         let (name, found) = match key {
-            FlowKey::V4(key) => (names::FLOWS_V4, self.flows_v4.get(&Record(*key), 0)),
-            FlowKey::V6(key) => (names::FLOWS_V6, self.flows_v6.get(&Record(*key), 0)),
+            FlowKey::V4(key) => (names::FLOWS_V4, self.lookups.flows_v4.get(&Record(*key), 0)),
+            FlowKey::V6(key) => (names::FLOWS_V6, self.lookups.flows_v6.get(&Record(*key), 0)),
         };
         match found {
             Ok(flow) => Ok(Some(flow.0)),
