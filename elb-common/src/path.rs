@@ -29,6 +29,7 @@ mod forward;
 mod fragment;
 mod identify;
 pub mod parse;
+pub mod peek;
 mod select;
 pub mod unwrap;
 pub mod wire;
@@ -36,14 +37,16 @@ pub mod wire;
 mod frame;
 #[cfg(any(test, feature = "std"))]
 mod memory;
+mod witness;
 
 pub use frame::Frame;
 #[cfg(any(test, feature = "std"))]
-pub use memory::Memory;
+pub use memory::{Memory, Written};
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6, part};
 pub use tables::Tables;
+pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;
 
@@ -69,7 +72,7 @@ fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T, received: u64) -> Resu
     match link.ethertype.raw() {
         IPV4 => ip::<V4, P, T>(packet, tables, &link, received),
         IPV6 => ip::<V6, P, T>(packet, tables, &link, received),
-        ARP => Err(Stop(tables.answer(packet))),
+        ARP => Err(Stop(tables.answer::<V4, P>(packet))),
         _ => Err(Stop(Reason::NotIp)),
     }
 }
@@ -92,7 +95,7 @@ fn ip<F: Family, P: Packet, T: Tables>(
         } else if control::is_error::<F, P>(packet, link, &ip) {
             control::flow::<F, P, T>(packet, tables, &mut ip)?
         } else {
-            return Err(Stop(tables.answer(packet)));
+            return Err(Stop(tables.answer::<F, P>(packet)));
         };
         chosen::<F, P, T>(packet, tables, link, &ip, &transport)?
     };

@@ -40,8 +40,12 @@ pub(crate) fn connection_id(context: &XdpContext, datagram: usize, part: CidPart
 }
 
 #[inline(always)]
-pub(crate) fn answer(context: &XdpContext) -> Reason {
-    Reason::new(elb_answer(context.ctx) as u8).unwrap_or(Reason::OtherProtocol)
+pub(crate) fn answer<F: Family>(context: &XdpContext) -> Reason {
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_answer_v4(context.ctx),
+        _ => elb_answer_v6(context.ctx),
+    };
+    Reason::new(reason as u8).unwrap_or(Reason::OtherProtocol)
 }
 
 #[inline(always)]
@@ -103,9 +107,21 @@ extern "C" fn elb_connection_id(
 /// A reason.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_answer(context: *mut xdp_md) -> u32 {
+extern "C" fn elb_answer_v4(context: *mut xdp_md) -> u32 {
+    answer_of::<V4>(context)
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_answer_v6(context: *mut xdp_md) -> u32 {
+    answer_of::<V6>(context)
+}
+
+#[inline(always)]
+fn answer_of<F: Family>(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
-    apart::answer(&mut XdpPacket::new(&context), &Maps::new(&context)) as u32
+    apart::answer::<F, _, _>(&mut XdpPacket::new(&context), &Maps::new(&context)) as u32
 }
 
 /// A quote in a word.

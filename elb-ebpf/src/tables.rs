@@ -283,8 +283,8 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn answer<P: Packet>(&self, _: &mut P) -> Reason {
-        apart::answer(self.context)
+    fn answer<F: Family, P: Packet>(&self, _: &mut P) -> Reason {
+        apart::answer::<F>(self.context)
     }
 
     #[inline(always)]

@@ -4,27 +4,21 @@
 use network_types::eth::EtherType;
 
 use super::control::{self, Quote};
-use super::{Family, Packet, Stop, Tables, V4, V6, answer, parse};
+use super::{Family, Packet, Stop, Tables, V4, answer, parse};
 use crate::reason::Reason;
 
-/// What becomes of a control message that is not about a flow: why it is not forwarded.
+/// What becomes of a control message that is not about a flow: why it is not forwarded. Of ARP, too,
+/// if `F` is IPv4.
 #[inline(always)]
-pub fn answer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Reason {
-    const IPV4: u16 = EtherType::Ipv4 as u16;
-    const IPV6: u16 = EtherType::Ipv6 as u16;
+pub fn answer<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Reason {
+    const ARP: u16 = EtherType::Arp as u16;
     let mut answered = || {
         let link = parse::link(packet)?;
-        match link.ethertype.raw() {
-            IPV4 => {
-                let ip = V4::parse(packet, link.end)?;
-                answer::icmp::<V4, P, T>(packet, tables, &link, &ip)
-            }
-            IPV6 => {
-                let ip = V6::parse(packet, link.end)?;
-                answer::icmp::<V6, P, T>(packet, tables, &link, &ip)
-            }
-            _ => answer::arp(packet, tables, &link),
+        if F::INNER_PROTOCOL == V4::INNER_PROTOCOL && link.ethertype.raw() == ARP {
+            return answer::arp(packet, tables, &link);
         }
+        let ip = F::parse(packet, link.end)?;
+        answer::icmp::<F, P, T>(packet, tables, &link, &ip)
     };
     match answered() {
         Ok(outcome) => outcome.reason().unwrap_or(Reason::OtherProtocol),

@@ -54,11 +54,17 @@ pub(super) fn quote<F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
 ) -> Result<Quote, Stop> {
-    let answer = F::quoted(packet, ip.payload + size_of::<IcmpError>())?;
+    let start = ip.payload + size_of::<IcmpError>();
+    // Before the rest is read, so that no address has to be kept meanwhile.
+    let (source, _) = F::addresses(packet, start)?;
+    if !F::same(source, ip.destination) {
+        return Err(Stop(Reason::OtherProtocol));
+    }
+    let answer = F::quoted(packet, start)?;
     if answer.is_later_fragment() {
         return Err(classify::fragment::<F, T>(tables, ip));
     }
-    if !parse::is_transport(answer.protocol) || !F::same(answer.source, ip.destination) {
+    if !parse::is_transport(answer.protocol) {
         return Err(Stop(Reason::OtherProtocol));
     }
     if answer.payload + size_of::<Ports>() > link.end + ip.length as usize {

@@ -121,8 +121,8 @@ pub trait Tables: Sized {
         quic::digest_of(packet, datagram, part)
     }
     /// What becomes of a control message that is not about a flow, see [`apart::answer`].
-    fn answer<P: Packet>(&self, packet: &mut P) -> Reason {
-        apart::answer(packet, self)
+    fn answer<F: Family, P: Packet>(&self, packet: &mut P) -> Reason {
+        apart::answer::<F, P, Self>(packet, self)
     }
     /// The packet that an error quotes, see [`apart::quote`].
     fn quote<F: Family, P: Packet>(&self, packet: &P) -> Result<Quote, Stop> {

@@ -35,7 +35,7 @@ fn entries(t: &mut Table<'_>) -> Vec<IpGroupEntry> {
         match entry {
             Some(entry) if seen.insert(entry.ip) => entries.push(entry),
             Some(entry) => {
-                t.odd(at, format!("{} is in ip_list twice", entry.ip), "remove one of them")
+                t.odd(at, format!("{} is in ip_list twice", entry.ip), "remove one of them");
             }
             None => t.spoil(),
         }

@@ -60,24 +60,10 @@ struct QuoteV4([[Be32; 8]; 17]);
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct QuoteV6([[Be32; 14]; 22]);
 
-/// What comes in front of the quote in IPv4.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct HeadV4 {
-    ip: Ipv4,
-    error: IcmpError,
-}
-
-/// What comes in front of the quote in IPv6.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct HeadV6 {
-    ip: Ipv6,
-    error: IcmpError,
-}
-
-const LENGTH_V4: u16 = (size_of::<HeadV4>() + size_of::<QuoteV4>()) as u16;
-const LENGTH_V6: u16 = (size_of::<HeadV6>() + size_of::<QuoteV6>()) as u16;
+/// What comes between the IP header and the quote.
+const HEAD: usize = size_of::<IcmpError>();
+const LENGTH_V4: u16 = (size_of::<Ipv4>() + HEAD + size_of::<QuoteV4>()) as u16;
+const LENGTH_V6: u16 = (size_of::<Ipv6>() + HEAD + size_of::<QuoteV6>()) as u16;
 const _: () = assert!(LENGTH_V4 <= V4::LEAST_MTU && LENGTH_V6 == V6::LEAST_MTU);
 
 /// Destination unreachable, fragmentation needed (RFC 792, RFC 1191 §4).
@@ -94,8 +80,9 @@ pub(in super::super) fn too_big_v4<P: Packet>(
     let covered = u32::from(kind) + checksum::add_u32(word.raw()) + sum(&quote.0);
     let icmp =
         Icmp { kind: UNREACHABLE, code: FRAGMENTATION_NEEDED, checksum: checksum::finish(covered) };
-    let head = HeadV4 { ip: header_v4(ip.destination, ip.source), error: IcmpError { icmp, word } };
-    send(packet, link, head, LENGTH_V4).ok_or(NO_ROOM)
+    let error = IcmpError { icmp, word };
+    let ip = header_v4(ip.destination, ip.source);
+    send(packet, link, ip, error, LENGTH_V4).ok_or(NO_ROOM)
 }
 
 /// Packet too big (RFC 4443 §3.2). The checksum covers a pseudo-header (§2.3).
@@ -125,8 +112,8 @@ pub(in super::super) fn too_big_v6<P: Packet>(
         source: ip.destination,
         destination: ip.source,
     };
-    let head = HeadV6 { ip: header, error: IcmpError { icmp, word } };
-    send(packet, link, head, LENGTH_V6).ok_or(NO_ROOM)
+    let error = IcmpError { icmp, word };
+    send(packet, link, header, error, LENGTH_V6).ok_or(NO_ROOM)
 }
 
 #[inline(always)]
@@ -151,12 +138,19 @@ fn header_v4(source: Be32, destination: Be32) -> Ipv4 {
     }
 }
 
-/// Puts `head` before the packet, and back to whom it came from.
+/// Puts the headers before the packet, and sends it back to whom it came from.
 #[inline(always)]
-fn send<P: Packet, H: Pod>(packet: &mut P, link: &Link, head: H, length: u16) -> Option<()> {
-    packet.grow_head(size_of::<H>() as u32)?;
+fn send<P: Packet, H: Pod>(
+    packet: &mut P,
+    link: &Link,
+    header: H,
+    error: IcmpError,
+    length: u16,
+) -> Option<()> {
+    packet.grow_head((size_of::<H>() + HEAD) as u32)?;
     link.write(packet, link.source, link.destination, link.ethertype)?;
-    *packet.view_mut(link.end)? = head;
+    *packet.view_mut(link.end)? = header;
+    *packet.view_mut(link.end + size_of::<H>())? = error;
     packet.set_len(link.end as u32 + u32::from(length))
 }
 
