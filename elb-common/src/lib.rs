@@ -3,8 +3,8 @@
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`],
-//!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`]) and
-//!   their names and sizes ([`names`], [`limits`]);
+//!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
+//!   [`trace`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -38,6 +38,7 @@ pub mod quic;
 pub mod reason;
 pub mod ring;
 pub mod told;
+pub mod trace;
 
 pub mod checksum;
 pub mod hash;

@@ -5,6 +5,8 @@ pub const ABI_VERSION: u32 = 2;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";
+/// Program that forwards likewise and tells of packets, in the object `elb-xdp`.
+pub const TRACED_PROGRAM: &str = "elb_traced";
 /// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
 pub const DECAP_PROGRAM: &str = "decap";
 
@@ -63,12 +65,19 @@ pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
 /// Packets and bytes not forwarded, by reason.
 pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
 
+/// Not pinned: which packets are told of.
+pub const TRACE: &str = "TRACE";
+/// Not pinned: what is told of packets.
+pub const EVENTS: &str = "EVENTS";
+/// Not pinned: packets asked for, and those of them not told of.
+pub const TRACE_COUNTERS: &str = "TRACE_COUNTERS";
+
 /// Virtual addresses a backend server unwraps packets for, in the object `elb-decap`.
 pub const DECAP_VIPS: &str = "DECAP_VIPS";
 /// Packets and bytes unwrapped, in the object `elb-decap`.
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
-/// Every map of the object `elb-xdp`, each pinned under its name.
+/// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
 pub const MAPS: [&str; 27] = [
     SETTINGS,
     LISTENERS_V4,

@@ -29,6 +29,7 @@ mod forward;
 mod fragment;
 mod identify;
 pub mod parse;
+pub mod peek;
 mod select;
 pub mod unwrap;
 pub mod wire;
@@ -36,14 +37,16 @@ pub mod wire;
 mod frame;
 #[cfg(any(test, feature = "std"))]
 mod memory;
+mod witness;
 
 pub use frame::Frame;
 #[cfg(any(test, feature = "std"))]
-pub use memory::Memory;
+pub use memory::{Memory, Written};
 pub use outcome::{Outcome, Stop};
 pub use packet::Packet;
 pub use parse::{Family, Ip, Link, Transport, V4, V6, part};
 pub use tables::Tables;
+pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;
 

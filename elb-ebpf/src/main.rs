@@ -1,4 +1,5 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
+//! `elb_traced` does the same and tells of it; the agent puts it in place while somebody traces.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
@@ -12,6 +13,8 @@ mod apart;
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod tables;
+#[cfg(target_arch = "bpf")]
+mod traced;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -19,16 +22,31 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-    use elb_common::path::{Outcome, process};
+    use elb_common::path::{Outcome, Witness, process};
     use elb_ebpf::packet::XdpPacket;
 
     use crate::tables::Maps;
+    use crate::traced::{self, Noted};
 
     #[xdp]
     pub(crate) fn elb(context: XdpContext) -> u32 {
         let outcome = process(&mut XdpPacket::new(&context), &Maps::new(&context));
         #[cfg(feature = "trace")]
         trace(&context, outcome);
+        action(outcome)
+    }
+
+    #[xdp]
+    pub(crate) fn elb_traced(context: XdpContext) -> u32 {
+        let noted = Noted::new();
+        traced::received(&context);
+        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&Maps, &noted));
+        traced::decided(&context, outcome, &noted);
+        action(outcome)
+    }
+
+    #[inline(always)]
+    fn action(outcome: Outcome) -> u32 {
         match outcome {
             Outcome::Pass(_) => xdp_action::XDP_PASS,
             Outcome::Drop(_) => xdp_action::XDP_DROP,

@@ -4,7 +4,7 @@
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
@@ -19,6 +19,9 @@ use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::told::Told;
+use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
+
+use crate::traced::Draft;
 
 /// Agent writes and reads; packets do not. One element: what the maps beside it are.
 #[map]
@@ -160,3 +163,22 @@ pub(crate) static BACKEND_COUNTERS: PerCpuArray<Counter> =
 /// Packets that are not forwarded write, the agent reads.
 #[map]
 pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
+
+/// Agent writes while somebody traces, packets under `elb_traced` read. Not pinned, like all that
+/// tracing needs: it goes with the agent that made it.
+#[map]
+pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
+
+/// Packets that are told of write, the agent reads. A ring buffer: in the order of all CPUs, and what
+/// finds no room is left out.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_BYTES, 0);
+
+/// Packets under `elb_traced` write and read: an event does not fit on their stack.
+#[map]
+pub(crate) static TRACE_BUFFER: PerCpuArray<Draft> = PerCpuArray::with_max_entries(1, 0);
+
+/// Packets under `elb_traced` write, the agent reads.
+#[map]
+pub(crate) static TRACE_COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(trace_counter::COUNT, 0);

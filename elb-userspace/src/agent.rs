@@ -1,8 +1,10 @@
 //! The agent: wires what decides (`core`) to what is seen and done. Every task is spawned here.
 
 mod core;
+mod explain;
 mod recover;
 mod report;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,12 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::core::Core;
+use self::traces::Traces;
 use crate::announce::Announcer;
-use crate::api::{self, Query};
+use crate::api::{self, Lines, Query, WAITING_LINES};
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
+use crate::flows;
 use crate::health::probe;
-use crate::kernel::{Attachment, Capacity, Maps, Object, pinned, unpin};
+use crate::kernel::{Attachment, Capacity, Maps, Object, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
 use crate::saved;
 use crate::time::Now;
@@ -51,7 +55,11 @@ pub async fn run(file: &Path) -> Result<()> {
     let mut object = Object::load(&config.agent.pin_dir, capacity)?;
     let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
     let attachments = attach(&mut object, &config)?;
-    let traced = core::trace(&mut object);
+    let log = core::trace(&mut object);
+    let traces = Traces::new(Tracer::new(&mut object)?)?;
+    if let Some(why) = &object.untraceable {
+        tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
+    }
 
     let observed = maps.image().context("cannot read the maps")?;
     let saved = saved::read(&saved::path(&config.agent.socket))
@@ -95,10 +103,13 @@ pub async fn run(file: &Path) -> Result<()> {
             .ok(),
         announcements: Vec::new(),
         settle: None,
+        traces,
+        look: None,
+        readers: JoinSet::new(),
     };
     let result = agent.serve(&mut follower, &mut server_task).await;
     let _ = fs::remove_file(agent.core.socket());
-    drop((lock, traced));
+    drop((lock, log));
     result
 }
 
@@ -173,6 +184,11 @@ struct Agent {
     announcer: Option<Announcer>,
     announcements: Vec<Instant>,
     settle: Option<Instant>,
+    traces: Traces,
+    /// When to look after who traces still.
+    look: Option<Instant>,
+    /// Walks over the flow tables, which take long.
+    readers: JoinSet<()>,
 }
 
 impl Agent {
@@ -219,11 +235,15 @@ impl Agent {
                     self.watch_settling();
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                () = self.traces.ready() => self.traces.pass_on(),
+                () = sleep_until(self.look) => self.look_after_traces(),
+                Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
                 Some(ended) = follower.join_next() => ended.context("netlink")??,
                 Some(ended) = server.join_next() => ended.context("the API socket")??,
             }
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.traces.end(&mut self.core);
         self.core.save();
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
@@ -283,10 +303,31 @@ impl Agent {
     }
 
     fn answer(&mut self, query: Query) {
+        // Whoever asked may have gone meanwhile.
         match query {
-            // Whoever asked may have gone meanwhile.
             Query::Status(answer) => drop(answer.send(self.core.status())),
+            Query::Drops(answer) => drop(answer.send(self.core.drops())),
+            Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
+            Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Trace(request, answer) => {
+                drop(answer.send(self.traces.begin(&mut self.core, &request)));
+                self.look_after_traces();
+            }
         }
+    }
+
+    fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {
+        let listing = self.core.flows(request)?;
+        let (lines, listening) = mpsc::channel(WAITING_LINES);
+        self.readers.spawn_blocking(move || listing.send(&lines));
+        Ok(listening)
+    }
+
+    fn look_after_traces(&mut self) {
+        if self.traces.is_any() {
+            self.traces.look(&mut self.core);
+        }
+        self.look = self.traces.is_any().then(|| Instant::now() + traces::LOOK);
     }
 }
 

@@ -3,13 +3,29 @@
 pub mod client;
 pub mod server;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::status::Status;
+use crate::explain::{Explanation, Question};
+use crate::status::{self, Status};
+use crate::{flows, trace};
 
-/// A question to the agent, with the way to answer.
+/// A question to the agent, with the way to answer. A refusal says what is wrong with the question.
 #[derive(Debug)]
 pub enum Query {
     /// The state of everything.
     Status(oneshot::Sender<Status>),
+    /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
+    Drops(oneshot::Sender<Vec<status::Reason>>),
+    /// Where a packet would go.
+    Explain(Question, oneshot::Sender<Result<Explanation, String>>),
+    /// Flows that are tracked.
+    Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
+    /// Packets, from now on until the answer is not wanted any more.
+    Trace(trace::Request, oneshot::Sender<Lines<trace::Line>>),
 }
+
+/// An answer of many lines that come when they come.
+pub type Lines<T> = Result<mpsc::Receiver<T>, String>;
+
+/// Lines that wait for somebody who is slower than they come.
+pub const WAITING_LINES: usize = 1024;

@@ -4,9 +4,16 @@
 
 mod agent;
 mod backend;
+mod capture;
 mod check;
 mod detach;
+mod drops;
+mod explain;
+mod flows;
+mod packets;
+mod socket;
 mod status;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +35,9 @@ Examples:
   elb agent                                  serve it
   elb status                                 who gets what, and who is healthy
   elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
+  elb drops                                  what is not forwarded, and what to do about it
+  elb trace --vip 192.0.2.10                 packets while they pass
   elb detach                                 stop forwarding
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
@@ -40,6 +50,16 @@ enum Command {
     Check(check::CheckArgs),
     /// Show load balancers, listeners, pools and members, and what was not forwarded.
     Status(status::StatusArgs),
+    /// Say where a packet would go, and why.
+    Explain(explain::ExplainArgs),
+    /// Show what is not forwarded: how often, why, and what to do about it.
+    Drops(drops::DropsArgs),
+    /// Show which flows are tracked.
+    Flows(flows::FlowsArgs),
+    /// Show packets while they pass, and what becomes of each.
+    Trace(trace::TraceArgs),
+    /// Write packets to a file for Wireshark, as they come and as they go.
+    Capture(capture::CaptureArgs),
     /// Stop forwarding: detach the program and remove everything that is pinned.
     Detach(detach::DetachArgs),
     /// Prepare this host as a backend server, or undo it.
@@ -92,6 +112,11 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Agent(args) => agent::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(args),
+        Command::Drops(args) => drops::run(&args),
+        Command::Flows(args) => flows::run(args),
+        Command::Trace(args) => trace::run(&args),
+        Command::Capture(args) => capture::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
         Command::Completions { shell } => {

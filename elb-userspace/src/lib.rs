@@ -18,6 +18,16 @@ pub mod nexthop;
 pub mod publish;
 pub mod reconcile;
 
+pub mod endpoint;
+pub mod names;
+pub mod packet;
+
+pub mod capture;
+pub mod drops;
+pub mod explain;
+pub mod flows;
+pub mod trace;
+
 pub mod kernel;
 
 pub mod agent;

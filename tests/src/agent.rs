@@ -20,6 +20,7 @@ use crate::{
     netns::NetNs,
     notify::Notices,
     process::{Process, contents, output},
+    running::Running,
     status,
     wait::wait_for,
 };
@@ -133,8 +134,7 @@ impl Agent {
 
     /// What `elb status -o json` says.
     pub fn status(&self) -> Result<Value> {
-        let text = self.run(&["status", "-o", "json"])?;
-        serde_json::from_str(&text).with_context(|| format!("status is no JSON: {text}"))
+        self.ask(&["status"])
     }
 
     /// What `elb`, with `arguments` and the control socket of this agent, prints.
@@ -142,6 +142,19 @@ impl Agent {
         let mut command = self.place.elb();
         command.args(arguments).arg("--socket").arg(&self.place.socket);
         output(command, COMMAND_LIMIT)
+    }
+
+    /// Starts `elb` with `arguments` and the control socket of this agent, and lets it go on.
+    pub fn start_command(&self, arguments: &[&str]) -> Result<Running> {
+        let mut command = self.place.elb();
+        command.args(arguments).arg("--socket").arg(&self.place.socket);
+        Running::start(&format!("elb {}", arguments.join(" ")), command)
+    }
+
+    /// What `elb`, with `arguments` and the control socket of this agent, prints as JSON.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.run(&[arguments, &["-o", "json"]].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("{arguments:?}: no JSON: {text}"))
     }
 
     /// What `elb detach`, with the configuration file of this agent, prints.

@@ -20,6 +20,11 @@ pub fn counter(object: &Ebpf, name: &str, index: u32) -> Result<Counter> {
 /// Loads the program with rings as large as those of `memory`, and tables for `flows` flows of each
 /// version. Its maps are filled, but for the devices, which depend on a namespace.
 pub fn load(memory: &Memory, flows: u32) -> Result<Ebpf> {
+    load_program(names::PROGRAM, memory, flows)
+}
+
+/// As [`load`], another program of the object.
+pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
     let path = bpf_dir()?.join("elb-xdp");
     let chunks = u32::try_from(memory.slots.len())?.div_ceil(CHUNK).max(1);
     let mut object = EbpfLoader::new()
@@ -30,7 +35,7 @@ pub fn load(memory: &Memory, flows: u32) -> Result<Ebpf> {
         .load_file(&path)
         .with_context(|| format!("cannot load {}; this needs root", path.display()))?;
     let program: &mut Xdp =
-        object.program_mut(names::PROGRAM).context("no program in elb-xdp")?.try_into()?;
+        object.program_mut(name).context("no such program in elb-xdp")?.try_into()?;
     program.load().context("the kernel refuses the program")?;
     fill(&mut object, memory)?;
     Ok(object)

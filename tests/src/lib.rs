@@ -27,6 +27,7 @@ pub mod netns;
 pub mod notify;
 pub mod process;
 pub mod record;
+pub mod running;
 pub mod veth;
 pub mod wait;
 pub mod xdp;

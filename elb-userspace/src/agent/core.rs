@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{MemberHealth, Status, Timing};
-use crate::kernel::{Attachment, Maps, Object, coarse_seconds};
+use crate::kernel::{AttachError, Attachment, Maps, Object, Program, coarse_seconds};
 use crate::model::{Member, Model, Pool};
 use crate::nexthop::{Network, NextHop};
 use crate::publish::{Image, Store, plan};
@@ -111,6 +111,12 @@ impl Core {
 
     pub(super) fn socket(&self) -> &Path {
         &self.config.agent.socket
+    }
+
+    /// Lets all interfaces carry a program; the first that refuses is the error.
+    pub(super) fn carry(&mut self, program: Program) -> Result<(), AttachError> {
+        let carry = |attachment: &Attachment| attachment.carry(&mut self.object, program);
+        self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
 
     /// Addresses that routes are needed to.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use elb_common::counter::Counter;
-use elb_common::reason::{Fate, Reason};
+use elb_common::reason::Reason;
 
 use super::core::Core;
 use super::mode_name;
 use crate::assign::AssignedPool;
+use crate::explain::fate;
 use crate::kernel::MapError;
 use crate::model;
 use crate::reconcile::socket;
@@ -30,8 +31,13 @@ impl Core {
                 .filter(unused)
                 .map(|p| self.pool(p))
                 .collect(),
-            not_forwarded: Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect(),
+            not_forwarded: self.drops(),
         }
+    }
+
+    /// Packets that were not forwarded, by reason.
+    pub(super) fn drops(&self) -> Vec<status::Reason> {
+        Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect()
     }
 
     fn agent(&self) -> status::Agent {
@@ -148,14 +154,9 @@ impl Core {
 
     fn reason(&self, reason: Reason) -> Option<status::Reason> {
         let counter = counted(Some(self.maps.reason_counter(reason)));
-        let fate = match reason.fate() {
-            Fate::Passed => "passed",
-            Fate::Dropped => "dropped",
-            Fate::Answered => "answered",
-        };
         (counter.packets > 0).then(|| status::Reason {
             reason: reason.name().to_owned(),
-            fate: fate.to_owned(),
+            fate: fate(Some(reason)).to_owned(),
             packets: counter.packets,
             bytes: counter.bytes,
             meaning: reason.meaning().to_owned(),

@@ -1,16 +1,20 @@
 //! The command line's end.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::status::Status;
+use crate::explain::{Explanation, Question};
+use crate::status::{self, Status};
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,14 +24,80 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
 pub async fn status(socket: &Path) -> Result<Status> {
-    let answer = tokio::time::timeout(TIMEOUT, get(socket, "/status"));
+    get(socket, "/status").await
+}
+
+/// Packets that were not forwarded, by reason.
+///
+/// # Errors
+/// As for [`status`].
+pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
+    get(socket, "/drops").await
+}
+
+/// Where a packet would go.
+///
+/// # Errors
+/// As for [`status`], or the question contradicts itself.
+pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> {
+    get(socket, &path("/explain", question)?).await
+}
+
+/// An answer of many lines: calls `began` when the agent has taken the request on, then `each` with
+/// every line until it breaks off or the answer ends.
+///
+/// # Errors
+/// As for [`status`], or the agent refuses, or `each` fails.
+pub async fn lines<T: DeserializeOwned>(
+    socket: &Path,
+    resource: &str,
+    request: &impl Serialize,
+    began: impl FnOnce(),
+    mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    exchange(socket, &path(resource, request)?, async |mut response| {
+        began();
+        let mut text = Vec::new();
+        while let Some(frame) = response.frame().await {
+            text.extend_from_slice(&frame?.into_data().unwrap_or_default());
+            let mut rest = &text[..];
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                if each(parse(&rest[..end])?)?.is_break() {
+                    return Ok(());
+                }
+                rest = &rest[end + 1..];
+            }
+            text = rest.to_vec();
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn path(resource: &str, request: &impl Serialize) -> Result<String> {
+    Ok(format!("{resource}?{}", serde_urlencoded::to_string(request)?))
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).context("the agent's answer is not that of this version")
+}
+
+async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
+    let whole =
+        async |response: Response<Incoming>| Ok(response.into_body().collect().await?.to_bytes());
+    let answer = tokio::time::timeout(TIMEOUT, exchange(socket, path, whole));
     let body = answer.await.with_context(|| {
         format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display())
     })??;
-    serde_json::from_slice(&body).context("the agent's answer is not that of this version")
+    parse(&body)
 }
 
-async fn get(socket: &Path, path: &str) -> Result<Bytes> {
+/// Asks, and hands the answer to `take` unless it is a refusal.
+async fn exchange<T>(
+    socket: &Path,
+    path: &str,
+    take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
+) -> Result<T> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(
             "no agent answers at {}; is it running (`systemctl status elb`), and is this its \
@@ -40,16 +110,24 @@ async fn get(socket: &Path, path: &str) -> Result<Bytes> {
     let request = Request::get(path).header("Host", "elb").body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        ensure!(status.is_success(), "the agent answered {status}");
-        Ok(body)
+        match response.status() {
+            status if status.is_success() => take(response).await,
+            StatusCode::NOT_FOUND => {
+                bail!("the agent does not know this request: it is older than this elb, restart it")
+            }
+            status => {
+                let said = response.into_body().collect().await?.to_bytes();
+                let said = String::from_utf8_lossy(&said);
+                if said.is_empty() { bail!("the agent answered {status}") } else { bail!("{said}") }
+            }
+        }
     };
     tokio::select! {
+        biased;
         answer = exchange => answer,
         ended = connection => {
             ended?;
-            anyhow::bail!("the agent closed the connection")
+            bail!("the agent closed the connection")
         }
     }
 }

@@ -1,20 +1,26 @@
 //! The agent's end.
 
+use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use axum::extract::State;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::stream;
+use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Query;
-use crate::status::Status;
+use super::{Lines, Query};
+use crate::explain::{Explanation, Question};
+use crate::status::{self, Status};
+use crate::{flows, trace};
 
 /// A bound socket.
 #[derive(Debug)]
@@ -44,14 +50,71 @@ impl Server {
 
     /// Answers until the task is dropped.
     pub async fn run(self) -> io::Result<()> {
-        let router = Router::new().route("/status", get(status)).with_state(self.queries);
+        let router = Router::new()
+            .route("/status", get(status))
+            .route("/drops", get(drops))
+            .route("/explain", get(explain))
+            .route("/flows", get(flows))
+            .route("/trace", get(trace))
+            .with_state(self.queries);
         axum::serve(self.listener, router).await
     }
 }
 
-async fn status(State(queries): State<mpsc::Sender<Query>>) -> Result<Json<Status>, StatusCode> {
+type Queries = State<mpsc::Sender<Query>>;
+/// What is wrong, in words.
+type Refusal = (StatusCode, String);
+
+async fn status(queries: Queries) -> Result<Json<Status>, Refusal> {
+    ask(queries, Query::Status).await.map(Json)
+}
+
+async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refusal> {
+    ask(queries, Query::Drops).await.map(Json)
+}
+
+async fn explain(
+    queries: Queries,
+    Parameters(question): Parameters<Question>,
+) -> Result<Json<Explanation>, Refusal> {
+    let answer = ask(queries, |answer| Query::Explain(question, answer)).await?;
+    answer.map(Json).map_err(refuse)
+}
+
+async fn flows(
+    queries: Queries,
+    Parameters(request): Parameters<flows::Request>,
+) -> Result<Body, Refusal> {
+    lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
+}
+
+async fn trace(
+    queries: Queries,
+    Parameters(request): Parameters<trace::Request>,
+) -> Result<Body, Refusal> {
+    lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
+}
+
+async fn ask<T>(
+    State(queries): Queries,
+    query: impl FnOnce(oneshot::Sender<T>) -> Query,
+) -> Result<T, Refusal> {
     let (answer, answered) = oneshot::channel();
-    let gone = StatusCode::SERVICE_UNAVAILABLE;
-    queries.send(Query::Status(answer)).await.map_err(|_| gone)?;
-    answered.await.map(Json).map_err(|_| gone)
+    let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
+    queries.send(query(answer)).await.map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())
+}
+
+fn refuse(why: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, why)
+}
+
+/// One JSON object a line; the lines end when nobody wants them.
+fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Refusal> {
+    let lines = lines.map_err(refuse)?;
+    Ok(Body::from_stream(stream::unfold(lines, |mut lines| async {
+        let mut text = serde_json::to_vec(&lines.recv().await?).unwrap_or_default();
+        text.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(text)), lines))
+    })))
 }

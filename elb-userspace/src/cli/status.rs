@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
-use super::{ConfigArg, Output, block_on, print_json};
+use super::socket::SocketArg;
+use super::{Output, block_on, print_json};
 use crate::api::client;
-use crate::config;
 use crate::status::{Listener, LoadBalancer, Member, Pool, Reason, Status};
 
 #[derive(Debug, Args)]
@@ -24,23 +23,14 @@ Examples:
   elb status -o json | jq '.load_balancers[].listeners[].pool.members[]'")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
-    config: ConfigArg,
-    /// The agent's socket; by default the one that the configuration file names.
-    #[arg(short, long, value_name = "PATH", env = "ELB_SOCKET")]
-    socket: Option<PathBuf>,
+    agent: SocketArg,
     /// How to write it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
-const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
-
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let socket = args.socket.clone().unwrap_or_else(|| {
-        let (config, _) = config::load_lenient(&args.config.config);
-        config.map_or_else(|| DEFAULT_SOCKET.into(), |config| config.agent.socket)
-    });
-    let status = block_on(client::status(&socket))?;
+    let status = block_on(client::status(&args.agent.path()))?;
     match args.output {
         Output::Json => print_json(&status)?,
         Output::Table => print!("{}", text(&status, std::io::stdout().is_terminal())),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 use aya::programs::xdp::{XdpError, XdpLink};
-use aya::programs::{ProgramError, XdpMode};
+use aya::programs::{ProgramError, Xdp, XdpMode};
 use thiserror::Error;
 
-use super::object::Object;
+use super::object::{Object, Program};
 use crate::config::AttachMode;
 
 /// Why an interface does not carry the program.
@@ -107,7 +107,7 @@ impl Attachment {
         let attached = |replaced| Self { interface: interface.to_owned(), index, replaced };
         let path = pin_path(&object.directory, index);
         if path.exists() {
-            if adopt(object, &path, interface)? {
+            if adopt(object.program(Program::Plain), &path, interface)? {
                 return Ok(attached(true));
             }
             fs::remove_file(&path).map_err(|error| pin_error(&path, error))?;
@@ -116,7 +116,7 @@ impl Attachment {
             AttachMode::Native => XdpMode::Driver,
             AttachMode::Generic => XdpMode::Skb,
         };
-        let program = object.program();
+        let program = object.program(Program::Plain);
         let id = program
             .attach_to_if_index(index, mode)
             .map_err(|error| explain(interface, mode, error))?;
@@ -125,14 +125,23 @@ impl Attachment {
         link.pin(&path).map_err(|error| pin_error(&path, error))?;
         Ok(attached(false))
     }
+
+    /// Lets the interface carry the other program from now on: no packet meets it without one.
+    /// Nothing happens where the interface is gone.
+    ///
+    /// # Errors
+    /// The kernel refused; the interface carries what it did.
+    pub fn carry(&self, object: &mut Object, program: Program) -> Result<(), AttachError> {
+        let path = pin_path(&object.directory, self.index);
+        adopt(object.program(program), &path, &self.interface).map(drop)
+    }
 }
 
 /// Replaces the program of a pinned link; false where the interface of the link is gone and another
 /// got its index.
-fn adopt(object: &mut Object, path: &Path, interface: &str) -> Result<bool, AttachError> {
+fn adopt(program: &mut Xdp, path: &Path, interface: &str) -> Result<bool, AttachError> {
     let link = PinnedLink::from_pin(path).map_err(|error| pin_error(path, error))?;
     let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| other(interface, error))?;
-    let program = object.program();
     match program.attach_to_link(link) {
         Ok(id) => {
             // The pin keeps the link alive when this handle of it is dropped.

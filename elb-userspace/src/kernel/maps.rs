@@ -1,5 +1,11 @@
 //! Typed access to the pinned maps.
 
+mod live;
+mod lookups;
+
+pub use live::Live;
+pub(super) use lookups::open;
+
 use std::io;
 use std::net::IpAddr;
 
@@ -10,6 +16,7 @@ use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
+use elb_common::flow::Flow;
 use elb_common::interface::{Interface, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Vip};
 use elb_common::pool::Pool;
@@ -18,9 +25,11 @@ use elb_common::ring::{CHUNK, Slot};
 use elb_common::{limits, names};
 use thiserror::Error;
 
+use self::lookups::Lookups;
 use super::object::{Capacity, Object};
 use super::record::Record;
 use super::rings::Rings;
+use crate::flows::Key as FlowKey;
 use crate::publish::{Command, Image, ListenerKey, Region, Store};
 
 /// Why a map could not be read or written.
@@ -50,13 +59,14 @@ pub struct Maps {
     listener_counters: MapCounters,
     backend_counters: MapCounters,
     reason_counters: MapCounters,
+    lookups: Lookups,
     rings: Rings,
     capacity: Capacity,
     /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
     pub generation: u32,
 }
 
-fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
+pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
             if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)));
@@ -69,7 +79,7 @@ fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     }
 }
 
-fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, MapError> {
@@ -98,6 +108,7 @@ impl Maps {
         object: &mut Object,
         capacity: Capacity,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let lookups = Lookups::open(&object.directory)?;
         let ebpf = &mut object.ebpf;
         let (slots, seen) = (array(ebpf, names::RINGS), array(ebpf, names::RINGS_SEEN));
         let rings = Rings::new(slots.fd(), seen.fd(), capacity.chunks)?;
@@ -115,6 +126,7 @@ impl Maps {
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
             reason_counters: take(ebpf, names::REASON_COUNTERS)?,
+            lookups,
             rings,
             capacity,
             generation,
@@ -191,6 +203,22 @@ impl Maps {
     /// The map cannot be read.
     pub fn backend_counter(&self, id: u16) -> Result<Counter, MapError> {
         total(&self.backend_counters, u32::from(id)).map_err(at(names::BACKEND_COUNTERS))
+    }
+
+    /// What is recorded of a flow.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<Flow>, MapError> {
+        let (name, found) = match key {
+            FlowKey::V4(key) => (names::FLOWS_V4, self.lookups.flows_v4.get(&Record(*key), 0)),
+            FlowKey::V6(key) => (names::FLOWS_V6, self.lookups.flows_v6.get(&Record(*key), 0)),
+        };
+        match found {
+            Ok(flow) => Ok(Some(flow.0)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(at(name)(error)),
+        }
     }
 
     /// What was not forwarded for a reason.

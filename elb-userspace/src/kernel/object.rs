@@ -101,10 +101,30 @@ pub enum LoadError {
     Map(#[from] aya::maps::MapError),
 }
 
+/// Which of the two programs of the object an interface carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// It forwards.
+    Plain,
+    /// It forwards and tells of packets.
+    Traced,
+}
+
+impl Program {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => names::PROGRAM,
+            Self::Traced => names::TRACED_PROGRAM,
+        }
+    }
+}
+
 /// The loaded object and where its maps are pinned.
 #[derive(Debug)]
 pub struct Object {
     pub(super) ebpf: Ebpf,
+    /// Why the program for tracing is not loaded, if so; forwarding does without it.
+    pub untraceable: Option<String>,
     /// `pin_dir/vN`, N being the ABI version.
     pub directory: PathBuf,
     /// Whether the maps were there before.
@@ -138,8 +158,11 @@ impl Object {
             }
         }
         let mut ebpf = loader.load(XDP_OBJECT)?;
-        program(&mut ebpf).load()?;
-        Ok(Self { ebpf, directory, adopted })
+        program(&mut ebpf, Program::Plain).load()?;
+        // Now, while the descriptors of all maps are open that it names.
+        let traced = program(&mut ebpf, Program::Traced).load();
+        let untraceable = traced.err().map(|error| error.to_string());
+        Ok(Self { ebpf, untraceable, directory, adopted })
     }
 
     /// The program's log, if it was built with the feature `trace`.
@@ -151,13 +174,13 @@ impl Object {
         unsafe { AsyncFd::register(logger) }.ok()
     }
 
-    pub(super) fn program(&mut self) -> &mut Xdp {
-        program(&mut self.ebpf)
+    pub(super) fn program(&mut self, which: Program) -> &mut Xdp {
+        program(&mut self.ebpf, which)
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> &mut Xdp {
-    ebpf.program_mut(names::PROGRAM)
+fn program(ebpf: &mut Ebpf, which: Program) -> &mut Xdp {
+    ebpf.program_mut(which.name())
         .and_then(|program| program.try_into().ok())
         .expect("the embedded object has the program; the tests load it")
 }

@@ -93,6 +93,11 @@ impl Rings {
             .for_each(|word| word.store(0, Ordering::Release));
     }
 
+    /// The slot at an index.
+    pub fn slot(&self, index: u32) -> Option<Slot> {
+        self.slots(Region { base: index, size: 1 }).next()
+    }
+
     /// The slots of a region.
     pub fn slots(&self, region: Region) -> impl Iterator<Item = Slot> {
         self.slots.region(region).iter().map(|word| Slot(word.load(Ordering::Relaxed)))

@@ -2,7 +2,9 @@
 
 mod answers;
 mod attaching;
+mod capturing;
 mod detaching;
+mod explaining;
 mod failing;
 mod foreign_maps;
 mod forwarding;
@@ -14,5 +16,6 @@ mod path_mtu;
 mod privileges;
 mod reloading;
 mod restarting;
+mod tracing;
 
 mod scene;

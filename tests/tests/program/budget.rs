@@ -31,6 +31,11 @@ fn forwarding_program() {
 }
 
 #[test]
+fn forwarding_program_that_tells_of_packets() {
+    assert!(processed("elb-xdp", names::TRACED_PROGRAM) < BUDGET);
+}
+
+#[test]
 fn unwrapping_program() {
     assert!(processed("elb-decap", names::DECAP_PROGRAM) < BUDGET);
 }

@@ -5,10 +5,11 @@ use elb_common::counter::Counter;
 use elb_common::names;
 use elb_common::path::{Frame, Outcome, process};
 use elb_common::reason::{Fate, Reason};
+use elb_common::trace::{Event, FORWARDED, MAX_SNAP, Trace};
 
-use crate::kernel::{DROP, Kernel, PASS, REDIRECT, TX, now};
-use crate::oracle::Oracle;
-use crate::world::{INGRESS, World, world};
+use crate::kernel::{DROP, Kernel, PASS, PROGRAMS, REDIRECT, Ran, TX, now};
+use crate::oracle::{Expected, Oracle};
+use crate::world::{INGRESS, OTHER, World, world};
 
 /// What the table says of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,33 +29,52 @@ pub fn check(cases: Vec<Case>) {
     check_in(world(now()), cases);
 }
 
+/// Both programs must do the same, and the one that tells of packets must tell of each.
 pub fn check_in(world: World, cases: Vec<Case>) {
-    let mut kernel = Kernel::new(&world.memory());
-    let mut oracle = Oracle::new(world);
-    let memory = oracle.world.memory();
-    let failed: Vec<String> = cases
-        .into_iter()
-        .filter_map(|case| {
-            let name = case.0;
-            run(&mut kernel, &mut oracle, &memory, case).err().map(|why| format!("{name}: {why}"))
-        })
-        .collect();
+    let failed: Vec<String> =
+        PROGRAMS.iter().flat_map(|program| failed(program, &world, &cases)).collect();
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
+
+fn failed(program: &'static str, world: &World, cases: &[Case]) -> Vec<String> {
+    let mut kernel = Kernel::with(program, &world.memory());
+    kernel.trace(EVERYTHING);
+    let mut oracle = Oracle::new(world.clone());
+    let memory = oracle.world.memory();
+    let run = |case: &Case| {
+        let ran = run(&mut kernel, &mut oracle, &memory, case);
+        ran.err().map(|why| format!("{program}: {}: {why}", case.0))
+    };
+    cases.iter().filter_map(run).collect()
+}
+
+/// All packets, whole.
+pub const EVERYTHING: Trace = Trace {
+    vip_mask: [0; 2],
+    vip: [0; 2],
+    client_mask: [0; 2],
+    client: [0; 2],
+    member: [0; 2],
+    reasons: 0,
+    until: u32::MAX,
+    sample: 1,
+    limit: u32::MAX,
+    snap: MAX_SNAP,
+};
 
 fn run(
     kernel: &mut Kernel,
     oracle: &mut Oracle,
     memory: &elb_common::path::Memory,
-    Case(_, frame, then): Case,
+    Case(_, frame, then): &Case,
 ) -> Result<(), String> {
     let before = counters(kernel, oracle);
-    let expected = oracle.expect(&frame);
+    let expected = oracle.expect(frame);
     kernel.forget_errors();
-    let ran = kernel.run(&frame);
+    let ran = kernel.run(frame);
     let after = counters(kernel, oracle);
 
-    let (action, reason, backend) = match then {
+    let (action, reason, backend) = match *then {
         Then::To(id) => (TX, None, Some(id)),
         Then::Redirected(id) => (REDIRECT, None, Some(id)),
         Then::Because(reason) => (action_of(reason), Some(reason), None),
@@ -64,7 +84,7 @@ fn run(
     same("the oracle's reason", expected.reason, reason)?;
     same("the oracle's backend", expected.backend, backend)?;
     same("bytes", hex(&ran.bytes), hex(&expected.bytes))?;
-    same("bytes on the host", on_host(memory, &frame, action), hex(&expected.bytes))?;
+    same("bytes on the host", on_host(memory, frame, action), hex(&expected.bytes))?;
 
     let one = Counter { packets: 1, bytes: frame.len() as u64 };
     let moved: Vec<_> = before.iter().zip(&after).filter(|(b, a)| b != a).collect();
@@ -81,7 +101,41 @@ fn run(
         }
         other => return Err(format!("the oracle is undecided: {other:?}")),
     };
-    same("counters that moved", moved, should)
+    same("counters that moved", moved, should)?;
+    told_of(kernel, frame, &ran, reason, &expected)
+}
+
+/// What the program that tells of packets must tell of this one; the other tells nothing.
+fn told_of(
+    kernel: &mut Kernel,
+    frame: &[u8],
+    ran: &Ran,
+    reason: Option<Reason>,
+    expected: &Expected,
+) -> Result<(), String> {
+    let events = kernel.events();
+    if kernel.program == names::PROGRAM {
+        return same("events", events, vec![]);
+    }
+    let [event] = &events[..] else { return Err(format!("{} events", events.len())) };
+    let (record, rest) = event.split_at(size_of::<Event>());
+    let event: Event = bytemuck::pod_read_unaligned(record);
+    let went = matches!(ran.action, TX | REDIRECT);
+    let sent = if went { &ran.bytes[..] } else { &[] };
+    let (length, grown) = (frame.len() as u32, sent.len() as u32);
+    same("received bytes", hex(&rest[..frame.len()]), hex(frame))?;
+    same("sent bytes", hex(&rest[frame.len()..]), hex(sent))?;
+    same("lengths", [event.received, event.received_bytes], [length; 2])?;
+    same("lengths as sent", [event.sent, event.sent_bytes], [grown; 2])?;
+    same("event's reason", event.reason, reason.map_or(FORWARDED, |reason| reason as u32))?;
+    same("ingress", event.ingress, INGRESS)?;
+    let egress = if ran.action == REDIRECT { OTHER } else { INGRESS };
+    same("egress", event.egress, if went { egress } else { 0 })?;
+    if let (None, Some(listener), Some(backend)) = (reason, expected.listener, expected.backend) {
+        same("event's listener", event.listener, listener as u32)?;
+        same("event's backend", event.backend, u32::from(backend))?;
+    }
+    Ok(())
 }
 
 /// The same frame through the same code outside of the kernel. Only for packets that moving slots

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, xdp::DevMapHash};
+use aya::maps::{
+    Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf, xdp::DevMapHash,
+};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
@@ -12,6 +14,7 @@ use elb_common::path::Memory;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::told::Told;
+use elb_common::trace::Trace;
 use elb_tests::datapath;
 use elb_tests::record::Record;
 
@@ -29,29 +32,38 @@ pub const REDIRECT: u32 = 4;
 
 pub struct Kernel {
     ebpf: Ebpf,
+    pub program: &'static str,
     out: Vec<u8>,
 }
+
+/// Both programs that forward; they must not differ in what they do.
+pub const PROGRAMS: [&str; 2] = [names::PROGRAM, names::TRACED_PROGRAM];
 
 impl Kernel {
     /// Loads the program in a network namespace of this thread's own, so that interface 1 is its
     /// loopback and interface 2 one that takes redirected frames.
     pub fn new(memory: &Memory) -> Self {
-        Self::try_new(memory).expect("load the program; this test needs root")
+        Self::with(names::PROGRAM, memory)
     }
 
-    fn try_new(memory: &Memory) -> Result<Self> {
+    /// As [`Kernel::new`], with another of the [`PROGRAMS`].
+    pub fn with(program: &'static str, memory: &Memory) -> Self {
+        Self::try_new(program, memory).expect("load the program; this test needs root")
+    }
+
+    fn try_new(program: &'static str, memory: &Memory) -> Result<Self> {
         enter_namespace()?;
-        let mut ebpf = datapath::load(memory, 1 << 20)?;
+        let mut ebpf = datapath::load_program(program, memory, 1 << 20)?;
         for device in &memory.devices {
             let map = ebpf.map_mut(names::DEVMAP).context("map")?;
             DevMapHash::try_from(map)?.insert(*device, *device, None, 0)?;
         }
-        Ok(Self { ebpf, out: vec![0; 4096] })
+        Ok(Self { ebpf, program, out: vec![0; 4096] })
     }
 
     /// Runs the program once. XDP wants at least an Ethernet header in a test run.
     pub fn run(&mut self, frame: &[u8]) -> Ran {
-        let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
+        let program: &Xdp = self.ebpf.program(self.program).unwrap().try_into().unwrap();
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.out),
@@ -60,6 +72,26 @@ impl Kernel {
         let result = program.test_run(options).expect("test run");
         let length = result.data_size_out as usize;
         Ran { action: result.return_value, bytes: self.out[..length].to_vec() }
+    }
+
+    /// Says which packets to tell of.
+    pub fn trace(&mut self, trace: Trace) {
+        let map: &mut Map = self.ebpf.map_mut(names::TRACE).unwrap();
+        let mut map: Array<_, Record<Trace>> = map.try_into().unwrap();
+        map.set(0, Record(trace), 0).unwrap();
+    }
+
+    /// The events that nobody took yet.
+    pub fn events(&mut self) -> Vec<Vec<u8>> {
+        let mut ring = RingBuf::try_from(self.ebpf.map_mut(names::EVENTS).unwrap()).unwrap();
+        std::iter::from_fn(|| ring.next().map(|event| event.to_vec())).collect()
+    }
+
+    /// A counter of `TRACE_COUNTERS`.
+    pub fn traced(&self, index: u32) -> u64 {
+        let map: PerCpuArray<_, u64> =
+            self.ebpf.map(names::TRACE_COUNTERS).unwrap().try_into().unwrap();
+        map.get(&index, 0).unwrap().iter().sum()
     }
 
     pub fn counter(&self, name: &str, index: u32) -> Counter {

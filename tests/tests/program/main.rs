@@ -23,4 +23,5 @@ mod fragments;
 mod fuzz;
 mod malformed;
 mod moving;
+mod tracing;
 mod tunnels;

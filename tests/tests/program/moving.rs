@@ -2,9 +2,9 @@
 
 use elb_common::reason::Reason;
 
-use crate::cases::{Case, Then, check_in};
+use crate::cases::{Case, EVERYTHING, Then, check_in};
 use crate::frame::*;
-use crate::kernel::{Kernel, now};
+use crate::kernel::{Kernel, PROGRAMS, now};
 use crate::oracle::Oracle;
 use crate::world::*;
 
@@ -13,25 +13,32 @@ use Then::{Because, To};
 const C4: &str = "198.51.100.7";
 const C6: &str = "2001:db8:c::7";
 
-/// Runs steps in order; the host comparison of `check_in` has no memory of flows, so this compares
-/// with the oracle, which has.
+/// Runs steps in order, with both programs, last with the one that tells nothing; the host comparison of `check_in` has no memory of
+/// flows, so this compares with the oracle, which has.
 fn steps(steps: Vec<(&str, Vec<u8>, Then)>) -> (Kernel, Oracle) {
-    let world = world(now());
-    let mut kernel = Kernel::new(&world.memory());
-    let mut oracle = Oracle::new(world);
-    for (name, frame, then) in steps {
-        let (expected, ran) = (oracle.expect(&frame), kernel.run(&frame));
-        assert_eq!((ran.action, &ran.bytes), (expected.action, &expected.bytes), "{name}");
-        let seen = match (expected.reason, expected.backend) {
-            (Some(reason), _) => Because(reason),
-            (None, Some(id)) => To(id),
-            (None, None) => unreachable!("the oracle decides"),
-        };
-        assert_eq!(seen, then, "{name}");
-    }
-    let recorded = kernel.flows();
-    assert_eq!(recorded.len(), oracle.flows.len());
-    (kernel, oracle)
+    let [plain, traced] = PROGRAMS;
+    let [_, last] = [traced, plain].map(|program| {
+        let world = world(now());
+        let mut kernel = Kernel::with(program, &world.memory());
+        kernel.trace(EVERYTHING);
+        let mut oracle = Oracle::new(world);
+        steps.iter().for_each(|one| step(&mut kernel, &mut oracle, one));
+        let recorded = kernel.flows();
+        assert_eq!(recorded.len(), oracle.flows.len());
+        (kernel, oracle)
+    });
+    last
+}
+
+fn step(kernel: &mut Kernel, oracle: &mut Oracle, (name, frame, then): &(&str, Vec<u8>, Then)) {
+    let (expected, ran) = (oracle.expect(frame), kernel.run(frame));
+    assert_eq!((ran.action, &ran.bytes), (expected.action, &expected.bytes), "{name}");
+    let seen = match (expected.reason, expected.backend) {
+        (Some(reason), _) => Because(reason),
+        (None, Some(id)) => To(id),
+        (None, None) => unreachable!("the oracle decides"),
+    };
+    assert_eq!(seen, *then, "{name}");
 }
 
 fn tcp4(client: u16, port: u16, flags: u8) -> Vec<u8> {

@@ -1,0 +1,414 @@
+//! Tables that tell what they were asked, and what they answered: how a decision is explained and
+//! traced without the packet path knowing.
+
+#[cfg(any(test, feature = "std"))]
+use core::cell::RefCell;
+
+use super::choose::{self, QuestionV4, QuestionV6};
+use super::{Stop, Tables, V4, V6};
+use crate::addr::{Be32, Be128};
+use crate::admission::{GroupKeyV4, GroupKeyV6};
+use crate::backend::Backend;
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::interface::Interface;
+use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use crate::pool::Pool;
+use crate::quic::ServerIdKey;
+use crate::reason::Reason;
+use crate::ring::Slot;
+
+/// A question of the packet path with its answer, or something that it wrote. One variant for each
+/// method of [`Tables`] but `choose`, named after it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the methods of `Tables` say what each means")]
+pub enum Asked<'t> {
+    ListenerV4(ListenerKeyV4, Option<&'t Listener>),
+    ListenerV6(ListenerKeyV6, Option<&'t Listener>),
+    Range(RangeKey, Option<&'t Listener>),
+    VipV4(Be32, Option<Vip>),
+    VipV6(Be128, Option<Vip>),
+    GroupV4(GroupKeyV4, bool),
+    GroupV6(GroupKeyV6, bool),
+    MayOpen(u16, bool),
+    ListenerConnections(u16, u32),
+    Slot(u32, Option<Slot>),
+    NoteMoving(u32),
+    Pool(u16, Option<Pool>),
+    Turn(u16, u32),
+    Server(ServerIdKey, Option<u16>),
+    BackendConnections(u16, u32),
+    Backend(u16, Option<&'t Backend>),
+    FlowV4(FlowKeyV4, Option<Flow>),
+    FlowV6(FlowKeyV6, Option<Flow>),
+    MayRecord(u16, bool),
+    RecordV4(FlowKeyV4, Flow),
+    RecordV6(FlowKeyV6, Flow),
+    CloseV4(FlowKeyV4, bool),
+    CloseV6(FlowKeyV6, bool),
+    Opened(u16, u16),
+    Closed(u16, u16),
+    Now(u32),
+    Interface(u32, Option<Interface>),
+    Redirect(u32, bool),
+    CountListener(u16),
+    CountBackend(u16),
+    CountReason(Reason),
+}
+
+/// Somebody who is told.
+pub trait Note<'t> {
+    /// Whether to tell what is asked while a choice is made, too. A program that holds
+    /// [`choose::answer`] apart cannot.
+    const CHOICES: bool;
+
+    /// Takes notice of a question and its answer, in their order.
+    fn note(&self, asked: Asked<'t>);
+}
+
+/// The whole protocol.
+#[cfg(any(test, feature = "std"))]
+impl<'t> Note<'t> for RefCell<std::vec::Vec<Asked<'t>>> {
+    const CHOICES: bool = true;
+
+    fn note(&self, asked: Asked<'t>) {
+        self.borrow_mut().push(asked);
+    }
+}
+
+/// Tables that pass every question on and tell `note`. What is written reaches the tables, too.
+#[derive(Debug)]
+pub struct Witness<'t, 'n, T, N> {
+    tables: &'t T,
+    note: &'n N,
+}
+
+impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
+    /// Stands between the packet path and `tables`.
+    #[inline(always)]
+    pub const fn new(tables: &'t T, note: &'n N) -> Self {
+        Self { tables, note }
+    }
+
+    #[inline(always)]
+    fn told<A: Copy>(&self, answer: A, asked: impl FnOnce(A) -> Asked<'t>) -> A {
+        self.note.note(asked(answer));
+        answer
+    }
+}
+
+impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
+    #[inline(always)]
+    fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
+        self.told(self.tables.listener_v4(key), |answer| Asked::ListenerV4(*key, answer))
+    }
+    #[inline(always)]
+    fn listener_v6(&self, key: &ListenerKeyV6) -> Option<&Listener> {
+        self.told(self.tables.listener_v6(key), |answer| Asked::ListenerV6(*key, answer))
+    }
+    #[inline(always)]
+    fn range(&self, key: &RangeKey) -> Option<&Listener> {
+        self.told(self.tables.range(key), |answer| Asked::Range(*key, answer))
+    }
+    #[inline(always)]
+    fn vip_v4(&self, address: Be32) -> Option<Vip> {
+        self.told(self.tables.vip_v4(address), |answer| Asked::VipV4(address, answer))
+    }
+    #[inline(always)]
+    fn vip_v6(&self, address: Be128) -> Option<Vip> {
+        self.told(self.tables.vip_v6(address), |answer| Asked::VipV6(address, answer))
+    }
+    #[inline(always)]
+    fn group_v4(&self, key: &GroupKeyV4) -> bool {
+        self.told(self.tables.group_v4(key), |answer| Asked::GroupV4(*key, answer))
+    }
+    #[inline(always)]
+    fn group_v6(&self, key: &GroupKeyV6) -> bool {
+        self.told(self.tables.group_v6(key), |answer| Asked::GroupV6(*key, answer))
+    }
+    #[inline(always)]
+    fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
+        self.told(self.tables.may_open(listener, limit, now), |may| Asked::MayOpen(listener, may))
+    }
+    #[inline(always)]
+    fn listener_connections(&self, listener: u16) -> u32 {
+        self.told(self.tables.listener_connections(listener), |open| {
+            Asked::ListenerConnections(listener, open)
+        })
+    }
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<Slot> {
+        self.told(self.tables.slot(index), |answer| Asked::Slot(index, answer))
+    }
+    #[inline(always)]
+    fn note_moving(&self, index: u32, now: u32) {
+        self.tables.note_moving(index, now);
+        self.note.note(Asked::NoteMoving(index));
+    }
+    #[inline(always)]
+    fn pool(&self, id: u16) -> Option<Pool> {
+        self.told(self.tables.pool(id), |answer| Asked::Pool(id, answer))
+    }
+    #[inline(always)]
+    fn turn(&self, pool: u16) -> u32 {
+        self.told(self.tables.turn(pool), |turn| Asked::Turn(pool, turn))
+    }
+    #[inline(always)]
+    fn server(&self, key: &ServerIdKey) -> Option<u16> {
+        self.told(self.tables.server(key), |answer| Asked::Server(*key, answer))
+    }
+    #[inline(always)]
+    fn backend_connections(&self, backend: u16) -> u32 {
+        self.told(self.tables.backend_connections(backend), |open| {
+            Asked::BackendConnections(backend, open)
+        })
+    }
+    #[inline(always)]
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        self.told(self.tables.backend(id), |answer| Asked::Backend(id, answer))
+    }
+    #[inline(always)]
+    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        self.told(self.tables.flow_v4(key, oldest, now), |answer| Asked::FlowV4(*key, answer))
+    }
+    #[inline(always)]
+    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        self.told(self.tables.flow_v6(key, oldest, now), |answer| Asked::FlowV6(*key, answer))
+    }
+    #[inline(always)]
+    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
+        self.told(self.tables.may_record(listener, budget, now), |may| {
+            Asked::MayRecord(listener, may)
+        })
+    }
+    #[inline(always)]
+    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
+        self.tables.record_v4(key, flow);
+        self.note.note(Asked::RecordV4(*key, flow));
+    }
+    #[inline(always)]
+    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
+        self.tables.record_v6(key, flow);
+        self.note.note(Asked::RecordV6(*key, flow));
+    }
+    #[inline(always)]
+    fn close_v4(&self, key: &FlowKeyV4) -> bool {
+        self.told(self.tables.close_v4(key), |was_open| Asked::CloseV4(*key, was_open))
+    }
+    #[inline(always)]
+    fn close_v6(&self, key: &FlowKeyV6) -> bool {
+        self.told(self.tables.close_v6(key), |was_open| Asked::CloseV6(*key, was_open))
+    }
+    #[inline(always)]
+    fn opened(&self, listener: u16, backend: u16) {
+        self.tables.opened(listener, backend);
+        self.note.note(Asked::Opened(listener, backend));
+    }
+    #[inline(always)]
+    fn closed(&self, listener: u16, backend: u16) {
+        self.tables.closed(listener, backend);
+        self.note.note(Asked::Closed(listener, backend));
+    }
+    #[inline(always)]
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        if !N::CHOICES {
+            return self.tables.choose_v4(ask);
+        }
+        let mut question = QuestionV4::default();
+        ask(&mut question);
+        choose::answer::<V4, Self>(self, &question)
+    }
+    #[inline(always)]
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        if !N::CHOICES {
+            return self.tables.choose_v6(ask);
+        }
+        let mut question = QuestionV6::default();
+        ask(&mut question);
+        choose::answer::<V6, Self>(self, &question)
+    }
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        self.told(self.tables.now(), Asked::Now)
+    }
+    #[inline(always)]
+    fn interface(&self, index: u32) -> Option<Interface> {
+        self.told(self.tables.interface(index), |answer| Asked::Interface(index, answer))
+    }
+    #[inline(always)]
+    fn redirect(&self, ifindex: u32) -> bool {
+        self.told(self.tables.redirect(ifindex), |answer| Asked::Redirect(ifindex, answer))
+    }
+    #[inline(always)]
+    fn count_listener(&self, id: u16, bytes: u64) {
+        self.tables.count_listener(id, bytes);
+        self.note.note(Asked::CountListener(id));
+    }
+    #[inline(always)]
+    fn count_backend(&self, id: u16, bytes: u64) {
+        self.tables.count_backend(id, bytes);
+        self.note.note(Asked::CountBackend(id));
+    }
+    #[inline(always)]
+    fn count_reason(&self, reason: Reason, bytes: u64) {
+        self.tables.count_reason(reason, bytes);
+        self.note.note(Asked::CountReason(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::{Ethernet, Ipv4, Tcp};
+    use super::super::{Frame, Memory, Outcome, process};
+    use super::*;
+    use crate::addr::{Be16, Mac};
+    use crate::backend::{backend_flags, mode};
+    use crate::listener::CidPart;
+    use crate::ring;
+    use network_types::eth::EtherType;
+    use std::vec::Vec;
+
+    const INGRESS: u32 = 7;
+    const POOL: Pool = Pool {
+        udp_hold_until: 0,
+        idle_timeout: 9,
+        flows_since: 0,
+        former_base: 0,
+        former_size: 0,
+        former_algorithm: 0,
+        former_cid: CidPart { offset: 0, length: 0 },
+    };
+    const SYN: u8 = 2;
+    const ACK: u8 = 16;
+
+    fn address(last: u8) -> Be32 {
+        bytemuck::cast([10u8, 0, 0, last])
+    }
+
+    /// A TCP packet from 10.0.0.1:1000 to 10.0.0.2:80.
+    fn tcp(flags: u8) -> Vec<u8> {
+        let ethertype = Be16::from_raw(EtherType::Ipv4 as u16);
+        let ethernet =
+            Ethernet { destination: Mac::new([2; 6]), source: Mac::new([4; 6]), ethertype };
+        let ip = Ipv4 {
+            version_length: 0x45,
+            total_length: Be16::new(40),
+            ttl: 9,
+            protocol: 6,
+            source: address(1),
+            destination: address(2),
+            ..Ipv4::default()
+        };
+        let tcp = Tcp {
+            source: Be16::new(1000),
+            destination: Be16::new(80),
+            offset: 0x50,
+            flags,
+            ..Tcp::default()
+        };
+        let parts =
+            [bytemuck::bytes_of(&ethernet), bytemuck::bytes_of(&ip), bytemuck::bytes_of(&tcp)];
+        let mut frame = parts.concat();
+        frame.resize(54, 0);
+        frame
+    }
+
+    fn backend() -> Backend {
+        let flags = backend_flags::REACHABLE | backend_flags::ESTABLISHED;
+        Backend { mode: mode::L2, flags, mtu: 1500, ifindex: INGRESS, ..Backend::default() }
+    }
+
+    /// A listener with a ring of sixteen slots, all alike, and backends 1 and 2.
+    fn memory(slot: Slot) -> Memory {
+        let mut memory = Memory { now: 50, slots: [slot; 16].into(), ..Memory::default() };
+        let key = ListenerKeyV4::new(address(2), Be16::new(80), 6);
+        let listener =
+            Listener { ring_size: 16, id: 3, pool: 4, flow_budget: 9, ..Listener::default() };
+        memory.listeners_v4.insert(key, listener);
+        memory.pools.insert(4, POOL);
+        memory.backends.extend([(1, backend()), (2, backend())]);
+        memory
+    }
+
+    /// Outcome and bytes with a witness and without, and what the witness tells.
+    fn testify<'m>(memory: &'m Memory, bytes: &[u8]) -> Vec<Asked<'m>> {
+        let run = |decide: &dyn Fn(&mut Frame<'_>) -> Outcome| {
+            let mut buffer = [0u16; 512];
+            let mut frame = Frame::new(&mut buffer, bytes, INGRESS).unwrap();
+            let outcome = decide(&mut frame);
+            (outcome, frame.bytes().to_vec())
+        };
+        let alone = memory.clone();
+        let unwitnessed = run(&|frame| process(frame, &alone));
+        let asked = RefCell::new(Vec::new());
+        let witnessed = run(&|frame| process(frame, &Witness::new(memory, &asked)));
+        assert_eq!(witnessed, unwitnessed);
+        assert_eq!(*memory.written.borrow(), *alone.written.borrow());
+        asked.into_inner()
+    }
+
+    fn key() -> FlowKeyV4 {
+        let ports = crate::flow::Ports { source: Be16::new(1000), destination: Be16::new(80) };
+        FlowKeyV4::new(address(1), address(2), ports, 6)
+    }
+
+    #[test]
+    fn a_settled_slot_asks_for_no_flow() {
+        let memory = memory(Slot::new(1, 0));
+        let asked = testify(&memory, &tcp(SYN));
+        let listener = memory.listeners_v4.iter().next().unwrap();
+        let index = ring::index(crate::hash::flow_v4(&key()), 16);
+        assert_eq!(
+            asked,
+            [
+                Asked::ListenerV4(*listener.0, Some(listener.1)),
+                Asked::Slot(index, Some(Slot::new(1, 0))),
+                Asked::Backend(1, Some(&backend())),
+                Asked::CountListener(3),
+                Asked::CountBackend(1),
+            ]
+        );
+    }
+
+    #[test]
+    fn on_a_moving_slot_flows_and_former_owners_are_asked_for() {
+        let memory = memory(Slot::new(1, 2));
+        let index = ring::index(crate::hash::flow_v4(&key()), 16);
+        let backend = backend();
+        assert_eq!(
+            testify(&memory, &tcp(ACK))[2..],
+            [
+                Asked::Pool(4, Some(POOL)),
+                Asked::Now(50),
+                Asked::FlowV4(key(), None),
+                Asked::Backend(2, Some(&backend)),
+                Asked::NoteMoving(index),
+                Asked::Backend(2, Some(&backend)),
+                Asked::CountListener(3),
+                Asked::CountBackend(2),
+            ]
+        );
+        let flow = Flow { backend: 1, flags: 0, seen: 50 };
+        let opening = testify(&memory, &tcp(SYN));
+        assert!(opening.ends_with(&[
+            Asked::MayRecord(3, true),
+            Asked::RecordV4(key(), flow),
+            Asked::Backend(1, Some(&backend)),
+            Asked::CountListener(3),
+            Asked::CountBackend(1),
+        ]));
+        assert_eq!(testify(&memory, &tcp(ACK))[4], Asked::FlowV4(key(), Some(flow)));
+    }
+
+    #[test]
+    fn what_is_not_forwarded_ends_with_its_reason() {
+        let memory = memory(Slot::new(0, 0));
+        let asked = testify(&memory, &tcp(SYN));
+        assert_eq!(asked.last(), Some(&Asked::CountReason(Reason::NoBackend)));
+        let other = Memory::default();
+        let asked = testify(&other, &tcp(SYN));
+        assert_eq!(
+            asked[1..],
+            [Asked::VipV4(address(2), None), Asked::CountReason(Reason::NotVip)]
+        );
+    }
+}

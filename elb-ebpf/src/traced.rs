@@ -1,0 +1,172 @@
+//! What `elb_traced` does beyond `elb`: it tells the agent of the packets that were asked for.
+//!
+//! The frame is copied as it came before the packet path rewrites it, since only afterwards is
+//! known whether it is one of those.
+
+use core::cell::Cell;
+
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use elb_common::path::{Asked, Note, Outcome, Packet as _, Tables as _, peek};
+use elb_common::trace::{Event, FORWARDED, MAX_SNAP, NO_LISTENER, Trace, trace_counter};
+use elb_ebpf::packet::XdpPacket;
+
+use crate::maps::{EVENTS, TRACE, TRACE_BUFFER, TRACE_COUNTERS};
+use crate::tables::Maps;
+
+/// Value of `TRACE_BUFFER`: an event while it is put together, and what bounds their number.
+#[repr(C)]
+pub(crate) struct Draft {
+    event: Event,
+    /// Twice what two copies need, so that lengths under a mask suffice for the verifier.
+    bytes: [u8; 4 * MAX_SNAP as usize],
+    window: Window,
+}
+
+/// How many events this CPU told of in which coarse monotonic second.
+#[repr(C)]
+struct Window {
+    second: u32,
+    told: u32,
+}
+
+const EVENT: usize = size_of::<Event>();
+
+/// What the packet path met on its way.
+pub(crate) struct Noted {
+    listener: Cell<u32>,
+    backend: Cell<u32>,
+}
+
+impl Noted {
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self { listener: Cell::new(NO_LISTENER), backend: Cell::new(0) }
+    }
+}
+
+impl<'t> Note<'t> for Noted {
+    const CHOICES: bool = false;
+
+    #[inline(always)]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "an event names these two only")]
+    fn note(&self, asked: Asked<'t>) {
+        match asked {
+            Asked::ListenerV4(_, Some(listener))
+            | Asked::ListenerV6(_, Some(listener))
+            | Asked::Range(_, Some(listener)) => {
+                self.listener.set(u32::from(listener.id));
+            }
+            Asked::Backend(id, _) => self.backend.set(u32::from(id)),
+            _ => {}
+        }
+    }
+}
+
+/// Before the packet path: keeps the frame as it came, if it may be one of those asked for.
+#[inline(always)]
+pub(crate) fn received(context: &XdpContext) {
+    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return };
+    let packet = XdpPacket::new(context);
+    let asked_for =
+        Maps.now() < trace.until && is_sampled(trace) && trace.wants(peek::ends(&packet));
+    let copied = if asked_for { copy(context, trace, draft, 0) } else { 0 };
+    // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on
+    // one CPU.
+    unsafe {
+        (*draft).event.received = packet.length();
+        (*draft).event.received_bytes = copied;
+    }
+}
+
+/// After the packet path: tells what became of the frame, if that is asked for.
+#[inline(always)]
+pub(crate) fn decided(context: &XdpContext, outcome: Outcome, noted: &Noted) {
+    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return };
+    // SAFETY: as in `received`, whose frame the draft still holds.
+    let (event, window) = unsafe { (&mut (*draft).event, &mut (*draft).window) };
+    let reason = outcome.reason().map_or(FORWARDED, |reason| reason as u32);
+    let backend = noted.backend.get();
+    if event.received_bytes == 0 || !trace.wants_reason(reason) || !is_member(trace, backend) {
+        return;
+    }
+    count(trace_counter::MATCHED);
+    if !is_within_limit(trace, window) {
+        return count(trace_counter::LIMITED);
+    }
+    event.egress = match outcome {
+        Outcome::Pass(_) | Outcome::Drop(_) => 0,
+        Outcome::Answer(_) | Outcome::Transmit => context.ingress_ifindex() as u32,
+        Outcome::Redirect(ifindex) => ifindex,
+    };
+    let went = event.egress != 0;
+    event.sent = if went { XdpPacket::new(context).length() } else { 0 };
+    event.sent_bytes = if went { copy(context, trace, draft, event.received_bytes) } else { 0 };
+    event.ingress = context.ingress_ifindex() as u32;
+    event.reason = reason;
+    event.listener = noted.listener.get();
+    event.backend = backend;
+    // SAFETY: the helper takes no argument and touches no memory of ours.
+    event.time = unsafe { bpf_ktime_get_ns() };
+    let length = EVENT + masked(event.received_bytes) + masked(event.sent_bytes);
+    // SAFETY: an event and two lengths, each at most half of the draft's bytes, are within it.
+    let whole = unsafe { core::slice::from_raw_parts(draft.cast::<u8>(), length) };
+    if EVENTS.output::<[u8]>(whole, 0).is_err() {
+        count(trace_counter::FULL);
+    }
+}
+
+/// Copies the first bytes of the frame into the draft, `offset` bytes behind the event; how many.
+#[inline(always)]
+fn copy(context: &XdpContext, trace: &Trace, draft: *mut Draft, offset: u32) -> u32 {
+    let length = XdpPacket::new(context).length().min(trace.snap);
+    // For the verifier: 1 to MAX_SNAP, whatever was computed before.
+    let length = (core::hint::black_box(length.wrapping_sub(1)) & (MAX_SNAP - 1)) + 1;
+    // SAFETY: offset and length are at most half of the draft's bytes.
+    let refused = unsafe {
+        let to = (&raw mut (*draft).bytes).cast::<u8>().add(masked(offset));
+        bpf_xdp_load_bytes(context.ctx, 0, to.cast(), length)
+    };
+    if refused == 0 { length } else { 0 }
+}
+
+/// A length that this program wrote, for the verifier, which does not know that it is at most
+/// `MAX_SNAP`.
+#[inline(always)]
+fn masked(length: u32) -> usize {
+    (core::hint::black_box(length) & (2 * MAX_SNAP - 1)) as usize
+}
+
+#[inline(always)]
+fn is_sampled(trace: &Trace) -> bool {
+    // SAFETY: the helper takes no argument and touches no memory of ours.
+    let random = unsafe { bpf_get_prandom_u32() };
+    trace.sample < 2 || (u64::from(random) * u64::from(trace.sample)) >> 32 == 0
+}
+
+#[inline(always)]
+fn is_member(trace: &Trace, backend: u32) -> bool {
+    if trace.member[0] | trace.member[1] == 0 {
+        return true;
+    }
+    Maps.backend(backend as u16).is_some_and(|backend| backend.address.words() == trace.member)
+}
+
+/// Counts this event in the present second of this CPU.
+#[inline(always)]
+fn is_within_limit(trace: &Trace, window: &mut Window) -> bool {
+    let second = Maps.now();
+    if window.second != second {
+        *window = Window { second, told: 0 };
+    }
+    window.told += 1;
+    window.told <= trace.limit
+}
+
+#[inline(always)]
+fn count(index: u32) {
+    if let Some(counter) = TRACE_COUNTERS.get_ptr_mut(index) {
+        // SAFETY: as in `received`.
+        unsafe { *counter += 1 };
+    }
+}

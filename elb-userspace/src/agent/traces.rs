@@ -1,0 +1,194 @@
+//! Who traces what, and what they are told. The interfaces carry the program that tells of packets
+//! only while somebody listens.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use elb_common::trace::Trace;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::core::Core;
+use crate::api::{Lines, WAITING_LINES};
+use crate::kernel::{Counted, Program, Tracer, coarse_seconds};
+use crate::names::Names;
+use crate::trace::{Filter, Line, Missed, Raw, Request, union};
+
+/// How often is looked after who listens still.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+/// Seconds for which the kernel goes on telling of packets without an agent.
+const LEASE: u32 = 3;
+
+/// Everybody who traces.
+pub(super) struct Traces {
+    tracer: AsyncFd<Tracer>,
+    listeners: Vec<Listener>,
+    /// As of the last look.
+    names: Names,
+    counted: Counted,
+}
+
+struct Listener {
+    filter: Filter,
+    with_bytes: bool,
+    /// One of so many of the packets that the kernel tells of for it is passed on.
+    every: u32,
+    turn: u32,
+    /// Packets that were not passed on, since it was slow.
+    overrun: u64,
+    lines: mpsc::Sender<Line>,
+}
+
+impl Traces {
+    /// Nobody yet.
+    pub(super) fn new(tracer: Tracer) -> Result<Self> {
+        let tracer = tracer.watched().context("cannot wait for events")?;
+        Ok(Self {
+            tracer,
+            listeners: Vec::new(),
+            names: Names::default(),
+            counted: Counted::default(),
+        })
+    }
+
+    /// Whether anybody listens.
+    pub(super) const fn is_any(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// Waits for events; for ever while nobody listens.
+    pub(super) async fn ready(&self) {
+        if !self.is_any() {
+            return std::future::pending().await;
+        }
+        match self.tracer.readable().await {
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Somebody wants to be told.
+    pub(super) fn begin(&mut self, core: &mut Core, request: &Request) -> Lines<Line> {
+        if let Some(why) = &core.object.untraceable {
+            return Err(format!("this kernel refuses the program that traces: {why}"));
+        }
+        self.names = core.names();
+        let filter = Filter::new(request, &self.names)?;
+        let (lines, listening) = mpsc::channel(WAITING_LINES);
+        let first = !self.is_any();
+        if first {
+            // What was told to nobody is told to nobody.
+            self.tracer.get_mut().drain(|_| {});
+            self.counted = self.tracer.get_ref().counted().unwrap_or_default();
+        }
+        let with_bytes = request.bytes;
+        self.listeners.push(Listener { filter, with_bytes, every: 1, turn: 0, overrun: 0, lines });
+        let begun = self.set().and_then(|()| {
+            if first {
+                core.carry(Program::Traced).map_err(|error| error.to_string())
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = begun {
+            self.listeners.pop();
+            self.finish(core);
+            return Err(error);
+        }
+        tracing::info!(listeners = self.listeners.len(), "packets are traced");
+        Ok(listening)
+    }
+
+    /// Passes on what the kernel told.
+    pub(super) fn pass_on(&mut self) {
+        let (listeners, names, booted) = (&mut self.listeners, &self.names, booted());
+        self.tracer.get_mut().drain(|bytes| {
+            let Some(raw) = Raw::read(bytes) else { return };
+            for listener in listeners.iter_mut().filter(|listener| listener.filter.wants(&raw)) {
+                listener.offer(&raw, names, booted);
+            }
+        });
+    }
+
+    /// Looks after who listens still, and tells them what they missed.
+    pub(super) fn look(&mut self, core: &mut Core) {
+        self.report();
+        self.names = core.names();
+        let before = self.listeners.len();
+        self.listeners.retain(|listener| !listener.lines.is_closed());
+        if self.listeners.len() < before {
+            tracing::info!(listeners = self.listeners.len(), "somebody has traced enough");
+        }
+        if !self.is_any() {
+            self.finish(core);
+        } else if let Err(error) = self.set() {
+            tracing::error!(error, "cannot go on tracing");
+        }
+    }
+
+    /// Puts the program back that tells nothing.
+    pub(super) fn finish(&mut self, core: &mut Core) {
+        if self.is_any() {
+            return;
+        }
+        if let Err(error) = core.carry(Program::Plain) {
+            tracing::error!(%error, "the interfaces still carry the program that traces");
+        }
+        if let Err(error) = self.tracer.get_mut().set(Trace::default()) {
+            tracing::error!(%error, "the kernel is still asked for packets");
+        }
+    }
+
+    /// Ends all traces.
+    pub(super) fn end(&mut self, core: &mut Core) {
+        if self.is_any() {
+            self.listeners.clear();
+            self.finish(core);
+        }
+    }
+
+    /// Asks the kernel for what everybody wants, for the time of a lease.
+    fn set(&mut self) -> Result<(), String> {
+        let wanted = union(self.listeners.iter().map(|listener| &listener.filter));
+        for listener in &mut self.listeners {
+            listener.every = (listener.filter.record().sample / wanted.sample.max(1)).max(1);
+        }
+        let until = coarse_seconds().saturating_add(LEASE);
+        self.tracer.get_mut().set(Trace { until, ..wanted }).map_err(|error| error.to_string())
+    }
+
+    fn report(&mut self) {
+        let Ok(counted) = self.tracer.get_ref().counted() else { return };
+        let before = std::mem::replace(&mut self.counted, counted);
+        let limited = counted.limited.saturating_sub(before.limited);
+        let full = counted.full.saturating_sub(before.full);
+        for listener in &mut self.listeners {
+            let missed = Missed { limited, overrun: full + listener.overrun };
+            if missed != Missed::default() && listener.lines.try_send(Line::Missed(missed)).is_ok()
+            {
+                listener.overrun = 0;
+            }
+        }
+    }
+}
+
+impl Listener {
+    fn offer(&mut self, raw: &Raw<'_>, names: &Names, booted: SystemTime) {
+        self.turn += 1;
+        if self.turn < self.every {
+            return;
+        }
+        self.turn = 0;
+        let event = raw.event(names, booted, self.with_bytes);
+        if self.lines.try_send(Line::Event(Box::new(event))).is_err() {
+            self.overrun += 1;
+        }
+    }
+}
+
+/// When the monotonic clock, which events are timed by, was at zero.
+fn booted() -> SystemTime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let since = Duration::try_from(now).unwrap_or_default();
+    SystemTime::now().checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}

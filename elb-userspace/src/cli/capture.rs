@@ -1,0 +1,54 @@
+//! `elb capture`: packets as a file that Wireshark reads.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::block_on;
+use super::packets::PacketArgs;
+use super::socket::SocketArg;
+use crate::capture::Capture;
+use crate::trace::{DEFAULT_SNAP, MAX_SNAP, MIN_SNAP};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What the program sends does not come by tcpdump: it never enters the network stack. Here each packet
+stands in the file as it came (interface `lb0 received`, with a comment that says what became of it)
+and as it went (`lb0 sent`), encapsulated if it was.
+
+Whoever may use the agent's socket may see packets.
+
+Examples:
+  elb capture -w web.pcapng --vip 192.0.2.10 --count 1000
+  elb capture -w drops.pcapng --dropped --duration 30s --snaplen 2048
+  elb capture -w one.pcapng --client 198.51.100.7 && wireshark one.pcapng")]
+pub(super) struct CaptureArgs {
+    /// The file; one that is there is replaced.
+    #[arg(short, long, value_name = "FILE")]
+    write: PathBuf,
+    /// Keep at most so many bytes of each frame.
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SNAP,
+          value_parser = clap::value_parser!(u32).range(i64::from(MIN_SNAP)..=i64::from(MAX_SNAP)))]
+    snaplen: u32,
+    #[command(flatten)]
+    packets: PacketArgs,
+    #[command(flatten)]
+    agent: SocketArg,
+}
+
+pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
+    let request = args.packets.request(args.snaplen, true)?;
+    let file = File::create(&args.write)
+        .with_context(|| format!("cannot write {}", args.write.display()))?;
+    let mut capture = Capture::new(BufWriter::new(file), args.snaplen)?;
+    let socket = args.agent.path();
+    let result = block_on(args.packets.follow(&socket, &request, |event| capture.add(&event)));
+    // What was captured is kept, however it ended.
+    capture.into_inner().flush()?;
+    result?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,148 @@
+//! Which packets `elb trace` and `elb capture` are about, and how their answers are read.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use elb_common::reason::{Fate, Reason};
+use ipnet::IpNet;
+
+use crate::api::client;
+use crate::endpoint::Endpoint;
+use crate::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
+
+/// Which packets.
+#[derive(Debug, Args)]
+pub(super) struct PacketArgs {
+    /// Only packets for this address; of ARP, questions about it.
+    #[arg(long, value_name = "ADDRESS")]
+    vip: Option<IpAddr>,
+    /// Only packets from this address or network.
+    #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
+    client: Option<IpNet>,
+    /// Only packets that a member with this address, and port if it has one, was chosen for.
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    member: Option<Endpoint>,
+    /// Only packets that were not forwarded for this reason; may be given more than once.
+    #[arg(long, value_name = "REASON", value_parser = reason_names())]
+    reason: Vec<String>,
+    /// Only packets that were dropped, whatever the reason.
+    #[arg(long, conflicts_with = "reason")]
+    dropped: bool,
+    /// One of N of those, chosen by chance.
+    #[arg(long, value_name = "1/N", default_value = "1/1", value_parser = sample)]
+    sample: u32,
+    /// At most so many in a second on each CPU; what is beyond is counted.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_RATE)))]
+    rate: u32,
+    /// End after so many packets.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after this time.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| {
+        format!(
+            "{text:?} is neither an address nor a network; write 198.51.100.7 or 198.51.100.0/24"
+        )
+    })
+}
+
+fn sample(text: &str) -> Result<u32, String> {
+    let number = text.strip_prefix("1/").unwrap_or(text).parse().ok().filter(|n| *n > 0);
+    number.ok_or_else(|| format!("{text:?} is no part; write 1/100 for one packet of a hundred"))
+}
+
+fn reason_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.name()))
+}
+
+impl PacketArgs {
+    /// The request for them, with `snap` bytes of each frame and perhaps the bytes themselves.
+    pub(super) fn request(&self, snap: u32, bytes: bool) -> Result<Request> {
+        let dropped = Reason::ALL.iter().copied().filter(|r| r.fate() == Fate::Dropped);
+        let reason = match (self.dropped, self.reason.as_slice()) {
+            (true, _) => Some(dropped.collect()),
+            (false, []) => None,
+            (false, names) => Some(names.join(",").parse::<Reasons>()?),
+        };
+        let Self { vip, client, member, sample, rate, .. } = *self;
+        Ok(Request { vip, client, member, reason, sample, rate, snap, bytes })
+    }
+
+    /// Calls `each` with the packets until there are enough of them, the time is over, or somebody
+    /// ends it; tells on standard error that it has begun, and at the end what was missed. How many
+    /// packets there were.
+    pub(super) async fn follow(
+        &self,
+        socket: &Path,
+        request: &Request,
+        mut each: impl FnMut(Event) -> Result<()>,
+    ) -> Result<u64> {
+        let (mut count, mut missed) = (0, Missed::default());
+        let began = || eprintln!("tracing; Ctrl-C ends it");
+        let lines = client::lines(socket, "/trace", request, began, |line| {
+            match line {
+                Line::Event(event) => {
+                    each(*event)?;
+                    count += 1;
+                }
+                Line::Missed(more) => {
+                    missed.limited += more.limited;
+                    missed.overrun += more.overrun;
+                }
+            }
+            let enough = self.count.is_some_and(|enough| count >= enough);
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        let over = tokio::time::sleep(self.duration.unwrap_or(FOREVER));
+        let ended = tokio::select! {
+            ended = lines => ended.map(|()| self.count.is_some_and(|enough| count >= enough)),
+            () = over => Ok(true),
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
+        }?;
+        tell(count, missed);
+        if !ended {
+            bail!("the agent has stopped; it forwards on, without telling of packets");
+        }
+        Ok(count)
+    }
+}
+
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+fn tell(count: u64, missed: Missed) {
+    let Missed { limited, overrun } = missed;
+    let mut text = format!("{count} packets");
+    if limited > 0 {
+        text +=
+            &format!("; {limited} more were beyond the limit per second, see --rate and --sample");
+    }
+    if overrun > 0 {
+        text += &format!("; {overrun} more came faster than they could be taken, see --sample");
+    }
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_parts() {
+        assert_eq!(network("198.51.100.7").unwrap().to_string(), "198.51.100.7/32");
+        assert_eq!(network("2001:db8::/33").unwrap().prefix_len(), 33);
+        assert!(network("198.51.100.0/33").unwrap_err().contains("neither an address"));
+        assert_eq!((sample("1/100"), sample("7")), (Ok(100), Ok(7)));
+        assert!(sample("1/0").is_err() && sample("2/3").is_err());
+    }
+}

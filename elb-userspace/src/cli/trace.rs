@@ -1,0 +1,119 @@
+//! `elb trace`: packets, a line each, while they pass.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::packets::PacketArgs;
+use super::socket::SocketArg;
+use super::{Output, block_on};
+use crate::packet::Sent;
+use crate::trace::{Event, MIN_SNAP};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Shows what tcpdump cannot: packets as the program in the driver meets them, and what becomes of
+each. While somebody traces, the interfaces carry a second program that also tells of packets;
+without anybody it costs nothing. Replacing the program loses no packet.
+
+Whoever may use the agent's socket may see packets.
+
+Examples:
+  elb trace --client 198.51.100.7
+  elb trace --vip 192.0.2.10 --dropped
+  elb trace --member 10.0.0.11 --sample 1/1000 --count 20
+  elb trace --reason no_listener --duration 10s -o json | jq -r .source")]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    packets: PacketArgs,
+    #[command(flatten)]
+    agent: SocketArg,
+    /// How to write it; JSON is one object a line.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
+    let request = args.packets.request(MIN_SNAP, false)?;
+    let mut out = io::stdout();
+    let print = |event: Event| {
+        match args.output {
+            Output::Table => writeln!(out, "{}", line(&event))?,
+            Output::Json => writeln!(out, "{}", serde_json::to_string(&event)?)?,
+        }
+        Ok(())
+    };
+    block_on(args.packets.follow(&args.agent.path(), &request, print))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(event: &Event) -> String {
+    let Event { time, interface, protocol, length, verdict, .. } = event;
+    // Microseconds will do: 2026-01-02T03:04:05.123456789Z.
+    let time = time.get(11..26).unwrap_or(time);
+    let ends = match (&event.source, &event.destination) {
+        (Some(source), Some(destination)) => format!("{source} → {destination} "),
+        _ => String::new(),
+    };
+    let syn = if event.syn { " syn" } else { "" };
+    let fragment = if event.fragment { " fragment" } else { "" };
+    let listener = event.listener.as_ref().map(|l| format!(" · listener {l}")).unwrap_or_default();
+    let what = what(event);
+    format!(
+        "{time} {interface} {ends}{protocol}{syn}{fragment} {length} B{listener} · {verdict}{what}"
+    )
+}
+
+fn what(event: &Event) -> String {
+    let member = event.member.as_ref();
+    let member = member.map(|member| format!(" to {} ({})", member.name, member.pool));
+    let way = event.sent.as_ref().filter(|_| event.reason.is_none()).map(way);
+    let reason = match (&event.reason, &event.meaning) {
+        (Some(reason), Some(meaning)) => Some(format!(": {reason}: {meaning}")),
+        _ => None,
+    };
+    [member, way, reason].into_iter().flatten().collect()
+}
+
+fn way(sent: &Sent) -> String {
+    let Sent { interface, next_hop_mac, length, .. } = sent;
+    let outer = sent.encapsulation.as_ref();
+    let outer = outer.map(|o| format!(" in {} → {}", o.source, o.destination)).unwrap_or_default();
+    format!("{outer}, {length} B by {interface} to {next_hop_mac}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(more: serde_json::Value) -> Event {
+        let mut whole = serde_json::json!({
+            "time": "2026-01-02T03:04:05.123456789Z", "interface": "lb0", "protocol": "tcp",
+            "source": "198.51.100.7:5", "destination": "192.0.2.10:80", "syn": true,
+            "fragment": false, "length": 54, "listener": "http", "verdict": "forwarded",
+        });
+        whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn one_line_each() {
+        let forwarded = event(serde_json::json!({
+            "member": { "id": 1, "name": "web-1", "pool": "web" },
+            "sent": { "interface": "lb1", "source_mac": "", "next_hop_mac": "02:00:00:00:00:09",
+                      "length": 74, "encapsulation": { "source": "10.0.0.1",
+                      "destination": "10.0.0.11", "protocol": "ipv4", "bytes": 20 } },
+        }));
+        assert_eq!(
+            line(&forwarded),
+            "03:04:05.123456 lb0 198.51.100.7:5 → 192.0.2.10:80 tcp syn 54 B · listener http · \
+             forwarded to web-1 (web) in 10.0.0.1 → 10.0.0.11, 74 B by lb1 to 02:00:00:00:00:09"
+        );
+        let dropped = event(serde_json::json!({
+            "verdict": "dropped", "reason": "no_backend", "meaning": "nobody is there",
+        }));
+        assert!(line(&dropped).ends_with("· dropped: no_backend: nobody is there"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Where a packet would go, and why: the packet path itself is asked, over whatever tables, and
+//! what it asked them is put into words that people know. The shape of `elb explain -o json`.
+
+mod frame;
+mod testimony;
+
+use std::net::{IpAddr, SocketAddr};
+
+use elb_common::path::Tables;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::flows::Key;
+use crate::names::{Member, Names};
+use crate::packet::Sent;
+
+pub(crate) use testimony::{chose_backend, fate};
+
+/// A packet to explain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The client; without a port, [`DEFAULT_PORT`].
+    pub src: Endpoint,
+    /// The virtual address and port.
+    pub dst: SocketAddr,
+    /// The transport protocol.
+    pub proto: Protocol,
+    /// Whether the packet opens a TCP connection.
+    #[serde(default)]
+    pub syn: bool,
+    /// Length of the IP packet; by default no longer than its headers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size: Option<u16>,
+    /// The interface that it comes by; by default the first that carries the program.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interface: Option<String>,
+}
+
+/// The port of a client that none was named for.
+pub const DEFAULT_PORT: u16 = 50_000;
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// Its IANA number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// Where the packet comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Index of the interface.
+    pub index: u32,
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+}
+
+/// What becomes of a packet, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The packet.
+    pub packet: Packet,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The listener that it is for; `None`: none was found.
+    pub listener: Option<Listener>,
+    /// Whether the listener lets it in; `None`: it did not come so far.
+    pub admission: Option<Admission>,
+    /// Its place in the pool's ring; `None`: it did not come so far.
+    pub slot: Option<Slot>,
+    /// The member that the packet's connection id of QUIC names, wherever the slot is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub named: Option<Member>,
+    /// What the flow table says; `None`: it was not asked.
+    pub flow: Option<FlowEntry>,
+    /// The backend that was chosen; `None`: none.
+    pub backend: Option<Backend>,
+    /// How it is sent on; `None`: it is not.
+    pub sent: Option<Sent>,
+}
+
+/// The packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packet {
+    /// The interface that it comes by.
+    pub interface: String,
+    /// The client.
+    pub source: SocketAddr,
+    /// The virtual address and port.
+    pub destination: SocketAddr,
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// Whether it opens a TCP connection.
+    pub syn: bool,
+    /// Length of the IP packet in bytes.
+    pub length: u32,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// forwarded, passed, dropped or answered.
+    pub fate: String,
+    /// Why it is not forwarded: the reason's stable name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// What that means.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub meaning: Option<String>,
+    /// What to do about it; `None` where nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<String>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its number in the maps.
+    pub id: u16,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, 0 for any.
+    pub port: u16,
+    /// Whether it, or its load balancer, is administratively down.
+    pub disabled: bool,
+    /// The pool that serves it.
+    pub pool: String,
+    /// How flows are spread: the V3 API's name.
+    pub algorithm: String,
+    /// Whether every flow is tracked, because members take turns.
+    pub tracked: bool,
+}
+
+/// Whether a listener lets a packet in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// If not, the verdict has the reason.
+    pub admitted: bool,
+    /// What was looked at, in words; nothing for packets that open no flow, and for listeners
+    /// without IP group and limits.
+    pub checks: Vec<String>,
+}
+
+/// A place in a ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The flow's hash; `None`: it comes from a connection id of QUIC.
+    pub hash: Option<u32>,
+    /// The slot, counted from 0.
+    pub index: u32,
+    /// Slots of the ring.
+    pub of: u32,
+    /// Whether its former owner may still have flows.
+    pub moving: bool,
+    /// Who owns it.
+    pub owner: Option<Member>,
+    /// Who owned it before, while it is moving.
+    pub former_owner: Option<Member>,
+}
+
+/// What the flow table says, on a moving slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowEntry {
+    /// Whom the flow is recorded for; `None`: it is not recorded, or was not looked up, since a
+    /// connection that opens is recorded anew.
+    pub recorded: Option<Member>,
+    /// Seconds since its last packet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub idle: Option<u32>,
+    /// Whom this packet would record the flow for; `None`: it would record nothing.
+    pub records: Option<Member>,
+    /// Whether the listener has recorded as many flows this second as it may.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub budget_spent: bool,
+}
+
+/// A backend that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Who it is.
+    #[serde(flatten)]
+    pub member: Member,
+    /// l2 or ipip.
+    pub forwarding: String,
+    /// Whether its next hop is known.
+    pub reachable: bool,
+    /// The interface towards it.
+    pub interface: String,
+    /// Ethernet address of the next hop.
+    pub next_hop_mac: String,
+    /// Longest IP packet on the way, outer header included.
+    pub mtu: u16,
+}
+
+/// Asks the packet path. What it writes goes to `tables`. With the explanation, the key that a
+/// record of the flow was found under.
+///
+/// # Errors
+/// The question contradicts itself.
+pub fn explain(
+    question: &Question,
+    ingress: Ingress,
+    tables: &impl Tables,
+    names: &Names,
+) -> Result<(Explanation, Option<Key>), String> {
+    let packet = Packet {
+        interface: names.interface(ingress.index),
+        source: SocketAddr::new(question.src.address, question.src.port.unwrap_or(DEFAULT_PORT)),
+        destination: question.dst,
+        protocol: question.proto,
+        syn: question.syn,
+        length: 0,
+    };
+    let frame = frame::build(&packet, question.size, ingress.mac)?;
+    Ok(testimony::of(packet, &frame, ingress.index, tables, names))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! From what the packet path asked its tables to the explanation.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use elb_common::backend::{self, mode};
+use elb_common::listener::{self, algorithm, listener_flags as flags};
+use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
+use elb_common::reason::{Fate, Reason};
+use elb_common::ring;
+
+use super::{Admission, Backend, Explanation, FlowEntry, Listener, Packet, Slot, Verdict};
+use crate::flows::Key;
+use crate::names::{Member, Names};
+use crate::packet::{Seen, mac};
+
+/// Room behind the frame; nothing grows at its end.
+const TAIL: usize = 64;
+
+/// Lets the packet path decide, and tells what it asked for.
+pub(super) fn of(
+    mut packet: Packet,
+    bytes: &[u8],
+    ingress: u32,
+    tables: &impl Tables,
+    names: &Names,
+) -> (Explanation, Option<Key>) {
+    let mut buffer = vec![0u16; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)];
+    let mut frame = Frame::new(&mut buffer, bytes, ingress).expect("the buffer has room");
+    let asked = RefCell::new(Vec::new());
+    let outcome = process(&mut frame, &Witness::new(tables, &asked));
+    let asked = asked.into_inner();
+
+    let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
+    let egress = match outcome {
+        Outcome::Pass(_) | Outcome::Drop(_) => None,
+        Outcome::Answer(_) | Outcome::Transmit => Some(ingress),
+        Outcome::Redirect(index) => Some(index),
+    };
+    let sent = frame.bytes();
+    let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
+    let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
+    let listener = testimony.listener();
+    let (flow, key) = testimony.flow().unzip();
+    let explanation = Explanation {
+        verdict: verdict(outcome.reason()),
+        admission: listener.map(|(.., record)| testimony.admission(record)),
+        slot: listener.and_then(|(.., record)| testimony.slot(&packet, record)),
+        listener: listener.map(|found| testimony.described(&packet, found)),
+        named: testimony.named(),
+        flow,
+        backend: testimony.backend(),
+        sent: egress.map(|index| seen.sent(names.interface(index), received)),
+        packet,
+    };
+    (explanation, key.flatten())
+}
+
+const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
+
+/// Whether a backend was chosen for a packet that met this, or went on.
+pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
+    use Reason::{NoDevice, NoNextHop, NoRoom, TooBig, UnknownBackend};
+    matches!(reason, None | Some(UnknownBackend | NoNextHop | TooBig | NoRoom | NoDevice))
+}
+
+fn verdict(reason: Option<Reason>) -> Verdict {
+    Verdict {
+        fate: fate(reason).to_owned(),
+        reason: reason.map(|reason| reason.name().to_owned()),
+        meaning: reason.map(|reason| reason.meaning().to_owned()),
+        fix: reason.map(|reason| reason.fix().to_owned()).filter(|fix| !fix.is_empty()),
+    }
+}
+
+/// What becomes of a packet that meets this, or nothing.
+pub(crate) const fn fate(reason: Option<Reason>) -> &'static str {
+    match reason {
+        None => "forwarded",
+        Some(reason) => match reason.fate() {
+            Fate::Passed => "passed",
+            Fate::Dropped => "dropped",
+            Fate::Answered => "answered",
+        },
+    }
+}
+
+struct Testimony<'a, 't> {
+    asked: &'a [Asked<'t>],
+    reason: Option<Reason>,
+    names: &'a Names,
+}
+
+/// Address, port and record of a listener; of one for a range of ports, neither address nor port.
+type Found<'t> = (Option<(IpAddr, u16)>, &'t listener::Listener);
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "each method looks for some of the questions")]
+impl<'t> Testimony<'_, 't> {
+    fn first<T>(&self, found: impl Fn(&Asked<'t>) -> Option<T>) -> Option<T> {
+        self.asked.iter().find_map(found)
+    }
+
+    fn last<T>(&self, found: impl Fn(&Asked<'t>) -> Option<T>) -> Option<T> {
+        self.asked.iter().rev().find_map(found)
+    }
+
+    fn listener(&self) -> Option<Found<'t>> {
+        self.last(|asked| match asked {
+            Asked::ListenerV4(key, Some(listener)) => {
+                let [a, b, c, d, high, low, ..]: [u8; 8] = bytemuck::cast(*key);
+                Some((Some(([a, b, c, d].into(), u16::from_be_bytes([high, low]))), *listener))
+            }
+            Asked::ListenerV6(key, Some(listener)) => {
+                let [a, b, rest]: [u64; 3] = bytemuck::cast(*key);
+                let address: [u8; 16] = bytemuck::cast([a, b]);
+                let [high, low, ..] = rest.to_ne_bytes();
+                Some((Some((address.into(), u16::from_be_bytes([high, low]))), *listener))
+            }
+            Asked::Range(_, Some(listener)) => Some((None, *listener)),
+            _ => None,
+        })
+    }
+
+    fn described(&self, packet: &Packet, (key, listener): Found<'t>) -> Listener {
+        let (address, port) = key.unwrap_or((packet.destination.ip(), 0));
+        Listener {
+            id: listener.id,
+            name: self.names.listener(listener.id),
+            address,
+            port,
+            disabled: listener.flags & flags::DISABLED != 0,
+            pool: self.names.pool(listener.pool),
+            algorithm: algorithm_name(listener.algorithm),
+            tracked: listener.flags & flags::TRACKED != 0,
+        }
+    }
+
+    /// What the listener says, and by what.
+    fn admission(&self, listener: &listener::Listener) -> Admission {
+        use Reason::{AccessDenied, ConnectionLimit, Disabled, RateLimited};
+        let refused = [Disabled, AccessDenied, RateLimited, ConnectionLimit].map(Some);
+        let is_white = listener.flags & flags::WHITELIST != 0;
+        let check = |asked: &Asked<'t>| match asked {
+            Asked::GroupV4(_, listed) | Asked::GroupV6(_, listed) => {
+                let list = if is_white { "whitelist" } else { "blacklist" };
+                let holds = if *listed { "holds" } else { "does not hold" };
+                Some(format!("its {list} {holds} the client"))
+            }
+            Asked::ListenerConnections(_, open) => {
+                let most = listener.max_connections;
+                Some(format!("{open} connections of at most {most} are open"))
+            }
+            Asked::MayOpen(_, may) => {
+                let cps = listener.cps;
+                let fewer = if *may { "fewer than" } else { "already" };
+                Some(format!("{fewer} {cps} connections, the most, have opened this second"))
+            }
+            _ => None,
+        };
+        let checks = self.asked.iter().filter_map(check).collect();
+        Admission { admitted: !refused.contains(&self.reason), checks }
+    }
+
+    fn slot(&self, packet: &Packet, listener: &listener::Listener) -> Option<Slot> {
+        let (index, slot) = self.first(|asked| match asked {
+            Asked::Slot(index, Some(slot)) => Some((*index, *slot)),
+            _ => None,
+        })?;
+        let index = index.wrapping_sub(listener.ring_base);
+        let key = Key::new(packet.source, packet.destination, packet.protocol.number());
+        let hash = key.hash(listener.algorithm);
+        Some(Slot {
+            hash: (ring::index(hash, listener.ring_size) == index).then_some(hash),
+            index,
+            of: listener.ring_size,
+            moving: !slot.is_settled(),
+            owner: self.member(slot.cur()),
+            former_owner: self.member(slot.prev()),
+        })
+    }
+
+    /// What the flow table says, and the key of the record that it has.
+    fn flow(&self) -> Option<(FlowEntry, Option<Key>)> {
+        let looked_up = |asked: &Asked<'t>| match asked {
+            Asked::FlowV4(key, found) => Some((Key::V4(*key), *found)),
+            Asked::FlowV6(key, found) => Some((Key::V6(*key), *found)),
+            _ => None,
+        };
+        let records = self.last(|asked| match asked {
+            Asked::RecordV4(_, flow) | Asked::RecordV6(_, flow) => Some(flow.backend),
+            _ => None,
+        });
+        let may_record = self.last(|asked| match asked {
+            Asked::MayRecord(_, may) => Some(*may),
+            _ => None,
+        });
+        // A connection whose id was seen otherwise before is looked up twice.
+        let found = self.first(|asked| looked_up(asked).filter(|(_, flow)| flow.is_some()));
+        let (key, flow) = found.or_else(|| self.first(looked_up))?;
+        let entry = FlowEntry {
+            recorded: flow.and_then(|flow| self.member(flow.backend)),
+            idle: None,
+            records: records.and_then(|id| self.member(id)),
+            budget_spent: may_record == Some(false),
+        };
+        Some((entry, flow.map(|_| key)))
+    }
+
+    fn named(&self) -> Option<Member> {
+        let id = self.last(|asked| match asked {
+            Asked::Server(_, found) => *found,
+            _ => None,
+        })?;
+        self.member(id)
+    }
+
+    fn backend(&self) -> Option<Backend> {
+        let (id, record) = self.last(|asked| match asked {
+            Asked::Backend(id, record) => Some((*id, record.copied().unwrap_or_default())),
+            _ => None,
+        })?;
+        chose_backend(self.reason).then(|| Backend {
+            member: self.names.member(id),
+            forwarding: forwarding(&record),
+            reachable: record.is_reachable(),
+            interface: self.names.interface(record.ifindex),
+            next_hop_mac: mac(&record.next_hop.bytes()),
+            mtu: record.mtu,
+        })
+    }
+
+    fn member(&self, id: u16) -> Option<Member> {
+        (id != 0).then(|| self.names.member(id))
+    }
+}
+
+fn forwarding(backend: &backend::Backend) -> String {
+    match backend.mode {
+        mode::L2 => "l2".to_owned(),
+        mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
+        other => format!("#{other}"),
+    }
+}
+
+fn algorithm_name(number: u16) -> String {
+    let name = match number {
+        algorithm::FIVE_TUPLE => "5_TUPLE_HASH",
+        algorithm::THREE_TUPLE => "3_TUPLE_HASH",
+        algorithm::TWO_TUPLE => "2_TUPLE_HASH",
+        algorithm::SOURCE => "SOURCE_IP",
+        algorithm::CONNECTION_ID => "QUIC_CID",
+        algorithm::ROUND_ROBIN => "ROUND_ROBIN",
+        algorithm::LEAST_CONNECTIONS => "LEAST_CONNECTIONS",
+        other => return format!("#{other}"),
+    };
+    name.to_owned()
+}

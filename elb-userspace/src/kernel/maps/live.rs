@@ -1,0 +1,273 @@
+//! The maps as the packet path would meet them now: read when asked, one key at a time. What the
+//! packet path writes stays here.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use aya::maps::MapError as AyaError;
+use elb_common::addr::{Be32, Be128};
+use elb_common::admission::{FlowBudget, GroupKeyV4, GroupKeyV6};
+use elb_common::backend::Backend;
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::interface::Interface;
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::names;
+use elb_common::path::choose::{self, QuestionV4, QuestionV6};
+use elb_common::path::{Memory, Stop, Tables, V4, V6, Written};
+use elb_common::pool::Pool;
+use elb_common::quic::ServerIdKey;
+use elb_common::reason::Reason;
+use elb_common::ring::Slot;
+
+use super::lookups::whole;
+use super::{MapError, Maps, Record, at, coarse_seconds};
+
+/// Tables over the maps in use that change nothing in them.
+///
+/// What packets only read comes from the maps. What they also write is brought into `scratch`
+/// first, which then answers.
+pub struct Live<'m> {
+    maps: &'m Maps,
+    scratch: Memory,
+    listeners: Kept<Listener>,
+    backends: Kept<Backend>,
+    failed: RefCell<Option<MapError>>,
+}
+
+impl<'m> Live<'m> {
+    /// The maps from now on.
+    pub fn new(maps: &'m Maps) -> Self {
+        Self {
+            maps,
+            scratch: Memory { now: coarse_seconds(), ..Memory::default() },
+            listeners: Kept::default(),
+            backends: Kept::default(),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// Whether all maps could be read.
+    ///
+    /// # Errors
+    /// The first that could not; what was decided is of no use then.
+    pub fn finish(self) -> Result<(), MapError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
+    }
+
+    fn read<T>(&self, map: &'static str, read: Result<T, AyaError>) -> Option<T> {
+        match read {
+            Ok(found) => Some(found),
+            Err(
+                AyaError::KeyNotFound | AyaError::ElementNotFound | AyaError::OutOfBounds { .. },
+            ) => None,
+            Err(error) => {
+                self.failed.borrow_mut().get_or_insert(at(map)(error));
+                None
+            }
+        }
+    }
+
+    /// Brings what a map holds into the scratch, the first time that it is asked for.
+    fn bring<K: Eq + Hash, V>(
+        &self,
+        place: impl FnOnce(&mut Written) -> &mut HashMap<K, V>,
+        key: K,
+        found: Option<V>,
+    ) {
+        let mut written = self.scratch.written.borrow_mut();
+        if let Some(found) = found {
+            place(&mut written).entry(key).or_insert(found);
+        }
+    }
+
+    fn bring_listener(&self, id: u16) {
+        let found = self.maps.lookups.listener_states.get(&u32::from(id), 0);
+        let found = self.read(names::LISTENER_STATES, found).map(|found| found.0);
+        self.bring(|written| &mut written.listener_states, id, found);
+    }
+
+    fn bring_v4(&self, key: &FlowKeyV4) {
+        let found = self.maps.lookups.flows_v4.get(&Record(*key), 0);
+        let found = self.read(names::FLOWS_V4, found).map(|found| found.0);
+        self.bring(|written| &mut written.flows_v4, *key, found);
+    }
+
+    fn bring_v6(&self, key: &FlowKeyV6) {
+        let found = self.maps.lookups.flows_v6.get(&Record(*key), 0);
+        let found = self.read(names::FLOWS_V6, found).map(|found| found.0);
+        self.bring(|written| &mut written.flows_v6, *key, found);
+    }
+
+    /// What the listener recorded on the CPU that recorded most this second: which CPU a packet
+    /// will meet is not known.
+    fn fullest(&self, listener: u16, now: u32) -> Option<FlowBudget> {
+        let found = self.maps.lookups.flow_budgets.get(&u32::from(listener), 0);
+        let cpus = self.read(names::FLOW_BUDGETS, found)?;
+        let this_second = cpus.iter().map(|cpu| cpu.0).filter(|cpu| cpu.second == now);
+        this_second.max_by_key(|cpu| cpu.recorded)
+    }
+}
+
+impl Tables for Live<'_> {
+    fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
+        let found = self.maps.listeners_v4.get(&Record(*key), 0);
+        self.read(names::LISTENERS_V4, found).map(|found| self.listeners.keep(found.0))
+    }
+    fn listener_v6(&self, key: &ListenerKeyV6) -> Option<&Listener> {
+        let found = self.maps.listeners_v6.get(&Record(*key), 0);
+        self.read(names::LISTENERS_V6, found).map(|found| self.listeners.keep(found.0))
+    }
+    fn range(&self, key: &RangeKey) -> Option<&Listener> {
+        let found = self.maps.lookups.ranges.get(&whole(*key), 0);
+        self.read(names::PORT_RANGES, found).map(|found| self.listeners.keep(found.0))
+    }
+    fn vip_v4(&self, address: Be32) -> Option<Vip> {
+        let found = self.maps.vips_v4.get(&Record(address.raw()), 0);
+        self.read(names::VIPS_V4, found).map(|found| found.0)
+    }
+    fn vip_v6(&self, address: Be128) -> Option<Vip> {
+        let found = self.maps.vips_v6.get(&Record(address.raw()), 0);
+        self.read(names::VIPS_V6, found).map(|found| found.0)
+    }
+    fn group_v4(&self, key: &GroupKeyV4) -> bool {
+        self.read(names::GROUPS_V4, self.maps.lookups.groups_v4.get(&whole(*key), 0)).is_some()
+    }
+    fn group_v6(&self, key: &GroupKeyV6) -> bool {
+        self.read(names::GROUPS_V6, self.maps.lookups.groups_v6.get(&whole(*key), 0)).is_some()
+    }
+    fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
+        self.bring_listener(listener);
+        self.scratch.may_open(listener, limit, now)
+    }
+    fn listener_connections(&self, listener: u16) -> u32 {
+        self.bring_listener(listener);
+        self.scratch.listener_connections(listener)
+    }
+    fn slot(&self, index: u32) -> Option<Slot> {
+        self.maps.rings.slot(index)
+    }
+    fn note_moving(&self, index: u32, now: u32) {
+        self.scratch.note_moving(index, now);
+    }
+    fn pool(&self, id: u16) -> Option<Pool> {
+        self.read(names::POOLS, self.maps.pools.get(&u32::from(id), 0)).map(|found| found.0)
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "turns wrap around, as for packets")]
+    fn turn(&self, pool: u16) -> u32 {
+        let found = self.maps.lookups.pool_states.get(&u32::from(pool), 0);
+        let found = self.read(names::POOL_STATES, found).map(|found| found.0.turn as u32);
+        self.bring(|written| &mut written.turns, pool, found);
+        self.scratch.turn(pool)
+    }
+    fn server(&self, key: &ServerIdKey) -> Option<u16> {
+        let found = self.maps.lookups.servers.get(&Record(*key), 0);
+        self.read(names::SERVER_IDS, found).and_then(|id| u16::try_from(id).ok())
+    }
+    fn backend_connections(&self, backend: u16) -> u32 {
+        let found = self.maps.lookups.backend_states.get(&u32::from(backend), 0);
+        let found = self.read(names::BACKEND_STATES, found).map(|found| found.0.connections);
+        self.bring(|written| &mut written.backend_connections, backend, found);
+        self.scratch.backend_connections(backend)
+    }
+    fn backend(&self, id: u16) -> Option<&Backend> {
+        let found = self.maps.backends.get(&u32::from(id), 0);
+        self.read(names::BACKENDS, found).map(|found| self.backends.keep(found.0))
+    }
+    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
+        self.bring_v4(key);
+        self.scratch.flow_v4(key, oldest, now)
+    }
+    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
+        self.bring_v6(key);
+        self.scratch.flow_v6(key, oldest, now)
+    }
+    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
+        let found = self.fullest(listener, now);
+        self.bring(|written| &mut written.budgets, listener, found);
+        self.scratch.may_record(listener, budget, now)
+    }
+    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
+        self.scratch.record_v4(key, flow);
+    }
+    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
+        self.scratch.record_v6(key, flow);
+    }
+    fn close_v4(&self, key: &FlowKeyV4) -> bool {
+        self.bring_v4(key);
+        self.scratch.close_v4(key)
+    }
+    fn close_v6(&self, key: &FlowKeyV6) -> bool {
+        self.bring_v6(key);
+        self.scratch.close_v6(key)
+    }
+    fn opened(&self, listener: u16, backend: u16) {
+        self.scratch.opened(listener, backend);
+    }
+    fn closed(&self, listener: u16, backend: u16) {
+        self.scratch.closed(listener, backend);
+    }
+    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        let mut question = QuestionV4::default();
+        ask(&mut question);
+        choose::answer::<V4, Self>(self, &question)
+    }
+    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        let mut question = QuestionV6::default();
+        ask(&mut question);
+        choose::answer::<V6, Self>(self, &question)
+    }
+    fn now(&self) -> u32 {
+        self.scratch.now
+    }
+    fn interface(&self, index: u32) -> Option<Interface> {
+        let found = self.maps.interfaces.get(&Record(index), 0);
+        self.read(names::INTERFACES, found).map(|found| found.0)
+    }
+    fn redirect(&self, ifindex: u32) -> bool {
+        self.read(names::DEVMAP, self.maps.devices.get(ifindex, 0)).is_some()
+    }
+    fn count_listener(&self, id: u16, bytes: u64) {
+        self.scratch.count_listener(id, bytes);
+    }
+    fn count_backend(&self, id: u16, bytes: u64) {
+        self.scratch.count_backend(id, bytes);
+    }
+    fn count_reason(&self, reason: Reason, bytes: u64) {
+        self.scratch.count_reason(reason, bytes);
+    }
+}
+
+/// What was read, for as long as it may be referred to: a list of the few records that one packet
+/// asks for.
+struct Kept<T> {
+    first: OnceCell<T>,
+    rest: OnceCell<Box<Self>>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { first: OnceCell::new(), rest: OnceCell::new() }
+    }
+}
+
+impl<T> Kept<T> {
+    fn keep(&self, record: T) -> &T {
+        match self.first.get() {
+            None => self.first.get_or_init(|| record),
+            Some(_) => self.rest.get_or_init(Box::default).keep(record),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_stays() {
+        let kept = Kept::default();
+        let all: Vec<&u32> = (0..5).map(|n| kept.keep(n)).collect();
+        assert_eq!(all, [&0, &1, &2, &3, &4]);
+    }
+}

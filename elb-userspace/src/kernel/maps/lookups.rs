@@ -1,0 +1,62 @@
+//! Maps that packets read and write, and of which the agent reads one key at a time to tell what a
+//! packet would meet.
+
+use std::path::Path;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState};
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::listener::{Listener, RangeKey};
+use elb_common::names;
+use elb_common::pool::PoolState;
+use elb_common::quic::ServerIdKey;
+
+use super::{MapError, Record, at};
+
+/// Handles of their own, from the pins.
+pub(super) struct Lookups {
+    pub(super) ranges: LpmTrie<MapData, Record<RangeKey>, Record<Listener>>,
+    pub(super) groups_v4: LpmTrie<MapData, Record<GroupKeyV4>, u32>,
+    pub(super) groups_v6: LpmTrie<MapData, Record<GroupKeyV6>, u32>,
+    pub(super) listener_states: Array<MapData, Record<ListenerState>>,
+    pub(super) pool_states: Array<MapData, Record<PoolState>>,
+    pub(super) servers: HashMap<MapData, Record<ServerIdKey>, u32>,
+    pub(super) backend_states: Array<MapData, Record<BackendState>>,
+    pub(super) flow_budgets: PerCpuArray<MapData, Record<FlowBudget>>,
+    pub(super) flows_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
+    pub(super) flows_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
+}
+
+impl Lookups {
+    /// Opens the maps that are pinned in `directory`.
+    pub(super) fn open(directory: &Path) -> Result<Self, MapError> {
+        Ok(Self {
+            ranges: open(directory, names::PORT_RANGES, Map::LpmTrie)?,
+            groups_v4: open(directory, names::GROUPS_V4, Map::LpmTrie)?,
+            groups_v6: open(directory, names::GROUPS_V6, Map::LpmTrie)?,
+            listener_states: open(directory, names::LISTENER_STATES, Map::Array)?,
+            pool_states: open(directory, names::POOL_STATES, Map::Array)?,
+            servers: open(directory, names::SERVER_IDS, Map::HashMap)?,
+            backend_states: open(directory, names::BACKEND_STATES, Map::Array)?,
+            flow_budgets: open(directory, names::FLOW_BUDGETS, Map::PerCpuArray)?,
+            flows_v4: open(directory, names::FLOWS_V4, Map::LruHashMap)?,
+            flows_v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
+        })
+    }
+}
+
+/// A pinned map of a kind.
+pub(in super::super) fn open<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    directory: &Path,
+    name: &'static str,
+    kind: fn(MapData) -> Map,
+) -> Result<T, MapError> {
+    let map = MapData::from_pin(directory.join(name)).map_err(at(name))?;
+    T::try_from(kind(map)).map_err(at(name))
+}
+
+/// All bits of a key of a trie.
+pub(super) fn whole<K: bytemuck::Pod>(key: K) -> Key<Record<K>> {
+    Key::new(u32::try_from(8 * size_of::<K>()).unwrap_or(u32::MAX), Record(key))
+}

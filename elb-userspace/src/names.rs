@@ -1,0 +1,193 @@
+//! What the numbers in the maps are called.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::assign::{AssignedMember, Assignments};
+use crate::endpoint::Endpoint;
+use crate::model::Model;
+use crate::reconcile::socket;
+
+/// A backend as people know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number in the maps.
+    pub id: u16,
+    /// Its name; of one that was removed, or that nobody knows, its address or number.
+    pub name: String,
+    /// The pool it belongs to; empty if nobody knows.
+    pub pool: String,
+    /// Address and port; `None` if nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<SocketAddr>,
+    /// Whether it was removed and only serves the flows that it has.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub removed: bool,
+}
+
+/// Names of all numbers, as they are at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    listeners: BTreeMap<u16, String>,
+    pools: BTreeMap<u16, String>,
+    members: BTreeMap<u16, Member>,
+    interfaces: BTreeMap<u32, String>,
+}
+
+impl Names {
+    /// The names that a model and its numbers give, and those of interfaces.
+    pub fn new(
+        model: &Model,
+        assignments: &Assignments,
+        interfaces: BTreeMap<u32, String>,
+    ) -> Self {
+        let listeners = assignments.listeners.iter().map(|(name, id)| (*id, name.clone()));
+        let pools = assignments.pools.iter().map(|(name, pool)| (pool.id, name.clone()));
+        let members = assignments.pools.iter().flat_map(|(pool, assigned)| {
+            assigned.members.iter().map(|number| (number.id, member(model, pool, number)))
+        });
+        Self {
+            listeners: listeners.collect(),
+            pools: pools.collect(),
+            members: members.collect(),
+            interfaces,
+        }
+    }
+
+    /// The listener with this number.
+    pub fn listener(&self, id: u16) -> String {
+        self.listeners.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
+    }
+
+    /// The pool with this number.
+    pub fn pool(&self, id: u16) -> String {
+        self.pools.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
+    }
+
+    /// The backend with this number.
+    pub fn member(&self, id: u16) -> Member {
+        let unknown = || Member {
+            id,
+            name: format!("#{id}"),
+            pool: String::new(),
+            address: None,
+            removed: false,
+        };
+        self.members.get(&id).cloned().unwrap_or_else(unknown)
+    }
+
+    /// The interface with this index.
+    pub fn interface(&self, index: u32) -> String {
+        self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
+    }
+
+    /// All interfaces that have names, by index.
+    pub const fn interfaces(&self) -> &BTreeMap<u32, String> {
+        &self.interfaces
+    }
+
+    /// The numbers of the backends of this address and this pool, each if it is asked for.
+    ///
+    /// # Errors
+    /// There is none: the message says which there are.
+    pub fn select(
+        &self,
+        endpoint: Option<Endpoint>,
+        pool: Option<&str>,
+    ) -> Result<BTreeSet<u16>, String> {
+        if let Some(pool) = pool.filter(|pool| !self.pools.values().any(|name| name == pool)) {
+            let known: BTreeSet<_> = self.pools.values().map(String::as_str).collect();
+            let known: Vec<_> = known.into_iter().collect();
+            return Err(format!("no pool is called {pool:?}; there are: {}", list(&known)));
+        }
+        let is_it = |member: &&Member| {
+            pool.is_none_or(|pool| member.pool == pool)
+                && endpoint.is_none_or(|wanted| member.address.is_some_and(|one| wanted.is(one)))
+        };
+        let found: BTreeSet<u16> = self.members.values().filter(is_it).map(|m| m.id).collect();
+        match endpoint.filter(|_| found.is_empty()) {
+            None => Ok(found),
+            Some(endpoint) => {
+                let known: BTreeSet<IpAddr> =
+                    self.members.values().filter_map(|m| Some(m.address?.ip())).collect();
+                let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let of = pool.map(|pool| format!(" of pool {pool:?}")).unwrap_or_default();
+                Err(format!("no member{of} is at {endpoint}; there are: {}", list(&known)))
+            }
+        }
+    }
+}
+
+fn member(model: &Model, pool: &str, number: &AssignedMember) -> Member {
+    let pool_model = model.pools().iter().find(|one| one.name.as_str() == pool);
+    let known = pool_model.and_then(|pool| {
+        pool.members.iter().find(|member| socket(member) == number.socket() && !number.removed)
+    });
+    Member {
+        id: number.id,
+        name: known.map_or_else(|| number.socket().to_string(), |known| known.name.to_string()),
+        pool: pool.to_owned(),
+        address: Some(number.socket()),
+        removed: number.removed,
+    }
+}
+
+/// The first of many, for a message.
+fn list(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    match names {
+        [] => "none".to_owned(),
+        names if names.len() <= SHOWN => names.join(", "),
+        names => format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assign::AssignedPool;
+
+    fn names() -> Names {
+        let member = |id, last, removed| AssignedMember {
+            id,
+            address: [10, 0, 0, last].into(),
+            port: 80,
+            removed,
+        };
+        let pool = |id, members| AssignedPool { id, base: 0, size: 5, udp_hold_until: 0, members };
+        let mut assignments = Assignments::default();
+        assignments.listeners.insert("https".to_owned(), 7);
+        assignments.adopt("web", pool(3, vec![member(1, 11, false), member(2, 12, true)]));
+        assignments.adopt("api", pool(4, vec![member(5, 11, false)]));
+        Names::new(&Model::default(), &assignments, [(9, "eth0".to_owned())].into())
+    }
+
+    #[test]
+    fn numbers_have_names_and_unknown_ones_are_shown() {
+        let names = names();
+        assert_eq!((names.listener(7), names.listener(8)), ("https".to_owned(), "#8".to_owned()));
+        assert_eq!((names.pool(3), names.interface(9)), ("web".to_owned(), "eth0".to_owned()));
+        assert_eq!(names.member(2).name, "10.0.0.12:80");
+        assert!(names.member(2).removed);
+        assert_eq!((names.member(6).name, names.member(6).address), ("#6".to_owned(), None));
+    }
+
+    #[test]
+    fn members_are_selected_by_address_and_pool() {
+        let names = names();
+        let at = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(names.select(None, None), Ok([1, 2, 5].into()));
+        assert_eq!(names.select(at("10.0.0.11"), None), Ok([1, 5].into()));
+        assert_eq!(names.select(at("10.0.0.11:80"), Some("api")), Ok([5].into()));
+        let wrong = names.select(at("10.0.0.12"), Some("api")).unwrap_err();
+        assert_eq!(
+            wrong,
+            "no member of pool \"api\" is at 10.0.0.12; there are: 10.0.0.11, 10.0.0.12"
+        );
+        let wrong = names.select(None, Some("wbe")).unwrap_err();
+        assert_eq!(wrong, "no pool is called \"wbe\"; there are: api, web");
+    }
+}

@@ -1,0 +1,138 @@
+//! Frames as people read them: whom they are from and to, and how one went on.
+
+use std::net::{IpAddr, SocketAddr};
+
+use elb_common::path::peek::{self, Carried, Ends};
+use elb_common::path::{Frame, Packet as _};
+use serde::{Deserialize, Serialize};
+
+/// A frame that was sent on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The interface that it left by.
+    pub interface: String,
+    /// Its sender's Ethernet address.
+    pub source_mac: String,
+    /// Its receiver's Ethernet address: the next hop.
+    pub next_hop_mac: String,
+    /// Its length in bytes, Ethernet header included.
+    pub length: u32,
+    /// What was put around the packet; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub encapsulation: Option<Encapsulation>,
+}
+
+/// An outer header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encapsulation {
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// Its protocol: what follows it.
+    pub protocol: String,
+    /// Bytes that it adds.
+    pub bytes: u32,
+}
+
+/// A frame of which the first bytes may be all that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'b> {
+    /// The first bytes.
+    pub bytes: &'b [u8],
+    /// The length of all.
+    pub length: u32,
+}
+
+impl Seen<'_> {
+    /// What it carries.
+    pub fn carried(self) -> Carried {
+        self.look(|frame| peek::carried(frame)).unwrap_or(Carried::Other(0))
+    }
+
+    /// Whom it is from and to.
+    pub fn ends(self) -> Option<Ends> {
+        self.look(|frame| peek::ends(frame)).flatten()
+    }
+
+    /// What lies behind the known bytes counts as zeroes.
+    fn look<T>(self, look: impl FnOnce(&Frame<'_>) -> T) -> Option<T> {
+        let length = self.length as usize;
+        let mut buffer = vec![0u16; (Frame::HEADROOM + length).div_ceil(2)];
+        let mut frame = Frame::new(&mut buffer, self.bytes, 0)?;
+        frame.set_len(self.length)?;
+        Some(look(&frame))
+    }
+
+    /// How it went, by `interface`, if it was `received` bytes long before.
+    pub fn sent(self, interface: String, received: u32) -> Sent {
+        let mac = |at: usize| self.bytes.get(at..at + 6).map(mac).unwrap_or_default();
+        let grown = self.length.checked_sub(received).filter(|bytes| *bytes > 0);
+        let encapsulation = grown.and_then(|bytes| match self.carried() {
+            Carried::Ip { source, destination, protocol, .. } => {
+                let protocol = protocol_name(protocol);
+                Some(Encapsulation { source, destination, protocol, bytes })
+            }
+            Carried::Arp { .. } | Carried::Other(_) => None,
+        });
+        let (next_hop_mac, source_mac) = (mac(0), mac(6));
+        Sent { interface, source_mac, next_hop_mac, length: self.length, encapsulation }
+    }
+}
+
+/// Six bytes as an Ethernet address.
+pub fn mac(bytes: &[u8]) -> String {
+    let parts: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    parts.join(":")
+}
+
+/// The name of an IANA protocol number, as far as packets here have it.
+pub fn protocol_name(number: u8) -> String {
+    let name = match number {
+        1 => "icmp",
+        4 => "ipv4",
+        6 => "tcp",
+        17 => "udp",
+        41 => "ipv6",
+        58 => "icmpv6",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
+/// An address with a port, or without.
+pub fn with_port(address: IpAddr, port: Option<u16>) -> String {
+    port.map_or_else(|| address.to_string(), |port| SocketAddr::new(address, port).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ethernet, and IPv4 in IPv4, of which only the first bytes were kept.
+    const CUT: [u8; 34] = [
+        2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0, // Ethernet
+        0x45, 0, 0, 60, 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 0, 1, 10, 0, 0, 12, // IP
+    ];
+
+    #[test]
+    fn a_frame_that_grew_was_encapsulated() {
+        let sent = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 54);
+        assert_eq!((sent.next_hop_mac.as_str(), sent.length), ("02:00:00:00:00:09", 74));
+        let outer = sent.encapsulation.unwrap();
+        assert_eq!(
+            (outer.source, outer.destination),
+            ([10, 0, 0, 1].into(), [10, 0, 0, 12].into())
+        );
+        assert_eq!((outer.protocol.as_str(), outer.bytes), ("ipv4", 20));
+        let same = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 74);
+        assert_eq!(same.encapsulation, None);
+    }
+
+    #[test]
+    fn too_little_of_a_frame_is_nothing() {
+        let seen = Seen { bytes: &CUT[..9], length: 9 };
+        assert_eq!(seen.carried(), Carried::Other(0));
+        assert_eq!(seen.sent("lb0".to_owned(), 9).source_mac, "");
+    }
+}

@@ -1,0 +1,72 @@
+//! Packets told of while they pass: what is asked for, and the shape of `elb trace -o json`.
+
+mod event;
+mod filter;
+mod reasons;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use event::{Bytes, Event, Raw};
+pub use filter::{Filter, union};
+pub use reasons::{Reasons, UnknownReason};
+
+use crate::endpoint::Endpoint;
+
+/// Which packets are asked for, and what of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Those for this address; for ARP, about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vip: Option<IpAddr>,
+    /// Those from here.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<IpNet>,
+    /// Those that a member with this address, and port if it has one, was chosen for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub member: Option<Endpoint>,
+    /// Those that were not forwarded for one of these reasons.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Reasons>,
+    /// One of so many, by chance; 1: each.
+    pub sample: u32,
+    /// At most so many in a second on each CPU.
+    pub rate: u32,
+    /// At most so many bytes of each frame.
+    pub snap: u32,
+    /// Whether the bytes are asked for, too.
+    #[serde(default)]
+    pub bytes: bool,
+}
+
+/// Packets told of in a second, unless asked otherwise.
+pub const DEFAULT_RATE: u32 = 1_000;
+/// The greatest number of them.
+pub const MAX_RATE: u32 = 100_000;
+/// Bytes that every event needs: tags, an IPv6 header with some extension headers, and ports.
+pub const MIN_SNAP: u32 = 128;
+/// Bytes of a captured frame, unless asked otherwise: the headers, and some of what they carry.
+pub const DEFAULT_SNAP: u32 = 256;
+/// The greatest number of them.
+pub const MAX_SNAP: u32 = elb_common::trace::MAX_SNAP;
+
+/// A line of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// A packet.
+    Event(Box<Event>),
+    /// Packets that are not told of, since the last such line.
+    Missed(Missed),
+}
+
+/// Packets that were asked for and are not told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// There were more in a second than may be told of.
+    pub limited: u64,
+    /// The kernel's buffer, or the way to whoever asked, was full.
+    pub overrun: u64,
+}
