@@ -1,9 +1,11 @@
 //! The agent, its program and real traffic in labs: what the balancer promises, seen from outside.
 
+mod admitting;
 mod answers;
 mod attaching;
 mod detaching;
 mod failing;
+
 mod foreign_maps;
 mod forwarding;
 mod fragments;
@@ -12,6 +14,7 @@ mod next_hops;
 mod notifying;
 mod path_mtu;
 mod privileges;
+mod ranges;
 mod reloading;
 mod restarting;
 
