@@ -20,6 +20,8 @@ pub struct Config {
     pub load_balancers: Vec<LoadBalancer>,
     #[serde(rename = "pool")]
     pub pools: Vec<Pool>,
+    #[serde(rename = "ipgroup", skip_serializing_if = "Vec::is_empty")]
+    pub ip_groups: Vec<IpGroup>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -46,8 +48,40 @@ pub struct LoadBalancer {
 pub struct Listener {
     pub name: String,
     pub protocol: Protocol,
+    /// 0: the ranges or, if there are none, any.
     pub protocol_port: u16,
     pub default_pool: String,
+    pub admin_state_up: bool,
+    /// New connections a second; 0: no limit.
+    pub cps: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub port_ranges: Vec<PortRange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipgroup: Option<AccessControl>,
+}
+
+/// The ports from one to another, both included.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PortRange {
+    pub start_port: u16,
+    pub end_port: u16,
+}
+
+/// Who may open connections.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccessControl {
+    /// Name of the group.
+    pub ipgroup: String,
+    #[serde(rename = "type")]
+    pub list: AccessList,
+    pub enable_ipgroup: bool,
+}
+
+/// Networks and addresses.
+#[derive(Clone, Debug, Serialize)]
+pub struct IpGroup {
+    pub name: String,
+    pub ip_list: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +89,8 @@ pub struct Pool {
     pub name: String,
     pub protocol: Protocol,
     pub forwarding: Forwarding,
+    /// Members have no port of their own.
+    pub any_port_enable: bool,
     pub pool_health: PoolHealth,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
@@ -71,6 +107,8 @@ pub struct PoolHealth {
 #[derive(Clone, Debug, Serialize)]
 pub struct Member {
     pub address: IpAddr,
+    /// 0 in a pool with `any_port_enable`.
+    #[serde(skip_serializing_if = "is_zero")]
     pub protocol_port: u16,
     pub weight: u32,
 }
@@ -97,6 +135,13 @@ pub struct HealthMonitor {
 pub enum Announce {
     Arp,
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessList {
+    White,
+    Black,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -152,6 +197,7 @@ impl Pool {
             protocol,
             forwarding: Forwarding::Ipip,
             pool_health: PoolHealth::default(),
+            any_port_enable: false,
             healthmonitor: None,
             members: (0..lab.backends().len()).map(member).collect(),
         }
@@ -185,6 +231,15 @@ impl Pool {
         self
     }
 
+    /// Takes packets for any port; members have none of their own.
+    pub fn any_port(mut self) -> Self {
+        self.any_port_enable = true;
+        for member in &mut self.members {
+            member.protocol_port = 0;
+        }
+        self
+    }
+
     /// Forwards to all members where none is healthy.
     pub fn all_if_none_healthy(mut self) -> Self {
         self.pool_health.minimum_healthy_member_count = 1;
@@ -204,6 +259,7 @@ impl Config {
             },
             load_balancers: Vec::new(),
             pools: Vec::new(),
+            ip_groups: Vec::new(),
         }
     }
 
@@ -215,6 +271,10 @@ impl Config {
             protocol: pool.protocol,
             protocol_port: port,
             default_pool: pool.name.clone(),
+            admin_state_up: true,
+            cps: 0,
+            port_ranges: Vec::new(),
+            ipgroup: None,
         };
         self.load_balancer(vip).listeners.push(listener);
         self.pools.push(pool);
@@ -225,6 +285,29 @@ impl Config {
     pub fn pool_mut(&mut self, name: &str) -> &mut Pool {
         let found = self.pools.iter_mut().find(|pool| pool.name == name);
         found.unwrap_or_else(|| panic!("no pool is called {name}"))
+    }
+
+    /// The listener called `name`, which must be there.
+    pub fn listener_mut(&mut self, name: &str) -> &mut Listener {
+        let mut all = self.load_balancers.iter_mut().flat_map(|lb| &mut lb.listeners);
+        let found = all.find(|listener| listener.name == name);
+        found.unwrap_or_else(|| panic!("no listener is called {name}"))
+    }
+
+    /// Gives an IP group these networks, and makes it if there is none.
+    pub fn set_group(&mut self, name: &str, networks: &[&str]) {
+        let ip_list = networks.iter().map(|network| (*network).to_owned()).collect();
+        match self.ip_groups.iter_mut().find(|group| group.name == name) {
+            Some(group) => group.ip_list = ip_list,
+            None => self.ip_groups.push(IpGroup { name: name.to_owned(), ip_list }),
+        }
+    }
+
+    /// Lets only members of a group open connections to the listener called `name`, or only others.
+    pub fn restrict(&mut self, name: &str, list: AccessList, group: &str) {
+        let ipgroup = group.to_owned();
+        self.listener_mut(name).ipgroup =
+            Some(AccessControl { ipgroup, list, enable_ipgroup: true });
     }
 
     /// The text of the file.
@@ -250,4 +333,9 @@ impl Config {
         });
         &mut self.load_balancers[index]
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes by reference")]
+fn is_zero(port: &u16) -> bool {
+    *port == 0
 }

@@ -46,6 +46,13 @@ pub fn pools(status: &Value) -> Vec<&Value> {
     listeners.map(|listener| &listener["pool"]).collect()
 }
 
+/// The listener called `name`.
+pub fn listener<'s>(status: &'s Value, name: &str) -> Option<&'s Value> {
+    let balancers = status["load_balancers"].as_array().into_iter().flatten();
+    let mut all = balancers.flat_map(|lb| lb["listeners"].as_array().into_iter().flatten());
+    all.find(|listener| listener["name"] == name)
+}
+
 /// How many slots of its ring each member of the pool called `name` owns, by address.
 pub fn slots(status: &Value, name: &str) -> BTreeMap<IpAddr, u64> {
     let pool = pools(status).into_iter().find(|pool| pool["name"] == name);

@@ -250,7 +250,7 @@ impl Shape {
             names::POOL_STATES => (Array, 4, 8, limits::MAX_POOLS),
             names::BACKENDS => (Array, 4, 64, 0),
             names::BACKEND_STATES => (Array, 4, 8, 0),
-            names::SERVER_IDS => (Hash, 32, 4, limits::MAX_SERVER_IDS),
+            names::SERVER_IDS => (Hash, 16, 4, limits::MAX_SERVER_IDS),
             names::FLOWS_V4 => (LruHash, 16, 8, 0),
             names::FLOWS_V6 => (LruHash, 40, 8, 0),
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),

@@ -1,11 +1,13 @@
 //! The agent, its program and real traffic in labs: what the balancer promises, seen from outside.
 
+mod admitting;
 mod answers;
 mod attaching;
 mod capturing;
 mod detaching;
 mod explaining;
 mod failing;
+
 mod foreign_maps;
 mod forwarding;
 mod fragments;
@@ -14,6 +16,7 @@ mod next_hops;
 mod notifying;
 mod path_mtu;
 mod privileges;
+mod ranges;
 mod reloading;
 mod restarting;
 mod tracing;
