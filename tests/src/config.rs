@@ -48,6 +48,9 @@ pub struct Listener {
     pub protocol: Protocol,
     pub protocol_port: u16,
     pub default_pool: String,
+    /// Seconds for which an idle flow is protected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive_timeout: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +58,8 @@ pub struct Pool {
     pub name: String,
     pub protocol: Protocol,
     pub forwarding: Forwarding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring_size: Option<u32>,
     pub pool_health: PoolHealth,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
@@ -151,6 +156,7 @@ impl Pool {
             name: name.to_owned(),
             protocol,
             forwarding: Forwarding::Ipip,
+            ring_size: None,
             pool_health: PoolHealth::default(),
             healthmonitor: None,
             members: (0..lab.backends().len()).map(member).collect(),
@@ -215,6 +221,7 @@ impl Config {
             protocol: pool.protocol,
             protocol_port: port,
             default_pool: pool.name.clone(),
+            keepalive_timeout: None,
         };
         self.load_balancer(vip).listeners.push(listener);
         self.pools.push(pool);
@@ -225,6 +232,13 @@ impl Config {
     pub fn pool_mut(&mut self, name: &str) -> &mut Pool {
         let found = self.pools.iter_mut().find(|pool| pool.name == name);
         found.unwrap_or_else(|| panic!("no pool is called {name}"))
+    }
+
+    /// The listener called `name`, which must be there.
+    pub fn listener_mut(&mut self, name: &str) -> &mut Listener {
+        let mut all = self.load_balancers.iter_mut().flat_map(|lb| &mut lb.listeners);
+        let found = all.find(|listener| listener.name == name);
+        found.unwrap_or_else(|| panic!("no listener is called {name}"))
     }
 
     /// The text of the file.
