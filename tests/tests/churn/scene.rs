@@ -29,8 +29,8 @@ const POOL: &str = "echo";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Seconds for which an idle flow is protected. Short, so that slots settle within the minute, and
-/// four times as long as the longest time between two packets of a connection.
-const IDLE: u32 = 12;
+/// five times as long as the longest time between two packets of a connection.
+const IDLE: u32 = 15;
 /// Slots: with so few, most have connections, and many settle nevertheless.
 const RING: u32 = 16_381;
 
