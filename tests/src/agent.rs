@@ -128,7 +128,10 @@ impl Agent {
 
     /// Gives it another configuration in words, be it wrong.
     pub fn reload_with(&mut self, config: &str) -> Result<()> {
-        fs::write(&self.place.config, config)?;
+        // At once, as an editor does it: the agent may just be reading for an earlier signal.
+        let written = self.place.config.with_extension("new");
+        fs::write(&written, config)?;
+        fs::rename(&written, &self.place.config)?;
         self.process.signal(Signal::SIGHUP)
     }
 

@@ -52,6 +52,9 @@ pub struct Listener {
     pub protocol_port: u16,
     pub default_pool: String,
     pub admin_state_up: bool,
+    /// Seconds for which an idle flow is protected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive_timeout: Option<u32>,
     /// New connections a second; 0: no limit.
     pub cps: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +94,8 @@ pub struct Pool {
     pub forwarding: Forwarding,
     /// Members have no port of their own.
     pub any_port_enable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring_size: Option<u32>,
     pub pool_health: PoolHealth,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
@@ -196,6 +201,7 @@ impl Pool {
             name: name.to_owned(),
             protocol,
             forwarding: Forwarding::Ipip,
+            ring_size: None,
             pool_health: PoolHealth::default(),
             any_port_enable: false,
             healthmonitor: None,
@@ -275,6 +281,7 @@ impl Config {
             cps: 0,
             port_ranges: Vec::new(),
             ipgroup: None,
+            keepalive_timeout: None,
         };
         self.load_balancer(vip).listeners.push(listener);
         self.pools.push(pool);

@@ -3,7 +3,10 @@
 use std::{env, path::PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use nix::unistd::geteuid;
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::geteuid,
+};
 
 /// Fails unless this process may create namespaces and load BPF programs.
 pub fn require_root() -> Result<()> {
@@ -22,6 +25,23 @@ pub fn elb_bin() -> Result<PathBuf> {
 /// The directory of the BPF objects, each named after its program.
 pub fn bpf_dir() -> Result<PathBuf> {
     path_from("ELB_BPF_DIR", "the directory of the BPF objects")
+}
+
+/// Lets this process, and those it starts from now on, have as many open files as they may. Fails
+/// if that is not enough for `count` more than a program has that holds no connections.
+pub fn allow_descriptors(count: usize) -> Result<()> {
+    const OTHERS: u64 = 1000;
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if now < most {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    }
+    let needed = u64::try_from(count)? + OTHERS;
+    ensure!(
+        needed <= most,
+        "{count} connections need {needed} open files in one process, and the hard limit is \
+         {most}: raise it (`ulimit -Hn`)"
+    );
+    Ok(())
 }
 
 fn path_from(name: &str, what: &str) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! The harness itself, without a load balancer: what it builds works, and what it built goes away.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,16 +14,19 @@ use anyhow::Result;
 use elb_tests::{
     address::{Families, Family},
     client::{
-        FailureKind, HeldConnections, HttpLoad, Load, UdpFlows, download, http_requests, upload,
+        FailureKind, HeldConnections, HttpLoad, Load, Passing, PassingConnections, Talk, UdpFlows,
+        download, http_requests, upload,
     },
     lab::Lab,
     netns::NetNs,
     server::Server,
     veth::{self, End},
+    wait::wait_for,
     wire::{ECHO_PORT, HTTP_PORT},
 };
 
 const TICK: Duration = Duration::from_millis(10);
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_server_is_reached_across_a_pair_of_devices() -> Result<()> {
@@ -123,6 +127,41 @@ fn load_notices_that_a_server_is_killed_and_is_back() -> Result<()> {
     assert!(report.since(restarted).answered() > 0);
     assert!(report.longest_gap() >= Duration::from_millis(190), "{:?}", report.longest_gap());
     assert_eq!(held.stop()?.broken().len(), 5);
+    Ok(())
+}
+
+#[test]
+fn connections_come_and_go_and_their_ports_are_used_again() -> Result<()> {
+    let lab = Lab::builder().backends(1).start()?;
+    let mut server = lab.serve()?.remove(0);
+    let target = SocketAddr::new(lab.member_addr(0, Family::V4), ECHO_PORT);
+    let passing = Passing {
+        talk: Talk::to(target, TICK),
+        every: TICK / 2,
+        longest: 30 * TICK,
+        ports: 500..510,
+        seed: 1,
+    };
+    let passing = PassingConnections::start(lab.client(), passing)?;
+    let come = |count| {
+        wait_for("connections to come", LIMIT, || {
+            Ok((passing.so_far().connections.len() >= count).then_some(()))
+        })
+    };
+    come(50)?;
+    assert!(passing.so_far().broken().is_empty(), "{:?}", passing.so_far().broken());
+    server.kill()?;
+    let killed = passing.so_far().connections.len();
+    come(killed + 10)?;
+
+    let report = passing.stop()?;
+    assert!(report.broken().iter().any(|one| one.backend.is_some()), "none was cut off");
+    for one in &report.connections[killed..] {
+        let failure = one.failure.as_ref().map(|failure| failure.kind);
+        assert!(matches!(failure, Some(FailureKind::Refused | FailureKind::Reset)), "{one:?}");
+    }
+    let ports = report.connections.iter().filter_map(|one| Some(one.local?.port()));
+    assert_eq!(ports.collect::<BTreeSet<_>>(), (500..510).collect());
     Ok(())
 }
 

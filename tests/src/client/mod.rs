@@ -2,6 +2,7 @@
 //!
 //! - [`HttpLoad`], [`http_requests`]: a new connection for each request
 //! - [`HeldConnections`]: connections that stay, each with a ping-pong of lines
+//! - [`PassingConnections`]: the same, but they come and go
 //! - [`UdpFlows`]: sockets that stay, each with a ping-pong of datagrams
 //! - [`download`], [`upload`]: contents, with a checksum that the receiver computes
 //! - [`ping`]: echo requests
@@ -10,6 +11,10 @@ mod http;
 mod http_report;
 
 mod held;
+mod held_report;
+mod passing;
+mod talk;
+
 mod udp;
 
 mod bulk;
@@ -20,8 +25,11 @@ mod failure;
 
 pub use bulk::{Transfer, download, upload};
 pub use failure::{Failure, FailureKind};
-pub use held::{HeldConnection, HeldConnections, HeldReport};
+pub use held::HeldConnections;
+pub use held_report::{HeldConnection, HeldReport};
 pub use http::{HttpLoad, Load, http_requests};
 pub use http_report::{HttpReport, Outcome};
+pub use passing::{Passing, PassingConnections};
 pub use ping::ping;
+pub use talk::Talk;
 pub use udp::{UdpFlow, UdpFlows, UdpReport};

@@ -23,6 +23,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+/// Longer than most lines: connections are held by the thousand.
+const LINE: usize = 128;
+
 const GREATEST_DATAGRAM: usize = 1 << 16;
 
 /// Echoes lines of connections for ever.
@@ -37,7 +40,7 @@ pub(crate) async fn serve_tcp(listener: TcpListener, name: Arc<str>) -> Result<(
 
 async fn echo_lines(stream: TcpStream, name: Arc<str>) -> Result<()> {
     let (reader, mut writer) = stream.into_split();
-    let mut lines = BufReader::new(reader).lines();
+    let mut lines = BufReader::with_capacity(LINE, reader).lines();
     while let Some(line) = lines.next_line().await? {
         let answer = echo(&name, &line) + "\n";
         writer.write_all(answer.as_bytes()).await?;

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use elb_tests::wire::READY;
+use elb_tests::{environment::allow_descriptors, wire::READY};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -34,6 +34,7 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    allow_descriptors(0)?;
     let name: Arc<str> = arguments.name.into();
 
     let mut services = JoinSet::new();

@@ -1,0 +1,121 @@
+//! A pool whose members change, and how each change is made.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::Result;
+use elb_tests::{
+    address::Family,
+    agent::Agent,
+    client::HeldConnection,
+    config::{Config, Forwarding, Member, MonitorKind, Pool, Protocol},
+    lab::Lab,
+    server::Server,
+    status,
+    wire::ECHO_PORT,
+};
+use serde_json::Value;
+
+use crate::change::Change;
+
+/// Members that are never removed and never fail: the first backends.
+pub(crate) const STEADY: usize = 3;
+/// Those after them, to which anything may happen.
+pub(crate) const OTHERS: usize = 3;
+
+const POOL: &str = "echo";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Seconds for which an idle flow is protected. Short, so that slots settle within the minute, and
+/// five times as long as the longest time between two packets of a connection.
+const IDLE: u32 = 15;
+/// Slots: with so few, most have connections, and many settle nevertheless.
+const RING: u32 = 16_381;
+
+/// A lab, its servers, and an agent that serves a pool of some of them.
+pub(crate) struct Scene {
+    // Fields go in this order: the agent detaches while its namespace is there.
+    pub(crate) agent: Agent,
+    servers: Vec<Server>,
+    config: Config,
+    pub(crate) lab: Lab,
+}
+
+impl Scene {
+    /// Every backend serves; the pool has the steady members only.
+    pub(crate) fn start() -> Result<Self> {
+        let backends = u8::try_from(STEADY + OTHERS)?;
+        let lab = Lab::builder().backends(backends).start()?;
+        let servers = lab.serve()?;
+        lab.backends_up(Forwarding::Ipip)?;
+        let mut pool = Pool::of(&lab, POOL, Family::V4, Protocol::Tcp, ECHO_PORT)
+            .monitored_by(MonitorKind::Tcp);
+        pool.members.truncate(STEADY);
+        pool.ring_size = Some(RING);
+        let mut config = Config::new(&lab).balance(&lab, Family::V4, ECHO_PORT, pool);
+        config.listener_mut(POOL).keepalive_timeout = Some(IDLE);
+        let agent = Agent::start(&lab, &config)?;
+        agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
+        Ok(Self { agent, servers, config, lab })
+    }
+
+    /// Where connections go.
+    pub(crate) fn service(&self) -> SocketAddr {
+        self.lab.service(Family::V4, ECHO_PORT)
+    }
+
+    /// Makes a change. The agent learns of it some time after this returns.
+    pub(crate) fn apply(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::Add { member, weight } => {
+                let address = self.address(member);
+                let member = Member { address, protocol_port: ECHO_PORT, weight };
+                self.reload(|members| members.push(member))
+            }
+            Change::Remove { member } => {
+                let address = self.address(member);
+                self.reload(|members| members.retain(|one| one.address != address))
+            }
+            Change::Weigh { member, weight } => {
+                let address = self.address(member);
+                self.reload(|members| {
+                    let found = members.iter_mut().find(|one| one.address == address);
+                    found.expect("it is in the pool").weight = weight;
+                })
+            }
+            Change::Kill { member } => self.servers[member].kill(),
+            Change::Restart { member } => self.servers[member].restart(),
+            Change::Unplug { member } => self.lab.unplug(member),
+            Change::Plug { member } => self.lab.plug(member),
+        }
+    }
+
+    fn reload(&mut self, change: impl FnOnce(&mut Vec<Member>)) -> Result<()> {
+        change(&mut self.config.pool_mut(POOL).members);
+        self.agent.reload(&self.config)
+    }
+
+    /// Whether the agent knows that a member is to get no new connections.
+    pub(crate) fn is_out(&self, said: &Value, member: usize) -> bool {
+        let states = status::of_members(said, self.address(member));
+        states.iter().all(|state| state == "OFFLINE" || state == "REMOVED")
+    }
+
+    fn address(&self, member: usize) -> IpAddr {
+        self.lab.member_addr(member, Family::V4)
+    }
+
+    /// The member that a connection is with.
+    pub(crate) fn member_of(&self, connection: &HeldConnection) -> Option<usize> {
+        let backend = connection.backend.as_deref()?;
+        (0..self.servers.len()).find(|index| self.lab.backend_name(*index) == backend)
+    }
+
+    /// How many slots are moving.
+    pub(crate) fn moving(&self, said: &Value) -> u64 {
+        let pools = status::pools(said).into_iter();
+        pools.filter_map(|pool| pool["moving_slots"].as_u64()).sum()
+    }
+}
