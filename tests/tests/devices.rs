@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use elb_common::backend::GUE_PORT;
 use elb_tests::{
     address::{Families, Family},
     agent::Agent,
@@ -37,6 +38,19 @@ const DEVICES: [(Family, Family, &str); 4] = [
 #[test]
 fn ipip() -> Result<()> {
     serves(Forwarding::Ipip, |_| Ok(()))
+}
+
+/// A port takes UDP and GUE off; what is left is IP in IP, for the same devices.
+#[test]
+fn gue() -> Result<()> {
+    serves(Forwarding::Gue, |backend| {
+        for family in ["-4", "-6"] {
+            let mut command = backend.command("ip");
+            command.args([family, "fou", "add", "port", &GUE_PORT.to_string(), "gue"]);
+            output(command, LIMIT)?;
+        }
+        Ok(())
+    })
 }
 
 /// Whether clients are served in every pair of families by backends that have the address, the

@@ -24,6 +24,7 @@ fn steps() -> Vec<Step> {
         tests("program runs", "program", &[]),
         tests("l2", "lab", &["forwarding::l2_on_one_interface"]),
         tests("ipip", "lab", &["forwarding::ipip_on_one_interface"]),
+        tests("gue", "lab", &["forwarding::gue_on_one_interface"]),
         tests("the kernel's own tunnels", "devices", &[]),
     ]
 }
