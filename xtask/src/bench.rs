@@ -1,13 +1,23 @@
-//! `bench`: what a packet costs, against a floor.
+//! `bench`: what a packet costs, against a floor; or in instructions, against a baseline.
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use crate::build_ebpf;
+use crate::guest::Guests;
 use crate::hand_over;
+use crate::insns;
+use crate::privilege;
+use crate::setup::{self, Purpose};
+use crate::stages::Stages;
+use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]
     quick: bool,
@@ -16,10 +26,34 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
+#[derive(clap::Subcommand)]
+enum Instead {
+    /// Count instructions a packet in virtual machines; more than 2 % above the baseline fails
+    Insns {
+        /// Take what is counted as the new baseline
+        #[arg(long)]
+        update: bool,
+    },
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Some(Instead::Insns { update }) = options.instead {
+        return count_instructions(update);
+    }
     let mut arguments = Vec::from_iter(options.quick.then(|| "--quick".into()));
     if let Some(file) = &options.json {
         arguments.extend(["--json".into(), file.into()]);
     }
     hand_over::to("bench", &arguments)
+}
+
+fn count_instructions(update: bool) -> Result<()> {
+    privilege::require_root("bench insns")?;
+    let workspace = Workspace::locate()?;
+    let mut stages = Stages::begin();
+    let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
+    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
+    let guests = Guests::prepare(&mut stages, &workspace)?;
+    let guests = guests.context("no kernel to count on")?;
+    stages.run("instructions a packet", || insns::run(&guests, update))
 }

@@ -1,8 +1,9 @@
 //! `setup`: finds or installs all that a build and a test run need, and says which.
 
-mod apt;
+pub(crate) mod apt;
 pub(crate) mod compiler;
 pub(crate) mod linker;
+pub(crate) mod unpacked;
 mod version;
 
 use std::fs;
@@ -13,8 +14,10 @@ use anyhow::{Result, bail};
 use self::apt::Need;
 use self::compiler::{Compiler, LLVM};
 use self::linker::Linker;
+use crate::guest;
 use crate::privilege::is_root;
 use crate::process;
+use crate::workspace::Workspace;
 
 const BPFFS: &str = "/sys/fs/bpf";
 
@@ -42,7 +45,8 @@ pub(crate) enum Purpose {
 }
 
 pub(crate) fn run() -> Result<()> {
-    prepare(Purpose::BuildAndLabs).map(drop)
+    prepare(Purpose::BuildAndLabs)?;
+    guest::set_up(&Workspace::locate()?)
 }
 
 /// Every step looks first, so that a prepared machine is left alone and no network is used.

@@ -40,10 +40,15 @@ impl Stages {
         work: impl FnOnce() -> Result<Option<String>>,
     ) -> Result<()> {
         if let Some(why) = self.run(name, work)? {
-            println!("SKIPPED  {why}");
-            self.skipped.push(why);
+            self.skip(why);
         }
         Ok(())
+    }
+
+    /// Says what cannot be done here and why, now and in the summary.
+    pub(crate) fn skip(&mut self, why: String) {
+        println!("SKIPPED  {why}");
+        self.skipped.push(why);
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::artifact;
 use crate::build_ebpf;
+use crate::guest::Guests;
+use crate::kernels;
 use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose};
@@ -14,6 +16,9 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Only what depends on the kernel, on other kernels, in virtual machines
+    #[arg(long, conflicts_with = "arguments")]
+    kernels: bool,
     /// What to pass to the test programs: part of a test's name, or options such as --nocapture
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -25,16 +30,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut stages = Stages::begin();
     let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
     stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
-    run_tests(&mut stages, &workspace, &options.arguments)
+    let tally = if options.kernels {
+        let guests = Guests::prepare(&mut stages, &workspace)?;
+        let guests = guests.context("no other kernel to test on")?;
+        stages.run("tests on them", || kernels::run(&guests))?
+    } else {
+        run_tests(&mut stages, &workspace, &options.arguments)?
+    };
+    println!("\n{}", tally.describe());
+    Ok(())
 }
 
-/// Runs every test; the BPF programs must be built. A run of all of them must run some in the labs:
-/// a suite that is skipped must not pass for one that passed.
+/// Runs every test that this machine's kernel can run; the BPF programs must be built. A run of all
+/// of them must run some in the labs: a suite that is skipped must not pass for one that passed.
 pub(crate) fn run_tests(
     stages: &mut Stages,
     workspace: &Workspace,
     arguments: &[String],
-) -> Result<()> {
+) -> Result<Tally> {
     let elb = ["build", "--package", "elb-userspace", "--bin", "elb"];
     let host = stages.run("host tests", || cargo_test(&mut workspace.cargo(&HOST), arguments))?;
     let elb =
@@ -44,8 +57,7 @@ pub(crate) fn run_tests(
         ensure!(labs.ran() > 0 || !arguments.is_empty(), "no test ran");
         Ok(labs)
     })?;
-    println!("\n{}", host.and(&labs).describe());
-    Ok(())
+    Ok(host.and(&labs))
 }
 
 /// Programs for the BPF target have no host tests: what they share with the host has, elsewhere.
@@ -75,7 +87,7 @@ fn cargo_test(cargo: &mut Command, arguments: &[String]) -> Result<Tally> {
 
 /// How many tests passed, failed, and were left out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u32,
     failed: u32,
     skipped: u32,
@@ -83,7 +95,7 @@ struct Tally {
 
 impl Tally {
     /// Reads the closing line of a test program.
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |name: &str| {
             counts.split("; ").find_map(|count| count.strip_suffix(name)?.trim().parse().ok())
@@ -95,7 +107,7 @@ impl Tally {
         })
     }
 
-    fn and(&self, other: &Self) -> Self {
+    pub(crate) fn and(&self, other: &Self) -> Self {
         Self {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
@@ -103,11 +115,11 @@ impl Tally {
         }
     }
 
-    fn ran(&self) -> u32 {
+    pub(crate) fn ran(&self) -> u32 {
         self.passed + self.failed
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let Self { passed, failed, skipped } = self;
         format!("{passed} passed, {failed} failed, {skipped} skipped")
     }

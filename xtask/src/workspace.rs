@@ -37,6 +37,11 @@ impl Workspace {
         self.target.join("bpf-build")
     }
 
+    /// The folder of kernels to test on, and of what runs them.
+    pub(crate) fn kernels_dir(&self) -> PathBuf {
+        self.target.join("kernels")
+    }
+
     /// A cargo for host crates, which embeds the finished BPF objects.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut cargo = cargo_at_root();

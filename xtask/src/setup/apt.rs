@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::version::Version;
 use crate::privilege::is_root;
@@ -50,6 +50,34 @@ pub(crate) fn install(needs: &[Need]) -> Result<Vec<String>> {
     Ok(not.into_iter().map(unavailable).collect())
 }
 
+/// The first package that `package` depends on and whose name begins with `prefix`.
+pub(crate) fn dependency(package: &str, prefix: &str) -> Option<String> {
+    let said = process::output(Command::new("apt-cache").args(["depends", package])).ok()?;
+    let mut depends = said.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    depends.find(|depends| depends.starts_with(prefix)).map(str::to_owned)
+}
+
+/// `package` and what is not installed of all that it depends on.
+pub(crate) fn missing_with(package: &str) -> Result<Vec<String>> {
+    let said = process::output(apt_get(&INSTALL).args(["--simulate", package]))?;
+    let missing = missing_in(&said);
+    ensure!(!missing.is_empty(), "apt-get would install nothing for {package}");
+    Ok(missing)
+}
+
+/// Fetches packages into the current folder.
+pub(crate) fn download(packages: &[String]) -> Command {
+    // Its own user, who else fetches, may not write to our folders.
+    let mut command = apt_get(&["-o", "APT::Sandbox::User=root", "download"]);
+    command.args(packages);
+    command
+}
+
+fn missing_in(simulation: &str) -> Vec<String> {
+    let installed = simulation.lines().filter_map(|line| line.strip_prefix("Inst "));
+    installed.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
 fn packages_of<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<&'static str> {
     let mut packages: Vec<_> = needs.into_iter().flat_map(|need| need.packages.clone()).collect();
     packages.sort_unstable();
@@ -69,7 +97,7 @@ fn install_packages(packages: &[&str], lists_are_fresh: bool) -> Result<()> {
     }
 }
 
-fn update() -> Result<()> {
+pub(crate) fn update() -> Result<()> {
     process::run(&mut apt_get(&["update"]))
 }
 
@@ -133,6 +161,13 @@ iproute2:
         assert_eq!(candidate(POLICY, "llvm-22-dev"), None);
         assert_eq!(candidate(POLICY, "iproute2"), Some("6.1.0-3"));
         assert_eq!(candidate(POLICY, "ethtool"), None);
+    }
+
+    #[test]
+    fn what_would_be_installed_is_read_from_a_simulation() {
+        let said = "Remv qemu-utils [1:10.0]\nInst seabios (1.16.2-1 Debian:12 [all])\n\
+                    Inst qemu-system-x86 (1:7.2 Debian:12 [amd64])\nConf seabios (1.16.2-1)\n";
+        assert_eq!(missing_in(said), ["seabios", "qemu-system-x86"]);
     }
 
     #[test]

@@ -28,6 +28,9 @@ struct Arguments {
     /// Also write the results as a JSON array
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Few packets, and no bars: for a machine whose clock counts instructions (`bench insns`)
+    #[arg(long, hide = true)]
+    instructions: bool,
 }
 
 /// One line of the table.
@@ -48,8 +51,28 @@ struct Figure {
     bar: Option<f64>,
 }
 
-/// Packets of each case in a round: about 10 ms, so that a round is over before the machine changes.
-const PACKETS: u32 = 50_000;
+/// How much is measured.
+struct Effort {
+    rounds: usize,
+    /// Packets of each case in a round.
+    packets: u32,
+    /// Most flows of a case.
+    flows: u32,
+    /// Records of the flow tables: more than any case has flows that are recorded.
+    records: u32,
+}
+
+impl Effort {
+    fn of(arguments: &Arguments) -> Self {
+        if arguments.instructions {
+            // A round of a case is over before the clock of the kernel ticks, mostly.
+            return Self { rounds: 16, packets: 2_000, flows: 1 << 10, records: 1 << 16 };
+        }
+        // About 10 ms: a round of a case is over before the machine changes.
+        let rounds = if arguments.quick { 80 } else { 400 };
+        Self { rounds, packets: 50_000, flows: u32::MAX, records: 1 << 22 }
+    }
+}
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -64,8 +87,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool> {
     require_root()?;
-    let rounds = if arguments.quick { 80 } else { 400 };
-    let (floor, nanoseconds) = Bench::new(rounds, PACKETS)?.run(CASES)?;
+    let effort = Effort::of(arguments);
+    let few = |case: &Case| Case { flows: case.flows.min(effort.flows), ..*case };
+    let cases: Vec<Case> = CASES.iter().map(few).collect();
+    let (floor, nanoseconds) = Bench::new(&effort)?.run(&cases)?;
     println!("{:<48}{:>8}{:>8}  bar", "case", "net ns", "ratio");
     println!("{:<48}{floor:>8.1}{:>8.2}", "floor: look-ups and encapsulation only", 1.0);
     let mut figures: Vec<Figure> = Vec::new();
@@ -82,7 +107,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let missed = figures.iter().filter(|figure| !figure.holds()).count();
     let bars = figures.iter().filter(|figure| figure.bar.is_some()).count();
     println!("{} of {bars} bars hold", bars - missed);
-    Ok(missed == 0)
+    Ok(missed == 0 || arguments.instructions)
 }
 
 fn figure(case: &Case, net_ns: f64, floor_net_ns: f64, before: &[Figure]) -> Figure {

@@ -1,5 +1,6 @@
 //! CPU time of a program, net of the wrapper that prepares its packets.
 
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,11 +20,9 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use crate::Effort;
 use crate::cases::{Case, Kind, To};
 use crate::world;
-
-/// Records of the flow tables: more than any case has flows that are recorded.
-const FLOW_RECORDS: u32 = 1 << 22;
 
 /// What is measured: a program, its packets, and what it must answer.
 struct Subject {
@@ -41,15 +40,16 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Loads all programs and stays on one CPU. `rounds` times, `packets` packets of each case.
-    pub fn new(rounds: usize, packets: u32) -> Result<Self> {
+    /// Loads all programs and stays on one CPU.
+    pub fn new(effort: &Effort) -> Result<Self> {
+        // The second, if there is one: interrupts tend to go to the first.
         let mut cpus = CpuSet::new();
-        cpus.set(1).or_else(|_| cpus.set(0))?;
+        cpus.set(usize::from(available_parallelism()?.get() > 1))?;
         sched_setaffinity(Pid::from_raw(0), &cpus).context("cannot stay on one CPU")?;
         let wrapper = load("bench-wrapper", &[WRAPPER, NOTHING])?;
         let floor = load_floor()?;
-        let datapath = datapath::load(&world::memory(), FLOW_RECORDS)?;
-        Ok(Self { wrapper, datapath, floor, rounds, packets })
+        let datapath = datapath::load(&world::memory(), effort.records)?;
+        Ok(Self { wrapper, datapath, floor, rounds: effort.rounds, packets: effort.packets })
     }
 
     /// Nanoseconds of the floor, and of each case.

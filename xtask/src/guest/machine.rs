@@ -1,0 +1,189 @@
+//! One machine, from its start to its end: it is given a plan, and tells how each step ended.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Deserializer, Value, json};
+
+use super::emulator::Emulator;
+use super::initramfs::Initramfs;
+use super::kernel::Kernel;
+use super::programs::{PLACE, Programs, SYSTEM_PLACE, bpf_place};
+use crate::process;
+use crate::workspace::BPF_DIR_VARIABLE;
+
+/// Seconds that a machine may run, by our clock.
+const LIMIT: u32 = 1800;
+
+/// A processor without features that cost much to emulate; the same randomness at every start.
+const MACHINE: [&str; 18] = [
+    "-accel",
+    "tcg",
+    "-icount",
+    "shift=0,sleep=off",
+    "-cpu",
+    "qemu64",
+    "-smp",
+    "1",
+    "-m",
+    "2048",
+    "-seed",
+    "1",
+    "-nodefaults",
+    "-no-reboot",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+];
+/// A kernel that panics ends the machine; messages that are no emergency stay out of tests' output.
+const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 loglevel=1 nokaslr";
+
+/// The second serial port: nothing but what is reported is written to it.
+pub(crate) const REPORT_PORT: &str = "/dev/ttyS1";
+
+/// A program of ours to run in a machine.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) arguments: Vec<&'static str>,
+}
+
+/// What a machine told.
+pub(crate) struct Report {
+    values: Vec<Value>,
+}
+
+impl Report {
+    /// The version of its kernel, in its own words.
+    pub(crate) fn kernel(&self) -> &str {
+        self.values.iter().find_map(|value| value["kernel"].as_str()).unwrap_or("?")
+    }
+
+    /// What steps reported themselves.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter().filter_map(Value::as_array).flatten()
+    }
+
+    fn ensure_ok(&self, steps: &[Step]) -> Result<()> {
+        for Step { name, .. } in steps {
+            let told = self.values.iter().find(|value| value["step"] == **name);
+            let told = told.with_context(|| format!("it ended before the step \"{name}\" did"))?;
+            ensure!(told["ok"] == true, "the step \"{name}\" failed");
+        }
+        Ok(())
+    }
+}
+
+/// Runs all steps, and fails if one failed or the machine did not come to its end.
+pub(super) fn run(
+    emulator: &Emulator,
+    kernel: &Kernel,
+    programs: &Programs,
+    steps: &[Step],
+    folder: &Path,
+    mut say: impl FnMut(&str),
+) -> Result<Report> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let (archive, told) = (folder.join("initramfs"), folder.join("report"));
+    // What another machine told must not pass for this one's.
+    fs::write(&told, "").with_context(|| format!("cannot write {}", told.display()))?;
+    write_initramfs(&archive, kernel, programs, steps)?;
+    let mut command = emulator.command(LIMIT)?;
+    command
+        .args(MACHINE)
+        .arg("-serial")
+        .arg(format!("file:{}", told.display()))
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(&archive)
+        .args(["-append", KERNEL_OPTIONS])
+        .stdin(Stdio::null());
+    let ended = process::run_lines(&mut command, |line| say(line.trim_end()));
+    let report = parse(&fs::read_to_string(&told)?)?;
+    ended.and_then(|()| report.ensure_ok(steps))?;
+    Ok(report)
+}
+
+fn write_initramfs(
+    file: &Path,
+    kernel: &Kernel,
+    programs: &Programs,
+    steps: &[Step],
+) -> Result<()> {
+    let mut initramfs = Initramfs::create(file)?;
+    programs.add_to(&mut initramfs)?;
+    let mut modules = Vec::new();
+    for module in &kernel.modules {
+        let name = module.file_name().context("a module without a name")?.to_string_lossy();
+        let place = format!("/modules/{name}");
+        initramfs.add_file(&place, module)?;
+        modules.push(place);
+    }
+    initramfs.add("/plan.json", plan(&modules, steps).to_string().as_bytes())?;
+    initramfs.finish()
+}
+
+/// What the program `guest` of the tests reads.
+fn plan(modules: &[String], steps: &[Step]) -> Value {
+    let step = |step: &Step| {
+        json!({
+            "name": step.name,
+            "program": format!("{PLACE}/{}", step.program),
+            "arguments": step.arguments,
+        })
+    };
+    json!({
+        "modules": modules,
+        "environment": {
+            "PATH": SYSTEM_PLACE,
+            "ELB_BIN": format!("{PLACE}/elb"),
+            BPF_DIR_VARIABLE: bpf_place(),
+            "ELB_HOSTILE_PACKETS": "20000",
+        },
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn parse(told: &str) -> Result<Report> {
+    let values: Result<_, _> = Deserializer::from_str(told).into_iter().collect();
+    Ok(Report { values: values.with_context(|| format!("it reported what is no JSON: {told}"))? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: [Step; 2] = [
+        Step { name: "runs", program: "program", arguments: Vec::new() },
+        Step { name: "l2", program: "lab", arguments: Vec::new() },
+    ];
+
+    fn fault(told: &str) -> String {
+        parse(told).and_then(|report| report.ensure_ok(&STEPS)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_steps_that_are_reported_well_are_well() {
+        let runs = r#"{"step":"runs","ok":true,"seconds":1.5}"#;
+        let l2 = r#"{"step":"l2","ok":true,"seconds":1.5}"#;
+        let both = format!("{{\"kernel\":\"6.1\"}}\n{runs}\n{l2}\n");
+        let report = parse(&both).unwrap();
+        report.ensure_ok(&STEPS).unwrap();
+        assert_eq!(report.kernel(), "6.1");
+        assert_eq!(fault(""), "it ended before the step \"runs\" did");
+        assert_eq!(fault(runs), "it ended before the step \"l2\" did");
+        assert_eq!(fault(&both.replace("true", "false")), "the step \"runs\" failed");
+        assert!(fault(&both[..both.len() - 5]).starts_with("it reported what is no JSON"));
+    }
+
+    #[test]
+    fn figures_are_told_apart_from_steps() {
+        let report = parse("[{\"case\":\"a\"},{\"case\":\"b\"}]\n{\"step\":\"l2\"}").unwrap();
+        let cases: Vec<_> = report.figures().map(|figure| &figure["case"]).collect();
+        assert_eq!(cases, ["a", "b"]);
+    }
+}
