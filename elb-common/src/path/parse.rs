@@ -100,7 +100,7 @@ pub trait Family {
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
     /// Reads the IP header at `offset` of a packet that an error quotes the beginning of.
     fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
-    /// Takes one from the time to live of the header at `offset`.
+    /// Takes one from the time to live of the header at `offset`, which is greater.
     fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;
     /// Turns the header at `offset` round: the answer to the packet.
     fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;

@@ -78,10 +78,8 @@ impl Family for V4 {
     #[inline(always)]
     fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
         let header: &mut Ipv4 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
-        let old = u16::from_ne_bytes([header.ttl, header.protocol]);
-        header.ttl = header.ttl.saturating_sub(1);
-        let new = u16::from_ne_bytes([header.ttl, header.protocol]);
-        header.checksum = checksum::replace(header.checksum, old, new);
+        header.ttl = header.ttl.wrapping_sub(1);
+        header.checksum = checksum::first_byte_one_less(header.checksum);
         Ok(())
     }
 

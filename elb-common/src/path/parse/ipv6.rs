@@ -55,7 +55,7 @@ impl Family for V6 {
     #[inline(always)]
     fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
         let header: &mut Ipv6 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
-        header.hop_limit = header.hop_limit.saturating_sub(1);
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
         Ok(())
     }
 
