@@ -30,6 +30,9 @@ pub struct AgentSection {
     pub attach_mode: String,
     pub socket: PathBuf,
     pub pin_dir: PathBuf,
+    /// Records of each flow table, if not as many as the agent takes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_flows: Option<u32>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -262,6 +265,7 @@ impl Config {
                 attach_mode: "native".to_owned(),
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
+                max_flows: None,
             },
             load_balancers: Vec::new(),
             pools: Vec::new(),

@@ -22,6 +22,7 @@ pub mod topology;
 
 pub mod datapath;
 pub mod environment;
+pub mod flood;
 pub mod host;
 pub mod netns;
 pub mod notify;

@@ -7,6 +7,7 @@ mod capturing;
 mod detaching;
 mod explaining;
 mod failing;
+mod flooding;
 
 mod foreign_maps;
 mod forwarding;

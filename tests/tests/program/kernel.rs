@@ -5,9 +5,9 @@ use aya::Ebpf;
 use aya::maps::{
     Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf, xdp::DevMapHash,
 };
-use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use elb_common::counter::Counter;
-use elb_common::flow::Flow;
+use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::fragment::Fragment;
 use elb_common::names;
 use elb_common::path::Memory;
@@ -48,12 +48,18 @@ impl Kernel {
 
     /// As [`Kernel::new`], with another of the [`PROGRAMS`].
     pub fn with(program: &'static str, memory: &Memory) -> Self {
-        Self::try_new(program, memory).expect("load the program; this test needs root")
+        Self::try_new(program, memory, 1 << 20).expect("load the program; this test needs root")
     }
 
-    fn try_new(program: &'static str, memory: &Memory) -> Result<Self> {
+    /// As [`Kernel::new`], with tables for so many flows of each version.
+    pub fn with_flows(memory: &Memory, flows: u32) -> Self {
+        let kernel = Self::try_new(names::PROGRAM, memory, flows);
+        kernel.expect("load the program; this test needs root")
+    }
+
+    fn try_new(program: &'static str, memory: &Memory, flows: u32) -> Result<Self> {
         enter_namespace()?;
-        let mut ebpf = datapath::load_program(program, memory, 1 << 20)?;
+        let mut ebpf = datapath::load_program(program, memory, flows)?;
         for device in &memory.devices {
             let map = ebpf.map_mut(names::DEVMAP).context("map")?;
             DevMapHash::try_from(map)?.insert(*device, *device, None, 0)?;
@@ -99,6 +105,12 @@ impl Kernel {
         map.get(&index, 0).unwrap().iter().sum()
     }
 
+    /// The program, for others to call.
+    pub fn program(&self) -> ProgramFd {
+        let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
+        program.fd().unwrap().try_clone().unwrap()
+    }
+
     pub fn counter(&self, name: &str, index: u32) -> Counter {
         datapath::counter(&self.ebpf, name, index).unwrap()
     }
@@ -136,6 +148,13 @@ impl Kernel {
         let map: Array<_, Record<Chunk>> =
             self.ebpf.map(names::RINGS_SEEN).unwrap().try_into().unwrap();
         map.get(&(index / CHUNK), 0).unwrap().0[(index % CHUNK) as usize]
+    }
+
+    /// Whether an IPv4 flow is recorded. Asking does not make it look used.
+    pub fn is_recorded(&self, key: FlowKeyV4) -> bool {
+        let map: HashMap<_, Record<FlowKeyV4>, Record<Flow>> =
+            self.ebpf.map(names::FLOWS_V4).unwrap().try_into().unwrap();
+        map.get(&Record(key), 0).is_ok()
     }
 
     /// Recorded flows of both versions: the raw key and the record.

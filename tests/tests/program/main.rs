@@ -19,6 +19,7 @@ mod answers;
 mod budget;
 mod decap;
 mod errors;
+mod flood;
 mod forwarding;
 mod fragments;
 mod fuzz;

@@ -1,0 +1,146 @@
+//! A flood of opening segments at a program in the kernel, as many as the CPUs run it on. Nothing is
+//! sent: what the program writes into its maps is all that changes.
+
+use std::{
+    net::SocketAddrV4,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, PerCpuArray, PerCpuValues, ProgramArray},
+    programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp, links::PinnedLink, loaded_programs},
+    util::nr_cpus,
+};
+use bytemuck::Zeroable as _;
+use elb_tests_ebpf::{
+    STEPS,
+    bench::{FRAME, NEXT, TEMPLATE, Template, WRAPPER},
+};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
+use crate::{
+    environment::bpf_dir,
+    record::{Record, array},
+};
+
+/// Clients, by address and port, of all CPUs; a power of two.
+const CLIENTS: u32 = 1 << 24;
+/// Segments that a CPU makes at a time.
+const BATCH: u32 = 1 << 12;
+
+/// A flood at a program.
+pub struct Flood {
+    wrapper: Ebpf,
+}
+
+/// What a flood was.
+#[derive(Clone, Copy, Debug)]
+pub struct Flooded {
+    /// Opening segments, each of a client of its own unless there were more than 4 million a CPU.
+    pub segments: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Flood {
+    /// Will flood the program that a pinned link runs.
+    pub fn at_link(pin: &Path) -> Result<Self> {
+        let link = PinnedLink::from_pin(pin).with_context(|| pin.display().to_string())?;
+        let id = aya::programs::links::FdLink::from(link).info()?.program_id();
+        let found = loaded_programs().find_map(|info| info.ok().filter(|info| info.id() == id));
+        let program = found.with_context(|| format!("no program {id}"))?.fd()?;
+        Self::at(&program)
+    }
+
+    /// Will flood this program.
+    pub fn at(program: &ProgramFd) -> Result<Self> {
+        let path = bpf_dir()?.join("bench-wrapper");
+        let mut wrapper = EbpfLoader::new()
+            .load_file(&path)
+            .with_context(|| format!("cannot load {}", path.display()))?;
+        let wrap: &mut Xdp = wrapper.program_mut(WRAPPER).context("no wrapper")?.try_into()?;
+        wrap.load().context("the kernel refuses the wrapper")?;
+        let next = wrapper.map_mut(NEXT).context("no program array")?;
+        ProgramArray::<&mut MapData>::try_from(next)?.set(0, program, 0)?;
+        Ok(Self { wrapper })
+    }
+
+    /// Opening segments to `target` from all CPUs: at least `each` on each, for at least `duration`.
+    pub fn run(&mut self, target: SocketAddrV4, each: u32, duration: Duration) -> Result<Flooded> {
+        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template(target)), 0)?;
+        let cpus = cpus()?;
+        self.spread_clients(cpus.len())?;
+        let wrap: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
+        let begun = Instant::now();
+        let segments = thread::scope(|scope| {
+            let flood = |cpu: usize| move || flood(wrap, cpu, each, begun + duration);
+            let threads: Vec<_> = cpus.iter().map(|cpu| scope.spawn(flood(*cpu))).collect();
+            let all = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            all.sum::<Result<u64>>()
+        })?;
+        Ok(Flooded { segments, duration: begun.elapsed() })
+    }
+
+    /// Gives each CPU clients of its own.
+    fn spread_clients(&mut self, cpus: usize) -> Result<()> {
+        let possible = nr_cpus().map_err(|(file, error)| anyhow::anyhow!("{file}: {error}"))?;
+        let apart = CLIENTS / u32::try_from(cpus)?;
+        let starts = (0..u32::try_from(possible)?).map(|cpu| Record(cpu.wrapping_mul(apart)));
+        let map = self.wrapper.map_mut(STEPS).context("no steps")?;
+        let mut steps: PerCpuArray<_, Record<u32>> = map.try_into()?;
+        steps.set(0, PerCpuValues::try_from(starts.collect::<Vec<_>>())?, 0)?;
+        Ok(())
+    }
+}
+
+fn flood(wrap: &Xdp, cpu: usize, each: u32, until: Instant) -> Result<u64> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("cannot stay on one CPU")?;
+    let mut segments = 0;
+    while segments < u64::from(each) || Instant::now() < until {
+        let options = TestRunOptions {
+            data_in: Some(&[0; FRAME]),
+            repeat: BATCH,
+            ..TestRunOptions::default()
+        };
+        wrap.test_run(options).context("cannot run the program")?;
+        segments += u64::from(BATCH);
+    }
+    Ok(segments)
+}
+
+fn cpus() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).context("cannot ask for allowed CPUs")?;
+    Ok((0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect())
+}
+
+/// An opening segment from 198.18.0.0 (RFC 2544), and where the client's number goes.
+fn template(target: SocketAddrV4) -> Template {
+    const IP: usize = 14;
+    const TCP: usize = IP + 20;
+    let length = (FRAME - IP).to_be_bytes();
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xc1, 8, 0];
+    frame.extend([0x45, 0, length[6], length[7], 0, 0, 0x40, 0, 64, 6, 0, 0]);
+    frame.extend([198, 18, 0, 0]);
+    frame.extend(target.ip().octets());
+    frame.extend([4, 0]);
+    frame.extend(target.port().to_be_bytes());
+    frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+    frame.resize(FRAME, 0);
+    let mut template = Template::zeroed();
+    bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
+    template.mask = CLIENTS - 1;
+    template.address = (IP + 14) as u32;
+    template.port = TCP as u32;
+    template
+}
