@@ -32,7 +32,8 @@ fn forwarding_program() {
 
 #[test]
 fn forwarding_program_that_tells_of_packets() {
-    assert!(processed("elb-xdp", names::TRACED_PROGRAM) < BUDGET);
+    // It does all of that and more.
+    assert!(processed("elb-xdp", names::TRACED_PROGRAM) < BUDGET / 2 * 3);
 }
 
 #[test]
