@@ -26,7 +26,7 @@ mod program {
     use elb_ebpf::packet::XdpPacket;
 
     use crate::tables::Maps;
-    use crate::traced::{self, Noted};
+    use crate::traced::{self, Noting};
 
     #[xdp]
     pub(crate) fn elb(context: XdpContext) -> u32 {
@@ -40,7 +40,7 @@ mod program {
     pub(crate) fn elb_traced(context: XdpContext) -> u32 {
         traced::received(&context);
         let maps = Maps::new(&context);
-        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &Noted));
+        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &Noting));
         traced::decided(&context, outcome);
         action(outcome)
     }

@@ -3,6 +3,7 @@
 //! The frame is copied as it came before the packet path rewrites it, since only afterwards is
 //! known whether it is one of those.
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
 use elb_common::path::{Asked, Note, Outcome, Packet as _, Tables as _, peek};
@@ -30,77 +31,94 @@ struct Window {
 
 const EVENT: usize = size_of::<Event>();
 
-/// Notes in the draft what the packet path meets on its way; the stack has no room for it.
-pub(crate) struct Noted;
+/// Writes down what the packet path meets on its way, into the draft: the stack is full.
+pub(crate) struct Noting;
 
-impl<'t> Note<'t> for Noted {
+impl<'t> Note<'t> for Noting {
     const APART: bool = false;
 
     #[inline(always)]
-    #[allow(clippy::wildcard_enum_match_arm, reason = "an event names these two only")]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "an event names listener and backend only")]
     fn note(&self, asked: Asked<'t>) {
-        let Some(draft) = TRACE_BUFFER.get_ptr_mut(0) else { return };
-        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
-        // on one CPU.
-        let event = unsafe { &mut (*draft).event };
         match asked {
             Asked::ListenerV4(_, Some(listener))
             | Asked::ListenerV6(_, Some(listener))
-            | Asked::Range(_, Some(listener)) => {
-                event.listener = u32::from(listener.id);
-            }
-            Asked::Backend(id, _) => event.backend = u32::from(id),
+            | Asked::Range(_, Some(listener)) => note(|event| event.listener = listener.id.into()),
+            Asked::CountListener(id) => note(|event| event.listener = id.into()),
+            Asked::Backend(id, _) => note(|event| event.backend = id.into()),
             _ => {}
         }
+    }
+}
+
+#[inline(always)]
+fn note(write: impl FnOnce(&mut Event)) {
+    if let Some(draft) = TRACE_BUFFER.get_ptr_mut(0) {
+        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
+        // on one CPU.
+        write(unsafe { &mut (*draft).event });
     }
 }
 
 /// Before the packet path: keeps the frame as it came, if it may be one of those asked for.
 #[inline(always)]
 pub(crate) fn received(context: &XdpContext) {
-    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return };
-    let packet = XdpPacket::new(context);
-    let asked_for = Maps::new(context).now() < trace.until
-        && is_sampled(trace)
-        && trace.wants(peek::ends(&packet));
-    let copied = if asked_for { copy(context, trace, draft, 0) } else { 0 };
-    // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on
-    // one CPU.
-    unsafe {
-        (*draft).event.listener = NO_LISTENER;
-        (*draft).event.backend = 0;
-        (*draft).event.received = packet.length();
-        (*draft).event.received_bytes = copied;
-    }
+    elb_received(context.ctx);
 }
 
 /// After the packet path: tells what became of the frame, if that is asked for.
 #[inline(always)]
 pub(crate) fn decided(context: &XdpContext, outcome: Outcome) {
-    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return };
-    // SAFETY: as in `received`, whose frame the draft still holds.
-    let (event, window) = unsafe { (&mut (*draft).event, &mut (*draft).window) };
     let reason = outcome.reason().map_or(FORWARDED, |reason| reason as u32);
-    if event.received_bytes == 0
-        || !trace.wants_reason(reason)
-        || !is_member(context, trace, event.backend)
-    {
-        return;
-    }
-    count(trace_counter::MATCHED);
-    if !is_within_limit(context, trace, window) {
-        return count(trace_counter::LIMITED);
-    }
-    event.egress = match outcome {
+    let egress = match outcome {
         Outcome::Pass(_) | Outcome::Drop(_) => 0,
         Outcome::Answer(_) | Outcome::Transmit => context.ingress_ifindex() as u32,
         Outcome::Redirect(ifindex) => ifindex,
     };
-    let went = event.egress != 0;
+    elb_decided(context.ctx, reason, egress);
+}
+
+/// Global, as the steps of [`crate::apart`] are and for the same reasons.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_received(context: *mut xdp_md) -> u32 {
+    let context = &XdpContext::new(context);
+    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return 0 };
+    let packet = XdpPacket::new(context);
+    let asked_for =
+        now(context) < trace.until && is_sampled(trace) && trace.wants(peek::ends(&packet));
+    let copied = if asked_for { copy(context, trace, draft, 0) } else { 0 };
+    // SAFETY: as in `note`.
+    let event = unsafe { &mut (*draft).event };
+    (event.received, event.received_bytes) = (packet.length(), copied);
+    (event.listener, event.backend) = (NO_LISTENER, 0);
+    copied
+}
+
+/// As `elb_received`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_decided(context: *mut xdp_md, reason: u32, egress: u32) -> u32 {
+    let context = &XdpContext::new(context);
+    let (Some(trace), Some(draft)) = (TRACE.get(0), TRACE_BUFFER.get_ptr_mut(0)) else { return 0 };
+    // SAFETY: as in `note`.
+    let (event, window) = unsafe { (&mut (*draft).event, &mut (*draft).window) };
+    let is_asked_for = event.received_bytes != 0
+        && trace.wants_reason(reason)
+        && is_member(context, trace, event.backend);
+    if !is_asked_for {
+        return 0;
+    }
+    count(trace_counter::MATCHED);
+    if !is_within_limit(context, trace, window) {
+        count(trace_counter::LIMITED);
+        return 0;
+    }
+    let went = egress != 0;
     event.sent = if went { XdpPacket::new(context).length() } else { 0 };
     event.sent_bytes = if went { copy(context, trace, draft, event.received_bytes) } else { 0 };
     event.ingress = context.ingress_ifindex() as u32;
-    event.reason = reason;
+    (event.egress, event.reason) = (egress, reason);
     // SAFETY: the helper takes no argument and touches no memory of ours.
     event.time = unsafe { bpf_ktime_get_ns() };
     let length = EVENT + masked(event.received_bytes) + masked(event.sent_bytes);
@@ -109,6 +127,7 @@ pub(crate) fn decided(context: &XdpContext, outcome: Outcome) {
     if EVENTS.output::<[u8]>(whole, 0).is_err() {
         count(trace_counter::FULL);
     }
+    1
 }
 
 /// Copies the first bytes of the frame into the draft, `offset` bytes behind the event; how many.
@@ -144,14 +163,14 @@ fn is_member(context: &XdpContext, trace: &Trace, backend: u32) -> bool {
     if trace.member[0] | trace.member[1] == 0 {
         return true;
     }
-    let maps = Maps::new(context);
-    maps.backend(backend as u16).is_some_and(|backend| backend.address.words() == trace.member)
+    let backend = Maps::new(context).backend(backend as u16).map(|backend| backend.address.words());
+    backend == Some(trace.member)
 }
 
 /// Counts this event in the present second of this CPU.
 #[inline(always)]
 fn is_within_limit(context: &XdpContext, trace: &Trace, window: &mut Window) -> bool {
-    let second = Maps::new(context).now();
+    let second = now(context);
     if window.second != second {
         *window = Window { second, told: 0 };
     }
@@ -160,9 +179,14 @@ fn is_within_limit(context: &XdpContext, trace: &Trace, window: &mut Window) -> 
 }
 
 #[inline(always)]
+fn now(context: &XdpContext) -> u32 {
+    Maps::new(context).now()
+}
+
+#[inline(always)]
 fn count(index: u32) {
     if let Some(counter) = TRACE_COUNTERS.get_ptr_mut(index) {
-        // SAFETY: as in `received`.
+        // SAFETY: as in `note`.
         unsafe { *counter += 1 };
     }
 }

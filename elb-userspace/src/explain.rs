@@ -195,7 +195,7 @@ pub struct Backend {
     /// Who it is.
     #[serde(flatten)]
     pub member: Member,
-    /// l2 or ipip.
+    /// l2, ipip or gue.
     pub forwarding: String,
     /// Whether its next hop is known.
     pub reachable: bool,

@@ -64,11 +64,11 @@ impl Seen<'_> {
         Some(look(&frame))
     }
 
-    /// How it went, by `interface`, if it was `received` bytes long before.
-    pub fn sent(self, interface: String, received: u32) -> Sent {
+    /// How it went, by `interface`, with `outer` bytes of headers around it.
+    pub fn sent(self, interface: String, outer: u32) -> Sent {
         let mac = |at: usize| self.bytes.get(at..at + 6).map(mac).unwrap_or_default();
-        let grown = self.length.checked_sub(received).filter(|bytes| *bytes > 0);
-        let encapsulation = grown.and_then(|bytes| match self.carried() {
+        let encapsulation = Some(outer).filter(|bytes| *bytes > 0);
+        let encapsulation = encapsulation.and_then(|bytes| match self.carried() {
             Carried::Ip { source, destination, protocol, .. } => {
                 let protocol = protocol_name(protocol);
                 Some(Encapsulation { source, destination, protocol, bytes })
@@ -116,8 +116,8 @@ mod tests {
     ];
 
     #[test]
-    fn a_frame_that_grew_was_encapsulated() {
-        let sent = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 54);
+    fn an_outer_header_tells_the_way() {
+        let sent = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 20);
         assert_eq!((sent.next_hop_mac.as_str(), sent.length), ("02:00:00:00:00:09", 74));
         let outer = sent.encapsulation.unwrap();
         assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
             ([10, 0, 0, 1].into(), [10, 0, 0, 12].into())
         );
         assert_eq!((outer.protocol.as_str(), outer.bytes), ("ipv4", 20));
-        let same = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 74);
+        let same = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 0);
         assert_eq!(same.encapsulation, None);
     }
 
@@ -133,6 +133,6 @@ mod tests {
     fn too_little_of_a_frame_is_nothing() {
         let seen = Seen { bytes: &CUT[..9], length: 9 };
         assert_eq!(seen.carried(), Carried::Other(0));
-        assert_eq!(seen.sent("lb0".to_owned(), 9).source_mac, "");
+        assert_eq!(seen.sent("lb0".to_owned(), 2).source_mac, "");
     }
 }

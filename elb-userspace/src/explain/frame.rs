@@ -11,6 +11,8 @@ use super::{Packet, Protocol};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
+/// As senders that discover the path MTU set it (RFC 1191).
+const DONT_FRAGMENT: u16 = 0x4000;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 /// Of a TCP header without options; the record in `wire` is shorter.
@@ -68,6 +70,7 @@ fn ipv4(protocol: Protocol, (source, destination): (Be32, Be32), total_length: B
     let mut header = Ipv4 {
         version_length: 0x45,
         total_length,
+        fragment: Be16::new(DONT_FRAGMENT),
         ttl: 64,
         protocol: protocol.number(),
         source,

@@ -40,6 +40,8 @@ pub(super) fn of(
     };
     let sent = frame.bytes();
     let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
+    let is_forwarded = outcome.reason().is_none();
+    let outer = if is_forwarded { seen.length.saturating_sub(received) } else { 0 };
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
     let (flow, key) = testimony.flow().unzip();
@@ -51,7 +53,7 @@ pub(super) fn of(
         named: testimony.named(),
         flow,
         backend: testimony.backend(),
-        sent: egress.map(|index| seen.sent(names.interface(index), received)),
+        sent: egress.map(|index| seen.sent(names.interface(index), outer)),
         packet,
     };
     (explanation, key.flatten())
@@ -61,8 +63,13 @@ const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
 
 /// Whether a backend was chosen for a packet that met this, or went on.
 pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
-    use Reason::{NoDevice, NoNextHop, NoRoom, TooBig, UnknownBackend};
-    matches!(reason, None | Some(UnknownBackend | NoNextHop | TooBig | NoRoom | NoDevice))
+    use Reason::{NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired, UnknownBackend};
+    matches!(
+        reason,
+        None | Some(
+            UnknownBackend | NoNextHop | TtlExpired | TooBig | TooBigAnswered | NoRoom | NoDevice
+        )
+    )
 }
 
 fn verdict(reason: Option<Reason>) -> Verdict {
@@ -239,6 +246,7 @@ fn forwarding(backend: &backend::Backend) -> String {
     match backend.mode {
         mode::L2 => "l2".to_owned(),
         mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
+        mode::GUE_V4 | mode::GUE_V6 => "gue".to_owned(),
         other => format!("#{other}"),
     }
 }

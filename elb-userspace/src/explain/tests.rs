@@ -170,7 +170,8 @@ fn what_is_not_forwarded_has_a_reason_and_a_fix() {
     assert_eq!((foreign.listener, foreign.admission), (None, None));
 
     let big = ask(&Question { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
-    assert_eq!(big.verdict.reason.as_deref(), Some("too_big"));
+    assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
+    assert_eq!((big.verdict.fate.as_str(), big.sent.unwrap().encapsulation), ("answered", None));
     assert_eq!((big.packet.length, big.backend.unwrap().member.id), (1481, 1));
 }
 

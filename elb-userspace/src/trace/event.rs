@@ -121,6 +121,7 @@ impl<'b> Raw<'b> {
         let (event, reason) = (&self.event, self.reason());
         let listener = u16::try_from(event.listener).ok().filter(|_| event.listener != NO_LISTENER);
         let sent = Seen { bytes: self.sent, length: event.sent };
+        let outer = if reason.is_none() { event.sent.saturating_sub(event.received) } else { 0 };
         let time = booted + Duration::from_nanos(event.time);
         Event {
             time: humantime::format_rfc3339_nanos(time).to_string(),
@@ -136,8 +137,7 @@ impl<'b> Raw<'b> {
             reason: reason.map(|reason| reason.name().to_owned()),
             meaning: reason.map(|reason| reason.meaning().to_owned()),
             member: self.member().map(|id| names.member(id)),
-            sent: (event.egress != 0)
-                .then(|| sent.sent(names.interface(event.egress), event.received)),
+            sent: (event.egress != 0).then(|| sent.sent(names.interface(event.egress), outer)),
             received_bytes: with_bytes.then(|| Bytes(self.received.to_vec())),
             sent_bytes: (with_bytes && event.egress != 0).then(|| Bytes(self.sent.to_vec())),
         }
