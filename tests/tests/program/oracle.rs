@@ -282,7 +282,14 @@ impl Oracle {
     /// An error goes to the backend whose packet it is about: that of the flow the other way round.
     fn error(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         let about = ip.payload + 8;
-        let answer = if ip.source.is_ipv4() {
+        let v4 = ip.source.is_ipv4();
+        let header = frame.get(about..about + if v4 { 20 } else { 40 }).ok_or(Reason::Truncated)?;
+        let source: IpAddr =
+            if v4 { ipv4_at(header, 12).into() } else { ipv6_at(header, 8).into() };
+        if source != ip.destination {
+            return Err(Reason::OtherProtocol);
+        }
+        let answer = if v4 {
             ipv4_header(frame, about)?
         } else {
             ipv6_headers(frame, ipv6_header(frame, about)?)?
@@ -290,7 +297,7 @@ impl Oracle {
         if answer.part == Part::Later {
             return Err(self.without_ports(ip));
         }
-        if ![TCP, UDP].contains(&answer.protocol) || answer.source != ip.destination {
+        if ![TCP, UDP].contains(&answer.protocol) {
             return Err(Reason::OtherProtocol);
         }
         if answer.payload + 4 > ip.end {
