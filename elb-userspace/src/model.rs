@@ -21,8 +21,8 @@ pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
-    Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit,
-    MinimumHealthy, Name, Protocol, RingSize, Weight,
+    Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
+    Limit, MinimumHealthy, Name, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use elb_common::listener::CidPart;
-use elb_common::quic::{CidWords, MAX_CID};
+use elb_common::quic::{self, MAX_CID};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::value::{Invalid, Ranged, as_text};
@@ -78,8 +78,8 @@ impl ServerId {
     }
 
     /// As the packet path looks it up.
-    pub fn words(&self) -> CidWords {
-        CidWords::new(&self.bytes, self.length)
+    pub fn digest(&self) -> u64 {
+        quic::digest(&self.bytes, self.length)
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!((id.length(), id.to_string().as_str()), (2, "0a1b"));
         let mut bytes = [0xff; MAX_CID];
         (bytes[0], bytes[1]) = (0x0a, 0x1b);
-        assert_eq!(id.words(), CidWords::new(&bytes, 2));
+        assert_eq!(id.digest(), quic::digest(&bytes, 2));
         assert_eq!("00".repeat(20).parse::<ServerId>().unwrap().length(), 20);
         for wrong in ["", "0", "0g", "+1", "é", "0a1", &"00".repeat(21)] {
             let error = wrong.parse::<ServerId>().unwrap_err();
