@@ -51,7 +51,7 @@ const fn first(bits: u32) -> u64 {
 /// Key of `SERVER_IDS`: digest of a connection id's part (8 bytes), pool (4), zero (4). The value
 /// is the id of the backend.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct ServerIdKey([u64; 2]);
 
 impl ServerIdKey {

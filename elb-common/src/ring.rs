@@ -12,12 +12,17 @@ pub type Chunk = [u32; CHUNK as usize];
 /// One entry of a ring: ids of the present and the former owner, 0 = none.
 ///
 /// - *settled* (`prev == 0`): every packet goes to `cur`;
-/// - *moving* (`prev != 0`): new flows go to `cur`, flows older than the change to `prev`.
+/// - *moving* (`prev != 0`): new flows go to `cur`, flows older than the change to `prev`;
+///   `prev == cur` (or [`Slot::NOBODY`]) says that nobody older is left, only recorded flows.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Slot(pub u32);
 
 impl Slot {
+    /// No backend has this id. As the former owner of a slot that nobody owns at present, it keeps
+    /// the slot moving: recorded flows are honoured, others find nobody.
+    pub const NOBODY: u16 = u16::MAX;
+
     /// A slot owned by `cur` that formerly was owned by `prev` (0: settled).
     #[inline(always)]
     pub const fn new(cur: u16, prev: u16) -> Self {

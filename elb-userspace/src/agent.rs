@@ -66,7 +66,7 @@ pub async fn run(file: &Path) -> Result<()> {
         .filter(|saved| saved.generation == maps.generation)
         .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps));
     let pools = &saved.assignments.pools;
-    maps.clear_all_but(pools.values().map(AssignedPool::region).collect());
+    maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
     let owners: BTreeMap<_, _> = owners.collect();
     let problems = errors.iter().map(ToString::to_string).collect();

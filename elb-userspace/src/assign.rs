@@ -3,15 +3,20 @@
 //! The maps know numbers only. Which member a number means must survive the agent, so this is what
 //! the agent saves; a new agent with the same file goes on with the same numbers.
 
+mod ids;
+
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::ring::CHUNK;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::ids::Ids;
+use crate::model::ServerId;
 use crate::publish::Region;
+use crate::ring::shape::Shape;
 
 /// Numbers of everything that is served, or was and may still have flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +38,30 @@ pub struct Assignments {
 pub struct AssignedPool {
     /// Index into `POOLS`.
     pub id: u16,
-    /// First slot of its ring.
-    pub base: u32,
-    /// Slots of its ring.
-    pub size: u32,
-    /// Until when (coarse monotonic seconds) former owners keep unknown UDP flows.
+    /// Its ring.
+    pub ring: AssignedRing,
+    /// The ring it had before, as long as flows may live that only that one knows.
+    pub former: Option<AssignedRing>,
+    /// Since when it is served. Times are seconds of the coarse monotonic clock of this boot, as the
+    /// packet path reads it.
+    pub since: u32,
+    /// Until when former owners keep unknown UDP flows.
     pub udp_hold_until: u32,
+    /// Seconds without a packet after which a recorded flow counts no more.
+    pub idle_timeout: u32,
+    /// Flows that were recorded and last seen before count no more.
+    pub flows_since: u32,
     /// Members, those included that were removed but may have flows.
     pub members: Vec<AssignedMember>,
+}
+
+/// A ring and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedRing {
+    /// First slot.
+    pub base: u32,
+    /// What it is.
+    pub shape: Shape,
 }
 
 /// The number of a member.
@@ -54,24 +75,72 @@ pub struct AssignedMember {
     pub port: u16,
     /// Whether it was removed and only serves flows that it has.
     pub removed: bool,
+    /// When the flows that it has are cut.
+    pub cut_at: Option<u32>,
+    /// What QUIC connection ids name it by.
+    pub server_id: Option<ServerId>,
 }
 
 impl AssignedMember {
+    /// A new one.
+    pub const fn new(id: u16, socket: SocketAddr) -> Self {
+        let (address, port) = (socket.ip(), socket.port());
+        Self { id, address, port, removed: false, cut_at: None, server_id: None }
+    }
+
     /// Address and port.
     pub const fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
 }
 
-impl AssignedPool {
-    /// The pool's slots.
+impl AssignedRing {
+    /// Its slots.
     pub const fn region(&self) -> Region {
-        Region { base: self.base, size: self.size }
+        Region { base: self.base, size: self.shape.size }
+    }
+}
+
+impl AssignedPool {
+    /// A pool that begins `now`, with this ring.
+    pub fn new(id: u16, ring: AssignedRing, now: u32) -> Self {
+        Self {
+            id,
+            ring,
+            former: None,
+            since: now,
+            udp_hold_until: 0,
+            idle_timeout: 0,
+            flows_since: now,
+            members: Vec::new(),
+        }
+    }
+
+    /// The slots of its ring.
+    pub const fn region(&self) -> Region {
+        self.ring.region()
+    }
+
+    /// All slots it has: its ring's, and those of the ring before.
+    pub fn regions(&self) -> impl Iterator<Item = Region> {
+        [Some(self.ring), self.former].into_iter().flatten().map(|ring| ring.region())
     }
 
     /// The present member with this address and port.
     pub fn member(&self, socket: SocketAddr) -> Option<&AssignedMember> {
         self.members.iter().find(|member| member.socket() == socket && !member.removed)
+    }
+
+    /// Gives the pool another ring. Flows live on the one that it has, or on the one before that as
+    /// long as that is kept; the one that is not needed is returned.
+    fn replace(&mut self, ring: AssignedRing) -> Option<Region> {
+        let replaced = std::mem::replace(&mut self.ring, ring);
+        if self.former.is_some() {
+            // All slots of the ring in between were moving, so all flows since are recorded.
+            return Some(replaced.region());
+        }
+        self.former = Some(replaced);
+        None
     }
 }
 
@@ -128,62 +197,67 @@ impl Assignments {
         number(&mut self.vips, &address, MOST).ok_or(full)
     }
 
-    /// Numbers of a pool with a ring of `size` slots. A ring of another size is another ring, in
-    /// another place, and never in one of `leaving`: packets still meet what stands there.
+    /// Numbers of a pool with a ring of this shape. A ring of another shape is another ring, in
+    /// another place, and never in one of `leaving`: packets still meet what stands there. Returns
+    /// the region that is not needed any more.
     ///
     /// # Errors
-    /// There are too many pools, or the ring map is full.
+    /// There are too many pools, or the ring map is full; the pool keeps the ring that it has.
     pub fn pool(
         &mut self,
         name: &str,
-        size: u32,
+        shape: Shape,
+        now: u32,
         room: Room,
         leaving: &[Region],
-    ) -> Result<&mut AssignedPool, Full> {
-        if self.pools.get(name).is_none_or(|pool| pool.size != size) {
-            let base = self.free_region(size, room.slots, leaving)?;
-            if let Some(pool) = self.pools.get_mut(name) {
-                (pool.base, pool.size) = (base, size);
-            } else {
-                let used: BTreeSet<u16> = self.pools.values().map(|pool| pool.id).collect();
-                let full = Full { what: "pool", key: "pools", limit: room.pools };
-                let id = free(&used, 0, room.pools).ok_or(full)?;
-                let members = Vec::new();
-                let pool = AssignedPool { id, base, size, udp_hold_until: 0, members };
-                self.pools.insert(name.to_owned(), pool);
-            }
+    ) -> Result<Option<Region>, Full> {
+        if self.pools.get(name).is_some_and(|pool| pool.ring.shape == shape) {
+            return Ok(None);
         }
-        Ok(self.pools.get_mut(name).expect("it was just made"))
+        let base = self.free_region(shape.size, room.slots, leaving)?;
+        let ring = AssignedRing { base, shape };
+        if let Some(pool) = self.pools.get_mut(name) {
+            return Ok(pool.replace(ring));
+        }
+        let used: Ids = self.pools.values().map(|pool| pool.id).collect();
+        let full = Full { what: "pool", key: "pools", limit: room.pools };
+        let id = used.free(0, room.pools).ok_or(full)?;
+        self.pools.insert(name.to_owned(), AssignedPool::new(id, ring, now));
+        Ok(None)
     }
 
-    /// Number of a member. One that was removed and comes back before its flows are gone gets the
-    /// number it had. Numbers in `leaving` are not given: packets still meet who has them.
-    ///
-    /// # Errors
-    /// There are too many members.
-    pub fn member(
+    /// Numbers of the members of a pool, which are now these; others are removed. One that was
+    /// removed and comes back before its flows are gone gets the number it had. Numbers in `used`
+    /// are not given: packets still meet who has them. Returns who found no room.
+    pub fn members(
         &mut self,
         pool: &str,
-        socket: SocketAddr,
+        members: impl Iterator<Item = SocketAddr>,
         room: Room,
-        leaving: &BTreeSet<u16>,
-    ) -> Result<u16, Full> {
-        let mut used = self.backend_ids();
-        used.extend(leaving);
-        let next = self.next_backend.max(1);
+        used: &mut Ids,
+    ) -> Vec<(SocketAddr, Full)> {
+        let Some(pool) = self.pools.get_mut(pool) else { return Vec::new() };
+        let numbers = pool.members.iter().enumerate();
+        let known: HashMap<_, _> = numbers.map(|(at, member)| (member.socket(), at)).collect();
+        pool.members.iter_mut().for_each(|member| member.removed = true);
         let full = Full { what: "member", key: "max_backends", limit: room.backends };
-        let pool = self.pools.get_mut(pool).expect("a pool is numbered before its members");
-        if let Some(member) = pool.members.iter_mut().find(|m| m.socket() == socket) {
-            member.removed = false;
-            return Ok(member.id);
+        let mut left_out = Vec::new();
+        for socket in members {
+            if let Some(at) = known.get(&socket) {
+                pool.members[*at].removed = false;
+                continue;
+            }
+            let next = self.next_backend.max(1);
+            let free = used.free(next, room.backends).or_else(|| used.free(1, room.backends));
+            let Some(id) = free else {
+                left_out.push((socket, full));
+                continue;
+            };
+            used.insert(id);
+            pool.members.push(AssignedMember::new(id, socket));
+            self.next_backend = id.wrapping_add(1);
         }
-        let id = free(&used, next, room.backends)
-            .or_else(|| free(&used, 1, room.backends))
-            .ok_or(full)?;
-        let (address, port) = (socket.ip(), socket.port());
-        pool.members.push(AssignedMember { id, address, port, removed: false });
-        self.next_backend = id.wrapping_add(1);
-        Ok(id)
+        left_out
     }
 
     /// Takes over the numbers of a pool and its members as the maps have them.
@@ -192,14 +266,14 @@ impl Assignments {
     }
 
     /// Ids of backends in use.
-    pub fn backend_ids(&self) -> BTreeSet<u16> {
+    pub fn backend_ids(&self) -> Ids {
         self.pools.values().flat_map(|pool| &pool.members).map(|member| member.id).collect()
     }
 
     /// The first gap between the regions in use that holds `size` slots.
     fn free_region(&self, size: u32, slots: u32, leaving: &[Region]) -> Result<u32, Full> {
         let full = Full { what: "ring", key: "ring_slots", limit: slots };
-        let used = self.pools.values().map(AssignedPool::region);
+        let used = self.pools.values().flat_map(AssignedPool::regions);
         let mut used: Vec<_> = used.chain(leaving.iter().copied()).collect();
         used.sort_by_key(|region| region.base);
         let mut base = 0u32;
@@ -227,16 +301,10 @@ where
     if let Some(id) = numbers.get(key) {
         return Some(*id);
     }
-    let used: BTreeSet<u16> = numbers.values().copied().collect();
-    let id = free(&used, 0, limit)?;
+    let used: Ids = numbers.values().copied().collect();
+    let id = used.free(0, limit)?;
     numbers.insert(key.to_owned(), id);
     Some(id)
-}
-
-/// The first unused id from `first` on, below `limit`.
-fn free(used: &BTreeSet<u16>, first: u16, limit: u32) -> Option<u16> {
-    let last = u16::try_from(limit.checked_sub(1)?).unwrap_or(u16::MAX);
-    (first..=last).find(|id| !used.contains(id))
 }
 
 #[cfg(test)]
@@ -247,38 +315,79 @@ mod tests {
     const ROOM: Room =
         Room { listeners: 4, pools: 4, backends: 9, slots: 4_000, flows: 0, cpus: 1 };
 
-    const NONE: &BTreeSet<u16> = &BTreeSet::new();
-
     fn socket(n: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, n], 80))
+    }
+
+    fn shape(size: u32) -> Shape {
+        Shape { size, ..Shape::default() }
+    }
+
+    /// A pool "a" of these members; who has which number.
+    fn members(all: &mut Assignments, present: &[u8]) -> Vec<(u8, u16)> {
+        let mut used = all.backend_ids();
+        all.members("a", present.iter().map(|n| socket(*n)), ROOM, &mut used);
+        let pool = &all.pools["a"];
+        let number = |n: &u8| Some((*n, pool.member(socket(*n))?.id));
+        present.iter().filter_map(number).collect()
     }
 
     #[test]
     fn numbers_stay_and_freed_ones_are_used_last() {
         let mut all = Assignments::default();
-        all.pool("a", 101, ROOM, &[]).unwrap();
-        let first = all.member("a", socket(1), ROOM, NONE).unwrap();
-        assert_eq!(all.member("a", socket(1), ROOM, NONE), Ok(first));
-        assert_eq!(all.member("a", socket(2), ROOM, NONE), Ok(2));
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        assert_eq!(members(&mut all, &[1]), [(1, 1)]);
+        assert_eq!(members(&mut all, &[1, 2]), [(1, 1), (2, 2)]);
         all.pools.get_mut("a").unwrap().members.remove(1);
-        assert_eq!(all.member("a", socket(3), ROOM, NONE), Ok(3));
-        for n in 4..=8 {
-            assert_eq!(all.member("a", socket(n), ROOM, NONE), Ok(u16::from(n)));
-        }
-        assert_eq!(all.member("a", socket(9), ROOM, NONE), Ok(2));
-        let full = all.member("a", socket(10), ROOM, NONE).unwrap_err();
-        assert!(full.to_string().contains("max_backends = 9"), "{full}");
+        assert_eq!(members(&mut all, &[1, 3]), [(1, 1), (3, 3)]);
+        let present = [1, 3, 4, 5, 6, 7, 8, 9];
+        let numbers = [(1, 1), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (9, 2)];
+        assert_eq!(members(&mut all, &present), numbers);
+        let mut used = all.backend_ids();
+        let more = present.iter().chain(&[10]).map(|n| socket(*n));
+        let left_out = all.members("a", more, ROOM, &mut used);
+        assert_eq!(left_out[0].0, socket(10));
+        assert!(left_out[0].1.to_string().contains("max_backends = 9"), "{left_out:?}");
     }
 
     #[test]
     fn a_removed_member_that_comes_back_is_the_same() {
         let mut all = Assignments::default();
-        all.pool("a", 101, ROOM, &[]).unwrap();
-        let id = all.member("a", socket(1), ROOM, NONE).unwrap();
-        all.pools.get_mut("a").unwrap().members[0].removed = true;
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        members(&mut all, &[1, 2]);
+        assert_eq!(members(&mut all, &[2]), [(2, 2)]);
         assert!(all.pools["a"].member(socket(1)).is_none());
-        assert_eq!(all.member("a", socket(1), ROOM, NONE), Ok(id));
-        assert!(all.pools["a"].member(socket(1)).is_some());
+        assert_eq!(all.pools["a"].members.len(), 2);
+        assert_eq!(members(&mut all, &[1, 2]), [(1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_number_in_use_is_not_given() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        let mut used: Ids = [1, 2].into_iter().collect();
+        all.members("a", [socket(1)].into_iter(), ROOM, &mut used);
+        assert_eq!(all.pools["a"].members[0].id, 3);
+    }
+
+    #[test]
+    fn of_many_rings_the_oldest_and_the_newest_are_kept() {
+        let mut all = Assignments::default();
+        let bases = |all: &Assignments| {
+            let pool = &all.pools["a"];
+            (pool.ring.base, pool.former.map(|ring| ring.base))
+        };
+        assert_eq!(all.pool("a", shape(101), 0, ROOM, &[]), Ok(None));
+        assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(None));
+        assert_eq!(bases(&all), (0, None));
+        assert_eq!(all.pool("a", shape(103), 9, ROOM, &[]), Ok(None));
+        assert_eq!(bases(&all), (112, Some(0)));
+        let other = Shape { algorithm: 3, ..shape(103) };
+        let freed = Region { base: 112, size: 103 };
+        assert_eq!(all.pool("a", other, 9, ROOM, &[]), Ok(Some(freed)));
+        assert_eq!(bases(&all), (224, Some(0)));
+        assert!(all.pool("a", shape(4_000), 9, ROOM, &[]).is_err());
+        assert_eq!((bases(&all), all.pools["a"].ring.shape), ((224, Some(0)), other));
     }
 
     proptest! {
@@ -291,10 +400,11 @@ mod tests {
             for (name, size) in steps {
                 let name = name.to_string();
                 match size {
-                    Some(size) => drop(all.pool(&name, size, ROOM, &[]).map(|_| ())),
+                    Some(size) => drop(all.pool(&name, shape(size), 0, ROOM, &[])),
                     None => drop(all.pools.remove(&name)),
                 }
-                let mut regions: Vec<_> = all.pools.values().map(AssignedPool::region).collect();
+                let mut regions: Vec<_> =
+                    all.pools.values().flat_map(AssignedPool::regions).collect();
                 regions.sort_by_key(|region| region.base);
                 for region in &regions {
                     prop_assert!(region.base % CHUNK == 0 && region.base + region.size <= ROOM.slots);

@@ -4,7 +4,8 @@
 //! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
 //! does not stop the others when the agent starts. `dist/elb.toml` explains every key.
 //!
-//! `settings`, `file`, `ipgroup` and `port_range` read the pieces, `validate` relates them.
+//! `settings`, `file`, `ipgroup`, `port_range` and `tracking` read the pieces, `validate` relates
+//! them.
 
 mod capacity;
 mod error;
@@ -13,6 +14,7 @@ mod ipgroup;
 mod port_range;
 mod settings;
 mod table;
+mod tracking;
 mod validate;
 
 use std::cell::RefCell;

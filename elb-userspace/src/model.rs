@@ -7,6 +7,7 @@
 pub mod ipgroup;
 pub mod monitor;
 pub mod port_range;
+pub mod quic;
 pub mod rules;
 pub mod value;
 
@@ -17,10 +18,11 @@ use serde::Serialize;
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
 pub use monitor::HealthMonitor;
 pub use port_range::{PortRange, Ports};
+pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
-    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit,
-    MinimumHealthy, Name, Protocol, RingSize, Weight,
+    Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
+    Limit, MinimumHealthy, Name, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -102,6 +104,8 @@ pub struct Pool {
     pub protocol: Protocol,
     /// How a new flow chooses its member.
     pub lb_algorithm: LbAlgorithm,
+    /// With the algorithm QUIC_CID, and only with it: the part of a connection id that counts.
+    pub quic_cid_hash_strategy: Option<CidStrategy>,
     /// How a packet gets to its member.
     pub forwarding: Forwarding,
     /// Members take the port that the packet came for; they have none of their own.
@@ -110,6 +114,9 @@ pub struct Pool {
     pub ring_size: RingSize,
     /// What becomes of the flows of a member that fails its health check.
     pub flows_on_unhealthy: FlowsOnUnhealthy,
+    /// How long a member that leaves (is removed, gets the weight 0 or fails its health check)
+    /// serves its flows on, before they are cut; `None`: until they end.
+    pub connection_drain: Option<DrainTimeout>,
     /// UDP pools: how long after a change of a slot's owner flows without a record go to the former
     /// owner, in seconds.
     pub udp_hold: HoldTime,
@@ -132,6 +139,8 @@ pub struct Member {
     pub protocol_port: u16,
     /// Its part of the new connections.
     pub weight: Weight,
+    /// What QUIC connection ids name it by, in a pool with the algorithm QUIC_CID.
+    pub server_id: Option<ServerId>,
 }
 
 impl Model {

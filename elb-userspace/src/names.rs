@@ -148,16 +148,16 @@ fn list(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assign::AssignedPool;
+    use crate::assign::{AssignedPool, AssignedRing};
+    use crate::ring::shape::Shape;
 
     fn names() -> Names {
         let member = |id, last, removed| AssignedMember {
-            id,
-            address: [10, 0, 0, last].into(),
-            port: 80,
             removed,
+            ..AssignedMember::new(id, ([10, 0, 0, last], 80).into())
         };
-        let pool = |id, members| AssignedPool { id, base: 0, size: 5, udp_hold_until: 0, members };
+        let ring = AssignedRing { base: 0, shape: Shape { size: 5, ..Shape::default() } };
+        let pool = |id, members| AssignedPool { members, ..AssignedPool::new(id, ring, 0) };
         let mut assignments = Assignments::default();
         assignments.listeners.insert("https".to_owned(), 7);
         assignments.adopt("web", pool(3, vec![member(1, 11, false), member(2, 12, true)]));

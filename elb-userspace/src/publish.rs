@@ -8,9 +8,11 @@ use elb_common::backend::Backend;
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener, Vip};
 use elb_common::pool::Pool;
+use elb_common::quic::ServerIdKey;
 
 use crate::model::ipgroup::{GroupNetworks, Network};
 use crate::model::port_range::PortPrefix;
+use crate::ring::slots::Kind;
 
 /// Where a listener for one port listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +47,8 @@ pub struct Image {
     pub backends: BTreeMap<u16, Backend>,
     /// `POOLS`; an absent id is all zeroes.
     pub pools: BTreeMap<u16, Pool>,
+    /// `SERVER_IDS`.
+    pub servers: BTreeMap<ServerIdKey, u16>,
     /// `LISTENERS_V4` and `LISTENERS_V6`.
     pub listeners: BTreeMap<ListenerKey, Listener>,
     /// `PORT_RANGES`.
@@ -64,6 +68,8 @@ pub struct RingWrite {
     pub owners: Vec<u16>,
     /// Backends that no longer serve even their established flows.
     pub gone: BTreeSet<u16>,
+    /// The rules that its slots follow.
+    pub kind: Kind,
 }
 
 /// A region of `RINGS`: first slot and number of slots.
@@ -88,6 +94,8 @@ pub enum Command {
     PutBackend(u16, Backend),
     /// Writes an element of `POOLS`.
     PutPool(u16, Pool),
+    /// Writes an element of `SERVER_IDS`.
+    PutServer(ServerIdKey, u16),
     /// Changes a ring in place.
     WriteRing(RingWrite),
     /// Zeroes what is counted of a listener id that is used anew.
@@ -108,6 +116,8 @@ pub enum Command {
     RemoveRange(RangeEntry),
     /// Removes a network from an IP group.
     RemoveFromGroup(u16, Network),
+    /// Removes an element of `SERVER_IDS`.
+    RemoveServer(ServerIdKey),
     /// Empties a region that no listener names any more.
     ClearRing(Region),
     /// Removes an element of `INTERFACES`.
@@ -143,6 +153,7 @@ pub fn plan(
     let reset = desired.backends.keys().filter(|id| !observed.backends.contains_key(id));
     commands.extend(reset.map(|id| Command::ResetBackendCounter(*id)));
     put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
+    put(&mut commands, &observed.servers, &desired.servers, Command::PutServer);
     put(&mut commands, &observed.pools, &desired.pools, Command::PutPool);
     commands.extend(rings.into_iter().map(Command::WriteRing));
     in_groups(&mut commands, &desired.groups, &observed.groups, Command::AddToGroup);
@@ -156,6 +167,7 @@ pub fn plan(
     gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
     in_groups(&mut commands, &observed.groups, &desired.groups, Command::RemoveFromGroup);
+    gone(&mut commands, &observed.servers, &desired.servers, Command::RemoveServer);
     commands.extend(freed.into_iter().map(Command::ClearRing));
     let zero = |id| Command::PutPool(id, Pool::default());
     gone(&mut commands, &observed.pools, &desired.pools, zero);

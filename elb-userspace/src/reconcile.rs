@@ -3,30 +3,37 @@
 //! Pure: the same inputs give the same picture, and applying it twice changes nothing.
 
 mod admission;
+mod backend;
+mod pool;
 mod ranges;
+mod ring;
+mod standing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use elb_common::addr::{Be32, Be128, Mac};
-use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+use elb_common::addr::Mac;
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
-use elb_common::pool::Pool as PoolRecord;
 
-use crate::assign::{AssignedMember, Assignments, Full, Room};
-use crate::model::{
-    Announce, FlowsOnUnhealthy, Forwarding, LoadBalancer, Member, Model, Pool, Protocol,
-};
+use self::ring::Published;
+use crate::assign::{AssignedPool, Assignments, Full, Room};
+use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
 use crate::nexthop::NextHop;
 use crate::publish::{Image, Region, RingWrite};
-use crate::ring::maglev::{self, RingMember};
-use crate::ring::{identity, slots};
+use crate::ring::slots;
+
+/// Seconds for which flows of a pool live without a packet that no listener uses.
+const DEFAULT_IDLE: u32 = 300;
 
 /// What is seen of the world.
 pub trait Seen {
     /// Whether a member is to take new flows, as far as its health says.
     fn serves(&self, pool: &Pool, member: &Member) -> bool;
+    /// Whether a member takes no new flows because somebody told the agent so.
+    fn is_drained(&self, _pool: &Pool, _member: &Member) -> bool {
+        false
+    }
     /// How an address is reached.
     fn next_hop(&self, address: IpAddr) -> Option<NextHop>;
     /// Interfaces that carry the program: index and Ethernet address.
@@ -58,8 +65,12 @@ pub struct Desired {
     pub freed: Vec<Region>,
     /// What found no room, by object.
     pub left_out: Vec<(String, Full)>,
-    /// Rings that changed their owners, by pool: what moved.
+    /// Rings whose slots began to move, by pool: how many.
     pub moved: BTreeMap<String, slots::Diff>,
+    /// When flows of a member that leaves are to be cut next: time to reconcile again.
+    pub next_cut: Option<u32>,
+    /// Ids of pools whose members QUIC connection ids name.
+    pools_with_servers: BTreeSet<u16>,
 }
 
 /// Turns a model into the picture of the maps, and keeps what it needs for the next time.
@@ -68,17 +79,11 @@ pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,
     /// Owners of the slots of each pool, as last published.
-    owners: BTreeMap<String, Published>,
+    published: BTreeMap<String, Published>,
+    /// Regions that are to be freed with the next picture.
+    freed: Vec<Region>,
     room: Room,
     encap_source: EncapSource,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Published {
-    region: Region,
-    members: Vec<(RingMember, u16)>,
-    owners: Owners,
-    gone: BTreeSet<u16>,
 }
 
 impl Reconciler {
@@ -89,25 +94,27 @@ impl Reconciler {
         room: Room,
         encap_source: EncapSource,
     ) -> Self {
-        let owners = owners.into_iter().filter_map(|(name, owners)| {
-            let region = assignments.pools.get(&name)?.region();
-            let (members, gone) = (Vec::new(), BTreeSet::new());
-            Some((name, Published { region, members, owners, gone }))
-        });
-        let owners = owners.collect();
-        Self { assignments, owners, room, encap_source }
+        let found = |(name, owners): (String, Owners)| {
+            let ring = assignments.pools.get(&name)?.ring;
+            Some((name, Published::found(ring, owners)))
+        };
+        let published = owners.into_iter().filter_map(found).collect();
+        Self { assignments, published, freed: Vec::new(), room, encap_source }
     }
 
     /// The picture of the maps for a model.
     pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
-        let mut desired = Desired::default();
+        let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
             desired.image.interfaces.insert(index, Interface { mac, reserved: 0 });
         }
-        let leaving = self.forget_pools(model, &mut desired);
+        let mut used = self.assignments.backend_ids();
+        self.forget_pools(model, &mut desired);
+        let idle = idle_timeouts(model);
         for pool in model.pools() {
-            self.pool(pool, seen, &leaving, &mut desired);
+            let idle = idle.get(pool.name.as_str()).copied().unwrap_or(DEFAULT_IDLE);
+            self.pool(pool, idle, seen, &mut used, &mut desired);
         }
         self.ip_groups(model, &mut desired);
         let flow_budget = admission::flow_budget(model, self.room);
@@ -119,29 +126,29 @@ impl Reconciler {
         desired
     }
 
-    /// A pool's flows are over once none of its slots moves: removed members are forgotten. True if
-    /// there were some.
-    pub fn settled(&mut self, pool: &str) -> bool {
+    /// None of a pool's slots moves: the ring it had before is forgotten, and so are removed members
+    /// whose flows are over; `has_flows` tells of those whose flows are recorded on settled slots
+    /// too. True if there was something to forget, which the next picture then lacks.
+    pub fn settled(&mut self, pool: &str, has_flows: impl Fn(u16) -> bool) -> bool {
         let Some(pool) = self.assignments.pools.get_mut(pool) else { return false };
+        let former = pool.former.take().map(|ring| ring.region());
         let before = pool.members.len();
-        pool.members.retain(|member| !member.removed);
-        pool.members.len() < before
+        pool.members.retain(|member| !member.removed || has_flows(member.id));
+        self.freed.extend(former);
+        former.is_some() || pool.members.len() < before
     }
 
-    /// Frees the rings of pools that go; the ids of their members, which the maps still name.
-    fn forget_pools(&mut self, model: &Model, desired: &mut Desired) -> BTreeSet<u16> {
-        let before = self.assignments.backend_ids();
+    /// Frees the rings of pools that go. The maps still name the ids of their members.
+    fn forget_pools(&mut self, model: &Model, desired: &mut Desired) {
         let wanted: BTreeSet<&str> = model.pools().iter().map(|pool| pool.name.as_str()).collect();
-        let freed = &mut desired.freed;
         self.assignments.pools.retain(|name, pool| {
             let keep = wanted.contains(name.as_str());
             if !keep {
-                freed.push(pool.region());
+                desired.freed.extend(pool.regions());
             }
             keep
         });
-        self.owners.retain(|name, _| wanted.contains(name.as_str()));
-        before.difference(&self.assignments.backend_ids()).copied().collect()
+        self.published.retain(|name, _| wanted.contains(name.as_str()));
     }
 
     /// Forgets the numbers of listeners, IP groups and virtual addresses that go.
@@ -156,161 +163,6 @@ impl Reconciler {
         self.assignments.vips.retain(|address, _| wanted.contains(address));
     }
 
-    fn pool(
-        &mut self,
-        pool: &Pool,
-        seen: &impl Seen,
-        leaving: &BTreeSet<u16>,
-        desired: &mut Desired,
-    ) {
-        let name = pool.name.as_str();
-        let before = self.assignments.pools.get(name).map(|assigned| assigned.region());
-        let size = pool.ring_size.get();
-        match self.assignments.pool(name, size, self.room, &desired.freed) {
-            Err(full) => {
-                desired.left_out.push((format!("pool {name:?}"), full));
-            }
-            Ok(assigned) => {
-                desired.freed.extend(before.filter(|region| *region != assigned.region()));
-            }
-        }
-        // A pool whose new ring finds no room keeps the one it has.
-        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
-        let present: BTreeSet<_> = pool.members.iter().map(socket).collect();
-        for member in &mut assigned.members {
-            member.removed = !present.contains(&member.socket());
-        }
-        for member in &pool.members {
-            if let Err(full) = self.assignments.member(name, socket(member), self.room, leaving) {
-                let object = format!("pool {name:?}, member {:?}", member.name.as_str());
-                desired.left_out.push((object, full));
-            }
-        }
-        self.backends_and_ring(pool, seen, desired);
-    }
-
-    fn backends_and_ring(&mut self, pool: &Pool, seen: &impl Seen, desired: &mut Desired) {
-        let name = pool.name.as_str();
-        let assigned = self.assignments.pools[name].clone();
-        let chosen = chosen(pool, seen);
-        let mut members = Vec::new();
-        let mut gone = BTreeSet::new();
-        for number in &assigned.members {
-            let member = pool.members.iter().find(|m| socket(m) == number.socket());
-            let next_hop = seen.next_hop(number.address);
-            let takes_new = member.filter(|m| chosen.contains(&socket(m)));
-            if let Some(member) = takes_new.filter(|_| next_hop.is_some()) {
-                let identity = identity(member.address, member.protocol_port);
-                members.push((RingMember { identity, weight: member.weight.get() }, number.id));
-            }
-            let unhealthy = member.is_some_and(|member| !seen.serves(pool, member));
-            let rehash = pool.flows_on_unhealthy == FlowsOnUnhealthy::Rehash;
-            let is_gone = unhealthy && takes_new.is_none() && rehash;
-            if is_gone {
-                gone.insert(number.id);
-            }
-            let record = self.backend(pool, number, next_hop, !is_gone);
-            desired.image.backends.insert(number.id, record);
-        }
-        let region = assigned.region();
-        let udp_hold_until = self.ring(pool, region, members, gone, seen.now(), desired);
-        let assigned = self.assignments.pools.get_mut(name).expect("numbered above");
-        if let Some(until) = udp_hold_until {
-            assigned.udp_hold_until = until;
-        }
-        let record =
-            PoolRecord { udp_hold_until: assigned.udp_hold_until, ..PoolRecord::default() };
-        desired.image.pools.insert(assigned.id, record);
-    }
-
-    /// Adds the ring to what changes, if it does; then until when UDP flows are held.
-    fn ring(
-        &mut self,
-        pool: &Pool,
-        region: Region,
-        members: Vec<(RingMember, u16)>,
-        gone: BTreeSet<u16>,
-        now: u32,
-        desired: &mut Desired,
-    ) -> Option<u32> {
-        let name = pool.name.as_str();
-        let before = self.owners.get(name).filter(|before| before.region == region);
-        if before.is_some_and(|before| before.members == members && before.gone == gone) {
-            return None;
-        }
-        let ring_members: Vec<_> = members.iter().map(|(member, _)| *member).collect();
-        let table = maglev::build(&ring_members, region.size);
-        let id = |index: u16| members.get(usize::from(index)).map_or(0, |(_, id)| *id);
-        let owners: Owners = table.into_iter().map(id).collect();
-        let diff = match before {
-            Some(before) => slots::diff(&before.owners, &owners),
-            None => slots::diff(&vec![0; owners.len()], &owners),
-        };
-        let same_gone = before.map_or(gone.is_empty(), |before| before.gone == gone);
-        let published = Published { region, members, owners: owners.clone(), gone: gone.clone() };
-        self.owners.insert(name.to_owned(), published);
-        if diff.moved == 0 && same_gone {
-            return None;
-        }
-        desired.rings.push(RingWrite { base: region.base, owners, gone });
-        if diff.moved == 0 {
-            return None;
-        }
-        desired.moved.insert(name.to_owned(), diff);
-        Some(now.saturating_add(pool.udp_hold.get()))
-    }
-
-    fn backend(
-        &self,
-        pool: &Pool,
-        number: &AssignedMember,
-        next_hop: Option<NextHop>,
-        established: bool,
-    ) -> Backend {
-        let mut record = Backend::default();
-        if established {
-            record.flags |= backend_flags::ESTABLISHED;
-        }
-        if let Some(hop) = next_hop {
-            record.flags |= backend_flags::REACHABLE;
-            record.next_hop = hop.mac;
-            record.source = hop.source_mac;
-            record.mtu = hop.mtu;
-            record.ifindex = hop.ifindex;
-        }
-        let source = next_hop.and_then(|hop| hop.source);
-        let [ipip, gue] = match number.address {
-            IpAddr::V4(address) => {
-                let own = match source {
-                    Some(IpAddr::V4(own)) => own,
-                    Some(IpAddr::V6(_)) | None => Ipv4Addr::UNSPECIFIED,
-                };
-                let source: Be32 = bytemuck::cast(self.encap_source.v4.unwrap_or(own).octets());
-                let address: Be32 = bytemuck::cast(address.octets());
-                record.address = Be128::from_raw([address.raw(), 0, 0, 0]);
-                record.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
-                record.outer_sum = outer_sum(source, address);
-                [mode::IPIP_V4, mode::GUE_V4]
-            }
-            IpAddr::V6(address) => {
-                let own = match source {
-                    Some(IpAddr::V6(own)) => own,
-                    Some(IpAddr::V4(_)) | None => Ipv6Addr::UNSPECIFIED,
-                };
-                let source = self.encap_source.v6.unwrap_or(own);
-                record.address = bytemuck::cast(address.octets());
-                record.outer_source = bytemuck::cast(source.octets());
-                [mode::IPIP_V6, mode::GUE_V6]
-            }
-        };
-        record.mode = match pool.forwarding {
-            Forwarding::L2 => mode::L2,
-            Forwarding::Ipip => ipip,
-            Forwarding::Gue => gue,
-        };
-        record
-    }
-
     fn load_balancer(&mut self, lb: &LoadBalancer, flow_budget: u32, desired: &mut Desired) {
         let mut flags = 0;
         if lb.admin_state_up && lb.announce == Announce::Arp {
@@ -321,7 +173,8 @@ impl Reconciler {
             let Some(pool) = self.assignments.pools.get(listener.default_pool.as_str()) else {
                 continue; // its pool found no room, which is reported there
             };
-            let (region, pool) = (pool.region(), pool.id);
+            let has_servers = desired.pools_with_servers.contains(&pool.id);
+            let ring = ring_record(pool, has_servers);
             let id = match self.assignments.listener(listener.name.as_str(), self.room) {
                 Ok(id) => id,
                 Err(full) => {
@@ -330,12 +183,15 @@ impl Reconciler {
                     continue;
                 }
             };
+            let admission = self.admission(listener, flow_budget);
             let mut record = Record {
-                ring_base: region.base,
-                ring_size: region.size,
                 id,
-                pool,
-                ..self.admission(listener, flow_budget)
+                flags: ring.flags | admission.flags,
+                group: admission.group,
+                cps: admission.cps,
+                max_connections: admission.max_connections,
+                flow_budget,
+                ..ring
             };
             flags |= ranges::vip_flag(listener);
             if lb.admin_state_up && listener.admin_state_up {
@@ -366,13 +222,30 @@ pub const fn protocol_number(protocol: Protocol) -> u8 {
     }
 }
 
-/// The members that take new flows: those that work; if there are none and the pool says so, all.
-fn chosen(pool: &Pool, seen: &impl Seen) -> BTreeSet<SocketAddr> {
-    let weighted = || pool.members.iter().filter(|member| member.weight.get() > 0);
-    let healthy: BTreeSet<_> =
-        weighted().filter(|member| seen.serves(pool, member)).map(socket).collect();
-    let all_when_none = pool.minimum_healthy_member_count.get() > 0;
-    if healthy.is_empty() && all_when_none { weighted().map(socket).collect() } else { healthy }
+/// What a listener's record says of its pool's ring.
+fn ring_record(pool: &AssignedPool, has_servers: bool) -> Record {
+    let shape = pool.ring.shape;
+    let tracked = if shape.is_scheduled() { listener_flags::TRACKED } else { 0 };
+    let servers = if has_servers { listener_flags::SERVER_IDS } else { 0 };
+    Record {
+        ring_base: pool.ring.base,
+        pool: pool.id,
+        ring_size: shape.size,
+        flags: tracked | servers,
+        algorithm: shape.algorithm,
+        cid: shape.cid_part(),
+        ..Record::default()
+    }
+}
+
+/// The longest idle timeout of the listeners of each pool.
+fn idle_timeouts(model: &Model) -> HashMap<&str, u32> {
+    let mut longest = HashMap::new();
+    for listener in model.load_balancers().iter().flat_map(|lb| &lb.listeners) {
+        let idle: &mut u32 = longest.entry(listener.default_pool.as_str()).or_default();
+        *idle = (*idle).max(listener.keepalive_timeout.get());
+    }
+    longest
 }
 
 #[cfg(test)]

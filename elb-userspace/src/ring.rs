@@ -1,6 +1,12 @@
-//! Which member gets which connection: the Maglev table, and how a table in use becomes the next.
+//! Which member gets which connection: the Maglev table or a schedule, and how a ring in use becomes
+//! the next.
 
 pub mod maglev;
+pub mod schedule;
+
+pub mod shape;
+
+pub mod region;
 pub mod slots;
 
 use std::net::IpAddr;

@@ -190,7 +190,7 @@ impl Core {
         !self.moving.is_empty()
     }
 
-    /// Settles slots that nobody needs to be moving, and forgets members that were removed.
+    /// Settles slots that nobody needs to be moving, and forgets what is over then.
     pub(super) fn settle(&mut self) {
         let mut forgotten = false;
         for name in self.moving.keys().cloned().collect::<Vec<_>>() {
@@ -198,10 +198,12 @@ impl Core {
                 self.moving.remove(&name);
                 continue;
             };
-            let moving = self.maps.settle(assigned.region(), idle(&self.config.model, &name));
+            let replaces = assigned.former.is_some();
+            let moving = self.maps.settle(assigned.region(), assigned.idle_timeout, replaces);
             if moving == 0 {
+                let is_scheduled = assigned.ring.shape.is_scheduled();
                 self.moving.remove(&name);
-                forgotten |= self.reconciler.settled(&name);
+                forgotten |= self.reconciler.settled(&name, |_| is_scheduled);
                 tracing::debug!(pool = name, "all slots are settled");
             } else {
                 self.moving.insert(name, moving);
@@ -287,14 +289,6 @@ pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
     model.pools().iter().flat_map(|pool| &pool.members).map(|member| member.address).collect()
 }
 
-/// The longest idle timeout of the listeners that a pool serves; the default without any.
-fn idle(model: &Model, pool: &str) -> u32 {
-    const DEFAULT: u32 = 300;
-    let pool = model.pools().iter().find(|p| p.name.as_str() == pool);
-    let listeners = pool.into_iter().flat_map(|pool| model.listeners_of(&pool.name));
-    listeners.map(|(_, listener)| listener.keepalive_timeout.get()).max().unwrap_or(DEFAULT)
-}
-
 /// Passes the program's log on, if it was built with one.
 pub(super) fn trace(object: &mut Object) -> Option<tokio::task::JoinSet<()>> {
     object.logger().map(|mut logger| {
@@ -319,6 +313,10 @@ impl Seen for View<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         let health = self.members.health(pool.name.as_str(), socket(member));
         health.is_some_and(MemberHealth::serves)
+    }
+
+    fn is_drained(&self, _: &Pool, _: &Member) -> bool {
+        false
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

@@ -1,18 +1,20 @@
 //! Without a saved state, the pinned maps themselves tell what most numbers mean: a listener's
 //! record names its pool's ring, the ring names backends, and their records hold addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use elb_common::backend::{Backend, mode};
-use elb_common::listener::{Listener as Record, listener_flags};
+use elb_common::listener::{CidPart, Listener as Record, listener_flags};
+use elb_common::pool::Pool as PoolRecord;
 
-use crate::assign::{AssignedMember, AssignedPool, Assignments};
+use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
 use crate::kernel::Maps;
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
 use crate::publish::{Image, ListenerKey, RangeEntry, Region};
 use crate::reconcile::{protocol_number, socket};
+use crate::ring::shape::Shape;
 use crate::saved::{Saved, Verdict};
 
 /// The state as far as the maps tell: numbers of pools that are still listened for, of their
@@ -24,12 +26,11 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Saved {
         let Some(record) = listeners.find_map(|(lb, l)| observed_listener(observed, lb, l)) else {
             continue;
         };
-        let region = Region { base: record.ring_base, size: record.ring_size };
-        let members = members(pool, observed, maps, region);
-        let udp_hold_until = observed.pools.get(&record.pool).map_or(0, |pool| pool.udp_hold_until);
-        let (id, base, size) = (record.pool, region.base, region.size);
-        saved.verdicts.insert(pool.name.to_string(), verdicts(&members, maps, region));
-        let assigned = AssignedPool { id, base, size, udp_hold_until, members };
+        let observed_pool = observed.pools.get(&record.pool).copied().unwrap_or_default();
+        let mut assigned = assigned(&record, &observed_pool);
+        assigned.members = members(pool, observed, maps, &assigned);
+        let took_new = verdicts(&assigned.members, maps, assigned.region());
+        saved.verdicts.insert(pool.name.to_string(), took_new);
         if fits(&saved.assignments, &assigned) {
             saved.assignments.adopt(pool.name.as_str(), assigned);
         }
@@ -79,22 +80,49 @@ fn observed_listener(observed: &Image, lb: &LoadBalancer, listener: &Listener) -
     })
 }
 
+/// The numbers of a pool in its records; it is taken to be old.
+fn assigned(record: &Record, pool: &PoolRecord) -> AssignedPool {
+    let shape =
+        |size, algorithm, cid: CidPart| Shape { size, algorithm, cid: (cid.offset, cid.length) };
+    let ring = AssignedRing {
+        base: record.ring_base,
+        shape: shape(record.ring_size, record.algorithm, record.cid),
+    };
+    let former = AssignedRing {
+        base: pool.former_base,
+        shape: shape(pool.former_size, pool.former_algorithm, pool.former_cid),
+    };
+    AssignedPool {
+        former: Some(former).filter(|ring| ring.shape.size > 0),
+        udp_hold_until: pool.udp_hold_until,
+        idle_timeout: pool.idle_timeout,
+        flows_since: pool.flows_since,
+        ..AssignedPool::new(record.pool, ring, 0)
+    }
+}
+
 /// The maps may say anything: numbers that contradict each other are not taken over.
 fn fits(known: &Assignments, pool: &AssignedPool) -> bool {
     let ids = known.backend_ids();
-    let overlaps = |other: &AssignedPool| {
-        other.id == pool.id
-            || (other.base < pool.base.saturating_add(pool.size)
-                && pool.base < other.base.saturating_add(other.size))
-    };
-    pool.base.is_multiple_of(elb_common::ring::CHUNK)
-        && !known.pools.values().any(overlaps)
-        && pool.members.iter().all(|member| !ids.contains(&member.id))
+    let mut regions: Vec<Region> = known.pools.values().flat_map(AssignedPool::regions).collect();
+    regions.extend(pool.regions());
+    regions.sort_by_key(|region| region.base);
+    let apart = |pair: &[Region]| pair[0].base.saturating_add(pair[0].size) <= pair[1].base;
+    regions.iter().all(|region| region.base.is_multiple_of(elb_common::ring::CHUNK))
+        && regions.windows(2).all(apart)
+        && known.pools.values().all(|other| other.id != pool.id)
+        && pool.members.iter().all(|member| !ids.contains(member.id))
 }
 
-fn members(pool: &Pool, observed: &Image, maps: &Maps, region: Region) -> Vec<AssignedMember> {
+fn members(
+    pool: &Pool,
+    observed: &Image,
+    maps: &Maps,
+    assigned: &AssignedPool,
+) -> Vec<AssignedMember> {
     let mut found: BTreeMap<SocketAddr, AssignedMember> = BTreeMap::new();
-    for id in maps.named(region) {
+    let named: BTreeSet<u16> = assigned.regions().flat_map(|region| maps.named(region)).collect();
+    for id in named {
         let Some(address) = observed.backends.get(&id).and_then(|b| address(pool, b)) else {
             continue;
         };
@@ -102,7 +130,7 @@ fn members(pool: &Pool, observed: &Image, maps: &Maps, region: Region) -> Vec<As
         let port = member.map_or(0, |member| socket(member).port());
         let removed = member.is_none();
         let key = SocketAddr::new(address, port);
-        found.entry(key).or_insert(AssignedMember { id, address, port, removed });
+        found.entry(key).or_insert(AssignedMember { removed, ..AssignedMember::new(id, key) });
     }
     found.into_values().collect()
 }

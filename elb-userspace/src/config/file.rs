@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Report;
 use super::settings::{self, AgentSettings};
 use super::table::{IPV4, IPV6, Place, Table};
-use super::{ipgroup, port_range};
+use super::{ipgroup, port_range, tracking};
 use crate::model::monitor::{Check, CheckType, HttpCheck, HttpMethod};
 use crate::model::value::Ranged;
 use crate::model::{
@@ -179,9 +179,11 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     let protocol = t.parsed("protocol");
     let forwarding = t.parsed::<Forwarding>("forwarding");
     let lb_algorithm = t.parsed("lb_algorithm").unwrap_or(LbAlgorithm::FiveTupleHash);
+    let quic_cid_hash_strategy = tracking::quic_cid_hash_strategy(t, lb_algorithm);
     let any_port_enable = t.flag("any_port_enable").unwrap_or(false);
     let ring_size: RingSize = t.number("ring_size", None).unwrap_or_default();
     let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
+    let connection_drain = tracking::connection_drain(t);
     let udp_hold = t.number("udp_hold", Some("use 0 to 4000 seconds"));
     if protocol == Some(Protocol::Tcp) && t.has("udp_hold") {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
@@ -192,11 +194,13 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         name: name?,
         protocol,
         lb_algorithm,
+        quic_cid_hash_strategy,
         forwarding: forwarding?,
         any_port_enable,
         ring_size,
         flows_on_unhealthy: flows_on_unhealthy
             .unwrap_or_else(|| FlowsOnUnhealthy::default_for(protocol)),
+        connection_drain,
         udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
         healthmonitor: None,
         minimum_healthy_member_count,
@@ -255,6 +259,7 @@ fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
     let protocol_port = port(t.number::<Port>("protocol_port", Some(fix))).unwrap_or(0);
     let fix = "use 0 to take no new connections, at most 100";
     let weight = t.number("weight", Some(fix)).unwrap_or(Weight::constant(1));
+    let server_id = t.parsed("server_id");
     let (sound, place) = t.finish();
     let address = address?;
     let by_address = || match protocol_port {
@@ -262,7 +267,7 @@ fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
         port => SocketAddr::new(address, port).to_string().parse().ok(),
     };
     let name = if unnamed { by_address() } else { name };
-    let member = Member { name: name?, address, protocol_port, weight };
+    let member = Member { name: name?, address, protocol_port, weight, server_id };
     sound.then_some((member, place))
 }
 

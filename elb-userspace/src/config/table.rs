@@ -102,6 +102,11 @@ impl<'a> Table<'a> {
         self.entries.contains_key(key)
     }
 
+    /// Notes that there is such a key, although it is not read now.
+    pub(super) fn known(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Notes the lack of a key that must be there.
     pub(super) fn require(&mut self, key: &'static str, fix: &str) {
         if !self.has(key) {

@@ -14,9 +14,10 @@ use elb_common::pool::Pool;
 use elb_common::ring;
 
 use super::*;
-use crate::assign::{AssignedMember, AssignedPool, Assignments};
+use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
 use crate::flows::Key;
 use crate::model::Model;
+use crate::ring::shape::Shape;
 
 const INGRESS: Ingress = Ingress { index: 3, mac: [2, 0, 0, 0, 0, 1] };
 const SLOTS: u32 = 101;
@@ -68,17 +69,12 @@ fn backend(last: u8, mode: u8) -> backend::Backend {
 }
 
 fn names() -> Names {
-    let member = |id, last| AssignedMember {
-        id,
-        address: [10, 0, 0, last].into(),
-        port: 80,
-        removed: false,
-    };
+    let member = |id, last| AssignedMember::new(id, ([10, 0, 0, last], 80).into());
     let members = vec![member(1, 11), member(2, 12)];
     let mut assignments = Assignments::default();
     assignments.listeners.insert("http".to_owned(), 7);
-    let (id, base, size) = (4, BASE, SLOTS);
-    assignments.adopt("web", AssignedPool { id, base, size, udp_hold_until: 0, members });
+    let ring = AssignedRing { base: BASE, shape: Shape { size: SLOTS, ..Shape::default() } };
+    assignments.adopt("web", AssignedPool { members, ..AssignedPool::new(4, ring, 0) });
     Names::new(&Model::default(), &assignments, BTreeMap::from([(3, "lb0".to_owned())]))
 }
 

@@ -21,6 +21,7 @@ use elb_common::flow::Flow;
 use elb_common::interface::{Interface, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Vip};
 use elb_common::pool::Pool;
+use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
 use elb_common::{limits, names};
@@ -58,6 +59,7 @@ pub struct Maps {
     listener_states: MapArray<ListenerState>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
+    servers: MapHash<ServerIdKey, u32>,
     interfaces: MapHash<u32, Interface>,
     devices: DevMapHash<MapData>,
     listener_counters: MapCounters,
@@ -127,6 +129,7 @@ impl Maps {
             listener_states: take(ebpf, names::LISTENER_STATES)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
+            servers: take(ebpf, names::SERVER_IDS)?,
             interfaces: take(ebpf, names::INTERFACES)?,
             devices: take(ebpf, names::DEVMAP)?,
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
@@ -180,6 +183,10 @@ impl Maps {
         }
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
+        }
+        for entry in self.servers.iter() {
+            let (key, value) = entry.map_err(at(names::SERVER_IDS))?;
+            image.servers.insert(key.0, u16::try_from(value.0).unwrap_or(0));
         }
         for id in ids(limits::MAX_POOLS) {
             let pool = self.pools.get(&u32::from(id), 0).map_err(at(names::POOLS))?.0;
@@ -249,7 +256,7 @@ impl Maps {
     /// How many slots each owner of a region has, and how many slots move.
     pub fn shares(&self, region: Region) -> (std::collections::HashMap<u16, u32>, u32) {
         let (mut shares, mut moving) = (std::collections::HashMap::new(), 0);
-        for slot in self.rings.slots(region) {
+        for slot in self.rings.words(region).slots() {
             *shares.entry(slot.cur()).or_default() += 1;
             moving += u32::from(!slot.is_settled());
         }
@@ -261,27 +268,28 @@ impl Maps {
         regions.sort_by_key(|region| region.base);
         let mut base = 0;
         for region in regions {
-            self.rings.clear(Region { base, size: region.base.saturating_sub(base) });
+            self.rings.words(Region { base, size: region.base.saturating_sub(base) }).clear();
             base = region.base.saturating_add(region.size).next_multiple_of(CHUNK);
         }
         let all = self.capacity.chunks * CHUNK;
-        self.rings.clear(Region { base, size: all.saturating_sub(base) });
+        self.rings.words(Region { base, size: all.saturating_sub(base) }).clear();
     }
 
     /// All ids that a region's slots name, as present or former owners.
     pub fn named(&self, region: Region) -> std::collections::BTreeSet<u16> {
-        let slots = self.rings.slots(region);
-        slots.flat_map(|slot| [slot.cur(), slot.prev()]).filter(|id| *id != 0).collect()
+        let slots = self.rings.words(region).slots();
+        let ids = slots.flat_map(|slot| [slot.cur(), slot.prev()]);
+        ids.filter(|id| ![0, Slot::NOBODY].contains(id)).collect()
     }
 
     /// The owners of a region's slots.
     pub fn owners(&self, region: Region) -> Vec<u16> {
-        self.rings.slots(region).map(Slot::cur).collect()
+        self.rings.words(region).slots().map(Slot::cur).collect()
     }
 
-    /// Settles what nobody needs to be moving; see [`crate::ring::slots::settle`].
-    pub fn settle(&self, region: Region, idle: u32) -> u32 {
-        self.rings.settle(region, coarse_seconds(), idle)
+    /// Settles what nobody needs to be moving; see [`crate::ring::region::Words::settle`].
+    pub fn settle(&self, region: Region, idle: u32, together: bool) -> u32 {
+        self.rings.words(region).settle(coarse_seconds(), idle, together)
     }
 }
 
@@ -323,12 +331,20 @@ impl Store for Maps {
             Command::PutPool(id, value) => {
                 self.pools.set(u32::from(*id), Record(*value), 0).map_err(at(names::POOLS))
             }
+            Command::PutServer(key, id) => self
+                .servers
+                .insert(Record(*key), Record(u32::from(*id)), 0)
+                .map_err(at(names::SERVER_IDS)),
+            Command::RemoveServer(key) => {
+                self.servers.remove(&Record(*key)).map_err(at(names::SERVER_IDS))
+            }
             Command::WriteRing(ring) => {
-                self.rings.write(ring, coarse_seconds());
+                let size = u32::try_from(ring.owners.len()).unwrap_or(u32::MAX);
+                self.rings.words(Region { base: ring.base, size }).write(ring, coarse_seconds());
                 Ok(())
             }
             Command::ClearRing(region) => {
-                self.rings.clear(*region);
+                self.rings.words(*region).clear();
                 Ok(())
             }
             Command::PutListener(key, value) => self.put_listener(key, value),

@@ -3,14 +3,14 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use elb_common::ring::{CHUNK, Chunk, Slot};
 use memmap2::{MmapOptions, MmapRaw};
 use std::os::fd::AsRawFd;
 
-use crate::publish::{Region, RingWrite};
-use crate::ring::slots;
+use crate::publish::Region;
+use crate::ring;
 
 /// `RINGS` and `RINGS_SEEN`, mapped.
 #[derive(Debug)]
@@ -54,52 +54,13 @@ impl Rings {
         Ok(Self { slots: Words::new(slots, chunks)?, seen: Words::new(seen, chunks)? })
     }
 
-    /// Lets a ring follow a new table; a slot that changes starts to be watched `now`.
-    pub fn write(&self, ring: &RingWrite, now: u32) {
-        let size = u32::try_from(ring.owners.len()).unwrap_or(u32::MAX);
-        let region = Region { base: ring.base, size };
-        let words = self.slots.region(region).iter().zip(self.seen.region(region));
-        for ((word, seen), owner) in words.zip(&ring.owners) {
-            let slot = Slot(word.load(Ordering::Relaxed));
-            let next = slots::change(slot, *owner, |id| ring.gone.contains(&id));
-            if next != slot {
-                seen.store(now, Ordering::Relaxed);
-                word.store(next.0, Ordering::Release);
-            }
-        }
-    }
-
-    /// Settles the slots that nobody needed to be moving for `idle` seconds. The number of slots
-    /// that still move.
-    pub fn settle(&self, region: Region, now: u32, idle: u32) -> u32 {
-        let mut moving = 0;
-        for (word, seen) in self.slots.region(region).iter().zip(self.seen.region(region)) {
-            let slot = Slot(word.load(Ordering::Relaxed));
-            let next = slots::settle(slot, seen.load(Ordering::Relaxed), now, idle);
-            if next != slot {
-                word.store(next.0, Ordering::Release);
-            }
-            moving += u32::from(!next.is_settled());
-        }
-        moving
-    }
-
-    /// Empties a region.
-    pub fn clear(&self, region: Region) {
-        let words = self.slots.region(region).iter().chain(self.seen.region(region));
-        // Most of a map was never used: reading does not make the kernel back it with memory.
-        words
-            .filter(|word| word.load(Ordering::Relaxed) != 0)
-            .for_each(|word| word.store(0, Ordering::Release));
-    }
-
     /// The slot at an index.
     pub fn slot(&self, index: u32) -> Option<Slot> {
-        self.slots(Region { base: index, size: 1 }).next()
+        self.words(Region { base: index, size: 1 }).slots().next()
     }
 
-    /// The slots of a region.
-    pub fn slots(&self, region: Region) -> impl Iterator<Item = Slot> {
-        self.slots.region(region).iter().map(|word| Slot(word.load(Ordering::Relaxed)))
+    /// The slots of a region; none where it is not within the map.
+    pub fn words(&self, region: Region) -> ring::region::Words<'_> {
+        ring::region::Words::new(self.slots.region(region), self.seen.region(region))
     }
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod ports;
+mod quic;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -180,6 +181,7 @@ impl<'a> Rules<'a> {
             self.member(at, pool, member);
         }
         self.monitor(At::HealthMonitor(i), pool);
+        self.quic(i, pool);
     }
 
     fn member(&mut self, at: At, pool: &Pool, member: &Member) {

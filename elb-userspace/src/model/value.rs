@@ -67,6 +67,8 @@ pub type IdleTimeout = Ranged<10, 4000>;
 pub type HoldTime = Ranged<0, 4000>;
 /// Connections that a listener may have, or open in a second; 0: no limit (V3 `connection`, `cps`).
 pub type Limit = Ranged<0, 1_000_000>;
+/// Seconds for which a member that leaves serves its flows on (V3 `connection_drain`).
+pub type DrainTimeout = Ranged<10, 4000>;
 /// Fewer healthy members than this, and a pool forwards to all (V3 `pool_health`).
 pub type MinimumHealthy = Ranged<0, 1>;
 
@@ -153,6 +155,9 @@ macro_rules! choice {
         }
 
         impl $name {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// As it is written in the configuration and in the API.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -199,17 +204,33 @@ choice! {
     LbAlgorithm {
         /// A weighted consistent hash of protocol, addresses and ports.
         FiveTupleHash = "5_TUPLE_HASH",
+        /// A weighted consistent hash of protocol and addresses.
+        ThreeTupleHash = "3_TUPLE_HASH",
+        /// A weighted consistent hash of the addresses.
+        TwoTupleHash = "2_TUPLE_HASH",
+        /// A weighted consistent hash of the client's address.
+        SourceIp = "SOURCE_IP",
+        /// By the connection id of QUIC: the server id in it, or a weighted consistent hash.
+        QuicCid = "QUIC_CID",
+        /// In turn, by weight.
+        RoundRobin = "ROUND_ROBIN",
+        /// The one with the fewest connections for its weight.
+        LeastConnections = "LEAST_CONNECTIONS",
     }
-    not yet: [
-        "ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "QUIC_CID", "2_TUPLE_HASH", "3_TUPLE_HASH"
-    ], use "5_TUPLE_HASH"
+    not yet: [], use "5_TUPLE_HASH, 3_TUPLE_HASH, 2_TUPLE_HASH, SOURCE_IP, QUIC_CID, ROUND_ROBIN or \
+                      LEAST_CONNECTIONS"
 }
 
 impl LbAlgorithm {
     /// Whether every flow is recorded, because each new one chooses anew.
     pub const fn is_tracked(self) -> bool {
         match self {
-            Self::FiveTupleHash => false,
+            Self::FiveTupleHash
+            | Self::ThreeTupleHash
+            | Self::TwoTupleHash
+            | Self::SourceIp
+            | Self::QuicCid => false,
+            Self::RoundRobin | Self::LeastConnections => true,
         }
     }
 }
@@ -292,11 +313,8 @@ mod tests {
     #[test]
     fn what_the_api_knows_and_we_do_not_serve_is_told_apart() {
         assert_eq!("UDP".parse(), Ok(Protocol::Udp));
-        let known = "ROUND_ROBIN".parse::<LbAlgorithm>().unwrap_err();
-        assert_eq!(
-            known.to_string(),
-            "\"ROUND_ROBIN\" is not supported by this version; use 5_TUPLE_HASH",
-        );
+        let known = "nat".parse::<Forwarding>().unwrap_err();
+        assert_eq!(known.to_string(), "\"nat\" is not supported by this version; use l2 or ipip");
         let unknown = "tcp".parse::<Protocol>().unwrap_err();
         assert_eq!(unknown.to_string(), "\"tcp\" is not known; use TCP or UDP");
     }

@@ -27,6 +27,8 @@ impl Store for Fake {
                 image.backends.remove(&id);
             }
             Command::PutBackend(id, v) => drop(image.backends.insert(id, v)),
+            Command::PutServer(key, id) => drop(image.servers.insert(key, id)),
+            Command::RemoveServer(key) => drop(image.servers.remove(&key)),
             Command::PutPool(id, v) if v == Pool::default() => drop(image.pools.remove(&id)),
             Command::PutPool(id, v) => drop(image.pools.insert(id, v)),
             Command::WriteRing(ring) => drop(self.rings.insert(ring.base, ring.owners)),
@@ -142,7 +144,12 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
             }
             image.pools.insert(*pool, Pool { udp_hold_until: 7, ..Pool::default() });
             let base = u32::from(*pool) * 16;
-            rings.push(RingWrite { base, owners: owners.clone(), gone: BTreeSet::new() });
+            rings.push(RingWrite {
+                base,
+                owners: owners.clone(),
+                gone: BTreeSet::new(),
+                kind: Kind::default(),
+            });
         }
         for (port, (pool, is_range, group)) in listeners {
             if pools.contains_key(&pool) {

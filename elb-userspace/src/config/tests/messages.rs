@@ -122,9 +122,15 @@ fn values() {
     );
     says(
         r#"forwarding = "ipip""#,
-        "forwarding = \"ipip\"\nlb_algorithm = \"ROUND_ROBIN\"",
-        &["21:16: pool \"web\": lb_algorithm \"ROUND_ROBIN\" is not supported by this version; \
-             use 5_TUPLE_HASH"],
+        "forwarding = \"ipip\"\nlb_algorithm = \"RANDOM\"",
+        &["21:16: pool \"web\": lb_algorithm \"RANDOM\" is not known; use 5_TUPLE_HASH, \
+             3_TUPLE_HASH, 2_TUPLE_HASH, SOURCE_IP, QUIC_CID, ROUND_ROBIN or LEAST_CONNECTIONS"],
+    );
+    says(
+        r#"forwarding = "ipip""#,
+        "forwarding = \"ipip\"\nlb_algorithm = \"QUIC_CID\"",
+        &["21:16: pool \"web\": lb_algorithm QUIC_CID is not for TCP; use it in a UDP pool: QUIC \
+             is carried by UDP"],
     );
     says(
         r#"forwarding = "ipip""#,

@@ -1,0 +1,96 @@
+//! The rings as packets would find them, and a pool that changes before their eyes.
+
+use std::sync::atomic::AtomicU32;
+
+use elb_common::ring::Slot;
+
+use super::*;
+use crate::ring::region::Words;
+
+/// What an agent would have: a reconciler, the rings, and the last picture.
+pub(super) struct Scene {
+    pub(super) reconciler: Reconciler,
+    pub(super) world: World,
+    pub(super) image: Image,
+    slots: Vec<AtomicU32>,
+    seen: Vec<AtomicU32>,
+}
+
+impl Scene {
+    /// Serves a model from second 1,000 on.
+    pub(super) fn new(model: &Model) -> Self {
+        let words = || (0..ROOM.slots).map(|_| AtomicU32::new(0)).collect();
+        let mut scene = Self {
+            reconciler: reconciler(),
+            world: World { now: 1_000, ..World::default() },
+            image: Image::default(),
+            slots: words(),
+            seen: words(),
+        };
+        scene.follow(model);
+        scene
+    }
+
+    /// Brings the rings in step with a model; what was asked for.
+    pub(super) fn follow(&mut self, model: &Model) -> Desired {
+        let desired = self.reconciler.reconcile(model, &self.world);
+        assert!(desired.left_out.is_empty(), "{:?}", desired.left_out);
+        for ring in &desired.rings {
+            let size = u32::try_from(ring.owners.len()).unwrap();
+            self.words(Region { base: ring.base, size }).write(ring, self.world.now);
+        }
+        desired.freed.iter().for_each(|region| self.words(*region).clear());
+        self.image = desired.image.clone();
+        desired
+    }
+
+    /// Starts again from what was saved and what the rings hold.
+    pub(super) fn restart(&mut self) {
+        let json = serde_json::to_vec(&self.reconciler.assignments).unwrap();
+        let assignments: Assignments = serde_json::from_slice(&json).unwrap();
+        let owners = |(name, pool): (&String, &AssignedPool)| {
+            (name.clone(), self.words(pool.region()).slots().map(Slot::cur).collect())
+        };
+        let owners = assignments.pools.iter().map(owners).collect();
+        self.reconciler = Reconciler::new(assignments, owners, ROOM, EncapSource::default());
+    }
+
+    /// Looks at the clock: how many slots still move. What is over is forgotten, and the model
+    /// followed once more.
+    pub(super) fn settle(&mut self, model: &Model) -> u32 {
+        let pool = &self.reconciler.assignments.pools["web"];
+        let together = pool.former.is_some();
+        let words = self.words(pool.region());
+        let moving = words.settle(self.world.now, pool.idle_timeout, together);
+        if moving == 0 && self.reconciler.settled("web", |_| false) {
+            self.follow(model);
+        }
+        moving
+    }
+
+    /// The slots of the pool, in pairs of present and former owner.
+    pub(super) fn slots(&self) -> Vec<(u16, u16)> {
+        let region = self.reconciler.assignments.pools["web"].region();
+        self.words(region).slots().map(|slot| (slot.cur(), slot.prev())).collect()
+    }
+
+    /// Which pairs there are among them.
+    pub(super) fn pairs(&self) -> BTreeSet<(u16, u16)> {
+        self.slots().into_iter().collect()
+    }
+
+    /// The pool's record.
+    pub(super) fn pool(&self) -> elb_common::pool::Pool {
+        self.image.pools[&0]
+    }
+
+    /// The listener's record.
+    pub(super) fn listener(&self) -> Record {
+        *self.image.listeners.values().next().unwrap()
+    }
+
+    pub(super) fn words(&self, region: Region) -> Words<'_> {
+        let range = region.base as usize..(region.base + region.size) as usize;
+        Words::new(&self.slots[range.clone()], &self.seen[range])
+    }
+}
