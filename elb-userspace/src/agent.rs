@@ -1,37 +1,46 @@
 //! The agent: wires what decides (`core`) to what is seen and done. Every task is spawned here.
 
 mod core;
+mod draining;
 mod explain;
 mod recover;
 mod report;
+mod sweep;
 mod traces;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::core::Core;
+use self::draining::Draft;
+use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
 use crate::announce::Announcer;
+use crate::api::drain::DrainReport;
 use crate::api::{self, Lines, Query, WAITING_LINES};
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
 use crate::flows;
 use crate::health::probe;
-use crate::kernel::{Attachment, Capacity, Maps, Object, Tracer, pinned, unpin};
+use crate::kernel::{Attachment, Capacity, MapError, Maps, Object, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
 use crate::saved;
 use crate::time::Now;
 
 /// How often moving slots are looked at, while there are some.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How often the flow tables are swept, while connections are counted; more rarely if it takes more
+/// than a twentieth of that.
+const SWEEP: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
@@ -54,6 +63,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let capacity = Capacity::of(&config.agent);
     let mut object = Object::load(&config.agent.pin_dir, capacity)?;
     let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
+    let tracking = Tracking::new(&object.directory, capacity).context("cannot use the maps")?;
     let attachments = attach(&mut object, &config)?;
     let log = core::trace(&mut object);
     let traces = Traces::new(Tracer::new(&mut object)?)?;
@@ -75,6 +85,7 @@ pub async fn run(file: &Path) -> Result<()> {
         file: file.to_owned(),
         object,
         maps,
+        tracking: Arc::new(tracking),
         attachments,
         observed,
         saved,
@@ -106,6 +117,8 @@ pub async fn run(file: &Path) -> Result<()> {
         traces,
         look: None,
         readers: JoinSet::new(),
+        sweep: None,
+        sweeps: JoinSet::new(),
     };
     let result = agent.serve(&mut follower, &mut server_task).await;
     let _ = fs::remove_file(agent.core.socket());
@@ -175,6 +188,8 @@ fn mode_name(mode: AttachMode) -> &'static str {
     }
 }
 
+type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
+
 struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
@@ -189,6 +204,9 @@ struct Agent {
     look: Option<Instant>,
     /// Walks over the flow tables, which take long.
     readers: JoinSet<()>,
+    sweep: Option<Instant>,
+    /// A sweep, and the revision that it is of.
+    sweeps: JoinSet<(u64, Result<Swept, MapError>)>,
 }
 
 impl Agent {
@@ -210,6 +228,7 @@ impl Agent {
         loop {
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcements.iter().min().copied();
+            let cut_at = self.core.cut_in().map(|time| Instant::now() + time);
             tokio::select! {
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => break,
@@ -233,6 +252,15 @@ impl Agent {
                     self.core.settle();
                     self.settle = None;
                     self.watch_settling();
+                }
+                () = sleep_until(cut_at) => {
+                    self.core.cut();
+                    self.watch_settling();
+                }
+                () = sleep_until(self.sweep) => self.begin_sweep(),
+                Some(done) = self.sweeps.join_next() => {
+                    let (revision, swept) = done.context("a sweep panicked")?;
+                    self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
                 () = self.traces.ready() => self.traces.pass_on(),
@@ -275,6 +303,28 @@ impl Agent {
         if self.core.is_moving() && self.settle.is_none() {
             self.settle = Some(Instant::now() + SETTLE);
         }
+        if self.core.needs_sweep() && self.sweep.is_none() && self.sweeps.is_empty() {
+            self.sweep = Some(Instant::now() + SWEEP);
+        }
+    }
+
+    fn begin_sweep(&mut self) {
+        self.sweep = None;
+        let Some((register, drifts, revision)) = self.core.begin_sweep() else { return };
+        let tracking = self.core.tracking.clone();
+        self.sweeps.spawn_blocking(move || (revision, tracking.sweep(&register, drifts)));
+    }
+
+    fn end_sweep(&mut self, revision: u64, swept: Result<Swept, MapError>) {
+        match swept {
+            Ok(swept) => {
+                let rest = SWEEP.max(20 * swept.took);
+                self.core.swept(swept, revision);
+                self.sweep = self.core.needs_sweep().then(|| Instant::now() + rest);
+            }
+            Err(error) => self.core.sweep_failed(&error),
+        }
+        self.watch_settling();
     }
 
     fn reload(&mut self) {
@@ -309,11 +359,29 @@ impl Agent {
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Drain(request, answer) => {
+                let draft = self.core.drain(&request);
+                self.watch_settling();
+                self.answer_drain(draft, answer);
+            }
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));
                 self.look_after_traces();
             }
         }
+    }
+
+    fn answer_drain(&mut self, draft: Result<Draft, String>, answer: DrainAnswer) {
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let tracking = self.core.tracking.clone();
+        self.readers.spawn_blocking(move || {
+            let census = tracking.count(&draft.register);
+            let report = census.map(|census| draft.complete(&census));
+            drop(answer.send(report.map_err(|error| error.to_string())));
+        });
     }
 
     fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {

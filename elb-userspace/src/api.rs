@@ -1,10 +1,12 @@
 //! The way in for the command line: HTTP over a Unix socket, readable by the agent's group.
 
 pub mod client;
+pub mod drain;
 pub mod server;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::drain::{DrainReport, DrainRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 use crate::{flows, trace};
@@ -22,6 +24,8 @@ pub enum Query {
     Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
     /// Packets, from now on until the answer is not wanted any more.
     Trace(trace::Request, oneshot::Sender<Lines<trace::Line>>),
+    /// A member is to be drained, or not any more, or how far is it?
+    Drain(DrainRequest, oneshot::Sender<Result<DrainReport, String>>),
 }
 
 /// An answer of many lines that come when they come.

@@ -7,6 +7,7 @@ mod backend;
 mod capture;
 mod check;
 mod detach;
+mod drain;
 mod drops;
 mod explain;
 mod flows;
@@ -34,6 +35,7 @@ Examples:
   elb check                                  is /etc/elb/elb.toml right?
   elb agent                                  serve it
   elb status                                 who gets what, and who is healthy
+  elb drain web-1 --wait                     take a member out, and wait until nothing is left
   elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
   elb drops                                  what is not forwarded, and what to do about it
@@ -60,6 +62,8 @@ enum Command {
     Trace(trace::TraceArgs),
     /// Write packets to a file for Wireshark, as they come and as they go.
     Capture(capture::CaptureArgs),
+    /// Let a member take no new flows, and wait until nothing goes to it any more.
+    Drain(drain::DrainArgs),
     /// Stop forwarding: detach the program and remove everything that is pinned.
     Detach(detach::DetachArgs),
     /// Prepare this host as a backend server, or undo it.
@@ -117,6 +121,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Flows(args) => flows::run(args),
         Command::Trace(args) => trace::run(&args),
         Command::Capture(args) => capture::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
         Command::Completions { shell } => {

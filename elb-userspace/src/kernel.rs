@@ -1,6 +1,8 @@
 //! The kernel's side of the load balancer: the only module of the agent that knows aya.
 
 mod attach;
+mod connections;
+mod flow_table;
 mod flows;
 mod maps;
 mod object;
@@ -11,7 +13,9 @@ mod tries;
 
 pub(crate) use attach::errno;
 pub use attach::{AttachError, Attachment, pinned, unpin};
-pub use flows::FlowTables;
+pub use connections::{Connections, Counts};
+pub use flow_table::FlowTable;
+pub use flows::{FlowTables, unreadable};
 pub use maps::{Live, MapError, Maps, coarse_seconds, possible_cpus};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use record::Record;

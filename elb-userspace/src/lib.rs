@@ -14,6 +14,7 @@ pub mod health;
 pub mod ring;
 
 pub mod assign;
+pub mod census;
 pub mod nexthop;
 pub mod publish;
 pub mod reconcile;

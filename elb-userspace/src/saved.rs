@@ -21,6 +21,9 @@ pub struct Saved {
     pub generation: u32,
     /// The numbers.
     pub assignments: Assignments,
+    /// Members that are drained by command, by pool.
+    #[serde(default)]
+    pub drained: BTreeMap<String, Vec<SocketAddr>>,
     /// Verdicts by pool.
     pub verdicts: BTreeMap<String, Vec<Verdict>>,
 }
@@ -93,7 +96,8 @@ mod tests {
         let member = SocketAddr::from(([10, 0, 0, 1], 80));
         let verdict = Verdict { member, online: true, since: SystemTime::UNIX_EPOCH };
         let verdicts = BTreeMap::from([("web".to_owned(), vec![verdict])]);
-        let saved = Saved { generation: 7, verdicts, ..Saved::default() };
+        let drained = BTreeMap::from([("web".to_owned(), vec![member])]);
+        let saved = Saved { generation: 7, drained, verdicts, ..Saved::default() };
         write(&file, &saved).unwrap();
         assert_eq!(read(&file), Some(saved));
     }

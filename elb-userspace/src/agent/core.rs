@@ -4,19 +4,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use elb_common::addr::Mac;
+use elb_common::backend::backend_flags;
 use elb_common::limits;
-use elb_common::listener::vip_flags;
+use elb_common::listener::{Listener, listener_flags, vip_flags};
 
+use super::draining::{self, Drained};
+use super::sweep::{Drifts, Swept, Tracking};
 use crate::assign::Room;
+use crate::census::Register;
 use crate::config::{self, Config};
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{MemberHealth, Status, Timing};
 use crate::kernel::{
-    AttachError, Attachment, Maps, Object, Program, coarse_seconds, possible_cpus,
+    AttachError, Attachment, MapError, Maps, Object, Program, coarse_seconds, possible_cpus,
 };
 use crate::model::{Member, Model, Pool};
 use crate::nexthop::{Network, NextHop};
@@ -31,6 +36,7 @@ pub(super) struct Parts {
     pub file: PathBuf,
     pub object: Object,
     pub maps: Maps,
+    pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
     pub observed: Image,
     pub saved: Saved,
@@ -46,6 +52,8 @@ pub(super) struct Core {
     /// Keeps the program loaded while it is being attached to more interfaces.
     pub(super) object: Object,
     pub(super) maps: Maps,
+    /// What packets note of flows, read beside everything else.
+    pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
@@ -54,6 +62,16 @@ pub(super) struct Core {
     observed: Image,
     /// Pools with slots that move, and how many.
     pub(super) moving: BTreeMap<String, u32>,
+    /// Members that are drained by command.
+    pub(super) drained: Drained,
+    /// When flows of a member that leaves are to be cut next.
+    next_cut: Option<u32>,
+    /// Counts the changes of the numbers.
+    revision: u64,
+    /// How far the counts of connections are off; none while a sweep has it.
+    drifts: Option<Drifts>,
+    /// Whether counts of connections are left that the last sweep found.
+    counts_left: bool,
     pub(super) started: SystemTime,
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
@@ -92,18 +110,29 @@ impl Core {
         };
         // Rings may be moving from before: the first look at them tells.
         let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
+        let drained =
+            parts.saved.drained.iter().flat_map(|(pool, members)| {
+                members.iter().map(move |member| (pool.clone(), *member))
+            });
+        let drained = draining::still_there(&drained.collect(), &parts.config.model);
         let assignments = parts.saved.assignments.clone();
         let mut core = Self {
             config: parts.config,
             file: parts.file,
             object: parts.object,
             maps: parts.maps,
+            tracking: parts.tracking,
             attachments: parts.attachments,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
             members: Members::default(),
             observed: parts.observed,
             moving,
+            drained,
+            next_cut: None,
+            revision: 0,
+            drifts: Some(Drifts::default()),
+            counts_left: false,
             started: parts.now.wall,
             loaded: parts.now.wall,
             config_problems: parts.problems,
@@ -175,6 +204,7 @@ impl Core {
                     self.config_problems.push(what.to_owned());
                 }
                 self.config.model = config.model;
+                self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;
                 self.members.follow(&self.config.model, &Saved::default(), now);
                 self.publish();
@@ -215,6 +245,68 @@ impl Core {
         }
     }
 
+    /// How long it is until flows of a member that leaves are to be cut.
+    pub(super) fn cut_in(&self) -> Option<Duration> {
+        let seconds = self.next_cut?.saturating_sub(coarse_seconds());
+        Some(Duration::from_secs(seconds.into()))
+    }
+
+    /// Cuts the flows whose time has come.
+    pub(super) fn cut(&mut self) {
+        self.publish();
+    }
+
+    /// Whether a member serves nothing any more, not even the flows it had.
+    pub(super) fn is_cut(&self, id: u16) -> bool {
+        let backend = self.observed.backends.get(&id);
+        backend.is_none_or(|backend| backend.flags & backend_flags::ESTABLISHED == 0)
+    }
+
+    /// Who is who in the flow tables.
+    pub(super) fn register(&self) -> Register {
+        Register::new(&self.reconciler.assignments, &self.observed, coarse_seconds())
+    }
+
+    /// Whether the flow tables are to be swept: connections are counted, or were until now.
+    pub(super) fn needs_sweep(&self) -> bool {
+        let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
+        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
+        self.counts_left || all.any(counts)
+    }
+
+    /// What a sweep needs, and the revision that it is of; none while another one is under way.
+    pub(super) fn begin_sweep(&mut self) -> Option<(Register, Drifts, u64)> {
+        Some((self.register(), self.drifts.take()?, self.revision))
+    }
+
+    /// Takes in what a sweep of a revision found: removed members without flows are forgotten.
+    pub(super) fn swept(&mut self, swept: Swept, revision: u64) {
+        let Swept { census, removed, counts_left, took, .. } = &swept;
+        tracing::debug!(removed, ?took, "the flow tables are swept");
+        self.counts_left = *counts_left;
+        let scheduled = self.reconciler.assignments.pools.iter().filter(|(name, pool)| {
+            pool.ring.shape.is_scheduled() && !self.moving.contains_key(*name)
+        });
+        let mut forgotten = false;
+        // A member that was removed since may have got a flow that the sweep did not see.
+        if revision == self.revision {
+            for name in scheduled.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+                forgotten |= self.reconciler.settled(&name, |id| census.flows(id) > 0);
+            }
+        }
+        self.drifts = Some(swept.drifts);
+        if forgotten {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// Goes on after a sweep that failed.
+    pub(super) fn sweep_failed(&mut self, error: &MapError) {
+        tracing::warn!(%error, "cannot sweep the flow tables");
+        self.drifts = Some(Drifts::default());
+    }
+
     /// Virtual addresses to announce: interface, its Ethernet address, address.
     pub(super) fn announcements(&self) -> Vec<(u32, Mac, IpAddr)> {
         let announced =
@@ -227,7 +319,7 @@ impl Core {
     }
 
     /// Brings the maps in step with everything known.
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.
             self.publish_once();
@@ -236,8 +328,12 @@ impl Core {
 
     /// True if something found no room, and something else made room.
     fn publish_once(&mut self) -> bool {
-        let view =
-            View { members: &self.members, network: &self.network, attachments: &self.attachments };
+        let view = View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            drained: &self.drained,
+        };
         let numbers = self.reconciler.assignments.clone();
         let desired = self.reconciler.reconcile(&self.config.model, &view);
         self.map_problems =
@@ -253,8 +349,10 @@ impl Core {
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
         // Before the maps know a number, the next agent must: it empties rings that nobody names.
         if self.reconciler.assignments != numbers {
+            self.revision += 1;
             self.save();
         }
+        self.next_cut = desired.next_cut;
         let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
         for command in &commands {
             if let Err(error) = self.maps.execute(command) {
@@ -272,9 +370,14 @@ impl Core {
 
     /// Writes down what the next agent needs.
     pub(super) fn save(&self) {
+        let mut drained: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
+        for (pool, member) in &self.drained {
+            drained.entry(pool.clone()).or_default().push(*member);
+        }
         let saved = Saved {
             generation: self.maps.generation,
             assignments: self.reconciler.assignments.clone(),
+            drained,
             verdicts: self.members.verdicts(),
         };
         let path = saved::path(self.socket());
@@ -307,6 +410,7 @@ struct View<'a> {
     members: &'a Members,
     network: &'a Network,
     attachments: &'a [Attachment],
+    drained: &'a Drained,
 }
 
 impl Seen for View<'_> {
@@ -315,8 +419,9 @@ impl Seen for View<'_> {
         health.is_some_and(MemberHealth::serves)
     }
 
-    fn is_drained(&self, _: &Pool, _: &Member) -> bool {
-        false
+    fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
+        !self.drained.is_empty()
+            && self.drained.contains(&(pool.name.as_str().to_owned(), socket(member)))
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

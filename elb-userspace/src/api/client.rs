@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::drain::{DrainReport, DrainRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 
@@ -24,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
 pub async fn status(socket: &Path) -> Result<Status> {
-    get(socket, "/status").await
+    ask(socket, Method::GET, "/status").await
 }
 
 /// Packets that were not forwarded, by reason.
@@ -32,7 +33,7 @@ pub async fn status(socket: &Path) -> Result<Status> {
 /// # Errors
 /// As for [`status`].
 pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
-    get(socket, "/drops").await
+    ask(socket, Method::GET, "/drops").await
 }
 
 /// Where a packet would go.
@@ -40,7 +41,15 @@ pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
 /// # Errors
 /// As for [`status`], or the question contradicts itself.
 pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> {
-    get(socket, &path("/explain", question)?).await
+    ask(socket, Method::GET, &path("/explain", question)?).await
+}
+
+/// Drains a member, or not any more, or asks how far it is.
+///
+/// # Errors
+/// As for [`status`], or no member is meant.
+pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport> {
+    ask(socket, Method::POST, &path("/drain", request)?).await
 }
 
 /// An answer of many lines: calls `began` when the agent has taken the request on, then `each` with
@@ -55,7 +64,7 @@ pub async fn lines<T: DeserializeOwned>(
     began: impl FnOnce(),
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    exchange(socket, &path(resource, request)?, async |mut response| {
+    exchange(socket, Method::GET, &path(resource, request)?, async |mut response| {
         began();
         let mut text = Vec::new();
         while let Some(frame) = response.frame().await {
@@ -82,10 +91,10 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).context("the agent's answer is not that of this version")
 }
 
-async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
+async fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T> {
     let whole =
         async |response: Response<Incoming>| Ok(response.into_body().collect().await?.to_bytes());
-    let answer = tokio::time::timeout(TIMEOUT, exchange(socket, path, whole));
+    let answer = tokio::time::timeout(TIMEOUT, exchange(socket, method, path, whole));
     let body = answer.await.with_context(|| {
         format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display())
     })??;
@@ -95,6 +104,7 @@ async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
 /// Asks, and hands the answer to `take` unless it is a refusal.
 async fn exchange<T>(
     socket: &Path,
+    method: Method,
     path: &str,
     take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
 ) -> Result<T> {
@@ -107,7 +117,8 @@ async fn exchange<T>(
     })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header("Host", "elb").body(Empty::<Bytes>::new())?;
+    let request = Request::builder().method(method).uri(path).header("Host", "elb");
+    let request = request.body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         match response.status() {

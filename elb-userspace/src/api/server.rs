@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query as Parameters, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use super::drain::{DrainReport, DrainRequest};
 use super::{Lines, Query};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
@@ -56,6 +57,7 @@ impl Server {
             .route("/explain", get(explain))
             .route("/flows", get(flows))
             .route("/trace", get(trace))
+            .route("/drain", post(drain))
             .with_state(self.queries);
         axum::serve(self.listener, router).await
     }
@@ -93,6 +95,14 @@ async fn trace(
     Parameters(request): Parameters<trace::Request>,
 ) -> Result<Body, Refusal> {
     lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
+}
+
+async fn drain(
+    queries: Queries,
+    Parameters(request): Parameters<DrainRequest>,
+) -> Result<Json<DrainReport>, Refusal> {
+    let answer = ask(queries, |answer| Query::Drain(request, answer)).await?;
+    answer.map(Json).map_err(refuse)
 }
 
 async fn ask<T>(

@@ -19,8 +19,8 @@ Only flows on slots that change their owner are tracked: on a settled ring there
 many connections there are. Rows stay after a flow has ended, until newer flows need their room.
 
 First how many flows each member has, then the flows themselves. The agent walks over the tables
-twice, two system calls a flow, without holding packets up: a million flows take it some seconds.
-What changes meanwhile is counted or not.
+twice, without holding packets up: a million flows take it less than a second. What changes
+meanwhile is counted or not.
 
 Examples:
   elb flows

@@ -1,20 +1,24 @@
-//! The flow tables, read from their pins beside the agent's other work.
+//! The flow tables, opened from their pins and read beside the agent's other work.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::MapData;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::names;
 
-use super::maps::{MapError, at, open};
-use super::record::Record;
+use super::flow_table::FlowTable;
+use super::maps::{MapError, at};
 use crate::flows::Key;
 
 /// Both tables, with handles of their own.
+#[derive(Debug)]
 pub struct FlowTables {
-    v4: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
-    v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
+    /// `FLOWS_V4`.
+    pub v4: FlowTable<FlowKeyV4>,
+    /// `FLOWS_V6`.
+    pub v6: FlowTable<FlowKeyV6>,
     /// Flows that each has room for.
     pub room: u32,
 }
@@ -26,17 +30,13 @@ impl FlowTables {
     /// They are not there, or cannot be opened.
     pub fn new(directory: &Path, room: u32) -> Result<Self, MapError> {
         Ok(Self {
-            v4: open(directory, names::FLOWS_V4, Map::LruHashMap)?,
-            v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
+            v4: open(directory, names::FLOWS_V4)?,
+            v6: open(directory, names::FLOWS_V6)?,
             room,
         })
     }
 
-    /// Visits every flow until `visit` breaks off. Two system calls a flow.
-    ///
-    /// The tables change meanwhile: a flow that comes or goes may be missed, and where the very one
-    /// that was visited last is evicted, the kernel begins anew. No more are visited than there is
-    /// room for.
+    /// Visits every flow until `visit` breaks off; see [`FlowTable::walk`].
     ///
     /// # Errors
     /// A table cannot be read.
@@ -44,19 +44,21 @@ impl FlowTables {
         &self,
         mut visit: impl FnMut(Key, Flow) -> ControlFlow<()>,
     ) -> Result<(), MapError> {
-        let room = self.room as usize;
-        for entry in self.v4.iter().take(room) {
-            let (key, flow) = entry.map_err(at(names::FLOWS_V4))?;
-            if visit(Key::V4(key.0), flow.0).is_break() {
-                return Ok(());
-            }
+        let walked = self.v4.walk(|key, flow| visit(Key::V4(*key), flow));
+        if walked.map_err(unreadable(names::FLOWS_V4))?.is_break() {
+            return Ok(());
         }
-        for entry in self.v6.iter().take(room) {
-            let (key, flow) = entry.map_err(at(names::FLOWS_V6))?;
-            if visit(Key::V6(key.0), flow.0).is_break() {
-                return Ok(());
-            }
-        }
-        Ok(())
+        let walked = self.v6.walk(|key, flow| visit(Key::V6(*key), flow));
+        walked.map(drop).map_err(unreadable(names::FLOWS_V6))
     }
+}
+
+fn open<K: bytemuck::Pod>(directory: &Path, name: &'static str) -> Result<FlowTable<K>, MapError> {
+    let map = MapData::from_pin(directory.join(name)).map_err(at(name))?;
+    FlowTable::new(map.fd()).map_err(unreadable(name))
+}
+
+/// What went wrong with a table.
+pub fn unreadable(map: &'static str) -> impl Fn(io::Error) -> MapError {
+    move |error| at(map)(aya::maps::MapError::IoError(error))
 }

@@ -4,7 +4,6 @@ mod live;
 mod lookups;
 
 pub use live::Live;
-pub(super) use lookups::open;
 
 use std::io;
 use std::net::IpAddr;
@@ -14,7 +13,7 @@ use aya::maps::xdp::{DevMapHash, XdpMapError};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
-use elb_common::admission::{ListenerState, connections};
+use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
@@ -57,6 +56,7 @@ pub struct Maps {
     vips_v6: MapHash<[u32; 4], Vip>,
     tries: Tries,
     listener_states: MapArray<ListenerState>,
+    backend_states: MapArray<BackendState>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
     servers: MapHash<ServerIdKey, u32>,
@@ -127,6 +127,7 @@ impl Maps {
             vips_v6: take(ebpf, names::VIPS_V6)?,
             tries: Tries::take(ebpf)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
+            backend_states: take(ebpf, names::BACKEND_STATES)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
             servers: take(ebpf, names::SERVER_IDS)?,
@@ -263,6 +264,15 @@ impl Maps {
         (shares, moving)
     }
 
+    /// Slots of a region whose present owner an id is, and slots whose former one it is.
+    pub fn naming(&self, region: Region, id: u16) -> (u32, u32) {
+        let slots = self.rings.words(region).slots();
+        slots.fold((0, 0), |(owned, former), slot| {
+            let was_other = slot.prev() == id && slot.cur() != id;
+            (owned + u32::from(slot.cur() == id), former + u32::from(was_other))
+        })
+    }
+
     /// Empties what lies outside of all `regions`: left behind by pools that nobody knows any more.
     pub fn clear_all_but(&self, mut regions: Vec<Region>) {
         regions.sort_by_key(|region| region.base);
@@ -313,7 +323,10 @@ impl Store for Maps {
                 self.interfaces.remove(&Record(*index)).map_err(at(names::INTERFACES))
             }
             Command::ResetBackendCounter(id) => {
-                reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))
+                reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))?;
+                self.backend_states
+                    .set(u32::from(*id), Record(BackendState::default()), 0)
+                    .map_err(at(names::BACKEND_STATES))
             }
             Command::ResetListenerCounter(id) => {
                 reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))?;

@@ -314,7 +314,10 @@ mod tests {
     fn what_the_api_knows_and_we_do_not_serve_is_told_apart() {
         assert_eq!("UDP".parse(), Ok(Protocol::Udp));
         let known = "nat".parse::<Forwarding>().unwrap_err();
-        assert_eq!(known.to_string(), "\"nat\" is not supported by this version; use l2 or ipip");
+        assert_eq!(
+            known.to_string(),
+            "\"nat\" is not supported by this version; use l2, ipip or gue"
+        );
         let unknown = "tcp".parse::<Protocol>().unwrap_err();
         assert_eq!(unknown.to_string(), "\"tcp\" is not known; use TCP or UDP");
     }

@@ -47,7 +47,7 @@ impl Lookups {
 }
 
 /// A pinned map of a kind.
-pub(in super::super) fn open<T: TryFrom<Map, Error = aya::maps::MapError>>(
+fn open<T: TryFrom<Map, Error = aya::maps::MapError>>(
     directory: &Path,
     name: &'static str,
     kind: fn(MapData) -> Map,

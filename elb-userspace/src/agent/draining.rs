@@ -1,0 +1,151 @@
+//! Members that are drained because somebody told the agent so, and how far that is.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::core::Core;
+use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember, names};
+use crate::assign::{AssignedMember, AssignedPool};
+use crate::census::{Census, Register};
+use crate::kernel::coarse_seconds;
+use crate::model::Model;
+use crate::reconcile::socket;
+
+/// Members that are drained, each with its pool.
+pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
+
+/// A member that a request named.
+struct Named {
+    pool: String,
+    name: Option<String>,
+    socket: SocketAddr,
+}
+
+/// A report that lacks what the flow tables say.
+#[derive(Debug)]
+pub(super) struct Draft {
+    members: Vec<(u16, DrainedMember)>,
+    /// What a census for it needs.
+    pub(super) register: Register,
+}
+
+impl Draft {
+    /// The whole report.
+    pub(super) fn complete(self, census: &Census) -> DrainReport {
+        let member = |(id, mut member): (u16, DrainedMember)| {
+            member.flows = census.flows(id);
+            member.connections = member.connections.map(|_| census.open_by_backend(id));
+            member
+        };
+        DrainReport { members: self.members.into_iter().map(member).collect() }
+    }
+}
+
+impl Core {
+    /// Does what was asked, and tells how far it is; an error says who was not found.
+    pub(super) fn drain(&mut self, request: &DrainRequest) -> Result<Draft, String> {
+        let named = self.named(request)?;
+        let before = self.drained.clone();
+        for Named { pool, socket, name } in &named {
+            match request.action {
+                Action::Start if name.is_some() => {
+                    self.drained.insert((pool.clone(), *socket));
+                }
+                Action::Cancel => drop(self.drained.remove(&(pool.clone(), *socket))),
+                Action::Start | Action::Look => {}
+            }
+        }
+        if self.drained != before {
+            tracing::info!(member = request.member, action = ?request.action, "draining changed");
+            self.save();
+            self.publish();
+        }
+        let register = self.register();
+        let members = named.iter().filter_map(|named| self.drained_member(named)).collect();
+        Ok(Draft { members, register })
+    }
+
+    fn named(&self, request: &DrainRequest) -> Result<Vec<Named>, String> {
+        let in_question = |pool: &str| request.pool.as_deref().is_none_or(|name| name == pool);
+        let mut found = Vec::new();
+        for pool in self.config.model.pools().iter().filter(|p| in_question(p.name.as_str())) {
+            for member in &pool.members {
+                let (name, socket) = (member.name.as_str(), socket(member));
+                if names(&request.member, Some(name), socket) {
+                    let (pool, name) = (pool.name.to_string(), Some(name.to_owned()));
+                    found.push(Named { pool, name, socket });
+                }
+            }
+        }
+        for (pool, assigned) in &self.reconciler.assignments.pools {
+            let removed = assigned.members.iter().filter(|m| m.removed && in_question(pool));
+            for socket in removed.map(AssignedMember::socket) {
+                if names(&request.member, None, socket) {
+                    found.push(Named { pool: pool.clone(), name: None, socket });
+                }
+            }
+        }
+        if found.is_empty() {
+            let place = request.pool.as_ref().map_or("any pool".into(), |p| format!("pool {p:?}"));
+            return Err(format!(
+                "no member of {place} is called {:?}, or has it as its address; `elb status` lists \
+                 them",
+                request.member
+            ));
+        }
+        Ok(found)
+    }
+
+    fn drained_member(&self, named: &Named) -> Option<(u16, DrainedMember)> {
+        let assigned = self.reconciler.assignments.pools.get(&named.pool)?;
+        let number = assigned.members.iter().find(|member| member.socket() == named.socket)?;
+        let (slots, former_slots) = self.slots_naming(assigned, number.id);
+        let cut_in = number.cut_at.map(|at| at.saturating_sub(coarse_seconds()));
+        let counts = assigned.ring.shape.is_scheduled();
+        let member = DrainedMember {
+            pool: named.pool.clone(),
+            member: named.name.clone().unwrap_or_else(|| named.socket.to_string()),
+            address: number.address,
+            protocol_port: number.port,
+            state: self.state(named, number).to_owned(),
+            slots,
+            former_slots,
+            flows: 0,
+            connections: counts.then_some(0),
+            cut_in,
+        };
+        Some((number.id, member))
+    }
+
+    fn state(&self, named: &Named, number: &AssignedMember) -> &'static str {
+        match named {
+            _ if self.is_cut(number.id) => "CUT",
+            Named { name: None, .. } => "REMOVED",
+            Named { pool, socket, .. } if self.drained.contains(&(pool.clone(), *socket)) => {
+                "DRAINING"
+            }
+            _ => "SERVING",
+        }
+    }
+
+    /// Slots that a member owns, and slots where it serves as a former owner.
+    fn slots_naming(&self, assigned: &AssignedPool, id: u16) -> (u32, u32) {
+        let (owned, former) = self.maps.naming(assigned.region(), id);
+        if self.is_cut(id) {
+            return (owned, former);
+        }
+        let before = assigned.former.map(|ring| self.maps.naming(ring.region(), id));
+        let (owned_before, former_before) = before.unwrap_or_default();
+        (owned, former + owned_before + former_before)
+    }
+}
+
+/// Those of the drained members that a model still has.
+pub(super) fn still_there(drained: &Drained, model: &Model) -> Drained {
+    let pools = model.pools().iter();
+    let there = pools.flat_map(|pool| {
+        pool.members.iter().map(move |member| (pool.name.to_string(), socket(member)))
+    });
+    let there: Drained = there.collect();
+    drained.intersection(&there).cloned().collect()
+}

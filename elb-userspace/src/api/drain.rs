@@ -1,0 +1,125 @@
+//! Draining: what is asked of the agent, and what it tells of it (`elb drain -o json`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// What is to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The member takes no new flows from now on.
+    Start,
+    /// It takes new flows again.
+    Cancel,
+    /// Nothing: how far is it?
+    Look,
+}
+
+/// A question to the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRequest {
+    /// What is to happen.
+    pub action: Action,
+    /// Name, address, or address and port of a member.
+    pub member: String,
+    /// The pool it is in; without one, all pools that it is in.
+    pub pool: Option<String>,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainReport {
+    /// The member in each of its pools.
+    pub members: Vec<DrainedMember>,
+}
+
+/// A member of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainedMember {
+    /// The pool.
+    pub pool: String,
+    /// Name; address and port of one that was removed.
+    pub member: String,
+    /// Address.
+    pub address: IpAddr,
+    /// Port, 0 for any.
+    pub protocol_port: u16,
+    /// SERVING, DRAINING, REMOVED, or CUT after its flows were.
+    pub state: String,
+    /// Slots of the ring that it owns: where new flows go to it.
+    pub slots: u32,
+    /// Slots whose former owner it is: where flows of before the change go to it.
+    pub former_slots: u32,
+    /// Records of its flows that count.
+    pub flows: u32,
+    /// Open connections, where the pool counts them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connections: Option<u32>,
+    /// Seconds until its flows are cut, if they are to be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cut_in: Option<u32>,
+}
+
+impl DrainReport {
+    /// Whether no flow can go to the member any more.
+    pub fn is_done(&self) -> bool {
+        self.members.iter().all(DrainedMember::is_done)
+    }
+}
+
+impl DrainedMember {
+    /// Whether no flow can go to it any more.
+    pub fn is_done(&self) -> bool {
+        (self.slots, self.former_slots, self.flows) == (0, 0, 0)
+    }
+}
+
+/// Whether a text names a member.
+pub fn names(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
+    name == Some(text)
+        || text.parse() == Ok(member)
+        || text.parse() == Ok(member.ip())
+        || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_named_in_many_ways() {
+        let v4 = SocketAddr::from(([10, 0, 0, 1], 80));
+        for text in ["web-1", "10.0.0.1", "10.0.0.1:80"] {
+            assert!(names(text, Some("web-1"), v4), "{text}");
+        }
+        for text in ["web-2", "10.0.0.2", "10.0.0.1:81", "", "10.0.0.1:"] {
+            assert!(!names(text, Some("web-1"), v4), "{text}");
+        }
+        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8:0::1]:80"] {
+            assert!(names(text, None, v6), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_drained_when_nothing_is_left() {
+        let member = DrainedMember {
+            pool: "web".to_owned(),
+            member: "web-1".to_owned(),
+            address: [10, 0, 0, 1].into(),
+            protocol_port: 80,
+            state: "DRAINING".to_owned(),
+            slots: 0,
+            former_slots: 0,
+            flows: 0,
+            connections: None,
+            cut_in: Some(10),
+        };
+        let is_done = |member| DrainReport { members: vec![member] }.is_done();
+        assert!(is_done(member.clone()));
+        assert!(!is_done(DrainedMember { slots: 1, ..member.clone() }));
+        assert!(!is_done(DrainedMember { former_slots: 1, ..member.clone() }));
+        assert!(!is_done(DrainedMember { flows: 1, ..member }));
+    }
+}
