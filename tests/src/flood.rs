@@ -140,7 +140,7 @@ fn template(target: SocketAddrV4) -> Template {
     let mut template = Template::zeroed();
     bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
     template.mask = CLIENTS - 1;
-    template.address = (IP + 14) as u32;
-    template.port = TCP as u32;
+    template.address = u32::try_from(IP + 14).expect("small");
+    template.port = u32::try_from(TCP).expect("small");
     template
 }
