@@ -1,13 +1,17 @@
 //! The listeners, rings and backends that are measured, and the frames sent to them.
 #![allow(clippy::cast_possible_truncation, reason = "all numbers here are small constants")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "in most respects most routes are alike")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 use bytemuck::Zeroable as _;
 use elb_common::addr::{Be16, Be32, Be128, Mac};
+use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6};
+use elb_common::listener::{
+    CidPart, Listener, ListenerKeyV4, ListenerKeyV6, algorithm, listener_flags,
+};
 use elb_common::path::Memory;
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
@@ -22,19 +26,28 @@ pub enum Kind {
     Syn,
     /// UDP.
     Udp,
+    /// QUIC data, with a connection id for each flow.
+    Quic,
 }
 
-/// Which listener the packets are for; see [`ROUTES`].
+/// Which listener the packets are for; see [`ROUTES`]. IPv4 in IPv4, where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
-    /// IPv4, ipip in IPv4, ring settled.
     Ipip,
-    /// The same with all slots moving.
+    /// All slots are moving.
     Moving,
-    /// IPv4 by l2.
+    /// By l2.
     L2,
-    /// IPv6, ipip in IPv6.
+    /// IPv6 in IPv6.
     IpipV6,
+    /// IPv4 in GUE over IPv4.
+    Gue,
+    /// By `ROUND_ROBIN`.
+    InTurn,
+    /// By `QUIC_CID`.
+    Quic,
+    /// For the members of an IP group.
+    Listed,
     /// An address that is not virtual.
     Foreign,
 }
@@ -53,7 +66,23 @@ const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 
 /// Each listener, on a port of its own; its place here is the number of its pool.
-const ROUTES: [(To, u16); 4] = [(To::Ipip, 80), (To::Moving, 81), (To::L2, 82), (To::IpipV6, 83)];
+const ROUTES: [(To, u16); 8] = [
+    (To::Ipip, 80),
+    (To::Moving, 81),
+    (To::L2, 82),
+    (To::IpipV6, 83),
+    (To::Gue, 84),
+    (To::InTurn, 85),
+    (To::Quic, 443),
+    (To::Listed, 86),
+];
+
+/// The IP group of those who may open connections where the listener is [`To::Listed`].
+const GROUP: u16 = 1;
+/// Prefixes in it; the last one is that of all clients.
+const LISTED: u32 = 300;
+/// Where the connection id of a QUIC packet that belongs to a connection names the server.
+const CID: CidPart = CidPart { offset: 0, length: 8 };
 
 /// A listener with a pool of its own.
 #[derive(Clone, Copy)]
@@ -71,11 +100,21 @@ impl Route {
     fn listener(self) -> Listener {
         let ring_base = u32::from(self.pool) * RING.next_multiple_of(16);
         let (id, pool) = (self.pool, self.pool);
+        let (algorithm, flags) = match self.to {
+            To::InTurn => (algorithm::ROUND_ROBIN, listener_flags::TRACKED),
+            To::Quic => (algorithm::CONNECTION_ID, 0),
+            To::Listed => (algorithm::FIVE_TUPLE, listener_flags::WHITELIST),
+            _ => (algorithm::FIVE_TUPLE, 0),
+        };
         Listener {
             ring_base,
             ring_size: RING,
             id,
             pool,
+            flags,
+            algorithm,
+            group: GROUP,
+            cid: CID,
             flow_budget: u32::MAX,
             ..Listener::default()
         }
@@ -97,13 +136,18 @@ impl Route {
         let mut backend = Backend {
             next_hop: mac,
             source: mac,
-            mode: if self.to == To::L2 { mode::L2 } else { mode::IPIP_V4 },
-            flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
+            mode: match self.to {
+                To::L2 => mode::L2,
+                To::IpipV6 => mode::IPIP_V6,
+                To::Gue => mode::GUE_V4,
+                _ => mode::IPIP_V4,
+            },
+            flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
             mtu: 1500,
+            weight: 1,
             ..Backend::default()
         };
         if self.to == To::IpipV6 {
-            backend.mode = mode::IPIP_V6;
             let address = |a, b| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, a, b).octets();
             backend.address = bytemuck::cast(address(0, n));
             backend.outer_source = bytemuck::cast(address(1, 0));
@@ -120,7 +164,8 @@ impl Route {
 
 /// What the forwarding program's maps hold; all frames leave by `ifindex`.
 pub fn memory(ifindex: u32) -> Memory {
-    let mut memory = Memory::default();
+    let groups_v4 = (0..LISTED).map(|n| if n + 1 < LISTED { other_client(n) } else { clients() });
+    let mut memory = Memory { groups_v4: groups_v4.collect(), ..Memory::default() };
     for route in Route::all() {
         let listener = route.listener();
         memory.slots.resize(listener.ring_base as usize, Slot::default());
@@ -137,6 +182,19 @@ pub fn memory(ifindex: u32) -> Memory {
         memory.backends.extend(backends.map(|(id, backend)| (id, Backend { ifindex, ..backend })));
     }
     memory
+}
+
+/// Network of all clients.
+const CLIENTS: [u8; 4] = [198, 18, 0, 0];
+
+fn clients() -> (u32, GroupKeyV4) {
+    (GROUP_FIXED_BITS + 16, GroupKeyV4::new(GROUP, bytemuck::cast(CLIENTS)))
+}
+
+/// A network of somebody who sends nothing.
+fn other_client(n: u32) -> (u32, GroupKeyV4) {
+    let [.., high, low] = n.to_be_bytes();
+    (GROUP_FIXED_BITS + 24, GroupKeyV4::new(GROUP, bytemuck::cast([203, high, low, 0])))
 }
 
 /// What the floor's maps hold.
@@ -169,7 +227,8 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     let v6 = to == To::IpipV6;
     // What is not for a virtual address has a port all the same.
     let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
-    let protocol = if kind == Kind::Udp { 17 } else { 6 };
+    let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
+    let protocol = if is_udp { 17 } else { 6 };
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xc1];
     if v6 {
         frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (FRAME - 54) as u8, protocol, 64]);
@@ -178,14 +237,16 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     } else {
         let destination = if to == To::Foreign { FOREIGN } else { VIP4 };
         frame.extend([8, 0, 0x45, 0, 0, (FRAME - 14) as u8, 0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        frame.extend([198, 18, 0, 0]);
+        frame.extend(CLIENTS);
         frame.extend(destination.octets());
     }
     let transport = frame.len();
     frame.extend([4, 0]);
     frame.extend(port.to_be_bytes());
-    if kind == Kind::Udp {
+    if is_udp {
         frame.extend([0, (FRAME - transport) as u8, 0, 0]);
+        // The short header of QUIC, and a connection id (RFC 9000 §17.3).
+        frame.extend([0x40, 1, 2, 3, 4, 5, 6, 7, 8]);
     } else {
         let flags = if kind == Kind::Syn { 0x02 } else { 0x10 };
         frame.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -195,6 +256,7 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
     template.mask = flows - 1;
     template.address = if v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
-    template.port = u32::try_from(transport)?;
+    let connection_id = transport + 8 + 1 + 2;
+    template.port = u32::try_from(if kind == Kind::Quic { connection_id } else { transport })?;
     Ok(template)
 }

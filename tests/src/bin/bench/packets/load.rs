@@ -8,16 +8,18 @@ use elb_tests::datapath;
 use elb_tests::record::hash;
 use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
 
-use super::cases::{Against, CASES, Case};
+use super::cases::{Against, CASES, Case, Records};
 use crate::cycles::Cycles;
 use crate::floor;
 use crate::turns::{PACKETS, Turns, handle};
 use crate::world::{self, Kind, To};
 
-/// Records of the flow tables: more than any case has flows that are recorded.
-const FLOW_RECORDS: u32 = 1 << 21;
-/// The same where none should be made.
-const NO_RECORDS: u32 = 1 << 16;
+/// Records of the flow tables where none should be made.
+const FEW: u32 = 1 << 16;
+/// The same where every packet makes one: as many as an agent makes room for by default.
+const USUAL: u32 = 1 << 20;
+/// The same where all flows are recorded before: more than there are.
+const MANY: u32 = 1 << 22;
 
 const PASS: u32 = 2;
 const TX: u32 = 3;
@@ -27,10 +29,10 @@ const TX: u32 = 3;
 enum Program {
     Nothing,
     Floor,
-    /// Serves the cases without recorded flows.
+    /// elb, with flow tables of its own for each kind of [`Records`].
     Settled,
-    /// Serves the others.
-    Tracking,
+    Recorded,
+    Recording,
 }
 
 pub struct Load {
@@ -42,19 +44,20 @@ impl Load {
     /// Loads the programs, and records the flows of the cases that want it.
     pub fn new() -> Result<Self> {
         let mut turns = Turns::load(&[WRAPPER, NOTHING])?;
-        let settled = datapath::load(&world::memory(world::LOOPBACK), NO_RECORDS)?;
-        let tracking = datapath::load(&world::memory(world::LOOPBACK), FLOW_RECORDS)?;
+        let memory = world::memory(world::LOOPBACK);
+        let settled = datapath::load(&memory, FEW)?;
         let programs = [
             turns.program(NOTHING)?.fd()?.try_clone()?,
             handle(&floor::load()?, FLOOR)?,
             handle(&settled, names::PROGRAM)?,
-            handle(&tracking, names::PROGRAM)?,
+            handle(&datapath::load(&memory, MANY)?, names::PROGRAM)?,
+            handle(&datapath::load(&memory, USUAL)?, names::PROGRAM)?,
         ];
         turns.name(&programs)?;
         let mut load = Self { turns, settled };
-        for Case { to, flows, .. } in CASES.iter().filter(|case| case.recorded) {
-            let syns = template(Program::Tracking, Kind::Syn, *to, *flows)?;
-            load.run([syns; ROLES as usize], *flows, TX)?;
+        for case in CASES.iter().filter(|case| case.records == Records::Before) {
+            let syns = of(&Case { kind: Kind::Syn, ..*case })?;
+            load.run([syns; ROLES as usize], case.flows, TX)?;
         }
         Ok(load)
     }
@@ -91,7 +94,11 @@ impl Load {
 }
 
 fn of(case: &Case) -> Result<Template> {
-    let program = if case.recorded { Program::Tracking } else { Program::Settled };
+    let program = match case.records {
+        Records::None => Program::Settled,
+        Records::Before => Program::Recorded,
+        Records::Made => Program::Recording,
+    };
     template(program, case.kind, case.to, case.flows)
 }
 
