@@ -33,6 +33,12 @@ pub const NEXT: &str = "NEXT";
 pub const STEPS: &str = "STEPS";
 /// Object `bench-wrapper`: nanoseconds of the monotonic clock when each turn began.
 pub const TIMES: &str = "TIMES";
+/// Program and only one of the object `bench-arrivals`: notes packets for an address.
+pub const ARRIVALS: &str = "arrive";
+/// Object `bench-arrivals`, one element: the address, in network order.
+pub const ADDRESS: &str = "ADDRESS";
+/// Object `bench-arrivals`, one element: nanoseconds of the monotonic clock at the last packet.
+pub const LAST: &str = "LAST";
 /// Object `bench-floor`: as `LISTENERS_V4`, with keys of 20 bytes.
 pub const FLOOR_LISTENERS: &str = "FLOOR_LISTENERS";
 /// Object `bench-floor`: as `RINGS`.

@@ -3,8 +3,13 @@
 //! A bench is no test: it says which bars hold, and ends well either way. It fails where something
 //! could not be measured, or did not do what was to be measured.
 
+mod memory;
 mod packets;
+mod peers;
+mod publish;
 mod rate;
+mod ring;
+mod verdict;
 
 mod cpu;
 mod cycles;
@@ -55,15 +60,31 @@ enum Name {
     Packets,
     /// Packets a second over virtual devices, against a program that only sends back
     Rate,
+    /// Building a ring, and what moves on it
+    Ring,
+    /// Publishing the change of a member
+    Publish,
+    /// From the verdict on a member to the last packet it gets
+    Verdict,
+    /// What maps and agent take of the memory
+    Memory,
+    /// Other load balancers beside elb
+    Peers,
 }
 
 impl Name {
-    const ALL: [Self; 2] = [Self::Packets, Self::Rate];
+    const OWN: [Self; 6] =
+        [Self::Packets, Self::Rate, Self::Ring, Self::Publish, Self::Verdict, Self::Memory];
 
     fn measure(self, effort: Effort) -> Result<Section> {
         match self {
             Self::Packets => packets::section(effort),
             Self::Rate => rate::section(effort),
+            Self::Ring => ring::section(effort),
+            Self::Publish => publish::section(effort),
+            Self::Verdict => verdict::section(effort),
+            Self::Memory => memory::section(),
+            Self::Peers => peers::section(effort),
         }
     }
 }
@@ -82,7 +103,7 @@ fn main() -> ExitCode {
 /// Whether everything could be measured.
 fn run(arguments: &Arguments) -> Result<bool> {
     require_root()?;
-    let names = if arguments.sections.is_empty() { &Name::ALL[..] } else { &arguments.sections };
+    let names = if arguments.sections.is_empty() { &Name::OWN[..] } else { &arguments.sections };
     let machine = Machine::watch()?;
     println!("{}\n", machine.describe()?);
     let mut sections = Vec::new();

@@ -29,6 +29,16 @@ impl Trials {
         middle.iter().sum::<f64>() / middle.len() as f64
     }
 
+    /// The greatest, NaN without any.
+    pub fn greatest(&self) -> f64 {
+        self.0.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// How much trials differ: half of them are within this part of the median.
     pub fn spread(&self) -> f64 {
         let median = self.median();
