@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context as _, Result};
@@ -47,8 +48,11 @@ pub struct PinDir(PathBuf);
 
 impl PinDir {
     /// Creates the directory, and mounts the BPF file system where nobody has.
-    pub(crate) fn create(number: u32) -> Result<Self> {
+    pub fn create() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+
         mount_bpffs()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = Path::new(BPFFS).join(format!("{LAB_PREFIX}{}-{number}", process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))

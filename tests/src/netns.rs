@@ -55,6 +55,21 @@ impl NetNs {
         Ok(netns)
     }
 
+    /// As [`NetNs::new`], one that sends nothing by itself.
+    pub fn quiet(role: &str) -> Result<Self> {
+        let netns = Self::new(role)?;
+        for scope in ["all", "default"] {
+            netns.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "1")?;
+        }
+        Ok(netns)
+    }
+
+    /// The index of one of its devices.
+    pub fn index_of(&self, device: &str) -> Result<u32> {
+        self.run(|| nix::net::if_::if_nametoindex(device))?
+            .with_context(|| format!("no device {device} in {}", self.name()))
+    }
+
     /// Its name, as `ip netns` lists it.
     pub fn name(&self) -> &str {
         let name = self.0.path.file_name().and_then(OsStr::to_str);

@@ -4,20 +4,41 @@
 //! encapsulates runs out of headroom, or meets its own output. So a wrapper restores the frame, gives
 //! it the next flow, and tail-calls the program under test; what the wrapper costs is known from
 //! tail-calling one that does nothing.
+//!
+//! A machine is not equally fast for long, and each call of BPF_PROG_TEST_RUN sleeps for
+//! milliseconds before it starts (it waits for RCU), which leaves caches cold. So within one call
+//! the wrapper lets the programs that are compared take turns of [`TURN`] packets, and notes when
+//! each turn begins.
 
 use bytemuck::{Pod, Zeroable};
 
 /// Program of the object `bench-wrapper`: restores the frame and calls on.
 pub const WRAPPER: &str = "wrap";
-/// Program of the object `bench-wrapper`: does nothing.
+/// Program of the object `bench-wrapper`: calls on, for frames that come from elsewhere.
+pub const TAKE_TURNS: &str = "take_turns";
+/// Program of the object `bench-wrapper`: makes frames and sends them by the device in `DEVICE`.
+pub const SEND: &str = "send";
+/// Program of the object `bench-wrapper`: does nothing, and drops.
 pub const NOTHING: &str = "nothing";
+/// Program of the object `bench-wrapper`: does nothing, and transmits.
+pub const BOUNCE: &str = "bounce";
 /// Program of the object `bench-floor`: look-ups and encapsulation, and nothing else.
 pub const FLOOR: &str = "floor";
 
-/// Object `bench-wrapper`, one element: the frame.
-pub const TEMPLATE: &str = "TEMPLATE";
-/// Object `bench-wrapper`, one element: the program under test.
+/// Object `bench-wrapper`, one element to each of [`ROLES`]: what is sent, and to whom.
+pub const TEMPLATES: &str = "TEMPLATES";
+/// Object `bench-wrapper`: the programs under test.
 pub const NEXT: &str = "NEXT";
+/// Object `bench-wrapper`, per CPU, two elements: packets made, and packets that took turns.
+pub const STEPS: &str = "STEPS";
+/// Object `bench-wrapper`: nanoseconds of the monotonic clock when each turn began.
+pub const TIMES: &str = "TIMES";
+/// Program and only one of the object `bench-arrivals`: notes packets for an address.
+pub const ARRIVALS: &str = "arrive";
+/// Object `bench-arrivals`, one element: the address, in network order.
+pub const ADDRESS: &str = "ADDRESS";
+/// Object `bench-arrivals`, one element: nanoseconds of the monotonic clock at the last packet.
+pub const LAST: &str = "LAST";
 /// Object `bench-floor`: as `LISTENERS_V4`, with keys of 20 bytes.
 pub const FLOOR_LISTENERS: &str = "FLOOR_LISTENERS";
 /// Object `bench-floor`: as `RINGS`.
@@ -25,6 +46,15 @@ pub const FLOOR_RINGS: &str = "FLOOR_RINGS";
 /// Object `bench-floor`: as `BACKENDS`.
 pub const FLOOR_BACKENDS: &str = "FLOOR_BACKENDS";
 
+/// Who takes turns, in this order: a power of two.
+pub const ROLES: u32 = 4;
+/// Packets of a turn, a power of two: long enough that its first packets, which find the caches of
+/// the turn before, do not count, and short enough that few turns are interrupted.
+pub const TURN: u32 = 1024;
+/// Turns whose begin can be noted.
+pub const TURNS: u32 = 4096;
+/// Programs that `NEXT` holds.
+pub const PROGRAMS: u32 = 8;
 /// Bytes of every frame: headers of all kinds, and some payload.
 pub const FRAME: usize = 128;
 
@@ -40,8 +70,8 @@ pub struct Template {
     pub address: u32,
     /// Offset of the source port.
     pub port: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Index of the program under test in `NEXT`.
+    pub program: u32,
 }
 
 /// The flow after `step` packets: odd multipliers make it a bijection over a power of two, in an

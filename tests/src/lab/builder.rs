@@ -1,7 +1,5 @@
 //! How a lab is built: namespace by namespace, each connected as it is made.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use anyhow::{Result, ensure};
 
 use super::{Lab, name_of};
@@ -67,8 +65,6 @@ impl Builder {
             "a lab has 1 to {MOST_BACKENDS} backends, not {}",
             self.backends
         );
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-
         let switch = Switch::new(self.arms, self.families)?;
         let (client, client_router) = self.connect_client(&switch)?;
         let (lb, pass) = self.connect_load_balancer(&switch)?;
@@ -76,7 +72,7 @@ impl Builder {
         switch.wait_until_forwarding()?;
         Ok(Lab {
             _pass: pass,
-            pins: host::PinDir::create(NEXT.fetch_add(1, Ordering::Relaxed))?,
+            pins: host::PinDir::create()?,
             files: host::files()?,
             shape: self,
             client,

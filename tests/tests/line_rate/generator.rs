@@ -14,7 +14,6 @@ use elb_tests_ebpf::{DEVICE, GENERATOR, QUEUES, SENT, STEPS, TRAFFIC};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::lab::index_of;
 use elb_tests::record;
 
 /// Frames that the kernel runs the program on before it sends them.
@@ -42,7 +41,7 @@ impl Generator {
         let program: &mut Xdp =
             object.program_mut(GENERATOR).context("no program in generator")?.try_into()?;
         program.load().context("the kernel refuses the generator")?;
-        let index = index_of(netns, device)?;
+        let index = netns.index_of(device)?;
         let map = object.map_mut(DEVICE).context("no device map in generator")?;
         netns.run(|| -> Result<()> {
             DevMap::try_from(map)?.set(0, index, None, 0)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use elb_tests::netns::NetNs;
+use elb_tests::statistics::Statistics;
 use elb_tests::veth::{self, End};
 use elb_tests::xdp::XdpPass;
 use elb_tests_ebpf::kind::Kind;
@@ -16,7 +17,6 @@ use crate::balancer::Balancer;
 use crate::generator::Generator;
 use crate::sent::Sent;
 use crate::sink::Sink;
-use crate::statistics::Statistics;
 use crate::world::{self, World};
 
 const QUIET_LIMIT: Duration = Duration::from_secs(10);
@@ -52,7 +52,8 @@ pub fn one_at_a_time() -> MutexGuard<'static, ()> {
 impl Lab {
     /// Lays the cables and attaches the programs.
     pub fn start(world: World) -> Result<Self> {
-        let [generator, balancer, sink] = [quiet("generator")?, quiet("lb")?, quiet("sink")?];
+        let [generator, balancer, sink] =
+            [NetNs::quiet("generator")?, NetNs::quiet("lb")?, NetNs::quiet("sink")?];
         let ends = [
             end(&generator, "gen0", world::GENERATOR_MAC),
             end(&balancer, "lb0", world::FRONT_MAC),
@@ -61,7 +62,7 @@ impl Lab {
         ];
         veth::join(&ends[0], &ends[1])?;
         veth::join(&ends[2], &ends[3])?;
-        let memory = world.memory(index_of(&balancer, "lb1")?);
+        let memory = world.memory(balancer.index_of("lb1")?);
         Ok(Self {
             sink: Sink::attach(&sink, "sink0", &memory)?,
             balancer: Balancer::attach(&balancer, &["lb0", "lb1"], &memory)?,
@@ -156,22 +157,6 @@ impl Devices {
         let back = self.lb1.get("tx_xdp_xmit")? == self.sink0.get("rx_xdp_packets")?;
         Ok(front && back)
     }
-}
-
-/// The index of a device.
-pub fn index_of(netns: &NetNs, device: &str) -> Result<u32> {
-    netns
-        .run(|| nix::net::if_::if_nametoindex(device))?
-        .with_context(|| format!("no device {device} in {}", netns.name()))
-}
-
-/// A namespace that sends nothing by itself.
-fn quiet(role: &str) -> Result<NetNs> {
-    let netns = NetNs::new(role)?;
-    for scope in ["all", "default"] {
-        netns.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "1")?;
-    }
-    Ok(netns)
 }
 
 fn end(netns: &NetNs, name: &str, mac: [u8; 6]) -> End {

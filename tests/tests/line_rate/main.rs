@@ -23,7 +23,6 @@ mod sent;
 mod balancer;
 mod generator;
 mod sink;
-mod statistics;
 
 mod dry_run;
 

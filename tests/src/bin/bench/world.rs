@@ -1,19 +1,56 @@
 //! The listeners, rings and backends that are measured, and the frames sent to them.
 #![allow(clippy::cast_possible_truncation, reason = "all numbers here are small constants")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "in most respects most routes are alike")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 use bytemuck::Zeroable as _;
 use elb_common::addr::{Be16, Be32, Be128, Mac};
+use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6};
+use elb_common::listener::{
+    CidPart, Listener, ListenerKeyV4, ListenerKeyV6, algorithm, listener_flags,
+};
 use elb_common::path::Memory;
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_tests_ebpf::bench::{FRAME, Template};
 
-use crate::cases::{Case, Kind, To};
+/// A kind of packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// TCP data.
+    Data,
+    /// A TCP SYN.
+    Syn,
+    /// UDP.
+    Udp,
+    /// QUIC data, with a connection id for each flow.
+    Quic,
+}
+
+/// Which listener the packets are for; see [`ROUTES`]. IPv4 in IPv4, where nothing else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    Ipip,
+    /// All slots are moving.
+    Moving,
+    /// By l2.
+    L2,
+    /// IPv6 in IPv6.
+    IpipV6,
+    /// IPv4 in GUE over IPv4.
+    Gue,
+    /// By `ROUND_ROBIN`.
+    InTurn,
+    /// By `QUIC_CID`.
+    Quic,
+    /// For the members of an IP group.
+    Listed,
+    /// An address that is not virtual.
+    Foreign,
+}
 
 /// Slots of each ring, as by default.
 const RING: u32 = 65_537;
@@ -21,49 +58,118 @@ const RING: u32 = 65_537;
 const BACKENDS: u16 = 100;
 /// Seconds that no bench lasts: recorded flows count throughout.
 const IDLE: u32 = 4000;
-/// The interface that TEST_RUN frames come by, so that all leave by it.
-const LOOPBACK: u32 = 1;
+/// The interface that TEST_RUN frames come by.
+pub const LOOPBACK: u32 = 1;
 
 const VIP4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10);
 
-const IPIP: Route = Route { port: 80, pool: 0 };
-const MOVING: Route = Route { port: 81, pool: 1 };
-const L2: Route = Route { port: 82, pool: 2 };
-const IPIP_V6: Route = Route { port: 83, pool: 3 };
+/// Each listener, on a port of its own; its place here is the number of its pool.
+const ROUTES: [(To, u16); 8] = [
+    (To::Ipip, 80),
+    (To::Moving, 81),
+    (To::L2, 82),
+    (To::IpipV6, 83),
+    (To::Gue, 84),
+    (To::InTurn, 85),
+    (To::Quic, 443),
+    (To::Listed, 86),
+];
 
+/// The IP group of those who may open connections where the listener is [`To::Listed`].
+const GROUP: u16 = 1;
+/// Prefixes in it; the last one is that of all clients.
+const LISTED: u32 = 300;
+/// Where the connection id of a QUIC packet that belongs to a connection names the server.
+const CID: CidPart = CidPart { offset: 0, length: 8 };
+
+/// A listener with a pool of its own.
 #[derive(Clone, Copy)]
 struct Route {
+    to: To,
     port: u16,
     pool: u16,
 }
 
 impl Route {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..).zip(ROUTES).map(|(pool, (to, port))| Self { to, port, pool })
+    }
+
     fn listener(self) -> Listener {
         let ring_base = u32::from(self.pool) * RING.next_multiple_of(16);
         let (id, pool) = (self.pool, self.pool);
+        let (algorithm, flags) = match self.to {
+            To::InTurn => (algorithm::ROUND_ROBIN, listener_flags::TRACKED),
+            To::Quic => (algorithm::CONNECTION_ID, 0),
+            To::Listed => (algorithm::FIVE_TUPLE, listener_flags::WHITELIST),
+            _ => (algorithm::FIVE_TUPLE, 0),
+        };
         Listener {
             ring_base,
             ring_size: RING,
             id,
             pool,
+            flags,
+            algorithm,
+            group: GROUP,
+            cid: CID,
             flow_budget: u32::MAX,
             ..Listener::default()
         }
     }
+
+    /// Id of its backend number `n`.
+    fn id(self, n: u16) -> u16 {
+        1 + self.pool * BACKENDS + n
+    }
+
+    fn slot(self, number: u32) -> Slot {
+        let owner = |number| self.id((mix(number) % u32::from(BACKENDS)) as u16);
+        Slot::new(owner(number), if self.to == To::Moving { owner(number + 1) } else { 0 })
+    }
+
+    fn backend(self, n: u16) -> Backend {
+        let [high, low] = n.to_be_bytes();
+        let mac = Mac::new([2, 0, 0, 1, high, low]);
+        let mut backend = Backend {
+            next_hop: mac,
+            source: mac,
+            mode: match self.to {
+                To::L2 => mode::L2,
+                To::IpipV6 => mode::IPIP_V6,
+                To::Gue => mode::GUE_V4,
+                _ => mode::IPIP_V4,
+            },
+            flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
+            mtu: 1500,
+            weight: 1,
+            ..Backend::default()
+        };
+        if self.to == To::IpipV6 {
+            let address = |a, b| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, a, b).octets();
+            backend.address = bytemuck::cast(address(0, n));
+            backend.outer_source = bytemuck::cast(address(1, 0));
+        } else {
+            let address: Be32 = bytemuck::cast([10, 0, high, low]);
+            let source: Be32 = bytemuck::cast([10u8, 1, 0, 1]);
+            backend.address = Be128::from_raw([address.raw(), 0, 0, 0]);
+            backend.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
+            backend.outer_sum = outer_sum(source, address);
+        }
+        backend
+    }
 }
 
-/// What the forwarding program's maps hold.
-pub fn memory() -> Memory {
-    let mut memory = Memory::default();
-    for route in [IPIP, MOVING, L2, IPIP_V6] {
+/// What the forwarding program's maps hold; all frames leave by `ifindex`.
+pub fn memory(ifindex: u32) -> Memory {
+    let groups_v4 = (0..LISTED).map(|n| if n + 1 < LISTED { other_client(n) } else { clients() });
+    let mut memory = Memory { groups_v4: groups_v4.collect(), ..Memory::default() };
+    for route in Route::all() {
         let listener = route.listener();
         memory.slots.resize(listener.ring_base as usize, Slot::default());
-        let owner =
-            |slot: u32| 1 + route.pool * BACKENDS + (mix(slot) % u32::from(BACKENDS)) as u16;
-        let prev = |slot| if route.port == MOVING.port { owner(slot + 1) } else { 0 };
-        memory.slots.extend((0..RING).map(|slot| Slot::new(owner(slot), prev(slot))));
+        memory.slots.extend((0..RING).map(|number| route.slot(number)));
         memory.pools.insert(route.pool, Pool { idle_timeout: IDLE, ..Pool::default() });
         for protocol in [6, 17] {
             let port = Be16::new(route.port);
@@ -72,12 +178,23 @@ pub fn memory() -> Memory {
             memory.listeners_v4.insert(v4, listener);
             memory.listeners_v6.insert(v6, listener);
         }
-        for n in 0..BACKENDS {
-            let id = 1 + route.pool * BACKENDS + n;
-            memory.backends.insert(id, backend(route, n));
-        }
+        let backends = (0..BACKENDS).map(|n| (route.id(n), route.backend(n)));
+        memory.backends.extend(backends.map(|(id, backend)| (id, Backend { ifindex, ..backend })));
     }
     memory
+}
+
+/// Network of all clients.
+const CLIENTS: [u8; 4] = [198, 18, 0, 0];
+
+fn clients() -> (u32, GroupKeyV4) {
+    (GROUP_FIXED_BITS + 16, GroupKeyV4::new(GROUP, bytemuck::cast(CLIENTS)))
+}
+
+/// A network of somebody who sends nothing.
+fn other_client(n: u32) -> (u32, GroupKeyV4) {
+    let [.., high, low] = n.to_be_bytes();
+    (GROUP_FIXED_BITS + 24, GroupKeyV4::new(GROUP, bytemuck::cast([203, high, low, 0])))
 }
 
 /// What the floor's maps hold.
@@ -88,62 +205,30 @@ pub struct Floor {
     pub backends: Vec<(u16, Backend)>,
 }
 
-/// The listener, the ring and the backends that the floor needs: those of `To::Ipip`.
+/// The listener, the ring and the backends that the floor needs: those of the first route.
 pub fn floor() -> Floor {
-    let memory = memory();
-    let port = u32::from(Be16::new(IPIP.port).raw());
-    let key = [u32::from_ne_bytes(VIP4.octets()), 0, 0, 0, port | 6 << 16];
-    let backends = memory.backends.into_iter().filter(|(id, _)| *id <= BACKENDS).collect();
-    let slots = memory.slots[..RING as usize].to_vec();
-    Floor { key, listener: IPIP.listener(), slots, backends }
-}
-
-fn backend(route: Route, n: u16) -> Backend {
-    let [high, low] = n.to_be_bytes();
-    let mac = Mac::new([2, 0, 0, 1, high, low]);
-    let mut backend = Backend {
-        next_hop: mac,
-        source: mac,
-        mode: if route.port == L2.port { mode::L2 } else { mode::IPIP_V4 },
-        flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
-        mtu: 1500,
-        ifindex: LOOPBACK,
-        ..Backend::default()
-    };
-    if route.port == IPIP_V6.port {
-        backend.mode = mode::IPIP_V6;
-        backend.address = bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n).octets());
-        backend.outer_source = bytemuck::cast(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, 0).octets());
-    } else {
-        let address: Be32 = bytemuck::cast([10, 0, high, low]);
-        let source: Be32 = bytemuck::cast([10u8, 1, 0, 1]);
-        backend.address = Be128::from_raw([address.raw(), 0, 0, 0]);
-        backend.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
-        backend.outer_sum = outer_sum(source, address);
+    let first = Route::all().next().expect("there are routes");
+    let port = u32::from(Be16::new(first.port).raw());
+    Floor {
+        key: [u32::from_ne_bytes(VIP4.octets()), 0, 0, 0, port | 6 << 16],
+        listener: first.listener(),
+        slots: (0..RING).map(|number| first.slot(number)).collect(),
+        backends: (0..BACKENDS).map(|n| (first.id(n), first.backend(n))).collect(),
     }
-    backend
 }
 
 fn mix(slot: u32) -> u32 {
     (slot ^ (slot >> 15)).wrapping_mul(0x2c1b_3c6d) >> 8
 }
 
-/// The frame of a case, and where its flow number goes.
-pub fn template(case: &Case) -> Result<Template> {
-    template_of(case.kind, case.to, case.flows)
-}
-
-/// A frame of a kind, to a listener, of one of `flows` flows.
-pub fn template_of(kind: Kind, to: To, flows: u32) -> Result<Template> {
+/// A frame of a kind, to a listener, of one of `flows` flows, and where the flow's number goes.
+pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     ensure!(flows.is_power_of_two(), "{flows} flows are not a power of two");
     let v6 = to == To::IpipV6;
-    let port = match to {
-        To::Ipip | To::Foreign => IPIP.port,
-        To::Moving => MOVING.port,
-        To::L2 => L2.port,
-        To::IpipV6 => IPIP_V6.port,
-    };
-    let protocol = if kind == Kind::Udp { 17 } else { 6 };
+    // What is not for a virtual address has a port all the same.
+    let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
+    let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
+    let protocol = if is_udp { 17 } else { 6 };
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xc1];
     if v6 {
         frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (FRAME - 54) as u8, protocol, 64]);
@@ -152,14 +237,16 @@ pub fn template_of(kind: Kind, to: To, flows: u32) -> Result<Template> {
     } else {
         let destination = if to == To::Foreign { FOREIGN } else { VIP4 };
         frame.extend([8, 0, 0x45, 0, 0, (FRAME - 14) as u8, 0, 0, 0x40, 0, 64, protocol, 0, 0]);
-        frame.extend([198, 18, 0, 0]);
+        frame.extend(CLIENTS);
         frame.extend(destination.octets());
     }
     let transport = frame.len();
     frame.extend([4, 0]);
     frame.extend(port.to_be_bytes());
-    if kind == Kind::Udp {
+    if is_udp {
         frame.extend([0, (FRAME - transport) as u8, 0, 0]);
+        // The short header of QUIC, and a connection id (RFC 9000 §17.3).
+        frame.extend([0x40, 1, 2, 3, 4, 5, 6, 7, 8]);
     } else {
         let flags = if kind == Kind::Syn { 0x02 } else { 0x10 };
         frame.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -169,6 +256,7 @@ pub fn template_of(kind: Kind, to: To, flows: u32) -> Result<Template> {
     bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
     template.mask = flows - 1;
     template.address = if v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
-    template.port = u32::try_from(transport)?;
+    let connection_id = transport + 8 + 1 + 2;
+    template.port = u32::try_from(if kind == Kind::Quic { connection_id } else { transport })?;
     Ok(template)
 }

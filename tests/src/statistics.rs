@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::netns::NetNs;
+use crate::process;
 use anyhow::{Context as _, Result};
-use elb_tests::netns::NetNs;
-use elb_tests::process;
 
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,87 @@
+//! What is measured, and how good is good enough.
+
+use crate::world::{Kind, To};
+
+/// What a bar is a multiple of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Against {
+    Floor,
+    /// Another case, named before.
+    Case(&'static str),
+}
+
+/// What becomes of records in the flow tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// None is made.
+    None,
+    /// All flows are recorded before, by a SYN each.
+    Before,
+    /// Nearly every packet makes one.
+    Made,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub to: To,
+    /// A power of two.
+    pub flows: u32,
+    pub records: Records,
+    pub bar: Option<(f64, Against)>,
+}
+
+const ONE_FLOW: &str = "TCP, one flow";
+const ONE_SYN: &str = "SYN, one flow";
+const ONE_MOVING: &str = "all slots moving, one flow";
+const M: u32 = 1 << 20;
+
+const fn case(name: &'static str, kind: Kind, to: To, flows: u32) -> Case {
+    Case { name, kind, to, flows, records: Records::None, bar: None }
+}
+
+impl Case {
+    const fn records(self, records: Records) -> Self {
+        Self { records, ..self }
+    }
+
+    /// May cost so many times the floor.
+    const fn floors(self, multiple: f64) -> Self {
+        Self { bar: Some((multiple, Against::Floor)), ..self }
+    }
+
+    /// May cost so many times another case.
+    const fn times(self, multiple: f64, other: &'static str) -> Self {
+        Self { bar: Some((multiple, Against::Case(other))), ..self }
+    }
+}
+
+pub const CASES: &[Case] = &[
+    case(ONE_FLOW, Kind::Data, To::Ipip, 1).floors(1.5),
+    case("TCP, 65,536 flows", Kind::Data, To::Ipip, 1 << 16),
+    case("TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).times(1.15, ONE_FLOW),
+    case("TCP, 16,777,216 flows", Kind::Data, To::Ipip, 1 << 24),
+    case(ONE_SYN, Kind::Syn, To::Ipip, 1),
+    case("SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).times(1.15, ONE_SYN),
+    case(ONE_MOVING, Kind::Data, To::Moving, 1).records(Records::Before),
+    case("all slots moving, 1,048,576 flows", Kind::Data, To::Moving, M)
+        .records(Records::Before)
+        .times(10.0, ONE_MOVING),
+    case("ROUND_ROBIN, one flow", Kind::Data, To::InTurn, 1).records(Records::Before),
+    case("ROUND_ROBIN, 1,048,576 flows", Kind::Data, To::InTurn, M).records(Records::Before),
+    case("ROUND_ROBIN, new connections", Kind::Syn, To::InTurn, 1 << 24).records(Records::Made),
+    case("UDP, one flow", Kind::Udp, To::Ipip, 1),
+    case("UDP, 1,048,576 flows", Kind::Udp, To::Ipip, M),
+    case("QUIC by connection id, one connection", Kind::Quic, To::Quic, 1),
+    case("QUIC by connection id, 1,048,576 connections", Kind::Quic, To::Quic, M),
+    case("IPv6 in IPv6, one flow", Kind::Data, To::IpipV6, 1).floors(2.0),
+    case("IPv6 in IPv6, 1,048,576 flows", Kind::Data, To::IpipV6, M),
+    case("gue, one flow", Kind::Data, To::Gue, 1),
+    case("gue, 1,048,576 flows", Kind::Data, To::Gue, M),
+    case("l2, one flow", Kind::Data, To::L2, 1),
+    case("l2, 1,048,576 flows", Kind::Data, To::L2, M),
+    case("SYN, access control with 300 entries, one flow", Kind::Syn, To::Listed, 1),
+    case("SYN, access control with 300 entries, 1,048,576 flows", Kind::Syn, To::Listed, M),
+    case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16),
+];

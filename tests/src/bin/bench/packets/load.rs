@@ -1,0 +1,107 @@
+//! The programs that are measured, loaded once: code and maps then have their places, and keep them.
+
+use anyhow::{Context as _, Result, ensure};
+use aya::Ebpf;
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::names;
+use elb_tests::datapath;
+use elb_tests::record::hash;
+use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
+
+use super::cases::{Against, CASES, Case, Records};
+use crate::cycles::Cycles;
+use crate::floor;
+use crate::turns::{PACKETS, Turns, handle};
+use crate::world::{self, Kind, To};
+
+/// Records of the flow tables where none should be made.
+const FEW: u32 = 1 << 16;
+/// The same where every packet makes one: as many as an agent makes room for by default.
+const USUAL: u32 = 1 << 20;
+/// The same where all flows are recorded before: more than there are.
+const MANY: u32 = 1 << 22;
+
+const PASS: u32 = 2;
+const TX: u32 = 3;
+
+/// Places among the programs that templates name.
+#[derive(Clone, Copy)]
+enum Program {
+    Nothing,
+    Floor,
+    /// elb, with flow tables of its own for each kind of [`Records`].
+    Settled,
+    Recorded,
+    Recording,
+}
+
+pub struct Load {
+    turns: Turns,
+    settled: Ebpf,
+}
+
+impl Load {
+    /// Loads the programs, and records the flows of the cases that want it.
+    pub fn new() -> Result<Self> {
+        let mut turns = Turns::load(&[WRAPPER, NOTHING])?;
+        let memory = world::memory(world::LOOPBACK);
+        let settled = datapath::load(&memory, FEW)?;
+        let programs = [
+            turns.program(NOTHING)?.fd()?.try_clone()?,
+            handle(&floor::load()?, FLOOR)?,
+            handle(&settled, names::PROGRAM)?,
+            handle(&datapath::load(&memory, MANY)?, names::PROGRAM)?,
+            handle(&datapath::load(&memory, USUAL)?, names::PROGRAM)?,
+        ];
+        turns.name(&programs)?;
+        let mut load = Self { turns, settled };
+        for case in CASES.iter().filter(|case| case.records == Records::Before) {
+            let syns = of(&Case { kind: Kind::Syn, ..*case })?;
+            load.run([syns; ROLES as usize], case.flows, TX)?;
+        }
+        Ok(load)
+    }
+
+    /// Lets a case, what its bar refers to, the floor, and nothing take turns.
+    pub fn trial(&mut self, case: &Case) -> Result<Cycles> {
+        let floor = template(Program::Floor, Kind::Data, To::Ipip, 1)?;
+        let nothing = template(Program::Nothing, Kind::Data, To::Ipip, 1)?;
+        let against = match case.bar {
+            Some((_, Against::Case(name))) => {
+                of(CASES.iter().find(|case| case.name == name).context("no such case")?)?
+            }
+            Some((_, Against::Floor)) | None => floor,
+        };
+        // The last packet is the first role's.
+        let answer = if case.to == To::Foreign { PASS } else { TX };
+        self.run([of(case)?, against, floor, nothing], PACKETS, answer)?;
+        self.turns.cycles()
+    }
+
+    /// Records in the flow tables of the program that serves cases without recorded flows.
+    pub fn records_on_settled_rings(&mut self) -> Result<usize> {
+        let v4 = hash::<FlowKeyV4, Flow>(&mut self.settled, names::FLOWS_V4)?;
+        let count = v4.keys().count();
+        let v6 = hash::<FlowKeyV6, Flow>(&mut self.settled, names::FLOWS_V6)?;
+        Ok(count + v6.keys().count())
+    }
+
+    fn run(&mut self, roles: [Template; ROLES as usize], packets: u32, wanted: u32) -> Result<()> {
+        let answer = self.turns.run(WRAPPER, roles, packets)?;
+        ensure!(answer == wanted, "the program answered {answer}, not {wanted}");
+        Ok(())
+    }
+}
+
+fn of(case: &Case) -> Result<Template> {
+    let program = match case.records {
+        Records::None => Program::Settled,
+        Records::Before => Program::Recorded,
+        Records::Made => Program::Recording,
+    };
+    template(program, case.kind, case.to, case.flows)
+}
+
+fn template(program: Program, kind: Kind, to: To, flows: u32) -> Result<Template> {
+    Ok(Template { program: program as u32, ..world::template(kind, to, flows)? })
+}

@@ -1,0 +1,66 @@
+//! Programs of others, from Debian; started by us in the namespaces of a lab, ended by us.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Result, bail};
+use elb_tests::netns::NetNs;
+use elb_tests::process::Process;
+
+/// Programs, and the packages that hold them.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("haproxy", "haproxy"),
+    ("nginx", "nginx libnginx-mod-stream"),
+    ("nft", "nftables"),
+    ("wrk", "wrk"),
+];
+
+/// Where Debian has nginx's module for TCP.
+pub const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// Fails unless all of them are there.
+pub fn require() -> Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let missing = |(name, _): &&(&str, &str)| {
+        !is_there(name) || *name == "nginx" && !Path::new(STREAM).exists()
+    };
+    let packages: Vec<&str> =
+        PROGRAMS.iter().filter(missing).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    // Packages of servers start them: that is not ours to do.
+    bail!("not installed; run: apt-get install {}", packages.join(" "))
+}
+
+/// Starts a program with a configuration file of its own.
+pub fn start(
+    netns: &NetNs,
+    folder: &Path,
+    name: &str,
+    configuration: &str,
+    arguments: &[&str],
+) -> Result<Process> {
+    let number = fs::read_dir(folder)?.count();
+    let file = folder.join(format!("{name}-{number}.conf"));
+    fs::write(&file, configuration)?;
+    let log = fs::File::create(folder.join(format!("{name}-{number}.log")))?;
+    let mut command = netns.command(name);
+    command.args(arguments).arg(&file).stdout(Stdio::null()).stderr(log);
+    Process::start(name, command)
+}
+
+/// nginx, in the foreground, all files in `folder`.
+pub fn nginx(netns: &NetNs, folder: &Path, rest: &str) -> Result<Process> {
+    let number = fs::read_dir(folder)?.count();
+    let configuration = format!(
+        "daemon off;\nuser root;\npid {0}/nginx-{number}.pid;\nerror_log stderr error;\n\
+         worker_rlimit_nofile 16384;\nevents {{ worker_connections 4096; }}\n{rest}\n",
+        folder.display()
+    );
+    let prefix = folder.display().to_string();
+    start(netns, folder, "nginx", &configuration, &["-e", "stderr", "-p", &prefix, "-c"])
+}
