@@ -61,6 +61,8 @@ fn serves(mode: Forwarding, prepare: impl Fn(&NetNs) -> Result<()>) -> Result<()
     // Of what `elb backend up` does, this mode's part is the address alone.
     lab.backends_up(Forwarding::L2)?;
     for backend in lab.backends() {
+        // Until told, it takes IPv6 alone.
+        backend.ip("link set ip6tnl0 type ip6tnl mode any")?;
         for (_, _, device) in DEVICES {
             backend.ip(&format!("link set {device} up"))?;
         }
@@ -82,7 +84,8 @@ fn serves(mode: Forwarding, prepare: impl Fn(&NetNs) -> Result<()>) -> Result<()
 fn arrives(lab: &Lab, vip: Family) -> Result<()> {
     let target = lab.service(vip, HTTP_PORT);
     let report = http_requests(lab.client(), Load::on(target), REQUESTS)?;
-    ensure!(report.failures().is_empty(), "{:?}", report.failures());
+    let failures = report.failures();
+    ensure!(failures.is_empty(), "{} requests failed, first {:?}", failures.len(), failures[0]);
     let answered = report.answers_by_backend();
     ensure!(answered.len() == lab.backends().len(), "not all backends answered: {answered:?}");
     download(lab.client(), target, BYTES)?;
