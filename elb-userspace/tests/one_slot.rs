@@ -33,7 +33,7 @@ enum Step {
     Wait(u32),
     /// The table gives the slot to a member, or to nobody (0); not to one that is down.
     Own(u16),
-    /// A member fails; its flows are over, and the slot goes to the next one that is up.
+    /// A member fails: its flows are over, and its slot goes to one that is up, if there is one.
     Fail(u16),
     /// It is up again.
     Recover(u16),
@@ -96,10 +96,6 @@ impl World {
         let cur = self.memory.slots[0].cur();
         let up = (1..=MEMBERS).find(|one| !self.down.contains(one)).unwrap_or(0);
         self.change(if cur == member { up } else { cur });
-        if self.memory.slots[0] == Slot::default() {
-            // Nobody is left to send what is not recorded to: the one case in which flows end.
-            self.connections.clear();
-        }
     }
 
     fn flags(&mut self, member: u16, flags: u8) {
@@ -235,6 +231,26 @@ fn a_record_with_a_member_that_recovers_does_not_move_a_later_connection()
         Open(7),
         Recover(1),
         Own(1),
+        Talk(7),
+    ])
+}
+
+/// As before, but it is the client's vain attempt to open a connection, while nobody took it, that
+/// made the record look as if it were in use.
+#[test]
+fn an_opening_that_nobody_takes_does_not_keep_an_earlier_record() -> Result<(), TestCaseError> {
+    run(&[
+        Own(2),
+        Own(1),
+        Open(7),
+        Own(0),
+        Wait(8_000),
+        Open(7),
+        Wait(4_000),
+        Settle,
+        Own(3),
+        Open(7),
+        Own(2),
         Talk(7),
     ])
 }
