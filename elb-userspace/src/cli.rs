@@ -16,6 +16,8 @@ mod socket;
 mod status;
 mod trace;
 
+use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -125,7 +127,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "elb", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut Cli::command(), "elb", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { folder } => {
@@ -139,6 +141,15 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Whether to go on after a line of many was written: not if nobody reads on.
+fn go_on(wrote: io::Result<()>) -> Result<ControlFlow<()>> {
+    match wrote {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Runs asynchronous work of a command on this thread.

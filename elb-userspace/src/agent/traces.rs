@@ -16,6 +16,8 @@ use crate::trace::{Filter, Line, Missed, Raw, Request, union};
 
 /// How often is looked after who listens still.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
+/// Events that are passed on before the agent does something else.
+const AT_ONCE: usize = 256;
 /// Seconds for which the kernel goes on telling of packets without an agent.
 const LEASE: u32 = 3;
 
@@ -23,6 +25,8 @@ const LEASE: u32 = 3;
 pub(super) struct Traces {
     tracer: AsyncFd<Tracer>,
     listeners: Vec<Listener>,
+    /// Whether there may be events that nobody took yet.
+    is_behind: bool,
     /// As of the last look.
     names: Names,
     counted: Counted,
@@ -46,6 +50,7 @@ impl Traces {
         Ok(Self {
             tracer,
             listeners: Vec::new(),
+            is_behind: false,
             names: Names::default(),
             counted: Counted::default(),
         })
@@ -60,6 +65,9 @@ impl Traces {
     pub(super) async fn ready(&self) {
         if !self.is_any() {
             return std::future::pending().await;
+        }
+        if self.is_behind {
+            return;
         }
         match self.tracer.readable().await {
             Ok(mut guard) => guard.clear_ready(),
@@ -78,7 +86,7 @@ impl Traces {
         let first = !self.is_any();
         if first {
             // What was told to nobody is told to nobody.
-            self.tracer.get_mut().drain(|_| {});
+            while self.tracer.get_mut().take(AT_ONCE, |_| {}) {}
             self.counted = self.tracer.get_ref().counted().unwrap_or_default();
         }
         let with_bytes = request.bytes;
@@ -102,7 +110,7 @@ impl Traces {
     /// Passes on what the kernel told.
     pub(super) fn pass_on(&mut self) {
         let (listeners, names, booted) = (&mut self.listeners, &self.names, booted());
-        self.tracer.get_mut().drain(|bytes| {
+        self.is_behind = self.tracer.get_mut().take(AT_ONCE, |bytes| {
             let Some(raw) = Raw::read(bytes) else { return };
             for listener in listeners.iter_mut().filter(|listener| listener.filter.wants(&raw)) {
                 listener.offer(&raw, names, booted);

@@ -56,16 +56,16 @@ pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport>
 /// every line until it breaks off or the answer ends.
 ///
 /// # Errors
-/// As for [`status`], or the agent refuses, or `each` fails.
+/// As for [`status`], or the agent refuses, or `began` or `each` fails.
 pub async fn lines<T: DeserializeOwned>(
     socket: &Path,
     resource: &str,
     request: &impl Serialize,
-    began: impl FnOnce(),
+    began: impl FnOnce() -> Result<()>,
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     exchange(socket, Method::GET, &path(resource, request)?, async |mut response| {
-        began();
+        began()?;
         let mut text = Vec::new();
         while let Some(frame) = response.frame().await {
             text.extend_from_slice(&frame?.into_data().unwrap_or_default());

@@ -1,7 +1,9 @@
 //! `elb capture`: packets as a file that Wireshark reads.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +14,7 @@ use super::block_on;
 use super::packets::PacketArgs;
 use super::socket::SocketArg;
 use crate::capture::Capture;
-use crate::trace::{DEFAULT_SNAP, MAX_SNAP, MIN_SNAP};
+use crate::trace::{DEFAULT_SNAP, Event, MAX_SNAP, MIN_SNAP};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,7 +29,7 @@ Examples:
   elb capture -w drops.pcapng --dropped --duration 30s --snaplen 2048
   elb capture -w one.pcapng --client 198.51.100.7 && wireshark one.pcapng")]
 pub(super) struct CaptureArgs {
-    /// The file; one that is there is replaced.
+    /// The file; one that is there is replaced as soon as the agent tells of packets.
     #[arg(short, long, value_name = "FILE")]
     write: PathBuf,
     /// Keep at most so many bytes of each frame.
@@ -42,13 +44,24 @@ pub(super) struct CaptureArgs {
 
 pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
     let request = args.packets.request(args.snaplen, true)?;
-    let file = File::create(&args.write)
-        .with_context(|| format!("cannot write {}", args.write.display()))?;
-    let mut capture = Capture::new(BufWriter::new(file), args.snaplen)?;
+    let file: RefCell<Option<Capture<BufWriter<File>>>> = RefCell::new(None);
+    let began = || {
+        let new = File::create(&args.write)
+            .with_context(|| format!("cannot write {}", args.write.display()))?;
+        *file.borrow_mut() = Some(Capture::new(BufWriter::new(new), args.snaplen)?);
+        Ok(())
+    };
+    let add = |event: Event| {
+        if let Some(capture) = file.borrow_mut().as_mut() {
+            capture.add(&event)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    };
     let socket = args.agent.path();
-    let result = block_on(args.packets.follow(&socket, &request, |event| capture.add(&event)));
+    let result = block_on(args.packets.follow(&socket, &request, began, add));
     // What was captured is kept, however it ended.
-    capture.into_inner().flush()?;
-    result?;
-    Ok(ExitCode::SUCCESS)
+    if let Some(capture) = file.into_inner() {
+        capture.into_inner().flush()?;
+    }
+    result.map(|()| ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `elb flows`: which flows are tracked.
 
-use std::ops::ControlFlow;
+use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 
 use super::socket::SocketArg;
-use super::{Output, block_on};
+use super::{Output, block_on, go_on};
 use crate::api::client;
 use crate::endpoint::Endpoint;
 use crate::flows::{Identity, Line, Request, Summary, TrackedFlow};
@@ -47,34 +47,34 @@ pub(super) struct FlowsArgs {
 pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
     let FlowsArgs { member, pool, limit, agent, output } = args;
     let request = Request { member, pool, limit };
+    let mut out = BufWriter::new(io::stdout().lock());
     let mut listed = 0u64;
     let print = |line: Line| {
-        match (line, output) {
+        let text = match (line, output) {
             (Line::Failed(error), _) => bail!("{error}"),
-            (Line::Summary(summary), Output::Table) => print!("{}", table(&summary)),
+            (Line::Summary(summary), Output::Table) => table(&summary),
             (Line::Flow(flow), Output::Table) => {
-                if listed == 0 {
-                    println!();
-                }
-                println!("{}", row(&flow));
+                let gap = if listed == 0 { "\n" } else { "" };
                 listed += 1;
+                format!("{gap}{}\n", row(&flow))
             }
             // One object, written as it comes: it may be longer than memory.
             (Line::Summary(summary), Output::Json) => {
-                println!("{{\"summary\":{},\"flows\":[", serde_json::to_string(&summary)?);
+                format!("{{\"summary\":{},\"flows\":[\n", serde_json::to_string(&summary)?)
             }
             (Line::Flow(flow), Output::Json) => {
                 let comma = if listed == 0 { "" } else { "," };
-                println!("{comma}{}", serde_json::to_string(&flow)?);
                 listed += 1;
+                format!("{comma}{}\n", serde_json::to_string(&flow)?)
             }
-        }
-        Ok(ControlFlow::Continue(()))
+        };
+        go_on(out.write_all(text.as_bytes()))
     };
-    block_on(client::lines(&agent.path(), "/flows", &request, || {}, print))?;
+    block_on(client::lines(&agent.path(), "/flows", &request, || Ok(()), print))?;
     if output == Output::Json {
-        println!("]}}");
+        go_on(out.write_all(b"]}\n"))?;
     }
+    go_on(out.flush())?;
     Ok(ExitCode::SUCCESS)
 }
 

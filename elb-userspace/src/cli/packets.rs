@@ -79,21 +79,25 @@ impl PacketArgs {
         Ok(Request { vip, client, member, reason, sample, rate, snap, bytes })
     }
 
-    /// Calls `each` with the packets until there are enough of them, the time is over, or somebody
-    /// ends it; tells on standard error that it has begun, and at the end what was missed. How many
-    /// packets there were.
+    /// Calls `began` when packets are told of, then `each` with them until it breaks off, there are
+    /// enough of them, the time is over, or somebody ends it. Tells on standard error that it has
+    /// begun, and at the end how many there were and what was missed.
     pub(super) async fn follow(
         &self,
         socket: &Path,
         request: &Request,
-        mut each: impl FnMut(Event) -> Result<()>,
-    ) -> Result<u64> {
-        let (mut count, mut missed) = (0, Missed::default());
-        let began = || eprintln!("tracing; Ctrl-C ends it");
+        began: impl FnOnce() -> Result<()>,
+        mut each: impl FnMut(Event) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let (mut count, mut missed, mut is_enough) = (0, Missed::default(), false);
+        let began = || {
+            eprintln!("tracing; Ctrl-C ends it");
+            began()
+        };
         let lines = client::lines(socket, "/trace", request, began, |line| {
             match line {
                 Line::Event(event) => {
-                    each(*event)?;
+                    is_enough = each(*event)?.is_break();
                     count += 1;
                 }
                 Line::Missed(more) => {
@@ -101,20 +105,19 @@ impl PacketArgs {
                     missed.overrun += more.overrun;
                 }
             }
-            let enough = self.count.is_some_and(|enough| count >= enough);
-            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            is_enough |= self.count.is_some_and(|enough| count >= enough);
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
-        let over = tokio::time::sleep(self.duration.unwrap_or(FOREVER));
-        let ended = tokio::select! {
-            ended = lines => ended.map(|()| self.count.is_some_and(|enough| count >= enough)),
-            () = over => Ok(true),
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
-        }?;
+        let is_over = tokio::select! {
+            ended = lines => ended.map(|()| false)?,
+            () = tokio::time::sleep(self.duration.unwrap_or(FOREVER)) => true,
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true)?,
+        };
         tell(count, missed);
-        if !ended {
+        if !is_over && !is_enough {
             bail!("the agent has stopped; it forwards on, without telling of packets");
         }
-        Ok(count)
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::packets::PacketArgs;
 use super::socket::SocketArg;
-use super::{Output, block_on};
+use super::{Output, block_on, go_on};
 use crate::packet::Sent;
 use crate::trace::{Event, MIN_SNAP};
 
@@ -39,13 +39,13 @@ pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
     let request = args.packets.request(MIN_SNAP, false)?;
     let mut out = io::stdout();
     let print = |event: Event| {
-        match args.output {
-            Output::Table => writeln!(out, "{}", line(&event))?,
-            Output::Json => writeln!(out, "{}", serde_json::to_string(&event)?)?,
-        }
-        Ok(())
+        let text = match args.output {
+            Output::Table => line(&event),
+            Output::Json => serde_json::to_string(&event)?,
+        };
+        go_on(writeln!(out, "{text}"))
     };
-    block_on(args.packets.follow(&args.agent.path(), &request, print))?;
+    block_on(args.packets.follow(&args.agent.path(), &request, || Ok(()), print))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -63,11 +63,15 @@ impl Tracer {
         self.trace.set(0, Record(trace), 0).map_err(at(names::TRACE))
     }
 
-    /// Takes all events that there are, oldest first.
-    pub fn drain(&mut self, mut each: impl FnMut(&[u8])) {
-        while let Some(event) = self.events.next() {
-            each(&event);
+    /// Takes events, oldest first, at most `most`; true if there may be more.
+    pub fn take(&mut self, most: usize, mut each: impl FnMut(&[u8])) -> bool {
+        for _ in 0..most {
+            match self.events.next() {
+                Some(event) => each(&event),
+                None => return false,
+            }
         }
+        true
     }
 
     /// How many packets were asked for, and how many of them were not told of.
