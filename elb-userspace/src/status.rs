@@ -107,10 +107,14 @@ pub struct Pool {
     pub name: String,
     /// l2, ipip or gue.
     pub forwarding: String,
+    /// How a new flow chooses its member, as the ring in use has it.
+    pub lb_algorithm: String,
     /// Slots of its ring.
     pub slots: u32,
     /// Slots whose former owner may still have flows.
     pub moving_slots: u32,
+    /// Slots of the ring before, as long as flows may live that only that one knows.
+    pub former_slots: u32,
     /// Members.
     pub members: Vec<Member>,
 }
@@ -126,7 +130,8 @@ pub struct Member {
     pub protocol_port: u16,
     /// Weight.
     pub weight: u32,
-    /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; REMOVED for one that only serves its old flows.
+    /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; DRAINING for one that is drained by command, REMOVED
+    /// for one that only serves its old flows.
     pub operating_status: String,
     /// Since when, RFC 3339, UTC.
     pub since: String,
@@ -138,8 +143,14 @@ pub struct Member {
     pub unreachable: Option<String>,
     /// Slots of the ring that it owns.
     pub slots: u32,
-    /// The part of new flows that it gets, 0 to 1.
+    /// The part of new flows that it gets, 0 to 1; with LEAST_CONNECTIONS, in the long run.
     pub share: f64,
+    /// Open connections, where the pool counts them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connections: Option<u32>,
+    /// Seconds until the flows that it has are cut, if they are to be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cut_in: Option<u32>,
     /// Packets it got.
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.

@@ -59,7 +59,7 @@ pub(super) struct Core {
     pub(super) network: Network,
     pub(super) members: Members,
     /// What the maps hold, as far as the agent wrote or read it.
-    observed: Image,
+    pub(super) observed: Image,
     /// Pools with slots that move, and how many.
     pub(super) moving: BTreeMap<String, u32>,
     /// Members that are drained by command.

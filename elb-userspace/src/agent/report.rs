@@ -1,17 +1,20 @@
 //! The agent's state as the status that people and programs read.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use elb_common::counter::Counter;
+use elb_common::listener::algorithm;
 use elb_common::reason::Reason;
 
 use super::core::Core;
 use super::mode_name;
-use crate::assign::AssignedPool;
+use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
-use crate::kernel::MapError;
+use crate::kernel::{MapError, coarse_seconds};
 use crate::model;
 use crate::reconcile::socket;
+use crate::ring::shape::{Shape, algorithm_name};
 use crate::status::{self, timestamp};
 
 impl Core {
@@ -104,20 +107,23 @@ impl Core {
     fn pool(&self, pool: &model::Pool) -> status::Pool {
         let assigned = self.reconciler.assignments.pools.get(pool.name.as_str());
         let region = assigned.map(AssignedPool::region);
-        let (shares, moving) = region.map(|region| self.maps.shares(region)).unwrap_or_default();
-        let share = |id: Option<u16>| id.and_then(|id| shares.get(&id)).copied().unwrap_or(0);
-        let size = pool.ring_size.get();
+        let (owned, moving) = region.map(|region| self.maps.shares(region)).unwrap_or_default();
+        let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
+        let shares = Shares::new(shape, owned, |id| self.weight(id));
         let members = pool.members.iter().map(|member| {
-            let number = assigned.and_then(|a| Some(a.member(socket(member))?.id));
-            self.member(pool, member, number, share(number), size)
+            let number = assigned.and_then(|a| a.member(socket(member)));
+            self.member(pool, member, number, &shares)
         });
         let removed = assigned.into_iter().flat_map(|a| &a.members).filter(|m| m.removed);
-        let removed = removed.map(|m| self.removed(m.id, m.socket(), share(Some(m.id)), size));
+        let removed = removed.map(|number| self.removed(number, &shares));
+        let former = assigned.and_then(|assigned| assigned.former);
         status::Pool {
             name: pool.name.to_string(),
             forwarding: pool.forwarding.to_string(),
-            slots: size,
+            lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
+            slots: shape.size,
             moving_slots: moving,
+            former_slots: former.map_or(0, |ring| ring.shape.size),
             members: members.chain(removed).collect(),
         }
     }
@@ -126,49 +132,64 @@ impl Core {
         &self,
         pool: &model::Pool,
         member: &model::Member,
-        id: Option<u16>,
-        slots: u32,
-        size: u32,
+        number: Option<&AssignedMember>,
+        shares: &Shares,
     ) -> status::Member {
         let health = self.members.health(pool.name.as_str(), socket(member));
-        let counter = counted(id.map(|id| self.maps.backend_counter(id)));
-        let unreachable = self.network.next_hop(member.address).err();
+        let drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
+        let state = match health {
+            _ if drained => "DRAINING",
+            None => "INITIAL",
+            Some(health) => health.status().as_str(),
+        };
+        let reason = health.and_then(|health| health.reason());
         status::Member {
             name: member.name.to_string(),
-            address: member.address,
-            protocol_port: member.protocol_port,
             weight: member.weight.get(),
-            operating_status: health
-                .map_or("INITIAL", |health| health.status().as_str())
-                .to_owned(),
             since: timestamp(health.map_or(self.started, |health| health.since())),
-            reason: health
-                .and_then(|health| health.reason())
-                .and_then(|reason| serde_json::to_value(reason).ok()),
-            unreachable: unreachable.map(|why| why.to_string()),
-            slots,
-            share: f64::from(slots) / f64::from(size),
+            reason: reason.and_then(|reason| serde_json::to_value(reason).ok()),
+            ..self.backend(number, socket(member), state, shares)
+        }
+    }
+
+    fn removed(&self, number: &AssignedMember, shares: &Shares) -> status::Member {
+        self.backend(Some(number), number.socket(), "REMOVED", shares)
+    }
+
+    /// What is known of a member by its number.
+    fn backend(
+        &self,
+        number: Option<&AssignedMember>,
+        socket: SocketAddr,
+        state: &str,
+        shares: &Shares,
+    ) -> status::Member {
+        let id = number.map(|number| number.id);
+        let counter = counted(id.map(|id| self.maps.backend_counter(id)));
+        let counts = id.filter(|_| shares.shape.is_scheduled());
+        let cut_at = number
+            .and_then(|number| number.cut_at)
+            .filter(|_| id.is_some_and(|id| !self.is_cut(id)));
+        status::Member {
+            name: socket.to_string(),
+            address: socket.ip(),
+            protocol_port: socket.port(),
+            weight: 0,
+            operating_status: state.to_owned(),
+            since: timestamp(self.loaded),
+            reason: None,
+            unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
+            slots: shares.slots(id),
+            share: shares.share(id),
+            connections: counts.map(|id| self.tracking.connections(id)),
+            cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,
             bytes: counter.bytes,
         }
     }
 
-    fn removed(&self, id: u16, member: SocketAddr, slots: u32, size: u32) -> status::Member {
-        let counter = counted(Some(self.maps.backend_counter(id)));
-        status::Member {
-            name: member.to_string(),
-            address: member.ip(),
-            protocol_port: member.port(),
-            weight: 0,
-            operating_status: "REMOVED".to_owned(),
-            since: timestamp(self.loaded),
-            reason: None,
-            unreachable: self.network.next_hop(member.ip()).err().map(|why| why.to_string()),
-            slots,
-            share: f64::from(slots) / f64::from(size),
-            packets: counter.packets,
-            bytes: counter.bytes,
-        }
+    fn weight(&self, id: u16) -> u32 {
+        self.observed.backends.get(&id).map_or(0, |backend| backend.weight)
     }
 
     fn reason(&self, reason: Reason) -> Option<status::Reason> {
@@ -181,6 +202,35 @@ impl Core {
             meaning: reason.meaning().to_owned(),
             fix: reason.fix().to_owned(),
         })
+    }
+}
+
+/// Who gets which part of the new flows.
+struct Shares {
+    shape: Shape,
+    slots: HashMap<u16, u32>,
+    parts: HashMap<u16, f64>,
+}
+
+impl Shares {
+    /// By the slots of each owner; with least connections, by their weights.
+    fn new(shape: Shape, slots: HashMap<u16, u32>, weight: impl Fn(u16) -> u32) -> Self {
+        let part = |id: u16, slots: u32| match shape.algorithm {
+            algorithm::LEAST_CONNECTIONS => f64::from(weight(id)),
+            _ => f64::from(slots),
+        };
+        let parts: HashMap<u16, f64> = slots.iter().map(|(id, n)| (*id, part(*id, *n))).collect();
+        Self { shape, slots, parts }
+    }
+
+    fn slots(&self, id: Option<u16>) -> u32 {
+        id.and_then(|id| self.slots.get(&id)).copied().unwrap_or(0)
+    }
+
+    fn share(&self, id: Option<u16>) -> f64 {
+        let part = id.and_then(|id| self.parts.get(&id)).copied().unwrap_or(0.0);
+        let whole: f64 = self.parts.values().sum();
+        if part > 0.0 { part / whole } else { 0.0 }
     }
 }
 

@@ -3,8 +3,10 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use elb_common::admission::connections;
 use elb_common::flow::Flow;
 use elb_common::names;
 
@@ -54,6 +56,12 @@ impl Tracking {
             tables: FlowTables::new(directory, capacity.flows)?,
             connections: Connections::new(directory, capacity)?,
         })
+    }
+
+    /// Connections that a member has open, as packets count them.
+    pub(super) fn connections(&self, backend: u16) -> u32 {
+        let count = self.connections.backends.of(backend);
+        count.map_or(0, |count| connections(count.load(Ordering::Relaxed)))
     }
 
     /// Sweeps both tables.

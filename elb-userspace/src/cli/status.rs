@@ -88,7 +88,7 @@ fn listener_line(out: &mut String, listener: &Listener) {
     };
     let _ = writeln!(
         out,
-        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}{moving}",
+        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}, {}{moving}",
         listener.name,
         listener.protocol,
         listener.operating_status,
@@ -96,6 +96,7 @@ fn listener_line(out: &mut String, listener: &Listener) {
         bytes(listener.bytes),
         pool.name,
         pool.forwarding,
+        pool.lb_algorithm,
     );
     let admission = admission(listener);
     if !admission.is_empty() {
@@ -153,7 +154,13 @@ fn row(member: &Member) -> Vec<Cell> {
     };
     let code = |reason: &serde_json::Value| reason.get("reason_code")?.as_str().map(str::to_owned);
     let reason = member.reason.as_ref().and_then(code);
-    let note = reason.or_else(|| member.unreachable.clone()).unwrap_or_default();
+    let note = [
+        reason,
+        member.unreachable.clone(),
+        member.connections.map(|open| format!("{open} open")),
+        member.cut_in.map(|seconds| format!("cut in {seconds} s")),
+    ];
+    let note = note.into_iter().flatten().collect::<Vec<_>>().join(", ");
     let address = match member.protocol_port {
         0 => member.address.to_string(),
         port => std::net::SocketAddr::new(member.address, port).to_string(),
