@@ -76,8 +76,13 @@ fn packets_stand_in_the_file_as_they_came_and_as_they_went() -> Result<()> {
         assert!(received.1.len() >= HEADERS && received.1.len() <= 256);
         assert_eq!(received.1[30..34], vip.octets());
         assert_eq!(sent.2, received.2 + 20);
-        // An outer header to a member, and behind it the packet as it came.
-        assert_eq!((sent.1[23], &sent.1[34..HEADERS]), (4, &received.1[14..34]));
+        // An outer header to a member, and behind it the packet as it came, but for the hop that
+        // the tunnel is.
+        let mut inner = sent.1[34..HEADERS].to_vec();
+        assert_eq!((sent.1[23], inner[8] + 1), (4, received.1[22]));
+        inner[8] = received.1[22];
+        inner[10..12].copy_from_slice(&received.1[24..26]);
+        assert_eq!(inner, received.1[14..34]);
         let outer: [u8; 4] = sent.1[30..34].try_into()?;
         assert!(members.contains(&std::net::Ipv4Addr::from(outer).to_string()), "{outer:?}");
         assert!(sent.3.starts_with("to "), "{}", sent.3);
