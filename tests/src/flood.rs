@@ -18,7 +18,7 @@ use aya::{
 use bytemuck::Zeroable as _;
 use elb_tests_ebpf::{
     STEPS,
-    bench::{FRAME, NEXT, TEMPLATE, Template, WRAPPER},
+    bench::{FRAME, NEXT, ROLES, TEMPLATES, Template, WRAPPER},
 };
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -74,7 +74,10 @@ impl Flood {
 
     /// Opening segments to `target` from all CPUs: at least `each` on each, for at least `duration`.
     pub fn run(&mut self, target: SocketAddrV4, each: u32, duration: Duration) -> Result<Flooded> {
-        array(&mut self.wrapper, TEMPLATE)?.set(0, Record(template(target)), 0)?;
+        let mut templates = array(&mut self.wrapper, TEMPLATES)?;
+        for role in 0..ROLES {
+            templates.set(role, Record(template(target)), 0)?;
+        }
         let cpus = cpus()?;
         self.spread_clients(cpus.len())?;
         let wrap: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;

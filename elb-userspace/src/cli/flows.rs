@@ -72,9 +72,9 @@ pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
     };
     block_on(client::lines(&agent.path(), "/flows", &request, || Ok(()), print))?;
     if output == Output::Json {
-        go_on(out.write_all(b"]}\n"))?;
+        let _ = go_on(out.write_all(b"]}\n"))?;
     }
-    go_on(out.flush())?;
+    let _ = go_on(out.flush())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::libc;
@@ -42,28 +42,11 @@ fn go_first() {
     }
 }
 
-/// What a piece of work took.
-#[derive(Clone, Copy, Debug)]
-pub struct Took {
-    /// CPU time of the calling thread.
-    pub cpu: Duration,
-    /// Time by the clock on the wall.
-    pub wall: Duration,
-}
-
-impl Took {
-    /// How long the thread was not on a CPU: others ran there, or the hypervisor took it.
-    pub fn off_cpu(&self) -> Duration {
-        self.wall.saturating_sub(self.cpu)
-    }
-}
-
-/// Does a piece of work and says what it took.
-pub fn time<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Took)> {
-    let (wall, cpu) = (Instant::now(), cpu_time()?);
+/// Does a piece of work and says how much CPU time of the calling thread it took.
+pub fn time<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let before = cpu_time()?;
     let done = work()?;
-    let cpu = cpu_time()? - cpu;
-    Ok((done, Took { cpu, wall: wall.elapsed() }))
+    Ok((done, cpu_time()? - before))
 }
 
 fn cpu_time() -> Result<Duration> {

@@ -100,7 +100,14 @@ impl Agent {
         let pins = PinDir::create()?;
         let mut object = Object::load(pins.path(), capacity)?;
         let maps = Maps::new(&mut object, capacity)?;
-        let room = Room { listeners: 16, pools: 16, backends, slots: chunks * 16 };
+        let room = Room {
+            listeners: 16,
+            pools: 16,
+            backends,
+            slots: chunks * 16,
+            cpus: 2,
+            flows: 1 << 20,
+        };
         let (numbers, owners) = (Assignments::default(), BTreeMap::new());
         Ok(Self {
             model: model(members, size)?,
@@ -124,7 +131,7 @@ impl Agent {
         })?;
         self.observed = desired.image;
         let [reconcile, plan, write] =
-            [reconcile, plan, write].map(|took| took.cpu.as_secs_f64() * 1e3);
+            [reconcile, plan, write].map(|took| took.as_secs_f64() * 1e3);
         Ok(Parts { reconcile, plan, write, writes: commands.len() as f64 })
     }
 }
