@@ -31,7 +31,7 @@ pub async fn status(socket: &Path) -> Result<Status> {
 /// Packets that were not forwarded, by reason.
 ///
 /// # Errors
-/// As for [`status`].
+/// As for [`status()`].
 pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
     ask(socket, Method::GET, "/drops").await
 }
@@ -39,7 +39,7 @@ pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
 /// Where a packet would go.
 ///
 /// # Errors
-/// As for [`status`], or the question contradicts itself.
+/// As for [`status()`], or the question contradicts itself.
 pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> {
     ask(socket, Method::GET, &path("/explain", question)?).await
 }
@@ -47,7 +47,7 @@ pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> 
 /// Drains a member, or not any more, or asks how far it is.
 ///
 /// # Errors
-/// As for [`status`], or no member is meant.
+/// As for [`status()`], or no member is meant.
 pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport> {
     ask(socket, Method::POST, &path("/drain", request)?).await
 }
@@ -56,7 +56,7 @@ pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport>
 /// every line until it breaks off or the answer ends.
 ///
 /// # Errors
-/// As for [`status`], or the agent refuses, or `began` or `each` fails.
+/// As for [`status()`], or the agent refuses, or `began` or `each` fails.
 pub async fn lines<T: DeserializeOwned>(
     socket: &Path,
     resource: &str,
