@@ -60,6 +60,8 @@ pub struct Listener {
     pub keepalive_timeout: Option<u32>,
     /// New connections a second; 0: no limit.
     pub cps: u32,
+    /// Concurrent connections; 0: no limit.
+    pub max_connection: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub port_ranges: Vec<PortRange>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -283,6 +285,7 @@ impl Config {
             default_pool: pool.name.clone(),
             admin_state_up: true,
             cps: 0,
+            max_connection: 0,
             port_ranges: Vec::new(),
             ipgroup: None,
             keepalive_timeout: None,

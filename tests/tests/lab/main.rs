@@ -8,7 +8,6 @@ mod detaching;
 mod explaining;
 mod failing;
 mod flooding;
-
 mod foreign_maps;
 mod forwarding;
 mod fragments;

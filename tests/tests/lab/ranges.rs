@@ -137,5 +137,7 @@ fn an_agent_without_its_saved_state_finds_the_ranges() -> Result<()> {
     assert_eq!([ranged.answers(1000)?, ranged.answers(1010)?], [true; 2]);
     let report = held.stop()?;
     assert_eq!(report.broken().len(), 0, "{:?}", report.broken());
+    // Without its numbers, a pool's ring would be made anew, and packets would meet none.
+    assert_eq!(status::drops(&ranged.agent.status()?), Vec::<String>::new());
     Ok(())
 }

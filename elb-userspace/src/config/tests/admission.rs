@@ -194,6 +194,24 @@ fn access_and_limits() {
     );
 }
 
+/// Where every flow is recorded, all can be counted.
+#[test]
+fn limits_of_pools_that_record_every_flow() {
+    for algorithm in ["ROUND_ROBIN", "LEAST_CONNECTIONS"] {
+        let pool = format!("lb_algorithm = \"{algorithm}\"\nforwarding");
+        let text = text("protocol_port = 80\nmax_connection = 5\ncps = 6", "")
+            .replace(
+                "protocol_port = 53\ndefault",
+                "protocol_port = 53\nmax_connection = 7\ncps = 8\ndefault",
+            )
+            .replace("forwarding", &pool);
+        let config = parse("elb.toml", &text).unwrap();
+        let listeners = config.model.load_balancers()[0].listeners.iter();
+        let limits: Vec<_> = listeners.map(|l| (l.max_connection.get(), l.cps.get())).collect();
+        assert_eq!(limits, [(5, 6), (7, 8)], "{algorithm}");
+    }
+}
+
 #[test]
 fn ranges() {
     let range = |start: u32, end: u32| format!("{{ start_port = {start}, end_port = {end} }}");

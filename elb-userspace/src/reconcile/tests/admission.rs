@@ -1,6 +1,6 @@
 //! Who may open flows, how many are recorded, and listeners for ranges of ports.
 
-use elb_common::listener::listener_flags::{BLACKLIST, DISABLED, LIMITED, WHITELIST};
+use elb_common::listener::listener_flags::{BLACKLIST, DISABLED, LIMITED, TRACKED, WHITELIST};
 
 use super::*;
 use crate::model::port_range::PortPrefix;
@@ -8,7 +8,21 @@ use crate::publish::RangeEntry;
 
 /// A model with a listener of these lines, and more at its end.
 fn model(load_balancer: &str, listener: &str, more: &str) -> Model {
-    let text = format!(
+    parse(&text(load_balancer, listener, more))
+}
+
+/// A model whose pool records every flow.
+fn tracked(listener: &str) -> Model {
+    let pool = "any_port_enable = true\nlb_algorithm = \"ROUND_ROBIN\"";
+    parse(&text("", listener, "").replace("any_port_enable = true", pool))
+}
+
+fn parse(text: &str) -> Model {
+    config::parse("test", text).unwrap_or_else(|errors| panic!("{errors}")).model
+}
+
+fn text(load_balancer: &str, listener: &str, more: &str) -> String {
+    format!(
         r#"
         [agent]
         interfaces = ["eth0"]
@@ -31,8 +45,7 @@ fn model(load_balancer: &str, listener: &str, more: &str) -> Model {
         address = "10.0.0.11"
         {more}
         "#
-    );
-    config::parse("test", &text).unwrap_or_else(|errors| panic!("{errors}")).model
+    )
 }
 
 fn group(name: &str, networks: &str) -> String {
@@ -66,6 +79,11 @@ fn a_listener_says_how_many_flows_open() {
     let record = listening("cps = 100");
     assert_eq!((record.flags, record.cps, record.max_connections), (LIMITED, 100, 0));
     assert_eq!(listening("cps = 0").flags, 0);
+
+    let text = "protocol_port = 80\nmax_connection = 7";
+    let image = reconciler().reconcile(&tracked(text), &World::default()).image;
+    let record = image.listeners.values().next().unwrap();
+    assert_eq!((record.flags, record.cps, record.max_connections), (LIMITED | TRACKED, 0, 7));
 }
 
 /// One listener leaves half of a flow table to the others within the longest idle timeout.
