@@ -99,13 +99,29 @@ pub struct Pool {
     pub forwarding: Forwarding,
     /// Members have no port of their own.
     pub any_port_enable: bool,
+    /// How a new flow chooses its member, if not by the hash of its 5-tuple.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lb_algorithm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_size: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_drain: Option<ConnectionDrain>,
+    /// Seconds for which unknown UDP flows stay with the former owner, if not the usual ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_hold: Option<u32>,
     pub pool_health: PoolHealth,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
     #[serde(rename = "member")]
     pub members: Vec<Member>,
+}
+
+/// How long members that leave serve the flows that they have.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ConnectionDrain {
+    pub enable: bool,
+    /// Seconds.
+    pub timeout: u32,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -206,7 +222,10 @@ impl Pool {
             name: name.to_owned(),
             protocol,
             forwarding: Forwarding::Ipip,
+            lb_algorithm: None,
             ring_size: None,
+            connection_drain: None,
+            udp_hold: None,
             pool_health: PoolHealth::default(),
             any_port_enable: false,
             healthmonitor: None,
@@ -217,6 +236,18 @@ impl Pool {
     /// Forwards in another way.
     pub fn forwarding(mut self, forwarding: Forwarding) -> Self {
         self.forwarding = forwarding;
+        self
+    }
+
+    /// Chooses members in another way.
+    pub fn by(mut self, algorithm: &str) -> Self {
+        self.lb_algorithm = Some(algorithm.to_owned());
+        self
+    }
+
+    /// Cuts the flows of members that leave after so many seconds.
+    pub fn drained_for(mut self, timeout: u32) -> Self {
+        self.connection_drain = Some(ConnectionDrain { enable: true, timeout });
         self
     }
 
@@ -292,6 +323,14 @@ impl Config {
         };
         self.load_balancer(vip).listeners.push(listener);
         self.pools.push(pool);
+        self
+    }
+
+    /// Flows of all listeners are over when so many seconds have passed without a packet.
+    pub fn idle_after(mut self, seconds: u32) -> Self {
+        for listener in self.load_balancers.iter_mut().flat_map(|lb| &mut lb.listeners) {
+            listener.keepalive_timeout = Some(seconds);
+        }
         self
     }
 

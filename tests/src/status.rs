@@ -64,6 +64,17 @@ pub fn slots(status: &Value, name: &str) -> BTreeMap<IpAddr, u64> {
     members.filter_map(owned).collect()
 }
 
+/// What the pool called `name` is said to be, wherever a listener has it.
+pub fn pool<'s>(status: &'s Value, name: &str) -> Option<&'s Value> {
+    pools(status).into_iter().find(|pool| pool["name"] == name)
+}
+
+/// What a member of the pool called `name` is said to be.
+pub fn member<'s>(status: &'s Value, name: &str, address: IpAddr) -> Option<&'s Value> {
+    let members = pool(status, name)?["members"].as_array()?;
+    members.iter().find(|member| member["address"].as_str() == Some(&address.to_string()))
+}
+
 /// Whether every member of every pool that has a weight takes new flows.
 pub fn all_serve(status: &Value) -> bool {
     let members = |pool: &&Value| pool["members"].as_array().cloned().unwrap_or_default();

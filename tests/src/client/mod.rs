@@ -3,6 +3,7 @@
 //! - [`HttpLoad`], [`http_requests`]: a new connection for each request
 //! - [`HeldConnections`]: connections that stay, each with a ping-pong of lines
 //! - [`PassingConnections`]: the same, but they come and go
+//! - [`Datagrams`]: one datagram after the other, with given contents
 //! - [`UdpFlows`]: sockets that stay, each with a ping-pong of datagrams
 //! - [`download`], [`upload`]: contents, with a checksum that the receiver computes
 //! - [`ping`]: echo requests
@@ -15,6 +16,7 @@ mod held_report;
 mod passing;
 mod talk;
 
+mod datagram;
 mod udp;
 
 mod bulk;
@@ -24,6 +26,7 @@ mod background;
 mod failure;
 
 pub use bulk::{Transfer, download, upload};
+pub use datagram::Datagrams;
 pub use failure::{Failure, FailureKind};
 pub use held::HeldConnections;
 pub use held_report::{HeldConnection, HeldReport};

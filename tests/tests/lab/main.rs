@@ -1,10 +1,12 @@
 //! The agent, its program and real traffic in labs: what the balancer promises, seen from outside.
 
 mod admitting;
+mod algorithms;
 mod answers;
 mod attaching;
 mod capturing;
 mod detaching;
+mod draining;
 mod explaining;
 mod failing;
 mod flooding;

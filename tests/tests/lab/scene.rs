@@ -26,6 +26,9 @@ use elb_tests::{
 /// How long anything may take that is not measured: machines that run tests are busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
+/// Seconds after which idle flows are over, where a lab waits for it: the least there is.
+pub(crate) const SHORT: u32 = 10;
+
 /// The pool behind the port of HTTP.
 pub(crate) const WEB: &str = "web";
 /// The pool behind the port of echoes.
@@ -57,11 +60,26 @@ impl Scene {
         shape: impl Fn(Pool) -> Pool,
         more: impl FnOnce(&Lab) -> Result<T>,
     ) -> Result<(Self, T)> {
+        Self::start_of(backends, mode, |lab| Ok((config(lab, mode, shape), more(lab)?)))
+    }
+
+    /// As [`Scene::start`], where idle flows are over soon.
+    pub(crate) fn start_short(backends: u8, shape: impl Fn(Pool) -> Pool) -> Result<Self> {
+        let mode = Forwarding::Ipip;
+        let config = |lab: &Lab| Ok((config(lab, mode, shape).idle_after(SHORT), ()));
+        Self::start_of(backends, mode, config).map(|(scene, ())| scene)
+    }
+
+    /// A lab with `backends`, the agent with what `make` has made of it, and more.
+    pub(crate) fn start_of<T>(
+        backends: u8,
+        mode: Forwarding,
+        make: impl FnOnce(&Lab) -> Result<(Config, T)>,
+    ) -> Result<(Self, T)> {
         let lab = Lab::builder().backends(backends).start()?;
         let servers = lab.serve()?;
-        let more = more(&lab)?;
         lab.backends_up(mode)?;
-        let config = config(&lab, mode, shape);
+        let (config, more) = make(&lab)?;
         let agent = Agent::start(&lab, &config)?;
         wait_until_serving(&agent)?;
         Ok((Self { agent, servers, config, lab }, more))
