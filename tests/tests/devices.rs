@@ -45,9 +45,7 @@ fn ipip() -> Result<()> {
 fn gue() -> Result<()> {
     serves(Forwarding::Gue, |backend| {
         for family in ["-4", "-6"] {
-            let mut command = backend.command("ip");
-            command.args([family, "fou", "add", "port", &GUE_PORT.to_string(), "gue"]);
-            output(command, LIMIT)?;
+            ip(backend, &[family, "fou", "add", "port", &GUE_PORT.to_string(), "gue"])?;
         }
         Ok(())
     })
@@ -62,7 +60,7 @@ fn serves(mode: Forwarding, prepare: impl Fn(&NetNs) -> Result<()>) -> Result<()
     lab.backends_up(Forwarding::L2)?;
     for backend in lab.backends() {
         // Until told, it takes IPv6 alone.
-        backend.ip("link set ip6tnl0 type ip6tnl mode any")?;
+        ip(backend, &["-6", "tunnel", "change", "ip6tnl0", "mode", "any"])?;
         for (_, _, device) in DEVICES {
             backend.ip(&format!("link set {device} up"))?;
         }
@@ -99,9 +97,15 @@ fn received(lab: &Lab, device: &str) -> Result<u64> {
 }
 
 fn received_by(backend: &NetNs, device: &str) -> Result<u64> {
-    let mut command = backend.command("ip");
-    command.args(["-json", "-statistics", "link", "show", device]);
-    let links: Value = serde_json::from_str(&output(command, LIMIT)?)?;
+    let links = ip(backend, &["-json", "-statistics", "link", "show", device])?;
+    let links: Value = serde_json::from_str(&links)?;
     let packets = links[0]["stats64"]["rx"]["packets"].as_u64();
     packets.with_context(|| format!("no statistics of {device}: {links}"))
+}
+
+/// What the `ip` command prints; some of it is not to be had in a batch.
+fn ip(backend: &NetNs, arguments: &[&str]) -> Result<String> {
+    let mut command = backend.command("ip");
+    command.args(arguments);
+    output(command, LIMIT)
 }
