@@ -21,6 +21,8 @@ pub enum FailureKind {
     OtherBackend,
     /// The answer is not what was asked for.
     Mismatch,
+    /// The client's own port is not free.
+    PortTaken,
     /// Anything else; the text says what.
     Other,
 }
@@ -74,6 +76,7 @@ fn kind_of(kind: io::ErrorKind) -> FailureKind {
         Io::ConnectionReset | Io::ConnectionAborted => FailureKind::Reset,
         Io::UnexpectedEof | Io::BrokenPipe | Io::NotConnected => FailureKind::Closed,
         Io::TimedOut => FailureKind::TimedOut,
+        Io::AddrInUse | Io::AddrNotAvailable => FailureKind::PortTaken,
         Io::HostUnreachable | Io::NetworkUnreachable => FailureKind::Unreachable,
         _ => FailureKind::Other,
     }

@@ -14,7 +14,7 @@ use tokio::{net::TcpSocket, task::JoinSet};
 
 use super::{
     background::{Background, Stop},
-    failure::Failure,
+    failure::{Failure, FailureKind},
     held_report::{HeldReport, Record, Records},
     talk::Talk,
 };
@@ -87,6 +87,9 @@ async fn let_pass(passing: Passing, mut stop: Stop, records: Records) {
     under_way.join_all().await;
 }
 
+/// How long a port may take to be free again.
+const FREE: Duration = Duration::from_secs(10);
+
 async fn pass(
     talk: Talk,
     port: u16,
@@ -94,8 +97,22 @@ async fn pass(
     stop: Stop,
     record: &Record,
 ) -> Result<(), Failure> {
-    let socket = bound(talk, port).map_err(|error| Failure::from_error(&error))?;
-    let stream = talk.connect(socket, record).await?;
+    let begun = Instant::now();
+    let stream = loop {
+        let socket = bound(talk, port).map_err(|error| Failure::from_error(&error));
+        let connected = match socket {
+            Ok(socket) => talk.connect(socket, record).await,
+            Err(failure) => Err(failure),
+        };
+        match connected {
+            // A program that is being started holds this process's sockets until it executes, those
+            // too that were closed meanwhile.
+            Err(failure) if failure.kind == FailureKind::PortTaken && begun.elapsed() < FREE => {
+                tokio::time::sleep(FREE / 500).await;
+            }
+            connected => break connected?,
+        }
+    };
     talk.converse(stream, Some(leave), stop, record).await
 }
 

@@ -17,6 +17,7 @@ use elb_tests::{
     lab::Lab,
     netns::NetNs,
     process::output,
+    wait::wait_for,
 };
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -165,8 +166,8 @@ impl Bench {
                 IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
             }
         };
-        let server = self.host().run(|| UdpSocket::bind((vip, PORT)))??;
-        let client = self.lab.client().run(|| UdpSocket::bind((wildcard(vip), CLIENT_PORT)))??;
+        let server = self.host().run(|| bind(vip, PORT))??;
+        let client = self.lab.client().run(|| bind(wildcard(vip), CLIENT_PORT))??;
         for socket in [&server, &client] {
             socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         }
@@ -182,6 +183,16 @@ impl Bench {
         ensure!(from == SocketAddr::new(vip, PORT), "the answer came from {from}");
         Ok(true)
     }
+}
+
+/// A socket with this port, once it is free: a program that another test is starting holds this
+/// process's sockets until it executes, those too that were closed meanwhile.
+fn bind(address: IpAddr, port: u16) -> Result<UdpSocket> {
+    wait_for("the port to be free", LIMIT, || match UdpSocket::bind((address, port)) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+        Err(error) => Err(error.into()),
+    })
 }
 
 /// How packets come from the load balancer.
