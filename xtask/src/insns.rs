@@ -15,6 +15,8 @@ use crate::workspace::root;
 
 /// Growth that fails, as a share of the baseline.
 const TOLERANCE: f64 = 0.02;
+/// What a quotient of two counts may be off by.
+const ROUNDING: f64 = 1e-9;
 
 /// Instructions a packet of each case.
 type Cases = BTreeMap<String, f64>;
@@ -91,7 +93,7 @@ impl Line<'_> {
     fn fault(&self) -> Option<String> {
         let case = self.case;
         match (self.growth(), self.now) {
-            (Some(growth), _) if growth > TOLERANCE => {
+            (Some(growth), _) if growth > TOLERANCE + ROUNDING => {
                 Some(format!("\"{case}\" takes {:.1} % more instructions", growth * 100.0))
             }
             (Some(_), _) => None,

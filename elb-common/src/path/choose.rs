@@ -127,7 +127,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// than every change, and stays with the former owner.
     #[inline(always)]
     fn make(&self) -> Result<u16, Stop> {
-        let recorded = self.recorded();
+        // An opening does not refresh what is recorded of an earlier connection.
+        let recorded = if self.opens() && !self.is_tracked() { None } else { self.recorded() };
         if let Some(flow) = recorded
             && self.goes_on(flow)
         {
@@ -185,7 +186,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             return Ok(0);
         }
         let Listener { id, flow_budget, .. } = *self.listener();
-        if again || self.tables.may_record(id, flow_budget, self.now) {
+        let only_again = again || !self.tables.may_record(id, flow_budget, self.now);
+        if !only_again || self.recorded().is_some() {
             let flags = if self.is_tracked() { flow_flags::OPEN } else { 0 };
             F::record(self.tables, &self.question.key, Flow { backend, flags, seen: self.now });
             if self.is_tracked() {

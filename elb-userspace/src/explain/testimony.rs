@@ -192,6 +192,9 @@ impl<'t> Testimony<'_, 't> {
         let looked_up = |asked: &Asked<'t>| match asked {
             Asked::FlowV4(key, found) => Some((Key::V4(*key), *found)),
             Asked::FlowV6(key, found) => Some((Key::V6(*key), *found)),
+            // An opening is recorded without a look at what was there.
+            Asked::RecordV4(key, _) => Some((Key::V4(*key), None)),
+            Asked::RecordV6(key, _) => Some((Key::V6(*key), None)),
             _ => None,
         };
         let records = self.last(|asked| match asked {
