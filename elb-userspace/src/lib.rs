@@ -23,6 +23,8 @@ pub mod endpoint;
 pub mod names;
 pub mod packet;
 
+pub mod diagnosis;
+
 pub mod capture;
 pub mod drops;
 pub mod explain;
