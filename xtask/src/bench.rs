@@ -1,5 +1,6 @@
 //! `bench`: what a packet costs, against a floor; or in instructions, against a baseline.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -18,12 +19,17 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
+    /// What to measure, e.g. packets, rate or peers; everything but the peers, if nothing is named
+    sections: Vec<String>,
     /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]
     quick: bool,
     /// Also write the results as a JSON array
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also replace the tables in a Markdown file, such as docs/performance.md
+    #[arg(long, value_name = "FILE")]
+    update: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand)]
@@ -40,9 +46,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(Instead::Insns { update }) = options.instead {
         return count_instructions(update);
     }
-    let mut arguments = Vec::from_iter(options.quick.then(|| "--quick".into()));
-    if let Some(file) = &options.json {
-        arguments.extend(["--json".into(), file.into()]);
+    let mut arguments: Vec<OsString> = options.sections.iter().map(Into::into).collect();
+    arguments.extend(options.quick.then(|| "--quick".into()));
+    for (option, file) in [("--json", &options.json), ("--update", &options.update)] {
+        arguments.extend(file.iter().flat_map(|file| [option.into(), file.into()]));
     }
     hand_over::to("bench", &arguments)
 }

@@ -19,6 +19,10 @@ pub(crate) enum Change {
     Remove { member: usize },
     /// It gets another weight.
     Weigh { member: usize, weight: u32 },
+    /// It is drained by command, without an end to the connections it has.
+    Drain { member: usize },
+    /// It is not drained any more.
+    Undrain { member: usize },
     /// Its server crashes.
     Kill { member: usize },
     /// Its server is started again.
@@ -35,6 +39,8 @@ impl fmt::Display for Change {
             Self::Add { member, weight } => write!(f, "add {member} with weight {weight}"),
             Self::Remove { member } => write!(f, "remove {member}"),
             Self::Weigh { member, weight } => write!(f, "weight of {member} becomes {weight}"),
+            Self::Drain { member } => write!(f, "drain {member}"),
+            Self::Undrain { member } => write!(f, "undrain {member}"),
             Self::Kill { member } => write!(f, "kill {member}"),
             Self::Restart { member } => write!(f, "restart {member}"),
             Self::Unplug { member } => write!(f, "unplug {member}"),
@@ -55,7 +61,14 @@ enum State {
 struct Member {
     /// `None`: not in the pool.
     weight: Option<u32>,
+    is_drained: bool,
     state: State,
+}
+
+impl Member {
+    fn takes_new(&self) -> bool {
+        self.weight > Some(0) && !self.is_drained
+    }
 }
 
 /// A source of changes. The first members are steady: they are never removed and never fail, and
@@ -73,7 +86,7 @@ pub(crate) struct Changes {
 impl Changes {
     /// Changes of a pool that has `steady` members of weight 1, and of `others` backends.
     pub(crate) fn new(steady: usize, others: usize, seed: u64) -> Self {
-        let member = |weight| Member { weight, state: State::Works };
+        let member = |weight| Member { weight, is_drained: false, state: State::Works };
         let mut members = vec![member(Some(1)); steady];
         members.resize(steady + others, member(None));
         Self { members, steady, random: Rng::with_seed(seed), next: steady }
@@ -100,7 +113,7 @@ impl Changes {
     fn possible(&mut self) -> Vec<Change> {
         let mut possible = Vec::new();
         for member in 0..self.members.len() {
-            let Member { weight, state } = self.members[member];
+            let Member { weight, is_drained, state } = self.members[member];
             let other = self.weight_but(weight);
             match weight {
                 None if state == State::Works => {
@@ -111,6 +124,11 @@ impl Changes {
                     possible.push(Change::Weigh { member, weight: other });
                 }
                 Some(_) => {}
+            }
+            if is_drained {
+                possible.extend([Change::Undrain { member }; REPAIRS]);
+            } else if weight.is_some() && (member >= self.steady || self.may_rest(member)) {
+                possible.push(Change::Drain { member });
             }
             if member < self.steady {
                 continue;
@@ -139,7 +157,7 @@ impl Changes {
     /// Whether a steady member other than this takes new connections.
     fn may_rest(&self, member: usize) -> bool {
         let mut steady = self.members[..self.steady].iter().enumerate();
-        steady.any(|(one, state)| one != member && state.weight > Some(0))
+        steady.any(|(one, state)| one != member && state.takes_new())
     }
 
     fn note(&mut self, change: Change) {
@@ -147,7 +165,12 @@ impl Changes {
             Change::Add { member, weight } | Change::Weigh { member, weight } => {
                 self.members[member].weight = Some(weight);
             }
-            Change::Remove { member } => self.members[member].weight = None,
+            Change::Remove { member } => {
+                self.members[member].weight = None;
+                self.members[member].is_drained = false;
+            }
+            Change::Drain { member } => self.members[member].is_drained = true,
+            Change::Undrain { member } => self.members[member].is_drained = false,
             Change::Kill { member } => self.members[member].state = State::Killed,
             Change::Unplug { member } => self.members[member].state = State::Unplugged,
             Change::Restart { member } | Change::Plug { member } => {
@@ -180,9 +203,9 @@ mod tests {
             seen.insert(change.to_string().split(' ').next().map(str::to_owned));
             let steady = &changes.members[..3];
             assert!(steady.iter().all(|one| one.weight.is_some() && one.state == State::Works));
-            assert!(steady.iter().any(|one| one.weight > Some(0)), "after {change}");
+            assert!(steady.iter().any(Member::takes_new), "after {change}");
         }
-        assert_eq!(seen.len(), 7, "{seen:?}");
+        assert_eq!(seen.len(), 9, "{seen:?}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Churn: ten thousand connections, held for a minute in which members come and go, change their
-//! weights, crash, fall silent and recover at random.
+//! weights, are drained, crash, fall silent and recover at random.
 //!
 //! The held connections are with steady members, which are never removed and never fail. Others
 //! come and go all the time, are with any member, and use the same ports again and again. A

@@ -14,6 +14,7 @@ use elb_tests::{
     lab::Lab,
     server::Server,
     status,
+    wait::wait_for,
     wire::ECHO_PORT,
 };
 use serde_json::Value;
@@ -31,6 +32,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Seconds for which an idle flow is protected. Short, so that slots settle within the minute, and
 /// five times as long as the longest time between two packets of a connection.
 const IDLE: u32 = 15;
+/// States of members that get no new connections.
+const OUT: [&str; 3] = ["OFFLINE", "REMOVED", "DRAINING"];
 /// Slots: with so few, most have connections, and many settle nevertheless.
 const RING: u32 = 16_381;
 
@@ -85,6 +88,8 @@ impl Scene {
                     found.expect("it is in the pool").weight = weight;
                 })
             }
+            Change::Drain { member } => self.drain(member, &[]),
+            Change::Undrain { member } => self.drain(member, &["--cancel"]),
             Change::Kill { member } => self.servers[member].kill(),
             Change::Restart { member } => self.servers[member].restart(),
             Change::Unplug { member } => self.lab.unplug(member),
@@ -97,10 +102,18 @@ impl Scene {
         self.agent.reload(&self.config)
     }
 
+    /// The agent may not know the member yet.
+    fn drain(&self, member: usize, options: &[&str]) -> Result<()> {
+        let address = self.address(member).to_string();
+        let arguments = [&["drain", &address, "--pool", POOL], options].concat();
+        let what = format!("the agent to take {arguments:?}");
+        wait_for(&what, LIMIT, || Ok(self.agent.run(&arguments).ok().map(drop)))
+    }
+
     /// Whether the agent knows that a member is to get no new connections.
     pub(crate) fn is_out(&self, said: &Value, member: usize) -> bool {
         let states = status::of_members(said, self.address(member));
-        states.iter().all(|state| state == "OFFLINE" || state == "REMOVED")
+        states.iter().all(|state| OUT.contains(&&**state))
     }
 
     fn address(&self, member: usize) -> IpAddr {

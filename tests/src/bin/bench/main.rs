@@ -23,7 +23,7 @@ mod turns;
 mod world;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -44,6 +44,9 @@ struct Arguments {
     /// Fewer repetitions: the whole ends within two minutes
     #[arg(long)]
     quick: bool,
+    /// Count instructions a packet instead, on a machine whose clock counts them
+    #[arg(long, conflicts_with_all = ["sections", "quick", "update"])]
+    instructions: bool,
     /// Also write the figures as a JSON array
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -103,6 +106,11 @@ fn main() -> ExitCode {
 /// Whether everything could be measured.
 fn run(arguments: &Arguments) -> Result<bool> {
     require_root()?;
+    if arguments.instructions {
+        let section = packets::instructions::section()?;
+        println!("{}", section.markdown());
+        return written(arguments, &[section]).map(|()| true);
+    }
     let names = if arguments.sections.is_empty() { &Name::OWN[..] } else { &arguments.sections };
     let machine = Machine::watch()?;
     println!("{}\n", machine.describe()?);
@@ -119,16 +127,16 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let bars = sections.iter().map(Section::bars);
     let (hold, all) = bars.fold((0, 0), |sum, bars| (sum.0 + bars.0, sum.1 + bars.1));
     println!("{hold} of {all} bars hold. {}", machine.disturbed()?);
-    if let Some(path) = &arguments.json {
-        write_json(path, &sections)?;
-    }
+    written(arguments, &sections)?;
     if let Some(path) = &arguments.update {
         pages::update(path, &sections, &machine.describe()?)?;
     }
     Ok(sections.len() == names.len())
 }
 
-fn write_json(path: &Path, sections: &[Section]) -> Result<()> {
+/// Writes the figures where they are wanted.
+fn written(arguments: &Arguments, sections: &[Section]) -> Result<()> {
+    let Some(path) = &arguments.json else { return Ok(()) };
     let rows: Vec<Value> = sections.iter().flat_map(Section::json).collect();
     let text = serde_json::to_string_pretty(&rows)?;
     fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))

@@ -4,16 +4,28 @@
 //! the machine; the ratios are the result.
 
 mod cases;
+pub mod instructions;
 mod load;
 
 use anyhow::{Context as _, Result, ensure};
 
 use self::cases::{Against, CASES, Case};
-use self::load::Load;
+use self::load::{Load, Scale};
 use crate::cpu;
 use crate::cycles::{self, Counted, Cycles};
 use crate::effort::Effort;
 use crate::report::{Bar, Figure, Row, Section};
+use crate::turns::CYCLES;
+
+/// As many records as an agent makes room for by default, and more than there are flows in the
+/// cases that record them all.
+const SCALE: Scale = Scale {
+    cycles: CYCLES,
+    most_flows: u32::MAX,
+    few_records: 1 << 16,
+    usual_records: 1 << 20,
+    many_records: 1 << 22,
+};
 
 pub fn section(effort: Effort) -> Result<Section> {
     // Where code and maps come to lie differs from load to load, and with it what a packet costs.
@@ -59,7 +71,7 @@ impl Found {
     /// Goes through all cases `least` times, and then up to `most` times through those that were
     /// disturbed too often. How many records were made that should not be.
     fn measure(&mut self, least: usize, most: usize) -> Result<usize> {
-        let mut load = Load::new()?;
+        let mut load = Load::new(SCALE)?;
         for pass in 0..most {
             let limit = self.limits().pop().unwrap_or(f64::INFINITY);
             for (case, loads) in CASES.iter().zip(&mut self.0) {

@@ -24,7 +24,7 @@ use crate::cycles::{self, Counted, Cycles, Means};
 use crate::effort::Effort;
 use crate::floor;
 use crate::report::{Bar, Figure, Row, Section};
-use crate::turns::{PACKETS, Turns, handle};
+use crate::turns::{self, CYCLES, Turns, handle};
 use crate::world::{self, Kind, To};
 
 const FLOWS: [(u32, &str); 2] = [(1, "one flow"), (1 << 20, "1,048,576 flows")];
@@ -95,10 +95,10 @@ impl Pair {
                 let floor = role(Program::Floor)?;
                 let roles = [role(Program::Elb)?, floor, floor, role(Program::Bare)?];
                 // Some more, since the last frames of a batch end no turn.
-                let packets = PACKETS + ROLES * TURN;
+                let packets = turns::packets(CYCLES) + ROLES * TURN;
                 self.turns.send(SEND, roles, packets).context(*name)?;
                 self.sent += u64::from(packets);
-                cycles.extend(self.turns.cycles()?);
+                cycles.extend(self.turns.cycles(CYCLES)?);
             }
         }
         Ok(found)

@@ -13,14 +13,17 @@ use elb_tests_ebpf::bench::{FRAME, NEXT, ROLES, STEPS, TEMPLATES, TIMES, TURN, T
 use crate::cycles::{Cycle, Cycles};
 
 /// Cycles in one call of BPF_PROG_TEST_RUN.
-const CYCLES: u32 = 128;
-/// Packets of these, and one more, which ends the last turn.
-pub const PACKETS: u32 = CYCLES * ROLES * TURN + 1;
+pub const CYCLES: u32 = 128;
 /// Frames that the kernel makes before it sends them.
 const BATCH: u32 = 64;
 
 /// Templates of the roles, in their order.
 pub type Roles = [Template; ROLES as usize];
+
+/// Packets of so many cycles, and one more, which ends the last turn.
+pub const fn packets(cycles: u32) -> u32 {
+    cycles * ROLES * TURN + 1
+}
 
 /// The object `bench-wrapper`.
 pub struct Turns {
@@ -81,13 +84,14 @@ impl Turns {
         Ok(self.program(program)?.test_run(options)?.return_value)
     }
 
-    /// The cycles of the last [`PACKETS`].
-    pub fn cycles(&self) -> Result<Cycles> {
+    /// The first `cycles` cycles, at most [`CYCLES`], of the last packets.
+    pub fn cycles(&self, cycles: u32) -> Result<Cycles> {
         const { assert!(CYCLES * ROLES < TURNS) };
+        let wanted = packets(cycles);
         let taken: u32 = per_cpu(&self.object, STEPS, 1)?.iter().sum();
-        ensure!(taken >= PACKETS, "only {taken} of {PACKETS} packets took their turns");
+        ensure!(taken >= wanted, "only {taken} of {wanted} packets took their turns");
         let map: Array<_, u64> = self.object.map(TIMES).context("no TIMES")?.try_into()?;
-        let times = (0..=CYCLES * ROLES).map(|turn| Ok(map.get(&turn, 0)?));
+        let times = (0..=cycles * ROLES).map(|turn| Ok(map.get(&turn, 0)?));
         let times = times.collect::<Result<Vec<u64>>>()?;
         let each = |pair: &[u64]| pair[1].saturating_sub(pair[0]) as f64 / f64::from(TURN);
         Ok(Cycle::of(&times.windows(2).map(each).collect::<Vec<_>>()))

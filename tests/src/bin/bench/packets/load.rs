@@ -11,15 +11,23 @@ use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
 use super::cases::{Against, CASES, Case, Records};
 use crate::cycles::Cycles;
 use crate::floor;
-use crate::turns::{PACKETS, Turns, handle};
+use crate::turns::{self, Turns, handle};
 use crate::world::{self, Kind, To};
 
-/// Records of the flow tables where none should be made.
-const FEW: u32 = 1 << 16;
-/// The same where every packet makes one: as many as an agent makes room for by default.
-const USUAL: u32 = 1 << 20;
-/// The same where all flows are recorded before: more than there are.
-const MANY: u32 = 1 << 22;
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Scale {
+    /// In each trial.
+    pub cycles: u32,
+    /// In each case but those in which nearly every packet makes a record; a power of two.
+    pub most_flows: u32,
+    /// Records of the flow tables where none should be made.
+    pub few_records: u32,
+    /// The same where every packet makes one.
+    pub usual_records: u32,
+    /// The same where all flows are recorded before: more than there are.
+    pub many_records: u32,
+}
 
 const PASS: u32 = 2;
 const TX: u32 = 3;
@@ -38,26 +46,27 @@ enum Program {
 pub struct Load {
     turns: Turns,
     settled: Ebpf,
+    scale: Scale,
 }
 
 impl Load {
     /// Loads the programs, and records the flows of the cases that want it.
-    pub fn new() -> Result<Self> {
+    pub fn new(scale: Scale) -> Result<Self> {
         let mut turns = Turns::load(&[WRAPPER, NOTHING])?;
         let memory = world::memory(world::LOOPBACK);
-        let settled = datapath::load(&memory, FEW)?;
+        let settled = datapath::load(&memory, scale.few_records)?;
         let programs = [
             turns.program(NOTHING)?.fd()?.try_clone()?,
             handle(&floor::load()?, FLOOR)?,
             handle(&settled, names::PROGRAM)?,
-            handle(&datapath::load(&memory, MANY)?, names::PROGRAM)?,
-            handle(&datapath::load(&memory, USUAL)?, names::PROGRAM)?,
+            handle(&datapath::load(&memory, scale.many_records)?, names::PROGRAM)?,
+            handle(&datapath::load(&memory, scale.usual_records)?, names::PROGRAM)?,
         ];
         turns.name(&programs)?;
-        let mut load = Self { turns, settled };
+        let mut load = Self { turns, settled, scale };
         for case in CASES.iter().filter(|case| case.records == Records::Before) {
-            let syns = of(&Case { kind: Kind::Syn, ..*case })?;
-            load.run([syns; ROLES as usize], case.flows, TX)?;
+            let syns = load.of(&Case { kind: Kind::Syn, ..*case })?;
+            load.run([syns; ROLES as usize], case.flows.min(scale.most_flows), TX)?;
         }
         Ok(load)
     }
@@ -68,14 +77,15 @@ impl Load {
         let nothing = template(Program::Nothing, Kind::Data, To::Ipip, 1)?;
         let against = match case.bar {
             Some((_, Against::Case(name))) => {
-                of(CASES.iter().find(|case| case.name == name).context("no such case")?)?
+                self.of(CASES.iter().find(|case| case.name == name).context("no such case")?)?
             }
             Some((_, Against::Floor)) | None => floor,
         };
         // The last packet is the first role's.
         let answer = if case.to == To::Foreign { PASS } else { TX };
-        self.run([of(case)?, against, floor, nothing], PACKETS, answer)?;
-        self.turns.cycles()
+        let cycles = self.scale.cycles;
+        self.run([self.of(case)?, against, floor, nothing], turns::packets(cycles), answer)?;
+        self.turns.cycles(cycles)
     }
 
     /// Records in the flow tables of the program that serves cases without recorded flows.
@@ -86,20 +96,21 @@ impl Load {
         Ok(count + v6.keys().count())
     }
 
+    fn of(&self, case: &Case) -> Result<Template> {
+        let most = self.scale.most_flows;
+        let (program, flows) = match case.records {
+            Records::None => (Program::Settled, case.flows.min(most)),
+            Records::Before => (Program::Recorded, case.flows.min(most)),
+            Records::Made => (Program::Recording, case.flows),
+        };
+        template(program, case.kind, case.to, flows)
+    }
+
     fn run(&mut self, roles: [Template; ROLES as usize], packets: u32, wanted: u32) -> Result<()> {
         let answer = self.turns.run(WRAPPER, roles, packets)?;
         ensure!(answer == wanted, "the program answered {answer}, not {wanted}");
         Ok(())
     }
-}
-
-fn of(case: &Case) -> Result<Template> {
-    let program = match case.records {
-        Records::None => Program::Settled,
-        Records::Before => Program::Recorded,
-        Records::Made => Program::Recording,
-    };
-    template(program, case.kind, case.to, case.flows)
 }
 
 fn template(program: Program, kind: Kind, to: To, flows: u32) -> Result<Template> {
