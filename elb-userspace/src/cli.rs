@@ -12,6 +12,8 @@ mod drops;
 mod explain;
 mod flows;
 mod packets;
+#[allow(dead_code, reason = "diagnose, doctor and backend inspect are about to use it")]
+mod report;
 mod socket;
 mod status;
 mod trace;

@@ -1,0 +1,165 @@
+//! How commands write a report: the likely cause with its fix, then a line for each check.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Output, print_json};
+use crate::diagnosis::report::{Basis, Conclusion, Finding, Report, Verdict};
+
+/// The exit code of a command that could not report: 0 to 2 are what a [`Conclusion`] has.
+const NO_REPORT: u8 = 3;
+
+/// The columns before the evidence: mark, check, and the spaces around them.
+const MARGIN: usize = 30;
+
+/// Writes the report, or why there is none; the exit code says which.
+///
+/// # Errors
+/// Where the report cannot be written.
+pub(super) fn show(report: Result<Report>, output: Output) -> Result<ExitCode> {
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("elb: {error:#}");
+            return Ok(ExitCode::from(NO_REPORT));
+        }
+    };
+    match output {
+        Output::Json => print_json(&report)?,
+        Output::Table => print!("{}", text(&report)),
+    }
+    Ok(ExitCode::from(report.conclusion.exit_code()))
+}
+
+/// The report, for people.
+pub(super) fn text(report: &Report) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}: {}", printable(&report.subject), conclusion(report.conclusion));
+    if let Some(finding) = report.cause.and_then(|check| report.finding(check)) {
+        cause(&mut out, finding);
+    }
+    let _ = writeln!(out);
+    report.findings.iter().for_each(|finding| line(&mut out, finding));
+    out
+}
+
+fn cause(out: &mut String, finding: &Finding) {
+    let _ = writeln!(out, "\nlikely cause: {}", finding.check.title());
+    indented(out, "  ", &evidence(finding));
+    if let Some(fix) = &finding.fix {
+        indented(out, "  fix: ", fix);
+    }
+}
+
+fn line(out: &mut String, finding: &Finding) {
+    let start = format!("  {:<8} {:<18} ", mark(finding.verdict), finding.check);
+    indented(out, &start, &evidence(finding));
+    if let Some(fix) = &finding.fix {
+        indented(out, &format!("{:MARGIN$}fix: ", ""), fix);
+    }
+}
+
+/// Text of one or more lines, all of which start in the same column.
+fn indented(out: &mut String, start: &str, text: &str) {
+    let width = start.chars().count();
+    for (index, line) in text.lines().enumerate() {
+        let start = if index == 0 { start } else { "" };
+        let _ = writeln!(out, "{start:<width$}{}", printable(line));
+    }
+}
+
+fn evidence(finding: &Finding) -> String {
+    let inferred = match finding.basis {
+        Basis::Inferred => " (inferred)",
+        Basis::Seen => "",
+    };
+    format!("{}{inferred}", finding.evidence)
+}
+
+/// Evidence may quote what a stranger sent: nothing of it moves the terminal's cursor.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+const fn conclusion(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Healthy => "healthy",
+        Conclusion::CauseFound => "a cause was found",
+        Conclusion::Undecided => "undecided",
+    }
+}
+
+const fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "FAIL",
+        Verdict::Warn => "warn",
+        Verdict::Unknown => "unknown",
+        Verdict::NotApplicable => "-",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::check::Check;
+
+    #[test]
+    fn the_likely_cause_comes_first() {
+        let findings = vec![
+            Finding::seen(Check::Attached, Verdict::Pass, "pool web serves http"),
+            Finding::inferred(Check::Firewall, Verdict::Unknown, "no answer, no error"),
+            Finding::seen(Check::Listening, Verdict::Fail, "nothing listens\nat port 80")
+                .fix("systemctl start nginx\ncurl http://10.0.0.11/"),
+            Finding::seen(Check::Load, Verdict::Warn, "load 3.1 of 2"),
+            Finding::seen(Check::AddressBound, Verdict::NotApplicable, "an HTTP listener"),
+        ];
+        assert_eq!(
+            text(&Report::new("web-1", false, findings)),
+            "\
+web-1: a cause was found
+
+likely cause: backend server listening
+  nothing listens
+  at port 80
+  fix: systemctl start nginx
+       curl http://10.0.0.11/
+
+  pass     attached           pool web serves http
+  -        address-bound      an HTTP listener
+  FAIL     listening          nothing listens
+                              at port 80
+                              fix: systemctl start nginx
+                                   curl http://10.0.0.11/
+  unknown  firewall           no answer, no error (inferred)
+  warn     load               load 3.1 of 2
+"
+        );
+    }
+
+    #[test]
+    fn without_a_cause_there_are_only_lines() {
+        let finding = || Finding::seen(Check::Clock, Verdict::Pass, "synchronised");
+        let told = |works| text(&Report::new("lb", works, vec![finding()]));
+        let lines = "\n  pass     clock              synchronised\n";
+        assert_eq!(told(true), format!("lb: healthy\n{lines}"));
+        assert_eq!(told(false), format!("lb: undecided\n{lines}"));
+    }
+
+    #[test]
+    fn what_strangers_sent_does_not_move_the_cursor() {
+        let finding =
+            Finding::seen(Check::Configuration, Verdict::Fail, "status \x1b[2Jgone\r\x07");
+        let told = text(&Report::new("web\x1b-1", false, vec![finding.fix("\x1b[A")]));
+        assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
+        assert!(told.contains("status \u{fffd}[2Jgone"), "{told:?}");
+    }
+
+    #[test]
+    fn names_of_checks_fit_their_column() {
+        assert!(Check::ALL.iter().all(|check| check.name().len() <= 18));
+        assert_eq!(MARGIN, format!("  {:<8} {:<18} ", "", "").len());
+    }
+}
