@@ -4,13 +4,14 @@
 //! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
 //! does not stop the others when the agent starts. `dist/elb.toml` explains every key.
 //!
-//! `settings`, `file`, `ipgroup`, `port_range` and `tracking` read the pieces, `validate` relates
-//! them.
+//! `settings`, `file`, `ipgroup`, `monitor`, `port_range` and `tracking` read the pieces, `validate`
+//! relates them.
 
 mod capacity;
 mod error;
 mod file;
 mod ipgroup;
+mod monitor;
 mod port_range;
 mod settings;
 mod table;

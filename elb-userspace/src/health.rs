@@ -1,8 +1,10 @@
 //! Which members work: probes, what their results mean, and when the next one is due.
 //!
 //! Deciding ([`state`], [`schedule`]) is apart from probing ([`probe`]): the former take the time
-//! as an argument and do no I/O.
+//! as an argument and do no I/O. Why a probe failed is a [`Failure`]: what was seen ([`Cause`]), and
+//! what the V3 API calls it.
 
+pub mod cause;
 pub mod reason;
 pub mod state;
 
@@ -10,8 +12,16 @@ pub mod schedule;
 
 pub mod probe;
 
+mod echo;
+mod grpc;
 mod http;
 mod tcp;
+mod tls;
+mod udp;
 
-pub use reason::Failure;
+mod connect;
+mod told;
+
+pub use cause::{Cause, Stage};
+pub use reason::{Failure, ReasonCode};
 pub use state::{Change, MemberHealth, Status, Timing};

@@ -4,6 +4,7 @@
 //! constructed ([`value`], [`monitor`]); values that are wrong together are found by [`Model::new`]
 //! ([`rules`]).
 
+pub mod codes;
 pub mod ipgroup;
 pub mod monitor;
 pub mod port_range;

@@ -17,7 +17,7 @@ use super::sweep::{Drifts, Swept, Tracking};
 use crate::assign::Room;
 use crate::census::Register;
 use crate::config::{self, Config};
-use crate::health::probe::{Outcome, ProbeSpec};
+use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{MemberHealth, Status, Timing};
 use crate::kernel::{
@@ -82,6 +82,7 @@ pub(super) struct Core {
 #[derive(Default)]
 pub(super) struct Members {
     numbers: HashMap<(String, SocketAddr), u32>,
+    sources: ProbeSource,
     monitored: HashMap<u32, Monitored>,
     schedule: Schedule<u32>,
     next: u32,
@@ -116,6 +117,10 @@ impl Core {
             });
         let drained = draining::still_there(&drained.collect(), &parts.config.model);
         let assignments = parts.saved.assignments.clone();
+        let sources = ProbeSource {
+            v4: parts.config.agent.probe_source,
+            v6: parts.config.agent.probe_source_ipv6,
+        };
         let mut core = Self {
             config: parts.config,
             file: parts.file,
@@ -125,7 +130,7 @@ impl Core {
             attachments: parts.attachments,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
-            members: Members::default(),
+            members: Members { sources, ..Members::default() },
             observed: parts.observed,
             moving,
             drained,
@@ -452,7 +457,7 @@ impl Members {
             let timing = Timing::of(pool.healthmonitor.as_ref());
             let verdicts = saved.verdicts.get(pool.name.as_str());
             for member in &pool.members {
-                let probe = ProbeSpec::new(model, pool, member);
+                let probe = ProbeSpec::new(model, pool, member, self.sources);
                 let key = (pool.name.as_str().to_owned(), socket(member));
                 let verdict = || verdicts?.iter().find(|verdict| verdict.member == socket(member));
                 let number = self.member(key, member, timing, probe, verdict(), now);

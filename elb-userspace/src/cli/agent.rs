@@ -16,8 +16,8 @@ stopping nor killing the agent stops the traffic: the program stays attached, a 
 over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it and resolves next
-hops, CAP_NET_RAW announces virtual addresses. Nothing else is needed of root, but write access to
-pin_dir and to the folder of the socket.
+hops, CAP_NET_RAW announces virtual addresses and asks members of UDP pools for an echo. Nothing else
+is needed of root, but write access to pin_dir and to the folder of the socket.
 
 Examples:
   elb agent --config /etc/elb/elb.toml

@@ -3,20 +3,17 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
 
 use toml::de::{DeTable, DeValue};
 
 use super::error::Report;
 use super::settings::{self, AgentSettings};
 use super::table::{IPV4, IPV6, Place, Table};
-use super::{ipgroup, port_range, tracking};
-use crate::model::monitor::{Check, CheckType, HttpCheck, HttpMethod};
+use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::value::Ranged;
 use crate::model::{
-    Announce, FlowsOnUnhealthy, Forwarding, HealthMonitor, HoldTime, IdleTimeout, IpGroup,
-    LbAlgorithm, Limit, Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize,
-    Weight,
+    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
+    Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize, Weight,
 };
 
 /// What a file says, as far as it is valid piece by piece.
@@ -112,7 +109,7 @@ impl Draft {
         let name = t.peek("name").unwrap_or_default();
         let pool = pool(&mut t);
         let members = members(&mut t);
-        let monitor = monitor(&mut t);
+        let monitor = monitor::monitor(&mut t);
         let (sound, own) = t.finish();
         match pool {
             Some(mut pool) if sound => {
@@ -269,56 +266,6 @@ fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
     let name = if unnamed { by_address() } else { name };
     let member = Member { name: name?, address, protocol_port, weight, server_id };
     sound.then_some((member, place))
-}
-
-fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
-    let object = format!("{}, healthmonitor", t.object());
-    let mut table = t.table("healthmonitor", object)?;
-    table.require("type", "set it to TCP or HTTP");
-    let check_type = table.parsed("type");
-    let check = check(&mut table, check_type);
-    let seconds = Some("use 1 to 50 seconds");
-    let retries = Some("use 1 to 10 results in a row");
-    let monitor = HealthMonitor {
-        admin_state_up: table.flag("admin_state_up").unwrap_or(true),
-        check,
-        delay: table.number("delay", seconds).unwrap_or(HealthMonitor::DEFAULT_DELAY),
-        timeout: table.number("timeout", seconds).unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
-        max_retries: table.number("max_retries", retries).unwrap_or(HealthMonitor::DEFAULT_RETRIES),
-        max_retries_down: table
-            .number("max_retries_down", retries)
-            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
-        monitor_port: port(table.number::<Port>("monitor_port", None)).and_then(NonZeroU16::new),
-    };
-    let (sound, place) = table.finish();
-    if !sound {
-        t.spoil();
-    }
-    Some((monitor, place))
-}
-
-fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
-    if check_type == Some(CheckType::Tcp) {
-        for key in ["url_path", "http_method", "domain_name", "expected_codes"] {
-            if t.has(key) {
-                t.wrong(
-                    key,
-                    format!("{key} is for type HTTP"),
-                    "remove it, or set type = \"HTTP\"",
-                );
-            }
-        }
-    }
-    let http = HttpCheck {
-        http_method: t.parsed("http_method").unwrap_or(HttpMethod::Get),
-        url_path: t.parsed("url_path").unwrap_or_default(),
-        domain_name: t.parsed("domain_name"),
-        expected_codes: t.parsed("expected_codes").unwrap_or_default(),
-    };
-    match check_type {
-        Some(CheckType::Http) => Check::Http(http),
-        Some(CheckType::Tcp) | None => Check::Tcp,
-    }
 }
 
 pub(super) fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {

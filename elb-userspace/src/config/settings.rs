@@ -41,6 +41,10 @@ pub struct AgentSettings {
     pub encap_source: Option<Ipv4Addr>,
     /// The same in IPv6.
     pub encap_source_ipv6: Option<Ipv6Addr>,
+    /// The address that members with an IPv4 address are probed from; none: what the routes say.
+    pub probe_source: Option<Ipv4Addr>,
+    /// The same for members with an IPv6 address.
+    pub probe_source_ipv6: Option<Ipv6Addr>,
 }
 
 choice! {
@@ -69,6 +73,8 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         max_listeners: t.number("max_listeners", None).unwrap_or(MaxRecords::constant(4_096)),
         encap_source: source(t, "encap_source", IPV4),
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
+        probe_source: source(t, "probe_source", IPV4),
+        probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
     };
     let (sound, _) = table.finish();
     sound.then_some(settings)

@@ -2,6 +2,7 @@
 
 mod admission;
 mod messages;
+mod monitors;
 
 use std::fs;
 
@@ -93,8 +94,15 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         };
         SAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
     };
-    let not_defaults =
-        ["encap_source", "encap_source_ipv6", "monitor_port", "domain_name", "server_id"];
+    let not_defaults = [
+        "encap_source",
+        "encap_source_ipv6",
+        "probe_source",
+        "probe_source_ipv6",
+        "monitor_port",
+        "domain_name",
+        "server_id",
+    ];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
     assert_eq!((defaults, errors.to_string().as_str()), (plain, ""));
     let (_, errors) = parse_lenient("elb.toml", &uncomment(&[]));

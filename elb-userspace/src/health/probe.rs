@@ -1,11 +1,11 @@
 //! One probe of one member: opens a connection and says what came of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Failure, http, tcp};
+use super::{Failure, grpc, http, tcp, tls, udp};
 use crate::model::monitor::Check;
 use crate::model::{Member, Model, Pool};
 
@@ -26,15 +26,33 @@ pub struct ProbeSpec {
 
 impl ProbeSpec {
     /// The probe of `member`, of `pool`, of `model`; `None` if the pool is not monitored.
-    pub fn new(model: &Model, pool: &Pool, member: &Member) -> Option<Self> {
+    pub fn new(model: &Model, pool: &Pool, member: &Member, sources: ProbeSource) -> Option<Self> {
         let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up)?;
         Some(Self {
             target: SocketAddr::new(member.address, monitor.port(member)),
-            source: None,
+            source: sources.towards(member.address),
             timeout: monitor.timeout.duration(),
             check: monitor.check.clone(),
             default_host: model.default_host(&pool.name, member),
         })
+    }
+}
+
+/// The addresses that probes are sent from; `None`: what the routes say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeSource {
+    /// For members with an IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// For members with an IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl ProbeSource {
+    fn towards(self, member: IpAddr) -> Option<IpAddr> {
+        match member {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        }
     }
 }
 
@@ -53,7 +71,11 @@ pub async fn run(probe: ProbeSpec) -> Outcome {
     let deadline = start + probe.timeout;
     let result = match &probe.check {
         Check::Tcp => tcp::check(probe.target, probe.source, deadline).await,
+        Check::UdpConnect => udp::check(&probe, deadline).await,
         Check::Http(check) => http::check(&probe, check, deadline).await,
+        Check::Https(check) => http::check_over_tls(&probe, check, deadline).await,
+        Check::Tls(check) => tls::check(&probe, check.domain_name.as_ref(), deadline).await,
+        Check::Grpc(check) => grpc::check(&probe, check, deadline).await,
     };
     Outcome { result, duration: start.elapsed() }
 }

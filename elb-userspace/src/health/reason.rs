@@ -1,13 +1,61 @@
-//! Why a probe failed: the eleven reason codes of the V3 API.
+//! Why a probe failed, as the V3 API tells it (eleven reason codes) and as people ask for it.
 
 use std::fmt;
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::{Deserialize, Serialize};
 
-/// Why a probe failed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
-    /// No connection within the timeout.
+use super::Cause;
+
+/// Why a probe failed. Written as the V3 API's `reason`, with `detail` (what was seen, for people)
+/// and `cause` (the same for programs); only the cause is read back, since the rest follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Saved", into = "Written")]
+pub struct Failure {
+    /// What was seen.
+    pub cause: Cause,
+}
+
+impl Failure {
+    /// A failure for this cause.
+    pub const fn new(cause: Cause) -> Self {
+        Self { cause }
+    }
+
+    /// The V3 API's `reason_code`.
+    pub const fn code(&self) -> ReasonCode {
+        self.cause.reason_code()
+    }
+
+    /// The V3 API's `expected_response` and `healthcheck_response`, which only a mismatch has.
+    pub fn responses(&self) -> Option<(String, String)> {
+        self.cause.responses()
+    }
+
+    /// What was seen, for people.
+    pub fn detail(&self) -> String {
+        self.cause.to_string()
+    }
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self::new(cause)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.code(), self.cause)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The V3 API's `reason_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReasonCode {
+    /// No connection within the timeout, or no echo reply.
     ConnectTimeout,
     /// The member refused the connection: nothing listens on the port.
     ConnectRefused,
@@ -15,7 +63,7 @@ pub enum Failure {
     ConnectFailed,
     /// The connection was reset while it was established.
     ConnectInterrupt,
-    /// TLS could not be negotiated. No check of this version speaks TLS.
+    /// TLS could not be negotiated.
     SslHandshakeError,
     /// The connection broke before the answer.
     RecvResponseFailed,
@@ -23,23 +71,32 @@ pub enum Failure {
     RecvResponseTimeout,
     /// The connection broke before the request was sent.
     SendRequestFailed,
-    /// The request could not be sent within the timeout. Requests here are smaller than the empty
-    /// buffer of a new connection, so that no check of this version meets it.
+    /// The request could not be sent within the timeout.
     SendRequestTimeout,
-    /// The answer is not HTTP.
+    /// The answer is not HTTP, or not gRPC.
     ResponseFormatError,
-    /// The answer's status code is not an expected one.
-    ResponseMismatch {
-        /// As in the configuration.
-        expected: String,
-        /// The code that came.
-        seen: u16,
-    },
+    /// The answer's code is not an expected one.
+    ResponseMismatch,
 }
 
-impl Failure {
-    /// The V3 API's `reason_code`.
-    pub const fn code(&self) -> &'static str {
+impl ReasonCode {
+    /// All there are.
+    pub const ALL: [Self; 11] = [
+        Self::ConnectTimeout,
+        Self::ConnectRefused,
+        Self::ConnectFailed,
+        Self::ConnectInterrupt,
+        Self::SslHandshakeError,
+        Self::RecvResponseFailed,
+        Self::RecvResponseTimeout,
+        Self::SendRequestFailed,
+        Self::SendRequestTimeout,
+        Self::ResponseFormatError,
+        Self::ResponseMismatch,
+    ];
+
+    /// As the V3 API writes it.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConnectTimeout => "CONNECT_TIMEOUT",
             Self::ConnectRefused => "CONNECT_REFUSED",
@@ -51,66 +108,51 @@ impl Failure {
             Self::SendRequestFailed => "SEND_REQUEST_FAILED",
             Self::SendRequestTimeout => "SEND_REQUEST_TIMEOUT",
             Self::ResponseFormatError => "RESPONSE_FORMAT_ERROR",
-            Self::ResponseMismatch { .. } => "RESPONSE_MISMATCH",
-        }
-    }
-
-    /// The V3 API's `expected_response` and `healthcheck_response`, which only a mismatch has.
-    pub fn responses(&self) -> Option<(&str, u16)> {
-        if let Self::ResponseMismatch { expected, seen } = self {
-            Some((expected, *seen))
-        } else {
-            None
+            Self::ResponseMismatch => "RESPONSE_MISMATCH",
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code())?;
-        match self.responses() {
-            Some((expected, seen)) => write!(f, " (expected {expected}, got {seen})"),
-            None => Ok(()),
+        f.pad(self.as_str())
+    }
+}
+
+/// What is written of a failure.
+#[derive(Serialize)]
+struct Written {
+    reason_code: ReasonCode,
+    expected_response: Option<String>,
+    healthcheck_response: Option<String>,
+    detail: String,
+    cause: Cause,
+}
+
+impl From<Failure> for Written {
+    fn from(failure: Failure) -> Self {
+        let (expected_response, healthcheck_response) = failure.responses().unzip();
+        Self {
+            reason_code: failure.code(),
+            expected_response,
+            healthcheck_response,
+            detail: failure.detail(),
+            cause: failure.cause,
         }
     }
 }
 
-impl std::error::Error for Failure {}
+/// What is read of it.
+#[derive(Deserialize)]
+struct Saved {
+    cause: Cause,
+}
 
-impl Serialize for Failure {
-    /// As the V3 API's `reason`.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let responses = self.responses();
-        let mut reason = serializer.serialize_struct("reason", 3)?;
-        reason.serialize_field("reason_code", self.code())?;
-        reason.serialize_field("expected_response", &responses.map(|(expected, _)| expected))?;
-        let seen = responses.map(|(_, seen)| seen.to_string());
-        reason.serialize_field("healthcheck_response", &seen)?;
-        reason.end()
+impl From<Saved> for Failure {
+    fn from(saved: Saved) -> Self {
+        Self::new(saved.cause)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn is_written_as_the_api_does() {
-        let mismatch = Failure::ResponseMismatch { expected: "200,202-204".into(), seen: 302 };
-        assert_eq!(
-            serde_json::to_string(&mismatch).unwrap(),
-            concat!(
-                r#"{"reason_code":"RESPONSE_MISMATCH","expected_response":"200,202-204","#,
-                r#""healthcheck_response":"302"}"#,
-            ),
-        );
-        assert_eq!(
-            serde_json::to_string(&Failure::ConnectRefused).unwrap(),
-            concat!(
-                r#"{"reason_code":"CONNECT_REFUSED","expected_response":null,"#,
-                r#""healthcheck_response":null}"#,
-            ),
-        );
-        assert_eq!(mismatch.to_string(), "RESPONSE_MISMATCH (expected 200,202-204, got 302)");
-    }
-}
+mod tests;

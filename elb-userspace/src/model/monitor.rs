@@ -1,6 +1,5 @@
 //! The health monitor of a pool: what a probe does and how its results count.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
@@ -8,8 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Member;
-use super::value::{Invalid, Ranged, as_text, choice};
+pub use super::codes::{ExpectedCodes, GrpcCodes};
+use super::value::{Invalid, Ranged, choice};
+use super::{Member, Protocol};
 
 /// Seconds of a probe's interval or timeout.
 pub type ProbeSeconds = Ranged<1, 50>;
@@ -59,12 +59,34 @@ impl ProbeSeconds {
 
 /// What a probe does, named by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "UPPERCASE")]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Check {
     /// A connection is established.
     Tcp,
+    /// An ICMP echo request is answered, and a datagram is not answered by an ICMP error.
+    UdpConnect,
     /// A request is answered with an expected status code.
     Http(HttpCheck),
+    /// The same over TLS.
+    Https(HttpCheck),
+    /// A TLS handshake is done.
+    Tls(TlsCheck),
+    /// A call of gRPC is answered with an expected `grpc-status`.
+    Grpc(GrpcCheck),
+}
+
+impl Check {
+    /// Its name.
+    pub const fn check_type(&self) -> CheckType {
+        match self {
+            Self::Tcp => CheckType::Tcp,
+            Self::UdpConnect => CheckType::UdpConnect,
+            Self::Http(_) => CheckType::Http,
+            Self::Https(_) => CheckType::Https,
+            Self::Tls(_) => CheckType::Tls,
+            Self::Grpc(_) => CheckType::Grpc,
+        }
+    }
 }
 
 choice! {
@@ -72,23 +94,55 @@ choice! {
     CheckType {
         /// [`Check::Tcp`]
         Tcp = "TCP",
+        /// [`Check::UdpConnect`]
+        UdpConnect = "UDP_CONNECT",
         /// [`Check::Http`]
         Http = "HTTP",
+        /// [`Check::Https`]
+        Https = "HTTPS",
+        /// [`Check::Tls`]
+        Tls = "TLS",
+        /// [`Check::Grpc`]
+        Grpc = "GRPC",
     }
-    not yet: ["HTTPS", "GRPC", "TLS", "UDP_CONNECT"], use "TCP or HTTP"
+    not yet: [], use "TCP, HTTP, HTTPS, TLS, GRPC or UDP_CONNECT"
 }
 
-/// An HTTP/1.1 request and the answers that count as healthy.
+impl CheckType {
+    /// What probes the members of a pool of this protocol: as the V3 API has it, and TLS and GRPC
+    /// for TCP too, since no pool here has a protocol of its own for them.
+    pub const fn of_pool(protocol: Protocol) -> &'static [Self] {
+        match protocol {
+            Protocol::Tcp => &[Self::Tcp, Self::Http, Self::Https, Self::Tls, Self::Grpc],
+            Protocol::Udp => &[Self::UdpConnect],
+        }
+    }
+}
+
+/// A request and the answers that count as healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HttpCheck {
+pub struct RequestCheck<C> {
     /// The request's method.
     pub http_method: HttpMethod,
-    /// The request's target.
+    /// The request's target; of gRPC: `/service/method`.
     pub url_path: UrlPath,
-    /// What the `Host` field says; none: [`super::Model::default_host`].
+    /// The host that the request names, and the TLS handshake if it is a name; none:
+    /// [`super::Model::default_host`].
     pub domain_name: Option<DomainName>,
-    /// The status codes that count as healthy.
-    pub expected_codes: ExpectedCodes,
+    /// The codes that count as healthy.
+    pub expected_codes: C,
+}
+
+/// A request of HTTP/1.1.
+pub type HttpCheck = RequestCheck<ExpectedCodes>;
+/// A call of gRPC.
+pub type GrpcCheck = RequestCheck<GrpcCodes>;
+
+/// A TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsCheck {
+    /// The server's name, as the handshake tells it (SNI).
+    pub domain_name: Option<DomainName>,
 }
 
 choice! {
@@ -112,6 +166,14 @@ choice! {
 pub struct UrlPath(String);
 
 impl UrlPath {
+    /// What asks a server of gRPC for its health (grpc.health.v1).
+    pub const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+    /// [`Self::GRPC_HEALTH`]
+    pub fn grpc_health() -> Self {
+        Self(Self::GRPC_HEALTH.to_owned())
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -178,87 +240,9 @@ impl FromStr for DomainName {
     }
 }
 
-/// Status codes that count as healthy: up to five codes or ranges of codes, `200,202-204`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExpectedCodes {
-    /// First and last code of each, both included.
-    ranges: Vec<(u16, u16)>,
-}
-
-impl ExpectedCodes {
-    /// Whether an answer with this status counts as healthy.
-    pub fn contains(&self, status: u16) -> bool {
-        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
-    }
-}
-
-impl Default for ExpectedCodes {
-    fn default() -> Self {
-        Self { ranges: vec![(200, 200)] }
-    }
-}
-
-impl FromStr for ExpectedCodes {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let code = |code: &str| {
-            let digits = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
-            let code = code.parse().ok().filter(|code| (200..=599).contains(code));
-            code.filter(|_| digits)
-        };
-        let range = |item: &str| {
-            let (first, last) = item.split_once('-').unwrap_or((item, item));
-            code(first).zip(code(last)).filter(|(first, last)| first <= last)
-        };
-        let ranges: Option<Vec<_>> = text.split(',').map(|item| range(item.trim())).collect();
-        let ranges = ranges.filter(|ranges| ranges.len() <= 5);
-        ranges.map(|ranges| Self { ranges }).ok_or_else(|| {
-            Invalid::new(
-                format!("{text:?} is not a list of status codes"),
-                "use at most 5 codes or ranges within 200..=599, for example 200,202-204",
-            )
-        })
-    }
-}
-
-impl fmt::Display for ExpectedCodes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (first, last)) in self.ranges.iter().enumerate() {
-            let comma = if n == 0 { "" } else { "," };
-            write!(f, "{comma}{first}")?;
-            if first != last {
-                write!(f, "-{last}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Serialize for ExpectedCodes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        as_text(self, serializer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn expected_codes() {
-        let codes: ExpectedCodes = "200, 202-204".parse().unwrap();
-        let counted: Vec<u16> = (100..700).filter(|status| codes.contains(*status)).collect();
-        assert_eq!(counted, [200, 202, 203, 204]);
-        assert_eq!(codes.to_string(), "200,202-204");
-        assert!("200,201,202,203,599".parse::<ExpectedCodes>().is_ok());
-        for text in
-            ["", "199", "600", "2xx", "204-200", "200,", "0200", "+200", "200-202-204", "200,,202"]
-        {
-            assert!(text.parse::<ExpectedCodes>().is_err(), "{text}");
-        }
-        assert!("200,201,202,203,204,205".parse::<ExpectedCodes>().is_err());
-    }
 
     #[test]
     fn paths() {

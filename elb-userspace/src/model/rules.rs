@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Pool, Protocol};
+use super::monitor::CheckType;
+use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Pool};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,16 +207,25 @@ impl<'a> Rules<'a> {
     }
 
     fn monitor(&mut self, at: At, pool: &Pool) {
-        let without_port = pool.healthmonitor.as_ref().is_some_and(|m| m.monitor_port.is_none());
-        if without_port && pool.any_port_enable {
+        let Some(monitor) = &pool.healthmonitor else { return };
+        let (check_type, fitting) = (monitor.check.check_type(), CheckType::of_pool(pool.protocol));
+        if !fitting.contains(&check_type) {
+            let what = format!("type {check_type} does not probe members of {}", pool.protocol);
+            self.report(at, "type", what, format!("use {}", listed(fitting)));
+        }
+        if monitor.monitor_port.is_none() && pool.any_port_enable {
             let what = "monitor_port is missing: the members of this pool have no port".to_owned();
             self.report(at, "monitor_port", what, "set it to a port that the members listen on");
-        } else if without_port && pool.protocol == Protocol::Udp {
-            let what = "monitor_port is missing: a UDP pool is probed over TCP".to_owned();
-            let fix = "set it to a TCP port that tells whether the members work, or remove \
-                       healthmonitor";
-            self.report(at, "monitor_port", what, fix);
         }
+    }
+}
+
+/// `TCP, HTTP or TLS`
+fn listed(types: &[CheckType]) -> String {
+    let names: Vec<&str> = types.iter().map(|name| name.as_str()).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }
 

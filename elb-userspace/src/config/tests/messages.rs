@@ -5,7 +5,7 @@ use super::*;
 /// Replaces the first `from` in the small file, and wants these lines, listeners that are left out
 /// with their pool aside.
 #[track_caller]
-fn says(from: &str, to: &str, lines: &[&str]) {
+pub(super) fn says(from: &str, to: &str, lines: &[&str]) {
     assert!(SMALL.contains(from), "{from}");
     let (_, errors) = parse_lenient("elb.toml", &SMALL.replacen(from, to, 1));
     let own = errors.iter().filter(|error| !error.what.contains("is left out, as"));
@@ -20,7 +20,8 @@ fn syntax_and_keys() {
         r#"type = "HTTP""#,
         r#"typo = "HTTP""#,
         &[
-            "21:1: pool \"web\", healthmonitor: type is missing; set it to TCP or HTTP",
+            "21:1: pool \"web\", healthmonitor: type is missing; set it to TCP, HTTP, HTTPS, TLS \
+             or GRPC, in a UDP pool to UDP_CONNECT",
             "22:1: pool \"web\", healthmonitor: \"typo\" is not a key here; did you mean type?",
         ],
     );
@@ -85,29 +86,6 @@ fn values() {
         "name = \"b1\"\nweight = 101",
         &["25:10: pool \"web\", member \"b1\": weight 101 is outside 0..=100; use 0 to take no \
              new connections, at most 100"],
-    );
-    says(
-        r#"type = "HTTP""#,
-        r#"type = "HTTPS""#,
-        &["22:8: pool \"web\", healthmonitor: type \"HTTPS\" is not supported by this version; \
-             use TCP or HTTP"],
-    );
-    says(
-        r#"type = "HTTP""#,
-        "type = \"TCP\"\nurl_path = \"/\"",
-        &["23:12: pool \"web\", healthmonitor: url_path is for type HTTP; remove it, or set \
-             type = \"HTTP\""],
-    );
-    says(
-        r#"type = "HTTP""#,
-        "type = \"HTTP\"\nurl_path = \"x\"",
-        &["23:12: pool \"web\", healthmonitor: url_path \"x\" is not a path; start it with /"],
-    );
-    says(
-        r#"type = "HTTP""#,
-        "type = \"HTTP\"\nexpected_codes = \"100\"",
-        &["23:18: pool \"web\", healthmonitor: expected_codes \"100\" is not a list of status \
-             codes; use at most 5 codes or ranges within 200..=599, for example 200,202-204"],
     );
     says(
         r#"type = "HTTP""#,
@@ -181,13 +159,6 @@ fn relations() {
             "27:17: pool \"web\", member \"b1\": protocol_port 80 contradicts any_port_enable of \
              the pool; remove protocol_port: members take the port that a packet came for",
         ],
-    );
-    says(
-        r#"forwarding = "l2""#,
-        "forwarding = \"l2\"\nhealthmonitor = {type=\"TCP\"}",
-        &["31:17: pool \"dns\", healthmonitor: monitor_port is missing: a UDP pool is probed \
-             over TCP; set it to a TCP port that tells whether the members work, or remove \
-             healthmonitor"],
     );
     says(
         r#"address = "10.0.0.21""#,

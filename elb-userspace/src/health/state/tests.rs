@@ -1,12 +1,18 @@
 //! The state machine by table, and its laws.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::health::{Cause, Stage};
 
 const TIMING: Timing =
     Timing { delay: Duration::from_secs(5), max_retries: 2, max_retries_down: 3 };
-const REFUSED: Result<(), Failure> = Err(Failure::ConnectRefused);
+const REFUSED: Result<(), Failure> = Err(CONNECT_REFUSED);
+const CONNECT_REFUSED: Failure =
+    Failure::new(Cause::Refused { by: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+const CONNECT_TIMEOUT: Failure = Failure::new(Cause::Timeout { stage: Stage::Connect });
 
 fn now(seconds: u64) -> Now {
     let passed = Duration::from_secs(seconds);
@@ -113,17 +119,17 @@ fn who_serves() {
 fn the_reason_is_that_of_the_latest_failure() {
     let mut member = member(Online);
     apply(&mut member, Fail, now(100));
-    assert_eq!((member.reason(), member.streak()), (Some(&Failure::ConnectRefused), 1));
+    assert_eq!((member.reason(), member.streak()), (Some(&CONNECT_REFUSED), 1));
     apply(&mut member, Success, now(200));
     assert_eq!((member.reason(), member.streak()), (None, 0));
     for step in 3..6 {
         apply(&mut member, Fail, now(step * 100));
     }
     member.start(now(600));
-    member.finish(now(600), Err(Failure::ConnectTimeout));
-    assert_eq!((member.reason(), member.since()), (Some(&Failure::ConnectTimeout), now(500).wall));
+    member.finish(now(600), Err(CONNECT_TIMEOUT));
+    assert_eq!((member.reason(), member.since()), (Some(&CONNECT_TIMEOUT), now(500).wall));
     apply(&mut member, Success, now(700));
-    assert_eq!(member.reason(), Some(&Failure::ConnectTimeout), "still offline");
+    assert_eq!(member.reason(), Some(&CONNECT_TIMEOUT), "still offline");
     apply(&mut member, Success, now(800));
     assert_eq!(member.reason(), None);
 }
@@ -160,7 +166,7 @@ fn a_change_of_the_monitor_discards_the_probe_under_way() {
 #[test]
 fn only_verdicts_are_restored() {
     let restore = |verdict, timing| {
-        let reason = Some(Failure::ConnectTimeout);
+        let reason = Some(CONNECT_TIMEOUT);
         MemberHealth::restore(verdict, now(7).wall, reason, timing, now(9), 0)
     };
     for unknown in [Initial, NoMonitor] {
@@ -169,7 +175,7 @@ fn only_verdicts_are_restored() {
     assert_eq!(restore(Offline, None), MemberHealth::new(None, now(9), 0));
     let offline = restore(Offline, Some(TIMING));
     assert_eq!((offline.since(), offline.serves()), (now(7).wall, false));
-    assert_eq!(offline.reason(), Some(&Failure::ConnectTimeout));
+    assert_eq!(offline.reason(), Some(&CONNECT_TIMEOUT));
     assert_eq!(restore(Online, Some(TIMING)).reason(), None);
 }
 

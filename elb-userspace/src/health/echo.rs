@@ -1,0 +1,124 @@
+//! An ICMP echo request, and whether it is answered.
+//!
+//! Ping sockets need no privilege where `net.ipv4.ping_group_range` has the agent's group; raw
+//! sockets need `CAP_NET_RAW`.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use elb_common::checksum;
+use socket2::{Protocol, Socket, Type};
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::{cause, no_resource, socket};
+use super::udp::hear_errors;
+use super::{Cause, Failure, told};
+
+/// Type, code, checksum, identifier and sequence number (RFC 792), and a number of our own.
+const LENGTH: usize = 16;
+const OWN: usize = 8;
+
+/// Succeeds when `target` answers.
+pub(super) async fn check(
+    target: IpAddr,
+    source: Option<IpAddr>,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let peer = SocketAddr::new(target, 0);
+    let (socket, kind) = open(peer, source)?;
+    hear_errors(&socket).map_err(|error| no_resource(&error))?;
+    let of_kernel = |error: io::Error| Failure::new(cause(&error, target));
+    socket.connect(&peer.into()).map_err(of_kernel)?;
+    let own = socket.local_addr().ok().and_then(|own| own.as_socket()).map(|own| own.ip());
+    let request = request(target.is_ipv4(), RandomState::new().hash_one(target));
+    socket.send(&request).map_err(of_kernel)?;
+    let socket = AsyncFd::new(socket).map_err(|error| no_resource(&error))?;
+    let has_header = kind == Type::RAW && target.is_ipv4();
+    match timeout_at(deadline, answer(&socket, &request, has_header)).await {
+        Err(_) => Err(Cause::NoEchoReply.into()),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            let told = told::take(&socket.get_ref()).map(|told| told.cause(own).into());
+            Err(told.unwrap_or_else(|| of_kernel(error)))
+        }
+    }
+}
+
+fn open(peer: SocketAddr, source: Option<IpAddr>) -> Result<(Socket, Type), Failure> {
+    let protocol = if peer.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    let open = |kind| socket(peer, source, kind, protocol).map(|socket| (socket, kind));
+    open(Type::DGRAM).or_else(|_| open(Type::RAW))
+}
+
+fn request(is_ipv4: bool, number: u64) -> [u8; LENGTH] {
+    let [high, low, ..] = number.to_be_bytes();
+    let mut request = [0; LENGTH];
+    request[0] = if is_ipv4 { 8 } else { 128 };
+    // A ping socket has an identifier of its own, and the kernel adds it and the checksum.
+    request[4..OWN].copy_from_slice(&[high, low, 0, 1]);
+    request[OWN..].copy_from_slice(&number.to_be_bytes());
+    if is_ipv4 {
+        let words =
+            request.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
+        let checksum = checksum::finish(words.sum());
+        request[2..4].copy_from_slice(&checksum.to_ne_bytes());
+    }
+    request
+}
+
+/// Waits for the answer; `has_header`: what is read begins with the header of IPv4.
+async fn answer(socket: &AsyncFd<Socket>, request: &[u8], has_header: bool) -> io::Result<()> {
+    let mut buffer = [0; 256];
+    loop {
+        let mut ready = socket.readable().await?;
+        let read = ready.try_io(|socket| io::Read::read(&mut socket.get_ref(), &mut buffer));
+        let Ok(read) = read else { continue };
+        if is_answer(&buffer[..read?], request, has_header) {
+            return Ok(());
+        }
+    }
+}
+
+fn is_answer(packet: &[u8], request: &[u8], has_header: bool) -> bool {
+    let header = match packet.first() {
+        Some(first) if has_header => usize::from(first & 0xf) * 4,
+        _ => 0,
+    };
+    let Some(message) = packet.get(header..) else { return false };
+    let reply = if request[0] == 8 { 0 } else { 129 };
+    message.len() == request.len() && message[0] == reply && message[OWN..] == request[OWN..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_is_one() {
+        for is_ipv4 in [true, false] {
+            let request = request(is_ipv4, 0x0123_4567_89ab_cdef);
+            let mut reply = request;
+            reply[0] = if is_ipv4 { 0 } else { 129 };
+            assert!(is_answer(&reply, &request, false));
+            let behind = [&[0x46; 24][..], &reply].concat();
+            assert!(is_answer(&behind, &request, true));
+            let mut late = reply;
+            late[OWN] += 1;
+            let cases = [&request[..], &late, &reply[..12], &[], &[0x4f], &[0; 40]];
+            for packet in cases {
+                assert!(!is_answer(packet, &request, false), "{packet:?}");
+                assert!(!is_answer(packet, &request, true), "{packet:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_has_a_checksum() {
+        let request = request(true, 0x0123_4567_89ab_cdef);
+        let words =
+            request.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
+        assert_eq!(checksum::finish(words.sum()), 0);
+    }
+}
