@@ -1,5 +1,6 @@
 //! The health monitor of a pool: what a probe does and how its results count.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
