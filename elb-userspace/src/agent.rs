@@ -1,8 +1,14 @@
 //! The agent: wires what decides (`core`) to what is seen and done. Every task is spawned here.
 
 mod core;
+
+mod bound;
+mod chore;
+mod descriptors;
 mod draining;
+mod events;
 mod explain;
+mod members;
 mod recover;
 mod report;
 mod sweep;
@@ -20,8 +26,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::core::Core;
+use self::chore::Chore;
+use self::core::{Core, ToDo};
 use self::draining::Draft;
+use self::members::DueProbe;
 use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
 use crate::announce::Announcer;
@@ -33,7 +41,7 @@ use crate::flows;
 use crate::health::probe;
 use crate::kernel::{Attachment, Capacity, MapError, Maps, Object, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
-use crate::saved;
+use crate::saved::{self, Numbers};
 use crate::time::Now;
 
 /// How often moving slots are looked at, while there are some.
@@ -46,6 +54,12 @@ const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
+
+/// How long what is remembered of probes may be written down later.
+const SAVE: Duration = Duration::from_secs(30);
+/// How often the members' health is written down at the most; more rarely if it takes more than a
+/// twentieth of that.
+const SAVE_REST: Duration = Duration::from_secs(1);
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///
@@ -72,10 +86,11 @@ pub async fn run(file: &Path) -> Result<()> {
     }
 
     let observed = maps.image().context("cannot read the maps")?;
-    let saved = saved::read(&saved::path(&config.agent.socket))
-        .filter(|saved| saved.generation == maps.generation)
-        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps));
-    let pools = &saved.assignments.pools;
+    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
+    let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
+        .filter(|numbers: &Numbers| numbers.generation == maps.generation)
+        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps, &mut health));
+    let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
     let owners: BTreeMap<_, _> = owners.collect();
@@ -88,7 +103,9 @@ pub async fn run(file: &Path) -> Result<()> {
         tracking: Arc::new(tracking),
         attachments,
         observed,
-        saved,
+        numbers,
+        health,
+        most_probes: descriptors::most_probes(),
         owners,
         problems,
         now: now(),
@@ -107,6 +124,9 @@ pub async fn run(file: &Path) -> Result<()> {
         wanted,
         queries,
         probes: JoinSet::new(),
+        publishing: Chore::new(Instant::now()),
+        saving: Chore::new(Instant::now()),
+        saves: JoinSet::new(),
         announcer: Announcer::new()
             .inspect_err(|error| {
                 tracing::warn!(%error, "cannot announce virtual addresses; it takes CAP_NET_RAW");
@@ -188,6 +208,13 @@ fn mode_name(mode: AttachMode) -> &'static str {
     }
 }
 
+/// What came of a probe of a member, and how late it started.
+struct Probed {
+    member: u32,
+    late: Duration,
+    outcome: probe::Outcome,
+}
+
 type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
 
 struct Agent {
@@ -195,7 +222,12 @@ struct Agent {
     network: watch::Receiver<Network>,
     wanted: watch::Sender<std::collections::BTreeSet<std::net::IpAddr>>,
     queries: mpsc::Receiver<Query>,
-    probes: JoinSet<(u32, probe::Outcome)>,
+    probes: JoinSet<Probed>,
+    /// Bringing the maps in step after verdicts. It takes half of the time at most.
+    publishing: Chore,
+    /// Writing down what is known of the members' health, which another thread does.
+    saving: Chore,
+    saves: JoinSet<Duration>,
     announcer: Option<Announcer>,
     announcements: Vec<Instant>,
     settle: Option<Instant>,
@@ -228,6 +260,7 @@ impl Agent {
         loop {
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcements.iter().min().copied();
+            let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let cut_at = self.core.cut_in().map(|time| Instant::now() + time);
             tokio::select! {
                 _ = hangup.recv() => self.reload(),
@@ -239,14 +272,17 @@ impl Agent {
                 }
                 Some(query) = self.queries.recv() => self.answer(query),
                 Some(done) = self.probes.join_next() => {
-                    let (member, outcome) = done.context("a probe panicked")?;
-                    self.core.probed(member, outcome, now());
-                    self.watch_settling();
-                }
-                () = sleep_until(probe_at) => {
-                    for (member, spec) in self.core.due_probes(now()) {
-                        self.probes.spawn(async move { (member, probe::run(spec).await) });
+                    self.probed(done.context("a probe panicked")?);
+                    while let Some(done) = self.probes.try_join_next() {
+                        self.probed(done.context("a probe panicked")?);
                     }
+                }
+                () = sleep_until(probe_at) => self.start_probes(),
+                () = sleep_until(self.publishing.due()) => self.publish(),
+                () = sleep_until(save_at) => self.save_health(),
+                Some(took) = self.saves.join_next() => {
+                    let rest = SAVE_REST.max(20 * took.context("saving panicked")?);
+                    self.saving.rest(Instant::now(), rest);
                 }
                 () = sleep_until(self.settle) => {
                     self.core.settle();
@@ -273,6 +309,8 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
+        while self.saves.join_next().await.is_some() {}
+        write_health(&saved::health_path(self.core.socket()), &self.core.health());
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -297,6 +335,43 @@ impl Agent {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_settling();
+    }
+
+    fn start_probes(&mut self) {
+        for DueProbe { member, due, spec } in self.core.due_probes(now()) {
+            self.probes.spawn(async move {
+                let late = now().time.since(due);
+                Probed { member, late, outcome: probe::run(spec).await }
+            });
+        }
+    }
+
+    fn probed(&mut self, probed: Probed) {
+        let Probed { member, late, outcome } = probed;
+        let ToDo { publish, save } = self.core.probed(member, late, outcome, now());
+        if publish {
+            self.publishing.ask(Instant::now(), Duration::ZERO);
+        }
+        self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
+    }
+
+    fn publish(&mut self) {
+        let begun = Instant::now();
+        self.publishing.begin();
+        self.core.publish();
+        self.publishing.rest(Instant::now(), begun.elapsed());
+        self.watch_settling();
+    }
+
+    fn save_health(&mut self) {
+        self.saving.begin();
+        let path = saved::health_path(self.core.socket());
+        let health = self.core.health();
+        self.saves.spawn_blocking(move || {
+            let begun = Instant::now();
+            write_health(&path, &health);
+            begun.elapsed()
+        });
     }
 
     fn watch_settling(&mut self) {
@@ -336,6 +411,7 @@ impl Agent {
         if self.core.reload(now()) {
             self.wanted.send_replace(self.core.addresses());
             self.announcements.push(Instant::now());
+            self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_settling();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -355,7 +431,8 @@ impl Agent {
     fn answer(&mut self, query: Query) {
         // Whoever asked may have gone meanwhile.
         match query {
-            Query::Status(answer) => drop(answer.send(self.core.status())),
+            Query::Status(request, answer) => drop(answer.send(self.core.status(&request))),
+            Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
@@ -396,6 +473,12 @@ impl Agent {
             self.traces.look(&mut self.core);
         }
         self.look = self.traces.is_any().then(|| Instant::now() + traces::LOOK);
+    }
+}
+
+fn write_health(path: &Path, health: &saved::Health) {
+    if let Err(error) = saved::write(path, health) {
+        tracing::error!(file = %path.display(), %error, "cannot save the members' health");
     }
 }
 
