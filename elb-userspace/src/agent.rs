@@ -9,6 +9,7 @@ mod draining;
 mod events;
 mod explain;
 mod members;
+mod probing;
 mod recover;
 mod report;
 mod sweep;
@@ -27,9 +28,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::chore::Chore;
-use self::core::{Core, ToDo};
+use self::core::Core;
 use self::draining::Draft;
-use self::members::DueProbe;
+use self::probing::Probed;
 use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
 use crate::announce::Announcer;
@@ -38,7 +39,6 @@ use crate::api::{self, Lines, Query, WAITING_LINES};
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
 use crate::flows;
-use crate::health::probe;
 use crate::kernel::{Attachment, Capacity, MapError, Maps, Object, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
 use crate::saved::{self, Numbers};
@@ -54,12 +54,6 @@ const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
-
-/// How long what is remembered of probes may be written down later.
-const SAVE: Duration = Duration::from_secs(30);
-/// How often the members' health is written down at the most; more rarely if it takes more than a
-/// twentieth of that.
-const SAVE_REST: Duration = Duration::from_secs(1);
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///
@@ -208,13 +202,6 @@ fn mode_name(mode: AttachMode) -> &'static str {
     }
 }
 
-/// What came of a probe of a member, and how late it started.
-struct Probed {
-    member: u32,
-    late: Duration,
-    outcome: probe::Outcome,
-}
-
 type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
 
 struct Agent {
@@ -281,8 +268,7 @@ impl Agent {
                 () = sleep_until(self.publishing.due()) => self.publish(),
                 () = sleep_until(save_at) => self.save_health(),
                 Some(took) = self.saves.join_next() => {
-                    let rest = SAVE_REST.max(20 * took.context("saving panicked")?);
-                    self.saving.rest(Instant::now(), rest);
+                    self.health_is_saved(took.context("saving panicked")?);
                 }
                 () = sleep_until(self.settle) => {
                     self.core.settle();
@@ -309,8 +295,7 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
-        while self.saves.join_next().await.is_some() {}
-        write_health(&saved::health_path(self.core.socket()), &self.core.health());
+        self.save_health_at_last().await;
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -335,43 +320,6 @@ impl Agent {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_settling();
-    }
-
-    fn start_probes(&mut self) {
-        for DueProbe { member, due, spec } in self.core.due_probes(now()) {
-            self.probes.spawn(async move {
-                let late = now().time.since(due);
-                Probed { member, late, outcome: probe::run(spec).await }
-            });
-        }
-    }
-
-    fn probed(&mut self, probed: Probed) {
-        let Probed { member, late, outcome } = probed;
-        let ToDo { publish, save } = self.core.probed(member, late, outcome, now());
-        if publish {
-            self.publishing.ask(Instant::now(), Duration::ZERO);
-        }
-        self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
-    }
-
-    fn publish(&mut self) {
-        let begun = Instant::now();
-        self.publishing.begin();
-        self.core.publish();
-        self.publishing.rest(Instant::now(), begun.elapsed());
-        self.watch_settling();
-    }
-
-    fn save_health(&mut self) {
-        self.saving.begin();
-        let path = saved::health_path(self.core.socket());
-        let health = self.core.health();
-        self.saves.spawn_blocking(move || {
-            let begun = Instant::now();
-            write_health(&path, &health);
-            begun.elapsed()
-        });
     }
 
     fn watch_settling(&mut self) {
@@ -473,12 +421,6 @@ impl Agent {
             self.traces.look(&mut self.core);
         }
         self.look = self.traces.is_any().then(|| Instant::now() + traces::LOOK);
-    }
-}
-
-fn write_health(path: &Path, health: &saved::Health) {
-    if let Err(error) = saved::write(path, health) {
-        tracing::error!(file = %path.display(), %error, "cannot save the members' health");
     }
 }
 

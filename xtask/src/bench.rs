@@ -1,5 +1,6 @@
 //! `bench`: what a packet costs, against a floor; or in instructions, against a baseline.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,8 @@ use crate::workspace::Workspace;
 pub(crate) struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
+    /// What to measure, such as health or peers; everything but these two, if nothing is named
+    sections: Vec<String>,
     /// Fewer rounds: the whole ends within two minutes
     #[arg(long)]
     quick: bool,
@@ -40,7 +43,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(Instead::Insns { update }) = options.instead {
         return count_instructions(update);
     }
-    let mut arguments = Vec::from_iter(options.quick.then(|| "--quick".into()));
+    let mut arguments: Vec<OsString> = options.sections.iter().map(Into::into).collect();
+    arguments.extend(options.quick.then(|| "--quick".into()));
     if let Some(file) = &options.json {
         arguments.extend(["--json".into(), file.into()]);
     }
