@@ -95,7 +95,8 @@ fn text(status: &Status, colours: bool) -> String {
 
 fn load_balancer(out: &mut String, lb: &LoadBalancer, colours: bool) {
     let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
-    let _ = writeln!(out, "\n{} · {} · {}", lb.name, vips.join(", "), lb.operating_status);
+    let vips = if vips.is_empty() { "no address".to_owned() } else { vips.join(", ") };
+    let _ = writeln!(out, "\n{} · {vips} · {}", lb.name, lb.operating_status);
     for listener in &lb.listeners {
         listener_line(out, listener);
         members(out, &listener.pool, colours);
