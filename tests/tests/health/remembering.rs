@@ -81,9 +81,13 @@ fn a_streak_goes_on_when_the_file_changes() -> Result<()> {
     scene.agent.reload(&scene.config)?;
     scene.wait(0, "OFFLINE")?;
     // Six failures were enough, those before the change included.
-    let failures = scene.scripts[0].answers().iter().filter(|code| **code == 500).count();
-    assert!((6..=8).contains(&failures), "{failures}");
+    let event = scene.agent.ask(&["events"])?;
     let member = scene.member(0)?;
+    let until = event["time"].as_str().context("no time")?;
+    let probes = member["health"]["probes"].as_array().context("no probes")?;
+    let is_before = |probe: &&Value| probe["time"].as_str().is_some_and(|time| time <= until);
+    let failures = probes.iter().filter(is_before).filter(|probe| probe["result"] != "OK");
+    assert_eq!(failures.count(), 6, "{event} {member}");
     assert_eq!((&member["weight"], &member["health"]["turned_unhealthy"]), (&9.into(), &1.into()));
     Ok(())
 }
