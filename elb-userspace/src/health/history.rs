@@ -152,8 +152,7 @@ mod tests {
     use super::*;
     use crate::health::{Cause, Stage};
 
-    const REFUSED: Failure =
-        Failure::new(Cause::Refused { by: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+    const REFUSED: Failure = Failure::new(Cause::Refused { by: IpAddr::V4(Ipv4Addr::LOCALHOST) });
     const TIMEOUT: Failure = Failure::new(Cause::Timeout { stage: Stage::Connect });
 
     fn at(seconds: u64) -> SystemTime {

@@ -37,11 +37,11 @@ const CPU: f64 = 50.0;
 const MEMORY: f64 = 190.7;
 
 pub fn section(effort: Effort) -> Result<Section> {
-    let seconds = effort.of(15, 30);
+    let time = Duration::from_secs(effort.of(15, 30));
     let mut rows = Vec::new();
     for kind in ["TCP", "HTTP"] {
         let scene = Scene::start(kind)?;
-        rows.push(scene.steady(kind, Duration::from_secs(seconds.into()))?);
+        rows.push(scene.steady(kind, time)?);
         if kind == "TCP" {
             rows.push(scene.all_fail()?);
         }
