@@ -1,8 +1,15 @@
 //! The agent: wires what decides (`core`) to what is seen and done. Every task is spawned here.
 
 mod core;
+
+mod bound;
+mod chore;
+mod descriptors;
 mod draining;
+mod events;
 mod explain;
+mod members;
+mod probing;
 mod recover;
 mod report;
 mod sweep;
@@ -20,8 +27,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::chore::Chore;
 use self::core::Core;
 use self::draining::Draft;
+use self::probing::Probed;
 use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
 use crate::announce::Announcer;
@@ -30,10 +39,9 @@ use crate::api::{self, Lines, Query, WAITING_LINES};
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
 use crate::flows;
-use crate::health::probe;
 use crate::kernel::{Attachment, Capacity, MapError, Maps, Object, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
-use crate::saved;
+use crate::saved::{self, Numbers};
 use crate::time::Now;
 
 /// How often moving slots are looked at, while there are some.
@@ -72,10 +80,11 @@ pub async fn run(file: &Path) -> Result<()> {
     }
 
     let observed = maps.image().context("cannot read the maps")?;
-    let saved = saved::read(&saved::path(&config.agent.socket))
-        .filter(|saved| saved.generation == maps.generation)
-        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps));
-    let pools = &saved.assignments.pools;
+    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
+    let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
+        .filter(|numbers: &Numbers| numbers.generation == maps.generation)
+        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps, &mut health));
+    let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
     let owners: BTreeMap<_, _> = owners.collect();
@@ -88,7 +97,9 @@ pub async fn run(file: &Path) -> Result<()> {
         tracking: Arc::new(tracking),
         attachments,
         observed,
-        saved,
+        numbers,
+        health,
+        most_probes: descriptors::most_probes(),
         owners,
         problems,
         now: now(),
@@ -107,6 +118,9 @@ pub async fn run(file: &Path) -> Result<()> {
         wanted,
         queries,
         probes: JoinSet::new(),
+        publishing: Chore::new(Instant::now()),
+        saving: Chore::new(Instant::now()),
+        saves: JoinSet::new(),
         announcer: Announcer::new()
             .inspect_err(|error| {
                 tracing::warn!(%error, "cannot announce virtual addresses; it takes CAP_NET_RAW");
@@ -195,7 +209,12 @@ struct Agent {
     network: watch::Receiver<Network>,
     wanted: watch::Sender<std::collections::BTreeSet<std::net::IpAddr>>,
     queries: mpsc::Receiver<Query>,
-    probes: JoinSet<(u32, probe::Outcome)>,
+    probes: JoinSet<Probed>,
+    /// Bringing the maps in step after verdicts. It takes half of the time at most.
+    publishing: Chore,
+    /// Writing down what is known of the members' health, which another thread does.
+    saving: Chore,
+    saves: JoinSet<Duration>,
     announcer: Option<Announcer>,
     announcements: Vec<Instant>,
     settle: Option<Instant>,
@@ -228,6 +247,7 @@ impl Agent {
         loop {
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcements.iter().min().copied();
+            let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let cut_at = self.core.cut_in().map(|time| Instant::now() + time);
             tokio::select! {
                 _ = hangup.recv() => self.reload(),
@@ -239,14 +259,16 @@ impl Agent {
                 }
                 Some(query) = self.queries.recv() => self.answer(query),
                 Some(done) = self.probes.join_next() => {
-                    let (member, outcome) = done.context("a probe panicked")?;
-                    self.core.probed(member, outcome, now());
-                    self.watch_settling();
-                }
-                () = sleep_until(probe_at) => {
-                    for (member, spec) in self.core.due_probes(now()) {
-                        self.probes.spawn(async move { (member, probe::run(spec).await) });
+                    self.probed(done.context("a probe panicked")?);
+                    while let Some(done) = self.probes.try_join_next() {
+                        self.probed(done.context("a probe panicked")?);
                     }
+                }
+                () = sleep_until(probe_at) => self.start_probes(),
+                () = sleep_until(self.publishing.due()) => self.publish(),
+                () = sleep_until(save_at) => self.save_health(),
+                Some(took) = self.saves.join_next() => {
+                    self.health_is_saved(took.context("saving panicked")?);
                 }
                 () = sleep_until(self.settle) => {
                     self.core.settle();
@@ -273,6 +295,7 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
+        self.save_health_at_last().await;
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -336,6 +359,7 @@ impl Agent {
         if self.core.reload(now()) {
             self.wanted.send_replace(self.core.addresses());
             self.announcements.push(Instant::now());
+            self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_settling();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -355,7 +379,8 @@ impl Agent {
     fn answer(&mut self, query: Query) {
         // Whoever asked may have gone meanwhile.
         match query {
-            Query::Status(answer) => drop(answer.send(self.core.status())),
+            Query::Status(request, answer) => drop(answer.send(self.core.status(&request))),
+            Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),

@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use self::drain::{DrainReport, DrainRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
-use crate::{flows, trace};
+use crate::{events, flows, trace};
 
 /// A question to the agent, with the way to answer. A refusal says what is wrong with the question.
 #[derive(Debug)]
 pub enum Query {
     /// The state of everything.
-    Status(oneshot::Sender<Status>),
+    Status(status::Request, oneshot::Sender<Status>),
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     Drops(oneshot::Sender<Vec<status::Reason>>),
     /// Where a packet would go.
@@ -24,6 +24,8 @@ pub enum Query {
     Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
     /// Packets, from now on until the answer is not wanted any more.
     Trace(trace::Request, oneshot::Sender<Lines<trace::Line>>),
+    /// What happened to members, and perhaps what will.
+    Events(events::Request, oneshot::Sender<Lines<events::Line>>),
     /// A member is to be drained, or not any more, or how far is it?
     Drain(DrainRequest, oneshot::Sender<Result<DrainReport, String>>),
 }

@@ -9,6 +9,7 @@ mod check;
 mod detach;
 mod drain;
 mod drops;
+mod events;
 mod explain;
 mod flows;
 mod packets;
@@ -42,6 +43,7 @@ Examples:
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
   elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
+  elb events -f                              which members turn unhealthy, which recover, and why
   elb drops                                  what is not forwarded, and what to do about it
   elb trace --vip 192.0.2.10                 packets while they pass
   elb detach                                 stop forwarding
@@ -56,6 +58,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show load balancers, listeners, pools and members, and what was not forwarded.
     Status(status::StatusArgs),
+    /// Show which members turned unhealthy or recovered, and why.
+    Events(events::EventsArgs),
     /// Say where a packet would go, and why.
     Explain(explain::ExplainArgs),
     /// Show what is not forwarded: how often, why, and what to do about it.
@@ -120,6 +124,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Agent(args) => agent::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Events(args) => events::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Drops(args) => drops::run(&args),
         Command::Flows(args) => flows::run(args),

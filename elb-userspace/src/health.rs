@@ -1,13 +1,15 @@
 //! Which members work: probes, what their results mean, and when the next one is due.
 //!
-//! Deciding ([`state`], [`schedule`]) is apart from probing ([`probe`]): the former take the time
-//! as an argument and do no I/O. Why a probe failed is a [`Failure`]: what was seen ([`Cause`]), and
-//! what the V3 API calls it.
+//! Deciding ([`state`], [`schedule`]) and remembering ([`history`], [`lateness`]) are apart from
+//! probing ([`probe`]): the former take the time as an argument and do no I/O. Why a probe failed is a
+//! [`Failure`]: what was seen ([`Cause`]), and what the V3 API calls it.
 
 pub mod cause;
 pub mod reason;
 pub mod state;
 
+pub mod history;
+pub mod lateness;
 pub mod schedule;
 
 pub mod probe;
@@ -23,5 +25,7 @@ mod connect;
 mod told;
 
 pub use cause::{Cause, Stage};
+pub use history::History;
+pub use lateness::Lateness;
 pub use reason::{Failure, ReasonCode};
-pub use state::{Change, MemberHealth, Status, Timing};
+pub use state::{Change, MemberHealth, Status, Timing, Verdict};

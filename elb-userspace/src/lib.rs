@@ -27,6 +27,7 @@ pub mod diagnosis;
 
 pub mod capture;
 pub mod drops;
+pub mod events;
 pub mod explain;
 pub mod flows;
 pub mod trace;

@@ -1,21 +1,24 @@
-//! What the agent remembers across its own restarts, in a file beside its socket: the numbers that
-//! the maps know, and the last verdicts on members. Written whole and atomically.
+//! What the agent remembers across its own restarts, in two files beside its socket, each written
+//! whole and atomically: the numbers that the maps know ([`Numbers`]), and what is known of the
+//! members' health ([`Health`]). The former is written before the maps know a number, the latter
+//! soon after something changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::assign::Assignments;
-use crate::health::Status;
+use crate::events::Event;
+use crate::health::{History, Verdict};
 
-/// What is saved.
+/// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
+pub struct Numbers {
     /// Kernel id of the maps that the numbers belong to: after a reboot or `elb detach` they mean
     /// nothing.
     pub generation: u32,
@@ -24,44 +27,52 @@ pub struct Saved {
     /// Members that are drained by command, by pool.
     #[serde(default)]
     pub drained: BTreeMap<String, Vec<SocketAddr>>,
-    /// Verdicts by pool.
-    pub verdicts: BTreeMap<String, Vec<Verdict>>,
 }
 
-/// The last verdict on a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+/// What is known of the members' health.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Members by pool.
+    pub members: BTreeMap<String, Vec<Member>>,
+    /// Load balancers that have or had an address.
+    #[serde(default)]
+    pub bound: BTreeSet<String>,
+    /// The last events, the oldest first.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// What is known of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
     /// The member.
     pub member: SocketAddr,
-    /// Whether it was ONLINE; others are OFFLINE. Members without a verdict are not saved.
-    pub online: bool,
-    /// Since when.
-    pub since: SystemTime,
+    /// The last verdict on it, if there is one.
+    pub verdict: Option<Verdict>,
+    /// What was seen of it.
+    #[serde(default)]
+    pub history: History,
 }
 
-impl Verdict {
-    /// As the health engine has it.
-    pub const fn status(&self) -> Status {
-        if self.online { Status::Online } else { Status::Offline }
-    }
-}
+/// The largest file that is read, in bytes: 65,535 members with all that may be known of each need
+/// less than half of it.
+const MAX_FILE_SIZE: u64 = 128 << 20;
 
-/// The largest file that is read, in bytes: 65,535 members need about 16 MiB.
-const MAX_FILE_SIZE: u64 = 64 << 20;
-
-/// The file for an agent with this socket.
-pub fn path(socket: &Path) -> PathBuf {
+/// The file of the numbers, for an agent with this socket.
+pub fn numbers_path(socket: &Path) -> PathBuf {
     socket.with_extension("state.json")
 }
 
-/// Reads the file; `None` where there is none or it is of no use, which is logged: the agent then
-/// starts from what the maps say, and numbers everything anew.
-pub fn read(path: &Path) -> Option<Saved> {
-    let text = match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > MAX_FILE_SIZE => Err(io::Error::other("it is too large")),
-        Ok(_) => std::fs::read(path),
+/// The file of the members' health, for an agent with this socket.
+pub fn health_path(socket: &Path) -> PathBuf {
+    socket.with_extension("health.json")
+}
+
+/// Reads a file; `None` where there is none or it is of no use, which is logged.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = match read_bounded(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => Err(error),
+        text => text,
     };
     let saved = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
     saved
@@ -71,11 +82,20 @@ pub fn read(path: &Path) -> Option<Saved> {
         .ok()
 }
 
-/// Replaces the file.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_SIZE} bytes")));
+    }
+    Ok(text)
+}
+
+/// Replaces a file.
 ///
 /// # Errors
 /// The folder cannot be written to; the file is as it was.
-pub fn write(path: &Path, saved: &Saved) -> io::Result<()> {
+pub fn write(path: &Path, saved: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("json.new");
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(saved)?)?;
@@ -85,21 +105,43 @@ pub fn write(path: &Path, saved: &Saved) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::health::{Cause, Failure, Status};
+
+    fn member() -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], 80))
+    }
+
+    fn health() -> Health {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+        let refused = Failure::new(Cause::Refused { by: member().ip() });
+        let reason = Some(refused.clone());
+        let verdict = Some(Verdict { status: Status::Offline, since, reason, streak: 1 });
+        let mut history = History::default();
+        history.note(since, Duration::from_millis(3), Err(&refused));
+        let known = Member { member: member(), verdict, history };
+        Health {
+            members: BTreeMap::from([("web".to_owned(), vec![known])]),
+            bound: BTreeSet::from(["lb".to_owned()]),
+            events: Vec::new(),
+        }
+    }
 
     #[test]
     fn comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let file = path(&folder.path().join("elb.sock"));
-        assert_eq!(file.file_name().unwrap(), "elb.state.json");
-        assert_eq!(read(&file), None);
-        let member = SocketAddr::from(([10, 0, 0, 1], 80));
-        let verdict = Verdict { member, online: true, since: SystemTime::UNIX_EPOCH };
-        let verdicts = BTreeMap::from([("web".to_owned(), vec![verdict])]);
-        let drained = BTreeMap::from([("web".to_owned(), vec![member])]);
-        let saved = Saved { generation: 7, drained, verdicts, ..Saved::default() };
-        write(&file, &saved).unwrap();
-        assert_eq!(read(&file), Some(saved));
+        let socket = folder.path().join("elb.sock");
+        let (numbers_file, health_file) = (numbers_path(&socket), health_path(&socket));
+        assert_eq!(numbers_file.file_name().unwrap(), "elb.state.json");
+        assert_eq!(read::<Numbers>(&numbers_file), None);
+        let drained = BTreeMap::from([("web".to_owned(), vec![member()])]);
+        let numbers = Numbers { generation: 7, drained, ..Numbers::default() };
+        write(&numbers_file, &numbers).unwrap();
+        write(&health_file, &health()).unwrap();
+        assert_eq!(read(&numbers_file), Some(numbers));
+        assert_eq!(read(&health_file), Some(health()));
     }
 
     #[test]
@@ -108,7 +150,40 @@ mod tests {
         let file = folder.path().join("elb.state.json");
         for text in ["", "{", "[]", r#"{"generation":-1}"#, "\u{0}"] {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(read(&file), None, "{text}");
+            assert_eq!(read::<Numbers>(&file), None, "{text}");
         }
+    }
+
+    /// Every beginning of a file, and files with a wrong value.
+    #[test]
+    fn a_file_that_was_cut_or_made_up_is_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.health.json");
+        let text = serde_json::to_string(&health()).unwrap();
+        for length in 0..text.len() {
+            std::fs::write(&file, &text[..length]).unwrap();
+            assert_eq!(read::<Health>(&file), None, "{}", &text[..length]);
+        }
+        for (right, wrong) in [
+            ("\"OFFLINE\"", "\"SICK\""),
+            ("\"streak\":1", "\"streak\":-1"),
+            ("\"secs_since_epoch\":9", "\"secs_since_epoch\":18446744073709551615"),
+            ("10.0.0.1:80", "10.0.0.1:65536"),
+            ("\"probes_failed\":1", "\"probes_failed\":1e99"),
+            ("\"members\":{", "\"members\":{\"dns\":7,"),
+        ] {
+            let wrong = text.replacen(right, wrong, 1);
+            assert_ne!(wrong, text, "{right}");
+            std::fs::write(&file, &wrong).unwrap();
+            assert_eq!(read::<Health>(&file), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.health.json");
+        File::create(&file).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
+        assert_eq!(read::<Health>(&file), None);
     }
 }

@@ -2,8 +2,21 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+use crate::health::Failure;
+use crate::health::history::Counts;
+use crate::health::lateness::Class;
+
+/// How much is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// With the last probes of each member.
+    #[serde(default)]
+    pub probes: bool,
+}
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +52,24 @@ pub struct Agent {
     pub loaded: String,
     /// What is wrong: the file, as last read, or the maps, as last written. Empty: nothing.
     pub problems: Vec<String>,
+    /// How the members are probed.
+    pub probing: Probing,
+}
+
+/// How the members are probed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probing {
+    /// Probes under way.
+    pub under_way: usize,
+    /// Most that may be at once, by the limit of open files.
+    pub most: usize,
+    /// Milliseconds that 99 of 100 probes, since the agent started, were not later than; none: later
+    /// than the last class says.
+    pub late_p99_ms: Option<u64>,
+    /// Milliseconds that the latest one was late.
+    pub late_most_ms: u64,
+    /// Probes since the agent started, by how late they were.
+    pub lateness: Vec<Class>,
 }
 
 /// A load balancer.
@@ -137,7 +168,13 @@ pub struct Member {
     pub since: String,
     /// Why it is OFFLINE, or what its last probe met.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<serde_json::Value>,
+    pub reason: Option<Failure>,
+    /// What it is for each listener of its pool.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub status: Vec<AtListener>,
+    /// What was seen of it; none of one that was removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub health: Option<Health>,
     /// Why no packet can be sent to it, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unreachable: Option<String>,
@@ -155,6 +192,47 @@ pub struct Member {
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.
     pub bytes: u64,
+}
+
+/// What a member is for a listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtListener {
+    /// Name of the load balancer.
+    pub load_balancer: String,
+    /// Name of the listener.
+    pub listener: String,
+    /// As that of the member, which it overrides.
+    pub operating_status: String,
+    /// Why it differs from what probes say, if so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
+/// What was seen of a member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Results in a row that speak against the verdict.
+    pub streak: u32,
+    /// How often what happened.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Its last 20 probes, the oldest first; empty unless asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub probes: Vec<Probe>,
+}
+
+/// A probe that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// When it started, RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+    /// "OK", or the reason code.
+    pub result: String,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Failure>,
 }
 
 /// Packets that were not forwarded.
@@ -175,6 +253,32 @@ pub struct Reason {
 }
 
 /// RFC 3339, UTC, whole seconds.
-pub fn timestamp(time: std::time::SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+pub fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(writable(time)).to_string()
+}
+
+/// RFC 3339, UTC, milliseconds.
+pub fn timestamp_millis(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(writable(time)).to_string()
+}
+
+/// The nearest time that RFC 3339 can write here: a clock or a file may say anything.
+fn writable(time: SystemTime) -> SystemTime {
+    const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
+    time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_time_can_be_written() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(timestamp(at(86_400)), "1970-01-02T00:00:00Z");
+        assert_eq!(timestamp_millis(at(86_400)), "1970-01-02T00:00:00.000Z");
+        assert_eq!(timestamp(at(1 << 60)), "9999-12-31T23:59:59Z");
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(timestamp(before), "1970-01-01T00:00:00Z");
+    }
 }

@@ -29,6 +29,7 @@ pub mod notify;
 pub mod process;
 pub mod record;
 pub mod running;
+pub mod script;
 pub mod statistics;
 pub mod veth;
 pub mod wait;

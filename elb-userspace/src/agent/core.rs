@@ -1,7 +1,6 @@
 //! The state of the agent and what each event does to it. No task, no timer: the event loop calls.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,14 +11,16 @@ use elb_common::backend::backend_flags;
 use elb_common::limits;
 use elb_common::listener::{Listener, listener_flags, vip_flags};
 
+use super::bound::Bound;
 use super::draining::{self, Drained};
+use super::events::Events;
+use super::members::{DueProbe, Members};
 use super::sweep::{Drifts, Swept, Tracking};
 use crate::assign::Room;
 use crate::census::Register;
 use crate::config::{self, Config};
-use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
-use crate::health::schedule::Schedule;
-use crate::health::{MemberHealth, Status, Timing};
+use crate::health::probe::{Outcome, ProbeSource};
+use crate::health::{Lateness, MemberHealth};
 use crate::kernel::{
     AttachError, Attachment, MapError, Maps, Object, Program, coarse_seconds, possible_cpus,
 };
@@ -27,7 +28,7 @@ use crate::model::{Member, Model, Pool};
 use crate::nexthop::{Network, NextHop};
 use crate::publish::{Image, Store, plan};
 use crate::reconcile::{EncapSource, Owners, Reconciler, Seen, socket};
-use crate::saved::{self, Saved, Verdict};
+use crate::saved::{self, Numbers};
 use crate::time::{Now, Time};
 
 /// What an agent starts with.
@@ -39,7 +40,10 @@ pub(super) struct Parts {
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
     pub observed: Image,
-    pub saved: Saved,
+    pub numbers: Numbers,
+    pub health: saved::Health,
+    /// Probes that may be under way at once.
+    pub most_probes: usize,
     pub owners: BTreeMap<String, Owners>,
     pub problems: Vec<String>,
     pub now: Now,
@@ -58,6 +62,10 @@ pub(super) struct Core {
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
     pub(super) members: Members,
+    pub(super) events: Events,
+    /// Load balancers that have or had an address.
+    pub(super) bound: Bound,
+    pub(super) probing: Probing,
     /// What the maps hold, as far as the agent wrote or read it.
     pub(super) observed: Image,
     /// Pools with slots that move, and how many.
@@ -78,25 +86,16 @@ pub(super) struct Core {
     pub(super) map_problems: Vec<String>,
 }
 
-/// The health of all members, each under a number for the schedule and for probes under way.
-#[derive(Default)]
-pub(super) struct Members {
-    numbers: HashMap<(String, SocketAddr), u32>,
-    sources: ProbeSource,
-    monitored: HashMap<u32, Monitored>,
-    schedule: Schedule<u32>,
-    next: u32,
-}
-
-struct Monitored {
-    pool: String,
-    name: String,
-    health: MemberHealth,
-    probe: Option<ProbeSpec>,
+/// Probes under way, and how punctual they are.
+#[derive(Debug)]
+pub(super) struct Probing {
+    pub(super) under_way: usize,
+    pub(super) most: usize,
+    pub(super) lateness: Lateness,
 }
 
 impl Core {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(mut parts: Parts) -> Self {
         let room = Room {
             listeners: parts.config.agent.max_listeners.get(),
             pools: limits::MAX_POOLS,
@@ -112,11 +111,11 @@ impl Core {
         // Rings may be moving from before: the first look at them tells.
         let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
         let drained =
-            parts.saved.drained.iter().flat_map(|(pool, members)| {
+            parts.numbers.drained.iter().flat_map(|(pool, members)| {
                 members.iter().map(move |member| (pool.clone(), *member))
             });
         let drained = draining::still_there(&drained.collect(), &parts.config.model);
-        let assignments = parts.saved.assignments.clone();
+        let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
             v4: parts.config.agent.probe_source,
             v6: parts.config.agent.probe_source_ipv6,
@@ -130,7 +129,14 @@ impl Core {
             attachments: parts.attachments,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
-            members: Members { sources, ..Members::default() },
+            members: Members::probing_from(sources),
+            events: Events::new(std::mem::take(&mut parts.health.events)),
+            bound: Bound::new(std::mem::take(&mut parts.health.bound)),
+            probing: Probing {
+                under_way: 0,
+                most: parts.most_probes,
+                lateness: Lateness::default(),
+            },
             observed: parts.observed,
             moving,
             drained,
@@ -143,7 +149,8 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
         };
-        core.members.follow(&core.config.model, &parts.saved, parts.now);
+        core.members.follow(&core.config.model, &mut parts.health, parts.now);
+        core.bound.follow(&core.config.model);
         core
     }
 
@@ -170,22 +177,34 @@ impl Core {
         self.publish();
     }
 
-    /// When the next probe is due.
+    /// When the next probe is due; none while no more may be under way.
     pub(super) fn next_probe(&self) -> Option<Time> {
-        self.members.schedule.next_deadline()
+        self.members.next_probe().filter(|_| self.probing.under_way < self.probing.most)
     }
 
-    /// The probes to start now.
-    pub(super) fn due_probes(&mut self, now: Now) -> Vec<(u32, ProbeSpec)> {
-        self.members.due(now)
+    /// The probes to start now. Each is to be handed back to [`Self::probed`].
+    pub(super) fn due_probes(&mut self, now: Now) -> Vec<DueProbe> {
+        let due = self.members.due(now, self.probing.most - self.probing.under_way);
+        self.probing.under_way += due.len();
+        due
     }
 
-    /// Takes the result of a probe in.
-    pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) {
-        if self.members.probed(member, outcome, now) {
-            self.publish();
-            self.save();
+    /// Takes in the result of a probe that started so late. The maps are as they were until
+    /// [`Self::publish`], and nothing is written down until [`Self::health`] is.
+    pub(super) fn probed(
+        &mut self,
+        member: u32,
+        late: Duration,
+        outcome: Outcome,
+        now: Now,
+    ) -> ToDo {
+        self.probing.under_way -= 1;
+        self.probing.lateness.note(late);
+        let effect = self.members.probed(member, outcome, now);
+        if let Some(event) = effect.event {
+            self.events.happened(event);
         }
+        ToDo { publish: effect.serves_changed, save: effect.is_news }
     }
 
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
@@ -211,7 +230,8 @@ impl Core {
                 self.config.model = config.model;
                 self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;
-                self.members.follow(&self.config.model, &Saved::default(), now);
+                self.members.follow(&self.config.model, &mut saved::Health::default(), now);
+                self.bound.follow(&self.config.model);
                 self.publish();
                 self.save();
                 tracing::info!("the configuration is taken over");
@@ -373,21 +393,29 @@ impl Core {
         again
     }
 
-    /// Writes down what the next agent needs.
+    /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         let mut drained: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
         for (pool, member) in &self.drained {
             drained.entry(pool.clone()).or_default().push(*member);
         }
-        let saved = Saved {
+        let numbers = Numbers {
             generation: self.maps.generation,
             assignments: self.reconciler.assignments.clone(),
             drained,
-            verdicts: self.members.verdicts(),
         };
-        let path = saved::path(self.socket());
-        if let Err(error) = saved::write(&path, &saved) {
+        let path = saved::numbers_path(self.socket());
+        if let Err(error) = saved::write(&path, &numbers) {
             tracing::error!(file = %path.display(), %error, "cannot save the state");
+        }
+    }
+
+    /// What the next agent is to know of the members' health.
+    pub(super) fn health(&self) -> saved::Health {
+        saved::Health {
+            members: self.members.saved(),
+            bound: self.bound.names().clone(),
+            events: self.events.past().cloned().collect(),
         }
     }
 }
@@ -409,6 +437,15 @@ pub(super) fn trace(object: &mut Object) -> Option<tokio::task::JoinSet<()>> {
         });
         task
     })
+}
+
+/// What the result of a probe makes necessary.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ToDo {
+    /// Bring the maps in step.
+    pub publish: bool,
+    /// Write down what is known of the members' health, soon.
+    pub save: bool,
 }
 
 struct View<'a> {
@@ -441,114 +478,5 @@ impl Seen for View<'_> {
 
     fn now(&self) -> u32 {
         coarse_seconds()
-    }
-}
-
-impl Members {
-    pub(super) fn health(&self, pool: &str, member: SocketAddr) -> Option<&MemberHealth> {
-        let number = self.numbers.get(&(pool.to_owned(), member))?;
-        self.monitored.get(number).map(|monitored| &monitored.health)
-    }
-
-    /// Follows a model: members that stay keep their health, unless what is probed changed.
-    fn follow(&mut self, model: &Model, saved: &Saved, now: Now) {
-        let mut present = BTreeSet::new();
-        for pool in model.pools() {
-            let timing = Timing::of(pool.healthmonitor.as_ref());
-            let verdicts = saved.verdicts.get(pool.name.as_str());
-            for member in &pool.members {
-                let probe = ProbeSpec::new(model, pool, member, self.sources);
-                let key = (pool.name.as_str().to_owned(), socket(member));
-                let verdict = || verdicts?.iter().find(|verdict| verdict.member == socket(member));
-                let number = self.member(key, member, timing, probe, verdict(), now);
-                present.insert(number);
-            }
-        }
-        self.numbers.retain(|_, number| present.contains(number));
-        self.monitored.retain(|number, _| present.contains(number));
-        let numbers: Vec<u32> = (0..self.next).filter(|n| !present.contains(n)).collect();
-        numbers.into_iter().for_each(|number| self.schedule.set(number, None));
-    }
-
-    fn member(
-        &mut self,
-        key: (String, SocketAddr),
-        member: &Member,
-        timing: Option<Timing>,
-        probe: Option<ProbeSpec>,
-        verdict: Option<&Verdict>,
-        now: Now,
-    ) -> u32 {
-        let name = member.name.as_str().to_owned();
-        let pool = key.0.clone();
-        if let Some(number) = self.numbers.get(&key) {
-            let known = self.monitored.get_mut(number).expect("every number has a member");
-            if known.probe != probe || known.health.timing() != timing {
-                known.health.reconfigure(timing, now);
-                known.probe = probe;
-            }
-            known.name = name;
-            self.schedule.set(*number, known.health.next_probe());
-            return *number;
-        }
-        let number = self.next;
-        self.next += 1;
-        let random = RandomState::new().hash_one(number);
-        let health = match verdict {
-            Some(verdict) => {
-                let (status, since) = (verdict.status(), verdict.since);
-                MemberHealth::restore(status, since, None, timing, now, random)
-            }
-            None => MemberHealth::new(timing, now, random),
-        };
-        self.schedule.set(number, health.next_probe());
-        self.numbers.insert(key, number);
-        self.monitored.insert(number, Monitored { pool, name, health, probe });
-        number
-    }
-
-    fn due(&mut self, now: Now) -> Vec<(u32, ProbeSpec)> {
-        let mut probes = Vec::new();
-        for number in self.schedule.due(now.time) {
-            let Some(member) = self.monitored.get_mut(&number) else { continue };
-            match &member.probe {
-                Some(probe) if member.health.start(now) => probes.push((number, probe.clone())),
-                _ => self.schedule.set(number, member.health.next_probe()),
-            }
-        }
-        probes
-    }
-
-    /// True if the member's status changed.
-    fn probed(&mut self, number: u32, outcome: Outcome, now: Now) -> bool {
-        let Some(member) = self.monitored.get_mut(&number) else { return false };
-        let change = member.health.finish(now, outcome.result);
-        self.schedule.set(number, member.health.next_probe());
-        if let Some(change) = change {
-            let (pool, name, from, to) = (&member.pool, &member.name, change.from, change.to);
-            match (to, member.health.reason()) {
-                (Status::Offline, Some(reason)) => {
-                    tracing::warn!(pool, member = name, %from, %to, %reason, "a member changed");
-                }
-                _ => tracing::info!(pool, member = name, %from, %to, "a member changed"),
-            }
-        }
-        change.is_some()
-    }
-
-    fn verdicts(&self) -> BTreeMap<String, Vec<Verdict>> {
-        let mut verdicts: BTreeMap<String, Vec<Verdict>> = BTreeMap::new();
-        for ((pool, member), number) in &self.numbers {
-            let health = &self.monitored[number].health;
-            let online = match health.status() {
-                Status::Online => true,
-                Status::Offline => false,
-                Status::Initial | Status::NoMonitor => continue,
-            };
-            let verdict = Verdict { member: *member, online, since: health.since() };
-            verdicts.entry(pool.clone()).or_default().push(verdict);
-        }
-        verdicts.values_mut().for_each(|list| list.sort_by_key(|verdict| verdict.member));
-        verdicts
     }
 }

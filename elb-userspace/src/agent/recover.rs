@@ -10,17 +10,23 @@ use elb_common::listener::{CidPart, Listener as Record, listener_flags};
 use elb_common::pool::Pool as PoolRecord;
 
 use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
+use crate::health::{History, Status, Verdict};
 use crate::kernel::Maps;
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
 use crate::publish::{Image, ListenerKey, RangeEntry, Region};
 use crate::reconcile::{protocol_number, socket};
 use crate::ring::shape::Shape;
-use crate::saved::{Saved, Verdict};
+use crate::saved::{self, Numbers};
 
-/// The state as far as the maps tell: numbers of pools that are still listened for, of their
-/// members, and which members took new flows.
-pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Saved {
-    let mut saved = Saved { generation: maps.generation, ..Saved::default() };
+/// The numbers as far as the maps tell: of pools that are still listened for, and of their members.
+/// Members without a verdict are ONLINE if they took new flows.
+pub(super) fn from_maps(
+    model: &Model,
+    observed: &Image,
+    maps: &Maps,
+    health: &mut saved::Health,
+) -> Numbers {
+    let mut saved = Numbers { generation: maps.generation, ..Numbers::default() };
     for pool in model.pools() {
         let mut listeners = model.listeners_of(&pool.name);
         let Some(record) = listeners.find_map(|(lb, l)| observed_listener(observed, lb, l)) else {
@@ -29,8 +35,8 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Saved {
         let observed_pool = observed.pools.get(&record.pool).copied().unwrap_or_default();
         let mut assigned = assigned(&record, &observed_pool);
         assigned.members = members(pool, observed, maps, &assigned);
-        let took_new = verdicts(&assigned.members, maps, assigned.region());
-        saved.verdicts.insert(pool.name.to_string(), took_new);
+        let known = health.members.entry(pool.name.to_string()).or_default();
+        judge(known, took_new(&assigned.members, maps, assigned.region()));
         if fits(&saved.assignments, &assigned) {
             saved.assignments.adopt(pool.name.as_str(), assigned);
         }
@@ -151,11 +157,25 @@ fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
     }
 }
 
-/// Members that own slots took new flows, so they were healthy.
-fn verdicts(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Verdict> {
+/// Members that own slots took new flows.
+fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<SocketAddr> {
     let (shares, _) = maps.shares(region);
-    let since = SystemTime::now();
     let owns = |member: &&AssignedMember| !member.removed && shares.contains_key(&member.id);
-    let verdict = |m: &AssignedMember| Verdict { member: m.socket(), online: true, since };
-    members.iter().filter(owns).map(verdict).collect()
+    members.iter().filter(owns).map(AssignedMember::socket).collect()
+}
+
+/// Those were healthy, as far as nothing else is known of them.
+fn judge(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
+    let since = SystemTime::now();
+    for member in took_new {
+        let online = Verdict { status: Status::Online, since, reason: None, streak: 0 };
+        match known.iter_mut().find(|known| known.member == member) {
+            Some(known) => drop(known.verdict.get_or_insert(online)),
+            None => known.push(saved::Member {
+                member,
+                verdict: Some(online),
+                history: History::default(),
+            }),
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The agent's state as the status that people and programs read.
 
+mod health;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -19,20 +21,20 @@ use crate::status::{self, timestamp};
 
 impl Core {
     /// Everything, with the counters as they are now.
-    pub(super) fn status(&self) -> status::Status {
+    pub(super) fn status(&self, request: &status::Request) -> status::Status {
         let balancers = self.config.model.load_balancers();
         let unused =
             |pool: &&model::Pool| self.config.model.listeners_of(&pool.name).next().is_none();
         status::Status {
             agent: self.agent(),
-            load_balancers: balancers.iter().map(|lb| self.load_balancer(lb)).collect(),
+            load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, request)).collect(),
             unused_pools: self
                 .config
                 .model
                 .pools()
                 .iter()
                 .filter(unused)
-                .map(|p| self.pool(p))
+                .map(|p| self.pool(p, request))
                 .collect(),
             not_forwarded: self.drops(),
         }
@@ -54,11 +56,17 @@ impl Core {
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             problems: [&self.config_problems[..], &self.map_problems[..]].concat(),
+            probing: self.probing.status(),
         }
     }
 
-    fn load_balancer(&self, lb: &model::LoadBalancer) -> status::LoadBalancer {
-        let listeners: Vec<_> = lb.listeners.iter().map(|l| self.listener(lb, l)).collect();
+    fn load_balancer(
+        &self,
+        lb: &model::LoadBalancer,
+        request: &status::Request,
+    ) -> status::LoadBalancer {
+        let listener = |listener| self.listener(lb, listener, request);
+        let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
         let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
         status::LoadBalancer {
             name: lb.name.to_string(),
@@ -68,15 +76,21 @@ impl Core {
         }
     }
 
-    fn listener(&self, lb: &model::LoadBalancer, listener: &model::Listener) -> status::Listener {
+    fn listener(
+        &self,
+        lb: &model::LoadBalancer,
+        listener: &model::Listener,
+        request: &status::Request,
+    ) -> status::Listener {
         let id = self.reconciler.assignments.listeners.get(listener.name.as_str());
         let counter = counted(id.map(|id| self.maps.listener_counter(*id)));
         let pool = self.config.model.pool(&listener.default_pool);
         let pool = pool.expect("a model's listeners have pools");
         let counted_id = id.filter(|_| pool.lb_algorithm.is_tracked());
         let connections = counted_id.map(|id| read(self.maps.listener_connections(*id)));
-        let pool = self.pool(pool);
-        let degraded = pool.members.iter().any(|member| member.operating_status == "OFFLINE");
+        let pool = self.pool(pool, request);
+        let name = listener.name.as_str();
+        let degraded = pool.members.iter().any(|member| is_offline_at(member, name));
         status::Listener {
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
@@ -104,15 +118,20 @@ impl Core {
         }
     }
 
-    fn pool(&self, pool: &model::Pool) -> status::Pool {
+    fn pool(&self, pool: &model::Pool, request: &status::Request) -> status::Pool {
         let assigned = self.reconciler.assignments.pools.get(pool.name.as_str());
         let region = assigned.map(AssignedPool::region);
         let (owned, moving) = region.map(|region| self.maps.shares(region)).unwrap_or_default();
         let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
         let shares = Shares::new(shape, owned, |id| self.weight(id));
+        let numbers = assigned.into_iter().flat_map(|a| &a.members).filter(|m| !m.removed);
+        let numbers: HashMap<_, _> = numbers.map(|number| (number.socket(), number)).collect();
+        let listeners = self.listeners_of(pool);
         let members = pool.members.iter().map(|member| {
-            let number = assigned.and_then(|a| a.member(socket(member)));
-            self.member(pool, member, number, &shares)
+            let number = numbers.get(&socket(member)).copied();
+            let known = self.members.get(pool.name.as_str(), socket(member));
+            let backend = self.backend(number, socket(member), &shares);
+            self.member(pool, member, known, &listeners, request, backend)
         });
         let removed = assigned.into_iter().flat_map(|a| &a.members).filter(|m| m.removed);
         let removed = removed.map(|number| self.removed(number, &shares));
@@ -128,40 +147,15 @@ impl Core {
         }
     }
 
-    fn member(
-        &self,
-        pool: &model::Pool,
-        member: &model::Member,
-        number: Option<&AssignedMember>,
-        shares: &Shares,
-    ) -> status::Member {
-        let health = self.members.health(pool.name.as_str(), socket(member));
-        let drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
-        let state = match health {
-            _ if drained => "DRAINING",
-            None => "INITIAL",
-            Some(health) => health.status().as_str(),
-        };
-        let reason = health.and_then(|health| health.reason());
-        status::Member {
-            name: member.name.to_string(),
-            weight: member.weight.get(),
-            since: timestamp(health.map_or(self.started, |health| health.since())),
-            reason: reason.and_then(|reason| serde_json::to_value(reason).ok()),
-            ..self.backend(number, socket(member), state, shares)
-        }
-    }
-
     fn removed(&self, number: &AssignedMember, shares: &Shares) -> status::Member {
-        self.backend(Some(number), number.socket(), "REMOVED", shares)
+        self.backend(Some(number), number.socket(), shares)
     }
 
-    /// What is known of a member by its number.
+    /// What is known of a member by its number: all there is of one that was removed.
     fn backend(
         &self,
         number: Option<&AssignedMember>,
         socket: SocketAddr,
-        state: &str,
         shares: &Shares,
     ) -> status::Member {
         let id = number.map(|number| number.id);
@@ -175,9 +169,11 @@ impl Core {
             address: socket.ip(),
             protocol_port: socket.port(),
             weight: 0,
-            operating_status: state.to_owned(),
+            operating_status: "REMOVED".to_owned(),
             since: timestamp(self.loaded),
             reason: None,
+            status: Vec::new(),
+            health: None,
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
             slots: shares.slots(id),
             share: shares.share(id),
@@ -210,6 +206,7 @@ struct Shares {
     shape: Shape,
     slots: HashMap<u16, u32>,
     parts: HashMap<u16, f64>,
+    whole: f64,
 }
 
 impl Shares {
@@ -220,7 +217,8 @@ impl Shares {
             _ => f64::from(slots),
         };
         let parts: HashMap<u16, f64> = slots.iter().map(|(id, n)| (*id, part(*id, *n))).collect();
-        Self { shape, slots, parts }
+        let whole = parts.values().sum();
+        Self { shape, slots, parts, whole }
     }
 
     fn slots(&self, id: Option<u16>) -> u32 {
@@ -229,9 +227,13 @@ impl Shares {
 
     fn share(&self, id: Option<u16>) -> f64 {
         let part = id.and_then(|id| self.parts.get(&id)).copied().unwrap_or(0.0);
-        let whole: f64 = self.parts.values().sum();
-        if part > 0.0 { part / whole } else { 0.0 }
+        if part > 0.0 { part / self.whole } else { 0.0 }
     }
+}
+
+fn is_offline_at(member: &status::Member, listener: &str) -> bool {
+    let here = member.status.iter().find(|status| status.listener == listener);
+    here.map_or(&member.operating_status, |here| &here.operating_status) == "OFFLINE"
 }
 
 const DEGRADED: &str = "DEGRADED";

@@ -24,8 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
-pub async fn status(socket: &Path) -> Result<Status> {
-    ask(socket, Method::GET, "/status").await
+pub async fn status(socket: &Path, request: &status::Request) -> Result<Status> {
+    ask(socket, Method::GET, &path("/status", request)?).await
 }
 
 /// Packets that were not forwarded, by reason.

@@ -21,7 +21,7 @@ use super::drain::{DrainReport, DrainRequest};
 use super::{Lines, Query};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
-use crate::{flows, trace};
+use crate::{events, flows, trace};
 
 /// A bound socket.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ impl Server {
             .route("/explain", get(explain))
             .route("/flows", get(flows))
             .route("/trace", get(trace))
+            .route("/events", get(events))
             .route("/drain", post(drain))
             .with_state(self.queries);
         axum::serve(self.listener, router).await
@@ -67,8 +68,11 @@ type Queries = State<mpsc::Sender<Query>>;
 /// What is wrong, in words.
 type Refusal = (StatusCode, String);
 
-async fn status(queries: Queries) -> Result<Json<Status>, Refusal> {
-    ask(queries, Query::Status).await.map(Json)
+async fn status(
+    queries: Queries,
+    Parameters(request): Parameters<status::Request>,
+) -> Result<Json<Status>, Refusal> {
+    ask(queries, |answer| Query::Status(request, answer)).await.map(Json)
 }
 
 async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refusal> {
@@ -95,6 +99,13 @@ async fn trace(
     Parameters(request): Parameters<trace::Request>,
 ) -> Result<Body, Refusal> {
     lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
+}
+
+async fn events(
+    queries: Queries,
+    Parameters(request): Parameters<events::Request>,
+) -> Result<Body, Refusal> {
+    lines(ask(queries, |answer| Query::Events(request, answer)).await?)
 }
 
 async fn drain(

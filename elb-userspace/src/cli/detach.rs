@@ -42,8 +42,10 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     refuse_beside_agent(&config.agent.socket)?;
     let directory = Object::directory(&config.agent.pin_dir);
     let removed = remove_pins(&directory)?;
-    // Its numbers mean nothing without the maps.
-    let _ = fs::remove_file(saved::path(&config.agent.socket));
+    // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.
+    for path in [saved::numbers_path, saved::health_path] {
+        let _ = fs::remove_file(path(&config.agent.socket));
+    }
     let _ = fs::remove_dir(&config.agent.pin_dir);
     match args.output {
         Output::Json => print_json(&Detached { removed })?,

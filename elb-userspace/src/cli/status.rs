@@ -1,27 +1,36 @@
 //! `elb status`: who gets what, and who is healthy.
 
+mod member;
+
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json};
 use crate::api::client;
-use crate::status::{AccessControl, Listener, LoadBalancer, Member, Pool, Reason, Status};
+use crate::status::{AccessControl, Listener, LoadBalancer, Member, Pool, Reason, Request, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Load balancers → listeners → pools → members: health and since when, the part of new flows that a
 member gets (its share of the ring), packets and bytes; then what was not forwarded and why.
 
+With MEMBER, all that is known of its health: why it failed, how often it did, its last 20 probes.
+JSON has the probes of all members.
+
 Examples:
   elb status
+  elb status web-1
   elb status -o json | jq '.load_balancers[].listeners[].pool.members[]'")]
 pub(super) struct StatusArgs {
+    /// Only this member, with its last probes: its name, its address, or address and port.
+    #[arg(value_name = "MEMBER")]
+    member: Option<String>,
     #[command(flatten)]
     agent: SocketArg,
     /// How to write it.
@@ -30,10 +39,28 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let status = block_on(client::status(&args.agent.path()))?;
+    let probes = args.member.is_some() || args.output == Output::Json;
+    let status = block_on(client::status(&args.agent.path(), &Request { probes }))?;
+    if let Some(member) = &args.member {
+        return one_member(&status, member, args.output);
+    }
     match args.output {
         Output::Json => print_json(&status)?,
         Output::Table => print!("{}", text(&status, std::io::stdout().is_terminal())),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn one_member(status: &Status, text: &str, output: Output) -> Result<ExitCode> {
+    let found = member::find(status, text);
+    if found.is_empty() {
+        bail!(
+            "no member is called {text:?}, or has it as its address; `elb status` lists all of them"
+        );
+    }
+    match output {
+        Output::Json => print_json(&found)?,
+        Output::Table => found.iter().for_each(|found| print!("{}", member::text(found))),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +95,8 @@ fn text(status: &Status, colours: bool) -> String {
 
 fn load_balancer(out: &mut String, lb: &LoadBalancer, colours: bool) {
     let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
-    let _ = writeln!(out, "\n{} · {} · {}", lb.name, vips.join(", "), lb.operating_status);
+    let vips = if vips.is_empty() { "no address".to_owned() } else { vips.join(", ") };
+    let _ = writeln!(out, "\n{} · {vips} · {}", lb.name, lb.operating_status);
     for listener in &lb.listeners {
         listener_line(out, listener);
         members(out, &listener.pool, colours);
@@ -152,10 +180,10 @@ fn row(member: &Member) -> Vec<Cell> {
         "OFFLINE" => Color::Red,
         _ => Color::Yellow,
     };
-    let code = |reason: &serde_json::Value| reason.get("reason_code")?.as_str().map(str::to_owned);
-    let reason = member.reason.as_ref().and_then(code);
+    let why = member.status.iter().find_map(|at| at.why.clone());
     let note = [
-        reason,
+        member.reason.as_ref().map(|reason| reason.code().to_string()),
+        why,
         member.unreachable.clone(),
         member.connections.map(|open| format!("{open} open")),
         member.cut_in.map(|seconds| format!("cut in {seconds} s")),

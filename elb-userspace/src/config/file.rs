@@ -83,9 +83,6 @@ impl Draft {
         let vip_address = t.parsed_as("vip_address", IPV4);
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
         let announce = t.parsed("announce").unwrap_or(Announce::Arp);
-        if !t.has("vip_address") && !t.has("ipv6_vip_address") {
-            t.wrong("name", "it has no address", "set vip_address or ipv6_vip_address");
-        }
         let listeners = t.tables("listener", name_of);
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));

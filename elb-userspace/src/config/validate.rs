@@ -177,6 +177,13 @@ impl Draft {
 
     /// What is valid and yet hardly meant.
     fn warn(&self, report: &RefCell<Report>) {
+        for (lb, place) in self.load_balancers.iter().zip(&self.load_balancer_places) {
+            if lb.vips().next().is_none() {
+                let (at, what) = (place.own.of("name"), "it has no address, so nobody reaches it");
+                let fix = "set vip_address or ipv6_vip_address".to_owned();
+                report.borrow_mut().warning(at, &place.own.object, what.to_owned(), fix);
+            }
+        }
         for (pool, place) in self.pools.iter().zip(&self.pool_places) {
             let warn = |place: &Place, key, what: &str, fix: &str| {
                 let at = place.of(key);

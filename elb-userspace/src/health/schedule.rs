@@ -38,14 +38,15 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes the members off the agenda whose deadline has come, the earliest first.
-    pub fn due(&mut self, now: Time) -> Vec<K> {
+    /// Takes the members off the agenda whose deadline has come, `most` of them, the earliest first.
+    pub fn due(&mut self, now: Time, most: usize) -> Vec<(Time, K)> {
         let mut due = Vec::new();
-        while self.next_deadline().is_some_and(|at| at <= now)
-            && let Some((_, member)) = self.by_time.pop_first()
+        while due.len() < most
+            && self.next_deadline().is_some_and(|at| at <= now)
+            && let Some((at, member)) = self.by_time.pop_first()
         {
             self.by_member.remove(&member);
-            due.push(member);
+            due.push((at, member));
         }
         due
     }
@@ -77,12 +78,13 @@ mod tests {
         schedule.set('b', Some(at(20)));
         schedule.set('a', Some(at(10)));
         assert_eq!((schedule.next_deadline(), schedule.len()), (Some(at(10)), 2));
-        assert_eq!(schedule.due(at(9)), []);
-        assert_eq!(schedule.due(at(30)), ['a', 'b']);
+        assert_eq!(schedule.due(at(9), 9), []);
+        assert_eq!(schedule.due(at(30), 1), [(at(10), 'a')]);
+        assert_eq!(schedule.due(at(30), 9), [(at(20), 'b')]);
         assert!(schedule.is_empty() && schedule.next_deadline().is_none());
         schedule.set('c', Some(at(5)));
         schedule.set('c', None);
-        assert!(schedule.is_empty() && schedule.due(at(99)).is_empty());
+        assert!(schedule.is_empty() && schedule.due(at(99), 9).is_empty());
     }
 
     proptest! {
@@ -90,6 +92,7 @@ mod tests {
         fn is_a_sorted_map(
             steps in prop::collection::vec((0u8..8, prop::option::of(0u64..50)), 0..60),
             now in 0u64..60,
+            most in 0usize..9,
         ) {
             let mut schedule = Schedule::default();
             let mut map = std::collections::BTreeMap::new();
@@ -101,10 +104,11 @@ mod tests {
                 };
             }
             prop_assert_eq!(schedule.next_deadline(), map.values().min().copied().map(at));
-            let mut due: Vec<_> = map.iter().filter(|(_, t)| **t <= now).collect();
-            due.sort_by_key(|(member, deadline)| (**deadline, **member));
-            let due: Vec<_> = due.into_iter().map(|(member, _)| *member).collect();
-            prop_assert_eq!(schedule.due(at(now)), due);
+            let due = map.iter().filter(|(_, t)| **t <= now).map(|(member, t)| (at(*t), *member));
+            let mut due: Vec<_> = due.collect();
+            due.sort_unstable();
+            due.truncate(most);
+            prop_assert_eq!(schedule.due(at(now), most), due);
         }
     }
 }

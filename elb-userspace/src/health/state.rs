@@ -3,23 +3,28 @@
 //! - The first probe of a member starts at a random point of the first interval, and its result
 //!   decides at once. After that it takes `max_retries` successes in a row to make an OFFLINE
 //!   member ONLINE and `max_retries_down` failures in a row to make an ONLINE one OFFLINE.
-//! - A probe starts `delay` after the end of the one before, so that a member has one at a time and
-//!   the verdict on a member that stops answering takes
+//! - A probe starts at most `delay` after the end of the one before, so that a member has one at a
+//!   time and the verdict on a member that stops answering takes at most
 //!   `timeout * max_retries_down + delay * (max_retries_down - 1)` from the start of the first
-//!   failing probe, as the ELB documents.
-//! - A change of the monitor keeps the verdict and starts a new count with a probe at once.
+//!   failing probe, as the ELB documents; `timeout * max_retries + delay * (max_retries - 1)` for one
+//!   that answers again.
+//! - It starts up to a sixteenth of `delay` sooner, by chance, so that members which were probed
+//!   together drift apart. There are nine such delays before a verdict at the most, so that it comes
+//!   less than one `delay` sooner than that.
+//! - A change of the monitor keeps the verdict and starts a new count with a probe at once. Since
+//!   that is one for all members, the delay after it is up to half a `delay` shorter, by chance.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::model::HealthMonitor;
 use crate::time::{Now, Time};
 
 /// The V3 API's `operating_status` of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// The pool has no health monitor, or it is disabled.
@@ -53,7 +58,7 @@ impl fmt::Display for Status {
 /// When members are probed, and how many results in a row count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From the end of a probe to the start of the next.
+    /// From the end of a probe to the start of the next, at most.
     pub delay: Duration,
     /// Successes in a row until an OFFLINE member is ONLINE; at least 1.
     pub max_retries: u32,
@@ -81,6 +86,24 @@ pub struct Change {
     pub to: Status,
 }
 
+/// What is known of a member's health, as it is kept across restarts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// ONLINE or OFFLINE; others say nothing.
+    pub status: Status,
+    /// Since when.
+    pub since: SystemTime,
+    /// Why the latest probe failed, or for an OFFLINE member the latest that did.
+    pub reason: Option<Failure>,
+    /// Results in a row that speak against it.
+    pub streak: u32,
+}
+
+/// The part of `delay` that chance may shorten it by.
+const JITTER: u32 = 16;
+/// The same after a change of the monitor.
+const JITTER_OF_ALL: u32 = 2;
+
 /// One member's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberHealth {
@@ -91,6 +114,8 @@ pub struct MemberHealth {
     reason: Option<Failure>,
     timing: Option<Timing>,
     phase: Phase,
+    /// The next delay is shorter by up to so manieth a part.
+    jitter: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,27 +143,27 @@ impl MemberHealth {
             reason: None,
             timing,
             phase: first(timing, now, random),
+            jitter: JITTER,
         }
     }
 
     /// A member whose verdict is known from before a restart: it takes as many results in a row to
     /// change it as ever. A verdict other than ONLINE or OFFLINE, or one on a member that is not
     /// monitored any more, is [`Self::new`].
-    pub fn restore(
-        verdict: Status,
-        since: SystemTime,
-        reason: Option<Failure>,
-        timing: Option<Timing>,
-        now: Now,
-        random: u64,
-    ) -> Self {
+    pub fn restore(known: Verdict, timing: Option<Timing>, now: Now, random: u64) -> Self {
         let fresh = Self::new(timing, now, random);
-        let known = matches!(verdict, Status::Online | Status::Offline);
-        if !known || timing.is_none() {
+        let Verdict { status, since, reason, streak } = known;
+        if !matches!(status, Status::Online | Status::Offline) || timing.is_none() {
             return fresh;
         }
-        let reason = reason.filter(|_| verdict == Status::Offline);
-        Self { status: verdict, since, reason, serves: verdict == Status::Online, ..fresh }
+        Self { status, since, reason, streak, serves: status == Status::Online, ..fresh }
+    }
+
+    /// What is to be kept across a restart; nothing before there is a verdict.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let Self { status, since, streak, .. } = *self;
+        let decided = matches!(status, Status::Online | Status::Offline);
+        decided.then(|| Verdict { status, since, reason: self.reason.clone(), streak })
     }
 
     /// The present verdict.
@@ -189,13 +214,16 @@ impl MemberHealth {
         due
     }
 
-    /// Ends the probe that [`Self::start`] began. Without one, nothing happens.
-    pub fn finish(&mut self, now: Now, result: Result<(), Failure>) -> Option<Change> {
+    /// Ends the probe that [`Self::start`] began. Without one, nothing happens. `random` is 64 random
+    /// bits: they shorten the delay until the next one.
+    pub fn finish(&mut self, now: Now, result: Result<(), Failure>, random: u64) -> Option<Change> {
         let timing = self.timing;
         match (self.phase, timing) {
             (Phase::Idle | Phase::Waiting(_), _) => None,
             (Phase::Probing, Some(timing)) => {
-                self.phase = Phase::Waiting(now.time + timing.delay);
+                let jitter = std::mem::replace(&mut self.jitter, JITTER);
+                let sooner = part(timing.delay / jitter, random);
+                self.phase = Phase::Waiting(now.time + (timing.delay - sooner));
                 self.count(now, timing, result)
             }
             (Phase::ProbingInVain | Phase::Probing, timing) => {
@@ -210,6 +238,7 @@ impl MemberHealth {
     pub fn reconfigure(&mut self, timing: Option<Timing>, now: Now) -> Option<Change> {
         self.timing = timing;
         self.streak = 0;
+        self.jitter = JITTER_OF_ALL;
         self.phase = match (self.phase, timing) {
             (Phase::Probing | Phase::ProbingInVain, _) => Phase::ProbingInVain,
             (Phase::Idle | Phase::Waiting(_), Some(_)) => Phase::Waiting(now.time),
@@ -235,7 +264,7 @@ impl MemberHealth {
         if let Err(failure) = result {
             self.reason = Some(failure);
         }
-        self.streak = if self.status == verdict { 0 } else { self.streak + 1 };
+        self.streak = if self.status == verdict { 0 } else { self.streak.saturating_add(1) };
         let decided = self.status == Status::Initial || self.streak >= needed;
         let change = if decided && self.status != verdict {
             self.serves = verdict == Status::Online;
@@ -258,12 +287,13 @@ impl MemberHealth {
 }
 
 fn first(timing: Option<Timing>, now: Now, random: u64) -> Phase {
-    let Some(timing) = timing else {
-        return Phase::Idle;
-    };
-    // The part `random / 2^64` of the interval; a delay of 2^64 ns or more is no delay of ours.
-    let nanos = (timing.delay.as_nanos() * u128::from(random)) >> 64;
-    Phase::Waiting(now.time + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    timing.map_or(Phase::Idle, |timing| Phase::Waiting(now.time + part(timing.delay, random)))
+}
+
+/// The part `random / 2^64` of a time span; one of 2^64 ns or more is no delay of ours.
+fn part(whole: Duration, random: u64) -> Duration {
+    let nanos = (whole.as_nanos() * u128::from(random)) >> 64;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

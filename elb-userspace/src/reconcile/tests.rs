@@ -187,8 +187,12 @@ fn when_all_are_sick_nobody_or_everybody_serves() {
     let closed = reconciler().reconcile(&model(&[11, 12], ""), &sick);
     assert!(closed.rings.is_empty(), "an empty ring stays empty");
     let open = "pool_health = { minimum_healthy_member_count = 1 }";
-    let open = reconciler().reconcile(&model(&[11, 12], open), &sick);
-    assert_eq!(owners(&open), BTreeSet::from([1, 2]));
+    let mut agent = reconciler();
+    let open = model(&[11, 12], open);
+    assert_eq!(owners(&agent.reconcile(&open, &sick)), BTreeSet::from([1, 2]));
+    let one_recovered = World { sick: HashSet::from([address(11)]), ..World::default() };
+    assert_eq!(owners(&agent.reconcile(&open, &one_recovered)), BTreeSet::from([2]));
+    assert_eq!(owners(&agent.reconcile(&open, &sick)), BTreeSet::from([1, 2]));
 }
 
 #[test]

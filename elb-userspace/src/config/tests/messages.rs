@@ -52,11 +52,8 @@ fn syntax_and_keys() {
     says(
         r#"vip_address = "192.0.2.10""#,
         r#"admin_state_up = "yes""#,
-        &[
-            "5:8: load balancer \"lb\": it has no address; set vip_address or ipv6_vip_address",
-            "6:18: load balancer \"lb\": admin_state_up is of the type string; write true or \
-             false, without quotes",
-        ],
+        &["6:18: load balancer \"lb\": admin_state_up is of the type string; write true or \
+             false, without quotes"],
     );
     says(
         r#"name = "lb""#,
@@ -259,6 +256,12 @@ fn relations() {
 
 #[test]
 fn warnings() {
+    says(
+        r#"vip_address = "192.0.2.10""#,
+        r#"announce = "none""#,
+        &["5:8: warning: load balancer \"lb\": it has no address, so nobody reaches it; set \
+             vip_address or ipv6_vip_address"],
+    );
     says(
         "name = \"b1\"",
         "name = \"b1\"\nweight = 0",

@@ -3,6 +3,7 @@
 //! A bench is no test: it says which bars hold, and ends well either way. It fails where something
 //! could not be measured, or did not do what was to be measured.
 
+mod health;
 mod memory;
 mod packets;
 mod peers;
@@ -38,7 +39,7 @@ use crate::report::Section;
 #[derive(Parser)]
 #[command(about = "Measures what elb costs")]
 struct Arguments {
-    /// What to measure; everything but the peers, if nothing is named
+    /// What to measure; everything but health and peers, if nothing is named
     #[arg(value_enum)]
     sections: Vec<Name>,
     /// Fewer repetitions: the whole ends within two minutes
@@ -71,6 +72,8 @@ enum Name {
     Verdict,
     /// What maps and agent take of the memory
     Memory,
+    /// Probing 10,000 members: punctuality, processor time, memory
+    Health,
     /// Other load balancers beside elb
     Peers,
 }
@@ -87,6 +90,7 @@ impl Name {
             Self::Publish => publish::section(effort),
             Self::Verdict => verdict::section(effort),
             Self::Memory => memory::section(),
+            Self::Health => health::section(effort),
             Self::Peers => peers::section(effort),
         }
     }

@@ -1,0 +1,259 @@
+//! The members' health: who is probed when, what came of it, and what is kept of that.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::events::{Event, Kind};
+use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
+use crate::health::schedule::Schedule;
+use crate::health::{Change, History, MemberHealth, Status, Timing};
+use crate::model::{Member, Model};
+use crate::reconcile::socket;
+use crate::saved;
+use crate::status::timestamp_millis;
+use crate::time::{Now, Time};
+
+/// The health of all members, each under a number for the schedule and for probes under way.
+#[derive(Default)]
+pub(super) struct Members {
+    sources: ProbeSource,
+    numbers: HashMap<String, HashMap<SocketAddr, u32>>,
+    watched: HashMap<u32, Watched>,
+    schedule: Schedule<u32>,
+    next: u32,
+    random: RandomState,
+}
+
+/// What is known of a member.
+pub(super) struct Watched {
+    pool: String,
+    name: String,
+    socket: SocketAddr,
+    probe: Option<ProbeSpec>,
+    pub(super) health: MemberHealth,
+    pub(super) history: History,
+}
+
+/// A probe to start.
+pub(super) struct DueProbe {
+    /// The member's number.
+    pub member: u32,
+    /// When it was due.
+    pub due: Time,
+    pub spec: ProbeSpec,
+}
+
+/// What a result changed.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    /// Whether the member now serves and did not, or the other way round.
+    pub serves_changed: bool,
+    /// Whether more changed than what is remembered of probes.
+    pub is_news: bool,
+    /// What to tell.
+    pub event: Option<Event>,
+}
+
+impl Members {
+    /// Nobody yet; probes are sent from these addresses.
+    pub(super) fn probing_from(sources: ProbeSource) -> Self {
+        Self { sources, ..Self::default() }
+    }
+
+    /// What is known of a member.
+    pub(super) fn get(&self, pool: &str, member: SocketAddr) -> Option<&Watched> {
+        self.watched.get(self.numbers.get(pool)?.get(&member)?)
+    }
+
+    /// The health of a member.
+    pub(super) fn health(&self, pool: &str, member: SocketAddr) -> Option<&MemberHealth> {
+        self.get(pool, member).map(|watched| &watched.health)
+    }
+
+    /// When the next probe is due.
+    pub(super) fn next_probe(&self) -> Option<Time> {
+        self.schedule.next_deadline()
+    }
+
+    /// Follows a model: members that stay keep what is known of them, and go on with their probes
+    /// unless what is probed changed. Of new ones, `saved` may know something.
+    pub(super) fn follow(&mut self, model: &Model, saved: &mut saved::Health, now: Now) {
+        let mut present = HashSet::new();
+        for pool in model.pools() {
+            let timing = Timing::of(pool.healthmonitor.as_ref());
+            let known = saved.members.remove(pool.name.as_str()).unwrap_or_default();
+            let mut known: HashMap<_, _> = known.into_iter().map(|one| (one.member, one)).collect();
+            for member in &pool.members {
+                let probe = ProbeSpec::new(model, pool, member, self.sources);
+                let number = self.number(pool.name.as_str(), socket(member));
+                present.insert(number);
+                match self.watched.get_mut(&number) {
+                    Some(watched) => watched.follow(member, timing, probe, now),
+                    None => {
+                        let known = known.remove(&socket(member));
+                        let random = self.random.hash_one((number, now.time));
+                        let pool = pool.name.to_string();
+                        let watched = Watched::new(pool, member, timing, probe, known, now, random);
+                        self.watched.insert(number, watched);
+                    }
+                }
+                self.schedule.set(number, self.watched[&number].health.next_probe());
+            }
+        }
+        self.forget_all_but(&present);
+    }
+
+    /// The number of a member, a new one if it has none.
+    fn number(&mut self, pool: &str, member: SocketAddr) -> u32 {
+        if !self.numbers.contains_key(pool) {
+            self.numbers.insert(pool.to_owned(), HashMap::new());
+        }
+        let numbers = self.numbers.get_mut(pool).expect("it was inserted");
+        *numbers.entry(member).or_insert_with(|| {
+            self.next += 1;
+            self.next
+        })
+    }
+
+    fn forget_all_but(&mut self, present: &HashSet<u32>) {
+        for numbers in self.numbers.values_mut() {
+            numbers.retain(|_, number| present.contains(number));
+        }
+        self.numbers.retain(|_, numbers| !numbers.is_empty());
+        let schedule = &mut self.schedule;
+        self.watched.retain(|number, _| {
+            let stays = present.contains(number);
+            if !stays {
+                schedule.set(*number, None);
+            }
+            stays
+        });
+    }
+
+    /// The probes to start now, `most` of them.
+    pub(super) fn due(&mut self, now: Now, most: usize) -> Vec<DueProbe> {
+        let mut probes = Vec::new();
+        for (due, member) in self.schedule.due(now.time, most) {
+            let Some(watched) = self.watched.get_mut(&member) else { continue };
+            match &watched.probe {
+                Some(spec) if watched.health.start(now) => {
+                    probes.push(DueProbe { member, due, spec: spec.clone() });
+                }
+                _ => self.schedule.set(member, watched.health.next_probe()),
+            }
+        }
+        probes
+    }
+
+    /// Takes in what came of a probe; of a member that went meanwhile, nothing.
+    pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) -> Effect {
+        let random = self.random.hash_one((member, now.time));
+        let Some(watched) = self.watched.get_mut(&member) else { return Effect::default() };
+        let effect = watched.probed(outcome, now, random);
+        self.schedule.set(member, watched.health.next_probe());
+        effect
+    }
+
+    /// All that is to be kept across a restart, by pool.
+    pub(super) fn saved(&self) -> BTreeMap<String, Vec<saved::Member>> {
+        let member = |(socket, number): (&SocketAddr, &u32)| {
+            let watched = &self.watched[number];
+            let (verdict, history) = (watched.health.verdict(), watched.history.clone());
+            saved::Member { member: *socket, verdict, history }
+        };
+        let pool = |(name, numbers): (&String, &HashMap<SocketAddr, u32>)| {
+            (name.clone(), numbers.iter().map(member).collect())
+        };
+        self.numbers.iter().map(pool).collect()
+    }
+}
+
+impl Watched {
+    fn new(
+        pool: String,
+        member: &Member,
+        timing: Option<Timing>,
+        probe: Option<ProbeSpec>,
+        known: Option<saved::Member>,
+        now: Now,
+        random: u64,
+    ) -> Self {
+        let (verdict, history) = known.map(|known| (known.verdict, known.history)).unzip();
+        let health = match verdict.flatten() {
+            Some(verdict) => MemberHealth::restore(verdict, timing, now, random),
+            None => MemberHealth::new(timing, now, random),
+        };
+        let (name, history) = (member.name.to_string(), history.unwrap_or_default());
+        Self { pool, name, socket: socket(member), probe, health, history }
+    }
+
+    fn follow(
+        &mut self,
+        member: &Member,
+        timing: Option<Timing>,
+        probe: Option<ProbeSpec>,
+        now: Now,
+    ) {
+        if self.probe != probe || self.health.timing() != timing {
+            self.health.reconfigure(timing, now);
+            self.probe = probe;
+        }
+        if self.name != member.name.as_str() {
+            self.name = member.name.to_string();
+        }
+    }
+
+    fn probed(&mut self, outcome: Outcome, now: Now, random: u64) -> Effect {
+        let Outcome { result, duration } = outcome;
+        let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
+        self.history.note(started, duration, result.as_ref().copied());
+        let (served, streak) = (self.health.serves(), self.health.streak());
+        let (since, reason) = (self.health.since(), self.health.reason().cloned());
+        let change = self.health.finish(now, result, random);
+        let lasted = now.wall.duration_since(since).unwrap_or_default();
+        let event = change.and_then(|change| {
+            let reason = self.health.reason().cloned().or(reason);
+            self.event(change, lasted, reason, now)
+        });
+        Effect {
+            serves_changed: self.health.serves() != served,
+            is_news: change.is_some() || self.health.streak() != streak,
+            event,
+        }
+    }
+
+    /// What a change of the verdict is to people: nothing, if the first one is a good one.
+    fn event(
+        &mut self,
+        change: Change,
+        lasted: Duration,
+        reason: Option<crate::health::Failure>,
+        now: Now,
+    ) -> Option<Event> {
+        let counts = &mut self.history.counts;
+        let event = match (change.from, change.to) {
+            (_, Status::Offline) => {
+                counts.turned_unhealthy += 1;
+                Kind::Unhealthy
+            }
+            (Status::Offline, Status::Online) => {
+                counts.recovered += 1;
+                Kind::Recovered
+            }
+            (_, Status::Initial | Status::NoMonitor | Status::Online) => return None,
+        };
+        Some(Event {
+            time: timestamp_millis(now.wall),
+            event,
+            pool: self.pool.clone(),
+            member: self.name.clone(),
+            address: self.socket.ip(),
+            protocol_port: self.socket.port(),
+            from: change.from,
+            lasted: lasted.as_secs(),
+            reason,
+        })
+    }
+}

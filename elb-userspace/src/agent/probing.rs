@@ -1,0 +1,82 @@
+//! Probes, and what follows from their results: the maps are brought in step, and what is known of the
+//! members' health is written down. Both are done once for many results.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::ToDo;
+use super::members::DueProbe;
+use super::{Agent, now};
+use crate::health::probe;
+use crate::saved;
+
+/// How long what is remembered of probes may be written down later.
+const SAVE: Duration = Duration::from_secs(30);
+/// How often the members' health is written down at the most; more rarely if it takes more than a
+/// twentieth of that.
+const SAVE_REST: Duration = Duration::from_secs(1);
+
+/// What came of a probe of a member, and how late it started.
+pub(super) struct Probed {
+    member: u32,
+    late: Duration,
+    outcome: probe::Outcome,
+}
+
+impl Agent {
+    pub(super) fn start_probes(&mut self) {
+        for DueProbe { member, due, spec } in self.core.due_probes(now()) {
+            self.probes.spawn(async move {
+                let late = now().time.since(due);
+                Probed { member, late, outcome: probe::run(spec).await }
+            });
+        }
+    }
+
+    pub(super) fn probed(&mut self, probed: Probed) {
+        let Probed { member, late, outcome } = probed;
+        let ToDo { publish, save } = self.core.probed(member, late, outcome, now());
+        if publish {
+            self.publishing.ask(Instant::now(), Duration::ZERO);
+        }
+        self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
+    }
+
+    pub(super) fn publish(&mut self) {
+        let begun = Instant::now();
+        self.publishing.begin();
+        self.core.publish();
+        self.publishing.rest(Instant::now(), begun.elapsed());
+        self.watch_settling();
+    }
+
+    pub(super) fn save_health(&mut self) {
+        self.saving.begin();
+        let path = saved::health_path(self.core.socket());
+        let health = self.core.health();
+        self.saves.spawn_blocking(move || {
+            let begun = Instant::now();
+            write_health(&path, &health);
+            begun.elapsed()
+        });
+    }
+
+    /// It took so long.
+    pub(super) fn health_is_saved(&mut self, took: Duration) {
+        self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
+    }
+
+    /// The last time, when nothing else goes on.
+    pub(super) async fn save_health_at_last(&mut self) {
+        while self.saves.join_next().await.is_some() {}
+        write_health(&saved::health_path(self.core.socket()), &self.core.health());
+    }
+}
+
+fn write_health(path: &Path, health: &saved::Health) {
+    if let Err(error) = saved::write(path, health) {
+        tracing::error!(file = %path.display(), %error, "cannot save the members' health");
+    }
+}

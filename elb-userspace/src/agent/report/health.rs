@@ -1,0 +1,108 @@
+//! What the status says of the members' health.
+
+use super::super::core::{Core, Probing};
+use super::super::members::Watched;
+use crate::health::history;
+use crate::health::lateness::quantile;
+use crate::model;
+use crate::reconcile::socket;
+use crate::status::{self, timestamp, timestamp_millis};
+
+/// A listener of a pool.
+pub(super) struct At<'m> {
+    lb: &'m model::LoadBalancer,
+    listener: &'m model::Listener,
+    /// Nobody could ever reach it.
+    is_unbound: bool,
+}
+
+impl Core {
+    pub(super) fn listeners_of<'m>(&'m self, pool: &'m model::Pool) -> Vec<At<'m>> {
+        let at = |(lb, listener)| At { lb, listener, is_unbound: self.bound.never_was(lb) };
+        self.config.model.listeners_of(&pool.name).map(at).collect()
+    }
+
+    /// All of a member, where `backend` is what its number tells.
+    pub(super) fn member(
+        &self,
+        pool: &model::Pool,
+        member: &model::Member,
+        known: Option<&Watched>,
+        listeners: &[At<'_>],
+        request: &status::Request,
+        backend: status::Member,
+    ) -> status::Member {
+        let is_drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
+        let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
+        let by_listener: Vec<_> =
+            listeners.iter().map(|at| at.status(probed, is_drained)).collect();
+        // One that is unhealthy for all listeners is unhealthy.
+        let is_unbound = !listeners.is_empty() && listeners.iter().all(|at| at.is_unbound);
+        let operating_status = match by_listener.first() {
+            Some(first) if is_unbound => first.operating_status.clone(),
+            _ if is_drained => "DRAINING".to_owned(),
+            _ => probed.to_owned(),
+        };
+        status::Member {
+            name: member.name.to_string(),
+            weight: member.weight.get(),
+            operating_status,
+            since: timestamp(known.map_or(self.started, |known| known.health.since())),
+            reason: known.and_then(|known| known.health.reason().cloned()),
+            status: by_listener,
+            health: known.map(|known| health(known, request.probes)),
+            ..backend
+        }
+    }
+}
+
+impl At<'_> {
+    /// What a member is here that is `probed` to be so.
+    fn status(&self, probed: &str, is_drained: bool) -> status::AtListener {
+        // Members that are not probed are not judged.
+        let is_unbound = self.is_unbound && probed != "NO_MONITOR";
+        let operating_status = match probed {
+            _ if is_drained => "DRAINING",
+            _ if is_unbound => "OFFLINE",
+            probed => probed,
+        };
+        let why = format!(
+            "load balancer \"{}\" never had an address: set vip_address or ipv6_vip_address",
+            self.lb.name
+        );
+        status::AtListener {
+            load_balancer: self.lb.name.to_string(),
+            listener: self.listener.name.to_string(),
+            operating_status: operating_status.to_owned(),
+            why: is_unbound.then_some(why),
+        }
+    }
+}
+
+fn health(known: &Watched, with_probes: bool) -> status::Health {
+    let probes = known.history.probes().filter(|_| with_probes).map(probe).collect();
+    status::Health { streak: known.health.streak(), counts: known.history.counts, probes }
+}
+
+fn probe(probe: &history::Probe) -> status::Probe {
+    let failure = probe.failure.as_deref();
+    status::Probe {
+        time: timestamp_millis(probe.started),
+        duration_ms: probe.duration.as_micros() as f64 / 1e3,
+        result: failure.map_or("OK", |failure| failure.code().as_str()).to_owned(),
+        reason: failure.cloned(),
+    }
+}
+
+impl Probing {
+    pub(super) fn status(&self) -> status::Probing {
+        let lateness = self.lateness.classes();
+        status::Probing {
+            under_way: self.under_way,
+            most: self.most,
+            late_p99_ms: quantile(&lateness, 0.99),
+            late_most_ms: u64::try_from(self.lateness.most().as_millis()).unwrap_or(u64::MAX),
+            lateness,
+        }
+    }
+}

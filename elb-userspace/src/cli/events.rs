@@ -1,0 +1,117 @@
+//! `elb events`: members that turned unhealthy or recovered, a line each.
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::socket::SocketArg;
+use super::{Output, block_on, go_on};
+use crate::api::client;
+use crate::events::{Event, Kind, Line, Request};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The agent remembers the last 1,000 events, across its restarts too; it also logs each.
+
+Examples:
+  elb events
+  elb events -f --pool web
+  elb events --member 10.0.0.11 -o json | jq -r '.time + \" \" + .reason.reason_code'")]
+pub(super) struct EventsArgs {
+    /// Wait for more, until Ctrl-C.
+    #[arg(short, long)]
+    follow: bool,
+    /// Only events of members of this pool.
+    #[arg(long, value_name = "POOL")]
+    pool: Option<String>,
+    /// Only events of this member: its name, its address, or address and port.
+    #[arg(long, value_name = "NAME|ADDRESS[:PORT]")]
+    member: Option<String>,
+    #[command(flatten)]
+    agent: SocketArg,
+    /// How to write it; JSON is one object a line.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) fn run(args: EventsArgs) -> Result<ExitCode> {
+    let EventsArgs { follow, pool, member, agent, output } = args;
+    block_on(print(&Request { follow, pool, member }, &agent, output))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn print(request: &Request, agent: &SocketArg, output: Output) -> Result<()> {
+    let (mut out, mut is_enough) = (io::stdout(), false);
+    let path = agent.path();
+    let lines = client::lines(
+        &path,
+        "/events",
+        request,
+        || Ok(()),
+        |line| {
+            let text = match (line, output) {
+                (Line::Missed(count), _) => {
+                    eprintln!("{count} more came faster than they could be taken");
+                    return Ok(ControlFlow::Continue(()));
+                }
+                (Line::Event(event), Output::Table) => text(&event),
+                (Line::Event(event), Output::Json) => serde_json::to_string(&event)?,
+            };
+            let next = go_on(writeln!(out, "{text}"))?;
+            is_enough |= next.is_break();
+            Ok(next)
+        },
+    );
+    tokio::select! {
+        ended = lines => ended?,
+        interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+    }
+    if request.follow && !is_enough {
+        bail!("the agent has stopped; `elb events` asks the next one");
+    }
+    Ok(())
+}
+
+fn text(event: &Event) -> String {
+    let Event { time, event, pool, member, from, lasted, reason, .. } = event;
+    let reason = match (event, reason) {
+        (_, None) => String::new(),
+        (Kind::Unhealthy, Some(reason)) => format!(": {reason}"),
+        (Kind::Recovered, Some(reason)) => format!(", it had failed with {reason}"),
+    };
+    format!("{time} {event:<9} {member} ({pool}) after {lasted} s {from}{reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Cause, Failure, Status};
+
+    #[test]
+    fn one_line_each() {
+        let event = Event {
+            time: "2026-01-02T03:04:05.678Z".to_owned(),
+            event: Kind::Unhealthy,
+            pool: "web".to_owned(),
+            member: "web-1".to_owned(),
+            address: [10, 0, 0, 11].into(),
+            protocol_port: 80,
+            from: Status::Online,
+            lasted: 3600,
+            reason: Some(Failure::new(Cause::Refused { by: [10, 0, 0, 11].into() })),
+        };
+        let said = text(&event);
+        assert!(
+            said.starts_with(
+                "2026-01-02T03:04:05.678Z unhealthy web-1 (web) after 3600 s ONLINE: CONNECT_REFUSED"
+            ),
+            "{said}"
+        );
+        let (event, from) = (Event { event: Kind::Recovered, ..event }, Status::Offline);
+        let said = text(&Event { from, lasted: 7, reason: None, ..event });
+        assert_eq!(said, "2026-01-02T03:04:05.678Z recovered web-1 (web) after 7 s OFFLINE");
+    }
+}

@@ -1,0 +1,84 @@
+//! `elb status MEMBER`: all that is known of a member's health.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::api::drain::names;
+use crate::status::{Health, Member, Pool, Probe, Status};
+
+/// A member, and the pool that it is in.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Found<'a> {
+    pool: &'a str,
+    #[serde(flatten)]
+    member: &'a Member,
+}
+
+/// The members that `text` names, each once.
+pub(super) fn find<'a>(status: &'a Status, text: &str) -> Vec<Found<'a>> {
+    let listeners = status.load_balancers.iter().flat_map(|lb| &lb.listeners);
+    let all = listeners.map(|listener| &listener.pool).chain(&status.unused_pools);
+    // A pool is there once for each of its listeners.
+    let pools: BTreeMap<&str, &Pool> = all.map(|pool| (pool.name.as_str(), pool)).collect();
+    let members = pools
+        .into_iter()
+        .flat_map(|(pool, all)| all.members.iter().map(move |member| Found { pool, member }));
+    let is_meant = |found: &Found<'_>| {
+        let Member { name, address, protocol_port, .. } = found.member;
+        names(text, Some(name), SocketAddr::new(*address, *protocol_port))
+    };
+    members.filter(is_meant).collect()
+}
+
+/// For people.
+pub(super) fn text(found: &Found<'_>) -> String {
+    let mut out = String::new();
+    let member = found.member;
+    let socket = SocketAddr::new(member.address, member.protocol_port);
+    let _ = writeln!(
+        out,
+        "{} · {socket} · pool {} · weight {} · {} since {}",
+        member.name, found.pool, member.weight, member.operating_status, member.since
+    );
+    if let Some(reason) = &member.reason {
+        let _ = writeln!(out, "  last failure: {reason}");
+    }
+    if let Some(unreachable) = &member.unreachable {
+        let _ = writeln!(out, "  no packet can be sent to it: {unreachable}");
+    }
+    for at in &member.status {
+        let why = at.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  for listener {} of {}: {}{why}",
+            at.listener, at.load_balancer, at.operating_status
+        );
+    }
+    if let Some(health) = &member.health {
+        counts(&mut out, health);
+        probes(&mut out, &health.probes);
+    }
+    out
+}
+
+fn counts(out: &mut String, health: &Health) {
+    let Health { streak, counts, .. } = health;
+    let _ = writeln!(
+        out,
+        "  {} probes succeeded, {} failed; turned unhealthy {} times, recovered {} times; {streak} \
+         results in a row against the verdict",
+        counts.probes_ok, counts.probes_failed, counts.turned_unhealthy, counts.recovered
+    );
+}
+
+/// The latest first.
+fn probes(out: &mut String, probes: &[Probe]) {
+    for probe in probes.iter().rev() {
+        let Probe { time, duration_ms, result, reason } = probe;
+        let reason = reason.as_ref().map_or_else(|| result.clone(), ToString::to_string);
+        let _ = writeln!(out, "  {time} {duration_ms:>9.3} ms  {reason}");
+    }
+}

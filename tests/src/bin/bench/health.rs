@@ -1,0 +1,199 @@
+//! 10,000 members, probed every 5 s by the real agent: are probes on time, and what do they cost?
+//!
+//! All members are addresses of one namespace's loopback device, behind one next hop; a real server
+//! answers on all of them. The agent itself tells how late probes start, from when each was due
+//! to the first step of the task that runs it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use elb_tests::address::Family;
+use elb_tests::agent::Agent;
+use elb_tests::config::Config;
+use elb_tests::lab::Lab;
+use elb_tests::server::Server;
+use elb_tests::wire::HTTP_PORT;
+use elb_userspace::health::lateness::{Class, quantile};
+use serde_json::Value;
+
+use crate::effort::Effort;
+use crate::report::{Bar, Figure, Row, Section};
+
+const POOLS: u8 = 20;
+const MEMBERS_OF_EACH: u16 = 500;
+const MEMBERS: u32 = POOLS as u32 * MEMBERS_OF_EACH as u32;
+/// Seconds.
+const DELAY: u32 = 5;
+/// Until every member was probed a few times.
+const WARM: Duration = Duration::from_secs(12);
+/// What a probe that was due may be late, in milliseconds.
+const LATE: f64 = 500.0;
+/// Per cent of a core.
+const CPU: f64 = 50.0;
+/// MiB: the bar of 200 MB.
+const MEMORY: f64 = 190.7;
+
+pub fn section(effort: Effort) -> Result<Section> {
+    let time = Duration::from_secs(effort.of(15, 30));
+    let mut rows = Vec::new();
+    for kind in ["TCP", "HTTP"] {
+        let scene = Scene::start(kind)?;
+        rows.push(scene.steady(kind, time)?);
+        if kind == "TCP" {
+            rows.push(scene.all_fail()?);
+        }
+    }
+    let notes = vec![format!(
+        "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s; the agent is one process with \
+         one thread for everything but writing files. Lateness: from when a probe was due to its \
+         first step, in the classes that `elb status -o json` tells (a quantile is the upper end of \
+         its class). CPU: all that the kernel accounts to the agent, which includes both sides' \
+         handling of the packets that it sends. Memory: all resident pages, mapped rings included. \
+         The last rows: the server is killed, all members turn unhealthy within two probes, and \
+         their rings follow."
+    )];
+    Ok(Section { name: "health", rows, notes })
+}
+
+struct Scene {
+    // Fields go in this order: the agent detaches while its namespace is there.
+    agent: Agent,
+    server: Server,
+    _lab: Lab,
+}
+
+/// What the agent told and took until a moment.
+struct Reading {
+    at: Instant,
+    ticks: u64,
+    classes: Vec<Class>,
+}
+
+impl Scene {
+    fn start(kind: &str) -> Result<Self> {
+        let lab = Lab::builder().backends(1).start()?;
+        lab.backend(0).ip("route add local 10.64.0.0/10 dev lo")?;
+        lab.lb().ip(&format!("route add 10.64.0.0/10 via {}", lab.member_addr(0, Family::V4)))?;
+        let server = Server::start(lab.backend(0), "all")?;
+        let config = Config::new(&lab);
+        let agent = Agent::start_with(&lab, &text(&config, kind)?, &config.agent.socket)?;
+        thread::sleep(WARM);
+        let scene = Self { agent, server, _lab: lab };
+        scene.ensure_all("ONLINE")?;
+        Ok(scene)
+    }
+
+    fn steady(&self, kind: &str, time: Duration) -> Result<Row> {
+        let before = self.read()?;
+        thread::sleep(time);
+        self.row(&format!("{MEMBERS} members, {kind}"), &before)
+    }
+
+    fn all_fail(mut self) -> Result<Row> {
+        let before = self.read()?;
+        self.server.kill()?;
+        thread::sleep(Duration::from_secs(u64::from(DELAY) * 3));
+        let row = self.row("all of them fail", &before)?;
+        self.ensure_all("OFFLINE")?;
+        Ok(row)
+    }
+
+    fn row(&self, case: &str, before: &Reading) -> Result<Row> {
+        let (resident, after) = (resident(self.agent.id())?, self.read()?);
+        let took = (after.at - before.at).as_secs_f64();
+        let classes = between(&before.classes, &after.classes);
+        let probes: u64 = classes.iter().map(|class| class.probes).sum();
+        let rate = probes as f64 / took;
+        let expected = f64::from(MEMBERS) / f64::from(DELAY);
+        ensure!(rate > 0.9 * expected, "{rate} probes a second instead of {expected}");
+        let late = |part| quantile(&classes, part).map_or(f64::INFINITY, |ms| ms as f64);
+        let ticks_per_second = 100.0;
+        let cpu = (after.ticks - before.ticks) as f64 / ticks_per_second / took * 100.0;
+        let figures = vec![
+            Figure::new("probes_a_second", 0, rate),
+            Figure::new("late_median_ms", 0, late(0.5)),
+            Figure::new("late_p99_ms", 0, late(0.99)),
+            Figure::new("cpu_percent_of_a_core", 1, cpu),
+            Figure::new("resident_MiB", 1, resident),
+        ];
+        let bars = vec![
+            Bar::at_most(late(0.99) / LATE, 1.0, "× 500 ms late (p99)"),
+            Bar::at_most(cpu / CPU, 1.0, "× half a core"),
+            Bar::at_most(resident / MEMORY, 1.0, "× 200 MB"),
+        ];
+        Ok(Row { case: case.to_owned(), figures, bars })
+    }
+
+    /// The processor time is that before the agent is asked, which costs as well.
+    fn read(&self) -> Result<Reading> {
+        let (at, ticks) = (Instant::now(), ticks(self.agent.id())?);
+        let said = self.agent.status()?;
+        let classes = serde_json::from_value(said["agent"]["probing"]["lateness"].clone())?;
+        Ok(Reading { at, ticks, classes })
+    }
+
+    fn ensure_all(&self, state: &str) -> Result<()> {
+        let said = self.agent.status()?;
+        let pools = elb_tests::status::pools(&said);
+        let members = pools.iter().filter_map(|pool| pool["members"].as_array()).flatten();
+        let there = members.filter(|one: &&Value| one["operating_status"] == state).count();
+        ensure!(there == MEMBERS as usize, "{there} of {MEMBERS} members are {state}");
+        Ok(())
+    }
+}
+
+fn between(before: &[Class], after: &[Class]) -> Vec<Class> {
+    let class = |(before, after): (&Class, &Class)| Class {
+        probes: after.probes - before.probes,
+        ..*after
+    };
+    before.iter().zip(after).map(class).collect()
+}
+
+/// Clock ticks of a process, in user and kernel mode (proc(5), the fields utime and stime).
+fn ticks(process: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no end of the name")?;
+    let field = |n: usize| fields.split(' ').nth(n)?.parse::<u64>().ok();
+    field(11).zip(field(12)).map(|(user, kernel)| user + kernel).context("no times")
+}
+
+/// MiB that a process has in memory.
+fn resident(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.split_whitespace().next().context("no number")?.parse()?;
+    Ok(kib / 1024.0)
+}
+
+fn text(config: &Config, kind: &str) -> Result<String> {
+    let agent = &config.agent;
+    let mut text = format!(
+        "[agent]\ninterfaces = [\"{}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nmax_backends = {}\n",
+        agent.interfaces[0],
+        agent.socket.display(),
+        agent.pin_dir.display(),
+        MEMBERS + 1
+    );
+    for pool in 1..=POOLS {
+        write!(
+            text,
+            "[[load_balancer]]\nname = \"lb-{pool}\"\nvip_address = \"192.0.2.{pool}\"\n\
+             [[load_balancer.listener]]\nname = \"{pool}\"\nprotocol = \"TCP\"\n\
+             protocol_port = {HTTP_PORT}\ndefault_pool = \"{pool}\"\n\
+             [[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n\
+             healthmonitor = {{ type = \"{kind}\", delay = {DELAY}, max_retries_down = 2 }}\n\
+             member = [\n"
+        )?;
+        for member in 1..=MEMBERS_OF_EACH {
+            let [high, low] = member.to_be_bytes();
+            let address = format!("10.{}.{high}.{low}", 64 + pool);
+            writeln!(text, "{{ address = \"{address}\", protocol_port = {HTTP_PORT} }},")?;
+        }
+        writeln!(text, "]")?;
+    }
+    Ok(text)
+}
