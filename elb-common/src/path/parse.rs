@@ -114,12 +114,7 @@ pub trait Family {
     ) -> Result<super::Outcome, Stop>;
 
     /// Makes the packet the answer to its sender that one of `mtu` bytes would fit.
-    fn too_big<P: Packet>(
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<Self::Addr>,
-        mtu: u16,
-    ) -> Result<(), Stop>;
+    fn too_big<P: Packet>(packet: &mut P, link: &Link, mtu: u16) -> Result<(), Stop>;
     /// Whether an address is that of one host, to which errors may be told.
     fn is_one_host(address: Self::Addr) -> bool;
     /// Whether two addresses are the same.

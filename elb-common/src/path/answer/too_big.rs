@@ -35,7 +35,7 @@ pub(in super::super) fn too_big<F: Family, P: Packet, T: Tables>(
     if !tables.may_answer(tables.now()) {
         return Err(SILENT);
     }
-    F::too_big(packet, link, ip, mtu)
+    F::too_big(packet, link, mtu)
 }
 
 const SILENT: Stop = Stop(Reason::TooBig);
@@ -71,7 +71,6 @@ const _: () = assert!(LENGTH_V4 <= V4::LEAST_MTU && LENGTH_V6 == V6::LEAST_MTU);
 pub(in super::super) fn too_big_v4<P: Packet>(
     packet: &mut P,
     link: &Link,
-    ip: &Ip<Be32>,
     mtu: u16,
 ) -> Result<(), Stop> {
     let quote: &QuoteV4 = packet.view(link.end).ok_or(SILENT)?;
@@ -81,8 +80,8 @@ pub(in super::super) fn too_big_v4<P: Packet>(
     let icmp =
         Icmp { kind: UNREACHABLE, code: FRAGMENTATION_NEEDED, checksum: checksum::finish(covered) };
     let error = IcmpError { icmp, word };
-    let ip = header_v4(ip.destination, ip.source);
-    send(packet, link, ip, error, LENGTH_V4).ok_or(NO_ROOM)
+    let header = |quoted: &Ipv4| header_v4(quoted.destination, quoted.source);
+    send(packet, link, header, error, LENGTH_V4).ok_or(NO_ROOM)
 }
 
 /// Packet too big (RFC 4443 §3.2). The checksum covers a pseudo-header (§2.3).
@@ -90,29 +89,28 @@ pub(in super::super) fn too_big_v4<P: Packet>(
 pub(in super::super) fn too_big_v6<P: Packet>(
     packet: &mut P,
     link: &Link,
-    ip: &Ip<Be128>,
     mtu: u16,
 ) -> Result<(), Stop> {
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     const MESSAGE: u16 = LENGTH_V6 - size_of::<Ipv6>() as u16;
+    let header: &Ipv6 = packet.view(link.end).ok_or(SILENT)?;
     let quote: &QuoteV6 = packet.view(link.end).ok_or(SILENT)?;
     let word = Be32::from_raw(u32::from(mtu).to_be());
     let kind = u16::from_ne_bytes([PACKET_TOO_BIG, 0]);
-    let pseudo =
-        sum(&[ip.source.raw().map(Be32::from_raw), ip.destination.raw().map(Be32::from_raw)])
-            + u32::from(MESSAGE.to_be())
-            + u32::from(u16::from_ne_bytes([0, ICMP]));
+    let pseudo = checksum::from_u32s(halves(header.source) + halves(header.destination))
+        + u32::from(MESSAGE.to_be())
+        + u32::from(u16::from_ne_bytes([0, ICMP]));
     let covered = pseudo + u32::from(kind) + checksum::add_u32(word.raw()) + sum(&quote.0);
     let icmp = Icmp { kind: PACKET_TOO_BIG, code: 0, checksum: checksum::finish(covered) };
-    let header = Ipv6 {
+    let error = IcmpError { icmp, word };
+    let header = |quoted: &Ipv6| Ipv6 {
         version_class_label: Be32::from_raw((6u32 << 28).to_be()),
         payload_length: Be16::new(MESSAGE),
         next_header: ICMP,
         hop_limit: OUTER_TTL,
-        source: ip.destination,
-        destination: ip.source,
+        source: quoted.destination,
+        destination: quoted.source,
     };
-    let error = IcmpError { icmp, word };
     send(packet, link, header, error, LENGTH_V6).ok_or(NO_ROOM)
 }
 
@@ -138,20 +136,30 @@ fn header_v4(source: Be32, destination: Be32) -> Ipv4 {
     }
 }
 
-/// Puts the headers before the packet, and sends it back to whom it came from.
+/// Puts the headers before the packet, and sends it back to whom it came from. What the packet's own
+/// header says is read again: addresses kept until then would take too much of the BPF stack.
 #[inline(always)]
 fn send<P: Packet, H: Pod>(
     packet: &mut P,
     link: &Link,
-    header: H,
+    header: impl FnOnce(&H) -> H,
     error: IcmpError,
     length: u16,
 ) -> Option<()> {
+    let quote = link.end + size_of::<H>() + HEAD;
     packet.grow_head((size_of::<H>() + HEAD) as u32)?;
     link.write(packet, link.source, link.destination, link.ethertype)?;
+    let header = header(packet.view(quote)?);
     *packet.view_mut(link.end)? = header;
     *packet.view_mut(link.end + size_of::<H>())? = error;
     packet.set_len(link.end as u32 + u32::from(length))
+}
+
+/// The sum of an address's 32-bit words.
+#[inline(always)]
+fn halves(address: Be128) -> u64 {
+    let [a, b] = address.words().map(|word| (word & u64::from(u32::MAX)) + (word >> 32));
+    a + b
 }
 
 /// The sum of rows of words, to be added to others: a few times 2^16.
@@ -189,7 +197,7 @@ mod tests {
         let mut frame = Frame::new(&mut buffer, &bytes, 1).unwrap();
         let link = parse::link(&frame).unwrap();
         let ip = F::parse(&frame, link.end).unwrap();
-        F::too_big(&mut frame, &link, &ip, mtu).unwrap();
+        F::too_big(&mut frame, &link, mtu).unwrap();
         frame.bytes().to_vec()
     }
 

@@ -106,13 +106,8 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn too_big<P: Packet>(
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<Be32>,
-        mtu: u16,
-    ) -> Result<(), Stop> {
-        answer::too_big_v4(packet, link, ip, mtu)
+    fn too_big<P: Packet>(packet: &mut P, link: &Link, mtu: u16) -> Result<(), Stop> {
+        answer::too_big_v4(packet, link, mtu)
     }
 
     /// RFC 1122 §3.2.2: not a zero, loopback, multicast, broadcast or reserved address.

@@ -79,13 +79,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn too_big<P: Packet>(
-        packet: &mut P,
-        link: &Link,
-        ip: &Ip<Be128>,
-        mtu: u16,
-    ) -> Result<(), Stop> {
-        answer::too_big_v6(packet, link, ip, mtu)
+    fn too_big<P: Packet>(packet: &mut P, link: &Link, mtu: u16) -> Result<(), Stop> {
+        answer::too_big_v6(packet, link, mtu)
     }
 
     /// RFC 4443 §2.4(e.6): not the unspecified address, nor a multicast one.
