@@ -1,0 +1,13 @@
+//! Health checks by the real agent of real servers, in labs. The names of tests begin with the number
+//! of the acceptance behaviour that they show.
+
+mod calling;
+mod configuring;
+mod connecting;
+mod datagrams;
+mod requesting;
+mod securing;
+mod unreachable;
+
+mod sniff;
+mod watch;
