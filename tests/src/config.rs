@@ -33,6 +33,9 @@ pub struct AgentSection {
     /// Records of each flow table, if not as many as the agent takes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_flows: Option<u32>,
+    /// The address that members are probed from, if not what the routes say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_source: Option<Ipv4Addr>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -141,6 +144,7 @@ pub struct Member {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct HealthMonitor {
+    pub admin_state_up: bool,
     #[serde(rename = "type")]
     pub kind: MonitorKind,
     /// Seconds between two probes.
@@ -154,6 +158,12 @@ pub struct HealthMonitor {
     /// The port that is probed, if not the member's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_codes: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -186,10 +196,14 @@ pub enum Forwarding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MonitorKind {
     Tcp,
+    UdpConnect,
     Http,
+    Https,
+    Tls,
+    Grpc,
 }
 
 impl Forwarding {
@@ -206,7 +220,48 @@ impl Forwarding {
 impl HealthMonitor {
     /// As quick as the API allows: a dead member is known after two probes, a second apart.
     pub fn quick(kind: MonitorKind) -> Self {
-        Self { kind, delay: 1, timeout: 1, max_retries: 2, max_retries_down: 2, monitor_port: None }
+        Self {
+            admin_state_up: true,
+            kind,
+            delay: 1,
+            timeout: 1,
+            max_retries: 2,
+            max_retries_down: 2,
+            monitor_port: None,
+            url_path: None,
+            domain_name: None,
+            expected_codes: None,
+        }
+    }
+
+    /// As [`HealthMonitor::quick`], with more time for each probe: for what a busy machine may be
+    /// slow to answer.
+    pub fn patient(kind: MonitorKind) -> Self {
+        Self { timeout: 5, ..Self::quick(kind) }
+    }
+
+    /// Asks for this path.
+    pub fn path(mut self, path: &str) -> Self {
+        self.url_path = Some(path.to_owned());
+        self
+    }
+
+    /// Wants these codes.
+    pub fn codes(mut self, codes: &str) -> Self {
+        self.expected_codes = Some(codes.to_owned());
+        self
+    }
+
+    /// Names this host.
+    pub fn host(mut self, name: &str) -> Self {
+        self.domain_name = Some(name.to_owned());
+        self
+    }
+
+    /// Probes this port.
+    pub fn port(mut self, port: u16) -> Self {
+        self.monitor_port = Some(port);
+        self
     }
 }
 
@@ -268,8 +323,13 @@ impl Pool {
     /// Watches the members quickly, on a port of its own: it tells what the members' health is,
     /// whatever their service does.
     pub fn monitored_on(mut self, kind: MonitorKind, port: u16) -> Self {
-        self.healthmonitor =
-            Some(HealthMonitor { monitor_port: Some(port), ..HealthMonitor::quick(kind) });
+        self.healthmonitor = Some(HealthMonitor::quick(kind).port(port));
+        self
+    }
+
+    /// Watches the members like this.
+    pub fn watched(mut self, monitor: HealthMonitor) -> Self {
+        self.healthmonitor = Some(monitor);
         self
     }
 
@@ -299,6 +359,7 @@ impl Config {
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
                 max_flows: None,
+                probe_source: None,
             },
             load_balancers: Vec::new(),
             pools: Vec::new(),

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{BufRead as _, BufReader},
+    net::IpAddr,
     path::PathBuf,
     process::Stdio,
     sync::mpsc::channel,
@@ -16,7 +17,7 @@ use nix::sys::signal::Signal;
 use crate::{
     netns::NetNs,
     process::{self, Process},
-    wire::{ECHO_PORT, HTTP_PORT, READY},
+    wire::{ECHO_PORT, HTTP_PORT, READY, Service},
 };
 
 const BINARY: &str = "lab-server";
@@ -38,12 +39,12 @@ impl Default for Ports {
     }
 }
 
-/// A server: HTTP, and echo over TCP and UDP. Dropping it kills it.
+/// A server, of HTTP and echo or of what it is asked to offer. Dropping it kills it.
 #[derive(Debug)]
 pub struct Server {
     netns: NetNs,
     name: String,
-    ports: Ports,
+    arguments: Vec<String>,
     process: Process,
 }
 
@@ -55,11 +56,26 @@ impl Server {
 
     /// Starts a server on `ports` in `netns`; it listens when this returns.
     pub fn start_on(netns: &NetNs, name: &str, ports: Ports) -> Result<Self> {
+        let offers = [(Service::Http, ports.http), (Service::Echo, ports.echo)];
+        Self::start_with(netns, name, &offers, None)
+    }
+
+    /// Starts a server that offers each service on its port, on one address of `netns` or on every;
+    /// it listens when this returns.
+    pub fn start_with(
+        netns: &NetNs,
+        name: &str,
+        offers: &[(Service, u16)],
+        address: Option<IpAddr>,
+    ) -> Result<Self> {
+        let offers = offers.iter().map(|(service, port)| format!("{}={port}", service.name()));
+        let mut arguments: Vec<String> = offers.collect();
+        arguments.extend(address.map(|address| format!("--address={address}")));
         Ok(Self {
-            process: launch(netns, name, ports)?,
+            process: launch(netns, name, &arguments)?,
             netns: netns.clone(),
             name: name.to_owned(),
-            ports,
+            arguments,
         })
     }
 
@@ -84,21 +100,20 @@ impl Server {
         self.process.wait(STOP_LIMIT).map(drop)
     }
 
-    /// Kills it if it runs, and starts it again with the same name and ports.
+    /// Kills it if it runs, and starts it again with the same name and services.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
-        self.process = launch(&self.netns, &self.name, self.ports)?;
+        self.process = launch(&self.netns, &self.name, &self.arguments)?;
         Ok(())
     }
 }
 
-fn launch(netns: &NetNs, name: &str, ports: Ports) -> Result<Process> {
+fn launch(netns: &NetNs, name: &str, arguments: &[String]) -> Result<Process> {
     let mut complaints = tempfile::tempfile()?;
     let mut command = netns.command(binary()?);
     command
         .args(["--name", name])
-        .args(["--http", &ports.http.to_string()])
-        .args(["--echo", &ports.echo.to_string()])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(complaints.try_clone()?);
     let mut process = Process::start(&format!("server {name}"), command)?;

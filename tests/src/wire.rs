@@ -21,6 +21,42 @@ pub const SERVER_HEADER: &str = "x-lab-server";
 /// What a lab server prints, on a line of its own, once it listens everywhere.
 pub const READY: &str = "ready";
 
+/// What a lab server can offer on a port, by the name it has on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// HTTP/1.1: `/` and `/health`, `/status/NNN`, `/host/NAME`, `/silence`, `/bytes/N`, and
+    /// `POST /sum`.
+    Http,
+    /// The same over TLS, with a certificate made at the start that nobody vouches for.
+    Https,
+    /// gRPC without TLS: grpc.health.v1, which serves, and `/status/N` with that `grpc-status`.
+    Grpc,
+    /// The same, but grpc.health.v1 says that it does not serve.
+    GrpcNotServing,
+    /// Echo over TCP and UDP.
+    Echo,
+    /// Takes connections of TCP and datagrams, and says nothing.
+    Silent,
+}
+
+impl Service {
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Http, Self::Https, Self::Grpc, Self::GrpcNotServing, Self::Echo, Self::Silent];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Grpc => "grpc",
+            Self::GrpcNotServing => "grpc-not-serving",
+            Self::Echo => "echo",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 const PART: usize = 64 * 1024;
 
 /// The answer of an echo service to `line`: who answers, a space, and the line.

@@ -75,12 +75,16 @@ pub(super) fn cause(error: &io::Error, target: IpAddr) -> Cause {
 
 /// What an error of an established connection means.
 pub(super) fn broken(stage: Stage, error: &io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset => Cause::Reset { stage },
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionReset {
+        Cause::Reset { stage }
+    } else if kind == io::ErrorKind::BrokenPipe {
         // Reset earlier, and noticed only when we wrote.
-        io::ErrorKind::BrokenPipe => Cause::Reset { stage: Stage::Request },
-        io::ErrorKind::UnexpectedEof => Cause::Closed { stage },
-        _ => Cause::Broken { stage, error: text(error) },
+        Cause::Reset { stage: Stage::Request }
+    } else if kind == io::ErrorKind::UnexpectedEof {
+        Cause::Closed { stage }
+    } else {
+        Cause::Broken { stage, error: text(error) }
     }
 }
 

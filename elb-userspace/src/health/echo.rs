@@ -9,12 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use elb_common::checksum;
 use socket2::{Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{cause, no_resource, socket};
-use super::udp::hear_errors;
-use super::{Cause, Failure, told};
+use super::connect::socket;
+use super::{Cause, Failure, udp};
 
 /// Type, code, checksum, identifier and sequence number (RFC 792), and a number of our own.
 const LENGTH: usize = 16;
@@ -28,21 +27,16 @@ pub(super) async fn check(
 ) -> Result<(), Failure> {
     let peer = SocketAddr::new(target, 0);
     let (socket, kind) = open(peer, source)?;
-    hear_errors(&socket).map_err(|error| no_resource(&error))?;
-    let of_kernel = |error: io::Error| Failure::new(cause(&error, target));
-    socket.connect(&peer.into()).map_err(of_kernel)?;
-    let own = socket.local_addr().ok().and_then(|own| own.as_socket()).map(|own| own.ip());
+    let socket = udp::connected(socket, peer)?;
     let request = request(target.is_ipv4(), RandomState::new().hash_one(target));
-    socket.send(&request).map_err(of_kernel)?;
-    let socket = AsyncFd::new(socket).map_err(|error| no_resource(&error))?;
     let has_header = kind == Type::RAW && target.is_ipv4();
-    match timeout_at(deadline, answer(&socket, &request, has_header)).await {
+    let answered = async {
+        socket.send(&request).await?;
+        answer(&socket, &request, has_header).await
+    };
+    match timeout_at(deadline, answered).await {
         Err(_) => Err(Cause::NoEchoReply.into()),
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            let told = told::take(&socket.get_ref()).map(|told| told.cause(own).into());
-            Err(told.unwrap_or_else(|| of_kernel(error)))
-        }
+        Ok(answered) => answered.map_err(|error| udp::failure(&socket, target, &error)),
     }
 }
 
@@ -69,13 +63,11 @@ fn request(is_ipv4: bool, number: u64) -> [u8; LENGTH] {
 }
 
 /// Waits for the answer; `has_header`: what is read begins with the header of IPv4.
-async fn answer(socket: &AsyncFd<Socket>, request: &[u8], has_header: bool) -> io::Result<()> {
+async fn answer(socket: &UdpSocket, request: &[u8], has_header: bool) -> io::Result<()> {
     let mut buffer = [0; 256];
     loop {
-        let mut ready = socket.readable().await?;
-        let read = ready.try_io(|socket| io::Read::read(&mut socket.get_ref(), &mut buffer));
-        let Ok(read) = read else { continue };
-        if is_answer(&buffer[..read?], request, has_header) {
+        let length = socket.recv(&mut buffer).await?;
+        if is_answer(&buffer[..length], request, has_header) {
             return Ok(());
         }
     }

@@ -1,6 +1,7 @@
 //! The GRPC check: one call without TLS (HTTP/2 with prior knowledge); the `grpc-status` of the
 //! answer decides. Asked of grpc.health.v1, the service must also say that it serves.
 
+use std::io;
 use std::pin::pin;
 
 use h2::client::{self, SendRequest};
@@ -150,10 +151,13 @@ fn serves(message: &[u8]) -> Result<(), Cause> {
 
 /// What an error of HTTP/2 means.
 fn cause(error: &h2::Error) -> Cause {
-    let by_peer = error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+    let said_so = error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+    // What h2 calls it when the server closes without a word.
+    let broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    let closed = said_so || error.get_io().is_some_and(broken_pipe);
     match error.get_io() {
+        _ if closed => Cause::Closed { stage: Stage::Response },
         Some(error) => broken(Stage::Response, error),
-        None if by_peer => Cause::Closed { stage: Stage::Response },
         None => Cause::BadHttp { error: format!("HTTP/2: {error}") },
     }
 }

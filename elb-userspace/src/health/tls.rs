@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::{Arc, LazyLock};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -18,7 +19,7 @@ use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
 };
 
-use super::connect::{broken, connect, no_resource};
+use super::connect::{broken, connect};
 use super::probe::ProbeSpec;
 use super::{Cause, Failure, Stage};
 use crate::model::monitor::DomainName;
@@ -29,9 +30,10 @@ pub(super) async fn check(
     name: Option<&DomainName>,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let stream = handshake(probe, name, deadline).await?;
-    // As the TCP check does: dropping it now sends a reset.
-    stream.get_ref().0.set_zero_linger().map_err(|error| no_resource(&error))
+    let mut stream = handshake(probe, name, deadline).await?;
+    // A reset might overtake the end of the handshake at the server. How we part does not count.
+    let _ = timeout_at(deadline, stream.shutdown()).await;
+    Ok(())
 }
 
 /// A connection with the handshake done. The server is told the name if it is one, and not an

@@ -3,6 +3,7 @@
 //! owes no answer to what it does not know.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
@@ -19,29 +20,36 @@ const DATAGRAM: &[u8] = b"elb-health-check";
 
 /// Succeeds when the host answers and nothing says that the port does not.
 pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
-    echo::check(probe.target.ip(), probe.source, deadline).await?;
-    let socket = socket(probe.target, probe.source, Type::DGRAM, Protocol::UDP)?;
-    hear_errors(&socket).map_err(|error| no_resource(&error))?;
-    let of_kernel = |error: io::Error| Failure::new(cause(&error, probe.target.ip()));
-    socket.connect(&probe.target.into()).map_err(of_kernel)?;
-    let socket = UdpSocket::from_std(socket.into()).map_err(|error| no_resource(&error))?;
-    socket.send(DATAGRAM).await.map_err(of_kernel)?;
-    match timeout_at(deadline, socket.recv(&mut [0])).await {
+    let target = probe.target;
+    echo::check(target.ip(), probe.source, deadline).await?;
+    let socket = socket(target, probe.source, Type::DGRAM, Protocol::UDP)?;
+    let socket = connected(socket, target)?;
+    let answered = async {
+        socket.send(DATAGRAM).await?;
+        socket.recv(&mut [0]).await
+    };
+    match timeout_at(deadline, answered).await {
         Err(_) | Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => {
-            let own = socket.local_addr().ok().map(|own| own.ip());
-            let told = told::take(&socket).map(|told| told.cause(own).into());
-            Err(told.unwrap_or_else(|| of_kernel(error)))
-        }
+        Ok(Err(error)) => Err(failure(&socket, target.ip(), &error)),
     }
 }
 
-/// Asks the kernel to pass ICMP errors on, with who sent them.
-pub(super) fn hear_errors(socket: &Socket) -> io::Result<()> {
-    if socket.local_addr()?.is_ipv4() {
-        setsockopt(socket, Ipv4RecvErr, &true)?;
+/// A socket of UDP, or of ICMP, which is written to and read as one of UDP is. It hears of ICMP
+/// errors, and who sent them.
+pub(super) fn connected(socket: Socket, peer: SocketAddr) -> Result<UdpSocket, Failure> {
+    let hears = if peer.is_ipv4() {
+        setsockopt(&socket, Ipv4RecvErr, &true)
     } else {
-        setsockopt(socket, Ipv6RecvErr, &true)?;
-    }
-    Ok(())
+        setsockopt(&socket, Ipv6RecvErr, &true)
+    };
+    hears.map_err(|error| no_resource(&error.into()))?;
+    socket.connect(&peer.into()).map_err(|error| cause(&error, peer.ip()))?;
+    UdpSocket::from_std(socket.into()).map_err(|error| no_resource(&error))
+}
+
+/// What an error means that a connected socket told.
+pub(super) fn failure(socket: &UdpSocket, target: IpAddr, error: &io::Error) -> Failure {
+    let own = socket.local_addr().ok().map(|own| own.ip());
+    let told = told::take(socket).map(|told| told.cause(own));
+    told.unwrap_or_else(|| cause(error, target)).into()
 }

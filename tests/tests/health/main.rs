@@ -1,8 +1,20 @@
-//! Health checks: real probes by the real agent against real servers, in network namespaces.
+//! Health checks by the real agent of real servers, in labs. The names of tests begin with the number
+//! of the acceptance behaviour that they show.
+
+mod calling;
+mod configuring;
+mod connecting;
+mod datagrams;
+mod requesting;
+mod securing;
+mod unreachable;
 
 mod addresses;
 mod counting;
 mod pacing;
 mod remembering;
 mod telling;
+
+mod sniff;
+mod watch;
 mod watched;

@@ -73,7 +73,9 @@ fn a23_the_type_fits_the_pool() {
                 assert!(result.is_ok(), "{pool} {check_type}: {}", result.unwrap_err());
                 continue;
             }
-            let own = result.unwrap_err().iter().next().unwrap().to_string();
+            let errors = result.unwrap_err();
+            let own = errors.iter().find(|error| error.object.contains("healthmonitor"));
+            let own = own.unwrap().to_string();
             let expected = format!(
                 "elb.toml:{at}: pool \"{pool}\", healthmonitor: type {check_type} does not probe \
                  members of {protocol}; use {listed}",

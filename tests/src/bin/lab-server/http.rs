@@ -1,6 +1,6 @@
-//! HTTP/1.1: `/` and `/health`, `/status/NNN`, `/bytes/N`, and `POST /sum`.
+//! HTTP/1.1: `/` and `/health`, `/status/NNN`, `/host/NAME`, `/silence`, `/bytes/N`, and `POST /sum`.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
 use elb_tests::wire::{ContentBody, SERVER_HEADER, Sum};
@@ -8,11 +8,15 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
+    header::HOST,
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 
 type Body = Either<Full<Bytes>, ContentBody>;
 
@@ -22,12 +26,18 @@ pub(crate) async fn serve(listener: TcpListener, name: Arc<str>) -> Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let name = name.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| respond(request, &name));
-            // A connection that breaks is the client's to notice.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
+        tokio::spawn(async move { serve_connection(stream, &name).await });
     }
+}
+
+/// Answers the requests of one connection.
+pub(crate) async fn serve_connection<S>(stream: S, name: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request| respond(request, name));
+    // A connection that breaks is the client's to notice.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(request: Request<Incoming>, name: &str) -> Result<Response<Body>, hyper::Error> {
@@ -40,6 +50,11 @@ async fn respond(request: Request<Incoming>, name: &str) -> Result<Response<Body
             Ok(status) => text(status, name.to_owned()),
             Err(_) => text(StatusCode::BAD_REQUEST, format!("no status: {code}")),
         },
+        (_, ["host", expected]) => match request.headers().get(HOST) {
+            Some(host) if host == *expected => text(StatusCode::OK, name.to_owned()),
+            host => text(StatusCode::MISDIRECTED_REQUEST, format!("the host is {host:?}")),
+        },
+        (_, ["silence"]) => pending().await,
         (_, ["bytes", length]) => match length.parse() {
             Ok(length) => Response::new(Either::Right(ContentBody::new(length))),
             Err(_) => text(StatusCode::BAD_REQUEST, format!("no length: {length}")),

@@ -1,34 +1,56 @@
-//! A server for labs: HTTP, and echo over TCP and UDP, on every address of its namespace.
+//! A server for labs: HTTP, HTTPS, gRPC, echo and silence, each on its ports, on every address of
+//! its namespace or on one.
 
 mod echo;
+mod grpc;
 mod http;
+mod silent;
+mod tls;
 
 use std::{
     io::{Write as _, stdout},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use elb_tests::{environment::allow_descriptors, wire::READY};
+use elb_tests::{
+    environment::allow_descriptors,
+    wire::{READY, Service},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, task::JoinSet};
 
 const BACKLOG: i32 = 4096;
 
 #[derive(Parser)]
-#[command(about = "Server for labs: HTTP, and echo over TCP and UDP")]
+#[command(about = "Server for labs")]
 struct Arguments {
     /// What it calls itself in its answers
     #[arg(long)]
     name: String,
-    /// Port of HTTP
+    /// The address that it listens on; all if not said
     #[arg(long)]
-    http: u16,
-    /// Port of echo, TCP and UDP
-    #[arg(long)]
-    echo: u16,
+    address: Option<IpAddr>,
+    /// What it offers, and where: http=80, https=443, grpc=50051, echo=7, silent=9 …
+    #[arg(required = true)]
+    offers: Vec<Offer>,
+}
+
+/// A service and its port.
+#[derive(Clone, Copy)]
+struct Offer(Service, u16);
+
+impl FromStr for Offer {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, port) = text.split_once('=').context("write it as in http=80")?;
+        let service = Service::ALL.into_iter().find(|service| service.name() == name);
+        Ok(Self(service.with_context(|| format!("no service is called {name:?}"))?, port.parse()?))
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -38,13 +60,10 @@ async fn main() -> Result<()> {
     let name: Arc<str> = arguments.name.into();
 
     let mut services = JoinSet::new();
-    for address in everywhere(arguments.http) {
-        services.spawn(http::serve(listen(address)?, name.clone()));
-    }
-    for address in everywhere(arguments.echo) {
-        services.spawn(echo::serve_tcp(listen(address)?, name.clone()));
-        let socket = bind(address, Type::DGRAM, Protocol::UDP)?;
-        echo::start_udp(socket.into(), name.clone())?;
+    for Offer(service, port) in arguments.offers {
+        for address in addresses(arguments.address, port) {
+            start(service, address, &name, &mut services)?;
+        }
     }
 
     println!("{READY}");
@@ -55,8 +74,36 @@ async fn main() -> Result<()> {
     }
 }
 
-fn everywhere(port: u16) -> [SocketAddr; 2] {
-    [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+fn start(
+    service: Service,
+    address: SocketAddr,
+    name: &Arc<str>,
+    services: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let listener = listen(address)?;
+    let name = name.clone();
+    match service {
+        Service::Http => services.spawn(http::serve(listener, name)),
+        Service::Https => services.spawn(tls::serve(listener, name, tls::acceptor()?)),
+        Service::Grpc => services.spawn(grpc::serve(listener, true)),
+        Service::GrpcNotServing => services.spawn(grpc::serve(listener, false)),
+        Service::Echo => {
+            let socket = bind(address, Type::DGRAM, Protocol::UDP)?;
+            echo::start_udp(socket.into(), name.clone())?;
+            services.spawn(echo::serve_tcp(listener, name))
+        }
+        Service::Silent => {
+            let socket = bind(address, Type::DGRAM, Protocol::UDP)?;
+            services.spawn(silent::serve(listener, socket))
+        }
+    };
+    Ok(())
+}
+
+fn addresses(address: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
+    let everywhere = || vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let addresses: Vec<IpAddr> = address.map_or_else(everywhere, |address| vec![address]);
+    addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {

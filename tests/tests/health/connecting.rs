@@ -1,0 +1,120 @@
+//! Checks that connect, and nothing more.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use elb_tests::{
+    address::{Families, Family},
+    client::{Load, http_requests},
+    config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
+    lab::Lab,
+    server::Server,
+    wire::HTTP_PORT,
+};
+
+use crate::{
+    sniff::{ACK, RST, SYN, Sniffer},
+    watch::{Case, LIMIT, Watch, lab},
+};
+
+fn tcp() -> HealthMonitor {
+    HealthMonitor::patient(MonitorKind::Tcp).port(HTTP_PORT)
+}
+
+#[test]
+fn a01_an_open_port_is_online_and_gets_traffic() -> Result<()> {
+    let lab = lab(1)?;
+    let _server = Server::start(lab.backend(0), "backend-0")?;
+    lab.backends_up(Forwarding::Ipip)?;
+    let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT);
+    let config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool.watched(tcp()));
+    let watch = Watch::start_config(lab, config)?;
+    let said = watch.wait("web", "ONLINE")?;
+    assert!(said["reason"].is_null(), "{said}");
+    let service = watch.lab.service(Family::V4, HTTP_PORT);
+    let report = http_requests(watch.lab.client(), Load::on(service), 20)?;
+    assert_eq!(report.answered(), 20, "{:?}", report.failures());
+    Ok(())
+}
+
+#[test]
+fn a02_a_closed_port_is_offline_after_three_refusals() -> Result<()> {
+    let lab = Lab::builder().backends(1).families(Families::Both).start()?;
+    let mut server = Server::start(lab.backend(0), "backend-0")?;
+    let names = [("v4", Family::V4), ("v6", Family::V6)];
+    let case = |(name, family): (&str, Family)| Case {
+        name: name.to_owned(),
+        member: lab.member_addr(0, family),
+        protocol: Protocol::Tcp,
+        monitor: HealthMonitor { max_retries_down: 3, ..tcp() },
+    };
+    let cases = names.map(case).into();
+    let watch = Watch::start(lab, cases)?;
+    for (name, _) in names {
+        watch.wait(name, "ONLINE")?;
+    }
+    let killed = Instant::now();
+    server.kill()?;
+    for (name, family) in names {
+        let said = watch.wait_reason(name, "CONNECT_REFUSED")?;
+        // Three probes with a second between one and the next.
+        assert!(killed.elapsed() >= Duration::from_secs(2), "{:?}", killed.elapsed());
+        let by = watch.lab.member_addr(0, family);
+        assert_eq!(said["reason"]["detail"], format!("connection refused by {by}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a03_a_black_hole_is_offline_within_the_window() -> Result<()> {
+    let lab = lab(1)?;
+    let _server = Server::start(lab.backend(0), "backend-0")?;
+    let monitor = HealthMonitor { delay: 4, timeout: 2, max_retries_down: 3, ..tcp() };
+    let watch = Watch::start_tcp(lab, &[("web", monitor)])?;
+    watch.wait("web", "ONLINE")?;
+    // Packets still leave for it: that its cable is out is not to be noticed by ARP.
+    let member = watch.lab.member_addr(0, Family::V4);
+    let device = watch.lab.lb_interfaces()[0];
+    watch.lab.lb().ip(&format!("neigh change {member} dev {device} nud permanent"))?;
+    watch.lab.unplug(0)?;
+    let unplugged = Instant::now();
+    let said = watch.wait_reason("web", "CONNECT_TIMEOUT")?;
+    let took = unplugged.elapsed();
+    // From the first probe that fails: 2 + 4 + 2 + 4 + 2; the one under way may have begun before.
+    assert!(took >= Duration::from_secs(12), "{took:?}");
+    assert!(took <= Duration::from_secs(14 + 4) + SLACK, "{took:?}");
+    assert_eq!(said["reason"]["detail"], "no answer to the connection");
+    Ok(())
+}
+
+/// How late a busy machine may be.
+const SLACK: Duration = Duration::from_secs(10);
+
+#[test]
+fn a06_a_probe_is_a_handshake_and_a_reset() -> Result<()> {
+    let lab = lab(1)?;
+    let _server = Server::start(lab.backend(0), "backend-0")?;
+    let sniffer = Sniffer::open(lab.backend(0))?;
+    let watch = Watch::start_tcp(lab, &[("web", tcp())])?;
+    let seen = sniffer.connection(HTTP_PORT, LIMIT)?;
+    let flags: Vec<u8> = seen.iter().map(|segment| segment.flags).collect();
+    assert_eq!(flags, [SYN, SYN | ACK, ACK, RST | ACK], "{seen:?}");
+    assert!(seen.iter().all(|segment| segment.content == 0), "{seen:?}");
+    watch.wait("web", "ONLINE").map(drop)
+}
+
+#[test]
+fn a25_probes_come_from_the_address_that_is_set() -> Result<()> {
+    let lab = lab(1)?;
+    let _server = Server::start(lab.backend(0), "backend-0")?;
+    let source = std::net::Ipv4Addr::new(10, 0, 0, 77);
+    lab.lb().ip(&format!("addr add {source}/24 dev {}", lab.lb_interfaces()[0]))?;
+    let sniffer = Sniffer::open(lab.backend(0))?;
+    let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT).watched(tcp());
+    let mut config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);
+    config.agent.probe_source = Some(source);
+    let watch = Watch::start_config(lab, config)?;
+    let seen = sniffer.connection(HTTP_PORT, LIMIT)?;
+    assert_eq!((seen[0].from, seen[0].flags), (source, SYN), "{seen:?}");
+    watch.wait("web", "ONLINE").map(drop)
+}
