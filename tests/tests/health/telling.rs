@@ -93,6 +93,6 @@ fn a_member_by_itself_is_shown_with_its_probes() -> Result<()> {
     let lateness = scene.agent.status()?["agent"]["probing"].clone();
     assert!(lateness["late_p99_ms"].is_u64() || lateness["late_p99_ms"].is_null(), "{lateness}");
     let counts = lateness["lateness"].as_array().context("no classes")?;
-    assert!(counts.iter().filter_map(|class| class["probes"].as_u64()).sum::<u64>() >= 2);
+    assert!(counts.iter().filter_map(|class| class["probes"].as_u64()).sum::<u64>() >= 1);
     Ok(())
 }

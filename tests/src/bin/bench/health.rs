@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use elb_tests::config::Config;
 use elb_tests::lab::Lab;
 use elb_tests::server::Server;
 use elb_tests::wire::HTTP_PORT;
+use elb_userspace::api::client;
 use elb_userspace::health::lateness::{Class, quantile};
-use serde_json::Value;
+use elb_userspace::status::{Request, Status};
 
 use crate::effort::Effort;
 use crate::report::{Bar, Figure, Row, Section};
@@ -61,6 +63,7 @@ pub fn section(effort: Effort) -> Result<Section> {
 struct Scene {
     // Fields go in this order: the agent detaches while its namespace is there.
     agent: Agent,
+    socket: PathBuf,
     server: Server,
     _lab: Lab,
 }
@@ -81,7 +84,7 @@ impl Scene {
         let config = Config::new(&lab);
         let agent = Agent::start_with(&lab, &text(&config, kind)?, &config.agent.socket)?;
         thread::sleep(WARM);
-        let scene = Self { agent, server, _lab: lab };
+        let scene = Self { agent, socket: config.agent.socket, server, _lab: lab };
         scene.ensure_all("ONLINE")?;
         Ok(scene)
     }
@@ -130,16 +133,21 @@ impl Scene {
     /// The processor time is that before the agent is asked, which costs as well.
     fn read(&self) -> Result<Reading> {
         let (at, ticks) = (Instant::now(), ticks(self.agent.id())?);
-        let said = self.agent.status()?;
-        let classes = serde_json::from_value(said["agent"]["probing"]["lateness"].clone())?;
+        let classes = self.status()?.agent.probing.lateness;
         Ok(Reading { at, ticks, classes })
     }
 
+    /// Without the probes that are remembered, which would keep the agent busy.
+    fn status(&self) -> Result<Status> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(client::status(&self.socket, &Request { probes: false }))
+    }
+
     fn ensure_all(&self, state: &str) -> Result<()> {
-        let said = self.agent.status()?;
-        let pools = elb_tests::status::pools(&said);
-        let members = pools.iter().filter_map(|pool| pool["members"].as_array()).flatten();
-        let there = members.filter(|one: &&Value| one["operating_status"] == state).count();
+        let said = self.status()?;
+        let listeners = said.load_balancers.iter().flat_map(|lb| &lb.listeners);
+        let members = listeners.flat_map(|listener| &listener.pool.members);
+        let there = members.filter(|member| member.operating_status == state).count();
         ensure!(there == MEMBERS as usize, "{there} of {MEMBERS} members are {state}");
         Ok(())
     }
