@@ -20,9 +20,10 @@
 
 mod decap;
 mod error;
-mod netlink;
+pub(crate) mod netlink;
 mod plan;
 mod privilege;
+mod recorded;
 mod report;
 mod state;
 mod sysctl;
@@ -40,9 +41,10 @@ use serde::{Deserialize, Serialize};
 
 pub use down::{Down, Which, down};
 pub use error::Error;
+pub use recorded::{Recorded, recorded, settings, xdp_program};
 pub use report::{Report, Step};
 pub use state::StateError;
-pub use sysctl::{Key, Sysctl};
+pub use sysctl::{Key, Sysctl, Wanted};
 pub use up::up;
 
 /// Where the pins are, unless said otherwise.
@@ -68,7 +70,7 @@ pub struct Setup {
 }
 
 /// How packets come from the load balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Addressed to this host's Ethernet address.
@@ -80,6 +82,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Its name in commands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Ipip => "ipip",
+            Self::Gue => "gue",
+        }
+    }
+
     /// Whether packets come with outer headers, which the program takes off.
     pub const fn is_tunnel(self) -> bool {
         match self {

@@ -4,4 +4,5 @@
 //! host) and `elb doctor` (the load balancer's own host) all answer with a [`report::Report`].
 
 pub mod check;
+pub mod inspect;
 pub mod report;

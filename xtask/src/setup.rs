@@ -22,8 +22,11 @@ use crate::workspace::Workspace;
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// Programs that the labs run, and the Debian packages that hold them.
-const LAB_TOOLS: [(&str, &str); 6] = [
+const LAB_TOOLS: [(&str, &str); 9] = [
     ("cc", "gcc"),
+    ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("socat", "socat"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,7 +10,7 @@ use std::{fs, io};
 use aya::maps::{HashMap, Map, MapData, MapError};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::programs::{ProgramError, Xdp, XdpMode, loaded_programs};
 use aya::{Ebpf, EbpfLoader};
 use elb_common::names;
 
@@ -130,6 +130,16 @@ impl Vips {
             Ok(map) => Ok(Some(Self(map))),
             Err(error) => Err(Error::Incompatible { error: with_causes(&error), path }),
         }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Result<Vec<IpAddr>, Error> {
+        let keys: Result<Vec<_>, MapError> = self.0.keys().collect();
+        let keys = keys.map_err(|error| Error::Pin {
+            path: names::DECAP_VIPS.into(),
+            error: with_causes(&error),
+        })?;
+        Ok(keys.iter().map(|Record(octets)| Ipv6Addr::from(*octets).to_canonical()).collect())
     }
 
     /// False if it is there already.
@@ -266,6 +276,17 @@ fn program(ebpf: &mut Ebpf) -> &mut Xdp {
     ebpf.program_mut(names::DECAP_PROGRAM)
         .and_then(|program| program.try_into().ok())
         .expect("the embedded object has the program; the tests load it")
+}
+
+/// The name of a program in the kernel; none if there is none of this number.
+pub(super) fn program_name(id: u32) -> Result<Option<String>, Error> {
+    for program in loaded_programs() {
+        let program = program.map_err(|error| Error::Refused(with_causes(&error)))?;
+        if program.id() == id {
+            return Ok(program.name_as_str().map(str::to_owned));
+        }
+    }
+    Ok(None)
 }
 
 /// Why an interface did not take the program.

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
 };
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::{Handle, new_connection};
 use tokio::runtime::{Builder, Runtime};
@@ -21,32 +21,36 @@ use tokio::runtime::{Builder, Runtime};
 use super::Error;
 
 /// A netlink socket of this thread's network namespace.
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     runtime: Runtime,
     handle: Handle,
 }
 
 /// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) up: bool,
-    pub(super) loopback: bool,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) up: bool,
+    pub(crate) loopback: bool,
     /// Whether it speaks ARP, and so could answer for an address.
-    pub(super) arp: bool,
+    pub(crate) arp: bool,
+    /// What it is, if it is virtual: `veth`, `ipip` …
+    pub(crate) kind: Option<String>,
+    /// The number of the XDP program that it carries.
+    pub(crate) xdp: Option<u32>,
 }
 
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) ip: IpAddr,
-    pub(super) prefix: u8,
-    pub(super) index: u32,
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    pub(crate) prefix: u8,
+    pub(crate) index: u32,
 }
 
 impl Netlink {
-    pub(super) fn open() -> Result<Self, Error> {
+    pub(crate) fn open() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread().enable_io().build().map_err(Error::Netlink)?;
         let handle = {
             let _entered = runtime.enter();
@@ -57,26 +61,16 @@ impl Netlink {
         Ok(Self { runtime, handle })
     }
 
-    pub(super) fn links(&self) -> Result<Vec<Link>, Error> {
-        let messages = self.all(self.handle.link().get().execute())?;
-        let link = |message: &rtnetlink::packet_route::link::LinkMessage| {
-            let name = message.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::IfName(name) => Some(name.clone()),
-                _ => None,
-            })?;
-            let flags = message.header.flags;
-            Some(Link {
-                index: message.header.index,
-                name,
-                up: flags.contains(LinkFlags::Up),
-                loopback: flags.contains(LinkFlags::Loopback),
-                arp: !flags.intersects(LinkFlags::Noarp | LinkFlags::Loopback),
-            })
-        };
-        Ok(messages.iter().filter_map(link).collect())
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
-    pub(super) fn addresses(&self) -> Result<Vec<Address>, Error> {
+    pub(crate) fn links(&self) -> Result<Vec<Link>, Error> {
+        let messages = self.all(self.handle.link().get().execute())?;
+        Ok(messages.iter().filter_map(read_link).collect())
+    }
+
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>, Error> {
         let messages = self.all(self.handle.address().get().execute())?;
         Ok(messages.iter().filter_map(read_address).collect())
     }
@@ -117,7 +111,7 @@ impl Netlink {
     }
 
     /// The name of the interface of the default route.
-    pub(super) fn default_interface(&self) -> Result<Option<String>, Error> {
+    pub(crate) fn default_interface(&self) -> Result<Option<String>, Error> {
         let mut found = None;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
@@ -130,7 +124,8 @@ impl Netlink {
         Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
     }
 
-    fn all<T>(
+    /// All answers to a request.
+    pub(crate) fn all<T>(
         &self,
         answers: impl Stream<Item = Result<T, rtnetlink::Error>>,
     ) -> Result<Vec<T>, Error> {
@@ -160,6 +155,36 @@ fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
         }
     }
     Some((metric, index?))
+}
+
+fn read_link(message: &LinkMessage) -> Option<Link> {
+    let flags = message.header.flags;
+    let mut link = Link {
+        index: message.header.index,
+        up: flags.contains(LinkFlags::Up),
+        loopback: flags.contains(LinkFlags::Loopback),
+        arp: !flags.intersects(LinkFlags::Noarp | LinkFlags::Loopback),
+        ..Link::default()
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            LinkAttribute::Xdp(parts) => {
+                link.xdp = parts.iter().find_map(|part| match part {
+                    LinkXdp::ProgId(id) => Some(*id),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
 }
 
 fn read_address(message: &AddressMessage) -> Option<Address> {

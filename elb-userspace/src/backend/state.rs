@@ -148,26 +148,7 @@ impl StateFile {
 
     /// The state of this network namespace; `None`: nothing is set up.
     pub(super) fn load(&self, network_namespace: u64) -> Result<Option<State>, StateError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.error(error)),
-        };
-        let path = || self.path.clone();
-        let corrupt = |error| StateError::Corrupt { path: path(), error };
-        let Versioned { version } = serde_json::from_slice(&text).map_err(corrupt)?;
-        if version != VERSION {
-            return Err(StateError::Version { path: path(), found: version });
-        }
-        let state: State = serde_json::from_slice(&text).map_err(corrupt)?;
-        if state.network_namespace != network_namespace {
-            return Err(StateError::Elsewhere { path: path(), pin_dir: self.pin_dir.clone() });
-        }
-        Ok(Some(state))
+        read(&self.path, &self.pin_dir, network_namespace)
     }
 
     /// The states of other pin directories in this network namespace, as far as they can be read.
@@ -203,6 +184,37 @@ impl StateFile {
     fn error(&self, error: io::Error) -> StateError {
         StateError::Io { path: self.path.clone(), error }
     }
+}
+
+/// As [`StateFile::load`], for who only looks: what is there is always whole.
+pub(super) fn peek(
+    state_dir: &Path,
+    pin_dir: &Path,
+    network_namespace: u64,
+) -> Result<Option<State>, StateError> {
+    read(&state_dir.join(file_name(pin_dir)), pin_dir, network_namespace)
+}
+
+fn read(path: &Path, pin_dir: &Path, network_namespace: u64) -> Result<Option<State>, StateError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StateError::Io { path: path.to_owned(), error }),
+    };
+    let corrupt = |error| StateError::Corrupt { path: path.to_owned(), error };
+    let Versioned { version } = serde_json::from_slice(&text).map_err(corrupt)?;
+    if version != VERSION {
+        return Err(StateError::Version { path: path.to_owned(), found: version });
+    }
+    let state: State = serde_json::from_slice(&text).map_err(corrupt)?;
+    if state.network_namespace != network_namespace {
+        return Err(StateError::Elsewhere { path: path.to_owned(), pin_dir: pin_dir.to_owned() });
+    }
+    Ok(Some(state))
 }
 
 /// A name per pin directory, readable and never the same for two: `sys+fs+bpf+elb-backend.json`.

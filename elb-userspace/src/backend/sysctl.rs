@@ -34,10 +34,13 @@ pub enum Key {
 
 /// A setting, what it is and what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) sysctl: Sysctl,
-    pub(super) from: i32,
-    pub(super) to: i32,
+pub struct Wanted {
+    /// The setting.
+    pub sysctl: Sysctl,
+    /// What it is.
+    pub from: i32,
+    /// What it must be.
+    pub to: i32,
 }
 
 /// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` tells

@@ -1,4 +1,7 @@
-//! `elb backend up|down`: prepare this host as a backend server, or undo it.
+//! `elb backend up|down`: prepare this host as a backend server, or undo it; `inspect`: see what is
+//! wrong with it.
+
+mod inspect;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,6 +39,8 @@ Examples:
   elb backend down --vip 192.0.2.10
   elb backend down --all")]
     Down(DownArgs),
+    /// Say why probes of a load balancer fail on this host.
+    Inspect(inspect::InspectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +97,7 @@ pub(super) fn run(command: BackendCommand) -> Result<ExitCode> {
     match command {
         BackendCommand::Up(args) => up(args),
         BackendCommand::Down(args) => down(args),
+        BackendCommand::Inspect(args) => inspect::run(args),
     }
 }
 

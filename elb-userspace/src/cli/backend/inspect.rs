@@ -1,0 +1,70 @@
+//! `elb backend inspect`: why probes of this host fail, as only the host itself can know it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::backend::{Mode, PIN_DIR, STATE_DIR};
+use crate::cli::{Output, print_json, report};
+use crate::diagnosis::inspect::{Asked, Place, Protocol, inspect};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks at what probes of a load balancer meet on this host: listening sockets, the packet filter
+(nftables and iptables rules are evaluated, the one that drops is named), routes, load, hosts.deny,
+virtual addresses, decapsulation, sysctls. Nothing is changed, and no packet is sent.
+Without options it tells what there is: name the port and the source of probes to know whether they
+get through. Root sees everything; what others cannot see is \"unknown\".
+
+Examples:
+  elb backend inspect --port 80 --from 10.0.0.2
+  elb backend inspect --port 53 --protocol udp --from 10.0.0.2 --from fd00::2
+  elb backend inspect --port 80 --from 10.0.0.2 --vip 192.0.2.10 --mode ipip
+  elb backend inspect --port 80 --from 10.0.0.2 -o json | jq -r '.report.findings[].fix // empty'
+
+Exit codes: 0 healthy, 1 a cause was found, 2 undecided (or wrong usage).")]
+pub(in crate::cli) struct InspectArgs {
+    /// The port that is probed: the member's `monitor_port`, or else its `protocol_port`.
+    #[arg(long)]
+    port: Option<u16>,
+    /// The transport protocol of the service.
+    #[arg(long, value_enum, default_value = "tcp")]
+    protocol: Protocol,
+    /// A source of probes: an address of the load balancer; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Vec<IpAddr>,
+    /// The member's address [default: the one that answers to probes have]; may be given more than
+    /// once.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Vec<IpAddr>,
+    /// A virtual address to serve [default: those of `elb backend up`]; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    vip: Vec<IpAddr>,
+    /// How packets come from the load balancer [default: as `elb backend up` was told].
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// The directory of the pins of `elb backend up`.
+    #[arg(long, value_name = "DIRECTORY", default_value = PIN_DIR)]
+    pin_dir: PathBuf,
+    /// The directory of the state files of `elb backend up`.
+    #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIR)]
+    state_dir: PathBuf,
+    /// How to write it.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) fn run(args: InspectArgs) -> Result<ExitCode> {
+    let InspectArgs { port, protocol, from, to, vip: vips, mode, pin_dir, state_dir, output } =
+        args;
+    let asked = Asked { protocol, port, from, to, vips, mode };
+    let inspection = inspect(&asked, &Place { pin_dir, state_dir });
+    match output {
+        Output::Json => print_json(&inspection)?,
+        Output::Table => print!("{}", report::text(&inspection.report)),
+    }
+    Ok(inspection.report.conclusion.exit_code().into())
+}

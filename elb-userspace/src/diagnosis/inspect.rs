@@ -1,0 +1,73 @@
+//! `elb backend inspect`: what only the backend server's own host can know about why probes fail.
+//!
+//! What is there is gathered first (`facts`); every check then is a function of it and of the
+//! question. `elb diagnose` merges the answer into its own report, where what was seen here comes
+//! before what it infers from packets.
+
+mod asked;
+mod facts;
+mod gather;
+mod parts;
+
+mod decapsulation;
+mod firewall;
+mod hosts_deny;
+mod listening;
+mod load;
+mod route;
+mod sysctls;
+mod virtual_address;
+
+mod filter;
+mod wrappers;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use asked::{Asked, Protocol};
+pub use gather::Place;
+
+use super::check::Check;
+use super::report::{Report, Verdict};
+use facts::Facts;
+use parts::{Part, finding};
+
+/// An answer, with what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The host's name.
+    pub host: String,
+    /// The question, completed by what is set up on the host.
+    pub asked: Asked,
+    /// What was seen.
+    pub report: Report,
+}
+
+/// Inspects this host. Not for use inside an asynchronous runtime: it waits.
+pub fn inspect(asked: &Asked, place: &Place) -> Inspection {
+    let (asked, facts) = gather::gather(asked, place);
+    conclude(asked, &facts)
+}
+
+type Judge = fn(&Asked, &Facts) -> Vec<Part>;
+
+const CHECKS: [(Check, Judge); 8] = [
+    (Check::Listening, listening::check),
+    (Check::Firewall, firewall::check),
+    (Check::Route, route::check),
+    (Check::Load, load::check),
+    (Check::HostsDeny, hosts_deny::check),
+    (Check::VirtualAddress, virtual_address::check),
+    (Check::Decapsulation, decapsulation::check),
+    (Check::Sysctls, sysctls::check),
+];
+
+/// What the facts say about what was asked. It is healthy if no check failed and none is unknown.
+fn conclude(asked: Asked, facts: &Facts) -> Inspection {
+    let findings = CHECKS.map(|(check, judge)| finding(check, judge(&asked, facts)));
+    let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
+    let report = Report::new(facts.host.clone(), known, findings.to_vec());
+    Inspection { host: facts.host.clone(), asked, report }
+}

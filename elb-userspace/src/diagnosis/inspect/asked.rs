@@ -1,0 +1,65 @@
+//! What a backend server is asked about.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Mode;
+
+/// The question: what a load balancer sends to this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The transport protocol of the service.
+    pub protocol: Protocol,
+    /// The port that is probed; none, if the question is about no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where probes come from: the load balancer's addresses.
+    #[serde(default)]
+    pub from: Vec<IpAddr>,
+    /// This host's addresses as the load balancer knows them; empty: those that answers to probes
+    /// would have.
+    #[serde(default)]
+    pub to: Vec<IpAddr>,
+    /// The virtual addresses that it shall serve; empty: those that `elb backend up` recorded.
+    #[serde(default)]
+    pub vips: Vec<IpAddr>,
+    /// How packets come from the load balancer; none: as `elb backend up` recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP: also what HTTP, HTTPS, TLS and gRPC checks use.
+    Tcp,
+    /// UDP, whose check begins with an ICMP echo request.
+    Udp,
+}
+
+impl Protocol {
+    /// Its name in commands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// Its number (IANA).
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl Asked {
+    /// The addresses that packets of the service have as their destination.
+    pub fn targets(&self) -> Vec<IpAddr> {
+        self.to.iter().chain(&self.vips).copied().collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! Reads everything that the checks need from this host. Nothing is changed, and what cannot be read
+//! is noted with what it would take.
+
+mod filter;
+mod host;
+mod nf_tables;
+mod processes;
+mod routes;
+mod sockets;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::asked::Asked;
+use super::facts::{Facts, Known, Network, Route};
+use crate::backend::netlink::Netlink;
+use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
+
+/// Where `elb backend up` keeps what it did.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory of its pins.
+    pub pin_dir: PathBuf,
+    /// The directory of its state files.
+    pub state_dir: PathBuf,
+}
+
+/// Gathers what the checks need, and completes the question by what was set up here.
+pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
+    let backend = backend::recorded(&place.pin_dir, &place.state_dir)
+        .map_err(|error| host::needs_root(&error.to_string()));
+    let netlink = Netlink::open().map_err(|error| error.to_string());
+    let network = netlink.as_ref().map_err(Clone::clone).and_then(network);
+    let mut asked = asked.clone();
+    if let Ok(recorded) = &backend {
+        if asked.vips.is_empty() {
+            asked.vips.clone_from(&recorded.vips);
+        }
+        if asked.mode.is_none() && !recorded.vips.is_empty() {
+            let tunnel = !recorded.interfaces.is_empty();
+            asked.mode = Some(if tunnel { Mode::Ipip } else { Mode::L2 });
+        }
+    }
+    let route = |source: &IpAddr| {
+        let netlink = netlink.as_ref().map_err(Clone::clone);
+        (*source, netlink.and_then(|netlink| routes::route(netlink, *source, &asked.to)))
+    };
+    let routes: Vec<(IpAddr, Known<Route>)> = asked.from.iter().map(route).collect();
+    if asked.to.is_empty() {
+        asked.to = answering(&routes);
+    }
+    let sockets = sockets::all();
+    let processes = processes::of(sockets.as_deref().unwrap_or_default());
+    let mut facts = Facts {
+        host: host::name(),
+        sockets,
+        processes,
+        filter: filter::rules(),
+        network,
+        routes,
+        backend,
+        sysctls: host::sysctls(),
+        settings: Ok(Vec::new()),
+        xdp: Ok(None),
+        load: host::load(),
+        wrappers: host::wrappers(),
+        place: words(place),
+    };
+    let interface = facts.interface(&asked).or_else(|| backend::default_interface().ok());
+    if let Some(interface) = interface.filter(|_| !asked.vips.is_empty()) {
+        facts.settings = backend::settings(&interface, asked.mode.unwrap_or(Mode::L2))
+            .map_err(|error| error.to_string());
+        facts.xdp = xdp(&interface, &facts.network);
+    }
+    (asked, facts)
+}
+
+fn network(netlink: &Netlink) -> Known<Network> {
+    let told = |error: backend::Error| error.to_string();
+    let (links, addresses) = (netlink.links().map_err(told)?, netlink.addresses().map_err(told)?);
+    Ok(Network { links, addresses })
+}
+
+/// The addresses that answers come from: those that probes go to, unless told otherwise.
+fn answering(routes: &[(IpAddr, Known<Route>)]) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for (source, route) in routes {
+        let address = match route {
+            Ok(Route::Via { source: Some(address), .. }) => *address,
+            Ok(Route::Local) => *source,
+            Ok(Route::Via { .. } | Route::None | Route::Refused(..)) | Err(_) => continue,
+        };
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+fn xdp(interface: &str, network: &Known<Network>) -> Known<Option<(String, bool)>> {
+    let links = &network.as_ref().map_err(Clone::clone)?.links;
+    let id = links.iter().find(|link| link.name == interface).and_then(|link| link.xdp);
+    let program = id.map(backend::xdp_program).transpose();
+    program.map_err(|error| host::needs_root(&error.to_string()))
+}
+
+/// The options that name a place, if it is not the usual one.
+fn words(place: &Place) -> String {
+    let option = |name: &str, path: &Path, usual: &str| {
+        if path == Path::new(usual) { String::new() } else { format!(" {name} {}", path.display()) }
+    };
+    option("--pin-dir", &place.pin_dir, PIN_DIR)
+        + &option("--state-dir", &place.state_dir, STATE_DIR)
+}

@@ -1,0 +1,77 @@
+//! A check has one finding; what it is made of is said here.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::report::{Finding, Verdict};
+
+/// A part of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) verdict: Verdict,
+    pub(super) evidence: String,
+    pub(super) fix: Option<String>,
+}
+
+impl Part {
+    pub(super) fn new(verdict: Verdict, evidence: impl Into<String>) -> Self {
+        Self { verdict, evidence: evidence.into(), fix: None }
+    }
+
+    pub(super) fn pass(evidence: impl Into<String>) -> Self {
+        Self::new(Verdict::Pass, evidence)
+    }
+
+    pub(super) fn fail(evidence: impl Into<String>) -> Self {
+        Self::new(Verdict::Fail, evidence)
+    }
+
+    pub(super) fn warn(evidence: impl Into<String>) -> Self {
+        Self::new(Verdict::Warn, evidence)
+    }
+
+    pub(super) fn unknown(evidence: impl Into<String>) -> Self {
+        Self::new(Verdict::Unknown, evidence)
+    }
+
+    pub(super) fn not_applicable(evidence: impl Into<String>) -> Self {
+        Self::new(Verdict::NotApplicable, evidence)
+    }
+
+    pub(super) fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+}
+
+/// More than this is not told at once: the first are mended first.
+const MOST: usize = 6;
+
+/// The finding that parts make together: all of the worst verdict, each once.
+pub(super) fn finding(check: Check, parts: Vec<Part>) -> Finding {
+    let worst = parts.iter().map(|part| part.verdict).max_by_key(|verdict| badness(*verdict));
+    let worst = worst.unwrap_or(Verdict::NotApplicable);
+    let parts: Vec<Part> = parts.into_iter().filter(|part| part.verdict == worst).collect();
+    let evidence = join(parts.iter().map(|part| part.evidence.as_str()));
+    let fix = join(parts.iter().filter_map(|part| part.fix.as_deref()));
+    let finding = Finding::seen(check, worst, evidence);
+    if fix.is_empty() { finding } else { finding.fix(fix) }
+}
+
+const fn badness(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Fail => 4,
+        Verdict::Unknown => 3,
+        Verdict::Warn => 2,
+        Verdict::Pass => 1,
+        Verdict::NotApplicable => 0,
+    }
+}
+
+/// Each on a line of its own; commands are so for a shell, too.
+fn join<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut each: Vec<&str> = Vec::new();
+    for text in texts {
+        if !each.contains(&text) && each.len() < MOST {
+            each.push(text);
+        }
+    }
+    each.join("\n")
+}

@@ -1,0 +1,96 @@
+//! Kernel settings that keep direct server return, or answers to probes, from working.
+
+use super::asked::{Asked, Protocol};
+use super::facts::Facts;
+use super::parts::Part;
+use crate::backend::{Key, Wanted};
+
+/// The kernel's own value of `icmp_ratelimit`: a message a second to one receiver, in milliseconds.
+const USUAL_RATELIMIT: i64 = 1000;
+/// The bit of destination unreachable in `icmp_ratemask`.
+const UNREACHABLE: i64 = 1 << 3;
+
+pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
+        match &facts.settings {
+            Ok(settings) => parts.extend(settings.iter().map(setting)),
+            Err(needed) => parts.push(Part::unknown(needed)),
+        }
+    } else {
+        parts.extend(way_back(asked, facts));
+    }
+    if asked.protocol == Protocol::Udp {
+        parts.extend(icmp(facts));
+    }
+    if parts.is_empty() {
+        parts.push(Part::pass("nothing keeps probes from being answered"));
+    }
+    parts
+}
+
+fn setting(wanted: &Wanted) -> Part {
+    let Wanted { sysctl, from, to } = wanted;
+    if from == to {
+        return Part::pass(format!("{sysctl} is {from}"));
+    }
+    let why = match sysctl.key {
+        Key::ArpIgnore => "this host answers ARP requests for virtual addresses",
+        Key::ArpAnnounce => "this host announces virtual addresses as its own",
+        Key::RpFilter => {
+            "packets out of tunnels are dropped for the interface that they come in by"
+        }
+    };
+    Part::fail(format!("{sysctl} is {from}, and so {why}")).fix(format!("sysctl -w {sysctl}={to}"))
+}
+
+/// Strict reverse path filtering drops what comes in by another interface than answers go out by.
+fn way_back(asked: &Asked, facts: &Facts) -> Vec<Part> {
+    let Ok(network) = &facts.network else { return Vec::new() };
+    let mut parts = Vec::new();
+    for to in asked.to.iter().filter(|to| to.is_ipv4()) {
+        let Some((link, _)) = network.holder(*to) else { continue };
+        let name = &link.name;
+        let value = |scope: &str| facts.sysctls.get(&format!("net.ipv4.conf.{scope}.rp_filter"));
+        let strict = value("all").max(value(name)) == Some(&1);
+        for from in asked.from.iter().filter(|from| from.is_ipv4()) {
+            let out = facts.interface_to(*from);
+            if let Some(out) = out.filter(|out| strict && out != name && !link.loopback) {
+                let key = name.replace('.', "/");
+                parts.push(
+                    Part::fail(format!(
+                        "net.ipv4.conf.{key}.rp_filter is strict (1), {to} is on {name}, and answers \
+                         to {from} go out by {out}: probes that come in by {name} are dropped"
+                    ))
+                    .fix(format!("sysctl -w net.ipv4.conf.{key}.rp_filter=2")),
+                );
+            }
+        }
+    }
+    parts
+}
+
+fn icmp(facts: &Facts) -> Vec<Part> {
+    let value = |key: &str| facts.sysctls.get(key).copied();
+    let mut parts = Vec::new();
+    for key in ["net.ipv4.icmp_echo_ignore_all", "net.ipv6.icmp.echo_ignore_all"] {
+        if value(key).is_some_and(|value| value != 0) {
+            parts.push(
+                Part::fail(format!("{key} is 1: the echo requests of UDP checks are not answered"))
+                    .fix(format!("sysctl -w {key}=0")),
+            );
+        }
+    }
+    let limit = value("net.ipv4.icmp_ratelimit").unwrap_or_default();
+    let mask = value("net.ipv4.icmp_ratemask").unwrap_or_default();
+    if limit > USUAL_RATELIMIT && mask & UNREACHABLE != 0 {
+        parts.push(
+            Part::warn(format!(
+                "net.ipv4.icmp_ratelimit is {limit} ms: a stopped UDP server may look healthy, since \
+                 port unreachable is told that seldom"
+            ))
+            .fix(format!("sysctl -w net.ipv4.icmp_ratelimit={USUAL_RATELIMIT}")),
+        );
+    }
+    parts
+}

@@ -1,0 +1,169 @@
+//! What the checks conclude from facts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::facts::{Load, Network, Process, Route, Socket, Wrappers};
+use super::*;
+use crate::backend::Recorded;
+use crate::backend::netlink::{Address, Link};
+use crate::diagnosis::inspect::filter::Ruleset;
+use crate::diagnosis::report::Conclusion;
+
+fn asked() -> Asked {
+    Asked {
+        protocol: Protocol::Tcp,
+        port: Some(80),
+        from: vec!["10.0.0.2".parse().unwrap()],
+        to: vec!["10.0.0.11".parse().unwrap()],
+        vips: Vec::new(),
+        mode: None,
+    }
+}
+
+/// A host on which nginx serves port 80, and nothing is wrong.
+fn facts() -> Facts {
+    let socket = Socket {
+        protocol: Protocol::Tcp,
+        address: "0.0.0.0".parse().unwrap(),
+        port: 80,
+        v6_only: false,
+        interface: 0,
+        inode: 7,
+        waiting: 0,
+        backlog: 128,
+    };
+    let nginx = Process {
+        id: 12,
+        name: "nginx".to_owned(),
+        files: Some(20),
+        most_files: Some(1024),
+        wrapped: Some(true),
+        ..Process::default()
+    };
+    let link = Link { index: 2, name: "eth0".to_owned(), up: true, arp: true, ..Link::default() };
+    let address = Address { ip: "10.0.0.11".parse().unwrap(), prefix: 24, index: 2 };
+    let route = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
+    Facts {
+        host: "web-1".to_owned(),
+        sockets: Ok(vec![socket]),
+        processes: HashMap::from([(7, nginx)]),
+        filter: Ok(Ruleset::default()),
+        network: Ok(Network { links: vec![link], addresses: vec![address] }),
+        routes: vec![("10.0.0.2".parse().unwrap(), Ok(route))],
+        backend: Ok(Recorded::default()),
+        sysctls: BTreeMap::new(),
+        settings: Ok(Vec::new()),
+        load: Load { average: Some(0.5), cpus: 2, ..Load::default() },
+        wrappers: Ok(Wrappers::default()),
+        xdp: Ok(None),
+        place: String::new(),
+    }
+}
+
+fn conclude_with(change: impl FnOnce(&mut Asked, &mut Facts)) -> Report {
+    let (mut asked, mut facts) = (asked(), facts());
+    change(&mut asked, &mut facts);
+    conclude(asked, &facts).report
+}
+
+/// What is told of a check.
+fn told(report: &Report, check: Check) -> (Verdict, &str, Option<&str>) {
+    let finding = report.finding(check).unwrap();
+    (finding.verdict, &finding.evidence, finding.fix.as_deref())
+}
+
+#[test]
+fn nothing_is_wrong_with_a_good_host() {
+    let report = conclude_with(|_, _| {});
+    assert_eq!(report.conclusion, Conclusion::Healthy, "{report:#?}");
+    let listening = told(&report, Check::Listening);
+    assert_eq!(listening, (Verdict::Pass, "nginx (process 12) on 0.0.0.0:80/tcp listens", None));
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown_and_the_whole_undecided() {
+    let report = conclude_with(|_, facts| facts.filter = Err("run as root".to_owned()));
+    assert_eq!(told(&report, Check::Firewall), (Verdict::Unknown, "run as root", None));
+    assert_eq!((report.conclusion, report.cause), (Conclusion::Undecided, None));
+}
+
+#[test]
+fn a_failed_check_comes_before_an_unknown_one() {
+    let report = conclude_with(|_, facts| {
+        facts.filter = Err("run as root".to_owned());
+        facts.routes[0].1 = Ok(Route::None);
+    });
+    assert_eq!((report.conclusion, report.cause), (Conclusion::CauseFound, Some(Check::Route)));
+    let (_, evidence, fix) = told(&report, Check::Route);
+    assert!(evidence.starts_with("there is no route to 10.0.0.2, though eth0 has 10.0.0.11/24"));
+    assert_eq!(fix, Some("ip route add 10.0.0.0/24 dev eth0 src 10.0.0.11"));
+}
+
+#[test]
+fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
+    for (files, connections, verdict) in [
+        ((1000, 1000), (0, 9), Verdict::Fail),
+        ((950, 1000), (0, 9), Verdict::Warn),
+        ((9, 1000), (70_000, 65_536), Verdict::Fail),
+        ((9, 1000), (9, 65_536), Verdict::Pass),
+    ] {
+        let report = conclude_with(|_, facts| {
+            facts.load.files = Some(files);
+            facts.load.connections = Some(connections);
+        });
+        assert_eq!(told(&report, Check::Load).0, verdict);
+    }
+    let report = conclude_with(|_, facts| facts.load.average = Some(8.5));
+    assert_eq!(told(&report, Check::Load).0, Verdict::Warn);
+    let report = conclude_with(|_, facts| {
+        facts.load.counters.insert("ListenOverflows".to_owned(), 3);
+    });
+    assert_eq!(told(&report, Check::Load).0, Verdict::Warn);
+    assert_eq!(report.conclusion, Conclusion::Healthy);
+}
+
+#[test]
+fn hosts_deny_is_a_cause_only_where_it_is_heeded() {
+    for (wrapped, verdict) in
+        [(Some(true), Verdict::Fail), (None, Verdict::Warn), (Some(false), Verdict::Pass)]
+    {
+        let report = conclude_with(|_, facts| {
+            facts.wrappers = Ok(Wrappers { allow: None, deny: Some("nginx: ALL\n".to_owned()) });
+            facts.processes.get_mut(&7).unwrap().wrapped = wrapped;
+        });
+        assert_eq!(told(&report, Check::HostsDeny).0, verdict);
+    }
+}
+
+#[test]
+fn a_rarer_port_unreachable_is_a_warning_for_udp() {
+    let report = conclude_with(|asked, facts| {
+        asked.protocol = Protocol::Udp;
+        facts.sockets.as_mut().unwrap()[0].protocol = Protocol::Udp;
+        facts.sysctls.insert("net.ipv4.icmp_ratelimit".to_owned(), 60_000);
+        facts.sysctls.insert("net.ipv4.icmp_ratemask".to_owned(), 6168);
+    });
+    assert_eq!(told(&report, Check::Sysctls).0, Verdict::Warn);
+    assert_eq!(report.conclusion, Conclusion::Healthy);
+}
+
+#[test]
+fn a_kernel_device_takes_headers_off_as_well() {
+    let question = |kind: &str, mode| {
+        conclude_with(|asked, facts| {
+            asked.mode = Some(mode);
+            let link = Link { name: "tunl0".to_owned(), up: true, ..Link::default() };
+            let link = Link { kind: Some(kind.to_owned()), ..link };
+            facts.network.as_mut().unwrap().links.push(link);
+        })
+    };
+    use crate::backend::Mode;
+    for (kind, mode, verdict) in [
+        ("ipip", Mode::Ipip, Verdict::Pass),
+        ("veth", Mode::Ipip, Verdict::Fail),
+        // GUE comes to a UDP port, which nobody has here.
+        ("ipip", Mode::Gue, Verdict::Fail),
+    ] {
+        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, verdict, "{kind}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The virtual addresses are on `lo`, and nowhere that answers for them.
+
+use std::net::IpAddr;
+
+use super::asked::Asked;
+use super::facts::{Facts, Network};
+use super::parts::Part;
+use crate::backend::Mode;
+
+pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+    if asked.vips.is_empty() {
+        return vec![Part::not_applicable("no virtual address was asked for or set up")];
+    }
+    match &facts.network {
+        Ok(network) => asked.vips.iter().map(|vip| judge(*vip, asked, facts, network)).collect(),
+        Err(needed) => vec![Part::unknown(needed)],
+    }
+}
+
+fn judge(vip: IpAddr, asked: &Asked, facts: &Facts, network: &Network) -> Part {
+    let Some((link, address)) = network.holder(vip) else {
+        return Part::fail(format!(
+            "{vip} is on no interface: packets to it are not for this host"
+        ))
+        .fix(up(asked, facts));
+    };
+    let name = &link.name;
+    if link.arp {
+        return Part::fail(format!(
+            "{vip} is on {name}, which answers for it in the place of the load balancer"
+        ))
+        .fix(format!(
+            "ip address del {vip}/{} dev {name}; {}",
+            address.prefix,
+            up(asked, facts)
+        ));
+    }
+    if !link.up {
+        return Part::fail(format!("{vip} is on {name}, which is down"))
+            .fix(format!("ip link set {name} up"));
+    }
+    Part::pass(format!("{vip} is on {name}"))
+}
+
+/// The command that makes this host what is asked about.
+pub(super) fn up(asked: &Asked, facts: &Facts) -> String {
+    let vips: String = asked.vips.iter().map(|vip| format!(" --vip {vip}")).collect();
+    let mode = asked.mode.unwrap_or(Mode::L2).name();
+    let interface = facts.interface(asked);
+    let interface = interface.map_or_else(String::new, |name| format!(" --interface {name}"));
+    format!("elb backend up{vips} --mode {mode}{interface}{}", facts.place)
+}

@@ -1,0 +1,112 @@
+//! Direct server return: the virtual address, outer headers, kernel settings.
+
+use anyhow::Result;
+use elb_tests::xdp::XdpPass;
+use elb_userspace::diagnosis::{check::Check, report::Verdict};
+
+use crate::scene::*;
+
+#[test]
+fn a_host_that_was_never_set_up_is_mended_by_the_report() -> Result<()> {
+    for mode in ["l2", "ipip", "gue"] {
+        let bench = Bench::new()?;
+        let _server = bench.serve()?;
+        let question = bench.vip(mode);
+        let inspection = bench.inspect(&question)?;
+        assert_eq!(inspection.report.cause, Some(Check::VirtualAddress), "{inspection:#?}");
+        let missing = &inspection.report.finding(Check::VirtualAddress).expect("it is there");
+        assert!(missing.evidence.contains("10.0.0.100 is on no interface"), "{missing:?}");
+        let decapsulation = verdict(&inspection, Check::Decapsulation);
+        let expected = if mode == "l2" { Verdict::NotApplicable } else { Verdict::Fail };
+        assert_eq!(decapsulation, Some(expected));
+        bench.sh(missing.fix.as_deref().expect("a fix"))?;
+        bench.clean(&question)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_virtual_address_that_is_gone_is_named_and_comes_back() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("ipip")?;
+    bench.clean(&bench.vip("ipip"))?;
+    bench.host().ip(&format!("address del {}/32 dev lo", bench.lab.vip4()))?;
+    // What was set up is known: it need not be said.
+    bench.mends(&bench.http(), Check::VirtualAddress, &["10.0.0.100 is on no interface"])?;
+    Ok(())
+}
+
+#[test]
+fn a_virtual_address_that_answers_arp_is_named_and_moved() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("l2")?;
+    bench.host().ip(&format!(
+        "address del {0}/32 dev lo\naddress add {0}/32 dev {DEVICE}",
+        bench.lab.vip4()
+    ))?;
+    bench.mends(&bench.vip("l2"), Check::VirtualAddress, &["is on eth0, which answers for it"])?;
+    Ok(())
+}
+
+#[test]
+fn missing_decapsulation_is_named_and_attached() -> Result<()> {
+    for mode in ["ipip", "gue"] {
+        let bench = Bench::new()?;
+        let _server = bench.serve()?;
+        bench.up("l2")?;
+        let words = [&*format!("the outer headers of {mode}"), "eth0 carries no XDP program"];
+        bench.mends(&bench.vip(mode), Check::Decapsulation, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_of_somebody_else_leaves_decapsulation_unknown() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("l2")?;
+    let _other = XdpPass::attach(bench.host(), &[DEVICE])?;
+    let inspection = bench.inspect(&bench.vip("ipip"))?;
+    assert_eq!(verdict(&inspection, Check::Decapsulation), Some(Verdict::Unknown));
+    assert_eq!(inspection.report.conclusion.exit_code(), 2);
+    Ok(())
+}
+
+#[test]
+fn an_address_that_the_program_does_not_know_is_named() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("ipip")?;
+    bench.host().ip("address add 10.0.0.101/32 dev lo scope host")?;
+    let question = format!("{} --vip 10.0.0.101", bench.vip("ipip"));
+    bench.mends(&question, Check::Decapsulation, &["does not know 10.0.0.101"])?;
+    Ok(())
+}
+
+#[test]
+fn sysctls_that_spoil_direct_server_return_are_named_and_set() -> Result<()> {
+    for (key, value, words) in [
+        ("ipv4/conf/all/arp_ignore", "0", "net.ipv4.conf.all.arp_ignore is 0"),
+        ("ipv4/conf/eth0/arp_announce", "0", "net.ipv4.conf.eth0.arp_announce is 0"),
+        ("ipv4/conf/eth0/rp_filter", "1", "net.ipv4.conf.eth0.rp_filter is 1"),
+    ] {
+        let bench = Bench::new()?;
+        let _server = bench.serve()?;
+        bench.up("ipip")?;
+        bench.host().sysctl(key, value)?;
+        bench.mends(&bench.vip("ipip"), Check::Sysctls, &[words])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn ignored_echo_requests_matter_to_udp() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.host().sysctl("ipv4/icmp_echo_ignore_all", "1")?;
+    bench.clean(&bench.http())?;
+    bench.mends(&bench.udp(), Check::Sysctls, &["net.ipv4.icmp_echo_ignore_all is 1"])?;
+    Ok(())
+}
