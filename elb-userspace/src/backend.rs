@@ -22,7 +22,7 @@ mod decap;
 mod error;
 mod netlink;
 mod plan;
-mod privilege;
+pub(crate) mod privilege;
 mod report;
 mod state;
 mod sysctl;

@@ -5,3 +5,5 @@
 
 pub mod check;
 pub mod report;
+
+pub mod doctor;
