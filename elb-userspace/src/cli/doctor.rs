@@ -28,7 +28,7 @@ pub(super) struct DoctorArgs {
     config: ConfigArg,
     /// The interface that traffic will arrive on, instead of a configuration; may be given more
     /// than once.
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
     /// How to write the report.
     #[arg(short, long, value_enum, default_value_t)]

@@ -19,7 +19,7 @@ use self::facts::Facts;
 pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
-use crate::config::{AttachMode, Config};
+use crate::config::{AttachMode, Config, PIN_DIR};
 use crate::model::Forwarding;
 
 /// What the host is to do.
@@ -57,7 +57,7 @@ impl Duty {
         Self {
             interfaces,
             attach_mode: AttachMode::Native,
-            pin_dir: PathBuf::from("/sys/fs/bpf/elb"),
+            pin_dir: PathBuf::from(PIN_DIR),
             vips: Vec::new(),
             members: Vec::new(),
         }

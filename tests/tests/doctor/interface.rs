@@ -102,12 +102,18 @@ fn a_strict_rp_filter_on_the_way_back_is_loosened() -> Result<()> {
 fn a_single_queue_is_told_of() -> Result<()> {
     let mut scene = Scene::new(small())?;
     let lb = scene.lab.lb();
-    lb.ip("link add lb9 numrxqueues 2 numtxqueues 2 type veth peer name far9\n\
-         link set lb9 up\nlink set far9 up")?;
-    let mut ethtool = lb.command("ethtool");
-    ethtool.args(["-L", "lb9", "rx", "1"]);
-    // The queues of a new pair depend on the kernel: setting what is there already is an error.
-    let _ = ethtool.output()?;
+    let two = "numrxqueues 2 numtxqueues 2";
+    lb.ip(&format!(
+        "link add lb9 {two} type veth peer name far9 {two}\n\
+         link set lb9 up\n\
+         link set far9 up"
+    ))?;
+    // An end that runs XDP receives by no fewer queues than the other sends by.
+    for (device, queues) in [("far9", "tx"), ("lb9", "rx")] {
+        let mut ethtool = lb.command("ethtool");
+        ethtool.args(["-L", device, queues, "1"]);
+        output(ethtool, LIMIT)?;
+    }
     let _pass = XdpPass::attach(lb, &["far9"])?;
     scene.config.agent.interfaces = vec!["lb9".to_owned()];
     let told = scene.ask()?;

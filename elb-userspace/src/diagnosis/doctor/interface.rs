@@ -88,7 +88,7 @@ fn native(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
         Some(features) => Some(features & netdev::BASIC != 0),
         None => interface.driver.as_deref().map(|driver| NATIVE.contains(&driver)),
     };
-    let generic = "edit /etc/elb/elb.toml    # attach_mode = \"generic\" in [agent]: slower";
+    let generic = "set attach_mode = \"generic\" in [agent] of the configuration; it is slower";
     match runs {
         None => {
             let words = "the driver is not known, and the kernel does not say what it can; an \

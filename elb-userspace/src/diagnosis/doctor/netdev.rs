@@ -76,3 +76,35 @@ impl ParseableParametrized<[u8], GenlHeader> for Dev {
         attributes.collect::<Result<_, _>>().map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Option<u64> {
+        let header = GenlHeader { cmd: COMMAND_DEV_GET, version: 1 };
+        Dev::parse_with_param(bytes, header).ok()?.features()
+    }
+
+    #[test]
+    fn features_are_found_among_other_attributes() {
+        let attribute = |kind, value: &[u8]| DefaultNla::new(kind, value.to_vec());
+        let told = Dev(vec![
+            attribute(IFINDEX, &2_u32.to_ne_bytes()),
+            attribute(XDP_FEATURES, &(BASIC | TRANSMITS).to_ne_bytes()),
+        ]);
+        let mut bytes = vec![0; told.buffer_len()];
+        told.emit(&mut bytes);
+        assert_eq!(read(&bytes), Some(5));
+        assert_eq!(read(&bytes[..8]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            read(&bytes);
+        }
+    }
+}

@@ -190,7 +190,7 @@ fn cases() -> Vec<Case> {
             with(|eth0| eth0.xdp_features = Some(0)),
             Check::NativeXdp,
             Verdict::Fail,
-            "edit",
+            "set attach_mode = \"generic\"",
         ),
         (
             "before 6.3, unknown driver",
@@ -199,7 +199,7 @@ fn cases() -> Vec<Case> {
             }),
             Check::NativeXdp,
             Verdict::Fail,
-            "edit",
+            "set attach_mode = \"generic\"",
         ),
         (
             "before 6.3, no driver",

@@ -1,13 +1,17 @@
 //! What procfs and sysfs say about the host, and whether its kernel takes the program.
 
+use std::error::Error;
 use std::fs;
 use std::io::Read as _;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use crate::backend::privilege;
 use crate::diagnosis::doctor::cpus;
 use crate::diagnosis::doctor::facts::{Bpffs, Kernel, Trial};
+use crate::diagnosis::doctor::host::missing;
 use crate::kernel::{self, LoadError};
 
 /// `BPF_FS_MAGIC`, linux/magic.h.
@@ -31,22 +35,22 @@ pub(super) fn kernel() -> Kernel {
 
 fn trial(result: Result<(), LoadError>) -> Trial {
     let Err(error) = result else { return Trial::Accepted };
-    let error = anyhow::Error::from(error);
-    let denied = |cause: &(dyn std::error::Error + 'static)| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|io| matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES)))
-    };
-    // The verifier refuses with EACCES, too, but only what it was allowed to look at.
-    if error.chain().any(denied) && !privileged() {
+    let causes: Vec<&(dyn Error + 'static)> =
+        successors(Some(&error as &(dyn Error + 'static)), |&error| error.source()).collect();
+    // The verifier refuses with EACCES, too, but only what a process may load at all.
+    if causes.iter().any(|cause| denied(*cause)) && !privileged() {
         return Trial::NotAllowed;
     }
-    Trial::Refused(format!("{error:#}"))
+    Trial::Refused(causes.iter().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+}
+
+fn denied(cause: &(dyn Error + 'static)) -> bool {
+    let io = cause.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES)))
 }
 
 fn privileged() -> bool {
-    use crate::backend::privilege;
-    privilege::effective()
-        .is_some_and(|effective| super::super::host::missing(effective).is_empty())
+    privilege::effective().is_some_and(|effective| missing(effective).is_empty())
 }
 
 pub(super) fn bpffs(pin_dir: &Path) -> Bpffs {
