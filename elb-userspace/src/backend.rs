@@ -22,7 +22,7 @@ mod decap;
 mod error;
 pub(crate) mod netlink;
 mod plan;
-mod privilege;
+pub(crate) mod privilege;
 mod recorded;
 mod report;
 mod state;

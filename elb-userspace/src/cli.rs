@@ -1,19 +1,20 @@
 //! The command line. One file per command.
 //!
 //! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error), 2 wrong usage.
+//! Commands that answer with a report have their own, see [`report`].
 
 mod agent;
 mod backend;
 mod capture;
 mod check;
 mod detach;
+mod doctor;
 mod drain;
 mod drops;
 mod events;
 mod explain;
 mod flows;
 mod packets;
-#[allow(dead_code, reason = "diagnose, doctor and backend inspect are about to use it")]
 mod report;
 mod socket;
 mod status;
@@ -38,6 +39,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   elb check                                  is /etc/elb/elb.toml right?
+  elb doctor                                 can this host be a load balancer?
   elb agent                                  serve it
   elb status                                 who gets what, and who is healthy
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
@@ -61,6 +63,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show which members turned unhealthy or recovered, and why.
     Events(events::EventsArgs),
+    /// Say whether this host can be a load balancer, and how to mend what is in the way.
+    Doctor(doctor::DoctorArgs),
     /// Say where a packet would go, and why.
     Explain(explain::ExplainArgs),
     /// Show what is not forwarded: how often, why, and what to do about it.
@@ -126,6 +130,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Events(args) => events::run(args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Drops(args) => drops::run(&args),
         Command::Flows(args) => flows::run(args),

@@ -28,7 +28,7 @@ use toml::de::DeTable;
 
 use self::error::Report;
 pub use self::error::{Error, Errors, Severity};
-pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, RingSlots};
+pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots};
 use crate::model::Model;
 
 /// What a file asks for.

@@ -6,3 +6,5 @@
 pub mod check;
 pub mod inspect;
 pub mod report;
+
+pub mod doctor;

@@ -4,11 +4,11 @@ use std::fs;
 
 use super::{Error, Mode};
 
-const NET_ADMIN: (u32, &str) = (12, "CAP_NET_ADMIN");
-const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
-const BPF: (u32, &str) = (39, "CAP_BPF");
+pub(crate) const NET_ADMIN: (u32, &str) = (12, "CAP_NET_ADMIN");
+pub(crate) const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
+pub(crate) const BPF: (u32, &str) = (39, "CAP_BPF");
 /// Older and wider than `PERFMON` and `BPF`: the kernel takes it for both.
-const SYS_ADMIN: u32 = 21;
+pub(crate) const SYS_ADMIN: u32 = 21;
 
 /// Fails with what is missing, before anything is changed.
 pub(super) fn check(mode: Mode) -> Result<(), Error> {
@@ -20,7 +20,8 @@ pub(super) fn check(mode: Mode) -> Result<(), Error> {
     if missing.is_empty() { Ok(()) } else { Err(Error::Capabilities(missing)) }
 }
 
-fn effective() -> Option<u64> {
+/// The capabilities of this thread that count, a bit for each.
+pub(crate) fn effective() -> Option<u64> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;
     let hexadecimal = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(hexadecimal.trim(), 16).ok()

@@ -18,6 +18,9 @@ pub type MaxFlows = Ranged<1_024, 67_108_864>;
 /// Records of the tables of backends and of listeners.
 pub type MaxRecords = Ranged<16, 65_535>;
 
+/// Where pins are, if the file does not say.
+pub const PIN_DIR: &str = "/sys/fs/bpf/elb";
+
 /// What the agent needs to know before it can serve anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentSettings {
@@ -66,7 +69,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         interfaces: interfaces(t),
         attach_mode: t.parsed("attach_mode").unwrap_or(AttachMode::Native),
         socket: path(t, "socket", "/run/elb/elb.sock"),
-        pin_dir: path(t, "pin_dir", "/sys/fs/bpf/elb"),
+        pin_dir: path(t, "pin_dir", PIN_DIR),
         ring_slots: t.number("ring_slots", None).unwrap_or(RingSlots::constant(8_388_608)),
         max_flows: t.number("max_flows", None).unwrap_or(MaxFlows::constant(1_048_576)),
         max_backends: t.number("max_backends", None).unwrap_or(MaxRecords::constant(4_096)),

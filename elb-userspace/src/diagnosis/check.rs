@@ -69,6 +69,8 @@ checks! {
     Capabilities = "capabilities", "capabilities";
     /// The BPF file system is there.
     Bpffs = "bpffs", "bpffs";
+    /// The interface is there, up, and has a carrier.
+    Interface = "interface", "interface";
     /// The interface's driver runs XDP natively.
     NativeXdp = "native-xdp", "driver and native XDP";
     /// No other XDP program is in the way.

@@ -72,7 +72,7 @@ pub struct Attachment {
 /// Pins are named by interface index, which outlives a renaming.
 const PREFIX: &str = "link-";
 
-fn pin_path(directory: &Path, index: u32) -> PathBuf {
+pub(super) fn pin_path(directory: &Path, index: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{index}"))
 }
 

@@ -14,7 +14,8 @@ use tokio::io::unix::AsyncFd;
 
 use crate::config::AgentSettings;
 
-static XDP_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-xdp"));
+pub(super) static XDP_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-xdp"));
 /// The object with the program for backend servers.
 pub static DECAP_OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-decap"));
@@ -44,7 +45,7 @@ impl Capacity {
     }
 
     /// Maximum entries of a map by name; `None`: not settable.
-    fn entries(&self, name: &str) -> Option<u32> {
+    pub(super) fn entries(&self, name: &str) -> Option<u32> {
         match name {
             names::RINGS | names::RINGS_SEEN => Some(self.chunks),
             names::FLOWS_V4 | names::FLOWS_V6 => Some(self.flows),
@@ -179,7 +180,7 @@ impl Object {
     }
 }
 
-fn program(ebpf: &mut Ebpf, which: Program) -> &mut Xdp {
+pub(super) fn program(ebpf: &mut Ebpf, which: Program) -> &mut Xdp {
     ebpf.program_mut(which.name())
         .and_then(|program| program.try_into().ok())
         .expect("the embedded object has the program; the tests load it")

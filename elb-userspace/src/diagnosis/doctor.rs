@@ -1,0 +1,118 @@
+//! `elb doctor`: whether the load balancer's own host can do its work.
+//!
+//! [`gather`] asks the kernel, once; [`host`] and [`interface`] judge what it said, without I/O.
+//! Nothing is attached and nothing is changed: to attach a program for a trial may reset the device.
+
+mod cpus;
+pub mod facts;
+mod gather;
+mod host;
+mod interface;
+mod mtu;
+mod netdev;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use self::facts::Facts;
+pub use self::gather::{Error, gather};
+use super::check::Check;
+use super::report::{Finding, Report, Verdict};
+use crate::config::{AttachMode, Config, PIN_DIR};
+use crate::model::Forwarding;
+
+/// What the host is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duty {
+    /// The interfaces that traffic arrives on.
+    pub interfaces: Vec<String>,
+    /// How the program is to be attached to them.
+    pub attach_mode: AttachMode,
+    /// Where pins are to be.
+    pub pin_dir: PathBuf,
+    /// The virtual addresses.
+    pub vips: Vec<IpAddr>,
+    /// The members, and how packets get there.
+    pub members: Vec<(IpAddr, Forwarding)>,
+}
+
+impl Duty {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Self {
+        let pools = config.model.pools().iter();
+        let members = pools
+            .flat_map(|pool| pool.members.iter().map(|member| (member.address, pool.forwarding)));
+        Self {
+            interfaces: config.agent.interfaces.clone(),
+            attach_mode: config.agent.attach_mode,
+            pin_dir: config.agent.pin_dir.clone(),
+            vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
+            members: members.collect(),
+        }
+    }
+
+    /// A host of which no more is known than the interfaces.
+    pub fn on(interfaces: Vec<String>) -> Self {
+        Self {
+            interfaces,
+            attach_mode: AttachMode::Native,
+            pin_dir: PathBuf::from(PIN_DIR),
+            vips: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+}
+
+/// Judges what was gathered.
+pub fn judge(duty: &Duty, facts: &Facts) -> Report {
+    let mut findings = vec![
+        host::kernel(&facts.kernel),
+        host::capabilities(facts.capabilities),
+        host::bpffs(&duty.pin_dir, &facts.bpffs),
+        host::forwarding(duty, facts),
+        host::clock(facts.synchronised),
+        mtu::mtu(duty, &facts.network),
+    ];
+    findings.extend(interfaces(duty, facts));
+    // Nothing was seen to fail: a host that serves nothing yet has nothing else to show.
+    Report::new(format!("load balancer host {}", facts.name), true, findings)
+}
+
+/// One finding to each check, whatever the number of interfaces.
+fn interfaces(duty: &Duty, facts: &Facts) -> Vec<Finding> {
+    let mut by_check: BTreeMap<Check, Vec<(&str, Finding)>> = BTreeMap::new();
+    for name in &duty.interfaces {
+        for finding in interface::findings(duty, facts, name) {
+            by_check.entry(finding.check).or_default().push((name, finding));
+        }
+    }
+    by_check.into_iter().map(|(check, findings)| together(check, findings)).collect()
+}
+
+/// The worst verdict, and everybody's evidence under their own name.
+fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
+    let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.verdict));
+    let Some((_, worst)) = worst else {
+        return Finding::seen(check, Verdict::NotApplicable, "there is no interface");
+    };
+    let (verdict, basis) = (worst.verdict, worst.basis);
+    let evidence = findings.iter().map(|(name, finding)| format!("{name}: {}", finding.evidence));
+    let evidence = evidence.collect::<Vec<_>>().join("\n");
+    let fixes: Vec<&str> = findings.iter().filter_map(|(_, f)| f.fix.as_deref()).collect();
+    let fix = (!fixes.is_empty()).then(|| fixes.join("\n"));
+    Finding { check, verdict, basis, evidence, fix }
+}
+
+const fn weight(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::NotApplicable => 0,
+        Verdict::Pass => 1,
+        Verdict::Unknown => 2,
+        Verdict::Warn => 3,
+        Verdict::Fail => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What the kernel says about this host. `None` is what it did not say, or not to this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::nexthop::Network;
+
+/// Everything that is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The host's name.
+    pub name: String,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The capabilities of this process, a bit for each.
+    pub capabilities: Option<u64>,
+    /// The file system of the pins.
+    pub bpffs: Bpffs,
+    /// Whether the kernel takes its clock for synchronised.
+    pub synchronised: Option<bool>,
+    /// Whether the host forwards IPv4 and IPv6.
+    pub forwarding: [bool; 2],
+    /// Processors that run.
+    pub cpus: usize,
+    /// Interfaces by name.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// `net.ipv4.conf.all.rp_filter`.
+    pub rp_filter_all: Option<u8>,
+    /// Routes to virtual addresses and members.
+    pub network: Network,
+}
+
+/// The kernel, and what it said to the forwarding program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// As `uname -r` prints it.
+    pub release: String,
+    /// What came of loading the program.
+    pub program: Trial,
+    /// `net.core.bpf_jit_enable`; of the first network namespace only.
+    pub jit: Option<u8>,
+    /// Whether it describes its types.
+    pub btf: bool,
+}
+
+/// What came of a trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It worked.
+    Accepted,
+    /// This process may not.
+    NotAllowed,
+    /// Why it did not work.
+    Refused(String),
+}
+
+/// Where pins are to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bpffs {
+    /// In a BPF file system that this process may write to.
+    Writable,
+    /// In a BPF file system that it may not write to.
+    ReadOnly,
+    /// Elsewhere.
+    Missing,
+    /// This process may not look.
+    Unknown(String),
+}
+
+/// An interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its number.
+    pub index: u32,
+    /// Whether it is set up.
+    pub up: bool,
+    /// Whether something is at the other end.
+    pub carrier: bool,
+    /// Driver, or kind of virtual device.
+    pub driver: Option<String>,
+    /// The XDP program that it carries.
+    pub attached: Option<Attached>,
+    /// What of XDP the driver says it can: bits of `NETDEV_A_DEV_XDP_FEATURES`, Linux 6.3.
+    pub xdp_features: Option<u64>,
+    /// The other end, of a veth.
+    pub peer: Option<Peer>,
+    /// Offloads that are on, as `ethtool -k` names them inside the kernel.
+    pub offloads: Option<BTreeSet<String>>,
+    /// Receive queues.
+    pub queues: Option<Queues>,
+    /// The processors that each interrupt of its device goes to.
+    pub interrupts: BTreeMap<u32, BTreeSet<u32>>,
+    /// Whether VLAN interfaces are on top of it.
+    pub vlans: bool,
+    /// Its own `rp_filter`.
+    pub rp_filter: Option<u8>,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its number.
+    pub program: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether an agent of this configuration attached it.
+    pub ours: bool,
+    /// Whether the driver runs it.
+    pub native: bool,
+    /// The link that holds it.
+    pub link: Option<u32>,
+}
+
+/// The other end of a veth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Whether it carries an XDP program in its driver.
+    pub xdp: bool,
+}
+
+/// Receive queues of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// In use.
+    pub now: u32,
+    /// The most that the device has.
+    pub most: u32,
+    /// Whether each sends, too.
+    pub combined: bool,
+}

@@ -1,0 +1,75 @@
+//! Asks the kernel: procfs and sysfs, rtnetlink, ethtool, bpf(2).
+
+mod clock;
+mod device;
+mod host;
+mod interrupts;
+mod links;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::Duty;
+use super::facts::Facts;
+use crate::backend::privilege;
+use crate::nexthop::{Network, netlink};
+
+/// Why nothing can be said at all.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Interfaces and routes are not told.
+    #[error("cannot ask for interfaces and routes")]
+    Network(#[from] netlink::NetlinkError),
+    /// Netlink does not work.
+    #[error("cannot open a netlink socket: {0}")]
+    Socket(#[from] io::Error),
+    /// A request failed.
+    #[error("netlink: {0}")]
+    Request(#[from] rtnetlink::Error),
+}
+
+/// All that is judged.
+///
+/// # Errors
+/// See [`Error`]. What the kernel does not say, or not to this process, is no error.
+pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
+    let mut interfaces = links::links(duty).await?;
+    device::complete(&mut interfaces).await?;
+    for (name, interface) in &mut interfaces {
+        interface.interrupts = interrupts::of(name, interface.index);
+        interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
+    }
+    Ok(Facts {
+        name: host::name(),
+        kernel: host::kernel(),
+        capabilities: privilege::effective(),
+        bpffs: host::bpffs(&duty.pin_dir),
+        synchronised: clock::synchronised(),
+        forwarding: host::forwarding(),
+        cpus: host::cpus(),
+        interfaces,
+        rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
+        network: network(duty).await?,
+    })
+}
+
+/// The routes to virtual addresses and members, as the agent sees them.
+async fn network(duty: &Duty) -> Result<Network, Error> {
+    let members = duty.members.iter().map(|(address, _)| *address);
+    let addresses: BTreeSet<IpAddr> = members.chain(duty.vips.iter().copied()).collect();
+    let (_wanted, wanted) = watch::channel(addresses);
+    let (network, mut told) = watch::channel(Network::default());
+    tokio::select! {
+        ended = netlink::follow(wanted, network) => {
+            ended?;
+            Err(netlink::NetlinkError::Closed.into())
+        }
+        Ok(()) = told.changed() => Ok(told.borrow().clone()),
+    }
+}
+
+type Interfaces = BTreeMap<String, super::facts::Interface>;

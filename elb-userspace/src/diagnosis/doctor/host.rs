@@ -1,0 +1,131 @@
+//! Checks of the host as a whole.
+
+use std::path::Path;
+
+use super::Duty;
+use super::facts::{Bpffs, Facts, Kernel, Trial};
+use crate::backend::privilege::{BPF, NET_ADMIN, PERFMON, SYS_ADMIN};
+use crate::diagnosis::check::Check;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::nexthop::Route;
+
+const NET_RAW: (u32, &str) = (13, "CAP_NET_RAW");
+
+/// The oldest kernel that elb is tested on.
+const OLDEST: (u32, u32) = (6, 1);
+
+pub(super) fn kernel(kernel: &Kernel) -> Finding {
+    let Kernel { release, program, jit, btf } = kernel;
+    let found = |verdict, words: String| {
+        Finding::seen(Check::Kernel, verdict, format!("Linux {release}: {words}"))
+    };
+    let newer = "uname -r    # install a kernel of 6.1 or later, and start it";
+    match program {
+        Trial::Refused(why) => return found(Verdict::Fail, format!("{why}")).fix(newer),
+        Trial::NotAllowed => {
+            let words = "whether it takes the program can be tried by root only".to_owned();
+            return found(Verdict::Unknown, words).fix("sudo elb doctor");
+        }
+        Trial::Accepted => {}
+    }
+    if *jit == Some(0) {
+        let words = "it interprets programs instead of compiling them, which is slow".to_owned();
+        return found(Verdict::Warn, words).fix("sysctl -w net.core.bpf_jit_enable=1");
+    }
+    if version(release).is_some_and(|version| version < OLDEST) {
+        let words = "it takes the program, but nobody tested it: 6.1 is the oldest".to_owned();
+        return found(Verdict::Warn, words).fix(newer);
+    }
+    let types = if *btf { "with BTF" } else { "without BTF, which is not needed" };
+    found(Verdict::Pass, format!("it takes the program; {types}"))
+}
+
+/// Major and minor number of a release.
+pub(super) fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+pub(super) fn capabilities(effective: Option<u64>) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Capabilities, verdict, words);
+    let Some(effective) = effective else {
+        let words = "/proc/thread-self/status is needed to know them".to_owned();
+        return found(Verdict::Unknown, words).fix("mount -t proc proc /proc");
+    };
+    let missing = missing(effective);
+    let fix = "sudo elb agent    # or systemctl start elb: the unit names what it takes";
+    if !missing.is_empty() {
+        let words = format!("an agent started as this process lacks {}", missing.join(", "));
+        return found(Verdict::Fail, words).fix(fix);
+    }
+    if effective >> NET_RAW.0 & 1 == 0 {
+        let words = format!("without {} an agent does not announce virtual addresses", NET_RAW.1);
+        return found(Verdict::Warn, words).fix(fix);
+    }
+    found(Verdict::Pass, "an agent started as this process may do what it has to".to_owned())
+}
+
+/// What an agent cannot do without.
+pub(super) fn missing(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    // CAP_SYS_ADMIN is older and wider than the other two.
+    let needed = [NET_ADMIN, PERFMON, BPF].into_iter();
+    let missing = needed.filter(|(bit, _)| !has(*bit) && (*bit == NET_ADMIN.0 || !has(SYS_ADMIN)));
+    missing.map(|(_, name)| name).collect()
+}
+
+pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Bpffs, verdict, words);
+    let directory = pin_dir.display();
+    let parent = pin_dir.parent().unwrap_or(pin_dir).display();
+    match bpffs {
+        Bpffs::Writable => found(Verdict::Pass, format!("pin_dir {directory} is in one")),
+        Bpffs::Missing => found(Verdict::Fail, format!("pin_dir {directory} is in none"))
+            .fix(format!("mkdir -p {parent} && mount -t bpf bpf {parent}")),
+        Bpffs::ReadOnly => {
+            let words = format!("pin_dir {directory} is in one that this process may not write to");
+            found(Verdict::Fail, words).fix("sudo elb agent    # or give its user the directory")
+        }
+        Bpffs::Unknown(why) => found(Verdict::Unknown, why.clone()).fix("sudo elb doctor"),
+    }
+}
+
+/// elb forwards without the kernel. Where the kernel forwards, too, it sends what the program leaves
+/// to it (a port without a listener) on by the route to the virtual address: where that leads to a
+/// gateway, back to where the packet came from.
+pub(super) fn forwarding(duty: &Duty, facts: &Facts) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Forwarding, verdict, words);
+    let forwards = |vip: &&std::net::IpAddr| facts.forwarding[usize::from(vip.is_ipv6())];
+    let looping =
+        duty.vips.iter().filter(forwards).find_map(|vip| match facts.network.routes.get(vip)? {
+            Route::Via { gateway: Some(gateway), .. } => Some((vip, gateway)),
+            Route::Via { gateway: None, .. } | Route::Local | Route::None => None,
+        });
+    if let Some((vip, gateway)) = looping {
+        let words = format!(
+            "on: packets to ports of {vip} without a listener go back to {gateway}, which may send \
+             them here again"
+        );
+        let key =
+            if vip.is_ipv6() { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+        return found(Verdict::Warn, words).fix(format!("sysctl -w {key}=0"));
+    }
+    let words = match facts.forwarding {
+        [false, false] => "off; the program forwards without it",
+        _ => "on, which the program neither needs nor minds",
+    };
+    found(Verdict::Pass, words.to_owned())
+}
+
+pub(super) fn clock(synchronised: Option<bool>) -> Finding {
+    let found = |verdict, words: &str| Finding::seen(Check::Clock, verdict, words);
+    match synchronised {
+        Some(true) => found(Verdict::Pass, "synchronised"),
+        Some(false) => found(
+            Verdict::Warn,
+            "not synchronised: times in logs and states do not match those of other hosts",
+        )
+        .fix("timedatectl set-ntp true"),
+        None => found(Verdict::Unknown, "adjtimex(2) is needed to know").fix("timedatectl"),
+    }
+}

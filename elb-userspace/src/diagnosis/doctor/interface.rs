@@ -1,0 +1,262 @@
+//! Checks of one interface.
+
+use std::collections::BTreeSet;
+
+use super::facts::{Attached, Facts, Interface, Queues};
+use super::{Duty, netdev};
+use crate::config::AttachMode;
+use crate::diagnosis::check::Check;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::nexthop::Route;
+
+/// Drivers that run XDP natively, for kernels before 6.3, which do not say it themselves.
+const NATIVE: &[&str] = &[
+    "amazon-ena",
+    "ena",
+    "bnxt_en",
+    "dpaa2-eth",
+    "fsl_dpaa2_eth",
+    "gve",
+    "hv_netvsc",
+    "i40e",
+    "iavf",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "ixgbevf",
+    "mana",
+    "mlx4_en",
+    "mlx4_core",
+    "mlx5_core",
+    "mvneta",
+    "mvpp2",
+    "nfp",
+    "qede",
+    "sfc",
+    "stmmac",
+    "thunder-nicvf",
+    "tun",
+    "veth",
+    "virtio_net",
+    "vmxnet3",
+];
+
+/// Offloads that join packets, as ethtool names them, and what that means before the program is
+/// attached. Drivers refuse XDP beside LRO; most turn the other off by themselves. Generic XDP turns
+/// both off.
+const JOINING: &[(&str, &str, Verdict)] =
+    &[("rx-lro", "lro", Verdict::Fail), ("rx-gro-hw", "rx-gro-hw", Verdict::Warn)];
+
+/// What is to be said of an interface; of one that is not there, only that.
+pub(super) fn findings(duty: &Duty, facts: &Facts, name: &str) -> Vec<Finding> {
+    let Some(interface) = facts.interfaces.get(name) else {
+        let words = "there is no such interface";
+        let fix = "ip -brief link    # correct [agent] interfaces, or --interface";
+        return vec![Finding::seen(Check::Interface, Verdict::Fail, words).fix(fix)];
+    };
+    vec![
+        state(name, interface),
+        native(duty.attach_mode, name, interface),
+        other(name, interface.attached.as_ref()),
+        offloads(duty.attach_mode, name, interface),
+        queues(name, interface, facts.cpus),
+        rp_filter(duty, facts, name, interface),
+    ]
+}
+
+fn state(name: &str, interface: &Interface) -> Finding {
+    let found = |verdict, words: &str| Finding::seen(Check::Interface, verdict, words);
+    if !interface.up {
+        return found(Verdict::Fail, "down").fix(format!("ip link set dev {name} up"));
+    }
+    if !interface.carrier {
+        let fix = format!("ip link show dev {name}    # its cable, or what is at the other end");
+        return found(Verdict::Fail, "up, but without a carrier").fix(fix);
+    }
+    found(Verdict::Pass, "up")
+}
+
+fn native(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::NativeXdp, verdict, words);
+    let driver = interface.driver.as_deref().unwrap_or("driver unknown");
+    if mode == AttachMode::Generic {
+        let words = format!("{driver}: attach_mode is \"generic\", which every driver can");
+        return found(Verdict::NotApplicable, words);
+    }
+    let runs = match interface.xdp_features {
+        Some(features) => Some(features & netdev::BASIC != 0),
+        None => interface.driver.as_deref().map(|driver| NATIVE.contains(&driver)),
+    };
+    let generic = "set attach_mode = \"generic\" in [agent] of the configuration; it is slower";
+    match runs {
+        None => {
+            let words = "the driver is not known, and the kernel does not say what it can; an \
+                         agent will try"
+                .to_owned();
+            found(Verdict::Unknown, words).fix(format!("ethtool -i {name}"))
+        }
+        Some(false) if driver == "veth" => {
+            let words = "veth whose other end sends by more queues than this end receives by";
+            found(Verdict::Fail, words.to_owned()).fix(format!(
+                "ethtool -l {name}    # and ethtool -L {name} rx N: no fewer than the other end's TX"
+            ))
+        }
+        Some(false) => found(Verdict::Fail, format!("{driver}: runs no XDP natively")).fix(generic),
+        Some(true) if driver == "veth" => veth(interface),
+        Some(true) => found(Verdict::Pass, driver.to_owned()),
+    }
+}
+
+/// A veth sends what its program sends only if the other end runs XDP, too.
+fn veth(interface: &Interface) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::NativeXdp, verdict, words);
+    let fix = |peer: &str| {
+        format!("xdp-loader load -m native {peer} xdp_pass.o    # any program that passes packets")
+    };
+    let transmits = interface.xdp_features.map(|features| features & netdev::TRANSMITS != 0);
+    match (&interface.peer, transmits) {
+        (Some(peer), _) if peer.xdp => {
+            found(Verdict::Pass, format!("veth, and its other end {} runs XDP, too", peer.name))
+        }
+        (Some(peer), _) => {
+            let words = format!(
+                "veth, whose other end {} runs no XDP program: what is forwarded by this \
+                 interface is lost",
+                peer.name
+            );
+            found(Verdict::Fail, words).fix(fix(&peer.name))
+        }
+        (None, Some(false)) => {
+            let words = "veth, whose other end runs no XDP program: what is forwarded by this \
+                         interface is lost";
+            found(Verdict::Fail, words.to_owned()).fix(fix("OTHER-END"))
+        }
+        (None, _) => {
+            let words = "veth, whose other end is not visible from here: it must run XDP, too";
+            found(Verdict::Unknown, words.to_owned()).fix("sudo elb doctor")
+        }
+    }
+}
+
+fn other(name: &str, attached: Option<&Attached>) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::OtherXdp, verdict, words);
+    let Some(Attached { program, name: called, ours, native, link }) = attached else {
+        return found(Verdict::Pass, "it carries no program".to_owned());
+    };
+    let mode = if *native { "native" } else { "generic" };
+    let called = called.as_deref().unwrap_or("name unknown");
+    if *ours {
+        return found(Verdict::Pass, format!("it carries elb's program {program}, {mode}"));
+    }
+    let words =
+        format!("it carries program {program} ({called}), {mode}, which is not this agent's");
+    found(Verdict::Fail, words).fix(match link {
+        Some(link) => format!("bpftool link detach id {link}"),
+        None if *native => format!("ip link set dev {name} xdp off"),
+        None => format!("ip link set dev {name} xdpgeneric off"),
+    })
+}
+
+fn offloads(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Offloads, verdict, words);
+    let Some(on) = &interface.offloads else {
+        let words = "the driver does not say which are on".to_owned();
+        return found(Verdict::Unknown, words).fix(format!("ethtool -k {name}"));
+    };
+    let carries = interface.attached.as_ref().is_some_and(|attached| attached.native);
+    if mode == AttachMode::Native && !carries {
+        for (feature, key, verdict) in JOINING {
+            if on.contains(*feature) {
+                let words = format!(
+                    "{feature} is on: the card joins packets, with which some drivers refuse XDP"
+                );
+                let fix = format!("ethtool -K {name} {key} off");
+                return Finding::inferred(Check::Offloads, *verdict, words).fix(fix);
+            }
+        }
+    }
+    if interface.vlans && on.contains("rx-vlan-hw-parse") {
+        let words = "rx-vlan-hw-parse is on: the card takes VLAN tags off before the program sees \
+                     them"
+            .to_owned();
+        return found(Verdict::Warn, words).fix(format!("ethtool -K {name} rxvlan off"));
+    }
+    found(Verdict::Pass, "none that keeps XDP from packets as they came".to_owned())
+}
+
+fn queues(name: &str, interface: &Interface, cpus: usize) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Queues, verdict, words);
+    let Some(Queues { now, most, combined }) = interface.queues else {
+        return found(Verdict::NotApplicable, "its driver has no queues to set".to_owned());
+    };
+    let possible = u32::try_from(cpus).unwrap_or(u32::MAX).min(most);
+    if now == 1 && cpus > 1 {
+        let words = format!("one receive queue, so one of {cpus} CPUs does all the work");
+        let warning = found(Verdict::Warn, words);
+        let kind = if combined { "combined" } else { "rx" };
+        return match possible {
+            0 | 1 => warning.fix(format!(
+                "ethtool -l {name}    # it has only one: give it more, where it is made"
+            )),
+            _ => warning.fix(format!("ethtool -L {name} {kind} {possible}")),
+        };
+    }
+    if let Some(finding) = interrupts(name, interface, cpus) {
+        return finding;
+    }
+    found(Verdict::Pass, format!("{now} receive queues for {cpus} CPUs"))
+}
+
+/// Interrupts that all go to the same CPU.
+fn interrupts(name: &str, interface: &Interface, cpus: usize) -> Option<Finding> {
+    let all: BTreeSet<u32> = interface.interrupts.values().flatten().copied().collect();
+    let (Some(cpu), 2.., 2..) = (all.first(), interface.interrupts.len(), cpus) else {
+        return None;
+    };
+    if all.len() != 1 {
+        return None;
+    }
+    let numbers = interface.interrupts.keys();
+    let fixes = numbers
+        .clone()
+        .zip((0..cpus).cycle())
+        .map(|(number, cpu)| format!("echo {cpu} > /proc/irq/{number}/smp_affinity_list"));
+    let words = format!("all {} interrupts of {name} go to CPU {cpu}", numbers.len());
+    let fix = fixes.collect::<Vec<_>>().join("\n");
+    Some(Finding::seen(Check::Queues, Verdict::Warn, words).fix(fix))
+}
+
+/// A probe through a virtual address is answered from that address, by the way that leads to the
+/// member. Strict rp_filter drops what comes in by another interface than the route back goes out.
+fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &Interface) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::RpFilter, verdict, words);
+    // The greater of the two counts (Linux, Documentation/networking/ip-sysctl.rst).
+    let Some(value) = interface.rp_filter.max(facts.rp_filter_all) else {
+        return found(Verdict::NotApplicable, "the host has no IPv4".to_owned());
+    };
+    let loose = format!("sysctl -w net.ipv4.conf.{}.rp_filter=2", name.replace('.', "/"));
+    if value != 1 {
+        return found(Verdict::Pass, format!("{value}, not strict"));
+    }
+    let by = |address| match facts.network.routes.get(address) {
+        Some(Route::Via { ifindex, .. }) => Some(*ifindex),
+        Some(Route::Local | Route::None) | None => None,
+    };
+    let answers = duty.members.iter().any(|(member, _)| by(member) == Some(interface.index));
+    let elsewhere = duty.vips.iter().filter(|vip| vip.is_ipv4());
+    let elsewhere = elsewhere.clone().find(|vip| by(vip) != Some(interface.index));
+    match elsewhere {
+        Some(vip) if answers => {
+            let words = format!(
+                "strict, and the route to {vip} does not lead out here: answers of members from \
+                 that address, which probes through it get, are dropped"
+            );
+            found(Verdict::Fail, words).fix(loose)
+        }
+        _ => found(
+            Verdict::Pass,
+            "strict, and nothing comes in by it that goes out elsewhere".to_owned(),
+        ),
+    }
+}
