@@ -28,6 +28,9 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 pub const FRAGMENT_LIFETIME: u32 = 30;
 /// Errors that each CPU tells senders within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
 pub const ERRORS_PER_SECOND: u32 = 100;
+/// Health probes through virtual addresses that are remembered at once, of each IP version; more
+/// than there are ephemeral ports. About 64 bytes (IPv4) and 96 bytes (IPv6) each.
+pub const MAX_PROBES: u32 = 1 << 15;
 /// Ring slots of all pools together. *Settable.* 8 bytes each (4 in `RINGS`, 4 in `RINGS_SEEN`);
 /// the default holds 127 pools with rings of 65,537 slots.
 pub const MAX_SLOTS: u32 = 1 << 23;

@@ -7,6 +7,8 @@ pub const ABI_VERSION: u32 = 2;
 pub const PROGRAM: &str = "elb";
 /// Program that forwards likewise and tells of packets, in the object `elb-xdp`.
 pub const TRACED_PROGRAM: &str = "elb_traced";
+/// Program that forwards health probes, in the object `elb-xdp`.
+pub const PROBE_PROGRAM: &str = "elb_probe";
 /// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
 pub const DECAP_PROGRAM: &str = "decap";
 
@@ -71,6 +73,11 @@ pub const TRACE: &str = "TRACE";
 pub const EVENTS: &str = "EVENTS";
 /// Not pinned: packets asked for, and those of them not told of.
 pub const TRACE_COUNTERS: &str = "TRACE_COUNTERS";
+
+/// Not pinned: which backend each IPv4 flow probes.
+pub const PROBES_V4: &str = "PROBES_V4";
+/// Not pinned: which backend each IPv6 flow probes.
+pub const PROBES_V6: &str = "PROBES_V6";
 
 /// Virtual addresses a backend server unwraps packets for, in the object `elb-decap`.
 pub const DECAP_VIPS: &str = "DECAP_VIPS";

@@ -30,6 +30,7 @@ mod fragment;
 mod identify;
 pub mod parse;
 pub mod peek;
+pub mod probe;
 mod select;
 pub mod unwrap;
 pub mod wire;

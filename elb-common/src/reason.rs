@@ -131,6 +131,9 @@ reasons! {
         "let the sender start with a greater TTL; look for a routing loop in front of the load balancer";
     29 TooBigAnswered "too_big_answered" Answered
         "the packet would not fit the way to the backend after encapsulation, and its sender was told which size does" "";
+    30 NotProbe "not_a_probe" Dropped
+        "a packet left by the interface for health probes and is none that the agent sent"
+        "find out who else uses that interface or its firewall mark; if it is the agent, please report it";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -1,5 +1,6 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 //! `elb_traced` does the same and tells of it; the agent puts it in place while somebody traces.
+//! `elb_probe` forwards the agent's health probes, on an interface of their own.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
@@ -22,7 +23,7 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod program {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-    use elb_common::path::{Outcome, Witness, process};
+    use elb_common::path::{Outcome, Witness, probe, process};
     use elb_ebpf::packet::XdpPacket;
 
     use crate::tables::Maps;
@@ -43,6 +44,11 @@ mod program {
         let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &Noting));
         traced::decided(&context, outcome);
         action(outcome)
+    }
+
+    #[xdp]
+    pub(crate) fn elb_probe(context: XdpContext) -> u32 {
+        action(probe::process(&mut XdpPacket::new(&context), &Maps::new(&context)))
     }
 
     #[inline(always)]

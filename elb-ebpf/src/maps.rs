@@ -164,6 +164,18 @@ pub(crate) static BACKEND_COUNTERS: PerCpuArray<Counter> =
 #[map]
 pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
 
+/// Agent writes, packets under `elb_probe` read: the id of the backend that a flow probes. LRU: the
+/// last segments of a connection still find their way when its probe is over. Not pinned: it goes with
+/// the agent.
+#[map]
+pub(crate) static PROBES_V4: LruHashMap<FlowKeyV4, u32> =
+    LruHashMap::with_max_entries(MAX_PROBES, 0);
+
+/// As `PROBES_V4`.
+#[map]
+pub(crate) static PROBES_V6: LruHashMap<FlowKeyV6, u32> =
+    LruHashMap::with_max_entries(MAX_PROBES, 0);
+
 /// Agent writes while somebody traces, packets under `elb_traced` read. Not pinned, like all that
 /// tracing needs: it goes with the agent that made it.
 #[map]

@@ -18,6 +18,7 @@ use elb_common::interface::Interface;
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::path::choose::{QuestionV4, QuestionV6};
 use elb_common::path::control::Quote;
+use elb_common::path::probe::Probes;
 use elb_common::path::{Family, Packet, Stop, Tables};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
@@ -295,6 +296,21 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, _: &mut P, mtu: u16) -> Reason {
         apart::too_big::<F>(self.context, mtu)
+    }
+}
+
+impl Probes for Maps<'_> {
+    #[inline(always)]
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
+        // SAFETY: one word, copied at once; an element that is recycled meanwhile yields another
+        // probe's backend for one packet.
+        unsafe { PROBES_V4.get(key) }.map(|id| *id as u16)
+    }
+
+    #[inline(always)]
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
+        // SAFETY: as for IPv4.
+        unsafe { PROBES_V6.get(key) }.map(|id| *id as u16)
     }
 }
 

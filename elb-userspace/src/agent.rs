@@ -14,6 +14,7 @@ mod recover;
 mod report;
 mod sweep;
 mod traces;
+mod vip_probes;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -33,6 +34,7 @@ use self::draining::Draft;
 use self::probing::Probed;
 use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
+use self::vip_probes::VipProbes;
 use crate::announce::Announcer;
 use crate::api::drain::DrainReport;
 use crate::api::{self, Lines, Query, WAITING_LINES};
@@ -40,7 +42,7 @@ use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
 use crate::flows;
 use crate::kernel::{Attachment, Capacity, MapError, Maps, Object, Tracer, pinned, unpin};
-use crate::nexthop::{Network, netlink};
+use crate::nexthop::{Network, Wanted, netlink};
 use crate::saved::{self, Numbers};
 use crate::time::Now;
 
@@ -79,6 +81,7 @@ pub async fn run(file: &Path) -> Result<()> {
         tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
     }
 
+    let vip_probes = VipProbes::begin(&mut object, &config).await;
     let observed = maps.image().context("cannot read the maps")?;
     let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
     let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
@@ -94,6 +97,7 @@ pub async fn run(file: &Path) -> Result<()> {
         file: file.to_owned(),
         object,
         maps,
+        vip_probes,
         tracking: Arc::new(tracking),
         attachments,
         observed,
@@ -207,7 +211,7 @@ type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
 struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
-    wanted: watch::Sender<std::collections::BTreeSet<std::net::IpAddr>>,
+    wanted: watch::Sender<Wanted>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -307,7 +311,7 @@ impl Agent {
         self.network.wait_for(|network| !network.links.is_empty()).await?;
         let wanted = self.wanted.borrow().clone();
         let resolved = |network: &Network| {
-            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
+            wanted.members.iter().all(|address| network.missing_neighbor(*address).is_none())
         };
         match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
             Ok(known) => drop(known?),

@@ -12,6 +12,7 @@ pub mod history;
 pub mod lateness;
 pub mod schedule;
 
+pub mod path;
 pub mod probe;
 
 mod echo;

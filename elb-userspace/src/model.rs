@@ -191,4 +191,11 @@ impl Model {
         let same_family = vips().find(|vip| vip.is_ipv4() == member.address.is_ipv4());
         same_family.or_else(|| vips().next()).unwrap_or(member.address)
     }
+
+    /// The virtual address by which `member` is probed as traffic is: the first of its own family of
+    /// all listeners of the pool.
+    pub fn vip_towards(&self, pool: &Name, member: &Member) -> Option<IpAddr> {
+        let mut vips = self.listeners_of(pool).flat_map(|(lb, _)| lb.vips());
+        vips.find(|vip| vip.is_ipv4() == member.address.is_ipv4())
+    }
 }

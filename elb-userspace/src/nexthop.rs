@@ -4,7 +4,7 @@
 
 pub mod netlink;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
@@ -94,6 +94,15 @@ pub enum Route {
         /// The route's MTU, where it has one.
         mtu: Option<u32>,
     },
+}
+
+/// Addresses that ways are looked for to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of members: route and neighbour.
+    pub members: BTreeSet<IpAddr>,
+    /// Virtual ones: the route only, to know where answers from them may come in.
+    pub vips: BTreeSet<IpAddr>,
 }
 
 /// What the kernel told.

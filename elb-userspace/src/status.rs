@@ -50,6 +50,9 @@ pub struct Agent {
     pub config: PathBuf,
     /// When the configuration that is served was loaded, RFC 3339, UTC.
     pub loaded: String,
+    /// Why no member is probed by a virtual address, if so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub no_vip_probes: Option<String>,
     /// What is wrong: the file, as last read, or the maps, as last written. Empty: nothing.
     pub problems: Vec<String>,
     /// How the members are probed.
@@ -169,6 +172,9 @@ pub struct Member {
     /// Why it is OFFLINE, or what its last probe met.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Failure>,
+    /// By which path it is probed, and what each path came to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paths: Option<Paths>,
     /// What it is for each listener of its pool.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub status: Vec<AtListener>,
@@ -233,6 +239,30 @@ pub struct Probe {
     /// Why it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Failure>,
+}
+
+/// By which path a member is probed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    /// The path that decides: vip, or direct for the member's own address.
+    pub path: String,
+    /// Why it is not vip though the pool wants that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why_direct: Option<String>,
+    /// What the last probe of the virtual address came to: "ok", or a reason code and what was seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vip: Option<String>,
+    /// The same of the member's own address, which is tried beside where the virtual one fails.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub direct: Option<String>,
+}
+
+impl Paths {
+    /// Both paths as one text, where the virtual address does not do.
+    pub fn both(&self) -> Option<String> {
+        let (vip, direct) = (self.vip.as_ref().filter(|vip| *vip != "ok")?, self.direct.as_ref()?);
+        Some(format!("vip: {vip}, direct: {direct}"))
+    }
 }
 
 /// Packets that were not forwarded.

@@ -164,6 +164,9 @@ pub struct HealthMonitor {
     pub domain_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_codes: Option<String>,
+    /// vip or direct; vip if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_path: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -231,6 +234,7 @@ impl HealthMonitor {
             url_path: None,
             domain_name: None,
             expected_codes: None,
+            probe_path: None,
         }
     }
 

@@ -70,6 +70,12 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (key, id) in &memory.servers {
         hash(object, names::SERVER_IDS)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
     }
+    for (key, id) in &memory.probes_v4 {
+        hash(object, names::PROBES_V4)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
+    }
+    for (key, id) in &memory.probes_v6 {
+        hash(object, names::PROBES_V6)?.insert(Record(*key), Record(u32::from(*id)), 0)?;
+    }
     prefixes(object, names::PORT_RANGES, &memory.ranges)?;
     let member = |(bits, key): &(u32, _)| (*bits, *key, MEMBER);
     prefixes(object, names::GROUPS_V4, &memory.groups_v4.iter().map(member).collect::<Vec<_>>())?;

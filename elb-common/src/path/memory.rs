@@ -4,6 +4,7 @@ use core::cell::RefCell;
 use std::collections::HashMap;
 
 use super::Tables;
+use super::probe::Probes;
 use crate::addr::{Be32, Be128};
 use crate::admission::{FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
@@ -43,6 +44,10 @@ pub struct Memory {
     pub pools: HashMap<u16, Pool>,
     /// `BACKENDS`.
     pub backends: HashMap<u16, Backend>,
+    /// `PROBES_V4`.
+    pub probes_v4: HashMap<FlowKeyV4, u16>,
+    /// `PROBES_V6`.
+    pub probes_v6: HashMap<FlowKeyV6, u16>,
     /// `INTERFACES`.
     pub interfaces: HashMap<u32, Interface>,
     /// `DEVMAP`: interfaces that take redirected frames.
@@ -212,6 +217,15 @@ impl Tables for Memory {
     }
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.written.borrow_mut().reasons.entry(reason).or_default().add(bytes);
+    }
+}
+
+impl Probes for Memory {
+    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16> {
+        self.probes_v4.get(key).copied()
+    }
+    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
+        self.probes_v6.get(key).copied()
     }
 }
 

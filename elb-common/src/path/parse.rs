@@ -15,9 +15,10 @@ pub(super) use link::link;
 pub(super) use transport::{is_transport, is_udp, transport};
 
 use super::choose::Question;
+use super::probe::Probes;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
-use crate::flow::Flow;
+use crate::flow::{Flow, Ports};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
 
@@ -134,6 +135,10 @@ pub trait Family {
     ) -> Option<&Listener>;
     /// The flow a packet belongs to.
     fn flow_key(ip: &Ip<Self::Addr>, transport: &Transport) -> Self::FlowKey;
+    /// The flow of a probe.
+    fn probe_key(ip: &Ip<Self::Addr>, ports: Ports) -> Self::FlowKey;
+    /// As [`Probes::probed_v4`].
+    fn probed<T: Probes>(tables: &T, key: &Self::FlowKey) -> Option<u16>;
     /// The flow of the QUIC connection whose id has this digest.
     fn connection_key(digest: u64, listener: u16) -> Self::FlowKey;
     /// The hash of what an algorithm looks at.

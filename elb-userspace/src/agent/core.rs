@@ -16,6 +16,7 @@ use super::draining::{self, Drained};
 use super::events::Events;
 use super::members::{DueProbe, Members};
 use super::sweep::{Drifts, Swept, Tracking};
+use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::census::Register;
 use crate::config::{self, Config};
@@ -24,8 +25,8 @@ use crate::health::{Lateness, MemberHealth};
 use crate::kernel::{
     AttachError, Attachment, MapError, Maps, Object, Program, coarse_seconds, possible_cpus,
 };
-use crate::model::{Member, Model, Pool};
-use crate::nexthop::{Network, NextHop};
+use crate::model::{LoadBalancer, Member, Model, Pool};
+use crate::nexthop::{Network, NextHop, Wanted};
 use crate::publish::{Image, Store, plan};
 use crate::reconcile::{EncapSource, Owners, Reconciler, Seen, socket};
 use crate::saved::{self, Numbers};
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub file: PathBuf,
     pub object: Object,
     pub maps: Maps,
+    pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
     pub observed: Image,
@@ -56,6 +58,8 @@ pub(super) struct Core {
     /// Keeps the program loaded while it is being attached to more interfaces.
     pub(super) object: Object,
     pub(super) maps: Maps,
+    /// What this host offers probes of virtual addresses.
+    pub(super) vip_probes: VipProbes,
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
@@ -125,6 +129,7 @@ impl Core {
             file: parts.file,
             object: parts.object,
             maps: parts.maps,
+            vip_probes: parts.vip_probes,
             tracking: parts.tracking,
             attachments: parts.attachments,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
@@ -164,12 +169,13 @@ impl Core {
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
 
-    /// Addresses that routes are needed to.
-    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+    /// Addresses that ways are needed to.
+    pub(super) fn addresses(&self) -> Wanted {
         let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
         all.extend(removed.map(|member| member.address));
-        all
+        let balancers = self.config.model.load_balancers();
+        Wanted { members: all, vips: balancers.iter().flat_map(LoadBalancer::vips).collect() }
     }
 
     pub(super) fn network_changed(&mut self, network: Network) {
@@ -184,8 +190,12 @@ impl Core {
 
     /// The probes to start now. Each is to be handed back to [`Self::probed`].
     pub(super) fn due_probes(&mut self, now: Now) -> Vec<DueProbe> {
-        let due = self.members.due(now, self.probing.most - self.probing.under_way);
+        let mut due = self.members.due(now, self.probing.most - self.probing.under_way);
         self.probing.under_way += due.len();
+        for probe in &mut due {
+            let watched = self.members.watched(probe.member);
+            probe.vip = watched.and_then(|watched| self.vip_way(watched, &probe.spec).ok());
+        }
         due
     }
 

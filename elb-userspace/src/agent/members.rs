@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::events::{Event, Kind};
+use crate::health::path::{Paths, Way};
 use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{Change, History, MemberHealth, Status, Timing};
@@ -28,10 +29,12 @@ pub(super) struct Members {
 
 /// What is known of a member.
 pub(super) struct Watched {
-    pool: String,
+    pub(super) pool: String,
     name: String,
-    socket: SocketAddr,
-    probe: Option<ProbeSpec>,
+    pub(super) socket: SocketAddr,
+    pub(super) probe: Option<ProbeSpec>,
+    /// What the last probe that is over came to by each path.
+    pub(super) last: Option<Paths>,
     pub(super) health: MemberHealth,
     pub(super) history: History,
 }
@@ -43,6 +46,8 @@ pub(super) struct DueProbe {
     /// When it was due.
     pub due: Time,
     pub spec: ProbeSpec,
+    /// How its virtual address is probed, if so.
+    pub vip: Option<Way>,
 }
 
 /// What a result changed.
@@ -65,6 +70,11 @@ impl Members {
     /// What is known of a member.
     pub(super) fn get(&self, pool: &str, member: SocketAddr) -> Option<&Watched> {
         self.watched.get(self.numbers.get(pool)?.get(&member)?)
+    }
+
+    /// What is known of the member with a number.
+    pub(super) fn watched(&self, member: u32) -> Option<&Watched> {
+        self.watched.get(&member)
     }
 
     /// The health of a member.
@@ -139,7 +149,7 @@ impl Members {
             let Some(watched) = self.watched.get_mut(&member) else { continue };
             match &watched.probe {
                 Some(spec) if watched.health.start(now) => {
-                    probes.push(DueProbe { member, due, spec: spec.clone() });
+                    probes.push(DueProbe { member, due, spec: spec.clone(), vip: None });
                 }
                 _ => self.schedule.set(member, watched.health.next_probe()),
             }
@@ -186,7 +196,7 @@ impl Watched {
             None => MemberHealth::new(timing, now, random),
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
-        Self { pool, name, socket: socket(member), probe, health, history }
+        Self { pool, name, socket: socket(member), probe, last: None, health, history }
     }
 
     fn follow(
@@ -206,7 +216,8 @@ impl Watched {
     }
 
     fn probed(&mut self, outcome: Outcome, now: Now, random: u64) -> Effect {
-        let Outcome { result, duration } = outcome;
+        self.last = Some(outcome.paths());
+        let Outcome { result, duration, .. } = outcome;
         let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
         self.history.note(started, duration, result.as_ref().copied());
         let (served, streak) = (self.health.serves(), self.health.streak());

@@ -27,10 +27,10 @@ pub(super) struct Probed {
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec } in self.core.due_probes(now()) {
+        for DueProbe { member, due, spec, vip } in self.core.due_probes(now()) {
             self.probes.spawn(async move {
                 let late = now().time.since(due);
-                Probed { member, late, outcome: probe::run(spec).await }
+                Probed { member, late, outcome: probe::run(spec, vip).await }
             });
         }
     }

@@ -55,6 +55,7 @@ impl Core {
             interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
+            no_vip_probes: self.vip_probes.problem().map(str::to_owned),
             problems: [&self.config_problems[..], &self.map_problems[..]].concat(),
             probing: self.probing.status(),
         }
@@ -174,6 +175,7 @@ impl Core {
             reason: None,
             status: Vec::new(),
             health: None,
+            paths: None,
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
             slots: shares.slots(id),
             share: shares.share(id),

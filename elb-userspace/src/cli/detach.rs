@@ -8,14 +8,16 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ConfigArg, Output, print_json};
+use super::{ConfigArg, Output, block_on, print_json};
 use crate::kernel::Object;
+use crate::steering::Steering;
 use crate::{agent, config, saved};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The agent must be stopped first: stopping it does not stop the traffic, this does. Packets then reach
-the kernel's network stack as if elb had never been there.
+the kernel's network stack as if elb had never been there. The interfaces, rules and routes that health
+probes left by go too.
 
 Examples:
   systemctl stop elb && elb detach
@@ -31,6 +33,8 @@ pub(super) struct DetachArgs {
 #[derive(Serialize)]
 struct Detached {
     removed: Vec<PathBuf>,
+    /// The interface that probes of virtual addresses left by, if it was there.
+    removed_interface: Option<String>,
 }
 
 pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
@@ -42,23 +46,32 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     refuse_beside_agent(&config.agent.socket)?;
     let directory = Object::directory(&config.agent.pin_dir);
     let removed = remove_pins(&directory)?;
+    let steering = Steering::of(&config.agent.pin_dir);
+    let was_there = block_on(async { Ok(steering.remove().await?) })?;
+    let removed_interface = was_there.then_some(steering.device);
     // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.
     for path in [saved::numbers_path, saved::health_path] {
         let _ = fs::remove_file(path(&config.agent.socket));
     }
     let _ = fs::remove_dir(&config.agent.pin_dir);
     match args.output {
-        Output::Json => print_json(&Detached { removed })?,
-        Output::Table if removed.is_empty() => {
-            println!("nothing was pinned in {}", directory.display());
-        }
-        Output::Table => println!(
-            "forwarding has stopped: {} pins removed from {}",
-            removed.len(),
-            directory.display()
-        ),
+        Output::Json => print_json(&Detached { removed, removed_interface })?,
+        Output::Table => tell(&directory, removed.len(), removed_interface.as_deref()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell(directory: &Path, pins: usize, interface: Option<&str>) {
+    let directory = directory.display();
+    match pins {
+        0 => println!("nothing was pinned in {directory}"),
+        pins => println!("forwarding has stopped: {pins} pins removed from {directory}"),
+    }
+    if let Some(interface) = interface {
+        println!(
+            "the way of health probes is removed: interface {interface}, its rules and routes"
+        );
+    }
 }
 
 fn refuse_beside_agent(socket: &Path) -> Result<()> {

@@ -13,7 +13,9 @@ use comfy_table::{Cell, Color, Table, presets};
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json};
 use crate::api::client;
-use crate::status::{AccessControl, Listener, LoadBalancer, Member, Pool, Reason, Request, Status};
+use crate::status::{
+    AccessControl, Listener, LoadBalancer, Member, Paths, Pool, Reason, Request, Status,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -79,6 +81,9 @@ fn text(status: &Status, colours: bool) -> String {
         agent.config.display(),
         agent.loaded,
     );
+    if let Some(why) = &agent.no_vip_probes {
+        let _ = writeln!(out, "members are probed at their own addresses only: {why}");
+    }
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");
     }
@@ -181,8 +186,12 @@ fn row(member: &Member) -> Vec<Cell> {
         _ => Color::Yellow,
     };
     let why = member.status.iter().find_map(|at| at.why.clone());
+    let paths = member.paths.as_ref();
+    let direct = |why: &String| format!("probed at its own address: {why}");
+    let reason = || member.reason.as_ref().map(|reason| reason.code().to_string());
     let note = [
-        member.reason.as_ref().map(|reason| reason.code().to_string()),
+        paths.and_then(Paths::both).or_else(reason),
+        paths.and_then(|paths| paths.why_direct.as_ref()).map(direct),
         why,
         member.unreachable.clone(),
         member.connections.map(|open| format!("{open} open")),

@@ -7,7 +7,7 @@ use super::file::{Port, port};
 use super::table::{Place, Table};
 use crate::model::HealthMonitor;
 use crate::model::monitor::{
-    Check, CheckType, GrpcCheck, HttpCheck, HttpMethod, RequestCheck, TlsCheck, UrlPath,
+    Check, CheckType, GrpcCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck, UrlPath,
 };
 use crate::model::value::Invalid;
 
@@ -30,6 +30,7 @@ pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
             .number("max_retries_down", retries)
             .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
         monitor_port: port(table.number::<Port>("monitor_port", None)).and_then(NonZeroU16::new),
+        probe_path: table.parsed("probe_path").unwrap_or(ProbePath::Vip),
     };
     let (sound, place) = table.finish();
     if !sound {

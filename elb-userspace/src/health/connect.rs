@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
@@ -9,15 +10,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::path::Flow;
+use super::probe::ProbeSpec;
 use super::{Cause, Failure, Stage, told};
 
-/// A connection, from `source` if there is one.
-pub(super) async fn connect(
-    target: SocketAddr,
-    source: Option<IpAddr>,
-    deadline: Instant,
-) -> Result<TcpStream, Failure> {
-    let socket = socket(target, source, Type::STREAM, Protocol::TCP)?;
+/// A connection for a probe.
+pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpStream, Failure> {
+    let target = probe.target;
+    let socket = socket(probe, Type::STREAM, Protocol::TCP)?;
+    lead(probe, &socket, Flow::TCP).map_err(|error| no_resource(&error))?;
     if let Err(error) = socket.connect(&target.into())
         && error.raw_os_error() != Some(libc::EINPROGRESS)
     {
@@ -38,25 +39,37 @@ pub(super) async fn connect(
     }
 }
 
-/// A socket that does not block, bound to `source` if there is one.
-pub(super) fn socket(
-    target: SocketAddr,
-    source: Option<IpAddr>,
-    kind: Type,
-    protocol: Protocol,
-) -> Result<Socket, Failure> {
+/// A socket that does not block, bound to the probe's source if there is one.
+pub(super) fn socket(probe: &ProbeSpec, kind: Type, protocol: Protocol) -> Result<Socket, Failure> {
     let bound = || {
-        let socket = Socket::new(Domain::for_address(target), kind.nonblocking(), Some(protocol))?;
-        if let Some(source) = source {
-            if kind == Type::STREAM {
+        let domain = Domain::for_address(probe.target);
+        let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;
+        if let Some(lead) = &probe.lead {
+            socket.set_mark(lead.guide.mark())?;
+        }
+        if let Some(source) = probe.source {
+            if kind == Type::STREAM && probe.lead.is_none() {
                 // The port is chosen when it connects, so that probes of two members may share it.
                 setsockopt(&socket, IpBindAddressNoPort, &true)?;
             }
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
+        if kind == Type::STREAM && probe.lead.is_some() {
+            // Its port is no other probe's of that virtual address, so it must not be kept for a
+            // minute.
+            socket.set_linger(Some(Duration::ZERO))?;
+        }
         Ok(socket)
     };
     bound().map_err(|error| no_resource(&error))
+}
+
+/// Lets what a bound socket sends go to the member, if it is not addressed to it.
+pub(super) fn lead(probe: &ProbeSpec, socket: &Socket, protocol: u8) -> io::Result<()> {
+    let Some(lead) = &probe.lead else { return Ok(()) };
+    let source = socket.local_addr()?.as_socket();
+    let source = source.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    lead.guide.lead(Flow { protocol, source, destination: probe.target }, lead.backend)
 }
 
 /// What an error of the kernel means that came before anything was sent, or without ICMP.

@@ -5,30 +5,30 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use elb_common::checksum;
 use socket2::{Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::socket;
+use super::connect::{no_resource, socket};
+use super::path::Flow;
+use super::probe::ProbeSpec;
 use super::{Cause, Failure, udp};
 
 /// Type, code, checksum, identifier and sequence number (RFC 792), and a number of our own.
 const LENGTH: usize = 16;
 const OWN: usize = 8;
 
-/// Succeeds when `target` answers.
-pub(super) async fn check(
-    target: IpAddr,
-    source: Option<IpAddr>,
-    deadline: Instant,
-) -> Result<(), Failure> {
+/// Succeeds when the target answers.
+pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
+    let target = probe.target.ip();
     let peer = SocketAddr::new(target, 0);
-    let (socket, kind) = open(peer, source)?;
-    let socket = udp::connected(socket, peer)?;
+    let (socket, kind) = open(probe)?;
     let request = request(target.is_ipv4(), RandomState::new().hash_one(target));
+    lead(probe, &socket, kind, &request).map_err(|error| no_resource(&error))?;
+    let socket = udp::connected(socket, peer)?;
     let has_header = kind == Type::RAW && target.is_ipv4();
     let answered = async {
         socket.send(&request).await?;
@@ -40,10 +40,24 @@ pub(super) async fn check(
     }
 }
 
-fn open(peer: SocketAddr, source: Option<IpAddr>) -> Result<(Socket, Type), Failure> {
-    let protocol = if peer.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-    let open = |kind| socket(peer, source, kind, protocol).map(|socket| (socket, kind));
+fn open(probe: &ProbeSpec) -> Result<(Socket, Type), Failure> {
+    let protocol = if probe.target.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    let open = |kind| socket(probe, kind, protocol).map(|socket| (socket, kind));
     open(Type::DGRAM).or_else(|_| open(Type::RAW))
+}
+
+/// Lets the request go to the member, if it is not addressed to it: the identifier, which a ping
+/// socket has for a port, tells that it is this one.
+fn lead(probe: &ProbeSpec, socket: &Socket, kind: Type, request: &[u8]) -> io::Result<()> {
+    let Some(lead) = &probe.lead else { return Ok(()) };
+    let source = socket.local_addr()?.as_socket();
+    let mut source = source.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    if kind == Type::RAW {
+        source.set_port(u16::from_be_bytes([request[4], request[5]]));
+    }
+    let protocol = if source.is_ipv4() { Flow::ICMP } else { Flow::ICMPV6 };
+    let destination = SocketAddr::new(probe.target.ip(), 0);
+    lead.guide.lead(Flow { protocol, source, destination }, lead.backend)
 }
 
 fn request(is_ipv4: bool, number: u64) -> [u8; LENGTH] {

@@ -54,7 +54,7 @@ pub(super) async fn check(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let request = request(probe, check)?;
-    let stream = connect(probe.target, probe.source, deadline).await?;
+    let stream = connect(probe, deadline).await?;
     match timeout_at(deadline, call(stream, request)).await {
         Err(_) => Err(Cause::Timeout { stage: Stage::Response }.into()),
         Ok(answer) => Ok(judge(check, &answer?)?),

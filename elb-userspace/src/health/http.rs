@@ -35,7 +35,7 @@ pub(super) async fn check(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let request = request(probe, check)?;
-    let stream = connect(probe.target, probe.source, deadline).await?;
+    let stream = connect(probe, deadline).await?;
     answered(stream, request, check, deadline).await
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::path::{Lead, Paths, Way, vip_first};
 use super::{Failure, grpc, http, tcp, tls, udp};
-use crate::model::monitor::Check;
+use crate::model::monitor::{Check, ProbePath};
 use crate::model::{Member, Model, Pool};
 
 /// All that a probe needs to know.
@@ -20,6 +21,10 @@ pub struct ProbeSpec {
     pub timeout: Duration,
     /// What is asked.
     pub check: Check,
+    /// Where it is to be asked as traffic is, if so.
+    pub vip: Option<SocketAddr>,
+    /// What brings the probe to the member, if `target` is not its own address.
+    pub lead: Option<Lead>,
     /// What the `Host` field of an HTTP request says unless the check has a domain name.
     pub default_host: IpAddr,
 }
@@ -28,13 +33,25 @@ impl ProbeSpec {
     /// The probe of `member`, of `pool`, of `model`; `None` if the pool is not monitored.
     pub fn new(model: &Model, pool: &Pool, member: &Member, sources: ProbeSource) -> Option<Self> {
         let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up)?;
+        let vip = match monitor.probe_path {
+            ProbePath::Direct => None,
+            ProbePath::Vip => model.vip_towards(&pool.name, member),
+        };
         Some(Self {
             target: SocketAddr::new(member.address, monitor.port(member)),
+            vip: vip.map(|vip| SocketAddr::new(vip, monitor.port(member))),
+            lead: None,
             source: sources.towards(member.address),
             timeout: monitor.timeout.duration(),
             check: monitor.check.clone(),
             default_host: model.default_host(&pool.name, member),
         })
+    }
+
+    /// The same by the virtual address.
+    fn by(&self, way: Way) -> Self {
+        let Way { target, source, lead } = way;
+        Self { target, source: Some(source), lead: Some(lead), ..self.clone() }
     }
 }
 
@@ -63,21 +80,49 @@ pub struct Outcome {
     pub result: Result<(), Failure>,
     /// How long the probe took; not much longer than its timeout.
     pub duration: Duration,
+    /// The path that the result is of.
+    pub path: ProbePath,
+    /// What the other path came to, if it was tried: the member's own address, where the virtual one
+    /// did not do.
+    pub other: Option<Result<(), Failure>>,
 }
 
-/// Runs a probe. Dropping the future closes its connection.
-pub async fn run(probe: ProbeSpec) -> Outcome {
+impl Outcome {
+    /// What each path came to.
+    pub fn paths(&self) -> Paths {
+        let (result, other) = (Some(self.result.clone()), self.other.clone());
+        let (vip, direct) = match self.path {
+            ProbePath::Vip => (result, other),
+            ProbePath::Direct => (other, result),
+        };
+        Paths { path: self.path, vip, direct }
+    }
+}
+
+/// Runs a probe, by the virtual address if there is a way. Dropping the future closes its connections.
+pub async fn run(probe: ProbeSpec, vip: Option<Way>) -> Outcome {
     let start = Instant::now();
     let deadline = start + probe.timeout;
-    let result = match &probe.check {
-        Check::Tcp => tcp::check(probe.target, probe.source, deadline).await,
-        Check::UdpConnect => udp::check(&probe, deadline).await,
-        Check::Http(check) => http::check(&probe, check, deadline).await,
-        Check::Https(check) => http::check_over_tls(&probe, check, deadline).await,
-        Check::Tls(check) => tls::check(&probe, check.domain_name.as_ref(), deadline).await,
-        Check::Grpc(check) => grpc::check(&probe, check, deadline).await,
+    let (path, (result, other)) = match vip.map(|way| probe.by(way)) {
+        None => (ProbePath::Direct, (check(&probe, deadline).await, None)),
+        Some(led) => {
+            let patience = start + probe.timeout / 2;
+            let both = vip_first(check(&led, deadline), check(&probe, deadline), patience);
+            (ProbePath::Vip, both.await)
+        }
     };
-    Outcome { result, duration: start.elapsed() }
+    Outcome { result, duration: start.elapsed(), path, other }
+}
+
+async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
+    match &probe.check {
+        Check::Tcp => tcp::check(probe, deadline).await,
+        Check::UdpConnect => udp::check(probe, deadline).await,
+        Check::Http(check) => http::check(probe, check, deadline).await,
+        Check::Https(check) => http::check_over_tls(probe, check, deadline).await,
+        Check::Tls(check) => tls::check(probe, check.domain_name.as_ref(), deadline).await,
+        Check::Grpc(check) => grpc::check(probe, check, deadline).await,
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,14 @@
 //! The TCP check: SYN, SYN-ACK, ACK, and then RST, so that neither side keeps state.
 
-use std::net::{IpAddr, SocketAddr};
-
 use tokio::time::Instant;
 
 use super::Failure;
 use super::connect::{connect, no_resource};
+use super::probe::ProbeSpec;
 
 /// Succeeds when the connection is established.
-pub(super) async fn check(
-    target: SocketAddr,
-    source: Option<IpAddr>,
-    deadline: Instant,
-) -> Result<(), Failure> {
-    let stream = connect(target, source, deadline).await?;
+pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
+    let stream = connect(probe, deadline).await?;
     // Dropping it now sends the RST.
     stream.set_zero_linger().map_err(|error| no_resource(&error))
 }

@@ -43,7 +43,7 @@ pub(super) async fn handshake(
     name: Option<&DomainName>,
     deadline: Instant,
 ) -> Result<TlsStream<TcpStream>, Failure> {
-    let stream = connect(probe.target, probe.source, deadline).await?;
+    let stream = connect(probe, deadline).await?;
     let named = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
     let name = named.unwrap_or_else(|| ServerName::from(probe.default_host));
     let connector = TlsConnector::from(CONFIG.clone());

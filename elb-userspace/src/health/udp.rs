@@ -11,7 +11,8 @@ use socket2::{Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{cause, no_resource, socket};
+use super::connect::{cause, lead, no_resource, socket};
+use super::path::Flow;
 use super::probe::ProbeSpec;
 use super::{Failure, echo, told};
 
@@ -21,8 +22,9 @@ const DATAGRAM: &[u8] = b"elb-health-check";
 /// Succeeds when the host answers and nothing says that the port does not.
 pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
     let target = probe.target;
-    echo::check(target.ip(), probe.source, deadline).await?;
-    let socket = socket(target, probe.source, Type::DGRAM, Protocol::UDP)?;
+    echo::check(probe, deadline).await?;
+    let socket = socket(probe, Type::DGRAM, Protocol::UDP)?;
+    lead(probe, &socket, Flow::UDP).map_err(|error| no_resource(&error))?;
     let socket = connected(socket, target)?;
     let answered = async {
         socket.send(DATAGRAM).await?;

@@ -112,10 +112,7 @@ impl Attachment {
             }
             fs::remove_file(&path).map_err(|error| pin_error(&path, error))?;
         }
-        let mode = match mode {
-            AttachMode::Native => XdpMode::Driver,
-            AttachMode::Generic => XdpMode::Skb,
-        };
+        let mode = xdp_mode(mode);
         let program = object.program(Program::Plain);
         let id = program
             .attach_to_if_index(index, mode)
@@ -134,6 +131,27 @@ impl Attachment {
     pub fn carry(&self, object: &mut Object, program: Program) -> Result<(), AttachError> {
         let path = pin_path(&object.directory, self.index);
         adopt(object.program(program), &path, &self.interface).map(drop)
+    }
+}
+
+/// Lets an interface of the agent's own carry the program for probes, for as long as the object lives.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn carry_probes(
+    object: &mut Object,
+    interface: &str,
+    mode: AttachMode,
+) -> Result<(), AttachError> {
+    let (index, mode) = (index_of(interface)?, xdp_mode(mode));
+    let attached = object.program(Program::Probing).attach_to_if_index(index, mode);
+    attached.map(drop).map_err(|error| explain(interface, mode, error))
+}
+
+const fn xdp_mode(mode: AttachMode) -> XdpMode {
+    match mode {
+        AttachMode::Native => XdpMode::Driver,
+        AttachMode::Generic => XdpMode::Skb,
     }
 }
 

@@ -102,13 +102,15 @@ pub enum LoadError {
     Map(#[from] aya::maps::MapError),
 }
 
-/// Which of the two programs of the object an interface carries.
+/// Which of the programs of the object an interface carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// It forwards.
     Plain,
     /// It forwards and tells of packets.
     Traced,
+    /// It forwards health probes.
+    Probing,
 }
 
 impl Program {
@@ -116,6 +118,7 @@ impl Program {
         match self {
             Self::Plain => names::PROGRAM,
             Self::Traced => names::TRACED_PROGRAM,
+            Self::Probing => names::PROBE_PROGRAM,
         }
     }
 }
@@ -126,6 +129,8 @@ pub struct Object {
     pub(super) ebpf: Ebpf,
     /// Why the program for tracing is not loaded, if so; forwarding does without it.
     pub untraceable: Option<String>,
+    /// Why the program for probes through virtual addresses is not loaded, if so.
+    pub unprobeable: Option<String>,
     /// `pin_dir/vN`, N being the ABI version.
     pub directory: PathBuf,
     /// Whether the maps were there before.
@@ -163,7 +168,9 @@ impl Object {
         // Now, while the descriptors of all maps are open that it names.
         let traced = program(&mut ebpf, Program::Traced).load();
         let untraceable = traced.err().map(|error| error.to_string());
-        Ok(Self { ebpf, untraceable, directory, adopted })
+        let probing = program(&mut ebpf, Program::Probing).load();
+        let unprobeable = probing.err().map(|error| error.to_string());
+        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted })
     }
 
     /// The program's log, if it was built with the feature `trace`.

@@ -35,6 +35,8 @@ pub struct HealthMonitor {
     pub max_retries_down: Retries,
     /// The port to probe; none: the member's own.
     pub monitor_port: Option<NonZeroU16>,
+    /// What is probed.
+    pub probe_path: ProbePath,
 }
 
 impl HealthMonitor {
@@ -56,6 +58,17 @@ impl ProbeSeconds {
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.get() as u64)
     }
+}
+
+choice! {
+    /// Where a member is probed.
+    ProbePath {
+        /// At its own address.
+        Direct = "direct",
+        /// At a virtual address of the pool's listeners, as traffic is: in the same encapsulation.
+        Vip = "vip",
+    }
+    not yet: [], use "vip or direct"
 }
 
 /// What a probe does, named by `type`.

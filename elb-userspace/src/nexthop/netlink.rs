@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
-use super::{Link, Network, Route};
+use super::{Link, Network, Route, Wanted};
 
 /// Netlink does not work.
 #[derive(Debug, Error)]
@@ -45,13 +45,13 @@ const CALM: Duration = Duration::from_millis(20);
 /// How often a neighbour that does not answer is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Follows the network for as long as somebody listens: `wanted` are the addresses to find routes
+/// Follows the network for as long as somebody listens: `wanted` are the addresses to find ways
 /// to, `network` is what is known; with its first links, it has the routes.
 ///
 /// # Errors
 /// See [`NetlinkError`].
 pub async fn follow(
-    mut wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    mut wanted: watch::Receiver<Wanted>,
     network: watch::Sender<Network>,
 ) -> Result<(), NetlinkError> {
     let groups = [
@@ -79,7 +79,7 @@ pub async fn follow(
             }
             news
         });
-        let missing = follower.missing(&wanted.borrow());
+        let missing = follower.missing(&wanted.borrow().members);
         follower.ask_for(&missing).await;
         let ask_again = (!missing.is_empty()).then(|| Instant::now() + ASK_AGAIN);
         tokio::select! {
@@ -193,9 +193,9 @@ impl Follower {
     }
 
     /// Asks for the routes to all addresses anew.
-    async fn routes(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), NetlinkError> {
+    async fn routes(&mut self, wanted: &Wanted) -> Result<(), NetlinkError> {
         let mut routes = std::collections::BTreeMap::new();
-        for address in addresses {
+        for address in wanted.members.union(&wanted.vips) {
             routes.insert(*address, self.route(*address).await?);
         }
         self.known.routes = routes;

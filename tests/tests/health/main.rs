@@ -16,5 +16,6 @@ mod remembering;
 mod telling;
 
 mod sniff;
+mod vip_path;
 mod watch;
 mod watched;

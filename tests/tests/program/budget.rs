@@ -36,6 +36,11 @@ fn forwarding_program_that_tells_of_packets() {
 }
 
 #[test]
+fn program_that_forwards_probes() {
+    assert!(processed("elb-xdp", names::PROBE_PROGRAM) < BUDGET);
+}
+
+#[test]
 fn unwrapping_program() {
     assert!(processed("elb-decap", names::DECAP_PROGRAM) < BUDGET);
 }

@@ -25,5 +25,6 @@ mod fragments;
 mod fuzz;
 mod malformed;
 mod moving;
+mod probing;
 mod tracing;
 mod tunnels;

@@ -196,7 +196,6 @@ mod tests {
         let bytes = [&link, header, rest].concat();
         let mut frame = Frame::new(&mut buffer, &bytes, 1).unwrap();
         let link = parse::link(&frame).unwrap();
-        let ip = F::parse(&frame, link.end).unwrap();
         F::too_big(&mut frame, &link, mtu).unwrap();
         frame.bytes().to_vec()
     }

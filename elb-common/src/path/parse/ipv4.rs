@@ -3,13 +3,14 @@
 use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV4;
+use super::super::probe::Probes;
 use super::super::wire::Ipv4;
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
-use crate::flow::{Flow, FlowKeyV4};
+use crate::flow::{Flow, FlowKeyV4, Ports};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip};
 use crate::reason::Reason;
@@ -146,6 +147,16 @@ impl Family for V4 {
     #[inline(always)]
     fn flow_key(ip: &Ip<Be32>, transport: &Transport) -> FlowKeyV4 {
         FlowKeyV4::new(ip.source, ip.destination, transport.ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn probe_key(ip: &Ip<Be32>, ports: Ports) -> FlowKeyV4 {
+        FlowKeyV4::new(ip.source, ip.destination, ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn probed<T: Probes>(tables: &T, key: &FlowKeyV4) -> Option<u16> {
+        tables.probed_v4(key)
     }
 
     #[inline(always)]

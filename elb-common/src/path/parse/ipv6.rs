@@ -3,13 +3,14 @@
 use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV6;
+use super::super::probe::Probes;
 use super::super::wire::Ipv6;
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, extension, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
-use crate::flow::{Flow, FlowKeyV6};
+use crate::flow::{Flow, FlowKeyV6, Ports};
 use crate::fragment::{self, Fragment};
 use crate::hash;
 use crate::listener::{Listener, ListenerKeyV6, Vip};
@@ -119,6 +120,16 @@ impl Family for V6 {
     #[inline(always)]
     fn flow_key(ip: &Ip<Be128>, transport: &Transport) -> FlowKeyV6 {
         FlowKeyV6::new(ip.source, ip.destination, transport.ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn probe_key(ip: &Ip<Be128>, ports: Ports) -> FlowKeyV6 {
+        FlowKeyV6::new(ip.source, ip.destination, ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn probed<T: Probes>(tables: &T, key: &FlowKeyV6) -> Option<u16> {
+        tables.probed_v6(key)
     }
 
     #[inline(always)]

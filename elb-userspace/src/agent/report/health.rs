@@ -2,9 +2,10 @@
 
 use super::super::core::{Core, Probing};
 use super::super::members::Watched;
-use crate::health::history;
 use crate::health::lateness::quantile;
+use crate::health::{Failure, history};
 use crate::model;
+use crate::model::monitor::ProbePath;
 use crate::reconcile::socket;
 use crate::status::{self, timestamp, timestamp_millis};
 
@@ -51,8 +52,31 @@ impl Core {
             reason: known.and_then(|known| known.health.reason().cloned()),
             status: by_listener,
             health: known.map(|known| health(known, request.probes)),
+            paths: known.and_then(|known| self.paths(pool, known)),
             ..backend
         }
+    }
+
+    /// By which path a member is probed.
+    fn paths(&self, pool: &model::Pool, known: &Watched) -> Option<status::Paths> {
+        let (spec, last) = (known.probe.as_ref()?, known.last.as_ref());
+        let wants_vip = pool.healthmonitor.as_ref()?.probe_path == ProbePath::Vip;
+        let way = self.vip_way(known, spec);
+        let path = if wants_vip && way.is_ok() { ProbePath::Vip } else { ProbePath::Direct };
+        let text = |result: &Result<(), Failure>| match result {
+            Ok(()) => "ok".to_owned(),
+            Err(failure) => failure.to_string(),
+        };
+        Some(status::Paths {
+            path: last.map_or(path, |last| last.path).to_string(),
+            // What the host lacks is told once, of the agent.
+            why_direct: way
+                .err()
+                .filter(|_| wants_vip && self.vip_probes.problem().is_none())
+                .map(|why| why.to_string()),
+            vip: last.and_then(|last| last.vip.as_ref()).map(text),
+            direct: last.and_then(|last| last.direct.as_ref()).map(text),
+        })
     }
 }
 

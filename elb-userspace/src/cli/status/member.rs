@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::api::drain::names;
-use crate::status::{Health, Member, Pool, Probe, Status};
+use crate::status::{Health, Member, Paths, Pool, Probe, Status};
 
 /// A member, and the pool that it is in.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +46,9 @@ pub(super) fn text(found: &Found<'_>) -> String {
     if let Some(reason) = &member.reason {
         let _ = writeln!(out, "  last failure: {reason}");
     }
+    if let Some(paths) = &member.paths {
+        path(&mut out, paths);
+    }
     if let Some(unreachable) = &member.unreachable {
         let _ = writeln!(out, "  no packet can be sent to it: {unreachable}");
     }
@@ -62,6 +65,17 @@ pub(super) fn text(found: &Found<'_>) -> String {
         probes(&mut out, &health.probes);
     }
     out
+}
+
+fn path(out: &mut String, paths: &Paths) {
+    let Paths { path, why_direct, vip, direct } = paths;
+    let why = why_direct.as_ref().map(|why| format!(", since {why}")).unwrap_or_default();
+    let _ = writeln!(out, "  probed by the path {path}{why}");
+    for (path, result) in [("vip", vip), ("direct", direct)] {
+        if let Some(result) = result {
+            let _ = writeln!(out, "  last probe {path}: {result}");
+        }
+    }
 }
 
 fn counts(out: &mut String, health: &Health) {

@@ -6,9 +6,8 @@ mod host;
 mod interrupts;
 mod links;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -16,7 +15,7 @@ use tokio::sync::watch;
 use super::Duty;
 use super::facts::Facts;
 use crate::backend::privilege;
-use crate::nexthop::{Network, netlink};
+use crate::nexthop::{Network, Wanted, netlink};
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
@@ -59,9 +58,9 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
 
 /// The routes to virtual addresses and members, as the agent sees them.
 async fn network(duty: &Duty) -> Result<Network, Error> {
-    let members = duty.members.iter().map(|(address, _)| *address);
-    let addresses: BTreeSet<IpAddr> = members.chain(duty.vips.iter().copied()).collect();
-    let (_wanted, wanted) = watch::channel(addresses);
+    let members = duty.members.iter().map(|(address, _)| *address).collect();
+    let vips = duty.vips.iter().copied().collect();
+    let (_wanted, wanted) = watch::channel(Wanted { members, vips });
     let (network, mut told) = watch::channel(Network::default());
     tokio::select! {
         ended = netlink::follow(wanted, network) => {

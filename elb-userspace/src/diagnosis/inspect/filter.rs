@@ -16,7 +16,6 @@ mod ruleset;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Condition, Field, Span, Truth};
 pub use evaluate::{Fate, Place, judge};
 pub use packet::{Direction, Packet, Ports, State};
-pub use ruleset::{Action, Base, Chain, Family, Hook, Rule, Ruleset, Statement, Table, Tool};
+pub use ruleset::{Family, Ruleset, Tool};

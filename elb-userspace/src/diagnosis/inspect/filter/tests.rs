@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::condition::{Condition, Field, Span};
+use super::ruleset::{Action, Base, Chain, Hook, Rule, Statement, Table};
 use super::*;
 
 fn packet(source: &str, port: u16) -> Packet {

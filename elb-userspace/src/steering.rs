@@ -1,0 +1,281 @@
+//! The way of probes through virtual addresses: a pair of interfaces of the agent's own, and for each
+//! IP version a rule and a route that lead packets with the agent's mark into it.
+//!
+//! ```text
+//! probe's socket ─ mark ─► rule ─► route ─► elb-probe-… ═ elb-prober-… ─ elb_probe ─► backend
+//! ```
+//!
+//! The rest of the host notices nothing: only sockets of the agent have the mark, and the interfaces
+//! have no address. They stay when the agent goes, as the maps do, and the next one takes them over;
+//! `elb detach` removes them. Their names and numbers come from the pin directory, so that agents
+//! with directories of their own do not meet.
+
+mod checksums;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkMessage,
+};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use thiserror::Error;
+
+/// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
+/// Ethernet.
+const MTU: u32 = 1280;
+
+/// Before the rules of the main tables; after the local addresses' one, which nobody precedes.
+const PRIORITY: u32 = 90;
+
+/// Marks and tables from here on: one for each [`Steering`].
+const NUMBERS: u32 = 0xe1b0_0000;
+
+/// Probes cannot be led through virtual addresses.
+#[derive(Debug, Error)]
+pub enum SteeringError {
+    /// No netlink socket.
+    #[error("cannot open a netlink socket: {0}")]
+    Socket(io::Error),
+    /// The pair of interfaces cannot be made or set up.
+    #[error(
+        "cannot make the interfaces {device:?} and {peer:?}: {error}; it takes CAP_NET_ADMIN and \
+         a kernel with veth"
+    )]
+    Interfaces {
+        /// One end.
+        device: String,
+        /// The other end.
+        peer: String,
+        /// What the kernel said.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The kernel refuses the rule or the route of an IP version.
+    #[error(
+        "cannot lead {version} probes to {device:?}: {error}; it takes CAP_NET_ADMIN and a kernel \
+         with policy routing"
+    )]
+    Route {
+        /// IPv4 or IPv6.
+        version: &'static str,
+        /// The interface.
+        device: String,
+        /// What the kernel said.
+        error: rtnetlink::Error,
+    },
+    /// Something cannot be removed.
+    #[error("cannot remove {what}: {error}; it takes CAP_NET_ADMIN")]
+    Remove {
+        /// What.
+        what: String,
+        /// What the kernel said.
+        error: rtnetlink::Error,
+    },
+}
+
+/// Names and numbers of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steering {
+    /// The interface that probes leave by.
+    pub device: String,
+    /// Its other end, where the program is.
+    pub peer: String,
+    /// The mark of probes, and the number of the routing table.
+    pub mark: u32,
+}
+
+/// What is there.
+#[derive(Debug)]
+pub struct Steered {
+    /// Index of the interface where the program is to be.
+    pub peer: u32,
+    /// Why no probe over IPv6 can be led, if so; many hosts have no IPv6.
+    pub v6: Result<(), SteeringError>,
+}
+
+impl Steering {
+    /// That of the agent with this pin directory.
+    pub fn of(pin_dir: &Path) -> Self {
+        let hash = hash(pin_dir.as_os_str().as_encoded_bytes());
+        Self {
+            device: format!("elb-probe-{hash:04x}"),
+            peer: format!("elb-prober-{hash:04x}"),
+            mark: NUMBERS | u32::from(hash),
+        }
+    }
+
+    /// Makes what is missing of the way; what is there stays.
+    ///
+    /// # Errors
+    /// No probe can be led. What was made until then stays, for [`Self::remove`].
+    pub async fn set_up(&self) -> Result<Steered, SteeringError> {
+        let handle = open()?;
+        let refused = |error| self.refused(error);
+        if index(&self.device).is_none() || index(&self.peer).is_none() {
+            let pair = LinkVeth::new(&self.device, &self.peer).mtu(MTU).arp(false).build();
+            handle.link().add(pair).execute().await.map_err(|error| refused(Box::new(error)))?;
+        }
+        let both = [&self.device, &self.peer].map(|name| index(name));
+        let [Some(device), Some(peer)] = both else {
+            return Err(refused(io::Error::from(io::ErrorKind::NotFound).into()));
+        };
+        checksums::complete(&self.device).map_err(|error| refused(error.into()))?;
+        for index in [device, peer] {
+            match handle.link().set(quiet(index)).execute().await {
+                // A host without IPv6 is quiet.
+                Err(error) if is(&error, libc::EAFNOSUPPORT) => {}
+                done => done.map_err(|error| refused(Box::new(error)))?,
+            }
+            let up = LinkUnspec::new_with_index(index).mtu(MTU).arp(false).up().build();
+            let done = handle.link().set(up).execute().await;
+            done.map_err(|error| refused(Box::new(error)))?;
+        }
+        self.lead_v4(&handle, device).await.map_err(|error| self.no_route("IPv4", error))?;
+        let v6 = self.lead_v6(&handle, device).await;
+        Ok(Steered { peer, v6: v6.map_err(|error| self.no_route("IPv6", error)) })
+    }
+
+    /// Removes the way; true if anything of it was there.
+    ///
+    /// # Errors
+    /// The kernel refuses; what is left is there as before.
+    pub async fn remove(&self) -> Result<bool, SteeringError> {
+        let handle = open()?;
+        let mut removed = false;
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let deleted = handle.rule().del(self.rule(family)).execute().await;
+            removed |= was_there(deleted).map_err(|error| {
+                let what = format!("the rule for packets with the mark {:#x}", self.mark);
+                SteeringError::Remove { what, error }
+            })?;
+        }
+        // Its routes and its other end go with it; without that end it is not ours.
+        if let (Some(index), Some(_)) = (index(&self.device), index(&self.peer)) {
+            let deleted = handle.link().del(index).execute().await;
+            removed |= was_there(deleted).map_err(|error| {
+                let what = format!("the interface {:?}", self.device);
+                SteeringError::Remove { what, error }
+            })?;
+        }
+        Ok(removed)
+    }
+
+    async fn lead_v4(&self, handle: &Handle, device: u32) -> Result<(), rtnetlink::Error> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new();
+        let route = route.output_interface(device).table_id(self.mark).build();
+        self.lead(handle, AddressFamily::Inet, route).await
+    }
+
+    async fn lead_v6(&self, handle: &Handle, device: u32) -> Result<(), rtnetlink::Error> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new();
+        let route = route.output_interface(device).table_id(self.mark).build();
+        self.lead(handle, AddressFamily::Inet6, route).await
+    }
+
+    async fn lead(
+        &self,
+        handle: &Handle,
+        family: AddressFamily,
+        mut route: RouteMessage,
+    ) -> Result<(), rtnetlink::Error> {
+        route.attributes.push(RouteAttribute::Priority(1));
+        handle.route().add(route).replace().execute().await?;
+        let mut request = handle.rule().add();
+        *request.message_mut() = self.rule(family);
+        match request.execute().await {
+            Err(error) if is(&error, libc::EEXIST) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn rule(&self, family: AddressFamily) -> RuleMessage {
+        let mut rule = RuleMessage::default();
+        rule.header.family = family;
+        rule.header.action = RuleAction::ToTable;
+        rule.attributes = vec![
+            RuleAttribute::Priority(PRIORITY),
+            RuleAttribute::FwMark(self.mark),
+            RuleAttribute::FwMask(u32::MAX),
+            RuleAttribute::Table(self.mark),
+        ];
+        rule
+    }
+
+    fn refused(&self, error: Box<dyn std::error::Error + Send + Sync>) -> SteeringError {
+        let (device, peer) = (self.device.clone(), self.peer.clone());
+        SteeringError::Interfaces { device, peer, error }
+    }
+
+    fn no_route(&self, version: &'static str, error: rtnetlink::Error) -> SteeringError {
+        SteeringError::Route { version, device: self.device.clone(), error }
+    }
+}
+
+/// FNV-1a, folded: the same for every version of the agent.
+fn hash(bytes: &[u8]) -> u16 {
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let [a, b, c, d] = bytes.iter().fold(0x811c_9dc5, mix).to_be_bytes();
+    u16::from_be_bytes([a ^ c, b ^ d])
+}
+
+/// A netlink socket of this thread's network namespace; its task ends with the handle.
+fn open() -> Result<Handle, SteeringError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(SteeringError::Socket)?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
+/// An interface that has no IPv6 address and so sends nothing by itself.
+fn quiet(index: u32) -> LinkMessage {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    let quiet = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
+    LinkUnspec::new_with_index(index).append_extra_attribute(quiet).build()
+}
+
+fn was_there(deleted: Result<(), rtnetlink::Error>) -> Result<bool, rtnetlink::Error> {
+    match deleted {
+        Ok(()) => Ok(true),
+        Err(error)
+            if [libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT, libc::EOPNOTSUPP]
+                .iter()
+                .any(|code| is(&error, *code)) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is(error: &rtnetlink::Error, code: i32) -> bool {
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_with_other_pins_have_other_names() {
+        let one = Steering::of(Path::new("/sys/fs/bpf/elb"));
+        let other = Steering::of(Path::new("/sys/fs/bpf/elb2"));
+        assert_ne!((&one.device, one.mark), (&other.device, other.mark));
+        for name in [&one.device, &one.peer] {
+            assert!(name.len() < libc::IFNAMSIZ, "{name}");
+        }
+    }
+
+    /// Another version of the agent must find them again.
+    #[test]
+    fn names_are_the_same_for_ever() {
+        let steering = Steering::of(Path::new("/sys/fs/bpf/elb"));
+        assert_eq!((steering.device.as_str(), steering.mark), ("elb-probe-565f", NUMBERS | 0x565f));
+    }
+}
