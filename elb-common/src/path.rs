@@ -136,7 +136,7 @@ fn chosen<F: Family, P: Packet, T: Tables>(
         return Err(Stop(Reason::GroupMac));
     }
     let listener = classify::listener::<F, T>(tables, ip, transport)?;
-    let flow = identify::flow::<F, P, T>(packet, tables, listener, ip, transport);
+    let flow = identify::flow::<F>(listener, ip, transport);
     let admission = admit::packet::<F, T>(tables, listener, ip, transport)?;
     let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport, admission)?;
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })

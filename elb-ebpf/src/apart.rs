@@ -16,20 +16,26 @@ use crate::maps::{QUESTION_V4, QUESTION_V6};
 use crate::tables::Maps;
 
 #[inline(always)]
-pub(crate) fn choose_v4(ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+pub(crate) fn choose_v4(
+    context: &XdpContext,
+    ask: impl FnOnce(&mut QuestionV4),
+) -> Result<u16, Stop> {
     let Some(place) = QUESTION_V4.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
     // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on
     // one CPU.
     ask(unsafe { &mut *place });
-    choose::unpack(elb_choose_v4())
+    choose::unpack(elb_choose_v4(context.ctx))
 }
 
 #[inline(always)]
-pub(crate) fn choose_v6(ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+pub(crate) fn choose_v6(
+    context: &XdpContext,
+    ask: impl FnOnce(&mut QuestionV6),
+) -> Result<u16, Stop> {
     let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
     // SAFETY: as for IPv4.
     ask(unsafe { &mut *place });
-    choose::unpack(elb_choose_v6())
+    choose::unpack(elb_choose_v6(context.ctx))
 }
 
 #[inline(always)]
@@ -68,23 +74,28 @@ pub(crate) fn too_big<F: Family>(context: &XdpContext, mtu: u16) -> Reason {
     Reason::new(reason as u8).unwrap_or(Reason::TooBig)
 }
 
-/// An answer of `choose`, which asks nothing of the frame: a context would go unused, and the
-/// compiler would hand anything over.
+/// An answer of `choose`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_choose_v4() -> u32 {
-    let Some(question) = QUESTION_V4.get(0) else { return 0 };
-    let context = XdpContext::new(core::ptr::null_mut());
-    choose::pack(choose::answer::<V4, _>(&Maps::new(&context), question))
+extern "C" fn elb_choose_v4(context: *mut xdp_md) -> u32 {
+    let Some(question) = QUESTION_V4.get_ptr_mut(0) else { return 0 };
+    let context = XdpContext::new(context);
+    // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
+    let question = unsafe { &mut *question };
+    let packet = XdpPacket::new(&context);
+    choose::pack(choose::answer::<V4, _, _>(&packet, &Maps::new(&context), question))
 }
 
 /// An answer of `choose`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn elb_choose_v6() -> u32 {
-    let Some(question) = QUESTION_V6.get(0) else { return 0 };
-    let context = XdpContext::new(core::ptr::null_mut());
-    choose::pack(choose::answer::<V6, _>(&Maps::new(&context), question))
+extern "C" fn elb_choose_v6(context: *mut xdp_md) -> u32 {
+    let Some(question) = QUESTION_V6.get_ptr_mut(0) else { return 0 };
+    let context = XdpContext::new(context);
+    // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
+    let question = unsafe { &mut *question };
+    let packet = XdpPacket::new(&context);
+    choose::pack(choose::answer::<V6, _, _>(&packet, &Maps::new(&context), question))
 }
 
 /// The digest of a connection id, 0: none.

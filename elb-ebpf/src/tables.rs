@@ -269,13 +269,13 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
-        apart::choose_v4(ask)
+    fn choose_v4<P: Packet>(&self, _: &P, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+        apart::choose_v4(self.context, ask)
     }
 
     #[inline(always)]
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
-        apart::choose_v6(ask)
+    fn choose_v6<P: Packet>(&self, _: &P, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+        apart::choose_v6(self.context, ask)
     }
 
     #[inline(always)]

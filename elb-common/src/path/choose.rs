@@ -1,11 +1,10 @@
-//! The choice that takes more than a look at a slot: flow table, former owners, turns.
+//! The choice that takes more than a look at a slot: connection ids, flow table, former owners, turns.
 //!
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
 //! verified by itself, and not in a copy for every way that leads here.
 
 use super::admit::{self, Admission};
-use super::identify;
-use super::{Family, Stop, Tables, Transport};
+use super::{Family, Packet, Stop, Tables, Transport, identify, select};
 use crate::addr::{join, split};
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use crate::listener::{Listener, algorithm, listener_flags};
@@ -21,20 +20,24 @@ pub const CANDIDATES: u32 = 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Question<K> {
-    /// What the flow is recorded by.
-    pub(super) key: K,
     /// Addresses, ports and protocol.
     pub(super) tuple: K,
+    pub(super) listener: [u64; 4],
+    /// Bits of [`packet`], and the second it is.
+    packet_and_now: u64,
+    /// Offset of what the IP header carries.
+    payload: u64,
+
+    // What follows is found out by `identify::complete`.
+    /// What the flow is recorded by.
+    pub(super) key: K,
     /// Digest of the connection id of QUIC, 0: none.
     pub(super) digest: u64,
     /// The same as the pool's former algorithm saw it.
     pub(super) former_digest: u64,
-    pub(super) listener: [u64; 4],
     pub(super) pool: [u64; 3],
     /// Slot on the ring: its index and what it holds.
     pub(super) slot: u64,
-    /// Bits of [`packet`], and the second it is.
-    pub(super) packet_and_now: u64,
 }
 
 /// A question about an IPv4 flow.
@@ -53,13 +56,45 @@ mod packet {
 impl<K> Question<K> {
     /// Takes the packet's part in.
     #[inline(always)]
-    pub(super) fn about(&mut self, transport: &Transport, admission: Admission, now: u32) {
+    pub(super) fn about(
+        &mut self,
+        payload: usize,
+        transport: &Transport,
+        admission: Admission,
+        now: u32,
+    ) {
         let bit = |is: bool, bit: u32| if is { bit } else { 0 };
         let packet = bit(transport.opens(), packet::OPENS)
             | bit(transport.closes(), packet::CLOSES)
             | bit(transport.is_udp(), packet::UDP)
             | bit(admission == Admission::IfRecorded, packet::IF_RECORDED);
         self.packet_and_now = join(packet, now);
+        self.payload = payload as u64;
+    }
+
+    #[inline(always)]
+    pub(super) fn listener(&self) -> &Listener {
+        bytemuck::cast_ref(&self.listener)
+    }
+
+    /// Offset of the datagram, if it is one.
+    #[inline(always)]
+    pub(super) fn datagram(&self) -> Option<usize> {
+        (self.bits() & packet::UDP != 0).then_some(self.payload as usize)
+    }
+
+    #[inline(always)]
+    fn admission(&self) -> Admission {
+        if self.bits() & packet::IF_RECORDED == 0 {
+            Admission::Granted
+        } else {
+            Admission::IfRecorded
+        }
+    }
+
+    #[inline(always)]
+    fn bits(&self) -> u32 {
+        split(self.packet_and_now)[0]
     }
 }
 
@@ -85,11 +120,20 @@ const REFUSED: u32 = 1 << 16;
 
 /// The answer: id of the backend, 0: none.
 #[inline(always)]
-pub fn answer<F: Family, T: Tables>(
+pub fn answer<F: Family, P: Packet, T: Tables>(
+    packet: &P,
     tables: &T,
-    question: &Question<F::FlowKey>,
+    question: &mut Question<F::FlowKey>,
 ) -> Result<u16, Stop> {
+    identify::complete::<F, P, T>(packet, tables, question)?;
     let choice = Choice::<F, T>::new(tables, question);
+    let named = identify::server(tables, choice.listener(), question.digest);
+    if serves_established(tables, named) {
+        return select::admitted(named, question.admission());
+    }
+    if choice.slot.is_settled() && !choice.is_tracked() {
+        return select::admitted(choice.slot.cur(), question.admission());
+    }
     let id = choice.make()?;
     if !choice.slot.is_settled() && id != choice.slot.cur() {
         tables.note_moving(choice.index, choice.now);
@@ -99,7 +143,7 @@ pub fn answer<F: Family, T: Tables>(
 
 /// Whether the backend serves flows that it has.
 #[inline(always)]
-pub(super) fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
+fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
     id != 0 && tables.backend(id).is_some_and(|backend| backend.serves_established())
 }
 
@@ -278,7 +322,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
 
     #[inline(always)]
     fn listener(&self) -> &Listener {
-        bytemuck::cast_ref(&self.question.listener)
+        self.question.listener()
     }
 
     #[inline(always)]

@@ -1,70 +1,74 @@
 //! Which flow a packet belongs to, and where that flow falls on a ring.
 
+use super::choose::Question;
 use super::wire::Udp;
-use super::{Family, Ip, Packet, Tables, Transport};
+use super::{Family, Ip, Packet, Stop, Tables, Transport, select};
+use crate::addr::join;
 use crate::hash;
 use crate::listener::{CidPart, Listener, algorithm, listener_flags};
-use crate::pool::Pool;
 use crate::quic::ServerIdKey;
+use crate::reason::Reason;
 
-/// A flow, as an algorithm sees it.
+/// A flow, as its addresses and ports tell.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity<K> {
     /// Addresses, ports and protocol.
     pub(super) tuple: K,
-    /// Digest of the connection id of QUIC, 0: none.
-    pub(super) digest: u64,
-    /// Its place on the ring.
+    /// Its place on the ring, unless a connection id tells that.
     pub(super) hash: u32,
-    /// Id of the backend that the connection id names, 0: none.
-    pub(super) server: u32,
 }
 
 /// The flow of a packet for a listener.
 #[inline(always)]
-pub(super) fn flow<F: Family, P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
+pub(super) fn flow<F: Family>(
     listener: &Listener,
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Identity<F::FlowKey> {
-    // An error, which is no datagram, shows no connection id of the client.
-    if listener.algorithm != algorithm::CONNECTION_ID || !transport.is_udp() {
-        return tuple::<F>(ip, transport, listener.algorithm);
-    }
     let tuple = F::flow_key(ip, transport);
-    let digest = connection_id(packet, tables, ip, listener.cid);
-    let has_servers = listener.flags & listener_flags::SERVER_IDS != 0 && digest != 0;
-    let key = ServerIdKey::new(digest, listener.pool);
-    let server = if has_servers { tables.server(&key).unwrap_or(0) } else { 0 };
-    let hash = hash::<F>(&tuple, digest, algorithm::CONNECTION_ID);
-    Identity { tuple, digest, hash, server: u32::from(server) }
+    Identity { tuple, hash: F::hash(&tuple, listener.algorithm) }
 }
 
+/// Whether a connection id may tell which flow a packet belongs to. An error, which is no datagram,
+/// shows none of the client's.
 #[inline(always)]
-fn tuple<F: Family>(
-    ip: &Ip<F::Addr>,
-    transport: &Transport,
-    algorithm: u16,
-) -> Identity<F::FlowKey> {
-    let tuple = F::flow_key(ip, transport);
-    Identity { tuple, digest: 0, hash: F::hash(&tuple, algorithm), server: 0 }
+pub(super) fn by_connection_id(listener: &Listener, is_udp: bool) -> bool {
+    listener.algorithm == algorithm::CONNECTION_ID && is_udp
 }
 
-/// The digest of the connection id, as the pool's former algorithm saw it; 0: none.
+/// Finds out what a question is about: connection ids, record, pool and slot.
 #[inline(always)]
-pub(super) fn formerly<P: Packet, T: Tables, A>(
+pub(super) fn complete<F: Family, P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
-    pool: &Pool,
-    ip: &Ip<A>,
-) -> u64 {
-    if pool.former_size == 0 || pool.former_algorithm != algorithm::CONNECTION_ID {
+    question: &mut Question<F::FlowKey>,
+) -> Result<(), Stop> {
+    let listener: Listener = *question.listener();
+    let pool = tables.pool(listener.pool).ok_or(Stop(Reason::RingRange))?;
+    let datagram = question.datagram();
+    let digest = |is_wanted: bool, part| match datagram {
+        Some(offset) if is_wanted => connection_id(packet, tables, offset, part),
+        _ => 0,
+    };
+    question.digest = digest(listener.algorithm == algorithm::CONNECTION_ID, listener.cid);
+    let was_by_id = pool.former_size != 0 && pool.former_algorithm == algorithm::CONNECTION_ID;
+    question.former_digest = digest(was_by_id, pool.former_cid);
+    question.key = key::<F>(&question.tuple, question.digest, listener.id);
+    question.pool = bytemuck::cast(pool);
+    let hash = hash::<F>(&question.tuple, question.digest, listener.algorithm);
+    let (index, slot) = select::slot(tables, &listener, hash)?;
+    question.slot = join(index, slot.0);
+    Ok(())
+}
+
+/// Id of the backend that the connection id of a flow names, 0: none.
+#[inline(always)]
+pub(super) fn server<T: Tables>(tables: &T, listener: &Listener, digest: u64) -> u16 {
+    if listener.flags & listener_flags::SERVER_IDS == 0 || digest == 0 {
         return 0;
     }
-    connection_id(packet, tables, ip, pool.former_cid)
+    tables.server(&ServerIdKey::new(digest, listener.pool)).unwrap_or(0)
 }
 
 /// What a flow is recorded by: addresses, ports and protocol, or the connection id, so that a
@@ -80,13 +84,14 @@ pub(super) fn hash<F: Family>(tuple: &F::FlowKey, digest: u64, algorithm: u16) -
     if digest == 0 { F::hash(tuple, algorithm) } else { hash::digest(digest) }
 }
 
+/// The digest of a datagram's connection id, 0: it has none.
 #[inline(always)]
-fn connection_id<P: Packet, T: Tables, A>(
+fn connection_id<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
-    ip: &Ip<A>,
+    datagram: usize,
     part: CidPart,
 ) -> u64 {
     const UDP: usize = size_of::<Udp>();
-    tables.connection_id(packet, ip.payload + UDP, part).unwrap_or(0)
+    tables.connection_id(packet, datagram + UDP, part).unwrap_or(0)
 }

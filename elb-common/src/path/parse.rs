@@ -148,7 +148,8 @@ pub trait Family {
     /// As [`Tables::flow_v4`].
     fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, oldest: u32, now: u32) -> Option<Flow>;
     /// As [`Tables::choose_v4`].
-    fn choose<T: Tables>(
+    fn choose<P: Packet, T: Tables>(
+        packet: &P,
         tables: &T,
         ask: impl FnOnce(&mut Question<Self::FlowKey>),
     ) -> Result<u16, Stop>;

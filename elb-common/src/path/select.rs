@@ -1,14 +1,13 @@
 //! Which backend a packet goes to: the owner of its slot, which is a look at the ring; where a slot
-//! is moving, or the algorithm chooses for each flow anew, it takes more ([`choose`]).
+//! is moving, the algorithm chooses for each flow anew, or a connection id names the flow, it takes
+//! more ([`choose`](super::choose)).
 
 use super::admit::Admission;
-use super::choose;
-use super::identify::{self, Identity};
-use super::{Family, Ip, Packet, Stop, Tables, Transport};
-use crate::addr::join;
+use super::identify::Identity;
+use super::{Family, Ip, Packet, Stop, Tables, Transport, identify};
 use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
-use crate::ring;
+use crate::ring::{self, Slot};
 
 /// Id of the backend that gets the packet; never 0.
 #[inline(always)]
@@ -24,34 +23,38 @@ pub(super) fn backend<F: Family, P: Packet, T: Tables>(
     if listener.ring_size == 0 {
         return Err(Stop(Reason::NoBackend));
     }
-    let server = flow.server as u16;
-    if choose::serves_established(tables, server) {
-        return admitted(server, admission);
-    }
-    let index = listener.ring_base.wrapping_add(ring::index(flow.hash, listener.ring_size));
-    let slot = tables.slot(index).ok_or(Stop(Reason::RingRange))?;
     let is_tracked = listener.flags & listener_flags::TRACKED != 0;
-    let id = if slot.is_settled() && !is_tracked {
-        admitted(slot.cur(), admission)?
+    let owner = if is_tracked || identify::by_connection_id(listener, transport.is_udp()) {
+        None
     } else {
-        let pool = tables.pool(listener.pool).ok_or(Stop(Reason::RingRange))?;
-        let former = identify::formerly(packet, tables, &pool, ip);
-        F::choose(tables, |question| {
-            question.key = identify::key::<F>(&flow.tuple, flow.digest, listener.id);
-            (question.tuple, question.digest) = (flow.tuple, flow.digest);
-            question.former_digest = former;
+        let (_, slot) = slot(tables, listener, flow.hash)?;
+        slot.is_settled().then_some(slot.cur())
+    };
+    let id = match owner {
+        Some(owner) => admitted(owner, admission)?,
+        None => F::choose(packet, tables, |question| {
+            question.tuple = flow.tuple;
             question.listener = bytemuck::cast(*listener);
-            question.pool = bytemuck::cast(pool);
-            question.slot = join(index, slot.0);
-            question.about(transport, admission, tables.now());
-        })?
+            question.about(ip.payload, transport, admission, tables.now());
+        })?,
     };
     if id == 0 { Err(Stop(Reason::NoBackend)) } else { Ok(id) }
 }
 
-/// Here no flow is recorded.
+/// The slot that a hash falls on, and its index.
 #[inline(always)]
-fn admitted(id: u16, admission: Admission) -> Result<u16, Stop> {
+pub(super) fn slot<T: Tables>(
+    tables: &T,
+    listener: &Listener,
+    hash: u32,
+) -> Result<(u32, Slot), Stop> {
+    let index = listener.ring_base.wrapping_add(ring::index(hash, listener.ring_size));
+    Ok((index, tables.slot(index).ok_or(Stop(Reason::RingRange))?))
+}
+
+/// Where no flow is recorded.
+#[inline(always)]
+pub(super) fn admitted(id: u16, admission: Admission) -> Result<u16, Stop> {
     match admission {
         Admission::Granted => Ok(id),
         Admission::IfRecorded => Err(Stop(Reason::AccessDenied)),

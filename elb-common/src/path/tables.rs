@@ -105,16 +105,24 @@ pub trait Tables: Sized {
 
     /// The answer to a question of `select`, which `ask` writes down where it stays, see
     /// [`choose::answer`].
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+    fn choose_v4<P: Packet>(
+        &self,
+        packet: &P,
+        ask: impl FnOnce(&mut QuestionV4),
+    ) -> Result<u16, Stop> {
         let mut question = QuestionV4::default();
         ask(&mut question);
-        choose::answer::<V4, Self>(self, &question)
+        choose::answer::<V4, P, Self>(packet, self, &mut question)
     }
     /// As for IPv4.
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+    fn choose_v6<P: Packet>(
+        &self,
+        packet: &P,
+        ask: impl FnOnce(&mut QuestionV6),
+    ) -> Result<u16, Stop> {
         let mut question = QuestionV6::default();
         ask(&mut question);
-        choose::answer::<V6, Self>(self, &question)
+        choose::answer::<V6, P, Self>(packet, self, &mut question)
     }
     /// The digest of a QUIC connection id, see [`quic::digest_of`].
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {

@@ -216,22 +216,30 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.note.note(Asked::Closed(listener, backend));
     }
     #[inline(always)]
-    fn choose_v4(&self, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
+    fn choose_v4<P: Packet>(
+        &self,
+        packet: &P,
+        ask: impl FnOnce(&mut QuestionV4),
+    ) -> Result<u16, Stop> {
         if !N::APART {
-            return self.tables.choose_v4(ask);
+            return self.tables.choose_v4(packet, ask);
         }
         let mut question = QuestionV4::default();
         ask(&mut question);
-        choose::answer::<V4, Self>(self, &question)
+        choose::answer::<V4, P, Self>(packet, self, &mut question)
     }
     #[inline(always)]
-    fn choose_v6(&self, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
+    fn choose_v6<P: Packet>(
+        &self,
+        packet: &P,
+        ask: impl FnOnce(&mut QuestionV6),
+    ) -> Result<u16, Stop> {
         if !N::APART {
-            return self.tables.choose_v6(ask);
+            return self.tables.choose_v6(packet, ask);
         }
         let mut question = QuestionV6::default();
         ask(&mut question);
-        choose::answer::<V6, Self>(self, &question)
+        choose::answer::<V6, P, Self>(packet, self, &mut question)
     }
     #[inline(always)]
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
@@ -429,12 +437,15 @@ mod tests {
     fn on_a_moving_slot_flows_and_former_owners_are_asked_for() {
         let memory = memory(Slot::new(1, 2));
         let index = ring::index(crate::hash::flow_v4(&key()), 16);
+        let slot = Asked::Slot(index, Some(Slot::new(1, 2)));
         let backend = backend();
         assert_eq!(
-            testify(&memory, &tcp(ACK))[2..],
+            testify(&memory, &tcp(ACK))[1..],
             [
-                Asked::Pool(4, Some(POOL)),
+                slot,
                 Asked::Now(50),
+                Asked::Pool(4, Some(POOL)),
+                slot,
                 Asked::FlowV4(key(), None),
                 Asked::Backend(2, Some(&backend)),
                 Asked::NoteMoving(index),
@@ -452,7 +463,7 @@ mod tests {
             Asked::CountListener(3),
             Asked::CountBackend(1),
         ]));
-        assert_eq!(testify(&memory, &tcp(ACK))[4], Asked::FlowV4(key(), Some(flow)));
+        assert_eq!(testify(&memory, &tcp(ACK))[5], Asked::FlowV4(key(), Some(flow)));
     }
 
     #[test]

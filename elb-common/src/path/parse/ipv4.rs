@@ -180,8 +180,12 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn choose<T: Tables>(tables: &T, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
-        tables.choose_v4(ask)
+    fn choose<P: Packet, T: Tables>(
+        packet: &P,
+        tables: &T,
+        ask: impl FnOnce(&mut QuestionV4),
+    ) -> Result<u16, Stop> {
+        tables.choose_v4(packet, ask)
     }
 
     #[inline(always)]

@@ -153,8 +153,12 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn choose<T: Tables>(tables: &T, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
-        tables.choose_v6(ask)
+    fn choose<P: Packet, T: Tables>(
+        packet: &P,
+        tables: &T,
+        ask: impl FnOnce(&mut QuestionV6),
+    ) -> Result<u16, Stop> {
+        tables.choose_v6(packet, ask)
     }
 
     #[inline(always)]
