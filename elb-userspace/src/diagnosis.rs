@@ -7,4 +7,6 @@ pub mod check;
 pub mod inspect;
 pub mod report;
 
+mod packet_size;
+
 pub mod doctor;

@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) kind: Option<String>,
     /// The number of the XDP program that it carries.
     pub(crate) xdp: Option<u32>,
+    /// The largest packet that it takes, in bytes.
+    pub(crate) mtu: u32,
 }
 
 /// An address of an interface.
@@ -169,6 +171,7 @@ fn read_link(message: &LinkMessage) -> Option<Link> {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),

@@ -14,6 +14,7 @@ mod firewall;
 mod hosts_deny;
 mod listening;
 mod load;
+mod mtu;
 mod route;
 mod sysctls;
 mod virtual_address;
@@ -53,7 +54,7 @@ pub fn inspect(asked: &Asked, place: &Place) -> Inspection {
 
 type Judge = fn(&Asked, &Facts) -> Vec<Part>;
 
-const CHECKS: [(Check, Judge); 8] = [
+const CHECKS: [(Check, Judge); 9] = [
     (Check::Listening, listening::check),
     (Check::Firewall, firewall::check),
     (Check::Route, route::check),
@@ -62,6 +63,7 @@ const CHECKS: [(Check, Judge); 8] = [
     (Check::VirtualAddress, virtual_address::check),
     (Check::Decapsulation, decapsulation::check),
     (Check::Sysctls, sysctls::check),
+    (Check::Mtu, mtu::check),
 ];
 
 /// What the facts say about what was asked. It is healthy if no check failed and none is unknown.

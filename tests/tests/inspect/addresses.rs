@@ -1,7 +1,11 @@
 //! Direct server return: the virtual address, outer headers, kernel settings.
 
 use anyhow::Result;
-use elb_tests::xdp::XdpPass;
+use elb_tests::{
+    address::{Families, Family},
+    lab::Lab,
+    xdp::XdpPass,
+};
 use elb_userspace::diagnosis::{check::Check, report::Verdict};
 
 use crate::scene::*;
@@ -87,17 +91,49 @@ fn an_address_that_the_program_does_not_know_is_named() -> Result<()> {
 
 #[test]
 fn sysctls_that_spoil_direct_server_return_are_named_and_set() -> Result<()> {
-    for (key, value, words) in [
-        ("ipv4/conf/all/arp_ignore", "0", "net.ipv4.conf.all.arp_ignore is 0"),
-        ("ipv4/conf/eth0/arp_announce", "0", "net.ipv4.conf.eth0.arp_announce is 0"),
-        ("ipv4/conf/eth0/rp_filter", "1", "net.ipv4.conf.eth0.rp_filter is 1"),
+    for (keys, value, words) in [
+        (&["all/arp_ignore", "eth0/arp_ignore"][..], "0", "net.ipv4.conf.all.arp_ignore is 0"),
+        (&["all/arp_announce", "eth0/arp_announce"], "0", "net.ipv4.conf.eth0.arp_announce is 0"),
+        (&["eth0/rp_filter"], "1", "net.ipv4.conf.eth0.rp_filter is 1"),
     ] {
         let bench = Bench::new()?;
         let _server = bench.serve()?;
         bench.up("ipip")?;
-        bench.host().sysctl(key, value)?;
+        for key in keys {
+            bench.host().sysctl(&format!("ipv4/conf/{key}"), value)?;
+        }
         bench.mends(&bench.vip("ipip"), Check::Sysctls, &[words])?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_sysctl_that_another_makes_up_for_is_a_warning() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("l2")?;
+    bench.host().sysctl("ipv4/conf/all/arp_ignore", "0")?;
+    bench.warns(&bench.vip("l2"), Check::Sysctls, &["only net.ipv4.conf.eth0.arp_ignore"])
+}
+
+#[test]
+fn an_interface_too_small_for_outer_headers_is_told_of() -> Result<()> {
+    let lab = |families, mtu| Lab::builder().families(families).backends(1).mtu(mtu).start();
+    let bench = Bench::in_lab(lab(Families::V4, 1500)?)?;
+    let _server = bench.serve()?;
+    for (mode, words) in [("ipip", "20 of them outer"), ("gue", "32 of them outer")] {
+        bench.host().ip(&format!("link set {DEVICE} mtu 1500"))?;
+        bench.up(mode)?;
+        bench.warns(&bench.vip(mode), Check::Mtu, &["eth0 takes 1500 bytes", words])?;
+    }
+
+    let bench = Bench::in_lab(lab(Families::V6, 1300)?)?;
+    let _server = bench.serve()?;
+    let vip = bench.lab.vip6();
+    bench.sh(&format!("elb backend up --vip {vip} --mode ipip --interface {DEVICE} $PLACES"))?;
+    let from = bench.lb_addr(Family::V6);
+    let question = format!("--port {HTTP} --from {from} --vip {vip} --mode ipip");
+    bench.mends(&question, Check::Mtu, &["40 of them outer headers: 1260 fit, IPv6 needs 1280"])?;
     Ok(())
 }
 
@@ -108,5 +144,12 @@ fn ignored_echo_requests_matter_to_udp() -> Result<()> {
     bench.host().sysctl("ipv4/icmp_echo_ignore_all", "1")?;
     bench.clean(&bench.http())?;
     bench.mends(&bench.udp(), Check::Sysctls, &["net.ipv4.icmp_echo_ignore_all is 1"])?;
+
+    let bench = Bench::of(Families::Both)?;
+    let _server = bench.serve()?;
+    bench.host().sysctl("ipv6/icmp/echo_ignore_all", "1")?;
+    bench.clean(&bench.udp())?;
+    let v6 = format!("--protocol udp --port {ECHO} --from {}", bench.lb_addr(Family::V6));
+    bench.mends(&v6, Check::Sysctls, &["net.ipv6.icmp.echo_ignore_all is 1"])?;
     Ok(())
 }

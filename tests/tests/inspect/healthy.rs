@@ -1,7 +1,11 @@
 //! Hosts with nothing wrong: no check may fail.
 
 use anyhow::Result;
-use elb_tests::address::{Families, Family};
+use elb_tests::{
+    address::{Families, Family},
+    agent::Agent,
+    config::{Config, Forwarding, MonitorKind, Pool, Protocol},
+};
 use elb_userspace::diagnosis::{check::Check, inspect::Inspection, report::Verdict};
 
 use crate::scene::*;
@@ -24,6 +28,50 @@ fn a_healthy_host_has_a_clean_report() -> Result<()> {
         format!("--port {HTTP} --from {} --to {}", bench.member(), bench.member()),
     ] {
         bench.clean(&question).map_err(|error| error.context(question))?;
+    }
+    Ok(())
+}
+
+/// What an agent finds ONLINE, probed through the virtual address, has a clean report.
+#[test]
+fn members_that_serve_raise_no_alarm() -> Result<()> {
+    for mode in [Forwarding::L2, Forwarding::Ipip, Forwarding::Gue] {
+        let bench = Bench::of(Families::Both)?;
+        let _server = bench.serve()?;
+        let (name, vips) = (mode.name(), [bench.lab.vip4(), bench.lab.vip6()]);
+        let up = format!("elb backend up --vip {} --vip {} --mode {name}", vips[0], vips[1]);
+        bench.sh(&format!("{up} --interface {DEVICE} $PLACES"))?;
+        let mut config = Config::new(&bench.lab);
+        for family in [Family::V4, Family::V6] {
+            for (protocol, port, kind) in [
+                (Protocol::Tcp, HTTP, MonitorKind::Http),
+                (Protocol::Udp, ECHO, MonitorKind::UdpConnect),
+            ] {
+                let pool = format!("{family:?}-{port}");
+                let pool = Pool::of(&bench.lab, &pool, family, protocol, port).forwarding(mode);
+                config = config.balance(&bench.lab, family, port, pool.monitored_by(kind));
+            }
+        }
+        let agent = Agent::start(&bench.lab, &config)?;
+        for (family, vip) in [Family::V4, Family::V6].into_iter().zip(vips) {
+            let member = bench.lab.member_addr(0, family);
+            agent.wait_members(&[member], "ONLINE", LIMIT)?;
+            let of = format!("--from {} --to {member}", bench.lb_addr(family));
+            let of = format!("{of} --vip {vip} --mode {name}");
+            for question in
+                [format!("--port {HTTP} {of}"), format!("--port {ECHO} --protocol udp {of}")]
+            {
+                let inspection = bench.inspect(&question)?;
+                clean(&inspection).map_err(|error| error.context(question))?;
+                let findings = &inspection.report.findings;
+                assert!(
+                    findings
+                        .iter()
+                        .all(|one| one.verdict != Verdict::Warn || one.check == Check::Load),
+                    "{findings:#?}"
+                );
+            }
+        }
     }
     Ok(())
 }

@@ -80,6 +80,17 @@ fn a_server_that_does_not_serve_the_virtual_address_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_server_of_the_virtual_address_alone_serves_traffic() -> Result<()> {
+    let bench = Bench::new()?;
+    bench.up("ipip")?;
+    let _listener = bench.listen(bench.lab.vip4(), HTTP)?;
+    let inspection = bench.inspect(&bench.vip("ipip"))?;
+    clean(&inspection)?;
+    assert_eq!(verdict(&inspection, Check::Listening), Some(Verdict::Warn));
+    Ok(())
+}
+
+#[test]
 fn a_udp_server_is_no_tcp_server() -> Result<()> {
     let bench = Bench::new()?;
     let _server = bench.serve()?;

@@ -138,6 +138,40 @@ fn blocked_echo_requests_matter_to_udp() -> Result<()> {
     bench.sh(&input("icmp type echo-request drop"))?;
     bench.clean(&bench.http())?;
     bench.mends(&bench.udp(), Check::Firewall, &["icmp type echo-request", "echo requests"])?;
+
+    let bench = Bench::of(Families::Both)?;
+    let _server = bench.serve()?;
+    bench.sh(&table("accept", "", "icmpv6 type echo-reply reject"))?;
+    bench.clean(&bench.udp())?;
+    let v6 = format!("--protocol udp --port {ECHO} --from {}", bench.lb_addr(Family::V6));
+    bench.mends(&v6, Check::Firewall, &["icmpv6 type echo-reply", "echo replies"])?;
+    Ok(())
+}
+
+/// A policy that forgets what IPv6 has instead of ARP works until neighbours are forgotten.
+#[test]
+fn dropped_neighbour_discovery_is_named() -> Result<()> {
+    let bench = Bench::of(Families::Both)?;
+    let _server = bench.serve()?;
+    let rules = format!("ct state new,established accept; tcp dport {HTTP} accept");
+    bench.sh(&table("drop", &rules, ""))?;
+    bench.clean(&bench.http())?;
+    let v6 = format!("--port {HTTP} --from {}", bench.lb_addr(Family::V6));
+    bench.mends(&v6, Check::Firewall, &["policy of nft chain", "neighbour solicitations"])?;
+    Ok(())
+}
+
+/// Traffic goes to the virtual address: what concerns the member's own is worth a warning.
+#[test]
+fn what_only_direct_probes_meet_is_a_warning() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("ipip")?;
+    bench.sh(&input(&format!("ip daddr {} tcp dport {HTTP} drop", bench.member())))?;
+    bench.warns(&bench.vip("ipip"), Check::Firewall, &["probe_path"])?;
+    bench.sh("nft flush ruleset")?;
+    bench.sh(&input(&format!("ip daddr {} tcp dport {HTTP} drop", bench.lab.vip4())))?;
+    bench.names(&bench.vip("ipip"), Check::Firewall, &["10.0.0.100"])?;
     Ok(())
 }
 

@@ -148,6 +148,22 @@ impl Bench {
         Ok(finding)
     }
 
+    /// Nothing is wrong, but of `check` there is something to say, with all these words; then the fix
+    /// is run, and there must be nothing to say.
+    pub fn warns(&self, question: &str, check: Check, words: &[&str]) -> Result<()> {
+        let inspection = self.inspect(question)?;
+        clean(&inspection)?;
+        let finding = inspection.report.finding(check).context("it is not checked")?;
+        ensure!(finding.verdict == Verdict::Warn, "{finding:#?}");
+        for word in words {
+            ensure!(finding.evidence.contains(word), "no {word:?} in {finding:#?}");
+        }
+        self.sh(finding.fix.as_deref().context("there is no fix")?)?;
+        let mended = self.inspect(question)?;
+        ensure!(verdict(&mended, check) == Some(Verdict::Pass), "{:#?}", mended.report);
+        clean(&mended)
+    }
+
     /// Nothing is wrong with what is asked about.
     pub fn clean(&self, question: &str) -> Result<()> {
         clean(&self.inspect(question)?)

@@ -15,7 +15,7 @@ use crate::diagnosis::inspect::{Asked, Place, Protocol, inspect};
 #[command(after_help = "\
 Looks at what probes of a load balancer meet on this host: listening sockets, the packet filter
 (nftables and iptables rules are evaluated, the one that drops is named), routes, load, hosts.deny,
-virtual addresses, decapsulation, sysctls. Nothing is changed, and no packet is sent.
+virtual addresses, decapsulation, sysctls, MTU. Nothing is changed, and no packet is sent.
 Without options it tells what there is: name the port and the source of probes to know whether they
 get through. Root sees everything; what others cannot see is \"unknown\".
 

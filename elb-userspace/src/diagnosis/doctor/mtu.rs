@@ -5,14 +5,9 @@ use std::net::IpAddr;
 
 use super::Duty;
 use crate::diagnosis::check::Check;
+use crate::diagnosis::packet_size::{LEAST, USUAL, overhead};
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::model::Forwarding;
 use crate::nexthop::{Network, Route};
-
-/// The largest packet that clients send where nobody tells them another size: Ethernet's.
-const USUAL: u32 = 1500;
-/// What every link must carry; no packet of IPv6 can be told to be smaller (RFC 8200 section 5).
-const LEAST: u32 = 1280;
 
 pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     let ways = ways(duty, network);
@@ -82,15 +77,4 @@ fn ways(duty: &Duty, network: &Network) -> BTreeMap<(u32, u32, u32), Way> {
         ways.entry((*ifindex, mtu, overhead)).or_insert_with(way);
     }
     ways
-}
-
-/// Bytes that a packet grows by.
-const fn overhead(mode: Forwarding, member: IpAddr) -> u32 {
-    match (mode, member) {
-        (Forwarding::L2, _) => 0,
-        (Forwarding::Ipip, IpAddr::V4(_)) => 20,
-        (Forwarding::Ipip, IpAddr::V6(_)) => 40,
-        (Forwarding::Gue, IpAddr::V4(_)) => 32,
-        (Forwarding::Gue, IpAddr::V6(_)) => 52,
-    }
 }

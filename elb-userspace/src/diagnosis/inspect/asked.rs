@@ -62,4 +62,15 @@ impl Asked {
     pub fn targets(&self) -> Vec<IpAddr> {
         self.to.iter().chain(&self.vips).copied().collect()
     }
+
+    /// Whether packets of this version of IP are asked about: of both, if no address was given.
+    pub(super) fn speaks(&self, v6: bool) -> bool {
+        let all = if self.from.is_empty() { self.targets() } else { self.from.clone() };
+        all.is_empty() || all.iter().any(|address| address.is_ipv6() == v6)
+    }
+
+    /// Whether traffic, and the probes that decide, go elsewhere: to virtual addresses.
+    pub(super) fn is_spare(&self, target: IpAddr) -> bool {
+        !self.vips.is_empty() && !self.vips.contains(&target)
+    }
 }

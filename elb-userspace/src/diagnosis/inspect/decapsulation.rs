@@ -13,9 +13,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     let Some(mode) = asked.mode.filter(|mode| mode.is_tunnel()) else {
         return vec![Part::not_applicable("packets come without outer headers")];
     };
-    let name = facts.interface(asked).or_else(|| {
-        facts.backend.as_ref().ok().and_then(|recorded| recorded.interfaces.first().cloned())
-    });
+    let name = facts.way_in(asked);
     let interface = name.as_deref().unwrap_or("the interface that packets come in by");
     vec![match &facts.xdp {
         Err(needed) => Part::unknown(needed),

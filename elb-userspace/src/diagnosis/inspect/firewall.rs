@@ -1,6 +1,6 @@
 //! The host's packet filter lets probes in and answers out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::asked::{Asked, Protocol};
 use super::facts::{Facts, Route};
@@ -9,6 +9,8 @@ use super::parts::Part;
 
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
@@ -24,6 +26,9 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     for (fate, packets) in judged(rules, dialogue(asked, facts, rules)) {
         match fate {
             Fate::Passes => {}
+            Fate::Blocked(place) if packets.iter().all(|packet| is_spare(asked, packet)) => {
+                parts.push(blocked(rules, place, &packets).spare());
+            }
             Fate::Blocked(place) => parts.push(blocked(rules, place, &packets)),
             Fate::Doubtful(places) => parts.push(doubtful(rules, &places, &packets)),
             Fate::Translated(place) => parts.push(Part::warn(format!(
@@ -34,6 +39,15 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// Whether traffic does without such packets.
+fn is_spare(asked: &Asked, packet: &Packet) -> bool {
+    let ours = match packet.direction {
+        Direction::In => packet.destination,
+        Direction::Out => packet.source,
+    };
+    ours.is_some_and(|address| !address.is_multicast() && asked.is_spare(address))
 }
 
 /// Packets that meet the same fate, and differ in their addresses only.
@@ -78,9 +92,13 @@ fn dialogue(asked: &Asked, facts: &Facts, rules: &Ruleset) -> Vec<Packet> {
             {
                 continue;
             }
+            let is_member = target.is_some_and(|target| asked.to.contains(&target));
             let v6 = families.into_iter().flatten().next().unwrap_or_default();
             let base = basis(source, target, v6, facts, rules);
             packets.extend(of_protocol(asked, &base));
+            if let (true, Some(IpAddr::V6(target))) = (is_member, target) {
+                packets.extend(neighbours(&base, target, facts));
+            }
         }
     }
     packets
@@ -138,6 +156,40 @@ fn of_protocol(asked: &Asked, base: &Packet) -> Vec<Packet> {
     }
 }
 
+/// How the source of probes, or the router before it, asks for this host's Ethernet address
+/// (RFC 4861). Connection tracking leaves that alone.
+fn neighbours(base: &Packet, target: Ipv6Addr, facts: &Facts) -> [Packet; 2] {
+    let on_link = facts.routes.iter().any(|(source, route)| {
+        Some(*source) == base.source && matches!(route, Ok(Route::Via { gateway: None, .. }))
+    });
+    let state = match base.state {
+        State::New | State::Established | State::Untracked => State::Untracked,
+        State::Unknown => State::Unknown,
+    };
+    let asker = base.source.filter(|_| on_link);
+    let message = Packet { protocol: ICMP6, state, ..base.clone() };
+    let solicitation = Packet {
+        source: asker,
+        destination: Some(solicited(target).into()),
+        icmp_type: Some(SOLICITATION),
+        ..message.clone()
+    };
+    let advertisement = Packet {
+        direction: Direction::Out,
+        source: Some(target.into()),
+        destination: asker,
+        icmp_type: Some(ADVERTISEMENT),
+        ..message
+    };
+    [solicitation, advertisement]
+}
+
+/// The multicast address that `target`'s Ethernet address is asked for at (RFC 4291 section 2.7.1).
+fn solicited(target: Ipv6Addr) -> Ipv6Addr {
+    const PREFIX: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
+    Ipv6Addr::from(PREFIX | (u128::from(target) & 0x00ff_ffff))
+}
+
 fn answer_to(packet: &Packet) -> Packet {
     established(Packet {
         direction: Direction::Out,
@@ -152,6 +204,7 @@ fn answer_to(packet: &Packet) -> Packet {
 fn established(packet: Packet) -> Packet {
     let state = match packet.state {
         State::New | State::Established => State::Established,
+        State::Untracked => State::Untracked,
         State::Unknown => State::Unknown,
     };
     Packet { state, ..packet }
@@ -189,6 +242,8 @@ fn words(packets: &[Packet]) -> String {
         (17, _) => "UDP".to_owned(),
         (_, Some(8 | 128)) => "echo requests".to_owned(),
         (_, Some(0 | 129)) => "echo replies".to_owned(),
+        (ICMP6, Some(SOLICITATION)) => "neighbour solicitations".to_owned(),
+        (ICMP6, Some(ADVERTISEMENT)) => "neighbour advertisements".to_owned(),
         (protocol, _) => format!("protocol {protocol}"),
     };
     let source = addresses(|packet| packet.source, "from");
@@ -282,4 +337,22 @@ fn quoted(name: &str) -> String {
         return name.to_owned();
     }
     format!("'{}'", name.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 4291 section 2.7.1.
+    #[test]
+    fn neighbours_are_solicited_at_an_address_of_their_own() {
+        let solicited = |address: &str| super::solicited(address.parse().unwrap()).to_string();
+        assert_eq!(solicited("4037::01:800:200e:8c6c"), "ff02::1:ff0e:8c6c");
+    }
+
+    #[test]
+    fn names_are_quoted_for_the_shell() {
+        assert_eq!(quoted("input"), "input");
+        assert_eq!(quoted("$(reboot)'"), r"'$(reboot)'\'''");
+    }
 }

@@ -25,11 +25,17 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     for target in targets {
         match on_port(asked, port, sockets).into_iter().find(|socket| takes(socket, target)) {
             Some(socket) => parts.push(listens(asked, facts, socket)),
-            None => unheard.push(target.to_string()),
+            None => unheard.push(target),
         }
     }
     if !unheard.is_empty() {
-        parts.push(missing(asked, &unheard.join(", "), port, facts, sockets));
+        let names: Vec<String> = unheard.iter().map(IpAddr::to_string).collect();
+        let missing = missing(asked, &names.join(", "), port, facts, sockets);
+        parts.push(if unheard.iter().all(|to| asked.is_spare(*to)) {
+            missing.spare()
+        } else {
+            missing
+        });
     }
     parts
 }
@@ -164,6 +170,12 @@ impl Facts {
     pub(super) fn interface(&self, asked: &Asked) -> Option<String> {
         let first = asked.from.first()?;
         self.interface_to(*first)
+    }
+
+    /// As [`Facts::interface`]; else the one that carries elb's program.
+    pub(super) fn way_in(&self, asked: &Asked) -> Option<String> {
+        let recorded = || self.backend.as_ref().ok()?.interfaces.first().cloned();
+        self.interface(asked).or_else(recorded)
     }
 
     /// The interface that packets to an address go out by.

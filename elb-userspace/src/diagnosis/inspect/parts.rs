@@ -36,6 +36,20 @@ impl Part {
         Self::new(Verdict::NotApplicable, evidence)
     }
 
+    /// About what only probes by the member's own address meet, where virtual addresses decide.
+    pub(super) fn spare(self) -> Self {
+        match self.verdict {
+            Verdict::Fail => {
+                let evidence = format!(
+                    "{}; traffic does not go there, nor probes unless `probe_path = \"direct\"`",
+                    self.evidence
+                );
+                Self { verdict: Verdict::Warn, evidence, ..self }
+            }
+            Verdict::Pass | Verdict::Warn | Verdict::Unknown | Verdict::NotApplicable => self,
+        }
+    }
+
     pub(super) fn fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
     }

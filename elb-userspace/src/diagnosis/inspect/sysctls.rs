@@ -14,14 +14,14 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
     if asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
         match &facts.settings {
-            Ok(settings) => parts.extend(settings.iter().map(setting)),
+            Ok(settings) => parts.extend(settings.iter().map(|one| setting(one, settings))),
             Err(needed) => parts.push(Part::unknown(needed)),
         }
     } else {
         parts.extend(way_back(asked, facts));
     }
     if asked.protocol == Protocol::Udp {
-        parts.extend(icmp(facts));
+        parts.extend(icmp(asked, facts));
     }
     if parts.is_empty() {
         parts.push(Part::pass("nothing keeps probes from being answered"));
@@ -29,10 +29,18 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-fn setting(wanted: &Wanted) -> Part {
+fn setting(wanted: &Wanted, all: &[Wanted]) -> Part {
     let Wanted { sysctl, from, to } = wanted;
     if from == to {
         return Part::pass(format!("{sysctl} is {from}"));
+    }
+    let alike = all.iter().filter(|other| other.sysctl.key == sysctl.key);
+    if let Some(greatest) = alike.max_by_key(|other| other.from).filter(|one| one.from == one.to) {
+        return Part::warn(format!(
+            "{sysctl} is {from}; only {} makes up for it, since the greater of the two counts",
+            greatest.sysctl
+        ))
+        .fix(format!("sysctl -w {sysctl}={to}"));
     }
     let why = match sysctl.key {
         Key::ArpIgnore => "this host answers ARP requests for virtual addresses",
@@ -70,11 +78,12 @@ fn way_back(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-fn icmp(facts: &Facts) -> Vec<Part> {
+fn icmp(asked: &Asked, facts: &Facts) -> Vec<Part> {
     let value = |key: &str| facts.sysctls.get(key).copied();
     let mut parts = Vec::new();
-    for key in ["net.ipv4.icmp_echo_ignore_all", "net.ipv6.icmp.echo_ignore_all"] {
-        if value(key).is_some_and(|value| value != 0) {
+    let keys = [(false, "net.ipv4.icmp_echo_ignore_all"), (true, "net.ipv6.icmp.echo_ignore_all")];
+    for (v6, key) in keys {
+        if asked.speaks(v6) && value(key).is_some_and(|value| value != 0) {
             parts.push(
                 Part::fail(format!("{key} is 1: the echo requests of UDP checks are not answered"))
                     .fix(format!("sysctl -w {key}=0")),

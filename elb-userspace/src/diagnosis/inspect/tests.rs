@@ -41,6 +41,7 @@ fn facts() -> Facts {
         ..Process::default()
     };
     let link = Link { index: 2, name: "eth0".to_owned(), up: true, arp: true, ..Link::default() };
+    let link = Link { mtu: 1500, ..link };
     let address = Address { ip: "10.0.0.11".parse().unwrap(), prefix: 24, index: 2 };
     let route = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
     Facts {
@@ -165,5 +166,92 @@ fn a_kernel_device_takes_headers_off_as_well() {
         ("ipip", Mode::Gue, Verdict::Fail),
     ] {
         assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, verdict, "{kind}");
+    }
+}
+
+/// Asked about a virtual address, which is on `lo` beside a tunnel's program.
+fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Facts)) -> Report {
+    conclude_with(|asked, facts| {
+        let vip = vip.parse().unwrap();
+        (asked.vips, asked.mode) = (vec![vip], Some(mode));
+        let network = facts.network.as_mut().unwrap();
+        network.links.push(Link { index: 1, name: "lo".to_owned(), up: true, ..Link::default() });
+        network.addresses.push(Address { ip: vip, prefix: 32, index: 1 });
+        facts.xdp = Ok(Some(("elb_decap".to_owned(), true)));
+        facts.backend = Ok(Recorded {
+            vips: vec![vip],
+            interfaces: vec!["eth0".to_owned()],
+            unwrapped: vec![vip],
+        });
+        change(facts);
+    })
+}
+
+#[test]
+fn packets_must_fit_with_their_outer_headers() {
+    use crate::backend::Mode;
+    for (vip, mode, mtu, verdict) in [
+        ("192.0.2.10", Mode::L2, 1500, Verdict::Pass),
+        ("192.0.2.10", Mode::L2, 1499, Verdict::Warn),
+        ("192.0.2.10", Mode::Ipip, 1520, Verdict::Pass),
+        ("192.0.2.10", Mode::Ipip, 1519, Verdict::Warn),
+        ("192.0.2.10", Mode::Gue, 1531, Verdict::Warn),
+        ("192.0.2.10", Mode::Ipip, 1200, Verdict::Warn),
+        ("2001:db8::10", Mode::Ipip, 1300, Verdict::Warn),
+        ("2001:db8::10", Mode::Ipip, 1299, Verdict::Fail),
+    ] {
+        let report = with_vip(vip, mode, |facts| {
+            facts.network.as_mut().unwrap().links[0].mtu = mtu;
+        });
+        assert_eq!(told(&report, Check::Mtu).0, verdict, "{vip} {mode:?} {mtu}");
+    }
+    let report = conclude_with(|_, _| {});
+    assert_eq!(told(&report, Check::Mtu).0, Verdict::NotApplicable);
+}
+
+#[test]
+fn what_only_direct_probes_meet_is_a_warning() {
+    let bound_to = |address: &str| {
+        let address = address.parse().unwrap();
+        let report = with_vip("192.0.2.10", crate::backend::Mode::Ipip, |facts| {
+            facts.sockets.as_mut().unwrap()[0].address = address;
+        });
+        told(&report, Check::Listening).0
+    };
+    assert_eq!(bound_to("192.0.2.10"), Verdict::Warn);
+    assert_eq!(bound_to("10.0.0.11"), Verdict::Fail);
+    assert_eq!(bound_to("0.0.0.0"), Verdict::Pass);
+}
+
+#[test]
+fn of_two_sysctls_the_greater_counts() {
+    use crate::backend::{Key, Mode, Sysctl, Wanted};
+    for (all, eth0, verdict) in
+        [(1, 1, Verdict::Pass), (0, 1, Verdict::Warn), (1, 0, Verdict::Warn), (0, 0, Verdict::Fail)]
+    {
+        let report = with_vip("192.0.2.10", Mode::L2, |facts| {
+            let wanted = |name: &str, from| Wanted {
+                sysctl: Sysctl { interface: name.to_owned(), key: Key::ArpIgnore },
+                from,
+                to: 1,
+            };
+            facts.settings = Ok(vec![wanted("all", all), wanted("eth0", eth0)]);
+        });
+        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{all} {eth0}");
+    }
+}
+
+#[test]
+fn an_ignored_echo_request_matters_to_its_version_of_ip() {
+    for (key, verdict) in [
+        ("net.ipv4.icmp_echo_ignore_all", Verdict::Fail),
+        ("net.ipv6.icmp.echo_ignore_all", Verdict::Pass),
+    ] {
+        let report = conclude_with(|asked, facts| {
+            asked.protocol = Protocol::Udp;
+            facts.sockets.as_mut().unwrap()[0].protocol = Protocol::Udp;
+            facts.sysctls.insert(key.to_owned(), 1);
+        });
+        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{key}");
     }
 }

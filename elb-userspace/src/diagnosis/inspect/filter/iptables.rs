@@ -321,7 +321,7 @@ fn kind(text: &str) -> Option<Span> {
         "LOCAL" => names::ROUTE_LOCAL,
         "BROADCAST" => 3,
         "ANYCAST" => 4,
-        "MULTICAST" => 5,
+        "MULTICAST" => names::ROUTE_MULTICAST,
         _ => return None,
     };
     Some(one(number))

@@ -2,6 +2,8 @@
 
 /// `RTN_LOCAL` of `linux/rtnetlink.h`.
 pub const ROUTE_LOCAL: u128 = 2;
+/// `RTN_MULTICAST` of `linux/rtnetlink.h`.
+pub const ROUTE_MULTICAST: u128 = 5;
 
 /// The number of a protocol (IANA, Assigned Internet Protocol Numbers).
 pub fn protocol(name: &str) -> Option<u8> {

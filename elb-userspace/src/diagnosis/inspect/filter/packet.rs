@@ -21,6 +21,8 @@ pub enum State {
     New,
     /// It belongs to one.
     Established,
+    /// Connection tracking leaves it alone: neighbour discovery.
+    Untracked,
     /// Rules may have kept it from tracking.
     Unknown,
 }
@@ -103,10 +105,15 @@ impl Packet {
             Field::Reply => Value::known(Some((!inbound).into())),
             Field::Translated => Value::known(self.translated.map(u128::from)),
             Field::Mark => Value::known(self.mark.map(u128::from)),
+            Field::DestinationType if self.is_multicast() => {
+                Value::known(Some(names::ROUTE_MULTICAST))
+            }
             Field::DestinationType if inbound => Value::known(Some(names::ROUTE_LOCAL)),
             Field::DestinationType => Value::Any,
             Field::WayBack => Value::known(self.way_back.map(u128::from)),
-            Field::Addressee => Value::known(inbound.then_some(0)),
+            Field::Addressee => {
+                Value::known(inbound.then_some(if self.is_multicast() { 2 } else { 0 }))
+            }
             Field::Fragment => Value::known(Some(0)),
         }
     }
@@ -132,6 +139,10 @@ impl Packet {
         if protocol == self.protocol { optional(value) } else { Value::Absent }
     }
 
+    fn is_multicast(&self) -> bool {
+        self.destination.is_some_and(|address| address.is_multicast())
+    }
+
     fn interface(&self) -> Value {
         self.interface.clone().map_or(Value::Any, Value::Name)
     }
@@ -140,6 +151,7 @@ impl Packet {
         match self.state {
             State::New => Value::known(names::ct_state("new")),
             State::Established => Value::known(names::ct_state("established")),
+            State::Untracked => Value::known(names::ct_state("untracked")),
             State::Unknown => Value::Any,
         }
     }

@@ -259,7 +259,7 @@ fn scalar(field: Field, value: &Value) -> Option<u128> {
             "local" => Some(names::ROUTE_LOCAL),
             "broadcast" => Some(3),
             "anycast" => Some(4),
-            "multicast" => Some(5),
+            "multicast" => Some(names::ROUTE_MULTICAST),
             _ => None,
         },
         Field::Addressee => match name {

@@ -1,0 +1,21 @@
+//! How large packets are, and by how much outer headers make them grow.
+
+use std::net::IpAddr;
+
+use crate::model::Forwarding;
+
+/// The largest packet that clients send where nobody tells them another size: Ethernet's.
+pub(super) const USUAL: u32 = 1500;
+/// What every link must carry; no packet of IPv6 can be told to be smaller (RFC 8200 section 5).
+pub(super) const LEAST: u32 = 1280;
+
+/// Bytes that a packet grows by on its way to a member.
+pub(super) const fn overhead(forwarding: Forwarding, member: IpAddr) -> u32 {
+    match (forwarding, member) {
+        (Forwarding::L2, _) => 0,
+        (Forwarding::Ipip, IpAddr::V4(_)) => 20,
+        (Forwarding::Ipip, IpAddr::V6(_)) => 40,
+        (Forwarding::Gue, IpAddr::V4(_)) => 32,
+        (Forwarding::Gue, IpAddr::V6(_)) => 52,
+    }
+}
