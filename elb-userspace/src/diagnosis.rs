@@ -2,7 +2,6 @@
 //!
 //! `elb diagnose` (a member, from the load balancer), `elb backend inspect` (the backend server's own
 //! host) and `elb doctor` (the load balancer's own host) all answer with a [`report::Report`].
-
 //!
 //! A diagnosis gathers [`evidence`], completes it by fresh looks ([`look`], the only part with I/O),
 //! asks what the failure makes likely ([`suspicion`]), and lets each of the [`checks`] conclude.

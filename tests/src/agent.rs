@@ -149,8 +149,19 @@ impl Agent {
 
     /// How `elb`, with `arguments` and the control socket of this agent, ends within `limit`.
     pub fn end(&self, arguments: &[&str], limit: Duration) -> Result<Ended> {
+        self.end_with(arguments, &[], limit)
+    }
+
+    /// As [`Agent::end`], with more in its environment.
+    pub fn end_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        limit: Duration,
+    ) -> Result<Ended> {
         let mut command = self.place.elb();
         command.args(arguments).arg("--socket").arg(&self.place.socket);
+        command.envs(environment.iter().copied());
         ended(command, limit)
     }
 

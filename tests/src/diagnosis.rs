@@ -1,6 +1,6 @@
 //! What `elb diagnose` says.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -22,8 +22,17 @@ pub struct Diagnosis {
 impl Agent {
     /// Runs `elb diagnose` with `arguments`.
     pub fn diagnose(&self, arguments: &[&str]) -> Result<Diagnosis> {
+        self.diagnose_with(arguments, &[])
+    }
+
+    /// As [`Agent::diagnose`], with more in its environment.
+    pub fn diagnose_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Result<Diagnosis> {
         let arguments = [&["diagnose"], arguments, &["-o", "json"]].concat();
-        let ended = self.end(&arguments, LIMIT)?;
+        let ended = self.end_with(&arguments, environment, LIMIT)?;
         let shown = || format!("{arguments:?}: {ended:?}");
         let said = serde_json::from_str(&ended.printed).with_context(shown)?;
         Ok(Diagnosis { code: ended.code.with_context(shown)?, said })

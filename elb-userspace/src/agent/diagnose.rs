@@ -46,7 +46,10 @@ impl Core {
             Case { pools: Vec::new(), members: Vec::new(), healthy: Vec::new(), left_out: 0 };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
-            evidence.inspection = request.inspection;
+            evidence.inspection = request
+                .inspection
+                .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
+                .transpose()?;
             case.members.push(evidence);
             return Ok(case);
         }
@@ -61,10 +64,11 @@ impl Core {
 
     /// What `elb` is to be asked on the host of a member.
     pub(super) fn inspection(&self, target: &str) -> Result<Vec<String>, String> {
-        match Target::find(&self.config.model, target)? {
-            Target::Member(pool, member) => Ok(fix::inspect_on_host(&self.evidence(pool, member))),
-            other => Err(format!("{other} has no host of its own; name one member")),
-        }
+        let target = Target::find(&self.config.model, target)?;
+        let Target::Member(pool, member) = target else {
+            return Err(format!("{target} has no host of its own; name one member"));
+        };
+        Ok(fix::inspect_on_host(&self.evidence(pool, member)))
     }
 
     fn add_pool(&self, case: &mut Case, pool: &Pool) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::inspect::Inspection;
 use crate::diagnosis::report::{Conclusion, Report};
 
 /// A question to the agent.
@@ -12,7 +13,7 @@ pub struct DiagnoseRequest {
     pub target: Option<String>,
     /// What the host of the member said of itself (`elb backend inspect -o json`).
     #[serde(default)]
-    pub inspection: Option<Report>,
+    pub inspection: Option<Inspection>,
 }
 
 /// What is the host of a member to be asked?

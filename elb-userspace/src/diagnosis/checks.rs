@@ -119,17 +119,16 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
 /// A suspect beside the one that is named.
 fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Finding {
     let explained = named.and_then(|check| seen(evidence, check)).is_some();
-    let evidence = match suspect.check {
-        _ if explained => "what the backend server saw of itself explains it".to_owned(),
-        Check::SecurityGroup | Check::NetworkAcl => {
-            "may be it as well, and cannot be told from outside: look at its rules in the cloud's \
-             console, for they are not on the host"
-                .to_owned()
-        }
-        _ => format!(
-            "may be it as well, and cannot be told from outside: {}",
-            fix::inspect(evidence)
-        ),
+    let in_the_cloud = [Check::SecurityGroup, Check::NetworkAcl].contains(&suspect.check);
+    let evidence = if explained {
+        "what the backend server saw of itself explains it".to_owned()
+    } else if in_the_cloud {
+        "may be it as well, and cannot be told from outside: look at its rules in the cloud's \
+         console, for they are not on the host"
+            .to_owned()
+    } else {
+        let ask = fix::ask_host(evidence);
+        format!("may be it as well, and cannot be told from outside: {ask}")
     };
     Finding::inferred(suspect.check, Verdict::Unknown, evidence)
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use super::evidence::{Evidence, PoolWanted, Wanted};
+use super::inspect::{self, Asked};
+use crate::backend::Mode;
 use crate::model::{Forwarding, Protocol};
 
 /// What makes the agent take a changed file over.
@@ -24,7 +26,7 @@ pub fn file(wanted: &Wanted, change: &str) -> String {
 }
 
 /// The command that tells what only the member's host knows, run from the load balancer.
-pub fn inspect(evidence: &Evidence) -> String {
+pub fn ask_host(evidence: &Evidence) -> String {
     let on_host = inspect_on_host(evidence).join(" ");
     let Wanted { pool, member, .. } = &evidence.wanted;
     let target = quoted(&format!("member:{}/{member}", pool.name));
@@ -34,30 +36,43 @@ pub fn inspect(evidence: &Evidence) -> String {
 
 /// The arguments of `elb` that let a member's host look at itself, as JSON.
 pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
-    let protocol = match evidence.wanted.pool.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
-    let mut words: Vec<String> =
-        ["backend", "inspect", "--protocol", protocol].map(str::to_owned).into();
-    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    option("--port", evidence.target().port().to_string());
-    if let Some(source) = evidence.way.source {
-        option("--from", source.to_string());
+    let Asked { protocol, port, from, to, vips, mode } = question(evidence);
+    let mut words = vec!["backend".to_owned(), "inspect".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    option("--protocol", protocol.name());
+    if let Some(port) = port {
+        option("--port", &port.to_string());
     }
-    option("--to", evidence.address().to_string());
-    for vip in vips(&evidence.wanted.pool) {
-        option("--vip", vip.to_string());
+    for (name, addresses) in [("--from", from), ("--to", to), ("--vip", vips)] {
+        addresses.iter().for_each(|address| option(name, &address.to_string()));
     }
-    option("--mode", mode(evidence.wanted.pool.forwarding).to_owned());
-    option("-o", "json".to_owned());
+    if let Some(mode) = mode {
+        option("--mode", mode.name());
+    }
+    option("-o", "json");
     words
+}
+
+/// What a member's host is to be asked.
+pub fn question(evidence: &Evidence) -> Asked {
+    let Wanted { pool, .. } = &evidence.wanted;
+    Asked {
+        protocol: match pool.protocol {
+            Protocol::Tcp => inspect::Protocol::Tcp,
+            Protocol::Udp => inspect::Protocol::Udp,
+        },
+        port: Some(evidence.target().port()).filter(|port| *port > 0),
+        from: evidence.way.source.into_iter().collect(),
+        to: vec![evidence.address()],
+        vips: vips(pool).collect(),
+        mode: Some(mode(pool.forwarding)),
+    }
 }
 
 /// The command that makes a member's host take packets for the virtual addresses.
 pub fn backend_up(pool: &PoolWanted) -> String {
     let vips: String = vips(pool).map(|vip| format!(" --vip {vip}")).collect();
-    format!("elb backend up{vips} --mode {}", mode(pool.forwarding))
+    format!("elb backend up{vips} --mode {}", mode(pool.forwarding).name())
 }
 
 /// The virtual addresses of a pool's listeners, each once.
@@ -68,11 +83,11 @@ pub fn vips(pool: &PoolWanted) -> impl Iterator<Item = IpAddr> {
 }
 
 /// How `elb backend` calls a way of forwarding.
-const fn mode(forwarding: Forwarding) -> &'static str {
+const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
-        Forwarding::L2 => "l2",
-        Forwarding::Ipip => "ipip",
-        Forwarding::Gue => "gue",
+        Forwarding::L2 => Mode::L2,
+        Forwarding::Ipip => Mode::Ipip,
+        Forwarding::Gue => Mode::Gue,
     }
 }
 

@@ -5,10 +5,10 @@ use elb_tests::{
     address::Family,
     config::{Config, HealthMonitor, MonitorKind, Pool, Protocol},
     lab::Lab,
-    wire::ECHO_PORT,
+    wire::{ECHO_PORT, HTTP_PORT},
 };
 
-use crate::scene::{Scene, WEB};
+use crate::scene::{LIMIT, Scene, WEB};
 
 /// Acceptance 99.
 #[test]
@@ -28,6 +28,29 @@ fn a_rule_against_the_load_balancer_is_named_and_nothing_else_fails() -> Result<
     assert_eq!(told.all_that("fail"), ["security-group"], "{:#}", told.said);
     assert_eq!(told.verdict("firewall"), "unknown", "{:#}", told.said);
     scene.unfilter(0)?;
+    scene.mended(0)
+}
+
+#[test]
+fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result<()> {
+    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
+    scene.filter(0, "ip saddr 10.0.0.0/24 drop")?;
+    scene.names(0, "security-group")?;
+    let told = scene.diagnose_with_host(0)?;
+    assert_eq!((told.code, told.cause()), (1, Some("firewall")), "{:#}", told.said);
+    assert_eq!(told.finding("firewall")["basis"], "seen", "{:#}", told.said);
+    assert_eq!(told.verdict("security-group"), "unknown", "{:#}", told.said);
+    assert_eq!(told.verdict("route"), "pass", "{:#}", told.said);
+
+    let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
+    let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;
+    assert_eq!(read.cause(), Some("firewall"), "{:#}", read.said);
+    let other = scene.inspection(0, 81)?.display().to_string();
+    let refused = scene.agent.end(&["diagnose", &scene.name(0), "--inspect", &other], LIMIT)?;
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.said.contains("is about the port 81, and the member has 80"), "{refused:?}");
+
+    scene.run(0, told.fix())?;
     scene.mended(0)
 }
 

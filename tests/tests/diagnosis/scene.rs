@@ -1,6 +1,13 @@
 //! Members that serve, an agent that watches them, and what is asked when one goes OFFLINE.
 
-use std::{net::IpAddr, process::Command, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    net::IpAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
@@ -8,6 +15,7 @@ use elb_tests::{
     agent::Agent,
     config::{Config, Forwarding, HealthMonitor, Pool, Protocol},
     diagnosis::Diagnosis,
+    environment::elb_bin,
     lab::{Builder, Lab},
     process::output,
     server::Server,
@@ -83,6 +91,38 @@ impl Scene {
     /// What is said of a member.
     pub(crate) fn diagnose(&self, index: usize) -> Result<Diagnosis> {
         self.agent.diagnose(&[&self.name(index)])
+    }
+
+    /// What is said of a member whose host is asked as well: over a stand-in for ssh that enters its
+    /// namespace.
+    pub(crate) fn diagnose_with_host(&self, index: usize) -> Result<Diagnosis> {
+        let script = self.lab.files().join(format!("ssh-{index}"));
+        // The host and the word `elb` come first.
+        let lines = format!("#!/bin/sh\nshift 2\nexec {} \"$@\"\n", self.elb_on_host(index)?);
+        fs::write(&script, lines)?;
+        fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+        let arguments = [self.name(index).as_str(), "--ssh", "backend"].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.agent.diagnose_with(&arguments, &[("ELB_SSH", &script)])
+    }
+
+    /// The command that is `elb` on the host of a member.
+    fn elb_on_host(&self, index: usize) -> Result<String> {
+        let netns = self.lab.backend(index).how_to_enter();
+        Ok(format!("{netns} {}", elb_bin()?.display()))
+    }
+
+    /// What `elb backend inspect` says on the host of a member, in a file.
+    pub(crate) fn inspection(&self, index: usize, port: u16) -> Result<PathBuf> {
+        let file = self.lab.files().join(format!("inspection-{index}-{port}.json"));
+        let (elb, to) = (self.elb_on_host(index)?, self.address(index));
+        // Its exit code tells what it found.
+        let line = format!(
+            "{elb} backend inspect --port {port} --from 10.0.0.2 --to {to} -o json > {} || true",
+            file.display()
+        );
+        self.run(index, &line)?;
+        Ok(file)
     }
 
     /// Waits until a member that was mended is ONLINE; then nothing is named any more.

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::api::client;
 use crate::diagnosis::fix::quoted;
-use crate::diagnosis::report::Report;
+use crate::diagnosis::inspect::Inspection;
 
 #[derive(Debug, Args)]
 pub(super) struct InspectionArgs {
@@ -35,7 +35,11 @@ const LONGEST: u64 = 1 << 20;
 
 impl InspectionArgs {
     /// The inspection, if one is asked for.
-    pub(super) async fn read(&self, socket: &Path, target: Option<&str>) -> Result<Option<Report>> {
+    pub(super) async fn read(
+        &self,
+        socket: &Path,
+        target: Option<&str>,
+    ) -> Result<Option<Inspection>> {
         match (&self.inspect, &self.ssh, target) {
             (Some(file), _, _) => {
                 let text = text_of(file)?;
@@ -62,14 +66,14 @@ fn text_of(file: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn parse(text: &[u8]) -> Result<Report> {
+fn parse(text: &[u8]) -> Result<Inspection> {
     ensure!(text.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes");
     serde_json::from_slice(text)
         .context("it must be what `elb backend inspect -o json` of this version prints")
 }
 
 /// Runs `elb` with `words` on `host`.
-async fn over_ssh(host: &str, words: &[String]) -> Result<Report> {
+async fn over_ssh(host: &str, words: &[String]) -> Result<Inspection> {
     ensure!(!host.starts_with('-'), "{host:?} is no host: it begins with a hyphen");
     let program = env::var_os(PROGRAM).unwrap_or_else(|| OsString::from("ssh"));
     let shown = format!("{} {host} elb {}", program.display(), words.join(" "));
@@ -97,15 +101,26 @@ async fn answer(mut command: Command) -> Result<(Vec<u8>, std::process::ExitStat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::inspect::{Asked, Protocol};
+    use crate::diagnosis::report::Report;
 
     #[test]
     fn what_is_no_inspection_is_refused() {
+        let asked = Asked {
+            protocol: Protocol::Tcp,
+            port: Some(80),
+            from: Vec::new(),
+            to: Vec::new(),
+            vips: Vec::new(),
+            mode: None,
+        };
         let report = Report::new("b1", true, Vec::new());
-        assert_eq!(parse(&serde_json::to_vec(&report).unwrap()).unwrap(), report);
+        let inspection = Inspection { host: "b1".to_owned(), asked, report };
+        assert_eq!(parse(&serde_json::to_vec(&inspection).unwrap()).unwrap(), inspection);
         for text in ["", "{}", "[]", "ssh: no route to host", "{\"subject\": 3}"] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
-        let long = vec![b' '; (LONGEST + 1) as usize];
+        let long = vec![b' '; 1 + (1 << 20)];
         assert!(parse(&long).unwrap_err().to_string().contains("more than 1048576 bytes"));
     }
 

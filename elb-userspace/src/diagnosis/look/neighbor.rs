@@ -13,7 +13,7 @@ use crate::diagnosis::evidence::Way;
 
 /// The kernel asks three times, a second apart.
 const LIMIT: Duration = Duration::from_secs(4);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the next hop towards `member` confirms the Ethernet address that is known; `None` if
 /// none is known, or the kernel does not say.
@@ -50,12 +50,15 @@ async fn asked_again(handle: &Handle, ifindex: u32, address: IpAddr, mac: Mac) -
 }
 
 async fn state(handle: &Handle, ifindex: u32, address: IpAddr) -> Option<NeighbourState> {
+    let wanted = match address {
+        IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+        IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+    };
     let mut all = handle.neighbours().get().execute();
     while let Some(neighbor) = all.try_next().await.ok()? {
-        let is_it = |attribute: &NeighbourAttribute| match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => address == *v4,
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => address == *v6,
-            _ => false,
+        let is_it = |attribute: &NeighbourAttribute| {
+            let NeighbourAttribute::Destination(destination) = attribute else { return false };
+            *destination == wanted
         };
         if neighbor.header.ifindex == ifindex && neighbor.attributes.iter().any(is_it) {
             return Some(neighbor.header.state);

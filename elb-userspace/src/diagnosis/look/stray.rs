@@ -13,8 +13,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
-/// A TCP header without options.
-const LENGTH: usize = 20;
+/// Bytes of a TCP header without options.
+const HEADER: u8 = 20;
+const LENGTH: usize = HEADER as usize;
 const ACK: u8 = 0x10;
 const RST: u8 = 0x04;
 /// Acknowledges what was never sent.
@@ -74,7 +75,7 @@ fn pseudo_header(source: IpAddr, destination: IpAddr) -> u32 {
         IpAddr::V4(v4) => words(&v4.octets()),
         IpAddr::V6(v6) => words(&v6.octets()),
     };
-    address(source) + address(destination) + words(&[0, 6, 0, LENGTH as u8])
+    address(source) + address(destination) + words(&[0, 6, 0, HEADER])
 }
 
 fn words(bytes: &[u8]) -> u32 {

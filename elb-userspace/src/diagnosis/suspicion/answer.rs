@@ -138,12 +138,11 @@ fn overflows(evidence: &Evidence, cause: &Cause) -> Finding {
 pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     let target = evidence.target();
     let Some(http) = http(evidence) else {
-        return match cause {
-            Cause::Timeout { stage: Stage::Handshake } if answers_plain_http(evidence) => {
-                vec![tls(evidence, cause)]
-            }
-            _ => vec![slow(evidence, cause)],
-        };
+        let handshake = *cause == Cause::Timeout { stage: Stage::Handshake };
+        if handshake && answers_plain_http(evidence) {
+            return vec![tls(evidence, cause)];
+        }
+        return vec![slow(evidence, cause)];
     };
     let path = http.url_path.as_str();
     let mut answered = evidence.looks.requests.iter().filter(|asked| asked.is_answered());

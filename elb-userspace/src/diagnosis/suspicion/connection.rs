@@ -174,7 +174,7 @@ fn security_group(evidence: &Evidence, what: String, allow: &str) -> Finding {
     Finding::inferred(Check::SecurityGroup, Verdict::Fail, what).fix(format!(
         "in the cloud's console: let {allow} of {address} in from {source} and its subnet; without \
          a cloud, the same in the firewall of the backend server: {}",
-        fix::inspect(evidence)
+        fix::ask_host(evidence)
     ))
 }
 
@@ -194,7 +194,7 @@ fn firewall(evidence: &Evidence, what: String) -> Finding {
         "on the backend server, let {} in from {source}: nft list ruleset, iptables -S; which rule \
          it is, says: {}",
         probed(evidence),
-        fix::inspect(evidence)
+        fix::ask_host(evidence)
     ))
 }
 
