@@ -15,7 +15,7 @@ use crate::diagnosis::evidence::{
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::target::Target;
 use crate::diagnosis::{checks, fix, look};
-use crate::health::Status;
+use crate::health::{Status, path};
 use crate::model::{Member, Pool};
 use crate::nexthop::Route;
 use crate::reconcile::socket;
@@ -95,7 +95,11 @@ impl Core {
         let watched = self.members.get(pool.name.as_str(), socket(member));
         let health = watched.map(|watched| &watched.health);
         let probe = watched.and_then(|watched| watched.probe.clone());
-        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source));
+        let vip = watched
+            .zip(probe.as_ref())
+            .map(|(watched, probe)| self.vip_way(watched, probe).map_err(|why| why.to_string()));
+        let vip = vip.unwrap_or_else(|| Err("the pool has no health check".to_owned()));
+        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
         let monitor = pool.healthmonitor.as_ref();
         Evidence {
             wanted: Wanted {
@@ -144,7 +148,7 @@ impl Core {
         }
     }
 
-    fn way(&self, member: IpAddr, source: Option<IpAddr>) -> Way {
+    fn way(&self, member: IpAddr, source: Option<IpAddr>, vip: Result<path::Way, String>) -> Way {
         let route = self.network.routes.get(&member).copied().unwrap_or(Route::None);
         let (interface, gateway, routed) = match route {
             Route::Local | Route::None => (None, None, None),
@@ -157,6 +161,7 @@ impl Core {
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
             gateway,
             source: source.or(routed),
+            vip,
         }
     }
 }

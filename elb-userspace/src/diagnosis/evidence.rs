@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::report::Report;
+use crate::health::path;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Status};
+use crate::model::monitor::ProbePath;
 use crate::model::{Forwarding, Protocol};
 use crate::nexthop::{NextHop, Unreachable};
 
@@ -111,6 +113,8 @@ pub struct Way {
     pub gateway: Option<IpAddr>,
     /// Where probes come from.
     pub source: Option<IpAddr>,
+    /// How the virtual address is probed, as traffic goes, or why it is not.
+    pub vip: Result<path::Way, String>,
 }
 
 /// What a fresh look at a member found. What was not looked at is `None`.
@@ -128,6 +132,8 @@ pub struct Looks {
     pub neighbor: Option<bool>,
     /// Whether the probed port resets a TCP segment that belongs to no connection.
     pub stray: Option<bool>,
+    /// Whether the member takes outer headers off: it said that it does not, or did not say so.
+    pub unwraps: Option<bool>,
     /// What becomes of a connection on which nothing is sent.
     pub quiet: Option<Quiet>,
     /// Whether TLS is spoken at the probed port.
@@ -197,12 +203,23 @@ impl Evidence {
 
     /// Why they do not.
     pub fn failure(&self) -> Option<&Cause> {
-        let looked = match (&self.wanted.probe, &self.looks.probe) {
-            (Some(_), Some(probe)) => Some(probe),
-            (Some(_), None) => return self.health.reason.as_ref().map(|reason| &reason.cause),
-            (None, _) => self.looks.service.as_ref(),
-        };
-        looked.and_then(|outcome| outcome.result.as_ref().err()).map(|failure| &failure.cause)
+        match (&self.wanted.probe, &self.looks.probe) {
+            (Some(_), Some(probe)) => cause_of(direct(probe)).or_else(|| cause_of(&probe.result)),
+            (Some(_), None) => self.health.reason.as_ref().map(|reason| &reason.cause),
+            (None, _) => self.looks.service.as_ref().and_then(|look| cause_of(&look.result)),
+        }
+    }
+
+    /// Why it fails at the virtual address although it works at the member's own.
+    pub fn vip_failure(&self) -> Option<&Cause> {
+        let probe = self.looks.probe.as_ref()?;
+        direct(probe).as_ref().ok().and_then(|()| cause_of(&probe.result))
+    }
+
+    /// Whether it works at the virtual address, as traffic goes.
+    pub fn works_at_vip(&self) -> bool {
+        let probe = self.looks.probe.as_ref();
+        probe.is_some_and(|probe| probe.path == ProbePath::Vip && probe.result.is_ok())
     }
 
     /// Where the failure, or the success, is: the port that is probed, or without a health check
@@ -226,7 +243,7 @@ impl Evidence {
     pub fn answers(&self) -> bool {
         let looks = &self.looks;
         let outcomes = [&looks.probe, &looks.service, &looks.control];
-        outcomes.into_iter().flatten().any(|outcome| self.is_answer(&outcome.result))
+        outcomes.into_iter().flatten().any(|outcome| self.is_answer(direct(outcome)))
             || matches!(looks.echo, Some(Ok(())))
     }
 
@@ -239,6 +256,7 @@ impl Evidence {
     pub fn connects(&self) -> bool {
         match (&self.looks.probe, self.failure()) {
             (Some(_), None) => true,
+            (_, Some(_)) if self.vip_failure().is_some() => true,
             (_, Some(cause)) => came_after_connect(cause),
             (None, None) => self.looks.service.as_ref().is_some_and(|look| look.result.is_ok()),
         }
@@ -252,6 +270,19 @@ impl Evidence {
             }
         }
     }
+}
+
+/// What came of a look at the member's own address, as far as one was made; one that works at the
+/// virtual address works.
+const fn direct(outcome: &Outcome) -> &Result<(), Failure> {
+    match &outcome.other {
+        Some(other) => other,
+        None => &outcome.result,
+    }
+}
+
+fn cause_of(result: &Result<(), Failure>) -> Option<&Cause> {
+    result.as_ref().err().map(|failure| &failure.cause)
 }
 
 /// Whether a cause shows that a connection was established before.

@@ -1,6 +1,7 @@
 //! Fresh looks at a member: a few packets of each kind, each look bounded in time.
 
 mod neighbor;
+mod outer;
 mod quiet;
 mod stray;
 
@@ -25,15 +26,19 @@ const CLIENT_MTU: u16 = 1500;
 /// Looks at a member, and completes what is known about it.
 pub async fn look(mut evidence: Evidence) -> Evidence {
     let Evidence { wanted, way, .. } = &evidence;
-    let (probe, service, control, echo, neighbor) = tokio::join!(
-        optional(health_check(wanted).map(probe::run)),
-        optional(service(wanted, way).map(probe::run)),
-        optional(tcp(wanted, way, CONTROL_PORT).map(probe::run)),
-        echo::check(evidence.address(), way.source, deadline()),
+    let pinged = echo_of(wanted, way);
+    let ((probe, complained), service, control, echo, neighbor) = tokio::join!(
+        outer::complaint_during(evidence.address(), health_check(wanted, way)),
+        optional(service(wanted, way).map(run)),
+        run(tcp(wanted, way, CONTROL_PORT)),
+        echo::check(&pinged, deadline()),
         neighbor::confirm(way, evidence.address()),
     );
     let echo = echoed(echo);
-    evidence.looks = Looks { probe, service, control, echo, neighbor, ..Looks::default() };
+    let tunnelled = way.vip.is_ok() && wanted.pool.forwarding != Forwarding::L2;
+    let unwraps = (probe.is_some() && tunnelled).then_some(!complained);
+    let control = Some(control);
+    evidence.looks = Looks { unwraps, probe, service, control, echo, neighbor, ..Looks::default() };
     let closer = closer(&evidence).await;
     Looks { probe: None, ..closer }.complete(&mut evidence.looks);
     evidence
@@ -55,7 +60,7 @@ async fn closer(evidence: &Evidence) -> Looks {
         only(connects, quiet::watch(target, way.source, LIMIT)),
         only(silent && is_stream, stray::send(target, way.source, LIMIT)),
         only(echoes && fits, large(evidence, bytes)),
-        optional(tls.map(probe::run)),
+        optional(tls.map(run)),
         requests(if fails { variants(wanted) } else { Vec::new() }),
     );
     let large = large.flatten();
@@ -71,10 +76,10 @@ async fn closer(evidence: &Evidence) -> Looks {
 
 /// A request that is lost may be lost by chance, so that another one is sent.
 async fn large(evidence: &Evidence, bytes: u16) -> Option<Large> {
-    let (address, source) = (evidence.address(), evidence.way.source);
+    let spec = echo_of(&evidence.wanted, &evidence.way);
     let mut answer = None;
     for _ in 0..2 {
-        answer = echoed(echo::check_undivided(address, source, bytes, deadline()).await);
+        answer = echoed(echo::check_undivided(&spec, bytes, deadline()).await);
         if answer == Some(Ok(())) {
             break;
         }
@@ -114,9 +119,16 @@ pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
     CLIENT_MTU + outer
 }
 
-fn health_check(wanted: &Wanted) -> Option<ProbeSpec> {
+/// The health check, by the virtual address if it goes there.
+async fn health_check(wanted: &Wanted, way: &Way) -> Option<Outcome> {
     let probe = wanted.probe.clone()?;
-    Some(ProbeSpec { timeout: probe.timeout.min(PROBE_LIMIT), ..probe })
+    let probe = ProbeSpec { timeout: probe.timeout.min(PROBE_LIMIT), ..probe };
+    Some(probe::run(probe, way.vip.clone().ok()).await)
+}
+
+/// A look at the member's own address.
+async fn run(probe: ProbeSpec) -> Outcome {
+    probe::run(probe, None).await
 }
 
 /// A connection to the service, where the health check makes none to it.
@@ -124,14 +136,25 @@ fn service(wanted: &Wanted, way: &Way) -> Option<ProbeSpec> {
     let port = wanted.service.port();
     let is_probed = wanted.probe.as_ref().is_some_and(|probe| probe.target.port() == port);
     let is_stream = wanted.pool.protocol == Protocol::Tcp && port != 0;
-    (is_stream && !is_probed).then(|| tcp(wanted, way, port)).flatten()
+    (is_stream && !is_probed).then(|| tcp(wanted, way, port))
 }
 
-fn tcp(wanted: &Wanted, way: &Way, port: u16) -> Option<ProbeSpec> {
+fn tcp(wanted: &Wanted, way: &Way, port: u16) -> ProbeSpec {
     let address = wanted.service.ip();
-    let target = SocketAddr::new(address, port);
-    let check = Check::Tcp;
-    Some(ProbeSpec { target, source: way.source, timeout: LIMIT, check, default_host: address })
+    ProbeSpec {
+        target: SocketAddr::new(address, port),
+        source: way.source,
+        timeout: LIMIT,
+        check: Check::Tcp,
+        vip: None,
+        lead: None,
+        default_host: address,
+    }
+}
+
+/// Who is asked for echoes: the address alone counts.
+fn echo_of(wanted: &Wanted, way: &Way) -> ProbeSpec {
+    tcp(wanted, way, 0)
 }
 
 /// A TLS handshake, where the health check speaks HTTP without it.
@@ -197,7 +220,7 @@ async fn requests(variants: Vec<ProbeSpec>) -> Vec<Asked> {
         let path = http.url_path.as_str().to_owned();
         let host = http.domain_name.as_ref().map(|name| name.as_str().to_owned());
         let host = host.unwrap_or_else(|| spec.default_host.to_string());
-        let answer = probe::run(spec).await.result.map_err(|failure| failure.cause);
+        let answer = run(spec).await.result.map_err(|failure| failure.cause);
         asked.push(Asked { path, host, over_tls, answer });
     }
     asked

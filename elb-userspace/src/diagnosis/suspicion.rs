@@ -4,6 +4,7 @@
 mod answer;
 mod connection;
 mod traffic;
+mod vip;
 mod way;
 
 use super::evidence::Evidence;
@@ -14,6 +15,9 @@ use crate::health::{Cause, Stage};
 pub fn suspects(evidence: &Evidence) -> Vec<Finding> {
     if let Some(finding) = way::blocked(evidence) {
         return vec![finding];
+    }
+    if let Some(cause) = evidence.vip_failure() {
+        return vip::suspects(evidence, cause);
     }
     match evidence.failure() {
         Some(cause) => of_failure(evidence, cause),

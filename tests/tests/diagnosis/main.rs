@@ -5,6 +5,7 @@ mod configuration;
 mod filtered;
 mod healthy;
 mod service;
+mod tunnel;
 mod way;
 
 mod scene;

@@ -11,7 +11,7 @@ use crate::diagnosis::evidence::{Asked, Health, Lapses, Large, Looks, Quiet, Ser
 use crate::diagnosis::report::Conclusion;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage};
-use crate::model::monitor::{self, HttpCheck, HttpMethod};
+use crate::model::monitor::{self, HttpCheck, HttpMethod, ProbePath};
 use crate::model::{Forwarding, Protocol};
 use crate::nexthop::{NextHop, Unreachable};
 
@@ -58,6 +58,7 @@ fn healthy() -> Evidence {
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
+            vip: Err("nobody leads probes".to_owned()),
         },
         looks: Looks {
             probe: Some(outcome(Ok(()))),
@@ -78,6 +79,8 @@ fn probe(check: monitor::Check) -> ProbeSpec {
         source: None,
         timeout: Duration::from_secs(3),
         check,
+        vip: None,
+        lead: None,
         default_host: [10, 0, 0, 100].into(),
     }
 }
@@ -92,7 +95,12 @@ fn http(path: &str) -> monitor::Check {
 }
 
 fn outcome(result: Result<(), Cause>) -> Outcome {
-    Outcome { result: result.map_err(Failure::new), duration: Duration::from_millis(1) }
+    Outcome {
+        result: result.map_err(Failure::new),
+        duration: Duration::from_millis(1),
+        path: ProbePath::Direct,
+        other: None,
+    }
 }
 
 fn refused(by: [u8; 4]) -> Outcome {
@@ -434,6 +442,48 @@ fn every_picture_from_outside_names_its_cause() {
         assert!(evidence.contains(said), "{name}: {evidence:?} does not say {said:?}");
         let told = fix_of(&report);
         assert!(told.contains(fix), "{name}: {told:?} does not say {fix:?}");
+    }
+}
+
+/// Works at its own address, and at the virtual one as `result` says.
+fn at_vip(result: Result<(), Cause>) -> Evidence {
+    changed(healthy(), |evidence| {
+        let other = result.is_err().then_some(Ok(()));
+        evidence.looks.probe = Some(Outcome { path: ProbePath::Vip, other, ..outcome(result) });
+    })
+}
+
+#[test]
+fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
+    let silence = || Err(Cause::Timeout { stage: Stage::Connect });
+    let report = member(&at_vip(silence()));
+    assert_eq!(report.cause, Some(Check::VirtualAddress), "{report:#?}");
+    assert_eq!(
+        fix_of(&report),
+        "on the backend server: elb backend up --vip 10.0.0.100 --mode ipip"
+    );
+    for check in [Check::Decapsulation, Check::Sysctls] {
+        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Unknown, "{check}");
+    }
+    for check in [Check::Listening, Check::SecurityGroup, Check::Firewall, Check::Route] {
+        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
+    }
+
+    let told = changed(at_vip(silence()), |e| e.looks.unwraps = Some(false));
+    assert_eq!(member(&told).cause, Some(Check::Decapsulation));
+    let l2 = changed(at_vip(silence()), |e| e.wanted.pool.forwarding = Forwarding::L2);
+    let report = member(&l2);
+    assert_eq!(report.cause, Some(Check::VirtualAddress));
+    assert_eq!(report.finding(Check::Decapsulation).unwrap().verdict, Verdict::NotApplicable);
+
+    let report = member(&at_vip(Err(Cause::Refused { by: [10, 0, 0, 100].into() })));
+    assert_eq!(report.cause, Some(Check::Listening));
+    assert!(evidence_of(&report).contains("the service listens on 10.0.0.11 only"));
+
+    let report = member(&at_vip(Ok(())));
+    assert_eq!(report.conclusion, Conclusion::Healthy);
+    for check in [Check::VirtualAddress, Check::Decapsulation, Check::Sysctls] {
+        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
     }
 }
 

@@ -28,5 +28,16 @@ pub(super) fn sysctls(evidence: &Evidence) -> Finding {
 }
 
 fn through(evidence: &Evidence, check: Check) -> Finding {
-    Finding::inferred(check, Verdict::Unknown, fix::ask_host(evidence))
+    if evidence.works_at_vip() {
+        let what = "probes of the virtual address, which go as traffic goes, are answered";
+        return Finding::inferred(check, Verdict::Pass, what);
+    }
+    let ask = fix::ask_host(evidence);
+    let what = match &evidence.way.vip {
+        Err(why) if evidence.wanted.probe.is_some() => {
+            format!("the virtual address is not probed: {why}; {ask}")
+        }
+        Ok(_) | Err(_) => ask,
+    };
+    Finding::inferred(check, Verdict::Unknown, what)
 }

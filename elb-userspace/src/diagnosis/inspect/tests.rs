@@ -171,9 +171,10 @@ fn a_kernel_device_takes_headers_off_as_well() {
 #[test]
 fn an_inspection_answers_only_what_was_asked() {
     let report = Report::new("web-1", true, Vec::new());
+    let question = asked();
     let answer = |asked: Asked| {
         let inspection = Inspection { host: "web-1".to_owned(), asked, report: report.clone() };
-        inspection.answer_to(&super::tests::asked())
+        inspection.answer_to(&question)
     };
     let more = Asked { from: vec!["10.0.0.3".parse().unwrap(), asked().from[0]], ..asked() };
     assert_eq!(answer(asked()), Ok(report.clone()));

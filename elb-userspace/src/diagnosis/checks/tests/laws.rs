@@ -63,6 +63,7 @@ fn looks() -> impl Strategy<Value = Looks> {
             stray,
             quiet,
             requests,
+            unwraps: None,
             tls: None,
             large: None,
         })
