@@ -5,6 +5,7 @@ mod core;
 mod bound;
 mod chore;
 mod descriptors;
+mod diagnose;
 mod draining;
 mod events;
 mod explain;
@@ -36,6 +37,7 @@ use self::sweep::{Swept, Tracking};
 use self::traces::Traces;
 use self::vip_probes::VipProbes;
 use crate::announce::Announcer;
+use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::drain::DrainReport;
 use crate::api::{self, Lines, Query, WAITING_LINES};
 use crate::assign::AssignedPool;
@@ -53,6 +55,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
+/// Diagnoses under way at once, each of which sends packets to a few members.
+const DIAGNOSES: usize = 4;
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
@@ -135,6 +139,7 @@ pub async fn run(file: &Path) -> Result<()> {
         traces,
         look: None,
         readers: JoinSet::new(),
+        diagnoses: JoinSet::new(),
         sweep: None,
         sweeps: JoinSet::new(),
     };
@@ -206,6 +211,7 @@ fn mode_name(mode: AttachMode) -> &'static str {
     }
 }
 
+type DiagnosisAnswer = oneshot::Sender<Result<Diagnosis, String>>;
 type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
 
 struct Agent {
@@ -227,6 +233,8 @@ struct Agent {
     look: Option<Instant>,
     /// Walks over the flow tables, which take long.
     readers: JoinSet<()>,
+    /// Looks at members, which take long.
+    diagnoses: JoinSet<()>,
     sweep: Option<Instant>,
     /// A sweep, and the revision that it is of.
     sweeps: JoinSet<(u64, Result<Swept, MapError>)>,
@@ -292,6 +300,7 @@ impl Agent {
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
+                Some(done) = self.diagnoses.join_next() => done.context("a diagnosis panicked")?,
                 Some(ended) = follower.join_next() => ended.context("netlink")??,
                 Some(ended) = server.join_next() => ended.context("the API socket")??,
             }
@@ -388,6 +397,8 @@ impl Agent {
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Diagnose(request, answer) => self.diagnose(request, answer),
+            Query::Inspection(target, answer) => drop(answer.send(self.core.inspection(&target))),
             Query::Drain(request, answer) => {
                 let draft = self.core.drain(&request);
                 self.watch_settling();
@@ -398,6 +409,21 @@ impl Agent {
                 self.look_after_traces();
             }
         }
+    }
+
+    fn diagnose(&mut self, request: DiagnoseRequest, answer: DiagnosisAnswer) {
+        let case = if self.diagnoses.len() < DIAGNOSES {
+            self.core.diagnose(request)
+        } else {
+            Err(format!("{DIAGNOSES} diagnoses are under way; ask again in a moment"))
+        };
+        let case = match case {
+            Ok(case) => case,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        self.diagnoses.spawn(async move {
+            drop(answer.send(Ok(case.conclude().await)));
+        });
     }
 
     fn answer_drain(&mut self, draft: Result<Draft, String>, answer: DrainAnswer) {

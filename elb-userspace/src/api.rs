@@ -1,11 +1,13 @@
 //! The way in for the command line: HTTP over a Unix socket, readable by the agent's group.
 
 pub mod client;
+pub mod diagnose;
 pub mod drain;
 pub mod server;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::diagnose::{DiagnoseRequest, Diagnosis};
 use self::drain::{DrainReport, DrainRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
@@ -20,6 +22,10 @@ pub enum Query {
     Drops(oneshot::Sender<Vec<status::Reason>>),
     /// Where a packet would go.
     Explain(Question, oneshot::Sender<Result<Explanation, String>>),
+    /// What keeps something from working.
+    Diagnose(DiagnoseRequest, oneshot::Sender<Result<Diagnosis, String>>),
+    /// What `elb` is to be asked on the host of a member.
+    Inspection(String, oneshot::Sender<Result<Vec<String>, String>>),
     /// Flows that are tracked.
     Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
     /// Packets, from now on until the answer is not wanted any more.

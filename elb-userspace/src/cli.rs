@@ -8,6 +8,7 @@ mod backend;
 mod capture;
 mod check;
 mod detach;
+mod diagnose;
 mod doctor;
 mod drain;
 mod drops;
@@ -42,6 +43,7 @@ Examples:
   elb doctor                                 can this host be a load balancer?
   elb agent                                  serve it
   elb status                                 who gets what, and who is healthy
+  elb diagnose web-1                         why is it OFFLINE, and what is to be done?
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
   elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
   elb backend inspect --port 80 --from 10.0.0.2  on a backend server: why do probes fail?
@@ -63,6 +65,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show which members turned unhealthy or recovered, and why.
     Events(events::EventsArgs),
+    /// Say why something does not work, and what to do about it.
+    Diagnose(diagnose::DiagnoseArgs),
     /// Say whether this host can be a load balancer, and how to mend what is in the way.
     Doctor(doctor::DoctorArgs),
     /// Say where a packet would go, and why.
@@ -130,6 +134,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Events(args) => events::run(args),
+        Command::Diagnose(args) => diagnose::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Drops(args) => drops::run(&args),

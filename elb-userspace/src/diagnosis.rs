@@ -2,6 +2,9 @@
 //!
 //! `elb diagnose` (a member, from the load balancer), `elb backend inspect` (the backend server's own
 //! host) and `elb doctor` (the load balancer's own host) all answer with a [`report::Report`].
+//!
+//! A diagnosis gathers [`evidence`], completes it by fresh looks ([`look`], the only part with I/O),
+//! asks what the failure makes likely ([`suspicion`]), and lets each of the [`checks`] conclude.
 
 pub mod check;
 pub mod inspect;
@@ -10,3 +13,10 @@ pub mod report;
 mod packet_size;
 
 pub mod doctor;
+pub mod evidence;
+pub mod fix;
+pub mod suspicion;
+
+pub mod checks;
+pub mod look;
+pub mod target;

@@ -15,7 +15,7 @@ pub mod schedule;
 pub mod path;
 pub mod probe;
 
-mod echo;
+pub(crate) mod echo;
 mod grpc;
 mod http;
 mod tcp;

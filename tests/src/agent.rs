@@ -19,7 +19,7 @@ use crate::{
     lab::Lab,
     netns::NetNs,
     notify::Notices,
-    process::{Process, contents, output},
+    process::{Ended, Process, contents, ended, output},
     running::Running,
     status,
     wait::wait_for,
@@ -145,6 +145,24 @@ impl Agent {
         let mut command = self.place.elb();
         command.args(arguments).arg("--socket").arg(&self.place.socket);
         output(command, COMMAND_LIMIT)
+    }
+
+    /// How `elb`, with `arguments` and the control socket of this agent, ends within `limit`.
+    pub fn end(&self, arguments: &[&str], limit: Duration) -> Result<Ended> {
+        self.end_with(arguments, &[], limit)
+    }
+
+    /// As [`Agent::end`], with more in its environment.
+    pub fn end_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &Path)],
+        limit: Duration,
+    ) -> Result<Ended> {
+        let mut command = self.place.elb();
+        command.args(arguments).arg("--socket").arg(&self.place.socket);
+        command.envs(environment.iter().copied());
+        ended(command, limit)
     }
 
     /// Starts `elb` with `arguments` and the control socket of this agent, and lets it go on.

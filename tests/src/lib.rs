@@ -11,6 +11,7 @@ pub mod lab;
 pub mod agent;
 pub mod backend;
 pub mod config;
+pub mod diagnosis;
 pub mod server;
 pub mod status;
 

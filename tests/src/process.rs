@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         OnceLock,
@@ -95,21 +95,37 @@ impl Drop for Process {
     }
 }
 
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub printed: String,
+    /// What it wrote to standard error.
+    pub said: String,
+}
+
 /// Runs `command` to its end, at most `limit`, and returns what it printed.
-pub fn output(mut command: Command, limit: Duration) -> Result<String> {
-    let said = format!("{command:?}");
+pub fn output(command: Command, limit: Duration) -> Result<String> {
+    let shown = format!("{command:?}");
+    let Ended { code, printed, said } = ended(command, limit)?;
+    match code {
+        Some(0) => Ok(printed),
+        Some(code) => bail!("{shown}: exit code {code}: {}", said.trim()),
+        None => bail!("{shown}: a signal ended it: {}", said.trim()),
+    }
+}
+
+/// Runs `command` to its end, be it good or bad, at most `limit`.
+pub fn ended(mut command: Command, limit: Duration) -> Result<Ended> {
+    let shown = format!("{command:?}");
     let mut stdout = tempfile::tempfile()?;
     let mut stderr = tempfile::tempfile()?;
     command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
-    let status = Process::start(&said, command)?.wait(limit)?;
-    if !status.success() {
-        let end = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, signal) => format!("signal {signal:?}"),
-        };
-        bail!("{said}: {end}: {}", contents(&mut stderr)?.trim());
-    }
-    contents(&mut stdout)
+    let status = Process::start(&shown, command)?.wait(limit)?;
+    let (printed, said) = (contents(&mut stdout)?, contents(&mut stderr)?);
+    Ok(Ended { code: status.code(), printed, said })
 }
 
 /// All that is in `file`, from its start.

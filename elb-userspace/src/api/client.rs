@@ -5,20 +5,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
+use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may look at members before it answers.
+const DIAGNOSIS: Duration = Duration::from_secs(120);
 
 /// The agent's state.
 ///
@@ -52,6 +56,24 @@ pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport>
     ask(socket, Method::POST, &path("/drain", request)?).await
 }
 
+/// What keeps something from working. The agent looks at members first, which takes seconds.
+///
+/// # Errors
+/// As for [`status()`], or nothing has the name, or more than one thing.
+pub async fn diagnose(socket: &Path, request: &DiagnoseRequest) -> Result<Diagnosis> {
+    let request = post("/diagnose", request)?;
+    whole(socket, request, DIAGNOSIS).await
+}
+
+/// The words of the `elb` command that lets the host of a member look at itself.
+///
+/// # Errors
+/// As for [`diagnose`], or the target is not one member.
+pub async fn inspection(socket: &Path, target: &str) -> Result<Vec<String>> {
+    let request = InspectionRequest { target: target.to_owned() };
+    ask(socket, Method::GET, &path("/inspection", &request)?).await
+}
+
 /// An answer of many lines: calls `began` when the agent has taken the request on, then `each` with
 /// every line until it breaks off or the answer ends.
 ///
@@ -64,7 +86,8 @@ pub async fn lines<T: DeserializeOwned>(
     began: impl FnOnce() -> Result<()>,
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    exchange(socket, Method::GET, &path(resource, request)?, async |mut response| {
+    let request = empty(Method::GET, &path(resource, request)?)?;
+    exchange(socket, request, async |mut response| {
         began()?;
         let mut text = Vec::new();
         while let Some(frame) = response.frame().await {
@@ -91,12 +114,28 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).context("the agent's answer is not that of this version")
 }
 
+type Sent = Request<Full<Bytes>>;
+
+fn empty(method: Method, path: &str) -> Result<Sent> {
+    Ok(Request::builder().method(method).uri(path).header(HOST, "elb").body(Full::default())?)
+}
+
+fn post(path: &str, body: &impl Serialize) -> Result<Sent> {
+    let request = Request::post(path).header(HOST, "elb").header(CONTENT_TYPE, "application/json");
+    Ok(request.body(serde_json::to_vec(body)?.into())?)
+}
+
 async fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T> {
-    let whole =
+    whole(socket, empty(method, path)?, TIMEOUT).await
+}
+
+/// An answer that comes at once, within a time.
+async fn whole<T: DeserializeOwned>(socket: &Path, request: Sent, limit: Duration) -> Result<T> {
+    let body =
         async |response: Response<Incoming>| Ok(response.into_body().collect().await?.to_bytes());
-    let answer = tokio::time::timeout(TIMEOUT, exchange(socket, method, path, whole));
+    let answer = tokio::time::timeout(limit, exchange(socket, request, body));
     let body = answer.await.with_context(|| {
-        format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display())
+        format!("the agent at {} did not answer within {limit:?}", socket.display())
     })??;
     parse(&body)
 }
@@ -104,8 +143,7 @@ async fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> 
 /// Asks, and hands the answer to `take` unless it is a refusal.
 async fn exchange<T>(
     socket: &Path,
-    method: Method,
-    path: &str,
+    request: Sent,
     take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
 ) -> Result<T> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
@@ -117,8 +155,6 @@ async fn exchange<T>(
     })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder().method(method).uri(path).header("Host", "elb");
-    let request = request.body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         match response.status() {

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
 use super::{Lines, Query};
 use crate::explain::{Explanation, Question};
@@ -59,6 +60,8 @@ impl Server {
             .route("/trace", get(trace))
             .route("/events", get(events))
             .route("/drain", post(drain))
+            .route("/diagnose", post(diagnose))
+            .route("/inspection", get(inspection))
             .with_state(self.queries);
         axum::serve(self.listener, router).await
     }
@@ -113,6 +116,22 @@ async fn drain(
     Parameters(request): Parameters<DrainRequest>,
 ) -> Result<Json<DrainReport>, Refusal> {
     let answer = ask(queries, |answer| Query::Drain(request, answer)).await?;
+    answer.map(Json).map_err(refuse)
+}
+
+async fn diagnose(
+    queries: Queries,
+    Json(request): Json<DiagnoseRequest>,
+) -> Result<Json<Diagnosis>, Refusal> {
+    let answer = ask(queries, |answer| Query::Diagnose(request, answer)).await?;
+    answer.map(Json).map_err(refuse)
+}
+
+async fn inspection(
+    queries: Queries,
+    Parameters(request): Parameters<InspectionRequest>,
+) -> Result<Json<Vec<String>>, Refusal> {
+    let answer = ask(queries, |answer| Query::Inspection(request.target, answer)).await?;
     answer.map(Json).map_err(refuse)
 }
 

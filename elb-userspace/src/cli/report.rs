@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::{Output, print_json};
 use crate::diagnosis::report::{Basis, Conclusion, Finding, Report, Verdict};
@@ -19,18 +20,31 @@ const MARGIN: usize = 30;
 /// # Errors
 /// Where the report cannot be written.
 pub(super) fn show(report: Result<Report>, output: Output) -> Result<ExitCode> {
-    let report = match report {
-        Ok(report) => report,
+    show_as(report, output, text, |report| report.conclusion)
+}
+
+/// As [`show`], of what holds reports.
+///
+/// # Errors
+/// As for [`show`].
+pub(super) fn show_as<T: Serialize>(
+    told: Result<T>,
+    output: Output,
+    text: impl Fn(&T) -> String,
+    conclusion: impl Fn(&T) -> Conclusion,
+) -> Result<ExitCode> {
+    let told = match told {
+        Ok(told) => told,
         Err(error) => {
             eprintln!("elb: {error:#}");
             return Ok(ExitCode::from(NO_REPORT));
         }
     };
     match output {
-        Output::Json => print_json(&report)?,
-        Output::Table => print!("{}", text(&report)),
+        Output::Json => print_json(&told)?,
+        Output::Table => print!("{}", text(&told)),
     }
-    Ok(ExitCode::from(report.conclusion.exit_code()))
+    Ok(ExitCode::from(conclusion(&told).exit_code()))
 }
 
 /// The report, for people.
@@ -79,7 +93,7 @@ fn evidence(finding: &Finding) -> String {
 }
 
 /// Evidence may quote what a stranger sent: nothing of it moves the terminal's cursor.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 

@@ -46,6 +46,48 @@ pub struct Inspection {
     pub report: Report,
 }
 
+impl Inspection {
+    /// The report, if the host was asked `question`, or more.
+    ///
+    /// # Errors
+    /// It was asked something else; the message says what.
+    pub fn answer_to(self, question: &Asked) -> Result<Report, String> {
+        let Asked { protocol, port, from, to, .. } = &self.asked;
+        let differs = |what: &str, asked: String, wanted: String| {
+            Err(format!(
+                "the inspection of {} is about {what} {asked}, and the member has {wanted}: run \
+                 `elb backend inspect` again as `elb diagnose` says",
+                self.host
+            ))
+        };
+        if *protocol != question.protocol {
+            return differs(
+                "the protocol",
+                protocol.name().into(),
+                question.protocol.name().into(),
+            );
+        }
+        if *port != question.port {
+            return differs("the port", shown(port.as_slice()), shown(question.port.as_slice()));
+        }
+        if !question.from.iter().all(|source| from.contains(source)) {
+            return differs("probes from", shown(from), shown(&question.from));
+        }
+        if !to.is_empty() && !question.to.iter().all(|address| to.contains(address)) {
+            return differs("the address", shown(to), shown(&question.to));
+        }
+        Ok(self.report)
+    }
+}
+
+/// A list for a message.
+fn shown(list: &[impl ToString]) -> String {
+    match list {
+        [] => "none".to_owned(),
+        list => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// Inspects this host. Not for use inside an asynchronous runtime: it waits.
 pub fn inspect(asked: &Asked, place: &Place) -> Inspection {
     let (asked, facts) = gather::gather(asked, place);

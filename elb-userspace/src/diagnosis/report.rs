@@ -71,8 +71,9 @@ pub struct Report {
     pub subject: String,
     /// What came of it all.
     pub conclusion: Conclusion,
-    /// The check that names the likely cause: a failed one, what was seen before what is inferred,
-    /// else in the order of checks.
+    /// The check that names the likely cause: a failed one, or where none failed and its subject
+    /// does not work, one that warns; what was seen before what is inferred, else in the order of
+    /// checks.
     pub cause: Option<Check>,
     /// One to each check, in the order of checks.
     pub findings: Vec<Finding>,
@@ -106,10 +107,7 @@ impl Report {
     /// the same: then it is healthy unless a check failed.
     pub fn new(subject: impl Into<String>, works: bool, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.check);
-        let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
-        // Of equals, `min_by_key` takes the first.
-        let cause = failed.min_by_key(|finding| std::cmp::Reverse(finding.basis));
-        let cause = cause.map(|finding| finding.check);
+        let cause = cause(works, &findings).map(|finding| finding.check);
         let conclusion = match (cause, works) {
             (Some(_), _) => Conclusion::CauseFound,
             (None, true) => Conclusion::Healthy,
@@ -124,9 +122,58 @@ impl Report {
     }
 }
 
+fn cause(works: bool, findings: &[Finding]) -> Option<&Finding> {
+    let first = |verdict: Verdict| {
+        let such = findings.iter().filter(move |finding| finding.verdict == verdict);
+        // Of equals, `min_by_key` takes the first.
+        such.min_by_key(|finding| std::cmp::Reverse(finding.basis))
+    };
+    first(Verdict::Fail).or_else(|| first(Verdict::Warn).filter(|_| !works))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+
+    const VERDICTS: [Verdict; 5] =
+        [Verdict::Pass, Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::NotApplicable];
+
+    proptest! {
+        #[test]
+        fn a_cause_is_a_finding_that_nothing_outranks(
+            works: bool,
+            chosen in proptest::collection::btree_map(
+                select(Check::ALL),
+                (select(&VERDICTS), select(&[Basis::Inferred, Basis::Seen])),
+                0..Check::ALL.len(),
+            ),
+        ) {
+            let finding = |(check, (verdict, basis)): (&Check, &(Verdict, Basis))| Finding {
+                basis: *basis,
+                ..Finding::seen(*check, *verdict, "")
+            };
+            let findings: Vec<Finding> = chosen.iter().map(finding).rev().collect();
+            let report = Report::new("web-1", works, findings.clone());
+            prop_assert!(report.findings.is_sorted_by_key(|finding| finding.check));
+            prop_assert_eq!(report.findings.len(), findings.len());
+            prop_assert_eq!(report.cause.is_some(), report.conclusion == Conclusion::CauseFound);
+            prop_assert!(works || report.conclusion != Conclusion::Healthy);
+            // Worse first, then what was seen, then the order of checks.
+            let rank = |finding: &Finding| {
+                let verdict = match finding.verdict {
+                    Verdict::Fail => Some(0),
+                    Verdict::Warn => Some(1).filter(|_| !works),
+                    Verdict::Pass | Verdict::Unknown | Verdict::NotApplicable => None,
+                };
+                Some((verdict?, std::cmp::Reverse(finding.basis), finding.check))
+            };
+            let best = findings.iter().filter_map(rank).min().map(|(_, _, check)| check);
+            prop_assert_eq!(report.cause, best);
+        }
+    }
 
     #[test]
     fn what_was_seen_is_a_likelier_cause_than_what_is_inferred() {
@@ -147,6 +194,8 @@ mod tests {
         let findings = vec![Finding::inferred(Check::Load, Verdict::Warn, "slow")];
         let report = |works| Report::new("web-1", works, findings.clone());
         assert_eq!((report(true).conclusion, report(true).cause), (Conclusion::Healthy, None));
-        assert_eq!(report(false).conclusion, Conclusion::Undecided);
+        let sick = report(false);
+        assert_eq!((sick.conclusion, sick.cause), (Conclusion::CauseFound, Some(Check::Load)));
+        assert_eq!(Report::new("web-1", false, Vec::new()).conclusion, Conclusion::Undecided);
     }
 }

@@ -8,6 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use elb_common::checksum;
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
 use socket2::{Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
@@ -20,13 +23,42 @@ use super::{Cause, Failure, udp};
 /// Type, code, checksum, identifier and sequence number (RFC 792), and a number of our own.
 const LENGTH: usize = 16;
 const OWN: usize = 8;
+/// The longest header of IPv4.
+const MAX_HEADER: usize = 60;
 
 /// Succeeds when the target answers.
-pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
+pub(crate) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
+    ask(probe, open(probe)?, LENGTH, deadline).await
+}
+
+/// Succeeds when the target answers a request in a packet of so many bytes, its IP header included,
+/// that nobody on the way may divide, whatever the kernel knows of the way.
+pub(crate) async fn check_undivided(
+    probe: &ProbeSpec,
+    bytes: u16,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let (socket, kind) = open(probe)?;
+    let (set, header) = if probe.target.is_ipv4() {
+        (set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE), 20)
+    } else {
+        (set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE), 40)
+    };
+    set.map_err(|error| no_resource(&error.into()))?;
+    let length = usize::from(bytes).saturating_sub(header).max(LENGTH);
+    ask(probe, (socket, kind), length, deadline).await
+}
+
+/// Sends a request of `length` bytes and waits for the answer.
+async fn ask(
+    probe: &ProbeSpec,
+    (socket, kind): (Socket, Type),
+    length: usize,
+    deadline: Instant,
+) -> Result<(), Failure> {
     let target = probe.target.ip();
     let peer = SocketAddr::new(target, 0);
-    let (socket, kind) = open(probe)?;
-    let request = request(target.is_ipv4(), RandomState::new().hash_one(target));
+    let request = request(target.is_ipv4(), RandomState::new().hash_one(target), length);
     lead(probe, &socket, kind, &request).map_err(|error| no_resource(&error))?;
     let socket = udp::connected(socket, peer)?;
     let has_header = kind == Type::RAW && target.is_ipv4();
@@ -60,13 +92,13 @@ fn lead(probe: &ProbeSpec, socket: &Socket, kind: Type, request: &[u8]) -> io::R
     lead.guide.lead(Flow { protocol, source, destination }, lead.backend)
 }
 
-fn request(is_ipv4: bool, number: u64) -> [u8; LENGTH] {
+fn request(is_ipv4: bool, number: u64, length: usize) -> Vec<u8> {
     let [high, low, ..] = number.to_be_bytes();
-    let mut request = [0; LENGTH];
+    let mut request = vec![0; length.next_multiple_of(2)];
     request[0] = if is_ipv4 { 8 } else { 128 };
     // A ping socket has an identifier of its own, and the kernel adds it and the checksum.
     request[4..OWN].copy_from_slice(&[high, low, 0, 1]);
-    request[OWN..].copy_from_slice(&number.to_be_bytes());
+    request[OWN..LENGTH].copy_from_slice(&number.to_be_bytes());
     if is_ipv4 {
         let words =
             request.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
@@ -78,7 +110,7 @@ fn request(is_ipv4: bool, number: u64) -> [u8; LENGTH] {
 
 /// Waits for the answer; `has_header`: what is read begins with the header of IPv4.
 async fn answer(socket: &UdpSocket, request: &[u8], has_header: bool) -> io::Result<()> {
-    let mut buffer = [0; 256];
+    let mut buffer = vec![0; MAX_HEADER + request.len()];
     loop {
         let length = socket.recv(&mut buffer).await?;
         if is_answer(&buffer[..length], request, has_header) {
@@ -104,13 +136,13 @@ mod tests {
     #[test]
     fn only_the_answer_is_one() {
         for is_ipv4 in [true, false] {
-            let request = request(is_ipv4, 0x0123_4567_89ab_cdef);
-            let mut reply = request;
+            let request = request(is_ipv4, 0x0123_4567_89ab_cdef, LENGTH);
+            let mut reply = request.clone();
             reply[0] = if is_ipv4 { 0 } else { 129 };
             assert!(is_answer(&reply, &request, false));
             let behind = [&[0x46; 24][..], &reply].concat();
             assert!(is_answer(&behind, &request, true));
-            let mut late = reply;
+            let mut late = reply.clone();
             late[OWN] += 1;
             let cases = [&request[..], &late, &reply[..12], &[], &[0x4f], &[0; 40]];
             for packet in cases {
@@ -122,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_request_has_a_checksum() {
-        let request = request(true, 0x0123_4567_89ab_cdef);
+        let request = request(true, 0x0123_4567_89ab_cdef, 1500);
         let words =
             request.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
         assert_eq!(checksum::finish(words.sum()), 0);

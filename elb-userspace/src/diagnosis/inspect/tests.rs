@@ -255,3 +255,28 @@ fn an_ignored_echo_request_matters_to_its_version_of_ip() {
         assert_eq!(told(&report, Check::Sysctls).0, verdict, "{key}");
     }
 }
+
+#[test]
+fn an_inspection_answers_only_what_was_asked() {
+    let report = Report::new("web-1", true, Vec::new());
+    let question = asked();
+    let answer = |asked: Asked| {
+        let inspection = Inspection { host: "web-1".to_owned(), asked, report: report.clone() };
+        inspection.answer_to(&question)
+    };
+    let more = Asked { from: vec!["10.0.0.3".parse().unwrap(), asked().from[0]], ..asked() };
+    assert_eq!(answer(asked()), Ok(report.clone()));
+    assert_eq!(answer(more), Ok(report.clone()));
+    assert_eq!(answer(Asked { to: Vec::new(), ..asked() }), Ok(report.clone()));
+    let other: std::net::IpAddr = "10.0.0.9".parse().unwrap();
+    for (asked, what) in [
+        (Asked { protocol: Protocol::Udp, ..asked() }, "is about the protocol udp"),
+        (Asked { port: Some(81), ..asked() }, "is about the port 81, and the member has 80"),
+        (Asked { port: None, ..asked() }, "is about the port none, and the member has 80"),
+        (Asked { from: Vec::new(), ..asked() }, "is about probes from none"),
+        (Asked { to: vec![other], ..asked() }, "is about the address 10.0.0.9"),
+    ] {
+        let refused = answer(asked).unwrap_err();
+        assert!(refused.contains(what), "{refused}");
+    }
+}

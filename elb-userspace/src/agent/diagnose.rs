@@ -1,0 +1,202 @@
+//! `elb diagnose`: what the agent knows of members, and the looks at them, beside its other work.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::core::Core;
+use super::members::Watched;
+use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::diagnosis::evidence::{
+    Evidence, Health, Lapses, Looks, PoolWanted, Served, Wanted, Way,
+};
+use crate::diagnosis::report::{Conclusion, Report};
+use crate::diagnosis::target::Target;
+use crate::diagnosis::{checks, fix, look};
+use crate::health::{Status, path};
+use crate::model::{Member, Pool};
+use crate::nexthop::Route;
+use crate::reconcile::socket;
+use crate::status::timestamp;
+
+/// Members that are looked at for one question; the others that do not work are counted.
+const MOST: usize = 16;
+/// Members that are looked at together.
+const TOGETHER: usize = 4;
+
+/// What is known before anything is looked at.
+pub(super) struct Case {
+    /// On pools that their configuration keeps from working.
+    pools: Vec<Report>,
+    /// Of members that are to be looked at.
+    members: Vec<Evidence>,
+    healthy: Vec<String>,
+    left_out: usize,
+}
+
+impl Core {
+    /// What is known of what is asked for.
+    pub(super) fn diagnose(&self, request: DiagnoseRequest) -> Result<Case, String> {
+        let model = &self.config.model;
+        let target = request.target.as_deref();
+        let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
+        let mut case =
+            Case { pools: Vec::new(), members: Vec::new(), healthy: Vec::new(), left_out: 0 };
+        if let Target::Member(pool, member) = target {
+            let mut evidence = self.evidence(pool, member);
+            evidence.inspection = request
+                .inspection
+                .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
+                .transpose()?;
+            case.members.push(evidence);
+            return Ok(case);
+        }
+        if request.inspection.is_some() {
+            return Err(format!("an inspection is of the host of one member, not of {target}"));
+        }
+        for pool in target.pools(model) {
+            self.add_pool(&mut case, pool);
+        }
+        Ok(case)
+    }
+
+    /// What `elb` is to be asked on the host of a member.
+    pub(super) fn inspection(&self, target: &str) -> Result<Vec<String>, String> {
+        let target = Target::find(&self.config.model, target)?;
+        let Target::Member(pool, member) = target else {
+            return Err(format!("{target} has no host of its own; name one member"));
+        };
+        Ok(fix::inspect_on_host(&self.evidence(pool, member)))
+    }
+
+    fn add_pool(&self, case: &mut Case, pool: &Pool) {
+        let report = checks::pool(&self.pool_wanted(pool), &self.file);
+        if report.conclusion != Conclusion::Healthy {
+            case.pools.push(report);
+            return;
+        }
+        for member in &pool.members {
+            let health = self.members.health(pool.name.as_str(), socket(member));
+            let reached = self.network.next_hop(member.address).is_ok();
+            let works = health.is_some_and(|health| health.status() == Status::Online);
+            if works && reached {
+                case.healthy.push(format!("{}/{}", pool.name, member.name));
+            } else if case.members.len() < MOST {
+                case.members.push(self.evidence(pool, member));
+            } else {
+                case.left_out += 1;
+            }
+        }
+    }
+
+    fn evidence(&self, pool: &Pool, member: &Member) -> Evidence {
+        let watched = self.members.get(pool.name.as_str(), socket(member));
+        let health = watched.map(|watched| &watched.health);
+        let probe = watched.and_then(|watched| watched.probe.clone());
+        let vip = watched
+            .zip(probe.as_ref())
+            .map(|(watched, probe)| self.vip_way(watched, probe).map_err(|why| why.to_string()));
+        let vip = vip.unwrap_or_else(|| Err("the pool has no health check".to_owned()));
+        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
+        let monitor = pool.healthmonitor.as_ref();
+        Evidence {
+            wanted: Wanted {
+                file: self.file.clone(),
+                pool: self.pool_wanted(pool),
+                member: member.name.to_string(),
+                service: socket(member),
+                probe,
+                max_retries: monitor.map_or(1, |monitor| monitor.max_retries.get()),
+                delay: monitor.map(|monitor| monitor.delay.duration()).unwrap_or_default(),
+            },
+            health: Health {
+                status: health.map_or(Status::Initial, |health| health.status()),
+                since: timestamp(health.map_or(self.started, |health| health.since())),
+                reason: health.and_then(|health| health.reason()).cloned(),
+                lapses: watched.map(Watched::lapses).unwrap_or_default(),
+            },
+            way,
+            looks: Looks::default(),
+            inspection: None,
+        }
+    }
+
+    fn pool_wanted(&self, pool: &Pool) -> PoolWanted {
+        let model = &self.config.model;
+        let served = model.listeners_of(&pool.name).map(|(balancer, listener)| Served {
+            balancer: balancer.name.to_string(),
+            listener: listener.name.to_string(),
+            protocol: listener.protocol,
+            vips: balancer.vips().collect(),
+            was_bound: !self.bound.never_was(balancer),
+            enabled: balancer.admin_state_up && listener.admin_state_up,
+        });
+        let others = model.load_balancers().iter().flat_map(|balancer| {
+            let fitting = balancer.listeners.iter().filter(|listener| {
+                listener.protocol == pool.protocol && listener.default_pool != pool.name
+            });
+            fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
+        });
+        PoolWanted {
+            name: pool.name.to_string(),
+            protocol: pool.protocol,
+            forwarding: pool.forwarding,
+            listeners: served.collect(),
+            others: others.collect(),
+        }
+    }
+
+    fn way(&self, member: IpAddr, source: Option<IpAddr>, vip: Result<path::Way, String>) -> Way {
+        let route = self.network.routes.get(&member).copied().unwrap_or(Route::None);
+        let (interface, gateway, routed) = match route {
+            Route::Local | Route::None => (None, None, None),
+            Route::Via { ifindex, gateway, source, .. } => {
+                (self.network.links.get(&ifindex), gateway, source)
+            }
+        };
+        Way {
+            next_hop: self.network.next_hop(member),
+            interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
+            gateway,
+            source: source.or(routed),
+            vip,
+        }
+    }
+}
+
+impl Watched {
+    /// How many of the probes that are remembered failed since the member is ONLINE.
+    fn lapses(&self) -> Lapses {
+        let online = self.health.status() == Status::Online;
+        let since = self.history.probes().filter(|probe| probe.started >= self.health.since());
+        let (mut failed, mut probes) = (0, 0);
+        for probe in since.filter(|_| online) {
+            probes += 1;
+            failed += u32::from(probe.failure.is_some());
+        }
+        Lapses { failed, probes }
+    }
+}
+
+impl Case {
+    /// Looks at the members and judges them.
+    pub(super) async fn conclude(self) -> Diagnosis {
+        let Self { pools, members, healthy, left_out } = self;
+        let turns = Arc::new(Semaphore::new(TOGETHER));
+        let mut looks = JoinSet::new();
+        for (index, evidence) in members.into_iter().enumerate() {
+            let turns = turns.clone();
+            looks.spawn(async move {
+                // The semaphore is never closed.
+                let _turn = turns.acquire().await;
+                (index, checks::member(&look::look(evidence).await))
+            });
+        }
+        let mut reports: Vec<(usize, Report)> = looks.join_all().await;
+        reports.sort_by_key(|(index, _)| *index);
+        let reports = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        Diagnosis::new(reports.collect(), healthy, left_out)
+    }
+}

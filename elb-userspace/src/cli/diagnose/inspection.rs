@@ -1,0 +1,132 @@
+//! What the member's host says of itself: from a file, or asked over ssh.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use crate::api::client;
+use crate::diagnosis::fix::quoted;
+use crate::diagnosis::inspect::Inspection;
+
+#[derive(Debug, Args)]
+pub(super) struct InspectionArgs {
+    /// What `elb backend inspect -o json` printed on the member's host; - for standard input.
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "ssh")]
+    inspect: Option<PathBuf>,
+    /// Ask the member's host: run `ssh HOST elb backend inspect … -o json`.
+    #[arg(long, value_name = "HOST", requires = "target")]
+    ssh: Option<String>,
+}
+
+/// Names the program that is run in place of ssh.
+const PROGRAM: &str = "ELB_SSH";
+/// How long the host has to answer.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The longest answer, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+impl InspectionArgs {
+    /// The inspection, if one is asked for.
+    pub(super) async fn read(
+        &self,
+        socket: &Path,
+        target: Option<&str>,
+    ) -> Result<Option<Inspection>> {
+        match (&self.inspect, &self.ssh, target) {
+            (Some(file), _, _) => {
+                let text = text_of(file)?;
+                let from = file.display();
+                Ok(Some(parse(&text).with_context(|| format!("{from} is no inspection"))?))
+            }
+            (None, Some(host), Some(target)) => {
+                let words = client::inspection(socket, target).await?;
+                Ok(Some(over_ssh(host, &words).await?))
+            }
+            (None, _, _) => Ok(None),
+        }
+    }
+}
+
+fn text_of(file: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(LONGEST + 1).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text))
+    };
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text)
+}
+
+fn parse(text: &[u8]) -> Result<Inspection> {
+    ensure!(text.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes");
+    serde_json::from_slice(text)
+        .context("it must be what `elb backend inspect -o json` of this version prints")
+}
+
+/// Runs `elb` with `words` on `host`.
+async fn over_ssh(host: &str, words: &[String]) -> Result<Inspection> {
+    ensure!(!host.starts_with('-'), "{host:?} is no host: it begins with a hyphen");
+    let program = env::var_os(PROGRAM).unwrap_or_else(|| OsString::from("ssh"));
+    let shown = format!("{} {host} elb {}", program.display(), words.join(" "));
+    let mut command = Command::new(&program);
+    // A shell at the other end splits the words again.
+    command.arg(host).arg("elb").args(words.iter().map(|word| quoted(word)));
+    let answer = tokio::time::timeout(LIMIT, answer(command)).await;
+    let (text, status) = match answer {
+        Ok(answer) => answer.with_context(|| format!("cannot run `{shown}`"))?,
+        Err(_) => bail!("`{shown}` did not end within {LIMIT:?}"),
+    };
+    // The exit code tells what was found, as that of this command does.
+    parse(&text).with_context(|| format!("`{shown}` printed no inspection ({status})"))
+}
+
+async fn answer(mut command: Command) -> Result<(Vec<u8>, std::process::ExitStatus)> {
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut text = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(LONGEST + 1).read_to_end(&mut text).await?;
+    }
+    Ok((text, child.wait().await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::inspect::{Asked, Protocol};
+    use crate::diagnosis::report::Report;
+
+    #[test]
+    fn what_is_no_inspection_is_refused() {
+        let asked = Asked {
+            protocol: Protocol::Tcp,
+            port: Some(80),
+            from: Vec::new(),
+            to: Vec::new(),
+            vips: Vec::new(),
+            mode: None,
+        };
+        let report = Report::new("b1", true, Vec::new());
+        let inspection = Inspection { host: "b1".to_owned(), asked, report };
+        assert_eq!(parse(&serde_json::to_vec(&inspection).unwrap()).unwrap(), inspection);
+        for text in ["", "{}", "[]", "ssh: no route to host", "{\"subject\": 3}"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let long = vec![b' '; 1 + (1 << 20)];
+        assert!(parse(&long).unwrap_err().to_string().contains("more than 1048576 bytes"));
+    }
+
+    #[tokio::test]
+    async fn a_host_is_no_option() {
+        let error = over_ssh("-oProxyCommand=reboot", &[]).await.unwrap_err().to_string();
+        assert!(error.contains("begins with a hyphen"), "{error}");
+    }
+}

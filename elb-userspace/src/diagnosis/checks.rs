@@ -1,0 +1,171 @@
+//! What each check comes to, from the evidence alone.
+//!
+//! A failure is explained once: by what the member's host saw of itself, else by the likeliest
+//! suspect that it does not clear. Whatever else would look the same stays unknown, with the
+//! command that tells.
+
+mod attachment;
+mod configuration;
+mod host;
+mod packets;
+mod sender;
+mod tunnel;
+
+use super::check::Check;
+use super::evidence::{Evidence, PoolWanted, Wanted};
+use super::report::{Basis, Finding, Report, Verdict};
+use super::{fix, suspicion};
+use crate::health::Status;
+
+/// The checks of a member, in the order of its report.
+pub const MEMBER: [Check; 16] = [
+    Check::Attached,
+    Check::AddressBound,
+    Check::Configuration,
+    Check::SecurityGroup,
+    Check::NetworkAcl,
+    Check::Listening,
+    Check::Firewall,
+    Check::Route,
+    Check::Load,
+    Check::HostsDeny,
+    Check::VirtualAddress,
+    Check::Decapsulation,
+    Check::Sysctls,
+    Check::Mtu,
+    Check::Neighbor,
+    Check::Itself,
+];
+
+/// The report on a member.
+pub fn member(evidence: &Evidence) -> Report {
+    let suspects = suspicion::suspects(evidence);
+    let findings = settle(evidence, &suspects);
+    let works = evidence.works() && evidence.health.status != Status::Offline;
+    Report::new(subject(evidence), works, findings)
+}
+
+/// The report on a pool itself: what the configuration alone decides.
+pub fn pool(wanted: &PoolWanted, file: &std::path::Path) -> Report {
+    let findings =
+        vec![attachment::attached(wanted, file), attachment::address_bound(wanted, file)];
+    Report::new(format!("pool {}", wanted.name), true, findings)
+}
+
+fn subject(evidence: &Evidence) -> String {
+    let Wanted { pool, member, service, .. } = &evidence.wanted;
+    let at = match service.port() {
+        0 => service.ip().to_string(),
+        _ => service.to_string(),
+    };
+    let health = &evidence.health;
+    let at = if at == *member { String::new() } else { format!(" at {at}") };
+    let reason = health.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{}/{member}{at}, {} since {}{reason}", pool.name, health.status, health.since)
+}
+
+fn settle(evidence: &Evidence, suspects: &[Finding]) -> Vec<Finding> {
+    let named = named(evidence, suspects);
+    let finding = |check: &Check| {
+        let suspect = suspects.iter().find(|suspect| suspect.check == *check);
+        if let Some(certain) =
+            suspect.filter(|one| named == Some(*check) && one.basis == Basis::Seen)
+        {
+            return certain.clone();
+        }
+        if let Some(seen) = seen(evidence, *check) {
+            return seen.clone();
+        }
+        match suspect {
+            Some(suspect) if named == Some(*check) => suspect.clone(),
+            Some(suspect) => possible(evidence, suspect, named),
+            None => by_itself(evidence, *check),
+        }
+    };
+    MEMBER.iter().map(finding).collect()
+}
+
+/// The check that explains the failure.
+fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
+    let certain = suspects.first().filter(|suspect| suspect.basis == Basis::Seen);
+    if let Some(certain) = certain {
+        return Some(certain.check);
+    }
+    let failed = MEMBER.iter().filter_map(|check| seen(evidence, *check));
+    if let Some(failed) = failed.into_iter().find(|finding| finding.verdict == Verdict::Fail) {
+        return Some(failed.check);
+    }
+    let cleared = |suspect: &&Finding| seen(evidence, suspect.check).is_none();
+    suspects.iter().find(cleared).map(|suspect| suspect.check)
+}
+
+/// What the member's host said of a check; its silence, and what it cannot know, do not count.
+fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
+    let about_host = matches!(
+        check,
+        Check::Listening
+            | Check::Firewall
+            | Check::Route
+            | Check::Load
+            | Check::HostsDeny
+            | Check::VirtualAddress
+            | Check::Decapsulation
+            | Check::Sysctls
+    );
+    let said = evidence.inspection.as_ref().filter(|_| about_host)?.finding(check)?;
+    (said.verdict != Verdict::Unknown).then_some(said)
+}
+
+/// A suspect beside the one that is named.
+fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Finding {
+    let explained = named.and_then(|check| seen(evidence, check)).is_some();
+    let in_the_cloud = [Check::SecurityGroup, Check::NetworkAcl].contains(&suspect.check);
+    let evidence = if explained {
+        "what the backend server saw of itself explains it".to_owned()
+    } else if in_the_cloud {
+        "may be it as well, and cannot be told from outside: look at its rules in the cloud's \
+         console, for they are not on the host"
+            .to_owned()
+    } else {
+        let ask = fix::ask_host(evidence);
+        format!("may be it as well, and cannot be told from outside: {ask}")
+    };
+    Finding::inferred(suspect.check, Verdict::Unknown, evidence)
+}
+
+/// What a check comes to where nothing points to it.
+fn by_itself(evidence: &Evidence, check: Check) -> Finding {
+    let Wanted { pool, file, .. } = &evidence.wanted;
+    match check {
+        Check::Attached => attachment::attached(pool, file),
+        Check::AddressBound => attachment::address_bound(pool, file),
+        Check::Configuration => configuration::configuration(evidence),
+        Check::SecurityGroup => packets::security_group(evidence),
+        Check::NetworkAcl => packets::network_acl(evidence),
+        Check::Listening => host::listening(evidence),
+        Check::Firewall => packets::firewall(evidence),
+        Check::Route => packets::route(evidence),
+        Check::Load => host::load(evidence),
+        Check::HostsDeny => host::hosts_deny(evidence),
+        Check::VirtualAddress => tunnel::virtual_address(evidence),
+        Check::Decapsulation => tunnel::decapsulation(evidence),
+        Check::Sysctls => tunnel::sysctls(evidence),
+        Check::Mtu => sender::mtu(evidence),
+        Check::Neighbor => sender::neighbor(evidence),
+        Check::Itself => sender::itself(evidence),
+        Check::Kernel
+        | Check::Capabilities
+        | Check::Bpffs
+        | Check::NativeXdp
+        | Check::OtherXdp
+        | Check::Offloads
+        | Check::Queues
+        | Check::RpFilter
+        | Check::Interface
+        | Check::Forwarding
+        | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The pool, its listeners and their addresses: what the configuration alone decides.
+
+use std::path::Path;
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::{PoolWanted, Served};
+use crate::diagnosis::report::{Finding, Verdict};
+
+/// Whether the pool serves a listener that is served.
+pub(super) fn attached(pool: &PoolWanted, file: &Path) -> Finding {
+    let name = &pool.name;
+    if pool.listeners.is_empty() {
+        let what = format!("pool {name:?} is attached to no listener: nothing is sent to it");
+        return Finding::seen(Check::Attached, Verdict::Fail, what).fix(attach(pool, file));
+    }
+    let (on, off): (Vec<&Served>, Vec<&Served>) =
+        pool.listeners.iter().partition(|served| served.enabled);
+    if on.is_empty() {
+        let what =
+            format!("pool {name:?} serves only listeners that are disabled: {}", names(&off));
+        let fix = format!(
+            "set admin_state_up = true for the listener and its load balancer in {}, then elb check && systemctl reload elb",
+            file.display()
+        );
+        return Finding::seen(Check::Attached, Verdict::Fail, what).fix(fix);
+    }
+    let what = format!("pool {name:?} serves {}", names(&on));
+    Finding::seen(Check::Attached, Verdict::Pass, what)
+}
+
+fn attach(pool: &PoolWanted, file: &Path) -> String {
+    let name = &pool.name;
+    let how = match &pool.others[..] {
+        [] => format!("add a listener with default_pool = {name:?} to a [[load_balancer]]"),
+        others => format!(
+            "attach it to a listener: set default_pool = {name:?} for one of {}, or add a listener",
+            some(others)
+        ),
+    };
+    format!("{how}, in {}, then elb check && systemctl reload elb", file.display())
+}
+
+/// Whether packets can be addressed to the listeners.
+pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
+    let bound = |served: &&Served| !served.vips.is_empty();
+    let Some(without) = pool.listeners.iter().find(|served| !bound(served)) else {
+        return bound_or_nothing(pool);
+    };
+    let balancer = &without.balancer;
+    let (verdict, health) = if without.was_bound {
+        (Verdict::Warn, "its members stay as they are, for it had one")
+    } else {
+        (Verdict::Fail, "its members count as unhealthy, for it never had one")
+    };
+    let what = format!(
+        "load balancer {balancer:?} has no address: {} listener {:?} can be reached by nobody; \
+         {health}",
+        without.protocol, without.listener
+    );
+    let fix = format!(
+        "set vip_address = \"ADDRESS\" for load balancer {balancer:?} in {}, then elb check && \
+         systemctl reload elb",
+        file.display()
+    );
+    Finding::seen(Check::AddressBound, verdict, what).fix(fix)
+}
+
+fn bound_or_nothing(pool: &PoolWanted) -> Finding {
+    let vips: Vec<String> = crate::diagnosis::fix::vips(pool).map(|vip| vip.to_string()).collect();
+    if vips.is_empty() {
+        let what = "there is no TCP or UDP listener";
+        return Finding::seen(Check::AddressBound, Verdict::NotApplicable, what);
+    }
+    Finding::seen(Check::AddressBound, Verdict::Pass, some(&vips))
+}
+
+fn names(listeners: &[&Served]) -> String {
+    let names: Vec<String> =
+        listeners.iter().map(|one| format!("{}/{}", one.balancer, one.listener)).collect();
+    some(&names)
+}
+
+/// The first of many.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    if names.len() <= SHOWN {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN)
+}

@@ -1,0 +1,47 @@
+//! The health check as it is configured.
+
+use crate::diagnosis::check::Check as Checked;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::health::probe::ProbeSpec;
+use crate::model::monitor::Check;
+
+/// Whether the member answers what it is asked.
+pub(super) fn configuration(evidence: &Evidence) -> Finding {
+    let Some(probe) = &evidence.wanted.probe else {
+        let what = "the pool has no health check: its members count as healthy, whatever they do";
+        return Finding::seen(Checked::Configuration, Verdict::NotApplicable, what);
+    };
+    let asked = asked(probe);
+    match (&evidence.looks.probe, evidence.works()) {
+        (Some(look), true) => {
+            let what = format!("{asked} succeeds, in {:?}", rounded(look.duration));
+            Finding::seen(Checked::Configuration, Verdict::Pass, what)
+        }
+        _ if evidence.connects() => {
+            let what = format!("{asked} gets a connection");
+            Finding::seen(Checked::Configuration, Verdict::Pass, what)
+        }
+        _ => {
+            let what = format!("{asked} cannot be judged before the port is reached");
+            Finding::seen(Checked::Configuration, Verdict::Unknown, what)
+        }
+    }
+}
+
+/// The health check in words.
+fn asked(probe: &ProbeSpec) -> String {
+    let (target, kind) = (probe.target, probe.check.check_type());
+    match &probe.check {
+        Check::Http(http) | Check::Https(http) => {
+            format!("{kind} {} {} at {target}", http.http_method, http.url_path.as_str())
+        }
+        Check::Tcp | Check::UdpConnect | Check::Tls(_) | Check::Grpc(_) => {
+            format!("{kind} to {target}")
+        }
+    }
+}
+
+fn rounded(duration: std::time::Duration) -> std::time::Duration {
+    std::time::Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,61 @@
+//! The load balancer's own side: how it sends packets to the member.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::look;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::nexthop::Unreachable;
+use crate::packet::mac;
+
+/// Whether packets of full size fit.
+pub(super) fn mtu(evidence: &Evidence) -> Finding {
+    let Ok(hop) = &evidence.way.next_hop else {
+        return Finding::seen(Check::Mtu, Verdict::Unknown, "there is no way to the member");
+    };
+    let wanted = look::full_size(evidence.wanted.pool.forwarding, evidence.address());
+    let interface = &evidence.way.interface;
+    if hop.mtu < wanted {
+        let what = format!(
+            "packets of {} bytes fit on {interface}, but full ones of clients have {wanted} with \
+             their outer headers: clients are told to send smaller ones",
+            hop.mtu
+        );
+        return Finding::seen(Check::Mtu, Verdict::Warn, what).fix(format!(
+            "ip link set {interface} mtu {wanted}, and the same on every device on the way"
+        ));
+    }
+    match &evidence.looks.large {
+        Some(large) if large.answer.is_ok() => {
+            let what = format!("a packet of {} bytes gets there undivided", large.bytes);
+            Finding::inferred(Check::Mtu, Verdict::Pass, what)
+        }
+        Some(_) | None => {
+            let what = format!(
+                "{interface} has room for {wanted} bytes; echo requests of that size, which would show the rest of the way, are not answered"
+            );
+            Finding::inferred(Check::Mtu, Verdict::Unknown, what)
+        }
+    }
+}
+
+/// Whether the next hop is known.
+pub(super) fn neighbor(evidence: &Evidence) -> Finding {
+    let way = &evidence.way;
+    match &way.next_hop {
+        Ok(hop) => {
+            let who = way.gateway.unwrap_or(evidence.address());
+            let what = format!("{who} is at {} on {}", mac(&hop.mac.bytes()), way.interface);
+            Finding::seen(Check::Neighbor, Verdict::Pass, what)
+        }
+        Err(why @ Unreachable::Unknown) => {
+            Finding::seen(Check::Neighbor, Verdict::Unknown, why.to_string())
+        }
+        Err(why) => Finding::seen(Check::Neighbor, Verdict::NotApplicable, why.to_string()),
+    }
+}
+
+/// Whether the member is another host.
+pub(super) fn itself(evidence: &Evidence) -> Finding {
+    let what = format!("{} is not an address of the load balancer", evidence.address());
+    Finding::seen(Check::Itself, Verdict::Pass, what)
+}

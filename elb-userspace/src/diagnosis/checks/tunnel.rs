@@ -1,0 +1,43 @@
+//! Direct server return: what the member's host needs beside a service that answers.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::fix;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::model::Forwarding;
+
+/// Whether the virtual addresses are on `lo`.
+pub(super) fn virtual_address(evidence: &Evidence) -> Finding {
+    through(evidence, Check::VirtualAddress)
+}
+
+/// Whether outer headers are taken off.
+pub(super) fn decapsulation(evidence: &Evidence) -> Finding {
+    match evidence.wanted.pool.forwarding {
+        Forwarding::L2 => {
+            let what = "packets have no outer header with l2";
+            Finding::seen(Check::Decapsulation, Verdict::NotApplicable, what)
+        }
+        Forwarding::Ipip | Forwarding::Gue => through(evidence, Check::Decapsulation),
+    }
+}
+
+/// Whether the kernel's settings let it work.
+pub(super) fn sysctls(evidence: &Evidence) -> Finding {
+    through(evidence, Check::Sysctls)
+}
+
+fn through(evidence: &Evidence, check: Check) -> Finding {
+    if evidence.works_at_vip() {
+        let what = "probes of the virtual address, which go as traffic goes, are answered";
+        return Finding::inferred(check, Verdict::Pass, what);
+    }
+    let ask = fix::ask_host(evidence);
+    let what = match &evidence.way.vip {
+        Err(why) if evidence.wanted.probe.is_some() => {
+            format!("the virtual address is not probed: {why}; {ask}")
+        }
+        Ok(_) | Err(_) => ask,
+    };
+    Finding::inferred(check, Verdict::Unknown, what)
+}

@@ -1,0 +1,102 @@
+//! What to do, as commands to run.
+
+use std::net::IpAddr;
+
+use super::evidence::{Evidence, PoolWanted, Wanted};
+use super::inspect::{self, Asked};
+use crate::backend::Mode;
+use crate::model::{Forwarding, Protocol};
+
+/// What makes the agent take a changed file over.
+const APPLY: &str = "elb check && systemctl reload elb";
+
+/// A change of the health monitor of a member's pool.
+pub fn monitor(wanted: &Wanted, change: &str) -> String {
+    let Wanted { file, pool, .. } = wanted;
+    let name = &pool.name;
+    format!(
+        "set {change} in [pool.healthmonitor] of pool {name:?} in {}, then {APPLY}",
+        file.display()
+    )
+}
+
+/// A change of the file.
+pub fn file(wanted: &Wanted, change: &str) -> String {
+    format!("{change} in {}, then {APPLY}", wanted.file.display())
+}
+
+/// The command that tells what only the member's host knows, run from the load balancer.
+pub fn ask_host(evidence: &Evidence) -> String {
+    let on_host = inspect_on_host(evidence).join(" ");
+    let Wanted { pool, member, .. } = &evidence.wanted;
+    let target = quoted(&format!("member:{}/{member}", pool.name));
+    let address = evidence.address();
+    format!("elb diagnose {target} --ssh {address} (it runs `elb {on_host}` there)")
+}
+
+/// The arguments of `elb` that let a member's host look at itself, as JSON.
+pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
+    let Asked { protocol, port, from, to, vips, mode } = question(evidence);
+    let mut words = vec!["backend".to_owned(), "inspect".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    option("--protocol", protocol.name());
+    if let Some(port) = port {
+        option("--port", &port.to_string());
+    }
+    for (name, addresses) in [("--from", from), ("--to", to), ("--vip", vips)] {
+        addresses.iter().for_each(|address| option(name, &address.to_string()));
+    }
+    if let Some(mode) = mode {
+        option("--mode", mode.name());
+    }
+    option("-o", "json");
+    words
+}
+
+/// What a member's host is to be asked.
+pub fn question(evidence: &Evidence) -> Asked {
+    let Wanted { pool, .. } = &evidence.wanted;
+    Asked {
+        protocol: match pool.protocol {
+            Protocol::Tcp => inspect::Protocol::Tcp,
+            Protocol::Udp => inspect::Protocol::Udp,
+        },
+        port: Some(evidence.target().port()).filter(|port| *port > 0),
+        from: evidence.way.source.into_iter().collect(),
+        to: vec![evidence.address()],
+        vips: vips(pool).collect(),
+        mode: Some(mode(pool.forwarding)),
+    }
+}
+
+/// The command that makes a member's host take packets for the virtual addresses.
+pub fn backend_up(pool: &PoolWanted) -> String {
+    let vips: String = vips(pool).map(|vip| format!(" --vip {vip}")).collect();
+    format!("elb backend up{vips} --mode {}", mode(pool.forwarding).name())
+}
+
+/// The virtual addresses of a pool's listeners, each once.
+pub fn vips(pool: &PoolWanted) -> impl Iterator<Item = IpAddr> {
+    let all: std::collections::BTreeSet<IpAddr> =
+        pool.listeners.iter().flat_map(|served| served.vips.iter().copied()).collect();
+    all.into_iter()
+}
+
+/// How `elb backend` calls a way of forwarding.
+const fn mode(forwarding: Forwarding) -> Mode {
+    match forwarding {
+        Forwarding::L2 => Mode::L2,
+        Forwarding::Ipip => Mode::Ipip,
+        Forwarding::Gue => Mode::Gue,
+    }
+}
+
+/// A word that a shell leaves as it is.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@[]".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

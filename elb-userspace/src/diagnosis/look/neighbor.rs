@@ -1,0 +1,68 @@
+//! Whether the next hop still answers for its address: the kernel is made to ask it again.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use elb_common::addr::Mac;
+use futures_util::TryStreamExt as _;
+use rtnetlink::Handle;
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
+use tokio::time::{Instant, sleep};
+
+use crate::diagnosis::evidence::Way;
+
+/// The kernel asks three times, a second apart.
+const LIMIT: Duration = Duration::from_secs(4);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Whether the next hop towards `member` confirms the Ethernet address that is known; `None` if
+/// none is known, or the kernel does not say.
+pub(super) async fn confirm(way: &Way, member: IpAddr) -> Option<bool> {
+    let hop = way.next_hop.as_ref().ok()?;
+    let address = way.gateway.unwrap_or(member);
+    let (connection, handle, _) = rtnetlink::new_connection().ok()?;
+    let connection = tokio::spawn(connection);
+    let confirmed = asked_again(&handle, hop.ifindex, address, hop.mac).await;
+    connection.abort();
+    confirmed
+}
+
+async fn asked_again(handle: &Handle, ifindex: u32, address: IpAddr, mac: Mac) -> Option<bool> {
+    // An entry that an administrator made is not asked for, nor is it to be changed.
+    if state(handle, ifindex, address).await == Some(NeighbourState::Permanent) {
+        return None;
+    }
+    let neighbors = handle.neighbours();
+    let probe = neighbors.add(ifindex, address).link_layer_address(&mac.bytes());
+    probe.state(NeighbourState::Probe).replace().execute().await.ok()?;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let asking = match state(handle, ifindex, address).await {
+            Some(NeighbourState::Reachable) => return Some(true),
+            Some(NeighbourState::Failed) | None => return Some(false),
+            Some(_) => Instant::now() < deadline,
+        };
+        if !asking {
+            return None;
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn state(handle: &Handle, ifindex: u32, address: IpAddr) -> Option<NeighbourState> {
+    let wanted = match address {
+        IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+        IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+    };
+    let mut all = handle.neighbours().get().execute();
+    while let Some(neighbor) = all.try_next().await.ok()? {
+        let is_it = |attribute: &NeighbourAttribute| {
+            let NeighbourAttribute::Destination(destination) = attribute else { return false };
+            *destination == wanted
+        };
+        if neighbor.header.ifindex == ifindex && neighbor.attributes.iter().any(is_it) {
+            return Some(neighbor.header.state);
+        }
+    }
+    None
+}

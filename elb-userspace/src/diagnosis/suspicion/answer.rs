@@ -1,0 +1,205 @@
+//! A connection, but not the answer that is wanted.
+
+use crate::diagnosis::check::Check as Checked;
+use crate::diagnosis::evidence::{Evidence, Quiet};
+use crate::diagnosis::fix;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::health::{Cause, Stage};
+use crate::model::monitor::{Check, HttpCheck};
+
+/// The status code is not an expected one: is it the path, the `Host`, or the code?
+pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
+    let Some(http) = http(evidence) else {
+        return configuration(
+            evidence,
+            format!("the answer has the status {seen}"),
+            "type = \"TCP\"",
+        );
+    };
+    let (path, host) = (http.url_path.as_str(), own_host(evidence));
+    let expected = &http.expected_codes;
+    let answered =
+        format!("GET {path} with Host: {host} is answered with {seen}, expected {expected}");
+    let over_tls = is_over_tls(evidence);
+    let mut good = evidence
+        .looks
+        .requests
+        .iter()
+        .filter(|asked| asked.is_good() && asked.over_tls == over_tls);
+    if let Some(other) = good.clone().find(|asked| asked.path == path) {
+        let what = format!(
+            "{answered}, but as expected with Host: {}: the server verifies the Host",
+            other.host
+        );
+        return configuration(evidence, what, &format!("domain_name = {:?}", other.host));
+    }
+    if let Some(other) = good.find(|asked| asked.path != path) {
+        let what = format!("{answered}, but {} as expected: the path is wrong", other.path);
+        let change = format!(
+            "url_path = {:?}, or another path that exists; if only the port matters, type = \"TCP\",",
+            other.path
+        );
+        return configuration(evidence, what, &change);
+    }
+    let kind = match seen {
+        300..=399 => ", a redirect, which is not followed",
+        401 | 403 => ": the server does not let the probe see it",
+        404 | 410 => ": the path is wrong, or the Host",
+        500..=599 => ": the application fails, its log says why",
+        _ => "",
+    };
+    let change = format!(
+        "expected_codes = \"{expected},{seen}\" if that is right, a url_path or domain_name that the \
+         server knows, or type = \"TCP\" if only the port matters,"
+    );
+    configuration(evidence, format!("{answered}{kind}; the port itself takes connections"), &change)
+}
+
+/// The answer is not HTTP.
+pub(super) fn not_http(evidence: &Evidence, cause: &Cause) -> Finding {
+    let port = evidence.target().port();
+    if speaks_tls(evidence) {
+        let what = format!("port {port} speaks TLS, but is probed with plain HTTP: {cause}");
+        return configuration(evidence, what, "type = \"HTTPS\"");
+    }
+    let what = format!("port {port} takes connections but does not speak HTTP: {cause}");
+    configuration(evidence, what, "type = \"TCP\", or monitor_port to a port that speaks HTTP,")
+}
+
+/// TLS cannot be negotiated.
+pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
+    let port = evidence.target().port();
+    if answers_plain_http(evidence) {
+        let what = format!("port {port} speaks plain HTTP, but is probed with TLS: {cause}");
+        return configuration(evidence, what, "type = \"HTTP\"");
+    }
+    let what = format!("port {port} takes connections, but TLS fails: {cause}");
+    configuration(evidence, what, "type = \"TCP\" if it does not speak TLS; else mend its TLS, or")
+}
+
+/// gRPC's answer is not the wanted one.
+pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
+    let port = evidence.target().port();
+    let what = format!("port {port} takes connections, but the gRPC check fails: {cause}");
+    if matches!(cause, Cause::NotServing { .. }) {
+        return Finding::seen(Checked::Listening, Verdict::Fail, what)
+            .fix("on the backend server: the service itself says so; its log tells why");
+    }
+    configuration(evidence, what, "url_path, expected_codes, or type = \"TCP\"")
+}
+
+/// The connection broke before the answer.
+pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
+    let target = evidence.target();
+    match evidence.looks.quiet {
+        Some(Quiet::Closes) => vec![turned_away(evidence), fails_at_once(evidence)],
+        Some(Quiet::Resets) => vec![overflows(evidence, cause), turned_away(evidence)],
+        _ if speaks_tls(evidence) && http(evidence).is_some() => vec![not_http(evidence, cause)],
+        Some(Quiet::Stays | Quiet::Speaks) | None => {
+            let what = format!("{target} takes connections, but breaks them off: {cause}");
+            let change = "type = \"TCP\" if it does not speak the check's protocol; else see the \
+                          service's log, or";
+            vec![configuration(evidence, what, change), overflows(evidence, cause)]
+        }
+    }
+}
+
+/// What tcp wrappers do: the connection is taken and closed before a word.
+fn turned_away(evidence: &Evidence) -> Finding {
+    let (target, source) = (evidence.target(), evidence.source());
+    let what = format!(
+        "{target} takes a connection from {source} and closes it before anything is sent, as tcp \
+         wrappers do for a host in /etc/hosts.deny"
+    );
+    Finding::inferred(Checked::HostsDeny, Verdict::Fail, what).fix(format!(
+        "on the backend server: grep -v '^#' /etc/hosts.deny; remove the entry that covers {source}, \
+         or allow it: echo 'ALL: {source}' >> /etc/hosts.allow"
+    ))
+}
+
+fn fails_at_once(evidence: &Evidence) -> Finding {
+    let target = evidence.target();
+    let what = format!("a service at {target} that fails for each connection looks the same");
+    Finding::inferred(Checked::Listening, Verdict::Fail, what)
+}
+
+fn overflows(evidence: &Evidence, cause: &Cause) -> Finding {
+    let target = evidence.target();
+    let what = format!(
+        "{target} takes connections and breaks them off ({cause}), as an overloaded service does"
+    );
+    Finding::inferred(Checked::Load, Verdict::Warn, what).fix(
+        "on the backend server: uptime; nstat -az TcpExtListenOverflows TcpExtTCPAbortOnMemory; the \
+         service's log; then give it more, or add members",
+    )
+}
+
+/// The answer did not come in time.
+pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
+    let target = evidence.target();
+    let Some(http) = http(evidence) else {
+        let handshake = *cause == Cause::Timeout { stage: Stage::Handshake };
+        if handshake && answers_plain_http(evidence) {
+            return vec![tls(evidence, cause)];
+        }
+        return vec![slow(evidence, cause)];
+    };
+    let path = http.url_path.as_str();
+    let mut answered = evidence.looks.requests.iter().filter(|asked| asked.is_answered());
+    if let Some(other) = answered.find(|asked| asked.path != path) {
+        let what = format!("GET {path} at {target} is not answered in time, but {} is", other.path);
+        let change = format!("url_path = {:?}, a static file,", other.path);
+        return vec![configuration(evidence, what, &change), slow(evidence, cause)];
+    }
+    if speaks_tls(evidence) {
+        return vec![not_http(evidence, cause)];
+    }
+    vec![slow(evidence, cause)]
+}
+
+fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
+    let target = evidence.target();
+    let timeout = evidence.wanted.probe.as_ref().map(|probe| probe.timeout).unwrap_or_default();
+    let what = format!(
+        "the kernel of {target} takes connections, but the service answers none within {timeout:?}: \
+         {cause}"
+    );
+    Finding::inferred(Checked::Load, Verdict::Warn, what).fix(format!(
+        "on the backend server: uptime; ss -ltn 'sport = :{}'; restart the service or give it more \
+         workers; if it is only slow, a longer timeout: {}",
+        target.port(),
+        fix::monitor(&evidence.wanted, "timeout = SECONDS"),
+    ))
+}
+
+fn configuration(evidence: &Evidence, what: String, change: &str) -> Finding {
+    Finding::seen(Checked::Configuration, Verdict::Fail, what)
+        .fix(fix::monitor(&evidence.wanted, change))
+}
+
+fn speaks_tls(evidence: &Evidence) -> bool {
+    evidence.looks.tls.as_ref().is_some_and(|look| look.result.is_ok())
+}
+
+fn answers_plain_http(evidence: &Evidence) -> bool {
+    evidence.looks.requests.iter().any(|asked| !asked.over_tls && asked.is_answered())
+}
+
+fn is_over_tls(evidence: &Evidence) -> bool {
+    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, Check::Https(_)))
+}
+
+/// The HTTP part of the health check, if it has one.
+fn http(evidence: &Evidence) -> Option<&HttpCheck> {
+    match &evidence.wanted.probe.as_ref()?.check {
+        Check::Http(http) | Check::Https(http) => Some(http),
+        Check::Tcp | Check::UdpConnect | Check::Tls(_) | Check::Grpc(_) => None,
+    }
+}
+
+/// What the `Host` field of the health check says.
+fn own_host(evidence: &Evidence) -> String {
+    let Some(probe) = &evidence.wanted.probe else { return String::new() };
+    let named = http(evidence).and_then(|http| http.domain_name.as_ref());
+    named.map_or_else(|| probe.default_host.to_string(), |name| name.as_str().to_owned())
+}

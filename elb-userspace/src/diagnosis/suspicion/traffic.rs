@@ -1,0 +1,58 @@
+//! Probes succeed, but what clients send does not get where it should.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::{Evidence, Quiet};
+use crate::diagnosis::report::{Finding, Verdict};
+
+/// What keeps traffic from a member whose health check succeeds.
+pub(super) fn suspects(evidence: &Evidence) -> Vec<Finding> {
+    [closed_service(evidence), large_lost(evidence), turned_away(evidence)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The probed port works, the service's does not.
+fn closed_service(evidence: &Evidence) -> Option<Finding> {
+    evidence.wanted.probe.as_ref()?;
+    let failure = evidence.looks.service.as_ref()?.result.as_ref().err()?;
+    let (probed, service) = (evidence.target().port(), evidence.wanted.service);
+    let what = format!(
+        "the health check on port {probed} succeeds, but clients are sent to {service}: {}",
+        failure.cause
+    );
+    Some(Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server, start the service on port {0}: ss -ltnp 'sport = :{0}'",
+        service.port()
+    )))
+}
+
+/// Small packets get there, those of full size are lost without a word.
+fn large_lost(evidence: &Evidence) -> Option<Finding> {
+    if !matches!(evidence.looks.echo, Some(Ok(()))) {
+        return None;
+    }
+    let large = evidence.looks.large.as_ref()?;
+    let cause = large.answer.as_ref().err()?;
+    let (address, bytes) = (evidence.address(), large.bytes);
+    let what = format!(
+        "packets of {bytes} bytes, as full ones of clients are with their outer headers, do not \
+         get to {address}, small ones do: {cause}"
+    );
+    Some(Finding::inferred(Check::Mtu, Verdict::Fail, what).fix(format!(
+        "on the backend server and every switch between: ip link set DEVICE mtu {bytes}"
+    )))
+}
+
+fn turned_away(evidence: &Evidence) -> Option<Finding> {
+    let target = evidence.target();
+    let what = format!(
+        "{target} takes connections, which is all that is probed, but closes them before anything \
+         is sent, as tcp wrappers do for a host in /etc/hosts.deny"
+    );
+    (evidence.looks.quiet == Some(Quiet::Closes)).then(|| {
+        Finding::inferred(Check::HostsDeny, Verdict::Warn, what).fix(
+            "on the backend server: grep -v '^#' /etc/hosts.deny; type = \"HTTP\" would see it",
+        )
+    })
+}

@@ -1,0 +1,95 @@
+//! The member works at its own address, but not at the virtual one, where traffic goes: what direct
+//! server return needs is missing on its host.
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::fix;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::health::{Cause, Stage};
+use crate::model::Forwarding;
+
+/// What keeps a member from answering at the virtual address, which fails with `cause`.
+pub(super) fn suspects(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
+    let silence = [Cause::Timeout { stage: Stage::Connect }, Cause::NoEchoReply];
+    if silence.contains(cause) {
+        return silent(evidence);
+    }
+    if matches!(cause, Cause::Refused { .. } | Cause::PortUnreachable { .. }) {
+        return vec![other_address(evidence, cause)];
+    }
+    vec![answers_differently(evidence, cause)]
+}
+
+/// Nothing comes back: the host does not unwrap, does not have the address, or drops what it has
+/// unwrapped.
+fn silent(evidence: &Evidence) -> Vec<Finding> {
+    let mut suspects = vec![no_address(evidence), settings(evidence)];
+    if evidence.wanted.pool.forwarding != Forwarding::L2 {
+        let place = if evidence.looks.unwraps == Some(false) { 0 } else { 1 };
+        suspects.insert(place, no_unwrapping(evidence));
+    }
+    suspects
+}
+
+fn no_address(evidence: &Evidence) -> Finding {
+    let (vip, address) = (vips(evidence), evidence.address());
+    let what = format!(
+        "{address} answers at its own address, but not at {vip}, where traffic goes: the virtual \
+         address is missing on its lo"
+    );
+    Finding::inferred(Check::VirtualAddress, Verdict::Fail, what).fix(up(evidence))
+}
+
+fn no_unwrapping(evidence: &Evidence) -> Finding {
+    let (address, forwarding) = (evidence.address(), evidence.wanted.pool.forwarding);
+    let what = if evidence.looks.unwraps == Some(false) {
+        format!(
+            "{address} says with ICMP that it does not know the {forwarding} packets that it gets: \
+             it does not take the outer headers off"
+        )
+    } else {
+        format!("{address} may not take the outer headers of {forwarding} off")
+    };
+    Finding::inferred(Check::Decapsulation, Verdict::Fail, what).fix(up(evidence))
+}
+
+fn settings(evidence: &Evidence) -> Finding {
+    let address = evidence.address();
+    let what = format!("{address} may drop what it has unwrapped, by its rp_filter");
+    Finding::inferred(Check::Sysctls, Verdict::Fail, what).fix(up(evidence))
+}
+
+fn other_address(evidence: &Evidence, cause: &Cause) -> Finding {
+    let (vip, target) = (vips(evidence), evidence.target());
+    let what = format!(
+        "{target} takes connections, but {vip} on the same host refuses them ({cause}): the service \
+         listens on {} only",
+        target.ip()
+    );
+    Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server, let the service listen on all addresses: ss -lntup 'sport = :{0}' \
+         must show 0.0.0.0:{0}, [::]:{0} or {vip}:{0}",
+        target.port()
+    ))
+}
+
+/// An answer came from the virtual address, but another one than from the member's own.
+fn answers_differently(evidence: &Evidence, cause: &Cause) -> Finding {
+    let vip = vips(evidence);
+    let what = format!(
+        "the health check succeeds at {}, but not at {vip} on the same host: {cause}",
+        evidence.target()
+    );
+    let change = "domain_name to what the server answers to, or probe_path = \"direct\",";
+    Finding::inferred(Check::Configuration, Verdict::Fail, what)
+        .fix(fix::monitor(&evidence.wanted, change))
+}
+
+fn up(evidence: &Evidence) -> String {
+    format!("on the backend server: {}", fix::backend_up(&evidence.wanted.pool))
+}
+
+fn vips(evidence: &Evidence) -> String {
+    let all: Vec<String> = fix::vips(&evidence.wanted.pool).map(|vip| vip.to_string()).collect();
+    all.join(" and ")
+}

@@ -1,0 +1,84 @@
+//! No packet gets to the member: the load balancer's own side, and the routers between.
+
+use std::net::IpAddr;
+
+use crate::diagnosis::check::Check;
+use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::fix;
+use crate::diagnosis::report::{Finding, Verdict};
+use crate::nexthop::Unreachable;
+
+/// Why no packet can be sent, as the load balancer's kernel says.
+pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
+    match &evidence.way.next_hop {
+        Err(Unreachable::Local { address }) => Some(itself(evidence, *address)),
+        Err(Unreachable::NoRoute { address }) => {
+            Some(no_route(evidence, &format!("there is no route to {address}")))
+        }
+        Err(error @ Unreachable::NoEthernet { .. }) => Some(no_route(evidence, &error.to_string())),
+        Err(Unreachable::NoNeighbor { neighbor, .. }) => Some(no_neighbor(evidence, *neighbor)),
+        Ok(_) | Err(Unreachable::Unknown) => {
+            let hop = evidence.way.gateway.unwrap_or(evidence.address());
+            (evidence.looks.neighbor == Some(false) && !evidence.answers())
+                .then(|| no_neighbor(evidence, hop))
+        }
+    }
+}
+
+fn itself(evidence: &Evidence, address: IpAddr) -> Finding {
+    let what = format!("{address} is an address of the load balancer itself");
+    let member = &evidence.wanted.member;
+    let change = format!("give member {member:?} the address of another host, or remove it,");
+    Finding::seen(Check::Itself, Verdict::Fail, what).fix(fix::file(&evidence.wanted, &change))
+}
+
+pub(super) fn no_route(evidence: &Evidence, error: &str) -> Finding {
+    let address = evidence.address();
+    let what = format!("the load balancer has no way to {address}: {error}");
+    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(format!(
+        "ip route get {address}; add the route that is missing: ip route add {address} via GATEWAY"
+    ))
+}
+
+pub(super) fn no_neighbor(evidence: &Evidence, neighbor: IpAddr) -> Finding {
+    let (interface, address) = (&evidence.way.interface, evidence.address());
+    let asked = if neighbor.is_ipv4() { "ARP requests" } else { "neighbour solicitations" };
+    let what = format!("{neighbor} does not answer {asked} on {interface}");
+    let fix = if neighbor == address {
+        format!(
+            "start the host {address} or its interface (ip link set DEVICE up there), or correct \
+             the member's address; then: ip neigh show {address}"
+        )
+    } else {
+        format!("the gateway {neighbor} is down or wrong: ip route get {address}")
+    };
+    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(fix)
+}
+
+pub(super) fn no_local_resource(evidence: &Evidence, error: &str) -> Finding {
+    let source = evidence.source();
+    let what = format!("the load balancer cannot even begin a probe from {source}: {error}");
+    Finding::seen(Check::Configuration, Verdict::Fail, what)
+        .fix("ip address show; [agent] probe_source must be an address of this host; elb doctor")
+}
+
+pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
+    let address = evidence.address();
+    if evidence.way.gateway.is_none() {
+        return no_neighbor(evidence, address);
+    }
+    let what = format!(
+        "the router {by} says that {address} is unreachable: it answers no ARP request there"
+    );
+    Finding::inferred(Check::Neighbor, Verdict::Fail, what).fix(format!(
+        "start the host {address} or its interface (ip link set DEVICE up there), or correct the \
+         member's address"
+    ))
+}
+
+pub(super) fn net_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
+    let address = evidence.address();
+    let what = format!("the router {by} says that it has no route to {address}");
+    Finding::inferred(Check::Neighbor, Verdict::Fail, what)
+        .fix(format!("on {by}: ip route get {address}; add the route that is missing"))
+}

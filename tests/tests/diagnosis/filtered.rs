@@ -1,0 +1,111 @@
+//! Packet filters: what they let the load balancer see.
+
+use anyhow::Result;
+use elb_tests::{
+    address::Family,
+    config::{Config, HealthMonitor, MonitorKind, Pool, Protocol},
+    lab::Lab,
+    wire::{ECHO_PORT, HTTP_PORT},
+};
+
+use crate::scene::{LIMIT, Scene, WEB};
+
+/// Acceptance 99.
+#[test]
+fn a_rule_against_the_load_balancer_is_named_and_nothing_else_fails() -> Result<()> {
+    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
+    scene.filter(0, "ip saddr 10.0.0.0/24 tcp dport 80 drop")?;
+    let told = scene.names(0, "firewall")?;
+    assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
+    assert_eq!(told.all_that("warn"), Vec::<&str>::new(), "{:#}", told.said);
+    assert!(told.fix().contains("let TCP port 80 in from 10.0.0.2"), "{}", told.fix());
+    scene.unfilter(0)?;
+    scene.mended(0)?;
+
+    // Everything from there: nothing comes back that would tell whose rule it is.
+    scene.filter(0, "ip saddr 10.0.0.0/24 drop")?;
+    let told = scene.names(0, "security-group")?;
+    assert_eq!(told.all_that("fail"), ["security-group"], "{:#}", told.said);
+    assert_eq!(told.verdict("firewall"), "unknown", "{:#}", told.said);
+    scene.unfilter(0)?;
+    scene.mended(0)
+}
+
+#[test]
+fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result<()> {
+    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
+    scene.filter(0, "ip saddr 10.0.0.0/24 drop")?;
+    scene.names(0, "security-group")?;
+    let told = scene.diagnose_with_host(0)?;
+    assert_eq!((told.code, told.cause()), (1, Some("firewall")), "{:#}", told.said);
+    assert_eq!(told.finding("firewall")["basis"], "seen", "{:#}", told.said);
+    assert_eq!(told.verdict("security-group"), "unknown", "{:#}", told.said);
+    assert_eq!(told.verdict("route"), "pass", "{:#}", told.said);
+
+    let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
+    let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;
+    assert_eq!(read.cause(), Some("firewall"), "{:#}", read.said);
+    let other = scene.inspection(0, 81)?.display().to_string();
+    let refused = scene.agent.end(&["diagnose", &scene.name(0), "--inspect", &other], LIMIT)?;
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.said.contains("is about the port 81, and the member has 80"), "{refused:?}");
+
+    scene.run(0, told.fix())?;
+    scene.mended(0)
+}
+
+#[test]
+fn a_filter_that_lets_only_echoes_in_looks_like_a_security_group() -> Result<()> {
+    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
+    scene.filter(0, "meta l4proto tcp drop")?;
+    let told = scene.names(0, "security-group")?;
+    assert!(told.evidence().contains("security groups are not on the host"), "{}", told.evidence());
+    assert!(told.fix().contains("let TCP port 80 of 10.0.0.11 in"), "{}", told.fix());
+    scene.unfilter(0)?;
+    scene.mended(0)
+}
+
+#[test]
+fn a_filter_that_says_so_is_named_with_who_says_it() -> Result<()> {
+    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
+    for reject in
+        ["reject with icmp type admin-prohibited", "reject with icmp type port-unreachable"]
+    {
+        scene.filter(0, &format!("tcp dport 80 {reject}"))?;
+        let told = scene.names(0, "firewall")?;
+        assert!(told.evidence().contains("ICMP from 10.0.0.11"), "{}", told.evidence());
+        assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
+        scene.unfilter(0)?;
+        scene.mended(0)?;
+    }
+    Ok(())
+}
+
+/// Acceptance 100.
+#[test]
+fn icmp_that_is_blocked_for_a_udp_listener_is_named() -> Result<()> {
+    let scene = Scene::start_in(Lab::builder(), |lab| Ok(echoes(lab)))?;
+    scene.filter(0, "icmp type echo-request drop")?;
+    let told = scene.names(0, "security-group")?;
+    assert!(told.evidence().contains("ICMP is blocked"), "{}", told.evidence());
+    assert!(told.fix().contains("let ICMP (echo requests) and UDP port"), "{}", told.fix());
+    assert_eq!(told.all_that("fail"), ["security-group"], "{:#}", told.said);
+    scene.unfilter(0)?;
+    scene.mended(0)
+}
+
+#[test]
+fn a_udp_port_that_nobody_has_is_not_listening() -> Result<()> {
+    let mut scene = Scene::start_in(Lab::builder(), |lab| Ok(echoes(lab)))?;
+    scene.servers[1].kill()?;
+    let told = scene.names(1, "listening")?;
+    assert!(told.evidence().contains("not listening on UDP port"), "{}", told.evidence());
+    scene.servers[1].restart()?;
+    scene.mended(1)
+}
+
+fn echoes(lab: &Lab) -> Config {
+    let pool = Pool::of(lab, WEB, Family::V4, Protocol::Udp, ECHO_PORT);
+    let pool = pool.watched(HealthMonitor::quick(MonitorKind::UdpConnect));
+    Config::new(lab).balance(lab, Family::V4, ECHO_PORT, pool)
+}

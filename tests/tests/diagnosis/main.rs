@@ -1,0 +1,11 @@
+//! `elb diagnose` in labs: each cause is injected for real, is named first, and is mended as the
+//! report says; where nothing is wrong, nothing is named.
+
+mod configuration;
+mod filtered;
+mod healthy;
+mod service;
+mod tunnel;
+mod way;
+
+mod scene;
