@@ -346,8 +346,8 @@ mod tests {
     /// The example of RFC 4291 section 2.7.1.
     #[test]
     fn neighbours_are_solicited_at_an_address_of_their_own() {
-        let solicited = |address: &str| solicited(address.parse().unwrap()).to_string();
-        assert_eq!(solicited("4037::01:800:200e:8c6c"), "ff02::1:ff0e:8c6c");
+        let address = "4037::01:800:200e:8c6c".parse().unwrap();
+        assert_eq!(solicited(address).to_string(), "ff02::1:ff0e:8c6c");
     }
 
     #[test]

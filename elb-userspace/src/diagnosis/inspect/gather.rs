@@ -16,6 +16,9 @@ use super::facts::{Facts, Known, Network, Route};
 use crate::backend::netlink::Netlink;
 use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
 
+const NO_WAY_IN: &str =
+    "the interface that packets come in by is not known: name a source of probes with --from";
+
 /// Where `elb backend up` keeps what it did.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -66,11 +69,14 @@ pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
         wrappers: host::wrappers(),
         place: words(place),
     };
-    let interface = facts.interface(&asked).or_else(|| backend::default_interface().ok());
-    if let Some(interface) = interface.filter(|_| !asked.vips.is_empty()) {
-        facts.settings = backend::settings(&interface, asked.mode.unwrap_or(Mode::L2))
-            .map_err(|error| error.to_string());
-        facts.xdp = xdp(&interface, &facts.network);
+    if !asked.vips.is_empty() {
+        let interface = facts.way_in(&asked).or_else(|| backend::default_interface().ok());
+        let interface = interface.ok_or_else(|| NO_WAY_IN.to_owned());
+        let mode = asked.mode.unwrap_or(Mode::L2);
+        facts.settings = interface.clone().and_then(|interface| {
+            backend::settings(&interface, mode).map_err(|error| error.to_string())
+        });
+        facts.xdp = interface.and_then(|interface| xdp(&interface, &facts.network));
     }
     (asked, facts)
 }
