@@ -4,9 +4,6 @@ use anyhow::Result;
 
 use crate::bpf;
 use crate::build_ebpf;
-use crate::guest::Guests;
-use crate::insns;
-use crate::kernels;
 use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose, Toolchain};
@@ -25,11 +22,7 @@ pub(crate) fn run() -> Result<()> {
     stages.run_what_can_be("clippy, BPF", || clippy_bpf(&toolchain, &workspace))?;
     stages.run_what_can_be("dependencies", || check_dependencies(&workspace))?;
     stages.run("documentation", || document(&workspace))?;
-    let mut tally = test::run_tests(&mut stages, &workspace, &[])?;
-    if let Some(guests) = Guests::prepare(&mut stages, &workspace)? {
-        tally = tally.and(&stages.run("tests on other kernels", || kernels::run(&guests))?);
-        stages.run("instructions a packet", || insns::run(&guests, false))?;
-    }
+    let tally = test::run_tests(&mut stages, &workspace, &[])?;
     println!("\n{}", tally.describe());
     Ok(())
 }
