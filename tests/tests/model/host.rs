@@ -1,0 +1,142 @@
+//! Scripts in memory: the packet path as a host runs it.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use elb_common::addr::{Be16, Be32};
+use elb_common::flow::{Flow, FlowKeyV4};
+use elb_common::listener::ListenerKeyV4;
+use elb_common::path::{Frame, Memory, Outcome, process};
+use elb_common::ring::Slot;
+use elb_userspace::publish::{Command, ListenerKey, Region};
+use elb_userspace::ring::region::Words;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::script::any_script;
+use crate::trial;
+use crate::world::{Datapath, INTERFACE, ROOM};
+
+/// The maps in memory. The agent's view of the rings is apart, as it shares words with packets.
+pub struct Host {
+    memory: Memory,
+    slots: Vec<AtomicU32>,
+    seen: Vec<AtomicU32>,
+    milliseconds: u64,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        let words = || (0..ROOM.slots).map(|_| AtomicU32::new(0)).collect();
+        let memory = Memory { slots: vec![Slot::default(); ROOM.slots as usize], ..<_>::default() };
+        let mut host = Self { memory, slots: words(), seen: words(), milliseconds: 0 };
+        host.pass(1_000_000);
+        host
+    }
+}
+
+impl Host {
+    /// Changes a region, so that packets see it.
+    fn ring<T>(&mut self, region: Region, change: impl FnOnce(Words<'_>) -> T) -> T {
+        let range = region.base as usize..(region.base + region.size) as usize;
+        let words = Words::new(&self.slots[range.clone()], &self.seen[range.clone()]);
+        let result = change(words);
+        self.memory.slots.splice(range, words.slots());
+        result
+    }
+}
+
+impl Datapath for Host {
+    fn clock(&self) -> u64 {
+        self.milliseconds
+    }
+
+    fn pass(&mut self, milliseconds: u32) {
+        self.milliseconds += u64::from(milliseconds);
+        self.memory.now = self.now();
+    }
+
+    fn execute(&mut self, command: &Command) {
+        let now = self.now();
+        let memory = &mut self.memory;
+        match command {
+            Command::PutBackend(id, backend) => drop(memory.backends.insert(*id, *backend)),
+            Command::PutPool(id, pool) => {
+                memory.written.get_mut().turns.remove(id); // so that scripts repeat themselves
+                memory.pools.insert(*id, *pool);
+            }
+            Command::PutListener(key, listener) => {
+                memory.listeners_v4.insert(listener_key(key), *listener);
+            }
+            Command::RemoveListener(key) => drop(memory.listeners_v4.remove(&listener_key(key))),
+            Command::PutInterface(index, value) => drop(memory.interfaces.insert(*index, *value)),
+            Command::RemoveInterface(index) => drop(memory.interfaces.remove(index)),
+            Command::ResetBackendCounter(id) => {
+                memory.written.get_mut().backend_connections.remove(id);
+            }
+            Command::ResetListenerCounter(id) => {
+                memory.written.get_mut().listener_states.remove(id);
+            }
+            Command::WriteRing(ring) => {
+                let size = u32::try_from(ring.owners.len()).unwrap();
+                self.ring(Region { base: ring.base, size }, |words| words.write(ring, now));
+            }
+            Command::ClearRing(region) => self.ring(*region, |words| words.clear()),
+            // Frames leave by the interface that they came by, and nothing asks for the address.
+            Command::PutDevice(_)
+            | Command::RemoveDevice(_)
+            | Command::PutVip(..)
+            | Command::RemoveVip(_) => {}
+            Command::PutServer(..)
+            | Command::RemoveServer(_)
+            | Command::AddToGroup(..)
+            | Command::RemoveFromGroup(..)
+            | Command::PutRange(..)
+            | Command::RemoveRange(_) => unreachable!("the pools of scripts have no {command:?}"),
+        }
+    }
+
+    fn settle(&mut self, region: Region, idle: u32, together: bool) -> u32 {
+        let now = self.now();
+        self.ring(region, |words| words.settle(now, idle, together))
+    }
+
+    fn owners(&self, region: Region) -> Vec<u16> {
+        let slots = self.memory.slots.iter().skip(region.base as usize);
+        slots.take(region.size as usize).map(|slot| slot.cur()).collect()
+    }
+
+    fn flow(&self, key: &FlowKeyV4) -> Option<Flow> {
+        self.memory.written.borrow().flows_v4.get(key).copied()
+    }
+
+    fn remove_flow(&mut self, key: &FlowKeyV4) {
+        self.memory.written.get_mut().flows_v4.remove(key);
+    }
+
+    fn run(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = [0; 256];
+        let mut frame = Frame::new(&mut buffer, frame, INTERFACE).unwrap();
+        let outcome = process(&mut frame, &self.memory);
+        for (index, seen) in self.memory.written.get_mut().seen.drain() {
+            self.seen[index as usize].store(seen, Ordering::Relaxed);
+        }
+        (outcome == Outcome::Transmit).then(|| frame.bytes().to_vec())
+    }
+}
+
+fn listener_key(key: &ListenerKey) -> ListenerKeyV4 {
+    let IpAddr::V4(address) = key.address else { unreachable!("the only VIP is of IPv4") };
+    let address: Be32 = bytemuck::cast(address.octets());
+    ListenerKeyV4::new(address, Be16::new(key.port), key.protocol)
+}
+
+#[test]
+fn no_flow_that_policy_protects_moves() {
+    let cases = std::env::var("ELB_MODEL_CASES").map_or(100_000, |cases| cases.parse().unwrap());
+    let mut host = Host::default();
+    let host = std::cell::RefCell::new(&mut host);
+    let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
+    let result = TestRunner::new(config)
+        .run(&any_script(40), |script| trial::run(&mut **host.borrow_mut(), &script));
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+}
