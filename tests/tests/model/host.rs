@@ -7,6 +7,7 @@ use elb_common::addr::{Be16, Be32};
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::listener::ListenerKeyV4;
 use elb_common::path::{Frame, Memory, Outcome, process};
+use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_userspace::publish::{Command, ListenerKey, Region};
 use elb_userspace::ring::region::Words;
@@ -61,7 +62,9 @@ impl Datapath for Host {
         match command {
             Command::PutBackend(id, backend) => drop(memory.backends.insert(*id, *backend)),
             Command::PutPool(id, pool) => {
-                memory.written.get_mut().turns.remove(id); // so that scripts repeat themselves
+                if *pool == Pool::default() {
+                    memory.written.get_mut().turns.remove(id); // so that scripts repeat themselves
+                }
                 memory.pools.insert(*id, *pool);
             }
             Command::PutListener(key, listener) => {
