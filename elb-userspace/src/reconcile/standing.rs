@@ -47,9 +47,10 @@ pub(super) fn of(
 }
 
 /// When the flows of a member are cut that leaves or does not: the deadline stands once it is set,
-/// but is never later than the present delay says.
+/// but is never later than the present delay says. The second that it is `now` has begun already:
+/// one more, and no flow is cut too early.
 fn cut_at(before: Option<u32>, leaves: bool, delay: Option<DrainTimeout>, now: u32) -> Option<u32> {
-    let latest = now.saturating_add(delay.filter(|_| leaves)?.get());
+    let latest = now.saturating_add(delay.filter(|_| leaves)?.get() + 1);
     Some(before.map_or(latest, |at| at.min(latest)))
 }
 
@@ -96,11 +97,11 @@ mod tests {
         let delay = Some(DrainTimeout::constant(30));
         assert_eq!(cut_at(None, false, delay, 100), None);
         assert_eq!(cut_at(None, true, None, 100), None);
-        assert_eq!(cut_at(None, true, delay, 100), Some(130));
+        assert_eq!(cut_at(None, true, delay, 100), Some(131));
         assert_eq!(cut_at(Some(130), true, delay, 129), Some(130));
         assert_eq!(cut_at(Some(130), true, delay, 500), Some(130));
         assert_eq!(cut_at(Some(130), false, delay, 129), None, "it came back");
         assert_eq!(cut_at(Some(130), true, None, 129), None, "the pool cuts no more");
-        assert_eq!(cut_at(Some(900), true, delay, 129), Some(159), "the pool cuts sooner");
+        assert_eq!(cut_at(Some(900), true, delay, 129), Some(160), "the pool cuts sooner");
     }
 }

@@ -125,7 +125,8 @@ pub fn diff(old: &[u16], new: &[u16]) -> Diff {
     if old.len() != new.len() {
         return Diff::whole(slots);
     }
-    let mut gained = vec![0i64; usize::from(u16::MAX) + 1];
+    let most = old.iter().chain(new).copied().max().unwrap_or(0);
+    let mut gained = vec![0i64; usize::from(most) + 1];
     let mut moved = 0;
     for (&old, &new) in old.iter().zip(new).filter(|(old, new)| old != new) {
         gained[usize::from(old)] -= 1;

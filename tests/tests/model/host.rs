@@ -1,5 +1,6 @@
 //! Scripts in memory: the packet path as a host runs it.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,6 +17,9 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::script::any_script;
 use crate::trial;
 use crate::world::{Datapath, INTERFACE, ROOM};
+
+/// That play scripts at a time.
+const THREADS: u32 = 2;
 
 /// The maps in memory. The agent's view of the rings is apart, as it shares words with packets.
 pub struct Host {
@@ -41,7 +45,7 @@ impl Host {
         let range = region.base as usize..(region.base + region.size) as usize;
         let words = Words::new(&self.slots[range.clone()], &self.seen[range.clone()]);
         let result = change(words);
-        self.memory.slots.splice(range, words.slots());
+        self.memory.slots[range].iter_mut().zip(words.slots()).for_each(|(to, from)| *to = from);
         result
     }
 }
@@ -136,10 +140,17 @@ fn listener_key(key: &ListenerKey) -> ListenerKeyV4 {
 #[test]
 fn no_flow_that_policy_protects_moves() {
     let cases = std::env::var("ELB_MODEL_CASES").map_or(100_000, |cases| cases.parse().unwrap());
-    let mut host = Host::default();
-    let host = std::cell::RefCell::new(&mut host);
+    std::thread::scope(|scope| {
+        (0..THREADS).for_each(|_| drop(scope.spawn(|| play(cases / THREADS))))
+    });
+}
+
+fn play(cases: u32) {
+    let hosts = RefCell::new((Host::default(), Host::default()));
     let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
-    let result = TestRunner::new(config)
-        .run(&any_script(40), |script| trial::run(&mut **host.borrow_mut(), &script));
+    let result = TestRunner::new(config).run(&any_script(40), |script| {
+        let (host, other) = &mut *hosts.borrow_mut();
+        trial::run(host, other, &script)
+    });
     result.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -22,6 +22,7 @@ use elb_userspace::publish::{Command, Region, Store as _};
 use nix::time::{ClockId, clock_gettime};
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::host::Host;
 use crate::script::any_script;
 use crate::trial;
 use crate::world::{Datapath, ROOM};
@@ -169,9 +170,11 @@ impl Datapath for Kernel {
 
 #[test]
 fn no_flow_that_policy_protects_moves() {
-    let kernel = RefCell::new(Kernel::new());
+    let datapaths = RefCell::new((Kernel::new(), Host::default()));
     let config = Config { failure_persistence: None, ..Config::with_cases(2_000) };
-    let result = TestRunner::new(config)
-        .run(&any_script(40), |script| trial::run(&mut *kernel.borrow_mut(), &script));
+    let result = TestRunner::new(config).run(&any_script(40), |script| {
+        let (kernel, host) = &mut *datapaths.borrow_mut();
+        trial::run(kernel, host, &script)
+    });
     result.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -22,10 +22,13 @@ pub struct Span {
     pub to: u64,
 }
 
+const SECOND: u64 = 1000;
+
 pub struct Oracle {
     pool: Pool,
     flows: BTreeMap<u8, Flow>,
-    /// When the flows of members that left are cut: not before, and not after.
+    /// When the flows of members that left are cut: not before, and not after. Clocks are read in
+    /// whole seconds, so that it may be one later.
     cuts: BTreeMap<u8, Span>,
     /// Members that serve nothing, for sure.
     gone: BTreeSet<u8>,
@@ -65,7 +68,7 @@ impl Oracle {
                 self.cuts.remove(&member);
                 continue;
             };
-            let (from, to) = (second(span.from) + delay, second(span.to) + delay);
+            let (from, to) = (span.from + delay, span.to + delay + SECOND);
             let cut = self.cuts.entry(member).or_insert(Span { from, to });
             *cut = Span { from: cut.from.min(from), to: cut.to.min(to) };
         }
@@ -84,8 +87,7 @@ impl Oracle {
         let is_sick = |member: &u8| self.pool.members.get(member).is_some_and(|member| member.sick);
         let rehashed = |member: &u8| self.pool.rehash && is_sick(member);
         let gone = |cut: fn(&Span) -> u64, at: u64| -> BTreeSet<u8> {
-            let is_cut =
-                |member: &u8| self.cuts.get(member).is_some_and(|span| cut(span) <= second(at));
+            let is_cut = |member: &u8| self.cuts.get(member).is_some_and(|span| cut(span) <= at);
             let leaves = |member: &u8| !self.takes_new(*member);
             (1..=MEMBERS).filter(leaves).filter(|m| rehashed(m) || is_cut(m)).collect()
         };
@@ -180,10 +182,10 @@ impl Flow {
 }
 
 fn milliseconds(seconds: u32) -> u64 {
-    u64::from(seconds) * 1000
+    u64::from(seconds) * SECOND
 }
 
-/// Clocks are read in whole seconds.
+/// When the second began that it is: so clocks are read.
 fn second(time: u64) -> u64 {
-    time / 1000 * 1000
+    time / SECOND * SECOND
 }

@@ -300,7 +300,7 @@ fn a_restart_in_the_middle_of_everything_changes_nothing() {
         assert_eq!((&scene.image, scene.slots()), (&image, slots));
         assert!(desired.moved.is_empty() && desired.freed.is_empty());
     }
-    assert_eq!(scene.reconciler.assignments.pools["web"].members[1].cut_at, Some(1_110));
+    assert_eq!(scene.reconciler.assignments.pools["web"].members[1].cut_at, Some(1_111));
 }
 
 /// The agent died between saving the numbers of a new ring and writing its slots.

@@ -55,8 +55,8 @@ fn flows_go_on_for_the_delay_and_are_cut_at_its_end() {
         let mut scene = Scene::new(&all());
         leave(&mut scene);
         assert_eq!(scene.pairs(), BTreeSet::from([(2, 0), (2, 1)]), "{how}");
-        let desired = later(&mut scene, how, 29);
-        assert_eq!(desired.next_cut, Some(1_030), "{how}");
+        let desired = later(&mut scene, how, 30);
+        assert_eq!(desired.next_cut, Some(1_031), "{how}");
         assert_eq!(scene.image.backends[&1].flags, REACHABLE | ESTABLISHED, "{how}");
         let desired = later(&mut scene, how, 1);
         assert_eq!(scene.image.backends[&1].flags, REACHABLE, "{how}");
@@ -89,9 +89,9 @@ fn a_deadline_outlives_the_agent() {
         leave(&mut scene);
         scene.restart();
         let desired = later(&mut scene, how, 10);
-        assert_eq!(desired.next_cut, Some(1_030), "{how}");
+        assert_eq!(desired.next_cut, Some(1_031), "{how}");
         scene.restart();
-        later(&mut scene, how, 20);
+        later(&mut scene, how, 21);
         assert_eq!(scene.image.backends[&1].flags, REACHABLE, "{how}");
         assert_eq!(scene.pairs(), BTreeSet::from([(2, 0), (2, 2)]), "{how}");
         scene.restart();
@@ -141,7 +141,7 @@ fn members_of_a_schedule_are_cut_too() {
     let one = model(&[12], &pool);
     scene.follow(&one);
     assert_eq!(scene.image.backends[&1].flags, REACHABLE | ESTABLISHED);
-    scene.world.now += 30;
+    scene.world.now += 31;
     scene.follow(&one);
     assert_eq!(scene.image.backends[&1].flags, REACHABLE);
     assert_eq!(scene.pairs(), BTreeSet::from([(2, 0)]));
