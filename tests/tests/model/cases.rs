@@ -41,6 +41,25 @@ fn slots_settle_after_members_are_cut_one_after_the_other() -> Result<(), TestCa
     )
 }
 
+/// The member that the former ring names is also that of the slot, so that nothing notes the packet;
+/// a schedule without a record of the flow protects it no longer than that ring.
+#[test]
+fn a_flow_older_than_a_schedule_keeps_it_moving() -> Result<(), TestCaseError> {
+    run(
+        Pool { members: BTreeMap::from([(1, Member::NEW)]), ..pool() },
+        &[
+            Send(2, Packet::Opening),
+            Change(Algorithm(LbAlgorithm::RoundRobin)),
+            Wait(2_528),
+            Send(2, Packet::Data),
+            Wait(9_472),
+            Settle,
+            Change(Readdress(1, 2)),
+            Send(2, Packet::Data),
+        ],
+    )
+}
+
 /// One flow outlives all that its pool can become.
 #[test]
 fn a_flow_stays_through_every_kind_of_change() -> Result<(), TestCaseError> {
