@@ -172,10 +172,16 @@ impl Facts {
         self.interface_to(*first)
     }
 
-    /// As [`Facts::interface`]; else the one that carries elb's program.
+    /// The interface that traffic comes in by: as [`Facts::interface`], but not `lo` where another
+    /// carries elb's program.
     pub(super) fn way_in(&self, asked: &Asked) -> Option<String> {
+        let interface = self.interface(asked);
         let recorded = || self.backend.as_ref().ok()?.interfaces.first().cloned();
-        self.interface(asked).or_else(recorded)
+        let is_outside = |name: &String| {
+            let links = self.network.as_ref().map_or(&[][..], |network| &network.links);
+            links.iter().any(|link| link.name == *name && !link.loopback)
+        };
+        interface.clone().filter(is_outside).or_else(recorded).or(interface)
     }
 
     /// The interface that packets to an address go out by.

@@ -14,7 +14,7 @@ use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
 };
 use rtnetlink::packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::sys::{Socket as Netlink, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
@@ -23,8 +23,6 @@ use crate::diagnosis::inspect::facts::{Known, Socket};
 
 /// More sockets than this are not looked at.
 const MOST: usize = 100_000;
-/// `INET_DIAG_SKV6ONLY` of `linux/inet_diag.h`.
-const V6_ONLY: u16 = 11;
 
 pub(super) fn all() -> Known<Vec<Socket>> {
     let mut sockets = Vec::new();
@@ -89,14 +87,7 @@ fn request(family: u8, protocol: Protocol) -> Vec<u8> {
 
 fn socket(protocol: Protocol, response: &InetResponse) -> Socket {
     let header = &response.header;
-    let v6_only = response.nlas.iter().any(|attribute| match attribute {
-        Nla::Other(attribute) if attribute.kind() == V6_ONLY => {
-            let mut value = vec![0; attribute.value_len()];
-            attribute.emit_value(&mut value);
-            value.first().is_some_and(|value| *value != 0)
-        }
-        _ => false,
-    });
+    let v6_only = response.nlas.contains(&Nla::SkV6Only(true));
     Socket {
         protocol,
         address: header.socket_id.source_address,
