@@ -134,8 +134,10 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     if choice.slot.is_settled() && !choice.is_tracked() {
         return select::admitted(choice.slot.cur(), question.admission());
     }
-    let id = choice.make()?;
-    if !choice.slot.is_settled() && id != choice.slot.cur() {
+    let Made { id, is_older } = choice.make()?;
+    // A schedule protects recorded flows only: others end with the ring that knows them.
+    let needs_former = id != choice.slot.cur() || is_older && choice.is_tracked();
+    if !choice.slot.is_settled() && needs_former {
         tables.note_moving(choice.index, choice.now);
     }
     Ok(id)
@@ -145,6 +147,21 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
 #[inline(always)]
 fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
     id != 0 && tables.backend(id).is_some_and(|backend| backend.serves_established())
+}
+
+/// A choice that was made.
+struct Made {
+    /// Id of the backend, 0: none.
+    id: u16,
+    /// Whether the flow is older than every change and every record.
+    is_older: bool,
+}
+
+impl Made {
+    #[inline(always)]
+    const fn new(id: u16) -> Self {
+        Self { id, is_older: false }
+    }
 }
 
 /// A question, taken apart. Each step of the choice has one place in it: the program holds, and the
@@ -170,20 +187,20 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// owner whose turn it is, and are recorded; a flow without a record that is not new is older
     /// than every change, and stays with the former owner.
     #[inline(always)]
-    fn make(&self) -> Result<u16, Stop> {
+    fn make(&self) -> Result<Made, Stop> {
         // An opening does not refresh what is recorded of an earlier connection.
         let recorded = if self.opens() && !self.is_tracked() { None } else { self.recorded() };
         if let Some(flow) = recorded
             && self.goes_on(flow)
         {
-            return Ok(flow.backend);
+            return Ok(Made::new(flow.backend));
         }
         if self.packet & packet::IF_RECORDED != 0 {
             return Err(Stop(Reason::AccessDenied));
         }
         let older = self.older();
         if !self.opens() && !self.is_udp() {
-            return Ok(older);
+            return Ok(Made { id: older, is_older: true });
         }
         if self.is_tracked() && self.is_udp() {
             admit::opening(self.tables, self.listener(), self.now)?;
@@ -197,7 +214,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         } else {
             self.slot.cur()
         };
-        self.record(backend, recorded.is_some(), older)
+        self.record(backend, recorded.is_some(), older).map(Made::new)
     }
 
     /// The record of the flow, if its backend still serves it.
