@@ -267,6 +267,12 @@ impl HealthMonitor {
         self.monitor_port = Some(port);
         self
     }
+
+    /// Probes members at their own addresses.
+    pub fn direct(mut self) -> Self {
+        self.probe_path = Some("direct");
+        self
+    }
 }
 
 impl Pool {

@@ -1,5 +1,5 @@
-//! The HTTP and HTTPS checks: one HTTP/1.1 request, over TLS or not; the status code of the answer decides. Redirects are not
-//! followed, and what comes after the head of the answer is not read.
+//! The HTTP and HTTPS checks: one HTTP/1.1 request, over TLS or not; the status code of the answer
+//! decides. Redirects are not followed, and what comes after the head of the answer is not read.
 
 use std::error::Error;
 use std::io;

@@ -256,6 +256,8 @@ impl FromStr for DomainName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -278,6 +280,62 @@ mod tests {
         let longer = ["a".repeat(50), "b".repeat(50)].join(".");
         for text in ["", "localhost", ".com", "a..b", "-a.b", "a-.b", "a_b.c", &long, &longer] {
             assert!(text.parse::<DomainName>().is_err(), "{text}");
+        }
+    }
+
+    /// So many characters at the most, of the alphabet of paths in the V3 API.
+    fn of_paths(most: usize) -> impl Strategy<Value = String> {
+        let alphabet = r"[a-zA-Z0-9\-/.?#%&_;~!()*\[\]@$^:',+]";
+        prop::string::string_regex(&format!("{alphabet}{{0,{most}}}")).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_of_the_alphabet_is_kept_as_it_is(rest in of_paths(79)) {
+            let text = format!("/{rest}");
+            let path = text.parse::<UrlPath>();
+            prop_assert_eq!(path.as_ref().map(UrlPath::as_str), Ok(text.as_str()));
+        }
+
+        #[test]
+        fn one_strange_character_anywhere_is_named(
+            before in of_paths(30),
+            after in of_paths(30),
+            strange in "[\\x00- \"<>\\\\`{|}=\\x7f-\u{10ffff}]",
+        ) {
+            let error = format!("/{before}{strange}{after}").parse::<UrlPath>().unwrap_err();
+            let named = format!("{:?}", strange.chars().next().unwrap());
+            prop_assert!(error.to_string().contains(&named), "{} does not name {}", error, named);
+        }
+
+        #[test]
+        fn paths_begin_with_a_slash_and_end_soon(text in "[^/]\\PC*", rest in "[a-z/]{80,200}") {
+            let long = format!("/{rest}");
+            for text in [text, long] {
+                prop_assert!(text.parse::<UrlPath>().is_err());
+            }
+        }
+
+        #[test]
+        fn every_name_of_labels_is_kept_as_it_is(
+            labels in prop::collection::vec("[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", 1..6)
+        ) {
+            let text = labels.join(".");
+            let fits = labels.len() >= 2 && text.len() <= 100;
+            let name = text.parse::<DomainName>();
+            prop_assert_eq!(name.as_ref().ok().map(DomainName::as_str), fits.then_some(text.as_str()));
+        }
+
+        #[test]
+        fn whatever_is_a_domain_name_is_a_host_field(text in "[a-z0-9.-]{1,110}|\\PC*") {
+            if let Ok(name) = text.parse::<DomainName>() {
+                prop_assert_eq!(name.as_str(), text.as_str());
+                prop_assert!((3..=100).contains(&text.len()));
+                let is_of_hosts = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+                prop_assert!(text.starts_with(|c: char| c.is_ascii_alphanumeric()));
+                prop_assert!(text.chars().all(is_of_hosts));
+                prop_assert!(text.split('.').all(|label| (1..=63).contains(&label.len())));
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ fn a21_the_grpc_status_decides() -> Result<()> {
     let offers =
         [(Service::Grpc, SERVING), (Service::GrpcNotServing, NOT_SERVING), (Service::Http, WEB)];
     let _server = Server::start_with(lab.backend(0), "backend-0", &offers, None)?;
-    let grpc = |port| HealthMonitor::patient(MonitorKind::Grpc).port(port);
+    let grpc = |port| HealthMonitor::patient(MonitorKind::Grpc).port(port).direct();
     let monitors = [
         ("health", grpc(SERVING)),
         ("expected-12", grpc(SERVING).path("/status/12").codes("12")),

@@ -21,7 +21,7 @@ const WEB: &str = "web";
 const HEALTH: Ports = Ports { http: 8080, echo: 8081 };
 
 fn tcp() -> HealthMonitor {
-    HealthMonitor::patient(MonitorKind::Tcp)
+    HealthMonitor::patient(MonitorKind::Tcp).direct()
 }
 
 fn config(lab: &Lab, monitor: HealthMonitor) -> Config {
@@ -101,26 +101,4 @@ fn a23_a_type_that_does_not_fit_the_pool_is_refused() -> Result<()> {
         agent.terminate()?;
     }
     Ok(())
-}
-
-#[test]
-fn a26_a_member_of_weight_0_is_probed_and_gets_nothing() -> Result<()> {
-    let lab = lab(2)?;
-    let mut servers = lab.serve()?;
-    lab.backends_up(Forwarding::Ipip)?;
-    let mut config = config(&lab, tcp());
-    config.pool_mut(WEB).members[1].weight = 0;
-    let watch = Watch::start_config(lab, config)?;
-    let members = [0, 1].map(|index| watch.lab.member_addr(index, Family::V4));
-    watch.agent.wait_members(&members, "ONLINE", LIMIT)?;
-    watch.agent.wait_status("the other to serve", LIMIT, status::all_serve)?;
-    let service = watch.lab.service(Family::V4, HTTP_PORT);
-    let report = http_requests(watch.lab.client(), Load::on(service), 60)?;
-    assert_eq!(report.answers_by_backend(), [("backend-0".to_owned(), 60)].into());
-
-    servers[1].kill()?;
-    watch.agent.wait_members(&members[1..], "OFFLINE", LIMIT)?;
-    servers[1].restart()?;
-    watch.agent.wait_members(&members[1..], "ONLINE", LIMIT)?;
-    watch.agent.wait_members(&members[..1], "ONLINE", LIMIT)
 }

@@ -1,6 +1,9 @@
 //! Checks that connect, and nothing more.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use elb_tests::{
@@ -46,7 +49,7 @@ fn a02_a_closed_port_is_offline_after_three_refusals() -> Result<()> {
         name: name.to_owned(),
         member: lab.member_addr(0, family),
         protocol: Protocol::Tcp,
-        monitor: HealthMonitor { max_retries_down: 3, ..tcp() },
+        monitor: HealthMonitor { max_retries_down: 3, ..tcp().direct() },
     };
     let cases = names.map(case).into();
     let watch = Watch::start(lab, cases)?;
@@ -69,7 +72,7 @@ fn a02_a_closed_port_is_offline_after_three_refusals() -> Result<()> {
 fn a03_a_black_hole_is_offline_within_the_window() -> Result<()> {
     let lab = lab(1)?;
     let _server = Server::start(lab.backend(0), "backend-0")?;
-    let monitor = HealthMonitor { delay: 4, timeout: 2, max_retries_down: 3, ..tcp() };
+    let monitor = HealthMonitor { delay: 4, timeout: 2, max_retries_down: 3, ..tcp().direct() };
     let watch = Watch::start_tcp(lab, &[("web", monitor)])?;
     watch.wait("web", "ONLINE")?;
     // Packets still leave for it: that its cable is out is not to be noticed by ARP.
@@ -95,7 +98,7 @@ fn a06_a_probe_is_a_handshake_and_a_reset() -> Result<()> {
     let lab = lab(1)?;
     let _server = Server::start(lab.backend(0), "backend-0")?;
     let sniffer = Sniffer::open(lab.backend(0))?;
-    let watch = Watch::start_tcp(lab, &[("web", tcp())])?;
+    let watch = Watch::start_tcp(lab, &[("web", tcp().direct())])?;
     let seen = sniffer.connection(HTTP_PORT, LIMIT)?;
     let flags: Vec<u8> = seen.iter().map(|segment| segment.flags).collect();
     assert_eq!(flags, [SYN, SYN | ACK, ACK, RST | ACK], "{seen:?}");
@@ -105,16 +108,30 @@ fn a06_a_probe_is_a_handshake_and_a_reset() -> Result<()> {
 
 #[test]
 fn a25_probes_come_from_the_address_that_is_set() -> Result<()> {
+    probed_from_the_address_that_is_set(tcp().direct(), |lab| lab.member_addr(0, Family::V4))
+}
+
+#[test]
+fn a25_probes_of_the_virtual_address_do_too() -> Result<()> {
+    probed_from_the_address_that_is_set(tcp(), Lab::vip4)
+}
+
+fn probed_from_the_address_that_is_set(
+    monitor: HealthMonitor,
+    to: impl Fn(&Lab) -> IpAddr,
+) -> Result<()> {
     let lab = lab(1)?;
     let _server = Server::start(lab.backend(0), "backend-0")?;
-    let source = std::net::Ipv4Addr::new(10, 0, 0, 77);
+    lab.backends_up(Forwarding::Ipip)?;
+    let source = Ipv4Addr::new(10, 0, 0, 77);
     lab.lb().ip(&format!("addr add {source}/24 dev {}", lab.lb_interfaces()[0]))?;
     let sniffer = Sniffer::open(lab.backend(0))?;
-    let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT).watched(tcp());
+    let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT).watched(monitor);
     let mut config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);
     config.agent.probe_source = Some(source);
     let watch = Watch::start_config(lab, config)?;
     let seen = sniffer.connection(HTTP_PORT, LIMIT)?;
     assert_eq!((seen[0].from, seen[0].flags), (source, SYN), "{seen:?}");
+    assert_eq!(IpAddr::from(seen[0].to), to(&watch.lab), "{seen:?}");
     watch.wait("web", "ONLINE").map(drop)
 }

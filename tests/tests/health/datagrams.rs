@@ -41,7 +41,7 @@ fn start(backend: usize, port: u16) -> Result<Scene> {
         protocol: Protocol::Udp,
         monitor: HealthMonitor {
             timeout: 2,
-            ..HealthMonitor::quick(MonitorKind::UdpConnect).port(port)
+            ..HealthMonitor::quick(MonitorKind::UdpConnect).port(port).direct()
         },
     };
     let cases = FAMILIES.map(case).into();

@@ -37,7 +37,7 @@ fn a07_first_probes_are_spread_over_an_interval_and_then_come_once_in_each() -> 
     let member =
         |n| Member { address: IpAddr::from([10, 64, 0, n]), protocol_port: HTTP_PORT, weight: 1 };
     pool.members = (1..=MEMBERS).map(member).collect();
-    let monitor = HealthMonitor::quick(MonitorKind::Http);
+    let monitor = HealthMonitor::quick(MonitorKind::Http).direct();
     let delay = u32::try_from(DELAY.as_secs())?;
     pool.healthmonitor = Some(HealthMonitor { delay, monitor_port: Some(HEALTH), ..monitor });
     let config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);

@@ -6,11 +6,12 @@ use elb_tests::{
     server::Server,
     wire::HTTP_PORT,
 };
+use serde_json::Value;
 
-use crate::watch::{Watch, lab};
+use crate::watch::{LIMIT, Watch, lab};
 
 fn http(path: &str) -> HealthMonitor {
-    HealthMonitor::patient(MonitorKind::Http).port(HTTP_PORT).path(path)
+    HealthMonitor::patient(MonitorKind::Http).port(HTTP_PORT).path(path).direct()
 }
 
 #[test]
@@ -75,6 +76,24 @@ fn a11_the_path_is_asked_for_as_it_is_written() -> Result<()> {
     let watch = Watch::start_tcp(lab, &monitors)?;
     for (name, _) in monitors {
         watch.wait(name, "ONLINE")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a11_a_path_that_is_none_is_refused_and_nothing_changes() -> Result<()> {
+    let lab = lab(1)?;
+    let _server = Server::start(lab.backend(0), "backend-0")?;
+    let mut watch = Watch::start_tcp(lab, &[("web", http("/status/200"))])?;
+    watch.wait("web", "ONLINE")?;
+    let long = format!("/{}", "a".repeat(80));
+    for (path, rule) in [("status/200", "start it with /"), (&long, "use at most 80")] {
+        watch.config.pool_mut("web").healthmonitor = Some(http(path));
+        watch.reload()?;
+        let told = |said: &Value| said["problems"].to_string().contains(rule);
+        let said = watch.agent.wait_status("the problem to be told", LIMIT, told)?;
+        assert!(said["problems"].to_string().contains("url_path"), "{said}");
+        assert_eq!(watch.member("web")?["operating_status"], "ONLINE");
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ fn a13_https_to_a_plain_port_is_a_handshake_error() -> Result<()> {
     let lab = lab(1)?;
     let offers = [(Service::Http, PLAIN), (Service::Https, SECURE), (Service::Silent, SILENT)];
     let _server = Server::start_with(lab.backend(0), "backend-0", &offers, None)?;
-    let https = |port| HealthMonitor::patient(MonitorKind::Https).port(port);
-    let tls = |port| HealthMonitor::patient(MonitorKind::Tls).port(port);
+    let https = |port| HealthMonitor::patient(MonitorKind::Https).port(port).direct();
+    let tls = |port| HealthMonitor::patient(MonitorKind::Tls).port(port).direct();
     let monitors = [
         ("self-signed", https(SECURE)),
         ("named", https(SECURE).host("other.example").path("/host/other.example")),

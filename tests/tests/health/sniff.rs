@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) from: Ipv4Addr,
+    pub(crate) to: Ipv4Addr,
     pub(crate) source: u16,
     pub(crate) destination: u16,
     /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
@@ -78,9 +79,10 @@ fn parse(frame: &[u8]) -> Option<Segment> {
     let header = usize::from(ip[0] & 0xf) * 4;
     let tcp = ip.get(header..)?;
     let offset = usize::from(tcp.get(12)? >> 4) * 4;
-    let from: [u8; 4] = ip.get(12..16)?.try_into().ok()?;
+    let address = |at: usize| Some(<[u8; 4]>::try_from(ip.get(at..at + 4)?).ok()?.into());
     Some(Segment {
-        from: from.into(),
+        from: address(12)?,
+        to: address(16)?,
         source: word(tcp, 0)?,
         destination: word(tcp, 2)?,
         flags: *tcp.get(13)?,

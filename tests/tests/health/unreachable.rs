@@ -42,7 +42,11 @@ fn the_cause_says_what_was_told_and_by_whom() -> Result<()> {
         protocol,
         // The router sends one error a second to the same host, and the kernel asks three times, a
         // second each, who has an address.
-        monitor: HealthMonitor { delay: 8, timeout: 7, ..HealthMonitor::quick(kind).port(80) },
+        monitor: HealthMonitor {
+            delay: 8,
+            timeout: 7,
+            ..HealthMonitor::quick(kind).port(80).direct()
+        },
     };
     let mut all = Vec::new();
     for (name, member, _) in &cases {

@@ -100,8 +100,9 @@ pub(crate) fn results(member: &Value) -> Vec<String> {
     probes.filter_map(|probe| Some(probe["result"].as_str()?.to_owned())).collect()
 }
 
-/// HTTP every second on the port of [`HEALTH`], with these thresholds.
+/// HTTP every second on the port of [`HEALTH`], with these thresholds; at the members' own addresses,
+/// since a failure at a virtual one is followed by a second request, which scripts would answer too.
 pub(crate) fn every_second(max_retries: u32, max_retries_down: u32) -> HealthMonitor {
-    let quick = HealthMonitor::quick(MonitorKind::Http);
+    let quick = HealthMonitor::quick(MonitorKind::Http).direct();
     HealthMonitor { monitor_port: Some(HEALTH), max_retries, max_retries_down, ..quick }
 }

@@ -1,8 +1,10 @@
 //! 10,000 members, probed every 5 s by the real agent: are probes on time, and what do they cost?
 //!
 //! All members are addresses of one namespace's loopback device, behind one next hop; a real server
-//! answers on all of them. The agent itself tells how late probes start, from when each was due
-//! to the first step of the task that runs it.
+//! answers on all of them. Probes go by the virtual address, as is usual: wrapped as traffic is, and
+//! unwrapped by the program of backends; once at the members' own addresses, to compare. The agent
+//! itself tells how late probes start, from when each was due to the first step of the task that
+//! runs it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::address::Family;
 use elb_tests::agent::Agent;
-use elb_tests::config::Config;
+use elb_tests::config::{Config, Forwarding};
 use elb_tests::lab::Lab;
 use elb_tests::server::Server;
 use elb_tests::wire::HTTP_PORT;
@@ -41,21 +43,21 @@ const MEMORY: f64 = 190.7;
 pub fn section(effort: Effort) -> Result<Section> {
     let time = Duration::from_secs(effort.of(15, 30));
     let mut rows = Vec::new();
-    for kind in ["TCP", "HTTP"] {
-        let scene = Scene::start(kind)?;
-        rows.push(scene.steady(kind, time)?);
-        if kind == "TCP" {
-            rows.push(scene.all_fail()?);
+    for (kind, path) in [("TCP", "direct"), ("TCP", "vip"), ("HTTP", "vip")] {
+        let scene = Scene::start(kind, path)?;
+        rows.push(scene.steady(&format!("{MEMBERS} members, {kind}, {path}"), time)?);
+        if (kind, path) == ("TCP", "vip") {
+            rows.push(scene.all_fail("all of them fail")?);
         }
     }
     let notes = vec![format!(
-        "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s; the agent is one process with \
-         one thread for everything but writing files. Lateness: from when a probe was due to its \
+        "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s, at the virtual address (vip, \
+         the default) or at their own (direct); the agent is one process with one thread for everything but writing files. Lateness: from when a probe was due to its \
          first step, in the classes that `elb status -o json` tells (a quantile is the upper end of \
          its class). CPU: all that the kernel accounts to the agent, which includes both sides' \
          handling of the packets that it sends. Memory: all resident pages, mapped rings included. \
-         The last rows: the server is killed, all members turn unhealthy within two probes, and \
-         their rings follow."
+         Where all fail, the server was killed: all members turn unhealthy within two probes, each \
+         of them by both paths, and their rings follow."
     )];
     Ok(Section { name: "health", rows, notes })
 }
@@ -76,30 +78,32 @@ struct Reading {
 }
 
 impl Scene {
-    fn start(kind: &str) -> Result<Self> {
+    fn start(kind: &str, path: &str) -> Result<Self> {
         let lab = Lab::builder().backends(1).start()?;
         lab.backend(0).ip("route add local 10.64.0.0/10 dev lo")?;
         lab.lb().ip(&format!("route add 10.64.0.0/10 via {}", lab.member_addr(0, Family::V4)))?;
         let server = Server::start(lab.backend(0), "all")?;
+        lab.backends_up(Forwarding::Ipip)?;
         let config = Config::new(&lab);
-        let agent = Agent::start_with(&lab, &text(&config, kind)?, &config.agent.socket)?;
+        let agent =
+            Agent::start_with(&lab, &text(&lab, &config, kind, path)?, &config.agent.socket)?;
         thread::sleep(WARM);
         let scene = Self { agent, socket: config.agent.socket, server, _lab: lab };
         scene.ensure_all("ONLINE")?;
         Ok(scene)
     }
 
-    fn steady(&self, kind: &str, time: Duration) -> Result<Row> {
+    fn steady(&self, case: &str, time: Duration) -> Result<Row> {
         let before = self.read()?;
         thread::sleep(time);
-        self.row(&format!("{MEMBERS} members, {kind}"), &before)
+        self.row(case, &before)
     }
 
-    fn all_fail(mut self) -> Result<Row> {
+    fn all_fail(mut self, case: &str) -> Result<Row> {
         let before = self.read()?;
         self.server.kill()?;
         thread::sleep(Duration::from_secs(u64::from(DELAY) * 3));
-        let row = self.row("all of them fail", &before)?;
+        let row = self.row(case, &before)?;
         self.ensure_all("OFFLINE")?;
         Ok(row)
     }
@@ -177,29 +181,36 @@ fn resident(process: u32) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-fn text(config: &Config, kind: &str) -> Result<String> {
+/// A load balancer with a listener for each pool; all members are probed on the port of the server.
+fn text(lab: &Lab, config: &Config, kind: &str, path: &str) -> Result<String> {
     let agent = &config.agent;
     let mut text = format!(
-        "[agent]\ninterfaces = [\"{}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nmax_backends = {}\n",
+        "[agent]\ninterfaces = [\"{}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nmax_backends = {}\n\
+         [[load_balancer]]\nname = \"lb\"\nvip_address = \"{}\"\n",
         agent.interfaces[0],
         agent.socket.display(),
         agent.pin_dir.display(),
-        MEMBERS + 1
+        MEMBERS + 1,
+        lab.vip4(),
     );
     for pool in 1..=POOLS {
         write!(
             text,
-            "[[load_balancer]]\nname = \"lb-{pool}\"\nvip_address = \"192.0.2.{pool}\"\n\
-             [[load_balancer.listener]]\nname = \"{pool}\"\nprotocol = \"TCP\"\n\
-             protocol_port = {HTTP_PORT}\ndefault_pool = \"{pool}\"\n\
-             [[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n\
-             healthmonitor = {{ type = \"{kind}\", delay = {DELAY}, max_retries_down = 2 }}\n\
-             member = [\n"
+            "[[load_balancer.listener]]\nname = \"{pool}\"\nprotocol = \"TCP\"\n\
+             protocol_port = {pool}\ndefault_pool = \"{pool}\"\n"
+        )?;
+    }
+    for pool in 1..=POOLS {
+        write!(
+            text,
+            "[[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n\
+             healthmonitor = {{ type = \"{kind}\", delay = {DELAY}, max_retries_down = 2, \
+             monitor_port = {HTTP_PORT}, probe_path = \"{path}\" }}\nmember = [\n"
         )?;
         for member in 1..=MEMBERS_OF_EACH {
             let [high, low] = member.to_be_bytes();
             let address = format!("10.{}.{high}.{low}", 64 + pool);
-            writeln!(text, "{{ address = \"{address}\", protocol_port = {HTTP_PORT} }},")?;
+            writeln!(text, "{{ address = \"{address}\", protocol_port = {pool} }},")?;
         }
         writeln!(text, "]")?;
     }
