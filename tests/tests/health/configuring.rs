@@ -94,9 +94,9 @@ fn a23_a_type_that_does_not_fit_the_pool_is_refused() -> Result<()> {
         let mut agent = Agent::start(&lab, &good)?;
         agent.reload(&config)?;
         let said = agent.wait_status("the problem to be told", LIMIT, |said| {
-            said["problems"].as_array().is_some_and(|problems| !problems.is_empty())
+            said["agent"]["problems"].as_array().is_some_and(|problems| !problems.is_empty())
         })?;
-        let problems = said["problems"].to_string();
+        let problems = said["agent"]["problems"].to_string();
         assert!(problems.contains(instead), "{problems}");
         agent.terminate()?;
     }
