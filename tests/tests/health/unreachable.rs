@@ -25,6 +25,8 @@ fn the_cause_says_what_was_told_and_by_whom() -> Result<()> {
     lab.lb().ip(&format!("route add {NETWORK} via {router}"))?;
     let backend = lab.backend(0);
     backend.sysctl("ipv4/ip_forward", "1")?;
+    // All of it goes to one host, which would be told once a second.
+    backend.sysctl("ipv4/icmp_ratelimit", "0")?;
     backend.ip(&format!("route add unreachable {}", address(1)))?;
     backend.ip(&format!("route add prohibit {}", address(2)))?;
     let nobody: IpAddr = Ipv4Addr::new(10, 0, 0, 99).into();
@@ -40,8 +42,7 @@ fn the_cause_says_what_was_told_and_by_whom() -> Result<()> {
         name: name.to_owned(),
         member,
         protocol,
-        // The router sends one error a second to the same host, and the kernel asks three times, a
-        // second each, who has an address.
+        // The kernel asks three times, a second each, who has an address.
         monitor: HealthMonitor {
             delay: 8,
             timeout: 7,
