@@ -21,7 +21,7 @@ pub(super) fn kernel(kernel: &Kernel) -> Finding {
     };
     let newer = "uname -r    # install a kernel of 6.1 or later, and start it";
     match program {
-        Trial::Refused(why) => return found(Verdict::Fail, format!("{why}")).fix(newer),
+        Trial::Refused(why) => return found(Verdict::Fail, why.to_string()).fix(newer),
         Trial::NotAllowed => {
             let words = "whether it takes the program can be tried by root only".to_owned();
             return found(Verdict::Unknown, words).fix("sudo elb doctor");

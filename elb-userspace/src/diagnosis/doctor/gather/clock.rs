@@ -9,5 +9,5 @@ pub(super) fn synchronised() -> Option<bool> {
     let mut times: libc::timex = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the pointer is to a whole `timex` that lives longer than the call.
     let state = unsafe { libc::adjtimex(&raw mut times) };
-    (state >= 0).then(|| state != libc::TIME_ERROR && times.status & libc::STA_UNSYNC == 0)
+    (state >= 0).then_some(state != libc::TIME_ERROR && times.status & libc::STA_UNSYNC == 0)
 }

@@ -59,7 +59,7 @@ pub(super) fn bpffs(pin_dir: &Path) -> Bpffs {
     };
     match rustix::fs::statfs(there) {
         Err(error) => Bpffs::Unknown(format!("{} cannot be looked at: {error}", there.display())),
-        Ok(found) if i64::try_from(found.f_type) != Ok(BPF_FS_MAGIC) => Bpffs::Missing,
+        Ok(found) if found.f_type != BPF_FS_MAGIC => Bpffs::Missing,
         Ok(_) if rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).is_ok() => {
             Bpffs::Writable
         }

@@ -48,10 +48,10 @@ fn dump(family: u8, protocol: Protocol, sockets: &mut Vec<Socket>) -> io::Result
             match message.payload {
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    if sockets.len() < MOST {
-                        sockets.push(socket(protocol, &response));
-                    }
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))
+                    if sockets.len() < MOST =>
+                {
+                    sockets.push(socket(protocol, &response));
                 }
                 _ => {}
             }
