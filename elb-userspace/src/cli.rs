@@ -1,7 +1,7 @@
 //! The command line. One file per command.
 //!
 //! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error), 2 wrong usage.
-//! Commands that answer with a report have their own, see [`report`].
+//! Commands that answer with a report have their own, see `report`.
 
 mod agent;
 mod backend;

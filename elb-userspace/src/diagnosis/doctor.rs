@@ -1,6 +1,6 @@
 //! `elb doctor`: whether the load balancer's own host can do its work.
 //!
-//! [`gather`] asks the kernel, once; [`host`] and [`interface`] judge what it said, without I/O.
+//! [`gather`] asks the kernel, once; `host` and `interface` judge what it said, without I/O.
 //! Nothing is attached and nothing is changed: to attach a program for a trial may reset the device.
 
 mod cpus;

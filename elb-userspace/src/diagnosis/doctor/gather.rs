@@ -34,7 +34,7 @@ pub enum Error {
 /// All that is judged.
 ///
 /// # Errors
-/// See [`Error`]. What the kernel does not say, or not to this process, is no error.
+/// See [`enum@Error`]. What the kernel does not say, or not to this process, is no error.
 pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
     let mut interfaces = links::links(duty).await?;
     device::complete(&mut interfaces).await?;
