@@ -269,7 +269,10 @@ impl Agent {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
                 }
-                Some(query) = self.queries.recv() => self.answer(query),
+                Some(query) = self.queries.recv() => {
+                    self.publish_if_asked();
+                    self.answer(query);
+                }
                 Some(done) = self.probes.join_next() => {
                     self.probed(done.context("a probe panicked")?);
                     while let Some(done) = self.probes.try_join_next() {

@@ -44,6 +44,13 @@ impl Agent {
         self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
     }
 
+    /// What the agent tells is what packets meet: nobody hears of a verdict that is not published.
+    pub(super) fn publish_if_asked(&mut self) {
+        if self.publishing.due().is_some() {
+            self.publish();
+        }
+    }
+
     pub(super) fn publish(&mut self) {
         let begun = Instant::now();
         self.publishing.begin();
