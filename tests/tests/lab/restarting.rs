@@ -117,11 +117,7 @@ fn a_member_that_is_offline_stays_so_across_a_restart() -> Result<()> {
     let mut scene = Scene::start(2, Forwarding::L2, watched)?;
     scene.servers[1].kill()?;
     scene.agent.wait_members(&[scene.member(1)], "OFFLINE", LIMIT)?;
-    let saved = scene.config.agent.socket.with_extension("health.json");
-    wait_for("the verdicts of both pools to be written down", LIMIT, || {
-        let text = fs::read_to_string(&saved).unwrap_or_default();
-        Ok((text.matches("\"status\":\"OFFLINE\"").count() == 2).then_some(()))
-    })?;
+    scene.wait_written(2)?;
 
     scene.agent.restart()?;
     assert!(status::all_are(&scene.agent.status()?, scene.member(1), "OFFLINE"));
