@@ -91,6 +91,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
         .filter(|numbers: &Numbers| numbers.generation == maps.generation)
         .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps, &mut health));
+    recover::published_since(&config.model, &observed, &numbers, &mut health);
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));

@@ -56,6 +56,41 @@ pub(super) fn from_maps(
     saved
 }
 
+/// Verdicts that were published, but not written down before the agent was killed: the maps tell who
+/// took new flows. Where they say nothing of a member's health (it has no weight, is drained, or
+/// cannot be reached, or all of its pool serve for want of a healthy one), what was written stays.
+pub(super) fn published_since(
+    model: &Model,
+    observed: &Image,
+    numbers: &Numbers,
+    health: &mut saved::Health,
+) {
+    for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
+        let name = pool.name.as_str();
+        let Some(assigned) = numbers.assignments.pools.get(name) else { continue };
+        let drained = numbers.drained.get(name);
+        let is_drained = |one: SocketAddr| drained.is_some_and(|drained| drained.contains(&one));
+        for known in health.members.get_mut(name).into_iter().flatten() {
+            let number = assigned.members.iter().find(|number| number.socket() == known.member);
+            let record = number
+                .filter(|number| !number.removed && !is_drained(number.socket()))
+                .and_then(|number| observed.backends.get(&number.id))
+                .filter(|record| record.is_reachable() && record.weight > 0);
+            if let (Some(record), Some(verdict)) = (record, &mut known.verdict) {
+                follow(verdict, record.takes_new());
+            }
+        }
+    }
+}
+
+fn follow(verdict: &mut Verdict, took_new: bool) {
+    let status = if took_new { Status::Online } else { Status::Offline };
+    if verdict.status != status {
+        let reason = verdict.reason.take().filter(|_| !took_new);
+        *verdict = Verdict { status, since: SystemTime::now(), reason, streak: 0 };
+    }
+}
+
 /// The IP group of a listener, if its record names one.
 fn ip_group(listener: &Listener, record: &Record, known: &mut BTreeMap<String, u16>) {
     const LISTED: u16 = listener_flags::WHITELIST | listener_flags::BLACKLIST;

@@ -66,7 +66,6 @@ fn connections_of_members_that_leave_are_cut_after_the_delay() -> Result<()> {
     health[3].kill()?;
     scene.agent.run(&["drain", &scene.member(4).to_string(), "--pool", ECHO])?;
     wait_serving(&scene, &[0])?;
-    scene.wait_written(2)?;
     scene.agent.restart()?;
     let new = open(&scene, 20)?.stop()?;
     assert_eq!((new.broken().len(), new.on("backend-0").len()), (0, 20));

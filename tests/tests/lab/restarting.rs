@@ -117,7 +117,6 @@ fn a_member_that_is_offline_stays_so_across_a_restart() -> Result<()> {
     let mut scene = Scene::start(2, Forwarding::L2, watched)?;
     scene.servers[1].kill()?;
     scene.agent.wait_members(&[scene.member(1)], "OFFLINE", LIMIT)?;
-    scene.wait_written(2)?;
 
     scene.agent.restart()?;
     assert!(status::all_are(&scene.agent.status()?, scene.member(1), "OFFLINE"));

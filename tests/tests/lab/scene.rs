@@ -1,7 +1,6 @@
 //! What most labs begin with, and what they look at while traffic goes on.
 
 use std::{
-    fs,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -99,16 +98,6 @@ impl Scene {
     /// The address of a backend.
     pub(crate) fn member(&self, index: usize) -> IpAddr {
         self.lab.member_addr(index, Family::V4)
-    }
-
-    /// Waits until so many verdicts OFFLINE are written down, one for each member and pool: an agent
-    /// that is killed before that does not know of them when it starts again.
-    pub(crate) fn wait_written(&self, count: usize) -> Result<()> {
-        let saved = self.config.agent.socket.with_extension("health.json");
-        wait_for("verdicts to be written down", LIMIT, || {
-            let text = fs::read_to_string(&saved).unwrap_or_default();
-            Ok((text.matches("\"status\":\"OFFLINE\"").count() == count).then_some(()))
-        })
     }
 
     /// So many requests, each on a new connection, from now on.
