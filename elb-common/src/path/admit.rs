@@ -28,16 +28,20 @@ pub(super) fn packet<F: Family, T: Tables>(
         return Ok(Admission::Granted);
     }
     match (lets_in::<F, T>(tables, listener, ip.source), transport.opens()) {
-        (true, true) => opening(tables, listener, tables.now()).map(|()| Admission::Granted),
+        (true, true) => opening(tables, listener, || tables.now()).map(|()| Admission::Granted),
         (true, false) => Ok(Admission::Granted),
         (false, true) => Err(Stop(Reason::AccessDenied)),
         (false, false) => Ok(Admission::IfRecorded),
     }
 }
 
-/// Whether one more connection may open now.
+/// Whether one more connection may open; the clock is read only where a rate is limited.
 #[inline(always)]
-pub(super) fn opening<T: Tables>(tables: &T, listener: &Listener, now: u32) -> Result<(), Stop> {
+pub(super) fn opening<T: Tables>(
+    tables: &T,
+    listener: &Listener,
+    now: impl FnOnce() -> u32,
+) -> Result<(), Stop> {
     if listener.flags & flags::LIMITED == 0 {
         return Ok(());
     }
@@ -45,7 +49,7 @@ pub(super) fn opening<T: Tables>(tables: &T, listener: &Listener, now: u32) -> R
     if most > 0 && tables.listener_connections(listener.id) >= most {
         return Err(Stop(Reason::ConnectionLimit));
     }
-    if listener.cps > 0 && !tables.may_open(listener.id, listener.cps, now) {
+    if listener.cps > 0 && !tables.may_open(listener.id, listener.cps, now()) {
         return Err(Stop(Reason::RateLimited));
     }
     Ok(())

@@ -203,7 +203,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             return Ok(Made { id: older, is_older: true });
         }
         if self.is_tracked() && self.is_udp() {
-            admit::opening(self.tables, self.listener(), self.now)?;
+            admit::opening(self.tables, self.listener(), || self.now)?;
         }
         let is_held =
             self.is_udp() && !self.slot.is_settled() && self.now < self.pool().udp_hold_until;
