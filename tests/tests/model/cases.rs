@@ -60,6 +60,30 @@ fn a_flow_older_than_a_schedule_keeps_it_moving() -> Result<(), TestCaseError> {
     )
 }
 
+/// The pool cuts the flows of the sick member off, and then no longer does: its flow goes on there,
+/// since the member is only closed to new ones.
+#[test]
+fn a_flow_goes_on_when_its_pool_keeps_flows_again() -> Result<(), TestCaseError> {
+    run(
+        Pool {
+            protocol: Protocol::Udp,
+            algorithm: LbAlgorithm::RoundRobin,
+            members: BTreeMap::from([(1, Member::NEW)]),
+            rehash: true,
+            drain: Some(25),
+            idle: 20,
+            ..pool()
+        },
+        &[
+            Send(2, Packet::Data),
+            Change(Fail(1)),
+            Send(2, Packet::Data),
+            Change(Rehash(false)),
+            Send(2, Packet::Data),
+        ],
+    )
+}
+
 /// One flow outlives all that its pool can become.
 #[test]
 fn a_flow_stays_through_every_kind_of_change() -> Result<(), TestCaseError> {

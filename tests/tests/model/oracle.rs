@@ -121,14 +121,17 @@ impl Oracle {
                 prop_assert_eq!(member, Some(before.member), "flow {} moved", flow);
             }
             _ if opens || self.is_udp() => {
-                self.opened(before.map(|before| before.member), member, span)?
+                self.opened(before.as_ref().map(|before| before.member), member, span)?
             }
             _ => return Ok(()), // nothing is promised, and a broken connection does not go on
         }
         let ends = !self.is_udp() && packet == Packet::Rst;
-        if let Some(member) = member.filter(|_| !ends) {
-            self.flows.insert(flow, self.spoke(member, span));
-        }
+        let after = match member {
+            Some(member) => (!ends).then(|| self.spoke(member, span)),
+            // It may go on, should its member serve again.
+            None => before.map(|before| Flow { is_served: false, ..before }),
+        };
+        self.flows.extend(after.map(|after| (flow, after)));
         Ok(())
     }
 
