@@ -214,3 +214,6 @@ fn judge(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

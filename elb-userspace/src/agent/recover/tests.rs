@@ -1,0 +1,112 @@
+//! Verdicts of an agent that was killed: what it wrote down, and what it had published since.
+
+use elb_common::backend::backend_flags::{ESTABLISHED, NEW, REACHABLE};
+
+use super::*;
+use crate::config;
+use crate::health::{Cause, Failure, Stage};
+
+const TIMEOUT: Failure = Failure::new(Cause::Timeout { stage: Stage::Connect });
+const SERVES: u8 = REACHABLE | ESTABLISHED | NEW;
+const ENDS: u8 = REACHABLE | ESTABLISHED;
+
+/// What is known of the only member of a pool, 10.0.0.1.
+struct Scene {
+    pool: &'static str,
+    number: AssignedMember,
+    record: Backend,
+    is_drained: bool,
+    written: Option<Verdict>,
+}
+
+fn member() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 80))
+}
+
+fn verdict(status: Status, reason: Option<Failure>) -> Verdict {
+    Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2 }
+}
+
+/// Written down as this; published with these flags.
+fn scene(written: Status, flags: u8) -> Scene {
+    let reason = Some(TIMEOUT).filter(|_| written == Status::Offline);
+    Scene {
+        pool: "",
+        number: AssignedMember::new(7, member()),
+        record: Backend { flags, weight: 1, ..Backend::default() },
+        is_drained: false,
+        written: Some(verdict(written, reason)),
+    }
+}
+
+impl Scene {
+    /// What is known after all.
+    fn recovered(&self) -> Option<Verdict> {
+        let text = format!(
+            "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
+             forwarding = \"ipip\"\n{}\n[[pool.member]]\naddress = \"10.0.0.1\"\nprotocol_port = 80\n",
+            self.pool
+        );
+        let model = config::parse("test", &text).unwrap().model;
+        let observed =
+            Image { backends: BTreeMap::from([(self.number.id, self.record)]), ..Image::default() };
+        let web = || "web".to_owned();
+        let ring = AssignedRing { base: 0, shape: Shape { size: 4093, algorithm: 0, cid: (0, 0) } };
+        let mut pool = AssignedPool::new(1, ring, 0);
+        pool.members.push(self.number);
+        let mut numbers = Numbers::default();
+        numbers.assignments.pools.insert(web(), pool);
+        numbers.drained.extend(self.is_drained.then(|| (web(), vec![member()])));
+        let known = saved::Member {
+            member: member(),
+            verdict: self.written.clone(),
+            history: History::default(),
+        };
+        let mut health = saved::Health::default();
+        health.members.insert(web(), vec![known]);
+        published_since(&model, &observed, &numbers, &mut health);
+        health.members["web"][0].verdict.clone()
+    }
+}
+
+#[test]
+fn what_was_published_is_newer_than_what_was_written() {
+    let online = scene(Status::Offline, SERVES).recovered().unwrap();
+    assert_eq!((online.status, online.reason, online.streak), (Status::Online, None, 0));
+    assert!(online.since > SystemTime::UNIX_EPOCH, "the time of the change is not known");
+    let offline = scene(Status::Online, ENDS).recovered().unwrap();
+    assert_eq!((offline.status, offline.reason), (Status::Offline, None));
+}
+
+#[test]
+fn what_agrees_stays_as_it_was_written() {
+    for (status, flags) in [(Status::Online, SERVES), (Status::Offline, ENDS)] {
+        let scene = scene(status, flags);
+        assert_eq!(scene.recovered(), scene.written);
+    }
+}
+
+/// Each of these explains by itself that a healthy member took no new flows.
+#[test]
+fn maps_that_say_nothing_of_health_change_nothing() {
+    let serving = || scene(Status::Online, ENDS);
+    let drained = Scene { is_drained: true, ..serving() };
+    let weightless = Scene { record: Backend { weight: 0, ..serving().record }, ..serving() };
+    let unreachable = scene(Status::Online, 0);
+    let removed =
+        Scene { number: AssignedMember { removed: true, ..serving().number }, ..serving() };
+    let without_verdict = Scene { written: None, ..serving() };
+    // Here, one that is not healthy took some.
+    let all_serve =
+        Scene { pool: "minimum_healthy_member_count = 1", ..scene(Status::Offline, SERVES) };
+    for (name, scene) in [
+        ("drained", drained),
+        ("without weight", weightless),
+        ("unreachable", unreachable),
+        ("removed", removed),
+        ("without a verdict", without_verdict),
+        ("all serve", all_serve),
+    ] {
+        assert_eq!(scene.recovered(), scene.written, "{name}");
+    }
+}
