@@ -62,5 +62,5 @@ fn count_instructions(update: bool) -> Result<()> {
     stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
     let guests = Guests::prepare(&mut stages, &workspace)?;
     let guests = guests.context("no kernel to count on")?;
-    stages.run("instructions a packet", || insns::run(&guests, update))
+    stages.run_what_can_be("instructions a packet", || insns::run(&guests, &toolchain, update))
 }

@@ -1,9 +1,13 @@
-//! `ci`: every check, then every test of `test`; what a change must pass.
+//! `ci`: every check, every test of `test`, those on other kernels, and instructions a packet; what a
+//! change must pass.
 
 use anyhow::Result;
 
 use crate::bpf;
 use crate::build_ebpf;
+use crate::guest::Guests;
+use crate::insns;
+use crate::kernels;
 use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose, Toolchain};
@@ -22,7 +26,13 @@ pub(crate) fn run() -> Result<()> {
     stages.run_what_can_be("clippy, BPF", || clippy_bpf(&toolchain, &workspace))?;
     stages.run_what_can_be("dependencies", || check_dependencies(&workspace))?;
     stages.run("documentation", || document(&workspace))?;
-    let tally = test::run_tests(&mut stages, &workspace, &[])?;
+    let mut tally = test::run_tests(&mut stages, &workspace, &[])?;
+    if let Some(guests) = Guests::prepare(&mut stages, &workspace)? {
+        let tests = stages.run("tests on other kernels", || kernels::run(&guests))?;
+        tally = tally.and(&tests);
+        let count = || insns::run(&guests, &toolchain, false);
+        stages.run_what_can_be("instructions a packet", count)?;
+    }
     println!("\n{}", tally.describe());
     Ok(())
 }

@@ -8,9 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guest::{Guests, Kernel, REPORT_PORT, Step};
+use crate::setup::Toolchain;
 use crate::workspace::root;
 
 /// Growth that fails, as a share of the baseline.
@@ -20,29 +22,43 @@ const ROUNDING: f64 = 1e-9;
 
 /// Instructions a packet of each case.
 type Cases = BTreeMap<String, f64>;
-/// Those on each kernel, by its series.
-type Baseline = BTreeMap<String, Cases>;
 
-/// Counts on all kernels at once and compares; or, to `update`, writes the baseline.
-pub(crate) fn run(guests: &Guests, update: bool) -> Result<()> {
-    let mut baseline = read_baseline()?;
+/// What was counted once.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Baseline {
+    /// What the programs were built with: others build them otherwise.
+    toolchain: String,
+    /// The cases on each kernel, by its series.
+    kernels: BTreeMap<String, Cases>,
+}
+
+/// Counts on all kernels at once, programs that `toolchain` built, and compares; or, to `update`,
+/// writes the baseline. Says why if there is nothing to compare with.
+pub(crate) fn run(guests: &Guests, toolchain: &Toolchain, update: bool) -> Result<Option<String>> {
+    let mut known = read_baseline()?;
+    let mut now = Baseline { toolchain: toolchain.versions(), ..Baseline::default() };
+    if !update && known.toolchain != now.toolchain {
+        let (known, now) = (known.toolchain, now.toolchain);
+        return Ok(Some(format!("instructions: their baseline is of {known}; this is {now}")));
+    }
     let mut faults = Vec::new();
     for (kernel, counted) in guests.on_each(|kernel| count(guests, kernel)) {
         let counted = counted?;
-        let known = baseline.entry(kernel.series.to_owned()).or_default();
-        println!("\nkernel {:<41}{:>10}{:>10}", kernel.series, "baseline", "now");
+        let known = known.kernels.entry(kernel.series.to_owned()).or_default();
+        println!("\nkernel {:<48}{:>10}{:>10}", kernel.series, "baseline", "now");
         for line in compare(known, &counted) {
             println!("{}", line.text());
             faults.extend(line.fault().map(|fault| format!("kernel {}: {fault}", kernel.series)));
         }
-        *known = counted;
+        now.kernels.insert(kernel.series.to_owned(), counted);
     }
     if update {
-        return write_baseline(&baseline);
+        return write_baseline(&now).map(|()| None);
     }
     let accept = "if all of that is meant, run: cargo xtask bench insns --update";
     ensure!(faults.is_empty(), "{}\n{accept}", faults.join("\n"));
-    Ok(())
+    Ok(None)
 }
 
 fn count(guests: &Guests, kernel: &Kernel) -> Result<Cases> {
@@ -87,7 +103,7 @@ impl Line<'_> {
         let growth =
             self.growth().map_or(String::new(), |growth| format!("{:+.1} %", growth * 100.0));
         let Self { case, before, now } = self;
-        format!("{case:<48}{:>10}{:>10}  {growth}", number(*before), number(*now))
+        format!("{case:<55}{:>10}{:>10}  {growth}", number(*before), number(*now))
     }
 
     fn fault(&self) -> Option<String> {
@@ -151,6 +167,8 @@ mod tests {
 
     #[test]
     fn the_committed_baseline_is_readable() {
-        assert!(read_baseline().unwrap().values().all(|cases| !cases.is_empty()));
+        let baseline = read_baseline().unwrap();
+        assert!(!baseline.kernels.is_empty(), "{baseline:?}");
+        assert!(baseline.kernels.values().all(|cases| !cases.is_empty()), "{baseline:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! `test --kernels`: whether elb works on other kernels than this machine's, and which.
 //!
-//! Of all tests, those that depend on the kernel: the program on named packets and some hostile
-//! ones, a lab for each forwarding mode, and backends with the kernel's own tunnels.
+//! Of all tests, those that depend on the kernel: what the verifier takes, one packet or some through
+//! each part of the packet path, some hostile ones, a lab for each forwarding mode, and backends with
+//! the kernel's own tunnels.
 
 use anyhow::{Result, ensure};
 
@@ -19,9 +20,25 @@ pub(crate) fn run(guests: &Guests) -> Result<Tally> {
     Ok(tallies.collect::<Result<Vec<_>>>()?.iter().fold(Tally::default(), |all, one| all.and(one)))
 }
 
+/// Program runs that together ask the kernel for all that it must do for the packet path. Each
+/// loads the program anew, which takes an emulated machine seconds.
+const RUNS: [&str; 11] = [
+    "budget::",
+    "forwarding::every_mode_and_version",
+    "admission::a_blacklist_keeps_its_members_from_opening_flows",
+    "decap::what_was_wrapped_comes_out_as_it_went_in",
+    "errors::what_does_not_fit_is_told_which_size_does",
+    "fragments::fragments_go_where_the_first_went",
+    "fuzz::hostile_packets_while_they_are_told_of",
+    "moving::tcp_new_flows_go_to_the_new_owner_old_ones_stay",
+    "probing::a_probe_goes_to_the_backend_that_is_probed",
+    "tracing::by_address",
+    "tunnels::gue_in_every_pair_of_versions",
+];
+
 fn steps() -> Vec<Step> {
     vec![
-        tests("program runs", "program", &[]),
+        tests("program runs", "program", &RUNS),
         tests("l2", "lab", &["forwarding::l2_on_one_interface"]),
         tests("ipip", "lab", &["forwarding::ipip_on_one_interface"]),
         tests("gue", "lab", &["forwarding::gue_on_one_interface"]),

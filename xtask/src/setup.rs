@@ -40,6 +40,13 @@ pub(crate) struct Toolchain {
     pub(crate) linker: Linker,
 }
 
+impl Toolchain {
+    /// The versions that decide what is built.
+    pub(crate) fn versions(&self) -> String {
+        format!("{}, {}", self.compiler.name(), self.linker.name())
+    }
+}
+
 /// What is going to be done with what is set up.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Purpose {

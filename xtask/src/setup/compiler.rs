@@ -35,9 +35,12 @@ impl Compiler {
         active.into_iter().chain(oldest_toolchain()).chain([SYSTEM.into()]).find_map(usable)
     }
 
+    pub(crate) fn name(&self) -> String {
+        format!("rustc {} (LLVM {})", self.version, self.llvm)
+    }
+
     pub(crate) fn describe(&self) -> String {
-        let Self { rustc, version, llvm } = self;
-        format!("rustc {version} (LLVM {llvm}) with the source of core: {}", rustc.display())
+        format!("{} with the source of core: {}", self.name(), self.rustc.display())
     }
 
     pub(crate) fn is_the_systems(&self) -> bool {

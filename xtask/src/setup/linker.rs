@@ -27,8 +27,12 @@ impl Linker {
         process::find_program("bpf-linker").into_iter().chain(installed).find_map(probe)
     }
 
+    pub(crate) fn name(&self) -> String {
+        format!("bpf-linker {}", self.version)
+    }
+
     pub(crate) fn describe(&self) -> String {
-        format!("bpf-linker {}: {}", self.version, self.path.display())
+        format!("{}: {}", self.name(), self.path.display())
     }
 }
 
