@@ -50,9 +50,17 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs us (it is the one of the workspace's toolchain), in the workspace's root.
+/// The cargo that runs us (it is the one of the workspace's toolchain), in the workspace's root. What
+/// it told us of our own package is not for it: some build scripts would run again for that, and
+/// everything after them, each time that somebody calls cargo without us.
 pub(crate) fn cargo_at_root() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if about_us.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
     cargo.current_dir(root());
     cargo
 }
