@@ -126,11 +126,6 @@ impl AssignedPool {
         [Some(self.ring), self.former].into_iter().flatten().map(|ring| ring.region())
     }
 
-    /// The present member with this address and port.
-    pub fn member(&self, socket: SocketAddr) -> Option<&AssignedMember> {
-        self.members.iter().find(|member| member.socket() == socket && !member.removed)
-    }
-
     /// Gives the pool another ring. Flows live on the one that it has, or on the one before that as
     /// long as that is kept; the one that is not needed is returned.
     fn replace(&mut self, ring: AssignedRing) -> Option<Region> {
@@ -327,9 +322,14 @@ mod tests {
     fn members(all: &mut Assignments, present: &[u8]) -> Vec<(u8, u16)> {
         let mut used = all.backend_ids();
         all.members("a", present.iter().map(|n| socket(*n)), ROOM, &mut used);
-        let pool = &all.pools["a"];
-        let number = |n: &u8| Some((*n, pool.member(socket(*n))?.id));
-        present.iter().filter_map(number).collect()
+        present.iter().filter_map(|n| Some((*n, present_id(all, *n)?))).collect()
+    }
+
+    /// The number of a member of "a" that is not removed.
+    fn present_id(all: &Assignments, n: u8) -> Option<u16> {
+        let members = &all.pools["a"].members;
+        let member = members.iter().find(|member| member.socket() == socket(n))?;
+        (!member.removed).then_some(member.id)
     }
 
     #[test]
@@ -356,7 +356,7 @@ mod tests {
         all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
         members(&mut all, &[1, 2]);
         assert_eq!(members(&mut all, &[2]), [(2, 2)]);
-        assert!(all.pools["a"].member(socket(1)).is_none());
+        assert_eq!(present_id(&all, 1), None);
         assert_eq!(all.pools["a"].members.len(), 2);
         assert_eq!(members(&mut all, &[1, 2]), [(1, 1), (2, 2)]);
     }

@@ -155,6 +155,7 @@ impl Core {
             map_problems: Vec::new(),
         };
         core.members.follow(&core.config.model, &mut parts.health, parts.now);
+        core.members.assigned(&core.reconciler.assignments.pools);
         core.bound.follow(&core.config.model);
         core
     }
@@ -385,6 +386,7 @@ impl Core {
         // Before the maps know a number, the next agent must: it empties rings that nobody names.
         if self.reconciler.assignments != numbers {
             self.revision += 1;
+            self.members.assigned(&self.reconciler.assignments.pools);
             self.save();
         }
         self.next_cut = desired.next_cut;

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::assign::AssignedPool;
 use crate::events::{Event, Kind};
 use crate::health::path::{Paths, Way};
 use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
@@ -32,6 +33,8 @@ pub(super) struct Watched {
     pub(super) pool: String,
     name: String,
     pub(super) socket: SocketAddr,
+    /// The id that packets know it by, if there was room for it.
+    pub(super) backend: Option<u16>,
     pub(super) probe: Option<ProbeSpec>,
     /// What the last probe that is over came to by each path.
     pub(super) last: Option<Paths>,
@@ -115,6 +118,20 @@ impl Members {
         self.forget_all_but(&present);
     }
 
+    /// Learns the ids that packets know members by.
+    pub(super) fn assigned(&mut self, pools: &BTreeMap<String, AssignedPool>) {
+        self.watched.values_mut().for_each(|watched| watched.backend = None);
+        for (pool, assigned) in pools {
+            let Some(numbers) = self.numbers.get(pool) else { continue };
+            for member in assigned.members.iter().filter(|member| !member.removed) {
+                let number = numbers.get(&member.socket());
+                if let Some(watched) = number.and_then(|number| self.watched.get_mut(number)) {
+                    watched.backend = Some(member.id);
+                }
+            }
+        }
+    }
+
     /// The number of a member, a new one if it has none.
     fn number(&mut self, pool: &str, member: SocketAddr) -> u32 {
         if !self.numbers.contains_key(pool) {
@@ -196,7 +213,8 @@ impl Watched {
             None => MemberHealth::new(timing, now, random),
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
-        Self { pool, name, socket: socket(member), probe, last: None, health, history }
+        let (socket, backend, last) = (socket(member), None, None);
+        Self { pool, name, socket, backend, probe, last, health, history }
     }
 
     fn follow(

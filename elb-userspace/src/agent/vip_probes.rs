@@ -114,18 +114,15 @@ async fn set_up(
 impl Core {
     /// How the virtual address of a member is probed.
     pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
-        let (pool, member) = (member.pool.as_str(), member.socket);
         let target = spec.vip.ok_or(NoVipPath::NoVip)?;
         let guide = self.vip_probes.guide(target.ip())?;
         // First, since it is cheap and settles what most often stands in the way.
-        let source = source(&self.network, member.ip(), target.ip(), rp_filter)?;
-        let pool = self.reconciler.assignments.pools.get(pool);
-        let id = pool.and_then(|pool| pool.member(member)).map(|member| member.id);
+        let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
         let reachable = |id: &u16| {
             let backend = self.observed.backends.get(id);
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
-        let backend = id.filter(reachable).ok_or(NoVipPath::Unreachable)?;
+        let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
         let lead = Lead { backend, guide: guide.clone() };
         Ok(Way { target, source: spec.source.unwrap_or(source), lead })
     }

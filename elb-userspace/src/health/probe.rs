@@ -114,14 +114,18 @@ pub async fn run(probe: ProbeSpec, vip: Option<Way>) -> Outcome {
     Outcome { result, duration: start.elapsed(), path, other }
 }
 
+/// Each kind of check is in a box of its own: otherwise every probe, and there are thousands at a
+/// time, had room twice for the largest.
 async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
     match &probe.check {
-        Check::Tcp => tcp::check(probe, deadline).await,
-        Check::UdpConnect => udp::check(probe, deadline).await,
-        Check::Http(check) => http::check(probe, check, deadline).await,
-        Check::Https(check) => http::check_over_tls(probe, check, deadline).await,
-        Check::Tls(check) => tls::check(probe, check.domain_name.as_ref(), deadline).await,
-        Check::Grpc(check) => grpc::check(probe, check, deadline).await,
+        Check::Tcp => Box::pin(tcp::check(probe, deadline)).await,
+        Check::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
+        Check::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
+        Check::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
+        Check::Tls(check) => {
+            Box::pin(tls::check(probe, check.domain_name.as_ref(), deadline)).await
+        }
+        Check::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
     }
 }
 

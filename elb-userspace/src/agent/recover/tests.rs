@@ -97,8 +97,10 @@ fn maps_that_say_nothing_of_health_change_nothing() {
         Scene { number: AssignedMember { removed: true, ..serving().number }, ..serving() };
     let without_verdict = Scene { written: None, ..serving() };
     // Here, one that is not healthy took some.
-    let all_serve =
-        Scene { pool: "minimum_healthy_member_count = 1", ..scene(Status::Offline, SERVES) };
+    let all_serve = Scene {
+        pool: "pool_health = { minimum_healthy_member_count = 1 }",
+        ..scene(Status::Offline, SERVES)
+    };
     for (name, scene) in [
         ("drained", drained),
         ("without weight", weightless),
