@@ -67,6 +67,15 @@ pub enum SteeringError {
         /// What the kernel said.
         error: rtnetlink::Error,
     },
+    /// IPv6 is switched off.
+    #[error(
+        "IPv6 is switched off for {device:?}: to probe over it, set \
+         net.ipv6.conf.default.disable_ipv6 = 0 and start the agent again"
+    )]
+    SwitchedOff {
+        /// The interface.
+        device: String,
+    },
     /// Something cannot be removed.
     #[error("cannot remove {what}: {error}; it takes CAP_NET_ADMIN")]
     Remove {
@@ -135,8 +144,16 @@ impl Steering {
             done.map_err(|error| refused(Box::new(error)))?;
         }
         self.lead_v4(&handle, device).await.map_err(|error| self.no_route("IPv4", error))?;
-        let v6 = self.lead_v6(&handle, device).await;
-        Ok(Steered { peer, v6: v6.map_err(|error| self.no_route("IPv6", error)) })
+        let v6 = self.lead_v6(&handle, device).await.map_err(|error| {
+            let device = self.device.clone();
+            // The kernel says no more than that it is not permitted.
+            if is_off(&device) {
+                SteeringError::SwitchedOff { device }
+            } else {
+                self.no_route("IPv6", error)
+            }
+        });
+        Ok(Steered { peer, v6 })
     }
 
     /// Removes the way; true if anything of it was there.
@@ -231,6 +248,12 @@ fn open() -> Result<Handle, SteeringError> {
 
 fn index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
+}
+
+/// Whether an interface has no IPv6; a kernel without it has no such setting.
+fn is_off(interface: &str) -> bool {
+    let setting = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    std::fs::read_to_string(setting).map_or(true, |value| value.trim() != "0")
 }
 
 /// An interface that has no IPv6 address and so sends nothing by itself.
