@@ -16,6 +16,7 @@ use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::target::Target;
 use crate::diagnosis::{checks, fix, look};
 use crate::health::{Status, path};
+use crate::model::monitor::ProbePath;
 use crate::model::{Member, Pool};
 use crate::nexthop::Route;
 use crate::reconcile::socket;
@@ -95,12 +96,14 @@ impl Core {
         let watched = self.members.get(pool.name.as_str(), socket(member));
         let health = watched.map(|watched| &watched.health);
         let probe = watched.and_then(|watched| watched.probe.clone());
-        let vip = watched
-            .zip(probe.as_ref())
-            .map(|(watched, probe)| self.vip_way(watched, probe).map_err(|why| why.to_string()));
-        let vip = vip.unwrap_or_else(|| Err("the pool has no health check".to_owned()));
-        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
         let monitor = pool.healthmonitor.as_ref();
+        let is_direct = monitor.is_some_and(|monitor| monitor.probe_path == ProbePath::Direct);
+        let vip = match watched.zip(probe.as_ref()) {
+            None => Err("the pool has no health check".to_owned()),
+            Some(_) if is_direct => Err("probe_path is \"direct\"".to_owned()),
+            Some((watched, probe)) => self.vip_way(watched, probe).map_err(|why| why.to_string()),
+        };
+        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
         Evidence {
             wanted: Wanted {
                 file: self.file.clone(),

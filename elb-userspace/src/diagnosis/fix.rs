@@ -36,7 +36,7 @@ pub fn ask_host(evidence: &Evidence) -> String {
 
 /// The arguments of `elb` that let a member's host look at itself, as JSON.
 pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
-    let Asked { protocol, port, from, to, vips, mode } = question(evidence);
+    let Asked { protocol, port, from, to, vips, mode, direct } = question(evidence);
     let mut words = vec!["backend".to_owned(), "inspect".to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--protocol", protocol.name());
@@ -49,7 +49,10 @@ pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
     if let Some(mode) = mode {
         option("--mode", mode.name());
     }
-    option("-o", "json");
+    if direct {
+        words.push("--direct".to_owned());
+    }
+    words.extend(["-o", "json"].map(str::to_owned));
     words
 }
 
@@ -66,6 +69,7 @@ pub fn question(evidence: &Evidence) -> Asked {
         to: vec![evidence.address()],
         vips: vips(pool).collect(),
         mode: Some(mode(pool.forwarding)),
+        direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vip.is_none()),
     }
 }
 

@@ -52,7 +52,7 @@ impl Inspection {
     /// # Errors
     /// It was asked something else; the message says what.
     pub fn answer_to(self, question: &Asked) -> Result<Report, String> {
-        let Asked { protocol, port, from, to, .. } = &self.asked;
+        let Asked { protocol, port, from, to, direct, .. } = &self.asked;
         let differs = |what: &str, asked: String, wanted: String| {
             Err(format!(
                 "the inspection of {} is about {what} {asked}, and the member has {wanted}: run \
@@ -75,6 +75,9 @@ impl Inspection {
         }
         if !to.is_empty() && !question.to.iter().all(|address| to.contains(address)) {
             return differs("the address", shown(to), shown(&question.to));
+        }
+        if question.direct && !direct {
+            return differs("probes of", "virtual addresses".into(), "direct ones".into());
         }
         Ok(self.report)
     }

@@ -177,10 +177,10 @@ fn variants(wanted: &Wanted) -> Vec<ProbeSpec> {
     let (own, kind): (&HttpCheck, fn(HttpCheck) -> Check) = match &probe.check {
         Check::Http(own) => (own, Check::Http),
         Check::Https(own) => (own, Check::Https),
-        Check::Tls(_) => {
+        Check::Tls(_) | Check::Grpc(_) => {
             return vec![spec(Check::Http(plain_root()), probe.default_host)];
         }
-        Check::Tcp | Check::UdpConnect | Check::Grpc(_) => return Vec::new(),
+        Check::Tcp | Check::UdpConnect => return Vec::new(),
     };
     let unnamed = HttpCheck { domain_name: None, ..own.clone() };
     let mut all = Vec::new();

@@ -46,6 +46,9 @@ pub(in crate::cli) struct InspectArgs {
     /// How packets come from the load balancer [default: as `elb backend up` was told].
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+    /// Probes go to this host's own addresses only, as with `probe_path = "direct"`.
+    #[arg(long)]
+    direct: bool,
     /// The directory of the pins of `elb backend up`.
     #[arg(long, value_name = "DIRECTORY", default_value = PIN_DIR)]
     pin_dir: PathBuf,
@@ -58,9 +61,19 @@ pub(in crate::cli) struct InspectArgs {
 }
 
 pub(super) fn run(args: InspectArgs) -> Result<ExitCode> {
-    let InspectArgs { port, protocol, from, to, vip: vips, mode, pin_dir, state_dir, output } =
-        args;
-    let asked = Asked { protocol, port, from, to, vips, mode };
+    let InspectArgs {
+        port,
+        protocol,
+        from,
+        to,
+        vip: vips,
+        mode,
+        direct,
+        pin_dir,
+        state_dir,
+        output,
+    } = args;
+    let asked = Asked { protocol, port, from, to, vips, mode, direct };
     let inspection = inspect(&asked, &Place { pin_dir, state_dir });
     match output {
         Output::Json => print_json(&inspection)?,

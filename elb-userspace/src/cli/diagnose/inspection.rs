@@ -113,6 +113,7 @@ mod tests {
             to: Vec::new(),
             vips: Vec::new(),
             mode: None,
+            direct: false,
         };
         let report = Report::new("b1", true, Vec::new());
         let inspection = Inspection { host: "b1".to_owned(), asked, report };

@@ -94,6 +94,15 @@ fn http(path: &str) -> monitor::Check {
     })
 }
 
+fn grpc() -> monitor::Check {
+    monitor::Check::Grpc(monitor::GrpcCheck {
+        http_method: HttpMethod::Post,
+        url_path: monitor::UrlPath::grpc_health(),
+        domain_name: None,
+        expected_codes: Default::default(),
+    })
+}
+
 fn outcome(result: Result<(), Cause>) -> Outcome {
     Outcome {
         result: result.map_err(Failure::new),
@@ -229,6 +238,23 @@ fn cases() -> Vec<Case> {
             Check::Configuration,
             "verifies the Host",
             "domain_name = \"10.0.0.11\"",
+        ),
+        (
+            "plain HTTP probed with gRPC",
+            changed(failing(Cause::Closed { stage: Stage::Response }), |e| {
+                e.wanted.probe = Some(probe(grpc()));
+                e.looks.requests = vec![asked("/", "10.0.0.100", not_found())];
+            }),
+            Check::Configuration,
+            "port 80 speaks plain HTTP, but is probed with gRPC",
+            "type = \"HTTP\"",
+        ),
+        (
+            "another good code",
+            bad("/x", 204, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Configuration,
+            "answered with 204, expected 200, which says that it works",
+            "set expected_codes = \"200,204\" if that is right",
         ),
         (
             "wrong code",
@@ -509,7 +535,7 @@ fn what_looks_the_same_is_unknown_with_what_would_tell() {
     }
     let load = &report.finding(Check::Load).unwrap().evidence;
     let command = "elb backend inspect --protocol tcp --port 80 --from 10.0.0.2 --to 10.0.0.11 \
-                   --vip 10.0.0.100 --mode ipip -o json";
+                   --vip 10.0.0.100 --mode ipip --direct -o json";
     assert!(load.contains(command), "{load}");
     for check in [Check::NetworkAcl, Check::Route, Check::Neighbor, Check::Itself] {
         assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
@@ -542,6 +568,19 @@ fn what_the_host_saw_of_itself_comes_before_what_is_inferred() {
     evidence.way.next_hop = Err(Unreachable::NoRoute { address: MEMBER_ADDRESS.into() });
     evidence.inspection = seen(vec![clean(Check::Firewall)]);
     assert_eq!(member(&evidence).cause, Some(Check::Neighbor));
+}
+
+#[test]
+fn a_service_that_closes_at_once_fails_where_no_wrapper_turns_away() {
+    let mut evidence = failing(Cause::Closed { stage: Stage::Response });
+    evidence.looks.quiet = Some(Quiet::Closes);
+    assert_eq!(member(&evidence).cause, Some(Check::HostsDeny));
+    let passes = [Check::Listening, Check::HostsDeny, Check::Load]
+        .map(|check| Finding::seen(check, Verdict::Pass, "as it should be"));
+    evidence.inspection = Some(Report::new("b1", true, passes.to_vec()));
+    let report = member(&evidence);
+    assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
+    assert!(evidence_of(&report).contains("the service itself fails"), "{report:#?}");
 }
 
 #[test]

@@ -27,6 +27,10 @@ pub struct Asked {
     /// How packets come from the load balancer; none: as `elb backend up` recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Whether probes go to this host's own addresses alone (`probe_path = "direct"`), so that what
+    /// they meet there decides although traffic goes to virtual ones.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 /// A transport protocol.
@@ -71,6 +75,6 @@ impl Asked {
 
     /// Whether traffic, and the probes that decide, go elsewhere: to virtual addresses.
     pub(super) fn is_spare(&self, target: IpAddr) -> bool {
-        !self.vips.is_empty() && !self.vips.contains(&target)
+        !self.direct && !self.vips.is_empty() && !self.vips.contains(&target)
     }
 }

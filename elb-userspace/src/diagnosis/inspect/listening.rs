@@ -166,10 +166,16 @@ impl Facts {
         unit.map_or_else(String::new, |unit| format!(" (systemctl restart {unit})"))
     }
 
-    /// The interface that probes come in by: the one that answers to them go out by.
+    /// The interface that probes come in by: the one that has the address that they go to, else the
+    /// one that answers go out by.
     pub(super) fn interface(&self, asked: &Asked) -> Option<String> {
-        let first = asked.from.first()?;
-        self.interface_to(*first)
+        let out = self.interface_to(*asked.from.first()?);
+        let network = self.network.as_ref().ok()?;
+        let mut links = asked.to.iter().filter_map(|to| Some(network.holder(*to)?.0));
+        let holder = links.find(|link| !link.loopback).map(|link| link.name.clone());
+        let is_loopback =
+            |name: &String| network.links.iter().any(|link| link.name == *name && link.loopback);
+        out.clone().filter(is_loopback).or(holder).or(out)
     }
 
     /// The interface that traffic comes in by: as [`Facts::interface`], but not `lo` where another

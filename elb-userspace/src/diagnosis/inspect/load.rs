@@ -10,7 +10,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     let serving = serving(asked, facts);
     for socket in &serving {
         let process = facts.processes.get(&socket.inode);
-        parts.extend(queue(socket, process, facts));
+        parts.extend(process.and_then(stopped).or_else(|| queue(socket, process, facts)));
         parts.extend(process.and_then(open_files));
     }
     parts.extend(host_files(&facts.load));
@@ -27,6 +27,15 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
+/// A process that is stopped answers nobody, while the kernel takes connections for it.
+fn stopped(process: &Process) -> Option<Part> {
+    let Process { id, name, .. } = process;
+    process.stopped.then(|| {
+        Part::fail(format!("{name} (process {id}) is stopped (SIGSTOP): it answers nobody"))
+            .fix(format!("kill -CONT {id}"))
+    })
+}
+
 /// The kernel takes one connection more than the backlog says (`sk_acceptq_is_full()`).
 fn queue(socket: &Socket, process: Option<&Process>, facts: &Facts) -> Option<Part> {
     if socket.protocol != super::asked::Protocol::Tcp || socket.waiting <= socket.backlog {
@@ -39,9 +48,6 @@ fn queue(socket: &Socket, process: Option<&Process>, facts: &Facts) -> Option<Pa
         socket.backlog
     );
     Some(match process {
-        Some(Process { id, stopped: true, .. }) => {
-            Part::fail(format!("{full}; the process is stopped")).fix(format!("kill -CONT {id}"))
-        }
         Some(Process { unit: Some(unit), .. }) => {
             Part::fail(full).fix(format!("systemctl restart {unit}"))
         }

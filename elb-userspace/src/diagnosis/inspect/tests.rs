@@ -17,6 +17,7 @@ fn asked() -> Asked {
         to: vec!["10.0.0.11".parse().unwrap()],
         vips: Vec::new(),
         mode: None,
+        direct: false,
     }
 }
 
@@ -224,6 +225,45 @@ fn what_only_direct_probes_meet_is_a_warning() {
 }
 
 #[test]
+fn what_direct_probes_meet_decides_where_all_are_direct() {
+    let bound_to_vip = |direct| {
+        let report = conclude_with(|asked, facts| {
+            (asked.vips, asked.direct) = (vec!["192.0.2.10".parse().unwrap()], direct);
+            facts.sockets.as_mut().unwrap()[0].address = asked.vips[0];
+        });
+        told(&report, Check::Listening).0
+    };
+    assert_eq!(bound_to_vip(false), Verdict::Warn);
+    assert_eq!(bound_to_vip(true), Verdict::Fail);
+}
+
+#[test]
+fn probes_come_in_where_their_address_is() {
+    let from = "10.0.0.2".parse().unwrap();
+    let (mut asked, mut facts) = (asked(), facts());
+    let route = |interface: &str| Route::Via {
+        interface: interface.to_owned(),
+        gateway: None,
+        source: None,
+    };
+    facts.routes = vec![(from, Ok(route("eth1")))];
+    assert_eq!(facts.interface(&asked).as_deref(), Some("eth0"));
+    facts.routes = vec![(from, Ok(Route::None))];
+    assert_eq!(facts.interface(&asked).as_deref(), Some("eth0"));
+    facts.routes = vec![(from, Ok(route("eth1")))];
+    asked.to = vec!["10.0.0.12".parse().unwrap()];
+    assert_eq!(facts.interface(&asked).as_deref(), Some("eth1"));
+}
+
+#[test]
+fn a_process_that_is_stopped_answers_nobody() {
+    let report = conclude_with(|_, facts| facts.processes.get_mut(&7).unwrap().stopped = true);
+    let (verdict, evidence, fix) = told(&report, Check::Load);
+    assert_eq!((verdict, fix), (Verdict::Fail, Some("kill -CONT 12")));
+    assert!(evidence.contains("nginx (process 12) is stopped"), "{evidence}");
+}
+
+#[test]
 fn of_two_sysctls_the_greater_counts() {
     use crate::backend::{Key, Mode, Sysctl, Wanted};
     for (all, eth0, verdict) in
@@ -268,6 +308,10 @@ fn an_inspection_answers_only_what_was_asked() {
     assert_eq!(answer(asked()), Ok(report.clone()));
     assert_eq!(answer(more), Ok(report.clone()));
     assert_eq!(answer(Asked { to: Vec::new(), ..asked() }), Ok(report.clone()));
+    let direct = Asked { direct: true, ..asked() };
+    let inspection =
+        Inspection { host: "web-1".to_owned(), asked: asked(), report: report.clone() };
+    assert!(inspection.answer_to(&direct).unwrap_err().contains("the member has direct ones"));
     let other: std::net::IpAddr = "10.0.0.9".parse().unwrap();
     for (asked, what) in [
         (Asked { protocol: Protocol::Udp, ..asked() }, "is about the protocol udp"),

@@ -7,14 +7,14 @@ use crate::diagnosis::report::{Finding, Verdict};
 use crate::health::{Cause, Stage};
 use crate::model::monitor::{Check, HttpCheck};
 
+/// A check of the port alone; with the keys that it does not know the file would be refused.
+const ONLY_TCP: &str =
+    "type = \"TCP\" without url_path, domain_name, http_method and expected_codes";
+
 /// The status code is not an expected one: is it the path, the `Host`, or the code?
 pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
     let Some(http) = http(evidence) else {
-        return configuration(
-            evidence,
-            format!("the answer has the status {seen}"),
-            "type = \"TCP\"",
-        );
+        return configuration(evidence, format!("the answer has the status {seen}"), ONLY_TCP);
     };
     let (path, host) = (http.url_path.as_str(), own_host(evidence));
     let expected = &http.expected_codes;
@@ -33,15 +33,17 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
         );
         return configuration(evidence, what, &format!("domain_name = {:?}", other.host));
     }
-    if let Some(other) = good.find(|asked| asked.path != path) {
+    let is_failure = !(200..300).contains(&seen);
+    if let Some(other) = good.find(|asked| is_failure && asked.path != path) {
         let what = format!("{answered}, but {} as expected: the path is wrong", other.path);
         let change = format!(
-            "url_path = {:?}, or another path that exists; if only the port matters, type = \"TCP\",",
+            "url_path = {:?}, or another path that exists; if only the port matters, {ONLY_TCP},",
             other.path
         );
         return configuration(evidence, what, &change);
     }
     let kind = match seen {
+        200..=299 => ", which says that it works",
         300..=399 => ", a redirect, which is not followed",
         401 | 403 => ": the server does not let the probe see it",
         404 | 410 => ": the path is wrong, or the Host",
@@ -50,20 +52,36 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
     };
     let change = format!(
         "expected_codes = \"{expected},{seen}\" if that is right, a url_path or domain_name that the \
-         server knows, or type = \"TCP\" if only the port matters,"
+         server knows, or if only the port matters, {ONLY_TCP},"
     );
     configuration(evidence, format!("{answered}{kind}; the port itself takes connections"), &change)
 }
 
+/// What answers plain HTTP is no gRPC server.
+fn plain_http_for_grpc(evidence: &Evidence, cause: &Cause) -> Option<Finding> {
+    let is_grpc = |check: &Check| matches!(check, Check::Grpc(_));
+    let probe = evidence.wanted.probe.as_ref().filter(|probe| is_grpc(&probe.check));
+    probe.filter(|_| answers_plain_http(evidence))?;
+    let port = evidence.target().port();
+    let what = format!("port {port} speaks plain HTTP, but is probed with gRPC: {cause}");
+    let change = "type = \"HTTP\", with a url_path that it answers,";
+    Some(configuration(evidence, what, change))
+}
+
 /// The answer is not HTTP.
 pub(super) fn not_http(evidence: &Evidence, cause: &Cause) -> Finding {
+    if let Some(finding) = plain_http_for_grpc(evidence, cause) {
+        return finding;
+    }
     let port = evidence.target().port();
     if speaks_tls(evidence) {
         let what = format!("port {port} speaks TLS, but is probed with plain HTTP: {cause}");
         return configuration(evidence, what, "type = \"HTTPS\"");
     }
-    let what = format!("port {port} takes connections but does not speak HTTP: {cause}");
-    configuration(evidence, what, "type = \"TCP\", or monitor_port to a port that speaks HTTP,")
+    let wanted = if http(evidence).is_some() { "HTTP" } else { "gRPC" };
+    let what = format!("port {port} takes connections but does not speak {wanted}: {cause}");
+    let change = format!("{ONLY_TCP}, or monitor_port to a port that speaks {wanted},");
+    configuration(evidence, what, &change)
 }
 
 /// TLS cannot be negotiated.
@@ -74,7 +92,8 @@ pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
         return configuration(evidence, what, "type = \"HTTP\"");
     }
     let what = format!("port {port} takes connections, but TLS fails: {cause}");
-    configuration(evidence, what, "type = \"TCP\" if it does not speak TLS; else mend its TLS, or")
+    let change = format!("{ONLY_TCP}, if it does not speak TLS; else mend its TLS, or");
+    configuration(evidence, what, &change)
 }
 
 /// gRPC's answer is not the wanted one.
@@ -85,21 +104,27 @@ pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
         return Finding::seen(Checked::Listening, Verdict::Fail, what)
             .fix("on the backend server: the service itself says so; its log tells why");
     }
-    configuration(evidence, what, "url_path, expected_codes, or type = \"TCP\"")
+    let change = format!("url_path, expected_codes, or {ONLY_TCP},");
+    configuration(evidence, what, &change)
 }
 
 /// The connection broke before the answer.
 pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     let target = evidence.target();
     match evidence.looks.quiet {
+        Some(Quiet::Closes) if heeds_no_wrappers(evidence) => vec![breaks_off(evidence)],
         Some(Quiet::Closes) => vec![turned_away(evidence), fails_at_once(evidence)],
         Some(Quiet::Resets) => vec![overflows(evidence, cause), turned_away(evidence)],
         _ if speaks_tls(evidence) && http(evidence).is_some() => vec![not_http(evidence, cause)],
         Some(Quiet::Stays | Quiet::Speaks) | None => {
+            if let Some(finding) = plain_http_for_grpc(evidence, cause) {
+                return vec![finding];
+            }
             let what = format!("{target} takes connections, but breaks them off: {cause}");
-            let change = "type = \"TCP\" if it does not speak the check's protocol; else see the \
-                          service's log, or";
-            vec![configuration(evidence, what, change), overflows(evidence, cause)]
+            let change = format!(
+                "{ONLY_TCP}, if it does not speak the check's protocol; else see the service's log, or"
+            );
+            vec![configuration(evidence, what, &change), overflows(evidence, cause)]
         }
     }
 }
@@ -121,6 +146,25 @@ fn fails_at_once(evidence: &Evidence) -> Finding {
     let target = evidence.target();
     let what = format!("a service at {target} that fails for each connection looks the same");
     Finding::inferred(Checked::Listening, Verdict::Fail, what)
+}
+
+/// Whether the member's host says that no tcp wrappers turn the load balancer away.
+fn heeds_no_wrappers(evidence: &Evidence) -> bool {
+    let said = evidence.inspection.as_ref().and_then(|said| said.finding(Checked::HostsDeny));
+    said.is_some_and(|said| said.verdict == Verdict::Pass)
+}
+
+fn breaks_off(evidence: &Evidence) -> Finding {
+    let target = evidence.target();
+    let what = format!(
+        "{target} takes connections and closes each before anything is sent, and hosts.deny is not \
+         why: the service itself fails"
+    );
+    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
+         restart it",
+        target.port()
+    ))
 }
 
 fn overflows(evidence: &Evidence, cause: &Cause) -> Finding {
