@@ -1,6 +1,6 @@
 //! What makes a host a backend of a load-balanced address: `elb backend up` and `down`, inside it.
 
-use std::{net::IpAddr, process::Command, time::Duration};
+use std::{net::IpAddr, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -24,6 +24,14 @@ impl Lab {
         self.on_every_vip(index, mode, "down")
     }
 
+    /// The options of `elb backend` that say where a backend keeps its set-up.
+    pub fn backend_place(&self, index: usize) -> Vec<String> {
+        let option = |name: &str, path: PathBuf| [name.to_owned(), path.display().to_string()];
+        let pins = option("--pin-dir", self.backend_pins(index));
+        let state = option("--state-dir", self.files().join("backends"));
+        [pins, state].concat()
+    }
+
     fn on_every_vip(&self, index: usize, mode: Forwarding, verb: &str) -> Result<()> {
         let vips = self.families().list().iter().map(|family| self.vip(*family));
         vips.into_iter().try_for_each(|vip| {
@@ -45,10 +53,7 @@ impl Lab {
         command
             .args(["backend", verb, "--vip", &vip.to_string()])
             .args(["--mode", mode.name(), "--interface", self.device()])
-            .arg("--pin-dir")
-            .arg(self.backend_pins(index))
-            .arg("--state-dir")
-            .arg(self.files().join("backends"));
+            .args(self.backend_place(index));
         Ok(command)
     }
 }

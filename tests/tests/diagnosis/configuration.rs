@@ -1,12 +1,17 @@
 //! What the configuration file gets wrong.
 
+use std::sync::Mutex;
+
 use anyhow::Result;
 use elb_tests::{
-    config::{Config, Forwarding, HealthMonitor, MonitorKind},
+    address::Family,
+    config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
     lab::Lab,
+    server::Server,
+    wire::Service,
 };
 
-use crate::scene::{self, LIMIT, Scene, WEB};
+use crate::scene::{self, LIMIT, Scene, WEB, at_once, is_named, is_well};
 
 /// Acceptance 96.
 #[test]
@@ -69,44 +74,98 @@ fn a_wrong_path_is_named_with_its_code_and_tcp_is_suggested() -> Result<()> {
         assert_eq!(told.verdict(check), "pass", "{check}: {:#}", told.said);
     }
 
-    scene.reload(|config| watch(config).url_path = Some("/".to_owned()))?;
+    scene.follow_in_file(&told, "url_path")?;
     scene.mended(0)
 }
 
+/// What is wrong with the health check of a pool of its own, and how the report must read.
+struct Wrong {
+    service: Service,
+    monitor: HealthMonitor,
+    /// Words of the evidence.
+    evidence: &'static str,
+    /// The key that the report sets.
+    key: &'static str,
+}
+
+fn wrongs() -> [Wrong; 9] {
+    use {MonitorKind::*, Service as Serves};
+    let wrong = |service, monitor, evidence, key| Wrong { service, monitor, evidence, key };
+    let quick = HealthMonitor::quick;
+    [
+        wrong(
+            Serves::Http,
+            quick(Http).path("/status/204"),
+            "is answered with 204, expected 200, which says that it works",
+            "expected_codes",
+        ),
+        wrong(
+            Serves::Http,
+            quick(Tcp).port(8099),
+            "port 8099 is probed and closed, but the member's own port",
+            "monitor_port",
+        ),
+        wrong(Serves::Http, quick(Https), "speaks plain HTTP, but is probed with TLS", "type"),
+        wrong(Serves::Http, quick(Tls), "speaks plain HTTP, but is probed with TLS", "type"),
+        wrong(Serves::Http, quick(Grpc), "speaks plain HTTP, but is probed with gRPC", "type"),
+        wrong(Serves::Https, quick(Http), "speaks TLS, but is probed with plain HTTP", "type"),
+        wrong(
+            Serves::Grpc,
+            quick(Grpc).path("/status/5"),
+            "the gRPC check fails: grpc-status 5",
+            "type",
+        ),
+        wrong(
+            Serves::Http,
+            quick(Http).path("/host/10.0.0.100").host("www.example.com"),
+            "but as expected with Host: 10.0.0.100: the server verifies the Host",
+            "domain_name",
+        ),
+        wrong(
+            Serves::Http,
+            quick(Http).path("/silence"),
+            "GET /silence at 10.0.0.11:8008 is not answered in time, but / is",
+            "url_path",
+        ),
+    ]
+}
+
+/// Each in a pool of its own: all are OFFLINE, are named, and are mended in the file as it is said.
 #[test]
-fn a_code_that_is_not_expected_is_named() -> Result<()> {
-    let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
-    scene.reload(|config| {
-        watch(config).url_path = Some("/status/204".to_owned());
+fn each_key_of_a_health_check_that_is_wrong_is_named() -> Result<()> {
+    let wrongs = wrongs();
+    let ports = || 8000..;
+    let name = |port: u16| format!("pool-{port}");
+    let mut server = None;
+    let mut scene = Scene::begin(Lab::builder().backends(1), |lab| {
+        let offers: Vec<_> = wrongs.iter().map(|wrong| wrong.service).zip(ports()).collect();
+        server = Some(Server::start_with(lab.backend(0), "more", &offers, None)?);
+        let mut config = Config::new(lab);
+        for (wrong, port) in wrongs.iter().zip(ports()) {
+            let pool = Pool::of(lab, &name(port), Family::V4, Protocol::Tcp, port);
+            let pool = pool.watched(wrong.monitor.clone());
+            config = config.balance(lab, Family::V4, port, pool);
+        }
+        Ok(config)
     })?;
-    let told = scene.names(1, "configuration")?;
-    assert!(told.evidence().contains("204, expected 200"), "{}", told.evidence());
-    scene.reload(|config| watch(config).expected_codes = Some("200,204".to_owned()))?;
-    scene.mended(1)
-}
-
-#[test]
-fn a_port_that_is_not_the_services_is_named() -> Result<()> {
-    let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
-    scene.reload(|config| watch(config).monitor_port = Some(8099))?;
-    let told = scene.names(0, "configuration")?;
-    assert!(told.evidence().contains("port 8099 is probed and closed"), "{}", told.evidence());
-    scene.reload(|config| watch(config).monitor_port = None)?;
-    scene.mended(0)
-}
-
-#[test]
-fn tls_where_plain_http_is_spoken_is_named() -> Result<()> {
-    let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
-    for kind in [MonitorKind::Https, MonitorKind::Tls] {
-        scene.reload(|config| watch(config).kind = kind)?;
-        let told = scene.names(0, "configuration")?;
-        assert!(told.evidence().contains("speaks plain HTTP"), "{}", told.evidence());
-        assert!(told.fix().contains("type = \"HTTP\""), "{}", told.fix());
-        scene.reload(|config| watch(config).kind = MonitorKind::Http)?;
-        scene.mended(0)?;
-    }
-    Ok(())
+    scene.wait_for(0, "OFFLINE")?;
+    let file = Mutex::new(scene.config.text()?.parse()?);
+    let all: Vec<(&Wrong, u16)> = wrongs.iter().zip(ports()).collect();
+    let member = |port| format!("{}/10.0.0.11", name(port));
+    at_once(all.len(), |index| {
+        let (wrong, port) = all[index];
+        let told = scene.agent.diagnose(&[&member(port)])?;
+        is_named(&told, "configuration", wrong.evidence);
+        let mut file = file.lock().expect("no other thread panicked");
+        scene::set_as_told(&mut file, &name(port), &told, wrong.key)
+    })?;
+    let file = file.into_inner().expect("no thread panicked");
+    scene.agent.reload_with(&file.to_string())?;
+    scene.wait_for(0, "ONLINE")?;
+    at_once(all.len(), |index| {
+        is_well(&scene.agent.diagnose(&[&member(all[index].1)])?);
+        Ok(())
+    })
 }
 
 #[test]

@@ -2,33 +2,34 @@
 
 use anyhow::Result;
 use elb_tests::{
-    address::Family,
-    config::{Config, HealthMonitor, MonitorKind, Pool, Protocol},
+    config::{HealthMonitor, MonitorKind},
     lab::Lab,
-    wire::{ECHO_PORT, HTTP_PORT},
+    wire::HTTP_PORT,
 };
 
-use crate::scene::{LIMIT, Scene, WEB};
+use crate::scene::{LIMIT, Scene, at_once, echoes, is_named};
 
 /// Acceptance 99.
 #[test]
 fn a_rule_against_the_load_balancer_is_named_and_nothing_else_fails() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.filter(0, "ip saddr 10.0.0.0/24 tcp dport 80 drop")?;
-    let told = scene.names(0, "firewall")?;
-    assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
-    assert_eq!(told.all_that("warn"), Vec::<&str>::new(), "{:#}", told.said);
-    assert!(told.fix().contains("let TCP port 80 in from 10.0.0.2"), "{}", told.fix());
-    scene.unfilter(0)?;
-    scene.mended(0)?;
-
     // Everything from there: nothing comes back that would tell whose rule it is.
-    scene.filter(0, "ip saddr 10.0.0.0/24 drop")?;
-    let told = scene.names(0, "security-group")?;
-    assert_eq!(told.all_that("fail"), ["security-group"], "{:#}", told.said);
-    assert_eq!(told.verdict("firewall"), "unknown", "{:#}", told.said);
-    scene.unfilter(0)?;
-    scene.mended(0)
+    scene.filter(1, "ip saddr 10.0.0.0/24 drop")?;
+    at_once(2, |index| {
+        let cause = ["firewall", "security-group"][index];
+        let told = scene.names(index, cause)?;
+        assert_eq!(told.all_that("fail"), [cause], "{:#}", told.said);
+        if cause == "firewall" {
+            assert_eq!(told.all_that("warn"), Vec::<&str>::new(), "{:#}", told.said);
+            let fix = told.fix();
+            assert!(fix.contains("let TCP port 80 in from 10.0.0.2"), "{fix}");
+        } else {
+            assert_eq!(told.verdict("firewall"), "unknown", "{:#}", told.said);
+        }
+        scene.unfilter(index)?;
+        scene.mended(index)
+    })
 }
 
 #[test]
@@ -68,19 +69,19 @@ fn a_filter_that_lets_only_echoes_in_looks_like_a_security_group() -> Result<()>
 #[test]
 fn a_filter_that_says_so_is_named_with_who_says_it() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
-    // Else the host's messages are used up by probes, and a look finds silence.
-    scene.lab.backend(0).sysctl("ipv4/icmp_ratelimit", "0")?;
-    for reject in
-        ["reject with icmp type admin-prohibited", "reject with icmp type port-unreachable"]
-    {
-        scene.filter(0, &format!("tcp dport 80 {reject}"))?;
-        let told = scene.names(0, "firewall")?;
-        assert!(told.evidence().contains("ICMP from 10.0.0.11"), "{}", told.evidence());
-        assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
-        scene.unfilter(0)?;
-        scene.mended(0)?;
+    let rejects = ["admin-prohibited", "port-unreachable"];
+    for (index, reject) in rejects.iter().enumerate() {
+        // Else the host's messages are used up by probes, and a look finds silence.
+        scene.lab.backend(index).sysctl("ipv4/icmp_ratelimit", "0")?;
+        scene.filter(index, &format!("tcp dport 80 reject with icmp type {reject}"))?;
     }
-    Ok(())
+    at_once(rejects.len(), |index| {
+        let told = scene.names(index, "firewall")?;
+        is_named(&told, "firewall", &format!("ICMP from {}", scene.address(index)));
+        assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
+        scene.unfilter(index)?;
+        scene.mended(index)
+    })
 }
 
 /// Acceptance 100.
@@ -104,10 +105,4 @@ fn a_udp_port_that_nobody_has_is_not_listening() -> Result<()> {
     assert!(told.evidence().contains("not listening on UDP port"), "{}", told.evidence());
     scene.servers[1].restart()?;
     scene.mended(1)
-}
-
-fn echoes(lab: &Lab) -> Config {
-    let pool = Pool::of(lab, WEB, Family::V4, Protocol::Udp, ECHO_PORT);
-    let pool = pool.watched(HealthMonitor::quick(MonitorKind::UdpConnect));
-    Config::new(lab).balance(lab, Family::V4, ECHO_PORT, pool)
 }

@@ -4,6 +4,7 @@
 mod configuration;
 mod filtered;
 mod healthy;
+mod host;
 mod service;
 mod tunnel;
 mod way;

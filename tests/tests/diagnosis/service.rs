@@ -8,16 +8,18 @@ use std::{
 
 use anyhow::Result;
 use elb_tests::{
-    config::{HealthMonitor, MonitorKind},
+    config::{Forwarding, HealthMonitor, MonitorKind},
     lab::Lab,
     netns::NetNs,
     running::Running,
     server::{Ports, Server},
-    wire::HTTP_PORT,
+    wire::{HTTP_PORT, Service},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::scene::Scene;
+use crate::scene::{self, Scene, at_once, is_named};
+
+const GRPC_PORT: u16 = 50051;
 
 /// Acceptance 101.
 #[test]
@@ -73,6 +75,80 @@ impl Wrapped {
         let wrapper = Running::start("a tcp wrapper", command)?;
         Ok(Self { deny, _wrapper: wrapper, _server: server })
     }
+}
+
+/// One takes requests and answers none, one is stopped, and one closes each connection: from outside
+/// as tcp wrappers do, whose files clear them.
+#[test]
+fn services_that_do_not_answer_are_told_apart() -> Result<()> {
+    let mut scene = Scene::start_in(Lab::builder().backends(3), |lab| {
+        Ok(scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Http)))
+    })?;
+    scene.servers[0].kill()?;
+    let offers = [(Service::Silent, HTTP_PORT)];
+    let silent = Server::start_with(scene.lab.backend(0), "silent", &offers, None)?;
+    let stopped = scene.servers[1].id();
+    scene.run(1, &format!("kill -STOP {stopped}"))?;
+    scene.servers[2].kill()?;
+    let mut command = scene.lab.backend(2).command("socat");
+    command.args([&format!("TCP4-LISTEN:{HTTP_PORT},fork,reuseaddr"), "SYSTEM:exit 1"]);
+    let failing = Running::start("a service that fails", command)?;
+
+    at_once(3, |index| {
+        if index == 2 {
+            let told = scene.names_with_host(2, "listening")?;
+            is_named(&told, "listening", "closes each before anything is sent, and hosts.deny is");
+            return Ok(());
+        }
+        let told = scene.names(index, "load")?;
+        is_named(&told, "load", "takes connections, but the service answers none within 1s");
+        assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+        Ok(())
+    })?;
+    let told = scene.names_with_host(1, "load")?;
+    is_named(&told, "load", &format!("lab-server (process {stopped}) is stopped"));
+    scene.follow(1, &told, &[])?;
+    drop((silent, failing));
+    for index in [0, 2] {
+        scene.servers[index].restart()?;
+    }
+    at_once(3, |index| scene.mended(index))
+}
+
+#[test]
+fn a_service_that_says_that_it_does_not_serve_is_named() -> Result<()> {
+    let scene = Scene::begin(Lab::builder(), |lab| {
+        let monitor = HealthMonitor::quick(MonitorKind::Grpc).port(GRPC_PORT);
+        Ok(scene::config(lab, Forwarding::Ipip, monitor))
+    })?;
+    let serve =
+        |service| Server::start_with(scene.lab.backend(0), "grpc", &[(service, GRPC_PORT)], None);
+    let idle = serve(Service::GrpcNotServing)?;
+    scene.wait_for(0, "OFFLINE")?;
+    let told = scene.names(0, "listening")?;
+    is_named(&told, "listening", "the gRPC check fails");
+    assert!(told.fix().contains("the service itself says so"), "{}", told.fix());
+    drop(idle);
+    let _server = serve(Service::Grpc)?;
+    scene.mended(0)
+}
+
+/// The health check has a port of its own, which works: members stay ONLINE, and clients fail.
+#[test]
+fn a_service_that_is_stopped_behind_a_health_check_that_works_is_named() -> Result<()> {
+    let mut scene = Scene::begin(Lab::builder(), |lab| {
+        let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(GRPC_PORT);
+        Ok(scene::config(lab, Forwarding::Ipip, monitor))
+    })?;
+    let _health =
+        Server::start_with(scene.lab.backend(0), "health", &[(Service::Silent, GRPC_PORT)], None)?;
+    scene.mended(0)?;
+    scene.servers[0].kill()?;
+    let told = scene.diagnose(0)?;
+    is_named(&told, "listening", "succeeds, but clients are sent to 10.0.0.11:80");
+    assert!(told.fix().contains("start the service on port 80"), "{}", told.fix());
+    scene.servers[0].restart()?;
+    scene.mended(0)
 }
 
 /// Acceptance 103, second half: a server that accepts no connection any more.

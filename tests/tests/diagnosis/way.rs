@@ -1,44 +1,115 @@
 //! The way to the member, and the way back.
 
-use anyhow::Result;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
 use elb_tests::{
     config::{Forwarding, HealthMonitor, Member, MonitorKind},
     lab::Lab,
+    process::output,
     wire::HTTP_PORT,
 };
 
-use crate::scene::{self, LIMIT, Scene, WEB};
+use crate::scene::{self, LIMIT, Scene, WEB, is_named, is_well};
 
 /// Acceptance 102: the load balancer reaches its members through a router only.
 #[test]
 fn a_default_route_that_was_removed_is_named() -> Result<()> {
-    let scene = Scene::start_in(Lab::builder().two_armed(), |lab| {
-        // The router's link takes 1500 bytes.
-        lab.lb().ip("address del 10.0.0.2/24 dev lb1\n\
-             route add 10.0.0.0/24 via 10.1.0.1 dev lb0 mtu 1500")?;
+    let scene = scene::behind_a_router(|lab| {
         Ok(scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp)))
     })?;
     scene.run(0, "ip route del default")?;
     let told = scene.names(0, "route")?;
-    let fix = "ip route add default via GATEWAY dev DEVICE";
-    assert!(told.fix().contains(fix), "{}", told.fix());
     assert_eq!(told.all_that("fail"), ["route"], "{:#}", told.said);
+    let (_, fix) = told.fix().split_once("without a route: ").context("what to do")?;
     scene.run(0, &fix.replace("GATEWAY", "10.0.0.1").replace("DEVICE", scene.lab.device()))?;
     scene.mended(0)
 }
 
 #[test]
-fn a_host_that_is_gone_is_no_neighbour_any_more() -> Result<()> {
-    let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
+fn what_a_router_says_is_told_with_which_it_is() -> Result<()> {
+    let scene = scene::behind_a_router(|lab| {
+        // A router asks for three seconds before it says so, to who sent the packet.
+        let monitor = HealthMonitor::patient(MonitorKind::Tcp).direct();
+        Ok(scene::config(lab, Forwarding::Ipip, monitor))
+    })?;
+    let router = scene.lab.router();
+    let filter = |rule: &str| {
+        let mut command = router.command("nft");
+        command.arg(rule);
+        output(command, LIMIT)
+    };
+    // Else the router's messages are used up by probes, and a look finds silence.
+    router.sysctl("ipv4/icmp_ratelimit", "0")?;
+    filter(
+        "add table inet acl; add chain inet acl way { type filter hook forward priority 0; }; \
+         add rule inet acl way ip daddr 10.0.0.11 reject with icmp type admin-prohibited",
+    )?;
     scene.lab.unplug(1)?;
+    // What it knew lasts for half a minute, in which it is silent.
+    router.ip("neigh flush dev back")?;
+
+    let told = scene.names(0, "network-acl")?;
+    is_named(&told, "network-acl", "a packet filter on the way, at 10.1.0.1, rejects probes");
+    assert!(told.fix().contains("on the routers between: let TCP port 80 pass"), "{}", told.fix());
     let told = scene.names(1, "neighbor")?;
-    assert!(
-        told.evidence().contains("10.0.0.12 does not answer ARP requests"),
-        "{}",
-        told.evidence()
-    );
+    is_named(&told, "neighbor", "the router 10.1.0.1 says that 10.0.0.12 is unreachable");
+
+    filter("insert rule inet acl way ip saddr 10.1.0.2 ip daddr 10.0.0.11 accept")?;
     scene.lab.plug(1)?;
+    scene.mended(0)?;
     scene.mended(1)
+}
+
+#[test]
+fn a_member_in_a_network_without_a_route_is_named() -> Result<()> {
+    let far: IpAddr = "10.66.0.1".parse()?;
+    let scene = Scene::begin(Lab::builder().backends(1), |lab| {
+        lab.backend(0).ip("address add 10.66.0.1/32 dev eth0")?;
+        let monitor = HealthMonitor::quick(MonitorKind::Tcp);
+        let mut config = scene::config(lab, Forwarding::Ipip, monitor);
+        config.pool_mut(WEB).members[0].address = far;
+        Ok(config)
+    })?;
+    scene.agent.wait_members(&[far], "OFFLINE", LIMIT)?;
+    let told = scene.agent.diagnose(&["10.66.0.1"])?;
+    is_named(&told, "neighbor", "the load balancer has no way to 10.66.0.1");
+    let (_, fix) = told.fix().split_once("add the route that is missing: ip ").context("a fix")?;
+    scene.lab.lb().ip(&fix.replace("GATEWAY", "10.0.0.11"))?;
+    scene.agent.wait_members(&[far], "ONLINE", LIMIT)?;
+    is_well(&scene.agent.diagnose(&["10.66.0.1"])?);
+    Ok(())
+}
+
+/// Probes from an address that backends have no route to.
+#[test]
+fn a_source_of_probes_without_a_way_back_is_named() -> Result<()> {
+    let scene = Scene::begin(Lab::builder().backends(1), |lab| {
+        lab.lb().ip("address add 10.7.0.1/32 dev lo")?;
+        let monitor = HealthMonitor::quick(MonitorKind::Tcp);
+        let mut config = scene::config(lab, Forwarding::Ipip, monitor);
+        config.agent.probe_source = Some([10, 7, 0, 1].into());
+        Ok(config)
+    })?;
+    let told = scene.names_with_host(0, "route")?;
+    is_named(&told, "route", "there is no route to 10.7.0.1, and no default route");
+    scene.follow(0, &told, &[("GATEWAY", "10.0.0.2")])?;
+    scene.mended(0)
+}
+
+#[test]
+fn a_source_of_probes_that_is_no_address_of_the_load_balancer_is_named() -> Result<()> {
+    let scene = Scene::begin(Lab::builder().backends(1), |lab| {
+        let monitor = HealthMonitor::quick(MonitorKind::Tcp);
+        let mut config = scene::config(lab, Forwarding::Ipip, monitor);
+        config.agent.probe_source = Some([10, 0, 0, 77].into());
+        Ok(config)
+    })?;
+    let told = scene.names(0, "configuration")?;
+    is_named(&told, "configuration", "cannot even begin a probe from 10.0.0.77");
+    assert!(told.fix().contains("probe_source must be an address of this host"), "{}", told.fix());
+    scene.lab.lb().ip("address add 10.0.0.77/24 dev lb0")?;
+    scene.mended(0)
 }
 
 #[test]
