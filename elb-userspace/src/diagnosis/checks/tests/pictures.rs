@@ -1,0 +1,298 @@
+//! Every picture that a cause gives from outside.
+
+use super::*;
+
+type Case = (&'static str, Evidence, Check, &'static str, &'static str);
+
+fn cases() -> Vec<Case> {
+    let address = MEMBER_ADDRESS.into();
+    let router = ROUTER.into();
+    let bad = |path: &str, seen, asked: Vec<Asked>| {
+        changed(failing(Cause::Status { expected: "200".to_owned(), seen }), |evidence| {
+            evidence.wanted.probe = Some(probe(http(path)));
+            evidence.looks.requests = asked;
+        })
+    };
+    let asked = |path: &str, host: &str, answer| Asked {
+        path: path.to_owned(),
+        host: host.to_owned(),
+        over_tls: false,
+        answer,
+    };
+    let with_http = |cause, change: &dyn Fn(&mut Looks)| {
+        changed(failing(cause), |evidence| {
+            evidence.wanted.probe = Some(probe(http("/healthz")));
+            change(&mut evidence.looks);
+        })
+    };
+    let not_found = || Err(Cause::Status { expected: "200".to_owned(), seen: 404 });
+    vec![
+        (
+            "no listener",
+            changed(healthy(), |e| e.wanted.pool.listeners.clear()),
+            Check::Attached,
+            "no listener",
+            "set default_pool = \"web\" for one of lb/https, or add a listener",
+        ),
+        (
+            "a disabled listener",
+            changed(healthy(), |e| e.wanted.pool.listeners[0].enabled = false),
+            Check::Attached,
+            "disabled",
+            "admin_state_up = true",
+        ),
+        (
+            "no address",
+            changed(healthy(), |e| {
+                e.wanted.pool.listeners[0].vips.clear();
+                e.wanted.pool.listeners[0].was_bound = false;
+            }),
+            Check::AddressBound,
+            "\"lb\" has no address",
+            "vip_address",
+        ),
+        (
+            "wrong path",
+            bad("/nowhere", 404, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Configuration,
+            "GET /nowhere with Host: 10.0.0.100 is answered with 404, expected 200",
+            "url_path = \"/\", or another path that exists; if only the port matters, type = \"TCP\"",
+        ),
+        (
+            "wrong host",
+            bad("/", 421, vec![asked("/", "10.0.0.11", Ok(()))]),
+            Check::Configuration,
+            "verifies the Host",
+            "domain_name = \"10.0.0.11\"",
+        ),
+        (
+            "plain HTTP probed with gRPC",
+            changed(failing(Cause::Closed { stage: Stage::Response }), |e| {
+                e.wanted.probe = Some(probe(grpc()));
+                e.looks.requests = vec![asked("/", "10.0.0.100", not_found())];
+            }),
+            Check::Configuration,
+            "port 80 speaks plain HTTP, but is probed with gRPC",
+            "type = \"HTTP\"",
+        ),
+        (
+            "another good code",
+            bad("/x", 204, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Configuration,
+            "answered with 204, expected 200, which says that it works",
+            "set expected_codes = \"200,204\" if that is right",
+        ),
+        (
+            "wrong code",
+            bad("/x", 503, vec![asked("/", "10.0.0.100", not_found())]),
+            Check::Configuration,
+            "answered with 503, expected 200: the application fails",
+            "type = \"TCP\"",
+        ),
+        (
+            "wrong port",
+            changed(failing(Cause::Refused { by: address }), |e| {
+                e.wanted.service.set_port(8080);
+                e.looks.service = Some(outcome(Ok(())));
+            }),
+            Check::Configuration,
+            "port 80 is probed and closed, but the member's own port 8080 takes connections",
+            "monitor_port = 8080",
+        ),
+        (
+            "stopped",
+            failing(Cause::Refused { by: address }),
+            Check::Listening,
+            "not listening",
+            "start the service",
+        ),
+        (
+            "stopped behind a port of its own for health checks",
+            changed(healthy(), |e| {
+                e.wanted.service.set_port(8080);
+                e.looks.service = Some(refused(MEMBER_ADDRESS));
+            }),
+            Check::Listening,
+            "clients are sent to 10.0.0.11:8080",
+            "8080",
+        ),
+        (
+            "one port is dropped",
+            silent(refused(MEMBER_ADDRESS), true),
+            Check::Firewall,
+            "other ports of it answer",
+            "nft list ruleset",
+        ),
+        (
+            "ports are dropped, echoes are not",
+            silent(silence(), true),
+            Check::SecurityGroup,
+            "echo requests are answered: ports are filtered",
+            "let TCP port 80 of 10.0.0.11 in from 10.0.0.2",
+        ),
+        (
+            "everything is dropped on the segment",
+            silent(silence(), false),
+            Check::SecurityGroup,
+            "inferred from packets",
+            "let TCP port 80",
+        ),
+        (
+            "nothing comes back through the router",
+            changed(silent(silence(), false), behind_a_router),
+            Check::Route,
+            "answers find no way back to 10.0.0.2",
+            "ip route add default via GATEWAY",
+        ),
+        (
+            "rejected by the host with ICMP",
+            failing(Cause::AdminProhibited { by: address }),
+            Check::Firewall,
+            "administratively prohibited (ICMP from 10.0.0.11)",
+            "nft list ruleset",
+        ),
+        (
+            "rejected by the host as if the port were closed",
+            failing(Cause::PortUnreachable { by: address }),
+            Check::Firewall,
+            "own packet filter rejects",
+            "nft list ruleset",
+        ),
+        (
+            "rejected on the way",
+            changed(failing(Cause::AdminProhibited { by: router }), behind_a_router),
+            Check::NetworkAcl,
+            "a packet filter on the way, at 10.1.0.1, rejects",
+            "ACLs of both subnets",
+        ),
+        (
+            "full accept queue",
+            changed(silent(refused(MEMBER_ADDRESS), true), |e| e.looks.stray = Some(true)),
+            Check::Load,
+            "accept queue of the service is full",
+            "ListenOverflows",
+        ),
+        (
+            "no answer",
+            with_http(Cause::Timeout { stage: Stage::Response }, &|_| {}),
+            Check::Load,
+            "the service answers none within 3s",
+            "restart the service",
+        ),
+        (
+            "one path is slow",
+            with_http(Cause::Timeout { stage: Stage::Response }, &|looks| {
+                looks.requests = vec![Asked {
+                    path: "/".to_owned(),
+                    host: String::new(),
+                    over_tls: false,
+                    answer: Ok(()),
+                }];
+            }),
+            Check::Configuration,
+            "GET /healthz at 10.0.0.11:80 is not answered in time, but / is",
+            "url_path = \"/\"",
+        ),
+        (
+            "hosts.deny",
+            with_http(Cause::Closed { stage: Stage::Response }, &|looks| {
+                looks.quiet = Some(Quiet::Closes);
+            }),
+            Check::HostsDeny,
+            "as tcp wrappers do",
+            "/etc/hosts.deny",
+        ),
+        (
+            "TLS where HTTP is expected",
+            with_http(Cause::BadHttp { error: "invalid version".to_owned() }, &|looks| {
+                looks.tls = Some(outcome(Ok(())));
+            }),
+            Check::Configuration,
+            "port 80 speaks TLS",
+            "type = \"HTTPS\"",
+        ),
+        (
+            "no HTTP",
+            with_http(Cause::BadHttp { error: "invalid version".to_owned() }, &|_| {}),
+            Check::Configuration,
+            "does not speak HTTP",
+            "type = \"TCP\"",
+        ),
+        (
+            "no neighbour",
+            changed(healthy(), |e| {
+                e.way.next_hop = Err(Unreachable::NoNeighbor {
+                    neighbor: MEMBER_ADDRESS.into(),
+                    interface: "eth0".to_owned(),
+                });
+            }),
+            Check::Neighbor,
+            "10.0.0.11 does not answer ARP requests on eth0",
+            "ip neigh show 10.0.0.11",
+        ),
+        (
+            "a neighbour that is gone",
+            changed(silent(silence(), false), |e| e.looks.neighbor = Some(false)),
+            Check::Neighbor,
+            "10.0.0.11 does not answer ARP requests on eth0",
+            "start the host 10.0.0.11",
+        ),
+        (
+            "a router that is gone",
+            changed(silent(silence(), false), |e| {
+                behind_a_router(e);
+                e.looks.neighbor = Some(false);
+            }),
+            Check::Neighbor,
+            "10.1.0.1 does not answer ARP requests on eth0",
+            "the gateway 10.1.0.1 is down or wrong",
+        ),
+        (
+            "unreachable for the router",
+            changed(failing(Cause::HostUnreachable { by: router }), behind_a_router),
+            Check::Neighbor,
+            "the router 10.1.0.1 says that 10.0.0.11 is unreachable",
+            "start the host 10.0.0.11",
+        ),
+        (
+            "no route",
+            changed(healthy(), |e| {
+                e.way.next_hop = Err(Unreachable::NoRoute { address: MEMBER_ADDRESS.into() });
+            }),
+            Check::Neighbor,
+            "no way to 10.0.0.11",
+            "ip route get 10.0.0.11",
+        ),
+        (
+            "the load balancer itself",
+            changed(healthy(), |e| {
+                e.way.next_hop = Err(Unreachable::Local { address: MEMBER_ADDRESS.into() });
+            }),
+            Check::Itself,
+            "10.0.0.11 is an address of the load balancer itself",
+            "the address of another host",
+        ),
+        (
+            "large packets are lost",
+            changed(healthy(), |e| {
+                e.looks.large = Some(Large { bytes: 1520, answer: Err(Cause::NoEchoReply) });
+            }),
+            Check::Mtu,
+            "packets of 1520 bytes",
+            "mtu 1520",
+        ),
+    ]
+}
+
+#[test]
+fn every_picture_from_outside_names_its_cause() {
+    for (name, evidence, cause, said, fix) in cases() {
+        let report = member(&evidence);
+        assert_eq!(report.cause, Some(cause), "{name}: {report:#?}");
+        assert_eq!(report.conclusion, Conclusion::CauseFound, "{name}");
+        let evidence = evidence_of(&report);
+        assert!(evidence.contains(said), "{name}: {evidence:?} does not say {said:?}");
+        let told = fix_of(&report);
+        assert!(told.contains(fix), "{name}: {told:?} does not say {fix:?}");
+    }
+}
