@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// Programs that the labs run, and the Debian packages that hold them.
-const LAB_TOOLS: [(&str, &str); 9] = [
+const LAB_TOOLS: [(&str, &str); 10] = [
     ("cc", "gcc"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
@@ -31,6 +31,7 @@ const LAB_TOOLS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
+    ("sysctl", "procps"),
     ("tc", "iproute2"),
 ];
 
