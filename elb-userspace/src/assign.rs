@@ -126,6 +126,13 @@ impl AssignedPool {
         [Some(self.ring), self.former].into_iter().flatten().map(|ring| ring.region())
     }
 
+    /// Whether these are its members, in this order, and none was removed: so it is unless the model
+    /// changed.
+    fn has_just(&self, members: impl Iterator<Item = SocketAddr>) -> bool {
+        self.members.iter().all(|member| !member.removed)
+            && self.members.iter().map(AssignedMember::socket).eq(members)
+    }
+
     /// Gives the pool another ring. Flows live on the one that it has, or on the one before that as
     /// long as that is kept; the one that is not needed is returned.
     fn replace(&mut self, ring: AssignedRing) -> Option<Region> {
@@ -227,11 +234,14 @@ impl Assignments {
     pub fn members(
         &mut self,
         pool: &str,
-        members: impl Iterator<Item = SocketAddr>,
+        members: impl Iterator<Item = SocketAddr> + Clone,
         room: Room,
         used: &mut Ids,
     ) -> Vec<(SocketAddr, Full)> {
         let Some(pool) = self.pools.get_mut(pool) else { return Vec::new() };
+        if pool.has_just(members.clone()) {
+            return Vec::new();
+        }
         let numbers = pool.members.iter().enumerate();
         let known: HashMap<_, _> = numbers.map(|(at, member)| (member.socket(), at)).collect();
         pool.members.iter_mut().for_each(|member| member.removed = true);

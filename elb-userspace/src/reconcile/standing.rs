@@ -1,5 +1,6 @@
 //! How the members of a pool stand: who takes new flows, who serves the ones it has, and until when.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -27,8 +28,8 @@ pub(super) fn of(
     now: u32,
 ) -> Vec<Standing> {
     let present = Present::new(pool, seen);
-    let standing = |number: &mut AssignedMember| {
-        let member = present.members.get(&number.socket());
+    let standing = |(at, number): (usize, &mut AssignedMember)| {
+        let member = present.get(number.socket(), at);
         let takes_new = member.is_some_and(|member| member.is_willing && present.serves(member));
         number.cut_at = cut_at(number.cut_at, !takes_new, pool.connection_drain, now);
         if let Some(member) = member {
@@ -43,7 +44,7 @@ pub(super) fn of(
             is_gone: !takes_new && (is_cut || is_rehashed),
         }
     };
-    numbers.iter_mut().map(standing).collect()
+    numbers.iter_mut().enumerate().map(standing).collect()
 }
 
 /// When the flows of a member are cut that leaves or does not: the deadline stands once it is set,
@@ -56,7 +57,9 @@ fn cut_at(before: Option<u32>, leaves: bool, delay: Option<DrainTimeout>, now: u
 
 /// The members that the model has.
 struct Present<'a> {
-    members: HashMap<SocketAddr, PresentMember<'a>>,
+    members: Vec<PresentMember<'a>>,
+    /// Where each is among them; found out when somebody has to search.
+    places: OnceCell<HashMap<SocketAddr, usize>>,
     /// Whether all serve because none works, and the pool wants it so.
     all_serve: bool,
 }
@@ -75,12 +78,26 @@ impl<'a> Present<'a> {
         let member = |model: &'a Member| {
             let works = seen.serves(pool, model);
             let is_willing = model.weight.get() > 0 && !seen.is_drained(pool, model);
-            (socket(model), PresentMember { model, works, is_willing })
+            PresentMember { model, works, is_willing }
         };
-        let members: HashMap<_, _> = pool.members.iter().map(member).collect();
-        let nobody_serves = !members.values().any(|member| member.works && member.is_willing);
+        let members: Vec<_> = pool.members.iter().map(member).collect();
+        let nobody_serves = !members.iter().any(|member| member.works && member.is_willing);
         let all_serve = nobody_serves && pool.minimum_healthy_member_count.get() > 0;
-        Self { members, all_serve }
+        Self { members, places: OnceCell::new(), all_serve }
+    }
+
+    /// The member with this address and port. Numbers come mostly in the order of the members, which
+    /// saves the search.
+    fn get(&self, address: SocketAddr, at: usize) -> Option<&PresentMember<'a>> {
+        let expected = self.members.get(at).filter(|member| socket(member.model) == address);
+        expected.or_else(|| self.members.get(*self.places().get(&address)?))
+    }
+
+    fn places(&self) -> &HashMap<SocketAddr, usize> {
+        self.places.get_or_init(|| {
+            let sockets = self.members.iter().map(|member| socket(member.model));
+            sockets.zip(0..).collect()
+        })
     }
 
     fn serves(&self, member: &PresentMember<'_>) -> bool {
