@@ -35,7 +35,9 @@ impl Machine {
         let virtual_machine = info.contains(" hypervisor");
         let count = info.lines().filter(|line| line.starts_with("processor")).count();
         let cores = format!("{count} {}", if virtual_machine { "virtual CPUs" } else { "CPUs" });
-        let kernel = uname()?.release().to_string_lossy().into_owned();
+        let release = uname()?.release().to_string_lossy().into_owned();
+        // What comes after the number says who built it.
+        let kernel = release.split('-').next().unwrap_or_default();
         Ok(format!("{model}, {cores}, Linux {kernel}{}", returns()))
     }
 

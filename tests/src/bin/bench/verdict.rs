@@ -18,7 +18,7 @@ use aya::programs::XdpMode;
 use elb_tests::address::Family;
 use elb_tests::agent::Agent;
 use elb_tests::client::{HttpLoad, Load};
-use elb_tests::config::{Config, Forwarding, MonitorKind, Pool, Protocol};
+use elb_tests::config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol};
 use elb_tests::lab::Lab;
 use elb_tests::record::{Record, array};
 use elb_tests::server::{Ports, Server};
@@ -94,7 +94,8 @@ impl Scene {
         let arrivals = (0..lab.backends().len()).map(|n| watch(&lab, n)).collect::<Result<_>>()?;
         let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT)
             .forwarding(Forwarding::L2)
-            .monitored_on(MonitorKind::Http, HEALTH.http);
+            // Probes by the virtual address would be packets for it.
+            .watched(HealthMonitor::quick(MonitorKind::Http).port(HEALTH.http).direct());
         let config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);
         let l2 = "forwarding = \"l2\"";
         let text = config.text()?.replace(l2, &format!("{l2}\nflows_on_unhealthy = \"rehash\""));

@@ -54,14 +54,15 @@ impl Contender {
 
     pub fn nginx() -> Result<Self> {
         let (lab, mut programs) = lab()?;
+        let module = format!("load_module {STREAM};");
         let stream = format!(
-            "load_module {STREAM};\nworker_processes 2;\nstream {{\n  upstream web {{\n    \
+            "worker_processes 2;\nstream {{\n  upstream web {{\n    \
              server {};\n    server {};\n  }}\n  server {{ listen {PORT} backlog=4096; proxy_pass \
              web; }}\n}}",
             backend(&lab, 0),
             backend(&lab, 1)
         );
-        programs.push(nginx(lab.lb(), lab.files(), &stream)?);
+        programs.push(nginx(lab.lb(), lab.files(), &module, &stream)?);
         Self::on_the_balancer("nginx, stream", programs, lab)
     }
 
@@ -145,7 +146,7 @@ fn lab() -> Result<(Lab, Vec<Process>)> {
         "worker_processes 1;\nhttp {{\n  access_log off;\n  keepalive_timeout 0;\n  server {{ listen \
          {PORT} backlog=4096; return 200 \"hello\\n\"; }}\n}}"
     );
-    let serve = |netns| nginx(netns, lab.files(), &http);
+    let serve = |netns| nginx(netns, lab.files(), "", &http);
     let programs = lab.backends().iter().map(serve).collect::<Result<_>>()?;
     Ok((lab, programs))
 }

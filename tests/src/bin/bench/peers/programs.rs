@@ -53,11 +53,11 @@ pub fn start(
     Process::start(name, command)
 }
 
-/// nginx, in the foreground, all files in `folder`.
-pub fn nginx(netns: &NetNs, folder: &Path, rest: &str) -> Result<Process> {
+/// nginx, in the foreground, all files in `folder`. What loads modules has to come `first`.
+pub fn nginx(netns: &NetNs, folder: &Path, first: &str, rest: &str) -> Result<Process> {
     let number = fs::read_dir(folder)?.count();
     let configuration = format!(
-        "daemon off;\nuser root;\npid {0}/nginx-{number}.pid;\nerror_log stderr error;\n\
+        "{first}\ndaemon off;\nuser root;\npid {0}/nginx-{number}.pid;\nerror_log stderr error;\n\
          worker_rlimit_nofile 16384;\nevents {{ worker_connections 4096; }}\n{rest}\n",
         folder.display()
     );
