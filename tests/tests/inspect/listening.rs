@@ -1,6 +1,6 @@
 //! Servers that do not listen where probes go.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
 use elb_tests::address::Families;
@@ -48,15 +48,15 @@ fn a_server_on_another_port_is_named() -> Result<()> {
 #[test]
 fn a_server_of_ipv6_only_is_named() -> Result<()> {
     let bench = Bench::of(Families::Both)?;
-    let listen = |only_v6| -> Result<Socket> {
-        bench.host().run(|| {
+    let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, HTTP));
+    let listen = |only_v6| {
+        bench.bind(|| {
             let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
             socket.set_only_v6(only_v6)?;
-            let address: std::net::SocketAddr = format!("[::]:{HTTP}").parse()?;
             socket.bind(&SockAddr::from(address))?;
             socket.listen(16)?;
             Ok(socket)
-        })?
+        })
     };
     let socket = listen(true)?;
     bench.names(&bench.http(), Check::Listening, &["takes IPv6 only"])?;

@@ -1,6 +1,7 @@
 //! A backend server with a real service, and a question about it.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
@@ -178,10 +179,16 @@ impl Bench {
 
     /// A listener of this process on the host.
     pub fn listen(&self, address: IpAddr, port: u16) -> Result<TcpListener> {
+        self.bind(|| TcpListener::bind((address, port)))
+    }
+
+    /// What `bind` makes on the host, once its port is free: a process that another test is starting
+    /// may have a socket for a moment that was closed here.
+    pub fn bind<T: Send>(&self, bind: impl Fn() -> io::Result<T> + Sync) -> Result<T> {
         self.host().run(|| {
-            wait_for("the port to be free", LIMIT, || match TcpListener::bind((address, port)) {
-                Ok(listener) => Ok(Some(listener)),
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+            wait_for("the port to be free", LIMIT, || match bind() {
+                Ok(bound) => Ok(Some(bound)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
                 Err(error) => Err(error.into()),
             })
         })?
