@@ -15,7 +15,6 @@ use aya::{
     programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp, links::PinnedLink, loaded_programs},
     util::nr_cpus,
 };
-use bytemuck::Zeroable as _;
 use elb_tests_ebpf::{
     STEPS,
     bench::{FRAME, NEXT, ROLES, TEMPLATES, Template, WRAPPER},
@@ -140,10 +139,6 @@ fn template(target: SocketAddrV4) -> Template {
     frame.extend(target.port().to_be_bytes());
     frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
     frame.resize(FRAME, 0);
-    let mut template = Template::zeroed();
-    bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
-    template.mask = CLIENTS - 1;
-    template.address = u32::try_from(IP + 14).expect("small");
-    template.port = u32::try_from(TCP).expect("small");
-    template
+    let frame = frame.try_into().expect("it has this size");
+    Template { mask: CLIENTS - 1, ..Template::new(frame, IP + 12, [IP + 14, TCP]) }
 }

@@ -58,20 +58,88 @@ pub const PROGRAMS: u32 = 8;
 /// Bytes of every frame: headers of all kinds, and some payload.
 pub const FRAME: usize = 128;
 
+/// Words that are stored after the first one, each where the one before ends.
+pub const MIDDLE: usize = FRAME / 8 - 1;
+
 /// The frame and its flows.
+///
+/// A processor that reads what it has just written waits, unless one store holds all that is read: until
+/// all that was begun before is over, other packets' look-ups included. A network card's frames were
+/// written long ago. So the frame is stored in words in which addresses and ports lie whole.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Template {
-    /// The frame, of flow 0.
-    pub words: [u64; FRAME / 8],
+    /// The first eight bytes.
+    pub first: u64,
+    /// Those from `phase` on.
+    pub middle: [u64; MIDDLE],
+    /// The last eight bytes.
+    pub last: u64,
+    /// Where the flow's upper bits go: the last two bytes of the source address.
+    pub address: Patch,
+    /// Where its lower bits go: the source port.
+    pub port: Patch,
+    /// Offset of the first word of `middle`, below 8.
+    pub phase: u32,
     /// Flows, a power of two: flow numbers are masked with this less one.
     pub mask: u32,
-    /// Offset of the last two bytes of the source address.
-    pub address: u32,
-    /// Offset of the source port.
-    pub port: u32,
     /// Index of the program under test in `NEXT`.
     pub program: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+impl Template {
+    /// A frame whose flow's number goes to the two bytes at `address` and the two at `port`; which flows
+    /// there are, and the program, are left to be set. The words begin at `phase` modulo 8.
+    ///
+    /// # Panics
+    /// Two such bytes are in two words.
+    pub fn new(mut frame: [u8; FRAME], phase: usize, [address, port]: [usize; 2]) -> Self {
+        let phase = phase % 8;
+        for two in [address, port] {
+            frame[two..two + 2].fill(0);
+        }
+        let word =
+            |offset: usize| -> u64 { bytemuck::pod_read_unaligned(&frame[offset..offset + 8]) };
+        let patch = |two: usize| {
+            let within = (two - phase) % 8;
+            assert!(within < 7, "the bytes at {two} are in two words");
+            let offset = two - within;
+            Patch { word: word(offset), offset: offset as u32, shift: 8 * within as u32 }
+        };
+        Self {
+            first: word(0),
+            middle: core::array::from_fn(|n| word(phase + 8 * n)),
+            last: word(FRAME - 8),
+            address: patch(address),
+            port: patch(port),
+            phase: phase as u32,
+            mask: 0,
+            program: 0,
+            reserved: 0,
+        }
+    }
+}
+
+/// Two bytes of a word of the frame that differ from flow to flow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Patch {
+    /// The word, in which they are 0.
+    pub word: u64,
+    /// Its offset in the frame.
+    pub offset: u32,
+    /// How far to the left they are.
+    pub shift: u32,
+}
+
+impl Patch {
+    /// The word with these two bytes.
+    #[inline(always)]
+    pub const fn with(&self, bytes: u16) -> u64 {
+        self.word | (bytes as u64) << (self.shift & 63)
+    }
 }
 
 /// The flow after `step` packets: odd multipliers make it a bijection over a power of two, in an

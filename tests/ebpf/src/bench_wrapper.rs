@@ -12,9 +12,10 @@ mod program {
     use aya_ebpf::macros::{map, xdp};
     use aya_ebpf::maps::{Array, DevMap, PerCpuArray, ProgramArray};
     use aya_ebpf::programs::XdpContext;
+    use bytemuck::{Pod, Zeroable};
     use elb_common::path::Packet as _;
     use elb_ebpf::packet::XdpPacket;
-    use elb_tests_ebpf::bench::{FRAME, PROGRAMS, ROLES, TURN, TURNS, Template, flow};
+    use elb_tests_ebpf::bench::{FRAME, MIDDLE, PROGRAMS, ROLES, TURN, TURNS, Template, flow};
 
     /// The bench writes, every packet reads.
     #[map]
@@ -95,13 +96,26 @@ mod program {
         let step = next(0)?;
         let mut packet = XdpPacket::new(context);
         packet.shrink_head(packet.length().saturating_sub(FRAME as u32))?;
-        *packet.view_mut::<[[u16; 4]; FRAME / 8]>(0)? = bytemuck::cast(template.words);
+        *packet.view_mut(0)? = Word(template.first);
+        *packet.view_mut(FRAME - 8)? = Word(template.last);
+        let middle = packet.view_mut::<[Word; MIDDLE]>((template.phase & 6) as usize)?;
+        for (place, word) in middle.iter_mut().zip(&template.middle) {
+            // SAFETY: a reference is valid for reads. Volatile, so that the loop does not become a
+            // copy byte by byte.
+            *place = Word(unsafe { (&raw const *word).read_volatile() });
+        }
         let flow = flow(step, template.mask);
-        *packet.view_mut::<u16>((template.address & 0x7e) as usize)? = (flow >> 14) as u16;
-        let port = 1024 + (flow & 0x3fff) as u16;
-        *packet.view_mut::<u16>((template.port & 0x7e) as usize)? = port.to_be();
+        let (address, port) = ((flow >> 14) as u16, 1024 + (flow & 0x3fff) as u16);
+        for (patch, bytes) in [(&template.address, address), (&template.port, port.to_be())] {
+            *packet.view_mut((patch.offset & 0x7e) as usize)? = Word(patch.with(bytes));
+        }
         Some(())
     }
+
+    /// Eight bytes of a frame, stored at once; see [`Template`].
+    #[repr(C, packed(2))]
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    struct Word(u64);
 
     /// Does not return if there is such a program.
     #[inline(always)]

@@ -5,7 +5,6 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
-use bytemuck::Zeroable as _;
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
@@ -252,11 +251,11 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
         frame.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     }
     frame.resize(FRAME, 0);
-    let mut template = Template::zeroed();
-    bytemuck::cast_slice_mut::<u64, u8>(&mut template.words).copy_from_slice(&frame);
-    template.mask = flows - 1;
-    template.address = if v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
+    let address = if v6 { 14 + 8 + 14 } else { 14 + 12 + 2 };
     let connection_id = transport + 8 + 1 + 2;
-    template.port = u32::try_from(if kind == Kind::Quic { connection_id } else { transport })?;
-    Ok(template)
+    let port = if kind == Kind::Quic { connection_id } else { transport };
+    // Both addresses of IPv4 are in one word then, and each half of one of IPv6.
+    let phase = if v6 { 14 + 8 } else { 14 + 12 };
+    let frame = frame.try_into().expect("it has this size");
+    Ok(Template { mask: flows - 1, ..Template::new(frame, phase, [address, port]) })
 }
