@@ -4,7 +4,7 @@
 
 pub mod netlink;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
@@ -114,7 +114,7 @@ pub struct Network {
     /// the neighbour stopped answering, since health checks judge that better.
     pub neighbors: HashMap<(u32, IpAddr), Mac>,
     /// Routes to the addresses that are watched.
-    pub routes: BTreeMap<IpAddr, Route>,
+    pub routes: HashMap<IpAddr, Route>,
 }
 
 impl Network {

@@ -4,7 +4,7 @@
     reason = "netlink has hundreds of messages and attributes, of which a handful matter here"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
@@ -194,7 +194,7 @@ impl Follower {
 
     /// Asks for the routes to all addresses anew.
     async fn routes(&mut self, wanted: &Wanted) -> Result<(), NetlinkError> {
-        let mut routes = std::collections::BTreeMap::new();
+        let mut routes = HashMap::new();
         for address in wanted.members.union(&wanted.vips) {
             routes.insert(*address, self.route(*address).await?);
         }
