@@ -13,12 +13,14 @@ use crate::trials::Trials;
 
 const SIZES: [u32; 2] = [65_537, 655_373];
 const MEMBERS: [u32; 4] = [10, 100, 1_000, 10_000];
+/// Members that go, one at a time.
+const REMOVALS: u32 = 20;
 
 pub fn section(effort: Effort) -> Result<Section> {
     let mut rows = Vec::new();
     for size in SIZES {
         for members in MEMBERS {
-            let row = cpu::alone(|| row(members, size, effort.of(9, 25), effort.of(5, 20)))?;
+            let row = cpu::alone(|| row(members, size, effort.of(9, 25)))?;
             rows.push(row);
         }
     }
@@ -31,7 +33,7 @@ pub fn section(effort: Effort) -> Result<Section> {
     Ok(Section { name: "ring", rows, notes })
 }
 
-fn row(count: u32, size: u32, builds: u32, removals: u32) -> Result<Row> {
+fn row(count: u32, size: u32, builds: u32) -> Result<Row> {
     let members: Vec<RingMember> = (0..count).map(member).collect();
     let mut times = Vec::new();
     for _ in 0..builds {
@@ -43,7 +45,7 @@ fn row(count: u32, size: u32, builds: u32, removals: u32) -> Result<Row> {
     table.iter().for_each(|owner| shares[usize::from(*owner)] += 1);
     let fair = f64::from(size) / f64::from(count);
     let share = |slots: Option<&u32>| f64::from(*slots.unwrap_or(&0)) / fair;
-    let moved = (0..removals).map(|n| moved(&members, &table, n * count / removals));
+    let moved = (0..REMOVALS).map(|n| moved(&members, &table, n * count / REMOVALS));
     let (times, moved): (Trials, Trials) = (times.into_iter().collect(), moved.collect());
     let mut bars = Vec::new();
     if (count, size) == (1_000, 65_537) {
