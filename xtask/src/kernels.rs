@@ -4,7 +4,7 @@
 //! each part of the packet path, some hostile ones, a lab for each forwarding mode, and backends with
 //! the kernel's own tunnels.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::guest::{Guests, Kernel, Step};
 use crate::test::Tally;
@@ -53,21 +53,45 @@ fn tests(name: &'static str, program: &'static str, filters: &[&'static str]) ->
 
 /// The version of the kernel, in its own words, and how many tests it passed.
 fn run_on(guests: &Guests, kernel: &Kernel) -> Result<(String, Tally)> {
-    let (steps, mut tallies) = (steps(), Vec::new());
+    let (steps, mut tallies, mut ran) = (steps(), Vec::new(), Vec::new());
     let report = guests.run(kernel, &steps, |line| {
         println!("{:>5} | {line}", kernel.series);
         tallies.extend(Tally::parse(line));
+        ran.extend(line.strip_prefix("test ").map(str::to_owned));
     })?;
-    // A filter that no test matches must not pass for a test that passed.
     let all_ran = tallies.len() == steps.len() && tallies.iter().all(|tally| tally.ran() > 0);
     ensure!(all_ran, "a step on kernel {} ran no test", kernel.series);
+    if let Some(filter) = without_a_test(&steps, &ran) {
+        bail!("no test on kernel {} is called {filter:?}: was it renamed?", kernel.series);
+    }
     let all = tallies.iter().fold(Tally::default(), |all, one| all.and(one));
     Ok((report.kernel().to_owned(), all))
+}
+
+/// A filter that no test matches, which must not pass for a test that passed.
+fn without_a_test(steps: &[Step], ran: &[String]) -> Option<&'static str> {
+    let filters = steps.iter().flat_map(|step| step.arguments.iter().copied());
+    let mut filters = filters.filter(|argument| !argument.starts_with("--"));
+    filters.find(|filter| !ran.iter().any(|test| test.contains(filter)))
 }
 
 fn describe(result: &Result<(String, Tally)>) -> String {
     match result {
         Ok((version, tally)) => format!("ok      {} ({version})", tally.describe()),
         Err(error) => format!("FAILED  {error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_without_a_test_is_found() {
+        let steps = [tests("runs", "program", &["budget::", "tracing::by_address"])];
+        let ran = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let both = ran(&["budget::forwarding_program ... ok", "tracing::by_address ... ok"]);
+        assert_eq!(without_a_test(&steps, &both), None);
+        assert_eq!(without_a_test(&steps, &both[..1]), Some("tracing::by_address"));
     }
 }

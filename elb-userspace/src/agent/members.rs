@@ -286,3 +286,40 @@ impl Watched {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::assign::{AssignedMember, AssignedRing};
+    use crate::config;
+    use crate::ring::shape::Shape;
+
+    #[test]
+    fn a_member_has_the_id_that_was_assigned_last() {
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
+                    forwarding = \"ipip\"\nmember = [\n\
+                    { address = \"10.0.0.1\", protocol_port = 80 },\n\
+                    { address = \"10.0.0.2\", protocol_port = 80 },\n]\n";
+        let model = config::parse("test", text).unwrap().model;
+        let now = Now { time: Time::ZERO, wall: SystemTime::UNIX_EPOCH };
+        let mut members = Members::default();
+        members.follow(&model, &mut saved::Health::default(), now);
+
+        let socket = |n| SocketAddr::from(([10, 0, 0, n], 80));
+        let ring = AssignedRing { base: 0, shape: Shape::default() };
+        let mut pool = AssignedPool::new(1, ring, 0);
+        pool.members = [(7, 1), (8, 2)].map(|(id, n)| AssignedMember::new(id, socket(n))).into();
+        let ids = |members: &Members| {
+            [1, 2].map(|n| members.get("web", socket(n)).and_then(|watched| watched.backend))
+        };
+        assert_eq!(ids(&members), [None, None]);
+        members.assigned(&BTreeMap::from([("web".to_owned(), pool.clone())]));
+        assert_eq!(ids(&members), [Some(7), Some(8)]);
+        pool.members[0].id = 9;
+        pool.members[1].removed = true;
+        members.assigned(&BTreeMap::from([("web".to_owned(), pool)]));
+        assert_eq!(ids(&members), [Some(9), None]);
+    }
+}

@@ -327,8 +327,8 @@ fn way_in(lab: &Lab, index: usize) -> PathBuf {
     lab.files().join(format!("ssh-{index}"))
 }
 
-/// Gives the host of a member `elb`, and a way in. What tells hosts apart that are one machine is said for it: where
-/// it keeps its set-up, and the interface of its default route.
+/// Gives the host of a member `elb`, and a way in. What tells hosts apart that are one machine is said
+/// for it: where it keeps its set-up, and the interface of its default route.
 fn install_elb(lab: &Lab, index: usize) -> Result<()> {
     let (elb, device) = (elb_bin()?.display().to_string(), lab.device());
     let place = lab.backend_place(index).join(" ");

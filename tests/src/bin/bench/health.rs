@@ -52,8 +52,8 @@ pub fn section(effort: Effort) -> Result<Section> {
     }
     let notes = vec![format!(
         "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s, at the virtual address (vip, \
-         the default) or at their own (direct); the agent is one process with one thread for everything but writing files. Lateness: from when a probe was due to its \
-         first step, in the classes that `elb status -o json` tells (a quantile is the upper end of \
+         the default) or at their own (direct); the agent is one process with one thread for \
+         everything but writing files. Lateness: from when a probe was due to its first step, in the classes that `elb status -o json` tells (a quantile is the upper end of \
          its class). CPU: all that the kernel accounts to the agent, which includes both sides' \
          handling of the packets that it sends. Memory: all resident pages, mapped rings included. \
          Where all fail, the server was killed: all members turn unhealthy within two probes, each \
