@@ -92,8 +92,10 @@ impl Pair {
                     let frame = world::template(Kind::Data, To::Ipip, *flows)?;
                     Ok(Template { program: program as u32, ..frame })
                 };
-                let floor = role(Program::Floor)?;
-                let roles = [role(Program::Elb)?, floor, floor, role(Program::Bare)?];
+                // Each after a turn of the bare one: in a second turn in a row, a program would find
+                // in the caches what of its ring it read in the first.
+                let bare = role(Program::Bare)?;
+                let roles = [role(Program::Elb)?, bare, role(Program::Floor)?, bare];
                 // Some more, since the last frames of a batch end no turn.
                 let packets = turns::packets(CYCLES) + ROLES * TURN;
                 self.turns.send(SEND, roles, packets).context(*name)?;
