@@ -10,6 +10,7 @@ mod host;
 mod interface;
 mod mtu;
 mod netdev;
+mod queues;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -87,6 +87,8 @@ pub struct Interface {
     pub offloads: Option<BTreeSet<String>>,
     /// Receive queues.
     pub queues: Option<Queues>,
+    /// The receive queue in each entry of its RSS indirection table; empty where it has none.
+    pub rss: Vec<u32>,
     /// The processors that each interrupt of its device goes to.
     pub interrupts: BTreeMap<u32, BTreeSet<u32>>,
     /// Whether VLAN interfaces are on top of it.

@@ -5,6 +5,7 @@ mod device;
 mod host;
 mod interrupts;
 mod links;
+mod rss;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,6 +41,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
     device::complete(&mut interfaces).await?;
     for (name, interface) in &mut interfaces {
         interface.interrupts = interrupts::of(name, interface.index);
+        interface.rss = rss::table(name).unwrap_or_default();
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
     }
     Ok(Facts {

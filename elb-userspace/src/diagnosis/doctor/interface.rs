@@ -1,9 +1,7 @@
 //! Checks of one interface.
 
-use std::collections::BTreeSet;
-
-use super::facts::{Attached, Facts, Interface, Queues};
-use super::{Duty, netdev};
+use super::facts::{Attached, Facts, Interface};
+use super::{Duty, netdev, queues};
 use crate::config::AttachMode;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Verdict};
@@ -60,7 +58,7 @@ pub(super) fn findings(duty: &Duty, facts: &Facts, name: &str) -> Vec<Finding> {
         native(duty.attach_mode, name, interface),
         other(name, interface.attached.as_ref()),
         offloads(duty.attach_mode, name, interface),
-        queues(name, interface, facts.cpus),
+        queues::queues(name, interface, facts.cpus),
         rp_filter(duty, facts, name, interface),
     ]
 }
@@ -183,48 +181,6 @@ fn offloads(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
         return found(Verdict::Warn, words).fix(format!("ethtool -K {name} rxvlan off"));
     }
     found(Verdict::Pass, "none that keeps XDP from packets as they came".to_owned())
-}
-
-fn queues(name: &str, interface: &Interface, cpus: usize) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Queues, verdict, words);
-    let Some(Queues { now, most, combined }) = interface.queues else {
-        return found(Verdict::NotApplicable, "its driver has no queues to set".to_owned());
-    };
-    let possible = u32::try_from(cpus).unwrap_or(u32::MAX).min(most);
-    if now == 1 && cpus > 1 {
-        let words = format!("one receive queue, so one of {cpus} CPUs does all the work");
-        let warning = found(Verdict::Warn, words);
-        let kind = if combined { "combined" } else { "rx" };
-        return match possible {
-            0 | 1 => warning.fix(format!(
-                "ethtool -l {name}    # it has only one: give it more, where it is made"
-            )),
-            _ => warning.fix(format!("ethtool -L {name} {kind} {possible}")),
-        };
-    }
-    if let Some(finding) = interrupts(name, interface, cpus) {
-        return finding;
-    }
-    found(Verdict::Pass, format!("{now} receive queues for {cpus} CPUs"))
-}
-
-/// Interrupts that all go to the same CPU.
-fn interrupts(name: &str, interface: &Interface, cpus: usize) -> Option<Finding> {
-    let all: BTreeSet<u32> = interface.interrupts.values().flatten().copied().collect();
-    let (Some(cpu), 2.., 2..) = (all.first(), interface.interrupts.len(), cpus) else {
-        return None;
-    };
-    if all.len() != 1 {
-        return None;
-    }
-    let numbers = interface.interrupts.keys();
-    let fixes = numbers
-        .clone()
-        .zip((0..cpus).cycle())
-        .map(|(number, cpu)| format!("echo {cpu} > /proc/irq/{number}/smp_affinity_list"));
-    let words = format!("all {} interrupts of {name} go to CPU {cpu}", numbers.len());
-    let fix = fixes.collect::<Vec<_>>().join("\n");
-    Some(Finding::seen(Check::Queues, Verdict::Warn, words).fix(fix))
 }
 
 /// A probe through a virtual address is answered from that address, by the way that leads to the

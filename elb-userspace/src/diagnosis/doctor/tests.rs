@@ -274,6 +274,23 @@ fn cases() -> Vec<Case> {
             "ethtool -L eth0 combined 2",
         ),
         (
+            "RSS to one queue",
+            with(|eth0| eth0.rss = vec![1; 128]),
+            Check::Queues,
+            Verdict::Warn,
+            "ethtool -X eth0 equal 2",
+        ),
+        (
+            "uneven RSS",
+            with(|eth0| {
+                eth0.queues = Some(Queues { now: 4, most: 64, combined: true });
+                eth0.rss = [vec![0; 9], vec![1, 2, 3], vec![1, 2, 3], vec![1]].concat();
+            }),
+            Check::Queues,
+            Verdict::Warn,
+            "ethtool -X eth0 equal 4",
+        ),
+        (
             "one CPU",
             with(|eth0| eth0.interrupts = [24, 25].map(|n| (n, [0].into())).into()),
             Check::Queues,
@@ -343,7 +360,16 @@ fn what_looks_alike_is_no_trouble() {
     loose.network.routes.insert(address("192.0.2.10"), via(3, None));
     let mut router = facts();
     router.forwarding = [true, true];
-    for facts in [with(ours), strict, loose, router] {
+    // More queues than entries, and entries that queues cannot share evenly.
+    let few = with(|eth0| {
+        eth0.queues = Some(Queues { now: 16, most: 64, combined: true });
+        eth0.rss = (0..8).collect();
+    });
+    let odd = with(|eth0| {
+        eth0.queues = Some(Queues { now: 3, most: 64, combined: true });
+        eth0.rss = vec![0, 1, 2, 0];
+    });
+    for facts in [with(ours), strict, loose, router, few, odd] {
         let report = judge(&duty(), &facts);
         let wrong = report.findings.iter().find(|finding| finding.verdict != Verdict::Pass);
         assert_eq!(wrong, None);
