@@ -1,8 +1,8 @@
 //! Virtual machines with other kernels: where all that they need comes from, and how one is run.
 //!
-//! They are emulated (QEMU's TCG), which works wherever a program runs, and their clock counts
-//! instructions: one a nanosecond, and time nobody works in passes at once. So a machine under load
-//! makes no test in them late, and what a packet costs can be counted.
+//! They are emulated (QEMU's TCG), which works wherever a program runs. The clock of one with a single
+//! processor counts instructions: one a nanosecond, and time nobody works in passes at once. So a host
+//! under load makes no test in it late, and what a packet costs can be counted.
 
 mod emulator;
 mod initramfs;
@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use self::emulator::Emulator;
 pub(crate) use self::kernel::Kernel;
-pub(crate) use self::machine::{REPORT_PORT, Report, Step};
+pub(crate) use self::machine::{Plan, REPORT_PORT, Report, Step};
 use self::programs::Programs;
 use crate::stages::Stages;
 use crate::workspace::Workspace;
@@ -71,15 +71,15 @@ impl Guests {
         })
     }
 
-    /// Runs the steps on a machine with `kernel`, and gives each line it prints to `say`.
+    /// Runs a machine with `kernel`, and gives each line it prints to `say`.
     pub(crate) fn run(
         &self,
         kernel: &Kernel,
-        steps: &[Step],
+        plan: &Plan,
         say: impl FnMut(&str),
     ) -> Result<Report> {
         let folder = self.folder.join(format!("{}.run", kernel.series));
-        machine::run(&self.emulator, kernel, &self.programs, steps, &folder, say)
+        machine::run(&self.emulator, kernel, &self.programs, plan, &folder, say)
             .with_context(|| format!("the machine with kernel {}", kernel.series))
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::guest::{Guests, Kernel, REPORT_PORT, Step};
+use crate::guest::{Guests, Kernel, Plan, REPORT_PORT, Step};
 use crate::setup::Toolchain;
 use crate::workspace::root;
 
@@ -64,8 +64,9 @@ pub(crate) fn run(guests: &Guests, toolchain: &Toolchain, update: bool) -> Resul
 fn count(guests: &Guests, kernel: &Kernel) -> Result<Cases> {
     let arguments = vec!["--instructions", "--json", REPORT_PORT];
     let step = Step { name: "instructions", program: "bench", arguments };
+    let plan = Plan { processors: 1, steps: vec![step] };
     let mut said = Vec::new();
-    let report = guests.run(kernel, &[step], |line| said.push(line.to_owned()));
+    let report = guests.run(kernel, &plan, |line| said.push(line.to_owned()));
     let report = report.with_context(|| said.join("\n"))?;
     let cases: Cases = report.figures().filter_map(instructions).collect();
     ensure!(!cases.is_empty(), "the bench on kernel {} reported nothing", kernel.series);

@@ -1,12 +1,12 @@
 //! `test --kernels`: whether elb works on other kernels than this machine's, and which.
 //!
 //! Of all tests, those that depend on the kernel: what the verifier takes, one packet or some through
-//! each part of the packet path, some hostile ones, a lab for each forwarding mode, and backends with
-//! the kernel's own tunnels.
+//! each part of the packet path, some hostile ones, a lab for each forwarding mode, backends with the
+//! kernel's own tunnels, and what drivers of cards tell.
 
 use anyhow::{Result, bail, ensure};
 
-use crate::guest::{Guests, Kernel, Step};
+use crate::guest::{Guests, Kernel, Plan, Step};
 use crate::test::Tally;
 
 /// Runs them on all kernels at once, and prints which work.
@@ -36,32 +36,45 @@ const RUNS: [&str; 11] = [
     "tunnels::gue_in_every_pair_of_versions",
 ];
 
-fn steps() -> Vec<Step> {
-    vec![
+/// What two machines do, one after the other.
+fn plans() -> [Plan; 2] {
+    let steps = vec![
         tests("program runs", "program", &RUNS),
         tests("l2", "lab", &["forwarding::l2_on_one_interface"]),
         tests("ipip", "lab", &["forwarding::ipip_on_one_interface"]),
         tests("gue", "lab", &["forwarding::gue_on_one_interface"]),
-        tests("the kernel's own tunnels", "devices", &[]),
-    ]
+        tests("the kernel's own tunnels", "devices", &["tunnels::"]),
+    ];
+    // A card spreads packets over several processors.
+    let cards = vec![tests("cards", "devices", &["cards::"])];
+    [Plan { processors: 1, steps }, Plan { processors: 2, steps: cards }]
 }
 
-/// One test at a time: a machine has one processor.
+/// One test at a time: a machine is slow.
 fn tests(name: &'static str, program: &'static str, filters: &[&'static str]) -> Step {
     Step { name, program, arguments: [filters, &["--test-threads=1"]].concat() }
 }
 
 /// The version of the kernel, in its own words, and how many tests it passed.
 fn run_on(guests: &Guests, kernel: &Kernel) -> Result<(String, Tally)> {
-    let (steps, mut tallies, mut ran) = (steps(), Vec::new(), Vec::new());
-    let report = guests.run(kernel, &steps, |line| {
+    let (mut version, mut all) = (String::new(), Tally::default());
+    for plan in plans() {
+        let (its, tally) = run_plan(guests, kernel, &plan)?;
+        (version, all) = (its, all.and(&tally));
+    }
+    Ok((version, all))
+}
+
+fn run_plan(guests: &Guests, kernel: &Kernel, plan: &Plan) -> Result<(String, Tally)> {
+    let (mut tallies, mut ran) = (Vec::new(), Vec::new());
+    let report = guests.run(kernel, plan, |line| {
         println!("{:>5} | {line}", kernel.series);
         tallies.extend(Tally::parse(line));
         ran.extend(line.strip_prefix("test ").map(str::to_owned));
     })?;
-    let all_ran = tallies.len() == steps.len() && tallies.iter().all(|tally| tally.ran() > 0);
+    let all_ran = tallies.len() == plan.steps.len() && tallies.iter().all(|tally| tally.ran() > 0);
     ensure!(all_ran, "a step on kernel {} ran no test", kernel.series);
-    if let Some(filter) = without_a_test(&steps, &ran) {
+    if let Some(filter) = without_a_test(&plan.steps, &ran) {
         bail!("no test on kernel {} is called {filter:?}: was it renamed?", kernel.series);
     }
     let all = tallies.iter().fold(Tally::default(), |all, one| all.and(one));

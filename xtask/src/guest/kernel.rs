@@ -12,8 +12,9 @@ use crate::setup::unpacked::unpack;
 /// The long-term kernels that elb is tried on: the oldest that it is for, and the one after it.
 pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
 
-/// Each after those that it needs: the wires of a lab, and the tunnels that backends end.
-const MODULES: [&str; 14] = [
+/// Each after those that it needs: the wires of a lab, the tunnels that backends end, and a
+/// card with RSS.
+const MODULES: [&str; 15] = [
     "llc",
     "stp",
     "bridge",
@@ -28,6 +29,7 @@ const MODULES: [&str; 14] = [
     "ip6_udp_tunnel",
     "fou",
     "fou6",
+    "vmxnet3",
 ];
 
 pub(crate) struct Kernel {

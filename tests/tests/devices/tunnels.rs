@@ -1,8 +1,5 @@
 //! Backends whose kernel takes the outer header off, with tunnel devices of its own instead of our
 //! program: what leaves the load balancer is what the rest of the world calls by its mode's name.
-//!
-//! Not every kernel has such devices. `cargo xtask test --kernels` runs this on those that do, and
-//! nothing else runs it (`test = false`): there, a missing device is a failure.
 
 use std::time::Duration;
 
