@@ -69,13 +69,17 @@ pub enum SteeringError {
     },
     /// IPv6 is switched off.
     #[error(
-        "IPv6 is switched off for {device:?}: to probe over it, set \
-         net.ipv6.conf.default.disable_ipv6 = 0 and start the agent again"
+        "IPv6 is switched off for {device}: to probe over it, set \
+         net.ipv6.conf.default.disable_ipv6 and net.ipv6.conf.{device}.disable_ipv6 to 0, and start \
+         the agent again"
     )]
     SwitchedOff {
-        /// The interface.
+        /// The interface, which has its setting from `default` when it is made.
         device: String,
     },
+    /// The kernel was built or started without IPv6.
+    #[error("this kernel has no IPv6; was it started with ipv6.disable=1?")]
+    NoIpv6,
     /// Something cannot be removed.
     #[error("cannot remove {what}: {error}; it takes CAP_NET_ADMIN")]
     Remove {
@@ -144,15 +148,8 @@ impl Steering {
             done.map_err(|error| refused(Box::new(error)))?;
         }
         self.lead_v4(&handle, device).await.map_err(|error| self.no_route("IPv4", error))?;
-        let v6 = self.lead_v6(&handle, device).await.map_err(|error| {
-            let device = self.device.clone();
-            // The kernel says no more than that it is not permitted.
-            if is_off(&device) {
-                SteeringError::SwitchedOff { device }
-            } else {
-                self.no_route("IPv6", error)
-            }
-        });
+        let v6 = self.lead_v6(&handle, device).await;
+        let v6 = v6.map_err(|error| self.no_v6().unwrap_or_else(|| self.no_route("IPv6", error)));
         Ok(Steered { peer, v6 })
     }
 
@@ -227,6 +224,18 @@ impl Steering {
         SteeringError::Interfaces { device, peer, error }
     }
 
+    /// Why there is no IPv6, if there is none; of a refused route the kernel says no more than that it
+    /// is not permitted.
+    fn no_v6(&self) -> Option<SteeringError> {
+        let device = self.device.clone();
+        let setting = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
+        match std::fs::read_to_string(setting) {
+            Err(_) => Some(SteeringError::NoIpv6),
+            Ok(value) if value.trim() != "0" => Some(SteeringError::SwitchedOff { device }),
+            Ok(_) => None,
+        }
+    }
+
     fn no_route(&self, version: &'static str, error: rtnetlink::Error) -> SteeringError {
         SteeringError::Route { version, device: self.device.clone(), error }
     }
@@ -248,12 +257,6 @@ fn open() -> Result<Handle, SteeringError> {
 
 fn index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
-}
-
-/// Whether an interface has no IPv6; a kernel without it has no such setting.
-fn is_off(interface: &str) -> bool {
-    let setting = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-    std::fs::read_to_string(setting).map_or(true, |value| value.trim() != "0")
 }
 
 /// An interface that has no IPv6 address and so sends nothing by itself.

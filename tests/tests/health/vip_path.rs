@@ -266,6 +266,32 @@ fn a_virtual_address_of_the_load_balancer_itself_is_not_probed() -> Result<()> {
     Ok(())
 }
 
+/// As many hosts have it; what the reason says to set is set, and heals it.
+#[test]
+fn where_ipv6_is_switched_off_probes_over_it_go_direct() -> Result<()> {
+    let mut scene = Scene::start_with(Forwarding::Ipip, Family::V6, |lab| {
+        lab.lb().sysctl("ipv6/conf/default/disable_ipv6", "1")
+    })?;
+    let probe = scene.probe(0)?;
+    assert_eq!((&probe["path"], &probe["direct"]), (&"direct".into(), &"ok".into()), "{probe}");
+    let why = probe["why_direct"].as_str().context("no reason")?;
+    assert!(why.starts_with("IPv6 is switched off for elb-probe-"), "{why}");
+    assert!(scene.agent.log().contains("no probes of virtual IPv6 addresses on this host"));
+    let settings = why.split_whitespace().filter_map(|word| word.strip_prefix("net."));
+    let settings: Vec<_> = settings.map(|name| name.replace('.', "/")).collect();
+    assert_eq!(settings.len(), 2, "{why}");
+
+    for setting in settings {
+        scene.lab.lb().sysctl(&setting, "0")?;
+    }
+    scene.agent.restart()?;
+    scene.agent.wait_status("probes of the virtual address", LIMIT, |said| {
+        let member = status::member(said, WEB, scene.member(0));
+        member.is_some_and(|member| member["paths"]["path"] == "vip")
+    })?;
+    Ok(())
+}
+
 /// Where something else has the name, the agent serves all the same.
 #[test]
 fn without_its_interface_members_are_probed_at_their_own_addresses() -> Result<()> {
