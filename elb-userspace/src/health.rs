@@ -24,6 +24,7 @@ mod udp;
 
 mod connect;
 mod told;
+mod unshut;
 
 pub use cause::{Cause, Stage};
 pub use history::History;

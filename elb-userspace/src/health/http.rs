@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::connect;
 use super::probe::ProbeSpec;
+use super::unshut::Unshut;
 use super::{Cause, Failure, Stage, tls};
 use crate::model::monitor::{HttpCheck, RequestCheck};
 
@@ -36,10 +37,10 @@ pub(super) async fn check(
 ) -> Result<(), Failure> {
     let request = request(probe, check)?;
     let stream = connect(probe, deadline).await?;
-    answered(stream, request, check, deadline).await
+    answered(Unshut(stream), request, check, deadline).await
 }
 
-/// The same over TLS.
+/// The same over TLS, which has an end of its own to tell (RFC 8446, section 6.1).
 pub(super) async fn check_over_tls(
     probe: &ProbeSpec,
     check: &HttpCheck,
