@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    process::Stdio,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use elb_tests::{
     config::{Forwarding, HealthMonitor, MonitorKind},
     lab::Lab,
     netns::NetNs,
+    process::Process,
     running::Running,
     server::{Ports, Server},
     wire::{HTTP_PORT, Service},
@@ -113,6 +115,30 @@ fn services_that_do_not_answer_are_told_apart() -> Result<()> {
         scene.servers[index].restart()?;
     }
     at_once(3, |index| scene.mended(index))
+}
+
+/// It takes connections and can do nothing for them, as a service that fails by itself.
+#[test]
+fn a_service_without_free_descriptors_is_named_by_its_host() -> Result<()> {
+    let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
+    scene.servers[0].kill()?;
+    let script = scene.lab.files().join("answer");
+    fs::write(
+        &script,
+        r#"while read -r line && [ "${#line}" -gt 1 ]; do :; done
+           printf 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'"#,
+    )?;
+    let mut command = scene.lab.backend(0).command("socat");
+    let listen = format!("TCP4-LISTEN:{HTTP_PORT},fork,reuseaddr");
+    command.args([listen, format!("SYSTEM:sh {}", script.display())]).stderr(Stdio::null());
+    let server = Process::start("a service", command)?;
+    scene.mended(0)?;
+    let process = server.id();
+    scene.run(0, &format!("prlimit --pid {process} --nofile=$(ls /proc/{process}/fd | wc -l):"))?;
+    let told = scene.names_with_host(0, "load")?;
+    is_named(&told, "load", "open files");
+    scene.follow(0, &told, &[])?;
+    scene.mended(0)
 }
 
 #[test]

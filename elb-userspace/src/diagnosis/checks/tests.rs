@@ -151,6 +151,13 @@ fn a_service_that_closes_at_once_fails_where_no_wrapper_turns_away() {
     let report = member(&evidence);
     assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
     assert!(evidence_of(&report).contains("the service itself fails"), "{report:#?}");
+
+    // As it does without free descriptors.
+    let full = Finding::seen(Check::Load, Verdict::Fail, "httpd has 8 of 8 open files").fix("…");
+    let [listening, deny, _] = passes;
+    evidence.inspection = Some(Report::new("b1", true, vec![listening, deny, full]));
+    let report = member(&evidence);
+    assert_eq!(report.cause, Some(Check::Load), "{report:#?}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
 pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     let target = evidence.target();
     match evidence.looks.quiet {
-        Some(Quiet::Closes) if heeds_no_wrappers(evidence) => vec![breaks_off(evidence)],
+        Some(Quiet::Closes) if fails_by_itself(evidence) => vec![breaks_off(evidence)],
         Some(Quiet::Closes) => vec![turned_away(evidence), fails_at_once(evidence)],
         Some(Quiet::Resets) => vec![overflows(evidence, cause), turned_away(evidence)],
         _ if speaks_tls(evidence) && http(evidence).is_some() => vec![not_http(evidence, cause)],
@@ -148,10 +148,11 @@ fn fails_at_once(evidence: &Evidence) -> Finding {
     Finding::inferred(Checked::Listening, Verdict::Fail, what)
 }
 
-/// Whether the member's host says that no tcp wrappers turn the load balancer away.
-fn heeds_no_wrappers(evidence: &Evidence) -> bool {
-    let said = evidence.inspection.as_ref().and_then(|said| said.finding(Checked::HostsDeny));
-    said.is_some_and(|said| said.verdict == Verdict::Pass)
+/// Whether the member's host says that neither tcp wrappers nor a lack of resources is why.
+fn fails_by_itself(evidence: &Evidence) -> bool {
+    let said = |check| evidence.inspection.as_ref().and_then(|said| said.finding(check));
+    let is = |check, verdict| said(check).is_some_and(|finding| finding.verdict == verdict);
+    is(Checked::HostsDeny, Verdict::Pass) && !is(Checked::Load, Verdict::Fail)
 }
 
 fn breaks_off(evidence: &Evidence) -> Finding {
