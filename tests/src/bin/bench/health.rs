@@ -47,17 +47,18 @@ pub fn section(effort: Effort) -> Result<Section> {
         let scene = Scene::start(kind, path)?;
         rows.push(scene.steady(&format!("{MEMBERS} members, {kind}, {path}"), time)?);
         if (kind, path) == ("TCP", "vip") {
-            rows.push(scene.all_fail("all of them fail")?);
+            rows.extend(scene.all_fail(time)?);
         }
     }
     let notes = vec![format!(
         "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s, at the virtual address (vip, \
          the default) or at their own (direct); the agent is one process with one thread for \
-         everything but writing files. Lateness: from when a probe was due to its first step, in the classes that `elb status -o json` tells (a quantile is the upper end of \
-         its class). CPU: all that the kernel accounts to the agent, which includes both sides' \
-         handling of the packets that it sends. Memory: all resident pages, mapped rings included. \
-         Where all fail, the server was killed: all members turn unhealthy within two probes, each \
-         of them by both paths, and their rings follow."
+         everything but writing files. Lateness: from when a probe was due to its first step, in \
+         the classes that `elb status -o json` tells (a quantile is the upper end of its class). \
+         CPU: all that the kernel accounts to the agent, which includes both sides' handling of the \
+         packets that it sends. Memory: all resident pages, mapped rings included. Where members \
+         turn unhealthy, the server was killed: all do so within two probes, and their rings \
+         follow. From then on each is probed by both paths."
     )];
     Ok(Section { name: "health", rows, notes })
 }
@@ -99,13 +100,14 @@ impl Scene {
         self.row(case, &before)
     }
 
-    fn all_fail(mut self, case: &str) -> Result<Row> {
+    /// While they turn unhealthy, and as long as they stay so.
+    fn all_fail(mut self, time: Duration) -> Result<[Row; 2]> {
         let before = self.read()?;
         self.server.kill()?;
         thread::sleep(Duration::from_secs(u64::from(DELAY) * 3));
-        let row = self.row(case, &before)?;
+        let turning = self.row("all of them turn unhealthy", &before)?;
         self.ensure_all("OFFLINE")?;
-        Ok(row)
+        Ok([turning, self.steady("all of them are unhealthy", time)?])
     }
 
     fn row(&self, case: &str, before: &Reading) -> Result<Row> {
