@@ -3,9 +3,12 @@
 use anyhow::Result;
 use elb_tests::{
     config::{HealthMonitor, MonitorKind},
+    environment::elb_bin,
     lab::Lab,
+    process::ended,
     wire::HTTP_PORT,
 };
+use serde_json::Value;
 
 use crate::scene::{LIMIT, Scene, at_once, echoes, is_named};
 
@@ -46,6 +49,12 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
     let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;
     assert_eq!(read.cause(), Some("firewall"), "{:#}", read.said);
+    let mut piped = scene.lab.lb().command("sh");
+    piped.args(["-c", r#"exec "$@" < "$0""#, &file]).arg(elb_bin()?);
+    piped.args(["diagnose", &scene.name(0), "--inspect", "-", "-o", "json", "--socket"]);
+    piped.arg(&scene.config.agent.socket);
+    let piped: Value = serde_json::from_str(&ended(piped, LIMIT)?.printed)?;
+    assert_eq!(piped["reports"][0]["cause"], "firewall", "{piped:#}");
     let other = scene.inspection(0, 81)?.display().to_string();
     let refused = scene.agent.end(&["diagnose", &scene.name(0), "--inspect", &other], LIMIT)?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
