@@ -23,6 +23,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use crate::accept::accept;
+
 /// Longer than most lines: connections are held by the thousand.
 const LINE: usize = 128;
 
@@ -31,7 +33,7 @@ const GREATEST_DATAGRAM: usize = 1 << 16;
 /// Echoes lines of connections for ever.
 pub(crate) async fn serve_tcp(listener: TcpListener, name: Arc<str>) -> Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = accept(&listener).await?;
         stream.set_nodelay(true)?;
         // A connection that breaks is the client's to notice.
         tokio::spawn(echo_lines(stream, name.clone()));

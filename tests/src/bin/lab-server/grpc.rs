@@ -14,6 +14,8 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
+use crate::accept::accept;
+
 /// `HealthCheckResponse`s with their prefix: SERVING, and NOT_SERVING.
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 const NOT_SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 2];
@@ -25,7 +27,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// Answers connections for ever.
 pub(crate) async fn serve(listener: TcpListener, serves: bool) -> Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = accept(&listener).await?;
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let service = service_fn(move |request| async move { respond(&request, serves) });

@@ -18,12 +18,14 @@ use tokio::{
     net::TcpListener,
 };
 
+use crate::accept::accept;
+
 type Body = Either<Full<Bytes>, ContentBody>;
 
 /// Answers connections for ever; every answer names the server.
 pub(crate) async fn serve(listener: TcpListener, name: Arc<str>) -> Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = accept(&listener).await?;
         stream.set_nodelay(true)?;
         let name = name.clone();
         tokio::spawn(async move { serve_connection(stream, &name).await });

@@ -1,6 +1,7 @@
 //! A server for labs: HTTP, HTTPS, gRPC, echo and silence, each on its ports, on every address of
 //! its namespace or on one.
 
+mod accept;
 mod echo;
 mod grpc;
 mod http;

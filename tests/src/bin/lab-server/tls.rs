@@ -9,7 +9,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
-use crate::http;
+use crate::{accept::accept, http};
 
 /// Makes a certificate.
 pub(crate) fn acceptor() -> Result<TlsAcceptor> {
@@ -29,7 +29,7 @@ pub(crate) async fn serve(
     acceptor: TlsAcceptor,
 ) -> Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = accept(&listener).await?;
         let (acceptor, name) = (acceptor.clone(), name.clone());
         tokio::spawn(async move {
             // A handshake that fails is the client's to notice.
