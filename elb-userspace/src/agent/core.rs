@@ -1,34 +1,30 @@
 //! The state of the agent and what each event does to it. No task, no timer: the event loop calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use elb_common::addr::Mac;
-use elb_common::backend::backend_flags;
 use elb_common::limits;
-use elb_common::listener::{Listener, listener_flags, vip_flags};
+use elb_common::listener::vip_flags;
 
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::members::{DueProbe, Members};
-use super::sweep::{Drifts, Swept, Tracking};
+use super::sweep::{Drifts, Tracking};
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
-use crate::census::Register;
 use crate::config::{self, Config};
+use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
-use crate::health::{Lateness, MemberHealth};
-use crate::kernel::{
-    AttachError, Attachment, MapError, Maps, Object, Program, coarse_seconds, possible_cpus,
-};
-use crate::model::{LoadBalancer, Member, Model, Pool};
-use crate::nexthop::{Network, NextHop, Wanted};
-use crate::publish::{Image, Store, plan};
-use crate::reconcile::{EncapSource, Owners, Reconciler, Seen, socket};
+use crate::kernel::{AttachError, Attachment, Maps, Object, Program, possible_cpus};
+use crate::model::{LoadBalancer, Model};
+use crate::nexthop::{Network, Wanted};
+use crate::publish::Image;
+use crate::reconcile::{EncapSource, Owners, Reconciler};
 use crate::saved::{self, Numbers};
 use crate::time::{Now, Time};
 
@@ -77,13 +73,13 @@ pub(super) struct Core {
     /// Members that are drained by command.
     pub(super) drained: Drained,
     /// When flows of a member that leaves are to be cut next.
-    next_cut: Option<u32>,
+    pub(super) next_cut: Option<u32>,
     /// Counts the changes of the numbers.
-    revision: u64,
+    pub(super) revision: u64,
     /// How far the counts of connections are off; none while a sweep has it.
-    drifts: Option<Drifts>,
+    pub(super) drifts: Option<Drifts>,
     /// Whether counts of connections are left that the last sweep found.
-    counts_left: bool,
+    pub(super) counts_left: bool,
     pub(super) started: SystemTime,
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
@@ -251,98 +247,6 @@ impl Core {
         }
     }
 
-    /// Whether some slots have former owners.
-    pub(super) fn is_moving(&self) -> bool {
-        !self.moving.is_empty()
-    }
-
-    /// Settles slots that nobody needs to be moving, and forgets what is over then.
-    pub(super) fn settle(&mut self) {
-        let mut forgotten = false;
-        for name in self.moving.keys().cloned().collect::<Vec<_>>() {
-            let Some(assigned) = self.reconciler.assignments.pools.get(&name) else {
-                self.moving.remove(&name);
-                continue;
-            };
-            let replaces = assigned.former.is_some();
-            let moving = self.maps.settle(assigned.region(), assigned.idle_timeout, replaces);
-            if moving == 0 {
-                let is_scheduled = assigned.ring.shape.is_scheduled();
-                self.moving.remove(&name);
-                forgotten |= self.reconciler.settled(&name, |_| is_scheduled);
-                tracing::debug!(pool = name, "all slots are settled");
-            } else {
-                self.moving.insert(name, moving);
-            }
-        }
-        if forgotten {
-            self.publish();
-            self.save();
-        }
-    }
-
-    /// How long it is until flows of a member that leaves are to be cut.
-    pub(super) fn cut_in(&self) -> Option<Duration> {
-        let seconds = self.next_cut?.saturating_sub(coarse_seconds());
-        Some(Duration::from_secs(seconds.into()))
-    }
-
-    /// Cuts the flows whose time has come.
-    pub(super) fn cut(&mut self) {
-        self.publish();
-    }
-
-    /// Whether a member serves nothing any more, not even the flows it had.
-    pub(super) fn is_cut(&self, id: u16) -> bool {
-        let backend = self.observed.backends.get(&id);
-        backend.is_none_or(|backend| backend.flags & backend_flags::ESTABLISHED == 0)
-    }
-
-    /// Who is who in the flow tables.
-    pub(super) fn register(&self) -> Register {
-        Register::new(&self.reconciler.assignments, &self.observed, coarse_seconds())
-    }
-
-    /// Whether the flow tables are to be swept: connections are counted, or were until now.
-    pub(super) fn needs_sweep(&self) -> bool {
-        let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
-        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
-        self.counts_left || all.any(counts)
-    }
-
-    /// What a sweep needs, and the revision that it is of; none while another one is under way.
-    pub(super) fn begin_sweep(&mut self) -> Option<(Register, Drifts, u64)> {
-        Some((self.register(), self.drifts.take()?, self.revision))
-    }
-
-    /// Takes in what a sweep of a revision found: removed members without flows are forgotten.
-    pub(super) fn swept(&mut self, swept: Swept, revision: u64) {
-        let Swept { census, removed, counts_left, took, .. } = &swept;
-        tracing::debug!(removed, ?took, "the flow tables are swept");
-        self.counts_left = *counts_left;
-        let scheduled = self.reconciler.assignments.pools.iter().filter(|(name, pool)| {
-            pool.ring.shape.is_scheduled() && !self.moving.contains_key(*name)
-        });
-        let mut forgotten = false;
-        // A member that was removed since may have got a flow that the sweep did not see.
-        if revision == self.revision {
-            for name in scheduled.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-                forgotten |= self.reconciler.settled(&name, |id| census.flows(id) > 0);
-            }
-        }
-        self.drifts = Some(swept.drifts);
-        if forgotten {
-            self.publish();
-            self.save();
-        }
-    }
-
-    /// Goes on after a sweep that failed.
-    pub(super) fn sweep_failed(&mut self, error: &MapError) {
-        tracing::warn!(%error, "cannot sweep the flow tables");
-        self.drifts = Some(Drifts::default());
-    }
-
     /// Virtual addresses to announce: interface, its Ethernet address, address.
     pub(super) fn announcements(&self) -> Vec<(u32, Mac, IpAddr)> {
         let announced =
@@ -352,74 +256,6 @@ impl Core {
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
-    }
-
-    /// Brings the maps in step with everything known.
-    pub(super) fn publish(&mut self) {
-        if self.publish_once() {
-            // What found no room may take the place of what went meanwhile.
-            self.publish_once();
-        }
-    }
-
-    /// True if something found no room, and something else made room.
-    fn publish_once(&mut self) -> bool {
-        let view = View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-            drained: &self.drained,
-        };
-        let numbers = self.reconciler.assignments.clone();
-        let desired = self.reconciler.reconcile(&self.config.model, &view);
-        self.map_problems =
-            desired.left_out.iter().map(|(object, full)| format!("{object}: {full}")).collect();
-        for problem in &self.map_problems {
-            tracing::error!("{problem}");
-        }
-        for (pool, diff) in &desired.moved {
-            let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
-            tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
-            self.moving.insert(pool.clone(), u32::MAX);
-        }
-        let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
-        // Before the maps know a number, the next agent must: it empties rings that nobody names.
-        if self.reconciler.assignments != numbers {
-            self.revision += 1;
-            self.members.assigned(&self.reconciler.assignments.pools);
-            self.save();
-        }
-        self.next_cut = desired.next_cut;
-        let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
-        for command in &commands {
-            if let Err(error) = self.maps.execute(command) {
-                tracing::error!(%error, "the maps are not as they should be");
-                self.map_problems.push(error.to_string());
-            }
-        }
-        self.observed = if self.map_problems.is_empty() {
-            desired.image
-        } else {
-            self.maps.image().unwrap_or_default()
-        };
-        again
-    }
-
-    /// Writes down what the next agent needs to make use of the maps.
-    pub(super) fn save(&self) {
-        let mut drained: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
-        for (pool, member) in &self.drained {
-            drained.entry(pool.clone()).or_default().push(*member);
-        }
-        let numbers = Numbers {
-            generation: self.maps.generation,
-            assignments: self.reconciler.assignments.clone(),
-            drained,
-        };
-        let path = saved::numbers_path(self.socket());
-        if let Err(error) = saved::write(&path, &numbers) {
-            tracing::error!(file = %path.display(), %error, "cannot save the state");
-        }
     }
 
     /// What the next agent is to know of the members' health.
@@ -437,20 +273,6 @@ pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
     model.pools().iter().flat_map(|pool| &pool.members).map(|member| member.address).collect()
 }
 
-/// Passes the program's log on, if it was built with one.
-pub(super) fn trace(object: &mut Object) -> Option<tokio::task::JoinSet<()>> {
-    object.logger().map(|mut logger| {
-        let mut task = tokio::task::JoinSet::new();
-        task.spawn(async move {
-            while let Ok(mut ready) = logger.readable_mut().await {
-                ready.get_inner_mut().flush();
-                ready.clear_ready();
-            }
-        });
-        task
-    })
-}
-
 /// What the result of a probe makes necessary.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ToDo {
@@ -458,37 +280,4 @@ pub(super) struct ToDo {
     pub publish: bool,
     /// Write down what is known of the members' health, soon.
     pub save: bool,
-}
-
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
-    attachments: &'a [Attachment],
-    drained: &'a Drained,
-}
-
-impl Seen for View<'_> {
-    fn serves(&self, pool: &Pool, member: &Member) -> bool {
-        let health = self.members.health(pool.name.as_str(), socket(member));
-        health.is_some_and(MemberHealth::serves)
-    }
-
-    fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
-        !self.drained.is_empty()
-            && self.drained.contains(&(pool.name.as_str().to_owned(), socket(member)))
-    }
-
-    fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
-        self.network.next_hop(address).ok()
-    }
-
-    fn interfaces(&self) -> BTreeMap<u32, Mac> {
-        let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
-        indices.filter_map(mac).collect()
-    }
-
-    fn now(&self) -> u32 {
-        coarse_seconds()
-    }
 }

@@ -10,7 +10,7 @@ use elb_common::listener::algorithm;
 use elb_common::reason::Reason;
 
 use super::core::Core;
-use super::mode_name;
+use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
 use crate::kernel::{MapError, coarse_seconds};

@@ -1,0 +1,83 @@
+//! Questions over the API socket. What takes long is answered by a task of its own.
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::draining::Draft;
+use super::{Agent, traces};
+use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::drain::DrainReport;
+use crate::api::{Lines, Query, WAITING_LINES};
+use crate::flows;
+
+/// Diagnoses under way at once, each of which sends packets to a few members.
+const DIAGNOSES: usize = 4;
+
+type DiagnosisAnswer = oneshot::Sender<Result<Diagnosis, String>>;
+type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
+
+impl Agent {
+    pub(super) fn answer(&mut self, query: Query) {
+        // Whoever asked may have gone meanwhile.
+        match query {
+            Query::Status(request, answer) => drop(answer.send(self.core.status(&request))),
+            Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
+            Query::Drops(answer) => drop(answer.send(self.core.drops())),
+            Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
+            Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Diagnose(request, answer) => self.diagnose(request, answer),
+            Query::Inspection(target, answer) => drop(answer.send(self.core.inspection(&target))),
+            Query::Drain(request, answer) => {
+                let draft = self.core.drain(&request);
+                self.watch_settling();
+                self.answer_drain(draft, answer);
+            }
+            Query::Trace(request, answer) => {
+                drop(answer.send(self.traces.begin(&mut self.core, &request)));
+                self.look_after_traces();
+            }
+        }
+    }
+
+    fn diagnose(&mut self, request: DiagnoseRequest, answer: DiagnosisAnswer) {
+        let case = if self.diagnoses.len() < DIAGNOSES {
+            self.core.diagnose(request)
+        } else {
+            Err(format!("{DIAGNOSES} diagnoses are under way; ask again in a moment"))
+        };
+        let case = match case {
+            Ok(case) => case,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        self.diagnoses.spawn(async move {
+            drop(answer.send(Ok(case.conclude().await)));
+        });
+    }
+
+    fn answer_drain(&mut self, draft: Result<Draft, String>, answer: DrainAnswer) {
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let tracking = self.core.tracking.clone();
+        self.readers.spawn_blocking(move || {
+            let census = tracking.count(&draft.register);
+            let report = census.map(|census| draft.complete(&census));
+            drop(answer.send(report.map_err(|error| error.to_string())));
+        });
+    }
+
+    fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {
+        let listing = self.core.flows(request)?;
+        let (lines, listening) = mpsc::channel(WAITING_LINES);
+        self.readers.spawn_blocking(move || listing.send(&lines));
+        Ok(listening)
+    }
+
+    pub(super) fn look_after_traces(&mut self) {
+        if self.traces.is_any() {
+            self.traces.look(&mut self.core);
+        }
+        self.look = self.traces.is_any().then(|| Instant::now() + traces::LOOK);
+    }
+}

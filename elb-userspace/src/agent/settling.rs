@@ -1,0 +1,105 @@
+//! What flows need no longer: former owners, members that leave, records in the flow tables.
+
+use std::time::Duration;
+
+use elb_common::backend::backend_flags;
+use elb_common::listener::{Listener, listener_flags};
+
+use super::core::Core;
+use super::sweep::{Drifts, Swept};
+use crate::census::Register;
+use crate::kernel::{MapError, coarse_seconds};
+
+impl Core {
+    /// Whether some slots have former owners.
+    pub(super) fn is_moving(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// Settles slots that nobody needs to be moving, and forgets what is over then.
+    pub(super) fn settle(&mut self) {
+        let mut forgotten = false;
+        for name in self.moving.keys().cloned().collect::<Vec<_>>() {
+            let Some(assigned) = self.reconciler.assignments.pools.get(&name) else {
+                self.moving.remove(&name);
+                continue;
+            };
+            let replaces = assigned.former.is_some();
+            let moving = self.maps.settle(assigned.region(), assigned.idle_timeout, replaces);
+            if moving == 0 {
+                let is_scheduled = assigned.ring.shape.is_scheduled();
+                self.moving.remove(&name);
+                forgotten |= self.reconciler.settled(&name, |_| is_scheduled);
+                tracing::debug!(pool = name, "all slots are settled");
+            } else {
+                self.moving.insert(name, moving);
+            }
+        }
+        if forgotten {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// How long it is until flows of a member that leaves are to be cut.
+    pub(super) fn cut_in(&self) -> Option<Duration> {
+        let seconds = self.next_cut?.saturating_sub(coarse_seconds());
+        Some(Duration::from_secs(seconds.into()))
+    }
+
+    /// Cuts the flows whose time has come.
+    pub(super) fn cut(&mut self) {
+        self.publish();
+    }
+
+    /// Whether a member serves nothing any more, not even the flows it had.
+    pub(super) fn is_cut(&self, id: u16) -> bool {
+        let backend = self.observed.backends.get(&id);
+        backend.is_none_or(|backend| backend.flags & backend_flags::ESTABLISHED == 0)
+    }
+
+    /// Who is who in the flow tables.
+    pub(super) fn register(&self) -> Register {
+        Register::new(&self.reconciler.assignments, &self.observed, coarse_seconds())
+    }
+
+    /// Whether the flow tables are to be swept: connections are counted, or were until now.
+    pub(super) fn needs_sweep(&self) -> bool {
+        let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
+        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
+        self.counts_left || all.any(counts)
+    }
+
+    /// What a sweep needs, and the revision that it is of; none while another one is under way.
+    pub(super) fn begin_sweep(&mut self) -> Option<(Register, Drifts, u64)> {
+        Some((self.register(), self.drifts.take()?, self.revision))
+    }
+
+    /// Takes in what a sweep of a revision found: removed members without flows are forgotten.
+    pub(super) fn swept(&mut self, swept: Swept, revision: u64) {
+        let Swept { census, removed, counts_left, took, .. } = &swept;
+        tracing::debug!(removed, ?took, "the flow tables are swept");
+        self.counts_left = *counts_left;
+        let scheduled = self.reconciler.assignments.pools.iter().filter(|(name, pool)| {
+            pool.ring.shape.is_scheduled() && !self.moving.contains_key(*name)
+        });
+        let mut forgotten = false;
+        // A member that was removed since may have got a flow that the sweep did not see.
+        if revision == self.revision {
+            for name in scheduled.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+                forgotten |= self.reconciler.settled(&name, |id| census.flows(id) > 0);
+            }
+        }
+        self.drifts = Some(swept.drifts);
+        if forgotten {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// Goes on after a sweep that failed.
+    pub(super) fn sweep_failed(&mut self, error: &MapError) {
+        tracing::warn!(%error, "cannot sweep the flow tables");
+        self.drifts = Some(Drifts::default());
+    }
+}

@@ -1,0 +1,181 @@
+//! The start of an agent: it takes over what the last one left in the kernel and in the state directory.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::clock::now;
+use super::core::{Core, Parts};
+use super::sweep::Tracking;
+use super::traces::Traces;
+use super::vip_probes::VipProbes;
+use super::{Agent, descriptors, recover};
+use crate::api;
+use crate::assign::AssignedPool;
+use crate::config::{self, AttachMode, Config};
+use crate::kernel::{Attachment, Capacity, Maps, Object, Tracer, pinned, unpin};
+use crate::nexthop::{Network, netlink};
+use crate::saved::{self, Numbers};
+
+/// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
+///
+/// # Errors
+/// The configuration is of no use, another agent runs, or the kernel refused.
+pub async fn run(file: &Path) -> Result<()> {
+    let (config, errors) = config::load_lenient(file);
+    let Some(config) = config else {
+        bail!("{errors}\n{} cannot be served", file.display());
+    };
+    for error in errors.iter() {
+        tracing::error!("{error}");
+    }
+    let lock = lock(&config.agent.socket)?;
+    let problems = errors.iter().map(ToString::to_string).collect();
+    let Begun { core, traces, log } = take_over(config, file, problems).await?;
+
+    let (wanted, wanted_addresses) = watch::channel(core.addresses());
+    let (known, network) = watch::channel(Network::default());
+    let mut follower = JoinSet::new();
+    follower.spawn(netlink::follow(wanted_addresses, known));
+    let (questions, queries) = mpsc::channel(16);
+    let server = api::server::Server::bind(core.socket(), questions)?;
+    let mut server_task = JoinSet::new();
+    server_task.spawn(server.run());
+    let mut agent = Agent::new(core, network, wanted, queries, traces);
+    let result = agent.serve(&mut follower, &mut server_task).await;
+    let _ = fs::remove_file(agent.core.socket());
+    drop((lock, log));
+    result
+}
+
+/// What an agent begins with.
+struct Begun {
+    core: Core,
+    traces: Traces,
+    /// Passes the program's log on, as long as it is kept.
+    log: Option<JoinSet<()>>,
+}
+
+/// Loads and attaches the program, and takes over what the last agent left.
+async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result<Begun> {
+    let capacity = Capacity::of(&config.agent);
+    let mut object = Object::load(&config.agent.pin_dir, capacity)?;
+    let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
+    let tracking = Tracking::new(&object.directory, capacity).context("cannot use the maps")?;
+    let attachments = attach(&mut object, &config)?;
+    let log = pass_log_on(&mut object);
+    let traces = Traces::new(Tracer::new(&mut object)?)?;
+    if let Some(why) = &object.untraceable {
+        tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
+    }
+
+    let vip_probes = VipProbes::begin(&mut object, &config).await;
+    let observed = maps.image().context("cannot read the maps")?;
+    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
+    let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
+        .filter(|numbers: &Numbers| numbers.generation == maps.generation)
+        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps, &mut health));
+    recover::published_since(&config.model, &observed, &numbers, &mut health);
+    let pools = &numbers.assignments.pools;
+    maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
+    let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
+    let owners: BTreeMap<_, _> = owners.collect();
+    let core = Core::new(Parts {
+        config,
+        file: file.to_owned(),
+        object,
+        maps,
+        vip_probes,
+        tracking: Arc::new(tracking),
+        attachments,
+        observed,
+        numbers,
+        health,
+        most_probes: descriptors::most_probes(),
+        owners,
+        problems,
+        now: now(),
+    });
+    Ok(Begun { core, traces, log })
+}
+
+/// One agent for one socket: the lock goes with the process.
+fn lock(socket: &Path) -> Result<File> {
+    let folder = socket.parent().context("[agent] socket has no folder")?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make {} for the socket", folder.display()))?;
+    let path = lock_path(socket);
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "another agent serves {}: stop it first (`systemctl stop elb`), or use another [agent] \
+             socket and pin_dir",
+            socket.display()
+        ),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// The file whose lock tells that an agent runs.
+pub fn lock_path(socket: &Path) -> PathBuf {
+    socket.with_extension("lock")
+}
+
+/// Attaches the program to all interfaces, or to none; interfaces that are not wanted any more lose
+/// it.
+fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
+    let mode = config.agent.attach_mode;
+    let mut attachments: Vec<Attachment> = Vec::new();
+    for interface in &config.agent.interfaces {
+        match Attachment::new(object, interface, mode) {
+            Ok(attachment) => {
+                let replaced = attachment.replaced;
+                let mode = mode_name(mode);
+                tracing::info!(interface, mode, replaced, "the program is attached");
+                attachments.push(attachment);
+            }
+            Err(error) => {
+                for fresh in attachments.iter().filter(|attachment| !attachment.replaced) {
+                    let _ = unpin(&object.directory, fresh.index);
+                }
+                return Err(error.into());
+            }
+        }
+    }
+    for index in pinned(&object.directory) {
+        if attachments.iter().all(|attachment| attachment.index != index) {
+            tracing::info!(index, "the interface is not wanted any more, detaching");
+            unpin(&object.directory, index)?;
+        }
+    }
+    Ok(attachments)
+}
+
+pub(super) fn mode_name(mode: AttachMode) -> &'static str {
+    match mode {
+        AttachMode::Native => "native",
+        AttachMode::Generic => "generic",
+    }
+}
+
+/// Passes the program's log on, if it was built with one.
+fn pass_log_on(object: &mut Object) -> Option<JoinSet<()>> {
+    object.logger().map(|mut logger| {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            while let Ok(mut ready) = logger.readable_mut().await {
+                ready.get_inner_mut().flush();
+                ready.clear_ready();
+            }
+        });
+        task
+    })
+}
