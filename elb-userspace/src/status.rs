@@ -23,12 +23,19 @@ pub struct Request {
 pub struct Status {
     /// The agent.
     pub agent: Agent,
-    /// Load balancers with all below them.
+    /// Load balancers with their listeners.
     pub load_balancers: Vec<LoadBalancer>,
-    /// Pools that no listener uses.
-    pub unused_pools: Vec<Pool>,
+    /// Pools with their members; each is there once, however many listeners it serves.
+    pub pools: Vec<Pool>,
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     pub not_forwarded: Vec<Reason>,
+}
+
+impl Status {
+    /// The pool called `name`.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
 }
 
 /// The agent.
@@ -116,8 +123,8 @@ pub struct Listener {
     /// Connections that are open, where the pool records all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
-    /// The pool that serves it.
-    pub pool: Pool,
+    /// Name of the pool that serves it.
+    pub default_pool: String,
 }
 
 /// Access control of a listener.
@@ -149,6 +156,8 @@ pub struct Pool {
     pub moving_slots: u32,
     /// Slots of the ring before, as long as flows may live that only that one knows.
     pub former_slots: u32,
+    /// Listeners that it serves: none where no listener uses it.
+    pub listeners: usize,
     /// Members.
     pub members: Vec<Member>,
 }

@@ -39,11 +39,9 @@ pub fn drops(status: &Value) -> Vec<String> {
     dropped.map(|one| format!("{} {}", one["reason"], one["packets"])).collect()
 }
 
-/// The pools of all listeners, in their order.
+/// All pools.
 pub fn pools(status: &Value) -> Vec<&Value> {
-    let balancers = status["load_balancers"].as_array().into_iter().flatten();
-    let listeners = balancers.flat_map(|lb| lb["listeners"].as_array().into_iter().flatten());
-    listeners.map(|listener| &listener["pool"]).collect()
+    status["pools"].as_array().into_iter().flatten().collect()
 }
 
 /// The listener called `name`.
@@ -64,7 +62,7 @@ pub fn slots(status: &Value, name: &str) -> BTreeMap<IpAddr, u64> {
     members.filter_map(owned).collect()
 }
 
-/// What the pool called `name` is said to be, wherever a listener has it.
+/// What the pool called `name` is said to be.
 pub fn pool<'s>(status: &'s Value, name: &str) -> Option<&'s Value> {
     pools(status).into_iter().find(|pool| pool["name"] == name)
 }

@@ -22,20 +22,13 @@ use crate::status::{self, timestamp};
 impl Core {
     /// Everything, with the counters as they are now.
     pub(super) fn status(&self, request: &status::Request) -> status::Status {
-        let balancers = self.config.model.load_balancers();
-        let unused =
-            |pool: &&model::Pool| self.config.model.listeners_of(&pool.name).next().is_none();
+        let model = &self.config.model;
+        let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
+        let balancers = model.load_balancers();
         status::Status {
             agent: self.agent(),
-            load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, request)).collect(),
-            unused_pools: self
-                .config
-                .model
-                .pools()
-                .iter()
-                .filter(unused)
-                .map(|p| self.pool(p, request))
-                .collect(),
+            load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
+            pools,
             not_forwarded: self.drops(),
         }
     }
@@ -64,9 +57,9 @@ impl Core {
     fn load_balancer(
         &self,
         lb: &model::LoadBalancer,
-        request: &status::Request,
+        pools: &[status::Pool],
     ) -> status::LoadBalancer {
-        let listener = |listener| self.listener(lb, listener, request);
+        let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
         let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
         status::LoadBalancer {
@@ -81,17 +74,18 @@ impl Core {
         &self,
         lb: &model::LoadBalancer,
         listener: &model::Listener,
-        request: &status::Request,
+        pools: &[status::Pool],
     ) -> status::Listener {
         let id = self.reconciler.assignments.listeners.get(listener.name.as_str());
         let counter = counted(id.map(|id| self.maps.listener_counter(*id)));
-        let pool = self.config.model.pool(&listener.default_pool);
-        let pool = pool.expect("a model's listeners have pools");
-        let counted_id = id.filter(|_| pool.lb_algorithm.is_tracked());
+        let default_pool = &listener.default_pool;
+        let is_tracked =
+            self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
+        let counted_id = id.filter(|_| is_tracked);
         let connections = counted_id.map(|id| read(self.maps.listener_connections(*id)));
-        let pool = self.pool(pool, request);
-        let name = listener.name.as_str();
-        let degraded = pool.members.iter().any(|member| is_offline_at(member, name));
+        let pool = pools.iter().find(|pool| pool.name == default_pool.as_str());
+        let mut members = pool.into_iter().flat_map(|pool| &pool.members);
+        let degraded = members.any(|member| is_offline_at(member, listener.name.as_str()));
         status::Listener {
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
@@ -104,7 +98,7 @@ impl Core {
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
             connections,
-            pool,
+            default_pool: default_pool.to_string(),
         }
     }
 
@@ -144,6 +138,7 @@ impl Core {
             slots: shape.size,
             moving_slots: moving,
             former_slots: former.map_or(0, |ring| ring.shape.size),
+            listeners: listeners.len(),
             members: members.chain(removed).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod member;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -13,9 +14,7 @@ use comfy_table::{Cell, Color, Table, presets};
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json};
 use crate::api::client;
-use crate::status::{
-    AccessControl, Listener, LoadBalancer, Member, Paths, Pool, Reason, Request, Status,
-};
+use crate::status::{AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +27,7 @@ JSON has the probes of all members.
 Examples:
   elb status
   elb status web-1
-  elb status -o json | jq '.load_balancers[].listeners[].pool.members[]'")]
+  elb status -o json | jq '.pools[].members[]'")]
 pub(super) struct StatusArgs {
     /// Only this member, with its last probes: its name, its address, or address and port.
     #[arg(value_name = "MEMBER")]
@@ -87,10 +86,8 @@ fn text(status: &Status, colours: bool) -> String {
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");
     }
-    for lb in &status.load_balancers {
-        load_balancer(&mut out, lb, colours);
-    }
-    for pool in &status.unused_pools {
+    load_balancers(&mut out, status, colours);
+    for pool in status.pools.iter().filter(|pool| pool.listeners == 0) {
         let _ = writeln!(out, "\npool {} · no listener uses it", pool.name);
         members(&mut out, pool, colours);
     }
@@ -98,23 +95,34 @@ fn text(status: &Status, colours: bool) -> String {
     out
 }
 
-fn load_balancer(out: &mut String, lb: &LoadBalancer, colours: bool) {
-    let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
-    let vips = if vips.is_empty() { "no address".to_owned() } else { vips.join(", ") };
-    let _ = writeln!(out, "\n{} · {vips} · {}", lb.name, lb.operating_status);
-    for listener in &lb.listeners {
-        listener_line(out, listener);
-        members(out, &listener.pool, colours);
+/// The members of a pool are listed with the first of its listeners.
+fn load_balancers(out: &mut String, status: &Status, colours: bool) {
+    let mut pools: BTreeMap<&str, (&Pool, bool)> =
+        status.pools.iter().map(|pool| (pool.name.as_str(), (pool, false))).collect();
+    for lb in &status.load_balancers {
+        let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
+        let vips = if vips.is_empty() { "no address".to_owned() } else { vips.join(", ") };
+        let _ = writeln!(out, "\n{} · {vips} · {}", lb.name, lb.operating_status);
+        for listener in &lb.listeners {
+            let Some((pool, is_listed)) = pools.get_mut(listener.default_pool.as_str()) else {
+                continue;
+            };
+            listener_lines(out, listener, pool);
+            if std::mem::replace(is_listed, true) {
+                let _ = writeln!(out, "    members: as above, those of pool {}", pool.name);
+            } else {
+                members(out, pool, colours);
+            }
+        }
     }
 }
 
-fn listener_line(out: &mut String, listener: &Listener) {
+fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
     let port = match (listener.protocol_port, &listener.port_ranges[..]) {
         (0, []) => "any".to_owned(),
         (0, ranges) => ranges.join(","),
         (port, _) => port.to_string(),
     };
-    let pool = &listener.pool;
     let moving = match pool.moving_slots {
         0 => String::new(),
         n => format!(" · {n} of {} slots moving", pool.slots),
@@ -241,7 +249,53 @@ fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn pool(name: &str, listeners: usize, member: &str) -> Value {
+        json!({
+            "name": name, "forwarding": "ipip", "lb_algorithm": "5_TUPLE_HASH", "slots": 65_537,
+            "moving_slots": 0, "former_slots": 0, "listeners": listeners, "members": [{
+                "name": member, "address": "10.0.0.11", "protocol_port": 80, "weight": 1,
+                "operating_status": "ONLINE", "since": "2026-01-01T00:00:00Z", "slots": 65_537,
+                "share": 1.0, "packets": 0, "bytes": 0,
+            }],
+        })
+    }
+
+    fn listener(name: &str, port: u16) -> Value {
+        json!({
+            "name": name, "protocol": "TCP", "protocol_port": port, "operating_status": "ONLINE",
+            "packets": 0, "bytes": 0, "cps": 0, "max_connection": 0, "default_pool": "web",
+        })
+    }
+
+    #[test]
+    fn members_of_a_pool_are_listed_once() {
+        let status = serde_json::from_value(json!({
+            "agent": {
+                "version": "0", "pid": 1, "started": "", "adopted": false, "attach_mode": "native",
+                "interfaces": [], "config": "", "loaded": "", "problems": [],
+                "probing": {
+                    "under_way": 0, "most": 1, "late_p99_ms": null, "late_most_ms": 0, "lateness": [],
+                },
+            },
+            "load_balancers": [{
+                "name": "lb", "vips": ["192.0.2.1"], "operating_status": "ONLINE",
+                "listeners": [listener("http", 80), listener("alt", 8080)],
+            }],
+            "pools": [pool("idle", 0, "idle-1"), pool("web", 2, "web-1")],
+            "not_forwarded": [],
+        }));
+        let text = text(&status.unwrap(), false);
+        let places =
+            ["  http TCP/80", "web-1", "  alt TCP/8080", "those of pool web", "no listener"]
+                .map(|what| text.find(what).unwrap_or_else(|| panic!("no {what:?} in\n{text}")));
+        assert!(places.is_sorted(), "{text}");
+        assert_eq!(text.matches("web-1").count(), 1, "{text}");
+        assert_eq!(text.matches("idle-1").count(), 1, "{text}");
+    }
 
     #[test]
     fn sizes_are_readable() {

@@ -8,6 +8,7 @@ use elb_tests::{
     config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
     lab::Lab,
     server::Server,
+    status,
     wire::Service,
 };
 
@@ -20,7 +21,7 @@ fn a_pool_without_a_listener_is_to_be_attached() -> Result<()> {
     let listener = scene.config.load_balancers[0].listeners[0].clone();
     scene.reload(|config| config.load_balancers[0].listeners.clear())?;
     scene.agent.wait_status("a pool without listener", LIMIT, |said| {
-        said["unused_pools"].as_array().is_some_and(|pools| pools.len() == 1)
+        status::pool(said, WEB).is_some_and(|pool| pool["listeners"] == 0)
     })?;
     for target in [WEB.to_owned(), scene.name(0)] {
         let told = scene.agent.diagnose(&[&target])?;
@@ -36,7 +37,7 @@ fn a_pool_without_a_listener_is_to_be_attached() -> Result<()> {
 
     scene.reload(|config| config.load_balancers[0].listeners.push(listener))?;
     scene.agent.wait_status("a listener", LIMIT, |said| {
-        said["unused_pools"].as_array().is_some_and(Vec::is_empty)
+        status::pool(said, WEB).is_some_and(|pool| pool["listeners"] == 1)
     })?;
     scene.mended(0)
 }

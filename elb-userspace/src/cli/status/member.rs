@@ -1,13 +1,12 @@
 //! `elb status MEMBER`: all that is known of a member's health.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use crate::api::drain::names;
-use crate::status::{Health, Member, Paths, Pool, Probe, Status};
+use crate::status::{Health, Member, Paths, Probe, Status};
 
 /// A member, and the pool that it is in.
 #[derive(Clone, Debug, Serialize)]
@@ -17,15 +16,11 @@ pub(super) struct Found<'a> {
     member: &'a Member,
 }
 
-/// The members that `text` names, each once.
+/// The members that `text` names.
 pub(super) fn find<'a>(status: &'a Status, text: &str) -> Vec<Found<'a>> {
-    let listeners = status.load_balancers.iter().flat_map(|lb| &lb.listeners);
-    let all = listeners.map(|listener| &listener.pool).chain(&status.unused_pools);
-    // A pool is there once for each of its listeners.
-    let pools: BTreeMap<&str, &Pool> = all.map(|pool| (pool.name.as_str(), pool)).collect();
-    let members = pools
-        .into_iter()
-        .flat_map(|(pool, all)| all.members.iter().map(move |member| Found { pool, member }));
+    let members = status.pools.iter().flat_map(|pool| {
+        pool.members.iter().map(|member| Found { pool: pool.name.as_str(), member })
+    });
     let is_meant = |found: &Found<'_>| {
         let Member { name, address, protocol_port, .. } = found.member;
         names(text, Some(name), SocketAddr::new(*address, *protocol_port))

@@ -151,8 +151,7 @@ impl Scene {
 
     fn ensure_all(&self, state: &str) -> Result<()> {
         let said = self.status()?;
-        let listeners = said.load_balancers.iter().flat_map(|lb| &lb.listeners);
-        let members = listeners.flat_map(|listener| &listener.pool.members);
+        let members = said.pools.iter().flat_map(|pool| &pool.members);
         let there = members.filter(|member| member.operating_status == state).count();
         ensure!(there == MEMBERS as usize, "{there} of {MEMBERS} members are {state}");
         Ok(())
