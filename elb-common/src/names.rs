@@ -34,6 +34,8 @@ pub const POOL_STATES: &str = "POOL_STATES";
 pub const BACKENDS: &str = "BACKENDS";
 /// Open connections by backend, where they are tracked.
 pub const BACKEND_STATES: &str = "BACKEND_STATES";
+/// When connection ids last named a backend that takes no new flows.
+pub const BACKENDS_NAMED: &str = "BACKENDS_NAMED";
 /// Backends by server id in QUIC connection ids.
 pub const SERVER_IDS: &str = "SERVER_IDS";
 /// IPv4 flows that a moving slot assigned.
@@ -85,7 +87,7 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 27] = [
+pub const MAPS: [&str; 28] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -97,6 +99,7 @@ pub const MAPS: [&str; 27] = [
     POOL_STATES,
     BACKENDS,
     BACKEND_STATES,
+    BACKENDS_NAMED,
     SERVER_IDS,
     FLOWS_V4,
     FLOWS_V6,

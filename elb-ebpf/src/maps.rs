@@ -102,6 +102,10 @@ pub(crate) static SERVER_IDS: HashMap<ServerIdKey, u32> =
 pub(crate) static BACKEND_STATES: Array<BackendState> =
     Array::with_max_entries(MAX_BACKENDS, BPF_F_MMAPABLE);
 
+/// Packets that a connection id sends to a backend that takes no new flows write, the agent reads.
+#[map]
+pub(crate) static BACKENDS_NAMED: Array<u32> = Array::with_max_entries(MAX_BACKENDS, 0);
+
 /// Agent writes, every forwarded packet reads one record of one cache line.
 #[map]
 pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);

@@ -117,13 +117,8 @@ impl Tables for Maps<'_> {
     fn note_moving(&self, index: u32, now: u32) {
         let Some(chunk) = RINGS_SEEN.get_ptr_mut(index / CHUNK) else { return };
         // SAFETY: the map holds the chunk for as long as the program lives; the index is within the
-        // chunk; words are written whole, and any CPU's time of this second is as good.
-        unsafe {
-            let seen = &raw mut (*chunk)[(index % CHUNK) as usize];
-            if seen.read() != now {
-                seen.write(now);
-            }
-        }
+        // chunk.
+        unsafe { note(&raw mut (*chunk)[(index % CHUNK) as usize], now) }
     }
 
     #[inline(always)]
@@ -142,6 +137,13 @@ impl Tables for Maps<'_> {
     fn server(&self, key: &ServerIdKey) -> Option<u16> {
         // SAFETY: one word, copied at once.
         unsafe { SERVER_IDS.get(key) }.map(|id| *id as u16)
+    }
+
+    #[inline(always)]
+    fn note_named(&self, backend: u16, now: u32) {
+        let Some(named) = BACKENDS_NAMED.get_ptr_mut(u32::from(backend)) else { return };
+        // SAFETY: the map holds the word for as long as the program lives.
+        unsafe { note(named, now) }
     }
 
     #[inline(always)]
@@ -378,6 +380,20 @@ fn count_connection(listener: u16, backend: u16, change: u64) {
     unsafe {
         add(&raw mut (*listener).connections, change);
         add(&raw mut (*backend).connections, change);
+    }
+}
+
+/// Writes the second down. Words are written whole, and any CPU's time of this second is as good.
+///
+/// # Safety
+/// The word is aligned and stays mapped while the program runs.
+#[inline(always)]
+unsafe fn note(word: *mut u32, now: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        if word.read() != now {
+            word.write(now);
+        }
     }
 }
 

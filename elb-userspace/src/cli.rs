@@ -12,6 +12,7 @@ mod diagnose;
 mod doctor;
 mod drain;
 mod drops;
+mod duration;
 mod events;
 mod explain;
 mod flows;

@@ -6,6 +6,7 @@
 use super::admit::{self, Admission};
 use super::{Family, Packet, Stop, Tables, Transport, identify, select};
 use crate::addr::{join, split};
+use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
 use crate::listener::{Listener, algorithm, listener_flags};
 use crate::pool::Pool;
@@ -128,7 +129,7 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     identify::complete::<F, P, T>(packet, tables, question)?;
     let choice = Choice::<F, T>::new(tables, question);
     let named = identify::server(tables, choice.listener(), question.digest);
-    if serves_established(tables, named) {
+    if serves_named(tables, named, choice.now) {
         return select::admitted(named, question.admission());
     }
     if choice.slot.is_settled() && !choice.is_tracked() {
@@ -143,10 +144,30 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     Ok(id)
 }
 
+/// Whether the backend that a connection id names serves flows that it has. Nothing else tells of
+/// these flows: where it takes no new ones, it is noted that there are some.
+#[inline(always)]
+fn serves_named<T: Tables>(tables: &T, id: u16, now: u32) -> bool {
+    let Some(backend) = established(tables, id) else { return false };
+    if !backend.takes_new() {
+        tables.note_named(id, now);
+    }
+    true
+}
+
 /// Whether the backend serves flows that it has.
 #[inline(always)]
 fn serves_established<T: Tables>(tables: &T, id: u16) -> bool {
-    id != 0 && tables.backend(id).is_some_and(|backend| backend.serves_established())
+    established(tables, id).is_some()
+}
+
+/// The backend, if it serves flows that it has.
+#[inline(always)]
+fn established<T: Tables>(tables: &T, id: u16) -> Option<&Backend> {
+    if id == 0 {
+        return None;
+    }
+    tables.backend(id).filter(|backend| backend.serves_established())
 }
 
 /// A choice that was made.

@@ -69,6 +69,8 @@ pub struct Written {
     pub listener_states: HashMap<u16, ListenerState>,
     /// `BACKEND_STATES`: open connections.
     pub backend_connections: HashMap<u16, u64>,
+    /// `BACKENDS_NAMED`.
+    pub named: HashMap<u16, u32>,
     /// `FLOW_BUDGETS`.
     pub budgets: HashMap<u16, FlowBudget>,
     /// `FLOWS_V4`.
@@ -143,6 +145,9 @@ impl Tables for Memory {
     }
     fn server(&self, key: &ServerIdKey) -> Option<u16> {
         self.servers.get(key).copied()
+    }
+    fn note_named(&self, backend: u16, now: u32) {
+        self.written.borrow_mut().named.insert(backend, now);
     }
     fn backend_connections(&self, backend: u16) -> u32 {
         connections(self.written.borrow().backend_connections.get(&backend).copied().unwrap_or(0))

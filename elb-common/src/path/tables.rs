@@ -51,6 +51,8 @@ pub trait Tables: Sized {
     fn turn(&self, pool: u16) -> u32;
     /// Id of the backend with this server id.
     fn server(&self, key: &ServerIdKey) -> Option<u16>;
+    /// Notes that a connection id named the backend, which takes no new flows.
+    fn note_named(&self, backend: u16, now: u32);
     /// Connections that the backend has open.
     fn backend_connections(&self, backend: u16) -> u32;
     /// The backend with this id.

@@ -164,6 +164,10 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.told(self.tables.server(key), |answer| Asked::Server(*key, answer))
     }
     #[inline(always)]
+    fn note_named(&self, backend: u16, now: u32) {
+        self.tables.note_named(backend, now);
+    }
+    #[inline(always)]
     fn backend_connections(&self, backend: u16) -> u32 {
         self.told(self.tables.backend_connections(backend), |open| {
             Asked::BackendConnections(backend, open)

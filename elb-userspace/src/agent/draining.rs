@@ -112,9 +112,18 @@ impl Core {
             former_slots,
             flows: 0,
             connections: counts.then_some(0),
+            named_ago: self.named_ago(assigned, number).filter(|_| !self.is_cut(number.id)),
+            idle_timeout: assigned.idle_timeout,
+            others: self.others(assigned, number.id),
             cut_in,
         };
         Some((number.id, member))
+    }
+
+    /// How many members of a pool take new flows beside one.
+    fn others(&self, pool: &AssignedPool, id: u16) -> usize {
+        let (owners, _) = self.maps.shares(pool.region());
+        owners.keys().filter(|owner| ![0, id].contains(owner)).count()
     }
 
     fn state(&self, named: &Named, number: &AssignedMember) -> &'static str {

@@ -1,5 +1,6 @@
 //! What flows need no longer: former owners, members that leave, records in the flow tables.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use elb_common::backend::backend_flags;
@@ -7,8 +8,10 @@ use elb_common::listener::{Listener, listener_flags};
 
 use super::core::Core;
 use super::sweep::{Drifts, Swept};
+use crate::assign::{AssignedMember, AssignedPool};
 use crate::census::Register;
 use crate::kernel::{MapError, coarse_seconds};
+use crate::ring::slots::is_quiet;
 
 impl Core {
     /// Whether some slots have former owners.
@@ -26,19 +29,42 @@ impl Core {
             };
             let replaces = assigned.former.is_some();
             let moving = self.maps.settle(assigned.region(), assigned.idle_timeout, replaces);
-            if moving == 0 {
-                let is_scheduled = assigned.ring.shape.is_scheduled();
-                self.moving.remove(&name);
-                forgotten |= self.reconciler.settled(&name, |_| is_scheduled);
-                tracing::debug!(pool = name, "all slots are settled");
-            } else {
+            if moving > 0 {
                 self.moving.insert(name, moving);
+                continue;
+            }
+            tracing::debug!(pool = name, "all slots are settled");
+            let is_scheduled = assigned.ring.shape.is_scheduled();
+            let removed = assigned.members.iter().filter(|member| member.removed);
+            let named = removed.filter(|member| self.named_ago(assigned, member).is_some());
+            let named: BTreeSet<u16> = named.map(|member| member.id).collect();
+            forgotten |= self.reconciler.settled(&name, |id| is_scheduled || named.contains(&id));
+            if named.is_empty() {
+                self.moving.remove(&name);
+            } else {
+                // What connection ids name stays until they name it no more.
+                self.moving.insert(name, 0);
             }
         }
         if forgotten {
             self.publish();
             self.save();
         }
+    }
+
+    /// Seconds since a connection id named a member that takes no new flows; none where flows of then
+    /// count no more.
+    pub(super) fn named_ago(&self, pool: &AssignedPool, member: &AssignedMember) -> Option<u32> {
+        member.server_id?;
+        let now = coarse_seconds();
+        let seen = match self.maps.last_named(member.id) {
+            Ok(seen) => seen?,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether a member has flows");
+                now
+            }
+        };
+        (!is_quiet(seen, now, pool.idle_timeout)).then(|| now.saturating_sub(seen))
     }
 
     /// How long it is until flows of a member that leaves are to be cut.

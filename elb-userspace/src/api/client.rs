@@ -1,5 +1,6 @@
 //! The command line's end.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -114,6 +115,11 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).context("the agent's answer is not that of this version")
 }
 
+/// Whether an error says that no agent answers, not that one refuses.
+pub fn is_absence(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<io::Error>() || cause.is::<hyper::Error>())
+}
+
 type Sent = Request<Full<Bytes>>;
 
 fn empty(method: Method, path: &str) -> Result<Sent> {
@@ -174,7 +180,7 @@ async fn exchange<T>(
         answer = exchange => answer,
         ended = connection => {
             ended?;
-            bail!("the agent closed the connection")
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)).context("the agent is stopping, or was killed")
         }
     }
 }

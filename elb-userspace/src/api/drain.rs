@@ -56,6 +56,14 @@ pub struct DrainedMember {
     /// Open connections, where the pool counts them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
+    /// Seconds since a packet went to it for its server id in a connection id, while flows of then
+    /// count; no slot and no record tells of these.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub named_ago: Option<u32>,
+    /// Seconds without a packet after which a flow of it counts no more.
+    pub idle_timeout: u32,
+    /// Other members of the pool that take new flows.
+    pub others: usize,
     /// Seconds until its flows are cut, if they are to be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut_in: Option<u32>,
@@ -71,7 +79,7 @@ impl DrainReport {
 impl DrainedMember {
     /// Whether no flow can go to it any more.
     pub fn is_done(&self) -> bool {
-        (self.slots, self.former_slots, self.flows) == (0, 0, 0)
+        (self.slots, self.former_slots, self.flows, self.named_ago) == (0, 0, 0, None)
     }
 }
 
@@ -114,12 +122,16 @@ mod tests {
             former_slots: 0,
             flows: 0,
             connections: None,
+            named_ago: None,
+            idle_timeout: 300,
+            others: 1,
             cut_in: Some(10),
         };
         let is_done = |member| DrainReport { members: vec![member] }.is_done();
         assert!(is_done(member.clone()));
         assert!(!is_done(DrainedMember { slots: 1, ..member.clone() }));
         assert!(!is_done(DrainedMember { former_slots: 1, ..member.clone() }));
-        assert!(!is_done(DrainedMember { flows: 1, ..member }));
+        assert!(!is_done(DrainedMember { flows: 1, ..member.clone() }));
+        assert!(!is_done(DrainedMember { named_ago: Some(0), ..member }));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
+use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json};
 use crate::api::client;
@@ -19,8 +20,9 @@ from the configuration file; the agent remembers it across its own restarts. Wha
 the pool's connection_drain, or until it ends or is idle.
 
 A slot that the member owned names it as the former owner until no packet of an old connection came
-for the listener's keepalive_timeout. Nothing is left when no slot names the member and no recorded
-flow goes to it.
+for the listener's keepalive_timeout. Nothing is left when no slot names the member, no recorded flow
+goes to it, and no QUIC packet came for its server_id for that time. So it takes keepalive_timeout and
+a few seconds (5 minutes if that is not set) though the member may have no connection at all.
 
 Exit codes: 0 done (with --wait: nothing is left), 1 failed, or something is left after --timeout.
 
@@ -37,10 +39,10 @@ pub(super) struct DrainArgs {
     /// Wait until nothing is left, and show how far it is.
     #[arg(short, long, conflicts_with = "cancel")]
     wait: bool,
-    /// How long to wait at most, as in 90s or 5m.
-    #[arg(short, long, value_name = "TIME", default_value = "5m",
-          value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    /// How long to wait at most, as in 90s or 5m. If not given, a minute longer than it takes when all
+    /// is silent: keepalive_timeout, or the rest of connection_drain.
+    #[arg(short, long, value_name = "TIME", requires = "wait", value_parser = duration)]
+    timeout: Option<Duration>,
     /// Take new flows again.
     #[arg(long)]
     cancel: bool,
@@ -53,41 +55,89 @@ pub(super) struct DrainArgs {
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How much longer to wait than it takes when all is silent.
+const MARGIN: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
     let socket = args.agent.path();
     let action = if args.cancel { Action::Cancel } else { Action::Start };
-    let report = block_on(drain(args, &socket, action))?;
+    let (report, timeout) = block_on(drain(args, &socket, action))?;
     if args.output == Output::Json {
         print_json(&report)?;
     }
-    let failed = args.wait && !report.is_done();
-    if failed {
-        eprintln!("something is left after {}", humantime::format_duration(args.timeout));
+    if action == Action::Start {
+        report.members.iter().filter_map(nobody_left).for_each(|warning| eprintln!("{warning}"));
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if !args.wait || report.is_done() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let left = report.members.iter().filter(|member| !member.is_done());
+    let left: Vec<_> = left.map(|left| format!("{} of pool {}", left.member, left.pool)).collect();
+    eprintln!(
+        "elb: after {}, something is left on {}: wait longer with --timeout, or let the pool's \
+         connection_drain cut what is left",
+        humantime::format_duration(timeout),
+        left.join(" and ")
+    );
+    Ok(ExitCode::FAILURE)
 }
 
-async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<DrainReport> {
+/// The last report, and how long it was waited for at most.
+async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(DrainReport, Duration)> {
     let begun = Instant::now();
     let mut request = DrainRequest { action, member: args.member.clone(), pool: args.pool.clone() };
+    let mut report = client::drain(socket, &request).await?;
+    let timeout = args.timeout.unwrap_or_else(|| longest(&report) + MARGIN);
+    request.action = Action::Look;
     let mut said = String::new();
+    let mut is_away = false;
     loop {
-        let report = client::drain(socket, &request).await?;
         let text = text(&report);
         if args.output == Output::Table && text != said {
             print!("{text}");
             said = text;
         }
-        if !args.wait || report.is_done() || begun.elapsed() + LOOK > args.timeout {
-            return Ok(report);
+        if !args.wait || report.is_done() || begun.elapsed() + LOOK > timeout {
+            return Ok((report, timeout));
         }
         tokio::time::sleep(LOOK).await;
-        request.action = Action::Look;
+        // An agent that is restarted goes on with what it was told.
+        match client::drain(socket, &request).await {
+            Ok(next) => (report, is_away) = (next, false),
+            Err(error) if client::is_absence(&error) => {
+                if !is_away {
+                    eprintln!("elb: {error:#}; asking on until an agent answers again");
+                }
+                is_away = true;
+            }
+            // It was removed from the configuration, and now it is forgotten.
+            Err(_) if report.members.iter().all(|member| member.state == "REMOVED") => {
+                report.members.clear();
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
+/// How long it takes at most when no packet comes any more.
+fn longest(report: &DrainReport) -> Duration {
+    let seconds = report.members.iter().map(|member| member.cut_in.unwrap_or(member.idle_timeout));
+    Duration::from_secs(seconds.max().unwrap_or(0).into())
+}
+
+/// A warning, if the member was the last of its pool.
+fn nobody_left(member: &DrainedMember) -> Option<String> {
+    let DrainedMember { pool, others, state, .. } = member;
+    let is_last = *others == 0 && state != "SERVING";
+    is_last.then(|| {
+        format!("elb: no member of pool {pool} takes new connections any more: they are dropped")
+    })
+}
+
 fn text(report: &DrainReport) -> String {
+    if report.members.is_empty() {
+        return "nothing is left of the member, which was removed\n".to_owned();
+    }
     report.members.iter().map(line).collect()
 }
 
@@ -100,6 +150,9 @@ fn line(member: &DrainedMember) -> String {
     line += &format!("owns {slots} slots and was owner of {former_slots}, {flows} flows recorded");
     if let Some(connections) = member.connections {
         line += &format!(", {connections} connections open");
+    }
+    if let Some(seconds) = member.named_ago {
+        line += &format!(", its server_id was seen {seconds} s ago");
     }
     if let Some(seconds) = member.cut_in {
         line += &format!(", cut in {seconds} s");
@@ -123,15 +176,23 @@ mod tests {
             former_slots: 21_000,
             flows: 12,
             connections: Some(9),
+            named_ago: Some(3),
+            idle_timeout: 300,
+            others: 0,
             cut_in: Some(25),
         };
         let said = line(&member);
         assert_eq!(
             said,
             "pool web, member web-1: DRAINING, owns 0 slots and was owner of 21000, 12 flows \
-             recorded, 9 connections open, cut in 25 s\n"
+             recorded, 9 connections open, its server_id was seen 3 s ago, cut in 25 s\n"
         );
-        (member.former_slots, member.flows) = (0, 0);
+        assert!(nobody_left(&member).is_some_and(|warning| warning.contains("pool web")));
+        member.others = 1;
+        assert_eq!(nobody_left(&member), None);
+        let longest = longest(&DrainReport { members: vec![member.clone()] });
+        assert_eq!(longest, Duration::from_secs(25));
+        (member.former_slots, member.flows, member.named_ago) = (0, 0, None);
         assert_eq!(line(&member), "pool web, member web-1: DRAINING, nothing is left\n");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
+use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json};
 use crate::api::client;
@@ -24,7 +25,7 @@ Examples:
   elb trace --reason no_backend                  which packets")]
 pub(super) struct DropsArgs {
     /// Time between the two looks; 0s: one look, no rates.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     interval: Duration,
     #[command(flatten)]
     agent: SocketArg,

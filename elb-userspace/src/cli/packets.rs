@@ -11,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use elb_common::reason::{Fate, Reason};
 use ipnet::IpNet;
 
+use super::duration::duration;
 use crate::api::client;
 use crate::endpoint::Endpoint;
 use crate::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
@@ -44,7 +45,7 @@ pub(super) struct PacketArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End after this time.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
 }
 

@@ -57,6 +57,7 @@ pub struct Maps {
     tries: Tries,
     listener_states: MapArray<ListenerState>,
     backend_states: MapArray<BackendState>,
+    named: Array<MapData, u32>,
     pools: MapArray<Pool>,
     backends: MapArray<Backend>,
     servers: MapHash<ServerIdKey, u32>,
@@ -128,6 +129,7 @@ impl Maps {
             tries: Tries::take(ebpf)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
             backend_states: take(ebpf, names::BACKEND_STATES)?,
+            named: take(ebpf, names::BACKENDS_NAMED)?,
             pools: take(ebpf, names::POOLS)?,
             backends: take(ebpf, names::BACKENDS)?,
             servers: take(ebpf, names::SERVER_IDS)?,
@@ -230,6 +232,15 @@ impl Maps {
         total(&self.backend_counters, u32::from(id)).map_err(at(names::BACKEND_COUNTERS))
     }
 
+    /// The second in which a connection id last named a backend that takes no new flows; none: never.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn last_named(&self, id: u16) -> Result<Option<u32>, MapError> {
+        let seen = self.named.get(&u32::from(id), 0).map_err(at(names::BACKENDS_NAMED))?;
+        Ok((seen != 0).then_some(seen))
+    }
+
     /// What is recorded of a flow.
     ///
     /// # Errors
@@ -326,7 +337,8 @@ impl Store for Maps {
                 reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))?;
                 self.backend_states
                     .set(u32::from(*id), Record(BackendState::default()), 0)
-                    .map_err(at(names::BACKEND_STATES))
+                    .map_err(at(names::BACKEND_STATES))?;
+                self.named.set(u32::from(*id), 0, 0).map_err(at(names::BACKENDS_NAMED))
             }
             Command::ResetListenerCounter(id) => {
                 reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))?;

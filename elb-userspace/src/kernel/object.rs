@@ -49,9 +49,10 @@ impl Capacity {
         match name {
             names::RINGS | names::RINGS_SEEN => Some(self.chunks),
             names::FLOWS_V4 | names::FLOWS_V6 => Some(self.flows),
-            names::BACKENDS | names::BACKEND_STATES | names::BACKEND_COUNTERS => {
-                Some(self.backends)
-            }
+            names::BACKENDS
+            | names::BACKEND_STATES
+            | names::BACKENDS_NAMED
+            | names::BACKEND_COUNTERS => Some(self.backends),
             names::LISTENERS_V4
             | names::LISTENERS_V6
             | names::LISTENER_STATES
@@ -258,6 +259,7 @@ impl Shape {
             names::POOL_STATES => (Array, 4, 8, limits::MAX_POOLS),
             names::BACKENDS => (Array, 4, 64, 0),
             names::BACKEND_STATES => (Array, 4, 8, 0),
+            names::BACKENDS_NAMED => (Array, 4, 4, 0),
             names::SERVER_IDS => (Hash, 16, 4, limits::MAX_SERVER_IDS),
             names::FLOWS_V4 => (LruHash, 16, 8, 0),
             names::FLOWS_V6 => (LruHash, 40, 8, 0),

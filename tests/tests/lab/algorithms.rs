@@ -21,7 +21,7 @@ use elb_tests::{
 };
 use serde_json::Value;
 
-use crate::scene::{ECHO, LIMIT, Scene, wait_until_serving};
+use crate::scene::{ECHO, LIMIT, SHORT, Scene, wait_until_serving};
 
 /// Seconds for which unknown UDP flows stay where they are after a change.
 const HOLD: u32 = 5;
@@ -235,27 +235,74 @@ fn a_connection_of_quic_is_its_id() -> Result<()> {
 /// Servers that choose connection ids with their own id in them.
 #[test]
 fn a_server_of_quic_is_found_by_its_id() -> Result<()> {
-    let with_ids = |text: String| {
-        (0..3).fold(text, |text, index| {
-            let address = format!("address = \"10.0.0.{}\"", 11 + index);
-            text.replace(&address, &format!("{address}\nserver_id = \"a{index}b{index}\""))
-        })
-    };
-    let strategy = |text: String| {
-        let key = "lb_algorithm = \"QUIC_CID\"";
-        let strategy = "quic_cid_hash_strategy = { offset = 1, len = 2 }";
-        with_ids(text.replace(key, &format!("{key}\n{strategy}")))
-    };
-    let udp = Udp::start(3, "quic", |pool| pool.by("QUIC_CID"), strategy)?;
+    let udp = Udp::start(3, "quic", |pool| pool.by("QUIC_CID"), with_server_ids)?;
     for (n, client) in udp.clients(3)?.into_iter().enumerate() {
         for index in 0..3u8 {
-            let id = [u8::try_from(n)?, 0xa0 + index, 0xb0 + index, 7, 7];
+            let id = id_of(index, u8::try_from(n)?);
             let owner = udp.lab.backend_name(index.into());
             assert_eq!(udp.from(client)?.ask(&short(&id))?, owner);
             assert_eq!(udp.from(client)?.ask(&long(&id))?, owner);
         }
     }
     Ok(())
+}
+
+/// Nothing but its packets tells of a connection whose id names its server: no slot, no record.
+#[test]
+fn connections_of_quic_stay_with_a_server_that_leaves() -> Result<()> {
+    let mut udp = Udp::start(2, "quic", |pool| pool.by("QUIC_CID"), with_server_ids)?;
+    udp.config = udp.config.clone().idle_after(SHORT);
+    udp.agent.reload_with(&with_server_ids(udp.config.text()?))?;
+    let client = udp.from(udp.lab.client_addr(Family::V4))?;
+    let leaving = udp.lab.backend_name(1);
+    // Longer than flows count that were silent, and a look at what settled.
+    let talk = |what: &str| -> Result<()> {
+        let until = Instant::now() + Duration::from_secs((SHORT + 10).into());
+        while Instant::now() < until {
+            assert_eq!(client.ask(&short(&id_of(1, 9)))?, leaving, "{what}");
+            thread::sleep(BEAT);
+        }
+        Ok(())
+    };
+    let member = udp.config.pools[0].members[1].address.to_string();
+    let draining = udp.agent.start_command(&["drain", &member, "--wait"])?;
+    talk("drained")?;
+    let said = &udp.agent.ask(&["drain", &member])?["members"][0];
+    assert_eq!((&said["former_slots"], &said["flows"]), (&0.into(), &0.into()), "{said}");
+    assert!(said["named_ago"].as_u64() < Some(3), "{said}");
+    let told = udp.agent.end(&["drain", &member, "--wait", "--timeout", "2s"], LIMIT)?;
+    assert!(told.code == Some(1) && told.printed.contains("its server_id was seen"), "{told:?}");
+
+    udp.config.pools[0].members.truncate(1);
+    udp.agent.reload_with(&with_server_ids(udp.config.text()?))?;
+    talk("removed")?;
+    let states = |said: &Value| status::of_members(said, udp.lab.member_addr(1, Family::V4));
+    assert_eq!(states(&udp.agent.status()?), ["REMOVED"]);
+    udp.agent
+        .wait_status("the member to be forgotten", IDLE_LIMIT, |said| states(said).is_empty())?;
+    // It looks once a second: the member may be without flows then, or forgotten.
+    let printed = draining.finish(LIMIT)?;
+    assert!(
+        printed.lines().last().is_some_and(|line| line.contains("nothing is left")),
+        "{printed}"
+    );
+    Ok(())
+}
+
+/// The configuration, with servers that connection ids name.
+fn with_server_ids(text: String) -> String {
+    let key = "lb_algorithm = \"QUIC_CID\"";
+    let strategy = "quic_cid_hash_strategy = { offset = 1, len = 2 }";
+    let text = text.replace(key, &format!("{key}\n{strategy}"));
+    (0..3).fold(text, |text, index| {
+        let address = format!("address = \"10.0.0.{}\"", 11 + index);
+        text.replace(&address, &format!("{address}\nserver_id = \"a{index}b{index}\""))
+    })
+}
+
+/// A connection id that names a server of [`with_server_ids`].
+fn id_of(server: u8, first: u8) -> [u8; 5] {
+    [first, 0xa0 + server, 0xb0 + server, 7, 7]
 }
 
 /// A packet of a connection of QUIC version 1 (RFC 9000 §17.3) with this destination connection id.

@@ -125,20 +125,22 @@ fn a_drained_member_is_watched_until_nothing_is_left() -> Result<()> {
 
     let wait = |limit| [&drain[..], &["--wait", "--timeout", limit]].concat();
     let in_vain = scene.agent.run(&wait("2s")).unwrap_err().to_string();
-    assert!(in_vain.contains("exit code 1: something is left after 2s"), "{in_vain}");
+    assert!(in_vain.contains("exit code 1: elb: after 2s, something is left on "), "{in_vain}");
     let address = scene.member(1);
     let is_draining = |said: &Value| {
         let member = status::member(said, ECHO, address);
         member.is_some_and(|member| member["operating_status"] == "DRAINING")
     };
     assert!(is_draining(&scene.agent.status()?));
+    // However long it takes, and through a restart of the agent.
+    let waiting = scene.agent.start_command(&[&drain[..], &["--wait"]].concat())?;
+    wait_for("the wait to begin", LIMIT, || Ok((!waiting.printed()?.is_empty()).then_some(())))?;
     scene.agent.restart()?;
     let said = scene.agent.status()?;
     assert!(is_draining(&said), "it outlives the agent: {said}");
     assert_eq!(open(&scene, 20)?.stop()?.on("backend-0").len(), 20);
     assert_eq!(held.so_far().broken().len(), 0, "{:?}", held.so_far().broken());
 
-    let waiting = scene.agent.start_command(&wait("60s"))?;
     assert_eq!(held.stop()?.broken().len(), 0);
     let printed = waiting.finish(Duration::from_secs(60))?;
     assert!(
@@ -150,6 +152,12 @@ fn a_drained_member_is_watched_until_nothing_is_left() -> Result<()> {
         (&report["slots"], &report["former_slots"], &report["flows"]),
         (&0.into(), &0.into(), &0.into())
     );
+
+    let other = scene.member(0).to_string();
+    let last = scene.agent.end(&["drain", &other, "--pool", ECHO], LIMIT)?;
+    assert_eq!(last.code, Some(0), "{last:?}");
+    assert!(last.said.contains("no member of pool echo takes new connections"), "{last:?}");
+    scene.agent.run(&["drain", &other, "--cancel"])?;
 
     scene.agent.run(&["drain", &member, "--cancel"])?;
     wait_serving(&scene, &[0, 1])?;

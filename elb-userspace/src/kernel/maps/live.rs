@@ -164,6 +164,9 @@ impl Tables for Live<'_> {
         let found = self.maps.lookups.servers.get(&Record(*key), 0);
         self.read(names::SERVER_IDS, found).and_then(|id| u16::try_from(id).ok())
     }
+    fn note_named(&self, backend: u16, now: u32) {
+        self.scratch.note_named(backend, now);
+    }
     fn backend_connections(&self, backend: u16) -> u32 {
         let found = self.maps.lookups.backend_states.get(&u32::from(backend), 0);
         let found = self.read(names::BACKEND_STATES, found).map(|found| found.0.connections);
