@@ -89,7 +89,7 @@ reasons! {
         "set admin_state_up = true";
     14 NoBackend "no_backend" Dropped
         "the pool has no backend server that takes new flows"
-        "see `elb status` for the health of the pool's members";
+        "see `elb diagnose`, and `elb status`: its members are OFFLINE, drained, without weight, or none";
     15 UnknownBackend "unknown_backend" Dropped
         "the ring names a backend that does not exist"
         "restart the agent, which rebuilds its maps; please report it";

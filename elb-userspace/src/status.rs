@@ -107,7 +107,7 @@ pub struct Listener {
     /// Ranges of ports, as in "1000-1010".
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub port_ranges: Vec<String>,
-    /// ONLINE, DEGRADED or DISABLED.
+    /// ONLINE, DEGRADED (a member is OFFLINE, or none takes new flows) or DISABLED.
     pub operating_status: String,
     /// Packets forwarded.
     pub packets: u64,
@@ -160,6 +160,13 @@ pub struct Pool {
     pub listeners: usize,
     /// Members.
     pub members: Vec<Member>,
+}
+
+impl Pool {
+    /// Whether any member takes new flows.
+    pub fn takes_new(&self) -> bool {
+        self.members.iter().any(|member| member.slots > 0)
+    }
 }
 
 /// A member.

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::members::Watched;
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::diagnosis::evidence::{
-    Evidence, Health, Lapses, Looks, PoolWanted, Served, Wanted, Way,
+    Evidence, Health, Lapses, Looks, PoolWanted, Resting, Served, Wanted, Way,
 };
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::target::Target;
@@ -58,7 +58,7 @@ impl Core {
             return Err(format!("an inspection is of the host of one member, not of {target}"));
         }
         for pool in target.pools(model) {
-            self.add_pool(&mut case, pool);
+            self.add_pool(&mut case, target, pool);
         }
         Ok(case)
     }
@@ -72,11 +72,16 @@ impl Core {
         Ok(fix::inspect_on_host(&self.evidence(pool, member)))
     }
 
-    fn add_pool(&self, case: &mut Case, pool: &Pool) {
-        let report = checks::pool(&self.pool_wanted(pool), &self.file);
+    fn add_pool(&self, case: &mut Case, target: Target<'_>, pool: &Pool) {
+        let mut wanted = self.pool_wanted(pool);
+        wanted.listeners.retain(|served| target.includes(&served.balancer, &served.listener));
+        let report = checks::pool(&wanted, &self.file);
         if report.conclusion != Conclusion::Healthy {
             case.pools.push(report);
-            return;
+            // Members are looked at where packets may come to them.
+            if wanted.listeners.iter().all(|served| !served.enabled || served.vips.is_empty()) {
+                return;
+            }
         }
         for member in &pool.members {
             let health = self.members.health(pool.name.as_str(), socket(member));
@@ -148,7 +153,16 @@ impl Core {
             forwarding: pool.forwarding,
             listeners: served.collect(),
             others: others.collect(),
+            members: pool.members.iter().map(|member| self.resting(pool, member)).collect(),
         }
+    }
+
+    fn resting(&self, pool: &Pool, member: &Member) -> Option<Resting> {
+        let name = member.name.to_string();
+        if self.drained.contains(&(pool.name.to_string(), socket(member))) {
+            return Some(Resting::Drained(name));
+        }
+        (member.weight.get() == 0).then_some(Resting::Weightless(name))
     }
 
     fn way(&self, member: IpAddr, source: Option<IpAddr>, vip: Result<path::Way, String>) -> Way {

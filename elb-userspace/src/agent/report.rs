@@ -85,7 +85,8 @@ impl Core {
         let connections = counted_id.map(|id| read(self.maps.listener_connections(*id)));
         let pool = pools.iter().find(|pool| pool.name == default_pool.as_str());
         let mut members = pool.into_iter().flat_map(|pool| &pool.members);
-        let degraded = members.any(|member| is_offline_at(member, listener.name.as_str()));
+        let degraded = pool.is_some_and(|pool| !pool.takes_new())
+            || members.any(|member| is_offline_at(member, listener.name.as_str()));
         status::Listener {
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),

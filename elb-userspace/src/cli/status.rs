@@ -123,13 +123,14 @@ fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
         (0, ranges) => ranges.join(","),
         (port, _) => port.to_string(),
     };
+    let nobody = if pool.takes_new() { "" } else { ", NO MEMBER TAKES NEW CONNECTIONS" };
     let moving = match pool.moving_slots {
         0 => String::new(),
         n => format!(" · {n} of {} slots moving", pool.slots),
     };
     let _ = writeln!(
         out,
-        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}, {}{moving}",
+        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}, {}{nobody}{moving}",
         listener.name,
         listener.protocol,
         listener.operating_status,

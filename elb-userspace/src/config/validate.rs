@@ -191,7 +191,12 @@ impl Draft {
             };
             if !self.named_pools.contains(pool.name.as_str()) {
                 let fix = "name it as the default_pool of one, or remove it";
-                warn(&place.own, "name", "no listener uses it, so its members are not probed", fix);
+                warn(
+                    &place.own,
+                    "name",
+                    "no listener uses it, so nothing is sent to its members",
+                    fix,
+                );
             }
             if pool.members.iter().all(|member| member.weight.get() == 0) {
                 let fix = "add a member with a weight of at least 1";

@@ -35,6 +35,8 @@ checks! {
     Attached = "attached", "backend server group attached to a listener";
     /// A TCP or UDP listener's load balancer has an address.
     AddressBound = "address-bound", "address bound to the load balancer";
+    /// Not all members are drained or without weight.
+    Taken = "taken", "members that take new connections";
     /// Protocol, port, Host, path and codes are those the member answers to.
     Configuration = "configuration", "health check configuration";
     /// Inferred from packets: security groups are not on the host.

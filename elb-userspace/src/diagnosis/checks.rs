@@ -47,8 +47,8 @@ pub fn member(evidence: &Evidence) -> Report {
 
 /// The report on a pool itself: what the configuration alone decides.
 pub fn pool(wanted: &PoolWanted, file: &std::path::Path) -> Report {
-    let findings =
-        vec![attachment::attached(wanted, file), attachment::address_bound(wanted, file)];
+    let checks = [attachment::attached, attachment::address_bound, attachment::taken];
+    let findings = checks.map(|check| check(wanted, file)).to_vec();
     Report::new(format!("pool {}", wanted.name), true, findings)
 }
 
@@ -74,7 +74,7 @@ fn settle(evidence: &Evidence, suspects: &[Finding]) -> Vec<Finding> {
             return certain.clone();
         }
         if let Some(seen) = seen(evidence, *check) {
-            return seen.clone();
+            return contradicted(evidence, seen).unwrap_or_else(|| seen.clone());
         }
         match suspect {
             Some(suspect) if named == Some(*check) => suspect.clone(),
@@ -92,7 +92,10 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
         return Some(certain.check);
     }
     let failed = MEMBER.iter().filter_map(|check| seen(evidence, *check));
-    if let Some(failed) = failed.into_iter().find(|finding| finding.verdict == Verdict::Fail) {
+    let fails = |finding: &Finding| {
+        finding.verdict == Verdict::Fail && contradicted(evidence, finding).is_none()
+    };
+    if let Some(failed) = failed.into_iter().find(|finding| fails(finding)) {
         return Some(failed.check);
     }
     let cleared = |suspect: &&Finding| seen(evidence, suspect.check).is_none();
@@ -114,6 +117,17 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
     );
     let said = evidence.inspection.as_ref().filter(|_| about_host)?.finding(check)?;
     (said.verdict != Verdict::Unknown).then_some(said)
+}
+
+/// What the host said as far as it stands beside a check that has just succeeded, by the way that
+/// traffic goes: it cannot be what keeps that from working.
+fn contradicted(evidence: &Evidence, said: &Finding) -> Option<Finding> {
+    let is_in_the_way = matches!(said.check, Check::Listening | Check::Firewall | Check::Route);
+    if said.verdict != Verdict::Fail || !is_in_the_way || !evidence.works_at_vip() {
+        return None;
+    }
+    let what = format!("{}; and yet the check that was just made succeeded", said.evidence);
+    Some(Finding { verdict: Verdict::Warn, evidence: what, ..said.clone() })
 }
 
 /// A suspect beside the one that is named.
@@ -138,7 +152,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
     let Wanted { pool, file, .. } = &evidence.wanted;
     match check {
         Check::Attached => attachment::attached(pool, file),
-        Check::AddressBound => attachment::address_bound(pool, file),
+        Check::AddressBound => attachment::address_bound_beside(pool, file),
         Check::Configuration => configuration::configuration(evidence),
         Check::SecurityGroup => packets::security_group(evidence),
         Check::NetworkAcl => packets::network_acl(evidence),
@@ -163,7 +177,8 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::RpFilter
         | Check::Interface
         | Check::Forwarding
-        | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
+        | Check::Clock
+        | Check::Taken => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
     }
 }
 

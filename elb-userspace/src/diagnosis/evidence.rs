@@ -1,8 +1,9 @@
 //! What is known about a member before it is judged: what is wanted of it, what its health is, how
 //! it is reached, and what a fresh look at it found.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::report::Report;
@@ -60,6 +61,40 @@ pub struct PoolWanted {
     pub listeners: Vec<Served>,
     /// Listeners of its protocol that other pools serve, as `load balancer/listener`.
     pub others: Vec<String>,
+    /// Of each member, why it takes no new connections however healthy it is, if so.
+    pub members: Vec<Option<Resting>>,
+}
+
+/// A member that takes no new connections because it was told so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resting {
+    /// By `elb drain`.
+    Drained(String),
+    /// By its weight of 0.
+    Weightless(String),
+}
+
+impl fmt::Display for Resting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained(member) => write!(f, "{member} is drained"),
+            Self::Weightless(member) => write!(f, "{member} has weight 0"),
+        }
+    }
+}
+
+impl Resting {
+    /// What gives it new connections again.
+    pub fn fix(&self, pool: &str, file: &Path) -> String {
+        match self {
+            Self::Drained(member) => format!("elb drain {member} --pool {pool} --cancel"),
+            Self::Weightless(member) => format!(
+                "give member {member:?} of pool {pool:?} a weight above 0 in {}, then elb check && \
+                 systemctl reload elb",
+                file.display()
+            ),
+        }
+    }
 }
 
 /// A listener that a pool serves.

@@ -113,8 +113,27 @@ const CHECKS: [(Check, Judge); 9] = [
 
 /// What the facts say about what was asked. It is healthy if no check failed and none is unknown.
 fn conclude(asked: Asked, facts: &Facts) -> Inspection {
-    let findings = CHECKS.map(|(check, judge)| finding(check, judge(&asked, facts)));
+    let elsewhere = elsewhere(&asked, facts);
+    let findings = CHECKS.map(|(check, judge)| match &elsewhere {
+        Some(why) => finding(check, vec![Part::unknown(why)]),
+        None => finding(check, judge(&asked, facts)),
+    });
     let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
     let report = Report::new(facts.host.clone(), known, findings.to_vec());
     Inspection { host: facts.host.clone(), asked, report }
+}
+
+/// Why what this host is like says nothing of a member: it has none of the member's addresses.
+fn elsewhere(asked: &Asked, facts: &Facts) -> Option<String> {
+    let network = facts.network.as_ref().ok()?;
+    let is_here = |address| network.holder(address).is_some();
+    if asked.to.is_empty() || asked.to.iter().any(|address| is_here(*address)) {
+        return None;
+    }
+    Some(format!(
+        "{} is no address of {}: inspect the host that has it; if it is translated on the way, name the \
+         address that this host has with --to",
+        shown(&asked.to),
+        facts.host
+    ))
 }

@@ -58,6 +58,17 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether a listener is part of it.
+    pub fn includes(self, balancer: &str, listener: &str) -> bool {
+        match self {
+            Self::LoadBalancer(named) => named.name.as_str() == balancer,
+            Self::Listener(within, named) => {
+                (within.name.as_str(), named.name.as_str()) == (balancer, listener)
+            }
+            Self::All | Self::Pool(_) | Self::Member(..) => true,
+        }
+    }
+
     fn is_named(self, text: &str) -> bool {
         let (kind, name) = text.split_once(':').unwrap_or(("", text));
         let of_kind = kind == self.kind() && self.has_name(name);

@@ -61,6 +61,56 @@ fn a_load_balancer_without_an_address_is_to_get_one() -> Result<()> {
     scene.mended(0)
 }
 
+/// The others that the pool serves have one, and what keeps the member from working is told as well.
+#[test]
+fn an_address_that_one_of_two_load_balancers_lacks_hides_nothing() -> Result<()> {
+    let mut scene = Scene::start_in(Lab::builder(), |lab| {
+        let mut config =
+            scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp));
+        let mut bare = config.load_balancers[0].clone();
+        (bare.name, bare.vip_address) = ("bare".to_owned(), None);
+        bare.listeners[0].name = "bare-web".to_owned();
+        config.load_balancers.push(bare);
+        Ok(config)
+    })?;
+    is_well(&scene.diagnose(0)?);
+    scene.servers[0].kill()?;
+    scene.wait_for(0, "OFFLINE")?;
+    for target in ["lb:lb-0", "listener:lb-0/web", &scene.name(0)] {
+        let told = scene.agent.diagnose(&[target])?;
+        is_named(&told, "listening", "");
+    }
+    let told = scene.agent.diagnose(&["lb:bare"])?;
+    is_named(&told, "address-bound", "load balancer \"bare\" has no address");
+    let told = scene.agent.diagnose(&[])?;
+    let causes = told.said["reports"].as_array().into_iter().flatten();
+    let causes: Vec<_> = causes.map(|report| report["cause"].clone()).collect();
+    assert_eq!(causes, ["address-bound", "listening"], "{:#}", told.said);
+    Ok(())
+}
+
+/// They are healthy, and nobody may connect.
+#[test]
+fn a_pool_whose_members_all_rest_is_named() -> Result<()> {
+    let scene = Scene::start_in(Lab::builder().backends(2), |lab| {
+        Ok(scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp)))
+    })?;
+    let members = [0, 1].map(|index| scene.address(index).to_string());
+    scene.agent.run(&["drain", &members[0]])?;
+    assert_eq!(scene.agent.diagnose(&[])?.code, 0);
+    scene.agent.run(&["drain", &members[1]])?;
+    let listener = status::listener(&scene.agent.status()?, WEB).cloned();
+    assert!(listener.is_some_and(|listener| listener["operating_status"] == "DEGRADED"));
+    let told = scene.agent.diagnose(&["lb:lb-0"])?;
+    is_named(&told, "taken", "no member of pool \"web\" takes new connections");
+    let fix: Vec<&str> = told.fix().split_whitespace().skip(1).collect();
+    scene.agent.run(&fix)?;
+    is_well(&scene.agent.diagnose(&[])?);
+    let listener = status::listener(&scene.agent.status()?, WEB).cloned();
+    assert!(listener.is_some_and(|listener| listener["operating_status"] == "ONLINE"));
+    Ok(())
+}
+
 /// Acceptance 98.
 #[test]
 fn a_wrong_path_is_named_with_its_code_and_tcp_is_suggested() -> Result<()> {

@@ -97,7 +97,7 @@ fn nothing_is_named_for_healthy_members_by_gue() -> Result<()> {
     nothing_is_named(Forwarding::Gue)
 }
 
-/// Members without weight, direct probes, a port, a host, a code and a source of their own.
+/// A member without weight, direct probes, a port, a host, a code and a source of their own.
 #[test]
 fn nothing_is_named_where_the_configuration_is_only_unusual() -> Result<()> {
     const PORTS: [u16; 5] = [8081, 8082, 8083, 8084, 8085];
@@ -122,7 +122,7 @@ fn nothing_is_named_where_the_configuration_is_only_unusual() -> Result<()> {
             let pool = Pool::of(lab, name, Family::V4, Protocol::Tcp, port).watched(monitor);
             config = config.balance(lab, Family::V4, port, pool);
         }
-        config.pool_mut("no-weight").members.iter_mut().for_each(|member| member.weight = 0);
+        config.pool_mut("no-weight").members[0].weight = 0;
         Ok(config)
     })?;
     all_are_clean(&scene, &[])
@@ -199,4 +199,54 @@ fn nothing_is_named_on_hosts_that_are_only_strict() -> Result<()> {
         is_clean(HOSTS[index], &scene.diagnose_with_host(index)?, &[]);
         Ok(())
     })
+}
+
+/// As containers with published ports have it: the port that is probed leads to another one, which a
+/// strict filter lets in.
+#[test]
+fn nothing_is_named_where_ports_are_translated() -> Result<()> {
+    const PUBLISHED: u16 = 8088;
+    let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(PUBLISHED);
+    let scene = Scene::begin(Lab::builder(), |lab| {
+        Ok(scene::config(lab, Forwarding::Ipip, monitor.clone()))
+    })?;
+    scene.run(
+        0,
+        &format!(
+            "nft add table ip lab
+             nft 'add chain ip lab pre {{ type nat hook prerouting priority -100; }}'
+             nft add rule ip lab pre tcp dport {PUBLISHED} redirect to :{HTTP_PORT}
+             nft 'add chain ip lab in {{ type filter hook input priority 0; policy drop; }}'
+             nft add rule ip lab in meta l4proto '{{ ipencap, icmp }}' accept
+             nft add rule ip lab in tcp dport {HTTP_PORT} accept
+             nft add rule ip lab in ct state established accept"
+        ),
+    )?;
+    scene.wait_for(0, "ONLINE")?;
+    is_well(&scene.diagnose(0)?);
+    let told = scene.diagnose_with_host(0)?;
+    is_well(&told);
+    assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+    Ok(())
+}
+
+/// What another host says of itself is no matter of the member, whether that works or not.
+#[test]
+fn nothing_is_concluded_from_the_wrong_host() -> Result<()> {
+    let monitor = HealthMonitor::quick(MonitorKind::Http);
+    let mut scene = Scene::start_in(Lab::builder().backends(2), |lab| {
+        Ok(scene::config(lab, Forwarding::Ipip, monitor))
+    })?;
+    let told = scene.diagnose_with_host_of(0, 1)?;
+    is_well(&told);
+    for check in ["listening", "firewall", "route", "virtual-address"] {
+        assert_ne!(told.verdict(check), "fail", "{check}: {:#}", told.said);
+    }
+    scene.servers[0].kill()?;
+    scene.wait_for(0, "OFFLINE")?;
+    let told = scene.diagnose_with_host_of(0, 1)?;
+    scene::is_named(&told, "listening", "");
+    let asked = scene.run(1, "elb backend inspect --to 10.0.0.11 --port 80 -o json || true")?;
+    assert!(asked.contains("10.0.0.11 is no address of"), "{asked}");
+    Ok(())
 }

@@ -147,8 +147,13 @@ impl Scene {
 
     /// What is said of a member whose host is asked as well.
     pub(crate) fn diagnose_with_host(&self, index: usize) -> Result<Diagnosis> {
+        self.diagnose_with_host_of(index, index)
+    }
+
+    /// The same, where the host of the member `at` is asked.
+    pub(crate) fn diagnose_with_host_of(&self, index: usize, at: usize) -> Result<Diagnosis> {
         let name = self.name(index);
-        let ssh = way_in(&self.lab, index);
+        let ssh = way_in(&self.lab, at);
         self.agent.diagnose_with(&[&name, "--ssh", "backend"], &[("ELB_SSH", &ssh)])
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::diagnosis::check::Check;
-use crate::diagnosis::evidence::{PoolWanted, Served};
+use crate::diagnosis::evidence::{PoolWanted, Resting, Served};
 use crate::diagnosis::report::{Finding, Verdict};
 
 /// Whether the pool serves a listener that is served.
@@ -63,6 +63,39 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         file.display()
     );
     Finding::seen(Check::AddressBound, verdict, what).fix(fix)
+}
+
+/// The same for a member: it is unhealthy for a listener without an address, and serves the others.
+pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
+    let finding = address_bound(pool, file);
+    let serves_others = pool.listeners.iter().any(|served| !served.vips.is_empty());
+    match finding.verdict {
+        Verdict::Fail if serves_others => Finding { verdict: Verdict::Warn, ..finding },
+        _ => finding,
+    }
+}
+
+/// Whether somebody takes new connections.
+pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
+    let resting: Vec<&Resting> = pool.members.iter().filter_map(Option::as_ref).collect();
+    if pool.members.is_empty() {
+        let what = format!("pool {:?} has no member", pool.name);
+        let fix = format!(
+            "add [[pool.member]] with address and protocol_port in {}, then elb check && systemctl \
+             reload elb",
+            file.display()
+        );
+        return Finding::seen(Check::Taken, Verdict::Fail, what).fix(fix);
+    }
+    if resting.len() < pool.members.len() {
+        let what = "there are members that may";
+        return Finding::seen(Check::Taken, Verdict::Pass, what);
+    }
+    let why: Vec<String> = resting.iter().map(ToString::to_string).collect();
+    let what = format!("no member of pool {:?} takes new connections: {}", pool.name, some(&why));
+    let fixes = resting.iter().map(|resting| resting.fix(&pool.name, file));
+    let fix = fixes.reduce(|first, _| first).unwrap_or_default();
+    Finding::seen(Check::Taken, Verdict::Fail, what).fix(fix)
 }
 
 fn bound_or_nothing(pool: &PoolWanted) -> Finding {

@@ -10,7 +10,9 @@ use elb_common::addr::Mac;
 
 use self::scene::*;
 use super::*;
-use crate::diagnosis::evidence::{Asked, Health, Lapses, Large, Looks, Quiet, Served, Way};
+use crate::diagnosis::evidence::{
+    Asked, Health, Lapses, Large, Looks, Quiet, Resting, Served, Way,
+};
 use crate::diagnosis::report::Conclusion;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage};
@@ -201,4 +203,49 @@ fn a_pool_has_a_report_of_its_own() {
     let report = pool(&wanted, file);
     assert_eq!(report.cause, Some(Check::Attached));
     assert!(fix_of(&report).starts_with("add a listener with default_pool = \"web\""));
+}
+
+#[test]
+fn a_pool_whose_members_all_rest_takes_nothing_new() {
+    let mut wanted = healthy().wanted.pool;
+    let file = std::path::Path::new("/etc/elb/elb.toml");
+    let drained = Some(Resting::Drained("b1".to_owned()));
+    wanted.members = vec![drained.clone(), None];
+    assert_eq!(pool(&wanted, file).conclusion, Conclusion::Healthy);
+    wanted.members = vec![drained, Some(Resting::Weightless("b2".to_owned()))];
+    let report = pool(&wanted, file);
+    assert_eq!(report.cause, Some(Check::Taken));
+    assert!(evidence_of(&report).ends_with("b1 is drained, b2 has weight 0"), "{report:#?}");
+    assert_eq!(fix_of(&report), "elb drain b1 --pool web --cancel");
+    wanted.members.clear();
+    assert_eq!(pool(&wanted, file).cause, Some(Check::Taken));
+}
+
+#[test]
+fn an_address_that_another_load_balancer_lacks_is_no_cause() {
+    let report = member(&changed(failing(Cause::Refused { by: MEMBER_ADDRESS.into() }), |e| {
+        let mut bare = e.wanted.pool.listeners[0].clone();
+        bare.balancer = "bare".to_owned();
+        (bare.vips, bare.was_bound) = (Vec::new(), false);
+        e.wanted.pool.listeners.insert(0, bare);
+    }));
+    assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
+    assert_eq!(report.finding(Check::AddressBound).unwrap().verdict, Verdict::Warn);
+}
+
+#[test]
+fn what_a_check_that_succeeds_contradicts_is_no_cause() {
+    let gone = Finding::seen(Check::Firewall, Verdict::Fail, "a rule drops probes").fix("…");
+    let inspection = Report::new("b1", true, vec![gone]);
+    let mut evidence = at_vip(Ok(()));
+    evidence.inspection = Some(inspection.clone());
+    let report = member(&evidence);
+    assert_eq!((report.cause, report.conclusion), (None, Conclusion::Healthy), "{report:#?}");
+    let firewall = report.finding(Check::Firewall).unwrap();
+    assert!(firewall.evidence.ends_with("the check that was just made succeeded"), "{firewall:?}");
+
+    // A check of the member's own address says nothing of the virtual one.
+    let mut evidence = healthy();
+    evidence.inspection = Some(inspection);
+    assert_eq!(member(&evidence).cause, Some(Check::Firewall));
 }

@@ -23,9 +23,17 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
         return vec![Part::pass("there are no rules")];
     }
     let mut parts = vec![Part::pass("probes may come in and answers go out")];
-    for (fate, packets) in judged(rules, dialogue(asked, facts, rules)) {
+    let judged = judged(rules, dialogue(asked, facts, rules));
+    let is_elsewhere = |packet: &Packet| {
+        let led_away = judged.iter().filter(|(fate, _)| matches!(fate, Fate::Translated(_)));
+        led_away.flat_map(|(_, packets)| packets).any(|other| is_answer(packet, other))
+    };
+    for (fate, packets) in &judged {
+        let (fate, packets) = (fate.clone(), packets.clone());
         match fate {
             Fate::Passes => {}
+            // Who answers is not known: another host, or another socket of this one.
+            Fate::Blocked(_) | Fate::Doubtful(_) if packets.iter().all(is_elsewhere) => {}
             Fate::Blocked(place) if packets.iter().all(|packet| is_spare(asked, packet)) => {
                 parts.push(blocked(rules, place, &packets).spare());
             }
@@ -39,6 +47,13 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// Whether a packet is the answer to one that comes in.
+fn is_answer(packet: &Packet, question: &Packet) -> bool {
+    (packet.direction, question.direction) == (Direction::Out, Direction::In)
+        && (packet.protocol, packet.source, packet.destination)
+            == (question.protocol, question.destination, question.source)
 }
 
 /// Whether traffic does without such packets.

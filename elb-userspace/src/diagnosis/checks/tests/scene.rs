@@ -27,6 +27,7 @@ pub(super) fn healthy() -> Evidence {
                 forwarding: Forwarding::Ipip,
                 listeners: vec![served],
                 others: vec!["lb/https".to_owned()],
+                members: vec![None],
             },
             member: "b1".to_owned(),
             service: target,

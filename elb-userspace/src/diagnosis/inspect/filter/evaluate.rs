@@ -33,7 +33,8 @@ pub struct Place {
 /// More jumps than the kernel allows (`NFT_JUMP_STACK_SIZE`, 16): what is deeper is not followed.
 const DEEPEST: usize = 32;
 
-/// The fate of a packet in all chains of its way, in their order.
+/// The fate of a packet in all chains of its way, in their order, up to where it gets another address or
+/// port: by which chains it then goes, and as what, is not followed.
 pub fn judge(rules: &Ruleset, packet: &Packet) -> Fate {
     let names = rules.chains.iter().enumerate();
     let names = names.map(|(index, chain)| ((&chain.table, chain.name.as_str()), index)).collect();
@@ -48,8 +49,10 @@ pub fn judge(rules: &Ruleset, packet: &Packet) -> Fate {
                     fate = Fate::Doubtful(places);
                 }
             },
-            Fate::Translated(place) if fate == Fate::Passes => fate = Fate::Translated(place),
-            Fate::Translated(_) | Fate::Passes => {}
+            translated @ Fate::Translated(_) => {
+                return if fate == Fate::Passes { translated } else { fate };
+            }
+            Fate::Passes => {}
         }
     }
     fate

@@ -188,6 +188,17 @@ fn addresses_that_are_changed_are_told() {
     assert!(matches!(judge(&rules, &packet("10.0.0.2", 80)), Fate::Translated(_)));
 }
 
+/// By which chains such a packet goes on, and as what, is not followed.
+#[test]
+fn what_is_led_elsewhere_is_not_judged_further() {
+    let text = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 80 -j DNAT \
+                --to-destination 172.31.0.2:8000\nCOMMIT\n\
+                *filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+    let rules = iptables::read(text, "iptables-legacy", Family::Ip, |_| true);
+    assert!(matches!(judge(&rules, &packet("10.0.0.2", 80)), Fate::Translated(_)));
+    assert!(matches!(judge(&rules, &packet("10.0.0.2", 81)), Fate::Blocked(_)));
+}
+
 fn saved(rules: &str) -> Ruleset {
     let text = format!(
         "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:web - [0:0]\n{rules}\nCOMMIT\n"
