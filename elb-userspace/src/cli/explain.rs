@@ -12,7 +12,8 @@ use super::{Output, block_on, print_json};
 use crate::api::client;
 use crate::endpoint::Endpoint;
 use crate::explain::{
-    Admission, Backend, Explanation, FlowEntry, Listener, Packet, Protocol, Question, Slot, Verdict,
+    Admission, Backend, Cid, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol,
+    Question, Slot, Verdict,
 };
 use crate::names::Member;
 use crate::packet::Sent;
@@ -21,13 +22,16 @@ use crate::packet::Sent;
 #[command(after_help = "\
 The agent asks the packet path itself, over the maps that packets meet now; nothing is sent, counted
 or recorded. A connection is a packet without --syn, its first packet one with it: while a slot
-changes its owner they may go to different members. Listeners that go by the connection ids of QUIC
-treat the packet, which has none, by its addresses.
+changes its owner they may go to different members. Where a pool goes by the connection ids of QUIC
+(lb_algorithm QUIC_CID), name one with --cid: the packet has none without it, and goes by its
+addresses and ports. With it, it is one of a connection under way (1-RTT), and zeroes follow the
+bytes that are given.
 
 Examples:
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp --syn
   elb explain --src 198.51.100.7:40312 --dst 192.0.2.10:80 --proto tcp
   elb explain --src 2001:db8::7 --dst '[2001:db8::10]:53' --proto udp --size 1500
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .verdict
 
 Exit codes: 0 whatever becomes of the packet, 1 the agent cannot tell, 2 wrong usage.")]
@@ -44,6 +48,10 @@ pub(super) struct ExplainArgs {
     /// The packet opens a TCP connection.
     #[arg(long)]
     syn: bool,
+    /// What its connection id of QUIC begins with: 1 to 20 bytes, two hexadecimal digits each; only
+    /// with --proto udp [default: it has none].
+    #[arg(long, value_name = "HEX")]
+    cid: Option<Cid>,
     /// Length of the IP packet [default: that of its headers].
     #[arg(long, value_name = "BYTES")]
     size: Option<u16>,
@@ -58,8 +66,8 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: ExplainArgs) -> Result<ExitCode> {
-    let ExplainArgs { src, dst, proto, syn, size, interface, agent, output } = args;
-    let question = Question { src, dst, proto, syn, size, interface };
+    let ExplainArgs { src, dst, proto, syn, cid, size, interface, agent, output } = args;
+    let question = Question { src, dst, proto, syn, cid, size, interface };
     let told = block_on(client::explain(&agent.path(), &question))?;
     match output {
         Output::Json => print_json(&told)?,
@@ -81,14 +89,15 @@ fn text(told: &Explanation) -> String {
     if let Some(judged) = &told.admission {
         line("admission", admission(judged));
     }
+    if let Some(words) = quic_id(told) {
+        line("QUIC id", words);
+    }
     if let Some(member) = &told.named {
-        line("named", format!("the connection id names {}", self::member(member)));
+        line("named", named(member, told.connection_id.as_ref()));
     }
     if let Some(place) = &told.slot {
-        let hash = place.hash.map(|hash| format!("{hash:#010x} → ")).unwrap_or_default();
-        line("hash", format!("{hash}slot {} of {}", place.index, place.of));
-        let tracked = told.listener.as_ref().filter(|listener| listener.tracked);
-        line("slot", slot(place, tracked));
+        line("hash", format!("{:#010x} → slot {} of {}", place.hash, place.index, place.of));
+        line("slot", slot(place, told));
         match &told.flow {
             Some(entry) => line("flow table", flow(entry)),
             None if !place.moving => {
@@ -113,11 +122,12 @@ fn text(told: &Explanation) -> String {
 }
 
 fn packet(packet: &Packet) -> String {
-    let Packet { interface, source, destination, protocol, syn, length } = packet;
-    let protocol = match (protocol, syn) {
-        (Protocol::Tcp, true) => "tcp, opens a connection",
-        (Protocol::Tcp, false) => "tcp, of a connection under way",
-        (Protocol::Udp, _) => "udp",
+    let Packet { interface, source, destination, protocol, syn, cid, length } = packet;
+    let protocol = match (protocol, syn, cid) {
+        (Protocol::Tcp, true, _) => "tcp, opens a connection".to_owned(),
+        (Protocol::Tcp, false, _) => "tcp, of a connection under way".to_owned(),
+        (Protocol::Udp, _, None) => "udp".to_owned(),
+        (Protocol::Udp, _, Some(cid)) => format!("udp, QUIC connection id {}", String::from(*cid)),
     };
     format!("{source} → {destination} {protocol}, {length} bytes, comes by {interface}")
 }
@@ -150,17 +160,67 @@ fn owner(owner: Option<&Member>) -> String {
     owner.map_or_else(|| "nobody".to_owned(), member)
 }
 
-fn slot(slot: &Slot, tracked: Option<&Listener>) -> String {
+/// What the connection id means, where there is one, or where the listener goes by it.
+fn quic_id(told: &Explanation) -> Option<String> {
+    let listener = told.listener.as_ref()?;
+    match (&told.connection_id, told.packet.cid) {
+        (Some(id), _) => Some(connection_id(id)),
+        (None, Some(_)) => {
+            Some(format!("not looked at: the listener goes by {}", listener.algorithm))
+        }
+        (None, None) => None,
+    }
+}
+
+fn connection_id(id: &ConnectionId) -> String {
+    let ConnectionId { offset, length, part, missing, .. } = id;
+    let (first, last) = (offset + 1, offset + length);
+    let bytes = match length {
+        1 => format!("byte {first}"),
+        _ => format!("bytes {first} to {last}"),
+    };
+    let Some(part) = part else {
+        return format!(
+            "none was given: packets of these addresses and ports go by {bytes} of theirs, and what \
+             follows is the way of one without; name one with --cid"
+        );
+    };
+    let missing = match missing {
+        0 => String::new(),
+        1 => ", of which the last was not given and counts as zero".to_owned(),
+        more => format!(", of which the last {more} were not given and count as zeroes"),
+    };
+    format!("goes by {bytes} of it, {}{missing}", String::from(part.clone()))
+}
+
+fn named(member: &Member, id: Option<&ConnectionId>) -> String {
+    let named = format!("the connection id names {}", self::member(member));
+    if id.is_some_and(|id| id.decides) {
+        named + ", which gets the packet wherever its slot is"
+    } else {
+        named + ", which serves no flows any more, so that the slot decides"
+    }
+}
+
+fn slot(slot: &Slot, told: &Explanation) -> String {
     let present = owner(slot.owner.as_ref());
     let former = if slot.moving { owner(slot.former_owner.as_ref()) } else { present.clone() };
-    match (tracked, slot.moving) {
-        (Some(_), _) => {
+    let is_tracked = told.listener.as_ref().is_some_and(|listener| listener.tracked);
+    let id = told.connection_id.as_ref();
+    match (is_tracked, slot.moving, id.map(|id| id.given)) {
+        (true, ..) => {
             format!("new flows take members in turn, those without a record go to {former}")
         }
-        (None, true) => {
+        (false, true, _) => {
             format!("moving: new flows go to {present}, those older than the change to {former}")
         }
-        (None, false) => format!("settled: every flow goes to {present}"),
+        (false, false, None) => format!("settled: every flow goes to {present}"),
+        (false, false, Some(true)) => {
+            format!("settled: every packet with this connection id goes to {present}")
+        }
+        (false, false, Some(false)) => {
+            format!("settled: packets of this flow without a connection id go to {present}")
+        }
     }
 }
 
@@ -252,6 +312,87 @@ encapsulated outer header 10.0.0.1 → 10.0.0.11 (carries ipv4), 20 bytes more
 sent         74 bytes of frame by lb0
 verdict      forwarded
 "
+        );
+    }
+
+    /// Those lines of a report about a packet to a listener by connection ids that tell of these.
+    fn of_quic(cid: Option<&str>, id: serde_json::Value, more: serde_json::Value) -> String {
+        let mut whole = serde_json::json!({
+            "packet": { "interface": "lb0", "source": "198.51.100.7:50000", "cid": cid,
+                        "destination": "192.0.2.10:443", "protocol": "udp", "syn": false, "length": 69 },
+            "verdict": { "fate": "forwarded" },
+            "listener": { "id": 0, "name": "quic", "address": "192.0.2.10", "port": 443,
+                          "disabled": false, "pool": "quic", "algorithm": "QUIC_CID", "tracked": false },
+            "admission": null, "connection_id": id, "slot": null, "flow": null, "backend": null,
+            "sent": null
+        });
+        whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let text = text(&told(whole));
+        let lines = text.lines().filter(|line| !line.starts_with("listener"));
+        lines.filter(|line| !line.starts_with("verdict")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn settled() -> serde_json::Value {
+        serde_json::json!({ "hash": 17, "index": 5, "of": 101, "moving": false, "former_owner": null,
+                            "owner": { "id": 1, "name": "a", "pool": "quic" } })
+    }
+
+    #[test]
+    fn no_connection_id_in_words() {
+        let id = serde_json::json!({ "given": false, "offset": 0, "length": 8, "decides": false });
+        assert_eq!(
+            of_quic(None, id, serde_json::json!({ "slot": settled() })),
+            "\
+packet       198.51.100.7:50000 → 192.0.2.10:443 udp, 69 bytes, comes by lb0
+QUIC id      none was given: packets of these addresses and ports go by bytes 1 to 8 of theirs, and \
+what follows is the way of one without; name one with --cid
+hash         0x00000011 → slot 5 of 101
+slot         settled: packets of this flow without a connection id go to a (backend 1)
+flow table   not asked, since the slot is settled"
+        );
+    }
+
+    #[test]
+    fn a_connection_id_in_words() {
+        let id = |more| {
+            let mut id =
+                serde_json::json!({ "given": true, "offset": 1, "length": 2, "part": "a0b0" });
+            let more: serde_json::Value = more;
+            id.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            id
+        };
+        let short = id(serde_json::json!({ "missing": 1, "decides": false }));
+        assert_eq!(
+            of_quic(Some("00a0"), short, serde_json::json!({ "slot": settled() })),
+            "\
+packet       198.51.100.7:50000 → 192.0.2.10:443 udp, QUIC connection id 00a0, 69 bytes, comes by lb0
+QUIC id      goes by bytes 2 to 3 of it, a0b0, of which the last was not given and counts as zero
+hash         0x00000011 → slot 5 of 101
+slot         settled: every packet with this connection id goes to a (backend 1)
+flow table   not asked, since the slot is settled"
+        );
+        let member = serde_json::json!({ "id": 2, "name": "b", "pool": "quic" });
+        let decides = id(serde_json::json!({ "decides": true }));
+        assert_eq!(
+            of_quic(Some("00a0b0"), decides, serde_json::json!({ "named": member })),
+            "\
+packet       198.51.100.7:50000 → 192.0.2.10:443 udp, QUIC connection id 00a0b0, 69 bytes, comes by lb0
+QUIC id      goes by bytes 2 to 3 of it, a0b0
+named        the connection id names b (backend 2), which gets the packet wherever its slot is"
+        );
+        let idle = id(serde_json::json!({ "decides": false }));
+        let idle = of_quic(Some("00a0b0"), idle, serde_json::json!({ "named": member }));
+        assert!(
+            idle.ends_with(
+                "b (backend 2), which serves no flows any more, so that the slot decides"
+            )
+        );
+        let other = serde_json::json!({ "listener": { "id": 0, "name": "dns", "address": "192.0.2.10",
+            "port": 443, "disabled": false, "pool": "dns", "algorithm": "SOURCE_IP", "tracked": false }});
+        let other = of_quic(Some("00a0b0"), serde_json::Value::Null, other);
+        assert!(
+            other.ends_with("QUIC id      not looked at: the listener goes by SOURCE_IP"),
+            "{other}"
         );
     }
 

@@ -4,12 +4,16 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use elb_common::backend::{self, mode};
+use elb_common::hash;
 use elb_common::listener::{self, algorithm, listener_flags as flags};
+use elb_common::path::wire::Udp;
 use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
-use elb_common::ring;
 
-use super::{Admission, Backend, Explanation, FlowEntry, Listener, Packet, Slot, Verdict};
+use super::{
+    Admission, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol, Slot,
+    Verdict, frame,
+};
 use crate::flows::Key;
 use crate::names::{Member, Names};
 use crate::packet::{Seen, mac};
@@ -25,7 +29,7 @@ pub(super) fn of(
     tables: &impl Tables,
     names: &Names,
 ) -> (Explanation, Option<Key>) {
-    let mut buffer = vec![0u16; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)];
+    let mut buffer = buffer(bytes);
     let mut frame = Frame::new(&mut buffer, bytes, ingress).expect("the buffer has room");
     let asked = RefCell::new(Vec::new());
     let outcome = process(&mut frame, &Witness::new(tables, &asked));
@@ -45,18 +49,46 @@ pub(super) fn of(
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
     let (flow, key) = testimony.flow().unzip();
+    let (named, decides) = testimony.named().unzip();
+    let decides = decides.unwrap_or(false);
     let explanation = Explanation {
         verdict: verdict(outcome.reason()),
         admission: listener.map(|(.., record)| testimony.admission(record)),
-        slot: listener.and_then(|(.., record)| testimony.slot(&packet, record)),
+        connection_id: listener
+            .filter(|(.., record)| goes_by_id(&packet, record))
+            .map(|(.., record)| ConnectionId::new(packet.cid, record.cid, decides)),
+        slot: listener
+            .filter(|_| !decides)
+            .and_then(|(.., record)| testimony.slot(hash(&packet, bytes, tables, record), record)),
         listener: listener.map(|found| testimony.described(&packet, found)),
-        named: testimony.named(),
+        named,
         flow,
         backend: testimony.backend(),
         sent: egress.map(|index| seen.sent(names.interface(index), outer)),
         packet,
     };
     (explanation, key.flatten())
+}
+
+/// Whether a connection id may tell which flow the packet belongs to.
+fn goes_by_id(packet: &Packet, listener: &listener::Listener) -> bool {
+    listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == Protocol::Udp
+}
+
+/// What chooses the packet's slot: the hash of the connection id that it was received with, if the
+/// listener goes by it, or of its addresses and ports.
+fn hash(packet: &Packet, bytes: &[u8], tables: &impl Tables, listener: &listener::Listener) -> u32 {
+    let mut buffer = buffer(bytes);
+    let frame = Frame::new(&mut buffer, bytes, 0).filter(|_| goes_by_id(packet, listener));
+    let datagram = frame::transport_offset(packet) + size_of::<Udp>();
+    let digest = frame.and_then(|frame| tables.connection_id(&frame, datagram, listener.cid));
+    let key = Key::new(packet.source, packet.destination, packet.protocol.number());
+    digest.map_or_else(|| key.hash(listener.algorithm), hash::digest)
+}
+
+/// Room for a frame.
+fn buffer(bytes: &[u8]) -> Vec<u16> {
+    vec![0; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)]
 }
 
 const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
@@ -169,17 +201,14 @@ impl<'t> Testimony<'_, 't> {
         Admission { admitted: !refused.contains(&self.reason), checks }
     }
 
-    fn slot(&self, packet: &Packet, listener: &listener::Listener) -> Option<Slot> {
+    fn slot(&self, hash: u32, listener: &listener::Listener) -> Option<Slot> {
         let (index, slot) = self.first(|asked| match asked {
             Asked::Slot(index, Some(slot)) => Some((*index, *slot)),
             _ => None,
         })?;
-        let index = index.wrapping_sub(listener.ring_base);
-        let key = Key::new(packet.source, packet.destination, packet.protocol.number());
-        let hash = key.hash(listener.algorithm);
         Some(Slot {
-            hash: (ring::index(hash, listener.ring_size) == index).then_some(hash),
-            index,
+            hash,
+            index: index.wrapping_sub(listener.ring_base),
             of: listener.ring_size,
             moving: !slot.is_settled(),
             owner: self.member(slot.cur()),
@@ -217,12 +246,19 @@ impl<'t> Testimony<'_, 't> {
         Some((entry, flow.map(|_| key)))
     }
 
-    fn named(&self) -> Option<Member> {
+    /// The member that the connection id names, and whether that decides: it must serve the flows
+    /// that it has.
+    fn named(&self) -> Option<(Member, bool)> {
         let id = self.last(|asked| match asked {
             Asked::Server(_, found) => *found,
             _ => None,
         })?;
-        self.member(id)
+        let serves = self.first(|asked| match asked {
+            Asked::Backend(asked, record) if *asked == id => Some(*record),
+            _ => None,
+        });
+        let decides = serves.flatten().is_some_and(backend::Backend::serves_established);
+        self.member(id).map(|member| (member, decides))
     }
 
     fn backend(&self) -> Option<Backend> {

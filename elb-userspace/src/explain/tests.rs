@@ -1,3 +1,7 @@
+//! What is told of packets over tables in memory.
+
+mod quic;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -84,6 +88,7 @@ fn question(src: &str, dst: &str, proto: Protocol) -> Question {
         dst: dst.parse().unwrap(),
         proto,
         syn: false,
+        cid: None,
         size: None,
         interface: None,
     }
@@ -112,7 +117,7 @@ fn a_packet_on_a_settled_slot() {
     assert_eq!(told.admission, Some(Admission { admitted: true, checks: vec![] }));
     let slot = told.slot.unwrap();
     let hash = Key::new(told.packet.source, told.packet.destination, 6).hash(algorithm::FIVE_TUPLE);
-    assert_eq!((slot.hash, slot.index, slot.of), (Some(hash), ring::index(hash, SLOTS), SLOTS));
+    assert_eq!((slot.hash, slot.index, slot.of), (hash, ring::index(hash, SLOTS), SLOTS));
     assert_eq!((slot.moving, slot.owner.unwrap().id, slot.former_owner), (false, 1, None));
     assert_eq!(told.flow, None);
     let backend = told.backend.unwrap();
@@ -238,7 +243,15 @@ fn a_question_that_contradicts_itself() {
     let mixed = question("198.51.100.7", "[2001:db8::10]:80", Protocol::Tcp);
     assert_eq!(refused(&mixed), "198.51.100.7 and 2001:db8::10 are of different IP versions");
     let udp = question("198.51.100.7", "192.0.2.10:53", Protocol::Udp);
-    assert!(refused(&Question { syn: true, ..udp }).starts_with("UDP has no SYN"));
+    assert!(refused(&Question { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
+    let cid = Some("0a1b".parse().unwrap());
+    let tcp = refused(&Question { cid, ..web() });
+    assert!(tcp.starts_with("TCP has no connection id of QUIC: leave --cid out"), "{tcp}");
     let small = Question { size: Some(39), ..web() };
     assert_eq!(refused(&small), "a packet of 39 bytes has no room for its headers of 40");
+    let short = Question { size: Some(68), cid, ..udp };
+    assert_eq!(
+        refused(&short),
+        "a packet of 68 bytes has no room for its headers and those of QUIC of 69"
+    );
 }
