@@ -1,6 +1,8 @@
 //! Where a packet would go, and why: the packet path itself is asked, over whatever tables, and
 //! what it asked them is put into words that people know. The shape of `elb explain -o json`.
 
+mod admission;
+mod answer;
 mod frame;
 mod quic;
 mod testimony;
@@ -15,6 +17,8 @@ use crate::flows::Key;
 use crate::names::{Member, Names};
 use crate::packet::Sent;
 
+pub use admission::{Admission, Concurrent, Group, List, Rate};
+pub use answer::{Answer, Kind};
 pub use quic::{Cid, ConnectionId};
 pub(crate) use testimony::{chose_backend, fate};
 
@@ -99,6 +103,9 @@ pub struct Explanation {
     pub backend: Option<Backend>,
     /// How it is sent on; `None`: it is not.
     pub sent: Option<Sent>,
+    /// What its sender is told instead; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<Answer>,
 }
 
 /// The packet.
@@ -156,16 +163,6 @@ pub struct Listener {
     pub algorithm: String,
     /// Whether every flow is tracked, because members take turns.
     pub tracked: bool,
-}
-
-/// Whether a listener lets a packet in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    /// If not, the verdict has the reason.
-    pub admitted: bool,
-    /// What was looked at, in words; nothing for packets that open no flow, and for listeners
-    /// without IP group and limits.
-    pub checks: Vec<String>,
 }
 
 /// A place in a ring.

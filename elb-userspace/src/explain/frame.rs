@@ -44,9 +44,9 @@ pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<
     let least = header + transport + packet.cid.map_or(0, |_| carried.len());
     let length = size.map_or(least, usize::from);
     if length < least {
-        let and = if packet.cid.is_some() { " and those of QUIC" } else { "" };
-        let what = format!("a packet of {length} bytes has no room for its headers{and}");
-        return Err(format!("{what} of {least}"));
+        let quic = "headers, the longest connection id and the least that follows it,";
+        let what = if packet.cid.is_some() { quic } else { "headers" };
+        return Err(format!("a packet of {length} bytes has no room for its {what} of {least}"));
     }
     let payload = length - header;
     let (ethertype, ip) = match (source, destination) {

@@ -11,8 +11,8 @@ use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
 
 use super::{
-    Admission, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol, Slot,
-    Verdict, frame,
+    Admission, Answer, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol,
+    Slot, Verdict, frame,
 };
 use crate::flows::Key;
 use crate::names::{Member, Names};
@@ -37,15 +37,15 @@ pub(super) fn of(
 
     let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
-    let egress = match outcome {
-        Outcome::Pass(_) | Outcome::Drop(_) => None,
-        Outcome::Answer(_) | Outcome::Transmit => Some(ingress),
-        Outcome::Redirect(index) => Some(index),
+    let (egress, answer) = match outcome {
+        Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
+        Outcome::Answer(_) => (None, Answer::read(&frame, packet.source.is_ipv4())),
+        Outcome::Transmit => (Some(ingress), None),
+        Outcome::Redirect(index) => (Some(index), None),
     };
     let sent = frame.bytes();
     let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
-    let is_forwarded = outcome.reason().is_none();
-    let outer = if is_forwarded { seen.length.saturating_sub(received) } else { 0 };
+    let outer = seen.length.saturating_sub(received);
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
     let (flow, key) = testimony.flow().unzip();
@@ -53,7 +53,8 @@ pub(super) fn of(
     let decides = decides.unwrap_or(false);
     let explanation = Explanation {
         verdict: verdict(outcome.reason()),
-        admission: listener.map(|(.., record)| testimony.admission(record)),
+        admission: listener
+            .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
         connection_id: listener
             .filter(|(.., record)| goes_by_id(&packet, record))
             .map(|(.., record)| ConnectionId::new(packet.cid, record.cid, decides)),
@@ -65,6 +66,7 @@ pub(super) fn of(
         flow,
         backend: testimony.backend(),
         sent: egress.map(|index| seen.sent(names.interface(index), outer)),
+        answer,
         packet,
     };
     (explanation, key.flatten())
@@ -173,32 +175,6 @@ impl<'t> Testimony<'_, 't> {
             algorithm: algorithm_name(listener.algorithm),
             tracked: listener.flags & flags::TRACKED != 0,
         }
-    }
-
-    /// What the listener says, and by what.
-    fn admission(&self, listener: &listener::Listener) -> Admission {
-        use Reason::{AccessDenied, ConnectionLimit, Disabled, RateLimited};
-        let refused = [Disabled, AccessDenied, RateLimited, ConnectionLimit].map(Some);
-        let is_white = listener.flags & flags::WHITELIST != 0;
-        let check = |asked: &Asked<'t>| match asked {
-            Asked::GroupV4(_, listed) | Asked::GroupV6(_, listed) => {
-                let list = if is_white { "whitelist" } else { "blacklist" };
-                let holds = if *listed { "holds" } else { "does not hold" };
-                Some(format!("its {list} {holds} the client"))
-            }
-            Asked::ListenerConnections(_, open) => {
-                let most = listener.max_connections;
-                Some(format!("{open} connections of at most {most} are open"))
-            }
-            Asked::MayOpen(_, may) => {
-                let cps = listener.cps;
-                let fewer = if *may { "fewer than" } else { "already" };
-                Some(format!("{fewer} {cps} connections, the most, have opened this second"))
-            }
-            _ => None,
-        };
-        let checks = self.asked.iter().filter_map(check).collect();
-        Admission { admitted: !refused.contains(&self.reason), checks }
     }
 
     fn slot(&self, hash: u32, listener: &listener::Listener) -> Option<Slot> {
