@@ -1,7 +1,10 @@
 //! Where a packet would go, and why: the packet path itself is asked, over whatever tables, and
 //! what it asked them is put into words that people know. The shape of `elb explain -o json`.
 
+mod admission;
+mod answer;
 mod frame;
+mod quic;
 mod testimony;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +17,9 @@ use crate::flows::Key;
 use crate::names::{Member, Names};
 use crate::packet::Sent;
 
+pub use admission::{Admission, Concurrent, Group, List, Rate};
+pub use answer::{Answer, Kind};
+pub use quic::{Cid, ConnectionId};
 pub(crate) use testimony::{chose_backend, fate};
 
 /// A packet to explain.
@@ -28,7 +34,11 @@ pub struct Question {
     /// Whether the packet opens a TCP connection.
     #[serde(default)]
     pub syn: bool,
-    /// Length of the IP packet; by default no longer than its headers.
+    /// What its connection id of QUIC begins with; only for UDP. The packet is one of a connection
+    /// under way then (1-RTT, RFC 9000 §17.3.1), else it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cid: Option<Cid>,
+    /// Length of the IP packet; by default no longer than its headers, those of QUIC included.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size: Option<u16>,
     /// The interface that it comes by; by default the first that carries the program.
@@ -79,9 +89,12 @@ pub struct Explanation {
     pub listener: Option<Listener>,
     /// Whether the listener lets it in; `None`: it did not come so far.
     pub admission: Option<Admission>,
-    /// Its place in the pool's ring; `None`: it did not come so far.
+    /// What the listener reads of the packet's connection id of QUIC; `None`: it goes by none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection_id: Option<ConnectionId>,
+    /// Its place in the pool's ring; `None`: it did not come so far, or its connection id decided.
     pub slot: Option<Slot>,
-    /// The member that the packet's connection id of QUIC names, wherever the slot is.
+    /// The member that the packet's connection id of QUIC names.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub named: Option<Member>,
     /// What the flow table says; `None`: it was not asked.
@@ -90,6 +103,9 @@ pub struct Explanation {
     pub backend: Option<Backend>,
     /// How it is sent on; `None`: it is not.
     pub sent: Option<Sent>,
+    /// What its sender is told instead; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<Answer>,
 }
 
 /// The packet.
@@ -105,6 +121,9 @@ pub struct Packet {
     pub protocol: Protocol,
     /// Whether it opens a TCP connection.
     pub syn: bool,
+    /// What its connection id of QUIC begins with, in hex; `None`: it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cid: Option<Cid>,
     /// Length of the IP packet in bytes.
     pub length: u32,
 }
@@ -146,21 +165,11 @@ pub struct Listener {
     pub tracked: bool,
 }
 
-/// Whether a listener lets a packet in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    /// If not, the verdict has the reason.
-    pub admitted: bool,
-    /// What was looked at, in words; nothing for packets that open no flow, and for listeners
-    /// without IP group and limits.
-    pub checks: Vec<String>,
-}
-
 /// A place in a ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// The flow's hash; `None`: it comes from a connection id of QUIC.
-    pub hash: Option<u32>,
+    /// The hash of the flow, or of the part of its connection id that counts.
+    pub hash: u32,
     /// The slot, counted from 0.
     pub index: u32,
     /// Slots of the ring.
@@ -224,6 +233,7 @@ pub fn explain(
         destination: question.dst,
         protocol: question.proto,
         syn: question.syn,
+        cid: question.cid,
         length: 0,
     };
     let frame = frame::build(&packet, question.size, ingress.mac)?;

@@ -32,6 +32,7 @@ pub struct Member {
 pub struct Names {
     listeners: BTreeMap<u16, String>,
     pools: BTreeMap<u16, String>,
+    ip_groups: BTreeMap<u16, String>,
     members: BTreeMap<u16, Member>,
     interfaces: BTreeMap<u32, String>,
 }
@@ -45,12 +46,14 @@ impl Names {
     ) -> Self {
         let listeners = assignments.listeners.iter().map(|(name, id)| (*id, name.clone()));
         let pools = assignments.pools.iter().map(|(name, pool)| (pool.id, name.clone()));
+        let ip_groups = assignments.ip_groups.iter().map(|(name, id)| (*id, name.clone()));
         let members = assignments.pools.iter().flat_map(|(pool, assigned)| {
             assigned.members.iter().map(|number| (number.id, member(model, pool, number)))
         });
         Self {
             listeners: listeners.collect(),
             pools: pools.collect(),
+            ip_groups: ip_groups.collect(),
             members: members.collect(),
             interfaces,
         }
@@ -64,6 +67,11 @@ impl Names {
     /// The pool with this number.
     pub fn pool(&self, id: u16) -> String {
         self.pools.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
+    }
+
+    /// The IP group with this number.
+    pub fn ip_group(&self, id: u16) -> String {
+        self.ip_groups.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
     }
 
     /// The backend with this number.
@@ -160,6 +168,7 @@ mod tests {
         let pool = |id, members| AssignedPool { members, ..AssignedPool::new(id, ring, 0) };
         let mut assignments = Assignments::default();
         assignments.listeners.insert("https".to_owned(), 7);
+        assignments.ip_groups.insert("office".to_owned(), 2);
         assignments.adopt("web", pool(3, vec![member(1, 11, false), member(2, 12, true)]));
         assignments.adopt("api", pool(4, vec![member(5, 11, false)]));
         Names::new(&Model::default(), &assignments, [(9, "eth0".to_owned())].into())
@@ -169,6 +178,7 @@ mod tests {
     fn numbers_have_names_and_unknown_ones_are_shown() {
         let names = names();
         assert_eq!((names.listener(7), names.listener(8)), ("https".to_owned(), "#8".to_owned()));
+        assert_eq!((names.ip_group(2), names.ip_group(7)), ("office".to_owned(), "#7".to_owned()));
         assert_eq!((names.pool(3), names.interface(9)), ("web".to_owned(), "eth0".to_owned()));
         assert_eq!(names.member(2).name, "10.0.0.12:80");
         assert!(names.member(2).removed);

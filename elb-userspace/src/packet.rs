@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use elb_common::backend::GUE_PORT;
+use elb_common::flow::Ports;
 use elb_common::path::peek::{self, Carried, Ends};
 use elb_common::path::{Frame, Packet as _};
 use serde::{Deserialize, Serialize};
@@ -31,8 +33,21 @@ pub struct Encapsulation {
     pub destination: IpAddr,
     /// Its protocol: what follows it.
     pub protocol: String,
+    /// The ports of the UDP header behind it, with which GUE starts; `None`: it is ipip, or they are
+    /// not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gue: Option<GuePorts>,
     /// Bytes that it adds.
     pub bytes: u32,
+}
+
+/// The UDP ports of Generic UDP Encapsulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuePorts {
+    /// One of the dynamic ports, which the flow chooses: 49152 to 65535.
+    pub source_port: u16,
+    /// Where the backend server unwraps: 6080.
+    pub destination_port: u16,
 }
 
 /// A frame of which the first bytes may be all that is known.
@@ -69,14 +84,23 @@ impl Seen<'_> {
         let mac = |at: usize| self.bytes.get(at..at + 6).map(mac).unwrap_or_default();
         let encapsulation = Some(outer).filter(|bytes| *bytes > 0);
         let encapsulation = encapsulation.and_then(|bytes| match self.carried() {
-            Carried::Ip { source, destination, protocol, .. } => {
+            Carried::Ip { source, destination, protocol, transport, .. } => {
                 let protocol = protocol_name(protocol);
-                Some(Encapsulation { source, destination, protocol, bytes })
+                let gue = transport.and_then(|transport| GuePorts::of(transport.ports));
+                Some(Encapsulation { source, destination, protocol, gue, bytes })
             }
             Carried::Arp { .. } | Carried::Other(_) => None,
         });
         let (next_hop_mac, source_mac) = (mac(0), mac(6));
         Sent { interface, source_mac, next_hop_mac, length: self.length, encapsulation }
+    }
+}
+
+impl GuePorts {
+    /// `None`: they are others, as of a header behind the known bytes.
+    fn of(ports: Ports) -> Option<Self> {
+        let (source_port, destination_port) = (ports.source.get(), ports.destination.get());
+        (destination_port == GUE_PORT).then_some(Self { source_port, destination_port })
     }
 }
 
@@ -127,6 +151,22 @@ mod tests {
         assert_eq!((outer.protocol.as_str(), outer.bytes), ("ipv4", 20));
         let same = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 0);
         assert_eq!(same.encapsulation, None);
+    }
+
+    #[test]
+    fn gue_tells_its_ports_where_they_are_known() {
+        let udp = [0xc0, 1, 0x17, 0xc0, 0, 48, 0, 0];
+        let mut bytes = [&CUT[..], &udp].concat();
+        bytes[23] = 17;
+        bytes[17] = 68;
+        let gue = |known: usize| {
+            let sent = Seen { bytes: &bytes[..known], length: 82 }.sent("lb0".to_owned(), 32);
+            let outer = sent.encapsulation.unwrap();
+            (outer.protocol, outer.gue)
+        };
+        let ports = GuePorts { source_port: 0xc001, destination_port: 6080 };
+        assert_eq!(gue(bytes.len()), ("udp".to_owned(), Some(ports)));
+        assert_eq!(gue(34), ("udp".to_owned(), None));
     }
 
     #[test]

@@ -12,22 +12,26 @@ use super::{Output, block_on, print_json};
 use crate::api::client;
 use crate::endpoint::Endpoint;
 use crate::explain::{
-    Admission, Backend, Explanation, FlowEntry, Listener, Packet, Protocol, Question, Slot, Verdict,
+    Answer, Backend, Cid, ConnectionId, Explanation, FlowEntry, Kind, Listener, Packet, Protocol,
+    Question, Slot, Verdict,
 };
 use crate::names::Member;
-use crate::packet::Sent;
+use crate::packet::{Encapsulation, GuePorts, Sent};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The agent asks the packet path itself, over the maps that packets meet now; nothing is sent, counted
 or recorded. A connection is a packet without --syn, its first packet one with it: while a slot
-changes its owner they may go to different members. Listeners that go by the connection ids of QUIC
-treat the packet, which has none, by its addresses.
+changes its owner they may go to different members. Where a pool goes by the connection ids of QUIC
+(lb_algorithm QUIC_CID), name one with --cid: the packet has none without it, and goes by its
+addresses and ports. With it, it is one of a connection under way (1-RTT), and zeroes follow the
+bytes that are given.
 
 Examples:
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp --syn
   elb explain --src 198.51.100.7:40312 --dst 192.0.2.10:80 --proto tcp
   elb explain --src 2001:db8::7 --dst '[2001:db8::10]:53' --proto udp --size 1500
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .verdict
 
 Exit codes: 0 whatever becomes of the packet, 1 the agent cannot tell, 2 wrong usage.")]
@@ -44,6 +48,10 @@ pub(super) struct ExplainArgs {
     /// The packet opens a TCP connection.
     #[arg(long)]
     syn: bool,
+    /// What its connection id of QUIC begins with: 1 to 20 bytes, two hexadecimal digits each; only
+    /// with --proto udp [default: it has none].
+    #[arg(long, value_name = "HEX")]
+    cid: Option<Cid>,
     /// Length of the IP packet [default: that of its headers].
     #[arg(long, value_name = "BYTES")]
     size: Option<u16>,
@@ -58,8 +66,8 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(args: ExplainArgs) -> Result<ExitCode> {
-    let ExplainArgs { src, dst, proto, syn, size, interface, agent, output } = args;
-    let question = Question { src, dst, proto, syn, size, interface };
+    let ExplainArgs { src, dst, proto, syn, cid, size, interface, agent, output } = args;
+    let question = Question { src, dst, proto, syn, cid, size, interface };
     let told = block_on(client::explain(&agent.path(), &question))?;
     match output {
         Output::Json => print_json(&told)?,
@@ -79,16 +87,17 @@ fn text(told: &Explanation) -> String {
         None => line("listener", "none".to_owned()),
     }
     if let Some(judged) = &told.admission {
-        line("admission", admission(judged));
+        line("admission", judged.to_string());
+    }
+    if let Some(words) = quic_id(told) {
+        line("QUIC id", words);
     }
     if let Some(member) = &told.named {
-        line("named", format!("the connection id names {}", self::member(member)));
+        line("named", named(member, told.connection_id.as_ref()));
     }
     if let Some(place) = &told.slot {
-        let hash = place.hash.map(|hash| format!("{hash:#010x} → ")).unwrap_or_default();
-        line("hash", format!("{hash}slot {} of {}", place.index, place.of));
-        let tracked = told.listener.as_ref().filter(|listener| listener.tracked);
-        line("slot", slot(place, tracked));
+        line("hash", format!("{:#010x} → slot {} of {}", place.hash, place.index, place.of));
+        line("slot", slot(place, told));
         match &told.flow {
             Some(entry) => line("flow table", flow(entry)),
             None if !place.moving => {
@@ -105,6 +114,9 @@ fn text(told: &Explanation) -> String {
         line("encapsulated", encapsulation(frame));
         line("sent", format!("{} bytes of frame by {}", frame.length, frame.interface));
     }
+    if let Some(answer) = told.answer {
+        line("answered", self::answer(answer));
+    }
     line("verdict", verdict(&told.verdict));
     if let Some(fix) = &told.verdict.fix {
         line("what to do", fix.clone());
@@ -113,11 +125,12 @@ fn text(told: &Explanation) -> String {
 }
 
 fn packet(packet: &Packet) -> String {
-    let Packet { interface, source, destination, protocol, syn, length } = packet;
-    let protocol = match (protocol, syn) {
-        (Protocol::Tcp, true) => "tcp, opens a connection",
-        (Protocol::Tcp, false) => "tcp, of a connection under way",
-        (Protocol::Udp, _) => "udp",
+    let Packet { interface, source, destination, protocol, syn, cid, length } = packet;
+    let protocol = match (protocol, syn, cid) {
+        (Protocol::Tcp, true, _) => "tcp, opens a connection".to_owned(),
+        (Protocol::Tcp, false, _) => "tcp, of a connection under way".to_owned(),
+        (Protocol::Udp, _, None) => "udp".to_owned(),
+        (Protocol::Udp, _, Some(cid)) => format!("udp, QUIC connection id {}", String::from(*cid)),
     };
     format!("{source} → {destination} {protocol}, {length} bytes, comes by {interface}")
 }
@@ -127,12 +140,6 @@ fn listener(listener: &Listener) -> String {
     let port = if *port == 0 { "a range of ports".to_owned() } else { format!("port {port}") };
     let down = if *disabled { ", administratively down" } else { "" };
     format!("{name} at {address}, {port}, served by pool {pool} by {algorithm}{down}")
-}
-
-fn admission(admission: &Admission) -> String {
-    let verdict = if admission.admitted { "admitted" } else { "refused" };
-    let checks = admission.checks.iter().map(|check| format!(", {check}"));
-    verdict.to_owned() + &checks.collect::<String>()
 }
 
 fn member(member: &Member) -> String {
@@ -150,17 +157,67 @@ fn owner(owner: Option<&Member>) -> String {
     owner.map_or_else(|| "nobody".to_owned(), member)
 }
 
-fn slot(slot: &Slot, tracked: Option<&Listener>) -> String {
+/// What the connection id means, where there is one, or where the listener goes by it.
+fn quic_id(told: &Explanation) -> Option<String> {
+    let listener = told.listener.as_ref()?;
+    match (&told.connection_id, told.packet.cid) {
+        (Some(id), _) => Some(connection_id(id)),
+        (None, Some(_)) => {
+            Some(format!("not looked at: the listener goes by {}", listener.algorithm))
+        }
+        (None, None) => None,
+    }
+}
+
+fn connection_id(id: &ConnectionId) -> String {
+    let ConnectionId { offset, length, part, missing, .. } = id;
+    let (first, last) = (offset + 1, offset + length);
+    let bytes = match length {
+        1 => format!("byte {first}"),
+        _ => format!("bytes {first} to {last}"),
+    };
+    let Some(part) = part else {
+        return format!(
+            "none was given: packets of these addresses and ports go by {bytes} of theirs, and what \
+             follows is the way of one without; name one with --cid"
+        );
+    };
+    let missing = match missing {
+        0 => String::new(),
+        1 => ", of which the last was not given and counts as zero".to_owned(),
+        more => format!(", of which the last {more} were not given and count as zeroes"),
+    };
+    format!("goes by {bytes} of it, {}{missing}", String::from(part.clone()))
+}
+
+fn named(member: &Member, id: Option<&ConnectionId>) -> String {
+    let named = format!("the connection id names {}", self::member(member));
+    if id.is_some_and(|id| id.decides) {
+        named + ", which gets the packet wherever its slot is"
+    } else {
+        named + ", which serves no flows any more, so that the slot decides"
+    }
+}
+
+fn slot(slot: &Slot, told: &Explanation) -> String {
     let present = owner(slot.owner.as_ref());
     let former = if slot.moving { owner(slot.former_owner.as_ref()) } else { present.clone() };
-    match (tracked, slot.moving) {
-        (Some(_), _) => {
+    let is_tracked = told.listener.as_ref().is_some_and(|listener| listener.tracked);
+    let id = told.connection_id.as_ref();
+    match (is_tracked, slot.moving, id.map(|id| id.given)) {
+        (true, ..) => {
             format!("new flows take members in turn, those without a record go to {former}")
         }
-        (None, true) => {
+        (false, true, _) => {
             format!("moving: new flows go to {present}, those older than the change to {former}")
         }
-        (None, false) => format!("settled: every flow goes to {present}"),
+        (false, false, None) => format!("settled: every flow goes to {present}"),
+        (false, false, Some(true)) => {
+            format!("settled: every packet with this connection id goes to {present}")
+        }
+        (false, false, Some(false)) => {
+            format!("settled: packets of this flow without a connection id go to {present}")
+        }
     }
 }
 
@@ -194,11 +251,24 @@ fn next_hop(chosen: &Backend) -> String {
 fn encapsulation(frame: &Sent) -> String {
     match &frame.encapsulation {
         None => "not at all, only the Ethernet addresses change".to_owned(),
-        Some(outer) => format!(
-            "outer header {} → {} (carries {}), {} bytes more",
-            outer.source, outer.destination, outer.protocol, outer.bytes
-        ),
+        Some(Encapsulation { source, destination, protocol, gue, bytes }) => {
+            let carried = match gue {
+                None => protocol.clone(),
+                Some(GuePorts { source_port, destination_port }) => {
+                    format!("gue by {protocol}, port {source_port} → {destination_port}")
+                }
+            };
+            format!("outer header {source} → {destination} (carries {carried}), {bytes} bytes more")
+        }
     }
+}
+
+fn answer(answer: Answer) -> String {
+    let message = match answer.kind {
+        Kind::FragmentationNeeded => "ICMP fragmentation needed",
+        Kind::PacketTooBig => "ICMPv6 packet too big",
+    };
+    format!("with {message}, which says that packets of at most {} bytes fit", answer.mtu)
 }
 
 fn verdict(verdict: &Verdict) -> String {
@@ -209,69 +279,4 @@ fn verdict(verdict: &Verdict) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(json: serde_json::Value) -> Explanation {
-        serde_json::from_value(json).unwrap()
-    }
-
-    #[test]
-    fn a_forwarded_packet_in_words() {
-        let member = |id: u16, name: &str| serde_json::json!({ "id": id, "name": name, "pool": "web", "address": "10.0.0.11:80" });
-        let told = told(serde_json::json!({
-            "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
-                        "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 40 },
-            "verdict": { "fate": "forwarded" },
-            "listener": { "id": 0, "name": "http", "address": "192.0.2.10", "port": 80,
-                          "disabled": false, "pool": "web", "algorithm": "5_TUPLE_HASH", "tracked": false },
-            "admission": { "admitted": true, "checks": ["its whitelist holds the client"] },
-            "slot": { "hash": 17, "index": 5, "of": 101, "moving": true,
-                      "owner": member(1, "a"), "former_owner": member(2, "b") },
-            "flow": { "recorded": member(2, "b"), "idle": 4, "records": null },
-            "backend": { "id": 2, "name": "b", "pool": "web", "address": "10.0.0.11:80",
-                         "forwarding": "ipip", "reachable": true, "interface": "lb0",
-                         "next_hop_mac": "02:00:00:00:00:0b", "mtu": 1500 },
-            "sent": { "interface": "lb0", "source_mac": "02:00:00:00:00:01",
-                      "next_hop_mac": "02:00:00:00:00:0b", "length": 74, "encapsulation":
-                      { "source": "10.0.0.1", "destination": "10.0.0.11", "protocol": "ipv4", "bytes": 20 } }
-        }));
-        assert_eq!(
-            text(&told),
-            "\
-packet       198.51.100.7:50000 → 192.0.2.10:80 tcp, of a connection under way, 40 bytes, comes by lb0
-listener     http at 192.0.2.10, port 80, served by pool web by 5_TUPLE_HASH
-admission    admitted, its whitelist holds the client
-hash         0x00000011 → slot 5 of 101
-slot         moving: new flows go to a at 10.0.0.11:80 (backend 1), those older than the change to b \
-at 10.0.0.11:80 (backend 2)
-flow table   recorded for b at 10.0.0.11:80 (backend 2), last packet 4 s ago
-member       b at 10.0.0.11:80 (backend 2), pool web, by ipip
-next hop     02:00:00:00:00:0b by lb0, packets of at most 1500 bytes
-encapsulated outer header 10.0.0.1 → 10.0.0.11 (carries ipv4), 20 bytes more
-sent         74 bytes of frame by lb0
-verdict      forwarded
-"
-        );
-    }
-
-    #[test]
-    fn a_dropped_packet_in_words() {
-        let told = told(serde_json::json!({
-            "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
-                        "destination": "192.0.2.10:81", "protocol": "udp", "syn": false, "length": 28 },
-            "verdict": { "fate": "passed", "reason": "no_listener", "meaning": "nobody listens",
-                         "fix": "add one" },
-            "listener": null, "admission": null, "slot": null, "flow": null, "backend": null, "sent": null
-        }));
-        assert_eq!(
-            text(&told),
-            "\
-packet       198.51.100.7:50000 → 192.0.2.10:81 udp, 28 bytes, comes by lb0
-listener     none
-verdict      passed: no_listener: nobody listens
-what to do   add one
-"
-        );
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use elb_common::addr::{Be16, Be32, Mac};
 use elb_common::checksum;
 use elb_common::path::wire::{Ethernet, Ipv4, Ipv6, Tcp, Udp};
 
-use super::{Packet, Protocol};
+use super::{Packet, Protocol, quic};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -20,22 +20,33 @@ const TCP_LENGTH: usize = 20;
 /// The client's Ethernet address: one that is administered locally.
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
 
-/// A frame with the right lengths, addressed to `mac`; what it carries is zeroes, and there is no
-/// transport checksum, which nobody on the way looks at.
+/// A frame with the right lengths, addressed to `mac`; what it carries is zeroes behind what tells a
+/// connection id, and there is no transport checksum, which nobody on the way looks at.
 pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<Vec<u8>, String> {
     let (source, destination) = (packet.source.ip(), packet.destination.ip());
     let transport = match packet.protocol {
         Protocol::Tcp => TCP_LENGTH,
         Protocol::Udp => size_of::<Udp>(),
     };
-    let header = if source.is_ipv4() { size_of::<Ipv4>() } else { size_of::<Ipv6>() };
-    let least = header + transport;
-    let length = size.map_or(least, usize::from);
+    let header = ip_header(packet);
     if packet.syn && packet.protocol == Protocol::Udp {
         return Err("UDP has no SYN: leave --syn out, or ask with --proto tcp".to_owned());
     }
+    if packet.cid.is_some() && packet.protocol == Protocol::Tcp {
+        let what = "TCP has no connection id of QUIC";
+        return Err(format!("{what}: leave --cid out, or ask with --proto udp"));
+    }
+    let room = size.map_or(0, |size| usize::from(size).saturating_sub(header + transport));
+    let carried = match packet.protocol {
+        Protocol::Tcp => Vec::new(),
+        Protocol::Udp => quic::datagram(packet.cid, room),
+    };
+    let least = header + transport + packet.cid.map_or(0, |_| carried.len());
+    let length = size.map_or(least, usize::from);
     if length < least {
-        return Err(format!("a packet of {length} bytes has no room for its headers of {least}"));
+        let quic = "headers, the longest connection id and the least that follows it,";
+        let what = if packet.cid.is_some() { quic } else { "headers" };
+        return Err(format!("a packet of {length} bytes has no room for its {what} of {least}"));
     }
     let payload = length - header;
     let (ethertype, ip) = match (source, destination) {
@@ -61,9 +72,19 @@ pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<
         source: Mac::new(CLIENT_MAC),
         ethertype: Be16::new(ethertype),
     };
-    let mut frame = [bytes_of(&ethernet), &ip, &transport_header(packet, word(payload))].concat();
+    let transport = transport_header(packet, word(payload));
+    let mut frame = [bytes_of(&ethernet), &ip, &transport, &carried].concat();
     frame.resize(size_of::<Ethernet>() + length, 0);
     Ok(frame)
+}
+
+/// Bytes before what the IP packet carries.
+pub(super) const fn transport_offset(packet: &Packet) -> usize {
+    size_of::<Ethernet>() + ip_header(packet)
+}
+
+const fn ip_header(packet: &Packet) -> usize {
+    if packet.source.is_ipv4() { size_of::<Ipv4>() } else { size_of::<Ipv6>() }
 }
 
 fn ipv4(protocol: Protocol, (source, destination): (Be32, Be32), total_length: Be16) -> Ipv4 {

@@ -4,12 +4,16 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use elb_common::backend::{self, mode};
+use elb_common::hash;
 use elb_common::listener::{self, algorithm, listener_flags as flags};
+use elb_common::path::wire::Udp;
 use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
-use elb_common::ring;
 
-use super::{Admission, Backend, Explanation, FlowEntry, Listener, Packet, Slot, Verdict};
+use super::{
+    Admission, Answer, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol,
+    Slot, Verdict, frame,
+};
 use crate::flows::Key;
 use crate::names::{Member, Names};
 use crate::packet::{Seen, mac};
@@ -25,7 +29,7 @@ pub(super) fn of(
     tables: &impl Tables,
     names: &Names,
 ) -> (Explanation, Option<Key>) {
-    let mut buffer = vec![0u16; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)];
+    let mut buffer = buffer(bytes);
     let mut frame = Frame::new(&mut buffer, bytes, ingress).expect("the buffer has room");
     let asked = RefCell::new(Vec::new());
     let outcome = process(&mut frame, &Witness::new(tables, &asked));
@@ -33,30 +37,60 @@ pub(super) fn of(
 
     let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
-    let egress = match outcome {
-        Outcome::Pass(_) | Outcome::Drop(_) => None,
-        Outcome::Answer(_) | Outcome::Transmit => Some(ingress),
-        Outcome::Redirect(index) => Some(index),
+    let (egress, answer) = match outcome {
+        Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
+        Outcome::Answer(_) => (None, Answer::read(&frame, packet.source.is_ipv4())),
+        Outcome::Transmit => (Some(ingress), None),
+        Outcome::Redirect(index) => (Some(index), None),
     };
     let sent = frame.bytes();
     let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
-    let is_forwarded = outcome.reason().is_none();
-    let outer = if is_forwarded { seen.length.saturating_sub(received) } else { 0 };
+    let outer = seen.length.saturating_sub(received);
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
     let (flow, key) = testimony.flow().unzip();
+    let (named, decides) = testimony.named().unzip();
+    let decides = decides.unwrap_or(false);
     let explanation = Explanation {
         verdict: verdict(outcome.reason()),
-        admission: listener.map(|(.., record)| testimony.admission(record)),
-        slot: listener.and_then(|(.., record)| testimony.slot(&packet, record)),
+        admission: listener
+            .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
+        connection_id: listener
+            .filter(|(.., record)| goes_by_id(&packet, record))
+            .map(|(.., record)| ConnectionId::new(packet.cid, record.cid, decides)),
+        slot: listener
+            .filter(|_| !decides)
+            .and_then(|(.., record)| testimony.slot(hash(&packet, bytes, tables, record), record)),
         listener: listener.map(|found| testimony.described(&packet, found)),
-        named: testimony.named(),
+        named,
         flow,
         backend: testimony.backend(),
         sent: egress.map(|index| seen.sent(names.interface(index), outer)),
+        answer,
         packet,
     };
     (explanation, key.flatten())
+}
+
+/// Whether a connection id may tell which flow the packet belongs to.
+fn goes_by_id(packet: &Packet, listener: &listener::Listener) -> bool {
+    listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == Protocol::Udp
+}
+
+/// What chooses the packet's slot: the hash of the connection id that it was received with, if the
+/// listener goes by it, or of its addresses and ports.
+fn hash(packet: &Packet, bytes: &[u8], tables: &impl Tables, listener: &listener::Listener) -> u32 {
+    let mut buffer = buffer(bytes);
+    let frame = Frame::new(&mut buffer, bytes, 0).filter(|_| goes_by_id(packet, listener));
+    let datagram = frame::transport_offset(packet) + size_of::<Udp>();
+    let digest = frame.and_then(|frame| tables.connection_id(&frame, datagram, listener.cid));
+    let key = Key::new(packet.source, packet.destination, packet.protocol.number());
+    digest.map_or_else(|| key.hash(listener.algorithm), hash::digest)
+}
+
+/// Room for a frame.
+fn buffer(bytes: &[u8]) -> Vec<u16> {
+    vec![0; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)]
 }
 
 const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
@@ -143,43 +177,14 @@ impl<'t> Testimony<'_, 't> {
         }
     }
 
-    /// What the listener says, and by what.
-    fn admission(&self, listener: &listener::Listener) -> Admission {
-        use Reason::{AccessDenied, ConnectionLimit, Disabled, RateLimited};
-        let refused = [Disabled, AccessDenied, RateLimited, ConnectionLimit].map(Some);
-        let is_white = listener.flags & flags::WHITELIST != 0;
-        let check = |asked: &Asked<'t>| match asked {
-            Asked::GroupV4(_, listed) | Asked::GroupV6(_, listed) => {
-                let list = if is_white { "whitelist" } else { "blacklist" };
-                let holds = if *listed { "holds" } else { "does not hold" };
-                Some(format!("its {list} {holds} the client"))
-            }
-            Asked::ListenerConnections(_, open) => {
-                let most = listener.max_connections;
-                Some(format!("{open} connections of at most {most} are open"))
-            }
-            Asked::MayOpen(_, may) => {
-                let cps = listener.cps;
-                let fewer = if *may { "fewer than" } else { "already" };
-                Some(format!("{fewer} {cps} connections, the most, have opened this second"))
-            }
-            _ => None,
-        };
-        let checks = self.asked.iter().filter_map(check).collect();
-        Admission { admitted: !refused.contains(&self.reason), checks }
-    }
-
-    fn slot(&self, packet: &Packet, listener: &listener::Listener) -> Option<Slot> {
+    fn slot(&self, hash: u32, listener: &listener::Listener) -> Option<Slot> {
         let (index, slot) = self.first(|asked| match asked {
             Asked::Slot(index, Some(slot)) => Some((*index, *slot)),
             _ => None,
         })?;
-        let index = index.wrapping_sub(listener.ring_base);
-        let key = Key::new(packet.source, packet.destination, packet.protocol.number());
-        let hash = key.hash(listener.algorithm);
         Some(Slot {
-            hash: (ring::index(hash, listener.ring_size) == index).then_some(hash),
-            index,
+            hash,
+            index: index.wrapping_sub(listener.ring_base),
             of: listener.ring_size,
             moving: !slot.is_settled(),
             owner: self.member(slot.cur()),
@@ -217,12 +222,19 @@ impl<'t> Testimony<'_, 't> {
         Some((entry, flow.map(|_| key)))
     }
 
-    fn named(&self) -> Option<Member> {
+    /// The member that the connection id names, and whether that decides: it must serve the flows
+    /// that it has.
+    fn named(&self) -> Option<(Member, bool)> {
         let id = self.last(|asked| match asked {
             Asked::Server(_, found) => *found,
             _ => None,
         })?;
-        self.member(id)
+        let serves = self.first(|asked| match asked {
+            Asked::Backend(asked, record) if *asked == id => Some(*record),
+            _ => None,
+        });
+        let decides = serves.flatten().is_some_and(backend::Backend::serves_established);
+        self.member(id).map(|member| (member, decides))
     }
 
     fn backend(&self) -> Option<Backend> {

@@ -1,3 +1,7 @@
+//! What is told of packets over tables in memory.
+
+mod quic;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -73,6 +77,7 @@ fn names() -> Names {
     let members = vec![member(1, 11), member(2, 12)];
     let mut assignments = Assignments::default();
     assignments.listeners.insert("http".to_owned(), 7);
+    assignments.ip_groups.insert("office".to_owned(), 3);
     let ring = AssignedRing { base: BASE, shape: Shape { size: SLOTS, ..Shape::default() } };
     assignments.adopt("web", AssignedPool { members, ..AssignedPool::new(4, ring, 0) });
     Names::new(&Model::default(), &assignments, BTreeMap::from([(3, "lb0".to_owned())]))
@@ -84,6 +89,7 @@ fn question(src: &str, dst: &str, proto: Protocol) -> Question {
         dst: dst.parse().unwrap(),
         proto,
         syn: false,
+        cid: None,
         size: None,
         interface: None,
     }
@@ -109,10 +115,10 @@ fn a_packet_on_a_settled_slot() {
         ("http", 80, "web")
     );
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("5_TUPLE_HASH", false));
-    assert_eq!(told.admission, Some(Admission { admitted: true, checks: vec![] }));
+    assert_eq!(told.admission, Some(Admission { admitted: true, ..Admission::default() }));
     let slot = told.slot.unwrap();
     let hash = Key::new(told.packet.source, told.packet.destination, 6).hash(algorithm::FIVE_TUPLE);
-    assert_eq!((slot.hash, slot.index, slot.of), (Some(hash), ring::index(hash, SLOTS), SLOTS));
+    assert_eq!((slot.hash, slot.index, slot.of), (hash, ring::index(hash, SLOTS), SLOTS));
     assert_eq!((slot.moving, slot.owner.unwrap().id, slot.former_owner), (false, 1, None));
     assert_eq!(told.flow, None);
     let backend = told.backend.unwrap();
@@ -167,8 +173,35 @@ fn what_is_not_forwarded_has_a_reason_and_a_fix() {
 
     let big = ask(&Question { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
     assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
-    assert_eq!((big.verdict.fate.as_str(), big.sent.unwrap().encapsulation), ("answered", None));
+    assert_eq!((big.verdict.fate.as_str(), big.sent), ("answered", None));
     assert_eq!((big.packet.length, big.backend.unwrap().member.id), (1481, 1));
+}
+
+#[test]
+fn what_is_too_big_is_answered_with_what_fits() {
+    let memory = memory(ring::Slot::new(1, 0));
+    let v6 = question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp);
+    for (question, kind) in [(web(), Kind::FragmentationNeeded), (v6, Kind::PacketTooBig)] {
+        let big = ask(&Question { size: Some(1500), ..question.clone() }, &memory);
+        assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
+        assert_eq!((big.sent, big.answer), (None, Some(Answer { kind, mtu: 1480 })));
+        let fits = ask(&Question { size: Some(1480), ..question }, &memory);
+        assert_eq!((fits.sent.unwrap().length, fits.answer), (1514, None));
+    }
+}
+
+#[test]
+fn gue_tells_its_ports() {
+    let mut memory = memory(ring::Slot::new(1, 0));
+    memory.backends.insert(1, backend(11, mode::GUE_V4));
+    let told = ask(&web(), &memory);
+    assert_eq!(told.backend.unwrap().forwarding, "gue");
+    let outer = told.sent.unwrap().encapsulation.unwrap();
+    assert_eq!((outer.protocol.as_str(), outer.bytes), ("udp", 32));
+    let ports = outer.gue.unwrap();
+    assert_eq!((ports.source_port >= 0xc000, ports.destination_port), (true, 6080));
+    memory.backends.insert(1, backend(11, mode::IPIP_V4));
+    assert_eq!(ask(&web(), &memory).sent.unwrap().encapsulation.unwrap().gue, None);
 }
 
 #[test]
@@ -190,24 +223,45 @@ fn a_listener_says_why_it_lets_nobody_in() {
     let opening = Question { syn: true, ..web() };
     let stranger = ask(&opening, &memory);
     assert_eq!(stranger.verdict.reason.as_deref(), Some("access_denied"));
-    let checks = vec!["its whitelist does not hold the client".to_owned()];
-    assert_eq!(stranger.admission, Some(Admission { admitted: false, checks }));
+    let office =
+        |holds_client| Some(Group { name: "office".to_owned(), list: List::White, holds_client });
+    let refused = Admission { ipgroup: office(false), ..Admission::default() };
+    assert_eq!(stranger.admission, Some(refused.clone()));
+    assert_eq!(refused.to_string(), "refused, its whitelist office does not hold the client");
     assert_eq!((stranger.slot, stranger.backend), (None, None));
 
     let client = GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]));
     memory.groups_v4.push((64, client));
     let known = ask(&opening, &memory).admission.unwrap();
-    assert!(known.admitted);
+    let limits = (Some(Concurrent { limit: 50, open: 0 }), Some(Rate { limit: 1, reached: false }));
+    assert_eq!((known.admitted, &known.ipgroup), (true, &office(true)));
+    assert_eq!((known.max_connection, known.cps), limits);
     assert_eq!(
-        known.checks[1..],
-        [
-            "0 connections of at most 50 are open",
-            "fewer than 1 connections, the most, have opened this second",
-        ]
+        known.to_string(),
+        "admitted, its whitelist office holds the client, 0 connections of at most 50 are open, \
+         fewer than 1 connections, the most, have opened this second"
     );
     let second = ask(&opening, &memory);
     assert_eq!(second.verdict.reason.as_deref(), Some("rate_limited"));
-    assert!(!second.admission.unwrap().admitted);
+    let second = second.admission.unwrap();
+    assert_eq!((second.admitted, second.cps), (false, Some(Rate { limit: 1, reached: true })));
+}
+
+#[test]
+fn a_blacklist_lets_all_others_in() {
+    let record = Record { flags: listener_flags::BLACKLIST, group: 3, ..Record::default() };
+    let mut memory = memory_with(ring::Slot::new(1, 0), record);
+    let opening = Question { syn: true, ..web() };
+    let told = ask(&opening, &memory).admission.unwrap();
+    assert_eq!(told.to_string(), "admitted, its blacklist office does not hold the client");
+    memory.groups_v4.push((64, GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]))));
+    let told = ask(&opening, &memory).admission.unwrap();
+    let json = serde_json::to_value(&told).unwrap();
+    let group = serde_json::json!({ "name": "office", "type": "black", "holds_client": true });
+    assert_eq!(json, serde_json::json!({ "admitted": false, "ipgroup": group }));
+    // Packets of connections that exist are not judged.
+    let under_way = Admission { admitted: true, ..Admission::default() };
+    assert_eq!(ask(&web(), &memory).admission, Some(under_way));
 }
 
 #[test]
@@ -238,7 +292,16 @@ fn a_question_that_contradicts_itself() {
     let mixed = question("198.51.100.7", "[2001:db8::10]:80", Protocol::Tcp);
     assert_eq!(refused(&mixed), "198.51.100.7 and 2001:db8::10 are of different IP versions");
     let udp = question("198.51.100.7", "192.0.2.10:53", Protocol::Udp);
-    assert!(refused(&Question { syn: true, ..udp }).starts_with("UDP has no SYN"));
+    assert!(refused(&Question { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
+    let cid = Some("0a1b".parse().unwrap());
+    let tcp = refused(&Question { cid, ..web() });
+    assert!(tcp.starts_with("TCP has no connection id of QUIC: leave --cid out"), "{tcp}");
     let small = Question { size: Some(39), ..web() };
     assert_eq!(refused(&small), "a packet of 39 bytes has no room for its headers of 40");
+    let short = Question { size: Some(68), cid, ..udp };
+    assert_eq!(
+        refused(&short),
+        "a packet of 68 bytes has no room for its headers, the longest connection id and the least \
+         that follows it, of 69"
+    );
 }

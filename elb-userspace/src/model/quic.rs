@@ -88,20 +88,26 @@ impl FromStr for ServerId {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let fix = "write 1 to 20 bytes in hexadecimal, as in \"0a1b\"";
-        let invalid = || Invalid::new(format!("{text:?} is no server id"), fix);
-        let digits = text.as_bytes();
-        if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_CID {
-            return Err(invalid());
-        }
-        let mut bytes = [0; MAX_CID];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16);
-            let value = digit(0).zip(digit(1)).map(|(high, low)| high << 4 | low);
-            *byte = value.and_then(|value| u8::try_from(value).ok()).ok_or_else(invalid)?;
-        }
-        let length = u8::try_from(digits.len() / 2).map_err(|_| invalid())?;
+        let found = in_hexadecimal(text);
+        let (bytes, length) =
+            found.ok_or_else(|| Invalid::new(format!("{text:?} is no server id"), fix))?;
         Ok(Self { bytes, length })
     }
+}
+
+/// So many bytes as a connection id can have, and how many of them a text has, two digits each: 1 to
+/// 20; the others are zeroes.
+pub(crate) fn in_hexadecimal(text: &str) -> Option<([u8; MAX_CID], u8)> {
+    let digits = text.as_bytes();
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_CID {
+        return None;
+    }
+    let mut bytes = [0; MAX_CID];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
+    }
+    Some((bytes, u8::try_from(digits.len() / 2).ok()?))
 }
 
 impl fmt::Display for ServerId {

@@ -113,8 +113,21 @@ impl Guarded {
             let report = http_requests(self.lab.client(), load, 8)?;
             let kinds: Vec<_> = report.failures().iter().map(|failure| failure.kind).collect();
             assert_eq!(kinds, [FailureKind::TimedOut; 8], "{family:?}");
+            self.is_explained(family)?;
         }
         assert!(self.denied()? >= before + 16);
+        Ok(())
+    }
+
+    /// `elb explain` names the group that keeps the client out.
+    fn is_explained(&self, family: Family) -> Result<()> {
+        let src = self.lab.client_addr(family).to_string();
+        let dst = self.lab.service(family, HTTP_PORT).to_string();
+        let question = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
+        let said = self.agent.ask(&question)?;
+        assert_eq!(said["verdict"]["reason"], "access_denied", "{said}");
+        assert_eq!(said["admission"]["admitted"], false, "{said}");
+        assert_eq!(said["admission"]["ipgroup"]["name"], GROUP, "{said}");
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use elb_tests::{
     address::Family,
     agent::Agent,
@@ -242,7 +242,18 @@ fn a_server_of_quic_is_found_by_its_id() -> Result<()> {
             let owner = udp.lab.backend_name(index.into());
             assert_eq!(udp.from(client)?.ask(&short(&id))?, owner);
             assert_eq!(udp.from(client)?.ask(&long(&id))?, owner);
+            let said = udp.explain(client, &["--cid", &hex(&id)])?;
+            assert_eq!(said["connection_id"]["decides"], true, "{said}");
+            assert_eq!(said["named"]["id"], said["backend"]["id"], "{said}");
+            assert_eq!((&said["slot"], udp.told(&said)?), (&Value::Null, owner), "{said}");
         }
+        // Ids that name no server are hashed; packets without one go by their addresses.
+        let id = [0, u8::try_from(n)?, 0xff, 7, 7];
+        let said = udp.explain(client, &["--cid", &hex(&id)])?;
+        assert_eq!(said["connection_id"]["part"], hex(&id[1..3]), "{said}");
+        assert_eq!(udp.from(client)?.ask(&short(&id))?, udp.told(&said)?, "{said}");
+        let said = udp.explain(client, &[])?;
+        assert_eq!(said["connection_id"]["given"], false, "{said}");
     }
     Ok(())
 }
@@ -305,6 +316,10 @@ fn id_of(server: u8, first: u8) -> [u8; 5] {
     [first, 0xa0 + server, 0xb0 + server, 7, 7]
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A packet of a connection of QUIC version 1 (RFC 9000 §17.3) with this destination connection id.
 fn short(id: &[u8]) -> Vec<u8> {
     [&[0x41], id, &[0x55; 24]].concat()
@@ -352,6 +367,22 @@ impl Udp {
             clients.push(address.into());
         }
         Ok(clients)
+    }
+
+    /// What `elb explain` says of a datagram of the client.
+    fn explain(&self, client: IpAddr, more: &[&str]) -> Result<Value> {
+        let (src, dst) = (client.to_string(), self.lab.service(Family::V4, ECHO_PORT).to_string());
+        let question = ["explain", "--src", &src, "--dst", &dst, "--proto", "udp"];
+        self.agent.ask(&[&question, more].concat())
+    }
+
+    /// The name of the backend server that an explanation tells.
+    fn told(&self, explained: &Value) -> Result<String> {
+        let member = explained["backend"]["address"].as_str().unwrap_or_default();
+        let member: SocketAddr = member.parse().with_context(|| explained.to_string())?;
+        let mut indices = 0..self.lab.backends().len();
+        let index = indices.find(|at| self.lab.member_addr(*at, Family::V4) == member.ip());
+        Ok(self.lab.backend_name(index.context("one of the backends")?))
     }
 
     fn from(&self, client: IpAddr) -> Result<Datagrams> {

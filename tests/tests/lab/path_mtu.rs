@@ -11,6 +11,7 @@ use elb_tests::{
     status,
     wire::HTTP_PORT,
 };
+use serde_json::{Value, json};
 
 use crate::scene::wait_until_serving;
 
@@ -44,10 +45,39 @@ fn clients_learn_what_fits_into_a_tunnel() -> Result<()> {
             let vip = lab.vip(family);
             let route = lab.client().ip(&format!("route get {vip}"))?;
             assert!(route.contains(&format!("mtu {fits} ")), "{mode:?}: {route}");
+            is_explained(&lab, &agent, family, mode, fits)?;
         }
         let said = agent.status()?;
         assert!(status::packets_of(&said, "too_big_answered") >= 2, "{said}");
     }
+    Ok(())
+}
+
+/// `elb explain` tells what the client has learned, and what goes on in which tunnel.
+fn is_explained(
+    lab: &Lab,
+    agent: &Agent,
+    family: Family,
+    mode: Forwarding,
+    fits: u32,
+) -> Result<()> {
+    let src = lab.client_addr(family).to_string();
+    let dst = lab.service(family, HTTP_PORT).to_string();
+    let explain = |size: u32| {
+        let size = size.to_string();
+        agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--size", &size])
+    };
+    let answered = explain(fits + 1)?;
+    let kind = if family == Family::V4 { "fragmentation_needed" } else { "packet_too_big" };
+    assert_eq!(answered["answer"], json!({ "kind": kind, "mtu": fits }), "{answered}");
+    assert_eq!(answered["sent"], Value::Null, "{answered}");
+    let sent = explain(fits)?["sent"].take();
+    let gue = &sent["encapsulation"]["gue"]["destination_port"];
+    assert_eq!(
+        (&sent["length"], gue.is_number()),
+        (&1514.into(), mode == Forwarding::Gue),
+        "{sent}"
+    );
     Ok(())
 }
 

@@ -195,7 +195,7 @@ fn relations() {
         &[
             "16:16: load balancer \"lb\", listener \"dns\": default_pool \"dnss\" does not exist; \
              define a pool of that name or name another",
-            "28:8: warning: pool \"dns\": no listener uses it, so its members are not probed; \
+            "28:8: warning: pool \"dns\": no listener uses it, so nothing is sent to its members; \
              name it as the default_pool of one, or remove it",
         ],
     );
@@ -205,7 +205,7 @@ fn relations() {
         &[
             "16:16: load balancer \"lb\", listener \"dns\": protocol UDP is not that of pool \
              \"web\", TCP; give both the same protocol",
-            "28:8: warning: pool \"dns\": no listener uses it, so its members are not probed; \
+            "28:8: warning: pool \"dns\": no listener uses it, so nothing is sent to its members; \
              name it as the default_pool of one, or remove it",
         ],
     );
@@ -272,7 +272,9 @@ fn warnings() {
         "[[pool]]",
         "[[pool]]\nname = \"spare\"\nprotocol = \"TCP\"\nforwarding = \"l2\"\n\
          member = [{ address = \"10.0.0.31\", protocol_port = 80 }]\n[[pool]]",
-        &["18:8: warning: pool \"spare\": no listener uses it, so its members are not probed; \
-             name it as the default_pool of one, or remove it"],
+        &[
+            "18:8: warning: pool \"spare\": no listener uses it, so nothing is sent to its members; \
+             name it as the default_pool of one, or remove it",
+        ],
     );
 }
