@@ -22,7 +22,7 @@ mod socket;
 mod status;
 mod trace;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +101,9 @@ enum Command {
     },
 }
 
+/// Where the configuration is by default.
+const DEFAULT_CONFIG: &str = "/etc/elb/elb.toml";
+
 /// Where the configuration is.
 #[derive(Clone, Debug, Args)]
 struct ConfigArg {
@@ -109,7 +112,7 @@ struct ConfigArg {
         short,
         long,
         value_name = "FILE",
-        default_value = "/etc/elb/elb.toml",
+        default_value = DEFAULT_CONFIG,
         env = "ELB_CONFIG"
     )]
     config: PathBuf,
@@ -158,8 +161,13 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    print_text(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints a text, as far as somebody reads it.
+fn print_text(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    go_on(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(drop)
 }
 
 /// Whether to go on after a line of many was written: not if nobody reads on.

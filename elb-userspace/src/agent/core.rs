@@ -220,9 +220,7 @@ impl Core {
         match config::load(&self.file) {
             Err(errors) => {
                 self.config_problems = errors.iter().map(ToString::to_string).collect();
-                for error in errors.iter() {
-                    tracing::error!("{error}");
-                }
+                errors.log();
                 tracing::error!("the file is not taken over, serving goes on as before");
                 false
             }

@@ -31,9 +31,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let Some(config) = config else {
         bail!("{errors}\n{} cannot be served", file.display());
     };
-    for error in errors.iter() {
-        tracing::error!("{error}");
-    }
+    errors.log();
     let lock = lock(&config.agent.socket)?;
     let problems = errors.iter().map(ToString::to_string).collect();
     let Begun { core, traces, log } = take_over(config, file, problems).await?;

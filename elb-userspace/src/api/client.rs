@@ -152,12 +152,17 @@ async fn exchange<T>(
     request: Sent,
     take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
 ) -> Result<T> {
-    let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!(
-            "no agent answers at {}; is it running (`systemctl status elb`), and is this its \
-             socket (--socket, [agent] socket)?",
-            socket.display()
-        )
+    let stream = UnixStream::connect(socket).await.map_err(|error| {
+        let socket = socket.display();
+        let what = if error.kind() == io::ErrorKind::PermissionDenied {
+            format!("you may not ask the agent at {socket}; root may: try sudo")
+        } else {
+            format!(
+                "no agent answers at {socket}; is it running (`systemctl status elb`), and is this its \
+                 socket (--socket, [agent] socket)?"
+            )
+        };
+        anyhow::Error::from(error).context(what)
     })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{Output, print_json};
+use super::{Output, print_json, print_text};
 use crate::backend::{self, Attach, Down, Mode, PIN_DIR, Report, STATE_DIR, Setup, Which};
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +118,7 @@ fn down(args: DownArgs) -> Result<ExitCode> {
 
 fn print(report: &Report, output: Output) -> Result<ExitCode> {
     match output {
-        Output::Table => print!("{report}"),
+        Output::Table => print_text(&report.to_string())?,
         Output::Json => print_json(report)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -57,7 +57,7 @@ pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
         }
         Ok(ControlFlow::Continue(()))
     };
-    let socket = args.agent.path();
+    let socket = args.agent.path()?;
     let result = block_on(args.packets.follow(&socket, &request, began, add));
     // What was captured is kept, however it ended.
     if let Some(capture) = file.into_inner() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{ConfigArg, Output, print_json};
+use super::{ConfigArg, Output, print_json, print_text};
 use crate::config;
 
 #[derive(Debug, Args)]
@@ -32,11 +32,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     match args.output {
         Output::Json => print_json(&errors)?,
         Output::Table => {
-            errors.iter().for_each(|error| println!("{error}"));
-            match config.filter(|_| good) {
-                Some(config) => println!("{} is right: {}", file.display(), summary(&config)),
-                None => println!("{} cannot be served as it is", file.display()),
-            }
+            let errors: String = errors.iter().map(|error| format!("{error}\n")).collect();
+            let result = match config.filter(|_| good) {
+                Some(config) => format!("is right: {}", summary(&config)),
+                None => "cannot be served as it is".to_owned(),
+            };
+            print_text(&format!("{errors}{} {result}\n", file.display()))?;
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ConfigArg, Output, block_on, print_json};
+use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::kernel::Object;
 use crate::steering::Steering;
 use crate::{agent, config, saved};
@@ -56,22 +56,25 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     let _ = fs::remove_dir(&config.agent.pin_dir);
     match args.output {
         Output::Json => print_json(&Detached { removed, removed_interface })?,
-        Output::Table => tell(&directory, removed.len(), removed_interface.as_deref()),
+        Output::Table => {
+            print_text(&text(&directory, removed.len(), removed_interface.as_deref()))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(directory: &Path, pins: usize, interface: Option<&str>) {
+fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
     let directory = directory.display();
-    match pins {
-        0 => println!("nothing was pinned in {directory}"),
-        pins => println!("forwarding has stopped: {pins} pins removed from {directory}"),
-    }
-    if let Some(interface) = interface {
-        println!(
-            "the way of health probes is removed: interface {interface}, its rules and routes"
-        );
-    }
+    let stopped = match pins {
+        0 => format!("nothing was pinned in {directory}\n"),
+        pins => format!("forwarding has stopped: {pins} pins removed from {directory}\n"),
+    };
+    let removed = interface.map(|interface| {
+        format!(
+            "the way of health probes is removed: interface {interface}, its rules and routes\n"
+        )
+    });
+    stopped + &removed.unwrap_or_default()
 }
 
 fn refuse_beside_agent(socket: &Path) -> Result<()> {

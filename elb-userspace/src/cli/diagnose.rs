@@ -11,7 +11,7 @@ use clap::Args;
 
 use self::inspection::InspectionArgs;
 use super::socket::SocketArg;
-use super::{Output, block_on, report};
+use super::{Output, block_on, print_text, report};
 use crate::api::client;
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 
@@ -59,11 +59,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SHOWN: usize = 20;
 
 pub(super) fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
+    if let (true, Some(target)) = (args.inspection.print_inspect, &args.target) {
+        print_text(&block_on(inspection::command(&args.agent.path()?, target))?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     report::show_as(block_on(diagnose(args)), args.output, text, |told| told.conclusion)
 }
 
 async fn diagnose(args: &DiagnoseArgs) -> Result<Diagnosis> {
-    let socket = args.agent.path();
+    let socket = args.agent.path()?;
     let target = args.target.clone();
     let inspection = args.inspection.read(&socket, target.as_deref()).await?;
     let request = DiagnoseRequest { target, inspection };

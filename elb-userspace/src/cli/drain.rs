@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::duration::duration;
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json};
+use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember};
 
@@ -59,7 +59,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
-    let socket = args.agent.path();
+    let socket = args.agent.path()?;
     let action = if args.cancel { Action::Cancel } else { Action::Start };
     let (report, timeout) = block_on(drain(args, &socket, action))?;
     if args.output == Output::Json {
@@ -94,7 +94,7 @@ async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(Drain
     loop {
         let text = text(&report);
         if args.output == Output::Table && text != said {
-            print!("{text}");
+            print_text(&text)?;
             said = text;
         }
         if !args.wait || report.is_done() || begun.elapsed() + LOOK > timeout {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::duration::duration;
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json};
+use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::drops::{Drops, rates};
 
@@ -38,13 +38,13 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode> {
     let drops = block_on(look_twice(args))?;
     match args.output {
         Output::Json => print_json(&drops)?,
-        Output::Table => print!("{}", text(&drops)),
+        Output::Table => print_text(&text(&drops))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn look_twice(args: &DropsArgs) -> Result<Vec<Drops>> {
-    let socket = args.agent.path();
+    let socket = args.agent.path()?;
     let (before, since) = (client::drops(&socket).await?, Instant::now());
     if args.interval.is_zero() {
         return Ok(rates(&before, before.clone(), Duration::ZERO));

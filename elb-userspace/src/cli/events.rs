@@ -45,7 +45,7 @@ pub(super) fn run(args: EventsArgs) -> Result<ExitCode> {
 
 async fn print(request: &Request, agent: &SocketArg, output: Output) -> Result<()> {
     let (mut out, mut is_enough) = (io::stdout(), false);
-    let path = agent.path();
+    let path = agent.path()?;
     let lines = client::lines(
         &path,
         "/events",

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json};
+use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::endpoint::Endpoint;
 use crate::explain::{
@@ -68,10 +68,10 @@ pub(super) struct ExplainArgs {
 pub(super) fn run(args: ExplainArgs) -> Result<ExitCode> {
     let ExplainArgs { src, dst, proto, syn, cid, size, interface, agent, output } = args;
     let question = Question { src, dst, proto, syn, cid, size, interface };
-    let told = block_on(client::explain(&agent.path(), &question))?;
+    let told = block_on(client::explain(&agent.path()?, &question))?;
     match output {
         Output::Json => print_json(&told)?,
-        Output::Table => print!("{}", text(&told)),
+        Output::Table => print_text(&text(&told))?,
     }
     Ok(ExitCode::SUCCESS)
 }

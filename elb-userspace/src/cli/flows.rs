@@ -70,7 +70,7 @@ pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
         };
         go_on(out.write_all(text.as_bytes()))
     };
-    block_on(client::lines(&agent.path(), "/flows", &request, || Ok(()), print))?;
+    block_on(client::lines(&agent.path()?, "/flows", &request, || Ok(()), print))?;
     if output == Output::Json {
         let _ = go_on(out.write_all(b"]}\n"))?;
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Output, print_json};
+use super::{Output, print_json, print_text};
 use crate::diagnosis::report::{Basis, Conclusion, Finding, Report, Verdict};
 
 /// The exit code of a command that could not report: 0 to 2 are what a [`Conclusion`] has.
@@ -42,7 +42,7 @@ pub(super) fn show_as<T: Serialize>(
     };
     match output {
         Output::Json => print_json(&told)?,
-        Output::Table => print!("{}", text(&told)),
+        Output::Table => print_text(&text(&told))?,
     }
     Ok(ExitCode::from(conclusion(&told).exit_code()))
 }

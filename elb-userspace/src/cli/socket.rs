@@ -1,10 +1,11 @@
 //! Where the agent listens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Result, bail};
 use clap::Args;
 
-use super::ConfigArg;
+use super::{ConfigArg, DEFAULT_CONFIG};
 use crate::config;
 
 #[derive(Debug, Args)]
@@ -19,11 +20,23 @@ pub(super) struct SocketArg {
 const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
 
 impl SocketArg {
-    /// The socket.
-    pub(super) fn path(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| {
-            let (config, _) = config::load_lenient(&self.config.config);
-            config.map_or_else(|| DEFAULT_SOCKET.into(), |config| config.agent.socket)
-        })
+    /// The socket: the usual one where the usual configuration file cannot be read.
+    ///
+    /// # Errors
+    /// Another file was named, and it cannot be read.
+    pub(super) fn path(&self) -> Result<PathBuf> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let file = &self.config.config;
+        match config::load_lenient(file) {
+            (Some(config), _) => Ok(config.agent.socket),
+            (None, _) if file == Path::new(DEFAULT_CONFIG) => Ok(DEFAULT_SOCKET.into()),
+            (None, errors) => bail!(
+                "{errors}\nso {} does not tell where its agent listens: mend it, or name the socket with \
+                 --socket",
+                file.display()
+            ),
+        }
     }
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json};
+use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::status::{AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status};
 
@@ -41,13 +41,13 @@ pub(super) struct StatusArgs {
 
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let probes = args.member.is_some() || args.output == Output::Json;
-    let status = block_on(client::status(&args.agent.path(), &Request { probes }))?;
+    let status = block_on(client::status(&args.agent.path()?, &Request { probes }))?;
     if let Some(member) = &args.member {
         return one_member(&status, member, args.output);
     }
     match args.output {
         Output::Json => print_json(&status)?,
-        Output::Table => print!("{}", text(&status, std::io::stdout().is_terminal())),
+        Output::Table => print_text(&text(&status, std::io::stdout().is_terminal()))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,7 +61,7 @@ fn one_member(status: &Status, text: &str, output: Output) -> Result<ExitCode> {
     }
     match output {
         Output::Json => print_json(&found)?,
-        Output::Table => found.iter().for_each(|found| print!("{}", member::text(found))),
+        Output::Table => print_text(&found.iter().map(member::text).collect::<String>())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -45,7 +45,7 @@ pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
         };
         go_on(writeln!(out, "{text}"))
     };
-    block_on(args.packets.follow(&args.agent.path(), &request, || Ok(()), print))?;
+    block_on(args.packets.follow(&args.agent.path()?, &request, || Ok(()), print))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -61,6 +61,16 @@ impl Errors {
         self.0.iter()
     }
 
+    /// Writes them to the log, each as grave as it is.
+    pub fn log(&self) {
+        for error in self {
+            match error.severity {
+                Severity::Warning => tracing::warn!("{error}"),
+                Severity::Error => tracing::error!("{error}"),
+            }
+        }
+    }
+
     /// Whether nothing is wrong at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::backend::{Mode, PIN_DIR, STATE_DIR};
-use crate::cli::{Output, print_json, report};
+use crate::cli::{Output, print_json, print_text, report};
 use crate::diagnosis::inspect::{Asked, Place, Protocol, inspect};
 
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ pub(super) fn run(args: InspectArgs) -> Result<ExitCode> {
     let inspection = inspect(&asked, &Place { pin_dir, state_dir });
     match output {
         Output::Json => print_json(&inspection)?,
-        Output::Table => print!("{}", report::text(&inspection.report)),
+        Output::Table => print_text(&report::text(&inspection.report))?,
     }
     Ok(inspection.report.conclusion.exit_code().into())
 }

@@ -24,6 +24,9 @@ pub(super) struct InspectionArgs {
     /// Ask the member's host: run `ssh HOST elb backend inspect … -o json`.
     #[arg(long, value_name = "HOST", requires = "target")]
     ssh: Option<String>,
+    /// Print the command to run on the member's host, whose output --inspect takes, and nothing else.
+    #[arg(long, requires = "target", conflicts_with_all = ["ssh", "inspect"])]
+    pub(super) print_inspect: bool,
 }
 
 /// Names the program that is run in place of ssh.
@@ -53,6 +56,13 @@ impl InspectionArgs {
             (None, _, _) => Ok(None),
         }
     }
+}
+
+/// The command that inspects the host of a member, in the words of a shell.
+pub(super) async fn command(socket: &Path, target: &str) -> Result<String> {
+    let words = client::inspection(socket, target).await?;
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    Ok(format!("elb {}\n", words.join(" ")))
 }
 
 fn text_of(file: &Path) -> Result<Vec<u8>> {

@@ -69,10 +69,10 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
 pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
     let finding = address_bound(pool, file);
     let serves_others = pool.listeners.iter().any(|served| !served.vips.is_empty());
-    match finding.verdict {
-        Verdict::Fail if serves_others => Finding { verdict: Verdict::Warn, ..finding },
-        _ => finding,
+    if finding.verdict == Verdict::Fail && serves_others {
+        return Finding { verdict: Verdict::Warn, ..finding };
     }
+    finding
 }
 
 /// Whether somebody takes new connections.
