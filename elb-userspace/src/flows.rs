@@ -7,16 +7,15 @@ use elb_common::flow::{CONNECTION_ID, FlowKeyV4, FlowKeyV6, Ports};
 use elb_common::path::{Family as _, V4, V6};
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Endpoint;
 use crate::names::{Member, Names};
 use crate::packet::protocol_name;
 
 /// Which flows are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Those of members with this address, and port if it has one.
+    /// Those of members with this name, this address, or this address and port.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub member: Option<Endpoint>,
+    pub member: Option<String>,
     /// Those of members of this pool.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pool: Option<String>,

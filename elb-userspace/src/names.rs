@@ -1,12 +1,12 @@
 //! What the numbers in the maps are called.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::drain::names as is_named;
 use crate::assign::{AssignedMember, Assignments};
-use crate::endpoint::Endpoint;
 use crate::model::Model;
 use crate::reconcile::socket;
 
@@ -96,15 +96,12 @@ impl Names {
         &self.interfaces
     }
 
-    /// The numbers of the backends of this address and this pool, each if it is asked for.
+    /// The numbers of the backends that a text names (a name, an address, or address and port), and of
+    /// those of this pool, each if it is asked for.
     ///
     /// # Errors
     /// There is none: the message says which there are.
-    pub fn select(
-        &self,
-        endpoint: Option<Endpoint>,
-        pool: Option<&str>,
-    ) -> Result<BTreeSet<u16>, String> {
+    pub fn select(&self, text: Option<&str>, pool: Option<&str>) -> Result<BTreeSet<u16>, String> {
         if let Some(pool) = pool.filter(|pool| !self.pools.values().any(|name| name == pool)) {
             let known: BTreeSet<_> = self.pools.values().map(String::as_str).collect();
             let known: Vec<_> = known.into_iter().collect();
@@ -112,20 +109,19 @@ impl Names {
         }
         let is_it = |member: &&Member| {
             pool.is_none_or(|pool| member.pool == pool)
-                && endpoint.is_none_or(|wanted| member.address.is_some_and(|one| wanted.is(one)))
+                && text.is_none_or(|text| {
+                    member.address.is_some_and(|one| is_named(text, Some(&member.name), one))
+                })
         };
         let found: BTreeSet<u16> = self.members.values().filter(is_it).map(|m| m.id).collect();
-        match endpoint.filter(|_| found.is_empty()) {
-            None => Ok(found),
-            Some(endpoint) => {
-                let known: BTreeSet<IpAddr> =
-                    self.members.values().filter_map(|m| Some(m.address?.ip())).collect();
-                let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let of = pool.map(|pool| format!(" of pool {pool:?}")).unwrap_or_default();
-                Err(format!("no member{of} is at {endpoint}; there are: {}", list(&known)))
-            }
-        }
+        let Some(text) = text.filter(|_| found.is_empty()) else { return Ok(found) };
+        let known: BTreeSet<&str> = self.members.values().map(|m| m.name.as_str()).collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        let of = pool.map(|pool| format!(" of pool {pool:?}")).unwrap_or_default();
+        Err(format!(
+            "no member{of} is called {text:?}, or has it as its address; there are: {}",
+            list(&known)
+        ))
     }
 }
 
@@ -188,14 +184,17 @@ mod tests {
     #[test]
     fn members_are_selected_by_address_and_pool() {
         let names = names();
-        let at = |text: &str| Some(text.parse().unwrap());
+        let at = Some;
         assert_eq!(names.select(None, None), Ok([1, 2, 5].into()));
         assert_eq!(names.select(at("10.0.0.11"), None), Ok([1, 5].into()));
         assert_eq!(names.select(at("10.0.0.11:80"), Some("api")), Ok([5].into()));
+        let named = names.member(5).name;
+        assert_eq!(names.select(Some(&named), Some("api")), Ok([5].into()), "{named}");
         let wrong = names.select(at("10.0.0.12"), Some("api")).unwrap_err();
         assert_eq!(
             wrong,
-            "no member of pool \"api\" is at 10.0.0.12; there are: 10.0.0.11, 10.0.0.12"
+            "no member of pool \"api\" is called \"10.0.0.12\", or has it as its address; there are: \
+             10.0.0.11:80, 10.0.0.12:80"
         );
         let wrong = names.select(None, Some("wbe")).unwrap_err();
         assert_eq!(wrong, "no pool is called \"wbe\"; there are: api, web");

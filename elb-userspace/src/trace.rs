@@ -13,8 +13,6 @@ pub use event::{Bytes, Event, Raw};
 pub use filter::{Filter, union};
 pub use reasons::{Reasons, UnknownReason};
 
-use crate::endpoint::Endpoint;
-
 /// Which packets are asked for, and what of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -24,9 +22,9 @@ pub struct Request {
     /// Those from here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client: Option<IpNet>,
-    /// Those that a member with this address, and port if it has one, was chosen for.
+    /// Those that a member with this name, address, or address and port was chosen for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub member: Option<Endpoint>,
+    pub member: Option<String>,
     /// Those that were not forwarded for one of these reasons.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Reasons>,

@@ -232,6 +232,7 @@ impl Core {
                     tracing::warn!("{what}");
                     self.config_problems.push(what.to_owned());
                 }
+                warn_of_moves(&self.config.model, &config.model);
                 self.config.model = config.model;
                 self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;
@@ -269,6 +270,23 @@ impl Core {
 /// Addresses of all members.
 pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
     model.pools().iter().flat_map(|pool| &pool.members).map(|member| member.address).collect()
+}
+
+/// A listener that goes to another pool breaks the connections that it has: no member of that pool knows
+/// them.
+fn warn_of_moves(before: &Model, after: &Model) {
+    for listener in before.load_balancers().iter().flat_map(|lb| &lb.listeners) {
+        let mut all = after.load_balancers().iter().flat_map(|lb| &lb.listeners);
+        let same = all.find(|other| other.name == listener.name);
+        if let Some(moved) = same.filter(|other| other.default_pool != listener.default_pool) {
+            tracing::warn!(
+                listener = moved.name.as_str(),
+                before = listener.default_pool.as_str(),
+                default_pool = moved.default_pool.as_str(),
+                "the listener goes to another pool: connections that it has end"
+            );
+        }
+    }
 }
 
 /// What the result of a probe makes necessary.

@@ -50,7 +50,7 @@ impl Core {
     pub(super) fn flows(&self, request: &Request) -> Result<Listing, String> {
         let names = self.names();
         let all = request.member.is_none() && request.pool.is_none();
-        let members = names.select(request.member, request.pool.as_deref())?;
+        let members = names.select(request.member.as_deref(), request.pool.as_deref())?;
         let room = self.config.agent.max_flows.get();
         let tables =
             FlowTables::new(&self.object.directory, room).map_err(|error| error.to_string())?;

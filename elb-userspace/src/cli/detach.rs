@@ -57,7 +57,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     match args.output {
         Output::Json => print_json(&Detached { removed, removed_interface })?,
         Output::Table => {
-            print_text(&text(&directory, removed.len(), removed_interface.as_deref()))?
+            print_text(&text(&directory, removed.len(), removed_interface.as_deref()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,6 @@ use comfy_table::{Table, presets};
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::endpoint::Endpoint;
 use crate::flows::{Identity, Line, Request, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
@@ -28,9 +27,9 @@ Examples:
   elb flows --pool web --limit 0                 how many, not which
   elb flows --limit 1000000 -o json | jq -c '.flows[]'")]
 pub(super) struct FlowsArgs {
-    /// Only those of members with this address, and port if it has one.
-    #[arg(long, value_name = "ADDRESS[:PORT]")]
-    member: Option<Endpoint>,
+    /// Only those of this member: its name, its address, or address and port.
+    #[arg(long, value_name = "MEMBER")]
+    member: Option<String>,
     /// Only those of members of this pool.
     #[arg(long, value_name = "NAME")]
     pool: Option<String>,

@@ -13,7 +13,6 @@ use ipnet::IpNet;
 
 use super::duration::duration;
 use crate::api::client;
-use crate::endpoint::Endpoint;
 use crate::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
 
 /// Which packets.
@@ -25,9 +24,9 @@ pub(super) struct PacketArgs {
     /// Only packets from this address or network.
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
     client: Option<IpNet>,
-    /// Only packets that a member with this address, and port if it has one, was chosen for.
-    #[arg(long, value_name = "ADDRESS[:PORT]")]
-    member: Option<Endpoint>,
+    /// Only packets that this member was chosen for: its name, its address, or address and port.
+    #[arg(long, value_name = "MEMBER")]
+    member: Option<String>,
     /// Only packets that were not forwarded for this reason; may be given more than once.
     #[arg(long, value_name = "REASON", value_parser = reason_names())]
     reason: Vec<String>,
@@ -76,7 +75,8 @@ impl PacketArgs {
             (false, []) => None,
             (false, names) => Some(names.join(",").parse::<Reasons>()?),
         };
-        let Self { vip, client, member, sample, rate, .. } = *self;
+        let Self { vip, client, sample, rate, .. } = *self;
+        let member = self.member.clone();
         Ok(Request { vip, client, member, reason, sample, rate, snap, bytes })
     }
 

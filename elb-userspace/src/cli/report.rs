@@ -92,9 +92,11 @@ fn evidence(finding: &Finding) -> String {
     format!("{}{inferred}", finding.evidence)
 }
 
-/// Evidence may quote what a stranger sent: nothing of it moves the terminal's cursor.
+/// Evidence may quote what a stranger sent: nothing of it moves the terminal's cursor, or turns the
+/// direction of what follows (Unicode TR 9, §2).
 pub(super) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.replace(|c: char| c.is_control() || turns(c), "\u{fffd}")
 }
 
 const fn conclusion(conclusion: Conclusion) -> &'static str {

@@ -21,11 +21,21 @@ impl Filter {
     /// What is asked for, as the maps know it.
     ///
     /// # Errors
-    /// No member has that address.
+    /// Nobody is called so, or has that address.
     pub fn new(request: &Request, names: &Names) -> Result<Self, String> {
-        let members = match request.member {
-            Some(_) => names.select(request.member, None)?,
+        let members = match &request.member {
+            Some(member) => names.select(Some(member), None)?,
             None => BTreeSet::new(),
+        };
+        let addresses: BTreeSet<IpAddr> = members
+            .iter()
+            .filter_map(|id| names.member(*id).address)
+            .map(|socket| socket.ip())
+            .collect();
+        // The kernel looks for one address; among several, the agent sorts.
+        let member = match addresses.first() {
+            Some(only) if addresses.len() == 1 => address(*only),
+            _ => [0; 2],
         };
         let (vip, vip_mask) = request.vip.map_or(ANY, |vip| (words(vip), [u64::MAX; 2]));
         let (client, client_mask) = request
@@ -36,7 +46,7 @@ impl Filter {
             vip,
             client_mask,
             client,
-            member: request.member.map_or([0; 2], |member| address(member.address)),
+            member,
             reasons: request.reason.map_or(0, |reasons| reasons.bits()),
             until: 0,
             sample: request.sample.max(1),
@@ -167,7 +177,10 @@ mod tests {
     fn a_member_that_nobody_knows_is_an_error() {
         let request = Request { member: Some("10.0.0.9".parse().unwrap()), ..request() };
         let error = Filter::new(&request, &Names::default()).unwrap_err();
-        assert_eq!(error, "no member is at 10.0.0.9; there are: none");
+        assert_eq!(
+            error,
+            "no member is called \"10.0.0.9\", or has it as its address; there are: none"
+        );
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! Members that leave: how long their connections go on, what cuts them, and how somebody who
 //! drains a member learns that nothing is left.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use elb_tests::{
@@ -70,11 +67,6 @@ fn connections_of_members_that_leave_are_cut_after_the_delay() -> Result<()> {
     let new = open(&scene, 20)?.stop()?;
     assert_eq!((new.broken().len(), new.on("backend-0").len()), (0, 20));
 
-    let most_of_it = Duration::from_secs(DELAY.into()) - Duration::from_secs(2);
-    thread::sleep(most_of_it.saturating_sub(left.elapsed()));
-    assert_eq!(held.so_far().broken().len(), 0, "{:?}", held.so_far().broken());
-    assert!(left.elapsed() < Duration::from_secs(DELAY.into()), "the machine is too slow");
-
     let all_are_cut = |report: &HeldReport| {
         (1..5).all(|n| broken_on(report, n) == report.on(&format!("backend-{n}")).len())
     };
@@ -88,7 +80,8 @@ fn connections_of_members_that_leave_are_cut_after_the_delay() -> Result<()> {
     let reset = |kind| matches!(kind, FailureKind::Reset | FailureKind::Closed);
     let failures = report.broken().into_iter().filter_map(|one| one.failure.clone());
     assert!(failures.clone().all(|failure| reset(failure.kind)), "{:?}", report.broken());
-    assert!(failures.clone().all(|one| one.at - left > most_of_it));
+    let most_of_it = Duration::from_secs(DELAY.into()) - Duration::from_secs(2);
+    assert!(failures.clone().all(|one| one.at - left > most_of_it), "{:?}", report.broken());
     assert_eq!(status::drops(&scene.agent.status()?), Vec::<String>::new());
     Ok(())
 }

@@ -184,7 +184,7 @@ fn a_drop_is_shown_with_its_rate_and_its_fix() -> Result<()> {
     assert!(first["packets"].as_u64() > Some(0) && first["bytes"].as_u64() > Some(0), "{said}");
     assert!(first["packets_per_second"].as_f64() > Some(0.0), "{said}");
     assert!(first["fix"].as_str().expect("a string").contains("elb status"), "{said}");
-    assert!(text.contains("no_backend") && text.contains("→ see `elb status`"), "{text}");
+    assert!(text.contains("no_backend") && text.contains("→ see `elb diagnose`"), "{text}");
 
     let client = SocketAddr::new(scene.lab.client_addr(Family::V4), 999);
     let explained = explain(&scene, client, &["--syn"])?;

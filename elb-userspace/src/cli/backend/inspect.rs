@@ -28,7 +28,7 @@ Examples:
 Exit codes: 0 healthy, 1 a cause was found, 2 undecided (or wrong usage).")]
 pub(in crate::cli) struct InspectArgs {
     /// The port that is probed: the member's `monitor_port`, or else its `protocol_port`.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// The transport protocol of the service.
     #[arg(long, value_enum, default_value = "tcp")]

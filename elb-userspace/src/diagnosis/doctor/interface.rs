@@ -1,5 +1,7 @@
 //! Checks of one interface.
 
+use elb_common::names;
+
 use super::facts::{Attached, Facts, Interface};
 use super::{Duty, netdev, queues};
 use crate::config::AttachMode;
@@ -143,9 +145,20 @@ fn other(name: &str, attached: Option<&Attached>) -> Finding {
         return found(Verdict::Pass, "it carries no program".to_owned());
     };
     let mode = if *native { "native" } else { "generic" };
-    let called = called.as_deref().unwrap_or("name unknown");
     if *ours {
         return found(Verdict::Pass, format!("it carries elb's program {program}, {mode}"));
+    }
+    let Some(called) = called.as_deref() else {
+        let words =
+            format!("it carries program {program}, {mode}; whose that is only root may ask");
+        return found(Verdict::Unknown, words).fix("sudo elb doctor");
+    };
+    if [names::PROGRAM, names::TRACED_PROGRAM].contains(&called) {
+        let words = format!(
+            "it carries elb's program {program}, {mode}, which an agent with another pin_dir attached: \
+             FILE is the configuration of that one, which doctor takes with --config, too"
+        );
+        return found(Verdict::Fail, words).fix("elb detach --config FILE");
     }
     let words =
         format!("it carries program {program} ({called}), {mode}, which is not this agent's");

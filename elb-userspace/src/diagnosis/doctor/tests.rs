@@ -92,6 +92,10 @@ fn cases() -> Vec<Case> {
         let name = Some("xdp_filter".to_owned());
         Some(Attached { program: 7, name, ours: false, native, link })
     };
+    let attached = |name: Option<&str>| {
+        let name = name.map(str::to_owned);
+        Some(Attached { program: 7, name, ours: false, native: true, link: Some(9) })
+    };
     let veth = |features, peer: Option<bool>| {
         with(|interface| {
             interface.driver = Some("veth".to_owned());
@@ -256,6 +260,20 @@ fn cases() -> Vec<Case> {
             Check::OtherXdp,
             Verdict::Fail,
             "ip link set dev eth0 xdpgeneric off",
+        ),
+        (
+            "whose is not known",
+            with(|eth0| eth0.attached = attached(None)),
+            Check::OtherXdp,
+            Verdict::Unknown,
+            "sudo elb doctor",
+        ),
+        (
+            "another elb's",
+            with(|eth0| eth0.attached = attached(Some("elb"))),
+            Check::OtherXdp,
+            Verdict::Fail,
+            "elb detach --config FILE",
         ),
         (
             "foreign, by a link",

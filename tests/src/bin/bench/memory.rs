@@ -53,8 +53,10 @@ pub fn section() -> Result<Section> {
     table.push(row("agent, with mapped rings and its program", f64::NAN, own("VmRSS:")?));
     let notes = vec![format!(
         "{} listeners, {POOLS} pools of {MEMBERS} members, each pool behind {BALANCERS} listeners, \
-         rings of 65,537 slots. Maps are as large as they are made, whatever they hold. The agent \
-         was serving all of it {:.1} s after its start.",
+         rings of 65,537 slots. Maps are as large as they are made, whatever they hold, but for \
+         GROUPS and PORT_RANGES, which grow with their entries (here they have none). 100 different \
+         members for each of 1,000 listeners would be more than `max_backends` can be (65,535): ten \
+         listeners share a pool. The agent was serving all of it {:.1} s after its start.",
         u16::from(BALANCERS) * POOLS,
         ready.as_secs_f64()
     )];
