@@ -85,7 +85,7 @@ async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result
     let owners: BTreeMap<_, _> = owners.collect();
     let core = Core::new(Parts {
         config,
-        file: file.to_owned(),
+        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         object,
         maps,
         vip_probes,

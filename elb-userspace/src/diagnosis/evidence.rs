@@ -89,9 +89,9 @@ impl Resting {
         match self {
             Self::Drained(member) => format!("elb drain {member} --pool {pool} --cancel"),
             Self::Weightless(member) => format!(
-                "give member {member:?} of pool {pool:?} a weight above 0 in {}, then elb check && \
-                 systemctl reload elb",
-                file.display()
+                "give member {member:?} of pool {pool:?} a weight above 0 in {}, then {}",
+                file.display(),
+                super::fix::apply(file)
             ),
         }
     }

@@ -1,28 +1,45 @@
 //! What to do, as commands to run.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::evidence::{Evidence, PoolWanted, Wanted};
 use super::inspect::{self, Asked};
 use crate::backend::Mode;
 use crate::model::{Forwarding, Protocol};
 
+/// The configuration file that commands take if none is named.
+const USUAL: &str = "/etc/elb/elb.toml";
+
 /// What makes the agent take a changed file over.
-const APPLY: &str = "elb check && systemctl reload elb";
+pub fn apply(file: &Path) -> String {
+    let named = if file == Path::new(USUAL) {
+        String::new()
+    } else {
+        format!(" --config {}", quoted(&file.display().to_string()))
+    };
+    format!("elb check{named} && systemctl reload elb")
+}
 
 /// A change of the health monitor of a member's pool.
 pub fn monitor(wanted: &Wanted, change: &str) -> String {
+    monitor_line(wanted, &format!("set {change} in"))
+}
+
+/// As [`monitor`], in other words.
+pub fn monitor_line(wanted: &Wanted, change: &str) -> String {
     let Wanted { file, pool, .. } = wanted;
     let name = &pool.name;
     format!(
-        "set {change} in [pool.healthmonitor] of pool {name:?} in {}, then {APPLY}",
-        file.display()
+        "{change} [pool.healthmonitor] of pool {name:?} in {}, then {}",
+        file.display(),
+        apply(file)
     )
 }
 
 /// A change of the file.
 pub fn file(wanted: &Wanted, change: &str) -> String {
-    format!("{change} in {}, then {APPLY}", wanted.file.display())
+    format!("{change} in {}, then {}", wanted.file.display(), apply(&wanted.file))
 }
 
 /// The command that tells what only the member's host knows, run from the load balancer.

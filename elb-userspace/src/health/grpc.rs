@@ -155,10 +155,13 @@ fn cause(error: &h2::Error) -> Cause {
     // What h2 calls it when the server closes without a word.
     let broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let closed = said_so || error.get_io().is_some_and(broken_pipe);
+    let told = || format!("HTTP/2: {error}");
     match error.get_io() {
         _ if closed => Cause::Closed { stage: Stage::Response },
         Some(error) => broken(Stage::Response, error),
-        None => Cause::BadHttp { error: format!("HTTP/2: {error}") },
+        // It speaks HTTP/2, and gives the request or the connection up.
+        None if error.is_remote() => Cause::Broken { stage: Stage::Response, error: told() },
+        None => Cause::BadHttp { error: told() },
     }
 }
 

@@ -254,13 +254,18 @@ pub(crate) fn at_once(count: usize, task: impl Fn(usize) -> Result<()> + Sync) -
     })
 }
 
-/// Sets `key` of the health monitor of a pool in a configuration file to what the report says.
+/// Sets `key` of the health monitor of a pool in a configuration file to what the report says, or removes
+/// it.
 pub(crate) fn set_as_told(file: &mut Table, pool: &str, told: &Diagnosis, key: &str) -> Result<()> {
     let fix = told.fix();
     let shown = || format!("{key} in {fix:?}");
     let pools = file["pool"].as_array_mut().with_context(shown)?;
     let pool = pools.iter_mut().find(|one| one["name"].as_str() == Some(pool));
     let monitor = pool.with_context(shown)?["healthmonitor"].as_table_mut().with_context(shown)?;
+    if fix.contains(&format!("remove {key} from")) {
+        monitor.remove(key).with_context(shown)?;
+        return Ok(());
+    }
     let (_, value) = fix.split_once(&format!("{key} = ")).with_context(shown)?;
     // A string ends with its quote, a number with a space.
     let end = match value.strip_prefix('"') {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{PoolWanted, Resting, Served};
+use crate::diagnosis::fix::apply;
 use crate::diagnosis::report::{Finding, Verdict};
 
 /// Whether the pool serves a listener that is served.
@@ -19,8 +20,9 @@ pub(super) fn attached(pool: &PoolWanted, file: &Path) -> Finding {
         let what =
             format!("pool {name:?} serves only listeners that are disabled: {}", names(&off));
         let fix = format!(
-            "set admin_state_up = true for the listener and its load balancer in {}, then elb check && systemctl reload elb",
-            file.display()
+            "set admin_state_up = true for the listener and its load balancer in {}, then {}",
+            file.display(),
+            apply(file)
         );
         return Finding::seen(Check::Attached, Verdict::Fail, what).fix(fix);
     }
@@ -37,7 +39,7 @@ fn attach(pool: &PoolWanted, file: &Path) -> String {
             some(others)
         ),
     };
-    format!("{how}, in {}, then elb check && systemctl reload elb", file.display())
+    format!("{how}, in {}, then {}", file.display(), apply(file))
 }
 
 /// Whether packets can be addressed to the listeners.
@@ -58,9 +60,9 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         without.protocol, without.listener
     );
     let fix = format!(
-        "set vip_address = \"ADDRESS\" for load balancer {balancer:?} in {}, then elb check && \
-         systemctl reload elb",
-        file.display()
+        "set vip_address = \"ADDRESS\" for load balancer {balancer:?} in {}, then {}",
+        file.display(),
+        apply(file)
     );
     Finding::seen(Check::AddressBound, verdict, what).fix(fix)
 }
@@ -81,9 +83,9 @@ pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
     if pool.members.is_empty() {
         let what = format!("pool {:?} has no member", pool.name);
         let fix = format!(
-            "add [[pool.member]] with address and protocol_port in {}, then elb check && systemctl \
-             reload elb",
-            file.display()
+            "add [[pool.member]] with address and protocol_port in {}, then {}",
+            file.display(),
+            apply(file)
         );
         return Finding::seen(Check::Taken, Verdict::Fail, what).fix(fix);
     }

@@ -1,11 +1,11 @@
 //! A connection, but not the answer that is wanted.
 
 use crate::diagnosis::check::Check as Checked;
-use crate::diagnosis::evidence::{Evidence, Quiet};
+use crate::diagnosis::evidence::{Evidence, Quiet, Wanted};
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Verdict};
 use crate::health::{Cause, Stage};
-use crate::model::monitor::{Check, HttpCheck};
+use crate::model::monitor::{Check, DomainName, ExpectedCodes, HttpCheck, HttpMethod};
 
 /// A check of the port alone; with the keys that it does not know the file would be refused.
 const ONLY_TCP: &str =
@@ -16,10 +16,10 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
     let Some(http) = http(evidence) else {
         return configuration(evidence, format!("the answer has the status {seen}"), ONLY_TCP);
     };
-    let (path, host) = (http.url_path.as_str(), own_host(evidence));
+    let (method, path, host) = (http.http_method, http.url_path.as_str(), own_host(evidence));
     let expected = &http.expected_codes;
     let answered =
-        format!("GET {path} with Host: {host} is answered with {seen}, expected {expected}");
+        format!("{method} {path} with Host: {host} is answered with {seen}, expected {expected}");
     let over_tls = is_over_tls(evidence);
     let mut good = evidence
         .looks
@@ -31,7 +31,11 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
             "{answered}, but as expected with Host: {}: the server verifies the Host",
             other.host
         );
-        return configuration(evidence, what, &format!("domain_name = {:?}", other.host));
+        return Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(named_so(
+            evidence,
+            http,
+            &other.host,
+        ));
     }
     let is_failure = !(200..300).contains(&seen);
     if let Some(other) = good.find(|asked| is_failure && asked.path != path) {
@@ -42,26 +46,65 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
         );
         return configuration(evidence, what, &change);
     }
+    if seen >= 500 {
+        return fails(evidence, &answered);
+    }
+    if [405, 501].contains(&seen) && http.http_method != HttpMethod::Get {
+        let what = format!("{answered}: the server does not take this method");
+        return configuration(evidence, what, "http_method = \"GET\"");
+    }
     let kind = match seen {
         200..=299 => ", which says that it works",
         300..=399 => ", a redirect, which is not followed",
         401 | 403 => ": the server does not let the probe see it",
         404 | 410 => ": the path is wrong, or the Host",
-        500..=599 => ": the application fails, its log says why",
         _ => "",
     };
+    // What the configuration would not take is not offered: more than five codes, or no usual one.
+    let more = format!("{expected},{seen}");
+    let more = more
+        .parse::<ExpectedCodes>()
+        .map(|_| format!("expected_codes = {more:?} if that is right, "));
     let change = format!(
-        "expected_codes = \"{expected},{seen}\" if that is right, a url_path or domain_name that the \
-         server knows, or if only the port matters, {ONLY_TCP},"
+        "{}a url_path or domain_name that the server knows, or if only the port matters, {ONLY_TCP},",
+        more.unwrap_or_default()
     );
     configuration(evidence, format!("{answered}{kind}; the port itself takes connections"), &change)
 }
 
+/// How to ask for a host that the server answers for.
+fn named_so(evidence: &Evidence, http: &HttpCheck, host: &str) -> String {
+    let Wanted { probe, .. } = &evidence.wanted;
+    let is_default = probe.as_ref().is_some_and(|probe| probe.default_host.to_string() == host);
+    if http.domain_name.is_some() && is_default {
+        return fix::monitor_line(&evidence.wanted, "remove domain_name from");
+    }
+    match host.parse::<DomainName>() {
+        Ok(_) => fix::monitor(&evidence.wanted, &format!("domain_name = {host:?}")),
+        // An IPv6 address cannot be set.
+        Err(_) => {
+            let change = "domain_name = \"NAME\", a name that the server answers for,";
+            fix::monitor(&evidence.wanted, change)
+        }
+    }
+}
+
+/// The server runs and answers, and what it serves does not work.
+fn fails(evidence: &Evidence, answered: &str) -> Finding {
+    let target = evidence.target();
+    let what = format!("{answered}: the service itself fails; the port takes connections");
+    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
+         restart it",
+        target.port()
+    ))
+}
+
 /// What answers plain HTTP is no gRPC server.
 fn plain_http_for_grpc(evidence: &Evidence, cause: &Cause) -> Option<Finding> {
-    let is_grpc = |check: &Check| matches!(check, Check::Grpc(_));
-    let probe = evidence.wanted.probe.as_ref().filter(|probe| is_grpc(&probe.check));
-    probe.filter(|_| answers_plain_http(evidence))?;
+    if !probes_grpc(evidence) || !answers_plain_http(evidence) {
+        return None;
+    }
     let port = evidence.target().port();
     let what = format!("port {port} speaks plain HTTP, but is probed with gRPC: {cause}");
     let change = "type = \"HTTP\", with a url_path that it answers,";
@@ -92,8 +135,9 @@ pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
         return configuration(evidence, what, "type = \"HTTP\"");
     }
     let what = format!("port {port} takes connections, but TLS fails: {cause}");
-    let change = format!("{ONLY_TCP}, if it does not speak TLS; else mend its TLS, or");
-    configuration(evidence, what, &change)
+    let plain = fix::monitor(&evidence.wanted, ONLY_TCP);
+    Finding::seen(Checked::Configuration, Verdict::Fail, what)
+        .fix(format!("mend its TLS; or, if it does not speak TLS, {plain}"))
 }
 
 /// gRPC's answer is not the wanted one.
@@ -120,11 +164,15 @@ pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
             if let Some(finding) = plain_http_for_grpc(evidence, cause) {
                 return vec![finding];
             }
+            if probes_grpc(evidence) && matches!(cause, Cause::Broken { .. }) {
+                return vec![overflows(evidence, cause)];
+            }
             let what = format!("{target} takes connections, but breaks them off: {cause}");
-            let change = format!(
-                "{ONLY_TCP}, if it does not speak the check's protocol; else see the service's log, or"
-            );
-            vec![configuration(evidence, what, &change), overflows(evidence, cause)]
+            let plain = fix::monitor(&evidence.wanted, ONLY_TCP);
+            let finding = Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(format!(
+                "see the service's log; or, if it does not speak the check's protocol, {plain}"
+            ));
+            vec![finding, overflows(evidence, cause)]
         }
     }
 }
@@ -192,7 +240,9 @@ pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     let path = http.url_path.as_str();
     let mut answered = evidence.looks.requests.iter().filter(|asked| asked.is_answered());
     if let Some(other) = answered.find(|asked| asked.path != path) {
-        let what = format!("GET {path} at {target} is not answered in time, but {} is", other.path);
+        let method = http.http_method;
+        let what =
+            format!("{method} {path} at {target} is not answered in time, but {} is", other.path);
         let change = format!("url_path = {:?}, a static file,", other.path);
         return vec![configuration(evidence, what, &change), slow(evidence, cause)];
     }
@@ -228,6 +278,10 @@ fn speaks_tls(evidence: &Evidence) -> bool {
 
 fn answers_plain_http(evidence: &Evidence) -> bool {
     evidence.looks.requests.iter().any(|asked| !asked.over_tls && asked.is_answered())
+}
+
+fn probes_grpc(evidence: &Evidence) -> bool {
+    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, Check::Grpc(_)))
 }
 
 fn is_over_tls(evidence: &Evidence) -> bool {

@@ -83,11 +83,56 @@ fn cases() -> Vec<Case> {
             "set expected_codes = \"200,204\" if that is right",
         ),
         (
-            "wrong code",
+            "the service fails",
             bad("/x", 503, vec![asked("/", "10.0.0.100", not_found())]),
+            Check::Listening,
+            "answered with 503, expected 200: the service itself fails",
+            "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
+        ),
+        (
+            "a code that cannot be expected",
+            bad("/x", 101, vec![asked("/", "10.0.0.100", not_found())]),
             Check::Configuration,
-            "answered with 503, expected 200: the application fails",
-            "type = \"TCP\"",
+            "answered with 101, expected 200",
+            "set a url_path or domain_name that the server knows",
+        ),
+        (
+            "a host that cannot be set",
+            bad("/", 421, vec![asked("/", "fd00::11", Ok(()))]),
+            Check::Configuration,
+            "as expected with Host: fd00::11: the server verifies the Host",
+            "set domain_name = \"NAME\", a name that the server answers for,",
+        ),
+        (
+            "a host that is better left out",
+            changed(bad("/", 421, vec![asked("/", "10.0.0.100", Ok(()))]), |e| {
+                change_http(e, |http| http.domain_name = Some("a.example".parse().unwrap()));
+            }),
+            Check::Configuration,
+            "GET / with Host: a.example is answered with 421",
+            "remove domain_name from [pool.healthmonitor] of pool \"web\"",
+        ),
+        (
+            "a method that is not taken",
+            changed(bad("/", 405, Vec::new()), |e| {
+                change_http(e, |http| http.http_method = HttpMethod::Head);
+            }),
+            Check::Configuration,
+            "HEAD / with Host: 10.0.0.100 is answered with 405, expected 200: the server does not take",
+            "set http_method = \"GET\" in",
+        ),
+        (
+            "a busy server of gRPC",
+            changed(
+                failing(Cause::Broken {
+                    stage: Stage::Response,
+                    error: "HTTP/2: stream error received: refused stream".to_owned(),
+                }),
+                |e| e.wanted.probe = Some(probe(grpc())),
+            ),
+            Check::Load,
+            "as an overloaded service does",
+            "uptime",
         ),
         (
             "wrong port",
@@ -295,4 +340,10 @@ fn every_picture_from_outside_names_its_cause() {
         let told = fix_of(&report);
         assert!(told.contains(fix), "{name}: {told:?} does not say {fix:?}");
     }
+}
+
+fn change_http(evidence: &mut Evidence, change: impl FnOnce(&mut HttpCheck)) {
+    let probe = evidence.wanted.probe.as_mut().unwrap();
+    let monitor::Check::Http(http) = &mut probe.check else { panic!("{probe:?}") };
+    change(http);
 }

@@ -69,6 +69,22 @@ async fn called(answer: Answer, url_path: &str, expected_codes: &str) -> Result<
     run(spec(address, grpc(url_path, expected_codes))).await.result
 }
 
+/// A server that is busy, or shuts down: it speaks HTTP/2 and gives the call up.
+#[tokio::test]
+async fn a_call_that_is_refused_is_an_answer_that_broke_off() {
+    let (listener, address) = listener().await;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = server::handshake(stream).await.unwrap();
+        let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+        respond.send_reset(h2::Reason::REFUSED_STREAM);
+        while connection.accept().await.is_some() {}
+    });
+    let failure = run(spec(address, grpc(UrlPath::GRPC_HEALTH, "0"))).await.result.unwrap_err();
+    assert_eq!(failure.code(), ReasonCode::RecvResponseFailed, "{failure}");
+    assert!(failure.to_string().contains("refused stream"), "{failure}");
+}
+
 #[tokio::test]
 async fn the_health_service_is_asked_as_it_wants_to_be() {
     let (address, asked) = grpc_server(SERVING).await;
