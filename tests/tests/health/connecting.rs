@@ -1,9 +1,6 @@
 //! Checks that connect, and nothing more.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::{Duration, Instant},
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 use elb_tests::{
@@ -17,6 +14,7 @@ use elb_tests::{
 
 use crate::{
     sniff::{ACK, RST, SYN, Sniffer},
+    times::{failures_by, last_event, not_at_midnight, probes, seconds},
     watch::{Case, LIMIT, Watch, lab},
 };
 
@@ -31,9 +29,17 @@ fn a01_an_open_port_is_online_and_gets_traffic() -> Result<()> {
     lab.backends_up(Forwarding::Ipip)?;
     let pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT);
     let config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool.watched(tcp()));
+    not_at_midnight()?;
     let watch = Watch::start_config(lab, config)?;
     let said = watch.wait("web", "ONLINE")?;
     assert!(said["reason"].is_null(), "{said}");
+    // By its first probe, within an interval and the timeout; a second is as fine as these times are.
+    let first = probes(&watch.member("web")?)?[0].clone();
+    let (started, since) =
+        (seconds(&watch.agent.status()?["agent"]["started"])?, seconds(&said["since"])?);
+    assert_eq!(first.result, "OK");
+    assert!((-1.0..=1.0 + 5.0 + 1.0).contains(&(first.ended - started)), "{started} {first:?}");
+    assert!((-1.0..=1.0).contains(&(since - first.ended)), "{since} {first:?}");
     let service = watch.lab.service(Family::V4, HTTP_PORT);
     let report = http_requests(watch.lab.client(), Load::on(service), 20)?;
     assert_eq!(report.answered(), 20, "{:?}", report.failures());
@@ -56,12 +62,17 @@ fn a02_a_closed_port_is_offline_after_three_refusals() -> Result<()> {
     for (name, _) in names {
         watch.wait(name, "ONLINE")?;
     }
-    let killed = Instant::now();
+    not_at_midnight()?;
     server.kill()?;
     for (name, family) in names {
         let said = watch.wait_reason(name, "CONNECT_REFUSED")?;
-        // Three probes with a second between one and the next.
-        assert!(killed.elapsed() >= Duration::from_secs(2), "{:?}", killed.elapsed());
+        let at = last_event(&watch.agent, name, "unhealthy")?;
+        let failures = failures_by(&probes(&watch.member(name)?)?, at);
+        assert!(failures.iter().all(|probe| probe.result == "CONNECT_REFUSED"), "{failures:?}");
+        // Three probes with a second between one and the next: within one interval of that.
+        assert_eq!(failures.len(), 3, "{at} {failures:?}");
+        let window = at - failures[0].began;
+        assert!((2.0 - 1.0..=2.0 + 1.0).contains(&window), "{window} {failures:?}");
         let by = watch.lab.member_addr(0, family);
         assert_eq!(said["reason"]["detail"], format!("connection refused by {by}"));
     }
@@ -79,19 +90,18 @@ fn a03_a_black_hole_is_offline_within_the_window() -> Result<()> {
     let member = watch.lab.member_addr(0, Family::V4);
     let device = watch.lab.lb_interfaces()[0];
     watch.lab.lb().ip(&format!("neigh change {member} dev {device} nud permanent"))?;
+    not_at_midnight()?;
     watch.lab.unplug(0)?;
-    let unplugged = Instant::now();
     let said = watch.wait_reason("web", "CONNECT_TIMEOUT")?;
-    let took = unplugged.elapsed();
-    // From the first probe that fails: 2 + 4 + 2 + 4 + 2; the one under way may have begun before.
-    assert!(took >= Duration::from_secs(12), "{took:?}");
-    assert!(took <= Duration::from_secs(14 + 4) + SLACK, "{took:?}");
+    let at = last_event(&watch.agent, "web", "unhealthy")?;
+    let failures = failures_by(&probes(&watch.member("web")?)?, at);
+    assert_eq!(failures.len(), 3, "{at} {failures:?}");
+    // From the first probe that fails, 2 + 4 + 2 + 4 + 2: within one interval of that.
+    let window = at - failures[0].began;
+    assert!((14.0 - 4.0..=14.0 + 4.0).contains(&window), "{window} {failures:?}");
     assert_eq!(said["reason"]["detail"], "no answer to the connection");
     Ok(())
 }
-
-/// How late a busy machine may be.
-const SLACK: Duration = Duration::from_secs(10);
 
 #[test]
 fn a06_a_probe_is_a_handshake_and_a_reset() -> Result<()> {

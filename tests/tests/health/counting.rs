@@ -1,7 +1,5 @@
 //! How results count: acceptance 4, 5 and 26 of the semantics.
 
-use std::time::{Duration, SystemTime};
-
 use anyhow::{Context as _, Result};
 use elb_tests::{
     address::Family,
@@ -9,26 +7,9 @@ use elb_tests::{
     wait::wait_for,
     wire::HTTP_PORT,
 };
-use serde_json::Value;
 
+use crate::times::{last_event, not_at_midnight, probes};
 use crate::watched::{LIMIT, Watched, every_second, results};
-
-/// Seconds of the day, from a time as in 2026-01-02T03:04:05.678Z.
-fn seconds(time: &Value) -> Result<f64> {
-    let text = time.as_str().context("no time")?;
-    let clock = text.get(11..23).with_context(|| format!("no time: {text}"))?;
-    let parts: Vec<f64> = clock.split(':').filter_map(|part| part.parse().ok()).collect();
-    let [hours, minutes, seconds] = parts[..] else { anyhow::bail!("no time: {text}") };
-    Ok(hours * 3600.0 + minutes * 60.0 + seconds)
-}
-
-/// Waits where midnight is near, which the test below would have to think of.
-fn not_at_midnight() -> Result<()> {
-    wait_for("midnight to be over", Duration::from_secs(200), || {
-        let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs() % 86_400;
-        Ok((day < 86_400 - 90).then_some(()))
-    })
-}
 
 #[test]
 fn a04_a_member_is_back_after_three_successes_in_a_row() -> Result<()> {
@@ -41,16 +22,12 @@ fn a04_a_member_is_back_after_three_successes_in_a_row() -> Result<()> {
     scene.scripts[0].answer(&[200, 200, 500, 200]);
     scene.wait(0, "ONLINE")?;
 
-    let events = scene.agent.run(&["events", "-o", "json"])?;
-    let recovered: Value = serde_json::from_str(events.lines().last().context("no event")?)?;
-    assert_eq!(recovered["event"], "recovered", "{events}");
-    let at = seconds(&recovered["time"])?;
+    let at = last_event(&scene.agent, "web", "recovered")?;
     // By then three probes had succeeded since the last failure, and a fourth had not started.
     let member = scene.member(0)?;
-    let probes = member["health"]["probes"].as_array().context("no probes")?;
-    let last = probes.iter().rposition(|probe| probe["result"] != "OK").context("no failure")?;
-    let started: Vec<f64> =
-        probes[last + 1..].iter().map(|probe| seconds(&probe["time"])).collect::<Result<_>>()?;
+    let probes = probes(&member)?;
+    let last = probes.iter().rposition(|probe| probe.result != "OK").context("no failure")?;
+    let started: Vec<f64> = probes[last + 1..].iter().map(|probe| probe.began).collect();
     assert!(started.len() >= 3 && started[2] <= at, "{at} {started:?}");
     assert!(started.get(3).is_none_or(|fourth| at <= *fourth), "{at} {started:?}");
     assert_eq!(results(&member)[last - 2..last], ["OK", "OK"]);

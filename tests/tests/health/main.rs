@@ -16,6 +16,7 @@ mod remembering;
 mod telling;
 
 mod sniff;
+mod times;
 mod vip_path;
 mod watch;
 mod watched;
