@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use super::block_on;
@@ -27,9 +28,11 @@ Whoever may use the agent's socket may see packets.
 Examples:
   elb capture -w web.pcapng --vip 192.0.2.10 --count 1000
   elb capture -w drops.pcapng --dropped --duration 30s --snaplen 2048
-  elb capture -w one.pcapng --client 198.51.100.7 && wireshark one.pcapng")]
+  elb capture -w one.pcapng --client 198.51.100.7 && wireshark one.pcapng
+  ssh lb elb capture -w - --vip 192.0.2.10 | wireshark -k -i -")]
 pub(super) struct CaptureArgs {
-    /// The file; one that is there is replaced as soon as the agent tells of packets.
+    /// The file, - for standard output; one that is there is replaced as soon as the agent tells of
+    /// packets.
     #[arg(short, long, value_name = "FILE")]
     write: PathBuf,
     /// Keep at most so many bytes of each frame.
@@ -44,18 +47,15 @@ pub(super) struct CaptureArgs {
 
 pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
     let request = args.packets.request(args.snaplen, true)?;
-    let file: RefCell<Option<Capture<BufWriter<File>>>> = RefCell::new(None);
+    let file: RefCell<Option<Capture<Box<dyn Write>>>> = RefCell::new(None);
     let began = || {
-        let new = File::create(&args.write)
-            .with_context(|| format!("cannot write {}", args.write.display()))?;
-        *file.borrow_mut() = Some(Capture::new(BufWriter::new(new), args.snaplen)?);
+        *file.borrow_mut() = Some(Capture::new(open(&args.write)?, args.snaplen)?);
         Ok(())
     };
-    let add = |event: Event| {
-        if let Some(capture) = file.borrow_mut().as_mut() {
-            capture.add(&event)?;
-        }
-        Ok(ControlFlow::Continue(()))
+    let add = |event: Event| match file.borrow_mut().as_mut().map(|capture| capture.add(&event)) {
+        Some(Err(error)) if is_broken_pipe(&error) => Ok(ControlFlow::Break(())),
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) | None => Ok(ControlFlow::Continue(())),
     };
     let socket = args.agent.path()?;
     let result = block_on(args.packets.follow(&socket, &request, began, add));
@@ -64,4 +64,24 @@ pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
         capture.into_inner().flush()?;
     }
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Where to write. Standard output gets each packet as it comes, for whoever looks at them live.
+fn open(file: &Path) -> Result<Box<dyn Write>> {
+    if file == Path::new("-") {
+        let out = io::stdout();
+        ensure!(
+            !out.is_terminal(),
+            "standard output is a terminal: lead it to a file or a program"
+        );
+        return Ok(Box::new(File::from(out.as_fd().try_clone_to_owned()?)));
+    }
+    let new = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(Box::new(BufWriter::new(new)))
+}
+
+/// Whether nobody reads on.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

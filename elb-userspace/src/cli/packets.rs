@@ -92,8 +92,9 @@ impl PacketArgs {
     ) -> Result<()> {
         let (mut count, mut missed, mut is_enough) = (0, Missed::default(), false);
         let began = || {
+            began()?;
             eprintln!("tracing; Ctrl-C ends it");
-            began()
+            Ok(())
         };
         let lines = client::lines(socket, "/trace", request, began, |line| {
             match line {

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use anyhow::Result;
-use elb_tests::config::Forwarding;
+use elb_tests::{config::Forwarding, environment::elb_bin, running::Running};
 use pcap_file::pcapng::{
     Block, PcapNgReader,
     blocks::{
@@ -62,6 +62,19 @@ fn packets_stand_in_the_file_as_they_came_and_as_they_went() -> Result<()> {
         "50",
     ];
     start(&scene, &arguments)?.finish(LIMIT)?;
+    // Into a pipe, and into one that is closed early.
+    let (elb, socket) = (elb_bin()?, &scene.config.agent.socket);
+    let piped = scene.lab.files().join("piped.pcapng");
+    let to = |end: String| -> Result<()> {
+        let mut shell = scene.lab.lb().command("sh");
+        let (elb, socket) = (elb.display(), socket.display());
+        shell.args(["-c", &format!("{elb} capture -w - --socket {socket} --vip {vip} {end}")]);
+        Running::start("elb capture into a pipe", shell)?.finish(LIMIT).map(drop)
+    };
+    to(format!("--count 5 | cat > {}", piped.display()))?;
+    assert_eq!(read(File::open(&piped)?)?.len(), 10);
+    to("2>&1 >/dev/full | grep -q 'No space left'".to_owned())?;
+    to("2> /dev/null | head -c 100 > /dev/null".to_owned())?;
     traffic.was_never_disturbed()?;
     wait_plain(&scene)?;
 
