@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::diagnosis::evidence::Way;
 
-/// The kernel asks three times, a second apart.
-const LIMIT: Duration = Duration::from_secs(4);
+/// The kernel asks three times, a second apart, and is waited for until it gives up: without its verdict
+/// silence would be blamed on a filter. A host that is busy gives up later.
+const LIMIT: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the next hop towards `member` confirms the Ethernet address that is known; `None` if
