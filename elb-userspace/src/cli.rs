@@ -30,6 +30,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::USUAL_FILE;
+
 /// A load balancer for Linux hosts: XDP, Maglev hashing, health checks.
 #[derive(Debug, Parser)]
 #[command(name = "elb", version, about, max_term_width = 100, after_help = EXAMPLES)]
@@ -101,9 +103,6 @@ enum Command {
     },
 }
 
-/// Where the configuration is by default.
-const DEFAULT_CONFIG: &str = "/etc/elb/elb.toml";
-
 /// Where the configuration is.
 #[derive(Clone, Debug, Args)]
 struct ConfigArg {
@@ -112,7 +111,7 @@ struct ConfigArg {
         short,
         long,
         value_name = "FILE",
-        default_value = DEFAULT_CONFIG,
+        default_value = USUAL_FILE,
         env = "ELB_CONFIG"
     )]
     config: PathBuf,

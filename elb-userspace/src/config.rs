@@ -31,6 +31,9 @@ pub use self::error::{Error, Errors, Severity};
 pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots};
 use crate::model::Model;
 
+/// The configuration file that commands take if none is named.
+pub const USUAL_FILE: &str = "/etc/elb/elb.toml";
+
 /// What a file asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Config {

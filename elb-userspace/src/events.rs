@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::drain::names;
 use crate::health::{Failure, Status};
+use crate::names::is_named;
 
 /// Events that are remembered, all members together; some 300 bytes each.
 pub const LAST: usize = 1000;
@@ -73,7 +73,7 @@ impl Request {
         self.pool.as_ref().is_none_or(|pool| *pool == event.pool)
             && self.member.as_ref().is_none_or(|member| {
                 let socket = SocketAddr::new(event.address, event.protocol_port);
-                names(member, Some(&event.member), socket)
+                is_named(member, Some(&event.member), socket)
             })
     }
 }

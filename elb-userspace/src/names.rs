@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::drain::names as is_named;
 use crate::assign::{AssignedMember, Assignments};
 use crate::model::Model;
 use crate::reconcile::socket;
@@ -125,6 +124,14 @@ impl Names {
     }
 }
 
+/// Whether a text names a member.
+pub fn is_named(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
+    name == Some(text)
+        || text.parse() == Ok(member)
+        || text.parse() == Ok(member.ip())
+        || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
+}
+
 fn member(model: &Model, pool: &str, number: &AssignedMember) -> Member {
     let pool_model = model.pools().iter().find(|one| one.name.as_str() == pool);
     let known = pool_model.and_then(|pool| {
@@ -179,6 +186,21 @@ mod tests {
         assert_eq!(names.member(2).name, "10.0.0.12:80");
         assert!(names.member(2).removed);
         assert_eq!((names.member(6).name, names.member(6).address), ("#6".to_owned(), None));
+    }
+
+    #[test]
+    fn members_are_named_in_many_ways() {
+        let v4 = SocketAddr::from(([10, 0, 0, 1], 80));
+        for text in ["web-1", "10.0.0.1", "10.0.0.1:80"] {
+            assert!(is_named(text, Some("web-1"), v4), "{text}");
+        }
+        for text in ["web-2", "10.0.0.2", "10.0.0.1:81", "", "10.0.0.1:"] {
+            assert!(!is_named(text, Some("web-1"), v4), "{text}");
+        }
+        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8:0::1]:80"] {
+            assert!(is_named(text, None, v6), "{text}");
+        }
     }
 
     #[test]

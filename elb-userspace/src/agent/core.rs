@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
 use crate::kernel::{AttachError, Attachment, Maps, Object, Program, possible_cpus};
-use crate::model::{LoadBalancer, Model};
+use crate::model::{Listener, LoadBalancer, Model};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler};
@@ -275,18 +275,23 @@ pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
 /// A listener that goes to another pool breaks the connections that it has: no member of that pool knows
 /// them.
 fn warn_of_moves(before: &Model, after: &Model) {
-    for listener in before.load_balancers().iter().flat_map(|lb| &lb.listeners) {
-        let mut all = after.load_balancers().iter().flat_map(|lb| &lb.listeners);
-        let same = all.find(|other| other.name == listener.name);
-        if let Some(moved) = same.filter(|other| other.default_pool != listener.default_pool) {
-            tracing::warn!(
-                listener = moved.name.as_str(),
-                before = listener.default_pool.as_str(),
-                default_pool = moved.default_pool.as_str(),
-                "the listener goes to another pool: connections that it has end"
-            );
-        }
+    for (listener, moved) in moves(before, after) {
+        tracing::warn!(
+            listener = moved.name.as_str(),
+            before = listener.default_pool.as_str(),
+            default_pool = moved.default_pool.as_str(),
+            "the listener goes to another pool: connections that it has end"
+        );
     }
+}
+
+/// Listeners that go to another pool, as they were and as they are.
+fn moves<'m>(before: &'m Model, after: &'m Model) -> Vec<(&'m Listener, &'m Listener)> {
+    let all = |model: &'m Model| model.load_balancers().iter().flat_map(|lb| &lb.listeners);
+    let known: BTreeMap<&str, &Listener> =
+        all(before).map(|listener| (listener.name.as_str(), listener)).collect();
+    let pairs = all(after).filter_map(|now| Some((*known.get(now.name.as_str())?, now)));
+    pairs.filter(|(was, now)| was.default_pool != now.default_pool).collect()
 }
 
 /// What the result of a probe makes necessary.
@@ -296,4 +301,41 @@ pub(super) struct ToDo {
     pub publish: bool,
     /// Write down what is known of the members' health, soon.
     pub save: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pools, and listeners with these names for one of them each.
+    fn model(listeners: &[(&str, &str)]) -> Model {
+        let mut text = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
+                        vip_address = \"192.0.2.10\"\n"
+            .to_owned();
+        for (port, (name, pool)) in (80..).zip(listeners) {
+            text += &format!(
+                "[[load_balancer.listener]]\nname = \"{name}\"\nprotocol = \"TCP\"\n\
+                 protocol_port = {port}\ndefault_pool = \"{pool}\"\n"
+            );
+        }
+        for (pool, address) in [("one", "10.0.0.11"), ("two", "10.0.0.12")] {
+            text += &format!(
+                "[[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\nforwarding = \"l2\"\n\
+                 any_port_enable = true\nmember = [{{ address = \"{address}\" }}]\n"
+            );
+        }
+        config::parse("elb.toml", &text).unwrap().model
+    }
+
+    #[test]
+    fn listeners_that_go_to_another_pool_are_known() {
+        let before = model(&[("stays", "one"), ("goes", "one"), ("ends", "two")]);
+        let after = model(&[("goes", "two"), ("stays", "one"), ("comes", "two")]);
+        let names = |(was, now): (&Listener, &Listener)| {
+            assert_eq!(was.name, now.name);
+            (now.name.to_string(), now.default_pool.to_string())
+        };
+        let moved: Vec<_> = moves(&before, &after).into_iter().map(names).collect();
+        assert_eq!(moved, [("goes".to_owned(), "two".to_owned())]);
+    }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::core::Core;
-use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember, names};
+use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember};
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::census::{Census, Register};
 use crate::kernel::coarse_seconds;
 use crate::model::Model;
+use crate::names::is_named;
 use crate::reconcile::socket;
 
 /// Members that are drained, each with its pool.
@@ -71,7 +72,7 @@ impl Core {
         for pool in self.config.model.pools().iter().filter(|p| in_question(p.name.as_str())) {
             for member in &pool.members {
                 let (name, socket) = (member.name.as_str(), socket(member));
-                if names(&request.member, Some(name), socket) {
+                if is_named(&request.member, Some(name), socket) {
                     let (pool, name) = (pool.name.to_string(), Some(name.to_owned()));
                     found.push(Named { pool, name, socket });
                 }
@@ -80,7 +81,7 @@ impl Core {
         for (pool, assigned) in &self.reconciler.assignments.pools {
             let removed = assigned.members.iter().filter(|m| m.removed && in_question(pool));
             for socket in removed.map(AssignedMember::socket) {
-                if names(&request.member, None, socket) {
+                if is_named(&request.member, None, socket) {
                     found.push(Named { pool: pool.clone(), name: None, socket });
                 }
             }

@@ -1,6 +1,6 @@
 //! Draining: what is asked of the agent, and what it tells of it (`elb drain -o json`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,32 +83,9 @@ impl DrainedMember {
     }
 }
 
-/// Whether a text names a member.
-pub fn names(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
-    name == Some(text)
-        || text.parse() == Ok(member)
-        || text.parse() == Ok(member.ip())
-        || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_are_named_in_many_ways() {
-        let v4 = SocketAddr::from(([10, 0, 0, 1], 80));
-        for text in ["web-1", "10.0.0.1", "10.0.0.1:80"] {
-            assert!(names(text, Some("web-1"), v4), "{text}");
-        }
-        for text in ["web-2", "10.0.0.2", "10.0.0.1:81", "", "10.0.0.1:"] {
-            assert!(!names(text, Some("web-1"), v4), "{text}");
-        }
-        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
-        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8:0::1]:80"] {
-            assert!(names(text, None, v6), "{text}");
-        }
-    }
 
     #[test]
     fn a_member_is_drained_when_nothing_is_left() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{ConfigArg, DEFAULT_CONFIG};
-use crate::config;
+use super::ConfigArg;
+use crate::config::{self, USUAL_FILE};
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
@@ -31,7 +31,7 @@ impl SocketArg {
         let file = &self.config.config;
         match config::load_lenient(file) {
             (Some(config), _) => Ok(config.agent.socket),
-            (None, _) if file == Path::new(DEFAULT_CONFIG) => Ok(DEFAULT_SOCKET.into()),
+            (None, _) if file == Path::new(USUAL_FILE) => Ok(DEFAULT_SOCKET.into()),
             (None, errors) => bail!(
                 "{errors}\nso {} does not tell where its agent listens: mend it, or name the socket with \
                  --socket",

@@ -153,6 +153,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
     match check {
         Check::Attached => attachment::attached(pool, file),
         Check::AddressBound => attachment::address_bound_beside(pool, file),
+        Check::Taken => attachment::taken(pool, file),
         Check::Configuration => configuration::configuration(evidence),
         Check::SecurityGroup => packets::security_group(evidence),
         Check::NetworkAcl => packets::network_acl(evidence),
@@ -177,8 +178,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::RpFilter
         | Check::Interface
         | Check::Forwarding
-        | Check::Clock
-        | Check::Taken => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
+        | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
     }
 }
 

@@ -6,14 +6,12 @@ use std::path::Path;
 use super::evidence::{Evidence, PoolWanted, Wanted};
 use super::inspect::{self, Asked};
 use crate::backend::Mode;
+use crate::config::USUAL_FILE;
 use crate::model::{Forwarding, Protocol};
-
-/// The configuration file that commands take if none is named.
-const USUAL: &str = "/etc/elb/elb.toml";
 
 /// What makes the agent take a changed file over.
 pub fn apply(file: &Path) -> String {
-    let named = if file == Path::new(USUAL) {
+    let named = if file == Path::new(USUAL_FILE) {
         String::new()
     } else {
         format!(" --config {}", quoted(&file.display().to_string()))

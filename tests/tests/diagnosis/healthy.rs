@@ -206,7 +206,8 @@ fn nothing_is_named_on_hosts_that_are_only_strict() -> Result<()> {
 #[test]
 fn nothing_is_named_where_ports_are_translated() -> Result<()> {
     const PUBLISHED: u16 = 8088;
-    let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(PUBLISHED);
+    // Direct ones, which do not contradict what the host says of traffic.
+    let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(PUBLISHED).direct();
     let scene = Scene::begin(Lab::builder(), |lab| {
         Ok(scene::config(lab, Forwarding::Ipip, monitor.clone()))
     })?;
@@ -233,10 +234,12 @@ fn nothing_is_named_where_ports_are_translated() -> Result<()> {
 /// What another host says of itself is no matter of the member, whether that works or not.
 #[test]
 fn nothing_is_concluded_from_the_wrong_host() -> Result<()> {
-    let monitor = HealthMonitor::quick(MonitorKind::Http);
+    let monitor = HealthMonitor::quick(MonitorKind::Http).direct();
     let mut scene = Scene::start_in(Lab::builder().backends(2), |lab| {
         Ok(scene::config(lab, Forwarding::Ipip, monitor))
     })?;
+    // Nothing listens there.
+    scene.servers[1].kill()?;
     let told = scene.diagnose_with_host_of(0, 1)?;
     is_well(&told);
     for check in ["listening", "firewall", "route", "virtual-address"] {

@@ -65,16 +65,19 @@ fn packets_stand_in_the_file_as_they_came_and_as_they_went() -> Result<()> {
     // Into a pipe, and into one that is closed early.
     let (elb, socket) = (elb_bin()?, &scene.config.agent.socket);
     let piped = scene.lab.files().join("piped.pcapng");
-    let to = |end: String| -> Result<()> {
+    let run = |script: String| -> Result<()> {
         let mut shell = scene.lab.lb().command("sh");
         let (elb, socket) = (elb.display(), socket.display());
-        shell.args(["-c", &format!("{elb} capture -w - --socket {socket} --vip {vip} {end}")]);
+        let capture = format!("capture='{elb} capture -w - --socket {socket} --vip {vip}'");
+        shell.args(["-c", &format!("{capture}; {script}")]);
         Running::start("elb capture into a pipe", shell)?.finish(LIMIT).map(drop)
     };
-    to(format!("--count 5 | cat > {}", piped.display()))?;
+    run(format!("$capture --count 5 | cat > {}", piped.display()))?;
     assert_eq!(read(File::open(&piped)?)?.len(), 10);
-    to("2>&1 >/dev/full | grep -q 'No space left'".to_owned())?;
-    to("2> /dev/null | head -c 100 > /dev/null".to_owned())?;
+    run("$capture 2>&1 >/dev/full | grep -q 'No space left'".to_owned())?;
+    let code = scene.lab.files().join("code");
+    let ends = format!("{{ $capture; echo $? > {}; }} | head -c 100 > /dev/null", code.display());
+    run(format!("{ends}; test $(cat {}) = 0", code.display()))?;
     traffic.was_never_disturbed()?;
     wait_plain(&scene)?;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::api::drain::names;
+use crate::names::is_named;
 use crate::status::{Health, Member, Paths, Probe, Status};
 
 /// A member, and the pool that it is in.
@@ -23,7 +23,7 @@ pub(super) fn find<'a>(status: &'a Status, text: &str) -> Vec<Found<'a>> {
     });
     let is_meant = |found: &Found<'_>| {
         let Member { name, address, protocol_port, .. } = found.member;
-        names(text, Some(name), SocketAddr::new(*address, *protocol_port))
+        is_named(text, Some(name), SocketAddr::new(*address, *protocol_port))
     };
     members.filter(is_meant).collect()
 }

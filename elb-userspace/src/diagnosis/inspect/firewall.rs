@@ -29,20 +29,19 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
         led_away.flat_map(|(_, packets)| packets).any(|other| is_answer(packet, other))
     };
     for (fate, packets) in &judged {
-        let (fate, packets) = (fate.clone(), packets.clone());
         match fate {
             Fate::Passes => {}
             // Who answers is not known: another host, or another socket of this one.
             Fate::Blocked(_) | Fate::Doubtful(_) if packets.iter().all(is_elsewhere) => {}
             Fate::Blocked(place) if packets.iter().all(|packet| is_spare(asked, packet)) => {
-                parts.push(blocked(rules, place, &packets).spare());
+                parts.push(blocked(rules, *place, packets).spare());
             }
-            Fate::Blocked(place) => parts.push(blocked(rules, place, &packets)),
-            Fate::Doubtful(places) => parts.push(doubtful(rules, &places, &packets)),
+            Fate::Blocked(place) => parts.push(blocked(rules, *place, packets)),
+            Fate::Doubtful(places) => parts.push(doubtful(rules, places, packets)),
             Fate::Translated(place) => parts.push(Part::warn(format!(
                 "{} changes the address or port of {}; what becomes of them is not looked at",
-                name(rules, place),
-                words(&packets)
+                name(rules, *place),
+                words(packets)
             ))),
         }
     }
