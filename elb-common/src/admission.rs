@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be32, Be128, join};
+use crate::room::Claim;
 
 /// Key of `GROUPS_V4` with all its bits: IP group (4 bytes), address (4).
 #[repr(transparent)]
@@ -47,9 +48,26 @@ impl GroupKeyV6 {
 pub struct ListenerState {
     /// What opened in a second, see [`Opened`].
     pub opened: u64,
-    /// Connections that are open, where they are tracked. The agent corrects it by what it finds
-    /// in the flow tables; two's complement, since it may pass through less than none.
+    /// Connections that are open, where they are tracked. The agent corrects it and what follows by
+    /// what it finds in the flow tables; two's complement, since it may pass through less than none.
     pub connections: u64,
+    /// Its records in `FLOWS_V4` and in `FLOWS_V6`.
+    pub records: [u64; 2],
+    /// Those of them of which one packet came that did not open a flow.
+    pub strays: [u64; 2],
+    /// Flows that found no room for a record.
+    pub refused: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+impl ListenerState {
+    /// How many records a claim in the flow table with this index is judged by.
+    #[inline(always)]
+    pub const fn own(&self, table: usize, claim: Claim) -> u64 {
+        let counts = if matches!(claim, Claim::Stray) { &self.strays } else { &self.records };
+        if table == 0 { counts[0] } else { counts[1] }
+    }
 }
 
 /// Connections that opened in one second: the second (coarse, monotonic) in the high half, their
@@ -83,34 +101,22 @@ impl Opened {
 pub struct BackendState {
     /// Connections that are open, as in [`ListenerState::connections`].
     pub connections: u64,
+    /// What opened in a second, see [`Opened`], where that decides who gets the next one.
+    pub opened: u64,
 }
 
-/// Value of `FLOW_BUDGETS`, by listener id and CPU. Packets write it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct FlowBudget {
-    /// The second (coarse, monotonic) that `recorded` counts.
-    pub second: u32,
-    /// Flows that were recorded in that second on this CPU.
-    pub recorded: u32,
-}
-
-impl FlowBudget {
-    /// Whether one more flow may be recorded `now`; counts it.
+impl BackendState {
+    /// Connections that count where the least loaded backend is chosen: those that are open, and
+    /// those that opened in this second, which may not be known as open yet.
     #[inline(always)]
-    pub fn take(&mut self, limit: u32, now: u32) -> bool {
-        if self.second != now {
-            *self = Self { second: now, recorded: 0 };
-        }
-        if self.recorded >= limit {
-            return false;
-        }
-        self.recorded += 1;
-        true
+    pub const fn load(&self, now: u32) -> u32 {
+        let opened = Opened(self.opened);
+        let opening = if opened.is_over(now) { 0 } else { opened.count() };
+        connections(self.connections).saturating_add(opening)
     }
 }
 
-/// A count of connections as it is meant: less than none is none.
+/// A count of connections or records as it is meant: less than none is none.
 #[inline(always)]
 pub const fn connections(count: u64) -> u32 {
     if count > u32::MAX as u64 { 0 } else { count as u32 }
@@ -135,21 +141,13 @@ mod tests {
     fn layout() {
         assert_eq!((size_of::<GroupKeyV4>(), align_of::<GroupKeyV4>()), (8, 8));
         assert_eq!((size_of::<GroupKeyV6>(), align_of::<GroupKeyV6>()), (20, 4));
-        assert_eq!((size_of::<ListenerState>(), align_of::<ListenerState>()), (16, 8));
+        assert_eq!((size_of::<ListenerState>(), align_of::<ListenerState>()), (64, 8));
         assert_eq!(offset_of!(ListenerState, connections), 8);
-        assert_eq!((size_of::<BackendState>(), align_of::<BackendState>()), (8, 8));
-        assert_eq!((size_of::<FlowBudget>(), align_of::<FlowBudget>()), (8, 4));
-    }
-
-    #[test]
-    fn a_budget_is_for_one_second() {
-        let mut budget = FlowBudget::default();
-        let taken = |budget: &mut FlowBudget, now| (0..5).filter(|_| budget.take(3, now)).count();
-        assert_eq!(
-            [taken(&mut budget, 9), taken(&mut budget, 9), taken(&mut budget, 10)],
-            [3, 0, 3]
-        );
-        assert!(!budget.take(0, 11));
+        assert_eq!(offset_of!(ListenerState, records), 16);
+        assert_eq!(offset_of!(ListenerState, strays), 32);
+        assert_eq!(offset_of!(ListenerState, refused), 48);
+        assert_eq!((size_of::<BackendState>(), align_of::<BackendState>()), (16, 8));
+        assert_eq!(offset_of!(BackendState, opened), 8);
     }
 
     #[test]

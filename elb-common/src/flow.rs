@@ -1,4 +1,4 @@
-//! Flows that a moving slot assigned to a backend.
+//! Records of flows: which backend serves a flow that its slot alone does not tell.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -41,6 +41,12 @@ impl FlowKeyV4 {
     pub const fn words(&self) -> [u64; 2] {
         self.0
     }
+
+    /// The protocol (IANA number), or [`CONNECTION_ID`].
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        protocol_in(self.0[1])
+    }
 }
 
 /// Key of `FLOWS_V6`: source (16 bytes), destination (16), source port (2), destination port (2),
@@ -80,6 +86,12 @@ impl FlowKeyV6 {
     pub const fn words(&self) -> [u64; 5] {
         self.0
     }
+
+    /// The protocol (IANA number), or [`CONNECTION_ID`].
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        protocol_in(self.0[4])
+    }
 }
 
 /// The last word of a key that stands for a connection id.
@@ -92,6 +104,12 @@ const fn connection_word(listener: u16) -> u64 {
 #[inline(always)]
 const fn protocol_of(rest: u64) -> u64 {
     if cfg!(target_endian = "little") { rest & !0xffff_ffff } else { rest & 0xffff_ffff }
+}
+
+/// The protocol in the last word of a key.
+#[inline(always)]
+const fn protocol_in(rest: u64) -> u8 {
+    if cfg!(target_endian = "little") { (rest >> 32) as u8 } else { (rest >> 24) as u8 }
 }
 
 /// The first word of an IPv4 key without its destination.
@@ -123,29 +141,114 @@ impl Ports {
     }
 }
 
-/// Value of `FLOWS_V4` and `FLOWS_V6`.
+/// Value of `OPENINGS_V4`, `OPENINGS_V6`, `FLOWS_V4` and `FLOWS_V6`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Flow {
     /// Id of the backend that serves the flow.
     pub backend: u16,
+    /// Id of the pool that the backend belongs to.
+    pub pool: u16,
+    /// Id of the listener that the flow came to.
+    pub listener: u16,
     /// Bits of [`flow_flags`].
     pub flags: u16,
     /// When its last packet came, in coarse monotonic seconds.
     pub seen: u32,
+    /// When it was recorded, in coarse monotonic seconds.
+    pub since: u32,
 }
 
 /// Bits of [`Flow::flags`].
 pub mod flow_flags {
     /// It counts among the open connections of its backend and its listener.
-    pub const OPEN: u16 = 1 << 0;
+    pub const COUNTED: u16 = 1 << 0;
+    /// Its client closed it: it serves the rest of the connection for seconds.
+    pub const CLOSED: u16 = 1 << 1;
+    /// Only one packet of it was seen, and that did not open it.
+    pub const STRAY: u16 = 1 << 2;
+    /// In `OPENINGS_V4` and `OPENINGS_V6`: it was refused a record once, which was counted.
+    pub const REFUSED: u16 = 1 << 3;
 }
 
 impl Flow {
     /// Whether it counts among the open connections.
     #[inline(always)]
-    pub const fn is_open(&self) -> bool {
-        self.flags & flow_flags::OPEN != 0
+    pub const fn is_counted(&self) -> bool {
+        self.flags & flow_flags::COUNTED != 0
+    }
+
+    /// Whether its client closed it.
+    #[inline(always)]
+    pub const fn is_closed(&self) -> bool {
+        self.flags & flow_flags::CLOSED != 0
+    }
+
+    /// Whether only one packet of it was seen, and that did not open it.
+    #[inline(always)]
+    pub const fn is_stray(&self) -> bool {
+        self.flags & flow_flags::STRAY != 0
+    }
+}
+
+/// Which of the two stages of a record: a flow of which one packet came, or a live one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// `OPENINGS_V4` and `OPENINGS_V6`.
+    Opening,
+    /// `FLOWS_V4` and `FLOWS_V6`.
+    Live,
+}
+
+/// A packet that looks for the record of its flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visit {
+    /// Id of its listener.
+    pub listener: u16,
+    /// Id of the pool that the listener serves.
+    pub pool: u16,
+    /// Whether records of pools that the listener served before count, too.
+    pub any_pool: bool,
+    /// Whether the packet changes what it finds, one of [`visit`].
+    pub effect: u8,
+    /// Records whose last packet came before this second count no more.
+    pub oldest: u32,
+    /// The present second.
+    pub now: u32,
+}
+
+/// Values of [`Visit::effect`].
+pub mod visit {
+    /// None: the packet opens a connection, or is only about the flow.
+    pub const LOOKS: u8 = 0;
+    /// The flow lives.
+    pub const REFRESHES: u8 = 1;
+    /// The flow's client closes it.
+    pub const CLOSES: u8 = 2;
+}
+
+impl Visit {
+    /// Whether a record is one of the flow that the packet belongs to.
+    #[inline(always)]
+    pub const fn finds(&self, flow: &Flow) -> bool {
+        flow.listener == self.listener
+            && (flow.pool == self.pool || self.any_pool)
+            && flow.seen >= self.oldest
+    }
+
+    /// The record after the packet.
+    #[inline(always)]
+    pub const fn after(&self, flow: Flow) -> Flow {
+        let Flow { flags, seen, .. } = flow;
+        let (flags, seen) = match self.effect {
+            visit::LOOKS => (flags, seen),
+            visit::CLOSES => (
+                flags & !(flow_flags::COUNTED | flow_flags::STRAY) | flow_flags::CLOSED,
+                self.now,
+            ),
+            _ => (flags & !flow_flags::STRAY, self.now),
+        };
+        Flow { flags, seen, ..flow }
     }
 }
 
@@ -167,7 +270,10 @@ mod tests {
             17,
         );
         assert_eq!(bytemuck::bytes_of(&v4), [10, 0, 0, 1, 192, 0, 2, 10, 1, 2, 3, 4, 17, 0, 0, 0]);
+        assert_eq!(v4.protocol(), 17);
         let v6 = FlowKeyV6::new(bytemuck::cast([1u8; 16]), bytemuck::cast([2u8; 16]), ports, 6);
+        assert_eq!(v6.protocol(), 6);
+        assert_eq!(FlowKeyV4::connection(7, 8).protocol(), CONNECTION_ID);
         assert_eq!(bytemuck::bytes_of(&v6)[..16], [1; 16]);
         assert_eq!(bytemuck::bytes_of(&v6)[16..32], [2; 16]);
         assert_eq!(bytemuck::bytes_of(&v6)[32..], [1, 2, 3, 4, 6, 0, 0, 0]);
@@ -201,13 +307,37 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_finds_records_of_its_listener_and_pool_only() {
+        let flow = Flow { backend: 1, pool: 2, listener: 3, seen: 50, ..Flow::default() };
+        let visit = Visit { listener: 3, pool: 2, oldest: 50, now: 60, ..Visit::default() };
+        assert!(visit.finds(&flow));
+        assert!(!Visit { listener: 4, ..visit }.finds(&flow));
+        assert!(!Visit { pool: 3, ..visit }.finds(&flow));
+        assert!(Visit { pool: 3, any_pool: true, ..visit }.finds(&flow));
+        assert!(!Visit { oldest: 51, ..visit }.finds(&flow));
+    }
+
+    #[test]
+    fn what_a_packet_makes_of_a_record() {
+        let flags = flow_flags::COUNTED | flow_flags::STRAY;
+        let flow = Flow { flags, seen: 50, ..Flow::default() };
+        let after = |effect| Visit { effect, now: 60, ..Visit::default() }.after(flow);
+        assert_eq!(after(visit::LOOKS), flow);
+        assert_eq!(after(visit::REFRESHES), Flow { flags: flow_flags::COUNTED, seen: 60, ..flow });
+        assert_eq!(after(visit::CLOSES), Flow { flags: flow_flags::CLOSED, seen: 60, ..flow });
+    }
+
+    #[test]
     fn layout() {
         assert_eq!((size_of::<FlowKeyV4>(), align_of::<FlowKeyV4>()), (16, 8));
         assert_eq!((size_of::<FlowKeyV6>(), align_of::<FlowKeyV6>()), (40, 8));
         assert_eq!((size_of::<Ports>(), align_of::<Ports>()), (4, 2));
-        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (8, 4));
+        assert_eq!((size_of::<Flow>(), align_of::<Flow>()), (16, 4));
         assert_eq!(offset_of!(Flow, backend), 0);
-        assert_eq!(offset_of!(Flow, flags), 2);
-        assert_eq!(offset_of!(Flow, seen), 4);
+        assert_eq!(offset_of!(Flow, pool), 2);
+        assert_eq!(offset_of!(Flow, listener), 4);
+        assert_eq!(offset_of!(Flow, flags), 6);
+        assert_eq!(offset_of!(Flow, seen), 8);
+        assert_eq!(offset_of!(Flow, since), 12);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
-//! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`],
+//! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
 //!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
 //!   [`trace`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
@@ -37,6 +37,8 @@ pub mod pool;
 pub mod quic;
 pub mod reason;
 pub mod ring;
+pub mod room;
+pub mod sweep;
 pub mod told;
 pub mod trace;
 

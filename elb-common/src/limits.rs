@@ -12,6 +12,11 @@ pub const MAX_BACKENDS: u32 = 4096;
 /// Entries of each flow table. *Settable.* About 64 bytes (IPv4) and 96 bytes (IPv6) each, all
 /// allocated when the map is made.
 pub const MAX_FLOWS: u32 = 1 << 20;
+/// For each entry of `OPENINGS_V4` and `OPENINGS_V6`, entries of the flow table.
+pub const FLOWS_PER_OPENING: u32 = 4;
+/// Seconds for which a TCP connection is remembered of which only the opening came: longer than the
+/// first five repetitions of it and of its answer take (RFC 6298 §2).
+pub const HALF_OPEN_TIMEOUT: u32 = 60;
 /// Entries of `PORT_RANGES`: a range of ports takes at most 30, usually fewer than ten.
 pub const MAX_PORT_RANGES: u32 = 65_536;
 /// Networks of all IP groups together, per IP family: 50 groups of 300, and as many that take their

@@ -43,9 +43,9 @@ pub(crate) const fn port_and_protocol(port: Be16, protocol: u8) -> u32 {
     }
 }
 
-/// Value of `LISTENERS_V4`, `LISTENERS_V6` and `PORT_RANGES`. Half a cache line.
+/// Value of `LISTENERS_V4`, `LISTENERS_V6` and `PORT_RANGES`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Listener {
     /// First slot of the pool's ring in `RINGS`; a multiple of [`crate::ring::CHUNK`].
     pub ring_base: u32,
@@ -67,8 +67,57 @@ pub struct Listener {
     pub cps: u32,
     /// Concurrent connections; 0: no limit. Needs [`listener_flags::LIMITED`].
     pub max_connections: u32,
-    /// Flows that may be recorded a second on each CPU.
-    pub flow_budget: u32,
+    /// Id of the pool that it served before, as long as flows without a record may live there;
+    /// [`NO_POOL`]: none.
+    pub former_pool: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// Until when (coarse monotonic seconds) its UDP flows without a record belong to the pool that
+    /// it served before.
+    pub former_hold_until: u32,
+    /// Zero.
+    pub reserved_too: u32,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self { former_pool: NO_POOL, ..Self::zeroed() }
+    }
+}
+
+/// No pool has this id.
+pub const NO_POOL: u16 = u16::MAX;
+
+/// Value of `LISTENER_POOLS`, by listener id: what a record that names the listener must be like.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenerPool {
+    /// Id of the pool that it serves.
+    pub pool: u16,
+    /// Bits of [`listener_pool_flags`].
+    pub flags: u16,
+}
+
+/// Bits of [`ListenerPool::flags`].
+pub mod listener_pool_flags {
+    /// There is a listener with this id.
+    pub const EXISTS: u16 = 1 << 0;
+    /// As [`super::listener_flags::MOVED`].
+    pub const MOVED: u16 = 1 << 1;
+}
+
+impl ListenerPool {
+    /// Whether there is a listener with this id.
+    #[inline(always)]
+    pub const fn exists(&self) -> bool {
+        self.flags & listener_pool_flags::EXISTS != 0
+    }
+
+    /// Whether records of pools that it served before count, too.
+    #[inline(always)]
+    pub const fn is_moved(&self) -> bool {
+        self.flags & listener_pool_flags::MOVED != 0
+    }
 }
 
 /// The part of a QUIC connection id that tells where its packets go (V3 `quic_cid_hash_strategy`).
@@ -95,6 +144,8 @@ pub mod listener_flags {
     pub const TRACKED: u16 = 1 << 4;
     /// Members have server ids, in `SERVER_IDS`.
     pub const SERVER_IDS: u16 = 1 << 5;
+    /// It served another pool before, and flows that are recorded there may live.
+    pub const MOVED: u16 = 1 << 6;
 }
 
 /// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.
@@ -187,7 +238,7 @@ mod tests {
     fn layout() {
         assert_eq!((size_of::<ListenerKeyV4>(), align_of::<ListenerKeyV4>()), (8, 8));
         assert_eq!((size_of::<ListenerKeyV6>(), align_of::<ListenerKeyV6>()), (24, 8));
-        assert_eq!((size_of::<Listener>(), align_of::<Listener>()), (32, 4));
+        assert_eq!((size_of::<Listener>(), align_of::<Listener>()), (40, 4));
         assert_eq!(offset_of!(Listener, ring_base), 0);
         assert_eq!(offset_of!(Listener, ring_size), 4);
         assert_eq!(offset_of!(Listener, id), 8);
@@ -198,7 +249,9 @@ mod tests {
         assert_eq!(offset_of!(Listener, cid), 18);
         assert_eq!(offset_of!(Listener, cps), 20);
         assert_eq!(offset_of!(Listener, max_connections), 24);
-        assert_eq!(offset_of!(Listener, flow_budget), 28);
+        assert_eq!(offset_of!(Listener, former_pool), 28);
+        assert_eq!(offset_of!(Listener, former_hold_until), 32);
+        assert_eq!((size_of::<ListenerPool>(), align_of::<ListenerPool>()), (4, 2));
         assert_eq!((size_of::<CidPart>(), align_of::<CidPart>()), (2, 1));
         assert_eq!((size_of::<RangeKey>(), align_of::<RangeKey>()), (8, 8));
         assert_eq!((size_of::<Vip>(), align_of::<Vip>()), (8, 4));

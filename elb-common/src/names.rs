@@ -1,7 +1,7 @@
 //! Names that both sides, the pins on disk and the tests use.
 
 /// Version of the map records. It is part of the pin path, so two versions never share a map.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";
@@ -9,6 +9,8 @@ pub const PROGRAM: &str = "elb";
 pub const TRACED_PROGRAM: &str = "elb_traced";
 /// Program that forwards health probes, in the object `elb-xdp`.
 pub const PROBE_PROGRAM: &str = "elb_probe";
+/// Program that sweeps the flow tables, in the object `elb-xdp`.
+pub const SWEEP_PROGRAM: &str = "elb_sweep";
 /// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
 pub const DECAP_PROGRAM: &str = "decap";
 
@@ -24,7 +26,7 @@ pub const VIPS_V4: &str = "VIPS_V4";
 pub const VIPS_V6: &str = "VIPS_V6";
 /// Ring slots of all pools.
 pub const RINGS: &str = "RINGS";
-/// When a moving slot last served a flow of a former owner.
+/// Since when a slot moves, or when a sweep last found a record that it needs.
 pub const RINGS_SEEN: &str = "RINGS_SEEN";
 /// What the packet path needs to know of a pool, beyond its ring.
 pub const POOLS: &str = "POOLS";
@@ -38,20 +40,26 @@ pub const BACKEND_STATES: &str = "BACKEND_STATES";
 pub const BACKENDS_NAMED: &str = "BACKENDS_NAMED";
 /// Backends by server id in QUIC connection ids.
 pub const SERVER_IDS: &str = "SERVER_IDS";
-/// IPv4 flows that a moving slot assigned.
+/// IPv4 flows of which one packet came.
+pub const OPENINGS_V4: &str = "OPENINGS_V4";
+/// IPv6 flows of which one packet came.
+pub const OPENINGS_V6: &str = "OPENINGS_V6";
+/// IPv4 flows that live and that their slot alone does not tell the backend of.
 pub const FLOWS_V4: &str = "FLOWS_V4";
-/// IPv6 flows that a moving slot assigned.
+/// IPv6 flows that live and that their slot alone does not tell the backend of.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Room in the flow tables.
+pub const FLOW_TABLES: &str = "FLOW_TABLES";
 /// Listeners for ranges of ports.
 pub const PORT_RANGES: &str = "PORT_RANGES";
 /// IPv4 networks of IP groups.
 pub const GROUPS_V4: &str = "GROUPS_V4";
 /// IPv6 networks of IP groups.
 pub const GROUPS_V6: &str = "GROUPS_V6";
-/// What listeners with limits have open.
+/// What listeners have open and recorded.
 pub const LISTENER_STATES: &str = "LISTENER_STATES";
-/// How many flows each listener recorded lately.
-pub const FLOW_BUDGETS: &str = "FLOW_BUDGETS";
+/// Which pool each listener serves.
+pub const LISTENER_POOLS: &str = "LISTENER_POOLS";
 /// IPv4 datagrams that come in fragments.
 pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 /// IPv6 datagrams that come in fragments.
@@ -81,13 +89,20 @@ pub const PROBES_V4: &str = "PROBES_V4";
 /// Not pinned: which backend each IPv6 flow probes.
 pub const PROBES_V6: &str = "PROBES_V6";
 
+/// Not pinned: what a sweep goes by.
+pub const SWEEP: &str = "SWEEP";
+/// Not pinned: what a sweep found, by backend.
+pub const BACKEND_CENSUS: &str = "BACKEND_CENSUS";
+/// Not pinned: what a sweep found, by listener.
+pub const LISTENER_CENSUS: &str = "LISTENER_CENSUS";
+
 /// Virtual addresses a backend server unwraps packets for, in the object `elb-decap`.
 pub const DECAP_VIPS: &str = "DECAP_VIPS";
 /// Packets and bytes unwrapped, in the object `elb-decap`.
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 28] = [
+pub const MAPS: [&str; 31] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -101,13 +116,16 @@ pub const MAPS: [&str; 28] = [
     BACKEND_STATES,
     BACKENDS_NAMED,
     SERVER_IDS,
+    OPENINGS_V4,
+    OPENINGS_V6,
     FLOWS_V4,
     FLOWS_V6,
+    FLOW_TABLES,
     PORT_RANGES,
     GROUPS_V4,
     GROUPS_V6,
     LISTENER_STATES,
-    FLOW_BUDGETS,
+    LISTENER_POOLS,
     FRAGMENTS_V4,
     FRAGMENTS_V6,
     ERRORS_TOLD,

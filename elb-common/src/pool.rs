@@ -4,11 +4,27 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::listener::CidPart;
 
+/// A ring: where it lies in `RINGS`, and how flows find their slots on it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Ring {
+    /// First slot.
+    pub base: u32,
+    /// Slots; 0: there is no ring.
+    pub size: u32,
+    /// One of [`crate::listener::algorithm`].
+    pub algorithm: u16,
+    /// Where the part of a QUIC connection id lies that flows are told apart by.
+    pub cid: CidPart,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// Value of `POOLS`, by pool id.
 ///
 /// The agent replaces a record while packets read it: a packet may see some words of each. The
-/// former ring is written before any listener needs it and taken away after all slots are settled,
-/// so no packet that matters meets half of it.
+/// former ring is written before any listener needs it and taken away after all flows on it are
+/// recorded or over, so no packet that matters meets half of it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Pool {
@@ -19,14 +35,13 @@ pub struct Pool {
     pub idle_timeout: u32,
     /// Records whose last packet came before this second count no more, whatever the timeout.
     pub flows_since: u32,
-    /// First slot of the ring that the pool had before it got another size or algorithm.
-    pub former_base: u32,
-    /// Slots of that ring; 0: there is none.
-    pub former_size: u32,
-    /// How flows found their place on that ring, one of [`crate::listener::algorithm`].
-    pub former_algorithm: u16,
-    /// As in the listener then.
-    pub former_cid: CidPart,
+    /// Zero.
+    pub reserved: u32,
+    /// Its ring, as the listeners' records have it.
+    pub ring: Ring,
+    /// The ring that it had before it got another size or algorithm, as long as flows without a
+    /// record may live on that.
+    pub former: Ring,
 }
 
 impl Pool {
@@ -34,6 +49,12 @@ impl Pool {
     #[inline(always)]
     pub fn oldest(&self, now: u32) -> u32 {
         now.saturating_sub(self.idle_timeout).max(self.flows_since)
+    }
+
+    /// The ring that flows older than every record live on.
+    #[inline(always)]
+    pub const fn oldest_ring(&self) -> Ring {
+        if self.former.size == 0 { self.ring } else { self.former }
     }
 }
 
@@ -43,6 +64,10 @@ impl Pool {
 pub struct PoolState {
     /// Whose turn it is: counts the flows that took a turn.
     pub turn: u64,
+    /// When a flow last found no room for a record, in coarse monotonic seconds; 0: never.
+    pub refused: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 #[cfg(test)]
@@ -52,14 +77,17 @@ mod tests {
 
     #[test]
     fn layout() {
-        assert_eq!((size_of::<Pool>(), align_of::<Pool>()), (24, 4));
+        assert_eq!((size_of::<Ring>(), align_of::<Ring>()), (16, 4));
+        assert_eq!(offset_of!(Ring, size), 4);
+        assert_eq!(offset_of!(Ring, algorithm), 8);
+        assert_eq!(offset_of!(Ring, cid), 10);
+        assert_eq!((size_of::<Pool>(), align_of::<Pool>()), (48, 4));
         assert_eq!(offset_of!(Pool, idle_timeout), 4);
         assert_eq!(offset_of!(Pool, flows_since), 8);
-        assert_eq!(offset_of!(Pool, former_base), 12);
-        assert_eq!(offset_of!(Pool, former_size), 16);
-        assert_eq!(offset_of!(Pool, former_algorithm), 20);
-        assert_eq!(offset_of!(Pool, former_cid), 22);
-        assert_eq!((size_of::<PoolState>(), align_of::<PoolState>()), (8, 8));
+        assert_eq!(offset_of!(Pool, ring), 16);
+        assert_eq!(offset_of!(Pool, former), 32);
+        assert_eq!((size_of::<PoolState>(), align_of::<PoolState>()), (16, 8));
+        assert_eq!(offset_of!(PoolState, refused), 8);
     }
 
     #[test]

@@ -123,9 +123,9 @@ reasons! {
     26 ConnectionLimit "connection_limit" Dropped
         "the listener has reached its limit of concurrent connections"
         "raise the listener's max_connection, or find out who holds so many";
-    27 FlowBudget "flow_budget" Dropped
-        "the listener opens more flows than may be recorded, and none of the owners of their slot can do without a record"
-        "look for a SYN flood; otherwise raise [agent] max_flows";
+    27 NoRecord "no_record" Dropped
+        "the listener has as many flows recorded as its share of the flow table, and none of the owners of the slot can serve the flow without a record"
+        "look for a flood; otherwise raise [agent] max_flows";
     28 TtlExpired "ttl_expired" Dropped
         "the packet for a backend that it is tunnelled to has no hop left for the tunnel (RFC 2003 §3.1); its sender is not told"
         "let the sender start with a greater TTL; look for a routing loop in front of the load balancer";

@@ -12,15 +12,17 @@ pub type Chunk = [u32; CHUNK as usize];
 /// One entry of a ring: ids of the present and the former owner, 0 = none.
 ///
 /// - *settled* (`prev == 0`): every packet goes to `cur`;
-/// - *moving* (`prev != 0`): new flows go to `cur`, flows older than the change to `prev`;
-///   `prev == cur` (or [`Slot::NOBODY`]) says that nobody older is left, only recorded flows.
+/// - *moving* (`prev` is another): new flows go to `cur` and are recorded, flows without a record
+///   are older than the change and go to `prev`;
+/// - with *exceptions* (`prev == cur`, or [`Slot::NOBODY`] where `cur` is 0): recorded flows go where
+///   their records say, all others to `cur`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Slot(pub u32);
 
 impl Slot {
-    /// No backend has this id. As the former owner of a slot that nobody owns at present, it keeps
-    /// the slot moving: recorded flows are honoured, others find nobody.
+    /// No backend has this id. As the former owner of a slot without a present one it stands for
+    /// exceptions: recorded flows are honoured, others find no backend.
     pub const NOBODY: u16 = u16::MAX;
 
     /// A slot owned by `cur` that formerly was owned by `prev` (0: settled).
@@ -46,6 +48,24 @@ impl Slot {
     pub const fn is_settled(self) -> bool {
         self.prev() == 0
     }
+
+    /// Whether flows without a record go to another than the present owner.
+    #[inline(always)]
+    pub const fn is_moving(self) -> bool {
+        !self.is_settled() && self.prev() != self.cur() && self.prev() != Self::NOBODY
+    }
+
+    /// Whether flows without a record go to the present owner, and recorded ones may go elsewhere.
+    #[inline(always)]
+    pub const fn has_exceptions(self) -> bool {
+        !self.is_settled() && !self.is_moving()
+    }
+
+    /// The slot with exceptions whose present owner this is.
+    #[inline(always)]
+    pub const fn excepting(cur: u16) -> Self {
+        Self::new(cur, if cur == 0 { Self::NOBODY } else { cur })
+    }
 }
 
 /// The slot, in `0..size`, that a hash falls on: a multiplication instead of a division.
@@ -66,6 +86,20 @@ mod tests {
         let slot = Slot::new(0x1234, 0x5678);
         assert_eq!((slot.cur(), slot.prev(), slot.is_settled()), (0x1234, 0x5678, false));
         assert!(Slot::new(7, 0).is_settled());
+    }
+
+    #[test]
+    fn a_slot_is_in_one_of_three_states() {
+        let states = |slot: Slot| [slot.is_settled(), slot.is_moving(), slot.has_exceptions()];
+        for slot in [Slot::new(7, 0), Slot::new(0, 0)] {
+            assert_eq!(states(slot), [true, false, false], "{slot:?}");
+        }
+        for slot in [Slot::new(7, 8), Slot::new(0, 8)] {
+            assert_eq!(states(slot), [false, true, false], "{slot:?}");
+        }
+        for slot in [Slot::excepting(7), Slot::excepting(0)] {
+            assert_eq!(states(slot), [false, false, true], "{slot:?}");
+        }
     }
 
     #[test]

@@ -45,14 +45,21 @@ pub(super) fn opening<T: Tables>(
     if listener.flags & flags::LIMITED == 0 {
         return Ok(());
     }
-    let most = listener.max_connections;
-    if most > 0 && tables.listener_connections(listener.id) >= most {
+    if is_full(tables, listener) {
         return Err(Stop(Reason::ConnectionLimit));
     }
     if listener.cps > 0 && !tables.may_open(listener.id, listener.cps, now()) {
         return Err(Stop(Reason::RateLimited));
     }
     Ok(())
+}
+
+/// Whether the listener has as many connections as it may have. A count that no sweep corrects any more
+/// may only grow: it shuts nobody out.
+#[inline(always)]
+pub(super) fn is_full<T: Tables>(tables: &T, listener: &Listener) -> bool {
+    let most = listener.max_connections;
+    most > 0 && tables.listener_connections(listener.id) >= most && tables.counts_are_believed()
 }
 
 #[inline(always)]

@@ -7,11 +7,13 @@ use super::admit::{self, Admission};
 use super::{Family, Packet, Stop, Tables, Transport, identify, select};
 use crate::addr::{join, split};
 use crate::backend::Backend;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
-use crate::listener::{Listener, algorithm, listener_flags};
-use crate::pool::Pool;
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, flow_flags, visit};
+use crate::limits::HALF_OPEN_TIMEOUT;
+use crate::listener::{Listener, NO_POOL, algorithm, listener_flags};
+use crate::pool::{Pool, Ring};
 use crate::reason::Reason;
 use crate::ring::{self, Slot};
+use crate::room::Claim;
 
 /// Owners that `LEAST_CONNECTIONS` compares: all of a pool that has no more, else those whose turn
 /// it is.
@@ -23,7 +25,7 @@ pub const CANDIDATES: u32 = 8;
 pub struct Question<K> {
     /// Addresses, ports and protocol.
     pub(super) tuple: K,
-    pub(super) listener: [u64; 4],
+    pub(super) listener: [u64; 5],
     /// Bits of [`packet`], and the second it is.
     packet_and_now: u64,
     /// Offset of what the IP header carries.
@@ -34,9 +36,11 @@ pub struct Question<K> {
     pub(super) key: K,
     /// Digest of the connection id of QUIC, 0: none.
     pub(super) digest: u64,
-    /// The same as the pool's former algorithm saw it.
+    /// The same as the ring before saw it.
     pub(super) former_digest: u64,
-    pub(super) pool: [u64; 3],
+    pub(super) pool: [u64; 6],
+    /// The ring that flows older than every record live on; without slots: the pool's.
+    pub(super) origin: [u64; 2],
     /// Slot on the ring: its index and what it holds.
     pub(super) slot: u64,
 }
@@ -52,6 +56,7 @@ mod packet {
     pub(super) const CLOSES: u32 = 1 << 1;
     pub(super) const UDP: u32 = 1 << 2;
     pub(super) const IF_RECORDED: u32 = 1 << 3;
+    pub(super) const QUOTED: u32 = 1 << 4;
 }
 
 impl<K> Question<K> {
@@ -68,6 +73,7 @@ impl<K> Question<K> {
         let packet = bit(transport.opens(), packet::OPENS)
             | bit(transport.closes(), packet::CLOSES)
             | bit(transport.is_udp(), packet::UDP)
+            | bit(transport.is_quoted(), packet::QUOTED)
             | bit(admission == Admission::IfRecorded, packet::IF_RECORDED);
         self.packet_and_now = join(packet, now);
         self.payload = payload as u64;
@@ -132,16 +138,10 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     if serves_named(tables, named, choice.now) {
         return select::admitted(named, question.admission());
     }
-    if choice.slot.is_settled() && !choice.is_tracked() {
+    if choice.needs_no_record() {
         return select::admitted(choice.slot.cur(), question.admission());
     }
-    let Made { id, is_older } = choice.make()?;
-    // A schedule protects recorded flows only: others end with the ring that knows them.
-    let needs_former = id != choice.slot.cur() || is_older && choice.is_tracked();
-    if !choice.slot.is_settled() && needs_former {
-        tables.note_moving(choice.index, choice.now);
-    }
-    Ok(id)
+    choice.make()
 }
 
 /// Whether the backend that a connection id names serves flows that it has. Nothing else tells of
@@ -170,27 +170,11 @@ fn established<T: Tables>(tables: &T, id: u16) -> Option<&Backend> {
     tables.backend(id).filter(|backend| backend.serves_established())
 }
 
-/// A choice that was made.
-struct Made {
-    /// Id of the backend, 0: none.
-    id: u16,
-    /// Whether the flow is older than every change and every record.
-    is_older: bool,
-}
-
-impl Made {
-    #[inline(always)]
-    const fn new(id: u16) -> Self {
-        Self { id, is_older: false }
-    }
-}
-
 /// A question, taken apart. Each step of the choice has one place in it: the program holds, and the
 /// verifier walks, every copy.
 struct Choice<'a, F: Family, T> {
     tables: &'a T,
     question: &'a Question<F::FlowKey>,
-    index: u32,
     slot: Slot,
     packet: u32,
     now: u32,
@@ -199,115 +183,252 @@ struct Choice<'a, F: Family, T> {
 impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     #[inline(always)]
     fn new(tables: &'a T, question: &'a Question<F::FlowKey>) -> Self {
-        let [index, slot] = split(question.slot);
+        let [_, slot] = split(question.slot);
         let [packet, now] = split(question.packet_and_now);
-        Self { tables, question, index, slot: Slot(slot), packet, now }
+        Self { tables, question, slot: Slot(slot), packet, now }
     }
 
-    /// Recorded flows stay where they are. New ones go to the slot's present owner, or to the
-    /// owner whose turn it is, and are recorded; a flow without a record that is not new is older
-    /// than every change, and stays with the former owner.
+    /// Recorded flows stay where they are. Of others, new ones go to the slot's present owner or to
+    /// the one whose turn it is; those that are older than every record stay with the former owner.
     #[inline(always)]
-    fn make(&self) -> Result<Made, Stop> {
-        // An opening does not refresh what is recorded of an earlier connection.
-        let recorded = if self.opens() && !self.is_tracked() { None } else { self.recorded() };
-        if let Some(flow) = recorded
-            && self.goes_on(flow)
-        {
-            return Ok(Made::new(flow.backend));
+    fn make(&self) -> Result<u16, Stop> {
+        let live = self.live();
+        if let Some(flow) = live {
+            if self.joins(flow) {
+                return Ok(flow.backend);
+            }
+            if self.is(packet::OPENS) {
+                // The client uses its port again: the connection before is over.
+                self.forget(Stage::Live, flow);
+            }
         }
-        if self.packet & packet::IF_RECORDED != 0 {
+        if let Some(opening) = self.opening() {
+            return self.second(opening, live.is_some());
+        }
+        if let Some(flow) = live.filter(|_| !self.is(packet::OPENS)) {
+            return Ok(flow.backend);
+        }
+        if self.is(packet::IF_RECORDED) {
             return Err(Stop(Reason::AccessDenied));
         }
-        let older = self.older();
-        if !self.opens() && !self.is_udp() {
-            return Ok(Made { id: older, is_older: true });
+        self.first()
+    }
+
+    /// A packet of a flow that is not known.
+    #[inline(always)]
+    fn first(&self) -> Result<u16, Stop> {
+        if self.is(packet::QUOTED) {
+            return Ok(self.older());
         }
-        if self.is_tracked() && self.is_udp() {
+        let opens = self.is(packet::OPENS) || self.is(packet::UDP) && !self.is_held();
+        if !opens {
+            return Ok(self.stray());
+        }
+        if self.is_tracked() && self.is(packet::UDP) {
             admit::opening(self.tables, self.listener(), || self.now)?;
         }
-        let is_held =
-            self.is_udp() && !self.slot.is_settled() && self.now < self.pool().udp_hold_until;
-        let backend = if is_held {
-            older
-        } else if self.is_tracked() {
-            self.in_turn()
+        if !self.is_recording() {
+            return Ok(self.slot.cur());
+        }
+        self.open(if self.is_tracked() { self.in_turn() } else { self.slot.cur() })
+    }
+
+    /// The record of the flow among those that live, if its backend still serves it; without that it
+    /// ends.
+    #[inline(always)]
+    fn live(&self) -> Option<Flow> {
+        let visit = self.visit(self.effect());
+        let flow = F::find(self.tables, Stage::Live, &self.question.key, &visit)?;
+        if !serves_established(self.tables, flow.backend) {
+            self.forget(Stage::Live, visit.after(flow));
+            return None;
+        }
+        let Flow { flags, .. } = visit.after(flow);
+        if flow.flags & !flags & flow_flags::STRAY != 0 {
+            self.tables.count_records(F::TABLE, flow.listener, 0, -1);
+        }
+        if flow.flags & !flags & flow_flags::COUNTED != 0 {
+            self.tables.closed(flow.listener, flow.backend);
+        }
+        Some(flow)
+    }
+
+    /// The record of a flow of which one packet came, if its backend may go on with it; without that
+    /// it ends.
+    #[inline(always)]
+    fn opening(&self) -> Option<Flow> {
+        let looks = self.is(packet::QUOTED);
+        let mut visit = self.visit(if looks { visit::LOOKS } else { visit::REFRESHES });
+        if !self.is(packet::UDP) {
+            visit.oldest = visit.oldest.max(self.now.saturating_sub(HALF_OPEN_TIMEOUT));
+        }
+        let flow = F::find(self.tables, Stage::Opening, &self.question.key, &visit)?;
+        let goes_on = if self.is(packet::OPENS) {
+            self.takes_new(flow.backend)
         } else {
-            self.slot.cur()
+            serves_established(self.tables, flow.backend)
         };
-        self.record(backend, recorded.is_some(), older).map(Made::new)
-    }
-
-    /// The record of the flow, if its backend still serves it.
-    #[inline(always)]
-    fn recorded(&self) -> Option<Flow> {
-        F::flow(self.tables, &self.question.key, self.pool().oldest(self.now), self.now)
-            .filter(|flow| serves_established(self.tables, flow.backend))
-    }
-
-    /// Whether the packet belongs to the recorded flow, and is not the first one of another; what
-    /// ends is counted. The repeated opening of a connection that took its turn takes no other.
-    #[inline(always)]
-    fn goes_on(&self, flow: Flow) -> bool {
-        if !self.is_tracked() {
-            return !self.opens();
+        if !goes_on {
+            self.forget(Stage::Opening, flow);
+            return None;
         }
-        let goes_on = !self.opens() || flow.is_open() && self.takes_new(flow.backend);
-        let ends = self.packet & packet::CLOSES != 0 || !goes_on;
-        if ends && flow.is_open() && F::close(self.tables, &self.question.key) {
-            self.tables.closed(self.listener().id, flow.backend);
-        }
-        goes_on
+        Some(flow)
     }
 
-    /// Records that a backend serves the flow. Where the listener has used up what it may record,
-    /// the flow goes where packets without a record go, if new flows are welcome there.
+    /// What the packet does to the record of a flow that lives.
     #[inline(always)]
-    fn record(&self, backend: u16, again: bool, older: u16) -> Result<u16, Stop> {
+    fn effect(&self) -> u8 {
+        if self.is(packet::OPENS | packet::QUOTED) {
+            visit::LOOKS
+        } else if self.is(packet::CLOSES) {
+            visit::CLOSES
+        } else {
+            visit::REFRESHES
+        }
+    }
+
+    #[inline(always)]
+    fn visit(&self, effect: u8) -> Visit {
+        let Listener { id, pool, flags, former_pool, .. } = *self.listener();
+        // Datagrams have no end: they follow the listener to its pool when the connections that
+        // are older than its move are known.
+        let is_datagram = self.is(packet::UDP) && self.question.digest == 0;
+        let any_pool =
+            flags & listener_flags::MOVED != 0 && !(is_datagram && former_pool == NO_POOL);
+        let oldest = self.pool().oldest(self.now);
+        Visit { listener: id, pool, any_pool, effect, oldest, now: self.now }
+    }
+
+    /// Whether the packet belongs to a recorded flow, and is not one of another with the same ports.
+    #[inline(always)]
+    fn joins(&self, flow: Flow) -> bool {
+        !flow.is_closed() && (!self.is(packet::OPENS) || self.takes_new(flow.backend))
+    }
+
+    /// A packet of a flow of which one came before: it lives. A record that its client closed may be
+    /// in the place of its record.
+    #[inline(always)]
+    fn second(&self, opening: Flow, replaces: bool) -> Result<u16, Stop> {
+        if self.is(packet::OPENS | packet::CLOSES | packet::QUOTED) {
+            return Ok(opening.backend);
+        }
+        let Listener { id, .. } = *self.listener();
+        let is_tracked = self.is_tracked();
+        if is_tracked && admit::is_full(self.tables, self.listener()) {
+            return Err(Stop(Reason::ConnectionLimit));
+        }
+        if !self.tables.has_room(F::TABLE, id, Claim::Live, self.now) {
+            if opening.flags & flow_flags::REFUSED == 0 {
+                self.refused();
+                let opening = Flow { flags: opening.flags | flow_flags::REFUSED, ..opening };
+                F::record(self.tables, Stage::Opening, &self.question.key, opening);
+            }
+            return self.unrecorded(opening.backend);
+        }
+        let flags = if is_tracked { flow_flags::COUNTED } else { 0 };
+        let flow = Flow { flags, seen: self.now, since: self.now, ..opening };
+        F::record(self.tables, Stage::Live, &self.question.key, flow);
+        F::forget(self.tables, Stage::Opening, &self.question.key);
+        if !replaces {
+            self.tables.count_records(F::TABLE, id, 1, 0);
+        }
+        if is_tracked {
+            self.tables.opened(id, flow.backend);
+        }
+        Ok(flow.backend)
+    }
+
+    /// Notes that a backend serves a flow whose first packet this is. Where there is no room for
+    /// its record, it goes where packets without a record go, if new flows are welcome there.
+    #[inline(always)]
+    fn open(&self, backend: u16) -> Result<u16, Stop> {
         if backend == 0 {
             return Ok(0);
         }
-        let Listener { id, flow_budget, .. } = *self.listener();
-        let only_again = again || !self.tables.may_record(id, flow_budget, self.now);
-        if !only_again || self.recorded().is_some() {
-            let flags = if self.is_tracked() { flow_flags::OPEN } else { 0 };
-            F::record(self.tables, &self.question.key, Flow { backend, flags, seen: self.now });
-            if self.is_tracked() {
-                self.tables.opened(id, backend);
-            }
-            return Ok(backend);
+        let Listener { id, pool, algorithm, .. } = *self.listener();
+        if !self.tables.has_room(F::TABLE, id, Claim::Opening, self.now) {
+            self.refused();
+            let older = self.older();
+            let is_welcome = older == self.slot.cur() || self.takes_new(older);
+            return if is_welcome { self.unrecorded(older) } else { Err(Stop(Reason::NoRecord)) };
         }
-        if older == self.slot.cur() || self.takes_new(older) {
-            Ok(older)
+        let flow =
+            Flow { backend, pool, listener: id, flags: 0, seen: self.now, since: self.now };
+        F::record(self.tables, Stage::Opening, &self.question.key, flow);
+        if algorithm == algorithm::LEAST_CONNECTIONS {
+            self.tables.opening(backend, self.now);
+        }
+        Ok(backend)
+    }
+
+    /// A packet that opens no flow, of none that is recorded: the flow is older than every record.
+    /// Id of the backend that serves it.
+    #[inline(always)]
+    fn stray(&self) -> u16 {
+        let backend = self.older();
+        let Listener { id, pool, .. } = *self.listener();
+        let is_older = self.slot.is_moving() || self.has_origin();
+        if backend == 0 || !is_older {
+            return backend;
+        }
+        if self.tables.has_room(F::TABLE, id, Claim::Stray, self.now) {
+            let flags = flow_flags::STRAY;
+            let flow = Flow { backend, pool, listener: id, flags, seen: self.now, since: self.now };
+            F::record(self.tables, Stage::Live, &self.question.key, flow);
+            self.tables.count_records(F::TABLE, id, 1, 1);
         } else {
-            Err(Stop(Reason::FlowBudget))
+            self.refused();
+        }
+        backend
+    }
+
+    /// Where nothing can be recorded: a pool that records every flow serves none that it could not
+    /// keep where it is.
+    #[inline(always)]
+    fn unrecorded(&self, backend: u16) -> Result<u16, Stop> {
+        if self.is_tracked() { Err(Stop(Reason::NoRecord)) } else { Ok(backend) }
+    }
+
+    #[inline(always)]
+    fn refused(&self) {
+        let Listener { id, pool, .. } = *self.listener();
+        self.tables.refused(id, pool, self.now);
+    }
+
+    /// Ends a record of the flow.
+    #[inline(always)]
+    fn forget(&self, stage: Stage, flow: Flow) {
+        if !F::forget(self.tables, stage, &self.question.key) || stage == Stage::Opening {
+            return;
+        }
+        self.tables.count_records(F::TABLE, flow.listener, -1, -i64::from(flow.is_stray()));
+        if flow.is_counted() {
+            self.tables.closed(flow.listener, flow.backend);
         }
     }
 
     /// Who serves flows that are older than every change and every record.
     #[inline(always)]
     fn older(&self) -> u16 {
-        let owner = if self.slot.is_settled() || self.pool().former_size == 0 {
-            oldest_owner(self.slot)
-        } else {
-            self.former_owner()
-        };
+        let owner =
+            if self.has_origin() { self.former_owner() } else { oldest_owner(self.slot) };
         if serves_established(self.tables, owner) { owner } else { self.slot.cur() }
     }
 
-    /// Who served the flow on the ring that the pool had before.
+    /// Who served the flow on the ring before.
     #[inline(always)]
     fn former_owner(&self) -> u16 {
         let Question { tuple, digest, former_digest, .. } = self.question;
         if digest != former_digest {
             let key = identify::key::<F>(tuple, *former_digest, self.listener().id);
-            if let Some(flow) = F::flow(self.tables, &key, self.pool().oldest(self.now), self.now) {
+            let visit = Visit { any_pool: true, ..self.visit(visit::LOOKS) };
+            if let Some(flow) = F::find(self.tables, Stage::Live, &key, &visit) {
                 return flow.backend;
             }
         }
-        let Pool { former_base, former_size, former_algorithm, .. } = *self.pool();
-        let hash = identify::hash::<F>(tuple, *former_digest, former_algorithm);
-        let index = former_base.wrapping_add(ring::index(hash, former_size));
+        let Ring { base, size, algorithm, .. } = *self.origin();
+        let hash = identify::hash::<F>(tuple, *former_digest, algorithm);
+        let index = base.wrapping_add(ring::index(hash, size));
         oldest_owner(self.tables.slot(index).unwrap_or(self.slot))
     }
 
@@ -329,21 +450,21 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     fn least_loaded(&self, turn: u32) -> Option<u16> {
         let mut least = i64::MAX;
         for candidate in 0..CANDIDATES {
-            let load = self.load(self.owner(turn.wrapping_add(candidate))?)?;
+            let load = self.load(self.owner(turn.wrapping_add(candidate))?, candidate)?;
             let more = load.wrapping_sub(least);
             least = least.wrapping_add(more & (more >> 63));
         }
         Some(least as u16)
     }
 
-    /// Connections for its weight in the high bits, its id in the low 16.
+    /// Connections for its weight in the high bits, then how late its turn is, its id in the low 16.
     #[inline(always)]
-    fn load(&self, id: u16) -> Option<i64> {
-        const MOST: u32 = (1 << 30) - 1;
+    fn load(&self, id: u16, turns: u32) -> Option<i64> {
+        const MOST: u32 = (1 << 27) - 1;
         let weight = u64::from(self.tables.backend(id)?.weight);
-        let connections = u64::from(self.tables.backend_connections(id) & MOST);
+        let connections = u64::from(self.tables.backend_connections(id, self.now) & MOST);
         let load = (connections << 16).checked_div(weight)?;
-        Some((load << 16 | u64::from(id)) as i64)
+        Some((load << 19 | u64::from(turns & 7) << 16 | u64::from(id)) as i64)
     }
 
     #[inline(always)]
@@ -369,22 +490,52 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     }
 
     #[inline(always)]
+    fn origin(&self) -> &Ring {
+        bytemuck::cast_ref(&self.question.origin)
+    }
+
+    /// Whether flows older than every record live on another ring.
+    #[inline(always)]
+    fn has_origin(&self) -> bool {
+        self.origin().size != 0
+    }
+
+    #[inline(always)]
     fn is_tracked(&self) -> bool {
         self.listener().flags & listener_flags::TRACKED != 0
     }
 
+    /// Whether new flows are recorded: where those without a record go elsewhere.
     #[inline(always)]
-    fn opens(&self) -> bool {
-        self.packet & packet::OPENS != 0
+    fn is_recording(&self) -> bool {
+        self.is_tracked() || self.slot.is_moving() || self.has_origin()
     }
 
+    /// Whether all flows go to the owner of the slot.
     #[inline(always)]
-    fn is_udp(&self) -> bool {
-        self.packet & packet::UDP != 0
+    fn needs_no_record(&self) -> bool {
+        let is_moved = self.listener().flags & listener_flags::MOVED != 0;
+        self.slot.is_settled() && !self.is_tracked() && !is_moved && !self.has_origin()
+    }
+
+    /// Whether datagrams without a record belong to flows that are older than the last change.
+    #[inline(always)]
+    fn is_held(&self) -> bool {
+        let Listener { former_pool, former_hold_until, .. } = *self.listener();
+        if former_pool != NO_POOL {
+            return self.now < former_hold_until;
+        }
+        (self.slot.is_moving() || self.has_origin()) && self.now < self.pool().udp_hold_until
+    }
+
+    /// Whether the packet is one of these kinds.
+    #[inline(always)]
+    fn is(&self, kinds: u32) -> bool {
+        self.packet & kinds != 0
     }
 }
 
 #[inline(always)]
 fn oldest_owner(slot: Slot) -> u16 {
-    if slot.is_settled() { slot.cur() } else { slot.prev() }
+    if slot.is_moving() { slot.prev() } else { slot.cur() }
 }

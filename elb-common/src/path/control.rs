@@ -33,7 +33,7 @@ pub(super) fn flow<F: Family, P: Packet, T: Tables>(
     (ip.destination, ip.source) = quoted;
     ip.protocol = protocol as u8;
     let ports: Ports = *packet.view(payload as usize).ok_or(Stop(Reason::Truncated))?;
-    Ok(Transport::established(Ports { source: ports.destination, destination: ports.source }))
+    Ok(Transport::quoted(Ports { source: ports.destination, destination: ports.source }))
 }
 
 /// The packet that an error quotes.

@@ -5,7 +5,8 @@ use super::wire::Udp;
 use super::{Family, Ip, Packet, Stop, Tables, Transport, select};
 use crate::addr::join;
 use crate::hash;
-use crate::listener::{CidPart, Listener, algorithm, listener_flags};
+use crate::listener::{CidPart, Listener, NO_POOL, algorithm, listener_flags};
+use crate::pool::{Pool, Ring};
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 
@@ -37,7 +38,7 @@ pub(super) fn by_connection_id(listener: &Listener, is_udp: bool) -> bool {
     listener.algorithm == algorithm::CONNECTION_ID && is_udp
 }
 
-/// Finds out what a question is about: connection ids, record, pool and slot.
+/// Finds out what a question is about: connection ids, record, pool, slot, and the ring before.
 #[inline(always)]
 pub(super) fn complete<F: Family, P: Packet, T: Tables>(
     packet: &P,
@@ -46,20 +47,32 @@ pub(super) fn complete<F: Family, P: Packet, T: Tables>(
 ) -> Result<(), Stop> {
     let listener: Listener = *question.listener();
     let pool = tables.pool(listener.pool).ok_or(Stop(Reason::RingRange))?;
+    let origin = origin(tables, &listener, &pool);
     let datagram = question.datagram();
     let digest = |is_wanted: bool, part| match datagram {
         Some(offset) if is_wanted => connection_id(packet, tables, offset, part),
         _ => 0,
     };
     question.digest = digest(listener.algorithm == algorithm::CONNECTION_ID, listener.cid);
-    let was_by_id = pool.former_size != 0 && pool.former_algorithm == algorithm::CONNECTION_ID;
-    question.former_digest = digest(was_by_id, pool.former_cid);
+    let was_by_id = origin.size != 0 && origin.algorithm == algorithm::CONNECTION_ID;
+    question.former_digest = digest(was_by_id, origin.cid);
     question.key = key::<F>(&question.tuple, question.digest, listener.id);
     question.pool = bytemuck::cast(pool);
+    question.origin = bytemuck::cast(origin);
     let hash = hash::<F>(&question.tuple, question.digest, listener.algorithm);
     let (index, slot) = select::slot(tables, &listener, hash)?;
     question.slot = join(index, slot.0);
     Ok(())
+}
+
+/// The ring that flows older than every record live on, if it is not the pool's: that of the pool that
+/// the listener served before, or the one that the pool had before.
+#[inline(always)]
+fn origin<T: Tables>(tables: &T, listener: &Listener, pool: &Pool) -> Ring {
+    if listener.former_pool == NO_POOL {
+        return pool.former;
+    }
+    tables.pool(listener.former_pool).map_or(pool.former, |former| former.oldest_ring())
 }
 
 /// Id of the backend that the connection id of a flow names, 0: none.

@@ -1,15 +1,18 @@
 //! Tables in memory: what the packet path would do, without a kernel.
 
 use core::cell::RefCell;
+use core::hash::Hash;
 use std::collections::HashMap;
 
 use super::Tables;
 use super::probe::Probes;
 use crate::addr::{Be32, Be128};
-use crate::admission::{FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
+use crate::admission::{
+    BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections,
+};
 use crate::backend::Backend;
 use crate::counter::Counter;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip};
@@ -17,6 +20,7 @@ use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
+use crate::room::{Claim, FlowTable};
 use crate::told::Told;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
@@ -61,22 +65,24 @@ pub struct Memory {
 /// What the packet path writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// `RINGS_SEEN`.
+    /// `RINGS_SEEN`, as sweeps write it.
     pub seen: HashMap<u32, u32>,
     /// `POOL_STATES`: turns taken.
     pub turns: HashMap<u16, u32>,
+    /// `POOL_STATES`: when a flow last found no room for a record.
+    pub refused: HashMap<u16, u32>,
     /// `LISTENER_STATES`.
     pub listener_states: HashMap<u16, ListenerState>,
-    /// `BACKEND_STATES`: open connections.
-    pub backend_connections: HashMap<u16, u64>,
+    /// `BACKEND_STATES`.
+    pub backend_states: HashMap<u16, BackendState>,
     /// `BACKENDS_NAMED`.
     pub named: HashMap<u16, u32>,
-    /// `FLOW_BUDGETS`.
-    pub budgets: HashMap<u16, FlowBudget>,
-    /// `FLOWS_V4`.
-    pub flows_v4: HashMap<FlowKeyV4, Flow>,
-    /// `FLOWS_V6`.
-    pub flows_v6: HashMap<FlowKeyV6, Flow>,
+    /// `OPENINGS_V4` and `FLOWS_V4`.
+    pub flows_v4: Records<FlowKeyV4>,
+    /// `OPENINGS_V6` and `FLOWS_V6`.
+    pub flows_v6: Records<FlowKeyV6>,
+    /// `FLOW_TABLES`.
+    pub tables: [FlowTable; 2],
     /// `FRAGMENTS_V4`.
     pub fragments_v4: HashMap<FlowKeyV4, Fragment>,
     /// `FRAGMENTS_V6`.
@@ -89,6 +95,47 @@ pub struct Written {
     pub backends: HashMap<u16, Counter>,
     /// `REASON_COUNTERS`.
     pub reasons: HashMap<Reason, Counter>,
+}
+
+/// The records of one IP version, in both stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records<K: Eq + Hash> {
+    /// Flows of which one packet came.
+    pub openings: HashMap<K, Flow>,
+    /// Flows that live.
+    pub live: HashMap<K, Flow>,
+}
+
+impl<K: Eq + Hash> Default for Records<K> {
+    fn default() -> Self {
+        Self { openings: HashMap::new(), live: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash + Copy> Records<K> {
+    /// The records of a stage.
+    pub fn stage(&mut self, stage: Stage) -> &mut HashMap<K, Flow> {
+        match stage {
+            Stage::Opening => &mut self.openings,
+            Stage::Live => &mut self.live,
+        }
+    }
+
+    fn find(&mut self, stage: Stage, key: &K, visit: &Visit) -> Option<Flow> {
+        let flow = self.stage(stage).get_mut(key).filter(|flow| visit.finds(flow))?;
+        let found = *flow;
+        *flow = visit.after(found);
+        Some(found)
+    }
+}
+
+impl Memory {
+    /// Tables whose flow tables are believed and have room for so many records each.
+    pub fn with_room(room: u32, now: u32) -> Self {
+        let mut memory = Self { now, ..Self::default() };
+        memory.written.get_mut().tables = [FlowTable { records: 0, room, swept: now }; 2];
+        memory
+    }
 }
 
 impl Tables for Memory {
@@ -131,9 +178,6 @@ impl Tables for Memory {
     fn slot(&self, index: u32) -> Option<Slot> {
         self.slots.get(index as usize).copied()
     }
-    fn note_moving(&self, index: u32, now: u32) {
-        self.written.borrow_mut().seen.insert(index, now);
-    }
     fn pool(&self, id: u16) -> Option<Pool> {
         self.pools.get(&id).copied()
     }
@@ -149,45 +193,73 @@ impl Tables for Memory {
     fn note_named(&self, backend: u16, now: u32) {
         self.written.borrow_mut().named.insert(backend, now);
     }
-    fn backend_connections(&self, backend: u16) -> u32 {
-        connections(self.written.borrow().backend_connections.get(&backend).copied().unwrap_or(0))
+    fn backend_connections(&self, backend: u16, now: u32) -> u32 {
+        let written = self.written.borrow();
+        written.backend_states.get(&backend).map_or(0, |state| state.load(now))
     }
     fn backend(&self, id: u16) -> Option<&Backend> {
         self.backends.get(&id)
     }
-    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
-        refresh(self.written.borrow_mut().flows_v4.get_mut(key)?, oldest, now)
+    fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow> {
+        self.written.borrow_mut().flows_v4.find(stage, key, visit)
     }
-    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
-        refresh(self.written.borrow_mut().flows_v6.get_mut(key)?, oldest, now)
+    fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow> {
+        self.written.borrow_mut().flows_v6.find(stage, key, visit)
     }
-    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
-        self.written.borrow_mut().budgets.entry(listener).or_default().take(budget, now)
+    fn record_v4(&self, stage: Stage, key: &FlowKeyV4, flow: Flow) {
+        self.written.borrow_mut().flows_v4.stage(stage).insert(*key, flow);
     }
-    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
-        self.written.borrow_mut().flows_v4.insert(*key, flow);
+    fn record_v6(&self, stage: Stage, key: &FlowKeyV6, flow: Flow) {
+        self.written.borrow_mut().flows_v6.stage(stage).insert(*key, flow);
     }
-    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
-        self.written.borrow_mut().flows_v6.insert(*key, flow);
+    fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool {
+        self.written.borrow_mut().flows_v4.stage(stage).remove(key).is_some()
     }
-    fn close_v4(&self, key: &FlowKeyV4) -> bool {
-        self.written.borrow_mut().flows_v4.get_mut(key).is_some_and(close)
+    fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
+        self.written.borrow_mut().flows_v6.stage(stage).remove(key).is_some()
     }
-    fn close_v6(&self, key: &FlowKeyV6) -> bool {
-        self.written.borrow_mut().flows_v6.get_mut(key).is_some_and(close)
+    fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
+        let written = self.written.borrow();
+        let state = written.listener_states.get(&listener).copied().unwrap_or_default();
+        written.tables[table].has_room(state.own(table, claim), claim, now)
+    }
+    fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64) {
+        let mut written = self.written.borrow_mut();
+        let state = written.listener_states.entry(listener).or_default();
+        for (count, change) in
+            [(&mut state.records[table], records), (&mut state.strays[table], strays)]
+        {
+            *count = count.wrapping_add_signed(change);
+        }
+        let all = &mut written.tables[table].records;
+        *all = all.wrapping_add_signed(records);
+    }
+    fn refused(&self, listener: u16, pool: u16, now: u32) {
+        let mut written = self.written.borrow_mut();
+        written.listener_states.entry(listener).or_default().refused += 1;
+        written.refused.insert(pool, now);
+    }
+    fn counts_are_believed(&self) -> bool {
+        self.written.borrow().tables[0].is_believed(self.now)
+    }
+    fn opening(&self, backend: u16, now: u32) {
+        let mut written = self.written.borrow_mut();
+        let state = written.backend_states.entry(backend).or_default();
+        let opened = Opened(state.opened + 1);
+        state.opened = if opened.is_over(now) { Opened::first(now) } else { opened }.0;
     }
     fn opened(&self, listener: u16, backend: u16) {
         let mut written = self.written.borrow_mut();
         let state = written.listener_states.entry(listener).or_default();
         state.connections = state.connections.wrapping_add(1);
-        let connections = written.backend_connections.entry(backend).or_default();
+        let connections = &mut written.backend_states.entry(backend).or_default().connections;
         *connections = connections.wrapping_add(1);
     }
     fn closed(&self, listener: u16, backend: u16) {
         let mut written = self.written.borrow_mut();
         let state = written.listener_states.entry(listener).or_default();
         state.connections = state.connections.wrapping_sub(1);
-        let connections = written.backend_connections.entry(backend).or_default();
+        let connections = &mut written.backend_states.entry(backend).or_default().connections;
         *connections = connections.wrapping_sub(1);
     }
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
@@ -232,20 +304,6 @@ impl Probes for Memory {
     fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
         self.probes_v6.get(key).copied()
     }
-}
-
-fn refresh(flow: &mut Flow, oldest: u32, now: u32) -> Option<Flow> {
-    if flow.seen < oldest {
-        return None;
-    }
-    flow.seen = now;
-    Some(*flow)
-}
-
-fn close(flow: &mut Flow) -> bool {
-    let was_open = flow.is_open();
-    flow.flags &= !flow_flags::OPEN;
-    was_open
 }
 
 /// Whether the first bits of two keys are the same.

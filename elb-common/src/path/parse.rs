@@ -18,7 +18,7 @@ use super::choose::Question;
 use super::probe::Probes;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
-use crate::flow::{Flow, Ports};
+use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
 
@@ -82,6 +82,8 @@ pub trait Family {
     /// Key of the flow table.
     type FlowKey: Copy + PartialEq;
 
+    /// Index of its flow table, see [`crate::room`].
+    const TABLE: usize;
     /// Length of a header without options and extension headers.
     const HEADER: usize;
     /// Protocol number of this version inside another IP header.
@@ -141,22 +143,31 @@ pub trait Family {
     fn probed<T: Probes>(tables: &T, key: &Self::FlowKey) -> Option<u16>;
     /// The flow of the QUIC connection whose id has this digest.
     fn connection_key(digest: u64, listener: u16) -> Self::FlowKey;
+    /// The digest of the connection id that a key stands for; none: it is one of addresses and ports.
+    fn digest_in(key: &Self::FlowKey) -> Option<u64>;
+    /// Whether a key is that of a TCP connection.
+    fn is_tcp(key: &Self::FlowKey) -> bool;
     /// The hash of what an algorithm looks at.
     fn hash(key: &Self::FlowKey, algorithm: u16) -> u32;
     /// Whether an IP group holds an address.
     fn in_group<T: Tables>(tables: &T, group: u16, address: Self::Addr) -> bool;
-    /// As [`Tables::flow_v4`].
-    fn flow<T: Tables>(tables: &T, key: &Self::FlowKey, oldest: u32, now: u32) -> Option<Flow>;
+    /// As [`Tables::find_v4`].
+    fn find<T: Tables>(
+        tables: &T,
+        stage: Stage,
+        key: &Self::FlowKey,
+        visit: &Visit,
+    ) -> Option<Flow>;
     /// As [`Tables::choose_v4`].
     fn choose<P: Packet, T: Tables>(
         packet: &P,
         tables: &T,
         ask: impl FnOnce(&mut Question<Self::FlowKey>),
     ) -> Result<u16, Stop>;
-    /// Records a flow.
-    fn record<T: Tables>(tables: &T, key: &Self::FlowKey, flow: Flow);
-    /// As [`Tables::close_v4`].
-    fn close<T: Tables>(tables: &T, key: &Self::FlowKey) -> bool;
+    /// As [`Tables::record_v4`].
+    fn record<T: Tables>(tables: &T, stage: Stage, key: &Self::FlowKey, flow: Flow);
+    /// As [`Tables::forget_v4`].
+    fn forget<T: Tables>(tables: &T, stage: Stage, key: &Self::FlowKey) -> bool;
     /// Where the first fragment of the datagram went that this is a fragment of.
     fn fragment<T: Tables>(tables: &T, ip: &Ip<Self::Addr>) -> Option<Fragment>;
     /// Notes where the first fragment of a datagram went.

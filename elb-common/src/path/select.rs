@@ -1,6 +1,6 @@
 //! Which backend a packet goes to: the owner of its slot, which is a look at the ring; where a slot
-//! is moving, the algorithm chooses for each flow anew, or a connection id names the flow, it takes
-//! more ([`choose`](super::choose)).
+//! is not settled, the algorithm chooses for each flow anew, the listener served another pool before, or a
+//! connection id names the flow, it takes more ([`choose`](super::choose)).
 
 use super::admit::Admission;
 use super::identify::Identity;
@@ -23,8 +23,9 @@ pub(super) fn backend<F: Family, P: Packet, T: Tables>(
     if listener.ring_size == 0 {
         return Err(Stop(Reason::NoBackend));
     }
-    let is_tracked = listener.flags & listener_flags::TRACKED != 0;
-    let owner = if is_tracked || identify::by_connection_id(listener, transport.is_udp()) {
+    const RECORDED: u16 = listener_flags::TRACKED | listener_flags::MOVED;
+    let is_recorded = listener.flags & RECORDED != 0;
+    let owner = if is_recorded || identify::by_connection_id(listener, transport.is_udp()) {
         None
     } else {
         let (_, slot) = slot(tables, listener, flow.hash)?;

@@ -6,7 +6,7 @@ use super::{Family, Packet, Stop, V4, V6, apart};
 use crate::addr::{Be32, Be128};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
@@ -14,6 +14,7 @@ use crate::pool::Pool;
 use crate::quic::{self, ServerIdKey};
 use crate::reason::Reason;
 use crate::ring::Slot;
+use crate::room::Claim;
 
 /// What the maps know. One method per question; nothing here decides.
 ///
@@ -43,8 +44,6 @@ pub trait Tables: Sized {
 
     /// The slot at an index into all rings.
     fn slot(&self, index: u32) -> Option<Slot>;
-    /// Notes that a moving slot served a flow of somebody else than its present owner.
-    fn note_moving(&self, index: u32, now: u32);
     /// The pool with this id.
     fn pool(&self, id: u16) -> Option<Pool>;
     /// Takes a turn in the pool: how many were taken before.
@@ -53,26 +52,33 @@ pub trait Tables: Sized {
     fn server(&self, key: &ServerIdKey) -> Option<u16>;
     /// Notes that a connection id named the backend, which takes no new flows.
     fn note_named(&self, backend: u16, now: u32);
-    /// Connections that the backend has open.
-    fn backend_connections(&self, backend: u16) -> u32;
+    /// Connections that the backend has open, and those that opened in this second.
+    fn backend_connections(&self, backend: u16, now: u32) -> u32;
     /// The backend with this id.
     fn backend(&self, id: u16) -> Option<&Backend>;
 
-    /// The record of a flow, unless it was last seen before `oldest`; notes that a packet of it
-    /// came `now`.
-    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow>;
+    /// The record of a flow as a packet finds it; then what the packet makes of it is written.
+    fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow>;
     /// As for IPv4.
-    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow>;
-    /// Whether the listener may record one more flow `now`, at most `budget` a second; counts it.
-    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool;
+    fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow>;
     /// Records a flow, replacing what was recorded.
-    fn record_v4(&self, key: &FlowKeyV4, flow: Flow);
-    /// Records a flow, replacing what was recorded.
-    fn record_v6(&self, key: &FlowKeyV6, flow: Flow);
-    /// Notes that a recorded flow counts no more among open connections; true if it did until now.
-    fn close_v4(&self, key: &FlowKeyV4) -> bool;
+    fn record_v4(&self, stage: Stage, key: &FlowKeyV4, flow: Flow);
     /// As for IPv4.
-    fn close_v6(&self, key: &FlowKeyV6) -> bool;
+    fn record_v6(&self, stage: Stage, key: &FlowKeyV6, flow: Flow);
+    /// Removes a record; true if there was one.
+    fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool;
+    /// As for IPv4.
+    fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool;
+    /// Whether the listener may have one more record in the flow table with this index.
+    fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool;
+    /// Counts records of the listener that come or go, and the strays among them.
+    fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64);
+    /// Notes that a flow found no room for its record.
+    fn refused(&self, listener: u16, pool: u16, now: u32);
+    /// Whether counts of connections are those of a sweep not long ago.
+    fn counts_are_believed(&self) -> bool;
+    /// Counts a flow that opens at a backend and is no connection yet.
+    fn opening(&self, backend: u16, now: u32);
     /// Counts a connection that opened.
     fn opened(&self, listener: u16, backend: u16);
     /// Counts a connection that closed.

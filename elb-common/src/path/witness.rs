@@ -10,7 +10,7 @@ use super::{Family, Packet, Stop, Tables, V4, V6, apart};
 use crate::addr::{Be32, Be128};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::Interface;
 use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
@@ -18,6 +18,7 @@ use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
+use crate::room::Claim;
 
 /// A question of the packet path with its answer, or something that it wrote. One variant for each
 /// method of [`Tables`] but `choose`, named after it.
@@ -34,19 +35,22 @@ pub enum Asked<'t> {
     MayOpen(u16, bool),
     ListenerConnections(u16, u32),
     Slot(u32, Option<Slot>),
-    NoteMoving(u32),
     Pool(u16, Option<Pool>),
     Turn(u16, u32),
     Server(ServerIdKey, Option<u16>),
     BackendConnections(u16, u32),
     Backend(u16, Option<&'t Backend>),
-    FlowV4(FlowKeyV4, Option<Flow>),
-    FlowV6(FlowKeyV6, Option<Flow>),
-    MayRecord(u16, bool),
-    RecordV4(FlowKeyV4, Flow),
-    RecordV6(FlowKeyV6, Flow),
-    CloseV4(FlowKeyV4, bool),
-    CloseV6(FlowKeyV6, bool),
+    FindV4(Stage, FlowKeyV4, Option<Flow>),
+    FindV6(Stage, FlowKeyV6, Option<Flow>),
+    RecordV4(Stage, FlowKeyV4, Flow),
+    RecordV6(Stage, FlowKeyV6, Flow),
+    ForgetV4(Stage, FlowKeyV4, bool),
+    ForgetV6(Stage, FlowKeyV6, bool),
+    HasRoom(u16, Claim, bool),
+    CountRecords(u16, i64, i64),
+    Refused(u16),
+    CountsAreBelieved(bool),
+    Opening(u16),
     Opened(u16, u16),
     Closed(u16, u16),
     FragmentV4(FlowKeyV4, Option<Fragment>),
@@ -147,11 +151,6 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.told(self.tables.slot(index), |answer| Asked::Slot(index, answer))
     }
     #[inline(always)]
-    fn note_moving(&self, index: u32, now: u32) {
-        self.tables.note_moving(index, now);
-        self.note.note(Asked::NoteMoving(index));
-    }
-    #[inline(always)]
     fn pool(&self, id: u16) -> Option<Pool> {
         self.told(self.tables.pool(id), |answer| Asked::Pool(id, answer))
     }
@@ -168,8 +167,8 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.tables.note_named(backend, now);
     }
     #[inline(always)]
-    fn backend_connections(&self, backend: u16) -> u32 {
-        self.told(self.tables.backend_connections(backend), |open| {
+    fn backend_connections(&self, backend: u16, now: u32) -> u32 {
+        self.told(self.tables.backend_connections(backend, now), |open| {
             Asked::BackendConnections(backend, open)
         })
     }
@@ -178,36 +177,59 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.told(self.tables.backend(id), |answer| Asked::Backend(id, answer))
     }
     #[inline(always)]
-    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
-        self.told(self.tables.flow_v4(key, oldest, now), |answer| Asked::FlowV4(*key, answer))
-    }
-    #[inline(always)]
-    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
-        self.told(self.tables.flow_v6(key, oldest, now), |answer| Asked::FlowV6(*key, answer))
-    }
-    #[inline(always)]
-    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
-        self.told(self.tables.may_record(listener, budget, now), |may| {
-            Asked::MayRecord(listener, may)
+    fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow> {
+        self.told(self.tables.find_v4(stage, key, visit), |answer| {
+            Asked::FindV4(stage, *key, answer)
         })
     }
     #[inline(always)]
-    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
-        self.tables.record_v4(key, flow);
-        self.note.note(Asked::RecordV4(*key, flow));
+    fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow> {
+        self.told(self.tables.find_v6(stage, key, visit), |answer| {
+            Asked::FindV6(stage, *key, answer)
+        })
     }
     #[inline(always)]
-    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
-        self.tables.record_v6(key, flow);
-        self.note.note(Asked::RecordV6(*key, flow));
+    fn record_v4(&self, stage: Stage, key: &FlowKeyV4, flow: Flow) {
+        self.tables.record_v4(stage, key, flow);
+        self.note.note(Asked::RecordV4(stage, *key, flow));
     }
     #[inline(always)]
-    fn close_v4(&self, key: &FlowKeyV4) -> bool {
-        self.told(self.tables.close_v4(key), |was_open| Asked::CloseV4(*key, was_open))
+    fn record_v6(&self, stage: Stage, key: &FlowKeyV6, flow: Flow) {
+        self.tables.record_v6(stage, key, flow);
+        self.note.note(Asked::RecordV6(stage, *key, flow));
     }
     #[inline(always)]
-    fn close_v6(&self, key: &FlowKeyV6) -> bool {
-        self.told(self.tables.close_v6(key), |was_open| Asked::CloseV6(*key, was_open))
+    fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool {
+        self.told(self.tables.forget_v4(stage, key), |was| Asked::ForgetV4(stage, *key, was))
+    }
+    #[inline(always)]
+    fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
+        self.told(self.tables.forget_v6(stage, key), |was| Asked::ForgetV6(stage, *key, was))
+    }
+    #[inline(always)]
+    fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
+        self.told(self.tables.has_room(table, listener, claim, now), |has| {
+            Asked::HasRoom(listener, claim, has)
+        })
+    }
+    #[inline(always)]
+    fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64) {
+        self.tables.count_records(table, listener, records, strays);
+        self.note.note(Asked::CountRecords(listener, records, strays));
+    }
+    #[inline(always)]
+    fn refused(&self, listener: u16, pool: u16, now: u32) {
+        self.tables.refused(listener, pool, now);
+        self.note.note(Asked::Refused(listener));
+    }
+    #[inline(always)]
+    fn counts_are_believed(&self) -> bool {
+        self.told(self.tables.counts_are_believed(), Asked::CountsAreBelieved)
+    }
+    #[inline(always)]
+    fn opening(&self, backend: u16, now: u32) {
+        self.tables.opening(backend, now);
+        self.note.note(Asked::Opening(backend));
     }
     #[inline(always)]
     fn opened(&self, listener: u16, backend: u16) {
@@ -331,6 +353,8 @@ mod tests {
     use super::*;
     use crate::addr::{Be16, Mac};
     use crate::backend::{backend_flags, mode};
+    use crate::flow::flow_flags;
+    use crate::pool::Ring;
     use crate::ring;
     use network_types::eth::EtherType;
     use std::vec::Vec;
@@ -340,11 +364,12 @@ mod tests {
         udp_hold_until: 0,
         idle_timeout: 9,
         flows_since: 0,
-        former_base: 0,
-        former_size: 0,
-        former_algorithm: 0,
-        former_cid: CidPart { offset: 0, length: 0 },
+        reserved: 0,
+        ring: RING,
+        former: Ring { size: 0, ..RING },
     };
+    const RING: Ring =
+        Ring { base: 0, size: 16, algorithm: 0, cid: CidPart { offset: 0, length: 0 }, reserved: 0 };
     const SYN: u8 = 2;
     const ACK: u8 = 16;
 
@@ -387,10 +412,9 @@ mod tests {
 
     /// A listener with a ring of sixteen slots, all alike, and backends 1 and 2.
     fn memory(slot: Slot) -> Memory {
-        let mut memory = Memory { now: 50, slots: [slot; 16].into(), ..Memory::default() };
+        let mut memory = Memory { slots: [slot; 16].into(), ..Memory::with_room(100, 50) };
         let key = ListenerKeyV4::new(address(2), Be16::new(80), 6);
-        let listener =
-            Listener { ring_size: 16, id: 3, pool: 4, flow_budget: 9, ..Listener::default() };
+        let listener = Listener { ring_size: 16, id: 3, pool: 4, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
         memory.pools.insert(4, POOL);
         memory.backends.extend([(1, backend()), (2, backend())]);
@@ -443,6 +467,14 @@ mod tests {
         let index = ring::index(crate::hash::flow_v4(&key()), 16);
         let slot = Asked::Slot(index, Some(Slot::new(1, 2)));
         let backend = backend();
+        let stray = Flow {
+            backend: 2,
+            pool: 4,
+            listener: 3,
+            flags: flow_flags::STRAY,
+            seen: 50,
+            since: 50,
+        };
         assert_eq!(
             testify(&memory, &tcp(ACK))[1..],
             [
@@ -450,24 +482,43 @@ mod tests {
                 Asked::Now(50),
                 Asked::Pool(4, Some(POOL)),
                 slot,
-                Asked::FlowV4(key(), None),
+                Asked::FindV4(Stage::Live, key(), None),
+                Asked::FindV4(Stage::Opening, key(), None),
                 Asked::Backend(2, Some(&backend)),
-                Asked::NoteMoving(index),
+                Asked::HasRoom(3, Claim::Stray, true),
+                Asked::RecordV4(Stage::Live, key(), stray),
+                Asked::CountRecords(3, 1, 1),
                 Asked::Backend(2, Some(&backend)),
                 Asked::CountListener(3),
                 Asked::CountBackend(2),
             ]
         );
-        let flow = Flow { backend: 1, flags: 0, seen: 50 };
+    }
+
+    #[test]
+    fn the_second_packet_of_a_connection_records_it() {
+        let memory = memory(Slot::new(1, 2));
+        let backend = backend();
+        let flow = Flow { backend: 1, pool: 4, listener: 3, flags: 0, seen: 50, since: 50 };
         let opening = testify(&memory, &tcp(SYN));
         assert!(opening.ends_with(&[
-            Asked::MayRecord(3, true),
-            Asked::RecordV4(key(), flow),
+            Asked::HasRoom(3, Claim::Opening, true),
+            Asked::RecordV4(Stage::Opening, key(), flow),
             Asked::Backend(1, Some(&backend)),
             Asked::CountListener(3),
             Asked::CountBackend(1),
         ]));
-        assert_eq!(testify(&memory, &tcp(ACK))[5], Asked::FlowV4(key(), Some(flow)));
+        assert!(testify(&memory, &tcp(ACK)).ends_with(&[
+            Asked::HasRoom(3, Claim::Live, true),
+            Asked::RecordV4(Stage::Live, key(), flow),
+            Asked::ForgetV4(Stage::Opening, key(), true),
+            Asked::CountRecords(3, 1, 0),
+            Asked::Backend(1, Some(&backend)),
+            Asked::CountListener(3),
+            Asked::CountBackend(1),
+        ]));
+        let known = testify(&memory, &tcp(ACK));
+        assert_eq!(known[5], Asked::FindV4(Stage::Live, key(), Some(flow)));
     }
 
     #[test]

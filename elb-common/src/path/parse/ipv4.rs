@@ -10,11 +10,11 @@ use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
-use crate::flow::{Flow, FlowKeyV4, Ports};
+use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip};
 use crate::reason::Reason;
-use crate::{checksum, hash};
+use crate::{checksum, hash, room};
 
 /// IP version 4.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,7 @@ impl Family for V4 {
     type Addr = Be32;
     type FlowKey = FlowKeyV4;
 
+    const TABLE: usize = room::V4;
     const HEADER: usize = size_of::<Ipv4>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
@@ -165,6 +166,16 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn digest_in(key: &FlowKeyV4) -> Option<u64> {
+        (key.protocol() == CONNECTION_ID).then_some(key.words()[0])
+    }
+
+    #[inline(always)]
+    fn is_tcp(key: &FlowKeyV4) -> bool {
+        key.protocol() == IpProto::Tcp as u8
+    }
+
+    #[inline(always)]
     fn hash(key: &FlowKeyV4, algorithm: u16) -> u32 {
         hash::flow_v4(&key.part(algorithm))
     }
@@ -175,8 +186,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
-        tables.flow_v4(key, oldest, now)
+    fn find<T: Tables>(
+        tables: &T,
+        stage: Stage,
+        key: &FlowKeyV4,
+        visit: &Visit,
+    ) -> Option<Flow> {
+        tables.find_v4(stage, key, visit)
     }
 
     #[inline(always)]
@@ -189,13 +205,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn record<T: Tables>(tables: &T, key: &FlowKeyV4, flow: Flow) {
-        tables.record_v4(key, flow);
+    fn record<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV4, flow: Flow) {
+        tables.record_v4(stage, key, flow);
     }
 
     #[inline(always)]
-    fn close<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
-        tables.close_v4(key)
+    fn forget<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV4) -> bool {
+        tables.forget_v4(stage, key)
     }
 
     #[inline(always)]

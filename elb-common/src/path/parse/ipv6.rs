@@ -10,11 +10,11 @@ use super::{Family, Ip, Link, Transport, extension, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
-use crate::flow::{Flow, FlowKeyV6, Ports};
+use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
-use crate::hash;
 use crate::listener::{Listener, ListenerKeyV6, Vip};
 use crate::reason::Reason;
+use crate::{hash, room};
 
 /// IP version 6.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,7 @@ impl Family for V6 {
     type Addr = Be128;
     type FlowKey = FlowKeyV6;
 
+    const TABLE: usize = room::V6;
     const HEADER: usize = size_of::<Ipv6>();
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
@@ -138,6 +139,16 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn digest_in(key: &FlowKeyV6) -> Option<u64> {
+        (key.protocol() == CONNECTION_ID).then_some(key.words()[0])
+    }
+
+    #[inline(always)]
+    fn is_tcp(key: &FlowKeyV6) -> bool {
+        key.protocol() == IpProto::Tcp as u8
+    }
+
+    #[inline(always)]
     fn hash(key: &FlowKeyV6, algorithm: u16) -> u32 {
         hash::flow_v6(&key.part(algorithm))
     }
@@ -148,8 +159,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn flow<T: Tables>(tables: &T, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
-        tables.flow_v6(key, oldest, now)
+    fn find<T: Tables>(
+        tables: &T,
+        stage: Stage,
+        key: &FlowKeyV6,
+        visit: &Visit,
+    ) -> Option<Flow> {
+        tables.find_v6(stage, key, visit)
     }
 
     #[inline(always)]
@@ -162,13 +178,13 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn record<T: Tables>(tables: &T, key: &FlowKeyV6, flow: Flow) {
-        tables.record_v6(key, flow);
+    fn record<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV6, flow: Flow) {
+        tables.record_v6(stage, key, flow);
     }
 
     #[inline(always)]
-    fn close<T: Tables>(tables: &T, key: &FlowKeyV6) -> bool {
-        tables.close_v6(key)
+    fn forget<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV6) -> bool {
+        tables.forget_v6(stage, key)
     }
 
     #[inline(always)]

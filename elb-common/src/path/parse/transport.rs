@@ -25,12 +25,13 @@ const KIND_TCP: u32 = 0;
 const KIND_TCP_OPENING: u32 = 1;
 const KIND_TCP_CLOSING: u32 = 2;
 const KIND_UDP: u32 = 3;
+const KIND_QUOTED: u32 = 4;
 
 impl Transport {
-    /// What a packet with these ports says that opens no flow, and after which none is recorded.
+    /// What an error says of the flow with these ports that it is about.
     #[inline(always)]
-    pub(in super::super) const fn established(ports: Ports) -> Self {
-        Self { ports, kind: KIND_TCP }
+    pub(in super::super) const fn quoted(ports: Ports) -> Self {
+        Self { ports, kind: KIND_QUOTED }
     }
 
     /// Whether the packet opens a TCP connection: SYN without ACK.
@@ -43,6 +44,13 @@ impl Transport {
     #[inline(always)]
     pub const fn closes(&self) -> bool {
         self.kind == KIND_TCP_CLOSING
+    }
+
+    /// Whether the packet is an error about the flow. Anybody can make one up: it opens no flow and
+    /// keeps none alive.
+    #[inline(always)]
+    pub const fn is_quoted(&self) -> bool {
+        self.kind == KIND_QUOTED
     }
 
     /// Whether the packet is UDP.

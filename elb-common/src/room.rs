@@ -1,0 +1,110 @@
+//! Room in the flow tables: who may record one more flow.
+//!
+//! A listener may record while it has fewer records than are free (dynamic thresholds, Choudhury and
+//! Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): one flooded listener gets half of a table,
+//! two get a third each, and there is always room for another. Flows of which a single packet came
+//! that did not open them have a smaller part, since anybody can send such packets.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::admission::connections;
+
+/// Value of `FLOW_TABLES`, by IP version: [`V4`] or [`V6`]. Packets on any CPU and the agent write it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowTable {
+    /// Records in the table, in two's complement, since the count may pass through less than none.
+    pub records: u64,
+    /// Records that the table has room for. Written by the agent.
+    pub room: u32,
+    /// When the agent last swept the table, in coarse monotonic seconds; 0: never.
+    pub swept: u32,
+}
+
+/// Index of `FLOWS_V4` into `FLOW_TABLES` and of its counts elsewhere.
+pub const V4: usize = 0;
+/// Index of `FLOWS_V6`.
+pub const V6: usize = 1;
+
+/// Seconds since the last sweep for which counts are believed. Without an agent nobody takes records
+/// away: then nothing is refused for want of room or for a count of connections, and the least
+/// recently used record makes room.
+pub const BELIEVED: u32 = 60;
+
+/// What a record is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A flow that opens now, and will want a record with its next packet.
+    Opening,
+    /// A flow whose second packet came.
+    Live,
+    /// A flow of which one packet came that did not open it.
+    Stray,
+}
+
+impl FlowTable {
+    /// Whether a listener with so many records, of the kind that it claims one more of, may have it.
+    #[inline(always)]
+    pub const fn has_room(&self, own: u64, claim: Claim, now: u32) -> bool {
+        let free = (self.room as u64).saturating_sub(connections(self.records) as u64);
+        let own = connections(own) as u64;
+        let fits = match claim {
+            Claim::Opening => own < free,
+            // What was let in is not turned away a packet later.
+            Claim::Live => own < 2 * free,
+            Claim::Stray => 4 * own < free,
+        };
+        fits || !self.is_believed(now)
+    }
+
+    /// Whether the counts are those of a sweep not long ago.
+    #[inline(always)]
+    pub const fn is_believed(&self, now: u32) -> bool {
+        now.saturating_sub(self.swept) <= BELIEVED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::{align_of, offset_of, size_of};
+
+    use super::*;
+
+    const NOW: u32 = 1000;
+
+    fn table(records: u64) -> FlowTable {
+        FlowTable { records, room: 1200, swept: NOW }
+    }
+
+    /// Records of each of so many listeners that all claim what they can get.
+    fn share(listeners: u64, claim: Claim) -> u64 {
+        let mut own = 0;
+        while table(own * listeners).has_room(own, claim, NOW) {
+            own += 1;
+        }
+        own
+    }
+
+    #[test]
+    fn listeners_share_and_leave_room() {
+        assert_eq!([1, 2, 3].map(|all| share(all, Claim::Opening)), [600, 400, 300]);
+        assert_eq!([1, 2, 3].map(|all| share(all, Claim::Live)), [800, 480, 343]);
+        assert_eq!([1, 2, 3].map(|all| share(all, Claim::Stray)), [240, 200, 172]);
+        assert!(table(1199).has_room(0, Claim::Stray, NOW));
+        assert!(!table(1200).has_room(0, Claim::Live, NOW));
+    }
+
+    #[test]
+    fn without_sweeps_nothing_is_refused() {
+        let full = table(1200);
+        assert!(!full.has_room(9, Claim::Opening, NOW + BELIEVED));
+        assert!(full.has_room(9, Claim::Opening, NOW + BELIEVED + 1));
+    }
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<FlowTable>(), align_of::<FlowTable>()), (16, 8));
+        assert_eq!(offset_of!(FlowTable, room), 8);
+        assert_eq!(offset_of!(FlowTable, swept), 12);
+    }
+}

@@ -1,0 +1,225 @@
+//! A sweep of the flow tables: removes records that are over, counts those that live, and notes which
+//! slots they need. It runs inside the kernel, one record at a time, when the agent asks for it.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::flow::{Flow, Stage};
+use crate::hash;
+use crate::limits::HALF_OPEN_TIMEOUT;
+use crate::listener::ListenerPool;
+use crate::path::Family;
+use crate::pool::{Pool, Ring};
+use crate::ring::{self, Slot};
+
+/// Value of `SWEEP`, one element: what a sweep goes by. Written by the agent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Sweep {
+    /// The present second.
+    pub now: u32,
+    /// Seconds after its last packet for which a closed connection's record is kept.
+    pub closed_for: u32,
+    /// Which table to sweep, one of [`table`].
+    pub table: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Values of [`Sweep::table`].
+pub mod table {
+    /// `OPENINGS_V4`.
+    pub const OPENINGS_V4: u32 = 0;
+    /// `OPENINGS_V6`.
+    pub const OPENINGS_V6: u32 = 1;
+    /// `FLOWS_V4`.
+    pub const FLOWS_V4: u32 = 2;
+    /// `FLOWS_V6`.
+    pub const FLOWS_V6: u32 = 3;
+    /// All of them.
+    pub const ALL: [u32; 4] = [OPENINGS_V4, OPENINGS_V6, FLOWS_V4, FLOWS_V6];
+}
+
+/// Value of `BACKEND_CENSUS`, by backend id: what a sweep found.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct BackendCensus {
+    /// Records that name it, those of which one packet came included.
+    pub flows: u32,
+    /// Those of them that count as open connections.
+    pub open: u32,
+}
+
+/// Value of `LISTENER_CENSUS`, by listener id: what a sweep found.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenerCensus {
+    /// Its records in `FLOWS_V4` and in `FLOWS_V6`.
+    pub records: [u32; 2],
+    /// Strays among them.
+    pub strays: [u32; 2],
+    /// Those that count as open connections.
+    pub open: u32,
+    /// Records of pools that it served before.
+    pub moved: u32,
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It counts.
+    Lives,
+    /// It counts no more, and never will.
+    Over,
+}
+
+/// What a sweep asks and writes.
+pub trait Swept {
+    /// What is known of a listener.
+    fn listener(&self, id: u16) -> ListenerPool;
+    /// The pool with this id.
+    fn pool(&self, id: u16) -> Option<Pool>;
+    /// Whether a backend serves flows that it has.
+    fn serves(&self, backend: u16) -> bool;
+    /// The slot at an index into all rings.
+    fn slot(&self, index: u32) -> Option<Slot>;
+    /// Notes that the slot needs its records.
+    fn needs_records(&self, index: u32, now: u32);
+    /// Counts for a backend.
+    fn count_backend(&self, id: u16, count: impl FnOnce(&mut BackendCensus));
+    /// Counts for a listener.
+    fn count_listener(&self, id: u16, count: impl FnOnce(&mut ListenerCensus));
+}
+
+/// Judges and counts one record.
+#[inline(always)]
+pub fn visit<F: Family>(
+    swept: &impl Swept,
+    sweep: &Sweep,
+    stage: Stage,
+    key: &F::FlowKey,
+    flow: &Flow,
+) -> Fate {
+    let listener = swept.listener(flow.listener);
+    let Some(pool) = swept.pool(listener.pool).filter(|_| listener.exists()) else {
+        return Fate::Over;
+    };
+    if fate::<F>(sweep, stage, key, flow, listener, &pool) == Fate::Over
+        || !swept.serves(flow.backend)
+    {
+        return Fate::Over;
+    }
+    let is_live = stage == Stage::Live;
+    let is_open = is_live && flow.is_counted();
+    let is_moved = flow.pool != listener.pool;
+    swept.count_backend(flow.backend, |census| {
+        census.flows += 1;
+        census.open += u32::from(is_open);
+    });
+    swept.count_listener(flow.listener, |census| {
+        let [v4, v6] = [F::TABLE == 0, F::TABLE == 1].map(|is| u32::from(is && is_live));
+        let stray = u32::from(flow.is_stray());
+        census.records[0] += v4;
+        census.records[1] += v6;
+        census.strays[0] += v4 * stray;
+        census.strays[1] += v6 * stray;
+        census.open += u32::from(is_open);
+        census.moved += u32::from(is_moved);
+    });
+    if !is_moved {
+        need::<F>(swept, sweep, key, flow, &pool.ring);
+    }
+    Fate::Lives
+}
+
+/// What becomes of a record, as far as it and its pool tell.
+#[inline(always)]
+pub fn fate<F: Family>(
+    sweep: &Sweep,
+    stage: Stage,
+    key: &F::FlowKey,
+    flow: &Flow,
+    listener: ListenerPool,
+    pool: &Pool,
+) -> Fate {
+    let Sweep { now, closed_for, .. } = *sweep;
+    let is_idle_for = |seconds: u32| now.saturating_sub(flow.seen) > seconds;
+    let is_over = flow.pool != listener.pool && !listener.is_moved()
+        || flow.seen < pool.oldest(now)
+        || flow.is_closed() && is_idle_for(closed_for)
+        || stage == Stage::Opening && F::is_tcp(key) && is_idle_for(HALF_OPEN_TIMEOUT);
+    if is_over { Fate::Over } else { Fate::Lives }
+}
+
+/// Notes that the slot of a flow needs its records, if the flow is not the present owner's.
+#[inline(always)]
+fn need<F: Family>(
+    swept: &impl Swept,
+    sweep: &Sweep,
+    key: &F::FlowKey,
+    flow: &Flow,
+    pools_ring: &Ring,
+) {
+    let hash = match F::digest_in(key) {
+        Some(digest) => hash::digest(digest),
+        None => F::hash(key, pools_ring.algorithm),
+    };
+    let index = pools_ring.base.wrapping_add(ring::index(hash, pools_ring.size));
+    let Some(slot) = swept.slot(index) else { return };
+    if slot.has_exceptions() && slot.cur() != flow.backend {
+        swept.needs_records(index, sweep.now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::{align_of, size_of};
+
+    use super::*;
+    use crate::addr::Be16;
+    use crate::flow::{FlowKeyV4, Ports, flow_flags};
+    use crate::listener::listener_pool_flags as flags;
+    use crate::path::V4;
+
+    const SWEEP: Sweep = Sweep { now: 1000, closed_for: 10, table: 0, reserved: 0 };
+
+    fn key(protocol: u8) -> FlowKeyV4 {
+        let ports = Ports { source: Be16::new(1000), destination: Be16::new(80) };
+        FlowKeyV4::new(bytemuck::cast(1u32), bytemuck::cast(2u32), ports, protocol)
+    }
+
+    fn fate_of(stage: Stage, protocol: u8, flow: Flow, listener: u16) -> Fate {
+        let listener = ListenerPool { pool: 5, flags: flags::EXISTS | listener };
+        let pool = Pool { idle_timeout: 300, ..Pool::default() };
+        fate::<V4>(&SWEEP, stage, &key(protocol), &flow, listener, &pool)
+    }
+
+    #[test]
+    fn records_end_by_silence_closing_and_the_pools_change() {
+        let flow = Flow { pool: 5, seen: 1000, ..Flow::default() };
+        let live = |flow, flags| fate_of(Stage::Live, 6, flow, flags);
+        assert_eq!(live(Flow { seen: 700, ..flow }, 0), Fate::Lives);
+        assert_eq!(live(Flow { seen: 699, ..flow }, 0), Fate::Over);
+        let closed = Flow { flags: flow_flags::CLOSED, ..flow };
+        assert_eq!(live(Flow { seen: 990, ..closed }, 0), Fate::Lives);
+        assert_eq!(live(Flow { seen: 989, ..closed }, 0), Fate::Over);
+        let elsewhere = Flow { pool: 6, ..flow };
+        assert_eq!(live(elsewhere, 0), Fate::Over);
+        assert_eq!(live(elsewhere, flags::MOVED), Fate::Lives);
+    }
+
+    #[test]
+    fn connections_stay_half_open_for_a_minute_and_datagrams_are_expected_for_longer() {
+        let flow = Flow { pool: 5, seen: 939, ..Flow::default() };
+        assert_eq!(fate_of(Stage::Opening, 6, flow, 0), Fate::Over);
+        assert_eq!(fate_of(Stage::Opening, 6, Flow { seen: 940, ..flow }, 0), Fate::Lives);
+        assert_eq!(fate_of(Stage::Opening, 17, flow, 0), Fate::Lives);
+        assert_eq!(fate_of(Stage::Live, 6, flow, 0), Fate::Lives);
+    }
+
+    #[test]
+    fn layout() {
+        assert_eq!((size_of::<Sweep>(), align_of::<Sweep>()), (16, 4));
+        assert_eq!((size_of::<BackendCensus>(), align_of::<BackendCensus>()), (8, 4));
+        assert_eq!((size_of::<ListenerCensus>(), align_of::<ListenerCensus>()), (24, 4));
+    }
+}
