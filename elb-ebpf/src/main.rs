@@ -1,6 +1,7 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 //! `elb_traced` does the same and tells of it; the agent puts it in place while somebody traces.
-//! `elb_probe` forwards the agent's health probes, on an interface of their own.
+//! `elb_probe` forwards the agent's health probes, on an interface of their own. `elb_sweep` handles no
+//! packets: it sweeps the flow tables.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
@@ -13,6 +14,8 @@ mod apart;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod sweep;
+#[cfg(target_arch = "bpf")]
 mod tables;
 #[cfg(target_arch = "bpf")]
 mod traced;
@@ -22,7 +25,9 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod program {
-    use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+    use aya_ebpf::bindings::xdp_action;
+    use aya_ebpf::macros::{raw_tracepoint, xdp};
+    use aya_ebpf::programs::{RawTracePointContext, XdpContext};
     use elb_common::path::{Outcome, Witness, probe, process};
     use elb_ebpf::packet::XdpPacket;
 
@@ -49,6 +54,12 @@ mod program {
     #[xdp]
     pub(crate) fn elb_probe(context: XdpContext) -> u32 {
         action(probe::process(&mut XdpPacket::new(&context), &Maps::new(&context)))
+    }
+
+    #[raw_tracepoint]
+    pub(crate) fn elb_sweep(_: RawTracePointContext) -> i32 {
+        crate::sweep::run();
+        0
     }
 
     #[inline(always)]

@@ -5,19 +5,23 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
-use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState};
+use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, Settings};
 use elb_common::limits::*;
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::listener::{
+    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip,
+};
 use elb_common::path::choose::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::room::FlowTable;
+use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
 use elb_common::told::Told;
 use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
 
@@ -61,16 +65,16 @@ pub(crate) static GROUPS_V4: LpmTrie<GroupKeyV4, u32> =
 pub(crate) static GROUPS_V6: LpmTrie<GroupKeyV6, u32> =
     LpmTrie::with_max_entries(MAX_GROUP_ENTRIES, BPF_F_NO_PREALLOC);
 
-/// Packets that open or close a connection at a listener that tracks or limits them write and read;
-/// the agent reads, and corrects the count of connections. Shared by all CPUs, since a limit is one.
+/// Packets that open or close a connection at a listener that tracks or limits them, or that record a
+/// flow, write and read; the agent reads, and corrects the counts. Shared by all CPUs, since a limit is
+/// one.
 #[map]
 pub(crate) static LISTENER_STATES: Array<ListenerState> =
     Array::with_max_entries(MAX_LISTENERS, BPF_F_MMAPABLE);
 
-/// Packets that record a flow write and read. Per CPU: a flood on one does not slow the others.
+/// Agent writes, sweeps read: which pool each listener serves.
 #[map]
-pub(crate) static FLOW_BUDGETS: PerCpuArray<FlowBudget> =
-    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+pub(crate) static LISTENER_POOLS: Array<ListenerPool> = Array::with_max_entries(MAX_LISTENERS, 0);
 
 /// Agent writes through shared memory, one slot at a time; every forwarded packet reads one slot.
 /// An array, since an index costs nothing; each slot is valid by itself, so no packet sees half a
@@ -78,7 +82,7 @@ pub(crate) static FLOW_BUDGETS: PerCpuArray<FlowBudget> =
 #[map]
 pub(crate) static RINGS: Array<Chunk> = Array::with_max_entries(MAX_SLOTS / CHUNK, BPF_F_MMAPABLE);
 
-/// Packets on moving slots write, the agent reads through shared memory. Indexed like `RINGS`.
+/// Agent and sweeps write, the agent reads through shared memory. Indexed like `RINGS`.
 #[map]
 pub(crate) static RINGS_SEEN: Array<Chunk> =
     Array::with_max_entries(MAX_SLOTS / CHUNK, BPF_F_MMAPABLE);
@@ -87,7 +91,8 @@ pub(crate) static RINGS_SEEN: Array<Chunk> =
 #[map]
 pub(crate) static POOLS: Array<Pool> = Array::with_max_entries(MAX_POOLS, 0);
 
-/// Packets that take a turn write. Shared by all CPUs, since turns are taken in one order.
+/// Packets that take a turn, or find no room for a record, write; the agent reads. Shared by all CPUs,
+/// since turns are taken in one order.
 #[map]
 pub(crate) static POOL_STATES: Array<PoolState> = Array::with_max_entries(MAX_POOLS, 0);
 
@@ -110,8 +115,20 @@ pub(crate) static BACKENDS_NAMED: Array<u32> = Array::with_max_entries(MAX_BACKE
 #[map]
 pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
-/// Packets on moving slots write and read, the agent reads. LRU, so that old flows make room for
-/// new ones; settled slots never come here.
+/// Packets that open a flow on a moving slot write, the second packet of the flow removes. LRU, since
+/// anybody can send first packets: a flood of them pushes out nothing but first packets.
+#[map]
+pub(crate) static OPENINGS_V4: LruHashMap<FlowKeyV4, Flow> =
+    LruHashMap::with_max_entries(MAX_FLOWS / FLOWS_PER_OPENING, 0);
+
+/// As `OPENINGS_V4`.
+#[map]
+pub(crate) static OPENINGS_V6: LruHashMap<FlowKeyV6, Flow> =
+    LruHashMap::with_max_entries(MAX_FLOWS / FLOWS_PER_OPENING, 0);
+
+/// Packets on moving slots write and read, sweeps remove, the agent reads. `FLOW_TABLES` keeps it
+/// from filling up; LRU for the time without an agent, when nothing is swept. Settled slots never come
+/// here.
 #[map]
 pub(crate) static FLOWS_V4: LruHashMap<FlowKeyV4, Flow> =
     LruHashMap::with_max_entries(MAX_FLOWS, 0);
@@ -120,6 +137,11 @@ pub(crate) static FLOWS_V4: LruHashMap<FlowKeyV4, Flow> =
 #[map]
 pub(crate) static FLOWS_V6: LruHashMap<FlowKeyV6, Flow> =
     LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Packets that record a flow write and read, sweeps and the agent write. Shared by all CPUs, since the
+/// room is.
+#[map]
+pub(crate) static FLOW_TABLES: Array<FlowTable> = Array::with_max_entries(2, BPF_F_MMAPABLE);
 
 /// Packets on moving slots write and read: what they ask. Per CPU; not pinned.
 #[map]
@@ -198,3 +220,17 @@ pub(crate) static TRACE_BUFFER: PerCpuArray<Draft> = PerCpuArray::with_max_entri
 #[map]
 pub(crate) static TRACE_COUNTERS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(trace_counter::COUNT, 0);
+
+/// Agent writes before a sweep, the sweep reads. Not pinned, like all that sweeps need.
+#[map]
+pub(crate) static SWEEP: Array<Sweep> = Array::with_max_entries(1, 0);
+
+/// Sweeps write, the agent reads and clears.
+#[map]
+pub(crate) static BACKEND_CENSUS: Array<BackendCensus> =
+    Array::with_max_entries(MAX_BACKENDS, BPF_F_MMAPABLE);
+
+/// As `BACKEND_CENSUS`.
+#[map]
+pub(crate) static LISTENER_CENSUS: Array<ListenerCensus> =
+    Array::with_max_entries(MAX_LISTENERS, BPF_F_MMAPABLE);

@@ -12,7 +12,7 @@ use elb_common::addr::{Be32, Be128};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, Opened, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
-use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, flow_flags};
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::Interface;
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
@@ -24,6 +24,7 @@ use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
+use elb_common::room::Claim;
 
 use crate::apart;
 use crate::maps::*;
@@ -90,16 +91,7 @@ impl Tables for Maps<'_> {
         let Some(state) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return false };
         // SAFETY: the element stays mapped while the program runs; packets on all CPUs and the
         // agent write its words atomically.
-        unsafe {
-            let opened = &raw mut (*state).opened;
-            let before = Opened(add(opened, 1));
-            if before.is_over(now) {
-                // Two CPUs that both begin the second may forget a connection of a third.
-                opened.write_volatile(Opened::first(now).0);
-                return limit > 0;
-            }
-            before.count() < limit
-        }
+        unsafe { count_opening(&raw mut (*state).opened, now) <= limit }
     }
 
     #[inline(always)]
@@ -111,14 +103,6 @@ impl Tables for Maps<'_> {
     fn slot(&self, index: u32) -> Option<Slot> {
         let chunk = RINGS.get(index / CHUNK)?;
         Some(Slot(chunk[(index % CHUNK) as usize]))
-    }
-
-    #[inline(always)]
-    fn note_moving(&self, index: u32, now: u32) {
-        let Some(chunk) = RINGS_SEEN.get_ptr_mut(index / CHUNK) else { return };
-        // SAFETY: the map holds the chunk for as long as the program lives; the index is within the
-        // chunk.
-        unsafe { note(&raw mut (*chunk)[(index % CHUNK) as usize], now) }
     }
 
     #[inline(always)]
@@ -147,8 +131,8 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn backend_connections(&self, backend: u16) -> u32 {
-        BACKEND_STATES.get(u32::from(backend)).map_or(0, |state| connections(state.connections))
+    fn backend_connections(&self, backend: u16, now: u32) -> u32 {
+        BACKEND_STATES.get(u32::from(backend)).map_or(0, |state| state.load(now))
     }
 
     #[inline(always)]
@@ -157,42 +141,70 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
-        visit(FLOWS_V4.get_ptr_mut(key)?, oldest, now)
+    fn find_v4(&self, stage: Stage, key: &FlowKeyV4, by: &Visit) -> Option<Flow> {
+        find(stage_of(stage, &OPENINGS_V4, &FLOWS_V4).get_ptr_mut(key)?, by)
     }
 
     #[inline(always)]
-    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
-        visit(FLOWS_V6.get_ptr_mut(key)?, oldest, now)
+    fn find_v6(&self, stage: Stage, key: &FlowKeyV6, by: &Visit) -> Option<Flow> {
+        find(stage_of(stage, &OPENINGS_V6, &FLOWS_V6).get_ptr_mut(key)?, by)
     }
 
     #[inline(always)]
-    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
-        let Some(state) = FLOW_BUDGETS.get_ptr_mut(u32::from(listener)) else { return false };
-        // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
-        // on one CPU.
-        unsafe { (*state).take(budget, now) }
-    }
-
-    #[inline(always)]
-    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
+    fn record_v4(&self, stage: Stage, key: &FlowKeyV4, flow: Flow) {
         // A flow that cannot be recorded is served by the former owner's rule.
-        let _ = FLOWS_V4.insert(key, flow, 0);
+        let _ = stage_of(stage, &OPENINGS_V4, &FLOWS_V4).insert(key, flow, 0);
     }
 
     #[inline(always)]
-    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
-        let _ = FLOWS_V6.insert(key, flow, 0);
+    fn record_v6(&self, stage: Stage, key: &FlowKeyV6, flow: Flow) {
+        // A flow that cannot be recorded is served by the former owner's rule.
+        let _ = stage_of(stage, &OPENINGS_V6, &FLOWS_V6).insert(key, flow, 0);
     }
 
     #[inline(always)]
-    fn close_v4(&self, key: &FlowKeyV4) -> bool {
-        FLOWS_V4.get_ptr_mut(key).is_some_and(close)
+    fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool {
+        stage_of(stage, &OPENINGS_V4, &FLOWS_V4).remove(key).is_ok()
     }
 
     #[inline(always)]
-    fn close_v6(&self, key: &FlowKeyV6) -> bool {
-        FLOWS_V6.get_ptr_mut(key).is_some_and(close)
+    fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
+        stage_of(stage, &OPENINGS_V6, &FLOWS_V6).remove(key).is_ok()
+    }
+
+    #[inline(always)]
+    fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
+        let Some(state) = LISTENER_STATES.get(u32::from(listener)) else { return false };
+        let Some(all) = FLOW_TABLES.get(table as u32) else { return false };
+        all.has_room(state.own(table, claim), claim, now)
+    }
+
+    #[inline(always)]
+    fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64) {
+        count_records(table, listener, records, strays);
+    }
+
+    #[inline(always)]
+    fn refused(&self, listener: u16, pool: u16, now: u32) {
+        let Some(state) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return };
+        let Some(pool) = POOL_STATES.get_ptr_mut(u32::from(pool)) else { return };
+        // SAFETY: as in `may_open`; the second is a word that any CPU may write.
+        unsafe {
+            add(&raw mut (*state).refused, 1);
+            note(&raw mut (*pool).refused, now);
+        }
+    }
+
+    #[inline(always)]
+    fn counts_are_believed(&self) -> bool {
+        FLOW_TABLES.get(0).is_some_and(|table| table.is_believed(self.now()))
+    }
+
+    #[inline(always)]
+    fn opening(&self, backend: u16, now: u32) {
+        let Some(state) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
+        // SAFETY: as in `may_open`.
+        unsafe { count_opening(&raw mut (*state).opened, now) };
     }
 
     #[inline(always)]
@@ -316,33 +328,70 @@ impl Probes for Maps<'_> {
     }
 }
 
+/// The table of a stage.
+#[inline(always)]
+fn stage_of<T>(stage: Stage, openings: T, live: T) -> T {
+    match stage {
+        Stage::Opening => openings,
+        Stage::Live => live,
+    }
+}
+
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from
 /// other CPUs for a moment.
 #[inline(always)]
-fn visit(flow: *mut Flow, oldest: u32, now: u32) -> Option<Flow> {
+fn find(record: *mut Flow, visit: &Visit) -> Option<Flow> {
     // SAFETY: the element stays mapped while the program runs. Its words are aligned, read and
     // written whole; an element that was recycled meanwhile yields another flow's backend for one
     // packet.
     unsafe {
-        let Flow { backend, flags, seen } = *flow;
-        if seen < oldest {
+        let flow = *record;
+        if !visit.finds(&flow) {
             return None;
         }
-        if seen != now {
-            (*flow).seen = now;
+        let after = visit.after(flow);
+        if after.seen != flow.seen {
+            (*record).seen = after.seen;
         }
-        Some(Flow { backend, flags, seen: now })
+        if after.flags != flow.flags {
+            (*record).flags = after.flags;
+        }
+        Some(flow)
     }
 }
 
-/// Takes the mark of an open connection off a record; true if it was there.
+/// Changes the counts of records of a listener, and of strays among them.
 #[inline(always)]
-fn close(flow: *mut Flow) -> bool {
-    // SAFETY: as in `visit`.
+pub(crate) fn count_records(table: usize, listener: u16, records: i64, strays: i64) {
+    let Some(state) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return };
+    let Some(all) = FLOW_TABLES.get_ptr_mut(table as u32) else { return };
+    // SAFETY: as in `Tables::may_open`; the index is one of two.
     unsafe {
-        let was_open = (*flow).is_open();
-        (*flow).flags &= !flow_flags::OPEN;
-        was_open
+        if records != 0 {
+            add(&raw mut (*state).records[table & 1], records as u64);
+            add(&raw mut (*all).records, records as u64);
+        }
+        if strays != 0 {
+            add(&raw mut (*state).strays[table & 1], strays as u64);
+        }
+    }
+}
+
+/// Counts what opens `now`; how many there are in this second.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+unsafe fn count_opening(opened: *mut u64, now: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let before = Opened(add(opened, 1));
+        if before.is_over(now) {
+            // Two CPUs that both begin the second may forget a connection of a third.
+            opened.write_volatile(Opened::first(now).0);
+            return 1;
+        }
+        before.count().wrapping_add(1)
     }
 }
 
@@ -373,7 +422,7 @@ impl<W> Prefix<W> {
 
 /// Changes the counts of open connections of a listener and a backend.
 #[inline(always)]
-fn count_connection(listener: u16, backend: u16, change: u64) {
+pub(crate) fn count_connection(listener: u16, backend: u16, change: u64) {
     let Some(listener) = LISTENER_STATES.get_ptr_mut(u32::from(listener)) else { return };
     let Some(backend) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
     // SAFETY: as in `Tables::may_open`.
