@@ -47,6 +47,10 @@ pub struct BackendCensus {
     pub flows: u32,
     /// Those of them that count as open connections.
     pub open: u32,
+    /// Records that counted as open connections and are over.
+    pub ended: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Value of `LISTENER_CENSUS`, by listener id: what a sweep found.
@@ -61,6 +65,14 @@ pub struct ListenerCensus {
     pub open: u32,
     /// Records of pools that it served before.
     pub moved: u32,
+    /// Records in `FLOWS_V4` and in `FLOWS_V6` that are over.
+    pub over: [u32; 2],
+    /// Strays among them.
+    pub over_strays: [u32; 2],
+    /// Those that counted as open connections.
+    pub ended: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What becomes of a record.
@@ -100,29 +112,37 @@ pub fn visit<F: Family>(
     flow: &Flow,
 ) -> Fate {
     let listener = swept.listener(flow.listener);
-    let Some(pool) = swept.pool(listener.pool).filter(|_| listener.exists()) else {
+    let pool = swept.pool(listener.pool).filter(|_| listener.exists());
+    let lives = pool.filter(|pool| {
+        fate::<F>(sweep, stage, key, flow, listener, pool) == Fate::Lives
+            && swept.serves(flow.backend)
+    });
+    let is_live = stage == Stage::Live;
+    let open = u32::from(is_live && flow.is_counted());
+    let stray = u32::from(flow.is_stray());
+    let [v4, v6] = [F::TABLE == 0, F::TABLE == 1].map(|is| u32::from(is && is_live));
+    let Some(pool) = lives else {
+        swept.count_backend(flow.backend, |census| census.ended += open);
+        swept.count_listener(flow.listener, |census| {
+            census.over[0] += v4;
+            census.over[1] += v6;
+            census.over_strays[0] += v4 * stray;
+            census.over_strays[1] += v6 * stray;
+            census.ended += open;
+        });
         return Fate::Over;
     };
-    if fate::<F>(sweep, stage, key, flow, listener, &pool) == Fate::Over
-        || !swept.serves(flow.backend)
-    {
-        return Fate::Over;
-    }
-    let is_live = stage == Stage::Live;
-    let is_open = is_live && flow.is_counted();
     let is_moved = flow.pool != listener.pool;
     swept.count_backend(flow.backend, |census| {
         census.flows += 1;
-        census.open += u32::from(is_open);
+        census.open += open;
     });
     swept.count_listener(flow.listener, |census| {
-        let [v4, v6] = [F::TABLE == 0, F::TABLE == 1].map(|is| u32::from(is && is_live));
-        let stray = u32::from(flow.is_stray());
         census.records[0] += v4;
         census.records[1] += v6;
         census.strays[0] += v4 * stray;
         census.strays[1] += v6 * stray;
-        census.open += u32::from(is_open);
+        census.open += open;
         census.moved += u32::from(is_moved);
     });
     if !is_moved {
@@ -219,7 +239,7 @@ mod tests {
     #[test]
     fn layout() {
         assert_eq!((size_of::<Sweep>(), align_of::<Sweep>()), (16, 4));
-        assert_eq!((size_of::<BackendCensus>(), align_of::<BackendCensus>()), (8, 4));
-        assert_eq!((size_of::<ListenerCensus>(), align_of::<ListenerCensus>()), (24, 4));
+        assert_eq!((size_of::<BackendCensus>(), align_of::<BackendCensus>()), (16, 4));
+        assert_eq!((size_of::<ListenerCensus>(), align_of::<ListenerCensus>()), (48, 4));
     }
 }

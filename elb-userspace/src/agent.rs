@@ -36,18 +36,15 @@ use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
 pub use self::start::{lock_path, run};
-use self::sweep::Swept;
+use crate::census::Census;
 use self::traces::Traces;
 use crate::announce::Announcer;
 use crate::api::Query;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 
-/// How often moving slots are looked at, while there are some.
-const SETTLE: Duration = Duration::from_secs(5);
-/// How often the flow tables are swept, while connections are counted; more rarely if it takes more
-/// than a twentieth of that.
-const SWEEP: Duration = Duration::from_secs(5);
+/// How long after a failure the flow tables are swept again.
+const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
@@ -67,7 +64,6 @@ struct Agent {
     saves: JoinSet<Duration>,
     announcer: Option<Announcer>,
     announcements: Vec<Instant>,
-    settle: Option<Instant>,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -77,7 +73,7 @@ struct Agent {
     diagnoses: JoinSet<()>,
     sweep: Option<Instant>,
     /// A sweep, and the revision that it is of.
-    sweeps: JoinSet<(u64, Result<Swept, MapError>)>,
+    sweeps: JoinSet<(u64, Result<Census, MapError>)>,
 }
 
 impl Agent {
@@ -99,7 +95,6 @@ impl Agent {
             saves: JoinSet::new(),
             announcer: announcer(),
             announcements: Vec::new(),
-            settle: None,
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -153,14 +148,9 @@ impl Agent {
                 Some(took) = self.saves.join_next() => {
                     self.health_is_saved(took.context("saving panicked")?);
                 }
-                () = sleep_until(self.settle) => {
-                    self.core.settle();
-                    self.settle = None;
-                    self.watch_settling();
-                }
                 () = sleep_until(cut_at) => {
                     self.core.cut();
-                    self.watch_settling();
+                    self.watch_flows();
                 }
                 () = sleep_until(self.sweep) => self.begin_sweep(),
                 Some(done) = self.sweeps.join_next() => {
@@ -203,35 +193,33 @@ impl Agent {
     fn network_changed(&mut self) {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
-        self.watch_settling();
+        self.watch_flows();
     }
 
-    fn watch_settling(&mut self) {
-        if self.core.is_moving() && self.settle.is_none() {
-            self.settle = Some(Instant::now() + SETTLE);
-        }
-        if self.core.needs_sweep() && self.sweep.is_none() && self.sweeps.is_empty() {
-            self.sweep = Some(Instant::now() + SWEEP);
+    /// Sees to it that the flow tables are swept, if that is needed.
+    fn watch_flows(&mut self) {
+        if self.sweep.is_none() && self.sweeps.is_empty() {
+            self.sweep = self.core.sweep_in().map(|time| Instant::now() + time);
         }
     }
 
     fn begin_sweep(&mut self) {
         self.sweep = None;
-        let Some((register, drifts, revision)) = self.core.begin_sweep() else { return };
-        let tracking = self.core.tracking.clone();
-        self.sweeps.spawn_blocking(move || (revision, tracking.sweep(&register, drifts)));
+        let (revision, tracking) = (self.core.revision, self.core.tracking.clone());
+        self.sweeps.spawn_blocking(move || (revision, tracking.sweep()));
     }
 
-    fn end_sweep(&mut self, revision: u64, swept: Result<Swept, MapError>) {
+    fn end_sweep(&mut self, revision: u64, swept: Result<Census, MapError>) {
         match swept {
-            Ok(swept) => {
-                let rest = SWEEP.max(20 * swept.took);
-                self.core.swept(swept, revision);
-                self.sweep = self.core.needs_sweep().then(|| Instant::now() + rest);
+            Ok(census) => {
+                self.core.swept(census, revision);
+                self.watch_flows();
             }
-            Err(error) => self.core.sweep_failed(&error),
+            Err(error) => {
+                tracing::warn!(%error, "cannot sweep the flow tables");
+                self.sweep = Some(Instant::now() + SWEEP_AGAIN);
+            }
         }
-        self.watch_settling();
     }
 
     fn reload(&mut self) {
@@ -245,7 +233,7 @@ impl Agent {
             self.announcements.push(Instant::now());
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
-        self.watch_settling();
+        self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     }
 

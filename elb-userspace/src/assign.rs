@@ -4,6 +4,7 @@
 //! the agent saves; a new agent with the same file goes on with the same numbers.
 
 mod ids;
+mod listener;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::ids::Ids;
-use crate::model::ServerId;
+pub use self::listener::{AssignedListener, FormerPool};
+use crate::model::{Forwarding, ServerId};
 use crate::publish::Region;
 use crate::ring::shape::Shape;
 
@@ -22,15 +24,37 @@ use crate::ring::shape::Shape;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignments {
     /// Listeners, by name.
-    pub listeners: BTreeMap<String, u16>,
-    /// Pools, by name.
+    pub listeners: BTreeMap<String, AssignedListener>,
+    /// Pools, by name; those included that were removed but may have flows of listeners that they
+    /// served.
     pub pools: BTreeMap<String, AssignedPool>,
     /// IP groups, by name.
     pub ip_groups: BTreeMap<String, u16>,
     /// Virtual addresses of both families.
     pub vips: BTreeMap<IpAddr, u16>,
+    /// Numbers that records of flows may still name.
+    #[serde(default)]
+    pub leaving: Leaving,
     /// Where the search for a free backend id goes on: an id that was just freed is used last.
     next_backend: u16,
+}
+
+/// Numbers of what went: they are not given again until a sweep has removed the records that name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Ids of listeners.
+    pub listeners: Vec<u16>,
+    /// Ids of pools.
+    pub pools: Vec<u16>,
+    /// Ids of backends.
+    pub backends: Vec<u16>,
+}
+
+impl Leaving {
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.pools.is_empty() && self.backends.is_empty()
+    }
 }
 
 /// The numbers of a pool.
@@ -42,6 +66,17 @@ pub struct AssignedPool {
     pub ring: AssignedRing,
     /// The ring it had before, as long as flows may live that only that one knows.
     pub former: Option<AssignedRing>,
+    /// Since when it has another ring than that.
+    #[serde(default)]
+    pub former_since: u32,
+    /// How its packets travel.
+    pub forwarding: Forwarding,
+    /// Whether it was removed and only serves flows that it has.
+    #[serde(default)]
+    pub removed: bool,
+    /// Seconds for which members that leave serve their flows; none: as long as these live.
+    #[serde(default)]
+    pub drain: Option<u32>,
     /// Since when it is served. Times are seconds of the coarse monotonic clock of this boot, as the
     /// packet path reads it.
     pub since: u32,
@@ -108,10 +143,14 @@ impl AssignedPool {
             id,
             ring,
             former: None,
+            former_since: 0,
+            forwarding: Forwarding::L2,
+            removed: false,
+            drain: None,
             since: now,
             udp_hold_until: 0,
             idle_timeout: 0,
-            flows_since: now,
+            flows_since: 0,
             members: Vec::new(),
         }
     }
@@ -133,15 +172,15 @@ impl AssignedPool {
             && self.members.iter().map(AssignedMember::socket).eq(members)
     }
 
-    /// Gives the pool another ring. Flows live on the one that it has, or on the one before that as
-    /// long as that is kept; the one that is not needed is returned.
-    fn replace(&mut self, ring: AssignedRing) -> Option<Region> {
+    /// Gives the pool another ring `now`. Flows live on the one that it has, or on the one before that
+    /// as long as that is kept; the one that is not needed is returned.
+    fn replace(&mut self, ring: AssignedRing, now: u32) -> Option<Region> {
         let replaced = std::mem::replace(&mut self.ring, ring);
         if self.former.is_some() {
-            // All slots of the ring in between were moving, so all flows since are recorded.
+            // All flows since the ring before that are recorded.
             return Some(replaced.region());
         }
-        self.former = Some(replaced);
+        (self.former, self.former_since) = (Some(replaced), now);
         None
     }
 }
@@ -168,22 +207,9 @@ pub struct Room {
     pub backends: u32,
     /// Ring slots.
     pub slots: u32,
-    /// Records of each flow table.
-    pub flows: u32,
-    /// CPUs that the kernel may have.
-    pub cpus: u32,
 }
 
 impl Assignments {
-    /// Number of a listener.
-    ///
-    /// # Errors
-    /// There are too many listeners.
-    pub fn listener(&mut self, name: &str, room: Room) -> Result<u16, Full> {
-        let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
-        number(&mut self.listeners, name, room.listeners).ok_or(full)
-    }
-
     /// Number of an IP group.
     pub fn ip_group(&mut self, name: &str) -> u16 {
         let id = number(&mut self.ip_groups, name, MOST);
@@ -219,9 +245,10 @@ impl Assignments {
         let base = self.free_region(shape.size, room.slots, leaving)?;
         let ring = AssignedRing { base, shape };
         if let Some(pool) = self.pools.get_mut(name) {
-            return Ok(pool.replace(ring));
+            return Ok(pool.replace(ring, now));
         }
-        let used: Ids = self.pools.values().map(|pool| pool.id).collect();
+        let used = self.pools.values().map(|pool| pool.id);
+        let used: Ids = used.chain(self.leaving.pools.iter().copied()).collect();
         let full = Full { what: "pool", key: "pools", limit: room.pools };
         let id = used.free(0, room.pools).ok_or(full)?;
         self.pools.insert(name.to_owned(), AssignedPool::new(id, ring, now));
@@ -270,9 +297,19 @@ impl Assignments {
         self.pools.insert(name.to_owned(), pool);
     }
 
-    /// Ids of backends in use.
+    /// Ids of backends in use, or that records may still name.
     pub fn backend_ids(&self) -> Ids {
-        self.pools.values().flat_map(|pool| &pool.members).map(|member| member.id).collect()
+        let members = self.pools.values().flat_map(|pool| &pool.members);
+        let leaving = self.leaving.backends.iter().copied();
+        members.map(|member| member.id).chain(leaving).collect()
+    }
+
+    /// Takes a pool away. Regions of rings that it had are returned; its numbers are left for a while.
+    pub fn remove_pool(&mut self, name: &str) -> Vec<Region> {
+        let Some(pool) = self.pools.remove(name) else { return Vec::new() };
+        self.leaving.pools.push(pool.id);
+        self.leaving.backends.extend(pool.members.iter().map(|member| member.id));
+        pool.regions().collect()
     }
 
     /// The first gap between the regions in use that holds `size` slots.
@@ -318,7 +355,7 @@ mod tests {
     use proptest::prelude::*;
 
     const ROOM: Room =
-        Room { listeners: 4, pools: 4, backends: 9, slots: 4_000, flows: 0, cpus: 1 };
+        Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
 
     fn socket(n: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, n], 80))
@@ -381,6 +418,26 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_what_went_are_not_given_until_no_record_names_them() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        members(&mut all, &[1, 2]);
+        let pool = all.pools["a"].id;
+        all.listener("l", pool, ROOM).unwrap();
+        assert_eq!(all.remove_pool("a"), [Region { base: 0, size: 101 }]);
+        all.remove_listener("l");
+        let (mut other, used) = (all.clone(), all.backend_ids());
+        assert!(used.contains(1) && used.contains(2));
+        other.pool("b", shape(101), 0, ROOM, &[]).unwrap();
+        assert_ne!(other.pools["b"].id, pool);
+        assert_eq!(other.listener("m", 1, ROOM).unwrap().id, 1);
+        all.leaving = Leaving::default();
+        all.pool("b", shape(101), 0, ROOM, &[]).unwrap();
+        assert_eq!(all.pools["b"].id, pool);
+        assert_eq!(all.listener("m", pool, ROOM).unwrap().id, 0);
+    }
+
+    #[test]
     fn of_many_rings_the_oldest_and_the_newest_are_kept() {
         let mut all = Assignments::default();
         let bases = |all: &Assignments| {
@@ -411,7 +468,10 @@ mod tests {
                 let name = name.to_string();
                 match size {
                     Some(size) => drop(all.pool(&name, shape(size), 0, ROOM, &[])),
-                    None => drop(all.pools.remove(&name)),
+                    None => {
+                        all.remove_pool(&name);
+                        all.leaving = Leaving::default();
+                    }
                 }
                 let mut regions: Vec<_> =
                     all.pools.values().flat_map(AssignedPool::regions).collect();

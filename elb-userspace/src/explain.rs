@@ -174,28 +174,30 @@ pub struct Slot {
     pub index: u32,
     /// Slots of the ring.
     pub of: u32,
-    /// Whether its former owner may still have flows.
+    /// Whether its former owner may have flows that are not recorded.
     pub moving: bool,
+    /// Whether recorded flows may go to others than its owner, and all others go to that.
+    #[serde(default)]
+    pub exceptions: bool,
     /// Who owns it.
     pub owner: Option<Member>,
     /// Who owned it before, while it is moving.
     pub former_owner: Option<Member>,
 }
 
-/// What the flow table says, on a moving slot.
+/// What the flow table says, where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowEntry {
-    /// Whom the flow is recorded for; `None`: it is not recorded, or was not looked up, since a
-    /// connection that opens is recorded anew.
+    /// Whom the flow is recorded for; `None`: it is not recorded.
     pub recorded: Option<Member>,
     /// Seconds since its last packet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub idle: Option<u32>,
     /// Whom this packet would record the flow for; `None`: it would record nothing.
     pub records: Option<Member>,
-    /// Whether the listener has recorded as many flows this second as it may.
+    /// Whether there is no room for its record: the listener has its share of the flow table.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub budget_spent: bool,
+    pub no_room: bool,
 }
 
 /// A backend that was chosen.

@@ -1,7 +1,7 @@
 //! The kernel's side of the load balancer: the only module of the agent that knows aya.
 
 mod attach;
-mod connections;
+mod bpf;
 mod flow_table;
 mod flows;
 mod maps;
@@ -10,17 +10,19 @@ mod probe;
 mod prober;
 mod record;
 mod rings;
+mod shared;
+mod sweeper;
 mod tracer;
 mod tries;
 
 pub(crate) use attach::errno;
 pub use attach::{AttachError, Attachment, carry_probes, pinned, unpin};
-pub use connections::{Connections, Counts};
 pub use flow_table::FlowTable;
-pub use flows::{FlowTables, unreadable};
-pub use maps::{Live, MapError, Maps, coarse_seconds, possible_cpus};
+pub use flows::FlowTables;
+pub use maps::{Live, MapError, Maps, coarse_seconds};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use probe::{accepts_program, link_of, own_program, program_name};
 pub use prober::Prober;
 pub use record::Record;
+pub use sweeper::Sweeper;
 pub use tracer::{Counted, Tracer};

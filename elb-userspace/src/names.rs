@@ -43,7 +43,7 @@ impl Names {
         assignments: &Assignments,
         interfaces: BTreeMap<u32, String>,
     ) -> Self {
-        let listeners = assignments.listeners.iter().map(|(name, id)| (*id, name.clone()));
+        let listeners = assignments.listeners.iter().map(|(name, one)| (one.id, name.clone()));
         let pools = assignments.pools.iter().map(|(name, pool)| (pool.id, name.clone()));
         let ip_groups = assignments.ip_groups.iter().map(|(name, id)| (*id, name.clone()));
         let members = assignments.pools.iter().flat_map(|(pool, assigned)| {
@@ -170,7 +170,8 @@ mod tests {
         let ring = AssignedRing { base: 0, shape: Shape { size: 5, ..Shape::default() } };
         let pool = |id, members| AssignedPool { members, ..AssignedPool::new(id, ring, 0) };
         let mut assignments = Assignments::default();
-        assignments.listeners.insert("https".to_owned(), 7);
+        let listener = AssignedListener { id: 7, pool: 4, former: None, moved: false };
+        assignments.listeners.insert("https".to_owned(), listener);
         assignments.ip_groups.insert("office".to_owned(), 2);
         assignments.adopt("web", pool(3, vec![member(1, 11, false), member(2, 12, true)]));
         assignments.adopt("api", pool(4, vec![member(5, 11, false)]));

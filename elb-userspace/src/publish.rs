@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use elb_common::backend::Backend;
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener, Vip};
+use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 
@@ -49,6 +49,8 @@ pub struct Image {
     pub pools: BTreeMap<u16, Pool>,
     /// `SERVER_IDS`.
     pub servers: BTreeMap<ServerIdKey, u16>,
+    /// `LISTENER_POOLS`; an absent id is all zeroes.
+    pub listener_pools: BTreeMap<u16, ListenerPool>,
     /// `LISTENERS_V4` and `LISTENERS_V6`.
     pub listeners: BTreeMap<ListenerKey, Listener>,
     /// `PORT_RANGES`.
@@ -102,6 +104,8 @@ pub enum Command {
     ResetListenerCounter(u16),
     /// Adds a network to an IP group.
     AddToGroup(u16, Network),
+    /// Writes an element of `LISTENER_POOLS`; all zeroes to free it.
+    PutListenerPool(u16, ListenerPool),
     /// Writes a listener.
     PutListener(ListenerKey, Listener),
     /// Writes a listener for several ports.
@@ -159,6 +163,8 @@ pub fn plan(
     in_groups(&mut commands, &desired.groups, &observed.groups, Command::AddToGroup);
     let new = &desired.listener_ids() - &observed.listener_ids();
     commands.extend(new.into_iter().map(Command::ResetListenerCounter));
+    // A sweep that meets the new records knows their listener's pool, and the old ones by the mark.
+    put(&mut commands, &observed.listener_pools, &desired.listener_pools, Command::PutListenerPool);
     put(&mut commands, &observed.listeners, &desired.listeners, Command::PutListener);
     put(&mut commands, &observed.ranges, &desired.ranges, Command::PutRange);
     put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
@@ -166,6 +172,8 @@ pub fn plan(
     gone(&mut commands, &observed.vips, &desired.vips, Command::RemoveVip);
     gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
+    let zero = |id| Command::PutListenerPool(id, ListenerPool::default());
+    gone(&mut commands, &observed.listener_pools, &desired.listener_pools, zero);
     in_groups(&mut commands, &observed.groups, &desired.groups, Command::RemoveFromGroup);
     gone(&mut commands, &observed.servers, &desired.servers, Command::RemoveServer);
     commands.extend(freed.into_iter().map(Command::ClearRing));

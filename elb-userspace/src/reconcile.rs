@@ -4,20 +4,23 @@
 
 mod admission;
 mod backend;
+mod lasting;
+mod listener;
 mod pool;
 mod ranges;
 mod ring;
 mod standing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use elb_common::addr::Mac;
 use elb_common::interface::Interface;
-use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
+use elb_common::listener::{Vip, listener_flags, vip_flags};
 
+pub use self::lasting::Found;
 use self::ring::Published;
-use crate::assign::{AssignedPool, Assignments, Full, Room};
+use crate::assign::{Assignments, Full, Room};
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
 use crate::nexthop::NextHop;
 use crate::publish::{Image, Region, RingWrite};
@@ -110,52 +113,25 @@ impl Reconciler {
             desired.image.interfaces.insert(index, Interface { mac, reserved: 0 });
         }
         let mut used = self.assignments.backend_ids();
+        self.forget_listeners(model);
         self.forget_pools(model, &mut desired);
-        let idle = idle_timeouts(model);
+        let idle = self.idle_timeouts(model);
+        let idle = |pool: &str| idle.get(pool).copied().unwrap_or(DEFAULT_IDLE);
         for pool in model.pools() {
-            let idle = idle.get(pool.name.as_str()).copied().unwrap_or(DEFAULT_IDLE);
-            self.pool(pool, idle, seen, &mut used, &mut desired);
+            self.pool(pool, idle(pool.name.as_str()), seen, &mut used, &mut desired);
         }
+        self.removed_pools(idle, seen, &mut desired);
         self.ip_groups(model, &mut desired);
-        let flow_budget = admission::flow_budget(model, self.room);
         for lb in model.load_balancers() {
-            self.load_balancer(lb, flow_budget, &mut desired);
+            self.load_balancer(lb, model, seen.now(), &mut desired);
         }
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);
         desired
     }
 
-    /// None of a pool's slots moves: the ring it had before is forgotten, and so are removed members
-    /// whose flows are over; `has_flows` tells of those whose flows are recorded on settled slots
-    /// too. True if there was something to forget, which the next picture then lacks.
-    pub fn settled(&mut self, pool: &str, has_flows: impl Fn(u16) -> bool) -> bool {
-        let Some(pool) = self.assignments.pools.get_mut(pool) else { return false };
-        let former = pool.former.take().map(|ring| ring.region());
-        let before = pool.members.len();
-        pool.members.retain(|member| !member.removed || has_flows(member.id));
-        self.freed.extend(former);
-        former.is_some() || pool.members.len() < before
-    }
-
-    /// Frees the rings of pools that go. The maps still name the ids of their members.
-    fn forget_pools(&mut self, model: &Model, desired: &mut Desired) {
-        let wanted: BTreeSet<&str> = model.pools().iter().map(|pool| pool.name.as_str()).collect();
-        self.assignments.pools.retain(|name, pool| {
-            let keep = wanted.contains(name.as_str());
-            if !keep {
-                desired.freed.extend(pool.regions());
-            }
-            keep
-        });
-        self.published.retain(|name, _| wanted.contains(name.as_str()));
-    }
-
-    /// Forgets the numbers of listeners, IP groups and virtual addresses that go.
+    /// Forgets the numbers of IP groups and virtual addresses that go.
     fn forget(&mut self, model: &Model) {
-        let all = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
-        let wanted: BTreeSet<&str> = all.map(|listener| listener.name.as_str()).collect();
-        self.assignments.listeners.retain(|name, _| wanted.contains(name.as_str()));
         let wanted: BTreeSet<&str> = model.ip_groups().iter().map(|g| g.name.as_str()).collect();
         self.assignments.ip_groups.retain(|name, _| wanted.contains(name.as_str()));
         let wanted: BTreeSet<IpAddr> =
@@ -163,36 +139,20 @@ impl Reconciler {
         self.assignments.vips.retain(|address, _| wanted.contains(address));
     }
 
-    fn load_balancer(&mut self, lb: &LoadBalancer, flow_budget: u32, desired: &mut Desired) {
+    fn load_balancer(
+        &mut self,
+        lb: &LoadBalancer,
+        model: &Model,
+        now: u32,
+        desired: &mut Desired,
+    ) {
         let mut flags = 0;
         if lb.admin_state_up && lb.announce == Announce::Arp {
             flags |= vip_flags::ANNOUNCE;
         }
         let vips = self.vips(lb, desired);
         for listener in &lb.listeners {
-            let Some(pool) = self.assignments.pools.get(listener.default_pool.as_str()) else {
-                continue; // its pool found no room, which is reported there
-            };
-            let has_servers = desired.pools_with_servers.contains(&pool.id);
-            let ring = ring_record(pool, has_servers);
-            let id = match self.assignments.listener(listener.name.as_str(), self.room) {
-                Ok(id) => id,
-                Err(full) => {
-                    let object = format!("listener {:?}", listener.name.as_str());
-                    desired.left_out.push((object, full));
-                    continue;
-                }
-            };
-            let admission = self.admission(listener, flow_budget);
-            let mut record = Record {
-                id,
-                flags: ring.flags | admission.flags,
-                group: admission.group,
-                cps: admission.cps,
-                max_connections: admission.max_connections,
-                flow_budget,
-                ..ring
-            };
+            let Some(mut record) = self.listener(listener, model, now, desired) else { continue };
             flags |= ranges::vip_flag(listener);
             if lb.admin_state_up && listener.admin_state_up {
                 flags |= vip_flags::ECHO;
@@ -220,32 +180,6 @@ pub const fn protocol_number(protocol: Protocol) -> u8 {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
     }
-}
-
-/// What a listener's record says of its pool's ring.
-fn ring_record(pool: &AssignedPool, has_servers: bool) -> Record {
-    let shape = pool.ring.shape;
-    let tracked = if shape.is_scheduled() { listener_flags::TRACKED } else { 0 };
-    let servers = if has_servers { listener_flags::SERVER_IDS } else { 0 };
-    Record {
-        ring_base: pool.ring.base,
-        pool: pool.id,
-        ring_size: shape.size,
-        flags: tracked | servers,
-        algorithm: shape.algorithm,
-        cid: shape.cid_part(),
-        ..Record::default()
-    }
-}
-
-/// The longest idle timeout of the listeners of each pool.
-fn idle_timeouts(model: &Model) -> HashMap<&str, u32> {
-    let mut longest = HashMap::new();
-    for listener in model.load_balancers().iter().flat_map(|lb| &lb.listeners) {
-        let idle: &mut u32 = longest.entry(listener.default_pool.as_str()).or_default();
-        *idle = (*idle).max(listener.keepalive_timeout.get());
-    }
-    longest
 }
 
 #[cfg(test)]

@@ -120,6 +120,9 @@ pub struct Listener {
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// Flows that found no room for a record in the flow table.
+    #[serde(default)]
+    pub refused_records: u64,
     /// Connections that are open, where the pool records all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,

@@ -366,7 +366,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     #[inline(always)]
     fn stray(&self) -> u16 {
         let backend = self.older();
-        let Listener { id, pool, .. } = *self.listener();
+        let Listener { id, pool, former_pool, .. } = *self.listener();
+        let pool = if former_pool == NO_POOL { pool } else { former_pool };
         let is_older = self.slot.is_moving() || self.has_origin();
         if backend == 0 || !is_older {
             return backend;

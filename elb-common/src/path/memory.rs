@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::Tables;
 use super::probe::Probes;
+use super::{Family, V4, V6};
 use crate::addr::{Be32, Be128};
 use crate::admission::{
     BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections,
@@ -15,12 +16,15 @@ use crate::counter::Counter;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::Interface;
-use crate::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip};
+use crate::listener::{
+    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
+};
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
+use crate::sweep::{self, BackendCensus, Fate, ListenerCensus, Sweep, Swept};
 use crate::told::Told;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
@@ -46,6 +50,8 @@ pub struct Memory {
     pub slots: std::vec::Vec<Slot>,
     /// `POOLS`.
     pub pools: HashMap<u16, Pool>,
+    /// `LISTENER_POOLS`.
+    pub listener_pools: HashMap<u16, ListenerPool>,
     /// `BACKENDS`.
     pub backends: HashMap<u16, Backend>,
     /// `PROBES_V4`.
@@ -83,6 +89,10 @@ pub struct Written {
     pub flows_v6: Records<FlowKeyV6>,
     /// `FLOW_TABLES`.
     pub tables: [FlowTable; 2],
+    /// `BACKEND_CENSUS`.
+    pub backend_census: HashMap<u16, BackendCensus>,
+    /// `LISTENER_CENSUS`.
+    pub listener_census: HashMap<u16, ListenerCensus>,
     /// `FRAGMENTS_V4`.
     pub fragments_v4: HashMap<FlowKeyV4, Fragment>,
     /// `FRAGMENTS_V6`.
@@ -303,6 +313,67 @@ impl Probes for Memory {
     }
     fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
         self.probes_v6.get(key).copied()
+    }
+}
+
+impl Memory {
+    /// Sweeps all tables, as `elb_sweep` does.
+    pub fn sweep(&self, closed_for: u32) {
+        let sweep = Sweep { now: self.now, closed_for, ..Sweep::default() };
+        let mut written = self.written.borrow_mut();
+        written.backend_census.clear();
+        written.listener_census.clear();
+        written.tables.iter_mut().for_each(|table| table.swept = self.now);
+        drop(written);
+        for stage in [Stage::Opening, Stage::Live] {
+            self.sweep_stage::<V4>(&sweep, stage, |written| &mut written.flows_v4);
+            self.sweep_stage::<V6>(&sweep, stage, |written| &mut written.flows_v6);
+        }
+    }
+
+    fn sweep_stage<F: Family<FlowKey: Eq + Hash>>(
+        &self,
+        sweep: &Sweep,
+        stage: Stage,
+        records: fn(&mut Written) -> &mut Records<F::FlowKey>,
+    ) {
+        let all = records(&mut self.written.borrow_mut()).stage(stage).clone();
+        for (key, flow) in all {
+            if sweep::visit::<F>(self, sweep, stage, &key, &flow) == Fate::Lives {
+                continue;
+            }
+            records(&mut self.written.borrow_mut()).stage(stage).remove(&key);
+            if stage == Stage::Live {
+                self.count_records(F::TABLE, flow.listener, -1, -i64::from(flow.is_stray()));
+                if flow.is_counted() {
+                    self.closed(flow.listener, flow.backend);
+                }
+            }
+        }
+    }
+}
+
+impl Swept for Memory {
+    fn listener(&self, id: u16) -> ListenerPool {
+        self.listener_pools.get(&id).copied().unwrap_or_default()
+    }
+    fn pool(&self, id: u16) -> Option<Pool> {
+        self.pools.get(&id).copied()
+    }
+    fn serves(&self, backend: u16) -> bool {
+        self.backends.get(&backend).is_some_and(Backend::serves_established)
+    }
+    fn slot(&self, index: u32) -> Option<Slot> {
+        Tables::slot(self, index)
+    }
+    fn needs_records(&self, index: u32, now: u32) {
+        self.written.borrow_mut().seen.insert(index, now);
+    }
+    fn count_backend(&self, id: u16, count: impl FnOnce(&mut BackendCensus)) {
+        count(self.written.borrow_mut().backend_census.entry(id).or_default());
+    }
+    fn count_listener(&self, id: u16, count: impl FnOnce(&mut ListenerCensus)) {
+        count(self.written.borrow_mut().listener_census.entry(id).or_default());
     }
 }
 

@@ -14,14 +14,15 @@ use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::members::{DueProbe, Members};
-use super::sweep::{Drifts, Tracking};
+use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
+use crate::census::Census;
 use crate::config::{self, Config};
 use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
-use crate::kernel::{AttachError, Attachment, Maps, Object, Program, possible_cpus};
-use crate::model::{Listener, LoadBalancer, Model};
+use crate::kernel::{AttachError, Attachment, Maps, Object, Program};
+use crate::model::{LoadBalancer, Model};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler};
@@ -68,7 +69,7 @@ pub(super) struct Core {
     pub(super) probing: Probing,
     /// What the maps hold, as far as the agent wrote or read it.
     pub(super) observed: Image,
-    /// Pools with slots that move, and how many.
+    /// Pools with slots that are not settled, and how many.
     pub(super) moving: BTreeMap<String, u32>,
     /// Members that are drained by command.
     pub(super) drained: Drained,
@@ -76,10 +77,8 @@ pub(super) struct Core {
     pub(super) next_cut: Option<u32>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
-    /// How far the counts of connections are off; none while a sweep has it.
-    pub(super) drifts: Option<Drifts>,
-    /// Whether counts of connections are left that the last sweep found.
-    pub(super) counts_left: bool,
+    /// What the last sweep of the flow tables found.
+    pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
@@ -101,8 +100,6 @@ impl Core {
             pools: limits::MAX_POOLS,
             backends: parts.config.agent.max_backends.get(),
             slots: parts.config.agent.ring_slots.get(),
-            flows: parts.config.agent.max_flows.get(),
-            cpus: possible_cpus(),
         };
         let encap_source = EncapSource {
             v4: parts.config.agent.encap_source,
@@ -143,8 +140,7 @@ impl Core {
             drained,
             next_cut: None,
             revision: 0,
-            drifts: Some(Drifts::default()),
-            counts_left: false,
+            census: None,
             started: parts.now.wall,
             loaded: parts.now.wall,
             config_problems: parts.problems,
@@ -232,7 +228,6 @@ impl Core {
                     tracing::warn!("{what}");
                     self.config_problems.push(what.to_owned());
                 }
-                warn_of_moves(&self.config.model, &config.model);
                 self.config.model = config.model;
                 self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;
@@ -272,28 +267,6 @@ pub(super) fn addresses(model: &Model) -> BTreeSet<IpAddr> {
     model.pools().iter().flat_map(|pool| &pool.members).map(|member| member.address).collect()
 }
 
-/// A listener that goes to another pool breaks the connections that it has: no member of that pool knows
-/// them.
-fn warn_of_moves(before: &Model, after: &Model) {
-    for (listener, moved) in moves(before, after) {
-        tracing::warn!(
-            listener = moved.name.as_str(),
-            before = listener.default_pool.as_str(),
-            default_pool = moved.default_pool.as_str(),
-            "the listener goes to another pool: connections that it has end"
-        );
-    }
-}
-
-/// Listeners that go to another pool, as they were and as they are.
-fn moves<'m>(before: &'m Model, after: &'m Model) -> Vec<(&'m Listener, &'m Listener)> {
-    let all = |model: &'m Model| model.load_balancers().iter().flat_map(|lb| &lb.listeners);
-    let known: BTreeMap<&str, &Listener> =
-        all(before).map(|listener| (listener.name.as_str(), listener)).collect();
-    let pairs = all(after).filter_map(|now| Some((*known.get(now.name.as_str())?, now)));
-    pairs.filter(|(was, now)| was.default_pool != now.default_pool).collect()
-}
-
 /// What the result of a probe makes necessary.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ToDo {
@@ -301,41 +274,4 @@ pub(super) struct ToDo {
     pub publish: bool,
     /// Write down what is known of the members' health, soon.
     pub save: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two pools, and listeners with these names for one of them each.
-    fn model(listeners: &[(&str, &str)]) -> Model {
-        let mut text = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
-                        vip_address = \"192.0.2.10\"\n"
-            .to_owned();
-        for (port, (name, pool)) in (80..).zip(listeners) {
-            text += &format!(
-                "[[load_balancer.listener]]\nname = \"{name}\"\nprotocol = \"TCP\"\n\
-                 protocol_port = {port}\ndefault_pool = \"{pool}\"\n"
-            );
-        }
-        for (pool, address) in [("one", "10.0.0.11"), ("two", "10.0.0.12")] {
-            text += &format!(
-                "[[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\nforwarding = \"l2\"\n\
-                 any_port_enable = true\nmember = [{{ address = \"{address}\" }}]\n"
-            );
-        }
-        config::parse("elb.toml", &text).unwrap().model
-    }
-
-    #[test]
-    fn listeners_that_go_to_another_pool_are_known() {
-        let before = model(&[("stays", "one"), ("goes", "one"), ("ends", "two")]);
-        let after = model(&[("goes", "two"), ("stays", "one"), ("comes", "two")]);
-        let names = |(was, now): (&Listener, &Listener)| {
-            assert_eq!(was.name, now.name);
-            (now.name.to_string(), now.default_pool.to_string())
-        };
-        let moved: Vec<_> = moves(&before, &after).into_iter().map(names).collect();
-        assert_eq!(moved, [("goes".to_owned(), "two".to_owned())]);
-    }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::core::Core;
 use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember};
 use crate::assign::{AssignedMember, AssignedPool};
-use crate::census::{Census, Register};
+use crate::census::Census;
 use crate::kernel::coarse_seconds;
 use crate::model::Model;
 use crate::names::is_named;
@@ -26,16 +26,15 @@ struct Named {
 #[derive(Debug)]
 pub(super) struct Draft {
     members: Vec<(u16, DrainedMember)>,
-    /// What a census for it needs.
-    pub(super) register: Register,
 }
 
 impl Draft {
     /// The whole report.
     pub(super) fn complete(self, census: &Census) -> DrainReport {
         let member = |(id, mut member): (u16, DrainedMember)| {
-            member.flows = census.flows(id);
-            member.connections = member.connections.map(|_| census.open_by_backend(id));
+            let found = census.backend(id);
+            member.flows = found.flows;
+            member.connections = member.connections.map(|_| found.open);
             member
         };
         DrainReport { members: self.members.into_iter().map(member).collect() }
@@ -61,9 +60,8 @@ impl Core {
             self.save();
             self.publish();
         }
-        let register = self.register();
         let members = named.iter().filter_map(|named| self.drained_member(named)).collect();
-        Ok(Draft { members, register })
+        Ok(Draft { members })
     }
 
     fn named(&self, request: &DrainRequest) -> Result<Vec<Named>, String> {

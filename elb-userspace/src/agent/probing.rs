@@ -56,7 +56,7 @@ impl Agent {
         self.publishing.begin();
         self.core.publish();
         self.publishing.rest(Instant::now(), begun.elapsed());
-        self.watch_settling();
+        self.watch_flows();
     }
 
     pub(super) fn save_health(&mut self) {

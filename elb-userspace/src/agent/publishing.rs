@@ -45,7 +45,6 @@ impl Core {
             tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
             self.moving.insert(pool.clone(), u32::MAX);
         }
-        self.look_after_removed();
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
         // Before the maps know a number, the next agent must: it empties rings that nobody names.
         if self.reconciler.assignments != numbers {
@@ -67,16 +66,6 @@ impl Core {
             self.maps.image().unwrap_or_default()
         };
         again
-    }
-
-    /// A member that is removed is forgotten when its pool settles, though none of its slots moves.
-    fn look_after_removed(&mut self) {
-        for (name, pool) in &self.reconciler.assignments.pools {
-            let is_left = pool.members.iter().any(|member| member.removed);
-            if is_left && !pool.ring.shape.is_scheduled() {
-                self.moving.entry(name.clone()).or_insert(u32::MAX);
-            }
-        }
     }
 
     /// Writes down what the next agent needs to make use of the maps.

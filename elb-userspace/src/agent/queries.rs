@@ -29,7 +29,7 @@ impl Agent {
             Query::Inspection(target, answer) => drop(answer.send(self.core.inspection(&target))),
             Query::Drain(request, answer) => {
                 let draft = self.core.drain(&request);
-                self.watch_settling();
+                self.watch_flows();
                 self.answer_drain(draft, answer);
             }
             Query::Trace(request, answer) => {
@@ -61,7 +61,7 @@ impl Agent {
         };
         let tracking = self.core.tracking.clone();
         self.readers.spawn_blocking(move || {
-            let census = tracking.count(&draft.register);
+            let census = tracking.sweep();
             let report = census.map(|census| draft.complete(&census));
             drop(answer.send(report.map_err(|error| error.to_string())));
         });

@@ -6,12 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use elb_common::backend::{Backend, mode};
-use elb_common::listener::{CidPart, Listener as Record, listener_flags};
+use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags};
 use elb_common::pool::Pool as PoolRecord;
 
-use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
+use crate::assign::{
+    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool,
+};
 use crate::health::{History, Status, Verdict};
-use crate::kernel::Maps;
+use crate::kernel::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
 use crate::publish::{Image, ListenerKey, RangeEntry, Region};
 use crate::reconcile::{protocol_number, socket};
@@ -44,7 +46,7 @@ pub(super) fn from_maps(
     for lb in model.load_balancers() {
         for listener in &lb.listeners {
             if let Some(record) = observed_listener(observed, lb, listener) {
-                saved.assignments.listeners.insert(listener.name.to_string(), record.id);
+                saved.assignments.listeners.insert(listener.name.to_string(), numbers(&record));
                 ip_group(listener, &record, &mut saved.assignments.ip_groups);
             }
         }
@@ -130,15 +132,28 @@ fn assigned(record: &Record, pool: &PoolRecord) -> AssignedPool {
         shape: shape(record.ring_size, record.algorithm, record.cid),
     };
     let former = AssignedRing {
-        base: pool.former_base,
-        shape: shape(pool.former_size, pool.former_algorithm, pool.former_cid),
+        base: pool.former.base,
+        shape: shape(pool.former.size, pool.former.algorithm, pool.former.cid),
     };
     AssignedPool {
         former: Some(former).filter(|ring| ring.shape.size > 0),
+        former_since: coarse_seconds(),
         udp_hold_until: pool.udp_hold_until,
         idle_timeout: pool.idle_timeout,
         flows_since: pool.flows_since,
         ..AssignedPool::new(record.pool, ring, 0)
+    }
+}
+
+/// The numbers of a listener in its record. Since when it serves another pool, the maps do not say.
+fn numbers(record: &Record) -> AssignedListener {
+    let (since, udp_hold_until) = (coarse_seconds(), record.former_hold_until);
+    let former = FormerPool { pool: record.former_pool, since, udp_hold_until };
+    AssignedListener {
+        id: record.id,
+        pool: record.pool,
+        former: Some(former).filter(|former| former.pool != NO_POOL),
+        moved: record.flags & listener_flags::MOVED != 0,
     }
 }
 

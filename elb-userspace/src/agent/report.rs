@@ -5,6 +5,7 @@ mod health;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use elb_common::admission::connections;
 use elb_common::counter::Counter;
 use elb_common::listener::algorithm;
 use elb_common::reason::Reason;
@@ -76,13 +77,13 @@ impl Core {
         listener: &model::Listener,
         pools: &[status::Pool],
     ) -> status::Listener {
-        let id = self.reconciler.assignments.listeners.get(listener.name.as_str());
-        let counter = counted(id.map(|id| self.maps.listener_counter(*id)));
+        let assigned = self.reconciler.assignments.listeners.get(listener.name.as_str());
+        let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
+        let state = assigned.map(|one| read(self.maps.listener_state(one.id))).unwrap_or_default();
         let default_pool = &listener.default_pool;
         let is_tracked =
             self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
-        let counted_id = id.filter(|_| is_tracked);
-        let connections = counted_id.map(|id| read(self.maps.listener_connections(*id)));
+        let connections = (assigned.is_some() && is_tracked).then(|| connections(state.connections));
         let pool = pools.iter().find(|pool| pool.name == default_pool.as_str());
         let mut members = pool.into_iter().flat_map(|pool| &pool.members);
         let degraded = pool.is_some_and(|pool| !pool.takes_new())
@@ -99,6 +100,7 @@ impl Core {
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
             connections,
+            refused_records: state.refused,
             default_pool: default_pool.to_string(),
         }
     }
@@ -175,7 +177,7 @@ impl Core {
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
             slots: shares.slots(id),
             share: shares.share(id),
-            connections: counts.map(|id| self.tracking.connections(id)),
+            connections: counts.map(|id| read(self.maps.backend_connections(id))),
             cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,
             bytes: counter.bytes,

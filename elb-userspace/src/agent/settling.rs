@@ -1,55 +1,108 @@
-//! What flows need no longer: former owners, members that leave, records in the flow tables.
+//! What flows need no longer: former owners, members that leave, numbers of what went.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elb_common::backend::backend_flags;
 use elb_common::listener::{Listener, listener_flags};
+use elb_common::room::BELIEVED;
 
 use super::core::Core;
-use super::sweep::{Drifts, Swept};
 use crate::assign::{AssignedMember, AssignedPool};
-use crate::census::Register;
-use crate::kernel::{MapError, coarse_seconds};
+use crate::census::Census;
+use crate::kernel::coarse_seconds;
 use crate::ring::slots::is_quiet;
 
 impl Core {
-    /// Whether some slots have former owners.
-    pub(super) fn is_moving(&self) -> bool {
-        !self.moving.is_empty()
+    /// In how much time the flow tables are to be swept: while slots are not settled, flows are recorded,
+    /// or connections are counted. At once if they were not for long, since limits are not enforced then.
+    pub(super) fn sweep_in(&self) -> Option<Duration> {
+        let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
+        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
+        let census = self.census.as_ref();
+        let is_needed = !self.moving.is_empty()
+            || self.reconciler.is_lasting()
+            || census.is_none_or(|census| census.has_records() || census.is_counting)
+            || all.any(counts);
+        let (swept, fill) = self.tracking.swept().filter(|_| is_needed)?;
+        let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
+        let rest = fill.rest().max(20 * census.map_or(Duration::ZERO, |census| census.took));
+        Some(if is_late { Duration::ZERO } else { rest })
     }
 
-    /// Settles slots that nobody needs to be moving, and forgets what is over then.
-    pub(super) fn settle(&mut self) {
-        let mut forgotten = false;
+    /// Takes in what a sweep of a revision found: slots convert and settle, and what no flow needs any
+    /// more is forgotten.
+    pub(super) fn swept(&mut self, census: Census, revision: u64) {
+        tracing::debug!(took = ?census.took, fill = ?census.fill, "the flow tables were swept");
+        self.settle(census.swept);
+        let now = coarse_seconds();
+        let refused = self.refused();
+        let refused = |pool: u16| refused.get(&pool).copied().unwrap_or(0);
+        let mut changed = self.reconciler.convert(now, refused);
+        // What came since may have got flows that the sweep did not see.
+        if revision == self.revision {
+            let named = self.named_members();
+            changed |= self.reconciler.swept(&census, |pool, id| {
+                named.get(&pool.id).is_some_and(|named| named.contains(&id))
+            });
+        }
+        self.census = Some(census);
+        if changed {
+            self.publish();
+            self.save();
+        }
+    }
+
+    /// Converts and settles slots of the pools that have some to.
+    fn settle(&mut self, swept: u32) {
         for name in self.moving.keys().cloned().collect::<Vec<_>>() {
             let Some(assigned) = self.reconciler.assignments.pools.get(&name) else {
                 self.moving.remove(&name);
                 continue;
             };
-            let replaces = assigned.former.is_some();
-            let moving = self.maps.settle(assigned.region(), assigned.idle_timeout, replaces);
-            if moving > 0 {
-                self.moving.insert(name, moving);
-                continue;
-            }
-            tracing::debug!(pool = name, "all slots are settled");
-            let is_scheduled = assigned.ring.shape.is_scheduled();
-            let removed = assigned.members.iter().filter(|member| member.removed);
-            let named = removed.filter(|member| self.named_ago(assigned, member).is_some());
-            let named: BTreeSet<u16> = named.map(|member| member.id).collect();
-            forgotten |= self.reconciler.settled(&name, |id| is_scheduled || named.contains(&id));
-            if named.is_empty() {
+            let region = assigned.region();
+            let refused = self.last_refused(assigned.id);
+            self.maps.settle(region, swept);
+            self.maps.convert(region, refused, assigned.idle_timeout);
+            let states = self.maps.states(region);
+            if states.are_settled() {
+                tracing::debug!(pool = name, "all slots are settled");
                 self.moving.remove(&name);
             } else {
-                // What connection ids name stays until they name it no more.
-                self.moving.insert(name, 0);
+                self.moving.insert(name, states.moving + states.exceptions);
             }
         }
-        if forgotten {
-            self.publish();
-            self.save();
-        }
+    }
+
+    /// When a flow of a pool last found no room for its record; 0: never.
+    fn last_refused(&self, pool: u16) -> u32 {
+        self.maps.last_refused(pool).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell whether flows found room");
+            coarse_seconds()
+        })
+    }
+
+    /// The same of the pools that have or serve as something former.
+    fn refused(&self) -> BTreeMap<u16, u32> {
+        let assignments = &self.reconciler.assignments;
+        let pools = assignments.pools.values().filter(|pool| pool.former.is_some());
+        let moved = assignments.listeners.values().filter(|listener| listener.former.is_some());
+        let ids = pools.map(|pool| pool.id).chain(moved.map(|listener| listener.pool));
+        ids.map(|id| (id, self.last_refused(id))).collect()
+    }
+
+    /// Members that slots or connection ids of QUIC name, by pool, of the pools with removed members.
+    fn named_members(&self) -> BTreeMap<u16, BTreeSet<u16>> {
+        let pools = self.reconciler.assignments.pools.values();
+        let leaving = pools.filter(|pool| pool.members.iter().any(|member| member.removed));
+        let named = |pool: &AssignedPool| {
+            let mut named: BTreeSet<u16> =
+                pool.regions().flat_map(|region| self.maps.named(region)).collect();
+            let by_id = pool.members.iter().filter(|one| self.named_ago(pool, one).is_some());
+            named.extend(by_id.map(|member| member.id));
+            (pool.id, named)
+        };
+        leaving.map(named).collect()
     }
 
     /// Seconds since a connection id named a member that takes no new flows; none where flows of then
@@ -82,50 +135,5 @@ impl Core {
     pub(super) fn is_cut(&self, id: u16) -> bool {
         let backend = self.observed.backends.get(&id);
         backend.is_none_or(|backend| backend.flags & backend_flags::ESTABLISHED == 0)
-    }
-
-    /// Who is who in the flow tables.
-    pub(super) fn register(&self) -> Register {
-        Register::new(&self.reconciler.assignments, &self.observed, coarse_seconds())
-    }
-
-    /// Whether the flow tables are to be swept: connections are counted, or were until now.
-    pub(super) fn needs_sweep(&self) -> bool {
-        let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
-        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
-        self.counts_left || all.any(counts)
-    }
-
-    /// What a sweep needs, and the revision that it is of; none while another one is under way.
-    pub(super) fn begin_sweep(&mut self) -> Option<(Register, Drifts, u64)> {
-        Some((self.register(), self.drifts.take()?, self.revision))
-    }
-
-    /// Takes in what a sweep of a revision found: removed members without flows are forgotten.
-    pub(super) fn swept(&mut self, swept: Swept, revision: u64) {
-        let Swept { census, removed, counts_left, took, .. } = &swept;
-        tracing::debug!(removed, ?took, "the flow tables are swept");
-        self.counts_left = *counts_left;
-        let scheduled = self.reconciler.assignments.pools.iter().filter(|(name, pool)| {
-            pool.ring.shape.is_scheduled() && !self.moving.contains_key(*name)
-        });
-        let mut forgotten = false;
-        // A member that was removed since may have got a flow that the sweep did not see.
-        if revision == self.revision {
-            for name in scheduled.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-                forgotten |= self.reconciler.settled(&name, |id| census.flows(id) > 0);
-            }
-        }
-        self.drifts = Some(swept.drifts);
-        if forgotten {
-            self.publish();
-            self.save();
-        }
-    }
-
-    /// Goes on after a sweep that failed.
-    pub(super) fn sweep_failed(&mut self, error: &MapError) {
-        tracing::warn!(%error, "cannot sweep the flow tables");
-        self.drifts = Some(Drifts::default());
     }
 }

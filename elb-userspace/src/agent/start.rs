@@ -18,7 +18,7 @@ use super::{Agent, descriptors, recover};
 use crate::api;
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
-use crate::kernel::{Attachment, Capacity, Maps, Object, Tracer, pinned, unpin};
+use crate::kernel::{Attachment, Capacity, Maps, Object, Sweeper, Tracer, pinned, unpin};
 use crate::nexthop::{Network, netlink};
 use crate::saved::{self, Numbers};
 
@@ -64,7 +64,7 @@ async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result
     let capacity = Capacity::of(&config.agent);
     let mut object = Object::load(&config.agent.pin_dir, capacity)?;
     let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
-    let tracking = Tracking::new(&object.directory, capacity).context("cannot use the maps")?;
+    let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep the flow tables")?;
     let attachments = attach(&mut object, &config)?;
     let log = pass_log_on(&mut object);
     let traces = Traces::new(Tracer::new(&mut object)?)?;
@@ -89,7 +89,7 @@ async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result
         object,
         maps,
         vip_probes,
-        tracking: Arc::new(tracking),
+        tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
         observed,
         numbers,

@@ -211,6 +211,9 @@ fn slot(slot: &Slot, told: &Explanation) -> String {
         (false, true, _) => {
             format!("moving: new flows go to {present}, those older than the change to {former}")
         }
+        (false, false, _) if slot.exceptions => {
+            format!("exceptions: flows go to {present}, but for recorded ones")
+        }
         (false, false, None) => format!("settled: every flow goes to {present}"),
         (false, false, Some(true)) => {
             format!("settled: every packet with this connection id goes to {present}")
@@ -231,7 +234,7 @@ fn flow(entry: &FlowEntry) -> String {
     };
     let records = entry.records.as_ref();
     let records = records.map(|whom| format!("; this packet is recorded for {}", member(whom)));
-    let spent = if entry.budget_spent { "; no more flows may be recorded this second" } else { "" };
+    let spent = if entry.no_room { "; there is no room for its record" } else { "" };
     recorded + &records.unwrap_or_default() + spent
 }
 

@@ -186,38 +186,37 @@ impl<'t> Testimony<'_, 't> {
             hash,
             index: index.wrapping_sub(listener.ring_base),
             of: listener.ring_size,
-            moving: !slot.is_settled(),
+            moving: slot.is_moving(),
+            exceptions: slot.has_exceptions(),
             owner: self.member(slot.cur()),
-            former_owner: self.member(slot.prev()),
+            former_owner: slot.is_moving().then(|| self.member(slot.prev())).flatten(),
         })
     }
 
     /// What the flow table says, and the key of the record that it has.
     fn flow(&self) -> Option<(FlowEntry, Option<Key>)> {
         let looked_up = |asked: &Asked<'t>| match asked {
-            Asked::FlowV4(key, found) => Some((Key::V4(*key), *found)),
-            Asked::FlowV6(key, found) => Some((Key::V6(*key), *found)),
-            // An opening is recorded without a look at what was there.
-            Asked::RecordV4(key, _) => Some((Key::V4(*key), None)),
-            Asked::RecordV6(key, _) => Some((Key::V6(*key), None)),
+            Asked::FindV4(_, key, found) => Some((Key::V4(*key), *found)),
+            Asked::FindV6(_, key, found) => Some((Key::V6(*key), *found)),
             _ => None,
         };
         let records = self.last(|asked| match asked {
-            Asked::RecordV4(_, flow) | Asked::RecordV6(_, flow) => Some(flow.backend),
+            Asked::RecordV4(.., flow) | Asked::RecordV6(.., flow) => Some(flow.backend),
             _ => None,
         });
-        let may_record = self.last(|asked| match asked {
-            Asked::MayRecord(_, may) => Some(*may),
+        let has_room = self.last(|asked| match asked {
+            Asked::HasRoom(.., has) => Some(*has),
             _ => None,
         });
-        // A connection whose id was seen otherwise before is looked up twice.
+        // A flow is looked for among those that live and among those that open, and a connection
+        // whose id was seen otherwise before by that, too.
         let found = self.first(|asked| looked_up(asked).filter(|(_, flow)| flow.is_some()));
         let (key, flow) = found.or_else(|| self.first(looked_up))?;
         let entry = FlowEntry {
             recorded: flow.and_then(|flow| self.member(flow.backend)),
             idle: None,
             records: records.and_then(|id| self.member(id)),
-            budget_spent: may_record == Some(false),
+            no_room: has_room == Some(false),
         };
         Some((entry, flow.map(|_| key)))
     }

@@ -59,6 +59,6 @@ fn open<K: bytemuck::Pod>(directory: &Path, name: &'static str) -> Result<FlowTa
 }
 
 /// What went wrong with a table.
-pub fn unreadable(map: &'static str) -> impl Fn(io::Error) -> MapError {
+fn unreadable(map: &'static str) -> impl Fn(io::Error) -> MapError {
     move |error| at(map)(aya::maps::MapError::IoError(error))
 }

@@ -18,7 +18,7 @@ use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
 use elb_common::interface::{Interface, Settings};
-use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, Vip};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
@@ -33,6 +33,7 @@ use super::rings::Rings;
 use super::tries::Tries;
 use crate::flows::Key as FlowKey;
 use crate::publish::{Command, Image, ListenerKey, Region, Store};
+use crate::ring::region::States;
 
 /// Why a map could not be read or written.
 #[derive(Debug, Error)]
@@ -56,6 +57,7 @@ pub struct Maps {
     vips_v6: MapHash<[u32; 4], Vip>,
     tries: Tries,
     listener_states: MapArray<ListenerState>,
+    listener_pools: MapArray<ListenerPool>,
     backend_states: MapArray<BackendState>,
     named: Array<MapData, u32>,
     pools: MapArray<Pool>,
@@ -95,7 +97,7 @@ pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
 }
 
 /// A map that is used through shared memory.
-fn array(ebpf: &mut Ebpf, name: &str) -> MapData {
+pub(super) fn array(ebpf: &mut Ebpf, name: &str) -> MapData {
     match ebpf.take_map(name) {
         Some(Map::Array(data)) => data,
         _ => unreachable!("the embedded object has the array {name}; the tests load it"),
@@ -128,6 +130,7 @@ impl Maps {
             vips_v6: take(ebpf, names::VIPS_V6)?,
             tries: Tries::take(ebpf)?,
             listener_states: take(ebpf, names::LISTENER_STATES)?,
+            listener_pools: take(ebpf, names::LISTENER_POOLS)?,
             backend_states: take(ebpf, names::BACKEND_STATES)?,
             named: take(ebpf, names::BACKENDS_NAMED)?,
             pools: take(ebpf, names::POOLS)?,
@@ -197,6 +200,13 @@ impl Maps {
                 image.pools.insert(id, pool);
             }
         }
+        for id in ids(self.capacity.listeners) {
+            let pool = self.listener_pools.get(&u32::from(id), 0);
+            let pool = pool.map_err(at(names::LISTENER_POOLS))?.0;
+            if pool != ListenerPool::default() {
+                image.listener_pools.insert(id, pool);
+            }
+        }
         for id in ids(self.capacity.backends) {
             let backend = self.backends.get(&u32::from(id), 0).map_err(at(names::BACKENDS))?.0;
             if backend != Backend::default() {
@@ -214,14 +224,31 @@ impl Maps {
         total(&self.listener_counters, u32::from(id)).map_err(at(names::LISTENER_COUNTERS))
     }
 
-    /// Connections that a listener has open, where they are tracked.
+    /// What a listener has open and recorded.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn listener_connections(&self, id: u16) -> Result<u32, MapError> {
-        let state =
-            self.listener_states.get(&u32::from(id), 0).map_err(at(names::LISTENER_STATES))?;
+    pub fn listener_state(&self, id: u16) -> Result<ListenerState, MapError> {
+        let state = self.listener_states.get(&u32::from(id), 0);
+        Ok(state.map_err(at(names::LISTENER_STATES))?.0)
+    }
+
+    /// Connections that a backend has open, where they are tracked.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_connections(&self, id: u16) -> Result<u32, MapError> {
+        let state = self.backend_states.get(&u32::from(id), 0).map_err(at(names::BACKEND_STATES))?;
         Ok(connections(state.0.connections))
+    }
+
+    /// When a flow of a pool last found no room for its record, in coarse monotonic seconds; 0: never.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn last_refused(&self, pool: u16) -> Result<u32, MapError> {
+        let state = self.lookups.pool_states.get(&u32::from(pool), 0).map_err(at(names::POOL_STATES))?;
+        Ok(state.0.refused)
     }
 
     /// What a backend got.
@@ -265,14 +292,14 @@ impl Maps {
         total(&self.reason_counters, reason as u32).map_err(at(names::REASON_COUNTERS))
     }
 
-    /// How many slots each owner of a region has, and how many slots move.
+    /// How many slots each owner of a region has, and how many slots are not settled.
     pub fn shares(&self, region: Region) -> (std::collections::HashMap<u16, u32>, u32) {
-        let (mut shares, mut moving) = (std::collections::HashMap::new(), 0);
+        let (mut shares, mut unsettled) = (std::collections::HashMap::new(), 0);
         for slot in self.rings.words(region).slots() {
             *shares.entry(slot.cur()).or_default() += 1;
-            moving += u32::from(!slot.is_settled());
+            unsettled += u32::from(!slot.is_settled());
         }
-        (shares, moving)
+        (shares, unsettled)
     }
 
     /// Slots of a region whose present owner an id is, and slots whose former one it is.
@@ -308,9 +335,19 @@ impl Maps {
         self.rings.words(region).slots().map(Slot::cur).collect()
     }
 
-    /// Settles what nobody needs to be moving; see [`crate::ring::region::Words::settle`].
-    pub fn settle(&self, region: Region, idle: u32, together: bool) -> u32 {
-        self.rings.words(region).settle(coarse_seconds(), idle, together)
+    /// Converts moving slots; see [`crate::ring::region::Words::convert`].
+    pub fn convert(&self, region: Region, refused: u32, idle: u32) {
+        self.rings.words(region).convert(coarse_seconds(), refused, idle);
+    }
+
+    /// Settles slots after a sweep; see [`crate::ring::region::Words::settle`].
+    pub fn settle(&self, region: Region, swept: u32) {
+        self.rings.words(region).settle(swept);
+    }
+
+    /// In which states the slots of a region are.
+    pub fn states(&self, region: Region) -> States {
+        self.rings.words(region).states()
     }
 }
 
@@ -372,6 +409,10 @@ impl Store for Maps {
                 self.rings.words(*region).clear();
                 Ok(())
             }
+            Command::PutListenerPool(id, value) => self
+                .listener_pools
+                .set(u32::from(*id), Record(*value), 0)
+                .map_err(at(names::LISTENER_POOLS)),
             Command::PutListener(key, value) => self.put_listener(key, value),
             Command::RemoveListener(key) => self.remove_listener(key),
             Command::PutRange(entry, value) => self.tries.put_range(entry, value),
@@ -449,11 +490,6 @@ fn reset(counters: &mut MapCounters, id: u16) -> Result<(), aya::maps::MapError>
     let cpus = nr_cpus().map_err(|(_, error)| aya::maps::MapError::IoError(error))?;
     let zero = PerCpuValues::try_from(vec![Record(Counter::default()); cpus])?;
     counters.set(u32::from(id), zero, 0)
-}
-
-/// CPUs that the kernel may have: elements of a per-CPU map's value.
-pub fn possible_cpus() -> u32 {
-    nr_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(1)
 }
 
 /// Seconds of the clock that the packet path reads, `CLOCK_MONOTONIC_COARSE`.

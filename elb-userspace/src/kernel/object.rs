@@ -49,14 +49,19 @@ impl Capacity {
         match name {
             names::RINGS | names::RINGS_SEEN => Some(self.chunks),
             names::FLOWS_V4 | names::FLOWS_V6 => Some(self.flows),
+            names::OPENINGS_V4 | names::OPENINGS_V6 => {
+                Some((self.flows / limits::FLOWS_PER_OPENING).max(1))
+            }
             names::BACKENDS
             | names::BACKEND_STATES
             | names::BACKENDS_NAMED
+            | names::BACKEND_CENSUS
             | names::BACKEND_COUNTERS => Some(self.backends),
             names::LISTENERS_V4
             | names::LISTENERS_V6
             | names::LISTENER_STATES
-            | names::FLOW_BUDGETS
+            | names::LISTENER_POOLS
+            | names::LISTENER_CENSUS
             | names::LISTENER_COUNTERS => Some(self.listeners),
             _ => None,
         }
@@ -164,6 +169,9 @@ impl Object {
                 loader.map_max_entries(name, entries);
             }
         }
+        for name in [names::BACKEND_CENSUS, names::LISTENER_CENSUS] {
+            loader.map_max_entries(name, capacity.entries(name).unwrap_or(1));
+        }
         let mut ebpf = loader.load(XDP_OBJECT)?;
         program(&mut ebpf, Program::Plain).load()?;
         // Now, while the descriptors of all maps are open that it names.
@@ -245,24 +253,25 @@ impl Shape {
         use MapType::{Array, DevMapHash, Hash, LpmTrie, LruHash, PerCpuArray};
         let (kind, key, value, default) = match name {
             names::SETTINGS => (Array, 4, 8, 1),
-            names::LISTENERS_V4 => (Hash, 8, 32, 0),
-            names::LISTENERS_V6 => (Hash, 24, 32, 0),
+            names::LISTENERS_V4 => (Hash, 8, 40, 0),
+            names::LISTENERS_V6 => (Hash, 24, 40, 0),
             names::VIPS_V4 => (Hash, 4, 8, limits::MAX_VIPS),
             names::VIPS_V6 => (Hash, 16, 8, limits::MAX_VIPS),
-            names::PORT_RANGES => (LpmTrie, 12, 32, limits::MAX_PORT_RANGES),
+            names::PORT_RANGES => (LpmTrie, 12, 40, limits::MAX_PORT_RANGES),
             names::GROUPS_V4 => (LpmTrie, 12, 4, limits::MAX_GROUP_ENTRIES),
             names::GROUPS_V6 => (LpmTrie, 24, 4, limits::MAX_GROUP_ENTRIES),
-            names::LISTENER_STATES => (Array, 4, 16, 0),
-            names::FLOW_BUDGETS => (PerCpuArray, 4, 8, 0),
+            names::LISTENER_STATES => (Array, 4, 64, 0),
+            names::LISTENER_POOLS => (Array, 4, 4, 0),
             names::RINGS | names::RINGS_SEEN => (Array, 4, 64, 0),
-            names::POOLS => (Array, 4, 24, limits::MAX_POOLS),
-            names::POOL_STATES => (Array, 4, 8, limits::MAX_POOLS),
+            names::POOLS => (Array, 4, 48, limits::MAX_POOLS),
+            names::POOL_STATES => (Array, 4, 16, limits::MAX_POOLS),
             names::BACKENDS => (Array, 4, 64, 0),
-            names::BACKEND_STATES => (Array, 4, 8, 0),
+            names::BACKEND_STATES => (Array, 4, 16, 0),
             names::BACKENDS_NAMED => (Array, 4, 4, 0),
             names::SERVER_IDS => (Hash, 16, 4, limits::MAX_SERVER_IDS),
-            names::FLOWS_V4 => (LruHash, 16, 8, 0),
-            names::FLOWS_V6 => (LruHash, 40, 8, 0),
+            names::OPENINGS_V4 | names::FLOWS_V4 => (LruHash, 16, 16, 0),
+            names::OPENINGS_V6 | names::FLOWS_V6 => (LruHash, 40, 16, 0),
+            names::FLOW_TABLES => (Array, 4, 16, 2),
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_TOLD => (PerCpuArray, 4, 8, 1),

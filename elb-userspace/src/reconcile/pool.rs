@@ -1,14 +1,14 @@
 //! One pool: its numbers, its members' records, its ring, and its own record.
 
 use elb_common::backend::backend_flags;
-use elb_common::pool::Pool as Record;
+use elb_common::pool::{Pool as Record, Ring};
 use elb_common::quic::ServerIdKey;
 
 use super::ring::Wanted;
 use super::standing::{self, Standing};
 use super::{Desired, Reconciler, Seen, backend, socket};
-use crate::assign::{AssignedMember, AssignedPool, Ids};
-use crate::model::Pool;
+use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Ids};
+use crate::model::{DrainTimeout, Forwarding, Pool};
 use crate::ring::identity;
 use crate::ring::maglev::RingMember;
 use crate::ring::shape::Shape;
@@ -36,12 +36,14 @@ impl Reconciler {
             desired.left_out.push((format!("pool {name:?}, member {called:?}"), full));
         }
         let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        assigned.forwarding = pool.forwarding;
+        assigned.drain = pool.connection_drain.map(DrainTimeout::get);
         follow_idle_timeout(assigned, idle, now);
         let standings = standing::of(pool, &mut assigned.members, seen, now);
         let numbers = assigned.members.clone();
         let mut wanted = Wanted::default();
         for (number, standing) in numbers.iter().zip(standings) {
-            self.member(pool, number, standing, seen, &mut wanted, desired);
+            self.member(pool.forwarding, number, standing, seen, &mut wanted, desired);
         }
         self.ring(pool, wanted, now, desired);
         let assigned = &self.assignments.pools[name];
@@ -49,9 +51,30 @@ impl Reconciler {
         desired.image.pools.insert(assigned.id, record(assigned));
     }
 
+    /// Adds a pool that was removed: its members serve the flows that they have until these are cut.
+    pub(super) fn removed_pool(
+        &mut self,
+        name: &str,
+        idle: u32,
+        seen: &impl Seen,
+        desired: &mut Desired,
+    ) {
+        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        let now = seen.now();
+        follow_idle_timeout(assigned, idle, now);
+        let standings = standing::of_removed(assigned, now);
+        let assigned = assigned.clone();
+        let mut nobody = Wanted::default();
+        for (number, standing) in assigned.members.iter().zip(standings) {
+            self.member(assigned.forwarding, number, standing, seen, &mut nobody, desired);
+        }
+        server_ids(&assigned, desired);
+        desired.image.pools.insert(assigned.id, record(&assigned));
+    }
+
     fn member(
         &self,
-        pool: &Pool,
+        forwarding: Forwarding,
         number: &AssignedMember,
         standing: Standing,
         seen: &impl Seen,
@@ -60,7 +83,7 @@ impl Reconciler {
     ) {
         let next_hop = seen.next_hop(number.address);
         let mut record =
-            backend::record(number.address, pool.forwarding, next_hop, self.encap_source);
+            backend::record(number.address, forwarding, next_hop, self.encap_source);
         record.weight = standing.weight;
         if standing.takes_new && next_hop.is_some() {
             let identity = identity(number.address, number.port);
@@ -105,20 +128,17 @@ fn server_ids(assigned: &AssignedPool, desired: &mut Desired) {
 }
 
 fn record(assigned: &AssignedPool) -> Record {
-    let record = Record {
+    Record {
         udp_hold_until: assigned.udp_hold_until,
         idle_timeout: assigned.idle_timeout,
         flows_since: assigned.flows_since,
-        ..Record::default()
-    };
-    match assigned.former {
-        None => record,
-        Some(former) => Record {
-            former_base: former.base,
-            former_size: former.shape.size,
-            former_algorithm: former.shape.algorithm,
-            former_cid: former.shape.cid_part(),
-            ..record
-        },
+        reserved: 0,
+        ring: ring(assigned.ring),
+        former: assigned.former.map(ring).unwrap_or_default(),
     }
+}
+
+fn ring(AssignedRing { base, shape }: AssignedRing) -> Ring {
+    let cid = shape.cid_part();
+    Ring { base, size: shape.size, algorithm: shape.algorithm, cid, reserved: 0 }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::{Seen, socket};
-use crate::assign::AssignedMember;
+use crate::assign::{AssignedMember, AssignedPool};
 use crate::model::{DrainTimeout, FlowsOnUnhealthy, Member, Pool};
 
 /// How one member stands.
@@ -28,10 +28,11 @@ pub(super) fn of(
     now: u32,
 ) -> Vec<Standing> {
     let present = Present::new(pool, seen);
+    let drain = pool.connection_drain.map(DrainTimeout::get);
     let standing = |(at, number): (usize, &mut AssignedMember)| {
         let member = present.get(number.socket(), at);
         let takes_new = member.is_some_and(|member| member.is_willing && present.serves(member));
-        number.cut_at = cut_at(number.cut_at, !takes_new, pool.connection_drain, now);
+        number.cut_at = cut_at(number.cut_at, !takes_new, drain, now);
         if let Some(member) = member {
             number.server_id = member.model.server_id;
         }
@@ -47,11 +48,23 @@ pub(super) fn of(
     numbers.iter_mut().enumerate().map(standing).collect()
 }
 
+/// How the members of a pool stand that was removed.
+pub(super) fn of_removed(pool: &mut AssignedPool, now: u32) -> Vec<Standing> {
+    let drain = pool.drain;
+    let standing = |number: &mut AssignedMember| {
+        number.removed = true;
+        number.cut_at = cut_at(number.cut_at, true, drain, now);
+        let is_gone = number.cut_at.is_some_and(|at| at <= now);
+        Standing { weight: 0, takes_new: false, is_gone }
+    };
+    pool.members.iter_mut().map(standing).collect()
+}
+
 /// When the flows of a member are cut that leaves or does not: the deadline stands once it is set,
 /// but is never later than the present delay says. The second that it is `now` has begun already:
 /// one more, and no flow is cut too early.
-fn cut_at(before: Option<u32>, leaves: bool, delay: Option<DrainTimeout>, now: u32) -> Option<u32> {
-    let latest = now.saturating_add(delay.filter(|_| leaves)?.get() + 1);
+fn cut_at(before: Option<u32>, leaves: bool, delay: Option<u32>, now: u32) -> Option<u32> {
+    let latest = now.saturating_add(delay.filter(|_| leaves)? + 1);
     Some(before.map_or(latest, |at| at.min(latest)))
 }
 

@@ -22,7 +22,7 @@ impl<'a> Words<'a> {
         Self { slots, seen }
     }
 
-    /// Lets the ring follow a new table; a slot that changes starts to be watched `now`.
+    /// Lets the ring follow a new table; a slot that begins to move, or to have exceptions, does so `now`.
     pub fn write(self, ring: &RingWrite, now: u32) {
         for ((word, seen), owner) in self.slots.iter().zip(self.seen).zip(&ring.owners) {
             let slot = Slot(word.load(Ordering::Relaxed));
@@ -31,34 +31,48 @@ impl<'a> Words<'a> {
                 continue;
             }
             let next = slots::follow(ring.kind, slot, *owner, |id| ring.gone.contains(&id));
-            if next != slot {
+            if next == slot {
+                continue;
+            }
+            // A moving slot that changes again protects the flows from before its first change.
+            if !(slot.is_moving() && next.is_moving()) {
                 seen.store(now, Ordering::Relaxed);
-                word.store(next.0, Ordering::Release);
+            }
+            word.store(next.0, Ordering::Release);
+        }
+    }
+
+    /// Converts the moving slots whose older flows all have records by `now`; a flow of the pool last
+    /// found no room for its record at second `refused`.
+    pub fn convert(self, now: u32, refused: u32, idle: u32) {
+        for (word, seen) in self.slots.iter().zip(self.seen) {
+            let slot = Slot(word.load(Ordering::Relaxed));
+            let since = seen.load(Ordering::Relaxed);
+            if slot.is_moving() && slots::may_convert(since, refused, now, idle) {
+                seen.store(now, Ordering::Relaxed);
+                word.store(Slot::excepting(slot.cur()).0, Ordering::Release);
             }
         }
     }
 
-    /// Settles the slots that nobody needed to be moving for `idle` seconds; with `together`, all
-    /// of them or none. The number of slots that still move.
-    ///
-    /// While a ring replaces another one, all its slots move together: then all flows since are
-    /// recorded, and yet another ring may replace it without knowing it.
-    pub fn settle(self, now: u32, idle: u32, together: bool) -> u32 {
-        let moving = || self.slots.iter().zip(self.seen).filter(|(word, _)| !settled(word));
-        let quiet = |seen: &AtomicU32| slots::is_quiet(seen.load(Ordering::Relaxed), now, idle);
-        let mut left = 0;
-        if together && !moving().all(|(_, seen)| quiet(seen)) {
-            return u32::try_from(moving().count()).unwrap_or(u32::MAX);
-        }
-        for (word, seen) in moving() {
+    /// Settles the slots that need no record: the sweep that began at second `swept` found none.
+    pub fn settle(self, swept: u32) {
+        for (word, seen) in self.slots.iter().zip(self.seen) {
             let slot = Slot(word.load(Ordering::Relaxed));
-            let next = slots::settle(slot, seen.load(Ordering::Relaxed), now, idle);
-            if next != slot {
-                word.store(next.0, Ordering::Release);
+            if slot.has_exceptions() && slots::may_settle(seen.load(Ordering::Relaxed), swept) {
+                word.store(Slot::new(slot.cur(), 0).0, Ordering::Release);
             }
-            left += u32::from(!next.is_settled());
         }
-        left
+    }
+
+    /// How many slots are in which state.
+    pub fn states(self) -> States {
+        let mut states = States::default();
+        for slot in self.slots() {
+            states.moving += u32::from(slot.is_moving());
+            states.exceptions += u32::from(slot.has_exceptions());
+        }
+        states
     }
 
     /// Empties the region.
@@ -75,8 +89,20 @@ impl<'a> Words<'a> {
     }
 }
 
-fn settled(word: &AtomicU32) -> bool {
-    Slot(word.load(Ordering::Relaxed)).is_settled()
+/// Slots that are not settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct States {
+    /// Slots whose former owners have flows without a record.
+    pub moving: u32,
+    /// Slots of which flows of other owners may be recorded.
+    pub exceptions: u32,
+}
+
+impl States {
+    /// Whether all slots are settled.
+    pub const fn are_settled(self) -> bool {
+        self.moving == 0 && self.exceptions == 0
+    }
 }
 
 #[cfg(test)]
@@ -109,15 +135,32 @@ mod tests {
     }
 
     #[test]
-    fn slots_settle_one_by_one_or_together() {
-        let moving = [Slot::new(1, 1).0, Slot::new(2, 1).0, 3];
-        let (slots, seen) = (words(&moving), words(&[100, 200, 0]));
+    fn slots_convert_and_settle_one_by_one() {
+        let unsettled = [Slot::new(1, 1).0, Slot::new(2, 1).0, Slot::new(3, 1).0, 3];
+        let (slots, seen) = (words(&unsettled), words(&[100, 100, 200, 0]));
         let region = Words::new(&slots, &seen);
-        assert_eq!(region.settle(300, 99, true), 2);
-        assert_eq!(region.settle(300, 199, false), 2);
-        assert_eq!(region.settle(300, 99, false), 1);
-        assert!(region.slots().eq([Slot::new(1, 0), Slot::new(2, 1), Slot::new(3, 0)]));
-        assert_eq!(region.settle(301, 99, true), 0);
-        assert!(region.slots().all(Slot::is_settled));
+        assert_eq!(region.states(), States { moving: 2, exceptions: 1 });
+        region.convert(250, 0, 99);
+        assert_eq!(region.states(), States { moving: 1, exceptions: 2 });
+        region.settle(250);
+        let expected = [Slot::new(1, 0), Slot::new(2, 2), Slot::new(3, 1), Slot::new(3, 0)];
+        assert!(region.slots().eq(expected));
+        region.convert(301, 250, 99);
+        assert_eq!(region.states(), States { moving: 1, exceptions: 1 });
+        region.convert(350, 0, 99);
+        region.settle(353);
+        assert!(region.states().are_settled());
+    }
+
+    #[test]
+    fn a_moving_slot_keeps_the_time_of_its_first_change() {
+        let (slots, seen) = (words(&[1]), words(&[0]));
+        let region = Words::new(&slots, &seen);
+        let give = |owner, now| {
+            let (owners, gone) = (vec![owner], BTreeSet::new());
+            region.write(&RingWrite { base: 0, owners, gone, kind: Kind::default() }, now);
+            seen[0].load(Ordering::Relaxed)
+        };
+        assert_eq!([give(2, 5), give(3, 6), give(1, 7), give(2, 8)], [5, 5, 7, 8]);
     }
 }

@@ -1,14 +1,15 @@
 //! How a slot in use follows a new table, without breaking the connections of its former owner.
 //!
-//! The rules keep these promises to the packet path, which sends new flows to `cur` and records
-//! them while the slot is moving, and sends flows it has no record of to `prev`:
-//! - `prev` is the oldest owner whose flows may live; the flows of every later owner are recorded;
-//! - `prev == cur` protects recorded flows only: nobody older is left;
-//! - a slot is settled only if no flow can live that a settled slot would send elsewhere.
+//! A slot is *settled* `(c, 0)`, *moving* `(c, p)` or has *exceptions* `(c, c)`; see
+//! [`elb_common::ring::Slot`] for what packets make of it. The rules keep these promises to the packet
+//! path:
+//! - in a moving slot `prev` is the oldest owner whose flows may live, and all later flows are recorded;
+//! - in a slot with exceptions every flow that is not the present owner's is recorded;
+//! - in a settled slot no such flow lives.
 //!
-//! Three kinds of change follow from them: of a ring whose slots flows find by a hash ([`change`]),
-//! of a schedule whose slots new flows take in turn ([`reschedule`]), and the first owners of a ring
-//! that replaces another one ([`begin`]).
+//! A moving slot converts to one with exceptions once every older flow that lives has sent a packet, and
+//! so has a record: after one idle timeout, whatever else goes on. That one settles when a sweep of the
+//! flow tables finds no record that it needs.
 
 use elb_common::ring::Slot;
 
@@ -21,15 +22,16 @@ pub struct Kind {
     pub succeeds: bool,
 }
 
-/// The slot of a ring of this kind after its entry in the table became `new_cur` (0: nobody).
+/// The slot of a ring of this kind after its entry in the table became `new_cur` (0: no owner).
 ///
 /// `gone` tells whether a backend no longer serves even its established flows; it is asked about
 /// the present and the former owner only. Applying the same change again changes nothing.
 pub fn follow(kind: Kind, slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
-    if kind.succeeds && slot == Slot::default() {
-        begin(new_cur)
-    } else if kind.scheduled {
-        reschedule(slot, new_cur)
+    if kind.scheduled {
+        // All flows are recorded, and their records are always asked for.
+        Slot::new(new_cur, 0)
+    } else if kind.succeeds && slot == Slot::default() {
+        Slot::excepting(new_cur)
     } else {
         change(slot, new_cur, gone)
     }
@@ -37,56 +39,44 @@ pub fn follow(kind: Kind, slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) 
 
 /// A slot that flows find by a hash.
 pub fn change(slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
-    let lives = |owner: u16| ![0, Slot::NOBODY].contains(&owner) && !gone(owner);
     let (cur, prev) = (slot.cur(), slot.prev());
-    if slot.is_settled() {
-        if cur == new_cur || cur == 0 {
-            Slot::new(new_cur, 0)
-        } else if lives(cur) {
-            Slot::new(new_cur, cur)
-        } else {
-            // Records of the owner may be left from before the slot settled. Flows are recorded
-            // anew until those count no more, or a recovery would bring the old ones back.
-            begin(new_cur)
-        }
-    } else if lives(prev) {
+    let lives = |owner: u16| owner != 0 && !gone(owner);
+    if slot.is_moving() {
+        // The former owner is gone, or is the present one again: only recorded flows are elsewhere.
+        let is_over = !lives(prev) || prev == new_cur;
+        return if is_over { Slot::excepting(new_cur) } else { Slot::new(new_cur, prev) };
+    }
+    if cur == new_cur || slot == Slot::default() {
         Slot::new(new_cur, prev)
-    } else if new_cur == 0 && lives(cur) {
-        Slot::new(0, cur)
+    } else if lives(cur) {
+        Slot::new(new_cur, cur)
     } else {
-        begin(new_cur)
+        // Records of the owner may be left: they end when packets meet them, or with a sweep.
+        Slot::excepting(new_cur)
     }
 }
 
-/// A slot of a schedule: all flows are recorded, so that nobody needs a former owner; one that is
-/// moving stays so for the flows of a ring before.
-pub fn reschedule(slot: Slot, new_cur: u16) -> Slot {
-    if slot.is_settled() { Slot::new(new_cur, 0) } else { begin(new_cur) }
-}
-
-/// A slot that is moving with nobody older: recorded flows are honoured, others go to `cur`, or
-/// where the ring before sends them.
-pub fn begin(cur: u16) -> Slot {
-    Slot::new(cur, if cur == 0 { Slot::NOBODY } else { cur })
-}
-
-/// The slot after a look at the clock: settled if nobody needs it to be moving any more.
-pub fn settle(slot: Slot, seen: u32, now: u32, idle: u32) -> Slot {
-    if is_quiet(seen, now, idle) { Slot::new(slot.cur(), 0) } else { slot }
-}
-
-/// Whether no packet needed a slot to be moving for more than `idle` seconds, and one, since both
-/// clocks are read in whole seconds.
+/// Whether a moving slot may convert: every older flow that lives has a record.
 ///
-/// `seen` is the second in which the packet path last answered from `prev` or met a recorded flow
-/// of an owner other than `cur`, or that of the last change if it did neither since; `now` is the
-/// present one. Both are read from the same 32-bit clock and may have wrapped around between;
-/// `seen` may be slightly ahead of `now`, as the two are not read at the same time. `idle` is below
-/// 2^31.
-pub fn is_quiet(seen: u32, now: u32, idle: u32) -> bool {
-    let quiet = now.wrapping_sub(seen);
-    let seen_is_ahead = quiet > u32::MAX / 2;
-    !seen_is_ahead && quiet > idle + 1
+/// `since` is the second in which the slot began to move, `refused` the one in which a flow of the pool
+/// last found no room for its record (0: none did); `now` is the present one. After four idle timeouts
+/// even refused flows do not hold the slot: a flood could hold it for ever.
+pub fn may_convert(since: u32, refused: u32, now: u32, idle: u32) -> bool {
+    let is_over = |begun: u32, timeouts: u32| is_quiet(begun, now, idle.saturating_mul(timeouts));
+    is_over(since, 1) && (refused == 0 || is_over(refused, 1) || is_over(since, 4))
+}
+
+/// Whether a slot with exceptions may settle: the sweep that began at second `swept` found no record
+/// that it needs, and the slot was as it is for a second before. `seen` is when it became so, or when
+/// a sweep last found one.
+pub const fn may_settle(seen: u32, swept: u32) -> bool {
+    seen.saturating_add(1) < swept
+}
+
+/// Whether something is over for more than `idle` seconds, and one, since both clocks are read in whole
+/// seconds. `seen` may be slightly ahead of `now`, as the two are not read at the same time.
+pub const fn is_quiet(seen: u32, now: u32, idle: u32) -> bool {
+    now.saturating_sub(seen) > idle.saturating_add(1)
 }
 
 /// How many slots a new table gives to another owner, against what no table could avoid.

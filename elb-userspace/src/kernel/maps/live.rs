@@ -7,9 +7,9 @@ use std::hash::Hash;
 
 use aya::maps::MapError as AyaError;
 use elb_common::addr::{Be32, Be128};
-use elb_common::admission::{FlowBudget, GroupKeyV4, GroupKeyV6};
+use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
-use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
@@ -19,6 +19,7 @@ use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::Slot;
+use elb_common::room::Claim;
 
 use super::lookups::whole;
 use super::{MapError, Maps, Record, at, coarse_seconds};
@@ -87,25 +88,33 @@ impl<'m> Live<'m> {
         self.bring(|written| &mut written.listener_states, id, found);
     }
 
-    fn bring_v4(&self, key: &FlowKeyV4) {
-        let found = self.maps.lookups.flows_v4.get(&Record(*key), 0);
-        let found = self.read(names::FLOWS_V4, found).map(|found| found.0);
-        self.bring(|written| &mut written.flows_v4, *key, found);
+    fn bring_tables(&self) {
+        for index in 0..2 {
+            let found = self.maps.lookups.tables.get(&index, 0);
+            if let Some(found) = self.read(names::FLOW_TABLES, found) {
+                self.scratch.written.borrow_mut().tables[index as usize] = found.0;
+            }
+        }
     }
 
-    fn bring_v6(&self, key: &FlowKeyV6) {
-        let found = self.maps.lookups.flows_v6.get(&Record(*key), 0);
-        let found = self.read(names::FLOWS_V6, found).map(|found| found.0);
-        self.bring(|written| &mut written.flows_v6, *key, found);
+    fn bring_v4(&self, stage: Stage, key: &FlowKeyV4) {
+        let lookups = &self.maps.lookups;
+        let (map, name) = match stage {
+            Stage::Opening => (&lookups.openings_v4, names::OPENINGS_V4),
+            Stage::Live => (&lookups.flows_v4, names::FLOWS_V4),
+        };
+        let found = self.read(name, map.get(&Record(*key), 0)).map(|found| found.0);
+        self.bring(|written| written.flows_v4.stage(stage), *key, found);
     }
 
-    /// What the listener recorded on the CPU that recorded most this second: which CPU a packet
-    /// will meet is not known.
-    fn fullest(&self, listener: u16, now: u32) -> Option<FlowBudget> {
-        let found = self.maps.lookups.flow_budgets.get(&u32::from(listener), 0);
-        let cpus = self.read(names::FLOW_BUDGETS, found)?;
-        let this_second = cpus.iter().map(|cpu| cpu.0).filter(|cpu| cpu.second == now);
-        this_second.max_by_key(|cpu| cpu.recorded)
+    fn bring_v6(&self, stage: Stage, key: &FlowKeyV6) {
+        let lookups = &self.maps.lookups;
+        let (map, name) = match stage {
+            Stage::Opening => (&lookups.openings_v6, names::OPENINGS_V6),
+            Stage::Live => (&lookups.flows_v6, names::FLOWS_V6),
+        };
+        let found = self.read(name, map.get(&Record(*key), 0)).map(|found| found.0);
+        self.bring(|written| written.flows_v6.stage(stage), *key, found);
     }
 }
 
@@ -147,9 +156,6 @@ impl Tables for Live<'_> {
     fn slot(&self, index: u32) -> Option<Slot> {
         self.maps.rings.slot(index)
     }
-    fn note_moving(&self, index: u32, now: u32) {
-        self.scratch.note_moving(index, now);
-    }
     fn pool(&self, id: u16) -> Option<Pool> {
         self.read(names::POOLS, self.maps.pools.get(&u32::from(id), 0)).map(|found| found.0)
     }
@@ -167,42 +173,55 @@ impl Tables for Live<'_> {
     fn note_named(&self, backend: u16, now: u32) {
         self.scratch.note_named(backend, now);
     }
-    fn backend_connections(&self, backend: u16) -> u32 {
+    fn backend_connections(&self, backend: u16, now: u32) -> u32 {
         let found = self.maps.lookups.backend_states.get(&u32::from(backend), 0);
-        let found = self.read(names::BACKEND_STATES, found).map(|found| found.0.connections);
-        self.bring(|written| &mut written.backend_connections, backend, found);
-        self.scratch.backend_connections(backend)
+        let found = self.read(names::BACKEND_STATES, found).map(|found| found.0);
+        self.bring(|written| &mut written.backend_states, backend, found);
+        self.scratch.backend_connections(backend, now)
     }
     fn backend(&self, id: u16) -> Option<&Backend> {
         let found = self.maps.backends.get(&u32::from(id), 0);
         self.read(names::BACKENDS, found).map(|found| self.backends.keep(found.0))
     }
-    fn flow_v4(&self, key: &FlowKeyV4, oldest: u32, now: u32) -> Option<Flow> {
-        self.bring_v4(key);
-        self.scratch.flow_v4(key, oldest, now)
+    fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow> {
+        self.bring_v4(stage, key);
+        self.scratch.find_v4(stage, key, visit)
     }
-    fn flow_v6(&self, key: &FlowKeyV6, oldest: u32, now: u32) -> Option<Flow> {
-        self.bring_v6(key);
-        self.scratch.flow_v6(key, oldest, now)
+    fn record_v4(&self, stage: Stage, key: &FlowKeyV4, flow: Flow) {
+        self.scratch.record_v4(stage, key, flow);
     }
-    fn may_record(&self, listener: u16, budget: u32, now: u32) -> bool {
-        let found = self.fullest(listener, now);
-        self.bring(|written| &mut written.budgets, listener, found);
-        self.scratch.may_record(listener, budget, now)
+    fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool {
+        self.bring_v4(stage, key);
+        self.scratch.forget_v4(stage, key)
     }
-    fn record_v4(&self, key: &FlowKeyV4, flow: Flow) {
-        self.scratch.record_v4(key, flow);
+    fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow> {
+        self.bring_v6(stage, key);
+        self.scratch.find_v6(stage, key, visit)
     }
-    fn record_v6(&self, key: &FlowKeyV6, flow: Flow) {
-        self.scratch.record_v6(key, flow);
+    fn record_v6(&self, stage: Stage, key: &FlowKeyV6, flow: Flow) {
+        self.scratch.record_v6(stage, key, flow);
     }
-    fn close_v4(&self, key: &FlowKeyV4) -> bool {
-        self.bring_v4(key);
-        self.scratch.close_v4(key)
+    fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
+        self.bring_v6(stage, key);
+        self.scratch.forget_v6(stage, key)
     }
-    fn close_v6(&self, key: &FlowKeyV6) -> bool {
-        self.bring_v6(key);
-        self.scratch.close_v6(key)
+    fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
+        self.bring_listener(listener);
+        self.bring_tables();
+        self.scratch.has_room(table, listener, claim, now)
+    }
+    fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64) {
+        self.scratch.count_records(table, listener, records, strays);
+    }
+    fn refused(&self, listener: u16, pool: u16, now: u32) {
+        self.scratch.refused(listener, pool, now);
+    }
+    fn counts_are_believed(&self) -> bool {
+        self.bring_tables();
+        self.scratch.counts_are_believed()
+    }
+    fn opening(&self, backend: u16, now: u32) {
+        self.scratch.opening(backend, now);
     }
     fn opened(&self, listener: u16, backend: u16) {
         self.scratch.opened(listener, backend);

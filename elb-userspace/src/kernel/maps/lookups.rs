@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
-use elb_common::admission::{BackendState, FlowBudget, GroupKeyV4, GroupKeyV6, ListenerState};
+use aya::maps::{Array, HashMap, Map, MapData};
+use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::listener::{Listener, RangeKey};
 use elb_common::names;
 use elb_common::pool::PoolState;
 use elb_common::quic::ServerIdKey;
+use elb_common::room::FlowTable;
 
 use super::{MapError, Record, at};
 
@@ -23,7 +24,9 @@ pub(super) struct Lookups {
     pub(super) pool_states: Array<MapData, Record<PoolState>>,
     pub(super) servers: HashMap<MapData, Record<ServerIdKey>, u32>,
     pub(super) backend_states: Array<MapData, Record<BackendState>>,
-    pub(super) flow_budgets: PerCpuArray<MapData, Record<FlowBudget>>,
+    pub(super) tables: Array<MapData, Record<FlowTable>>,
+    pub(super) openings_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
+    pub(super) openings_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
     pub(super) flows_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
     pub(super) flows_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
 }
@@ -39,7 +42,9 @@ impl Lookups {
             pool_states: open(directory, names::POOL_STATES, Map::Array)?,
             servers: open(directory, names::SERVER_IDS, Map::HashMap)?,
             backend_states: open(directory, names::BACKEND_STATES, Map::Array)?,
-            flow_budgets: open(directory, names::FLOW_BUDGETS, Map::PerCpuArray)?,
+            tables: open(directory, names::FLOW_TABLES, Map::Array)?,
+            openings_v4: open(directory, names::OPENINGS_V4, Map::LruHashMap)?,
+            openings_v6: open(directory, names::OPENINGS_V6, Map::LruHashMap)?,
             flows_v4: open(directory, names::FLOWS_V4, Map::LruHashMap)?,
             flows_v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
         })

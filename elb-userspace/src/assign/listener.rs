@@ -1,0 +1,97 @@
+//! Numbers of listeners, and which pools they served.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Assignments, Full, Ids, Room};
+
+/// The number of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedListener {
+    /// Index into `LISTENER_POOLS`, `LISTENER_STATES` and `LISTENER_COUNTERS`.
+    pub id: u16,
+    /// Id of the pool that it serves.
+    pub pool: u16,
+    /// The pool that it served before, as long as flows without a record may live there.
+    #[serde(default)]
+    pub former: Option<FormerPool>,
+    /// Whether flows may live that are recorded for pools that it served before.
+    #[serde(default)]
+    pub moved: bool,
+}
+
+/// The pool that a listener served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPool {
+    /// Its id.
+    pub pool: u16,
+    /// When the listener left it, in coarse monotonic seconds.
+    pub since: u32,
+    /// Until when UDP flows without a record belong there.
+    pub udp_hold_until: u32,
+}
+
+impl AssignedListener {
+    /// The listener serves another pool from `now` on. Flows without a record live in the pool that it
+    /// served so far, or in one before that as long as that is kept: all flows since are recorded.
+    pub fn move_to(&mut self, pool: u16, now: u32, udp_hold: u32) {
+        if self.pool == pool {
+            return;
+        }
+        let since = self.former.map_or(now, |former| former.since);
+        let oldest = self.former.map_or(self.pool, |former| former.pool);
+        let udp_hold_until = now.saturating_add(udp_hold);
+        self.former = Some(FormerPool { pool: oldest, since, udp_hold_until });
+        self.pool = pool;
+        self.moved = true;
+    }
+}
+
+impl Assignments {
+    /// The numbers of a listener; a new one serves the pool with this id.
+    ///
+    /// # Errors
+    /// There are too many listeners.
+    pub fn listener(
+        &mut self,
+        name: &str,
+        pool: u16,
+        room: Room,
+    ) -> Result<&mut AssignedListener, Full> {
+        if !self.listeners.contains_key(name) {
+            let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
+            let used = self.listeners.values().map(|listener| listener.id);
+            let used: Ids = used.chain(self.leaving.listeners.iter().copied()).collect();
+            let id = used.free(0, room.listeners).ok_or(full)?;
+            let listener = AssignedListener { id, pool, former: None, moved: false };
+            self.listeners.insert(name.to_owned(), listener);
+        }
+        Ok(self.listeners.get_mut(name).expect("it was there or was inserted"))
+    }
+
+    /// Takes a listener away; its number is left for a while.
+    pub fn remove_listener(&mut self, name: &str) {
+        if let Some(listener) = self.listeners.remove(name) {
+            self.leaving.listeners.push(listener.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_pools_the_oldest_and_the_newest_are_kept() {
+        let mut listener = AssignedListener { id: 1, pool: 5, former: None, moved: false };
+        listener.move_to(5, 10, 30);
+        assert_eq!((listener.former, listener.moved), (None, false));
+        listener.move_to(6, 20, 30);
+        let former = FormerPool { pool: 5, since: 20, udp_hold_until: 50 };
+        assert_eq!((listener.pool, listener.former, listener.moved), (6, Some(former), true));
+        listener.move_to(7, 25, 30);
+        let former = FormerPool { udp_hold_until: 55, ..former };
+        assert_eq!((listener.pool, listener.former), (7, Some(former)));
+        listener.move_to(5, 26, 0);
+        assert_eq!((listener.pool, listener.former.unwrap().pool), (5, 5));
+    }
+}
