@@ -45,10 +45,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The second before which a record was seen for the last time that counts no more.
+    /// The second before which a record was seen for the last time that counts no more. The mark is not
+    /// for records of a listener that moved here: they lived by its own timeout.
     #[inline(always)]
-    pub fn oldest(&self, now: u32) -> u32 {
-        now.saturating_sub(self.idle_timeout).max(self.flows_since)
+    pub fn oldest(&self, now: u32, listener_moved: bool) -> u32 {
+        let oldest = now.saturating_sub(self.idle_timeout);
+        if listener_moved { oldest } else { oldest.max(self.flows_since) }
     }
 
     /// The ring that flows older than every record live on.
@@ -93,6 +95,7 @@ mod tests {
     #[test]
     fn a_record_counts_for_the_idle_timeout_and_not_from_before_a_mark() {
         let pool = Pool { idle_timeout: 60, flows_since: 500, ..Pool::default() };
-        assert_eq!([pool.oldest(10), pool.oldest(530), pool.oldest(1000)], [500, 500, 940]);
+        assert_eq!([10, 530, 1000].map(|now| pool.oldest(now, false)), [500, 500, 940]);
+        assert_eq!([10, 530, 1000].map(|now| pool.oldest(now, true)), [0, 470, 940]);
     }
 }

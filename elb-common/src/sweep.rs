@@ -164,7 +164,7 @@ pub fn fate<F: Family>(
     let Sweep { now, closed_for, .. } = *sweep;
     let is_idle_for = |seconds: u32| now.saturating_sub(flow.seen) > seconds;
     let is_over = flow.pool != listener.pool && !listener.is_moved()
-        || flow.seen < pool.oldest(now)
+        || flow.seen < pool.oldest(now, listener.is_moved())
         || flow.is_closed() && is_idle_for(closed_for)
         || stage == Stage::Opening && F::is_tcp(key) && is_idle_for(HALF_OPEN_TIMEOUT);
     if is_over { Fate::Over } else { Fate::Lives }

@@ -36,10 +36,10 @@ use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
 pub use self::start::{lock_path, run};
-use crate::census::Census;
 use self::traces::Traces;
 use crate::announce::Announcer;
 use crate::api::Query;
+use crate::census::Census;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 

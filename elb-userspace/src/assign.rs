@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::ids::Ids;
-pub use self::listener::{AssignedListener, FormerPool};
-use crate::model::{Forwarding, ServerId};
+pub use self::listener::{AssignedListener, FormerPool, Place};
+use crate::model::{Forwarding, Protocol, ServerId};
 use crate::publish::Region;
 use crate::ring::shape::Shape;
 
@@ -71,6 +71,9 @@ pub struct AssignedPool {
     pub former_since: u32,
     /// How its packets travel.
     pub forwarding: Forwarding,
+    /// The protocol of its flows, if it is known.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Whether it was removed and only serves flows that it has.
     #[serde(default)]
     pub removed: bool,
@@ -145,6 +148,7 @@ impl AssignedPool {
             former: None,
             former_since: 0,
             forwarding: Forwarding::L2,
+            protocol: None,
             removed: false,
             drain: None,
             since: now,
@@ -354,8 +358,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ROOM: Room =
-        Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
+    const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
 
     fn socket(n: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, n], 80))

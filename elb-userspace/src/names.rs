@@ -170,7 +170,7 @@ mod tests {
         let ring = AssignedRing { base: 0, shape: Shape { size: 5, ..Shape::default() } };
         let pool = |id, members| AssignedPool { members, ..AssignedPool::new(id, ring, 0) };
         let mut assignments = Assignments::default();
-        let listener = AssignedListener { id: 7, pool: 4, former: None, moved: false };
+        let listener = crate::assign::AssignedListener { id: 7, pool: 4, ..Default::default() };
         assignments.listeners.insert("https".to_owned(), listener);
         assignments.ip_groups.insert("office".to_owned(), 2);
         assignments.adopt("web", pool(3, vec![member(1, 11, false), member(2, 12, true)]));

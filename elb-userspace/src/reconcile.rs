@@ -8,6 +8,7 @@ mod lasting;
 mod listener;
 mod pool;
 mod ranges;
+mod renaming;
 mod ring;
 mod standing;
 
@@ -19,15 +20,13 @@ use elb_common::interface::Interface;
 use elb_common::listener::{Vip, listener_flags, vip_flags};
 
 pub use self::lasting::Found;
+pub use self::renaming::Renamed;
 use self::ring::Published;
 use crate::assign::{Assignments, Full, Room};
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
 use crate::nexthop::NextHop;
 use crate::publish::{Image, Region, RingWrite};
 use crate::ring::slots;
-
-/// Seconds for which flows of a pool live without a packet that no listener uses.
-const DEFAULT_IDLE: u32 = 300;
 
 /// What is seen of the world.
 pub trait Seen {
@@ -116,7 +115,7 @@ impl Reconciler {
         self.forget_listeners(model);
         self.forget_pools(model, &mut desired);
         let idle = self.idle_timeouts(model);
-        let idle = |pool: &str| idle.get(pool).copied().unwrap_or(DEFAULT_IDLE);
+        let idle = |pool: &str| idle.get(pool).copied().unwrap_or(0);
         for pool in model.pools() {
             self.pool(pool, idle(pool.name.as_str()), seen, &mut used, &mut desired);
         }
@@ -139,20 +138,16 @@ impl Reconciler {
         self.assignments.vips.retain(|address, _| wanted.contains(address));
     }
 
-    fn load_balancer(
-        &mut self,
-        lb: &LoadBalancer,
-        model: &Model,
-        now: u32,
-        desired: &mut Desired,
-    ) {
+    fn load_balancer(&mut self, lb: &LoadBalancer, model: &Model, now: u32, desired: &mut Desired) {
         let mut flags = 0;
         if lb.admin_state_up && lb.announce == Announce::Arp {
             flags |= vip_flags::ANNOUNCE;
         }
         let vips = self.vips(lb, desired);
         for listener in &lb.listeners {
-            let Some(mut record) = self.listener(listener, model, now, desired) else { continue };
+            let Some(mut record) = self.listener(lb, listener, model, now, desired) else {
+                continue;
+            };
             flags |= ranges::vip_flag(listener);
             if lb.admin_state_up && listener.admin_state_up {
                 flags |= vip_flags::ECHO;

@@ -5,18 +5,23 @@
 //! changed and settled by the rules of the agent.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use elb_common::addr::{Be16, Be32, Mac};
 use elb_common::backend::{Backend, backend_flags, mode};
-use elb_common::listener::{Listener, ListenerKeyV4};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerPool, listener_pool_flags};
 use elb_common::path::{Frame, Memory, Outcome, process};
-use elb_common::pool::Pool;
+use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
-use elb_userspace::ring::slots;
+use elb_userspace::publish::RingWrite;
+use elb_userspace::ring::region::Words;
+use elb_userspace::ring::slots::Kind;
 use proptest::prelude::*;
 
 /// Seconds for which an idle flow is protected.
 const IDLE: u32 = 10;
+/// Seconds for which the record of a closed connection is kept.
+const CLOSED_FOR: u32 = 3;
 const MEMBERS: u16 = 3;
 const TCP: u8 = 6;
 const PORT: u16 = 80;
@@ -60,11 +65,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut memory = Memory { slots: vec![Slot::default()], ..Memory::default() };
+        let mut memory = Memory { slots: vec![Slot::default()], ..Memory::with_room(1000, 0) };
         let key = ListenerKeyV4::new(bytemuck::cast::<_, Be32>(VIP), Be16::new(PORT), TCP);
-        let listener = Listener { ring_size: 1, flow_budget: u32::MAX, ..Listener::default() };
+        let listener = Listener { ring_size: 1, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
-        memory.pools.insert(0, Pool { idle_timeout: IDLE, ..Pool::default() });
+        let ring = Ring { size: 1, ..Ring::default() };
+        memory.pools.insert(0, Pool { idle_timeout: IDLE, ring, ..Pool::default() });
+        let flags = listener_pool_flags::EXISTS;
+        memory.listener_pools.insert(0, ListenerPool { pool: 0, flags });
         memory.backends.extend((1..=MEMBERS).map(|id| (id, backend(id))));
         Self { memory, milliseconds: 0, down: Vec::new(), connections: BTreeMap::new() }
     }
@@ -80,7 +88,8 @@ impl World {
             Fail(member) => self.fail(member),
             Recover(member) => {
                 self.down.retain(|one| *one != member);
-                self.flags(member, backend_flags::REACHABLE | backend_flags::ESTABLISHED);
+                let flags = backend_flags::ESTABLISHED | backend_flags::NEW;
+                self.flags(member, backend_flags::REACHABLE | flags);
             }
             Settle => self.settle(),
             Open(port) => self.open(port)?,
@@ -104,18 +113,27 @@ impl World {
 
     /// As the agent writes a ring.
     fn change(&mut self, owner: u16) {
-        let slot = self.memory.slots[0];
-        let next = slots::change(slot, owner, |id| self.down.contains(&id));
-        if next != slot {
-            self.memory.written.borrow_mut().seen.insert(0, self.memory.now);
-            self.memory.slots[0] = next;
-        }
+        let (gone, kind) = (self.down.iter().copied().collect(), Kind::default());
+        let ring = RingWrite { base: 0, owners: vec![owner], gone, kind };
+        self.words(|words, now| words.write(&ring, now));
     }
 
+    /// As the agent sweeps.
     fn settle(&mut self) {
-        let seen = self.memory.written.borrow().seen.get(&0).copied().unwrap_or(0);
-        let slot = &mut self.memory.slots[0];
-        *slot = slots::settle(*slot, seen, self.memory.now, IDLE);
+        self.memory.sweep(CLOSED_FOR);
+        self.words(|words, now| {
+            words.settle(now);
+            words.convert(now, 0, IDLE);
+        });
+    }
+
+    fn words(&mut self, change: impl FnOnce(Words<'_>, u32)) {
+        let slots = [AtomicU32::new(self.memory.slots[0].0)];
+        let seen = self.memory.written.get_mut().seen.entry(0).or_default();
+        let times = [AtomicU32::new(*seen)];
+        change(Words::new(&slots, &times), self.memory.now);
+        self.memory.slots[0] = Slot(slots[0].load(Ordering::Relaxed));
+        *seen = times[0].load(Ordering::Relaxed);
     }
 
     fn open(&mut self, port: u16) -> Result<(), TestCaseError> {
@@ -157,7 +175,7 @@ fn backend(id: u16) -> Backend {
     Backend {
         next_hop: bytemuck::cast::<_, Mac>(next_hop),
         mode: mode::L2,
-        flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
+        flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
         mtu: 1500,
         ifindex: INTERFACE,
         ..Backend::default()

@@ -293,9 +293,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         // Datagrams have no end: they follow the listener to its pool when the connections that
         // are older than its move are known.
         let is_datagram = self.is(packet::UDP) && self.question.digest == 0;
-        let any_pool =
-            flags & listener_flags::MOVED != 0 && !(is_datagram && former_pool == NO_POOL);
-        let oldest = self.pool().oldest(self.now);
+        let is_moved = flags & listener_flags::MOVED != 0;
+        let any_pool = is_moved && !(is_datagram && former_pool == NO_POOL);
+        let oldest = self.pool().oldest(self.now, is_moved);
         Visit { listener: id, pool, any_pool, effect, oldest, now: self.now }
     }
 

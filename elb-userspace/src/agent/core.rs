@@ -25,7 +25,7 @@ use crate::kernel::{AttachError, Attachment, Maps, Object, Program};
 use crate::model::{LoadBalancer, Model};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
-use crate::reconcile::{EncapSource, Owners, Reconciler};
+use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::saved::{self, Numbers};
 use crate::time::{Now, Time};
 
@@ -111,7 +111,7 @@ impl Core {
             parts.numbers.drained.iter().flat_map(|(pool, members)| {
                 members.iter().map(move |member| (pool.clone(), *member))
             });
-        let drained = draining::still_there(&drained.collect(), &parts.config.model);
+        let drained = drained.collect();
         let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
             v4: parts.config.agent.probe_source,
@@ -146,7 +146,10 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
         };
-        core.members.follow(&core.config.model, &mut parts.health, parts.now);
+        let model = core.config.model.clone();
+        core.follow_names(&model);
+        core.drained = draining::still_there(&core.drained, &model);
+        core.members.follow(&model, &mut parts.health, parts.now);
         core.members.assigned(&core.reconciler.assignments.pools);
         core.bound.follow(&core.config.model);
         core
@@ -228,6 +231,7 @@ impl Core {
                     tracing::warn!("{what}");
                     self.config_problems.push(what.to_owned());
                 }
+                self.follow_names(&config.model);
                 self.config.model = config.model;
                 self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;
@@ -238,6 +242,19 @@ impl Core {
                 tracing::info!("the configuration is taken over");
                 true
             }
+        }
+    }
+
+    /// What is known by a pool's name goes with the pool to the name that it has now.
+    fn follow_names(&mut self, model: &Model) {
+        for Renamed { from, to } in self.reconciler.follow_names(model) {
+            tracing::info!(from, to, "the pool got another name");
+            if let Some(slots) = self.moving.remove(&from) {
+                self.moving.insert(to.clone(), slots);
+            }
+            let drained = std::mem::take(&mut self.drained).into_iter();
+            let renamed = |pool: String| if pool == from { to.clone() } else { pool };
+            self.drained = drained.map(|(pool, member)| (renamed(pool), member)).collect();
         }
     }
 

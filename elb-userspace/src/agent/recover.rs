@@ -10,7 +10,7 @@ use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags}
 use elb_common::pool::Pool as PoolRecord;
 
 use crate::assign::{
-    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool,
+    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
 };
 use crate::health::{History, Status, Verdict};
 use crate::kernel::{Maps, coarse_seconds};
@@ -154,6 +154,7 @@ fn numbers(record: &Record) -> AssignedListener {
         pool: record.pool,
         former: Some(former).filter(|former| former.pool != NO_POOL),
         moved: record.flags & listener_flags::MOVED != 0,
+        place: Place::default(),
     }
 }
 

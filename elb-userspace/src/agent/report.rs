@@ -83,7 +83,8 @@ impl Core {
         let default_pool = &listener.default_pool;
         let is_tracked =
             self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
-        let connections = (assigned.is_some() && is_tracked).then(|| connections(state.connections));
+        let connections =
+            (assigned.is_some() && is_tracked).then(|| connections(state.connections));
         let pool = pools.iter().find(|pool| pool.name == default_pool.as_str());
         let mut members = pool.into_iter().flat_map(|pool| &pool.members);
         let degraded = pool.is_some_and(|pool| !pool.takes_new())

@@ -1,11 +1,13 @@
 //! Numbers of listeners, and which pools they served.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Assignments, Full, Ids, Room};
 
 /// The number of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedListener {
     /// Index into `LISTENER_POOLS`, `LISTENER_STATES` and `LISTENER_COUNTERS`.
     pub id: u16,
@@ -17,6 +19,26 @@ pub struct AssignedListener {
     /// Whether flows may live that are recorded for pools that it served before.
     #[serde(default)]
     pub moved: bool,
+    /// Where it listens.
+    #[serde(default)]
+    pub place: Place,
+}
+
+/// Where a listener listens: what it is known by if its name changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Virtual addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Protocol and ports, as text.
+    pub ports: String,
+}
+
+impl Place {
+    /// Whether protocol, ports and an address are the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.ports == other.ports
+            && self.addresses.iter().any(|address| other.addresses.contains(address))
+    }
 }
 
 /// The pool that a listener served before.
@@ -62,7 +84,7 @@ impl Assignments {
             let used = self.listeners.values().map(|listener| listener.id);
             let used: Ids = used.chain(self.leaving.listeners.iter().copied()).collect();
             let id = used.free(0, room.listeners).ok_or(full)?;
-            let listener = AssignedListener { id, pool, former: None, moved: false };
+            let listener = AssignedListener { id, pool, ..AssignedListener::default() };
             self.listeners.insert(name.to_owned(), listener);
         }
         Ok(self.listeners.get_mut(name).expect("it was there or was inserted"))
@@ -82,7 +104,7 @@ mod tests {
 
     #[test]
     fn of_many_pools_the_oldest_and_the_newest_are_kept() {
-        let mut listener = AssignedListener { id: 1, pool: 5, former: None, moved: false };
+        let mut listener = AssignedListener { id: 1, pool: 5, ..AssignedListener::default() };
         listener.move_to(5, 10, 30);
         assert_eq!((listener.former, listener.moved), (None, false));
         listener.move_to(6, 20, 30);

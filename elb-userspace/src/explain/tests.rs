@@ -18,7 +18,7 @@ use elb_common::pool::Pool;
 use elb_common::ring;
 
 use super::*;
-use crate::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
+use crate::assign::{AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments};
 use crate::flows::Key;
 use crate::model::Model;
 use crate::ring::shape::Shape;
@@ -37,9 +37,9 @@ fn memory(slot: ring::Slot) -> Memory {
 /// The same with more in the records of the listeners.
 fn memory_with(slot: ring::Slot, listener: Record) -> Memory {
     let slots = vec![slot; (BASE + SLOTS) as usize];
-    let mut memory = Memory { now: NOW, slots, ..Memory::default() };
-    let (ring_base, ring_size, flow_budget) = (BASE, SLOTS, 100);
-    let listener = Record { ring_base, ring_size, id: 7, pool: 4, flow_budget, ..listener };
+    let mut memory = Memory { slots, ..Memory::with_room(100, NOW) };
+    let (ring_base, ring_size) = (BASE, SLOTS);
+    let listener = Record { ring_base, ring_size, id: 7, pool: 4, ..listener };
     let v4 = ListenerKeyV4::new(bytemuck::cast([192u8, 0, 2, 10]), Be16::new(80), 6);
     memory.listeners_v4.insert(v4, listener);
     let vip6: Be128 =
@@ -76,7 +76,8 @@ fn names() -> Names {
     let member = |id, last| AssignedMember::new(id, ([10, 0, 0, last], 80).into());
     let members = vec![member(1, 11), member(2, 12)];
     let mut assignments = Assignments::default();
-    assignments.listeners.insert("http".to_owned(), 7);
+    let listener = AssignedListener { id: 7, pool: 4, ..Default::default() };
+    assignments.listeners.insert("http".to_owned(), listener);
     assignments.ip_groups.insert("office".to_owned(), 3);
     let ring = AssignedRing { base: BASE, shape: Shape { size: SLOTS, ..Shape::default() } };
     assignments.adopt("web", AssignedPool { members, ..AssignedPool::new(4, ring, 0) });
@@ -137,11 +138,12 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     let older = ask(&web(), &memory);
     let slot = older.slot.unwrap();
     assert_eq!((slot.moving, slot.former_owner.unwrap().id), (true, 2));
-    let none = FlowEntry { recorded: None, idle: None, records: None, budget_spent: false };
-    assert_eq!(older.flow.unwrap(), none);
+    let entry = older.flow.unwrap();
+    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.no_room), (None, 2, false));
     assert_eq!(older.backend.unwrap().member.id, 2);
     assert_eq!(older.sent.unwrap().encapsulation, None);
 
+    memory.written.borrow_mut().flows_v4.live.clear();
     let opening = ask(&Question { syn: true, ..web() }, &memory);
     let entry = opening.flow.unwrap();
     assert_eq!((entry.recorded, entry.records.unwrap().id), (None, 1));
@@ -150,7 +152,8 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     let Key::V4(key) = Key::new(older.packet.source, older.packet.destination, 6) else {
         panic!("an IPv4 flow")
     };
-    memory.written.borrow_mut().flows_v4.insert(key, Flow { backend: 1, flags: 0, seen: NOW });
+    let flow = Flow { backend: 1, pool: 4, listener: 7, flags: 0, seen: NOW, since: NOW };
+    memory.written.borrow_mut().flows_v4.live.insert(key, flow);
     let (recorded, found) = explain(&web(), INGRESS, &memory, &names()).unwrap();
     assert_eq!(found, Some(Key::V4(key)));
     assert_eq!(recorded.flow.unwrap().recorded.unwrap().id, 1);
@@ -265,7 +268,7 @@ fn a_blacklist_lets_all_others_in() {
 }
 
 #[test]
-fn members_in_turn_and_a_budget_of_flows() {
+fn members_in_turn_and_room_for_flows() {
     let turns = Record {
         flags: listener_flags::TRACKED,
         algorithm: algorithm::ROUND_ROBIN,
@@ -276,13 +279,13 @@ fn members_in_turn_and_a_budget_of_flows() {
     let listener = told.listener.unwrap();
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("ROUND_ROBIN", true));
     let entry = told.flow.unwrap();
-    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.budget_spent), (None, 1, false));
+    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.no_room), (None, 1, false));
 
-    memory.written.borrow_mut().budgets.entry(7).or_default().recorded = 100;
-    memory.written.borrow_mut().budgets.entry(7).or_default().second = NOW;
+    memory.written.borrow_mut().listener_states.entry(7).or_default().records[0] = 51;
+    memory.written.borrow_mut().tables[0].records = 51;
     let another = question("198.51.100.7:4321", "192.0.2.10:80", Protocol::Tcp);
     let entry = ask(&Question { syn: true, ..another }, &memory).flow.unwrap();
-    assert_eq!((entry.records, entry.budget_spent), (None, true));
+    assert_eq!((entry.records, entry.no_room), (None, true));
 }
 
 #[test]

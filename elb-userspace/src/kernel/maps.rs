@@ -238,7 +238,8 @@ impl Maps {
     /// # Errors
     /// The map cannot be read.
     pub fn backend_connections(&self, id: u16) -> Result<u32, MapError> {
-        let state = self.backend_states.get(&u32::from(id), 0).map_err(at(names::BACKEND_STATES))?;
+        let state =
+            self.backend_states.get(&u32::from(id), 0).map_err(at(names::BACKEND_STATES))?;
         Ok(connections(state.0.connections))
     }
 
@@ -247,7 +248,8 @@ impl Maps {
     /// # Errors
     /// The map cannot be read.
     pub fn last_refused(&self, pool: u16) -> Result<u32, MapError> {
-        let state = self.lookups.pool_states.get(&u32::from(pool), 0).map_err(at(names::POOL_STATES))?;
+        let state =
+            self.lookups.pool_states.get(&u32::from(pool), 0).map_err(at(names::POOL_STATES))?;
         Ok(state.0.refused)
     }
 

@@ -28,11 +28,6 @@ impl<T: Pod> Shared<T> {
         Ok(Self { memory, elements, value: std::marker::PhantomData })
     }
 
-    /// How many elements there are.
-    pub(super) const fn elements(&self) -> usize {
-        self.elements
-    }
-
     /// The 64-bit word at an offset of an element.
     pub(super) fn word(&self, element: usize, offset: usize) -> Option<&AtomicU64> {
         if element >= self.elements || offset + 8 > size_of::<T>() || !offset.is_multiple_of(8) {

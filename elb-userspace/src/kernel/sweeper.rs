@@ -100,9 +100,8 @@ impl Sweeper {
         for table in table::ALL {
             let terms = Sweep { now, closed_for: self.fill().closed_for(), table, reserved: 0 };
             self.terms.set(0, Record(terms), 0).map_err(at(names::SWEEP))?;
-            bpf::run(&self.program).map_err(|error| {
-                at(names::FLOWS_V4)(aya::maps::MapError::IoError(error))
-            })?;
+            bpf::run(&self.program)
+                .map_err(|error| at(names::FLOWS_V4)(aya::maps::MapError::IoError(error)))?;
         }
         let (backends, listeners) = (self.found_backends.all(), self.found_listeners.all());
         self.correct(&before, &backends, &listeners);
@@ -198,9 +197,8 @@ fn room_of(flows: u32) -> u32 {
 
 fn load(object: &mut Object) -> Result<OwnedFd, aya::programs::ProgramError> {
     let program = object.ebpf.program_mut(names::SWEEP_PROGRAM);
-    let program: &mut RawTracePoint = program
-        .expect("the embedded object has the program; the tests load it")
-        .try_into()?;
+    let program: &mut RawTracePoint =
+        program.expect("the embedded object has the program; the tests load it").try_into()?;
     program.load()?;
     Ok(program.fd()?.as_fd().try_clone_to_owned()?)
 }
@@ -210,7 +208,7 @@ fn pinned<T: bytemuck::Pod>(
     name: &'static str,
     elements: u32,
 ) -> io::Result<Shared<T>> {
-    let map = MapData::from_pin(directory.join(name)).map_err(|error| io::Error::other(at(name)(error)))?;
+    let map = MapData::from_pin(directory.join(name))
+        .map_err(|error| io::Error::other(at(name)(error)))?;
     Shared::new(map.fd(), elements)
 }
-

@@ -33,6 +33,10 @@ impl Store for Fake {
             Command::PutPool(id, v) => drop(image.pools.insert(id, v)),
             Command::WriteRing(ring) => drop(self.rings.insert(ring.base, ring.owners)),
             Command::ClearRing(region) => drop(self.rings.remove(&region.base)),
+            Command::PutListenerPool(id, v) if v == ListenerPool::default() => {
+                image.listener_pools.remove(&id);
+            }
+            Command::PutListenerPool(id, v) => drop(image.listener_pools.insert(id, v)),
             Command::PutListener(k, v) => drop(image.listeners.insert(k, v)),
             Command::RemoveListener(k) => drop(image.listeners.remove(&k)),
             Command::PutRange(k, v) => drop(image.ranges.insert(k, v)),

@@ -120,9 +120,8 @@ impl Reconciler {
     /// Ids of pools that listeners of the model served so far, or before and flows of which may live.
     fn pools_with_flows(&self, model: &Model) -> BTreeSet<u16> {
         let listeners = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
-        let listeners =
-            listeners.filter_map(|l| self.assignments.listeners.get(l.name.as_str())).copied();
-        let listeners: Vec<AssignedListener> = listeners.collect();
+        let listeners = listeners.filter_map(|l| self.assignments.listeners.get(l.name.as_str()));
+        let listeners: Vec<&AssignedListener> = listeners.collect();
         if listeners.iter().any(|listener| listener.moved) {
             // Records do not say beforehand which pools they name.
             return self.assignments.pools.values().map(|pool| pool.id).collect();

@@ -6,14 +6,15 @@ use elb_common::listener::{
     Listener as Record, ListenerPool, NO_POOL, listener_flags, listener_pool_flags,
 };
 
-use super::{Desired, Reconciler};
+use super::{Desired, Reconciler, renaming};
 use crate::assign::{AssignedListener, AssignedPool};
-use crate::model::{Listener, Model};
+use crate::model::{Listener, LoadBalancer, Model};
 
 impl Reconciler {
     /// The record of a listener, but for whether it is up; none if its pool or itself found no room.
     pub(super) fn listener(
         &mut self,
+        lb: &LoadBalancer,
         listener: &Listener,
         model: &Model,
         now: u32,
@@ -33,8 +34,9 @@ impl Reconciler {
         };
         let pool = model.pools().iter().find(|pool| pool.name == listener.default_pool);
         assigned.move_to(id, now, pool.map_or(0, |pool| pool.udp_hold.get()));
-        let assigned = *assigned;
-        desired.image.listener_pools.insert(assigned.id, listener_pool(assigned));
+        assigned.place = renaming::place(lb, listener);
+        let assigned = assigned.clone();
+        desired.image.listener_pools.insert(assigned.id, listener_pool(&assigned));
         let admission = self.admission(listener);
         let moved = if assigned.moved { listener_flags::MOVED } else { 0 };
         Some(Record {
@@ -84,7 +86,7 @@ fn served(listener: &AssignedListener) -> impl Iterator<Item = u16> {
     [Some(listener.pool), listener.former.map(|former| former.pool)].into_iter().flatten()
 }
 
-fn listener_pool(listener: AssignedListener) -> ListenerPool {
+fn listener_pool(listener: &AssignedListener) -> ListenerPool {
     let moved = if listener.moved { listener_pool_flags::MOVED } else { 0 };
     ListenerPool { pool: listener.pool, flags: listener_pool_flags::EXISTS | moved }
 }

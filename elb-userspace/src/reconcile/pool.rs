@@ -37,6 +37,7 @@ impl Reconciler {
         }
         let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
         assigned.forwarding = pool.forwarding;
+        assigned.protocol = Some(pool.protocol);
         assigned.drain = pool.connection_drain.map(DrainTimeout::get);
         follow_idle_timeout(assigned, idle, now);
         let standings = standing::of(pool, &mut assigned.members, seen, now);
@@ -82,8 +83,7 @@ impl Reconciler {
         desired: &mut Desired,
     ) {
         let next_hop = seen.next_hop(number.address);
-        let mut record =
-            backend::record(number.address, forwarding, next_hop, self.encap_source);
+        let mut record = backend::record(number.address, forwarding, next_hop, self.encap_source);
         record.weight = standing.weight;
         if standing.takes_new && next_hop.is_some() {
             let identity = identity(number.address, number.port);
@@ -107,7 +107,8 @@ fn pending(number: &AssignedMember, standing: Standing) -> Option<u32> {
 
 /// A longer timeout does not bring flows back that were over by the shorter one.
 fn follow_idle_timeout(assigned: &mut AssignedPool, idle: u32, now: u32) {
-    if idle > assigned.idle_timeout {
+    // A pool without listeners has no flows.
+    if idle > assigned.idle_timeout && assigned.idle_timeout > 0 {
         let over = now.saturating_sub(assigned.idle_timeout);
         assigned.flows_since = assigned.flows_since.max(over);
     }

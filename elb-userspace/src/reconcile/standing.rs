@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_deadline_stands_until_the_member_comes_back() {
-        let delay = Some(DrainTimeout::constant(30));
+        let delay = Some(30);
         assert_eq!(cut_at(None, false, delay, 100), None);
         assert_eq!(cut_at(None, true, None, 100), None);
         assert_eq!(cut_at(None, true, delay, 100), Some(131));

@@ -1,6 +1,8 @@
 mod admission;
 mod changes;
 mod draining;
+mod moving;
+mod renaming;
 mod scene;
 
 use std::collections::HashSet;
@@ -8,6 +10,7 @@ use std::collections::HashSet;
 use elb_common::backend::backend_flags::{ESTABLISHED, NEW, REACHABLE};
 use elb_common::backend::mode;
 
+use self::scene::Scene;
 use super::*;
 use crate::config;
 use crate::publish::ListenerKey;
@@ -46,8 +49,7 @@ impl Seen for World {
     }
 }
 
-const ROOM: Room =
-    Room { listeners: 16, pools: 16, backends: 16, slots: 100_000, flows: 1 << 20, cpus: 2 };
+const ROOM: Room = Room { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
 
 fn reconciler() -> Reconciler {
     Reconciler::new(Assignments::default(), BTreeMap::new(), ROOM, EncapSource::default())
@@ -204,17 +206,20 @@ fn an_unreachable_member_gets_nothing_new() {
 }
 
 #[test]
-fn a_removed_member_serves_its_flows_until_the_ring_is_settled() {
-    let mut reconciler = reconciler();
-    reconciler.reconcile(&model(&[11, 12], ""), &World::default());
+fn a_removed_member_serves_its_flows_until_no_record_and_no_slot_names_it() {
+    let mut scene = Scene::new(&model(&[11, 12], ""));
     let one = model(&[12], "");
-    let desired = reconciler.reconcile(&one, &World::default());
-    assert_eq!(owners(&desired), BTreeSet::from([2]));
-    assert_eq!(desired.image.backends[&1].flags, REACHABLE | ESTABLISHED);
-    assert!(reconciler.settled("web", |_| false));
-    let desired = reconciler.reconcile(&one, &World::default());
-    assert_eq!(desired.image.backends.keys().copied().collect::<Vec<_>>(), [2]);
-    assert!(!reconciler.settled("web", |_| false), "nobody is left to forget");
+    assert_eq!(owners(&scene.follow(&one)), BTreeSet::from([2]));
+    assert_eq!(scene.image.backends[&1].flags, REACHABLE | ESTABLISHED);
+    scene.sweep(&one);
+    assert!(scene.image.backends.contains_key(&1), "slots name it");
+    scene.world.now += 302;
+    scene.records.flows.insert(1, 1);
+    scene.sweep(&one);
+    assert!(scene.image.backends.contains_key(&1), "a record names it");
+    scene.records.flows.clear();
+    scene.sweep(&one);
+    assert_eq!(scene.image.backends.keys().copied().collect::<Vec<_>>(), [2]);
 }
 
 #[test]
@@ -225,7 +230,10 @@ fn what_is_removed_frees_its_place() {
     let desired = reconciler.reconcile(&nothing, &World::default());
     assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
     assert!(desired.image.listeners.is_empty() && desired.image.backends.is_empty());
+    assert!(reconciler.assignments.backend_ids().contains(1), "records may name it");
+    assert!(reconciler.swept(&scene::Records::default(), |_, _| false));
     assert_eq!(reconciler.assignments.backend_ids(), crate::assign::Ids::default());
+    assert!(!reconciler.is_lasting());
 }
 
 #[test]
@@ -233,8 +241,8 @@ fn what_comes_takes_no_place_of_what_goes() {
     let mut reconciler = reconciler();
     let old = model(&[11], "");
     reconciler.reconcile(&old, &World::default());
-    let renamed = renamed();
-    let desired = reconciler.reconcile(&renamed, &World::default());
+    let other = other();
+    let desired = reconciler.reconcile(&other, &World::default());
     assert_eq!(desired.freed, [Region { base: 0, size: 4093 }]);
     assert_eq!(desired.rings.iter().map(|ring| ring.base).collect::<Vec<_>>(), [4096]);
     let listener = desired.image.listeners.values().next().unwrap();
@@ -252,15 +260,17 @@ fn a_member_that_comes_takes_no_number_of_one_that_goes() {
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     reconciler.reconcile(&model(&[12], ""), &World::default());
-    let desired = reconciler.reconcile(&renamed(), &World::default());
+    let desired = reconciler.reconcile(&other(), &World::default());
     assert!(desired.image.backends.is_empty() && desired.left_out.len() == 1);
-    assert!(!desired.freed.is_empty(), "the next round has room");
-    let desired = reconciler.reconcile(&renamed(), &World::default());
+    let desired = reconciler.reconcile(&other(), &World::default());
+    assert_eq!(desired.left_out.len(), 1, "records may name it");
+    assert!(reconciler.swept(&scene::Records::default(), |_, _| false), "the next round has room");
+    let desired = reconciler.reconcile(&other(), &World::default());
     assert_eq!(desired.image.backends.keys().copied().collect::<Vec<_>>(), [1]);
 }
 
-/// The pool of `model` under another name.
-fn renamed() -> Model {
+/// A pool with another member, under another name.
+fn other() -> Model {
     let text = r#"
         [agent]
         interfaces = ["eth0"]
@@ -278,7 +288,7 @@ fn renamed() -> Model {
         forwarding = "ipip"
         ring_size = 4093
         [[pool.member]]
-        address = "10.0.0.11"
+        address = "10.0.0.99"
         protocol_port = 80
         "#;
     config::parse("test", text).unwrap().model

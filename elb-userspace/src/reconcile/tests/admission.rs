@@ -2,6 +2,8 @@
 
 use elb_common::listener::listener_flags::{BLACKLIST, DISABLED, LIMITED, TRACKED, WHITELIST};
 
+use elb_common::listener::Listener as Record;
+
 use super::*;
 use crate::model::port_range::PortPrefix;
 use crate::publish::RangeEntry;
@@ -84,22 +86,6 @@ fn a_listener_says_how_many_flows_open() {
     let image = reconciler().reconcile(&tracked(text), &World::default()).image;
     let record = image.listeners.values().next().unwrap();
     assert_eq!((record.flags, record.cps, record.max_connections), (LIMITED | TRACKED, 0, 7));
-}
-
-/// One listener leaves half of a flow table to the others within the longest idle timeout.
-#[test]
-fn a_listener_says_how_many_flows_are_recorded() {
-    assert_eq!(listening("").flow_budget, (1u32 << 19) / 300 / 2 + 1, "rounded up for 2 CPUs");
-    assert_eq!(listening("keepalive_timeout = 10").flow_budget, (1 << 19) / 10 / 2);
-    let quick = "protocol_port = 80\nkeepalive_timeout = 10";
-    let slow = "[[load_balancer.listener]]\nname = \"two\"\nprotocol = \"TCP\"\n\
-                default_pool = \"web\"\nprotocol_port = 81\nkeepalive_timeout = 4000";
-    let both = model("", &format!("{quick}\n{slow}"), "");
-    let image = reconciler().reconcile(&both, &World::default()).image;
-    let budgets: Vec<u32> = image.listeners.values().map(|l| l.flow_budget).collect();
-    assert_eq!(budgets, [(1 << 19) / 4000 / 2 + 1; 2]);
-    let small = Room { flows: 1024, cpus: 3, ..ROOM };
-    assert_eq!(crate::reconcile::admission::flow_budget(&both, small), 34, "100 for 3 CPUs");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The rings as packets would find them, and a pool that changes before their eyes.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 
+use elb_common::listener::Listener as Record;
 use elb_common::ring::Slot;
 
 use super::*;
+use crate::assign::AssignedPool;
 use crate::ring::region::Words;
 
 /// What an agent would have: a reconciler, the rings, and the last picture.
@@ -12,8 +15,29 @@ pub(super) struct Scene {
     pub(super) reconciler: Reconciler,
     pub(super) world: World,
     pub(super) image: Image,
+    /// What sweeps find.
+    pub(super) records: Records,
     slots: Vec<AtomicU32>,
     seen: Vec<AtomicU32>,
+}
+
+/// Records of flows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    /// How many there are by backend.
+    pub(super) flows: HashMap<u16, u32>,
+    /// Listeners with records of pools that they served before.
+    pub(super) moved: HashSet<u16>,
+}
+
+impl Found for Records {
+    fn flows(&self, backend: u16) -> u32 {
+        self.flows.get(&backend).copied().unwrap_or(0)
+    }
+
+    fn moved(&self, listener: u16) -> u32 {
+        u32::from(self.moved.contains(&listener))
+    }
 }
 
 impl Scene {
@@ -24,6 +48,7 @@ impl Scene {
             reconciler: reconciler(),
             world: World { now: 1_000, ..World::default() },
             image: Image::default(),
+            records: Records::default(),
             slots: words(),
             seen: words(),
         };
@@ -55,17 +80,25 @@ impl Scene {
         self.reconciler = Reconciler::new(assignments, owners, ROOM, EncapSource::default());
     }
 
-    /// Looks at the clock: how many slots still move. What is over is forgotten, and the model
-    /// followed once more.
-    pub(super) fn settle(&mut self, model: &Model) -> u32 {
-        let pool = &self.reconciler.assignments.pools["web"];
-        let together = pool.former.is_some();
+    /// Sweeps: slots convert and settle, what no flow needs is forgotten, and the model is followed
+    /// once more. How many slots are not settled.
+    pub(super) fn sweep(&mut self, model: &Model) -> u32 {
+        let (now, pool) = (self.world.now, &self.reconciler.assignments.pools["web"]);
         let words = self.words(pool.region());
-        let moving = words.settle(self.world.now, pool.idle_timeout, together);
-        if moving == 0 && self.reconciler.settled("web", |_| false) {
+        words.settle(now);
+        words.convert(now, 0, pool.idle_timeout);
+        let states = words.states();
+        let named: BTreeSet<u16> = pool
+            .regions()
+            .flat_map(|region| self.words(region).slots())
+            .flat_map(|slot| [slot.cur(), slot.prev()])
+            .collect();
+        let mut changed = self.reconciler.convert(now, |_| 0);
+        changed |= self.reconciler.swept(&self.records, |_, id| named.contains(&id));
+        if changed {
             self.follow(model);
         }
-        moving
+        states.moving + states.exceptions
     }
 
     /// The slots of the pool, in pairs of present and former owner.

@@ -12,20 +12,20 @@ const NOBODY: u16 = Slot::NOBODY;
 #[test]
 fn change_by_case() {
     let cases: [Case; 20] = [
-        ((1, 0), 1, &[], (1, 0)),          // settled, same owner
-        ((1, 0), 2, &[], (2, 1)),          // settled, new owner: protect the old one
-        ((1, 0), 2, &[1], (2, 2)),         // ... unless it is gone
-        ((0, 0), 2, &[], (2, 0)),          // an empty slot has no flows
+        ((1, 0), 1, &[], (1, 0)),  // settled, same owner
+        ((1, 0), 2, &[], (2, 1)),  // settled, new owner: protect the old one
+        ((1, 0), 2, &[1], (2, 2)), // ... unless it is gone
+        ((0, 0), 2, &[], (2, 0)),  // an empty slot has no flows
         ((0, 0), 0, &[], (0, 0)),
-        ((1, 0), 0, &[], (0, 1)),          // the pool ran empty: old flows still have an owner
-        ((1, 0), 0, &[1], (0, NOBODY)),    // ... unless it is gone
-        ((2, 1), 3, &[], (3, 1)),          // moving: the oldest owner stays
-        ((2, 1), 1, &[], (1, 1)),          // back to the former owner: others' flows are recorded
-        ((2, 1), 0, &[], (0, 1)),          // moving, the pool ran empty
-        ((0, 1), 3, &[], (3, 1)),          // ... and has members again
-        ((2, 1), 2, &[1], (2, 2)),         // the former owner's delay has ended
-        ((2, 1), 3, &[1], (3, 3)),         // ... as the owner changes
-        ((2, 1), 0, &[1], (0, NOBODY)),    // ... as the pool runs empty
+        ((1, 0), 0, &[], (0, 1)), // the pool ran empty: old flows still have an owner
+        ((1, 0), 0, &[1], (0, NOBODY)), // ... unless it is gone
+        ((2, 1), 3, &[], (3, 1)), // moving: the oldest owner stays
+        ((2, 1), 1, &[], (1, 1)), // back to the former owner: others' flows are recorded
+        ((2, 1), 0, &[], (0, 1)), // moving, the pool ran empty
+        ((0, 1), 3, &[], (3, 1)), // ... and has members again
+        ((2, 1), 2, &[1], (2, 2)), // the former owner's delay has ended
+        ((2, 1), 3, &[1], (3, 3)), // ... as the owner changes
+        ((2, 1), 0, &[1], (0, NOBODY)), // ... as the pool runs empty
         ((0, NOBODY), 0, &[], (0, NOBODY)),
         ((0, NOBODY), 3, &[], (3, 3)), // ... and has members again
         ((2, 2), 2, &[], (2, 2)),      // exceptions, same owner
