@@ -195,6 +195,11 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let live = self.live();
         if let Some(flow) = live {
             if self.joins(flow) {
+                if self.is(packet::OPENS) {
+                    // It may be the first of another connection, which lives from now on.
+                    let flow = Flow { seen: self.now, ..flow };
+                    F::record(self.tables, Stage::Live, &self.question.key, flow);
+                }
                 return Ok(flow.backend);
             }
             if self.is(packet::OPENS) {
