@@ -242,10 +242,9 @@ impl Visit {
         let Flow { flags, seen, .. } = flow;
         let (flags, seen) = match self.effect {
             visit::LOOKS => (flags, seen),
-            visit::CLOSES => (
-                flags & !(flow_flags::COUNTED | flow_flags::STRAY) | flow_flags::CLOSED,
-                self.now,
-            ),
+            visit::CLOSES => {
+                (flags & !(flow_flags::COUNTED | flow_flags::STRAY) | flow_flags::CLOSED, self.now)
+            }
             _ => (flags & !flow_flags::STRAY, self.now),
         };
         Flow { flags, seen, ..flow }

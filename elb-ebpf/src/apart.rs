@@ -5,7 +5,7 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use elb_common::listener::CidPart;
-use elb_common::path::choose::{self, QuestionV4, QuestionV6};
+use elb_common::path::choose::{self, Answer, QuestionV4, QuestionV6};
 use elb_common::path::control::Quote;
 use elb_common::path::{Family, Stop, V4, V6, apart};
 use elb_common::quic;
@@ -24,7 +24,7 @@ pub(crate) fn choose_v4(
     // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other on
     // one CPU.
     ask(unsafe { &mut *place });
-    choose::unpack(elb_choose_v4(context.ctx))
+    Answer::from_word(elb_choose_v4(context.ctx)).get()
 }
 
 #[inline(always)]
@@ -35,7 +35,7 @@ pub(crate) fn choose_v6(
     let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return Err(Stop(Reason::RingRange)) };
     // SAFETY: as for IPv4.
     ask(unsafe { &mut *place });
-    choose::unpack(elb_choose_v6(context.ctx))
+    Answer::from_word(elb_choose_v6(context.ctx)).get()
 }
 
 #[inline(always)]
@@ -83,7 +83,7 @@ extern "C" fn elb_choose_v4(context: *mut xdp_md) -> u32 {
     // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
     let question = unsafe { &mut *question };
     let packet = XdpPacket::new(&context);
-    choose::pack(choose::answer::<V4, _, _>(&packet, &Maps::new(&context), question))
+    choose::answer::<V4, _, _>(&packet, &Maps::new(&context), question).word()
 }
 
 /// An answer of `choose`.
@@ -95,7 +95,7 @@ extern "C" fn elb_choose_v6(context: *mut xdp_md) -> u32 {
     // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
     let question = unsafe { &mut *question };
     let packet = XdpPacket::new(&context);
-    choose::pack(choose::answer::<V6, _, _>(&packet, &Maps::new(&context), question))
+    choose::answer::<V6, _, _>(&packet, &Maps::new(&context), question).word()
 }
 
 /// The digest of a connection id, 0: none.

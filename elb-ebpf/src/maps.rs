@@ -12,9 +12,7 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, Settings};
 use elb_common::limits::*;
-use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip,
-};
+use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip};
 use elb_common::path::choose::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;

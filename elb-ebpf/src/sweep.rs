@@ -69,12 +69,7 @@ callback!(flow_v4, V4, FlowKeyV4, FLOWS_V4, Stage::Live);
 callback!(flow_v6, V6, FlowKeyV6, FLOWS_V6, Stage::Live);
 
 #[inline(always)]
-fn judge<F: Family<FlowKey = K>, K>(
-    map: &LruHashMap<K, Flow>,
-    stage: Stage,
-    key: &K,
-    flow: &Flow,
-) {
+fn judge<F: Family<FlowKey = K>, K>(map: &LruHashMap<K, Flow>, stage: Stage, key: &K, flow: &Flow) {
     let Some(sweep) = SWEEP.get(0) else { return };
     if visit::<F>(&Sweeping, sweep, stage, key, flow) == Fate::Lives || map.remove(key).is_err() {
         return;

@@ -4,7 +4,7 @@
 //! verified by itself, and not in a copy for every way that leads here.
 
 use super::admit::{self, Admission};
-use super::{Family, Packet, Stop, Tables, Transport, identify, select};
+use super::{Family, Packet, Stop, Tables, Transport, identify};
 use crate::addr::{join, split};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, flow_flags, visit};
@@ -34,6 +34,8 @@ pub struct Question<K> {
     // What follows is found out by `identify::complete`.
     /// What the flow is recorded by.
     pub(super) key: K,
+    /// What the ring before recorded it by.
+    pub(super) former_key: K,
     /// Digest of the connection id of QUIC, 0: none.
     pub(super) digest: u64,
     /// The same as the ring before saw it.
@@ -105,25 +107,48 @@ impl<K> Question<K> {
     }
 }
 
-/// An answer as one word, for a function that can return nothing else: the id, or a reason.
-#[inline(always)]
-pub fn pack(answer: Result<u16, Stop>) -> u32 {
-    match answer {
-        Ok(id) => u32::from(id),
-        Err(Stop(reason)) => REFUSED | reason as u32,
+/// An answer as one word, since a function of the program can return nothing else, and since the
+/// compiler would leave half of a `Result` undefined, which the verifier refuses: the id, or a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer(u32);
+
+impl Answer {
+    const REFUSED: u32 = 1 << 16;
+
+    /// The answer in a word that a function returned.
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    /// The answer as a word.
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    const fn id(id: u16) -> Self {
+        Self(id as u32)
+    }
+
+    #[inline(always)]
+    const fn refused(reason: Reason) -> Self {
+        Self(Self::REFUSED | reason as u32)
+    }
+
+    /// Id of the backend, 0: none.
+    ///
+    /// # Errors
+    /// Why the packet gets none.
+    #[inline(always)]
+    pub fn get(self) -> Result<u16, Stop> {
+        if self.0 & Self::REFUSED == 0 {
+            return Ok(self.0 as u16);
+        }
+        Err(Stop(Reason::new(self.0 as u8).unwrap_or(Reason::RingRange)))
     }
 }
-
-/// The answer in a word.
-#[inline(always)]
-pub fn unpack(word: u32) -> Result<u16, Stop> {
-    if word & REFUSED == 0 {
-        return Ok(word as u16);
-    }
-    Err(Stop(Reason::new(word as u8).unwrap_or(Reason::RingRange)))
-}
-
-const REFUSED: u32 = 1 << 16;
 
 /// The answer: id of the backend, 0: none.
 #[inline(always)]
@@ -131,17 +156,23 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     question: &mut Question<F::FlowKey>,
-) -> Result<u16, Stop> {
-    identify::complete::<F, P, T>(packet, tables, question)?;
+) -> Answer {
+    if let Err(Stop(reason)) = identify::complete::<F, P, T>(packet, tables, question) {
+        return Answer::refused(reason);
+    }
     let choice = Choice::<F, T>::new(tables, question);
     let named = identify::server(tables, choice.listener(), question.digest);
-    if serves_named(tables, named, choice.now) {
-        return select::admitted(named, question.admission());
+    let settled = if serves_named(tables, named, choice.now) {
+        named
+    } else if choice.needs_no_record() {
+        choice.slot.cur()
+    } else {
+        return choice.make();
+    };
+    match question.admission() {
+        Admission::Granted => Answer::id(settled),
+        Admission::IfRecorded => Answer::refused(Reason::AccessDenied),
     }
-    if choice.needs_no_record() {
-        return select::admitted(choice.slot.cur(), question.admission());
-    }
-    choice.make()
 }
 
 /// Whether the backend that a connection id names serves flows that it has. Nothing else tells of
@@ -191,7 +222,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Recorded flows stay where they are. Of others, new ones go to the slot's present owner or to
     /// the one whose turn it is; those that are older than every record stay with the former owner.
     #[inline(always)]
-    fn make(&self) -> Result<u16, Stop> {
+    fn make(&self) -> Answer {
         let live = self.live();
         if let Some(flow) = live {
             if self.joins(flow) {
@@ -200,7 +231,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
                     let flow = Flow { seen: self.now, ..flow };
                     F::record(self.tables, Stage::Live, &self.question.key, flow);
                 }
-                return Ok(flow.backend);
+                return Answer::id(flow.backend);
             }
             if self.is(packet::OPENS) {
                 // The client uses its port again: the connection before is over.
@@ -211,29 +242,32 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             return self.second(opening, live.is_some());
         }
         if let Some(flow) = live.filter(|_| !self.is(packet::OPENS)) {
-            return Ok(flow.backend);
+            return Answer::id(flow.backend);
         }
         if self.is(packet::IF_RECORDED) {
-            return Err(Stop(Reason::AccessDenied));
+            return Answer::refused(Reason::AccessDenied);
         }
         self.first()
     }
 
     /// A packet of a flow that is not known.
     #[inline(always)]
-    fn first(&self) -> Result<u16, Stop> {
+    fn first(&self) -> Answer {
         if self.is(packet::QUOTED) {
-            return Ok(self.older());
+            return Answer::id(self.older());
         }
         let opens = self.is(packet::OPENS) || self.is(packet::UDP) && !self.is_held();
         if !opens {
-            return Ok(self.stray());
+            return Answer::id(self.stray());
         }
-        if self.is_tracked() && self.is(packet::UDP) {
-            admit::opening(self.tables, self.listener(), || self.now)?;
+        if self.is_tracked()
+            && self.is(packet::UDP)
+            && let Err(Stop(reason)) = admit::opening(self.tables, self.listener(), || self.now)
+        {
+            return Answer::refused(reason);
         }
         if !self.is_recording() {
-            return Ok(self.slot.cur());
+            return Answer::id(self.slot.cur());
         }
         self.open(if self.is_tracked() { self.in_turn() } else { self.slot.cur() })
     }
@@ -313,14 +347,14 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// A packet of a flow of which one came before: it lives. A record that its client closed may be
     /// in the place of its record.
     #[inline(always)]
-    fn second(&self, opening: Flow, replaces: bool) -> Result<u16, Stop> {
+    fn second(&self, opening: Flow, replaces: bool) -> Answer {
         if self.is(packet::OPENS | packet::CLOSES | packet::QUOTED) {
-            return Ok(opening.backend);
+            return Answer::id(opening.backend);
         }
         let Listener { id, .. } = *self.listener();
         let is_tracked = self.is_tracked();
         if is_tracked && admit::is_full(self.tables, self.listener()) {
-            return Err(Stop(Reason::ConnectionLimit));
+            return Answer::refused(Reason::ConnectionLimit);
         }
         if !self.tables.has_room(F::TABLE, id, Claim::Live, self.now) {
             if opening.flags & flow_flags::REFUSED == 0 {
@@ -340,30 +374,30 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if is_tracked {
             self.tables.opened(id, flow.backend);
         }
-        Ok(flow.backend)
+        Answer::id(flow.backend)
     }
 
     /// Notes that a backend serves a flow whose first packet this is. Where there is no room for
     /// its record, it goes where packets without a record go, if new flows are welcome there.
     #[inline(always)]
-    fn open(&self, backend: u16) -> Result<u16, Stop> {
+    fn open(&self, backend: u16) -> Answer {
         if backend == 0 {
-            return Ok(0);
+            return Answer::id(0);
         }
         let Listener { id, pool, algorithm, .. } = *self.listener();
         if !self.tables.has_room(F::TABLE, id, Claim::Opening, self.now) {
             self.refused();
             let older = self.older();
             let is_welcome = older == self.slot.cur() || self.takes_new(older);
-            return if is_welcome { self.unrecorded(older) } else { Err(Stop(Reason::NoRecord)) };
+            let refused = Answer::refused(Reason::NoRecord);
+            return if is_welcome { self.unrecorded(older) } else { refused };
         }
-        let flow =
-            Flow { backend, pool, listener: id, flags: 0, seen: self.now, since: self.now };
+        let flow = Flow { backend, pool, listener: id, flags: 0, seen: self.now, since: self.now };
         F::record(self.tables, Stage::Opening, &self.question.key, flow);
         if algorithm == algorithm::LEAST_CONNECTIONS {
             self.tables.opening(backend, self.now);
         }
-        Ok(backend)
+        Answer::id(backend)
     }
 
     /// A packet that opens no flow, of none that is recorded: the flow is older than every record.
@@ -391,8 +425,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Where nothing can be recorded: a pool that records every flow serves none that it could not
     /// keep where it is.
     #[inline(always)]
-    fn unrecorded(&self, backend: u16) -> Result<u16, Stop> {
-        if self.is_tracked() { Err(Stop(Reason::NoRecord)) } else { Ok(backend) }
+    fn unrecorded(&self, backend: u16) -> Answer {
+        if self.is_tracked() { Answer::refused(Reason::NoRecord) } else { Answer::id(backend) }
     }
 
     #[inline(always)]
@@ -416,8 +450,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Who serves flows that are older than every change and every record.
     #[inline(always)]
     fn older(&self) -> u16 {
-        let owner =
-            if self.has_origin() { self.former_owner() } else { oldest_owner(self.slot) };
+        let owner = if self.has_origin() { self.former_owner() } else { oldest_owner(self.slot) };
         if serves_established(self.tables, owner) { owner } else { self.slot.cur() }
     }
 
@@ -426,9 +459,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     fn former_owner(&self) -> u16 {
         let Question { tuple, digest, former_digest, .. } = self.question;
         if digest != former_digest {
-            let key = identify::key::<F>(tuple, *former_digest, self.listener().id);
             let visit = Visit { any_pool: true, ..self.visit(visit::LOOKS) };
-            if let Some(flow) = F::find(self.tables, Stage::Live, &key, &visit) {
+            let found = F::find(self.tables, Stage::Live, &self.question.former_key, &visit);
+            if let Some(flow) = found {
                 return flow.backend;
             }
         }

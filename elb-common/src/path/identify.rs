@@ -57,6 +57,7 @@ pub(super) fn complete<F: Family, P: Packet, T: Tables>(
     let was_by_id = origin.size != 0 && origin.algorithm == algorithm::CONNECTION_ID;
     question.former_digest = digest(was_by_id, origin.cid);
     question.key = key::<F>(&question.tuple, question.digest, listener.id);
+    question.former_key = key::<F>(&question.tuple, question.former_digest, listener.id);
     question.pool = bytemuck::cast(pool);
     question.origin = bytemuck::cast(origin);
     let hash = hash::<F>(&question.tuple, question.digest, listener.algorithm);

@@ -8,9 +8,7 @@ use super::Tables;
 use super::probe::Probes;
 use super::{Family, V4, V6};
 use crate::addr::{Be32, Be128};
-use crate::admission::{
-    BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections,
-};
+use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::counter::Counter;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};

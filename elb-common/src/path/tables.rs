@@ -120,7 +120,7 @@ pub trait Tables: Sized {
     ) -> Result<u16, Stop> {
         let mut question = QuestionV4::default();
         ask(&mut question);
-        choose::answer::<V4, P, Self>(packet, self, &mut question)
+        choose::answer::<V4, P, Self>(packet, self, &mut question).get()
     }
     /// As for IPv4.
     fn choose_v6<P: Packet>(
@@ -130,7 +130,7 @@ pub trait Tables: Sized {
     ) -> Result<u16, Stop> {
         let mut question = QuestionV6::default();
         ask(&mut question);
-        choose::answer::<V6, P, Self>(packet, self, &mut question)
+        choose::answer::<V6, P, Self>(packet, self, &mut question).get()
     }
     /// The digest of a QUIC connection id, see [`quic::digest_of`].
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {

@@ -252,7 +252,7 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
         let mut question = QuestionV4::default();
         ask(&mut question);
-        choose::answer::<V4, P, Self>(packet, self, &mut question)
+        choose::answer::<V4, P, Self>(packet, self, &mut question).get()
     }
     #[inline(always)]
     fn choose_v6<P: Packet>(
@@ -265,7 +265,7 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
         let mut question = QuestionV6::default();
         ask(&mut question);
-        choose::answer::<V6, P, Self>(packet, self, &mut question)
+        choose::answer::<V6, P, Self>(packet, self, &mut question).get()
     }
     #[inline(always)]
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
@@ -368,8 +368,13 @@ mod tests {
         ring: RING,
         former: Ring { size: 0, ..RING },
     };
-    const RING: Ring =
-        Ring { base: 0, size: 16, algorithm: 0, cid: CidPart { offset: 0, length: 0 }, reserved: 0 };
+    const RING: Ring = Ring {
+        base: 0,
+        size: 16,
+        algorithm: 0,
+        cid: CidPart { offset: 0, length: 0 },
+        reserved: 0,
+    };
     const SYN: u8 = 2;
     const ACK: u8 = 16;
 

@@ -219,7 +219,6 @@ impl Ring {
             ring_size: self.size(),
             id,
             pool: self as u16,
-            flow_budget: u32::MAX,
             ..Listener::default()
         }
     }

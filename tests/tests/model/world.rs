@@ -20,8 +20,7 @@ use crate::packet::{OUR_MAC, PORT, VIP, frame, key};
 use crate::script::{FLOWS, Member, Packet, Pool};
 
 /// Room for few numbers, so that they are used again soon.
-pub const ROOM: Room =
-    Room { listeners: 4, pools: 4, backends: 7, slots: 65_536, flows: 1 << 24, cpus: 1 };
+pub const ROOM: Room = Room { listeners: 4, pools: 4, backends: 7, slots: 65_536 };
 /// Interface that packets come and leave by.
 pub const INTERFACE: u32 = 1;
 const POOL: &str = "pool";

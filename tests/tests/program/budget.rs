@@ -1,7 +1,7 @@
 //! What the verifier makes of the programs: the object loads, with room to spare.
 
 use aya::EbpfLoader;
-use aya::programs::Xdp;
+use aya::programs::Program;
 use elb_common::names;
 use elb_tests::environment::bpf_dir;
 
@@ -9,14 +9,18 @@ use elb_tests::environment::bpf_dir;
 /// half as much again as 6.18.
 const BUDGET: u32 = 250_000;
 
-fn processed(file: &str, program: &str) -> u32 {
+fn processed(file: &str, name: &str) -> u32 {
     let mut ebpf = EbpfLoader::new()
         .map_max_entries(names::RINGS, 1024)
         .map_max_entries(names::RINGS_SEEN, 1024)
         .load_file(bpf_dir().unwrap().join(file))
         .unwrap();
-    let program: &mut Xdp = ebpf.program_mut(program).unwrap().try_into().unwrap();
-    program.load().unwrap();
+    let program = ebpf.program_mut(name).unwrap();
+    match program {
+        Program::Xdp(program) => program.load().unwrap(),
+        Program::RawTracePoint(program) => program.load().unwrap(),
+        other => panic!("{name} is a {:?}", other.prog_type()),
+    }
     let info = program.info().unwrap();
     println!(
         "{file}: verifier processed {:?} instructions, program is {:?} bytes",
@@ -44,4 +48,9 @@ fn program_that_forwards_probes() {
 #[test]
 fn unwrapping_program() {
     assert!(processed("elb-decap", names::DECAP_PROGRAM) < BUDGET);
+}
+
+#[test]
+fn program_that_sweeps() {
+    assert!(processed("elb-xdp", names::SWEEP_PROGRAM) < BUDGET);
 }

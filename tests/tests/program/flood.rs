@@ -26,7 +26,6 @@ fn flood(budget: u32, each: u32, duration: Duration) -> (usize, usize, Flooded) 
     let mut memory = world(now()).memory();
     let std::net::IpAddr::V4(vip) = vip4() else { panic!("an IPv4 address") };
     let key = ListenerKeyV4::new(be32(vip), Be16::new(FLOODED), TCP);
-    memory.listeners_v4.get_mut(&key).unwrap().flow_budget = budget;
     let mut kernel = Kernel::with_flows(&memory, FLOWS);
     for client in 1..=CONNECTIONS {
         kernel.run(&tcp(C4, client, vip4(), port::MOVING, SYN, b"").frame());

@@ -189,7 +189,7 @@ fn hostile_packets() {
         &Reason::AccessDenied,
         &Reason::RateLimited,
         &Reason::ConnectionLimit,
-        &Reason::FlowBudget,
+        &Reason::NoRecord,
         &Reason::NotProbe,
     ];
     assert_eq!(silent, elsewhere, "reasons that no packet met");

@@ -271,7 +271,6 @@ impl World {
                 id: index as u16,
                 pool: spec.pool,
                 flags: if spec.disabled { listener_flags::DISABLED } else { 0 },
-                flow_budget: u32::MAX,
                 ..Listener::default()
             };
             let port = Be16::new(spec.port);

@@ -186,12 +186,7 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn find<T: Tables>(
-        tables: &T,
-        stage: Stage,
-        key: &FlowKeyV4,
-        visit: &Visit,
-    ) -> Option<Flow> {
+    fn find<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow> {
         tables.find_v4(stage, key, visit)
     }
 

@@ -159,12 +159,7 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn find<T: Tables>(
-        tables: &T,
-        stage: Stage,
-        key: &FlowKeyV6,
-        visit: &Visit,
-    ) -> Option<Flow> {
+    fn find<T: Tables>(tables: &T, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow> {
         tables.find_v6(stage, key, visit)
     }
 

@@ -108,14 +108,7 @@ impl Agent {
         let pins = PinDir::create()?;
         let mut object = Object::load(pins.path(), capacity)?;
         let maps = Maps::new(&mut object, capacity)?;
-        let room = Room {
-            listeners: 16,
-            pools: 16,
-            backends,
-            slots: chunks * 16,
-            cpus: 2,
-            flows: 1 << 20,
-        };
+        let room = Room { listeners: 16, pools: 16, backends, slots: chunks * 16 };
         let (numbers, owners) = (Assignments::default(), BTreeMap::new());
         Ok(Self {
             model: model(members, size)?,

@@ -114,7 +114,6 @@ impl Route {
             algorithm,
             group: GROUP,
             cid: CID,
-            flow_budget: u32::MAX,
             ..Listener::default()
         }
     }
