@@ -45,6 +45,9 @@ pub struct AssignedPool {
     /// Since when it is served. Times are seconds of the coarse monotonic clock of this boot, as the
     /// packet path reads it.
     pub since: u32,
+    /// Whether no ring of it was ever published: it has no flows, and nothing to protect.
+    #[serde(default)]
+    pub is_fresh: bool,
     /// Until when former owners keep unknown UDP flows.
     pub udp_hold_until: u32,
     /// Seconds without a packet after which a recorded flow counts no more.
@@ -109,6 +112,7 @@ impl AssignedPool {
             ring,
             former: None,
             since: now,
+            is_fresh: true,
             udp_hold_until: 0,
             idle_timeout: 0,
             flows_since: now,
@@ -137,6 +141,9 @@ impl AssignedPool {
     /// long as that is kept; the one that is not needed is returned.
     fn replace(&mut self, ring: AssignedRing) -> Option<Region> {
         let replaced = std::mem::replace(&mut self.ring, ring);
+        if self.is_fresh {
+            return Some(replaced.region());
+        }
         if self.former.is_some() {
             // All slots of the ring in between were moving, so all flows since are recorded.
             return Some(replaced.region());

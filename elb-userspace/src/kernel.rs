@@ -18,7 +18,7 @@ pub use attach::{AttachError, Attachment, carry_probes, pinned, unpin};
 pub use connections::{Connections, Counts};
 pub use flow_table::FlowTable;
 pub use flows::{FlowTables, unreadable};
-pub use maps::{Live, MapError, Maps, coarse_seconds, possible_cpus};
+pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until, possible_cpus};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use probe::{accepts_program, link_of, own_program, program_name};
 pub use prober::Prober;

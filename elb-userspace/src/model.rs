@@ -9,6 +9,7 @@ pub mod ipgroup;
 pub mod monitor;
 pub mod port_range;
 pub mod quic;
+mod renamed;
 pub mod rules;
 pub mod value;
 

@@ -4,6 +4,7 @@
 
 mod admission;
 mod backend;
+mod first;
 mod pool;
 mod ranges;
 mod ring;
@@ -16,6 +17,7 @@ use elb_common::addr::Mac;
 use elb_common::interface::Interface;
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
+use self::first::Wait;
 use self::ring::Published;
 use crate::assign::{AssignedPool, Assignments, Full, Room};
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
@@ -34,8 +36,16 @@ pub trait Seen {
     fn is_drained(&self, _pool: &Pool, _member: &Member) -> bool {
         false
     }
+    /// Whether a member's first probe is still to say whether it is to take new flows.
+    fn is_undecided(&self, _pool: &Pool, _member: &Member) -> bool {
+        false
+    }
     /// How an address is reached.
     fn next_hop(&self, address: IpAddr) -> Option<NextHop>;
+    /// Whether it may be known soon how an address is reached.
+    fn is_resolving(&self, _address: IpAddr) -> bool {
+        false
+    }
     /// Interfaces that carry the program: index and Ethernet address.
     fn interfaces(&self) -> BTreeMap<u32, Mac>;
     /// Seconds of the clock that the packet path reads.
@@ -69,6 +79,8 @@ pub struct Desired {
     pub moved: BTreeMap<String, slots::Diff>,
     /// When flows of a member that leaves are to be cut next: time to reconcile again.
     pub next_cut: Option<u32>,
+    /// When the first ring of a pool is published that waits for its members: time to reconcile again.
+    pub next_first: Option<u32>,
     /// Ids of pools whose members QUIC connection ids name.
     pools_with_servers: BTreeSet<u16>,
 }
@@ -80,6 +92,8 @@ pub struct Reconciler {
     pub assignments: Assignments,
     /// Owners of the slots of each pool, as last published.
     published: BTreeMap<String, Published>,
+    /// Pools whose first ring waits.
+    waits: BTreeMap<String, Wait>,
     /// Regions that are to be freed with the next picture.
     freed: Vec<Region>,
     room: Room,
@@ -98,8 +112,12 @@ impl Reconciler {
             let ring = assignments.pools.get(&name)?.ring;
             Some((name, Published::found(ring, owners)))
         };
-        let published = owners.into_iter().filter_map(found).collect();
-        Self { assignments, published, freed: Vec::new(), room, encap_source }
+        let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
+        let names: Vec<String> = published.keys().cloned().collect();
+        let (waits, freed) = (BTreeMap::new(), Vec::new());
+        let mut all = Self { assignments, published, waits, freed, room, encap_source };
+        names.iter().for_each(|name| all.has_a_past(name));
+        all
     }
 
     /// The picture of the maps for a model.
@@ -149,6 +167,7 @@ impl Reconciler {
             keep
         });
         self.published.retain(|name, _| wanted.contains(name.as_str()));
+        self.waits.retain(|name, _| wanted.contains(name.as_str()));
     }
 
     /// Forgets the numbers of listeners, IP groups and virtual addresses that go.

@@ -18,10 +18,10 @@ use super::sweep::{Drifts, Tracking};
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::config::{self, Config};
-use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
+use crate::health::{Lateness, Timing};
 use crate::kernel::{AttachError, Attachment, Maps, Object, Program, possible_cpus};
-use crate::model::{Listener, LoadBalancer, Model};
+use crate::model::{Listener, LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler};
@@ -72,8 +72,9 @@ pub(super) struct Core {
     pub(super) moving: BTreeMap<String, u32>,
     /// Members that are drained by command.
     pub(super) drained: Drained,
-    /// When flows of a member that leaves are to be cut next.
-    pub(super) next_cut: Option<u32>,
+    /// When to publish again although nothing else happens: flows of a member that leaves are to be
+    /// cut, or the first ring of a pool waits no more.
+    pub(super) next_publish: Option<u32>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// How far the counts of connections are off; none while a sweep has it.
@@ -141,7 +142,7 @@ impl Core {
             observed: parts.observed,
             moving,
             drained,
-            next_cut: None,
+            next_publish: None,
             revision: 0,
             drifts: Some(Drifts::default()),
             counts_left: false,
@@ -173,6 +174,22 @@ impl Core {
         all.extend(removed.map(|member| member.address));
         let balancers = self.config.model.load_balancers();
         Wanted { members: all, vips: balancers.iter().flat_map(LoadBalancer::vips).collect() }
+    }
+
+    /// Addresses of members whose pools do not wait for verdicts: they have a ring, or no monitor.
+    pub(super) fn serving_at_once(&self) -> BTreeSet<IpAddr> {
+        let assigned = &self.reconciler.assignments.pools;
+        let has_ring = |name: &str| assigned.get(name).is_some_and(|pool| !pool.is_fresh);
+        let serves = |pool: &&Pool| {
+            has_ring(pool.name.as_str()) || Timing::of(pool.healthmonitor.as_ref()).is_none()
+        };
+        let present =
+            self.config.model.pools().iter().filter(serves).flat_map(|pool| &pool.members);
+        let removed = assigned.values().flat_map(|pool| &pool.members);
+        present
+            .map(|member| member.address)
+            .chain(removed.filter(|member| member.removed).map(|member| member.address))
+            .collect()
     }
 
     pub(super) fn network_changed(&mut self, network: Network) {
@@ -211,7 +228,7 @@ impl Core {
         if let Some(event) = effect.event {
             self.events.happened(event);
         }
-        ToDo { publish: effect.serves_changed, save: effect.is_news }
+        ToDo { publish: effect.standing_changed, save: effect.is_news }
     }
 
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
@@ -233,6 +250,9 @@ impl Core {
                     self.config_problems.push(what.to_owned());
                 }
                 warn_of_moves(&self.config.model, &config.model);
+                let renamed = self.config.model.renamed_in(&config.model);
+                self.members.rename(&renamed);
+                draining::rename(&mut self.drained, &renamed);
                 self.config.model = config.model;
                 self.drained = draining::still_there(&self.drained, &self.config.model);
                 self.loaded = now.wall;

@@ -150,6 +150,16 @@ impl Core {
     }
 }
 
+/// Pools have other names: their members are drained as before.
+pub(super) fn rename(drained: &mut Drained, pools: &[(&str, &str)]) {
+    for (old, new) in pools {
+        let (here, others) =
+            std::mem::take(drained).into_iter().partition::<Drained, _>(|(pool, _)| pool == old);
+        *drained = others;
+        drained.extend(here.into_iter().map(|(_, member)| ((*new).to_owned(), member)));
+    }
+}
+
 /// Those of the drained members that a model still has.
 pub(super) fn still_there(drained: &Drained, model: &Model) -> Drained {
     let pools = model.pools().iter();
