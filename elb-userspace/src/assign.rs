@@ -397,6 +397,12 @@ mod tests {
         assert_eq!(all.pool("a", shape(101), 0, ROOM, &[]), Ok(None));
         assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(None));
         assert_eq!(bases(&all), (0, None));
+        let freed = Region { base: 0, size: 101 };
+        assert_eq!(all.pool("a", shape(97), 9, ROOM, &[]), Ok(Some(freed)), "nobody met it");
+        let freed = Region { base: 112, size: 97 };
+        assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(Some(freed)));
+        all.pools.get_mut("a").unwrap().is_fresh = false;
+        assert_eq!(bases(&all), (0, None));
         assert_eq!(all.pool("a", shape(103), 9, ROOM, &[]), Ok(None));
         assert_eq!(bases(&all), (112, Some(0)));
         let other = Shape { algorithm: 3, ..shape(103) };

@@ -55,9 +55,6 @@ impl Reconciler {
             Kind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
         let is_new = before.is_none();
         let is_first = assigned.is_fresh && !wanted.members.is_empty();
-        if is_first {
-            assigned.since = now;
-        }
         let gone = wanted.gone.clone();
         self.published.insert(name.to_owned(), Published { ring, wanted, owners: owners.clone() });
         if diff.moved == 0 && same_gone {

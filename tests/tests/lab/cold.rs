@@ -150,6 +150,36 @@ fn live_connections_go_on_with_another_node() -> Result<()> {
     goes_on(held, "and back", Instant::now())
 }
 
+#[test]
+fn a_pool_that_a_reload_adds_serves_soon_and_one_that_it_renames_goes_on() -> Result<()> {
+    let (lab, _servers) = lab(4)?;
+    let mut config = config(&lab, ECHO, ECHO_PORT, rarely(MonitorKind::Tcp));
+    let mut agent = Agent::start(&lab, &config)?;
+    wait_until_serving(&agent)?;
+    let held = hold(&lab)?;
+
+    let pool = Pool::of(&lab, WEB, Family::V4, Protocol::Tcp, HTTP_PORT);
+    config = config.balance(&lab, Family::V4, HTTP_PORT, pool.watched(rarely(MonitorKind::Http)));
+    agent.reload(&config)?;
+    let served = |said: &Value| status::pools(said).len() == 2 && status::all_serve(said);
+    agent.wait_status("the new pool to serve", LIMIT, served)?;
+    assert_settled(&agent)?;
+
+    // Until now each member was probed once or twice, and would be again within 50 s.
+    let renamed = "echoes";
+    config.pool_mut(ECHO).name = renamed.to_owned();
+    config.listener_mut(ECHO).default_pool = renamed.to_owned();
+    agent.reload(&config)?;
+    let said =
+        agent.wait_status("the new name", LIMIT, |said| status::pool(said, renamed).is_some())?;
+    assert!(status::all_serve(&said), "{said}");
+    let all_online =
+        (0..4).all(|n| status::all_are(&said, lab.member_addr(n, Family::V4), "ONLINE"));
+    assert!(all_online, "{said}");
+    goes_on(held, "another name", Instant::now())?;
+    assert_settled(&agent)
+}
+
 fn hold(lab: &Lab) -> Result<HeldConnections> {
     let beat = Duration::from_millis(50);
     let target = lab.service(Family::V4, ECHO_PORT);

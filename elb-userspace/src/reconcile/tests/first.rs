@@ -114,7 +114,6 @@ fn the_first_one_after_that_serves_at_once() {
     scene.work(&[12]);
     scene.follow(&model);
     assert_eq!(scene.pairs(), BTreeSet::from([(2, 0)]));
-    assert_eq!(scene.reconciler.assignments.pools["web"].since, 1_100);
 }
 
 /// One member that is silent does not keep the others out for as long as a probe may take.
