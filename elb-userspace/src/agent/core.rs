@@ -310,8 +310,13 @@ fn moves<'m>(before: &'m Model, after: &'m Model) -> Vec<(&'m Listener, &'m List
     let all = |model: &'m Model| model.load_balancers().iter().flat_map(|lb| &lb.listeners);
     let known: BTreeMap<&str, &Listener> =
         all(before).map(|listener| (listener.name.as_str(), listener)).collect();
+    let renamed = before.renamed_in(after);
+    let is_same = |was: &Listener, now: &Listener| {
+        was.default_pool == now.default_pool
+            || renamed.contains(&(was.default_pool.as_str(), now.default_pool.as_str()))
+    };
     let pairs = all(after).filter_map(|now| Some((*known.get(now.name.as_str())?, now)));
-    pairs.filter(|(was, now)| was.default_pool != now.default_pool).collect()
+    pairs.filter(|(was, now)| !is_same(was, now)).collect()
 }
 
 /// What the result of a probe makes necessary.
@@ -357,5 +362,16 @@ mod tests {
         };
         let moved: Vec<_> = moves(&before, &after).into_iter().map(names).collect();
         assert_eq!(moved, [("goes".to_owned(), "two".to_owned())]);
+    }
+
+    #[test]
+    fn a_listener_stays_with_a_pool_that_has_another_name() {
+        let before = model(&[("web", "one")]);
+        let mut pools = before.pools().to_vec();
+        pools[0].name = "first".parse().unwrap();
+        let mut balancers = before.load_balancers().to_vec();
+        balancers[0].listeners[0].default_pool = pools[0].name.clone();
+        let after = Model::new(balancers, pools, Vec::new()).unwrap();
+        assert_eq!(moves(&before, &after), []);
     }
 }
