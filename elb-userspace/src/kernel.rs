@@ -19,7 +19,7 @@ pub(crate) use attach::errno;
 pub use attach::{AttachError, Attachment, carry_probes, pinned, unpin};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
-pub use maps::{Live, MapError, Maps, coarse_seconds};
+pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use probe::{accepts_program, link_of, own_program, program_name};
 pub use prober::Prober;

@@ -78,6 +78,22 @@ impl Agent {
         Ok(Self { place, process, notices })
     }
 
+    /// Starts an agent in the second load balancer of `lab`, with pins and a socket of its own.
+    pub fn start_standby(lab: &Lab, config: &Config) -> Result<Self> {
+        let mut config = config.clone();
+        config.agent.socket = lab.files().join("standby.sock");
+        config.agent.pin_dir = lab.pins().join("standby");
+        let place = Place::new(lab, "standby.toml", &config.text()?, &config.agent.socket, &[])?;
+        let place = Place {
+            netns: lab.standby().clone(),
+            log: lab.files().join("standby.log"),
+            notify: lab.files().join("standby-notify.sock"),
+            ..place
+        };
+        let (process, notices) = place.launch()?;
+        Ok(Self { place, process, notices })
+    }
+
     /// Runs an agent that cannot start, to its end. An agent that runs beside it keeps its files.
     pub fn refusal(lab: &Lab, config: &str) -> Result<Refusal> {
         Self::refusal_under(lab, config, &[])

@@ -154,6 +154,7 @@ pub(crate) fn port(host: Host, network: Network) -> String {
     match host {
         Host::Router => format!("{side}-router"),
         Host::LoadBalancer => format!("{side}-lb"),
+        Host::Standby => format!("{side}-standby"),
         Host::Client => format!("{side}-client"),
         Host::Backend(index) => format!("{side}-backend-{index}"),
         Host::Vip => unreachable!("no cable leads to a load-balanced address"),
