@@ -83,6 +83,12 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
+/// `1,234/s`, for so many in so much time.
+pub(crate) fn rate(number: usize, duration: Duration) -> String {
+    let milliseconds = usize::try_from(duration.as_millis()).unwrap_or(usize::MAX).max(1);
+    format!("{}/s", count(number.saturating_mul(1_000) / milliseconds))
+}
+
 /// `2 refused, 1 timed out` and the like, for failures by kind.
 pub(crate) fn kinds<K: Ord + std::fmt::Debug>(failures: impl Iterator<Item = K>) -> String {
     let mut counts: BTreeMap<K, usize> = BTreeMap::new();
@@ -101,5 +107,11 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         let grouped = [7, 999, 4_000, 1_234_567].map(count);
         assert_eq!(grouped, ["7", "999", "4,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_rate_is_by_the_second() {
+        assert_eq!(rate(4_000, Duration::from_millis(500)), "8,000/s");
+        assert_eq!(rate(1, Duration::ZERO), "1,000/s");
     }
 }
