@@ -63,6 +63,7 @@ fn play() -> Result<(Demo, bool)> {
     let mut demo = steps::build(&mut report)?;
     println!("\n{}", demo.topology());
     for (name, step) in steps::ALL {
+        report.begin(name);
         report.note(name, step(&mut demo))?;
     }
     println!("\n{}", demo.status()?.trim_end());

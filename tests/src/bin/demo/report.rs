@@ -1,6 +1,10 @@
 //! One line for each step: whether what it claims held, and the figures.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::Result;
 
@@ -20,19 +24,28 @@ impl Finding {
 
 /// The lines until now.
 pub(crate) struct Report {
-    colours: bool,
+    terminal: bool,
     all_held: bool,
 }
 
 impl Report {
-    /// An empty report; `colours` if people read it on a terminal.
-    pub(crate) fn new(colours: bool) -> Self {
-        Self { colours, all_held: true }
+    /// An empty report; `terminal` if people watch it on one.
+    pub(crate) fn new(terminal: bool) -> Self {
+        Self { terminal, all_held: true }
     }
 
     /// Whether every step held.
     pub(crate) fn all_held(&self) -> bool {
         self.all_held
+    }
+
+    /// Shows people which step is under way.
+    pub(crate) fn begin(&self, name: &str) {
+        if self.terminal {
+            print!("  {name} …");
+            // A line that shows late is no reason to end.
+            let _ = io::stdout().flush();
+        }
     }
 
     /// Prints the line of a step. A step that found nothing, because something else went wrong, is
@@ -44,6 +57,9 @@ impl Report {
         };
         self.all_held &= held;
         let mut lines = figures.lines();
+        if self.terminal {
+            print!("\r\x1b[K");
+        }
         println!("{} {name:<12} {}", self.mark(held), lines.next().unwrap_or_default());
         for line in lines {
             println!("  {:<12} {line}", "");
@@ -52,7 +68,7 @@ impl Report {
     }
 
     fn mark(&self, held: bool) -> &'static str {
-        match (held, self.colours) {
+        match (held, self.terminal) {
             (true, true) => "\x1b[32m✓\x1b[0m",
             (true, false) => "✓",
             (false, true) => "\x1b[31m✗\x1b[0m",

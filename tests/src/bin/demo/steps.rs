@@ -56,6 +56,7 @@ pub(crate) const ALL: [(&str, Step); 6] = [
 
 /// Builds the lab and starts a server in each backend.
 pub(crate) fn build(report: &mut Report) -> Result<Demo> {
+    report.begin("lab");
     let started = Instant::now();
     let lab = Lab::builder().backends(3).start();
     let lab = lab.context("cannot build the lab")?;
