@@ -22,6 +22,7 @@ impl Reconciler {
     ) -> Option<Record> {
         // Without numbers of its pool, which is reported there, it is not served.
         let pool = self.assignments.pools.get(listener.default_pool.as_str())?;
+        let pool = self.serving_meanwhile(listener).unwrap_or(pool);
         let has_servers = desired.pools_with_servers.contains(&pool.id);
         let (id, record) = (pool.id, ring_record(pool, has_servers));
         let name = listener.name.as_str();
@@ -49,6 +50,13 @@ impl Reconciler {
             former_hold_until: assigned.former.map_or(0, |former| former.udp_hold_until),
             ..record
         })
+    }
+
+    /// The pool that the listener served so far, while the first ring of the one it is to serve waits.
+    fn serving_meanwhile(&self, listener: &Listener) -> Option<&AssignedPool> {
+        let served = self.assignments.listeners.get(listener.name.as_str())?.pool;
+        let waits = self.waits.contains_key(listener.default_pool.as_str());
+        self.assignments.pools.values().find(|pool| waits && pool.id == served)
     }
 
     /// Forgets the numbers of listeners that go.

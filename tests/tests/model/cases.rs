@@ -2,38 +2,62 @@
 
 use std::collections::BTreeMap;
 
-use elb_userspace::model::{LbAlgorithm, Protocol};
+use elb_userspace::model::{Forwarding, LbAlgorithm, Protocol};
 use proptest::prelude::*;
 
 use crate::host::Host;
-use crate::script::{Change::*, Member, Packet, Pool, Script, Step, Step::*};
+use crate::script::{
+    Change::*, Listener, MEMBERS, Member, Packet, Pool, Script, Step, Step::*, Wanted,
+};
 use crate::trial;
+use crate::world::{Datapath as _, World};
 
-/// A TCP pool of members 1 and 2.
-fn pool() -> Pool {
+/// A pool of two members, the first of its four.
+fn pool(number: u8) -> Pool {
+    let first = number * MEMBERS + 1;
     Pool {
-        protocol: Protocol::Tcp,
         algorithm: LbAlgorithm::FiveTupleHash,
+        forwarding: Forwarding::L2,
         large: false,
-        members: BTreeMap::from([(1, Member::NEW), (2, Member::NEW)]),
+        renamed: false,
+        members: (first..=first + 1).map(|member| (member, Member::NEW)).collect(),
         rehash: false,
         drain: None,
-        idle: 10,
         udp_hold: 0,
+        present: true,
     }
 }
 
-fn run(pool: Pool, steps: &[Step]) -> Result<(), TestCaseError> {
-    trial::run(&mut Host::default(), &mut Host::default(), &Script { pool, steps: steps.to_vec() })
+/// Two TCP pools; both listeners serve the first.
+fn wanted() -> Wanted {
+    Wanted {
+        protocol: Protocol::Tcp,
+        room: 1000,
+        pools: [pool(0), pool(1)],
+        listeners: [Listener { pool: 0, idle: 10 }; 2],
+    }
+}
+
+/// The same with this for its first pool.
+fn with(pool: Pool) -> Wanted {
+    Wanted { pools: [pool, self::pool(1)], ..wanted() }
+}
+
+fn run(wanted: Wanted, steps: &[Step]) -> Result<(), TestCaseError> {
+    let script = Script { wanted, steps: steps.to_vec() };
+    trial::run(&mut Host::default(), &mut Host::default(), &script)
 }
 
 /// Every cut begins another watch over the slots that named the member; the last one counts.
 #[test]
 fn slots_settle_after_members_are_cut_one_after_the_other() -> Result<(), TestCaseError> {
     run(
-        Pool { drain: Some(25), idle: 20, ..pool() },
+        Wanted {
+            listeners: [Listener { pool: 0, idle: 20 }; 2],
+            ..with(Pool { drain: Some(25), ..pool(0) })
+        },
         &[
-            Change(Algorithm(LbAlgorithm::ThreeTupleHash)),
+            Change(Algorithm(0, LbAlgorithm::ThreeTupleHash)),
             Change(Remove(2)),
             Wait(2_000),
             Change(Remove(1)),
@@ -46,14 +70,14 @@ fn slots_settle_after_members_are_cut_one_after_the_other() -> Result<(), TestCa
 #[test]
 fn a_flow_older_than_a_schedule_keeps_it_moving() -> Result<(), TestCaseError> {
     run(
-        Pool { members: BTreeMap::from([(1, Member::NEW)]), ..pool() },
+        with(Pool { members: BTreeMap::from([(1, Member::NEW)]), ..pool(0) }),
         &[
             Send(2, Packet::Opening),
-            Change(Algorithm(LbAlgorithm::RoundRobin)),
+            Change(Algorithm(0, LbAlgorithm::RoundRobin)),
             Wait(2_528),
             Send(2, Packet::Data),
             Wait(9_472),
-            Settle,
+            Sweep,
             Change(Readdress(1, 2)),
             Send(2, Packet::Data),
         ],
@@ -65,46 +89,90 @@ fn a_flow_older_than_a_schedule_keeps_it_moving() -> Result<(), TestCaseError> {
 #[test]
 fn a_flow_goes_on_when_its_pool_keeps_flows_again() -> Result<(), TestCaseError> {
     run(
-        Pool {
+        Wanted {
             protocol: Protocol::Udp,
-            algorithm: LbAlgorithm::RoundRobin,
-            members: BTreeMap::from([(1, Member::NEW)]),
-            rehash: true,
-            drain: Some(25),
-            idle: 20,
-            ..pool()
+            listeners: [Listener { pool: 0, idle: 20 }; 2],
+            ..with(Pool {
+                algorithm: LbAlgorithm::RoundRobin,
+                members: BTreeMap::from([(1, Member::NEW)]),
+                rehash: true,
+                drain: Some(25),
+                ..pool(0)
+            })
         },
         &[
             Send(2, Packet::Data),
             Change(Fail(1)),
             Send(2, Packet::Data),
-            Change(Rehash(false)),
+            Change(Rehash(0, false)),
             Send(2, Packet::Data),
         ],
     )
 }
 
-/// One flow outlives all that its pool can become.
+/// Flows outlive all that their pools and listeners can become.
 #[test]
 fn a_flow_stays_through_every_kind_of_change() -> Result<(), TestCaseError> {
     let mut steps = vec![Send(1, Packet::Opening), Send(2, Packet::Opening)];
     for change in [
         Add(3),
         Weigh(1, 2),
-        Algorithm(LbAlgorithm::SourceIp),
+        Algorithm(0, LbAlgorithm::SourceIp),
+        Serve(0, 1),
         Fail(1),
         Fail(2),
-        Large(true),
+        Rename(0),
+        Large(0, true),
+        Serve(1, 1),
+        Present(0, false),
         Recover(1),
-        Algorithm(LbAlgorithm::RoundRobin),
+        Algorithm(1, LbAlgorithm::RoundRobin),
+        Serve(0, 0),
+        Algorithm(0, LbAlgorithm::RoundRobin),
         Drain(2),
         Readdress(3, 4),
         Remove(1),
-        Algorithm(LbAlgorithm::FiveTupleHash),
+        Serve(1, 0),
+        Algorithm(0, LbAlgorithm::FiveTupleHash),
+        Present(1, false),
         Add(1),
     ] {
         let talk = [Send(1, Packet::Data), Send(2, Packet::Data)];
-        steps.extend([Change(change), talk[0], Wait(7_000), Settle, talk[0], talk[1], Restart]);
+        steps.extend([Change(change), talk[0], Wait(7_000), Sweep, talk[0], talk[1], Restart]);
     }
-    run(pool(), &steps)
+    run(wanted(), &steps)
+}
+
+/// Blue/green: both ways and back within an idle timeout.
+#[test]
+fn a_listener_that_goes_to_another_pool_and_back_keeps_its_flows() -> Result<(), TestCaseError> {
+    let talk = [Send(1, Packet::Data), Send(3, Packet::Data), Send(5, Packet::Data)];
+    let mut steps = vec![Send(1, Packet::Opening)];
+    steps.extend([Change(Serve(0, 1)), Send(3, Packet::Opening), Wait(2_000), Change(Serve(0, 0))]);
+    steps.push(Send(5, Packet::Opening));
+    for _ in 0..6 {
+        steps.extend(talk);
+        steps.extend([Wait(6_000), Sweep]);
+    }
+    run(wanted(), &steps)
+}
+
+/// A steady flow of datagrams follows its listener in the end.
+#[test]
+fn datagrams_go_to_the_new_pool_after_an_idle_timeout() {
+    let pools = [0, 1].map(|number| Pool { algorithm: LbAlgorithm::RoundRobin, ..pool(number) });
+    let wanted = Wanted { protocol: Protocol::Udp, pools, ..wanted() };
+    let mut host = Host::default();
+    let mut world = World::new(&mut host, &wanted);
+    let first = world.send(1, Packet::Data).unwrap();
+    let mut moved = wanted.clone();
+    moved.apply(Serve(0, 1));
+    world.follow(&moved);
+    assert_eq!(world.send(1, Packet::Data), Some(first));
+    for _ in 0..3 {
+        world.datapath.pass(6_000);
+        world.sweep();
+        world.send(1, Packet::Data);
+    }
+    assert!(world.send(1, Packet::Data).unwrap() > MEMBERS);
 }

@@ -1,22 +1,23 @@
 //! Scripts in memory: the packet path as a host runs it.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use elb_common::addr::{Be16, Be32};
-use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::listener::ListenerKeyV4;
-use elb_common::path::{Frame, Memory, Outcome, process};
+use elb_common::path::{Frame, Memory, Outcome, Written, process};
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
+use elb_common::room::FlowTable;
 use elb_userspace::publish::{Command, ListenerKey, Region};
-use elb_userspace::ring::region::Words;
+use elb_userspace::ring::region::{States, Words};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::script::any_script;
 use crate::trial;
-use crate::world::{Datapath, INTERFACE, ROOM};
+use crate::world::{CLOSED_FOR, Census, Datapath, INTERFACE, ROOM};
 
 /// That play scripts at a time.
 const THREADS: u32 = 2;
@@ -60,6 +61,11 @@ impl Datapath for Host {
         self.memory.now = self.now();
     }
 
+    fn begin(&mut self, room: u32) {
+        let table = FlowTable { room, swept: self.now(), ..FlowTable::default() };
+        *self.memory.written.get_mut() = Written { tables: [table; 2], ..Written::default() };
+    }
+
     fn execute(&mut self, command: &Command) {
         let now = self.now();
         let memory = &mut self.memory;
@@ -71,6 +77,7 @@ impl Datapath for Host {
                 }
                 memory.pools.insert(*id, *pool);
             }
+            Command::PutListenerPool(id, pool) => drop(memory.listener_pools.insert(*id, *pool)),
             Command::PutListener(key, listener) => {
                 memory.listeners_v4.insert(listener_key(key), *listener);
             }
@@ -78,7 +85,7 @@ impl Datapath for Host {
             Command::PutInterface(index, value) => drop(memory.interfaces.insert(*index, *value)),
             Command::RemoveInterface(index) => drop(memory.interfaces.remove(index)),
             Command::ResetBackendCounter(id) => {
-                memory.written.get_mut().backend_connections.remove(id);
+                memory.written.get_mut().backend_states.remove(id);
             }
             Command::ResetListenerCounter(id) => {
                 memory.written.get_mut().listener_states.remove(id);
@@ -102,9 +109,47 @@ impl Datapath for Host {
         }
     }
 
-    fn settle(&mut self, region: Region, idle: u32, together: bool) -> u32 {
+    fn sweep(&mut self) -> (Census, u32) {
+        self.memory.sweep(CLOSED_FOR);
+        let written = self.memory.written.get_mut();
+        for (index, seen) in written.seen.drain() {
+            self.seen[index as usize].store(seen, Ordering::Relaxed);
+        }
+        let flows = written.backend_census.iter().map(|(id, census)| (*id, census.flows));
+        let moved = written.listener_census.iter().map(|(id, census)| (*id, census.moved));
+        (Census { flows: flows.collect(), moved: moved.collect() }, self.memory.now)
+    }
+
+    fn settle(&mut self, region: Region, swept: u32) {
+        self.ring(region, |words| words.settle(swept));
+    }
+
+    fn convert(&mut self, region: Region, refused: u32, idle: u32) {
         let now = self.now();
-        self.ring(region, |words| words.settle(now, idle, together))
+        self.ring(region, |words| words.convert(now, refused, idle));
+    }
+
+    fn states(&self, region: Region) -> States {
+        let range = region.base as usize..(region.base + region.size) as usize;
+        Words::new(&self.slots[range.clone()], &self.seen[range]).states()
+    }
+
+    fn named(&self, region: Region) -> BTreeSet<u16> {
+        let slots = self.memory.slots.iter().skip(region.base as usize);
+        let slots = slots.take(region.size as usize);
+        slots.flat_map(|slot| [slot.cur(), slot.prev()]).collect()
+    }
+
+    fn refused(&self) -> u64 {
+        self.memory.written.borrow().listener_states.values().map(|state| state.refused).sum()
+    }
+
+    fn last_refused(&self, pool: u16) -> u32 {
+        self.memory.written.borrow().refused.get(&pool).copied().unwrap_or(0)
+    }
+
+    fn last_refused_at(&self, pool: u16) -> u32 {
+        self.last_refused(pool)
     }
 
     fn owners(&self, region: Region) -> Vec<u16> {
@@ -112,21 +157,10 @@ impl Datapath for Host {
         slots.take(region.size as usize).map(|slot| slot.cur()).collect()
     }
 
-    fn flow(&self, key: &FlowKeyV4) -> Option<Flow> {
-        self.memory.written.borrow().flows_v4.get(key).copied()
-    }
-
-    fn remove_flow(&mut self, key: &FlowKeyV4) {
-        self.memory.written.get_mut().flows_v4.remove(key);
-    }
-
     fn run(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         let mut buffer = [0; 256];
         let mut frame = Frame::new(&mut buffer, frame, INTERFACE).unwrap();
         let outcome = process(&mut frame, &self.memory);
-        for (index, seen) in self.memory.written.get_mut().seen.drain() {
-            self.seen[index as usize].store(seen, Ordering::Relaxed);
-        }
         (outcome == Outcome::Transmit).then(|| frame.bytes().to_vec())
     }
 }

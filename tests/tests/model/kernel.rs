@@ -1,42 +1,51 @@
-//! Scripts in the kernel: the agent's own writes into its maps, and its program.
+//! Scripts in the kernel: the agent's own writes into its maps, and its programs.
 //!
 //! The program reads the kernel's clock. So that time passes, everything that it compares with that
 //! clock gets older: what the maps hold, while the agent's clock is ahead by as much. A time before
 //! the machine started stays its start; that is long ago, too.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use elb_common::flow::{Flow, FlowKeyV4};
+use elb_common::listener::Listener;
 use elb_common::names;
-use elb_common::pool::Pool;
+use elb_common::pool::{Pool, PoolState};
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::room::FlowTable;
 use elb_tests::environment::bpf_dir;
 use elb_tests::host::PinDir;
 use elb_tests::record::Record;
-use elb_userspace::kernel::{Capacity, Maps, Object};
-use elb_userspace::publish::{Command, Region, Store as _};
+use elb_userspace::kernel::{Capacity, Maps, Object, Sweeper, coarse_seconds};
+use elb_userspace::publish::{Command, ListenerKey, Region, Store as _};
+use elb_userspace::ring::region::States;
 use nix::time::{ClockId, clock_gettime};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::host::Host;
 use crate::script::any_script;
 use crate::trial;
-use crate::world::{Datapath, ROOM};
+use crate::world::{Census, Datapath, ROOM};
+
+type Flows = HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>;
 
 struct Kernel {
     maps: Maps,
+    sweeper: Sweeper,
     /// The program again, over the same maps.
     program: Ebpf,
-    flows: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
+    flows: [Flows; 2],
     seen: Array<MapData, Record<Chunk>>,
+    pool_states: Array<MapData, Record<PoolState>>,
+    tables: Array<MapData, Record<FlowTable>>,
     /// First slot and size of the rings.
     rings: BTreeMap<u32, u32>,
-    /// Records of pools by the agent's clock.
+    /// Records by the agent's clock.
     pools: BTreeMap<u16, Pool>,
+    listeners: BTreeMap<ListenerKey, Listener>,
     /// Seconds by which the agent's clock is ahead.
     ahead: u32,
     /// Milliseconds that are still to pass.
@@ -53,6 +62,7 @@ impl Kernel {
         let capacity = Capacity { chunks, flows: 4096, backends, listeners };
         let mut object = Object::load(pins.path(), capacity).expect("this test needs root");
         let maps = Maps::new(&mut object, capacity).unwrap();
+        let sweeper = Sweeper::new(&mut object, capacity).unwrap();
         let mut loader = EbpfLoader::new();
         for name in names::MAPS {
             loader.map_pin_path(name, object.directory.join(name));
@@ -61,13 +71,19 @@ impl Kernel {
         let xdp: &mut Xdp = program.program_mut(names::PROGRAM).unwrap().try_into().unwrap();
         xdp.load().unwrap();
         let pinned = |name| MapData::from_pin(object.directory.join(name)).unwrap();
+        let flows = [names::OPENINGS_V4, names::FLOWS_V4]
+            .map(|name| Map::LruHashMap(pinned(name)).try_into().unwrap());
         Self {
             maps,
+            sweeper,
             program,
-            flows: Map::LruHashMap(pinned(names::FLOWS_V4)).try_into().unwrap(),
+            flows,
             seen: Map::Array(pinned(names::RINGS_SEEN)).try_into().unwrap(),
+            pool_states: Map::Array(pinned(names::POOL_STATES)).try_into().unwrap(),
+            tables: Map::Array(pinned(names::FLOW_TABLES)).try_into().unwrap(),
             rings: BTreeMap::new(),
             pools: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             ahead: 0,
             rest: 0,
             out: vec![0; 256],
@@ -80,6 +96,12 @@ impl Kernel {
         let (udp_hold_until, flows_since) = (older(pool.udp_hold_until), older(pool.flows_since));
         let pool = Pool { udp_hold_until, flows_since, ..pool };
         self.maps.execute(&Command::PutPool(id, pool)).unwrap();
+    }
+
+    fn put_listener(&mut self, key: ListenerKey, listener: Listener) {
+        let former_hold_until = listener.former_hold_until.saturating_sub(self.ahead);
+        let listener = Listener { former_hold_until, ..listener };
+        self.maps.execute(&Command::PutListener(key, listener)).unwrap();
     }
 
     fn age_rings(&mut self, seconds: u32) {
@@ -95,10 +117,22 @@ impl Kernel {
     }
 
     fn age_flows(&mut self, seconds: u32) {
-        let flows: Vec<_> = self.flows.iter().map(Result::unwrap).collect();
-        for (key, Record(flow)) in flows {
-            let older = Flow { seen: flow.seen.saturating_sub(seconds), ..flow };
-            self.flows.insert(key, Record(older), 0).unwrap();
+        for flows in &mut self.flows {
+            let all: Vec<_> = flows.iter().map(Result::unwrap).collect();
+            for (key, Record(flow)) in all {
+                let older = Flow { seen: flow.seen.saturating_sub(seconds), ..flow };
+                flows.insert(key, Record(older), 0).unwrap();
+            }
+        }
+    }
+
+    fn age_refusals(&mut self, seconds: u32) {
+        for id in 0..ROOM.pools {
+            let Record(state) = self.pool_states.get(&id, 0).unwrap();
+            if state.refused > 0 {
+                let refused = state.refused.saturating_sub(seconds).max(1);
+                self.pool_states.set(id, Record(PoolState { refused, ..state }), 0).unwrap();
+            }
         }
     }
 }
@@ -117,41 +151,89 @@ impl Datapath for Kernel {
         self.ahead += seconds;
         self.age_rings(seconds);
         self.age_flows(seconds);
+        self.age_refusals(seconds);
         for (id, pool) in self.pools.clone() {
             self.put_pool(id, pool);
+        }
+        for (key, listener) in self.listeners.clone() {
+            self.put_listener(key, listener);
+        }
+    }
+
+    fn begin(&mut self, room: u32) {
+        for flows in &mut self.flows {
+            let keys: Vec<_> = flows.keys().map(Result::unwrap).collect();
+            keys.iter().for_each(|key| flows.remove(key).unwrap());
+        }
+        let table = FlowTable { records: 0, room, swept: coarse_seconds() };
+        (0..2).for_each(|index| self.tables.set(index, Record(table), 0).unwrap());
+        for id in 0..ROOM.pools {
+            self.pool_states.set(id, Record(PoolState::default()), 0).unwrap();
+        }
+        for id in 0..u16::try_from(ROOM.listeners).unwrap() {
+            self.maps.execute(&Command::ResetListenerCounter(id)).unwrap();
         }
     }
 
     fn execute(&mut self, command: &Command) {
-        if let Command::PutPool(id, pool) = command {
-            self.pools.insert(*id, *pool);
-            self.put_pool(*id, *pool);
-            return;
-        }
-        if let Command::WriteRing(ring) = command {
-            self.rings.insert(ring.base, u32::try_from(ring.owners.len()).unwrap());
-        }
-        if let Command::ClearRing(region) = command {
-            self.rings.remove(&region.base);
+        match command {
+            Command::PutPool(id, pool) => {
+                self.pools.insert(*id, *pool);
+                return self.put_pool(*id, *pool);
+            }
+            Command::PutListener(key, listener) => {
+                self.listeners.insert(*key, *listener);
+                return self.put_listener(*key, *listener);
+            }
+            Command::RemoveListener(key) => drop(self.listeners.remove(key)),
+            Command::WriteRing(ring) => {
+                self.rings.insert(ring.base, u32::try_from(ring.owners.len()).unwrap());
+            }
+            Command::ClearRing(region) => drop(self.rings.remove(&region.base)),
+            _ => {}
         }
         self.maps.execute(command).unwrap();
     }
 
-    fn settle(&mut self, region: Region, idle: u32, together: bool) -> u32 {
-        self.maps.settle(region, idle, together)
+    fn sweep(&mut self) -> (Census, u32) {
+        let found = self.sweeper.sweep().unwrap();
+        let flows = (0..).zip(&found.backends).map(|(id, census)| (id, census.flows));
+        let moved = (0..).zip(&found.listeners).map(|(id, census)| (id, census.moved));
+        (Census { flows: flows.collect(), moved: moved.collect() }, found.swept)
+    }
+
+    fn settle(&mut self, region: Region, swept: u32) {
+        self.maps.settle(region, swept);
+    }
+
+    fn convert(&mut self, region: Region, refused: u32, idle: u32) {
+        self.maps.convert(region, refused, idle);
+    }
+
+    fn states(&self, region: Region) -> States {
+        self.maps.states(region)
+    }
+
+    fn named(&self, region: Region) -> BTreeSet<u16> {
+        self.maps.named(region)
     }
 
     fn owners(&self, region: Region) -> Vec<u16> {
         self.maps.owners(region)
     }
 
-    fn flow(&self, key: &FlowKeyV4) -> Option<Flow> {
-        let Record(flow) = self.flows.get(&Record(*key), 0).ok()?;
-        Some(Flow { seen: flow.seen + self.ahead, ..flow })
+    fn refused(&self) -> u64 {
+        let ids = 0..u16::try_from(ROOM.listeners).unwrap();
+        ids.map(|id| self.maps.listener_state(id).unwrap().refused).sum()
     }
 
-    fn remove_flow(&mut self, key: &FlowKeyV4) {
-        let _ = self.flows.remove(&Record(*key)); // there may be none
+    fn last_refused(&self, pool: u16) -> u32 {
+        self.maps.last_refused(pool).unwrap()
+    }
+
+    fn last_refused_at(&self, pool: u16) -> u32 {
+        let refused = self.last_refused(pool);
+        if refused > 0 { refused + self.ahead } else { 0 }
     }
 
     fn run(&mut self, frame: &[u8]) -> Option<Vec<u8>> {

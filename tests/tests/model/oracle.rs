@@ -1,19 +1,23 @@
 //! What policy promises to flows, in the plainest words; nothing of how it is kept.
 //!
 //! - An established flow that is never silent for longer than the idle timeout stays with its
-//!   member, for as long as that serves the flows that it has.
-//! - For UDP that goes, after a change, for flows that speak within the hold time.
+//!   member, for as long as that serves the flows that it has, whatever pool its listener serves.
+//! - For UDP that goes, after a change, for flows that speak within the hold time; and after its
+//!   listener went to another pool, for one idle timeout.
 //! - A member serves its flows until `connection_drain` is over after it left, or, where the pool
 //!   rehashes, it fails; from then on it gets nothing.
-//! - A new flow goes to a member that takes new ones, if there is any: one with a weight that is
-//!   neither sick, drained nor removed.
+//! - A new flow goes to a member that takes new ones, if there is any in the pool that its listener
+//!   serves: one with a weight that is neither sick, drained nor removed.
+//! - A connection that its client closed is served for some seconds of silence.
+//! - A flow that found no room for a record is not promised to stay, and may be refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use elb_userspace::model::Protocol;
 use proptest::prelude::*;
 
-use crate::script::{Change, MEMBERS, Packet, Pool};
+use crate::script::{Change, MEMBERS, POOLS, Packet, Wanted, listener_of, pool_of};
+use crate::world::CLOSED_FOR;
 
 /// Between two looks at the clock, in milliseconds. In the kernel it goes on while things happen.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +29,7 @@ pub struct Span {
 const SECOND: u64 = 1000;
 
 pub struct Oracle {
-    pool: Pool,
+    wanted: Wanted,
     flows: BTreeMap<u8, Flow>,
     /// When the flows of members that left are cut: not before, and not after. Clocks are read in
     /// whole seconds, so that it may be one later.
@@ -34,6 +38,8 @@ pub struct Oracle {
     gone: BTreeSet<u8>,
     /// Until when UDP flows without a record may go to former owners.
     held_until: u64,
+    /// When each listener went to another pool, unless that is long over.
+    moved: [Option<u64>; POOLS],
 }
 
 /// A flow, since its last packet.
@@ -51,19 +57,29 @@ struct Flow {
 }
 
 impl Oracle {
-    pub fn new(pool: Pool) -> Self {
+    pub fn new(wanted: Wanted) -> Self {
         let (flows, cuts, gone) = Default::default();
-        Self { pool, flows, cuts, gone, held_until: 0 }
+        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS] }
     }
 
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     pub fn change(&mut self, change: Change, span: Span) {
-        self.pool.apply(change);
-        for member in 1..=MEMBERS {
-            let delay = self.pool.drain.filter(|_| !self.takes_new(member)).map(milliseconds);
+        let drains = self.wanted.pools.each_ref().map(|pool| pool.drain);
+        let pools = self.wanted.listeners.map(|listener| listener.pool);
+        self.wanted.apply(change);
+        for listener in 0..POOLS {
+            if self.wanted.listeners[listener].pool != pools[listener] {
+                self.moved[listener].get_or_insert(second(span.from));
+            }
+        }
+        for member in 1..=2 * MEMBERS {
+            let pool = &self.wanted.pools[pool_of(member)];
+            // A pool that goes leaves the delay that it had.
+            let drain = if pool.present { pool.drain } else { drains[pool_of(member)] };
+            let delay = drain.filter(|_| !self.takes_new(member)).map(milliseconds);
             let Some(delay) = delay else {
                 self.cuts.remove(&member);
                 continue;
@@ -72,24 +88,36 @@ impl Oracle {
             let cut = self.cuts.entry(member).or_insert(Span { from, to });
             *cut = Span { from: cut.from.min(from), to: cut.to.min(to) };
         }
-        let hold = milliseconds(self.pool.udp_hold);
-        self.held_until = second(span.to) + hold;
-        for flow in self.flows.values_mut() {
-            flow.idle = flow.idle.min(milliseconds(self.pool.idle));
+        let holds = self.wanted.pools.each_ref().map(|pool| milliseconds(pool.udp_hold));
+        let [least, most] = [holds[0].min(holds[1]), holds[0].max(holds[1])];
+        self.held_until = self.held_until.max(second(span.to) + most);
+        let idle = self.wanted.listeners.map(|listener| milliseconds(listener.idle));
+        for (number, flow) in &mut self.flows {
+            flow.idle = flow.idle.min(idle[listener_of(*number)]);
             if !flow.is_recorded {
-                flow.held_until.get_or_insert(second(span.from) + hold);
+                flow.held_until.get_or_insert(second(span.from) + least);
             }
+        }
+    }
+
+    /// The agent swept: what moved longer ago than any timeout is over.
+    pub fn swept(&mut self, span: Span) {
+        let idle = self.wanted.listeners.iter().map(|listener| milliseconds(listener.idle)).max();
+        let over = |at: &u64| span.from >= at + idle.unwrap_or(0) + 3 * SECOND;
+        for moved in &mut self.moved {
+            *moved = moved.filter(|at| !over(at));
         }
     }
 
     /// Time passed, and the agent did what is due.
     pub fn look(&mut self, span: Span) {
-        let is_sick = |member: &u8| self.pool.members.get(member).is_some_and(|member| member.sick);
-        let rehashed = |member: &u8| self.pool.rehash && is_sick(member);
+        let is_sick = |member: u8| self.wanted.member(member).is_some_and(|member| member.sick);
+        let rehashes = |member: u8| self.wanted.pools[pool_of(member)].rehash;
+        let rehashed = |member: &u8| rehashes(*member) && is_sick(*member);
         let gone = |cut: fn(&Span) -> u64, at: u64| -> BTreeSet<u8> {
             let is_cut = |member: &u8| self.cuts.get(member).is_some_and(|span| cut(span) <= at);
             let leaves = |member: &u8| !self.takes_new(*member);
-            (1..=MEMBERS).filter(leaves).filter(|m| rehashed(m) || is_cut(m)).collect()
+            (1..=2 * MEMBERS).filter(leaves).filter(|m| rehashed(m) || is_cut(m)).collect()
         };
         let perhaps = gone(|cut| cut.from, span.to);
         self.gone = gone(|cut| cut.to, span.from);
@@ -103,11 +131,12 @@ impl Oracle {
         self.is_udp() || packet == Packet::Opening || self.flows.contains_key(&flow)
     }
 
-    /// A packet was answered by a member, or by nobody.
+    /// A packet was answered by a member, or by none; perhaps it was refused a record.
     pub fn sent(
         &mut self,
         (flow, packet): (u8, Packet),
         member: Option<u8>,
+        refused: bool,
         span: Span,
     ) -> Result<(), TestCaseError> {
         let before = self.flows.remove(&flow);
@@ -115,19 +144,21 @@ impl Oracle {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
         let opens = !self.is_udp() && packet == Packet::Opening;
-        let is_promised = !opens && before.as_ref().is_some_and(|before| before.is_promised(span));
+        let is_promised =
+            !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
         match &before {
-            Some(before) if is_promised => {
+            Some(before) if is_promised && !refused => {
                 prop_assert_eq!(member, Some(before.member), "flow {} moved", flow);
             }
             _ if opens || self.is_udp() => {
-                self.opened(before.as_ref().map(|before| before.member), member, span)?
+                let before = before.as_ref().map(|before| before.member);
+                self.opened(flow, before, member, refused, span)?;
             }
             _ => return Ok(()), // nothing is promised, and a broken connection does not go on
         }
         let ends = !self.is_udp() && packet == Packet::Rst;
         let after = match member {
-            Some(member) => (!ends).then(|| self.spoke(member, span)),
+            Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
             // It may go on, should its member serve again.
             None => before.map(|before| Flow { is_served: false, ..before }),
         };
@@ -135,52 +166,65 @@ impl Oracle {
         Ok(())
     }
 
-    fn spoke(&self, member: u8, span: Span) -> Flow {
+    fn spoke(&self, flow: u8, packet: Packet, member: u8, refused: bool, span: Span) -> Flow {
+        let listener = self.wanted.listeners[listener_of(flow)];
+        let idle = milliseconds(listener.idle);
+        let is_closed = !self.is_udp() && packet == Packet::Fin;
         Flow {
             member,
             spoke: span.from,
-            idle: milliseconds(self.pool.idle),
-            is_recorded: !self.is_udp() || self.pool.algorithm.is_tracked(),
+            idle: if is_closed { idle.min(milliseconds(CLOSED_FOR) - SECOND) } else { idle },
+            is_recorded: !self.is_udp() || self.wanted.pools[listener.pool].algorithm.is_tracked(),
             held_until: None,
-            is_served: true,
+            is_served: !refused,
         }
     }
 
     /// A packet opened a flow, for all that is promised.
     fn opened(
         &self,
+        flow: u8,
         before: Option<u8>,
         member: Option<u8>,
+        refused: bool,
         span: Span,
     ) -> Result<(), TestCaseError> {
+        let pool = self.wanted.listeners[listener_of(flow)].pool;
+        let is_welcome = |member: u8| pool_of(member) == pool && self.takes_new(member);
         let is_held = self.is_udp() && second(span.from) < self.held_until;
-        let goes_on = self.is_udp() && before == member;
         let Some(member) = member else {
-            let served = (1..=MEMBERS).any(|member| self.takes_new(member));
-            prop_assert!(!served, "nobody takes a new flow");
+            let served = (1..=2 * MEMBERS).any(is_welcome);
+            prop_assert!(!served || refused, "no member takes a new flow");
             return Ok(());
         };
+        // A client that opens a connection again without having closed it may go on where it was, and a
+        // flow without room for a record where flows were before.
+        let goes_on = before == Some(member) && (self.is_udp() || self.takes_new(member));
+        let may_stay = refused && self.takes_new(member);
         prop_assert!(
-            self.takes_new(member) || is_held || goes_on,
+            is_welcome(member) || is_held || goes_on || may_stay,
             "member {member} takes no new flows"
         );
         Ok(())
     }
 
+    fn is_promised(&self, number: u8, flow: &Flow, span: Span) -> bool {
+        let listener = listener_of(number);
+        let in_time = flow.held_until.is_none_or(|until| second(span.to) < until);
+        let idle = milliseconds(self.wanted.listeners[listener].idle);
+        let follows = self.is_udp() && pool_of(flow.member) != self.wanted.listeners[listener].pool;
+        let is_left = |at: u64| span.to < at + idle;
+        let stays = !follows || self.moved[listener].is_some_and(is_left);
+        flow.is_served && in_time && stays && span.to - flow.spoke <= flow.idle
+    }
+
     fn is_udp(&self) -> bool {
-        self.pool.protocol == Protocol::Udp
+        self.wanted.protocol == Protocol::Udp
     }
 
     fn takes_new(&self, member: u8) -> bool {
-        let member = self.pool.members.get(&member);
+        let member = self.wanted.member(member);
         member.is_some_and(|member| member.weight > 0 && !member.sick && !member.drained)
-    }
-}
-
-impl Flow {
-    fn is_promised(&self, span: Span) -> bool {
-        let in_time = self.held_until.is_none_or(|until| second(span.to) < until);
-        self.is_served && in_time && span.to - self.spoke <= self.idle
     }
 }
 

@@ -1,25 +1,17 @@
-//! Packets of flows as frames, and the flows' keys.
+//! Packets of flows as frames.
 
 use std::net::Ipv4Addr;
 
-use elb_common::addr::{Be16, Be32};
-use elb_common::flow::{FlowKeyV4, Ports};
 use elb_userspace::model::Protocol;
 use elb_userspace::reconcile::protocol_number;
 
-use crate::script::Packet;
+use crate::script::{Packet, listener_of};
 
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
-pub const PORT: u16 = 80;
+/// Ports of the listeners.
+pub const PORTS: [u16; 2] = [80, 81];
 /// Ethernet address of the load balancer.
 pub const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 100];
-
-/// What a flow is recorded by.
-pub fn key(flow: u8, protocol: Protocol) -> FlowKeyV4 {
-    let be32 = |address: Ipv4Addr| bytemuck::cast::<_, Be32>(address.octets());
-    let ports = Ports { source: Be16::new(port(flow)), destination: Be16::new(PORT) };
-    FlowKeyV4::new(be32(client(flow)), be32(VIP), ports, protocol_number(protocol))
-}
 
 /// A packet of a flow, without data.
 pub fn frame(flow: u8, protocol: Protocol, packet: Packet) -> Vec<u8> {
@@ -34,7 +26,7 @@ pub fn frame(flow: u8, protocol: Protocol, packet: Packet) -> Vec<u8> {
     frame.extend(client(flow).octets());
     frame.extend(VIP.octets());
     frame.extend(port(flow).to_be_bytes());
-    frame.extend(PORT.to_be_bytes());
+    frame.extend(PORTS[listener_of(flow)].to_be_bytes());
     frame.extend(transport);
     frame
 }

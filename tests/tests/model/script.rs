@@ -1,30 +1,46 @@
-//! Scripts: what is wanted of a pool, how that changes, and what else happens.
+//! Scripts: what is wanted of two pools and two listeners, how that changes, and what else happens.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use elb_userspace::model::{LbAlgorithm, Protocol};
+use elb_userspace::model::{Forwarding, LbAlgorithm, Protocol};
 use proptest::prelude::*;
 
-/// Members are called 1 to this; so ends their address.
+/// Members of each pool. They are called 1 to 4 in the first and 5 to 8 in the second; so ends their
+/// address.
 pub const MEMBERS: u8 = 4;
-/// So are flows, each of a client of its own.
-pub const FLOWS: u8 = 4;
+/// Flows are called 1 to this, each of a client of its own; the even ones go to the second listener.
+pub const FLOWS: u8 = 6;
+/// Pools, and listeners.
+pub const POOLS: usize = 2;
 
-/// What is wanted of the pool, and how its members are.
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub protocol: Protocol,
+    /// Records that the flow table has room for.
+    pub room: u32,
+    pub pools: [Pool; POOLS],
+    pub listeners: [Listener; POOLS],
+}
+
+/// A pool, and how its members are.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    pub protocol: Protocol,
     pub algorithm: LbAlgorithm,
+    pub forwarding: Forwarding,
     /// Its ring has the second size, not the first.
     pub large: bool,
+    /// It has its other name.
+    pub renamed: bool,
     pub members: BTreeMap<u8, Member>,
     /// Flows of unhealthy members go to others.
     pub rehash: bool,
-    /// `connection_drain`, in seconds as the next two.
+    /// `connection_drain`, in seconds as the next.
     pub drain: Option<u32>,
-    pub idle: u32,
     pub udp_hold: u32,
+    /// It is in the configuration.
+    pub present: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,26 +51,50 @@ pub struct Member {
     pub drained: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    /// The pool that it serves.
+    pub pool: usize,
+    /// `keepalive_timeout` in seconds.
+    pub idle: u32,
+}
+
 impl Member {
     pub const NEW: Self = Self { weight: 1, sick: false, drained: false };
+}
+
+/// The pool that a member belongs to.
+pub fn pool_of(member: u8) -> usize {
+    usize::from((member - 1) / MEMBERS)
+}
+
+/// The listener that a flow comes to.
+pub fn listener_of(flow: u8) -> usize {
+    usize::from(flow + 1) % POOLS
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
     Add(u8),
     Remove(u8),
-    /// A member gets the address of another.
+    /// A member gets the address of another of its pool.
     Readdress(u8, u8),
     Weigh(u8, u32),
     Fail(u8),
     Recover(u8),
     Drain(u8),
     Undrain(u8),
-    Algorithm(LbAlgorithm),
-    Large(bool),
-    Rehash(bool),
-    ConnectionDrain(Option<u32>),
-    Idle(u32),
+    Algorithm(usize, LbAlgorithm),
+    Large(usize, bool),
+    Rename(usize),
+    Rehash(usize, bool),
+    ConnectionDrain(usize, Option<u32>),
+    /// A pool that no listener serves comes or goes.
+    Present(usize, bool),
+    /// A listener goes to a pool.
+    Serve(usize, usize),
+    /// A listener gets another idle timeout.
+    Idle(usize, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +102,8 @@ pub enum Step {
     Change(Change),
     /// So many milliseconds pass.
     Wait(u32),
-    /// The agent looks which slots may settle and which flows are over.
-    Settle,
+    /// The agent sweeps.
+    Sweep,
     /// Another agent takes over.
     Restart,
     Send(u8, Packet),
@@ -80,30 +120,31 @@ pub enum Packet {
 
 #[derive(Clone)]
 pub struct Script {
-    pub pool: Pool,
+    pub wanted: Wanted,
     pub steps: Vec<Step>,
 }
 
 /// A line for each step, as one writes it in a case.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:?}", self.pool)?;
+        writeln!(f, "{:?}", self.wanted)?;
         self.steps.iter().try_for_each(|step| writeln!(f, "{step:?},"))
     }
 }
 
-impl Pool {
+impl Wanted {
+    /// Makes a change, if it is one that a configuration allows.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::Add(member) => drop(self.members.entry(member).or_insert(Member::NEW)),
-            Change::Remove(member) => drop(self.members.remove(&member)),
+            Change::Add(member) => {
+                self.pools[pool_of(member)].members.entry(member).or_insert(Member::NEW);
+            }
+            Change::Remove(member) => drop(self.pools[pool_of(member)].members.remove(&member)),
             Change::Readdress(from, to) => {
-                if let Some(member) = self.members.remove(&from) {
-                    self.members.entry(to).or_insert(Member {
-                        sick: false,
-                        drained: false,
-                        ..member
-                    });
+                let members = &mut self.pools[pool_of(from)].members;
+                if let Some(member) = members.remove(&from) {
+                    let fresh = Member { sick: false, drained: false, ..member };
+                    members.entry(to).or_insert(fresh);
                 }
             }
             Change::Weigh(member, weight) => self.edit(member, |m| m.weight = weight),
@@ -111,40 +152,72 @@ impl Pool {
             Change::Recover(member) => self.edit(member, |m| m.sick = false),
             Change::Drain(member) => self.edit(member, |m| m.drained = true),
             Change::Undrain(member) => self.edit(member, |m| m.drained = false),
-            Change::Algorithm(algorithm) => self.algorithm = algorithm,
-            Change::Large(large) => self.large = large,
-            Change::Rehash(rehash) => self.rehash = rehash,
-            Change::ConnectionDrain(drain) => self.drain = drain,
-            Change::Idle(idle) => self.idle = idle,
+            Change::Algorithm(pool, algorithm) => self.pools[pool].algorithm = algorithm,
+            Change::Large(pool, large) => self.pools[pool].large = large,
+            Change::Rename(pool) => self.pools[pool].renamed ^= true,
+            Change::Rehash(pool, rehash) => self.pools[pool].rehash = rehash,
+            Change::ConnectionDrain(pool, drain) => self.pools[pool].drain = drain,
+            Change::Present(pool, present) => {
+                let is_served = self.listeners.iter().any(|listener| listener.pool == pool);
+                self.pools[pool].present = present || is_served;
+            }
+            Change::Serve(listener, pool) => {
+                self.listeners[listener].pool = pool;
+                self.pools[pool].present = true;
+            }
+            Change::Idle(listener, idle) => self.listeners[listener].idle = idle,
         }
     }
 
     fn edit(&mut self, member: u8, edit: impl FnOnce(&mut Member)) {
-        if let Some(member) = self.members.get_mut(&member) {
+        if let Some(member) = self.pools[pool_of(member)].members.get_mut(&member) {
             edit(member);
         }
+    }
+
+    /// A member, if its pool has it.
+    pub fn member(&self, member: u8) -> Option<Member> {
+        let pool = &self.pools[pool_of(member)];
+        pool.members.get(&member).copied().filter(|_| pool.present)
     }
 }
 
 pub fn any_script(steps: usize) -> impl Strategy<Value = Script> {
-    (any_pool(), prop::collection::vec(any_step(), 1..steps))
-        .prop_map(|(pool, steps)| Script { pool, steps })
+    (any_wanted(), prop::collection::vec(any_step(), 1..steps))
+        .prop_map(|(wanted, steps)| Script { wanted, steps })
 }
 
-fn any_pool() -> impl Strategy<Value = Pool> {
+fn any_wanted() -> impl Strategy<Value = Wanted> {
     let protocol = prop_oneof![2 => Just(Protocol::Tcp), 1 => Just(Protocol::Udp)];
+    let room = prop_oneof![4 => Just(1000u32), 1 => 1u32..8];
+    let pools = (any_pool(0), any_pool(1)).prop_map(|(one, other)| [one, other]);
+    let listener = (0..POOLS, any_idle()).prop_map(|(pool, idle)| Listener { pool, idle });
+    let listeners = [listener.clone(), listener];
+    (protocol, room, pools, listeners).prop_map(|(protocol, room, pools, listeners)| Wanted {
+        protocol,
+        room,
+        pools,
+        listeners,
+    })
+}
+
+fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
     let udp_hold = prop::sample::select(&[0, 5, 30][..]);
-    (protocol, any_algorithm(), 1..=MEMBERS, any::<bool>(), any_drain(), any_idle(), udp_hold)
-        .prop_map(|(protocol, algorithm, members, rehash, drain, idle, udp_hold)| Pool {
-            protocol,
+    let forwarding = prop::sample::select(&[Forwarding::L2, Forwarding::Ipip, Forwarding::Gue][..]);
+    let first = number * MEMBERS + 1;
+    (any_algorithm(), forwarding, 1..=MEMBERS, any::<bool>(), any_drain(), udp_hold).prop_map(
+        move |(algorithm, forwarding, members, rehash, drain, udp_hold)| Pool {
             algorithm,
+            forwarding,
             large: false,
-            members: (1..=members).map(|member| (member, Member::NEW)).collect(),
+            renamed: false,
+            members: (first..first + members).map(|member| (member, Member::NEW)).collect(),
             rehash,
             drain,
-            idle,
             udp_hold,
-        })
+            present: true,
+        },
+    )
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -156,30 +229,38 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Packet::Rst),
     ];
     prop_oneof![
-        5 => any_change().prop_map(Step::Change),
+        6 => any_change().prop_map(Step::Change),
         3 => wait.prop_map(Step::Wait),
-        3 => Just(Step::Settle),
+        3 => Just(Step::Sweep),
         1 => Just(Step::Restart),
-        9 => (1..=FLOWS, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
+        10 => (1..=FLOWS, packet).prop_map(|(flow, packet)| Step::Send(flow, packet)),
     ]
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let member = || 1..=MEMBERS;
+    let member = || 1..=2 * MEMBERS;
+    let pool = || 0..POOLS;
+    let neighbors = (member(), 1..=MEMBERS).prop_map(|(from, to)| {
+        let first = from - (from - 1) % MEMBERS;
+        (from, first + to - 1)
+    });
     prop_oneof![
         6 => member().prop_map(Change::Add),
         4 => member().prop_map(Change::Remove),
-        2 => (member(), member()).prop_map(|(from, to)| Change::Readdress(from, to)),
+        2 => neighbors.prop_map(|(from, to)| Change::Readdress(from, to)),
         3 => (member(), 0u32..3).prop_map(|(member, weight)| Change::Weigh(member, weight)),
         4 => member().prop_map(Change::Fail),
         4 => member().prop_map(Change::Recover),
         2 => member().prop_map(Change::Drain),
         2 => member().prop_map(Change::Undrain),
-        2 => any_algorithm().prop_map(Change::Algorithm),
-        1 => any::<bool>().prop_map(Change::Large),
-        1 => any::<bool>().prop_map(Change::Rehash),
-        1 => any_drain().prop_map(Change::ConnectionDrain),
-        1 => any_idle().prop_map(Change::Idle),
+        2 => (pool(), any_algorithm()).prop_map(|(pool, all)| Change::Algorithm(pool, all)),
+        1 => (pool(), any::<bool>()).prop_map(|(pool, large)| Change::Large(pool, large)),
+        1 => pool().prop_map(Change::Rename),
+        1 => (pool(), any::<bool>()).prop_map(|(pool, rehash)| Change::Rehash(pool, rehash)),
+        1 => (pool(), any_drain()).prop_map(|(pool, drain)| Change::ConnectionDrain(pool, drain)),
+        2 => (pool(), any::<bool>()).prop_map(|(pool, present)| Change::Present(pool, present)),
+        5 => (pool(), pool()).prop_map(|(listener, pool)| Change::Serve(listener, pool)),
+        1 => (pool(), any_idle()).prop_map(|(listener, idle)| Change::Idle(listener, idle)),
     ]
 }
 
@@ -199,6 +280,6 @@ fn any_drain() -> impl Strategy<Value = Option<u32>> {
     prop::sample::select(&[None, Some(10), Some(25)][..])
 }
 
-fn any_idle() -> impl Strategy<Value = u32> {
+fn any_idle() -> impl Strategy<Value = u32> + Clone {
     prop::sample::select(&[10, 20][..])
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::host::Host;
 use crate::oracle::{Oracle, Span};
-use crate::script::{FLOWS, Packet, Pool, Script, Step};
+use crate::script::{FLOWS, Packet, Script, Step, Wanted, listener_of};
 use crate::world::{Datapath, World};
 
 /// Whether all promises were kept.
@@ -13,12 +13,12 @@ pub fn run(
     other: &mut Host,
     script: &Script,
 ) -> Result<(), TestCaseError> {
-    let mut world = World::new(datapath, &script.pool);
-    let mut oracle = Oracle::new(script.pool.clone());
+    let mut world = World::new(datapath, &script.wanted);
+    let mut oracle = Oracle::new(script.wanted.clone());
     let mut steps = script.steps.iter();
     let result = steps
         .try_for_each(|step| play(&mut world, &mut oracle, *step))
-        .and_then(|()| comes_to_rest(&mut world, other, oracle.pool()));
+        .and_then(|()| comes_to_rest(&mut world, other, oracle.wanted()));
     world.leave();
     result
 }
@@ -36,20 +36,25 @@ fn play(
     oracle.look(Span { from, to: world.datapath.clock() });
     match step {
         Step::Wait(_) => {}
-        Step::Settle => world.settle(),
+        Step::Sweep => {
+            world.sweep();
+            oracle.swept(Span { from, to: world.datapath.clock() });
+        }
         Step::Restart => world.restart(),
         Step::Change(change) => {
-            let mut pool = oracle.pool().clone();
-            pool.apply(change);
-            world.follow(&pool);
+            let mut wanted = oracle.wanted().clone();
+            wanted.apply(change);
+            world.follow(&wanted);
             oracle.change(change, Span { from, to: world.datapath.clock() });
         }
         Step::Send(flow, packet) => {
             if oracle.may_send(flow, packet) {
+                let refused = world.datapath.refused();
                 let member = world.send(flow, packet);
+                let refused = world.datapath.refused() > refused;
                 let span = Span { from, to: world.datapath.clock() };
                 oracle.look(span);
-                oracle.sent((flow, packet), member, span)?;
+                oracle.sent((flow, packet), member, refused, span)?;
             }
         }
     }
@@ -57,32 +62,36 @@ fn play(
     Ok(())
 }
 
-/// When all flows are silent, every slot settles. The ring then tells nothing of its past: whoever
-/// has the same pool sends a flow to the same member.
+/// When all flows are silent, every slot settles, and nothing of before is left. The rings then tell
+/// nothing of their past: whoever has the same pools sends a flow to the same member.
 ///
-/// The last change of all is the cut of a member that left, one delay after that. Then a slot is
-/// watched for the idle timeout, and 2 s more, as seconds are whole.
+/// The last change of all is the cut of a member that left, one delay after that. Then slots convert
+/// after an idle timeout, or four where flows were refused, and settle with the next sweep; seconds are
+/// whole.
 fn comes_to_rest(
     world: &mut World<'_, impl Datapath>,
     other: &mut Host,
-    pool: &Pool,
+    wanted: &Wanted,
 ) -> Result<(), TestCaseError> {
-    world.datapath.pass(pool.drain.map_or(0, |delay| (delay + 1) * 1000));
+    let drain = wanted.pools.iter().filter_map(|pool| pool.drain).max();
+    world.datapath.pass(drain.map_or(0, |delay| (delay.max(25) + 1) * 1000));
     world.cut();
-    world.datapath.pass((pool.idle + 2) * 1000);
-    world.settle();
-    prop_assert!(!world.is_moving, "slots go on moving, although nothing needs them to");
-    if pool.algorithm.is_tracked() {
-        return Ok(());
+    let idle = wanted.listeners.iter().map(|listener| listener.idle).max().unwrap_or(0);
+    for _ in 0..5 {
+        world.datapath.pass((idle + 2) * 1000);
+        world.sweep();
     }
-    let mut other = World::new(other, pool);
-    let [here, there] = [answers(world), answers(&mut other)];
+    prop_assert!(world.is_at_rest(), "something goes on, although no flow needs it");
+    let mut other = World::new(other, wanted);
+    let [here, there] = [answers(world, wanted), answers(&mut other, wanted)];
     other.leave();
     prop_assert_eq!(here, there, "another load balancer sends flows elsewhere");
     Ok(())
 }
 
-/// Where new flows go.
-fn answers(world: &mut World<'_, impl Datapath>) -> Vec<Option<u8>> {
-    (1..=FLOWS).map(|flow| world.send(flow, Packet::Opening)).collect()
+/// Where new flows go, of listeners whose pools go by a hash.
+fn answers(world: &mut World<'_, impl Datapath>, wanted: &Wanted) -> Vec<Option<u8>> {
+    let by_hash =
+        |flow: &u8| !wanted.pools[wanted.listeners[listener_of(*flow)].pool].algorithm.is_tracked();
+    (1..=FLOWS).filter(by_hash).map(|flow| world.send(flow, Packet::Opening)).collect()
 }

@@ -1,29 +1,29 @@
-//! The agent's rules without its tasks: what a pool is to be, carried out where packets meet it.
+//! The agent's rules without its tasks: what pools and listeners are to be, carried out where packets meet
+//! it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::addr::Mac;
-use elb_common::flow::{Flow, FlowKeyV4};
-use elb_userspace::assign::{AssignedPool, Room};
-use elb_userspace::census::{Census, Fate, Register};
-use elb_userspace::flows::Key;
+use elb_userspace::assign::Room;
 use elb_userspace::model::{
-    self, Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, Limit,
-    Listener, LoadBalancer, MinimumHealthy, Model, Name, RingSize, Weight,
+    self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
+    MinimumHealthy, Model, Name, RingSize, Weight,
 };
 use elb_userspace::nexthop::NextHop;
 use elb_userspace::publish::{Command, Image, Region, plan};
-use elb_userspace::reconcile::{EncapSource, Reconciler, Seen};
+use elb_userspace::reconcile::{EncapSource, Found, Reconciler, Seen};
+use elb_userspace::ring::region::States;
 
-use crate::packet::{OUR_MAC, PORT, VIP, frame, key};
-use crate::script::{FLOWS, Member, Packet, Pool};
+use crate::packet::{OUR_MAC, PORTS, VIP, frame};
+use crate::script::{Member, Packet, Pool, Wanted, pool_of};
 
 /// Room for few numbers, so that they are used again soon.
-pub const ROOM: Room = Room { listeners: 4, pools: 4, backends: 7, slots: 65_536 };
+pub const ROOM: Room = Room { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
 /// Interface that packets come and leave by.
 pub const INTERFACE: u32 = 1;
-const POOL: &str = "pool";
+/// Seconds for which records of closed connections are kept.
+pub const CLOSED_FOR: u32 = 10;
 
 /// Maps, and a program that reads them.
 pub trait Datapath {
@@ -31,12 +31,24 @@ pub trait Datapath {
     fn clock(&self) -> u64;
     /// Lets time pass.
     fn pass(&mut self, milliseconds: u32);
+    /// Forgets all flows; there is room for so many records.
+    fn begin(&mut self, room: u32);
     fn execute(&mut self, command: &Command);
-    fn settle(&mut self, region: Region, idle: u32, together: bool) -> u32;
+    /// Sweeps the flow tables: what was found, and when, by the clock of the rings.
+    fn sweep(&mut self) -> (Census, u32);
+    fn settle(&mut self, region: Region, swept: u32);
+    fn convert(&mut self, region: Region, refused: u32, idle: u32);
+    fn states(&self, region: Region) -> States;
+    /// Ids that slots of a region name.
+    fn named(&self, region: Region) -> BTreeSet<u16>;
     /// Present owners of the slots.
     fn owners(&self, region: Region) -> Vec<u16>;
-    fn flow(&self, key: &FlowKeyV4) -> Option<Flow>;
-    fn remove_flow(&mut self, key: &FlowKeyV4);
+    /// Flows that found no room for a record.
+    fn refused(&self) -> u64;
+    /// When a flow of a pool last found none, by the clock of the rings; 0: never.
+    fn last_refused(&self, pool: u16) -> u32;
+    /// The same by the agent's clock.
+    fn last_refused_at(&self, pool: u16) -> u32;
     /// The frame that leaves instead, if one does.
     fn run(&mut self, frame: &[u8]) -> Option<Vec<u8>>;
 
@@ -46,28 +58,47 @@ pub trait Datapath {
     }
 }
 
+/// What a sweep found.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// Records by backend.
+    pub flows: BTreeMap<u16, u32>,
+    /// Records of pools that a listener served before, by listener.
+    pub moved: BTreeMap<u16, u32>,
+}
+
+impl Found for Census {
+    fn flows(&self, backend: u16) -> u32 {
+        self.flows.get(&backend).copied().unwrap_or(0)
+    }
+
+    fn moved(&self, listener: u16) -> u32 {
+        self.moved.get(&listener).copied().unwrap_or(0)
+    }
+}
+
 pub struct World<'d, D> {
     pub datapath: &'d mut D,
-    pool: Pool,
+    wanted: Wanted,
     reconciler: Reconciler,
     /// What the small maps hold.
     image: Image,
-    /// Whether slots may be moving.
-    pub is_moving: bool,
     next_cut: Option<u32>,
 }
 
 impl<'d, D: Datapath> World<'d, D> {
-    /// Serves a pool, for longer already than UDP flows are held, from the beginning of a second.
-    pub fn new(datapath: &'d mut D, pool: &Pool) -> Self {
+    /// Serves pools, for longer already than UDP flows are held, from the beginning of a second.
+    pub fn new(datapath: &'d mut D, wanted: &Wanted) -> Self {
+        datapath.begin(wanted.room);
         let reconciler =
             Reconciler::new(<_>::default(), <_>::default(), ROOM, EncapSource::default());
-        let (image, pool, hold) = (Image::default(), pool.clone(), pool.udp_hold);
-        let (is_moving, next_cut) = (false, None);
-        let mut world = Self { datapath, pool, reconciler, image, is_moving, next_cut };
+        let (image, next_cut) = (Image::default(), None);
+        let mut world = Self { datapath, wanted: wanted.clone(), reconciler, image, next_cut };
         world.publish();
+        let hold = wanted.pools.iter().map(|pool| pool.udp_hold).max().unwrap_or(0);
         let begun = u32::try_from(world.datapath.clock() % 1000).unwrap();
         world.datapath.pass(hold * 1000 + 2000 - begun);
+        world.sweep();
         world
     }
 
@@ -77,11 +108,14 @@ impl<'d, D: Datapath> World<'d, D> {
         for command in plan(&self.image, &Image::default(), desired.rings, desired.freed) {
             self.datapath.execute(&command);
         }
-        (1..=FLOWS).for_each(|flow| self.datapath.remove_flow(&key(flow, self.pool.protocol)));
+        // Pools that were kept for their flows have rings, too.
+        let left = self.reconciler.assignments.pools.values().flat_map(|pool| pool.regions());
+        left.for_each(|region| self.datapath.execute(&Command::ClearRing(region)));
+        self.datapath.begin(self.wanted.room);
     }
 
-    pub fn follow(&mut self, pool: &Pool) {
-        self.pool = pool.clone();
+    pub fn follow(&mut self, wanted: &Wanted) {
+        self.wanted = wanted.clone();
         self.publish();
     }
 
@@ -93,47 +127,59 @@ impl<'d, D: Datapath> World<'d, D> {
     }
 
     /// Settles slots, and forgets what is over.
-    pub fn settle(&mut self) {
-        let AssignedPool { ring, former, idle_timeout, .. } = *self.assigned();
-        let mut forgotten = false;
-        if self.is_moving {
-            let moving = self.datapath.settle(ring.region(), idle_timeout, former.is_some());
-            self.is_moving = moving > 0;
-            if moving == 0 {
-                forgotten |= self.reconciler.settled(POOL, |_| ring.shape.is_scheduled());
-            }
+    pub fn sweep(&mut self) {
+        let (census, swept) = self.datapath.sweep();
+        let pools: Vec<_> = self.reconciler.assignments.pools.values().cloned().collect();
+        for pool in &pools {
+            let refused = self.datapath.last_refused(pool.id);
+            self.datapath.settle(pool.region(), swept);
+            self.datapath.convert(pool.region(), refused, pool.idle_timeout);
         }
-        let census = self.sweep();
-        if ring.shape.is_scheduled() && !self.is_moving {
-            forgotten |= self.reconciler.settled(POOL, |id| census.flows(id) > 0);
-        }
-        if forgotten {
+        let now = self.datapath.now();
+        let datapath = &*self.datapath;
+        let mut changed = self.reconciler.convert(now, |pool| datapath.last_refused_at(pool));
+        let named = |pool: &elb_userspace::assign::AssignedPool| -> BTreeSet<u16> {
+            pool.regions().flat_map(|region| datapath.named(region)).collect()
+        };
+        let named: BTreeMap<u16, _> = pools.iter().map(|pool| (pool.id, named(pool))).collect();
+        changed |= self.reconciler.swept(&census, |pool, id| {
+            named.get(&pool.id).is_some_and(|named| named.contains(&id))
+        });
+        if changed {
             self.publish();
         }
+    }
+
+    /// Whether all slots are settled, and nothing waits to be forgotten.
+    pub fn is_at_rest(&self) -> bool {
+        let mut pools = self.reconciler.assignments.pools.values();
+        !self.reconciler.is_lasting()
+            && pools.all(|pool| self.datapath.states(pool.region()).are_settled())
     }
 
     /// Another agent takes over, from what this one saved and from the maps.
     pub fn restart(&mut self) {
         let saved = serde_json::to_vec(&self.reconciler.assignments).unwrap();
-        let owners = self.datapath.owners(self.assigned().region());
-        let owners = BTreeMap::from([(POOL.to_owned(), owners)]);
+        let pools = self.reconciler.assignments.pools.iter();
+        let owners = pools.map(|(name, pool)| (name.clone(), self.datapath.owners(pool.region())));
+        let owners = owners.collect();
         let saved = serde_json::from_slice(&saved).unwrap();
         self.reconciler = Reconciler::new(saved, owners, ROOM, EncapSource::default());
-        self.is_moving = true;
         self.publish();
     }
 
     /// The member that a packet of a flow goes to.
     pub fn send(&mut self, flow: u8, packet: Packet) -> Option<u8> {
-        let out = self.datapath.run(&frame(flow, self.pool.protocol, packet))?;
+        let out = self.datapath.run(&frame(flow, self.wanted.protocol, packet))?;
         assert_eq!(out[..5], [2, 0, 0, 0, 0]);
         Some(out[5])
     }
 
     fn publish(&mut self) {
-        let desired = self.reconciler.reconcile(&model(&self.pool), &self.seen());
+        let model = model(&self.wanted);
+        self.reconciler.follow_names(&model);
+        let desired = self.reconciler.reconcile(&model, &self.seen());
         assert!(desired.left_out.is_empty(), "{:?}", desired.left_out);
-        self.is_moving |= !desired.moved.is_empty();
         self.next_cut = desired.next_cut;
         for command in plan(&self.image, &desired.image, desired.rings, desired.freed) {
             self.datapath.execute(&command);
@@ -141,39 +187,20 @@ impl<'d, D: Datapath> World<'d, D> {
         self.image = desired.image;
     }
 
-    /// Counts the records that live, and removes those that are over.
-    fn sweep(&mut self) -> Census {
-        let now = self.datapath.now();
-        let register = Register::new(&self.reconciler.assignments, &self.image, now);
-        let mut census = Census::default();
-        for key in (1..=FLOWS).map(|flow| key(flow, self.pool.protocol)) {
-            let Some(flow) = self.datapath.flow(&key) else { continue };
-            match register.fate(flow) {
-                Fate::Lives => census.count(&register, &Key::V4(key), flow),
-                Fate::Over => self.datapath.remove_flow(&key),
-                Fate::Unknown => {}
-            }
-        }
-        census
-    }
-
-    fn assigned(&self) -> &AssignedPool {
-        &self.reconciler.assignments.pools[POOL]
-    }
-
     fn seen(&self) -> View {
-        View { members: self.pool.members.clone(), now: self.datapath.now() }
+        View { wanted: self.wanted.clone(), now: self.datapath.now() }
     }
 }
 
 struct View {
-    members: BTreeMap<u8, Member>,
+    wanted: Wanted,
     now: u32,
 }
 
 impl View {
     fn member(&self, member: &model::Member) -> Member {
-        self.members[&number(member.address)]
+        let number = number(member.address);
+        self.wanted.pools[pool_of(number)].members[&number]
     }
 }
 
@@ -212,42 +239,58 @@ fn number(address: IpAddr) -> u8 {
     }
 }
 
-fn model(pool: &Pool) -> Model {
-    let name = |name: &str| name.parse::<Name>().unwrap();
-    let listener = Listener {
-        name: name("listener"),
-        protocol: pool.protocol,
-        protocol_port: PORT,
+fn name(name: &str) -> Name {
+    name.parse().unwrap()
+}
+
+/// What a pool is called.
+fn pool_name(pool: usize, wanted: &Pool) -> Name {
+    let names = [["blue", "azure"], ["green", "emerald"]];
+    name(names[pool][usize::from(wanted.renamed)])
+}
+
+fn model(wanted: &Wanted) -> Model {
+    let listeners = (0..).zip(&wanted.listeners).map(|(number, listener)| model::Listener {
+        name: name(&format!("listener-{number}")),
+        protocol: wanted.protocol,
+        protocol_port: PORTS[number],
         port_ranges: vec![],
-        default_pool: name(POOL),
+        default_pool: pool_name(listener.pool, &wanted.pools[listener.pool]),
         admin_state_up: true,
-        keepalive_timeout: IdleTimeout::constant(pool.idle),
+        keepalive_timeout: IdleTimeout::constant(listener.idle),
         ipgroup: None,
         cps: Limit::constant(0),
         max_connection: Limit::constant(0),
-    };
+    });
     let load_balancer = LoadBalancer {
         name: name("lb"),
         admin_state_up: true,
         vip_address: Some(VIP),
         ipv6_vip_address: None,
         announce: Announce::Arp,
-        listeners: vec![listener],
+        listeners: listeners.collect(),
     };
+    let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
+    let pools = present.map(|(number, pool)| model_pool(wanted, number, pool));
+    Model::new(vec![load_balancer], pools.collect(), vec![]).unwrap()
+}
+
+fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
+    // Any port: the listeners of a pool have different ones.
     let member = |(number, member): (&u8, &Member)| model::Member {
         name: name(&number.to_string()),
         address: address(*number),
-        protocol_port: PORT,
+        protocol_port: 0,
         weight: Weight::constant(member.weight),
         server_id: None,
     };
-    let pool = model::Pool {
-        name: name(POOL),
-        protocol: pool.protocol,
+    model::Pool {
+        name: pool_name(number, pool),
+        protocol: wanted.protocol,
         lb_algorithm: pool.algorithm,
         quic_cid_hash_strategy: None,
-        forwarding: Forwarding::L2,
-        any_port_enable: false,
+        forwarding: pool.forwarding,
+        any_port_enable: true,
         ring_size: RingSize::ALL[usize::from(pool.large)],
         flows_on_unhealthy: if pool.rehash {
             FlowsOnUnhealthy::Rehash
@@ -259,6 +302,5 @@ fn model(pool: &Pool) -> Model {
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),
         members: pool.members.iter().map(member).collect(),
-    };
-    Model::new(vec![load_balancer], vec![pool], vec![]).unwrap()
+    }
 }
