@@ -4,7 +4,7 @@
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`],
 //!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
-//!   [`trace`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`trace`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -39,6 +39,7 @@ pub mod reason;
 pub mod ring;
 pub mod told;
 pub mod trace;
+pub mod vip_bits;
 
 pub mod checksum;
 pub mod hash;

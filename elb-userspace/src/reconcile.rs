@@ -121,6 +121,7 @@ impl Reconciler {
         for lb in model.load_balancers() {
             self.load_balancer(lb, flow_budget, &mut desired);
         }
+        desired.image.mark_vips();
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);
         desired

@@ -318,7 +318,6 @@ impl BackendSpec {
             next_hop: Mac::new(self.mac),
             flags,
             source: Mac::new(OUR_MAC),
-            mtu: self.mtu,
             ifindex: self.interface,
             ..Backend::default()
         };
@@ -338,6 +337,7 @@ impl BackendSpec {
         if self.mode == Mode::L2 {
             record.mode = mode::L2;
         }
+        record.set_mtu(self.mtu);
         record
     }
 }
