@@ -78,6 +78,12 @@ impl Be128 {
         Self([join(a, b), join(c, d)])
     }
 
+    /// From two 64-bit words in memory order.
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 2]) -> Self {
+        Self(words)
+    }
+
     /// The four words as they lie in memory.
     #[inline(always)]
     pub const fn raw(self) -> [u32; 4] {

@@ -7,22 +7,22 @@ use crate::checksum;
 
 /// Value of `BACKENDS`, indexed by backend id. One cache line.
 ///
-/// The agent replaces a record while packets read it: each of the first three words is valid by
-/// itself (a MAC never tears), a packet that sees two versions at once is one packet that its
-/// sender repeats.
+/// The agent replaces a record while packets read it: each word is valid by itself (the next hop's
+/// address never tears), a packet that sees two versions at once is one packet that its sender
+/// repeats.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Backend {
     /// Ethernet address of the next hop.
     pub next_hop: Mac,
+    /// Ethernet address of the interface frames leave by.
+    pub source: Mac,
     /// One of [`mode`].
     pub mode: u8,
     /// Bits of [`backend_flags`].
     pub flags: u8,
-    /// Ethernet address of the interface frames leave by.
-    pub source: Mac,
-    /// Largest IP packet that the interface or the path carries, outer header included.
-    pub mtu: u16,
+    /// Largest IP packet that the interface or the path carries once outer headers are in front.
+    pub largest: u16,
     /// Interface frames leave by.
     pub ifindex: u32,
     /// Sum of the words of the outer IPv4 header that no packet changes, see [`outer_sum`].
@@ -79,6 +79,13 @@ pub fn outer_sum(source: Be32, destination: Be32) -> u32 {
 }
 
 impl Backend {
+    /// `next_hop` and `source` as they follow each other in a frame, in words.
+    #[inline(always)]
+    pub fn ethernet(&self) -> [Be32; 3] {
+        let words: &[u32; 16] = bytemuck::cast_ref(self);
+        [words[0], words[1], words[2]].map(Be32::from_raw)
+    }
+
     /// Bytes that a packet grows by on its way to the backend.
     #[inline(always)]
     pub const fn overhead(&self) -> u16 {
@@ -89,6 +96,16 @@ impl Backend {
             mode::GUE_V6 => 52,
             _ => 0,
         }
+    }
+
+    /// Sets what the interface or the path carries, outer header included. The mode is known before.
+    pub const fn set_mtu(&mut self, mtu: u16) {
+        self.largest = mtu.saturating_sub(self.overhead());
+    }
+
+    /// What the interface or the path carries, outer header included.
+    pub const fn mtu(&self) -> u16 {
+        self.largest.saturating_add(self.overhead())
     }
 
     /// The first four bytes of [`Backend::address`].
@@ -131,10 +148,10 @@ mod tests {
     fn layout() {
         assert_eq!((size_of::<Backend>(), align_of::<Backend>()), (64, 4));
         assert_eq!(offset_of!(Backend, next_hop), 0);
-        assert_eq!(offset_of!(Backend, mode), 6);
-        assert_eq!(offset_of!(Backend, flags), 7);
-        assert_eq!(offset_of!(Backend, source), 8);
-        assert_eq!(offset_of!(Backend, mtu), 14);
+        assert_eq!(offset_of!(Backend, source), 6);
+        assert_eq!(offset_of!(Backend, mode), 12);
+        assert_eq!(offset_of!(Backend, flags), 13);
+        assert_eq!(offset_of!(Backend, largest), 14);
         assert_eq!(offset_of!(Backend, ifindex), 16);
         assert_eq!(offset_of!(Backend, outer_sum), 20);
         assert_eq!(offset_of!(Backend, address), 24);

@@ -43,6 +43,20 @@ pub const fn first_byte_one_less(checksum: u16) -> u16 {
     (sum + (sum >= 0xffff) as u32) as u16
 }
 
+/// The third word of an IPv4 header (time to live, protocol, checksum) after a hop, which takes one
+/// from the time to live; that must be greater.
+#[inline(always)]
+pub const fn after_hop(word: u32) -> u32 {
+    if cfg!(target_endian = "little") {
+        // The checksum is the upper half: see `first_byte_one_less`.
+        let carry = (word >= 0xfffe_0000) as u32;
+        word.wrapping_add(0x1_0000 - 1).wrapping_add(carry << 16)
+    } else {
+        let checksum = first_byte_one_less(word as u16);
+        (word & 0xffff_0000).wrapping_sub(1 << 24) | checksum as u32
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +92,20 @@ mod tests {
             let new = u16::from_ne_bytes([first - 1, second]);
             for checksum in 0..=u16::MAX {
                 assert_eq!(first_byte_one_less(checksum), replace(checksum, old, new));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hop_is_one_less_and_a_new_checksum() {
+        for checksum in 0..=u16::MAX {
+            for ttl in [1u8, 2, 64, 255] {
+                let word = |ttl: u8, checksum: u16| {
+                    let [a, b] = checksum.to_ne_bytes();
+                    u32::from_ne_bytes([ttl, 6, a, b])
+                };
+                let wanted = word(ttl - 1, first_byte_one_less(checksum));
+                assert_eq!(after_hop(word(ttl, checksum)), wanted);
             }
         }
     }

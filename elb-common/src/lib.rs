@@ -4,7 +4,7 @@
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
 //!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
-//!   [`trace`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`trace`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -41,6 +41,7 @@ pub mod room;
 pub mod sweep;
 pub mod told;
 pub mod trace;
+pub mod vip_bits;
 
 pub mod checksum;
 pub mod hash;

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::addr::{Be16, Be32, Be128, join};
+use crate::addr::{Be16, Be32, Be128, join, split};
 
 /// Key of `LISTENERS_V4`: address (4 bytes), port (2), protocol (1), zero (1).
 /// Port 0 stands for any port. Held as one word, because a key that is stored field by field makes
@@ -17,6 +17,11 @@ impl ListenerKeyV4 {
     pub const fn new(address: Be32, port: Be16, protocol: u8) -> Self {
         Self(join(address.raw(), port_and_protocol(port, protocol)))
     }
+
+    /// The address.
+    pub const fn address(&self) -> Be32 {
+        Be32::from_raw(split(self.0)[0])
+    }
 }
 
 /// Key of `LISTENERS_V6`: address (16 bytes), port (2), protocol (1), zero (5).
@@ -30,6 +35,12 @@ impl ListenerKeyV6 {
     pub const fn new(address: Be128, port: Be16, protocol: u8) -> Self {
         let [a, b] = address.words();
         Self([a, b, join(port_and_protocol(port, protocol), 0)])
+    }
+
+    /// The address.
+    pub const fn address(&self) -> Be128 {
+        let [a, b, _] = self.0;
+        Be128::from_words([a, b])
     }
 }
 
@@ -120,6 +131,15 @@ impl ListenerPool {
     }
 }
 
+impl Listener {
+    /// Whether the ring alone tells where packets go, by all of their tuple: nobody is kept out, no
+    /// flow is counted or recorded, and no connection id is looked for. Most listeners are so.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.flags == 0 && self.algorithm == algorithm::FIVE_TUPLE
+    }
+}
+
 /// The part of a QUIC connection id that tells where its packets go (V3 `quic_cid_hash_strategy`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -165,6 +185,12 @@ pub mod algorithm {
     /// New flows take, of the owners whose turn it is, the one with the fewest connections for its
     /// weight; flows without a record as [`FIVE_TUPLE`].
     pub const LEAST_CONNECTIONS: u16 = 6;
+
+    /// Whether an algorithm looks at all of a flow's addresses, ports and protocol.
+    #[inline(always)]
+    pub const fn is_of_all(algorithm: u16) -> bool {
+        !matches!(algorithm, THREE_TUPLE..=SOURCE)
+    }
 }
 
 /// Key of `PORT_RANGES` with all its bits: number of the virtual address (4 bytes), protocol (1),

@@ -20,6 +20,8 @@ pub const SETTINGS: &str = "SETTINGS";
 pub const LISTENERS_V4: &str = "LISTENERS_V4";
 /// IPv6 listeners by address, port and protocol.
 pub const LISTENERS_V6: &str = "LISTENERS_V6";
+/// Bits of all virtual addresses, of both families.
+pub const VIP_BITS: &str = "VIP_BITS";
 /// IPv4 virtual addresses.
 pub const VIPS_V4: &str = "VIPS_V4";
 /// IPv6 virtual addresses.
@@ -102,10 +104,11 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 31] = [
+pub const MAPS: [&str; 32] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
+    VIP_BITS,
     VIPS_V4,
     VIPS_V6,
     RINGS,

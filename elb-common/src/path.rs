@@ -51,21 +51,29 @@ pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;
 
+use crate::backend::Backend;
 use crate::reason::Reason;
 
 /// Decides on one frame and rewrites it: the only place that knows the order of the stages.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let received = packet.length() as u64;
-    let outcome = link(packet, tables, received).unwrap_or_else(Outcome::from);
-    if let Some(reason) = outcome.reason() {
-        tables.count_reason(reason, received);
+    match link(packet, tables, received) {
+        Ok(backend) => forward::outcome(packet, backend),
+        Err(Stop(reason)) => {
+            tables.count_reason(reason, received);
+            Outcome::from(Stop(reason))
+        }
     }
-    outcome
 }
 
+/// The backend that a frame is forwarded to; an error for every other frame.
 #[inline(always)]
-fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T, received: u64) -> Result<Outcome, Stop> {
+fn link<'t, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &'t T,
+    received: u64,
+) -> Result<&'t Backend, Stop> {
     let link = parse::link(packet)?;
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
@@ -74,17 +82,17 @@ fn link<P: Packet, T: Tables>(packet: &mut P, tables: &T, received: u64) -> Resu
         IPV4 => ip::<V4, P, T>(packet, tables, &link, received),
         IPV6 => ip::<V6, P, T>(packet, tables, &link, received),
         ARP => Err(Stop(tables.answer::<V4, P>(packet))),
-        _ => Err(Stop(Reason::NotIp)),
+        _ => Err(Stop::because(Reason::NotIp)),
     }
 }
 
 #[inline(always)]
-fn ip<F: Family, P: Packet, T: Tables>(
+fn ip<'t, F: Family, P: Packet, T: Tables>(
     packet: &mut P,
-    tables: &T,
+    tables: &'t T,
     link: &Link,
     received: u64,
-) -> Result<Outcome, Stop> {
+) -> Result<&'t Backend, Stop> {
     let mut ip = F::parse(packet, link.end)?;
     let target = if ip.is_later_fragment() {
         fragment::target::<F, T>(tables, link, &ip)?
@@ -105,10 +113,10 @@ fn ip<F: Family, P: Packet, T: Tables>(
     }
     let Target { backend, listener, hash } = target;
     let id = backend as u16;
-    let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
-    let outcome = forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
+    forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
     account::forwarded(tables, listener as u16, id, received);
-    Ok(outcome)
+    Ok(backend)
 }
 
 /// Where a packet goes. Whole words, see [`Transport`].
@@ -133,11 +141,10 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     transport: &Transport,
 ) -> Result<Target, Stop> {
     if link.destination.is_group() {
-        return Err(Stop(Reason::GroupMac));
+        return Err(Stop::because(Reason::GroupMac));
     }
     let listener = classify::listener::<F, T>(tables, ip, transport)?;
     let flow = identify::flow::<F>(listener, ip, transport);
-    let admission = admit::packet::<F, T>(tables, listener, ip, transport)?;
-    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport, admission)?;
+    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)?;
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
 }

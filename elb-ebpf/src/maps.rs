@@ -22,6 +22,7 @@ use elb_common::room::FlowTable;
 use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
 use elb_common::told::Told;
 use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
+use elb_common::vip_bits::VIP_WORDS;
 
 use crate::traced::Draft;
 
@@ -29,12 +30,17 @@ use crate::traced::Draft;
 #[map]
 pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 
-/// Agent writes, every IPv4 packet reads. A hash keyed by one word, the cheapest exact look-up.
+/// Agent writes, every TCP and UDP packet reads one word. An array, since an index costs nothing, and
+/// of words, since each is valid by itself.
+#[map]
+pub(crate) static VIP_BITS: Array<u64> = Array::with_max_entries(VIP_WORDS, 0);
+
+/// Agent writes, every IPv4 packet A hash keyed by one word, the cheapest exact look-up.
 #[map]
 pub(crate) static LISTENERS_V4: HashMap<ListenerKeyV4, Listener> =
     HashMap::with_max_entries(MAX_LISTENERS, 0);
 
-/// Agent writes, every IPv6 packet reads. Apart from IPv4, which need not pay for long keys.
+/// Agent writes, IPv6 packets likewise read. Apart from IPv4, which need not pay for long keys.
 #[map]
 pub(crate) static LISTENERS_V6: HashMap<ListenerKeyV6, Listener> =
     HashMap::with_max_entries(MAX_LISTENERS, 0);

@@ -25,6 +25,7 @@ use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
 use elb_common::room::Claim;
+use elb_common::vip_bits::VipBit;
 
 use crate::apart;
 use crate::maps::*;
@@ -45,6 +46,16 @@ impl<'c> Maps<'c> {
 /// Reads of records that the agent may replace meanwhile see the old or the new word; see the
 /// records for what that means.
 impl Tables for Maps<'_> {
+    #[inline(always)]
+    fn may_be_vip_v4(&self, address: Be32) -> bool {
+        is_set(VipBit::v4(address))
+    }
+
+    #[inline(always)]
+    fn may_be_vip_v6(&self, address: Be128) -> bool {
+        is_set(VipBit::v6(address))
+    }
+
     #[inline(always)]
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
         // SAFETY: elements of a preallocated hash map stay in place; the agent replaces a listener
@@ -335,6 +346,11 @@ fn stage_of<T>(stage: Stage, openings: T, live: T) -> T {
         Stage::Opening => openings,
         Stage::Live => live,
     }
+}
+
+#[inline(always)]
+fn is_set(bit: VipBit) -> bool {
+    VIP_BITS.get(bit.word()).is_none_or(|word| bit.is_in(*word))
 }
 
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from

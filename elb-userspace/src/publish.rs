@@ -9,6 +9,7 @@ use elb_common::interface::Interface;
 use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
+use elb_common::vip_bits::VipBit;
 
 use crate::model::ipgroup::{GroupNetworks, Network};
 use crate::model::port_range::PortPrefix;
@@ -57,6 +58,8 @@ pub struct Image {
     pub ranges: BTreeMap<RangeEntry, Listener>,
     /// `GROUPS_V4` and `GROUPS_V6`; a group without networks is absent or empty.
     pub groups: GroupNetworks,
+    /// `VIP_BITS`; an absent word is 0.
+    pub vip_bits: BTreeMap<u32, u64>,
     /// `VIPS_V4` and `VIPS_V6`.
     pub vips: BTreeMap<IpAddr, Vip>,
 }
@@ -110,6 +113,8 @@ pub enum Command {
     PutListener(ListenerKey, Listener),
     /// Writes a listener for several ports.
     PutRange(RangeEntry, Listener),
+    /// Writes a word of `VIP_BITS`.
+    PutVipBits(u32, u64),
     /// Writes a virtual address.
     PutVip(IpAddr, Vip),
     /// Removes a virtual address.
@@ -165,6 +170,9 @@ pub fn plan(
     commands.extend(new.into_iter().map(Command::ResetListenerCounter));
     // A sweep that meets the new records knows their listener's pool, and the old ones by the mark.
     put(&mut commands, &observed.listener_pools, &desired.listener_pools, Command::PutListenerPool);
+    // Bits are set before their addresses are served, and cleared afterwards.
+    let both = either(&observed.vip_bits, &desired.vip_bits);
+    put(&mut commands, &observed.vip_bits, &both, Command::PutVipBits);
     put(&mut commands, &observed.listeners, &desired.listeners, Command::PutListener);
     put(&mut commands, &observed.ranges, &desired.ranges, Command::PutRange);
     put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
@@ -174,6 +182,9 @@ pub fn plan(
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
     let zero = |id| Command::PutListenerPool(id, ListenerPool::default());
     gone(&mut commands, &observed.listener_pools, &desired.listener_pools, zero);
+    let none = both.keys().filter(|index| !desired.vip_bits.contains_key(index));
+    commands.extend(none.map(|index| Command::PutVipBits(*index, 0)));
+    put(&mut commands, &both, &desired.vip_bits, Command::PutVipBits);
     in_groups(&mut commands, &observed.groups, &desired.groups, Command::RemoveFromGroup);
     gone(&mut commands, &observed.servers, &desired.servers, Command::RemoveServer);
     commands.extend(freed.into_iter().map(Command::ClearRing));
@@ -188,9 +199,33 @@ pub fn plan(
 }
 
 impl Image {
+    /// Sets the bits of the addresses that are served, and no others.
+    pub fn mark_vips(&mut self) {
+        self.vip_bits.clear();
+        for address in self.vips.keys().chain(self.listeners.keys().map(|key| &key.address)) {
+            let bit = vip_bit(*address);
+            *self.vip_bits.entry(bit.word()).or_default() |= bit.mask();
+        }
+    }
+
     fn listener_ids(&self) -> BTreeSet<u16> {
         self.listeners.values().chain(self.ranges.values()).map(|listener| listener.id).collect()
     }
+}
+
+/// The bit of an address in `VIP_BITS`.
+fn vip_bit(address: IpAddr) -> VipBit {
+    match address {
+        IpAddr::V4(address) => VipBit::v4(bytemuck::cast(address.octets())),
+        IpAddr::V6(address) => VipBit::v6(bytemuck::cast(address.octets())),
+    }
+}
+
+/// The bits that are set in one of two bitmaps.
+fn either(one: &BTreeMap<u32, u64>, other: &BTreeMap<u32, u64>) -> BTreeMap<u32, u64> {
+    let mut both = one.clone();
+    other.iter().for_each(|(index, word)| *both.entry(*index).or_default() |= word);
+    both
 }
 
 /// A command for each network that is in `these` groups and not in the `others`.

@@ -142,6 +142,7 @@ impl Reconciler {
         for lb in model.load_balancers() {
             self.load_balancer(lb, model, seen.now(), &mut desired);
         }
+        desired.image.mark_vips();
         // Last: the number of one that goes is not that of one that comes with it.
         self.forget(model);
         desired

@@ -176,7 +176,7 @@ fn backend(id: u16) -> Backend {
         next_hop: bytemuck::cast::<_, Mac>(next_hop),
         mode: mode::L2,
         flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
-        mtu: 1500,
+        largest: 1500,
         ifindex: INTERFACE,
         ..Backend::default()
     }

@@ -49,6 +49,11 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (key, value) in &memory.listeners_v6 {
         hash(object, names::LISTENERS_V6)?.insert(Record(*key), Record(*value), 0)?;
     }
+    let mut words = array(object, names::VIP_BITS)?;
+    for bit in memory.vip_bits() {
+        let Record(word): Record<u64> = words.get(&bit.word(), 0)?;
+        words.set(bit.word(), Record(word | bit.mask()), 0)?;
+    }
     for (key, value) in &memory.vips_v4 {
         hash(object, names::VIPS_V4)?.insert(Record(key.raw()), Record(*value), 0)?;
     }

@@ -15,7 +15,8 @@ pub(super) enum Admission {
     IfRecorded,
 }
 
-/// Judges a packet that opens a flow, or may open one.
+/// Judges a packet: whether the listener serves anybody, and where it opens a flow, or may open one,
+/// whether it serves its sender.
 #[inline(always)]
 pub(super) fn packet<F: Family, T: Tables>(
     tables: &T,
@@ -23,6 +24,9 @@ pub(super) fn packet<F: Family, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<Admission, Stop> {
+    if listener.flags & flags::DISABLED != 0 {
+        return Err(Stop(Reason::Disabled));
+    }
     const ANY: u16 = flags::WHITELIST | flags::BLACKLIST | flags::LIMITED;
     if listener.flags & ANY == 0 || !(transport.opens() || transport.is_udp()) {
         return Ok(Admission::Granted);

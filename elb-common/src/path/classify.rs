@@ -1,7 +1,7 @@
 //! Which listener a packet is for.
 
 use super::{Family, Ip, Stop, Tables, Transport, parse};
-use crate::listener::{Listener, RangeKey, listener_flags, vip_flags};
+use crate::listener::{Listener, RangeKey, vip_flags};
 use crate::reason::Reason;
 
 /// The listener for exactly this port, else the one for the narrowest range that holds it.
@@ -11,15 +11,15 @@ pub(super) fn listener<'t, F: Family, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<&'t Listener, Stop> {
-    let port = transport.ports.destination;
-    let listener = match F::listener(tables, ip.destination, port, ip.protocol) {
-        Some(listener) => listener,
-        None => range::<F, T>(tables, ip, transport)?,
-    };
-    if listener.flags & listener_flags::DISABLED != 0 {
-        return Err(Stop(Reason::Disabled));
+    // One look instead of two, which nothing else would find.
+    if !F::may_be_vip(tables, ip.destination) {
+        return Err(Stop::because(Reason::NotVip));
     }
-    Ok(listener)
+    let port = transport.ports.destination;
+    match F::listener(tables, ip.destination, port, ip.protocol) {
+        Some(listener) => Ok(listener),
+        None => range::<F, T>(tables, ip, transport),
+    }
 }
 
 /// A second look-up that only packets pay for that no exact listener wants: it tells a foreign
@@ -30,14 +30,14 @@ fn range<'t, F: Family, T: Tables>(
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<&'t Listener, Stop> {
-    let vip = F::vip(tables, ip.destination).ok_or(Stop(Reason::NotVip))?;
+    let vip = F::vip(tables, ip.destination).ok_or_else(|| Stop::because(Reason::NotVip))?;
     let is_udp = parse::is_udp(ip.protocol);
     let wanted = if is_udp { vip_flags::RANGES_UDP } else { vip_flags::RANGES_TCP };
     if vip.flags & wanted == 0 {
-        return Err(Stop(Reason::NoListener));
+        return Err(Stop::because(Reason::NoListener));
     }
     let key = RangeKey::new(vip.number, transport.ports.destination, ip.protocol);
-    tables.range(&key).ok_or(Stop(Reason::NoListener))
+    tables.range(&key).ok_or_else(|| Stop::because(Reason::NoListener))
 }
 
 /// Why a fragment is not forwarded: it names no listener, so one for a virtual address is dropped

@@ -9,7 +9,17 @@ use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
 use crate::backend::{Backend, mode};
 use crate::reason::Reason;
 
-/// Rewrites the frame as the backend's mode wants it and chooses the interface.
+/// By which interface a forwarded frame leaves.
+#[inline(always)]
+pub(super) fn outcome<P: Packet>(packet: &P, backend: &Backend) -> Outcome {
+    if backend.ifindex == packet.ingress() {
+        Outcome::Transmit
+    } else {
+        Outcome::Redirect(backend.ifindex)
+    }
+}
+
+/// Rewrites the frame as the backend's mode wants it, and prepares its way out.
 #[inline(always)]
 pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
@@ -18,38 +28,37 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     ip: &Ip<F::Addr>,
     backend: &Backend,
     hash: u32,
-) -> Result<Outcome, Stop> {
+) -> Result<(), Stop> {
     if !backend.is_reachable() {
-        return Err(Stop(Reason::NoNextHop));
+        return Err(Stop::because(Reason::NoNextHop));
     }
-    let rewritten = match backend.mode {
-        mode::L2 => l2::rewrite(packet, ip, backend),
-        mode::IPIP_V4 => ipip::in_v4::<F, P>(packet, link, ip, backend),
-        mode::IPIP_V6 => ipip::in_v6::<F, P>(packet, link, ip, backend, hash),
-        mode::GUE_V4 => gue::in_v4::<F, P>(packet, link, ip, backend, hash),
-        mode::GUE_V6 => gue::in_v6::<F, P>(packet, link, ip, backend, hash),
-        _ => Err(Stop(Reason::UnknownBackend)),
-    };
-    if rewritten == Err(Stop(Reason::TooBig)) {
-        let mtu = backend.mtu.saturating_sub(backend.overhead());
-        return Err(Stop(tables.too_big::<F, P>(packet, mtu)));
+    let is_tunnel = backend.mode != mode::L2;
+    if is_tunnel && ip.hop_limit <= 1 {
+        return Err(Stop::because(Reason::TtlExpired));
     }
-    rewritten?;
-    if backend.ifindex == packet.ingress() {
-        Ok(Outcome::Transmit)
-    } else if tables.redirect(backend.ifindex) {
-        Ok(Outcome::Redirect(backend.ifindex))
-    } else {
-        Err(Stop(Reason::NoDevice))
+    if ip.length > u32::from(backend.largest) {
+        return Err(Stop(tables.too_big::<F, P>(packet, backend.largest)));
     }
+    let tunnel = Tunnel { backend, length: ip.length as u16, hash };
+    match backend.mode {
+        mode::L2 => l2::rewrite(packet, backend)?,
+        mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
+        mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,
+        mode::GUE_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, gue::in_v4::<F>)?,
+        mode::GUE_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, gue::in_v6::<F>)?,
+        _ => return Err(Stop::because(Reason::UnknownBackend)),
+    }
+    if backend.ifindex != packet.ingress() && !tables.redirect(backend.ifindex) {
+        return Err(Stop::because(Reason::NoDevice));
+    }
+    Ok(())
 }
 
-/// Whether a packet grown by `overhead` bytes still fits the way to the backend.
-#[inline(always)]
-fn check_size(length: u32, overhead: u32, backend: &Backend) -> Result<u16, Stop> {
-    let length = length + overhead;
-    if length > u32::from(backend.mtu) {
-        return Err(Stop(Reason::TooBig));
-    }
-    Ok(length as u16)
+/// A packet on its way into a tunnel.
+struct Tunnel<'b> {
+    backend: &'b Backend,
+    /// Length of the packet.
+    length: u16,
+    /// Hash of its flow.
+    hash: u32,
 }

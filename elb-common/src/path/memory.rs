@@ -24,6 +24,7 @@ use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
 use crate::sweep::{self, BackendCensus, Fate, ListenerCensus, Sweep, Swept};
 use crate::told::Told;
+use crate::vip_bits::VipBit;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
 #[derive(Clone, Debug, Default)]
@@ -144,9 +145,24 @@ impl Memory {
         memory.written.get_mut().tables = [FlowTable { records: 0, room, swept: now }; 2];
         memory
     }
+
+    /// `VIP_BITS`: the bits of all addresses that listeners and virtual addresses name.
+    pub fn vip_bits(&self) -> impl Iterator<Item = VipBit> + '_ {
+        let listeners_v4 = self.listeners_v4.keys().map(|key| key.address());
+        let listeners_v6 = self.listeners_v6.keys().map(|key| key.address());
+        let v4 = self.vips_v4.keys().copied().chain(listeners_v4).map(VipBit::v4);
+        let v6 = self.vips_v6.keys().copied().chain(listeners_v6).map(VipBit::v6);
+        v4.chain(v6)
+    }
 }
 
 impl Tables for Memory {
+    fn may_be_vip_v4(&self, address: Be32) -> bool {
+        self.vip_bits().any(|bit| bit == VipBit::v4(address))
+    }
+    fn may_be_vip_v6(&self, address: Be128) -> bool {
+        self.vip_bits().any(|bit| bit == VipBit::v6(address))
+    }
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
         self.listeners_v4.get(key)
     }

@@ -1,10 +1,21 @@
 //! What becomes of a frame.
 
+use core::hint::black_box;
+
 use crate::reason::{Fate, Reason};
 
 /// A packet is not forwarded: the error type of the stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop(pub Reason);
+
+impl Stop {
+    /// A packet is not forwarded for this reason, which the compiler is not told: it would let every
+    /// packet, before each check, note the reason that it might fail for.
+    #[inline(always)]
+    pub(super) fn because(reason: Reason) -> Self {
+        Self(black_box(reason))
+    }
+}
 
 /// What becomes of a frame.
 #[must_use]

@@ -42,7 +42,7 @@ pub struct Ip<A> {
     /// Time to live or hop limit.
     pub hop_limit: u8,
     /// Which part of a datagram the payload is, one of [`part`]; not an `enum`, see [`Transport`].
-    pub fragment: u8,
+    pub fragment: u32,
     /// What fragments of one datagram have in common, a word as it lies in memory.
     pub identification: u32,
     /// Sender.
@@ -54,11 +54,11 @@ pub struct Ip<A> {
 /// Values of [`Ip::fragment`].
 pub mod part {
     /// All of it.
-    pub const WHOLE: u8 = 0;
+    pub const WHOLE: u32 = 0;
     /// The first part, which names the ports.
-    pub const FIRST: u8 = 1;
+    pub const FIRST: u32 = 1;
     /// A later part.
-    pub const LATER: u8 = 2;
+    pub const LATER: u32 = 2;
 }
 
 impl<A> Ip<A> {
@@ -86,6 +86,8 @@ pub trait Family {
     const TABLE: usize;
     /// Length of a header without options and extension headers.
     const HEADER: usize;
+    /// Which word of a header has the time to live or hop limit; one of the first three.
+    const HOP_WORD: usize;
     /// Protocol number of this version inside another IP header.
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
@@ -103,8 +105,11 @@ pub trait Family {
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
     /// Reads the IP header at `offset` of a packet that an error quotes the beginning of.
     fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Self::Addr>, Stop>;
-    /// Takes one from the time to live of the header at `offset`, which is greater.
-    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;
+    /// The word [`Family::HOP_WORD`] of a header after a hop, which takes one from the time to live; that
+    /// must be greater.
+    fn after_hop(word: u32) -> u32;
+    /// DSCP and ECN, which are in the first word of a header.
+    fn tos(word: u32) -> u8;
     /// Turns the header at `offset` round: the answer to the packet.
     fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop>;
     /// Answers neighbour discovery.
@@ -126,6 +131,8 @@ pub trait Family {
     /// Source and destination in the header at `offset`.
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Self::Addr, Self::Addr), Stop>;
 
+    /// Whether the address may be a virtual one.
+    fn may_be_vip<T: Tables>(tables: &T, address: Self::Addr) -> bool;
     /// The virtual address.
     fn vip<T: Tables>(tables: &T, address: Self::Addr) -> Option<Vip>;
     /// The listener with exactly this address, port and protocol.

@@ -59,7 +59,8 @@ fn ip<F: Family, P: Packet, T: Probes>(
     let id = F::probed(tables, &key).ok_or(Stop(Reason::NotProbe))?;
     let backend = tables.backend(id).ok_or(Stop(Reason::UnknownBackend))?;
     let hash = F::hash(&key, algorithm::FIVE_TUPLE);
-    forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)
+    forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
+    Ok(forward::outcome(packet, backend))
 }
 
 /// The ports of a probe; those of an echo request are its identifier and 0.

@@ -21,6 +21,10 @@ use crate::room::Claim;
 /// The last methods are not questions: they are steps of the packet path that a program may hold
 /// apart, see [`apart`].
 pub trait Tables: Sized {
+    /// Whether the address may be a virtual one, see [`crate::vip_bits`].
+    fn may_be_vip_v4(&self, address: Be32) -> bool;
+    /// As for IPv4.
+    fn may_be_vip_v6(&self, address: Be128) -> bool;
     /// The IPv4 listener with exactly this key.
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener>;
     /// The IPv6 listener with exactly this key.

@@ -90,10 +90,13 @@ fn outer<P: Packet, S: Vips>(packet: &mut P, vips: &S) -> Result<Unwrapped, Stop
     if outer.ecn == CE && ecn == NOT_ECT {
         return Ok(Unwrapped::Congested);
     }
+    let tags = link.tags(packet, 0);
     if packet.shrink_head((payload - link.end) as u32).is_none() {
         return Ok(Unwrapped::NotEncapsulated);
     }
-    let written = link.write(packet, link.destination, link.source, Be16::from_raw(ethertype));
+    let (receiver, sender, ethertype) = (link.destination, link.source, Be16::from_raw(ethertype));
+    let written =
+        tags.and_then(|tags| link.write_tagged(packet, tags, receiver, sender, ethertype));
     let mark = combined(outer.ecn, ecn);
     let marked = if mark == ecn {
         Some(())

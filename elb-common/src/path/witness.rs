@@ -25,6 +25,8 @@ use crate::room::Claim;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the methods of `Tables` say what each means")]
 pub enum Asked<'t> {
+    MayBeVipV4(Be32, bool),
+    MayBeVipV6(Be128, bool),
     ListenerV4(ListenerKeyV4, Option<&'t Listener>),
     ListenerV6(ListenerKeyV6, Option<&'t Listener>),
     Range(RangeKey, Option<&'t Listener>),
@@ -108,6 +110,14 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
 }
 
 impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
+    #[inline(always)]
+    fn may_be_vip_v4(&self, address: Be32) -> bool {
+        self.told(self.tables.may_be_vip_v4(address), |may| Asked::MayBeVipV4(address, may))
+    }
+    #[inline(always)]
+    fn may_be_vip_v6(&self, address: Be128) -> bool {
+        self.told(self.tables.may_be_vip_v6(address), |may| Asked::MayBeVipV6(address, may))
+    }
     #[inline(always)]
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
         self.told(self.tables.listener_v4(key), |answer| Asked::ListenerV4(*key, answer))
@@ -412,7 +422,7 @@ mod tests {
 
     fn backend() -> Backend {
         let flags = backend_flags::REACHABLE | backend_flags::ESTABLISHED;
-        Backend { mode: mode::L2, flags, mtu: 1500, ifindex: INGRESS, ..Backend::default() }
+        Backend { mode: mode::L2, flags, largest: 1500, ifindex: INGRESS, ..Backend::default() }
     }
 
     /// A listener with a ring of sixteen slots, all alike, and backends 1 and 2.
@@ -457,6 +467,7 @@ mod tests {
         assert_eq!(
             asked,
             [
+                Asked::MayBeVipV4(address(2), true),
                 Asked::ListenerV4(*listener.0, Some(listener.1)),
                 Asked::Slot(index, Some(Slot::new(1, 0))),
                 Asked::Backend(1, Some(&backend())),
@@ -481,7 +492,7 @@ mod tests {
             since: 50,
         };
         assert_eq!(
-            testify(&memory, &tcp(ACK))[1..],
+            testify(&memory, &tcp(ACK))[2..],
             [
                 slot,
                 Asked::Now(50),
@@ -523,7 +534,7 @@ mod tests {
             Asked::CountBackend(1),
         ]));
         let known = testify(&memory, &tcp(ACK));
-        assert_eq!(known[5], Asked::FindV4(Stage::Live, key(), Some(flow)));
+        assert_eq!(known[6], Asked::FindV4(Stage::Live, key(), Some(flow)));
     }
 
     #[test]
@@ -534,8 +545,8 @@ mod tests {
         let other = Memory::default();
         let asked = testify(&other, &tcp(SYN));
         assert_eq!(
-            asked[1..],
-            [Asked::VipV4(address(2), None), Asked::CountReason(Reason::NotVip)]
+            asked,
+            [Asked::MayBeVipV4(address(2), false), Asked::CountReason(Reason::NotVip)]
         );
     }
 }

@@ -247,7 +247,7 @@ impl<'t> Testimony<'_, 't> {
             reachable: record.is_reachable(),
             interface: self.names.interface(record.ifindex),
             next_hop_mac: mac(&record.next_hop.bytes()),
-            mtu: record.mtu,
+            mtu: record.mtu(),
         })
     }
 

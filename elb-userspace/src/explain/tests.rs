@@ -57,19 +57,20 @@ fn memory_with(slot: ring::Slot, listener: Record) -> Memory {
 fn backend(last: u8, mode: u8) -> backend::Backend {
     let word = |last| Be32::from_raw(u32::from_ne_bytes([10, 0, 0, last]));
     let address = |last| Be128::from_raw([word(last).raw(), 0, 0, 0]);
-    backend::Backend {
+    let mut record = backend::Backend {
         next_hop: Mac::new([2, 0, 0, 0, 0, last]),
         source: Mac::new(INGRESS.mac),
         mode,
         flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
         weight: 1,
-        mtu: 1500,
         ifindex: INGRESS.index,
         outer_sum: outer_sum(word(1), word(last)),
         address: address(last),
         outer_source: address(1),
         ..backend::Backend::default()
-    }
+    };
+    record.set_mtu(1500);
+    record
 }
 
 fn names() -> Names {

@@ -24,6 +24,7 @@ use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Slot};
+use elb_common::vip_bits::VIP_WORDS;
 use elb_common::{limits, names};
 use thiserror::Error;
 
@@ -54,6 +55,7 @@ pub struct Maps {
     settings: MapArray<Settings>,
     listeners_v4: MapHash<ListenerKeyV4, Listener>,
     listeners_v6: MapHash<ListenerKeyV6, Listener>,
+    vip_bits: Array<MapData, u64>,
     vips_v4: MapHash<u32, Vip>,
     vips_v6: MapHash<[u32; 4], Vip>,
     tries: Tries,
@@ -127,6 +129,7 @@ impl Maps {
             settings: take(ebpf, names::SETTINGS)?,
             listeners_v4: take(ebpf, names::LISTENERS_V4)?,
             listeners_v6: take(ebpf, names::LISTENERS_V6)?,
+            vip_bits: take(ebpf, names::VIP_BITS)?,
             vips_v4: take(ebpf, names::VIPS_V4)?,
             vips_v6: take(ebpf, names::VIPS_V6)?,
             tries: Tries::take(ebpf)?,
@@ -173,6 +176,12 @@ impl Maps {
             let port = u16::from_be_bytes([bytes[16], bytes[17]]);
             let key = ListenerKey { address: address.into(), port, protocol: bytes[18] };
             image.listeners.insert(key, value.0);
+        }
+        for index in 0..VIP_WORDS {
+            let word = self.vip_bits.get(&index, 0).map_err(at(names::VIP_BITS))?;
+            if word != 0 {
+                image.vip_bits.insert(index, word);
+            }
         }
         for entry in self.vips_v4.iter() {
             let (key, value) = entry.map_err(at(names::VIPS_V4))?;
@@ -420,6 +429,9 @@ impl Store for Maps {
             Command::RemoveListener(key) => self.remove_listener(key),
             Command::PutRange(entry, value) => self.tries.put_range(entry, value),
             Command::RemoveRange(entry) => self.tries.remove_range(entry),
+            Command::PutVipBits(index, word) => {
+                self.vip_bits.set(*index, *word, 0).map_err(at(names::VIP_BITS))
+            }
             Command::PutVip(IpAddr::V4(address), value) => self
                 .vips_v4
                 .insert(Record(u32::from_ne_bytes(address.octets())), Record(*value), 0)

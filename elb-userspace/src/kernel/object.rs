@@ -263,6 +263,7 @@ impl Shape {
             names::SETTINGS => (Array, 4, 8, 1),
             names::LISTENERS_V4 => (Hash, 8, 40, 0),
             names::LISTENERS_V6 => (Hash, 24, 40, 0),
+            names::VIP_BITS => (Array, 4, 8, elb_common::vip_bits::VIP_WORDS),
             names::VIPS_V4 => (Hash, 4, 8, limits::MAX_VIPS),
             names::VIPS_V6 => (Hash, 16, 8, limits::MAX_VIPS),
             names::PORT_RANGES => (LpmTrie, 12, 40, limits::MAX_PORT_RANGES),

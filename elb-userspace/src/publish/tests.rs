@@ -49,6 +49,8 @@ impl Store for Fake {
                 assert!(group.remove(&network), "removed and never added");
                 image.groups.retain(|_, networks| !networks.is_empty());
             }
+            Command::PutVipBits(index, 0) => drop(image.vip_bits.remove(&index)),
+            Command::PutVipBits(index, word) => drop(image.vip_bits.insert(index, word)),
             Command::PutVip(k, v) => drop(image.vips.insert(k, v)),
             Command::RemoveVip(k) => drop(image.vips.remove(&k)),
             Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_) => {}
@@ -66,6 +68,13 @@ impl Fake {
         let image = &self.image;
         for listener in image.listeners.values().chain(image.ranges.values()) {
             self.ring(listener)?;
+        }
+        let served = image.vips.keys().chain(image.listeners.keys().map(|key| &key.address));
+        for address in served {
+            let bit = vip_bit(*address);
+            if !image.vip_bits.get(&bit.word()).is_some_and(|word| bit.is_in(*word)) {
+                return Err(format!("{address} is served and has no bit"));
+            }
         }
         for (address, vip) in &image.vips {
             let mut entries = image.ranges.keys().filter(|entry| entry.vip == vip.number);
@@ -160,12 +169,24 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
                 listen(&mut image, port, pool, is_range, group);
             }
         }
+        image.mark_vips();
         (image, rings)
     })
 }
 
+/// Virtual addresses: the second has a bit in the same word as the first, the third the same bit.
+fn addresses() -> [IpAddr; 3] {
+    let first = IpAddr::from([192, 0, 2, 1]);
+    let others =
+        || (0..1_000_000_u32).map(|n| IpAddr::from(n.wrapping_mul(0x1_0003).to_be_bytes()));
+    let bit = vip_bit(first);
+    let same_word = |other: &IpAddr| vip_bit(*other).word() == bit.word() && vip_bit(*other) != bit;
+    let same_bit = |other: &IpAddr| vip_bit(*other) == bit && *other != first;
+    [first, others().find(same_word).unwrap(), others().find(same_bit).unwrap()]
+}
+
 fn listen(image: &mut Image, port: u16, pool: u16, is_range: bool, group: u16) {
-    let address = IpAddr::from([192, 0, 2, 1]);
+    let address = addresses()[usize::from(pool % 3)];
     let ring_base = u32::from(pool) * 16;
     let mut listener = Listener { ring_base, ring_size: 5, id: port, pool, ..Listener::default() };
     if image.groups.contains_key(&group) {

@@ -21,7 +21,6 @@ pub(super) fn record(
         record.flags |= backend_flags::REACHABLE;
         record.next_hop = hop.mac;
         record.source = hop.source_mac;
-        record.mtu = hop.mtu;
         record.ifindex = hop.ifindex;
     }
     let source = next_hop.and_then(|hop| hop.source);
@@ -54,5 +53,6 @@ pub(super) fn record(
         Forwarding::Ipip => ipip,
         Forwarding::Gue => gue,
     };
+    record.set_mtu(next_hop.map_or(0, |hop| hop.mtu));
     record
 }

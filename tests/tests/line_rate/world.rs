@@ -148,7 +148,6 @@ impl World {
             next_hop: Mac::new([2, 0, 0, 0, 1, number]),
             flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
             source: Mac::new(BACK_MAC),
-            mtu: MTU,
             ifindex: egress,
             ..Backend::default()
         };
@@ -167,6 +166,7 @@ impl World {
                 backend.outer_source = be128(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
             }
         }
+        backend.set_mtu(MTU);
         backend
     }
 }

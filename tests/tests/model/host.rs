@@ -98,6 +98,7 @@ impl Datapath for Host {
             // Frames leave by the interface that they came by, and nothing asks for the address.
             Command::PutDevice(_)
             | Command::RemoveDevice(_)
+            | Command::PutVipBits(..)
             | Command::PutVip(..)
             | Command::RemoveVip(_) => {}
             Command::PutServer(..)

@@ -317,7 +317,6 @@ impl BackendSpec {
             next_hop: Mac::new(self.mac),
             flags,
             source: Mac::new(OUR_MAC),
-            mtu: self.mtu,
             ifindex: self.interface,
             ..Backend::default()
         };
@@ -337,6 +336,7 @@ impl BackendSpec {
         if self.mode == Mode::L2 {
             record.mode = mode::L2;
         }
+        record.set_mtu(self.mtu);
         record
     }
 }

@@ -79,7 +79,7 @@ fn advertise<P: Packet>(
     } else {
         (ip.source, link.source, SOLICITED | OVERRIDE)
     };
-    link.write(packet, receiver, ours, link.ethertype)?;
+    link.write(packet, 0, receiver, ours, link.ethertype)?;
     *packet.view_mut(link.end)? = Ipv6 {
         version_class_label: Be32::from_raw((6u32 << 28).to_be()),
         payload_length: Be16::new(MESSAGE as u16),

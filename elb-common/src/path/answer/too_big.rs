@@ -146,9 +146,10 @@ fn send<P: Packet, H: Pod>(
     error: IcmpError,
     length: u16,
 ) -> Option<()> {
-    let quote = link.end + size_of::<H>() + HEAD;
-    packet.grow_head((size_of::<H>() + HEAD) as u32)?;
-    link.write(packet, link.source, link.destination, link.ethertype)?;
+    let grown = size_of::<H>() + HEAD;
+    let quote = link.end + grown;
+    packet.grow_head(grown as u32)?;
+    link.write(packet, grown, link.source, link.destination, link.ethertype)?;
     let header = header(packet.view(quote)?);
     *packet.view_mut(link.end)? = header;
     *packet.view_mut(link.end + size_of::<H>())? = error;

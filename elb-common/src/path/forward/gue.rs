@@ -7,16 +7,16 @@
 use bytemuck::{Pod, Zeroable};
 use network_types::ip::IpProto;
 
+use super::super::Family;
 use super::super::wire::{Gue, Ipv4, Ipv6, Udp};
-use super::super::{Family, Ip, Link, Packet, Stop};
-use super::outer;
+use super::{Tunnel, outer};
 use crate::addr::Be16;
-use crate::backend::{Backend, GUE_PORT};
+use crate::backend::GUE_PORT;
 
 /// What comes in front of the packet over IPv4.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct HeadersV4 {
+pub(super) struct HeadersV4 {
     ip: Ipv4,
     udp: Udp,
     gue: Gue,
@@ -25,7 +25,7 @@ struct HeadersV4 {
 /// What comes in front of the packet over IPv6.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct HeadersV6 {
+pub(super) struct HeadersV6 {
     ip: Ipv6,
     udp: Udp,
     gue: Gue,
@@ -33,40 +33,27 @@ struct HeadersV6 {
 
 const UDP: u8 = IpProto::Udp as u8;
 
-/// Puts IPv4, UDP and GUE headers in front.
+/// What comes in front of a packet with this type of service over IPv4.
 #[inline(always)]
-pub(super) fn in_v4<F: Family, P: Packet>(
-    packet: &mut P,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    backend: &Backend,
-    hash: u32,
-) -> Result<(), Stop> {
-    let length = outer::enter::<F, P>(packet, link, ip, size_of::<HeadersV4>(), backend)?;
-    let headers = HeadersV4 {
-        ip: outer::ipv4(backend, ip.tos, length, UDP),
-        udp: udp(length.wrapping_sub(size_of::<Ipv4>() as u16), hash),
+pub(super) fn in_v4<F: Family>(tunnel: &Tunnel<'_>, tos: u8) -> HeadersV4 {
+    let length = tunnel.length.wrapping_add(size_of::<HeadersV4>() as u16);
+    HeadersV4 {
+        ip: outer::ipv4(tunnel.backend, tos, length, UDP),
+        udp: udp(length.wrapping_sub(size_of::<Ipv4>() as u16), tunnel.hash),
         gue: gue::<F>(),
-    };
-    outer::prepend_v4(packet, link, backend, headers)
+    }
 }
 
-/// Puts IPv6, UDP and GUE headers in front.
+/// What comes in front of a packet with this type of service over IPv6.
 #[inline(always)]
-pub(super) fn in_v6<F: Family, P: Packet>(
-    packet: &mut P,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    backend: &Backend,
-    hash: u32,
-) -> Result<(), Stop> {
-    let length = outer::enter::<F, P>(packet, link, ip, size_of::<HeadersV6>(), backend)?;
-    let headers = HeadersV6 {
-        ip: outer::ipv6(backend, ip.tos, length, UDP, hash),
-        udp: udp(length.wrapping_sub(size_of::<Ipv6>() as u16), hash),
+pub(super) fn in_v6<F: Family>(tunnel: &Tunnel<'_>, tos: u8) -> HeadersV6 {
+    const OVERHEAD: usize = size_of::<HeadersV6>() - size_of::<Ipv6>();
+    let length = tunnel.length.wrapping_add(OVERHEAD as u16);
+    HeadersV6 {
+        ip: outer::ipv6(tunnel.backend, tos, length, UDP, tunnel.hash),
+        udp: udp(length, tunnel.hash),
         gue: gue::<F>(),
-    };
-    outer::prepend_v6(packet, link, backend, headers)
+    }
 }
 
 /// The source port is one of the dynamic ports (RFC 6335 §6), chosen by the bits of the flow's hash

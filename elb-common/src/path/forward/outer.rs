@@ -3,32 +3,16 @@
 //! DSCP and ECN are copied (RFC 6040 §4.1, normal mode), so that congestion marks survive. Entering
 //! a tunnel is a hop for the packet (RFC 2003 §3.1, RFC 2473 §3.1).
 
+use bytemuck::{Pod, Zeroable};
 use network_types::eth::EtherType;
 
-use super::super::wire::{Ipv4, Ipv6};
-use super::super::{Family, Ip, Link, Packet, Stop};
-use crate::addr::{Be16, Be32};
+use super::super::wire::{Ethernet, Ipv4, Ipv6};
+use super::super::{Family, Link, Packet, Stop};
+use super::Tunnel;
+use crate::addr::{Be16, Be32, Be128};
 use crate::backend::{Backend, OUTER_FRAGMENT, OUTER_TTL};
 use crate::checksum;
 use crate::reason::Reason;
-
-/// Makes the packet ready for a tunnel whose headers have `overhead` bytes; then the length of
-/// both together.
-#[inline(always)]
-pub(super) fn enter<F: Family, P: Packet>(
-    packet: &mut P,
-    link: &Link,
-    ip: &Ip<F::Addr>,
-    overhead: usize,
-    backend: &Backend,
-) -> Result<u16, Stop> {
-    if ip.hop_limit <= 1 {
-        return Err(Stop(Reason::TtlExpired));
-    }
-    let length = super::check_size(ip.length, overhead as u32, backend)?;
-    F::age(packet, link.end)?;
-    Ok(length)
-}
 
 /// The outer IPv4 header of a packet that has `length` bytes then.
 #[inline(always)]
@@ -51,55 +35,91 @@ pub(super) fn ipv4(backend: &Backend, tos: u8, length: u16, protocol: u8) -> Ipv
     }
 }
 
-/// The outer IPv6 header of a packet that has `length` bytes then. Its flow label is the flow's
+/// The outer IPv6 header in front of `length` bytes. Its flow label is the flow's
 /// hash, so that routers and network cards spread flows without looking inside (RFC 6438).
 #[inline(always)]
 pub(super) fn ipv6(backend: &Backend, tos: u8, length: u16, next_header: u8, hash: u32) -> Ipv6 {
     let word = 6 << 28 | u32::from(tos) << 20 | hash >> 12;
     Ipv6 {
         version_class_label: Be32::from_raw(word.to_be()),
-        payload_length: Be16::new(length.wrapping_sub(size_of::<Ipv6>() as u16)),
+        payload_length: Be16::new(length),
         next_header,
         hop_limit: OUTER_TTL,
-        source: backend.outer_source,
-        destination: backend.address,
+        // By words: as records they would be copied by the two bytes that they are aligned to.
+        source: Be128::from_raw(backend.outer_source.raw()),
+        destination: Be128::from_raw(backend.address.raw()),
     }
+}
+
+/// The headers that were put in front, and what changes of the packet's own.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Encapsulated<H> {
+    outer: H,
+    /// The first words of its IP header.
+    inner: [Be32; 3],
+}
+
+/// The same in a frame without tags.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Untagged<H> {
+    addresses: [Be32; 3],
+    ethertype: Be16,
+    packet: Encapsulated<H>,
 }
 
 /// Puts headers in front that start with an IPv4 header.
 #[inline(always)]
-pub(super) fn prepend_v4<P: Packet, H: bytemuck::Pod>(
+pub(super) fn prepend_v4<F: Family, P: Packet, H: Pod>(
     packet: &mut P,
     link: &Link,
-    backend: &Backend,
-    headers: H,
+    tunnel: &Tunnel<'_>,
+    make: impl FnOnce(&Tunnel<'_>, u8) -> H,
 ) -> Result<(), Stop> {
     let ethertype = Be16::from_raw(EtherType::Ipv4 as u16);
-    prepend(packet, link, backend, ethertype, headers).ok_or(Stop(Reason::NoRoom))
+    prepend::<F, P, H>(packet, link, tunnel, ethertype, make)
+        .ok_or_else(|| Stop::because(Reason::NoRoom))
 }
 
 /// Puts headers in front that start with an IPv6 header.
 #[inline(always)]
-pub(super) fn prepend_v6<P: Packet, H: bytemuck::Pod>(
+pub(super) fn prepend_v6<F: Family, P: Packet, H: Pod>(
     packet: &mut P,
     link: &Link,
-    backend: &Backend,
-    headers: H,
+    tunnel: &Tunnel<'_>,
+    make: impl FnOnce(&Tunnel<'_>, u8) -> H,
 ) -> Result<(), Stop> {
     let ethertype = Be16::from_raw(EtherType::Ipv6 as u16);
-    prepend(packet, link, backend, ethertype, headers).ok_or(Stop(Reason::NoRoom))
+    prepend::<F, P, H>(packet, link, tunnel, ethertype, make)
+        .ok_or_else(|| Stop::because(Reason::NoRoom))
 }
 
+/// One view of all that is written, where there are no tags: each takes a bounds check. Nothing is read
+/// before the frame grew that would have to be kept meanwhile.
 #[inline(always)]
-fn prepend<P: Packet, H: bytemuck::Pod>(
+fn prepend<F: Family, P: Packet, H: Pod>(
     packet: &mut P,
     link: &Link,
-    backend: &Backend,
+    tunnel: &Tunnel<'_>,
     ethertype: Be16,
-    headers: H,
+    make: impl FnOnce(&Tunnel<'_>, u8) -> H,
 ) -> Option<()> {
     packet.grow_head(size_of::<H>() as u32)?;
-    link.write(packet, backend.next_hop, backend.source, ethertype)?;
-    *packet.view_mut(link.end)? = headers;
+    let place: &mut Encapsulated<H> = if link.is_untagged() {
+        let frame: &mut Untagged<H> = packet.view_mut(0)?;
+        (frame.addresses, frame.ethertype) = (tunnel.backend.ethernet(), ethertype);
+        // No reference to the field of a packed record, unless its alignment is known to be 1.
+        let bytes = &mut bytemuck::bytes_of_mut(frame)[size_of::<Ethernet>()..];
+        bytemuck::try_from_bytes_mut(bytes).ok()?
+    } else {
+        let Backend { next_hop, source, .. } = *tunnel.backend;
+        link.write(packet, size_of::<H>(), next_hop, source, ethertype)?;
+        packet.view_mut(link.end)?
+    };
+    let tos = F::tos(place.inner[0].raw());
+    let hop = F::after_hop(place.inner[F::HOP_WORD].raw());
+    place.inner[F::HOP_WORD] = Be32::from_raw(hop);
+    place.outer = make(tunnel, tos);
     Some(())
 }

@@ -32,11 +32,11 @@ pub struct Chain {
     pub payload: u32,
     /// What fragments of one datagram have in common, a word as it lies in memory.
     pub identification: u32,
+    /// One of [`part`].
+    pub fragment: u32,
     /// Protocol of the payload.
     pub protocol: u8,
-    /// One of [`part`].
-    pub fragment: u8,
-    reserved: u16,
+    reserved: [u8; 3],
 }
 
 /// Walks the headers from `offset` on, the first of which is of this protocol. A fragment without
@@ -46,7 +46,7 @@ pub struct Chain {
 pub fn walk<P: Packet>(packet: &P, offset: usize, protocol: u8) -> Result<Chain, Stop> {
     let mut payload = offset;
     let mut chain =
-        Chain { payload: 0, identification: 0, protocol, fragment: part::WHOLE, reserved: 0 };
+        Chain { payload: 0, identification: 0, protocol, fragment: part::WHOLE, reserved: [0; 3] };
     for _ in 0..MAX_EXTENSION_HEADERS {
         if !is_one(chain.protocol) || chain.fragment == part::LATER {
             break;
@@ -84,7 +84,7 @@ pub fn pack(chain: Result<Chain, Stop>) -> u64 {
             u64::from(chain.identification) << 32
                 | u64::from(chain.payload as u16) << 16
                 | u64::from(chain.protocol) << 8
-                | u64::from(chain.fragment)
+                | u64::from(chain.fragment as u8)
         }
         Err(Stop(reason)) => (reason as u64) << 8,
     }
@@ -96,10 +96,10 @@ pub fn unpack(word: u64) -> Result<Chain, Stop> {
     /// Farther than any header chain that is walked reaches.
     const FARTHEST: u32 = 0x7fff;
     let payload = (word >> 16) as u32 & FARTHEST;
-    let (protocol, fragment) = ((word >> 8) as u8, word as u8);
+    let (protocol, fragment) = ((word >> 8) as u8, u32::from(word as u8));
     if payload == 0 {
         return Err(Stop(Reason::new(protocol).unwrap_or(Reason::ExtensionHeaders)));
     }
     let identification = (word >> 32) as u32;
-    Ok(Chain { payload, identification, protocol, fragment, reserved: 0 })
+    Ok(Chain { payload, identification, protocol, fragment, reserved: [0; 3] })
 }

@@ -12,7 +12,7 @@ use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
-use crate::listener::{Listener, ListenerKeyV4, Vip};
+use crate::listener::{Listener, ListenerKeyV4, Vip, algorithm};
 use crate::reason::Reason;
 use crate::{checksum, hash, room};
 
@@ -20,8 +20,10 @@ use crate::{checksum, hash, room};
 #[derive(Clone, Copy, Debug)]
 pub struct V4;
 
-/// Fragments follow.
-const MORE_FRAGMENTS: u16 = 0x2000;
+/// First bytes of a header: version 4, at least five words.
+const VERSION_LENGTHS: core::ops::RangeInclusive<u8> = 0x45..=0x4f;
+/// Fragment offset, and that fragments follow.
+const FRAGMENTED: u16 = 0x3fff;
 /// Fragment offset.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
@@ -31,6 +33,8 @@ impl Family for V4 {
 
     const TABLE: usize = room::V4;
     const HEADER: usize = size_of::<Ipv4>();
+    /// Time to live, protocol, checksum.
+    const HOP_WORD: usize = 2;
     const INNER_PROTOCOL: u8 = IpProto::Ipv4 as u8;
     const ICMP: u8 = IpProto::Icmp as u8;
     /// RFC 791 §3.1.
@@ -49,27 +53,31 @@ impl Family for V4 {
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be32>, Stop> {
         let ip = Self::quoted(packet, offset)?;
         if offset as u32 + ip.length > packet.length() {
-            return Err(Stop(Reason::Truncated));
+            return Err(Stop::because(Reason::Truncated));
         }
         Ok(ip)
     }
 
     #[inline(always)]
     fn quoted<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be32>, Stop> {
-        let header: &Ipv4 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        let header: &Ipv4 = packet.view(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         let header_length = u32::from(header.version_length & 0x0f) * 4;
         let length = u32::from(header.total_length.get());
-        if header.version_length >> 4 != 4 || header_length < 20 || length < header_length {
-            return Err(Stop(Reason::BadHeader));
+        if !VERSION_LENGTHS.contains(&header.version_length) || length < header_length {
+            return Err(Stop::because(Reason::BadHeader));
         }
+        let (fragment, identification) = match header.fragment.raw() & FRAGMENTED.to_be() {
+            0 => (part::WHOLE, 0),
+            _ => (part_of(header.fragment), u32::from(header.identification.raw())),
+        };
         Ok(Ip {
-            identification: u32::from(header.identification.raw()),
+            identification,
             source: header.source,
             destination: header.destination,
             protocol: header.protocol,
             tos: header.tos,
             hop_limit: header.ttl,
-            fragment: part_of(header.fragment),
+            fragment,
             length,
             payload: offset + header_length as usize,
             payload_length: length - header_length,
@@ -78,16 +86,20 @@ impl Family for V4 {
 
     /// RFC 791 §3.1.
     #[inline(always)]
-    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
-        let header: &mut Ipv4 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
-        header.ttl = header.ttl.wrapping_sub(1);
-        header.checksum = checksum::first_byte_one_less(header.checksum);
-        Ok(())
+    fn after_hop(word: u32) -> u32 {
+        checksum::after_hop(word)
+    }
+
+    #[inline(always)]
+    fn tos(word: u32) -> u8 {
+        let [_, tos, ..] = word.to_ne_bytes();
+        tos
     }
 
     #[inline(always)]
     fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
-        let header: &mut Ipv4 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
+        let header: &mut Ipv4 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         (header.source, header.destination) = (header.destination, header.source);
         let old = u16::from_ne_bytes([header.ttl, header.protocol]);
         let new = u16::from_ne_bytes([OUTER_TTL, header.protocol]);
@@ -104,7 +116,7 @@ impl Family for V4 {
         _: &Ip<Be32>,
         _: u8,
     ) -> Result<Outcome, Stop> {
-        Err(Stop(Reason::OtherProtocol))
+        Err(Stop::because(Reason::OtherProtocol))
     }
 
     #[inline(always)]
@@ -126,8 +138,13 @@ impl Family for V4 {
 
     #[inline(always)]
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Be32, Be32), Stop> {
-        let header: &Ipv4 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        let header: &Ipv4 = packet.view(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         Ok((header.source, header.destination))
+    }
+
+    #[inline(always)]
+    fn may_be_vip<T: Tables>(tables: &T, address: Be32) -> bool {
+        tables.may_be_vip_v4(address)
     }
 
     #[inline(always)]
@@ -177,7 +194,8 @@ impl Family for V4 {
 
     #[inline(always)]
     fn hash(key: &FlowKeyV4, algorithm: u16) -> u32 {
-        hash::flow_v4(&key.part(algorithm))
+        let part = if algorithm::is_of_all(algorithm) { *key } else { key.part(algorithm) };
+        hash::flow_v4(&part)
     }
 
     #[inline(always)]
@@ -225,13 +243,8 @@ fn key(ip: &Ip<Be32>) -> FlowKeyV4 {
     fragment::key_v4(ip.source, ip.destination, ip.protocol, ip.identification)
 }
 
+/// Which part of a datagram in fragments one is.
 #[inline(always)]
-fn part_of(fragment: Be16) -> u8 {
-    if fragment.raw() & FRAGMENT_OFFSET.to_be() != 0 {
-        part::LATER
-    } else if fragment.raw() & MORE_FRAGMENTS.to_be() != 0 {
-        part::FIRST
-    } else {
-        part::WHOLE
-    }
+fn part_of(fragment: Be16) -> u32 {
+    if fragment.raw() & FRAGMENT_OFFSET.to_be() != 0 { part::LATER } else { part::FIRST }
 }

@@ -6,13 +6,13 @@ use super::super::choose::QuestionV6;
 use super::super::probe::Probes;
 use super::super::wire::Ipv6;
 use super::super::{Outcome, Packet, Stop, Tables, answer};
-use super::{Family, Ip, Link, Transport, extension, part};
+use super::{Family, Ip, Link, Transport, extension, is_transport, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
-use crate::listener::{Listener, ListenerKeyV6, Vip};
+use crate::listener::{Listener, ListenerKeyV6, Vip, algorithm};
 use crate::reason::Reason;
 use crate::{hash, room};
 
@@ -26,6 +26,8 @@ impl Family for V6 {
 
     const TABLE: usize = room::V6;
     const HEADER: usize = size_of::<Ipv6>();
+    /// Payload length, next header, hop limit.
+    const HOP_WORD: usize = 1;
     const INNER_PROTOCOL: u8 = IpProto::Ipv6 as u8;
     const ICMP: u8 = IpProto::Ipv6Icmp as u8;
     /// RFC 8200 §5.
@@ -43,7 +45,7 @@ impl Family for V6 {
     fn parse<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
         let ip = header(packet, offset)?;
         if offset as u32 + ip.length > packet.length() {
-            return Err(Stop(Reason::Truncated));
+            return Err(Stop::because(Reason::Truncated));
         }
         extended(packet, offset, ip)
     }
@@ -55,15 +57,19 @@ impl Family for V6 {
 
     /// RFC 8200 §3.
     #[inline(always)]
-    fn age<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
-        let header: &mut Ipv6 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
-        header.hop_limit = header.hop_limit.wrapping_sub(1);
-        Ok(())
+    fn after_hop(word: u32) -> u32 {
+        word.wrapping_sub(1u32.to_be())
+    }
+
+    #[inline(always)]
+    fn tos(word: u32) -> u8 {
+        (u32::from_be(word) >> 20) as u8
     }
 
     #[inline(always)]
     fn turn_round<P: Packet>(packet: &mut P, offset: usize) -> Result<(), Stop> {
-        let header: &mut Ipv6 = packet.view_mut(offset).ok_or(Stop(Reason::Truncated))?;
+        let header: &mut Ipv6 =
+            packet.view_mut(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         (header.source, header.destination) = (header.destination, header.source);
         header.hop_limit = OUTER_TTL;
         Ok(())
@@ -99,8 +105,13 @@ impl Family for V6 {
 
     #[inline(always)]
     fn addresses<P: Packet>(packet: &P, offset: usize) -> Result<(Be128, Be128), Stop> {
-        let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+        let header: &Ipv6 = packet.view(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
         Ok((header.source, header.destination))
+    }
+
+    #[inline(always)]
+    fn may_be_vip<T: Tables>(tables: &T, address: Be128) -> bool {
+        tables.may_be_vip_v6(address)
     }
 
     #[inline(always)]
@@ -150,7 +161,8 @@ impl Family for V6 {
 
     #[inline(always)]
     fn hash(key: &FlowKeyV6, algorithm: u16) -> u32 {
-        hash::flow_v6(&key.part(algorithm))
+        let part = if algorithm::is_of_all(algorithm) { *key } else { key.part(algorithm) };
+        hash::flow_v6(&part)
     }
 
     #[inline(always)]
@@ -201,10 +213,10 @@ fn key(ip: &Ip<Be128>) -> FlowKeyV6 {
 /// The header alone: what follows it is still to be looked at.
 #[inline(always)]
 fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
-    let header: &Ipv6 = packet.view(offset).ok_or(Stop(Reason::Truncated))?;
+    let header: &Ipv6 = packet.view(offset).ok_or_else(|| Stop::because(Reason::Truncated))?;
     let word = u32::from_be(header.version_class_label.raw());
     if word >> 28 != 6 {
-        return Err(Stop(Reason::BadHeader));
+        return Err(Stop::because(Reason::BadHeader));
     }
     Ok(Ip {
         source: header.source,
@@ -223,13 +235,14 @@ fn header<P: Packet>(packet: &P, offset: usize) -> Result<Ip<Be128>, Stop> {
 /// The header at `offset` and the extension headers behind it.
 #[inline(always)]
 fn extended<P: Packet>(packet: &P, offset: usize, mut ip: Ip<Be128>) -> Result<Ip<Be128>, Stop> {
-    if extension::is_one(ip.protocol) {
+    if !is_transport(ip.protocol) && extension::is_one(ip.protocol) {
         let chain = packet.extensions(ip.payload, ip.protocol)?;
         ip.payload = chain.payload as usize;
         ip.identification = chain.identification;
         (ip.protocol, ip.fragment) = (chain.protocol, chain.fragment);
     }
     let headers = (ip.payload - offset) as u32;
-    ip.payload_length = ip.length.checked_sub(headers).ok_or(Stop(Reason::BadHeader))?;
+    ip.payload_length =
+        ip.length.checked_sub(headers).ok_or_else(|| Stop::because(Reason::BadHeader))?;
     Ok(ip)
 }

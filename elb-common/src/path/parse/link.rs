@@ -1,5 +1,6 @@
 //! Ethernet and VLAN tags.
 
+use bytemuck::{Pod, Zeroable};
 use network_types::eth::EtherType;
 
 use super::super::wire::{Ethernet, Vlan};
@@ -7,7 +8,7 @@ use super::super::{Packet, Stop};
 use crate::addr::{Be16, Mac};
 use crate::reason::Reason;
 
-/// What precedes the IP header, and how to write it again.
+/// What precedes the IP header. Tags stay in the frame: who writes the header again keeps them.
 ///
 /// The order of the fields keeps what is copied together within one aligned word: the BPF stack
 /// allows no other access.
@@ -20,14 +21,22 @@ pub struct Link {
     pub ethertype: Be16,
     /// Sender of the frame.
     pub source: Mac,
-    /// Type of the first tag; the ethertype itself where there is no tag.
-    first: Be16,
+    reserved: u16,
     /// Offset of what follows the tags.
     pub end: usize,
-    /// The tags: `end` tells how many there are.
+}
+
+/// The tags of a frame, of which [`Link::end`] tells how many there are.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Tags {
+    /// Type of the first tag.
+    first: Be16,
     tags: [Vlan; 2],
 }
 
+/// Offset of the type.
+const TYPE: usize = 12;
 const UNTAGGED: usize = size_of::<Ethernet>();
 const TAGGED: usize = UNTAGGED + size_of::<Vlan>();
 const DOUBLE: usize = TAGGED + size_of::<Vlan>();
@@ -35,45 +44,74 @@ const DOUBLE: usize = TAGGED + size_of::<Vlan>();
 /// Reads the Ethernet header and at most two VLAN tags.
 #[inline(always)]
 pub(in super::super) fn link<P: Packet>(packet: &P) -> Result<Link, Stop> {
-    let truncated = Stop(Reason::Truncated);
-    let ethernet: &Ethernet = packet.view(0).ok_or(truncated)?;
+    let truncated = || Stop::because(Reason::Truncated);
+    let ethernet: &Ethernet = packet.view(0).ok_or_else(truncated)?;
     let mut link = Link {
         destination: ethernet.destination,
         source: ethernet.source,
         ethertype: ethernet.ethertype,
+        reserved: 0,
         end: UNTAGGED,
-        first: ethernet.ethertype,
-        tags: [Vlan { control: Be16::from_raw(0), ethertype: Be16::from_raw(0) }; 2],
     };
     if !is_tag(link.ethertype) {
         return Ok(link);
     }
-    link.tags[0] = *packet.view(UNTAGGED).ok_or(truncated)?;
-    (link.ethertype, link.end) = (link.tags[0].ethertype, TAGGED);
+    let tag: &Vlan = packet.view(UNTAGGED).ok_or_else(truncated)?;
+    (link.ethertype, link.end) = (tag.ethertype, TAGGED);
     if !is_tag(link.ethertype) {
         return Ok(link);
     }
-    link.tags[1] = *packet.view(TAGGED).ok_or(truncated)?;
-    (link.ethertype, link.end) = (link.tags[1].ethertype, DOUBLE);
+    let tag: &Vlan = packet.view(TAGGED).ok_or_else(truncated)?;
+    (link.ethertype, link.end) = (tag.ethertype, DOUBLE);
     if !is_tag(link.ethertype) {
         return Ok(link);
     }
-    Err(Stop(Reason::VlanDepth))
+    Err(Stop::because(Reason::VlanDepth))
 }
 
 impl Link {
-    /// Writes the header at the start of the frame with new addresses and a new type of payload;
-    /// the tags are kept.
+    /// Whether the frame has no tags.
+    #[inline(always)]
+    pub(in super::super) const fn is_untagged(&self) -> bool {
+        self.end == UNTAGGED
+    }
+
+    /// The tags of the frame, whose header now starts at `start`.
+    #[inline(always)]
+    pub(in super::super) fn tags<P: Packet>(&self, packet: &P, start: usize) -> Option<Tags> {
+        if self.is_untagged() {
+            return Some(Tags::zeroed());
+        }
+        packet.view(start + TYPE).copied()
+    }
+
+    /// Writes the header at the start of a frame that grew by `grown` bytes, with new addresses and a
+    /// new type of payload; the tags are kept.
     #[inline(always)]
     pub(in super::super) fn write<P: Packet>(
         &self,
         packet: &mut P,
+        grown: usize,
         destination: Mac,
         source: Mac,
         ethertype: Be16,
     ) -> Option<()> {
-        let [outer, inner] = self.tags;
-        let first = if self.end == UNTAGGED { ethertype } else { self.first };
+        let tags = self.tags(packet, grown)?;
+        self.write_tagged(packet, tags, destination, source, ethertype)
+    }
+
+    /// As `write`, with tags that were read before.
+    #[inline(always)]
+    pub(in super::super) fn write_tagged<P: Packet>(
+        &self,
+        packet: &mut P,
+        tags: Tags,
+        destination: Mac,
+        source: Mac,
+        ethertype: Be16,
+    ) -> Option<()> {
+        let Tags { first, tags: [outer, inner] } = tags;
+        let first = if self.is_untagged() { ethertype } else { first };
         *packet.view_mut(0)? = Ethernet { destination, source, ethertype: first };
         if self.end == TAGGED {
             *packet.view_mut(UNTAGGED)? = Vlan { control: outer.control, ethertype };

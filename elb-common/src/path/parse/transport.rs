@@ -17,56 +17,57 @@ use crate::reason::Reason;
 pub struct Transport {
     /// Ports.
     pub ports: Ports,
-    kind: u32,
+    /// Flags of TCP, or [`DATAGRAM`].
+    flags: u32,
 }
 
-/// Values of `Transport::kind`.
-const KIND_TCP: u32 = 0;
-const KIND_TCP_OPENING: u32 = 1;
-const KIND_TCP_CLOSING: u32 = 2;
-const KIND_UDP: u32 = 3;
-const KIND_QUOTED: u32 = 4;
+/// Not a flag of TCP: the packet is UDP.
+const DATAGRAM: u32 = 1 << 8;
+/// Not a flag of TCP: the packet is an error about the flow.
+const QUOTED: u32 = 1 << 9;
 
 impl Transport {
     /// What an error says of the flow with these ports that it is about.
     #[inline(always)]
     pub(in super::super) const fn quoted(ports: Ports) -> Self {
-        Self { ports, kind: KIND_QUOTED }
+        Self { ports, flags: QUOTED }
     }
 
-    /// Whether the packet opens a TCP connection: SYN without ACK.
+    /// Whether the packet opens a TCP connection: SYN without ACK. A segment that says to open and to
+    /// close at once is a stray one: receivers drop it or reset (RFC 9293 §3.10.7.4), so it opens
+    /// nothing.
     #[inline(always)]
     pub const fn opens(&self) -> bool {
-        self.kind == KIND_TCP_OPENING
+        self.flags & (SYN | ACK | FIN | RST) == SYN
     }
 
     /// Whether the packet closes a TCP connection: FIN or RST.
     #[inline(always)]
     pub const fn closes(&self) -> bool {
-        self.kind == KIND_TCP_CLOSING
+        self.flags & (FIN | RST) != 0
     }
 
     /// Whether the packet is an error about the flow. Anybody can make one up: it opens no flow and
     /// keeps none alive.
     #[inline(always)]
     pub const fn is_quoted(&self) -> bool {
-        self.kind == KIND_QUOTED
+        self.flags & QUOTED != 0
     }
 
     /// Whether the packet is UDP.
     #[inline(always)]
     pub const fn is_udp(&self) -> bool {
-        self.kind == KIND_UDP
+        self.flags == DATAGRAM
     }
 }
 
 const TCP: u8 = IpProto::Tcp as u8;
 const UDP: u8 = IpProto::Udp as u8;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+const FIN: u32 = 0x01;
+const SYN: u32 = 0x02;
+const RST: u32 = 0x04;
+const ACK: u32 = 0x10;
 
 /// Whether a protocol has listeners; all others are control messages or not ours.
 #[inline(always)]
@@ -88,41 +89,28 @@ pub(in super::super) fn transport<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Resul
 
 #[inline(always)]
 fn tcp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
-    let header: &Tcp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    let header: &Tcp = packet.view(ip.payload).ok_or_else(|| Stop::because(Reason::Truncated))?;
     let length = u32::from(header.offset >> 4) * 4;
     if length < 20 || length > ip.payload_length {
-        return Err(Stop(Reason::BadHeader));
+        return Err(Stop::because(Reason::BadHeader));
     }
     Ok(Transport {
         ports: Ports { source: header.source, destination: header.destination },
-        kind: kind(header.flags),
+        flags: u32::from(header.flags),
     })
-}
-
-/// A segment that says to open and to close at once is a stray one: receivers drop it or reset
-/// (RFC 9293 §3.10.7.4), so it opens nothing.
-#[inline(always)]
-const fn kind(flags: u8) -> u32 {
-    if flags & (FIN | RST) != 0 {
-        KIND_TCP_CLOSING
-    } else if flags & (SYN | ACK) == SYN {
-        KIND_TCP_OPENING
-    } else {
-        KIND_TCP
-    }
 }
 
 #[inline(always)]
 fn udp<P: Packet, A>(packet: &P, ip: &Ip<A>) -> Result<Transport, Stop> {
-    let header: &Udp = packet.view(ip.payload).ok_or(Stop(Reason::Truncated))?;
+    let header: &Udp = packet.view(ip.payload).ok_or_else(|| Stop::because(Reason::Truncated))?;
     let length = u32::from(header.length.get());
     // A first fragment announces the whole datagram.
     let too_long = length > ip.payload_length && !ip.is_first_fragment();
     if length < 8 || too_long {
-        return Err(Stop(Reason::BadHeader));
+        return Err(Stop::because(Reason::BadHeader));
     }
     Ok(Transport {
         ports: Ports { source: header.source, destination: header.destination },
-        kind: KIND_UDP,
+        flags: DATAGRAM,
     })
 }

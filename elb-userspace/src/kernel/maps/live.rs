@@ -20,6 +20,7 @@ use elb_common::quic::ServerIdKey;
 use elb_common::reason::Reason;
 use elb_common::ring::Slot;
 use elb_common::room::Claim;
+use elb_common::vip_bits::VipBit;
 
 use super::lookups::whole;
 use super::{MapError, Maps, Record, at, coarse_seconds};
@@ -82,6 +83,11 @@ impl<'m> Live<'m> {
         }
     }
 
+    fn is_set(&self, bit: VipBit) -> bool {
+        let word = self.read(names::VIP_BITS, self.maps.vip_bits.get(&bit.word(), 0));
+        word.is_none_or(|word| bit.is_in(word))
+    }
+
     fn bring_listener(&self, id: u16) {
         let found = self.maps.lookups.listener_states.get(&u32::from(id), 0);
         let found = self.read(names::LISTENER_STATES, found).map(|found| found.0);
@@ -119,6 +125,12 @@ impl<'m> Live<'m> {
 }
 
 impl Tables for Live<'_> {
+    fn may_be_vip_v4(&self, address: Be32) -> bool {
+        self.is_set(VipBit::v4(address))
+    }
+    fn may_be_vip_v6(&self, address: Be128) -> bool {
+        self.is_set(VipBit::v6(address))
+    }
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
         let found = self.maps.listeners_v4.get(&Record(*key), 0);
         self.read(names::LISTENERS_V4, found).map(|found| self.listeners.keep(found.0))

@@ -141,10 +141,10 @@ impl Route {
                 _ => mode::IPIP_V4,
             },
             flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
-            mtu: 1500,
             weight: 1,
             ..Backend::default()
         };
+        backend.set_mtu(1500);
         if self.to == To::IpipV6 {
             let address = |a, b| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, a, b).octets();
             backend.address = bytemuck::cast(address(0, n));

@@ -58,9 +58,9 @@ impl Case {
 }
 
 pub const CASES: &[Case] = &[
-    case(ONE_FLOW, Kind::Data, To::Ipip, 1).floors(1.5),
+    case(ONE_FLOW, Kind::Data, To::Ipip, 1).floors(1.3),
     case("TCP, 65,536 flows", Kind::Data, To::Ipip, 1 << 16),
-    case("TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).times(1.15, ONE_FLOW),
+    case("TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).times(1.1, ONE_FLOW),
     case("TCP, 16,777,216 flows", Kind::Data, To::Ipip, 1 << 24),
     case(ONE_SYN, Kind::Syn, To::Ipip, 1),
     case("SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).times(1.15, ONE_SYN),
@@ -75,14 +75,14 @@ pub const CASES: &[Case] = &[
     case("UDP, 1,048,576 flows", Kind::Udp, To::Ipip, M),
     case("QUIC by connection id, one connection", Kind::Quic, To::Quic, 1),
     case("QUIC by connection id, 1,048,576 connections", Kind::Quic, To::Quic, M),
-    case("IPv6 in IPv6, one flow", Kind::Data, To::IpipV6, 1).floors(2.0),
+    case("IPv6 in IPv6, one flow", Kind::Data, To::IpipV6, 1).floors(1.6),
     case("IPv6 in IPv6, 1,048,576 flows", Kind::Data, To::IpipV6, M),
-    case("gue, one flow", Kind::Data, To::Gue, 1).floors(2.0),
+    case("gue, one flow", Kind::Data, To::Gue, 1).floors(1.4),
     case("gue, 1,048,576 flows", Kind::Data, To::Gue, M),
     case("l2, one flow", Kind::Data, To::L2, 1),
     case("l2, 1,048,576 flows", Kind::Data, To::L2, M),
     case("TCP, access control with 300 entries, one flow", Kind::Data, To::Listed, 1).floors(2.0),
-    case("SYN, access control with 300 entries, one flow", Kind::Syn, To::Listed, 1).floors(2.0),
+    case("SYN, access control with 300 entries, one flow", Kind::Syn, To::Listed, 1).floors(1.8),
     case("SYN, access control with 300 entries, 1,048,576 flows", Kind::Syn, To::Listed, M),
-    case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16),
+    case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16).floors(0.4),
 ];
