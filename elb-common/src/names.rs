@@ -76,6 +76,8 @@ pub const DEVMAP: &str = "DEVMAP";
 pub const LISTENER_COUNTERS: &str = "LISTENER_COUNTERS";
 /// Packets and bytes forwarded, by backend.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
+/// TCP connections that were opened at each backend.
+pub const BACKEND_OPENED: &str = "BACKEND_OPENED";
 /// Packets and bytes not forwarded, by reason.
 pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
 
@@ -104,7 +106,7 @@ pub const DECAP_VIPS: &str = "DECAP_VIPS";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 32] = [
+pub const MAPS: [&str; 33] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -136,5 +138,6 @@ pub const MAPS: [&str; 32] = [
     DEVMAP,
     LISTENER_COUNTERS,
     BACKEND_COUNTERS,
+    BACKEND_OPENED,
     REASON_COUNTERS,
 ];

@@ -146,5 +146,8 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     let listener = classify::listener::<F, T>(tables, ip, transport)?;
     let flow = identify::flow::<F>(listener, ip, transport);
     let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)?;
+    if transport.opens() {
+        tables.count_opening(id);
+    }
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
 }

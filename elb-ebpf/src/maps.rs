@@ -190,6 +190,10 @@ pub(crate) static LISTENER_COUNTERS: PerCpuArray<Counter> =
 pub(crate) static BACKEND_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
 
+/// Packets that open a TCP connection write, the agent reads.
+#[map]
+pub(crate) static BACKEND_OPENED: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_BACKENDS, 0);
+
 /// Packets that are not forwarded write, the agent reads.
 #[map]
 pub(crate) static REASON_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);

@@ -289,6 +289,15 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn count_opening(&self, backend: u16) {
+        if let Some(opened) = BACKEND_OPENED.get_ptr_mut(u32::from(backend)) {
+            // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each
+            // other on one CPU.
+            unsafe { *opened = (*opened).wrapping_add(1) };
+        }
+    }
+
+    #[inline(always)]
     fn count_reason(&self, reason: Reason, bytes: u64) {
         count(&REASON_COUNTERS, reason as u32, bytes);
     }

@@ -3,6 +3,7 @@
 
 mod core;
 
+mod arrivals;
 mod bound;
 mod chore;
 mod clock;
@@ -72,6 +73,8 @@ struct Agent {
     /// Looks at members, which take long.
     diagnoses: JoinSet<()>,
     sweep: Option<Instant>,
+    /// When to look at the counts of new connections.
+    arrivals: Instant,
     /// A sweep, and the revision that it is of.
     sweeps: JoinSet<(u64, Result<Census, MapError>)>,
 }
@@ -100,6 +103,7 @@ impl Agent {
             readers: JoinSet::new(),
             diagnoses: JoinSet::new(),
             sweep: None,
+            arrivals: Instant::now(),
             sweeps: JoinSet::new(),
         }
     }
@@ -153,6 +157,10 @@ impl Agent {
                     self.watch_flows();
                 }
                 () = sleep_until(self.sweep) => self.begin_sweep(),
+                () = sleep_until(Some(self.arrivals)) => {
+                    self.core.note_arrivals(now());
+                    self.arrivals = Instant::now() + arrivals::PERIOD;
+                }
                 Some(done) = self.sweeps.join_next() => {
                     let (revision, swept) = done.context("a sweep panicked")?;
                     self.end_sweep(revision, swept);

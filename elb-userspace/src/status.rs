@@ -207,6 +207,9 @@ pub struct Member {
     pub slots: u32,
     /// The part of new flows that it gets, 0 to 1; with LEAST_CONNECTIONS, in the long run.
     pub share: f64,
+    /// The part of the new TCP connections that it really got.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new_connections: Option<NewConnections>,
     /// Open connections, where the pool counts them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
@@ -217,6 +220,17 @@ pub struct Member {
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.
     pub bytes: u64,
+}
+
+/// New connections of a member in the last minute, or since the shares of its pool last changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewConnections {
+    /// How many; a client that repeats its first packet counts again.
+    pub count: u64,
+    /// The part of those of its pool, 0 to 1.
+    pub share: f64,
+    /// Since when, RFC 3339, UTC.
+    pub since: String,
 }
 
 /// What a member is for a listener.

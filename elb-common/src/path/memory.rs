@@ -102,6 +102,8 @@ pub struct Written {
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
     pub backends: HashMap<u16, Counter>,
+    /// `BACKEND_OPENED`.
+    pub opened: HashMap<u16, u64>,
     /// `REASON_COUNTERS`.
     pub reasons: HashMap<Reason, Counter>,
 }
@@ -315,6 +317,9 @@ impl Tables for Memory {
     }
     fn count_backend(&self, id: u16, bytes: u64) {
         self.written.borrow_mut().backends.entry(id).or_default().add(bytes);
+    }
+    fn count_opening(&self, backend: u16) {
+        *self.written.borrow_mut().opened.entry(backend).or_default() += 1;
     }
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.written.borrow_mut().reasons.entry(reason).or_default().add(bytes);

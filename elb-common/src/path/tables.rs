@@ -112,6 +112,8 @@ pub trait Tables: Sized {
     fn count_listener(&self, id: u16, bytes: u64);
     /// Counts a forwarded frame.
     fn count_backend(&self, id: u16, bytes: u64);
+    /// Counts a TCP connection that opens at a backend.
+    fn count_opening(&self, backend: u16);
     /// Counts a frame that was not forwarded.
     fn count_reason(&self, reason: Reason, bytes: u64);
 

@@ -65,6 +65,7 @@ pub enum Asked<'t> {
     Redirect(u32, bool),
     CountListener(u16),
     CountBackend(u16),
+    CountOpening(u16),
     CountReason(Reason),
 }
 
@@ -350,6 +351,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.note.note(Asked::CountBackend(id));
     }
     #[inline(always)]
+    fn count_opening(&self, backend: u16) {
+        self.tables.count_opening(backend);
+        self.note.note(Asked::CountOpening(backend));
+    }
+    #[inline(always)]
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.tables.count_reason(reason, bytes);
         self.note.note(Asked::CountReason(reason));
@@ -470,6 +476,7 @@ mod tests {
                 Asked::MayBeVipV4(address(2), true),
                 Asked::ListenerV4(*listener.0, Some(listener.1)),
                 Asked::Slot(index, Some(Slot::new(1, 0))),
+                Asked::CountOpening(1),
                 Asked::Backend(1, Some(&backend())),
                 Asked::CountListener(3),
                 Asked::CountBackend(1),
@@ -520,6 +527,7 @@ mod tests {
         assert!(opening.ends_with(&[
             Asked::HasRoom(3, Claim::Opening, true),
             Asked::RecordV4(Stage::Opening, key(), flow),
+            Asked::CountOpening(1),
             Asked::Backend(1, Some(&backend)),
             Asked::CountListener(3),
             Asked::CountBackend(1),

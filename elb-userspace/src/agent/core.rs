@@ -10,6 +10,7 @@ use elb_common::addr::Mac;
 use elb_common::limits;
 use elb_common::listener::vip_flags;
 
+use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
@@ -78,6 +79,8 @@ pub(super) struct Core {
     pub(super) next_publish: Option<u32>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
+    /// New connections of the last minute.
+    pub(super) arrivals: Arrivals,
     /// What the last sweep of the flow tables found.
     pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
@@ -141,6 +144,7 @@ impl Core {
             drained,
             next_publish: None,
             revision: 0,
+            arrivals: Arrivals::default(),
             census: None,
             started: parts.now.wall,
             loaded: parts.now.wall,

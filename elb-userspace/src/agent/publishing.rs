@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use elb_common::addr::Mac;
 
+use super::clock::now;
 use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
@@ -44,6 +45,11 @@ impl Core {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
             tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
             self.moving.insert(pool.clone(), u32::MAX);
+        }
+        for (pool, assigned) in &self.reconciler.assignments.pools {
+            if desired.rings.iter().any(|ring| ring.base == assigned.ring.base) {
+                self.arrivals.changed(pool, now().time);
+            }
         }
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
         // Before the maps know a number, the next agent must: it empties rings that nobody names.

@@ -1,5 +1,6 @@
 //! The agent's state as the status that people and programs read.
 
+mod arrivals;
 mod health;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use elb_common::counter::Counter;
 use elb_common::listener::algorithm;
 use elb_common::reason::Reason;
 
+use super::arrivals::Arrived;
 use super::core::Core;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
@@ -27,7 +29,7 @@ impl Core {
         let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
         let balancers = model.load_balancers();
         status::Status {
-            agent: self.agent(),
+            agent: self.agent(&arrivals::problems(&pools)),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
             pools,
             not_forwarded: self.drops(),
@@ -39,7 +41,7 @@ impl Core {
         Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect()
     }
 
-    fn agent(&self) -> status::Agent {
+    fn agent(&self, problems: &[String]) -> status::Agent {
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -50,7 +52,7 @@ impl Core {
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..]].concat(),
+            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
             probing: self.probing.status(),
         }
     }
@@ -123,17 +125,18 @@ impl Core {
         let (owned, moving) = region.map(|region| self.maps.shares(region)).unwrap_or_default();
         let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
         let shares = Shares::new(shape, owned, |id| self.weight(id));
+        let arrived = assigned.map(|assigned| self.arrived(pool, assigned)).unwrap_or_default();
         let numbers = assigned.into_iter().flat_map(|a| &a.members).filter(|m| !m.removed);
         let numbers: HashMap<_, _> = numbers.map(|number| (number.socket(), number)).collect();
         let listeners = self.listeners_of(pool);
         let members = pool.members.iter().map(|member| {
             let number = numbers.get(&socket(member)).copied();
             let known = self.members.get(pool.name.as_str(), socket(member));
-            let backend = self.backend(number, socket(member), &shares);
+            let backend = self.backend(number, socket(member), &shares, &arrived);
             self.member(pool, member, known, &listeners, request, backend)
         });
         let removed = assigned.into_iter().flat_map(|a| &a.members).filter(|m| m.removed);
-        let removed = removed.map(|number| self.removed(number, &shares));
+        let removed = removed.map(|number| self.removed(number, &shares, &arrived));
         let former = assigned.and_then(|assigned| assigned.former);
         status::Pool {
             name: pool.name.to_string(),
@@ -147,8 +150,13 @@ impl Core {
         }
     }
 
-    fn removed(&self, number: &AssignedMember, shares: &Shares) -> status::Member {
-        self.backend(Some(number), number.socket(), shares)
+    fn removed(
+        &self,
+        number: &AssignedMember,
+        shares: &Shares,
+        arrived: &HashMap<u16, Arrived>,
+    ) -> status::Member {
+        self.backend(Some(number), number.socket(), shares, arrived)
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
@@ -157,6 +165,7 @@ impl Core {
         number: Option<&AssignedMember>,
         socket: SocketAddr,
         shares: &Shares,
+        arrived: &HashMap<u16, Arrived>,
     ) -> status::Member {
         let id = number.map(|number| number.id);
         let counter = counted(id.map(|id| self.maps.backend_counter(id)));
@@ -178,6 +187,7 @@ impl Core {
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
             slots: shares.slots(id),
             share: shares.share(id),
+            new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),
             connections: counts.map(|id| read(self.maps.backend_connections(id))),
             cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,

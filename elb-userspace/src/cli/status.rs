@@ -160,6 +160,10 @@ fn admission(listener: &Listener) -> Vec<String> {
         parts.push(format!("at most {} connections", listener.max_connection));
     }
     parts.extend(listener.connections.map(|open| format!("{open} connections open")));
+    if listener.refused_records > 0 {
+        let refused = listener.refused_records;
+        parts.push(format!("{refused} flows found no room for a record (raise [agent] max_flows)"));
+    }
     parts
 }
 
@@ -175,6 +179,7 @@ fn members(out: &mut String, pool: &Pool, colours: bool) {
         "WEIGHT",
         "STATUS",
         "SHARE",
+        "GOT",
         "PACKETS",
         "BYTES",
         "SINCE",
@@ -217,11 +222,18 @@ fn row(member: &Member) -> Vec<Cell> {
         Cell::new(member.weight),
         Cell::new(&member.operating_status).fg(colour),
         Cell::new(format!("{:.1}%", member.share * 100.0)),
+        Cell::new(got(member)),
         Cell::new(member.packets),
         Cell::new(bytes(member.bytes)),
         Cell::new(&member.since),
         Cell::new(note),
     ]
+}
+
+/// The part of the new connections of the last minute.
+fn got(member: &Member) -> String {
+    let some = member.new_connections.as_ref().filter(|new| new.count > 0 || new.share > 0.0);
+    some.map_or("-".to_owned(), |new| format!("{:.1}%", new.share * 100.0))
 }
 
 fn not_forwarded(out: &mut String, reasons: &[Reason]) {

@@ -71,6 +71,7 @@ pub struct Maps {
     listener_counters: MapCounters,
     backend_counters: MapCounters,
     reason_counters: MapCounters,
+    opened: PerCpuArray<MapData, u64>,
     lookups: Lookups,
     rings: Rings,
     capacity: Capacity,
@@ -145,6 +146,7 @@ impl Maps {
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
             reason_counters: take(ebpf, names::REASON_COUNTERS)?,
+            opened: take(ebpf, names::BACKEND_OPENED)?,
             lookups,
             rings,
             capacity,
@@ -271,6 +273,15 @@ impl Maps {
         total(&self.backend_counters, u32::from(id)).map_err(at(names::BACKEND_COUNTERS))
     }
 
+    /// TCP connections that were opened at a backend; a client that repeats itself counts again.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn backend_opened(&self, id: u16) -> Result<u64, MapError> {
+        let counts = self.opened.get(&u32::from(id), 0).map_err(at(names::BACKEND_OPENED))?;
+        Ok(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
+    }
+
     /// The second in which a connection id last named a backend that takes no new flows; none: never.
     ///
     /// # Errors
@@ -387,6 +398,12 @@ impl Store for Maps {
                 self.backend_states
                     .set(u32::from(*id), Record(BackendState::default()), 0)
                     .map_err(at(names::BACKEND_STATES))?;
+                let cpus =
+                    self.opened.get(&u32::from(*id), 0).map_err(at(names::BACKEND_OPENED))?;
+                let none = PerCpuValues::try_from(vec![0; cpus.len()]).map_err(|error| {
+                    at(names::BACKEND_OPENED)(aya::maps::MapError::IoError(error))
+                })?;
+                self.opened.set(u32::from(*id), none, 0).map_err(at(names::BACKEND_OPENED))?;
                 self.named.set(u32::from(*id), 0, 0).map_err(at(names::BACKENDS_NAMED))
             }
             Command::ResetListenerCounter(id) => {

@@ -56,6 +56,7 @@ impl Capacity {
             | names::BACKEND_STATES
             | names::BACKENDS_NAMED
             | names::BACKEND_CENSUS
+            | names::BACKEND_OPENED
             | names::BACKEND_COUNTERS => Some(self.backends),
             names::LISTENERS_V4
             | names::LISTENERS_V6
@@ -287,6 +288,7 @@ impl Shape {
             names::INTERFACES => (Hash, 4, 8, limits::MAX_INTERFACES),
             names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
             names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
+            names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),
             names::REASON_COUNTERS => (PerCpuArray, 4, 16, elb_common::reason::REASONS),
             _ => unreachable!("a map that is not in names::MAPS"),
         };

@@ -273,6 +273,9 @@ impl Tables for Live<'_> {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.scratch.count_backend(id, bytes);
     }
+    fn count_opening(&self, backend: u16) {
+        self.scratch.count_opening(backend);
+    }
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.scratch.count_reason(reason, bytes);
     }
