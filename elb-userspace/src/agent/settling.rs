@@ -62,7 +62,10 @@ impl Core {
             };
             let region = assigned.region();
             let refused = self.last_refused(assigned.id);
-            self.maps.settle(region, swept);
+            // While flows without a record live on the ring before, all slots are asked for it.
+            if assigned.former.is_none() {
+                self.maps.settle(region, swept);
+            }
             self.maps.convert(region, refused, assigned.idle_timeout);
             let states = self.maps.states(region);
             if states.are_settled() {

@@ -40,6 +40,8 @@ pub struct Oracle {
     held_until: u64,
     /// When each listener went to another pool, unless that is long over.
     moved: [Option<u64>; POOLS],
+    /// The member that last got a packet of a flow, promised or not.
+    last: BTreeMap<u8, u8>,
 }
 
 /// A flow, since its last packet.
@@ -54,12 +56,14 @@ struct Flow {
     held_until: Option<u64>,
     /// Its member never ceased to serve it.
     is_served: bool,
+    /// It found no room for a record once.
+    is_refused: bool,
 }
 
 impl Oracle {
     pub fn new(wanted: Wanted) -> Self {
-        let (flows, cuts, gone) = Default::default();
-        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS] }
+        let (flows, cuts, gone, last) = Default::default();
+        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS], last }
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -140,9 +144,12 @@ impl Oracle {
         span: Span,
     ) -> Result<(), TestCaseError> {
         let before = self.flows.remove(&flow);
+        let refused = refused || before.as_ref().is_some_and(|before| before.is_refused);
         if let Some(member) = member {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
+        let last = self.last.remove(&flow);
+        self.last.extend(member.map(|member| (flow, member)));
         let opens = !self.is_udp() && packet == Packet::Opening;
         let is_promised =
             !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
@@ -151,8 +158,7 @@ impl Oracle {
                 prop_assert_eq!(member, Some(before.member), "flow {} moved", flow);
             }
             _ if opens || self.is_udp() => {
-                let before = before.as_ref().map(|before| before.member);
-                self.opened(flow, before, member, refused, span)?;
+                self.opened(flow, last, member, refused, span)?;
             }
             _ => return Ok(()), // nothing is promised, and a broken connection does not go on
         }
@@ -160,7 +166,9 @@ impl Oracle {
         let after = match member {
             Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
             // It may go on, should its member serve again.
-            None => before.map(|before| Flow { is_served: false, ..before }),
+            None => {
+                before.map(|before| Flow { is_served: false, is_refused: refused, ..before })
+            }
         };
         self.flows.extend(after.map(|after| (flow, after)));
         Ok(())
@@ -177,6 +185,7 @@ impl Oracle {
             is_recorded: !self.is_udp() || self.wanted.pools[listener.pool].algorithm.is_tracked(),
             held_until: None,
             is_served: !refused,
+            is_refused: refused,
         }
     }
 
@@ -184,7 +193,7 @@ impl Oracle {
     fn opened(
         &self,
         flow: u8,
-        before: Option<u8>,
+        last: Option<u8>,
         member: Option<u8>,
         refused: bool,
         span: Span,
@@ -199,7 +208,7 @@ impl Oracle {
         };
         // A client that opens a connection again without having closed it may go on where it was, and a
         // flow without room for a record where flows were before.
-        let goes_on = before == Some(member) && (self.is_udp() || self.takes_new(member));
+        let goes_on = last == Some(member) && (self.is_udp() || self.takes_new(member));
         let may_stay = refused && self.takes_new(member);
         prop_assert!(
             is_welcome(member) || is_held || goes_on || may_stay,

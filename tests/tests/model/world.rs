@@ -132,7 +132,9 @@ impl<'d, D: Datapath> World<'d, D> {
         let pools: Vec<_> = self.reconciler.assignments.pools.values().cloned().collect();
         for pool in &pools {
             let refused = self.datapath.last_refused(pool.id);
-            self.datapath.settle(pool.region(), swept);
+            if pool.former.is_none() {
+                self.datapath.settle(pool.region(), swept);
+            }
             self.datapath.convert(pool.region(), refused, pool.idle_timeout);
         }
         let now = self.datapath.now();

@@ -90,7 +90,9 @@ impl Scene {
     pub(super) fn sweep(&mut self, model: &Model) -> u32 {
         let (now, pool) = (self.world.now, &self.reconciler.assignments.pools["web"]);
         let words = self.words(pool.region());
-        words.settle(now);
+        if pool.former.is_none() {
+            words.settle(now);
+        }
         words.convert(now, 0, pool.idle_timeout);
         let states = words.states();
         let named: BTreeSet<u16> = pool
