@@ -7,8 +7,8 @@ use elb_common::reason::Reason;
 use crate::cases::{EVERYTHING, hex};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
-use crate::moving::check_records;
 use crate::oracle::Oracle;
+use crate::steps::check_records;
 use crate::world::*;
 
 const RUNS: u64 = 1_000_000;

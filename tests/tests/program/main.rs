@@ -13,6 +13,7 @@ mod cases;
 mod frame;
 mod kernel;
 mod oracle;
+mod steps;
 mod world;
 
 mod admission;

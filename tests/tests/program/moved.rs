@@ -111,7 +111,7 @@ fn older_connections_find_the_oldest_owner_of_the_pool_before() {
     };
     let mut both = moved(port::IN_V6, |_| {});
     both.add(|memory| {
-        memory.pools.get_mut(&pool_of(port::IN_V6)).unwrap().former = ring(port::GUE_V4)
+        memory.pools.get_mut(&pool_of(port::IN_V6)).unwrap().former = ring(port::GUE_V4);
     });
     both.check(vec![("older than both rings", tcp4(1, AT, ACK), To(id::GUE_V4))]);
 }
@@ -181,7 +181,7 @@ fn records_of_another_listener_do_not_count() {
 fn records_of_another_pool_do_not_count() {
     let mut both = recorded_flow();
     both.add(|memory| {
-        listener(memory, vip4(), port::MOVING, TCP).pool = pool_of(port::MOVING_BUSY)
+        listener(memory, vip4(), port::MOVING, TCP).pool = pool_of(port::MOVING_BUSY);
     });
     both.check(vec![
         ("the recorded flow", tcp4(1, port::MOVING, ACK), To(id::FORMER)),
@@ -194,7 +194,7 @@ fn records_of_another_pool_do_not_count() {
 fn records_from_before_a_mark_do_not_count() {
     let mut both = recorded_flow();
     both.add(|memory| {
-        memory.pools.get_mut(&pool_of(port::MOVING)).unwrap().flows_since = now() + 100
+        memory.pools.get_mut(&pool_of(port::MOVING)).unwrap().flows_since = now() + 100;
     });
     both.check(vec![
         ("the recorded flow", tcp4(1, port::MOVING, ACK), To(id::FORMER)),

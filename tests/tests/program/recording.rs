@@ -9,7 +9,7 @@ use crate::both::{Both, listener};
 use crate::cases::Then::{self, Because, To};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
-use crate::moving::{check_records, follow};
+use crate::steps::{check_records, follow};
 use crate::world::*;
 
 const C4: &str = "198.51.100.7";

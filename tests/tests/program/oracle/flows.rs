@@ -92,12 +92,13 @@ impl Flows {
             }
             return Ok(opening.backend);
         }
-        match asked.says {
-            Says::Quoted => Ok(asked.older()),
-            _ if !asked.is_moving() => Ok(asked.slot.0),
-            _ if asked.opens() => self.open(asked),
-            _ => Ok(self.older(asked)),
+        if asked.says == Says::Quoted {
+            return Ok(asked.older());
         }
+        if !asked.is_moving() {
+            return Ok(asked.slot.0);
+        }
+        if asked.opens() { self.open(asked) } else { Ok(self.older(asked)) }
     }
 
     /// Records of a listener and strays among them, of an IP version.
