@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be32, Be128, join};
-use crate::room::Claim;
+use crate::room::Own;
 
 /// Key of `GROUPS_V4` with all its bits: IP group (4 bytes), address (4).
 #[repr(transparent)]
@@ -62,11 +62,11 @@ pub struct ListenerState {
 }
 
 impl ListenerState {
-    /// How many records a claim in the flow table with this index is judged by.
+    /// What it has in the flow table with this index.
     #[inline(always)]
-    pub const fn own(&self, table: usize, claim: Claim) -> u64 {
-        let counts = if matches!(claim, Claim::Stray) { &self.strays } else { &self.records };
-        if table == 0 { counts[0] } else { counts[1] }
+    pub const fn own(&self, table: usize) -> Own {
+        let index = if table == 0 { 0 } else { 1 };
+        Own { records: self.records[index], strays: self.strays[index] }
     }
 }
 

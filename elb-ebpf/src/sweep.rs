@@ -10,7 +10,7 @@ use elb_common::listener::ListenerPool;
 use elb_common::path::{Family, V4, V6};
 use elb_common::pool::Pool;
 use elb_common::ring::{CHUNK, Slot};
-use elb_common::sweep::{BackendCensus, Fate, ListenerCensus, Sweep, Swept, table, visit};
+use elb_common::sweep::{BackendCensus, Fate, ListenerCensus, Swept, table, visit};
 
 use crate::maps::*;
 use crate::tables::{count_connection, count_records};

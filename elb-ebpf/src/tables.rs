@@ -187,7 +187,7 @@ impl Tables for Maps<'_> {
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
         let Some(state) = LISTENER_STATES.get(u32::from(listener)) else { return false };
         let Some(all) = FLOW_TABLES.get(table as u32) else { return false };
-        all.has_room(state.own(table, claim), claim, now)
+        all.has_room(state.own(table), claim, now)
     }
 
     #[inline(always)]

@@ -18,7 +18,8 @@ pub fn counter(object: &Ebpf, name: &str, index: u32) -> Result<Counter> {
 }
 
 /// Loads the program with rings as large as those of `memory`, and tables for `flows` flows of each
-/// version. Its maps are filled, but for the devices, which depend on a namespace.
+/// version, of which as many find room as `memory` says. Its maps are filled, but for the devices, which
+/// depend on a namespace.
 pub fn load(memory: &Memory, flows: u32) -> Result<Ebpf> {
     load_program(names::PROGRAM, memory, flows)
 }
@@ -30,6 +31,8 @@ pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
     let mut object = EbpfLoader::new()
         .map_max_entries(names::RINGS, chunks)
         .map_max_entries(names::RINGS_SEEN, chunks)
+        .map_max_entries(names::OPENINGS_V4, flows.div_ceil(limits::FLOWS_PER_OPENING))
+        .map_max_entries(names::OPENINGS_V6, flows.div_ceil(limits::FLOWS_PER_OPENING))
         .map_max_entries(names::FLOWS_V4, flows)
         .map_max_entries(names::FLOWS_V6, flows)
         .load_file(&path)
@@ -38,10 +41,14 @@ pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
         object.program_mut(name).context("no such program in elb-xdp")?.try_into()?;
     program.load().context("the kernel refuses the program")?;
     fill(&mut object, memory)?;
+    let mut tables = array(&mut object, names::FLOW_TABLES)?;
+    for (index, table) in (0..).zip(memory.written.borrow().tables) {
+        tables.set(index, Record(table), 0)?;
+    }
     Ok(object)
 }
 
-/// Writes the maps; what they hold beyond `memory` stays.
+/// Writes the maps that an agent writes; what they hold beyond `memory` stays.
 pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     for (key, value) in &memory.listeners_v4 {
         hash(object, names::LISTENERS_V4)?.insert(Record(*key), Record(*value), 0)?;
@@ -67,6 +74,9 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     }
     for (id, pool) in &memory.pools {
         array(object, names::POOLS)?.set(u32::from(*id), Record(*pool), 0)?;
+    }
+    for (id, listener) in &memory.listener_pools {
+        array(object, names::LISTENER_POOLS)?.set(u32::from(*id), Record(*listener), 0)?;
     }
     let known = |(id, _): &(&u16, _)| u32::from(**id) < limits::MAX_BACKENDS;
     for (id, backend) in memory.backends.iter().filter(known) {

@@ -1,5 +1,5 @@
-//! A flood of opening segments at a program in the kernel, as many as the CPUs run it on. Nothing is
-//! sent: what the program writes into its maps is all that changes.
+//! A flood of segments at a program in the kernel, as many as the CPUs run it on. Nothing is sent: what
+//! the program writes into its maps is all that changes.
 
 use std::{
     net::SocketAddrV4,
@@ -17,7 +17,7 @@ use aya::{
 };
 use elb_tests_ebpf::{
     STEPS,
-    bench::{FRAME, NEXT, ROLES, TEMPLATES, Template, WRAPPER},
+    bench::{FRAME, NEXT, ROLES, TEMPLATES, TURN, Template, WRAPPER},
 };
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -34,6 +34,18 @@ const CLIENTS: u32 = 1 << 24;
 /// Segments that a CPU makes at a time.
 const BATCH: u32 = 1 << 12;
 
+/// What segments of a flood say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// They open a connection.
+    Opening,
+    /// They belong to a connection, which nobody opened.
+    Acknowledgement,
+}
+
+/// One of the floods that come at once: its target and its segments.
+pub type Stream = (SocketAddrV4, Segment);
+
 /// A flood at a program.
 pub struct Flood {
     wrapper: Ebpf,
@@ -42,7 +54,7 @@ pub struct Flood {
 /// What a flood was.
 #[derive(Clone, Copy, Debug)]
 pub struct Flooded {
-    /// Opening segments, each of a client of its own unless there were more than 4 million a CPU.
+    /// Segments, each of a client of its own as long as there are as many clients.
     pub segments: u64,
     /// How long it took.
     pub duration: Duration,
@@ -73,12 +85,34 @@ impl Flood {
 
     /// Opening segments to `target` from all CPUs: at least `each` on each, for at least `duration`.
     pub fn run(&mut self, target: SocketAddrV4, each: u32, duration: Duration) -> Result<Flooded> {
+        self.spread([(target, Segment::Opening); ROLES as usize], CLIENTS, each, duration)
+    }
+
+    /// Segments of four streams from so many clients, a power of two: each client is one of a stream, and
+    /// sends so many segments; some more, where the number of CPUs is no power of two.
+    pub fn streams(
+        &mut self,
+        streams: [Stream; ROLES as usize],
+        clients: u32,
+        times: u32,
+    ) -> Result<Flooded> {
+        let apart = apart(clients, cpus()?.len())?;
+        self.spread(streams, clients, apart * times, Duration::ZERO)
+    }
+
+    fn spread(
+        &mut self,
+        streams: [Stream; ROLES as usize],
+        clients: u32,
+        each: u32,
+        duration: Duration,
+    ) -> Result<Flooded> {
         let mut templates = array(&mut self.wrapper, TEMPLATES)?;
-        for role in 0..ROLES {
-            templates.set(role, Record(template(target)), 0)?;
+        for (role, stream) in (0..).zip(streams) {
+            templates.set(role, Record(template(stream, clients)), 0)?;
         }
         let cpus = cpus()?;
-        self.spread_clients(cpus.len())?;
+        self.spread_clients(clients, cpus.len())?;
         let wrap: &Xdp = self.wrapper.program(WRAPPER).context("no wrapper")?.try_into()?;
         let begun = Instant::now();
         let segments = thread::scope(|scope| {
@@ -93,15 +127,22 @@ impl Flood {
     }
 
     /// Gives each CPU clients of its own.
-    fn spread_clients(&mut self, cpus: usize) -> Result<()> {
+    fn spread_clients(&mut self, clients: u32, cpus: usize) -> Result<()> {
         let possible = nr_cpus().map_err(|(file, error)| anyhow::anyhow!("{file}: {error}"))?;
-        let apart = CLIENTS / u32::try_from(cpus)?;
+        let apart = apart(clients, cpus)?;
         let starts = (0..u32::try_from(possible)?).map(|cpu| Record(cpu.wrapping_mul(apart)));
         let map = self.wrapper.map_mut(STEPS).context("no steps")?;
         let mut steps: PerCpuArray<_, Record<u32>> = map.try_into()?;
         steps.set(0, PerCpuValues::try_from(starts.collect::<Vec<_>>())?, 0)?;
+        steps.set(1, PerCpuValues::try_from(vec![Record(0); possible])?, 0)?;
         Ok(())
     }
+}
+
+/// How far apart the clients are that CPUs begin with: whole rounds of turns, so that a client that comes
+/// again is in the turn of its stream.
+fn apart(clients: u32, cpus: usize) -> Result<u32> {
+    Ok((clients / u32::try_from(cpus)?).next_multiple_of(TURN * ROLES))
 }
 
 fn flood(wrap: &Xdp, cpu: usize, each: u32, until: Instant) -> Result<u64> {
@@ -126,8 +167,8 @@ fn cpus() -> Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// An opening segment from 198.18.0.0 (RFC 2544), and where the client's number goes.
-fn template(target: SocketAddrV4) -> Template {
+/// A segment from 198.18.0.0 (RFC 2544), and where the client's number goes.
+fn template((target, segment): Stream, clients: u32) -> Template {
     const IP: usize = 14;
     const TCP: usize = IP + 20;
     let length = (FRAME - IP).to_be_bytes();
@@ -137,8 +178,12 @@ fn template(target: SocketAddrV4) -> Template {
     frame.extend(target.ip().octets());
     frame.extend([4, 0]);
     frame.extend(target.port().to_be_bytes());
-    frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+    let flags = match segment {
+        Segment::Opening => 0x02,
+        Segment::Acknowledgement => 0x10,
+    };
+    frame.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     frame.resize(FRAME, 0);
     let frame = frame.try_into().expect("it has this size");
-    Template { mask: CLIENTS - 1, ..Template::new(frame, IP + 12, [IP + 14, TCP]) }
+    Template { mask: clients - 1, ..Template::new(frame, IP + 12, [IP + 14, TCP]) }
 }

@@ -279,7 +279,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let visit = self.visit(self.effect());
         let flow = F::find(self.tables, Stage::Live, &self.question.key, &visit)?;
         if !serves_established(self.tables, flow.backend) {
-            self.forget(Stage::Live, visit.after(flow));
+            // As it was counted, whatever the packet made of it.
+            self.forget(Stage::Live, flow);
             return None;
         }
         let Flow { flags, .. } = visit.after(flow);

@@ -247,7 +247,7 @@ impl Tables for Memory {
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
         let written = self.written.borrow();
         let state = written.listener_states.get(&listener).copied().unwrap_or_default();
-        written.tables[table].has_room(state.own(table, claim), claim, now)
+        written.tables[table].has_room(state.own(table), claim, now)
     }
     fn count_records(&self, table: usize, listener: u16, records: i64, strays: i64) {
         let mut written = self.written.borrow_mut();

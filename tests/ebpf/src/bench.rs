@@ -58,6 +58,9 @@ pub const PROGRAMS: u32 = 8;
 /// Bytes of every frame: headers of all kinds, and some payload.
 pub const FRAME: usize = 128;
 
+/// Bits of a flow's number that go to the port; the others go to the address.
+pub const PORT_BITS: u32 = 14;
+
 /// Words that are stored after the first one, each where the one before ends.
 pub const MIDDLE: usize = FRAME / 8 - 1;
 
@@ -119,6 +122,20 @@ impl Template {
             program: 0,
             reserved: 0,
         }
+    }
+
+    /// Makes its flows the part of more flows with this number: of a frame that has four times as many,
+    /// parts 0 to 3 are all. `None` where a part is too small, or the number too large.
+    #[must_use]
+    pub fn part(mut self, number: u32) -> Option<Self> {
+        let flows = u64::from(self.mask) + 1;
+        let first = u64::from(number) * flows;
+        let address = u16::try_from(first >> PORT_BITS).ok()?;
+        if first % (1 << PORT_BITS) != 0 {
+            return None;
+        }
+        self.address.word |= u64::from(address) << (self.address.shift & 63);
+        Some(self)
     }
 }
 

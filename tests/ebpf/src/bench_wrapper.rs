@@ -15,7 +15,9 @@ mod program {
     use bytemuck::{Pod, Zeroable};
     use elb_common::path::Packet as _;
     use elb_ebpf::packet::XdpPacket;
-    use elb_tests_ebpf::bench::{FRAME, MIDDLE, PROGRAMS, ROLES, TURN, TURNS, Template, flow};
+    use elb_tests_ebpf::bench::{
+        FRAME, MIDDLE, PORT_BITS, PROGRAMS, ROLES, TURN, TURNS, Template, flow,
+    };
 
     /// The bench writes, every packet reads.
     #[map]
@@ -105,7 +107,8 @@ mod program {
             *place = Word(unsafe { (&raw const *word).read_volatile() });
         }
         let flow = flow(step, template.mask);
-        let (address, port) = ((flow >> 14) as u16, 1024 + (flow & 0x3fff) as u16);
+        let port = 1024 + (flow & ((1 << PORT_BITS) - 1)) as u16;
+        let address = (flow >> PORT_BITS) as u16;
         for (patch, bytes) in [(&template.address, address), (&template.port, port.to_be())] {
             *packet.view_mut((patch.offset & 0x7e) as usize)? = Word(patch.with(bytes));
         }

@@ -10,8 +10,7 @@ use elb_common::path::Memory;
 use elb_common::reason::Reason;
 use elb_tests::{datapath, netns::NetNs};
 
-/// Flows that each flow table holds: more than there are.
-const FLOW_RECORDS: u32 = 1 << 18;
+use crate::world::FLOW_RECORDS;
 
 pub struct Balancer {
     object: Ebpf,

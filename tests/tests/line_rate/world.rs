@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, Vip, listener_flags, vip_flags,
+    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, Vip, listener_flags, listener_pool_flags,
+    vip_flags,
 };
 use elb_common::path::Memory;
-use elb_common::pool::Pool;
+use elb_common::pool::{self, Pool};
 use elb_common::ring::{self, CHUNK, Slot};
 use elb_tests_ebpf::kind::{Kind, TCP, UDP};
 use elb_tests_ebpf::traffic::{PATTERN, Traffic};
@@ -35,6 +36,8 @@ const RING_SIZES: [u32; 2] = [1021, 509];
 /// Owners of slots, in turn: an uneven pool.
 const OWNERS: [u16; 8] = [1, 2, 3, 1, 4, 2, 1, 5];
 const MEMBERS: u16 = 5;
+/// Places in each flow table: more than all flows of all kinds.
+pub const FLOW_RECORDS: u32 = 1 << 18;
 /// Seconds that no run lasts: recorded flows count throughout.
 const IDLE: u32 = 4000;
 
@@ -93,14 +96,18 @@ impl World {
 
     /// What the load balancer is; frames leave by interface `egress`.
     pub fn memory(&self, egress: u32) -> Memory {
-        let mut memory = Memory { devices: vec![egress], ..Memory::default() };
+        // As under an agent that sweeps all the time.
+        let room = Memory::with_room(FLOW_RECORDS - FLOW_RECORDS / 16, u32::MAX);
+        let mut memory = Memory { devices: vec![egress], now: 0, ..room };
         for pool in [Ring::V4, Ring::V6] {
             memory.slots.resize(pool.base() as usize, Slot::default());
             memory.slots.extend((0..pool.size()).map(|index| self.slot(index)));
         }
-        let pool = Pool { idle_timeout: IDLE, ..Pool::default() };
-        let held = Pool { udp_hold_until: u32::MAX, ..pool };
-        memory.pools = [(Ring::V4 as u16, held), (Ring::V6 as u16, pool)].into();
+        for (ring, udp_hold_until) in [(Ring::V4, u32::MAX), (Ring::V6, 0)] {
+            let place = pool::Ring { base: ring.base(), size: ring.size(), ..Default::default() };
+            let pool = Pool { idle_timeout: IDLE, udp_hold_until, ring: place, ..Pool::default() };
+            memory.pools.insert(ring as u16, pool);
+        }
         let backends = (1..=MEMBERS).map(|id| (id, self.backend(id, egress)));
         memory.backends = backends.collect();
         memory.vips_v4 = [(be32(VIP_V4), Vip { flags: vip_flags::ECHO, number: 0 })].into();
@@ -146,7 +153,7 @@ impl World {
         let address = Ipv4Addr::new(10, 1, 0, 10 + number);
         let mut backend = Backend {
             next_hop: Mac::new([2, 0, 0, 0, 1, number]),
-            flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED,
+            flags: backend_flags::REACHABLE | backend_flags::ESTABLISHED | backend_flags::NEW,
             source: Mac::new(BACK_MAC),
             ifindex: egress,
             ..Backend::default()
@@ -178,6 +185,8 @@ pub const LISTENERS: [(u16, bool, u8); 4] =
 fn add_listeners(memory: &mut Memory) {
     for (id, v6, protocol) in LISTENERS {
         let ring = if v6 { Ring::V6 } else { Ring::V4 };
+        let served = ListenerPool { pool: ring as u16, flags: listener_pool_flags::EXISTS };
+        memory.listener_pools.insert(id, served);
         if v6 {
             let key = ListenerKeyV6::new(be128(VIP_V6), Be16::new(PORT), protocol);
             memory.listeners_v6.insert(key, ring.listener(id));

@@ -5,18 +5,15 @@ use std::net::IpAddr;
 
 use elb_common::addr::Be16;
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4, GroupKeyV6};
-use elb_common::backend::backend_flags;
 use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, algorithm,
-    listener_flags as flags, vip_flags,
+    Listener, ListenerKeyV4, RANGE_FIXED_BITS, RangeKey, listener_flags as flags, vip_flags,
 };
-use elb_common::names;
-use elb_common::path::{Frame, Memory, process};
+use elb_common::path::Memory;
 use elb_common::reason::Reason;
 
+use crate::both::{Both, everywhere, in_one_second, listener, wait_for_second};
 use crate::cases::Then::{self, Because, To};
 use crate::frame::*;
-use crate::kernel::{Kernel, now};
 use crate::world::*;
 
 const C4: &str = "198.51.100.7";
@@ -24,111 +21,6 @@ const C6: &str = "2001:db8:c::7";
 const DENIED: Then = Because(Reason::AccessDenied);
 /// The id of a group that no other test data has.
 const GROUP: u16 = 7;
-
-/// The world of all tests, in the kernel and on the host.
-struct Both {
-    kernel: Kernel,
-    memory: Memory,
-}
-
-impl Both {
-    /// The world, changed.
-    fn with(change: impl FnOnce(&mut Memory)) -> Self {
-        let mut memory = world(now()).memory();
-        for backend in memory.backends.values_mut() {
-            backend.flags |= backend_flags::NEW;
-        }
-        change(&mut memory);
-        Self { kernel: Kernel::new(&memory), memory }
-    }
-
-    /// Changes what is in the maps; what was there stays.
-    fn add(&mut self, change: impl FnOnce(&mut Memory)) {
-        change(&mut self.memory);
-        self.kernel.fill(&self.memory);
-    }
-
-    /// What becomes of a packet.
-    #[track_caller]
-    fn run(&mut self, name: &str, frame: &[u8]) -> Then {
-        self.memory.now = now();
-        let in_kernel = self.in_kernel(frame);
-        assert_eq!(self.on_host(frame), in_kernel, "{name}: the host and the kernel");
-        in_kernel
-    }
-
-    /// What becomes of packets that all come in one second: `None` if they did not, because the
-    /// machine is busy elsewhere.
-    fn in_one_second(&mut self, frames: &[Vec<u8>]) -> Option<Vec<Then>> {
-        let second = wait_for_second();
-        let in_kernel: Vec<Then> = frames.iter().map(|frame| self.in_kernel(frame)).collect();
-        if now() != second {
-            return None;
-        }
-        self.memory.now = second;
-        let on_host: Vec<Then> = frames.iter().map(|frame| self.on_host(frame)).collect();
-        assert_eq!(on_host, in_kernel, "the host and the kernel");
-        Some(in_kernel)
-    }
-
-    fn in_kernel(&mut self, frame: &[u8]) -> Then {
-        let before = self.counters();
-        self.kernel.run(frame);
-        let after = self.counters();
-        let moved = (0..after.len()).filter(|index| after[*index] != before[*index]);
-        let moved: Vec<usize> = moved.collect();
-        let [moved] = moved[..] else { panic!("counters that moved: {moved:?}") };
-        match Reason::ALL.get(moved) {
-            Some(reason) => Because(*reason),
-            None => To((moved - Reason::ALL.len()) as u16),
-        }
-    }
-
-    fn on_host(&self, frame: &[u8]) -> Then {
-        let before = self.memory.written.borrow().backends.clone();
-        let mut buffer = [0u16; 2048];
-        let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a small frame");
-        let outcome = process(&mut host, &self.memory);
-        let after = self.memory.written.borrow().backends.clone();
-        let got = after.iter().find(|(id, counter)| before.get(id) != Some(counter));
-        match (outcome.reason(), got) {
-            (Some(reason), None) => Because(reason),
-            (None, Some((id, _))) => To(*id),
-            other => panic!("undecided: {other:?}"),
-        }
-    }
-
-    /// Packets by reason, then by backend.
-    fn counters(&self) -> Vec<u64> {
-        let reasons = self.kernel.reasons().into_iter().map(|counter| counter.packets);
-        let backend = |id| self.kernel.counter(names::BACKEND_COUNTERS, id).packets;
-        reasons.chain((0..16).map(backend)).collect()
-    }
-
-    #[track_caller]
-    fn check(&mut self, cases: Vec<(&str, Vec<u8>, Then)>) {
-        for (name, frame, then) in cases {
-            assert_eq!(self.run(name, &frame), then, "{name}");
-        }
-    }
-}
-
-/// The record of a listener of the world.
-fn listener(memory: &mut Memory, vip: IpAddr, port: u16, protocol: u8) -> &mut Listener {
-    let port = Be16::new(port);
-    let found = match vip {
-        IpAddr::V4(a) => memory.listeners_v4.get_mut(&ListenerKeyV4::new(be32(a), port, protocol)),
-        IpAddr::V6(a) => memory.listeners_v6.get_mut(&ListenerKeyV6::new(be128(a), port, protocol)),
-    };
-    found.expect("a listener of the world")
-}
-
-/// All listeners on a port, with both versions and protocols.
-fn everywhere(memory: &mut Memory, port: u16, change: impl Fn(&mut Listener)) {
-    for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)] {
-        change(listener(memory, vip, port, protocol));
-    }
-}
 
 fn add_network(memory: &mut Memory, group: u16, address: &str, bits: u32) {
     let bits = GROUP_FIXED_BITS + bits;
@@ -277,24 +169,6 @@ fn a_recorded_flow_of_datagrams_goes_on() {
     ]);
 }
 
-/// Waits for a second to begin, and tells which.
-fn wait_for_second() -> u32 {
-    let before = now();
-    while now() == before {
-        std::thread::yield_now();
-    }
-    now()
-}
-
-/// What becomes of packets in one second, in a world of their own, which is then told of too.
-fn in_one_second(world: impl Fn() -> Both, frames: &[Vec<u8>]) -> (Both, Vec<Then>) {
-    let attempt = |_| {
-        let mut both = world();
-        both.in_one_second(frames).map(|thens| (both, thens))
-    };
-    (0..10).find_map(attempt).expect("a second in ten is enough for a hundred packets")
-}
-
 fn syns(clients: std::ops::Range<u16>, port: u16) -> Vec<Vec<u8>> {
     clients.map(|client| tcp(C4, client, vip4(), port, SYN, b"").frame()).collect()
 }
@@ -316,79 +190,6 @@ fn the_101st_connection_of_a_second_is_dropped() {
     assert_eq!(thens[102..], [To(id::IN_V4); 3], "segments and other listeners");
     wait_for_second();
     assert_eq!(both.run("the next second", &tcp4(C4, at, SYN)), To(id::IN_V4));
-}
-
-/// A listener of a pool that takes its members in turn, and so records every connection.
-fn tracked(change: impl Fn(&mut Listener)) -> Both {
-    Both::with(|memory| {
-        for protocol in [TCP, UDP] {
-            let listener = listener(memory, vip4(), port::SPREAD, protocol);
-            listener.algorithm = algorithm::ROUND_ROBIN;
-            listener.flags = flags::TRACKED | flags::LIMITED;
-            change(listener);
-        }
-    })
-}
-
-fn accepted(then: Then) -> bool {
-    matches!(then, To(_))
-}
-
-#[test]
-fn no_more_connections_than_the_limit() {
-    let at = port::SPREAD;
-    let full = Because(Reason::ConnectionLimit);
-    let mut both = tracked(|listener| listener.max_connections = 3);
-    let mut run = |client, flags| both.run("tcp", &tcp(C4, client, vip4(), at, flags, b"").frame());
-    for client in 1..=3 {
-        assert!(accepted(run(client, SYN)), "connection {client}");
-    }
-    assert_eq!(run(4, SYN), full, "one more");
-    assert!(accepted(run(1, ACK)), "a connection goes on");
-    assert!(accepted(run(1, ACK | FIN)), "and ends");
-    assert!(accepted(run(4, SYN)), "its place is free");
-    assert_eq!(run(5, SYN), full, "but no other");
-    assert!(accepted(run(2, RST)), "reset");
-    assert!(accepted(run(2, RST)), "again, which counts once");
-    assert!(accepted(run(5, SYN)), "its place is free");
-    assert_eq!(run(6, SYN), full, "but no other");
-}
-
-#[test]
-fn datagrams_are_limited_where_their_flows_are_recorded() {
-    let at = port::SPREAD;
-    let mut both = tracked(|listener| listener.max_connections = 2);
-    let mut run = |client| both.run("udp", &udp4(C4, client, at));
-    assert!(accepted(run(1)) && accepted(run(2)));
-    assert_eq!(run(3), Because(Reason::ConnectionLimit));
-    assert!(accepted(run(1)) && accepted(run(2)), "recorded flows go on");
-
-    let frames = [1, 2, 3, 1].map(|client| udp4(C4, client, at));
-    let (_, thens) = in_one_second(|| tracked(|listener| listener.cps = 2), &frames);
-    assert!(accepted(thens[0]) && accepted(thens[1]) && accepted(thens[3]), "{thens:?}");
-    assert_eq!(thens[2], Because(Reason::RateLimited));
-}
-
-/// Beyond its budget a listener records nothing: new flows go to the former owner of their slot,
-/// where packets without a record go, or nowhere.
-#[test]
-fn no_more_flows_are_recorded_than_the_budget_has() {
-    let at = port::MOVING;
-    for (takes_new, then) in [(true, To(id::FORMER)), (false, Because(Reason::NoRecord))] {
-        let world = || {
-            Both::with(|memory| {
-                let former = memory.backends.get_mut(&id::FORMER).unwrap();
-                former.flags &= if takes_new { !0 } else { !backend_flags::NEW };
-            })
-        };
-        let (again, goes_on) = (syns(1..2, at), tcp(C4, 4, vip4(), at, ACK, b"").frame());
-        let frames = [syns(1..6, at), again, vec![goes_on]].concat();
-        let (both, thens) = in_one_second(world, &frames);
-        assert_eq!(thens[..5], [To(id::IN_V4), To(id::IN_V4), To(id::IN_V4), then, then]);
-        assert_eq!(thens[5], To(id::IN_V4), "a recorded flow takes no place");
-        assert_eq!(thens[6], To(id::FORMER), "the way of packets without a record");
-        assert_eq!(both.kernel.flows().len(), 3);
-    }
 }
 
 /// Listeners for 1000 to 1010, for 1008 and for the rest of the ports of an address.

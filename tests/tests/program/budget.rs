@@ -1,7 +1,7 @@
 //! What the verifier makes of the programs: the object loads, with room to spare.
 
 use aya::EbpfLoader;
-use aya::programs::Program;
+use aya::programs::{RawTracePoint, Xdp};
 use elb_common::names;
 use elb_tests::environment::bpf_dir;
 
@@ -16,10 +16,10 @@ fn processed(file: &str, name: &str) -> u32 {
         .load_file(bpf_dir().unwrap().join(file))
         .unwrap();
     let program = ebpf.program_mut(name).unwrap();
-    match program {
-        Program::Xdp(program) => program.load().unwrap(),
-        Program::RawTracePoint(program) => program.load().unwrap(),
-        other => panic!("{name} is a {:?}", other.prog_type()),
+    if name == names::SWEEP_PROGRAM {
+        <&mut RawTracePoint>::try_from(&mut *program).unwrap().load().unwrap();
+    } else {
+        <&mut Xdp>::try_from(&mut *program).unwrap().load().unwrap();
     }
     let info = program.info().unwrap();
     println!(

@@ -260,29 +260,6 @@ fn an_error_quotes_what_it_is_about() {
     ]);
 }
 
-/// Anybody can make up an error: on moving slots it goes where the flow's packets go, and leaves
-/// no record, whether there was one or not.
-#[test]
-fn an_error_records_nothing() {
-    let mut kernel = Kernel::new(&world(now()).memory());
-    let mac = |backend| [2, 0, 0, 1, 0, backend as u8];
-    let mut run = |frame: &[u8]| {
-        let ran = kernel.run(frame);
-        assert_eq!(ran.action, TX);
-        (ran.bytes[..6].to_vec(), kernel.flows().len())
-    };
-    let client = || C4.parse().unwrap();
-    let segment = |to| tcp("192.0.2.10", port::MOVING, client(), to, ACK, b"");
-    let datagram = udp("192.0.2.10", port::MOVING, client(), 7, b"");
-    let about = |packet: Packet| error(ROUTER4, 3, 4, 1400, &packet.ip()).frame();
-
-    assert_eq!(run(&about(segment(7))), (mac(id::FORMER).to_vec(), 0));
-    assert_eq!(run(&about(datagram)), (mac(id::FORMER).to_vec(), 0));
-    let syn = tcp(C4, 8, vip4(), port::MOVING, SYN, b"").frame();
-    assert_eq!(run(&syn), (mac(id::IN_V4).to_vec(), 1));
-    assert_eq!(run(&about(segment(8))), (mac(id::IN_V4).to_vec(), 1));
-}
-
 /// The error finds the same backend as the packets of its flow, whichever that is.
 #[test]
 fn errors_follow_the_ring() {

@@ -5,18 +5,26 @@ use aya::Ebpf;
 use aya::maps::{
     Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues, RingBuf, xdp::DevMapHash,
 };
-use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{
+    ProgramFd, RawTracePoint, RawTracePointRunOptions, TestRun as _, TestRunOptions, Xdp,
+};
+use elb_common::admission::{BackendState, ListenerState};
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::fragment::Fragment;
 use elb_common::names;
 use elb_common::path::Memory;
+use elb_common::pool::PoolState;
 use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Chunk};
+use elb_common::room::{self, FlowTable};
+use elb_common::sweep::{self, Sweep};
 use elb_common::told::Told;
 use elb_common::trace::Trace;
 use elb_tests::datapath;
-use elb_tests::record::Record;
+use elb_tests::record::{Record, array, hash};
+
+use crate::world::FLOWS;
 
 /// What came out of one run.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +56,7 @@ impl Kernel {
 
     /// As [`Kernel::new`], with another of the [`PROGRAMS`].
     pub fn with(program: &'static str, memory: &Memory) -> Self {
-        Self::try_new(program, memory, 1 << 20).expect("load the program; this test needs root")
+        Self::try_new(program, memory, FLOWS).expect("load the program; this test needs root")
     }
 
     /// As [`Kernel::new`], with tables for so many flows of each version.
@@ -130,9 +138,9 @@ impl Kernel {
     /// No first fragment came.
     pub fn forget_fragments(&mut self) {
         let map = self.ebpf.map_mut(names::FRAGMENTS_V4).unwrap();
-        clear::<[u64; 2]>(map.try_into().unwrap());
+        clear::<[u64; 2], Fragment>(map.try_into().unwrap());
         let map = self.ebpf.map_mut(names::FRAGMENTS_V6).unwrap();
-        clear::<[u64; 5]>(map.try_into().unwrap());
+        clear::<[u64; 5], Fragment>(map.try_into().unwrap());
     }
 
     /// Makes all first fragments that came so many seconds older.
@@ -144,36 +152,115 @@ impl Kernel {
         assert!(v4 + v6 > 0, "no first fragment came");
     }
 
+    /// What `RINGS_SEEN` says of a slot.
     pub fn slot_seen(&self, index: u32) -> u32 {
-        let map: Array<_, Record<Chunk>> =
-            self.ebpf.map(names::RINGS_SEEN).unwrap().try_into().unwrap();
-        map.get(&(index / CHUNK), 0).unwrap().0[(index % CHUNK) as usize]
+        self.element::<Chunk>(names::RINGS_SEEN, index / CHUNK)[(index % CHUNK) as usize]
     }
 
-    /// Whether an IPv4 flow is recorded. Asking does not make it look used.
+    /// Whether an IPv4 flow is recorded among those that live. Asking does not make it look used.
     pub fn is_recorded(&self, key: FlowKeyV4) -> bool {
-        let map: HashMap<_, Record<FlowKeyV4>, Record<Flow>> =
-            self.ebpf.map(names::FLOWS_V4).unwrap().try_into().unwrap();
-        map.get(&Record(key), 0).is_ok()
+        self.hash::<FlowKeyV4, Flow>(names::FLOWS_V4).get(&Record(key), 0).is_ok()
     }
 
-    /// Recorded flows of both versions: the raw key and the record.
+    /// Flows that live, of both versions: the raw key and the record.
     pub fn flows(&self) -> Vec<(Vec<u8>, Flow)> {
-        let v4: HashMap<_, Record<[u64; 2]>, Record<Flow>> =
-            self.ebpf.map(names::FLOWS_V4).unwrap().try_into().unwrap();
-        let v6: HashMap<_, Record<[u64; 5]>, Record<Flow>> =
-            self.ebpf.map(names::FLOWS_V6).unwrap().try_into().unwrap();
-        let v4 =
-            v4.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
-        let v6 =
-            v6.iter().map(|e| e.unwrap()).map(|(k, f)| (bytemuck::bytes_of(&k.0).to_vec(), f.0));
-        v4.chain(v6).collect()
+        [self.records::<[u64; 2]>(names::FLOWS_V4), self.records::<[u64; 5]>(names::FLOWS_V6)]
+            .concat()
+    }
+
+    /// Flows of which one packet came.
+    pub fn openings(&self) -> Vec<(Vec<u8>, Flow)> {
+        [self.records::<[u64; 2]>(names::OPENINGS_V4), self.records::<[u64; 5]>(names::OPENINGS_V6)]
+            .concat()
+    }
+
+    /// Flows of each stage: those of which one packet came, and those that live.
+    pub fn recorded(&self) -> [usize; 2] {
+        [self.openings().len(), self.flows().len()]
+    }
+
+    pub fn listener_state(&self, id: u16) -> ListenerState {
+        self.element(names::LISTENER_STATES, u32::from(id))
+    }
+
+    pub fn backend_state(&self, id: u16) -> BackendState {
+        self.element(names::BACKEND_STATES, u32::from(id))
+    }
+
+    pub fn pool_state(&self, id: u16) -> PoolState {
+        self.element(names::POOL_STATES, u32::from(id))
+    }
+
+    /// What `FLOW_TABLES` says of a version.
+    pub fn table(&self, version: usize) -> FlowTable {
+        self.element(names::FLOW_TABLES, version as u32)
+    }
+
+    /// The last sweep was at this second.
+    pub fn set_swept(&mut self, swept: u32) {
+        for version in [room::V4, room::V6] {
+            let table = FlowTable { swept, ..self.table(version) };
+            self.set(names::FLOW_TABLES, version as u32, table);
+        }
+    }
+
+    /// Writes an element of an array.
+    pub fn set<T: bytemuck::Pod>(&mut self, name: &str, index: u32, value: T) {
+        array(&mut self.ebpf, name).unwrap().set(index, Record(value), 0).unwrap();
+    }
+
+    /// An element of an array.
+    pub fn element<T: bytemuck::Pod>(&self, name: &str, index: u32) -> T {
+        let map: Array<_, Record<T>> = self.ebpf.map(name).unwrap().try_into().unwrap();
+        map.get(&index, 0).unwrap().0
+    }
+
+    /// What is in a map of records, as raw keys.
+    pub fn records<K: bytemuck::Pod>(&self, name: &str) -> Vec<(Vec<u8>, Flow)> {
+        let all = self.hash::<K, Flow>(name);
+        let raw =
+            |(key, flow): (Record<K>, Record<Flow>)| (bytemuck::bytes_of(&key.0).to_vec(), flow.0);
+        all.iter().map(|entry| raw(entry.unwrap())).collect()
+    }
+
+    /// Writes a record of a flow.
+    pub fn record<K: bytemuck::Pod>(&mut self, name: &str, key: K, flow: Flow) {
+        hash(&mut self.ebpf, name).unwrap().insert(Record(key), Record(flow), 0).unwrap();
+    }
+
+    /// The kernel half of a sweep at this second.
+    pub fn sweep(&mut self, now: u32, closed_for: u32) {
+        for table in sweep::table::ALL {
+            self.set(names::SWEEP, 0, Sweep { now, closed_for, table, reserved: 0 });
+            let program = self.ebpf.program_mut(names::SWEEP_PROGRAM).unwrap();
+            let program: &mut RawTracePoint = program.try_into().unwrap();
+            if program.fd().is_err() {
+                program.load().unwrap();
+            }
+            program.test_run(RawTracePointRunOptions::new()).unwrap();
+        }
+        self.set_swept(now);
+    }
+
+    /// No first packets came.
+    pub fn forget_openings(&mut self) {
+        let map = self.ebpf.map_mut(names::OPENINGS_V4).unwrap();
+        clear::<[u64; 2], Flow>(map.try_into().unwrap());
+        let map = self.ebpf.map_mut(names::OPENINGS_V6).unwrap();
+        clear::<[u64; 5], Flow>(map.try_into().unwrap());
+    }
+
+    fn hash<K: bytemuck::Pod, V: bytemuck::Pod>(
+        &self,
+        name: &str,
+    ) -> HashMap<&MapData, Record<K>, Record<V>> {
+        self.ebpf.map(name).unwrap().try_into().unwrap()
     }
 }
 
 type Fragments<'a, K> = HashMap<&'a mut MapData, Record<K>, Record<Fragment>>;
 
-fn clear<K: bytemuck::Pod>(mut map: Fragments<'_, K>) {
+fn clear<K: bytemuck::Pod, V: bytemuck::Pod>(mut map: HashMap<&mut MapData, Record<K>, Record<V>>) {
     let keys: Vec<_> = map.keys().map(|key| key.unwrap()).collect();
     keys.iter().for_each(|key| map.remove(key).unwrap());
 }

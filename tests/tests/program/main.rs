@@ -8,15 +8,18 @@
     reason = "test packets are small, and what goes wrong in a test may panic"
 )]
 
+mod both;
 mod cases;
 mod frame;
 mod kernel;
 mod oracle;
+mod steps;
 mod world;
 
 mod admission;
 mod answers;
 mod budget;
+mod connections;
 mod decap;
 mod errors;
 mod flood;
@@ -24,7 +27,10 @@ mod forwarding;
 mod fragments;
 mod fuzz;
 mod malformed;
+mod moved;
 mod moving;
 mod probing;
+mod recording;
+mod sweep;
 mod tracing;
 mod tunnels;

@@ -1,6 +1,7 @@
 //! What must become of a frame, written from the rules in the plainest way: bytes by index, no
 //! code of the packet path but its hash. Slow and simple on purpose.
 
+mod flows;
 mod headers;
 mod outgoing;
 
@@ -12,6 +13,7 @@ use elb_common::listener::vip_flags;
 use elb_common::reason::Reason;
 use elb_common::{hash, ring};
 
+use self::flows::{Asked, Flows};
 use self::headers::*;
 use self::outgoing::{overhead, patch, too_big, wrap};
 use crate::frame::{OUR_MAC, ethernet};
@@ -42,14 +44,14 @@ pub struct Target {
 /// The world and what the oracle remembers of flows and of first fragments.
 pub struct Oracle {
     pub world: World,
-    pub flows: HashMap<FlowId, u16>,
+    pub flows: Flows,
     pub fragments: HashMap<DatagramId, Target>,
 }
 
 type Step<T> = Result<T, Reason>;
 
 /// What is meant for a listener and cannot be forwarded; all else is the kernel's.
-const DROPPED: [Reason; 10] = [
+const DROPPED: [Reason; 11] = [
     Reason::Fragment,
     Reason::Disabled,
     Reason::NoBackend,
@@ -58,24 +60,29 @@ const DROPPED: [Reason; 10] = [
     Reason::NoNextHop,
     Reason::TooBig,
     Reason::NoRoom,
+    Reason::NoRecord,
     Reason::NoDevice,
     Reason::TtlExpired,
 ];
 
 /// What a packet says of its flow.
-#[derive(Clone, Copy)]
-enum Says {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
     /// That it begins.
     New,
-    /// That it began before: segments, and errors, after which nothing is recorded.
+    /// That it began before.
     Old,
+    /// That it began before, and that its client closes it.
+    Closing,
     /// A datagram says nothing.
     Nothing,
+    /// It is none of the flow's, but an error about it.
+    Quoted,
 }
 
 impl Oracle {
     pub fn new(world: World) -> Self {
-        Self { world, flows: HashMap::new(), fragments: HashMap::new() }
+        Self { world, flows: Flows::default(), fragments: HashMap::new() }
     }
 
     pub fn expect(&mut self, frame: &[u8]) -> Expected {
@@ -138,6 +145,7 @@ impl Oracle {
         // SYN, but not ACK, RST or FIN.
         let says = match ip.protocol {
             TCP if header[13] & 0x17 == 0x02 => Says::New,
+            TCP if header[13] & 0x05 != 0 => Says::Closing,
             TCP => Says::Old,
             _ => Says::Nothing,
         };
@@ -171,7 +179,8 @@ impl Oracle {
         let Some(&(cur, prev)) = self.world.slots.get(slot as usize) else {
             return Err(Reason::RingRange);
         };
-        let id = self.owner(flow, cur, prev, says, listener.pool);
+        let asked = Asked { world: &self.world, flow, listener: index, slot: (cur, prev), says };
+        let id = self.flows.owner(&asked)?;
         if id == 0 {
             return Err(Reason::NoBackend);
         }
@@ -232,27 +241,6 @@ impl Oracle {
         Ok((index, listener.clone()))
     }
 
-    /// DESIGN of just-enough tracking: settled slots decide alone, moving ones ask the flows.
-    fn owner(&mut self, flow: FlowId, cur: u16, prev: u16, says: Says, pool: u16) -> u16 {
-        if prev == 0 {
-            return cur;
-        }
-        let serves = |id: u16| self.world.backends.get(&id).is_some_and(|b| b.established);
-        let former = if serves(prev) { prev } else { cur };
-        let recorded = self.flows.get(&flow).copied().filter(|id| serves(*id));
-        let held = self.world.now < self.world.pools[&pool].udp_hold_until;
-        let (id, record) = match (says, recorded) {
-            (Says::New, _) => (cur, true),
-            (_, Some(id)) => (id, false),
-            (Says::Nothing, None) => (if held { former } else { cur }, true),
-            (Says::Old, None) => (former, false),
-        };
-        if record && id != 0 {
-            self.flows.insert(flow, id);
-        }
-        id
-    }
-
     fn control(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         let v4 = ip.source.is_ipv4();
         if ip.protocol != if v4 { 1 } else { 58 } {
@@ -308,7 +296,7 @@ impl Oracle {
         }
         let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
         let flow = (answer.destination, answer.source, client, server, answer.protocol);
-        let target = self.choose(flow, Says::Old)?;
+        let target = self.choose(flow, Says::Quoted)?;
         self.send(frame, ip, target)
     }
 

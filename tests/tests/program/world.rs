@@ -7,11 +7,11 @@ use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::interface::Interface;
 use elb_common::listener::{
-    Listener, ListenerKeyV4, ListenerKeyV6, RANGE_FIXED_BITS, RangeKey, Vip, listener_flags,
-    vip_flags,
+    Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
+    listener_flags, listener_pool_flags, vip_flags,
 };
 use elb_common::path::Memory;
-use elb_common::pool::Pool;
+use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
 
 use crate::frame::OUR_MAC;
@@ -34,6 +34,12 @@ pub const NARROW_MTU: u16 = 595;
 /// In IPv6 so little remains that no IPv6 host would listen.
 pub const NARROW_V6_MTU: u16 = 1319;
 
+/// Records that there is room for by default: as an agent computes it, some places of the table of
+/// [`FLOWS`] stay free.
+pub const ROOM: u32 = FLOWS - FLOWS / 16;
+/// Places in each flow table.
+pub const FLOWS: u32 = 1 << 20;
+
 /// Seconds without a packet after which a record counts no more; longer than a test lasts.
 pub const IDLE: u32 = 3600;
 
@@ -53,6 +59,7 @@ pub struct BackendSpec {
     pub mtu: u16,
     pub reachable: bool,
     pub established: bool,
+    pub takes_new: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +83,8 @@ pub struct World {
     /// Present and former owner of each slot of all rings.
     pub slots: Vec<(u16, u16)>,
     pub pools: HashMap<u16, Pool>,
+    /// Records that each flow table has room for.
+    pub room: u32,
     pub now: u32,
 }
 
@@ -122,12 +131,16 @@ pub mod id {
     pub const REDIRECT: u16 = 4;
     pub const NO_DEVICE: u16 = 5;
     pub const NO_NEXT_HOP: u16 = 6;
+    /// Takes no new flows.
     pub const FORMER: u16 = 8;
+    /// Serves nothing any more.
     pub const GONE: u16 = 9;
     pub const GUE_V4: u16 = 10;
     pub const GUE_V6: u16 = 11;
     pub const NARROW: u16 = 12;
     pub const NARROW_V6: u16 = 13;
+    /// Owned slots before, and takes new flows elsewhere.
+    pub const BUSY: u16 = 14;
     pub const MISSING: u16 = 60_000;
 }
 
@@ -146,7 +159,8 @@ pub mod port {
     pub const MISSING: u16 = 90;
     pub const MOVING: u16 = 91;
     pub const MOVING_GONE: u16 = 92;
-    pub const MOVING_BACK: u16 = 93;
+    /// Slots with exceptions.
+    pub const EXCEPTIONS: u16 = 93;
     pub const MOVING_EMPTY: u16 = 94;
     pub const MOVING_RELEASED: u16 = 95;
     pub const GUE_V4: u16 = 96;
@@ -154,12 +168,14 @@ pub mod port {
     pub const NARROW: u16 = 98;
     pub const NARROW_V6: u16 = 99;
     pub const SPREAD: u16 = 100;
+    pub const MOVING_BUSY: u16 = 101;
+    pub const NOBODY: u16 = 102;
 }
 
 /// A ring per listener, all slots alike, so that a test knows the backend from the port; one ring
 /// is spread over three backends.
 pub fn world(now: u32) -> World {
-    let mut world = World { now, ..World::default() };
+    let mut world = World { now, room: ROOM, ..World::default() };
     let v4 = |n: u8| IpAddr::from(Ipv4Addr::new(10, 0, 0, n));
     let v6 = |n: u16| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
     let mut backend = |id: u16, mode, address, interface, reachable, established| {
@@ -169,7 +185,9 @@ pub fn world(now: u32) -> World {
             id::NARROW_V6 => NARROW_V6_MTU,
             _ => MTU,
         };
-        let spec = BackendSpec { mode, address, mac, interface, mtu, reachable, established };
+        let takes_new = ![id::FORMER, id::GONE].contains(&id);
+        let spec =
+            BackendSpec { mode, address, mac, interface, mtu, reachable, established, takes_new };
         world.backends.insert(id, spec);
     };
     backend(id::L2, Mode::L2, v4(11), INGRESS, true, true);
@@ -184,6 +202,7 @@ pub fn world(now: u32) -> World {
     backend(id::GUE_V6, Mode::Gue, v6(21), INGRESS, true, true);
     backend(id::NARROW, Mode::Ipip, v4(22), INGRESS, true, true);
     backend(id::NARROW_V6, Mode::Ipip, v6(23), INGRESS, true, true);
+    backend(id::BUSY, Mode::Ipip, v4(24), INGRESS, true, true);
 
     for (vip, protocol) in [(vip4(), TCP), (vip6(), TCP), (vip4(), UDP), (vip6(), UDP)] {
         for (port, cur, prev) in [
@@ -198,9 +217,11 @@ pub fn world(now: u32) -> World {
             (port::MISSING, id::MISSING, 0),
             (port::MOVING, id::IN_V4, id::FORMER),
             (port::MOVING_GONE, id::IN_V4, id::GONE),
-            (port::MOVING_BACK, id::IN_V4, id::IN_V4),
+            (port::EXCEPTIONS, id::IN_V4, id::IN_V4),
             (port::MOVING_EMPTY, 0, id::FORMER),
             (port::MOVING_RELEASED, id::IN_V4, id::FORMER),
+            (port::MOVING_BUSY, id::IN_V4, id::BUSY),
+            (port::NOBODY, 0, Slot::NOBODY),
             (port::GUE_V4, id::GUE_V4, 0),
             (port::GUE_V6, id::GUE_V6, 0),
             (port::NARROW, id::NARROW, 0),
@@ -224,7 +245,8 @@ pub fn world(now: u32) -> World {
         listener.disabled = listener.port == port::DISABLED;
         let held = listener.port != port::MOVING_RELEASED;
         let udp_hold_until = if held { now + 3600 } else { now.saturating_sub(10) };
-        let pool = Pool { udp_hold_until, idle_timeout: IDLE, ..Pool::default() };
+        let ring = Ring { base: listener.ring_base, size: listener.ring_size, ..Ring::default() };
+        let pool = Pool { udp_hold_until, idle_timeout: IDLE, ring, ..Pool::default() };
         world.pools.insert(listener.pool, pool);
     }
     let all = vip_flags::ECHO | vip_flags::ANNOUNCE;
@@ -242,6 +264,17 @@ pub fn world(now: u32) -> World {
 }
 
 impl World {
+    /// The listener for TCP at this port of [`vip4`].
+    pub fn tcp4(&self, port: u16) -> &ListenerSpec {
+        &self.listeners[usize::from(self.tcp4_id(port))]
+    }
+
+    /// Its id.
+    pub fn tcp4_id(&self, port: u16) -> u16 {
+        let is = |l: &ListenerSpec| (l.port, l.protocol, l.address) == (port, TCP, vip4());
+        self.listeners.iter().position(is).expect("a listener of the world") as u16
+    }
+
     fn listen(&mut self, address: IpAddr, port: u16, protocol: u8, ring: &[(u16, u16)]) {
         let (ring_base, ring_size) = (self.slots.len() as u32, ring.len() as u32);
         let pool = self.listeners.len() as u16;
@@ -262,7 +295,9 @@ impl World {
 
     /// The world as map records.
     pub fn memory(&self) -> Memory {
-        let mut memory = Memory { now: self.now, devices: vec![OTHER], ..Memory::default() };
+        // Swept for as long as a test takes, on however slow a machine.
+        let believed = Memory::with_room(self.room, u32::MAX);
+        let mut memory = Memory { devices: vec![OTHER], now: self.now, ..believed };
         memory.slots = self.slots.iter().map(|(cur, prev)| Slot::new(*cur, *prev)).collect();
         for (index, spec) in self.listeners.iter().enumerate() {
             let listener = Listener {
@@ -273,6 +308,8 @@ impl World {
                 flags: if spec.disabled { listener_flags::DISABLED } else { 0 },
                 ..Listener::default()
             };
+            let served = ListenerPool { pool: spec.pool, flags: listener_pool_flags::EXISTS };
+            memory.listener_pools.insert(listener.id, served);
             let port = Be16::new(spec.port);
             match spec.address {
                 _ if spec.free_bits > 0 => {
@@ -312,6 +349,9 @@ impl BackendSpec {
         }
         if self.established {
             flags |= backend_flags::ESTABLISHED;
+        }
+        if self.takes_new {
+            flags |= backend_flags::NEW;
         }
         let mut record = Backend {
             next_hop: Mac::new(self.mac),

@@ -77,7 +77,7 @@ impl Pair {
         generator.run(|| turns.send_by(index))??;
         attach(&mut turns, NOTHING, &generator, "gen0")?;
         attach(&mut turns, TAKE_TURNS, &balancer, "lb0")?;
-        let elb = datapath::load(&world::memory(balancer.index_of("lb0")?), RECORDS)?;
+        let elb = datapath::load(&world::memory(balancer.index_of("lb0")?, RECORDS), RECORDS)?;
         let bare = turns.program(BOUNCE)?.fd()?.try_clone()?;
         turns.name(&[handle(&elb, names::PROGRAM)?, handle(&floor::load()?, FLOOR)?, bare])?;
         Ok(Self { turns, generator, sent: 0, _elb: elb, _balancer: balancer })

@@ -9,10 +9,11 @@ use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
 use elb_common::listener::{
-    CidPart, Listener, ListenerKeyV4, ListenerKeyV6, algorithm, listener_flags,
+    CidPart, Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm, listener_flags,
+    listener_pool_flags,
 };
 use elb_common::path::Memory;
-use elb_common::pool::Pool;
+use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
 use elb_tests_ebpf::bench::{FRAME, Template};
 
@@ -30,7 +31,7 @@ pub enum Kind {
 }
 
 /// Which listener the packets are for; see [`ROUTES`]. IPv4 in IPv4, where nothing else is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum To {
     Ipip,
     /// All slots are moving.
@@ -118,6 +119,12 @@ impl Route {
         }
     }
 
+    fn pool(self) -> Pool {
+        let Listener { ring_base, ring_size, algorithm, .. } = self.listener();
+        let ring = Ring { base: ring_base, size: ring_size, algorithm, cid: CID, reserved: 0 };
+        Pool { idle_timeout: IDLE, ring, ..Pool::default() }
+    }
+
     /// Id of its backend number `n`.
     fn id(self, n: u16) -> u16 {
         1 + self.pool * BACKENDS + n
@@ -160,15 +167,23 @@ impl Route {
     }
 }
 
-/// What the forwarding program's maps hold; all frames leave by `ifindex`.
-pub fn memory(ifindex: u32) -> Memory {
+/// What the forwarding program's maps hold; all frames leave by `ifindex`. Flow tables have so many
+/// places, of which some stay free, as under an agent that sweeps them all the time.
+pub fn memory(ifindex: u32, places: u32) -> Memory {
     let groups_v4 = (0..LISTED).map(|n| if n + 1 < LISTED { other_client(n) } else { clients() });
-    let mut memory = Memory { groups_v4: groups_v4.collect(), ..Memory::default() };
+    let mut memory = Memory {
+        groups_v4: groups_v4.collect(),
+        ..Memory::with_room(places - places / 16, u32::MAX)
+    };
     for route in Route::all() {
         let listener = route.listener();
         memory.slots.resize(listener.ring_base as usize, Slot::default());
         memory.slots.extend((0..RING).map(|number| route.slot(number)));
-        memory.pools.insert(route.pool, Pool { idle_timeout: IDLE, ..Pool::default() });
+        memory.pools.insert(route.pool, route.pool());
+        memory.listener_pools.insert(
+            listener.id,
+            ListenerPool { pool: route.pool, flags: listener_pool_flags::EXISTS },
+        );
         for protocol in [6, 17] {
             let port = Be16::new(route.port);
             let v4 = ListenerKeyV4::new(bytemuck::cast(VIP4.octets()), port, protocol);

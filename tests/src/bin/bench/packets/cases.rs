@@ -15,9 +15,9 @@ pub enum Against {
 pub enum Records {
     /// None is made.
     None,
-    /// All flows are recorded before, by a SYN each.
+    /// All flows live and are recorded before: by a SYN, which opens them, and by a packet after it.
     Before,
-    /// Nearly every packet makes one.
+    /// Nearly every packet makes one of a flow that opens, or finds no room for one.
     Made,
 }
 
@@ -68,9 +68,14 @@ pub const CASES: &[Case] = &[
     case("all slots moving, 1,048,576 flows", Kind::Data, To::Moving, M)
         .records(Records::Before)
         .times(10.0, ONE_MOVING),
+    case("all slots moving, SYN flood, 1,048,576 sources", Kind::Syn, To::Moving, M)
+        .records(Records::Made),
+    case("all slots moving, ACK flood, 1,048,576 sources", Kind::Data, To::Moving, M)
+        .records(Records::Made),
     case("ROUND_ROBIN, one flow", Kind::Data, To::InTurn, 1).records(Records::Before),
     case("ROUND_ROBIN, 1,048,576 flows", Kind::Data, To::InTurn, M).records(Records::Before),
-    case("ROUND_ROBIN, new connections", Kind::Syn, To::InTurn, 1 << 24).records(Records::Made),
+    case("ROUND_ROBIN, SYN flood, 16,777,216 sources", Kind::Syn, To::InTurn, 1 << 24)
+        .records(Records::Made),
     case("UDP, one flow", Kind::Udp, To::Ipip, 1),
     case("UDP, 1,048,576 flows", Kind::Udp, To::Ipip, M),
     case("QUIC by connection id, one connection", Kind::Quic, To::Quic, 1),

@@ -1,11 +1,16 @@
 //! The programs that are measured, loaded once: code and maps then have their places, and keep them.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
+use aya::maps::Array;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::limits::FLOWS_PER_OPENING;
 use elb_common::names;
+use elb_common::room::{self, FlowTable};
 use elb_tests::datapath;
-use elb_tests::record::hash;
+use elb_tests::record::{Record, hash};
 use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
 
 use super::cases::{Against, CASES, Case, Records};
@@ -53,22 +58,43 @@ impl Load {
     /// Loads the programs, and records the flows of the cases that want it.
     pub fn new(scale: Scale) -> Result<Self> {
         let mut turns = Turns::load(&[WRAPPER, NOTHING])?;
-        let memory = world::memory(world::LOOPBACK);
-        let settled = datapath::load(&memory, scale.few_records)?;
+        let load = |places| datapath::load(&world::memory(world::LOOPBACK, places), places);
+        let settled = load(scale.few_records)?;
+        let recorded = load(scale.many_records)?;
         let programs = [
             turns.program(NOTHING)?.fd()?.try_clone()?,
             handle(&floor::load()?, FLOOR)?,
             handle(&settled, names::PROGRAM)?,
-            handle(&datapath::load(&memory, scale.many_records)?, names::PROGRAM)?,
-            handle(&datapath::load(&memory, scale.usual_records)?, names::PROGRAM)?,
+            handle(&recorded, names::PROGRAM)?,
+            handle(&load(scale.usual_records)?, names::PROGRAM)?,
         ];
         turns.name(&programs)?;
         let mut load = Self { turns, settled, scale };
+        let mut flows = HashMap::new();
         for case in CASES.iter().filter(|case| case.records == Records::Before) {
-            let syns = load.of(&Case { kind: Kind::Syn, ..*case })?;
-            load.run([syns; ROLES as usize], case.flows.min(scale.most_flows), TX)?;
+            load.connect(case)?;
+            let most: &mut u32 = flows.entry(case.to).or_default();
+            *most = (*most).max(case.flows.min(scale.most_flows));
         }
+        let wanted: u32 = flows.values().sum();
+        let live = table(&recorded, room::V4)?.records;
+        ensure!(live == u64::from(wanted), "{live} flows live, not {wanted}");
         Ok(load)
+    }
+
+    /// Opens all connections of a case, and goes on with them: few at a time, since those that open
+    /// have a table of their own, which is smaller.
+    fn connect(&mut self, case: &Case) -> Result<()> {
+        let flows = case.flows.min(self.scale.most_flows);
+        let few = flows.min(self.scale.many_records / FLOWS_PER_OPENING / 2);
+        for part in 0..flows / few {
+            for kind in [Kind::Syn, Kind::Data] {
+                let template = self.of(&Case { kind, flows: few, ..*case })?.part(part);
+                let template = template.context("too few flows at a time")?;
+                self.run([template; ROLES as usize], few, TX)?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets a case, what its bar refers to, the floor, and nothing take turns.
@@ -88,12 +114,16 @@ impl Load {
         self.turns.cycles(cycles)
     }
 
-    /// Records in the flow tables of the program that serves cases without recorded flows.
+    /// Records, of either stage, of the program that serves cases without recorded flows.
     pub fn records_on_settled_rings(&mut self) -> Result<usize> {
-        let v4 = hash::<FlowKeyV4, Flow>(&mut self.settled, names::FLOWS_V4)?;
-        let count = v4.keys().count();
-        let v6 = hash::<FlowKeyV6, Flow>(&mut self.settled, names::FLOWS_V6)?;
-        Ok(count + v6.keys().count())
+        let mut count = 0;
+        for name in [names::OPENINGS_V4, names::FLOWS_V4] {
+            count += hash::<FlowKeyV4, Flow>(&mut self.settled, name)?.keys().count();
+        }
+        for name in [names::OPENINGS_V6, names::FLOWS_V6] {
+            count += hash::<FlowKeyV6, Flow>(&mut self.settled, name)?.keys().count();
+        }
+        Ok(count)
     }
 
     fn of(&self, case: &Case) -> Result<Template> {
@@ -111,6 +141,13 @@ impl Load {
         ensure!(answer == wanted, "the program answered {answer}, not {wanted}");
         Ok(())
     }
+}
+
+/// What `FLOW_TABLES` says of an IP version.
+fn table(object: &Ebpf, version: usize) -> Result<FlowTable> {
+    let map = object.map(names::FLOW_TABLES).context("no FLOW_TABLES")?;
+    let map: Array<_, Record<FlowTable>> = map.try_into()?;
+    Ok(map.get(&u32::try_from(version)?, 0)?.0)
 }
 
 fn template(program: Program, kind: Kind, to: To, flows: u32) -> Result<Template> {
