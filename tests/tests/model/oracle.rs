@@ -166,9 +166,7 @@ impl Oracle {
         let after = match member {
             Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
             // It may go on, should its member serve again.
-            None => {
-                before.map(|before| Flow { is_served: false, is_refused: refused, ..before })
-            }
+            None => before.map(|before| Flow { is_served: false, is_refused: refused, ..before }),
         };
         self.flows.extend(after.map(|after| (flow, after)));
         Ok(())
