@@ -11,6 +11,7 @@ use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::drops::{Drops, rates};
+use crate::status::{self, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,9 +39,34 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode> {
     let drops = block_on(look_twice(args))?;
     match args.output {
         Output::Json => print_json(&drops)?,
-        Output::Table => print_text(&text(&drops))?,
+        Output::Table => {
+            let status = block_on(status(args))?;
+            print_text(&(text(&drops) + &unrecorded(&status)))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn status(args: &DropsArgs) -> Result<Status> {
+    client::status(&args.agent.path()?, &status::Request::default()).await
+}
+
+/// Listeners with flows that found no room for a record, whether they were served or not.
+fn unrecorded(status: &Status) -> String {
+    let listeners = status
+        .load_balancers
+        .iter()
+        .flat_map(|lb| lb.listeners.iter().map(move |listener| (&lb.name, listener)));
+    let refused = listeners.filter(|(_, listener)| listener.refused_records > 0);
+    let rows: String = refused
+        .map(|(lb, listener)| {
+            format!("{:>12} of {lb}/{}\n", listener.refused_records, listener.name)
+        })
+        .collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    format!("\nFlows that found no room for a record (raise [agent] max_flows):\n{rows}")
 }
 
 async fn look_twice(args: &DropsArgs) -> Result<Vec<Drops>> {
