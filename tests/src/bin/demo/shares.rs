@@ -20,7 +20,11 @@ impl Share {
     /// The share of `answers` of `all`, where `due` was to be expected. Connections fall on slots
     /// independently of each other, so their number is binomial.
     pub(crate) fn new(answers: u32, all: u32, due: f64) -> Self {
-        let all = f64::from(all.max(1));
+        if all == 0 {
+            // No answer at all is no matter of chance.
+            return Self { got: 0.0, due, allowance: 0.0 };
+        }
+        let all = f64::from(all);
         let deviation = (due * (1.0 - due) / all).sqrt();
         let allowance = DEVIATIONS * deviation + OF_THE_RING;
         Self { got: f64::from(answers) / all, due, allowance }
