@@ -191,9 +191,7 @@ impl AssignedPool {
 
 /// A map is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "no room for another {what}: [agent] {key} = {limit} is used up; raise it, after `elb detach`"
-)]
+#[error("no room for another {what}: [agent] {key} = {limit} is used up; raise it and reload")]
 pub struct Full {
     what: &'static str,
     key: &'static str,

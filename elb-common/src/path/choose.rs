@@ -258,6 +258,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         let opens = self.is(packet::OPENS) || self.is(packet::UDP) && !self.is_held();
         if !opens {
+            if self.is_recording() && self.tables.is_carried(F::TABLE, self.now) {
+                return Answer::refused(Reason::CarriedOver);
+            }
             return Answer::id(self.stray());
         }
         if self.is_tracked()

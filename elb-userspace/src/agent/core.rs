@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use elb_common::addr::Mac;
 use elb_common::limits;
 use elb_common::listener::vip_flags;
+use elb_common::ring::CHUNK;
 
 use super::bound::Bound;
 use super::draining::{self, Drained};
@@ -21,7 +22,7 @@ use crate::census::Census;
 use crate::config::{self, Config};
 use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
-use crate::kernel::{AttachError, Attachment, Maps, Object, Program};
+use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
 use crate::model::{LoadBalancer, Model};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
@@ -95,12 +96,7 @@ pub(super) struct Probing {
 
 impl Core {
     pub(super) fn new(mut parts: Parts) -> Self {
-        let room = Room {
-            listeners: parts.config.agent.max_listeners.get(),
-            pools: limits::MAX_POOLS,
-            backends: parts.config.agent.max_backends.get(),
-            slots: parts.config.agent.ring_slots.get(),
-        };
+        let room = room(parts.maps.capacity);
         let encap_source = EncapSource {
             v4: parts.config.agent.encap_source,
             v6: parts.config.agent.encap_source_ipv6,
@@ -276,6 +272,16 @@ impl Core {
             bound: self.bound.names().clone(),
             events: self.events.past().cloned().collect(),
         }
+    }
+}
+
+/// What maps of these sizes have room for.
+fn room(capacity: Capacity) -> Room {
+    Room {
+        listeners: capacity.listeners,
+        pools: limits::MAX_POOLS,
+        backends: capacity.backends,
+        slots: capacity.chunks.saturating_mul(CHUNK),
     }
 }
 

@@ -76,6 +76,7 @@ impl Core {
         }
         let numbers = Numbers {
             generation: self.maps.generation,
+            carried_to: None,
             assignments: self.reconciler.assignments.clone(),
             drained,
         };

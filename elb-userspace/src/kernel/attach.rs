@@ -70,7 +70,7 @@ pub struct Attachment {
 }
 
 /// Pins are named by interface index, which outlives a renaming.
-const PREFIX: &str = "link-";
+pub(super) const PREFIX: &str = "link-";
 
 pub(super) fn pin_path(directory: &Path, index: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{index}"))
