@@ -104,6 +104,11 @@ impl Reconciler {
         Self { assignments, published, freed: Vec::new(), room, encap_source }
     }
 
+    /// There is room for so much from now on.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// The picture of the maps for a model.
     pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };

@@ -22,7 +22,7 @@ use crate::census::Census;
 use crate::config::{self, Config};
 use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
-use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program, Tracer};
 use crate::model::{LoadBalancer, Model};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
@@ -210,17 +210,19 @@ impl Core {
     }
 
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
-    /// if it was taken over.
-    pub(super) fn reload(&mut self, now: Now) -> bool {
+    /// if it was taken over; and the tracer of the maps, if these are others now. The interfaces carry
+    /// this program.
+    pub(super) fn reload(&mut self, now: Now, program: Program) -> (bool, Option<Tracer>) {
         match config::load(&self.file) {
             Err(errors) => {
                 self.config_problems = errors.iter().map(ToString::to_string).collect();
                 errors.log();
                 tracing::error!("the file is not taken over, serving goes on as before");
-                false
+                (false, None)
             }
             Ok(config) => {
                 self.config_problems.clear();
+                let tracer = self.resize(&config.agent, program);
                 if config.agent != self.config.agent {
                     let what =
                         "[agent] changed: restart the agent for that; the rest is taken over";
@@ -236,7 +238,7 @@ impl Core {
                 self.publish();
                 self.save();
                 tracing::info!("the configuration is taken over");
-                true
+                (true, tracer)
             }
         }
     }
@@ -276,7 +278,7 @@ impl Core {
 }
 
 /// What maps of these sizes have room for.
-fn room(capacity: Capacity) -> Room {
+pub(super) fn room(capacity: Capacity) -> Room {
     Room {
         listeners: capacity.listeners,
         pools: limits::MAX_POOLS,

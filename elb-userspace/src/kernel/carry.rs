@@ -215,6 +215,7 @@ impl Carry {
     pub fn finish(mut self, object: &mut Object) {
         self.done = true;
         if !self.sources.is_empty() {
+            object.adopted = true;
             wait_for_packets();
             if let Err(error) = self.second_pass() {
                 tracing::error!(%error, "flows of the last moments are not carried over");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use aya::maps::{MapData, MapInfo, MapType};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -140,8 +141,10 @@ pub struct Object {
     pub unprobeable: Option<String>,
     /// Where the maps are pinned: `pin_dir/vN`, N being the ABI version, unless others are to give way.
     pub directory: PathBuf,
-    /// Whether the maps were there before.
+    /// Whether the maps were there before, or took the place of others.
     pub adopted: bool,
+    /// Carries the program for probes to the agent's own interface.
+    pub(super) probing: Option<XdpLinkId>,
 }
 
 impl Object {
@@ -182,7 +185,7 @@ impl Object {
         let untraceable = traced.err().map(|error| error.to_string());
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
-        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted })
+        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None })
     }
 
     /// The program's log, if it was built with the feature `trace`.

@@ -22,6 +22,8 @@ mod privileges;
 mod ranges;
 mod reloading;
 mod restarting;
+mod sizing;
+mod taking_over;
 mod tracing;
 
 mod scene;
