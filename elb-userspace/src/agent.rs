@@ -124,7 +124,7 @@ impl Agent {
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcements.iter().min().copied();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
-            let cut_at = self.core.cut_in().map(|time| Instant::now() + time);
+            let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
                 _ = hangup.recv() => self.reload(),
                 _ = terminate.recv() => break,
@@ -149,8 +149,8 @@ impl Agent {
                 Some(took) = self.saves.join_next() => {
                     self.health_is_saved(took.context("saving panicked")?);
                 }
-                () = sleep_until(cut_at) => {
-                    self.core.cut();
+                () = sleep_until(publish_at) => {
+                    self.core.publish();
                     self.watch_flows();
                 }
                 () = sleep_until(self.sweep) => self.begin_sweep(),
@@ -175,14 +175,13 @@ impl Agent {
         Ok(())
     }
 
-    /// Waits until the way to every member is known, not long for next hops that do not answer. To
-    /// publish before would leave members out that an earlier agent served, or hand all flows to
-    /// the one whose next hop answers first.
+    /// Waits until the way to every member is known that an earlier agent may have served or that serves
+    /// at once, not long for next hops that do not answer. To publish before would leave the former out.
     async fn network_known(&mut self) -> Result<()> {
         self.network.wait_for(|network| !network.links.is_empty()).await?;
-        let wanted = self.wanted.borrow().clone();
+        let wanted = self.core.serving_at_once();
         let resolved = |network: &Network| {
-            wanted.members.iter().all(|address| network.missing_neighbor(*address).is_none())
+            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
         };
         match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
             Ok(known) => drop(known?),

@@ -83,6 +83,9 @@ pub struct AssignedPool {
     /// Since when it is served. Times are seconds of the coarse monotonic clock of this boot, as the
     /// packet path reads it.
     pub since: u32,
+    /// Whether no ring of it was ever published: it has no flows, and nothing to protect.
+    #[serde(default)]
+    pub is_fresh: bool,
     /// Until when former owners keep unknown UDP flows.
     pub udp_hold_until: u32,
     /// Seconds without a packet after which a recorded flow counts no more.
@@ -152,6 +155,7 @@ impl AssignedPool {
             removed: false,
             drain: None,
             since: now,
+            is_fresh: true,
             udp_hold_until: 0,
             idle_timeout: 0,
             flows_since: 0,
@@ -180,6 +184,9 @@ impl AssignedPool {
     /// as long as that is kept; the one that is not needed is returned.
     fn replace(&mut self, ring: AssignedRing, now: u32) -> Option<Region> {
         let replaced = std::mem::replace(&mut self.ring, ring);
+        if self.is_fresh {
+            return Some(replaced.region());
+        }
         if self.former.is_some() {
             // All flows since the ring before that are recorded.
             return Some(replaced.region());
@@ -447,6 +454,12 @@ mod tests {
         };
         assert_eq!(all.pool("a", shape(101), 0, ROOM, &[]), Ok(None));
         assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(None));
+        assert_eq!(bases(&all), (0, None));
+        let freed = Region { base: 0, size: 101 };
+        assert_eq!(all.pool("a", shape(97), 9, ROOM, &[]), Ok(Some(freed)), "nobody met it");
+        let freed = Region { base: 112, size: 97 };
+        assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(Some(freed)));
+        all.pools.get_mut("a").unwrap().is_fresh = false;
         assert_eq!(bases(&all), (0, None));
         assert_eq!(all.pool("a", shape(103), 9, ROOM, &[]), Ok(None));
         assert_eq!(bases(&all), (112, Some(0)));

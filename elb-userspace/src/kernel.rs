@@ -22,7 +22,7 @@ pub use attach::{AttachError, Attachment, carry_probes, move_probes, pinned, unp
 pub use carry::{Carry, CarryError};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
-pub use maps::{Live, MapError, Maps, coarse_seconds};
+pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use pins::{directories, directory, remove as remove_pins, set_version};
 pub use probe::{accepts_program, link_of, own_program, program_name};

@@ -4,6 +4,7 @@
 
 mod admission;
 mod backend;
+mod first;
 mod lasting;
 mod listener;
 mod pool;
@@ -19,6 +20,7 @@ use elb_common::addr::Mac;
 use elb_common::interface::Interface;
 use elb_common::listener::{Vip, listener_flags, vip_flags};
 
+use self::first::Wait;
 pub use self::lasting::Found;
 pub use self::renaming::Renamed;
 use self::ring::Published;
@@ -36,8 +38,16 @@ pub trait Seen {
     fn is_drained(&self, _pool: &Pool, _member: &Member) -> bool {
         false
     }
+    /// Whether a member's first probe is still to say whether it is to take new flows.
+    fn is_undecided(&self, _pool: &Pool, _member: &Member) -> bool {
+        false
+    }
     /// How an address is reached.
     fn next_hop(&self, address: IpAddr) -> Option<NextHop>;
+    /// Whether it may be known soon how an address is reached.
+    fn is_resolving(&self, _address: IpAddr) -> bool {
+        false
+    }
     /// Interfaces that carry the program: index and Ethernet address.
     fn interfaces(&self) -> BTreeMap<u32, Mac>;
     /// Seconds of the clock that the packet path reads.
@@ -71,6 +81,8 @@ pub struct Desired {
     pub moved: BTreeMap<String, slots::Diff>,
     /// When flows of a member that leaves are to be cut next: time to reconcile again.
     pub next_cut: Option<u32>,
+    /// When the first ring of a pool is published that waits for its members: time to reconcile again.
+    pub next_first: Option<u32>,
     /// Ids of pools whose members QUIC connection ids name.
     pools_with_servers: BTreeSet<u16>,
 }
@@ -82,6 +94,8 @@ pub struct Reconciler {
     pub assignments: Assignments,
     /// Owners of the slots of each pool, as last published.
     published: BTreeMap<String, Published>,
+    /// Pools whose first ring waits.
+    waits: BTreeMap<String, Wait>,
     /// Regions that are to be freed with the next picture.
     freed: Vec<Region>,
     room: Room,
@@ -100,8 +114,12 @@ impl Reconciler {
             let ring = assignments.pools.get(&name)?.ring;
             Some((name, Published::found(ring, owners)))
         };
-        let published = owners.into_iter().filter_map(found).collect();
-        Self { assignments, published, freed: Vec::new(), room, encap_source }
+        let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
+        let names: Vec<String> = published.keys().cloned().collect();
+        let (waits, freed) = (BTreeMap::new(), Vec::new());
+        let mut all = Self { assignments, published, waits, freed, room, encap_source };
+        names.iter().for_each(|name| all.has_a_past(name));
+        all
     }
 
     /// There is room for so much from now on.

@@ -58,6 +58,8 @@ pub enum Host {
     Router,
     /// The load balancer: .2.
     LoadBalancer,
+    /// A second one that may take the first one's place: .3.
+    Standby,
     /// The client: .10.
     Client,
     /// A backend: .11 and on.
@@ -71,6 +73,7 @@ impl Host {
         match self {
             Self::Router => 1,
             Self::LoadBalancer => 2,
+            Self::Standby => 3,
             Self::Client => 10,
             Self::Backend(index) => 11 + index,
             Self::Vip => 100,

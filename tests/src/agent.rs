@@ -22,13 +22,8 @@ use crate::{
     process::{Ended, Process, contents, ended, output},
     running::Running,
     status,
-    wait::wait_for,
+    wait::{STUCK, wait_for},
 };
-
-const READY_LIMIT: Duration = Duration::from_secs(15);
-const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
-const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
 /// An agent; dropping it kills it and detaches what it attached.
 #[derive(Debug)]
@@ -78,6 +73,22 @@ impl Agent {
         Ok(Self { place, process, notices })
     }
 
+    /// Starts an agent in the second load balancer of `lab`, with pins and a socket of its own.
+    pub fn start_standby(lab: &Lab, config: &Config) -> Result<Self> {
+        let mut config = config.clone();
+        config.agent.socket = lab.files().join("standby.sock");
+        config.agent.pin_dir = lab.pins().join("standby");
+        let place = Place::new(lab, "standby.toml", &config.text()?, &config.agent.socket, &[])?;
+        let place = Place {
+            netns: lab.standby().clone(),
+            log: lab.files().join("standby.log"),
+            notify: lab.files().join("standby-notify.sock"),
+            ..place
+        };
+        let (process, notices) = place.launch()?;
+        Ok(Self { place, process, notices })
+    }
+
     /// Runs an agent that cannot start, to its end. An agent that runs beside it keeps its files.
     pub fn refusal(lab: &Lab, config: &str) -> Result<Refusal> {
         Self::refusal_under(lab, config, &[])
@@ -111,7 +122,7 @@ impl Agent {
     /// Ends it in order (SIGTERM).
     pub fn terminate(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(STOP_LIMIT)
+        self.process.wait(STUCK)
     }
 
     /// Kills it if it runs, and starts it again; it is ready when this returns.
@@ -170,7 +181,7 @@ impl Agent {
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.place.elb();
         command.args(arguments).arg("--socket").arg(&self.place.socket);
-        output(command, COMMAND_LIMIT)
+        output(command, STUCK)
     }
 
     /// How `elb`, with `arguments` and the control socket of this agent, ends within `limit`.
@@ -206,7 +217,7 @@ impl Agent {
 
     /// What `elb detach`, with the configuration file of this agent, prints.
     pub fn detach(&self) -> Result<String> {
-        output(self.place.detach(), COMMAND_LIMIT)
+        output(self.place.detach(), STUCK)
     }
 
     /// Waits until `wanted` holds for the status.
@@ -292,7 +303,7 @@ impl Place {
         let mut command = self.agent();
         command.env("NOTIFY_SOCKET", &self.notify).stdout(log.try_clone()?).stderr(log);
         let mut process = Process::start("the agent", command)?;
-        let ready = wait_for("the agent to be ready", READY_LIMIT, || {
+        let ready = wait_for("the agent to be ready", STUCK, || {
             if let Some(status) = process.ended()? {
                 bail!("it ended before: {status}");
             }
@@ -307,7 +318,7 @@ impl Place {
         let mut said = tempfile::tempfile()?;
         let mut command = self.agent();
         command.stdout(said.try_clone()?).stderr(said.try_clone()?);
-        let ended = Process::start("an agent that cannot start", command)?.wait(REFUSAL_LIMIT);
+        let ended = Process::start("an agent that cannot start", command)?.wait(STUCK);
         let said = contents(&mut said)?;
         let status = ended.with_context(|| format!("its log:\n{said}"))?;
         Ok(Refusal { code: status.code(), said })

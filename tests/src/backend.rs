@@ -1,12 +1,10 @@
 //! What makes a host a backend of a load-balanced address: `elb backend up` and `down`, inside it.
 
-use std::{net::IpAddr, path::PathBuf, process::Command, time::Duration};
+use std::{net::IpAddr, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{config::Forwarding, environment::elb_bin, lab::Lab, process::output};
-
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::{config::Forwarding, environment::elb_bin, lab::Lab, process::output, wait::STUCK};
 
 impl Lab {
     /// Prepares every backend for the lab's addresses of all its families.
@@ -36,7 +34,7 @@ impl Lab {
         let vips = self.families().list().iter().map(|family| self.vip(*family));
         vips.into_iter().try_for_each(|vip| {
             let command = self.elb_backend(index, mode, verb, vip)?;
-            output(command, LIMIT)
+            output(command, STUCK)
                 .map(drop)
                 .with_context(|| format!("cannot bring {} {verb}", self.backend_name(index)))
         })

@@ -1,14 +1,11 @@
 //! What `elb diagnose` says.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::agent::Agent;
-
-/// It looks at members that may not answer.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{agent::Agent, wait::STUCK};
 
 /// What `elb diagnose -o json` said, and how it ended.
 #[derive(Clone, Debug)]
@@ -32,7 +29,7 @@ impl Agent {
         environment: &[(&str, &Path)],
     ) -> Result<Diagnosis> {
         let arguments = [&["diagnose"], arguments, &["-o", "json"]].concat();
-        let ended = self.end_with(&arguments, environment, LIMIT)?;
+        let ended = self.end_with(&arguments, environment, STUCK)?;
         let shown = || format!("{arguments:?}: {ended:?}");
         let said = serde_json::from_str(&ended.printed).with_context(shown)?;
         Ok(Diagnosis { code: ended.code.with_context(shown)?, said })

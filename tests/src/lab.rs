@@ -31,6 +31,7 @@ pub struct Lab {
     shape: Builder,
     client: NetNs,
     lb: NetNs,
+    standby: Option<(NetNs, XdpPass)>,
     backends: Vec<NetNs>,
     router: Option<NetNs>,
     switch: Switch,
@@ -50,6 +51,22 @@ impl Lab {
     /// The load balancer's namespace.
     pub fn lb(&self) -> &NetNs {
         &self.lb
+    }
+
+    /// The namespace of the second load balancer, in a lab that has one.
+    pub fn standby(&self) -> &NetNs {
+        let (netns, _) = self.standby.as_ref().expect("a lab with a second load balancer");
+        netns
+    }
+
+    /// Lets the client find the load-balanced IPv4 address at `host`, a load balancer, for good and
+    /// whatever the address is announced by.
+    pub fn lead_client_to(&self, host: Host) -> Result<()> {
+        let [a, b, c, d, e, f] = host.mac(self.shape.arms.client_network(), false);
+        let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        let vip = self.vip4();
+        let line = format!("neigh replace {vip} lladdr {mac} dev {DEVICE} nud permanent");
+        self.client.ip(&line).map(drop)
     }
 
     /// The namespace of a backend, counted from 0.
@@ -164,6 +181,9 @@ impl Lab {
         };
         say("client", &self.client);
         say("lb", &self.lb);
+        if let Some((standby, _)) = &self.standby {
+            say("standby", standby);
+        }
         for (index, backend) in self.backends.iter().enumerate() {
             say(&name_of(index), backend);
         }

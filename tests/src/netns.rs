@@ -13,15 +13,12 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CloneFlags, setns};
 
-use crate::{environment::require_root, host, process};
-
-const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+use crate::{environment::require_root, host, process, wait::STUCK};
 
 /// A named network namespace; the name goes with the last clone.
 #[derive(Clone, Debug)]
@@ -128,7 +125,7 @@ impl NetNs {
         fs::write(batch.path(), lines)?;
         let mut command = Command::new("ip");
         command.args(["-netns", self.name(), "-batch"]).arg(batch.path());
-        process::output(command, COMMAND_LIMIT).with_context(|| format!("ip refused:\n{lines}"))
+        process::output(command, STUCK).with_context(|| format!("ip refused:\n{lines}"))
     }
 
     /// Sets a network sysctl inside; `key` is the path below `/proc/sys/net`.
@@ -149,7 +146,7 @@ fn add(name: &str) -> Result<()> {
     let _lock = host::lock()?;
     let mut command = Command::new("ip");
     command.args(["netns", "add", name]);
-    process::output(command, COMMAND_LIMIT).map(drop)
+    process::output(command, STUCK).map(drop)
 }
 
 impl Drop for Inner {

@@ -8,7 +8,6 @@ use std::{
     process::Stdio,
     sync::mpsc::channel,
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -17,12 +16,11 @@ use nix::sys::signal::Signal;
 use crate::{
     netns::NetNs,
     process::{self, Process},
+    wait::STUCK,
     wire::{ECHO_PORT, HTTP_PORT, READY, Service},
 };
 
 const BINARY: &str = "lab-server";
-const START_LIMIT: Duration = Duration::from_secs(5);
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a server listens, on every address of its host.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +95,7 @@ impl Server {
     /// Ends it in order: it refuses new connections and lets go of the ones it has.
     pub fn stop(&mut self) -> Result<()> {
         self.process.signal(Signal::SIGTERM)?;
-        self.process.wait(STOP_LIMIT).map(drop)
+        self.process.wait(STUCK).map(drop)
     }
 
     /// Kills it if it runs, and starts it again with the same name and services.
@@ -134,8 +132,7 @@ fn wait_until_ready(process: &mut Process) -> Result<()> {
         // Nobody listens any more when the limit has passed.
         let _ = tell.send(read.map(|_| line));
     });
-    let line =
-        told.recv_timeout(START_LIMIT).map_err(|_| anyhow!("not within {START_LIMIT:?}"))??;
+    let line = told.recv_timeout(STUCK).map_err(|_| anyhow!("not within {STUCK:?}"))??;
     if line.trim() != READY {
         bail!("it ended before it listened");
     }

@@ -1,13 +1,11 @@
 //! What a virtual device says that it did.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::netns::NetNs;
 use crate::process;
+use crate::wait::STUCK;
 use anyhow::{Context as _, Result};
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// Counters of a device, all queues together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +19,7 @@ impl Statistics {
     pub fn read(netns: &NetNs, device: &str) -> Result<Self> {
         let mut command = netns.command("ethtool");
         command.args(["-S", device]);
-        let said = process::output(command, LIMIT)?;
+        let said = process::output(command, STUCK)?;
         let mut counters = HashMap::new();
         for (name, value) in said.lines().filter_map(parse) {
             *counters.entry(name).or_default() += value;

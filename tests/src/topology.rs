@@ -16,8 +16,6 @@
 //!               └─ lb0   lb   lb1 ┘
 //! ```
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -25,7 +23,7 @@ use crate::{
     address::{Families, Family, Host, Network},
     netns::NetNs,
     veth::{self, End},
-    wait::wait_for,
+    wait::{STUCK, wait_for},
 };
 
 /// The greatest packet of clients.
@@ -33,8 +31,6 @@ pub const CLIENT_MTU: u32 = 1500;
 
 /// The name of the device of every host that has only one.
 pub const DEVICE: &str = "eth0";
-
-const FORWARDING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the load balancer has one device or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +118,7 @@ impl Switch {
 
     /// Waits until every port forwards, which it does a moment after its cable is up.
     pub(crate) fn wait_until_forwarding(&self) -> Result<()> {
-        wait_for("ports of the switch to forward", FORWARDING_LIMIT, || {
+        wait_for("ports of the switch to forward", STUCK, || {
             Ok(self.all_ports_forward()?.then_some(()))
         })
     }
@@ -130,7 +126,7 @@ impl Switch {
     fn all_ports_forward(&self) -> Result<bool> {
         let mut list = std::process::Command::new("ip");
         list.args(["-netns", self.netns.name(), "-details", "-json", "link", "show"]);
-        let links = crate::process::output(list, FORWARDING_LIMIT)?;
+        let links = crate::process::output(list, STUCK)?;
         let links: Value = serde_json::from_str(&links).context("ip -json printed no JSON")?;
         Ok(links.as_array().into_iter().flatten().all(forwards_if_up))
     }
@@ -154,6 +150,7 @@ pub(crate) fn port(host: Host, network: Network) -> String {
     match host {
         Host::Router => format!("{side}-router"),
         Host::LoadBalancer => format!("{side}-lb"),
+        Host::Standby => format!("{side}-standby"),
         Host::Client => format!("{side}-client"),
         Host::Backend(index) => format!("{side}-backend-{index}"),
         Host::Vip => unreachable!("no cable leads to a load-balanced address"),

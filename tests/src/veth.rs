@@ -1,12 +1,10 @@
 //! Pairs of virtual Ethernet devices, shaped so that native XDP on them tells the truth.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use anyhow::Result;
 
-use crate::{netns::NetNs, process};
-
-const ETHTOOL_LIMIT: Duration = Duration::from_secs(10);
+use crate::{netns::NetNs, process, wait::STUCK};
 
 /// One end of a pair.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ fn bring_up(end: &End) -> Result<()> {
     let name = &end.name;
     let mut ethtool = end.netns.command("ethtool");
     ethtool.args(["-K", name, "tx", "off"]);
-    process::output(ethtool, ETHTOOL_LIMIT)?;
+    process::output(ethtool, STUCK)?;
 
     let mut lines = String::new();
     for (address, prefix) in &end.addresses {

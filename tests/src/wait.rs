@@ -8,6 +8,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// After this long, something that takes moments counts as stuck. It is a limit for hangs, which ends
+/// nothing that works: not on one processor, not next to other load, not on a slow machine.
+pub const STUCK: Duration = Duration::from_secs(120);
+
 const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Repeats `probe` until it answers `Some`, or fails with what was awaited.

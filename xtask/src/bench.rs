@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::build_ebpf;
+use crate::expected::{BPF, INSTRUCTIONS, SETUP};
 use crate::guest::Guests;
 use crate::hand_over;
 use crate::insns;
@@ -51,16 +52,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (option, file) in [("--json", &options.json), ("--update", &options.update)] {
         arguments.extend(file.iter().flat_map(|file| [option.into(), file.into()]));
     }
-    hand_over::to("bench", &arguments)
+    hand_over::to(&hand_over::BENCH, &arguments)
 }
 
 fn count_instructions(update: bool) -> Result<()> {
     privilege::require_root("bench insns")?;
     let workspace = Workspace::locate()?;
-    let mut stages = Stages::begin();
-    let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
-    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
+    let plan = [&[SETUP, BPF], &Guests::PREPARATION[..], &[INSTRUCTIONS]].concat();
+    let mut stages = Stages::begin(&plan);
+    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndLabs))?;
+    stages.run(BPF, || build_ebpf::build(&toolchain, &workspace, &[]))?;
     let guests = Guests::prepare(&mut stages, &workspace)?;
     let guests = guests.context("no kernel to count on")?;
-    stages.run_what_can_be("instructions a packet", || insns::run(&guests, &toolchain, update))
+    stages.run_what_can_be(INSTRUCTIONS, || insns::run(&guests, &toolchain, update))
 }

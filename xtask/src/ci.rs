@@ -5,6 +5,10 @@ use anyhow::Result;
 
 use crate::bpf;
 use crate::build_ebpf;
+use crate::expected::{
+    BPF, CLIPPY_BPF, CLIPPY_HOST, DEPENDENCIES, DOCUMENTATION, FORMAT, GUEST_TESTS, INSTRUCTIONS,
+    SETUP,
+};
 use crate::guest::Guests;
 use crate::insns;
 use crate::kernels;
@@ -12,26 +16,28 @@ use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose, Toolchain};
 use crate::stages::Stages;
-use crate::test;
+use crate::test::{self, Extent};
 use crate::workspace::{Workspace, cargo_at_root};
 
 pub(crate) fn run() -> Result<()> {
     privilege::require_root("ci")?;
     let workspace = Workspace::locate()?;
-    let mut stages = Stages::begin();
-    stages.run("format", || process::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
-    let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
-    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
-    stages.run("clippy, host", || clippy_host(&workspace))?;
-    stages.run_what_can_be("clippy, BPF", || clippy_bpf(&toolchain, &workspace))?;
-    stages.run_what_can_be("dependencies", || check_dependencies(&workspace))?;
-    stages.run("documentation", || document(&workspace))?;
-    let mut tally = test::run_tests(&mut stages, &workspace, &[])?;
+    let checks = [FORMAT, SETUP, BPF, CLIPPY_HOST, CLIPPY_BPF, DEPENDENCIES, DOCUMENTATION];
+    let guests = [&Guests::PREPARATION[..], &[GUEST_TESTS, INSTRUCTIONS]].concat();
+    let mut stages = Stages::begin(&[&checks[..], &Extent::All.stages(), &guests].concat());
+    stages.run(FORMAT, || process::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
+    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndLabs))?;
+    stages.run(BPF, || build_ebpf::build(&toolchain, &workspace, &[]))?;
+    stages.run(CLIPPY_HOST, || clippy_host(&workspace))?;
+    stages.run_what_can_be(CLIPPY_BPF, || clippy_bpf(&toolchain, &workspace))?;
+    stages.run_what_can_be(DEPENDENCIES, || check_dependencies(&workspace))?;
+    stages.run(DOCUMENTATION, || document(&workspace))?;
+    let mut tally = test::run_tests(&mut stages, &workspace, Extent::All)?;
     if let Some(guests) = Guests::prepare(&mut stages, &workspace)? {
-        let tests = stages.run("tests on other kernels", || kernels::run(&guests))?;
+        let tests = stages.run(GUEST_TESTS, || kernels::run(&guests))?;
         tally = tally.and(&tests);
         let count = || insns::run(&guests, &toolchain, false);
-        stages.run_what_can_be("instructions a packet", count)?;
+        stages.run_what_can_be(INSTRUCTIONS, count)?;
     }
     println!("\n{}", tally.describe());
     Ok(())

@@ -13,5 +13,5 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let hold = options.hold.then(|| "--hold".into());
-    hand_over::to("demo", &Vec::from_iter(hold))
+    hand_over::to(&hand_over::DEMO, &Vec::from_iter(hold))
 }

@@ -20,6 +20,7 @@ use self::emulator::Emulator;
 pub(crate) use self::kernel::Kernel;
 pub(crate) use self::machine::{Plan, REPORT_PORT, Report, Step};
 use self::programs::Programs;
+use crate::expected::{self, Stage};
 use crate::stages::Stages;
 use crate::workspace::Workspace;
 
@@ -32,11 +33,14 @@ pub(crate) struct Guests {
 }
 
 impl Guests {
+    /// The stages of [`Guests::prepare`].
+    pub(crate) const PREPARATION: [Stage; 2] = [expected::OTHER_KERNELS, expected::GUEST_PROGRAMS];
+
     /// Prepares them as stages of a run; the BPF programs must be built. What cannot be had here is
     /// skipped: some kernels, or all machines.
     pub(crate) fn prepare(stages: &mut Stages, workspace: &Workspace) -> Result<Option<Self>> {
         let folder = workspace.kernels_dir();
-        let found = stages.run("other kernels", || Ok(find_or_fetch(&folder)))?;
+        let found = stages.run(expected::OTHER_KERNELS, || Ok(find_or_fetch(&folder)))?;
         let (emulator, kernels) = match found {
             Ok(Found { emulator, kernels, missing }) => {
                 missing.into_iter().for_each(|why| stages.skip(why));
@@ -50,7 +54,7 @@ impl Guests {
         if kernels.is_empty() {
             return Ok(None);
         }
-        let programs = stages.run("programs for them", || Programs::build(workspace))?;
+        let programs = stages.run(expected::GUEST_PROGRAMS, || Programs::build(workspace))?;
         Ok(Some(Self { emulator, kernels, programs, folder }))
     }
 

@@ -1,45 +1,47 @@
-//! A run in stages: a header for each, and a summary of all when the run ends, well or not.
+//! A run in stages: what it will take, a header for each, and a summary of all when the run ends,
+//! well or not.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::expected::{self, Stage};
+
 pub(crate) struct Stages {
     begun: Instant,
-    done: Vec<Stage>,
+    done: Vec<Done>,
     skipped: Vec<String>,
 }
 
-struct Stage {
+struct Done {
     name: &'static str,
     took: Duration,
     failed: bool,
 }
 
 impl Stages {
-    pub(crate) fn begin() -> Self {
+    /// Says what is going to be done, and the minutes to expect.
+    pub(crate) fn begin(plan: &[Stage]) -> Self {
+        println!("{}", expected::describe(plan));
         Self { begun: Instant::now(), done: Vec::new(), skipped: Vec::new() }
     }
 
-    pub(crate) fn run<T>(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        println!("\n== {name} ({:.1} s since start)", self.begun.elapsed().as_secs_f64());
+    pub(crate) fn run<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let name = stage.name;
+        println!("\n== {name}: {stage} ({:.1} s since start)", self.begun.elapsed().as_secs_f64());
         let begun = Instant::now();
         let result = work();
-        self.done.push(Stage { name, took: begun.elapsed(), failed: result.is_err() });
+        self.done.push(Done { name, took: begun.elapsed(), failed: result.is_err() });
         result.with_context(|| format!("{name} failed"))
     }
 
     /// Like [`Stages::run`], for work that returns what of it could not be done here and why.
     pub(crate) fn run_what_can_be(
         &mut self,
-        name: &'static str,
+        stage: Stage,
         work: impl FnOnce() -> Result<Option<String>>,
     ) -> Result<()> {
-        if let Some(why) = self.run(name, work)? {
+        if let Some(why) = self.run(stage, work)? {
             self.skip(why);
         }
         Ok(())

@@ -4,10 +4,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::artifact;
 use crate::build_ebpf;
+use crate::expected::{self, BPF, SETUP, Stage};
 use crate::guest::Guests;
 use crate::kernels;
+use crate::lab_programs::LabPrograms;
 use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose};
@@ -16,6 +17,9 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Only what needs no lab: host tests and program runs
+    #[arg(long, conflicts_with_all = ["arguments", "kernels"])]
+    quick: bool,
     /// Only what depends on the kernel, on other kernels, in virtual machines
     #[arg(long, conflicts_with = "arguments")]
     kernels: bool,
@@ -24,47 +28,103 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
+/// Which tests of those that this machine's kernel can run.
+#[derive(Clone, Copy)]
+pub(crate) enum Extent<'a> {
+    All,
+    /// Without labs and histories.
+    Quick,
+    /// What these arguments of test programs choose, without histories.
+    Chosen(&'a [String]),
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     privilege::require_root("test")?;
     let workspace = Workspace::locate()?;
-    let mut stages = Stages::begin();
-    let toolchain = stages.run("setup", || setup::prepare(Purpose::BuildAndLabs))?;
-    stages.run("BPF programs", || build_ebpf::build(&toolchain, &workspace, &[]))?;
+    let extent = options.extent();
+    let tests = if options.kernels {
+        [&Guests::PREPARATION[..], &[expected::GUEST_TESTS]].concat()
+    } else {
+        extent.stages()
+    };
+    let mut stages = Stages::begin(&[&[SETUP, BPF], &tests[..]].concat());
+    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndLabs))?;
+    stages.run(BPF, || build_ebpf::build(&toolchain, &workspace, &[]))?;
     let tally = if options.kernels {
         let guests = Guests::prepare(&mut stages, &workspace)?;
         let guests = guests.context("no other kernel to test on")?;
-        stages.run("tests on them", || kernels::run(&guests))?
+        stages.run(expected::GUEST_TESTS, || kernels::run(&guests))?
     } else {
-        run_tests(&mut stages, &workspace, &options.arguments)?
+        run_tests(&mut stages, &workspace, extent)?
     };
     println!("\n{}", tally.describe());
     Ok(())
 }
 
-/// Runs every test that this machine's kernel can run; the BPF programs must be built. A run of all
-/// of them must run some in the labs: a suite that is skipped must not pass for one that passed.
+/// Runs tests; the BPF programs must be built. A run of all must run some in the labs: a suite that
+/// is skipped must not pass for one that passed.
 pub(crate) fn run_tests(
     stages: &mut Stages,
     workspace: &Workspace,
+    extent: Extent<'_>,
+) -> Result<Tally> {
+    let mut suite = |stage: Stage, command: &[&str]| {
+        stages.run(stage, || cargo_test(&mut workspace.cargo(command), &[]))
+    };
+    match extent {
+        Extent::All => {
+            let host = suite(expected::HOST_TESTS, &HOST)?;
+            let labs = run_labs(stages, workspace, expected::LABS, &[])?;
+            ensure!(labs.ran() > 0, "no test ran in the labs");
+            let histories = || cargo_test(&mut workspace.cargo(&HISTORIES), &[]);
+            Ok(host.and(&labs).and(&stages.run(expected::HISTORIES, histories)?))
+        }
+        Extent::Quick => {
+            let host = suite(expected::HOST_TESTS, &HOST)?;
+            let runs = suite(expected::PROGRAM_RUNS, &PROGRAM_RUNS)?;
+            ensure!(runs.ran() > 0, "no program run ran");
+            Ok(host.and(&runs))
+        }
+        Extent::Chosen(arguments) => {
+            let host = || cargo_test(&mut workspace.cargo(&HOST), arguments);
+            let host = stages.run(expected::NAMED_HOST_TESTS, host)?;
+            Ok(host.and(&run_labs(stages, workspace, expected::NAMED_LABS, arguments)?))
+        }
+    }
+}
+
+fn run_labs(
+    stages: &mut Stages,
+    workspace: &Workspace,
+    stage: Stage,
     arguments: &[String],
 ) -> Result<Tally> {
-    let elb = ["build", "--package", "elb-userspace", "--bin", "elb"];
-    let host = stages.run("host tests", || cargo_test(&mut workspace.cargo(&HOST), arguments))?;
-    let elb =
-        stages.run("the elb binary", || artifact::build_one(&mut workspace.cargo(&elb), "elb"))?;
-    let labs = stages.run("labs", || {
-        let labs = cargo_test(workspace.cargo(&LABS).env("ELB_BIN", elb), arguments)?;
-        ensure!(labs.ran() > 0 || !arguments.is_empty(), "no test ran");
-        Ok(labs)
-    })?;
-    let mut tally = host.and(&labs);
-    // Who names tests does not wait for another build of everything.
-    if arguments.is_empty() {
-        let histories =
-            stages.run("random histories", || cargo_test(&mut workspace.cargo(&HISTORIES), &[]))?;
-        tally = tally.and(&histories);
+    let programs = LabPrograms { profile: "dev", also: &[] };
+    let built = stages.run(expected::LAB_PROGRAMS, || programs.build(workspace))?;
+    let elb = built.program("elb")?;
+    stages.run(stage, || cargo_test(workspace.cargo(&LABS).env("ELB_BIN", elb), arguments))
+}
+
+impl Options {
+    fn extent(&self) -> Extent<'_> {
+        match (self.quick, self.arguments.as_slice()) {
+            (true, _) => Extent::Quick,
+            (false, []) => Extent::All,
+            (false, arguments) => Extent::Chosen(arguments),
+        }
     }
-    Ok(tally)
+}
+
+impl Extent<'_> {
+    /// The stages of [`run_tests`].
+    pub(crate) fn stages(self) -> Vec<Stage> {
+        use expected::*;
+        match self {
+            Self::All => vec![HOST_TESTS, LAB_PROGRAMS, LABS, HISTORIES],
+            Self::Quick => vec![HOST_TESTS, PROGRAM_RUNS],
+            Self::Chosen(_) => vec![NAMED_HOST_TESTS, LAB_PROGRAMS, NAMED_LABS],
+        }
+    }
 }
 
 /// Programs for the BPF target have no host tests: what they share with the host has, elsewhere.
@@ -80,6 +140,8 @@ const HOST: [&str; 9] = [
     "elb-tests",
 ];
 const LABS: [&str; 4] = ["test", "--no-fail-fast", "--package", "elb-tests"];
+const PROGRAM_RUNS: [&str; 6] =
+    ["test", "--no-fail-fast", "--package", "elb-tests", "--test", "program"];
 /// So many need optimised programs.
 const HISTORIES: [&str; 7] =
     ["test", "--profile", "guest", "--package", "elb-tests", "--test", "model"];

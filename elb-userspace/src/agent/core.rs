@@ -20,10 +20,10 @@ use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::census::Census;
 use crate::config::{self, Config};
-use crate::health::Lateness;
 use crate::health::probe::{Outcome, ProbeSource};
+use crate::health::{Lateness, Timing};
 use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program, Tracer};
-use crate::model::{LoadBalancer, Model};
+use crate::model::{LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
@@ -74,8 +74,9 @@ pub(super) struct Core {
     pub(super) moving: BTreeMap<String, u32>,
     /// Members that are drained by command.
     pub(super) drained: Drained,
-    /// When flows of a member that leaves are to be cut next.
-    pub(super) next_cut: Option<u32>,
+    /// When to publish again although nothing else happens: flows of a member that leaves are to be
+    /// cut, or the first ring of a pool waits no more.
+    pub(super) next_publish: Option<u32>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// What the last sweep of the flow tables found.
@@ -134,7 +135,7 @@ impl Core {
             observed: parts.observed,
             moving,
             drained,
-            next_cut: None,
+            next_publish: None,
             revision: 0,
             census: None,
             started: parts.now.wall,
@@ -143,7 +144,11 @@ impl Core {
             map_problems: Vec::new(),
         };
         let model = core.config.model.clone();
-        core.follow_names(&model);
+        for Renamed { from, to } in core.follow_names(&model) {
+            if let Some(members) = parts.health.members.remove(&from) {
+                parts.health.members.insert(to, members);
+            }
+        }
         core.drained = draining::still_there(&core.drained, &model);
         core.members.follow(&model, &mut parts.health, parts.now);
         core.members.assigned(&core.reconciler.assignments.pools);
@@ -168,6 +173,22 @@ impl Core {
         all.extend(removed.map(|member| member.address));
         let balancers = self.config.model.load_balancers();
         Wanted { members: all, vips: balancers.iter().flat_map(LoadBalancer::vips).collect() }
+    }
+
+    /// Addresses of members whose pools do not wait for verdicts: they have a ring, or no monitor.
+    pub(super) fn serving_at_once(&self) -> BTreeSet<IpAddr> {
+        let assigned = &self.reconciler.assignments.pools;
+        let has_ring = |name: &str| assigned.get(name).is_some_and(|pool| !pool.is_fresh);
+        let serves = |pool: &&Pool| {
+            has_ring(pool.name.as_str()) || Timing::of(pool.healthmonitor.as_ref()).is_none()
+        };
+        let present =
+            self.config.model.pools().iter().filter(serves).flat_map(|pool| &pool.members);
+        let removed = assigned.values().flat_map(|pool| &pool.members);
+        present
+            .map(|member| member.address)
+            .chain(removed.filter(|member| member.removed).map(|member| member.address))
+            .collect()
     }
 
     pub(super) fn network_changed(&mut self, network: Network) {
@@ -206,7 +227,7 @@ impl Core {
         if let Some(event) = effect.event {
             self.events.happened(event);
         }
-        ToDo { publish: effect.serves_changed, save: effect.is_news }
+        ToDo { publish: effect.standing_changed, save: effect.is_news }
     }
 
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
@@ -244,16 +265,17 @@ impl Core {
     }
 
     /// What is known by a pool's name goes with the pool to the name that it has now.
-    fn follow_names(&mut self, model: &Model) {
-        for Renamed { from, to } in self.reconciler.follow_names(model) {
+    fn follow_names(&mut self, model: &Model) -> Vec<Renamed> {
+        let renamed = self.reconciler.follow_names(model);
+        for Renamed { from, to } in &renamed {
             tracing::info!(from, to, "the pool got another name");
-            if let Some(slots) = self.moving.remove(&from) {
+            if let Some(slots) = self.moving.remove(from) {
                 self.moving.insert(to.clone(), slots);
             }
-            let drained = std::mem::take(&mut self.drained).into_iter();
-            let renamed = |pool: String| if pool == from { to.clone() } else { pool };
-            self.drained = drained.map(|(pool, member)| (renamed(pool), member)).collect();
         }
+        self.members.rename(&renamed);
+        draining::rename(&mut self.drained, &renamed);
+        renamed
     }
 
     /// Virtual addresses to announce: interface, its Ethernet address, address.

@@ -10,7 +10,7 @@ use crate::census::Census;
 use crate::kernel::coarse_seconds;
 use crate::model::Model;
 use crate::names::is_named;
-use crate::reconcile::socket;
+use crate::reconcile::{Renamed, socket};
 
 /// Members that are drained, each with its pool.
 pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
@@ -145,6 +145,16 @@ impl Core {
         let before = assigned.former.map(|ring| self.maps.naming(ring.region(), id));
         let (owned_before, former_before) = before.unwrap_or_default();
         (owned, former + owned_before + former_before)
+    }
+}
+
+/// Pools have other names: their members are drained as before.
+pub(super) fn rename(drained: &mut Drained, pools: &[Renamed]) {
+    for Renamed { from: old, to: new } in pools {
+        let (here, others) =
+            std::mem::take(drained).into_iter().partition::<Drained, _>(|(pool, _)| pool == old);
+        *drained = others;
+        drained.extend(here.into_iter().map(|(_, member)| (new.clone(), member)));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{Change, History, MemberHealth, Status, Timing};
 use crate::model::{Member, Model};
-use crate::reconcile::socket;
+use crate::reconcile::{Renamed, socket};
 use crate::saved;
 use crate::status::timestamp_millis;
 use crate::time::{Now, Time};
@@ -56,8 +56,8 @@ pub(super) struct DueProbe {
 /// What a result changed.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
-    /// Whether the member now serves and did not, or the other way round.
-    pub serves_changed: bool,
+    /// Whether the member now serves and did not, or the other way round, or was undecided until now.
+    pub standing_changed: bool,
     /// Whether more changed than what is remembered of probes.
     pub is_news: bool,
     /// What to tell.
@@ -116,6 +116,21 @@ impl Members {
             }
         }
         self.forget_all_but(&present);
+    }
+
+    /// Pools have other names, before they are followed: their members are the same, and so is all that
+    /// is known of them.
+    pub(super) fn rename(&mut self, pools: &[Renamed]) {
+        let known: Vec<_> = pools.iter().map(|pool| self.numbers.remove(&pool.from)).collect();
+        for (Renamed { to: new, .. }, numbers) in pools.iter().zip(known) {
+            let Some(numbers) = numbers else { continue };
+            for number in numbers.values() {
+                if let Some(watched) = self.watched.get_mut(number) {
+                    watched.pool.clone_from(new);
+                }
+            }
+            self.numbers.insert(new.clone(), numbers);
+        }
     }
 
     /// Learns the ids that packets know members by.
@@ -238,7 +253,7 @@ impl Watched {
         let Outcome { result, duration, .. } = outcome;
         let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
         self.history.note(started, duration, result.as_ref().copied());
-        let (served, streak) = (self.health.serves(), self.health.streak());
+        let (stood, streak) = (self.standing(), self.health.streak());
         let (since, reason) = (self.health.since(), self.health.reason().cloned());
         let change = self.health.finish(now, result, random);
         let lasted = now.wall.duration_since(since).unwrap_or_default();
@@ -247,10 +262,15 @@ impl Watched {
             self.event(change, lasted, reason, now)
         });
         Effect {
-            serves_changed: self.health.serves() != served,
+            standing_changed: self.standing() != stood,
             is_news: change.is_some() || self.health.streak() != streak,
             event,
         }
+    }
+
+    /// What its pool's ring depends on.
+    fn standing(&self) -> (bool, bool) {
+        (self.health.serves(), self.health.is_undecided())
     }
 
     /// What a change of the verdict is to people: nothing, if the first one is a good one.
@@ -288,38 +308,4 @@ impl Watched {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use super::*;
-    use crate::assign::{AssignedMember, AssignedRing};
-    use crate::config;
-    use crate::ring::shape::Shape;
-
-    #[test]
-    fn a_member_has_the_id_that_was_assigned_last() {
-        let text = "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
-                    forwarding = \"ipip\"\nmember = [\n\
-                    { address = \"10.0.0.1\", protocol_port = 80 },\n\
-                    { address = \"10.0.0.2\", protocol_port = 80 },\n]\n";
-        let model = config::parse("test", text).unwrap().model;
-        let now = Now { time: Time::ZERO, wall: SystemTime::UNIX_EPOCH };
-        let mut members = Members::default();
-        members.follow(&model, &mut saved::Health::default(), now);
-
-        let socket = |n| SocketAddr::from(([10, 0, 0, n], 80));
-        let ring = AssignedRing { base: 0, shape: Shape::default() };
-        let mut pool = AssignedPool::new(1, ring, 0);
-        pool.members = [(7, 1), (8, 2)].map(|(id, n)| AssignedMember::new(id, socket(n))).into();
-        let ids = |members: &Members| {
-            [1, 2].map(|n| members.get("web", socket(n)).and_then(|watched| watched.backend))
-        };
-        assert_eq!(ids(&members), [None, None]);
-        members.assigned(&BTreeMap::from([("web".to_owned(), pool.clone())]));
-        assert_eq!(ids(&members), [Some(7), Some(8)]);
-        pool.members[0].id = 9;
-        pool.members[1].removed = true;
-        members.assigned(&BTreeMap::from([("web".to_owned(), pool)]));
-        assert_eq!(ids(&members), [Some(9), None]);
-    }
-}
+mod tests;

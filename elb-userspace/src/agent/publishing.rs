@@ -11,7 +11,7 @@ use super::members::Members;
 use crate::health::MemberHealth;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
-use crate::nexthop::{Network, NextHop};
+use crate::nexthop::{Network, NextHop, Unreachable};
 use crate::publish::{Store as _, plan};
 use crate::reconcile::{Seen, socket};
 use crate::saved::{self, Numbers};
@@ -52,7 +52,7 @@ impl Core {
             self.members.assigned(&self.reconciler.assignments.pools);
             self.save();
         }
-        self.next_cut = desired.next_cut;
+        self.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
         let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
         for command in &commands {
             if let Err(error) = self.maps.execute(command) {
@@ -110,8 +110,18 @@ impl Seen for View<'_> {
             && self.drained.contains(&(pool.name.as_str().to_owned(), socket(member)))
     }
 
+    fn is_undecided(&self, pool: &Pool, member: &Member) -> bool {
+        let health = self.members.health(pool.name.as_str(), socket(member));
+        health.is_some_and(MemberHealth::is_undecided)
+    }
+
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
         self.network.next_hop(address).ok()
+    }
+
+    fn is_resolving(&self, address: IpAddr) -> bool {
+        let why = self.network.next_hop(address).err();
+        matches!(why, Some(Unreachable::Unknown | Unreachable::NoNeighbor { .. }))
     }
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {

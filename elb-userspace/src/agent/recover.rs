@@ -37,6 +37,7 @@ pub(super) fn from_maps(
         let observed_pool = observed.pools.get(&record.pool).copied().unwrap_or_default();
         let mut assigned = assigned(&record, &observed_pool);
         assigned.members = members(pool, observed, maps, &assigned);
+        assigned.is_fresh = assigned.members.is_empty();
         let known = health.members.entry(pool.name.to_string()).or_default();
         judge(known, took_new(&assigned.members, maps, assigned.region()));
         if fits(&saved.assignments, &assigned) {

@@ -10,7 +10,7 @@ use elb_common::room::BELIEVED;
 use super::core::Core;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::census::Census;
-use crate::kernel::coarse_seconds;
+use crate::kernel::{coarse_seconds, coarse_until};
 use crate::ring::slots::is_quiet;
 
 impl Core {
@@ -120,15 +120,9 @@ impl Core {
         (!is_quiet(seen, now, pool.idle_timeout)).then(|| now.saturating_sub(seen))
     }
 
-    /// How long it is until flows of a member that leaves are to be cut.
-    pub(super) fn cut_in(&self) -> Option<Duration> {
-        let seconds = self.next_cut?.saturating_sub(coarse_seconds());
-        Some(Duration::from_secs(seconds.into()))
-    }
-
-    /// Cuts the flows whose time has come.
-    pub(super) fn cut(&mut self) {
-        self.publish();
+    /// How long it is until there is something to publish although nothing else happens.
+    pub(super) fn publish_in(&self) -> Option<Duration> {
+        self.next_publish.map(coarse_until)
     }
 
     /// Whether a member serves nothing any more, not even the flows it had.

@@ -75,12 +75,17 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
     let numbers = numbers(&config, &carry, &observed, &maps, &mut health);
     recover::published_since(&config.model, &observed, &numbers, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
-    write(&config, &numbers);
+    let is_carried = numbers.carried_to.is_some();
+    if is_carried {
+        write(&config, &numbers);
+    }
     carry.share()?;
     let attachments = attach(&mut object, &config)?;
     carry.finish(&mut object);
     let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
-    write(&config, &numbers);
+    if is_carried {
+        write(&config, &numbers);
+    }
     let log = pass_log_on(&mut object);
     let traces = Traces::new(Tracer::new(&mut object)?)?;
     if let Some(why) = &object.untraceable {
@@ -130,9 +135,8 @@ fn numbers(
         return recover::from_maps(&config.model, observed, maps, health);
     };
     numbers.assignments.complete(|id| observed.listener_pools.get(&id).map(|one| one.pool));
-    if numbers.generation != maps.generation {
-        numbers.carried_to = Some(maps.generation);
-    }
+    let is_other = numbers.generation != maps.generation;
+    numbers.carried_to = is_other.then_some(maps.generation);
     numbers
 }
 

@@ -89,8 +89,8 @@ impl VipProbes {
     pub(super) fn follow(&mut self, before: &mut Object, object: &mut Object) {
         let Some(prober) = &self.prober else { return };
         let followed = prober.follow(object).map_err(|error| error.to_string());
-        let followed = followed
-            .and_then(|()| move_probes(before, object).map_err(|error| error.to_string()));
+        let followed =
+            followed.and_then(|()| move_probes(before, object).map_err(|error| error.to_string()));
         if let Err(why) = followed {
             tracing::warn!(why, "probes cannot go by virtual addresses any more");
             (self.guide, self.prober) = (Err(why), None);

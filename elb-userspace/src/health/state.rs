@@ -1,8 +1,12 @@
 //! What the results of probes make of one member.
 //!
-//! - The first probe of a member starts at a random point of the first interval, and its result
-//!   decides at once. After that it takes `max_retries` successes in a row to make an OFFLINE
-//!   member ONLINE and `max_retries_down` failures in a row to make an ONLINE one OFFLINE.
+//! - The first probe of a member without a verdict starts within a second ([`FIRST`]), and its result
+//!   decides at once: the whole pool may be waiting for it. After that it takes `max_retries`
+//!   successes in a row to make an OFFLINE member ONLINE and `max_retries_down` failures in a row to
+//!   make an ONLINE one OFFLINE. The count begins with the second probe, which therefore may come at
+//!   any time within `delay`: so members that came together are spread over the interval.
+//! - A member whose verdict is known from before a restart is probed at a random point of the first
+//!   interval.
 //! - A probe starts at most `delay` after the end of the one before, so that a member has one at a
 //!   time and the verdict on a member that stops answering takes at most
 //!   `timeout * max_retries_down + delay * (max_retries_down - 1)` from the start of the first
@@ -99,10 +103,15 @@ pub struct Verdict {
     pub streak: u32,
 }
 
+/// The first probe of a member without a verdict starts within this time, by chance.
+pub const FIRST: Duration = Duration::from_secs(1);
+
 /// The part of `delay` that chance may shorten it by.
 const JITTER: u32 = 16;
 /// The same after a change of the monitor.
 const JITTER_OF_ALL: u32 = 2;
+/// The same after the probe that gave the first verdict.
+const JITTER_OF_FIRST: u32 = 1;
 
 /// One member's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +141,7 @@ enum Phase {
 
 impl MemberHealth {
     /// A member that nothing is known about. `random` is 64 random bits: they spread the first
-    /// probes of many members over an interval.
+    /// probes of many members over [`FIRST`].
     pub fn new(timing: Option<Timing>, now: Now, random: u64) -> Self {
         let status = if timing.is_some() { Status::Initial } else { Status::NoMonitor };
         Self {
@@ -142,8 +151,8 @@ impl MemberHealth {
             streak: 0,
             reason: None,
             timing,
-            phase: first(timing, now, random),
-            jitter: JITTER,
+            phase: within(timing.map(|timing| timing.delay.min(FIRST)), now, random),
+            jitter: JITTER_OF_FIRST,
         }
     }
 
@@ -156,7 +165,9 @@ impl MemberHealth {
         if !matches!(status, Status::Online | Status::Offline) || timing.is_none() {
             return fresh;
         }
-        Self { status, since, reason, streak, serves: status == Status::Online, ..fresh }
+        let phase = within(timing.map(|timing| timing.delay), now, random);
+        let (serves, jitter) = (status == Status::Online, JITTER);
+        Self { status, since, reason, streak, serves, phase, jitter, ..fresh }
     }
 
     /// What is to be kept across a restart; nothing before there is a verdict.
@@ -189,6 +200,11 @@ impl MemberHealth {
     /// Results in a row that speak against the verdict.
     pub const fn streak(&self) -> u32 {
         self.streak
+    }
+
+    /// Whether its first probe is still to say whether the member is to take new connections.
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.status, Status::Initial) && !self.serves
     }
 
     /// Whether the member is to take new connections: it is ONLINE or not monitored, or it became
@@ -286,8 +302,9 @@ impl MemberHealth {
     }
 }
 
-fn first(timing: Option<Timing>, now: Now, random: u64) -> Phase {
-    timing.map_or(Phase::Idle, |timing| Phase::Waiting(now.time + part(timing.delay, random)))
+/// Waiting for a random point of a time span.
+fn within(span: Option<Duration>, now: Now, random: u64) -> Phase {
+    span.map_or(Phase::Idle, |span| Phase::Waiting(now.time + part(span, random)))
 }
 
 /// The part `random / 2^64` of a time span; one of 2^64 ns or more is no delay of ours.

@@ -7,6 +7,7 @@ pub use live::Live;
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::xdp::{DevMapHash, XdpMapError};
@@ -508,6 +509,20 @@ fn reset(counters: &mut MapCounters, id: u16) -> Result<(), aya::maps::MapError>
 
 /// Seconds of the clock that the packet path reads, `CLOCK_MONOTONIC_COARSE`.
 pub fn coarse_seconds() -> u32 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    u32::try_from(time.tv_sec).unwrap_or(u32::MAX)
+    u32::try_from(coarse_time().tv_sec).unwrap_or(u32::MAX)
+}
+
+/// How long it is until a second of that clock has begun for sure: it stands still between two ticks, of
+/// which there are a hundred in a second at least.
+pub fn coarse_until(second: u32) -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let time = coarse_time();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    let now = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
+        + Duration::from_nanos(nanos);
+    (Duration::from_secs(second.into()) + TICK).saturating_sub(now)
+}
+
+fn coarse_time() -> rustix::time::Timespec {
+    rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse)
 }

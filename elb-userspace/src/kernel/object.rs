@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use aya::maps::{MapData, MapInfo, MapType};
 use aya::programs::xdp::XdpLinkId;
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::{ProgramError, RawTracePoint, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use elb_common::ring::CHUNK;
@@ -185,6 +185,7 @@ impl Object {
         let untraceable = traced.err().map(|error| error.to_string());
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
+        sweep_program(&mut ebpf).load()?;
         Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None })
     }
 
@@ -200,6 +201,13 @@ impl Object {
     pub(super) fn program(&mut self, which: Program) -> &mut Xdp {
         program(&mut self.ebpf, which)
     }
+}
+
+/// The program that sweeps the flow tables.
+pub(super) fn sweep_program(ebpf: &mut Ebpf) -> &mut RawTracePoint {
+    ebpf.program_mut(names::SWEEP_PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .expect("the embedded object has the program; the tests load it")
 }
 
 pub(super) fn program(ebpf: &mut Ebpf, which: Program) -> &mut Xdp {

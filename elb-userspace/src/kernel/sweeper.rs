@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aya::maps::{Array, MapData};
-use aya::programs::RawTracePoint;
 use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::names;
 use elb_common::room::FlowTable;
@@ -16,7 +15,7 @@ use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep, table};
 
 use super::bpf;
 use super::maps::{MapError, at, coarse_seconds, take};
-use super::object::{Capacity, Object};
+use super::object::{Capacity, Object, sweep_program};
 use super::record::Record;
 use super::shared::Shared;
 use crate::census::{Census, Drift, Fill};
@@ -44,12 +43,13 @@ struct Drifts {
 }
 
 impl Sweeper {
-    /// Loads the program of a loaded object, whose pinned maps have these sizes.
+    /// Takes the program and the maps of a loaded object, whose pinned maps have these sizes.
     ///
     /// # Errors
-    /// The kernel refuses the program, or a map cannot be mapped.
+    /// A map cannot be mapped.
     pub fn new(object: &mut Object, capacity: Capacity) -> io::Result<Self> {
-        let program = load(object).map_err(io::Error::other)?;
+        let program = sweep_program(&mut object.ebpf).fd().map_err(io::Error::other)?;
+        let program = program.as_fd().try_clone_to_owned()?;
         let directory = object.directory.clone();
         let ebpf = &mut object.ebpf;
         let terms = take(ebpf, names::SWEEP).map_err(io::Error::other)?;
@@ -193,14 +193,6 @@ impl Counted {
 /// to CPUs in advance, does not evict one that lives.
 fn room_of(flows: u32) -> u32 {
     flows - flows / 16
-}
-
-fn load(object: &mut Object) -> Result<OwnedFd, aya::programs::ProgramError> {
-    let program = object.ebpf.program_mut(names::SWEEP_PROGRAM);
-    let program: &mut RawTracePoint =
-        program.expect("the embedded object has the program; the tests load it").try_into()?;
-    program.load()?;
-    Ok(program.fd()?.as_fd().try_clone_to_owned()?)
 }
 
 fn pinned<T: bytemuck::Pod>(

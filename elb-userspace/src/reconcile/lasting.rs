@@ -115,6 +115,7 @@ impl Reconciler {
             desired.freed.extend(self.assignments.remove_pool(&name));
             self.published.remove(&name);
         }
+        self.waits.retain(|name, _| wanted.contains(name.as_str()));
     }
 
     /// Ids of pools that listeners of the model served so far, or before and flows of which may live.

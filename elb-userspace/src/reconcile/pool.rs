@@ -24,6 +24,7 @@ impl Reconciler {
         desired: &mut Desired,
     ) {
         let (name, now) = (pool.name.as_str(), seen.now());
+        self.has_a_past(name);
         match self.assignments.pool(name, Shape::of(pool), now, self.room, &desired.freed) {
             // A pool whose new ring finds no room keeps the one it has.
             Err(full) => desired.left_out.push((format!("pool {name:?}"), full)),
@@ -42,11 +43,14 @@ impl Reconciler {
         follow_idle_timeout(assigned, idle, now);
         let standings = standing::of(pool, &mut assigned.members, seen, now);
         let numbers = assigned.members.clone();
+        let waits = self.first_ring_waits(pool, &numbers, &standings, seen, desired);
         let mut wanted = Wanted::default();
         for (number, standing) in numbers.iter().zip(standings) {
             self.member(pool.forwarding, number, standing, seen, &mut wanted, desired);
         }
-        self.ring(pool, wanted, now, desired);
+        if !waits {
+            self.ring(pool, wanted, now, desired);
+        }
         let assigned = &self.assignments.pools[name];
         server_ids(assigned, desired);
         desired.image.pools.insert(assigned.id, record(assigned));

@@ -31,6 +31,11 @@ impl Published {
     pub(super) fn found(ring: AssignedRing, owners: Owners) -> Self {
         Self { ring, wanted: Wanted::default(), owners }
     }
+
+    /// Whether anybody takes new flows.
+    pub(super) fn has_owners(&self) -> bool {
+        self.owners.iter().any(|owner| *owner != 0)
+    }
 }
 
 impl Reconciler {
@@ -49,6 +54,7 @@ impl Reconciler {
         let kind =
             Kind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
         let is_new = before.is_none();
+        let is_first = assigned.is_fresh && !wanted.members.is_empty();
         let gone = wanted.gone.clone();
         self.published.insert(name.to_owned(), Published { ring, wanted, owners: owners.clone() });
         if diff.moved == 0 && same_gone {
@@ -56,7 +62,7 @@ impl Reconciler {
         }
         desired.rings.push(RingWrite { base: ring.base, owners, gone, kind });
         let is_moving = kind.succeeds && is_new || !kind.scheduled;
-        if diff.moved > 0 && is_moving {
+        if diff.moved > 0 && is_moving && !is_first {
             desired.moved.insert(name.to_owned(), diff);
             hold_udp(assigned, pool, kind.succeeds && is_new, now);
         }

@@ -15,6 +15,8 @@ pub(super) struct Standing {
     pub(super) weight: u32,
     /// Whether it is to take new flows.
     pub(super) takes_new: bool,
+    /// Whether its first probe is still to say whether it is to take new flows.
+    pub(super) is_undecided: bool,
     /// Whether it no longer serves even the flows that it has.
     pub(super) is_gone: bool,
 }
@@ -42,6 +44,7 @@ pub(super) fn of(
         Standing {
             weight: member.map_or(0, |member| member.model.weight.get()),
             takes_new,
+            is_undecided: member.is_some_and(|member| member.is_willing && member.is_undecided),
             is_gone: !takes_new && (is_cut || is_rehashed),
         }
     };
@@ -55,7 +58,7 @@ pub(super) fn of_removed(pool: &mut AssignedPool, now: u32) -> Vec<Standing> {
         number.removed = true;
         number.cut_at = cut_at(number.cut_at, true, drain, now);
         let is_gone = number.cut_at.is_some_and(|at| at <= now);
-        Standing { weight: 0, takes_new: false, is_gone }
+        Standing { is_gone, ..Standing::default() }
     };
     pool.members.iter_mut().map(standing).collect()
 }
@@ -82,6 +85,8 @@ struct PresentMember<'a> {
     model: &'a Member,
     /// As far as its health says.
     works: bool,
+    /// It does not, but only because nothing is known of its health yet.
+    is_undecided: bool,
     /// It has a weight, and is not being drained.
     is_willing: bool,
 }
@@ -90,8 +95,9 @@ impl<'a> Present<'a> {
     fn new(pool: &'a Pool, seen: &impl Seen) -> Self {
         let member = |model: &'a Member| {
             let works = seen.serves(pool, model);
+            let is_undecided = !works && seen.is_undecided(pool, model);
             let is_willing = model.weight.get() > 0 && !seen.is_drained(pool, model);
-            PresentMember { model, works, is_willing }
+            PresentMember { model, works, is_undecided, is_willing }
         };
         let members: Vec<_> = pool.members.iter().map(member).collect();
         let nobody_serves = !members.iter().any(|member| member.works && member.is_willing);

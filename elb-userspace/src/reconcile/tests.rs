@@ -1,6 +1,7 @@
 mod admission;
 mod changes;
 mod draining;
+mod first;
 mod moving;
 mod renaming;
 mod scene;
@@ -21,12 +22,25 @@ struct World {
     sick: HashSet<IpAddr>,
     unreachable: HashSet<IpAddr>,
     drained: HashSet<IpAddr>,
+    /// Members without a verdict.
+    undecided: HashSet<IpAddr>,
+    /// Of those that are not reachable, those that may soon be.
+    resolving: HashSet<IpAddr>,
     now: u32,
 }
 
 impl Seen for World {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
-        pool.healthmonitor.is_none() || !self.sick.contains(&member.address)
+        let fails = self.sick.contains(&member.address) || self.undecided.contains(&member.address);
+        pool.healthmonitor.is_none() || !fails
+    }
+
+    fn is_undecided(&self, pool: &Pool, member: &Member) -> bool {
+        pool.healthmonitor.is_some() && self.undecided.contains(&member.address)
+    }
+
+    fn is_resolving(&self, address: IpAddr) -> bool {
+        self.resolving.contains(&address)
     }
 
     fn is_drained(&self, _: &Pool, member: &Member) -> bool {

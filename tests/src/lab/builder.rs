@@ -24,11 +24,13 @@ pub struct Builder {
     pub(super) families: Families,
     pub(super) arms: Arms,
     mtu: u32,
+    has_standby: bool,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { backends: 2, families: Families::V4, arms: Arms::One, mtu: TUNNEL_MTU }
+        let (families, arms, mtu) = (Families::V4, Arms::One, TUNNEL_MTU);
+        Self { backends: 2, families, arms, mtu, has_standby: false }
     }
 }
 
@@ -58,6 +60,12 @@ impl Builder {
         self
     }
 
+    /// With a second load balancer, which may take the place of the first.
+    pub fn standby(mut self) -> Self {
+        self.has_standby = true;
+        self
+    }
+
     /// Builds it; when this returns, every host reaches every other.
     pub fn start(self) -> Result<Lab> {
         ensure!(
@@ -67,7 +75,9 @@ impl Builder {
         );
         let switch = Switch::new(self.arms, self.families)?;
         let (client, client_router) = self.connect_client(&switch)?;
-        let (lb, pass) = self.connect_load_balancer(&switch)?;
+        let (lb, pass) = self.connect_load_balancer(&switch, "lb", Host::LoadBalancer)?;
+        let connect = || self.connect_load_balancer(&switch, "standby", Host::Standby);
+        let standby = self.has_standby.then(connect).transpose()?;
         let backends = self.connect_backends(&switch)?;
         switch.wait_until_forwarding()?;
         Ok(Lab {
@@ -77,6 +87,7 @@ impl Builder {
             shape: self,
             client,
             lb,
+            standby,
             backends,
             router: client_router,
             switch,
@@ -102,11 +113,16 @@ impl Builder {
         Ok((client, Some(router)))
     }
 
-    fn connect_load_balancer(&self, switch: &Switch) -> Result<(NetNs, XdpPass)> {
-        let lb = topology::host("lb", self.families)?;
+    fn connect_load_balancer(
+        &self,
+        switch: &Switch,
+        role: &str,
+        host: Host,
+    ) -> Result<(NetNs, XdpPass)> {
+        let lb = topology::host(role, self.families)?;
         let mut ports = Vec::new();
         for (network, device) in self.arms.devices() {
-            ports.push(switch.connect(&lb, device, Host::LoadBalancer, *network, self.mtu)?);
+            ports.push(switch.connect(&lb, device, host, *network, self.mtu)?);
         }
         let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
         let pass = XdpPass::attach(switch.netns(), &ports)?;

@@ -5,6 +5,7 @@ mod algorithms;
 mod answers;
 mod attaching;
 mod capturing;
+mod cold;
 mod commands;
 mod detaching;
 mod draining;

@@ -43,17 +43,22 @@ impl Found for Records {
 impl Scene {
     /// Serves a model from second 1,000 on.
     pub(super) fn new(model: &Model) -> Self {
+        let mut scene = Self::empty();
+        scene.follow(model);
+        scene
+    }
+
+    /// Fresh maps, at second 1,000.
+    pub(super) fn empty() -> Self {
         let words = || (0..ROOM.slots).map(|_| AtomicU32::new(0)).collect();
-        let mut scene = Self {
+        Self {
             reconciler: reconciler(),
             world: World { now: 1_000, ..World::default() },
             image: Image::default(),
             records: Records::default(),
             slots: words(),
             seen: words(),
-        };
-        scene.follow(model);
-        scene
+        }
     }
 
     /// Brings the rings in step with a model; what was asked for.

@@ -3,17 +3,23 @@
 //! Everything happens in network namespaces of its own. The exit code is 0 only if every claim held.
 
 mod report;
+mod shares;
 mod steps;
+mod traffic;
 
-use std::{io::IsTerminal as _, process::ExitCode, sync::mpsc, thread, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+};
 
 use anyhow::{Result, bail};
 use clap::Parser;
 use elb_tests::{host::remove_own_labs, wait::wait_for_interrupt};
 
 use crate::{report::Report, steps::Demo};
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 #[command(about = "Shows elb at work in network namespaces of its own")]
@@ -36,12 +42,12 @@ fn main() -> ExitCode {
 }
 
 fn show(arguments: &Arguments) -> Result<bool> {
-    let (demo, held) = match in_time(play) {
+    let (demo, held) = match uninterrupted(play) {
         Ok(played) => played?,
-        Err(cut_short) => {
+        Err(interrupted) => {
             // The thread that owns the lab still runs: it can be neither joined nor dropped.
             remove_own_labs();
-            return Err(cut_short);
+            return Err(interrupted);
         }
     };
     if arguments.hold {
@@ -57,6 +63,7 @@ fn play() -> Result<(Demo, bool)> {
     let mut demo = steps::build(&mut report)?;
     println!("\n{}", demo.topology());
     for (name, step) in steps::ALL {
+        report.begin(name);
         report.note(name, step(&mut demo))?;
     }
     println!("\n{}", demo.status()?.trim_end());
@@ -66,16 +73,15 @@ fn play() -> Result<(Demo, bool)> {
     Ok((demo, report.all_held()))
 }
 
-/// Runs `work` on a thread, until it ends, somebody interrupts it, or the limit is reached.
-fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// Runs `work` on a thread, until it ends or is interrupted.
+fn uninterrupted<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let (end, ended) = mpsc::channel();
     let interrupt = end.clone();
-    // Whoever comes first ends the wait; that the others then speak to nobody is as it should be.
-    thread::spawn(move || end.send(Some(work())));
+    // The first one ends the wait; nothing receives what the other sends afterwards.
+    thread::spawn(move || end.send(Some(catch_unwind(AssertUnwindSafe(work)))));
     thread::spawn(move || wait_for_interrupt().map(|()| interrupt.send(None)));
-    match ended.recv_timeout(LIMIT) {
-        Ok(Some(done)) => Ok(done),
-        Ok(None) => bail!("interrupted"),
-        Err(_) => bail!("not done within {LIMIT:?}"),
+    match ended.recv()? {
+        Some(done) => Ok(done.unwrap_or_else(|panic| resume_unwind(panic))),
+        None => bail!("interrupted"),
     }
 }

@@ -1,6 +1,10 @@
 //! One line for each step: whether what it claims held, and the figures.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::Result;
 
@@ -20,19 +24,28 @@ impl Finding {
 
 /// The lines until now.
 pub(crate) struct Report {
-    colours: bool,
+    terminal: bool,
     all_held: bool,
 }
 
 impl Report {
-    /// An empty report; `colours` if people read it on a terminal.
-    pub(crate) fn new(colours: bool) -> Self {
-        Self { colours, all_held: true }
+    /// An empty report; `terminal` if people watch it on one.
+    pub(crate) fn new(terminal: bool) -> Self {
+        Self { terminal, all_held: true }
     }
 
     /// Whether every step held.
     pub(crate) fn all_held(&self) -> bool {
         self.all_held
+    }
+
+    /// Shows people which step is under way.
+    pub(crate) fn begin(&self, name: &str) {
+        if self.terminal {
+            print!("  {name} …");
+            // A line that shows late is no reason to end.
+            let _ = io::stdout().flush();
+        }
     }
 
     /// Prints the line of a step. A step that found nothing, because something else went wrong, is
@@ -44,6 +57,9 @@ impl Report {
         };
         self.all_held &= held;
         let mut lines = figures.lines();
+        if self.terminal {
+            print!("\r\x1b[K");
+        }
         println!("{} {name:<12} {}", self.mark(held), lines.next().unwrap_or_default());
         for line in lines {
             println!("  {:<12} {line}", "");
@@ -52,7 +68,7 @@ impl Report {
     }
 
     fn mark(&self, held: bool) -> &'static str {
-        match (held, self.colours) {
+        match (held, self.terminal) {
             (true, true) => "\x1b[32m✓\x1b[0m",
             (true, false) => "✓",
             (false, true) => "\x1b[31m✗\x1b[0m",
@@ -83,6 +99,12 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
+/// `1,234/s`, for so many in so much time.
+pub(crate) fn rate(number: usize, duration: Duration) -> String {
+    let milliseconds = usize::try_from(duration.as_millis()).unwrap_or(usize::MAX).max(1);
+    format!("{}/s", count(number.saturating_mul(1_000) / milliseconds))
+}
+
 /// `2 refused, 1 timed out` and the like, for failures by kind.
 pub(crate) fn kinds<K: Ord + std::fmt::Debug>(failures: impl Iterator<Item = K>) -> String {
     let mut counts: BTreeMap<K, usize> = BTreeMap::new();
@@ -101,5 +123,11 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         let grouped = [7, 999, 4_000, 1_234_567].map(count);
         assert_eq!(grouped, ["7", "999", "4,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_rate_is_by_the_second() {
+        assert_eq!(rate(4_000, Duration::from_millis(500)), "8,000/s");
+        assert_eq!(rate(1, Duration::ZERO), "1,000/s");
     }
 }

@@ -1,34 +1,38 @@
 //! The steps of the demonstration, in their order.
 
-use std::{
-    net::IpAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
     address::Family,
     agent::Agent,
-    client::{HttpLoad, HttpReport, Load, http_requests},
-    config::{Config, Forwarding, MonitorKind, Pool, Protocol},
+    client::HttpReport,
+    config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
     lab::Lab,
     server::Server,
+    status,
+    wait::STUCK,
     wire::HTTP_PORT,
 };
+use serde_json::Value;
 
-use crate::report::{Finding, Report, count, kinds, time};
+use crate::{
+    report::{Finding, Report, count, kinds, rate, time},
+    shares::{self, Share},
+    traffic::{Pace, Traffic},
+};
 
 const WEIGHTS: [u32; 3] = [1, 2, 1];
 /// The backend with the greatest weight is the one whose absence shows.
 const VICTIM: usize = 1;
-/// How far a share may be from its weight, in percent of all requests.
-const TOLERANCE: f64 = 5.0;
+const POOL: &str = "web";
 
-const REQUESTS: usize = 4_000;
-const REQUESTS_LIMIT: Duration = Duration::from_secs(5);
-const ONLINE_LIMIT: Duration = Duration::from_secs(8);
-const OFFLINE_LIMIT: Duration = Duration::from_secs(8);
+/// So many that a share that is due 50 % is known to 4 %, however long they take.
+const MANY: usize = 4_000;
+/// So many that something lost would show.
+const SOME: usize = 500;
+/// So many that a load is under way.
+const FEW: usize = 100;
 
 /// What there is to show: a lab, servers in it, and the agent.
 pub(crate) struct Demo {
@@ -52,6 +56,7 @@ pub(crate) const ALL: [(&str, Step); 6] = [
 
 /// Builds the lab and starts a server in each backend.
 pub(crate) fn build(report: &mut Report) -> Result<Demo> {
+    report.begin("lab");
     let started = Instant::now();
     let lab = Lab::builder().backends(3).start();
     let lab = lab.context("cannot build the lab")?;
@@ -72,36 +77,37 @@ fn prepare_backends(demo: &mut Demo) -> Result<Finding> {
 }
 
 fn start_agent(demo: &mut Demo) -> Result<Finding> {
-    let pool = Pool::of(&demo.lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT)
+    // A dead server refuses probes at once. Time for answers, and three in a row that fail, are for
+    // servers that live on a machine that is busy.
+    let quick = HealthMonitor::quick(MonitorKind::Http);
+    let monitor = HealthMonitor { delay: 2, timeout: 2, max_retries_down: 3, ..quick };
+    let pool = Pool::of(&demo.lab, POOL, Family::V4, Protocol::Tcp, HTTP_PORT)
         .weights(&WEIGHTS)
-        .monitored_by(MonitorKind::Http);
+        .watched(monitor);
     let config = Config::new(&demo.lab).balance(&demo.lab, Family::V4, HTTP_PORT, pool);
 
     let started = Instant::now();
     let agent = demo.agent.insert(Agent::start(&demo.lab, &config)?);
     let ready = started.elapsed();
-    let members: Vec<IpAddr> =
-        config.pools[0].members.iter().map(|member| member.address).collect();
-    agent.wait_members(&members, "ONLINE", ONLINE_LIMIT)?;
+    agent.wait_status("every backend to serve", STUCK, status::all_serve)?;
     let figures =
         format!("ready in {}, every backend ONLINE after {}", time(ready), time(started.elapsed()));
     Ok(Finding::new(true, figures))
 }
 
 fn show_shares(demo: &mut Demo) -> Result<Finding> {
-    let report = demo.request(REQUESTS)?;
-    Ok(fair_shares(&demo.lab, &report))
+    demo.shares_at_full_speed()
 }
 
 fn kill_a_backend(demo: &mut Demo) -> Result<Finding> {
-    let load = demo.start_load();
-    thread::sleep(Duration::from_millis(500));
+    let traffic = demo.start_traffic(Pace::Steady);
+    traffic.answers(FEW)?;
     let killed = Instant::now();
     demo.servers[VICTIM].kill()?;
-    demo.wait_victim("OFFLINE", OFFLINE_LIMIT)?;
+    demo.wait_victim("OFFLINE", |slots| slots == 0)?;
     let noticed = Instant::now();
-    thread::sleep(Duration::from_secs(2));
-    let report = load.stop()?;
+    traffic.answers(SOME)?;
+    let report = traffic.stop()?;
 
     let after = report.since(noticed);
     // A request that was under way when the server died is lost with it.
@@ -109,7 +115,7 @@ fn kill_a_backend(demo: &mut Demo) -> Result<Finding> {
     let meanwhile = report.since(killed).before(noticed);
     let last_lost = report.last_started(|outcome| outcome.result.is_err());
     let figures = format!(
-        "{} killed under load: OFFLINE after {}, last lost request after {}\n\
+        "{} killed under {STEADY}: OFFLINE after {}, last lost request after {}\n\
          meanwhile {} of {} requests lost; since then {} of {} lost, {:.1} % to {0}",
         demo.servers[VICTIM].name(),
         time(noticed - killed),
@@ -125,16 +131,17 @@ fn kill_a_backend(demo: &mut Demo) -> Result<Finding> {
 }
 
 fn bring_it_back(demo: &mut Demo) -> Result<Finding> {
-    let load = demo.start_load();
+    let traffic = demo.start_traffic(Pace::Steady);
+    traffic.answers(FEW)?;
     let restarted = Instant::now();
     demo.servers[VICTIM].restart()?;
-    demo.wait_victim("ONLINE", ONLINE_LIMIT)?;
+    demo.wait_victim("ONLINE", |slots| slots > 0)?;
     let online = restarted.elapsed();
-    let lost = load.stop()?.failures().len();
+    let lost = traffic.stop()?.failures().len();
 
-    let shares = fair_shares(&demo.lab, &demo.request(REQUESTS)?);
+    let shares = demo.shares_at_full_speed()?;
     let figures = format!(
-        "{} restarted under load: ONLINE after {}, {} requests lost\n{}",
+        "{} restarted under {STEADY}: ONLINE after {}, {} requests lost\nat once {}",
         demo.servers[VICTIM].name(),
         time(online),
         count(lost),
@@ -144,39 +151,50 @@ fn bring_it_back(demo: &mut Demo) -> Result<Finding> {
 }
 
 fn crash_the_agent(demo: &mut Demo) -> Result<Finding> {
-    let load = demo.start_load();
-    thread::sleep(Duration::from_millis(500));
+    let traffic = demo.start_traffic(Pace::Steady);
+    traffic.answers(FEW)?;
     let agent = demo.agent.as_mut().context("no agent runs")?;
     agent.kill()?;
     let killed = Instant::now();
-    thread::sleep(Duration::from_secs(1));
+    traffic.answers(SOME)?;
+    let alone = killed.elapsed();
     agent.restart()?;
     let absent = killed.elapsed();
-    thread::sleep(Duration::from_secs(1));
-    let report = load.stop()?;
+    traffic.answers(SOME)?;
+    let report = traffic.stop()?;
 
     let figures = format!(
-        "killed under load, another ready {} later: {}; longest gap {}",
+        "killed under {STEADY}, another ready {} later: {}; longest gap {}",
         time(absent),
         losses(&report),
         time(report.longest_gap())
     );
-    let held = report.failures().is_empty() && report.since(killed).answered() > 0;
-    Ok(Finding::new(held, figures))
+    let without_agent = report.since(killed).before(killed + alone).answered();
+    Ok(Finding::new(report.failures().is_empty() && without_agent >= SOME, figures))
 }
 
-fn fair_shares(lab: &Lab, report: &HttpReport) -> Finding {
-    let total = f64::from(WEIGHTS.iter().sum::<u32>());
-    let mut fair = true;
-    let mut figures = losses(report);
-    for (index, weight) in WEIGHTS.iter().enumerate() {
+/// What [`Pace::Steady`] is.
+const STEADY: &str = "at most 1,000 requests/s";
+
+/// Whether `report`, of requests that took `duration`, was answered by all as their weights say.
+fn fair_shares(lab: &Lab, report: &HttpReport, duration: Duration) -> Finding {
+    let mut held = report.failures().is_empty() && report.answered() >= MANY;
+    let speed = rate(report.answered(), duration);
+    let mut figures = format!("{}, as fast as this machine can ({speed})", losses(report));
+    let answers = report.answers_by_backend();
+    let number = |answers: usize| u32::try_from(answers).unwrap_or(u32::MAX);
+    for (index, due) in shares::due(&WEIGHTS).into_iter().enumerate() {
         let name = lab.backend_name(index);
-        let (share, due) = (report.share(&name) * 100.0, f64::from(*weight) / total * 100.0);
-        fair &= (share - due).abs() <= TOLERANCE;
-        figures += &format!("\n{name}, weight {weight}: {share:.1} % of {due:.1} % due");
+        let answers = answers.get(&name).copied().unwrap_or(0);
+        let share = Share::new(number(answers), number(report.answered()), due);
+        held &= share.is_fair();
+        let [got, due, chance] = [share.got, share.due, share.allowance].map(|part| part * 100.0);
+        let weight = WEIGHTS[index];
+        figures += &format!(
+            "\n{name}, weight {weight}: {got:.1} % of {due:.1} % due (chance: ±{chance:.1} %)"
+        );
     }
-    let complete = report.answered() == REQUESTS;
-    Finding::new(fair && complete, figures)
+    Finding::new(held, figures)
 }
 
 fn losses(report: &HttpReport) -> String {
@@ -225,22 +243,26 @@ impl Demo {
         self.agent.as_ref().context("no agent runs")
     }
 
-    fn load(&self) -> Load {
-        Load::on(self.lab.service(Family::V4, HTTP_PORT))
+    fn start_traffic(&self, pace: Pace) -> Traffic {
+        Traffic::start(self.lab.client(), self.lab.service(Family::V4, HTTP_PORT), pace)
     }
 
-    fn start_load(&self) -> HttpLoad {
-        HttpLoad::start(self.lab.client(), self.load())
+    fn shares_at_full_speed(&self) -> Result<Finding> {
+        let started = Instant::now();
+        let traffic = self.start_traffic(Pace::Full);
+        traffic.answers(MANY)?;
+        let report = traffic.stop()?;
+        Ok(fair_shares(&self.lab, &report, started.elapsed()))
     }
 
-    fn request(&self, total: usize) -> Result<HttpReport> {
-        let load =
-            Load { concurrency: 16, pause: Duration::ZERO, limit: REQUESTS_LIMIT, ..self.load() };
-        http_requests(self.lab.client(), load, total)
-    }
-
-    fn wait_victim(&self, state: &str, limit: Duration) -> Result<()> {
+    /// Waits for a verdict, and until the ring in use follows it.
+    fn wait_victim(&self, state: &str, slots: impl Fn(u64) -> bool) -> Result<()> {
         let address = self.lab.member_addr(VICTIM, Family::V4);
-        self.agent()?.wait_members(&[address], state, limit)
+        let follows = |said: &Value| {
+            let owned = status::slots(said, POOL).get(&address).copied();
+            status::all_are(said, address, state) && owned.is_some_and(&slots)
+        };
+        let what = format!("{} to be {state}", self.lab.backend_name(VICTIM));
+        self.agent()?.wait_status(&what, STUCK, follows).map(drop)
     }
 }

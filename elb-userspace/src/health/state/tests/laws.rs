@@ -66,11 +66,32 @@ proptest! {
         }
     }
 
+    /// That of a member without a verdict starts within a second, whatever the delay; the second one
+    /// anywhere in the interval. One whose verdict is known goes on with that.
     #[test]
-    fn the_first_probe_is_within_the_first_interval(random: u64) {
-        let member = MemberHealth::new(Some(TIMING), now(10), random);
+    fn the_first_probe_is_soon_and_the_second_within_the_interval(
+        delay in 1u64..=50,
+        random: u64,
+        later: u64,
+        works: bool,
+    ) {
+        let delay = Duration::from_secs(delay);
+        let timing = Timing { delay, ..TIMING };
+        let mut member = MemberHealth::new(Some(timing), now(10), random);
         let first = member.next_probe().unwrap();
-        prop_assert!(now(10).time <= first && first < now(15).time);
+        prop_assert!(now(10).time <= first && first < now(11).time);
+
+        prop_assert!(member.start(at(first)));
+        let result = if works { Ok(()) } else { REFUSED };
+        prop_assert!(member.finish(at(first), result, later).is_some() && !member.is_undecided());
+        let pause = member.next_probe().unwrap().since(first);
+        let expected = delay.as_secs_f64() * (1.0 - later as f64 / 2f64.powi(64));
+        prop_assert!((pause.as_secs_f64() - expected).abs() < 1e-6, "{pause:?} {expected}");
+
+        let known = MemberHealth::restore(verdict(Online), Some(timing), now(10), random);
+        let next = known.next_probe().unwrap().since(now(10).time);
+        let expected = delay.as_secs_f64() * (random as f64 / 2f64.powi(64));
+        prop_assert!((next.as_secs_f64() - expected).abs() < 1e-6, "{next:?} {expected}");
     }
 
     /// Against the rule in its plainest words: look at the results since the verdict.

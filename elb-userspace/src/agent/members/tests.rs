@@ -1,0 +1,136 @@
+//! What is kept of members, and when their probes start.
+
+use std::time::SystemTime;
+
+use super::*;
+use crate::assign::{AssignedMember, AssignedRing};
+use crate::config;
+use crate::health::{Cause, Failure};
+use crate::model::monitor::ProbePath;
+use crate::reconcile::Renamed;
+use crate::ring::shape::Shape;
+
+fn at(seconds: u64) -> Now {
+    let passed = Duration::from_secs(seconds);
+    Now { time: Time::ZERO + passed, wall: SystemTime::UNIX_EPOCH + passed }
+}
+
+/// A pool with more lines and so many members, the first of which are 10.0.0.1 and 10.0.0.2.
+fn model(pool: &str, lines: &str, members: u16) -> Model {
+    let mut text = format!(
+        "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"{pool}\"\nprotocol = \"TCP\"\n\
+         forwarding = \"ipip\"\n{lines}\n"
+    );
+    for n in 1..=members {
+        let [high, low] = n.to_be_bytes();
+        text += &format!(
+            "[[pool.member]]\nname = \"{pool}-{n}\"\naddress = \"10.0.{high}.{low}\"\n\
+             protocol_port = 80\n"
+        );
+    }
+    config::parse("test", &text).unwrap().model
+}
+
+fn socket(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 80))
+}
+
+/// Ends the probe of a member that is due.
+fn probe(members: &mut Members, number: u32, result: Result<(), Failure>, now: Now) -> Effect {
+    let outcome =
+        Outcome { result, duration: Duration::ZERO, path: ProbePath::Direct, other: None };
+    members.probed(number, outcome, now)
+}
+
+const MONITOR: &str = "healthmonitor = { type = \"TCP\", delay = 50 }";
+
+#[test]
+fn all_first_probes_start_within_a_second_but_no_more_than_may_be_under_way() {
+    let mut members = Members::default();
+    members.follow(&model("web", MONITOR, 10_000), &mut saved::Health::default(), at(100));
+    assert_eq!(members.due(at(101), 300).len(), 300);
+    let later = members.due(at(101), usize::MAX);
+    assert_eq!(later.len(), 9_700, "those that had to wait come at once");
+    let tenths = later.iter().map(|probe| probe.due.since(at(100).time).as_millis() / 100);
+    let mut in_tenth = [0; 10];
+    tenths.for_each(|tenth| in_tenth[tenth as usize] += 1);
+    assert!(in_tenth[1..].iter().all(|n| (800..1_200).contains(n)), "{in_tenth:?}");
+
+    let numbers: Vec<u32> = later.iter().map(|probe| probe.member).collect();
+    for number in &numbers {
+        let effect = probe(&mut members, *number, Ok(()), at(102));
+        assert!(effect.standing_changed && effect.is_news);
+    }
+    let halfway = members.due(at(127), usize::MAX).len();
+    assert!((4_500..5_200).contains(&halfway), "{halfway} of 9,700 in half of the interval");
+}
+
+#[test]
+fn those_that_a_reload_adds_are_probed_at_once_too() {
+    let mut members = Members::default();
+    members.follow(&model("web", MONITOR, 2), &mut saved::Health::default(), at(0));
+    for due in members.due(at(1), 9) {
+        probe(&mut members, due.member, Ok(()), at(1));
+    }
+    members.follow(&model("web", MONITOR, 3), &mut saved::Health::default(), at(1));
+    let due = members.due(at(2), 9);
+    let sockets: Vec<_> = due.iter().map(|d| members.watched[&d.member].socket).collect();
+    assert!(sockets.contains(&socket(3)), "{sockets:?}");
+}
+
+/// A verdict that it does not serve changes what its pool waits for.
+#[test]
+fn any_first_verdict_is_one_to_publish() {
+    let mut members = Members::default();
+    members.follow(&model("web", MONITOR, 1), &mut saved::Health::default(), at(0));
+    let number = members.due(at(1), 9)[0].member;
+    let refused = || Err(Failure::new(Cause::Refused { by: socket(1).ip() }));
+    assert!(members.watched[&number].health.is_undecided());
+    assert!(probe(&mut members, number, refused(), at(1)).standing_changed);
+    assert_eq!(members.due(at(51), 9).len(), 1);
+    assert!(!probe(&mut members, number, refused(), at(60)).standing_changed, "it is no news");
+}
+
+/// Under other names, a pool and its members are what they were, probes under way included.
+#[test]
+fn pools_and_members_with_other_names_keep_their_verdicts() {
+    let (before, after) = (model("web", MONITOR, 2), model("site", MONITOR, 2));
+    let mut members = Members::default();
+    members.follow(&before, &mut saved::Health::default(), at(0));
+    let due: Vec<u32> = members.due(at(1), 9).iter().map(|probe| probe.member).collect();
+    probe(&mut members, due[0], Ok(()), at(1));
+    let known = members.watched[&due[0]].socket;
+    let (health, next) = (members.watched[&due[0]].health.clone(), members.next_probe());
+
+    let (from, to) = ("web".to_owned(), "site".to_owned());
+    members.rename(&[Renamed { from, to }]);
+    members.follow(&after, &mut saved::Health::default(), at(2));
+    let watched = members.get("site", known).unwrap();
+    assert_eq!((&watched.health, members.next_probe()), (&health, next));
+    assert_eq!((watched.pool.as_str(), watched.health.status()), ("site", Status::Online));
+    assert!(watched.name.starts_with("site-") && watched.history != History::default());
+    assert!(members.get("web", known).is_none() && members.watched.len() == 2);
+    assert!(probe(&mut members, due[1], Ok(()), at(2)).is_news, "it was under way");
+    assert_eq!(members.saved().keys().collect::<Vec<_>>(), ["site"]);
+}
+
+#[test]
+fn a_member_has_the_id_that_was_assigned_last() {
+    let model = model("web", "", 2);
+    let mut members = Members::default();
+    members.follow(&model, &mut saved::Health::default(), at(0));
+
+    let ring = AssignedRing { base: 0, shape: Shape::default() };
+    let mut pool = AssignedPool::new(1, ring, 0);
+    pool.members = [(7, 1), (8, 2)].map(|(id, n)| AssignedMember::new(id, socket(n))).into();
+    let ids = |members: &Members| {
+        [1, 2].map(|n| members.get("web", socket(n)).and_then(|watched| watched.backend))
+    };
+    assert_eq!(ids(&members), [None, None]);
+    members.assigned(&BTreeMap::from([("web".to_owned(), pool.clone())]));
+    assert_eq!(ids(&members), [Some(7), Some(8)]);
+    pool.members[0].id = 9;
+    pool.members[1].removed = true;
+    members.assigned(&BTreeMap::from([("web".to_owned(), pool)]));
+    assert_eq!(ids(&members), [Some(9), None]);
+}
