@@ -26,5 +26,6 @@ mod restarting;
 mod sizing;
 mod taking_over;
 mod tracing;
+mod version_2;
 
 mod scene;

@@ -28,7 +28,7 @@ const NEXT: u32 = ABI_VERSION + 1;
 const SOME: usize = 1_000;
 
 /// Three members whose weights have just changed, so that slots move for as long as the lab goes on.
-fn moving(algorithm: &str) -> Result<Scene> {
+pub(crate) fn moving(algorithm: &str) -> Result<Scene> {
     let shape = |pool: Pool| pool.by(algorithm).weights(&[1, 2, 1]);
     let mut scene = Scene::start(3, Forwarding::Ipip, shape)?;
     for pool in &mut scene.config.pools {
@@ -46,7 +46,7 @@ fn moving(algorithm: &str) -> Result<Scene> {
 }
 
 /// What is in the folder of the pins.
-fn folders(pin_dir: &Path) -> Result<Vec<String>> {
+pub(crate) fn folders(pin_dir: &Path) -> Result<Vec<String>> {
     let names = fs::read_dir(pin_dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
     let mut names: Vec<String> = names.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     names.sort();

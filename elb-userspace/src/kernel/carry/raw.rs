@@ -42,7 +42,7 @@ impl RawMap {
 
     /// The value of a key; on all CPUs, one after the other, where each has its own.
     pub(super) fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        assert_eq!(key.len(), self.key, "a key of this map");
+        self.fits(key, self.stride)?;
         let mut value = vec![0; self.stride];
         match bpf::lookup(&self.fd, key, &mut value) {
             Ok(()) => Ok(Some(value)),
@@ -53,12 +53,24 @@ impl RawMap {
 
     /// Writes a value; false if the key has one and `only_new` is set.
     pub(super) fn put(&self, key: &[u8], value: &[u8], only_new: bool) -> io::Result<bool> {
-        assert_eq!((key.len(), value.len()), (self.key, self.stride), "sizes of this map");
+        self.fits(key, value.len())?;
         match bpf::update(&self.fd, key, value, only_new) {
             Ok(()) => Ok(true),
             Err(error) if only_new && error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// That the kernel reads and writes no more than there is.
+    fn fits(&self, key: &[u8], value: usize) -> io::Result<()> {
+        if (key.len(), value) == (self.key, self.stride) {
+            return Ok(());
+        }
+        let Self { key: own, stride, .. } = self;
+        let key = key.len();
+        Err(io::Error::other(format!(
+            "a record of {key} and {value} bytes is none of a map with {own} and {stride}"
+        )))
     }
 
     /// The element of an array.
@@ -82,7 +94,10 @@ impl RawMap {
         }
         let mut key: Option<Vec<u8>> = None;
         let mut next = vec![0; self.key];
-        while bpf::next_key(&self.fd, key.as_deref(), &mut next)? {
+        // Where packets remove the key that is next, the kernel begins anew: not for ever.
+        let mut left = u64::from(self.entries) * 2;
+        while left > 0 && bpf::next_key(&self.fd, key.as_deref(), &mut next)? {
+            left -= 1;
             if let Some(value) = self.get(&next)? {
                 visit(&next, &value)?;
             }
