@@ -1,6 +1,6 @@
 //! What is pinned below `pin_dir`: a folder of maps and links for each version of their records.
 //!
-//! Usually there is one, `vN`. Maps that take the place of others are made in `vN.1`, `vN.2`, … and renamed
+//! Usually there is one, `vN`. Maps that take the place of others are made in `vN-1`, `vN-2`, … and renamed
 //! when nothing needs the others any more.
 
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub fn directory(pin_dir: &Path) -> PathBuf {
 
 /// A folder for maps that take the place of others.
 pub(super) fn next_directory(pin_dir: &Path) -> PathBuf {
-    let mut names = (1..).map(|n: u32| pin_dir.join(format!("v{}.{n}", version())));
+    let mut names = (1..).map(|n: u32| pin_dir.join(format!("v{}-{n}", version())));
     names.find(|path| !path.exists()).unwrap_or_else(|| directory(pin_dir))
 }
 
@@ -70,10 +70,10 @@ pub fn directories(pin_dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// `v3`, `v3.1`.
+/// `v3`, `v3-1`: the file system reserves names with dots.
 fn is_folder(name: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    name.strip_prefix('v').is_some_and(|rest| match rest.split_once('.') {
+    name.strip_prefix('v').is_some_and(|rest| match rest.split_once('-') {
         Some((version, n)) => is_number(version) && is_number(n),
         None => is_number(rest),
     })
@@ -84,7 +84,7 @@ impl Pins {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let own = format!("v{}", version());
         let generation = MapInfo::from_pin(path.join(names::RINGS)).map_or(0, |info| info.id());
-        Self { own: name.split('.').next() == Some(&own), links: pinned(&path), generation, path }
+        Self { own: name.split('-').next() == Some(&own), links: pinned(&path), generation, path }
     }
 }
 
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn folders_are_told_by_their_names() {
-        for name in ["v2", "v3", "v3.1", "v10.12"] {
+        for name in ["v2", "v3", "v3-1", "v10-12"] {
             assert!(is_folder(name), "{name}");
         }
-        for name in ["", "v", "v.1", "v3.", "v3.new", "v3.1.2", "w3", "v-3", "elb"] {
+        for name in ["", "v", "v-1", "v3-", "v3-new", "v3-1-2", "w3", "v-3", "v3.1"] {
             assert!(!is_folder(name), "{name}");
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn folders_of_any_version_are_found_and_removed() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["v2", "v3", "v3.1", "other", "v9"] {
+        for name in ["v2", "v3", "v3-1", "other", "v9"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("v9").join(names::DECAP_VIPS), "").unwrap();
@@ -131,11 +131,11 @@ mod tests {
         let names = |found: Vec<PathBuf>| -> Vec<String> {
             found.iter().map(|path| path.file_name().unwrap().to_str().unwrap().into()).collect()
         };
-        assert_eq!(names(directories(folder.path())), ["v2", "v3", "v3.1"]);
+        assert_eq!(names(directories(folder.path())), ["v2", "v3", "v3-1"]);
         let linked = &find(folder.path())[0];
         assert_eq!((linked.links.as_slice(), linked.own), ([7].as_slice(), false));
         assert_eq!(remove(&linked.path).unwrap().len(), 1);
-        assert_eq!(names(directories(folder.path())), ["v3", "v3.1"]);
-        assert_eq!(next_directory(folder.path()), folder.path().join(format!("v{}.2", version())));
+        assert_eq!(names(directories(folder.path())), ["v3", "v3-1"]);
+        assert_eq!(next_directory(folder.path()), folder.path().join(format!("v{}-2", version())));
     }
 }

@@ -64,7 +64,7 @@ fn counted(said: &Value) -> Result<Vec<u64>> {
 }
 
 fn only_waited(said: &Value) -> bool {
-    status::drops(said).iter().all(|drop| drop.starts_with("carried_over "))
+    status::drops(said).iter().all(|drop| drop.contains("carried_over"))
 }
 
 fn upgrade_and_back(algorithm: &str) -> Result<()> {
