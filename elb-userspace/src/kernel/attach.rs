@@ -31,8 +31,9 @@ pub enum AttachError {
     },
     /// Another program is attached.
     #[error(
-        "interface {interface:?} already carries another XDP program; detach it (`ip link set dev \
-         {interface} xdp off`, or its owner's tool), then start the agent again"
+        "interface {interface:?} already carries another XDP program; detach it (with its owner's tool: \
+         `elb detach`, if an elb with another pin_dir attached it; `ip link set dev {interface} xdp off`, \
+         unless a link holds it), then start the agent again"
     )]
     Busy {
         /// The interface.
