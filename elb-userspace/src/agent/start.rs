@@ -18,7 +18,9 @@ use super::{Agent, descriptors, recover};
 use crate::api;
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
-use crate::kernel::{Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, pinned, unpin};
+use crate::kernel::{
+    Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
+};
 use crate::nexthop::{Network, netlink};
 use crate::publish::Image;
 use crate::saved::{self, Numbers};
@@ -134,7 +136,8 @@ fn numbers(
     let Some(mut numbers) = saved else {
         return recover::from_maps(&config.model, observed, maps, health);
     };
-    numbers.assignments.complete(|id| observed.listener_pools.get(&id).map(|one| one.pool));
+    let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
+    numbers.assignments.complete(pool, coarse_seconds());
     let is_other = numbers.generation != maps.generation;
     numbers.carried_to = is_other.then_some(maps.generation);
     numbers

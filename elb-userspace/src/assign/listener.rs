@@ -123,8 +123,14 @@ impl Assignments {
     }
 
     /// Takes over from the maps, by id, which pools listeners serve of which it was not written down. Those
-    /// that the maps do not know are forgotten.
-    pub fn complete(&mut self, pool: impl Fn(u16) -> Option<u16>) {
+    /// that the maps do not know are forgotten. Pools of which it was not written down since when they
+    /// have another ring have it since `now`.
+    pub fn complete(&mut self, pool: impl Fn(u16) -> Option<u16>, now: u32) {
+        for pool in self.pools.values_mut().filter(|pool| pool.former.is_some()) {
+            if pool.former_since == 0 {
+                pool.former_since = now;
+            }
+        }
         self.listeners.retain(|_, listener| {
             if listener.pool == NO_POOL {
                 listener.pool = pool(listener.id).unwrap_or(NO_POOL);
@@ -144,13 +150,19 @@ impl Assignments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assign::{AssignedPool, AssignedRing};
+    use crate::ring::shape::Shape;
 
     #[test]
     fn what_was_written_with_abi_version_2_is_completed_from_the_maps() {
         let text = r#"{"listeners":{"web":3,"gone":4},"pools":{},"ip_groups":{},"vips":{},
             "next_backend":1}"#;
         let mut all: Assignments = serde_json::from_str(text).unwrap();
-        all.complete(|id| (id == 3).then_some(7));
+        let ring = AssignedRing { base: 0, shape: Shape::default() };
+        let changed = AssignedPool { former: Some(ring), ..AssignedPool::new(7, ring, 10) };
+        all.pools.insert("web".to_owned(), changed);
+        all.complete(|id| (id == 3).then_some(7), 50);
+        assert_eq!(all.pools["web"].former_since, 50);
         let listeners: Vec<_> = all.listeners.iter().collect();
         let web = AssignedListener { id: 3, pool: 7, ..AssignedListener::default() };
         assert_eq!(listeners, [(&"web".to_owned(), &web)]);

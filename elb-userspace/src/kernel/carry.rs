@@ -23,7 +23,7 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use elb_common::limits::HALF_OPEN_TIMEOUT;
 use elb_common::listener::ListenerPool;
 use elb_common::names;
-use elb_common::ring::{Chunk, Slot};
+use elb_common::ring::Slot;
 use thiserror::Error;
 
 use self::links::Carried;
@@ -345,21 +345,18 @@ fn copy(source: &Source, name: &'static str, directory: &Path) -> Result<(), Car
 fn copy_chunks(source: &Source, name: &'static str, directory: &Path) -> Result<(), CarryError> {
     let at = |error| CarryError::Copy { map: name, error };
     let to = RawMap::open(&directory.join(name)).map_err(at)?;
-    let (from, slots) = (source.chunks(name)?, source.chunks(names::RINGS)?);
     let now = coarse_seconds();
-    for index in 0..to.entries.min(source.capacity.chunks) {
-        let mut chunk = from.read(index as usize);
-        if name == names::RINGS_SEEN && matches!(source.layout, Layout::V2(_)) {
-            // There it was when an older flow was last seen. For slots that move from now on, all
-            // older flows have the time that they need.
-            let slots = slots.read(index as usize).map(Slot);
-            chunk = slots.map(|slot| if slot.is_settled() { 0 } else { now });
+    // In ABI version 2 it was when an older flow was last seen. Of slots that move from now on, all older
+    // flows have the time that they need.
+    let anew = name == names::RINGS_SEEN && matches!(source.layout, Layout::V2(_));
+    let since = |slot: u32| if Slot(slot).is_settled() { 0 } else { now };
+    source.chunks(if anew { names::RINGS } else { name }, |index, chunk| {
+        let chunk = if anew { chunk.map(since) } else { chunk };
+        if index < to.entries {
+            to.put(&index.to_ne_bytes(), bytemuck::bytes_of(&chunk), false)?;
         }
-        if chunk != Chunk::default() {
-            to.put(&index.to_ne_bytes(), bytemuck::bytes_of(&chunk), false).map_err(at)?;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn fill_listener_pools(register: &v2::Register, directory: &Path) -> Result<(), CarryError> {

@@ -13,7 +13,7 @@ use super::bpf::{self, End};
 /// Records that one call reads: with IPv6 keys 224 KiB.
 const BATCH: usize = 4096;
 
-/// `FLOWS_V4` or `FLOWS_V6`, or another table of such keys.
+/// `FLOWS_V4` or `FLOWS_V6`, or another map of many records.
 #[derive(Debug)]
 pub struct FlowTable<K, V = Flow> {
     map: OwnedFd,

@@ -4,12 +4,13 @@ use anyhow::{Context as _, Result};
 use aya::maps::MapInfo;
 use elb_common::names::{self, ABI_VERSION};
 use elb_tests::{
-    config::{Config, Forwarding, Pool},
+    config::{Config, Forwarding, MonitorKind, Pool},
     status,
 };
 use serde_json::Value;
 
 use crate::scene::{LIMIT, Scene, WEB, wait_until_serving};
+use crate::tracing;
 
 /// Requests that must be answered in each phase.
 const SOME: usize = 300;
@@ -67,7 +68,7 @@ fn problems(said: &Value) -> String {
 
 /// A scene whose slots move, with small maps.
 fn small(algorithm: &str) -> Result<Scene> {
-    let shape = |pool: Pool| pool.by(algorithm).weights(&[1, 2, 1]);
+    let shape = |pool: Pool| pool.by(algorithm).weights(&[1, 2, 1]).monitored_by(MonitorKind::Tcp);
     let mut scene = Scene::start_of(3, Forwarding::Ipip, |lab| {
         let mut config = crate::scene::config(lab, Forwarding::Ipip, shape);
         SIZES.iter().for_each(|size| (size.set)(&mut config, size.values[0]));
@@ -108,6 +109,8 @@ fn through_all_sizes(algorithm: &str, apply: fn(&mut Scene) -> Result<()>) -> Re
         }
     }
     assert!(scene.rings()? == rings, "slots have changed their owners");
+    let log = scene.agent.log();
+    assert!(!log.contains("OFFLINE"), "probes noticed: {log}");
     let said = scene.agent.status()?;
     let waited = status::drops(&said);
     assert!(waited.iter().all(|drop| drop.contains("carried_over")), "{waited:?}");
@@ -156,4 +159,25 @@ fn what_is_in_use_must_fit() -> Result<()> {
     let fine = |said: &Value| problems(said).is_empty();
     scene.agent.wait_status("no problem", LIMIT, fine)?;
     traffic.was_never_disturbed().map(drop)
+}
+
+/// Who traces goes on, and so do probes by the virtual address.
+#[test]
+fn a_trace_goes_on_in_the_other_maps() -> Result<()> {
+    let mut scene = small("5_TUPLE_HASH")?;
+    let trace = tracing::start(&scene, &["trace", "--count", "60"])?;
+    assert_eq!(tracing::program(&scene)?, names::TRACED_PROGRAM);
+    scene.config.agent.max_flows = Some(131_072);
+    scene.agent.reload(&scene.config)?;
+    elb_tests::wait::wait_for("another size", LIMIT, || {
+        Ok((elements(&scene, names::FLOWS_V4).unwrap_or(0) == 131_072).then_some(()))
+    })?;
+    assert_eq!(tracing::program(&scene)?, names::TRACED_PROGRAM);
+    assert_eq!(scene.request(60)?.answered(), 60);
+    let told = trace.finish(LIMIT)?;
+    assert!(told.lines().count() >= 60, "{told}");
+    tracing::wait_plain(&scene)?;
+    let said = scene.agent.status()?;
+    assert!((0..3).all(|index| status::all_are(&said, scene.member(index), "ONLINE")), "{said}");
+    Ok(())
 }

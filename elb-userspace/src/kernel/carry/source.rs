@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use bytemuck::Pod;
-use elb_common::backend::Backend;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::interface::Settings;
 use elb_common::ring::Chunk;
@@ -14,7 +13,6 @@ use elb_common::{limits, names};
 use super::super::flow_table::FlowTable;
 use super::super::object::{Capacity, Shape};
 use super::super::pins::Pins;
-use super::super::shared::Shared;
 use super::raw::RawMap;
 use super::{CarryError, v2};
 use crate::flows::Key;
@@ -137,10 +135,26 @@ impl Source {
         walked.map(drop).map_err(|error| self.unreadable(error))
     }
 
-    /// The slots, or since when they are as they are, as memory.
-    pub(super) fn chunks(&self, name: &str) -> Result<Shared<Chunk>, CarryError> {
+    /// Shows the slots that are not zero, or since when they are as they are, a chunk at a time.
+    pub(super) fn chunks(
+        &self,
+        name: &str,
+        mut visit: impl FnMut(u32, Chunk) -> io::Result<()>,
+    ) -> Result<(), CarryError> {
+        let mut failed = None;
         let map = self.map(name)?;
-        Shared::new(&map.fd, map.entries).map_err(|error| self.unreadable(error))
+        let walked = FlowTable::<u32, Chunk>::new(&map.fd).and_then(|chunks| {
+            chunks.walk(|index, chunk| {
+                if chunk == Chunk::default() {
+                    return ControlFlow::Continue(());
+                }
+                failed = visit(*index, chunk).err();
+                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        });
+        walked
+            .and_then(|_| failed.map_or(Ok(()), Err))
+            .map_err(|error| CarryError::Unreadable { path: self.path.join(name), error })
     }
 
     /// The sizes to make maps of where so much is wanted, and why some stay as they are: what is in use
@@ -176,7 +190,7 @@ impl Source {
             keep("max_flows", &mut capacity.flows, flows, 1, used, "so many are recorded");
         }
         if wanted.backends < backends {
-            let used = self.highest::<Backend>(names::BACKENDS)?;
+            let used = self.highest(names::BACKENDS)?;
             let what = "members have numbers up to there";
             keep("max_backends", &mut capacity.backends, backends, 1, used, what);
         }
@@ -189,9 +203,12 @@ impl Source {
     }
 
     fn used_chunks(&self) -> Result<u32, CarryError> {
-        let chunks = self.chunks(names::RINGS)?;
-        let is_used = |at: &u32| chunks.read(*at as usize) != Chunk::default();
-        Ok((0..self.capacity.chunks).rev().find(is_used).map_or(0, |last| last + 1))
+        let mut used = 0;
+        self.chunks(names::RINGS, |index, _| {
+            used = used.max(index + 1);
+            Ok(())
+        })?;
+        Ok(used)
     }
 
     /// Records of the fuller table that are not from before `oldest`.
@@ -203,7 +220,7 @@ impl Source {
     }
 
     /// How many elements an array needs for those of it that are not all zeroes.
-    fn highest<T: Pod>(&self, name: &str) -> Result<u32, CarryError> {
+    fn highest(&self, name: &str) -> Result<u32, CarryError> {
         let mut highest = 0;
         let visited = self.map(name)?.each(|key, _| {
             highest = bytemuck::pod_read_unaligned::<u32>(key) + 1;
@@ -214,7 +231,7 @@ impl Source {
 
     fn used_listeners(&self) -> Result<u32, CarryError> {
         let mut used = match &self.layout {
-            Layout::Same => self.highest::<u32>(names::LISTENER_POOLS)?,
+            Layout::Same => self.highest(names::LISTENER_POOLS)?,
             Layout::V2(register) => register.listeners(),
         };
         for name in [names::LISTENERS_V4, names::LISTENERS_V6] {
