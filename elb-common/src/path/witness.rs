@@ -494,6 +494,7 @@ mod tests {
                 slot,
                 Asked::FindV4(Stage::Live, key(), None),
                 Asked::FindV4(Stage::Opening, key(), None),
+                Asked::IsCarried(false),
                 Asked::Backend(2, Some(&backend)),
                 Asked::HasRoom(3, Claim::Stray, true),
                 Asked::RecordV4(Stage::Live, key(), stray),
