@@ -220,6 +220,12 @@ impl Agent {
         output(self.place.detach(), STUCK)
     }
 
+    /// As [`Agent::detach`], by another program.
+    pub fn detach_by(&mut self, program: &Path) -> Result<String> {
+        self.place.program = program.to_owned();
+        self.detach()
+    }
+
     /// Waits until `wanted` holds for the status.
     pub fn wait_status(
         &self,

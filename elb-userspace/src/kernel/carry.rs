@@ -9,6 +9,7 @@
 //! Whoever is killed on the way leaves nothing half done: a folder without links is thrown away by the next
 //! agent, and where several have links the latest was complete, and the others are its sources.
 
+mod copy;
 mod links;
 mod raw;
 mod source;
@@ -16,20 +17,16 @@ mod target;
 mod v2;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
-use elb_common::limits::HALF_OPEN_TIMEOUT;
-use elb_common::listener::ListenerPool;
 use elb_common::names;
-use elb_common::ring::Slot;
 use thiserror::Error;
 
+use self::copy::{copy, copy_chunks, copy_flows, fill_listener_pools, is_copied, move_counters};
 use self::links::Carried;
-use self::raw::RawMap;
-use self::source::{FlowKey, Layout, Source};
-use self::target::{Tables, Target};
+use self::source::{Layout, Source};
+use self::target::Target;
 use super::maps::{MapError, Maps, coarse_seconds};
 use super::object::{Capacity, Object};
 use super::pins;
@@ -108,6 +105,8 @@ pub struct Carry {
     /// Flows refused by each listener's old maps at that time.
     refused: Vec<u64>,
     carried: Vec<Carried>,
+    /// When packets began to wait that may have a record in the old maps.
+    waiting: Option<Instant>,
     done: bool,
 }
 
@@ -135,6 +134,7 @@ impl Carry {
             copied_at: 0,
             refused: Vec::new(),
             carried: Vec::new(),
+            waiting: None,
             done: false,
         };
         let opened: Result<Vec<_>, _> = found.iter().map(Source::open).collect();
@@ -205,6 +205,7 @@ impl Carry {
         }
         let until = coarse_seconds().saturating_add(CARRIED_FOR);
         self.set_carried_until(until)?;
+        self.waiting = Some(Instant::now());
         self.carried = Carried::share(&self.sources, &self.directory)?;
         Ok(())
     }
@@ -223,6 +224,8 @@ impl Carry {
             if let Err(error) = self.set_carried_until(0) {
                 tracing::error!(%error, "packets without a record wait for seconds");
             }
+            let waited = self.waiting.map(|since| since.elapsed()).unwrap_or_default();
+            tracing::info!(?waited, "the maps have taken the place of others");
             for source in &self.sources {
                 if let Err(error) = move_counters(source, &self.directory) {
                     tracing::error!(%error, "counters are not carried over");
@@ -299,132 +302,6 @@ fn discard(pin_dir: &Path, sources: &[Source]) {
             tracing::warn!(folder = %path.display(), %error, "cannot remove maps that nothing uses");
         }
     }
-}
-
-/// Maps that are copied as they are. Counters are moved when nothing counts there any more.
-fn is_copied(name: &str) -> bool {
-    ![
-        names::SETTINGS,
-        names::ERRORS_TOLD,
-        names::FLOW_TABLES,
-        names::OPENINGS_V4,
-        names::OPENINGS_V6,
-        names::FLOWS_V4,
-        names::FLOWS_V6,
-        names::LISTENER_COUNTERS,
-        names::BACKEND_COUNTERS,
-        names::REASON_COUNTERS,
-    ]
-    .contains(&name)
-}
-
-/// Copies a small map, if the source has it.
-fn copy(source: &Source, name: &'static str, directory: &Path) -> Result<(), CarryError> {
-    let at = |error| CarryError::Copy { map: name, error };
-    if !source.path.join(name).exists() {
-        return Ok(());
-    }
-    let to = RawMap::open(&directory.join(name)).map_err(at)?;
-    let from = source.map(name)?;
-    let is_array = to.kind == aya::maps::MapType::Array;
-    let copied = from.each(|key, value| {
-        let is_within = !is_array || bytemuck::pod_read_unaligned::<u32>(key) < to.entries;
-        let value = match &source.layout {
-            Layout::Same => value.to_owned(),
-            Layout::V2(register) => register.value(name, key, value)?,
-        };
-        if is_within {
-            to.put(key, &value, false)?;
-        }
-        Ok(())
-    });
-    copied.map_err(at)
-}
-
-/// Copies rings, or since when their slots are as they are.
-fn copy_chunks(source: &Source, name: &'static str, directory: &Path) -> Result<(), CarryError> {
-    let at = |error| CarryError::Copy { map: name, error };
-    let to = RawMap::open(&directory.join(name)).map_err(at)?;
-    let now = coarse_seconds();
-    // In ABI version 2 it was when an older flow was last seen. Of slots that move from now on, all older
-    // flows have the time that they need.
-    let anew = name == names::RINGS_SEEN && matches!(source.layout, Layout::V2(_));
-    let since = |slot: u32| if Slot(slot).is_settled() { 0 } else { now };
-    source.chunks(if anew { names::RINGS } else { name }, |index, chunk| {
-        let chunk = if anew { chunk.map(since) } else { chunk };
-        if index < to.entries {
-            to.put(&index.to_ne_bytes(), bytemuck::bytes_of(&chunk), false)?;
-        }
-        Ok(())
-    })
-}
-
-fn fill_listener_pools(register: &v2::Register, directory: &Path) -> Result<(), CarryError> {
-    let at = |error| CarryError::Copy { map: names::LISTENER_POOLS, error };
-    let to = RawMap::open(&directory.join(names::LISTENER_POOLS)).map_err(at)?;
-    for (id, pool) in register.pools() {
-        let pool: &ListenerPool = &pool;
-        to.put(&u32::from(id).to_ne_bytes(), bytemuck::bytes_of(pool), false).map_err(at)?;
-    }
-    Ok(())
-}
-
-/// Takes over flows that were recorded, or closed, at `since` or later, and still count.
-fn copy_flows(source: &Source, target: &mut Target, since: u32) -> Result<(), CarryError> {
-    let now = coarse_seconds();
-    let live = now.saturating_sub(source.longest_idle()?);
-    let opening = now.saturating_sub(HALF_OPEN_TIMEOUT);
-    for (stage, v4, v6, oldest) in [
-        (Stage::Opening, names::OPENINGS_V4, names::OPENINGS_V6, opening.min(live)),
-        (Stage::Live, names::FLOWS_V4, names::FLOWS_V6, live),
-    ] {
-        copy_table::<FlowKeyV4>(source, v4, target, Target::v4, stage, since, oldest)?;
-        copy_table::<FlowKeyV6>(source, v6, target, Target::v6, stage, since, oldest)?;
-    }
-    Ok(())
-}
-
-fn copy_table<K: FlowKey>(
-    source: &Source,
-    name: &str,
-    target: &mut Target,
-    tables: fn(&mut Target) -> &mut Tables<K>,
-    stage: Stage,
-    since: u32,
-    oldest: u32,
-) -> Result<(), CarryError> {
-    let mut failed = None;
-    source.flows::<K>(name, |key, flow: Flow| {
-        let is_news = flow.since >= since || flow.is_closed() && flow.seen >= since;
-        if is_news && flow.seen >= oldest && failed.is_none() {
-            failed = target.take_over(tables, stage, key, flow).err();
-        }
-    })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// Adds counters to the new ones, and leaves none: if it is done again nothing counts twice.
-fn move_counters(source: &Source, directory: &Path) -> Result<(), CarryError> {
-    for name in [names::LISTENER_COUNTERS, names::BACKEND_COUNTERS, names::REASON_COUNTERS] {
-        let at = |error| CarryError::Copy { map: name, error };
-        let (from, to) = (source.map(name)?, RawMap::open(&directory.join(name)).map_err(at)?);
-        let moved = from.each(|key, counted| {
-            if bytemuck::pod_read_unaligned::<u32>(key) >= to.entries {
-                return Ok(());
-            }
-            if let Some(mut sum) = to.get(key)? {
-                for (sum, more) in sum.chunks_exact_mut(8).zip(counted.chunks_exact(8)) {
-                    let [a, b] = [&*sum, more].map(bytemuck::pod_read_unaligned::<u64>);
-                    sum.copy_from_slice(&a.wrapping_add(b).to_ne_bytes());
-                }
-                // A packet that is counted right now may be missed.
-                to.put(key, &sum, false)?;
-            }
-            from.put(key, &vec![0; counted.len()], false).map(drop)
-        });
-        moved.map_err(at)?;
-    }
-    Ok(())
 }
 
 /// Waits until no CPU is in a program that a link carried before.

@@ -91,6 +91,8 @@ fn upgrade_and_back(algorithm: &str) -> Result<()> {
     assert!(only_waited(&said), "{:?}", status::drops(&said));
     let report = traffic.was_never_disturbed()?;
     println!("{algorithm}: {} requests, {:?}", report.answered(), status::drops(&said));
+    let log = scene.agent.log();
+    log.lines().filter(|line| line.contains("waited=")).for_each(|line| println!("{line}"));
     scene.agent.terminate()?;
     scene.agent.detach()?;
     assert!(!pins.exists());
@@ -148,7 +150,7 @@ fn a_version_that_is_unknown_is_left_alone() -> Result<()> {
     }
     assert_eq!(folders(&pins)?, [format!("v{NEXT}")]);
     assert_eq!(scene.request(100)?.answered(), 100);
-    let said = scene.agent.detach()?;
+    let said = scene.agent.detach_by(&elb_bin()?)?;
     assert!(said.contains("forwarding has stopped"), "{said}");
     assert!(!pins.exists());
     Ok(())
