@@ -57,9 +57,16 @@ impl Target {
     ) -> Result<(), MapError> {
         let own = tables(self);
         let (index, name) = (own.index, own.name(stage));
-        if stage == Stage::Opening && get(&own.live, key, name)?.is_some() {
+        let live = if stage == Stage::Opening { get(&own.live, key, name)? } else { None };
+        if live.is_some_and(|live| live.since >= flow.since) {
             return Ok(());
         }
+        if let Some(before) = live {
+            // The client used the ports again since that was copied.
+            own.live.remove(&Record(*key)).map_err(at(own.name(Stage::Live)))?;
+            self.count(index, before, 1u64.wrapping_neg());
+        }
+        let own = tables(self);
         let table = own.stage(stage);
         let before = match table.insert(Record(*key), Record(flow), ONLY_NEW) {
             Ok(()) => None,
