@@ -20,8 +20,8 @@ pub struct Interface {
 pub struct Settings {
     /// [`crate::names::ABI_VERSION`] of the agent that made the maps; 0: not yet written.
     pub abi_version: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`crate::names::RECORDS`] of that agent; 0: it is older than this field.
+    pub records: u32,
 }
 
 #[cfg(test)]
@@ -34,6 +34,6 @@ mod tests {
         assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (8, 2));
         assert_eq!(offset_of!(Interface, reserved), 6);
         assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8, 4));
-        assert_eq!(offset_of!(Settings, reserved), 4);
+        assert_eq!(offset_of!(Settings, records), 4);
     }
 }

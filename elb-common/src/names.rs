@@ -1,7 +1,9 @@
 //! Names that both sides, the pins on disk and the tests use.
 
 /// Version of the map records. It is part of the pin path, so two versions never share a map.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = RECORDS;
+/// Version of what the records mean: maps that name the same one can be copied as they are.
+pub const RECORDS: u32 = 3;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";

@@ -134,6 +134,9 @@ reasons! {
     30 NotProbe "not_a_probe" Dropped
         "a packet left by the interface for health probes and is none that the agent sent"
         "find out who else uses that interface or its firewall mark; if it is the agent, please report it";
+    31 CarriedOver "carried_over" Dropped
+        "flows are being carried over to other maps, and the record that says where this one goes may not be there yet"
+        "nothing: the sender repeats the packet; if it goes on for more than ten seconds, restart the agent, which completes what it began";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

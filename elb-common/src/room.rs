@@ -19,6 +19,11 @@ pub struct FlowTable {
     pub room: u32,
     /// When the agent last swept the table, in coarse monotonic seconds; 0: never.
     pub swept: u32,
+    /// Until when (coarse monotonic seconds) records are still being carried over from other maps; 0: none
+    /// are. Written by the agent.
+    pub carried_until: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Index of `FLOWS_V4` into `FLOW_TABLES` and of its counts elsewhere.
@@ -73,6 +78,12 @@ impl FlowTable {
     pub const fn is_believed(&self, now: u32) -> bool {
         now.saturating_sub(self.swept) <= BELIEVED
     }
+
+    /// Whether a record may exist that is not in the table yet.
+    #[inline(always)]
+    pub const fn is_carried(&self, now: u32) -> bool {
+        now < self.carried_until
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +95,7 @@ mod tests {
     const NOW: u32 = 1000;
 
     fn table(records: u64) -> FlowTable {
-        FlowTable { records, room: 1200, swept: NOW }
+        FlowTable { records, room: 1200, swept: NOW, ..FlowTable::default() }
     }
 
     /// Records of each of so many listeners that all claim what they can get; all are strays, or none.
@@ -120,9 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn carrying_over_ends_by_itself() {
+        let carried = FlowTable { carried_until: NOW + 5, ..table(0) };
+        assert_eq!([NOW, NOW + 4, NOW + 5].map(|now| carried.is_carried(now)), [true, true, false]);
+        assert!(!table(0).is_carried(NOW));
+    }
+
+    #[test]
     fn layout() {
-        assert_eq!((size_of::<FlowTable>(), align_of::<FlowTable>()), (16, 8));
+        assert_eq!((size_of::<FlowTable>(), align_of::<FlowTable>()), (24, 8));
         assert_eq!(offset_of!(FlowTable, room), 8);
         assert_eq!(offset_of!(FlowTable, swept), 12);
+        assert_eq!(offset_of!(FlowTable, carried_until), 16);
     }
 }

@@ -212,6 +212,11 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn is_carried(&self, table: usize, now: u32) -> bool {
+        FLOW_TABLES.get(table as u32).is_some_and(|table| table.is_carried(now))
+    }
+
+    #[inline(always)]
     fn opening(&self, backend: u16, now: u32) {
         let Some(state) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
         // SAFETY: as in `may_open`.

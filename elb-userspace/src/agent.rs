@@ -18,6 +18,7 @@ mod publishing;
 mod queries;
 mod recover;
 mod report;
+mod resizing;
 mod settling;
 mod start;
 mod sweep;
@@ -235,7 +236,13 @@ impl Agent {
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        if self.core.reload(now()) {
+        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        if let Some(tracer) = tracer {
+            self.traces.follow(tracer);
+            // What a sweep of other maps found says nothing of these.
+            (self.sweeps, self.sweep) = (JoinSet::new(), None);
+        }
+        if taken_over {
             self.wanted.send_replace(self.core.addresses());
             self.announcements.push(Instant::now());
             self.saving.ask(Instant::now(), Duration::ZERO);

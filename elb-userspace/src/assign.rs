@@ -70,6 +70,7 @@ pub struct AssignedPool {
     #[serde(default)]
     pub former_since: u32,
     /// How its packets travel.
+    #[serde(default = "unknown")]
     pub forwarding: Forwarding,
     /// The protocol of its flows, if it is known.
     #[serde(default)]
@@ -150,7 +151,7 @@ impl AssignedPool {
             ring,
             former: None,
             former_since: 0,
-            forwarding: Forwarding::L2,
+            forwarding: unknown(),
             protocol: None,
             removed: false,
             drain: None,
@@ -196,11 +197,14 @@ impl AssignedPool {
     }
 }
 
+/// As long as it was not written down: until the pool is reconciled.
+const fn unknown() -> Forwarding {
+    Forwarding::L2
+}
+
 /// A map is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "no room for another {what}: [agent] {key} = {limit} is used up; raise it, after `elb detach`"
-)]
+#[error("no room for another {what}: [agent] {key} = {limit} is used up; raise it and reload")]
 pub struct Full {
     what: &'static str,
     key: &'static str,

@@ -198,6 +198,9 @@ pub struct FlowEntry {
     /// Whether there is no room for its record: the listener has its share of the flow table.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub no_room: bool,
+    /// Whether it may have a record that is still being carried over to these maps.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub carried_over: bool,
 }
 
 /// A backend that was chosen.

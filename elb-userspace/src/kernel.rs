@@ -2,10 +2,12 @@
 
 mod attach;
 mod bpf;
+mod carry;
 mod flow_table;
 mod flows;
 mod maps;
 mod object;
+mod pins;
 mod probe;
 mod prober;
 mod record;
@@ -16,11 +18,13 @@ mod tracer;
 mod tries;
 
 pub(crate) use attach::errno;
-pub use attach::{AttachError, Attachment, carry_probes, pinned, unpin};
+pub use attach::{AttachError, Attachment, carry_probes, move_probes, pinned, unpin};
+pub use carry::{Carry, CarryError};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
 pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
+pub use pins::{directories, directory, remove as remove_pins, set_version};
 pub use probe::{accepts_program, link_of, own_program, program_name};
 pub use prober::Prober;
 pub use record::Record;

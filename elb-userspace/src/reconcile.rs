@@ -122,6 +122,11 @@ impl Reconciler {
         all
     }
 
+    /// There is room for so much from now on.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// The picture of the maps for a model.
     pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };

@@ -22,6 +22,9 @@ pub struct Numbers {
     /// Kernel id of the maps that the numbers belong to: after a reboot or `elb detach` they mean
     /// nothing.
     pub generation: u32,
+    /// Kernel id of the maps that those are being carried over to, where they mean the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_to: Option<u32>,
     /// The numbers.
     pub assignments: Assignments,
     /// Members that are drained by command, by pool.

@@ -132,6 +132,32 @@ impl Agent {
         Ok(())
     }
 
+    /// As [`Agent::restart`], with another program from now on.
+    pub fn upgrade(&mut self, program: &Path) -> Result<()> {
+        self.place.program = program.to_owned();
+        self.restart()
+    }
+
+    /// As [`Agent::restart`], with another configuration.
+    pub fn restart_with(&mut self, config: &Config) -> Result<()> {
+        self.process.kill()?;
+        fs::write(&self.place.config, config.text()?)?;
+        (self.process, self.notices) = self.place.launch()?;
+        Ok(())
+    }
+
+    /// Starts it with a program, and kills it after `time`, wherever it has got to; it must not run.
+    pub fn start_in_vain(&mut self, program: &Path, time: Duration) -> Result<()> {
+        self.process.kill()?;
+        self.place.program = program.to_owned();
+        let log = File::options().create(true).append(true).open(&self.place.log)?;
+        let mut command = self.place.agent();
+        command.stdout(log.try_clone()?).stderr(log);
+        let mut process = Process::start("an agent that is killed", command)?;
+        thread::sleep(time);
+        process.kill()
+    }
+
     /// Gives it another configuration (SIGHUP). It is read some time after this returns.
     pub fn reload(&mut self, config: &Config) -> Result<()> {
         self.reload_with(&config.text()?)
@@ -192,6 +218,12 @@ impl Agent {
     /// What `elb detach`, with the configuration file of this agent, prints.
     pub fn detach(&self) -> Result<String> {
         output(self.place.detach(), STUCK)
+    }
+
+    /// As [`Agent::detach`], by another program.
+    pub fn detach_by(&mut self, program: &Path) -> Result<String> {
+        self.place.program = program.to_owned();
+        self.detach()
     }
 
     /// Waits until `wanted` holds for the status.

@@ -33,6 +33,15 @@ pub struct AgentSection {
     /// Records of each flow table, if not as many as the agent takes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_flows: Option<u32>,
+    /// Slots of all rings, if not as many as the agent takes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring_slots: Option<u32>,
+    /// Members of all pools, and one, if not as many as the agent takes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_backends: Option<u32>,
+    /// Listeners, if not as many as the agent takes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_listeners: Option<u32>,
     /// The address that members are probed from, if not what the routes say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_source: Option<Ipv4Addr>,
@@ -369,6 +378,9 @@ impl Config {
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
                 max_flows: None,
+                ring_slots: None,
+                max_backends: None,
+                max_listeners: None,
                 probe_source: None,
             },
             load_balancers: Vec::new(),

@@ -242,6 +242,10 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             return self.second(opening, live.is_some());
         }
         if let Some(flow) = live.filter(|_| !self.is(packet::OPENS)) {
+            if self.is_carried() {
+                // Its ports may be those of another connection by now.
+                return Answer::refused(Reason::CarriedOver);
+            }
             return Answer::id(flow.backend);
         }
         if self.is(packet::IF_RECORDED) {
@@ -258,6 +262,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         let opens = self.is(packet::OPENS) || self.is(packet::UDP) && !self.is_held();
         if !opens {
+            if self.is_recording() && self.is_carried() {
+                return Answer::refused(Reason::CarriedOver);
+            }
             return Answer::id(self.stray());
         }
         if self.is_tracked()
@@ -549,6 +556,12 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     #[inline(always)]
     fn is_recording(&self) -> bool {
         self.is_tracked() || self.slot.is_moving() || self.has_origin()
+    }
+
+    /// Whether a record may exist that is not here yet.
+    #[inline(always)]
+    fn is_carried(&self) -> bool {
+        self.tables.is_carried(F::TABLE, self.now)
     }
 
     /// Whether all flows go to the owner of the slot.

@@ -144,7 +144,8 @@ impl Memory {
     /// Tables whose flow tables are believed and have room for so many records each.
     pub fn with_room(room: u32, now: u32) -> Self {
         let mut memory = Self { now, ..Self::default() };
-        memory.written.get_mut().tables = [FlowTable { records: 0, room, swept: now }; 2];
+        memory.written.get_mut().tables =
+            [FlowTable { room, swept: now, ..FlowTable::default() }; 2];
         memory
     }
 
@@ -267,6 +268,9 @@ impl Tables for Memory {
     }
     fn counts_are_believed(&self) -> bool {
         self.written.borrow().tables[0].is_believed(self.now)
+    }
+    fn is_carried(&self, table: usize, now: u32) -> bool {
+        self.written.borrow().tables[table].is_carried(now)
     }
     fn opening(&self, backend: u16, now: u32) {
         let mut written = self.written.borrow_mut();

@@ -81,6 +81,8 @@ pub trait Tables: Sized {
     fn refused(&self, listener: u16, pool: u16, now: u32);
     /// Whether counts of connections are those of a sweep not long ago.
     fn counts_are_believed(&self) -> bool;
+    /// Whether records are still being carried over to the flow table with this index.
+    fn is_carried(&self, table: usize, now: u32) -> bool;
     /// Counts a flow that opens at a backend and is no connection yet.
     fn opening(&self, backend: u16, now: u32);
     /// Counts a connection that opened.

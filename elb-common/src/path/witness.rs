@@ -52,6 +52,7 @@ pub enum Asked<'t> {
     CountRecords(u16, i64, i64),
     Refused(u16),
     CountsAreBelieved(bool),
+    IsCarried(bool),
     Opening(u16),
     Opened(u16, u16),
     Closed(u16, u16),
@@ -236,6 +237,10 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     #[inline(always)]
     fn counts_are_believed(&self) -> bool {
         self.told(self.tables.counts_are_believed(), Asked::CountsAreBelieved)
+    }
+    #[inline(always)]
+    fn is_carried(&self, table: usize, now: u32) -> bool {
+        self.told(self.tables.is_carried(table, now), Asked::IsCarried)
     }
     #[inline(always)]
     fn opening(&self, backend: u16, now: u32) {
@@ -507,6 +512,7 @@ mod tests {
                 slot,
                 Asked::FindV4(Stage::Live, key(), None),
                 Asked::FindV4(Stage::Opening, key(), None),
+                Asked::IsCarried(false),
                 Asked::Backend(2, Some(&backend)),
                 Asked::HasRoom(3, Claim::Stray, true),
                 Asked::RecordV4(Stage::Live, key(), stray),

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use elb_common::addr::Mac;
 use elb_common::limits;
 use elb_common::listener::vip_flags;
+use elb_common::ring::CHUNK;
 
 use super::arrivals::Arrivals;
 use super::bound::Bound;
@@ -22,7 +23,7 @@ use crate::census::Census;
 use crate::config::{self, Config};
 use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::{AttachError, Attachment, Maps, Object, Program};
+use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program, Tracer};
 use crate::model::{LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
@@ -99,12 +100,7 @@ pub(super) struct Probing {
 
 impl Core {
     pub(super) fn new(mut parts: Parts) -> Self {
-        let room = Room {
-            listeners: parts.config.agent.max_listeners.get(),
-            pools: limits::MAX_POOLS,
-            backends: parts.config.agent.max_backends.get(),
-            slots: parts.config.agent.ring_slots.get(),
-        };
+        let room = room(parts.maps.capacity);
         let encap_source = EncapSource {
             v4: parts.config.agent.encap_source,
             v6: parts.config.agent.encap_source_ipv6,
@@ -239,17 +235,19 @@ impl Core {
     }
 
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
-    /// if it was taken over.
-    pub(super) fn reload(&mut self, now: Now) -> bool {
+    /// if it was taken over; and the tracer of the maps, if these are others now. The interfaces carry
+    /// this program.
+    pub(super) fn reload(&mut self, now: Now, program: Program) -> (bool, Option<Tracer>) {
         match config::load(&self.file) {
             Err(errors) => {
                 self.config_problems = errors.iter().map(ToString::to_string).collect();
                 errors.log();
                 tracing::error!("the file is not taken over, serving goes on as before");
-                false
+                (false, None)
             }
             Ok(config) => {
                 self.config_problems.clear();
+                let tracer = self.resize(&config.agent, program);
                 if config.agent != self.config.agent {
                     let what =
                         "[agent] changed: restart the agent for that; the rest is taken over";
@@ -265,7 +263,7 @@ impl Core {
                 self.publish();
                 self.save();
                 tracing::info!("the configuration is taken over");
-                true
+                (true, tracer)
             }
         }
     }
@@ -302,6 +300,16 @@ impl Core {
             bound: self.bound.names().clone(),
             events: self.events.past().cloned().collect(),
         }
+    }
+}
+
+/// What maps of these sizes have room for.
+pub(super) fn room(capacity: Capacity) -> Room {
+    Room {
+        listeners: capacity.listeners,
+        pools: limits::MAX_POOLS,
+        backends: capacity.backends,
+        slots: capacity.chunks.saturating_mul(CHUNK),
     }
 }
 

@@ -51,7 +51,7 @@ impl Core {
         let names = self.names();
         let all = request.member.is_none() && request.pool.is_none();
         let members = names.select(request.member.as_deref(), request.pool.as_deref())?;
-        let room = self.config.agent.max_flows.get();
+        let room = self.maps.capacity.flows;
         let tables =
             FlowTables::new(&self.object.directory, room).map_err(|error| error.to_string())?;
         Ok(Listing { tables, names, members: (!all).then_some(members), limit: request.limit })

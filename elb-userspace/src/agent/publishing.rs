@@ -76,12 +76,18 @@ impl Core {
 
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
+        self.save_for(None);
+    }
+
+    /// As [`Self::save`], for an agent that finds these maps or those that they are carried over to.
+    pub(super) fn save_for(&self, carried_to: Option<u32>) {
         let mut drained: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
         for (pool, member) in &self.drained {
             drained.entry(pool.clone()).or_default().push(*member);
         }
         let numbers = Numbers {
             generation: self.maps.generation,
+            carried_to,
             assignments: self.reconciler.assignments.clone(),
             drained,
         };

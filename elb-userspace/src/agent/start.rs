@@ -18,8 +18,11 @@ use super::{Agent, descriptors, recover};
 use crate::api;
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
-use crate::kernel::{Attachment, Capacity, Maps, Object, Sweeper, Tracer, pinned, unpin};
+use crate::kernel::{
+    Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
+};
 use crate::nexthop::{Network, netlink};
+use crate::publish::Image;
 use crate::saved::{self, Numbers};
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
@@ -60,12 +63,31 @@ struct Begun {
 }
 
 /// Loads and attaches the program, and takes over what the last agent left.
-async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result<Begun> {
-    let capacity = Capacity::of(&config.agent);
-    let mut object = Object::load(&config.agent.pin_dir, capacity)?;
-    let maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
+async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Result<Begun> {
+    let mut carry = Carry::plan(&config.agent.pin_dir, Capacity::of(&config.agent))?;
+    carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
+    problems.append(&mut carry.kept);
+    let capacity = carry.capacity;
+    let mut object = Object::load_at(carry.directory.clone(), capacity)?;
+    let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
     let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep the flow tables")?;
+    carry.first_pass(&mut maps)?;
+    let observed = maps.image().context("cannot read the maps")?;
+    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
+    let numbers = numbers(&config, &carry, &observed, &maps, &mut health);
+    recover::published_since(&config.model, &observed, &numbers, &mut health);
+    // Before packets meet these maps, the next agent must know what their numbers mean.
+    let is_carried = numbers.carried_to.is_some();
+    if is_carried {
+        write(&config, &numbers);
+    }
+    carry.share()?;
     let attachments = attach(&mut object, &config)?;
+    carry.finish(&mut object);
+    let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
+    if is_carried {
+        write(&config, &numbers);
+    }
     let log = pass_log_on(&mut object);
     let traces = Traces::new(Tracer::new(&mut object)?)?;
     if let Some(why) = &object.untraceable {
@@ -73,12 +95,6 @@ async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result
     }
 
     let vip_probes = VipProbes::begin(&mut object, &config).await;
-    let observed = maps.image().context("cannot read the maps")?;
-    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
-    let numbers = saved::read(&saved::numbers_path(&config.agent.socket))
-        .filter(|numbers: &Numbers| numbers.generation == maps.generation)
-        .unwrap_or_else(|| recover::from_maps(&config.model, &observed, &maps, &mut health));
-    recover::published_since(&config.model, &observed, &numbers, &mut health);
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
@@ -100,6 +116,38 @@ async fn take_over(config: Config, file: &Path, problems: Vec<String>) -> Result
         now: now(),
     });
     Ok(Begun { core, traces, log })
+}
+
+/// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
+/// that they are carried over from; else as far as the maps themselves tell.
+fn numbers(
+    config: &Config,
+    carry: &Carry,
+    observed: &Image,
+    maps: &Maps,
+    health: &mut saved::Health,
+) -> Numbers {
+    let is_of_these = |numbers: &Numbers| {
+        let generations = [Some(numbers.generation), numbers.carried_to];
+        let mut generations = generations.into_iter().flatten();
+        generations.any(|one| one == maps.generation || carry.comes_from(one))
+    };
+    let saved = saved::read(&saved::numbers_path(&config.agent.socket)).filter(is_of_these);
+    let Some(mut numbers) = saved else {
+        return recover::from_maps(&config.model, observed, maps, health);
+    };
+    let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
+    numbers.assignments.complete(pool, coarse_seconds());
+    let is_other = numbers.generation != maps.generation;
+    numbers.carried_to = is_other.then_some(maps.generation);
+    numbers
+}
+
+fn write(config: &Config, numbers: &Numbers) {
+    let path = saved::numbers_path(&config.agent.socket);
+    if let Err(error) = saved::write(&path, numbers) {
+        tracing::error!(file = %path.display(), %error, "cannot save the state");
+    }
 }
 
 /// One agent for one socket: the lock goes with the process.
@@ -128,11 +176,14 @@ pub fn lock_path(socket: &Path) -> PathBuf {
 }
 
 /// Attaches the program to all interfaces, or to none; interfaces that are not wanted any more lose
-/// it.
+/// it. What may fail comes first: interfaces that carry none.
 fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
     let mode = config.agent.attach_mode;
     let mut attachments: Vec<Attachment> = Vec::new();
-    for interface in &config.agent.interfaces {
+    let carrying = pinned(&object.directory);
+    let mut interfaces: Vec<_> = config.agent.interfaces.iter().collect();
+    interfaces.sort_by_key(|interface| carries(interface, &carrying));
+    for interface in interfaces {
         match Attachment::new(object, interface, mode) {
             Ok(attachment) => {
                 let replaced = attachment.replaced;
@@ -155,6 +206,10 @@ fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
         }
     }
     Ok(attachments)
+}
+
+fn carries(interface: &str, indices: &[u32]) -> bool {
+    nix::net::if_::if_nametoindex(interface).is_ok_and(|index| indices.contains(&index))
 }
 
 pub(super) fn mode_name(mode: AttachMode) -> &'static str {

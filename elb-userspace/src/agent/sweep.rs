@@ -21,6 +21,11 @@ impl Tracking {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).sweep()
     }
 
+    /// Lets no sweep begin, after one that may be under way, for as long as this is kept.
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When the tables were last swept, in coarse monotonic seconds, and how full they are; none while
     /// they are being swept.
     pub(super) fn swept(&self) -> Option<(u32, Fill)> {

@@ -134,6 +134,25 @@ impl Traces {
         }
     }
 
+    /// Which program the interfaces carry for it.
+    pub(super) const fn program(&self) -> Program {
+        if self.is_any() { Program::Traced } else { Program::Plain }
+    }
+
+    /// Goes on with the maps of another object, whose program the interfaces carry now.
+    pub(super) fn follow(&mut self, tracer: Tracer) {
+        self.pass_on();
+        match tracer.watched() {
+            Ok(tracer) => (self.tracer, self.counted) = (tracer, Counted::default()),
+            Err(error) => tracing::error!(%error, "cannot wait for events"),
+        }
+        if self.is_any()
+            && let Err(error) = self.set()
+        {
+            tracing::error!(error, "cannot go on tracing");
+        }
+    }
+
     /// Puts the program back that tells nothing.
     pub(super) fn finish(&mut self, core: &mut Core) {
         if self.is_any() {

@@ -13,7 +13,7 @@ use super::members::Watched;
 use crate::config::Config;
 use crate::health::path::{Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
-use crate::kernel::{Object, Prober, carry_probes};
+use crate::kernel::{Object, Prober, carry_probes, move_probes};
 use crate::nexthop::{Network, Route};
 use crate::steering::{Steered, Steering};
 
@@ -21,6 +21,8 @@ use crate::steering::{Steered, Steering};
 pub(super) struct VipProbes {
     /// Who leads them, or why there is nobody.
     guide: Result<Arc<dyn Guide>, String>,
+    /// The same, as the kernel has it.
+    prober: Option<Arc<Prober>>,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
 }
@@ -70,15 +72,28 @@ impl VipProbes {
                 if let Some(why) = &no_v6 {
                     tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
                 }
-                Self { guide: Ok(Arc::new(prober)), no_v6 }
+                let prober = Arc::new(prober);
+                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6 }
             }
             Err(why) => {
                 tracing::warn!(
                     why,
                     "probes cannot go by virtual addresses; members are probed at their own"
                 );
-                Self { guide: Err(why), no_v6: None }
+                Self { guide: Err(why), prober: None, no_v6: None }
             }
+        }
+    }
+
+    /// Goes on with another object, whose maps take the place of those of `before`.
+    pub(super) fn follow(&mut self, before: &mut Object, object: &mut Object) {
+        let Some(prober) = &self.prober else { return };
+        let followed = prober.follow(object).map_err(|error| error.to_string());
+        let followed =
+            followed.and_then(|()| move_probes(before, object).map_err(|error| error.to_string()));
+        if let Err(why) = followed {
+            tracing::warn!(why, "probes cannot go by virtual addresses any more");
+            (self.guide, self.prober) = (Err(why), None);
         }
     }
 

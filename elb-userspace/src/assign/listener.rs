@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use elb_common::listener::NO_POOL;
 use serde::{Deserialize, Serialize};
 
 use super::{Assignments, Full, Ids, Room};
 
 /// The number of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct AssignedListener {
     /// Index into `LISTENER_POOLS`, `LISTENER_STATES` and `LISTENER_COUNTERS`.
     pub id: u16,
@@ -22,6 +24,36 @@ pub struct AssignedListener {
     /// Where it listens.
     #[serde(default)]
     pub place: Place,
+}
+
+/// What may be written down of a listener.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    /// With ABI version 2: its id only.
+    Id(u16),
+    /// Everything.
+    Whole {
+        id: u16,
+        pool: u16,
+        #[serde(default)]
+        former: Option<FormerPool>,
+        #[serde(default)]
+        moved: bool,
+        #[serde(default)]
+        place: Place,
+    },
+}
+
+impl From<Written> for AssignedListener {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Id(id) => Self { id, pool: NO_POOL, ..Self::default() },
+            Written::Whole { id, pool, former, moved, place } => {
+                Self { id, pool, former, moved, place }
+            }
+        }
+    }
 }
 
 /// Where a listener listens: what it is known by if its name changes.
@@ -90,6 +122,23 @@ impl Assignments {
         Ok(self.listeners.get_mut(name).expect("it was there or was inserted"))
     }
 
+    /// Takes over from the maps, by id, which pools listeners serve of which it was not written down. Those
+    /// that the maps do not know are forgotten. Pools of which it was not written down since when they
+    /// have another ring have it since `now`.
+    pub fn complete(&mut self, pool: impl Fn(u16) -> Option<u16>, now: u32) {
+        for pool in self.pools.values_mut().filter(|pool| pool.former.is_some()) {
+            if pool.former_since == 0 {
+                pool.former_since = now;
+            }
+        }
+        self.listeners.retain(|_, listener| {
+            if listener.pool == NO_POOL {
+                listener.pool = pool(listener.id).unwrap_or(NO_POOL);
+            }
+            listener.pool != NO_POOL
+        });
+    }
+
     /// Takes a listener away; its number is left for a while.
     pub fn remove_listener(&mut self, name: &str) {
         if let Some(listener) = self.listeners.remove(name) {
@@ -101,6 +150,25 @@ impl Assignments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assign::{AssignedPool, AssignedRing};
+    use crate::ring::shape::Shape;
+
+    #[test]
+    fn what_was_written_with_abi_version_2_is_completed_from_the_maps() {
+        let text = r#"{"listeners":{"web":3,"gone":4},"pools":{},"ip_groups":{},"vips":{},
+            "next_backend":1}"#;
+        let mut all: Assignments = serde_json::from_str(text).unwrap();
+        let ring = AssignedRing { base: 0, shape: Shape::default() };
+        let changed = AssignedPool { former: Some(ring), ..AssignedPool::new(7, ring, 10) };
+        all.pools.insert("web".to_owned(), changed);
+        all.complete(|id| (id == 3).then_some(7), 50);
+        assert_eq!(all.pools["web"].former_since, 50);
+        let listeners: Vec<_> = all.listeners.iter().collect();
+        let web = AssignedListener { id: 3, pool: 7, ..AssignedListener::default() };
+        assert_eq!(listeners, [(&"web".to_owned(), &web)]);
+        let written = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<Assignments>(&written).unwrap(), all);
+    }
 
     #[test]
     fn of_many_pools_the_oldest_and_the_newest_are_kept() {

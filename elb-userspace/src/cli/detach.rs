@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{ConfigArg, Output, block_on, print_json, print_text};
-use crate::kernel::Object;
+use crate::kernel::{directories, remove_pins};
 use crate::steering::Steering;
 use crate::{agent, config, saved};
 
@@ -44,8 +44,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
         bail!("{errors}\n[agent] says where the pins are");
     };
     refuse_beside_agent(&config.agent.socket)?;
-    let directory = Object::directory(&config.agent.pin_dir);
-    let removed = remove_pins(&directory)?;
+    let removed = remove_all(&config.agent.pin_dir)?;
     let steering = Steering::of(&config.agent.pin_dir);
     let was_there = block_on(async { Ok(steering.remove().await?) })?;
     let removed_interface = was_there.then_some(steering.device);
@@ -57,7 +56,8 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     match args.output {
         Output::Json => print_json(&Detached { removed, removed_interface })?,
         Output::Table => {
-            print_text(&text(&directory, removed.len(), removed_interface.as_deref()))?;
+            let pin_dir = &config.agent.pin_dir;
+            print_text(&text(pin_dir, removed.len(), removed_interface.as_deref()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -89,23 +89,13 @@ fn refuse_beside_agent(socket: &Path) -> Result<()> {
     }
 }
 
-/// Links first: no packet meets a program without its maps' names.
-fn remove_pins(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", directory.display()));
-        }
-    };
-    let mut pins: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-    let is_link =
-        |pin: &PathBuf| pin.file_name().is_some_and(|n| n.to_string_lossy().starts_with("link-"));
-    pins.sort_by_key(|pin| (!is_link(pin), pin.clone()));
-    for pin in &pins {
-        fs::remove_file(pin).with_context(|| format!("cannot remove {}", pin.display()))?;
+/// Removes what is pinned for any version.
+fn remove_all(pin_dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for directory in directories(pin_dir) {
+        let pins = remove_pins(&directory)
+            .with_context(|| format!("cannot remove {}", directory.display()))?;
+        removed.extend(pins);
     }
-    fs::remove_dir(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
-    Ok(pins)
+    Ok(removed)
 }

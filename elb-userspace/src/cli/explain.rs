@@ -235,7 +235,12 @@ fn flow(entry: &FlowEntry) -> String {
     let records = entry.records.as_ref();
     let records = records.map(|whom| format!("; this packet is recorded for {}", member(whom)));
     let spent = if entry.no_room { "; there is no room for its record" } else { "" };
-    recorded + &records.unwrap_or_default() + spent
+    let carried = if entry.carried_over {
+        "; one may still be carried over from other maps, the packet waits for that"
+    } else {
+        ""
+    };
+    recorded + &records.unwrap_or_default() + spent + carried
 }
 
 fn backend(chosen: &Backend) -> String {

@@ -208,6 +208,10 @@ impl<'t> Testimony<'_, 't> {
             Asked::HasRoom(.., has) => Some(*has),
             _ => None,
         });
+        let carried_over = self.last(|asked| match asked {
+            Asked::IsCarried(is_carried) => Some(*is_carried),
+            _ => None,
+        });
         // A flow is looked for among those that live and among those that open, and a connection
         // whose id was seen otherwise before by that, too.
         let found = self.first(|asked| looked_up(asked).filter(|(_, flow)| flow.is_some()));
@@ -217,6 +221,7 @@ impl<'t> Testimony<'_, 't> {
             idle: None,
             records: records.and_then(|id| self.member(id)),
             no_room: has_room == Some(false),
+            carried_over: carried_over == Some(true),
         };
         Some((entry, flow.map(|_| key)))
     }

@@ -269,6 +269,42 @@ fn a_blacklist_lets_all_others_in() {
 }
 
 #[test]
+fn packets_wait_for_records_that_are_carried_over() {
+    let carrying = |slot: ring::Slot, listener: Record| {
+        let memory = memory_with(slot, listener);
+        for table in &mut memory.written.borrow_mut().tables {
+            table.carried_until = memory.now + 1;
+        }
+        memory
+    };
+    let turns = Record {
+        flags: listener_flags::TRACKED,
+        algorithm: algorithm::ROUND_ROBIN,
+        ..Record::default()
+    };
+    let (moving, settled) = (ring::Slot::new(1, 2), ring::Slot::new(1, 0));
+    for memory in [carrying(moving, Record::default()), carrying(settled, turns)] {
+        let told = ask(&web(), &memory);
+        assert_eq!(told.verdict.fate, "dropped");
+        assert_eq!(told.verdict.reason.as_deref(), Some("carried_over"));
+        let entry = told.flow.unwrap();
+        assert_eq!((entry.carried_over, entry.records), (true, None));
+        let opens = ask(&Question { syn: true, ..web() }, &memory);
+        assert_eq!(
+            (opens.verdict.fate.as_str(), opens.flow.unwrap().carried_over),
+            ("forwarded", false)
+        );
+        // It is recorded now, as it would be when its record has followed.
+        assert_eq!(ask(&web(), &memory).verdict.fate, "forwarded");
+    }
+    let memory = carrying(settled, Record::default());
+    assert_eq!(ask(&web(), &memory).verdict.fate, "forwarded", "no record decides");
+    let mut over = carrying(moving, Record::default());
+    over.now += 1;
+    assert_eq!(ask(&web(), &over).verdict.fate, "forwarded", "it ends by itself");
+}
+
+#[test]
 fn members_in_turn_and_room_for_flows() {
     let turns = Record {
         flags: listener_flags::TRACKED,

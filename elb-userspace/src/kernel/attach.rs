@@ -31,8 +31,9 @@ pub enum AttachError {
     },
     /// Another program is attached.
     #[error(
-        "interface {interface:?} already carries another XDP program; detach it (`ip link set dev \
-         {interface} xdp off`, or its owner's tool), then start the agent again"
+        "interface {interface:?} already carries another XDP program; detach it (with its owner's tool: \
+         `elb detach`, if an elb with another pin_dir attached it; `ip link set dev {interface} xdp off`, \
+         unless a link holds it), then start the agent again"
     )]
     Busy {
         /// The interface.
@@ -70,7 +71,7 @@ pub struct Attachment {
 }
 
 /// Pins are named by interface index, which outlives a renaming.
-const PREFIX: &str = "link-";
+pub(super) const PREFIX: &str = "link-";
 
 pub(super) fn pin_path(directory: &Path, index: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{index}"))
@@ -145,7 +146,22 @@ pub fn carry_probes(
 ) -> Result<(), AttachError> {
     let (index, mode) = (index_of(interface)?, xdp_mode(mode));
     let attached = object.program(Program::Probing).attach_to_if_index(index, mode);
-    attached.map(drop).map_err(|error| explain(interface, mode, error))
+    object.probing = Some(attached.map_err(|error| explain(interface, mode, error))?);
+    Ok(())
+}
+
+/// Lets the interface that carries the program for probes of one object carry that of another.
+///
+/// # Errors
+/// The kernel refuses; then it carries none.
+pub fn move_probes(from: &mut Object, to: &mut Object) -> Result<(), AttachError> {
+    const INTERFACE: &str = "for probes";
+    let Some(id) = from.probing.take() else { return Ok(()) };
+    let link = from.program(Program::Probing).take_link(id);
+    let link = link.map_err(|error| other(INTERFACE, error))?;
+    let moved = to.program(Program::Probing).attach_to_link(link);
+    to.probing = Some(moved.map_err(|error| other(INTERFACE, error))?);
+    Ok(())
 }
 
 const fn xdp_mode(mode: AttachMode) -> XdpMode {

@@ -1,8 +1,11 @@
-//! Calls of bpf(2) that aya lacks: many records of a map with one call, and a run of a program that is
-//! shared between threads.
+//! Calls of bpf(2) that aya lacks: many records of a map with one call, records whose type is not known,
+//! a link that gets a program back, and a run of a program that is shared between threads.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use bytemuck::Pod;
 
@@ -28,7 +31,7 @@ pub(super) fn read_batch<K: Pod, V: Pod>(
     let read = bpf(LOOKUP_BATCH, &mut attributes);
     let count = attributes.count as usize;
     match read {
-        Ok(()) => Ok((count, End::Batch)),
+        Ok(_) => Ok((count, End::Batch)),
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT) => Ok((count, End::Map)),
             Some(libc::ENOSPC) => Ok((0, End::NoRoom)),
@@ -48,15 +51,91 @@ pub(super) enum End {
     NoRoom,
 }
 
+/// Reads the value of a key into `value`, which must be as long as the map's values are for all CPUs.
+pub(super) fn lookup(map: &OwnedFd, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    let value = address(value.as_mut_ptr());
+    let key = address(key.as_ptr());
+    bpf(LOOKUP, &mut Element { map: descriptor(map), pad: 0, key, value, flags: 0 }).map(drop)
+}
+
+/// Writes the value of a key, both as long as the map has them.
+pub(super) fn update(map: &OwnedFd, key: &[u8], value: &[u8], only_new: bool) -> io::Result<()> {
+    const ONLY_NEW: u64 = 1;
+    let flags = if only_new { ONLY_NEW } else { 0 };
+    let (key, value) = (address(key.as_ptr()), address(value.as_ptr()));
+    bpf(UPDATE, &mut Element { map: descriptor(map), pad: 0, key, value, flags }).map(drop)
+}
+
+/// Writes the key that follows one, or the first key, to `next`; false if there is none.
+pub(super) fn next_key(map: &OwnedFd, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+    let key = key.map_or(0, |key| address(key.as_ptr()));
+    let value = address(next.as_mut_ptr());
+    match bpf(NEXT_KEY, &mut Element { map: descriptor(map), pad: 0, key, value, flags: 0 }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens what is pinned at a path.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = Pinned { path: address(path.as_ptr()), descriptor: 0, flags: 0 };
+    let opened = bpf(GET_OBJECT, &mut attributes)?;
+    let opened = i32::try_from(opened).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for this call, which alone knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
+/// Lets a link carry another program.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let number = |fd: BorrowedFd<'_>| u32::try_from(fd.as_raw_fd()).expect("it is open");
+    let (link, program) = (number(link), number(program));
+    bpf(UPDATE_LINK, &mut LinkUpdate { link, program, flags: 0, expected: 0 }).map(drop)
+}
+
 /// Runs a raw tracepoint program once.
 pub(super) fn run(program: &OwnedFd) -> io::Result<()> {
     let mut attributes = Run { program: descriptor(program), ..Run::default() };
-    bpf(PROG_TEST_RUN, &mut attributes)
+    bpf(PROG_TEST_RUN, &mut attributes).map(drop)
 }
 
 // Numbers of `enum bpf_cmd` in linux/bpf.h.
+const LOOKUP: libc::c_int = 1;
+const UPDATE: libc::c_int = 2;
+const NEXT_KEY: libc::c_int = 4;
+const GET_OBJECT: libc::c_int = 7;
 const PROG_TEST_RUN: libc::c_int = 10;
 const LOOKUP_BATCH: libc::c_int = 24;
+const UPDATE_LINK: libc::c_int = 29;
+
+/// `union bpf_attr` of commands on one element.
+#[repr(C)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    /// Or the next key.
+    value: u64,
+    flags: u64,
+}
+
+/// `union bpf_attr` of BPF_OBJ_GET.
+#[repr(C)]
+struct Pinned {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+/// `union bpf_attr` of BPF_LINK_UPDATE.
+#[repr(C)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    expected: u32,
+}
 
 /// `union bpf_attr` of commands on many elements.
 #[repr(C)]
@@ -95,14 +174,17 @@ struct Run {
 
 /// A layout of `union bpf_attr`.
 trait Attributes {}
+impl Attributes for Element {}
+impl Attributes for Pinned {}
+impl Attributes for LinkUpdate {}
 impl Attributes for Batch {}
 impl Attributes for Run {}
 
-fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<()> {
+fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<libc::c_long> {
     let size = libc::c_long::try_from(size_of::<A>()).expect("a few words");
     // SAFETY: the attributes are those of the command and as long as said. The addresses in them are
-    // those of references that the callers hold during the call, to keys and values of the map's own
-    // sizes, which the loader checked against the records' when it adopted or made the map.
+    // those of references that the callers hold during the call, to a path, or to keys and values of the
+    // map's own sizes, which its info tells or the loader checked when it adopted or made the map.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -111,7 +193,7 @@ fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<()
             size,
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn address<T>(pointer: *const T) -> u64 {

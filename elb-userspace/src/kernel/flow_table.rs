@@ -13,20 +13,20 @@ use super::bpf::{self, End};
 /// Records that one call reads: with IPv6 keys 224 KiB.
 const BATCH: usize = 4096;
 
-/// `FLOWS_V4` or `FLOWS_V6`.
+/// `FLOWS_V4` or `FLOWS_V6`, or another map of many records.
 #[derive(Debug)]
-pub struct FlowTable<K> {
+pub struct FlowTable<K, V = Flow> {
     map: OwnedFd,
-    keys: PhantomData<fn(K)>,
+    records: PhantomData<fn(K, V)>,
 }
 
-impl<K: Pod> FlowTable<K> {
-    /// The map behind a descriptor, which must have keys of this type.
+impl<K: Pod, V: Pod> FlowTable<K, V> {
+    /// The map behind a descriptor, which must have keys and values of these types.
     ///
     /// # Errors
     /// There are no more file descriptors.
     pub fn new(map: impl AsFd) -> io::Result<Self> {
-        Ok(Self { map: map.as_fd().try_clone_to_owned()?, keys: PhantomData })
+        Ok(Self { map: map.as_fd().try_clone_to_owned()?, records: PhantomData })
     }
 
     /// Shows every record to `visit`, until it breaks off. One that comes or goes meanwhile may be
@@ -36,10 +36,10 @@ impl<K: Pod> FlowTable<K> {
     /// The kernel refuses to read the map.
     pub fn walk(
         &self,
-        mut visit: impl FnMut(&K, Flow) -> ControlFlow<()>,
+        mut visit: impl FnMut(&K, V) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
         let mut keys = vec![K::zeroed(); BATCH];
-        let mut flows = vec![Flow::default(); BATCH];
+        let mut flows = vec![V::zeroed(); BATCH];
         let mut next = None;
         loop {
             let mut after = 0u32;
@@ -48,7 +48,7 @@ impl<K: Pod> FlowTable<K> {
             if end == End::NoRoom {
                 // More records hash to one place than there is room for.
                 keys.resize(keys.len() * 2, K::zeroed());
-                flows.resize(keys.len(), Flow::default());
+                flows.resize(keys.len(), V::zeroed());
                 continue;
             }
             for (key, flow) in keys.iter().zip(&flows).take(count) {

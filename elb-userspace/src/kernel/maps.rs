@@ -30,11 +30,12 @@ use thiserror::Error;
 
 use self::lookups::Lookups;
 use super::object::{Capacity, Object};
+use super::pins;
 use super::record::Record;
 use super::rings::Rings;
 use super::tries::Tries;
 use crate::flows::Key as FlowKey;
-use crate::publish::{Command, Image, ListenerKey, Region, Store};
+use crate::publish::{Command, Image, ListenerKey, Region, Store, plan};
 use crate::ring::region::States;
 
 /// Why a map could not be read or written.
@@ -74,7 +75,8 @@ pub struct Maps {
     opened: PerCpuArray<MapData, u64>,
     lookups: Lookups,
     rings: Rings,
-    capacity: Capacity,
+    /// Their sizes.
+    pub capacity: Capacity,
     /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
     pub generation: u32,
 }
@@ -83,11 +85,8 @@ pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError 
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
             if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM | libc::ENOSPC)));
-        let hint = if full {
-            "; the map is full: raise its size in [agent], after `elb detach`"
-        } else {
-            ""
-        };
+        let hint =
+            if full { "; the map is full: raise its size in [agent] and reload" } else { "" };
         MapError { map, hint, error }
     }
 }
@@ -152,7 +151,7 @@ impl Maps {
             capacity,
             generation,
         };
-        let settings = Settings { abi_version: names::ABI_VERSION, reserved: 0 };
+        let settings = Settings { abi_version: pins::version(), records: names::RECORDS };
         maps.settings.set(0, Record(settings), 0)?;
         Ok(maps)
     }
@@ -226,6 +225,19 @@ impl Maps {
             }
         }
         Ok(image)
+    }
+
+    /// Writes what the small maps hold once more, to fill those that follow from others.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub(super) fn rewrite(&mut self) -> Result<(), MapError> {
+        let image = self.image()?;
+        let commands = plan(&Image::default(), &image, Vec::new(), Vec::new());
+        let resets = |command: &&Command| {
+            matches!(command, Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_))
+        };
+        commands.iter().filter(|command| !resets(command)).try_for_each(|one| self.execute(one))
     }
 
     /// What a listener forwarded.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use aya::maps::{MapData, MapInfo, MapType};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, RawTracePoint, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -12,6 +13,7 @@ use elb_common::{limits, names};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
+use super::pins;
 use crate::config::AgentSettings;
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -138,28 +140,32 @@ pub struct Object {
     pub untraceable: Option<String>,
     /// Why the program for probes through virtual addresses is not loaded, if so.
     pub unprobeable: Option<String>,
-    /// `pin_dir/vN`, N being the ABI version.
+    /// Where the maps are pinned: `pin_dir/vN`, N being the ABI version, unless others are to give way.
     pub directory: PathBuf,
-    /// Whether the maps were there before.
+    /// Whether the maps were there before, or took the place of others.
     pub adopted: bool,
+    /// Carries the program for probes to the agent's own interface.
+    pub(super) probing: Option<XdpLinkId>,
 }
 
 impl Object {
-    /// The versioned directory of the pins.
-    pub fn directory(pin_dir: &Path) -> PathBuf {
-        pin_dir.join(format!("v{}", names::ABI_VERSION))
+    /// Loads the program with the maps of the version below `pin_dir`; see [`Self::load_at`].
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(pin_dir: &Path, capacity: Capacity) -> Result<Self, LoadError> {
+        Self::load_at(pins::directory(pin_dir), capacity)
     }
 
-    /// Loads the program. Pinned maps are adopted if they are of this version's shape; otherwise
+    /// Loads the program. Maps that are pinned in the directory are adopted if they are of this version's shape; otherwise
     /// maps are made and pinned.
     ///
     /// # Errors
     /// See [`LoadError`]. Maps that were there before are unchanged then.
-    pub fn load(pin_dir: &Path, capacity: Capacity) -> Result<Self, LoadError> {
+    pub fn load_at(directory: PathBuf, capacity: Capacity) -> Result<Self, LoadError> {
         if XDP_OBJECT.is_empty() {
             return Err(LoadError::NoObject);
         }
-        let directory = Self::directory(pin_dir);
         fs::create_dir_all(&directory)
             .map_err(|error| LoadError::PinDirectory { path: directory.clone(), error })?;
         let adopted = check_pins(&directory, capacity)?;
@@ -181,7 +187,7 @@ impl Object {
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
         sweep_program(&mut ebpf).load()?;
-        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted })
+        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None })
     }
 
     /// The program's log, if it was built with the feature `trace`.
@@ -233,11 +239,11 @@ fn check_pins(directory: &Path, capacity: Capacity) -> Result<bool, LoadError> {
 
 /// What makes two maps interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Shape {
-    kind: MapType,
-    key: u32,
-    value: u32,
-    entries: u32,
+pub(super) struct Shape {
+    pub(super) kind: MapType,
+    pub(super) key: u32,
+    pub(super) value: u32,
+    pub(super) entries: u32,
 }
 
 impl std::fmt::Display for Shape {
@@ -258,7 +264,7 @@ impl Shape {
     }
 
     /// The table of all maps. A test compares it with the maps that the object makes.
-    fn wanted(name: &str, capacity: Capacity) -> Self {
+    pub(super) fn wanted(name: &str, capacity: Capacity) -> Self {
         use MapType::{Array, DevMapHash, Hash, LpmTrie, LruHash, PerCpuArray};
         let (kind, key, value, default) = match name {
             names::SETTINGS => (Array, 4, 8, 1),
@@ -281,7 +287,7 @@ impl Shape {
             names::SERVER_IDS => (Hash, 16, 4, limits::MAX_SERVER_IDS),
             names::OPENINGS_V4 | names::FLOWS_V4 => (LruHash, 16, 16, 0),
             names::OPENINGS_V6 | names::FLOWS_V6 => (LruHash, 40, 16, 0),
-            names::FLOW_TABLES => (Array, 4, 16, 2),
+            names::FLOW_TABLES => (Array, 4, 24, 2),
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_TOLD => (PerCpuArray, 4, 8, 1),

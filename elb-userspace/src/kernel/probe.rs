@@ -1,6 +1,6 @@
 //! What the kernel would take, and what it carries already. Nothing is attached or pinned here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
 use aya::programs::links::{FdLink, PinnedLink};
@@ -8,7 +8,8 @@ use aya::programs::{loaded_links, loaded_programs};
 use elb_common::names;
 
 use super::attach::pin_path;
-use super::object::{Capacity, LoadError, Object, Program, XDP_OBJECT, program};
+use super::object::{Capacity, LoadError, Program, XDP_OBJECT, program};
+use super::pins;
 
 /// As small as the maps can be.
 const TINY: Capacity = Capacity { chunks: 1, flows: 64, backends: 1, listeners: 1 };
@@ -32,9 +33,11 @@ pub fn accepts_program() -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The number of the program that an agent attached to an interface, by its pins in `pin_dir`.
+/// The number of the program that an agent attached to an interface, by its pins of any version in
+/// `pin_dir`.
 pub fn own_program(pin_dir: &Path, index: u32) -> Option<u32> {
-    let link = PinnedLink::from_pin(pin_path(&Object::directory(pin_dir), index)).ok()?;
+    let link = |directory: &PathBuf| PinnedLink::from_pin(pin_path(directory, index)).ok();
+    let link = pins::directories(pin_dir).iter().find_map(link)?;
     FdLink::from(link).info().ok().map(|info| info.program_id())
 }
 

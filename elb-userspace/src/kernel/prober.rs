@@ -39,6 +39,32 @@ impl Prober {
     }
 }
 
+impl Prober {
+    /// Goes on with the maps of another object: probes that are under way are known there, too.
+    ///
+    /// # Errors
+    /// A map cannot be read or written.
+    pub fn follow(&self, object: &mut Object) -> Result<(), MapError> {
+        let ebpf = &mut object.ebpf;
+        replace(&self.v4, take(ebpf, names::PROBES_V4)?).map_err(at(names::PROBES_V4))?;
+        replace(&self.v6, take(ebpf, names::PROBES_V6)?).map_err(at(names::PROBES_V6))
+    }
+}
+
+/// Puts another map in the place of one, with what that holds.
+fn replace<K: bytemuck::Pod>(
+    probes: &Mutex<Probes<K>>,
+    mut by: Probes<K>,
+) -> Result<(), aya::maps::MapError> {
+    let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
+    for entry in probes.iter() {
+        let (key, backend) = entry?;
+        by.insert(key, backend, 0)?;
+    }
+    *probes = by;
+    Ok(())
+}
+
 impl Guide for Prober {
     fn mark(&self) -> u32 {
         self.mark

@@ -23,6 +23,9 @@ mod privileges;
 mod ranges;
 mod reloading;
 mod restarting;
+mod sizing;
+mod taking_over;
 mod tracing;
+mod version_2;
 
 mod scene;

@@ -122,11 +122,33 @@ impl Scene {
         Ok(traffic)
     }
 
+    /// Requests and connections, as many as there can be, while something happens.
+    pub(crate) fn rush(&self) -> Result<Traffic> {
+        let load = Load {
+            concurrency: 8,
+            pause: Duration::ZERO,
+            timeout: Duration::from_secs(10),
+            limit: Duration::from_secs(300),
+            ..Load::on(self.web())
+        };
+        let beat = Duration::from_millis(20);
+        let traffic = Traffic {
+            held: HeldConnections::open(self.lab.client(), self.echo(), 200, beat)?,
+            http: HttpLoad::start(self.lab.client(), load),
+        };
+        traffic.flows_for(100)?;
+        Ok(traffic)
+    }
+
     /// Who owns each slot of the rings, as the packet path reads it.
     pub(crate) fn rings(&self) -> Result<Vec<u16>> {
+        self.rings_of(names::ABI_VERSION)
+    }
+
+    /// As [`Self::rings`], in the maps of a version.
+    pub(crate) fn rings_of(&self, version: u32) -> Result<Vec<u16>> {
         let pools = u32::try_from(self.config.pools.len())?;
-        let path =
-            self.config.agent.pin_dir.join(format!("v{}", names::ABI_VERSION)).join(names::RINGS);
+        let path = self.config.agent.pin_dir.join(format!("v{version}")).join(names::RINGS);
         let map = MapData::from_pin(&path).with_context(|| format!("{}", path.display()))?;
         let rings: Array<_, Chunk> = Map::Array(map).try_into()?;
         let chunks = pools * RING_SIZE.div_ceil(CHUNK);

@@ -232,6 +232,10 @@ impl Tables for Live<'_> {
         self.bring_tables();
         self.scratch.counts_are_believed()
     }
+    fn is_carried(&self, table: usize, now: u32) -> bool {
+        self.bring_tables();
+        self.scratch.is_carried(table, now)
+    }
     fn opening(&self, backend: u16, now: u32) {
         self.scratch.opening(backend, now);
     }

@@ -1,0 +1,77 @@
+//! Other sizes of the maps, while they serve: others take their place, as at a start.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::core::{Core, room};
+use super::sweep::Tracking;
+use crate::config::AgentSettings;
+use crate::kernel::{Capacity, Carry, Maps, Object, Program, Sweeper, Tracer};
+
+impl Core {
+    /// Gives the maps the sizes of the settings, as far as what is in use fits, and lets the interfaces carry
+    /// this program. Where that makes other maps, their tracer; what stays as it is, and why, is among
+    /// the problems of the configuration.
+    pub(super) fn resize(&mut self, settings: &AgentSettings, program: Program) -> Option<Tracer> {
+        let wanted = Capacity::of(settings);
+        if wanted == self.maps.capacity {
+            self.take_sizes(settings);
+            return None;
+        }
+        match self.try_resize(wanted, program) {
+            Ok(tracer) => {
+                self.take_sizes(settings);
+                tracer
+            }
+            Err(error) => {
+                let what = format!("the sizes in [agent] stay as they were: {error:#}");
+                tracing::error!("{what}");
+                self.config_problems.push(what);
+                None
+            }
+        }
+    }
+
+    fn try_resize(&mut self, wanted: Capacity, program: Program) -> Result<Option<Tracer>> {
+        let mut carry = Carry::plan(&self.config.agent.pin_dir, wanted)?;
+        carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
+        self.config_problems.append(&mut carry.kept);
+        let capacity = carry.capacity;
+        if capacity == self.maps.capacity {
+            return Ok(None);
+        }
+        // Besides packets only sweeps write to what is copied.
+        let tracking = self.tracking.clone();
+        let held = tracking.hold();
+        let mut object = Object::load_at(carry.directory.clone(), capacity)?;
+        let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
+        let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep")?;
+        let tracer = Tracer::new(&mut object)?;
+        carry.first_pass(&mut maps)?;
+        self.save_for(Some(maps.generation));
+        carry.share()?;
+        for attachment in &self.attachments {
+            attachment.carry(&mut object, program)?;
+        }
+        carry.finish(&mut object);
+        drop(held);
+        self.vip_probes.follow(&mut self.object, &mut object);
+        self.reconciler.set_room(room(capacity));
+        (self.object, self.maps) = (object, maps);
+        self.tracking = Arc::new(Tracking::new(sweeper));
+        self.revision += 1;
+        self.save();
+        tracing::info!(?capacity, "the maps have other sizes");
+        Ok(Some(tracer))
+    }
+
+    /// The sizes of the settings are those in force, or it was said why not.
+    fn take_sizes(&mut self, settings: &AgentSettings) {
+        let agent = &mut self.config.agent;
+        agent.ring_slots = settings.ring_slots;
+        agent.max_flows = settings.max_flows;
+        agent.max_backends = settings.max_backends;
+        agent.max_listeners = settings.max_listeners;
+    }
+}
