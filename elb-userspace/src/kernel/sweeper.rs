@@ -136,22 +136,22 @@ impl Sweeper {
             let place = (id, offset_of!(ListenerState, connections));
             let count = Counted::new(before.connections, found.open, found.ended);
             count.correct(&self.listeners, place, &mut self.drifts.listeners);
-            for index in 0..2 {
+            for (index, all) in all.iter_mut().enumerate() {
                 let place = (id, offset_of!(ListenerState, records) + 8 * index);
                 let (records, over) = (found.records[index], found.over[index]);
                 let count = Counted::new(before.records[index], records, over);
                 count.correct(&self.listeners, place, &mut self.drifts.records[index]);
-                all[index].found = all[index].found.saturating_add(records);
-                all[index].over = all[index].over.saturating_add(over);
+                all.found = all.found.saturating_add(records);
+                all.over = all.over.saturating_add(over);
                 let place = (id, offset_of!(ListenerState, strays) + 8 * index);
                 let (strays, over) = (found.strays[index], found.over_strays[index]);
                 let count = Counted::new(before.strays[index], strays, over);
                 count.correct(&self.listeners, place, &mut self.drifts.strays[index]);
             }
         }
-        for index in 0..2 {
+        for (index, (all, before)) in all.into_iter().zip(*records).enumerate() {
             let place = (index, offset_of!(FlowTable, records));
-            let count = Counted { before: records[index], ..all[index] };
+            let count = Counted { before, ..all };
             count.correct(&self.tables, place, &mut self.drifts.tables);
         }
     }

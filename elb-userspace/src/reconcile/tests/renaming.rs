@@ -70,7 +70,8 @@ fn a_listener_with_another_name_and_another_pool_is_another() {
     let both = |listener, order: [(&str, &[u8]); 2]| {
         pools(listener, &[(order[0].0, order[0].1), (order[1].0, order[1].1)])
     };
-    let (ours, theirs): ((&str, &[u8]), (&str, &[u8])) = (("ours", &[11]), ("theirs", &[12]));
+    let ours: (&str, &[u8]) = ("ours", &[11]);
+    let theirs: (&str, &[u8]) = ("theirs", &[12]);
     let before = reconciler.reconcile(&both("http", [ours, theirs]), &World::default());
     let model = both("www", [theirs, ours]);
     reconciler.follow_names(&model);
