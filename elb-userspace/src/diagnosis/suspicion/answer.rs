@@ -193,7 +193,10 @@ fn turned_away(evidence: &Evidence) -> Finding {
 fn fails_at_once(evidence: &Evidence) -> Finding {
     let target = evidence.target();
     let what = format!("a service at {target} that fails for each connection looks the same");
-    Finding::inferred(Checked::Listening, Verdict::Fail, what)
+    Finding::inferred(Checked::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server: read the log of the service at {target}, which closes each connection, \
+         and try it there: curl -v telnet://{target}"
+    ))
 }
 
 /// Whether the member's host says that neither tcp wrappers nor a lack of resources is why.
