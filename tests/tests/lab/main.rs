@@ -21,8 +21,10 @@ mod notifying;
 mod path_mtu;
 mod privileges;
 mod ranges;
+mod rate;
 mod reloading;
 mod restarting;
 mod tracing;
 
+mod load;
 mod scene;
