@@ -35,6 +35,7 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
+use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
 use crate::announce::Announcer;
@@ -71,7 +72,10 @@ struct Agent {
     readers: JoinSet<()>,
     /// Looks at members, which take long.
     diagnoses: JoinSet<()>,
+    /// When to look whether it is time to sweep.
     sweep: Option<Instant>,
+    /// When the last sweep ended.
+    swept: Instant,
     /// A sweep, and the revision that it is of.
     sweeps: JoinSet<(u64, Result<Census, MapError>)>,
 }
@@ -100,6 +104,7 @@ impl Agent {
             readers: JoinSet::new(),
             diagnoses: JoinSet::new(),
             sweep: None,
+            swept: Instant::now(),
             sweeps: JoinSet::new(),
         }
     }
@@ -152,7 +157,7 @@ impl Agent {
                     self.core.publish();
                     self.watch_flows();
                 }
-                () = sleep_until(self.sweep) => self.begin_sweep(),
+                () = sleep_until(self.sweep) => self.sweep_if_due(),
                 Some(done) = self.sweeps.join_next() => {
                     let (revision, swept) = done.context("a sweep panicked")?;
                     self.end_sweep(revision, swept);
@@ -198,17 +203,22 @@ impl Agent {
     /// Sees to it that the flow tables are swept, if that is needed.
     fn watch_flows(&mut self) {
         if self.sweep.is_none() && self.sweeps.is_empty() {
-            self.sweep = self.core.sweep_in().map(|time| Instant::now() + time);
+            let time = self.core.sweep_in(self.swept.elapsed());
+            self.sweep = time.map(|time| Instant::now() + time.min(LOOK));
         }
     }
 
-    fn begin_sweep(&mut self) {
+    fn sweep_if_due(&mut self) {
         self.sweep = None;
+        if self.core.sweep_in(self.swept.elapsed()) != Some(Duration::ZERO) {
+            return self.watch_flows();
+        }
         let (revision, tracking) = (self.core.revision, self.core.tracking.clone());
         self.sweeps.spawn_blocking(move || (revision, tracking.sweep()));
     }
 
     fn end_sweep(&mut self, revision: u64, swept: Result<Census, MapError>) {
+        self.swept = Instant::now();
         match swept {
             Ok(census) => {
                 self.core.swept(census, revision);

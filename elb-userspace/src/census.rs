@@ -9,6 +9,11 @@ use elb_common::sweep::{BackendCensus, ListenerCensus};
 
 use crate::reconcile::Found;
 
+/// Time from one sweep to the next.
+const USUAL: Duration = Duration::from_secs(5);
+/// The same while new records fill a table.
+const URGENT: Duration = Duration::from_millis(200);
+
 /// What a sweep found.
 #[derive(Clone, Debug)]
 pub struct Census {
@@ -35,6 +40,16 @@ impl Census {
     /// What was found of a listener.
     pub fn listener(&self, id: u16) -> ListenerCensus {
         self.listeners.get(usize::from(id)).copied().unwrap_or_default()
+    }
+
+    /// How long to rest after the sweep, when the table is as full as this now. Sweeps take an eighth of a
+    /// processor at most, and half of one while new records fill the table.
+    pub fn rest(&self, now: Fill) -> Duration {
+        if now.has_grown_since(self.fill) {
+            URGENT.max(self.took)
+        } else {
+            USUAL.max(8 * self.took)
+        }
     }
 
     /// Whether there is any record.
@@ -81,7 +96,9 @@ impl Fill {
     /// Seconds for which records of closed connections are kept: the fuller the table, the fewer, so that
     /// those that end leave room for those that begin.
     pub const fn closed_for(self) -> u32 {
-        if self.is_beyond(4) {
+        if self.is_beyond(3) {
+            0
+        } else if self.is_beyond(4) {
             1
         } else if self.is_beyond(8) {
             3
@@ -90,15 +107,10 @@ impl Fill {
         }
     }
 
-    /// How long to wait until the next sweep.
-    pub const fn rest(self) -> Duration {
-        if self.is_beyond(4) {
-            Duration::from_millis(500)
-        } else if self.is_beyond(8) {
-            Duration::from_secs(1)
-        } else {
-            Duration::from_secs(5)
-        }
+    /// Whether records take the place that a sweep left so fast that the next one is urgent.
+    const fn has_grown_since(self, left: Self) -> bool {
+        let free = left.room.saturating_sub(left.records);
+        self.records.saturating_sub(left.records) > free / 8
     }
 }
 

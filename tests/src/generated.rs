@@ -200,7 +200,7 @@ impl Drop for Stream {
 }
 
 fn come(link: &Path, play: &Play, ends: &AtomicBool, played: &AtomicU32) -> Result<()> {
-    const PARTS: u32 = 20;
+    const PARTS: u32 = 10;
     let mut generator = Generator::at_link(link)?;
     let batch = play.rate.map_or(BATCH, |rate| (rate / PARTS).max(1));
     let begun = Instant::now();

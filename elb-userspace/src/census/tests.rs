@@ -8,12 +8,30 @@ fn fill(records: u32) -> Fill {
 
 #[test]
 fn the_fuller_a_table_the_sooner_closed_connections_leave_it() {
-    let terms = |records| (fill(records).closed_for(), fill(records).rest().as_millis());
-    assert_eq!([0, 100].map(terms), [(10, 5000); 2]);
-    assert_eq!([101, 200].map(terms), [(3, 1000); 2]);
-    assert_eq!([201, 800].map(terms), [(1, 500); 2]);
+    let seconds = |records| fill(records).closed_for();
+    assert_eq!([0, 100].map(seconds), [10; 2]);
+    assert_eq!([101, 200].map(seconds), [3; 2]);
+    assert_eq!([201, 266].map(seconds), [1; 2]);
+    assert_eq!([267, 800].map(seconds), [0; 2]);
     assert_eq!(fill(5).max(Fill { records: 5, room: 80 }).room, 80);
     assert_eq!(Fill { records: 5, room: 80 }.max(fill(5)).room, 80);
+}
+
+#[test]
+fn a_table_that_fills_is_swept_again_soon() {
+    let rest = |left, now, took| {
+        let took = Duration::from_millis(took);
+        let (backends, listeners) = (Vec::new(), Vec::new());
+        let left = fill(left);
+        let census = Census { swept: 1, backends, listeners, is_counting: false, fill: left, took };
+        census.rest(fill(now)).as_millis()
+    };
+    assert_eq!(rest(0, 100, 10), 5000);
+    assert_eq!(rest(0, 101, 10), 200);
+    assert_eq!(rest(0, 101, 300), 300, "no more than half of a processor");
+    assert_eq!(rest(700, 712, 10), 5000, "full, but of records that stay");
+    assert_eq!(rest(700, 713, 10), 200);
+    assert_eq!(rest(700, 100, 1000), 8000);
 }
 
 #[test]

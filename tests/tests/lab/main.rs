@@ -7,6 +7,7 @@ mod attaching;
 mod capturing;
 mod cold;
 mod commands;
+mod counting;
 mod detaching;
 mod draining;
 mod explaining;
