@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, Map, MapData};
 use elb_common::{flow::Flow, names};
 use elb_tests::{
-    client::HeldConnections,
+    client::{HeldConnection, HeldConnections},
     config::{Forwarding, MonitorKind, Pool},
     generated::{Segment, key},
     lab::Lab,
+    record::Record,
     server::{Ports, Server},
     status,
     wait::{STUCK, wait_for},
@@ -57,31 +58,24 @@ fn real_connections_outlive_changes(algorithm: &str) -> Result<()> {
     health[2].kill()?;
     scene.agent.wait_members(&[scene.member(2)], "OFFLINE", LIMIT)?;
     scene.config.pool_mut(ECHO).members[1].weight = 3;
-    let (first, second) = (scene.member(0), scene.member(1));
+    let second = scene.member(1);
     scene.reload("another weight", |said| {
-        let slots = status::slots(said, ECHO);
-        slots.get(&second) > slots.get(&first)
+        status::member(said, ECHO, second).is_some_and(|member| member["weight"] == 3)
     })?;
     let before = held.so_far();
-    let healthy = |index| {
-        move |one: &&elb_tests::client::HeldConnection| {
-            one.backend.as_deref() != Some(&*format!("backend-{index}"))
-        }
-    };
+    let is_healthy =
+        |one: &HeldConnection| one.backend.as_deref() != Some(&*scene.lab.backend_name(2));
     wait_for("two more answers on every connection of the healthy", STUCK, || {
         let now = held.so_far();
         let mut pairs = now.connections.iter().zip(&before.connections);
-        Ok(pairs
-            .all(|(now, before)| {
-                !healthy(2)(&now)
-                    || now.failure.is_some()
-                    || now.round_trips >= before.round_trips + 2
-            })
-            .then_some(()))
+        let goes_on = |(now, before): (&HeldConnection, &HeldConnection)| {
+            now.failure.is_some() || now.round_trips >= before.round_trips + 2
+        };
+        Ok(pairs.all(|pair| !is_healthy(pair.0) || goes_on(pair)).then_some(()))
     })?;
     counts(&scene, "the connections of the healthy to be counted", &by_member[..2])?;
     let report = held.stop()?;
-    let broken: Vec<_> = report.broken().into_iter().filter(healthy(2)).collect();
+    let broken: Vec<_> = report.broken().into_iter().filter(|one| is_healthy(one)).collect();
     assert_eq!(broken.len(), 0, "{:?}", broken.first());
     let said = scene.agent.status()?;
     assert_eq!(of_listener(&said, ECHO, "refused_records")?, 0);
@@ -145,10 +139,9 @@ fn generated_connections_stay(algorithm: &str) -> Result<()> {
 /// The backend that serves each of some generated connections.
 fn owners(scene: &Scene, target: SocketAddrV4) -> Result<Vec<u16>> {
     let map = MapData::from_pin(scene.pin(names::FLOWS_V4)).context("no flow table")?;
-    let flows: HashMap<_, elb_tests::record::Record<[u64; 2]>, elb_tests::record::Record<Flow>> =
-        Map::LruHashMap(map).try_into()?;
+    let flows: HashMap<_, Record<[u64; 2]>, Record<Flow>> = Map::LruHashMap(map).try_into()?;
     let owner = |client| {
-        let key = elb_tests::record::Record(key(client, target).words());
+        let key = Record(key(client, target).words());
         let flow = flows.get(&key, 0).with_context(|| format!("client {client} has no record"))?;
         Ok(flow.0.backend)
     };

@@ -17,6 +17,7 @@ mod foreign_maps;
 mod forwarding;
 mod fragments;
 mod holding;
+mod limits;
 mod next_hops;
 mod notifying;
 mod path_mtu;
