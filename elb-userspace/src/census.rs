@@ -10,7 +10,7 @@ use elb_common::sweep::{BackendCensus, ListenerCensus};
 use crate::reconcile::Found;
 
 /// Time from one sweep to the next.
-const USUAL: Duration = Duration::from_secs(5);
+const USUAL: Duration = Duration::from_secs(3);
 /// The same while new records fill a table.
 const URGENT: Duration = Duration::from_millis(200);
 

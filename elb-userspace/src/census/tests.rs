@@ -26,10 +26,10 @@ fn a_table_that_fills_is_swept_again_soon() {
         let census = Census { swept: 1, backends, listeners, is_counting: false, fill: left, took };
         census.rest(fill(now)).as_millis()
     };
-    assert_eq!(rest(0, 100, 10), 5000);
+    assert_eq!(rest(0, 100, 10), 3000);
     assert_eq!(rest(0, 101, 10), 200);
     assert_eq!(rest(0, 101, 300), 300, "no more than half of a processor");
-    assert_eq!(rest(700, 712, 10), 5000, "full, but of records that stay");
+    assert_eq!(rest(700, 712, 10), 3000, "full, but of records that stay");
     assert_eq!(rest(700, 713, 10), 200);
     assert_eq!(rest(700, 100, 1000), 8000);
 }

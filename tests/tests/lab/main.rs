@@ -14,6 +14,7 @@ mod explaining;
 mod failing;
 mod flooding;
 mod foreign_maps;
+mod forged;
 mod forwarding;
 mod fragments;
 mod holding;
