@@ -27,6 +27,7 @@ mod ranges;
 mod rate;
 mod reloading;
 mod restarting;
+mod switching;
 mod tracing;
 
 mod load;
