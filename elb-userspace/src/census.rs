@@ -114,30 +114,36 @@ impl Fill {
     }
 }
 
-/// How far counts are off, by id, as far as that was not corrected yet.
+/// How far counts are off, by id: what the last two sweeps found, as far as that was not corrected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drift(Vec<i64>);
+pub struct Drift(Vec<[i64; 2]>);
 
 impl Drift {
     /// What to add to a count that was `before` and `after` the sweep, which found so many.
     ///
-    /// What comes and goes during a sweep makes it inexact by as many. What two of them in a row agree
-    /// on is wrong with the count.
+    /// What comes and goes during a sweep makes it inexact by as many: on a busy machine, by one or two of
+    /// a hundred connections of which one ends in a second, twice in a row. What three sweeps agree on is
+    /// wrong with the count.
     pub fn correct(&mut self, id: usize, before: u64, after: u64, found: u32) -> i64 {
         let change = after.wrapping_sub(before).cast_signed();
         let expected = before.cast_signed().wrapping_add(change / 2);
         let off = i64::from(found).wrapping_sub(expected);
-        let was_off = self.0.get(id).copied().unwrap_or(0);
-        let agreed = match (off > 0, was_off > 0) {
-            (true, true) => off.min(was_off),
-            (false, false) => off.max(was_off),
-            (true, false) | (false, true) => 0,
-        };
         if self.0.len() <= id {
-            self.0.resize(id + 1, 0);
+            self.0.resize(id + 1, [0; 2]);
         }
-        self.0[id] = off - agreed;
+        let [earlier, last] = self.0[id];
+        let agreed = agreed(off, agreed(earlier, last));
+        self.0[id] = [last - agreed, off - agreed];
         agreed
+    }
+}
+
+/// As much as both say.
+fn agreed(one: i64, other: i64) -> i64 {
+    match (one > 0, other > 0) {
+        (true, true) => one.min(other),
+        (false, false) => one.max(other),
+        (true, false) | (false, true) => 0,
     }
 }
 
