@@ -69,6 +69,15 @@ impl Sweeper {
             if let Some(room) = sweeper.tables.half(index, offset_of!(FlowTable, room)) {
                 room.store(room_of(capacity.flows), Ordering::Relaxed);
             }
+            // Counts in new maps are right without a sweep: limits hold from the first connection on.
+            if let Some(swept) = sweeper.tables.half(index, offset_of!(FlowTable, swept)) {
+                let _ = swept.compare_exchange(
+                    0,
+                    coarse_seconds(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
         }
         Ok(sweeper)
     }

@@ -115,8 +115,14 @@ fn the_limit_holds_exactly() -> Result<()> {
     let scene = limited(Protocol::Tcp, MOST)?;
     let most = scene.hold(MOST - 1)?;
     let mut last = scene.attempt()?.ok().context("the last one is let in")?;
-    for _ in 0..3 {
-        let Err(refused) = scene.attempt()? else { panic!("one too many is let in") };
+    for round in 0..3 {
+        let Err(refused) = scene.attempt()? else {
+            panic!(
+                "round {round}: one too many is let in: {:?}; {}",
+                most.first_broken(),
+                scene.agent.status()?
+            )
+        };
         assert!(matches!(refused, ErrorKind::TimedOut | ErrorKind::WouldBlock), "{refused}");
         drop(last);
         last = scene.attempt()?.ok().context("a place is free at once")?;
