@@ -37,6 +37,7 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
+use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
 use crate::announce::Announcer;
@@ -73,9 +74,12 @@ struct Agent {
     readers: JoinSet<()>,
     /// Looks at members, which take long.
     diagnoses: JoinSet<()>,
+    /// When to look whether it is time to sweep.
     sweep: Option<Instant>,
     /// When to look at the counts of new connections.
     arrivals: Instant,
+    /// When the last sweep ended.
+    swept: Instant,
     /// A sweep, and the revision that it is of.
     sweeps: JoinSet<(u64, Result<Census, MapError>)>,
 }
@@ -105,6 +109,7 @@ impl Agent {
             diagnoses: JoinSet::new(),
             sweep: None,
             arrivals: Instant::now(),
+            swept: Instant::now(),
             sweeps: JoinSet::new(),
         }
     }
@@ -157,7 +162,7 @@ impl Agent {
                     self.core.publish();
                     self.watch_flows();
                 }
-                () = sleep_until(self.sweep) => self.begin_sweep(),
+                () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
@@ -207,17 +212,22 @@ impl Agent {
     /// Sees to it that the flow tables are swept, if that is needed.
     fn watch_flows(&mut self) {
         if self.sweep.is_none() && self.sweeps.is_empty() {
-            self.sweep = self.core.sweep_in().map(|time| Instant::now() + time);
+            let time = self.core.sweep_in(self.swept.elapsed());
+            self.sweep = time.map(|time| Instant::now() + time.min(LOOK));
         }
     }
 
-    fn begin_sweep(&mut self) {
+    fn sweep_if_due(&mut self) {
         self.sweep = None;
+        if self.core.sweep_in(self.swept.elapsed()) != Some(Duration::ZERO) {
+            return self.watch_flows();
+        }
         let (revision, tracking) = (self.core.revision, self.core.tracking.clone());
         self.sweeps.spawn_blocking(move || (revision, tracking.sweep()));
     }
 
     fn end_sweep(&mut self, revision: u64, swept: Result<Census, MapError>) {
+        self.swept = Instant::now();
         match swept {
             Ok(census) => {
                 self.core.swept(census, revision);

@@ -9,6 +9,11 @@ use elb_common::sweep::{BackendCensus, ListenerCensus};
 
 use crate::reconcile::Found;
 
+/// Time from one sweep to the next.
+const USUAL: Duration = Duration::from_secs(3);
+/// The same while new records fill a table.
+const URGENT: Duration = Duration::from_millis(200);
+
 /// What a sweep found.
 #[derive(Clone, Debug)]
 pub struct Census {
@@ -22,7 +27,7 @@ pub struct Census {
     pub is_counting: bool,
     /// How full the fuller of the flow tables is.
     pub fill: Fill,
-    /// How long it took.
+    /// Processor time that it took.
     pub took: Duration,
 }
 
@@ -35,6 +40,16 @@ impl Census {
     /// What was found of a listener.
     pub fn listener(&self, id: u16) -> ListenerCensus {
         self.listeners.get(usize::from(id)).copied().unwrap_or_default()
+    }
+
+    /// How long to rest after the sweep, when the table is as full as this now. Sweeps take an eighth of a
+    /// processor at most, and half of one while new records fill the table.
+    pub fn rest(&self, now: Fill) -> Duration {
+        if now.has_grown_since(self.fill) {
+            URGENT.max(self.took)
+        } else {
+            USUAL.max(8 * self.took)
+        }
     }
 
     /// Whether there is any record.
@@ -81,7 +96,9 @@ impl Fill {
     /// Seconds for which records of closed connections are kept: the fuller the table, the fewer, so that
     /// those that end leave room for those that begin.
     pub const fn closed_for(self) -> u32 {
-        if self.is_beyond(4) {
+        if self.is_beyond(3) {
+            0
+        } else if self.is_beyond(4) {
             1
         } else if self.is_beyond(8) {
             3
@@ -90,42 +107,43 @@ impl Fill {
         }
     }
 
-    /// How long to wait until the next sweep.
-    pub const fn rest(self) -> Duration {
-        if self.is_beyond(4) {
-            Duration::from_millis(500)
-        } else if self.is_beyond(8) {
-            Duration::from_secs(1)
-        } else {
-            Duration::from_secs(5)
-        }
+    /// Whether records take the place that a sweep left so fast that the next one is urgent.
+    const fn has_grown_since(self, left: Self) -> bool {
+        let free = left.room.saturating_sub(left.records);
+        self.records.saturating_sub(left.records) > free / 8
     }
 }
 
-/// How far counts are off, by id, as far as that was not corrected yet.
+/// How far counts are off, by id: what the last two sweeps found, as far as that was not corrected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drift(Vec<i64>);
+pub struct Drift(Vec<[i64; 2]>);
 
 impl Drift {
     /// What to add to a count that was `before` and `after` the sweep, which found so many.
     ///
-    /// What comes and goes during a sweep makes it inexact by as many. What two of them in a row agree
-    /// on is wrong with the count.
+    /// What comes and goes during a sweep makes it inexact by as many: on a busy machine, by one or two of
+    /// a hundred connections of which one ends in a second, twice in a row. What three sweeps agree on is
+    /// wrong with the count.
     pub fn correct(&mut self, id: usize, before: u64, after: u64, found: u32) -> i64 {
         let change = after.wrapping_sub(before).cast_signed();
         let expected = before.cast_signed().wrapping_add(change / 2);
         let off = i64::from(found).wrapping_sub(expected);
-        let was_off = self.0.get(id).copied().unwrap_or(0);
-        let agreed = match (off > 0, was_off > 0) {
-            (true, true) => off.min(was_off),
-            (false, false) => off.max(was_off),
-            (true, false) | (false, true) => 0,
-        };
         if self.0.len() <= id {
-            self.0.resize(id + 1, 0);
+            self.0.resize(id + 1, [0; 2]);
         }
-        self.0[id] = off - agreed;
+        let [earlier, last] = self.0[id];
+        let agreed = agreed(off, agreed(earlier, last));
+        self.0[id] = [last - agreed, off - agreed];
         agreed
+    }
+}
+
+/// As much as both say.
+fn agreed(one: i64, other: i64) -> i64 {
+    match (one > 0, other > 0) {
+        (true, true) => one.min(other),
+        (false, false) => one.max(other),
+        (true, false) | (false, true) => 0,
     }
 }
 

@@ -24,6 +24,7 @@ pub mod topology;
 pub mod datapath;
 pub mod environment;
 pub mod flood;
+pub mod generated;
 pub mod host;
 pub mod netns;
 pub mod notify;

@@ -13,10 +13,15 @@ use crate::census::Census;
 use crate::kernel::{coarse_seconds, coarse_until};
 use crate::ring::slots::is_quiet;
 
+/// From one look at how full the flow tables are to the next.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
 impl Core {
     /// In how much time the flow tables are to be swept: while slots are not settled, flows are recorded,
     /// or connections are counted. At once if they were not for long, since limits are not enforced then.
-    pub(super) fn sweep_in(&self) -> Option<Duration> {
+    /// `rested` is the time since the last sweep ended. To be asked again after [`LOOK`]: the tables may
+    /// fill meanwhile.
+    pub(super) fn sweep_in(&self, rested: Duration) -> Option<Duration> {
         let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
         let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
         let census = self.census.as_ref();
@@ -26,8 +31,8 @@ impl Core {
             || all.any(counts);
         let (swept, fill) = self.tracking.swept().filter(|_| is_needed)?;
         let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
-        let rest = fill.rest().max(20 * census.map_or(Duration::ZERO, |census| census.took));
-        Some(if is_late { Duration::ZERO } else { rest })
+        let rest = census.filter(|_| !is_late).map_or(Duration::ZERO, |census| census.rest(fill));
+        Some(rest.saturating_sub(rested))
     }
 
     /// Takes in what a sweep of a revision found: slots convert and settle, and what no flow needs any

@@ -31,6 +31,8 @@ pub(crate) enum Change {
     Unplug { member: usize },
     /// Its cable is put back in.
     Plug { member: usize },
+    /// The listener changes to the other pool, which has the steady members only, or back.
+    Switch,
 }
 
 impl fmt::Display for Change {
@@ -45,6 +47,7 @@ impl fmt::Display for Change {
             Self::Restart { member } => write!(f, "restart {member}"),
             Self::Unplug { member } => write!(f, "unplug {member}"),
             Self::Plug { member } => write!(f, "plug {member}"),
+            Self::Switch => write!(f, "switch to the other pool"),
         }
     }
 }
@@ -81,6 +84,8 @@ pub(crate) struct Changes {
     random: Rng,
     /// The first that has not come yet.
     next: usize,
+    /// Whether the listener serves the other pool.
+    is_switched: bool,
 }
 
 impl Changes {
@@ -89,7 +94,7 @@ impl Changes {
         let member = |weight| Member { weight, is_drained: false, state: State::Works };
         let mut members = vec![member(Some(1)); steady];
         members.resize(steady + others, member(None));
-        Self { members, steady, random: Rng::with_seed(seed), next: steady }
+        Self { members, steady, random: Rng::with_seed(seed), next: steady, is_switched: false }
     }
 
     /// The next change. Whoever asks carries it out.
@@ -111,7 +116,9 @@ impl Changes {
     }
 
     fn possible(&mut self) -> Vec<Change> {
-        let mut possible = Vec::new();
+        // Not for long: only the first pool has members that fail.
+        let mut possible =
+            vec![Change::Switch; if self.is_switched { 2 * REPAIRS } else { REPAIRS }];
         for member in 0..self.members.len() {
             let Member { weight, is_drained, state } = self.members[member];
             let other = self.weight_but(weight);
@@ -176,6 +183,7 @@ impl Changes {
             Change::Restart { member } | Change::Plug { member } => {
                 self.members[member].state = State::Works;
             }
+            Change::Switch => self.is_switched = !self.is_switched,
         }
     }
 }
@@ -205,7 +213,7 @@ mod tests {
             assert!(steady.iter().all(|one| one.weight.is_some() && one.state == State::Works));
             assert!(steady.iter().any(Member::takes_new), "after {change}");
         }
-        assert_eq!(seen.len(), 9, "{seen:?}");
+        assert_eq!(seen.len(), 10, "{seen:?}");
     }
 
     #[test]

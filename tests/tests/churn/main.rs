@@ -1,9 +1,10 @@
 //! Churn: ten thousand connections, held for a minute in which members come and go, change their
-//! weights, are drained, crash, fall silent and recover at random.
+//! weights, are drained, crash, fall silent and recover at random, and the listener changes its pool.
 //!
 //! The held connections are with steady members, which are never removed and never fail. Others
-//! come and go all the time, are with any member, and use the same ports again and again. A
-//! connection may break only if its own member was out of order meanwhile.
+//! come and go all the time, are with any member, and use the same ports again and again; some stay for
+//! seconds, more for moments, and most are generated: thousands a second. A connection may break only if
+//! its own member was out of order meanwhile.
 //!
 //! The seed of the changes is printed; `ELB_LAB_SEED` repeats them, if not their effect to the
 //! millisecond.
@@ -23,12 +24,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
     client::{HeldConnection, HeldConnections, HeldReport, Passing, PassingConnections, Talk},
+    generated::Stream,
     wait::wait_for,
 };
 
 use self::{
     change::{Change, Changes},
-    scene::{OTHERS, STEADY, Scene},
+    scene::{FREE_PORTS, OTHERS, STEADY, Scene},
     trouble::Troubles,
 };
 
@@ -42,7 +44,14 @@ const LONGEST: Duration = Duration::from_secs(12);
 const PASSING_BEAT: Duration = Duration::from_millis(500);
 /// Their ports, none of them one that the kernel gives to held connections. One is used again after
 /// twenty seconds, so that its slot has moved and settled meanwhile, or has not.
-const PORTS: Range<u16> = 200..1_000;
+const PORTS: Range<u16> = FREE_PORTS.start..1_000;
+/// Up to five hundred more a second stay for moments.
+const BRIEF_EVERY: Duration = Duration::from_millis(2);
+const BRIEF_LONGEST: Duration = Duration::from_millis(200);
+const BRIEF_PORTS: Range<u16> = 1_000..FREE_PORTS.end;
+/// Generated connections a second: at least, and what is tried.
+const CROWD: u32 = 3_000;
+const CROWD_TRIED: u32 = 2 * CROWD;
 /// How long an answer may take. Longer than a load on this machine can make it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -67,9 +76,18 @@ fn ten_thousand_connections_outlive_a_minute_of_random_changes() -> Result<()> {
         ports: PORTS,
         seed,
     };
-    let passing = PassingConnections::start(scene.lab.client(), passing)?;
+    let brief = Passing {
+        every: BRIEF_EVERY,
+        longest: BRIEF_LONGEST,
+        ports: BRIEF_PORTS,
+        ..passing.clone()
+    };
+    let passing = [passing, brief];
+    let passing = passing.map(|passing| PassingConnections::start(scene.lab.client(), passing));
+    let passing = passing.into_iter().collect::<Result<Vec<_>>>()?;
+    let crowd = scene.crowd(CROWD_TRIED)?;
     let mut churn = Churn::new(scene, Changes::new(STEADY, OTHERS, seed));
-    let outcome = churn.run(&held).and_then(|()| churn.judge(held, passing));
+    let outcome = churn.run(&held).and_then(|()| churn.judge(held, passing, crowd));
     // Not an error but a panic, which makes the agent show its log.
     outcome.unwrap_or_else(|error| panic!("seed {seed}: {error:#}\n{}", churn.history()));
     Ok(())
@@ -153,8 +171,19 @@ impl Churn {
         Ok(())
     }
 
-    fn judge(&self, held: HeldConnections, passing: PassingConnections) -> Result<()> {
-        let (passing, held) = (passing.stop()?, held.stop()?);
+    fn judge(
+        &self,
+        held: HeldConnections,
+        passing: Vec<PassingConnections>,
+        crowd: Stream,
+    ) -> Result<()> {
+        let rate = crowd.rate();
+        let generated = crowd.stop()?;
+        ensure!(rate >= CROWD.into(), "only {rate:.0} generated connections a second");
+        let passing = passing.into_iter().map(PassingConnections::stop);
+        let passing = passing.collect::<Result<Vec<_>>>()?;
+        let connections = passing.into_iter().flat_map(|report| report.connections).collect();
+        let (passing, held) = (HeldReport { connections }, held.stop()?);
         ensure!(held.broken().is_empty(), "{}", list(held.broken(), self.begun));
         let steady: usize = (0..STEADY).map(|one| self.on(&held, one).len()).sum();
         ensure!(steady == HELD, "{steady} connections are with steady members");
@@ -169,7 +198,8 @@ impl Churn {
         ensure!(others > 0 && self.settled > 0, "nothing was put to the test");
         println!(
             "{HELD} connections held, slowest answer {:?}; {} came and went, {others} of them with \
-             others than steady members, {} broke with their members; {} changes, {} slots settled",
+             others than steady members, {} broke with their members, {generated} were generated, \
+             {rate:.0} a second; {} changes, {} slots settled",
             held.slowest(),
             passing.connections.len(),
             excused.len(),

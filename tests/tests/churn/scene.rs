@@ -1,16 +1,20 @@
-//! A pool whose members change, and how each change is made.
+//! A pool whose members change, another that a listener changes to, and how each change is made.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::Range,
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::Result;
+use elb_common::names;
 use elb_tests::{
     address::Family,
     agent::Agent,
     client::HeldConnection,
     config::{Config, Forwarding, Member, MonitorKind, Pool, Protocol},
+    generated::{Play, Segment, Stream},
     lab::Lab,
     server::Server,
     status,
@@ -27,11 +31,15 @@ pub(crate) const STEADY: usize = 3;
 pub(crate) const OTHERS: usize = 3;
 
 const POOL: &str = "echo";
+/// The pool of steady members that the listener changes to.
+const STEADY_POOL: &str = "steady";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Seconds for which an idle flow is protected. Short, so that slots settle within the minute, and
 /// five times as long as the longest time between two packets of a connection.
 const IDLE: u32 = 15;
+/// Ports of the client that the kernel gives to no connection.
+pub(crate) const FREE_PORTS: Range<u16> = 200..10_000;
 /// States of members that get no new connections.
 const OUT: [&str; 3] = ["OFFLINE", "REMOVED", "DRAINING"];
 /// Slots: with so few, most have connections, and many settle nevertheless.
@@ -51,13 +59,16 @@ impl Scene {
     pub(crate) fn start() -> Result<Self> {
         let backends = u8::try_from(STEADY + OTHERS)?;
         let lab = Lab::builder().backends(backends).start()?;
+        lab.client().sysctl("ipv4/ip_local_port_range", &format!("{} 65535", FREE_PORTS.end))?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let mut pool = Pool::of(&lab, POOL, Family::V4, Protocol::Tcp, ECHO_PORT)
             .monitored_by(MonitorKind::Tcp);
         pool.members.truncate(STEADY);
         pool.ring_size = Some(RING);
+        let steady = Pool { name: STEADY_POOL.to_owned(), ..pool.clone() };
         let mut config = Config::new(&lab).balance(&lab, Family::V4, ECHO_PORT, pool);
+        config.pools.push(steady);
         config.listener_mut(POOL).keepalive_timeout = Some(IDLE);
         let agent = Agent::start(&lab, &config)?;
         agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
@@ -67,6 +78,20 @@ impl Scene {
     /// Where connections go.
     pub(crate) fn service(&self) -> SocketAddr {
         self.lab.service(Family::V4, ECHO_PORT)
+    }
+
+    /// Generated connections from now on, that open, are established and end: at most so many a second.
+    pub(crate) fn crowd(&self, rate: u32) -> Result<Stream> {
+        let SocketAddr::V4(target) = self.service() else { unreachable!("it is of IPv4") };
+        let segments = vec![Segment::Syn, Segment::Ack, Segment::Fin];
+        let play = Play { target, segments, first: 0, rate: Some(rate) };
+        Ok(Stream::start(self.lab.lb(), self.link()?, play))
+    }
+
+    /// The link that holds the program on the load balancer's only interface.
+    fn link(&self) -> Result<PathBuf> {
+        let directory = self.config.agent.pin_dir.join(format!("v{}", names::ABI_VERSION));
+        Ok(directory.join(format!("link-{}", self.lab.lb().index_of("lb0")?)))
     }
 
     /// Makes a change. The agent learns of it some time after this returns.
@@ -94,6 +119,12 @@ impl Scene {
             Change::Restart { member } => self.servers[member].restart(),
             Change::Unplug { member } => self.lab.unplug(member),
             Change::Plug { member } => self.lab.plug(member),
+            Change::Switch => {
+                let serving = &mut self.config.listener_mut(POOL).default_pool;
+                let next = if serving == POOL { STEADY_POOL } else { POOL };
+                next.clone_into(serving);
+                self.agent.reload(&self.config)
+            }
         }
     }
 
