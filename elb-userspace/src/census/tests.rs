@@ -49,7 +49,7 @@ fn what_three_sweeps_agree_on_is_corrected() {
     // Connections that open during the sweep are found by half of it, as far as is known.
     let mut drift = Drift::default();
     let opened = [100, 120, 140];
-    assert_eq!(opened.map(|n| drift.correct(0, n, n + 20, n as u32 + 10)), [0; 3]);
+    assert_eq!(opened.map(|n| drift.correct(0, n.into(), u64::from(n) + 20, n + 10)), [0; 3]);
 }
 
 /// A hundred connections open during a sweep, which makes it very inexact; the next one sees one end.
