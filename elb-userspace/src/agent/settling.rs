@@ -29,7 +29,11 @@ impl Core {
             || self.reconciler.is_lasting()
             || census.is_none_or(|census| census.has_records() || census.is_counting)
             || all.any(counts);
-        let (swept, fill) = self.tracking.swept().filter(|_| is_needed)?;
+        if !is_needed {
+            return None;
+        }
+        // Who asks about a member that drains sweeps, too.
+        let Some((swept, fill)) = self.tracking.swept() else { return Some(LOOK) };
         let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
         let rest = census.filter(|_| !is_late).map_or(Duration::ZERO, |census| census.rest(fill));
         Some(rest.saturating_sub(rested))
