@@ -32,7 +32,7 @@ impl Core {
         if !is_needed {
             return None;
         }
-        // Somebody who asks how far draining is has them swept right now: that one tells the agent nothing.
+        // Who asks about a member that drains sweeps, too.
         let Some((swept, fill)) = self.tracking.swept() else { return Some(LOOK) };
         let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
         let rest = census.filter(|_| !is_late).map_or(Duration::ZERO, |census| census.rest(fill));
@@ -71,10 +71,7 @@ impl Core {
             };
             let region = assigned.region();
             let refused = self.last_refused(assigned.id);
-            // While flows without a record live on the ring before, all slots are asked for it.
-            if assigned.former.is_none() {
-                self.maps.settle(region, swept);
-            }
+            self.maps.settle(region, swept);
             self.maps.convert(region, refused, assigned.idle_timeout);
             let states = self.maps.states(region);
             if states.are_settled() {

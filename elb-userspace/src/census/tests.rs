@@ -48,7 +48,7 @@ fn what_three_sweeps_agree_on_is_corrected() {
     assert_eq!([(); 3].map(|()| drift.correct(0, below, below, 0)), [0, 0, 4]);
     // Connections that open during the sweep are found by half of it, as far as is known.
     let mut drift = Drift::default();
-    let opened = [100, 120, 140];
+    let opened = [100u32, 120, 140];
     assert_eq!(opened.map(|n| drift.correct(0, n.into(), u64::from(n) + 20, n + 10)), [0; 3]);
 }
 

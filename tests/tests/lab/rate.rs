@@ -21,7 +21,11 @@ use crate::{
     scene::{self, ECHO, LIMIT, SHORT, Scene, WEB},
 };
 
+/// Connections with the owner before, and as many with the ones after.
+const HELD: usize = 150;
 const BEAT: Duration = Duration::from_millis(500);
+/// Packets of a client for each line, at most: the line, and what it acknowledges.
+const PER_BEAT: u64 = 3;
 /// What is promised for a pool to settle after its last older flow ended; twice as much here, since
 /// machines that run tests are busy.
 const SETTLED: Duration = Duration::from_secs(SHORT as u64 + 15);
@@ -73,7 +77,9 @@ impl Crowd {
             let got = since(&before?, &scene.by_member(&said, pool, "packets")?);
             assert_due(&format!("{when}, {pool}"), &got[..3], &slots[..3]);
             // The last one owns nothing: what it gets is of connections that it had.
-            assert!(got[3] * 50 < got.iter().sum(), "{when}, {pool}: {got:?}");
+            let beats = begun.elapsed().as_millis() / BEAT.as_millis() + 1;
+            let held = HELD as u64 * PER_BEAT * u64::try_from(beats)?;
+            assert!(got[3] < held + got.iter().sum::<u64>() / 50, "{when}, {pool}: {got:?}");
         }
         let answers = real.answers_by_backend();
         let of = |index| answers.get(&scene.lab.backend_name(index)).copied().unwrap_or(0) as u64;
@@ -96,7 +102,7 @@ fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
         let config = scene::config(lab, Forwarding::Ipip, |pool| pool.weights(&[0, 0, 0, 1]));
         Ok((config.idle_after(SHORT), ()))
     })?;
-    let hold = |scene: &Scene| HeldConnections::open(scene.lab.client(), scene.echo(), 150, BEAT);
+    let hold = |scene: &Scene| HeldConnections::open(scene.lab.client(), scene.echo(), HELD, BEAT);
     let older = hold(&scene)?;
     let crowd = Crowd::start(&scene)?;
 
