@@ -20,53 +20,60 @@ use crate::tables::{count_connection, count_records};
 pub(crate) fn run() {
     let Some(sweep) = SWEEP.get(0) else { return };
     match sweep.table {
-        table::OPENINGS_V4 => each(&OPENINGS_V4, opening_v4),
-        table::OPENINGS_V6 => each(&OPENINGS_V6, opening_v6),
-        table::FLOWS_V4 => each(&FLOWS_V4, flow_v4),
-        table::FLOWS_V6 => each(&FLOWS_V6, flow_v6),
-        _ => {}
-    }
+        table::OPENINGS_V4 => openings_v4::sweep(),
+        table::OPENINGS_V6 => openings_v6::sweep(),
+        table::FLOWS_V4 => flows_v4::sweep(),
+        table::FLOWS_V6 => flows_v6::sweep(),
+        _ => 0,
+    };
 }
 
-/// What the kernel calls for a record: it goes on after 0.
-type Callback<K> = unsafe extern "C" fn(*mut c_void, *const K, *const Flow, *mut c_void) -> u64;
+/// A table: each call of the helper must be an instruction of its own, hence functions that are not
+/// inlined. Kernels before 6.7 refuse one that is reached with several maps.
+macro_rules! swept {
+    ($table:ident, $family:ty, $key:ty, $map:ident, $stage:expr) => {
+        mod $table {
+            use super::*;
 
-#[inline(always)]
-fn each<K>(map: &'static LruHashMap<K, Flow>, callback: Callback<K>) {
-    let map: *const LruHashMap<K, Flow> = map;
-    // SAFETY: the map has keys and values of the callback's types.
-    unsafe {
-        bpf_for_each_map_elem(
-            map.cast_mut().cast(),
-            callback as *mut c_void,
-            core::ptr::null_mut(),
-            0,
-        );
-    }
-}
+            #[inline(never)]
+            pub(super) fn sweep() -> i64 {
+                let map: *const LruHashMap<$key, Flow> = &raw const $map;
+                let visit: Callback<$key> = visit;
+                // SAFETY: the map has keys and values of the callback's types.
+                unsafe {
+                    bpf_for_each_map_elem(
+                        map.cast_mut().cast(),
+                        visit as *mut c_void,
+                        core::ptr::null_mut(),
+                        0,
+                    )
+                }
+            }
 
-macro_rules! callback {
-    ($name:ident, $family:ty, $key:ty, $map:ident, $stage:expr) => {
-        #[inline(never)]
-        unsafe extern "C" fn $name(
-            _: *mut c_void,
-            key: *const $key,
-            flow: *const Flow,
-            _: *mut c_void,
-        ) -> u64 {
-            // SAFETY: the kernel passes pointers to a key and a value of the map; they stay mapped
-            // while the callback runs, and are copied at once.
-            let (key, flow) = unsafe { (*key, *flow) };
-            judge::<$family, _>(&$map, $stage, &key, &flow);
-            0
+            #[inline(never)]
+            unsafe extern "C" fn visit(
+                _: *mut c_void,
+                key: *const $key,
+                flow: *const Flow,
+                _: *mut c_void,
+            ) -> u64 {
+                // SAFETY: the kernel passes pointers to a key and a value of the map; they stay mapped
+                // while the callback runs, and are copied at once.
+                let (key, flow) = unsafe { (*key, *flow) };
+                judge::<$family, _>(&$map, $stage, &key, &flow);
+                0
+            }
         }
     };
 }
 
-callback!(opening_v4, V4, FlowKeyV4, OPENINGS_V4, Stage::Opening);
-callback!(opening_v6, V6, FlowKeyV6, OPENINGS_V6, Stage::Opening);
-callback!(flow_v4, V4, FlowKeyV4, FLOWS_V4, Stage::Live);
-callback!(flow_v6, V6, FlowKeyV6, FLOWS_V6, Stage::Live);
+swept!(openings_v4, V4, FlowKeyV4, OPENINGS_V4, Stage::Opening);
+swept!(openings_v6, V6, FlowKeyV6, OPENINGS_V6, Stage::Opening);
+swept!(flows_v4, V4, FlowKeyV4, FLOWS_V4, Stage::Live);
+swept!(flows_v6, V6, FlowKeyV6, FLOWS_V6, Stage::Live);
+
+/// What the kernel calls for a record: it goes on after 0.
+type Callback<K> = unsafe extern "C" fn(*mut c_void, *const K, *const Flow, *mut c_void) -> u64;
 
 #[inline(always)]
 fn judge<F: Family<FlowKey = K>, K>(map: &LruHashMap<K, Flow>, stage: Stage, key: &K, flow: &Flow) {

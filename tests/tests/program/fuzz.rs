@@ -204,7 +204,7 @@ fn hostile_packets() {
 
 #[test]
 fn hostile_packets_while_they_are_told_of() {
-    survives(names::TRACED_PROGRAM, runs() / 20);
+    survives(names::TRACED_PROGRAM, (runs() / 20).max(BATCH));
 }
 
 /// Lets so many packets meet a program; how many met each reason.
