@@ -121,13 +121,14 @@ pub struct Drift(Vec<[i64; 2]>);
 impl Drift {
     /// What to add to a count that was `before` and `after` the sweep, which found so many.
     ///
-    /// What comes and goes during a sweep makes it inexact by as many: on a busy machine, by one or two of
-    /// a hundred connections of which one ends in a second, twice in a row. What three sweeps agree on is
+    /// A sweep that finds as many as there were at some time while it ran says nothing against the count.
+    /// What comes and goes at once makes it inexact by as many: on a busy machine, by one or two of a
+    /// hundred connections of which one ends in a second, twice in a row. What three sweeps agree on is
     /// wrong with the count.
     pub fn correct(&mut self, id: usize, before: u64, after: u64, found: u32) -> i64 {
-        let change = after.wrapping_sub(before).cast_signed();
-        let expected = before.cast_signed().wrapping_add(change / 2);
-        let off = i64::from(found).wrapping_sub(expected);
+        let (before, after) = (before.cast_signed(), after.cast_signed());
+        let found = i64::from(found);
+        let off = found.wrapping_sub(found.clamp(before.min(after), before.max(after)));
         if self.0.len() <= id {
             self.0.resize(id + 1, [0; 2]);
         }
