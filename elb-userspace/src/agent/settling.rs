@@ -32,7 +32,7 @@ impl Core {
         if !is_needed {
             return None;
         }
-        // Who asks about a member that drains sweeps, too.
+        // A drain query is sweeping the tables now: look again soon.
         let Some((swept, fill)) = self.tracking.swept() else { return Some(LOOK) };
         let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
         let rest = census.filter(|_| !is_late).map_or(Duration::ZERO, |census| census.rest(fill));

@@ -25,7 +25,7 @@ const CLOCK: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
     since: u32,
-    /// Since when somebody could serve.
+    /// Since when at least one member could serve.
     ready: Option<u32>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Wait {
 struct Outlook {
     /// Somebody is to take new flows, and can be reached.
     is_ready: bool,
-    /// Of somebody else it will be known soon.
+    /// Another member's verdict will be known soon.
     awaits: bool,
 }
 
@@ -118,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// However things come: never longer than allowed, never once somebody was ready for the grace,
+        /// However things come: never longer than allowed, never once a member was ready for the grace,
         /// and never for nobody.
         #[test]
         fn a_wait_has_an_end(

@@ -35,7 +35,7 @@ fn a_reader_that_leaves_ends_a_command_without_a_word() -> Result<()> {
     Ok(())
 }
 
-/// Goes on as somebody else with the program `$0`, which may be where that one cannot look: it is opened
+/// Goes on as another user with the program `$0`, which may be where that one cannot look: it is opened
 /// before.
 const BECOME_NOBODY: &str = r#"exec 9< "$0"
 exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /proc/self/fd/9 "$@""#;

@@ -123,7 +123,7 @@ fn floods_at_two_listeners_harm_no_third() -> Result<()> {
     Ok(())
 }
 
-/// Backscatter, as of somebody else's flood with this address: 500 segments a second.
+/// Backscatter, as from a flood elsewhere that forges this address: 500 segments a second.
 #[test]
 fn a_member_drains_while_segments_of_nobody_come() -> Result<()> {
     let scene = Scene::start_short(2, |pool| pool)?;

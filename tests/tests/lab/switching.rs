@@ -160,7 +160,7 @@ fn datagrams_follow_to_the_new_pool() -> Result<()> {
     Ok(())
 }
 
-/// A listener goes, and one of somebody else comes in its place by the same reload: what the first one's
+/// One reload removes a listener and puts another tenant's in its place: what the first one's
 /// connections send is never for its members again.
 #[test]
 fn another_listener_in_the_same_place_inherits_nothing() -> Result<()> {

@@ -68,7 +68,7 @@ pub fn pool_of(member: u8) -> usize {
     usize::from((member - 1) / MEMBERS)
 }
 
-/// The listener that a flow comes to.
+/// The listener whose address and port a flow is sent to.
 pub fn listener_of(flow: u8) -> usize {
     usize::from(flow + 1) % POOLS
 }
