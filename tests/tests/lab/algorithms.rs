@@ -266,9 +266,9 @@ fn connections_of_quic_stay_with_a_server_that_leaves() -> Result<()> {
     udp.agent.reload_with(&with_server_ids(udp.config.text()?))?;
     let client = udp.from(udp.lab.client_addr(Family::V4))?;
     let leaving = udp.lab.backend_name(1);
-    // Longer than flows count that were silent, and than their slots take to settle.
+    // Longer than flows count that were silent, and a look at what settled.
     let talk = |what: &str| -> Result<()> {
-        let until = Instant::now() + Duration::from_secs((SHORT + 15).into());
+        let until = Instant::now() + Duration::from_secs((SHORT + 10).into());
         while Instant::now() < until {
             assert_eq!(client.ask(&short(&id_of(1, 9)))?, leaving, "{what}");
             thread::sleep(BEAT);
