@@ -165,7 +165,7 @@ impl Datapath for Kernel {
             let keys: Vec<_> = flows.keys().map(Result::unwrap).collect();
             keys.iter().for_each(|key| flows.remove(key).unwrap());
         }
-        let table = FlowTable { records: 0, room, swept: coarse_seconds() };
+        let table = FlowTable { room, swept: coarse_seconds(), ..FlowTable::default() };
         (0..2).for_each(|index| self.tables.set(index, Record(table), 0).unwrap());
         for id in 0..ROOM.pools {
             self.pool_states.set(id, Record(PoolState::default()), 0).unwrap();
