@@ -1,0 +1,1 @@
+//! A check accepts what clients accept.

@@ -1,0 +1,1 @@
+//! The cause of a failure comes first, a harmless peculiarity never.

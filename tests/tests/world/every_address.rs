@@ -1,0 +1,1 @@
+//! Each virtual address of a member is probed and judged by itself.

@@ -1,0 +1,1 @@
+//! Frames for others, hops, joined packets, two interfaces on one segment.

@@ -1,0 +1,1 @@
+//! Slow and malicious peers do not stop the agent.

@@ -1,0 +1,1 @@
+//! What elb puts into a host is kept: programs, interfaces, rules, routes, pins, announcements.

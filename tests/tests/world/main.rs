@@ -1,0 +1,18 @@
+//! The world around elb changes, breaks and lies: what holds then. A file a kind.
+
+mod checking;
+mod diagnosing;
+mod every_address;
+mod following;
+mod foreign_frames;
+mod hostile;
+mod instruments;
+mod keeping;
+mod own_address;
+mod owners;
+mod reloads;
+mod saying;
+mod starting;
+mod tunnel_sources;
+mod way_out;
+mod writes;

@@ -1,0 +1,1 @@
+//! A virtual address that is also the host's own.

@@ -1,0 +1,1 @@
+//! What several agents could share has one owner.

@@ -1,0 +1,1 @@
+//! A reload does not take away what nobody asked it to.

@@ -1,0 +1,1 @@
+//! What is inherent is documented, warned of, and explained rightly.

@@ -1,0 +1,1 @@
+//! An agent that can serve something starts, whatever else is wrong.

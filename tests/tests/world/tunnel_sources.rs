@@ -1,0 +1,1 @@
+//! Backends unwrap what their load balancers sent, and nothing else.

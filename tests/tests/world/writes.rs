@@ -1,0 +1,1 @@
+//! What cannot be written is refused or retried, and never believed.
