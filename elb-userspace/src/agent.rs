@@ -12,6 +12,8 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod instrument;
+mod judging;
 mod members;
 mod probing;
 mod publishing;

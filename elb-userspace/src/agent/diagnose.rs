@@ -108,7 +108,10 @@ impl Core {
             Some(_) if is_direct => Err("probe_path is \"direct\"".to_owned()),
             Some((watched, probe)) => self.vip_way(watched, probe).map_err(|why| why.to_string()),
         };
-        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
+        let mut way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
+        if let Some((watched, probe)) = watched.zip(probe.as_ref()) {
+            way.vips = self.ways_in_turn(watched, probe);
+        }
         Evidence {
             wanted: Wanted {
                 file: self.file.clone(),
@@ -179,6 +182,7 @@ impl Core {
             gateway,
             source: source.or(routed),
             vip,
+            vips: Vec::new(),
         }
     }
 }

@@ -176,6 +176,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::Offloads
         | Check::Queues
         | Check::RpFilter
+        | Check::Probes
         | Check::Interface
         | Check::Forwarding
         | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),

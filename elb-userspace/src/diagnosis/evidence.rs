@@ -150,6 +150,8 @@ pub struct Way {
     pub source: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
     pub vip: Result<path::Way, String>,
+    /// How each of its virtual addresses is probed that can be.
+    pub vips: Vec<path::Way>,
 }
 
 /// What a fresh look at a member found. What was not looked at is `None`.

@@ -84,7 +84,7 @@ pub fn question(evidence: &Evidence) -> Asked {
         to: vec![evidence.address()],
         vips: vips(pool).collect(),
         mode: Some(mode(pool.forwarding)),
-        direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vip.is_none()),
+        direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vips.is_empty()),
     }
 }
 

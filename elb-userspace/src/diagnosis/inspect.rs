@@ -15,6 +15,7 @@ mod hosts_deny;
 mod listening;
 mod load;
 mod mtu;
+mod own;
 mod route;
 mod sysctls;
 mod virtual_address;
@@ -28,7 +29,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, Protocol};
-pub use gather::Place;
+pub use gather::{Place, packet_filter};
+pub use own::{Filtered, Probe, filtered};
 
 use super::check::Check;
 use super::report::{Report, Verdict};

@@ -47,6 +47,7 @@ pub(super) fn healthy() -> Evidence {
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
+            vips: Vec::new(),
         },
         looks: Looks {
             probe: Some(outcome(Ok(()))),
@@ -67,7 +68,7 @@ pub(super) fn probe(check: monitor::Check) -> ProbeSpec {
         source: None,
         timeout: Duration::from_secs(3),
         check,
-        vip: None,
+        vips: Vec::new(),
         lead: None,
         default_host: [10, 0, 0, 100].into(),
     }
@@ -97,6 +98,7 @@ pub(super) fn outcome(result: Result<(), Cause>) -> Outcome {
         duration: Duration::from_millis(1),
         path: ProbePath::Direct,
         other: None,
+        vips: Vec::new(),
     }
 }
 
