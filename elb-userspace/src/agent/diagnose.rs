@@ -10,8 +10,9 @@ use super::core::Core;
 use super::members::Watched;
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::diagnosis::evidence::{
-    Evidence, Health, Lapses, Looks, PoolWanted, Resting, Served, Wanted, Way,
+    Evidence, Health, Lapses, Looks, Own, PoolWanted, Resting, Served, Wanted, Way,
 };
+use crate::diagnosis::instrument::{self, Question};
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::target::Target;
 use crate::diagnosis::{checks, fix, look};
@@ -35,6 +36,8 @@ pub(super) struct Case {
     members: Vec<Evidence>,
     healthy: Vec<String>,
     left_out: usize,
+    /// What is to be looked at on this host.
+    question: Question,
 }
 
 impl Core {
@@ -43,8 +46,13 @@ impl Core {
         let model = &self.config.model;
         let target = request.target.as_deref();
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
-        let mut case =
-            Case { pools: Vec::new(), members: Vec::new(), healthy: Vec::new(), left_out: 0 };
+        let mut case = Case {
+            pools: Vec::new(),
+            members: Vec::new(),
+            healthy: Vec::new(),
+            left_out: 0,
+            question: self.probes_of_this_host(),
+        };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
             evidence.inspection = request
@@ -110,7 +118,7 @@ impl Core {
         };
         let mut way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
         if let Some((watched, probe)) = watched.zip(probe.as_ref()) {
-            way.vips = self.ways_in_turn(watched, probe);
+            way.vips = self.ways(watched, probe);
         }
         Evidence {
             wanted: Wanted {
@@ -129,6 +137,10 @@ impl Core {
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
             },
             way,
+            own: Own {
+                faults: Vec::new(),
+                unanswered: self.members.judging.unanswered().iter().map(|(vip, _)| *vip).collect(),
+            },
             looks: Looks::default(),
             inspection: None,
         }
@@ -204,7 +216,11 @@ impl Watched {
 impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { pools, members, healthy, left_out } = self;
+        let Self { pools, mut members, healthy, left_out, question } = self;
+        if !members.is_empty() {
+            let faults = instrument::look(question).await.unwrap_or_default();
+            members.iter_mut().for_each(|evidence| evidence.own.faults.clone_from(&faults));
+        }
         let turns = Arc::new(Semaphore::new(TOGETHER));
         let mut looks = JoinSet::new();
         for (index, evidence) in members.into_iter().enumerate() {

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::core::Core;
 use super::members::Watched;
 use crate::config::{Config, ProbeMark};
-use crate::health::path::{Guide, Lead, Way};
+use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
 use crate::nexthop::{Network, Route};
@@ -148,6 +148,11 @@ impl Core {
         turn.filter_map(|n| self.way_to(member, spec, spec.vips[n]).ok()).collect()
     }
 
+    /// How all virtual addresses of a member are probed.
+    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+        spec.vips.iter().filter_map(|vip| self.way_to(member, spec, *vip).ok()).collect()
+    }
+
     fn way_to(
         &self,
         member: &Watched,
@@ -167,9 +172,6 @@ impl Core {
         Ok(Way { target, source, lead })
     }
 }
-
-/// Virtual addresses of one member that are probed at a time.
-pub(crate) const AT_ONCE: usize = 4;
 
 /// Which of so many virtual addresses are probed when it is this turn.
 fn in_turn(addresses: usize, turn: usize) -> impl Iterator<Item = usize> {

@@ -18,7 +18,7 @@ use super::{fix, suspicion};
 use crate::health::Status;
 
 /// The checks of a member, in the order of its report.
-pub const MEMBER: [Check; 16] = [
+pub const MEMBER: [Check; 17] = [
     Check::Attached,
     Check::AddressBound,
     Check::Configuration,
@@ -35,6 +35,7 @@ pub const MEMBER: [Check; 16] = [
     Check::Mtu,
     Check::Neighbor,
     Check::Itself,
+    Check::Probes,
 ];
 
 /// The report on a member.
@@ -168,6 +169,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         Check::Mtu => sender::mtu(evidence),
         Check::Neighbor => sender::neighbor(evidence),
         Check::Itself => sender::itself(evidence),
+        Check::Probes => sender::probes(evidence),
         Check::Kernel
         | Check::Capabilities
         | Check::Bpffs
@@ -176,7 +178,6 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::Offloads
         | Check::Queues
         | Check::RpFilter
-        | Check::Probes
         | Check::Interface
         | Check::Forwarding
         | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),

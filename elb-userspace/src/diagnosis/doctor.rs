@@ -21,7 +21,8 @@ pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
 use crate::config::{AttachMode, Config, PIN_DIR};
-use crate::model::Forwarding;
+use crate::health::probe::ProbeSource;
+use crate::model::{Forwarding, Model};
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Duty {
     pub vips: Vec<IpAddr>,
     /// The members, and how packets get there.
     pub members: Vec<(IpAddr, Forwarding)>,
+    /// What is probed, and from where.
+    pub probed: Option<(Model, ProbeSource)>,
 }
 
 impl Duty {
@@ -44,12 +47,15 @@ impl Duty {
         let pools = config.model.pools().iter();
         let members = pools
             .flat_map(|pool| pool.members.iter().map(|member| (member.address, pool.forwarding)));
+        let sources =
+            ProbeSource { v4: config.agent.probe_source, v6: config.agent.probe_source_ipv6 };
         Self {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
+            probed: Some((config.model.clone(), sources)),
         }
     }
 
@@ -61,6 +67,7 @@ impl Duty {
             pin_dir: PathBuf::from(PIN_DIR),
             vips: Vec::new(),
             members: Vec::new(),
+            probed: None,
         }
     }
 }
@@ -73,6 +80,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::bpffs(&duty.pin_dir, &facts.bpffs),
         host::forwarding(duty, facts),
         host::clock(facts.synchronised),
+        host::probes(facts.probes.as_deref()),
         mtu::mtu(duty, &facts.network),
     ];
     findings.extend(interfaces(duty, facts));

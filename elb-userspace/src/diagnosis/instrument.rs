@@ -98,7 +98,8 @@ pub async fn look(question: Question) -> Option<Vec<Fault>> {
     let vips: Vec<_> = vips.into_iter().collect();
     let state = steering.look(&vips, is_served).await;
     if !state.is_set_up && !is_served {
-        return None;
+        let unbound = unbound(&dialogs);
+        return (!unbound.is_empty()).then_some(unbound);
     }
     let way = state.faults.into_iter().filter(|_| !vips.is_empty());
     let mut faults: Vec<_> = way

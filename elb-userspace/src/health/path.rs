@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Failure;
 use crate::model::monitor::ProbePath;
 
+/// Virtual addresses of one member that are probed at a time; where it has more, they take turns.
+pub const AT_ONCE: usize = 4;
+
 /// How a virtual address of one member is probed.
 #[derive(Clone, Debug)]
 pub struct Way {

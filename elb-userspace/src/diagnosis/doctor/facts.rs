@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diagnosis::instrument::Fault;
 use crate::nexthop::Network;
 
 /// Everything that is judged.
@@ -27,6 +28,8 @@ pub struct Facts {
     pub rp_filter_all: Option<u8>,
     /// Routes to virtual addresses and members.
     pub network: Network,
+    /// What is wrong with probes of members; none where no agent has set them up.
+    pub probes: Option<Vec<Fault>>,
 }
 
 /// The kernel, and what it said to the forwarding program.

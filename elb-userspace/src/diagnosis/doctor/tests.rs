@@ -43,6 +43,7 @@ fn facts() -> Facts {
         interfaces: BTreeMap::from([("eth0".to_owned(), interface())]),
         rp_filter_all: Some(0),
         network,
+        probes: Some(Vec::new()),
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn healthy() -> Evidence {
             vip: Err("nobody leads probes".to_owned()),
             vips: Vec::new(),
         },
+        own: Own::default(),
         looks: Looks {
             probe: Some(outcome(Ok(()))),
             control: Some(refused(MEMBER_ADDRESS)),
