@@ -8,9 +8,9 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod program {
+    use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
     use aya_ebpf::bindings::xdp_action;
     use aya_ebpf::macros::{map, xdp};
-    use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
     use aya_ebpf::maps::lpm_trie::Key;
     use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray};
     use aya_ebpf::programs::XdpContext;

@@ -121,7 +121,12 @@ impl fmt::Display for Step {
                 write!(f, "decap takes packets from {} only", shown(from))
             }
             Self::SourcesSet { from, was: Some(was) } => {
-                write!(f, "decap takes packets from {} now, no more from {}", shown(from), shown(was))
+                write!(
+                    f,
+                    "decap takes packets from {} now, no more from {}",
+                    shown(from),
+                    shown(was)
+                )
             }
             Self::SourcesAlready { from } => {
                 write!(f, "decap takes packets from {} already", shown(from))

@@ -76,7 +76,8 @@ impl Sources {
     /// Puts another set in the place of the present one. Packets meet the one or the other.
     pub(super) fn replace(&mut self, sources: &[Network]) -> Result<(), Error> {
         let before = self.number()?;
-        let next = if before.wrapping_add(1) == NO_SET { NO_SET + 1 } else { before.wrapping_add(1) };
+        let next =
+            if before.wrapping_add(1) == NO_SET { NO_SET + 1 } else { before.wrapping_add(1) };
         // What an earlier change that was interrupted left.
         self.remove_all_but(before)?;
         for source in sources {
@@ -156,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_network_comes_back_from_its_key() {
-        for text in ["10.0.0.2", "10.0.0.0/24", "0.0.0.0/0", "fd00::2", "fd00::/64", "::/0", "::/96"] {
+        for text in
+            ["10.0.0.2", "10.0.0.0/24", "0.0.0.0/0", "fd00::2", "fd00::/64", "::/0", "::/96"]
+        {
             let source: Network = text.parse().unwrap();
             let key = key(7, source);
             assert_eq!((set_of(&key), network(&key)), (7, Some(source)), "{text}");

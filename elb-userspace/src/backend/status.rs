@@ -126,9 +126,8 @@ pub(super) fn shown(from: &[Network]) -> String {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |all: &[IpAddr]| {
-            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         writeln!(f, "virtual addresses: {}", list(&self.vips))?;
         if self.interfaces.is_empty() {
             return writeln!(f, "packets come without outer headers (l2): no program is needed");

@@ -128,13 +128,23 @@ struct Work<'a> {
 
 /// How to undo a step.
 enum Undo {
-    Sysctl { sysctl: Sysctl, was: i32, set: i32 },
-    Address { lo: u32, vip: IpAddr },
+    Sysctl {
+        sysctl: Sysctl,
+        was: i32,
+        set: i32,
+    },
+    Address {
+        lo: u32,
+        vip: IpAddr,
+    },
     Maps,
     Vip(IpAddr),
     /// The set before; `None`: there was none.
     Sources(Option<Vec<Network>>),
-    Link { index: u32, name: String },
+    Link {
+        index: u32,
+        name: String,
+    },
 }
 
 impl Work<'_> {

@@ -68,8 +68,7 @@ pub(super) struct UpArgs {
     /// Whom tunnel packets are taken from: the load balancers' addresses, or networks; may be given
     /// more than once. Needed with --mode ipip and gue. `any`: from everybody, which lets everybody
     /// who reaches this host walk around the load balancer's access control.
-    #[arg(long, value_name = "ADDRESS", required_if_eq_any = [("mode", "ipip"), ("mode", "gue")],
-        value_parser = source)]
+    #[arg(long, value_name = "ADDRESS", value_parser = source)]
     from: Vec<Network>,
     /// The interface that they come in by [default: that of the default route].
     #[arg(long, value_name = "NAME")]
