@@ -45,7 +45,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     };
     refuse_beside_agent(&config.agent.socket)?;
     let removed = remove_all(&config.agent.pin_dir)?;
-    let steering = Steering::of(&config.agent.pin_dir);
+    let steering = Steering::of(&config.agent.pin_dir, None);
     let was_there = block_on(async { Ok(steering.remove().await?) })?;
     let removed_interface = was_there.then_some(steering.device);
     // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.
