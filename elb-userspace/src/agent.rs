@@ -12,6 +12,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod keeping;
 mod members;
 mod probing;
 mod publishing;
@@ -25,6 +26,7 @@ mod sweep;
 mod traces;
 mod vip_probes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -43,6 +45,7 @@ use self::traces::Traces;
 use crate::announce::Announcer;
 use crate::api::Query;
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 
@@ -58,6 +61,7 @@ struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -89,6 +93,7 @@ impl Agent {
         core: Core,
         network: watch::Receiver<Network>,
         wanted: watch::Sender<Wanted>,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
@@ -96,6 +101,7 @@ impl Agent {
             core,
             network,
             wanted,
+            host,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
@@ -127,7 +133,7 @@ impl Agent {
             Some(ended) = follower.join_next() => ended.context("netlink")??,
         }
         self.network_changed();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
@@ -141,6 +147,10 @@ impl Agent {
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     self.publish_if_asked();
@@ -207,6 +217,18 @@ impl Agent {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_flows();
+    }
+
+    fn keep(&mut self) {
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+    }
+
+    fn announce_anew(&mut self) {
+        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.

@@ -15,6 +15,7 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
@@ -40,6 +41,7 @@ pub(super) struct Parts {
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
+    pub keeping: Keeping,
     pub observed: Image,
     pub numbers: Numbers,
     pub health: saved::Health,
@@ -62,6 +64,8 @@ pub(super) struct Core {
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
+    /// What is kept in the host.
+    pub(super) keeping: Keeping,
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
     pub(super) members: Members,
@@ -125,6 +129,7 @@ impl Core {
             vip_probes: parts.vip_probes,
             tracking: parts.tracking,
             attachments: parts.attachments,
+            keeping: parts.keeping,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
             members: Members::probing_from(sources),
@@ -166,6 +171,8 @@ impl Core {
 
     /// Lets all interfaces carry a program; the first that refuses is the error.
     pub(super) fn carry(&mut self, program: Program) -> Result<(), AttachError> {
+        self.keeping.program = program;
+        self.keeping.changed();
         let carry = |attachment: &Attachment| attachment.carry(&mut self.object, program);
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
@@ -248,6 +255,7 @@ impl Core {
             Ok(config) => {
                 self.config_problems.clear();
                 let tracer = self.resize(&config.agent, program);
+                self.take_interfaces(&config.agent);
                 if config.agent != self.config.agent {
                     let what =
                         "[agent] changed: restart the agent for that; the rest is taken over";

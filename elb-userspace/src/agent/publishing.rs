@@ -10,6 +10,7 @@ use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
@@ -32,6 +33,7 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -102,6 +104,7 @@ struct View<'a> {
     members: &'a Members,
     network: &'a Network,
     attachments: &'a [Attachment],
+    host: &'a Found,
     drained: &'a Drained,
 }
 
@@ -132,7 +135,7 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
     }
 
