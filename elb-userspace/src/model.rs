@@ -125,6 +125,8 @@ pub struct Pool {
     pub healthmonitor: Option<HealthMonitor>,
     /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
     pub minimum_healthy_member_count: MinimumHealthy,
+    /// Whether a reload may take away all of its members while it is served.
+    pub allow_empty: bool,
     /// In the order of the source.
     pub members: Vec<Member>,
 }

@@ -74,6 +74,15 @@ impl Core {
         again
     }
 
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            drained: &self.drained,
+        }
+    }
+
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         self.save_for(None);
@@ -98,11 +107,12 @@ impl Core {
     }
 }
 
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+/// What is seen of the world.
+pub(super) struct View<'a> {
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    drained: &'a Drained,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {

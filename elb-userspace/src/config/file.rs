@@ -183,6 +183,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
     }
     let minimum_healthy_member_count = pool_health(t);
+    let allow_empty = t.flag("allow_empty").unwrap_or(false);
     let protocol = protocol?;
     Some(Pool {
         name: name?,
@@ -198,6 +199,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
         healthmonitor: None,
         minimum_healthy_member_count,
+        allow_empty,
         members: Vec::new(),
     })
 }

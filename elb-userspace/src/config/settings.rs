@@ -48,6 +48,8 @@ pub struct AgentSettings {
     pub probe_source: Option<Ipv4Addr>,
     /// The same for members with an IPv6 address.
     pub probe_source_ipv6: Option<Ipv6Addr>,
+    /// Whether a reload may take away every listener, or every member of a pool that is served.
+    pub allow_empty: bool,
 }
 
 choice! {
@@ -78,6 +80,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
         probe_source: source(t, "probe_source", IPV4),
         probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
+        allow_empty: t.flag("allow_empty").unwrap_or(false),
     };
     let (sound, _) = table.finish();
     sound.then_some(settings)

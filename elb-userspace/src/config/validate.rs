@@ -65,8 +65,8 @@ impl Draft {
             for (j, listener) in lb.listeners.iter().enumerate() {
                 if let Some((key, kind, name)) = self.left_out(listener) {
                     let place = &self.load_balancer_places[i].listeners[j];
-                    let what = format!("it is left out, as its {kind} {name:?} is");
-                    let fix = format!("mend the {kind}");
+                    let what = format!("it cannot be served, as its {kind} {name:?} has errors");
+                    let fix = format!("correct the {kind}");
                     report.borrow_mut().warning(place.of(key), &place.object, what, fix);
                     orphans.insert(At::Listener(i, j));
                 }

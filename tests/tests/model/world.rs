@@ -303,6 +303,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),
+        allow_empty: false,
         members: pool.members.iter().map(member).collect(),
     }
 }
