@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod inherited;
 mod members;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;

@@ -47,6 +47,8 @@ pub struct LoadBalancer {
     pub ipv6_vip_address: Option<Ipv6Addr>,
     /// Who attracts the traffic for the VIPs.
     pub announce: Announce,
+    /// Whether an address may be this host's own although the host needs ports that listeners take.
+    pub allow_host_address: bool,
     /// In the order of the source.
     pub listeners: Vec<Listener>,
 }

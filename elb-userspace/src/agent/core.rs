@@ -16,6 +16,7 @@ use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::members::{DueProbe, Members};
+use super::own_address::OwnAddresses;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
@@ -88,6 +89,7 @@ pub(super) struct Core {
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
+    pub(super) own_addresses: OwnAddresses,
 }
 
 /// Probes under way, and how punctual they are.
@@ -146,6 +148,7 @@ impl Core {
             loaded: parts.now.wall,
             config_problems: parts.problems,
             map_problems: Vec::new(),
+            own_addresses: OwnAddresses::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {
@@ -197,6 +200,7 @@ impl Core {
 
     pub(super) fn network_changed(&mut self, network: Network) {
         self.network = network;
+        self.look_for_own_addresses();
         self.publish();
     }
 

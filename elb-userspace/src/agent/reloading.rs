@@ -36,7 +36,7 @@ impl Core {
     /// Reads the file again. It must be right throughout and leave something to serve: otherwise
     /// everything stays as it is. The interfaces carry this program.
     pub(super) fn reload(&mut self, now: Now, program: Program, request: ReloadRequest) -> Reloaded {
-        let (config, errors) = config::load_lenient(&self.file);
+        let (config, errors) = config::load_for(&self.file, &self.host());
         let (report, config) = self.judge(config, errors, request);
         let Some(config) = config.filter(|_| report.accepted) else {
             self.reject(&report);
@@ -57,7 +57,7 @@ impl Core {
 
     /// What a reload with such a file would do.
     pub(super) fn plan(&self, request: &PlanRequest) -> ReloadReport {
-        let (config, errors) = config::parse_lenient(&request.name, &request.text);
+        let (config, errors) = config::parse_for(&request.name, &request.text, &self.host());
         self.judge(config, errors, ReloadRequest::default()).0
     }
 
@@ -128,7 +128,7 @@ impl Core {
     fn reject(&mut self, report: &ReloadReport) {
         let loaded = timestamp(self.loaded);
         let what = format!(
-            "the configuration file was rejected; the configuration of {loaded} is still served as a whole"
+            "the configuration is rejected, the one of {loaded} is still served"
         );
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
@@ -160,6 +160,7 @@ impl Core {
         self.loaded = now.wall;
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
+        self.look_again_for_own_addresses();
         self.publish();
         self.save();
         tracer

@@ -52,7 +52,13 @@ impl Core {
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: [
+                &self.config_problems[..],
+                &self.map_problems[..],
+                &self.own_addresses.problems[..],
+                problems,
+            ]
+            .concat(),
             probing: self.probing.status(),
         }
     }

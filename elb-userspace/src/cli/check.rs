@@ -10,7 +10,7 @@ use super::reload::described;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::api::reload::PlanRequest;
-use crate::config::{self, Config, Errors, Severity};
+use crate::config::{self, Config, Errors, Host, Severity};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,7 +44,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let file = &args.config.config;
-    let (config, errors) = config::load_lenient(file);
+    let (config, errors) = config::load_for(file, &Host::look());
     let good = !errors.has_errors() && !(args.strict && has_warnings(&errors));
     let running = config.as_ref().filter(|_| args.against_running && !errors.has_errors());
     if let Some(config) = running {

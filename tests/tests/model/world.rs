@@ -270,6 +270,7 @@ fn model(wanted: &Wanted) -> Model {
         vip_address: Some(VIP),
         ipv6_vip_address: None,
         announce: Announce::Arp,
+        allow_host_address: false,
         listeners: listeners.collect(),
     };
     let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
