@@ -12,12 +12,15 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod inherited;
 mod keeping;
 mod members;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod settling;
@@ -39,11 +42,13 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
+use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
 use crate::announce::Announcer;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
 use crate::host::found::Found;
 use crate::kernel::MapError;
@@ -141,7 +146,7 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => drop(self.reload(ReloadRequest::default())),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 changed = self.network.changed() => {
@@ -262,25 +267,26 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.wanted.send_replace(self.core.addresses());
             self.announcements.push(Instant::now());
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        report
     }
 
     fn announce(&mut self) {

@@ -19,6 +19,8 @@ pub mod nexthop;
 pub mod publish;
 pub mod reconcile;
 
+pub mod change;
+
 pub mod endpoint;
 pub mod names;
 pub mod packet;

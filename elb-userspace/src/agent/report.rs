@@ -57,6 +57,7 @@ impl Core {
                 &self.keeping.register.problems()[..],
                 &self.config_problems[..],
                 &self.map_problems[..],
+                &self.own_addresses.problems[..],
                 problems,
             ]
             .concat(),
