@@ -1,7 +1,7 @@
 //! What is broken on the load balancer's own side: suspected by what probes come to, looked at, and put
 //! into the words of the status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -111,16 +111,28 @@ impl Core {
         wants.into_iter().map(text).collect()
     }
 
+    /// Virtual addresses at which the silence of members does not count, with the hosts of these.
+    pub(super) fn uncounted(&self) -> BTreeMap<IpAddr, HashSet<IpAddr>> {
+        let mut all: BTreeMap<_, HashSet<_>> = BTreeMap::new();
+        for watched in self.members.all() {
+            for vip in &watched.uncounted {
+                all.entry(*vip).or_default().insert(watched.socket.ip());
+            }
+        }
+        all
+    }
+
     fn unanswered(&self) -> Vec<String> {
-        let text = |(vip, hosts): (IpAddr, usize)| {
+        let text = |(vip, hosts): (IpAddr, HashSet<IpAddr>)| {
+            let hosts = counted(hosts.len(), "backend server");
             format!(
-                "no member answers at {vip} by the way of probes, although {hosts} backend servers \
-                 answer at their own addresses, which decide meanwhile: the way of probes on this \
-                 load balancer is broken, or no backend server has {vip}{}",
+                "no member answers at {vip} by the way of probes, although {hosts} answer at their own \
+                 addresses, which decide meanwhile: the way of probes on this load balancer is \
+                 broken, or no backend server has {vip}{}",
                 self.found()
             )
         };
-        self.members.judging.unanswered().into_iter().map(text).collect()
+        self.uncounted().into_iter().map(text).collect()
     }
 
     fn mass(&self) -> Option<String> {

@@ -73,11 +73,6 @@ impl Judging {
         self.brake.is_online(number, status == Status::Online);
     }
 
-    /// Virtual addresses at which no member answers, though so many hosts work at their own.
-    pub(super) fn unanswered(&self) -> Vec<(IpAddr, usize)> {
-        self.witnesses.unanswered()
-    }
-
     /// Whether results give reason to look at this host.
     pub(super) fn is_suspected(&self) -> bool {
         self.witnesses.is_unanswered()
@@ -145,8 +140,9 @@ impl Judging {
                 ),
                 Seen::Nothing | Seen::Answer | Seen::Dead => Meaning::Own,
             };
+            watched.uncounted.remove(address);
             match (meaning, result) {
-                (Meaning::Instrument, _) => {}
+                (Meaning::Instrument, _) => drop(watched.uncounted.insert(*address)),
                 (Meaning::Open, _) => all.is_open = true,
                 (Meaning::Own, result) => {
                     watched.take_at(*address, result.clone(), now);
@@ -230,3 +226,6 @@ fn pace(watched: &Watched) -> Option<Pace> {
     let (timing, probe) = (watched.health.timing()?, watched.probe.as_ref()?);
     Some(Pace::of(timing.delay, probe.timeout))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The members' health: who is probed when, what came of it, and what is kept of that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(super) struct Watched {
     pub(super) health: MemberHealth,
     /// The verdict at each virtual address by itself.
     pub(super) at: BTreeMap<IpAddr, MemberHealth>,
+    /// Virtual addresses at which it is silent, and that says nothing of it.
+    pub(super) uncounted: BTreeSet<IpAddr>,
     /// Counts probes, so that virtual addresses are probed in turn where there are many.
     pub(super) turn: usize,
     pub(super) history: History,
@@ -246,8 +248,21 @@ impl Watched {
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
         let (socket, backend, last, local) = (socket(member), None, None, None);
-        let (at, turn) = (BTreeMap::new(), 0);
-        Self { pool, name, socket, backend, probe, last, local, health, at, turn, history }
+        let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
+        Self {
+            pool,
+            name,
+            socket,
+            backend,
+            probe,
+            last,
+            local,
+            health,
+            at,
+            uncounted,
+            turn,
+            history,
+        }
     }
 
     fn follow(
@@ -260,6 +275,7 @@ impl Watched {
         if self.probe != probe || self.health.timing() != timing {
             self.health.reconfigure(timing, now);
             self.at.clear();
+            self.uncounted.clear();
             self.probe = probe;
         }
         if self.name != member.name.as_str() {

@@ -130,7 +130,7 @@ async fn set_up(
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
     let steered = steering.set_up().await.map_err(|error| error.to_string())?;
-    let carried = carry_probes(object, &steering.peer, config.agent.attach_mode);
+    let carried = carry_probes(object, (&steering.peer, steered.peer), config.agent.attach_mode);
     carried.map_err(|error| error.to_string())?;
     let prober = Prober::new(object, steered.mark).map_err(|error| error.to_string())?;
     Ok((prober, steered))

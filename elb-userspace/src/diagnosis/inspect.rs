@@ -9,6 +9,7 @@ mod facts;
 mod gather;
 mod parts;
 
+mod clients;
 mod decapsulation;
 mod firewall;
 mod hosts_deny;
@@ -16,8 +17,10 @@ mod listening;
 mod load;
 mod mtu;
 mod own;
+mod reverse_path;
 mod route;
 mod sysctls;
+mod trust;
 mod virtual_address;
 
 mod filter;
@@ -121,7 +124,8 @@ fn conclude(asked: Asked, facts: &Facts) -> Inspection {
         None => finding(check, judge(&asked, facts)),
     });
     let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
-    let report = Report::new(facts.host.clone(), known, findings.to_vec());
+    // A warning is what a host is like, not why probes fail.
+    let report = Report::explained(facts.host.clone(), known, findings.to_vec(), None);
     Inspection { host: facts.host.clone(), asked, report }
 }
 

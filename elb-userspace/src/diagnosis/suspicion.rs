@@ -3,10 +3,13 @@
 
 mod answer;
 mod connection;
+mod explains;
 mod own;
 mod traffic;
 mod vip;
 mod way;
+
+pub use explains::explains;
 
 use super::evidence::Evidence;
 use super::report::Finding;

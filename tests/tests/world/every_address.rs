@@ -161,7 +161,16 @@ fn each_load_balancer_of_a_pool_has_its_own_verdict() -> Result<()> {
             let IpAddr::V4(address) = vip(number) else { unreachable!("an IPv4 address") };
             for index in 0..2 {
                 let mut command = lab.backend(index).command(elb_bin()?);
-                command.args(["backend", "up", "--vip", &address.to_string(), "--mode", "ipip"]);
+                command.args([
+                    "backend",
+                    "up",
+                    "--vip",
+                    &address.to_string(),
+                    "--mode",
+                    "ipip",
+                    "--from",
+                    "10.0.0.2",
+                ]);
                 command.args(["--interface", lab.device()]).args(lab.backend_place(index));
                 output(command, LIMIT)?;
             }

@@ -46,10 +46,11 @@ pub(super) fn healthy() -> Evidence {
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
+            outer: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
             vips: Vec::new(),
         },
-        own: Own::default(),
+        own: crate::diagnosis::evidence::Own::default(),
         looks: Looks {
             probe: Some(outcome(Ok(()))),
             control: Some(refused(MEMBER_ADDRESS)),
