@@ -295,7 +295,7 @@ impl Core {
         let announced =
             |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| vip.flags & vip_flags::ANNOUNCE != 0;
         let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
-        let interfaces = self.observed.interfaces.iter();
+        let interfaces = self.observed.interfaces.iter().filter(|(_, one)| !one.is_quiet());
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
