@@ -1,6 +1,6 @@
 //! Tells the segments where virtual addresses are: when they may not know it, by one interface each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use elb_common::addr::Mac;
@@ -59,7 +59,10 @@ impl Agent {
         let due = Instant::now();
         self.announcing.due.retain(|at| *at > due);
         let Some((announcer, _)) = &self.announcing.sockets else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
+        let able: BTreeMap<u32, Mac> = self.core.able_to_announce().into_iter().collect();
+        let own = self.core.own_addresses().into_iter();
+        let own = own.filter_map(|(index, address)| Some((index, *able.get(&index)?, address)));
+        for (ifindex, mac, vip) in self.core.announcements().into_iter().chain(own) {
             if let Err(error) = announcer.announce(ifindex, mac, vip) {
                 tracing::debug!(ifindex, %vip, %error, "cannot announce");
             }

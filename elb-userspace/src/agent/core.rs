@@ -26,7 +26,7 @@ use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
 use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program, Tracer};
 use crate::model::{LoadBalancer, Model, Pool};
-use crate::nexthop::{Network, Wanted};
+use crate::nexthop::{Network, Route, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::saved::{self, Numbers};
@@ -299,6 +299,16 @@ impl Core {
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
+    }
+
+    /// The host's own addresses towards members: interface, its Ethernet address, address. Where that has
+    /// changed, members' answers to probes would go astray for long.
+    pub(super) fn own_addresses(&self) -> BTreeSet<(u32, IpAddr)> {
+        let own = self.network.routes.values().filter_map(|route| match route {
+            Route::Via { ifindex, source, .. } => Some((*ifindex, (*source)?)),
+            Route::Local | Route::None => None,
+        });
+        own.collect()
     }
 
     /// What the next agent is to know of the members' health.

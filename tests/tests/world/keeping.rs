@@ -1,5 +1,6 @@
 //! What elb put into its host goes: it is put back, and is named until it is.
 
+mod announcing;
 mod probes;
 mod scene;
 
