@@ -27,7 +27,7 @@ use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
 use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
 use crate::model::{LoadBalancer, Model, Pool};
-use crate::nexthop::{Network, Wanted};
+use crate::nexthop::{Network, Route, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::saved::{self, Numbers};
@@ -264,10 +264,20 @@ impl Core {
         let announced =
             |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| vip.flags & vip_flags::ANNOUNCE != 0;
         let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
-        let interfaces = self.observed.interfaces.iter();
+        let interfaces = self.observed.interfaces.iter().filter(|(_, one)| !one.is_quiet());
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
+    }
+
+    /// The host's own addresses towards members: interface, its Ethernet address, address. Where that has
+    /// changed, members' answers to probes would go astray for long.
+    pub(super) fn own_addresses(&self) -> BTreeSet<(u32, IpAddr)> {
+        let own = self.network.routes.values().filter_map(|route| match route {
+            Route::Via { ifindex, source, .. } => Some((*ifindex, (*source)?)),
+            Route::Local | Route::None => None,
+        });
+        own.collect()
     }
 
     /// What the next agent is to know of the members' health.

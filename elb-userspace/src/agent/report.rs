@@ -235,7 +235,8 @@ fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
         in_place: kept.missing.is_none(),
         reason: kept.missing.clone(),
         restored: kept.restored,
-        last_restored: kept.last.map(timestamp),
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
     }
 }
 
