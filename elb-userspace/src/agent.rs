@@ -12,6 +12,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
 mod members;
 mod probing;
 mod publishing;
@@ -21,6 +22,7 @@ mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
@@ -67,6 +69,8 @@ struct Agent {
     saves: JoinSet<Duration>,
     announcer: Option<Announcer>,
     announcements: Vec<Instant>,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -103,6 +107,7 @@ impl Agent {
             saves: JoinSet::new(),
             announcer: announcer(),
             announcements: Vec::new(),
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -165,6 +170,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -172,6 +178,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,

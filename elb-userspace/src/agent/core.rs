@@ -15,7 +15,9 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::holders::Holders;
 use super::members::{DueProbe, Members};
+use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
@@ -88,6 +90,10 @@ pub(super) struct Core {
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
+    /// Others that answer for the virtual addresses.
+    pub(super) holders: Holders,
+    /// Whether packets follow the openings of connections.
+    pub(super) followed: Followed,
 }
 
 /// Probes under way, and how punctual they are.
@@ -146,6 +152,8 @@ impl Core {
             loaded: parts.now.wall,
             config_problems: parts.problems,
             map_problems: Vec::new(),
+            holders: Holders::default(),
+            followed: Followed::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {
