@@ -13,6 +13,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
 mod inherited;
 mod keeping;
 mod members;
@@ -26,6 +27,7 @@ mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
@@ -73,6 +75,8 @@ struct Agent {
     saving: Chore,
     saves: JoinSet<Duration>,
     announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -111,6 +115,7 @@ impl Agent {
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
             announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -177,6 +182,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -184,6 +190,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,

@@ -15,9 +15,11 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::holders::Holders;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
@@ -94,6 +96,10 @@ pub(super) struct Core {
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
+    /// Others that answer for the virtual addresses.
+    pub(super) holders: Holders,
+    /// Whether packets follow the openings of connections.
+    pub(super) followed: Followed,
 }
 
 /// Probes under way, and how punctual they are.
@@ -154,6 +160,8 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
+            holders: Holders::default(),
+            followed: Followed::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {

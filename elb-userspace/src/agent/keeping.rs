@@ -11,8 +11,8 @@ use crate::config::{AgentSettings, AttachMode};
 use crate::host::changes::moved;
 use crate::host::found::Found;
 use crate::host::kept::{Object, Register};
-use crate::host::segments::Pair;
 use crate::host::programs::{Held, Plan, Wanted, compare};
+use crate::host::segments::Pair;
 use crate::kernel::{Attachment, Program, carry_probes, program_name, unpin};
 use crate::time::Now;
 

@@ -57,8 +57,9 @@ pub fn balancer(missing: &[(String, String)]) -> Option<Report> {
     }
     let evidence: Vec<String> =
         missing.iter().map(|(object, why)| format!("{object}: {why}")).collect();
-    let finding = Finding::seen(Check::Kept, Verdict::Fail, evidence.join("\n"))
-        .fix("elb doctor    # and put it right on this host; the agent does its part by itself then");
+    let finding = Finding::seen(Check::Kept, Verdict::Fail, evidence.join("\n")).fix(
+        "elb doctor    # and put it right on this host; the agent does its part by itself then",
+    );
     Some(Report::new("this load balancer, not its members", false, vec![finding]))
 }
 
@@ -126,7 +127,13 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
 fn supported(suspect: &Finding, said: &Finding) -> Option<Finding> {
     let what = format!("{}\nthe host itself: {}", suspect.evidence, said.evidence);
     let fix = said.fix.clone().or_else(|| suspect.fix.clone());
-    (said.verdict == Verdict::Warn).then(|| Finding { evidence: what, fix, ..said.clone() })
+    let verdict = suspect.verdict;
+    (said.verdict == Verdict::Warn).then(|| Finding {
+        verdict,
+        evidence: what,
+        fix,
+        ..said.clone()
+    })
 }
 
 /// What the member's host said of a check; its silence, and what it cannot know, do not count.
