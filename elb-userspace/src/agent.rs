@@ -13,11 +13,13 @@ mod draining;
 mod events;
 mod explain;
 mod inherited;
+mod keeping;
 mod members;
 mod own_address;
 mod probing;
 mod publishing;
 mod queries;
+mod quiet;
 mod recover;
 mod reloading;
 mod report;
@@ -28,6 +30,7 @@ mod sweep;
 mod traces;
 mod vip_probes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -48,6 +51,7 @@ use crate::announce::Announcer;
 use crate::api::Query;
 use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 
@@ -63,6 +67,7 @@ struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -94,6 +99,7 @@ impl Agent {
         core: Core,
         network: watch::Receiver<Network>,
         wanted: watch::Sender<Wanted>,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
@@ -101,6 +107,7 @@ impl Agent {
             core,
             network,
             wanted,
+            host,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
@@ -132,7 +139,7 @@ impl Agent {
             Some(ended) = follower.join_next() => ended.context("netlink")??,
         }
         self.network_changed();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
@@ -146,6 +153,10 @@ impl Agent {
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     self.publish_if_asked();
@@ -212,6 +223,18 @@ impl Agent {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_flows();
+    }
+
+    fn keep(&mut self) {
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+    }
+
+    fn announce_anew(&mut self) {
+        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.

@@ -31,7 +31,9 @@ use toml::de::DeTable;
 use self::error::Report;
 pub use self::error::{Error, Errors, Severity};
 pub use self::host::Host;
-pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots};
+pub use self::settings::{
+    AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, ProbeMark, RingSlots,
+};
 use crate::model::Model;
 
 /// The configuration file that commands take if none is named.

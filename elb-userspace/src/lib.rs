@@ -34,6 +34,7 @@ pub mod explain;
 pub mod flows;
 pub mod trace;
 
+pub mod host;
 pub mod kernel;
 pub mod steering;
 

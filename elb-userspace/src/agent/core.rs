@@ -15,8 +15,10 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::quiet::Quiet;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
@@ -41,6 +43,7 @@ pub(super) struct Parts {
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
+    pub keeping: Keeping,
     pub observed: Image,
     pub numbers: Numbers,
     pub health: saved::Health,
@@ -63,6 +66,8 @@ pub(super) struct Core {
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
+    /// What is kept in the host.
+    pub(super) keeping: Keeping,
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
     pub(super) members: Members,
@@ -90,6 +95,8 @@ pub(super) struct Core {
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
+    /// Since when no packet went to each member.
+    pub(super) quiet: Quiet,
 }
 
 /// Probes under way, and how punctual they are.
@@ -127,6 +134,7 @@ impl Core {
             vip_probes: parts.vip_probes,
             tracking: parts.tracking,
             attachments: parts.attachments,
+            keeping: parts.keeping,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
             members: Members::probing_from(sources),
@@ -149,6 +157,7 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
+            quiet: Quiet::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {
@@ -169,6 +178,8 @@ impl Core {
 
     /// Lets all interfaces carry a program; the first that refuses is the error.
     pub(super) fn carry(&mut self, program: Program) -> Result<(), AttachError> {
+        self.keeping.program = program;
+        self.keeping.changed();
         let carry = |attachment: &Attachment| attachment.carry(&mut self.object, program);
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
@@ -32,6 +33,7 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -79,6 +81,7 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
             drained: &self.drained,
         }
     }
@@ -112,6 +115,7 @@ pub(super) struct View<'a> {
     pub(super) members: &'a Members,
     pub(super) network: &'a Network,
     attachments: &'a [Attachment],
+    host: &'a Found,
     pub(super) drained: &'a Drained,
 }
 
@@ -142,7 +146,7 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
     }
 

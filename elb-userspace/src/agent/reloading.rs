@@ -150,6 +150,7 @@ impl Core {
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
         self.config_problems.clear();
         let tracer = self.resize(&config.agent, program);
+        self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;
         if config.agent != self.config.agent {
             let what = "[agent] changed: restart the agent for that; the rest is taken over";

@@ -59,7 +59,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     let Places { pin_dir, socket } = places(args)?;
     refuse_beside_agent(&socket)?;
     let removed = remove_all(&pin_dir)?;
-    let steering = Steering::of(&pin_dir);
+    let steering = Steering::of(&pin_dir, None);
     let was_there = block_on(async { Ok(steering.remove().await?) })?;
     let removed_interface = was_there.then_some(steering.device);
     // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.

@@ -99,6 +99,7 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         "encap_source_ipv6",
         "probe_source",
         "probe_source_ipv6",
+        "probe_mark",
         "monitor_port",
         "domain_name",
         "lb_algorithm",

@@ -42,8 +42,9 @@ fn with_own(lab: &Lab, port: u16, ranges: &[PortRange]) -> Result<Config> {
 }
 
 fn own_address(lab: &Lab) -> Result<std::net::Ipv4Addr> {
-    let said = lab.lb().ip("-4 -o addr show dev lb0")?;
-    let address = said.split_whitespace().nth(3).and_then(|one| one.split('/').next());
+    let said = lab.lb().ip("addr show dev lb0")?;
+    let mut words = said.split_whitespace().skip_while(|word| *word != "inet").skip(1);
+    let address = words.next().and_then(|one| one.split('/').next());
     Ok(address.context("lb0 has an address")?.parse()?)
 }
 
