@@ -70,7 +70,9 @@ impl Effect {
     /// So much of a pool's slots moves to other members, of which so much had to.
     pub fn moved(pool: &str, share: f64, minimum: f64) -> Self {
         let (moved, least) = (share * 100.0, minimum * 100.0);
-        let what = format!("{moved:.1} % of the slots move to another member, at least {least:.1} % had to");
+        let what = format!(
+            "{moved:.1} % of the slots move to another member, at least {least:.1} % had to"
+        );
         Self { share: Some(share), ..Self::new(Kind::Move, format!("pool {pool:?}"), what) }
     }
 }

@@ -247,6 +247,5 @@ fn is_called(name: &str) -> String {
 }
 
 /// Why the program is not on an interface that does not exist.
-pub(super) const NO_INTERFACE: &str =
-    "there is no interface of this name; the program is attached as soon as there is one (see `ip link`, \
+pub(super) const NO_INTERFACE: &str = "there is no interface of this name; the program is attached as soon as there is one (see `ip link`, \
      and [agent] interfaces)";

@@ -35,7 +35,12 @@ pub(super) struct Reloaded {
 impl Core {
     /// Reads the file again. It must be right throughout and leave something to serve: otherwise
     /// everything stays as it is. The interfaces carry this program.
-    pub(super) fn reload(&mut self, now: Now, program: Program, request: ReloadRequest) -> Reloaded {
+    pub(super) fn reload(
+        &mut self,
+        now: Now,
+        program: Program,
+        request: ReloadRequest,
+    ) -> Reloaded {
         let (config, errors) = config::load_for(&self.file, &self.host());
         let (report, config) = self.judge(config, errors, request);
         let Some(config) = config.filter(|_| report.accepted) else {
@@ -69,9 +74,12 @@ impl Core {
             Err(Unreachable::NoNeighbor { .. }) => is_recent,
             Ok(_) | Err(_) => false,
         };
-        let served = self.config.model.pools().iter().filter(|pool| {
-            self.config.model.listeners_of(&pool.name).next().is_some()
-        });
+        let served = self
+            .config
+            .model
+            .pools()
+            .iter()
+            .filter(|pool| self.config.model.listeners_of(&pool.name).next().is_some());
         let mut waiting = Vec::new();
         for pool in served {
             let known = |member: &&Member| {
@@ -79,13 +87,19 @@ impl Core {
                 health.is_some_and(MemberHealth::is_undecided)
             };
             let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
-            let (first, way) =
-                (willing().filter(known).count(), willing().filter(|m| resolves(m.address)).count());
+            let (first, way) = (
+                willing().filter(known).count(),
+                willing().filter(|m| resolves(m.address)).count(),
+            );
             if first > 0 {
-                waiting.push(format!("pool {:?}: the first probe of {first} members", pool.name.as_str()));
+                waiting.push(format!(
+                    "pool {:?}: the first probe of {first} members",
+                    pool.name.as_str()
+                ));
             }
             if way > 0 {
-                waiting.push(format!("pool {:?}: the next hop of {way} members", pool.name.as_str()));
+                waiting
+                    .push(format!("pool {:?}: the next hop of {way} members", pool.name.as_str()));
             }
         }
         InForce { waiting, problems: [&self.config_problems[..], &self.map_problems[..]].concat() }
@@ -133,9 +147,7 @@ impl Core {
 
     fn reject(&mut self, report: &ReloadReport) {
         let loaded = timestamp(self.loaded);
-        let what = format!(
-            "the configuration is rejected, the one of {loaded} is still served"
-        );
+        let what = format!("the configuration is rejected, the one of {loaded} is still served");
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");

@@ -21,8 +21,8 @@ use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
 use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::{Lines, Query};
-use crate::explain::{Explanation, Question};
 use crate::config::MAX_FILE_SIZE;
+use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 use crate::{events, flows, trace};
 

@@ -26,7 +26,9 @@ pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effe
 /// The listener of each place that takes connections.
 fn places(model: &Model) -> BTreeMap<String, (&LoadBalancer, &Listener)> {
     let all = served(model).flat_map(|(lb, listener)| {
-        lb.vips().map(move |vip| (format!("{vip} {} {}", listener.protocol, ports(listener)), (lb, listener)))
+        lb.vips().map(move |vip| {
+            (format!("{vip} {} {}", listener.protocol, ports(listener)), (lb, listener))
+        })
     });
     all.collect()
 }

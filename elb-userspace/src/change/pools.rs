@@ -48,7 +48,8 @@ fn end(pool: &Pool) -> String {
 
 fn changed(old: &Pool, new: &Pool, effects: &mut Vec<Effect>) {
     if old.name != new.name {
-        let what = format!("was called {:?}; numbers, verdicts and connections stay", old.name.as_str());
+        let what =
+            format!("was called {:?}; numbers, verdicts and connections stay", old.name.as_str());
         effects.push(Effect::new(Kind::Change, object(new), what));
     }
     effects.extend(settings(old, new).map(|what| Effect::new(Kind::Change, object(new), what)));

@@ -79,7 +79,10 @@ fn a_listener_that_moves_to_an_empty_pool_is_left_with_nobody() {
     };
     let empty = config::parse("test", &text("green")).unwrap().model;
     let refused = taken_away(&web(), &empty);
-    assert!(refused[0].starts_with("pool \"green\" has no member: listener lb/other"), "{refused:?}");
+    assert!(
+        refused[0].starts_with("pool \"green\" has no member: listener lb/other"),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -116,6 +119,7 @@ fn a_pool_with_another_name_is_not_another_pool() {
     let renamed = [Renamed { from: "blue".into(), to: "green".into() }];
     let effects = effects(&of("blue"), &of("green"), &renamed);
     let said: Vec<_> = effects.iter().map(ToString::to_string).collect();
-    let name = "change: pool \"green\": was called \"blue\"; numbers, verdicts and connections stay";
+    let name =
+        "change: pool \"green\": was called \"blue\"; numbers, verdicts and connections stay";
     assert_eq!(said, [name]);
 }

@@ -83,7 +83,9 @@ fn verdict(file: &Path, config: Option<&Config>, good: bool, errors: &Errors) ->
     let is_only_odd = !errors.has_errors();
     let result = match config.filter(|_| good) {
         Some(config) => format!("is right: {}", summary(config)),
-        None if config.is_some_and(|_| is_only_odd) => "has warnings, which --strict takes for errors".to_owned(),
+        None if config.is_some_and(|_| is_only_odd) => {
+            "has warnings, which --strict takes for errors".to_owned()
+        }
         None => "cannot be served as it is".to_owned(),
     };
     format!("{} {result}", file.display())

@@ -86,7 +86,9 @@ async fn reload(args: &ReloadArgs, socket: &Path) -> Result<(ReloadReport, InFor
 
 fn text(report: &ReloadReport, waiting: &[String], args: &ReloadArgs) -> String {
     let result = match (report.accepted, args.wait, waiting.is_empty()) {
-        (false, ..) => "rejected: the configuration of before is still served as a whole".to_owned(),
+        (false, ..) => {
+            "rejected: the configuration of before is still served as a whole".to_owned()
+        }
         (true, false, _) => "accepted".to_owned(),
         (true, true, true) => "accepted, and in force".to_owned(),
         (true, true, false) => format!(

@@ -41,12 +41,14 @@ impl Host {
     fn taken(&self, vip: IpAddr, listener: &Listener) -> Option<String> {
         let protocol = listener.protocol;
         let mut ports = match listener.ports() {
-            Ports::Any => return Some("every connection to and from this host, ssh included".into()),
+            Ports::Any => {
+                return Some("every connection to and from this host, ssh included".into());
+            }
             Ports::One(port) => self.open(vip, protocol, port, port),
             Ports::Ranges(ranges) => {
-                let open = ranges.iter().flat_map(|one| {
-                    self.open(vip, protocol, one.start_port(), one.end_port())
-                });
+                let open = ranges
+                    .iter()
+                    .flat_map(|one| self.open(vip, protocol, one.start_port(), one.end_port()));
                 open.collect()
             }
         };

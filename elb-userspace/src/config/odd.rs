@@ -100,7 +100,10 @@ mod tests {
         );
         let (_, errors) = parse_lenient("elb.toml", &text);
         assert!(!errors.has_errors(), "{errors}");
-        errors.iter().map(|error| format!("{}:{} {}", error.line, error.column, error.what)).collect()
+        errors
+            .iter()
+            .map(|error| format!("{}:{} {}", error.line, error.column, error.what))
+            .collect()
     }
 
     #[test]

@@ -46,7 +46,8 @@ fn carries_a_program(lab: &Lab) -> Result<bool> {
 #[test]
 fn forwarding_ends_whatever_the_file_says() -> Result<()> {
     let (mut agent, config, servers, lab) = scene()?;
-    let (file, pins) = (agent.file().display().to_string(), config.agent.pin_dir.display().to_string());
+    let (file, pins) =
+        (agent.file().display().to_string(), config.agent.pin_dir.display().to_string());
     let right = config.text()?;
     let web = lab.service(Family::V4, HTTP_PORT);
     for broken in [Some("[agent\n"), Some("[agent]\ninterfaces = []\n"), None] {

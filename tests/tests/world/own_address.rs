@@ -91,7 +91,10 @@ fn what_would_lock_the_admin_out_is_refused() -> Result<()> {
     })?;
     let said = problems(&agent)?;
     let words = format!("{own} is an address of this host (lb0)");
-    assert!(said.iter().any(|one| one.contains(&words) && one.contains("ssh included")), "{said:?}");
+    assert!(
+        said.iter().any(|one| one.contains(&words) && one.contains("ssh included")),
+        "{said:?}"
+    );
     serves(&lab)?;
     for (config, taken) in &cases {
         agent.write(&config.text()?)?;
@@ -116,13 +119,56 @@ fn what_would_lock_the_admin_out_is_refused() -> Result<()> {
         assert_eq!(reload.code, Some(0), "{reload:?}");
         assert!(reload.printed.contains("warning: load balancer \"own\""), "{reload:?}");
         let said = |_: &Value| {
-            problems(&agent).is_ok_and(|all| all.iter().any(|one| one.contains("of this host as well")))
+            problems(&agent)
+                .is_ok_and(|all| all.iter().any(|one| one.contains("of this host as well")))
         };
         agent.wait_status("the problem", LIMIT, said)?;
         serves(&lab)?;
     }
     assert_eq!(session.stop()?.broken().len(), 0);
     drop((agent, admin, servers));
+    Ok(())
+}
+
+/// The host's own address with a port that it does not need: members have it on their lo and answer
+/// nobody, which is said to be the load balancer's fault, not theirs.
+#[test]
+fn members_that_have_the_host_s_address_are_not_blamed() -> Result<()> {
+    let lab = Lab::builder().backends(2).start()?;
+    let servers = lab.serve()?;
+    let own = own_address(&lab)?;
+    let mut config = config(&lab);
+    config.load_balancers[0].vip_address = Some(own);
+    for backend in lab.backends() {
+        backend.ip(&format!("addr add {own}/32 dev lo"))?;
+    }
+    let agent = Agent::start(&lab, &config)?;
+    let members = [0, 1].map(|n| lab.member_addr(n, Family::V4));
+    agent.wait_members(&members, "OFFLINE", LIMIT)?;
+    let said = problems(&agent)?;
+    assert!(said.iter().any(|one| one.contains("do not answer this host")), "{said:?}");
+    let diagnosis = agent.end(&["diagnose", WEB], LIMIT)?;
+    assert_eq!(diagnosis.code, Some(1), "{diagnosis:?}");
+    let words =
+        format!("{own} is a virtual address of this pool, and an address of this load balancer");
+    assert!(diagnosis.printed.contains(&words), "{diagnosis:?}");
+    assert!(!diagnosis.printed.contains("start the host"), "{diagnosis:?}");
+    // The repair: an address of its own.
+    config.load_balancers[0].vip_address = match lab.vip4() {
+        std::net::IpAddr::V4(vip) => Some(vip),
+        std::net::IpAddr::V6(_) => None,
+    };
+    for backend in lab.backends() {
+        backend.ip(&format!("addr del {own}/32 dev lo"))?;
+    }
+    lab.backends_up(Forwarding::Ipip)?;
+    agent.write(&config.text()?)?;
+    let reload = agent.end(&["reload", "--wait"], LIMIT)?;
+    assert_eq!(reload.code, Some(0), "{reload:?}");
+    agent.wait_members(&members, "ONLINE", LIMIT)?;
+    assert_eq!(problems(&agent)?, Vec::<String>::new());
+    serves(&lab)?;
+    drop((agent, servers));
     Ok(())
 }
 
@@ -138,9 +184,8 @@ fn an_address_that_appears_later_is_said() -> Result<()> {
     let vip = lab.vip4();
     lab.lb().ip(&format!("addr add {vip}/32 dev lb0"))?;
     let words = format!("{vip} is an address of this host as well");
-    let said = |_: &Value| {
-        problems(&agent).is_ok_and(|all| all.iter().any(|one| one.contains(&words)))
-    };
+    let said =
+        |_: &Value| problems(&agent).is_ok_and(|all| all.iter().any(|one| one.contains(&words)));
     agent.wait_status("the problem", LIMIT, said)?;
     assert!(agent.log().contains(&words));
     serves(&lab)?;

@@ -56,8 +56,7 @@ impl Scene {
             ..Load::on(self.lab.service(Family::V4, HTTP_PORT))
         };
         let echo = self.lab.service(Family::V4, ECHO_PORT);
-        let held =
-            HeldConnections::open(self.lab.client(), echo, 40, Duration::from_millis(50))?;
+        let held = HeldConnections::open(self.lab.client(), echo, 40, Duration::from_millis(50))?;
         Ok((HttpLoad::start(self.lab.client(), load), held))
     }
 
@@ -160,9 +159,8 @@ fn verdicts_follow_members_to_another_pool() -> Result<()> {
     let serves = |pool: &'static str, members: Vec<_>| {
         move |said: &Value| {
             members.iter().all(|one| {
-                status::member(said, pool, *one).is_some_and(|one| {
-                    one["operating_status"] == "ONLINE" && one["slots"] != 0
-                })
+                status::member(said, pool, *one)
+                    .is_some_and(|one| one["operating_status"] == "ONLINE" && one["slots"] != 0)
             })
         }
     };

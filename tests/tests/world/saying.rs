@@ -62,9 +62,7 @@ fn a_limit_of_udp_connections_is_warned_of() -> Result<()> {
     let agent = Agent::start(&lab, &config)?;
     agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
     let file = agent.file().display().to_string();
-    let check = |more: &[&str]| {
-        agent.end(&[&["check", "--config", &file], more].concat(), LIMIT)
-    };
+    let check = |more: &[&str]| agent.end(&[&["check", "--config", &file], more].concat(), LIMIT);
     let said = check(&[])?;
     assert_eq!(said.code, Some(0), "{said:?}");
     let words = "warning: load balancer \"lb-0\", listener \"dns\": a UDP flow has no end: each question of \
@@ -115,7 +113,8 @@ fn a_load_balancer_that_is_its_own_member_is_warned_of() -> Result<()> {
     let file = agent.file().display().to_string();
     let check = agent.end(&["check", "--config", &file], LIMIT)?;
     assert_eq!(check.code, Some(0), "{check:?}");
-    let words = format!("{own} is an address of this host (lb0), which cannot be a member of its own pool");
+    let words =
+        format!("{own} is an address of this host (lb0), which cannot be a member of its own pool");
     assert!(check.printed.contains(&words), "{check:?}");
     let web = lab.service(Family::V4, HTTP_PORT);
     assert_eq!(http_requests(lab.client(), Load::on(web), 60)?.failures().len(), 0);

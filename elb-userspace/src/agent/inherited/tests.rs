@@ -42,7 +42,8 @@ fn inherited(health: &saved::Health, pool: &str) -> Vec<(SocketAddr, Status)> {
 fn a_verdict_follows_address_port_and_check() {
     let old = model(&[("blue", HTTP, &[11, 12])]);
     let new = model(&[("blue", HTTP, &[11, 12]), ("green", HTTP, &[11, 12, 13])]);
-    let all = [("blue".to_owned(), vec![known(11, Status::Online, 5), known(12, Status::Offline, 6)])];
+    let all =
+        [("blue".to_owned(), vec![known(11, Status::Online, 5), known(12, Status::Offline, 6)])];
     let health = verdicts(&old, &new, &[], &all.clone().into());
     let green = inherited(&health, "green");
     assert_eq!(green, [(member(11), Status::Online), (member(12), Status::Offline)]);

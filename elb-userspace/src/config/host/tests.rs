@@ -41,7 +41,10 @@ fn what_takes_many_ports_of_the_host_is_refused() {
     let (serves, errors) = found("protocol_port = 0", "", &host());
     assert!(!serves && errors.has_errors());
     let said = errors.to_string();
-    assert!(said.contains("listener \"one\": 10.0.0.2 is an address of this host (eth0)"), "{said}");
+    assert!(
+        said.contains("listener \"one\": 10.0.0.2 is an address of this host (eth0)"),
+        "{said}"
+    );
     assert!(said.contains("ssh included; use a virtual address that no interface has"), "{said}");
     for (first, last, taken) in
         [(20, 30, "TCP port 22, where this host"), (30_000, 33_000, "answers to connections")]
