@@ -21,6 +21,7 @@ mod own_address;
 mod probing;
 mod publishing;
 mod queries;
+mod quiet;
 mod recover;
 mod reloading;
 mod report;

@@ -19,6 +19,7 @@ use super::holders::Holders;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::quiet::Quiet;
 use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
@@ -100,6 +101,8 @@ pub(super) struct Core {
     pub(super) holders: Holders,
     /// Whether packets follow the openings of connections.
     pub(super) followed: Followed,
+    /// Since when no packet went to each member.
+    pub(super) quiet: Quiet,
 }
 
 /// Probes under way, and how punctual they are.
@@ -162,6 +165,7 @@ impl Core {
             own_addresses: OwnAddresses::default(),
             holders: Holders::default(),
             followed: Followed::default(),
+            quiet: Quiet::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {

@@ -159,7 +159,10 @@ impl Core {
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
+        let vips = model.listeners_of(&pool.name).flat_map(|(balancer, _)| balancer.vips());
+        let own = vips.filter(|vip| self.network.routes.get(vip) == Some(&Route::Local));
         PoolWanted {
+            own: own.collect(),
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,
