@@ -102,6 +102,7 @@ impl Core {
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
+            no_member: listener.no_member.to_string(),
             connections,
             refused_records: state.refused,
             default_pool: default_pool.to_string(),
@@ -115,6 +116,7 @@ impl Core {
             ipgroup: access.ipgroup.to_string(),
             list: access.list.to_string(),
             enable_ipgroup: access.enable_ipgroup,
+            cut: access.cut,
             networks: group.map_or(0, |group| group.ip_list().len()),
         }
     }
