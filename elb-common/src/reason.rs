@@ -145,7 +145,8 @@ reasons! {
         "no listener wants the packet, and the virtual address is not this host's, so that the kernel could only send it back to the router; its sender cannot be told, or too many were told in this second"
         "add a listener, or correct the client's port";
     35 ClosedPortAnswered "closed_port_answered" Answered
-        "no listener wants the packet, and the virtual address is not this host's; its sender was told that the port is closed" "";
+        "no listener wants the packet, and the virtual address is not this host's; its sender was told that the port is closed"
+        "add a listener, or correct the client's port";
     36 NoBackendAnswered "no_backend_answered" Answered
         "the pool has no backend server that takes new flows, and the sender was told so (no_member = \"reset\")" "";
     37 Joined "joined" Dropped

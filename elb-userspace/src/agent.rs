@@ -12,6 +12,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+pub(crate) mod joining;
 mod members;
 mod probing;
 mod publishing;

@@ -474,6 +474,7 @@ mod tests {
         let listener = Listener { ring_size: 16, id: 3, pool: 4, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
         memory.pools.insert(4, POOL);
+        memory.interfaces.insert(INGRESS, Interface { mac: Mac::new([2; 6]), largest: 0 });
         memory.backends.extend([(1, backend()), (2, backend())]);
         memory
     }
@@ -511,6 +512,7 @@ mod tests {
             [
                 Asked::MayBeVipV4(address(2), true),
                 Asked::ListenerV4(*listener.0, Some(listener.1)),
+                Asked::IsMacOf(INGRESS, Mac::new([2; 6]), true),
                 Asked::Slot(index, Some(Slot::new(1, 0))),
                 Asked::CountOpening(1),
                 Asked::Backend(1, Some(&backend())),
@@ -535,7 +537,7 @@ mod tests {
             since: 50,
         };
         assert_eq!(
-            testify(&memory, &tcp(ACK))[2..],
+            testify(&memory, &tcp(ACK))[3..],
             [
                 slot,
                 Asked::Now(50),
@@ -579,7 +581,7 @@ mod tests {
             Asked::CountBackend(1),
         ]));
         let known = testify(&memory, &tcp(ACK));
-        assert_eq!(known[6], Asked::FindV4(Stage::Live, key(), Some(flow)));
+        assert_eq!(known[7], Asked::FindV4(Stage::Live, key(), Some(flow)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
+use super::joining;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
@@ -42,17 +43,21 @@ impl Core {
     }
 
     fn agent(&self, problems: &[String]) -> status::Agent {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let joining = joining::problem(self.config.agent.attach_mode, &interfaces);
+        let joining: Vec<_> = joining.into_iter().collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
             attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
-            interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
+            interfaces: interfaces.clone(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: [&self.config_problems[..], &self.map_problems[..], problems, &joining]
+                .concat(),
             probing: self.probing.status(),
         }
     }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::joining;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
@@ -198,6 +199,9 @@ fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
                 return Err(error.into());
             }
         }
+    }
+    if let Some(problem) = joining::problem(mode, &config.agent.interfaces) {
+        tracing::warn!("{problem}");
     }
     for index in pinned(&object.directory) {
         if attachments.iter().all(|attachment| attachment.index != index) {

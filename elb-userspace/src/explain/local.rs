@@ -52,7 +52,7 @@ mod tests {
     const TEXT: &str = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
         vip_address = \"10.0.0.100\"\n[[load_balancer.listener]]\nname = \"web\"\nprotocol = \"TCP\"\n\
         protocol_port = 80\ndefault_pool = \"web\"\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
-        forwarding = \"ipip\"\n[[pool.member]]\nname = \"w0\"\naddress = \"10.0.0.11\"\n";
+        forwarding = \"ipip\"\n[[pool.member]]\nname = \"w0\"\naddress = \"10.0.0.11\"\nprotocol_port = 80\n";
 
     #[test]
     fn only_what_stays_where_it_is_is_not_seen() {
