@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod holders;
 mod inherited;
+pub(crate) mod joining;
 mod keeping;
 mod members;
 mod own_address;
