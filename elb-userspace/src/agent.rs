@@ -3,6 +3,7 @@
 
 mod core;
 
+mod announcing;
 mod arrivals;
 mod bound;
 mod chore;
@@ -12,8 +13,10 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
 mod inherited;
 mod instrument;
+pub(crate) mod joining;
 mod judging;
 mod keeping;
 mod members;
@@ -21,12 +24,14 @@ mod own_address;
 mod probing;
 mod publishing;
 mod queries;
+mod quiet;
 mod recover;
 mod reloading;
 mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
@@ -40,6 +45,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
@@ -48,7 +54,6 @@ use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
-use crate::announce::Announcer;
 use crate::api::Query;
 use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
@@ -60,9 +65,6 @@ use crate::nexthop::{Network, Wanted, netlink};
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
-/// When virtual addresses are announced after a start: once at once, and again for those who missed
-/// it.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
@@ -76,8 +78,9 @@ struct Agent {
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
     saves: JoinSet<Duration>,
-    announcer: Option<Announcer>,
-    announcements: Vec<Instant>,
+    announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -104,6 +107,7 @@ impl Agent {
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
+        let announcing = Announcing::new(&core);
         Self {
             core,
             network,
@@ -114,8 +118,8 @@ impl Agent {
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
-            announcer: announcer(),
-            announcements: Vec::new(),
+            announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -144,7 +148,7 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
-            let announce_at = self.announcements.iter().min().copied();
+            let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
@@ -182,6 +186,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -189,6 +194,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
@@ -232,10 +243,7 @@ impl Agent {
             self.announce_anew();
             self.watch_flows();
         }
-    }
-
-    fn announce_anew(&mut self) {
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.keep_announced();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.
@@ -283,29 +291,13 @@ impl Agent {
         }
         if report.accepted {
             self.wanted.send_replace(self.core.addresses());
-            self.announcements.push(Instant::now());
+            self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         report
     }
-
-    fn announce(&mut self) {
-        let due = Instant::now();
-        self.announcements.retain(|at| *at > due);
-        let Some(announcer) = &self.announcer else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
-            if let Err(error) = announcer.announce(ifindex, mac, vip) {
-                tracing::debug!(ifindex, %vip, %error, "cannot announce");
-            }
-        }
-    }
-}
-
-fn announcer() -> Option<Announcer> {
-    let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-    Announcer::new().inspect_err(|error| tracing::warn!(%error, "{untold}")).ok()
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

@@ -86,6 +86,9 @@ pub struct Kept {
     /// When it was last, RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_restored: Option<String>,
+    /// What was missing then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub was_missing: Option<String>,
 }
 
 /// How the members are probed.
@@ -142,6 +145,9 @@ pub struct Listener {
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// What becomes of packets while no member takes them: "drop" or "reset".
+    #[serde(default)]
+    pub no_member: String,
     /// Flows that found no room for a record in the flow table.
     #[serde(default)]
     pub refused_records: u64,
@@ -162,6 +168,9 @@ pub struct AccessControl {
     pub list: String,
     /// Whether that is so.
     pub enable_ipgroup: bool,
+    /// Whether connections that exist are judged, too, and cut.
+    #[serde(default)]
+    pub cut: bool,
     /// Networks of the group.
     pub networks: usize,
 }

@@ -29,7 +29,10 @@ const MOST: usize = 16;
 const TOGETHER: usize = 4;
 
 /// What is known before anything is looked at.
+#[derive(Default)]
 pub(super) struct Case {
+    /// On this host, if something is missing in it.
+    balancer: Option<Report>,
     /// On pools that their configuration keeps from working.
     pools: Vec<Report>,
     /// Of members that are to be looked at.
@@ -37,7 +40,7 @@ pub(super) struct Case {
     healthy: Vec<String>,
     left_out: usize,
     /// What is to be looked at on this host.
-    question: Question,
+    question: Option<Question>,
 }
 
 impl Core {
@@ -47,11 +50,9 @@ impl Core {
         let target = request.target.as_deref();
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
         let mut case = Case {
-            pools: Vec::new(),
-            members: Vec::new(),
-            healthy: Vec::new(),
-            left_out: 0,
-            question: self.probes_of_this_host(),
+            balancer: checks::balancer(&self.missing()),
+            question: Some(self.probes_of_this_host()),
+            ..Case::default()
         };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
@@ -60,6 +61,7 @@ impl Core {
                 .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
                 .transpose()?;
             case.members.push(evidence);
+            case.pools = self.held_by_member(member.address);
             return Ok(case);
         }
         if request.inspection.is_some() {
@@ -68,6 +70,13 @@ impl Core {
         for pool in target.pools(model) {
             self.add_pool(&mut case, target, pool);
         }
+        let asked = model.load_balancers().iter().filter(|balancer| {
+            let mut listeners = balancer.listeners.iter();
+            listeners
+                .any(|listener| target.includes(balancer.name.as_str(), listener.name.as_str()))
+        });
+        let vips: Vec<IpAddr> = asked.flat_map(|balancer| balancer.vips()).collect();
+        case.pools.extend(self.held_reports(&vips));
         Ok(case)
     }
 
@@ -95,7 +104,8 @@ impl Core {
             let health = self.members.health(pool.name.as_str(), socket(member));
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == Status::Online);
-            if works && reached {
+            let stuck = self.stuck(pool, socket(member)).is_some();
+            if works && reached && !stuck {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -135,6 +145,7 @@ impl Core {
                 since: timestamp(health.map_or(self.started, |health| health.since())),
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
+                stuck: self.stuck(pool, socket(member)),
             },
             way,
             own: Own { faults: Vec::new(), unanswered: self.uncounted().into_keys().collect() },
@@ -159,7 +170,10 @@ impl Core {
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
+        let vips = model.listeners_of(&pool.name).flat_map(|(balancer, _)| balancer.vips());
+        let own = vips.filter(|vip| self.network.routes.get(vip) == Some(&Route::Local));
         PoolWanted {
+            own: own.collect(),
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,
@@ -221,8 +235,8 @@ impl Watched {
 impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { pools, mut members, healthy, left_out, question } = self;
-        if !members.is_empty() {
+        let Self { balancer, pools, mut members, healthy, left_out, question } = self;
+        if let Some(question) = question.filter(|_| !members.is_empty()) {
             let faults = instrument::look(question).await.unwrap_or_default();
             members.iter_mut().for_each(|evidence| evidence.own.faults.clone_from(&faults));
         }
@@ -238,7 +252,8 @@ impl Case {
         }
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
-        let reports = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        let reports =
+            balancer.into_iter().chain(pools).chain(reports.into_iter().map(|(_, report)| report));
         Diagnosis::new(reports.collect(), healthy, left_out)
     }
 }

@@ -1,6 +1,6 @@
 //! Bringing the maps, and what the next agent reads, in step with what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::addr::Mac;
@@ -9,6 +9,7 @@ use super::clock::now;
 use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
+use crate::config::AttachMode;
 use crate::health::MemberHealth;
 use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
@@ -34,6 +35,8 @@ impl Core {
             network: &self.network,
             attachments: &self.attachments,
             host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -82,6 +85,8 @@ impl Core {
             network: &self.network,
             attachments: &self.attachments,
             host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
             drained: &self.drained,
         }
     }
@@ -116,6 +121,8 @@ pub(super) struct View<'a> {
     pub(super) network: &'a Network,
     attachments: &'a [Attachment],
     host: &'a Found,
+    quiet: &'a BTreeSet<u32>,
+    mode: AttachMode,
     pub(super) drained: &'a Drained,
 }
 
@@ -148,6 +155,24 @@ impl Seen for View<'_> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
         let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet.contains(&index)
+    }
+
+    fn largest_received(&self, interface: u32) -> u16 {
+        let joins = self.mode == AttachMode::Generic;
+        let link = self.network.links.get(&interface).filter(|_| joins);
+        link.map_or(0, |link| u16::try_from(link.mtu).unwrap_or(0))
+    }
+
+    fn macs_above(&self, interface: u32) -> BTreeSet<Mac> {
+        self.network.macs_above(interface)
+    }
+
+    fn is_own(&self, vip: IpAddr) -> bool {
+        self.network.may_be_own(vip)
     }
 
     fn now(&self) -> u32 {

@@ -13,6 +13,7 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
+use super::joining;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
@@ -30,7 +31,9 @@ impl Core {
         let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
         let balancers = model.load_balancers();
         status::Status {
-            agent: self.agent(&arrivals::problems(&pools)),
+            agent: self.agent(
+                &[arrivals::problems(&pools), self.held_problems(), self.stuck_problems()].concat(),
+            ),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
             pools,
             not_forwarded: self.drops(),
@@ -43,13 +46,16 @@ impl Core {
     }
 
     fn agent(&self, problems: &[String]) -> status::Agent {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let joining = joining::problem(self.config.agent.attach_mode, &interfaces);
+        let joining: Vec<_> = joining.into_iter().collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
             attach_mode: self.attach_mode().to_owned(),
-            interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
+            interfaces: interfaces.clone(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
@@ -59,6 +65,7 @@ impl Core {
                 &self.map_problems[..],
                 &self.own_addresses.problems[..],
                 problems,
+                &joining,
                 &self.instrument_problems(),
             ]
             .concat(),
@@ -120,6 +127,7 @@ impl Core {
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
+            no_member: listener.no_member.to_string(),
             connections,
             refused_records: state.refused,
             default_pool: default_pool.to_string(),
@@ -133,6 +141,7 @@ impl Core {
             ipgroup: access.ipgroup.to_string(),
             list: access.list.to_string(),
             enable_ipgroup: access.enable_ipgroup,
+            cut: access.cut,
             networks: group.map_or(0, |group| group.ip_list().len()),
         }
     }
@@ -236,7 +245,8 @@ fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
         in_place: kept.missing.is_none(),
         reason: kept.missing.clone(),
         restored: kept.restored,
-        last_restored: kept.last.map(timestamp),
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
     }
 }
 
@@ -291,6 +301,6 @@ fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     counter.map(read).unwrap_or_default()
 }
 
-fn read<T: Default>(value: Result<T, MapError>) -> T {
+pub(super) fn read<T: Default>(value: Result<T, MapError>) -> T {
     value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::sweep::Tracking;
 use super::traces::Traces;
@@ -55,7 +56,8 @@ pub async fn run(file: &Path) -> Result<()> {
     follower.spawn(netlink::follow(wanted_addresses, known));
     let (host, looks) = watch::channel(Arc::default());
     let mut looker = JoinSet::new();
-    looker.spawn(follow::follow(core.keeping.revision.subscribe(), host));
+    let way = core.vip_probes.way();
+    looker.spawn(follow::follow(way, wanted.subscribe(), core.keeping.revision.subscribe(), host));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
     let mut server_task = JoinSet::new();
@@ -228,6 +230,9 @@ fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attache
     for one in &attached.attachments {
         let (interface, mode, replaced) = (&one.interface, mode_name(one.mode), one.replaced);
         tracing::info!(interface, mode, replaced, "the program is attached");
+    }
+    if let Some(problem) = joining::problem(config.agent.attach_mode, &config.agent.interfaces) {
+        tracing::warn!("{problem}");
     }
     for index in pinned(&directory) {
         if attached.attachments.iter().all(|one| one.index != index) {
