@@ -1,5 +1,6 @@
 //! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -318,6 +319,9 @@ pub struct Paths {
     /// The same of the member's own address, which is tried beside where the virtual one fails.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub direct: Option<String>,
+    /// What it is at each virtual address, where there are several: a status, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub addresses: BTreeMap<IpAddr, String>,
 }
 
 impl Paths {

@@ -66,6 +66,7 @@ impl Core {
                 &self.own_addresses.problems[..],
                 problems,
                 &joining,
+                &self.instrument_problems(),
             ]
             .concat(),
             kept: self.keeping.register.all().map(kept).collect(),
