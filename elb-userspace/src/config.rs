@@ -10,12 +10,14 @@
 mod capacity;
 mod error;
 mod file;
+mod fill;
 mod ipgroup;
 mod monitor;
 mod port_range;
 mod settings;
 mod table;
 mod tracking;
+pub mod unreadable;
 mod validate;
 
 use std::cell::RefCell;
@@ -28,7 +30,10 @@ use toml::de::DeTable;
 
 use self::error::Report;
 pub use self::error::{Error, Errors, Severity};
-pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots};
+pub use self::fill::{Filled, fill};
+pub use self::settings::{
+    AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots, STATE_DIR,
+};
 use crate::model::Model;
 
 /// The configuration file that commands take if none is named.
@@ -49,6 +54,12 @@ pub const MAX_FILE_SIZE: u64 = 4 << 20;
 /// Reads a file that must be right throughout.
 pub fn load(path: &Path) -> Result<Config, Errors> {
     parse(&path.display().to_string(), &read(path)?)
+}
+
+/// As [`load`], with the text of the file.
+pub fn load_with_text(path: &Path) -> Result<(Config, String), Errors> {
+    let text = read(path)?;
+    Ok((parse(&path.display().to_string(), &text)?, text))
 }
 
 /// Reads a file as far as it is right; see [`parse_lenient`].
@@ -93,16 +104,18 @@ fn parse_reporting(text: &str, report: &RefCell<Report>) -> Option<Config> {
     agent.map(|agent| Config { agent, model })
 }
 
-fn read(path: &Path) -> Result<String, Errors> {
+/// Reads a text.
+pub fn read(path: &Path) -> Result<String, Errors> {
     read_bounded(path).map_err(|error| {
+        let fix = unreadable::fix(path, &error);
         Errors(vec![Error {
             severity: Severity::Error,
             file: path.display().to_string(),
             line: 0,
             column: 0,
             object: String::new(),
-            what: format!("cannot be read: {error}"),
-            fix: "name a readable text file of at most 4 MiB".to_owned(),
+            what: format!("cannot be read: {}", unreadable::why(path, &error)),
+            fix: fix.unwrap_or_else(|| "name a readable text file of at most 4 MiB".to_owned()),
         }])
     })
 }

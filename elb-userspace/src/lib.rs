@@ -40,6 +40,7 @@ pub mod announce;
 pub mod api;
 pub mod backend;
 pub mod cli;
+pub mod owner;
 pub mod saved;
 pub mod status;
 

@@ -62,8 +62,25 @@ pub struct Agent {
     pub no_vip_probes: Option<String>,
     /// What is wrong: the file, as last read, or the maps, as last written. Empty: nothing.
     pub problems: Vec<String>,
+    /// Writes to the maps that failed, since the agent started. Each is tried again.
+    #[serde(default)]
+    pub failed_writes: u64,
+    /// Tasks of the agent that panicked, since it started. Each was begun again.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub panics: Vec<Panics>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// A task of the agent that panicked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panics {
+    /// The task.
+    pub task: String,
+    /// How often.
+    pub count: u64,
+    /// What it said the last time.
+    pub last: String,
 }
 
 /// How the members are probed.

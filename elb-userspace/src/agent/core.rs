@@ -13,10 +13,13 @@ use elb_common::ring::CHUNK;
 
 use super::arrivals::Arrivals;
 use super::bound::Bound;
+use super::containment::Panics;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::last_good::only_errors;
 use super::members::{DueProbe, Members};
 use super::sweep::Tracking;
+use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::census::Census;
@@ -28,13 +31,15 @@ use crate::model::{LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::saved::{self, Numbers};
+use crate::saved::{self, Folder, Numbers, boot_id};
+use crate::status::timestamp;
 use crate::time::{Now, Time};
 
 /// What an agent starts with.
 pub(super) struct Parts {
     pub config: Config,
     pub file: PathBuf,
+    pub text: String,
     pub object: Object,
     pub maps: Maps,
     pub vip_probes: VipProbes,
@@ -42,7 +47,9 @@ pub(super) struct Parts {
     pub attachments: Vec<Attachment>,
     pub observed: Image,
     pub numbers: Numbers,
+    pub drained: saved::Drained,
     pub health: saved::Health,
+    pub folder: Folder,
     /// Probes that may be under way at once.
     pub most_probes: usize,
     pub owners: BTreeMap<String, Owners>,
@@ -54,6 +61,8 @@ pub(super) struct Parts {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) file: PathBuf,
+    /// The text of the configuration, if the file was right throughout.
+    pub(super) text: String,
     /// Keeps the program loaded while it is being attached to more interfaces.
     pub(super) object: Object,
     pub(super) maps: Maps,
@@ -78,6 +87,18 @@ pub(super) struct Core {
     /// When to publish again although nothing else happens: flows of a member that leaves are to be
     /// cut, or the first ring of a pool waits no more.
     pub(super) next_publish: Option<u32>,
+    /// Whether a pool's first ring waits for its members.
+    pub(super) first_rings_wait: bool,
+    /// What could not be written.
+    pub(super) trouble: Trouble,
+    /// Tasks that panicked.
+    pub(super) panics: Panics,
+    /// Why lasting tasks do not run at present, by task.
+    pub(super) idle_tasks: BTreeMap<&'static str, String>,
+    /// Where the agent keeps what the next one needs.
+    pub(super) folder: Folder,
+    /// Which members are drained, as last written down.
+    pub(super) written_drained: saved::Drained,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// New connections of the last minute.
@@ -107,11 +128,7 @@ impl Core {
         };
         // Rings may be moving from before: the first look at them tells.
         let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
-        let drained =
-            parts.numbers.drained.iter().flat_map(|(pool, members)| {
-                members.iter().map(move |member| (pool.clone(), *member))
-            });
-        let drained = drained.collect();
+        let drained = draining::of(&parts.drained);
         let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
             v4: parts.config.agent.probe_source,
@@ -120,6 +137,7 @@ impl Core {
         let mut core = Self {
             config: parts.config,
             file: parts.file,
+            text: parts.text,
             object: parts.object,
             maps: parts.maps,
             vip_probes: parts.vip_probes,
@@ -139,6 +157,12 @@ impl Core {
             moving,
             drained,
             next_publish: None,
+            first_rings_wait: false,
+            trouble: Trouble::default(),
+            panics: Panics::default(),
+            idle_tasks: BTreeMap::new(),
+            folder: parts.folder,
+            written_drained: parts.drained,
             revision: 0,
             arrivals: Arrivals::default(),
             census: None,
@@ -153,7 +177,8 @@ impl Core {
                 parts.health.members.insert(to, members);
             }
         }
-        core.drained = draining::still_there(&core.drained, &model);
+        core.drained = draining::followed(&core.drained, &core.written_drained.pools, &model);
+        core.keep_drained();
         core.members.follow(&model, &mut parts.health, parts.now);
         core.members.assigned(&core.reconciler.assignments.pools);
         core.bound.follow(&core.config.model);
@@ -234,18 +259,27 @@ impl Core {
         ToDo { publish: effect.standing_changed, save: effect.is_news }
     }
 
+    /// A probe came to no result.
+    pub(super) fn probe_abandoned(&mut self, member: u32, now: Now) {
+        self.probing.under_way -= 1;
+        self.members.abandoned(member, now);
+    }
+
     /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
     /// if it was taken over; and the tracer of the maps, if these are others now. The interfaces carry
     /// this program.
     pub(super) fn reload(&mut self, now: Now, program: Program) -> (bool, Option<Tracer>) {
-        match config::load(&self.file) {
+        match config::load_with_text(&self.file) {
             Err(errors) => {
-                self.config_problems = errors.iter().map(ToString::to_string).collect();
                 errors.log();
-                tracing::error!("the file is not taken over, serving goes on as before");
+                self.reject(only_errors(&errors));
                 (false, None)
             }
-            Ok(config) => {
+            Ok((config, text)) => {
+                if let Err(why) = self.reserve(&config) {
+                    self.reject(vec![why]);
+                    return (false, None);
+                }
                 self.config_problems.clear();
                 let tracer = self.resize(&config.agent, program);
                 if config.agent != self.config.agent {
@@ -255,8 +289,12 @@ impl Core {
                     self.config_problems.push(what.to_owned());
                 }
                 self.follow_names(&config.model);
-                self.config.model = config.model;
-                self.drained = draining::still_there(&self.drained, &self.config.model);
+                let pools = draining::names(&self.config.model);
+                (self.config.model, self.text) = (config.model, text);
+                let drained = draining::followed(&self.drained, &pools, &self.config.model);
+                self.drained = draining::still_there(&drained, &self.config.model);
+                self.keep_configuration();
+                self.keep_drained();
                 self.loaded = now.wall;
                 self.members.follow(&self.config.model, &mut saved::Health::default(), now);
                 self.bound.follow(&self.config.model);
@@ -266,6 +304,17 @@ impl Core {
                 (true, tracer)
             }
         }
+    }
+
+    /// Refuses a configuration; the one before stays in force.
+    fn reject(&mut self, why: Vec<String>) {
+        let said = format!(
+            "the configuration is rejected, the one of {} is still served",
+            timestamp(self.loaded)
+        );
+        tracing::error!("{said}");
+        self.config_problems = why;
+        self.config_problems.insert(0, said);
     }
 
     /// What is known by a pool's name goes with the pool to the name that it has now.
@@ -296,6 +345,7 @@ impl Core {
     /// What the next agent is to know of the members' health.
     pub(super) fn health(&self) -> saved::Health {
         saved::Health {
+            boot: boot_id().to_owned(),
             members: self.members.saved(),
             bound: self.bound.names().clone(),
             events: self.events.past().cloned().collect(),

@@ -52,9 +52,27 @@ impl Core {
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: self.problems(problems),
+            failed_writes: self.trouble.failed_writes,
+            panics: self.panics.all(),
             probing: self.probing.status(),
         }
+    }
+
+    fn problems(&self, of_pools: &[String]) -> Vec<String> {
+        let idle = |(task, why): (&&str, &String)| {
+            format!("task {task} does not run, and is begun again: {why}")
+        };
+        let mut all = [&self.config_problems[..], &self.map_problems[..], of_pools].concat();
+        all.extend(self.trouble.problems());
+        all.extend(self.idle_tasks.iter().map(idle));
+        all.extend(self.panics.problems());
+        all
+    }
+
+    /// Whether the load balancer is not what it should be, whatever its members are.
+    fn is_impaired(&self) -> bool {
+        self.trouble.is_any() || !self.map_problems.is_empty() || !self.idle_tasks.is_empty()
     }
 
     fn load_balancer(
@@ -64,7 +82,8 @@ impl Core {
     ) -> status::LoadBalancer {
         let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
+        let degraded = self.is_impaired()
+            || listeners.iter().any(|listener| listener.operating_status == DEGRADED);
         status::LoadBalancer {
             name: lb.name.to_string(),
             vips: lb.vips().collect(),

@@ -1,6 +1,6 @@
 //! `elb detach`: stop forwarding.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::kernel::{directories, remove_pins};
 use crate::steering::Steering;
-use crate::{agent, config, saved};
+use crate::saved::{Drained, Folder};
+use crate::{agent, config};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,6 +36,8 @@ struct Detached {
     removed: Vec<PathBuf>,
     /// The interface that probes of virtual addresses left by, if it was there.
     removed_interface: Option<String>,
+    /// Members that are still drained by command, for the next agent.
+    drained: usize,
 }
 
 pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
@@ -43,21 +46,26 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     let Some(config) = config else {
         bail!("{errors}\n[agent] says where the pins are");
     };
-    refuse_beside_agent(&config.agent.socket)?;
+    let _lock = agent::lock_pins(&config.agent.pin_dir)?;
     let removed = remove_all(&config.agent.pin_dir)?;
     let steering = Steering::of(&config.agent.pin_dir);
     let was_there = block_on(async { Ok(steering.remove().await?) })?;
     let removed_interface = was_there.then_some(steering.device);
-    // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.
-    for path in [saved::numbers_path, saved::health_path] {
-        let _ = fs::remove_file(path(&config.agent.socket));
-    }
+    // Numbers mean nothing without the maps; verdicts are old when an agent starts anew.
+    let folder = Folder::of(&config.agent);
+    folder.forget_numbers();
+    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.members.len());
     let _ = fs::remove_dir(&config.agent.pin_dir);
     match args.output {
-        Output::Json => print_json(&Detached { removed, removed_interface })?,
+        Output::Json => print_json(&Detached { removed, removed_interface, drained })?,
         Output::Table => {
             let pin_dir = &config.agent.pin_dir;
             print_text(&text(pin_dir, removed.len(), removed_interface.as_deref()))?;
+            if drained > 0 {
+                print_text(&format!(
+                    "{drained} members stay drained: `elb drain MEMBER --cancel` ends that once an agent runs\n"
+                ))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -75,18 +83,6 @@ fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
         )
     });
     stopped + &removed.unwrap_or_default()
-}
-
-fn refuse_beside_agent(socket: &Path) -> Result<()> {
-    let Ok(file) = File::open(agent::lock_path(socket)) else { return Ok(()) };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => bail!(
-            "an agent serves {}: stop it first (`systemctl stop elb`), it would attach again",
-            socket.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).context("cannot tell whether an agent runs"),
-    }
 }
 
 /// Removes what is pinned for any version.

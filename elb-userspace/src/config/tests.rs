@@ -223,8 +223,8 @@ fn capacities_leave_out_what_does_not_fit() {
     assert_eq!(served(&config.unwrap()), ["http"]);
     assert_eq!(
         errors.to_string(),
-        "elb.toml:17:16: warning: load balancer \"lb\", listener \"dns\": it is left out, as its \
-         pool \"dns\" is; mend the pool\n\
+        "elb.toml:17:16: warning: load balancer \"lb\", listener \"dns\": its pool \"dns\" has \
+         errors, so it cannot be served; correct the pool\n\
          elb.toml:28:1: pool \"dns\": its ring needs 131104 slots in all, of 131087; raise \
          ring_slots of the agent, or lower ring_size",
     );

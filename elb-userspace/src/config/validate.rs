@@ -65,8 +65,8 @@ impl Draft {
             for (j, listener) in lb.listeners.iter().enumerate() {
                 if let Some((key, kind, name)) = self.left_out(listener) {
                     let place = &self.load_balancer_places[i].listeners[j];
-                    let what = format!("it is left out, as its {kind} {name:?} is");
-                    let fix = format!("mend the {kind}");
+                    let what = format!("its {kind} {name:?} has errors, so it cannot be served");
+                    let fix = format!("correct the {kind}");
                     report.borrow_mut().warning(place.of(key), &place.object, what, fix);
                     orphans.insert(At::Listener(i, j));
                 }
@@ -127,6 +127,9 @@ impl Draft {
     fn over_capacity(&self, agent: &AgentSettings) -> Vec<Violation> {
         let mut violations = self.listeners_over_capacity(agent);
         violations.extend(capacity::port_ranges(&self.load_balancers));
+        violations.extend(capacity::addresses(&self.load_balancers));
+        violations.extend(capacity::pools(&self.pools));
+        violations.extend(capacity::server_ids(&self.pools));
         let used = self.used_pools();
         let (mut slots, mut backends) = (0, 1);
         for (i, pool) in

@@ -249,6 +249,18 @@ impl MemberHealth {
         }
     }
 
+    /// Ends the probe that [`Self::start`] began without a result: nothing was learnt of the member.
+    pub fn abandon(&mut self, now: Now, random: u64) {
+        let delay = |timing: Timing| timing.delay - part(timing.delay / self.jitter, random);
+        match self.phase {
+            Phase::Idle | Phase::Waiting(_) => {}
+            Phase::Probing | Phase::ProbingInVain => {
+                let at = self.timing.map(|timing| now.time + delay(timing));
+                self.phase = at.map_or(Phase::Idle, Phase::Waiting);
+            }
+        }
+    }
+
     /// Follows a change of the pool's monitor, of its timing or of what it probes. A probe under
     /// way runs to its end, but its result does not count.
     pub fn reconfigure(&mut self, timing: Option<Timing>, now: Now) -> Option<Change> {
