@@ -116,7 +116,7 @@ fn pid_in(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
 fn command(pid: u32) -> String {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
-    if words.is_empty() { "its command cannot be read".to_owned() } else { words }
+    if words.is_empty() { "it has ended, a child of it has the lock".to_owned() } else { words }
 }
 
 #[cfg(test)]
