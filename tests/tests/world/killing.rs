@@ -15,6 +15,8 @@ use elb_tests::{
     client::{HttpLoad, Load},
     environment::elb_bin,
     lab::Lab,
+    netns::NetNs,
+    process::output,
     status,
     wire::HTTP_PORT,
 };
@@ -139,14 +141,20 @@ impl Left {
         let lb = served.lab.lb();
         Ok(Self {
             pins: names(&agent.pin_dir)?,
-            links: lb.ip("-o link show")?.lines().count(),
-            rules: [lb.ip("rule show")?, lb.ip("-6 rule show")?],
+            links: lb.ip("link show")?.lines().filter(|line| !line.starts_with(' ')).count(),
+            rules: [rules(lb, "-4")?, rules(lb, "-6")?],
             backends: members.count(),
             listeners: all["listeners"].as_object().map_or(0, serde_json::Map::len),
             leaving: leaving.filter_map(Value::as_array).map(Vec::len).sum(),
             files: names(&agent.state_dir)?,
         })
     }
+}
+
+fn rules(netns: &NetNs, family: &str) -> Result<String> {
+    let mut command = netns.command("ip");
+    command.args([family, "rule", "show"]);
+    output(command, LIMIT)
 }
 
 /// Everything below a folder.
