@@ -63,6 +63,8 @@ use crate::nexthop::{Network, Wanted};
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
+/// How long first rings may keep the service manager waiting: longer than any whose members answer.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
@@ -97,6 +99,8 @@ struct Agent {
     sweeps: JoinSet<(u64, Result<Census, MapError>)>,
     /// Whether the service manager knows that the agent serves.
     is_ready: bool,
+    /// When it is to know in any case.
+    ready_by: Instant,
     watchdog: Watchdog,
 }
 
@@ -128,6 +132,7 @@ impl Agent {
             swept: Instant::now(),
             sweeps: JoinSet::new(),
             is_ready: false,
+            ready_by: Instant::now() + READY_WITHIN,
             watchdog: Watchdog::new(Instant::now()),
         }
     }
@@ -156,6 +161,7 @@ impl Agent {
                 _ = signals.hangup.recv() => self.reload(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
+                () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
                 () = sleep_until(self.watchdog.due()) => self.test(follower.is_alive()),
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
@@ -220,9 +226,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells the service manager that the agent serves, once no pool's first ring waits for its members.
+    /// Tells the service manager that the agent serves, once no pool's first ring waits for its members, or
+    /// not for long.
     fn say_ready(&mut self) {
-        if !self.is_ready && !self.core.first_rings_wait {
+        let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
+        if !self.is_ready && !waits {
             self.is_ready = true;
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }
@@ -320,7 +328,7 @@ impl Agent {
         }
         self.watch_flows();
         // Whoever waits for the end of a reload waits for the first rings, too.
-        self.is_ready = false;
+        (self.is_ready, self.ready_by) = (false, Instant::now() + READY_WITHIN);
         self.say_ready();
     }
 
