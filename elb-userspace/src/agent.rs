@@ -3,6 +3,7 @@
 
 mod core;
 
+mod announcing;
 mod arrivals;
 mod bound;
 mod chore;
@@ -15,13 +16,17 @@ mod events;
 mod explain;
 #[doc(hidden)]
 pub mod fault;
+mod inherited;
+mod keeping;
 mod last_good;
 mod members;
+mod own_address;
 mod owning;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod saving;
@@ -34,6 +39,7 @@ mod trouble;
 mod vip_probes;
 mod watchdog;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -41,21 +47,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
-use self::containment::{End, Lasting, caught_now};
+use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
-use self::probing::Probed;
-use self::settling::LOOK;
 pub use self::owning::lock_pins;
-pub use self::signals::hold_signals;
+use self::probing::Probed;
+use self::reloading::Reloaded;
+use self::settling::LOOK;
 use self::signals::Signals;
+pub use self::signals::hold_signals;
 pub use self::start::run;
 use self::traces::Traces;
 use self::watchdog::Watchdog;
-use crate::announce::Announcer;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted};
 
@@ -65,14 +74,12 @@ const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 const RESOLVE: Duration = Duration::from_secs(1);
 /// How long first rings may keep the service manager waiting: longer than any whose members answer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// When virtual addresses are announced after a start: once at once, and again for those who missed
-/// it.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -80,8 +87,7 @@ struct Agent {
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
     saves: JoinSet<(Duration, Result<(), String>)>,
-    announcer: Option<Announcer>,
-    announcements: Vec<Instant>,
+    announcing: Announcing,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -109,20 +115,22 @@ impl Agent {
         core: Core,
         network: watch::Receiver<Network>,
         wanted: watch::Sender<Wanted>,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
+        let announcing = Announcing::new(&core);
         Self {
             core,
             network,
             wanted,
+            host,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
-            announcer: announcer(),
-            announcements: Vec::new(),
+            announcing,
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -142,6 +150,7 @@ impl Agent {
         mut signals: Signals,
         mut follower: Lasting,
         mut server: Lasting,
+        mut looker: Lasting,
     ) -> Result<()> {
         loop {
             tokio::select! {
@@ -150,15 +159,15 @@ impl Agent {
             }
         }
         self.network_changed();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         loop {
             self.say_ready();
             let probe_at = self.core.next_probe().map(instant);
-            let announce_at = self.announcements.iter().min().copied();
+            let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.hangup.recv() => drop(self.reload(ReloadRequest::default())),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
@@ -166,6 +175,10 @@ impl Agent {
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     self.core.idle_tasks.remove("API socket");
@@ -215,6 +228,7 @@ impl Agent {
                 }
                 end = follower.ended() => self.has_ended(end),
                 end = server.ended() => self.has_ended(end),
+                end = looker.ended() => self.has_ended(end),
             }
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -249,7 +263,10 @@ impl Agent {
 
     fn test(&mut self, follows: bool) {
         if let Some(why) = self.watchdog.tell(&self.core, follows, Instant::now()) {
-            tracing::error!(why, "the agent does not work; the service manager is not told that it does");
+            tracing::error!(
+                why,
+                "the agent does not work; the service manager is not told that it does"
+            );
         }
     }
 
@@ -273,6 +290,16 @@ impl Agent {
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_flows();
+    }
+
+    fn keep(&mut self) {
+        self.core.idle_tasks.remove(LOOKER);
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+        self.keep_announced();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.
@@ -309,44 +336,29 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.wanted.send_replace(self.core.addresses());
-            self.announcements.push(Instant::now());
+            self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         // Whoever waits for the end of a reload waits for the first rings, too.
         (self.is_ready, self.ready_by) = (false, Instant::now() + READY_WITHIN);
         self.say_ready();
+        report
     }
-
-    fn announce(&mut self) {
-        let due = Instant::now();
-        self.announcements.retain(|at| *at > due);
-        let Some(announcer) = &self.announcer else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
-            if let Err(error) = announcer.announce(ifindex, mac, vip) {
-                tracing::debug!(ifindex, %vip, %error, "cannot announce");
-            }
-        }
-    }
-}
-
-fn announcer() -> Option<Announcer> {
-    let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-    Announcer::new().inspect_err(|error| tracing::warn!(%error, "{untold}")).ok()
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

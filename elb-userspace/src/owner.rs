@@ -89,10 +89,13 @@ impl Lock {
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let (held, named) = (file.metadata()?, match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        named => named?,
-    });
+    let (held, named) = (
+        file.metadata()?,
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            named => named?,
+        },
+    );
     Ok((held.dev(), held.ino()) == (named.dev(), named.ino()))
 }
 
@@ -109,7 +112,8 @@ fn pid_in(locks: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
     let place = format!("{major:02x}:{minor:02x}:{inode}");
     let lines = locks.lines().filter(|line| !line.contains("->"));
     let mut fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = fields.find(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&&*place))?;
+    let line =
+        fields.find(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&&*place))?;
     line[4].parse().ok().filter(|pid| *pid != 0)
 }
 

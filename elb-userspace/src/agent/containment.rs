@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use tokio::time::Instant;
 use super::{fault, sleep_until};
 use crate::api::Query;
 use crate::api::server::Server;
+use crate::host::follow;
+use crate::host::found::Found;
 use crate::nexthop::{Network, Wanted, netlink};
 use crate::status;
+use crate::steering::keep::Way;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]
@@ -36,7 +40,11 @@ impl Panics {
     }
 
     /// Takes in how a task ended: its result, or none if it panicked.
-    pub(super) fn result_of<T>(&mut self, task: &'static str, end: Result<T, JoinError>) -> Option<T> {
+    pub(super) fn result_of<T>(
+        &mut self,
+        task: &'static str,
+        end: Result<T, JoinError>,
+    ) -> Option<T> {
         end.map_err(|error| self.note(task, panic_of(error))).ok()
     }
 
@@ -106,7 +114,10 @@ pub(super) enum End {
 }
 
 impl Lasting {
-    fn start(name: &'static str, begin: impl Fn() -> Result<Work> + Send + 'static) -> Result<Self> {
+    fn start(
+        name: &'static str,
+        begin: impl Fn() -> Result<Work> + Send + 'static,
+    ) -> Result<Self> {
         let mut task = JoinSet::new();
         task.spawn(begin()?);
         Ok(Self { name, begin: Box::new(begin), task, again: None })
@@ -139,35 +150,47 @@ impl Lasting {
     }
 }
 
-/// Follows the kernel's routes, neighbours and links.
-pub(super) struct Follower;
+/// Name of the task that looks at the host.
+pub(super) const LOOKER: &str = "looking at the host";
 
-impl Follower {
-    pub(super) fn start(
-        wanted: watch::Receiver<Wanted>,
-        known: watch::Sender<Network>,
-    ) -> Result<Lasting> {
-        Lasting::start("netlink", move || {
-            let (wanted, known) = (wanted.clone(), known.clone());
-            Ok(Box::pin(async move {
-                fault::reach("netlink");
-                Ok(netlink::follow(wanted, known).await?)
-            }))
-        })
-    }
+/// Follows the kernel's routes, neighbours and links.
+pub(super) fn following(
+    wanted: watch::Receiver<Wanted>,
+    known: watch::Sender<Network>,
+) -> Result<Lasting> {
+    Lasting::start("netlink", move || {
+        let (wanted, known) = (wanted.clone(), known.clone());
+        Ok(Box::pin(async move {
+            fault::reach("netlink");
+            Ok(netlink::follow(wanted, known).await?)
+        }))
+    })
+}
+
+/// Looks at what the agent keeps in its host.
+pub(super) fn looking(
+    way: Option<Way>,
+    wanted: watch::Receiver<Wanted>,
+    revision: watch::Receiver<u64>,
+    found: watch::Sender<Arc<Found>>,
+) -> Result<Lasting> {
+    Lasting::start(LOOKER, move || {
+        let (way, wanted) = (way.clone(), wanted.clone());
+        let (revision, found) = (revision.clone(), found.clone());
+        Ok(Box::pin(async move {
+            follow::follow(way, wanted, revision, found).await;
+            Ok(())
+        }))
+    })
 }
 
 /// Answers the command line.
-pub(super) struct Answering;
-
-impl Answering {
-    pub(super) fn start(socket: &Path, queries: mpsc::Sender<Query>) -> Result<Lasting> {
-        let socket = socket.to_owned();
-        Lasting::start("API socket", move || {
-            let server = Server::bind(&socket, queries.clone())?;
-            Ok(Box::pin(async move { Ok(server.run().await?) }))
-        })
-    }
+pub(super) fn answering(socket: &Path, queries: mpsc::Sender<Query>) -> Result<Lasting> {
+    let socket = socket.to_owned();
+    Lasting::start("API socket", move || {
+        let server = Server::bind(&socket, queries.clone())?;
+        Ok(Box::pin(async move { Ok(server.run().await?) }))
+    })
 }
 
 #[cfg(test)]

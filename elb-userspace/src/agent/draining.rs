@@ -169,21 +169,14 @@ pub(super) fn of(written: &saved::Drained) -> Drained {
     members.map(|drained| (drained.pool.clone(), drained.member)).collect()
 }
 
-/// The names of a model's pools.
-pub(super) fn names(model: &Model) -> BTreeSet<String> {
-    model.pools().iter().map(|pool| pool.name.to_string()).collect()
-}
-
 /// The drained members where pools may have other names now; `pools` are those that there were.
 pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Model) -> Drained {
     let member = |(pool, member): &(String, SocketAddr)| saved::DrainedMember {
         pool: pool.clone(),
         member: *member,
     };
-    let mut known = saved::Drained {
-        members: drained.iter().map(member).collect(),
-        pools: pools.clone(),
-    };
+    let mut known =
+        saved::Drained { members: drained.iter().map(member).collect(), pools: pools.clone() };
     let now = model.pools().iter();
     let now: Vec<_> =
         now.map(|pool| (pool.name.as_str(), pool.members.iter().map(socket).collect())).collect();

@@ -16,6 +16,7 @@ pub(super) fn reach(task: &str) {
     if name != task {
         return;
     }
-    let left = times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |times| times.checked_sub(1));
+    let left =
+        times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |times| times.checked_sub(1));
     assert!(left.is_err(), "a test lets {task} panic");
 }

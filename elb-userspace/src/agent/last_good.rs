@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use super::own_address;
 use crate::config::{self, Config, Errors, STATE_DIR, Severity};
 use crate::saved::{self, Folder};
 use crate::status::timestamp;
@@ -70,7 +71,7 @@ pub(super) fn begin(file: &Path) -> Result<Beginning> {
     let read = config::read(file);
     let text = read.as_deref().unwrap_or_default().to_owned();
     let (config, errors) = match read {
-        Ok(text) => config::parse_lenient(&file.display().to_string(), &text),
+        Ok(text) => own_address::read_for_this_host(file, &text),
         Err(errors) => (None, errors),
     };
     errors.log();
@@ -78,7 +79,7 @@ pub(super) fn begin(file: &Path) -> Result<Beginning> {
     match config {
         Some(config) if !errors.has_errors() => {
             Ok(Beginning { config, right: Some(text), problems })
-        },
+        }
         config => fall_back(config, &errors, file, &text),
     }
 }
@@ -143,7 +144,8 @@ fn state_dirs(text: &str) -> Vec<PathBuf> {
         let value = line.trim().strip_prefix("state_dir")?.trim_start().strip_prefix('=')?;
         value.split(['"', '\'']).nth(1)
     });
-    let mut all: Vec<PathBuf> = [named, line, Some(STATE_DIR)].into_iter().flatten().map(PathBuf::from).collect();
+    let mut all: Vec<PathBuf> =
+        [named, line, Some(STATE_DIR)].into_iter().flatten().map(PathBuf::from).collect();
     all.dedup();
     all
 }

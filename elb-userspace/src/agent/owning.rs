@@ -14,7 +14,9 @@ pub(super) fn locks(agent: &AgentSettings, folder: &Folder) -> Result<Vec<Lock>>
     let pins = lock_pins(&agent.pin_dir)?;
     let mut locks: Vec<Lock> = pins.into_iter().collect();
     match folder.make() {
-        Ok(()) => locks.push(Lock::directory(folder.path()).map_err(|why| refused("state_dir", &why))?),
+        Ok(()) => {
+            locks.push(Lock::directory(folder.path()).map_err(|why| refused("state_dir", &why))?)
+        }
         Err(error) => {
             let why = unreadable::why(folder.path(), &error);
             tracing::error!("cannot make state_dir {}: {why}", folder.path().display());

@@ -1,6 +1,6 @@
 //! Bringing the maps in step with what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
@@ -12,11 +12,26 @@ use super::members::Members;
 use super::trouble::Written;
 use crate::assign::Full;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, MapError, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
 use crate::publish::{Command, Halves, Store as _, halves};
 use crate::reconcile::{Desired, Reconciler, Seen, socket};
+
+/// What is seen of the world, while everything else in the core may change.
+macro_rules! view_of {
+    ($core:expr) => {
+        View {
+            members: &$core.members,
+            network: &$core.network,
+            attachments: &$core.attachments,
+            host: &$core.keeping.found,
+            quiet: &$core.keeping.quiet,
+            drained: &$core.drained,
+        }
+    };
+}
 
 impl Core {
     /// Brings the maps in step with everything known.
@@ -56,12 +71,7 @@ impl Core {
     /// What the maps must hold. Before they know a number, the next agent must: it empties rings that have no
     /// pool. Numbers that cannot be saved are not used.
     fn decide(&mut self, before: &Reconciler) -> Desired {
-        let view = View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-            drained: &self.drained,
-        };
+        let view = view_of!(self);
         let desired = self.reconciler.reconcile(&self.config.model, &view);
         let gives_more = self.reconciler.assignments.gives_more_than(&before.assignments);
         if self.reconciler.assignments == before.assignments || self.save() || !gives_more {
@@ -74,12 +84,7 @@ impl Core {
             self.note_numbers(before);
             return desired;
         }
-        let view = View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-            drained: &self.drained,
-        };
+        let view = view_of!(self);
         self.reconciler = before.clone();
         let desired = self.reconciler.reconcile_without_new_numbers(&self.config.model, &view);
         self.note_numbers(before);
@@ -87,6 +92,10 @@ impl Core {
             format!("{object}: not served, since its number cannot be saved")
         });
         desired
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        view_of!(self)
     }
 
     fn note_numbers(&mut self, before: &Reconciler) {
@@ -159,22 +168,14 @@ impl Core {
     }
 }
 
+/// What is seen of the world.
 pub(super) struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    drained: &'a Drained,
-}
-
-impl<'a> View<'a> {
-    pub(super) fn of(core: &'a Core) -> Self {
-        Self {
-            members: &core.members,
-            network: &core.network,
-            attachments: &core.attachments,
-            drained: &core.drained,
-        }
-    }
+    host: &'a Found,
+    quiet: &'a BTreeSet<u32>,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {
@@ -204,8 +205,12 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet.contains(&index)
     }
 
     fn now(&self) -> u32 {

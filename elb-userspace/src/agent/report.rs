@@ -16,6 +16,7 @@ use super::core::Core;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
+use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
 use crate::model;
 use crate::reconcile::socket;
@@ -47,7 +48,7 @@ impl Core {
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
-            attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
+            attach_mode: self.attach_mode().to_owned(),
             interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
@@ -55,6 +56,7 @@ impl Core {
             problems: self.problems(problems),
             failed_writes: self.trouble.failed_writes,
             panics: self.panics.all(),
+            kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
     }
@@ -63,7 +65,14 @@ impl Core {
         let idle = |(task, why): (&&str, &String)| {
             format!("task {task} does not run, and is begun again: {why}")
         };
-        let mut all = [&self.config_problems[..], &self.map_problems[..], of_pools].concat();
+        let mut all = [
+            &self.keeping.register.problems()[..],
+            &self.config_problems[..],
+            &self.map_problems[..],
+            &self.own_addresses.problems[..],
+            of_pools,
+        ]
+        .concat();
         all.extend(self.trouble.problems());
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
@@ -72,7 +81,17 @@ impl Core {
 
     /// Whether the load balancer is not what it should be, whatever its members are.
     fn is_impaired(&self) -> bool {
-        self.trouble.is_any() || !self.map_problems.is_empty() || !self.idle_tasks.is_empty()
+        self.trouble.is_any()
+            || !self.map_problems.is_empty()
+            || !self.idle_tasks.is_empty()
+            || self.keeping.register.is_any_missing()
+    }
+
+    /// As it is in force: the file's, where no interface says otherwise.
+    fn attach_mode(&self) -> &'static str {
+        let wanted = self.config.agent.attach_mode;
+        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        mode_name(other.map_or(wanted, |one| one.mode))
     }
 
     fn load_balancer(
@@ -228,6 +247,17 @@ impl Core {
             meaning: reason.meaning().to_owned(),
             fix: reason.fix().to_owned(),
         })
+    }
+}
+
+fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
+    status::Kept {
+        object: object.to_string(),
+        in_place: kept.missing.is_none(),
+        reason: kept.missing.clone(),
+        restored: kept.restored,
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
     }
 }
 

@@ -6,7 +6,6 @@ use super::clock::now;
 use super::core::Core;
 use super::last_good::LastGood;
 use super::trouble::Written;
-use super::publishing::View;
 use crate::config::Config;
 use crate::saved::{self, DrainedMember, Numbers, boot_id};
 
@@ -33,13 +32,16 @@ impl Core {
 
     /// Writes down which members are drained.
     pub(super) fn save_drained(&mut self) -> Result<(), String> {
-        let member = |(pool, member): &(String, _)| DrainedMember { pool: pool.clone(), member: *member };
+        let member =
+            |(pool, member): &(String, _)| DrainedMember { pool: pool.clone(), member: *member };
         let pools = self.config.model.pools().iter().map(|pool| pool.name.to_string());
         let drained = saved::Drained {
             members: self.drained.iter().map(member).collect(),
             pools: pools.collect(),
         };
-        if self.written_drained == drained || drained.members.is_empty() && self.written_drained.members.is_empty() {
+        if self.written_drained == drained
+            || drained.members.is_empty() && self.written_drained.members.is_empty()
+        {
             return Ok(());
         }
         let result = write(&self.folder.drained(), &drained, "which members are drained");
@@ -84,8 +86,7 @@ impl Core {
         let mut trial = self.reconciler.clone();
         trial.follow_names(&config.model);
         let known = trial.assignments.clone();
-        let view = View::of(self);
-        trial.reconcile(&config.model, &view);
+        trial.reconcile(&config.model, &self.view());
         if !trial.assignments.gives_more_than(&known) {
             return Ok(());
         }
@@ -103,11 +104,7 @@ impl Core {
 }
 
 /// Replaces a file; an error says what is lost.
-pub(super) fn write(
-    path: &Path,
-    what: &impl serde::Serialize,
-    called: &str,
-) -> Result<(), String> {
+pub(super) fn write(path: &Path, what: &impl serde::Serialize, called: &str) -> Result<(), String> {
     saved::write(path, what).map_err(|error| {
         let why = crate::config::unreadable::why(path, &error);
         format!("cannot save {called} in {}: {why}", path.display())

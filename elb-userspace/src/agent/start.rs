@@ -10,19 +10,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::now;
-use super::containment::{Answering, Follower};
 use super::core::{Core, Parts};
+use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
-use super::recover::compare;
+use super::recover::compare as recorded;
 use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, descriptors, draining, owning, recover, saving};
+use super::{Agent, containment, descriptors, draining, owning, recover, saving};
 use crate::assign::AssignedPool;
-use crate::config::{AttachMode, Config};
+use crate::config::{AgentSettings, AttachMode, Config};
+use crate::host::follow;
+use crate::host::found::Found;
+use crate::host::programs::{Held, Plan, Wanted, compare};
 use crate::kernel::{
-    Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
+    Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
+    pinned_program, unpin,
 };
 use crate::nexthop::Network;
 use crate::publish::Image;
@@ -46,11 +50,14 @@ pub async fn run(file: &Path) -> Result<()> {
 
     let (wanted, wanted_addresses) = watch::channel(core.addresses());
     let (known, network) = watch::channel(Network::default());
-    let follower = Follower::start(wanted_addresses, known)?;
+    let follower = containment::following(wanted_addresses, known)?;
+    let (host, looks) = watch::channel(Arc::default());
+    let revision = core.keeping.revision.subscribe();
+    let looker = containment::looking(core.vip_probes.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
-    let server = Answering::start(core.socket(), questions)?;
-    let mut agent = Agent::new(core, network, wanted, queries, traces);
-    let result = agent.serve(signals, follower, server).await;
+    let server = containment::answering(core.socket(), questions)?;
+    let mut agent = Agent::new(core, network, wanted, looks, queries, traces);
+    let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
     drop((locks, log));
     result
@@ -93,7 +100,8 @@ async fn take_over(
         note_down(&folder, &numbers);
     }
     carry.share()?;
-    let attachments = attach(&mut object, &config)?;
+    let found = follow::look().await.context("cannot look at the host's interfaces")?;
+    let Attached { attachments, failed } = attach(&mut object, &config, &found)?;
     carry.finish(&mut object);
     let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
     if is_carried {
@@ -119,6 +127,7 @@ async fn take_over(
         vip_probes,
         tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
+        keeping: Keeping::new(found, failed),
         observed,
         numbers,
         drained,
@@ -160,7 +169,8 @@ fn numbers(
     let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
     numbers.assignments.complete(pool, coarse_seconds());
     let named = |region| maps.named(region);
-    let others = compare::prefer_maps(&mut numbers.assignments, &found, &config.model, observed, named);
+    let others =
+        recorded::prefer_maps(&mut numbers.assignments, &found, &config.model, observed, named);
     recover::judge(&found, others.iter(), maps, health);
     let is_other = numbers.generation != maps.generation;
     numbers.carried_to = is_other.then_some(maps.generation);
@@ -174,41 +184,89 @@ fn note_down(folder: &Folder, numbers: &Numbers) {
     }
 }
 
-/// Attaches the program to all interfaces, or to none; interfaces that are not wanted any more lose
-/// it. What may fail comes first: interfaces that carry none.
-fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
-    let mode = config.agent.attach_mode;
-    let mut attachments: Vec<Attachment> = Vec::new();
-    let carrying = pinned(&object.directory);
-    let mut interfaces: Vec<_> = config.agent.interfaces.iter().collect();
-    interfaces.sort_by_key(|interface| carries(interface, &carrying));
-    for interface in interfaces {
-        match Attachment::new(object, interface, mode) {
-            Ok(attachment) => {
-                let replaced = attachment.replaced;
-                let mode = mode_name(mode);
-                tracing::info!(interface, mode, replaced, "the program is attached");
-                attachments.push(attachment);
-            }
+/// Attaches the program to the interfaces that are there; which, and why others do not carry it. None
+/// may be missing that carried it already: then nothing changes, and that is the error. So it is where
+/// no interface can carry it, and waiting for one would not help.
+fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attached> {
+    let AgentSettings { interfaces, attach_mode: mode, .. } = &config.agent;
+    let directory = object.directory.clone();
+    let link = |index| Held { index, program: pinned_program(&directory, index) };
+    let held: Vec<_> = pinned(&directory).into_iter().map(link).collect();
+    let plan = compare(Wanted { interfaces, mode: *mode }, &held, found);
+    for index in plan.release.iter().filter(|index| is_dead(&held, **index, found)) {
+        unpin(&directory, *index)?;
+    }
+    let mut attached = Attached::default();
+    // What may fail comes first: interfaces that carry none.
+    let mut refused = None;
+    for (name, index) in &plan.attach {
+        let attachment = Attachment::new(object, Program::Plain, (name, *index), *mode);
+        let pinned = attachment.and_then(|one| one.pin(&directory).map(|_| one));
+        match pinned {
+            Ok(one) => attached.attachments.push(one),
             Err(error) => {
-                for fresh in attachments.iter().filter(|attachment| !attachment.replaced) {
-                    let _ = unpin(&object.directory, fresh.index);
-                }
-                return Err(error.into());
+                attached.failed.push((name.clone(), error.to_string()));
+                refused.get_or_insert(error);
             }
         }
     }
-    for index in pinned(&object.directory) {
-        if attachments.iter().all(|attachment| attachment.index != index) {
+    if let Err(error) = adopt(object, &mut attached, &held, &plan, found, config) {
+        attached.attachments.iter().filter(|one| !one.replaced).for_each(|fresh| {
+            let _ = unpin(&directory, fresh.index);
+        });
+        return Err(error);
+    }
+    if let Some(error) = refused.filter(|_| attached.attachments.is_empty()) {
+        return Err(error.into());
+    }
+    for one in &attached.attachments {
+        let (interface, mode, replaced) = (&one.interface, mode_name(one.mode), one.replaced);
+        tracing::info!(interface, mode, replaced, "the program is attached");
+    }
+    for index in pinned(&directory) {
+        if attached.attachments.iter().all(|one| one.index != index) {
             tracing::info!(index, "the interface is not wanted any more, detaching");
-            unpin(&object.directory, index)?;
+            unpin(&directory, index)?;
         }
     }
-    Ok(attachments)
+    let missing = plan.missing.into_iter().map(|name| (name, NO_INTERFACE.to_owned()));
+    attached.failed.extend(missing);
+    Ok(attached)
 }
 
-fn carries(interface: &str, indices: &[u32]) -> bool {
-    nix::net::if_::if_nametoindex(interface).is_ok_and(|index| indices.contains(&index))
+/// What carries the program, and why other interfaces do not.
+#[derive(Default)]
+struct Attached {
+    attachments: Vec<Attachment>,
+    failed: Vec<(String, String)>,
+}
+
+/// Takes over the links that are to go on.
+fn adopt(
+    object: &mut Object,
+    attached: &mut Attached,
+    held: &[Held],
+    plan: &Plan,
+    found: &Found,
+    config: &Config,
+) -> Result<()> {
+    let mut missing = plan.missing.iter();
+    for link in held.iter().filter(|link| !plan.release.contains(&link.index)) {
+        let is_renamed = plan.renamed.iter().any(|(index, _)| *index == link.index);
+        let mut wanted = config.agent.interfaces.iter();
+        let here = wanted.find(|name| found.index_of(name) == Some(link.index));
+        let name = if is_renamed { missing.next() } else { here };
+        let name = name.map_or("", String::as_str);
+        let mode = found.mode(link.index).unwrap_or(config.agent.attach_mode);
+        attached.attachments.extend(Attachment::adopt(object, (name, link.index), mode)?);
+    }
+    Ok(())
+}
+
+/// Whether a link holds nothing that is in this network namespace.
+fn is_dead(held: &[Held], index: u32, found: &Found) -> bool {
+    let link = held.iter().find(|link| link.index == index);
+    link.is_none_or(|link| link.program.is_none() || found.program(index) != link.program)
 }
 
 pub(super) fn mode_name(mode: AttachMode) -> &'static str {

@@ -2,8 +2,8 @@
 
 use elb_common::limits::{MAX_POOLS, MAX_PORT_RANGES, MAX_SERVER_IDS, MAX_VIPS};
 
-use crate::model::{LoadBalancer, Pool};
 use crate::model::rules::{At, Violation};
+use crate::model::{LoadBalancer, Pool};
 
 /// Half of the map: while ranges change, the new ones are there beside the old ones.
 const MOST_PREFIXES: usize = MAX_PORT_RANGES as usize / 2;
@@ -77,7 +77,12 @@ pub(super) fn server_ids(pools: &[Pool]) -> Vec<Violation> {
                 "its members need {used} server ids in all, and there is room for {MAX_SERVER_IDS}"
             );
             let fix = "give fewer members a server_id, or serve the pool from another host";
-            violations.push(Violation { at: At::Pool(i), key: "member", what, fix: fix.to_owned() });
+            violations.push(Violation {
+                at: At::Pool(i),
+                key: "member",
+                what,
+                fix: fix.to_owned(),
+            });
             used -= own;
         }
     }
@@ -104,7 +109,10 @@ mod tests {
         assert!(parse("right", &balancers(MAX_VIPS)).is_ok());
         let (config, errors) = parse_lenient("wrong", &balancers(MAX_VIPS + 1));
         let text = errors.to_string();
-        assert!(text.contains("its address is number 4097 of IPv4, and there is room for 4096"), "{text}");
+        assert!(
+            text.contains("its address is number 4097 of IPv4, and there is room for 4096"),
+            "{text}"
+        );
         assert_eq!(config.unwrap().model.load_balancers().len(), MAX_VIPS as usize);
     }
 
@@ -137,6 +145,9 @@ mod tests {
         let right = parse("right", &text(MAX_SERVER_IDS));
         assert!(right.is_ok(), "{}", right.unwrap_err());
         let errors = parse("wrong", &text(MAX_SERVER_IDS + 1)).unwrap_err().to_string();
-        assert!(errors.contains("need 4097 server ids in all, and there is room for 4096"), "{errors}");
+        assert!(
+            errors.contains("need 4097 server ids in all, and there is room for 4096"),
+            "{errors}"
+        );
     }
 }

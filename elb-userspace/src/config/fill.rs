@@ -36,7 +36,9 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
     for lb in good.load_balancers() {
         let mut missing = lb.clone();
         missing.listeners.retain(|listener| !present.contains(&listener.name));
-        kept.extend(missing.listeners.iter().map(|one| format!("listener {:?}", one.name.as_str())));
+        kept.extend(
+            missing.listeners.iter().map(|one| format!("listener {:?}", one.name.as_str())),
+        );
         match balancers.iter_mut().find(|other| other.name == lb.name) {
             Some(other) => other.listeners.append(&mut missing.listeners),
             None => {

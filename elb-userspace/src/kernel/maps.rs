@@ -97,10 +97,21 @@ pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError 
         let hint = match full {
             true if is_settable(map) => "; the map is full: raise its size in [agent] and reload",
             true => "; the map is full, and its size is fixed: `elb check` says what has no room",
-            false if no_memory(&error) => "; the kernel has no memory for it: raise MemoryMax= of the service, or free some",
+            false if no_memory(&error) => {
+                "; the kernel has no memory for it: raise MemoryMax= of the service, or free some"
+            }
             false => "",
         };
         MapError { map, hint, error }
+    }
+}
+
+fn is_absent(error: &aya::maps::MapError) -> bool {
+    use aya::maps::MapError::{KeyNotFound, SyscallError};
+    match error {
+        KeyNotFound => true,
+        SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
+        _ => false,
     }
 }
 
@@ -418,7 +429,11 @@ impl Store for Maps {
                     XdpMapError::ChainedProgramNotSupported => unreachable!("none is chained"),
                 })
             }
-            Command::RemoveDevice(index) => self.devices.remove(*index).map_err(at(names::DEVMAP)),
+            // The kernel itself removes an interface that goes.
+            Command::RemoveDevice(index) => match self.devices.remove(*index) {
+                Err(error) if is_absent(&error) => Ok(()),
+                removed => removed.map_err(at(names::DEVMAP)),
+            },
             Command::PutInterface(index, value) => self
                 .interfaces
                 .insert(Record(*index), Record(*value), 0)

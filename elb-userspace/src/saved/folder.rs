@@ -19,10 +19,13 @@ pub struct Folder {
 impl Folder {
     /// The folder of an agent with these settings.
     pub fn of(agent: &AgentSettings) -> Self {
-        Self {
-            path: agent.state_dir.join(name_of(&agent.pin_dir)),
-            before: agent.socket.with_extension("state.json"),
-        }
+        Self::new(&agent.state_dir, &agent.pin_dir, &agent.socket)
+    }
+
+    /// The folder of an agent with these settings.
+    pub fn new(state_dir: &Path, pin_dir: &Path, socket: &Path) -> Self {
+        let before = socket.with_extension("state.json");
+        Self { path: state_dir.join(name_of(pin_dir)), before }
     }
 
     /// Its path.
@@ -61,8 +64,12 @@ impl Folder {
     /// The numbers that the last agent wrote down, if it did in this boot: maps of another boot may have
     /// the same ids.
     pub fn read_numbers(&self) -> Option<Numbers> {
-        let numbers = read(&self.numbers()).or_else(|| read(&self.before));
-        numbers.filter(Numbers::is_of_this_boot)
+        self.read_any_numbers().filter(Numbers::is_of_this_boot)
+    }
+
+    /// The numbers that the last agent wrote down, whenever that was.
+    pub fn read_any_numbers(&self) -> Option<Numbers> {
+        read(&self.numbers()).or_else(|| read(&self.before))
     }
 
     /// Removes what means nothing without the maps. What an operator said stays.

@@ -132,7 +132,9 @@ fn a_second_agent_is_refused_and_disturbs_nothing() -> Result<()> {
     let refusal = Agent::refusal(&scene.lab, &scene.config.text()?)?;
     assert_eq!(refusal.code, Some(1), "{}", refusal.said);
     let (pins, id) = (scene.config.agent.pin_dir.display(), scene.agent.id());
-    for words in [format!("pin_dir {pins} is in use by process {id} ("), ": stop it first".to_owned()] {
+    for words in
+        [format!("pin_dir {pins} is in use by process {id} ("), ": stop it first".to_owned()]
+    {
         assert!(refusal.said.contains(&words), "{}", refusal.said);
     }
     traffic.flows_for(100)?;

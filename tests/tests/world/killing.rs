@@ -67,10 +67,11 @@ fn an_agent_is_killed_at_any_moment() -> Result<()> {
     println!("{} requests and {} connections lived", requests.total(), held.connections.len());
 
     // What the rounds used and nobody needs goes with the sweeps.
-    let found = elb_tests::wait::wait_for("everything to be as before", Duration::from_secs(90), || {
-        let now = Left::of(&served)?;
-        Ok((now == before).then_some(()))
-    });
+    let found =
+        elb_tests::wait::wait_for("everything to be as before", Duration::from_secs(90), || {
+            let now = Left::of(&served)?;
+            Ok((now == before).then_some(()))
+        });
     found.with_context(|| format!("seed {seed}: {:?} is not {before:?}", Left::of(&served)))
 }
 
@@ -89,7 +90,11 @@ fn round_of(served: &mut Served, random: &mut Rng) -> Result<&'static str> {
         }
         1 => {
             let member = format!("10.0.0.1{}", random.u8(1..4));
-            let command = if random.bool() { vec!["drain", &member] } else { vec!["drain", &member, "--cancel"] };
+            let command = if random.bool() {
+                vec!["drain", &member]
+            } else {
+                vec!["drain", &member, "--cancel"]
+            };
             let running = served.agent.start_command(&command)?;
             sleep(ms(random, 40));
             served.agent.kill()?;

@@ -3,9 +3,7 @@
 use std::{fs, os::unix::fs::symlink, process::Command};
 
 use anyhow::Result;
-use elb_tests::{
-    agent::Agent, config::Config, lab::Lab, process::Process, status, wait::wait_for,
-};
+use elb_tests::{agent::Agent, config::Config, lab::Lab, process::Process, status, wait::wait_for};
 use nix::sys::signal::Signal;
 
 use crate::served::{LIMIT, Served, config, elb, run, status_of};

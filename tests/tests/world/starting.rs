@@ -48,7 +48,11 @@ fn a_wrong_file_takes_nothing_away() -> Result<()> {
     let line = |text: &str| text.replace("[[pool]]", "[[pool").clone();
     let agentless = good.replace("interfaces", "interface");
     let (broken, weight) = (line(&good), "serves pool \"echo\"");
-    for (text, words) in [(wrong.as_str(), weight), (&broken, "serves everything"), (&agentless, "serves everything")] {
+    for (text, words) in [
+        (wrong.as_str(), weight),
+        (&broken, "serves everything"),
+        (&agentless, "serves everything"),
+    ] {
         served.agent.kill()?;
         fs::write(file(&served.lab), text)?;
         served.agent.restart().with_context(|| words.to_owned())?;
@@ -78,7 +82,11 @@ fn what_is_right_in_a_wrong_file_is_new_and_the_rest_is_as_it_was() -> Result<()
     let said = served.agent.status()?;
     let members = |name| status::slots(&said, name).len();
     assert_eq!([members("web"), members("third")], [3, 3], "{said}");
-    assert!(problems(&said).contains("serves pool \"web\", listener \"web\" in its place"), "{}", problems(&said));
+    assert!(
+        problems(&said).contains("serves pool \"web\", listener \"web\" in its place"),
+        "{}",
+        problems(&said)
+    );
     served.request(50)?;
     Ok(())
 }
@@ -149,7 +157,13 @@ fn root_without_its_powers_is_told_who_may_read() -> Result<()> {
     command.args(["agent", "--config"]).arg(&path);
     let refused = elb_tests::process::ended(command, LIMIT)?;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    for words in ["belongs to uid 65534", "mode 0600", "CAP_DAC_OVERRIDE", "CapabilityBoundingSet", "chown 0"] {
+    for words in [
+        "belongs to uid 65534",
+        "mode 0600",
+        "CAP_DAC_OVERRIDE",
+        "CapabilityBoundingSet",
+        "chown 0",
+    ] {
         assert!(refused.said.contains(words), "{words}: {}", refused.said);
     }
     Ok(())

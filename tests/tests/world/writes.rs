@@ -77,7 +77,8 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     assert_eq!(served.request(60)?, others);
 
     let survivors = |report: &elb_tests::client::HeldReport| {
-        let lives = |one: &&elb_tests::client::HeldConnection| one.backend.as_deref() != Some("backend-2");
+        let lives =
+            |one: &&elb_tests::client::HeldConnection| one.backend.as_deref() != Some("backend-2");
         report.connections.iter().filter(lives).filter(|one| one.failure.is_some()).count()
     };
     served.agent.kill()?;
@@ -113,7 +114,9 @@ fn a_file_that_contradicts_the_maps_is_not_believed() -> Result<()> {
     let other_boot = swapped.replacen(&boot_id()?, "00000000-0000-0000-0000-000000000000", 1);
     let held = served.held(60)?;
     let rings = served.agent.status()?["pools"].clone();
-    for (what, text) in [("an old file", &old), ("swapped", &swapped), ("of another boot", &other_boot)] {
+    for (what, text) in
+        [("an old file", &old), ("swapped", &swapped), ("of another boot", &other_boot)]
+    {
         served.agent.kill()?;
         fs::write(served.numbers(), text)?;
         served.agent.restart()?;
@@ -135,7 +138,10 @@ fn slots_of(pools: &Value, name: &str) -> Vec<(String, u64)> {
     let pool = pools.as_array().into_iter().flatten().find(|pool| pool["name"] == name);
     let members = pool.and_then(|pool| pool["members"].as_array()).into_iter().flatten();
     let one = |member: &Value| {
-        (member["address"].as_str().unwrap_or_default().to_owned(), member["slots"].as_u64().unwrap_or(0))
+        (
+            member["address"].as_str().unwrap_or_default().to_owned(),
+            member["slots"].as_u64().unwrap_or(0),
+        )
     };
     let mut all: Vec<_> = members.map(one).collect();
     all.sort();
@@ -167,7 +173,8 @@ fn a_drained_member_stays_drained() -> Result<()> {
         let out = |said: &Value| {
             let pool = if status::pool(said, "web").is_some() { "web" } else { "web-2" };
             let slots = status::slots(said, pool);
-            slots.get(&served.member(1)) == Some(&0) && slots.values().filter(|n| **n > 0).count() == 2
+            slots.get(&served.member(1)) == Some(&0)
+                && slots.values().filter(|n| **n > 0).count() == 2
         };
         served.agent.wait_status(what, LIMIT, out)?;
         assert_eq!(served.request(60)?, others, "{what}");
@@ -268,7 +275,8 @@ impl Filler {
     /// Leaves room for a few more.
     fn fill(pins: &Path) -> Result<Self> {
         let path = pins.join(format!("v{}", names::ABI_VERSION)).join(names::GROUPS_V4);
-        let mut trie: LpmTrie<_, [u8; 8], u32> = Map::LpmTrie(MapData::from_pin(path)?).try_into()?;
+        let mut trie: LpmTrie<_, [u8; 8], u32> =
+            Map::LpmTrie(MapData::from_pin(path)?).try_into()?;
         let mut keys = Vec::new();
         for n in 0..MAX_GROUP_ENTRIES - 20 {
             let mut data = [0; 8];

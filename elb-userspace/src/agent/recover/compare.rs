@@ -30,7 +30,10 @@ pub(in crate::agent) fn prefer_maps(
         if said.is_some_and(agrees) {
             continue;
         }
-        tracing::warn!(pool = name, "the saved numbers are not those of the maps in force: the maps count");
+        tracing::warn!(
+            pool = name,
+            "the saved numbers are not those of the maps in force: the maps count"
+        );
         written.pools.remove(name);
         while let Some(other) = in_the_way(written, is) {
             written.pools.remove(&other);
@@ -68,7 +71,8 @@ fn listeners(written: &mut Assignments, found: &Assignments) {
 fn members_agree(pool: &Pool, said: &AssignedPool, observed: &Image) -> bool {
     let is_it = |member: &AssignedMember| {
         let record = observed.backends.get(&member.id);
-        record.is_none_or(|record| super::address(pool, record).is_none_or(|is| is == member.address))
+        record
+            .is_none_or(|record| super::address(pool, record).is_none_or(|is| is == member.address))
     };
     said.members.iter().all(is_it)
 }
@@ -76,7 +80,10 @@ fn members_agree(pool: &Pool, said: &AssignedPool, observed: &Image) -> bool {
 /// The pool has its id, and a ring where its packets look for one.
 fn places_agree(said: &AssignedPool, is: &AssignedPool) -> bool {
     let rings = [Some(said.ring), said.former].into_iter().flatten();
-    said.id == is.id && rings.into_iter().any(|ring| ring.base == is.ring.base && ring.shape.size == is.ring.shape.size)
+    said.id == is.id
+        && rings
+            .into_iter()
+            .any(|ring| ring.base == is.ring.base && ring.shape.size == is.ring.shape.size)
 }
 
 /// Its slots name no backend that is not its member.

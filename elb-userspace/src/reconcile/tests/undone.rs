@@ -32,7 +32,10 @@ fn a_ring_that_was_not_written_is_wanted_again() {
     let desired = reconciler.reconcile(&changed, &World::default());
     let bases: Vec<u32> = desired.rings.iter().map(|ring| ring.base).collect();
     assert!(!bases.is_empty());
-    assert!(reconciler.reconcile(&changed, &World::default()).rings.is_empty(), "taken for written");
+    assert!(
+        reconciler.reconcile(&changed, &World::default()).rings.is_empty(),
+        "taken for written"
+    );
     reconciler.take_back(&before, &bases, Vec::new());
     let again = reconciler.reconcile(&changed, &World::default());
     assert_eq!(owners(&again), owners(&desired));

@@ -12,7 +12,9 @@ fn main() -> ExitCode {
     }
     kernel::set_version(ABI_VERSION + 1);
     // `probe:3`: labs let three probes panic.
-    if let Some((task, times)) = env::var("ELB_LAB_PANICS").ok().as_deref().and_then(|text| text.split_once(':')) {
+    if let Some((task, times)) =
+        env::var("ELB_LAB_PANICS").ok().as_deref().and_then(|text| text.split_once(':'))
+    {
         agent::fault::set(task, times.parse().unwrap_or(1));
     }
     match cli::run(cli::Cli::parse()) {
