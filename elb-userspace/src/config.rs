@@ -59,12 +59,6 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
     parse(&path.display().to_string(), &read(path)?)
 }
 
-/// As [`load`], with the text of the file.
-pub fn load_with_text(path: &Path) -> Result<(Config, String), Errors> {
-    let text = read(path)?;
-    Ok((parse(&path.display().to_string(), &text)?, text))
-}
-
 /// Reads a file as far as it is right; see [`parse_lenient`].
 pub fn load_lenient(path: &Path) -> (Option<Config>, Errors) {
     match read(path) {
