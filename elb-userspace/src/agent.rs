@@ -16,6 +16,7 @@ mod events;
 mod explain;
 #[doc(hidden)]
 pub mod fault;
+mod holders;
 mod inherited;
 mod keeping;
 mod last_good;
@@ -25,6 +26,7 @@ mod owning;
 mod probing;
 mod publishing;
 mod queries;
+mod quiet;
 mod recover;
 mod reloading;
 mod report;
@@ -33,6 +35,7 @@ mod saving;
 mod settling;
 mod signals;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod trouble;
@@ -88,6 +91,8 @@ struct Agent {
     saving: Chore,
     saves: JoinSet<(Duration, Result<(), String>)>,
     announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -131,6 +136,7 @@ impl Agent {
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
             announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -209,6 +215,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -218,6 +225,12 @@ impl Agent {
                     }
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => {

@@ -16,9 +16,12 @@ use super::bound::Bound;
 use super::containment::Panics;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::holders::Holders;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::quiet::Quiet;
+use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
@@ -113,6 +116,12 @@ pub(super) struct Core {
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
+    /// Others that answer for the virtual addresses.
+    pub(super) holders: Holders,
+    /// Whether packets follow the openings of connections.
+    pub(super) followed: Followed,
+    /// Since when no packet went to each member.
+    pub(super) quiet: Quiet,
 }
 
 /// Probes under way, and how punctual they are.
@@ -176,6 +185,9 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
+            holders: Holders::default(),
+            followed: Followed::default(),
+            quiet: Quiet::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {

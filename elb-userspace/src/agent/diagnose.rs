@@ -54,6 +54,7 @@ impl Core {
                 .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
                 .transpose()?;
             case.members.push(evidence);
+            case.pools = self.held_by_member(member.address);
             return Ok(case);
         }
         if request.inspection.is_some() {
@@ -62,6 +63,13 @@ impl Core {
         for pool in target.pools(model) {
             self.add_pool(&mut case, target, pool);
         }
+        let asked = model.load_balancers().iter().filter(|balancer| {
+            let mut listeners = balancer.listeners.iter();
+            listeners
+                .any(|listener| target.includes(balancer.name.as_str(), listener.name.as_str()))
+        });
+        let vips: Vec<IpAddr> = asked.flat_map(|balancer| balancer.vips()).collect();
+        case.pools.extend(self.held_reports(&vips));
         Ok(case)
     }
 
@@ -89,7 +97,8 @@ impl Core {
             let health = self.members.health(pool.name.as_str(), socket(member));
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == Status::Online);
-            if works && reached {
+            let stuck = self.stuck(pool, socket(member)).is_some();
+            if works && reached && !stuck {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -126,6 +135,7 @@ impl Core {
                 since: timestamp(health.map_or(self.started, |health| health.since())),
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
+                stuck: self.stuck(pool, socket(member)),
             },
             way,
             looks: Looks::default(),
@@ -149,7 +159,10 @@ impl Core {
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
+        let vips = model.listeners_of(&pool.name).flat_map(|(balancer, _)| balancer.vips());
+        let own = vips.filter(|vip| self.network.routes.get(vip) == Some(&Route::Local));
         PoolWanted {
+            own: own.collect(),
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,

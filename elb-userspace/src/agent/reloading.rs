@@ -144,7 +144,13 @@ impl Core {
         let expected = Expected { view: self.view(), renamed: &renamed };
         let desired = trial.reconcile(model, &expected);
         let mut effects = change::effects(&self.config.model, model, &renamed);
-        let moved = desired.moved.iter().filter(|(_, diff)| diff.share() > 0.0);
+        // Another ring is no ring that moves: connections live on the former one.
+        let is_same = |pool: &str| {
+            let now = self.reconciler.assignments.pools.get(name_before(pool, &renamed));
+            let then = trial.assignments.pools.get(pool);
+            now.zip(then).is_some_and(|(now, then)| now.ring == then.ring)
+        };
+        let moved = desired.moved.iter().filter(|(pool, diff)| diff.moved > 0 && is_same(pool));
         effects.extend(
             moved.map(|(pool, diff)| Effect::moved(pool, diff.share(), diff.minimum_share())),
         );
@@ -192,6 +198,11 @@ impl Core {
     }
 }
 
+/// What a pool was called before others got other names.
+fn name_before<'a>(pool: &'a str, renamed: &'a [Renamed]) -> &'a str {
+    renamed.iter().find(|one| one.to == pool).map_or(pool, |one| one.from.as_str())
+}
+
 /// The world once a reload is in force: what is not known of members, is well.
 struct Expected<'a> {
     view: View<'a>,
@@ -201,8 +212,7 @@ struct Expected<'a> {
 impl Expected<'_> {
     /// What is known of the health of a member, also where the pool is called otherwise now.
     fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
-        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
-        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        let name = name_before(pool.name.as_str(), self.renamed);
         self.view.members.health(name, socket(member))
     }
 }
@@ -213,8 +223,7 @@ impl Seen for Expected<'_> {
     }
 
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
-        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
-        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        let name = name_before(pool.name.as_str(), self.renamed);
         self.view.drained.contains(&(name.to_owned(), socket(member)))
     }
 

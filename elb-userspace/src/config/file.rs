@@ -20,6 +20,8 @@ use crate::model::{
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) agent: Option<AgentSettings>,
+    /// The byte at which `[agent]` starts.
+    pub(super) agent_at: usize,
     pub(super) load_balancers: Vec<LoadBalancer>,
     pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
     pub(super) pools: Vec<Pool>,
@@ -57,7 +59,9 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     let mut draft = Draft::default();
     let mut root = Table::root(document, report);
     root.require("agent", "add [agent] with interfaces = [\"...\"]");
-    draft.agent = root.table("agent", "[agent]".to_owned()).and_then(settings::read);
+    let agent = root.table("agent", "[agent]".to_owned());
+    draft.agent_at = agent.as_ref().map_or(0, Table::at);
+    draft.agent = agent.and_then(settings::read);
     for table in root.tables("load_balancer", name_of) {
         draft.read_load_balancer(table);
     }

@@ -127,7 +127,13 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
 fn supported(suspect: &Finding, said: &Finding) -> Option<Finding> {
     let what = format!("{}\nthe host itself: {}", suspect.evidence, said.evidence);
     let fix = said.fix.clone().or_else(|| suspect.fix.clone());
-    (said.verdict == Verdict::Warn).then(|| Finding { evidence: what, fix, ..said.clone() })
+    let verdict = suspect.verdict;
+    (said.verdict == Verdict::Warn).then(|| Finding {
+        verdict,
+        evidence: what,
+        fix,
+        ..said.clone()
+    })
 }
 
 /// What the member's host said of a check; its silence, and what it cannot know, do not count.

@@ -9,6 +9,7 @@ mod hostile;
 mod instruments;
 mod keeping;
 mod killing;
+mod leaving;
 mod own_address;
 mod owners;
 mod reloads;

@@ -52,6 +52,15 @@ pub(super) fn cases() -> Vec<Case> {
             "vip_address",
         ),
         (
+            "the virtual address is the load balancer's own",
+            changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
+                e.wanted.pool.own.push([10, 0, 0, 2].into());
+            }),
+            Check::AddressBound,
+            "10.0.0.2 is a virtual address of this pool, and an address of this load balancer",
+            "remove 10.0.0.2 from its interfaces",
+        ),
+        (
             "wrong path",
             bad("/nowhere", 404, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Configuration,
@@ -88,6 +97,13 @@ pub(super) fn cases() -> Vec<Case> {
             Check::Listening,
             "answered with 503, expected 200: the service itself says that it is not ready",
             "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
+        ),
+        (
+            "no way back to clients",
+            changed(healthy(), |e| e.health.stuck = Some(12)),
+            Check::Route,
+            "of 12 openings of connections by clients in the last minute not one was followed",
+            "elb backend inspect --client ADDRESS",
         ),
         (
             "not ready, though / works",

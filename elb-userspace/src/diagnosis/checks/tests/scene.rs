@@ -22,6 +22,7 @@ pub(super) fn healthy() -> Evidence {
         wanted: Wanted {
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
+                own: Vec::new(),
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,
                 forwarding: Forwarding::Ipip,
@@ -40,6 +41,7 @@ pub(super) fn healthy() -> Evidence {
             since: "2026-01-01T00:00:00Z".to_owned(),
             reason: None,
             lapses: Lapses::default(),
+            stuck: None,
         },
         way: Way {
             next_hop: Ok(hop),
