@@ -64,11 +64,28 @@ pub struct Agent {
     /// What is wrong: the file, as last read, the maps, as last written, or what the agent keeps in its
     /// host. Empty: nothing.
     pub problems: Vec<String>,
+    /// Writes to the maps that failed, since the agent started. Each is tried again.
+    #[serde(default)]
+    pub failed_writes: u64,
+    /// Tasks of the agent that panicked, since it started. Each was begun again.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub panics: Vec<Panics>,
     /// What the agent keeps in its host.
     #[serde(default)]
     pub kept: Vec<Kept>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// A task of the agent that panicked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panics {
+    /// The task.
+    pub task: String,
+    /// How often.
+    pub count: u64,
+    /// What it said the last time.
+    pub last: String,
 }
 
 /// Something that the agent keeps in its host.

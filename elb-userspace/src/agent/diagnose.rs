@@ -29,7 +29,6 @@ const MOST: usize = 16;
 const TOGETHER: usize = 4;
 
 /// What is known before anything is looked at.
-#[derive(Default)]
 pub(super) struct Case {
     /// On this host, if something is missing in it.
     balancer: Option<Report>,
@@ -40,7 +39,7 @@ pub(super) struct Case {
     healthy: Vec<String>,
     left_out: usize,
     /// What is to be looked at on this host.
-    question: Option<Question>,
+    question: Question,
 }
 
 impl Core {
@@ -51,8 +50,11 @@ impl Core {
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
         let mut case = Case {
             balancer: checks::balancer(&self.missing()),
-            question: Some(self.probes_of_this_host()),
-            ..Case::default()
+            pools: Vec::new(),
+            members: Vec::new(),
+            healthy: Vec::new(),
+            left_out: 0,
+            question: self.probes_of_this_host(),
         };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
@@ -236,7 +238,7 @@ impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
         let Self { balancer, pools, mut members, healthy, left_out, question } = self;
-        if let Some(question) = question.filter(|_| !members.is_empty()) {
+        if !members.is_empty() {
             let faults = instrument::look(question).await.unwrap_or_default();
             members.iter_mut().for_each(|evidence| evidence.own.faults.clone_from(&faults));
         }

@@ -217,6 +217,13 @@ impl Members {
         effect
     }
 
+    /// A probe came to nothing that says anything of the member: it is probed again in turn.
+    pub(super) fn abandoned(&mut self, member: u32, now: Now) {
+        let Some(watched) = self.watched.get_mut(&member) else { return };
+        watched.health.pass_over(now);
+        self.schedule.set(member, watched.health.next_probe());
+    }
+
     /// All that is to be kept across a restart, by pool.
     pub(super) fn saved(&self) -> BTreeMap<String, Vec<saved::Member>> {
         let member = |(socket, number): (&SocketAddr, &u32)| {

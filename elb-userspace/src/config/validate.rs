@@ -133,6 +133,9 @@ impl Draft {
     fn over_capacity(&self, agent: &AgentSettings) -> Vec<Violation> {
         let mut violations = self.listeners_over_capacity(agent);
         violations.extend(capacity::port_ranges(&self.load_balancers));
+        violations.extend(capacity::addresses(&self.load_balancers));
+        violations.extend(capacity::pools(&self.pools));
+        violations.extend(capacity::server_ids(&self.pools));
         let used = self.used_pools();
         let (mut slots, mut backends) = (0, 1);
         for (i, pool) in
