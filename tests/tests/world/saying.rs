@@ -29,7 +29,7 @@ fn packets_that_never_come_here_are_explained_as_such() -> Result<()> {
             let source =
                 if family == Family::V6 { format!("[{source}]") } else { source.to_owned() };
             let source = format!("{source}:50000");
-            let arguments = ["explain", "--src", &source, "--dst", &vip, "--syn"];
+            let arguments = ["explain", "--src", &source, "--dst", &vip, "--proto", "tcp", "--syn"];
             Ok::<_, anyhow::Error>((agent.ask(&arguments)?, agent.run(&arguments)?))
         };
         let own = if family == Family::V4 { "10.0.0.2" } else { "fd00::2" };
