@@ -12,7 +12,9 @@ use elb_tests::{
     agent::Agent,
     client::{HeldConnections, Load, http_requests, upload},
     config::{Announce, Config, Forwarding, Pool, PortRange, Protocol},
+    environment::elb_bin,
     lab::Lab,
+    process::ended,
     server::{Ports, Server},
     status,
     wait::wait_for,
@@ -302,8 +304,10 @@ fn joined_packets_are_no_ones_fault_and_named() -> Result<()> {
     for word in ["generic", "tso off gso off", "gro off lro off"] {
         assert!(problems.contains(word), "{problems}");
     }
-    let doctor = agent.end(&["doctor"], LIMIT)?;
-    assert!(doctor.printed.contains("tso off gso off"), "{}", doctor.printed);
+    let mut doctor = lab.lb().command(elb_bin()?);
+    doctor.args(["doctor", "--config"]).arg(said["agent"]["config"].as_str().unwrap_or_default());
+    let doctor = ended(doctor, LIMIT)?;
+    assert!(doctor.printed.contains("tso off gso off"), "{doctor:?}");
 
     lab.join_packets(false)?;
     upload(lab.client(), target, 1_000_000)?;
