@@ -14,6 +14,8 @@ pub struct Interface {
     /// The largest IP packet that it can have received as one frame; 0: any. Larger ones were joined after
     /// they were sent, which is so in generic mode only.
     pub largest: u16,
+    /// Of [`interface_flags`].
+    pub flags: u16,
 }
 
 /// Value of `INTERFACE_MACS`, by [`LinkMac::place`]: an interface and its own Ethernet address, which most
@@ -27,6 +29,20 @@ pub struct LinkMac {
     pub mac: Mac,
     /// Zero.
     pub reserved: u16,
+}
+
+/// Flags of an interface.
+pub mod interface_flags {
+    /// Another interface of this host on the same segment answers who looks for a virtual address.
+    pub const QUIET: u16 = 1;
+}
+
+impl Interface {
+    /// Whether it leaves it to another one to say where virtual addresses are.
+    #[inline(always)]
+    pub const fn is_quiet(&self) -> bool {
+        self.flags & interface_flags::QUIET != 0
+    }
 }
 
 impl LinkMac {
@@ -87,8 +103,8 @@ mod tests {
 
     #[test]
     fn layout() {
-        assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (8, 2));
-        assert_eq!(offset_of!(Interface, largest), 6);
+        assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (10, 2));
+        assert_eq!((offset_of!(Interface, largest), offset_of!(Interface, flags)), (6, 8));
         assert_eq!((size_of::<LinkMac>(), align_of::<LinkMac>()), (12, 4));
         assert_eq!((offset_of!(LinkMac, mac), offset_of!(LinkMac, reserved)), (4, 10));
         assert_eq!((size_of::<MacKey>(), align_of::<MacKey>()), (16, 8));

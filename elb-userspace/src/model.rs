@@ -47,6 +47,8 @@ pub struct LoadBalancer {
     pub ipv6_vip_address: Option<Ipv6Addr>,
     /// Who attracts the traffic for the VIPs.
     pub announce: Announce,
+    /// Whether an address may be this host's own although the host needs ports that listeners take.
+    pub allow_host_address: bool,
     /// In the order of the source.
     pub listeners: Vec<Listener>,
 }
@@ -127,6 +129,8 @@ pub struct Pool {
     pub healthmonitor: Option<HealthMonitor>,
     /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
     pub minimum_healthy_member_count: MinimumHealthy,
+    /// Whether a reload may take away all of its members while it is served.
+    pub allow_empty: bool,
     /// In the order of the source.
     pub members: Vec<Member>,
 }
@@ -194,10 +198,24 @@ impl Model {
         same_family.or_else(|| vips().next()).unwrap_or(member.address)
     }
 
-    /// The virtual address by which `member` is probed as traffic is: the first of its own family of
-    /// all listeners of the pool.
-    pub fn vip_towards(&self, pool: &Name, member: &Member) -> Option<IpAddr> {
-        let mut vips = self.listeners_of(pool).flat_map(|(lb, _)| lb.vips());
-        vips.find(|vip| vip.is_ipv4() == member.address.is_ipv4())
+    /// The virtual addresses at which `member` is probed as traffic is: those of all listeners of the
+    /// pool that are served, the member's own IP version first; where none is served, the first of them.
+    pub fn vips_towards(&self, pool: &Name, member: &Member) -> Vec<IpAddr> {
+        let is_own = |vip: &IpAddr| vip.is_ipv4() == member.address.is_ipv4();
+        let served = self
+            .listeners_of(pool)
+            .filter(|(lb, listener)| lb.admin_state_up && listener.admin_state_up);
+        let mut vips = Vec::new();
+        for vip in served.flat_map(|(lb, _)| lb.vips()) {
+            if !vips.contains(&vip) {
+                vips.push(vip);
+            }
+        }
+        if vips.is_empty() {
+            vips.extend(self.listeners_of(pool).flat_map(|(lb, _)| lb.vips()).find(is_own));
+        }
+        // Stable: otherwise in the order of the file.
+        vips.sort_by_key(|vip| !is_own(vip));
+        vips
     }
 }

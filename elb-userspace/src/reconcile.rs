@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use elb_common::addr::Mac;
-use elb_common::interface::{Interface, MacKey};
+use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
 use self::first::Wait;
@@ -50,6 +50,10 @@ pub trait Seen {
     }
     /// Interfaces that carry the program: index and Ethernet address.
     fn interfaces(&self) -> BTreeMap<u32, Mac>;
+    /// Whether such an interface leaves it to another one to say where virtual addresses are.
+    fn is_quiet(&self, _index: u32) -> bool {
+        false
+    }
     /// The largest IP packet that an interface can have received as one frame, if larger ones come as well;
     /// 0 otherwise.
     fn largest_received(&self, _interface: u32) -> u16 {
@@ -101,7 +105,7 @@ pub struct Desired {
 }
 
 /// Turns a model into the picture of the maps, and keeps what it needs for the next time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,
@@ -145,8 +149,9 @@ impl Reconciler {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
+            let flags = if seen.is_quiet(index) { interface_flags::QUIET } else { 0 };
             let largest = seen.largest_received(index);
-            desired.image.interfaces.insert(index, Interface { mac, largest });
+            desired.image.interfaces.insert(index, Interface { mac, largest, flags });
             let more = seen.macs_above(index);
             desired.image.more_macs.extend(more.into_iter().map(|mac| MacKey::new(index, mac)));
         }

@@ -474,7 +474,9 @@ mod tests {
         let listener = Listener { ring_size: 16, id: 3, pool: 4, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
         memory.pools.insert(4, POOL);
-        memory.interfaces.insert(INGRESS, Interface { mac: Mac::new([2; 6]), largest: 0 });
+        memory
+            .interfaces
+            .insert(INGRESS, Interface { mac: Mac::new([2; 6]), ..Interface::default() });
         memory.backends.extend([(1, backend()), (2, backend())]);
         memory
     }

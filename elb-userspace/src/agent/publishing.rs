@@ -11,6 +11,7 @@ use super::draining::Drained;
 use super::members::Members;
 use crate::config::AttachMode;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
@@ -33,6 +34,8 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
             mode: self.config.agent.attach_mode,
             drained: &self.drained,
         };
@@ -76,6 +79,18 @@ impl Core {
         again
     }
 
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
+            drained: &self.drained,
+        }
+    }
+
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         self.save_for(None);
@@ -100,12 +115,15 @@ impl Core {
     }
 }
 
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+/// What is seen of the world.
+pub(super) struct View<'a> {
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
+    host: &'a Found,
+    quiet: &'a BTreeSet<u32>,
     mode: AttachMode,
-    drained: &'a Drained,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {
@@ -135,8 +153,12 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet.contains(&index)
     }
 
     fn largest_received(&self, interface: u32) -> u16 {

@@ -1,7 +1,7 @@
 //! By which path a member is probed, and what probes of virtual addresses need on this host.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,12 +10,13 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::Config;
-use crate::health::path::{Guide, Lead, Way};
+use crate::config::{Config, ProbeMark};
+use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
+use crate::host::kept;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
 use crate::nexthop::{Network, Route};
-use crate::steering::{Steered, Steering};
+use crate::steering::{Steered, Steering, keep};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
@@ -25,6 +26,8 @@ pub(super) struct VipProbes {
     prober: Option<Arc<Prober>>,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
+    /// What leads them, to be kept.
+    way: Option<keep::Way>,
 }
 
 /// Why a member is probed at its own address though the pool wants the virtual one.
@@ -42,6 +45,15 @@ pub(super) enum NoVipPath {
     /// It would never leave.
     #[error("{vip} is an address of the load balancer itself; remove it from its interfaces")]
     Local {
+        /// The virtual address.
+        vip: IpAddr,
+    },
+    /// Nothing to answer to.
+    #[error(
+        "this host has no address towards {vip}, which the member answers from: give it an address of \
+         that IP version, or a route to {vip}"
+    )]
+    NoSource {
         /// The virtual address.
         vip: IpAddr,
     },
@@ -65,22 +77,24 @@ impl VipProbes {
     /// Sets up what is needed, or takes over what an earlier agent left. Without it, members are
     /// probed at their own addresses.
     pub(super) async fn begin(object: &mut Object, config: &Config) -> Self {
-        let steering = Steering::of(&config.agent.pin_dir);
+        let steering =
+            Steering::of(&config.agent.pin_dir, config.agent.probe_mark.map(ProbeMark::get));
         match set_up(object, config, &steering).await {
             Ok((prober, steered)) => {
+                let way = Some(keep::Way::new(steering, &steered));
                 let no_v6 = steered.v6.err().map(|error| error.to_string());
                 if let Some(why) = &no_v6 {
                     tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
                 }
                 let prober = Arc::new(prober);
-                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6 }
+                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6, way }
             }
             Err(why) => {
                 tracing::warn!(
                     why,
                     "probes cannot go by virtual addresses; members are probed at their own"
                 );
-                Self { guide: Err(why), prober: None, no_v6: None }
+                Self { guide: Err(why), prober: None, no_v6: None, way: None }
             }
         }
     }
@@ -95,6 +109,16 @@ impl VipProbes {
             tracing::warn!(why, "probes cannot go by virtual addresses any more");
             (self.guide, self.prober) = (Err(why), None);
         }
+    }
+
+    /// The way of probes, to be kept.
+    pub(super) fn way(&self) -> Option<keep::Way> {
+        self.way.clone()
+    }
+
+    /// Whether there are such probes, so that what they need is to be kept.
+    pub(super) const fn is_set_up(&self) -> bool {
+        self.prober.is_some()
     }
 
     /// Why no virtual address can be probed, if so.
@@ -120,17 +144,41 @@ async fn set_up(
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
     let steered = steering.set_up().await.map_err(|error| error.to_string())?;
-    let carried = carry_probes(object, &steering.peer, config.agent.attach_mode);
+    let carried = carry_probes(object, (&steering.peer, steered.peer), config.agent.attach_mode);
     carried.map_err(|error| error.to_string())?;
-    let prober = Prober::new(object, steering.mark).map_err(|error| error.to_string())?;
+    let prober = Prober::new(object, steered.mark).map_err(|error| error.to_string())?;
     Ok((prober, steered))
 }
 
 impl Core {
-    /// How the virtual address of a member is probed.
+    /// How the virtual address of a member is probed that comes first.
     pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
-        let target = spec.vip.ok_or(NoVipPath::NoVip)?;
+        self.way_to(member, spec, *spec.vips.first().ok_or(NoVipPath::NoVip)?)
+    }
+
+    /// How the virtual addresses of a member are probed whose turn it is.
+    pub(super) fn ways_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+        let turn = in_turn(spec.vips.len(), member.turn);
+        turn.filter_map(|n| self.way_to(member, spec, spec.vips[n]).ok()).collect()
+    }
+
+    /// How all virtual addresses of a member are probed.
+    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+        spec.vips.iter().filter_map(|vip| self.way_to(member, spec, *vip).ok()).collect()
+    }
+
+    fn way_to(
+        &self,
+        member: &Watched,
+        spec: &ProbeSpec,
+        target: SocketAddr,
+    ) -> Result<Way, NoVipPath> {
         let guide = self.vip_probes.guide(target.ip())?;
+        if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
+            return Err(NoVipPath::Host(format!(
+                "the path of health probes is not in order: {why}"
+            )));
+        }
         // First, since it is cheap and settles what most often stands in the way.
         let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
         let reachable = |id: &u16| {
@@ -139,8 +187,15 @@ impl Core {
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
         let lead = Lead { backend, guide: guide.clone() };
-        Ok(Way { target, source: spec.source.unwrap_or(source), lead })
+        let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
+        Ok(Way { target, source, lead })
     }
+}
+
+/// Which of so many virtual addresses are probed when it is this turn.
+fn in_turn(addresses: usize, turn: usize) -> impl Iterator<Item = usize> {
+    let first = if addresses > AT_ONCE { turn.wrapping_mul(AT_ONCE) } else { 0 };
+    (0..addresses.min(AT_ONCE)).map(move |n| first.wrapping_add(n) % addresses)
 }
 
 /// The address that this host has towards a member, if answers from the virtual address get in by
@@ -152,7 +207,18 @@ fn source(
     rp_filter: impl Fn(&str) -> u8,
 ) -> Result<IpAddr, NoVipPath> {
     let hop = network.next_hop(member).map_err(|_| NoVipPath::Unreachable)?;
-    let needed = match network.routes.get(&vip) {
+    let routed = network.routes.get(&vip);
+    if member.is_ipv4() != vip.is_ipv4() {
+        // The member answers in the other IP version: to the address that this host has there.
+        return match routed {
+            Some(Route::Local) => Err(NoVipPath::Local { vip }),
+            Some(Route::Via { source: Some(source), .. }) => Ok(*source),
+            Some(Route::Via { source: None, .. } | Route::None) | None => {
+                Err(NoVipPath::NoSource { vip })
+            }
+        };
+    }
+    let needed = match routed {
         Some(Route::Local) => return Err(NoVipPath::Local { vip }),
         Some(Route::Via { ifindex, .. }) if *ifindex == hop.ifindex => {
             return source_of(hop.source);

@@ -8,8 +8,11 @@ use elb_common::ring::CHUNK;
 use super::capacity;
 use super::error::Report;
 use super::file::Draft;
+use super::host::Host;
 use super::settings::AgentSettings;
 use super::table::Place;
+use crate::health::path::AT_ONCE;
+use crate::model::monitor::ProbePath;
 use crate::model::rules::{self, At, Violation};
 use crate::model::{Listener, Model, Pool};
 
@@ -17,12 +20,13 @@ use crate::model::{Listener, Model, Pool};
 const MOST_BACKENDS: usize = 65_534;
 
 /// The largest part of the draft that is valid as a whole; what is left out is in the report.
-pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
+pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) -> Model {
     loop {
         draft.remove_orphans(report);
         let mut violations = rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups);
         if let (true, Some(agent)) = (violations.is_empty(), &draft.agent) {
             violations = draft.over_capacity(agent);
+            violations.extend(draft.takes_what_the_host_needs(host));
         }
         if violations.is_empty() {
             break;
@@ -33,6 +37,8 @@ pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
         draft.remove(violations.iter().map(|violation| violation.at).collect());
     }
     draft.warn(report);
+    draft.warn_of_the_unlikely(report);
+    draft.warn_of_host_addresses(host, report);
     let model = Model::new(draft.load_balancers, draft.pools, draft.ip_groups);
     model.expect("the loop ends only when the rules have nothing left to say")
 }
@@ -65,8 +71,8 @@ impl Draft {
             for (j, listener) in lb.listeners.iter().enumerate() {
                 if let Some((key, kind, name)) = self.left_out(listener) {
                     let place = &self.load_balancer_places[i].listeners[j];
-                    let what = format!("it is left out, as its {kind} {name:?} is");
-                    let fix = format!("mend the {kind}");
+                    let what = format!("its {kind} {name:?} has errors, so it cannot be served");
+                    let fix = format!("correct the {kind}");
                     report.borrow_mut().warning(place.of(key), &place.object, what, fix);
                     orphans.insert(At::Listener(i, j));
                 }
@@ -175,6 +181,13 @@ impl Draft {
         listeners.map(|listener| listener.default_pool.as_str()).collect()
     }
 
+    /// How many virtual addresses lead to a pool.
+    fn vips_of(&self, pool: &str) -> usize {
+        let leads = |listener: &Listener| listener.default_pool.as_str() == pool;
+        let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(leads));
+        all.map(|lb| lb.vips().count()).sum()
+    }
+
     /// What is valid and yet hardly meant.
     fn warn(&self, report: &RefCell<Report>) {
         for (lb, place) in self.load_balancers.iter().zip(&self.load_balancer_places) {
@@ -189,6 +202,19 @@ impl Draft {
                 let at = place.of(key);
                 report.borrow_mut().warning(at, &place.object, what.into(), fix.into());
             };
+            let vips = self.vips_of(pool.name.as_str());
+            let by_vip = pool.healthmonitor.as_ref().is_some_and(|monitor| {
+                monitor.admin_state_up && monitor.probe_path == ProbePath::Vip
+            });
+            if by_vip && vips > AT_ONCE {
+                let what = format!(
+                    "its members are probed at {AT_ONCE} of its {vips} virtual addresses at a time: a \
+                     failure at one is seen after up to {} intervals",
+                    vips.div_ceil(AT_ONCE)
+                );
+                let fix = "shorten delay, or give the addresses pools of their own";
+                warn(&place.own, "name", &what, fix);
+            }
             if !self.named_pools.contains(pool.name.as_str()) {
                 let fix = "name it as the default_pool of one, or remove it";
                 warn(

@@ -65,6 +65,8 @@ checks! {
     Neighbor = "neighbor", "neighbour resolution";
     /// The member is not the load balancer itself.
     Itself = "itself", "member is not the load balancer itself";
+    /// What the agent put into this host is there: programs, pins, the path of health probes.
+    Kept = "kept", "what elb keeps in this host";
     /// The kernel is new enough and has what the program needs.
     Kernel = "kernel", "kernel version and features";
     /// The agent may do what it has to.
@@ -85,6 +87,8 @@ checks! {
     RpFilter = "rp-filter", "rp_filter";
     /// Whether the host forwards beside the program.
     Forwarding = "forwarding", "IP forwarding";
+    /// Probes leave this host, and their answers get in.
+    Probes = "probes", "this load balancer's own probes";
     /// The clock is right.
     Clock = "clock", "clock";
 }

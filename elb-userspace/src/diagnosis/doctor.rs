@@ -8,6 +8,7 @@ pub mod facts;
 mod gather;
 mod host;
 mod interface;
+mod kept;
 mod mtu;
 mod netdev;
 mod queues;
@@ -20,8 +21,9 @@ use self::facts::Facts;
 pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
-use crate::config::{AttachMode, Config, PIN_DIR};
-use crate::model::Forwarding;
+use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
+use crate::health::probe::ProbeSource;
+use crate::model::{Forwarding, Model};
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +34,16 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
+    /// Where an agent would answer; none is asked for where it is not known.
+    pub socket: Option<PathBuf>,
+    /// The mark of health probes, if the configuration says it.
+    pub probe_mark: Option<u32>,
     /// The virtual addresses.
     pub vips: Vec<IpAddr>,
     /// The members, and how packets get there.
     pub members: Vec<(IpAddr, Forwarding)>,
+    /// What is probed, and from where.
+    pub probed: Option<(Model, ProbeSource)>,
 }
 
 impl Duty {
@@ -44,12 +52,17 @@ impl Duty {
         let pools = config.model.pools().iter();
         let members = pools
             .flat_map(|pool| pool.members.iter().map(|member| (member.address, pool.forwarding)));
+        let sources =
+            ProbeSource { v4: config.agent.probe_source, v6: config.agent.probe_source_ipv6 };
         Self {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
+            socket: Some(config.agent.socket.clone()),
+            probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
+            probed: Some((config.model.clone(), sources)),
         }
     }
 
@@ -59,8 +72,11 @@ impl Duty {
             interfaces,
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
+            socket: None,
+            probe_mark: None,
             vips: Vec::new(),
             members: Vec::new(),
+            probed: None,
         }
     }
 }
@@ -68,11 +84,13 @@ impl Duty {
 /// Judges what was gathered.
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
+        kept::kept(duty, facts),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),
         host::forwarding(facts),
         host::clock(facts.synchronised),
+        host::probes(facts.probes.as_deref()),
         mtu::mtu(duty, &facts.network),
     ];
     findings.extend(interfaces(duty, facts));

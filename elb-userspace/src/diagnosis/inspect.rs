@@ -9,14 +9,18 @@ mod facts;
 mod gather;
 mod parts;
 
+mod clients;
 mod decapsulation;
 mod firewall;
 mod hosts_deny;
 mod listening;
 mod load;
 mod mtu;
+mod own;
+mod reverse_path;
 mod route;
 mod sysctls;
+mod trust;
 mod virtual_address;
 
 mod filter;
@@ -28,7 +32,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, Protocol};
-pub use gather::Place;
+pub use gather::{Place, packet_filter};
+pub use own::{Filtered, Probe, filtered};
 
 use super::check::Check;
 use super::report::{Report, Verdict};
@@ -119,7 +124,8 @@ fn conclude(asked: Asked, facts: &Facts) -> Inspection {
         None => finding(check, judge(&asked, facts)),
     });
     let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
-    let report = Report::new(facts.host.clone(), known, findings.to_vec());
+    // A warning is what a host is like, not why probes fail.
+    let report = Report::explained(facts.host.clone(), known, findings.to_vec(), None);
     Inspection { host: facts.host.clone(), asked, report }
 }
 

@@ -347,7 +347,9 @@ impl World {
         }
         memory.pools = self.pools.clone();
         memory.backends = self.backends.iter().map(|(id, spec)| (*id, spec.record())).collect();
-        memory.interfaces.insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), largest: 0 });
+        memory
+            .interfaces
+            .insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), ..Interface::default() });
         memory.more_macs.insert(MacKey::new(INGRESS, Mac::new(UPPER_MAC)));
         memory.more_macs.insert(MacKey::new(OTHER, Mac::new(FOREIGN_MAC)));
         memory

@@ -29,7 +29,11 @@ pub(in super::super) fn arp<P: Packet, T: Tables>(
     if !link.destination.is_group() && (is_claimed || is_asked) {
         classify::addressed(packet, tables, link)?;
     }
-    let ours = tables.interface(packet.ingress()).ok_or(Stop(Reason::ArpOther))?.mac;
+    let interface = tables.interface(packet.ingress()).ok_or(Stop(Reason::ArpOther))?;
+    if interface.is_quiet() {
+        return Err(Stop(Reason::ArpOther));
+    }
+    let ours = interface.mac;
     if is_claimed {
         let foreign = message.sender_mac != ours;
         return Err(Stop(if foreign { Reason::VipConflict } else { Reason::ArpOther }));

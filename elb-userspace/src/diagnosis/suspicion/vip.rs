@@ -86,10 +86,10 @@ fn answers_differently(evidence: &Evidence, cause: &Cause) -> Finding {
 }
 
 fn up(evidence: &Evidence) -> String {
-    format!("on the backend server: {}", fix::backend_up(&evidence.wanted.pool))
+    format!("on the backend server: {}", fix::backend_up(evidence))
 }
 
 fn vips(evidence: &Evidence) -> String {
-    let all: Vec<String> = fix::vips(&evidence.wanted.pool).map(|vip| vip.to_string()).collect();
+    let all: Vec<String> = evidence.failing_vips().iter().map(ToString::to_string).collect();
     all.join(" and ")
 }

@@ -175,7 +175,7 @@ impl Route {
 /// places, of which some stay free, as under an agent that sweeps them all the time.
 pub fn memory(ifindex: u32, places: u32) -> Memory {
     let groups_v4 = (0..LISTED).map(|n| if n + 1 < LISTED { other_client(n) } else { clients() });
-    let interface = Interface { mac: Mac::new(OUR_MAC), largest: 0 };
+    let interface = Interface { mac: Mac::new(OUR_MAC), ..Interface::default() };
     let mut memory = Memory {
         groups_v4: groups_v4.collect(),
         interfaces: [(LOOPBACK, interface), (ifindex, interface)].into(),
