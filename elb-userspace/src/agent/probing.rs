@@ -30,12 +30,12 @@ pub(super) struct Probed {
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec, vip } in self.core.due_probes(now()) {
+        for DueProbe { member, due, spec, ways } in self.core.due_probes(now()) {
             self.probes.spawn(async move {
                 let late = now().time.since(due);
                 let work = async {
                     fault::reach("probe");
-                    probe::run(spec, vip).await
+                    probe::run(spec, ways).await
                 };
                 Probed { member, late, outcome: caught(work).await }
             });
@@ -56,6 +56,7 @@ impl Agent {
             self.publishing.ask(Instant::now(), Duration::ZERO);
         }
         self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
+        self.look_at_instrument();
     }
 
     /// What the agent tells is what packets meet: nobody hears of a verdict that is not published.

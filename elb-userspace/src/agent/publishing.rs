@@ -11,6 +11,7 @@ use super::draining::Drained;
 use super::members::Members;
 use super::trouble::Written;
 use crate::assign::Full;
+use crate::config::AttachMode;
 use crate::health::MemberHealth;
 use crate::host::found::Found;
 use crate::kernel::{Attachment, MapError, coarse_seconds};
@@ -28,6 +29,7 @@ macro_rules! view_of {
             attachments: &$core.attachments,
             host: &$core.keeping.found,
             quiet: &$core.keeping.quiet,
+            mode: $core.config.agent.attach_mode,
             drained: &$core.drained,
         }
     };
@@ -175,6 +177,7 @@ pub(super) struct View<'a> {
     attachments: &'a [Attachment],
     host: &'a Found,
     quiet: &'a BTreeSet<u32>,
+    mode: AttachMode,
     pub(super) drained: &'a Drained,
 }
 
@@ -211,6 +214,20 @@ impl Seen for View<'_> {
 
     fn is_quiet(&self, index: u32) -> bool {
         self.quiet.contains(&index)
+    }
+
+    fn largest_received(&self, interface: u32) -> u16 {
+        let joins = self.mode == AttachMode::Generic;
+        let link = self.network.links.get(&interface).filter(|_| joins);
+        link.map_or(0, |link| u16::try_from(link.mtu).unwrap_or(0))
+    }
+
+    fn macs_above(&self, interface: u32) -> BTreeSet<Mac> {
+        self.network.macs_above(interface)
+    }
+
+    fn is_own(&self, vip: IpAddr) -> bool {
+        self.network.may_be_own(vip)
     }
 
     fn now(&self) -> u32 {

@@ -250,16 +250,28 @@ impl MemberHealth {
         }
     }
 
-    /// Ends the probe that [`Self::start`] began without a result: nothing was learnt of the member.
-    pub fn abandon(&mut self, now: Now, random: u64) {
-        let delay = |timing: Timing| timing.delay - part(timing.delay / self.jitter, random);
-        match self.phase {
-            Phase::Idle | Phase::Waiting(_) => {}
-            Phase::Probing | Phase::ProbingInVain => {
-                let at = self.timing.map(|timing| now.time + delay(timing));
-                self.phase = at.map_or(Phase::Idle, Phase::Waiting);
+    /// Ends the probe that [`Self::start`] began, without a verdict: what it came to says nothing of the
+    /// member. The next one starts within a second.
+    pub fn pass_over(&mut self, now: Now) {
+        self.phase = match (self.phase, self.timing) {
+            (Phase::Probing | Phase::ProbingInVain, Some(timing)) => {
+                Phase::Waiting(now.time + timing.delay.min(FIRST))
             }
-        }
+            (Phase::Probing | Phase::ProbingInVain, None) => Phase::Idle,
+            (phase @ (Phase::Idle | Phase::Waiting(_)), _) => phase,
+        };
+    }
+
+    /// Whether one more failure makes it OFFLINE.
+    pub fn is_about_to_fail(&self) -> bool {
+        let needed = self.timing.map_or(u32::MAX, |timing| timing.max_retries_down);
+        self.status == Status::Online && self.streak + 1 >= needed
+    }
+
+    /// Takes in a result by itself, of what is not probed on its own.
+    pub fn take(&mut self, now: Now, result: Result<(), Failure>) -> Option<Change> {
+        let timing = self.timing?;
+        self.count(now, timing, result)
     }
 
     /// Follows a change of the pool's monitor, of its timing or of what it probes. A probe under
