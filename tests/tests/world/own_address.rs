@@ -69,7 +69,7 @@ fn what_would_lock_the_admin_out_is_refused() -> Result<()> {
     let servers = lab.serve()?;
     lab.backends_up(Forwarding::Ipip)?;
     // Something like ssh of the load balancer, and a session.
-    let admin = Server::start(lab.lb(), "the load balancer")?;
+    let admin = Server::start(lab.lb(), "admin")?;
     let own = own_address(&lab)?;
     let ssh = (own, ECHO_PORT).into();
     let session = HeldConnections::open(lab.client(), ssh, 2, Duration::from_millis(50))?;
@@ -147,7 +147,7 @@ fn members_that_have_the_host_s_address_are_not_blamed() -> Result<()> {
     agent.wait_members(&members, "OFFLINE", LIMIT)?;
     let said = problems(&agent)?;
     assert!(said.iter().any(|one| one.contains("do not answer this host")), "{said:?}");
-    let diagnosis = agent.end(&["diagnose", WEB], LIMIT)?;
+    let diagnosis = agent.end(&["diagnose", "pool:web"], LIMIT)?;
     assert_eq!(diagnosis.code, Some(1), "{diagnosis:?}");
     let words =
         format!("{own} is a virtual address of this pool, and an address of this load balancer");
