@@ -3,6 +3,7 @@
 
 mod core;
 
+mod announcing;
 mod arrivals;
 mod bound;
 mod chore;
@@ -12,6 +13,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
 mod inherited;
 mod keeping;
 mod members;
@@ -26,6 +28,7 @@ mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
@@ -39,6 +42,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
@@ -47,7 +51,6 @@ use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
-use crate::announce::Announcer;
 use crate::api::Query;
 use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
@@ -59,9 +62,6 @@ use crate::nexthop::{Network, Wanted, netlink};
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
-/// When virtual addresses are announced after a start: once at once, and again for those who missed
-/// it.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
@@ -75,8 +75,9 @@ struct Agent {
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
     saves: JoinSet<Duration>,
-    announcer: Option<Announcer>,
-    announcements: Vec<Instant>,
+    announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -103,6 +104,7 @@ impl Agent {
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
+        let announcing = Announcing::new(&core);
         Self {
             core,
             network,
@@ -113,8 +115,8 @@ impl Agent {
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
-            announcer: announcer(),
-            announcements: Vec::new(),
+            announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -143,7 +145,7 @@ impl Agent {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
-            let announce_at = self.announcements.iter().min().copied();
+            let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
@@ -181,6 +183,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -188,6 +191,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
@@ -231,10 +240,7 @@ impl Agent {
             self.announce_anew();
             self.watch_flows();
         }
-    }
-
-    fn announce_anew(&mut self) {
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.keep_announced();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.
@@ -282,29 +288,13 @@ impl Agent {
         }
         if report.accepted {
             self.wanted.send_replace(self.core.addresses());
-            self.announcements.push(Instant::now());
+            self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         report
     }
-
-    fn announce(&mut self) {
-        let due = Instant::now();
-        self.announcements.retain(|at| *at > due);
-        let Some(announcer) = &self.announcer else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
-            if let Err(error) = announcer.announce(ifindex, mac, vip) {
-                tracing::debug!(ifindex, %vip, %error, "cannot announce");
-            }
-        }
-    }
-}
-
-fn announcer() -> Option<Announcer> {
-    let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-    Announcer::new().inspect_err(|error| tracing::warn!(%error, "{untold}")).ok()
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

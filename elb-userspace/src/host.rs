@@ -9,7 +9,9 @@ pub mod found;
 pub mod kept;
 
 pub mod changes;
+pub mod groups;
 pub mod programs;
+pub mod segments;
 
 pub mod follow;
 pub mod links;

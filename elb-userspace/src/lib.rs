@@ -43,6 +43,7 @@ pub mod announce;
 pub mod api;
 pub mod backend;
 pub mod cli;
+pub mod holders;
 pub mod saved;
 pub mod status;
 

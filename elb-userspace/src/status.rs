@@ -85,6 +85,9 @@ pub struct Kept {
     /// When it was last, RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_restored: Option<String>,
+    /// What was missing then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub was_missing: Option<String>,
 }
 
 /// How the members are probed.

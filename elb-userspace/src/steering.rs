@@ -11,6 +11,7 @@
 //! with directories of their own do not meet.
 
 mod checksums;
+pub mod keep;
 mod mark;
 
 use std::io;

@@ -15,10 +15,12 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::holders::Holders;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
+use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
@@ -28,7 +30,7 @@ use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
 use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
 use crate::model::{LoadBalancer, Model, Pool};
-use crate::nexthop::{Network, Wanted};
+use crate::nexthop::{Network, Route, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::saved::{self, Numbers};
@@ -95,6 +97,10 @@ pub(super) struct Core {
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
+    /// Others that answer for the virtual addresses.
+    pub(super) holders: Holders,
+    /// Whether packets follow the openings of connections.
+    pub(super) followed: Followed,
     /// Since when no packet went to each member.
     pub(super) quiet: Quiet,
 }
@@ -157,6 +163,8 @@ impl Core {
             config_problems: parts.problems,
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
+            holders: Holders::default(),
+            followed: Followed::default(),
             quiet: Quiet::default(),
         };
         let model = core.config.model.clone();
@@ -268,10 +276,20 @@ impl Core {
         let announced =
             |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| vip.flags & vip_flags::ANNOUNCE != 0;
         let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
-        let interfaces = self.observed.interfaces.iter();
+        let interfaces = self.observed.interfaces.iter().filter(|(_, one)| !one.is_quiet());
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
+    }
+
+    /// The host's own addresses towards members: interface, its Ethernet address, address. Where that has
+    /// changed, members' answers to probes would go astray for long.
+    pub(super) fn own_addresses(&self) -> BTreeSet<(u32, IpAddr)> {
+        let own = self.network.routes.values().filter_map(|route| match route {
+            Route::Via { ifindex, source, .. } => Some((*ifindex, (*source)?)),
+            Route::Local | Route::None => None,
+        });
+        own.collect()
     }
 
     /// What the next agent is to know of the members' health.

@@ -12,7 +12,8 @@ use crate::host::changes::moved;
 use crate::host::found::Found;
 use crate::host::kept::{Object, Register};
 use crate::host::programs::{Held, Plan, Wanted, compare};
-use crate::kernel::{Attachment, Program, program_name, unpin};
+use crate::host::segments::Pair;
+use crate::kernel::{Attachment, Program, carry_probes, program_name, unpin};
 use crate::time::Now;
 
 /// What is kept, and what was last found.
@@ -23,6 +24,10 @@ pub(super) struct Keeping {
     pub(super) program: Program,
     /// Counts what the agent itself changes, for whoever looks.
     pub(super) revision: watch::Sender<u64>,
+    /// Interfaces of one segment.
+    pub(super) joined: BTreeSet<Pair>,
+    /// Interfaces that leave it to others to say where virtual addresses are.
+    pub(super) quiet: BTreeSet<u32>,
     /// Modes that an interface refused: asking again would only make another gap.
     refused: BTreeSet<(u32, &'static str)>,
 }
@@ -39,6 +44,8 @@ impl Keeping {
             register,
             program: Program::Plain,
             revision: watch::channel(0).0,
+            joined: BTreeSet::new(),
+            quiet: BTreeSet::new(),
             refused: BTreeSet::new(),
         }
     }
@@ -68,9 +75,16 @@ impl Core {
         let plan = self.compare(&found);
         let changed = self.carry_out(&plan, &found, now);
         self.keep_pins(now);
+        self.keep_probe_path(&before, &found, now);
         self.report_kept(&plan, &found);
-        let is = |index: u32| moved(&before, &found, index);
-        let told_anew = changed || self.attachments.iter().any(|one| is(one.index));
+        let mut told_anew = changed;
+        for one in &self.attachments {
+            if moved(&before, &found, one.index) {
+                told_anew = true;
+                // Its cable may be in another switch.
+                self.keeping.joined.retain(|(from, by)| ![*from, *by].contains(&one.index));
+            }
+        }
         if changed {
             self.keeping.changed();
             // What the kernel took out of the maps with an interface is put back.
@@ -79,7 +93,13 @@ impl Core {
         if told_anew {
             self.publish();
         }
-        told_anew
+        self.choose_quiet() || told_anew
+    }
+
+    /// What is missing in the host, and why.
+    pub(super) fn missing(&self) -> Vec<(String, String)> {
+        let all = self.keeping.register.all();
+        all.filter_map(|(object, kept)| Some((object.to_string(), kept.missing.clone()?))).collect()
     }
 
     /// Takes over which interfaces are to carry the program, and how: the next look does it.
@@ -136,7 +156,7 @@ impl Core {
         match Attachment::new(&mut self.object, self.keeping.program, (name, index), mode) {
             Ok(attachment) => {
                 self.attachments.push(attachment);
-                self.keeping.register.restored(&object, now.wall);
+                self.keeping.register.restored(&object, "the interface carried none", now.wall);
                 true
             }
             Err(error) => {
@@ -192,8 +212,34 @@ impl Core {
             }
             Ok(()) if restored.is_empty() => register.in_place(&Object::Pins),
             Ok(()) => {
-                tracing::debug!(?restored, "pinned");
-                register.restored(&Object::Pins, now.wall);
+                let what = format!("removed pins of {}", restored.join(", "));
+                register.restored(&Object::Pins, &what, now.wall);
+            }
+        }
+    }
+
+    /// What leads probes was restored by who looked; their program is restored here.
+    fn keep_probe_path(&mut self, before: &Found, found: &Found, now: Now) {
+        const OBJECT: &Object = &Object::ProbePath;
+        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_set_up()) else {
+            return;
+        };
+        if let Some(why) = &path.missing {
+            self.keeping.register.missing(OBJECT, why.clone());
+            return;
+        }
+        // Where it was restored just now, the interface has come since the look.
+        let index = nix::net::if_::if_nametoindex(path.peer.as_str()).unwrap_or_default();
+        let mode = self.config.agent.attach_mode;
+        let carried = carry_probes(&mut self.object, (&path.peer, index), mode);
+        let restored = before.probe_path.as_ref().map_or(0, |path| path.restored);
+        let register = &mut self.keeping.register;
+        match carried {
+            Err(error) => register.missing(OBJECT, error.to_string()),
+            Ok(false) if path.restored == restored => register.in_place(OBJECT),
+            Ok(_) => {
+                let what = path.last.as_deref().unwrap_or("the program was gone");
+                register.restored(OBJECT, what, now.wall);
             }
         }
     }

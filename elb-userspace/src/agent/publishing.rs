@@ -1,6 +1,6 @@
 //! Bringing the maps, and what the next agent reads, in step with what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::addr::Mac;
@@ -34,6 +34,7 @@ impl Core {
             network: &self.network,
             attachments: &self.attachments,
             host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -82,6 +83,7 @@ impl Core {
             network: &self.network,
             attachments: &self.attachments,
             host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
             drained: &self.drained,
         }
     }
@@ -116,6 +118,7 @@ pub(super) struct View<'a> {
     pub(super) network: &'a Network,
     attachments: &'a [Attachment],
     host: &'a Found,
+    quiet: &'a BTreeSet<u32>,
     pub(super) drained: &'a Drained,
 }
 
@@ -148,6 +151,10 @@ impl Seen for View<'_> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
         let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet.contains(&index)
     }
 
     fn now(&self) -> u32 {

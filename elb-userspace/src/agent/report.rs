@@ -30,7 +30,9 @@ impl Core {
         let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
         let balancers = model.load_balancers();
         status::Status {
-            agent: self.agent(&arrivals::problems(&pools)),
+            agent: self.agent(
+                &[arrivals::problems(&pools), self.held_problems(), self.stuck_problems()].concat(),
+            ),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
             pools,
             not_forwarded: self.drops(),
@@ -235,7 +237,8 @@ fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
         in_place: kept.missing.is_none(),
         reason: kept.missing.clone(),
         restored: kept.restored,
-        last_restored: kept.last.map(timestamp),
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
     }
 }
 
@@ -290,6 +293,6 @@ fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     counter.map(read).unwrap_or_default()
 }
 
-fn read<T: Default>(value: Result<T, MapError>) -> T {
+pub(super) fn read<T: Default>(value: Result<T, MapError>) -> T {
     value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

@@ -55,7 +55,8 @@ pub async fn run(file: &Path) -> Result<()> {
     follower.spawn(netlink::follow(wanted_addresses, known));
     let (host, looks) = watch::channel(Arc::default());
     let mut looker = JoinSet::new();
-    looker.spawn(follow::follow(core.keeping.revision.subscribe(), host));
+    let way = core.vip_probes.way();
+    looker.spawn(follow::follow(way, wanted.subscribe(), core.keeping.revision.subscribe(), host));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
     let mut server_task = JoinSet::new();

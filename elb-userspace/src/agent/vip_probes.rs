@@ -13,9 +13,10 @@ use super::members::Watched;
 use crate::config::{Config, ProbeMark};
 use crate::health::path::{Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
+use crate::host::kept;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
 use crate::nexthop::{Network, Route};
-use crate::steering::{Steered, Steering};
+use crate::steering::{Steered, Steering, keep};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
@@ -25,6 +26,8 @@ pub(super) struct VipProbes {
     prober: Option<Arc<Prober>>,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
+    /// What leads them, to be kept.
+    way: Option<keep::Way>,
 }
 
 /// Why a member is probed at its own address though the pool wants the virtual one.
@@ -69,19 +72,20 @@ impl VipProbes {
             Steering::of(&config.agent.pin_dir, config.agent.probe_mark.map(ProbeMark::get));
         match set_up(object, config, &steering).await {
             Ok((prober, steered)) => {
+                let way = Some(keep::Way::new(steering, &steered));
                 let no_v6 = steered.v6.err().map(|error| error.to_string());
                 if let Some(why) = &no_v6 {
                     tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
                 }
                 let prober = Arc::new(prober);
-                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6 }
+                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6, way }
             }
             Err(why) => {
                 tracing::warn!(
                     why,
                     "probes cannot go by virtual addresses; members are probed at their own"
                 );
-                Self { guide: Err(why), prober: None, no_v6: None }
+                Self { guide: Err(why), prober: None, no_v6: None, way: None }
             }
         }
     }
@@ -96,6 +100,16 @@ impl VipProbes {
             tracing::warn!(why, "probes cannot go by virtual addresses any more");
             (self.guide, self.prober) = (Err(why), None);
         }
+    }
+
+    /// The way of probes, to be kept.
+    pub(super) fn way(&self) -> Option<keep::Way> {
+        self.way.clone()
+    }
+
+    /// Whether there are such probes, so that what they need is to be kept.
+    pub(super) const fn is_set_up(&self) -> bool {
+        self.prober.is_some()
     }
 
     /// Why no virtual address can be probed, if so.
@@ -132,6 +146,11 @@ impl Core {
     pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
         let target = spec.vip.ok_or(NoVipPath::NoVip)?;
         let guide = self.vip_probes.guide(target.ip())?;
+        if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
+            return Err(NoVipPath::Host(format!(
+                "the path of health probes is not in order: {why}"
+            )));
+        }
         // First, since it is cheap and settles what most often stands in the way.
         let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
         let reachable = |id: &u16| {

@@ -90,7 +90,8 @@ fn text(status: &Status, colours: bool) -> String {
     for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
         let (object, times) = (&kept.object, kept.restored);
         let last = kept.last_restored.as_deref().unwrap_or_default();
-        let _ = writeln!(out, "restored {object} · {times} times, last {last}");
+        let what = kept.was_missing.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "restored {object} · {times} times, last {last}: {what}");
     }
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");

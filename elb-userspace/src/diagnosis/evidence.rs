@@ -128,6 +128,8 @@ pub struct Health {
     pub reason: Option<Failure>,
     /// Probes that failed though it is ONLINE.
     pub lapses: Lapses,
+    /// Connections that clients tried to open in the last minute, if no packet followed any opening.
+    pub stuck: Option<u64>,
 }
 
 /// Probes that failed, of those that are remembered since a member is ONLINE.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::found::{Found, Interface};
+use super::found::{Found, Interface, ProbePath};
 use super::links;
+use crate::nexthop::Wanted;
+use crate::steering::keep::Way;
 
 /// How often the host is looked at though nothing was heard of it.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -29,14 +32,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 type Messages = Pin<Box<dyn Stream<Item = Message> + Send + Sync>>;
 
-/// Looks until nobody wants to know. `revision` counts what the agent itself changes: each asks for
+/// Virtual addresses whose way is looked at each time.
+const ADDRESSES: usize = 8;
+
+/// Looks until nobody wants to know. `way` is what leads probes to the virtual addresses in `wanted`;
+/// `revision` counts what the agent itself changes: each asks for
 /// another look. A socket that fails is replaced by another.
-pub async fn follow(mut revision: watch::Receiver<u64>, found: watch::Sender<Arc<Found>>) {
-    let mut moves = BTreeMap::new();
+pub async fn follow(
+    way: Option<Way>,
+    wanted: watch::Receiver<Wanted>,
+    mut revision: watch::Receiver<u64>,
+    found: watch::Sender<Arc<Found>>,
+) {
+    let mut seen = Seen::new(way, wanted);
     loop {
         match Sockets::open() {
             Ok(mut sockets) => {
-                if let Err(error) = sockets.serve(&mut revision, &found, &mut moves).await {
+                if let Err(error) = sockets.serve(&mut revision, &found, &mut seen).await {
                     tracing::warn!(%error, "cannot look at the host's interfaces; trying again");
                 }
             }
@@ -79,23 +91,21 @@ impl Sockets {
         &mut self,
         revision: &mut watch::Receiver<u64>,
         found: &watch::Sender<Arc<Found>>,
-        moves: &mut BTreeMap<u32, u32>,
+        seen: &mut Seen,
     ) -> io::Result<()> {
         loop {
             while let Some(message) = self.messages.next().now_or_never() {
-                count(moves, &message.ok_or(io::ErrorKind::BrokenPipe)?);
+                seen.hear(&message.ok_or(io::ErrorKind::BrokenPipe)?);
             }
             let (begun, revision_now) = (Instant::now(), *revision.borrow_and_update());
-            let mut interfaces = self.interfaces().await?;
+            let interfaces = self.interfaces().await?;
+            let probe_path = seen.keep_way(&self.handle, &interfaces).await;
+            let interfaces = seen.counted(interfaces);
             let calm = CALM.max(10 * begun.elapsed()).min(PERIOD);
-            moves.retain(|index, _| interfaces.contains_key(index));
-            for (index, count) in moves.iter() {
-                interfaces.entry(*index).and_modify(|interface| interface.moves = *count);
-            }
-            found.send_replace(Arc::new(Found { revision: revision_now, interfaces }));
+            found.send_replace(Arc::new(Found { revision: revision_now, interfaces, probe_path }));
             tokio::select! {
                 message = self.messages.next() => {
-                    count(moves, &message.ok_or(io::ErrorKind::BrokenPipe)?);
+                    seen.hear(&message.ok_or(io::ErrorKind::BrokenPipe)?);
                     sleep(calm).await;
                 }
                 changed = revision.changed() => match changed {
@@ -123,16 +133,81 @@ impl Drop for Sockets {
     }
 }
 
-/// Counts, by interface, how often its neighbours are to learn anew.
-fn count(moves: &mut BTreeMap<u32, u32>, message: &Message) {
-    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = &message.payload else {
-        return;
-    };
-    let says = |attribute: &LinkAttribute| {
-        let moved = [LinkEvent::BondingFailover, LinkEvent::NotifyPeers];
-        matches!(attribute, LinkAttribute::Event(event) if moved.contains(event))
-    };
-    if link.attributes.iter().any(says) {
-        *moves.entry(link.header.index).or_default() += 1;
+/// What is remembered from look to look.
+struct Seen {
+    /// By interface, how often its neighbours were to learn anew.
+    moves: BTreeMap<u32, u32>,
+    way: Option<(Way, ProbePath)>,
+    wanted: watch::Receiver<Wanted>,
+}
+
+impl Seen {
+    fn new(way: Option<Way>, wanted: watch::Receiver<Wanted>) -> Self {
+        let path = |way: Way| {
+            let peer = way.steering.peer.clone();
+            (way, ProbePath { peer, ..ProbePath::default() })
+        };
+        Self { moves: BTreeMap::new(), way: way.map(path), wanted }
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = &message.payload
+        else {
+            return;
+        };
+        let says = |attribute: &LinkAttribute| {
+            let moved = [LinkEvent::BondingFailover, LinkEvent::NotifyPeers];
+            matches!(attribute, LinkAttribute::Event(event) if moved.contains(event))
+        };
+        if link.attributes.iter().any(says) {
+            *self.moves.entry(link.header.index).or_default() += 1;
+        }
+    }
+
+    fn counted(&mut self, mut interfaces: BTreeMap<u32, Interface>) -> BTreeMap<u32, Interface> {
+        self.moves.retain(|index, _| interfaces.contains_key(index));
+        for (index, count) in &self.moves {
+            interfaces.entry(*index).and_modify(|interface| interface.moves = *count);
+        }
+        interfaces
+    }
+
+    /// Makes what is missing of the path of health probes.
+    async fn keep_way(
+        &mut self,
+        handle: &Handle,
+        interfaces: &BTreeMap<u32, Interface>,
+    ) -> Option<ProbePath> {
+        let (way, path) = self.way.as_mut()?;
+        let is_up = |name: &str| interfaces.values().any(|one| one.name == name && one.carrier);
+        let vips: Vec<_> = self.wanted.borrow().vips.iter().copied().take(ADDRESSES).collect();
+        path.missing = None;
+        if let Some(what) = look_at(way, handle, &vips, is_up).await {
+            path.missing = match timeout(PATIENCE, way.restore()).await {
+                // Another rule may come first, or somebody may be quicker.
+                Ok(Ok(())) => look_at(way, handle, &vips, links::is_there).await,
+                Ok(Err(error)) => Some(format!("{what}: {error}")),
+                Err(_) => Some(format!("{what}: {LATE}")),
+            };
+            path.restored += u64::from(path.missing.is_none());
+            path.last = Some(what);
+        }
+        Some(path.clone())
+    }
+}
+
+const LATE: &str = "the kernel does not answer in time";
+
+/// What is missing of the path of health probes.
+async fn look_at(
+    way: &Way,
+    handle: &Handle,
+    vips: &[IpAddr],
+    is_up: impl Fn(&str) -> bool,
+) -> Option<String> {
+    match timeout(PATIENCE, way.missing(handle, vips, is_up)).await {
+        Ok(Ok(missing)) => missing,
+        Ok(Err(error)) => Some(format!("cannot be looked at: {error}")),
+        Err(_) => Some(LATE.to_owned()),
     }
 }

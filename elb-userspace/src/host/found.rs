@@ -13,6 +13,8 @@ pub struct Found {
     pub revision: u64,
     /// Interfaces by index.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// The path of health probes, where there is one to keep.
+    pub probe_path: Option<ProbePath>,
 }
 
 /// An interface.
@@ -33,6 +35,20 @@ pub struct Interface {
     pub moves: u32,
     /// The XDP program that it carries.
     pub program: Option<Carried>,
+}
+
+/// Interfaces, rules and routes of health probes: what is missing of them is made again before the look is
+/// told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbePath {
+    /// The name of the interface that carries their program.
+    pub peer: String,
+    /// How often the path was restored.
+    pub restored: u64,
+    /// What was missing the last time.
+    pub last: Option<String>,
+    /// What is missing and cannot be restored, and why.
+    pub missing: Option<String>,
 }
 
 /// An XDP program on an interface.

@@ -42,8 +42,8 @@ pub struct Kept {
     pub missing: Option<String>,
     /// How often it was restored.
     pub restored: u64,
-    /// When it was last.
-    pub last: Option<SystemTime>,
+    /// When it was last, and what was missing.
+    pub last: Option<(SystemTime, String)>,
 }
 
 impl Register {
@@ -56,11 +56,11 @@ impl Register {
     }
 
     /// It was not as wanted, and is again.
-    pub fn restored(&mut self, object: &Object, now: SystemTime) {
+    pub fn restored(&mut self, object: &Object, what: &str, now: SystemTime) {
         let kept = self.0.entry(object.clone()).or_default();
-        (kept.missing, kept.last) = (None, Some(now));
+        (kept.missing, kept.last) = (None, Some((now, what.to_owned())));
         kept.restored += 1;
-        tracing::warn!(%object, "was missing in the host, and is restored");
+        tracing::warn!(%object, what, "restored in the host");
     }
 
     /// It is not as wanted, and cannot be restored. Logged once for each reason.
@@ -80,6 +80,11 @@ impl Register {
     /// All, by name.
     pub fn all(&self) -> impl Iterator<Item = (&Object, &Kept)> {
         self.0.iter()
+    }
+
+    /// Why an object is missing, if it is.
+    pub fn why_missing(&self, object: &Object) -> Option<&str> {
+        self.0.get(object)?.missing.as_deref()
     }
 
     /// Whether anything is missing.
@@ -107,10 +112,11 @@ mod tests {
         assert!(register.problems().is_empty());
         register.missing(object, "no such interface".to_owned());
         assert_eq!(register.problems(), ["XDP program on eth0: no such interface"]);
-        register.restored(object, SystemTime::UNIX_EPOCH);
+        register.restored(object, "it was gone", SystemTime::UNIX_EPOCH);
         assert!(register.problems().is_empty());
         let (_, kept) = register.all().next().unwrap();
-        assert_eq!((kept.restored, kept.last), (1, Some(SystemTime::UNIX_EPOCH)));
+        assert_eq!(kept.restored, 1);
+        assert_eq!(kept.last, Some((SystemTime::UNIX_EPOCH, "it was gone".to_owned())));
         register.retain(|_| false);
         assert_eq!(register.all().count(), 0);
     }

@@ -30,6 +30,11 @@ pub async fn all(handle: &Handle) -> Result<BTreeMap<u32, Interface>, rtnetlink:
     Ok(found)
 }
 
+/// Whether there is an interface of this name.
+pub fn is_there(name: &str) -> bool {
+    nix::net::if_::if_nametoindex(name).is_ok()
+}
+
 fn read(message: &LinkMessage) -> Interface {
     let flags = message.header.flags;
     let carrier = flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp);

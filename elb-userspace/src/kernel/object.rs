@@ -320,7 +320,7 @@ impl Shape {
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_TOLD => (PerCpuArray, 4, 8, 1),
-            names::INTERFACES => (Hash, 4, 8, limits::MAX_INTERFACES),
+            names::INTERFACES => (Hash, 4, 10, limits::MAX_INTERFACES),
             names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
             names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
             names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),

@@ -42,6 +42,9 @@ fn members_that_serve_raise_no_alarm() -> Result<()> {
         let (name, vips) = (mode.name(), [bench.lab.vip4(), bench.lab.vip6()]);
         let up = format!("elb backend up --vip {} --vip {} --mode {name}", vips[0], vips[1]);
         let from = bench.lab.from_lbs(name).join(" ");
+        bench.sh(&format!(
+            "ip route add default via 10.0.0.1 dev {DEVICE}; ip route add default via fd00::1 dev {DEVICE}"
+        ))?;
         bench.sh(&format!("{up} {from} --interface {DEVICE} $PLACES"))?;
         let mut config = Config::new(&bench.lab);
         for family in [Family::V4, Family::V6] {

@@ -1,11 +1,13 @@
 //! What elb put into its host goes: it is put back, and is named until it is.
 
+mod announcing;
+mod probes;
 mod scene;
 
 use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result};
-use elb_tests::{address::Families, process::output, wait::wait_for};
+use elb_tests::{address::Families, wait::wait_for, xdp::detach_link};
 
 use self::scene::{LIMIT, Scene, answered, balancer};
 
@@ -22,12 +24,19 @@ fn an_interface_that_is_made_again_is_served_again() -> Result<()> {
     let text = scene.agent.run(&["status"])?;
     assert!(text.contains("native XDP on no interface"), "{text}");
 
-    scene.lab.make_lb_device()?;
+    let said = scene.agent.diagnose(&["10.0.0.11"])?;
+    assert_eq!(said.cause(), Some("kept"), "{}", said.said);
+    assert!(said.evidence().contains("there is no interface of this name"), "{}", said.said);
+    let said = scene.doctor()?;
+    assert_eq!(said["cause"], "kept", "{said}");
+
     let again = Instant::now();
+    scene.lab.make_lb_device()?;
     assert_ne!(scene.lab.lb().index_of("lb0")?, index);
     scene.recovered("interface made again", &traffic, again)?;
     traffic.stop()?;
     scene.wait_healthy()?;
+    assert_eq!(scene.doctor()?["conclusion"], "healthy", "{}", scene.doctor()?);
     assert_eq!(scene.restored("XDP program on lb0")?, 1);
     assert!(scene.agent.run(&["status"])?.contains("restored XDP program on lb0 · 1 times"));
     assert!(!scene.agent.log().contains("maps are not as they should be"), "{}", scene.agent.log());
@@ -84,9 +93,7 @@ fn a_program_that_is_taken_off_and_pins_that_are_removed_come_back() -> Result<(
     let index = scene.lab.lb().index_of("lb0")?;
     let pin = folder.join(format!("link-{index}"));
     let detached = Instant::now();
-    let mut command = scene.lab.lb().command("bpftool");
-    command.args(["link", "detach", "pinned"]).arg(&pin);
-    output(command, LIMIT)?;
+    detach_link(&pin)?;
     scene.recovered("program taken off", &traffic, detached)?;
     assert_eq!(scene.restored("XDP program on lb0")?, 1);
 

@@ -8,7 +8,9 @@ use elb_tests::{
     agent::Agent,
     client::{HttpLoad, Load},
     config::{Config, Forwarding, MonitorKind, Pool, Protocol},
+    environment::elb_bin,
     lab::Lab,
+    process::ended,
     server::Server,
     status,
     wait::wait_for,
@@ -93,6 +95,15 @@ impl Scene {
                 && status::all_serve(said)
                 && balancers.into_iter().all(|one| one["operating_status"] == "ONLINE")
         })
+    }
+
+    /// What `elb doctor` says of the host.
+    pub(super) fn doctor(&self) -> Result<Value> {
+        let mut command = self.lab.lb().command(elb_bin()?);
+        command.arg("doctor").arg("--config").arg(self.lab.files().join("elb.toml"));
+        command.args(["-o", "json"]);
+        let ended = ended(command, LIMIT)?;
+        serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
     }
 
     /// How often an object was restored.

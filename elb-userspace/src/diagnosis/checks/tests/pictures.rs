@@ -99,6 +99,13 @@ pub(super) fn cases() -> Vec<Case> {
             "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
         ),
         (
+            "no way back to clients",
+            changed(healthy(), |e| e.health.stuck = Some(12)),
+            Check::Route,
+            "of 12 openings of connections by clients in the last minute not one was followed",
+            "elb backend inspect --client ADDRESS",
+        ),
+        (
             "not ready, though / works",
             bad("/healthz", 503, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Listening,

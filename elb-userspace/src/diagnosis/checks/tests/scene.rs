@@ -41,6 +41,7 @@ pub(super) fn healthy() -> Evidence {
             since: "2026-01-01T00:00:00Z".to_owned(),
             reason: None,
             lapses: Lapses::default(),
+            stuck: None,
         },
         way: Way {
             next_hop: Ok(hop),
