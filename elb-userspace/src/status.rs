@@ -1,5 +1,6 @@
 //! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -144,6 +145,9 @@ pub struct Listener {
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// What becomes of packets while no member takes them: "drop" or "reset".
+    #[serde(default)]
+    pub no_member: String,
     /// Flows that found no room for a record in the flow table.
     #[serde(default)]
     pub refused_records: u64,
@@ -164,6 +168,9 @@ pub struct AccessControl {
     pub list: String,
     /// Whether that is so.
     pub enable_ipgroup: bool,
+    /// Whether connections that exist are judged, too, and cut.
+    #[serde(default)]
+    pub cut: bool,
     /// Networks of the group.
     pub networks: usize,
 }
@@ -312,6 +319,9 @@ pub struct Paths {
     /// The same of the member's own address, which is tried beside where the virtual one fails.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub direct: Option<String>,
+    /// What it is at each virtual address, where there are several: a status, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub addresses: BTreeMap<IpAddr, String>,
 }
 
 impl Paths {

@@ -16,6 +16,7 @@ use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::holders::Holders;
+use super::instrument::Looked;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
@@ -65,6 +66,8 @@ pub(super) struct Core {
     pub(super) maps: Maps,
     /// What this host offers probes of virtual addresses.
     pub(super) vip_probes: VipProbes,
+    /// What was found to be wrong with probes on this host, while they give reason to look.
+    pub(super) looked: Looked,
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
@@ -138,6 +141,7 @@ impl Core {
             object: parts.object,
             maps: parts.maps,
             vip_probes: parts.vip_probes,
+            looked: Looked::default(),
             tracking: parts.tracking,
             attachments: parts.attachments,
             keeping: parts.keeping,
@@ -234,7 +238,7 @@ impl Core {
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);
-            probe.vip = watched.and_then(|watched| self.vip_way(watched, &probe.spec).ok());
+            probe.ways = watched.map_or_else(Vec::new, |one| self.ways_in_turn(one, &probe.spec));
         }
         due
     }

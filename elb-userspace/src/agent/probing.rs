@@ -27,10 +27,10 @@ pub(super) struct Probed {
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec, vip } in self.core.due_probes(now()) {
+        for DueProbe { member, due, spec, ways } in self.core.due_probes(now()) {
             self.probes.spawn(async move {
                 let late = now().time.since(due);
-                Probed { member, late, outcome: probe::run(spec, vip).await }
+                Probed { member, late, outcome: probe::run(spec, ways).await }
             });
         }
     }
@@ -42,6 +42,7 @@ impl Agent {
             self.publishing.ask(Instant::now(), Duration::ZERO);
         }
         self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
+        self.look_at_instrument();
     }
 
     /// What the agent tells is what packets meet: nobody hears of a verdict that is not published.
