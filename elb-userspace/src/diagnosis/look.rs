@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// How long the health check may take here, if its own timeout is longer.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// The largest packet that clients usually send.
-const CLIENT_MTU: u16 = 1500;
+pub const CLIENT_MTU: u16 = 1500;
 
 /// Looks at a member, and completes what is known about it.
 pub async fn look(mut evidence: Evidence) -> Evidence {
