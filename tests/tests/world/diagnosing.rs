@@ -153,17 +153,19 @@ fn others_that_answer_for_a_virtual_address_are_named() -> Result<()> {
     let told = scene.diagnose(1)?;
     is_named(
         &told,
-        "address-bound",
-        "the backend server 10.0.0.12 (02:e1:b0:00:00:0c) answers for",
+        "sysctls",
+        "10.0.0.12 answers for the virtual address 10.0.0.100 on its segment",
     );
     let told = scene.agent.diagnose(&[])?;
-    assert_eq!((told.code, told.cause()), (1, Some("address-bound")), "{:#}", told.said);
+    assert_eq!((told.code, told.cause()), (1, Some("sysctls")), "{:#}", told.said);
     is_well(&scene.diagnose(0)?);
     scene.run(1, "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.eth0.arp_ignore=1")?;
     scene.agent.wait_status("no problem", LIMIT, none)?;
 
     scene.lab.client().ip("address add fd00::100/128 dev eth0 nodad")?;
     wait_problem(&scene.agent, &["another host (02:e1:b0:00:00:0a)", "fd00::100 on lb0"])?;
+    let told = scene.agent.diagnose(&["lb:lb-0"])?;
+    is_named(&told, "address-bound", "another host (02:e1:b0:00:00:0a) answers for");
     scene.lab.client().ip("address del fd00::100/128 dev eth0")?;
     scene.agent.wait_status("no problem", LIMIT, none).map(drop)
 }
