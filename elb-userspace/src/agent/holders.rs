@@ -155,8 +155,11 @@ impl Core {
     /// The virtual addresses that a member answers for.
     pub(super) fn held_by_member(&self, member: IpAddr) -> Vec<IpAddr> {
         let held = self.holders.known.iter().map(|(holder, _)| holder);
-        let by_member = held.filter(|holder| self.member_with(holder) == Some(member));
-        by_member.map(|holder| holder.vip).collect()
+        held.filter(|one| self.has_mac(member, one)).map(|one| one.vip).collect()
+    }
+
+    fn has_mac(&self, member: IpAddr, holder: &Holder) -> bool {
+        self.network.neighbors.get(&(holder.ifindex, member)) == Some(&holder.mac)
     }
 
     fn held_by(&self, holder: &Holder) -> String {
@@ -189,9 +192,7 @@ impl Core {
     fn member_with(&self, holder: &Holder) -> Option<IpAddr> {
         let members = self.config.model.pools().iter().flat_map(|pool| &pool.members);
         let mut addresses = members.map(|member| member.address);
-        addresses.find(|address| {
-            self.network.neighbors.get(&(holder.ifindex, *address)) == Some(&holder.mac)
-        })
+        addresses.find(|address| self.has_mac(*address, holder))
     }
 }
 
