@@ -23,7 +23,7 @@ pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
-    Limit, MinimumHealthy, Name, Protocol, RingSize, Weight,
+    Limit, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -47,6 +47,8 @@ pub struct LoadBalancer {
     pub ipv6_vip_address: Option<Ipv6Addr>,
     /// Who attracts the traffic for the VIPs.
     pub announce: Announce,
+    /// Whether an address may be this host's own although the host needs ports that listeners take.
+    pub allow_host_address: bool,
     /// In the order of the source.
     pub listeners: Vec<Listener>,
 }
@@ -83,6 +85,8 @@ pub struct Listener {
     pub cps: Limit,
     /// Concurrent connections; 0: no limit.
     pub max_connection: Limit,
+    /// What becomes of packets while no member of the pool takes them.
+    pub no_member: NoMember,
 }
 
 impl Listener {
@@ -125,6 +129,8 @@ pub struct Pool {
     pub healthmonitor: Option<HealthMonitor>,
     /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
     pub minimum_healthy_member_count: MinimumHealthy,
+    /// Whether a reload may take away all of its members while it is served.
+    pub allow_empty: bool,
     /// In the order of the source.
     pub members: Vec<Member>,
 }

@@ -28,7 +28,10 @@ const MOST: usize = 16;
 const TOGETHER: usize = 4;
 
 /// What is known before anything is looked at.
+#[derive(Default)]
 pub(super) struct Case {
+    /// On this host, if something is missing in it.
+    balancer: Option<Report>,
     /// On pools that their configuration keeps from working.
     pools: Vec<Report>,
     /// Of members that are to be looked at.
@@ -43,8 +46,7 @@ impl Core {
         let model = &self.config.model;
         let target = request.target.as_deref();
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
-        let mut case =
-            Case { pools: Vec::new(), members: Vec::new(), healthy: Vec::new(), left_out: 0 };
+        let mut case = Case { balancer: checks::balancer(&self.missing()), ..Case::default() };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
             evidence.inspection = request
@@ -158,7 +160,10 @@ impl Core {
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
+        let vips = model.listeners_of(&pool.name).flat_map(|(balancer, _)| balancer.vips());
+        let own = vips.filter(|vip| self.network.routes.get(vip) == Some(&Route::Local));
         PoolWanted {
+            own: own.collect(),
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,
@@ -219,7 +224,7 @@ impl Watched {
 impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { pools, members, healthy, left_out } = self;
+        let Self { balancer, pools, members, healthy, left_out } = self;
         let turns = Arc::new(Semaphore::new(TOGETHER));
         let mut looks = JoinSet::new();
         for (index, evidence) in members.into_iter().enumerate() {
@@ -232,7 +237,8 @@ impl Case {
         }
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
-        let reports = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        let reports =
+            balancer.into_iter().chain(pools).chain(reports.into_iter().map(|(_, report)| report));
         Diagnosis::new(reports.collect(), healthy, left_out)
     }
 }

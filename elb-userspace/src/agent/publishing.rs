@@ -1,6 +1,6 @@
 //! Bringing the maps, and what the next agent reads, in step with what is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::addr::Mac;
@@ -9,7 +9,9 @@ use super::clock::now;
 use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
+use crate::config::AttachMode;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
@@ -32,6 +34,9 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -74,6 +79,18 @@ impl Core {
         again
     }
 
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
+            drained: &self.drained,
+        }
+    }
+
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         self.save_for(None);
@@ -98,11 +115,15 @@ impl Core {
     }
 }
 
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+/// What is seen of the world.
+pub(super) struct View<'a> {
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    drained: &'a Drained,
+    host: &'a Found,
+    quiet: &'a BTreeSet<u32>,
+    mode: AttachMode,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {
@@ -132,8 +153,26 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet.contains(&index)
+    }
+
+    fn largest_received(&self, interface: u32) -> u16 {
+        let joins = self.mode == AttachMode::Generic;
+        let link = self.network.links.get(&interface).filter(|_| joins);
+        link.map_or(0, |link| u16::try_from(link.mtu).unwrap_or(0))
+    }
+
+    fn macs_above(&self, interface: u32) -> BTreeSet<Mac> {
+        self.network.macs_above(interface)
+    }
+
+    fn is_own(&self, vip: IpAddr) -> bool {
+        self.network.may_be_own(vip)
     }
 
     fn now(&self) -> u32 {

@@ -13,9 +13,11 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
+use super::joining;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
+use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
 use crate::model;
 use crate::reconcile::socket;
@@ -44,19 +46,38 @@ impl Core {
     }
 
     fn agent(&self, problems: &[String]) -> status::Agent {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let joining = joining::problem(self.config.agent.attach_mode, &interfaces);
+        let joining: Vec<_> = joining.into_iter().collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
-            attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
-            interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
+            attach_mode: self.attach_mode().to_owned(),
+            interfaces: interfaces.clone(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: [
+                &self.keeping.register.problems()[..],
+                &self.config_problems[..],
+                &self.map_problems[..],
+                &self.own_addresses.problems[..],
+                problems,
+                &joining,
+            ]
+            .concat(),
+            kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
+    }
+
+    /// As it is in force: the file's, where no interface says otherwise.
+    fn attach_mode(&self) -> &'static str {
+        let wanted = self.config.agent.attach_mode;
+        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        mode_name(other.map_or(wanted, |one| one.mode))
     }
 
     fn load_balancer(
@@ -66,7 +87,8 @@ impl Core {
     ) -> status::LoadBalancer {
         let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
+        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED)
+            || self.keeping.register.is_any_missing();
         status::LoadBalancer {
             name: lb.name.to_string(),
             vips: lb.vips().collect(),
@@ -104,6 +126,7 @@ impl Core {
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
+            no_member: listener.no_member.to_string(),
             connections,
             refused_records: state.refused,
             default_pool: default_pool.to_string(),
@@ -117,6 +140,7 @@ impl Core {
             ipgroup: access.ipgroup.to_string(),
             list: access.list.to_string(),
             enable_ipgroup: access.enable_ipgroup,
+            cut: access.cut,
             networks: group.map_or(0, |group| group.ip_list().len()),
         }
     }
@@ -211,6 +235,17 @@ impl Core {
             meaning: reason.meaning().to_owned(),
             fix: reason.fix().to_owned(),
         })
+    }
+}
+
+fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
+    status::Kept {
+        object: object.to_string(),
+        in_place: kept.missing.is_none(),
+        reason: kept.missing.clone(),
+        restored: kept.restored,
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
     }
 }
 

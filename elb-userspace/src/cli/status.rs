@@ -76,12 +76,22 @@ fn text(status: &Status, colours: bool) -> String {
         agent.pid,
         agent.started,
         agent.attach_mode,
-        agent.interfaces.join(", "),
+        if agent.interfaces.is_empty() {
+            "no interface".to_owned()
+        } else {
+            agent.interfaces.join(", ")
+        },
         agent.config.display(),
         agent.loaded,
     );
     if let Some(why) = &agent.no_vip_probes {
         let _ = writeln!(out, "members are probed at their own addresses only: {why}");
+    }
+    for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
+        let (object, times) = (&kept.object, kept.restored);
+        let last = kept.last_restored.as_deref().unwrap_or_default();
+        let what = kept.was_missing.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "restored {object} · {times} times, last {last}: {what}");
     }
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");
@@ -149,9 +159,14 @@ fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
 /// Who may open connections to a listener, how many, and how many are open.
 fn admission(listener: &Listener) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks }) = &listener.ipgroup {
-        let off = if *enable_ipgroup { "" } else { ", off" };
+    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks, cut }) = &listener.ipgroup
+    {
+        let cuts = if *cut { ", cuts connections" } else { "" };
+        let off = if *enable_ipgroup { cuts } else { ", off" };
         parts.push(format!("{list}list {ipgroup} of {networks} networks{off}"));
+    }
+    if listener.no_member == "reset" {
+        parts.push("clients are reset while no member serves".to_owned());
     }
     if listener.cps > 0 {
         parts.push(format!("at most {} new connections a second", listener.cps));

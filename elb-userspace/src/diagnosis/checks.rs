@@ -49,6 +49,20 @@ pub fn member(evidence: &Evidence) -> Report {
     report
 }
 
+/// The report on this load balancer's host, where something is missing that the agent keeps there:
+/// object and reason.
+pub fn balancer(missing: &[(String, String)]) -> Option<Report> {
+    if missing.is_empty() {
+        return None;
+    }
+    let evidence: Vec<String> =
+        missing.iter().map(|(object, why)| format!("{object}: {why}")).collect();
+    let finding = Finding::seen(Check::Kept, Verdict::Fail, evidence.join("\n")).fix(
+        "elb doctor    # and put it right on this host; the agent does its part by itself then",
+    );
+    Some(Report::new("this load balancer, not its members", false, vec![finding]))
+}
+
 /// The report on a pool itself: what the configuration alone decides.
 pub fn pool(wanted: &PoolWanted, file: &std::path::Path) -> Report {
     let checks = [attachment::attached, attachment::address_bound, attachment::taken];
@@ -194,7 +208,8 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         Check::Mtu => sender::mtu(evidence),
         Check::Neighbor => sender::neighbor(evidence),
         Check::Itself => sender::itself(evidence),
-        Check::Kernel
+        Check::Kept
+        | Check::Kernel
         | Check::Capabilities
         | Check::Bpffs
         | Check::NativeXdp

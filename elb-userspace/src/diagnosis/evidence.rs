@@ -59,6 +59,8 @@ pub struct PoolWanted {
     pub forwarding: Forwarding,
     /// The listeners that it serves.
     pub listeners: Vec<Served>,
+    /// Virtual addresses of its listeners that are this host's own.
+    pub own: Vec<IpAddr>,
     /// Listeners of its protocol that other pools serve, as `load balancer/listener`.
     pub others: Vec<String>,
     /// Of each member, why it takes no new connections however healthy it is, if so.

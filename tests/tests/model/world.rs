@@ -8,7 +8,7 @@ use elb_common::addr::Mac;
 use elb_userspace::assign::Room;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MinimumHealthy, Model, Name, RingSize, Weight,
+    MinimumHealthy, Model, Name, NoMember, RingSize, Weight,
 };
 use elb_userspace::nexthop::NextHop;
 use elb_userspace::publish::{Command, Image, Region, plan};
@@ -263,6 +263,7 @@ fn model(wanted: &Wanted) -> Model {
         ipgroup: None,
         cps: Limit::constant(0),
         max_connection: Limit::constant(0),
+        no_member: NoMember::Drop,
     });
     let load_balancer = LoadBalancer {
         name: name("lb"),
@@ -270,6 +271,7 @@ fn model(wanted: &Wanted) -> Model {
         vip_address: Some(VIP),
         ipv6_vip_address: None,
         announce: Announce::Arp,
+        allow_host_address: false,
         listeners: listeners.collect(),
     };
     let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
@@ -303,6 +305,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),
+        allow_empty: false,
         members: pool.members.iter().map(member).collect(),
     }
 }

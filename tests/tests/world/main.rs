@@ -3,11 +3,13 @@
 mod checking;
 mod diagnosing;
 mod every_address;
+mod explaining;
 mod following;
 mod foreign_frames;
 mod hostile;
 mod instruments;
 mod keeping;
+mod leaving;
 mod own_address;
 mod owners;
 mod reloads;

@@ -22,6 +22,7 @@ pub(super) fn healthy() -> Evidence {
         wanted: Wanted {
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
+                own: Vec::new(),
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,
                 forwarding: Forwarding::Ipip,
