@@ -40,8 +40,8 @@ const PECULIAR: &str = "
     nft add table ip kube-proxy
     nft 'add chain ip kube-proxy services { type nat hook prerouting priority -100; }'
     nft add rule ip kube-proxy services ip daddr 10.96.0.1 tcp dport 443 dnat to 10.0.0.12:6443
-    nft 'add chain ip kube-proxy mark { type nat hook postrouting priority 100; }'
-    nft add rule ip kube-proxy mark meta mark 0x4000 masquerade";
+    nft 'add chain ip kube-proxy masquerading { type nat hook postrouting priority 100; }'
+    nft add rule ip kube-proxy masquerading meta mark 0x4000 masquerade";
 
 fn no_mtu(told: &Diagnosis) {
     for check in ["mtu", "sysctls", "firewall", "route"] {
@@ -54,7 +54,8 @@ fn no_mtu(told: &Diagnosis) {
 /// that is gone, one that works again, and one that works.
 #[test]
 fn the_cause_is_named_beside_what_is_peculiar() -> Result<()> {
-    let monitor = HealthMonitor { max_retries: 10, ..HealthMonitor::quick(MonitorKind::Http) };
+    let quick = HealthMonitor::quick(MonitorKind::Http);
+    let monitor = HealthMonitor { delay: 3, max_retries: 10, ..quick };
     let shape = Lab::builder().backends(3).mtu(1500).standby();
     let mut scene =
         Scene::start_in(shape, |lab| Ok(scene::config(lab, Forwarding::Ipip, monitor)))?;
