@@ -9,7 +9,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{ConfigArg, Output, block_on, print_json, print_text};
-use crate::kernel::{directories, remove_pins};
+use crate::announce::{Announcer, solicited_node_mac};
+use crate::kernel::{directories, remove_pins, served_v6};
 use crate::steering::Steering;
 use crate::{agent, config, saved};
 
@@ -77,6 +78,18 @@ fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
     stopped + &removed.unwrap_or_default()
 }
 
+/// Leaves the multicast groups by which interfaces heard who looks for virtual IPv6 addresses.
+fn leave_groups(directory: &Path) {
+    let (vips, interfaces) = served_v6(directory);
+    let Ok(announcer) = Announcer::new() else { return };
+    for vip in vips {
+        for index in &interfaces {
+            // It may be gone, or never have joined.
+            let _ = announcer.leave(*index, solicited_node_mac(vip));
+        }
+    }
+}
+
 fn refuse_beside_agent(socket: &Path) -> Result<()> {
     let Ok(file) = File::open(agent::lock_path(socket)) else { return Ok(()) };
     match file.try_lock_shared() {
@@ -93,6 +106,7 @@ fn refuse_beside_agent(socket: &Path) -> Result<()> {
 fn remove_all(pin_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for directory in directories(pin_dir) {
+        leave_groups(&directory);
         let pins = remove_pins(&directory)
             .with_context(|| format!("cannot remove {}", directory.display()))?;
         removed.extend(pins);

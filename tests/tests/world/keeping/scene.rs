@@ -1,6 +1,9 @@
 //! Backends that serve behind a monitored pool, and how long traffic stops for.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
@@ -10,7 +13,7 @@ use elb_tests::{
     config::{Config, Forwarding, MonitorKind, Pool, Protocol},
     environment::elb_bin,
     lab::Lab,
-    process::ended,
+    process::{ended, output},
     server::Server,
     status,
     wait::wait_for,
@@ -36,6 +39,40 @@ pub(super) struct Scene {
 impl Scene {
     /// Two backends in a pool that is monitored by its virtual address.
     pub(super) fn start(families: Families, more: impl FnOnce(&Lab, &mut Config)) -> Result<Self> {
+        Self::start_under(families, more, |_| Vec::new())
+    }
+
+    /// The agent has mounts of its own, with a BPF file system that nobody else has.
+    pub(super) fn start_in_own_bpffs() -> Result<Self> {
+        let inside = |lab: &Lab| lab.files().join("bpf");
+        let pin_dir = |lab: &Lab, config: &mut Config| {
+            config.agent.pin_dir = inside(lab).join("elb");
+        };
+        Self::start_under(Families::V4, pin_dir, |lab| {
+            let folder = inside(lab).display().to_string();
+            let script = format!("mkdir -p {folder} && mount -t bpf bpf {folder} && exec \"$@\"");
+            let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+            words.map(str::to_owned).to_vec()
+        })
+    }
+
+    /// Where that file system is.
+    pub(super) fn own_bpffs(&self) -> String {
+        self.lab.files().join("bpf").display().to_string()
+    }
+
+    /// Runs a command where the agent's mounts are.
+    pub(super) fn in_its_mounts(&self, words: &[&str]) -> Result<()> {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.agent.id().to_string()]).args(words);
+        output(command, LIMIT).map(drop)
+    }
+
+    fn start_under(
+        families: Families,
+        more: impl FnOnce(&Lab, &mut Config),
+        wrapper: impl FnOnce(&Lab) -> Vec<String>,
+    ) -> Result<Self> {
         let lab = Lab::builder().families(families).start()?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
@@ -47,7 +84,8 @@ impl Scene {
             config = config.balance(&lab, *family, HTTP_PORT, pool);
         }
         more(&lab, &mut config);
-        let agent = Agent::start(&lab, &config)?;
+        let wrapper = wrapper(&lab);
+        let agent = Agent::start_under(&lab, &config.text()?, &config.agent.socket, &wrapper)?;
         let scene = Self { agent, _servers: servers, config, lab };
         scene.agent.wait_status("all members to serve", LIMIT, |said| {
             status::all_serve(said) && !said.to_string().contains("INITIAL")
