@@ -13,16 +13,21 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
+mod inherited;
 mod keeping;
 mod members;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
@@ -41,10 +46,12 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
+use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
 use crate::host::found::Found;
 use crate::kernel::MapError;
@@ -68,6 +75,8 @@ struct Agent {
     saving: Chore,
     saves: JoinSet<Duration>,
     announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -106,6 +115,7 @@ impl Agent {
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
             announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -138,7 +148,7 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => drop(self.reload(ReloadRequest::default())),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 changed = self.network.changed() => {
@@ -172,6 +182,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -179,6 +190,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
@@ -256,25 +273,26 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.wanted.send_replace(self.core.addresses());
             self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        report
     }
 }
 

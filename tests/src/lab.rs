@@ -178,6 +178,20 @@ impl Lab {
         Network::Back.address(family, Host::Backend(index))
     }
 
+    /// The addresses of `family` that tunnel packets of the load balancers come from: the one's, and
+    /// the standby's.
+    pub fn lb_addrs(&self, family: Family) -> [IpAddr; 2] {
+        [Host::LoadBalancer, Host::Standby].map(|host| Network::Back.address(family, host))
+    }
+
+    /// The options of `elb backend up` that name the load balancers; none where there is no tunnel.
+    pub fn from_lbs(&self, mode: &str) -> Vec<String> {
+        let families = self.families().list();
+        let families = if mode == "l2" { &[][..] } else { families };
+        let all = families.iter().flat_map(|family| self.lb_addrs(*family));
+        all.flat_map(|address| ["--from".to_owned(), address.to_string()]).collect()
+    }
+
     /// The address of the client.
     pub fn client_addr(&self, family: Family) -> IpAddr {
         self.shape.arms.client_network().address(family, Host::Client)

@@ -34,7 +34,8 @@ impl Announcing {
     /// After an agent that announced these addresses.
     pub(super) fn new(core: &Core) -> Self {
         let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-        let token = u64::from(std::process::id()) << 32 | u64::from(crate::kernel::coarse_seconds());
+        let token =
+            u64::from(std::process::id()) << 32 | u64::from(crate::kernel::coarse_seconds());
         let sockets = Announcer::new().and_then(|one| Ok((one, OwnSegment::new(token)?)));
         let sockets = sockets.inspect_err(|error| tracing::warn!(%error, "{untold}")).ok();
         let now = Instant::now();

@@ -11,8 +11,8 @@ use crate::config::{AgentSettings, AttachMode};
 use crate::host::changes::moved;
 use crate::host::found::Found;
 use crate::host::kept::{Object, Register};
-use crate::host::segments::Pair;
 use crate::host::programs::{Held, Plan, Wanted, compare};
+use crate::host::segments::Pair;
 use crate::kernel::{Attachment, Program, carry_probes, program_name, unpin};
 use crate::time::Now;
 
@@ -293,6 +293,5 @@ fn is_called(name: &str) -> String {
 }
 
 /// Why the program is not on an interface that does not exist.
-pub(super) const NO_INTERFACE: &str =
-    "there is no interface of this name; the program is attached as soon as there is one (see `ip link`, \
+pub(super) const NO_INTERFACE: &str = "there is no interface of this name; the program is attached as soon as there is one (see `ip link`, \
      and [agent] interfaces)";

@@ -77,6 +77,17 @@ impl Core {
         again
     }
 
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            host: &self.keeping.found,
+            quiet: &self.keeping.quiet,
+            drained: &self.drained,
+        }
+    }
+
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         self.save_for(None);
@@ -101,13 +112,14 @@ impl Core {
     }
 }
 
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+/// What is seen of the world.
+pub(super) struct View<'a> {
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
     host: &'a Found,
     quiet: &'a BTreeSet<u32>,
-    drained: &'a Drained,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {

@@ -30,7 +30,9 @@ impl Core {
         let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
         let balancers = model.load_balancers();
         status::Status {
-            agent: self.agent(&arrivals::problems(&pools)),
+            agent: self.agent(
+                &[arrivals::problems(&pools), self.held_problems(), self.stuck_problems()].concat(),
+            ),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
             pools,
             not_forwarded: self.drops(),
@@ -57,6 +59,7 @@ impl Core {
                 &self.keeping.register.problems()[..],
                 &self.config_problems[..],
                 &self.map_problems[..],
+                &self.own_addresses.problems[..],
                 problems,
             ]
             .concat(),
@@ -290,6 +293,6 @@ fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     counter.map(read).unwrap_or_default()
 }
 
-fn read<T: Default>(value: Result<T, MapError>) -> T {
+pub(super) fn read<T: Default>(value: Result<T, MapError>) -> T {
     value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use super::keeping::{Keeping, NO_INTERFACE};
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, descriptors, recover};
+use super::{Agent, descriptors, own_address, recover};
 use crate::api;
 use crate::assign::AssignedPool;
 use crate::config::{self, AgentSettings, AttachMode, Config};
@@ -37,6 +37,11 @@ use crate::saved::{self, Numbers};
 pub async fn run(file: &Path) -> Result<()> {
     let (config, errors) = config::load_lenient(file);
     let Some(config) = config else {
+        bail!("{errors}\n{} cannot be served", file.display());
+    };
+    let before: Option<Numbers> = saved::read(&saved::numbers_path(&config.agent.socket));
+    let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
+    let (Some(config), errors) = own_address::read_for_this_host(file, &before) else {
         bail!("{errors}\n{} cannot be served", file.display());
     };
     errors.log();

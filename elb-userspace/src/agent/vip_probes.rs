@@ -147,7 +147,9 @@ impl Core {
         let target = spec.vip.ok_or(NoVipPath::NoVip)?;
         let guide = self.vip_probes.guide(target.ip())?;
         if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
-            return Err(NoVipPath::Host(format!("the path of health probes is not in order: {why}")));
+            return Err(NoVipPath::Host(format!(
+                "the path of health probes is not in order: {why}"
+            )));
         }
         // First, since it is cheap and settles what most often stands in the way.
         let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;

@@ -76,7 +76,11 @@ fn text(status: &Status, colours: bool) -> String {
         agent.pid,
         agent.started,
         agent.attach_mode,
-        if agent.interfaces.is_empty() { "no interface".to_owned() } else { agent.interfaces.join(", ") },
+        if agent.interfaces.is_empty() {
+            "no interface".to_owned()
+        } else {
+            agent.interfaces.join(", ")
+        },
         agent.config.display(),
         agent.loaded,
     );

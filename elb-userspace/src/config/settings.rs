@@ -53,6 +53,8 @@ pub struct AgentSettings {
     pub probe_source_ipv6: Option<Ipv6Addr>,
     /// The mark of the sockets of probes of virtual addresses; none: the agent chooses.
     pub probe_mark: Option<ProbeMark>,
+    /// Whether a reload may take away every listener, or every member of a pool that is served.
+    pub allow_empty: bool,
 }
 
 choice! {
@@ -84,6 +86,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         probe_source: source(t, "probe_source", IPV4),
         probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
         probe_mark: t.number("probe_mark", None),
+        allow_empty: t.flag("allow_empty").unwrap_or(false),
     };
     let (sound, _) = table.finish();
     sound.then_some(settings)

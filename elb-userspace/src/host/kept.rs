@@ -94,7 +94,8 @@ impl Register {
 
     /// What is missing, and why.
     pub fn problems(&self) -> Vec<String> {
-        let missing = self.all().filter_map(|(object, kept)| Some((object, kept.missing.as_ref()?)));
+        let missing =
+            self.all().filter_map(|(object, kept)| Some((object, kept.missing.as_ref()?)));
         missing.map(|(object, why)| format!("{object}: {why}")).collect()
     }
 }

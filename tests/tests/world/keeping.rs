@@ -54,7 +54,8 @@ fn an_interface_that_comes_late_keeps_no_other_waiting() -> Result<()> {
         config.agent.interfaces.insert(0, "late0".to_owned());
     })?;
     let traffic = scene.traffic()?;
-    let said = scene.wait_problem(&["XDP program on late0", "there is no interface of this name"])?;
+    let said =
+        scene.wait_problem(&["XDP program on late0", "there is no interface of this name"])?;
     assert_eq!(balancer(&said), "DEGRADED", "{said}");
     // First under another name, as before udev has seen it.
     let _pass = scene.lab.add_lb_device("eth7", 7)?;

@@ -104,7 +104,10 @@ fn two_interfaces_on_one_segment_give_one_answer_and_no_conflict() -> Result<()>
     let after = scene.agent.status()?;
     let arp = count(&after, "arp_answered") - count(&before, "arp_answered");
     let nd = count(&after, "neighbor_answered") - count(&before, "neighbor_answered");
-    assert!((5..10).contains(&arp) && (5..10).contains(&nd), "{arp} and {nd} answers to 5 questions");
+    assert!(
+        (5..10).contains(&arp) && (5..10).contains(&nd),
+        "{arp} and {nd} answers to 5 questions"
+    );
     assert_eq!(count(&after, "vip_conflict"), count(&before, "vip_conflict"), "{after}");
 
     // The other one takes over.

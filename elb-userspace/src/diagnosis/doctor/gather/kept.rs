@@ -27,9 +27,10 @@ pub(super) async fn kept(duty: &Duty) -> Kept {
     let probe_path = match status.agent.no_vip_probes {
         // It does without, and says why.
         Some(_) => None,
-        None => {
-            Steering::of(&duty.pin_dir, duty.probe_mark).missing(&duty.vips).await.unwrap_or_default()
-        }
+        None => Steering::of(&duty.pin_dir, duty.probe_mark)
+            .missing(&duty.vips)
+            .await
+            .unwrap_or_default(),
     };
     Kept { agent: true, pins, missing, probe_path }
 }
