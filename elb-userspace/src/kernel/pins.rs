@@ -101,7 +101,8 @@ pub(super) fn is_in_bpffs(path: &Path) -> bool {
 /// Virtual IPv6 addresses in the maps of a folder, and the interfaces whose links are pinned there.
 pub fn served_v6(directory: &Path) -> (Vec<Ipv6Addr>, Vec<u32>) {
     let map = MapData::from_pin(directory.join(names::VIPS_V6)).ok();
-    let map = map.and_then(|map| aya::maps::HashMap::<_, [u8; 16], u64>::try_from(Map::HashMap(map)).ok());
+    let map = map
+        .and_then(|map| aya::maps::HashMap::<_, [u8; 16], u64>::try_from(Map::HashMap(map)).ok());
     let keys = map.iter().flat_map(|map| map.keys().filter_map(Result::ok));
     (keys.map(Ipv6Addr::from).collect(), pinned(directory))
 }

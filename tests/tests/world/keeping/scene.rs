@@ -51,7 +51,8 @@ impl Scene {
         Self::start_under(Families::V4, pin_dir, |lab| {
             let folder = inside(lab).display().to_string();
             let script = format!("mkdir -p {folder} && mount -t bpf bpf {folder} && exec \"$@\"");
-            let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+            let words =
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
             words.map(str::to_owned).to_vec()
         })
     }
