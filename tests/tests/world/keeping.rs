@@ -35,10 +35,10 @@ fn an_interface_that_is_made_again_is_served_again() -> Result<()> {
     let said = scene.doctor()?;
     assert_eq!(said["cause"], "kept", "{said}");
 
-    let again = Instant::now();
     scene.lab.make_lb_device()?;
+    let again = Instant::now();
     assert_ne!(scene.lab.lb().index_of("lb0")?, index);
-    scene.recovered("interface made again", &traffic, again)?;
+    scene.attached_again("interface made again", &traffic, again)?;
     traffic.stop()?;
     scene.wait_healthy()?;
     assert_eq!(scene.doctor()?["conclusion"], "healthy", "{}", scene.doctor()?);
@@ -176,11 +176,11 @@ fn an_interface_that_is_moved_away_and_back_is_served_again() -> Result<()> {
     own.ip(&format!("link set lb0 netns {away}"))?;
     scene.wait_problem(&["XDP program on lb0", "there is no interface of this name"])?;
     assert!(!elsewhere.ip("link show dev lb0")?.contains("prog/xdp"));
-    let back = Instant::now();
     elsewhere.ip(&format!("link set lb0 netns {}", own.name()))?;
     let address = Network::Back.address(Family::V4, Host::LoadBalancer);
     own.ip(&format!("addr add {address}/24 dev lb0\nlink set lb0 up"))?;
-    scene.recovered("moved away and back", &traffic, back)?;
+    let back = Instant::now();
+    scene.attached_again("moved away and back", &traffic, back)?;
     traffic.stop()?;
     scene.wait_healthy()?;
     Ok(())

@@ -119,6 +119,25 @@ impl Scene {
         Ok(())
     }
 
+    /// Waits until the load balancer's device carries the program, prints and judges how long that took since
+    /// `from`; then until requests are answered, which waits for members that turned OFFLINE meanwhile.
+    pub(super) fn attached_again(
+        &self,
+        what: &str,
+        traffic: &HttpLoad,
+        from: Instant,
+    ) -> Result<()> {
+        wait_for("the program to be attached", LIMIT, || {
+            let shown = self.lab.lb().ip("link show dev lb0")?;
+            Ok(shown.contains("prog/xdp").then_some(()))
+        })?;
+        let away = from.elapsed();
+        answered(traffic, 50).with_context(|| format!("the log:\n{}", self.agent.log()))?;
+        println!("{what}: attached after {away:?}, answers after {:?}", from.elapsed());
+        assert!(away <= BAR, "{what}: {away:?}\n{}", self.agent.log());
+        Ok(())
+    }
+
     /// Waits for a problem that says all of this; the status.
     pub(super) fn wait_problem(&self, words: &[&str]) -> Result<Value> {
         self.agent.wait_status(&format!("a problem with {words:?}"), LIMIT, |said| {
