@@ -111,11 +111,10 @@ pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError 
 
 fn is_absent(error: &aya::maps::MapError) -> bool {
     use aya::maps::MapError::{KeyNotFound, SyscallError};
-    match error {
-        KeyNotFound => true,
-        SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
-        _ => false,
+    if let SyscallError(error) = error {
+        return error.io_error.raw_os_error() == Some(libc::ENOENT);
     }
+    matches!(error, KeyNotFound)
 }
 
 pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
