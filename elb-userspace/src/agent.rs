@@ -12,6 +12,7 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod following;
 mod members;
 mod probing;
 mod publishing;
@@ -29,13 +30,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
+use self::following::Following;
 use self::probing::Probed;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
@@ -44,23 +46,20 @@ use crate::announce::Announcer;
 use crate::api::Query;
 use crate::census::Census;
 use crate::kernel::MapError;
-use crate::nexthop::{Network, Wanted, netlink};
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
-/// How long next hops have to answer before the agent goes on without them.
-const RESOLVE: Duration = Duration::from_secs(1);
 /// When virtual addresses are announced after a start: once at once, and again for those who missed
 /// it.
 const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
-    network: watch::Receiver<Network>,
-    wanted: watch::Sender<Wanted>,
+    /// The kernel's routes and neighbours.
+    following: Following,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
-    /// Bringing the maps in step after verdicts. It takes half of the time at most.
+    /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half of the time at most.
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
@@ -87,15 +86,13 @@ struct Agent {
 impl Agent {
     fn new(
         core: Core,
-        network: watch::Receiver<Network>,
-        wanted: watch::Sender<Wanted>,
+        following: Following,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
         Self {
             core,
-            network,
-            wanted,
+            following,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
@@ -116,17 +113,15 @@ impl Agent {
 
     async fn serve(
         &mut self,
-        follower: &mut JoinSet<Result<(), netlink::NetlinkError>>,
+        follower: &mut JoinSet<()>,
         server: &mut JoinSet<std::io::Result<()>>,
     ) -> Result<()> {
         let mut hangup = listen(SignalKind::hangup())?;
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
-        tokio::select! {
-            known = self.network_known() => known?,
-            Some(ended) = follower.join_next() => ended.context("netlink")??,
-        }
-        self.network_changed();
+        self.network_known().await?;
+        self.core.publish();
+        self.watch_flows();
         self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
@@ -135,10 +130,11 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => self.prepare_reload(),
+                () = sleep_until(self.following.reload_at()) => self.reload(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                changed = self.network.changed() => {
+                changed = self.following.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
                 }
@@ -176,7 +172,7 @@ impl Agent {
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
                 Some(done) = self.diagnoses.join_next() => done.context("a diagnosis panicked")?,
-                Some(ended) = follower.join_next() => ended.context("netlink")??,
+                Some(ended) = follower.join_next() => ended.context("netlink")?,
                 Some(ended) = server.join_next() => ended.context("the API socket")??,
             }
         }
@@ -186,27 +182,6 @@ impl Agent {
         self.save_health_at_last().await;
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
-    }
-
-    /// Waits until the way to every member is known that an earlier agent may have served or that serves
-    /// at once, not long for next hops that do not answer. To publish before would leave the former out.
-    async fn network_known(&mut self) -> Result<()> {
-        self.network.wait_for(|network| !network.links.is_empty()).await?;
-        let wanted = self.core.serving_at_once();
-        let resolved = |network: &Network| {
-            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
-        };
-        match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
-            Ok(known) => drop(known?),
-            Err(_) => tracing::debug!("some next hops do not answer"),
-        }
-        Ok(())
-    }
-
-    fn network_changed(&mut self) {
-        let network = self.network.borrow_and_update().clone();
-        self.core.network_changed(network);
-        self.watch_flows();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.
@@ -241,6 +216,7 @@ impl Agent {
     }
 
     fn reload(&mut self) {
+        self.following.reload_begins();
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
@@ -253,7 +229,7 @@ impl Agent {
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
         if taken_over {
-            self.wanted.send_replace(self.core.addresses());
+            self.following.want(self.core.addresses());
             self.announcements.push(Instant::now());
             self.saving.ask(Instant::now(), Duration::ZERO);
         }

@@ -64,6 +64,8 @@ pub(super) struct Core {
     pub(super) attachments: Vec<Attachment>,
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
+    /// Why routes and neighbours are not followed at the moment, if so.
+    pub(super) network_trouble: Option<String>,
     pub(super) members: Members,
     pub(super) events: Events,
     /// Load balancers that have or had an address.
@@ -127,6 +129,7 @@ impl Core {
             attachments: parts.attachments,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
+            network_trouble: None,
             members: Members::probing_from(sources),
             events: Events::new(std::mem::take(&mut parts.health.events)),
             bound: Bound::new(std::mem::take(&mut parts.health.bound)),
@@ -193,11 +196,6 @@ impl Core {
             .map(|member| member.address)
             .chain(removed.filter(|member| member.removed).map(|member| member.address))
             .collect()
-    }
-
-    pub(super) fn network_changed(&mut self, network: Network) {
-        self.network = network;
-        self.publish();
     }
 
     /// When the next probe is due; none while no more may be under way.

@@ -20,6 +20,10 @@ use crate::saved::{self, Numbers};
 impl Core {
     /// Brings the maps in step with everything known.
     pub(super) fn publish(&mut self) {
+        if self.network.links.is_empty() {
+            // No interface is known, not even that of the loopback: what is in the maps is better.
+            return;
+        }
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.
             self.publish_once();

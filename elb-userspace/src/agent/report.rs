@@ -52,7 +52,13 @@ impl Core {
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: [
+                &self.config_problems[..],
+                &self.map_problems[..],
+                self.network_problem().as_slice(),
+                problems,
+            ]
+            .concat(),
             probing: self.probing.status(),
         }
     }
@@ -185,6 +191,7 @@ impl Core {
             health: None,
             paths: None,
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
+            doubtful_next_hop: self.network.doubt(socket.ip()),
             slots: shares.slots(id),
             share: shares.share(id),
             new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::following::Following;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
@@ -21,7 +22,7 @@ use crate::config::{self, AttachMode, Config};
 use crate::kernel::{
     Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
 };
-use crate::nexthop::{Network, netlink};
+use crate::nexthop::{Network, supervise};
 use crate::publish::Image;
 use crate::saved::{self, Numbers};
 
@@ -40,14 +41,18 @@ pub async fn run(file: &Path) -> Result<()> {
     let Begun { core, traces, log } = take_over(config, file, problems).await?;
 
     let (wanted, wanted_addresses) = watch::channel(core.addresses());
-    let (known, network) = watch::channel(Network::default());
+    // Next hops that worked until now stay until better ones are known, however slow ARP may be.
+    let before = Network { last_hops: core.last_hops(), ..Network::default() };
+    let (known, network) = watch::channel(before);
+    let (trouble, following) = watch::channel(None);
     let mut follower = JoinSet::new();
-    follower.spawn(netlink::follow(wanted_addresses, known));
+    follower.spawn(supervise::keep(wanted_addresses, known, trouble));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
     let mut server_task = JoinSet::new();
     server_task.spawn(server.run());
-    let mut agent = Agent::new(core, network, wanted, queries, traces);
+    let following = Following::new(network, wanted, following);
+    let mut agent = Agent::new(core, following, queries, traces);
     let result = agent.serve(&mut follower, &mut server_task).await;
     let _ = fs::remove_file(agent.core.socket());
     drop((lock, log));

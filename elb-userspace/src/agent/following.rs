@@ -1,0 +1,172 @@
+//! The kernel's routes and neighbours: what the agent does when they change, and what waits for them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use elb_common::backend::Backend;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::Agent;
+use super::core::{Core, addresses};
+use crate::assign::AssignedMember;
+use crate::config;
+use crate::model::LoadBalancer;
+use crate::nexthop::{LastHop, Network, Wanted};
+
+/// How long next hops have to answer before the agent goes on without them.
+const RESOLVE: Duration = Duration::from_secs(1);
+/// How long the kernel has to say what interfaces and routes there are before the agent goes on with
+/// what is in the maps.
+const LIST: Duration = Duration::from_secs(10);
+
+/// What is known of routes and neighbours, and what waits for more.
+pub(super) struct Following {
+    network: watch::Receiver<Network>,
+    wanted: watch::Sender<Wanted>,
+    /// Why nothing is followed at the moment, if so.
+    trouble: watch::Receiver<Option<String>>,
+    reload: Option<Waiting>,
+}
+
+/// A reload that waits until the ways to new members are known.
+struct Waiting {
+    members: BTreeSet<IpAddr>,
+    until: Instant,
+}
+
+impl Following {
+    pub(super) fn new(
+        network: watch::Receiver<Network>,
+        wanted: watch::Sender<Wanted>,
+        trouble: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self { network, wanted, trouble, reload: None }
+    }
+
+    /// Waits until routes or neighbours changed, or are no longer followed, or are again.
+    pub(super) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        tokio::select! {
+            changed = self.network.changed() => changed,
+            changed = self.trouble.changed() => changed,
+        }
+    }
+
+    /// When the reload waits no longer.
+    pub(super) fn reload_at(&self) -> Option<Instant> {
+        self.reload.as_ref().map(|waiting| waiting.until)
+    }
+
+    /// The reload waits no longer.
+    pub(super) fn reload_begins(&mut self) {
+        self.reload = None;
+    }
+
+    /// Ways to these addresses are followed from now on.
+    pub(super) fn want(&self, wanted: Wanted) {
+        self.wanted.send_if_modified(|before| {
+            let is_news = *before != wanted;
+            *before = wanted;
+            is_news
+        });
+    }
+}
+
+impl Agent {
+    /// Waits until the way to every member is known that an earlier agent may have served or that serves
+    /// at once, not long for next hops that do not answer. To publish before would leave the former out.
+    pub(super) async fn network_known(&mut self) -> Result<()> {
+        let network = &mut self.following.network;
+        let listed = timeout(LIST, network.wait_for(|network| !network.links.is_empty())).await;
+        if let Ok(listed) = listed.map(|listed| listed.map(drop)) {
+            listed?;
+            let wanted = self.core.serving_at_once();
+            let resolved =
+                |network: &Network| wanted.iter().all(|address| network.is_resolved(*address));
+            match timeout(RESOLVE, network.wait_for(resolved)).await {
+                Ok(known) => drop(known?),
+                Err(_) => tracing::debug!("some next hops do not answer"),
+            }
+        } else {
+            tracing::error!("interfaces and routes are not known; what is in the maps stays");
+        }
+        self.take_network();
+        Ok(())
+    }
+
+    /// Something changed. The maps follow soon; many changes at once cost no more than one.
+    pub(super) fn network_changed(&mut self) {
+        self.take_network();
+        self.publishing.ask(Instant::now(), Duration::ZERO);
+        let waiting = self.following.reload.as_mut();
+        if let Some(waiting) = waiting.filter(|one| one.is_over(&self.core.network)) {
+            waiting.until = Instant::now();
+        }
+    }
+
+    fn take_network(&mut self) {
+        self.core.network = self.following.network.borrow_and_update().clone();
+        self.core.network_trouble = self.following.trouble.borrow_and_update().clone();
+    }
+
+    /// The file may be another one: asks for the ways to its new members, and reloads when they are
+    /// known. To publish before would move the ring once for each of them.
+    pub(super) fn prepare_reload(&mut self) {
+        let now = Instant::now();
+        let waiting = match config::load(&self.core.file) {
+            Ok(config) => {
+                let mut wanted = self.core.addresses();
+                let members = addresses(&config.model);
+                let new: BTreeSet<IpAddr> = members.difference(&wanted.members).copied().collect();
+                wanted.members.extend(&new);
+                wanted
+                    .vips
+                    .extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
+                self.following.want(wanted);
+                Waiting { members: new, until: now + RESOLVE }
+            }
+            // The reload says what is wrong.
+            Err(_) => Waiting { members: BTreeSet::new(), until: now },
+        };
+        let until = if waiting.is_over(&self.core.network) { now } else { waiting.until };
+        let latest = self.following.reload.take().map_or(until, |before| before.until.min(until));
+        self.following.reload = Some(Waiting { until: latest, ..waiting });
+    }
+}
+
+impl Waiting {
+    fn is_over(&self, network: &Network) -> bool {
+        self.members.iter().all(|member| network.is_resolved(*member))
+    }
+}
+
+impl Core {
+    /// What is wrong with what the kernel says, for the status.
+    pub(super) fn network_problem(&self) -> Option<String> {
+        self.network_trouble.as_ref().map(|why| {
+            format!("routes and neighbours are not followed: {why}; the last known ones are used")
+        })
+    }
+
+    /// Where members were reached, as the maps have it from the last agent.
+    pub(super) fn last_hops(&self) -> HashMap<IpAddr, LastHop> {
+        let pools = self.reconciler.assignments.pools.values();
+        let last_hop = |number: &AssignedMember| {
+            let backend = self.observed.backends.get(&number.id)?;
+            let is_it = backend.is_reachable() && has_address(backend, number.address);
+            let hop = LastHop { ifindex: backend.ifindex, mac: backend.next_hop };
+            is_it.then_some((number.address, hop))
+        };
+        pools.flat_map(|pool| &pool.members).filter_map(last_hop).collect()
+    }
+}
+
+fn has_address(backend: &Backend, address: IpAddr) -> bool {
+    let bytes: [u8; 16] = bytemuck::cast(backend.address);
+    match address {
+        IpAddr::V4(v4) => bytes.starts_with(&v4.octets()),
+        IpAddr::V6(v6) => bytes == v6.octets(),
+    }
+}
