@@ -15,7 +15,7 @@ use super::messages::State;
 
 /// How often a neighbour has to confirm its address: a change that is not announced is noticed within
 /// this and the three seconds that the kernel asks.
-pub(super) const CONFIRM: Duration = Duration::from_secs(10);
+pub(super) const CONFIRM: Duration = Duration::from_secs(5);
 /// How often a neighbour that does not answer is asked for again, at first …
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// … and after so many times.
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!((attention.due(start), attention.next()), (vec![], Some(at(1))));
         attention.follow(&used(&[(1, Some(State::Asked))]), start);
         attention.follow(&used(&[(1, Some(State::Known))]), start);
-        assert_eq!((attention.due(at(9)), attention.next()), (vec![], Some(at(10))));
-        assert_eq!(attention.due(at(10)), [Request::Verify(neighbor(1))]);
+        assert_eq!((attention.due(at(4)), attention.next()), (vec![], Some(at(5))));
+        assert_eq!(attention.due(at(5)), [Request::Verify(neighbor(1))]);
         attention.follow(&used(&[(1, Some(State::Silent))]), at(13));
         assert_eq!(attention.due(at(13)), [Request::Keep(neighbor(1))], "at once");
         attention.follow(&used(&[(1, Some(State::Asked))]), at(13));
@@ -223,7 +223,7 @@ mod tests {
             prop_assert_eq!(asked.len(), all.len());
             for ((_, address), count) in asked {
                 let IpAddr::V4(address) = address else { unreachable!() };
-                let most = if address.octets()[3] < 120 { seconds } else { seconds.div_ceil(10) };
+                let most = if address.octets()[3] < 120 { seconds } else { seconds.div_ceil(5) };
                 prop_assert!(count <= most, "{address}: {count} times in {seconds} s");
             }
         }
