@@ -1,6 +1,6 @@
 //! The kernel's routes and neighbours: what the agent does when they change, and what waits for them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 
 use super::Agent;
 use super::core::{Core, addresses};
-use crate::assign::AssignedMember;
 use crate::config;
 use crate::model::LoadBalancer;
 use crate::nexthop::{LastHop, Network, Wanted};
@@ -150,16 +149,19 @@ impl Core {
         })
     }
 
-    /// Where members were reached, as the maps have it from the last agent.
-    pub(super) fn last_hops(&self) -> HashMap<IpAddr, LastHop> {
+    /// How members were reached, as the maps have it from the last agent.
+    pub(super) fn network_before(&self) -> Network {
+        let mut network = Network::default();
         let pools = self.reconciler.assignments.pools.values();
-        let last_hop = |number: &AssignedMember| {
-            let backend = self.observed.backends.get(&number.id)?;
-            let is_it = backend.is_reachable() && has_address(backend, number.address);
-            let hop = LastHop { ifindex: backend.ifindex, mac: backend.next_hop };
-            is_it.then_some((number.address, hop))
-        };
-        pools.flat_map(|pool| &pool.members).filter_map(last_hop).collect()
+        for number in pools.flat_map(|pool| &pool.members) {
+            let Some(backend) = self.observed.backends.get(&number.id) else { continue };
+            if backend.is_reachable() && has_address(backend, number.address) {
+                let hop = LastHop { ifindex: backend.ifindex, mac: backend.next_hop };
+                network.last_hops.insert(number.address, hop);
+                network.path_mtus.insert(number.address, backend.mtu().into());
+            }
+        }
+        network
     }
 }
 

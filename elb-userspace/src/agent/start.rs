@@ -22,7 +22,7 @@ use crate::config::{self, AttachMode, Config};
 use crate::kernel::{
     Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
 };
-use crate::nexthop::{Network, supervise};
+use crate::nexthop::supervise;
 use crate::publish::Image;
 use crate::saved::{self, Numbers};
 
@@ -42,8 +42,7 @@ pub async fn run(file: &Path) -> Result<()> {
 
     let (wanted, wanted_addresses) = watch::channel(core.addresses());
     // Next hops that worked until now stay until better ones are known, however slow ARP may be.
-    let before = Network { last_hops: core.last_hops(), ..Network::default() };
-    let (known, network) = watch::channel(before);
+    let (known, network) = watch::channel(core.network_before());
     let (trouble, following) = watch::channel(None);
     let mut follower = JoinSet::new();
     follower.spawn(supervise::keep(wanted_addresses, known, trouble));

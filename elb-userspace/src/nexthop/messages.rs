@@ -36,7 +36,8 @@ pub(super) enum State {
     Silent,
     /// It answered at some time.
     Known,
-    /// An administrator made the entry: it is not asked for, nor is it to be changed.
+    /// An administrator or another program made the entry: it is not asked for, nor is it to be
+    /// changed.
     Fixed,
 }
 
@@ -71,6 +72,7 @@ pub(super) fn neighbor(message: &NeighbourMessage) -> Option<(Neighbor, Entry)> 
         }
     }
     let state = match message.header.state {
+        _ if message.header.flags.contains(NeighbourFlags::ExtLearned) => State::Fixed,
         NeighbourState::Failed => State::Silent,
         NeighbourState::Incomplete | NeighbourState::None => State::Asked,
         NeighbourState::Permanent | NeighbourState::Noarp => State::Fixed,

@@ -184,6 +184,16 @@ impl Mirror {
         self.changed = true;
     }
 
+    /// Of what was known of paths at the beginning, what links and routes do not say themselves.
+    pub(super) fn narrow_paths(&mut self) -> &HashMap<IpAddr, u32> {
+        let paths = std::mem::take(&mut self.known.path_mtus);
+        let is_narrow = |(member, mtu): &(IpAddr, u32)| {
+            self.known.next_hop(*member).is_ok_and(|hop| u32::from(hop.mtu) > *mtu)
+        };
+        self.known.path_mtus = paths.into_iter().filter(is_narrow).collect();
+        &self.known.path_mtus
+    }
+
     /// Follows from routes that changed.
     pub(super) fn settle(&mut self) {
         if std::mem::take(&mut self.rerouted) {
@@ -287,3 +297,6 @@ fn range(address: IpAddr, length: u8) -> Option<(IpAddr, IpAddr)> {
     let network = ipnet::IpNet::new(address, length).ok()?;
     Some((network.network(), network.broadcast()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ pub async fn follow(
     let before = network.borrow().clone();
     let mut follower = Follower::new(before, Requests::open()?);
     follower.mirror.want(&wanted.borrow_and_update().clone());
-    follower.list().await?;
+    follower.begin().await?;
     follower.catch_up(&network).await?;
     let _ = ready.send(());
     loop {
@@ -136,6 +136,16 @@ impl Follower {
             listed: now,
             told: now,
         }
+    }
+
+    async fn begin(&mut self) -> Result<(), NetlinkError> {
+        self.list().await?;
+        while self.mirror.is_new() {
+            ask_routes(&mut self.mirror, &mut self.requests).await?;
+        }
+        self.mirror.settle();
+        self.paths.begin(self.mirror.narrow_paths(), self.listed);
+        Ok(())
     }
 
     async fn list(&mut self) -> Result<(), NetlinkError> {

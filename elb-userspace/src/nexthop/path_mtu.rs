@@ -50,7 +50,18 @@ impl Paths {
             return None;
         }
         self.0.insert(said.member, (mtu, now + LASTS));
-        (known != Some(mtu)).then_some(mtu)
+        if known == Some(mtu) {
+            return None;
+        }
+        let TooBig { member, .. } = said;
+        tracing::info!(%member, mtu, "a router on the way says what fits");
+        Some(mtu)
+    }
+
+    /// What was known of paths at the beginning holds for as long as if it were said now.
+    pub(super) fn begin(&mut self, known: &HashMap<IpAddr, u32>, now: Instant) {
+        let until = now + LASTS;
+        self.0.extend(known.iter().map(|(member, mtu)| (*member, (*mtu, until))));
     }
 
     /// Members whose paths may be wider by now.
@@ -222,7 +233,7 @@ mod tests {
         let (start, member) = (Instant::now(), IpAddr::from(MEMBER));
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut paths = Paths::default();
-        let mut note = |paths: &mut Paths, mtu, now| paths.note(TooBig { member, mtu }, now);
+        let note = |paths: &mut Paths, mtu, now| paths.note(TooBig { member, mtu }, now);
         assert_eq!(note(&mut paths, 1400, at(0)), Some(1400));
         assert_eq!(note(&mut paths, 1450, at(1)), None, "an older error");
         assert_eq!(note(&mut paths, 1400, at(2)), None);

@@ -10,8 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::LinkMessage;
@@ -57,8 +56,9 @@ impl Requests {
         let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
         let mut missing = answers.len();
         self.send(questions.into_iter().map(|question| {
+            // Not NLM_F_REPLACE: the kernel would forget which neighbours are IPv6 routers.
             let changes = matches!(question, RouteNetlinkMessage::NewNeighbour(_));
-            (question, if changes { NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE } else { 0 })
+            (question, if changes { NLM_F_ACK | NLM_F_CREATE } else { 0 })
         }))?;
         while missing > 0 {
             self.receive(|sequence, payload| {

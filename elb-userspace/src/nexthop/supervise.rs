@@ -22,13 +22,25 @@ pub async fn keep(
     network: watch::Sender<Network>,
     trouble: watch::Sender<Option<String>>,
 ) {
+    restart(&trouble, |ready| begin(wanted.clone(), network.clone(), ready)).await;
+}
+
+/// How a follower ended.
+type End = Result<(), NetlinkError>;
+
+/// Begins followers, each when the one before has ended, until one ends because nobody listens.
+async fn restart(
+    trouble: &watch::Sender<Option<String>>,
+    begin: impl Fn(oneshot::Sender<()>) -> oneshot::Receiver<End>,
+) {
     let mut rest = REST;
     loop {
         let begun = Instant::now();
-        let why = match run(wanted.clone(), network.clone(), &trouble).await {
+        let (ready, is_ready) = oneshot::channel();
+        let why = match end(begin(ready), is_ready, trouble).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(Ended) => "its thread panicked or could not be started".to_owned(),
+            Err(_) => "its thread panicked or could not be started".to_owned(),
         };
         tracing::error!(why, "routes and neighbours are not followed; trying again");
         trouble.send_replace(Some(why));
@@ -37,17 +49,27 @@ pub async fn keep(
     }
 }
 
-/// The thread ended without saying why.
-struct Ended;
+/// Waits for the end of a follower. What was wrong is no longer so as soon as it knows all.
+async fn end(
+    mut end: oneshot::Receiver<End>,
+    is_ready: oneshot::Receiver<()>,
+    trouble: &watch::Sender<Option<String>>,
+) -> Result<End, oneshot::error::RecvError> {
+    tokio::select! {
+        biased;
+        Ok(()) = is_ready => { trouble.send_if_modified(|why| why.take().is_some()); }
+        result = &mut end => return result,
+    }
+    end.await
+}
 
-/// Follows the network until that ends. What was wrong is no longer so as soon as something is known.
-async fn run(
+/// Begins a follower on a thread of its own; how it ends, or nothing if it panics.
+fn begin(
     wanted: watch::Receiver<Wanted>,
     network: watch::Sender<Network>,
-    trouble: &watch::Sender<Option<String>>,
-) -> Result<Result<(), NetlinkError>, Ended> {
-    let (ended, mut end) = oneshot::channel();
-    let (ready, mut is_ready) = oneshot::channel();
+    ready: oneshot::Sender<()>,
+) -> oneshot::Receiver<End> {
+    let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("network".to_owned());
     let started = thread.spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -58,21 +80,20 @@ async fn run(
         // Nobody waits for it any more where the agent is ending.
         let _ = ended.send(result);
     });
-    started.map_err(|_| Ended)?;
-    tokio::select! {
-        Ok(()) = &mut is_ready => { trouble.send_if_modified(|why| why.take().is_some()); }
-        result = &mut end => return result.map_err(|_| Ended),
+    if let Err(error) = started {
+        tracing::error!(%error, "cannot start a thread");
     }
-    end.await.map_err(|_| Ended)
+    end
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    /// Whatever becomes of one follower, its end is seen and another begins.
     #[tokio::test]
-    async fn it_ends_with_who_listens() {
+    async fn a_follower_ends_with_who_listens() {
         let (wanted, wanted_addresses) = watch::channel(Wanted::default());
         let (known, network) = watch::channel(Network::default());
         let (trouble, _) = watch::channel(Some("before".to_owned()));
@@ -84,5 +105,34 @@ mod tests {
         assert!(troubles.wait_for(Option::is_none).await.is_ok());
         drop(wanted);
         keeping.await.expect("it ends by itself");
+    }
+
+    /// The first is refused a socket, the second panics, the third is silent until it ends in order.
+    #[tokio::test]
+    async fn another_follower_takes_the_place_of_one_that_ended() {
+        let (trouble, mut troubles) = watch::channel(None);
+        let count = Cell::new(0);
+        let begin = |ready: oneshot::Sender<()>| {
+            count.set(count.get() + 1);
+            let (ended, end) = oneshot::channel();
+            match count.get() {
+                1 => ended.send(Err(NetlinkError::Late)).expect("somebody waits"),
+                2 => drop(ended),
+                _ => {
+                    ready.send(()).expect("somebody waits");
+                    ended.send(Ok(())).expect("somebody waits");
+                }
+            }
+            end
+        };
+        let watch = async {
+            let said = |text: &'static str| {
+                move |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains(text))
+            };
+            troubles.wait_for(said("does not answer")).await.map(drop).expect("the first");
+            troubles.wait_for(said("panicked")).await.map(drop).expect("the second");
+        };
+        tokio::join!(restart(&trouble, begin), watch);
+        assert_eq!((count.get(), trouble.borrow().as_ref()), (3, None));
     }
 }
