@@ -111,7 +111,8 @@ impl Case {
         }
         match state {
             Some(State::Known) => {
-                (self.tries, self.at) = (0, if self.is_kept { now + CONFIRM } else { now })
+                self.tries = 0;
+                self.at = if self.is_kept { now + CONFIRM } else { now };
             }
             // The kernel asks.
             Some(State::Asked) | Some(State::Fixed) => {}
