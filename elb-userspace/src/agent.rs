@@ -3,6 +3,7 @@
 
 mod core;
 
+mod announcing;
 mod arrivals;
 mod bound;
 mod chore;
@@ -13,59 +14,69 @@ mod draining;
 mod events;
 mod explain;
 mod following;
+mod holders;
+mod inherited;
+mod keeping;
 mod members;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::following::Following;
 use self::probing::Probed;
+use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
-use crate::announce::Announcer;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
-/// When virtual addresses are announced after a start: once at once, and again for those who missed
-/// it.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
     /// The kernel's routes and neighbours.
     following: Following,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
-    /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half of the time at most.
+    /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half
+    /// of the time at most.
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
     saves: JoinSet<Duration>,
-    announcer: Option<Announcer>,
-    announcements: Vec<Instant>,
+    announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -87,19 +98,22 @@ impl Agent {
     fn new(
         core: Core,
         following: Following,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
+        let announcing = Announcing::new(&core);
         Self {
             core,
             following,
+            host,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
-            announcer: announcer(),
-            announcements: Vec::new(),
+            announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -122,21 +136,25 @@ impl Agent {
         self.network_known().await?;
         self.core.publish();
         self.watch_flows();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
-            let announce_at = self.announcements.iter().min().copied();
+            let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.prepare_reload(),
-                () = sleep_until(self.following.reload_at()) => self.reload(),
+                _ = hangup.recv() => self.prepare_reload(ReloadRequest::default(), None),
+                () = sleep_until(self.following.reload_at()) => self.reload_prepared(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 changed = self.following.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     self.publish_if_asked();
@@ -161,6 +179,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -168,6 +187,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
@@ -182,6 +207,15 @@ impl Agent {
         self.save_health_at_last().await;
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
+    }
+
+    fn keep(&mut self) {
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+        self.keep_announced();
     }
 
     /// Sees to it that the flow tables are swept, if that is needed.
@@ -215,43 +249,27 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
-        self.following.reload_begins();
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.following.want(self.core.addresses());
-            self.announcements.push(Instant::now());
+            self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        report
     }
-
-    fn announce(&mut self) {
-        let due = Instant::now();
-        self.announcements.retain(|at| *at > due);
-        let Some(announcer) = &self.announcer else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
-            if let Err(error) = announcer.announce(ifindex, mac, vip) {
-                tracing::debug!(ifindex, %vip, %error, "cannot announce");
-            }
-        }
-    }
-}
-
-fn announcer() -> Option<Announcer> {
-    let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-    Announcer::new().inspect_err(|error| tracing::warn!(%error, "{untold}")).ok()
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use elb_common::backend::Backend;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Agent;
 use super::core::{Core, addresses};
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::config;
 use crate::model::LoadBalancer;
 use crate::nexthop::{LastHop, Network, Wanted};
@@ -34,7 +35,11 @@ pub(super) struct Following {
 struct Waiting {
     members: BTreeSet<IpAddr>,
     until: Instant,
+    asked: Vec<Asked>,
 }
+
+/// How a reload is wanted, and who waits for what comes of it.
+type Asked = (ReloadRequest, Option<oneshot::Sender<ReloadReport>>);
 
 impl Following {
     pub(super) fn new(
@@ -56,11 +61,6 @@ impl Following {
     /// When the reload waits no longer.
     pub(super) fn reload_at(&self) -> Option<Instant> {
         self.reload.as_ref().map(|waiting| waiting.until)
-    }
-
-    /// The reload waits no longer.
-    pub(super) fn reload_begins(&mut self) {
-        self.reload = None;
     }
 
     /// Ways to these addresses are followed from now on.
@@ -108,30 +108,50 @@ impl Agent {
     fn take_network(&mut self) {
         self.core.network = self.following.network.borrow_and_update().clone();
         self.core.network_trouble = self.following.trouble.borrow_and_update().clone();
+        self.core.look_for_own_addresses();
     }
 
     /// The file may be another one: asks for the ways to its new members, and reloads when they are
     /// known. To publish before would move the ring once for each of them.
-    pub(super) fn prepare_reload(&mut self) {
+    pub(super) fn prepare_reload(
+        &mut self,
+        request: ReloadRequest,
+        answer: Option<oneshot::Sender<ReloadReport>>,
+    ) {
         let now = Instant::now();
-        let waiting = match config::load(&self.core.file) {
-            Ok(config) => {
-                let mut wanted = self.core.addresses();
-                let members = addresses(&config.model);
-                let new: BTreeSet<IpAddr> = members.difference(&wanted.members).copied().collect();
-                wanted.members.extend(&new);
-                wanted
-                    .vips
-                    .extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
-                self.following.want(wanted);
-                Waiting { members: new, until: now + RESOLVE }
+        let mut wanted = self.core.addresses();
+        let mut members = BTreeSet::new();
+        // The reload says what is wrong with the file.
+        if let (Some(config), _) = config::load_for(&self.core.file, &self.core.host()) {
+            members = addresses(&config.model).difference(&wanted.members).copied().collect();
+            wanted.members.extend(&members);
+            wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
+            self.following.want(wanted);
+        }
+        let waiting = self.following.reload.take();
+        let (before, mut asked) =
+            waiting.map_or((now + RESOLVE, Vec::new()), |waiting| (waiting.until, waiting.asked));
+        asked.push((request, answer));
+        let mut waiting = Waiting { members, until: before, asked };
+        if waiting.is_over(&self.core.network) {
+            waiting.until = now;
+        }
+        self.following.reload = Some(waiting);
+    }
+
+    /// What new members need is known, or they had time enough.
+    pub(super) fn reload_prepared(&mut self) {
+        let waiting = self.following.reload.take();
+        let mut asked =
+            waiting.map(|waiting| waiting.asked).unwrap_or_default().into_iter().peekable();
+        while let Some((request, answer)) = asked.next() {
+            let is_last = asked.peek().is_none();
+            // Many signals are one.
+            if answer.is_some() || is_last {
+                let report = self.reload(request);
+                drop(answer.map(|answer| answer.send(report)));
             }
-            // The reload says what is wrong.
-            Err(_) => Waiting { members: BTreeSet::new(), until: now },
-        };
-        let until = if waiting.is_over(&self.core.network) { now } else { waiting.until };
-        let latest = self.following.reload.take().map_or(until, |before| before.until.min(until));
-        self.following.reload = Some(Waiting { until: latest, ..waiting });
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::core::Core;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
+use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
 use crate::model;
 use crate::reconcile::socket;
@@ -29,7 +30,9 @@ impl Core {
         let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
         let balancers = model.load_balancers();
         status::Status {
-            agent: self.agent(&arrivals::problems(&pools)),
+            agent: self.agent(
+                &[arrivals::problems(&pools), self.held_problems(), self.stuck_problems()].concat(),
+            ),
             load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
             pools,
             not_forwarded: self.drops(),
@@ -47,20 +50,30 @@ impl Core {
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
-            attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
+            attach_mode: self.attach_mode().to_owned(),
             interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
             problems: [
+                &self.keeping.register.problems()[..],
                 &self.config_problems[..],
                 &self.map_problems[..],
+                &self.own_addresses.problems[..],
                 self.network_problem().as_slice(),
                 problems,
             ]
             .concat(),
+            kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
+    }
+
+    /// As it is in force: the file's, where no interface says otherwise.
+    fn attach_mode(&self) -> &'static str {
+        let wanted = self.config.agent.attach_mode;
+        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        mode_name(other.map_or(wanted, |one| one.mode))
     }
 
     fn load_balancer(
@@ -70,7 +83,8 @@ impl Core {
     ) -> status::LoadBalancer {
         let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
+        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED)
+            || self.keeping.register.is_any_missing();
         status::LoadBalancer {
             name: lb.name.to_string(),
             vips: lb.vips().collect(),
@@ -219,6 +233,17 @@ impl Core {
     }
 }
 
+fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
+    status::Kept {
+        object: object.to_string(),
+        in_place: kept.missing.is_none(),
+        reason: kept.missing.clone(),
+        restored: kept.restored,
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
+    }
+}
+
 /// Who gets which part of the new flows.
 struct Shares {
     shape: Shape,
@@ -270,6 +295,6 @@ fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     counter.map(read).unwrap_or_default()
 }
 
-fn read<T: Default>(value: Result<T, MapError>) -> T {
+pub(super) fn read<T: Default>(value: Result<T, MapError>) -> T {
     value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

@@ -60,6 +60,9 @@ impl Attention {
         let gone = self.cases.iter().filter(|(neighbor, _)| !used.contains_key(*neighbor));
         self.left.extend(gone.filter(|(_, case)| case.is_kept).map(|(neighbor, _)| *neighbor));
         self.cases.retain(|neighbor, _| used.contains_key(neighbor));
+        if !self.left.is_empty() {
+            self.rests_until.get_or_insert(now);
+        }
         for (neighbor, state) in used {
             self.left.remove(neighbor);
             let fresh = Case { state: *state, at: now, tries: 0, is_kept: false };

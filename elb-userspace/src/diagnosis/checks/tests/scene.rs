@@ -40,12 +40,14 @@ pub(super) fn healthy() -> Evidence {
             since: "2026-01-01T00:00:00Z".to_owned(),
             reason: None,
             lapses: Lapses::default(),
+            stuck: None,
         },
         way: Way {
             next_hop: Ok(hop),
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
+            outer: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
         },
         looks: Looks {
