@@ -109,6 +109,7 @@ impl Agent {
         self.core.network = self.following.network.borrow_and_update().clone();
         self.core.network_trouble = self.following.trouble.borrow_and_update().clone();
         self.core.look_for_own_addresses();
+        self.core.look_for_own_addresses();
     }
 
     /// The file may be another one: asks for the ways to its new members, and reloads when they are

@@ -1,6 +1,6 @@
 //! What is known of the kernel's network, what of it is out of date, and what of it matters. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Bound;
 
@@ -23,6 +23,8 @@ pub(super) struct Mirror {
     new: BTreeSet<IpAddr>,
     /// Addresses whose routes may be others.
     stale: BTreeSet<IpAddr>,
+    /// Prefixes that changed since routes were last asked for: the next change of one says nothing new.
+    doubted: HashSet<(IpAddr, u8)>,
     /// The last of those that was asked for.
     asked: Option<IpAddr>,
     /// Members whose other next hops are to be asked for.
@@ -75,10 +77,11 @@ impl Mirror {
         match notice {
             Notice::Lost => return true,
             Notice::Link(index, link) => {
+                // Where a link goes down, the kernel does not say which IPv4 routes go with it.
+                self.doubt_all();
                 if self.known.links.get(&index) != Some(&link) {
                     self.known.links.insert(index, link);
                     self.changed = true;
-                    self.doubt_all();
                     self.use_neighbors();
                 }
             }
@@ -104,6 +107,7 @@ impl Mirror {
     /// Addresses whose routes are to be asked for now, so many at the most; those that none is known
     /// of come first.
     pub(super) fn questions(&mut self, most: usize) -> Vec<IpAddr> {
+        self.doubted.clear();
         let mut taken: Vec<IpAddr> = Vec::new();
         while taken.len() < most
             && let Some(address) = self.new.pop_first().or_else(|| self.next_stale())
@@ -282,13 +286,27 @@ impl Mirror {
 
     /// Routes to all addresses may be others.
     pub(super) fn doubt_all(&mut self) {
-        self.stale.extend(&self.followed);
+        if self.stale.len() < self.followed.len() {
+            self.stale.extend(&self.followed);
+        }
     }
 
     fn doubt(&mut self, address: IpAddr, length: u8) {
-        if let Some((first, last)) = range(address, length) {
-            self.stale.extend(self.followed.range(first..=last));
+        let Some((first, last)) = range(address, length) else { return };
+        let mut concerned = self.followed.range(first..=last).peekable();
+        if concerned.peek().is_some() && self.doubted.insert((address, length)) {
+            self.stale.extend(concerned);
         }
+    }
+
+    /// Whether an address is that of a member.
+    pub(super) fn has_member(&self, address: IpAddr) -> bool {
+        self.members.contains(&address)
+    }
+
+    /// How many addresses are followed.
+    pub(super) fn size(&self) -> usize {
+        self.followed.len()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 use super::attention::{Attention, Request};
 use super::mirror::Mirror;
 use super::notices::{Notice, Notices};
-use super::path_mtu::{Paths, Routers};
+use super::path_mtu::{Paths, Routers, TooBig};
 use super::requests::{Requests, TOGETHER};
 use super::{Network, Route, Wanted, messages};
 
@@ -35,8 +35,12 @@ const CALM: Duration = Duration::from_millis(20);
 const REST: u32 = 4;
 /// What is known is passed on that often at the most while more is being found out.
 const TELL: Duration = Duration::from_millis(100);
-/// How often all routes are asked for again: the kernel does not say when it learns what fits a path.
+/// How often all routes are asked for again: the kernel does not say when it learns what fits a path …
 const ASK_ROUTES: Duration = Duration::from_secs(10);
+/// … or, where there are many, each after so much time.
+const ASK_ROUTE: Duration = Duration::from_micros(2500);
+/// Routers are listened to that often at the most, whatever is forged.
+const HEAR: Duration = Duration::from_millis(1);
 /// How often all is listed again, whatever notifications said.
 const LIST: Duration = Duration::from_secs(60);
 /// How often all is listed again at the most.
@@ -80,10 +84,14 @@ pub async fn follow(
     let _ = ready.send(());
     loop {
         follower.catch_up(&network).await?;
-        let read_at = follower.read_at;
+        let (read_at, hear_at) = (follower.read_at, follower.hear_at);
         let incoming = async {
             tokio::time::sleep_until(read_at).await;
             notices.read().await
+        };
+        let errors = async {
+            tokio::time::sleep_until(hear_at).await;
+            routers.hear().await
         };
         tokio::select! {
             changed = wanted.changed() => {
@@ -94,11 +102,7 @@ pub async fn follow(
             }
             () = network.closed() => return Ok(()),
             notices = incoming => follower.learn(notices?),
-            said = routers.hear() => {
-                if let Some(mtu) = follower.paths.note(said, Instant::now()) {
-                    follower.mirror.narrow(said.member, Some(mtu));
-                }
-            }
+            said = errors => follower.hear(said),
             () = tokio::time::sleep_until(follower.next()) => {}
         }
     }
@@ -111,6 +115,8 @@ struct Follower {
     paths: Paths,
     /// When notifications are read next.
     read_at: Instant,
+    /// When routers are listened to next.
+    hear_at: Instant,
     /// When routes that may have changed are asked for.
     routes_at: Instant,
     /// When all routes are asked for again.
@@ -130,6 +136,7 @@ impl Follower {
             attention: Attention::default(),
             paths: Paths::default(),
             read_at: now,
+            hear_at: now,
             routes_at: now,
             doubt_at: now + ASK_ROUTES,
             list_at: now + LIST,
@@ -164,12 +171,24 @@ impl Follower {
         for notice in notices {
             lost |= self.mirror.learn(notice);
         }
-        if lost {
+        let again = (self.listed + LIST_REST).max(now);
+        if lost && again < self.list_at {
             tracing::info!("netlink notifications were lost; all is asked for again");
-            self.list_at = self.list_at.min((self.listed + LIST_REST).max(now));
+            self.list_at = again;
         }
         if !was_stale && self.mirror.is_stale() {
             self.routes_at = self.routes_at.max(now + CALM);
+        }
+    }
+
+    /// A router says what fits.
+    fn hear(&mut self, said: TooBig) {
+        let now = Instant::now();
+        self.hear_at = now + HEAR;
+        if self.mirror.has_member(said.member)
+            && let Some(mtu) = self.paths.note(said, now)
+        {
+            self.mirror.narrow(said.member, Some(mtu));
         }
     }
 
@@ -180,7 +199,8 @@ impl Follower {
             self.list().await?;
         }
         if self.doubt_at <= now {
-            self.doubt_at = now + ASK_ROUTES;
+            let size = u32::try_from(self.mirror.size()).unwrap_or(u32::MAX);
+            self.doubt_at = now + ASK_ROUTES.max(ASK_ROUTE.saturating_mul(size));
             self.mirror.doubt_all();
         }
         for member in self.paths.over(now) {

@@ -54,31 +54,44 @@ pub(super) enum Notice {
 pub(super) struct Notices {
     socket: AsyncFd<OwnedFd>,
     buffer: Vec<u8>,
+    /// Whether some were lost, and older ones are still to be read.
+    is_losing: bool,
 }
 
 impl Notices {
     pub(super) fn open() -> io::Result<Self> {
         let groups = GROUPS.iter().fold(0, |mask, group| mask | 1 << (group - 1));
-        Ok(Self { socket: watched(open(groups, BUFFER)?)?, buffer: vec![0; LONGEST] })
+        let socket = watched(open(groups, BUFFER)?)?;
+        Ok(Self { socket, buffer: vec![0; LONGEST], is_losing: false })
     }
 
     /// Waits until there is something to read; what has come by then, in its order.
+    ///
+    /// Once some were lost, what is left in the socket is older than that, and the kernel goes on losing
+    /// without a word until all of it was read: nothing of it counts.
     pub(super) async fn read(&mut self) -> io::Result<Vec<Notice>> {
         let mut guard = self.socket.readable().await?;
         let mut notices = Vec::new();
+        let mut is_empty = false;
         for _ in 0..MOST {
             match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(_) if self.is_losing => {}
                 Ok(length) => {
                     notices.extend(packets(&self.buffer[..length]).filter_map(notice));
                 }
-                Err(Errno::ENOBUFS) => notices.push(Notice::Lost),
+                Err(Errno::ENOBUFS) => self.is_losing = true,
                 Err(Errno::EAGAIN) => {
                     guard.clear_ready();
+                    is_empty = true;
                     break;
                 }
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        if self.is_losing {
+            self.is_losing = !is_empty;
+            return Ok(vec![Notice::Lost]);
         }
         Ok(notices)
     }

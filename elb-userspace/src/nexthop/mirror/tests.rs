@@ -97,6 +97,15 @@ fn a_change_concerns_the_members_of_its_prefix() {
 }
 
 #[test]
+fn a_link_that_goes_down_or_up_concerns_all() {
+    let (_, mut mirror) = scene();
+    mirror.questions(99);
+    mirror.news();
+    mirror.learn(Notice::Link(LINK, link(1500)));
+    assert_eq!((mirror.questions(99).len(), mirror.news()), (3, None));
+}
+
+#[test]
 fn who_changes_all_the_time_keeps_nobody_waiting() {
     let (_, mut mirror) = scene();
     mirror.questions(99);
