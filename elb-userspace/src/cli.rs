@@ -35,7 +35,7 @@ use crate::config::USUAL_FILE;
 
 /// A load balancer for Linux hosts: XDP, Maglev hashing, health checks.
 #[derive(Debug, Parser)]
-#[command(name = "elb", version, about, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "elb", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -4,6 +4,7 @@
 //! `mirror` is what it knows, `attention` decides which neighbours are asked for and when, `notices`
 //! and `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
 
+mod above;
 mod attention;
 mod messages;
 mod mirror;
@@ -11,7 +12,7 @@ pub mod netlink;
 mod notices;
 mod path_mtu;
 mod requests;
-pub mod supervise;
+pub mod thread;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -144,6 +145,10 @@ pub struct Network {
     pub last_hops: HashMap<IpAddr, LastHop>,
     /// Largest packet on the way to a member, as a router on it said.
     pub path_mtus: HashMap<IpAddr, u32>,
+    /// The interface that each VLAN, macvlan or the like sits on.
+    pub sits_on: HashMap<u32, u32>,
+    /// The bridge or bond that each interface is a part of.
+    pub part_of: HashMap<u32, u32>,
 }
 
 impl Network {

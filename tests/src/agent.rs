@@ -132,6 +132,12 @@ impl Agent {
         Ok(())
     }
 
+    /// As [`Agent::upgrade`], with the wrapper of [`Agent::start_under`].
+    pub fn upgrade_under(&mut self, program: &Path, wrapper: &[String]) -> Result<()> {
+        wrapper.clone_into(&mut self.place.wrapper);
+        self.upgrade(program)
+    }
+
     /// As [`Agent::restart`], with another program from now on.
     pub fn upgrade(&mut self, program: &Path) -> Result<()> {
         self.place.program = program.to_owned();
@@ -170,6 +176,18 @@ impl Agent {
         fs::write(&written, config)?;
         fs::rename(&written, &self.place.config)?;
         self.process.signal(Signal::SIGHUP)
+    }
+
+    /// Writes another configuration into its file, be it wrong, and leaves it to the test to have it read.
+    pub fn write(&self, config: &str) -> Result<()> {
+        let written = self.place.config.with_extension("new");
+        fs::write(&written, config)?;
+        Ok(fs::rename(&written, &self.place.config)?)
+    }
+
+    /// Its configuration file.
+    pub fn file(&self) -> &Path {
+        &self.place.config
     }
 
     /// What `elb status -o json` says.

@@ -30,6 +30,7 @@ pub struct AgentSection {
     pub attach_mode: String,
     pub socket: PathBuf,
     pub pin_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// Records of each flow table, if not as many as the agent takes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_flows: Option<u32>,
@@ -74,6 +75,9 @@ pub struct Listener {
     pub cps: u32,
     /// Concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// "drop" or "reset".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_member: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub port_ranges: Vec<PortRange>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +99,8 @@ pub struct AccessControl {
     #[serde(rename = "type")]
     pub list: AccessList,
     pub enable_ipgroup: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Networks and addresses.
@@ -368,6 +374,14 @@ impl Pool {
     }
 }
 
+impl AgentSection {
+    /// The folder of the state directory that is this agent's.
+    pub fn state(&self) -> PathBuf {
+        let settings = self.pin_dir.to_string_lossy().trim_matches('/').replace('-', "\\x2d");
+        self.state_dir.join(settings.replace('/', "-"))
+    }
+}
+
 impl Config {
     /// An agent for `lab` that balances nothing yet.
     pub fn new(lab: &Lab) -> Self {
@@ -377,6 +391,7 @@ impl Config {
                 attach_mode: "native".to_owned(),
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
+                state_dir: lab.files().join("state"),
                 max_flows: None,
                 ring_slots: None,
                 max_backends: None,
@@ -400,6 +415,7 @@ impl Config {
             admin_state_up: true,
             cps: 0,
             max_connection: 0,
+            no_member: None,
             port_ranges: Vec::new(),
             ipgroup: None,
             keepalive_timeout: None,
@@ -443,7 +459,7 @@ impl Config {
     pub fn restrict(&mut self, name: &str, list: AccessList, group: &str) {
         let ipgroup = group.to_owned();
         self.listener_mut(name).ipgroup =
-            Some(AccessControl { ipgroup, list, enable_ipgroup: true });
+            Some(AccessControl { ipgroup, list, enable_ipgroup: true, cut: false });
     }
 
     /// The text of the file.

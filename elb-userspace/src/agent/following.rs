@@ -26,8 +26,6 @@ const LIST: Duration = Duration::from_secs(10);
 pub(super) struct Following {
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
-    /// Why nothing is followed at the moment, if so.
-    trouble: watch::Receiver<Option<String>>,
     reload: Option<Waiting>,
 }
 
@@ -42,20 +40,13 @@ struct Waiting {
 type Asked = (ReloadRequest, Option<oneshot::Sender<ReloadReport>>);
 
 impl Following {
-    pub(super) fn new(
-        network: watch::Receiver<Network>,
-        wanted: watch::Sender<Wanted>,
-        trouble: watch::Receiver<Option<String>>,
-    ) -> Self {
-        Self { network, wanted, trouble, reload: None }
+    pub(super) fn new(network: watch::Receiver<Network>, wanted: watch::Sender<Wanted>) -> Self {
+        Self { network, wanted, reload: None }
     }
 
-    /// Waits until routes or neighbours changed, or are no longer followed, or are again.
+    /// Waits until routes or neighbours changed, or are followed again.
     pub(super) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
-        tokio::select! {
-            changed = self.network.changed() => changed,
-            changed = self.trouble.changed() => changed,
-        }
+        self.network.changed().await
     }
 
     /// When the reload waits no longer.
@@ -107,7 +98,7 @@ impl Agent {
 
     fn take_network(&mut self) {
         self.core.network = self.following.network.borrow_and_update().clone();
-        self.core.network_trouble = self.following.trouble.borrow_and_update().clone();
+        self.core.idle_tasks.remove("netlink");
         self.core.look_for_own_addresses();
         self.core.look_for_own_addresses();
     }
@@ -163,13 +154,6 @@ impl Waiting {
 }
 
 impl Core {
-    /// What is wrong with what the kernel says, for the status.
-    pub(super) fn network_problem(&self) -> Option<String> {
-        self.network_trouble.as_ref().map(|why| {
-            format!("routes and neighbours are not followed: {why}; the last known ones are used")
-        })
-    }
-
     /// How members were reached, as the maps have it from the last agent.
     pub(super) fn network_before(&self) -> Network {
         let mut network = Network::default();

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use elb_common::addr::Mac;
 
 use super::core::Core;
+use super::last_good::only_errors;
 use super::publishing::View;
 use super::{draining, inherited};
 use crate::api::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::change::{self, Effect};
-use crate::config::{self, Config, Errors, Severity};
+use crate::config::{self, Config, Errors};
 use crate::health::MemberHealth;
 use crate::kernel::{Program, Tracer};
 use crate::model::{Member, Model, Pool};
@@ -41,13 +42,24 @@ impl Core {
         program: Program,
         request: ReloadRequest,
     ) -> Reloaded {
-        let (config, errors) = config::load_for(&self.file, &self.host());
-        let (report, config) = self.judge(config, errors, request);
+        let name = self.file.display().to_string();
+        let (text, (config, errors)) = match config::read(&self.file) {
+            Ok(text) => (text.clone(), config::parse_for(&name, &text, &self.host())),
+            Err(errors) => (String::new(), (None, errors)),
+        };
+        let (mut report, config) = self.judge(config, errors, request);
+        // What it needs to be saved is saved before it is in force, or it is not in force.
+        let wanted = config.as_ref().filter(|_| report.accepted);
+        if let Some(Err(why)) = wanted.cloned().map(|config| self.reserve(&config)) {
+            report.accepted = false;
+            report.refused.push(why);
+        }
         let Some(config) = config.filter(|_| report.accepted) else {
             self.reject(&report);
             return Reloaded { report, tracer: None };
         };
         report.errors.log();
+        self.text = text;
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
             tracing::info!("reload: {effect}");
@@ -132,7 +144,13 @@ impl Core {
         let expected = Expected { view: self.view(), renamed: &renamed };
         let desired = trial.reconcile(model, &expected);
         let mut effects = change::effects(&self.config.model, model, &renamed);
-        let moved = desired.moved.iter().filter(|(_, diff)| diff.share() > 0.0);
+        // Another ring is no ring that moves: connections live on the former one.
+        let is_same = |pool: &str| {
+            let now = self.reconciler.assignments.pools.get(name_before(pool, &renamed));
+            let then = trial.assignments.pools.get(pool);
+            now.zip(then).is_some_and(|(now, then)| now.ring == then.ring)
+        };
+        let moved = desired.moved.iter().filter(|(pool, diff)| diff.moved > 0 && is_same(pool));
         effects.extend(
             moved.map(|(pool, diff)| Effect::moved(pool, diff.share(), diff.minimum_share())),
         );
@@ -145,11 +163,9 @@ impl Core {
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");
-        let errors = report.errors.iter().filter(|error| error.severity == Severity::Error);
-        self.config_problems = std::iter::once(what)
-            .chain(report.refused.iter().cloned())
-            .chain(errors.map(ToString::to_string))
-            .collect();
+        let errors = only_errors(&report.errors);
+        self.config_problems =
+            std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
     }
 
     /// Serves another configuration from now on.
@@ -174,10 +190,17 @@ impl Core {
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
         self.look_again_for_own_addresses();
+        self.keep_drained();
+        self.keep_configuration();
         self.publish();
         self.save();
         tracer
     }
+}
+
+/// What a pool was called before others got other names.
+fn name_before<'a>(pool: &'a str, renamed: &'a [Renamed]) -> &'a str {
+    renamed.iter().find(|one| one.to == pool).map_or(pool, |one| one.from.as_str())
 }
 
 /// The world once a reload is in force: what is not known of members, is well.
@@ -189,8 +212,7 @@ struct Expected<'a> {
 impl Expected<'_> {
     /// What is known of the health of a member, also where the pool is called otherwise now.
     fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
-        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
-        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        let name = name_before(pool.name.as_str(), self.renamed);
         self.view.members.health(name, socket(member))
     }
 }
@@ -201,8 +223,7 @@ impl Seen for Expected<'_> {
     }
 
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
-        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
-        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        let name = name_before(pool.name.as_str(), self.renamed);
         self.view.drained.contains(&(name.to_owned(), socket(member)))
     }
 

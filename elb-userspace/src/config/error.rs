@@ -127,6 +127,10 @@ impl Report {
         self.push(Severity::Warning, offset, object, what, fix);
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.iter().any(|(_, error)| error.severity == Severity::Error)
+    }
+
     fn push(&mut self, severity: Severity, offset: usize, object: &str, what: String, fix: String) {
         let alike = self.found.iter().filter(|(_, error)| error.severity == severity);
         if alike.count() == MOST {

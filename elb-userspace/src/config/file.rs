@@ -13,13 +13,15 @@ use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::value::Ranged;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
-    Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize, Weight,
+    Listener, LoadBalancer, Member, MinimumHealthy, NoMember, Pool, Protocol, RingSize, Weight,
 };
 
 /// What a file says, as far as it is valid piece by piece.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) agent: Option<AgentSettings>,
+    /// The byte at which `[agent]` starts.
+    pub(super) agent_at: usize,
     pub(super) load_balancers: Vec<LoadBalancer>,
     pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
     pub(super) pools: Vec<Pool>,
@@ -57,7 +59,9 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     let mut draft = Draft::default();
     let mut root = Table::root(document, report);
     root.require("agent", "add [agent] with interfaces = [\"...\"]");
-    draft.agent = root.table("agent", "[agent]".to_owned()).and_then(settings::read);
+    let agent = root.table("agent", "[agent]".to_owned());
+    draft.agent_at = agent.as_ref().map_or(0, Table::at);
+    draft.agent = agent.and_then(settings::read);
     for table in root.tables("load_balancer", name_of) {
         draft.read_load_balancer(table);
     }
@@ -150,6 +154,7 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
     let limit = Some("use 1 to 1000000, or 0 for no limit");
     let cps = t.number("cps", limit).unwrap_or(Limit::constant(0));
     let max_connection = t.number("max_connection", limit).unwrap_or(Limit::constant(0));
+    let no_member = t.parsed("no_member").unwrap_or(NoMember::Drop);
     let (sound, place) = t.finish();
     let listener = Listener {
         name: name?,
@@ -162,6 +167,7 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
         ipgroup,
         cps,
         max_connection,
+        no_member,
     };
     sound.then_some((listener, place))
 }

@@ -2,6 +2,7 @@
 
 mod live;
 mod lookups;
+mod sockets;
 
 pub use live::Live;
 
@@ -18,7 +19,7 @@ use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
-use elb_common::interface::{Interface, Settings};
+use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
@@ -68,6 +69,8 @@ pub struct Maps {
     backends: MapArray<Backend>,
     servers: MapHash<ServerIdKey, u32>,
     interfaces: MapHash<u32, Interface>,
+    interface_macs: MapArray<LinkMac>,
+    more_macs: MapHash<MacKey, u32>,
     devices: DevMapHash<MapData>,
     listener_counters: MapCounters,
     backend_counters: MapCounters,
@@ -81,12 +84,27 @@ pub struct Maps {
     pub generation: u32,
 }
 
+fn is_settable(map: &str) -> bool {
+    [names::LISTENERS_V4, names::LISTENERS_V6].contains(&map)
+}
+
+fn no_memory(error: &aya::maps::MapError) -> bool {
+    matches!(error, aya::maps::MapError::SyscallError(e)
+        if e.io_error.raw_os_error() == Some(libc::ENOMEM))
+}
+
 pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
-            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM | libc::ENOSPC)));
-        let hint =
-            if full { "; the map is full: raise its size in [agent] and reload" } else { "" };
+            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOSPC)));
+        let hint = match full {
+            true if is_settable(map) => "; the map is full: raise its size in [agent] and reload",
+            true => "; the map is full, and its size is fixed: `elb check` says what has no room",
+            false if no_memory(&error) => {
+                "; the kernel has no memory for it: raise MemoryMax= of the service, or free some"
+            }
+            false => "",
+        };
         MapError { map, hint, error }
     }
 }
@@ -150,6 +168,8 @@ impl Maps {
             backends: take(ebpf, names::BACKENDS)?,
             servers: take(ebpf, names::SERVER_IDS)?,
             interfaces: take(ebpf, names::INTERFACES)?,
+            interface_macs: take(ebpf, names::INTERFACE_MACS)?,
+            more_macs: take(ebpf, names::MORE_MACS)?,
             devices: take(ebpf, names::DEVMAP)?,
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
@@ -163,6 +183,14 @@ impl Maps {
         let settings = Settings { abi_version: pins::version(), records: names::RECORDS };
         maps.settings.set(0, Record(settings), 0)?;
         Ok(maps)
+    }
+
+    /// Whether they can be read, as far as one shows that.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn test(&self) -> Result<(), MapError> {
+        self.settings.get(&0, 0).map(drop).map_err(at(names::SETTINGS))
     }
 
     /// What the small maps hold: how a new agent learns what an earlier one left.
@@ -207,6 +235,9 @@ impl Maps {
             let (key, value) = entry.map_err(at(names::INTERFACES))?;
             image.interfaces.insert(key.0, value.0);
         }
+        for entry in self.more_macs.keys() {
+            image.more_macs.insert(entry.map_err(at(names::MORE_MACS))?.0);
+        }
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
         }
@@ -247,6 +278,14 @@ impl Maps {
             matches!(command, Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_))
         };
         commands.iter().filter(|command| !resets(command)).try_for_each(|one| self.execute(one))
+    }
+
+    /// Writes an interface's Ethernet address where it is found first. Where two share the place, the last
+    /// one has it, and none if that goes.
+    fn put_link_mac(&mut self, index: u32, value: LinkMac) -> Result<(), MapError> {
+        self.interface_macs
+            .set(LinkMac::place(index), Record(value), 0)
+            .map_err(at(names::INTERFACE_MACS))
     }
 
     /// What a listener forwarded.
@@ -411,12 +450,21 @@ impl Store for Maps {
                 Err(error) if is_absent(&error) => Ok(()),
                 removed => removed.map_err(at(names::DEVMAP)),
             },
-            Command::PutInterface(index, value) => self
-                .interfaces
-                .insert(Record(*index), Record(*value), 0)
-                .map_err(at(names::INTERFACES)),
+            Command::PutInterface(index, value) => {
+                self.interfaces
+                    .insert(Record(*index), Record(*value), 0)
+                    .map_err(at(names::INTERFACES))?;
+                self.put_link_mac(*index, LinkMac::new(*index, value.mac))
+            }
             Command::RemoveInterface(index) => {
+                self.put_link_mac(*index, LinkMac::default())?;
                 self.interfaces.remove(&Record(*index)).map_err(at(names::INTERFACES))
+            }
+            Command::PutMac(key) => {
+                self.more_macs.insert(Record(*key), Record(1), 0).map_err(at(names::MORE_MACS))
+            }
+            Command::RemoveMac(key) => {
+                self.more_macs.remove(&Record(*key)).map_err(at(names::MORE_MACS))
             }
             Command::ResetBackendCounter(id) => {
                 reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))?;

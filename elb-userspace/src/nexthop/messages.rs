@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
     NeighbourState,
@@ -41,19 +41,42 @@ pub(super) enum State {
     Fixed,
 }
 
+/// An interface, and those that it has to do with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    pub(super) link: Link,
+    /// What a VLAN, macvlan or the like sits on.
+    pub(super) sits_on: Option<u32>,
+    /// The bridge or bond that it is a part of.
+    pub(super) part_of: Option<u32>,
+}
+
 /// An interface and its index. Interfaces report their wireless and bridge sides without a name:
 /// these are none.
-pub(super) fn link(message: &LinkMessage) -> Option<(u32, Link)> {
+pub(super) fn link(message: &LinkMessage) -> Option<(u32, Interface)> {
     let mut link = Link { name: String::new(), mac: None, mtu: 1500 };
+    let (mut below, mut part_of, mut is_upper) = (None, None, false);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Address(bytes) => link.mac = mac(bytes),
+            LinkAttribute::Link(lower) => below = Some(*lower),
+            LinkAttribute::Controller(upper) => part_of = Some(*upper),
+            LinkAttribute::LinkInfo(info) => is_upper = info.iter().any(is_of_lower),
             _ => {}
         }
     }
-    (!link.name.is_empty()).then_some((message.header.index, link))
+    let is_named = !link.name.is_empty();
+    let interface = Interface { link, sits_on: below.filter(|_| is_upper), part_of };
+    is_named.then_some((message.header.index, interface))
+}
+
+/// Whether an interface of this kind takes frames that another one receives, under an address that may be its
+/// own. The link of a pair or a tunnel is another end.
+fn is_of_lower(info: &LinkInfo) -> bool {
+    use InfoKind::{IpVlan, IpVtap, MacVlan, MacVtap, Vlan};
+    matches!(info, LinkInfo::Kind(Vlan | MacVlan | MacVtap | IpVlan | IpVtap))
 }
 
 /// A neighbour and what is known of it; none for other entries, as those of bridges.

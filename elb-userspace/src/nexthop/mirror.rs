@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use super::messages::{Entry, State};
+use super::messages::{Entry, Interface, State};
 use super::notices::Notice;
-use super::{Link, Neighbor, Network, Route, Wanted};
+use super::{Neighbor, Network, Route, Wanted};
 
 /// A copy of what the kernel knows, as far as it matters.
 #[derive(Debug, Default)]
@@ -61,10 +61,20 @@ impl Mirror {
 
     /// Takes in all that the kernel has: it is what counts, whatever was known before. All routes are to
     /// be asked for again.
-    pub(super) fn take_over(&mut self, links: HashMap<u32, Link>, table: HashMap<Neighbor, Entry>) {
-        if self.known.links != links {
-            (self.known.links, self.changed) = (links, true);
+    pub(super) fn take_over(
+        &mut self,
+        interfaces: HashMap<u32, Interface>,
+        table: HashMap<Neighbor, Entry>,
+    ) {
+        let before = (self.known.links.clone(), self.known.sits_on.clone());
+        let before = (before, self.known.part_of.clone());
+        (self.known.links, self.known.sits_on) = Default::default();
+        self.known.part_of = HashMap::new();
+        for (index, interface) in interfaces {
+            self.know(index, interface);
         }
+        let now = (self.known.links.clone(), self.known.sits_on.clone());
+        self.changed |= before != (now, self.known.part_of.clone());
         self.table = table;
         let links = &self.known.links;
         self.known.neighbors.retain(|(index, _), _| links.contains_key(index));
@@ -76,11 +86,11 @@ impl Mirror {
     pub(super) fn learn(&mut self, notice: Notice) -> bool {
         match notice {
             Notice::Lost => return true,
-            Notice::Link(index, link) => {
+            Notice::Link(index, interface) => {
                 // Where a link goes down, the kernel does not say which IPv4 routes go with it.
                 self.doubt_all();
-                if self.known.links.get(&index) != Some(&link) {
-                    self.known.links.insert(index, link);
+                if self.interface(index).as_ref() != Some(&interface) {
+                    self.know(index, interface);
                     self.changed = true;
                     self.use_neighbors();
                 }
@@ -274,8 +284,20 @@ impl Mirror {
         Some(self.used.iter().map(|neighbor| (*neighbor, state(neighbor))).collect())
     }
 
+    fn interface(&self, index: u32) -> Option<Interface> {
+        let link = self.known.links.get(&index)?.clone();
+        let sits_on = self.known.sits_on.get(&index).copied();
+        Some(Interface { link, sits_on, part_of: self.known.part_of.get(&index).copied() })
+    }
+
+    fn know(&mut self, index: u32, Interface { link, sits_on, part_of }: Interface) {
+        self.known.links.insert(index, link);
+        self.known.stack(index, sits_on, part_of);
+    }
+
     fn forget_link(&mut self, index: u32) {
         self.known.links.remove(&index);
+        self.known.stack(index, None, None);
         self.known.neighbors.retain(|(ifindex, _), _| *ifindex != index);
         self.known.last_hops.retain(|_, hop| hop.ifindex != index);
         self.table.retain(|(ifindex, _), _| *ifindex != index);

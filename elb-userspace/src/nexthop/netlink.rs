@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::attention::{Attention, Request};
@@ -64,14 +64,13 @@ pub async fn look(wanted: &Wanted) -> Result<Network, NetlinkError> {
 
 /// Follows the network for as long as somebody listens: `wanted` are the addresses to find ways
 /// to, `network` is what is known; with its first links, it has the routes. What it holds at first is
-/// what was known before. `ready` is sent once all of it is known anew.
+/// what was known before; once all of it is known anew, `network` says so, whether it changed or not.
 ///
 /// # Errors
 /// See [`NetlinkError`].
 pub async fn follow(
     mut wanted: watch::Receiver<Wanted>,
     network: watch::Sender<Network>,
-    ready: oneshot::Sender<()>,
 ) -> Result<(), NetlinkError> {
     // Before all is listed: what changes meanwhile is not missed.
     let mut notices = Notices::open()?;
@@ -80,8 +79,6 @@ pub async fn follow(
     let mut follower = Follower::new(before, Requests::open()?);
     follower.mirror.want(&wanted.borrow_and_update().clone());
     follower.begin().await?;
-    follower.catch_up(&network).await?;
-    let _ = ready.send(());
     loop {
         follower.catch_up(&network).await?;
         let (read_at, hear_at) = (follower.read_at, follower.hear_at);
@@ -124,7 +121,7 @@ struct Follower {
     /// When all is listed again.
     list_at: Instant,
     listed: Instant,
-    told: Instant,
+    told: Option<Instant>,
 }
 
 impl Follower {
@@ -141,7 +138,7 @@ impl Follower {
             doubt_at: now + ASK_ROUTES,
             list_at: now + LIST,
             listed: now,
-            told: now,
+            told: None,
         }
     }
 
@@ -263,13 +260,14 @@ impl Follower {
 
     fn tell(&mut self, network: &watch::Sender<Network>) {
         let now = Instant::now();
-        if self.mirror.is_stale() && now < self.told + TELL {
+        let is_first = self.told.is_none();
+        if self.mirror.is_stale() && self.told.is_some_and(|told| now < told + TELL) {
             return;
         }
         if let Some(news) = self.mirror.news() {
-            self.told = now;
+            self.told = Some(now);
             network.send_if_modified(|told| {
-                let is_news = *told != news;
+                let is_news = is_first || *told != news;
                 *told = news;
                 is_news
             });

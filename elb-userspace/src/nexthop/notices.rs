@@ -21,8 +21,8 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use tokio::io::unix::AsyncFd;
 
-use super::messages::{self, Entry};
-use super::{Link, Neighbor};
+use super::Neighbor;
+use super::messages::{self, Entry, Interface};
 
 /// Room for notifications that come while the agent does something else, or sleeps.
 const BUFFER: usize = 16 << 20;
@@ -39,7 +39,7 @@ const GROUPS: [u32; 9] = [1, 3, 5, 9, 7, 11, 8, 19, 32];
 pub(super) enum Notice {
     /// Notifications were lost: nothing that is known is sure any more.
     Lost,
-    Link(u32, Link),
+    Link(u32, Interface),
     NoLink(u32),
     Neighbor(Neighbor, Entry),
     NoNeighbor(Neighbor),

@@ -2,6 +2,7 @@ use elb_common::addr::Mac;
 use proptest::prelude::*;
 
 use super::*;
+use crate::nexthop::Link;
 
 const LINK: u32 = 2;
 
@@ -15,8 +16,9 @@ fn known(n: u8) -> Entry {
 
 const SILENT: Entry = Entry { mac: None, state: State::Silent };
 
-fn link(mtu: u32) -> Link {
-    Link { name: "eth0".into(), mac: Some(Mac::new([2, 0, 0, 0, 0, 2])), mtu }
+fn link(mtu: u32) -> Interface {
+    let link = Link { name: "eth0".into(), mac: Some(Mac::new([2, 0, 0, 0, 0, 2])), mtu };
+    Interface { link, sits_on: None, part_of: None }
 }
 
 fn via(gateway: Option<u8>) -> Route {
@@ -27,7 +29,7 @@ fn via(gateway: Option<u8>) -> Route {
 /// What a kernel has.
 #[derive(Clone, Default)]
 struct Kernel {
-    links: HashMap<u32, Link>,
+    links: HashMap<u32, Interface>,
     table: HashMap<Neighbor, Entry>,
     routes: HashMap<IpAddr, Route>,
 }

@@ -52,6 +52,15 @@ pub(super) fn cases() -> Vec<Case> {
             "vip_address",
         ),
         (
+            "the virtual address is the load balancer's own",
+            changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
+                e.wanted.pool.own.push([10, 0, 0, 2].into());
+            }),
+            Check::AddressBound,
+            "10.0.0.2 is a virtual address of this pool, and an address of this load balancer",
+            "remove 10.0.0.2 from its interfaces",
+        ),
+        (
             "wrong path",
             bad("/nowhere", 404, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Configuration,
