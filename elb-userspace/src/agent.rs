@@ -16,6 +16,7 @@ mod events;
 mod explain;
 #[doc(hidden)]
 pub mod fault;
+mod following;
 mod holders;
 mod inherited;
 mod instrument;
@@ -58,6 +59,7 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
+use self::following::Following;
 pub use self::owning::lock_pins;
 use self::probing::Probed;
 use self::reloading::Reloaded;
@@ -72,23 +74,21 @@ use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
 use crate::host::found::Found;
 use crate::kernel::MapError;
-use crate::nexthop::{Network, Wanted};
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
-/// How long next hops have to answer before the agent goes on without them.
-const RESOLVE: Duration = Duration::from_secs(1);
 /// How long first rings may keep the service manager waiting: longer than any whose members answer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 struct Agent {
     core: Core,
-    network: watch::Receiver<Network>,
-    wanted: watch::Sender<Wanted>,
+    /// The kernel's routes and neighbours.
+    following: Following,
     host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
-    /// Bringing the maps in step after verdicts. It takes half of the time at most.
+    /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half
+    /// of the time at most.
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
@@ -121,8 +121,7 @@ struct Agent {
 impl Agent {
     fn new(
         core: Core,
-        network: watch::Receiver<Network>,
-        wanted: watch::Sender<Wanted>,
+        following: Following,
         host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
@@ -130,8 +129,7 @@ impl Agent {
         let announcing = Announcing::new(&core);
         Self {
             core,
-            network,
-            wanted,
+            following,
             host,
             queries,
             probes: JoinSet::new(),
@@ -167,7 +165,8 @@ impl Agent {
                 end = follower.ended() => self.has_ended(end),
             }
         }
-        self.network_changed();
+        self.core.publish();
+        self.watch_flows();
         self.announce_anew();
         loop {
             self.say_ready();
@@ -176,12 +175,13 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = signals.hangup.recv() => drop(self.reload(ReloadRequest::default())),
+                _ = signals.hangup.recv() => self.prepare_reload(ReloadRequest::default(), None),
+                () = sleep_until(self.following.reload_at()) => self.reload_prepared(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
                 () = sleep_until(self.watchdog.due()) => self.test(follower.is_alive()),
-                changed = self.network.changed() => {
+                changed = self.following.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
                 }
@@ -287,28 +287,6 @@ impl Agent {
         }
     }
 
-    /// Waits until the way to every member is known that an earlier agent may have served or that serves
-    /// at once, not long for next hops that do not answer. To publish before would leave the former out.
-    async fn network_known(&mut self) -> Result<()> {
-        self.network.wait_for(|network| !network.links.is_empty()).await?;
-        let wanted = self.core.serving_at_once();
-        let resolved = |network: &Network| {
-            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
-        };
-        match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
-            Ok(known) => drop(known?),
-            Err(_) => tracing::debug!("some next hops do not answer"),
-        }
-        Ok(())
-    }
-
-    fn network_changed(&mut self) {
-        self.core.idle_tasks.remove("netlink");
-        let network = self.network.borrow_and_update().clone();
-        self.core.network_changed(network);
-        self.watch_flows();
-    }
-
     fn keep(&mut self) {
         self.core.idle_tasks.remove(LOOKER);
         let found = self.host.borrow_and_update().clone();
@@ -366,7 +344,7 @@ impl Agent {
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
         if report.accepted {
-            self.wanted.send_replace(self.core.addresses());
+            self.following.want(self.core.addresses());
             self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }

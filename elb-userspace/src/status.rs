@@ -251,6 +251,9 @@ pub struct Member {
     /// Why no packet can be sent to it, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unreachable: Option<String>,
+    /// Why packets to it may get lost: its next hop does not answer; the last known one is used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubtful_next_hop: Option<String>,
     /// Slots of the ring that it owns.
     pub slots: u32,
     /// The part of new flows that it gets, 0 to 1; with LEAST_CONNECTIONS, in the long run.

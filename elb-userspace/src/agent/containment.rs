@@ -19,7 +19,7 @@ use crate::api::Query;
 use crate::api::server::Server;
 use crate::host::follow;
 use crate::host::found::Found;
-use crate::nexthop::{Network, Wanted, netlink};
+use crate::nexthop::{Network, Wanted, thread};
 use crate::status;
 use crate::steering::keep::Way;
 
@@ -162,7 +162,7 @@ pub(super) fn following(
         let (wanted, known) = (wanted.clone(), known.clone());
         Ok(Box::pin(async move {
             fault::reach("netlink");
-            Ok(netlink::follow(wanted, known).await?)
+            Ok(thread::follow(wanted, known).await?)
         }))
     })
 }

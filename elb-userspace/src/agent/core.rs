@@ -244,12 +244,6 @@ impl Core {
             .collect()
     }
 
-    pub(super) fn network_changed(&mut self, network: Network) {
-        self.network = network;
-        self.look_for_own_addresses();
-        self.publish();
-    }
-
     /// When the next probe is due; none while no more may be under way.
     pub(super) fn next_probe(&self) -> Option<Time> {
         self.members.next_probe().filter(|_| self.probing.under_way < self.probing.most)

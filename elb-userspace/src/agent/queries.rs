@@ -35,7 +35,7 @@ impl Agent {
                 self.watch_flows();
                 self.answer_drain(draft, answer);
             }
-            Query::Reload(request, answer) => drop(answer.send(self.reload(request))),
+            Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
             Query::InForce(answer) => drop(answer.send(self.core.in_force(SystemTime::now()))),
             Query::Trace(request, answer) => {

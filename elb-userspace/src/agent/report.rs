@@ -232,6 +232,7 @@ impl Core {
             health: None,
             paths: None,
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
+            doubtful_next_hop: self.network.doubt(socket.ip()),
             slots: shares.slots(id),
             share: shares.share(id),
             new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),

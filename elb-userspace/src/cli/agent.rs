@@ -17,9 +17,9 @@ stopping nor killing the agent stops the traffic: the program stays attached, a 
 over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it, resolves next hops
-and leads health probes, CAP_NET_RAW announces virtual addresses and asks members of UDP pools for an
-echo. Nothing else is needed of root, but write access to pin_dir, to state_dir and to the folder of the
-socket.
+and leads health probes, CAP_NET_RAW announces virtual addresses, hears what size fits a path, and asks
+members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir, to
+state_dir and to the folder of the socket.
 
 Examples:
   elb agent --config /etc/elb/elb.toml

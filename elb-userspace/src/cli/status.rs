@@ -223,6 +223,7 @@ fn row(member: &Member) -> Vec<Cell> {
         paths.and_then(|paths| paths.why_direct.as_ref()).map(direct),
         why,
         member.unreachable.clone(),
+        member.doubtful_next_hop.clone(),
         member.connections.map(|open| format!("{open} open")),
         member.cut_in.map(|seconds| format!("cut in {seconds} s")),
     ];

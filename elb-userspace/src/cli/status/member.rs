@@ -47,6 +47,9 @@ pub(super) fn text(found: &Found<'_>) -> String {
     if let Some(unreachable) = &member.unreachable {
         let _ = writeln!(out, "  no packet can be sent to it: {unreachable}");
     }
+    if let Some(doubt) = &member.doubtful_next_hop {
+        let _ = writeln!(out, "  packets to it may get lost: {doubt}");
+    }
     for at in &member.status {
         let why = at.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let _ = writeln!(
