@@ -332,6 +332,7 @@ fn came_after_connect(cause: &Cause) -> bool {
         | Cause::TlsAlert { .. }
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
+        | Cause::TooMuch { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }
@@ -370,6 +371,7 @@ pub fn sender(cause: &Cause) -> Option<IpAddr> {
         | Cause::TlsAlert { .. }
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
+        | Cause::TooMuch { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }
