@@ -3,6 +3,7 @@
 
 mod core;
 
+mod apart;
 mod arrivals;
 mod bound;
 mod chore;
@@ -13,12 +14,14 @@ mod draining;
 mod events;
 mod explain;
 mod members;
+mod notify;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
 mod report;
 mod resizing;
+mod runner;
 mod settling;
 mod start;
 mod sweep;
@@ -28,6 +31,7 @@ mod vip_probes;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -36,7 +40,9 @@ use tokio::time::Instant;
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
-use self::probing::Probed;
+use self::notify::notify;
+pub use self::report::Reporting;
+use self::runner::Runner;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
@@ -59,7 +65,7 @@ struct Agent {
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
     queries: mpsc::Receiver<Query>,
-    probes: JoinSet<Probed>,
+    probes: Runner,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
@@ -91,13 +97,14 @@ impl Agent {
         wanted: watch::Sender<Wanted>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
+        probes: Runner,
     ) -> Self {
         Self {
             core,
             network,
             wanted,
             queries,
-            probes: JoinSet::new(),
+            probes,
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
@@ -128,7 +135,7 @@ impl Agent {
         }
         self.network_changed();
         self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcements.iter().min().copied();
@@ -143,13 +150,15 @@ impl Agent {
                     self.network_changed();
                 }
                 Some(query) = self.queries.recv() => {
-                    self.publish_if_asked();
+                    if !is_continued(&query) {
+                        self.publish_if_asked();
+                    }
                     self.answer(query);
                 }
-                Some(done) = self.probes.join_next() => {
-                    self.probed(done.context("a probe panicked")?);
-                    while let Some(done) = self.probes.try_join_next() {
-                        self.probed(done.context("a probe panicked")?);
+                done = self.probes.done() => {
+                    self.probed(done.context("the thread of probes ended")?);
+                    while let Some(done) = self.probes.try_done() {
+                        self.probed(done);
                     }
                 }
                 () = sleep_until(probe_at) => self.start_probes(),
@@ -180,10 +189,11 @@ impl Agent {
                 Some(ended) = server.join_next() => ended.context("the API socket")??,
             }
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
         self.save_health_at_last().await;
+        notify::flush();
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -241,10 +251,8 @@ impl Agent {
     }
 
     fn reload(&mut self) {
-        let reloading = sd_notify::NotifyState::monotonic_usec_now()
-            .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
-        if let Err(error) = reloading {
-            tracing::debug!(%error, "cannot tell systemd");
+        if let Ok(clock) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, clock]);
         }
         let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
         if let Some(tracer) = tracer {
@@ -258,7 +266,7 @@ impl Agent {
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
     }
 
     fn announce(&mut self) {
@@ -271,6 +279,11 @@ impl Agent {
             }
         }
     }
+}
+
+/// Whether a query is about the rest of an answer, of which there may be much.
+fn is_continued(query: &Query) -> bool {
+    matches!(query, Query::Status(reporting, _) if !reporting.is_new())
 }
 
 fn announcer() -> Option<Announcer> {

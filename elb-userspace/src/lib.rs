@@ -33,6 +33,7 @@ pub mod flows;
 pub mod trace;
 
 pub mod kernel;
+pub mod logging;
 pub mod steering;
 
 pub mod agent;

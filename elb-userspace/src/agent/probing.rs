@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::ToDo;
-use super::members::DueProbe;
 use super::{Agent, now};
 use crate::health::probe;
 use crate::saved;
@@ -20,18 +19,15 @@ const SAVE_REST: Duration = Duration::from_secs(1);
 
 /// What came of a probe of a member, and how late it started.
 pub(super) struct Probed {
-    member: u32,
-    late: Duration,
-    outcome: probe::Outcome,
+    pub(super) member: u32,
+    pub(super) late: Duration,
+    pub(super) outcome: probe::Outcome,
 }
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec, vip } in self.core.due_probes(now()) {
-            self.probes.spawn(async move {
-                let late = now().time.since(due);
-                Probed { member, late, outcome: probe::run(spec, vip).await }
-            });
+        for probe in self.core.due_probes(now()) {
+            self.probes.start(probe);
         }
     }
 

@@ -11,10 +11,11 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::runner::Runner;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, descriptors, recover};
+use super::{Agent, apart, descriptors, recover};
 use crate::api;
 use crate::assign::AssignedPool;
 use crate::config::{self, AttachMode, Config};
@@ -45,9 +46,13 @@ pub async fn run(file: &Path) -> Result<()> {
     follower.spawn(netlink::follow(wanted_addresses, known));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
+    let served = apart::spawn("elb-api", move || server.run()).context("cannot serve the API")?;
     let mut server_task = JoinSet::new();
-    server_task.spawn(server.run());
-    let mut agent = Agent::new(core, network, wanted, queries, traces);
+    server_task.spawn(async move {
+        served.await.unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")))
+    });
+    let probes = Runner::new().context("cannot probe")?;
+    let mut agent = Agent::new(core, network, wanted, queries, traces, probes);
     let result = agent.serve(&mut follower, &mut server_task).await;
     let _ = fs::remove_file(agent.core.socket());
     drop((lock, log));
