@@ -125,10 +125,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answer = timeout_at(deadline, async {
-        let sent = stream.write_all(request.as_bytes()).await;
-        sent.map_err(|error| tls::cause(&error, Stage::Request))?;
-        stream.flush().await.map_err(|error| tls::cause(&error, Stage::Request))?;
-        answer(stream).await
+        let mut sent = stream.write_all(request.as_bytes()).await;
+        if sent.is_ok() {
+            sent = stream.flush().await;
+        }
+        // A server may answer before it is asked, and close.
+        let not_sent = sent.err().map(|error| tls::cause(&error, Stage::Request));
+        answer(stream).await.map_err(|cause| not_sent.unwrap_or(cause))
     });
     match answer.await {
         Err(_) => Err(Cause::Timeout { stage: Stage::Response }.into()),

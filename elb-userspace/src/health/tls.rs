@@ -91,14 +91,14 @@ pub(super) async fn handshake(
 /// Ends a connection in order: we have nothing more to say, and wait a moment for the server's end.
 pub(super) async fn end(stream: &mut Stream, has_ended: bool, deadline: Instant) {
     let until = deadline.min(Instant::now() + TO_CLOSE);
-    let ended = timeout_at(until, async {
+    let ends = async {
         stream.shutdown().await?;
         let mut rest = [0; 1024];
-        while !has_ended && stream.get_mut().0.read(&mut rest).await? > 0 {}
+        while stream.get_mut().0.read(&mut rest).await? > 0 {}
         Ok::<(), io::Error>(())
-    });
-    let ended = matches!(ended.await, Ok(Ok(())));
-    close(stream.get_ref().0.get_ref(), ended);
+    };
+    let has_ended = has_ended || matches!(timeout_at(until, ends).await, Ok(Ok(())));
+    close(stream.get_ref().0.get_ref(), has_ended);
 }
 
 /// What an error of a connection means, with TLS or without.

@@ -116,7 +116,7 @@ fn members_that_send_without_end_cost_little() -> Result<()> {
     agent.wait_members(&[lab.member_addr(0, Family::V4)], "OFFLINE", LIMIT)?;
 
     let (begun, used) = (Instant::now(), processor_time(agent.id())?);
-    let load = Load { connections: 4, ..Load::on(lab.service(Family::V4, HTTP_PORT)) };
+    let load = Load { concurrency: 4, ..Load::on(lab.service(Family::V4, HTTP_PORT)) };
     let report = http_requests(lab.client(), load, 200)?;
     thread::sleep(Duration::from_secs(4).saturating_sub(begun.elapsed()));
     let part = (processor_time(agent.id())? - used) / begun.elapsed().as_secs_f64();

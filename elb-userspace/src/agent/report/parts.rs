@@ -341,11 +341,8 @@ impl Core {
             shares,
             at: 0,
             head: Some(head),
-            numbers: present
-                .into_iter()
-                .map(|one: &AssignedMember| (one.socket(), one.clone()))
-                .collect(),
-            removed: removed.into_iter().cloned().collect(),
+            numbers: present.into_iter().map(|one: &AssignedMember| (one.socket(), *one)).collect(),
+            removed: removed.into_iter().copied().collect(),
         }
     }
 

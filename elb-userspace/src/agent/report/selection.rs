@@ -188,8 +188,10 @@ address = "10.0.0.11"
 protocol_port = 81
 "#;
 
+    type Texts = Vec<String>;
+
     /// Listeners, pools and members that are asked for by names.
-    fn asked(names: &str) -> Result<(Vec<String>, Vec<String>, Vec<String>), String> {
+    fn asked(names: &str) -> Result<(Texts, Texts, Texts), String> {
         let model = config::parse("elb.toml", FILE).unwrap().model;
         let request = Request { names: names.to_owned(), ..Request::default() };
         let selection = Selection::of(&request, &model)?;

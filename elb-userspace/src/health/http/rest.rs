@@ -55,12 +55,13 @@ impl Rest {
         stream: &mut (impl AsyncRead + Unpin),
         deadline: Instant,
     ) -> bool {
-        let now = Instant::now();
-        let mut until = deadline.min(now + LONGEST);
+        let mut until = deadline.min(Instant::now() + LONGEST);
         let (mut left, mut buffer) = (MOST, Vec::with_capacity(PIECE));
+        let mut was_complete = false;
         while left > 0 {
-            if self.is_complete() {
-                until = until.min(now + TO_CLOSE);
+            if self.is_complete() && !was_complete {
+                was_complete = true;
+                until = until.min(Instant::now() + TO_CLOSE);
             }
             buffer.clear();
             match timeout_at(until, stream.read_buf(&mut buffer)).await {

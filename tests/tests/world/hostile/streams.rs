@@ -19,7 +19,7 @@ use elb_tests::{
     server::Server,
     wire::HTTP_PORT,
 };
-use nix::{sys::stat::Mode, unistd::mkfifo};
+use nix::{fcntl::OFlag, sys::stat::Mode, unistd::mkfifo};
 use serde_json::Value;
 
 use super::LIMIT;
@@ -54,7 +54,7 @@ impl Served {
     fn serves(&self) -> Result<()> {
         let members = [0, 1].map(|index| self.lab.member_addr(index, Family::V4));
         self.agent.wait_members(&members, "ONLINE", LIMIT)?;
-        let load = Load { connections: 4, ..Load::on(self.lab.service(Family::V4, HTTP_PORT)) };
+        let load = Load { concurrency: 4, ..Load::on(self.lab.service(Family::V4, HTTP_PORT)) };
         let report = http_requests(self.lab.client(), load, 100)?;
         assert_eq!(report.answered(), report.total(), "{:?}", report.failures().first());
         Ok(())
@@ -121,7 +121,7 @@ fn a_log_that_is_closed_or_full_stops_nothing() -> Result<()> {
     let mut reader = None;
     let mut closed = served(|files| {
         let path = fifo(files).expect("a FIFO can be made");
-        reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).ok();
+        reader = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).ok();
         stderr_to(&path)
     })?;
     // Whoever read has gone.
