@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -194,12 +195,14 @@ async fn exchange<T>(
             }
         }
     };
+    let mut exchange = pin!(exchange);
     tokio::select! {
         biased;
-        answer = exchange => answer,
+        answer = &mut exchange => answer,
         ended = connection => {
             ended?;
-            Err(io::Error::from(io::ErrorKind::ConnectionReset)).context("the agent is stopping, or was killed")
+            // What came before the end is still to be read.
+            exchange.await.context("the agent is stopping, or was killed")
         }
     }
 }

@@ -125,7 +125,6 @@ async fn serve(stream: UnixStream, router: Router) {
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST)
         .max_buf_size(MAX_HEAD)
-        .keep_alive(false)
         .serve_connection(
             TokioIo::new(Patient::new(stream, PATIENCE)),
             TowerToHyperService::new(router),

@@ -35,7 +35,9 @@ const SILENCE: Duration = Duration::from_millis(500);
 fn get(socket: &Path, resource: &str) -> Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(LIMIT))?;
-    stream.write_all(format!("GET {resource} HTTP/1.1\r\nHost: elb\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("GET {resource} HTTP/1.1\r\nHost: elb\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
