@@ -202,7 +202,10 @@ async fn exchange<T>(
         ended = connection => {
             ended?;
             // What came before the end is still to be read.
-            exchange.await.context("the agent is stopping, or was killed")
+            exchange.await.map_err(|error| {
+                let gone = "the agent is stopping, or was killed";
+                if is_absence(&error) { error.context(gone) } else { error }
+            })
         }
     }
 }

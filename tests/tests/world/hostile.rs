@@ -31,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(40);
 /// How late 99 of 100 probes may be, whatever a member sends.
 const LATE: u64 = 100;
 /// The part of a processor that the agent may use meanwhile; it is built without optimisation here.
-const PART: f64 = 0.5;
+const PART: f64 = 0.2;
 
 /// A frame of HTTP/2: kind, flags, stream, payload.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -80,7 +80,7 @@ fn floods() -> Vec<Flood> {
         // Not among the reports: pings, a status line without an end, and records of TLS.
         grpc(2006, &frame(6, 0, 0, &[0; 8])),
         Flood::new(2007, MonitorKind::Http, b"HTTP/1.1 ", b"  "),
-        Flood::new(2008, MonitorKind::Tls, &[21, 3, 3, 0, 2, 1, 112], &[21, 3, 3, 0, 2, 1, 112]),
+        Flood::new(2008, MonitorKind::Https, &[21, 3, 3, 0, 2, 1, 112], &[21, 3, 3, 0, 2, 1, 112]),
     ]
 }
 
@@ -90,6 +90,20 @@ fn processor_time(pid: u32) -> Result<f64> {
     let fields: Vec<&str> = stat.rsplit(')').next().context("no fields")?.split(' ').collect();
     let ticks = |field: usize| fields[field].parse::<u64>();
     Ok((ticks(12)? + ticks(13)?) as f64 / 100.0)
+}
+
+/// How late this machine wakes 99 of 100 sleepers for the time, in milliseconds: it may have more to do.
+fn machine_is_late(time: Duration) -> u64 {
+    const SLEEP: Duration = Duration::from_millis(5);
+    let begun = Instant::now();
+    let mut late = Vec::new();
+    while begun.elapsed() < time || late.len() < 100 {
+        let slept = Instant::now();
+        thread::sleep(SLEEP);
+        late.push(slept.elapsed().saturating_sub(SLEEP));
+    }
+    late.sort();
+    u64::try_from(late[late.len() * 99 / 100].as_millis()).unwrap_or(u64::MAX)
 }
 
 #[test]
@@ -118,7 +132,7 @@ fn members_that_send_without_end_cost_little() -> Result<()> {
     let (begun, used) = (Instant::now(), processor_time(agent.id())?);
     let load = Load { concurrency: 4, ..Load::on(lab.service(Family::V4, HTTP_PORT)) };
     let report = http_requests(lab.client(), load, 200)?;
-    thread::sleep(Duration::from_secs(4).saturating_sub(begun.elapsed()));
+    let machine = machine_is_late(Duration::from_secs(4).saturating_sub(begun.elapsed()));
     let part = (processor_time(agent.id())? - used) / begun.elapsed().as_secs_f64();
     let said = agent.status()?;
     assert_eq!(report.answered(), report.total(), "{:?}", report.failures().first());
@@ -126,12 +140,12 @@ fn members_that_send_without_end_cost_little() -> Result<()> {
         let pool = status::pool(&said, &format!("flood-{}", flood.port)).context("no pool")?;
         let detail = pool["members"][0]["reason"]["detail"].to_string();
         let is_said = detail.contains("gave up on the answer after") || detail.contains("not HTTP");
-        assert!(is_said || flood.kind != MonitorKind::Http, "{}: {detail}", flood.port);
-        println!("{}: {detail}", flood.port);
+        assert!(is_said || flood.kind == MonitorKind::Https, "{}: {detail}", flood.port);
     }
     let probing = &said["agent"]["probing"];
-    println!("{probing}, {part:.2} of a processor");
-    assert!(probing["late_p99_ms"].as_u64().is_some_and(|late| late <= LATE), "{probing}");
+    println!("{probing}, {part:.2} of a processor, a machine that is {machine} ms late");
+    let most = LATE + 3 * machine;
+    assert!(probing["late_p99_ms"].as_u64().is_some_and(|late| late <= most), "{most}: {probing}");
     assert!(part < PART, "the agent used {part:.2} of a processor");
     assert_eq!(
         agent.ask(&["events"]).unwrap_or(Value::Null).to_string().matches("good").count(),

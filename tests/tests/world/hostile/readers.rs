@@ -57,12 +57,14 @@ fn longest_wait(socket: &Path, ended: &AtomicBool) -> Result<Duration> {
 
 /// One pool of many members, none of whom is there, behind many listeners.
 fn large(lab: &Lab, listeners: u32, members: u32) -> Config {
-    let mut pool = Pool::of(lab, "many", Family::V4, Protocol::Tcp, HTTP_PORT);
+    let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(HTTP_PORT).direct();
+    let pool = Pool::of(lab, "many", Family::V4, Protocol::Tcp, 0).any_port();
+    let mut pool = pool.watched(HealthMonitor { delay: 5, timeout: 3, ..monitor });
     pool.members = (0..members)
         .map(|n| {
             let [.., high, low] = n.to_be_bytes();
             let address = IpAddr::from([10, 77, high, low]);
-            Member { address, protocol_port: HTTP_PORT, weight: 1 }
+            Member { address, protocol_port: 0, weight: 1 }
         })
         .collect();
     let mut config = Config::new(lab).balance(lab, Family::V4, HTTP_PORT, pool);
@@ -89,7 +91,7 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     let (bytes, longest) = thread::scope(|scope| -> Result<_> {
         let waiting = scope.spawn(|| longest_wait(socket, &ended));
         let asked = Instant::now();
-        let bytes = get(socket, "/status?probes=true").map(|answer| answer.len());
+        let bytes = get(socket, "/status").map(|answer| answer.len());
         println!(
             "{listeners} listeners, {members} members: {bytes:?} bytes in {:?}",
             asked.elapsed()
