@@ -88,14 +88,11 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
     let agent = Agent::start(&lab, &config)?;
     let socket = &config.agent.socket;
     let ended = AtomicBool::new(false);
-    let (bytes, longest) = thread::scope(|scope| -> Result<_> {
+    let (bytes, took, longest) = thread::scope(|scope| -> Result<_> {
         let waiting = scope.spawn(|| longest_wait(socket, &ended));
         let asked = Instant::now();
         let bytes = get(socket, "/status").map(|answer| answer.len());
-        println!(
-            "{listeners} listeners, {members} members: {bytes:?} bytes in {:?}",
-            asked.elapsed()
-        );
+        let took = asked.elapsed();
         // One who does not read, while others do.
         let mut idle = UnixStream::connect(socket)?;
         idle.write_all(b"GET /status HTTP/1.1\r\nHost: elb\r\n\r\n")?;
@@ -103,12 +100,15 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
             get(socket, "/status")?;
         }
         ended.store(true, Ordering::Relaxed);
-        Ok((bytes?, waiting.join().expect("it does not panic")?))
+        Ok((bytes?, took, waiting.join().expect("it does not panic")?))
     })?;
-    println!("the longest wait: {longest:?}");
+    println!(
+        "{listeners} listeners, {members} members: {bytes} bytes in {took:?}; the longest wait: {longest:?}"
+    );
     let most = 2500 * usize::try_from(members)? + 600 * usize::try_from(listeners)? + 20_000;
     assert!(bytes < most, "{bytes} bytes, {most} expected at most");
-    assert!(longest < SILENCE, "a question waited for {longest:?}");
+    // On a slow machine everything is slow, but no question waits for a whole status.
+    assert!(longest < SILENCE.max(took / 2), "a question waited for {longest:?}, of {took:?}");
 
     let said = agent.status()?;
     assert_eq!(said["pools"][0]["members"].as_array().map(Vec::len), usize::try_from(members).ok());
