@@ -12,6 +12,22 @@ pub struct Interface {
     pub mac: Mac,
     /// Zero.
     pub reserved: u16,
+    /// Of [`interface_flags`].
+    pub flags: u16,
+}
+
+/// Flags of an interface.
+pub mod interface_flags {
+    /// Another interface of this host on the same segment answers who looks for a virtual address.
+    pub const QUIET: u16 = 1;
+}
+
+impl Interface {
+    /// Whether it leaves it to another one to say where virtual addresses are.
+    #[inline(always)]
+    pub const fn is_quiet(&self) -> bool {
+        self.flags & interface_flags::QUIET != 0
+    }
 }
 
 /// Value of `SETTINGS`, one element.
@@ -31,8 +47,8 @@ mod tests {
 
     #[test]
     fn layout() {
-        assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (8, 2));
-        assert_eq!(offset_of!(Interface, reserved), 6);
+        assert_eq!((size_of::<Interface>(), align_of::<Interface>()), (10, 2));
+        assert_eq!((offset_of!(Interface, reserved), offset_of!(Interface, flags)), (6, 8));
         assert_eq!((size_of::<Settings>(), align_of::<Settings>()), (8, 4));
         assert_eq!(offset_of!(Settings, records), 4);
     }

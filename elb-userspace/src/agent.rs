@@ -3,6 +3,7 @@
 
 mod core;
 
+mod announcing;
 mod apart;
 mod arrivals;
 mod bound;
@@ -13,21 +14,29 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod holders;
+mod inherited;
+mod keeping;
 mod members;
 mod notify;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;
+mod quiet;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod runner;
 mod settling;
 mod start;
+mod stuck;
 mod sweep;
 mod traces;
 mod vip_probes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -37,18 +46,21 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::notify::notify;
+use self::reloading::Reloaded;
 pub use self::report::Reporting;
 use self::runner::Runner;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
-use crate::announce::Announcer;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 
@@ -56,14 +68,12 @@ use crate::nexthop::{Network, Wanted, netlink};
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
-/// When virtual addresses are announced after a start: once at once, and again for those who missed
-/// it.
-const ANNOUNCE: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: Runner,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -71,8 +81,9 @@ struct Agent {
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
     saves: JoinSet<Duration>,
-    announcer: Option<Announcer>,
-    announcements: Vec<Instant>,
+    announcing: Announcing,
+    /// Looks for others that answer for the virtual addresses.
+    holders: holders::Looks,
     traces: Traces,
     /// When to look after who traces still.
     look: Option<Instant>,
@@ -95,21 +106,24 @@ impl Agent {
         core: Core,
         network: watch::Receiver<Network>,
         wanted: watch::Sender<Wanted>,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
         probes: Runner,
     ) -> Self {
+        let announcing = Announcing::new(&core);
         Self {
             core,
             network,
             wanted,
+            host,
             queries,
             probes,
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
-            announcer: announcer(),
-            announcements: Vec::new(),
+            announcing,
+            holders: holders::Looks::new(Instant::now()),
             traces,
             look: None,
             readers: JoinSet::new(),
@@ -134,20 +148,24 @@ impl Agent {
             Some(ended) = follower.join_next() => ended.context("netlink")??,
         }
         self.network_changed();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         notify(&[NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
-            let announce_at = self.announcements.iter().min().copied();
+            let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => drop(self.reload(ReloadRequest::default())),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     if !is_continued(&query) {
@@ -174,6 +192,7 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
+                    self.core.note_followed(now());
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
@@ -181,6 +200,12 @@ impl Agent {
                     self.end_sweep(revision, swept);
                 }
                 () = sleep_until(announce_at) => self.announce(),
+                found = self.holders.next() => {
+                    if let Some((questions, found)) = found {
+                        self.core.held(&questions, found);
+                    }
+                    self.holders.begin(Instant::now(), self.core.announced());
+                }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
@@ -219,6 +244,15 @@ impl Agent {
         self.watch_flows();
     }
 
+    fn keep(&mut self) {
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+        self.keep_announced();
+    }
+
     /// Sees to it that the flow tables are swept, if that is needed.
     fn watch_flows(&mut self) {
         if self.sweep.is_none() && self.sweeps.is_empty() {
@@ -250,45 +284,30 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         if let Ok(clock) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, clock]);
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.wanted.send_replace(self.core.addresses());
-            self.announcements.push(Instant::now());
+            self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         notify(&[NotifyState::Ready]);
-    }
-
-    fn announce(&mut self) {
-        let due = Instant::now();
-        self.announcements.retain(|at| *at > due);
-        let Some(announcer) = &self.announcer else { return };
-        for (ifindex, mac, vip) in self.core.announcements() {
-            if let Err(error) = announcer.announce(ifindex, mac, vip) {
-                tracing::debug!(ifindex, %vip, %error, "cannot announce");
-            }
-        }
+        report
     }
 }
 
 /// Whether a query is about the rest of an answer, of which there may be much.
 fn is_continued(query: &Query) -> bool {
     matches!(query, Query::Status(reporting, _) if !reporting.is_new())
-}
-
-fn announcer() -> Option<Announcer> {
-    let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
-    Announcer::new().inspect_err(|error| tracing::warn!(%error, "{untold}")).ok()
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {

@@ -6,6 +6,8 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "constants and sizes of C structures")]
 
+mod own_segment;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
@@ -14,6 +16,8 @@ use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::checksum;
 use elb_common::path::wire::{Arp, Ethernet, Icmp, Ipv6, LinkAddressOption, Neighbor};
 use socket2::{Domain, Socket, Type};
+
+pub use self::own_segment::OwnSegment;
 
 const BROADCAST: Mac = Mac::new([0xff; 6]);
 const ALL_NODES_MAC: Mac = Mac::new([0x33, 0x33, 0, 0, 0, 1]);
@@ -41,14 +45,15 @@ impl Announcer {
     pub fn announce(&self, ifindex: u32, mac: Mac, vip: IpAddr) -> io::Result<()> {
         match vip {
             IpAddr::V4(vip) => self.send(ifindex, &gratuitous_arp(mac, vip)),
-            IpAddr::V6(vip) => {
-                self.join(ifindex, solicited_node_mac(vip))?;
-                self.send(ifindex, &unsolicited_advertisement(mac, vip))
-            }
+            IpAddr::V6(vip) => self.send(ifindex, &unsolicited_advertisement(mac, vip)),
         }
     }
 
-    fn send(&self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
+    /// Sends a frame by an interface.
+    ///
+    /// # Errors
+    /// The interface takes no frames: it is down, or gone.
+    pub fn send(&self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
@@ -72,7 +77,22 @@ impl Announcer {
     /// Lets the network card receive solicitations for an address that is not the interface's own:
     /// its multicast filter would drop them before XDP. The entry outlives the agent, as the
     /// program does; adding it again changes nothing.
-    fn join(&self, ifindex: u32, group: Mac) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The interface is gone, or `CAP_NET_ADMIN` is missing.
+    pub fn join(&self, ifindex: u32, group: Mac) -> io::Result<()> {
+        self.change_group(libc::SIOCADDMULTI as libc::Ioctl, ifindex, group)
+    }
+
+    /// Undoes [`Self::join`].
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn leave(&self, ifindex: u32, group: Mac) -> io::Result<()> {
+        self.change_group(libc::SIOCDELMULTI as libc::Ioctl, ifindex, group)
+    }
+
+    fn change_group(&self, change: libc::Ioctl, ifindex: u32, group: Mac) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid ifreq.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
         let name = nix::net::if_::if_indextoname(ifindex)?;
@@ -85,15 +105,13 @@ impl Announcer {
         }
         request.ifr_ifru.ifru_hwaddr = hardware;
         // SAFETY: the socket is open; the request is a valid ifreq that the kernel only reads.
-        let done = unsafe {
-            libc::ioctl(self.socket.as_raw_fd(), libc::SIOCADDMULTI as _, &raw const request)
-        };
+        let done = unsafe { libc::ioctl(self.socket.as_raw_fd(), change, &raw const request) };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
 /// RFC 4291 §2.7.1 and RFC 2464 §7: the Ethernet group that solicitations for an address go to.
-fn solicited_node_mac(address: Ipv6Addr) -> Mac {
+pub fn solicited_node_mac(address: Ipv6Addr) -> Mac {
     let o = address.octets();
     Mac::new([0x33, 0x33, 0xff, o[13], o[14], o[15]])
 }

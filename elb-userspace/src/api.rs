@@ -4,6 +4,7 @@ pub mod client;
 pub mod diagnose;
 pub mod drain;
 mod patient;
+pub mod reload;
 pub mod report;
 pub mod server;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::diagnose::{DiagnoseRequest, Diagnosis};
 use self::drain::{DrainReport, DrainRequest};
+use self::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use self::report::Part;
 use crate::agent::Reporting;
 use crate::explain::{Explanation, Question};
@@ -38,6 +40,12 @@ pub enum Query {
     Events(events::Request, oneshot::Sender<Lines<events::Line>>),
     /// A member is to be drained, or not any more, or how far is it?
     Drain(DrainRequest, oneshot::Sender<Answer<DrainReport>>),
+    /// The configuration file is to be read again.
+    Reload(ReloadRequest, oneshot::Sender<ReloadReport>),
+    /// What would a reload with another file do?
+    Plan(PlanRequest, oneshot::Sender<ReloadReport>),
+    /// How far is the last reload?
+    InForce(oneshot::Sender<InForce>),
 }
 
 /// An answer of many lines that come when they come.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use elb_common::addr::Mac;
-use elb_common::interface::Interface;
+use elb_common::interface::{Interface, interface_flags};
 use elb_common::listener::{Vip, listener_flags, vip_flags};
 
 use self::first::Wait;
@@ -50,6 +50,10 @@ pub trait Seen {
     }
     /// Interfaces that carry the program: index and Ethernet address.
     fn interfaces(&self) -> BTreeMap<u32, Mac>;
+    /// Whether such an interface leaves it to another one to say where virtual addresses are.
+    fn is_quiet(&self, _index: u32) -> bool {
+        false
+    }
     /// Seconds of the clock that the packet path reads.
     fn now(&self) -> u32;
 }
@@ -88,7 +92,7 @@ pub struct Desired {
 }
 
 /// Turns a model into the picture of the maps, and keeps what it needs for the next time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,
@@ -132,7 +136,9 @@ impl Reconciler {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
-            desired.image.interfaces.insert(index, Interface { mac, reserved: 0 });
+            let flags = if seen.is_quiet(index) { interface_flags::QUIET } else { 0 };
+            let interface = Interface { mac, flags, ..Interface::default() };
+            desired.image.interfaces.insert(index, interface);
         }
         let mut used = self.assignments.backend_ids();
         self.forget_listeners(model);

@@ -172,6 +172,18 @@ impl Agent {
         self.process.signal(Signal::SIGHUP)
     }
 
+    /// Writes another configuration into its file, be it wrong, and leaves it to the test to have it read.
+    pub fn write(&self, config: &str) -> Result<()> {
+        let written = self.place.config.with_extension("new");
+        fs::write(&written, config)?;
+        Ok(fs::rename(&written, &self.place.config)?)
+    }
+
+    /// Its configuration file.
+    pub fn file(&self) -> &Path {
+        &self.place.config
+    }
+
     /// What `elb status -o json` says.
     pub fn status(&self) -> Result<Value> {
         self.ask(&["status"])

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     unistd::geteuid,
@@ -42,6 +42,14 @@ pub fn allow_descriptors(count: usize) -> Result<()> {
          {most}: raise it (`ulimit -Hn`)"
     );
     Ok(())
+}
+
+/// How many of something a lab has: what the variable `name` says, or as many as usual.
+pub fn number(name: &str, usual: usize) -> Result<usize> {
+    match env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text} is not a number")),
+        Err(_) => Ok(usual),
+    }
 }
 
 fn path_from(name: &str, what: &str) -> Result<PathBuf> {

@@ -28,7 +28,10 @@ const MOST: usize = 16;
 const TOGETHER: usize = 4;
 
 /// What is known before anything is looked at.
+#[derive(Default)]
 pub(super) struct Case {
+    /// On this host, if something is missing in it.
+    balancer: Option<Report>,
     /// On pools that their configuration keeps from working.
     pools: Vec<Report>,
     /// Of members that are to be looked at.
@@ -43,8 +46,7 @@ impl Core {
         let model = &self.config.model;
         let target = request.target.as_deref();
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
-        let mut case =
-            Case { pools: Vec::new(), members: Vec::new(), healthy: Vec::new(), left_out: 0 };
+        let mut case = Case { balancer: checks::balancer(&self.missing()), ..Case::default() };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
             evidence.inspection = request
@@ -52,6 +54,7 @@ impl Core {
                 .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
                 .transpose()?;
             case.members.push(evidence);
+            case.pools = self.held_by_member(member.address);
             return Ok(case);
         }
         if request.inspection.is_some() {
@@ -60,6 +63,13 @@ impl Core {
         for pool in target.pools(model) {
             self.add_pool(&mut case, target, pool);
         }
+        let asked = model.load_balancers().iter().filter(|balancer| {
+            let mut listeners = balancer.listeners.iter();
+            listeners
+                .any(|listener| target.includes(balancer.name.as_str(), listener.name.as_str()))
+        });
+        let vips: Vec<IpAddr> = asked.flat_map(|balancer| balancer.vips()).collect();
+        case.pools.extend(self.held_reports(&vips));
         Ok(case)
     }
 
@@ -87,7 +97,8 @@ impl Core {
             let health = self.members.health(pool.name.as_str(), socket(member));
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == Status::Online);
-            if works && reached {
+            let stuck = self.stuck(pool, socket(member)).is_some();
+            if works && reached && !stuck {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -124,6 +135,7 @@ impl Core {
                 since: timestamp(health.map_or(self.started, |health| health.since())),
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
+                stuck: self.stuck(pool, socket(member)),
             },
             way,
             looks: Looks::default(),
@@ -147,7 +159,10 @@ impl Core {
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
+        let vips = model.listeners_of(&pool.name).flat_map(|(balancer, _)| balancer.vips());
+        let own = vips.filter(|vip| self.network.routes.get(vip) == Some(&Route::Local));
         PoolWanted {
+            own: own.collect(),
             name: pool.name.to_string(),
             protocol: pool.protocol,
             forwarding: pool.forwarding,
@@ -173,11 +188,19 @@ impl Core {
                 (self.network.links.get(&ifindex), gateway, source)
             }
         };
+        let next_hop = self.network.next_hop(member);
+        let agent = &self.config.agent;
+        let set = match member {
+            IpAddr::V4(_) => agent.encap_source.map(IpAddr::V4),
+            IpAddr::V6(_) => agent.encap_source_ipv6.map(IpAddr::V6),
+        };
+        let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         Way {
-            next_hop: self.network.next_hop(member),
+            next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
             gateway,
             source: source.or(routed),
+            outer,
             vip,
         }
     }
@@ -200,7 +223,7 @@ impl Watched {
 impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { pools, members, healthy, left_out } = self;
+        let Self { balancer, pools, members, healthy, left_out } = self;
         let turns = Arc::new(Semaphore::new(TOGETHER));
         let mut looks = JoinSet::new();
         for (index, evidence) in members.into_iter().enumerate() {
@@ -213,7 +236,8 @@ impl Case {
         }
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
-        let reports = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        let reports =
+            balancer.into_iter().chain(pools).chain(reports.into_iter().map(|(_, report)| report));
         Diagnosis::new(reports.collect(), healthy, left_out)
     }
 }

@@ -113,10 +113,22 @@ impl Core {
             connections: counts.then_some(0),
             named_ago: self.named_ago(assigned, number).filter(|_| !self.is_cut(number.id)),
             idle_timeout: assigned.idle_timeout,
+            quiet_for: self.quiet_for(number.id),
             others: self.others(assigned, number.id),
             cut_in,
         };
         Some((number.id, member))
+    }
+
+    /// Seconds for which no packet went to a member, as far as that is known.
+    fn quiet_for(&self, id: u16) -> u32 {
+        match self.maps.backend_counter(id) {
+            Ok(counter) => self.quiet.time(id, counter.packets, coarse_seconds()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether packets go to a member");
+                0
+            }
+        }
     }
 
     /// How many members of a pool take new flows beside one.

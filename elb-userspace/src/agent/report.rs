@@ -20,6 +20,7 @@ use super::core::Core;
 use super::start::mode_name;
 use crate::assign::AssignedMember;
 use crate::explain::fate;
+use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
 use crate::logging;
 use crate::model;
@@ -38,15 +39,32 @@ impl Core {
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
-            attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
+            attach_mode: self.attach_mode().to_owned(),
             interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems, &lost_lines()]
-                .concat(),
+            problems: [
+                &self.keeping.register.problems()[..],
+                &self.config_problems[..],
+                &self.map_problems[..],
+                &self.own_addresses.problems[..],
+                problems,
+                &self.held_problems(),
+                &self.stuck_problems(),
+                &lost_lines(),
+            ]
+            .concat(),
+            kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
+    }
+
+    /// As it is in force: the file's, where no interface says otherwise.
+    fn attach_mode(&self) -> &'static str {
+        let wanted = self.config.agent.attach_mode;
+        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        mode_name(other.map_or(wanted, |one| one.mode))
     }
 
     fn listener(
@@ -165,6 +183,17 @@ fn lost_lines() -> Vec<String> {
     Some(logging::lost()).filter(|lost| *lost > 0).map(said).into_iter().collect()
 }
 
+fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
+    status::Kept {
+        object: object.to_string(),
+        in_place: kept.missing.is_none(),
+        reason: kept.missing.clone(),
+        restored: kept.restored,
+        last_restored: kept.last.as_ref().map(|(at, _)| timestamp(*at)),
+        was_missing: kept.last.as_ref().map(|(_, what)| what.clone()),
+    }
+}
+
 /// Who gets which part of the new flows.
 #[derive(Debug)]
 struct Shares {
@@ -212,6 +241,6 @@ fn counted(counter: Option<Result<Counter, MapError>>) -> Counter {
     counter.map(read).unwrap_or_default()
 }
 
-fn read<T: Default>(value: Result<T, MapError>) -> T {
+pub(super) fn read<T: Default>(value: Result<T, MapError>) -> T {
     value.inspect_err(|error| tracing::warn!(%error, "cannot read a counter")).unwrap_or_default()
 }

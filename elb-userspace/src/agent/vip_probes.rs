@@ -10,12 +10,13 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::Config;
+use crate::config::{Config, ProbeMark};
 use crate::health::path::{Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
+use crate::host::kept;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
 use crate::nexthop::{Network, Route};
-use crate::steering::{Steered, Steering};
+use crate::steering::{Steered, Steering, keep};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
@@ -25,6 +26,8 @@ pub(super) struct VipProbes {
     prober: Option<Arc<Prober>>,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
+    /// What leads them, to be kept.
+    way: Option<keep::Way>,
 }
 
 /// Why a member is probed at its own address though the pool wants the virtual one.
@@ -65,22 +68,24 @@ impl VipProbes {
     /// Sets up what is needed, or takes over what an earlier agent left. Without it, members are
     /// probed at their own addresses.
     pub(super) async fn begin(object: &mut Object, config: &Config) -> Self {
-        let steering = Steering::of(&config.agent.pin_dir);
+        let steering =
+            Steering::of(&config.agent.pin_dir, config.agent.probe_mark.map(ProbeMark::get));
         match set_up(object, config, &steering).await {
             Ok((prober, steered)) => {
+                let way = Some(keep::Way::new(steering, &steered));
                 let no_v6 = steered.v6.err().map(|error| error.to_string());
                 if let Some(why) = &no_v6 {
                     tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
                 }
                 let prober = Arc::new(prober);
-                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6 }
+                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6, way }
             }
             Err(why) => {
                 tracing::warn!(
                     why,
                     "probes cannot go by virtual addresses; members are probed at their own"
                 );
-                Self { guide: Err(why), prober: None, no_v6: None }
+                Self { guide: Err(why), prober: None, no_v6: None, way: None }
             }
         }
     }
@@ -95,6 +100,16 @@ impl VipProbes {
             tracing::warn!(why, "probes cannot go by virtual addresses any more");
             (self.guide, self.prober) = (Err(why), None);
         }
+    }
+
+    /// The way of probes, to be kept.
+    pub(super) fn way(&self) -> Option<keep::Way> {
+        self.way.clone()
+    }
+
+    /// Whether there are such probes, so that what they need is to be kept.
+    pub(super) const fn is_set_up(&self) -> bool {
+        self.prober.is_some()
     }
 
     /// Why no virtual address can be probed, if so.
@@ -120,9 +135,9 @@ async fn set_up(
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
     let steered = steering.set_up().await.map_err(|error| error.to_string())?;
-    let carried = carry_probes(object, &steering.peer, config.agent.attach_mode);
+    let carried = carry_probes(object, (&steering.peer, steered.peer), config.agent.attach_mode);
     carried.map_err(|error| error.to_string())?;
-    let prober = Prober::new(object, steering.mark).map_err(|error| error.to_string())?;
+    let prober = Prober::new(object, steered.mark).map_err(|error| error.to_string())?;
     Ok((prober, steered))
 }
 
@@ -131,6 +146,11 @@ impl Core {
     pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
         let target = spec.vip.ok_or(NoVipPath::NoVip)?;
         let guide = self.vip_probes.guide(target.ip())?;
+        if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
+            return Err(NoVipPath::Host(format!(
+                "the path of health probes is not in order: {why}"
+            )));
+        }
         // First, since it is cheap and settles what most often stands in the way.
         let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
         let reachable = |id: &u16| {

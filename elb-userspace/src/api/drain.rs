@@ -62,6 +62,9 @@ pub struct DrainedMember {
     pub named_ago: Option<u32>,
     /// Seconds without a packet after which a flow of it counts no more.
     pub idle_timeout: u32,
+    /// Seconds for which no packet went to it for certain.
+    #[serde(default)]
+    pub quiet_for: u32,
     /// Other members of the pool that take new flows.
     pub others: usize,
     /// Seconds until its flows are cut, if they are to be.
@@ -77,9 +80,16 @@ impl DrainReport {
 }
 
 impl DrainedMember {
-    /// Whether no flow can go to it any more.
+    /// Whether no flow can go to it any more: nothing names it, or no packet came for as long as a flow
+    /// may be idle.
     pub fn is_done(&self) -> bool {
         (self.slots, self.former_slots, self.flows, self.named_ago) == (0, 0, 0, None)
+            || self.is_quiet(self.idle_timeout.max(1))
+    }
+
+    /// Whether it takes no new flows, and no packet went to it for so many seconds.
+    pub fn is_quiet(&self, seconds: u32) -> bool {
+        self.slots == 0 && self.quiet_for >= seconds
     }
 }
 
@@ -101,6 +111,7 @@ mod tests {
             connections: None,
             named_ago: None,
             idle_timeout: 300,
+            quiet_for: 299,
             others: 1,
             cut_in: Some(10),
         };
@@ -109,6 +120,9 @@ mod tests {
         assert!(!is_done(DrainedMember { slots: 1, ..member.clone() }));
         assert!(!is_done(DrainedMember { former_slots: 1, ..member.clone() }));
         assert!(!is_done(DrainedMember { flows: 1, ..member.clone() }));
-        assert!(!is_done(DrainedMember { named_ago: Some(0), ..member }));
+        assert!(!is_done(DrainedMember { named_ago: Some(0), ..member.clone() }));
+        let quiet = DrainedMember { quiet_for: 300, former_slots: 9, flows: 1, ..member };
+        assert!(is_done(quiet.clone()));
+        assert!(!is_done(DrainedMember { slots: 1, ..quiet }));
     }
 }

@@ -181,6 +181,7 @@ mod tests {
             loaded: String::new(),
             no_vip_probes: None,
             problems: vec!["\"".to_owned()],
+            kept: Vec::new(),
             probing: Probing {
                 under_way: 0,
                 most: 1,

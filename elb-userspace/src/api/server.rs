@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -29,9 +30,11 @@ use tokio::time::{sleep, timeout};
 use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
 use super::patient::Patient;
+use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::report::{Encoder, Part};
 use super::{Lines, Query, Refusal};
 use crate::agent::Reporting;
+use crate::config::MAX_FILE_SIZE;
 use crate::explain::{Explanation, Question};
 use crate::{events, flows, status, trace};
 
@@ -49,6 +52,9 @@ const MAX_HEAD: usize = 32 << 10;
 const MAX_BODY: usize = 2 << 20;
 /// How long to wait where no connection can be taken, for want of a descriptor.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte may take two.
+const PLAN: usize = 2 * MAX_FILE_SIZE as usize + 65_536;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -87,6 +93,8 @@ impl Server {
             .route("/trace", get(trace))
             .route("/events", get(events))
             .route("/drain", post(drain))
+            .route("/reload", post(reload).get(in_force))
+            .route("/plan", post(plan))
             .route("/diagnose", post(diagnose))
             .route("/inspection", get(inspection))
             .with_state(self.queries);
@@ -219,12 +227,24 @@ async fn drain(
     answer.map(Json).map_err(refuse)
 }
 
+async fn reload(
+    queries: Queries,
+    Parameters(request): Parameters<ReloadRequest>,
+) -> Result<Json<ReloadReport>, Refused> {
+    ask(queries, |answer| Query::Reload(request, answer)).await.map(Json)
+}
+
+async fn in_force(queries: Queries) -> Result<Json<InForce>, Refused> {
+    ask(queries, Query::InForce).await.map(Json)
+}
+
+async fn plan(queries: Queries, body: Body) -> Result<Json<ReloadReport>, Refused> {
+    let request: PlanRequest = read(body, PLAN).await?;
+    ask(queries, |answer| Query::Plan(request, answer)).await.map(Json)
+}
+
 async fn diagnose(queries: Queries, body: Body) -> Result<Json<Diagnosis>, Refused> {
-    let late = |_| (StatusCode::REQUEST_TIMEOUT, format!("no whole request within {REQUEST:?}"));
-    let large = |error: axum::Error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
-    let body = timeout(REQUEST, to_bytes(body, MAX_BODY)).await.map_err(late)?.map_err(large)?;
-    let request: DiagnoseRequest = serde_json::from_slice(&body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a request: {error}")))?;
+    let request: DiagnoseRequest = read(body, MAX_BODY).await?;
     let answer = ask(queries, |answer| Query::Diagnose(request, answer)).await?;
     answer.map(Json).map_err(refuse)
 }
@@ -235,6 +255,15 @@ async fn inspection(
 ) -> Result<Json<Vec<String>>, Refused> {
     let answer = ask(queries, |answer| Query::Inspection(request.target, answer)).await?;
     answer.map(Json).map_err(refuse)
+}
+
+/// A request's body, which comes within a time and is not larger than this.
+async fn read<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Refused> {
+    let late = |_| (StatusCode::REQUEST_TIMEOUT, format!("no whole request within {REQUEST:?}"));
+    let large = |error: axum::Error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+    let body = timeout(REQUEST, to_bytes(body, most)).await.map_err(late)?.map_err(large)?;
+    serde_json::from_slice(&body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a request: {error}")))
 }
 
 async fn ask<T>(

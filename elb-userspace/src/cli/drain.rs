@@ -21,13 +21,17 @@ the pool's connection_drain, or until it ends or is idle.
 
 A slot that the member owned names it as the former owner until no packet of an old connection came
 for the listener's keepalive_timeout. Nothing is left when no slot names the member, no recorded flow
-goes to it, and no QUIC packet came for its server_id for that time. So it takes keepalive_timeout and
-a few seconds (5 minutes if that is not set) though the member may have no connection at all.
+goes to it, and no QUIC packet came for its server_id for that time; or when no packet at all went to the
+member for that time, of which the time before the drain counts. A connection may be silent for as long
+as keepalive_timeout (5 minutes if that is not set), and servers answer clients directly: nothing but
+that time tells that a silent one is over. So a member that was busy just now takes that long, and the
+progress says for how long no packet came. --idle takes less for enough, at your word.
 
-Exit codes: 0 done (with --wait: nothing is left), 1 failed, or something is left after --timeout.
+Exit codes: 0 done (with --wait: nothing is left, or silent for --idle), 1 failed, or something is left after --timeout.
 
 Examples:
   elb drain web-1 --wait --timeout 10m && ssh web-1 reboot
+  elb drain web-1 --wait --idle 30s            no client of it is silent for longer
   elb drain 10.0.0.11:443 --pool web
   elb drain web-1 --cancel")]
 pub(super) struct DrainArgs {
@@ -43,6 +47,10 @@ pub(super) struct DrainArgs {
     /// is silent: keepalive_timeout, or the rest of connection_drain.
     #[arg(short, long, value_name = "TIME", requires = "wait", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Wait only until no packet went to the member for so long, as in 30s: a connection that is silent
+    /// for longer may be left.
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration)]
+    idle: Option<Duration>,
     /// Take new flows again.
     #[arg(long)]
     cancel: bool,
@@ -53,6 +61,8 @@ pub(super) struct DrainArgs {
     output: Output,
 }
 
+/// How often progress is shown though only the time of silence changed.
+const SHOW: Duration = Duration::from_secs(10);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How much longer to wait than it takes when all is silent.
@@ -68,10 +78,10 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
     if action == Action::Start {
         report.members.iter().filter_map(nobody_left).for_each(|warning| eprintln!("{warning}"));
     }
-    if !args.wait || report.is_done() {
+    if !args.wait || args.is_enough(&report) {
         return Ok(ExitCode::SUCCESS);
     }
-    let left = report.members.iter().filter(|member| !member.is_done());
+    let left = report.members.iter().filter(|member| !args.is_done(member));
     let left: Vec<_> = left.map(|left| format!("{} of pool {}", left.member, left.pool)).collect();
     eprintln!(
         "elb: after {}, something is left on {}: wait longer with --timeout, or let the pool's \
@@ -82,6 +92,18 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+impl DrainArgs {
+    fn is_enough(&self, report: &DrainReport) -> bool {
+        report.members.iter().all(|member| self.is_done(member))
+    }
+
+    /// Whether nothing is left, or the member is silent for as long as was asked for.
+    fn is_done(&self, member: &DrainedMember) -> bool {
+        let idle = self.idle.map(|idle| u32::try_from(idle.as_secs()).unwrap_or(u32::MAX).max(1));
+        member.is_done() || idle.is_some_and(|seconds| member.is_quiet(seconds))
+    }
+}
+
 /// The last report, and how long it was waited for at most.
 async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(DrainReport, Duration)> {
     let begun = Instant::now();
@@ -89,15 +111,17 @@ async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(Drain
     let mut report = client::drain(socket, &request).await?;
     let timeout = args.timeout.unwrap_or_else(|| longest(&report) + MARGIN);
     request.action = Action::Look;
-    let mut said = String::new();
+    let mut said: Option<(DrainReport, Instant)> = None;
     let mut is_away = false;
     loop {
-        let text = text(&report);
-        if args.output == Output::Table && text != said {
-            print_text(&text)?;
-            said = text;
+        let is_news = said.as_ref().is_none_or(|(said, at)| {
+            without_time(said) != without_time(&report) || at.elapsed() >= SHOW
+        });
+        if args.output == Output::Table && is_news {
+            print_text(&text(&report))?;
+            said = Some((report.clone(), Instant::now()));
         }
-        if !args.wait || report.is_done() || begun.elapsed() + LOOK > timeout {
+        if !args.wait || args.is_enough(&report) || begun.elapsed() + LOOK > timeout {
             return Ok((report, timeout));
         }
         tokio::time::sleep(LOOK).await;
@@ -117,6 +141,18 @@ async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(Drain
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A report of which only the times that pass anyway are left out.
+fn without_time(report: &DrainReport) -> DrainReport {
+    let mut report = report.clone();
+    for member in &mut report.members {
+        let is_done = member.is_done();
+        member.quiet_for = if is_done { u32::MAX } else { 0 };
+        member.cut_in = member.cut_in.map(|_| 0);
+        member.named_ago = member.named_ago.map(|_| 0);
+    }
+    report
 }
 
 /// How long it takes at most when no packet comes any more.
@@ -143,6 +179,7 @@ fn text(report: &DrainReport) -> String {
 
 fn line(member: &DrainedMember) -> String {
     let DrainedMember { pool, member: name, state, slots, former_slots, flows, .. } = member;
+    let DrainedMember { quiet_for, idle_timeout, .. } = member;
     let mut line = format!("pool {pool}, member {name}: {state}, ");
     if member.is_done() {
         return line + "nothing is left\n";
@@ -153,6 +190,12 @@ fn line(member: &DrainedMember) -> String {
     }
     if let Some(seconds) = member.named_ago {
         line += &format!(", its server_id was seen {seconds} s ago");
+    }
+    if *quiet_for > 0 && *slots == 0 {
+        line += &format!(
+            ", no packet for {quiet_for} s: the idle timeout of {idle_timeout} s ends in {} s",
+            idle_timeout.saturating_sub(*quiet_for)
+        );
     }
     if let Some(seconds) = member.cut_in {
         line += &format!(", cut in {seconds} s");
@@ -178,6 +221,7 @@ mod tests {
             connections: Some(9),
             named_ago: Some(3),
             idle_timeout: 300,
+            quiet_for: 120,
             others: 0,
             cut_in: Some(25),
         };
@@ -185,7 +229,8 @@ mod tests {
         assert_eq!(
             said,
             "pool web, member web-1: DRAINING, owns 0 slots and was owner of 21000, 12 flows \
-             recorded, 9 connections open, its server_id was seen 3 s ago, cut in 25 s\n"
+             recorded, 9 connections open, its server_id was seen 3 s ago, no packet for 120 s: the idle \
+             timeout of 300 s ends in 180 s, cut in 25 s\n"
         );
         assert!(nobody_left(&member).is_some_and(|warning| warning.contains("pool web")));
         member.others = 1;

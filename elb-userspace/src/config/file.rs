@@ -20,6 +20,8 @@ use crate::model::{
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) agent: Option<AgentSettings>,
+    /// The byte at which `[agent]` starts.
+    pub(super) agent_at: usize,
     pub(super) load_balancers: Vec<LoadBalancer>,
     pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
     pub(super) pools: Vec<Pool>,
@@ -57,7 +59,9 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     let mut draft = Draft::default();
     let mut root = Table::root(document, report);
     root.require("agent", "add [agent] with interfaces = [\"...\"]");
-    draft.agent = root.table("agent", "[agent]".to_owned()).and_then(settings::read);
+    let agent = root.table("agent", "[agent]".to_owned());
+    draft.agent_at = agent.as_ref().map_or(0, Table::at);
+    draft.agent = agent.and_then(settings::read);
     for table in root.tables("load_balancer", name_of) {
         draft.read_load_balancer(table);
     }
@@ -83,6 +87,7 @@ impl Draft {
         let vip_address = t.parsed_as("vip_address", IPV4);
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
         let announce = t.parsed("announce").unwrap_or(Announce::Arp);
+        let allow_host_address = t.flag("allow_host_address").unwrap_or(false);
         let listeners = t.tables("listener", name_of);
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
@@ -96,6 +101,7 @@ impl Draft {
                 vip_address,
                 ipv6_vip_address,
                 announce,
+                allow_host_address,
                 listeners,
             });
             self.load_balancer_places.push(LoadBalancerPlace { own, listeners: places });
@@ -183,6 +189,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
     }
     let minimum_healthy_member_count = pool_health(t);
+    let allow_empty = t.flag("allow_empty").unwrap_or(false);
     let protocol = protocol?;
     Some(Pool {
         name: name?,
@@ -198,6 +205,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
         healthmonitor: None,
         minimum_healthy_member_count,
+        allow_empty,
         members: Vec::new(),
     })
 }

@@ -70,6 +70,11 @@ impl<'a> Table<'a> {
         Some(Self { object, start, entries, report, known: Vec::new(), sound: true })
     }
 
+    /// The byte at which it starts.
+    pub(super) fn at(&self) -> usize {
+        self.start
+    }
+
     /// What the table is called in messages.
     pub(super) fn object(&self) -> &str {
         &self.object

@@ -65,6 +65,8 @@ checks! {
     Neighbor = "neighbor", "neighbour resolution";
     /// The member is not the load balancer itself.
     Itself = "itself", "member is not the load balancer itself";
+    /// What the agent put into this host is there: programs, pins, the path of health probes.
+    Kept = "kept", "what elb keeps in this host";
     /// The kernel is new enough and has what the program needs.
     Kernel = "kernel", "kernel version and features";
     /// The agent may do what it has to.

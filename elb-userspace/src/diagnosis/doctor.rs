@@ -8,6 +8,7 @@ pub mod facts;
 mod gather;
 mod host;
 mod interface;
+mod kept;
 mod mtu;
 mod netdev;
 mod queues;
@@ -20,7 +21,7 @@ use self::facts::Facts;
 pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
-use crate::config::{AttachMode, Config, PIN_DIR};
+use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
 use crate::model::Forwarding;
 
 /// What the host is to do.
@@ -32,6 +33,10 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
+    /// Where an agent would answer; none is asked for where it is not known.
+    pub socket: Option<PathBuf>,
+    /// The mark of health probes, if the configuration says it.
+    pub probe_mark: Option<u32>,
     /// The virtual addresses.
     pub vips: Vec<IpAddr>,
     /// The members, and how packets get there.
@@ -48,6 +53,8 @@ impl Duty {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
+            socket: Some(config.agent.socket.clone()),
+            probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
         }
@@ -59,6 +66,8 @@ impl Duty {
             interfaces,
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
+            socket: None,
+            probe_mark: None,
             vips: Vec::new(),
             members: Vec::new(),
         }
@@ -68,6 +77,7 @@ impl Duty {
 /// Judges what was gathered.
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
+        kept::kept(duty, facts),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),

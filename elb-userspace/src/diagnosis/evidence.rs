@@ -59,6 +59,8 @@ pub struct PoolWanted {
     pub forwarding: Forwarding,
     /// The listeners that it serves.
     pub listeners: Vec<Served>,
+    /// Virtual addresses of its listeners that are this host's own.
+    pub own: Vec<IpAddr>,
     /// Listeners of its protocol that other pools serve, as `load balancer/listener`.
     pub others: Vec<String>,
     /// Of each member, why it takes no new connections however healthy it is, if so.
@@ -126,6 +128,8 @@ pub struct Health {
     pub reason: Option<Failure>,
     /// Probes that failed though it is ONLINE.
     pub lapses: Lapses,
+    /// Connections that clients tried to open in the last minute, if no packet followed any opening.
+    pub stuck: Option<u64>,
 }
 
 /// Probes that failed, of those that are remembered since a member is ONLINE.
@@ -148,6 +152,8 @@ pub struct Way {
     pub gateway: Option<IpAddr>,
     /// Where probes come from.
     pub source: Option<IpAddr>,
+    /// The outer source of packets in tunnels to it.
+    pub outer: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
     pub vip: Result<path::Way, String>,
 }
@@ -321,7 +327,7 @@ fn cause_of(result: &Result<(), Failure>) -> Option<&Cause> {
 }
 
 /// Whether a cause shows that a connection was established before.
-fn came_after_connect(cause: &Cause) -> bool {
+pub fn came_after_connect(cause: &Cause) -> bool {
     use crate::health::Stage;
     match cause {
         Cause::Timeout { stage } | Cause::Reset { stage } | Cause::Closed { stage } => {

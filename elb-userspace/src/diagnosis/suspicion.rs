@@ -3,9 +3,13 @@
 
 mod answer;
 mod connection;
+mod explains;
+mod own_address;
 mod traffic;
 mod vip;
 mod way;
+
+pub use explains::explains;
 
 use super::evidence::Evidence;
 use super::report::Finding;
@@ -13,6 +17,9 @@ use crate::health::{Cause, Stage};
 
 /// What may keep a member from working; empty if nothing does.
 pub fn suspects(evidence: &Evidence) -> Vec<Finding> {
+    if let Some(finding) = own_address::taken(evidence) {
+        return vec![finding];
+    }
     if let Some(finding) = way::blocked(evidence) {
         return vec![finding];
     }

@@ -23,7 +23,7 @@ pub struct Builder {
     backends: u8,
     pub(super) families: Families,
     pub(super) arms: Arms,
-    mtu: u32,
+    pub(super) mtu: u32,
     has_standby: bool,
 }
 
@@ -81,7 +81,7 @@ impl Builder {
         let backends = self.connect_backends(&switch)?;
         switch.wait_until_forwarding()?;
         Ok(Lab {
-            _pass: pass,
+            pass,
             pins: host::PinDir::create()?,
             files: host::files()?,
             shape: self,

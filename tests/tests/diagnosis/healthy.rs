@@ -193,6 +193,7 @@ fn nothing_is_named_on_hosts_that_are_only_strict() -> Result<()> {
     })?;
     for (index, lines) in HOSTS.iter().enumerate() {
         scene.run(index, lines)?;
+        scene.run(index, "ip route replace default via 10.0.0.10")?;
     }
     at_once(HOSTS.len(), |index| {
         scene.wait_for(index, "ONLINE")?;

@@ -63,7 +63,7 @@ fn the_rule_that_drops_probes_or_answers_is_named() -> Result<()> {
 
 #[test]
 fn what_sends_answers_nowhere_or_leaves_probes_wrapped_is_named() -> Result<()> {
-    let scene = start(6, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp))?;
+    let scene = start(7, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.are_named_and_mended(
         "OFFLINE",
         &[
@@ -84,11 +84,16 @@ fn what_sends_answers_nowhere_or_leaves_probes_wrapped_is_named() -> Result<()> 
                 "the route of that network is gone",
             ),
             Harm::new(
-                "elb backend up --vip 10.0.0.101 --mode ipip
+                "elb backend up --vip 10.0.0.101 --mode ipip --from 10.0.0.2
                  elb backend down --vip 10.0.0.100
                  ip address add 10.0.0.100/32 dev lo scope host",
                 "decapsulation",
                 "elb's program is on eth0, but does not know 10.0.0.100",
+            ),
+            Harm::new(
+                "elb backend up --vip 10.0.0.100 --mode ipip --from 10.0.0.77",
+                "decapsulation",
+                "elb's program drops tunnel packets from 10.0.0.2, the load balancer",
             ),
             Harm::new(
                 "ip link set eth0 down",
@@ -124,7 +129,7 @@ fn a_strict_rp_filter_is_named() -> Result<()> {
 
     scene.run(0, "sysctl -w net.ipv4.conf.eth0.rp_filter=1")?;
     let told = scene.names_with_host(0, "sysctls")?;
-    is_named(&told, "sysctls", "net.ipv4.conf.eth0.rp_filter is 1");
+    is_named(&told, "sysctls", "answers to 10.0.0.2 go out by other: those packets are dropped");
     scene.follow(0, &told, &[])?;
     scene.mended(0)
 }

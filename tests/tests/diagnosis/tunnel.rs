@@ -36,8 +36,9 @@ fn lose_decapsulation(
 
 fn address_is_missed(scene: &Scene, index: usize, mode: Forwarding) -> Result<()> {
     let told = scene.names(index, "virtual-address")?;
-    let fix = format!(" --mode {}", mode.name());
-    assert!(told.fix().contains("elb backend up --vip ") && told.fix().ends_with(&fix));
+    let from = if mode == Forwarding::L2 { "" } else { " --from " };
+    let fix = format!(" --mode {}{from}", mode.name());
+    assert!(told.fix().contains("elb backend up --vip ") && told.fix().contains(&fix));
     for check in ["listening", "firewall", "route", "security-group"] {
         assert_eq!(told.verdict(check), "pass", "{check}: {:#}", told.said);
     }

@@ -94,16 +94,64 @@ fn sysctls_that_spoil_direct_server_return_are_named_and_set() -> Result<()> {
     for (keys, value, words) in [
         (&["all/arp_ignore", "eth0/arp_ignore"][..], "0", "net.ipv4.conf.all.arp_ignore is 0"),
         (&["all/arp_announce", "eth0/arp_announce"], "0", "net.ipv4.conf.eth0.arp_announce is 0"),
-        (&["eth0/rp_filter"], "1", "net.ipv4.conf.eth0.rp_filter is 1"),
+        (&["eth0/rp_filter"], "1", "answers to clients elsewhere go out by up0"),
     ] {
         let bench = Bench::new()?;
         let _server = bench.serve()?;
         bench.up("ipip")?;
+        other_default_route(&bench)?;
         for key in keys {
             bench.host().sysctl(&format!("ipv4/conf/{key}"), value)?;
         }
         bench.mends(&bench.vip("ipip"), Check::Sysctls, &[words])?;
     }
+    Ok(())
+}
+
+/// Answers to clients elsewhere go out by another interface than packets come in by.
+fn other_default_route(bench: &Bench) -> Result<()> {
+    bench
+        .host()
+        .ip("link add up0 type bridge\nlink set up0 up\naddress add 10.7.0.11/24 dev up0\n\
+         route add default via 10.7.0.1 dev up0")?;
+    Ok(())
+}
+
+/// U8: strict, and yet traffic flows, since answers go out by the same interface.
+#[test]
+fn strict_filtering_that_drops_nothing_is_no_cause() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("ipip")?;
+    bench.host().ip(&format!("route add default via 10.0.0.1 dev {DEVICE}"))?;
+    bench.host().sysctl("ipv4/conf/eth0/rp_filter", "1")?;
+    for question in [bench.vip("ipip"), format!("{} --client 203.0.113.7", bench.vip("ipip"))] {
+        let inspection = bench.inspect(&question)?;
+        clean(&inspection)?;
+        assert_eq!(verdict(&inspection, Check::Sysctls), Some(Verdict::Pass), "{inspection:#?}");
+        assert_eq!(verdict(&inspection, Check::Route), Some(Verdict::Pass), "{inspection:#?}");
+    }
+    Ok(())
+}
+
+/// U10: probes are answered, clients elsewhere are not.
+#[test]
+fn the_way_back_to_clients_is_looked_at() -> Result<()> {
+    let bench = Bench::new()?;
+    let _server = bench.serve()?;
+    bench.up("ipip")?;
+    let question = bench.vip("ipip");
+    let inspection = bench.inspect(&question)?;
+    clean(&inspection)?;
+    let route = inspection.report.finding(Check::Route).cloned().unwrap_or_else(|| unreachable!());
+    assert_eq!(route.verdict, Verdict::Warn, "{route:?}");
+    assert!(route.evidence.contains("no default route for IPv4: clients outside"), "{route:?}");
+    let client = format!("{question} --client 203.0.113.7");
+    bench.names(&client, Check::Route, &["no route to 203.0.113.7, and no default route"])?;
+    bench.clean(&format!("{question} --client 10.0.0.10"))?;
+    bench.host().ip("route add blackhole 203.0.113.0/24")?;
+    bench.host().ip(&format!("route add default via 10.0.0.1 dev {DEVICE}"))?;
+    bench.mends(&client, Check::Route, &["`route blackhole 203.0.113.0/24` is in the way"])?;
     Ok(())
 }
 
@@ -130,7 +178,9 @@ fn an_interface_too_small_for_outer_headers_is_told_of() -> Result<()> {
     let bench = Bench::in_lab(lab(Families::V6, 1300)?)?;
     let _server = bench.serve()?;
     let vip = bench.lab.vip6();
-    bench.sh(&format!("elb backend up --vip {vip} --mode ipip --interface {DEVICE} $PLACES"))?;
+    bench.sh(&format!(
+        "elb backend up --vip {vip} --mode ipip --from fd00::2 --interface {DEVICE} $PLACES"
+    ))?;
     let from = bench.lb_addr(Family::V6);
     let question = format!("--port {HTTP} --from {from} --vip {vip} --mode ipip");
     bench.mends(&question, Check::Mtu, &["40 of them outer headers: 1260 fit, IPv6 needs 1280"])?;

@@ -11,6 +11,7 @@ use elb_tests::{
     address::Family,
     client::{HeldConnections, Load, http_requests},
     config::{Config, Forwarding, Listener, Pool, Protocol},
+    environment,
     generated::Segment,
     lab::Lab,
     server::Server,
@@ -34,8 +35,8 @@ const ANSWERED_PORT: u16 = 9002;
 const OTHER: &str = "other";
 const OTHER_PORT: u16 = 1007;
 
-/// Connections to each protected listener before the change, and as many after it.
-const PROTECTED: usize = 500;
+/// Protected connections in all, unless `ELB_LAB_PROTECTED` says how many.
+const PROTECTED: usize = 10_000;
 /// They are idle most of the time.
 const IDLE: Duration = Duration::from_secs(8);
 /// What is promised for a drain meanwhile; twice as much here, since machines that run tests are busy.
@@ -69,9 +70,12 @@ fn floods_at_two_listeners_harm_no_third() -> Result<()> {
         let others = lab.backends().iter().enumerate().map(start).collect::<Result<Vec<_>>>()?;
         Ok((flooded(lab), others))
     })?;
+    // To two listeners before the change, and to both after it.
+    let quarter = environment::number("ELB_LAB_PROTECTED", PROTECTED)? / 4;
+    environment::allow_descriptors(4 * quarter)?;
     let hold = |scene: &Scene| -> Result<Vec<HeldConnections>> {
         let targets = [ECHO_PORT, OTHER_PORT].map(|port| scene.lab.service(Family::V4, port));
-        let open = |target| HeldConnections::open(scene.lab.client(), target, PROTECTED, IDLE);
+        let open = |target| HeldConnections::open(scene.lab.client(), target, quarter, IDLE);
         targets.into_iter().map(open).collect()
     };
     let mut protected = hold(&scene)?;

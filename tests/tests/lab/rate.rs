@@ -15,6 +15,7 @@ use elb_tests::{
     wait::wait_for,
     wire::{ECHO_PORT, HTTP_PORT},
 };
+use serde_json::Value;
 
 use crate::{
     load::{HANDSHAKE, WINDOW, assert_due, is_settled, of_listener, since},
@@ -30,19 +31,26 @@ const PER_BEAT: u64 = 3;
 /// machines that run tests are busy.
 const SETTLED: Duration = Duration::from_secs(SHORT as u64 + 15);
 const POOLS: [&str; 2] = [WEB, ECHO];
-/// Generated connections a second to each, at most: together as many as are promised.
-const RATE: u32 = 100_000;
+/// Generated connections a second to each, at most: together more than are promised.
+const RATE: u32 = 120_000;
 /// More than are under way at a time.
 const UNDER_WAY: u32 = RATE / 2;
+/// More real ones than are under way at a time.
+const REAL_UNDER_WAY: usize = 1_000;
 
-/// Real and generated connections from now on, on both listeners.
+/// Connections from now on: generated ones on both listeners, real ones on one.
 struct Crowd {
-    http: HttpLoad,
+    http: Option<HttpLoad>,
     streams: Vec<Stream>,
 }
 
 impl Crowd {
-    fn start(scene: &Scene) -> Result<Self> {
+    fn of_both(scene: &Scene) -> Result<Self> {
+        let Self { streams, .. } = Self::generated(scene)?;
+        Ok(Self { streams, ..Self::real(scene) })
+    }
+
+    fn real(scene: &Scene) -> Self {
         let load = Load {
             concurrency: 16,
             pause: Duration::ZERO,
@@ -50,37 +58,37 @@ impl Crowd {
             limit: Duration::from_secs(180),
             ..Load::on(scene.web())
         };
-        let ports = [HTTP_PORT, ECHO_PORT].into_iter().zip(0..);
-        let streams = ports.map(|(port, n)| scene.stream(n, port, &HANDSHAKE, Some(RATE)));
-        let streams = streams.collect::<Result<_>>()?;
-        Ok(Self { http: HttpLoad::start(scene.lab.client(), load), streams })
+        Self { http: Some(HttpLoad::start(scene.lab.client(), load)), streams: Vec::new() }
     }
 
-    /// New connections of each pool, and real ones, are shared as the ring says.
+    fn generated(scene: &Scene) -> Result<Self> {
+        let ports = [HTTP_PORT, ECHO_PORT].into_iter().zip(0..);
+        let streams = ports.map(|(port, n)| scene.stream(n, port, &HANDSHAKE, Some(RATE)));
+        Ok(Self { http: None, streams: streams.collect::<Result<_>>()? })
+    }
+
+    /// New connections of each pool that has any, and real ones, are shared as the ring says.
     fn is_shared(&self, scene: &Scene, when: &str) -> Result<()> {
         // Connections that began before are those of others.
-        let earlier = self.played();
+        let (earlier, earlier_real) = (self.played(), self.answered());
         wait_for("new connections", LIMIT, || {
-            Ok((self.played() - earlier > UNDER_WAY).then_some(()))
+            let generated = self.streams.is_empty() || self.played() - earlier > UNDER_WAY;
+            let real = self.http.is_none() || self.answered() - earlier_real > REAL_UNDER_WAY;
+            Ok((generated && real).then_some(()))
         })?;
         let (begun, before) = (Instant::now(), self.played());
         let packets = POOLS.map(|pool| scene.packets(pool));
         sleep(WINDOW);
         let said = scene.agent.status()?;
-        let played = self.played() - before;
-        let rate = f64::from(played) / begun.elapsed().as_secs_f64();
-        let real = self.http.so_far().since(begun);
-        let real_rate = real.answered() as f64 / begun.elapsed().as_secs_f64();
-        println!("{when}: {rate:.0} generated connections a second, {real_rate:.0} real ones");
-        for (pool, before) in POOLS.iter().zip(packets) {
-            let slots = scene.by_member(&said, pool, "slots")?;
-            let got = since(&before?, &scene.by_member(&said, pool, "packets")?);
-            assert_due(&format!("{when}, {pool}"), &got[..3], &slots[..3]);
-            // The last one owns nothing: what it gets is of connections that it had.
-            let beats = begun.elapsed().as_millis() / BEAT.as_millis() + 1;
-            let held = HELD as u64 * PER_BEAT * u64::try_from(beats)?;
-            assert!(got[3] < held + got.iter().sum::<u64>() / 50, "{when}, {pool}: {got:?}");
+        let rate = f64::from(self.played() - before) / begun.elapsed().as_secs_f64();
+        println!("{when}: {rate:.0} generated connections a second");
+        if !self.streams.is_empty() {
+            Self::packets_are_shared(scene, &said, packets, begun, when)?;
         }
+        let Some(http) = &self.http else { return Ok(()) };
+        let real = http.so_far().since(begun);
+        let rate = real.answered() as f64 / begun.elapsed().as_secs_f64();
+        println!("{when}: {rate:.0} real connections a second");
         let answers = real.answers_by_backend();
         let of = |index| answers.get(&scene.lab.backend_name(index)).copied().unwrap_or(0) as u64;
         let slots = scene.by_member(&said, WEB, "slots")?;
@@ -89,23 +97,57 @@ impl Crowd {
         Ok(())
     }
 
+    fn packets_are_shared(
+        scene: &Scene,
+        said: &Value,
+        packets: [Result<Vec<u64>>; 2],
+        begun: Instant,
+        when: &str,
+    ) -> Result<()> {
+        for (pool, before) in POOLS.iter().zip(packets) {
+            let slots = scene.by_member(said, pool, "slots")?;
+            let got = since(&before?, &scene.by_member(said, pool, "packets")?);
+            assert_due(&format!("{when}, {pool}"), &got[..3], &slots[..3]);
+            // The last one owns nothing: what it gets is of connections that it had.
+            let beats = begun.elapsed().as_millis() / BEAT.as_millis() + 1;
+            let held = HELD as u64 * PER_BEAT * u64::try_from(beats)?;
+            assert!(got[3] < held + got.iter().sum::<u64>() / 50, "{when}, {pool}: {got:?}");
+        }
+        Ok(())
+    }
+
     fn played(&self) -> u32 {
         self.streams.iter().map(Stream::played).sum()
     }
+
+    fn answered(&self) -> usize {
+        self.http.as_ref().map_or(0, |http| http.so_far().answered())
+    }
+
+    /// No real connection failed.
+    fn stop(self) -> Result<()> {
+        if let Some(http) = self.http {
+            let http = http.stop()?;
+            assert_eq!(http.failures().len(), 0, "{:?}", http.failures());
+            println!("{} real connections", http.answered());
+        }
+        let generated: u32 = self.streams.into_iter().map(Stream::stop).sum::<Result<_>>()?;
+        println!("{generated} generated connections");
+        Ok(())
+    }
 }
 
-/// All of the slots change their owner at once. Held connections are with the owner before and with
-/// the ones after.
-#[test]
-fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
-    let (mut scene, ()) = Scene::start_of(4, Forwarding::Ipip, |lab: &Lab| {
+/// Two pools of four members, the last of which owns all slots.
+fn start() -> Result<Scene> {
+    let (scene, ()) = Scene::start_of(4, Forwarding::Ipip, |lab: &Lab| {
         let config = scene::config(lab, Forwarding::Ipip, |pool| pool.weights(&[0, 0, 0, 1]));
         Ok((config.idle_after(SHORT), ()))
     })?;
-    let hold = |scene: &Scene| HeldConnections::open(scene.lab.client(), scene.echo(), HELD, BEAT);
-    let older = hold(&scene)?;
-    let crowd = Crowd::start(&scene)?;
+    Ok(scene)
+}
 
+/// All of the slots change their owner at once. When that was.
+fn change_all(scene: &mut Scene) -> Result<Instant> {
     for pool in POOLS {
         let weights = [1, 2, 1, 0];
         let pool = scene.config.pool_mut(pool);
@@ -118,6 +160,17 @@ fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
     let changed = Instant::now();
     let moving = POOLS.map(|pool| status::pool(&said, pool).map(|p| p["moving_slots"].clone()));
     assert!(moving.iter().all(|slots| slots == &Some(65_537.into())), "{moving:?}");
+    Ok(changed)
+}
+
+/// Held connections are with the owner before and with the ones after.
+#[test]
+fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
+    let mut scene = start()?;
+    let hold = |scene: &Scene| HeldConnections::open(scene.lab.client(), scene.echo(), HELD, BEAT);
+    let older = hold(&scene)?;
+    let crowd = Crowd::of_both(&scene)?;
+    let changed = change_all(&mut scene)?;
     crowd.is_shared(&scene, "at once")?;
     let newer = hold(&scene)?;
     sleep(Duration::from_secs(u64::from(SHORT) + 2).saturating_sub(changed.elapsed()));
@@ -136,11 +189,7 @@ fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
     println!("settled {:?} after the last older flow ended", ended.elapsed());
     crowd.is_shared(&scene, "settled")?;
 
-    let Crowd { http, streams } = crowd;
-    let http = http.stop()?;
-    assert_eq!(http.failures().len(), 0, "{:?}", http.failures());
-    let generated: u32 = streams.into_iter().map(Stream::stop).sum::<Result<_>>()?;
-    println!("{} real connections, {generated} generated ones", http.answered());
+    crowd.stop()?;
     let newer = newer.stop()?;
     assert_eq!(newer.broken().len(), 0, "{:?}", newer.broken());
     let said = scene.agent.status()?;
@@ -149,5 +198,31 @@ fn shares_hold_and_rings_settle_at_any_rate() -> Result<()> {
         assert_eq!(refused, 0, "{pool}");
     }
     assert_eq!(status::drops(&said), Vec::<String>::new());
+    Ok(())
+}
+
+/// As many generated connections as there can be.
+#[test]
+fn shares_hold_among_generated_connections() -> Result<()> {
+    shares_hold_among(Crowd::generated)
+}
+
+/// As many real connections as there can be.
+#[test]
+fn shares_hold_among_real_connections() -> Result<()> {
+    shares_hold_among(|scene| Ok(Crowd::real(scene)))
+}
+
+fn shares_hold_among(crowd: impl Fn(&Scene) -> Result<Crowd>) -> Result<()> {
+    let mut scene = start()?;
+    let held = HeldConnections::open(scene.lab.client(), scene.echo(), HELD, BEAT)?;
+    let crowd = crowd(&scene)?;
+    let changed = change_all(&mut scene)?;
+    crowd.is_shared(&scene, "at once")?;
+    sleep(Duration::from_secs(u64::from(SHORT) + 2).saturating_sub(changed.elapsed()));
+    crowd.is_shared(&scene, "after the idle timeout")?;
+    crowd.stop()?;
+    let held = held.stop()?;
+    assert_eq!(held.broken().len(), 0, "{:?}", held.broken());
     Ok(())
 }

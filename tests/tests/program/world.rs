@@ -336,7 +336,9 @@ impl World {
         }
         memory.pools = self.pools.clone();
         memory.backends = self.backends.iter().map(|(id, spec)| (*id, spec.record())).collect();
-        memory.interfaces.insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), reserved: 0 });
+        memory
+            .interfaces
+            .insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), ..Interface::default() });
         memory
     }
 }

@@ -8,6 +8,7 @@ mod foreign_frames;
 mod hostile;
 mod instruments;
 mod keeping;
+mod leaving;
 mod own_address;
 mod owners;
 mod reloads;

@@ -24,7 +24,11 @@ pub(in super::super) fn arp<P: Packet, T: Tables>(
     if shape != (ETHERNET, IPV4, LENGTHS) {
         return Err(Stop(Reason::ArpOther));
     }
-    let ours = tables.interface(packet.ingress()).ok_or(Stop(Reason::ArpOther))?.mac;
+    let interface = tables.interface(packet.ingress()).ok_or(Stop(Reason::ArpOther))?;
+    if interface.is_quiet() {
+        return Err(Stop(Reason::ArpOther));
+    }
+    let ours = interface.mac;
     if is_announced(tables, message.sender) {
         let foreign = message.sender_mac != ours;
         return Err(Stop(if foreign { Reason::VipConflict } else { Reason::ArpOther }));

@@ -48,7 +48,11 @@ pub(in super::super) fn neighbor<P: Packet, T: Tables>(
     if vip.flags & vip_flags::ANNOUNCE == 0 || message.icmp.code != 0 {
         return Err(other);
     }
-    let ours = tables.interface(packet.ingress()).ok_or(other)?.mac;
+    let interface = tables.interface(packet.ingress()).ok_or(other)?;
+    if interface.is_quiet() {
+        return Err(other);
+    }
+    let ours = interface.mac;
     if kind == ADVERTISEMENT && link.source != ours {
         return Err(Stop(Reason::VipConflict));
     }

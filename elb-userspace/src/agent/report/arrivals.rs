@@ -4,6 +4,7 @@ use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
 use super::read;
 use crate::assign::AssignedPool;
+use crate::kernel::coarse_seconds;
 use crate::model::{LbAlgorithm, Pool};
 use crate::status::{self, timestamp};
 use crate::time::Now;
@@ -14,6 +15,10 @@ impl Core {
         let pools = self.reconciler.assignments.pools.values();
         let counts = pools.flat_map(|pool| self.opened(pool)).collect();
         self.arrivals.sample(counts, now);
+        let pools = self.reconciler.assignments.pools.values();
+        let ids = pools.flat_map(|pool| pool.members.iter().map(|member| member.id));
+        let packets = ids.map(|id| (id, read(self.maps.backend_counter(id)).packets));
+        self.quiet.sample(packets, coarse_seconds());
     }
 
     fn opened(&self, pool: &AssignedPool) -> Vec<(u16, u64)> {

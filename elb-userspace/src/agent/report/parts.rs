@@ -151,7 +151,8 @@ impl Reporting {
                 };
                 self.next = Next::Balancer(index + 1);
                 let degraded = |listener| self.is_degraded(core, lb, listener);
-                let is_degraded = lb.listeners.iter().any(degraded);
+                let is_degraded =
+                    lb.listeners.iter().any(degraded) || core.keeping.register.is_any_missing();
                 let selection = &prepared.selection;
                 if !selection.has_balancer(lb) || (selection.only_problems && !is_degraded) {
                     return None;

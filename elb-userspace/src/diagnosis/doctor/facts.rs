@@ -25,8 +25,23 @@ pub struct Facts {
     pub interfaces: BTreeMap<String, Interface>,
     /// `net.ipv4.conf.all.rp_filter`.
     pub rp_filter_all: Option<u8>,
+    /// What an agent left or keeps here.
+    pub kept: Kept,
     /// Routes to virtual addresses and members.
     pub network: Network,
+}
+
+/// What an agent left or keeps here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Whether an agent answers.
+    pub agent: bool,
+    /// Whether maps are pinned.
+    pub pins: bool,
+    /// What the agent says is missing, and why.
+    pub missing: Vec<(String, String)>,
+    /// What is missing of the path of health probes; `None`: nothing, or this process may not look.
+    pub probe_path: Option<String>,
 }
 
 /// The kernel, and what it said to the forwarding program.

@@ -4,6 +4,7 @@ mod clock;
 mod device;
 mod host;
 mod interrupts;
+mod kept;
 mod links;
 mod rss;
 
@@ -54,6 +55,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         cpus: host::cpus(),
         interfaces,
         rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
+        kept: kept::kept(duty).await,
         network: network(duty).await?,
     })
 }

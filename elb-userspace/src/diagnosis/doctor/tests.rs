@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::facts::{Attached, Bpffs, Interface, Kernel, Peer, Queues, Trial};
+use super::facts::{Attached, Bpffs, Interface, Kept, Kernel, Peer, Queues, Trial};
 use super::*;
 use crate::diagnosis::report::{Basis, Conclusion};
 use crate::nexthop::{Link, Network, Route};
@@ -13,13 +13,13 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn duty() -> Duty {
+pub(super) fn duty() -> Duty {
     let members = vec![(address("10.0.0.11"), Forwarding::Ipip)];
     Duty { vips: vec![address("192.0.2.10")], members, ..Duty::on(vec!["eth0".to_owned()]) }
 }
 
 /// Members by eth0 (2), clients and virtual addresses by eth0, too.
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let mut network = Network::default();
     for (index, name) in [(2, "eth0"), (3, "eth1")] {
         network.links.insert(index, Link { name: name.to_owned(), mac: None, mtu: 1600 });
@@ -42,6 +42,7 @@ fn facts() -> Facts {
         cpus: 2,
         interfaces: BTreeMap::from([("eth0".to_owned(), interface())]),
         rp_filter_all: Some(0),
+        kept: Kept::default(),
         network,
     }
 }

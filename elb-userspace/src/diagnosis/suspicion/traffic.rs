@@ -6,10 +6,15 @@ use crate::diagnosis::report::{Finding, Verdict};
 
 /// What keeps traffic from a member whose health check succeeds.
 pub(super) fn suspects(evidence: &Evidence) -> Vec<Finding> {
-    [closed_service(evidence), large_lost(evidence), turned_away(evidence)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        closed_service(evidence),
+        no_way_to_clients(evidence),
+        large_lost(evidence),
+        turned_away(evidence),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The probed port works, the service's does not.
@@ -25,6 +30,21 @@ fn closed_service(evidence: &Evidence) -> Option<Finding> {
         "on the backend server, start the service on port {0}: ss -ltnp 'sport = :{0}'",
         service.port()
     )))
+}
+
+/// Clients open connections, and nothing follows: they never see the answer.
+fn no_way_to_clients(evidence: &Evidence) -> Option<Finding> {
+    let openings = evidence.health.stuck?;
+    let address = evidence.address();
+    let what = format!(
+        "probes of {address} are answered, but of {openings} openings of connections by clients in the \
+         last minute not one was followed by a packet: its answers, which do not pass the load balancer, \
+         do not reach the clients"
+    );
+    Some(Finding::inferred(Check::Route, Verdict::Fail, what).fix(
+        "on the backend server: elb backend inspect --client ADDRESS, with the address of a client; \
+         without a route to it: ip route add default via GATEWAY dev DEVICE",
+    ))
 }
 
 /// Small packets get there, those of full size are lost without a word.

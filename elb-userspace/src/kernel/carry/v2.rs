@@ -145,6 +145,8 @@ impl Register {
                 let state = BackendState { connections: read(value)?, opened: 0 };
                 bytemuck::bytes_of(&state).to_owned()
             }
+            // The flags came later.
+            names::INTERFACES => [value, &[0; 2]].concat(),
             _ => value.to_owned(),
         };
         Ok(bytes)

@@ -4,7 +4,7 @@ use super::*;
 
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let address = MEMBER_ADDRESS.into();
     let router = ROUTER.into();
     let bad = |path: &str, seen, asked: Vec<Asked>| {
@@ -52,6 +52,15 @@ fn cases() -> Vec<Case> {
             "vip_address",
         ),
         (
+            "the virtual address is the load balancer's own",
+            changed(failing(Cause::Timeout { stage: Stage::Connect }), |e| {
+                e.wanted.pool.own.push([10, 0, 0, 2].into());
+            }),
+            Check::AddressBound,
+            "10.0.0.2 is a virtual address of this pool, and an address of this load balancer",
+            "remove 10.0.0.2 from its interfaces",
+        ),
+        (
             "wrong path",
             bad("/nowhere", 404, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Configuration,
@@ -86,8 +95,36 @@ fn cases() -> Vec<Case> {
             "the service fails",
             bad("/x", 503, vec![asked("/", "10.0.0.100", not_found())]),
             Check::Listening,
-            "answered with 503, expected 200: the service itself fails",
+            "answered with 503, expected 200: the service itself says that it is not ready",
             "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
+        ),
+        (
+            "no way back to clients",
+            changed(healthy(), |e| e.health.stuck = Some(12)),
+            Check::Route,
+            "of 12 openings of connections by clients in the last minute not one was followed",
+            "elb backend inspect --client ADDRESS",
+        ),
+        (
+            "not ready, though / works",
+            bad("/healthz", 503, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Listening,
+            "the service itself says that it is not ready; / is answered as expected",
+            "on the backend server: curl -i http://10.0.0.11:80/healthz, and the service's log",
+        ),
+        (
+            "too many requests",
+            bad("/healthz", 429, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Listening,
+            "the service itself says that it gets too many requests",
+            "curl -i http://10.0.0.11:80/healthz",
+        ),
+        (
+            "a path that is not for everybody",
+            bad("/status", 403, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Configuration,
+            "answered with 403, expected 200: the server does not let the probe see it",
+            "expected_codes = \"200,403\" if that is right",
         ),
         (
             "a code that cannot be expected",

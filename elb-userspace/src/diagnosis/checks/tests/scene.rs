@@ -22,6 +22,7 @@ pub(super) fn healthy() -> Evidence {
         wanted: Wanted {
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
+                own: Vec::new(),
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,
                 forwarding: Forwarding::Ipip,
@@ -40,12 +41,14 @@ pub(super) fn healthy() -> Evidence {
             since: "2026-01-01T00:00:00Z".to_owned(),
             reason: None,
             lapses: Lapses::default(),
+            stuck: None,
         },
         way: Way {
             next_hop: Ok(hop),
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
+            outer: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
         },
         looks: Looks {

@@ -1,0 +1,217 @@
+//! Others that answer for the virtual addresses: they are looked for now and then, named with their
+//! Ethernet addresses, and forgotten when they do not answer any more.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::core::Core;
+use crate::diagnosis::check::Check;
+use crate::diagnosis::report::{Finding, Report, Verdict};
+use crate::holders::{self, Holder, Question};
+use crate::packet::mac;
+
+/// From the start to the first look, and from one look to the next.
+const FIRST: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(10);
+/// Questions at once; where there are more, they take turns.
+const MOST: usize = 64;
+/// Looks in a row that must not find a holder before it is forgotten: an answer may be lost.
+const FORGET: u8 = 2;
+
+/// The looks.
+pub(super) struct Looks {
+    at: Instant,
+    turn: usize,
+    under_way: JoinSet<(Vec<Question>, io::Result<Vec<Holder>>)>,
+}
+
+impl Looks {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { at: now + FIRST, turn: 0, under_way: JoinSet::new() }
+    }
+
+    /// Waits for what is next: a look that is due is begun, one that ended says what it found.
+    pub(super) async fn next(&mut self) -> Option<(Vec<Question>, io::Result<Vec<Holder>>)> {
+        match self.under_way.join_next().await {
+            // A look that panicked found nothing.
+            Some(ended) => ended.ok(),
+            None => {
+                tokio::time::sleep_until(self.at).await;
+                None
+            }
+        }
+    }
+
+    /// Begins a look at some of what is announced, if it is time.
+    pub(super) fn begin(&mut self, now: Instant, mut all: Vec<Question>) {
+        if now < self.at || !self.under_way.is_empty() {
+            return;
+        }
+        self.at = now + PERIOD;
+        all.sort_unstable_by_key(|one| (one.ifindex, one.vip));
+        if all.is_empty() {
+            return;
+        }
+        let from = self.turn % all.len();
+        all.rotate_left(from);
+        all.truncate(MOST);
+        self.turn = self.turn.wrapping_add(all.len());
+        self.under_way.spawn_blocking(move || {
+            let found = holders::ask(&all);
+            (all, found)
+        });
+    }
+}
+
+/// Those who answered.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// Each with the looks that did not find it since.
+    known: Vec<(Holder, u8)>,
+}
+
+impl Holders {
+    /// What a look at these questions found; those that are new.
+    fn found(&mut self, questions: &[Question], found: &[Holder]) -> Vec<Holder> {
+        let asked = |holder: &Holder| {
+            questions.iter().any(|one| (one.ifindex, one.vip) == (holder.ifindex, holder.vip))
+        };
+        for (holder, missed) in self.known.iter_mut().filter(|(holder, _)| asked(holder)) {
+            *missed = if found.contains(holder) { 0 } else { *missed + 1 };
+        }
+        self.known.retain(|(_, missed)| *missed < FORGET);
+        let is_new = |holder: &&Holder| !self.known.iter().any(|(known, _)| known == *holder);
+        let new: Vec<Holder> = found.iter().filter(is_new).copied().collect();
+        self.known.extend(new.iter().map(|holder| (*holder, 0)));
+        new
+    }
+
+    /// Forgets those of addresses that are not announced any more.
+    fn retain(&mut self, announced: &[Question]) {
+        let is = |holder: &Holder| {
+            announced.iter().any(|one| (one.ifindex, one.vip) == (holder.ifindex, holder.vip))
+        };
+        self.known.retain(|(holder, _)| is(holder));
+    }
+}
+
+impl Core {
+    /// What to ask for: the addresses that the program answers for.
+    pub(super) fn announced(&self) -> Vec<Question> {
+        let question = |(ifindex, mac, vip)| Question { ifindex, mac, vip };
+        self.announcements().into_iter().map(question).collect()
+    }
+
+    /// Takes down what a look found.
+    pub(super) fn held(&mut self, questions: &[Question], found: io::Result<Vec<Holder>>) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask who else has the virtual addresses");
+                return;
+            }
+        };
+        let own: Vec<_> = self.network.links.values().filter_map(|link| link.mac).collect();
+        let found: Vec<Holder> =
+            found.into_iter().filter(|holder| !own.contains(&holder.mac)).collect();
+        self.holders.retain(&self.announced());
+        for holder in self.holders.found(questions, &found) {
+            tracing::warn!("{}", self.held_by(&holder));
+        }
+    }
+
+    /// A line for each of those who answer for a virtual address.
+    pub(super) fn held_problems(&self) -> Vec<String> {
+        let holders = self.holders.known.iter();
+        holders
+            .map(|(holder, _)| format!("{}; {}", self.held_by(holder), self.quiet(holder)))
+            .collect()
+    }
+
+    /// A report on each virtual address of `vips` that others answer for.
+    pub(super) fn held_reports(&self, vips: &[IpAddr]) -> Vec<Report> {
+        let held = self.holders.known.iter().map(|(holder, _)| holder);
+        held.filter(|holder| vips.contains(&holder.vip)).map(|one| self.held_report(one)).collect()
+    }
+
+    /// The same, on those that a member answers for.
+    pub(super) fn held_by_member(&self, member: IpAddr) -> Vec<Report> {
+        let held = self.holders.known.iter().map(|(holder, _)| holder);
+        let by_member = held.filter(|holder| self.member_with(holder) == Some(member));
+        by_member.map(|holder| self.held_report(holder)).collect()
+    }
+
+    fn held_report(&self, holder: &Holder) -> Report {
+        let finding = Finding::seen(Check::AddressBound, Verdict::Fail, self.held_by(holder))
+            .fix(self.quiet(holder));
+        Report::new(format!("virtual address {}", holder.vip), true, vec![finding])
+    }
+
+    fn held_by(&self, holder: &Holder) -> String {
+        let link = self.network.links.get(&holder.ifindex);
+        let interface = link.map_or("an interface", |link| &link.name);
+        let who = self.member_with(holder).map_or_else(
+            || "another host".to_owned(),
+            |member| format!("the backend server {member}"),
+        );
+        let Holder { vip, mac: address, .. } = holder;
+        format!(
+            "{who} ({}) answers for the virtual address {vip} on {interface}: clients' packets go there \
+             and not to the load balancer",
+            mac(&address.bytes())
+        )
+    }
+
+    fn quiet(&self, holder: &Holder) -> String {
+        let vip = holder.vip;
+        match self.member_with(holder) {
+            Some(member) => format!(
+                "on {member}: elb backend up (arp_ignore must be 1 and {vip} be on lo only); then clear \
+                 {vip} from the neighbour tables of routers and clients"
+            ),
+            None => format!("find the host with that Ethernet address and take {vip} from it"),
+        }
+    }
+
+    /// The member that has the holder's Ethernet address.
+    fn member_with(&self, holder: &Holder) -> Option<IpAddr> {
+        let members = self.config.model.pools().iter().flat_map(|pool| &pool.members);
+        let mut addresses = members.map(|member| member.address);
+        addresses.find(|address| {
+            self.network.neighbors.get(&(holder.ifindex, *address)) == Some(&holder.mac)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elb_common::addr::Mac;
+
+    use super::*;
+
+    #[test]
+    fn a_holder_is_new_once_and_forgotten_when_it_is_silent() {
+        let vip: IpAddr = "192.0.2.10".parse().unwrap();
+        let holder = Holder { ifindex: 2, vip, mac: Mac::new([2, 0, 0, 0, 0, 7]) };
+        let question = Question { ifindex: 2, mac: Mac::new([2, 0, 0, 0, 0, 1]), vip };
+        let mut holders = Holders::default();
+        assert_eq!(holders.found(&[question], &[holder]), [holder]);
+        assert_eq!(holders.found(&[question], &[holder]), []);
+        // What was not asked for says nothing.
+        let other = Question { ifindex: 3, ..question };
+        for _ in 0..5 {
+            assert_eq!(holders.found(&[other], &[]), []);
+        }
+        assert_eq!(holders.found(&[question], &[]), []);
+        assert_eq!(holders.known.len(), 1, "an answer may be lost");
+        holders.found(&[question], &[]);
+        assert!(holders.known.is_empty());
+        assert_eq!(holders.found(&[question], &[holder]), [holder]);
+        holders.retain(&[other]);
+        assert!(holders.known.is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! What leads health probes goes, as when a network manager tidies up: no member pays for it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use elb_tests::{
+    address::{Families, Family},
+    process::output,
+    status,
+    wait::wait_for,
+};
+
+use super::scene::{BAR, LIMIT, Scene, balancer};
+
+const PATH: &str = "path of health probes";
+
+/// Each in turn, with traffic over it: what takes it away, and what the agent says was missing.
+#[test]
+fn rules_routes_and_interfaces_of_probes_are_made_again() -> Result<()> {
+    let scene = Scene::start(Families::Both, |_, _| ())?;
+    let traffic = scene.traffic()?;
+    let links = shown(&scene, "-oneline link")?;
+    let name = |prefix: &str| -> Result<String> {
+        let found = links.split_whitespace().find(|word| word.starts_with(prefix));
+        let found = found.and_then(|word| word.split(['@', ':']).next()).context("no interface")?;
+        Ok(found.to_owned())
+    };
+    let (device, peer) = (name("elb-probe-")?, name("elb-prober-")?);
+    let routes = shown(&scene, "-4 route show table all")?;
+    let led = routes.lines().find(|line| line.contains(&device)).context("no route")?;
+    let table = led.split(" table ").nth(1).and_then(|rest| rest.split(' ').next());
+    let table = table.context("no table")?.to_owned();
+    let cases = [
+        ("rule del pref 90".to_owned(), "the IPv4 rule to table"),
+        ("-6 rule del pref 90".to_owned(), "the IPv6 rule to table"),
+        (format!("route flush table {table}"), "the IPv4 route in table"),
+        (format!("link del {peer}"), "is gone or down"),
+        (format!("link set {device} down"), "is gone or down"),
+        (format!("link set {peer} down"), "is gone or down"),
+    ];
+    for (n, (line, what)) in (1..).zip(&cases) {
+        shown(&scene, line)?;
+        let gone = Instant::now();
+        wait_for("the path to be restored", LIMIT, || {
+            Ok((scene.restored(PATH)? >= n).then_some(()))
+        })?;
+        let away = gone.elapsed();
+        println!("ip {line}: restored after {away:?}");
+        assert!(away <= BAR, "{line}: {away:?}");
+        let said = scene.agent.status()?;
+        let mut kept = said["agent"]["kept"].as_array().into_iter().flatten();
+        let kept = kept.find(|one| one["object"] == PATH).context("it is not kept")?;
+        let missing = kept["was_missing"].as_str().unwrap_or_default();
+        assert!(missing.contains(what), "{line}: {missing}");
+    }
+    // Two more rounds of probes, then nothing may have happened to anybody.
+    std::thread::sleep(Duration::from_secs(3));
+    let said = scene.wait_healthy()?;
+    for index in 0..2 {
+        for family in [Family::V4, Family::V6] {
+            let member = scene.lab.member_addr(index, family);
+            assert!(status::all_are(&said, member, "ONLINE"), "{said}");
+        }
+    }
+    let events = scene.agent.run(&["events"])?;
+    assert!(!events.contains("OFFLINE"), "{events}");
+    let report = traffic.stop()?;
+    assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
+    Ok(())
+}
+
+/// It cannot be restored: then members are probed at their own addresses, and the load balancer is said
+/// to be what is not in order.
+#[test]
+fn what_cannot_be_restored_is_said_and_no_member_suffers() -> Result<()> {
+    let scene = Scene::start(Families::V4, |_, _| ())?;
+    let traffic = scene.traffic()?;
+    scene.lab.lb().ip("rule add pref 40 lookup main")?;
+    let said = scene.wait_problem(&[PATH, "another rule comes first"])?;
+    assert_eq!(balancer(&said), "DEGRADED", "{said}");
+    scene.agent.wait_status("probes to go direct", LIMIT, |said| {
+        let member = status::member(said, super::scene::WEB, scene.lab.member_addr(0, Family::V4));
+        member.is_some_and(|member| member["paths"]["path"] == "direct")
+    })?;
+    let diagnosis = scene.agent.diagnose(&["10.0.0.11"])?;
+    let report = diagnosis.report();
+    assert!(report["subject"].as_str().is_some_and(|text| text.contains("this load balancer")));
+    assert_eq!(diagnosis.cause(), Some("kept"), "{report}");
+    assert!(diagnosis.evidence().contains("another rule comes first"), "{report}");
+    let said = scene.doctor()?;
+    assert_eq!(said["cause"], "kept", "{said}");
+    assert!(said.to_string().contains("another rule comes first"), "{said}");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!scene.agent.run(&["events"])?.contains("OFFLINE"));
+
+    scene.lab.lb().ip("rule del pref 40")?;
+    scene.wait_healthy()?;
+    scene.agent.wait_status("probes of the virtual address", LIMIT, |said| {
+        let member = status::member(said, super::scene::WEB, scene.lab.member_addr(0, Family::V4));
+        member.is_some_and(|member| member["paths"]["path"] == "vip")
+    })?;
+    let report = traffic.stop()?;
+    assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
+    Ok(())
+}
+
+/// What `ip`, with these words, prints on the load balancer.
+fn shown(scene: &Scene, words: &str) -> Result<String> {
+    let mut command = scene.lab.lb().command("ip");
+    command.args(words.split(' '));
+    output(command, LIMIT)
+}
