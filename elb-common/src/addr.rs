@@ -120,7 +120,7 @@ pub(crate) const fn join(first: u32, second: u32) -> u64 {
 
 /// An Ethernet address, as three words so that it copies without byte stores.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct Mac([u16; 3]);
 
 impl Mac {
@@ -138,6 +138,16 @@ impl Mac {
         let ([a, b], [c, d], [e, f]) =
             (self.0[0].to_ne_bytes(), self.0[1].to_ne_bytes(), self.0[2].to_ne_bytes());
         [a, b, c, d, e, f]
+    }
+
+    /// The first four bytes and the last two as words, as they lie in memory.
+    #[inline(always)]
+    pub const fn words(self) -> [u32; 2] {
+        let [a, b, c] = self.0;
+        [
+            Be32([a, b]).raw(),
+            if cfg!(target_endian = "little") { c as u32 } else { (c as u32) << 16 },
+        ]
     }
 
     /// Whether the address names a group (multicast or broadcast; IEEE 802 I/G bit).

@@ -33,6 +33,11 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 pub const FRAGMENT_LIFETIME: u32 = 30;
 /// Errors that each CPU tells senders within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
 pub const ERRORS_PER_SECOND: u32 = 100;
+/// Resets that each CPU sends within one second. More than errors: a reset is no longer than what it
+/// answers.
+pub const RESETS_PER_SECOND: u32 = 10_000;
+/// Ethernet addresses of interfaces on top of those that carry the program.
+pub const MAX_MORE_MACS: u32 = 4096;
 /// Health probes through virtual addresses that are remembered at once, of each IP version; more
 /// than there are ephemeral ports. About 64 bytes (IPv4) and 96 bytes (IPv6) each.
 pub const MAX_PROBES: u32 = 1 << 15;

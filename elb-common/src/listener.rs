@@ -136,7 +136,7 @@ impl Listener {
     /// flow is counted or recorded, and no connection id is looked for. Most listeners are so.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.flags == 0 && self.algorithm == algorithm::FIVE_TUPLE
+        self.flags & !listener_flags::RESET == 0 && self.algorithm == algorithm::FIVE_TUPLE
     }
 }
 
@@ -166,6 +166,14 @@ pub mod listener_flags {
     pub const SERVER_IDS: u16 = 1 << 5;
     /// It served another pool before, and flows that are recorded there may live.
     pub const MOVED: u16 = 1 << 6;
+    /// The virtual address is this host's own, too: packets of its connections pass.
+    pub const OWN: u16 = 1 << 7;
+    /// Where no backend takes a packet, its sender is told (V3 has no such setting).
+    pub const RESET: u16 = 1 << 8;
+    /// The IP group judges every packet, not only those that open a flow.
+    pub const CUT: u16 = 1 << 9;
+    /// Some of its flows were cut by hand, see [`crate::cut`].
+    pub const CUTTING: u16 = 1 << 10;
 }
 
 /// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.
@@ -236,6 +244,8 @@ pub mod vip_flags {
     pub const RANGES_TCP: u32 = 1 << 2;
     /// A UDP listener for a range of ports exists.
     pub const RANGES_UDP: u32 = 1 << 3;
+    /// The address is this host's own, too: what no listener wants is for the kernel.
+    pub const OWN: u32 = 1 << 4;
 }
 
 #[cfg(test)]

@@ -68,10 +68,14 @@ pub const LISTENER_POOLS: &str = "LISTENER_POOLS";
 pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 /// IPv6 datagrams that come in fragments.
 pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
-/// How many errors senders were told in this second.
+/// How many errors and resets senders were told in this second.
 pub const ERRORS_TOLD: &str = "ERRORS_TOLD";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
+/// Ethernet addresses of interfaces, where they are found first.
+pub const INTERFACE_MACS: &str = "INTERFACE_MACS";
+/// Ethernet addresses that interfaces take frames for besides their own.
+pub const MORE_MACS: &str = "MORE_MACS";
 /// Interfaces that frames may be redirected to.
 pub const DEVMAP: &str = "DEVMAP";
 /// Packets and bytes forwarded, by listener.
@@ -112,7 +116,7 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 33] = [
+pub const MAPS: [&str; 35] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -141,6 +145,8 @@ pub const MAPS: [&str; 33] = [
     FRAGMENTS_V6,
     ERRORS_TOLD,
     INTERFACES,
+    INTERFACE_MACS,
+    MORE_MACS,
     DEVMAP,
     LISTENER_COUNTERS,
     BACKEND_COUNTERS,

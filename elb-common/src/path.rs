@@ -51,7 +51,9 @@ pub use witness::{Asked, Note, Witness};
 
 use network_types::eth::EtherType;
 
+use self::answer::refuse::refusal;
 use crate::backend::Backend;
+use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
 
 /// Decides on one frame and rewrites it: the only place that knows the order of the stages.
@@ -95,12 +97,12 @@ fn ip<'t, F: Family, P: Packet, T: Tables>(
 ) -> Result<&'t Backend, Stop> {
     let mut ip = F::parse(packet, link.end)?;
     let target = if ip.is_later_fragment() {
-        fragment::target::<F, T>(tables, link, &ip)?
+        fragment::target::<F, P, T>(packet, tables, link, &ip)?
     } else {
         let transport = if parse::is_transport(ip.protocol) {
             parse::transport(packet, &ip)?
         } else if ip.is_first_fragment() {
-            return Err(classify::fragment::<F, T>(tables, &ip));
+            return Err(classify::fragment::<F, P, T>(packet, tables, link, &ip));
         } else if control::is_error::<F, P>(packet, link, &ip) {
             control::flow::<F, P, T>(packet, tables, &mut ip)?
         } else {
@@ -134,20 +136,40 @@ pub struct Target {
 /// Where a packet of a flow goes.
 #[inline(always)]
 fn chosen<F: Family, P: Packet, T: Tables>(
-    packet: &P,
+    packet: &mut P,
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
     transport: &Transport,
 ) -> Result<Target, Stop> {
-    if link.destination.is_group() {
-        return Err(Stop::because(Reason::GroupMac));
-    }
-    let listener = classify::listener::<F, T>(tables, ip, transport)?;
+    let listener = classify::listener::<F, P, T>(packet, tables, link, ip, transport)?;
     let flow = identify::flow::<F>(listener, ip, transport);
-    let id = select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport)?;
+    let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
+        Ok(id) => id,
+        Err(stop) => return Err(refused::<F, P, T>(packet, tables, listener, transport, stop)),
+    };
     if transport.opens() {
         tables.count_opening(id);
     }
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
+}
+
+/// A packet that no backend gets may be answered instead.
+#[inline(always)]
+fn refused<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    listener: &Listener,
+    transport: &Transport,
+    Stop(reason): Stop,
+) -> Stop {
+    let refusal = match reason {
+        Reason::NoBackend if listener.flags & listener_flags::RESET != 0 => refusal::NO_BACKEND,
+        Reason::Cut => refusal::CUT,
+        _ => return Stop(reason),
+    };
+    if transport.is_quoted() {
+        return Stop(reason);
+    }
+    Stop(tables.refuse::<F, P>(packet, refusal))
 }

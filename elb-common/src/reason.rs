@@ -127,8 +127,8 @@ reasons! {
         "the listener has as many flows recorded as its share of the flow table, and none of the owners of the slot can serve the flow without a record"
         "look for a flood; otherwise raise [agent] max_flows";
     28 TtlExpired "ttl_expired" Dropped
-        "the packet for a backend that it is tunnelled to has no hop left for the tunnel (RFC 2003 §3.1); its sender is not told"
-        "let the sender start with a greater TTL; look for a routing loop in front of the load balancer";
+        "the packet has no hop left for the way to the backend (RFC 1812 §5.3.1, RFC 2003 §3.1); its sender is not told"
+        "let the sender start with a greater TTL; look for a routing loop in front of the load balancer, or for two load balancers that are members of each other";
     29 TooBigAnswered "too_big_answered" Answered
         "the packet would not fit the way to the backend after encapsulation, and its sender was told which size does" "";
     30 NotProbe "not_a_probe" Dropped
@@ -137,6 +137,26 @@ reasons! {
     31 CarriedOver "carried_over" Dropped
         "flows are being carried over to other maps, and the record that says where this one goes may not be there yet"
         "nothing: the sender repeats the packet; if it goes on for more than ten seconds, restart the agent, which completes what it began";
+    32 ForeignMac "foreign_mac" Passed
+        "the frame for a virtual address has another host's Ethernet address as its destination: a switch floods, or the interface is promiscuous" "";
+    33 OwnConnection "own_connection" Passed
+        "the virtual address is this host's own, too, and the packet belongs to one of its connections" "";
+    34 ClosedPort "closed_port" Dropped
+        "no listener wants the packet, and the virtual address is not this host's, so that the kernel could only send it back to the router; its sender cannot be told, or too many were told in this second"
+        "add a listener, or correct the client's port";
+    35 ClosedPortAnswered "closed_port_answered" Answered
+        "no listener wants the packet, and the virtual address is not this host's; its sender was told that the port is closed"
+        "add a listener, or correct the client's port";
+    36 NoBackendAnswered "no_backend_answered" Answered
+        "the pool has no backend server that takes new flows, and the sender was told so (no_member = \"reset\")" "";
+    37 Joined "joined" Dropped
+        "the packet is larger than the interface it came by can receive: in generic mode, XDP gets packets that the sender (TSO, GSO) or the interface (GRO, LRO) joined, and cannot forward them"
+        "turn joining off: `ethtool -K DEV tso off gso off` on the sender's end of a veth or virtio link, `ethtool -K DEV gro off lro off` here; or attach in native mode";
+    38 Cut "cut" Dropped
+        "the packet belongs to a connection that was cut: the IP group does not let its client in any more (cut = true), or `elb flows --cut` named it"
+        "nothing, if it was meant; otherwise correct the IP group";
+    39 CutAnswered "cut_answered" Answered
+        "the packet belongs to a connection that was cut, and its client was sent a reset" "";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -3,9 +3,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::limits::ERRORS_PER_SECOND;
+use crate::limits::{ERRORS_PER_SECOND, RESETS_PER_SECOND};
 
-/// Value of `ERRORS_TOLD`, one element for each CPU.
+/// Index into `ERRORS_TOLD`: what senders are told.
+pub mod kind {
+    /// An ICMP error.
+    pub const ERROR: u32 = 0;
+    /// A TCP reset.
+    pub const RESET: u32 = 1;
+}
+
+/// Value of `ERRORS_TOLD`, two elements for each CPU, by [`kind`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Told {
@@ -18,11 +26,12 @@ pub struct Told {
 impl Told {
     /// Counts one more error, if there may be one more.
     #[inline(always)]
-    pub fn one_more(&mut self, now: u32) -> bool {
+    pub fn one_more(&mut self, kind: u32, now: u32) -> bool {
+        let most = if kind == kind::RESET { RESETS_PER_SECOND } else { ERRORS_PER_SECOND };
         if self.second != now {
             *self = Self { second: now, count: 0 };
         }
-        let may = self.count < ERRORS_PER_SECOND;
+        let may = self.count < most;
         if may {
             self.count += 1;
         }
@@ -37,10 +46,12 @@ mod tests {
 
     #[test]
     fn each_second_has_its_own_share() {
-        let mut told = Told::default();
-        for second in [0, 7, 8, u32::MAX] {
-            let allowed = (0..1000).filter(|_| told.one_more(second)).count();
-            assert_eq!(allowed, ERRORS_PER_SECOND as usize, "{second}");
+        for (kind, most) in [(kind::ERROR, ERRORS_PER_SECOND), (kind::RESET, RESETS_PER_SECOND)] {
+            let mut told = Told::default();
+            for second in [0, 7, 8, u32::MAX] {
+                let allowed = (0..20_000).filter(|_| told.one_more(kind, second)).count();
+                assert_eq!(allowed, most as usize, "{second}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
+use elb_common::flow::{FlowKeyV4, FlowKeyV6};
 use elb_common::listener::CidPart;
 use elb_common::path::choose::{self, Answer, QuestionV4, QuestionV6};
 use elb_common::path::control::Quote;
@@ -13,6 +14,7 @@ use elb_common::reason::Reason;
 use elb_ebpf::packet::XdpPacket;
 
 use crate::maps::{QUESTION_V4, QUESTION_V6};
+use crate::sockets;
 use crate::tables::Maps;
 
 #[inline(always)]
@@ -72,6 +74,39 @@ pub(crate) fn too_big<F: Family>(context: &XdpContext, mtu: u16) -> Reason {
         _ => elb_too_big_v6(context.ctx, u32::from(mtu)),
     };
     Reason::new(reason as u8).unwrap_or(Reason::TooBig)
+}
+
+#[inline(always)]
+pub(crate) fn refuse<F: Family>(context: &XdpContext, refusal: u32) -> Reason {
+    let reason = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_refuse_v4(context.ctx, refusal),
+        _ => elb_refuse_v6(context.ctx, refusal),
+    };
+    Reason::new(reason as u8).unwrap_or(Reason::ClosedPort)
+}
+
+/// No reason has this number.
+const NONE: u32 = 0xff;
+
+#[inline(always)]
+pub(crate) fn stray(context: &XdpContext) -> Option<Reason> {
+    Reason::new(elb_stray(context.ctx) as u8)
+}
+
+#[inline(always)]
+pub(crate) fn is_connected_v4(context: &XdpContext, key: &FlowKeyV4) -> bool {
+    let Some(place) = QUESTION_V4.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `choose_v4`.
+    unsafe { (*place).tuple = *key };
+    elb_connected_v4(context.ctx) != 0
+}
+
+#[inline(always)]
+pub(crate) fn is_connected_v6(context: &XdpContext, key: &FlowKeyV6) -> bool {
+    let Some(place) = QUESTION_V6.get_ptr_mut(0) else { return false };
+    // SAFETY: as in `choose_v4`.
+    unsafe { (*place).tuple = *key };
+    elb_connected_v6(context.ctx) != 0
 }
 
 /// An answer of `choose`.
@@ -175,4 +210,54 @@ fn too_big_of<F: Family>(context: *mut xdp_md, mtu: u32) -> u32 {
     let context = XdpContext::new(context);
     let mut packet = XdpPacket::new(&context);
     apart::too_big::<F, _, _>(&mut packet, &Maps::new(&context), mtu as u16) as u32
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_refuse_v4(context: *mut xdp_md, refusal: u32) -> u32 {
+    refuse_of::<V4>(context, refusal)
+}
+
+/// A reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_refuse_v6(context: *mut xdp_md, refusal: u32) -> u32 {
+    refuse_of::<V6>(context, refusal)
+}
+
+#[inline(always)]
+fn refuse_of<F: Family>(context: *mut xdp_md, refusal: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let mut packet = XdpPacket::new(&context);
+    apart::refuse::<F, _, _>(&mut packet, &Maps::new(&context), refusal) as u32
+}
+
+/// A reason, or [`NONE`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_stray(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    let stray = apart::stray(&XdpPacket::new(&context), &Maps::new(&context));
+    stray.map_or(NONE, |reason| reason as u32)
+}
+
+/// Whether this host has the connection that the question names: 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_connected_v4(context: *mut xdp_md) -> u32 {
+    let Some(question) = QUESTION_V4.get_ptr_mut(0) else { return 0 };
+    // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
+    let key = unsafe { (*question).tuple };
+    sockets::is_connected(context, key.words(), key.protocol(), sockets::TUPLE_V4)
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_connected_v6(context: *mut xdp_md) -> u32 {
+    let Some(question) = QUESTION_V6.get_ptr_mut(0) else { return 0 };
+    // SAFETY: as in `choose_v4`, which holds no reference meanwhile.
+    let key = unsafe { (*question).tuple };
+    sockets::is_connected(context, key.words(), key.protocol(), sockets::TUPLE_V6)
 }

@@ -14,6 +14,8 @@ mod apart;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod sockets;
+#[cfg(target_arch = "bpf")]
 mod sweep;
 #[cfg(target_arch = "bpf")]
 mod tables;

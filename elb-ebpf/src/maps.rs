@@ -10,7 +10,7 @@ use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::fragment::Fragment;
-use elb_common::interface::{Interface, Settings};
+use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::limits::*;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip};
 use elb_common::path::choose::{QuestionV4, QuestionV6};
@@ -166,14 +166,23 @@ pub(crate) static FRAGMENTS_V4: LruHashMap<FlowKeyV4, Fragment> =
 pub(crate) static FRAGMENTS_V6: LruHashMap<FlowKeyV6, Fragment> =
     LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
 
-/// Packets that are too big write and read. One element; per CPU, so that no CPU waits for another.
+/// Packets that are answered by an error or a reset write and read. Per CPU, so that no CPU waits for
+/// another.
 #[map]
-pub(crate) static ERRORS_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static ERRORS_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(2, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]
 pub(crate) static INTERFACES: HashMap<u32, Interface> =
     HashMap::with_max_entries(MAX_INTERFACES, 0);
+
+/// Agent writes; every packet for a virtual address reads. An array, since an index costs nothing.
+#[map]
+pub(crate) static INTERFACE_MACS: Array<LinkMac> = Array::with_max_entries(MAX_INTERFACES, 0);
+
+/// Agent writes; frames that are not for the interface's own Ethernet address read.
+#[map]
+pub(crate) static MORE_MACS: HashMap<MacKey, u32> = HashMap::with_max_entries(MAX_MORE_MACS, 0);
 
 /// Agent writes; packets that leave by another interface read. Keyed by interface index, which may
 /// be any number; a device map, so that the kernel sends frames in batches.

@@ -8,13 +8,13 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::programs::XdpContext;
-use elb_common::addr::{Be32, Be128};
+use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, Opened, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
-use elb_common::interface::Interface;
+use elb_common::interface::{Interface, LinkMac, MacKey};
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::path::choose::{QuestionV4, QuestionV6};
 use elb_common::path::control::Quote;
@@ -258,11 +258,11 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn may_answer(&self, now: u32) -> bool {
-        let Some(told) = ERRORS_TOLD.get_ptr_mut(0) else { return false };
+    fn may_answer(&self, kind: u32, now: u32) -> bool {
+        let Some(told) = ERRORS_TOLD.get_ptr_mut(kind) else { return false };
         // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
         // on one CPU.
-        unsafe { (*told).one_more(now) }
+        unsafe { (*told).one_more(kind, now) }
     }
 
     #[inline(always)]
@@ -275,6 +275,28 @@ impl Tables for Maps<'_> {
     fn interface(&self, index: u32) -> Option<Interface> {
         // SAFETY: one word, copied at once.
         unsafe { INTERFACES.get(index) }.copied()
+    }
+
+    #[inline(always)]
+    fn is_mac_of(&self, index: u32, mac: Mac) -> bool {
+        // A packet that comes while the address is being replaced is looked up in `INTERFACES`.
+        INTERFACE_MACS.get(LinkMac::place(index)).is_some_and(|l| l.index == index && l.mac == mac)
+    }
+
+    #[inline(always)]
+    fn takes_mac(&self, key: &MacKey) -> bool {
+        // SAFETY: the value is not looked at.
+        unsafe { MORE_MACS.get(key) }.is_some()
+    }
+
+    #[inline(always)]
+    fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
+        apart::is_connected_v4(self.context, key)
+    }
+
+    #[inline(always)]
+    fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
+        apart::is_connected_v6(self.context, key)
     }
 
     #[inline(always)]
@@ -330,6 +352,16 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn quote<F: Family, P: Packet>(&self, _: &P) -> Result<Quote, Stop> {
         apart::quote::<F>(self.context)
+    }
+
+    #[inline(always)]
+    fn refuse<F: Family, P: Packet>(&self, _: &mut P, refusal: u32) -> Reason {
+        apart::refuse::<F>(self.context, refusal)
+    }
+
+    #[inline(always)]
+    fn stray<P: Packet>(&self, _: &P) -> Option<Reason> {
+        apart::stray(self.context)
     }
 
     #[inline(always)]

@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod holders;
 mod inherited;
+pub(crate) mod joining;
 mod keeping;
 mod members;
 mod notify;

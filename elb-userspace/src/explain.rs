@@ -4,6 +4,7 @@
 mod admission;
 mod answer;
 mod frame;
+pub mod local;
 mod quic;
 mod testimony;
 

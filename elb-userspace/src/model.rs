@@ -23,7 +23,7 @@ pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
-    Limit, MinimumHealthy, Name, Protocol, RingSize, Weight,
+    Limit, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -85,6 +85,8 @@ pub struct Listener {
     pub cps: Limit,
     /// Concurrent connections; 0: no limit.
     pub max_connection: Limit,
+    /// What becomes of packets while no member of the pool takes them.
+    pub no_member: NoMember,
 }
 
 impl Listener {

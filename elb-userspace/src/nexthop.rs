@@ -2,6 +2,7 @@
 //!
 //! What the kernel told is kept in a [`Network`]; it decides without I/O. [`netlink`] fills it.
 
+mod above;
 pub mod netlink;
 
 use std::collections::{BTreeSet, HashMap};
@@ -115,6 +116,10 @@ pub struct Network {
     pub neighbors: HashMap<(u32, IpAddr), Mac>,
     /// Routes to the addresses that are watched.
     pub routes: HashMap<IpAddr, Route>,
+    /// The interface that each VLAN, macvlan or the like sits on.
+    pub sits_on: HashMap<u32, u32>,
+    /// The bridge or bond that each interface is a part of.
+    pub part_of: HashMap<u32, u32>,
 }
 
 impl Network {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use elb_common::backend::Backend;
-use elb_common::interface::Interface;
+use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{Listener, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
@@ -44,6 +44,8 @@ pub struct Image {
     pub devices: BTreeSet<u32>,
     /// `INTERFACES`.
     pub interfaces: BTreeMap<u32, Interface>,
+    /// `MORE_MACS`.
+    pub more_macs: BTreeSet<MacKey>,
     /// `BACKENDS`; an absent id is all zeroes.
     pub backends: BTreeMap<u16, Backend>,
     /// `POOLS`; an absent id is all zeroes.
@@ -93,6 +95,8 @@ pub enum Command {
     PutDevice(u32),
     /// Writes an element of `INTERFACES`.
     PutInterface(u32, Interface),
+    /// Lets an interface take frames for one more Ethernet address.
+    PutMac(MacKey),
     /// Zeroes the counters of a backend id that is used anew.
     ResetBackendCounter(u16),
     /// Writes an element of `BACKENDS`; all zeroes to free it.
@@ -129,6 +133,8 @@ pub enum Command {
     RemoveServer(ServerIdKey),
     /// Empties a region that no listener names any more.
     ClearRing(Region),
+    /// Removes an element of `MORE_MACS`.
+    RemoveMac(MacKey),
     /// Removes an element of `INTERFACES`.
     RemoveInterface(u32),
     /// Removes an interface from `DEVMAP`.
@@ -159,6 +165,8 @@ pub fn plan(
     let new = |ifindex: &&u32| !observed.devices.contains(ifindex);
     commands.extend(desired.devices.iter().filter(new).map(|i| Command::PutDevice(*i)));
     put(&mut commands, &observed.interfaces, &desired.interfaces, Command::PutInterface);
+    let new = desired.more_macs.difference(&observed.more_macs);
+    commands.extend(new.map(|key| Command::PutMac(*key)));
     // What is new: it would be gone the other way round.
     gone(&mut commands, &desired.backends, &observed.backends, Command::ResetBackendCounter);
     put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
@@ -192,6 +200,8 @@ pub fn plan(
     gone(&mut commands, &observed.pools, &desired.pools, zero);
     let zero = |id| Command::PutBackend(id, Backend::default());
     gone(&mut commands, &observed.backends, &desired.backends, zero);
+    let old = observed.more_macs.difference(&desired.more_macs);
+    commands.extend(old.map(|key| Command::RemoveMac(*key)));
     gone(&mut commands, &observed.interfaces, &desired.interfaces, Command::RemoveInterface);
     let old = observed.devices.difference(&desired.devices);
     commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));

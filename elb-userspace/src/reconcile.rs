@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use elb_common::addr::Mac;
-use elb_common::interface::{Interface, interface_flags};
-use elb_common::listener::{Vip, listener_flags, vip_flags};
+use elb_common::interface::{Interface, MacKey, interface_flags};
+use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
 use self::first::Wait;
 pub use self::lasting::Found;
@@ -52,6 +52,19 @@ pub trait Seen {
     fn interfaces(&self) -> BTreeMap<u32, Mac>;
     /// Whether such an interface leaves it to another one to say where virtual addresses are.
     fn is_quiet(&self, _index: u32) -> bool {
+        false
+    }
+    /// The largest IP packet that an interface can have received as one frame, if larger ones come as well;
+    /// 0 otherwise.
+    fn largest_received(&self, _interface: u32) -> u16 {
+        0
+    }
+    /// Ethernet addresses that an interface takes frames for besides its own.
+    fn macs_above(&self, _interface: u32) -> BTreeSet<Mac> {
+        BTreeSet::new()
+    }
+    /// Whether a virtual address is this host's own, too, or may be.
+    fn is_own(&self, _vip: IpAddr) -> bool {
         false
     }
     /// Seconds of the clock that the packet path reads.
@@ -137,8 +150,10 @@ impl Reconciler {
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
             let flags = if seen.is_quiet(index) { interface_flags::QUIET } else { 0 };
-            let interface = Interface { mac, flags, ..Interface::default() };
-            desired.image.interfaces.insert(index, interface);
+            let largest = seen.largest_received(index);
+            desired.image.interfaces.insert(index, Interface { mac, largest, flags });
+            let more = seen.macs_above(index);
+            desired.image.more_macs.extend(more.into_iter().map(|mac| MacKey::new(index, mac)));
         }
         let mut used = self.assignments.backend_ids();
         self.forget_listeners(model);
@@ -151,7 +166,7 @@ impl Reconciler {
         self.removed_pools(idle, seen, &mut desired);
         self.ip_groups(model, &mut desired);
         for lb in model.load_balancers() {
-            self.load_balancer(lb, model, seen.now(), &mut desired);
+            self.load_balancer(lb, model, seen, &mut desired);
         }
         desired.image.mark_vips();
         // Last: the number of one that goes is not that of one that comes with it.
@@ -168,7 +183,14 @@ impl Reconciler {
         self.assignments.vips.retain(|address, _| wanted.contains(address));
     }
 
-    fn load_balancer(&mut self, lb: &LoadBalancer, model: &Model, now: u32, desired: &mut Desired) {
+    fn load_balancer(
+        &mut self,
+        lb: &LoadBalancer,
+        model: &Model,
+        seen: &impl Seen,
+        desired: &mut Desired,
+    ) {
+        let now = seen.now();
         let mut flags = 0;
         if lb.admin_state_up && lb.announce == Announce::Arp {
             flags |= vip_flags::ANNOUNCE;
@@ -185,11 +207,15 @@ impl Reconciler {
                 record.flags |= listener_flags::DISABLED;
             }
             for vip in &vips {
+                let own = if seen.is_own(vip.0) { listener_flags::OWN } else { 0 };
+                let record = Record { flags: record.flags | own, ..record };
                 ranges::listen(*vip, listener, record, &mut desired.image);
             }
         }
         for (address, number) in vips {
-            desired.image.vips.insert(address, Vip { flags, number: number.into() });
+            let own = if seen.is_own(address) { vip_flags::OWN } else { 0 };
+            let vip = Vip { flags: flags | own, number: number.into() };
+            desired.image.vips.insert(address, vip);
         }
     }
 }

@@ -150,6 +150,9 @@ pub struct Listener {
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// What becomes of packets while no member takes them: "drop" or "reset".
+    #[serde(default)]
+    pub no_member: String,
     /// Flows that found no room for a record in the flow table.
     #[serde(default)]
     pub refused_records: u64,
@@ -170,6 +173,9 @@ pub struct AccessControl {
     pub list: String,
     /// Whether that is so.
     pub enable_ipgroup: bool,
+    /// Whether connections that exist are judged, too, and cut.
+    #[serde(default)]
+    pub cut: bool,
     /// Networks of the group.
     pub networks: usize,
 }

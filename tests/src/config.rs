@@ -74,6 +74,9 @@ pub struct Listener {
     pub cps: u32,
     /// Concurrent connections; 0: no limit.
     pub max_connection: u32,
+    /// "drop" or "reset".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_member: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub port_ranges: Vec<PortRange>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +98,8 @@ pub struct AccessControl {
     #[serde(rename = "type")]
     pub list: AccessList,
     pub enable_ipgroup: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Networks and addresses.
@@ -400,6 +405,7 @@ impl Config {
             admin_state_up: true,
             cps: 0,
             max_connection: 0,
+            no_member: None,
             port_ranges: Vec::new(),
             ipgroup: None,
             keepalive_timeout: None,
@@ -443,7 +449,7 @@ impl Config {
     pub fn restrict(&mut self, name: &str, list: AccessList, group: &str) {
         let ipgroup = group.to_owned();
         self.listener_mut(name).ipgroup =
-            Some(AccessControl { ipgroup, list, enable_ipgroup: true });
+            Some(AccessControl { ipgroup, list, enable_ipgroup: true, cut: false });
     }
 
     /// The text of the file.

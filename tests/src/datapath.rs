@@ -5,6 +5,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use elb_common::counter::Counter;
+use elb_common::interface::LinkMac;
 use elb_common::path::Memory;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::{limits, names};
@@ -98,6 +99,11 @@ pub fn fill(object: &mut Ebpf, memory: &Memory) -> Result<()> {
     prefixes(object, names::GROUPS_V6, &memory.groups_v6.iter().map(member).collect::<Vec<_>>())?;
     for (index, interface) in &memory.interfaces {
         hash(object, names::INTERFACES)?.insert(Record(*index), Record(*interface), 0)?;
+        let mac = LinkMac::new(*index, interface.mac);
+        array(object, names::INTERFACE_MACS)?.set(LinkMac::place(*index), Record(mac), 0)?;
+    }
+    for key in &memory.more_macs {
+        hash(object, names::MORE_MACS)?.insert(Record(*key), Record(MEMBER), 0)?;
     }
     Ok(())
 }

@@ -229,6 +229,11 @@ impl Lab {
         self.switch.wait_until_forwarding()
     }
 
+    /// The switch forgets from now on who is where: it sends every frame to everybody.
+    pub fn flood(&self) -> Result<()> {
+        self.switch.netns().ip("link set back type bridge ageing_time 0").map(drop)
+    }
+
     fn set_cable(&self, index: usize, state: &str) -> Result<()> {
         let index = u8::try_from(index).context("a lab has at most 32 backends")?;
         let port = topology::port(Host::Backend(index), Network::Back);

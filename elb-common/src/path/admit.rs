@@ -1,5 +1,5 @@
 //! Who may open a flow: the listener's IP group and its limits. Segments of connections that exist
-//! are not judged, and pay nothing.
+//! are not judged, and pay nothing, unless the IP group cuts them, too.
 
 use super::{Family, Ip, Stop, Tables, Transport};
 use crate::listener::{Listener, listener_flags as flags};
@@ -28,13 +28,15 @@ pub(super) fn packet<F: Family, T: Tables>(
         return Err(Stop(Reason::Disabled));
     }
     const ANY: u16 = flags::WHITELIST | flags::BLACKLIST | flags::LIMITED;
-    if listener.flags & ANY == 0 || !(transport.opens() || transport.is_udp()) {
+    let cuts = listener.flags & flags::CUT != 0;
+    if listener.flags & ANY == 0 || !(transport.opens() || transport.is_udp() || cuts) {
         return Ok(Admission::Granted);
     }
     match (lets_in::<F, T>(tables, listener, ip.source), transport.opens()) {
         (true, true) => opening(tables, listener, || tables.now()).map(|()| Admission::Granted),
         (true, false) => Ok(Admission::Granted),
         (false, true) => Err(Stop(Reason::AccessDenied)),
+        (false, false) if cuts => Err(Stop(Reason::Cut)),
         (false, false) => Ok(Admission::IfRecorded),
     }
 }

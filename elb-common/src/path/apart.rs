@@ -3,8 +3,10 @@
 
 use network_types::eth::EtherType;
 
+use super::answer::refuse::refusal;
 use super::control::{self, Quote};
 use super::{Family, Packet, Stop, Tables, V4, answer, parse};
+use crate::interface::MacKey;
 use crate::reason::Reason;
 
 /// What becomes of a control message that is not about a flow: why it is not forwarded. Of ARP, too,
@@ -18,7 +20,7 @@ pub fn answer<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
             return answer::arp(packet, tables, &link);
         }
         let ip = F::parse(packet, link.end)?;
-        answer::icmp::<F, P, T>(packet, tables, &link, &ip)
+        answer::control::<F, P, T>(packet, tables, &link, &ip)
     };
     match answered() {
         Ok(outcome) => outcome.reason().unwrap_or(Reason::OtherProtocol),
@@ -47,6 +49,32 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, mtu:
         answer::too_big::<F, P, T>(packet, tables, &link, &ip, mtu)
     };
     told().err().map_or(Reason::TooBigAnswered, |Stop(reason)| reason)
+}
+
+/// Makes a packet the answer that it is refused; what became of it, which the
+/// [refusal](super::answer::refuse::refusal) tells.
+#[inline(always)]
+pub fn refuse<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: u32) -> Reason {
+    let mut told = || {
+        let link = parse::link(packet)?;
+        let ip = F::parse(packet, link.end)?;
+        answer::refuse::<F, P, T>(packet, tables, &link, &ip)
+    };
+    refusal::reason(refusal, told().is_ok())
+}
+
+/// Whom a frame is for that is not for the Ethernet address by which the interface is found first: none,
+/// for us. Of an interface that is not known, nothing is.
+#[inline(always)]
+pub fn stray<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<Reason> {
+    let destination = parse::link(packet).ok()?.destination;
+    if destination.is_group() {
+        return Some(Reason::GroupMac);
+    }
+    let interface = tables.interface(packet.ingress())?;
+    let is_ours = interface.mac == destination
+        || tables.takes_mac(&MacKey::new(packet.ingress(), destination));
+    if is_ours { None } else { Some(Reason::ForeignMac) }
 }
 
 /// A quote as one word, for a function that can return nothing else. Its payload is behind other

@@ -24,7 +24,7 @@ pub const CANDIDATES: u32 = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Question<K> {
     /// Addresses, ports and protocol.
-    pub(super) tuple: K,
+    pub tuple: K,
     pub(super) listener: [u64; 5],
     /// Bits of [`packet`], and the second it is.
     packet_and_now: u64,

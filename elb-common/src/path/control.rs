@@ -62,7 +62,7 @@ pub(super) fn quote<F: Family, P: Packet, T: Tables>(
     }
     let answer = F::quoted(packet, start)?;
     if answer.is_later_fragment() {
-        return Err(classify::fragment::<F, T>(tables, ip));
+        return Err(classify::fragment::<F, P, T>(packet, tables, link, ip));
     }
     if !parse::is_transport(answer.protocol) {
         return Err(Stop(Reason::OtherProtocol));

@@ -32,8 +32,8 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     if !backend.is_reachable() {
         return Err(Stop::because(Reason::NoNextHop));
     }
-    let is_tunnel = backend.mode != mode::L2;
-    if is_tunnel && ip.hop_limit <= 1 {
+    // Whatever way packets circle, it ends.
+    if ip.hop_limit <= 1 {
         return Err(Stop::because(Reason::TtlExpired));
     }
     if ip.length > u32::from(backend.largest) {
@@ -41,7 +41,7 @@ pub(super) fn packet<F: Family, P: Packet, T: Tables>(
     }
     let tunnel = Tunnel { backend, length: ip.length as u16, hash };
     match backend.mode {
-        mode::L2 => l2::rewrite(packet, backend)?,
+        mode::L2 => l2::rewrite::<F, P>(packet, link, backend)?,
         mode::IPIP_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, ipip::in_v4::<F>)?,
         mode::IPIP_V6 => outer::prepend_v6::<F, P, _>(packet, link, &tunnel, ipip::in_v6::<F>)?,
         mode::GUE_V4 => outer::prepend_v4::<F, P, _>(packet, link, &tunnel, gue::in_v4::<F>)?,

@@ -5,27 +5,24 @@
 //! first is dropped, since nothing tells where it belongs, and with it the datagram: its sender
 //! repeats it.
 
-use super::{Family, Ip, Link, Stop, Tables, Target, classify};
+use super::{Family, Ip, Link, Packet, Stop, Tables, Target, classify};
 use crate::fragment::Fragment;
 use crate::limits::FRAGMENT_LIFETIME;
-use crate::reason::Reason;
 
 /// Where a later fragment goes.
 #[inline(always)]
-pub(super) fn target<F: Family, T: Tables>(
+pub(super) fn target<F: Family, P: Packet, T: Tables>(
+    packet: &P,
     tables: &T,
     link: &Link,
     ip: &Ip<F::Addr>,
 ) -> Result<Target, Stop> {
-    if link.destination.is_group() {
-        return Err(Stop(Reason::GroupMac));
-    }
-    let Some(first) = F::fragment(tables, ip) else {
-        return Err(classify::fragment::<F, T>(tables, ip));
+    let first = F::fragment(tables, ip)
+        .filter(|first| tables.now().saturating_sub(first.seen) <= FRAGMENT_LIFETIME);
+    let Some(first) = first else {
+        return Err(classify::fragment::<F, P, T>(packet, tables, link, ip));
     };
-    if tables.now().saturating_sub(first.seen) > FRAGMENT_LIFETIME {
-        return Err(classify::fragment::<F, T>(tables, ip));
-    }
+    classify::addressed(packet, tables, link)?;
     Ok(Target { backend: first.backend, listener: first.listener, hash: first.hash })
 }
 

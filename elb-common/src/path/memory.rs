@@ -2,18 +2,18 @@
 
 use core::cell::RefCell;
 use core::hash::Hash;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Tables;
 use super::probe::Probes;
 use super::{Family, V4, V6};
-use crate::addr::{Be32, Be128};
+use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::counter::Counter;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
-use crate::interface::Interface;
+use crate::interface::{Interface, MacKey};
 use crate::listener::{
     Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
 };
@@ -59,6 +59,12 @@ pub struct Memory {
     pub probes_v6: HashMap<FlowKeyV6, u16>,
     /// `INTERFACES`.
     pub interfaces: HashMap<u32, Interface>,
+    /// `MORE_MACS`.
+    pub more_macs: HashSet<MacKey>,
+    /// Connections of this host, as packets that it gets show them.
+    pub connections_v4: HashSet<FlowKeyV4>,
+    /// As for IPv4.
+    pub connections_v6: HashSet<FlowKeyV6>,
     /// `DEVMAP`: interfaces that take redirected frames.
     pub devices: std::vec::Vec<u32>,
     /// Seconds of the coarse monotonic clock.
@@ -97,7 +103,7 @@ pub struct Written {
     /// `FRAGMENTS_V6`.
     pub fragments_v6: HashMap<FlowKeyV6, Fragment>,
     /// `ERRORS_TOLD` of the one CPU.
-    pub told: Told,
+    pub told: [Told; 2],
     /// `LISTENER_COUNTERS`.
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
@@ -304,14 +310,26 @@ impl Tables for Memory {
     fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
         self.written.borrow_mut().fragments_v6.insert(*key, fragment);
     }
-    fn may_answer(&self, now: u32) -> bool {
-        self.written.borrow_mut().told.one_more(now)
+    fn may_answer(&self, kind: u32, now: u32) -> bool {
+        self.written.borrow_mut().told[kind as usize & 1].one_more(kind, now)
     }
     fn now(&self) -> u32 {
         self.now
     }
     fn interface(&self, index: u32) -> Option<Interface> {
         self.interfaces.get(&index).copied()
+    }
+    fn is_mac_of(&self, index: u32, mac: Mac) -> bool {
+        self.interfaces.get(&index).is_some_and(|interface| interface.mac == mac)
+    }
+    fn takes_mac(&self, key: &MacKey) -> bool {
+        self.more_macs.contains(key)
+    }
+    fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
+        self.connections_v4.contains(key)
+    }
+    fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
+        self.connections_v6.contains(key)
     }
     fn redirect(&self, ifindex: u32) -> bool {
         self.devices.contains(&ifindex)

@@ -16,6 +16,7 @@ pub(super) use transport::{is_transport, is_udp, transport};
 
 use super::choose::Question;
 use super::probe::Probes;
+use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
 use crate::flow::{Flow, Ports, Stage, Visit};
@@ -148,6 +149,12 @@ pub trait Family {
     fn probe_key(ip: &Ip<Self::Addr>, ports: Ports) -> Self::FlowKey;
     /// As [`Probes::probed_v4`].
     fn probed<T: Probes>(tables: &T, key: &Self::FlowKey) -> Option<u16>;
+    /// As [`Tables::is_connected_v4`].
+    fn is_connected<T: Tables>(tables: &T, key: &Self::FlowKey) -> bool;
+    /// Makes the packet the reset that answers the segment in it; `next` is the number after its last byte.
+    fn reset<P: Packet>(packet: &mut P, link: &Link, segment: &Tcp, next: u32) -> Option<()>;
+    /// Makes the packet the answer to its sender that the port is closed.
+    fn unreachable<P: Packet>(packet: &mut P, link: &Link) -> Option<()>;
     /// The flow of the QUIC connection whose id has this digest.
     fn connection_key(digest: u64, listener: u16) -> Self::FlowKey;
     /// The digest of the connection id that a key stands for; none: it is one of addresses and ports.

@@ -30,6 +30,9 @@ pub(super) fn backend<F: Family, P: Packet, T: Tables>(
             }
         };
     }
+    if listener.flags & listener_flags::OWN != 0 && F::is_connected(tables, &flow.tuple) {
+        return Err(Stop(Reason::OwnConnection));
+    }
     let admission = admit::packet::<F, T>(tables, listener, ip, transport)?;
     if listener.ring_size == 0 {
         return Err(Stop::because(Reason::NoBackend));

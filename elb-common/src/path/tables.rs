@@ -3,12 +3,12 @@
 use super::choose::{self, QuestionV4, QuestionV6};
 use super::control::Quote;
 use super::{Family, Packet, Stop, V4, V6, apart};
-use crate::addr::{Be32, Be128};
+use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
-use crate::interface::Interface;
+use crate::interface::{Interface, MacKey};
 use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use crate::pool::Pool;
 use crate::quic::{self, ServerIdKey};
@@ -99,14 +99,23 @@ pub trait Tables: Sized {
     /// As for IPv4.
     fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment);
 
-    /// Whether one more sender may be told of an error in the second `now`; counts it.
-    fn may_answer(&self, now: u32) -> bool;
+    /// Whether one more sender may be told in the second `now`, by an answer of this
+    /// [kind](crate::told::kind); counts it.
+    fn may_answer(&self, kind: u32, now: u32) -> bool;
 
     /// Seconds of the coarse monotonic clock.
     fn now(&self) -> u32;
 
     /// The interface with this index, if it carries the program.
     fn interface(&self, index: u32) -> Option<Interface>;
+    /// Whether this is known to be the interface's own Ethernet address; `false` decides nothing.
+    fn is_mac_of(&self, index: u32, mac: Mac) -> bool;
+    /// Whether the interface takes frames for this Ethernet address, which is not its own.
+    fn takes_mac(&self, key: &MacKey) -> bool;
+    /// Whether this host has a connection whose packets look so.
+    fn is_connected_v4(&self, key: &FlowKeyV4) -> bool;
+    /// As for IPv4.
+    fn is_connected_v6(&self, key: &FlowKeyV6) -> bool;
     /// Prepares the redirect of the frame to an interface; false where it takes none.
     fn redirect(&self, ifindex: u32) -> bool;
 
@@ -151,6 +160,14 @@ pub trait Tables: Sized {
     /// The packet that an error quotes, see [`apart::quote`].
     fn quote<F: Family, P: Packet>(&self, packet: &P) -> Result<Quote, Stop> {
         apart::quote::<F, P, Self>(packet, self)
+    }
+    /// What becomes of a packet that is refused, see [`apart::refuse`].
+    fn refuse<F: Family, P: Packet>(&self, packet: &mut P, refusal: u32) -> Reason {
+        apart::refuse::<F, P, Self>(packet, self, refusal)
+    }
+    /// Whom a frame is for that is not for the interface's own Ethernet address, see [`apart::stray`].
+    fn stray<P: Packet>(&self, packet: &P) -> Option<Reason> {
+        apart::stray(packet, self)
     }
     /// What becomes of a packet that does not fit, see [`apart::too_big`].
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {

@@ -7,12 +7,12 @@ use core::cell::RefCell;
 use super::choose::{self, QuestionV4, QuestionV6};
 use super::control::Quote;
 use super::{Family, Packet, Stop, Tables, V4, V6, apart};
-use crate::addr::{Be32, Be128};
+use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
-use crate::interface::Interface;
+use crate::interface::{Interface, MacKey};
 use crate::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use crate::pool::Pool;
 use crate::quic::ServerIdKey;
@@ -63,6 +63,9 @@ pub enum Asked<'t> {
     MayAnswer(bool),
     Now(u32),
     Interface(u32, Option<Interface>),
+    IsMacOf(u32, Mac, bool),
+    TakesMac(MacKey, bool),
+    IsConnected(bool),
     Redirect(u32, bool),
     CountListener(u16),
     CountBackend(u16),
@@ -302,8 +305,8 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.note.note(Asked::RecordFragmentV6(*key, fragment));
     }
     #[inline(always)]
-    fn may_answer(&self, now: u32) -> bool {
-        self.told(self.tables.may_answer(now), Asked::MayAnswer)
+    fn may_answer(&self, kind: u32, now: u32) -> bool {
+        self.told(self.tables.may_answer(kind, now), Asked::MayAnswer)
     }
     #[inline(always)]
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {
@@ -326,6 +329,18 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         }
     }
     #[inline(always)]
+    fn refuse<F: Family, P: Packet>(&self, packet: &mut P, refusal: u32) -> Reason {
+        if N::APART {
+            apart::refuse::<F, P, Self>(packet, self, refusal)
+        } else {
+            self.tables.refuse::<F, P>(packet, refusal)
+        }
+    }
+    #[inline(always)]
+    fn stray<P: Packet>(&self, packet: &P) -> Option<Reason> {
+        if N::APART { apart::stray(packet, self) } else { self.tables.stray(packet) }
+    }
+    #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
         if N::APART {
             apart::too_big::<F, P, Self>(packet, self, mtu)
@@ -340,6 +355,22 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     #[inline(always)]
     fn interface(&self, index: u32) -> Option<Interface> {
         self.told(self.tables.interface(index), |answer| Asked::Interface(index, answer))
+    }
+    #[inline(always)]
+    fn is_mac_of(&self, index: u32, mac: Mac) -> bool {
+        self.told(self.tables.is_mac_of(index, mac), |is| Asked::IsMacOf(index, mac, is))
+    }
+    #[inline(always)]
+    fn takes_mac(&self, key: &MacKey) -> bool {
+        self.told(self.tables.takes_mac(key), |takes| Asked::TakesMac(*key, takes))
+    }
+    #[inline(always)]
+    fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
+        self.told(self.tables.is_connected_v4(key), Asked::IsConnected)
+    }
+    #[inline(always)]
+    fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
+        self.told(self.tables.is_connected_v6(key), Asked::IsConnected)
     }
     #[inline(always)]
     fn redirect(&self, ifindex: u32) -> bool {
@@ -443,6 +474,9 @@ mod tests {
         let listener = Listener { ring_size: 16, id: 3, pool: 4, ..Listener::default() };
         memory.listeners_v4.insert(key, listener);
         memory.pools.insert(4, POOL);
+        memory
+            .interfaces
+            .insert(INGRESS, Interface { mac: Mac::new([2; 6]), ..Interface::default() });
         memory.backends.extend([(1, backend()), (2, backend())]);
         memory
     }
@@ -480,6 +514,7 @@ mod tests {
             [
                 Asked::MayBeVipV4(address(2), true),
                 Asked::ListenerV4(*listener.0, Some(listener.1)),
+                Asked::IsMacOf(INGRESS, Mac::new([2; 6]), true),
                 Asked::Slot(index, Some(Slot::new(1, 0))),
                 Asked::CountOpening(1),
                 Asked::Backend(1, Some(&backend())),
@@ -504,7 +539,7 @@ mod tests {
             since: 50,
         };
         assert_eq!(
-            testify(&memory, &tcp(ACK))[2..],
+            testify(&memory, &tcp(ACK))[3..],
             [
                 slot,
                 Asked::Now(50),
@@ -548,7 +583,7 @@ mod tests {
             Asked::CountBackend(1),
         ]));
         let known = testify(&memory, &tcp(ACK));
-        assert_eq!(known[6], Asked::FindV4(Stage::Live, key(), Some(flow)));
+        assert_eq!(known[7], Asked::FindV4(Stage::Live, key(), Some(flow)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use elb_common::addr::Mac;
 use tokio::sync::mpsc;
 
 use super::core::Core;
-use crate::explain::{Explanation, Ingress, Question, explain};
+use crate::explain::{Explanation, Ingress, Question, explain, local};
 use crate::flows::{Line, MemberFlows, Request, Summary, TrackedFlow};
 use crate::kernel::{FlowTables, Live, MapError, coarse_seconds};
 use crate::names::Names;
@@ -29,6 +29,11 @@ impl Core {
         if let (Some(entry), Some(key)) = (&mut told.flow, key) {
             let flow = self.maps.flow(&key).map_err(|error| error.to_string())?;
             entry.idle = flow.map(|flow| coarse_seconds().saturating_sub(flow.seen));
+        }
+        let own = local::own_addresses();
+        let (source, vip) = (question.src.address, question.dst.ip());
+        if let Some(verdict) = local::verdict(source, vip, &own, &self.config.model) {
+            (told.verdict, told.sent, told.answer) = (verdict, None, None);
         }
         Ok(told)
     }

@@ -9,6 +9,7 @@ use super::clock::now;
 use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
+use crate::config::AttachMode;
 use crate::health::MemberHealth;
 use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
@@ -35,6 +36,7 @@ impl Core {
             attachments: &self.attachments,
             host: &self.keeping.found,
             quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -84,6 +86,7 @@ impl Core {
             attachments: &self.attachments,
             host: &self.keeping.found,
             quiet: &self.keeping.quiet,
+            mode: self.config.agent.attach_mode,
             drained: &self.drained,
         }
     }
@@ -119,6 +122,7 @@ pub(super) struct View<'a> {
     attachments: &'a [Attachment],
     host: &'a Found,
     quiet: &'a BTreeSet<u32>,
+    mode: AttachMode,
     pub(super) drained: &'a Drained,
 }
 
@@ -155,6 +159,20 @@ impl Seen for View<'_> {
 
     fn is_quiet(&self, index: u32) -> bool {
         self.quiet.contains(&index)
+    }
+
+    fn largest_received(&self, interface: u32) -> u16 {
+        let joins = self.mode == AttachMode::Generic;
+        let link = self.network.links.get(&interface).filter(|_| joins);
+        link.map_or(0, |link| u16::try_from(link.mtu).unwrap_or(0))
+    }
+
+    fn macs_above(&self, interface: u32) -> BTreeSet<Mac> {
+        self.network.macs_above(interface)
+    }
+
+    fn is_own(&self, vip: IpAddr) -> bool {
+        self.network.may_be_own(vip)
     }
 
     fn now(&self) -> u32 {

@@ -17,6 +17,7 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
+use super::joining;
 use super::start::mode_name;
 use crate::assign::AssignedMember;
 use crate::explain::fate;
@@ -34,13 +35,16 @@ impl Core {
     }
 
     fn agent(&self, problems: &[String]) -> status::Agent {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let joining = joining::problem(self.config.agent.attach_mode, &interfaces);
+        let joining: Vec<_> = joining.into_iter().collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
             attach_mode: self.attach_mode().to_owned(),
-            interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
+            interfaces: interfaces.clone(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
@@ -53,6 +57,7 @@ impl Core {
                 &self.held_problems(),
                 &self.stuck_problems(),
                 &lost_lines(),
+                &joining,
             ]
             .concat(),
             kept: self.keeping.register.all().map(kept).collect(),
@@ -92,6 +97,7 @@ impl Core {
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
+            no_member: listener.no_member.to_string(),
             connections,
             refused_records: state.refused,
             default_pool: default_pool.to_string(),
@@ -105,6 +111,7 @@ impl Core {
             ipgroup: access.ipgroup.to_string(),
             list: access.list.to_string(),
             enable_ipgroup: access.enable_ipgroup,
+            cut: access.cut,
             networks: group.map_or(0, |group| group.ip_list().len()),
         }
     }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::runner::Runner;
 use super::sweep::Tracking;
@@ -234,6 +235,9 @@ fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attache
     for one in &attached.attachments {
         let (interface, mode, replaced) = (&one.interface, mode_name(one.mode), one.replaced);
         tracing::info!(interface, mode, replaced, "the program is attached");
+    }
+    if let Some(problem) = joining::problem(config.agent.attach_mode, &config.agent.interfaces) {
+        tracing::warn!("{problem}");
     }
     for index in pinned(&directory) {
         if attached.attachments.iter().all(|one| one.index != index) {

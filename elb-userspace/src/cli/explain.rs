@@ -275,13 +275,19 @@ fn answer(answer: Answer) -> String {
     let message = match answer.kind {
         Kind::FragmentationNeeded => "ICMP fragmentation needed",
         Kind::PacketTooBig => "ICMPv6 packet too big",
+        Kind::PortUnreachable => "ICMP port unreachable",
+        Kind::Reset => "a TCP reset",
     };
-    format!("with {message}, which says that packets of at most {} bytes fit", answer.mtu)
+    match answer.mtu {
+        Some(mtu) => format!("with {message}, which says that packets of at most {mtu} bytes fit"),
+        None => format!("with {message}"),
+    }
 }
 
 fn verdict(verdict: &Verdict) -> String {
     match (&verdict.reason, &verdict.meaning) {
         (Some(reason), Some(meaning)) => format!("{}: {reason}: {meaning}", verdict.fate),
+        (None, Some(meaning)) => format!("{}: {meaning}", verdict.fate),
         _ => verdict.fate.clone(),
     }
 }

@@ -189,9 +189,14 @@ fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
 /// Who may open connections to a listener, how many, and how many are open.
 fn admission(listener: &Listener) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks }) = &listener.ipgroup {
-        let off = if *enable_ipgroup { "" } else { ", off" };
+    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks, cut }) = &listener.ipgroup
+    {
+        let cuts = if *cut { ", cuts connections" } else { "" };
+        let off = if *enable_ipgroup { cuts } else { ", off" };
         parts.push(format!("{list}list {ipgroup} of {networks} networks{off}"));
+    }
+    if listener.no_member == "reset" {
+        parts.push("clients are reset while no member serves".to_owned());
     }
     if listener.cps > 0 {
         parts.push(format!("at most {} new connections a second", listener.cps));

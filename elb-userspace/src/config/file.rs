@@ -13,7 +13,7 @@ use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::value::Ranged;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
-    Listener, LoadBalancer, Member, MinimumHealthy, Pool, Protocol, RingSize, Weight,
+    Listener, LoadBalancer, Member, MinimumHealthy, NoMember, Pool, Protocol, RingSize, Weight,
 };
 
 /// What a file says, as far as it is valid piece by piece.
@@ -154,6 +154,7 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
     let limit = Some("use 1 to 1000000, or 0 for no limit");
     let cps = t.number("cps", limit).unwrap_or(Limit::constant(0));
     let max_connection = t.number("max_connection", limit).unwrap_or(Limit::constant(0));
+    let no_member = t.parsed("no_member").unwrap_or(NoMember::Drop);
     let (sound, place) = t.finish();
     let listener = Listener {
         name: name?,
@@ -166,6 +167,7 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
         ipgroup,
         cps,
         max_connection,
+        no_member,
     };
     sound.then_some((listener, place))
 }

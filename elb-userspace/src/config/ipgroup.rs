@@ -59,9 +59,10 @@ pub(super) fn access(t: &mut Table<'_>) -> Option<AccessControl> {
     let ipgroup = table.parsed("ipgroup");
     let list = table.parsed("type").unwrap_or(AccessList::White);
     let enable_ipgroup = table.flag("enable_ipgroup").unwrap_or(true);
+    let cut = table.flag("cut").unwrap_or(false);
     let (sound, _) = table.finish();
     if !sound {
         t.spoil();
     }
-    Some(AccessControl { ipgroup: ipgroup?, list, enable_ipgroup })
+    Some(AccessControl { ipgroup: ipgroup?, list, enable_ipgroup, cut })
 }

@@ -81,7 +81,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),
-        host::forwarding(duty, facts),
+        host::forwarding(facts),
         host::clock(facts.synchronised),
         mtu::mtu(duty, &facts.network),
     ];

@@ -74,8 +74,9 @@ impl Admission {
         listener: &listener::Listener,
         names: &Names,
     ) -> Self {
-        use Reason::{AccessDenied, ConnectionLimit, Disabled, RateLimited};
-        let refused = [Disabled, AccessDenied, RateLimited, ConnectionLimit].map(Some);
+        use Reason::{AccessDenied, ConnectionLimit, Cut, CutAnswered, Disabled, RateLimited};
+        let refused =
+            [Disabled, AccessDenied, RateLimited, ConnectionLimit, Cut, CutAnswered].map(Some);
         let is_white = listener.flags & flags::WHITELIST != 0;
         let mut admission = Self { admitted: !refused.contains(&reason), ..Self::default() };
         for asked in asked {

@@ -97,11 +97,20 @@ const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
 
 /// Whether a backend was chosen for a packet that met this, or went on.
 pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
-    use Reason::{NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired, UnknownBackend};
+    use Reason::{
+        Joined, NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired, UnknownBackend,
+    };
     matches!(
         reason,
         None | Some(
-            UnknownBackend | NoNextHop | TtlExpired | TooBig | TooBigAnswered | NoRoom | NoDevice
+            UnknownBackend
+                | NoNextHop
+                | TtlExpired
+                | TooBig
+                | TooBigAnswered
+                | Joined
+                | NoRoom
+                | NoDevice
         )
     )
 }

@@ -2,6 +2,7 @@
 
 mod live;
 mod lookups;
+mod sockets;
 
 pub use live::Live;
 
@@ -18,7 +19,7 @@ use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
 use elb_common::flow::Flow;
-use elb_common::interface::{Interface, Settings};
+use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, Vip};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
@@ -68,6 +69,8 @@ pub struct Maps {
     backends: MapArray<Backend>,
     servers: MapHash<ServerIdKey, u32>,
     interfaces: MapHash<u32, Interface>,
+    interface_macs: MapArray<LinkMac>,
+    more_macs: MapHash<MacKey, u32>,
     devices: DevMapHash<MapData>,
     listener_counters: MapCounters,
     backend_counters: MapCounters,
@@ -150,6 +153,8 @@ impl Maps {
             backends: take(ebpf, names::BACKENDS)?,
             servers: take(ebpf, names::SERVER_IDS)?,
             interfaces: take(ebpf, names::INTERFACES)?,
+            interface_macs: take(ebpf, names::INTERFACE_MACS)?,
+            more_macs: take(ebpf, names::MORE_MACS)?,
             devices: take(ebpf, names::DEVMAP)?,
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
@@ -207,6 +212,9 @@ impl Maps {
             let (key, value) = entry.map_err(at(names::INTERFACES))?;
             image.interfaces.insert(key.0, value.0);
         }
+        for entry in self.more_macs.keys() {
+            image.more_macs.insert(entry.map_err(at(names::MORE_MACS))?.0);
+        }
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
         }
@@ -247,6 +255,14 @@ impl Maps {
             matches!(command, Command::ResetBackendCounter(_) | Command::ResetListenerCounter(_))
         };
         commands.iter().filter(|command| !resets(command)).try_for_each(|one| self.execute(one))
+    }
+
+    /// Writes an interface's Ethernet address where it is found first. Where two share the place, the last
+    /// one has it, and none if that goes.
+    fn put_link_mac(&mut self, index: u32, value: LinkMac) -> Result<(), MapError> {
+        self.interface_macs
+            .set(LinkMac::place(index), Record(value), 0)
+            .map_err(at(names::INTERFACE_MACS))
     }
 
     /// What a listener forwarded.
@@ -413,12 +429,21 @@ impl Store for Maps {
                 Err(error) if is_absent(&error) => Ok(()),
                 removed => removed.map_err(at(names::DEVMAP)),
             },
-            Command::PutInterface(index, value) => self
-                .interfaces
-                .insert(Record(*index), Record(*value), 0)
-                .map_err(at(names::INTERFACES)),
+            Command::PutInterface(index, value) => {
+                self.interfaces
+                    .insert(Record(*index), Record(*value), 0)
+                    .map_err(at(names::INTERFACES))?;
+                self.put_link_mac(*index, LinkMac::new(*index, value.mac))
+            }
             Command::RemoveInterface(index) => {
+                self.put_link_mac(*index, LinkMac::default())?;
                 self.interfaces.remove(&Record(*index)).map_err(at(names::INTERFACES))
+            }
+            Command::PutMac(key) => {
+                self.more_macs.insert(Record(*key), Record(1), 0).map_err(at(names::MORE_MACS))
+            }
+            Command::RemoveMac(key) => {
+                self.more_macs.remove(&Record(*key)).map_err(at(names::MORE_MACS))
             }
             Command::ResetBackendCounter(id) => {
                 reset(&mut self.backend_counters, *id).map_err(at(names::BACKEND_COUNTERS))?;

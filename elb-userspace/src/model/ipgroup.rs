@@ -179,6 +179,8 @@ pub struct AccessControl {
     pub list: AccessList,
     /// false: everybody may open connections.
     pub enable_ipgroup: bool,
+    /// Whether connections that exist are judged, too, and cut.
+    pub cut: bool,
 }
 
 choice! {

@@ -207,6 +207,17 @@ choice! {
 }
 
 choice! {
+    /// What becomes of packets for a listener while no member takes them.
+    NoMember {
+        /// They are dropped: clients try again until they give up.
+        Drop = "drop",
+        /// Their senders are told at once: by a TCP reset, or "port unreachable" for UDP.
+        Reset = "reset",
+    }
+    not yet: [], use "drop or reset"
+}
+
+choice! {
     /// How a new flow chooses its member.
     LbAlgorithm {
         /// A weighted consistent hash of protocol, addresses and ports.

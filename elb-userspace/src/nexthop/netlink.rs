@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use elb_common::addr::Mac;
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
@@ -152,22 +152,29 @@ impl Follower {
 
     fn link(&mut self, message: &LinkMessage) {
         let mut link = Link { name: String::new(), mac: None, mtu: 1500 };
+        let (mut below, mut above, mut is_upper) = (None, None, false);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(bytes) => link.mac = mac(bytes),
+                LinkAttribute::Link(lower) => below = Some(*lower),
+                LinkAttribute::Controller(upper) => above = Some(*upper),
+                LinkAttribute::LinkInfo(info) => is_upper = info.iter().any(is_of_lower),
                 _ => {}
             }
         }
         // Interfaces report their wireless and bridge sides without a name.
         if !link.name.is_empty() {
-            self.known.links.insert(message.header.index, link);
+            let index = message.header.index;
+            self.known.links.insert(index, link);
+            self.known.stack(index, below.filter(|_| is_upper), above);
         }
     }
 
     fn forget_link(&mut self, index: u32) {
         self.known.links.remove(&index);
+        self.known.stack(index, None, None);
         self.known.neighbors.retain(|(ifindex, _), _| *ifindex != index);
     }
 
@@ -256,6 +263,13 @@ fn address_and_mac(message: &NeighbourMessage) -> (Option<IpAddr>, Option<Mac>) 
         }
     }
     (address, ethernet)
+}
+
+/// Whether an interface of this kind takes frames that another one receives, under an address that may be its
+/// own. The link of a pair or a tunnel is another end.
+fn is_of_lower(info: &LinkInfo) -> bool {
+    use InfoKind::{IpVlan, IpVtap, MacVlan, MacVtap, Vlan};
+    matches!(info, LinkInfo::Kind(Vlan | MacVlan | MacVtap | IpVlan | IpVtap))
 }
 
 fn mac(bytes: &[u8]) -> Option<Mac> {

@@ -22,6 +22,8 @@ impl Store for Fake {
             Command::PutDevice(i) => drop(image.devices.insert(i)),
             Command::RemoveDevice(i) => drop(image.devices.remove(&i)),
             Command::PutInterface(i, v) => drop(image.interfaces.insert(i, v)),
+            Command::PutMac(key) => drop(image.more_macs.insert(key)),
+            Command::RemoveMac(key) => drop(image.more_macs.remove(&key)),
             Command::RemoveInterface(i) => drop(image.interfaces.remove(&i)),
             Command::PutBackend(id, v) if v == Backend::default() => {
                 image.backends.remove(&id);

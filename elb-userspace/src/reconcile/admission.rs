@@ -1,9 +1,9 @@
-//! Who may open flows at a listener, and how many.
+//! Who may open flows at a listener, and how many; who is told that there is none to serve them.
 
 use elb_common::listener::{Listener as Record, listener_flags};
 
 use super::{Desired, Reconciler};
-use crate::model::{AccessList, Listener, Model};
+use crate::model::{AccessList, Listener, Model, NoMember};
 
 impl Reconciler {
     /// Numbers the IP groups and lists their networks.
@@ -24,8 +24,12 @@ impl Reconciler {
         if record.cps > 0 || record.max_connections > 0 {
             record.flags |= listener_flags::LIMITED;
         }
+        if listener.no_member == NoMember::Reset {
+            record.flags |= listener_flags::RESET;
+        }
         if let Some(access) = listener.ipgroup.as_ref().filter(|access| access.enable_ipgroup) {
             record.group = self.assignments.ip_groups[access.ipgroup.as_str()];
+            record.flags |= if access.cut { listener_flags::CUT } else { 0 };
             record.flags |= match access.list {
                 AccessList::White => listener_flags::WHITELIST,
                 AccessList::Black => listener_flags::BLACKLIST,

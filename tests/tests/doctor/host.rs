@@ -65,16 +65,15 @@ fn missing_capabilities_are_named() -> Result<()> {
     Ok(())
 }
 
-/// The virtual address is behind a gateway, as where routers send its packets here.
+/// The virtual address is behind a gateway, as where routers send its packets here: ports without a listener are
+/// refused, so that nothing circles.
 #[test]
-fn packets_that_the_kernel_would_send_back_are_told_of() -> Result<()> {
+fn a_host_that_forwards_is_no_trouble() -> Result<()> {
     let scene = Scene::new(small())?;
     let member = scene.lab.member_addr(0, Family::V4);
     scene.lab.lb().ip(&format!("route add {}/32 via {member}", scene.lab.vip4()))?;
     scene.ask()?.is_clean(Check::Forwarding);
     scene.lab.lb().sysctl("ipv4/ip_forward", "1")?;
-    let told = scene.ask()?;
-    scene.mend(told.finding(Check::Forwarding, Verdict::Warn))?;
     scene.ask()?.is_clean(Check::Forwarding);
     Ok(())
 }

@@ -143,11 +143,11 @@ fn a_port_without_listener_is_not_forwarded() -> Result<()> {
     for family in [Family::V4, Family::V6] {
         // The backend serves this port, and has the address.
         let load = Load { timeout: IN_VAIN, ..Load::on(lab.service(family, ECHO_PORT)) };
-        let before = status::packets_of(&agent.status()?, "no_listener");
+        let before = status::packets_of(&agent.status()?, "closed_port_answered");
         let report = http_requests(lab.client(), load, 4)?;
         assert_eq!(report.failures().len(), 4, "{:?}", report.answers_by_backend());
-        assert!(report.failures().iter().all(|one| one.kind == FailureKind::TimedOut));
-        let after = status::packets_of(&agent.status()?, "no_listener");
+        assert!(report.failures().iter().all(|one| one.kind == FailureKind::Refused));
+        let after = status::packets_of(&agent.status()?, "closed_port_answered");
         assert!(after >= before + 4, "{family:?}: {before}, then {after}");
 
         let report = http_requests(lab.client(), Load::on(lab.service(family, HTTP_PORT)), 20)?;

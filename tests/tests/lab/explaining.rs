@@ -147,7 +147,7 @@ fn flows_are_listed(
 fn nothing_is_changed_by_asking(scene: &Scene, client: SocketAddr) -> Result<()> {
     let counted = || -> Result<_> {
         let flows = scene.agent.ask(&["flows", "--limit", "0"])?["summary"]["flows"].clone();
-        Ok((flows, status::packets_of(&scene.agent.status()?, "no_listener")))
+        Ok((flows, status::packets_of(&scene.agent.status()?, "closed_port_answered")))
     };
     let before = counted()?;
     for port in 1..20 {
@@ -157,7 +157,7 @@ fn nothing_is_changed_by_asking(scene: &Scene, client: SocketAddr) -> Result<()>
     let (src, dst) = (client.to_string(), SocketAddr::new(scene.echo().ip(), 9).to_string());
     let nobody =
         scene.agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
-    assert_eq!(nobody["verdict"]["reason"], "no_listener", "{nobody}");
+    assert_eq!(nobody["verdict"]["reason"], "closed_port_answered", "{nobody}");
     assert!(
         nobody["verdict"]["fix"].as_str().expect("a string").contains("add a listener"),
         "{nobody}"

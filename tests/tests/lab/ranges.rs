@@ -99,7 +99,7 @@ fn packets_keep_their_port() -> Result<()> {
         anyhow::Ok(status::listener(said, TCP).context("it is there")?["packets"].clone())
     };
     assert_eq!(packets(&after)?, packets(&before)?);
-    let unknown = |said| status::packets_of(said, "no_listener");
+    let unknown = |said| status::packets_of(said, "closed_port_answered");
     assert!(unknown(&after) > unknown(&before));
     Ok(())
 }

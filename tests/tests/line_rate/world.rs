@@ -15,6 +15,9 @@ use elb_tests_ebpf::kind::{Kind, TCP, UDP};
 use elb_tests_ebpf::traffic::{PATTERN, Traffic};
 
 pub const GENERATOR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// The addresses are the host's own, too: closed ports are the kernel's.
+const VIP: u32 = vip_flags::ECHO | vip_flags::OWN;
+
 pub const FRONT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const BACK_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
 pub const SINK_MAC: [u8; 6] = [2, 0, 0, 0, 0, 4];
@@ -110,8 +113,8 @@ impl World {
         }
         let backends = (1..=MEMBERS).map(|id| (id, self.backend(id, egress)));
         memory.backends = backends.collect();
-        memory.vips_v4 = [(be32(VIP_V4), Vip { flags: vip_flags::ECHO, number: 0 })].into();
-        memory.vips_v6 = [(be128(VIP_V6), Vip { flags: vip_flags::ECHO, number: 0 })].into();
+        memory.vips_v4 = [(be32(VIP_V4), Vip { flags: VIP, number: 0 })].into();
+        memory.vips_v6 = [(be128(VIP_V6), Vip { flags: VIP, number: 0 })].into();
         add_listeners(&mut memory);
         memory
     }

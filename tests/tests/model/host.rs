@@ -96,7 +96,9 @@ impl Datapath for Host {
             }
             Command::ClearRing(region) => self.ring(*region, |words| words.clear()),
             // Frames leave by the interface that they came by, and nothing asks for the address.
-            Command::PutDevice(_)
+            Command::PutMac(_)
+            | Command::RemoveMac(_)
+            | Command::PutDevice(_)
             | Command::RemoveDevice(_)
             | Command::PutVipBits(..)
             | Command::PutVip(..)

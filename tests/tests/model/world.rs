@@ -8,7 +8,7 @@ use elb_common::addr::Mac;
 use elb_userspace::assign::Room;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MinimumHealthy, Model, Name, RingSize, Weight,
+    MinimumHealthy, Model, Name, NoMember, RingSize, Weight,
 };
 use elb_userspace::nexthop::NextHop;
 use elb_userspace::publish::{Command, Image, Region, plan};
@@ -263,6 +263,7 @@ fn model(wanted: &Wanted) -> Model {
         ipgroup: None,
         cps: Limit::constant(0),
         max_connection: Limit::constant(0),
+        no_member: NoMember::Drop,
     });
     let load_balancer = LoadBalancer {
         name: name("lb"),

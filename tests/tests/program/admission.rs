@@ -226,7 +226,7 @@ fn ranged() -> Both {
 
 #[test]
 fn a_range_has_its_first_and_its_last_port() {
-    let nobody = Because(Reason::NoListener);
+    let nobody = Because(Reason::ClosedPortAnswered);
     ranged().check(vec![
         ("before", tcp4(C4, 999, SYN), nobody),
         ("first", tcp4(C4, 1000, SYN), To(id::IN_V4)),

@@ -29,21 +29,21 @@ fn echo_requests() {
         Case("v4, tagged", echo(C4, vip4(), b"a").tagged(&[7]), Because(Reason::EchoAnswered)),
         Case("v6", echo(C6, vip6(), &[5; 56]).frame(), Because(Reason::EchoAnswered)),
         Case("v6, two tags", echo(C6, vip6(), b"").tagged(&[7, 8]), Because(Reason::EchoAnswered)),
-        Case("no listener v4", echo(C4, bare4(), b"").frame(), Because(Reason::NoListener)),
-        Case("no listener v6", echo(C6, bare6(), b"").frame(), Because(Reason::NoListener)),
+        Case("no listener v4", echo(C4, bare4(), b"").frame(), Because(Reason::ClosedPort)),
+        Case("no listener v6", echo(C6, bare6(), b"").frame(), Because(Reason::ClosedPort)),
         Case("the host's own", echo(C4, host, b"").frame(), Because(Reason::NotVip)),
         Case("to a group", group, Because(Reason::GroupMac)),
         Case("fragment", echo(C4, vip4(), b"").fragment(0x2000).frame(), Because(Reason::Fragment)),
-        Case("another message", timestamp.frame(), Because(Reason::OtherProtocol)),
+        Case("another message", timestamp.frame(), Because(Reason::ClosedPort)),
         Case(
             "another message v6",
             icmp(C6, vip6(), 130, &[0; 48]).frame(),
-            Because(Reason::OtherProtocol),
+            Because(Reason::ClosedPort),
         ),
         Case(
             "icmpv6 in ipv4",
             Packet::new(C4, vip4(), 58, vec![128, 0, 0, 0, 0, 0, 0, 0]).frame(),
-            Because(Reason::OtherProtocol),
+            Because(Reason::ClosedPort),
         ),
     ]);
 }

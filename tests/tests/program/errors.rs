@@ -163,7 +163,7 @@ fn an_error_about_an_answer_goes_to_who_sent_it() {
         |kind, code| error(ROUTER4, kind, code, 0, &answer4(port::IN_V4).ip()[..28]).frame();
     let kind6 =
         |kind, code| error(ROUTER6, kind, code, 0, &answer6(port::IN_V4).ip()[..48]).frame();
-    let other = Because(Reason::OtherProtocol);
+    let other = Because(Reason::ClosedPort);
     check(vec![
         Case("l2 v4", about4(port::L2).frame(), To(id::L2)),
         Case("l2 v6", about6(port::L2).frame(), To(id::L2)),
@@ -230,7 +230,7 @@ fn an_error_quotes_what_it_is_about() {
         Case("of another address", elsewhere.frame(), Because(Reason::OtherProtocol)),
         Case("not a header", error(ROUTER4, 3, 1, 0, &strange).frame(), Because(Reason::BadHeader)),
         Case("disabled", to4(answer4(port::DISABLED)), Because(Reason::Disabled)),
-        Case("no listener", to4(answer4(4444)), Because(Reason::NoListener)),
+        Case("no listener", to4(answer4(4444)), Because(Reason::ClosedPort)),
         Case(
             "about the host's own connection",
             to4(tcp("10.0.0.1", 22, C4.parse().unwrap(), 9, ACK, b"")),
@@ -250,7 +250,7 @@ fn an_error_quotes_what_it_is_about() {
         Case(
             "behind options",
             error(ROUTER4, 3, 1, 0, &answer4(port::L2).ip()).options(&[1; 4]).frame(),
-            Because(Reason::OtherProtocol),
+            Because(Reason::ClosedPort),
         ),
         Case(
             "in fragments",

@@ -120,7 +120,7 @@ fn any_port_listener() {
         Case(
             "udp is not tcp",
             udp(C4, 9, any4(), 12_345, b"").frame(),
-            Because(Reason::NoListener),
+            Because(Reason::ClosedPortAnswered),
         ),
     ]);
 }
@@ -134,10 +134,14 @@ fn traffic_that_is_not_for_a_listener_passes() {
     check(vec![
         Case("ssh to the host", ssh.frame(), Because(Reason::NotVip)),
         Case("ssh to the host, v6", ssh6.frame(), Because(Reason::NotVip)),
-        Case("a port without listener", syn4(4444).frame(), Because(Reason::NoListener)),
-        Case("a port without listener, v6", syn6(4444).frame(), Because(Reason::NoListener)),
-        Case("gre to a vip", gre.frame(), Because(Reason::OtherProtocol)),
-        Case("no next header", nothing.frame(), Because(Reason::OtherProtocol)),
+        Case("a port without listener", syn4(4444).frame(), Because(Reason::ClosedPortAnswered)),
+        Case(
+            "a port without listener, v6",
+            syn6(4444).frame(),
+            Because(Reason::ClosedPortAnswered),
+        ),
+        Case("gre to a vip", gre.frame(), Because(Reason::ClosedPort)),
+        Case("no next header", nothing.frame(), Because(Reason::ClosedPort)),
         Case("lldp", crate::oracle::boring(), Because(Reason::NotIp)),
         Case(
             "to a group of hosts",

@@ -99,7 +99,7 @@ fn later_fragments_meet_what_the_first_met_once_it_had_a_backend() {
     check(vec![
         Case("no member", first(port::EMPTY), Because(Reason::NoBackend)),
         Case("its second", second(port::EMPTY), LOST),
-        Case("no listener", first(4444), Because(Reason::NoListener)),
+        Case("no listener", first(4444), Because(Reason::ClosedPort)),
         Case("its second", second(4444), LOST),
         Case("too big", big.remove(0).frame(), Because(Reason::TooBigAnswered)),
         Case("its second", big.remove(0).frame(), Because(Reason::TooBig)),

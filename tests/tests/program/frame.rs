@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xc1];
 pub const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x01];
+/// Of an interface on top of the one that frames come by.
+pub const UPPER_MAC: [u8; 6] = [2, 0, 0, 0, 1, 0x01];
+/// Of another host, or of an interface on top of another one.
+pub const FOREIGN_MAC: [u8; 6] = [2, 0, 0, 0, 2, 0x01];
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
@@ -145,6 +149,13 @@ impl Packet {
     pub fn tagged(&self, vlans: &[u16]) -> Vec<u8> {
         let ethertype = if self.source.is_ipv4() { 0x0800u16 } else { 0x86dd };
         ethernet(OUR_MAC, CLIENT_MAC, vlans, ethertype, &self.ip())
+    }
+
+    /// The packet in an Ethernet frame to another Ethernet address.
+    pub fn frame_to(&self, mac: [u8; 6]) -> Vec<u8> {
+        let mut frame = self.frame();
+        frame[..6].copy_from_slice(&mac);
+        frame
     }
 }
 

@@ -19,7 +19,7 @@ use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::room::{self, FlowTable};
 use elb_common::sweep::{self, Sweep};
-use elb_common::told::Told;
+use elb_common::told::{Told, kind};
 use elb_common::trace::Trace;
 use elb_tests::datapath;
 use elb_tests::record::{Record, array, hash};
@@ -113,6 +113,18 @@ impl Kernel {
         map.get(&index, 0).unwrap().iter().sum()
     }
 
+    /// Lets the namespace have addresses of its own, by which its sockets reach each other.
+    pub fn give(&self, addresses: &[std::net::IpAddr]) {
+        let ip = |arguments: &[&str]| {
+            let status = std::process::Command::new("ip").args(arguments).status().unwrap();
+            assert!(status.success(), "{arguments:?}");
+        };
+        ip(&["link", "set", "lo", "up"]);
+        for address in addresses {
+            ip(&["address", "add", &address.to_string(), "dev", "lo"]);
+        }
+    }
+
     /// The program, for others to call.
     pub fn program(&self) -> ProgramFd {
         let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
@@ -132,7 +144,9 @@ impl Kernel {
         let map = self.ebpf.map_mut(names::ERRORS_TOLD).unwrap();
         let mut map: PerCpuArray<_, Record<Told>> = map.try_into().unwrap();
         let none = vec![Record(Told::default()); aya::util::nr_cpus().unwrap()];
-        map.set(0, PerCpuValues::try_from(none).unwrap(), 0).unwrap();
+        for kind in [kind::ERROR, kind::RESET] {
+            map.set(kind, PerCpuValues::try_from(none.clone()).unwrap(), 0).unwrap();
+        }
     }
 
     /// No first fragment came.

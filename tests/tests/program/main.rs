@@ -31,6 +31,7 @@ mod moved;
 mod moving;
 mod probing;
 mod recording;
+mod refusing;
 mod sweep;
 mod tracing;
 mod tunnels;

@@ -15,8 +15,8 @@ use elb_common::{hash, ring};
 
 use self::flows::{Asked, Flows};
 use self::headers::*;
-use self::outgoing::{overhead, patch, too_big, wrap};
-use crate::frame::{OUR_MAC, ethernet};
+use self::outgoing::{overhead, patch, refused, too_big, wrap};
+use crate::frame::{OUR_MAC, UPPER_MAC, ethernet};
 use crate::kernel::{DROP, PASS, REDIRECT, TX};
 use crate::world::*;
 
@@ -51,7 +51,7 @@ pub struct Oracle {
 type Step<T> = Result<T, Reason>;
 
 /// What is meant for a listener and cannot be forwarded; all else is the kernel's.
-const DROPPED: [Reason; 11] = [
+const DROPPED: [Reason; 12] = [
     Reason::Fragment,
     Reason::Disabled,
     Reason::NoBackend,
@@ -63,6 +63,7 @@ const DROPPED: [Reason; 11] = [
     Reason::NoRecord,
     Reason::NoDevice,
     Reason::TtlExpired,
+    Reason::ClosedPort,
 ];
 
 /// What a packet says of its flow.
@@ -110,15 +111,14 @@ impl Oracle {
 
     fn packet(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         if ip.part == Part::Later {
-            if frame[0] & 1 != 0 {
-                return Err(Reason::GroupMac);
-            }
             let first = self.fragments.get(&datagram(ip)).copied();
-            return self.send(frame, ip, first.ok_or(self.without_ports(ip))?);
+            let first = first.ok_or(self.without_ports(frame, ip))?;
+            addressed(frame)?;
+            return self.send(frame, ip, first);
         }
         if ip.protocol != TCP && ip.protocol != UDP {
             if ip.part == Part::First {
-                return Err(self.without_ports(ip));
+                return Err(self.without_ports(frame, ip));
             }
             return self.control(frame, ip);
         }
@@ -138,9 +138,6 @@ impl Oracle {
         if length < least || (length > payload.len() && !only_a_part) {
             return Err(Reason::BadHeader);
         }
-        if frame[0] & 1 != 0 {
-            return Err(Reason::GroupMac);
-        }
         let ports = (u16_at(header, 0), u16_at(header, 2));
         // SYN, but not ACK, RST or FIN.
         let says = match ip.protocol {
@@ -150,24 +147,26 @@ impl Oracle {
             _ => Says::Nothing,
         };
         let flow: FlowId = (ip.source, ip.destination, ports.0, ports.1, ip.protocol);
-        let target = self.choose(flow, says)?;
+        let target = match self.choose(frame, flow, says) {
+            Err(Reason::ClosedPort) => return refused(frame, ip),
+            chosen => chosen?,
+        };
         if ip.part == Part::First {
             self.fragments.insert(datagram(ip), target);
         }
         self.send(frame, ip, target)
     }
 
-    fn without_ports(&self, ip: &Ip) -> Reason {
-        if self.world.vips.contains_key(&ip.destination) {
-            Reason::Fragment
-        } else {
-            Reason::NotVip
-        }
+    fn without_ports(&self, frame: &[u8], ip: &Ip) -> Reason {
+        let Some(flags) = self.world.vips.get(&ip.destination) else { return Reason::NotVip };
+        let own =
+            if flags & vip_flags::OWN != 0 { Reason::OwnConnection } else { Reason::Fragment };
+        addressed(frame).err().unwrap_or(own)
     }
 
     /// Where a packet of a flow goes.
-    fn choose(&mut self, flow: FlowId, says: Says) -> Step<Target> {
-        let (index, listener) = self.listener(flow.1, flow.3, flow.4)?;
+    fn choose(&mut self, frame: &[u8], flow: FlowId, says: Says) -> Step<Target> {
+        let (index, listener) = self.listener(frame, flow.1, flow.3, flow.4)?;
         if listener.disabled {
             return Err(Reason::Disabled);
         }
@@ -195,7 +194,7 @@ impl Oracle {
         if !backend.reachable {
             return Err(Reason::NoNextHop);
         }
-        if backend.mode != Mode::L2 && ip.hop_limit <= 1 {
+        if ip.hop_limit <= 1 {
             return Err(Reason::TtlExpired);
         }
         let fits = usize::from(backend.mtu) - overhead(backend);
@@ -221,7 +220,13 @@ impl Oracle {
     }
 
     /// The listener whose range of ports is the narrowest that this port lies in.
-    fn listener(&self, vip: IpAddr, port: u16, protocol: u8) -> Step<(usize, ListenerSpec)> {
+    fn listener(
+        &self,
+        frame: &[u8],
+        vip: IpAddr,
+        port: u16,
+        protocol: u8,
+    ) -> Step<(usize, ListenerSpec)> {
         let find = |free_bits: u32| {
             self.world.listeners.iter().enumerate().find(|(_, l)| {
                 let same_port = u32::from(l.port) >> free_bits == u32::from(port) >> free_bits;
@@ -230,21 +235,24 @@ impl Oracle {
             })
         };
         if let Some((index, listener)) = find(0) {
+            addressed(frame)?;
             return Ok((index, listener.clone()));
         }
         let flags = self.world.vips.get(&vip).ok_or(Reason::NotVip)?;
         let ranges = if protocol == TCP { vip_flags::RANGES_TCP } else { vip_flags::RANGES_UDP };
+        addressed(frame)?;
+        let nobody = nobody(*flags, Reason::NoListener);
         if flags & ranges == 0 {
-            return Err(Reason::NoListener);
+            return Err(nobody);
         }
-        let (index, listener) = (1..=16).find_map(find).ok_or(Reason::NoListener)?;
+        let (index, listener) = (1..=16).find_map(find).ok_or(nobody)?;
         Ok((index, listener.clone()))
     }
 
     fn control(&mut self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         let v4 = ip.source.is_ipv4();
         if ip.protocol != if v4 { 1 } else { 58 } {
-            return Err(Reason::OtherProtocol);
+            return Err(self.for_the_kernel(frame, ip, Reason::OtherProtocol));
         }
         let plain = ip.payload == ip.start + if v4 { 20 } else { 40 };
         let errors: &[u8] = if v4 { &[3, 11, 12] } else { &[1, 2, 3, 4] };
@@ -262,9 +270,15 @@ impl Oracle {
             return self.echo(frame, ip);
         }
         if v4 || !(133..=137).contains(&message[0]) {
-            return Err(Reason::OtherProtocol);
+            return Err(self.for_the_kernel(frame, ip, Reason::OtherProtocol));
         }
         self.neighbor(frame, ip)
+    }
+
+    /// What is neither forwarded nor answered is the kernel's if the address is its own, or no virtual one.
+    fn for_the_kernel(&self, frame: &[u8], ip: &Ip, reason: Reason) -> Reason {
+        let Some(flags) = self.world.vips.get(&ip.destination) else { return reason };
+        addressed(frame).err().unwrap_or(nobody(*flags, reason))
     }
 
     /// An error goes to the backend whose packet it is about: that of the flow the other way round.
@@ -283,7 +297,7 @@ impl Oracle {
             ipv6_headers(frame, ipv6_header(frame, about)?)?
         };
         if answer.part == Part::Later {
-            return Err(self.without_ports(ip));
+            return Err(self.without_ports(frame, ip));
         }
         if ![TCP, UDP].contains(&answer.protocol) {
             return Err(Reason::OtherProtocol);
@@ -291,22 +305,17 @@ impl Oracle {
         if answer.payload + 4 > ip.end {
             return Err(Reason::Truncated);
         }
-        if frame[0] & 1 != 0 {
-            return Err(Reason::GroupMac);
-        }
         let (server, client) = (u16_at(frame, answer.payload), u16_at(frame, answer.payload + 2));
         let flow = (answer.destination, answer.source, client, server, answer.protocol);
-        let target = self.choose(flow, Says::Quoted)?;
+        let target = self.choose(frame, flow, Says::Quoted)?;
         self.send(frame, ip, target)
     }
 
     fn echo(&self, frame: &[u8], ip: &Ip) -> Step<Expected> {
         let flags = self.world.vips.get(&ip.destination).ok_or(Reason::NotVip)?;
+        addressed(frame)?;
         if flags & vip_flags::ECHO == 0 {
-            return Err(Reason::NoListener);
-        }
-        if frame[0] & 1 != 0 {
-            return Err(Reason::GroupMac);
+            return Err(nobody(*flags, Reason::NoListener));
         }
         let mut bytes = frame.to_vec();
         bytes[0..6].copy_from_slice(&frame[6..12]);
@@ -341,6 +350,9 @@ impl Oracle {
         let flags = self.world.vips.get(&IpAddr::V6(target)).copied().unwrap_or(0);
         if flags & vip_flags::ANNOUNCE == 0 || message[1] != 0 {
             return Err(Reason::NeighborOther);
+        }
+        if frame[0] & 1 == 0 {
+            addressed(frame)?;
         }
         match message[0] {
             136 if frame[6..12] != OUR_MAC => return Err(Reason::VipConflict),
@@ -378,11 +390,15 @@ impl Oracle {
             let address = IpAddr::V4(ipv4_at(message, at));
             self.world.vips.get(&address).is_some_and(|f| f & vip_flags::ANNOUNCE != 0)
         };
+        let asked = u16_at(message, 6) == 1 && announced(24);
+        if frame[0] & 1 == 0 && (announced(14) || asked) {
+            addressed(frame)?;
+        }
         if announced(14) {
             let foreign = message[8..14] != OUR_MAC;
             return Err(if foreign { Reason::VipConflict } else { Reason::ArpOther });
         }
-        if u16_at(message, 6) != 1 || !announced(24) {
+        if !asked {
             return Err(Reason::ArpOther);
         }
         let mut reply = message[..6].to_vec();
@@ -396,6 +412,20 @@ impl Oracle {
         bytes[start..start + 28].copy_from_slice(&reply);
         Ok(answered(bytes, Reason::ArpAnswered))
     }
+}
+
+/// What is for another Ethernet address is for another host.
+fn addressed(frame: &[u8]) -> Step<()> {
+    match frame[..6] {
+        [group, ..] if group & 1 != 0 => Err(Reason::GroupMac),
+        ref mac if mac == OUR_MAC || mac == UPPER_MAC => Ok(()),
+        _ => Err(Reason::ForeignMac),
+    }
+}
+
+/// Nothing takes a packet for a virtual address with these flags.
+fn nobody(flags: u32, kernels: Reason) -> Reason {
+    if flags & vip_flags::OWN != 0 { kernels } else { Reason::ClosedPort }
 }
 
 fn answered(bytes: Vec<u8>, reason: Reason) -> Expected {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
-use elb_common::interface::Interface;
+use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{
     Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RANGE_FIXED_BITS, RangeKey, Vip,
     listener_flags, listener_pool_flags, vip_flags,
@@ -14,7 +14,7 @@ use elb_common::path::Memory;
 use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
 
-use crate::frame::OUR_MAC;
+use crate::frame::{FOREIGN_MAC, OUR_MAC, UPPER_MAC};
 
 /// Interface that TEST_RUN frames come by: loopback of the test's namespace.
 pub const INGRESS: u32 = 1;
@@ -121,6 +121,15 @@ pub fn quiet4() -> IpAddr {
 
 pub fn quiet6() -> IpAddr {
     "2001:db8::13".parse().unwrap()
+}
+
+/// This host's own, too.
+pub fn own4() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 14).into()
+}
+
+pub fn own6() -> IpAddr {
+    "2001:db8::14".parse().unwrap()
 }
 
 /// Backends by what is special about them.
@@ -259,6 +268,8 @@ pub fn world(now: u32) -> World {
         (bare6(), vip_flags::ANNOUNCE),
         (quiet4(), vip_flags::ECHO),
         (quiet6(), vip_flags::ECHO),
+        (own4(), vip_flags::ANNOUNCE | vip_flags::OWN),
+        (own6(), vip_flags::ANNOUNCE | vip_flags::OWN),
     ]);
     world
 }
@@ -339,6 +350,8 @@ impl World {
         memory
             .interfaces
             .insert(INGRESS, Interface { mac: Mac::new(OUR_MAC), ..Interface::default() });
+        memory.more_macs.insert(MacKey::new(INGRESS, Mac::new(UPPER_MAC)));
+        memory.more_macs.insert(MacKey::new(OTHER, Mac::new(FOREIGN_MAC)));
         memory
     }
 }

@@ -1,7 +1,7 @@
 //! ARP requests for announced virtual addresses (RFC 826, RFC 5227).
 
 use super::super::wire::{Arp, Ethernet};
-use super::super::{Link, Outcome, Packet, Stop, Tables};
+use super::super::{Link, Outcome, Packet, Stop, Tables, classify};
 use crate::addr::{Be16, Be32, Mac};
 use crate::listener::vip_flags;
 use crate::reason::Reason;
@@ -24,16 +24,21 @@ pub(in super::super) fn arp<P: Packet, T: Tables>(
     if shape != (ETHERNET, IPV4, LENGTHS) {
         return Err(Stop(Reason::ArpOther));
     }
+    let is_claimed = is_announced(tables, message.sender);
+    let is_asked = message.operation.get() == REQUEST && is_announced(tables, message.target);
+    if !link.destination.is_group() && (is_claimed || is_asked) {
+        classify::addressed(packet, tables, link)?;
+    }
     let interface = tables.interface(packet.ingress()).ok_or(Stop(Reason::ArpOther))?;
     if interface.is_quiet() {
         return Err(Stop(Reason::ArpOther));
     }
     let ours = interface.mac;
-    if is_announced(tables, message.sender) {
+    if is_claimed {
         let foreign = message.sender_mac != ours;
         return Err(Stop(if foreign { Reason::VipConflict } else { Reason::ArpOther }));
     }
-    if message.operation.get() != REQUEST || !is_announced(tables, message.target) {
+    if !is_asked {
         return Err(Stop(Reason::ArpOther));
     }
     answer(packet, link, &message, ours).ok_or(Stop(Reason::Truncated))?;

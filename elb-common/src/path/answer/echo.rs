@@ -1,7 +1,7 @@
 //! Echo request → echo reply (RFC 792, RFC 4443 §4), for virtual addresses with a listener.
 
 use super::super::wire::{Ethernet, Icmp};
-use super::super::{Family, Ip, Link, Outcome, Packet, Stop, Tables};
+use super::super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, classify};
 use crate::checksum;
 use crate::listener::vip_flags;
 use crate::reason::Reason;
@@ -18,9 +18,7 @@ pub(super) fn answer<F: Family, P: Packet, T: Tables>(
     if vip.flags & vip_flags::ECHO == 0 {
         return Err(Stop(Reason::NoListener));
     }
-    if link.destination.is_group() {
-        return Err(Stop(Reason::GroupMac));
-    }
+    classify::addressed(packet, tables, link)?;
     F::turn_round(packet, link.end)?;
     let truncated = Stop(Reason::Truncated);
     *packet.view_mut(ip.payload).ok_or(truncated)? = reply(request, F::ECHO_REPLY);

@@ -3,7 +3,7 @@
 use network_types::ip::IpProto;
 
 use super::super::wire::{Icmp, Ipv6, LinkAddressOption, Neighbor};
-use super::super::{Ip, Link, Outcome, Packet, Stop, Tables};
+use super::super::{Ip, Link, Outcome, Packet, Stop, Tables, classify};
 use crate::addr::{Be16, Be32, Be128, Mac};
 use crate::checksum;
 use crate::listener::vip_flags;
@@ -47,6 +47,9 @@ pub(in super::super) fn neighbor<P: Packet, T: Tables>(
     let vip = tables.vip_v6(message.target).ok_or(other)?;
     if vip.flags & vip_flags::ANNOUNCE == 0 || message.icmp.code != 0 {
         return Err(other);
+    }
+    if !link.destination.is_group() {
+        classify::addressed(packet, tables, link)?;
     }
     let interface = tables.interface(packet.ingress()).ok_or(other)?;
     if interface.is_quiet() {

@@ -15,6 +15,7 @@ use crate::addr::{Be16, Be32, Be128};
 use crate::backend::{OUTER_FRAGMENT, OUTER_TTL};
 use crate::checksum;
 use crate::reason::Reason;
+use crate::told::kind;
 
 /// Makes a packet that is too big the answer to its sender that one of `mtu` bytes would fit;
 /// an error where that cannot be, or must not.
@@ -32,7 +33,11 @@ pub(in super::super) fn too_big<F: Family, P: Packet, T: Tables>(
     if !flow || !F::is_one_host(ip.source) || mtu < F::LEAST_MTU {
         return Err(SILENT);
     }
-    if !tables.may_answer(tables.now()) {
+    let largest = tables.interface(packet.ingress()).map_or(0, |interface| interface.largest);
+    if largest > 0 && ip.length > u32::from(largest) {
+        return Err(Stop(Reason::Joined));
+    }
+    if !tables.may_answer(kind::ERROR, tables.now()) {
         return Err(SILENT);
     }
     F::too_big(packet, link, mtu)
@@ -46,7 +51,7 @@ const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
 
 /// Precedence "internetwork control" (RFC 1812 §4.3.2.5).
-const CONTROL: u8 = 0xc0;
+pub(super) const CONTROL: u8 = 0xc0;
 
 /// The beginning of an IPv4 packet, as rows of words: 544 bytes, for an answer of up to 576 bytes
 /// (RFC 1812 §4.3.2.3).
@@ -80,7 +85,7 @@ pub(in super::super) fn too_big_v4<P: Packet>(
     let icmp =
         Icmp { kind: UNREACHABLE, code: FRAGMENTATION_NEEDED, checksum: checksum::finish(covered) };
     let error = IcmpError { icmp, word };
-    let header = |quoted: &Ipv4| header_v4(quoted.destination, quoted.source);
+    let header = |quoted: &Ipv4| answer_v4(quoted, IpProto::Icmp as u8, CONTROL, LENGTH_V4);
     send(packet, link, header, error, LENGTH_V4).ok_or(NO_ROOM)
 }
 
@@ -97,49 +102,62 @@ pub(in super::super) fn too_big_v6<P: Packet>(
     let quote: &QuoteV6 = packet.view(link.end).ok_or(SILENT)?;
     let word = Be32::from_raw(u32::from(mtu).to_be());
     let kind = u16::from_ne_bytes([PACKET_TOO_BIG, 0]);
-    let pseudo = checksum::from_u32s(halves(header.source) + halves(header.destination))
-        + u32::from(MESSAGE.to_be())
-        + u32::from(u16::from_ne_bytes([0, ICMP]));
+    let pseudo = pseudo_v6(header, ICMP, MESSAGE);
     let covered = pseudo + u32::from(kind) + checksum::add_u32(word.raw()) + sum(&quote.0);
     let icmp = Icmp { kind: PACKET_TOO_BIG, code: 0, checksum: checksum::finish(covered) };
     let error = IcmpError { icmp, word };
-    let header = |quoted: &Ipv6| Ipv6 {
-        version_class_label: Be32::from_raw((6u32 << 28).to_be()),
-        payload_length: Be16::new(MESSAGE),
-        next_header: ICMP,
-        hop_limit: OUTER_TTL,
-        source: quoted.destination,
-        destination: quoted.source,
-    };
+    let header = |quoted: &Ipv6| answer_v6(quoted, ICMP, MESSAGE);
     send(packet, link, header, error, LENGTH_V6).ok_or(NO_ROOM)
 }
 
+/// The IPv4 header of an answer with this protocol, type of service and length, to who sent `asked`.
 #[inline(always)]
-fn header_v4(source: Be32, destination: Be32) -> Ipv4 {
-    const ICMP: u8 = IpProto::Icmp as u8;
-    let words = u32::from(u16::from_ne_bytes([0x45, CONTROL]))
-        + u32::from(LENGTH_V4.to_be())
+pub(super) fn answer_v4(asked: &Ipv4, protocol: u8, tos: u8, length: u16) -> Ipv4 {
+    let (source, destination) = (asked.destination, asked.source);
+    let words = u32::from(u16::from_ne_bytes([0x45, tos]))
+        + u32::from(length.to_be())
         + u32::from(OUTER_FRAGMENT.to_be())
-        + u32::from(u16::from_ne_bytes([OUTER_TTL, ICMP]));
+        + u32::from(u16::from_ne_bytes([OUTER_TTL, protocol]));
     let addresses = checksum::add_u32(source.raw()) + checksum::add_u32(destination.raw());
     Ipv4 {
         version_length: 0x45,
-        tos: CONTROL,
-        total_length: Be16::new(LENGTH_V4),
+        tos,
+        total_length: Be16::new(length),
         identification: Be16::new(0),
         fragment: Be16::new(OUTER_FRAGMENT),
         ttl: OUTER_TTL,
-        protocol: ICMP,
+        protocol,
         checksum: checksum::finish(words + addresses),
         source,
         destination,
     }
 }
 
+/// The IPv6 header of an answer with this payload, to who sent `asked`.
+#[inline(always)]
+pub(super) fn answer_v6(asked: &Ipv6, next_header: u8, payload: u16) -> Ipv6 {
+    Ipv6 {
+        version_class_label: Be32::from_raw((6u32 << 28).to_be()),
+        payload_length: Be16::new(payload),
+        next_header,
+        hop_limit: OUTER_TTL,
+        source: asked.destination,
+        destination: asked.source,
+    }
+}
+
+/// The sum of the words of a pseudo-header (RFC 8200 §8.1) of an answer to `asked`.
+#[inline(always)]
+pub(super) fn pseudo_v6(asked: &Ipv6, next_header: u8, payload: u16) -> u32 {
+    checksum::from_u32s(halves(asked.source) + halves(asked.destination))
+        + u32::from(payload.to_be())
+        + u32::from(u16::from_ne_bytes([0, next_header]))
+}
+
 /// Puts the headers before the packet, and sends it back to whom it came from. What the packet's own
 /// header says is read again: addresses kept until then would take too much of the BPF stack.
 #[inline(always)]
-fn send<P: Packet, H: Pod>(
+pub(super) fn send<P: Packet, H: Pod>(
     packet: &mut P,
     link: &Link,
     header: impl FnOnce(&H) -> H,
@@ -165,7 +183,7 @@ fn halves(address: Be128) -> u64 {
 
 /// The sum of rows of words, to be added to others: a few times 2^16.
 #[inline(always)]
-fn sum<const N: usize>(rows: &[[Be32; N]]) -> u32 {
+pub(super) fn sum<const N: usize>(rows: &[[Be32; N]]) -> u32 {
     let words = rows.iter().flatten();
     checksum::from_u32s(words.fold(0, |sum, word| sum + u64::from(word.raw())))
 }

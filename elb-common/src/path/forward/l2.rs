@@ -1,16 +1,25 @@
-//! Direct server return on one segment: only the Ethernet addresses change.
+//! Direct server return on one segment: the Ethernet addresses change, and the packet has a hop less, as
+//! behind any router: two load balancers that are members of each other would send it to and fro for ever.
 
 use super::super::wire::Ethernet;
-use super::super::{Packet, Stop};
+use super::super::{Family, Link, Packet, Stop};
+use crate::addr::Be32;
 use crate::backend::Backend;
 use crate::reason::Reason;
 
 /// Addresses the frame to the backend.
 #[inline(always)]
-pub(super) fn rewrite<P: Packet>(packet: &mut P, backend: &Backend) -> Result<(), Stop> {
-    let ethernet: &mut Ethernet =
-        packet.view_mut(0).ok_or_else(|| Stop::because(Reason::Truncated))?;
+pub(super) fn rewrite<F: Family, P: Packet>(
+    packet: &mut P,
+    link: &Link,
+    backend: &Backend,
+) -> Result<(), Stop> {
+    let truncated = || Stop::because(Reason::Truncated);
+    let ethernet: &mut Ethernet = packet.view_mut(0).ok_or_else(truncated)?;
     ethernet.destination = backend.next_hop;
     ethernet.source = backend.source;
+    let word: &mut Be32 =
+        packet.view_mut(link.end + F::HOP_WORD * size_of::<Be32>()).ok_or_else(truncated)?;
+    *word = Be32::from_raw(F::after_hop(word.raw()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV4;
 use super::super::probe::Probes;
-use super::super::wire::Ipv4;
+use super::super::wire::{Ipv4, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32};
@@ -175,6 +175,21 @@ impl Family for V4 {
     #[inline(always)]
     fn probed<T: Probes>(tables: &T, key: &FlowKeyV4) -> Option<u16> {
         tables.probed_v4(key)
+    }
+
+    #[inline(always)]
+    fn is_connected<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
+        tables.is_connected_v4(key)
+    }
+
+    #[inline(always)]
+    fn reset<P: Packet>(packet: &mut P, link: &Link, segment: &Tcp, next: u32) -> Option<()> {
+        answer::reset_v4(packet, link, segment, next)
+    }
+
+    #[inline(always)]
+    fn unreachable<P: Packet>(packet: &mut P, link: &Link) -> Option<()> {
+        answer::unreachable_v4(packet, link)
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use network_types::ip::IpProto;
 
 use super::super::choose::QuestionV6;
 use super::super::probe::Probes;
-use super::super::wire::Ipv6;
+use super::super::wire::{Ipv6, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, extension, is_transport, part};
 use crate::addr::{Be16, Be128};
@@ -142,6 +142,21 @@ impl Family for V6 {
     #[inline(always)]
     fn probed<T: Probes>(tables: &T, key: &FlowKeyV6) -> Option<u16> {
         tables.probed_v6(key)
+    }
+
+    #[inline(always)]
+    fn is_connected<T: Tables>(tables: &T, key: &FlowKeyV6) -> bool {
+        tables.is_connected_v6(key)
+    }
+
+    #[inline(always)]
+    fn reset<P: Packet>(packet: &mut P, link: &Link, segment: &Tcp, next: u32) -> Option<()> {
+        answer::reset_v6(packet, link, segment, next)
+    }
+
+    #[inline(always)]
+    fn unreachable<P: Packet>(packet: &mut P, link: &Link) -> Option<()> {
+        answer::unreachable_v6(packet, link)
     }
 
     #[inline(always)]

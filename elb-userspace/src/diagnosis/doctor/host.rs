@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use super::Duty;
 use super::facts::{Bpffs, Facts, Kernel, Trial};
 use crate::backend::privilege::{BPF, NET_ADMIN, PERFMON, SYS_ADMIN};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Route;
 
 const NET_RAW: (u32, &str) = (13, "CAP_NET_RAW");
 
@@ -93,23 +91,8 @@ pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
 /// elb forwards without the kernel. Where the kernel forwards, too, it sends what the program leaves
 /// to it (a port without a listener) on by the route to the virtual address: where that leads to a
 /// gateway, back to where the packet came from.
-pub(super) fn forwarding(duty: &Duty, facts: &Facts) -> Finding {
+pub(super) fn forwarding(facts: &Facts) -> Finding {
     let found = |verdict, words: String| Finding::seen(Check::Forwarding, verdict, words);
-    let forwards = |vip: &&std::net::IpAddr| facts.forwarding[usize::from(vip.is_ipv6())];
-    let looping =
-        duty.vips.iter().filter(forwards).find_map(|vip| match facts.network.routes.get(vip)? {
-            Route::Via { gateway: Some(gateway), .. } => Some((vip, gateway)),
-            Route::Via { gateway: None, .. } | Route::Local | Route::None => None,
-        });
-    if let Some((vip, gateway)) = looping {
-        let words = format!(
-            "on: packets to ports of {vip} without a listener go back to {gateway}, which may send \
-             them here again"
-        );
-        let key =
-            if vip.is_ipv6() { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
-        return found(Verdict::Warn, words).fix(format!("sysctl -w {key}=0"));
-    }
     let words = match facts.forwarding {
         [false, false] => "off; the program forwards without it",
         _ => "on, which the program neither needs nor minds",

@@ -4,6 +4,7 @@ use elb_common::names;
 
 use super::facts::{Attached, Facts, Interface};
 use super::{Duty, netdev, queues};
+use crate::agent::joining;
 use crate::config::AttachMode;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Verdict};
@@ -171,6 +172,10 @@ fn other(name: &str, attached: Option<&Attached>) -> Finding {
 
 fn offloads(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
     let found = |verdict, words: String| Finding::seen(Check::Offloads, verdict, words);
+    if mode == AttachMode::Generic {
+        let interfaces = [name.to_owned()];
+        return found(Verdict::Warn, joining::what(&interfaces)).fix(joining::fix(&interfaces));
+    }
     let Some(on) = &interface.offloads else {
         let words = "the driver does not say which are on".to_owned();
         return found(Verdict::Unknown, words).fix(format!("ethtool -k {name}"));

@@ -333,16 +333,6 @@ fn cases() -> Vec<Case> {
             Verdict::Fail,
             "sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         ),
-        (
-            "loop",
-            general(|f| {
-                f.forwarding[0] = true;
-                f.network.routes.insert(address("192.0.2.10"), via(2, Some("10.0.0.254")));
-            }),
-            Check::Forwarding,
-            Verdict::Warn,
-            "sysctl -w net.ipv4.ip_forward=0",
-        ),
     ]
 }
 
@@ -379,6 +369,8 @@ fn what_looks_alike_is_no_trouble() {
     loose.network.routes.insert(address("192.0.2.10"), via(3, None));
     let mut router = facts();
     router.forwarding = [true, true];
+    // Ports without a listener are refused, wherever the kernel would send their packets.
+    router.network.routes.insert(address("192.0.2.10"), via(2, Some("10.0.0.254")));
     // More queues than entries, and entries that queues cannot share evenly.
     let few = with(|eth0| {
         eth0.queues = Some(Queues { now: 16, most: 64, combined: true });
@@ -403,8 +395,11 @@ fn generic_mode_asks_nothing_of_the_driver() {
         eth0.offloads = Some(["rx-lro".to_owned()].into());
     });
     let report = judge(&duty, &facts);
-    assert_eq!(report.conclusion, Conclusion::Healthy);
     assert_eq!(report.finding(Check::NativeXdp).unwrap().verdict, Verdict::NotApplicable);
+    // But of whoever joins packets.
+    let offloads = report.finding(Check::Offloads).unwrap();
+    assert_eq!(offloads.verdict, Verdict::Warn);
+    assert!(offloads.fix.as_ref().unwrap().contains("ethtool -K eth0 gro off lro off"));
 }
 
 #[test]

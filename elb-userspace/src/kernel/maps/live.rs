@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use aya::maps::MapError as AyaError;
-use elb_common::addr::{Be32, Be128};
+use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
-use elb_common::interface::Interface;
+use elb_common::interface::{Interface, MacKey};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
 use elb_common::names;
 use elb_common::path::{Memory, Tables, Written};
@@ -23,6 +23,7 @@ use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
 
 use super::lookups::whole;
+use super::sockets;
 use super::{MapError, Maps, Record, at, coarse_seconds};
 
 /// Tables over the maps in use that change nothing in them.
@@ -258,8 +259,8 @@ impl Tables for Live<'_> {
     fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment) {
         self.scratch.record_fragment_v6(key, fragment);
     }
-    fn may_answer(&self, now: u32) -> bool {
-        self.scratch.may_answer(now)
+    fn may_answer(&self, kind: u32, now: u32) -> bool {
+        self.scratch.may_answer(kind, now)
     }
     fn now(&self) -> u32 {
         self.scratch.now
@@ -267,6 +268,19 @@ impl Tables for Live<'_> {
     fn interface(&self, index: u32) -> Option<Interface> {
         let found = self.maps.interfaces.get(&Record(index), 0);
         self.read(names::INTERFACES, found).map(|found| found.0)
+    }
+    fn is_mac_of(&self, index: u32, mac: Mac) -> bool {
+        self.interface(index).is_some_and(|interface| interface.mac == mac)
+    }
+    fn takes_mac(&self, key: &MacKey) -> bool {
+        let found = self.maps.more_macs.get(&Record(*key), 0);
+        self.read(names::MORE_MACS, found).is_some()
+    }
+    fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
+        sockets::is_connected(&bytemuck::bytes_of(key)[..12], key.protocol())
+    }
+    fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
+        sockets::is_connected(&bytemuck::bytes_of(key)[..36], key.protocol())
     }
     fn redirect(&self, ifindex: u32) -> bool {
         self.read(names::DEVMAP, self.maps.devices.get(ifindex, 0)).is_some()

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4};
 use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+use elb_common::interface::Interface;
 use elb_common::listener::{
     CidPart, Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, algorithm, listener_flags,
     listener_pool_flags,
@@ -60,6 +61,9 @@ const BACKENDS: u16 = 100;
 const IDLE: u32 = 4000;
 /// The interface that TEST_RUN frames come by.
 pub const LOOPBACK: u32 = 1;
+
+/// Whom frames are addressed to.
+const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 const VIP4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
@@ -171,8 +175,10 @@ impl Route {
 /// places, of which some stay free, as under an agent that sweeps them all the time.
 pub fn memory(ifindex: u32, places: u32) -> Memory {
     let groups_v4 = (0..LISTED).map(|n| if n + 1 < LISTED { other_client(n) } else { clients() });
+    let interface = Interface { mac: Mac::new(OUR_MAC), ..Interface::default() };
     let mut memory = Memory {
         groups_v4: groups_v4.collect(),
+        interfaces: [(LOOPBACK, interface), (ifindex, interface)].into(),
         ..Memory::with_room(places - places / 16, u32::MAX)
     };
     for route in Route::all() {
@@ -242,7 +248,7 @@ pub fn template(kind: Kind, to: To, flows: u32) -> Result<Template> {
     let port = Route::all().find(|route| route.to == to).map_or(80, |route| route.port);
     let is_udp = matches!(kind, Kind::Udp | Kind::Quic);
     let protocol = if is_udp { 17 } else { 6 };
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0xc1];
+    let mut frame = [OUR_MAC, [2, 0, 0, 0, 0, 0xc1]].concat();
     if v6 {
         frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, (FRAME - 54) as u8, protocol, 64]);
         frame.extend(Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0).octets());

@@ -6,7 +6,7 @@ use elb_common::reason::Reason;
 
 use super::headers::{Ip, Part, u16_at};
 use super::{Expected, Step, answered};
-use crate::frame::{OUR_MAC, checksum, error};
+use crate::frame::*;
 use crate::world::*;
 
 /// The answer that a packet of `mtu` bytes would fit: from the virtual address, to whom it was
@@ -43,6 +43,64 @@ pub(super) fn too_big(frame: &[u8], ip: &Ip, mtu: u16) -> Step<Expected> {
     Ok(answered(bytes, Reason::TooBigAnswered))
 }
 
+/// The answer that no one takes a packet: a reset, or that the port is unreachable.
+pub(super) fn refused(frame: &[u8], ip: &Ip) -> Step<Expected> {
+    let one_host = match ip.source {
+        IpAddr::V4(v4) => ![0, 127].contains(&v4.octets()[0]) && v4.octets()[0] < 224,
+        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
+    };
+    if !one_host || ip.part != Part::Whole {
+        return Err(Reason::ClosedPort);
+    }
+    let mut answer = if ip.protocol == UDP {
+        let header = if ip.source.is_ipv4() { 20 } else { 40 };
+        if ip.payload != ip.start + header {
+            return Err(Reason::ClosedPort);
+        }
+        let quote = &frame[ip.start..ip.payload + 8];
+        let (kind, code) = if ip.source.is_ipv4() { (3, 3) } else { (1, 4) };
+        let mut message = error(&ip.destination.to_string(), kind, code, 0, quote);
+        message.tos = 0xc0;
+        message
+    } else {
+        reset(frame, ip)?
+    };
+    (answer.ttl, answer.id) = (64, 0);
+    let mut packet = answer.ip();
+    if ip.source.is_ipv6() {
+        packet[0..4].copy_from_slice(&[0x60, 0, 0, 0]);
+    }
+    let mut bytes = frame[..ip.start].to_vec();
+    bytes[0..6].copy_from_slice(&frame[6..12]);
+    bytes[6..12].copy_from_slice(&frame[0..6]);
+    bytes.extend(packet);
+    Ok(answered(bytes, Reason::ClosedPortAnswered))
+}
+
+/// RFC 9293 §3.10.7.1.
+fn reset(frame: &[u8], ip: &Ip) -> Step<Packet> {
+    let segment = &frame[ip.payload..];
+    let flags = segment[13];
+    if flags & RST != 0 {
+        return Err(Reason::ClosedPort);
+    }
+    let word = |at: usize| u32::from_be_bytes(segment[at..at + 4].try_into().unwrap());
+    let data = ip.end - ip.payload - usize::from(segment[12] >> 4) * 4;
+    let length = data as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+    let (sequence, acknowledged, flags) = if flags & ACK != 0 {
+        (word(8), 0, RST)
+    } else {
+        (0, word(4).wrapping_add(length), RST | ACK)
+    };
+    let ports = (u16_at(segment, 2), u16_at(segment, 0));
+    let mut answer = tcp(&ip.destination.to_string(), ports.0, ip.source, ports.1, flags, b"");
+    answer.payload[4..8].copy_from_slice(&sequence.to_be_bytes());
+    answer.payload[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+    answer.payload[14..16].fill(0);
+    seal(&mut answer, 16);
+    Ok(answer)
+}
+
 /// Bytes that a packet grows by.
 pub(super) fn overhead(backend: &BackendSpec) -> usize {
     match (backend.mode, backend.address) {
@@ -59,10 +117,10 @@ pub(super) fn wrap(frame: &[u8], ip: &Ip, backend: &BackendSpec, hash: u32) -> V
     let mut bytes = frame.to_vec();
     bytes[0..6].copy_from_slice(&backend.mac);
     bytes[6..12].copy_from_slice(&OUR_MAC);
+    hop(&mut bytes, ip);
     if backend.mode == Mode::L2 {
         return bytes;
     }
-    hop(&mut bytes, ip);
     let length = ip.end - ip.start;
     let inside = if ip.source.is_ipv4() { 4 } else { 41 };
     let (next, between) = match backend.mode {
