@@ -45,6 +45,7 @@ pub mod api;
 pub mod backend;
 pub mod cli;
 pub mod holders;
+pub mod owner;
 pub mod saved;
 pub mod status;
 

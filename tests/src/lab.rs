@@ -16,10 +16,11 @@ use crate::{
     address::{Families, Family, Host, Network},
     host::PinDir,
     netns::NetNs,
+    process,
     server::Server,
     topology::{self, DEVICE, Switch},
     veth::{self, End},
-    wait::wait_for_interrupt,
+    wait::{STUCK, wait_for_interrupt},
     xdp::XdpPass,
 };
 
@@ -232,6 +233,19 @@ impl Lab {
     /// The switch forgets from now on who is where: it sends every frame to everybody.
     pub fn flood(&self) -> Result<()> {
         self.switch.netns().ip("link set back type bridge ageing_time 0").map(drop)
+    }
+
+    /// Whether the client joins packets that it sends (TSO, GSO), and the switch leaves them so on their way
+    /// to the load balancer: as between virtual machines of one host.
+    pub fn join_packets(&self, on: bool) -> Result<()> {
+        let state = if on { "on" } else { "off" };
+        let port = topology::port(Host::LoadBalancer, Network::Back);
+        for (netns, device) in [(self.switch.netns(), &*port), (&self.client, DEVICE)] {
+            let mut command = netns.command("ethtool");
+            command.args(["-K", device, "tx", state, "tso", state, "gso", state]);
+            process::output(command, STUCK)?;
+        }
+        Ok(())
     }
 
     fn set_cable(&self, index: usize, state: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::draining::Draft;
-use super::{Agent, traces};
+use super::{Agent, fault, traces};
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::drain::DrainReport;
 use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
@@ -23,6 +23,7 @@ type DrainAnswer = oneshot::Sender<Answer<DrainReport>>;
 
 impl Agent {
     pub(super) fn answer(&mut self, query: Query) {
+        fault::reach("answer");
         // Whoever asked may have gone meanwhile.
         match query {
             Query::Status(mut reporting, answer) => {

@@ -4,12 +4,12 @@ use std::io;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::apart;
 use super::clock::now;
+use super::containment::caught;
 use super::members::DueProbe;
 use super::probing::Probed;
-use crate::health::Cause;
-use crate::health::probe::{self, Outcome, ProbeSpec};
+use super::{apart, fault};
+use crate::health::probe;
 
 /// The thread of probes. They are as many as [`super::core::Probing`] lets be under way.
 pub(super) struct Runner {
@@ -47,42 +47,17 @@ impl Runner {
 }
 
 async fn run(mut due: UnboundedReceiver<DueProbe>, results: UnboundedSender<Probed>) {
-    while let Some(DueProbe { member, due, spec, vip }) = due.recv().await {
+    while let Some(DueProbe { member, due, spec, ways }) = due.recv().await {
         let results = results.clone();
         tokio::spawn(async move {
             let late = now().time.since(due);
-            let mut promise = Promise { member, late, spec: spec.clone(), results, outcome: None };
-            promise.outcome = Some(probe::run(spec, vip).await);
+            let work = async {
+                fault::reach("probe");
+                probe::run(spec, ways).await
+            };
+            let outcome = caught(work).await;
+            // The agent may have ended.
+            let _ = results.send(Probed { member, late, outcome });
         });
-    }
-}
-
-/// Sends a result when it goes, even if the probe panicked.
-struct Promise {
-    member: u32,
-    late: std::time::Duration,
-    spec: ProbeSpec,
-    results: UnboundedSender<Probed>,
-    outcome: Option<Outcome>,
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        let Self { member, late, .. } = *self;
-        let outcome = self.outcome.take().unwrap_or_else(|| panicked(&self.spec));
-        // The agent may have ended.
-        let _ = self.results.send(Probed { member, late, outcome });
-    }
-}
-
-/// It says nothing of the member.
-fn panicked(spec: &ProbeSpec) -> Outcome {
-    tracing::error!(target = %spec.target, "a probe panicked");
-    let error = "a fault of elb itself, see its log".to_owned();
-    Outcome {
-        result: Err(Cause::NoLocalResource { error }.into()),
-        duration: std::time::Duration::ZERO,
-        path: crate::model::monitor::ProbePath::Direct,
-        other: None,
     }
 }

@@ -181,6 +181,8 @@ mod tests {
             loaded: String::new(),
             no_vip_probes: None,
             problems: vec!["\"".to_owned()],
+            failed_writes: 0,
+            panics: Vec::new(),
             kept: Vec::new(),
             probing: Probing {
                 under_way: 0,

@@ -7,7 +7,7 @@ mod scene;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use elb_tests::{
     address::{Families, Family, Host, Network},
     agent::Agent,

@@ -190,6 +190,7 @@ fn the_white_list_cannot_be_walked_around() -> Result<()> {
             ipgroup: "friends".to_owned(),
             list: AccessList::White,
             enable_ipgroup: true,
+            cut: false,
         });
     })?;
     let client = scene.lab.client();

@@ -151,8 +151,7 @@ impl Reporting {
                 };
                 self.next = Next::Balancer(index + 1);
                 let degraded = |listener| self.is_degraded(core, lb, listener);
-                let is_degraded =
-                    lb.listeners.iter().any(degraded) || core.keeping.register.is_any_missing();
+                let is_degraded = core.is_impaired() || lb.listeners.iter().any(degraded);
                 let selection = &prepared.selection;
                 if !selection.has_balancer(lb) || (selection.only_problems && !is_degraded) {
                     return None;
