@@ -4,6 +4,7 @@
 mod core;
 
 mod announcing;
+mod apart;
 mod arrivals;
 mod bound;
 mod chore;
@@ -25,6 +26,7 @@ mod judging;
 mod keeping;
 mod last_good;
 mod members;
+mod notify;
 mod own_address;
 mod owning;
 mod probing;
@@ -35,6 +37,7 @@ mod recover;
 mod reloading;
 mod report;
 mod resizing;
+mod runner;
 mod saving;
 mod settling;
 mod signals;
@@ -50,6 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -60,9 +64,11 @@ use self::clock::{instant, now};
 use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
 use self::following::Following;
+use self::notify::notify;
 pub use self::owning::lock_pins;
-use self::probing::Probed;
 use self::reloading::Reloaded;
+pub use self::report::Reporting;
+use self::runner::Runner;
 use self::settling::LOOK;
 use self::signals::Signals;
 pub use self::signals::hold_signals;
@@ -86,7 +92,7 @@ struct Agent {
     following: Following,
     host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
-    probes: JoinSet<Probed>,
+    probes: Runner,
     /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half
     /// of the time at most.
     publishing: Chore,
@@ -125,6 +131,7 @@ impl Agent {
         host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
+        probes: Runner,
     ) -> Self {
         let announcing = Announcing::new(&core);
         Self {
@@ -132,7 +139,7 @@ impl Agent {
             following,
             host,
             queries,
-            probes: JoinSet::new(),
+            probes,
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
@@ -191,16 +198,17 @@ impl Agent {
                 }
                 Some(query) = self.queries.recv() => {
                     self.core.idle_tasks.remove("API socket");
-                    self.publish_if_asked();
+                    if !is_continued(&query) {
+                        self.publish_if_asked();
+                    }
                     if let Err(message) = caught_now(|| self.answer(query)) {
                         self.core.panics.note("answer", message);
                     }
                 }
-                Some(done) = self.probes.join_next() => {
-                    // Panics of probes are caught within.
-                    self.probed(done.context("a probe was cancelled")?);
-                    while let Some(done) = self.probes.try_join_next() {
-                        self.probed(done.context("a probe was cancelled")?);
+                done = self.probes.done() => {
+                    self.probed(done.context("the thread of probes ended")?);
+                    while let Some(done) = self.probes.try_done() {
+                        self.probed(done);
                     }
                 }
                 () = sleep_until(probe_at) => self.start_probes(),
@@ -248,11 +256,12 @@ impl Agent {
                 end = looker.ended() => self.has_ended(end),
             }
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
         self.core.keep_drained();
         self.save_health_at_last().await;
+        notify::flush();
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -263,7 +272,7 @@ impl Agent {
         let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
         if !self.is_ready && !waits {
             self.is_ready = true;
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            notify(&[NotifyState::Ready]);
         }
     }
 
@@ -332,10 +341,8 @@ impl Agent {
     }
 
     fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
-        let reloading = sd_notify::NotifyState::monotonic_usec_now()
-            .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
-        if let Err(error) = reloading {
-            tracing::debug!(%error, "cannot tell systemd");
+        if let Ok(clock) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, clock]);
         }
         let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
@@ -354,6 +361,11 @@ impl Agent {
         self.say_ready();
         report
     }
+}
+
+/// Whether a query is about the rest of an answer, of which there may be much.
+fn is_continued(query: &Query) -> bool {
+    matches!(query, Query::Status(reporting, _) if !reporting.is_new())
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -14,6 +14,7 @@ use elb_common::ring::CHUNK;
 use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::containment::Panics;
+use super::descriptors;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::holders::Holders;
@@ -251,7 +252,9 @@ impl Core {
 
     /// The probes to start now. Each is to be handed back to [`Self::probed`].
     pub(super) fn due_probes(&mut self, now: Now) -> Vec<DueProbe> {
-        let mut due = self.members.due(now, self.probing.most - self.probing.under_way);
+        self.probing.most = descriptors::most_probes_now();
+        let free = self.probing.most.saturating_sub(self.probing.under_way);
+        let mut due = self.members.due(now, free);
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);

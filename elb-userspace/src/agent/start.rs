@@ -16,6 +16,7 @@ use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
 use super::recover::compare as recorded;
+use super::runner::Runner;
 use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
@@ -59,7 +60,8 @@ pub async fn run(file: &Path) -> Result<()> {
     let (questions, queries) = mpsc::channel(16);
     let server = containment::answering(core.socket(), questions)?;
     let following = Following::new(network, wanted);
-    let mut agent = Agent::new(core, following, looks, queries, traces);
+    let probes = Runner::new().context("cannot probe")?;
+    let mut agent = Agent::new(core, following, looks, queries, traces, probes);
     let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
     drop((locks, log));
