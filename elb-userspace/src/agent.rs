@@ -8,17 +8,24 @@ mod arrivals;
 mod bound;
 mod chore;
 mod clock;
+mod containment;
 mod descriptors;
 mod diagnose;
 mod draining;
 mod events;
 mod explain;
+#[doc(hidden)]
+pub mod fault;
 mod holders;
 mod inherited;
+mod instrument;
 pub(crate) mod joining;
+mod judging;
 mod keeping;
+mod last_good;
 mod members;
 mod own_address;
+mod owning;
 mod probing;
 mod publishing;
 mod queries;
@@ -27,18 +34,21 @@ mod recover;
 mod reloading;
 mod report;
 mod resizing;
+mod saving;
 mod settling;
+mod signals;
 mod start;
 mod stuck;
 mod sweep;
 mod traces;
+mod trouble;
 mod vip_probes;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -46,23 +56,30 @@ use tokio::time::Instant;
 use self::announcing::Announcing;
 use self::chore::Chore;
 use self::clock::{instant, now};
+use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
+pub use self::owning::lock_pins;
 use self::probing::Probed;
 use self::reloading::Reloaded;
 use self::settling::LOOK;
-pub use self::start::{lock_path, run};
+use self::signals::Signals;
+pub use self::signals::hold_signals;
+pub use self::start::run;
 use self::traces::Traces;
+use self::watchdog::Watchdog;
 use crate::api::Query;
 use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
 use crate::host::found::Found;
 use crate::kernel::MapError;
-use crate::nexthop::{Network, Wanted, netlink};
+use crate::nexthop::{Network, Wanted};
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
+/// How long first rings may keep the service manager waiting: longer than any whose members answer.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 struct Agent {
     core: Core,
@@ -75,7 +92,7 @@ struct Agent {
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
-    saves: JoinSet<Duration>,
+    saves: JoinSet<(Duration, Result<(), String>)>,
     announcing: Announcing,
     /// Looks for others that answer for the virtual addresses.
     holders: holders::Looks,
@@ -94,6 +111,11 @@ struct Agent {
     swept: Instant,
     /// A sweep, and the revision that it is of.
     sweeps: JoinSet<(u64, Result<Census, MapError>)>,
+    /// Whether the service manager knows that the agent serves.
+    is_ready: bool,
+    /// When it is to know in any case.
+    ready_by: Instant,
+    watchdog: Watchdog,
 }
 
 impl Agent {
@@ -126,33 +148,39 @@ impl Agent {
             arrivals: Instant::now(),
             swept: Instant::now(),
             sweeps: JoinSet::new(),
+            is_ready: false,
+            ready_by: Instant::now() + READY_WITHIN,
+            watchdog: Watchdog::new(Instant::now()),
         }
     }
 
     async fn serve(
         &mut self,
-        follower: &mut JoinSet<Result<(), netlink::NetlinkError>>,
-        server: &mut JoinSet<std::io::Result<()>>,
+        mut signals: Signals,
+        mut follower: Lasting,
+        mut server: Lasting,
+        mut looker: Lasting,
     ) -> Result<()> {
-        let mut hangup = listen(SignalKind::hangup())?;
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        tokio::select! {
-            known = self.network_known() => known?,
-            Some(ended) = follower.join_next() => ended.context("netlink")??,
+        loop {
+            tokio::select! {
+                known = self.network_known() => break known?,
+                end = follower.ended() => self.has_ended(end),
+            }
         }
         self.network_changed();
         self.announce_anew();
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
+            self.say_ready();
             let probe_at = self.core.next_probe().map(instant);
             let announce_at = self.announcing.next();
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => drop(self.reload(ReloadRequest::default())),
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.hangup.recv() => drop(self.reload(ReloadRequest::default())),
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
+                () = sleep_until(self.watchdog.due()) => self.test(follower.is_alive()),
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
@@ -162,20 +190,26 @@ impl Agent {
                     self.keep();
                 }
                 Some(query) = self.queries.recv() => {
+                    self.core.idle_tasks.remove("API socket");
                     self.publish_if_asked();
-                    self.answer(query);
+                    if let Err(message) = caught_now(|| self.answer(query)) {
+                        self.core.panics.note("answer", message);
+                    }
                 }
                 Some(done) = self.probes.join_next() => {
-                    self.probed(done.context("a probe panicked")?);
+                    // Panics of probes are caught within.
+                    self.probed(done.context("a probe was cancelled")?);
                     while let Some(done) = self.probes.try_join_next() {
-                        self.probed(done.context("a probe panicked")?);
+                        self.probed(done.context("a probe was cancelled")?);
                     }
                 }
                 () = sleep_until(probe_at) => self.start_probes(),
                 () = sleep_until(self.publishing.due()) => self.publish(),
                 () = sleep_until(save_at) => self.save_health(),
-                Some(took) = self.saves.join_next() => {
-                    self.health_is_saved(took.context("saving panicked")?);
+                Some(done) = self.saves.join_next() => {
+                    if let Some((took, written)) = self.core.panics.result_of("saving", done) {
+                        self.health_is_saved(took, written);
+                    }
                 }
                 () = sleep_until(publish_at) => {
                     self.core.publish();
@@ -188,8 +222,10 @@ impl Agent {
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
-                    let (revision, swept) = done.context("a sweep panicked")?;
-                    self.end_sweep(revision, swept);
+                    match self.core.panics.result_of("sweep", done) {
+                        Some((revision, swept)) => self.end_sweep(revision, swept),
+                        None => self.sweep = Some(Instant::now() + SWEEP_AGAIN),
+                    }
                 }
                 () = sleep_until(announce_at) => self.announce(),
                 found = self.holders.next() => {
@@ -201,18 +237,54 @@ impl Agent {
                 }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
-                Some(done) = self.readers.join_next() => done.context("a reader panicked")?,
-                Some(done) = self.diagnoses.join_next() => done.context("a diagnosis panicked")?,
-                Some(ended) = follower.join_next() => ended.context("netlink")??,
-                Some(ended) = server.join_next() => ended.context("the API socket")??,
+                Some(done) = self.readers.join_next() => {
+                    self.core.panics.result_of("reading flow tables", done);
+                }
+                Some(done) = self.diagnoses.join_next() => {
+                    self.core.panics.result_of("diagnosis", done);
+                }
+                end = follower.ended() => self.has_ended(end),
+                end = server.ended() => self.has_ended(end),
+                end = looker.ended() => self.has_ended(end),
             }
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
+        self.core.keep_drained();
         self.save_health_at_last().await;
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
+    }
+
+    /// Tells the service manager that the agent serves, once no pool's first ring waits for its members, or
+    /// not for long.
+    fn say_ready(&mut self) {
+        let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
+        if !self.is_ready && !waits {
+            self.is_ready = true;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        }
+    }
+
+    /// A lasting task ended, and begins again.
+    fn has_ended(&mut self, end: End) {
+        match end {
+            End::Panic(task, message) => self.core.panics.note(task, message),
+            End::Failure(task, why) => {
+                tracing::error!(task, why, "a task ended, it begins again");
+                self.core.idle_tasks.insert(task, why);
+            }
+        }
+    }
+
+    fn test(&mut self, follows: bool) {
+        if let Some(why) = self.watchdog.tell(&self.core, follows, Instant::now()) {
+            tracing::error!(
+                why,
+                "the agent does not work; the service manager is not told that it does"
+            );
+        }
     }
 
     /// Waits until the way to every member is known that an earlier agent may have served or that serves
@@ -231,12 +303,14 @@ impl Agent {
     }
 
     fn network_changed(&mut self) {
+        self.core.idle_tasks.remove("netlink");
         let network = self.network.borrow_and_update().clone();
         self.core.network_changed(network);
         self.watch_flows();
     }
 
     fn keep(&mut self) {
+        self.core.idle_tasks.remove(LOOKER);
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
             self.announce_anew();
@@ -259,7 +333,10 @@ impl Agent {
             return self.watch_flows();
         }
         let (revision, tracking) = (self.core.revision, self.core.tracking.clone());
-        self.sweeps.spawn_blocking(move || (revision, tracking.sweep()));
+        self.sweeps.spawn_blocking(move || {
+            fault::reach("sweep");
+            (revision, tracking.sweep())
+        });
     }
 
     fn end_sweep(&mut self, revision: u64, swept: Result<Census, MapError>) {
@@ -294,13 +371,11 @@ impl Agent {
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        // Whoever waits for the end of a reload waits for the first rings, too.
+        (self.is_ready, self.ready_by) = (false, Instant::now() + READY_WITHIN);
+        self.say_ready();
         report
     }
-}
-
-fn listen(kind: SignalKind) -> Result<Signal> {
-    signal(kind).context("cannot listen for signals")
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -224,7 +224,34 @@ pub struct Room {
     pub slots: u32,
 }
 
+impl Room {
+    /// No number that was not given before is given.
+    pub const NONE: Self = Self { listeners: 0, pools: 0, backends: 0, slots: 0 };
+}
+
 impl Assignments {
+    /// Whether a number stands for something that it did not stand for `before`.
+    pub fn gives_more_than(&self, before: &Self) -> bool {
+        let other_listener = |(name, one): (&String, &AssignedListener)| {
+            before.listeners.get(name).is_none_or(|old| old.id != one.id)
+        };
+        let other_pool = |(name, pool): (&String, &AssignedPool)| {
+            let Some(old) = before.pools.get(name) else { return true };
+            let known = |one: &AssignedMember| {
+                old.members.iter().any(|old| (old.id, old.socket()) == (one.id, one.socket()))
+            };
+            old.id != pool.id || old.ring != pool.ring || !pool.members.iter().all(known)
+        };
+        self.listeners.iter().any(other_listener)
+            || self.pools.iter().any(other_pool)
+            || self.vips.iter().any(|(address, number)| before.vips.get(address) != Some(number))
+    }
+
+    /// Whether nothing has a number.
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.pools.is_empty() && self.vips.is_empty()
+    }
+
     /// Number of an IP group.
     pub fn ip_group(&mut self, name: &str) -> u16 {
         let id = number(&mut self.ip_groups, name, MOST);
@@ -235,9 +262,10 @@ impl Assignments {
     ///
     /// # Errors
     /// There are too many virtual addresses.
-    pub fn vip(&mut self, address: IpAddr) -> Result<u16, Full> {
-        let full = Full { what: "virtual address", key: "VIPs", limit: MOST };
-        number(&mut self.vips, &address, MOST).ok_or(full)
+    pub fn vip(&mut self, address: IpAddr, room: Room) -> Result<u16, Full> {
+        let limit = if room == Room::NONE { 0 } else { MOST };
+        let full = Full { what: "virtual address", key: "VIPs", limit };
+        number(&mut self.vips, &address, limit).ok_or(full)
     }
 
     /// Numbers of a pool with a ring of this shape. A ring of another shape is another ring, in

@@ -10,6 +10,7 @@
 mod capacity;
 mod error;
 mod file;
+mod fill;
 mod host;
 mod ipgroup;
 mod monitor;
@@ -18,6 +19,7 @@ mod port_range;
 mod settings;
 mod table;
 mod tracking;
+pub mod unreadable;
 mod validate;
 
 use std::cell::RefCell;
@@ -30,9 +32,10 @@ use toml::de::DeTable;
 
 use self::error::Report;
 pub use self::error::{Error, Errors, Severity};
+pub use self::fill::{Filled, fill};
 pub use self::host::Host;
 pub use self::settings::{
-    AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, ProbeMark, RingSlots,
+    AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, ProbeMark, RingSlots, STATE_DIR,
 };
 use crate::model::Model;
 
@@ -111,16 +114,18 @@ fn parse_reporting(text: &str, host: &Host, report: &RefCell<Report>) -> Option<
     agent.map(|agent| Config { agent, model })
 }
 
-fn read(path: &Path) -> Result<String, Errors> {
+/// Reads a text.
+pub fn read(path: &Path) -> Result<String, Errors> {
     read_bounded(path).map_err(|error| {
+        let fix = unreadable::fix(path, &error);
         Errors(vec![Error {
             severity: Severity::Error,
             file: path.display().to_string(),
             line: 0,
             column: 0,
             object: String::new(),
-            what: format!("cannot be read: {error}"),
-            fix: "name a readable text file of at most 4 MiB".to_owned(),
+            what: format!("cannot be read: {}", unreadable::why(path, &error)),
+            fix: fix.unwrap_or_else(|| "name a readable text file of at most 4 MiB".to_owned()),
         }])
     })
 }

@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod inspect;
+pub mod instrument;
 pub mod report;
 
 mod packet_size;

@@ -15,6 +15,9 @@ pub mod schedule;
 pub mod path;
 pub mod probe;
 
+pub mod brake;
+pub mod witness;
+
 pub(crate) mod echo;
 mod grpc;
 mod http;

@@ -44,6 +44,7 @@ pub mod api;
 pub mod backend;
 pub mod cli;
 pub mod holders;
+pub mod owner;
 pub mod saved;
 pub mod status;
 

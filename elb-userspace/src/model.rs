@@ -198,10 +198,24 @@ impl Model {
         same_family.or_else(|| vips().next()).unwrap_or(member.address)
     }
 
-    /// The virtual address by which `member` is probed as traffic is: the first of its own family of
-    /// all listeners of the pool.
-    pub fn vip_towards(&self, pool: &Name, member: &Member) -> Option<IpAddr> {
-        let mut vips = self.listeners_of(pool).flat_map(|(lb, _)| lb.vips());
-        vips.find(|vip| vip.is_ipv4() == member.address.is_ipv4())
+    /// The virtual addresses at which `member` is probed as traffic is: those of all listeners of the
+    /// pool that are served, the member's own IP version first; where none is served, the first of them.
+    pub fn vips_towards(&self, pool: &Name, member: &Member) -> Vec<IpAddr> {
+        let is_own = |vip: &IpAddr| vip.is_ipv4() == member.address.is_ipv4();
+        let served = self
+            .listeners_of(pool)
+            .filter(|(lb, listener)| lb.admin_state_up && listener.admin_state_up);
+        let mut vips = Vec::new();
+        for vip in served.flat_map(|(lb, _)| lb.vips()) {
+            if !vips.contains(&vip) {
+                vips.push(vip);
+            }
+        }
+        if vips.is_empty() {
+            vips.extend(self.listeners_of(pool).flat_map(|(lb, _)| lb.vips()).find(is_own));
+        }
+        // Stable: otherwise in the order of the file.
+        vips.sort_by_key(|vip| !is_own(vip));
+        vips
     }
 }

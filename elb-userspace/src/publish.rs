@@ -161,6 +161,28 @@ pub fn plan(
     rings: Vec<RingWrite>,
     freed: Vec<Region>,
 ) -> Vec<Command> {
+    let Halves { mut build, remove } = halves(observed, desired, rings, freed);
+    build.extend(remove);
+    build
+}
+
+/// The writes of [`plan`]. What is removed may be what serves until all is built, so nothing is if a write of
+/// the first half fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Halves {
+    /// What is new or changes. Each write relies on those before it.
+    pub build: Vec<Command>,
+    /// What goes. A write that fails harms no other.
+    pub remove: Vec<Command>,
+}
+
+/// [`plan`] in its two halves.
+pub fn halves(
+    observed: &Image,
+    desired: &Image,
+    rings: Vec<RingWrite>,
+    freed: Vec<Region>,
+) -> Halves {
     let mut commands = Vec::new();
     let new = |ifindex: &&u32| !observed.devices.contains(ifindex);
     commands.extend(desired.devices.iter().filter(new).map(|i| Command::PutDevice(*i)));
@@ -170,9 +192,10 @@ pub fn plan(
     // What is new: it would be gone the other way round.
     gone(&mut commands, &desired.backends, &observed.backends, Command::ResetBackendCounter);
     put(&mut commands, &observed.backends, &desired.backends, Command::PutBackend);
-    put(&mut commands, &observed.servers, &desired.servers, Command::PutServer);
     put(&mut commands, &observed.pools, &desired.pools, Command::PutPool);
     commands.extend(rings.into_iter().map(Command::WriteRing));
+    // From here on maps may be full: members that failed have left their rings by then.
+    put(&mut commands, &observed.servers, &desired.servers, Command::PutServer);
     in_groups(&mut commands, &desired.groups, &observed.groups, Command::AddToGroup);
     let new = &desired.listener_ids() - &observed.listener_ids();
     commands.extend(new.into_iter().map(Command::ResetListenerCounter));
@@ -185,6 +208,7 @@ pub fn plan(
     put(&mut commands, &observed.ranges, &desired.ranges, Command::PutRange);
     put(&mut commands, &observed.vips, &desired.vips, Command::PutVip);
 
+    let build = std::mem::take(&mut commands);
     gone(&mut commands, &observed.vips, &desired.vips, Command::RemoveVip);
     gone(&mut commands, &observed.listeners, &desired.listeners, Command::RemoveListener);
     gone(&mut commands, &observed.ranges, &desired.ranges, Command::RemoveRange);
@@ -205,7 +229,7 @@ pub fn plan(
     gone(&mut commands, &observed.interfaces, &desired.interfaces, Command::RemoveInterface);
     let old = observed.devices.difference(&desired.devices);
     commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));
-    commands
+    Halves { build, remove: commands }
 }
 
 impl Image {

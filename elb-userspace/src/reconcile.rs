@@ -12,9 +12,11 @@ mod ranges;
 mod renaming;
 mod ring;
 mod standing;
+mod undone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use elb_common::addr::Mac;
 use elb_common::interface::{Interface, MacKey, interface_flags};
@@ -110,7 +112,7 @@ pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,
     /// Owners of the slots of each pool, as last published.
-    published: BTreeMap<String, Published>,
+    published: BTreeMap<String, Arc<Published>>,
     /// Pools whose first ring waits.
     waits: BTreeMap<String, Wait>,
     /// Regions that are to be freed with the next picture.
@@ -129,7 +131,7 @@ impl Reconciler {
     ) -> Self {
         let found = |(name, owners): (String, Owners)| {
             let ring = assignments.pools.get(&name)?.ring;
-            Some((name, Published::found(ring, owners)))
+            Some((name, Arc::new(Published::found(ring, owners))))
         };
         let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
         let names: Vec<String> = published.keys().cloned().collect();

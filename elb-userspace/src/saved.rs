@@ -1,13 +1,17 @@
-//! What the agent remembers across its own restarts, in two files beside its socket, each written
-//! whole and atomically: the numbers that the maps know ([`Numbers`]), and what is known of the
-//! members' health ([`Health`]). The former is written before the maps know a number, the latter
-//! soon after something changed.
+//! What the agent remembers across its own restarts, in files of the state directory ([`Folder`]), each
+//! written whole and atomically: the numbers that the maps know ([`Numbers`]), the members that are drained
+//! by command ([`Drained`]), and what is known of the members' health ([`Health`]). The former two are
+//! written before the maps know of them, the latter soon after something changed.
+
+mod boot;
+mod drained;
+mod folder;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,25 +20,42 @@ use crate::assign::Assignments;
 use crate::events::Event;
 use crate::health::{History, Verdict};
 
+pub use self::boot::boot_id;
+pub use self::drained::{Drained, DrainedMember};
+pub use self::folder::Folder;
+
 /// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Numbers {
     /// Kernel id of the maps that the numbers belong to: after a reboot or `elb detach` they mean
     /// nothing.
     pub generation: u32,
+    /// The boot that it is an id of; empty: an earlier version did not write it down.
+    #[serde(default)]
+    pub boot: String,
     /// Kernel id of the maps that those are being carried over to, where they mean the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_to: Option<u32>,
     /// The numbers.
     pub assignments: Assignments,
-    /// Members that are drained by command, by pool.
-    #[serde(default)]
+    /// Members that are drained by command, by pool, as earlier versions wrote them down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drained: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Numbers {
+    /// Whether they were written down in this boot, as far as that is known.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot.is_empty() || self.boot == boot_id()
+    }
 }
 
 /// What is known of the members' health.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Health {
+    /// The boot that it was seen in.
+    #[serde(default)]
+    pub boot: String,
     /// Members by pool.
     pub members: BTreeMap<String, Vec<Member>>,
     /// Load balancers that have or had an address.
@@ -60,16 +81,6 @@ pub struct Member {
 /// The largest file that is read, in bytes: 65,535 members with all that may be known of each need
 /// less than half of it.
 const MAX_FILE_SIZE: u64 = 128 << 20;
-
-/// The file of the numbers, for an agent with this socket.
-pub fn numbers_path(socket: &Path) -> PathBuf {
-    socket.with_extension("state.json")
-}
-
-/// The file of the members' health, for an agent with this socket.
-pub fn health_path(socket: &Path) -> PathBuf {
-    socket.with_extension("health.json")
-}
 
 /// Reads a file; `None` where there is none or it is of no use, which is logged.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -100,10 +111,30 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// The folder cannot be written to; the file is as it was.
 pub fn write(path: &Path, saved: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("json.new");
-    let mut file = File::create(&new)?;
-    file.write_all(&serde_json::to_vec(saved)?)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
+    let written = write_whole(&new, &serde_json::to_vec(saved)?);
+    let replaced = written.and_then(|()| std::fs::rename(&new, path));
+    if replaced.is_err() {
+        // A part of a file takes up room that a full disk does not have.
+        let _ = std::fs::remove_file(&new);
+    }
+    replaced
+}
+
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+impl Health {
+    /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
+    pub fn read(path: &Path) -> Self {
+        let mut health: Self = read(path).unwrap_or_default();
+        if !health.boot.is_empty() && health.boot != boot_id() {
+            health.members.clear();
+        }
+        health
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +157,7 @@ mod tests {
         history.note(since, Duration::from_millis(3), Err(&refused));
         let known = Member { member: member(), verdict, history };
         Health {
+            boot: boot_id().to_owned(),
             members: BTreeMap::from([("web".to_owned(), vec![known])]),
             bound: BTreeSet::from(["lb".to_owned()]),
             events: Vec::new(),
@@ -135,9 +167,8 @@ mod tests {
     #[test]
     fn comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("elb.sock");
-        let (numbers_file, health_file) = (numbers_path(&socket), health_path(&socket));
-        assert_eq!(numbers_file.file_name().unwrap(), "elb.state.json");
+        let (numbers_file, health_file) =
+            (folder.path().join("numbers.json"), folder.path().join("health.json"));
         assert_eq!(read::<Numbers>(&numbers_file), None);
         let drained = BTreeMap::from([("web".to_owned(), vec![member()])]);
         let numbers = Numbers { generation: 7, drained, ..Numbers::default() };
@@ -145,6 +176,20 @@ mod tests {
         write(&health_file, &health()).unwrap();
         assert_eq!(read(&numbers_file), Some(numbers));
         assert_eq!(read(&health_file), Some(health()));
+    }
+
+    #[test]
+    fn state_of_another_boot_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("health.json");
+        write(&file, &health()).unwrap();
+        assert_eq!(Health::read(&file), health());
+        write(&file, &Health { boot: "another".to_owned(), ..health() }).unwrap();
+        let kept = Health::read(&file);
+        assert!(kept.members.is_empty() && kept.bound == health().bound);
+        let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
+        assert!(numbers(boot_id()).is_of_this_boot() && numbers("").is_of_this_boot());
+        assert!(!numbers("another").is_of_this_boot());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -63,11 +64,28 @@ pub struct Agent {
     /// What is wrong: the file, as last read, the maps, as last written, or what the agent keeps in its
     /// host. Empty: nothing.
     pub problems: Vec<String>,
+    /// Writes to the maps that failed, since the agent started. Each is tried again.
+    #[serde(default)]
+    pub failed_writes: u64,
+    /// Tasks of the agent that panicked, since it started. Each was begun again.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub panics: Vec<Panics>,
     /// What the agent keeps in its host.
     #[serde(default)]
     pub kept: Vec<Kept>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// A task of the agent that panicked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panics {
+    /// The task.
+    pub task: String,
+    /// How often.
+    pub count: u64,
+    /// What it said the last time.
+    pub last: String,
 }
 
 /// Something that the agent keeps in its host.
@@ -318,6 +336,9 @@ pub struct Paths {
     /// The same of the member's own address, which is tried beside where the virtual one fails.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub direct: Option<String>,
+    /// What it is at each virtual address, where there are several: a status, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub addresses: BTreeMap<IpAddr, String>,
 }
 
 impl Paths {

@@ -12,6 +12,7 @@
 
 mod checksums;
 pub mod keep;
+mod look;
 mod mark;
 
 use std::io;

@@ -132,6 +132,12 @@ impl Agent {
         Ok(())
     }
 
+    /// As [`Agent::upgrade`], with the wrapper of [`Agent::start_under`].
+    pub fn upgrade_under(&mut self, program: &Path, wrapper: &[String]) -> Result<()> {
+        wrapper.clone_into(&mut self.place.wrapper);
+        self.upgrade(program)
+    }
+
     /// As [`Agent::restart`], with another program from now on.
     pub fn upgrade(&mut self, program: &Path) -> Result<()> {
         self.place.program = program.to_owned();

@@ -30,6 +30,7 @@ pub struct AgentSection {
     pub attach_mode: String,
     pub socket: PathBuf,
     pub pin_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// Records of each flow table, if not as many as the agent takes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_flows: Option<u32>,
@@ -373,6 +374,14 @@ impl Pool {
     }
 }
 
+impl AgentSection {
+    /// The folder of the state directory that is this agent's.
+    pub fn state(&self) -> PathBuf {
+        let settings = self.pin_dir.to_string_lossy().trim_matches('/').replace('-', "\\x2d");
+        self.state_dir.join(settings.replace('/', "-"))
+    }
+}
+
 impl Config {
     /// An agent for `lab` that balances nothing yet.
     pub fn new(lab: &Lab) -> Self {
@@ -382,6 +391,7 @@ impl Config {
                 attach_mode: "native".to_owned(),
                 socket: lab.files().join("elb.sock"),
                 pin_dir: lab.pins().join("agent"),
+                state_dir: lab.files().join("state"),
                 max_flows: None,
                 ring_slots: None,
                 max_backends: None,

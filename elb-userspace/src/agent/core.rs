@@ -13,15 +13,18 @@ use elb_common::ring::CHUNK;
 
 use super::arrivals::Arrivals;
 use super::bound::Bound;
+use super::containment::Panics;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::holders::Holders;
+use super::instrument::Looked;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
 use super::quiet::Quiet;
 use super::stuck::Followed;
 use super::sweep::Tracking;
+use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::census::Census;
@@ -33,13 +36,14 @@ use crate::model::{LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Route, Wanted};
 use crate::publish::Image;
 use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::saved::{self, Numbers};
+use crate::saved::{self, Folder, Numbers, boot_id};
 use crate::time::{Now, Time};
 
 /// What an agent starts with.
 pub(super) struct Parts {
     pub config: Config,
     pub file: PathBuf,
+    pub text: String,
     pub object: Object,
     pub maps: Maps,
     pub vip_probes: VipProbes,
@@ -48,7 +52,9 @@ pub(super) struct Parts {
     pub keeping: Keeping,
     pub observed: Image,
     pub numbers: Numbers,
+    pub drained: saved::Drained,
     pub health: saved::Health,
+    pub folder: Folder,
     /// Probes that may be under way at once.
     pub most_probes: usize,
     pub owners: BTreeMap<String, Owners>,
@@ -60,11 +66,15 @@ pub(super) struct Parts {
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) file: PathBuf,
+    /// The text of the configuration, if the file was right throughout.
+    pub(super) text: String,
     /// Keeps the program loaded while it is being attached to more interfaces.
     pub(super) object: Object,
     pub(super) maps: Maps,
     /// What this host offers probes of virtual addresses.
     pub(super) vip_probes: VipProbes,
+    /// What was found to be wrong with probes on this host, while they give reason to look.
+    pub(super) looked: Looked,
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
@@ -86,6 +96,18 @@ pub(super) struct Core {
     /// When to publish again although nothing else happens: flows of a member that leaves are to be
     /// cut, or the first ring of a pool waits no more.
     pub(super) next_publish: Option<u32>,
+    /// Whether a pool's first ring waits for its members.
+    pub(super) first_rings_wait: bool,
+    /// What could not be written.
+    pub(super) trouble: Trouble,
+    /// Tasks that panicked.
+    pub(super) panics: Panics,
+    /// Why lasting tasks do not run at present, by task.
+    pub(super) idle_tasks: BTreeMap<&'static str, String>,
+    /// Where the agent keeps what the next one needs.
+    pub(super) folder: Folder,
+    /// Which members are drained, as last written down.
+    pub(super) written_drained: saved::Drained,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// New connections of the last minute.
@@ -122,11 +144,7 @@ impl Core {
         };
         // Rings may be moving from before: the first look at them tells.
         let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
-        let drained =
-            parts.numbers.drained.iter().flat_map(|(pool, members)| {
-                members.iter().map(move |member| (pool.clone(), *member))
-            });
-        let drained = drained.collect();
+        let drained = draining::of(&parts.drained);
         let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
             v4: parts.config.agent.probe_source,
@@ -135,9 +153,11 @@ impl Core {
         let mut core = Self {
             config: parts.config,
             file: parts.file,
+            text: parts.text,
             object: parts.object,
             maps: parts.maps,
             vip_probes: parts.vip_probes,
+            looked: Looked::default(),
             tracking: parts.tracking,
             attachments: parts.attachments,
             keeping: parts.keeping,
@@ -155,6 +175,12 @@ impl Core {
             moving,
             drained,
             next_publish: None,
+            first_rings_wait: false,
+            trouble: Trouble::default(),
+            panics: Panics::default(),
+            idle_tasks: BTreeMap::new(),
+            folder: parts.folder,
+            written_drained: parts.drained,
             revision: 0,
             arrivals: Arrivals::default(),
             census: None,
@@ -173,7 +199,8 @@ impl Core {
                 parts.health.members.insert(to, members);
             }
         }
-        core.drained = draining::still_there(&core.drained, &model);
+        core.drained = draining::followed(&core.drained, &core.written_drained.pools, &model);
+        core.keep_drained();
         core.members.follow(&model, &mut parts.health, parts.now);
         core.members.assigned(&core.reconciler.assignments.pools);
         core.bound.follow(&core.config.model);
@@ -234,7 +261,7 @@ impl Core {
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);
-            probe.vip = watched.and_then(|watched| self.vip_way(watched, &probe.spec).ok());
+            probe.ways = watched.map_or_else(Vec::new, |one| self.ways_in_turn(one, &probe.spec));
         }
         due
     }
@@ -255,6 +282,12 @@ impl Core {
             self.events.happened(event);
         }
         ToDo { publish: effect.standing_changed, save: effect.is_news }
+    }
+
+    /// A probe came to no result.
+    pub(super) fn probe_abandoned(&mut self, member: u32, now: Now) {
+        self.probing.under_way -= 1;
+        self.members.abandoned(member, now);
     }
 
     /// What is known by a pool's name goes with the pool to the name that it has now.
@@ -295,6 +328,7 @@ impl Core {
     /// What the next agent is to know of the members' health.
     pub(super) fn health(&self) -> saved::Health {
         saved::Health {
+            boot: boot_id().to_owned(),
             members: self.members.saved(),
             bound: self.bound.names().clone(),
             events: self.events.past().cloned().collect(),

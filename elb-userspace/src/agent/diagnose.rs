@@ -10,8 +10,9 @@ use super::core::Core;
 use super::members::Watched;
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::diagnosis::evidence::{
-    Evidence, Health, Lapses, Looks, PoolWanted, Resting, Served, Wanted, Way,
+    Evidence, Health, Lapses, Looks, Own, PoolWanted, Resting, Served, Wanted, Way,
 };
+use crate::diagnosis::instrument::{self, Question};
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::target::Target;
 use crate::diagnosis::{checks, fix, look};
@@ -28,7 +29,6 @@ const MOST: usize = 16;
 const TOGETHER: usize = 4;
 
 /// What is known before anything is looked at.
-#[derive(Default)]
 pub(super) struct Case {
     /// On this host, if something is missing in it.
     balancer: Option<Report>,
@@ -38,6 +38,8 @@ pub(super) struct Case {
     members: Vec<Evidence>,
     healthy: Vec<String>,
     left_out: usize,
+    /// What is to be looked at on this host.
+    question: Question,
 }
 
 impl Core {
@@ -46,7 +48,14 @@ impl Core {
         let model = &self.config.model;
         let target = request.target.as_deref();
         let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
-        let mut case = Case { balancer: checks::balancer(&self.missing()), ..Case::default() };
+        let mut case = Case {
+            balancer: checks::balancer(&self.missing()),
+            pools: Vec::new(),
+            members: Vec::new(),
+            healthy: Vec::new(),
+            left_out: 0,
+            question: self.probes_of_this_host(),
+        };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
             evidence.inspection = request
@@ -119,7 +128,10 @@ impl Core {
             Some(_) if is_direct => Err("probe_path is \"direct\"".to_owned()),
             Some((watched, probe)) => self.vip_way(watched, probe).map_err(|why| why.to_string()),
         };
-        let way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
+        let mut way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
+        if let Some((watched, probe)) = watched.zip(probe.as_ref()) {
+            way.vips = self.ways(watched, probe);
+        }
         Evidence {
             wanted: Wanted {
                 file: self.file.clone(),
@@ -139,6 +151,7 @@ impl Core {
                 answers_for: self.held_by_member(member.address),
             },
             way,
+            own: Own { faults: Vec::new(), unanswered: self.uncounted().into_keys().collect() },
             looks: Looks::default(),
             inspection: None,
         }
@@ -203,6 +216,7 @@ impl Core {
             source: source.or(routed),
             outer,
             vip,
+            vips: Vec::new(),
         }
     }
 }
@@ -224,7 +238,11 @@ impl Watched {
 impl Case {
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { balancer, pools, members, healthy, left_out } = self;
+        let Self { balancer, pools, mut members, healthy, left_out, question } = self;
+        if !members.is_empty() {
+            let faults = instrument::look(question).await.unwrap_or_default();
+            members.iter_mut().for_each(|evidence| evidence.own.faults.clone_from(&faults));
+        }
         let turns = Arc::new(Semaphore::new(TOGETHER));
         let mut looks = JoinSet::new();
         for (index, evidence) in members.into_iter().enumerate() {

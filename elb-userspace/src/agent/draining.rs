@@ -11,6 +11,7 @@ use crate::kernel::coarse_seconds;
 use crate::model::Model;
 use crate::names::is_named;
 use crate::reconcile::{Renamed, socket};
+use crate::saved;
 
 /// Members that are drained, each with its pool.
 pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
@@ -56,8 +57,12 @@ impl Core {
             }
         }
         if self.drained != before {
+            if let Err(why) = self.save_drained() {
+                self.drained = before;
+                tracing::error!("{why}");
+                return Err(format!("{why}; nothing is changed, since a restart would forget it"));
+            }
             tracing::info!(member = request.member, action = ?request.action, "draining changed");
-            self.save();
             self.publish();
         }
         let members = named.iter().filter_map(|named| self.drained_member(named)).collect();
@@ -168,6 +173,27 @@ pub(super) fn rename(drained: &mut Drained, pools: &[Renamed]) {
         *drained = others;
         drained.extend(here.into_iter().map(|(_, member)| (new.clone(), member)));
     }
+}
+
+/// What was written down of drained members.
+pub(super) fn of(written: &saved::Drained) -> Drained {
+    let members = written.members.iter();
+    members.map(|drained| (drained.pool.clone(), drained.member)).collect()
+}
+
+/// The drained members where pools may have other names now; `pools` are those that there were.
+pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Model) -> Drained {
+    let member = |(pool, member): &(String, SocketAddr)| saved::DrainedMember {
+        pool: pool.clone(),
+        member: *member,
+    };
+    let mut known =
+        saved::Drained { members: drained.iter().map(member).collect(), pools: pools.clone() };
+    let now = model.pools().iter();
+    let now: Vec<_> =
+        now.map(|pool| (pool.name.as_str(), pool.members.iter().map(socket).collect())).collect();
+    known.follow(&now);
+    of(&known)
 }
 
 /// Those of the drained members that a model still has.

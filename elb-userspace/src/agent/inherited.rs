@@ -36,9 +36,9 @@ pub(super) fn verdicts(
             let alike = candidates
                 .filter(|(other, _)| other.healthmonitor == pool.healthmonitor)
                 .filter(|(_, known)| known.verdict.is_some());
-            let towards = new.vip_towards(&pool.name, member);
+            let towards = new.vips_towards(&pool.name, member);
             let best = alike.max_by_key(|(other, known)| {
-                let same_way = old.vip_towards(&other.name, member) == towards;
+                let same_way = old.vips_towards(&other.name, member) == towards;
                 (same_way, known.verdict.as_ref().map(|verdict| verdict.since))
             });
             best.map(|(_, known)| (*known).clone())

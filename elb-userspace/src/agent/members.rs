@@ -1,16 +1,17 @@
 //! The members' health: who is probed when, what came of it, and what is kept of that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::judging::{Judged, Judging};
 use crate::assign::AssignedPool;
 use crate::events::{Event, Kind};
 use crate::health::path::{Paths, Way};
 use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
-use crate::health::{Change, History, MemberHealth, Status, Timing};
+use crate::health::{Change, Failure, History, MemberHealth, Status, Timing};
 use crate::model::{Member, Model};
 use crate::reconcile::{Renamed, socket};
 use crate::saved;
@@ -26,6 +27,7 @@ pub(super) struct Members {
     schedule: Schedule<u32>,
     next: u32,
     random: RandomState,
+    pub(super) judging: Judging,
 }
 
 /// What is known of a member.
@@ -38,7 +40,15 @@ pub(super) struct Watched {
     pub(super) probe: Option<ProbeSpec>,
     /// What the last probe that is over came to by each path.
     pub(super) last: Option<Paths>,
+    /// What the last probe was in want of on this host.
+    pub(super) local: Option<Failure>,
     pub(super) health: MemberHealth,
+    /// The verdict at each virtual address by itself.
+    pub(super) at: BTreeMap<IpAddr, MemberHealth>,
+    /// Virtual addresses at which it is silent, and that says nothing of it.
+    pub(super) uncounted: BTreeSet<IpAddr>,
+    /// Counts probes, so that virtual addresses are probed in turn where there are many.
+    pub(super) turn: usize,
     pub(super) history: History,
 }
 
@@ -49,8 +59,8 @@ pub(super) struct DueProbe {
     /// When it was due.
     pub due: Time,
     pub spec: ProbeSpec,
-    /// How its virtual address is probed, if so.
-    pub vip: Option<Way>,
+    /// How its virtual addresses are probed, as many as now are.
+    pub ways: Vec<Way>,
 }
 
 /// What a result changed.
@@ -78,6 +88,11 @@ impl Members {
     /// What is known of the member with a number.
     pub(super) fn watched(&self, member: u32) -> Option<&Watched> {
         self.watched.get(&member)
+    }
+
+    /// All there are.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Watched> {
+        self.watched.values()
     }
 
     /// The health of a member.
@@ -116,6 +131,7 @@ impl Members {
             }
         }
         self.forget_all_but(&present);
+        self.judging.follow(&self.watched);
     }
 
     /// Pools have other names, before they are followed: their members are the same, and so is all that
@@ -181,7 +197,8 @@ impl Members {
             let Some(watched) = self.watched.get_mut(&member) else { continue };
             match &watched.probe {
                 Some(spec) if watched.health.start(now) => {
-                    probes.push(DueProbe { member, due, spec: spec.clone(), vip: None });
+                    watched.turn = watched.turn.wrapping_add(1);
+                    probes.push(DueProbe { member, due, spec: spec.clone(), ways: Vec::new() });
                 }
                 _ => self.schedule.set(member, watched.health.next_probe()),
             }
@@ -193,9 +210,18 @@ impl Members {
     pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) -> Effect {
         let random = self.random.hash_one((member, now.time));
         let Some(watched) = self.watched.get_mut(&member) else { return Effect::default() };
-        let effect = watched.probed(outcome, now, random);
+        let judged = self.judging.judge(member, watched, &outcome, now);
+        let effect = watched.probed(outcome, judged, now, random);
+        self.judging.stands(member, watched.health.status());
         self.schedule.set(member, watched.health.next_probe());
         effect
+    }
+
+    /// A probe came to nothing that says anything of the member: it is probed again in turn.
+    pub(super) fn abandoned(&mut self, member: u32, now: Now) {
+        let Some(watched) = self.watched.get_mut(&member) else { return };
+        watched.health.pass_over(now);
+        self.schedule.set(member, watched.health.next_probe());
     }
 
     /// All that is to be kept across a restart, by pool.
@@ -228,8 +254,22 @@ impl Watched {
             None => MemberHealth::new(timing, now, random),
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
-        let (socket, backend, last) = (socket(member), None, None);
-        Self { pool, name, socket, backend, probe, last, health, history }
+        let (socket, backend, last, local) = (socket(member), None, None, None);
+        let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
+        Self {
+            pool,
+            name,
+            socket,
+            backend,
+            probe,
+            last,
+            local,
+            health,
+            at,
+            uncounted,
+            turn,
+            history,
+        }
     }
 
     fn follow(
@@ -241,6 +281,8 @@ impl Watched {
     ) {
         if self.probe != probe || self.health.timing() != timing {
             self.health.reconfigure(timing, now);
+            self.at.clear();
+            self.uncounted.clear();
             self.probe = probe;
         }
         if self.name != member.name.as_str() {
@@ -248,9 +290,13 @@ impl Watched {
         }
     }
 
-    fn probed(&mut self, outcome: Outcome, now: Now, random: u64) -> Effect {
+    fn probed(&mut self, outcome: Outcome, judged: Judged, now: Now, random: u64) -> Effect {
         self.last = Some(outcome.paths());
-        let Outcome { result, duration, .. } = outcome;
+        let Judged::Counts(result) = judged else {
+            self.health.pass_over(now);
+            return Effect::default();
+        };
+        let duration = outcome.duration;
         let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
         self.history.note(started, duration, result.as_ref().copied());
         let (stood, streak) = (self.standing(), self.health.streak());
@@ -278,7 +324,7 @@ impl Watched {
         &mut self,
         change: Change,
         lasted: Duration,
-        reason: Option<crate::health::Failure>,
+        reason: Option<Failure>,
         now: Now,
     ) -> Option<Event> {
         let counts = &mut self.history.counts;

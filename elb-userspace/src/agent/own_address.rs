@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::core::Core;
-use crate::assign::Assignments;
 use crate::config::{self, Config, Errors, Host};
 use crate::model::{LoadBalancer, Model};
 use crate::nexthop::{Network, Route};
+use crate::saved::Folder;
 
 /// What is said of virtual addresses that are this host's own.
 #[derive(Debug, Default)]
@@ -17,10 +17,15 @@ pub(super) struct OwnAddresses {
     pub(super) problems: Vec<String>,
 }
 
-/// The file once more, for this host: a listener that takes what the host needs is left out, unless the
+/// A file's text, for this host: a listener that takes what the host needs is left out, unless the
 /// agent before served its address.
-pub(super) fn read_for_this_host(file: &Path, before: &Assignments) -> (Option<Config>, Errors) {
-    config::load_for(file, &host(before.vips.keys().copied()))
+pub(super) fn read_for_this_host(file: &Path, text: &str) -> (Option<Config>, Errors) {
+    let name = file.display().to_string();
+    let (config, errors) = config::parse_lenient(&name, text);
+    let Some(config) = config else { return (None, errors) };
+    let before = Folder::of(&config.agent).read_any_numbers();
+    let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
+    config::parse_for(&name, text, &host(before.vips.keys().copied()))
 }
 
 /// This host, which serves these virtual addresses.

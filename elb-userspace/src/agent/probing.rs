@@ -1,16 +1,18 @@
 //! Probes, and what follows from their results: the maps are brought in step, and what is known of the
 //! members' health is written down. Both are done once for many results.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::containment::caught;
 use super::core::ToDo;
+use super::fault;
 use super::members::DueProbe;
+use super::saving::write;
+use super::trouble::Written;
 use super::{Agent, now};
 use crate::health::probe;
-use crate::saved;
 
 /// How long what is remembered of probes may be written down later.
 const SAVE: Duration = Duration::from_secs(30);
@@ -22,26 +24,39 @@ const SAVE_REST: Duration = Duration::from_secs(1);
 pub(super) struct Probed {
     member: u32,
     late: Duration,
-    outcome: probe::Outcome,
+    /// What came of it; an error is what the probe said when it panicked.
+    outcome: Result<probe::Outcome, String>,
 }
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec, vip } in self.core.due_probes(now()) {
+        for DueProbe { member, due, spec, ways } in self.core.due_probes(now()) {
             self.probes.spawn(async move {
                 let late = now().time.since(due);
-                Probed { member, late, outcome: probe::run(spec, vip).await }
+                let work = async {
+                    fault::reach("probe");
+                    probe::run(spec, ways).await
+                };
+                Probed { member, late, outcome: caught(work).await }
             });
         }
     }
 
     pub(super) fn probed(&mut self, probed: Probed) {
         let Probed { member, late, outcome } = probed;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(message) => {
+                self.core.panics.note("probe", message);
+                return self.core.probe_abandoned(member, now());
+            }
+        };
         let ToDo { publish, save } = self.core.probed(member, late, outcome, now());
         if publish {
             self.publishing.ask(Instant::now(), Duration::ZERO);
         }
         self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
+        self.look_at_instrument();
     }
 
     /// What the agent tells is what packets meet: nobody hears of a verdict that is not published.
@@ -61,29 +76,26 @@ impl Agent {
 
     pub(super) fn save_health(&mut self) {
         self.saving.begin();
-        let path = saved::health_path(self.core.socket());
+        let path = self.core.folder.health();
         let health = self.core.health();
         self.saves.spawn_blocking(move || {
             let begun = Instant::now();
-            write_health(&path, &health);
-            begun.elapsed()
+            let written = write(&path, &health, "the members' health");
+            (begun.elapsed(), written)
         });
     }
 
-    /// It took so long.
-    pub(super) fn health_is_saved(&mut self, took: Duration) {
+    /// It took so long, and ended like this.
+    pub(super) fn health_is_saved(&mut self, took: Duration, written: Result<(), String>) {
+        self.core.trouble.note(Written::Health, written, now().time);
         self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
     }
 
     /// The last time, when nothing else goes on.
     pub(super) async fn save_health_at_last(&mut self) {
         while self.saves.join_next().await.is_some() {}
-        write_health(&saved::health_path(self.core.socket()), &self.core.health());
-    }
-}
-
-fn write_health(path: &Path, health: &saved::Health) {
-    if let Err(error) = saved::write(path, health) {
-        tracing::error!(file = %path.display(), %error, "cannot save the members' health");
+        if let Err(why) = write(&self.core.folder.health(), &self.core.health(), "health") {
+            tracing::error!("{why}");
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! Bringing the maps, and what the next agent reads, in step with what is known.
+//! Bringing the maps in step with what is known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use elb_common::addr::Mac;
 
@@ -9,19 +9,36 @@ use super::clock::now;
 use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
+use super::trouble::Written;
+use crate::assign::Full;
 use crate::config::AttachMode;
 use crate::health::MemberHealth;
 use crate::host::found::Found;
-use crate::kernel::{Attachment, coarse_seconds};
+use crate::kernel::{Attachment, MapError, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
-use crate::publish::{Store as _, plan};
-use crate::reconcile::{Seen, socket};
-use crate::saved::{self, Numbers};
+use crate::publish::{Command, Halves, Store as _, halves};
+use crate::reconcile::{Desired, Reconciler, Seen, socket};
+
+/// What is seen of the world, while everything else in the core may change.
+macro_rules! view_of {
+    ($core:expr) => {
+        View {
+            members: &$core.members,
+            network: &$core.network,
+            attachments: &$core.attachments,
+            host: &$core.keeping.found,
+            quiet: &$core.keeping.quiet,
+            mode: $core.config.agent.attach_mode,
+            drained: &$core.drained,
+        }
+    };
+}
 
 impl Core {
     /// Brings the maps in step with everything known.
     pub(super) fn publish(&mut self) {
+        self.save_again();
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.
             self.publish_once();
@@ -30,22 +47,12 @@ impl Core {
 
     /// True if something found no room, and something else made room.
     fn publish_once(&mut self) -> bool {
-        let view = View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-            host: &self.keeping.found,
-            quiet: &self.keeping.quiet,
-            mode: self.config.agent.attach_mode,
-            drained: &self.drained,
-        };
-        let numbers = self.reconciler.assignments.clone();
-        let desired = self.reconciler.reconcile(&self.config.model, &view);
-        self.map_problems =
-            desired.left_out.iter().map(|(object, full)| format!("{object}: {full}")).collect();
-        for problem in &self.map_problems {
-            tracing::error!("{problem}");
+        if self.trouble.is(Written::Reading) && !self.read_again() {
+            // Nothing is decided from a guess of what the maps hold.
+            return false;
         }
+        let before = self.reconciler.clone();
+        let desired = self.decide(&before);
         for (pool, diff) in &desired.moved {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
             tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
@@ -57,61 +64,109 @@ impl Core {
             }
         }
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
-        // Before the maps know a number, the next agent must: it empties rings that nobody names.
-        if self.reconciler.assignments != numbers {
-            self.revision += 1;
-            self.members.assigned(&self.reconciler.assignments.pools);
-            self.save();
-        }
         self.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
-        let commands = plan(&self.observed, &desired.image, desired.rings, desired.freed);
-        for command in &commands {
-            if let Err(error) = self.maps.execute(command) {
-                tracing::error!(%error, "the maps are not as they should be");
-                self.map_problems.push(error.to_string());
-            }
-        }
-        self.observed = if self.map_problems.is_empty() {
-            desired.image
-        } else {
-            self.maps.image().unwrap_or_default()
-        };
+        self.first_rings_wait = desired.next_first.is_some();
+        self.put_into_force(&before, desired);
         again
     }
 
+    /// What the maps must hold. Before they know a number, the next agent must: it empties rings that have no
+    /// pool. Numbers that cannot be saved are not used.
+    fn decide(&mut self, before: &Reconciler) -> Desired {
+        let view = view_of!(self);
+        let desired = self.reconciler.reconcile(&self.config.model, &view);
+        let gives_more = self.reconciler.assignments.gives_more_than(&before.assignments);
+        if self.reconciler.assignments == before.assignments || self.save() || !gives_more {
+            self.note_numbers(before);
+            self.note_left_out(&desired, |object, full| format!("{object}: {full}"));
+            return desired;
+        }
+        if before.assignments.is_empty() {
+            // Nothing is served yet, and without the file the maps say what their numbers mean.
+            self.note_numbers(before);
+            return desired;
+        }
+        let view = view_of!(self);
+        self.reconciler = before.clone();
+        let desired = self.reconciler.reconcile_without_new_numbers(&self.config.model, &view);
+        self.note_numbers(before);
+        self.note_left_out(&desired, |object, _| {
+            format!("{object}: not served, since its number cannot be saved")
+        });
+        desired
+    }
+
     pub(super) fn view(&self) -> View<'_> {
-        View {
-            members: &self.members,
-            network: &self.network,
-            attachments: &self.attachments,
-            host: &self.keeping.found,
-            quiet: &self.keeping.quiet,
-            mode: self.config.agent.attach_mode,
-            drained: &self.drained,
+        view_of!(self)
+    }
+
+    fn note_numbers(&mut self, before: &Reconciler) {
+        if self.reconciler.assignments != before.assignments {
+            self.revision += 1;
+            self.members.assigned(&self.reconciler.assignments.pools);
         }
     }
 
-    /// Writes down what the next agent needs to make use of the maps.
-    pub(super) fn save(&self) {
-        self.save_for(None);
+    fn note_left_out(&mut self, desired: &Desired, words: impl Fn(&String, &Full) -> String) {
+        let left_out = desired.left_out.iter().map(|(object, full)| words(object, full));
+        self.map_problems = left_out.collect();
+        for problem in &self.map_problems {
+            tracing::error!("{problem}");
+        }
     }
 
-    /// As [`Self::save`], for an agent that finds these maps or those that they are carried over to.
-    pub(super) fn save_for(&self, carried_to: Option<u32>) {
-        let mut drained: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
-        for (pool, member) in &self.drained {
-            drained.entry(pool.clone()).or_default().push(*member);
+    /// Writes the maps: first all that is new, and only then what goes away. Where a write fails, what serves
+    /// stays, and it is tried again.
+    fn put_into_force(&mut self, before: &Reconciler, desired: Desired) {
+        let bases: Vec<u32> = desired.rings.iter().map(|ring| ring.base).collect();
+        let freed = desired.freed.clone();
+        let Halves { build, remove } =
+            halves(&self.observed, &desired.image, desired.rings, desired.freed);
+        let mut failed: Option<MapError> = None;
+        let mut unwritten = bases;
+        for command in &build {
+            if let Err(error) = self.maps.execute(command) {
+                self.trouble.failed_writes += 1;
+                failed = Some(error);
+                break;
+            }
+            if let Command::WriteRing(ring) = command {
+                unwritten.retain(|base| *base != ring.base);
+            }
         }
-        let numbers = Numbers {
-            generation: self.maps.generation,
-            carried_to,
-            assignments: self.reconciler.assignments.clone(),
-            drained,
+        if failed.is_some() {
+            self.reconciler.take_back(before, &unwritten, freed);
+        } else {
+            for command in &remove {
+                if let Err(error) = self.maps.execute(command) {
+                    self.trouble.failed_writes += 1;
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        let is_written = failed.is_none();
+        let result = failed.map_or(Ok(()), |error| {
+            Err(format!("cannot write a BPF map, what serves stays as it is: {error}"))
+        });
+        self.trouble.note(Written::Maps, result, now().time);
+        if is_written {
+            self.observed = desired.image;
+        } else {
+            self.read_again();
+        }
+    }
+
+    /// Reads what the maps hold after a write failed; until that succeeds nothing more is written.
+    fn read_again(&mut self) -> bool {
+        let read = self.maps.image();
+        let result = match read {
+            Ok(image) => {
+                self.observed = image;
+                Ok(())
+            }
+            Err(error) => Err(format!("cannot read the BPF maps, nothing is changed: {error}")),
         };
-        let path = saved::numbers_path(self.socket());
-        if let Err(error) = saved::write(&path, &numbers) {
-            tracing::error!(file = %path.display(), %error, "cannot save the state");
-        }
+        self.trouble.note(Written::Reading, result, now().time)
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::draining::Draft;
-use super::{Agent, traces};
+use super::{Agent, fault, traces};
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::drain::DrainReport;
 use crate::api::{Lines, Query, WAITING_LINES};
@@ -20,6 +20,7 @@ type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
 
 impl Agent {
     pub(super) fn answer(&mut self, query: Query) {
+        fault::reach("answer");
         // Whoever asked may have gone meanwhile.
         match query {
             Query::Status(request, answer) => drop(answer.send(self.core.status(&request))),

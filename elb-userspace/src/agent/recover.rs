@@ -1,6 +1,8 @@
 //! Without a saved state, the pinned maps themselves tell what most numbers mean: a listener's
 //! record names its pool's ring, the ring names backends, and their records hold addresses.
 
+pub(super) mod compare;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
@@ -9,6 +11,7 @@ use elb_common::backend::{Backend, mode};
 use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags};
 use elb_common::pool::Pool as PoolRecord;
 
+use super::draining::Drained;
 use crate::assign::{
     AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
 };
@@ -21,14 +24,8 @@ use crate::ring::shape::Shape;
 use crate::saved::{self, Numbers};
 
 /// The numbers as far as the maps tell: of pools that are still listened for, and of their members.
-/// Members without a verdict are ONLINE if they took new flows.
-pub(super) fn from_maps(
-    model: &Model,
-    observed: &Image,
-    maps: &Maps,
-    health: &mut saved::Health,
-) -> Numbers {
-    let mut saved = Numbers { generation: maps.generation, ..Numbers::default() };
+pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
+    let mut found = Assignments::default();
     for pool in model.pools() {
         let mut listeners = model.listeners_of(&pool.name);
         let Some(record) = listeners.find_map(|(lb, l)| observed_listener(observed, lb, l)) else {
@@ -38,25 +35,68 @@ pub(super) fn from_maps(
         let mut assigned = assigned(&record, &observed_pool);
         assigned.members = members(pool, observed, maps, &assigned);
         assigned.is_fresh = assigned.members.is_empty();
-        let known = health.members.entry(pool.name.to_string()).or_default();
-        judge(known, took_new(&assigned.members, maps, assigned.region()));
-        if fits(&saved.assignments, &assigned) {
-            saved.assignments.adopt(pool.name.as_str(), assigned);
+        if fits(&found, &assigned) {
+            found.adopt(pool.name.as_str(), assigned);
         }
     }
+    unnamed_members(model, observed, &mut found);
     for lb in model.load_balancers() {
         for listener in &lb.listeners {
             if let Some(record) = observed_listener(observed, lb, listener) {
-                saved.assignments.listeners.insert(listener.name.to_string(), numbers(&record));
-                ip_group(listener, &record, &mut saved.assignments.ip_groups);
+                found.listeners.insert(listener.name.to_string(), numbers(&record));
+                ip_group(listener, &record, &mut found.ip_groups);
             }
         }
         for address in lb.vips() {
             let number = observed.vips.get(&address).and_then(|vip| u16::try_from(vip.number).ok());
-            adopt(&mut saved.assignments.vips, address, number);
+            adopt(&mut found.vips, address, number);
         }
     }
-    saved
+    found
+}
+
+/// Members that no slot names: of these only the addresses in their records tell.
+fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
+    let mut used = found.backend_ids();
+    for pool in model.pools() {
+        let Some(assigned) = found.pools.get_mut(pool.name.as_str()) else { continue };
+        for member in &pool.members {
+            if assigned.members.iter().any(|known| known.socket() == socket(member)) {
+                continue;
+            }
+            let is_it = |(id, record): &(&u16, &Backend)| {
+                !used.contains(**id) && address(pool, record) == Some(member.address)
+            };
+            if let Some((id, _)) = observed.backends.iter().find(is_it) {
+                used.insert(*id);
+                assigned.members.push(AssignedMember::new(*id, socket(member)));
+            }
+        }
+    }
+}
+
+/// Members of these pools without a verdict are ONLINE if they took new flows.
+pub(super) fn judge<'a>(
+    found: &Assignments,
+    pools: impl Iterator<Item = &'a String>,
+    maps: &Maps,
+    health: &mut saved::Health,
+) {
+    for name in pools {
+        let Some(assigned) = found.pools.get(name) else { continue };
+        let known = health.members.entry(name.clone()).or_default();
+        suppose_healthy(known, took_new(&assigned.members, maps, assigned.region()));
+    }
+}
+
+/// Members that were drained, where an earlier version wrote them down with the numbers.
+pub(super) fn drained(written: Option<&Numbers>) -> saved::Drained {
+    let drained = written.iter().flat_map(|numbers| &numbers.drained);
+    let members = drained.flat_map(|(pool, members)| {
+        members.iter().map(|member| saved::DrainedMember { pool: pool.clone(), member: *member })
+    });
+    let pools = written.iter().flat_map(|numbers| numbers.assignments.pools.keys().cloned());
+    saved::Drained { members: members.collect(), pools: pools.collect() }
 }
 
 /// Verdicts that were published, but not written down before the agent was killed: the maps tell who
@@ -66,13 +106,13 @@ pub(super) fn published_since(
     model: &Model,
     observed: &Image,
     numbers: &Numbers,
+    drained: &Drained,
     health: &mut saved::Health,
 ) {
     for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
         let name = pool.name.as_str();
         let Some(assigned) = numbers.assignments.pools.get(name) else { continue };
-        let drained = numbers.drained.get(name);
-        let is_drained = |one: SocketAddr| drained.is_some_and(|drained| drained.contains(&one));
+        let is_drained = |one: SocketAddr| drained.contains(&(name.to_owned(), one));
         for known in health.members.get_mut(name).into_iter().flatten() {
             let number = assigned.members.iter().find(|number| number.socket() == known.member);
             let record = number
@@ -217,7 +257,7 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 }
 
 /// Those were healthy, as far as nothing else is known of them.
-fn judge(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
+fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
     let since = SystemTime::now();
     for member in took_new {
         let online = Verdict { status: Status::Online, since, reason: None, streak: 0 };

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use elb_common::addr::Mac;
 
 use super::core::Core;
+use super::last_good::only_errors;
 use super::publishing::View;
 use super::{draining, inherited};
 use crate::api::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::change::{self, Effect};
-use crate::config::{self, Config, Errors, Severity};
+use crate::config::{self, Config, Errors};
 use crate::health::MemberHealth;
 use crate::kernel::{Program, Tracer};
 use crate::model::{Member, Model, Pool};
@@ -41,13 +42,24 @@ impl Core {
         program: Program,
         request: ReloadRequest,
     ) -> Reloaded {
-        let (config, errors) = config::load_for(&self.file, &self.host());
-        let (report, config) = self.judge(config, errors, request);
+        let name = self.file.display().to_string();
+        let (text, (config, errors)) = match config::read(&self.file) {
+            Ok(text) => (text.clone(), config::parse_for(&name, &text, &self.host())),
+            Err(errors) => (String::new(), (None, errors)),
+        };
+        let (mut report, config) = self.judge(config, errors, request);
+        // What it needs to be saved is saved before it is in force, or it is not in force.
+        let wanted = config.as_ref().filter(|_| report.accepted);
+        if let Some(Err(why)) = wanted.cloned().map(|config| self.reserve(&config)) {
+            report.accepted = false;
+            report.refused.push(why);
+        }
         let Some(config) = config.filter(|_| report.accepted) else {
             self.reject(&report);
             return Reloaded { report, tracer: None };
         };
         report.errors.log();
+        self.text = text;
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
             tracing::info!("reload: {effect}");
@@ -151,11 +163,9 @@ impl Core {
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");
-        let errors = report.errors.iter().filter(|error| error.severity == Severity::Error);
-        self.config_problems = std::iter::once(what)
-            .chain(report.refused.iter().cloned())
-            .chain(errors.map(ToString::to_string))
-            .collect();
+        let errors = only_errors(&report.errors);
+        self.config_problems =
+            std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
     }
 
     /// Serves another configuration from now on.
@@ -180,6 +190,8 @@ impl Core {
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
         self.look_again_for_own_addresses();
+        self.keep_drained();
+        self.keep_configuration();
         self.publish();
         self.save();
         tracer

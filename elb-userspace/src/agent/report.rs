@@ -47,30 +47,51 @@ impl Core {
 
     fn agent(&self, problems: &[String]) -> status::Agent {
         let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
-        let joining = joining::problem(self.config.agent.attach_mode, &interfaces);
-        let joining: Vec<_> = joining.into_iter().collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
             attach_mode: self.attach_mode().to_owned(),
-            interfaces: interfaces.clone(),
+            interfaces,
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [
-                &self.keeping.register.problems()[..],
-                &self.config_problems[..],
-                &self.map_problems[..],
-                &self.own_addresses.problems[..],
-                problems,
-                &joining,
-            ]
-            .concat(),
+            problems: self.problems(problems),
+            failed_writes: self.trouble.failed_writes,
+            panics: self.panics.all(),
             kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
+    }
+
+    fn problems(&self, of_pools: &[String]) -> Vec<String> {
+        let idle = |(task, why): (&&str, &String)| {
+            format!("task {task} does not run, and is begun again: {why}")
+        };
+        let mut all = [
+            &self.keeping.register.problems()[..],
+            &self.config_problems[..],
+            &self.map_problems[..],
+            &self.own_addresses.problems[..],
+            of_pools,
+            &self.instrument_problems(),
+        ]
+        .concat();
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
+        all.extend(self.trouble.problems());
+        all.extend(self.idle_tasks.iter().map(idle));
+        all.extend(self.panics.problems());
+        all
+    }
+
+    /// Whether the load balancer is not what it should be, whatever its members are.
+    fn is_impaired(&self) -> bool {
+        self.trouble.is_any()
+            || !self.map_problems.is_empty()
+            || !self.idle_tasks.is_empty()
+            || self.keeping.register.is_any_missing()
     }
 
     /// As it is in force: the file's, where no interface says otherwise.
@@ -87,8 +108,8 @@ impl Core {
     ) -> status::LoadBalancer {
         let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED)
-            || self.keeping.register.is_any_missing();
+        let degraded = self.is_impaired()
+            || listeners.iter().any(|listener| listener.operating_status == DEGRADED);
         status::LoadBalancer {
             name: lb.name.to_string(),
             vips: lb.vips().collect(),

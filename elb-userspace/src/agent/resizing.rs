@@ -49,7 +49,7 @@ impl Core {
         let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep")?;
         let tracer = Tracer::new(&mut object)?;
         carry.first_pass(&mut maps)?;
-        self.save_for(Some(maps.generation));
+        self.save_for(Some(maps.generation)).map_err(anyhow::Error::msg)?;
         carry.share()?;
         for attachment in &self.attachments {
             attachment.carry(&mut object, program)?;

@@ -7,6 +7,7 @@ use elb_common::backend::backend_flags;
 use elb_common::listener::{Listener, listener_flags};
 use elb_common::room::BELIEVED;
 
+use super::clock::now;
 use super::core::Core;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::census::Census;
@@ -131,7 +132,8 @@ impl Core {
 
     /// How long it is until there is something to publish although nothing else happens.
     pub(super) fn publish_in(&self) -> Option<Duration> {
-        self.next_publish.map(coarse_until)
+        let retry = self.trouble.retry_in(now().time);
+        self.next_publish.map(coarse_until).into_iter().chain(retry).min()
     }
 
     /// Whether a member serves nothing any more, not even the flows it had.

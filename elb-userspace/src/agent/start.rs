@@ -1,11 +1,11 @@
 //! The start of an agent: it takes over what the last one left in the kernel and in the state directory.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -13,13 +13,15 @@ use super::clock::now;
 use super::core::{Core, Parts};
 use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
+use super::last_good::{self, Beginning};
+use super::recover::compare as recorded;
+use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, descriptors, own_address, recover};
-use crate::api;
+use super::{Agent, containment, descriptors, draining, owning, recover, saving};
 use crate::assign::AssignedPool;
-use crate::config::{self, AgentSettings, AttachMode, Config};
+use crate::config::{AgentSettings, AttachMode, Config};
 use crate::host::follow;
 use crate::host::found::Found;
 use crate::host::programs::{Held, Plan, Wanted, compare};
@@ -27,45 +29,38 @@ use crate::kernel::{
     Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
     pinned_program, unpin,
 };
-use crate::nexthop::{Network, netlink};
+use crate::nexthop::Network;
 use crate::publish::Image;
-use crate::saved::{self, Numbers};
+use crate::saved::{self, Folder, Numbers, boot_id};
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///
 /// # Errors
 /// The configuration is of no use, another agent runs, or the kernel refused.
 pub async fn run(file: &Path) -> Result<()> {
-    let (config, errors) = config::load_lenient(file);
-    let Some(config) = config else {
-        bail!("{errors}\n{} cannot be served", file.display());
-    };
-    let before: Option<Numbers> = saved::read(&saved::numbers_path(&config.agent.socket));
-    let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
-    let (Some(config), errors) = own_address::read_for_this_host(file, &before) else {
-        bail!("{errors}\n{} cannot be served", file.display());
-    };
-    errors.log();
-    let lock = lock(&config.agent.socket)?;
-    let problems = errors.iter().map(ToString::to_string).collect();
-    let Begun { core, traces, log } = take_over(config, file, problems).await?;
+    // First of all: a signal that comes during the start waits for the loop, and kills nobody.
+    let signals = Signals::listen()?;
+    let Beginning { config, right, problems } = last_good::begin(file)?;
+    let folder = Folder::of(&config.agent);
+    let locks = owning::locks(&config.agent, &folder)?;
+    let Begun { mut core, traces, log } = take_over(config, folder, file, problems).await?;
+    if let Some(text) = right {
+        core.text = text;
+        core.keep_configuration();
+    }
 
     let (wanted, wanted_addresses) = watch::channel(core.addresses());
     let (known, network) = watch::channel(Network::default());
-    let mut follower = JoinSet::new();
-    follower.spawn(netlink::follow(wanted_addresses, known));
+    let follower = containment::following(wanted_addresses, known)?;
     let (host, looks) = watch::channel(Arc::default());
-    let mut looker = JoinSet::new();
-    let way = core.vip_probes.way();
-    looker.spawn(follow::follow(way, wanted.subscribe(), core.keeping.revision.subscribe(), host));
+    let revision = core.keeping.revision.subscribe();
+    let looker = containment::looking(core.vip_probes.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
-    let server = api::server::Server::bind(core.socket(), questions)?;
-    let mut server_task = JoinSet::new();
-    server_task.spawn(server.run());
+    let server = containment::answering(core.socket(), questions)?;
     let mut agent = Agent::new(core, network, wanted, looks, queries, traces);
-    let result = agent.serve(&mut follower, &mut server_task).await;
+    let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
-    drop((lock, log, looker));
+    drop((locks, log));
     result
 }
 
@@ -78,7 +73,12 @@ struct Begun {
 }
 
 /// Loads and attaches the program, and takes over what the last agent left.
-async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Result<Begun> {
+async fn take_over(
+    config: Config,
+    folder: Folder,
+    file: &Path,
+    mut problems: Vec<String>,
+) -> Result<Begun> {
     let mut carry = Carry::plan(&config.agent.pin_dir, Capacity::of(&config.agent))?;
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);
@@ -88,13 +88,17 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
     let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep the flow tables")?;
     carry.first_pass(&mut maps)?;
     let observed = maps.image().context("cannot read the maps")?;
-    let mut health = saved::read(&saved::health_path(&config.agent.socket)).unwrap_or_default();
-    let numbers = numbers(&config, &carry, &observed, &maps, &mut health);
-    recover::published_since(&config.model, &observed, &numbers, &mut health);
+    let mut health = saved::Health::read(&folder.health());
+    let written = folder.read_numbers();
+    let drained = saved::Drained::read(&folder.drained());
+    let drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
+    let numbers = numbers(written, &config, &carry, &observed, &maps, &mut health);
+    let is_drained = draining::of(&drained);
+    recover::published_since(&config.model, &observed, &numbers, &is_drained, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
     let is_carried = numbers.carried_to.is_some();
     if is_carried {
-        write(&config, &numbers);
+        note_down(&folder, &numbers);
     }
     carry.share()?;
     let found = follow::look().await.context("cannot look at the host's interfaces")?;
@@ -102,7 +106,7 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
     carry.finish(&mut object);
     let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
     if is_carried {
-        write(&config, &numbers);
+        note_down(&folder, &numbers);
     }
     let log = pass_log_on(&mut object);
     let traces = Traces::new(Tracer::new(&mut object)?)?;
@@ -118,6 +122,7 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
     let core = Core::new(Parts {
         config,
         file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        text: String::new(),
         object,
         maps,
         vip_probes,
@@ -126,7 +131,9 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
         keeping: Keeping::new(found, failed),
         observed,
         numbers,
+        drained,
         health,
+        folder,
         most_probes: descriptors::most_probes(),
         owners,
         problems,
@@ -136,8 +143,9 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
 }
 
 /// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
-/// that they are carried over from; else as far as the maps themselves tell.
+/// that they are carried over from, and the maps do not say otherwise; else as far as the maps tell.
 fn numbers(
+    written: Option<Numbers>,
     config: &Config,
     carry: &Carry,
     observed: &Image,
@@ -149,47 +157,32 @@ fn numbers(
         let mut generations = generations.into_iter().flatten();
         generations.any(|one| one == maps.generation || carry.comes_from(one))
     };
-    let saved = saved::read(&saved::numbers_path(&config.agent.socket)).filter(is_of_these);
-    let Some(mut numbers) = saved else {
-        return recover::from_maps(&config.model, observed, maps, health);
+    let found = recover::from_maps(&config.model, observed, maps);
+    let Some(mut numbers) = written.filter(is_of_these) else {
+        recover::judge(&found, found.pools.keys(), maps, health);
+        return Numbers {
+            generation: maps.generation,
+            boot: boot_id().to_owned(),
+            assignments: found,
+            ..Numbers::default()
+        };
     };
     let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
     numbers.assignments.complete(pool, coarse_seconds());
+    let named = |region| maps.named(region);
+    let others =
+        recorded::prefer_maps(&mut numbers.assignments, &found, &config.model, observed, named);
+    recover::judge(&found, others.iter(), maps, health);
     let is_other = numbers.generation != maps.generation;
     numbers.carried_to = is_other.then_some(maps.generation);
+    boot_id().clone_into(&mut numbers.boot);
     numbers
 }
 
-fn write(config: &Config, numbers: &Numbers) {
-    let path = saved::numbers_path(&config.agent.socket);
-    if let Err(error) = saved::write(&path, numbers) {
-        tracing::error!(file = %path.display(), %error, "cannot save the state");
+fn note_down(folder: &Folder, numbers: &Numbers) {
+    if let Err(why) = saving::write(&folder.numbers(), numbers, "the numbers in the maps") {
+        tracing::error!("{why}");
     }
-}
-
-/// One agent for one socket: the lock goes with the process.
-fn lock(socket: &Path) -> Result<File> {
-    let folder = socket.parent().context("[agent] socket has no folder")?;
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make {} for the socket", folder.display()))?;
-    let path = lock_path(socket);
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!(
-            "another agent serves {}: stop it first (`systemctl stop elb`), or use another [agent] \
-             socket and pin_dir",
-            socket.display()
-        ),
-        Err(fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
-    }
-}
-
-/// The file whose lock tells that an agent runs.
-pub fn lock_path(socket: &Path) -> PathBuf {
-    socket.with_extension("lock")
 }
 
 /// Attaches the program to the interfaces that are there; which, and why others do not carry it. None

@@ -1,7 +1,7 @@
 //! By which path a member is probed, and what probes of virtual addresses need on this host.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::core::Core;
 use super::members::Watched;
 use crate::config::{Config, ProbeMark};
-use crate::health::path::{Guide, Lead, Way};
+use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
 use crate::host::kept;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
@@ -45,6 +45,15 @@ pub(super) enum NoVipPath {
     /// It would never leave.
     #[error("{vip} is an address of the load balancer itself; remove it from its interfaces")]
     Local {
+        /// The virtual address.
+        vip: IpAddr,
+    },
+    /// Nothing to answer to.
+    #[error(
+        "this host has no address towards {vip}, which the member answers from: give it an address of \
+         that IP version, or a route to {vip}"
+    )]
+    NoSource {
         /// The virtual address.
         vip: IpAddr,
     },
@@ -142,9 +151,28 @@ async fn set_up(
 }
 
 impl Core {
-    /// How the virtual address of a member is probed.
+    /// How the virtual address of a member is probed that comes first.
     pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
-        let target = spec.vip.ok_or(NoVipPath::NoVip)?;
+        self.way_to(member, spec, *spec.vips.first().ok_or(NoVipPath::NoVip)?)
+    }
+
+    /// How the virtual addresses of a member are probed whose turn it is.
+    pub(super) fn ways_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+        let turn = in_turn(spec.vips.len(), member.turn);
+        turn.filter_map(|n| self.way_to(member, spec, spec.vips[n]).ok()).collect()
+    }
+
+    /// How all virtual addresses of a member are probed.
+    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+        spec.vips.iter().filter_map(|vip| self.way_to(member, spec, *vip).ok()).collect()
+    }
+
+    fn way_to(
+        &self,
+        member: &Watched,
+        spec: &ProbeSpec,
+        target: SocketAddr,
+    ) -> Result<Way, NoVipPath> {
         let guide = self.vip_probes.guide(target.ip())?;
         if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
             return Err(NoVipPath::Host(format!(
@@ -159,8 +187,15 @@ impl Core {
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
         let lead = Lead { backend, guide: guide.clone() };
-        Ok(Way { target, source: spec.source.unwrap_or(source), lead })
+        let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
+        Ok(Way { target, source, lead })
     }
+}
+
+/// Which of so many virtual addresses are probed when it is this turn.
+fn in_turn(addresses: usize, turn: usize) -> impl Iterator<Item = usize> {
+    let first = if addresses > AT_ONCE { turn.wrapping_mul(AT_ONCE) } else { 0 };
+    (0..addresses.min(AT_ONCE)).map(move |n| first.wrapping_add(n) % addresses)
 }
 
 /// The address that this host has towards a member, if answers from the virtual address get in by
@@ -172,7 +207,18 @@ fn source(
     rp_filter: impl Fn(&str) -> u8,
 ) -> Result<IpAddr, NoVipPath> {
     let hop = network.next_hop(member).map_err(|_| NoVipPath::Unreachable)?;
-    let needed = match network.routes.get(&vip) {
+    let routed = network.routes.get(&vip);
+    if member.is_ipv4() != vip.is_ipv4() {
+        // The member answers in the other IP version: to the address that this host has there.
+        return match routed {
+            Some(Route::Local) => Err(NoVipPath::Local { vip }),
+            Some(Route::Via { source: Some(source), .. }) => Ok(*source),
+            Some(Route::Via { source: None, .. } | Route::None) | None => {
+                Err(NoVipPath::NoSource { vip })
+            }
+        };
+    }
+    let needed = match routed {
         Some(Route::Local) => return Err(NoVipPath::Local { vip }),
         Some(Route::Via { ifindex, .. }) if *ifindex == hop.ifindex => {
             return source_of(hop.source);

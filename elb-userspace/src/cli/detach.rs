@@ -1,6 +1,6 @@
 //! `elb detach`: stop forwarding. It needs no configuration file that is right.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::socket::DEFAULT_SOCKET;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
-use crate::config::{PIN_DIR, USUAL_FILE};
+use crate::config::{PIN_DIR, STATE_DIR, USUAL_FILE};
 use crate::kernel::{directories, remove_pins};
+use crate::saved::{Drained, Folder};
 use crate::steering::Steering;
-use crate::{agent, config, saved};
+use crate::{agent, config};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,30 +48,39 @@ struct Detached {
     removed: Vec<PathBuf>,
     /// The interface that probes of virtual addresses left by, if it was there.
     removed_interface: Option<String>,
+    /// Members that are still drained by command, for the next agent.
+    drained: usize,
 }
 
 /// Where an agent keeps what is to be removed.
 struct Places {
     pin_dir: PathBuf,
     socket: PathBuf,
+    state_dir: PathBuf,
 }
 
 pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
-    let Places { pin_dir, socket } = places(args)?;
-    refuse_beside_agent(&socket)?;
+    let Places { pin_dir, socket, state_dir } = places(args)?;
+    let _lock = agent::lock_pins(&pin_dir)?;
     let removed = remove_all(&pin_dir)?;
     let steering = Steering::of(&pin_dir, None);
     let was_there = block_on(async { Ok(steering.remove().await?) })?;
     let removed_interface = was_there.then_some(steering.device);
-    // Its numbers mean nothing without the maps; verdicts are old when somebody starts anew.
-    for path in [saved::numbers_path, saved::health_path] {
-        let _ = fs::remove_file(path(&socket));
-    }
+    // Numbers mean nothing without the maps; verdicts are old when an agent starts anew.
+    let folder = Folder::new(&state_dir, &pin_dir, &socket);
+    folder.forget_numbers();
+    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.members.len());
     let _ = fs::remove_dir(&pin_dir);
     match args.output {
-        Output::Json => print_json(&Detached { removed, removed_interface })?,
+        Output::Json => print_json(&Detached { removed, removed_interface, drained })?,
         Output::Table => {
             print_text(&text(&pin_dir, removed.len(), removed_interface.as_deref()))?;
+            if drained > 0 {
+                print_text(&format!(
+                    "{drained} members stay drained: `elb drain MEMBER --cancel` ends that once an \
+                     agent runs\n"
+                ))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -80,9 +90,9 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
 fn places(args: &DetachArgs) -> Result<Places> {
     let file = &args.config.config;
     let (config, errors) = config::load_lenient(file);
-    let (pin_dir, socket) = match config {
+    let (pin_dir, socket, state_dir) = match config {
         // What is wrong in the rest of the file does not matter here.
-        Some(config) => (config.agent.pin_dir, config.agent.socket),
+        Some(config) => (config.agent.pin_dir, config.agent.socket, config.agent.state_dir),
         None if args.pin_dir.is_none() && file != Path::new(USUAL_FILE) => bail!(
             "{errors}\nso {} does not say where the pins are: name their folder with --pin-dir (the \
              usual one is {PIN_DIR})",
@@ -98,14 +108,16 @@ fn places(args: &DetachArgs) -> Result<Places> {
                 pin_dir.display(),
                 socket.display()
             );
-            (PIN_DIR.into(), DEFAULT_SOCKET.into())
+            (PIN_DIR.into(), DEFAULT_SOCKET.into(), STATE_DIR.into())
         }
     };
     Ok(Places {
         pin_dir: args.pin_dir.clone().unwrap_or(pin_dir),
         socket: args.socket.clone().unwrap_or(socket),
+        state_dir,
     })
 }
+
 fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
     let directory = directory.display();
     let stopped = match pins {
@@ -118,18 +130,6 @@ fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
         )
     });
     stopped + &removed.unwrap_or_default()
-}
-
-fn refuse_beside_agent(socket: &Path) -> Result<()> {
-    let Ok(file) = File::open(agent::lock_path(socket)) else { return Ok(()) };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => bail!(
-            "an agent serves {}: stop it first (`systemctl stop elb`), it would attach again",
-            socket.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).context("cannot tell whether an agent runs"),
-    }
 }
 
 /// Removes what is pinned for any version.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use elb_common::limits::MAX_INTERFACES;
 use serde::Serialize;
 
 use super::table::{IPV4, IPV6, Table};
@@ -24,6 +25,9 @@ pub type ProbeMark = Ranged<1, 65_535>;
 /// Where pins are, if the file does not say.
 pub const PIN_DIR: &str = "/sys/fs/bpf/elb";
 
+/// Where state is kept, if the file does not say.
+pub const STATE_DIR: &str = "/var/lib/elb";
+
 /// What the agent needs to know before it can serve anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentSettings {
@@ -35,6 +39,8 @@ pub struct AgentSettings {
     pub socket: PathBuf,
     /// The directory in a BPF file system that outlives the agent.
     pub pin_dir: PathBuf,
+    /// The directory where the agent keeps what outlives it, the pins and a reboot.
+    pub state_dir: PathBuf,
     /// Capacity for slots of all rings together; a ring takes its size rounded up to 16.
     pub ring_slots: RingSlots,
     /// Capacity of each flow table.
@@ -77,6 +83,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         attach_mode: t.parsed("attach_mode").unwrap_or(AttachMode::Native),
         socket: path(t, "socket", "/run/elb/elb.sock"),
         pin_dir: path(t, "pin_dir", PIN_DIR),
+        state_dir: path(t, "state_dir", STATE_DIR),
         ring_slots: t.number("ring_slots", None).unwrap_or(RingSlots::constant(8_388_608)),
         max_flows: t.number("max_flows", None).unwrap_or(MaxFlows::constant(1_048_576)),
         max_backends: t.number("max_backends", None).unwrap_or(MaxRecords::constant(4_096)),
@@ -98,6 +105,10 @@ fn interfaces(t: &mut Table<'_>) -> Vec<String> {
     };
     if names.is_empty() {
         t.wrong("interfaces", "interfaces is empty", "name at least one");
+    }
+    if names.len() > MAX_INTERFACES as usize {
+        let what = format!("there are {} interfaces, of {MAX_INTERFACES}", names.len());
+        t.wrong("interfaces", what, "name fewer");
     }
     for (n, name) in names.iter().enumerate() {
         // The kernel's own rule: dev_valid_name() in net/core/dev.c.

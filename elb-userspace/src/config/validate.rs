@@ -11,6 +11,8 @@ use super::file::Draft;
 use super::host::Host;
 use super::settings::AgentSettings;
 use super::table::Place;
+use crate::health::path::AT_ONCE;
+use crate::model::monitor::ProbePath;
 use crate::model::rules::{self, At, Violation};
 use crate::model::{Listener, Model, Pool};
 
@@ -131,6 +133,9 @@ impl Draft {
     fn over_capacity(&self, agent: &AgentSettings) -> Vec<Violation> {
         let mut violations = self.listeners_over_capacity(agent);
         violations.extend(capacity::port_ranges(&self.load_balancers));
+        violations.extend(capacity::addresses(&self.load_balancers));
+        violations.extend(capacity::pools(&self.pools));
+        violations.extend(capacity::server_ids(&self.pools));
         let used = self.used_pools();
         let (mut slots, mut backends) = (0, 1);
         for (i, pool) in
@@ -179,6 +184,13 @@ impl Draft {
         listeners.map(|listener| listener.default_pool.as_str()).collect()
     }
 
+    /// How many virtual addresses lead to a pool.
+    fn vips_of(&self, pool: &str) -> usize {
+        let leads = |listener: &Listener| listener.default_pool.as_str() == pool;
+        let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(leads));
+        all.map(|lb| lb.vips().count()).sum()
+    }
+
     /// What is valid and yet hardly meant.
     fn warn(&self, report: &RefCell<Report>) {
         for (lb, place) in self.load_balancers.iter().zip(&self.load_balancer_places) {
@@ -193,6 +205,19 @@ impl Draft {
                 let at = place.of(key);
                 report.borrow_mut().warning(at, &place.object, what.into(), fix.into());
             };
+            let vips = self.vips_of(pool.name.as_str());
+            let by_vip = pool.healthmonitor.as_ref().is_some_and(|monitor| {
+                monitor.admin_state_up && monitor.probe_path == ProbePath::Vip
+            });
+            if by_vip && vips > AT_ONCE {
+                let what = format!(
+                    "its members are probed at {AT_ONCE} of its {vips} virtual addresses at a time: a \
+                     failure at one is seen after up to {} intervals",
+                    vips.div_ceil(AT_ONCE)
+                );
+                let fix = "shorten delay, or give the addresses pools of their own";
+                warn(&place.own, "name", &what, fix);
+            }
             if !self.named_pools.contains(pool.name.as_str()) {
                 let fix = "name it as the default_pool of one, or remove it";
                 warn(

@@ -87,6 +87,8 @@ checks! {
     RpFilter = "rp-filter", "rp_filter";
     /// Whether the host forwards beside the program.
     Forwarding = "forwarding", "IP forwarding";
+    /// Probes leave this host, and their answers get in.
+    Probes = "probes", "this load balancer's own probes";
     /// The clock is right.
     Clock = "clock", "clock";
 }

@@ -17,7 +17,7 @@ use super::report::{Basis, Finding, Report, Verdict};
 use super::{fix, suspicion};
 
 /// The checks of a member, in the order of its report.
-pub const MEMBER: [Check; 16] = [
+pub const MEMBER: [Check; 17] = [
     Check::Attached,
     Check::AddressBound,
     Check::Configuration,
@@ -34,6 +34,7 @@ pub const MEMBER: [Check; 16] = [
     Check::Mtu,
     Check::Neighbor,
     Check::Itself,
+    Check::Probes,
 ];
 
 /// The report on a member.
@@ -208,6 +209,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         Check::Mtu => sender::mtu(evidence),
         Check::Neighbor => sender::neighbor(evidence),
         Check::Itself => sender::itself(evidence),
+        Check::Probes => sender::probes(evidence),
         Check::Kept
         | Check::Kernel
         | Check::Capabilities

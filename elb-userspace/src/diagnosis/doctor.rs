@@ -22,7 +22,8 @@ pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
 use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
-use crate::model::Forwarding;
+use crate::health::probe::ProbeSource;
+use crate::model::{Forwarding, Model};
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Duty {
     pub vips: Vec<IpAddr>,
     /// The members, and how packets get there.
     pub members: Vec<(IpAddr, Forwarding)>,
+    /// What is probed, and from where.
+    pub probed: Option<(Model, ProbeSource)>,
 }
 
 impl Duty {
@@ -49,6 +52,8 @@ impl Duty {
         let pools = config.model.pools().iter();
         let members = pools
             .flat_map(|pool| pool.members.iter().map(|member| (member.address, pool.forwarding)));
+        let sources =
+            ProbeSource { v4: config.agent.probe_source, v6: config.agent.probe_source_ipv6 };
         Self {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
@@ -57,6 +62,7 @@ impl Duty {
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
+            probed: Some((config.model.clone(), sources)),
         }
     }
 
@@ -70,6 +76,7 @@ impl Duty {
             probe_mark: None,
             vips: Vec::new(),
             members: Vec::new(),
+            probed: None,
         }
     }
 }
@@ -83,6 +90,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::bpffs(&duty.pin_dir, &facts.bpffs),
         host::forwarding(facts),
         host::clock(facts.synchronised),
+        host::probes(facts.probes.as_deref()),
         mtu::mtu(duty, &facts.network),
     ];
     findings.extend(interfaces(duty, facts));

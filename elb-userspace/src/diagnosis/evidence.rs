@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::instrument::Fault;
 use super::report::Report;
 use crate::health::path;
 use crate::health::probe::{Outcome, ProbeSpec};
@@ -23,6 +24,8 @@ pub struct Evidence {
     pub health: Health,
     /// How it is reached.
     pub way: Way,
+    /// What is wrong with probes on this host.
+    pub own: Own,
     /// What a fresh look at it found.
     pub looks: Looks,
     /// What its own host said of itself.
@@ -158,6 +161,17 @@ pub struct Way {
     pub outer: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
     pub vip: Result<path::Way, String>,
+    /// How each of its virtual addresses is probed that can be.
+    pub vips: Vec<path::Way>,
+}
+
+/// What is wrong with probes on the load balancer's own host.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// What was found there.
+    pub faults: Vec<Fault>,
+    /// Virtual addresses at which no member answers, though several hosts work.
+    pub unanswered: Vec<IpAddr>,
 }
 
 /// What a fresh look at a member found. What was not looked at is `None`.
@@ -257,6 +271,20 @@ impl Evidence {
     pub fn vip_failure(&self) -> Option<&Cause> {
         let probe = self.looks.probe.as_ref()?;
         direct(probe).as_ref().ok().and_then(|()| cause_of(&probe.result))
+    }
+
+    /// Whether it fails at this virtual address.
+    pub fn fails_at(&self, vip: IpAddr) -> bool {
+        let vips = self.looks.probe.iter().flat_map(|probe| &probe.vips);
+        vips.into_iter().any(|(address, result)| *address == vip && result.is_err())
+    }
+
+    /// The virtual addresses at which it does not answer as it should; all, if that is not known.
+    pub fn failing_vips(&self) -> Vec<IpAddr> {
+        let all = super::fix::vips(&self.wanted.pool);
+        let vips: Vec<_> = all.collect();
+        let failing: Vec<_> = vips.iter().copied().filter(|vip| self.fails_at(*vip)).collect();
+        if failing.is_empty() { vips } else { failing }
     }
 
     /// Whether it works at the virtual address, as traffic goes.

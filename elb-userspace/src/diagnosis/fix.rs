@@ -100,7 +100,7 @@ pub fn question(evidence: &Evidence) -> Asked {
             false => Vec::new(),
         },
         clients: Vec::new(),
-        direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vip.is_none()),
+        direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vips.is_empty()),
     }
 }
 

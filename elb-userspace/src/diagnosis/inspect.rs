@@ -16,6 +16,7 @@ mod hosts_deny;
 mod listening;
 mod load;
 mod mtu;
+mod own;
 mod reverse_path;
 mod route;
 mod sysctls;
@@ -31,7 +32,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{Asked, Protocol};
-pub use gather::Place;
+pub use gather::{Place, packet_filter};
+pub use own::{Filtered, Probe, filtered};
 
 use super::check::Check;
 use super::report::{Report, Verdict};

@@ -138,12 +138,12 @@ pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
 async fn health_check(wanted: &Wanted, way: &Way) -> Option<Outcome> {
     let probe = wanted.probe.clone()?;
     let probe = ProbeSpec { timeout: probe.timeout.min(PROBE_LIMIT), ..probe };
-    Some(probe::run(probe, way.vip.clone().ok()).await)
+    Some(probe::run(probe, way.vips.clone()).await)
 }
 
 /// A look at the member's own address.
 async fn run(probe: ProbeSpec) -> Outcome {
-    probe::run(probe, None).await
+    probe::run(probe, Vec::new()).await
 }
 
 /// A connection to the service, where the health check makes none to it.
@@ -161,7 +161,7 @@ fn tcp(wanted: &Wanted, way: &Way, port: u16) -> ProbeSpec {
         source: way.source,
         timeout: LIMIT,
         check: Check::Tcp,
-        vip: None,
+        vips: Vec::new(),
         lead: None,
         default_host: address,
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod connection;
 mod explains;
+mod own;
 mod own_address;
 mod traffic;
 mod vip;
@@ -23,8 +24,12 @@ pub fn suspects(evidence: &Evidence) -> Vec<Finding> {
     if let Some(finding) = way::blocked(evidence) {
         return vec![finding];
     }
+    if let Some(finding) = own::seen(evidence) {
+        return vec![finding];
+    }
     if let Some(cause) = evidence.vip_failure() {
-        return vip::suspects(evidence, cause);
+        let first = own::inferred(evidence);
+        return first.into_iter().chain(vip::suspects(evidence, cause)).collect();
     }
     match evidence.failure() {
         Some(cause) => of_failure(evidence, cause),
@@ -36,7 +41,7 @@ fn of_failure(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     match cause {
         Cause::NoNeighbor => vec![way::no_neighbor(evidence, evidence.address())],
         Cause::NoRoute { error } => vec![way::no_route(evidence, error)],
-        Cause::NoLocalResource { error } => vec![way::no_local_resource(evidence, error)],
+        Cause::NoLocalResource { error } => vec![own::no_local_resource(evidence, error)],
         Cause::HostUnreachable { by } => vec![way::host_unreachable(evidence, *by)],
         Cause::NetUnreachable { by } => vec![way::net_unreachable(evidence, *by)],
         Cause::AdminProhibited { by } => connection::prohibited(evidence, *by, cause),

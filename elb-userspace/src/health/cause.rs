@@ -140,6 +140,26 @@ pub enum Stage {
 }
 
 impl Cause {
+    /// Whether the probe could not be made for want of something of this host's: it says nothing of
+    /// the member.
+    pub const fn is_local(&self) -> bool {
+        matches!(self, Self::NoRoute { .. } | Self::NoLocalResource { .. })
+    }
+
+    /// Whether nothing came back from the address itself.
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { stage: Stage::Connect }
+                | Self::NoEchoReply
+                | Self::NoNeighbor
+                | Self::HostUnreachable { .. }
+                | Self::NetUnreachable { .. }
+                | Self::AdminProhibited { .. }
+                | Self::OtherIcmp { .. }
+        )
+    }
+
     /// What the V3 API calls it.
     pub const fn reason_code(&self) -> ReasonCode {
         match self {

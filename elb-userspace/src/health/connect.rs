@@ -30,7 +30,7 @@ pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpS
         return Err(cause(&error, target.ip()).into());
     }
     let stream = TcpStream::from_std(socket.into()).map_err(|error| no_resource(&error))?;
-    let own = stream.local_addr().ok().map(|own| own.ip());
+    let own = stream.local_addr().ok().map(|own| own.ip()).filter(|own| *own != target.ip());
     match timeout_at(deadline, stream.writable()).await {
         Err(_) => return Err(Cause::Timeout { stage: Stage::Connect }.into()),
         Ok(ready) => ready.map_err(|error| no_resource(&error))?,

@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Failure;
 use crate::model::monitor::ProbePath;
 
+/// Virtual addresses of one member that are probed at a time; where it has more, they take turns.
+pub const AT_ONCE: usize = 4;
+
 /// How a virtual address of one member is probed.
 #[derive(Clone, Debug)]
 pub struct Way {
@@ -86,22 +89,25 @@ pub struct Paths {
     pub direct: Option<Result<(), Failure>>,
 }
 
+/// What a probe came to at one virtual address.
+pub type AtVip = (IpAddr, Result<(), Failure>);
+
 /// Tries the virtual address, and the member's own where that does not succeed: once it has failed, or
 /// at `patience` so that both are over at one deadline. A member that works costs one probe.
-pub(super) async fn vip_first<R>(
-    vip: impl Future<Output = Result<(), R>>,
+pub(super) async fn vip_first<V, E, R>(
+    vip: impl Future<Output = Result<V, E>>,
     direct: impl Future<Output = Result<(), R>>,
     patience: Instant,
-) -> (Result<(), R>, Option<Result<(), R>>) {
+) -> (Result<V, E>, Option<Result<(), R>>) {
     let (mut vip, mut direct) = (pin!(vip), pin!(direct));
     match timeout_at(patience, &mut vip).await {
-        Ok(Ok(())) => return (Ok(()), None),
+        Ok(Ok(answered)) => return (Ok(answered), None),
         Ok(failed) => return (failed, Some(direct.await)),
         Err(_) => {}
     }
     tokio::select! {
         result = &mut vip => match result {
-            Ok(()) => (Ok(()), None),
+            Ok(answered) => (Ok(answered), None),
             failed => (failed, Some(direct.await)),
         },
         beside = &mut direct => (vip.await, Some(beside)),

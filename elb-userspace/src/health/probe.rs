@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::path::{Lead, Paths, Way, vip_first};
+use super::path::{AtVip, Lead, Paths, Way, vip_first};
 use super::{Failure, grpc, http, tcp, tls, udp};
 use crate::model::monitor::{Check, ProbePath};
 use crate::model::{Member, Model, Pool};
@@ -21,8 +22,8 @@ pub struct ProbeSpec {
     pub timeout: Duration,
     /// What is asked.
     pub check: Check,
-    /// Where it is to be asked as traffic is, if so.
-    pub vip: Option<SocketAddr>,
+    /// Where it is to be asked as traffic is: at each virtual address that leads to it.
+    pub vips: Vec<SocketAddr>,
     /// What brings the probe to the member, if `target` is not its own address.
     pub lead: Option<Lead>,
     /// What the `Host` field of an HTTP request says unless the check has a domain name.
@@ -33,13 +34,14 @@ impl ProbeSpec {
     /// The probe of `member`, of `pool`, of `model`; `None` if the pool is not monitored.
     pub fn new(model: &Model, pool: &Pool, member: &Member, sources: ProbeSource) -> Option<Self> {
         let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up)?;
-        let vip = match monitor.probe_path {
-            ProbePath::Direct => None,
-            ProbePath::Vip => model.vip_towards(&pool.name, member),
+        let vips = match monitor.probe_path {
+            ProbePath::Direct => Vec::new(),
+            ProbePath::Vip => model.vips_towards(&pool.name, member),
         };
+        let at = |vip| SocketAddr::new(vip, monitor.port(member));
         Some(Self {
             target: SocketAddr::new(member.address, monitor.port(member)),
-            vip: vip.map(|vip| SocketAddr::new(vip, monitor.port(member))),
+            vips: vips.into_iter().map(at).collect(),
             lead: None,
             source: sources.towards(member.address),
             timeout: monitor.timeout.duration(),
@@ -85,6 +87,8 @@ pub struct Outcome {
     /// What the other path came to, if it was tried: the member's own address, where the virtual one
     /// did not do.
     pub other: Option<Result<(), Failure>>,
+    /// What it came to at each virtual address that was asked.
+    pub vips: Vec<AtVip>,
 }
 
 impl Outcome {
@@ -99,19 +103,29 @@ impl Outcome {
     }
 }
 
-/// Runs a probe, by the virtual address if there is a way. Dropping the future closes its connections.
-pub async fn run(probe: ProbeSpec, vip: Option<Way>) -> Outcome {
+/// Runs a probe, at the virtual addresses that there are ways to, all at once. Dropping the future closes its connections.
+pub async fn run(probe: ProbeSpec, ways: Vec<Way>) -> Outcome {
     let start = Instant::now();
     let deadline = start + probe.timeout;
-    let (path, (result, other)) = match vip.map(|way| probe.by(way)) {
-        None => (ProbePath::Direct, (check(&probe, deadline).await, None)),
-        Some(led) => {
-            let patience = start + probe.timeout / 2;
-            let both = vip_first(check(&led, deadline), check(&probe, deadline), patience);
-            (ProbePath::Vip, both.await)
-        }
-    };
-    Outcome { result, duration: start.elapsed(), path, other }
+    if ways.is_empty() {
+        let result = check(&probe, deadline).await;
+        let (duration, path) = (start.elapsed(), ProbePath::Direct);
+        return Outcome { result, duration, path, other: None, vips: Vec::new() };
+    }
+    let led: Vec<_> = ways.into_iter().map(|way| probe.by(way)).collect();
+    let patience = start + probe.timeout / 2;
+    let (at_vips, other) =
+        vip_first(at_all(&led, deadline), check(&probe, deadline), patience).await;
+    let (Ok(vips) | Err(vips)) = at_vips;
+    let result = vips.iter().find_map(|(_, result)| result.clone().err()).map_or(Ok(()), Err);
+    Outcome { result, duration: start.elapsed(), path: ProbePath::Vip, other, vips }
+}
+
+/// What came of all probes; an error if any failed.
+async fn at_all(led: &[ProbeSpec], deadline: Instant) -> Result<Vec<AtVip>, Vec<AtVip>> {
+    let one = async |led: &ProbeSpec| (led.target.ip(), check(led, deadline).await);
+    let all = join_all(led.iter().map(one)).await;
+    if all.iter().all(|(_, result)| result.is_ok()) { Ok(all) } else { Err(all) }
 }
 
 /// Each kind of check is in a box of its own: otherwise every probe, and there are thousands at a

@@ -250,6 +250,30 @@ impl MemberHealth {
         }
     }
 
+    /// Ends the probe that [`Self::start`] began, without a verdict: what it came to says nothing of the
+    /// member. The next one starts within a second.
+    pub fn pass_over(&mut self, now: Now) {
+        self.phase = match (self.phase, self.timing) {
+            (Phase::Probing | Phase::ProbingInVain, Some(timing)) => {
+                Phase::Waiting(now.time + timing.delay.min(FIRST))
+            }
+            (Phase::Probing | Phase::ProbingInVain, None) => Phase::Idle,
+            (phase @ (Phase::Idle | Phase::Waiting(_)), _) => phase,
+        };
+    }
+
+    /// Whether one more failure makes it OFFLINE.
+    pub fn is_about_to_fail(&self) -> bool {
+        let needed = self.timing.map_or(u32::MAX, |timing| timing.max_retries_down);
+        self.status == Status::Online && self.streak + 1 >= needed
+    }
+
+    /// Takes in a result by itself, of what is not probed on its own.
+    pub fn take(&mut self, now: Now, result: Result<(), Failure>) -> Option<Change> {
+        let timing = self.timing?;
+        self.count(now, timing, result)
+    }
+
     /// Follows a change of the pool's monitor, of its timing or of what it probes. A probe under
     /// way runs to its end, but its result does not count.
     pub fn reconfigure(&mut self, timing: Option<Timing>, now: Now) -> Option<Change> {

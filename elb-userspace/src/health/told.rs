@@ -55,6 +55,11 @@ impl IcmpError {
         let Self { by, icmp_type, code } = self;
         match (by.is_ipv4(), icmp_type, code) {
             (true, 3, 1) | (false, 1, 3) if own == Some(by) => Cause::NoNeighbor,
+            _ if own == Some(by) => {
+                let error =
+                    format!("rejected by a packet filter of this host (ICMP {icmp_type}/{code})");
+                Cause::NoLocalResource { error }
+            }
             (true, 3, 0 | 6) | (false, 1, 0) => Cause::NetUnreachable { by },
             (true, 3, 1 | 7) | (false, 1, 3) => Cause::HostUnreachable { by },
             (true, 3, 3) | (false, 1, 4) => Cause::PortUnreachable { by },

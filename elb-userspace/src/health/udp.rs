@@ -51,7 +51,7 @@ pub(super) fn connected(socket: Socket, peer: SocketAddr) -> Result<UdpSocket, F
 
 /// What an error means that a connected socket told.
 pub(super) fn failure(socket: &UdpSocket, target: IpAddr, error: &io::Error) -> Failure {
-    let own = socket.local_addr().ok().map(|own| own.ip());
+    let own = socket.local_addr().ok().map(|own| own.ip()).filter(|own| *own != target);
     let told = told::take(socket).map(|told| told.cause(own));
     told.unwrap_or_else(|| cause(error, target)).into()
 }

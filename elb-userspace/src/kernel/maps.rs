@@ -84,12 +84,27 @@ pub struct Maps {
     pub generation: u32,
 }
 
+fn is_settable(map: &str) -> bool {
+    [names::LISTENERS_V4, names::LISTENERS_V6].contains(&map)
+}
+
+fn no_memory(error: &aya::maps::MapError) -> bool {
+    matches!(error, aya::maps::MapError::SyscallError(e)
+        if e.io_error.raw_os_error() == Some(libc::ENOMEM))
+}
+
 pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError {
     move |error| {
         let full = matches!(&error, aya::maps::MapError::SyscallError(e)
-            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM | libc::ENOSPC)));
-        let hint =
-            if full { "; the map is full: raise its size in [agent] and reload" } else { "" };
+            if matches!(e.io_error.raw_os_error(), Some(libc::E2BIG | libc::ENOSPC)));
+        let hint = match full {
+            true if is_settable(map) => "; the map is full: raise its size in [agent] and reload",
+            true => "; the map is full, and its size is fixed: `elb check` says what has no room",
+            false if no_memory(&error) => {
+                "; the kernel has no memory for it: raise MemoryMax= of the service, or free some"
+            }
+            false => "",
+        };
         MapError { map, hint, error }
     }
 }
@@ -168,6 +183,14 @@ impl Maps {
         let settings = Settings { abi_version: pins::version(), records: names::RECORDS };
         maps.settings.set(0, Record(settings), 0)?;
         Ok(maps)
+    }
+
+    /// Whether they can be read, as far as one shows that.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn test(&self) -> Result<(), MapError> {
+        self.settings.get(&0, 0).map(drop).map_err(at(names::SETTINGS))
     }
 
     /// What the small maps hold: how a new agent learns what an earlier one left.

@@ -13,7 +13,7 @@ impl Reconciler {
     pub(super) fn vips(&mut self, lb: &LoadBalancer, desired: &mut Desired) -> Vec<(IpAddr, u16)> {
         let mut numbered = Vec::new();
         for address in lb.vips() {
-            match self.assignments.vip(address) {
+            match self.assignments.vip(address, self.room) {
                 Ok(number) => numbered.push((address, number)),
                 Err(full) => desired.left_out.push((format!("VIP {address}"), full)),
             }

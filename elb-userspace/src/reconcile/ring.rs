@@ -1,6 +1,7 @@
 //! The ring of a pool: what it becomes, and how much of it moves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Desired, Owners, Reconciler};
 use crate::assign::{AssignedPool, AssignedRing};
@@ -44,7 +45,7 @@ impl Reconciler {
         let name = pool.name.as_str();
         let assigned = self.assignments.pools.get_mut(name).expect("a ring is that of a pool");
         let ring = assigned.ring;
-        let before = self.published.get(name).filter(|before| before.ring == ring);
+        let before = self.published.get(name).map(Arc::as_ref).filter(|before| before.ring == ring);
         if before.is_some_and(|before| before.wanted == wanted) {
             return;
         }
@@ -56,7 +57,8 @@ impl Reconciler {
         let is_new = before.is_none();
         let is_first = assigned.is_fresh && !wanted.members.is_empty();
         let gone = wanted.gone.clone();
-        self.published.insert(name.to_owned(), Published { ring, wanted, owners: owners.clone() });
+        let published = Published { ring, wanted, owners: owners.clone() };
+        self.published.insert(name.to_owned(), Arc::new(published));
         if diff.moved == 0 && same_gone {
             return;
         }

@@ -5,6 +5,7 @@ mod first;
 mod moving;
 mod renaming;
 mod scene;
+mod undone;
 
 use std::collections::HashSet;
 

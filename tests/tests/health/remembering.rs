@@ -32,7 +32,7 @@ fn assert_goes_on(before: &Value, after: &Value) {
 }
 
 fn health_file(scene: &Watched) -> PathBuf {
-    scene.config.agent.socket.with_extension("health.json")
+    scene.config.agent.state().join("health.json")
 }
 
 /// Member 0 is ONLINE, and member 1 was twice OFFLINE and is.

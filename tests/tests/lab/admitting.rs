@@ -264,7 +264,7 @@ fn an_agent_without_its_saved_state_finds_the_groups() -> Result<()> {
 
     let held = guarded.hold()?;
     guarded.agent.kill()?;
-    fs::remove_file(guarded.config.agent.socket.with_extension("state.json"))?;
+    fs::remove_file(guarded.config.agent.state().join("numbers.json"))?;
     guarded.agent.restart()?;
     assert_eq!(guarded.groups()?, one);
     guarded.opens()?;

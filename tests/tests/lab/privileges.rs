@@ -49,6 +49,7 @@ impl Confined {
         chown(&run, Some(USER), Some(USER))?;
         config.agent.socket = run.join("elb.sock");
         config.agent.pin_dir = bpf.join("pins");
+        config.agent.state_dir = run.join("state");
         Ok(Self { lab, config })
     }
 

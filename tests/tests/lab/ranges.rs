@@ -132,7 +132,7 @@ fn an_agent_without_its_saved_state_finds_the_ranges() -> Result<()> {
     let beat = Duration::from_millis(20);
     let held = HeldConnections::open(ranged.lab.client(), service, 20, beat)?;
     ranged.agent.kill()?;
-    std::fs::remove_file(ranged.config.agent.socket.with_extension("state.json"))?;
+    std::fs::remove_file(ranged.config.agent.state().join("numbers.json"))?;
     ranged.agent.restart()?;
     assert_eq!([ranged.answers(1000)?, ranged.answers(1010)?], [true; 2]);
     let report = held.stop()?;

@@ -50,7 +50,7 @@ fn started_again_with_a_spoilt_saved_state() -> Result<()> {
 }
 
 fn saved_state(scene: &Scene) -> PathBuf {
-    scene.config.agent.socket.with_extension("state.json")
+    scene.config.agent.state().join("numbers.json")
 }
 
 fn goes_on_across(
@@ -131,12 +131,12 @@ fn a_second_agent_is_refused_and_disturbs_nothing() -> Result<()> {
     let traffic = scene.traffic()?;
     let refusal = Agent::refusal(&scene.lab, &scene.config.text()?)?;
     assert_eq!(refusal.code, Some(1), "{}", refusal.said);
-    let socket = scene.config.agent.socket.display();
-    assert!(
-        refusal.said.contains(&format!("another agent serves {socket}: stop it first")),
-        "{}",
-        refusal.said
-    );
+    let (pins, id) = (scene.config.agent.pin_dir.display(), scene.agent.id());
+    for words in
+        [format!("pin_dir {pins} is in use by process {id} ("), ": stop it first".to_owned()]
+    {
+        assert!(refusal.said.contains(&words), "{}", refusal.said);
+    }
     traffic.flows_for(100)?;
     traffic.was_never_disturbed()?;
     assert_eq!(scene.agent.status()?["agent"]["pid"], scene.agent.id());

@@ -52,7 +52,7 @@ fn taken_over(algorithm: &str) -> Result<()> {
     write_down(&pins.join(format!("v{ABI_VERSION}")), &pins.join("v2"))?;
     assert_eq!(folders(&pins)?, ["v2"]);
     // It was written with that version, too.
-    let saved = scene.config.agent.socket.with_extension("state.json");
+    let saved = scene.config.agent.state().join("numbers.json");
     fs::remove_file(saved)?;
     goes_on("answers by the old program")?;
 

@@ -1,1 +1,208 @@
 //! Each virtual address of a member is probed and judged by itself.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context as _, Result};
+use elb_tests::{
+    address::{Families, Family},
+    agent::Agent,
+    client::{HttpLoad, HttpReport, Load, http_requests},
+    config::{Config, Forwarding, LoadBalancer, MonitorKind, Pool, Protocol},
+    environment::elb_bin,
+    lab::{Builder, Lab},
+    process::output,
+    server::Server,
+    status,
+    wire::{ECHO_PORT, HTTP_PORT},
+};
+use serde_json::Value;
+
+/// How long anything may take: machines that run tests are busy.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const WEB: &str = "web";
+const ECHO: &str = "echo";
+
+/// Two backends with IPv4 addresses, in two pools, each behind several virtual addresses.
+struct Scene {
+    // Fields go in this order: the agent detaches while its namespace is there.
+    agent: Agent,
+    _servers: Vec<Server>,
+    lab: Lab,
+}
+
+impl Scene {
+    fn start(shape: Builder, change: impl FnOnce(&Lab, &mut Config) -> Result<()>) -> Result<Self> {
+        let lab = shape.start()?;
+        let servers = lab.serve()?;
+        lab.backends_up(Forwarding::Ipip)?;
+        let pools = [(WEB, HTTP_PORT, MonitorKind::Http), (ECHO, ECHO_PORT, MonitorKind::Tcp)];
+        let mut config = pools.into_iter().fold(Config::new(&lab), |config, (name, port, kind)| {
+            let pool = Pool::of(&lab, name, Family::V4, Protocol::Tcp, port);
+            config.balance(&lab, Family::V4, port, pool.monitored_by(kind))
+        });
+        change(&lab, &mut config)?;
+        let agent = Agent::start(&lab, &config)?;
+        let scene = Self { agent, _servers: servers, lab };
+        scene.agent.wait_members(&scene.members(), "ONLINE", LIMIT)?;
+        Ok(scene)
+    }
+
+    fn members(&self) -> [IpAddr; 2] {
+        [0, 1].map(|index| self.lab.member_addr(index, Family::V4))
+    }
+
+    /// Takes a virtual address off a backend, or gives it back, and nothing else.
+    fn vip_on(&self, index: usize, verb: &str, vip: IpAddr) -> Result<()> {
+        let length = if vip.is_ipv4() { 32 } else { 128 };
+        let deprecated = if vip.is_ipv4() || verb == "del" { "" } else { " preferred_lft 0 nodad" };
+        let line = format!("address {verb} {vip}/{length} dev lo{deprecated}");
+        self.lab.backend(index).ip(&line).map(drop)
+    }
+
+    /// Requests to a virtual address, each on a new connection: all must be answered.
+    fn all_answered(&self, vip: IpAddr) -> Result<HttpReport> {
+        let load = Load { concurrency: 4, ..Load::on((vip, HTTP_PORT).into()) };
+        let report = http_requests(self.lab.client(), load, 40)?;
+        assert_eq!(report.answered(), 40, "{vip}: {:?}", report.failures());
+        Ok(report)
+    }
+
+    fn requests(&self, vip: IpAddr) -> HttpLoad {
+        let pause = Duration::from_millis(20);
+        let target = (vip, HTTP_PORT).into();
+        let load = Load { concurrency: 2, pause, limit: LIMIT * 10, ..Load::on(target) };
+        HttpLoad::start(self.lab.client(), load)
+    }
+
+    /// What the status says of a member of the first pool.
+    fn member(&self, index: usize) -> Result<Value> {
+        let said = self.agent.status()?;
+        let member = status::member(&said, WEB, self.members()[index]).context("no such member")?;
+        Ok(member.clone())
+    }
+
+    /// The first member is OFFLINE since it fails at `vip`, which status and diagnosis name.
+    fn assert_fails_at(&self, vip: IpAddr, others: &[IpAddr]) -> Result<()> {
+        self.agent.wait_members(&self.members()[..1], "OFFLINE", LIMIT)?;
+        let said = self.agent.status()?;
+        assert!(status::all_are(&said, self.members()[1], "ONLINE"), "{said:#}");
+        let member = self.member(0)?;
+        let at = |vip: &IpAddr| member["paths"]["addresses"][vip.to_string()].clone();
+        assert!(at(&vip).as_str().is_some_and(|at| at.starts_with("OFFLINE: ")), "{member:#}");
+        for other in others {
+            assert_eq!(at(other), "ONLINE", "{member:#}");
+        }
+        let why: Vec<_> = member["status"].as_array().into_iter().flatten().collect();
+        let words = format!("it fails at {vip}");
+        let named = |at: &&Value| at["why"].as_str().is_some_and(|why| why.starts_with(&words));
+        assert!(why.iter().all(named), "{member:#}");
+
+        let told = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
+        assert_eq!(told.cause(), Some("virtual-address"), "{:#}", told.said);
+        let evidence = told.finding("virtual-address")["evidence"].as_str().context("evidence")?;
+        assert!(evidence.contains(&vip.to_string()), "{evidence}");
+        for other in others {
+            assert!(!evidence.contains(&format!("{other},")), "{evidence}");
+        }
+        Ok(())
+    }
+
+    fn assert_well(&self) -> Result<()> {
+        self.agent.wait_members(&self.members(), "ONLINE", LIMIT)?;
+        let told = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
+        assert_eq!((told.cause(), told.code), (None, 0), "{:#}", told.said);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_member_without_its_ipv6_address_gets_no_clients() -> Result<()> {
+    let scene = Scene::start(Lab::builder().families(Families::Both), |lab, config| {
+        let IpAddr::V6(vip) = lab.vip6() else { unreachable!("an IPv6 address") };
+        config.load_balancers[0].ipv6_vip_address = Some(vip);
+        Ok(())
+    })?;
+    let (v4, v6) = (scene.lab.vip4(), scene.lab.vip6());
+    let load = scene.requests(v4);
+    scene.all_answered(v6)?;
+
+    scene.vip_on(0, "del", v6)?;
+    scene.assert_fails_at(v6, &[v4])?;
+    for vip in [v4, v6] {
+        let report = scene.all_answered(vip)?;
+        assert_eq!(report.answers_by_backend().len(), 1, "{vip}: {report:?}");
+    }
+    scene.vip_on(0, "add", v6)?;
+    scene.assert_well()?;
+    scene.all_answered(v6)?;
+
+    // Without any member that has it, IPv4 loses nothing, and the problem is said.
+    [0, 1].into_iter().try_for_each(|index| scene.vip_on(index, "del", v6))?;
+    let words = format!("no member answers at {v6}");
+    let has_problem = |said: &Value| said["agent"]["problems"].to_string().contains(&words);
+    scene.agent.wait_status("the problem", LIMIT, has_problem)?;
+    let report = load.stop()?;
+    assert!(report.failures().is_empty(), "{:?}", report.failures());
+    assert_eq!(scene.all_answered(v4)?.answers_by_backend().len(), 2);
+    scene.agent.wait_members(&scene.members(), "ONLINE", LIMIT)?;
+    [0, 1].into_iter().try_for_each(|index| scene.vip_on(index, "add", v6))?;
+    scene.agent.wait_status("no problem", LIMIT, |said| !has_problem(said))?;
+    scene.assert_well()
+}
+
+/// More load balancers on one pool than addresses are probed at a time.
+#[test]
+fn each_load_balancer_of_a_pool_has_its_own_verdict() -> Result<()> {
+    const MORE: u8 = 5;
+    let vip = |number: u8| IpAddr::from([10, 0, 0, 100 + number]);
+    let scene = Scene::start(Lab::builder(), |lab, config| {
+        for number in 1..=MORE {
+            let IpAddr::V4(address) = vip(number) else { unreachable!("an IPv4 address") };
+            for index in 0..2 {
+                let mut command = lab.backend(index).command(elb_bin()?);
+                command.args([
+                    "backend",
+                    "up",
+                    "--vip",
+                    &address.to_string(),
+                    "--mode",
+                    "ipip",
+                    "--from",
+                    "10.0.0.2",
+                ]);
+                command.args(["--interface", lab.device()]).args(lab.backend_place(index));
+                output(command, LIMIT)?;
+            }
+            let first = &config.load_balancers[0];
+            let mut more = LoadBalancer { vip_address: Some(address), ..first.clone() };
+            more.name = format!("more-{number}");
+            for listener in &mut more.listeners {
+                listener.name = format!("{}-{number}", listener.name);
+            }
+            config.load_balancers.push(more);
+        }
+        Ok(())
+    })?;
+    let mut check = scene.lab.lb().command(elb_bin()?);
+    check.args(["check", "--config"]).arg(scene.lab.files().join("elb.toml"));
+    let said = output(check, LIMIT)?;
+    assert!(said.contains("probed at 4 of its 6 virtual addresses at a time"), "{said}");
+
+    // One that is probed each other time, then the one that comes first.
+    let others = |but: u8| (0..=MORE).filter(move |number| *number != but).map(vip);
+    for number in [MORE, 0] {
+        scene.vip_on(0, "del", vip(number))?;
+        scene.agent.wait_members(&scene.members()[..1], "OFFLINE", LIMIT)?;
+        for other in [vip(number), vip(1)] {
+            assert_eq!(scene.all_answered(other)?.answers_by_backend().len(), 1, "{other}");
+        }
+        let member = scene.member(0)?;
+        let at = |vip: IpAddr| member["paths"]["addresses"][vip.to_string()].to_string();
+        assert!(at(vip(number)).starts_with("\"OFFLINE: "), "{member:#}");
+        assert!(others(number).all(|vip| at(vip) == "\"ONLINE\""), "{member:#}");
+        scene.vip_on(0, "add", vip(number))?;
+        scene.agent.wait_members(&scene.members(), "ONLINE", LIMIT)?;
+    }
+    scene.assert_well()
+}

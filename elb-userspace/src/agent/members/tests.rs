@@ -37,8 +37,13 @@ fn socket(n: u8) -> SocketAddr {
 
 /// Ends the probe of a member that is due.
 fn probe(members: &mut Members, number: u32, result: Result<(), Failure>, now: Now) -> Effect {
-    let outcome =
-        Outcome { result, duration: Duration::ZERO, path: ProbePath::Direct, other: None };
+    let outcome = Outcome {
+        result,
+        duration: Duration::ZERO,
+        path: ProbePath::Direct,
+        other: None,
+        vips: Vec::new(),
+    };
     members.probed(number, outcome, now)
 }
 

@@ -56,7 +56,7 @@ impl Scene {
         pool.members.push(self.number);
         let mut numbers = Numbers::default();
         numbers.assignments.pools.insert(web(), pool);
-        numbers.drained.extend(self.is_drained.then(|| (web(), vec![member()])));
+        let drained = self.is_drained.then(|| (web(), member())).into_iter().collect();
         let known = saved::Member {
             member: member(),
             verdict: self.written.clone(),
@@ -64,7 +64,7 @@ impl Scene {
         };
         let mut health = saved::Health::default();
         health.members.insert(web(), vec![known]);
-        published_since(&model, &observed, &numbers, &mut health);
+        published_since(&model, &observed, &numbers, &drained, &mut health);
         health.members["web"][0].verdict.clone()
     }
 }

@@ -1,9 +1,12 @@
 //! What the status says of the members' health.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::super::core::{Core, Probing};
 use super::super::members::Watched;
 use crate::health::lateness::quantile;
-use crate::health::{Failure, history};
+use crate::health::{Failure, MemberHealth, Status, history};
 use crate::model;
 use crate::model::monitor::ProbePath;
 use crate::reconcile::socket;
@@ -35,8 +38,9 @@ impl Core {
     ) -> status::Member {
         let is_drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
+        let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =
-            listeners.iter().map(|at| at.status(probed, is_drained)).collect();
+            listeners.iter().map(|at| at.status(probed, is_drained, &silent)).collect();
         // One that is unhealthy for all listeners is unhealthy.
         let is_unbound = !listeners.is_empty() && listeners.iter().all(|at| at.is_unbound);
         let operating_status = match by_listener.first() {
@@ -76,13 +80,19 @@ impl Core {
                 .map(|why| why.to_string()),
             vip: last.and_then(|last| last.vip.as_ref()).map(text),
             direct: last.and_then(|last| last.direct.as_ref()).map(text),
+            addresses: if known.at.len() > 1 { by_address(known) } else { BTreeMap::new() },
         })
     }
 }
 
 impl At<'_> {
     /// What a member is here that is `probed` to be so.
-    fn status(&self, probed: &str, is_drained: bool) -> status::AtListener {
+    fn status(
+        &self,
+        probed: &str,
+        is_drained: bool,
+        silent: &[(IpAddr, String)],
+    ) -> status::AtListener {
         // Members that are not probed are not judged.
         let is_unbound = self.is_unbound && probed != "NO_MONITOR";
         let operating_status = match probed {
@@ -98,9 +108,36 @@ impl At<'_> {
             load_balancer: self.lb.name.to_string(),
             listener: self.listener.name.to_string(),
             operating_status: operating_status.to_owned(),
-            why: is_unbound.then_some(why),
+            why: is_unbound.then_some(why).or_else(|| self.why_offline(probed, silent)),
         }
     }
+}
+
+impl At<'_> {
+    /// Why a member that fails at some of its virtual addresses is OFFLINE for this listener.
+    fn why_offline(&self, probed: &str, silent: &[(IpAddr, String)]) -> Option<String> {
+        let (first, why) = silent.first().filter(|_| probed == "OFFLINE")?;
+        let own = silent.iter().find(|(vip, _)| self.lb.vips().any(|own| own == *vip));
+        Some(match own {
+            Some((vip, why)) => format!("it fails at {vip}: {why}"),
+            None => format!("it fails at {first}, which its pool serves as well: {why}"),
+        })
+    }
+}
+
+/// Virtual addresses at which a member is OFFLINE, with why.
+fn silent(known: &Watched) -> Vec<(IpAddr, String)> {
+    let offline = known.at.iter().filter(|(_, one)| one.status() == Status::Offline);
+    let text = |one: &MemberHealth| one.reason().map(ToString::to_string).unwrap_or_default();
+    offline.map(|(vip, one)| (*vip, text(one))).collect()
+}
+
+fn by_address(known: &Watched) -> BTreeMap<IpAddr, String> {
+    let text = |one: &MemberHealth| match one.reason() {
+        None => one.status().to_string(),
+        Some(reason) => format!("{}: {reason}", one.status()),
+    };
+    known.at.iter().map(|(vip, one)| (*vip, text(one))).collect()
 }
 
 fn health(known: &Watched, with_probes: bool) -> status::Health {

@@ -63,9 +63,12 @@ pub(super) fn text(found: &Found<'_>) -> String {
 }
 
 fn path(out: &mut String, paths: &Paths) {
-    let Paths { path, why_direct, vip, direct } = paths;
+    let Paths { path, why_direct, vip, direct, addresses } = paths;
     let why = why_direct.as_ref().map(|why| format!(", since {why}")).unwrap_or_default();
     let _ = writeln!(out, "  probed by the path {path}{why}");
+    for (vip, status) in addresses {
+        let _ = writeln!(out, "  at {vip}: {status}");
+    }
     for (path, result) in [("vip", vip), ("direct", direct)] {
         if let Some(result) = result {
             let _ = writeln!(out, "  last probe {path}: {result}");

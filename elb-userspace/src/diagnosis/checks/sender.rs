@@ -61,3 +61,17 @@ pub(super) fn itself(evidence: &Evidence) -> Finding {
     let what = format!("{} is not an address of the load balancer", evidence.address());
     Finding::seen(Check::Itself, Verdict::Pass, what)
 }
+
+/// Whether probes leave this host, and their answers get in.
+pub(super) fn probes(evidence: &Evidence) -> Finding {
+    match evidence.own.faults.first() {
+        None => {
+            let what = "nothing on this load balancer keeps probes from the member";
+            Finding::seen(Check::Probes, Verdict::Pass, what)
+        }
+        Some(fault) => {
+            let what = format!("{}; it does not explain what is wrong with the member", fault.what);
+            Finding::seen(Check::Probes, Verdict::Warn, what).fix(fault.fix.clone())
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diagnosis::instrument::Fault;
 use crate::nexthop::Network;
 
 /// Everything that is judged.
@@ -29,6 +30,8 @@ pub struct Facts {
     pub kept: Kept,
     /// Routes to virtual addresses and members.
     pub network: Network,
+    /// What is wrong with probes of members; none where no agent has set them up.
+    pub probes: Option<Vec<Fault>>,
 }
 
 /// What an agent left or keeps here.

@@ -17,7 +17,9 @@ use tokio::sync::watch;
 use super::Duty;
 use super::facts::Facts;
 use crate::backend::privilege;
+use crate::diagnosis::instrument::{self, Fault, Question};
 use crate::nexthop::{Network, Wanted, netlink};
+use crate::steering::Steering;
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
@@ -45,7 +47,9 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         interface.rss = rss::table(name).unwrap_or_default();
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
     }
+    let network = network(duty).await?;
     Ok(Facts {
+        probes: probes(duty, &network).await,
         name: host::name(),
         kernel: host::kernel(),
         capabilities: privilege::effective(),
@@ -56,8 +60,16 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         interfaces,
         rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
         kept: kept::kept(duty).await,
-        network: network(duty).await?,
+        network,
     })
+}
+
+/// What is wrong with probes, as an agent would send them.
+async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
+    let (model, sources) = duty.probed.as_ref()?;
+    let steering = Steering::of(&duty.pin_dir, None);
+    let dialogs = instrument::dialogs(model, network, *sources);
+    instrument::look(Question { steering, is_served: false, dialogs }).await
 }
 
 /// The routes to virtual addresses and members, as the agent sees them.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::facts::{Bpffs, Facts, Kernel, Trial};
 use crate::backend::privilege::{BPF, NET_ADMIN, PERFMON, SYS_ADMIN};
 use crate::diagnosis::check::Check;
+use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::{Finding, Verdict};
 
 const NET_RAW: (u32, &str) = (13, "CAP_NET_RAW");
@@ -98,6 +99,26 @@ pub(super) fn forwarding(facts: &Facts) -> Finding {
         _ => "on, which the program neither needs nor minds",
     };
     found(Verdict::Pass, words.to_owned())
+}
+
+/// Whether probes of members leave, and their answers get in.
+pub(super) fn probes(faults: Option<&[Fault]>) -> Finding {
+    let found = |verdict, words: String| Finding::seen(Check::Probes, verdict, words);
+    match faults {
+        None => found(Verdict::NotApplicable, "no agent has set up probes yet".to_owned()),
+        Some([]) => found(
+            Verdict::Pass,
+            "their rule, route and addresses are there, and no filter rule stops them".to_owned(),
+        ),
+        Some(faults) => {
+            let lines = |text: fn(&Fault) -> &str| {
+                let mut lines: Vec<_> = faults.iter().map(text).collect();
+                lines.dedup();
+                lines.join("\n")
+            };
+            found(Verdict::Fail, lines(|fault| &fault.what)).fix(lines(|fault| &fault.fix))
+        }
+    }
 }
 
 pub(super) fn clock(synchronised: Option<bool>) -> Finding {

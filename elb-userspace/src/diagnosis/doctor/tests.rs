@@ -44,6 +44,7 @@ pub(super) fn facts() -> Facts {
         rp_filter_all: Some(0),
         kept: Kept::default(),
         network,
+        probes: Some(Vec::new()),
     }
 }
 

@@ -243,7 +243,7 @@ fn doubtful(rules: &Ruleset, places: &[Place], packets: &[Packet]) -> Part {
 }
 
 /// `TCP from 10.0.0.2 to 10.0.0.11, 192.0.2.10 port 80`, for packets that are alike.
-fn words(packets: &[Packet]) -> String {
+pub(super) fn words(packets: &[Packet]) -> String {
     let Some(packet) = packets.first() else { return "packets".to_owned() };
     let addresses = |which: fn(&Packet) -> Option<IpAddr>, word: &str| {
         let mut all: Vec<String> =
@@ -271,7 +271,7 @@ fn words(packets: &[Packet]) -> String {
 }
 
 /// The rule by which its tool knows it, and its words.
-fn name(rules: &Ruleset, place: Place) -> String {
+pub(super) fn name(rules: &Ruleset, place: Place) -> String {
     let Some(chain) = rules.chains.get(place.chain) else { return "a rule".to_owned() };
     let table = &chain.table;
     let (name, chain_name) = (&table.name, &chain.name);

@@ -8,6 +8,8 @@ mod processes;
 mod routes;
 mod sockets;
 
+pub use self::filter::rules as packet_filter;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 

@@ -90,6 +90,6 @@ fn up(evidence: &Evidence) -> String {
 }
 
 fn vips(evidence: &Evidence) -> String {
-    let all: Vec<String> = fix::vips(&evidence.wanted.pool).map(|vip| vip.to_string()).collect();
+    let all: Vec<String> = evidence.failing_vips().iter().map(ToString::to_string).collect();
     all.join(" and ")
 }

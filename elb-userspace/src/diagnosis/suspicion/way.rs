@@ -55,13 +55,6 @@ pub(super) fn no_neighbor(evidence: &Evidence, neighbor: IpAddr) -> Finding {
     Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(fix)
 }
 
-pub(super) fn no_local_resource(evidence: &Evidence, error: &str) -> Finding {
-    let source = evidence.source();
-    let what = format!("the load balancer cannot even begin a probe from {source}: {error}");
-    Finding::seen(Check::Configuration, Verdict::Fail, what)
-        .fix("ip address show; [agent] probe_source must be an address of this host; elb doctor")
-}
-
 pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
     let address = evidence.address();
     if evidence.way.gateway.is_none() {

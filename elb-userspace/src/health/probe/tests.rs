@@ -23,11 +23,19 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn spec(target: SocketAddr, check: Check) -> ProbeSpec {
     let default_host = IpAddr::from([192, 0, 2, 10]);
-    ProbeSpec { target, source: None, vip: None, lead: None, timeout: LONG, check, default_host }
+    ProbeSpec {
+        target,
+        source: None,
+        vips: Vec::new(),
+        lead: None,
+        timeout: LONG,
+        check,
+        default_host,
+    }
 }
 
 async fn run(probe: ProbeSpec) -> Outcome {
-    super::run(probe, None).await
+    super::run(probe, Vec::new()).await
 }
 
 /// One that ends by its timeout.

@@ -186,11 +186,12 @@ fn resident(process: u32) -> Result<f64> {
 fn text(lab: &Lab, config: &Config, kind: &str, path: &str) -> Result<String> {
     let agent = &config.agent;
     let mut text = format!(
-        "[agent]\ninterfaces = [\"{}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nmax_backends = {}\n\
+        "[agent]\ninterfaces = [\"{}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nstate_dir = \"{}\"\nmax_backends = {}\n\
          [[load_balancer]]\nname = \"lb\"\nvip_address = \"{}\"\n",
         agent.interfaces[0],
         agent.socket.display(),
         agent.pin_dir.display(),
+        agent.state_dir.display(),
         MEMBERS + 1,
         lab.vip4(),
     );

@@ -87,10 +87,11 @@ fn field(text: &str, name: &str) -> Option<f64> {
 fn text(socket: &Path, pin_dir: &Path, interface: &str) -> Result<String> {
     let backends = u32::from(POOLS) * u32::from(MEMBERS) + 1;
     let mut text = format!(
-        "[agent]\ninterfaces = [\"{interface}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\n\
+        "[agent]\ninterfaces = [\"{interface}\"]\nsocket = \"{}\"\npin_dir = \"{}\"\nstate_dir = \"{}\"\n\
          max_backends = {backends}\n",
         socket.display(),
-        pin_dir.display()
+        pin_dir.display(),
+        socket.with_extension("state").display()
     );
     for balancer in 1..=BALANCERS {
         write!(

@@ -1,13 +1,22 @@
 //! `elb` as its next version would be, whose maps are pinned under another number: what labs upgrade to.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 use elb_common::names::ABI_VERSION;
-use elb_userspace::{cli, kernel};
+use elb_userspace::{agent, cli, kernel};
 
 fn main() -> ExitCode {
+    if env::args_os().nth(1).is_some_and(|command| command == "agent") {
+        agent::hold_signals();
+    }
     kernel::set_version(ABI_VERSION + 1);
+    // `probe:3`: labs let three probes panic.
+    if let Some((task, times)) =
+        env::var("ELB_LAB_PANICS").ok().as_deref().and_then(|text| text.split_once(':'))
+    {
+        agent::fault::set(task, times.parse().unwrap_or(1));
+    }
     match cli::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -51,7 +51,9 @@ pub(super) fn healthy() -> Evidence {
             source: Some([10, 0, 0, 2].into()),
             outer: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
+            vips: Vec::new(),
         },
+        own: crate::diagnosis::evidence::Own::default(),
         looks: Looks {
             probe: Some(outcome(Ok(()))),
             control: Some(refused(MEMBER_ADDRESS)),
@@ -71,7 +73,7 @@ pub(super) fn probe(check: monitor::Check) -> ProbeSpec {
         source: None,
         timeout: Duration::from_secs(3),
         check,
-        vip: None,
+        vips: Vec::new(),
         lead: None,
         default_host: [10, 0, 0, 100].into(),
     }
@@ -101,6 +103,7 @@ pub(super) fn outcome(result: Result<(), Cause>) -> Outcome {
         duration: Duration::from_millis(1),
         path: ProbePath::Direct,
         other: None,
+        vips: Vec::new(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::diagnosis::inspect::filter::{Family, Ruleset, Tool, iptables, nft};
 const LIMIT: Duration = Duration::from_secs(20);
 const MOST: u64 = 64 << 20;
 
-pub(super) fn rules() -> Known<Ruleset> {
+pub fn rules() -> Known<Ruleset> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {

@@ -65,6 +65,6 @@ async fn probes_at_once_do_not_take_each_others_answers() {
         futures_util::future::try_join_all(bind).await.unwrap()
     };
     let probes = sockets.iter().map(|socket| run(silent(socket.local_addr().unwrap())));
-    let outcomes = futures_util::future::join_all(probes).await;
+    let outcomes = join_all(probes).await;
     assert!(outcomes.iter().all(|outcome| outcome.result == Ok(())), "{outcomes:?}");
 }

@@ -1,0 +1,246 @@
+//! A panic ends one task and not the agent: it is counted and shown, and the task begins again.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::{fault, sleep_until};
+use crate::api::Query;
+use crate::api::server::Server;
+use crate::host::follow;
+use crate::host::found::Found;
+use crate::nexthop::{Network, Wanted, netlink};
+use crate::status;
+use crate::steering::keep::Way;
+
+/// Tasks that panicked, since the agent started.
+#[derive(Debug, Default)]
+pub(super) struct Panics(BTreeMap<&'static str, status::Panics>);
+
+impl Panics {
+    /// A task panicked with this message.
+    pub(super) fn note(&mut self, task: &'static str, message: String) {
+        tracing::error!(task, message, "a task panicked, it begins again; please report this");
+        let known = self.0.entry(task).or_insert_with(|| status::Panics {
+            task: task.to_owned(),
+            count: 0,
+            last: String::new(),
+        });
+        (known.count, known.last) = (known.count + 1, message);
+    }
+
+    /// Takes in how a task ended: its result, or none if it panicked.
+    pub(super) fn result_of<T>(
+        &mut self,
+        task: &'static str,
+        end: Result<T, JoinError>,
+    ) -> Option<T> {
+        end.map_err(|error| self.note(task, panic_of(error))).ok()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<status::Panics> {
+        self.0.values().cloned().collect()
+    }
+
+    /// What is to be said of them.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.values().map(|status::Panics { task, count, last }| {
+            let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!("task {task} panicked {times} and was begun again: {last}; please report this")
+        })
+    }
+}
+
+/// Runs work that may panic; then the error is what it said.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(message(panic.as_ref()))),
+        }
+    })
+    .await
+}
+
+/// As [`caught`], of work that does not wait.
+pub(super) fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(panic.as_ref()))
+}
+
+fn panic_of(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => message(panic.as_ref()),
+        Err(cancelled) => cancelled.to_string(),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// How long after its end a task begins again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A task that lasts as long as the agent: when it ends, however, it begins again.
+pub(super) struct Lasting {
+    name: &'static str,
+    begin: Box<dyn Fn() -> Result<Work> + Send>,
+    task: JoinSet<Result<()>>,
+    again: Option<Instant>,
+}
+
+/// How a lasting task ended.
+pub(super) enum End {
+    /// It panicked with this message.
+    Panic(&'static str, String),
+    /// It failed.
+    Failure(&'static str, String),
+}
+
+impl Lasting {
+    fn start(
+        name: &'static str,
+        begin: impl Fn() -> Result<Work> + Send + 'static,
+    ) -> Result<Self> {
+        let mut task = JoinSet::new();
+        task.spawn(begin()?);
+        Ok(Self { name, begin: Box::new(begin), task, again: None })
+    }
+
+    /// Whether it runs.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.task.is_empty()
+    }
+
+    /// Waits until it ends; one that has ended begins again first, after a rest.
+    pub(super) async fn ended(&mut self) -> End {
+        if self.task.is_empty() {
+            sleep_until(self.again).await;
+            match (self.begin)() {
+                Ok(work) => drop(self.task.spawn(work)),
+                Err(error) => {
+                    self.again = Some(Instant::now() + AGAIN);
+                    return End::Failure(self.name, format!("{error:#}"));
+                }
+            }
+        }
+        let end = self.task.join_next().await;
+        self.again = Some(Instant::now() + AGAIN);
+        match end {
+            Some(Err(error)) => End::Panic(self.name, panic_of(error)),
+            Some(Ok(Err(error))) => End::Failure(self.name, format!("{error:#}")),
+            Some(Ok(Ok(()))) | None => End::Failure(self.name, "it ended by itself".to_owned()),
+        }
+    }
+}
+
+/// Name of the task that looks at the host.
+pub(super) const LOOKER: &str = "looking at the host";
+
+/// Follows the kernel's routes, neighbours and links.
+pub(super) fn following(
+    wanted: watch::Receiver<Wanted>,
+    known: watch::Sender<Network>,
+) -> Result<Lasting> {
+    Lasting::start("netlink", move || {
+        let (wanted, known) = (wanted.clone(), known.clone());
+        Ok(Box::pin(async move {
+            fault::reach("netlink");
+            Ok(netlink::follow(wanted, known).await?)
+        }))
+    })
+}
+
+/// Looks at what the agent keeps in its host.
+pub(super) fn looking(
+    way: Option<Way>,
+    wanted: watch::Receiver<Wanted>,
+    revision: watch::Receiver<u64>,
+    found: watch::Sender<Arc<Found>>,
+) -> Result<Lasting> {
+    Lasting::start(LOOKER, move || {
+        let (way, wanted) = (way.clone(), wanted.clone());
+        let (revision, found) = (revision.clone(), found.clone());
+        Ok(Box::pin(async move {
+            follow::follow(way, wanted, revision, found).await;
+            Ok(())
+        }))
+    })
+}
+
+/// Answers the command line.
+pub(super) fn answering(socket: &Path, queries: mpsc::Sender<Query>) -> Result<Lasting> {
+    let socket = socket.to_owned();
+    Lasting::start("API socket", move || {
+        let server = Server::bind(&socket, queries.clone())?;
+        Ok(Box::pin(async move { Ok(server.run().await?) }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_result() {
+        assert_eq!(caught(async { 7 }).await, Ok(7));
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("on {}", "purpose")
+        };
+        assert_eq!(caught::<()>(panics).await, Err("on purpose".to_owned()));
+        assert_eq!(caught_now(|| -> u8 { panic!("now") }), Err("now".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn panics_are_counted_by_task() {
+        let mut panics = Panics::default();
+        for _ in 0..2 {
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async { panic!("at the end") });
+            let end: Result<(), _> = tasks.join_next().await.unwrap();
+            assert_eq!(panics.result_of("sweep", end), None);
+        }
+        let all = panics.all();
+        assert_eq!((all.len(), all[0].count, all[0].last.as_str()), (1, 2, "at the end"));
+        let problem = panics.problems().next().unwrap();
+        assert!(problem.contains("task sweep panicked 2 times"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn a_lasting_task_begins_again() {
+        let begun = Arc::new(AtomicU32::new(0));
+        let count = begun.clone();
+        let mut task = Lasting::start("test", move || {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::pin(async move {
+                assert!(number > 0, "the first one panics");
+                Err(anyhow::anyhow!("the second one fails"))
+            }))
+        })
+        .unwrap();
+        assert!(matches!(task.ended().await, End::Panic("test", why) if why.contains("first one")));
+        assert!(!task.is_alive());
+        assert!(matches!(task.ended().await, End::Failure("test", why) if why.contains("second")));
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,172 @@
+//! What is broken on the load balancer's own side: suspected by what probes come to, looked at, and put
+//! into the words of the status.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::core::Core;
+use super::{Agent, now};
+use crate::config::ProbeMark;
+use crate::diagnosis::instrument::{self, Fault, Question};
+use crate::health::brake::Mass;
+use crate::health::probe::ProbeSource;
+use crate::steering::Steering;
+use crate::time::{Now, Time};
+
+/// How often it is looked at while there is reason to.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What was found, and when it was looked at.
+#[derive(Default)]
+pub(super) struct Looked {
+    at: Option<Time>,
+    found: Arc<Mutex<Option<Vec<Fault>>>>,
+}
+
+impl Looked {
+    /// Whether it is time to look; while there is no reason, what was found is forgotten.
+    fn is_due(&mut self, is_suspected: bool, now: Time) -> bool {
+        if !is_suspected {
+            *self = Self::default();
+            return false;
+        }
+        let due = self.at.is_none_or(|at| now.since(at) >= AGAIN);
+        if due {
+            self.at = Some(now);
+        }
+        due
+    }
+
+    fn found(&self) -> Option<Vec<Fault>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Agent {
+    /// Looks at what carries probes on this host, if their results give reason to.
+    pub(super) fn look_at_instrument(&mut self) {
+        let Some(question) = self.core.instrument_question(now()) else { return };
+        let place = self.core.looked.found.clone();
+        self.diagnoses.spawn(async move {
+            let found = instrument::look(question).await.unwrap_or_default();
+            for fault in &found {
+                tracing::warn!(
+                    what = fault.what,
+                    fix = fault.fix,
+                    "probes do not work on this host"
+                );
+            }
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        });
+    }
+}
+
+impl Core {
+    /// What is to be looked at now, if anything.
+    fn instrument_question(&mut self, now: Now) -> Option<Question> {
+        let judging = &mut self.members.judging;
+        let is_held = matches!(judging.mass(), Some(Mass::Held(_)));
+        let is_suspected = judging.is_suspected() || judging.mass().is_some();
+        let hits_all = |found: Vec<Fault>| found.iter().any(|fault| fault.hits_all);
+        if is_held && self.looked.found().is_some_and(hits_all) {
+            judging.explained(now.time);
+        }
+        self.looked.is_due(is_suspected, now.time).then(|| self.probes_of_this_host())
+    }
+
+    /// The probes of this host, to be looked at.
+    pub(super) fn probes_of_this_host(&self) -> Question {
+        let agent = &self.config.agent;
+        let sources = ProbeSource { v4: agent.probe_source, v6: agent.probe_source_ipv6 };
+        Question {
+            steering: Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
+            is_served: self.vip_probes.problem().is_none(),
+            dialogs: instrument::dialogs(&self.config.model, &self.network, sources),
+        }
+    }
+
+    /// Problems of this host's that keep probes from being verdicts.
+    pub(super) fn instrument_problems(&self) -> Vec<String> {
+        let mut problems = self.wants();
+        problems.extend(self.unanswered());
+        problems.extend(self.mass());
+        problems
+    }
+
+    /// What probes are in want of, with how many members that concerns.
+    fn wants(&self) -> Vec<String> {
+        let mut wants: BTreeMap<String, usize> = BTreeMap::new();
+        for failure in self.members.all().filter_map(|watched| watched.local.as_ref()) {
+            *wants.entry(failure.cause.to_string()).or_default() += 1;
+        }
+        let text = |(cause, members): (String, usize)| {
+            let members = counted(members, "member");
+            format!(
+                "probes of {members} fail on this load balancer itself ({cause}); they are no \
+                 verdict on the members: elb doctor"
+            )
+        };
+        wants.into_iter().map(text).collect()
+    }
+
+    /// Virtual addresses at which the silence of members does not count, with the hosts of these.
+    pub(super) fn uncounted(&self) -> BTreeMap<IpAddr, HashSet<IpAddr>> {
+        let mut all: BTreeMap<_, HashSet<_>> = BTreeMap::new();
+        for watched in self.members.all() {
+            for vip in &watched.uncounted {
+                all.entry(*vip).or_default().insert(watched.socket.ip());
+            }
+        }
+        all
+    }
+
+    fn unanswered(&self) -> Vec<String> {
+        let text = |(vip, hosts): (IpAddr, HashSet<IpAddr>)| {
+            let hosts = counted(hosts.len(), "backend server");
+            format!(
+                "no member answers at {vip} by the way of probes, although {hosts} answer at their own \
+                 addresses, which decide meanwhile: the way of probes on this load balancer is \
+                 broken, or no backend server has {vip}{}",
+                self.found()
+            )
+        };
+        self.uncounted().into_iter().map(text).collect()
+    }
+
+    fn mass(&self) -> Option<String> {
+        let (group, what) = match self.members.judging.mass()? {
+            Mass::Held(group) => (group, "no verdict for a moment"),
+            Mass::Decided(group) => (group, "their failures count"),
+        };
+        let answers =
+            if group.is_silent { "" } else { "; they answer, but wrongly, so probes work" };
+        Some(format!(
+            "{} of {} members, on {} backend servers, began to fail together: {what}{answers}{}",
+            group.members,
+            group.of,
+            group.hosts,
+            self.found()
+        ))
+    }
+
+    fn found(&self) -> String {
+        match self.looked.found() {
+            None => String::new(),
+            Some(found) if found.is_empty() => {
+                "; nothing wrong was found on this load balancer".to_owned()
+            }
+            Some(found) => {
+                let text = |fault: &Fault| format!("{}; fix: {}", fault.what, fault.fix);
+                let found: Vec<_> = found.iter().map(text).collect();
+                format!("; found on this load balancer: {}", found.join("; "))
+            }
+        }
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}

@@ -1,0 +1,231 @@
+//! What the result of a probe says of the member, and what of this host: only the former is a verdict.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::members::Watched;
+use crate::health::brake::{Brake, Mass, Pace};
+use crate::health::path::AtVip;
+use crate::health::probe::Outcome;
+use crate::health::witness::{Meaning, Probe, Seen, Witnesses};
+use crate::health::{Cause, Failure, MemberHealth, Status};
+use crate::model::monitor::ProbePath;
+use crate::time::{Now, Time};
+
+/// What is known of all members together, and so of the load balancer's own side.
+#[derive(Default)]
+pub(super) struct Judging {
+    witnesses: Witnesses,
+    brake: Brake,
+}
+
+/// What a probe comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// A result of the member's.
+    Counts(Result<(), Failure>),
+    /// None: neither success nor failure counts.
+    Open,
+}
+
+/// What probes came to at the virtual addresses, as far as it is the member's.
+#[derive(Default)]
+struct AtVips {
+    failure: Option<Failure>,
+    is_open: bool,
+}
+
+impl Judging {
+    /// Who is probed where from now on.
+    pub(super) fn follow(&mut self, watched: &HashMap<u32, Watched>) {
+        let vips = |one: &Watched| -> HashSet<IpAddr> {
+            one.probe.iter().flat_map(|probe| &probe.vips).map(|vip| vip.ip()).collect()
+        };
+        let wanted: HashMap<_, _> = watched.iter().map(|(n, one)| (*n, vips(one))).collect();
+        for (number, one) in watched.iter().filter(|(_, one)| one.health.is_undecided()) {
+            let addresses: Vec<_> = wanted[number].iter().copied().collect();
+            self.witnesses.expect(*number, one.socket.ip(), &addresses);
+        }
+        self.witnesses.retain(&wanted);
+        self.brake.retain(&watched.keys().copied().collect());
+        for (number, one) in watched {
+            self.brake.is_online(*number, one.health.status() == Status::Online);
+        }
+    }
+
+    /// Judges a probe of a member that is over now.
+    pub(super) fn judge(
+        &mut self,
+        number: u32,
+        watched: &mut Watched,
+        outcome: &Outcome,
+        now: Now,
+    ) -> Judged {
+        watched.local = local(outcome);
+        let lasted = u64::try_from(outcome.duration.as_nanos()).unwrap_or(u64::MAX);
+        let started = Time::from_nanos(now.time.as_nanos().saturating_sub(lasted));
+        let judged = self.by_paths(number, watched, outcome, started, now);
+        self.braked(number, watched, judged, started, now.time)
+    }
+
+    /// A member has this verdict now.
+    pub(super) fn stands(&mut self, number: u32, status: Status) {
+        self.brake.is_online(number, status == Status::Online);
+    }
+
+    /// Whether results give reason to look at this host.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.witnesses.is_unanswered()
+    }
+
+    /// Many members that fail together.
+    pub(super) const fn mass(&self) -> Option<Mass<'_>> {
+        self.brake.mass()
+    }
+
+    /// Something of this host's explains that many fail.
+    pub(super) fn explained(&mut self, now: Time) {
+        self.brake.explained(now);
+    }
+
+    fn by_paths(
+        &mut self,
+        number: u32,
+        watched: &mut Watched,
+        outcome: &Outcome,
+        started: Time,
+        now: Now,
+    ) -> Judged {
+        let direct = match outcome.path {
+            ProbePath::Direct => Some(&outcome.result),
+            ProbePath::Vip => outcome.other.as_ref(),
+        };
+        let at = self.at_vips(number, watched, outcome, started, now);
+        let is_open = at.is_open;
+        if let Some(failure) = at.failure.or_else(|| failing_elsewhere(watched, &outcome.vips)) {
+            return Judged::Counts(Err(failure));
+        }
+        match direct {
+            // A member that never worked cannot be reached, whoever's fault that is.
+            Some(Err(failure)) if failure.cause.is_local() && !is_first(watched, failure) => {
+                Judged::Open
+            }
+            Some(Err(failure)) => Judged::Counts(Err(failure.clone())),
+            Some(Ok(())) | None if is_open => Judged::Open,
+            Some(Ok(())) | None => Judged::Counts(Ok(())),
+        }
+    }
+
+    fn at_vips(
+        &mut self,
+        number: u32,
+        watched: &mut Watched,
+        outcome: &Outcome,
+        started: Time,
+        now: Now,
+    ) -> AtVips {
+        let mut all = AtVips::default();
+        let first = watched.probe.as_ref().and_then(|probe| probe.vips.first()).map(|vip| vip.ip());
+        let (host, ended) = (watched.socket.ip(), now.time);
+        for (address, result) in &outcome.vips {
+            let Some(seen) = seen(result, outcome.other.as_ref()) else { continue };
+            let probe = Probe { address: *address, member: number, host, started, ended };
+            self.witnesses.note(probe, seen);
+            let meaning = match seen {
+                Seen::Silence => self.witnesses.meaning(
+                    probe,
+                    first == Some(*address),
+                    watched.health.status() == Status::Offline,
+                    watched.health.is_undecided(),
+                ),
+                Seen::Nothing | Seen::Answer | Seen::Dead => Meaning::Own,
+            };
+            watched.uncounted.remove(address);
+            match (meaning, result) {
+                (Meaning::Instrument, _) => drop(watched.uncounted.insert(*address)),
+                (Meaning::Open, _) => all.is_open = true,
+                (Meaning::Own, result) => {
+                    watched.take_at(*address, result.clone(), now);
+                    all.failure = all.failure.or_else(|| result.clone().err());
+                }
+            }
+        }
+        all
+    }
+
+    /// Holds what makes a member OFFLINE where many fail together.
+    fn braked(
+        &mut self,
+        number: u32,
+        watched: &Watched,
+        judged: Judged,
+        started: Time,
+        now: Time,
+    ) -> Judged {
+        match &judged {
+            Judged::Open => return judged,
+            Judged::Counts(Ok(())) => self.brake.works(number),
+            Judged::Counts(Err(failure)) => {
+                let is_silent = failure.cause.is_silence();
+                self.brake.fails(number, watched.socket.ip(), started, is_silent);
+                if let (true, Some(pace)) = (watched.health.is_about_to_fail(), pace(watched))
+                    && !self.brake.lets_go(number, pace, now)
+                {
+                    return Judged::Open;
+                }
+            }
+        }
+        judged
+    }
+}
+
+impl Watched {
+    /// Takes in what a probe came to at a virtual address.
+    fn take_at(&mut self, address: IpAddr, result: Result<(), Failure>, now: Now) {
+        let timing = self.health.timing();
+        let health = self.at.entry(address).or_insert_with(|| MemberHealth::new(timing, now, 0));
+        health.take(now, result);
+    }
+}
+
+/// Whether there is no route to a member that has no verdict yet.
+fn is_first(watched: &Watched, failure: &Failure) -> bool {
+    watched.health.is_undecided() && matches!(failure.cause, Cause::NoRoute { .. })
+}
+
+/// Addresses that this probe did not ask, and that failed when they were.
+fn failing_elsewhere(watched: &Watched, asked: &[AtVip]) -> Option<Failure> {
+    let is_asked = |address: &IpAddr| asked.iter().any(|(asked, _)| asked == address);
+    // Where no virtual address was asked, there is no way to any.
+    let at: &BTreeMap<_, _> = &watched.at;
+    let others = at.iter().filter(|(address, _)| !asked.is_empty() && !is_asked(address));
+    let mut failing = others.filter(|(_, health)| health.status() == Status::Offline);
+    failing.find_map(|(_, health)| health.reason().cloned())
+}
+
+/// What a result at a virtual address shows; nothing if it is of this host's making.
+fn seen(at_vip: &Result<(), Failure>, direct: Option<&Result<(), Failure>>) -> Option<Seen> {
+    match (at_vip, direct) {
+        (Ok(()), _) => Some(Seen::Answer),
+        (Err(failure), _) if failure.cause.is_local() => None,
+        (Err(failure), _) if !failure.cause.is_silence() => Some(Seen::Answer),
+        (Err(_), Some(Ok(()))) => Some(Seen::Silence),
+        (Err(_), Some(Err(direct))) => (!direct.cause.is_local()).then_some(Seen::Dead),
+        (Err(_), None) => None,
+    }
+}
+
+/// What of this host's a probe was in want of.
+fn local(outcome: &Outcome) -> Option<Failure> {
+    let vips = outcome.vips.iter().map(|(_, result)| result);
+    let results = [&outcome.result].into_iter().chain(&outcome.other).chain(vips);
+    results.filter_map(|result| result.as_ref().err()).find(|one| one.cause.is_local()).cloned()
+}
+
+fn pace(watched: &Watched) -> Option<Pace> {
+    let (timing, probe) = (watched.health.timing()?, watched.probe.as_ref()?);
+    Some(Pace::of(timing.delay, probe.timeout))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What results of probes come to for members, their addresses, and this host.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::agent::members::Members;
+use crate::config::parse;
+use crate::health::Stage;
+use crate::saved;
+
+const V4: [u8; 4] = [192, 0, 2, 10];
+const V6: &str = "2001:db8::10";
+
+/// Three members of a pool with two virtual addresses, all ONLINE.
+fn members() -> Members {
+    let text = format!(
+        "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
+         vip_address = \"192.0.2.10\"\nipv6_vip_address = \"{V6}\"\n\
+         [[load_balancer.listener]]\nname = \"l\"\nprotocol = \"TCP\"\nprotocol_port = 80\n\
+         default_pool = \"web\"\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
+         forwarding = \"ipip\"\n\
+         healthmonitor = {{ type = \"TCP\", delay = 5, timeout = 3, max_retries_down = 2 }}\n\
+         member = [{{ address = \"10.0.0.1\", protocol_port = 80 }}, \
+         {{ address = \"10.0.0.2\", protocol_port = 80 }}, \
+         {{ address = \"10.0.0.3\", protocol_port = 80 }}]\n"
+    );
+    let config = parse("elb.toml", &text).unwrap();
+    let mut members = Members::default();
+    members.follow(&config.model, &mut saved::Health::default(), at(0));
+    let mut now = 0;
+    round(&mut members, &mut now, |_| answers());
+    round(&mut members, &mut now, |_| answers());
+    assert_eq!(online(&members), [true; 3]);
+    members
+}
+
+fn at(seconds: u64) -> Now {
+    let time = Time::from_nanos(seconds * 1_000_000_000);
+    Now { time, wall: std::time::UNIX_EPOCH + Duration::from_secs(seconds) }
+}
+
+type Result = std::result::Result<(), Failure>;
+
+fn silence() -> Result {
+    Err(Cause::Timeout { stage: Stage::Connect }.into())
+}
+
+fn lack() -> Result {
+    Err(Cause::NoLocalResource { error: "too many open files".to_owned() }.into())
+}
+
+fn outcome(v4: Result, v6: Result, direct: Option<Result>) -> Outcome {
+    Outcome {
+        result: v4.clone().and(v6.clone()),
+        duration: Duration::from_secs(1),
+        path: ProbePath::Vip,
+        other: direct,
+        vips: vec![(V4.into(), v4), (V6.parse().unwrap(), v6)],
+    }
+}
+
+fn answers() -> Outcome {
+    outcome(Ok(()), Ok(()), None)
+}
+
+/// Every member has a probe, which comes to this by its last number.
+fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> Outcome) {
+    *now += 10;
+    for probe in members.due(at(*now), usize::MAX) {
+        let IpAddr::V4(host) = probe.spec.target.ip() else { panic!("an IPv4 address") };
+        members.probed(probe.member, what(host.octets()[3]), at(*now + 1));
+    }
+}
+
+fn online(members: &Members) -> [bool; 3] {
+    [1, 2, 3].map(|host| {
+        let member = ([10, 0, 0, host], 80).into();
+        members.health("web", member).unwrap().status() == Status::Online
+    })
+}
+
+#[test]
+fn what_this_host_lacks_is_no_verdict() {
+    let (mut members, mut now) = (members(), 100);
+    for _ in 0..9 {
+        round(&mut members, &mut now, |_| outcome(lack(), lack(), Some(lack())));
+    }
+    assert_eq!(online(&members), [true; 3]);
+    assert!(members.all().all(|one| one.health.streak() == 0 && one.local.is_some()));
+    round(&mut members, &mut now, |_| answers());
+    assert!(members.all().all(|one| one.local.is_none()));
+}
+
+#[test]
+fn an_address_that_others_answer_at_is_the_members_own() {
+    let (mut members, mut now) = (members(), 100);
+    for _ in 0..2 {
+        round(&mut members, &mut now, |host| match host {
+            1 => outcome(Ok(()), silence(), Some(Ok(()))),
+            _ => answers(),
+        });
+    }
+    assert_eq!(online(&members), [false, true, true]);
+    let first = members.get("web", ([10, 0, 0, 1], 80).into()).unwrap();
+    let at: Vec<_> = first.at.values().map(MemberHealth::status).collect();
+    assert_eq!(at, [Status::Online, Status::Offline]);
+
+    // Now nobody answers at either: who had failed before stays out, the others stay in.
+    for _ in 0..5 {
+        round(&mut members, &mut now, |_| outcome(silence(), silence(), Some(Ok(()))));
+    }
+    assert_eq!(online(&members), [false, true, true]);
+    assert!(members.judging.is_suspected());
+    for _ in 0..3 {
+        round(&mut members, &mut now, |_| answers());
+    }
+    assert_eq!(online(&members), [true; 3]);
+    assert!(!members.judging.is_suspected());
+}
+
+#[test]
+fn members_that_all_die_are_offline_after_a_hold() {
+    let (mut members, mut now) = (members(), 100);
+    let dead = |_| outcome(silence(), silence(), Some(silence()));
+    round(&mut members, &mut now, dead);
+    round(&mut members, &mut now, dead);
+    assert_eq!(online(&members), [true; 3], "held");
+    assert!(matches!(members.judging.mass(), Some(Mass::Held(_))));
+    round(&mut members, &mut now, dead);
+    assert_eq!(online(&members), [false; 3]);
+    assert!(matches!(members.judging.mass(), Some(Mass::Decided(_))));
+}
+
+proptest! {
+    /// Whatever else happens, what this host lacks changes no verdict.
+    #[test]
+    fn a_lack_changes_nothing(kinds in prop::collection::vec(0u8..5, 1..30)) {
+        let (mut members, mut now) = (members(), 100);
+        for kind in kinds {
+            let before = online(&members);
+            let is_lack = kind > 2;
+            round(&mut members, &mut now, |host| match (kind, host) {
+                (0, _) => answers(),
+                (1, 1) => outcome(silence(), silence(), Some(silence())),
+                (2, 2) => outcome(silence(), Ok(()), Some(Ok(()))),
+                (3, _) => outcome(silence(), lack(), Some(lack())),
+                (4, _) => outcome(lack(), lack(), Some(lack())),
+                _ => answers(),
+            });
+            prop_assert!(!is_lack || online(&members) == before);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The last good configuration: kept in the state directory, it serves what the file has wrong at a start.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
+
+use super::own_address;
+use crate::config::{self, Config, Errors, STATE_DIR, Severity};
+use crate::saved::{self, Folder};
+use crate::status::timestamp;
+
+/// A configuration that was right throughout when it was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastGood {
+    /// The file that it was read from.
+    file: PathBuf,
+    /// When it was taken over.
+    at: SystemTime,
+    /// The text of the file.
+    text: String,
+}
+
+/// What an agent begins to serve.
+pub(super) struct Beginning {
+    pub config: Config,
+    /// The text of a file that was right throughout.
+    pub right: Option<String>,
+    pub problems: Vec<String>,
+}
+
+impl LastGood {
+    /// Writes a configuration down, unless it is there already.
+    pub(super) fn keep(folder: &Folder, file: &Path, text: &str) -> Result<(), String> {
+        let path = folder.last_good();
+        let known: Option<Self> = saved::read(&path);
+        if known.is_some_and(|known| known.file == file && known.text == text) {
+            return Ok(());
+        }
+        let (file, text) = (file.to_owned(), text.to_owned());
+        let good = Self { file, at: SystemTime::now(), text };
+        saved::write(&path, &good).map_err(|error| {
+            format!(
+                "cannot save the last good configuration in {}: {error}; a start with a wrong file \
+                 would not have it",
+                path.display()
+            )
+        })
+    }
+
+    /// The last good configuration of an agent whose settings are known, or of this file.
+    fn find(config: Option<&Config>, file: &Path, text: &str) -> Option<Self> {
+        if let Some(config) = config {
+            return saved::read(&Folder::of(&config.agent).last_good());
+        }
+        let folders = state_dirs(text).into_iter().filter_map(|dir| fs::read_dir(dir).ok());
+        let files = folders.flatten().flatten().map(|entry| entry.path().join("last-good.json"));
+        let all = files.filter_map(|path| saved::read::<Self>(&path));
+        all.filter(|good| good.file == file).max_by_key(|good| good.at)
+    }
+}
+
+/// Reads a file for a start: what is right in it, and for the rest the last good configuration.
+///
+/// # Errors
+/// Nothing can be served.
+pub(super) fn begin(file: &Path) -> Result<Beginning> {
+    let read = config::read(file);
+    let text = read.as_deref().unwrap_or_default().to_owned();
+    let (config, errors) = match read {
+        Ok(text) => own_address::read_for_this_host(file, &text),
+        Err(errors) => (None, errors),
+    };
+    errors.log();
+    let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    match config {
+        Some(config) if !errors.has_errors() => {
+            Ok(Beginning { config, right: Some(text), problems })
+        }
+        config => fall_back(config, &errors, file, &text),
+    }
+}
+
+fn fall_back(
+    config: Option<Config>,
+    errors: &Errors,
+    file: &Path,
+    text: &str,
+) -> Result<Beginning> {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let good = LastGood::find(config.as_ref(), &absolute, text);
+    let was = good.and_then(|good| Some((config::parse_lenient("", &good.text).0?, good.at)));
+    let all = || errors.iter().map(ToString::to_string).collect();
+    let (config, kept, at) = match (config, was) {
+        (Some(config), None) => {
+            return Ok(Beginning { config, right: None, problems: all() });
+        }
+        (None, None) => bail!("{errors}\n{} cannot be served", file.display()),
+        (None, Some((was, at))) => (was, vec!["everything".to_owned()], at),
+        (Some(config), Some((was, at))) => {
+            let filled = config::fill(&config.model, &was.model);
+            (Config { model: filled.model, ..config }, filled.kept, at)
+        }
+    };
+    let mut problems = only_errors(errors);
+    if !kept.is_empty() {
+        let said = format!(
+            "{} has errors: the last good configuration, of {}, serves {} in its place; correct the \
+             file and reload",
+            file.display(),
+            timestamp(at),
+            named(&kept)
+        );
+        tracing::error!("{said}");
+        problems.insert(0, said);
+    }
+    Ok(Beginning { config, right: None, problems })
+}
+
+/// Objects that are named one by one.
+const MOST: usize = 10;
+
+fn named(kept: &[String]) -> String {
+    let more = kept.len().saturating_sub(MOST);
+    let named = kept[..kept.len() - more].join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// What a refused file has wrong; warnings are about a configuration that is not in force.
+pub(super) fn only_errors(errors: &Errors) -> Vec<String> {
+    let errors = errors.iter().filter(|error| error.severity == Severity::Error);
+    errors.map(ToString::to_string).collect()
+}
+
+/// Where the state may be, as far as a text says that is no configuration.
+fn state_dirs(text: &str) -> Vec<PathBuf> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let agent = document.get_ref().get("agent").and_then(|agent| agent.get_ref().as_table());
+    let named = agent.and_then(|agent| agent.get("state_dir")?.get_ref().as_str());
+    let line = text.lines().find_map(|line| {
+        let value = line.trim().strip_prefix("state_dir")?.trim_start().strip_prefix('=')?;
+        value.split(['"', '\'']).nth(1)
+    });
+    let mut all: Vec<PathBuf> =
+        [named, line, Some(STATE_DIR)].into_iter().flatten().map(PathBuf::from).collect();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(folder: &Path, weight: u8) -> String {
+        format!(
+            "[agent]\ninterfaces = [\"eth0\"]\nstate_dir = {:?}\n[[pool]]\nname = \"web\"\n\
+             protocol = \"TCP\"\nforwarding = \"ipip\"\n[[pool.member]]\naddress = \"10.0.0.1\"\n\
+             protocol_port = 80\nweight = {weight}\n",
+            folder.display().to_string()
+        )
+    }
+
+    /// A file that was taken over, and is `text` now.
+    fn begin_with(text_now: impl Fn(&Path) -> String) -> Result<Beginning> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.toml");
+        let good = config::parse("", &text(folder.path(), 7)).unwrap();
+        let state = Folder::of(&good.agent);
+        state.make().unwrap();
+        LastGood::keep(&state, &file, &text(folder.path(), 7)).unwrap();
+        fs::write(&file, text_now(folder.path())).unwrap();
+        begin(&file)
+    }
+
+    fn weight(beginning: &Beginning) -> Option<u32> {
+        Some(beginning.config.model.pools().first()?.members[0].weight.get())
+    }
+
+    #[test]
+    fn a_right_file_is_served() {
+        let begun = begin_with(|folder| text(folder, 9)).unwrap();
+        assert!(begun.right.is_some());
+        assert_eq!(weight(&begun), Some(9));
+    }
+
+    #[test]
+    fn a_wrong_pool_is_served_as_it_was() {
+        let begun = begin_with(|folder| text(folder, 101)).unwrap();
+        assert_eq!((begun.right.is_some(), weight(&begun)), (false, Some(7)));
+        let problems = begun.problems.join("\n");
+        assert!(problems.contains("serves pool \"web\" in its place"), "{problems}");
+        assert!(problems.contains("101"), "{problems}");
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_leaves_everything() {
+        let broken: [fn(&Path) -> String; 3] = [
+            |folder| text(folder, 9) + "[[pool",
+            |folder| text(folder, 9).replace("interfaces", "interface"),
+            |folder| text(folder, 9).replace("[agent]", "[agent"),
+        ];
+        for text_now in broken {
+            let begun = begin_with(text_now).unwrap();
+            assert_eq!(weight(&begun), Some(7));
+            assert!(begun.problems[0].contains("serves everything in its place"));
+        }
+    }
+
+    #[test]
+    fn without_a_last_good_one_what_is_right_is_served_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.toml");
+        fs::write(&file, text(folder.path(), 101)).unwrap();
+        let begun = begin(&file).unwrap();
+        assert_eq!((begun.right.is_some(), weight(&begun)), (false, None));
+        fs::write(&file, "[agent").unwrap();
+        assert!(begin(&file).is_err());
+    }
+}

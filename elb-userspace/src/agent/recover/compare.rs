@@ -1,0 +1,245 @@
+//! What was written down against the maps in force. Connections depend on the maps, so where the two
+//! contradict each other the maps are right: the file may be an old one, or of before a crash.
+//!
+//! A file that is ahead of the maps contradicts nothing: numbers are written down before the maps know them.
+
+use std::collections::BTreeSet;
+
+use super::fits;
+use crate::assign::{AssignedListener, AssignedMember, AssignedPool, Assignments};
+use crate::model::{Model, Pool};
+use crate::publish::{Image, Region};
+
+/// Corrects what was written down by what was found in the maps; the names of the pools that are as found.
+pub(in crate::agent) fn prefer_maps(
+    written: &mut Assignments,
+    found: &Assignments,
+    model: &Model,
+    observed: &Image,
+    named: impl Fn(Region) -> BTreeSet<u16>,
+) -> Vec<String> {
+    let mut others = Vec::new();
+    for (name, is) in &found.pools {
+        let said = written.pools.get(name);
+        let pool = model.pools().iter().find(|pool| pool.name.as_str() == name);
+        let agrees = |said: &AssignedPool| {
+            pool.is_some_and(|pool| members_agree(pool, said, observed))
+                && places_agree(said, is)
+                && names_only_members(said, &named)
+        };
+        if said.is_some_and(agrees) {
+            continue;
+        }
+        tracing::warn!(
+            pool = name,
+            "the saved numbers are not those of the maps in force: the maps count"
+        );
+        written.pools.remove(name);
+        while let Some(other) = in_the_way(written, is) {
+            written.pools.remove(&other);
+        }
+        written.adopt(name, is.clone());
+        others.push(name.clone());
+    }
+    listeners(written, found);
+    for (address, number) in &found.vips {
+        written.vips.retain(|other, taken| other == address || taken != number);
+        written.vips.insert(*address, *number);
+    }
+    for (name, number) in &found.ip_groups {
+        written.ip_groups.retain(|other, taken| other == name || taken != number);
+        written.ip_groups.insert(name.clone(), *number);
+    }
+    others
+}
+
+/// Listeners have the ids of their records, and a pool that these allow.
+fn listeners(written: &mut Assignments, found: &Assignments) {
+    for (name, is) in &found.listeners {
+        let agrees = |said: &AssignedListener| {
+            let pools = [Some(said.pool), said.former.as_ref().map(|former| former.pool)];
+            said.id == is.id && pools.contains(&Some(is.pool))
+        };
+        if !written.listeners.get(name).is_some_and(agrees) {
+            written.listeners.retain(|_, other| other.id != is.id);
+            written.listeners.insert(name.clone(), is.clone());
+        }
+    }
+}
+
+/// No record of a backend has another address than the member with its id.
+fn members_agree(pool: &Pool, said: &AssignedPool, observed: &Image) -> bool {
+    let is_it = |member: &AssignedMember| {
+        let record = observed.backends.get(&member.id);
+        record
+            .is_none_or(|record| super::address(pool, record).is_none_or(|is| is == member.address))
+    };
+    said.members.iter().all(is_it)
+}
+
+/// The pool has its id, and a ring where its packets look for one.
+fn places_agree(said: &AssignedPool, is: &AssignedPool) -> bool {
+    let rings = [Some(said.ring), said.former].into_iter().flatten();
+    said.id == is.id
+        && rings
+            .into_iter()
+            .any(|ring| ring.base == is.ring.base && ring.shape.size == is.ring.shape.size)
+}
+
+/// Its slots name no backend that is not its member.
+fn names_only_members(said: &AssignedPool, named: &impl Fn(Region) -> BTreeSet<u16>) -> bool {
+    let members: BTreeSet<u16> = said.members.iter().map(|member| member.id).collect();
+    said.regions().all(|region| named(region).is_subset(&members))
+}
+
+/// A pool whose numbers are those of another one.
+fn in_the_way(written: &Assignments, is: &AssignedPool) -> Option<String> {
+    let alone = |other: &AssignedPool| {
+        let mut one = Assignments::default();
+        one.adopt("", other.clone());
+        one
+    };
+    let mut pools = written.pools.iter();
+    pools.find(|(_, other)| !fits(&alone(other), is)).map(|(name, _)| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use elb_common::backend::{Backend, mode};
+
+    use super::super::Shape;
+    use super::*;
+    use crate::assign::AssignedRing;
+    use crate::config;
+
+    const SIZE: u32 = 4096;
+
+    fn socket(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 80))
+    }
+
+    /// A pool with this id in this place, whose members have these ids.
+    fn pool(id: u16, base: u32, members: &[(u8, u16)]) -> AssignedPool {
+        let shape = Shape { size: SIZE, algorithm: 0, cid: (0, 0) };
+        let mut pool = AssignedPool::new(id, AssignedRing { base, shape }, 0);
+        pool.members = members.iter().map(|(n, id)| AssignedMember::new(*id, socket(*n))).collect();
+        pool
+    }
+
+    fn all(pools: &[(&str, &AssignedPool)]) -> Assignments {
+        let mut all = Assignments::default();
+        pools.iter().for_each(|(name, pool)| all.adopt(name, (*pool).clone()));
+        all
+    }
+
+    fn model() -> Model {
+        let pool = |name: &str| {
+            format!("[[pool]]\nname = \"{name}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n")
+        };
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n".to_owned() + &pool("web") + &pool("dns");
+        config::parse("test", &text).unwrap().model
+    }
+
+    fn image(backends: &[(u16, u8)]) -> Image {
+        let record = |n: u8| {
+            let mut address = [0; 16];
+            address[..4].copy_from_slice(&[10, 0, 0, n]);
+            let mode = mode::IPIP_V4;
+            Backend { mode, address: bytemuck::cast(address), ..Backend::default() }
+        };
+        Image {
+            backends: backends.iter().map(|(id, n)| (*id, record(*n))).collect(),
+            ..Image::default()
+        }
+    }
+
+    /// What becomes of what was written down, where the slots of all rings name these ids.
+    fn corrected(
+        written: &Assignments,
+        found: &Assignments,
+        backends: &[(u16, u8)],
+        slots: &[(u32, &[u16])],
+    ) -> (Assignments, Vec<String>) {
+        let named = |region: Region| {
+            let here = slots.iter().filter(|(base, _)| *base == region.base);
+            here.flat_map(|(_, ids)| ids.iter().copied()).collect()
+        };
+        let mut all = written.clone();
+        let others = prefer_maps(&mut all, found, &model(), &image(backends), named);
+        (all, others)
+    }
+
+    fn id_of(all: &Assignments, name: &str, n: u8) -> Option<u16> {
+        let members = &all.pools.get(name)?.members;
+        let address: IpAddr = socket(n).ip();
+        members.iter().find(|member| member.address == address).map(|member| member.id)
+    }
+
+    #[test]
+    fn what_agrees_stays_as_it_was_written_down() {
+        let mut said = pool(0, 0, &[(1, 1), (2, 2), (9, 3)]);
+        said.members[2].removed = true;
+        said.flows_since = 77;
+        let written = all(&[("web", &said)]);
+        let found = all(&[("web", &pool(0, 0, &[(1, 1), (2, 2)]))]);
+        let (is, others) = corrected(&written, &found, &[(1, 1), (2, 2), (3, 9)], &[(0, &[1, 2])]);
+        assert_eq!((is, others), (written, Vec::new()));
+    }
+
+    /// The members came in another order: an old file swaps them.
+    #[test]
+    fn an_old_file_swaps_no_members() {
+        let written = all(&[("web", &pool(0, 0, &[(1, 1), (2, 2)]))]);
+        let found = all(&[("web", &pool(0, 0, &[(2, 1), (1, 2)]))]);
+        let (is, others) = corrected(&written, &found, &[(1, 2), (2, 1)], &[(0, &[1, 2])]);
+        assert_eq!(others, ["web"]);
+        assert_eq!((id_of(&is, "web", 1), id_of(&is, "web", 2)), (Some(2), Some(1)));
+    }
+
+    #[test]
+    fn a_member_that_the_file_does_not_know_keeps_its_slots() {
+        let written = all(&[("web", &pool(0, 0, &[(1, 1)]))]);
+        let found = all(&[("web", &pool(0, 0, &[(1, 1), (2, 2)]))]);
+        let (is, _) = corrected(&written, &found, &[(1, 1), (2, 2)], &[(0, &[1, 2])]);
+        assert_eq!(id_of(&is, "web", 2), Some(2));
+    }
+
+    #[test]
+    fn a_pool_that_the_file_puts_into_anothers_place_gives_way() {
+        let written = all(&[("dns", &pool(0, 0, &[(5, 1)]))]);
+        let found = all(&[("web", &pool(0, 0, &[(1, 1)]))]);
+        let (is, others) = corrected(&written, &found, &[(1, 1)], &[(0, &[1])]);
+        assert_eq!(others, ["web"]);
+        assert_eq!(is.pools.keys().collect::<Vec<_>>(), ["web"]);
+    }
+
+    /// The agent was killed between writing the file and writing the maps.
+    #[test]
+    fn a_file_that_is_ahead_of_the_maps_is_right() {
+        let mut said = pool(0, 8192, &[(1, 1), (2, 2), (3, 3)]);
+        said.former = Some(AssignedRing { base: 0, ..said.ring });
+        let written = all(&[("web", &said), ("dns", &pool(1, 16_384, &[(5, 4)]))]);
+        let found = all(&[("web", &pool(0, 0, &[(1, 1), (2, 2)]))]);
+        let (is, others) = corrected(&written, &found, &[(1, 1), (2, 2)], &[(0, &[1, 2])]);
+        assert_eq!((is, others), (written, Vec::new()));
+    }
+
+    #[test]
+    fn listeners_have_the_ids_of_their_records() {
+        let listener = |id, pool| AssignedListener {
+            id,
+            pool,
+            former: None,
+            moved: false,
+            place: crate::assign::Place::default(),
+        };
+        let (mut written, mut found) = (Assignments::default(), Assignments::default());
+        written.listeners.insert("http".to_owned(), listener(0, 0));
+        written.listeners.insert("dns".to_owned(), listener(1, 1));
+        found.listeners.insert("http".to_owned(), listener(1, 0));
+        listeners(&mut written, &found);
+        assert_eq!(written.listeners, found.listeners, "no two have one id");
+    }
+}

@@ -1,0 +1,268 @@
+//! Holds verdicts where many hosts seem to fail together: more likely the load balancer's own side is
+//! broken. The hold is short: who fails still when it ends, and where nothing wrong was found on this
+//! host, is OFFLINE.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// While something of this host's explains the failures, the hold goes on.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Failures of many hosts at a time.
+#[derive(Debug, Default)]
+pub struct Brake {
+    online: HashSet<u32>,
+    failing: HashMap<u32, Failing>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    host: IpAddr,
+    /// When the first probe of those started that failed since the last success.
+    since: Time,
+    /// Nothing came back.
+    is_silent: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// Nobody turns OFFLINE until then.
+    Held { until: Time, group: Group },
+    /// It was a failure of many, which is over when few of them fail.
+    Decided { group: Group },
+}
+
+/// Members that began to fail together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many they are.
+    pub members: usize,
+    /// Of so many that worked.
+    pub of: usize,
+    /// On so many hosts.
+    pub hosts: usize,
+    /// Whether most of them are silent, rather than answer wrongly.
+    pub is_silent: bool,
+}
+
+/// What [`Brake`] holds or decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mass<'a> {
+    /// Verdicts wait.
+    Held(&'a Group),
+    /// They were given.
+    Decided(&'a Group),
+}
+
+/// How long is together, and how long is a hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Members whose failures began within this time failed together.
+    pub together: Duration,
+    /// How long verdicts wait.
+    pub hold: Duration,
+}
+
+impl Pace {
+    /// For probes of this interval and timeout: those of members that fail at one moment start within
+    /// an interval, and each takes its timeout.
+    pub fn of(delay: Duration, timeout: Duration) -> Self {
+        const MOST: Duration = Duration::from_secs(5);
+        Self { together: delay + timeout, hold: timeout.min(MOST) + Duration::from_secs(1) }
+    }
+}
+
+impl Brake {
+    /// A member works, or none of its probes counts.
+    pub fn works(&mut self, member: u32) {
+        self.failing.remove(&member);
+        self.settle();
+    }
+
+    /// A probe of a member failed, which started then.
+    pub fn fails(&mut self, member: u32, host: IpAddr, started: Time, is_silent: bool) {
+        let since = self.failing.get(&member).map_or(started, |before| before.since);
+        self.failing.insert(member, Failing { host, since, is_silent });
+    }
+
+    /// Whether a member is ONLINE now.
+    pub fn is_online(&mut self, member: u32, online: bool) {
+        if online {
+            self.online.insert(member);
+        } else {
+            self.online.remove(&member);
+        }
+    }
+
+    /// Forgets members that went.
+    pub fn retain(&mut self, present: &HashSet<u32>) {
+        self.failing.retain(|member, _| present.contains(member));
+        self.online.retain(|member| present.contains(member));
+        self.settle();
+    }
+
+    /// Whether an ONLINE member whose failure was just noted may turn OFFLINE.
+    pub fn lets_go(&mut self, member: u32, pace: Pace, now: Time) -> bool {
+        match &self.state {
+            State::Decided { .. } => true,
+            State::Held { until, .. } if now < *until => false,
+            State::Held { group, .. } => {
+                self.state = State::Decided { group: group.clone() };
+                true
+            }
+            State::Open => match self.group(member, pace.together) {
+                None => true,
+                // Answers came back: what carries probes works.
+                Some(group) if !group.is_silent => {
+                    self.state = State::Decided { group };
+                    true
+                }
+                Some(group) => {
+                    self.state = State::Held { until: now + pace.hold, group };
+                    false
+                }
+            },
+        }
+    }
+
+    /// Something of this host's explains the failures: the hold goes on.
+    pub fn explained(&mut self, now: Time) {
+        if let State::Held { until, .. } = &mut self.state {
+            *until = (*until).max(now + AGAIN);
+        }
+    }
+
+    /// What is held or was decided.
+    pub const fn mass(&self) -> Option<Mass<'_>> {
+        match &self.state {
+            State::Open => None,
+            State::Held { group, .. } => Some(Mass::Held(group)),
+            State::Decided { group } => Some(Mass::Decided(group)),
+        }
+    }
+
+    /// Those that began to fail together with a member, if they are more than half of all that worked,
+    /// on two hosts or more.
+    fn group(&self, member: u32, together: Duration) -> Option<Group> {
+        let since = self.failing.get(&member)?.since;
+        let is_near = |other: Time| other.max(since).since(other.min(since)) <= together;
+        let near = self.failing.iter().filter(|(_, one)| is_near(one.since));
+        let near: Vec<_> = near.collect();
+        let fallen = near.iter().filter(|(member, _)| !self.online.contains(member)).count();
+        let of = self.online.len() + fallen;
+        let hosts: HashSet<_> = near.iter().map(|(_, one)| one.host).collect();
+        let silent = near.iter().filter(|(_, one)| one.is_silent).count();
+        let is_mass = near.len() * 2 > of && hosts.len() > 1;
+        is_mass.then(|| Group {
+            members: near.len(),
+            of,
+            hosts: hosts.len(),
+            is_silent: silent * 2 > near.len(),
+        })
+    }
+
+    /// A failure of many is over when most of them work.
+    fn settle(&mut self) {
+        if let Some(Mass::Held(group) | Mass::Decided(group)) = self.mass()
+            && self.failing.len() * 2 <= group.members
+        {
+            self.state = State::Open;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PACE: Pace = Pace { together: Duration::from_secs(2), hold: Duration::from_secs(2) };
+
+    fn at(millis: u64) -> Time {
+        Time::from_nanos(millis * 1_000_000)
+    }
+
+    fn host(member: u32) -> IpAddr {
+        IpAddr::from([10, 0, 0, 10 + u8::try_from(member).unwrap()])
+    }
+
+    fn brake(online: u32) -> Brake {
+        let mut brake = Brake::default();
+        (0..online).for_each(|member| brake.is_online(member, true));
+        brake
+    }
+
+    #[test]
+    fn a_failure_of_many_waits_and_is_decided() {
+        let mut brake = brake(3);
+        brake.fails(0, host(0), at(0), true);
+        assert!(brake.lets_go(0, PACE, at(900)), "one of three");
+        brake.is_online(0, false);
+        brake.fails(1, host(1), at(1000), true);
+        assert!(!brake.lets_go(1, PACE, at(2000)), "two of three");
+        let group = Group { members: 2, of: 3, hosts: 2, is_silent: true };
+        assert_eq!(brake.mass(), Some(Mass::Held(&group)));
+        assert!(!brake.lets_go(1, PACE, at(3999)));
+        assert!(brake.lets_go(1, PACE, at(4000)));
+        assert_eq!(brake.mass(), Some(Mass::Decided(&group)));
+        brake.fails(2, host(2), at(1500), true);
+        assert!(brake.lets_go(2, PACE, at(4001)), "it is decided");
+        [1, 2].into_iter().for_each(|member| brake.works(member));
+        assert_eq!(brake.mass(), None);
+    }
+
+    #[test]
+    fn what_this_host_explains_waits_on() {
+        let mut brake = brake(2);
+        (0..2).for_each(|member| brake.fails(member, host(member), at(0), true));
+        assert!(!brake.lets_go(0, PACE, at(1000)));
+        brake.explained(at(2000));
+        assert!(!brake.lets_go(0, PACE, at(6999)));
+        assert!(brake.lets_go(0, PACE, at(7000)));
+    }
+
+    #[test]
+    fn few_and_answers_do_not_wait() {
+        let mut apart = brake(2);
+        apart.fails(0, host(0), at(0), true);
+        apart.fails(1, host(1), at(2001), true);
+        assert!(apart.lets_go(1, PACE, at(3000)), "not together");
+        let mut same = brake(2);
+        (0..2).for_each(|member| same.fails(member, host(0), at(0), true));
+        assert!(same.lets_go(1, PACE, at(1)), "one host");
+        let mut wrong = brake(2);
+        (0..2).for_each(|member| wrong.fails(member, host(member), at(0), false));
+        assert!(wrong.lets_go(1, PACE, at(1)), "answers came back");
+        assert!(matches!(wrong.mass(), Some(Mass::Decided(_))));
+    }
+
+    proptest! {
+        /// Whatever happened: who goes on failing turns OFFLINE, at the latest after one hold.
+        #[test]
+        fn a_hold_is_bounded(
+            steps in prop::collection::vec((0u32..6, any::<bool>(), any::<bool>()), 0..40),
+        ) {
+            let mut brake = brake(6);
+            let mut now = 0;
+            for (member, works, silent) in steps {
+                now += 100;
+                if works {
+                    brake.works(member);
+                } else {
+                    brake.fails(member, host(member), at(now), silent);
+                    let _ = brake.lets_go(member, PACE, at(now));
+                }
+            }
+            brake.fails(0, host(0), at(now), true);
+            let first = brake.lets_go(0, PACE, at(now));
+            prop_assert!(first || brake.lets_go(0, PACE, at(now + 2000)));
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Which hosts answer at each virtual address: whether a member's silence there is its own.
+//!
+//! A member that works at its own address, but is silent at a virtual one, lacks that address only if
+//! another host answers there: that shows that the load balancer's way to the address works. Where all
+//! are silent and work otherwise, the load balancer's own way is what is broken (its rule, route,
+//! interface, mark, or a filter), and the verdict is that of the members' own addresses.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::time::Time;
+
+/// What the last probe of a member came to at a virtual address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Not probed yet.
+    Nothing,
+    /// Something came back, be it a refusal.
+    Answer,
+    /// Nothing came back, but its own address works.
+    Silence,
+    /// Neither works.
+    Dead,
+}
+
+/// What a member's silence at a virtual address means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The member lacks the address.
+    Own,
+    /// Nothing of the member: its own address decides.
+    Instrument,
+    /// That is not known yet, or the member had failed there before the way broke: no verdict.
+    Open,
+}
+
+/// What is known of all virtual addresses.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    addresses: HashMap<IpAddr, Address>,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    members: HashMap<u32, Member>,
+    unprobed: Hosts,
+    answering: Hosts,
+    silent: Hosts,
+    /// When an answer came last.
+    answered: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Member {
+    host: IpAddr,
+    seen: Seen,
+    /// When the first probe of those started that found silence since the last answer.
+    silent_since: Option<Time>,
+}
+
+/// Hosts, with how many members of each.
+#[derive(Debug, Default)]
+struct Hosts(HashMap<IpAddr, u32>);
+
+/// A probe of a virtual address that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// The virtual address.
+    pub address: IpAddr,
+    /// The member's number.
+    pub member: u32,
+    /// The member's own address.
+    pub host: IpAddr,
+    /// When it started.
+    pub started: Time,
+    /// When it was over.
+    pub ended: Time,
+}
+
+impl Witnesses {
+    /// A member will be probed at these addresses.
+    pub fn expect(&mut self, member: u32, host: IpAddr, addresses: &[IpAddr]) {
+        for address in addresses {
+            let address = self.addresses.entry(*address).or_default();
+            if !address.members.contains_key(&member) {
+                address.see(member, host, Seen::Nothing, None);
+            }
+        }
+    }
+
+    /// Takes in what came of a probe.
+    pub fn note(&mut self, probe: Probe, seen: Seen) {
+        let address = self.addresses.entry(probe.address).or_default();
+        let before = address.members.get(&probe.member);
+        let silent_since = match seen {
+            Seen::Silence => before.and_then(|one| one.silent_since).or(Some(probe.started)),
+            Seen::Answer | Seen::Nothing => None,
+            Seen::Dead => before.and_then(|one| one.silent_since),
+        };
+        if seen == Seen::Answer {
+            address.answered = address.answered.max(Some(probe.ended));
+        }
+        address.see(probe.member, probe.host, seen, silent_since);
+    }
+
+    /// What the silence of a member means that was just noted. `is_only`: it is the member's only
+    /// virtual address, or the one that always decided; `is_undecided`: it has no verdict yet.
+    pub fn meaning(
+        &self,
+        probe: Probe,
+        is_only: bool,
+        is_offline: bool,
+        is_undecided: bool,
+    ) -> Meaning {
+        let Some(address) = self.addresses.get(&probe.address) else { return Meaning::Own };
+        let host = probe.host;
+        if address.answering.has_other(host) {
+            return Meaning::Own;
+        }
+        if address.silent.has_other(host) {
+            let since = address.members.get(&probe.member).and_then(|one| one.silent_since);
+            let failed_before = since < address.answered && address.answered.is_some();
+            return if is_offline && failed_before { Meaning::Open } else { Meaning::Instrument };
+        }
+        if is_undecided && address.unprobed.has_other(host) {
+            return Meaning::Open;
+        }
+        if is_only { Meaning::Own } else { Meaning::Instrument }
+    }
+
+    /// Whether there is an address at which no host answers although two or more work at their own.
+    pub fn is_unanswered(&self) -> bool {
+        self.addresses.values().any(Address::is_unanswered)
+    }
+
+    /// Forgets members that went, and addresses that are not probed any more.
+    pub fn retain(&mut self, wanted: &HashMap<u32, HashSet<IpAddr>>) {
+        for (vip, address) in &mut self.addresses {
+            let gone = |member: &u32| !wanted.get(member).is_some_and(|vips| vips.contains(vip));
+            let gone: Vec<u32> =
+                address.members.keys().copied().filter(|member| gone(member)).collect();
+            gone.into_iter().for_each(|member| address.forget(member));
+        }
+        self.addresses.retain(|_, address| !address.members.is_empty());
+    }
+}
+
+impl Address {
+    fn is_unanswered(&self) -> bool {
+        self.answering.0.is_empty() && self.silent.0.len() > 1
+    }
+
+    fn see(&mut self, member: u32, host: IpAddr, seen: Seen, silent_since: Option<Time>) {
+        self.forget(member);
+        self.members.insert(member, Member { host, seen, silent_since });
+        if let Some(hosts) = self.hosts(seen) {
+            *hosts.0.entry(host).or_default() += 1;
+        }
+    }
+
+    fn forget(&mut self, member: u32) {
+        let Some(Member { host, seen, .. }) = self.members.remove(&member) else { return };
+        let Some(hosts) = self.hosts(seen) else { return };
+        if let Some(members) = hosts.0.get_mut(&host) {
+            *members -= 1;
+            if *members == 0 {
+                hosts.0.remove(&host);
+            }
+        }
+    }
+
+    fn hosts(&mut self, seen: Seen) -> Option<&mut Hosts> {
+        match seen {
+            Seen::Nothing => Some(&mut self.unprobed),
+            Seen::Answer => Some(&mut self.answering),
+            Seen::Silence => Some(&mut self.silent),
+            Seen::Dead => None,
+        }
+    }
+}
+
+impl Hosts {
+    fn has_other(&self, host: IpAddr) -> bool {
+        self.0.len() > usize::from(self.0.contains_key(&host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VIP: [u8; 4] = [10, 0, 0, 100];
+
+    fn probe(member: u32, at: u64) -> Probe {
+        Probe {
+            address: VIP.into(),
+            member,
+            host: IpAddr::from([10, 0, 0, 10 + u8::try_from(member).unwrap()]),
+            started: Time::from_nanos(at),
+            ended: Time::from_nanos(at + 1),
+        }
+    }
+
+    fn seen(notes: &[(u32, u64, Seen)]) -> Witnesses {
+        let mut witnesses = Witnesses::default();
+        notes.iter().for_each(|(member, at, seen)| witnesses.note(probe(*member, *at), *seen));
+        witnesses
+    }
+
+    fn meaning(witnesses: &Witnesses, member: u32) -> Meaning {
+        witnesses.meaning(probe(member, 99), true, false, false)
+    }
+
+    #[test]
+    fn one_that_answers_shows_that_the_others_lack_the_address() {
+        let witnesses = seen(&[(1, 0, Seen::Silence), (2, 1, Seen::Silence), (3, 2, Seen::Answer)]);
+        assert_eq!([1, 2].map(|member| meaning(&witnesses, member)), [Meaning::Own; 2]);
+        assert!(!witnesses.is_unanswered());
+    }
+
+    #[test]
+    fn where_all_are_silent_it_is_the_load_balancer() {
+        let mut witnesses =
+            seen(&[(1, 0, Seen::Silence), (2, 1, Seen::Silence), (3, 2, Seen::Dead)]);
+        assert_eq!([1, 2].map(|member| meaning(&witnesses, member)), [Meaning::Instrument; 2]);
+        assert!(witnesses.is_unanswered());
+        witnesses.retain(&HashMap::from([(1, HashSet::from([VIP.into()]))]));
+        assert_eq!(meaning(&witnesses, 1), Meaning::Own, "alone");
+    }
+
+    #[test]
+    fn one_that_failed_before_stays_as_it_is() {
+        let notes = [(1, 0, Seen::Silence), (2, 1, Seen::Answer), (2, 5, Seen::Silence)];
+        let witnesses = seen(&notes);
+        let of = |member| witnesses.meaning(probe(member, 9), true, member == 1, false);
+        assert_eq!([of(1), of(2)], [Meaning::Open, Meaning::Instrument]);
+    }
+
+    #[test]
+    fn a_first_silence_waits_for_the_others() {
+        let mut witnesses = Witnesses::default();
+        for member in [1, 2] {
+            witnesses.expect(member, probe(member, 0).host, &[VIP.into()]);
+        }
+        witnesses.note(probe(1, 0), Seen::Silence);
+        assert_eq!(witnesses.meaning(probe(1, 0), true, false, true), Meaning::Open);
+        assert_eq!(meaning(&witnesses, 1), Meaning::Own);
+        witnesses.note(probe(2, 1), Seen::Dead);
+        assert_eq!(witnesses.meaning(probe(1, 2), true, false, true), Meaning::Own);
+        assert_eq!(witnesses.meaning(probe(1, 2), false, false, true), Meaning::Instrument);
+    }
+
+    proptest! {
+        /// What is counted is what the members' last probes came to.
+        #[test]
+        fn hosts_are_counted(notes in prop::collection::vec((0u32..5, 0u8..4), 0..40)) {
+            const ALL: [Seen; 4] = [Seen::Nothing, Seen::Answer, Seen::Silence, Seen::Dead];
+            let mut last = HashMap::new();
+            let mut witnesses = Witnesses::default();
+            for (at, (member, kind)) in notes.into_iter().enumerate() {
+                let kind = ALL[usize::from(kind)];
+                witnesses.note(probe(member, at as u64), kind);
+                last.insert(member, kind);
+            }
+            for member in last.keys() {
+                let others = |kind| last.iter().any(|(one, seen)| one != member && *seen == kind);
+                let expected = match () {
+                    () if others(Seen::Answer) => Meaning::Own,
+                    () if others(Seen::Silence) => Meaning::Instrument,
+                    () => Meaning::Own,
+                };
+                prop_assert_eq!(meaning(&witnesses, *member), expected);
+            }
+        }
+    }
+}
