@@ -26,17 +26,18 @@ pub fn explains(evidence: &Evidence, check: Check) -> bool {
     if matches!(cause, Cause::AdminProhibited { .. } | Cause::OtherIcmp { .. }) {
         return check == Check::Firewall;
     }
-    // Otherwise the load balancer could not send at all.
+    // With these the load balancer could not send at all.
     let is_sent = !matches!(cause, Cause::NoRoute { .. } | Cause::NoLocalResource { .. });
     is_sent && before_connect(evidence, check)
 }
 
 /// Of silence.
 fn before_connect(evidence: &Evidence, check: Check) -> bool {
-    // A port that nobody has answers with a reset, unless a rule drops that.
-    let may_be_closed = evidence.wanted.pool.protocol == Protocol::Udp || !evidence.answers();
+    if check == Check::Listening {
+        // A port that nobody has answers with a reset, unless a rule drops that.
+        return evidence.wanted.pool.protocol == Protocol::Udp || !evidence.answers();
+    }
     matches!(check, Check::Firewall | Check::Route | Check::Load | Check::Sysctls)
-        || (check == Check::Listening && may_be_closed)
 }
 
 /// There was a connection: packets get there, and back.
