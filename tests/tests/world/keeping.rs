@@ -82,7 +82,7 @@ fn a_renamed_interface_goes_on_and_is_named_until_another_has_its_name() -> Resu
     assert_eq!(balancer(&said), "DEGRADED", "{said}");
     scene.recovered("interface renamed", &traffic, renamed)?;
     let _pass = scene.lab.add_lb_device("lb0", 9)?;
-    scene.wait_healthy()?;
+    scene.wait_in_place("XDP program on lb0")?;
     assert!(scene.lab.lb().ip("link show dev lb0")?.contains("prog/xdp"));
     assert!(!scene.lab.lb().ip("link show dev wan7")?.contains("prog/xdp"));
     traffic.stop()?;
@@ -155,7 +155,7 @@ fn another_attach_mode_takes_effect_at_a_reload_and_at_a_start() -> Result<()> {
     scene.agent.reload(&scene.config)?;
     wait_for("generic mode", LIMIT, || Ok(mode(&scene)?.then_some(())))?;
     answered(&traffic, 20)?;
-    let said = scene.wait_healthy()?;
+    let said = scene.wait_in_place("XDP program on lb0")?;
     assert_eq!(said["agent"]["attach_mode"], "generic", "{said}");
     scene.config.agent.attach_mode = "native".to_owned();
     scene.agent.restart_with(&scene.config)?;

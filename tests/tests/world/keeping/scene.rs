@@ -94,12 +94,12 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Requests one after the other, each with a fifth of a second.
+    /// Requests one after the other, each with a second.
     pub(super) fn traffic(&self) -> Result<HttpLoad> {
         let load = Load {
             concurrency: 1,
             pause: Duration::from_millis(5),
-            timeout: Duration::from_millis(200),
+            timeout: Duration::from_secs(1),
             limit: Duration::from_secs(120),
             ..Load::on(self.lab.service(Family::V4, HTTP_PORT))
         };
@@ -162,6 +162,14 @@ impl Scene {
         command.args(["-o", "json"]);
         let ended = ended(command, LIMIT)?;
         serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
+    }
+
+    /// Waits until an object is in place.
+    pub(super) fn wait_in_place(&self, object: &str) -> Result<Value> {
+        self.agent.wait_status(&format!("{object} in place"), LIMIT, |said| {
+            let mut kept = said["agent"]["kept"].as_array().into_iter().flatten();
+            kept.any(|one| one["object"] == object && one["in_place"] == true)
+        })
     }
 
     /// How often an object was restored.
