@@ -71,6 +71,7 @@ pub use self::report::Reporting;
 use self::runner::Runner;
 use self::settling::LOOK;
 use self::signals::Signals;
+pub(crate) use self::signals::Held as HeldSignals;
 pub use self::signals::hold_signals;
 pub use self::start::run;
 use self::traces::Traces;

@@ -113,15 +113,22 @@ pub(super) fn published_since(
         let name = pool.name.as_str();
         let Some(assigned) = numbers.assignments.pools.get(name) else { continue };
         let is_drained = |one: SocketAddr| drained.contains(&(name.to_owned(), one));
+        let record = |number: &AssignedMember| {
+            let judged = Some(number).filter(|one| !one.removed && !is_drained(one.socket()));
+            let record = judged.and_then(|number| observed.backends.get(&number.id));
+            record.filter(|record| record.is_reachable() && record.weight > 0)
+        };
         for known in health.members.get_mut(name).into_iter().flatten() {
             let number = assigned.members.iter().find(|number| number.socket() == known.member);
-            let record = number
-                .filter(|number| !number.removed && !is_drained(number.socket()))
-                .and_then(|number| observed.backends.get(&number.id))
-                .filter(|record| record.is_reachable() && record.weight > 0);
-            if let (Some(record), Some(verdict)) = (record, &mut known.verdict) {
+            if let (Some(record), Some(verdict)) = (number.and_then(record), &mut known.verdict) {
                 follow(verdict, record.takes_new());
             }
+        }
+        if pool.healthmonitor.is_some() {
+            // First verdicts are published at once, and written down a second later.
+            let took = |number: &&AssignedMember| record(number).is_some_and(Backend::takes_new);
+            let took = assigned.members.iter().filter(took).map(AssignedMember::socket).collect();
+            suppose_healthy(health.members.entry(name.to_owned()).or_default(), took);
         }
     }
 }

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
 use super::{bpf, pins};
+use crate::agent::HeldSignals;
 use crate::config::AgentSettings;
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -170,6 +171,7 @@ impl Object {
         }
         fs::create_dir_all(&directory)
             .map_err(|error| LoadError::PinDirectory { path: directory.clone(), error })?;
+        let _held = HeldSignals::now();
         let adopted = check_pins(&directory, capacity)?;
         let mut loader = EbpfLoader::new();
         for name in names::MAPS {

@@ -86,6 +86,15 @@ fn what_agrees_stays_as_it_was_written() {
     }
 }
 
+/// Killed within a second of the first verdict, before that was written down.
+#[test]
+fn a_first_verdict_that_was_published_is_known() {
+    let pool = "healthmonitor = { type = \"TCP\" }";
+    let first = |flags| Scene { pool, written: None, ..scene(Status::Online, flags) }.recovered();
+    assert_eq!(first(SERVES).map(|verdict| verdict.status), Some(Status::Online));
+    assert_eq!(first(ENDS), None, "it may not have been probed yet");
+}
+
 /// Each of these explains by itself that a healthy member took no new flows.
 #[test]
 fn maps_that_say_nothing_of_health_change_nothing() {
