@@ -180,9 +180,14 @@ impl Lab {
     }
 
     /// The addresses of `family` that tunnel packets of the load balancers come from: the one's, and
-    /// the standby's.
-    pub fn lb_addrs(&self, family: Family) -> [IpAddr; 2] {
-        [Host::LoadBalancer, Host::Standby].map(|host| Network::Back.address(family, host))
+    /// the standby's, by either arm.
+    pub fn lb_addrs(&self, family: Family) -> Vec<IpAddr> {
+        let arms = self.shape.arms.devices().iter().map(|(network, _)| *network);
+        let both = [Host::LoadBalancer, Host::Standby];
+        let mut all: Vec<IpAddr> =
+            arms.flat_map(|network| both.map(|host| network.address(family, host))).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The options of `elb backend up` that name the load balancers; none where there is no tunnel.

@@ -34,7 +34,6 @@ use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::report::{Encoder, Part};
 use super::{Lines, Query, Refusal};
 use crate::agent::Reporting;
-use crate::config::MAX_FILE_SIZE;
 use crate::explain::{Explanation, Question};
 use crate::{events, flows, status, trace};
 
@@ -53,8 +52,9 @@ const MAX_BODY: usize = 2 << 20;
 /// How long to wait where no connection can be taken, for want of a descriptor.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte may take two.
-const PLAN: usize = 2 * MAX_FILE_SIZE as usize + 65_536;
+/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte
+/// of the 4 MiB of [`crate::config::MAX_FILE_SIZE`] may take two.
+const PLAN: usize = 8 << 20 | 1 << 16;
 
 /// A bound socket.
 #[derive(Debug)]

@@ -200,6 +200,9 @@ impl Object {
     /// A pin cannot be made.
     pub fn pin_again(&self) -> Result<Vec<&'static str>, LoadError> {
         let at = |error| LoadError::PinDirectory { path: self.directory.clone(), error };
+        if !pins::is_in_bpffs(&self.directory) {
+            return Err(at(io::Error::other("there is no BPF file system any more")));
+        }
         fs::create_dir_all(&self.directory).map_err(at)?;
         let mut again = Vec::new();
         for (name, map) in &self.held {
