@@ -163,10 +163,13 @@ fn refused<F: Family, P: Packet, T: Tables>(
     transport: &Transport,
     Stop(reason): Stop,
 ) -> Stop {
-    let refusal = match reason {
-        Reason::NoBackend if listener.flags & listener_flags::RESET != 0 => refusal::NO_BACKEND,
-        Reason::Cut => refusal::CUT,
-        _ => return Stop(reason),
+    let resets = listener.flags & listener_flags::RESET != 0;
+    let refusal = if resets && matches!(reason, Reason::NoBackend) {
+        refusal::NO_BACKEND
+    } else if matches!(reason, Reason::Cut) {
+        refusal::CUT
+    } else {
+        return Stop(reason);
     };
     if transport.is_quoted() {
         return Stop(reason);

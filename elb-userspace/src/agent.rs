@@ -232,7 +232,8 @@ impl Agent {
                     if let Some((questions, found)) = found {
                         self.core.held(&questions, found);
                     }
-                    self.holders.begin(Instant::now(), self.core.announced());
+                    let is_held = self.core.is_held();
+                    self.holders.begin(Instant::now(), self.core.announced(), is_held);
                 }
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),

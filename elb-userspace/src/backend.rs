@@ -21,6 +21,7 @@
 
 mod decap;
 mod error;
+mod mss;
 pub(crate) mod netlink;
 mod plan;
 pub(crate) mod privilege;
@@ -68,6 +69,8 @@ pub struct Setup {
     pub mode: Mode,
     /// Whom they come from, in modes with outer headers: the load balancers.
     pub from: Vec<Network>,
+    /// The largest TCP segments that clients are asked to send, if that is to be said.
+    pub mss: Option<u32>,
     /// The interface that they come in by.
     pub interface: String,
     /// A directory in a BPF file system; it names the set-up.

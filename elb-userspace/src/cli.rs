@@ -50,7 +50,7 @@ Examples:
   elb status                                 who gets what, and who is healthy
   elb diagnose web-1                         why is it OFFLINE, and what is to be done?
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
-  elb backend up --vip 192.0.2.10 --mode ipip    on a backend server: get ready
+  elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2    on a backend server: get ready
   elb backend inspect --port 80 --from 10.0.0.2  on a backend server: why do probes fail?
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
   elb events -f                              which members turn unhealthy, which recover, and why

@@ -98,6 +98,12 @@ impl Listener {
             (port, _) => Ports::One(port),
         }
     }
+
+    /// Protocol and ports as one text: what it is known by, with an address, if its name changes.
+    pub fn place(&self) -> String {
+        let ranges: Vec<String> = self.port_ranges.iter().map(ToString::to_string).collect();
+        format!("{} {} {}", self.protocol, self.protocol_port, ranges.join(","))
+    }
 }
 
 /// A backend server group.

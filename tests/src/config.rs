@@ -46,6 +46,9 @@ pub struct AgentSection {
     /// The address that members are probed from, if not what the routes say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_source: Option<Ipv4Addr>,
+    /// Whether a reload may take everything away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_empty: Option<bool>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -397,6 +400,7 @@ impl Config {
                 max_backends: None,
                 max_listeners: None,
                 probe_source: None,
+                allow_empty: None,
             },
             load_balancers: Vec::new(),
             pools: Vec::new(),

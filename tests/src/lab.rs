@@ -16,10 +16,11 @@ use crate::{
     address::{Families, Family, Host, Network},
     host::PinDir,
     netns::NetNs,
+    process,
     server::Server,
     topology::{self, DEVICE, Switch},
     veth::{self, End},
-    wait::wait_for_interrupt,
+    wait::{STUCK, wait_for_interrupt},
     xdp::XdpPass,
 };
 
@@ -179,9 +180,14 @@ impl Lab {
     }
 
     /// The addresses of `family` that tunnel packets of the load balancers come from: the one's, and
-    /// the standby's.
-    pub fn lb_addrs(&self, family: Family) -> [IpAddr; 2] {
-        [Host::LoadBalancer, Host::Standby].map(|host| Network::Back.address(family, host))
+    /// the standby's, by either arm.
+    pub fn lb_addrs(&self, family: Family) -> Vec<IpAddr> {
+        let arms = self.shape.arms.devices().iter().map(|(network, _)| *network);
+        let both = [Host::LoadBalancer, Host::Standby];
+        let mut all: Vec<IpAddr> =
+            arms.flat_map(|network| both.map(|host| network.address(family, host))).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The options of `elb backend up` that name the load balancers; none where there is no tunnel.
@@ -232,6 +238,19 @@ impl Lab {
     /// The switch forgets from now on who is where: it sends every frame to everybody.
     pub fn flood(&self) -> Result<()> {
         self.switch.netns().ip("link set back type bridge ageing_time 0").map(drop)
+    }
+
+    /// Whether the client joins packets that it sends (TSO, GSO), and the switch leaves them so on their way
+    /// to the load balancer: as between virtual machines of one host.
+    pub fn join_packets(&self, on: bool) -> Result<()> {
+        let state = if on { "on" } else { "off" };
+        let port = topology::port(Host::LoadBalancer, Network::Back);
+        for (netns, device) in [(self.switch.netns(), &*port), (&self.client, DEVICE)] {
+            let mut command = netns.command("ethtool");
+            command.args(["-K", device, "tx", state, "tso", state, "gso", state]);
+            process::output(command, STUCK)?;
+        }
+        Ok(())
     }
 
     fn set_cable(&self, index: usize, state: &str) -> Result<()> {

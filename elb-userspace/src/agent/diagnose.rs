@@ -63,7 +63,6 @@ impl Core {
                 .map(|inspection| inspection.answer_to(&fix::question(&evidence)))
                 .transpose()?;
             case.members.push(evidence);
-            case.pools = self.held_by_member(member.address);
             return Ok(case);
         }
         if request.inspection.is_some() {
@@ -107,7 +106,8 @@ impl Core {
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == Status::Online);
             let stuck = self.stuck(pool, socket(member)).is_some();
-            if works && reached && !stuck {
+            let held = !self.held_by_member(member.address).is_empty();
+            if works && reached && !stuck && !held {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -148,6 +148,7 @@ impl Core {
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
                 stuck: self.stuck(pool, socket(member)),
+                answers_for: self.held_by_member(member.address),
             },
             way,
             own: Own { faults: Vec::new(), unanswered: self.uncounted().into_keys().collect() },

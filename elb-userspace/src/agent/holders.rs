@@ -16,7 +16,9 @@ use crate::packet::mac;
 
 /// From the start to the first look, and from one look to the next.
 const FIRST: Duration = Duration::from_secs(2);
-const PERIOD: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(5);
+/// The same, while somebody answers.
+const CLOSER: Duration = Duration::from_secs(1);
 /// Questions at once; where there are more, they take turns.
 const MOST: usize = 64;
 /// Looks in a row that must not find a holder before it is forgotten: an answer may be lost.
@@ -47,11 +49,11 @@ impl Looks {
     }
 
     /// Begins a look at some of what is announced, if it is time.
-    pub(super) fn begin(&mut self, now: Instant, mut all: Vec<Question>) {
+    pub(super) fn begin(&mut self, now: Instant, mut all: Vec<Question>, is_held: bool) {
         if now < self.at || !self.under_way.is_empty() {
             return;
         }
-        self.at = now + PERIOD;
+        self.at = now + if is_held { CLOSER } else { PERIOD };
         all.sort_unstable_by_key(|one| (one.ifindex, one.vip));
         if all.is_empty() {
             return;
@@ -106,6 +108,11 @@ impl Core {
         self.announcements().into_iter().map(question).collect()
     }
 
+    /// Whether anybody else answers for an address.
+    pub(super) fn is_held(&self) -> bool {
+        !self.holders.known.is_empty()
+    }
+
     /// Takes down what a look found.
     pub(super) fn held(&mut self, questions: &[Question], found: io::Result<Vec<Holder>>) {
         let found = match found {
@@ -132,23 +139,27 @@ impl Core {
             .collect()
     }
 
-    /// A report on each virtual address of `vips` that others answer for.
+    /// A report on each virtual address of `vips` that a host answers for which is no member: of members
+    /// their own reports say it.
     pub(super) fn held_reports(&self, vips: &[IpAddr]) -> Vec<Report> {
         let held = self.holders.known.iter().map(|(holder, _)| holder);
-        held.filter(|holder| vips.contains(&holder.vip)).map(|one| self.held_report(one)).collect()
+        let strange = held.filter(|one| vips.contains(&one.vip) && self.member_with(one).is_none());
+        let report = |holder: &Holder| {
+            let finding = Finding::seen(Check::AddressBound, Verdict::Fail, self.held_by(holder))
+                .fix(self.quiet(holder));
+            Report::new(format!("virtual address {}", holder.vip), true, vec![finding])
+        };
+        strange.map(report).collect()
     }
 
-    /// The same, on those that a member answers for.
-    pub(super) fn held_by_member(&self, member: IpAddr) -> Vec<Report> {
+    /// The virtual addresses that a member answers for.
+    pub(super) fn held_by_member(&self, member: IpAddr) -> Vec<IpAddr> {
         let held = self.holders.known.iter().map(|(holder, _)| holder);
-        let by_member = held.filter(|holder| self.member_with(holder) == Some(member));
-        by_member.map(|holder| self.held_report(holder)).collect()
+        held.filter(|one| self.has_mac(member, one)).map(|one| one.vip).collect()
     }
 
-    fn held_report(&self, holder: &Holder) -> Report {
-        let finding = Finding::seen(Check::AddressBound, Verdict::Fail, self.held_by(holder))
-            .fix(self.quiet(holder));
-        Report::new(format!("virtual address {}", holder.vip), true, vec![finding])
+    fn has_mac(&self, member: IpAddr, holder: &Holder) -> bool {
+        self.network.neighbors.get(&(holder.ifindex, member)) == Some(&holder.mac)
     }
 
     fn held_by(&self, holder: &Holder) -> String {
@@ -181,9 +192,7 @@ impl Core {
     fn member_with(&self, holder: &Holder) -> Option<IpAddr> {
         let members = self.config.model.pools().iter().flat_map(|pool| &pool.members);
         let mut addresses = members.map(|member| member.address);
-        addresses.find(|address| {
-            self.network.neighbors.get(&(holder.ifindex, *address)) == Some(&holder.mac)
-        })
+        addresses.find(|address| self.has_mac(*address, holder))
     }
 }
 

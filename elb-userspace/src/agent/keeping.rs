@@ -88,7 +88,7 @@ impl Core {
         if changed {
             self.keeping.changed();
             // What the kernel took out of the maps with an interface is put back.
-            self.observed = self.maps.image().unwrap_or_default();
+            self.read_again();
         }
         if told_anew {
             self.publish();

@@ -217,7 +217,7 @@ impl Members {
         effect
     }
 
-    /// A probe came to nothing that says anything of the member: it is probed again in turn.
+    /// A probe came to nothing that says anything of the member: it is probed again soon.
     pub(super) fn abandoned(&mut self, member: u32, now: Now) {
         let Some(watched) = self.watched.get_mut(&member) else { return };
         watched.health.pass_over(now);

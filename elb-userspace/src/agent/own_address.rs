@@ -18,25 +18,32 @@ pub(super) struct OwnAddresses {
 }
 
 /// A file's text, for this host: a listener that takes what the host needs is left out, unless the
-/// agent before served its address.
+/// agent before served it.
 pub(super) fn read_for_this_host(file: &Path, text: &str) -> (Option<Config>, Errors) {
     let name = file.display().to_string();
     let (config, errors) = config::parse_lenient(&name, text);
     let Some(config) = config else { return (None, errors) };
     let before = Folder::of(&config.agent).read_any_numbers();
     let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
-    config::parse_for(&name, text, &host(before.vips.keys().copied()))
+    let places = before.listeners.values().map(|listener| &listener.place);
+    let served = places
+        .flat_map(|place| place.addresses.iter().map(|address| (*address, place.ports.clone())));
+    config::parse_for(&name, text, &Host { served: served.collect(), ..Host::look() })
 }
 
-/// This host, which serves these virtual addresses.
-pub(super) fn host(served: impl Iterator<Item = IpAddr>) -> Host {
-    Host { served: served.collect(), ..Host::look() }
+/// This host, which serves the listeners of a model.
+fn host(model: &Model) -> Host {
+    let all = model
+        .load_balancers()
+        .iter()
+        .flat_map(|lb| lb.listeners.iter().flat_map(|one| lb.vips().map(|vip| (vip, one.place()))));
+    Host { served: all.collect(), ..Host::look() }
 }
 
 impl Core {
     /// This host, for a file that is to take the place of the present one.
     pub(super) fn host(&self) -> Host {
-        host(self.config.model.load_balancers().iter().flat_map(LoadBalancer::vips))
+        host(&self.config.model)
     }
 
     /// Looks for virtual addresses that became this host's own, or no longer are.
@@ -45,7 +52,7 @@ impl Core {
         if found == self.own_addresses.found {
             return;
         }
-        let problems = problems(&self.config.model, &found, &host(found.iter().copied()));
+        let problems = problems(&self.config.model, &found, &host(&self.config.model));
         for problem in problems.iter().filter(|one| !self.own_addresses.problems.contains(one)) {
             tracing::warn!("{problem}");
         }

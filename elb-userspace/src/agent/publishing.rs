@@ -161,7 +161,7 @@ impl Core {
     }
 
     /// Reads what the maps hold after a write failed; until that succeeds nothing more is written.
-    fn read_again(&mut self) -> bool {
+    pub(super) fn read_again(&mut self) -> bool {
         let read = self.maps.image();
         let result = match read {
             Ok(image) => {

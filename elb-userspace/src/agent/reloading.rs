@@ -224,7 +224,8 @@ impl Seen for Expected<'_> {
 
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
         let name = name_before(pool.name.as_str(), self.renamed);
-        self.view.drained.contains(&(name.to_owned(), socket(member)))
+        !self.view.drained.is_empty()
+            && self.view.drained.contains(&(name.to_owned(), socket(member)))
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

@@ -21,13 +21,13 @@ use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
 use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::{Lines, Query};
-use crate::config::MAX_FILE_SIZE;
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 use crate::{events, flows, trace};
 
-/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte may take two.
-const PLAN: usize = 2 * MAX_FILE_SIZE as usize + 65_536;
+/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte
+/// of the 4 MiB of [`crate::config::MAX_FILE_SIZE`] may take two.
+const PLAN: usize = 8 << 20 | 1 << 16;
 
 /// A bound socket.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::decap::{Pins, Vips};
+use super::mss::ClientRoute;
 use super::plan::{self, Host};
 use super::state::{Changed, State, StateFile, Vip, network_namespace};
 use super::{Error, Mode, Report, Step, privilege};
@@ -90,7 +91,26 @@ impl Work<'_> {
         for vip in &state.vips {
             self.remove_address(*vip)?;
         }
+        self.restore_routes(state)?;
         state.sysctls.iter().rev().try_for_each(|changed| self.restore(changed))
+    }
+
+    /// Restores the sizes of routes that are as they were set here.
+    fn restore_routes(&mut self, state: &State) -> Result<(), Error> {
+        if state.routes.is_empty() {
+            return Ok(());
+        }
+        let any = [[0; 4].into(), [0u16; 8].into()];
+        for route in ClientRoute::all(&self.host.netlink, &any, self.host.loopback()?.index)? {
+            let (name, v6, from) = (route.name(), route.is_v6(), route.advmss());
+            let noted = state.routes.iter().find(|one| (&one.route, one.v6) == (&name, v6));
+            let Some(noted) = noted.filter(|one| one.set == from && one.was != from) else {
+                continue;
+            };
+            route.set(&self.host.netlink, noted.was)?;
+            self.steps.push(Step::MssRestored { route: name, from, to: noted.was });
+        }
+        Ok(())
     }
 
     fn remove_vips(&mut self, vips: &[Vip]) -> Result<(), Error> {

@@ -157,6 +157,17 @@ pub enum Error {
     /// More than a set can have.
     #[error("--from has {0} networks; give at most 256, or larger networks")]
     ManySources(usize),
+    /// A size of segments that no route can say.
+    #[error("--mss {0} is no size of TCP segments: give 536 to 1460")]
+    Mss(u32),
+    /// A route cannot be changed.
+    #[error("cannot set advmss of the route {route}: {error}; it takes CAP_NET_ADMIN")]
+    Route {
+        /// The route.
+        route: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
     /// The maps of sources cannot be read or changed.
     #[error("cannot change the map {map}: {error}")]
     Sources {

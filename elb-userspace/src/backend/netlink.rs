@@ -126,6 +126,19 @@ impl Netlink {
         Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
     }
 
+    /// All routes of a version of IP, those of every table.
+    pub(super) fn routes(&self, v6: bool) -> Result<Vec<RouteMessage>, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        self.all(self.handle.route().get(request).execute())
+    }
+
+    /// Puts a route in the place of the one with the same network and metric.
+    pub(super) fn replace_route(&self, route: RouteMessage) -> io::Result<()> {
+        let request = self.handle.route().add(route).replace();
+        self.runtime.block_on(request.execute()).map_err(into_io)
+    }
+
     /// The name of the interface of the default route of a version of IP, in whichever table.
     pub(crate) fn default_interface_of(&self, v6: bool) -> Result<Option<String>, Error> {
         let mut request = RouteMessage::default();

@@ -40,6 +40,9 @@ pub enum Step {
     SourcesSet { from: Vec<Network>, was: Option<Vec<Network>> },
     SourcesAlready { from: Vec<Network> },
     SourcesRestored { from: Vec<Network> },
+    MssSet { route: String, from: u32, to: u32 },
+    MssAlready { route: String, mss: u32 },
+    MssRestored { route: String, from: u32, to: u32 },
     Attached { interface: String, mode: Attached, native_refused: Option<String> },
     AttachedAlready { interface: String, mode: Attached },
     Detached { interface: String },
@@ -65,6 +68,8 @@ impl Step {
             | Self::VipAdded { .. }
             | Self::VipRemoved { .. }
             | Self::Upgraded { .. }
+            | Self::MssSet { .. }
+            | Self::MssRestored { .. }
             | Self::SourcesSet { .. }
             | Self::SourcesRestored { .. }
             | Self::Attached { .. }
@@ -78,6 +83,7 @@ impl Step {
             | Self::AddressGone { .. }
             | Self::VipAlready { .. }
             | Self::SourcesAlready { .. }
+            | Self::MssAlready { .. }
             | Self::AttachedAlready { .. }
             | Self::NotSetUp { .. } => false,
         }
@@ -114,6 +120,15 @@ impl fmt::Display for Step {
             Self::VipAdded { vip } => write!(f, "decap unwraps packets for {vip} now"),
             Self::VipAlready { vip } => write!(f, "decap unwraps packets for {vip} already"),
             Self::VipRemoved { vip } => write!(f, "decap unwraps packets for {vip} no more"),
+            Self::MssSet { route, from, to } => {
+                write!(f, "set advmss of the route {route} from {} to {to}", unset(*from))
+            }
+            Self::MssAlready { route, mss } => {
+                write!(f, "advmss of the route {route} is {mss} already")
+            }
+            Self::MssRestored { route, from, to } => {
+                write!(f, "set advmss of the route {route} back from {from} to {}", unset(*to))
+            }
             Self::Upgraded { directory } => {
                 write!(f, "took over what an older version pinned in {}", directory.display())
             }
@@ -156,6 +171,11 @@ impl fmt::Display for Step {
             Self::NotSetUp { vip: None } => f.write_str("no virtual address is set up here"),
         }
     }
+}
+
+/// A size of segments; 0 is that of the interface.
+fn unset(mss: u32) -> String {
+    if mss == 0 { "none".to_owned() } else { mss.to_string() }
 }
 
 /// An address with the prefix it has on `lo`.

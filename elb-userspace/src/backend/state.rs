@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Attached;
+use super::mss::Advertised;
 use super::sysctl::{Key, Sysctl};
 
 /// Why the state file cannot be used.
@@ -73,6 +74,9 @@ pub(super) struct State {
     pub(super) vips: Vec<Vip>,
     pub(super) sysctls: Vec<Changed>,
     pub(super) interfaces: Vec<Interface>,
+    /// Routes that say another size of segments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) routes: Vec<Advertised>,
 }
 
 /// A virtual address.
@@ -112,6 +116,7 @@ impl State {
             vips: Vec::new(),
             sysctls: Vec::new(),
             interfaces: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::decap::{Decap, Outcome, Pins, Vips};
+use super::mss::{self, Advertised, ClientRoute};
 use super::netlink::Link;
 use super::plan::{self, Host};
 use super::sources::{self, Sources};
@@ -23,6 +24,9 @@ pub fn up(setup: &Setup) -> Result<Report, Error> {
         false if setup.from.is_empty() => Vec::new(),
         false => return Err(Error::SourceWithoutTunnel),
     };
+    if let Some(given) = setup.mss.filter(|given| !(mss::LEAST..=mss::MOST).contains(given)) {
+        return Err(Error::Mss(given));
+    }
     let pin_dir = plan::absolute(&setup.pin_dir)?;
     let pins = Pins::new(&pin_dir);
     if setup.mode.is_tunnel() {
@@ -51,7 +55,7 @@ pub fn up(setup: &Setup) -> Result<Report, Error> {
     });
     match result {
         Ok(()) => Ok(Report { steps: work.steps }),
-        Err(error) => Err(work.take_back(error, &file, before.as_ref())),
+        Err(error) => Err(work.take_back(error, &plan, &file, before.as_ref())),
     }
 }
 
@@ -61,6 +65,8 @@ struct Plan<'a> {
     lo: u32,
     attach: Option<Attach>,
     from: Vec<Network>,
+    mss: Option<u32>,
+    routes: Vec<ClientRoute>,
     sysctls: Vec<Wanted>,
     /// Each with the interface that has it already.
     vips: Vec<(IpAddr, Option<&'a str>)>,
@@ -84,11 +90,17 @@ impl<'a> Plan<'a> {
         } else {
             Vec::new()
         };
+        let routes = match setup.mss {
+            Some(_) => ClientRoute::all(&host.netlink, vips, lo.index)?,
+            None => Vec::new(),
+        };
         Ok(Self {
             interface,
             lo: lo.index,
             attach: setup.mode.is_tunnel().then_some(setup.attach),
             from,
+            mss: setup.mss,
+            routes,
             sysctls,
             vips: vips.iter().map(held).collect::<Result<_, Error>>()?,
         })
@@ -104,6 +116,19 @@ impl<'a> Plan<'a> {
                     let Sysctl { interface, key } = wanted.sysctl.clone();
                     let (was, set) = (wanted.from, wanted.to);
                     state.sysctls.push(Changed { interface, key, was, set });
+                }
+            }
+        }
+        for route in &self.routes {
+            let (name, v6) = (route.name(), route.is_v6());
+            let set = self.mss.unwrap_or_default();
+            let noted = state.routes.iter_mut().find(|one| (&one.route, one.v6) == (&name, v6));
+            match noted {
+                Some(noted) => noted.set = set,
+                None if route.advmss() == set => {}
+                None => {
+                    let was = route.advmss();
+                    state.routes.push(Advertised { route: name, v6, was, set });
                 }
             }
         }
@@ -139,6 +164,10 @@ enum Undo {
     },
     Maps,
     Vip(IpAddr),
+    Mss {
+        index: usize,
+        was: u32,
+    },
     /// The set before; `None`: there was none.
     Sources(Option<Vec<Network>>),
     Link {
@@ -157,6 +186,7 @@ impl Work<'_> {
         for (vip, holder) in &plan.vips {
             self.add(plan.lo, *vip, *holder)?;
         }
+        self.ask_for_segments(plan)?;
         if let Some(attach) = plan.attach {
             self.unwrap_packets(plan, attach)?;
         }
@@ -183,6 +213,21 @@ impl Work<'_> {
         self.host.netlink.add(lo, vip)?;
         self.undo.push(Undo::Address { lo, vip });
         self.steps.push(Step::AddressAdded { vip });
+        Ok(())
+    }
+
+    fn ask_for_segments(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
+        let Some(to) = plan.mss else { return Ok(()) };
+        for (index, one) in plan.routes.iter().enumerate() {
+            let (route, from) = (one.name(), one.advmss());
+            if from == to {
+                self.steps.push(Step::MssAlready { route, mss: to });
+                continue;
+            }
+            one.set(&self.host.netlink, to)?;
+            self.undo.push(Undo::Mss { index, was: from });
+            self.steps.push(Step::MssSet { route, from, to });
+        }
         Ok(())
     }
 
@@ -276,10 +321,16 @@ impl Work<'_> {
 
     /// Undoes what was done, the latest first; the state file is as it was before, unless something
     /// could not be undone.
-    fn take_back(mut self, error: Error, file: &StateFile, before: Option<&State>) -> Error {
+    fn take_back(
+        mut self,
+        error: Error,
+        plan: &Plan<'_>,
+        file: &StateFile,
+        before: Option<&State>,
+    ) -> Error {
         let (mut undone, mut failed) = (Vec::new(), Vec::new());
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
-            match self.take_one_back(undo) {
+            match self.take_one_back(undo, plan) {
                 Ok(step) => undone.push(step),
                 Err(error) => failed.push(error),
             }
@@ -291,7 +342,7 @@ impl Work<'_> {
         Error::Undone { error: Box::new(error), undone, failed }
     }
 
-    fn take_one_back(&self, undo: Undo) -> Result<Step, Error> {
+    fn take_one_back(&self, undo: Undo, plan: &Plan<'_>) -> Result<Step, Error> {
         match undo {
             Undo::Sysctl { sysctl, was, set } => {
                 sysctl.write(was)?;
@@ -310,6 +361,12 @@ impl Work<'_> {
                     map.remove(vip)?;
                 }
                 Ok(Step::VipRemoved { vip })
+            }
+            Undo::Mss { index, was } => {
+                let route = &plan.routes[index];
+                route.set(&self.host.netlink, was)?;
+                let from = plan.mss.unwrap_or_default();
+                Ok(Step::MssRestored { route: route.name(), from, to: was })
             }
             Undo::Sources(None) => {
                 self.pins.remove_sources()?;

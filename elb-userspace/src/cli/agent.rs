@@ -11,14 +11,15 @@ use super::{ConfigArg, block_on};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Signals: HUP reloads the file (a wrong one changes nothing), TERM and INT stop the agent. Neither
+Signals: HUP reloads the file (a wrong one changes nothing), TERM and INT stop the agent. What a file has
+wrong at a start is served as it was in the last good configuration. Neither
 stopping nor killing the agent stops the traffic: the program stays attached, a new agent takes it
 over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it, resolves next hops
 and leads health probes, CAP_NET_RAW announces virtual addresses, hears what size fits a path, and asks
-members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir and to the
-folder of the socket.
+members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir, to state_dir
+and to the folder of the socket.
 
 Examples:
   elb agent --config /etc/elb/elb.toml

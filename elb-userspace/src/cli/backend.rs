@@ -2,6 +2,7 @@
 //! wrong with it.
 
 mod inspect;
+mod unit;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ off: IP alone, or IP, UDP (port 6080) and GUE. The program takes packets from th
 only, and drops those of others: without that, whoever reaches this host sends it what the load
 balancer's access control refuses. It compares addresses: the network must not let others send with the
 load balancers' addresses. Another `up` replaces the whole list at once.
-What is done already stays as it is. All of it is done, or nothing.
+What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: a unit of
+--print-unit repeats it at every boot.
 
 Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip or gue, CAP_BPF and
 CAP_PERFMON.
@@ -34,7 +36,10 @@ Examples:
   elb backend up --vip 192.0.2.10 --mode l2
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --from 10.0.0.3
   elb backend up --vip 192.0.2.10 --vip 2001:db8::10 --mode ipip --from 10.0.0.0/28 --interface eth0
-  elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json")]
+  elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --mss 1440
+  elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json
+  elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --print-unit \
+    > /etc/systemd/system/elb-backend.service && systemctl enable --now elb-backend")]
     Up(UpArgs),
     /// Serve virtual addresses no more; with the last one, undo everything.
     #[command(after_help = "\
@@ -70,6 +75,14 @@ pub(super) struct UpArgs {
     /// who reaches this host walk around the load balancer's access control.
     #[arg(long, value_name = "ADDRESS", value_parser = source)]
     from: Vec<Network>,
+    /// The largest TCP segments that clients are asked to send, 536 to 1460: `advmss` of this host's
+    /// routes. For where packets with outer headers do not fit on the way here and ICMP does not get to
+    /// clients, so that uploads hang: 1440 with ipip, 1428 with gue and 1500 bytes everywhere.
+    #[arg(long, value_name = "BYTES")]
+    mss: Option<u32>,
+    /// Print a systemd unit that does the same at every boot, and do nothing.
+    #[arg(long)]
+    print_unit: bool,
     /// The interface that they come in by [default: that of the default route].
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
@@ -97,6 +110,9 @@ pub(super) struct DownArgs {
     /// As `--mode`.
     #[arg(long, hide = true)]
     from: Vec<String>,
+    /// As `--mode`.
+    #[arg(long, hide = true)]
+    mss: Option<u32>,
     #[command(flatten)]
     place: Place,
 }
@@ -131,10 +147,15 @@ pub(super) fn run(command: BackendCommand) -> Result<ExitCode> {
 }
 
 fn up(args: UpArgs) -> Result<ExitCode> {
-    let UpArgs { vip: vips, mode, from, interface, attach, place } = args;
+    if args.print_unit {
+        print_text(&unit::of(std::env::args_os())?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let UpArgs { vip: vips, mode, from, mss, interface, attach, place, .. } = args;
     let interface = interface.map_or_else(backend::default_interface, Ok)?;
     let Place { pin_dir, state_dir, output } = place;
-    let report = backend::up(&Setup { vips, mode, from, interface, pin_dir, state_dir, attach })?;
+    let report =
+        backend::up(&Setup { vips, mode, from, mss, interface, pin_dir, state_dir, attach })?;
     print(&report, output)
 }
 

@@ -10,7 +10,7 @@ use super::reload::described;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::api::reload::PlanRequest;
-use crate::config::{self, Config, Errors, Host, Severity};
+use crate::config::{self, Config, Errors, Host};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -45,7 +45,7 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let file = &args.config.config;
     let (config, errors) = config::load_for(file, &Host::look());
-    let good = !errors.has_errors() && !(args.strict && has_warnings(&errors));
+    let good = !errors.has_errors() && (!args.strict || errors.is_empty());
     let running = config.as_ref().filter(|_| args.against_running && !errors.has_errors());
     if let Some(config) = running {
         return against_running(args, config, good);
@@ -89,10 +89,6 @@ fn verdict(file: &Path, config: Option<&Config>, good: bool, errors: &Errors) ->
         None => "cannot be served as it is".to_owned(),
     };
     format!("{} {result}", file.display())
-}
-
-fn has_warnings(errors: &Errors) -> bool {
-    errors.iter().any(|error| error.severity == Severity::Warning)
 }
 
 fn code(good: bool) -> ExitCode {

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::socket::DEFAULT_SOCKET;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
+use crate::announce::{Announcer, solicited_node_mac};
 use crate::config::{PIN_DIR, STATE_DIR, USUAL_FILE};
-use crate::kernel::{directories, remove_pins};
+use crate::kernel::{directories, remove_pins, served_v6};
 use crate::saved::{Drained, Folder};
 use crate::steering::Steering;
 use crate::{agent, config};
@@ -132,10 +133,23 @@ fn text(directory: &Path, pins: usize, interface: Option<&str>) -> String {
     stopped + &removed.unwrap_or_default()
 }
 
+/// Leaves the multicast groups by which interfaces heard who looks for virtual IPv6 addresses.
+fn leave_groups(directory: &Path) {
+    let (vips, interfaces) = served_v6(directory);
+    let Ok(announcer) = Announcer::new() else { return };
+    for vip in vips {
+        for index in &interfaces {
+            // It may be gone, or never have joined.
+            let _ = announcer.leave(*index, solicited_node_mac(vip));
+        }
+    }
+}
+
 /// Removes what is pinned for any version.
 fn remove_all(pin_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for directory in directories(pin_dir) {
+        leave_groups(&directory);
         let pins = remove_pins(&directory)
             .with_context(|| format!("cannot remove {}", directory.display()))?;
         removed.extend(pins);

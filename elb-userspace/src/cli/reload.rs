@@ -73,15 +73,16 @@ async fn reload(args: &ReloadArgs, socket: &Path) -> Result<(ReloadReport, InFor
     let begun = Instant::now();
     let request = ReloadRequest { allow_empty: args.allow_empty };
     let report = client::reload(socket, &request).await?;
-    let mut in_force = InForce::default();
-    while report.accepted && args.wait {
-        in_force = client::in_force(socket).await?;
+    if !report.accepted || !args.wait {
+        return Ok((report, InForce::default()));
+    }
+    loop {
+        let in_force = client::in_force(socket).await?;
         if in_force.waiting.is_empty() || begun.elapsed() + LOOK > args.timeout {
-            break;
+            return Ok((report, in_force));
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok((report, in_force))
 }
 
 fn text(report: &ReloadReport, waiting: &[String], args: &ReloadArgs) -> String {

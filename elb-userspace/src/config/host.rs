@@ -17,8 +17,9 @@ use crate::model::{Listener, LoadBalancer, Ports, Protocol};
 pub struct Host {
     /// Its addresses but 127.0.0.0/8 and ::1, and the interfaces that have them.
     pub addresses: BTreeMap<IpAddr, String>,
-    /// Addresses that are served already: what they take, they have taken, and it is only said.
-    pub served: BTreeSet<IpAddr>,
+    /// Addresses with protocol and ports (see [`Listener::place`]) that are served already: what they
+    /// take, they have taken, and it is only said.
+    pub served: BTreeSet<(IpAddr, String)>,
     /// Ports that its own connections begin at, first and last.
     pub ephemeral: Option<(u16, u16)>,
     /// Sockets that take connections or datagrams.
@@ -94,9 +95,9 @@ impl Host {
         self.listening.iter().filter(at).map(|one| one.port).collect()
     }
 
-    /// Whether what a load balancer takes at an address is refused, not only said.
-    fn refuses(&self, lb: &LoadBalancer, vip: IpAddr) -> bool {
-        !lb.allow_host_address && !self.served.contains(&vip)
+    /// Whether what a listener takes at an address is refused, not only said.
+    fn refuses(&self, lb: &LoadBalancer, listener: &Listener, vip: IpAddr) -> bool {
+        !lb.allow_host_address && !self.served.contains(&(vip, listener.place()))
     }
 
     /// Virtual addresses of a load balancer that are this host's own, with the interface.
@@ -111,7 +112,7 @@ impl Draft {
         let mut violations = Vec::new();
         for (i, lb) in self.load_balancers.iter().enumerate() {
             for (j, listener) in lb.listeners.iter().enumerate() {
-                let mut own = host.own(lb).filter(|(vip, _)| host.refuses(lb, *vip));
+                let mut own = host.own(lb).filter(|(vip, _)| host.refuses(lb, listener, *vip));
                 let many = !matches!(listener.ports(), Ports::One(_));
                 let Some((vip, interface)) = own.next().filter(|_| many) else { continue };
                 let Some(taken) = host.taken(vip, listener) else { continue };

@@ -133,6 +133,8 @@ pub struct Health {
     pub lapses: Lapses,
     /// Connections that clients tried to open in the last minute, if no packet followed any opening.
     pub stuck: Option<u64>,
+    /// The virtual addresses that it answers for on the segment, in the place of the load balancer.
+    pub answers_for: Vec<IpAddr>,
 }
 
 /// Probes that failed, of those that are remembered since a member is ONLINE.

@@ -96,16 +96,17 @@ pub async fn look(question: Question) -> Option<Vec<Fault>> {
     let vips: BTreeSet<_> =
         dialogs.iter().filter(|one| one.is_vip).map(|one| one.to.ip()).collect();
     let vips: Vec<_> = vips.into_iter().collect();
-    let state = steering.look(&vips, is_served).await;
+    let state = steering.look(&vips).await;
     if !state.is_set_up && !is_served {
         let unbound = unbound(&dialogs);
         return (!unbound.is_empty()).then_some(unbound);
     }
-    let way = state.faults.into_iter().filter(|_| !vips.is_empty());
+    // Without an agent, `elb doctor` says by itself what is missing of the way.
+    let way = state.faults.into_iter().filter(|_| is_served && !vips.is_empty());
     let mut faults: Vec<_> = way
         .map(|what| Fault {
             what,
-            fix: "ip rule; ip link; systemctl restart elb sets the way of probes up again"
+            fix: "elb doctor; the agent restores the way of probes, and `elb status` says what it cannot"
                 .to_owned(),
             hits_all: false,
         })

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::evidence::{Asked, CONTROL_PORT, Evidence, Large, Looks, Wanted, Way};
 use crate::health::probe::{self, Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, echo};
+use crate::holders::{self, Question};
 use crate::model::monitor::{Check, ExpectedCodes, HttpCheck, HttpMethod, TlsCheck, UrlPath};
 use crate::model::{Forwarding, Protocol};
 
@@ -21,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// How long the health check may take here, if its own timeout is longer.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// The largest packet that clients usually send.
-const CLIENT_MTU: u16 = 1500;
+pub const CLIENT_MTU: u16 = 1500;
 
 /// Looks at a member, and completes what is known about it.
 pub async fn look(mut evidence: Evidence) -> Evidence {
@@ -41,7 +42,21 @@ pub async fn look(mut evidence: Evidence) -> Evidence {
     evidence.looks = Looks { unwraps, probe, service, control, echo, neighbor, ..Looks::default() };
     let closer = closer(&evidence).await;
     Looks { probe: None, ..closer }.complete(&mut evidence.looks);
+    evidence.health.answers_for = still_answered(&evidence).await;
     evidence
+}
+
+/// The virtual addresses that the member still answers for, of those that it was heard to.
+async fn still_answered(evidence: &Evidence) -> Vec<IpAddr> {
+    let before = evidence.health.answers_for.clone();
+    let (false, Ok(hop)) = (before.is_empty(), &evidence.way.next_hop) else { return before };
+    let (ifindex, mac, member) = (hop.ifindex, hop.source_mac, hop.mac);
+    let questions: Vec<Question> =
+        before.iter().map(|vip| Question { ifindex, mac, vip: *vip }).collect();
+    let asked = tokio::task::spawn_blocking(move || holders::ask(&questions)).await;
+    let Ok(Ok(found)) = asked else { return before };
+    let still = |vip: &IpAddr| found.iter().any(|one| (one.vip, one.mac) == (*vip, member));
+    before.into_iter().filter(still).collect()
 }
 
 /// What is worth looking at, given what was found.

@@ -200,6 +200,9 @@ impl Object {
     /// A pin cannot be made.
     pub fn pin_again(&self) -> Result<Vec<&'static str>, LoadError> {
         let at = |error| LoadError::PinDirectory { path: self.directory.clone(), error };
+        if !pins::is_in_bpffs(&self.directory) {
+            return Err(at(io::Error::other("there is no BPF file system any more")));
+        }
         fs::create_dir_all(&self.directory).map_err(at)?;
         let mut again = Vec::new();
         for (name, map) in &self.held {
@@ -321,6 +324,8 @@ impl Shape {
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
             names::ERRORS_TOLD => (PerCpuArray, 4, 8, 1),
             names::INTERFACES => (Hash, 4, 10, limits::MAX_INTERFACES),
+            names::INTERFACE_MACS => (Array, 4, 12, limits::MAX_INTERFACES),
+            names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),
             names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
             names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
             names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),

@@ -3,11 +3,12 @@
 //! Usually there is one, `vN`. Maps that take the place of others are made in `vN-1`, `vN-2`, … and renamed
 //! when nothing needs the others any more.
 
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{fs, io};
 
-use aya::maps::MapInfo;
+use aya::maps::{Map, MapData, MapInfo};
 use elb_common::names;
 
 use super::attach::{PREFIX, pinned};
@@ -86,6 +87,24 @@ impl Pins {
         let generation = MapInfo::from_pin(path.join(names::RINGS)).map_or(0, |info| info.id());
         Self { own: name.split('-').next() == Some(&own), links: pinned(&path), generation, path }
     }
+}
+
+/// Whether a folder is, or would be made, in a BPF file system.
+pub(super) fn is_in_bpffs(path: &Path) -> bool {
+    /// `BPF_FS_MAGIC`, linux/magic.h.
+    const MAGIC: i64 = 0xcafe_4a11;
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
+    let found = there.and_then(|there| rustix::fs::statfs(there).ok());
+    found.is_some_and(|found| found.f_type == MAGIC)
+}
+
+/// Virtual IPv6 addresses in the maps of a folder, and the interfaces whose links are pinned there.
+pub fn served_v6(directory: &Path) -> (Vec<Ipv6Addr>, Vec<u32>) {
+    let map = MapData::from_pin(directory.join(names::VIPS_V6)).ok();
+    let map = map
+        .and_then(|map| aya::maps::HashMap::<_, [u8; 16], u64>::try_from(Map::HashMap(map)).ok());
+    let keys = map.iter().flat_map(|map| map.keys().filter_map(Result::ok));
+    (keys.map(Ipv6Addr::from).collect(), pinned(directory))
 }
 
 /// Removes a folder with all its pins; which. Links first: no packet meets a program without its maps'

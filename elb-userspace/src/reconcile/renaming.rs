@@ -91,9 +91,7 @@ impl Reconciler {
 
 /// Where a listener listens.
 pub(super) fn place(lb: &LoadBalancer, listener: &Listener) -> Place {
-    let ranges: Vec<String> = listener.port_ranges.iter().map(ToString::to_string).collect();
-    let ports = format!("{} {} {}", listener.protocol, listener.protocol_port, ranges.join(","));
-    Place { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports }
+    Place { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports: listener.place() }
 }
 
 /// Whether the packets of a pool travel alike, and its flows have the same protocol.

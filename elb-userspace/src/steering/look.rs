@@ -1,4 +1,4 @@
-//! Whether the way of probes is as it was set up, as the kernel sees it now.
+//! What the kernel has of the way of probes, for somebody who wants to know why they fail.
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "the kernel tells more than is asked; the attributes of interest are picked out"
@@ -7,10 +7,9 @@
 use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
+use rtnetlink::Handle;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkXdp};
-use rtnetlink::packet_route::route::RouteAttribute;
-use rtnetlink::{Handle, RouteMessageBuilder};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{Steering, index, mark, open, rules, rules_of_v6};
 
@@ -26,39 +25,21 @@ pub struct State {
 }
 
 impl Steering {
-    /// Looks at the way to virtual addresses; `carries`: an agent runs, so that the program is there.
-    pub async fn look(&self, vips: &[IpAddr], carries: bool) -> State {
-        let [device, peer] = [&self.device, &self.peer].map(|name| index(name));
-        let mut state = State { is_set_up: device.is_some(), mark: None, faults: Vec::new() };
+    /// Looks at the way to virtual addresses, with its program, which is there while an agent runs.
+    pub async fn look(&self, vips: &[IpAddr]) -> State {
+        let is_set_up = index(&self.device).is_some();
+        let mut state = State { is_set_up, mark: None, faults: Vec::new() };
         let Ok(handle) = open() else { return state };
-        let faults = &mut state.faults;
-        for (name, index, has_program) in
-            [(&self.device, device, false), (&self.peer, peer, carries)]
-        {
-            match index {
-                None => faults.push(format!("the interface {name} of probes is missing")),
-                Some(index) => faults.extend(link_fault(&handle, name, index, has_program).await),
-            }
-        }
         state.mark = self.rule_mark(&handle).await;
-        let (Some(device), Some(mark)) = (device, state.mark) else {
-            faults.push(format!("no ip rule leads to the table {} of probes", self.table));
-            return state;
-        };
-        for vip in vips {
-            let way = way(&handle, *vip, mark).await;
-            if way != Some(device) {
-                let by = way.and_then(|way| nix::net::if_::if_indextoname(way).ok());
-                let by = by.map_or_else(
-                    || "have no route".to_owned(),
-                    |name| format!("leave by {}", name.to_string_lossy()),
-                );
-                faults.push(format!(
-                    "packets with the mark {mark:#x} of probes to {vip} {by}, not by {}: its ip rule \
-                     or route is missing, or another rule comes first",
-                    self.device
-                ));
-            }
+        if let Ok(Some(missing)) = self.missing(vips).await {
+            state.faults.push(missing);
+        }
+        if let Some(peer) = index(&self.peer)
+            && !carries_program(&handle, peer).await
+        {
+            state
+                .faults
+                .push(format!("the interface {} does not carry the program of probes", self.peer));
         }
         state
     }
@@ -71,38 +52,15 @@ impl Steering {
     }
 }
 
-/// What is wrong with an interface.
-async fn link_fault(handle: &Handle, name: &str, index: u32, has_program: bool) -> Option<String> {
-    let mut links = handle.link().get().match_index(index).execute();
-    let link = links.try_next().await.ok()??;
-    if !link.header.flags.contains(LinkFlags::Up) {
-        return Some(format!("the interface {name} of probes is down"));
-    }
-    let carried = link.attributes.iter().any(|attribute| match attribute {
-        LinkAttribute::Xdp(xdp) => xdp.iter().any(|one| {
-            matches!(one, LinkXdp::ProgId(_) | LinkXdp::DrvProgId(_) | LinkXdp::SkbProgId(_))
-        }),
-        _ => false,
-    });
-    (has_program && !carried)
-        .then(|| format!("the interface {name} does not carry the program of probes"))
-}
-
-/// The interface that a packet with this mark leaves by.
-async fn way(handle: &Handle, to: IpAddr, mark: u32) -> Option<u32> {
-    let mut request = match to {
-        IpAddr::V4(to) => {
-            RouteMessageBuilder::<std::net::Ipv4Addr>::new().destination_prefix(to, 32).build()
-        }
-        IpAddr::V6(to) => {
-            RouteMessageBuilder::<std::net::Ipv6Addr>::new().destination_prefix(to, 128).build()
-        }
+/// True if that is not known.
+async fn carries_program(handle: &Handle, interface: u32) -> bool {
+    let mut links = handle.link().get().match_index(interface).execute();
+    let Ok(Some(link)) = links.try_next().await else { return true };
+    let is_program = |one: &LinkXdp| {
+        matches!(one, LinkXdp::ProgId(_) | LinkXdp::DrvProgId(_) | LinkXdp::SkbProgId(_))
     };
-    request.attributes.push(RouteAttribute::Mark(mark));
-    let mut routes = handle.route().get(request).execute();
-    let route = routes.try_next().await.ok()??;
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
+    link.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => xdp.iter().any(is_program),
+        _ => false,
     })
 }

@@ -3,6 +3,7 @@
 
 mod inner;
 mod scene;
+mod segments;
 
 mod refusals;
 mod setup;

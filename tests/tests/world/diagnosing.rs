@@ -40,8 +40,8 @@ const PECULIAR: &str = "
     nft add table ip kube-proxy
     nft 'add chain ip kube-proxy services { type nat hook prerouting priority -100; }'
     nft add rule ip kube-proxy services ip daddr 10.96.0.1 tcp dport 443 dnat to 10.0.0.12:6443
-    nft 'add chain ip kube-proxy mark { type nat hook postrouting priority 100; }'
-    nft add rule ip kube-proxy mark meta mark 0x4000 masquerade";
+    nft 'add chain ip kube-proxy masquerading { type nat hook postrouting priority 100; }'
+    nft add rule ip kube-proxy masquerading meta mark 0x4000 masquerade";
 
 fn no_mtu(told: &Diagnosis) {
     for check in ["mtu", "sysctls", "firewall", "route"] {
@@ -54,7 +54,8 @@ fn no_mtu(told: &Diagnosis) {
 /// that is gone, one that works again, and one that works.
 #[test]
 fn the_cause_is_named_beside_what_is_peculiar() -> Result<()> {
-    let monitor = HealthMonitor { max_retries: 10, ..HealthMonitor::quick(MonitorKind::Http) };
+    let quick = HealthMonitor::quick(MonitorKind::Http);
+    let monitor = HealthMonitor { delay: 3, max_retries: 10, ..quick };
     let shape = Lab::builder().backends(3).mtu(1500).standby();
     let mut scene =
         Scene::start_in(shape, |lab| Ok(scene::config(lab, Forwarding::Ipip, monitor)))?;
@@ -153,17 +154,19 @@ fn others_that_answer_for_a_virtual_address_are_named() -> Result<()> {
     let told = scene.diagnose(1)?;
     is_named(
         &told,
-        "address-bound",
-        "the backend server 10.0.0.12 (02:e1:b0:00:00:0c) answers for",
+        "sysctls",
+        "10.0.0.12 answers for the virtual address 10.0.0.100 on its segment",
     );
     let told = scene.agent.diagnose(&[])?;
-    assert_eq!((told.code, told.cause()), (1, Some("address-bound")), "{:#}", told.said);
+    assert_eq!((told.code, told.cause()), (1, Some("sysctls")), "{:#}", told.said);
     is_well(&scene.diagnose(0)?);
     scene.run(1, "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.eth0.arp_ignore=1")?;
     scene.agent.wait_status("no problem", LIMIT, none)?;
 
     scene.lab.client().ip("address add fd00::100/128 dev eth0 nodad")?;
     wait_problem(&scene.agent, &["another host (02:e1:b0:00:00:0a)", "fd00::100 on lb0"])?;
+    let told = scene.agent.diagnose(&["lb:lb-0"])?;
+    is_named(&told, "address-bound", "another host (02:e1:b0:00:00:0a) answers for");
     scene.lab.client().ip("address del fd00::100/128 dev eth0")?;
     scene.agent.wait_status("no problem", LIMIT, none).map(drop)
 }

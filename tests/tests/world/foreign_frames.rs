@@ -6,22 +6,25 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use elb_tests::{
     address::{Families, Family, Host, Network},
     agent::Agent,
     client::{HeldConnections, Load, http_requests, upload},
     config::{Announce, Config, Forwarding, Pool, PortRange, Protocol},
+    environment::elb_bin,
     lab::Lab,
-    process::output,
+    process::ended,
     server::{Ports, Server},
     status,
-    wait::{STUCK, wait_for},
+    wait::wait_for,
     wire::{ECHO_PORT, HTTP_PORT},
 };
 use serde_json::Value;
 
 const WEB: &str = "web";
+/// How long anything may take that is not measured.
+const LIMIT: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_millis(50);
 
 fn config(lab: &Lab, family: Family, mode: Forwarding) -> Config {
@@ -35,7 +38,7 @@ fn forwarded(said: &Value) -> u64 {
 }
 
 fn serving(agent: &Agent) -> Result<()> {
-    agent.wait_status("all members to serve", STUCK, status::all_serve).map(drop)
+    agent.wait_status("all members to serve", LIMIT, status::all_serve).map(drop)
 }
 
 /// Requests, none of which fails.
@@ -170,7 +173,7 @@ fn balancers_that_are_members_of_each_other_end_in_hops() -> Result<()> {
             let sum = |of: &dyn Fn(&Value) -> u64| said.iter().map(of).sum::<u64>();
             Ok([sum(&forwarded), sum(&|said| status::packets_of(said, "ttl_expired"))])
         };
-        let [frames, expired] = wait_for("the last hop", STUCK, || {
+        let [frames, expired] = wait_for("the last hop", LIMIT, || {
             let counts = both()?;
             Ok((counts[1] > 0).then_some(counts))
         })?;
@@ -191,9 +194,10 @@ fn balancers_that_are_members_of_each_other_end_in_hops() -> Result<()> {
 fn a_closed_port_is_refused_instead_of_circling() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let _servers = lab.serve()?;
-    lab.backends_up(Forwarding::Ipip)?;
-    let mut config = config(&lab, Family::V4, Forwarding::Ipip);
+    lab.backends_up(Forwarding::L2)?;
+    let mut config = config(&lab, Family::V4, Forwarding::L2);
     let vip = Ipv4Addr::new(10, 99, 0, 100);
+    lab.backend(0).ip(&format!("address add {vip}/32 dev lo"))?;
     (config.load_balancers[0].vip_address, config.load_balancers[0].announce) =
         (Some(vip), Announce::None);
     let agent = Agent::start(&lab, &config)?;
@@ -219,21 +223,15 @@ fn a_closed_port_is_refused_instead_of_circling() -> Result<()> {
     let said = agent.status()?;
     assert_eq!(status::packets_of(&said, "closed_port_answered"), 2, "{said}");
     assert_eq!(status::packets_of(&said, "no_listener"), 0, "{said}");
-    let told = agent.ask(&[
-        "explain",
-        "--src",
-        &client.to_string(),
-        "--dst",
-        &format!("{vip}:81"),
-        "--syn",
-    ])?;
+    let (src, dst) = (client.to_string(), format!("{vip}:81"));
+    let told = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
     assert_eq!(told["verdict"]["reason"], "closed_port_answered", "{told}");
     assert_eq!(told["answer"]["kind"], "reset", "{told}");
 
     // The address becomes this host's own: the rest is the kernel's at once, which has an answer, too.
     lab.lb().ip(&format!("address add {vip}/32 dev lo"))?;
     let _host = Server::start_on(lab.lb(), "the-host", Ports { http: 8181, ..Ports::default() })?;
-    wait_for("the host's own server to answer", STUCK, || {
+    wait_for("the host's own server to answer", LIMIT, || {
         Ok(connect(lab.client(), SocketAddr::from((vip, 8181)), limit)?.is_none().then_some(()))
     })?;
     let report = http_requests(lab.client(), Load::on(SocketAddr::from((vip, HTTP_PORT))), 10)?;
@@ -251,7 +249,7 @@ fn connections_of_the_host_outlive_a_range_that_covers_them() -> Result<()> {
     let mut config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);
     let listener = config.listener_mut(WEB);
     (listener.protocol_port, listener.port_ranges) =
-        (0, vec![PortRange { start_port: 1024, end_port: 65_535 }]);
+        (0, vec![PortRange { start_port: 1, end_port: 65_535 }]);
     let agent = Agent::start(&lab, &config)?;
     serving(&agent)?;
     let vip = lab.vip4();
@@ -261,7 +259,7 @@ fn connections_of_the_host_outlive_a_range_that_covers_them() -> Result<()> {
     let server = SocketAddr::new(lab.client_addr(Family::V4), ECHO_PORT);
     lab.lb().ip(&format!("route replace {}/32 dev lb0 src {vip}", server.ip()))?;
     // Whatever its port, it is one of the range.
-    wait_for("a connection of the host from that address", STUCK, || {
+    wait_for("a connection of the host from that address", LIMIT, || {
         Ok(connect(lab.lb(), server, Duration::from_secs(1))?.is_none().then_some(()))
     })?;
     let held = HeldConnections::open(lab.lb(), server, 10, BEAT)?;
@@ -270,7 +268,7 @@ fn connections_of_the_host_outlive_a_range_that_covers_them() -> Result<()> {
         HeldConnections::open(lab.client(), lab.service(Family::V4, ECHO_PORT), 10, BEAT)?;
     let own = || Ok::<_, anyhow::Error>(status::packets_of(&agent.status()?, "own_connection"));
     let before = own()?;
-    wait_for("more packets of them", STUCK, || Ok((own()? > before + 20).then_some(())))?;
+    wait_for("more packets of them", LIMIT, || Ok((own()? > before + 20).then_some(())))?;
     for report in [held.stop()?, held_by_clients.stop()?] {
         assert_eq!(report.broken().len(), 0, "{:?}", report.broken());
     }
@@ -288,34 +286,30 @@ fn joined_packets_are_no_ones_fault_and_named() -> Result<()> {
     config.agent.attach_mode = "generic".to_owned();
     let agent = Agent::start(&lab, &config)?;
     serving(&agent)?;
-    offloads(&lab, "on")?;
+    lab.join_packets(true)?;
 
     let target = lab.service(Family::V4, HTTP_PORT);
-    let said = lab.client().run(|| -> Result<Value> {
+    let stream = lab.client().run(|| -> Result<TcpStream> {
         let mut stream = TcpStream::connect(target)?;
-        stream.write_all(b"POST /sum HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n")?;
+        let head = b"POST /sum HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+        stream.write_all(head)?;
         stream.write_all(&[7; 100_000])?;
-        wait_for("joined packets", STUCK, || {
-            let said = agent.status()?;
-            Ok((status::packets_of(&said, "joined") > 0).then_some(said))
-        })
+        Ok(stream)
     })??;
+    let joined = |said: &Value| status::packets_of(said, "joined") > 0;
+    let said = agent.wait_status("joined packets", LIMIT, joined)?;
+    drop(stream);
     assert_eq!(status::packets_of(&said, "too_big_answered"), 0, "{said}");
     let problems = said["agent"]["problems"].to_string();
     for word in ["generic", "tso off gso off", "gro off lro off"] {
         assert!(problems.contains(word), "{problems}");
     }
-    let doctor = agent.end(&["doctor"], STUCK)?;
-    assert!(doctor.printed.contains("tso off gso off"), "{}", doctor.printed);
+    let mut doctor = lab.lb().command(elb_bin()?);
+    doctor.args(["doctor", "--config"]).arg(said["agent"]["config"].as_str().unwrap_or_default());
+    let doctor = ended(doctor, LIMIT)?;
+    assert!(doctor.printed.contains("tso off gso off"), "{doctor:?}");
 
-    offloads(&lab, "off")?;
+    lab.join_packets(false)?;
     upload(lab.client(), target, 1_000_000)?;
     Ok(())
-}
-
-/// Whether the client joins what it sends.
-fn offloads(lab: &Lab, state: &str) -> Result<()> {
-    let mut command = lab.client().command("ethtool");
-    command.args(["-K", lab.device(), "tx", state, "tso", state, "gso", state]);
-    output(command, STUCK).map(drop).context("ethtool")
 }

@@ -7,7 +7,12 @@ mod scene;
 use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result};
-use elb_tests::{address::Families, wait::wait_for, xdp::detach_link};
+use elb_tests::{
+    address::{Families, Family, Host, Network},
+    netns::NetNs,
+    wait::wait_for,
+    xdp::detach_link,
+};
 
 use self::scene::{LIMIT, Scene, answered, balancer};
 
@@ -30,10 +35,10 @@ fn an_interface_that_is_made_again_is_served_again() -> Result<()> {
     let said = scene.doctor()?;
     assert_eq!(said["cause"], "kept", "{said}");
 
-    let again = Instant::now();
     scene.lab.make_lb_device()?;
+    let again = Instant::now();
     assert_ne!(scene.lab.lb().index_of("lb0")?, index);
-    scene.recovered("interface made again", &traffic, again)?;
+    scene.attached_again("interface made again", &traffic, again)?;
     traffic.stop()?;
     scene.wait_healthy()?;
     assert_eq!(scene.doctor()?["conclusion"], "healthy", "{}", scene.doctor()?);
@@ -123,7 +128,7 @@ fn a_program_that_is_taken_off_and_pins_that_are_removed_come_back() -> Result<(
 fn an_interface_in_another_namespace_is_not_taken_for_the_one_with_its_index() -> Result<()> {
     let mut scene = Scene::start(Families::V4, |_, _| ())?;
     let index = scene.lab.lb().index_of("lb0")?;
-    let elsewhere = elb_tests::netns::NetNs::quiet("elsewhere")?;
+    let elsewhere = NetNs::quiet("elsewhere")?;
     scene.agent.kill()?;
     let mut lines = format!("link set lb0 netns {}\n", elsewhere.name());
     lines += &format!("link add lb0 index {index} type veth peer name far0\n");
@@ -158,5 +163,45 @@ fn another_attach_mode_takes_effect_at_a_reload_and_at_a_start() -> Result<()> {
     answered(&traffic, 20)?;
     assert_eq!(scene.wait_healthy()?["agent"]["attach_mode"], "native");
     traffic.stop()?;
+    Ok(())
+}
+
+/// Away into another network namespace, as a container takes it, and back.
+#[test]
+fn an_interface_that_is_moved_away_and_back_is_served_again() -> Result<()> {
+    let scene = Scene::start(Families::V4, |_, _| ())?;
+    let traffic = scene.traffic()?;
+    let elsewhere = NetNs::quiet("elsewhere")?;
+    let (own, away) = (scene.lab.lb(), elsewhere.name());
+    own.ip(&format!("link set lb0 netns {away}"))?;
+    scene.wait_problem(&["XDP program on lb0", "there is no interface of this name"])?;
+    assert!(!elsewhere.ip("link show dev lb0")?.contains("prog/xdp"));
+    elsewhere.ip(&format!("link set lb0 netns {}", own.name()))?;
+    let address = Network::Back.address(Family::V4, Host::LoadBalancer);
+    own.ip(&format!("addr add {address}/24 dev lb0\nlink set lb0 up"))?;
+    let back = Instant::now();
+    scene.attached_again("moved away and back", &traffic, back)?;
+    traffic.stop()?;
+    scene.wait_healthy()?;
+    Ok(())
+}
+
+/// The agent holds what was pinned: traffic goes on, it is said that it would not without the agent, and
+/// everything is pinned again once there is a file system to pin it in.
+#[test]
+fn a_bpf_file_system_that_is_unmounted_stops_nothing() -> Result<()> {
+    let scene = Scene::start_in_own_bpffs()?;
+    let traffic = scene.traffic()?;
+    let unmounted = Instant::now();
+    scene.in_its_mounts(&["umount", "-l", &scene.own_bpffs()])?;
+    let said = scene.wait_problem(&["pins", "only as long as this agent runs"])?;
+    assert_eq!(balancer(&said), "DEGRADED", "{said}");
+    scene.in_its_mounts(&["mount", "-t", "bpf", "bpf", &scene.own_bpffs()])?;
+    scene.wait_healthy()?;
+    let pin = scene.config.agent.pin_dir.join("v3/RINGS").display().to_string();
+    scene.in_its_mounts(&["test", "-e", &pin])?;
+    scene.recovered("BPF file system unmounted", &traffic, unmounted)?;
+    let report = traffic.stop()?;
+    assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
     Ok(())
 }

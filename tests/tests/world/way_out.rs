@@ -15,13 +15,16 @@ use elb_tests::{
     lab::Lab,
     netns::NetNs,
     status,
-    wait::{STUCK, wait_for},
+    wait::wait_for,
     wire::{ECHO_PORT, HTTP_PORT},
 };
+use serde_json::Value;
 
 const WEB: &str = "web";
 const DATAGRAMS: &str = "datagrams";
 const BEAT: Duration = Duration::from_millis(50);
+/// How long anything may take that is not measured.
+const LIMIT: Duration = Duration::from_secs(30);
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// One backend, over TCP where a monitor watches it, and over UDP, for clients of this family.
@@ -33,7 +36,15 @@ fn config(lab: &Lab, family: Family) -> Config {
 }
 
 fn serving(agent: &Agent) -> Result<()> {
-    agent.wait_status("all members to serve", STUCK, status::all_serve).map(drop)
+    agent.wait_status("all members to serve", LIMIT, status::all_serve).map(drop)
+}
+
+/// Waits until the monitor says so of the member that it watches.
+fn wait_member(agent: &Agent, address: IpAddr, state: &str) -> Result<()> {
+    let is = |said: &Value| {
+        status::member(said, WEB, address).is_some_and(|m| m["operating_status"] == state)
+    };
+    agent.wait_status(state, LIMIT, is).map(drop)
 }
 
 fn connect(from: &NetNs, to: SocketAddr, limit: Duration) -> Result<Option<ErrorKind>> {
@@ -66,7 +77,7 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         serving(&agent)?;
         let web = lab.service(family, HTTP_PORT);
         servers[0].kill()?;
-        agent.wait_members(&[lab.member_addr(0, family)], "OFFLINE", STUCK)?;
+        wait_member(&agent, lab.member_addr(0, family), "OFFLINE")?;
         assert_eq!(connect(lab.client(), web, AT_ONCE)?, Some(ErrorKind::TimedOut));
 
         for listener in [WEB, DATAGRAMS] {
@@ -75,15 +86,15 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         // Its member is healthy, as far as anybody knows, but takes no new flows.
         config.pool_mut(DATAGRAMS).members[0].weight = 0;
         agent.reload(&config)?;
-        wait_for("a refusal", STUCK, || {
+        wait_for("a refusal", LIMIT, || {
             let failed = connect(lab.client(), web, AT_ONCE)?;
             Ok((failed == Some(ErrorKind::ConnectionRefused)).then_some(()))
         })?;
         let begun = Instant::now();
-        assert_eq!(connect(lab.client(), web, STUCK)?, Some(ErrorKind::ConnectionRefused));
+        assert_eq!(connect(lab.client(), web, LIMIT)?, Some(ErrorKind::ConnectionRefused));
         ensure!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         let datagrams = lab.service(family, ECHO_PORT);
-        wait_for("a refusal of datagrams", STUCK, || {
+        wait_for("a refusal of datagrams", LIMIT, || {
             let failed = ask(lab.client(), datagrams, AT_ONCE)?;
             Ok((failed == Some(ErrorKind::ConnectionRefused)).then_some(()))
         })?;
@@ -96,18 +107,18 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         );
         let text = agent.run(&["status"])?;
         assert!(text.contains("clients are reset while no member serves"), "{text}");
-        let told =
-            agent.ask(&["explain", "--src", "10.0.0.99", "--dst", &web.to_string(), "--syn"]);
-        if family == Family::V4 {
-            let told = told?;
-            assert_eq!(told["verdict"]["reason"], "no_backend_answered", "{told}");
-        }
+        let (client, dst) = (lab.client_addr(family).to_string(), web.to_string());
+        let src = if family == Family::V4 { client } else { format!("[{client}]:9") };
+        let asked = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
+        let told = agent.ask(&asked)?;
+        assert_eq!(told["verdict"]["reason"], "no_backend_answered", "{told}");
+        assert_eq!(told["answer"]["kind"], "reset", "{told}");
 
         servers[0].restart()?;
         config.pool_mut(DATAGRAMS).members[0].weight = 1;
         agent.reload(&config)?;
-        agent.wait_members(&[lab.member_addr(0, family)], "ONLINE", STUCK)?;
-        wait_for("a datagram to be answered", STUCK, || {
+        wait_member(&agent, lab.member_addr(0, family), "ONLINE")?;
+        wait_for("a datagram to be answered", LIMIT, || {
             Ok(ask(lab.client(), datagrams, AT_ONCE)?.is_none().then_some(()))
         })?;
         let report = http_requests(lab.client(), Load::on(web), 10)?;
@@ -122,8 +133,8 @@ fn from(lab: &Lab, source: [u8; 4], to: SocketAddr) -> Result<TcpStream> {
         let domain = socket2::Domain::IPV4;
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((source, 0)).into())?;
-        socket.connect_timeout(&to.into(), STUCK)?;
-        socket.set_read_timeout(Some(STUCK))?;
+        socket.connect_timeout(&to.into(), LIMIT)?;
+        socket.set_read_timeout(Some(LIMIT))?;
         Ok::<_, std::io::Error>(TcpStream::from(socket))
     })??;
     Ok(stream)
@@ -184,12 +195,13 @@ fn an_excluded_client_is_cut_and_nobody_else() -> Result<()> {
         let text = agent.run(&["status"])?;
         assert!(text.contains("blacklist bad of 1 networks, cuts connections"), "{text}");
         let vip = echo.to_string();
-        let told = agent.ask(&["explain", "--src", "10.0.0.60", "--dst", &vip])?;
+        let asked = ["explain", "--src", "10.0.0.60", "--dst", &vip, "--proto", "tcp"];
+        let told = agent.ask(&asked)?;
         assert_eq!(told["verdict"]["reason"], "cut_answered", "{told}");
 
         config.set_group("bad", &[]);
         agent.reload(&config)?;
-        wait_for("the client to be let in again", STUCK, || {
+        wait_for("the client to be let in again", LIMIT, || {
             Ok(talks(&mut from(&lab, BAD, echo)?).is_ok().then_some(()))
         })?;
         let report = held.stop()?;

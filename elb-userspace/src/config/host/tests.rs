@@ -70,9 +70,14 @@ fn one_port_is_warned_of() {
 fn who_is_told_or_serves_already_is_only_warned() {
     let (serves, errors) = found("protocol_port = 0", "allow_host_address = true", &host());
     assert!(serves && !errors.has_errors() && !errors.is_empty(), "{errors}");
-    let served = BTreeSet::from([IpAddr::from([10, 0, 0, 2])]);
+    let place = "TCP 0 ".to_owned();
+    let served = BTreeSet::from([(IpAddr::from([10, 0, 0, 2]), place)]);
     let (serves, errors) = found("protocol_port = 0", "", &Host { served, ..host() });
     assert!(serves && errors.to_string().contains("listener \"one\" takes every"), "{errors}");
+    let place = "TCP 80 ".to_owned();
+    let served = BTreeSet::from([(IpAddr::from([10, 0, 0, 2]), place)]);
+    let (serves, errors) = found("protocol_port = 0", "", &Host { served, ..host() });
+    assert!(!serves && errors.has_errors(), "another port of it is served: {errors}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
-use crate::diagnosis::look;
+use crate::diagnosis::look::{self, CLIENT_MTU};
 use crate::diagnosis::report::{Finding, Verdict};
 use crate::nexthop::Unreachable;
 use crate::packet::mac;
@@ -21,7 +21,9 @@ pub(super) fn mtu(evidence: &Evidence) -> Finding {
             hop.mtu
         );
         return Finding::seen(Check::Mtu, Verdict::Warn, what).fix(format!(
-            "ip link set {interface} mtu {wanted}, and the same on every device on the way"
+            "ip link set {interface} mtu {wanted}, and the same on every device on the way; where ICMP does \
+             not reach clients: elb backend up --mss {} on the backend servers",
+            hop.mtu.saturating_sub(wanted - CLIENT_MTU + 40)
         ));
     }
     match &evidence.looks.large {

@@ -5,6 +5,7 @@ mod matrix;
 mod pictures;
 mod scene;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use elb_common::addr::Mac;
@@ -14,6 +15,7 @@ use super::*;
 use crate::diagnosis::evidence::{
     Asked, Health, Lapses, Large, Looks, Quiet, Resting, Served, Way,
 };
+use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::Conclusion;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, Status};
@@ -50,6 +52,33 @@ fn at_vip(result: Result<(), Cause>) -> Evidence {
         let other = result.is_err().then_some(Ok(()));
         evidence.looks.probe = Some(Outcome { path: ProbePath::Vip, other, ..outcome(result) });
     })
+}
+
+/// What is wrong on this host comes before what may be missing on the member's.
+#[test]
+fn a_fault_of_this_host_is_named_where_it_explains_the_failure() {
+    let silence = || Err(Cause::Timeout { stage: Stage::Connect });
+    let fault = |hits_all| Fault { what: "a rule drops".into(), fix: "remove it".into(), hits_all };
+    let with = |evidence, hits_all| {
+        changed(evidence, |e: &mut Evidence| e.own.faults = vec![fault(hits_all)])
+    };
+    let report = member(&with(at_vip(silence()), false));
+    assert_eq!((report.cause, fix_of(&report).as_str()), (Some(Check::Probes), "remove it"));
+    let dead = || changed(healthy(), |e| e.looks.probe = Some(outcome(silence())));
+    assert_eq!(member(&with(dead(), true)).cause, Some(Check::Probes));
+    assert_ne!(member(&with(dead(), false)).cause, Some(Check::Probes), "another path");
+    let refused = at_vip(Err(Cause::Refused { by: [10, 0, 0, 100].into() }));
+    assert_eq!(member(&with(refused, false)).cause, Some(Check::Listening), "an answer came");
+    let well = member(&with(healthy(), true));
+    assert_eq!((well.cause, well.conclusion), (None, Conclusion::Healthy));
+
+    let vip: IpAddr = [10, 0, 0, 100].into();
+    let all_silent = changed(at_vip(silence()), |e| {
+        e.own.unanswered = vec![vip];
+        let probe = e.looks.probe.as_mut().expect("one was made");
+        probe.vips = vec![(vip, silence().map_err(Into::into))];
+    });
+    assert_eq!(member(&all_silent).cause, Some(Check::Probes));
 }
 
 #[test]

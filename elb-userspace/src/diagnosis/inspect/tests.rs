@@ -430,3 +430,54 @@ fn the_way_back_to_clients_is_looked_at() {
     let report = back(None, &[("203.0.113.7", via), ("203.0.113.8", Route::None)]);
     assert_eq!((report.cause, told(&report, Check::Route).0), (Some(Check::Route), Verdict::Fail));
 }
+
+/// A tunnel device of the kernel takes packets from anybody, until the rule that is offered drops those of
+/// strangers. The listing is what `nft --json` prints of it.
+#[test]
+fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
+    use crate::backend::Mode;
+    let guarded = |l4proto: &str| {
+        let json = format!(
+            r#"{{"nftables": [{{"table": {{"family": "inet", "name": "elb", "handle": 1}}}},
+            {{"chain": {{"family": "inet", "table": "elb", "name": "tunnels", "handle": 1,
+                "type": "filter", "hook": "input", "prio": -150, "policy": "accept"}}}},
+            {{"rule": {{"family": "inet", "table": "elb", "chain": "tunnels", "handle": 3, "expr": [
+                {{"match": {{"op": "==", "left": {{"meta": {{"key": "l4proto"}}}}, "right": {l4proto}}}}},
+                {{"match": {{"op": "!=", "left": {{"payload": {{"protocol": "ip", "field": "saddr"}}}},
+                    "right": "10.0.0.2"}}}}, {{"drop": null}}]}}}}]}}"#
+        );
+        super::filter::nft::read(json.as_bytes(), "").unwrap().rules
+    };
+    let ask = |mode, filter: Option<Ruleset>| {
+        conclude_with(|asked, facts| {
+            asked.vips = vec!["192.0.2.10".parse().unwrap()];
+            (asked.mode, asked.outer) = (Some(mode), vec!["10.0.0.2".parse().unwrap()]);
+            let link = Link { name: "tunl0".to_owned(), up: true, ..Link::default() };
+            let link = Link { kind: Some("ipip".to_owned()), ..link };
+            let lo = Link { index: 1, name: "lo".to_owned(), up: true, ..Link::default() };
+            let network = facts.network.as_mut().unwrap();
+            network.links.extend([link, lo]);
+            network.addresses.push(Address { ip: asked.vips[0], prefix: 32, index: 1 });
+            let sockets = facts.sockets.as_mut().unwrap();
+            sockets.push(Socket { protocol: Protocol::Udp, port: 6080, ..sockets[0].clone() });
+            if let Some(rules) = filter {
+                facts.filter = Ok(rules);
+            }
+        })
+    };
+    for (mode, words) in [(Mode::Ipip, "meta l4proto { 4, 41 }"), (Mode::Gue, "udp dport 6080")] {
+        let report = ask(mode, None);
+        let (verdict, evidence, fix) = told(&report, Check::Decapsulation);
+        assert_eq!(verdict, Verdict::Warn, "{evidence}");
+        assert!(evidence.starts_with("tunl0 takes tunnel packets from anybody"), "{evidence}");
+        let fix = fix.unwrap();
+        assert!(fix.contains(words) && fix.contains("ip saddr != { 10.0.0.2 } drop"), "{fix}");
+        assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None));
+    }
+    let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["ipencap", "ipv6"]}"#)));
+    let (verdict, evidence, _) = told(&report, Check::Decapsulation);
+    assert_eq!(verdict, Verdict::Pass, "{evidence}");
+    // A rule for something else keeps nobody out.
+    let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["tcp", "udp"]}"#)));
+    assert_eq!(told(&report, Check::Decapsulation).0, Verdict::Warn);
+}

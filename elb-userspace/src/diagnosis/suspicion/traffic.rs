@@ -2,11 +2,13 @@
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{Evidence, Quiet};
+use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Verdict};
 
 /// What keeps traffic from a member whose health check succeeds.
 pub(super) fn suspects(evidence: &Evidence) -> Vec<Finding> {
     [
+        answers_for(evidence),
         closed_service(evidence),
         no_way_to_clients(evidence),
         large_lost(evidence),
@@ -29,6 +31,20 @@ fn closed_service(evidence: &Evidence) -> Option<Finding> {
     Some(Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
         "on the backend server, start the service on port {0}: ss -ltnp 'sport = :{0}'",
         service.port()
+    )))
+}
+
+/// It takes clients' packets past the load balancer.
+fn answers_for(evidence: &Evidence) -> Option<Finding> {
+    let (vip, address) = (evidence.health.answers_for.first()?, evidence.address());
+    let what = format!(
+        "{address} answers for the virtual address {vip} on its segment: clients' packets go there and \
+         not to the load balancer"
+    );
+    Some(Finding::inferred(Check::Sysctls, Verdict::Fail, what).fix(format!(
+        "on the backend server: {} (arp_ignore must be 1, and {vip} be on lo only); then clear {vip} \
+         from the neighbour tables of routers and clients",
+        fix::backend_up(evidence)
     )))
 }
 

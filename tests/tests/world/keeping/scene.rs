@@ -1,6 +1,9 @@
 //! Backends that serve behind a monitored pool, and how long traffic stops for.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
@@ -10,7 +13,7 @@ use elb_tests::{
     config::{Config, Forwarding, MonitorKind, Pool, Protocol},
     environment::elb_bin,
     lab::Lab,
-    process::ended,
+    process::{ended, output},
     server::Server,
     status,
     wait::wait_for,
@@ -36,6 +39,41 @@ pub(super) struct Scene {
 impl Scene {
     /// Two backends in a pool that is monitored by its virtual address.
     pub(super) fn start(families: Families, more: impl FnOnce(&Lab, &mut Config)) -> Result<Self> {
+        Self::start_under(families, more, |_| Vec::new())
+    }
+
+    /// The agent has mounts of its own, with a BPF file system that nobody else has.
+    pub(super) fn start_in_own_bpffs() -> Result<Self> {
+        let inside = |lab: &Lab| lab.files().join("bpf");
+        let pin_dir = |lab: &Lab, config: &mut Config| {
+            config.agent.pin_dir = inside(lab).join("elb");
+        };
+        Self::start_under(Families::V4, pin_dir, |lab| {
+            let folder = inside(lab).display().to_string();
+            let script = format!("mkdir -p {folder} && mount -t bpf bpf {folder} && exec \"$@\"");
+            let words =
+                ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+            words.map(str::to_owned).to_vec()
+        })
+    }
+
+    /// Where that file system is.
+    pub(super) fn own_bpffs(&self) -> String {
+        self.lab.files().join("bpf").display().to_string()
+    }
+
+    /// Runs a command where the agent's mounts are.
+    pub(super) fn in_its_mounts(&self, words: &[&str]) -> Result<()> {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.agent.id().to_string()]).args(words);
+        output(command, LIMIT).map(drop)
+    }
+
+    fn start_under(
+        families: Families,
+        more: impl FnOnce(&Lab, &mut Config),
+        wrapper: impl FnOnce(&Lab) -> Vec<String>,
+    ) -> Result<Self> {
         let lab = Lab::builder().families(families).start()?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
@@ -47,7 +85,8 @@ impl Scene {
             config = config.balance(&lab, *family, HTTP_PORT, pool);
         }
         more(&lab, &mut config);
-        let agent = Agent::start(&lab, &config)?;
+        let wrapper = wrapper(&lab);
+        let agent = Agent::start_under(&lab, &config.text()?, &config.agent.socket, &wrapper)?;
         let scene = Self { agent, _servers: servers, config, lab };
         scene.agent.wait_status("all members to serve", LIMIT, |said| {
             status::all_serve(said) && !said.to_string().contains("INITIAL")
@@ -76,6 +115,25 @@ impl Scene {
         let failed = report.last_started(|outcome| outcome.result.is_err());
         let away = failed.map_or(Duration::ZERO, |last| last - from);
         println!("{what}: {} requests lost, in {away:?}", report.failures().len());
+        assert!(away <= BAR, "{what}: {away:?}\n{}", self.agent.log());
+        Ok(())
+    }
+
+    /// Waits until the load balancer's device carries the program, prints and judges how long that took since
+    /// `from`; then until requests are answered, which waits for members that turned OFFLINE meanwhile.
+    pub(super) fn attached_again(
+        &self,
+        what: &str,
+        traffic: &HttpLoad,
+        from: Instant,
+    ) -> Result<()> {
+        wait_for("the program to be attached", LIMIT, || {
+            let shown = self.lab.lb().ip("link show dev lb0")?;
+            Ok(shown.contains("prog/xdp").then_some(()))
+        })?;
+        let away = from.elapsed();
+        answered(traffic, 50).with_context(|| format!("the log:\n{}", self.agent.log()))?;
+        println!("{what}: attached after {away:?}, answers after {:?}", from.elapsed());
         assert!(away <= BAR, "{what}: {away:?}\n{}", self.agent.log());
         Ok(())
     }

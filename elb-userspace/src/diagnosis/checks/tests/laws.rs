@@ -6,7 +6,7 @@ use proptest::sample::select;
 use super::*;
 
 fn cause() -> impl Strategy<Value = Cause> {
-    let by = select(&[MEMBER_ADDRESS, ROUTER, [10, 0, 0, 2]]).prop_map(std::net::IpAddr::from);
+    let by = select(&[MEMBER_ADDRESS, ROUTER, [10, 0, 0, 2]]).prop_map(IpAddr::from);
     let stage = select(&[Stage::Connect, Stage::Handshake, Stage::Request, Stage::Response]);
     prop_oneof![
         by.clone().prop_map(|by| Cause::Refused { by }),

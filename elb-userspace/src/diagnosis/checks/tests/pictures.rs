@@ -99,6 +99,13 @@ pub(super) fn cases() -> Vec<Case> {
             "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
         ),
         (
+            "an answer for the virtual address",
+            changed(healthy(), |e| e.health.answers_for = vec![[10, 0, 0, 100].into()]),
+            Check::Sysctls,
+            "10.0.0.11 answers for the virtual address 10.0.0.100 on its segment",
+            "elb backend up --vip 10.0.0.100 --mode ipip --from 10.0.0.2 (arp_ignore must be 1",
+        ),
+        (
             "no way back to clients",
             changed(healthy(), |e| e.health.stuck = Some(12)),
             Check::Route,

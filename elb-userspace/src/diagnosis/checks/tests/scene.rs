@@ -42,6 +42,7 @@ pub(super) fn healthy() -> Evidence {
             reason: None,
             lapses: Lapses::default(),
             stuck: None,
+            answers_for: Vec::new(),
         },
         way: Way {
             next_hop: Ok(hop),

@@ -1,0 +1,128 @@
+//! How large the segments are that clients are asked to send (`advmss` of routes).
+//!
+//! A client sends what the server's SYN-ACK says that it takes. With 1500 bytes on the wire and outer
+//! headers in front, full segments do not fit; the load balancer answers them with ICMP, and where that
+//! is filtered on the way to clients, uploads hang. A smaller size, said by the server itself, needs no
+//! ICMP.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+)]
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::route::{
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteType,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::netlink::Netlink;
+
+/// What a segment may have at most: 1500 bytes without headers of IPv4 and TCP.
+pub const MOST: u32 = 1460;
+/// What every host takes (RFC 9293 §3.7.1).
+pub const LEAST: u32 = 536;
+
+/// A route, and the size that it says; 0 is none, so that the kernel takes that of the interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Advertised {
+    pub(super) route: String,
+    pub(super) v6: bool,
+    pub(super) was: u32,
+    pub(super) set: u32,
+}
+
+/// A route of the main table by which clients may be reached.
+pub(super) struct ClientRoute {
+    message: RouteMessage,
+}
+
+impl ClientRoute {
+    /// All of them, of the versions of IP that the addresses have.
+    pub(super) fn all(netlink: &Netlink, vips: &[IpAddr], lo: u32) -> Result<Vec<Self>, Error> {
+        let mut routes = Vec::new();
+        for v6 in [false, true] {
+            if vips.iter().any(|vip| vip.is_ipv6() == v6) {
+                routes.extend(netlink.routes(v6)?.into_iter().map(|message| Self { message }));
+            }
+        }
+        routes.retain(|route| route.leads_to_clients(lo));
+        Ok(routes)
+    }
+
+    fn leads_to_clients(&self, lo: u32) -> bool {
+        let header = &self.message.header;
+        let by_lo = self.message.attributes.contains(&RouteAttribute::Oif(lo));
+        let is_main = header.table == RouteHeader::RT_TABLE_MAIN;
+        header.kind == RouteType::Unicast && is_main && !by_lo && !self.name().starts_with("fe80:")
+    }
+
+    /// What tells it from other routes: its network, its way and its metric.
+    pub(super) fn name(&self) -> String {
+        let length = self.message.header.destination_prefix_length;
+        let mut parts = [String::new(), String::new(), String::new()];
+        for attribute in &self.message.attributes {
+            match attribute {
+                RouteAttribute::Destination(to) => parts[0] = format!("{}/{length}", address(to)),
+                RouteAttribute::Oif(index) => parts[1] = format!(" interface {index}"),
+                RouteAttribute::Priority(metric) => parts[2] = format!(" metric {metric}"),
+                _ => {}
+            }
+        }
+        if parts[0].is_empty() {
+            parts[0] = "default".to_owned();
+        }
+        parts.concat()
+    }
+
+    pub(super) fn is_v6(&self) -> bool {
+        self.message.header.address_family == rtnetlink::packet_route::AddressFamily::Inet6
+    }
+
+    /// The size that it says.
+    pub(super) fn advmss(&self) -> u32 {
+        let metrics = self.message.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Metrics(metrics) => Some(metrics),
+            _ => None,
+        });
+        let advmss = metrics.into_iter().flatten().find_map(|metric| match metric {
+            RouteMetric::Advmss(value) => Some(*value),
+            _ => None,
+        });
+        advmss.unwrap_or_default()
+    }
+
+    /// Puts the same route with another size in its place.
+    pub(super) fn set(&self, netlink: &Netlink, advmss: u32) -> Result<(), Error> {
+        let mut message = self.message.clone();
+        message.header.flags &= RouteFlags::Onlink;
+        // What the kernel only reports, it does not take.
+        message.attributes.retain(|attribute| {
+            !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::Metrics(_))
+        });
+        let metrics = self.message.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Metrics(metrics) => Some(metrics.clone()),
+            _ => None,
+        });
+        let mut metrics = metrics.unwrap_or_default();
+        metrics.retain(|metric| !matches!(metric, RouteMetric::Advmss(_)));
+        if advmss > 0 {
+            metrics.push(RouteMetric::Advmss(advmss));
+        }
+        if !metrics.is_empty() {
+            message.attributes.push(RouteAttribute::Metrics(metrics));
+        }
+        netlink.replace_route(message).map_err(|error| Error::Route { route: self.name(), error })
+    }
+}
+
+fn address(address: &rtnetlink::packet_route::route::RouteAddress) -> String {
+    use rtnetlink::packet_route::route::RouteAddress;
+    match address {
+        RouteAddress::Inet(v4) => v4.to_string(),
+        RouteAddress::Inet6(v6) => v6.to_string(),
+        _ => String::new(),
+    }
+}
