@@ -60,15 +60,18 @@ fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
     Ok(())
 }
 
-/// The backend unwraps what comes from the load balancer's address in the clients' network.
+/// The backend unwraps what comes from the load balancer's addresses in the clients' network.
 fn backend_up(lab: &Lab, mode: Forwarding, family: Family) -> Result<()> {
     let mut command = lab.backend(0).command(elb_bin()?);
-    let from = Network::Front.address(family, Host::LoadBalancer).to_string();
     let vip = lab.vip(family).to_string();
     command
         .args(["backend", "up", "--vip", &vip, "--mode", mode.name()])
-        .args(["--interface", lab.device(), "--from", &from])
+        .args(["--interface", lab.device()])
         .args(lab.backend_place(0));
+    for family in FAMILIES {
+        let from = Network::Front.address(family, Host::LoadBalancer).to_string();
+        command.args(["--from", &from]);
+    }
     output(command, STUCK).map(drop)
 }
 
