@@ -4,6 +4,7 @@
 mod core;
 
 mod announcing;
+mod apart;
 mod arrivals;
 mod bound;
 mod chore;
@@ -16,6 +17,7 @@ mod events;
 mod explain;
 #[doc(hidden)]
 pub mod fault;
+mod following;
 mod holders;
 mod inherited;
 mod instrument;
@@ -24,6 +26,7 @@ mod judging;
 mod keeping;
 mod last_good;
 mod members;
+mod notify;
 mod own_address;
 mod owning;
 mod probing;
@@ -34,6 +37,7 @@ mod recover;
 mod reloading;
 mod report;
 mod resizing;
+mod runner;
 mod saving;
 mod settling;
 mod signals;
@@ -49,6 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use sd_notify::NotifyState;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -58,9 +63,12 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
+use self::following::Following;
+use self::notify::notify;
 pub use self::owning::lock_pins;
-use self::probing::Probed;
 use self::reloading::Reloaded;
+pub use self::report::Reporting;
+use self::runner::Runner;
 use self::settling::LOOK;
 use self::signals::Signals;
 pub use self::signals::hold_signals;
@@ -72,23 +80,21 @@ use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
 use crate::host::found::Found;
 use crate::kernel::MapError;
-use crate::nexthop::{Network, Wanted};
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
-/// How long next hops have to answer before the agent goes on without them.
-const RESOLVE: Duration = Duration::from_secs(1);
 /// How long first rings may keep the service manager waiting: longer than any whose members answer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 struct Agent {
     core: Core,
-    network: watch::Receiver<Network>,
-    wanted: watch::Sender<Wanted>,
+    /// The kernel's routes and neighbours.
+    following: Following,
     host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
-    probes: JoinSet<Probed>,
-    /// Bringing the maps in step after verdicts. It takes half of the time at most.
+    probes: Runner,
+    /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half
+    /// of the time at most.
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
@@ -121,20 +127,19 @@ struct Agent {
 impl Agent {
     fn new(
         core: Core,
-        network: watch::Receiver<Network>,
-        wanted: watch::Sender<Wanted>,
+        following: Following,
         host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
+        probes: Runner,
     ) -> Self {
         let announcing = Announcing::new(&core);
         Self {
             core,
-            network,
-            wanted,
+            following,
             host,
             queries,
-            probes: JoinSet::new(),
+            probes,
             publishing: Chore::new(Instant::now()),
             saving: Chore::new(Instant::now()),
             saves: JoinSet::new(),
@@ -167,7 +172,8 @@ impl Agent {
                 end = follower.ended() => self.has_ended(end),
             }
         }
-        self.network_changed();
+        self.core.publish();
+        self.watch_flows();
         self.announce_anew();
         loop {
             self.say_ready();
@@ -176,12 +182,13 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = signals.hangup.recv() => drop(self.reload(ReloadRequest::default())),
+                _ = signals.hangup.recv() => self.prepare_reload(ReloadRequest::default(), None),
+                () = sleep_until(self.following.reload_at()) => self.reload_prepared(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
                 () = sleep_until(self.watchdog.due()) => self.test(follower.is_alive()),
-                changed = self.network.changed() => {
+                changed = self.following.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
                 }
@@ -191,16 +198,17 @@ impl Agent {
                 }
                 Some(query) = self.queries.recv() => {
                     self.core.idle_tasks.remove("API socket");
-                    self.publish_if_asked();
+                    if !is_continued(&query) {
+                        self.publish_if_asked();
+                    }
                     if let Err(message) = caught_now(|| self.answer(query)) {
                         self.core.panics.note("answer", message);
                     }
                 }
-                Some(done) = self.probes.join_next() => {
-                    // Panics of probes are caught within.
-                    self.probed(done.context("a probe was cancelled")?);
-                    while let Some(done) = self.probes.try_join_next() {
-                        self.probed(done.context("a probe was cancelled")?);
+                done = self.probes.done() => {
+                    self.probed(done.context("the thread of probes ended")?);
+                    while let Some(done) = self.probes.try_done() {
+                        self.probed(done);
                     }
                 }
                 () = sleep_until(probe_at) => self.start_probes(),
@@ -248,11 +256,12 @@ impl Agent {
                 end = looker.ended() => self.has_ended(end),
             }
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
         self.traces.end(&mut self.core);
         self.core.save();
         self.core.keep_drained();
         self.save_health_at_last().await;
+        notify::flush();
         tracing::info!("stopping; the program goes on forwarding, `elb detach` would stop it");
         Ok(())
     }
@@ -263,7 +272,7 @@ impl Agent {
         let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
         if !self.is_ready && !waits {
             self.is_ready = true;
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            notify(&[NotifyState::Ready]);
         }
     }
 
@@ -285,28 +294,6 @@ impl Agent {
                 "the agent does not work; the service manager is not told that it does"
             );
         }
-    }
-
-    /// Waits until the way to every member is known that an earlier agent may have served or that serves
-    /// at once, not long for next hops that do not answer. To publish before would leave the former out.
-    async fn network_known(&mut self) -> Result<()> {
-        self.network.wait_for(|network| !network.links.is_empty()).await?;
-        let wanted = self.core.serving_at_once();
-        let resolved = |network: &Network| {
-            wanted.iter().all(|address| network.missing_neighbor(*address).is_none())
-        };
-        match tokio::time::timeout(RESOLVE, self.network.wait_for(resolved)).await {
-            Ok(known) => drop(known?),
-            Err(_) => tracing::debug!("some next hops do not answer"),
-        }
-        Ok(())
-    }
-
-    fn network_changed(&mut self) {
-        self.core.idle_tasks.remove("netlink");
-        let network = self.network.borrow_and_update().clone();
-        self.core.network_changed(network);
-        self.watch_flows();
     }
 
     fn keep(&mut self) {
@@ -354,10 +341,8 @@ impl Agent {
     }
 
     fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
-        let reloading = sd_notify::NotifyState::monotonic_usec_now()
-            .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
-        if let Err(error) = reloading {
-            tracing::debug!(%error, "cannot tell systemd");
+        if let Ok(clock) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, clock]);
         }
         let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
@@ -366,7 +351,7 @@ impl Agent {
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
         if report.accepted {
-            self.wanted.send_replace(self.core.addresses());
+            self.following.want(self.core.addresses());
             self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
@@ -376,6 +361,11 @@ impl Agent {
         self.say_ready();
         report
     }
+}
+
+/// Whether a query is about the rest of an answer, of which there may be much.
+fn is_continued(query: &Query) -> bool {
+    matches!(query, Query::Status(reporting, _) if !reporting.is_new())
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -3,7 +3,9 @@
 pub mod client;
 pub mod diagnose;
 pub mod drain;
+mod patient;
 pub mod reload;
+pub mod report;
 pub mod server;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,23 +13,25 @@ use tokio::sync::{mpsc, oneshot};
 use self::diagnose::{DiagnoseRequest, Diagnosis};
 use self::drain::{DrainReport, DrainRequest};
 use self::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use self::report::Part;
+use crate::agent::Reporting;
 use crate::explain::{Explanation, Question};
-use crate::status::{self, Status};
+use crate::status;
 use crate::{events, flows, trace};
 
 /// A question to the agent, with the way to answer. A refusal says what is wrong with the question.
 #[derive(Debug)]
 pub enum Query {
-    /// The state of everything.
-    Status(status::Request, oneshot::Sender<Status>),
+    /// The next part of the state of everything, and what makes those that follow.
+    Status(Box<Reporting>, oneshot::Sender<(Box<Reporting>, Answer<Option<Part>>)>),
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     Drops(oneshot::Sender<Vec<status::Reason>>),
     /// Where a packet would go.
-    Explain(Question, oneshot::Sender<Result<Explanation, String>>),
+    Explain(Question, oneshot::Sender<Answer<Explanation>>),
     /// What keeps something from working.
-    Diagnose(DiagnoseRequest, oneshot::Sender<Result<Diagnosis, String>>),
+    Diagnose(DiagnoseRequest, oneshot::Sender<Answer<Diagnosis>>),
     /// What `elb` is to be asked on the host of a member.
-    Inspection(String, oneshot::Sender<Result<Vec<String>, String>>),
+    Inspection(String, oneshot::Sender<Answer<Vec<String>>>),
     /// Flows that are tracked.
     Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
     /// Packets, from now on until the answer is not wanted any more.
@@ -35,7 +39,7 @@ pub enum Query {
     /// What happened to members, and perhaps what will.
     Events(events::Request, oneshot::Sender<Lines<events::Line>>),
     /// A member is to be drained, or not any more, or how far is it?
-    Drain(DrainRequest, oneshot::Sender<Result<DrainReport, String>>),
+    Drain(DrainRequest, oneshot::Sender<Answer<DrainReport>>),
     /// The configuration file is to be read again.
     Reload(ReloadRequest, oneshot::Sender<ReloadReport>),
     /// What would a reload with another file do?
@@ -45,7 +49,25 @@ pub enum Query {
 }
 
 /// An answer of many lines that come when they come.
-pub type Lines<T> = Result<mpsc::Receiver<T>, String>;
+pub type Lines<T> = Answer<mpsc::Receiver<T>>;
+
+/// An answer, or why there is none.
+pub type Answer<T> = Result<T, Refusal>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What is wrong with the question.
+    Wrong(String),
+    /// What the agent is busy with.
+    Busy(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
 
 /// Lines that wait for somebody who is slower than they come.
 pub const WAITING_LINES: usize = 1024;

@@ -23,8 +23,9 @@ pub mod unreadable;
 mod validate;
 
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -132,11 +133,32 @@ pub fn read(path: &Path) -> Result<String, Errors> {
 
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text)?;
+    open_regular(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE_SIZE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
     }
     Ok(text)
+}
+
+/// Opens a file; nothing else, since what opens or reads a FIFO or a device may wait for ever. It is looked
+/// at before it is opened, which alone can move a tape, and once more behind.
+fn open_regular(path: &Path) -> io::Result<File> {
+    is_regular(&fs::metadata(path)?)?;
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    is_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn is_regular(found: &Metadata) -> io::Result<()> {
+    let kind = found.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO or a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a regular file")))
 }
 
 #[cfg(test)]

@@ -25,12 +25,13 @@ mod tcp;
 mod tls;
 mod udp;
 
+mod bounded;
 mod connect;
 mod told;
-mod unshut;
 
 pub use cause::{Cause, Stage};
 pub use history::History;
+pub(crate) use http::host_field;
 pub use lateness::Lateness;
 pub use reason::{Failure, ReasonCode};
 pub use state::{Change, MemberHealth, Status, Timing, Verdict};

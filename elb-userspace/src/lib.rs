@@ -36,6 +36,7 @@ pub mod trace;
 
 pub mod host;
 pub mod kernel;
+pub mod logging;
 pub mod steering;
 
 pub mod agent;

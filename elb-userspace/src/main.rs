@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match elb_userspace::cli::run(elb_userspace::cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("elb: {error:#}");
+            elb_userspace::logging::say(&format!("elb: {error:#}"));
             ExitCode::FAILURE
         }
     }

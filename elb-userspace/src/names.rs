@@ -1,6 +1,6 @@
 //! What the numbers in the maps are called.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,14 @@ impl Names {
         let pools = assignments.pools.iter().map(|(name, pool)| (pool.id, name.clone()));
         let ip_groups = assignments.ip_groups.iter().map(|(name, id)| (*id, name.clone()));
         let members = assignments.pools.iter().flat_map(|(pool, assigned)| {
-            assigned.members.iter().map(|number| (number.id, member(model, pool, number)))
+            let known = model.pools().iter().find(|one| one.name.as_str() == pool);
+            let known = known.into_iter().flat_map(|pool| &pool.members);
+            let known: HashMap<_, _> = known.map(|one| (socket(one), one.name.as_str())).collect();
+            let member = move |number: &AssignedMember| {
+                let name = known.get(&number.socket()).copied();
+                (number.id, member(pool, number, name.filter(|_| !number.removed)))
+            };
+            assigned.members.iter().map(member)
         });
         Self {
             listeners: listeners.collect(),
@@ -132,14 +139,10 @@ pub fn is_named(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
         || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
 }
 
-fn member(model: &Model, pool: &str, number: &AssignedMember) -> Member {
-    let pool_model = model.pools().iter().find(|one| one.name.as_str() == pool);
-    let known = pool_model.and_then(|pool| {
-        pool.members.iter().find(|member| socket(member) == number.socket() && !number.removed)
-    });
+fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> Member {
     Member {
         id: number.id,
-        name: known.map_or_else(|| number.socket().to_string(), |known| known.name.to_string()),
+        name: name.map_or_else(|| number.socket().to_string(), str::to_owned),
         pool: pool.to_owned(),
         address: Some(number.socket()),
         removed: number.removed,

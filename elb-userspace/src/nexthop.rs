@@ -1,11 +1,20 @@
 //! How a member is reached: route, interface, and the next hop's Ethernet address.
 //!
-//! What the kernel told is kept in a [`Network`]; it decides without I/O. [`netlink`] fills it.
+//! What the kernel told is kept in a [`Network`]; it decides without I/O. [`netlink`] fills it:
+//! `mirror` is what it knows, `attention` decides which neighbours are asked for and when, `notices`
+//! and `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
 
 mod above;
+mod attention;
+mod messages;
+mod mirror;
 pub mod netlink;
+mod notices;
+mod path_mtu;
+mod requests;
+pub mod thread;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use elb_common::addr::Mac;
@@ -106,16 +115,36 @@ pub struct Wanted {
     pub vips: BTreeSet<IpAddr>,
 }
 
+/// A neighbour: an address on the segment of an interface.
+pub type Neighbor = (u32, IpAddr);
+
+/// Where frames to a member went when they last got there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastHop {
+    /// The interface.
+    pub ifindex: u32,
+    /// Ethernet address of the next hop.
+    pub mac: Mac,
+}
+
 /// What the kernel told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// Interfaces by index.
     pub links: HashMap<u32, Link>,
-    /// Ethernet addresses of neighbours, by interface and address: the last one known, even where
-    /// the neighbour stopped answering, since health checks judge that better.
-    pub neighbors: HashMap<(u32, IpAddr), Mac>,
+    /// Ethernet addresses of neighbours in use: the last one known, even where the neighbour stopped
+    /// answering, since health checks judge that better.
+    pub neighbors: HashMap<Neighbor, Mac>,
+    /// Neighbours in use that were asked and do not answer.
+    pub silent: HashSet<Neighbor>,
     /// Routes to the addresses that are watched.
     pub routes: HashMap<IpAddr, Route>,
+    /// All next hops of a route that has several, where the one that the kernel chose is silent.
+    pub alternatives: HashMap<IpAddr, Vec<Neighbor>>,
+    /// Where members were last reached. It stays until a better way is known, also across a restart.
+    pub last_hops: HashMap<IpAddr, LastHop>,
+    /// Largest packet on the way to a member, as a router on it said.
+    pub path_mtus: HashMap<IpAddr, u32>,
     /// The interface that each VLAN, macvlan or the like sits on.
     pub sits_on: HashMap<u32, u32>,
     /// The bridge or bond that each interface is a part of.
@@ -129,43 +158,93 @@ impl Network {
     /// See [`Unreachable`].
     pub fn next_hop(&self, address: IpAddr) -> Result<NextHop, Unreachable> {
         let route = self.routes.get(&address).ok_or(Unreachable::Unknown)?;
-        let (ifindex, gateway, source, route_mtu) = match *route {
+        let (ifindex, source, route_mtu) = match *route {
             Route::Local => return Err(Unreachable::Local { address }),
             Route::None => return Err(Unreachable::NoRoute { address }),
-            Route::Via { ifindex, gateway, source, mtu } => (ifindex, gateway, source, mtu),
+            Route::Via { ifindex, source, mtu, .. } => (ifindex, source, mtu),
         };
-        let link = self.links.get(&ifindex);
-        let ethernet = link.and_then(|link| Some((link, link.mac?)));
-        let (link, source_mac) = ethernet.ok_or(Unreachable::NoEthernet { address, ifindex })?;
-        let neighbor = gateway.unwrap_or(address);
-        let mac = self.neighbors.get(&(ifindex, neighbor)).copied();
+        let link = self.links.get(&ifindex).filter(|link| link.mac.is_some());
+        let link = link.ok_or(Unreachable::NoEthernet { address, ifindex })?;
+        let neighbor = route.neighbor(address).map_or(address, |(_, neighbor)| neighbor);
         let interface = || link.name.clone();
-        let mac =
-            mac.ok_or_else(|| Unreachable::NoNeighbor { neighbor, interface: interface() })?;
-        let mtu = route_mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu));
+        let LastHop { ifindex, mac } = self
+            .resolved(address)
+            .or_else(|| self.last_hop(address))
+            .ok_or_else(|| Unreachable::NoNeighbor { neighbor, interface: interface() })?;
+        let way = self.links.get(&ifindex).and_then(|link| Some((link.mac?, link.mtu)));
+        let (source_mac, link_mtu) = way.ok_or(Unreachable::NoEthernet { address, ifindex })?;
+        let learned = self.path_mtus.get(&address).copied();
+        let mtu = route_mtu.into_iter().chain(learned).fold(link_mtu, u32::min);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
         Ok(NextHop { ifindex, mac, source_mac, source, mtu })
     }
 
-    /// Whether a neighbour is the next hop to one of the addresses.
-    pub fn uses(&self, neighbor: (u32, IpAddr)) -> bool {
-        self.routes.iter().any(|(address, route)| match route {
-            Route::Via { ifindex, gateway, .. } => {
-                neighbor == (*ifindex, gateway.unwrap_or(*address))
-            }
-            Route::Local | Route::None => false,
-        })
+    /// The next hop to an address whose Ethernet address is known: the first that answers, or else
+    /// the first.
+    pub fn resolved(&self, address: IpAddr) -> Option<LastHop> {
+        let known = |neighbor: &Neighbor| self.neighbors.contains_key(neighbor);
+        let mut all = self.hops(address).filter(known);
+        let first = all.next()?;
+        let answers = |neighbor: &Neighbor| !self.silent.contains(neighbor);
+        let best = [first].into_iter().chain(all).find(answers).unwrap_or(first);
+        Some(LastHop { ifindex: best.0, mac: self.neighbors[&best] })
+    }
+
+    /// Where the address was last reached, if that interface is still there.
+    fn last_hop(&self, address: IpAddr) -> Option<LastHop> {
+        let has_ethernet =
+            |hop: &&LastHop| self.links.get(&hop.ifindex).is_some_and(|link| link.mac.is_some());
+        self.last_hops.get(&address).filter(has_ethernet).copied()
+    }
+
+    /// The neighbours that may be the next hop to an address: the kernel's choice first.
+    pub fn hops(&self, address: IpAddr) -> impl Iterator<Item = Neighbor> + '_ {
+        let chosen = self.routes.get(&address).and_then(|route| route.neighbor(address));
+        let others = self.alternatives.get(&address).into_iter().flatten().copied();
+        let ethernet = |(ifindex, _): &Neighbor| {
+            self.links.get(ifindex).is_some_and(|link| link.mac.is_some())
+        };
+        let others = others.filter(move |other| Some(*other) != chosen);
+        chosen.into_iter().chain(others).filter(ethernet)
     }
 
     /// The neighbour whose Ethernet address is missing on the way to an address.
-    pub fn missing_neighbor(&self, address: IpAddr) -> Option<(u32, IpAddr)> {
-        match self.routes.get(&address)? {
-            Route::Local | Route::None => None,
-            Route::Via { ifindex, gateway, .. } => {
-                let key = (*ifindex, gateway.unwrap_or(address));
-                let ethernet = self.links.get(ifindex)?.mac.is_some();
-                (ethernet && !self.neighbors.contains_key(&key)).then_some(key)
-            }
+    pub fn missing_neighbor(&self, address: IpAddr) -> Option<Neighbor> {
+        let first = self.hops(address).next()?;
+        self.resolved(address).is_none().then_some(first)
+    }
+
+    /// Whether the kernel has said all that it will say soon of the way to an address.
+    pub fn is_resolved(&self, address: IpAddr) -> bool {
+        self.routes.contains_key(&address) && self.missing_neighbor(address).is_none()
+    }
+
+    /// What is wrong with a next hop that is used all the same: it does not answer.
+    pub fn doubt(&self, address: IpAddr) -> Option<String> {
+        self.next_hop(address).ok()?;
+        let (ifindex, neighbor) = self.hops(address).next()?;
+        let is_sure = match self.resolved(address) {
+            None => false,
+            Some(_) => self
+                .hops(address)
+                .any(|hop| self.neighbors.contains_key(&hop) && !self.silent.contains(&hop)),
+        };
+        let interface = self.links.get(&ifindex).map_or("", |link| link.name.as_str());
+        (!is_sure).then(|| {
+            format!(
+                "{neighbor} does not answer ARP or neighbour solicitations on {interface}; packets \
+                 still go to its last known Ethernet address"
+            )
+        })
+    }
+}
+
+impl Route {
+    /// The next hop to `address` by this route.
+    pub fn neighbor(&self, address: IpAddr) -> Option<Neighbor> {
+        match *self {
+            Self::Local | Self::None => None,
+            Self::Via { ifindex, gateway, .. } => Some((ifindex, gateway.unwrap_or(address))),
         }
     }
 }
@@ -216,9 +295,52 @@ mod tests {
     fn only_a_missing_neighbour_is_asked_for() {
         let network = network();
         assert_eq!(network.missing_neighbor(address(13)), Some((2, address(13))));
-        assert!(network.uses((2, address(254))) && !network.uses((2, address(253))));
         for n in [1, 11, 12, 14, 15, 99] {
             assert_eq!(network.missing_neighbor(address(n)), None);
         }
+    }
+
+    #[test]
+    fn the_last_next_hop_stays_until_a_better_one_is_known() {
+        let mut network = network();
+        let (old, new) = (Mac::new([2, 0, 0, 0, 0, 7]), Mac::new([2, 0, 0, 0, 0, 8]));
+        network.last_hops.insert(address(13), LastHop { ifindex: 2, mac: old });
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, old);
+        assert!(network.missing_neighbor(address(13)).is_some(), "it is still asked for");
+        assert!(network.doubt(address(13)).unwrap().contains("10.0.0.13 does not answer"));
+        network.neighbors.insert((2, address(13)), new);
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, new);
+        assert_eq!(network.doubt(address(13)), None);
+        network.silent.insert((2, address(13)));
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, new);
+        assert!(network.doubt(address(13)).is_some());
+        network.routes.insert(address(13), Route::None);
+        let gone = Unreachable::NoRoute { address: address(13) };
+        assert_eq!(network.next_hop(address(13)), Err(gone), "no route is no doubt");
+    }
+
+    #[test]
+    fn of_several_gateways_one_that_answers_is_taken() {
+        let mut network = network();
+        let second = (2, address(253));
+        network.alternatives.insert(address(11), vec![(2, address(254)), second]);
+        network.neighbors.insert(second, Mac::new([2, 0, 0, 0, 0, 253]));
+        let taken = |network: &Network| network.next_hop(address(11)).unwrap().mac.bytes()[5];
+        assert_eq!(taken(&network), 254, "the kernel's choice");
+        network.silent.insert((2, address(254)));
+        assert_eq!(taken(&network), 253);
+        assert_eq!(network.doubt(address(11)), None);
+        network.silent.insert(second);
+        assert_eq!(taken(&network), 254, "none answers");
+        assert!(network.doubt(address(11)).is_some());
+    }
+
+    #[test]
+    fn the_narrowest_link_decides() {
+        let mut network = network();
+        network.path_mtus.insert(address(11), 1380);
+        network.path_mtus.insert(address(12), 1450);
+        assert_eq!(network.next_hop(address(11)).unwrap().mtu, 1380);
+        assert_eq!(network.next_hop(address(12)).unwrap().mtu, 1400, "its route's");
     }
 }

@@ -12,11 +12,17 @@ use crate::health::history::Counts;
 use crate::health::lateness::Class;
 
 /// How much is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// With the last probes of each member.
     #[serde(default)]
     pub probes: bool,
+    /// Only what has these names, one a line: load balancers, listeners, pools, members; empty: everything.
+    #[serde(default)]
+    pub names: String,
+    /// Only what something is wrong with.
+    #[serde(default)]
+    pub problems: bool,
 }
 
 /// Everything.
@@ -209,14 +215,18 @@ pub struct Pool {
     pub former_slots: u32,
     /// Listeners that it serves: none where no listener uses it.
     pub listeners: usize,
-    /// Members.
+    /// Whether any member takes new flows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub takes_new: Option<bool>,
+    /// Members, or those that were asked for.
     pub members: Vec<Member>,
 }
 
 impl Pool {
     /// Whether any member takes new flows.
     pub fn takes_new(&self) -> bool {
-        self.members.iter().any(|member| member.slots > 0)
+        let any = || self.members.iter().any(|member| member.slots > 0);
+        self.takes_new.unwrap_or_else(any)
     }
 }
 
@@ -242,15 +252,21 @@ pub struct Member {
     /// By which path it is probed, and what each path came to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub paths: Option<Paths>,
-    /// What it is for each listener of its pool.
+    /// What it is for each listener of its pool, or the first 16 of many.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub status: Vec<AtListener>,
+    /// Listeners of its pool that are not listed.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub more_listeners: usize,
     /// What was seen of it; none of one that was removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub health: Option<Health>,
     /// Why no packet can be sent to it, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unreachable: Option<String>,
+    /// Why packets to it may get lost: its next hop does not answer; the last known one is used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubtful_next_hop: Option<String>,
     /// Slots of the ring that it owns.
     pub slots: u32,
     /// The part of new flows that it gets, 0 to 1; with LEAST_CONNECTIONS, in the long run.
@@ -268,6 +284,11 @@ pub struct Member {
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.
     pub bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// New connections of a member in the last minute, or since the shares of its pool last changed.

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::{fault, sleep_until};
+use super::{apart, fault, sleep_until};
 use crate::api::Query;
 use crate::api::server::Server;
 use crate::host::follow;
 use crate::host::found::Found;
-use crate::nexthop::{Network, Wanted, netlink};
+use crate::nexthop::{Network, Wanted, thread};
 use crate::status;
 use crate::steering::keep::Way;
 
@@ -162,7 +162,7 @@ pub(super) fn following(
         let (wanted, known) = (wanted.clone(), known.clone());
         Ok(Box::pin(async move {
             fault::reach("netlink");
-            Ok(netlink::follow(wanted, known).await?)
+            Ok(thread::follow(wanted, known).await?)
         }))
     })
 }
@@ -189,7 +189,8 @@ pub(super) fn answering(socket: &Path, queries: mpsc::Sender<Query>) -> Result<L
     let socket = socket.to_owned();
     Lasting::start("API socket", move || {
         let server = Server::bind(&socket, queries.clone())?;
-        Ok(Box::pin(async move { Ok(server.run().await?) }))
+        let served = apart::spawn("elb-api", move || server.run())?;
+        Ok(Box::pin(async move { Ok(served.await.context("its thread panicked")??) }))
     })
 }
 

@@ -14,6 +14,7 @@ use elb_common::ring::CHUNK;
 use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::containment::Panics;
+use super::descriptors;
 use super::draining::{self, Drained};
 use super::events::Events;
 use super::holders::Holders;
@@ -244,12 +245,6 @@ impl Core {
             .collect()
     }
 
-    pub(super) fn network_changed(&mut self, network: Network) {
-        self.network = network;
-        self.look_for_own_addresses();
-        self.publish();
-    }
-
     /// When the next probe is due; none while no more may be under way.
     pub(super) fn next_probe(&self) -> Option<Time> {
         self.members.next_probe().filter(|_| self.probing.under_way < self.probing.most)
@@ -257,7 +252,9 @@ impl Core {
 
     /// The probes to start now. Each is to be handed back to [`Self::probed`].
     pub(super) fn due_probes(&mut self, now: Now) -> Vec<DueProbe> {
-        let mut due = self.members.due(now, self.probing.most - self.probing.under_way);
+        self.probing.most = descriptors::most_probes_now();
+        let free = self.probing.most.saturating_sub(self.probing.under_way);
+        let mut due = self.members.due(now, free);
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);

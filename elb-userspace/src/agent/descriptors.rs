@@ -21,6 +21,11 @@ pub(super) fn most_probes() -> usize {
     probes_of(now)
 }
 
+/// As [`most_probes`], with the limit as it is now: it may have been lowered from outside.
+pub(super) fn most_probes_now() -> usize {
+    probes_of(getrlimit(Resource::Nofile).current)
+}
+
 fn probes_of(limit: Option<u64>) -> usize {
     let probes = limit.unwrap_or(u64::MAX).saturating_sub(OTHERS) / OF_A_PROBE;
     usize::try_from(probes).unwrap_or(usize::MAX).max(LEAST)

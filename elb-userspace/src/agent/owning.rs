@@ -15,7 +15,7 @@ pub(super) fn locks(agent: &AgentSettings, folder: &Folder) -> Result<Vec<Lock>>
     let mut locks: Vec<Lock> = pins.into_iter().collect();
     match folder.make() {
         Ok(()) => {
-            locks.push(Lock::directory(folder.path()).map_err(|why| refused("state_dir", &why))?)
+            locks.push(Lock::directory(folder.path()).map_err(|why| refused("state_dir", &why))?);
         }
         Err(error) => {
             let why = unreadable::why(folder.path(), &error);

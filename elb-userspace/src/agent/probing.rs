@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::containment::caught;
 use super::core::ToDo;
-use super::fault;
-use super::members::DueProbe;
 use super::saving::write;
 use super::trouble::Written;
 use super::{Agent, now};
@@ -22,23 +19,16 @@ const SAVE_REST: Duration = Duration::from_secs(1);
 
 /// What came of a probe of a member, and how late it started.
 pub(super) struct Probed {
-    member: u32,
-    late: Duration,
+    pub(super) member: u32,
+    pub(super) late: Duration,
     /// What came of it; an error is what the probe said when it panicked.
-    outcome: Result<probe::Outcome, String>,
+    pub(super) outcome: Result<probe::Outcome, String>,
 }
 
 impl Agent {
     pub(super) fn start_probes(&mut self) {
-        for DueProbe { member, due, spec, ways } in self.core.due_probes(now()) {
-            self.probes.spawn(async move {
-                let late = now().time.since(due);
-                let work = async {
-                    fault::reach("probe");
-                    probe::run(spec, ways).await
-                };
-                Probed { member, late, outcome: caught(work).await }
-            });
+        for probe in self.core.due_probes(now()) {
+            self.probes.start(probe);
         }
     }
 

@@ -38,6 +38,10 @@ macro_rules! view_of {
 impl Core {
     /// Brings the maps in step with everything known.
     pub(super) fn publish(&mut self) {
+        if self.network.links.is_empty() {
+            // No interface is known, not even that of the loopback: what is in the maps is better.
+            return;
+        }
         self.save_again();
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.

@@ -9,33 +9,43 @@ use super::draining::Draft;
 use super::{Agent, fault, traces};
 use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::drain::DrainReport;
-use crate::api::{Lines, Query, WAITING_LINES};
+use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
 use crate::flows;
 
 /// Diagnoses under way at once, each of which sends packets to a few members.
 const DIAGNOSES: usize = 4;
 
-type DiagnosisAnswer = oneshot::Sender<Result<Diagnosis, String>>;
-type DrainAnswer = oneshot::Sender<Result<DrainReport, String>>;
+/// Walks over the flow tables at once, each on a thread of its own.
+const READERS: usize = 8;
+
+type DiagnosisAnswer = oneshot::Sender<Answer<Diagnosis>>;
+type DrainAnswer = oneshot::Sender<Answer<DrainReport>>;
 
 impl Agent {
     pub(super) fn answer(&mut self, query: Query) {
         fault::reach("answer");
         // Whoever asked may have gone meanwhile.
         match query {
-            Query::Status(request, answer) => drop(answer.send(self.core.status(&request))),
+            Query::Status(mut reporting, answer) => {
+                let part = reporting.part(&self.core).map_err(Refusal::from);
+                drop(answer.send((reporting, part)));
+            }
             Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
-            Query::Explain(question, answer) => drop(answer.send(self.core.explain(&question))),
+            Query::Explain(question, answer) => {
+                drop(answer.send(self.core.explain(&question).map_err(Refusal::from)));
+            }
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
             Query::Diagnose(request, answer) => self.diagnose(request, answer),
-            Query::Inspection(target, answer) => drop(answer.send(self.core.inspection(&target))),
+            Query::Inspection(target, answer) => {
+                drop(answer.send(self.core.inspection(&target).map_err(Refusal::from)));
+            }
             Query::Drain(request, answer) => {
                 let draft = self.core.drain(&request);
                 self.watch_flows();
                 self.answer_drain(draft, answer);
             }
-            Query::Reload(request, answer) => drop(answer.send(self.reload(request))),
+            Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
             Query::InForce(answer) => drop(answer.send(self.core.in_force(SystemTime::now()))),
             Query::Trace(request, answer) => {
@@ -47,9 +57,11 @@ impl Agent {
 
     fn diagnose(&mut self, request: DiagnoseRequest, answer: DiagnosisAnswer) {
         let case = if self.diagnoses.len() < DIAGNOSES {
-            self.core.diagnose(request)
+            self.core.diagnose(request).map_err(Refusal::from)
         } else {
-            Err(format!("{DIAGNOSES} diagnoses are under way; ask again in a moment"))
+            Err(Refusal::Busy(format!(
+                "{DIAGNOSES} diagnoses are under way; ask again in a moment"
+            )))
         };
         let case = match case {
             Ok(case) => case,
@@ -63,21 +75,36 @@ impl Agent {
     fn answer_drain(&mut self, draft: Result<Draft, String>, answer: DrainAnswer) {
         let draft = match draft {
             Ok(draft) => draft,
-            Err(refusal) => return drop(answer.send(Err(refusal))),
+            Err(refusal) => return drop(answer.send(Err(refusal.into()))),
         };
+        if let Err(busy) = self.may_read() {
+            return drop(answer.send(Err(busy)));
+        }
         let tracking = self.core.tracking.clone();
         self.readers.spawn_blocking(move || {
             let census = tracking.sweep();
             let report = census.map(|census| draft.complete(&census));
-            drop(answer.send(report.map_err(|error| error.to_string())));
+            drop(answer.send(report.map_err(|error| error.to_string().into())));
         });
     }
 
     fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {
+        self.may_read()?;
         let listing = self.core.flows(request)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         self.readers.spawn_blocking(move || listing.send(&lines));
         Ok(listening)
+    }
+
+    /// Whether another walk over the flow tables may begin.
+    fn may_read(&mut self) -> Result<(), Refusal> {
+        while self.readers.try_join_next().is_some() {}
+        if self.readers.len() < READERS {
+            return Ok(());
+        }
+        let why =
+            format!("{READERS} walks over the flow tables are under way; ask again in a moment");
+        Err(Refusal::Busy(why))
     }
 
     pub(super) fn look_after_traces(&mut self) {

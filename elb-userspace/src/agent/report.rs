@@ -2,6 +2,10 @@
 
 mod arrivals;
 mod health;
+mod parts;
+mod selection;
+
+pub use self::parts::Reporting;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,31 +19,16 @@ use super::arrivals::Arrived;
 use super::core::Core;
 use super::joining;
 use super::start::mode_name;
-use crate::assign::{AssignedMember, AssignedPool};
+use crate::assign::AssignedMember;
 use crate::explain::fate;
 use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
+use crate::logging;
 use crate::model;
-use crate::reconcile::socket;
-use crate::ring::shape::{Shape, algorithm_name};
+use crate::ring::shape::Shape;
 use crate::status::{self, timestamp};
 
 impl Core {
-    /// Everything, with the counters as they are now.
-    pub(super) fn status(&self, request: &status::Request) -> status::Status {
-        let model = &self.config.model;
-        let pools: Vec<_> = model.pools().iter().map(|pool| self.pool(pool, request)).collect();
-        let balancers = model.load_balancers();
-        status::Status {
-            agent: self.agent(
-                &[arrivals::problems(&pools), self.held_problems(), self.stuck_problems()].concat(),
-            ),
-            load_balancers: balancers.iter().map(|lb| self.load_balancer(lb, &pools)).collect(),
-            pools,
-            not_forwarded: self.drops(),
-        }
-    }
-
     /// Packets that were not forwarded, by reason.
     pub(super) fn drops(&self) -> Vec<status::Reason> {
         Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect()
@@ -83,6 +72,9 @@ impl Core {
         all.extend(self.trouble.problems());
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
+        all.extend(self.held_problems());
+        all.extend(self.stuck_problems());
+        all.extend(lost_lines());
         all
     }
 
@@ -101,28 +93,11 @@ impl Core {
         mode_name(other.map_or(wanted, |one| one.mode))
     }
 
-    fn load_balancer(
-        &self,
-        lb: &model::LoadBalancer,
-        pools: &[status::Pool],
-    ) -> status::LoadBalancer {
-        let listener = |listener| self.listener(lb, listener, pools);
-        let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = self.is_impaired()
-            || listeners.iter().any(|listener| listener.operating_status == DEGRADED);
-        status::LoadBalancer {
-            name: lb.name.to_string(),
-            vips: lb.vips().collect(),
-            operating_status: rolled_up(lb.admin_state_up, degraded),
-            listeners,
-        }
-    }
-
     fn listener(
         &self,
         lb: &model::LoadBalancer,
         listener: &model::Listener,
-        pools: &[status::Pool],
+        is_degraded: bool,
     ) -> status::Listener {
         let assigned = self.reconciler.assignments.listeners.get(listener.name.as_str());
         let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
@@ -132,16 +107,12 @@ impl Core {
             self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
         let connections =
             (assigned.is_some() && is_tracked).then(|| connections(state.connections));
-        let pool = pools.iter().find(|pool| pool.name == default_pool.as_str());
-        let mut members = pool.into_iter().flat_map(|pool| &pool.members);
-        let degraded = pool.is_some_and(|pool| !pool.takes_new())
-            || members.any(|member| is_offline_at(member, listener.name.as_str()));
         status::Listener {
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
             protocol_port: listener.protocol_port,
             port_ranges: listener.port_ranges.iter().map(ToString::to_string).collect(),
-            operating_status: rolled_up(lb.admin_state_up && listener.admin_state_up, degraded),
+            operating_status: rolled_up(lb.admin_state_up && listener.admin_state_up, is_degraded),
             packets: counter.packets,
             bytes: counter.bytes,
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
@@ -163,37 +134,6 @@ impl Core {
             enable_ipgroup: access.enable_ipgroup,
             cut: access.cut,
             networks: group.map_or(0, |group| group.ip_list().len()),
-        }
-    }
-
-    fn pool(&self, pool: &model::Pool, request: &status::Request) -> status::Pool {
-        let assigned = self.reconciler.assignments.pools.get(pool.name.as_str());
-        let region = assigned.map(AssignedPool::region);
-        let (owned, moving) = region.map(|region| self.maps.shares(region)).unwrap_or_default();
-        let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
-        let shares = Shares::new(shape, owned, |id| self.weight(id));
-        let arrived = assigned.map(|assigned| self.arrived(pool, assigned)).unwrap_or_default();
-        let numbers = assigned.into_iter().flat_map(|a| &a.members).filter(|m| !m.removed);
-        let numbers: HashMap<_, _> = numbers.map(|number| (number.socket(), number)).collect();
-        let listeners = self.listeners_of(pool);
-        let members = pool.members.iter().map(|member| {
-            let number = numbers.get(&socket(member)).copied();
-            let known = self.members.get(pool.name.as_str(), socket(member));
-            let backend = self.backend(number, socket(member), &shares, &arrived);
-            self.member(pool, member, known, &listeners, request, backend)
-        });
-        let removed = assigned.into_iter().flat_map(|a| &a.members).filter(|m| m.removed);
-        let removed = removed.map(|number| self.removed(number, &shares, &arrived));
-        let former = assigned.and_then(|assigned| assigned.former);
-        status::Pool {
-            name: pool.name.to_string(),
-            forwarding: pool.forwarding.to_string(),
-            lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
-            slots: shape.size,
-            moving_slots: moving,
-            former_slots: former.map_or(0, |ring| ring.shape.size),
-            listeners: listeners.len(),
-            members: members.chain(removed).collect(),
         }
     }
 
@@ -231,7 +171,9 @@ impl Core {
             status: Vec::new(),
             health: None,
             paths: None,
+            more_listeners: 0,
             unreachable: self.network.next_hop(socket.ip()).err().map(|why| why.to_string()),
+            doubtful_next_hop: self.network.doubt(socket.ip()),
             slots: shares.slots(id),
             share: shares.share(id),
             new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),
@@ -259,6 +201,17 @@ impl Core {
     }
 }
 
+/// What is missing in the log, if anything is.
+fn lost_lines() -> Vec<String> {
+    let said = |lost| {
+        format!(
+            "{lost} log lines were dropped, since standard error is closed, full or not read; see where \
+             it goes"
+        )
+    };
+    Some(logging::lost()).filter(|lost| *lost > 0).map(said).into_iter().collect()
+}
+
 fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
     status::Kept {
         object: object.to_string(),
@@ -271,6 +224,7 @@ fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
 }
 
 /// Who gets which part of the new flows.
+#[derive(Debug)]
 struct Shares {
     shape: Shape,
     slots: HashMap<u16, u32>,
@@ -298,11 +252,6 @@ impl Shares {
         let part = id.and_then(|id| self.parts.get(&id)).copied().unwrap_or(0.0);
         if part > 0.0 { part / self.whole } else { 0.0 }
     }
-}
-
-fn is_offline_at(member: &status::Member, listener: &str) -> bool {
-    let here = member.status.iter().find(|status| status.listener == listener);
-    here.map_or(&member.operating_status, |here| &here.operating_status) == "OFFLINE"
 }
 
 const DEGRADED: &str = "DEGRADED";

@@ -11,10 +11,12 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::following::Following;
 use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
 use super::recover::compare as recorded;
+use super::runner::Runner;
 use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
@@ -29,7 +31,6 @@ use crate::kernel::{
     Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
     pinned_program, unpin,
 };
-use crate::nexthop::Network;
 use crate::publish::Image;
 use crate::saved::{self, Folder, Numbers, boot_id};
 
@@ -50,14 +51,17 @@ pub async fn run(file: &Path) -> Result<()> {
     }
 
     let (wanted, wanted_addresses) = watch::channel(core.addresses());
-    let (known, network) = watch::channel(Network::default());
+    // Next hops that worked until now stay until better ones are known, however slow ARP may be.
+    let (known, network) = watch::channel(core.network_before());
     let follower = containment::following(wanted_addresses, known)?;
     let (host, looks) = watch::channel(Arc::default());
     let revision = core.keeping.revision.subscribe();
     let looker = containment::looking(core.vip_probes.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
     let server = containment::answering(core.socket(), questions)?;
-    let mut agent = Agent::new(core, network, wanted, looks, queries, traces);
+    let following = Following::new(network, wanted);
+    let probes = Runner::new().context("cannot probe")?;
+    let mut agent = Agent::new(core, following, looks, queries, traces, probes);
     let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
     drop((locks, log));

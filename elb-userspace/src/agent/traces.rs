@@ -29,6 +29,8 @@ pub(super) struct Traces {
     is_behind: bool,
     /// As of the last look.
     names: Names,
+    /// The revision of the numbers, the configuration and the interfaces that the names are of.
+    named: Option<(u64, SystemTime, Vec<u32>)>,
     counted: Counted,
 }
 
@@ -52,6 +54,7 @@ impl Traces {
             listeners: Vec::new(),
             is_behind: false,
             names: Names::default(),
+            named: None,
             counted: Counted::default(),
         })
     }
@@ -78,9 +81,9 @@ impl Traces {
     /// Somebody wants to be told.
     pub(super) fn begin(&mut self, core: &mut Core, request: &Request) -> Lines<Line> {
         if let Some(why) = &core.object.untraceable {
-            return Err(format!("this kernel refuses the program that traces: {why}"));
+            return Err(format!("this kernel refuses the program that traces: {why}").into());
         }
-        self.names = core.names();
+        self.follow_names(core);
         let filter = Filter::new(request, &self.names)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         let first = !self.is_any();
@@ -101,7 +104,7 @@ impl Traces {
         if let Err(error) = begun {
             self.listeners.pop();
             self.finish(core);
-            return Err(error);
+            return Err(error.into());
         }
         tracing::info!(listeners = self.listeners.len(), "packets are traced");
         Ok(listening)
@@ -121,7 +124,7 @@ impl Traces {
     /// Looks after who listens still, and tells them what they missed.
     pub(super) fn look(&mut self, core: &mut Core) {
         self.report();
-        self.names = core.names();
+        self.follow_names(core);
         let before = self.listeners.len();
         self.listeners.retain(|listener| !listener.lines.is_closed());
         if self.listeners.len() < before {
@@ -131,6 +134,15 @@ impl Traces {
             self.finish(core);
         } else if let Err(error) = self.set() {
             tracing::error!(error, "cannot go on tracing");
+        }
+    }
+
+    /// Learns the names of all numbers, where these may have changed.
+    fn follow_names(&mut self, core: &Core) {
+        let interfaces = core.attachments.iter().map(|one| one.index).collect();
+        let named = (core.revision, core.loaded, interfaces);
+        if self.named.as_ref() != Some(&named) {
+            (self.names, self.named) = (core.names(), Some(named));
         }
     }
 

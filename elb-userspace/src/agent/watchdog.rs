@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::Core;
+use super::notify::notify;
 
 /// When the service manager is to hear that the agent works.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Watchdog {
         self.at = now + self.every.unwrap_or_default();
         let works = works(core, follows);
         if works.is_ok() {
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            notify(&[sd_notify::NotifyState::Watchdog]);
         }
         works.err()
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
@@ -33,7 +35,17 @@ const DIAGNOSIS: Duration = Duration::from_secs(120);
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
 pub async fn status(socket: &Path, request: &status::Request) -> Result<Status> {
-    ask(socket, Method::GET, &path("/status", request)?).await
+    let request = empty(Method::GET, &path("/status", request)?)?;
+    let late = || format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display());
+    // There may be much of it: only each part has to come in time.
+    let body = async |mut response: Response<Incoming>| {
+        let mut text = Vec::new();
+        while let Some(frame) = timeout(TIMEOUT, response.frame()).await.with_context(late)? {
+            text.extend_from_slice(&frame?.into_data().unwrap_or_default());
+        }
+        Ok(text)
+    };
+    parse(&exchange(socket, request, TIMEOUT, body).await?)
 }
 
 /// Packets that were not forwarded, by reason.
@@ -115,7 +127,7 @@ pub async fn lines<T: DeserializeOwned>(
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let request = empty(Method::GET, &path(resource, request)?)?;
-    exchange(socket, request, async |mut response| {
+    exchange(socket, request, TIMEOUT, async |mut response| {
         began()?;
         let mut text = Vec::new();
         while let Some(frame) = response.frame().await {
@@ -166,17 +178,18 @@ async fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> 
 async fn whole<T: DeserializeOwned>(socket: &Path, request: Sent, limit: Duration) -> Result<T> {
     let body =
         async |response: Response<Incoming>| Ok(response.into_body().collect().await?.to_bytes());
-    let answer = tokio::time::timeout(limit, exchange(socket, request, body));
+    let answer = timeout(limit, exchange(socket, request, limit, body));
     let body = answer.await.with_context(|| {
         format!("the agent at {} did not answer within {limit:?}", socket.display())
     })??;
     parse(&body)
 }
 
-/// Asks, and hands the answer to `take` unless it is a refusal.
+/// Asks, and hands the answer, whose head must come within `limit`, to `take` unless it is a refusal.
 async fn exchange<T>(
     socket: &Path,
     request: Sent,
+    limit: Duration,
     take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
 ) -> Result<T> {
     let stream = UnixStream::connect(socket).await.map_err(|error| {
@@ -194,7 +207,9 @@ async fn exchange<T>(
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
-        let response = sender.send_request(request).await?;
+        let response = sender.send_request(request);
+        let late = || format!("the agent at {} did not answer within {limit:?}", socket.display());
+        let response = timeout(limit, response).await.with_context(late)??;
         match response.status() {
             status if status.is_success() => take(response).await,
             StatusCode::NOT_FOUND => {
@@ -207,12 +222,17 @@ async fn exchange<T>(
             }
         }
     };
+    let mut exchange = pin!(exchange);
     tokio::select! {
         biased;
-        answer = exchange => answer,
+        answer = &mut exchange => answer,
         ended = connection => {
             ended?;
-            Err(io::Error::from(io::ErrorKind::ConnectionReset)).context("the agent is stopping, or was killed")
+            // What came before the end is still to be read.
+            exchange.await.map_err(|error| {
+                let gone = "the agent is stopping, or was killed";
+                if is_absence(&error) { error.context(gone) } else { error }
+            })
         }
     }
 }

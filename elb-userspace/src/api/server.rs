@@ -1,29 +1,56 @@
-//! The agent's end.
+//! The agent's end. Whoever asks, and however many do, can cost only so much: connections, bytes and time
+//! are bounded, and it all runs apart from the agent's loop.
 
 use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Query as Parameters, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
+use super::patient::Patient;
 use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use super::{Lines, Query};
+use super::report::{Encoder, Part};
+use super::{Lines, Query, Refusal};
+use crate::agent::Reporting;
 use crate::explain::{Explanation, Question};
-use crate::status::{self, Status};
-use crate::{events, flows, trace};
+use crate::{events, flows, status, trace};
+
+/// Connections at once.
+const CONNECTIONS: usize = 64;
+/// Connections beyond that hear why they are refused, so many at once.
+const REFUSALS: usize = 16;
+/// How long the head of a request may take, and its body.
+const REQUEST: Duration = Duration::from_secs(10);
+/// How long a piece of an answer may wait for who reads it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of the head of a request.
+const MAX_HEAD: usize = 32 << 10;
+/// Bytes of a body: what a backend server's host says of itself.
+const MAX_BODY: usize = 2 << 20;
+/// How long to wait where no connection can be taken, for want of a descriptor.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte
 /// of the 4 MiB of [`crate::config::MAX_FILE_SIZE`] may take two.
@@ -50,6 +77,7 @@ impl Server {
         }
         let listener = UnixListener::bind(path)
             .with_context(|| format!("cannot listen on {}", path.display()))?;
+        listener.set_nonblocking(true).context("cannot listen without blocking")?;
         fs::set_permissions(path, Permissions::from_mode(0o660))
             .with_context(|| format!("cannot set the mode of {}", path.display()))?;
         Ok(Self { listener, queries })
@@ -66,33 +94,106 @@ impl Server {
             .route("/events", get(events))
             .route("/drain", post(drain))
             .route("/reload", post(reload).get(in_force))
-            .route("/plan", post(plan).layer(DefaultBodyLimit::max(PLAN)))
+            .route("/plan", post(plan))
             .route("/diagnose", post(diagnose))
             .route("/inspection", get(inspection))
             .with_state(self.queries);
-        axum::serve(self.listener, router).await
+        let listener = tokio::net::UnixListener::from_std(self.listener)?;
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection to the API socket");
+                    sleep(AGAIN).await;
+                    continue;
+                }
+            };
+            if let Ok(place) = places.clone().try_acquire_owned() {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    serve(stream, router).await;
+                    drop(place);
+                });
+            } else if let Ok(place) = refusals.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    // Who asks may be gone.
+                    let _ = timeout(AGAIN, refuse_busy(stream)).await;
+                    drop(place);
+                });
+            }
+        }
     }
+}
+
+/// Answers one request.
+async fn serve(stream: UnixStream, router: Router) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, PATIENCE)),
+            TowerToHyperService::new(router),
+        );
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the API socket broke off");
+    }
+}
+
+/// Says that there are too many others. The request is read first: otherwise the answer would be lost.
+async fn refuse_busy(mut stream: UnixStream) -> io::Result<()> {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request).await?;
+    let why = format!("{CONNECTIONS} connections to the agent are open; ask again in a moment");
+    let length = why.len();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{why}"
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 type Queries = State<mpsc::Sender<Query>>;
 /// What is wrong, in words.
-type Refusal = (StatusCode, String);
+type Refused = (StatusCode, String);
 
+/// The parts of the status as they come; only the first can be refused.
 async fn status(
     queries: Queries,
     Parameters(request): Parameters<status::Request>,
-) -> Result<Json<Status>, Refusal> {
-    ask(queries, |answer| Query::Status(request, answer)).await.map(Json)
+) -> Result<([(&'static str, &'static str); 1], Body), Refused> {
+    let reporting = Box::new(Reporting::new(request));
+    let first = next_part(&queries, reporting).await?;
+    let pieces = stream::unfold((first, queries, Encoder::default()), async |state| {
+        let ((reporting, part), queries, mut encoder) = state;
+        let text = encoder.encode(part?).map_err(io::Error::other);
+        // Where the agent ends, so does the answer, in the middle.
+        let next = next_part(&queries, reporting).await;
+        let next =
+            next.unwrap_or_else(|_| (Box::new(Reporting::new(status::Request::default())), None));
+        Some((text.map(Bytes::from), (next, queries, encoder)))
+    });
+    Ok(([("content-type", "application/json")], Body::from_stream(pieces)))
 }
 
-async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refusal> {
+type Reported = (Box<Reporting>, Option<Part>);
+
+async fn next_part(queries: &Queries, reporting: Box<Reporting>) -> Result<Reported, Refused> {
+    let (reporting, part) = ask(queries.clone(), |answer| Query::Status(reporting, answer)).await?;
+    Ok((reporting, part.map_err(refuse)?))
+}
+
+async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refused> {
     ask(queries, Query::Drops).await.map(Json)
 }
 
 async fn explain(
     queries: Queries,
     Parameters(question): Parameters<Question>,
-) -> Result<Json<Explanation>, Refusal> {
+) -> Result<Json<Explanation>, Refused> {
     let answer = ask(queries, |answer| Query::Explain(question, answer)).await?;
     answer.map(Json).map_err(refuse)
 }
@@ -100,28 +201,28 @@ async fn explain(
 async fn flows(
     queries: Queries,
     Parameters(request): Parameters<flows::Request>,
-) -> Result<Body, Refusal> {
+) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
 }
 
 async fn trace(
     queries: Queries,
     Parameters(request): Parameters<trace::Request>,
-) -> Result<Body, Refusal> {
+) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
 }
 
 async fn events(
     queries: Queries,
     Parameters(request): Parameters<events::Request>,
-) -> Result<Body, Refusal> {
+) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Events(request, answer)).await?)
 }
 
 async fn drain(
     queries: Queries,
     Parameters(request): Parameters<DrainRequest>,
-) -> Result<Json<DrainReport>, Refusal> {
+) -> Result<Json<DrainReport>, Refused> {
     let answer = ask(queries, |answer| Query::Drain(request, answer)).await?;
     answer.map(Json).map_err(refuse)
 }
@@ -129,25 +230,21 @@ async fn drain(
 async fn reload(
     queries: Queries,
     Parameters(request): Parameters<ReloadRequest>,
-) -> Result<Json<ReloadReport>, Refusal> {
+) -> Result<Json<ReloadReport>, Refused> {
     ask(queries, |answer| Query::Reload(request, answer)).await.map(Json)
 }
 
-async fn in_force(queries: Queries) -> Result<Json<InForce>, Refusal> {
+async fn in_force(queries: Queries) -> Result<Json<InForce>, Refused> {
     ask(queries, Query::InForce).await.map(Json)
 }
 
-async fn plan(
-    queries: Queries,
-    Json(request): Json<PlanRequest>,
-) -> Result<Json<ReloadReport>, Refusal> {
+async fn plan(queries: Queries, body: Body) -> Result<Json<ReloadReport>, Refused> {
+    let request: PlanRequest = read(body, PLAN).await?;
     ask(queries, |answer| Query::Plan(request, answer)).await.map(Json)
 }
 
-async fn diagnose(
-    queries: Queries,
-    Json(request): Json<DiagnoseRequest>,
-) -> Result<Json<Diagnosis>, Refusal> {
+async fn diagnose(queries: Queries, body: Body) -> Result<Json<Diagnosis>, Refused> {
+    let request: DiagnoseRequest = read(body, MAX_BODY).await?;
     let answer = ask(queries, |answer| Query::Diagnose(request, answer)).await?;
     answer.map(Json).map_err(refuse)
 }
@@ -155,27 +252,39 @@ async fn diagnose(
 async fn inspection(
     queries: Queries,
     Parameters(request): Parameters<InspectionRequest>,
-) -> Result<Json<Vec<String>>, Refusal> {
+) -> Result<Json<Vec<String>>, Refused> {
     let answer = ask(queries, |answer| Query::Inspection(request.target, answer)).await?;
     answer.map(Json).map_err(refuse)
+}
+
+/// A request's body, which comes within a time and is not larger than this.
+async fn read<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Refused> {
+    let late = |_| (StatusCode::REQUEST_TIMEOUT, format!("no whole request within {REQUEST:?}"));
+    let large = |error: axum::Error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+    let body = timeout(REQUEST, to_bytes(body, most)).await.map_err(late)?.map_err(large)?;
+    serde_json::from_slice(&body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a request: {error}")))
 }
 
 async fn ask<T>(
     State(queries): Queries,
     query: impl FnOnce(oneshot::Sender<T>) -> Query,
-) -> Result<T, Refusal> {
+) -> Result<T, Refused> {
     let (answer, answered) = oneshot::channel();
     let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
     queries.send(query(answer)).await.map_err(|_| gone())?;
     answered.await.map_err(|_| gone())
 }
 
-fn refuse(why: String) -> Refusal {
-    (StatusCode::BAD_REQUEST, why)
+fn refuse(refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::Wrong(why) => (StatusCode::BAD_REQUEST, why),
+        Refusal::Busy(why) => (StatusCode::TOO_MANY_REQUESTS, why),
+    }
 }
 
 /// One JSON object a line; the lines end when nobody wants them.
-fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Refusal> {
+fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Refused> {
     let lines = lines.map_err(refuse)?;
     Ok(Body::from_stream(stream::unfold(lines, |mut lines| async {
         let mut text = serde_json::to_vec(&lines.recv().await?).unwrap_or_default();

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigArg, block_on};
+use super::ConfigArg;
+use crate::logging;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,9 +18,9 @@ stopping nor killing the agent stops the traffic: the program stays attached, a 
 over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it, resolves next hops
-and leads health probes, CAP_NET_RAW announces virtual addresses and asks members of UDP pools for an
-echo. Nothing else is needed of root, but write access to pin_dir, to state_dir and to the folder of the
-socket.
+and leads health probes, CAP_NET_RAW announces virtual addresses, hears what size fits a path, and asks
+members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir, to
+state_dir and to the folder of the socket.
 
 Examples:
   elb agent --config /etc/elb/elb.toml
@@ -46,13 +47,17 @@ enum LogFormat {
 
 pub(super) fn run(args: &AgentArgs) -> Result<ExitCode> {
     let filter = EnvFilter::builder().parse(&args.log)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(logging::start()?);
     match args.log_format {
         LogFormat::Text => {
             log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
         }
         LogFormat::Json => log.json().init(),
     }
-    block_on(crate::agent::run(&args.config.config))?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(crate::agent::run(&args.config.config));
+    // Threads that read for somebody who does not listen are left behind.
+    runtime.shutdown_background();
+    logging::flush();
+    served.map(|()| ExitCode::SUCCESS)
 }

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
+use crate::logging;
 use crate::status::{AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status};
 
 #[derive(Debug, Args)]
@@ -21,17 +22,27 @@ use crate::status::{AccessControl, Listener, Member, Paths, Pool, Reason, Reques
 Load balancers → listeners → pools → members: health and since when, the part of new flows that a
 member gets (its share of the ring), packets and bytes; then what was not forwarded and why.
 
-With MEMBER, all that is known of its health: why it failed, how often it did, its last 20 probes.
-JSON has the probes of all members.
+With a NAME, only what is called so: a load balancer with its listeners and their pools, a listener
+with its pool, a pool with its listeners, or a member (its name, POOL/MEMBER, its address, or address and
+port) with all that is known of its health: why it failed, how often it did, its last 20 probes.
+JSON has the probes of all members that it shows.
+
+Exit codes: 0 shown, 1 failed (no agent answers, or nothing has the name). With --problems: 0 nothing is
+wrong, 1 something is, 3 failed.
 
 Examples:
   elb status
   elb status web-1
+  elb status --problems || page-somebody
   elb status -o json | jq '.pools[].members[]'")]
 pub(super) struct StatusArgs {
-    /// Only this member, with its last probes: its name, its address, or address and port.
-    #[arg(value_name = "MEMBER")]
-    member: Option<String>,
+    /// Only these load balancers, listeners, pools or members.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Only what something is wrong with: members that are OFFLINE or cannot be reached, listeners that are
+    /// DEGRADED, problems of the agent.
+    #[arg(long)]
+    problems: bool,
     #[command(flatten)]
     agent: SocketArg,
     /// How to write it.
@@ -39,31 +50,47 @@ pub(super) struct StatusArgs {
     output: Output,
 }
 
+/// The exit code of `--problems` where nothing is known.
+const UNKNOWN: u8 = 3;
+
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let probes = args.member.is_some() || args.output == Output::Json;
-    let status = block_on(client::status(&args.agent.path()?, &Request { probes }))?;
-    if let Some(member) = &args.member {
-        return one_member(&status, member, args.output);
-    }
+    let (names, problems) = (args.names.join("\n"), args.problems);
+    let probes = !args.names.is_empty() || args.output == Output::Json;
+    let asked = args
+        .agent
+        .path()
+        .and_then(|socket| block_on(client::status(&socket, &Request { probes, names, problems })));
+    let status = match asked {
+        Err(error) if problems => {
+            logging::say(&format!("elb: {error:#}"));
+            return Ok(ExitCode::from(UNKNOWN));
+        }
+        asked => asked?,
+    };
+    let members = member::all(&status);
+    let only_members = !problems && is_of_members(&status, &args.names);
     match args.output {
+        Output::Json if only_members => print_json(&members)?,
         Output::Json => print_json(&status)?,
+        Output::Table if only_members => {
+            print_text(&members.iter().map(member::text).collect::<String>())?;
+        }
         Output::Table => print_text(&text(&status, std::io::stdout().is_terminal()))?,
     }
-    Ok(ExitCode::SUCCESS)
+    let is_wrong = problems && has_problems(&status);
+    Ok(if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn one_member(status: &Status, text: &str, output: Output) -> Result<ExitCode> {
-    let found = member::find(status, text);
-    if found.is_empty() {
-        bail!(
-            "no member is called {text:?}, or has it as its address; `elb status` lists all of them"
-        );
-    }
-    match output {
-        Output::Json => print_json(&found)?,
-        Output::Table => print_text(&found.iter().map(member::text).collect::<String>())?,
-    }
-    Ok(ExitCode::SUCCESS)
+/// Whether only members have the names, so that nothing above them is there.
+fn is_of_members(status: &Status, names: &[String]) -> bool {
+    let is_pool = |name: &String| status.pool(name).is_some();
+    !names.is_empty() && status.load_balancers.is_empty() && !names.iter().any(is_pool)
+}
+
+/// Whether something is wrong, in a status of nothing else.
+fn has_problems(status: &Status) -> bool {
+    let Status { agent, load_balancers, pools, .. } = status;
+    !(agent.problems.is_empty() && load_balancers.is_empty() && pools.is_empty())
 }
 
 fn text(status: &Status, colours: bool) -> String {
@@ -96,17 +123,18 @@ fn text(status: &Status, colours: bool) -> String {
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");
     }
-    load_balancers(&mut out, status, colours);
-    for pool in status.pools.iter().filter(|pool| pool.listeners == 0) {
-        let _ = writeln!(out, "\npool {} · no listener uses it", pool.name);
+    let rest = load_balancers(&mut out, status, colours);
+    for pool in rest {
+        let unused = if pool.listeners == 0 { " · no listener uses it" } else { "" };
+        let _ = writeln!(out, "\npool {}{unused}", pool.name);
         members(&mut out, pool, colours);
     }
     not_forwarded(&mut out, &status.not_forwarded);
     out
 }
 
-/// The members of a pool are listed with the first of its listeners.
-fn load_balancers(out: &mut String, status: &Status, colours: bool) {
+/// The members of a pool are listed with the first of its listeners; those of no listener are left.
+fn load_balancers<'s>(out: &mut String, status: &'s Status, colours: bool) -> Vec<&'s Pool> {
     let mut pools: BTreeMap<&str, (&Pool, bool)> =
         status.pools.iter().map(|pool| (pool.name.as_str(), (pool, false))).collect();
     for lb in &status.load_balancers {
@@ -125,6 +153,8 @@ fn load_balancers(out: &mut String, status: &Status, colours: bool) {
             }
         }
     }
+    let is_listed = |pool: &&Pool| pools.get(pool.name.as_str()).is_some_and(|(_, listed)| *listed);
+    status.pools.iter().filter(|pool| !is_listed(pool)).collect()
 }
 
 fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
@@ -223,6 +253,7 @@ fn row(member: &Member) -> Vec<Cell> {
         paths.and_then(|paths| paths.why_direct.as_ref()).map(direct),
         why,
         member.unreachable.clone(),
+        member.doubtful_next_hop.clone(),
         member.connections.map(|open| format!("{open} open")),
         member.cut_in.map(|seconds| format!("cut in {seconds} s")),
     ];

@@ -220,6 +220,25 @@ fn a_file_is_read_up_to_its_bound() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let cases = [
+        (fifo.as_path(), "a FIFO"),
+        (&socket, "a socket"),
+        (directory.path(), "a directory"),
+        (Path::new("/dev/zero"), "a device"),
+    ];
+    for (path, what) in cases {
+        let said = load(path).unwrap_err().to_string();
+        assert!(said.contains(&format!("it is {what}")), "{said}");
+    }
+}
+
+#[test]
 fn capacities_leave_out_what_does_not_fit() {
     let text = SMALL.replace("[\"eth0\"]", "[\"eth0\"]\nring_slots = 131_087");
     let (config, errors) = parse_lenient("elb.toml", &text);

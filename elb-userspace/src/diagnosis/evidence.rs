@@ -368,6 +368,7 @@ pub fn came_after_connect(cause: &Cause) -> bool {
         | Cause::TlsAlert { .. }
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
+        | Cause::TooMuch { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }
@@ -406,6 +407,7 @@ pub fn sender(cause: &Cause) -> Option<IpAddr> {
         | Cause::TlsAlert { .. }
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
+        | Cause::TooMuch { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }

@@ -58,6 +58,7 @@ fn of_failure(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
             vec![answer::tls(evidence, cause)]
         }
         Cause::BadHttp { .. } => vec![answer::not_http(evidence, cause)],
+        Cause::TooMuch { .. } => vec![answer::endless(evidence, cause)],
         Cause::Status { seen, .. } => vec![answer::status(evidence, *seen)],
         Cause::GrpcStatus { .. } | Cause::NoGrpcStatus { .. } | Cause::NotServing { .. } => {
             vec![answer::grpc(evidence, cause)]

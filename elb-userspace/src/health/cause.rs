@@ -99,6 +99,11 @@ pub enum Cause {
         /// Why.
         error: String,
     },
+    /// The server sent more than a probe takes.
+    TooMuch {
+        /// How much that is.
+        what: String,
+    },
     /// The status code is not an expected one.
     Status {
         /// As in the configuration.
@@ -179,7 +184,9 @@ impl Cause {
             Self::NotTls | Self::TlsAlert { .. } | Self::TlsFailed { .. } => {
                 ReasonCode::SslHandshakeError
             }
-            Self::BadHttp { .. } | Self::NoGrpcStatus { .. } => ReasonCode::ResponseFormatError,
+            Self::BadHttp { .. } | Self::TooMuch { .. } | Self::NoGrpcStatus { .. } => {
+                ReasonCode::ResponseFormatError
+            }
             Self::Status { .. } | Self::GrpcStatus { .. } | Self::NotServing { .. } => {
                 ReasonCode::ResponseMismatch
             }
@@ -210,6 +217,7 @@ impl Cause {
             | Self::TlsAlert { .. }
             | Self::TlsFailed { .. }
             | Self::BadHttp { .. }
+            | Self::TooMuch { .. }
             | Self::NoGrpcStatus { .. } => None,
         }
     }
@@ -271,6 +279,7 @@ impl fmt::Display for Cause {
             Self::TlsAlert { alert } => write!(f, "TLS alert: {alert}"),
             Self::TlsFailed { error } => write!(f, "TLS: {error}"),
             Self::BadHttp { error } => write!(f, "the answer is not HTTP: {error}"),
+            Self::TooMuch { what } => write!(f, "gave up on the answer after {what}"),
             Self::Status { expected, seen } => write!(f, "status {seen}, expected {expected}"),
             Self::GrpcStatus { expected, seen } => {
                 write!(f, "grpc-status {seen}, expected {expected}")

@@ -44,6 +44,13 @@ pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpS
     }
 }
 
+/// Lets a connection end with a FIN where the server has sent its own: its port is free again at once.
+pub(super) fn close(stream: &TcpStream, has_ended: bool) {
+    if has_ended {
+        let _ = socket2::SockRef::from(stream).set_linger(None);
+    }
+}
+
 /// A socket that does not block, bound to the probe's source if there is one.
 pub(super) fn socket(probe: &ProbeSpec, kind: Type, protocol: Protocol) -> Result<Socket, Failure> {
     let bound = || {

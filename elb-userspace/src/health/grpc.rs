@@ -14,6 +14,7 @@ use prost::Message as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::bounded::{Bounded, Budget};
 use super::connect::{broken, connect};
 use super::http::{NAME, not_a_request, target};
 use super::probe::ProbeSpec;
@@ -24,6 +25,9 @@ use crate::model::monitor::{GrpcCheck, UrlPath};
 const MAX_HEAD: u32 = 16 << 10;
 /// Bytes of an answer's message that are read at most: there is nothing in it that we ask for.
 const MAX_MESSAGE: usize = 16 << 10;
+
+/// What a server may send: more than any answer needs, and little to read.
+const BUDGET: Budget = Budget { bytes: 128 << 10, reads: 512, frames: Some(256) };
 
 /// A message without content: `HealthCheckRequest` for the whole server, and of any other type the
 /// one with nothing set. Not compressed, length 0 (gRPC over HTTP/2, Length-Prefixed-Message).
@@ -54,15 +58,17 @@ pub(super) async fn check(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let request = request(probe, check)?;
-    let stream = connect(probe, deadline).await?;
+    let stream = Bounded::new(connect(probe, deadline).await?, BUDGET);
+    let spent = stream.spent();
     match timeout_at(deadline, call(stream, request)).await {
         Err(_) => Err(Cause::Timeout { stage: Stage::Response }.into()),
-        Ok(answer) => Ok(judge(check, &answer?)?),
+        Ok(Ok(answer)) => Ok(judge(check, &answer)?),
+        Ok(Err(cause)) => Err(spent.cause().unwrap_or(cause).into()),
     }
 }
 
 fn request(probe: &ProbeSpec, check: &GrpcCheck) -> Result<Request<()>, Failure> {
-    let (authority, path) = target(probe, check)?;
+    let (authority, path) = target(probe, check, 80)?;
     let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path);
     Request::builder()
         .method(check.http_method.as_str())
@@ -74,7 +80,7 @@ fn request(probe: &ProbeSpec, check: &GrpcCheck) -> Result<Request<()>, Failure>
         .map_err(|error| not_a_request(&error))
 }
 
-async fn call(stream: TcpStream, request: Request<()>) -> Result<Answer, Cause> {
+async fn call(stream: Bounded<TcpStream>, request: Request<()>) -> Result<Answer, Cause> {
     let mut builder = client::Builder::new();
     builder.max_header_list_size(MAX_HEAD).enable_push(false);
     let (sender, connection) = builder.handshake(stream).await.map_err(|error| cause(&error))?;

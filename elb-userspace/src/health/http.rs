@@ -1,33 +1,35 @@
-//! The HTTP and HTTPS checks: one HTTP/1.1 request, over TLS or not; the status code of the answer
-//! decides. Redirects are not followed, and what comes after the head of the answer is not read.
+//! The HTTP and HTTPS checks: one HTTP/1.1 request, over TLS or not; the status line of the answer
+//! decides, whatever follows. Redirects are not followed. What follows is read, if it is not much, so
+//! that the connection ends in order and the server has nothing to complain of.
+
+mod rest;
+mod status_line;
 
 use std::error::Error;
-use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
 
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::http::uri::PathAndQuery;
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::connect;
+use self::rest::Rest;
+use self::status_line::Start;
+use super::bounded::{Bounded, Budget, Spent};
+use super::connect::{close, connect};
 use super::probe::ProbeSpec;
-use super::unshut::Unshut;
 use super::{Cause, Failure, Stage, tls};
-use crate::model::monitor::{HttpCheck, RequestCheck};
+use crate::model::monitor::{DomainName, HttpCheck, HttpMethod, RequestCheck};
 
-/// Bytes of an answer's head that are read at most; hyper's least is 8 KiB.
-const MAX_HEAD: usize = 16 << 10;
+/// What a server may send, records of TLS included.
+const BUDGET: Budget =
+    Budget { bytes: MOST_BEFORE + rest::MOST + (64 << 10), reads: 4096, frames: None };
+/// Bytes before the status line that decides: interim answers.
+const MOST_BEFORE: usize = 64 << 10;
+/// Bytes that are read at once.
+const PIECE: usize = 16 << 10;
 
 /// What probes call themselves.
 pub(super) const NAME: &str = "elb-health-check";
-
-type Body = Empty<&'static [u8]>;
 
 /// Succeeds when the status code of the answer is an expected one.
 pub(super) async fn check(
@@ -35,102 +37,141 @@ pub(super) async fn check(
     check: &HttpCheck,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let request = request(probe, check)?;
-    let stream = connect(probe, deadline).await?;
-    answered(Unshut(stream), request, check, deadline).await
+    let request = request(probe, check, 80)?;
+    let mut stream = Bounded::new(connect(probe, deadline).await?, BUDGET);
+    let spent = stream.spent();
+    let (seen, has_ended) = exchange(&mut stream, &request, check, &spent, deadline).await?;
+    close(stream.get_ref(), has_ended);
+    judge(seen, check)
 }
 
-/// The same over TLS, which has an end of its own to tell (RFC 8446, section 6.1).
+/// The same over TLS. Where the server and we have no version or suite of TLS in common, but it has with
+/// other clients, that it answers them is all that can be checked.
 pub(super) async fn check_over_tls(
     probe: &ProbeSpec,
     check: &HttpCheck,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let request = request(probe, check)?;
-    let stream = tls::handshake(probe, check.domain_name.as_ref(), deadline).await?;
-    answered(stream, request, check, deadline).await
+    let request = request(probe, check, 443)?;
+    let name = check.domain_name.as_ref();
+    let Some(mut stream) = tls::handshake(probe, name, BUDGET, deadline).await? else {
+        return Ok(());
+    };
+    let spent = stream.get_ref().0.spent();
+    let (seen, has_ended) = exchange(&mut stream, &request, check, &spent, deadline).await?;
+    tls::end(&mut stream, has_ended, deadline).await;
+    judge(seen, check)
 }
 
-async fn answered<S>(
-    stream: S,
-    request: Request<Body>,
-    check: &HttpCheck,
-    deadline: Instant,
-) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let seen = match timeout_at(deadline, exchange(stream, request)).await {
-        Err(_) => return Err(Cause::Timeout { stage: Stage::Response }.into()),
-        Ok(answer) => answer.map_err(|error| cause(&error))?,
-    };
+fn judge(seen: u16, check: &HttpCheck) -> Result<(), Failure> {
     if check.expected_codes.contains(seen) {
         return Ok(());
     }
     Err(Cause::Status { expected: check.expected_codes.to_string(), seen }.into())
 }
 
-fn request(probe: &ProbeSpec, check: &HttpCheck) -> Result<Request<Body>, Failure> {
-    let (host, path) = target(probe, check)?;
-    Request::builder()
-        .method(check.http_method.as_str())
-        .uri(Uri::from(path))
-        .header(HOST, host)
-        .header(USER_AGENT, NAME)
-        .header(CONNECTION, "close")
-        .body(Body::new())
-        .map_err(|error| not_a_request(&error))
+/// The bytes of the request.
+fn request(probe: &ProbeSpec, check: &HttpCheck, usual: u16) -> Result<String, Failure> {
+    let (host, path) = target(probe, check, usual)?;
+    let method = check.http_method.as_str();
+    let length = match check.http_method {
+        HttpMethod::Post => "Content-Length: 0\r\n",
+        HttpMethod::Get | HttpMethod::Head => "",
+    };
+    Ok(format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {NAME}\r\nAccept: */*\r\n{length}\
+         Connection: close\r\n\r\n"
+    ))
 }
 
-/// The host and the path that a request names. The model's alphabets are within those of HTTP, so
-/// that there always are some.
+/// The host and the path that a request names. The model's alphabets are within those of HTTP, so that
+/// there always are some.
 pub(super) fn target<C>(
     probe: &ProbeSpec,
     check: &RequestCheck<C>,
+    usual: u16,
 ) -> Result<(String, PathAndQuery), Failure> {
-    let host = match (&check.domain_name, probe.default_host) {
+    let host = host_field(probe, check.domain_name.as_ref(), usual);
+    let path = check.url_path.as_str().parse::<PathAndQuery>();
+    let path = path.map_err(|error| not_a_request(&error))?;
+    Ok((host, path))
+}
+
+/// The host of a request, with its port unless that is the `usual` one of the protocol (RFC 9110 §7.2).
+pub(crate) fn host_field(probe: &ProbeSpec, name: Option<&DomainName>, usual: u16) -> String {
+    let host = match (name, probe.default_host) {
         (Some(name), _) => name.as_str().to_owned(),
         (None, IpAddr::V4(v4)) => v4.to_string(),
         (None, IpAddr::V6(v6)) => format!("[{v6}]"),
     };
-    let path = check.url_path.as_str().parse::<PathAndQuery>();
-    let path = path.map_err(|error| not_a_request(&error))?;
-    Ok((host, path))
+    let port = probe.target.port();
+    let is_said = port == usual || name.is_some_and(|name| name.port().is_some());
+    if is_said { host } else { format!("{host}:{port}") }
 }
 
 pub(super) fn not_a_request(error: &dyn Error) -> Failure {
     Cause::Broken { stage: Stage::Request, error: error.to_string() }.into()
 }
 
-/// Sends the request and returns the status code of the answer.
-async fn exchange<S>(stream: S, request: Request<Body>) -> hyper::Result<u16>
+/// Sends the request and returns the status code of the answer, and whether the server has closed.
+async fn exchange<S>(
+    stream: &mut S,
+    request: &str,
+    check: &HttpCheck,
+    spent: &Spent,
+    deadline: Instant,
+) -> Result<(u16, bool), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut builder = http1::Builder::new();
-    let handshake = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await?;
-    let mut answer = pin!(sender.send_request(request));
-    let mut connection = pin!(connection);
-    let answer = tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // A connection that ends tells the sender why.
-        _ = &mut connection => answer.await,
-    };
-    answer.map(|answer| answer.status().as_u16())
+    let answer = timeout_at(deadline, async {
+        let mut sent = stream.write_all(request.as_bytes()).await;
+        if sent.is_ok() {
+            sent = stream.flush().await;
+        }
+        // A server may answer before it is asked, and close.
+        let not_sent = sent.err().map(|error| tls::cause(&error, Stage::Request));
+        answer(stream).await.map_err(|cause| not_sent.unwrap_or(cause))
+    });
+    match answer.await {
+        Err(_) => Err(Cause::Timeout { stage: Stage::Response }.into()),
+        Ok(Err(cause)) => Err(spent.cause().unwrap_or(cause).into()),
+        Ok(Ok(answer)) => {
+            let rest = Rest::of(answer.code, check.http_method, &answer.rest);
+            Ok((answer.code, rest.read(stream, deadline).await))
+        }
+    }
 }
 
-/// What an error means that came after the connection was established.
-fn cause(error: &hyper::Error) -> Cause {
-    if error.is_parse() {
-        return Cause::BadHttp { error: error.to_string() };
-    }
-    let kernel = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    let not_sent = error.is_canceled() || error.is_closed();
-    let stage = if not_sent { Stage::Request } else { Stage::Response };
-    match kernel {
-        None => Cause::Closed { stage },
-        Some(error) => tls::cause(error, stage),
+/// What was read up to and behind the status line.
+struct Answer {
+    code: u16,
+    rest: Vec<u8>,
+}
+
+/// Reads until the status line has come.
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Result<Answer, Cause> {
+    let (mut bytes, mut is_all, mut before) = (Vec::new(), false, 0);
+    loop {
+        match status_line::read(&bytes, is_all) {
+            Start::Status(code, end) => return Ok(Answer { code, rest: bytes.split_off(end) }),
+            Start::NotHttp(_) if bytes.is_empty() => {
+                return Err(Cause::Closed { stage: Stage::Response });
+            }
+            Start::NotHttp(error) => return Err(Cause::BadHttp { error }),
+            Start::Interim(end) => {
+                before += end;
+                if before > MOST_BEFORE {
+                    let what = format!("{MOST_BEFORE} bytes of interim answers (1xx)");
+                    return Err(Cause::TooMuch { what });
+                }
+                bytes.drain(..end);
+                continue;
+            }
+            Start::More => {}
+        }
+        bytes.reserve(PIECE);
+        let read = stream.read_buf(&mut bytes).await;
+        is_all = read.map_err(|error| tls::cause(&error, Stage::Response))? == 0;
     }
 }

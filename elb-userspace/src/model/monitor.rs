@@ -219,15 +219,26 @@ impl FromStr for UrlPath {
     }
 }
 
-/// A domain name of at least two labels, 1 to 100 characters, or an IPv4 address.
+/// A host as a request names it: a name of labels of letters, digits, hyphens and underscores, or an
+/// IPv4 address, of 1 to 100 characters, and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct DomainName(String);
 
 impl DomainName {
-    /// The name as text.
+    /// The whole as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name or address.
+    pub fn host(&self) -> &str {
+        self.0.split_once(':').map_or(self.as_str(), |(host, _)| host)
+    }
+
+    /// The port, if there is one.
+    pub fn port(&self) -> Option<u16> {
+        self.0.split_once(':').and_then(|(_, port)| port.parse().ok())
     }
 }
 
@@ -235,21 +246,26 @@ impl FromStr for DomainName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (host, port) = text.split_once(':').map_or((text, None), |(h, p)| (h, Some(p)));
+        let is_port = |port: &str| {
+            port.starts_with(|c: char| ('1'..='9').contains(&c)) && port.parse::<u16>().is_ok()
+        };
+        let is_of_names = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
-                && label.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                && label.starts_with(is_of_names)
+                && label.chars().all(|c| is_of_names(c) || c == '-')
                 && !label.ends_with('-')
         };
-        let labels = text.split('.').count();
-        let is_name = labels >= 2 && text.len() <= 100 && text.split('.').all(is_label);
-        if is_name || text.parse::<Ipv4Addr>().is_ok() {
+        let is_name = host.len() <= 100 && host.split('.').all(is_label);
+        let is_host = is_name || host.parse::<Ipv4Addr>().is_ok();
+        if is_host && port.is_none_or(is_port) {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::new(
             format!("{text:?} is not a domain name"),
-            "use two or more labels of letters, digits and hyphens, at most 100 characters, \
-             for example www.example.com",
+            "use labels of letters, digits, hyphens and underscores, at most 100 characters, and a \
+             port if the server wants one, for example www.example.com or web:8080",
         ))
     }
 }
@@ -273,14 +289,30 @@ mod tests {
 
     #[test]
     fn domain_names() {
-        for text in ["example.com", "1.example", "a-b.c", "10.0.0.1"] {
+        for text in [
+            "example.com",
+            "1.example",
+            "a-b.c",
+            "10.0.0.1",
+            "web",
+            "my_host.example",
+            "_a",
+            "a.b:80",
+        ] {
             assert_eq!(text.parse::<DomainName>().unwrap().as_str(), text);
         }
         let long = format!("{}.com", "a".repeat(64));
         let longer = ["a".repeat(50), "b".repeat(50)].join(".");
-        for text in ["", "localhost", ".com", "a..b", "-a.b", "a-.b", "a_b.c", &long, &longer] {
+        for text in [
+            "", ".com", "a..b", "-a.b", "a-.b", "a b", "a:", "a:0", "a:+1", "a:99999", ":1", &long,
+            &longer,
+        ] {
             assert!(text.parse::<DomainName>().is_err(), "{text}");
         }
+        let name: DomainName = "web:8080".parse().unwrap();
+        assert_eq!((name.host(), name.port()), ("web", Some(8080)));
+        let name: DomainName = "web".parse().unwrap();
+        assert_eq!((name.host(), name.port()), ("web", None));
     }
 
     /// So many characters at the most, of the alphabet of paths in the V3 API.
@@ -318,23 +350,24 @@ mod tests {
 
         #[test]
         fn every_name_of_labels_is_kept_as_it_is(
-            labels in prop::collection::vec("[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", 1..6)
+            labels in prop::collection::vec("[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?", 1..6)
         ) {
             let text = labels.join(".");
-            let fits = labels.len() >= 2 && text.len() <= 100;
+            let fits = text.len() <= 100;
             let name = text.parse::<DomainName>();
             prop_assert_eq!(name.as_ref().ok().map(DomainName::as_str), fits.then_some(text.as_str()));
         }
 
         #[test]
-        fn whatever_is_a_domain_name_is_a_host_field(text in "[a-z0-9.-]{1,110}|\\PC*") {
+        fn whatever_is_a_domain_name_is_a_host_field(text in "[a-z0-9._-]{1,110}(:[0-9]{1,6})?|\\PC*") {
             if let Ok(name) = text.parse::<DomainName>() {
                 prop_assert_eq!(name.as_str(), text.as_str());
-                prop_assert!((3..=100).contains(&text.len()));
-                let is_of_hosts = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-                prop_assert!(text.starts_with(|c: char| c.is_ascii_alphanumeric()));
-                prop_assert!(text.chars().all(is_of_hosts));
-                prop_assert!(text.split('.').all(|label| (1..=63).contains(&label.len())));
+                let host = name.host();
+                prop_assert!((1..=100).contains(&host.len()));
+                let is_of_hosts = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+                prop_assert!(host.chars().all(is_of_hosts));
+                prop_assert!(host.split('.').all(|label| (1..=63).contains(&label.len())));
+                prop_assert!(text.parse::<hyper::http::uri::Authority>().is_ok());
             }
         }
     }

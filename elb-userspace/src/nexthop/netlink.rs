@@ -1,52 +1,70 @@
-//! Keeps a [`Network`] in step with the kernel over rtnetlink: a dump at first, then what changes.
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "netlink has hundreds of messages and attributes, of which a handful matter here"
-)]
+//! Keeps a [`Network`] in step with the kernel over rtnetlink: all that it has at first, then what
+//! changes, and all of it again after notifications were lost, and now and then.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::HashMap;
 
-use elb_common::addr::Mac;
-use futures_util::{StreamExt, TryStreamExt};
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
-};
-use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
-};
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
-use super::{Link, Network, Route, Wanted};
+use super::attention::{Attention, Request};
+use super::mirror::Mirror;
+use super::notices::{Notice, Notices};
+use super::path_mtu::{Paths, Routers, TooBig};
+use super::requests::{Requests, TOGETHER};
+use super::{Network, Route, Wanted, messages};
 
 /// Netlink does not work.
 #[derive(Debug, Error)]
 pub enum NetlinkError {
-    /// No socket.
-    #[error("cannot open a netlink socket: {0}")]
+    /// No socket, or none that works.
+    #[error("the netlink socket does not work: {0}")]
     Socket(#[from] std::io::Error),
-    /// A request failed.
-    #[error("netlink: {0}")]
-    Request(#[from] rtnetlink::Error),
-    /// The kernel closed the socket, or the task that reads it ended.
-    #[error("the netlink socket was closed")]
-    Closed,
+    /// The kernel refused to list what it has.
+    #[error("the kernel does not list interfaces and neighbours: {0}")]
+    Refused(std::io::Error),
+    /// No answer came.
+    #[error("the kernel does not answer a netlink request")]
+    Late,
 }
 
-/// After a change of routes or links, how long to wait for more before asking again: routing
-/// daemons change many at once.
+/// How long notifications are collected: routing daemons change many routes at once.
 const CALM: Duration = Duration::from_millis(20);
-/// How often a neighbour that does not answer is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// After routes were asked for again, four times as long as that took is for everything else.
+const REST: u32 = 4;
+/// What is known is passed on that often at the most while more is being found out.
+const TELL: Duration = Duration::from_millis(100);
+/// How often all routes are asked for again: the kernel does not say when it learns what fits a path …
+const ASK_ROUTES: Duration = Duration::from_secs(10);
+/// … or, where there are many, each after so much time.
+const ASK_ROUTE: Duration = Duration::from_micros(2500);
+/// Routers are listened to that often at the most, whatever is forged.
+const HEAR: Duration = Duration::from_millis(1);
+/// How often all is listed again, whatever notifications said.
+const LIST: Duration = Duration::from_secs(60);
+/// How often all is listed again at the most.
+const LIST_REST: Duration = Duration::from_millis(500);
+
+/// What is known now of the ways to these addresses.
+///
+/// # Errors
+/// See [`NetlinkError`].
+pub async fn look(wanted: &Wanted) -> Result<Network, NetlinkError> {
+    let mut requests = Requests::open()?;
+    let mut mirror = Mirror::default();
+    mirror.want(wanted);
+    list(&mut mirror, &mut requests).await?;
+    while mirror.is_new() {
+        ask_routes(&mut mirror, &mut requests).await?;
+    }
+    mirror.settle();
+    Ok(mirror.news().unwrap_or_default())
+}
 
 /// Follows the network for as long as somebody listens: `wanted` are the addresses to find ways
-/// to, `network` is what is known; with its first links, it has the routes.
+/// to, `network` is what is known; with its first links, it has the routes. What it holds at first is
+/// what was known before; once all of it is known anew, `network` says so, whether it changed or not.
 ///
 /// # Errors
 /// See [`NetlinkError`].
@@ -54,259 +72,248 @@ pub async fn follow(
     mut wanted: watch::Receiver<Wanted>,
     network: watch::Sender<Network>,
 ) -> Result<(), NetlinkError> {
-    let groups = [
-        MulticastGroup::Link,
-        MulticastGroup::Neigh,
-        MulticastGroup::Ipv4Ifaddr,
-        MulticastGroup::Ipv6Ifaddr,
-        MulticastGroup::Ipv4Route,
-        MulticastGroup::Ipv6Route,
-        MulticastGroup::Ipv4Rule,
-        MulticastGroup::Ipv6Rule,
-    ];
-    let (connection, handle, mut messages) = new_multicast_connection(&groups)?;
-    let connection = tokio::spawn(connection);
-    let mut follower = Follower { handle, known: Network::default() };
-    follower.dump().await?;
-    let addresses = wanted.borrow_and_update().clone();
-    follower.routes(&addresses).await?;
-    let mut refresh = None;
+    // Before all is listed: what changes meanwhile is not missed.
+    let mut notices = Notices::open()?;
+    let routers = Routers::open();
+    let before = network.borrow().clone();
+    let mut follower = Follower::new(before, Requests::open()?);
+    follower.mirror.want(&wanted.borrow_and_update().clone());
+    follower.begin().await?;
     loop {
-        network.send_if_modified(|told| {
-            let news = *told != follower.known;
-            if news {
-                told.clone_from(&follower.known);
-            }
-            news
-        });
-        let missing = follower.missing(&wanted.borrow().members);
-        follower.ask_for(&missing).await;
-        let ask_again = (!missing.is_empty()).then(|| Instant::now() + ASK_AGAIN);
+        follower.catch_up(&network).await?;
+        let (read_at, hear_at) = (follower.read_at, follower.hear_at);
+        let incoming = async {
+            tokio::time::sleep_until(read_at).await;
+            notices.read().await
+        };
+        let errors = async {
+            tokio::time::sleep_until(hear_at).await;
+            routers.hear().await
+        };
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
-                    connection.abort();
                     return Ok(());
                 }
-                refresh = Some(Instant::now());
+                follower.mirror.want(&wanted.borrow_and_update().clone());
             }
-            message = messages.next() => {
-                let (message, _) = message.ok_or(NetlinkError::Closed)?;
-                if follower.learn(message) {
-                    refresh.get_or_insert(Instant::now() + CALM);
-                }
-            }
-            () = sleep_until(refresh) => {
-                refresh = None;
-                let addresses = wanted.borrow_and_update().clone();
-                follower.routes(&addresses).await?;
-            }
-            () = sleep_until(ask_again) => {}
+            () = network.closed() => return Ok(()),
+            notices = incoming => follower.learn(notices?),
+            said = errors => follower.hear(said),
+            () = tokio::time::sleep_until(follower.next()) => {}
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 
 struct Follower {
-    handle: Handle,
-    known: Network,
+    requests: Requests,
+    mirror: Mirror,
+    attention: Attention,
+    paths: Paths,
+    /// When notifications are read next.
+    read_at: Instant,
+    /// When routers are listened to next.
+    hear_at: Instant,
+    /// When routes that may have changed are asked for.
+    routes_at: Instant,
+    /// When all routes are asked for again.
+    doubt_at: Instant,
+    /// When all is listed again.
+    list_at: Instant,
+    listed: Instant,
+    told: Option<Instant>,
 }
 
 impl Follower {
-    async fn dump(&mut self) -> Result<(), NetlinkError> {
-        let mut links = self.handle.link().get().execute();
-        while let Some(link) = links.try_next().await? {
-            self.link(&link);
+    fn new(before: Network, requests: Requests) -> Self {
+        let now = Instant::now();
+        Self {
+            requests,
+            mirror: Mirror::of(before),
+            attention: Attention::default(),
+            paths: Paths::default(),
+            read_at: now,
+            hear_at: now,
+            routes_at: now,
+            doubt_at: now + ASK_ROUTES,
+            list_at: now + LIST,
+            listed: now,
+            told: None,
         }
-        let mut neighbors = self.handle.neighbours().get().execute();
-        while let Some(neighbor) = neighbors.try_next().await? {
-            self.neighbor(&neighbor);
+    }
+
+    async fn begin(&mut self) -> Result<(), NetlinkError> {
+        self.list().await?;
+        while self.mirror.is_new() {
+            ask_routes(&mut self.mirror, &mut self.requests).await?;
         }
+        self.mirror.settle();
+        self.paths.begin(self.mirror.narrow_paths(), self.listed);
         Ok(())
     }
 
-    /// Takes a notification in; true if routes may have changed.
-    fn learn(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> bool {
-        let NetlinkPayload::InnerMessage(message) = message.payload else { return false };
-        match message {
-            RouteNetlinkMessage::NewLink(link) => self.link(&link),
-            RouteNetlinkMessage::DelLink(link) => self.forget_link(link.header.index),
-            RouteNetlinkMessage::NewNeighbour(neighbor) => {
-                self.neighbor(&neighbor);
-                return false;
-            }
-            RouteNetlinkMessage::DelNeighbour(neighbor) => {
-                self.forget_neighbor(&neighbor);
-                return false;
-            }
-            _ => {}
-        }
-        true
-    }
-
-    fn link(&mut self, message: &LinkMessage) {
-        let mut link = Link { name: String::new(), mac: None, mtu: 1500 };
-        let (mut below, mut above, mut is_upper) = (None, None, false);
-        for attribute in &message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::Address(bytes) => link.mac = mac(bytes),
-                LinkAttribute::Link(lower) => below = Some(*lower),
-                LinkAttribute::Controller(upper) => above = Some(*upper),
-                LinkAttribute::LinkInfo(info) => is_upper = info.iter().any(is_of_lower),
-                _ => {}
-            }
-        }
-        // Interfaces report their wireless and bridge sides without a name.
-        if !link.name.is_empty() {
-            let index = message.header.index;
-            self.known.links.insert(index, link);
-            self.known.stack(index, below.filter(|_| is_upper), above);
-        }
-    }
-
-    fn forget_link(&mut self, index: u32) {
-        self.known.links.remove(&index);
-        self.known.stack(index, None, None);
-        self.known.neighbors.retain(|(ifindex, _), _| *ifindex != index);
-    }
-
-    /// A next hop that the kernel forgets for want of use is still there: XDP uses it without the
-    /// kernel's noticing. All others are forgotten with it, so that strangers fill no memory.
-    fn forget_neighbor(&mut self, message: &NeighbourMessage) {
-        let (Some(address), _) = address_and_mac(message) else { return };
-        let neighbor = (message.header.ifindex, address);
-        if !self.known.uses(neighbor) {
-            self.known.neighbors.remove(&neighbor);
-        }
-    }
-
-    fn neighbor(&mut self, message: &NeighbourMessage) {
-        let (address, ethernet) = address_and_mac(message);
-        let usable = !matches!(
-            message.header.state,
-            NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::None
-        );
-        if let (Some(address), Some(ethernet), true) = (address, ethernet, usable) {
-            self.known.neighbors.insert((message.header.ifindex, address), ethernet);
-        }
-    }
-
-    /// Asks for the routes to all addresses anew.
-    async fn routes(&mut self, wanted: &Wanted) -> Result<(), NetlinkError> {
-        let mut routes = HashMap::new();
-        for address in wanted.members.union(&wanted.vips) {
-            routes.insert(*address, self.route(*address).await?);
-        }
-        self.known.routes = routes;
+    async fn list(&mut self) -> Result<(), NetlinkError> {
+        list(&mut self.mirror, &mut self.requests).await?;
+        self.listed = Instant::now();
+        self.list_at = self.listed + LIST;
         Ok(())
     }
 
-    async fn route(&self, address: IpAddr) -> Result<Route, NetlinkError> {
-        let mut request = RouteMessage::default();
-        request.header.address_family = match address {
-            IpAddr::V4(_) => AddressFamily::Inet,
-            IpAddr::V6(_) => AddressFamily::Inet6,
-        };
-        request.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
-        request.attributes.push(RouteAttribute::Destination(RouteAddress::from(address)));
-        let mut answers = std::pin::pin!(self.handle.route().get(request).execute());
-        match answers.try_next().await {
-            Ok(Some(route)) => Ok(read_route(&route)),
-            Ok(None) => Ok(Route::None),
+    /// Takes in what changed.
+    fn learn(&mut self, notices: Vec<Notice>) {
+        let now = Instant::now();
+        self.read_at = now + CALM;
+        let was_stale = self.mirror.is_stale();
+        let mut lost = false;
+        for notice in notices {
+            lost |= self.mirror.learn(notice);
+        }
+        let again = (self.listed + LIST_REST).max(now);
+        if lost && again < self.list_at {
+            tracing::info!("netlink notifications were lost; all is asked for again");
+            self.list_at = again;
+        }
+        if !was_stale && self.mirror.is_stale() {
+            self.routes_at = self.routes_at.max(now + CALM);
+        }
+    }
+
+    /// A router says what fits.
+    fn hear(&mut self, said: TooBig) {
+        let now = Instant::now();
+        self.hear_at = now + HEAR;
+        if self.mirror.has_member(said.member)
+            && let Some(mtu) = self.paths.note(said, now)
+        {
+            self.mirror.narrow(said.member, Some(mtu));
+        }
+    }
+
+    /// Does what is due, and passes on what is known.
+    async fn catch_up(&mut self, network: &watch::Sender<Network>) -> Result<(), NetlinkError> {
+        let now = Instant::now();
+        if self.list_at <= now {
+            self.list().await?;
+        }
+        if self.doubt_at <= now {
+            let size = u32::try_from(self.mirror.size()).unwrap_or(u32::MAX);
+            self.doubt_at = now + ASK_ROUTES.max(ASK_ROUTE.saturating_mul(size));
+            self.mirror.doubt_all();
+        }
+        for member in self.paths.over(now) {
+            self.mirror.narrow(member, None);
+        }
+        while self.mirror.is_new() {
+            ask_routes(&mut self.mirror, &mut self.requests).await?;
+        }
+        if self.mirror.is_stale() && self.routes_at <= now {
+            let begun = Instant::now();
+            ask_routes(&mut self.mirror, &mut self.requests).await?;
+            self.routes_at = Instant::now() + begun.elapsed() * REST;
+        }
+        self.mirror.settle();
+        self.look_for_others().await?;
+        self.attend().await?;
+        self.tell(network);
+        Ok(())
+    }
+
+    /// Where a gateway is silent, finds out whether the route has others.
+    async fn look_for_others(&mut self) -> Result<(), NetlinkError> {
+        let members = self.mirror.looks_for_others(TOGETHER);
+        if members.is_empty() {
+            return Ok(());
+        }
+        let questions = members.iter().map(|member| messages::ask_next_hops(*member)).collect();
+        let answers = self.requests.ask(questions).await?;
+        for (member, answer) in members.into_iter().zip(answers) {
+            let hops = match answer {
+                Ok(RouteNetlinkMessage::NewRoute(route)) => messages::next_hops(&route, member),
+                Ok(_) | Err(_) => Vec::new(),
+            };
+            self.mirror.offered(member, hops);
+        }
+        self.mirror.settle();
+        Ok(())
+    }
+
+    /// Has neighbours resolved and kept by the kernel.
+    async fn attend(&mut self) -> Result<(), NetlinkError> {
+        let now = Instant::now();
+        if let Some(used) = self.mirror.used() {
+            self.attention.follow(&used, now);
+        }
+        let due = self.attention.due(now);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let questions = due.iter().flat_map(|request| match *request {
+            Request::Keep(neighbor) => vec![messages::keep_neighbor(neighbor)],
+            Request::Verify(neighbor) => {
+                vec![messages::verify_neighbor(neighbor), messages::keep_neighbor(neighbor)]
+            }
+            Request::Leave(neighbor) => vec![messages::leave_neighbor(neighbor)],
+        });
+        // A refusal says that the interface is down, or that the neighbour is not known any more.
+        self.requests.ask(questions.collect()).await.map(drop)
+    }
+
+    fn tell(&mut self, network: &watch::Sender<Network>) {
+        let now = Instant::now();
+        let is_first = self.told.is_none();
+        if self.mirror.is_stale() && self.told.is_some_and(|told| now < told + TELL) {
+            return;
+        }
+        if let Some(news) = self.mirror.news() {
+            self.told = Some(now);
+            network.send_if_modified(|told| {
+                let is_news = is_first || *told != news;
+                *told = news;
+                is_news
+            });
+        }
+    }
+
+    /// When there is something to do, whatever happens.
+    fn next(&self) -> Instant {
+        let routes = self.mirror.is_stale().then_some(self.routes_at);
+        let others = self.mirror.has_more_to_ask().then(Instant::now);
+        let all = [Some(self.list_at), Some(self.doubt_at), routes, others, self.attention.next()];
+        all.into_iter().flatten().min().unwrap_or(self.list_at)
+    }
+}
+
+/// Takes over all interfaces and neighbours that the kernel has.
+async fn list(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), NetlinkError> {
+    let mut links = HashMap::new();
+    for message in requests.links().await? {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            links.extend(messages::link(&link));
+        }
+    }
+    let mut table = HashMap::new();
+    for message in requests.neighbors().await? {
+        if let RouteNetlinkMessage::NewNeighbour(neighbor) = message {
+            table.extend(messages::neighbor(&neighbor));
+        }
+    }
+    mirror.take_over(links, table);
+    Ok(())
+}
+
+/// Asks for routes that are not known or may be others: some of them, so that everything else gets
+/// its turn.
+async fn ask_routes(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), NetlinkError> {
+    let addresses = mirror.questions(TOGETHER);
+    let questions = addresses.iter().map(|address| messages::ask_route(*address)).collect();
+    let answers = requests.ask(questions).await?;
+    for (address, answer) in addresses.into_iter().zip(answers) {
+        let route = match answer {
+            Ok(RouteNetlinkMessage::NewRoute(route)) => messages::route(&route),
             // The kernel says that there is no route with an error: unreachable, prohibited.
-            Err(rtnetlink::Error::NetlinkError(_)) => Ok(Route::None),
-            Err(error) => Err(error.into()),
-        }
+            Ok(_) | Err(_) => Route::None,
+        };
+        mirror.routed(address, route);
     }
-
-    fn missing(&self, wanted: &BTreeSet<IpAddr>) -> BTreeSet<(u32, IpAddr)> {
-        wanted.iter().filter_map(|address| self.known.missing_neighbor(*address)).collect()
-    }
-
-    /// Lets the kernel resolve neighbours, as if it had a packet for them.
-    async fn ask_for(&self, neighbors: &BTreeSet<(u32, IpAddr)>) {
-        for (ifindex, address) in neighbors {
-            let request = self
-                .handle
-                .neighbours()
-                .add(*ifindex, *address)
-                .state(NeighbourState::None)
-                .flags(NeighbourFlags::Use)
-                .replace();
-            if let Err(error) = request.execute().await {
-                tracing::debug!(%address, ifindex, %error, "cannot ask for a neighbour");
-            }
-        }
-    }
-}
-
-fn address_and_mac(message: &NeighbourMessage) -> (Option<IpAddr>, Option<Mac>) {
-    let (mut address, mut ethernet) = (None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
-                address = Some(IpAddr::V4(*v4));
-            }
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
-                address = Some(IpAddr::V6(*v6));
-            }
-            NeighbourAttribute::LinkLayerAddress(bytes) => ethernet = mac(bytes),
-            _ => {}
-        }
-    }
-    (address, ethernet)
-}
-
-/// Whether an interface of this kind takes frames that another one receives, under an address that may be its
-/// own. The link of a pair or a tunnel is another end.
-fn is_of_lower(info: &LinkInfo) -> bool {
-    use InfoKind::{IpVlan, IpVtap, MacVlan, MacVtap, Vlan};
-    matches!(info, LinkInfo::Kind(Vlan | MacVlan | MacVtap | IpVlan | IpVtap))
-}
-
-fn mac(bytes: &[u8]) -> Option<Mac> {
-    let bytes: [u8; 6] = bytes.try_into().ok()?;
-    (bytes != [0; 6]).then(|| Mac::new(bytes))
-}
-
-fn read_route(message: &RouteMessage) -> Route {
-    match message.header.kind {
-        RouteType::Unicast => {}
-        RouteType::Local => return Route::Local,
-        _ => return Route::None,
-    }
-    let (mut found, mut gateway, mut source, mut mtu) = (None, None, None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Oif(index) => found = Some(*index),
-            RouteAttribute::Gateway(address) => gateway = ip(address),
-            RouteAttribute::Via(RouteVia::Inet6(address)) => gateway = Some(IpAddr::V6(*address)),
-            RouteAttribute::Via(RouteVia::Inet(address)) => gateway = Some(IpAddr::V4(*address)),
-            RouteAttribute::PrefSource(address) => source = ip(address),
-            RouteAttribute::Metrics(metrics) => {
-                mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) => Some(*mtu),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    found.map_or(Route::None, |ifindex| Route::Via { ifindex, gateway, source, mtu })
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
-        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
-        _ => None,
-    }
+    Ok(())
 }

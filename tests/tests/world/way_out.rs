@@ -168,7 +168,8 @@ fn an_excluded_client_is_cut_and_nobody_else() -> Result<()> {
         let echo = lab.service(Family::V4, ECHO_PORT);
         let (mut good, mut bad) = (from(&lab, GOOD, echo)?, from(&lab, BAD, echo)?);
         let held = HeldConnections::open(lab.client(), echo, 20, BEAT)?;
-        (talks(&mut good)?, talks(&mut bad)?);
+        talks(&mut good)?;
+        talks(&mut bad)?;
 
         config.set_group("bad", &["10.0.0.60/32"]);
         agent.reload(&config)?;

@@ -1,13 +1,11 @@
 //! Which members really got the new connections, beside what is due to them.
 
-use std::collections::HashMap;
-
 use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
 use super::read;
 use crate::assign::AssignedPool;
 use crate::kernel::coarse_seconds;
-use crate::model::{LbAlgorithm, Pool, Protocol};
+use crate::model::{LbAlgorithm, Pool};
 use crate::status::{self, timestamp};
 use crate::time::Now;
 
@@ -23,15 +21,7 @@ impl Core {
         self.quiet.sample(packets, coarse_seconds());
     }
 
-    /// What the members of a pool got lately; nothing where packets do not say what is new.
-    pub(super) fn arrived(&self, pool: &Pool, assigned: &AssignedPool) -> HashMap<u16, Arrived> {
-        if pool.protocol != Protocol::Tcp {
-            return HashMap::new();
-        }
-        self.arrivals.of(pool.name.as_str(), &self.opened(assigned))
-    }
-
-    fn opened(&self, pool: &AssignedPool) -> HashMap<u16, u64> {
+    fn opened(&self, pool: &AssignedPool) -> Vec<(u16, u64)> {
         let ids = pool.members.iter().map(|member| member.id);
         ids.map(|id| (id, read(self.maps.backend_opened(id)))).collect()
     }
@@ -43,29 +33,21 @@ pub(super) fn shape(arrived: &Arrived) -> status::NewConnections {
     status::NewConnections { count, share, since: timestamp(since) }
 }
 
-/// Members that get other parts than those that are due to them, of pools whose connections are spread
-/// one by one: where a part of the address decides, few clients make any part.
-pub(super) fn problems(pools: &[status::Pool]) -> Vec<String> {
-    let one_by_one = [LbAlgorithm::FiveTupleHash, LbAlgorithm::RoundRobin].map(LbAlgorithm::as_str);
-    let spread = pools.iter().filter(|pool| one_by_one.contains(&pool.lb_algorithm.as_str()));
-    spread.flat_map(wrong_members).collect()
-}
-
-fn wrong_members(pool: &status::Pool) -> impl Iterator<Item = String> {
-    let came = |member: &status::Member| member.new_connections.as_ref().map_or(0, |new| new.count);
-    let all = pool.members.iter().map(came).sum();
-    pool.members.iter().filter_map(move |member| {
-        let new = member.new_connections.as_ref()?;
-        is_wrong(new.count, all, member.share).then(|| {
-            format!(
-                "pool {:?}, member {:?} got {:.1} % of the {all} connections opened since {}, of {:.1} % \
-                 due: look for clients that repeat their openings, and at `elb drops`",
-                pool.name,
-                member.name,
-                new.share * 100.0,
-                new.since,
-                member.share * 100.0
-            )
-        })
+/// What is wrong if a member got another part than the one that is due to it, of `all` connections of a
+/// pool that are spread one by one: where a part of the address decides, few clients make any part.
+pub(super) fn problem(pool: &Pool, all: u64, member: &status::Member) -> Option<String> {
+    let is_spread =
+        matches!(pool.lb_algorithm, LbAlgorithm::FiveTupleHash | LbAlgorithm::RoundRobin);
+    let new = member.new_connections.as_ref().filter(|_| is_spread)?;
+    is_wrong(new.count, all, member.share).then(|| {
+        format!(
+            "pool {:?}, member {:?} got {:.1} % of the {all} connections opened since {}, of {:.1} % \
+             due: look for clients that repeat their openings, and at `elb drops`",
+            pool.name.as_str(),
+            member.name,
+            new.share * 100.0,
+            new.since,
+            member.share * 100.0
+        )
     })
 }

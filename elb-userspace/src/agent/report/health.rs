@@ -21,9 +21,11 @@ pub(super) struct At<'m> {
 }
 
 impl Core {
-    pub(super) fn listeners_of<'m>(&'m self, pool: &'m model::Pool) -> Vec<At<'m>> {
-        let at = |(lb, listener)| At { lb, listener, is_unbound: self.bound.never_was(lb) };
-        self.config.model.listeners_of(&pool.name).map(at).collect()
+    /// A listener by its number and that of its load balancer.
+    pub(super) fn at(&self, lb: usize, listener: usize) -> Option<At<'_>> {
+        let lb = self.config.model.load_balancers().get(lb)?;
+        let listener = lb.listeners.get(listener)?;
+        Some(At { lb, listener, is_unbound: self.bound.never_was(lb) })
     }
 
     /// All of a member, where `backend` is what its number tells.
@@ -86,6 +88,10 @@ impl Core {
 }
 
 impl At<'_> {
+    pub(super) const fn is_unbound(&self) -> bool {
+        self.is_unbound
+    }
+
     /// What a member is here that is `probed` to be so.
     fn status(
         &self,

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::names::is_named;
 use crate::status::{Health, Member, Paths, Probe, Status};
 
 /// A member, and the pool that it is in.
@@ -16,16 +15,12 @@ pub(super) struct Found<'a> {
     member: &'a Member,
 }
 
-/// The members that `text` names.
-pub(super) fn find<'a>(status: &'a Status, text: &str) -> Vec<Found<'a>> {
+/// All members.
+pub(super) fn all(status: &Status) -> Vec<Found<'_>> {
     let members = status.pools.iter().flat_map(|pool| {
         pool.members.iter().map(|member| Found { pool: pool.name.as_str(), member })
     });
-    let is_meant = |found: &Found<'_>| {
-        let Member { name, address, protocol_port, .. } = found.member;
-        is_named(text, Some(name), SocketAddr::new(*address, *protocol_port))
-    };
-    members.filter(is_meant).collect()
+    members.collect()
 }
 
 /// For people.
@@ -47,6 +42,9 @@ pub(super) fn text(found: &Found<'_>) -> String {
     if let Some(unreachable) = &member.unreachable {
         let _ = writeln!(out, "  no packet can be sent to it: {unreachable}");
     }
+    if let Some(doubt) = &member.doubtful_next_hop {
+        let _ = writeln!(out, "  packets to it may get lost: {doubt}");
+    }
     for at in &member.status {
         let why = at.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let _ = writeln!(
@@ -54,6 +52,9 @@ pub(super) fn text(found: &Found<'_>) -> String {
             "  for listener {} of {}: {}{why}",
             at.listener, at.load_balancer, at.operating_status
         );
+    }
+    if member.more_listeners > 0 {
+        let _ = writeln!(out, "  and for {} more listeners", member.more_listeners);
     }
     if let Some(health) = &member.health {
         counts(&mut out, health);

@@ -336,6 +336,10 @@ fn ranges_that_find_no_room() {
     assert_eq!(served(&config.unwrap()).len(), 2 + 1091);
     assert_eq!(
         errors.iter().map(|error| error.what.as_str()).collect::<Vec<_>>(),
-        ["its ports need 32790 prefixes in all, of 32768"],
+        [
+            "its ports need 32790 prefixes in all, of 32768",
+            "its members are probed at 4 of its 1092 virtual addresses at a time: a failure at one \
+             is seen after up to 273 intervals",
+        ],
     );
 }

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io;
 
 use thiserror::Error;
-use tokio::sync::watch;
 
 use super::Duty;
 use super::facts::Facts;
@@ -76,15 +75,7 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
 async fn network(duty: &Duty) -> Result<Network, Error> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    let (_wanted, wanted) = watch::channel(Wanted { members, vips });
-    let (network, mut told) = watch::channel(Network::default());
-    tokio::select! {
-        ended = netlink::follow(wanted, network) => {
-            ended?;
-            Err(netlink::NetlinkError::Closed.into())
-        }
-        Ok(()) = told.changed() => Ok(told.borrow().clone()),
-    }
+    Ok(netlink::look(&Wanted { members, vips }).await?)
 }
 
 type Interfaces = BTreeMap<String, super::facts::Interface>;

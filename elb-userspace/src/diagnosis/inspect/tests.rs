@@ -446,7 +446,7 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
                 {{"match": {{"op": "!=", "left": {{"payload": {{"protocol": "ip", "field": "saddr"}}}},
                     "right": "10.0.0.2"}}}}, {{"drop": null}}]}}}}]}}"#
         );
-        super::filter::nft::read(json.as_bytes(), "").unwrap().rules
+        filter::nft::read(json.as_bytes(), "").unwrap().rules
     };
     let ask = |mode, filter: Option<Ruleset>| {
         conclude_with(|asked, facts| {

@@ -4,7 +4,7 @@ use crate::diagnosis::check::Check as Checked;
 use crate::diagnosis::evidence::{Evidence, Quiet, Wanted};
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::health::{Cause, Stage};
+use crate::health::{Cause, Stage, host_field};
 use crate::model::monitor::{Check, DomainName, ExpectedCodes, HttpCheck, HttpMethod};
 
 /// A check of the port alone; with the keys that it does not know the file would be refused.
@@ -162,8 +162,20 @@ pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
     }
     let what = format!("port {port} takes connections, but TLS fails: {cause}");
     let plain = fix::monitor(&evidence.wanted, ONLY_TCP);
-    Finding::seen(Checked::Configuration, Verdict::Fail, what)
-        .fix(format!("mend its TLS; or, if it does not speak TLS, {plain}"))
+    Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(format!(
+        "see the service's log and repair its TLS; or, if it does not speak TLS, {plain}"
+    ))
+}
+
+/// The server sends without end.
+pub(super) fn endless(evidence: &Evidence, cause: &Cause) -> Finding {
+    let target = evidence.target();
+    let what = format!("{target} takes connections, but its answer has no end: {cause}");
+    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+        "on the backend server: ss -ltnp 'sport = :{}' says whose it is; stop it or repair it; or {}",
+        target.port(),
+        fix::monitor(&evidence.wanted, ONLY_TCP)
+    ))
 }
 
 /// gRPC's answer is not the wanted one.
@@ -345,5 +357,5 @@ fn http(evidence: &Evidence) -> Option<&HttpCheck> {
 fn own_host(evidence: &Evidence) -> String {
     let Some(probe) = &evidence.wanted.probe else { return String::new() };
     let named = http(evidence).and_then(|http| http.domain_name.as_ref());
-    named.map_or_else(|| probe.default_host.to_string(), |name| name.as_str().to_owned())
+    host_field(probe, named, if is_over_tls(evidence) { 443 } else { 80 })
 }

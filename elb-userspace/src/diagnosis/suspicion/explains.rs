@@ -20,25 +20,24 @@ pub fn explains(evidence: &Evidence, check: Check) -> bool {
     if came_after_connect(cause) {
         return after_connect(check);
     }
-    match cause {
-        Cause::Refused { .. } | Cause::PortUnreachable { .. } => {
-            matches!(check, Check::Listening | Check::Firewall)
-        }
-        Cause::AdminProhibited { .. } | Cause::OtherIcmp { .. } => check == Check::Firewall,
-        // The load balancer could not send at all.
-        Cause::NoRoute { .. } | Cause::NoLocalResource { .. } => false,
-        _ => before_connect(evidence, check),
+    if matches!(cause, Cause::Refused { .. } | Cause::PortUnreachable { .. }) {
+        return matches!(check, Check::Listening | Check::Firewall);
     }
+    if matches!(cause, Cause::AdminProhibited { .. } | Cause::OtherIcmp { .. }) {
+        return check == Check::Firewall;
+    }
+    // With these the load balancer could not send at all.
+    let is_sent = !matches!(cause, Cause::NoRoute { .. } | Cause::NoLocalResource { .. });
+    is_sent && before_connect(evidence, check)
 }
 
 /// Of silence.
 fn before_connect(evidence: &Evidence, check: Check) -> bool {
-    match check {
-        Check::Firewall | Check::Route | Check::Load | Check::Sysctls => true,
+    if check == Check::Listening {
         // A port that nobody has answers with a reset, unless a rule drops that.
-        Check::Listening => evidence.wanted.pool.protocol == Protocol::Udp || !evidence.answers(),
-        _ => false,
+        return evidence.wanted.pool.protocol == Protocol::Udp || !evidence.answers();
     }
+    matches!(check, Check::Firewall | Check::Route | Check::Load | Check::Sysctls)
 }
 
 /// There was a connection: packets get there, and back.

@@ -146,7 +146,7 @@ impl Scene {
     /// Without the probes that are remembered, which would keep the agent busy.
     fn status(&self) -> Result<Status> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(client::status(&self.socket, &Request { probes: false }))
+        runtime.block_on(client::status(&self.socket, &Request::default()))
     }
 
     fn ensure_all(&self, state: &str) -> Result<()> {

@@ -27,6 +27,7 @@ fn cause() -> impl Strategy<Value = Cause> {
         Just(Cause::TlsAlert { alert: "handshake_failure".to_owned() }),
         Just(Cause::TlsFailed { error: "no".to_owned() }),
         Just(Cause::BadHttp { error: "no".to_owned() }),
+        Just(Cause::TooMuch { what: "9 bytes".to_owned() }),
         Just(Cause::Status { expected: "200".to_owned(), seen: 404 }),
         Just(Cause::NoGrpcStatus { status: 200 }),
         Just(Cause::NotServing { seen: 2 }),

@@ -90,7 +90,8 @@ async fn the_health_service_is_asked_as_it_wants_to_be() {
     let (address, asked) = grpc_server(SERVING).await;
     assert_eq!(run(spec(address, grpc(UrlPath::GRPC_HEALTH, "0"))).await.result, Ok(()));
     let (asked, message) = asked.await.unwrap();
-    assert_eq!(asked, "POST http://192.0.2.10/grpc.health.v1.Health/Check");
+    let port = address.port();
+    assert_eq!(asked, format!("POST http://192.0.2.10:{port}/grpc.health.v1.Health/Check"));
     assert_eq!(message, [0; 5]);
 
     let (address, asked) = grpc_server(SERVING).await;
@@ -101,7 +102,11 @@ async fn the_health_service_is_asked_as_it_wants_to_be() {
         ..check
     };
     assert_eq!(run(spec(address, Check::Grpc(check))).await.result, Ok(()));
-    assert_eq!(asked.await.unwrap().0, "GET http://shop.example.com/shop.Cart/Ping");
+    let port = address.port();
+    assert_eq!(
+        asked.await.unwrap().0,
+        format!("GET http://shop.example.com:{port}/shop.Cart/Ping")
+    );
 }
 
 #[tokio::test]
@@ -163,4 +168,37 @@ async fn an_endless_message_ends_at_its_bound() {
     static ENDLESS: [u8; 40 << 10] = [7; 40 << 10];
     let failure = called(Answer { message: &ENDLESS, ..SERVING }, "/a.B/C", "0").await;
     assert_eq!(failure.unwrap_err().code(), ReasonCode::ResponseFormatError);
+}
+
+/// Frames that a hostile server sends for ever, after its settings.
+#[tokio::test]
+async fn endless_frames_end_at_their_bound() {
+    let of = |kind, stream, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, if kind == 1 { 4 } else { 0 }, 0, 0, 0, stream][..], payload]
+            .concat()
+    };
+    let frames = [
+        ("1xx", of(1, 1, b"\x08\x03100")),
+        ("WINDOW_UPDATE", of(8, 0, &[0, 0, 0, 1])),
+        ("PRIORITY", of(2, 3, &[0, 0, 0, 0, 9])),
+        ("PING", of(6, 0, &[0; 8])),
+        ("SETTINGS", of(4, 0, &[])),
+        ("unknown", of(99, 0, &[7; 30])),
+        ("empty DATA", of(0, 1, &[])),
+    ];
+    for (name, frame) in frames {
+        let (listener, address) = listener().await;
+        let probe = tokio::spawn(run(spec(address, grpc(UrlPath::GRPC_HEALTH, "0"))));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&of(4, 0, &[])).await.unwrap();
+        let mut asked = [0; 4096];
+        assert!(stream.read(&mut asked).await.unwrap() > 0);
+        while stream.write_all(&frame.repeat(100)).await.is_ok() {}
+        let outcome = probe.await.unwrap();
+        assert!(outcome.duration < LONG / 2, "{name}: {:?}", outcome.duration);
+        let failure = outcome.result.unwrap_err();
+        let codes = [ReasonCode::ResponseFormatError, ReasonCode::RecvResponseFailed];
+        assert!(codes.contains(&failure.code()), "{name}: {failure}");
+    }
 }

@@ -1,0 +1,29 @@
+//! Work on a thread and a runtime of its own, so that it cannot hold up the agent's loop.
+
+use std::io;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// Runs what `work` makes, which is dropped with the process, and returns what it comes to; the answer fails
+/// if it panics.
+///
+/// # Errors
+/// There is no thread or no runtime to be had.
+pub(super) fn spawn<T, F>(
+    name: &str,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let result = runtime.block_on(async { work().await });
+        // Nobody may want to know any more.
+        let _ = ended.send(result);
+    })?;
+    Ok(end)
+}

@@ -1,0 +1,364 @@
+//! The status in parts, each of which the loop makes in little time; in between it does what else there is
+//! to do. What changes meanwhile, the parts that follow show.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use super::selection::Selection;
+use super::{Shares, arrivals, health, read, rolled_up};
+use crate::agent::arrivals::Arrived;
+use crate::agent::core::Core;
+use crate::api::report::Part;
+use crate::assign::{AssignedMember, AssignedPool};
+use crate::health::Status;
+use crate::model;
+use crate::reconcile::socket;
+use crate::ring::shape::{Shape, algorithm_name};
+use crate::status::{self, Request};
+
+/// Members or listeners of a part: what takes a fraction of a millisecond.
+const AT_ONCE: usize = 64;
+/// Listeners that a member lists; the others are counted.
+const LISTED: usize = 16;
+/// Problems of shares that are listed.
+const PROBLEMS: usize = 100;
+
+/// A status that is under way.
+#[derive(Debug)]
+pub struct Reporting {
+    request: Request,
+    /// Since the configuration of this moment; none yet.
+    prepared: Option<(SystemTime, Prepared)>,
+    next: Next,
+    /// Of pools whose members were all looked at.
+    pools: HashMap<String, Summary>,
+    problems: Vec<String>,
+}
+
+/// What is known before the first part.
+#[derive(Debug)]
+struct Prepared {
+    selection: Selection,
+    /// The listeners of each pool: numbers of the load balancer and of the listener.
+    listeners: HashMap<String, Vec<(usize, usize)>>,
+}
+
+#[derive(Debug)]
+enum Next {
+    Pool(usize),
+    Count(usize, Box<Counted>),
+    Members(usize, Box<Within>),
+    Balancer(usize),
+    Listeners(usize, usize),
+    Done,
+}
+
+/// Connections that members of a pool got, as far as they were counted.
+#[derive(Debug, Default)]
+struct Counted {
+    name: String,
+    counts: HashMap<u16, u64>,
+    at: usize,
+}
+
+/// What is known of a pool while its members are shown.
+#[derive(Debug)]
+struct Within {
+    name: String,
+    shares: Shares,
+    arrived: HashMap<u16, Arrived>,
+    all: u64,
+    /// The next member; behind the last come those that were removed.
+    at: usize,
+    /// The head, until it is shown.
+    head: Option<status::Pool>,
+    numbers: HashMap<std::net::SocketAddr, AssignedMember>,
+    removed: Vec<AssignedMember>,
+}
+
+/// What listeners need to know of their pool.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    takes_new: bool,
+    any_offline: bool,
+    /// Some member is judged by probes, and therefore OFFLINE where there is no address.
+    any_judged: bool,
+}
+
+impl Reporting {
+    /// A status that nobody worked on yet.
+    pub fn new(request: Request) -> Self {
+        Self {
+            request,
+            prepared: None,
+            next: Next::Pool(0),
+            pools: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether no part was made yet.
+    pub fn is_new(&self) -> bool {
+        self.prepared.is_none()
+    }
+
+    /// Makes the next part; `None`: there are no more.
+    ///
+    /// # Errors
+    /// Something is asked for that there is not. Only at the first part.
+    pub(in crate::agent) fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
+        if self.is_new() {
+            let selection = Selection::of(&self.request, &core.config.model)?;
+            self.prepared = Some((core.loaded, Prepared::new(selection, core)));
+        }
+        let Some((loaded, prepared)) = &mut self.prepared else { return Ok(None) };
+        if *loaded != core.loaded {
+            // The names may be of nothing now, which is then what the rest shows.
+            *loaded = core.loaded;
+            prepared.listeners = listeners(core);
+        }
+        // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
+        for _ in 0..AT_ONCE {
+            if let Some(part) = self.step(core) {
+                return Ok(Some(part));
+            }
+            if matches!(self.next, Next::Done) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Part::Nothing))
+    }
+
+    fn step(&mut self, core: &Core) -> Option<Part> {
+        let model = &core.config.model;
+        let (_, prepared) = self.prepared.as_ref()?;
+        match std::mem::replace(&mut self.next, Next::Done) {
+            Next::Pool(index) => {
+                let Some(pool) = model.pools().get(index) else {
+                    self.next = Next::Balancer(0);
+                    return None;
+                };
+                let counted = Counted { name: pool.name.to_string(), ..Counted::default() };
+                self.next = Next::Count(index, Box::new(counted));
+                None
+            }
+            Next::Count(index, counted) => self.count(core, index, counted),
+            Next::Members(index, within) => self.members(core, index, within),
+            Next::Balancer(index) => {
+                let Some(lb) = model.load_balancers().get(index) else {
+                    let agent = Box::new(core.agent(&self.problems));
+                    return Some(Part::End(agent, core.drops()));
+                };
+                self.next = Next::Balancer(index + 1);
+                let degraded = |listener| self.is_degraded(core, lb, listener);
+                let is_degraded = core.is_impaired() || lb.listeners.iter().any(degraded);
+                let selection = &prepared.selection;
+                if !selection.has_balancer(lb) || (selection.only_problems && !is_degraded) {
+                    return None;
+                }
+                self.next = Next::Listeners(index, 0);
+                Some(Part::Balancer(status::LoadBalancer {
+                    name: lb.name.to_string(),
+                    vips: lb.vips().collect(),
+                    operating_status: rolled_up(lb.admin_state_up, is_degraded),
+                    listeners: Vec::new(),
+                }))
+            }
+            Next::Listeners(index, at) => self.listeners(core, index, at),
+            Next::Done => None,
+        }
+    }
+
+    fn count(&mut self, core: &Core, index: usize, mut counted: Box<Counted>) -> Option<Part> {
+        let pool = core.config.model.pools().get(index);
+        let Some(pool) = pool.filter(|pool| pool.name.as_str() == counted.name) else {
+            self.next = Next::Pool(index + 1);
+            return None;
+        };
+        let assigned = core.reconciler.assignments.pools.get(pool.name.as_str());
+        let members = assigned.map_or(&[][..], |assigned| &assigned.members);
+        let is_counted = pool.protocol == model::Protocol::Tcp;
+        let slice = members.iter().skip(counted.at).take(AT_ONCE).filter(|_| is_counted);
+        counted.counts.extend(slice.map(|one| (one.id, read(core.maps.backend_opened(one.id)))));
+        counted.at += AT_ONCE;
+        if is_counted && counted.at < members.len() {
+            self.next = Next::Count(index, counted);
+            return Some(Part::Nothing);
+        }
+        let within = core.within(pool, assigned, &counted.counts);
+        let takes_new = within.head.as_ref().and_then(|head| head.takes_new).unwrap_or(false);
+        self.pools.insert(counted.name, Summary { takes_new, ..Summary::default() });
+        self.next = Next::Members(index, Box::new(within));
+        // The ring was looked at.
+        Some(Part::Nothing)
+    }
+
+    fn members(&mut self, core: &Core, index: usize, mut within: Box<Within>) -> Option<Part> {
+        let pool = core.config.model.pools().get(index);
+        let pool = pool.filter(|pool| pool.name.as_str() == within.name);
+        let (Some(pool), Some((_, prepared))) = (pool, &self.prepared) else {
+            self.next = Next::Pool(index + 1);
+            return None;
+        };
+        let selection = &prepared.selection;
+        let all = prepared.listeners.get(&within.name).map_or(&[][..], Vec::as_slice);
+        let listed = core.listed(all);
+        let summary = self.pools.entry(within.name.clone()).or_default();
+        let mut shown = Vec::new();
+        for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
+            summary.note(core, pool, member);
+            let unlisted = all.len() - listed.len();
+            let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
+            let problem = arrivals::problem(pool, within.all, &told);
+            self.problems.extend(problem.filter(|_| self.problems.len() < PROBLEMS));
+            if selection.has_member(pool, socket(member)) && selection.shows(&told) {
+                shown.push(told);
+            }
+        }
+        within.at += AT_ONCE;
+        let is_last = within.at >= pool.members.len();
+        if is_last && !selection.only_problems {
+            let removed =
+                within.removed.iter().filter(|one| selection.has_member(pool, one.socket()));
+            shown.extend(removed.map(|one| core.removed(one, &within.shares, &within.arrived)));
+        }
+        let is_shown = |head: &mut status::Pool| {
+            let is_wrong = head.takes_new == Some(false);
+            !shown.is_empty()
+                || (selection.has_pool(pool) && (is_wrong || !selection.only_problems))
+        };
+        let part = match within.head.take_if(is_shown) {
+            Some(head) => Part::Pool(Box::new(status::Pool { members: shown, ..head })),
+            None => Part::Members(shown),
+        };
+        self.next = if is_last { Next::Pool(index + 1) } else { Next::Members(index, within) };
+        Some(part)
+    }
+
+    fn listeners(&mut self, core: &Core, index: usize, at: usize) -> Option<Part> {
+        self.next = Next::Balancer(index + 1);
+        let lb = core.config.model.load_balancers().get(index)?;
+        let (_, prepared) = self.prepared.as_ref()?;
+        if at + AT_ONCE < lb.listeners.len() {
+            self.next = Next::Listeners(index, at + AT_ONCE);
+        }
+        let slice = lb.listeners.iter().skip(at).take(AT_ONCE);
+        let shown = slice.filter_map(|listener| {
+            let is_degraded = self.is_degraded(core, lb, listener);
+            let is_asked = prepared.selection.has_listener(lb, listener)
+                && (is_degraded || !prepared.selection.only_problems);
+            is_asked.then(|| core.listener(lb, listener, is_degraded))
+        });
+        Some(Part::Listeners(shown.collect()))
+    }
+
+    fn is_degraded(
+        &self,
+        core: &Core,
+        lb: &model::LoadBalancer,
+        listener: &model::Listener,
+    ) -> bool {
+        let pool = self.pools.get(listener.default_pool.as_str()).copied().unwrap_or_default();
+        !pool.takes_new || pool.any_offline || (pool.any_judged && core.bound.never_was(lb))
+    }
+}
+
+impl Prepared {
+    fn new(selection: Selection, core: &Core) -> Self {
+        Self { selection, listeners: listeners(core) }
+    }
+}
+
+fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
+    let mut listeners: HashMap<String, Vec<_>> = HashMap::new();
+    for (index, lb) in core.config.model.load_balancers().iter().enumerate() {
+        for (at, listener) in lb.listeners.iter().enumerate() {
+            let pool = listener.default_pool.to_string();
+            listeners.entry(pool).or_default().push((index, at));
+        }
+    }
+    listeners
+}
+
+impl Summary {
+    fn note(&mut self, core: &Core, pool: &model::Pool, member: &model::Member) {
+        let key = (pool.name.to_string(), socket(member));
+        if core.drained.contains(&key) {
+            return;
+        }
+        let known = core.members.get(&key.0, key.1);
+        let status = known.map_or(Status::Initial, |known| known.health.status());
+        self.any_offline |= status == Status::Offline;
+        self.any_judged |= status != Status::NoMonitor;
+    }
+}
+
+impl Core {
+    /// The listeners that a member lists, of all of its pool: one with an address among them, if any has.
+    fn listed(&self, all: &[(usize, usize)]) -> Vec<health::At<'_>> {
+        let at = |(lb, listener): &(usize, usize)| self.at(*lb, *listener);
+        let mut listed: Vec<_> = all.iter().take(LISTED).filter_map(at).collect();
+        if listed.iter().all(health::At::is_unbound)
+            && let Some(bound) = all.iter().skip(LISTED).filter_map(at).find(|at| !at.is_unbound())
+        {
+            listed.pop();
+            listed.push(bound);
+        }
+        listed
+    }
+
+    /// What is known of a pool whose connections were counted.
+    fn within(
+        &self,
+        pool: &model::Pool,
+        assigned: Option<&AssignedPool>,
+        counts: &HashMap<u16, u64>,
+    ) -> Within {
+        let region = assigned.map(AssignedPool::region);
+        let (owned, moving_slots) =
+            region.map(|region| self.maps.shares(region)).unwrap_or_default();
+        let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
+        let shares = Shares::new(shape, owned, |id| self.weight(id));
+        let arrived = self.arrivals.of(pool.name.as_str(), counts);
+        let members = assigned.map_or(&[][..], |assigned| &assigned.members);
+        let (removed, present): (Vec<_>, Vec<_>) = members.iter().partition(|one| one.removed);
+        let former = assigned.and_then(|assigned| assigned.former);
+        let head = status::Pool {
+            name: pool.name.to_string(),
+            forwarding: pool.forwarding.to_string(),
+            lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
+            slots: shape.size,
+            moving_slots,
+            former_slots: former.map_or(0, |ring| ring.shape.size),
+            listeners: self.config.model.listeners_of(&pool.name).count(),
+            takes_new: Some(members.iter().any(|one| shares.slots(Some(one.id)) > 0)),
+            members: Vec::new(),
+        };
+        Within {
+            name: pool.name.to_string(),
+            all: arrived.values().map(|arrived| arrived.count).sum(),
+            arrived,
+            shares,
+            at: 0,
+            head: Some(head),
+            numbers: present.into_iter().map(|one: &AssignedMember| (one.socket(), *one)).collect(),
+            removed: removed.into_iter().copied().collect(),
+        }
+    }
+
+    fn one_member(
+        &self,
+        pool: &model::Pool,
+        member: &model::Member,
+        within: &Within,
+        listed: &[health::At<'_>],
+        request: &Request,
+        more_listeners: usize,
+    ) -> status::Member {
+        let known = self.members.get(pool.name.as_str(), socket(member));
+        let number = within.numbers.get(&socket(member));
+        let backend = self.backend(number, socket(member), &within.shares, &within.arrived);
+        let told = self.member(pool, member, known, listed, request, backend);
+        status::Member { more_listeners, ..told }
+    }
+}

@@ -1,0 +1,235 @@
+//! The status on its way to who asked, in parts that take little time each: however much there is, neither
+//! the agent's loop waits for it nor is all of it ever in memory.
+
+use serde::Serialize;
+
+use crate::status::{Agent, Listener, LoadBalancer, Member, Pool, Reason};
+
+/// A part of a status, in the order in which they come: pools, each with its members; load balancers, each
+/// with its listeners; the rest.
+#[derive(Debug)]
+pub enum Part {
+    /// Nothing: it took time all the same.
+    Nothing,
+    /// A pool with its first members; more may follow.
+    Pool(Box<Pool>),
+    /// Members of the pool.
+    Members(Vec<Member>),
+    /// A load balancer, whose listeners follow.
+    Balancer(LoadBalancer),
+    /// Listeners of the load balancer.
+    Listeners(Vec<Listener>),
+    /// The last part.
+    End(Box<Agent>, Vec<Reason>),
+}
+
+/// Writes parts as the JSON of a [`crate::status::Status`].
+#[derive(Debug, Default)]
+pub struct Encoder {
+    section: Section,
+    /// Something of which more may follow is open: a pool or a load balancer.
+    is_open: bool,
+    /// The section, or what is open, has something in it already.
+    needs_comma: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    #[default]
+    Start,
+    Pools,
+    Balancers,
+    End,
+}
+
+impl Encoder {
+    /// The text of the next part.
+    ///
+    /// # Errors
+    /// None of these types has a value that JSON cannot write.
+    pub fn encode(&mut self, part: Part) -> serde_json::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match part {
+            Part::Nothing => {}
+            Part::Pool(pool) => {
+                self.open(&mut out, Section::Pools, &pool)?;
+                self.needs_comma = !pool.members.is_empty();
+            }
+            Part::Balancer(lb) => self.open(&mut out, Section::Balancers, &lb)?,
+            Part::Members(members) => self.add(&mut out, &members)?,
+            Part::Listeners(listeners) => self.add(&mut out, &listeners)?,
+            Part::End(agent, reasons) => {
+                self.enter(&mut out, Section::End);
+                out.extend(b"\"agent\":");
+                serde_json::to_writer(&mut out, &agent)?;
+                out.extend(b",\"not_forwarded\":");
+                serde_json::to_writer(&mut out, &reasons)?;
+                out.push(b'}');
+            }
+        }
+        Ok(out)
+    }
+
+    /// Begins an object whose last field is a list that may go on.
+    fn open(
+        &mut self,
+        out: &mut Vec<u8>,
+        section: Section,
+        object: &impl Serialize,
+    ) -> serde_json::Result<()> {
+        self.enter(out, section);
+        self.close(out);
+        self.comma(out);
+        serde_json::to_writer(&mut *out, object)?;
+        debug_assert!(out.ends_with(b"]}"), "the list is the last field");
+        out.truncate(out.len().saturating_sub(b"]}".len()));
+        (self.is_open, self.needs_comma) = (true, false);
+        Ok(())
+    }
+
+    fn add(&mut self, out: &mut Vec<u8>, items: &[impl Serialize]) -> serde_json::Result<()> {
+        for item in items {
+            self.comma(out);
+            serde_json::to_writer(&mut *out, item)?;
+            self.needs_comma = true;
+        }
+        Ok(())
+    }
+
+    fn comma(&self, out: &mut Vec<u8>) {
+        if self.needs_comma {
+            out.push(b',');
+        }
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        if self.is_open {
+            out.extend(b"]}");
+            (self.is_open, self.needs_comma) = (false, true);
+        }
+    }
+
+    /// Ends the sections before this one, and begins it.
+    fn enter(&mut self, out: &mut Vec<u8>, section: Section) {
+        while self.section < section {
+            self.close(out);
+            let (next, text) = match self.section {
+                Section::Start => (Section::Pools, "{\"pools\":["),
+                Section::Pools => (Section::Balancers, "],\"load_balancers\":["),
+                Section::Balancers | Section::End => (Section::End, "],"),
+            };
+            out.extend(text.as_bytes());
+            (self.section, self.needs_comma) = (next, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Probing, Status};
+
+    fn pool(name: &str) -> Pool {
+        Pool {
+            name: name.to_owned(),
+            forwarding: "ipip".to_owned(),
+            lb_algorithm: "5_TUPLE_HASH".to_owned(),
+            slots: 5,
+            moving_slots: 0,
+            former_slots: 0,
+            listeners: 1,
+            takes_new: Some(true),
+            members: Vec::new(),
+        }
+    }
+
+    fn member(name: &str) -> Member {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "address": "10.0.0.11", "protocol_port": 80, "weight": 1,
+            "operating_status": "ONLINE", "since": "", "slots": 5, "share": 1.0, "packets": 0,
+            "bytes": 0,
+        }))
+        .unwrap()
+    }
+
+    fn balancer(name: &str) -> LoadBalancer {
+        LoadBalancer {
+            name: name.to_owned(),
+            vips: Vec::new(),
+            operating_status: "ONLINE".to_owned(),
+            listeners: Vec::new(),
+        }
+    }
+
+    fn listener(name: &str) -> Listener {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "protocol": "TCP", "protocol_port": 80, "operating_status": "ONLINE",
+            "packets": 0, "bytes": 0, "cps": 0, "max_connection": 0, "default_pool": "web",
+        }))
+        .unwrap()
+    }
+
+    fn end() -> Part {
+        let agent = Agent {
+            version: "0".to_owned(),
+            pid: 1,
+            started: String::new(),
+            adopted: false,
+            attach_mode: "native".to_owned(),
+            interfaces: Vec::new(),
+            config: "/x".into(),
+            loaded: String::new(),
+            no_vip_probes: None,
+            problems: vec!["\"".to_owned()],
+            failed_writes: 0,
+            panics: Vec::new(),
+            kept: Vec::new(),
+            probing: Probing {
+                under_way: 0,
+                most: 1,
+                late_p99_ms: None,
+                late_most_ms: 0,
+                lateness: Vec::new(),
+            },
+        };
+        Part::End(Box::new(agent), Vec::new())
+    }
+
+    fn read(parts: Vec<Part>) -> Status {
+        let mut encoder = Encoder::default();
+        let texts = parts.into_iter().map(|part| encoder.encode(part).unwrap());
+        let text = texts.collect::<Vec<_>>().concat();
+        serde_json::from_slice(&text).unwrap_or_else(|error| {
+            panic!("{error} in {}", String::from_utf8_lossy(&text));
+        })
+    }
+
+    #[test]
+    fn parts_make_a_whole() {
+        let a_pool = |name| Part::Pool(Box::new(pool(name)));
+        let whole = read(vec![
+            a_pool("web"),
+            Part::Members(vec![member("a"), member("b")]),
+            Part::Members(vec![member("c")]),
+            Part::Nothing,
+            a_pool("empty"),
+            Part::Pool(Box::new(Pool { members: vec![member("x")], ..pool("api") })),
+            Part::Members(vec![member("d")]),
+            Part::Balancer(balancer("lb")),
+            Part::Listeners(vec![listener("http")]),
+            Part::Listeners(vec![listener("https")]),
+            Part::Balancer(balancer("none")),
+            end(),
+        ]);
+        let names: Vec<_> =
+            whole.pools.iter().map(|pool| (&pool.name[..], pool.members.len())).collect();
+        assert_eq!(names, [("web", 3), ("empty", 0), ("api", 2)]);
+        let balancers = whole.load_balancers.iter();
+        let names: Vec<_> = balancers.map(|lb| (&lb.name[..], lb.listeners.len())).collect();
+        assert_eq!(names, [("lb", 2), ("none", 0)]);
+        assert_eq!(whole.agent.problems, ["\""]);
+        assert!(read(vec![end()]).pools.is_empty());
+        assert_eq!(read(vec![a_pool("web"), end()]).pools.len(), 1);
+        assert_eq!(read(vec![Part::Balancer(balancer("lb")), end()]).load_balancers.len(), 1);
+    }
+}

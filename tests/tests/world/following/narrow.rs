@@ -1,0 +1,66 @@
+//! A link behind the next router is narrower than the load balancer's own: the router says so, and
+//! clients learn what fits.
+
+use anyhow::Result;
+use elb_tests::{
+    address::{Families, Family},
+    agent::Agent,
+    client::upload,
+    config::{Config, Forwarding, Pool, Protocol},
+    lab::Lab,
+    status,
+    wire::HTTP_PORT,
+};
+
+use super::{problems, start};
+
+const NARROW: u32 = 1400;
+const BYTES: u64 = 300_000;
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+#[test]
+fn a_narrow_link_behind_a_router_is_found_out_with_ipip() -> Result<()> {
+    is_found_out(Forwarding::Ipip, [20, 40])
+}
+
+#[test]
+fn a_narrow_link_behind_a_router_is_found_out_with_gue() -> Result<()> {
+    is_found_out(Forwarding::Gue, [32, 52])
+}
+
+fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
+    let lab = Lab::builder().backends(1).two_armed().families(Families::Both).start()?;
+    let _servers = lab.serve()?;
+    lab.backends_up(mode)?;
+    // The load balancer has one arm: the router leads to the members, by a link that is narrow.
+    lab.lb().ip("link set lb1 down\nlink set lb0 mtu 1500\n\
+         route add 10.0.0.0/24 via 10.1.0.1\nroute add fd00::/64 via fd01::1")?;
+    lab.router().ip(&format!("link set back mtu {NARROW}"))?;
+    let mut config = FAMILIES.into_iter().fold(Config::new(&lab), |config, family| {
+        let mut pool = Pool::of(&lab, &format!("web {family:?}"), family, Protocol::Tcp, HTTP_PORT);
+        pool.members.truncate(1);
+        config.balance(&lab, family, HTTP_PORT, pool.forwarding(mode))
+    });
+    config.agent.interfaces = vec!["lb0".to_owned()];
+    let agent = start(&lab, &config)?;
+
+    for (family, overhead) in FAMILIES.into_iter().zip(overhead) {
+        upload(lab.client(), lab.service(family, HTTP_PORT), BYTES)?;
+        let route = lab.client().ip(&format!("route get {}", lab.vip(family)))?;
+        let fits = NARROW - overhead;
+        assert!(route.contains(&format!("mtu {fits} ")), "{mode:?} {family:?}: {route}");
+        let answer = explained(&lab, &agent, family, fits + 1)?;
+        assert!(answer.contains(&format!("\"mtu\":{fits}")), "{mode:?} {family:?}: {answer}");
+    }
+    assert!(status::packets_of(&agent.status()?, "too_big_answered") >= 2);
+    assert_eq!(problems(&agent)?, "[]");
+    Ok(())
+}
+
+fn explained(lab: &Lab, agent: &Agent, family: Family, size: u32) -> Result<String> {
+    let src = lab.client_addr(family).to_string();
+    let dst = lab.service(family, HTTP_PORT).to_string();
+    let (size, flow) = (size.to_string(), ["--src", &src, "--dst", &dst, "--proto", "tcp"]);
+    let answer = agent.ask(&[&["explain"], &flow[..], &["--size", &size]].concat())?;
+    Ok(answer["answer"].to_string())
+}
