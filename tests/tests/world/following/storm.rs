@@ -139,7 +139,7 @@ fn batch(tenth: u32, gateway: IpAddr) -> Result<String> {
     let mut lines = String::new();
     let verb = if tenth.is_multiple_of(2) { "replace" } else { "del" };
     for number in 0..BATCH {
-        if number % 100 == 0 {
+        if number.is_multiple_of(100) {
             writeln!(lines, "route replace 10.8.0.0/15 via {gateway} metric {}", 7 + number % 200)?;
         } else {
             writeln!(
