@@ -15,7 +15,9 @@ pub(super) fn locks(agent: &AgentSettings, folder: &Folder) -> Result<Vec<Lock>>
     let mut locks: Vec<Lock> = pins.into_iter().collect();
     match folder.make() {
         Ok(()) => {
-            locks.push(Lock::directory(folder.path()).map_err(|why| refused("state_dir", &why))?);
+            let lock = Lock::directory(folder.path());
+            locks.push(lock.map_err(|why| refused("state_dir", &why))?);
+            folder.tidy();
         }
         Err(error) => {
             let why = unreadable::why(folder.path(), &error);

@@ -41,6 +41,15 @@ impl Folder {
         fs::create_dir_all(&self.path)
     }
 
+    /// Removes files that an agent was writing when it was killed. For the owner of the folder.
+    pub fn tidy(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path());
+        for half in files.filter(|path| path.extension().is_some_and(|end| end == "new")) {
+            let _ = fs::remove_file(half);
+        }
+    }
+
     /// The file of the numbers.
     pub fn numbers(&self) -> PathBuf {
         self.path.join("numbers.json")
@@ -113,6 +122,18 @@ fn fnv(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_half_written_goes() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::new(state.path(), Path::new("/sys/fs/bpf/elb"), Path::new("/s"));
+        folder.make().unwrap();
+        fs::write(folder.drained(), "{}").unwrap();
+        fs::write(folder.drained().with_extension("json.new"), "{").unwrap();
+        folder.tidy();
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        assert_eq!(left.collect::<Vec<_>>(), [folder.drained()]);
+    }
 
     #[test]
     fn each_pin_directory_has_a_name_of_its_own() {

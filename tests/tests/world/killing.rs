@@ -151,7 +151,7 @@ impl Left {
             backends: members.count(),
             listeners: all["listeners"].as_object().map_or(0, serde_json::Map::len),
             leaving: leaving.filter_map(Value::as_array).map(Vec::len).sum(),
-            files: names(&agent.state_dir)?,
+            files: files(&agent.state_dir)?,
         })
     }
 }
@@ -160,6 +160,11 @@ fn rules(netns: &NetNs, family: &str) -> Result<String> {
     let mut command = netns.command("ip");
     command.args([family, "rule", "show"]);
     output(command, LIMIT)
+}
+
+/// The files of a state directory, but the one of drained members: these come and go.
+fn files(folder: &Path) -> Result<BTreeSet<String>> {
+    Ok(names(folder)?.into_iter().filter(|name| !name.ends_with("/drained.json")).collect())
 }
 
 /// Everything below a folder.

@@ -59,7 +59,7 @@ fn a_wrong_file_takes_nothing_away() -> Result<()> {
         let said = served.agent.status()?;
         assert!(problems(&said).contains(words), "{words}: {}", problems(&said));
         assert!(problems(&said).contains("elb.toml:"), "{}", problems(&said));
-        assert!(status::all_serve(&said), "{said}");
+        served.agent.wait_status("all to serve", LIMIT, status::all_serve)?;
         served.go_on(&held).with_context(|| words.to_owned())?;
         served.request(50)?;
     }
