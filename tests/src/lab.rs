@@ -25,7 +25,7 @@ use crate::{
 /// A running lab; dropping it removes all of it.
 #[derive(Debug)]
 pub struct Lab {
-    _pass: XdpPass,
+    passes: Vec<XdpPass>,
     pins: PinDir,
     files: TempDir,
     shape: Builder,
@@ -171,6 +171,14 @@ impl Lab {
         let index = u8::try_from(index).context("a lab has at most 32 backends")?;
         let port = topology::port(Host::Backend(index), Network::Back);
         self.switch.netns().ip(&format!("link set {port} {state}")).map(drop)
+    }
+
+    /// Deletes a device of the load balancer and makes it again, as services of the network do at a
+    /// restart: with the name, the addresses and the cable that it had, and another index.
+    pub fn replace_interface(&mut self, device: &str) -> Result<()> {
+        self.lb.ip(&format!("link del {device}"))?;
+        self.passes.push(self.shape.reconnect(&self.switch, &self.lb, device)?);
+        self.switch.wait_until_forwarding()
     }
 
     /// How to get a shell in each namespace.
