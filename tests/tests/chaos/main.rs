@@ -6,6 +6,7 @@
 //! how many seconds it lasts; the seed is printed, and `ELB_LAB_SEED` repeats it.
 
 mod event;
+mod host;
 mod scene;
 mod watch;
 
@@ -23,6 +24,7 @@ use elb_tests::{
 
 use self::{
     event::{Event, Events},
+    host::Host,
     scene::{MEMBERS, Scene, problems},
     watch::Watch,
 };
@@ -56,7 +58,8 @@ fn what_happens_to_the_host_is_put_right_and_said() -> Result<()> {
     let held = HeldConnections::open_for(scene.lab.client(), HELD, talk)?;
     let passing = Passing { talk, every: EVERY, longest: LONGEST, ports: PORTS, seed: seed as u64 };
     let passing = PassingConnections::start(scene.lab.client(), passing)?;
-    let mut chaos = Chaos { events: Events::new(MEMBERS, seed as u64), history: Vec::new() };
+    let events = Events::new(MEMBERS, seed as u64);
+    let mut chaos = Chaos { events, history: Vec::new(), host: scene.host()? };
     let outcome = chaos.run(&mut scene, &held);
     // Not an error but a panic, which makes the agent show its log.
     outcome.unwrap_or_else(|error| panic!("seed {seed}: {error:#}\n{}", chaos.history.join("\n")));
@@ -74,6 +77,8 @@ fn what_happens_to_the_host_is_put_right_and_said() -> Result<()> {
 struct Chaos {
     events: Events,
     history: Vec<String>,
+    /// As it was before.
+    host: Host,
 }
 
 impl Chaos {
@@ -117,13 +122,15 @@ impl Chaos {
         let is_right = |watch: &Watch, last: &_| {
             made.elapsed() >= PAUSE
                 && scene.is_as_wanted(last)
+                && scene.host().is_ok_and(|host| host == self.host)
                 && !watch.is_silent(5 * BEAT, Instant::now())
         };
         while !is_right(&watch, &last) {
             ensure!(
                 made.elapsed() < RESTORED,
-                "not as the file wants it after {RESTORED:?}; problems {:?}; {last}",
-                problems(&last)
+                "not as the file wants it after {RESTORED:?}; problems {:?}; host: {}; {last}",
+                problems(&last),
+                scene.host()?.differs_from(&self.host)
             );
             sleep(LOOK);
             watch.look(&held.so_far(), Instant::now());

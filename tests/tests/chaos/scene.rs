@@ -14,7 +14,7 @@ use elb_tests::{
 };
 use serde_json::Value;
 
-use crate::event::Event;
+use crate::{event::Event, host::Host};
 
 pub(crate) const MEMBERS: usize = 4;
 const ECHO: &str = "echo";
@@ -42,7 +42,7 @@ impl Scene {
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let pool = |name, port, kind| {
-            let monitor = HealthMonitor { timeout: 2, ..HealthMonitor::quick(kind) };
+            let monitor = HealthMonitor { delay: 2, timeout: 2, ..HealthMonitor::quick(kind) };
             Pool::of(&lab, name, Family::V4, Protocol::Tcp, port).watched(monitor)
         };
         let echo = pool(ECHO, ECHO_PORT, MonitorKind::Tcp);
@@ -109,6 +109,11 @@ impl Scene {
         pools.iter().all(|pool| pool.members.iter().all(|member| is_online(&pool.name, member)))
             && [ECHO, WEB].iter().all(|listener| status::listener(said, listener).is_some())
             && problems(said).is_empty()
+    }
+
+    /// What elb has put into the host.
+    pub(crate) fn host(&self) -> Result<Host> {
+        Host::of(self.lab.lb(), &self.config.agent.pin_dir)
     }
 
     /// The backend of a connection, by what its server calls itself.
