@@ -41,6 +41,7 @@ pub mod room;
 pub mod sweep;
 pub mod told;
 pub mod trace;
+pub mod tunnel_source;
 pub mod vip_bits;
 
 pub mod checksum;

@@ -104,6 +104,10 @@ pub const LISTENER_CENSUS: &str = "LISTENER_CENSUS";
 
 /// Virtual addresses a backend server unwraps packets for, in the object `elb-decap`.
 pub const DECAP_VIPS: &str = "DECAP_VIPS";
+/// Networks that tunnel packets may come from, in the object `elb-decap`.
+pub const DECAP_SOURCES: &str = "DECAP_SOURCES";
+/// The number of the set of [`DECAP_SOURCES`] that counts, in the object `elb-decap`.
+pub const DECAP_SET: &str = "DECAP_SET";
 /// Packets and bytes unwrapped, in the object `elb-decap`.
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 

@@ -12,11 +12,15 @@ mod diagnose;
 mod draining;
 mod events;
 mod explain;
+mod inherited;
+mod keeping;
 mod members;
+mod own_address;
 mod probing;
 mod publishing;
 mod queries;
 mod recover;
+mod reloading;
 mod report;
 mod resizing;
 mod settling;
@@ -25,6 +29,7 @@ mod sweep;
 mod traces;
 mod vip_probes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -37,12 +42,15 @@ use self::chore::Chore;
 use self::clock::{instant, now};
 use self::core::Core;
 use self::probing::Probed;
+use self::reloading::Reloaded;
 use self::settling::LOOK;
 pub use self::start::{lock_path, run};
 use self::traces::Traces;
 use crate::announce::Announcer;
 use crate::api::Query;
+use crate::api::reload::{ReloadReport, ReloadRequest};
 use crate::census::Census;
+use crate::host::found::Found;
 use crate::kernel::MapError;
 use crate::nexthop::{Network, Wanted, netlink};
 
@@ -58,6 +66,7 @@ struct Agent {
     core: Core,
     network: watch::Receiver<Network>,
     wanted: watch::Sender<Wanted>,
+    host: watch::Receiver<Arc<Found>>,
     queries: mpsc::Receiver<Query>,
     probes: JoinSet<Probed>,
     /// Bringing the maps in step after verdicts. It takes half of the time at most.
@@ -89,6 +98,7 @@ impl Agent {
         core: Core,
         network: watch::Receiver<Network>,
         wanted: watch::Sender<Wanted>,
+        host: watch::Receiver<Arc<Found>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
     ) -> Self {
@@ -96,6 +106,7 @@ impl Agent {
             core,
             network,
             wanted,
+            host,
             queries,
             probes: JoinSet::new(),
             publishing: Chore::new(Instant::now()),
@@ -127,7 +138,7 @@ impl Agent {
             Some(ended) = follower.join_next() => ended.context("netlink")??,
         }
         self.network_changed();
-        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+        self.announce_anew();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {
             let probe_at = self.core.next_probe().map(instant);
@@ -135,12 +146,16 @@ impl Agent {
             let save_at = self.saving.due().filter(|_| self.saves.is_empty());
             let publish_at = self.core.publish_in().map(|time| Instant::now() + time);
             tokio::select! {
-                _ = hangup.recv() => self.reload(),
+                _ = hangup.recv() => drop(self.reload(ReloadRequest::default())),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 changed = self.network.changed() => {
                     changed.context("nobody follows the network any more")?;
                     self.network_changed();
+                }
+                changed = self.host.changed() => {
+                    changed.context("nobody looks at the host any more")?;
+                    self.keep();
                 }
                 Some(query) = self.queries.recv() => {
                     self.publish_if_asked();
@@ -209,6 +224,18 @@ impl Agent {
         self.watch_flows();
     }
 
+    fn keep(&mut self) {
+        let found = self.host.borrow_and_update().clone();
+        if self.core.keep(found, now()) {
+            self.announce_anew();
+            self.watch_flows();
+        }
+    }
+
+    fn announce_anew(&mut self) {
+        self.announcements = ANNOUNCE.iter().map(|after| Instant::now() + *after).collect();
+    }
+
     /// Sees to it that the flow tables are swept, if that is needed.
     fn watch_flows(&mut self) {
         if self.sweep.is_none() && self.sweeps.is_empty() {
@@ -240,25 +267,26 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
         let reloading = sd_notify::NotifyState::monotonic_usec_now()
             .map(|clock| sd_notify::notify(&[sd_notify::NotifyState::Reloading, clock]));
         if let Err(error) = reloading {
             tracing::debug!(%error, "cannot tell systemd");
         }
-        let (taken_over, tracer) = self.core.reload(now(), self.traces.program());
+        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
             (self.sweeps, self.sweep) = (JoinSet::new(), None);
         }
-        if taken_over {
+        if report.accepted {
             self.wanted.send_replace(self.core.addresses());
             self.announcements.push(Instant::now());
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        report
     }
 
     fn announce(&mut self) {

@@ -3,12 +3,14 @@
 pub mod client;
 pub mod diagnose;
 pub mod drain;
+pub mod reload;
 pub mod server;
 
 use tokio::sync::{mpsc, oneshot};
 
 use self::diagnose::{DiagnoseRequest, Diagnosis};
 use self::drain::{DrainReport, DrainRequest};
+use self::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 use crate::{events, flows, trace};
@@ -34,6 +36,12 @@ pub enum Query {
     Events(events::Request, oneshot::Sender<Lines<events::Line>>),
     /// A member is to be drained, or not any more, or how far is it?
     Drain(DrainRequest, oneshot::Sender<Result<DrainReport, String>>),
+    /// The configuration file is to be read again.
+    Reload(ReloadRequest, oneshot::Sender<ReloadReport>),
+    /// What would a reload with another file do?
+    Plan(PlanRequest, oneshot::Sender<ReloadReport>),
+    /// How far is the last reload?
+    InForce(oneshot::Sender<InForce>),
 }
 
 /// An answer of many lines that come when they come.

@@ -13,7 +13,8 @@
 //!   it came in by (RFC 4861 §7.2.3).
 //! - With `ipip` and `gue`, the XDP program `decap` takes the outer headers off; it knows both. The
 //!   inner packet then comes in by the same interface, which strict reverse path filtering may not
-//!   let through (`rp_filter`).
+//!   let through (`rp_filter`). It takes them from the load balancers only: whoever else could send
+//!   them would walk around the load balancers' access control.
 //!
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
 //! directory is one set-up; a host needs one, however many interfaces and addresses it has.
@@ -25,7 +26,9 @@ mod plan;
 pub(crate) mod privilege;
 mod recorded;
 mod report;
+mod sources;
 mod state;
+mod status;
 mod sysctl;
 
 mod down;
@@ -39,11 +42,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ipgroup::Network;
+
 pub use down::{Down, Which, down};
 pub use error::Error;
 pub use recorded::{Recorded, recorded, settings, xdp_program};
 pub use report::{Report, Step};
+pub use sources::{covers, is_anybody};
 pub use state::StateError;
+pub use status::{Count, Status, status};
 pub use sysctl::{Key, Sysctl, Wanted};
 pub use up::up;
 
@@ -59,6 +66,8 @@ pub struct Setup {
     pub vips: Vec<IpAddr>,
     /// How packets come from the load balancer.
     pub mode: Mode,
+    /// Whom they come from, in modes with outer headers: the load balancers.
+    pub from: Vec<Network>,
     /// The interface that they come in by.
     pub interface: String,
     /// A directory in a BPF file system; it names the set-up.
@@ -129,6 +138,11 @@ impl Attached {
             Self::Generic => "generic",
         }
     }
+}
+
+/// Everybody, as whom packets come from.
+pub fn anybody() -> Network {
+    sources::anybody()
 }
 
 /// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.

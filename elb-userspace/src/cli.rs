@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod flows;
 mod packets;
+mod reload;
 mod report;
 mod socket;
 mod status;
@@ -45,6 +46,7 @@ Examples:
   elb check                                  is /etc/elb/elb.toml right?
   elb doctor                                 can this host be a load balancer?
   elb agent                                  serve it
+  elb reload --wait                          serve the changed file, and say what came of it
   elb status                                 who gets what, and who is healthy
   elb diagnose web-1                         why is it OFFLINE, and what is to be done?
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
@@ -64,6 +66,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Say whether a configuration file is right, without applying it.
     Check(check::CheckArgs),
+    /// Let the agent read its configuration file again, and say what came of it.
+    Reload(reload::ReloadArgs),
     /// Show load balancers, listeners, pools and members, and what was not forwarded.
     Status(status::StatusArgs),
     /// Show which members turned unhealthy or recovered, and why.
@@ -135,6 +139,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Agent(args) => agent::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Events(args) => events::run(args),
         Command::Diagnose(args) => diagnose::run(&args),

@@ -10,8 +10,10 @@
 mod capacity;
 mod error;
 mod file;
+mod host;
 mod ipgroup;
 mod monitor;
+mod odd;
 mod port_range;
 mod settings;
 mod table;
@@ -28,7 +30,10 @@ use toml::de::DeTable;
 
 use self::error::Report;
 pub use self::error::{Error, Errors, Severity};
-pub use self::settings::{AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, RingSlots};
+pub use self::host::Host;
+pub use self::settings::{
+    AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, ProbeMark, RingSlots,
+};
 use crate::model::Model;
 
 /// The configuration file that commands take if none is named.
@@ -59,6 +64,14 @@ pub fn load_lenient(path: &Path) -> (Option<Config>, Errors) {
     }
 }
 
+/// As [`load_lenient`], for a host of which something is known.
+pub fn load_for(path: &Path, host: &Host) -> (Option<Config>, Errors) {
+    match read(path) {
+        Ok(text) => parse_for(&path.display().to_string(), &text, host),
+        Err(errors) => (None, errors),
+    }
+}
+
 /// Reads a text that must be right throughout; `name` is what messages call it.
 pub fn parse(name: &str, text: &str) -> Result<Config, Errors> {
     match parse_lenient(name, text) {
@@ -72,12 +85,17 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Errors> {
 /// A load balancer, listener or pool with an error in it is left out, and so are the listeners of a
 /// pool that is. Nothing is left if the text is not TOML or `[agent]` is wrong.
 pub fn parse_lenient(name: &str, text: &str) -> (Option<Config>, Errors) {
+    parse_for(name, text, &Host::default())
+}
+
+/// As [`parse_lenient`], for a host of which something is known.
+pub fn parse_for(name: &str, text: &str, host: &Host) -> (Option<Config>, Errors) {
     let report = RefCell::new(Report::new(name, text));
-    let config = parse_reporting(text, &report);
+    let config = parse_reporting(text, host, &report);
     (config, report.into_inner().into_errors())
 }
 
-fn parse_reporting(text: &str, report: &RefCell<Report>) -> Option<Config> {
+fn parse_reporting(text: &str, host: &Host, report: &RefCell<Report>) -> Option<Config> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
@@ -89,7 +107,7 @@ fn parse_reporting(text: &str, report: &RefCell<Report>) -> Option<Config> {
     }
     let draft = file::read(document.get_ref(), report);
     let agent = draft.agent.clone();
-    let model = validate::validate(draft, report);
+    let model = validate::validate(draft, host, report);
     agent.map(|agent| Config { agent, model })
 }
 

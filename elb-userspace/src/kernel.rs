@@ -18,7 +18,9 @@ mod tracer;
 mod tries;
 
 pub(crate) use attach::errno;
-pub use attach::{AttachError, Attachment, carry_probes, move_probes, pinned, unpin};
+pub use attach::{
+    AttachError, Attachment, carry_probes, move_probes, pinned, pinned_program, unpin,
+};
 pub use carry::{Carry, CarryError};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;

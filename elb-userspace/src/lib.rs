@@ -19,6 +19,8 @@ pub mod nexthop;
 pub mod publish;
 pub mod reconcile;
 
+pub mod change;
+
 pub mod endpoint;
 pub mod names;
 pub mod packet;
@@ -32,6 +34,7 @@ pub mod explain;
 pub mod flows;
 pub mod trace;
 
+pub mod host;
 pub mod kernel;
 pub mod steering;
 

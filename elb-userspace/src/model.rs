@@ -47,6 +47,8 @@ pub struct LoadBalancer {
     pub ipv6_vip_address: Option<Ipv6Addr>,
     /// Who attracts the traffic for the VIPs.
     pub announce: Announce,
+    /// Whether an address may be this host's own although the host needs ports that listeners take.
+    pub allow_host_address: bool,
     /// In the order of the source.
     pub listeners: Vec<Listener>,
 }
@@ -125,6 +127,8 @@ pub struct Pool {
     pub healthmonitor: Option<HealthMonitor>,
     /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
     pub minimum_healthy_member_count: MinimumHealthy,
+    /// Whether a reload may take away all of its members while it is served.
+    pub allow_empty: bool,
     /// In the order of the source.
     pub members: Vec<Member>,
 }

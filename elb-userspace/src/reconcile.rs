@@ -88,7 +88,7 @@ pub struct Desired {
 }
 
 /// Turns a model into the picture of the maps, and keeps what it needs for the next time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,

@@ -60,10 +60,31 @@ pub struct Agent {
     /// Why no member is probed by a virtual address, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub no_vip_probes: Option<String>,
-    /// What is wrong: the file, as last read, or the maps, as last written. Empty: nothing.
+    /// What is wrong: the file, as last read, the maps, as last written, or what the agent keeps in its
+    /// host. Empty: nothing.
     pub problems: Vec<String>,
+    /// What the agent keeps in its host.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// Something that the agent keeps in its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it is.
+    pub object: String,
+    /// Whether it is as wanted.
+    pub in_place: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// How often it was restored since the agent started.
+    pub restored: u64,
+    /// When it was last, RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_restored: Option<String>,
 }
 
 /// How the members are probed.
@@ -89,7 +110,7 @@ pub struct LoadBalancer {
     pub name: String,
     /// Virtual addresses.
     pub vips: Vec<IpAddr>,
-    /// ONLINE, DEGRADED (a member below is OFFLINE) or DISABLED.
+    /// ONLINE, DEGRADED (a member below is OFFLINE, or something is missing in this host) or DISABLED.
     pub operating_status: String,
     /// Listeners.
     pub listeners: Vec<Listener>,

@@ -11,18 +11,20 @@
 //! with directories of their own do not meet.
 
 mod checksums;
+mod mark;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkMessage,
 };
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use thiserror::Error;
 
 /// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
@@ -32,7 +34,7 @@ const MTU: u32 = 1280;
 /// Before the rules of the main tables; after the local addresses' one, which nobody precedes.
 const PRIORITY: u32 = 90;
 
-/// Marks and tables from here on: one for each [`Steering`].
+/// Tables from here on: one for each [`Steering`].
 const NUMBERS: u32 = 0xe1b0_0000;
 
 /// Probes cannot be led through virtual addresses.
@@ -97,8 +99,10 @@ pub struct Steering {
     pub device: String,
     /// Its other end, where the program is.
     pub peer: String,
-    /// The mark of probes, and the number of the routing table.
-    pub mark: u32,
+    /// The number of the routing table.
+    pub table: u32,
+    /// The mark of probes, if the configuration says it.
+    pub mark: Option<u32>,
 }
 
 /// What is there.
@@ -106,18 +110,21 @@ pub struct Steering {
 pub struct Steered {
     /// Index of the interface where the program is to be.
     pub peer: u32,
+    /// The mark that the sockets of probes are to have.
+    pub mark: u32,
     /// Why no probe over IPv6 can be led, if so; many hosts have no IPv6.
     pub v6: Result<(), SteeringError>,
 }
 
 impl Steering {
-    /// That of the agent with this pin directory.
-    pub fn of(pin_dir: &Path) -> Self {
+    /// That of the agent with this pin directory, whose probes have this mark if any.
+    pub fn of(pin_dir: &Path, mark: Option<u32>) -> Self {
         let hash = hash(pin_dir.as_os_str().as_encoded_bytes());
         Self {
             device: format!("elb-probe-{hash:04x}"),
             peer: format!("elb-prober-{hash:04x}"),
-            mark: NUMBERS | u32::from(hash),
+            table: NUMBERS | u32::from(hash),
+            mark,
         }
     }
 
@@ -147,10 +154,11 @@ impl Steering {
             let done = handle.link().set(up).execute().await;
             done.map_err(|error| refused(Box::new(error)))?;
         }
-        self.lead_v4(&handle, device).await.map_err(|error| self.no_route("IPv4", error))?;
-        let v6 = self.lead_v6(&handle, device).await;
+        let mark = self.choose_mark(&handle).await.map_err(|error| self.no_route("IPv4", error))?;
+        self.lead_v4(&handle, device, mark).await.map_err(|error| self.no_route("IPv4", error))?;
+        let v6 = self.lead_v6(&handle, device, mark).await;
         let v6 = v6.map_err(|error| self.no_v6().unwrap_or_else(|| self.no_route("IPv6", error)));
-        Ok(Steered { peer, v6 })
+        Ok(Steered { peer, mark, v6 })
     }
 
     /// Removes the way; true if anything of it was there.
@@ -161,9 +169,9 @@ impl Steering {
         let handle = open()?;
         let mut removed = false;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let deleted = handle.rule().del(self.rule(family)).execute().await;
-            removed |= was_there(deleted).map_err(|error| {
-                let what = format!("the rule for packets with the mark {:#x}", self.mark);
+            let deleted = self.remove_rules(&handle, family, None).await;
+            removed |= deleted.map_err(|error| {
+                let what = format!("the rule that leads to the table {:#x}", self.table);
                 SteeringError::Remove { what, error }
             })?;
         }
@@ -178,16 +186,33 @@ impl Steering {
         Ok(removed)
     }
 
-    async fn lead_v4(&self, handle: &Handle, device: u32) -> Result<(), rtnetlink::Error> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new();
-        let route = route.output_interface(device).table_id(self.mark).build();
-        self.lead(handle, AddressFamily::Inet, route).await
+    /// The mark of this agent: free in both IP versions.
+    async fn choose_mark(&self, handle: &Handle) -> Result<u32, rtnetlink::Error> {
+        let mut rules = rules(handle, AddressFamily::Inet).await?;
+        rules.extend(rules_of_v6(handle).await?);
+        Ok(mark::choose(&rules, self.table, self.mark))
     }
 
-    async fn lead_v6(&self, handle: &Handle, device: u32) -> Result<(), rtnetlink::Error> {
+    async fn lead_v4(
+        &self,
+        handle: &Handle,
+        device: u32,
+        mark: u32,
+    ) -> Result<(), rtnetlink::Error> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new();
+        let route = route.output_interface(device).table_id(self.table).build();
+        self.lead(handle, AddressFamily::Inet, route, mark).await
+    }
+
+    async fn lead_v6(
+        &self,
+        handle: &Handle,
+        device: u32,
+        mark: u32,
+    ) -> Result<(), rtnetlink::Error> {
         let route = RouteMessageBuilder::<Ipv6Addr>::new();
-        let route = route.output_interface(device).table_id(self.mark).build();
-        self.lead(handle, AddressFamily::Inet6, route).await
+        let route = route.output_interface(device).table_id(self.table).build();
+        self.lead(handle, AddressFamily::Inet6, route, mark).await
     }
 
     async fn lead(
@@ -195,26 +220,49 @@ impl Steering {
         handle: &Handle,
         family: AddressFamily,
         mut route: RouteMessage,
+        mark: u32,
     ) -> Result<(), rtnetlink::Error> {
         route.attributes.push(RouteAttribute::Priority(1));
         handle.route().add(route).replace().execute().await?;
+        self.remove_rules(handle, family, Some(mark)).await?;
         let mut request = handle.rule().add();
-        *request.message_mut() = self.rule(family);
+        *request.message_mut() = self.rule(family, mark);
         match request.execute().await {
             Err(error) if is(&error, libc::EEXIST) => Ok(()),
             done => done,
         }
     }
 
-    fn rule(&self, family: AddressFamily) -> RuleMessage {
+    /// Removes the rules that lead to our table, except the one for the mark that is in use; true if
+    /// there were any.
+    async fn remove_rules(
+        &self,
+        handle: &Handle,
+        family: AddressFamily,
+        except: Option<u32>,
+    ) -> Result<bool, rtnetlink::Error> {
+        let used = except.map(|mark| (mark, mark::MASK));
+        let found = match rules(handle, family).await {
+            Err(error) if is_missing(&error) => return Ok(false),
+            found => found?,
+        };
+        let ours = found.into_iter().filter(|rule| mark::leads_to(rule, self.table));
+        let mut removed = false;
+        for rule in ours.filter(|rule| used.is_none() || mark::marked(rule) != used) {
+            removed |= was_there(handle.rule().del(rule).execute().await)?;
+        }
+        Ok(removed)
+    }
+
+    fn rule(&self, family: AddressFamily, mark: u32) -> RuleMessage {
         let mut rule = RuleMessage::default();
         rule.header.family = family;
         rule.header.action = RuleAction::ToTable;
         rule.attributes = vec![
             RuleAttribute::Priority(PRIORITY),
-            RuleAttribute::FwMark(self.mark),
-            RuleAttribute::FwMask(u32::MAX),
-            RuleAttribute::Table(self.mark),
+            RuleAttribute::FwMark(mark),
+            RuleAttribute::FwMask(mark::MASK),
+            RuleAttribute::Table(self.table),
         ];
         rule
     }
@@ -266,18 +314,36 @@ fn quiet(index: u32) -> LinkMessage {
     LinkUnspec::new_with_index(index).append_extra_attribute(quiet).build()
 }
 
+/// All rules of an IP version.
+async fn rules(
+    handle: &Handle,
+    family: AddressFamily,
+) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
+    let version = if family == AddressFamily::Inet { IpVersion::V4 } else { IpVersion::V6 };
+    handle.rule().get(version).execute().try_collect().await
+}
+
+/// None where there is no IPv6.
+async fn rules_of_v6(handle: &Handle) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
+    match rules(handle, AddressFamily::Inet6).await {
+        Err(error) if is_missing(&error) => Ok(Vec::new()),
+        found => found,
+    }
+}
+
 fn was_there(deleted: Result<(), rtnetlink::Error>) -> Result<bool, rtnetlink::Error> {
     match deleted {
         Ok(()) => Ok(true),
-        Err(error)
-            if [libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT, libc::EOPNOTSUPP]
-                .iter()
-                .any(|code| is(&error, *code)) =>
-        {
-            Ok(false)
-        }
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What was asked for is not there, or this kernel does not have its kind.
+fn is_missing(error: &rtnetlink::Error) -> bool {
+    [libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT, libc::EOPNOTSUPP]
+        .iter()
+        .any(|code| is(error, *code))
 }
 
 fn is(error: &rtnetlink::Error, code: i32) -> bool {
@@ -290,9 +356,9 @@ mod tests {
 
     #[test]
     fn agents_with_other_pins_have_other_names() {
-        let one = Steering::of(Path::new("/sys/fs/bpf/elb"));
-        let other = Steering::of(Path::new("/sys/fs/bpf/elb2"));
-        assert_ne!((&one.device, one.mark), (&other.device, other.mark));
+        let one = Steering::of(Path::new("/sys/fs/bpf/elb"), None);
+        let other = Steering::of(Path::new("/sys/fs/bpf/elb2"), None);
+        assert_ne!((&one.device, one.table), (&other.device, other.table));
         for name in [&one.device, &one.peer] {
             assert!(name.len() < libc::IFNAMSIZ, "{name}");
         }
@@ -301,7 +367,10 @@ mod tests {
     /// Another version of the agent must find them again.
     #[test]
     fn names_are_the_same_for_ever() {
-        let steering = Steering::of(Path::new("/sys/fs/bpf/elb"));
-        assert_eq!((steering.device.as_str(), steering.mark), ("elb-probe-565f", NUMBERS | 0x565f));
+        let steering = Steering::of(Path::new("/sys/fs/bpf/elb"), None);
+        assert_eq!(
+            (steering.device.as_str(), steering.table),
+            ("elb-probe-565f", NUMBERS | 0x565f)
+        );
     }
 }

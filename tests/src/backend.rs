@@ -51,6 +51,7 @@ impl Lab {
         command
             .args(["backend", verb, "--vip", &vip.to_string()])
             .args(["--mode", mode.name(), "--interface", self.device()])
+            .args(self.from_lbs(mode.name()))
             .args(self.backend_place(index));
         Ok(command)
     }

@@ -18,6 +18,7 @@ use crate::{
     netns::NetNs,
     server::Server,
     topology::{self, DEVICE, Switch},
+    veth::{self, End},
     wait::wait_for_interrupt,
     xdp::XdpPass,
 };
@@ -25,7 +26,7 @@ use crate::{
 /// A running lab; dropping it removes all of it.
 #[derive(Debug)]
 pub struct Lab {
-    passes: Vec<XdpPass>,
+    pass: XdpPass,
     pins: PinDir,
     files: TempDir,
     shape: Builder,
@@ -67,6 +68,53 @@ impl Lab {
         let vip = self.vip4();
         let line = format!("neigh replace {vip} lladdr {mac} dev {DEVICE} nud permanent");
         self.client.ip(&line).map(drop)
+    }
+
+    /// Takes the load balancer's device of the clients' network away, as when its driver goes.
+    pub fn remove_lb_device(&self) -> Result<()> {
+        let (_, device) = self.shape.arms.devices()[0];
+        self.lb.ip(&format!("link del {device}")).map(drop)
+    }
+
+    /// Makes that device again: the same name, Ethernet address and addresses, another index.
+    pub fn make_lb_device(&mut self) -> Result<()> {
+        let mtu = self.shape.mtu;
+        let ports: Result<Vec<String>> = self.shape.arms.devices()[..1]
+            .iter()
+            .map(|(network, device)| {
+                self.switch.connect(&self.lb, device, Host::LoadBalancer, *network, mtu)
+            })
+            .collect();
+        let ports = ports?;
+        let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+        self.pass = XdpPass::attach(self.switch.netns(), &ports)?;
+        self.switch.wait_until_forwarding()
+    }
+
+    /// Connects another device of the load balancer to the backends' segment, with this last byte of its
+    /// Ethernet address.
+    pub fn add_lb_device(&self, device: &str, last: u8) -> Result<XdpPass> {
+        let port = format!("b-{device}");
+        let end = |netns: &NetNs, name: &str, mac| End {
+            netns: netns.clone(),
+            name: name.to_owned(),
+            mac,
+            mtu: self.shape.mtu,
+            addresses: Vec::new(),
+        };
+        let near = end(&self.lb, device, [2, 0, 0, 0, 0xbb, last]);
+        let far = end(self.switch.netns(), &port, [2, 0, 0, 0, 0xcc, last]);
+        veth::join(&near, &far)?;
+        self.switch.netns().ip(&format!("link set {port} master back"))?;
+        self.switch.wait_until_forwarding()?;
+        XdpPass::attach(self.switch.netns(), &[&port])
+    }
+
+    /// Pulls the load balancer's cable out of the switch, or puts it back in.
+    pub fn set_lb_cable(&self, state: &str) -> Result<()> {
+        let (network, _) = self.shape.arms.devices()[0];
+        let port = topology::port(Host::LoadBalancer, network);
+        self.switch.netns().ip(&format!("link set {port} {state}")).map(drop)
     }
 
     /// The namespace of a backend, counted from 0.
@@ -130,6 +178,20 @@ impl Lab {
         Network::Back.address(family, Host::Backend(index))
     }
 
+    /// The addresses of `family` that tunnel packets of the load balancers come from: the one's, and
+    /// the standby's.
+    pub fn lb_addrs(&self, family: Family) -> [IpAddr; 2] {
+        [Host::LoadBalancer, Host::Standby].map(|host| Network::Back.address(family, host))
+    }
+
+    /// The options of `elb backend up` that name the load balancers; none where there is no tunnel.
+    pub fn from_lbs(&self, mode: &str) -> Vec<String> {
+        let families = self.families().list();
+        let families = if mode == "l2" { &[][..] } else { families };
+        let all = families.iter().flat_map(|family| self.lb_addrs(*family));
+        all.flat_map(|address| ["--from".to_owned(), address.to_string()]).collect()
+    }
+
     /// The address of the client.
     pub fn client_addr(&self, family: Family) -> IpAddr {
         self.shape.arms.client_network().address(family, Host::Client)
@@ -171,14 +233,6 @@ impl Lab {
         let index = u8::try_from(index).context("a lab has at most 32 backends")?;
         let port = topology::port(Host::Backend(index), Network::Back);
         self.switch.netns().ip(&format!("link set {port} {state}")).map(drop)
-    }
-
-    /// Deletes a device of the load balancer and makes it again, as services of the network do at a
-    /// restart: with the name, the addresses and the cable that it had, and another index.
-    pub fn replace_interface(&mut self, device: &str) -> Result<()> {
-        self.lb.ip(&format!("link del {device}"))?;
-        self.passes.push(self.shape.reconnect(&self.switch, &self.lb, device)?);
-        self.switch.wait_until_forwarding()
     }
 
     /// How to get a shell in each namespace.

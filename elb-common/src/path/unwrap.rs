@@ -1,6 +1,7 @@
 //! The backend server's side: an encapsulated packet for one of its virtual addresses loses its
 //! outer headers, be they IP alone (`ipip`) or IP, UDP and GUE (`gue`). Everything else passes
-//! untouched.
+//! untouched. A packet for one of them that does not come from a load balancer is dropped: whoever
+//! could send one would walk around the load balancer's access control.
 //!
 //! What a router marked on the outer header is told to the packet inside (RFC 6040 §4.2); its
 //! DSCP stays. The outer UDP checksum is not looked at: the packet inside has its own.
@@ -15,13 +16,17 @@ use crate::addr::{Be16, Be32, Be128};
 use crate::backend::GUE_PORT;
 use crate::checksum;
 use crate::reason::Reason;
+use crate::tunnel_source::{mapped, words};
 
-/// The virtual addresses of a backend server.
-pub trait Vips {
+/// A backend server: its virtual addresses, and whom it takes packets for them from.
+pub trait Server {
     /// Whether it serves this IPv4 address.
     fn has_v4(&self, address: Be32) -> bool;
     /// Whether it serves this IPv6 address.
     fn has_v6(&self, address: Be128) -> bool;
+    /// Whether tunnel packets from this outer source are a load balancer's; an IPv4 address comes as
+    /// the words of the IPv4-mapped one.
+    fn trusts(&self, source: [u32; 4]) -> bool;
 }
 
 /// What became of a frame. The number is the index into `DECAP_COUNTERS`.
@@ -39,12 +44,21 @@ pub enum Unwrapped {
     /// A router met congestion on the way of a packet whose sender does not know such marks: it is
     /// dropped, which its sender knows (RFC 6040 §4.2).
     Congested = 4,
+    /// The outer source is not one that the server takes packets from (`elb backend up --from`): it
+    /// is dropped.
+    UntrustedSource = 5,
 }
 
 impl Unwrapped {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Yes, Self::NotEncapsulated, Self::NotVip, Self::Failed, Self::Congested];
+    pub const ALL: [Self; 6] = [
+        Self::Yes,
+        Self::NotEncapsulated,
+        Self::NotVip,
+        Self::Failed,
+        Self::Congested,
+        Self::UntrustedSource,
+    ];
 
     /// Stable name, for output.
     pub const fn name(self) -> &'static str {
@@ -54,38 +68,60 @@ impl Unwrapped {
             Self::NotVip => "not_vip",
             Self::Failed => "failed",
             Self::Congested => "congested",
+            Self::UntrustedSource => "untrusted_source",
+        }
+    }
+
+    /// What became of such frames, and why.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Yes => "outer headers taken off, passed to the service",
+            Self::NotEncapsulated => "no tunnel packet, or a broken one: passed untouched",
+            Self::NotVip => "for an address that is not served here: passed untouched",
+            Self::Failed => "dropped: the driver could not remove the outer headers",
+            Self::Congested => "dropped: congestion on the way, and the sender does not know ECN",
+            Self::UntrustedSource => "dropped: the outer source is not in --from",
         }
     }
 }
 
-/// Removes the outer header of a packet for one of `vips`.
+/// Removes the outer header of a packet for one of the virtual addresses of `server`.
 #[inline(always)]
-pub fn unwrap<P: Packet, S: Vips>(packet: &mut P, vips: &S) -> Unwrapped {
-    outer(packet, vips).unwrap_or(Unwrapped::NotEncapsulated)
+pub fn unwrap<P: Packet, S: Server>(packet: &mut P, server: &S) -> Unwrapped {
+    outer(packet, server).unwrap_or(Unwrapped::NotEncapsulated)
 }
 
 #[inline(always)]
-fn outer<P: Packet, S: Vips>(packet: &mut P, vips: &S) -> Result<Unwrapped, Stop> {
+fn outer<P: Packet, S: Server>(packet: &mut P, server: &S) -> Result<Unwrapped, Stop> {
     const IPV4: u16 = EtherType::Ipv4 as u16;
     const IPV6: u16 = EtherType::Ipv6 as u16;
     let link = parse::link(packet)?;
     let outer = match link.ethertype.raw() {
-        IPV4 => Outer::of(&V4::parse(packet, link.end)?),
-        IPV6 => Outer::of(&V6::parse(packet, link.end)?),
+        IPV4 => {
+            let ip = V4::parse(packet, link.end)?;
+            Outer::of(&ip, mapped(ip.source))
+        }
+        IPV6 => {
+            let ip = V6::parse(packet, link.end)?;
+            Outer::of(&ip, words(ip.source))
+        }
         _ => return Ok(Unwrapped::NotEncapsulated),
     };
     let (protocol, payload) = outer.carries(packet)?;
     let (ours, ecn, ethertype) = if protocol == V4::INNER_PROTOCOL {
         let inner: &Ipv4 = view(packet, payload)?;
-        (vips.has_v4(inner.destination), inner.tos & ECN, IPV4)
+        (server.has_v4(inner.destination), inner.tos & ECN, IPV4)
     } else if protocol == V6::INNER_PROTOCOL {
         let inner: &Ipv6 = view(packet, payload)?;
-        (vips.has_v6(inner.destination), class(inner) & ECN, IPV6)
+        (server.has_v6(inner.destination), class(inner) & ECN, IPV6)
     } else {
         return Ok(Unwrapped::NotEncapsulated);
     };
     if !ours {
         return Ok(Unwrapped::NotVip);
+    }
+    if !server.trusts(outer.source) {
+        return Ok(Unwrapped::UntrustedSource);
     }
     if outer.ecn == CE && ecn == NOT_ECT {
         return Ok(Unwrapped::Congested);
@@ -113,15 +149,16 @@ struct Outer {
     protocol: u8,
     payload: usize,
     ecn: u8,
+    source: [u32; 4],
 }
 
 impl Outer {
     /// A fragment carries no whole packet.
     #[inline(always)]
-    fn of<A>(ip: &Ip<A>) -> Self {
+    fn of<A>(ip: &Ip<A>, source: [u32; 4]) -> Self {
         const NONE: u8 = IpProto::Ipv6NoNxt as u8;
         let protocol = if ip.fragment == part::WHOLE { ip.protocol } else { NONE };
-        Self { protocol, payload: ip.payload, ecn: ip.tos & ECN }
+        Self { protocol, payload: ip.payload, ecn: ip.tos & ECN, source }
     }
 
     /// Protocol and offset of what is inside, behind UDP and GUE if they are there. A GUE header

@@ -15,15 +15,17 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::draining::{self, Drained};
 use super::events::Events;
+use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
+use super::own_address::OwnAddresses;
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
 use crate::assign::Room;
 use crate::census::Census;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program, Tracer};
+use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
 use crate::model::{LoadBalancer, Model, Pool};
 use crate::nexthop::{Network, Wanted};
 use crate::publish::Image;
@@ -40,6 +42,7 @@ pub(super) struct Parts {
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
+    pub keeping: Keeping,
     pub observed: Image,
     pub numbers: Numbers,
     pub health: saved::Health,
@@ -62,6 +65,8 @@ pub(super) struct Core {
     /// What packets note of flows, read beside everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
+    /// What is kept in the host.
+    pub(super) keeping: Keeping,
     pub(super) reconciler: Reconciler,
     pub(super) network: Network,
     pub(super) members: Members,
@@ -88,6 +93,7 @@ pub(super) struct Core {
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
+    pub(super) own_addresses: OwnAddresses,
 }
 
 /// Probes under way, and how punctual they are.
@@ -125,6 +131,7 @@ impl Core {
             vip_probes: parts.vip_probes,
             tracking: parts.tracking,
             attachments: parts.attachments,
+            keeping: parts.keeping,
             reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
             network: Network::default(),
             members: Members::probing_from(sources),
@@ -146,6 +153,7 @@ impl Core {
             loaded: parts.now.wall,
             config_problems: parts.problems,
             map_problems: Vec::new(),
+            own_addresses: OwnAddresses::default(),
         };
         let model = core.config.model.clone();
         for Renamed { from, to } in core.follow_names(&model) {
@@ -166,6 +174,8 @@ impl Core {
 
     /// Lets all interfaces carry a program; the first that refuses is the error.
     pub(super) fn carry(&mut self, program: Program) -> Result<(), AttachError> {
+        self.keeping.program = program;
+        self.keeping.changed();
         let carry = |attachment: &Attachment| attachment.carry(&mut self.object, program);
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
@@ -197,6 +207,7 @@ impl Core {
 
     pub(super) fn network_changed(&mut self, network: Network) {
         self.network = network;
+        self.look_for_own_addresses();
         self.publish();
     }
 
@@ -234,42 +245,8 @@ impl Core {
         ToDo { publish: effect.standing_changed, save: effect.is_news }
     }
 
-    /// Reads the file again. It must be right throughout: otherwise everything stays as it is. True
-    /// if it was taken over; and the tracer of the maps, if these are others now. The interfaces carry
-    /// this program.
-    pub(super) fn reload(&mut self, now: Now, program: Program) -> (bool, Option<Tracer>) {
-        match config::load(&self.file) {
-            Err(errors) => {
-                self.config_problems = errors.iter().map(ToString::to_string).collect();
-                errors.log();
-                tracing::error!("the file is not taken over, serving goes on as before");
-                (false, None)
-            }
-            Ok(config) => {
-                self.config_problems.clear();
-                let tracer = self.resize(&config.agent, program);
-                if config.agent != self.config.agent {
-                    let what =
-                        "[agent] changed: restart the agent for that; the rest is taken over";
-                    tracing::warn!("{what}");
-                    self.config_problems.push(what.to_owned());
-                }
-                self.follow_names(&config.model);
-                self.config.model = config.model;
-                self.drained = draining::still_there(&self.drained, &self.config.model);
-                self.loaded = now.wall;
-                self.members.follow(&self.config.model, &mut saved::Health::default(), now);
-                self.bound.follow(&self.config.model);
-                self.publish();
-                self.save();
-                tracing::info!("the configuration is taken over");
-                (true, tracer)
-            }
-        }
-    }
-
     /// What is known by a pool's name goes with the pool to the name that it has now.
-    fn follow_names(&mut self, model: &Model) -> Vec<Renamed> {
+    pub(super) fn follow_names(&mut self, model: &Model) -> Vec<Renamed> {
         let renamed = self.reconciler.follow_names(model);
         for Renamed { from, to } in &renamed {
             tracing::info!(from, to, "the pool got another name");

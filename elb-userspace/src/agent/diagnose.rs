@@ -173,11 +173,19 @@ impl Core {
                 (self.network.links.get(&ifindex), gateway, source)
             }
         };
+        let next_hop = self.network.next_hop(member);
+        let agent = &self.config.agent;
+        let set = match member {
+            IpAddr::V4(_) => agent.encap_source.map(IpAddr::V4),
+            IpAddr::V6(_) => agent.encap_source_ipv6.map(IpAddr::V6),
+        };
+        let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         Way {
-            next_hop: self.network.next_hop(member),
+            next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
             gateway,
             source: source.or(routed),
+            outer,
             vip,
         }
     }

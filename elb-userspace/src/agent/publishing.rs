@@ -10,6 +10,7 @@ use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
 use crate::health::MemberHealth;
+use crate::host::found::Found;
 use crate::kernel::{Attachment, coarse_seconds};
 use crate::model::{Member, Pool};
 use crate::nexthop::{Network, NextHop, Unreachable};
@@ -32,6 +33,7 @@ impl Core {
             members: &self.members,
             network: &self.network,
             attachments: &self.attachments,
+            host: &self.keeping.found,
             drained: &self.drained,
         };
         let numbers = self.reconciler.assignments.clone();
@@ -74,6 +76,16 @@ impl Core {
         again
     }
 
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            members: &self.members,
+            network: &self.network,
+            attachments: &self.attachments,
+            host: &self.keeping.found,
+            drained: &self.drained,
+        }
+    }
+
     /// Writes down what the next agent needs to make use of the maps.
     pub(super) fn save(&self) {
         self.save_for(None);
@@ -98,11 +110,13 @@ impl Core {
     }
 }
 
-struct View<'a> {
-    members: &'a Members,
-    network: &'a Network,
+/// What is seen of the world.
+pub(super) struct View<'a> {
+    pub(super) members: &'a Members,
+    pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    drained: &'a Drained,
+    host: &'a Found,
+    pub(super) drained: &'a Drained,
 }
 
 impl Seen for View<'_> {
@@ -132,7 +146,7 @@ impl Seen for View<'_> {
 
     fn interfaces(&self) -> BTreeMap<u32, Mac> {
         let indices = self.attachments.iter().map(|attachment| attachment.index);
-        let mac = |index| Some((index, self.network.links.get(&index)?.mac?));
+        let mac = |index| Some((index, self.host.interfaces.get(&index)?.mac?));
         indices.filter_map(mac).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Questions over the API socket. What takes long is answered by a task of its own.
 
+use std::time::SystemTime;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -32,6 +34,9 @@ impl Agent {
                 self.watch_flows();
                 self.answer_drain(draft, answer);
             }
+            Query::Reload(request, answer) => drop(answer.send(self.reload(request))),
+            Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
+            Query::InForce(answer) => drop(answer.send(self.core.in_force(SystemTime::now()))),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));
                 self.look_after_traces();

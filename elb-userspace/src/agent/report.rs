@@ -16,6 +16,7 @@ use super::core::Core;
 use super::start::mode_name;
 use crate::assign::{AssignedMember, AssignedPool};
 use crate::explain::fate;
+use crate::host::kept::{Kept, Object};
 use crate::kernel::{MapError, coarse_seconds};
 use crate::model;
 use crate::reconcile::socket;
@@ -47,14 +48,29 @@ impl Core {
             pid: std::process::id(),
             started: timestamp(self.started),
             adopted: self.object.adopted,
-            attach_mode: mode_name(self.config.agent.attach_mode).to_owned(),
+            attach_mode: self.attach_mode().to_owned(),
             interfaces: self.attachments.iter().map(|a| a.interface.clone()).collect(),
             config: self.file.clone(),
             loaded: timestamp(self.loaded),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
-            problems: [&self.config_problems[..], &self.map_problems[..], problems].concat(),
+            problems: [
+                &self.keeping.register.problems()[..],
+                &self.config_problems[..],
+                &self.map_problems[..],
+                &self.own_addresses.problems[..],
+                problems,
+            ]
+            .concat(),
+            kept: self.keeping.register.all().map(kept).collect(),
             probing: self.probing.status(),
         }
+    }
+
+    /// As it is in force: the file's, where no interface says otherwise.
+    fn attach_mode(&self) -> &'static str {
+        let wanted = self.config.agent.attach_mode;
+        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        mode_name(other.map_or(wanted, |one| one.mode))
     }
 
     fn load_balancer(
@@ -64,7 +80,8 @@ impl Core {
     ) -> status::LoadBalancer {
         let listener = |listener| self.listener(lb, listener, pools);
         let listeners: Vec<_> = lb.listeners.iter().map(listener).collect();
-        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED);
+        let degraded = listeners.iter().any(|listener| listener.operating_status == DEGRADED)
+            || self.keeping.register.is_any_missing();
         status::LoadBalancer {
             name: lb.name.to_string(),
             vips: lb.vips().collect(),
@@ -209,6 +226,16 @@ impl Core {
             meaning: reason.meaning().to_owned(),
             fix: reason.fix().to_owned(),
         })
+    }
+}
+
+fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
+    status::Kept {
+        object: object.to_string(),
+        in_place: kept.missing.is_none(),
+        reason: kept.missing.clone(),
+        restored: kept.restored,
+        last_restored: kept.last.map(timestamp),
     }
 }
 

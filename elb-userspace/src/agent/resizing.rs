@@ -54,6 +54,7 @@ impl Core {
         for attachment in &self.attachments {
             attachment.carry(&mut object, program)?;
         }
+        self.keeping.changed();
         carry.finish(&mut object);
         drop(held);
         self.vip_probes.follow(&mut self.object, &mut object);

@@ -11,15 +11,20 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts};
+use super::keeping::{Keeping, NO_INTERFACE};
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, descriptors, recover};
+use super::{Agent, descriptors, own_address, recover};
 use crate::api;
 use crate::assign::AssignedPool;
-use crate::config::{self, AttachMode, Config};
+use crate::config::{self, AgentSettings, AttachMode, Config};
+use crate::host::follow;
+use crate::host::found::Found;
+use crate::host::programs::{Held, Plan, Wanted, compare};
 use crate::kernel::{
-    Attachment, Capacity, Carry, Maps, Object, Sweeper, Tracer, coarse_seconds, pinned, unpin,
+    Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
+    pinned_program, unpin,
 };
 use crate::nexthop::{Network, netlink};
 use crate::publish::Image;
@@ -34,6 +39,11 @@ pub async fn run(file: &Path) -> Result<()> {
     let Some(config) = config else {
         bail!("{errors}\n{} cannot be served", file.display());
     };
+    let before: Option<Numbers> = saved::read(&saved::numbers_path(&config.agent.socket));
+    let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
+    let (Some(config), errors) = own_address::read_for_this_host(file, &before) else {
+        bail!("{errors}\n{} cannot be served", file.display());
+    };
     errors.log();
     let lock = lock(&config.agent.socket)?;
     let problems = errors.iter().map(ToString::to_string).collect();
@@ -43,14 +53,17 @@ pub async fn run(file: &Path) -> Result<()> {
     let (known, network) = watch::channel(Network::default());
     let mut follower = JoinSet::new();
     follower.spawn(netlink::follow(wanted_addresses, known));
+    let (host, looks) = watch::channel(Arc::default());
+    let mut looker = JoinSet::new();
+    looker.spawn(follow::follow(core.keeping.revision.subscribe(), host));
     let (questions, queries) = mpsc::channel(16);
     let server = api::server::Server::bind(core.socket(), questions)?;
     let mut server_task = JoinSet::new();
     server_task.spawn(server.run());
-    let mut agent = Agent::new(core, network, wanted, queries, traces);
+    let mut agent = Agent::new(core, network, wanted, looks, queries, traces);
     let result = agent.serve(&mut follower, &mut server_task).await;
     let _ = fs::remove_file(agent.core.socket());
-    drop((lock, log));
+    drop((lock, log, looker));
     result
 }
 
@@ -82,7 +95,8 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
         write(&config, &numbers);
     }
     carry.share()?;
-    let attachments = attach(&mut object, &config)?;
+    let found = follow::look().await.context("cannot look at the host's interfaces")?;
+    let Attached { attachments, failed } = attach(&mut object, &config, &found)?;
     carry.finish(&mut object);
     let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
     if is_carried {
@@ -107,6 +121,7 @@ async fn take_over(config: Config, file: &Path, mut problems: Vec<String>) -> Re
         vip_probes,
         tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
+        keeping: Keeping::new(found, failed),
         observed,
         numbers,
         health,
@@ -175,41 +190,89 @@ pub fn lock_path(socket: &Path) -> PathBuf {
     socket.with_extension("lock")
 }
 
-/// Attaches the program to all interfaces, or to none; interfaces that are not wanted any more lose
-/// it. What may fail comes first: interfaces that carry none.
-fn attach(object: &mut Object, config: &Config) -> Result<Vec<Attachment>> {
-    let mode = config.agent.attach_mode;
-    let mut attachments: Vec<Attachment> = Vec::new();
-    let carrying = pinned(&object.directory);
-    let mut interfaces: Vec<_> = config.agent.interfaces.iter().collect();
-    interfaces.sort_by_key(|interface| carries(interface, &carrying));
-    for interface in interfaces {
-        match Attachment::new(object, interface, mode) {
-            Ok(attachment) => {
-                let replaced = attachment.replaced;
-                let mode = mode_name(mode);
-                tracing::info!(interface, mode, replaced, "the program is attached");
-                attachments.push(attachment);
-            }
+/// Attaches the program to the interfaces that are there; which, and why others do not carry it. None
+/// may be missing that carried it already: then nothing changes, and that is the error. So it is where
+/// no interface can carry it, and waiting for one would not help.
+fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attached> {
+    let AgentSettings { interfaces, attach_mode: mode, .. } = &config.agent;
+    let directory = object.directory.clone();
+    let link = |index| Held { index, program: pinned_program(&directory, index) };
+    let held: Vec<_> = pinned(&directory).into_iter().map(link).collect();
+    let plan = compare(Wanted { interfaces, mode: *mode }, &held, found);
+    for index in plan.release.iter().filter(|index| is_dead(&held, **index, found)) {
+        unpin(&directory, *index)?;
+    }
+    let mut attached = Attached::default();
+    // What may fail comes first: interfaces that carry none.
+    let mut refused = None;
+    for (name, index) in &plan.attach {
+        let attachment = Attachment::new(object, Program::Plain, (name, *index), *mode);
+        let pinned = attachment.and_then(|one| one.pin(&directory).map(|_| one));
+        match pinned {
+            Ok(one) => attached.attachments.push(one),
             Err(error) => {
-                for fresh in attachments.iter().filter(|attachment| !attachment.replaced) {
-                    let _ = unpin(&object.directory, fresh.index);
-                }
-                return Err(error.into());
+                attached.failed.push((name.clone(), error.to_string()));
+                refused.get_or_insert(error);
             }
         }
     }
-    for index in pinned(&object.directory) {
-        if attachments.iter().all(|attachment| attachment.index != index) {
+    if let Err(error) = adopt(object, &mut attached, &held, &plan, found, config) {
+        attached.attachments.iter().filter(|one| !one.replaced).for_each(|fresh| {
+            let _ = unpin(&directory, fresh.index);
+        });
+        return Err(error);
+    }
+    if let Some(error) = refused.filter(|_| attached.attachments.is_empty()) {
+        return Err(error.into());
+    }
+    for one in &attached.attachments {
+        let (interface, mode, replaced) = (&one.interface, mode_name(one.mode), one.replaced);
+        tracing::info!(interface, mode, replaced, "the program is attached");
+    }
+    for index in pinned(&directory) {
+        if attached.attachments.iter().all(|one| one.index != index) {
             tracing::info!(index, "the interface is not wanted any more, detaching");
-            unpin(&object.directory, index)?;
+            unpin(&directory, index)?;
         }
     }
-    Ok(attachments)
+    let missing = plan.missing.into_iter().map(|name| (name, NO_INTERFACE.to_owned()));
+    attached.failed.extend(missing);
+    Ok(attached)
 }
 
-fn carries(interface: &str, indices: &[u32]) -> bool {
-    nix::net::if_::if_nametoindex(interface).is_ok_and(|index| indices.contains(&index))
+/// What carries the program, and why other interfaces do not.
+#[derive(Default)]
+struct Attached {
+    attachments: Vec<Attachment>,
+    failed: Vec<(String, String)>,
+}
+
+/// Takes over the links that are to go on.
+fn adopt(
+    object: &mut Object,
+    attached: &mut Attached,
+    held: &[Held],
+    plan: &Plan,
+    found: &Found,
+    config: &Config,
+) -> Result<()> {
+    let mut missing = plan.missing.iter();
+    for link in held.iter().filter(|link| !plan.release.contains(&link.index)) {
+        let is_renamed = plan.renamed.iter().any(|(index, _)| *index == link.index);
+        let mut wanted = config.agent.interfaces.iter();
+        let here = wanted.find(|name| found.index_of(name) == Some(link.index));
+        let name = if is_renamed { missing.next() } else { here };
+        let name = name.map_or("", String::as_str);
+        let mode = found.mode(link.index).unwrap_or(config.agent.attach_mode);
+        attached.attachments.extend(Attachment::adopt(object, (name, link.index), mode)?);
+    }
+    Ok(())
+}
+
+/// Whether a link holds nothing that is in this network namespace.
+fn is_dead(held: &[Held], index: u32, found: &Found) -> bool {
+    let link = held.iter().find(|link| link.index == index);
+    link.is_none_or(|link| link.program.is_none() || found.program(index) != link.program)
 }
 
 pub(super) fn mode_name(mode: AttachMode) -> &'static str {

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::Config;
+use crate::config::{Config, ProbeMark};
 use crate::health::path::{Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
 use crate::kernel::{Object, Prober, carry_probes, move_probes};
@@ -65,7 +65,8 @@ impl VipProbes {
     /// Sets up what is needed, or takes over what an earlier agent left. Without it, members are
     /// probed at their own addresses.
     pub(super) async fn begin(object: &mut Object, config: &Config) -> Self {
-        let steering = Steering::of(&config.agent.pin_dir);
+        let steering =
+            Steering::of(&config.agent.pin_dir, config.agent.probe_mark.map(ProbeMark::get));
         match set_up(object, config, &steering).await {
             Ok((prober, steered)) => {
                 let no_v6 = steered.v6.err().map(|error| error.to_string());
@@ -120,9 +121,9 @@ async fn set_up(
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
     let steered = steering.set_up().await.map_err(|error| error.to_string())?;
-    let carried = carry_probes(object, &steering.peer, config.agent.attach_mode);
+    let carried = carry_probes(object, (&steering.peer, steered.peer), config.agent.attach_mode);
     carried.map_err(|error| error.to_string())?;
-    let prober = Prober::new(object, steering.mark).map_err(|error| error.to_string())?;
+    let prober = Prober::new(object, steered.mark).map_err(|error| error.to_string())?;
     Ok((prober, steered))
 }
 

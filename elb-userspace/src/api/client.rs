@@ -17,11 +17,14 @@ use tokio::net::UnixStream;
 
 use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
+use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to read a large file, to carry maps over, and to fill rings.
+const RELOAD: Duration = Duration::from_secs(60);
 /// How long it may look at members before it answers.
 const DIAGNOSIS: Duration = Duration::from_secs(120);
 
@@ -55,6 +58,30 @@ pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> 
 /// As for [`status()`], or no member is meant.
 pub async fn drain(socket: &Path, request: &DrainRequest) -> Result<DrainReport> {
     ask(socket, Method::POST, &path("/drain", request)?).await
+}
+
+/// Lets the agent read its configuration file again.
+///
+/// # Errors
+/// As for [`status()`]. A file that is wrong or refused is no error: the report says so.
+pub async fn reload(socket: &Path, request: &ReloadRequest) -> Result<ReloadReport> {
+    whole(socket, empty(Method::POST, &path("/reload", request)?)?, RELOAD).await
+}
+
+/// What the configuration waits for until all of it is in force.
+///
+/// # Errors
+/// As for [`status()`].
+pub async fn in_force(socket: &Path) -> Result<InForce> {
+    ask(socket, Method::GET, "/reload").await
+}
+
+/// What a reload with another file would do.
+///
+/// # Errors
+/// As for [`status()`].
+pub async fn plan(socket: &Path, request: &PlanRequest) -> Result<ReloadReport> {
+    whole(socket, post("/plan", request)?, RELOAD).await
 }
 
 /// What keeps something from working. The agent looks at members first, which takes seconds.

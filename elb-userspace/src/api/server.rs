@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query as Parameters, State};
+use axum::extract::{DefaultBodyLimit, Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,10 +19,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::drain::{DrainReport, DrainRequest};
+use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::{Lines, Query};
+use crate::config::MAX_FILE_SIZE;
 use crate::explain::{Explanation, Question};
 use crate::status::{self, Status};
 use crate::{events, flows, trace};
+
+/// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte may take two.
+const PLAN: usize = 2 * MAX_FILE_SIZE as usize + 65_536;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -60,6 +65,8 @@ impl Server {
             .route("/trace", get(trace))
             .route("/events", get(events))
             .route("/drain", post(drain))
+            .route("/reload", post(reload).get(in_force))
+            .route("/plan", post(plan).layer(DefaultBodyLimit::max(PLAN)))
             .route("/diagnose", post(diagnose))
             .route("/inspection", get(inspection))
             .with_state(self.queries);
@@ -117,6 +124,24 @@ async fn drain(
 ) -> Result<Json<DrainReport>, Refusal> {
     let answer = ask(queries, |answer| Query::Drain(request, answer)).await?;
     answer.map(Json).map_err(refuse)
+}
+
+async fn reload(
+    queries: Queries,
+    Parameters(request): Parameters<ReloadRequest>,
+) -> Result<Json<ReloadReport>, Refusal> {
+    ask(queries, |answer| Query::Reload(request, answer)).await.map(Json)
+}
+
+async fn in_force(queries: Queries) -> Result<Json<InForce>, Refusal> {
+    ask(queries, Query::InForce).await.map(Json)
+}
+
+async fn plan(
+    queries: Queries,
+    Json(request): Json<PlanRequest>,
+) -> Result<Json<ReloadReport>, Refusal> {
+    ask(queries, |answer| Query::Plan(request, answer)).await.map(Json)
 }
 
 async fn diagnose(

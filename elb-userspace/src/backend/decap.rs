@@ -7,12 +7,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode, loaded_programs};
 use aya::{Ebpf, EbpfLoader};
+use elb_common::counter::Counter;
 use elb_common::names;
+use elb_common::path::unwrap::Unwrapped;
 
 use super::error::{Error, with_causes};
 use super::netlink::Link;
@@ -27,11 +29,45 @@ pub(super) struct Pins {
 }
 
 const LINK: &str = "link-";
+const MAPS: [&str; 4] =
+    [names::DECAP_VIPS, names::DECAP_SOURCES, names::DECAP_SET, names::DECAP_COUNTERS];
 
 impl Pins {
     pub(super) fn new(pin_dir: &Path) -> Self {
         let directory = pin_dir.join(format!("v{}", names::ABI_VERSION));
         Self { pin_dir: pin_dir.to_owned(), directory }
+    }
+
+    /// The pins of this version, or where there are none, those of an older one.
+    pub(super) fn of_any_version(pin_dir: &Path) -> Self {
+        let this = Self::new(pin_dir);
+        match this.older() {
+            Some(directory) if !this.exist() => Self { pin_dir: pin_dir.to_owned(), directory },
+            _ => this,
+        }
+    }
+
+    /// The folder of the latest older version.
+    fn older(&self) -> Option<PathBuf> {
+        let versions = (1..names::ABI_VERSION).rev();
+        let mut directories = versions.map(|version| self.pin_dir.join(format!("v{version}")));
+        directories.find(|directory| directory.exists())
+    }
+
+    /// Makes what an older version pinned this version's: its links get this version's program when
+    /// it is attached. The map of addresses is the same, the counters are made anew. `None`: nothing
+    /// older is there; otherwise the folder.
+    pub(super) fn take_over_older(&self) -> Result<Option<&Path>, Error> {
+        if !self.exist()
+            && let Some(older) = self.older()
+        {
+            fs::rename(&older, &self.directory).map_err(|error| pin_error(&older, &error))?;
+        }
+        if !self.have_maps() || self.map(names::DECAP_SET).exists() {
+            return Ok(None);
+        }
+        remove(&self.map(names::DECAP_COUNTERS))?;
+        Ok(Some(&self.directory))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -62,8 +98,7 @@ impl Pins {
 
     /// Removes the pins of the maps, and the folders if nothing else is in them.
     pub(super) fn remove_maps(&self) -> Result<(), Error> {
-        remove(&self.map(names::DECAP_VIPS))?;
-        remove(&self.map(names::DECAP_COUNTERS))?;
+        MAPS.iter().try_for_each(|name| remove(&self.map(name)))?;
         for directory in [&self.directory, &self.pin_dir] {
             match fs::remove_dir(directory) {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
@@ -80,7 +115,13 @@ impl Pins {
         self.directory.join(format!("{LINK}{index}"))
     }
 
-    fn map(&self, name: &str) -> PathBuf {
+    /// Removes the pins of the set of sources, as an older version has none.
+    pub(super) fn remove_sources(&self) -> Result<(), Error> {
+        remove(&self.map(names::DECAP_SOURCES))?;
+        remove(&self.map(names::DECAP_SET))
+    }
+
+    pub(super) fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -166,6 +207,31 @@ impl Vips {
     }
 }
 
+/// Packets and bytes by what became of them, in the order of [`Unwrapped::ALL`]; `None` where no map
+/// is pinned. What an older version does not count is 0.
+pub(super) fn counted(pins: &Pins) -> Result<Option<Vec<(u64, u64)>>, Error> {
+    let path = pins.map(names::DECAP_COUNTERS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let error = |error: MapError| pin_error(&path, &error);
+    let map = Map::from_map_data(MapData::from_pin(&path).map_err(error)?).map_err(error)?;
+    let map: PerCpuArray<_, Record<Counter>> = map.try_into().map_err(error)?;
+    let known = map.len();
+    let sum = |what: &Unwrapped| {
+        let number = *what as u32;
+        if number >= known {
+            return Ok((0, 0));
+        }
+        let values = map.get(&number, 0).map_err(error)?;
+        let add = |(packets, bytes): (u64, u64), counter: &Record<Counter>| {
+            (packets + counter.0.packets, bytes + counter.0.bytes)
+        };
+        Ok(values.iter().fold((0, 0), add))
+    };
+    Unwrapped::ALL.iter().map(sum).collect::<Result<_, Error>>().map(Some)
+}
+
 /// IPv4 addresses are held as IPv4-mapped ones (RFC 4291 §2.5.5.2).
 fn key(vip: IpAddr) -> Record<[u8; 16]> {
     Record(match vip {
@@ -205,7 +271,7 @@ impl Decap {
     pub(super) fn load(pins: &Pins) -> Result<Self, Error> {
         fs::create_dir_all(&pins.directory).map_err(|error| pin_error(&pins.directory, &error))?;
         let mut loader = EbpfLoader::new();
-        for name in [names::DECAP_VIPS, names::DECAP_COUNTERS] {
+        for name in MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut ebpf =
@@ -331,6 +397,6 @@ impl Refusal {
     }
 }
 
-fn pin_error(path: &Path, error: &dyn std::error::Error) -> Error {
+pub(super) fn pin_error(path: &Path, error: &dyn std::error::Error) -> Error {
     Error::Pin { path: path.to_owned(), error: with_causes(error) }
 }

@@ -39,7 +39,7 @@ pub fn down(down: &Down) -> Result<Report, Error> {
         Which::These(vips) => Some(plan::vips(vips)?),
     };
     let pin_dir = plan::absolute(&down.pin_dir)?;
-    let pins = Pins::new(&pin_dir);
+    let pins = Pins::of_any_version(&pin_dir);
     privilege::check(if pins.exist() { Mode::Ipip } else { Mode::L2 })?;
     let host = Host::look()?;
     let file = StateFile::lock(&down.state_dir, &pin_dir)?;

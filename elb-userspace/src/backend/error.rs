@@ -141,6 +141,30 @@ pub enum Error {
         /// What the kernel said.
         error: String,
     },
+    /// No source of tunnel packets is given.
+    #[error(
+        "--mode ipip and gue need --from: the addresses of the load balancers, the only ones that \
+         tunnel packets are taken from; `elb status` shows them; `--from any` takes packets from \
+         everybody, past the load balancer's access control"
+    )]
+    NoSource,
+    /// Sources are given where there are no tunnel packets.
+    #[error(
+        "--from is for --mode ipip and gue: with l2, packets have no outer source to compare; leave it \
+         out"
+    )]
+    SourceWithoutTunnel,
+    /// More than a set can have.
+    #[error("--from has {0} networks; give at most 256, or larger networks")]
+    ManySources(usize),
+    /// The maps of sources cannot be read or changed.
+    #[error("cannot change the map {map}: {error}")]
+    Sources {
+        /// The map.
+        map: &'static str,
+        /// What the kernel said.
+        error: String,
+    },
     /// Another program is attached.
     #[error(
         "interface {0:?} already carries another XDP program; detach it with `ip link set dev {0} \

@@ -126,6 +126,16 @@ impl Netlink {
         Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
     }
 
+    /// The name of the interface of the default route of a version of IP, in whichever table.
+    pub(crate) fn default_interface_of(&self, v6: bool) -> Result<Option<String>, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        let routes = self.all(self.handle.route().get(request).execute())?;
+        let Some((_, index)) = routes.iter().filter_map(to_anywhere).min() else { return Ok(None) };
+        let links = self.links()?;
+        Ok(links.into_iter().find(|link| link.index == index).map(|link| link.name))
+    }
+
     /// All answers to a request.
     pub(crate) fn all<T>(
         &self,
@@ -136,13 +146,16 @@ impl Netlink {
     }
 }
 
-/// Metric and interface of a route, if it is a default route; the metric comes first in the order.
+/// As [`to_anywhere`], of the main table.
 fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
+    let is_main = route.header.table == RouteHeader::RT_TABLE_MAIN;
+    is_main.then(|| to_anywhere(route)).flatten()
+}
+
+/// Metric and interface of a route, if it is a default route; the metric comes first in the order.
+fn to_anywhere(route: &RouteMessage) -> Option<(u32, u32)> {
     let header = &route.header;
-    if header.destination_prefix_length != 0
-        || header.kind != RouteType::Unicast
-        || header.table != RouteHeader::RT_TABLE_MAIN
-    {
+    if header.destination_prefix_length != 0 || header.kind != RouteType::Unicast {
         return None;
     }
     let (mut metric, mut index) = (0, None);

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::decap::{self, Pins, Vips};
+use super::sources::Sources;
 use super::sysctl::{self, Sysctl, Wanted};
 use super::{Error, Mode, StateError, plan, state};
+use crate::model::ipgroup::Network;
 
 /// What `elb backend up` did, as far as it is still there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Recorded {
     pub interfaces: Vec<String>,
     /// The addresses that packets are unwrapped for, as the program's map has them.
     pub unwrapped: Vec<IpAddr>,
+    /// Whom they are taken from; none: from everybody, as older versions do.
+    pub from: Option<Vec<Network>>,
 }
 
 /// What the state file and the pins of a set-up say; nothing where there is none.
@@ -34,11 +38,14 @@ pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, Error> {
         vips: state.vips.iter().map(|vip| vip.address).collect(),
         interfaces: state.interfaces.into_iter().map(|interface| interface.name).collect(),
         unwrapped: Vec::new(),
+        from: None,
     };
+    let pins = Pins::of_any_version(&pin_dir);
     if !recorded.interfaces.is_empty()
-        && let Some(vips) = Vips::open(&Pins::new(&pin_dir))?
+        && let Some(vips) = Vips::open(&pins)?
     {
         recorded.unwrapped = vips.all()?;
+        recorded.from = Sources::open(&pins)?.map(|sources| sources.all()).transpose()?;
     }
     Ok(recorded)
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Attached;
+use super::status::shown;
 use super::sysctl::Sysctl;
+use crate::model::ipgroup::Network;
 
 /// The steps in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +36,10 @@ pub enum Step {
     VipAdded { vip: IpAddr },
     VipAlready { vip: IpAddr },
     VipRemoved { vip: IpAddr },
+    Upgraded { directory: PathBuf },
+    SourcesSet { from: Vec<Network>, was: Option<Vec<Network>> },
+    SourcesAlready { from: Vec<Network> },
+    SourcesRestored { from: Vec<Network> },
     Attached { interface: String, mode: Attached, native_refused: Option<String> },
     AttachedAlready { interface: String, mode: Attached },
     Detached { interface: String },
@@ -58,6 +64,9 @@ impl Step {
             | Self::AddressRemoved { .. }
             | Self::VipAdded { .. }
             | Self::VipRemoved { .. }
+            | Self::Upgraded { .. }
+            | Self::SourcesSet { .. }
+            | Self::SourcesRestored { .. }
             | Self::Attached { .. }
             | Self::Detached { .. }
             | Self::PinsRemoved { .. } => true,
@@ -68,6 +77,7 @@ impl Step {
             | Self::AddressLeft { .. }
             | Self::AddressGone { .. }
             | Self::VipAlready { .. }
+            | Self::SourcesAlready { .. }
             | Self::AttachedAlready { .. }
             | Self::NotSetUp { .. } => false,
         }
@@ -104,6 +114,26 @@ impl fmt::Display for Step {
             Self::VipAdded { vip } => write!(f, "decap unwraps packets for {vip} now"),
             Self::VipAlready { vip } => write!(f, "decap unwraps packets for {vip} already"),
             Self::VipRemoved { vip } => write!(f, "decap unwraps packets for {vip} no more"),
+            Self::Upgraded { directory } => {
+                write!(f, "took over what an older version pinned in {}", directory.display())
+            }
+            Self::SourcesSet { from, was: None } => {
+                write!(f, "decap takes packets from {} only", shown(from))
+            }
+            Self::SourcesSet { from, was: Some(was) } => {
+                write!(
+                    f,
+                    "decap takes packets from {} now, no more from {}",
+                    shown(from),
+                    shown(was)
+                )
+            }
+            Self::SourcesAlready { from } => {
+                write!(f, "decap takes packets from {} already", shown(from))
+            }
+            Self::SourcesRestored { from } => {
+                write!(f, "decap takes packets from {} again", shown(from))
+            }
             Self::Attached { interface, mode, native_refused: None } => {
                 write!(f, "attached decap to {interface} ({})", mode.name())
             }

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use super::decap::{Decap, Outcome, Pins, Vips};
 use super::netlink::Link;
 use super::plan::{self, Host};
+use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, Wanted};
 use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
+use crate::model::ipgroup::Network;
 
 /// Sets the host up for the addresses, beside those that it serves already. Not for use inside an
 /// asynchronous runtime: it waits.
@@ -16,6 +18,11 @@ use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
 /// See [`Error`]. Nothing is changed then, or what was is undone and [`Error::Undone`] says so.
 pub fn up(setup: &Setup) -> Result<Report, Error> {
     let vips = plan::vips(&setup.vips)?;
+    let from = match setup.mode.is_tunnel() {
+        true => sources::checked(&setup.from)?,
+        false if setup.from.is_empty() => Vec::new(),
+        false => return Err(Error::SourceWithoutTunnel),
+    };
     let pin_dir = plan::absolute(&setup.pin_dir)?;
     let pins = Pins::new(&pin_dir);
     if setup.mode.is_tunnel() {
@@ -27,7 +34,7 @@ pub fn up(setup: &Setup) -> Result<Report, Error> {
     let before = file.load(namespace)?;
     let host = Host::look()?;
     host.refuse_beside(&file.others(namespace))?;
-    let plan = Plan::new(setup, &host, &vips)?;
+    let plan = Plan::new(setup, &host, &vips, from)?;
 
     let mut state = before.clone().unwrap_or_else(|| State::new(&pin_dir, namespace));
     plan.note_in(&mut state);
@@ -53,13 +60,19 @@ struct Plan<'a> {
     interface: &'a Link,
     lo: u32,
     attach: Option<Attach>,
+    from: Vec<Network>,
     sysctls: Vec<Wanted>,
     /// Each with the interface that has it already.
     vips: Vec<(IpAddr, Option<&'a str>)>,
 }
 
 impl<'a> Plan<'a> {
-    fn new(setup: &Setup, host: &'a Host, vips: &[IpAddr]) -> Result<Self, Error> {
+    fn new(
+        setup: &Setup,
+        host: &'a Host,
+        vips: &[IpAddr],
+        from: Vec<Network>,
+    ) -> Result<Self, Error> {
         let interface = host.interface(&setup.interface)?;
         let lo = host.loopback()?;
         if !lo.up {
@@ -75,6 +88,7 @@ impl<'a> Plan<'a> {
             interface,
             lo: lo.index,
             attach: setup.mode.is_tunnel().then_some(setup.attach),
+            from,
             sysctls,
             vips: vips.iter().map(held).collect::<Result<_, Error>>()?,
         })
@@ -114,11 +128,23 @@ struct Work<'a> {
 
 /// How to undo a step.
 enum Undo {
-    Sysctl { sysctl: Sysctl, was: i32, set: i32 },
-    Address { lo: u32, vip: IpAddr },
+    Sysctl {
+        sysctl: Sysctl,
+        was: i32,
+        set: i32,
+    },
+    Address {
+        lo: u32,
+        vip: IpAddr,
+    },
     Maps,
     Vip(IpAddr),
-    Link { index: u32, name: String },
+    /// The set before; `None`: there was none.
+    Sources(Option<Vec<Network>>),
+    Link {
+        index: u32,
+        name: String,
+    },
 }
 
 impl Work<'_> {
@@ -161,10 +187,16 @@ impl Work<'_> {
     }
 
     fn unwrap_packets(&mut self, plan: &Plan<'_>, attach: Attach) -> Result<(), Error> {
-        if !self.pins.have_maps() {
+        if let Some(directory) = self.pins.take_over_older()? {
+            self.steps.push(Step::Upgraded { directory: directory.to_owned() });
+        }
+        let had_maps = self.pins.have_maps();
+        if !had_maps {
             self.undo.push(Undo::Maps);
         }
+        let had_sources = Sources::open(&self.pins)?.is_some();
         let mut decap = Decap::load(&self.pins)?;
+        self.take_from(&plan.from, had_maps, had_sources)?;
         let mut map = self.open_map()?;
         for (vip, _) in &plan.vips {
             let vip = *vip;
@@ -176,6 +208,28 @@ impl Work<'_> {
             }
         }
         self.attach(&mut decap, plan.interface, attach)
+    }
+
+    /// Before an address is unwrapped for, so that no packet of anybody else is.
+    fn take_from(
+        &mut self,
+        from: &[Network],
+        had_maps: bool,
+        had_sources: bool,
+    ) -> Result<(), Error> {
+        let mut map = Sources::open(&self.pins)?.ok_or_else(|| self.gone())?;
+        let was = if had_sources { Some(map.all()?) } else { None };
+        let from = from.to_vec();
+        if was.as_ref() == Some(&from) {
+            self.steps.push(Step::SourcesAlready { from });
+            return Ok(());
+        }
+        if had_maps {
+            self.undo.push(Undo::Sources(was.clone()));
+        }
+        map.replace(&from)?;
+        self.steps.push(Step::SourcesSet { from, was });
+        Ok(())
     }
 
     fn attach(&mut self, decap: &mut Decap, link: &Link, attach: Attach) -> Result<(), Error> {
@@ -210,10 +264,14 @@ impl Work<'_> {
     }
 
     fn open_map(&self) -> Result<Vips, Error> {
-        Vips::open(&self.pins)?.ok_or_else(|| Error::Pin {
+        Vips::open(&self.pins)?.ok_or_else(|| self.gone())
+    }
+
+    fn gone(&self) -> Error {
+        Error::Pin {
             path: self.pins.directory().to_owned(),
             error: "the map that was just pinned is gone".to_owned(),
-        })
+        }
     }
 
     /// Undoes what was done, the latest first; the state file is as it was before, unless something
@@ -252,6 +310,16 @@ impl Work<'_> {
                     map.remove(vip)?;
                 }
                 Ok(Step::VipRemoved { vip })
+            }
+            Undo::Sources(None) => {
+                self.pins.remove_sources()?;
+                Ok(Step::SourcesRestored { from: vec![sources::anybody()] })
+            }
+            Undo::Sources(Some(from)) => {
+                if let Some(mut map) = Sources::open(&self.pins)? {
+                    map.replace(&from)?;
+                }
+                Ok(Step::SourcesRestored { from })
             }
             Undo::Link { index, name } => {
                 self.pins.remove_link(index)?;

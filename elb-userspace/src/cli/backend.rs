@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 
 use super::{Output, print_json, print_text};
 use crate::backend::{self, Attach, Down, Mode, PIN_DIR, Report, STATE_DIR, Setup, Which};
+use crate::model::ipgroup::Network;
+use crate::model::value::Invalid;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendCommand {
@@ -19,7 +21,10 @@ pub(super) enum BackendCommand {
     #[command(after_help = "\
 Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering
 ARP requests for them, and with --mode ipip or gue attaches an XDP program that takes outer headers
-off: IP alone, or IP, UDP (port 6080) and GUE.
+off: IP alone, or IP, UDP (port 6080) and GUE. The program takes packets from the addresses of --from
+only, and drops those of others: without that, whoever reaches this host sends it what the load
+balancer's access control refuses. It compares addresses: the network must not let others send with the
+load balancers' addresses. Another `up` replaces the whole list at once.
 What is done already stays as it is. All of it is done, or nothing.
 
 Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip or gue, CAP_BPF and
@@ -27,8 +32,9 @@ CAP_PERFMON.
 
 Examples:
   elb backend up --vip 192.0.2.10 --mode l2
-  elb backend up --vip 192.0.2.10 --vip 2001:db8::10 --mode ipip --interface eth0
-  elb backend up --vip 192.0.2.10 --mode ipip -o json")]
+  elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --from 10.0.0.3
+  elb backend up --vip 192.0.2.10 --vip 2001:db8::10 --mode ipip --from 10.0.0.0/28 --interface eth0
+  elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json")]
     Up(UpArgs),
     /// Serve virtual addresses no more; with the last one, undo everything.
     #[command(after_help = "\
@@ -39,6 +45,14 @@ Examples:
   elb backend down --vip 192.0.2.10
   elb backend down --all")]
     Down(DownArgs),
+    /// Say what is set up, whom packets are taken from, and what became of packets.
+    #[command(after_help = "\
+Examples:
+  elb backend status
+  elb backend status -o json | jq '.packets[] | select(.name == \"untrusted_source\")'
+
+Exit codes: 0 set up, 1 with a problem or not set up.")]
+    Status(StatusArgs),
     /// Say why probes of a load balancer fail on this host.
     Inspect(inspect::InspectArgs),
 }
@@ -51,6 +65,11 @@ pub(super) struct UpArgs {
     /// How packets come from the load balancer: the `forwarding` of the pool.
     #[arg(long, value_enum)]
     mode: Mode,
+    /// Whom tunnel packets are taken from: the load balancers' addresses, or networks; may be given
+    /// more than once. Needed with --mode ipip and gue. `any`: from everybody, which lets everybody
+    /// who reaches this host walk around the load balancer's access control.
+    #[arg(long, value_name = "ADDRESS", value_parser = source)]
+    from: Vec<Network>,
     /// The interface that they come in by [default: that of the default route].
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
@@ -75,6 +94,15 @@ pub(super) struct DownArgs {
     /// As `--mode`.
     #[arg(long, hide = true)]
     interface: Option<String>,
+    /// As `--mode`.
+    #[arg(long, hide = true)]
+    from: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
     #[command(flatten)]
     place: Place,
 }
@@ -97,15 +125,16 @@ pub(super) fn run(command: BackendCommand) -> Result<ExitCode> {
     match command {
         BackendCommand::Up(args) => up(args),
         BackendCommand::Down(args) => down(args),
+        BackendCommand::Status(args) => status(args),
         BackendCommand::Inspect(args) => inspect::run(args),
     }
 }
 
 fn up(args: UpArgs) -> Result<ExitCode> {
-    let UpArgs { vip: vips, mode, interface, attach, place } = args;
+    let UpArgs { vip: vips, mode, from, interface, attach, place } = args;
     let interface = interface.map_or_else(backend::default_interface, Ok)?;
     let Place { pin_dir, state_dir, output } = place;
-    let report = backend::up(&Setup { vips, mode, interface, pin_dir, state_dir, attach })?;
+    let report = backend::up(&Setup { vips, mode, from, interface, pin_dir, state_dir, attach })?;
     print(&report, output)
 }
 
@@ -114,6 +143,26 @@ fn down(args: DownArgs) -> Result<ExitCode> {
     let which = if args.all { Which::All } else { Which::These(args.vip) };
     let report = backend::down(&Down { which, pin_dir, state_dir })?;
     print(&report, output)
+}
+
+fn status(args: StatusArgs) -> Result<ExitCode> {
+    let Place { pin_dir, state_dir, output } = args.place;
+    let status = backend::status(&pin_dir, &state_dir)?;
+    let good = status.as_ref().is_some_and(|status| status.problems.is_empty());
+    match (output, &status) {
+        (Output::Json, status) => print_json(status)?,
+        (Output::Table, Some(status)) => print_text(&status.to_string())?,
+        (Output::Table, None) => print_text("no virtual address is set up here\n")?,
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An address, a network, or everybody.
+fn source(text: &str) -> Result<Network, String> {
+    if text == "any" {
+        return Ok(backend::anybody());
+    }
+    text.parse().map_err(|error: Invalid| error.to_string())
 }
 
 fn print(report: &Report, output: Output) -> Result<ExitCode> {

@@ -56,6 +56,12 @@ pub(super) fn text(report: &Report) -> String {
     }
     let _ = writeln!(out);
     report.findings.iter().for_each(|finding| line(&mut out, finding));
+    if let Some(ask) = &report.ask {
+        let _ = writeln!(out, "\nask the backend server's host what only it knows:");
+        indented(&mut out, "  ", &ask.command);
+        let _ = writeln!(out, "which runs there, by hand with `elb diagnose … --inspect FILE`:");
+        indented(&mut out, "  ", &ask.runs);
+    }
     out
 }
 
@@ -162,6 +168,20 @@ likely cause: backend server listening
         let lines = "\n  pass     clock              synchronised\n";
         assert_eq!(told(true), format!("lb: healthy\n{lines}"));
         assert_eq!(told(false), format!("lb: undecided\n{lines}"));
+    }
+
+    #[test]
+    fn how_to_ask_the_host_is_said_once() {
+        let unknown = |check| Finding::inferred(check, Verdict::Unknown, "known to its host only");
+        let findings = vec![unknown(Check::Firewall), unknown(Check::Load)];
+        let mut report = Report::new("web/b1", false, findings);
+        let (command, runs) = ("elb diagnose web/b1 --ssh b1".to_owned(), "elb …".to_owned());
+        report.ask = Some(crate::diagnosis::report::Ask { command, runs });
+        let told = text(&report);
+        assert_eq!(told.matches("--ssh b1").count(), 1, "{told}");
+        let end = "  elb diagnose web/b1 --ssh b1\nwhich runs there, by hand with `elb diagnose … \
+                   --inspect FILE`:\n  elb …\n";
+        assert!(told.ends_with(end), "{told}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(super) struct SocketArg {
     socket: Option<PathBuf>,
 }
 
-const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
+/// Where an agent listens, if its file does not say.
+pub(super) const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
 
 impl SocketArg {
     /// The socket: the usual one where the usual configuration file cannot be read.
@@ -33,7 +34,7 @@ impl SocketArg {
             (Some(config), _) => Ok(config.agent.socket),
             (None, _) if file == Path::new(USUAL_FILE) => Ok(DEFAULT_SOCKET.into()),
             (None, errors) => bail!(
-                "{errors}\nso {} does not tell where its agent listens: mend it, or name the socket with \
+                "{errors}\nso {} does not say where its agent listens: correct it, or name the socket with \
                  --socket",
                 file.display()
             ),

@@ -76,12 +76,21 @@ fn text(status: &Status, colours: bool) -> String {
         agent.pid,
         agent.started,
         agent.attach_mode,
-        agent.interfaces.join(", "),
+        if agent.interfaces.is_empty() {
+            "no interface".to_owned()
+        } else {
+            agent.interfaces.join(", ")
+        },
         agent.config.display(),
         agent.loaded,
     );
     if let Some(why) = &agent.no_vip_probes {
         let _ = writeln!(out, "members are probed at their own addresses only: {why}");
+    }
+    for kept in agent.kept.iter().filter(|kept| kept.in_place && kept.restored > 0) {
+        let (object, times) = (&kept.object, kept.restored);
+        let last = kept.last_restored.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "restored {object} · {times} times, last {last}");
     }
     for problem in &agent.problems {
         let _ = writeln!(out, "PROBLEM {problem}");

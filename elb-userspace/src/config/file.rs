@@ -83,6 +83,7 @@ impl Draft {
         let vip_address = t.parsed_as("vip_address", IPV4);
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
         let announce = t.parsed("announce").unwrap_or(Announce::Arp);
+        let allow_host_address = t.flag("allow_host_address").unwrap_or(false);
         let listeners = t.tables("listener", name_of);
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
@@ -96,6 +97,7 @@ impl Draft {
                 vip_address,
                 ipv6_vip_address,
                 announce,
+                allow_host_address,
                 listeners,
             });
             self.load_balancer_places.push(LoadBalancerPlace { own, listeners: places });
@@ -183,6 +185,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
     }
     let minimum_healthy_member_count = pool_health(t);
+    let allow_empty = t.flag("allow_empty").unwrap_or(false);
     let protocol = protocol?;
     Some(Pool {
         name: name?,
@@ -198,6 +201,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
         healthmonitor: None,
         minimum_healthy_member_count,
+        allow_empty,
         members: Vec::new(),
     })
 }

@@ -18,6 +18,9 @@ pub type MaxFlows = Ranged<1_024, 67_108_864>;
 /// Records of the tables of backends and of listeners.
 pub type MaxRecords = Ranged<16, 65_535>;
 
+/// Mark of the sockets of probes of virtual addresses; the rule looks at these bits.
+pub type ProbeMark = Ranged<1, 65_535>;
+
 /// Where pins are, if the file does not say.
 pub const PIN_DIR: &str = "/sys/fs/bpf/elb";
 
@@ -48,6 +51,10 @@ pub struct AgentSettings {
     pub probe_source: Option<Ipv4Addr>,
     /// The same for members with an IPv6 address.
     pub probe_source_ipv6: Option<Ipv6Addr>,
+    /// The mark of the sockets of probes of virtual addresses; none: the agent chooses.
+    pub probe_mark: Option<ProbeMark>,
+    /// Whether a reload may take away every listener, or every member of a pool that is served.
+    pub allow_empty: bool,
 }
 
 choice! {
@@ -78,6 +85,8 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
         probe_source: source(t, "probe_source", IPV4),
         probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
+        probe_mark: t.number("probe_mark", None),
+        allow_empty: t.flag("allow_empty").unwrap_or(false),
     };
     let (sound, _) = table.finish();
     sound.then_some(settings)

@@ -99,8 +99,11 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         "encap_source_ipv6",
         "probe_source",
         "probe_source_ipv6",
+        "probe_mark",
         "monitor_port",
         "domain_name",
+        "lb_algorithm",
+        "quic_cid_hash_strategy",
         "server_id",
     ];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
@@ -223,8 +226,8 @@ fn capacities_leave_out_what_does_not_fit() {
     assert_eq!(served(&config.unwrap()), ["http"]);
     assert_eq!(
         errors.to_string(),
-        "elb.toml:17:16: warning: load balancer \"lb\", listener \"dns\": it is left out, as its \
-         pool \"dns\" is; mend the pool\n\
+        "elb.toml:17:16: warning: load balancer \"lb\", listener \"dns\": its pool \"dns\" \
+         has errors, so it cannot be served; correct the pool\n\
          elb.toml:28:1: pool \"dns\": its ring needs 131104 slots in all, of 131087; raise \
          ring_slots of the agent, or lower ring_size",
     );

@@ -8,6 +8,7 @@ use elb_common::ring::CHUNK;
 use super::capacity;
 use super::error::Report;
 use super::file::Draft;
+use super::host::Host;
 use super::settings::AgentSettings;
 use super::table::Place;
 use crate::model::rules::{self, At, Violation};
@@ -17,12 +18,13 @@ use crate::model::{Listener, Model, Pool};
 const MOST_BACKENDS: usize = 65_534;
 
 /// The largest part of the draft that is valid as a whole; what is left out is in the report.
-pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
+pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) -> Model {
     loop {
         draft.remove_orphans(report);
         let mut violations = rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups);
         if let (true, Some(agent)) = (violations.is_empty(), &draft.agent) {
             violations = draft.over_capacity(agent);
+            violations.extend(draft.takes_what_the_host_needs(host));
         }
         if violations.is_empty() {
             break;
@@ -33,6 +35,8 @@ pub(super) fn validate(mut draft: Draft, report: &RefCell<Report>) -> Model {
         draft.remove(violations.iter().map(|violation| violation.at).collect());
     }
     draft.warn(report);
+    draft.warn_of_the_unlikely(report);
+    draft.warn_of_host_addresses(host, report);
     let model = Model::new(draft.load_balancers, draft.pools, draft.ip_groups);
     model.expect("the loop ends only when the rules have nothing left to say")
 }
@@ -65,8 +69,8 @@ impl Draft {
             for (j, listener) in lb.listeners.iter().enumerate() {
                 if let Some((key, kind, name)) = self.left_out(listener) {
                     let place = &self.load_balancer_places[i].listeners[j];
-                    let what = format!("it is left out, as its {kind} {name:?} is");
-                    let fix = format!("mend the {kind}");
+                    let what = format!("its {kind} {name:?} has errors, so it cannot be served");
+                    let fix = format!("correct the {kind}");
                     report.borrow_mut().warning(place.of(key), &place.object, what, fix);
                     orphans.insert(At::Listener(i, j));
                 }

@@ -15,7 +15,6 @@ use super::check::Check;
 use super::evidence::{Evidence, PoolWanted, Wanted};
 use super::report::{Basis, Finding, Report, Verdict};
 use super::{fix, suspicion};
-use crate::health::Status;
 
 /// The checks of a member, in the order of its report.
 pub const MEMBER: [Check; 16] = [
@@ -40,9 +39,14 @@ pub const MEMBER: [Check; 16] = [
 /// The report on a member.
 pub fn member(evidence: &Evidence) -> Report {
     let suspects = suspicion::suspects(evidence);
-    let findings = settle(evidence, &suspects);
-    let works = evidence.works() && evidence.health.status != Status::Offline;
-    Report::new(subject(evidence), works, findings)
+    let named = named(evidence, &suspects);
+    let findings = settle(evidence, &suspects, named);
+    let unknown = findings.iter().any(|finding| finding.verdict == Verdict::Unknown);
+    let mut report = Report::explained(subject(evidence), evidence.works(), findings, named);
+    if unknown && evidence.inspection.is_none() {
+        report.ask = Some(fix::ask(evidence));
+    }
+    report
 }
 
 /// The report on a pool itself: what the configuration alone decides.
@@ -64,8 +68,7 @@ fn subject(evidence: &Evidence) -> String {
     format!("{}/{member}{at}, {} since {}{reason}", pool.name, health.status, health.since)
 }
 
-fn settle(evidence: &Evidence, suspects: &[Finding]) -> Vec<Finding> {
-    let named = named(evidence, suspects);
+fn settle(evidence: &Evidence, suspects: &[Finding], named: Option<Check>) -> Vec<Finding> {
     let finding = |check: &Check| {
         let suspect = suspects.iter().find(|suspect| suspect.check == *check);
         if let Some(certain) =
@@ -74,7 +77,11 @@ fn settle(evidence: &Evidence, suspects: &[Finding]) -> Vec<Finding> {
             return certain.clone();
         }
         if let Some(seen) = seen(evidence, *check) {
-            return contradicted(evidence, seen).unwrap_or_else(|| seen.clone());
+            return suspect
+                .filter(|_| named == Some(*check))
+                .and_then(|suspect| supported(suspect, seen))
+                .or_else(|| contradicted(evidence, seen))
+                .unwrap_or_else(|| seen.clone());
         }
         match suspect {
             Some(suspect) if named == Some(*check) => suspect.clone(),
@@ -98,8 +105,15 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
     if let Some(failed) = failed.into_iter().find(|finding| fails(finding)) {
         return Some(failed.check);
     }
-    let cleared = |suspect: &&Finding| seen(evidence, suspect.check).is_none();
-    suspects.iter().find(cleared).map(|suspect| suspect.check)
+    let cleared = |check| seen(evidence, check).is_some_and(|said| said.verdict != Verdict::Warn);
+    suspects.iter().map(|suspect| suspect.check).find(|check| !cleared(*check))
+}
+
+/// A suspect that what its host warns of agrees with.
+fn supported(suspect: &Finding, said: &Finding) -> Option<Finding> {
+    let what = format!("{}\nthe host itself: {}", suspect.evidence, said.evidence);
+    let fix = said.fix.clone().or_else(|| suspect.fix.clone());
+    (said.verdict == Verdict::Warn).then(|| Finding { evidence: what, fix, ..said.clone() })
 }
 
 /// What the member's host said of a check; its silence, and what it cannot know, do not count.
@@ -119,14 +133,21 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
     (said.verdict != Verdict::Unknown).then_some(said)
 }
 
-/// What the host said as far as it stands beside a check that has just succeeded, by the way that
-/// traffic goes: it cannot be what keeps that from working.
+/// What the host said, where it cannot be why the member fails: a check that has just succeeded, by the
+/// way that traffic goes, stands against it, or the failure is of another kind.
 fn contradicted(evidence: &Evidence, said: &Finding) -> Option<Finding> {
     let is_in_the_way = matches!(said.check, Check::Listening | Check::Firewall | Check::Route);
-    if said.verdict != Verdict::Fail || !is_in_the_way || !evidence.works_at_vip() {
+    let why = if is_in_the_way && evidence.works_at_vip() {
+        "and yet the check that was just made succeeded"
+    } else if !suspicion::explains(evidence, said.check) {
+        "that is not why this check fails"
+    } else {
+        return None;
+    };
+    if said.verdict != Verdict::Fail {
         return None;
     }
-    let what = format!("{}; and yet the check that was just made succeeded", said.evidence);
+    let what = format!("{}; {why}", said.evidence);
     Some(Finding { verdict: Verdict::Warn, evidence: what, ..said.clone() })
 }
 
@@ -141,8 +162,7 @@ fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Fin
          console, for they are not on the host"
             .to_owned()
     } else {
-        let ask = fix::ask_host(evidence);
-        format!("may be it as well, and cannot be told from outside: {ask}")
+        format!("may be it as well, and cannot be told from outside: {}", fix::ON_HOST)
     };
     Finding::inferred(suspect.check, Verdict::Unknown, evidence)
 }

@@ -148,6 +148,8 @@ pub struct Way {
     pub gateway: Option<IpAddr>,
     /// Where probes come from.
     pub source: Option<IpAddr>,
+    /// The outer source of packets in tunnels to it.
+    pub outer: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
     pub vip: Result<path::Way, String>,
 }
@@ -321,7 +323,7 @@ fn cause_of(result: &Result<(), Failure>) -> Option<&Cause> {
 }
 
 /// Whether a cause shows that a connection was established before.
-fn came_after_connect(cause: &Cause) -> bool {
+pub fn came_after_connect(cause: &Cause) -> bool {
     use crate::health::Stage;
     match cause {
         Cause::Timeout { stage } | Cause::Reset { stage } | Cause::Closed { stage } => {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::evidence::{Evidence, PoolWanted, Wanted};
 use super::inspect::{self, Asked};
+use super::report::Ask;
 use crate::backend::Mode;
 use crate::config::USUAL_FILE;
 use crate::model::{Forwarding, Protocol};
@@ -40,25 +41,35 @@ pub fn file(wanted: &Wanted, change: &str) -> String {
     format!("{change} in {}, then {}", wanted.file.display(), apply(&wanted.file))
 }
 
-/// The command that tells what only the member's host knows, run from the load balancer.
+/// What is to be said of a check that the member's host alone can answer. How to ask it is said once, see
+/// [`ask`].
+pub const ON_HOST: &str = "known to the backend server's host only";
+
+/// How to ask the member's host what only it knows, from the load balancer.
+pub fn ask(evidence: &Evidence) -> Ask {
+    Ask {
+        command: ask_host(evidence),
+        runs: format!("elb {}", inspect_on_host(evidence).join(" ")),
+    }
+}
+
+/// The command that asks the member's host.
 pub fn ask_host(evidence: &Evidence) -> String {
-    let on_host = inspect_on_host(evidence).join(" ");
     let Wanted { pool, member, .. } = &evidence.wanted;
     let target = quoted(&format!("member:{}/{member}", pool.name));
-    let address = evidence.address();
-    format!("elb diagnose {target} --ssh {address} (it runs `elb {on_host}` there)")
+    format!("elb diagnose {target} --ssh {}", evidence.address())
 }
 
 /// The arguments of `elb` that let a member's host look at itself, as JSON.
 pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
-    let Asked { protocol, port, from, to, vips, mode, direct } = question(evidence);
+    let Asked { protocol, port, from, to, vips, mode, direct, outer, .. } = question(evidence);
     let mut words = vec!["backend".to_owned(), "inspect".to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--protocol", protocol.name());
     if let Some(port) = port {
         option("--port", &port.to_string());
     }
-    for (name, addresses) in [("--from", from), ("--to", to), ("--vip", vips)] {
+    for (name, addresses) in [("--from", from), ("--to", to), ("--vip", vips), ("--outer", outer)] {
         addresses.iter().for_each(|address| option(name, &address.to_string()));
     }
     if let Some(mode) = mode {
@@ -84,14 +95,26 @@ pub fn question(evidence: &Evidence) -> Asked {
         to: vec![evidence.address()],
         vips: vips(pool).collect(),
         mode: Some(mode(pool.forwarding)),
+        outer: match mode(pool.forwarding).is_tunnel() {
+            true => evidence.way.outer.into_iter().collect(),
+            false => Vec::new(),
+        },
+        clients: Vec::new(),
         direct: evidence.wanted.probe.as_ref().is_some_and(|probe| probe.vip.is_none()),
     }
 }
 
 /// The command that makes a member's host take packets for the virtual addresses.
-pub fn backend_up(pool: &PoolWanted) -> String {
+pub fn backend_up(evidence: &Evidence) -> String {
+    let pool = &evidence.wanted.pool;
     let vips: String = vips(pool).map(|vip| format!(" --vip {vip}")).collect();
-    format!("elb backend up{vips} --mode {}", mode(pool.forwarding).name())
+    let mode = mode(pool.forwarding);
+    let from = match evidence.way.outer {
+        _ if !mode.is_tunnel() => String::new(),
+        Some(source) => format!(" --from {source}"),
+        None => " --from LOAD-BALANCER".to_owned(),
+    };
+    format!("elb backend up{vips} --mode {}{from}", mode.name())
 }
 
 /// The virtual addresses of a pool's listeners, each once.

@@ -9,14 +9,17 @@ mod facts;
 mod gather;
 mod parts;
 
+mod clients;
 mod decapsulation;
 mod firewall;
 mod hosts_deny;
 mod listening;
 mod load;
 mod mtu;
+mod reverse_path;
 mod route;
 mod sysctls;
+mod trust;
 mod virtual_address;
 
 mod filter;
@@ -119,7 +122,8 @@ fn conclude(asked: Asked, facts: &Facts) -> Inspection {
         None => finding(check, judge(&asked, facts)),
     });
     let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
-    let report = Report::new(facts.host.clone(), known, findings.to_vec());
+    // A warning is what a host is like, not why probes fail.
+    let report = Report::explained(facts.host.clone(), known, findings.to_vec(), None);
     Inspection { host: facts.host.clone(), asked, report }
 }
 

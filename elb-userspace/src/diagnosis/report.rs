@@ -77,6 +77,18 @@ pub struct Report {
     pub cause: Option<Check>,
     /// One to each check, in the order of checks.
     pub findings: Vec<Finding>,
+    /// How to know what is unknown, where another host can say it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ask: Option<Ask>,
+}
+
+/// How to ask the host that knows more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The command to run here.
+    pub command: String,
+    /// What it runs there.
+    pub runs: String,
 }
 
 /// What came of all checks together.
@@ -113,7 +125,30 @@ impl Report {
             (None, true) => Conclusion::Healthy,
             (None, false) => Conclusion::Undecided,
         };
-        Self { subject: subject.into(), conclusion, cause, findings }
+        Self { subject: subject.into(), conclusion, cause, findings, ask: None }
+    }
+
+    /// A report on what fails for one reason: of findings that only warn, the one of the check that
+    /// `explains` the failure is the cause. The others are peculiarities, which are there whether it
+    /// fails or not.
+    pub fn explained(
+        subject: impl Into<String>,
+        works: bool,
+        findings: Vec<Finding>,
+        explains: Option<Check>,
+    ) -> Self {
+        let mut report = Self::new(subject, works, findings);
+        let warns = |check: Check| {
+            report.finding(check).is_some_and(|finding| finding.verdict == Verdict::Warn)
+        };
+        if !works && report.cause.is_some_and(warns) {
+            report.cause = explains.filter(|check| warns(*check));
+            report.conclusion = match report.cause {
+                Some(_) => Conclusion::CauseFound,
+                None => Conclusion::Undecided,
+            };
+        }
+        report
     }
 
     /// What the check found.

@@ -3,9 +3,12 @@
 
 mod answer;
 mod connection;
+mod explains;
 mod traffic;
 mod vip;
 mod way;
+
+pub use explains::explains;
 
 use super::evidence::Evidence;
 use super::report::Finding;

@@ -11,7 +11,8 @@
 //!   time and the verdict on a member that stops answering takes at most
 //!   `timeout * max_retries_down + delay * (max_retries_down - 1)` from the start of the first
 //!   failing probe, as the ELB documents; `timeout * max_retries + delay * (max_retries - 1)` for one
-//!   that answers again.
+//!   that answers again. The first probe may be a `delay` away:
+//!   `(timeout + delay) * max_retries_down` in all.
 //! - It starts up to a sixteenth of `delay` sooner, by chance, so that members which were probed
 //!   together drift apart. There are nine such delays before a verdict at the most, so that it comes
 //!   less than one `delay` sooner than that.

@@ -1,13 +1,17 @@
-//! Attaches the program to interfaces so that it stays when the agent goes: the link is pinned.
+//! Attaches the program to interfaces so that it stays when the agent goes: the link is pinned. The agent
+//! holds it, too, so that it stays when the pin goes.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aya::programs::links::{FdLink, LinkError, PinnedLink};
-use aya::programs::xdp::{XdpError, XdpLink};
-use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::programs::ProgramError;
+use aya::programs::xdp::XdpError;
 use thiserror::Error;
 
+use super::bpf;
 use super::object::{Object, Program};
 use crate::config::AttachMode;
 
@@ -27,7 +31,7 @@ pub enum AttachError {
         /// The interface.
         interface: String,
         /// What the kernel said.
-        error: Box<ProgramError>,
+        error: io::Error,
     },
     /// Another program is attached.
     #[error(
@@ -60,14 +64,17 @@ pub enum AttachError {
 }
 
 /// An interface that carries the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Attachment {
-    /// The interface's name.
+    /// The interface's name, as the file has it.
     pub interface: String,
     /// The interface's index.
     pub index: u32,
+    /// How the program is attached.
+    pub mode: AttachMode,
     /// Whether an earlier agent's attachment was taken over, without a gap.
     pub replaced: bool,
+    link: Arc<OwnedFd>,
 }
 
 /// Pins are named by interface index, which outlives a renaming.
@@ -84,44 +91,56 @@ pub fn pinned(directory: &Path) -> Vec<u32> {
     names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect()
 }
 
-/// Detaches the program from an interface.
+/// The number of the program that a pinned link holds; `None` where it holds none any more.
+pub fn pinned_program(directory: &Path, index: u32) -> Option<u32> {
+    let link = bpf::open(&pin_path(directory, index)).ok()?;
+    held_program(link.as_fd(), index)
+}
+
+/// Removes the pin of an interface's link: without an agent that holds it, the program is detached.
 ///
 /// # Errors
 /// The pin cannot be removed.
 pub fn unpin(directory: &Path, index: u32) -> Result<(), AttachError> {
     let path = pin_path(directory, index);
-    fs::remove_file(&path).map_err(|error| pin_error(&path, error))
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(&path, error)),
+        _ => Ok(()),
+    }
 }
 
 impl Attachment {
-    /// Attaches the program to an interface, in place of an earlier agent's if there is one: the
-    /// replacement is atomic, no packet meets an interface without program.
+    /// Attaches a program to an interface that carries none. It is not pinned yet.
     ///
     /// # Errors
-    /// See [`AttachError`]. An earlier attachment is unchanged then.
+    /// See [`AttachError`].
     pub fn new(
         object: &mut Object,
-        interface: &str,
+        program: Program,
+        (interface, index): (&str, u32),
         mode: AttachMode,
     ) -> Result<Self, AttachError> {
-        let index = index_of(interface)?;
-        let attached = |replaced| Self { interface: interface.to_owned(), index, replaced };
+        let link = create(object, program, (interface, index), mode)?;
+        let interface = interface.to_owned();
+        Ok(Self { interface, index, mode, replaced: false, link: Arc::new(link) })
+    }
+
+    /// Takes over an interface whose pinned link carries an earlier agent's program, in place of which
+    /// the link gets this one: no packet meets the interface without program. `None` where the link
+    /// holds nothing any more.
+    ///
+    /// # Errors
+    /// See [`AttachError`]. The link is unchanged then.
+    pub fn adopt(
+        object: &mut Object,
+        (interface, index): (&str, u32),
+        mode: AttachMode,
+    ) -> Result<Option<Self>, AttachError> {
         let path = pin_path(&object.directory, index);
-        if path.exists() {
-            if adopt(object.program(Program::Plain), &path, interface)? {
-                return Ok(attached(true));
-            }
-            fs::remove_file(&path).map_err(|error| pin_error(&path, error))?;
-        }
-        let mode = xdp_mode(mode);
-        let program = object.program(Program::Plain);
-        let id = program
-            .attach_to_if_index(index, mode)
-            .map_err(|error| explain(interface, mode, error))?;
-        let link = program.take_link(id).map_err(|error| other(interface, error))?;
-        let link = FdLink::try_from(link).map_err(|error: LinkError| other(interface, error))?;
-        link.pin(&path).map_err(|error| pin_error(&path, error))?;
-        Ok(attached(false))
+        let link = bpf::open(&path).map_err(|error| pin_error(&path, error))?;
+        let interface = interface.to_owned();
+        let adopted = Self { interface, index, mode, replaced: true, link: Arc::new(link) };
+        Ok(adopted.give(object, Program::Plain)?.then_some(adopted))
     }
 
     /// Lets the interface carry the other program from now on: no packet meets it without one.
@@ -130,24 +149,55 @@ impl Attachment {
     /// # Errors
     /// The kernel refused; the interface carries what it did.
     pub fn carry(&self, object: &mut Object, program: Program) -> Result<(), AttachError> {
-        let path = pin_path(&object.directory, self.index);
-        adopt(object.program(program), &path, &self.interface).map(drop)
+        self.give(object, program).map(drop)
+    }
+
+    /// The number of the program that the link still holds to an interface with this index, in whatever
+    /// network namespace.
+    pub fn program(&self) -> Option<u32> {
+        held_program(self.link.as_fd(), self.index)
+    }
+
+    /// Pins the link where it is not; true if it was not.
+    ///
+    /// # Errors
+    /// The pin cannot be made.
+    pub fn pin(&self, directory: &Path) -> Result<bool, AttachError> {
+        let path = pin_path(directory, self.index);
+        match bpf::pin(self.link.as_fd(), &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(pin_error(&path, error)),
+        }
+    }
+
+    /// False where the link holds no interface any more.
+    fn give(&self, object: &mut Object, program: Program) -> Result<bool, AttachError> {
+        match bpf::update_link(self.link.as_fd(), descriptor(object, program)?) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(false),
+            Err(error) => Err(other(&self.interface, error)),
+        }
     }
 }
 
 /// Lets an interface of the agent's own carry the program for probes, for as long as the object lives.
+/// True where it did not before.
 ///
 /// # Errors
 /// The kernel refuses.
 pub fn carry_probes(
     object: &mut Object,
-    interface: &str,
+    interface: (&str, u32),
     mode: AttachMode,
-) -> Result<(), AttachError> {
-    let (index, mode) = (index_of(interface)?, xdp_mode(mode));
-    let attached = object.program(Program::Probing).attach_to_if_index(index, mode);
-    object.probing = Some(attached.map_err(|error| explain(interface, mode, error))?);
-    Ok(())
+) -> Result<bool, AttachError> {
+    let held = object.probing.as_ref();
+    if held.is_some_and(|link| held_program(link.as_fd(), interface.1).is_some()) {
+        return Ok(false);
+    }
+    object.probing = None;
+    object.probing = Some(create(object, Program::Probing, interface, mode)?);
+    Ok(true)
 }
 
 /// Lets the interface that carries the program for probes of one object carry that of another.
@@ -156,46 +206,50 @@ pub fn carry_probes(
 /// The kernel refuses; then it carries none.
 pub fn move_probes(from: &mut Object, to: &mut Object) -> Result<(), AttachError> {
     const INTERFACE: &str = "for probes";
-    let Some(id) = from.probing.take() else { return Ok(()) };
-    let link = from.program(Program::Probing).take_link(id);
-    let link = link.map_err(|error| other(INTERFACE, error))?;
-    let moved = to.program(Program::Probing).attach_to_link(link);
-    to.probing = Some(moved.map_err(|error| other(INTERFACE, error))?);
+    let Some(link) = from.probing.take() else { return Ok(()) };
+    let moved = bpf::update_link(link.as_fd(), descriptor(to, Program::Probing)?);
+    moved.map_err(|error| other(INTERFACE, error))?;
+    to.probing = Some(link);
     Ok(())
 }
 
-const fn xdp_mode(mode: AttachMode) -> XdpMode {
-    match mode {
-        AttachMode::Native => XdpMode::Driver,
-        AttachMode::Generic => XdpMode::Skb,
-    }
+fn create(
+    object: &mut Object,
+    program: Program,
+    (interface, index): (&str, u32),
+    mode: AttachMode,
+) -> Result<OwnedFd, AttachError> {
+    // Of linux/if_link.h.
+    const SKB_MODE: u32 = 1 << 1;
+    const DRV_MODE: u32 = 1 << 2;
+    let flags = match mode {
+        AttachMode::Native => DRV_MODE,
+        AttachMode::Generic => SKB_MODE,
+    };
+    let created = bpf::create_xdp_link(descriptor(object, program)?, index, flags);
+    created.map_err(|error| explain(interface, mode, error))
 }
 
-/// Replaces the program of a pinned link; false where the interface of the link is gone and another
-/// got its index.
-fn adopt(program: &mut Xdp, path: &Path, interface: &str) -> Result<bool, AttachError> {
-    let link = PinnedLink::from_pin(path).map_err(|error| pin_error(path, error))?;
-    let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| other(interface, error))?;
-    match program.attach_to_link(link) {
-        Ok(id) => {
-            // The pin keeps the link alive when this handle of it is dropped.
-            drop(program.take_link(id).map_err(|error| other(interface, error))?);
-            Ok(true)
-        }
-        Err(error) if errno(&error) == Some(libc::ENOLINK) => Ok(false),
-        Err(error) => Err(other(interface, error)),
-    }
+fn descriptor(object: &mut Object, program: Program) -> Result<BorrowedFd<'_>, AttachError> {
+    let loaded = object.program(program).fd();
+    Ok(loaded.map_err(|error| other("all", error))?.as_fd())
 }
 
-fn explain(interface: &str, mode: XdpMode, error: ProgramError) -> AttachError {
+fn held_program(link: BorrowedFd<'_>, index: u32) -> Option<u32> {
+    let info = bpf::xdp_link(link).ok()?;
+    (info.interface == index).then_some(info.program)
+}
+
+fn explain(interface: &str, mode: AttachMode, error: io::Error) -> AttachError {
     let interface = interface.to_owned();
-    match errno(&error) {
+    match error.raw_os_error() {
         Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy { interface },
         Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOSPC | libc::E2BIG)
-            if mode == XdpMode::Driver =>
+            if mode == AttachMode::Native =>
         {
-            AttachError::NoNative { interface, error: Box::new(error) }
+            AttachError::NoNative { interface, error }
         }
+        Some(libc::ENODEV) => AttachError::NoInterface(interface),
         _ => AttachError::Other { interface, error: Box::new(error) },
     }
 }
@@ -217,9 +271,4 @@ fn other(interface: &str, error: impl std::error::Error + Send + Sync + 'static)
 
 fn pin_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> AttachError {
     AttachError::Pin { path: path.to_owned(), error: Box::new(error) }
-}
-
-fn index_of(interface: &str) -> Result<u32, AttachError> {
-    let missing = || AttachError::NoInterface(interface.to_owned());
-    nix::net::if_::if_nametoindex(interface).map_err(|_| missing())
 }

@@ -1,5 +1,5 @@
 //! Calls of bpf(2) that aya lacks: many records of a map with one call, records whose type is not known,
-//! a link that gets a program back, and a run of a program that is shared between threads.
+//! links that are held without a pin, and a run of a program that is shared between threads.
 
 use std::ffi::CString;
 use std::io;
@@ -87,9 +87,48 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
+/// Pins what a descriptor stands for at a path that is free.
+pub(super) fn pin(descriptor: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let path = address(path.as_ptr());
+    bpf(PIN_OBJECT, &mut Pinned { path, descriptor: number(descriptor), flags: 0 }).map(drop)
+}
+
+/// Attaches an XDP program to an interface for as long as the link is held or pinned.
+pub(super) fn create_xdp_link(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let attach_type = ATTACH_XDP;
+    let mut attributes = LinkCreate { program: number(program), interface, attach_type, flags };
+    let created = bpf(CREATE_LINK, &mut attributes)?;
+    let created = i32::try_from(created).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for this call, which alone knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(created) })
+}
+
+/// What an XDP link holds together.
+pub(super) fn xdp_link(link: BorrowedFd<'_>) -> io::Result<XdpLink> {
+    let mut info = LinkInfo::default();
+    let length = u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?;
+    let at = address(std::ptr::from_mut(&mut info));
+    bpf(OBJECT_INFO, &mut ObjectInfo { descriptor: number(link), length, info: at })?;
+    Ok(XdpLink { program: info.program, interface: info.interface })
+}
+
+/// Interface and program of an XDP link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct XdpLink {
+    /// The program's number.
+    pub(super) program: u32,
+    /// The interface's index, in whatever network namespace it is; 0: the interface is gone, or the link
+    /// was detached.
+    pub(super) interface: u32,
+}
+
 /// Lets a link carry another program.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let number = |fd: BorrowedFd<'_>| u32::try_from(fd.as_raw_fd()).expect("it is open");
     let (link, program) = (number(link), number(program));
     bpf(UPDATE_LINK, &mut LinkUpdate { link, program, flags: 0, expected: 0 }).map(drop)
 }
@@ -104,10 +143,16 @@ pub(super) fn run(program: &OwnedFd) -> io::Result<()> {
 const LOOKUP: libc::c_int = 1;
 const UPDATE: libc::c_int = 2;
 const NEXT_KEY: libc::c_int = 4;
+const PIN_OBJECT: libc::c_int = 6;
 const GET_OBJECT: libc::c_int = 7;
 const PROG_TEST_RUN: libc::c_int = 10;
+const OBJECT_INFO: libc::c_int = 15;
 const LOOKUP_BATCH: libc::c_int = 24;
+const CREATE_LINK: libc::c_int = 28;
 const UPDATE_LINK: libc::c_int = 29;
+
+/// `BPF_XDP` of `enum bpf_attach_type`.
+const ATTACH_XDP: u32 = 37;
 
 /// `union bpf_attr` of commands on one element.
 #[repr(C)]
@@ -120,7 +165,36 @@ struct Element {
     flags: u64,
 }
 
-/// `union bpf_attr` of BPF_OBJ_GET.
+/// `union bpf_attr` of BPF_LINK_CREATE.
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// `union bpf_attr` of BPF_OBJ_GET_INFO_BY_FD.
+#[repr(C)]
+struct ObjectInfo {
+    descriptor: u32,
+    length: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info` of an XDP link.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    pad: u32,
+    interface: u32,
+    reserved: u32,
+}
+
+/// `union bpf_attr` of BPF_OBJ_PIN and BPF_OBJ_GET.
 #[repr(C)]
 struct Pinned {
     path: u64,
@@ -176,6 +250,8 @@ struct Run {
 trait Attributes {}
 impl Attributes for Element {}
 impl Attributes for Pinned {}
+impl Attributes for LinkCreate {}
+impl Attributes for ObjectInfo {}
 impl Attributes for LinkUpdate {}
 impl Attributes for Batch {}
 impl Attributes for Run {}
@@ -183,8 +259,8 @@ impl Attributes for Run {}
 fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<libc::c_long> {
     let size = libc::c_long::try_from(size_of::<A>()).expect("a few words");
     // SAFETY: the attributes are those of the command and as long as said. The addresses in them are
-    // those of references that the callers hold during the call, to a path, or to keys and values of the
-    // map's own sizes, which its info tells or the loader checked when it adopted or made the map.
+    // those of references that the callers hold during the call, to a path, to an info record of the length
+    // given, or to keys and values of the map's own sizes, which its info tells or the loader checked when it adopted or made the map.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -198,6 +274,10 @@ fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<li
 
 fn address<T>(pointer: *const T) -> u64 {
     pointer.expose_provenance() as u64
+}
+
+fn number(descriptor: BorrowedFd<'_>) -> u32 {
+    u32::try_from(descriptor.as_raw_fd()).expect("an open descriptor is not negative")
 }
 
 fn descriptor(map: &OwnedFd) -> u32 {

@@ -91,6 +91,15 @@ pub(super) fn at(map: &'static str) -> impl Fn(aya::maps::MapError) -> MapError 
     }
 }
 
+fn is_absent(error: &aya::maps::MapError) -> bool {
+    use aya::maps::MapError::{KeyNotFound, SyscallError};
+    match error {
+        KeyNotFound => true,
+        SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),
+        _ => false,
+    }
+}
+
 pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
@@ -397,7 +406,11 @@ impl Store for Maps {
                     XdpMapError::ChainedProgramNotSupported => unreachable!("none is chained"),
                 })
             }
-            Command::RemoveDevice(index) => self.devices.remove(*index).map_err(at(names::DEVMAP)),
+            // The kernel itself removes an interface that goes.
+            Command::RemoveDevice(index) => match self.devices.remove(*index) {
+                Err(error) if is_absent(&error) => Ok(()),
+                removed => removed.map_err(at(names::DEVMAP)),
+            },
             Command::PutInterface(index, value) => self
                 .interfaces
                 .insert(Record(*index), Record(*value), 0)

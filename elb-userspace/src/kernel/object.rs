@@ -1,10 +1,10 @@
 //! Loads the forwarding program with maps that outlive the agent.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use aya::maps::{MapData, MapInfo, MapType};
-use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, RawTracePoint, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -13,7 +13,7 @@ use elb_common::{limits, names};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
-use super::pins;
+use super::{bpf, pins};
 use crate::config::AgentSettings;
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -145,7 +145,9 @@ pub struct Object {
     /// Whether the maps were there before, or took the place of others.
     pub adopted: bool,
     /// Carries the program for probes to the agent's own interface.
-    pub(super) probing: Option<XdpLinkId>,
+    pub(super) probing: Option<OwnedFd>,
+    /// The pinned maps, so that they can be pinned again.
+    held: Vec<(&'static str, OwnedFd)>,
 }
 
 impl Object {
@@ -187,7 +189,34 @@ impl Object {
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
         sweep_program(&mut ebpf).load()?;
-        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None })
+        let hold = |name: &&'static str| Some((*name, bpf::open(&directory.join(name)).ok()?));
+        let held = names::MAPS.iter().filter_map(hold).collect();
+        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None, held })
+    }
+
+    /// Pins the maps again whose pins somebody removed; which.
+    ///
+    /// # Errors
+    /// A pin cannot be made.
+    pub fn pin_again(&self) -> Result<Vec<&'static str>, LoadError> {
+        let at = |error| LoadError::PinDirectory { path: self.directory.clone(), error };
+        fs::create_dir_all(&self.directory).map_err(at)?;
+        let mut again = Vec::new();
+        for (name, map) in &self.held {
+            let path = self.directory.join(name);
+            if !path.exists() {
+                bpf::pin(map.as_fd(), &path).map_err(at)?;
+                again.push(*name);
+            }
+        }
+        Ok(again)
+    }
+
+    /// Numbers of the programs that interfaces may carry, as loaded.
+    pub fn programs(&mut self) -> Vec<u32> {
+        let id = |program: &mut Xdp| program.info().ok().map(|info| info.id());
+        let both = [Program::Plain, Program::Traced];
+        both.into_iter().filter_map(|which| id(self.program(which))).collect()
     }
 
     /// The program's log, if it was built with the feature `trace`.

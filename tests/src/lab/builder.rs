@@ -23,7 +23,7 @@ pub struct Builder {
     backends: u8,
     pub(super) families: Families,
     pub(super) arms: Arms,
-    mtu: u32,
+    pub(super) mtu: u32,
     has_standby: bool,
 }
 
@@ -81,7 +81,7 @@ impl Builder {
         let backends = self.connect_backends(&switch)?;
         switch.wait_until_forwarding()?;
         Ok(Lab {
-            passes: vec![pass],
+            pass,
             pins: host::PinDir::create()?,
             files: host::files()?,
             shape: self,
@@ -127,15 +127,6 @@ impl Builder {
         let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
         let pass = XdpPass::attach(switch.netns(), &ports)?;
         Ok((lb, pass))
-    }
-
-    /// Connects a device of the first load balancer again, and lets its far end pass everything; the
-    /// others keep what they have.
-    pub(super) fn reconnect(&self, switch: &Switch, lb: &NetNs, device: &str) -> Result<XdpPass> {
-        let mut devices = self.arms.devices().iter();
-        let (network, _) = devices.find(|(_, name)| *name == device).expect("a device of it");
-        let port = switch.connect(lb, device, Host::LoadBalancer, *network, self.mtu)?;
-        XdpPass::attach(switch.netns(), &[&port])
     }
 
     fn connect_backends(&self, switch: &Switch) -> Result<Vec<NetNs>> {

@@ -14,18 +14,37 @@ fn a_set_up_that_cannot_be_changes_nothing() -> Result<()> {
     let [v4, _] = bench.vips();
     let member = bench.lab.member_addr(0, Family::V4);
     for (arguments, said) in [
-        (format!("--vip {v4} --mode ipip --interface none0"), "interface \"none0\" does not exist"),
-        (format!("--vip {v4} --mode ipip --interface lo"), "do not come in by lo"),
-        (format!("--vip {v4} --mode ipip"), "there is no default route"),
-        (format!("--vip {member} --mode ipip --interface {DEVICE}"), "is on interface \"eth0\""),
+        (
+            format!("--vip {v4} --mode ipip --from any --interface none0"),
+            "interface \"none0\" does not exist",
+        ),
+        (format!("--vip {v4} --mode ipip --from any --interface lo"), "do not come in by lo"),
+        (format!("--vip {v4} --mode ipip --from any"), "there is no default route"),
+        (
+            format!("--vip {member} --mode ipip --from any --interface {DEVICE}"),
+            "is on interface \"eth0\"",
+        ),
         (format!("--vip 127.0.0.1 --mode l2 --interface {DEVICE}"), "a loopback address"),
+        (format!("--vip {v4} --mode ipip --interface {DEVICE}"), "need --from"),
+        (format!("--vip {v4} --mode gue --interface {DEVICE}"), "need --from"),
+        (format!("--vip {v4} --mode l2 --from any --interface {DEVICE}"), "leave it out"),
     ] {
         let error = bench.refused(&format!("up {arguments}"))?;
         assert!(error.contains(said), "{error}");
         assert_eq!(bench.look()?, before, "{arguments}");
     }
     let mut elsewhere = bench.host().command(&bench.elb);
-    elsewhere.args(["backend", "up", "--mode", "ipip", "--interface", DEVICE, "--vip"]);
+    elsewhere.args([
+        "backend",
+        "up",
+        "--mode",
+        "ipip",
+        "--from",
+        "any",
+        "--interface",
+        DEVICE,
+        "--vip",
+    ]);
     elsewhere.arg(v4.to_string()).arg("--pin-dir").arg(bench.lab.files());
     elsewhere.arg("--state-dir").arg(bench.state_dir());
     let error = refusal(elsewhere)?;
@@ -42,7 +61,7 @@ fn a_step_that_fails_takes_back_those_before_it() -> Result<()> {
     let _other = elb_tests::xdp::XdpPass::attach(bench.host(), &[DEVICE])?;
     let before = bench.look()?;
     let both = list(&[v4, v6]);
-    let error = bench.refused(&format!("up {both} --mode ipip --interface {DEVICE}"))?;
+    let error = bench.refused(&format!("up {both} --mode ipip --from any --interface {DEVICE}"))?;
     assert!(error.contains("already carries another XDP program"), "{error}");
     assert!(error.contains("undone: removed 10.0.0.100/32 from lo"), "{error}");
     assert!(!error.contains("not undone"), "{error}");
@@ -51,7 +70,7 @@ fn a_step_that_fails_takes_back_those_before_it() -> Result<()> {
     // What an earlier call did stays.
     bench.up("l2", &[v4])?;
     let with_one = bench.look()?;
-    let error = bench.refused(&format!("up {both} --mode ipip --interface {DEVICE}"))?;
+    let error = bench.refused(&format!("up {both} --mode ipip --from any --interface {DEVICE}"))?;
     assert!(error.contains("undone: removed fd00::100/128 from lo"), "{error}");
     assert_eq!(bench.look()?, with_one);
     bench.elb("down --all")?;
@@ -63,7 +82,7 @@ fn a_step_that_fails_takes_back_those_before_it() -> Result<()> {
 fn the_network_stack_runs_the_program_where_it_is_told_to() -> Result<()> {
     let bench = Bench::new()?;
     let [v4, _] = bench.vips();
-    let up = format!("up --vip {v4} --mode ipip --interface {DEVICE}");
+    let up = format!("up --vip {v4} --mode ipip --from any --interface {DEVICE}");
     let said = bench.elb(&format!("{up} --attach generic"))?;
     assert!(said.ends_with("attached decap to eth0 (generic)\n"), "{said}");
     assert_eq!(bench.attached()?.as_deref(), Some("generic decap"));
@@ -89,7 +108,7 @@ fn a_driver_that_cannot_is_told_and_replaced_by_the_network_stack() -> Result<()
          address add {member}/24 dev br0\n\
          link set br0 up"
     ))?;
-    let up = format!("up --vip {v4} --mode ipip --interface br0");
+    let up = format!("up --vip {v4} --mode ipip --from any --interface br0");
     let before = bench.look()?;
     let error = bench.refused(&format!("{up} --attach native"))?;
     assert!(error.contains("\"br0\" cannot run XDP in its driver: Operation not supp"), "{error}");
@@ -106,7 +125,7 @@ fn the_interface_of_the_default_route_is_taken() -> Result<()> {
     let bench = Bench::new()?;
     let gateway = bench.lab.client_addr(Family::V4);
     bench.host().ip(&format!("route add default via {gateway} dev {DEVICE} metric 5"))?;
-    let said = bench.elb(&format!("up --vip {} --mode ipip", bench.lab.vip4()))?;
+    let said = bench.elb(&format!("up --vip {} --mode ipip --from 10.0.0.2", bench.lab.vip4()))?;
     assert!(said.ends_with("attached decap to eth0 (native)\n"), "{said}");
     Ok(())
 }
@@ -118,7 +137,17 @@ fn two_set_ups_do_not_share_a_host() -> Result<()> {
     bench.up("ipip", &[v4])?;
     let before = bench.look()?;
     let mut second = bench.host().command(&bench.elb);
-    second.args(["backend", "up", "--mode", "ipip", "--interface", DEVICE, "--vip"]);
+    second.args([
+        "backend",
+        "up",
+        "--mode",
+        "ipip",
+        "--from",
+        "any",
+        "--interface",
+        DEVICE,
+        "--vip",
+    ]);
     second.arg(v6.to_string()).arg("--pin-dir").arg(bench.lab.pins().join("second"));
     second.arg("--state-dir").arg(bench.state_dir());
     let error = refusal(second)?;
@@ -137,7 +166,7 @@ fn a_broken_state_file_is_kept_and_told() -> Result<()> {
     fs::write(&state, &text[..20])?;
     let broken = bench.look()?;
     for arguments in
-        [format!("up --vip {v4} --mode ipip --interface {DEVICE}"), "down --all".into()]
+        [format!("up --vip {v4} --mode ipip --from any --interface {DEVICE}"), "down --all".into()]
     {
         let error = bench.refused(&arguments)?;
         assert!(error.contains("cannot be understood"), "{error}");

@@ -75,7 +75,8 @@ impl Bench {
     }
 
     pub fn up(&self, mode: &str, vips: &[IpAddr]) -> Result<String> {
-        self.elb(&format!("up --mode {mode} --interface {DEVICE} {}", list(vips)))
+        let from = self.lab.from_lbs(mode).join(" ");
+        self.elb(&format!("up --mode {mode} --interface {DEVICE} {from} {}", list(vips)))
     }
 
     pub fn vips(&self) -> [IpAddr; 2] {

@@ -63,6 +63,7 @@ fn what_is_done_is_said_and_is_so() -> Result<()> {
          set net.ipv4.conf.eth0.rp_filter from 1 to 2\n\
          added 10.0.0.100/32 to lo\n\
          added fd00::100/128 to lo\n\
+         decap takes packets from 10.0.0.2, 10.0.0.3, fd00::2, fd00::3 only\n\
          decap unwraps packets for 10.0.0.100 now\n\
          decap unwraps packets for fd00::100 now\n\
          attached decap to eth0 (native)\n"
@@ -98,6 +99,7 @@ fn an_address_comes_and_goes_beside_another() -> Result<()> {
     assert_eq!(
         added,
         "added fd00::100/128 to lo\n\
+         decap takes packets from 10.0.0.2, 10.0.0.3, fd00::2, fd00::3 already\n\
          decap unwraps packets for fd00::100 now\n\
          decap is attached to eth0 already (native)\n"
     );

@@ -64,7 +64,10 @@ impl Scene {
         let lb = self.lab.lb().clone();
         match event {
             Event::Flap => lb.ip("link set lb0 down\nlink set lb0 up").map(drop),
-            Event::Replace => self.lab.replace_interface("lb0"),
+            Event::Replace => {
+                self.lab.remove_lb_device()?;
+                self.lab.make_lb_device()
+            }
             Event::FlushRules => self.flush_rules(),
             Event::FlushRoutes => self.flush_routes(),
             Event::DeleteProbeInterfaces => self.delete_probe_interfaces(),

@@ -84,7 +84,7 @@ fn what_sends_answers_nowhere_or_leaves_probes_wrapped_is_named() -> Result<()> 
                 "the route of that network is gone",
             ),
             Harm::new(
-                "elb backend up --vip 10.0.0.101 --mode ipip
+                "elb backend up --vip 10.0.0.101 --mode ipip --from 10.0.0.2
                  elb backend down --vip 10.0.0.100
                  ip address add 10.0.0.100/32 dev lo scope host",
                 "decapsulation",

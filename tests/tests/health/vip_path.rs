@@ -139,7 +139,7 @@ impl Scene {
         }
         // Every interface with IPv6 has a route for multicast, which goes with it.
         let lines = all.lines().filter(|line| !line.starts_with("multicast"));
-        let lines = lines.filter(|line| line.contains("elb-prob") || line.contains("0xe1b"));
+        let lines = lines.filter(|line| line.contains("elb-prob") || line.starts_with("90:"));
         // What follows the name of an interface changes by itself.
         let name = |line: &str| line.split(" mtu ").next().unwrap_or_default().to_owned();
         Ok(lines.map(name).collect())

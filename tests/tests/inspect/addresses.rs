@@ -130,7 +130,9 @@ fn an_interface_too_small_for_outer_headers_is_told_of() -> Result<()> {
     let bench = Bench::in_lab(lab(Families::V6, 1300)?)?;
     let _server = bench.serve()?;
     let vip = bench.lab.vip6();
-    bench.sh(&format!("elb backend up --vip {vip} --mode ipip --interface {DEVICE} $PLACES"))?;
+    bench.sh(&format!(
+        "elb backend up --vip {vip} --mode ipip --from fd00::2 --interface {DEVICE} $PLACES"
+    ))?;
     let from = bench.lb_addr(Family::V6);
     let question = format!("--port {HTTP} --from {from} --vip {vip} --mode ipip");
     bench.mends(&question, Check::Mtu, &["40 of them outer headers: 1260 fit, IPv6 needs 1280"])?;

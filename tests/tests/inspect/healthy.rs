@@ -15,7 +15,8 @@ fn a_healthy_host_has_a_clean_report() -> Result<()> {
     let bench = Bench::of(Families::Both)?;
     let _server = bench.serve()?;
     let vips = "--vip 10.0.0.100 --vip fd00::100";
-    bench.sh(&format!("elb backend up {vips} --mode ipip --interface {DEVICE} $PLACES"))?;
+    let from = bench.lab.from_lbs("ipip").join(" ");
+    bench.sh(&format!("elb backend up {vips} --mode ipip {from} --interface {DEVICE} $PLACES"))?;
     let (v4, v6) = (bench.lb(), bench.lb_addr(Family::V6));
     for question in [
         String::new(),
@@ -40,7 +41,8 @@ fn members_that_serve_raise_no_alarm() -> Result<()> {
         let _server = bench.serve()?;
         let (name, vips) = (mode.name(), [bench.lab.vip4(), bench.lab.vip6()]);
         let up = format!("elb backend up --vip {} --vip {} --mode {name}", vips[0], vips[1]);
-        bench.sh(&format!("{up} --interface {DEVICE} $PLACES"))?;
+        let from = bench.lab.from_lbs(name).join(" ");
+        bench.sh(&format!("{up} {from} --interface {DEVICE} $PLACES"))?;
         let mut config = Config::new(&bench.lab);
         for family in [Family::V4, Family::V6] {
             for (protocol, port, kind) in [

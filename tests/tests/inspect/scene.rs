@@ -112,7 +112,10 @@ impl Bench {
     /// Makes the host a backend server of the lab's IPv4 address.
     pub fn up(&self, mode: &str) -> Result<String> {
         let vip = self.lab.vip4();
-        self.sh(&format!("elb backend up --vip {vip} --mode {mode} --interface {DEVICE} $PLACES"))
+        let from = self.lab.from_lbs(mode).join(" ");
+        self.sh(&format!(
+            "elb backend up --vip {vip} --mode {mode} {from} --interface {DEVICE} $PLACES"
+        ))
     }
 
     pub fn inspect(&self, question: &str) -> Result<Inspection> {

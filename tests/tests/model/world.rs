@@ -270,6 +270,7 @@ fn model(wanted: &Wanted) -> Model {
         vip_address: Some(VIP),
         ipv6_vip_address: None,
         announce: Announce::Arp,
+        allow_host_address: false,
         listeners: listeners.collect(),
     };
     let present = (0..).zip(&wanted.pools).filter(|(_, pool)| pool.present);
@@ -303,6 +304,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),
+        allow_empty: false,
         members: pool.members.iter().map(member).collect(),
     }
 }

@@ -1,16 +1,18 @@
 //! The backend server's program: what the load balancer wrapped comes out as it went in.
 
 use aya::Ebpf;
-use aya::maps::{HashMap, PerCpuArray};
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, PerCpuArray};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use elb_common::counter::Counter;
 use elb_common::names;
 use elb_common::path::unwrap::Unwrapped;
+use elb_common::tunnel_source::{SET_BITS, SourceKey};
 use elb_tests::environment::bpf_dir;
 use elb_tests::record::Record;
 
 use crate::frame::*;
-use crate::kernel::{Kernel, PASS, now};
+use crate::kernel::{DROP, Kernel, PASS, now};
 use crate::world::*;
 
 struct Decap(Ebpf);
@@ -29,7 +31,30 @@ impl Decap {
             };
             map.insert(Record(address.octets()), 1, 0).unwrap();
         }
-        Self(ebpf)
+        let mut decap = Self(ebpf);
+        decap.trust(1, &[("::", 0)]);
+        decap.count_set(1);
+        decap
+    }
+
+    /// Adds networks to a set.
+    fn trust(&mut self, set: u32, sources: &[(&str, u32)]) {
+        let map = self.0.map_mut(names::DECAP_SOURCES).unwrap();
+        let mut map: LpmTrie<_, Record<SourceKey>, u32> = map.try_into().unwrap();
+        for (address, bits) in sources {
+            let (address, bits) = match address.parse().unwrap() {
+                std::net::IpAddr::V4(v4) => (v4.to_ipv6_mapped(), 96 + bits),
+                std::net::IpAddr::V6(v6) => (v6, *bits),
+            };
+            let key = Record(SourceKey::new(set, bytemuck::cast(address.octets())));
+            map.insert(&Key::new(SET_BITS + bits, key), 1, 0).unwrap();
+        }
+    }
+
+    /// Makes a set the one that counts.
+    fn count_set(&mut self, set: u32) {
+        let map = self.0.map_mut(names::DECAP_SET).unwrap();
+        Array::<_, u32>::try_from(map).unwrap().set(0, set, 0).unwrap();
     }
 
     fn run(&self, frame: &[u8]) -> (u32, Vec<u8>) {
@@ -75,7 +100,7 @@ fn what_was_wrapped_comes_out_as_it_went_in() {
             }
         }
     }
-    assert_eq!(decap.counted(), [30, 0, 0, 0, 0]);
+    assert_eq!(decap.counted(), [30, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -148,7 +173,7 @@ fn congestion_marks_come_out() {
                     let frame = wrap(protocol, &inside, outer);
                     let (action, bytes) = decap.run(&frame);
                     match out {
-                        None => assert_eq!((action, bytes), (crate::kernel::DROP, frame)),
+                        None => assert_eq!((action, bytes), (DROP, frame)),
                         Some(out) => {
                             let wanted = packet.clone().tos(class | out).ip();
                             assert_eq!((action, &bytes[14..]), (PASS, &wanted[..]));
@@ -158,7 +183,7 @@ fn congestion_marks_come_out() {
             }
         }
     }
-    assert_eq!(decap.counted(), [15 * 3 * 8, 0, 0, 0, 3 * 8]);
+    assert_eq!(decap.counted(), [15 * 3 * 8, 0, 0, 0, 3 * 8, 0]);
 }
 
 const FROM4: &str = "10.0.0.1";
@@ -190,4 +215,56 @@ fn every_tunnel(mut run: impl FnMut(u8, Packet, Wrap)) {
         run(4, tcp("198.51.100.7", 9, vip4(), 80, ACK, b"abc"), wrap);
         run(41, tcp("2001:db8:c::7", 9, vip6(), 80, ACK, b"abc"), wrap);
     }
+}
+
+/// Every tunnel, from a source that is in the set and from one that is not: the first is unwrapped,
+/// the second dropped as it came.
+#[test]
+fn only_packets_of_the_load_balancers_are_unwrapped() {
+    let mut decap = Decap::new(&[vip4(), vip6()]);
+    decap.trust(2, &[("10.0.0.0", 30), ("fd00::1", 128)]);
+    decap.count_set(2);
+    every_tunnel(|protocol, packet, wrap| {
+        let (action, bytes) = decap.run(&wrap(protocol, &packet.ip(), 0));
+        assert_eq!((action, &bytes[14..]), (PASS, &packet.ip()[..]));
+    });
+    decap.trust(3, &[("10.0.0.4", 30), ("10.0.0.0", 32), ("fd00::2", 127), ("::", 96)]);
+    decap.count_set(3);
+    every_tunnel(|protocol, packet, wrap| {
+        let frame = wrap(protocol, &packet.ip(), 0);
+        assert_eq!(decap.run(&frame), (DROP, frame));
+    });
+    assert_eq!(decap.counted(), [8, 0, 0, 0, 0, 8]);
+}
+
+/// One version of IP is no permission for the other.
+#[test]
+fn a_network_of_one_version_says_nothing_of_the_other() {
+    let mut decap = Decap::new(&[vip4(), vip6()]);
+    decap.trust(2, &[("0.0.0.0", 0)]);
+    decap.count_set(2);
+    let inner = tcp("198.51.100.7", 9, vip4(), 80, SYN, b"");
+    let by_v6 = Packet::new(FROM6, TO6.parse().unwrap(), 4, inner.ip()).frame();
+    let by_v4 = Packet::new(FROM4, TO4.parse().unwrap(), 4, inner.ip()).frame();
+    assert_eq!(decap.run(&by_v6), (DROP, by_v6));
+    assert_eq!(decap.run(&by_v4).0, PASS);
+    assert_eq!(decap.counted(), [1, 0, 0, 0, 0, 1]);
+}
+
+/// Before a set counts nobody is trusted, and what is in another set does not count.
+#[test]
+fn without_a_set_nothing_is_unwrapped() {
+    let mut decap = Decap::new(&[vip4()]);
+    let inner = tcp("198.51.100.7", 9, vip4(), 80, SYN, b"");
+    let frame = Packet::new(FROM4, TO4.parse().unwrap(), 4, inner.ip()).frame();
+    for set in [0, 2, u32::MAX] {
+        decap.count_set(set);
+        assert_eq!(decap.run(&frame), (DROP, frame.clone()), "{set}");
+    }
+    // What is not for a virtual address is the kernel's, whoever sent it.
+    let other = tcp("198.51.100.7", 9, "203.0.113.9".parse().unwrap(), 80, SYN, b"");
+    let other = Packet::new(FROM4, TO4.parse().unwrap(), 4, other.ip()).frame();
+    assert_eq!(decap.run(&other), (PASS, other));
+    assert_eq!(decap.run(&inner.frame()), (PASS, inner.frame()));
+    assert_eq!(decap.counted(), [0, 1, 1, 0, 0, 3]);
 }

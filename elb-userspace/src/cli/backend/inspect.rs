@@ -15,7 +15,7 @@ use crate::diagnosis::inspect::{Asked, Place, Protocol, inspect};
 #[command(after_help = "\
 Looks at what probes of a load balancer meet on this host: listening sockets, the packet filter
 (nftables and iptables rules are evaluated, the one that drops is named), routes, load, hosts.deny,
-virtual addresses, decapsulation, sysctls, MTU. Nothing is changed, and no packet is sent.
+virtual addresses, decapsulation and whom it trusts, sysctls, MTU, the way back to clients. Nothing is changed, and no packet is sent.
 Without options it tells what there is: name the port and the source of probes to know whether they
 get through. Root sees everything; what others cannot see is \"unknown\".
 
@@ -23,6 +23,7 @@ Examples:
   elb backend inspect --port 80 --from 10.0.0.2
   elb backend inspect --port 53 --protocol udp --from 10.0.0.2 --from fd00::2
   elb backend inspect --port 80 --from 10.0.0.2 --vip 192.0.2.10 --mode ipip
+  elb backend inspect --client 203.0.113.7
   elb backend inspect --port 80 --from 10.0.0.2 -o json | jq -r '.report.findings[].fix // empty'
 
 Exit codes: 0 healthy, 1 a cause was found, 2 undecided (or wrong usage).")]
@@ -46,6 +47,13 @@ pub(in crate::cli) struct InspectArgs {
     /// How packets come from the load balancer [default: as `elb backend up` was told].
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+    /// The outer source of packets in tunnels: an address of the load balancer; may be given more than
+    /// once.
+    #[arg(long, value_name = "ADDRESS")]
+    outer: Vec<IpAddr>,
+    /// A client that answers must find their way to; may be given more than once.
+    #[arg(long = "client", value_name = "ADDRESS")]
+    clients: Vec<IpAddr>,
     /// Probes go to this host's own addresses only, as with `probe_path = "direct"`.
     #[arg(long)]
     direct: bool,
@@ -68,12 +76,14 @@ pub(super) fn run(args: InspectArgs) -> Result<ExitCode> {
         to,
         vip: vips,
         mode,
+        outer,
+        clients,
         direct,
         pin_dir,
         state_dir,
         output,
     } = args;
-    let asked = Asked { protocol, port, from, to, vips, mode, direct };
+    let asked = Asked { protocol, port, from, to, vips, mode, outer, clients, direct };
     let inspection = inspect(&asked, &Place { pin_dir, state_dir });
     match output {
         Output::Json => print_json(&inspection)?,

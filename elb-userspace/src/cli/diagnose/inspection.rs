@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -95,11 +95,37 @@ async fn over_ssh(host: &str, words: &[String]) -> Result<Inspection> {
         Ok(answer) => answer.with_context(|| format!("cannot run `{shown}`"))?,
         Err(_) => bail!("`{shown}` did not end within {LIMIT:?}"),
     };
+    refuse(&text, status, host)?;
     // The exit code tells what was found, as that of this command does.
     parse(&text).with_context(|| format!("`{shown}` printed no inspection ({status})"))
 }
 
-async fn answer(mut command: Command) -> Result<(Vec<u8>, std::process::ExitStatus)> {
+/// Says plainly why there is no answer, where the shells between are the reason.
+fn refuse(text: &[u8], status: ExitStatus, host: &str) -> Result<()> {
+    const NOT_FOUND: i32 = 127;
+    const NOT_EXECUTABLE: i32 = 126;
+    const NO_CONNECTION: i32 = 255;
+    let by_hand = "or run there what `elb diagnose … --print-inspect` prints, with another path, and give \
+                   its output to --inspect";
+    match status.code() {
+        Some(NOT_FOUND) => bail!(
+            "{host} has no `elb`: its shell does not find the command; install elb there, {by_hand}"
+        ),
+        Some(NOT_EXECUTABLE) => {
+            bail!("{host} may not run its `elb`: see its permissions, {by_hand}")
+        }
+        Some(NO_CONNECTION) if text.is_empty() => {
+            bail!("{host} cannot be reached by ssh: see what ssh said above, {by_hand}")
+        }
+        _ if text.trim_ascii().is_empty() => bail!(
+            "`elb backend inspect` on {host} printed nothing ({status}): see what it said above; it \
+             must be of this version, {by_hand}"
+        ),
+        _ => Ok(()),
+    }
+}
+
+async fn answer(mut command: Command) -> Result<(Vec<u8>, ExitStatus)> {
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let mut text = Vec::new();
     if let Some(stdout) = child.stdout.take() {
@@ -123,6 +149,8 @@ mod tests {
             to: Vec::new(),
             vips: Vec::new(),
             mode: None,
+            outer: Vec::new(),
+            clients: Vec::new(),
             direct: false,
         };
         let report = Report::new("b1", true, Vec::new());
@@ -133,6 +161,20 @@ mod tests {
         }
         let long = vec![b' '; 1 + (1 << 20)];
         assert!(parse(&long).unwrap_err().to_string().contains("more than 1048576 bytes"));
+    }
+
+    #[test]
+    fn a_host_without_elb_is_said_to_have_none() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let said = |text: &str, code: i32| {
+            let refused = refuse(text.as_bytes(), ExitStatus::from_raw(code << 8), "b1");
+            refused.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(said("", 127).starts_with("b1 has no `elb`:"), "{}", said("", 127));
+        assert!(said("", 126).starts_with("b1 may not run its `elb`"));
+        assert!(said("", 255).starts_with("b1 cannot be reached by ssh"));
+        assert!(said(" \n", 2).contains("printed nothing (exit status: 2)"));
+        assert_eq!(said("{}", 1), "");
     }
 
     #[tokio::test]

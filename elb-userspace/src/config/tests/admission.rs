@@ -69,8 +69,8 @@ fn a_listener_whose_group_is_wrong_is_not_served() {
     assert_eq!(served(&config.unwrap()), ["dns"]);
     assert_eq!(
         errors.to_string(),
-        "elb.toml:11:11: warning: load balancer \"lb\", listener \"http\": it is left out, as its \
-         IP group \"office\" is; mend the IP group\n\
+        "elb.toml:11:11: warning: load balancer \"lb\", listener \"http\": its IP group \
+         \"office\" has errors, so it cannot be served; correct the IP group\n\
          elb.toml:37:12: ipgroup \"office\": \"10.0.0.0/33\" is not an address or a network; \
          write it as in \"10.0.0.7\" or \"10.0.0.0/8\"",
     );

@@ -1,8 +1,9 @@
 //! The health check as it is configured.
 
 use crate::diagnosis::check::Check as Checked;
-use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::evidence::{Evidence, Wanted};
 use crate::diagnosis::report::{Finding, Verdict};
+use crate::health::Status;
 use crate::health::probe::ProbeSpec;
 use crate::model::monitor::Check;
 
@@ -15,7 +16,8 @@ pub(super) fn configuration(evidence: &Evidence) -> Finding {
     let asked = asked(probe);
     match (&evidence.looks.probe, evidence.works()) {
         (Some(look), true) => {
-            let what = format!("{asked} succeeds, in {:?}", rounded(look.duration));
+            let took = rounded(look.duration);
+            let what = format!("{asked} succeeds, in {took:?}{}", again(evidence));
             Finding::seen(Checked::Configuration, Verdict::Pass, what)
         }
         _ if evidence.connects() => {
@@ -27,6 +29,18 @@ pub(super) fn configuration(evidence: &Evidence) -> Finding {
             Finding::seen(Checked::Configuration, Verdict::Unknown, what)
         }
     }
+}
+
+/// A member that is OFFLINE by what is over.
+fn again(evidence: &Evidence) -> String {
+    if evidence.health.status != Status::Offline {
+        return String::new();
+    }
+    let Wanted { max_retries, delay, .. } = &evidence.wanted;
+    format!(
+        ": it works now; {max_retries} successful probes in a row, with {delay:?} between two, make it \
+         ONLINE"
+    )
 }
 
 /// The health check in words.

@@ -21,17 +21,17 @@ pub(super) fn listening(evidence: &Evidence) -> Finding {
         };
         return Finding::inferred(Check::Listening, Verdict::Pass, what);
     }
-    Finding::inferred(Check::Listening, Verdict::Unknown, fix::ask_host(evidence))
+    Finding::inferred(Check::Listening, Verdict::Unknown, fix::ON_HOST)
 }
 
 /// Whether the member keeps up.
 pub(super) fn load(evidence: &Evidence) -> Finding {
     let (Some(look), Some(probe)) = (&evidence.looks.probe, &evidence.wanted.probe) else {
-        return Finding::inferred(Check::Load, Verdict::Unknown, fix::ask_host(evidence));
+        return Finding::inferred(Check::Load, Verdict::Unknown, fix::ON_HOST);
     };
     let took = look.duration;
     if look.result.is_err() {
-        return Finding::inferred(Check::Load, Verdict::Unknown, fix::ask_host(evidence));
+        return Finding::inferred(Check::Load, Verdict::Unknown, fix::ON_HOST);
     }
     let is_datagram = evidence.wanted.pool.protocol == Protocol::Udp;
     // A UDP check that succeeds lasts until its timeout.
@@ -65,7 +65,7 @@ pub(super) fn hosts_deny(evidence: &Evidence) -> Finding {
             Finding::inferred(Check::HostsDeny, Verdict::Pass, "requests are answered")
         }
         Some(Quiet::Closes | Quiet::Resets) | None => {
-            Finding::inferred(Check::HostsDeny, Verdict::Unknown, fix::ask_host(evidence))
+            Finding::inferred(Check::HostsDeny, Verdict::Unknown, fix::ON_HOST)
         }
     }
 }

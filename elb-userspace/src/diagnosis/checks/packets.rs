@@ -23,7 +23,7 @@ pub(super) fn network_acl(evidence: &Evidence) -> Finding {
 
 /// The packet filter of the member's host.
 pub(super) fn firewall(evidence: &Evidence) -> Finding {
-    passed(evidence, Check::Firewall, fix::ask_host(evidence))
+    passed(evidence, Check::Firewall, fix::ON_HOST.to_owned())
 }
 
 /// The way back.
@@ -32,7 +32,7 @@ pub(super) fn route(evidence: &Evidence) -> Finding {
         let what = format!("{} answers {}", evidence.address(), evidence.source());
         return Finding::inferred(Check::Route, Verdict::Pass, what);
     }
-    Finding::inferred(Check::Route, Verdict::Unknown, fix::ask_host(evidence))
+    Finding::inferred(Check::Route, Verdict::Unknown, fix::ON_HOST)
 }
 
 fn passed(evidence: &Evidence, check: Check, ask: String) -> Finding {

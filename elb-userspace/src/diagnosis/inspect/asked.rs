@@ -27,6 +27,12 @@ pub struct Asked {
     /// How packets come from the load balancer; none: as `elb backend up` recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// The outer sources of packets that come in tunnels: the load balancers' addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outer: Vec<IpAddr>,
+    /// Clients that answers must find their way to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<IpAddr>,
     /// Whether probes go to this host's own addresses alone (`probe_path = "direct"`), so that what
     /// they meet there decides although traffic goes to virtual ones.
     #[serde(default)]

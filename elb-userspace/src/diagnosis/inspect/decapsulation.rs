@@ -3,6 +3,7 @@
 use super::asked::{Asked, Protocol};
 use super::facts::Facts;
 use super::parts::Part;
+use super::trust;
 use super::virtual_address::up;
 use crate::backend::Mode;
 
@@ -15,47 +16,50 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     };
     let name = facts.way_in(asked);
     let interface = name.as_deref().unwrap_or("the interface that packets come in by");
-    vec![match &facts.xdp {
-        Err(needed) => Part::unknown(needed),
+    match &facts.xdp {
+        Err(needed) => vec![Part::unknown(needed)],
         Ok(Some((_, true))) => by_program(interface, asked, facts),
-        Ok(Some((name, false))) => Part::unknown(format!(
+        Ok(Some((name, false))) => vec![Part::unknown(format!(
             "{interface} carries the XDP program {name:?}, not elb's: ask its owner whether it takes \
              the outer headers of {} off",
             mode.name()
-        )),
+        ))],
         Ok(None) => by_device(mode, asked, facts).unwrap_or_else(|| {
-            Part::fail(format!(
-                "nothing takes the outer headers of {} off: {interface} carries no XDP program, and \
-                 there is no tunnel device that is up",
-                mode.name()
-            ))
-            .fix(up(asked, facts))
+            vec![
+                Part::fail(format!(
+                    "nothing takes the outer headers of {} off: {interface} carries no XDP program, \
+                     and there is no tunnel device that is up",
+                    mode.name()
+                ))
+                .fix(up(asked, facts)),
+            ]
         }),
-    }]
+    }
 }
 
-fn by_program(interface: &str, asked: &Asked, facts: &Facts) -> Part {
+fn by_program(interface: &str, asked: &Asked, facts: &Facts) -> Vec<Part> {
     let recorded = match &facts.backend {
         Ok(recorded) => recorded,
-        Err(needed) => return Part::unknown(needed),
+        Err(needed) => return vec![Part::unknown(needed)],
     };
     if recorded.interfaces.is_empty() {
-        return Part::unknown(format!(
+        return vec![Part::unknown(format!(
             "{interface} carries elb's program, but its set-up is not found: name its directories \
              with --pin-dir and --state-dir"
-        ));
+        ))];
     }
     let missing = asked.vips.iter().find(|vip| !recorded.unwrapped.contains(vip));
-    match missing {
+    let knows = match missing {
         Some(vip) => Part::fail(format!(
             "elb's program is on {interface}, but does not know {vip}: packets to it stay wrapped"
         ))
         .fix(up(asked, facts)),
         None => Part::pass(format!("elb's program is on {interface} and knows the addresses")),
-    }
+    };
+    vec![knows, trust::of_program(recorded, asked, facts)]
 }
 
-fn by_device(mode: Mode, asked: &Asked, facts: &Facts) -> Option<Part> {
+fn by_device(mode: Mode, asked: &Asked, facts: &Facts) -> Option<Vec<Part>> {
     let network = facts.network.as_ref().ok()?;
     let v6_inside = asked.vips.iter().any(std::net::IpAddr::is_ipv6);
     let kinds: &[&str] = if v6_inside { &["sit", "ip6tnl"] } else { &["ipip", "ip6tnl"] };
@@ -69,11 +73,12 @@ fn by_device(mode: Mode, asked: &Asked, facts: &Facts) -> Option<Part> {
         .iter()
         .any(|socket| socket.port == GUE_PORT && socket.protocol == Protocol::Udp);
     let name = &device.name;
-    match mode {
+    let works = match mode {
         Mode::Gue if port => {
-            Some(Part::pass(format!("the tunnel device {name} is up, and port {GUE_PORT} is open")))
+            Part::pass(format!("the tunnel device {name} is up, and port {GUE_PORT} is open"))
         }
-        Mode::Ipip => Some(Part::pass(format!("the tunnel device {name} is up"))),
-        Mode::L2 | Mode::Gue => None,
-    }
+        Mode::Ipip => Part::pass(format!("the tunnel device {name} is up")),
+        Mode::L2 | Mode::Gue => return None,
+    };
+    Some(vec![works, trust::of_device(name, mode, asked, facts)])
 }

@@ -26,6 +26,10 @@ pub(super) struct Facts {
     pub(super) network: Known<Network>,
     /// The routes to the sources of probes.
     pub(super) routes: Vec<(IpAddr, Known<Route>)>,
+    /// The routes to the clients that were asked about.
+    pub(super) clients: Vec<(IpAddr, Known<Route>)>,
+    /// The interfaces of the default routes.
+    pub(super) defaults: Known<Defaults>,
     /// What `elb backend up` recorded, and what is attached.
     pub(super) backend: Known<Recorded>,
     /// Sysctls by their name, such as `net.ipv4.icmp_echo_ignore_all`; those that are not there are
@@ -126,6 +130,20 @@ pub(super) enum Route {
     /// A route of this kind (`unreachable`, `blackhole`, `prohibit`, `throw`) fits; the route as the
     /// `ip` command names it, if it was found.
     Refused(&'static str, Option<String>),
+}
+
+/// The interfaces that packets to anywhere go out by; none: there is no default route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Defaults {
+    pub(super) v4: Option<String>,
+    pub(super) v6: Option<String>,
+}
+
+impl Defaults {
+    /// Of a version of IP.
+    pub(super) fn of(&self, v6: bool) -> Option<&str> {
+        if v6 { self.v6.as_deref() } else { self.v4.as_deref() }
+    }
 }
 
 /// How busy a host is.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::asked::Asked;
-use super::facts::{Facts, Known, Network, Route};
+use super::facts::{Defaults, Facts, Known, Network, Route};
 use crate::backend::netlink::Netlink;
 use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
 
@@ -52,6 +52,11 @@ pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
     if asked.to.is_empty() {
         asked.to = answering(&routes);
     }
+    let of_client = |client: &IpAddr| {
+        let netlink = netlink.as_ref().map_err(Clone::clone);
+        (*client, netlink.and_then(|netlink| routes::route(netlink, *client, &asked.targets())))
+    };
+    let clients = asked.clients.iter().map(of_client).collect();
     let sockets = sockets::all();
     let processes = processes::of(sockets.as_deref().unwrap_or_default());
     let mut facts = Facts {
@@ -61,6 +66,8 @@ pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
         filter: filter::rules(),
         network,
         routes,
+        clients,
+        defaults: netlink.as_ref().map_err(Clone::clone).and_then(defaults),
         backend,
         sysctls: host::sysctls(),
         settings: Ok(Vec::new()),
@@ -85,6 +92,11 @@ fn network(netlink: &Netlink) -> Known<Network> {
     let told = |error: backend::Error| error.to_string();
     let (links, addresses) = (netlink.links().map_err(told)?, netlink.addresses().map_err(told)?);
     Ok(Network { links, addresses })
+}
+
+fn defaults(netlink: &Netlink) -> Known<Defaults> {
+    let of = |v6| netlink.default_interface_of(v6).map_err(|error| error.to_string());
+    Ok(Defaults { v4: of(false)?, v6: of(true)? })
 }
 
 /// The addresses that answers come from: those that probes go to, unless told otherwise.

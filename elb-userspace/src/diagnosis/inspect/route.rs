@@ -7,6 +7,12 @@ use super::facts::{Facts, Network, Route};
 use super::parts::Part;
 
 pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+    let mut parts = to_sources(asked, facts);
+    parts.extend(super::clients::check(asked, facts));
+    parts
+}
+
+fn to_sources(asked: &Asked, facts: &Facts) -> Vec<Part> {
     if asked.from.is_empty() {
         return vec![Part::not_applicable("no source of probes was given: name it with --from")];
     }
@@ -19,7 +25,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     facts.routes.iter().map(part).collect()
 }
 
-fn judge(source: IpAddr, route: &Route, network: &Network) -> Part {
+pub(super) fn judge(source: IpAddr, route: &Route, network: &Network) -> Part {
     match route {
         Route::Via { interface, gateway: Some(gateway), .. } => {
             Part::pass(format!("{source} is reached by {interface}, next hop {gateway}"))

@@ -3,6 +3,7 @@
 use super::asked::{Asked, Protocol};
 use super::facts::Facts;
 use super::parts::Part;
+use super::reverse_path::{Strict, strict};
 use crate::backend::{Key, Wanted};
 
 /// The kernel's own value of `icmp_ratelimit`: a message a second to one receiver, in milliseconds.
@@ -14,7 +15,9 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
     if asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
         match &facts.settings {
-            Ok(settings) => parts.extend(settings.iter().map(|one| setting(one, settings))),
+            Ok(settings) => {
+                parts.extend(settings.iter().map(|one| setting(one, settings, asked, facts)));
+            }
             Err(needed) => parts.push(Part::unknown(needed)),
         }
     } else {
@@ -29,7 +32,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-fn setting(wanted: &Wanted, all: &[Wanted]) -> Part {
+fn setting(wanted: &Wanted, all: &[Wanted], asked: &Asked, facts: &Facts) -> Part {
     let Wanted { sysctl, from, to } = wanted;
     if from == to {
         return Part::pass(format!("{sysctl} is {from}"));
@@ -42,6 +45,9 @@ fn setting(wanted: &Wanted, all: &[Wanted]) -> Part {
         ))
         .fix(format!("sysctl -w {sysctl}={to}"));
     }
+    if sysctl.key == Key::RpFilter {
+        return reverse_path(wanted, asked, facts);
+    }
     let why = match sysctl.key {
         Key::ArpIgnore => "this host answers ARP requests for virtual addresses",
         Key::ArpAnnounce => "this host announces virtual addresses as its own",
@@ -50,6 +56,33 @@ fn setting(wanted: &Wanted, all: &[Wanted]) -> Part {
         }
     };
     Part::fail(format!("{sysctl} is {from}, and so {why}")).fix(format!("sysctl -w {sysctl}={to}"))
+}
+
+/// Strict filtering of what comes out of tunnels, as far as it drops anything.
+fn reverse_path(wanted: &Wanted, asked: &Asked, facts: &Facts) -> Part {
+    let Wanted { sysctl, to, .. } = wanted;
+    let interface = &sysctl.interface;
+    let is = format!("{sysctl} is strict (1, its own or that of all)");
+    let fix = format!("sysctl -w {sysctl}={to}");
+    match strict(interface, asked, facts) {
+        Strict::DropsNothing => Part::pass(format!(
+            "{is}, which drops nothing here: answers go out by {interface}, which packets come in by"
+        )),
+        Strict::Drops { from, out: Some(out) } => Part::fail(format!(
+            "{is}, packets come in by {interface}, and answers to {from} go out by {out}: those packets \
+             are dropped"
+        ))
+        .fix(fix),
+        Strict::Drops { from, out: None } => Part::fail(format!(
+            "{is}, and there is no route to {from}: its packets are dropped"
+        ))
+        .fix(fix),
+        Strict::Unknown => Part::warn(format!(
+            "{is}: packets of clients whose answers do not go out by {interface} are dropped; name one \
+             with --client to know"
+        ))
+        .fix(fix),
+    }
 }
 
 /// Strict reverse path filtering drops what comes in by another interface than answers go out by.

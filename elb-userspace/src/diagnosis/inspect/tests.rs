@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::facts::{Load, Network, Process, Route, Socket, Wrappers};
+use super::facts::{Defaults, Load, Network, Process, Route, Socket, Wrappers};
 use super::*;
 use crate::backend::Recorded;
 use crate::backend::netlink::{Address, Link};
@@ -17,6 +17,8 @@ fn asked() -> Asked {
         to: vec!["10.0.0.11".parse().unwrap()],
         vips: Vec::new(),
         mode: None,
+        outer: Vec::new(),
+        clients: Vec::new(),
         direct: false,
     }
 }
@@ -52,6 +54,8 @@ fn facts() -> Facts {
         filter: Ok(Ruleset::default()),
         network: Ok(Network { links: vec![link], addresses: vec![address] }),
         routes: vec![("10.0.0.2".parse().unwrap(), Ok(route))],
+        clients: Vec::new(),
+        defaults: Ok(Defaults { v4: Some("eth0".to_owned()), v6: Some("eth0".to_owned()) }),
         backend: Ok(Recorded::default()),
         sysctls: BTreeMap::new(),
         settings: Ok(Vec::new()),
@@ -161,7 +165,7 @@ fn a_kernel_device_takes_headers_off_as_well() {
     };
     use crate::backend::Mode;
     for (kind, mode, verdict) in [
-        ("ipip", Mode::Ipip, Verdict::Pass),
+        ("ipip", Mode::Ipip, Verdict::Warn),
         ("veth", Mode::Ipip, Verdict::Fail),
         // GUE comes to a UDP port, which nobody has here.
         ("ipip", Mode::Gue, Verdict::Fail),
@@ -183,6 +187,7 @@ fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Fact
             vips: vec![vip],
             interfaces: vec!["eth0".to_owned()],
             unwrapped: vec![vip],
+            from: Some(vec!["10.0.0.2".parse().unwrap()]),
         });
         change(facts);
     })
@@ -323,4 +328,105 @@ fn an_inspection_answers_only_what_was_asked() {
         let refused = answer(asked).unwrap_err();
         assert!(refused.contains(what), "{refused}");
     }
+}
+
+#[test]
+fn who_may_send_tunnel_packets_is_looked_at() {
+    use crate::backend::{Mode, anybody};
+    let lets_in = |from: Option<&[&str]>, outer: &str| {
+        let from = from.map(|all| {
+            all.iter()
+                .map(|one| if *one == "any" { anybody() } else { one.parse().unwrap() })
+                .collect()
+        });
+        let (mut asked, mut facts) = (asked(), facts());
+        asked.vips = vec!["192.0.2.10".parse().unwrap()];
+        (asked.mode, asked.outer) = (Some(Mode::Ipip), vec![outer.parse().unwrap()]);
+        facts.xdp = Ok(Some(("decap".to_owned(), true)));
+        facts.backend = Ok(Recorded {
+            vips: asked.vips.clone(),
+            interfaces: vec!["eth0".to_owned()],
+            unwrapped: asked.vips.clone(),
+            from,
+        });
+        conclude(asked, &facts).report
+    };
+    for (from, outer, verdict, what, fix) in [
+        (Some(&["10.0.0.2"][..]), "10.0.0.2", Verdict::Pass, "from the load balancers only", None),
+        (Some(&["10.0.0.0/24"]), "10.0.0.2", Verdict::Pass, "knows the addresses", None),
+        (
+            Some(&["10.0.0.3"]),
+            "10.0.0.2",
+            Verdict::Fail,
+            "drops tunnel packets from 10.0.0.2, the load balancer",
+            Some("--mode ipip --from 10.0.0.3/32 --from 10.0.0.2 --interface eth0"),
+        ),
+        (Some(&["any"]), "10.0.0.2", Verdict::Warn, "from anybody", Some("--from 10.0.0.2 ")),
+        (None, "10.0.0.2", Verdict::Warn, "of an older version", Some("--from 10.0.0.2 ")),
+    ] {
+        let report = lets_in(from, outer);
+        let (found, evidence, told) = told(&report, Check::Decapsulation);
+        assert_eq!(found, verdict, "{from:?}: {evidence}");
+        assert!(evidence.contains(what), "{evidence}");
+        let wanted = fix.unwrap_or_default();
+        assert!(
+            told.unwrap_or_default().contains(wanted) && told.is_some() == fix.is_some(),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn strict_reverse_path_filtering_is_a_cause_only_where_it_drops() {
+    use crate::backend::{Key, Mode, Sysctl, Wanted};
+    let via = |name: &str| Route::Via { interface: name.to_owned(), gateway: None, source: None };
+    let strict = |default: Option<&str>, client: Option<Route>| {
+        let (mut asked, mut facts) = (asked(), facts());
+        asked.vips = vec!["192.0.2.10".parse().unwrap()];
+        asked.mode = Some(Mode::Ipip);
+        let sysctl = Sysctl { interface: "eth0".to_owned(), key: Key::RpFilter };
+        facts.settings = Ok(vec![Wanted { sysctl, from: 1, to: 2 }]);
+        facts.defaults = Ok(Defaults { v4: default.map(str::to_owned), v6: None });
+        if let Some(route) = client {
+            let client: std::net::IpAddr = "203.0.113.7".parse().unwrap();
+            asked.clients = vec![client];
+            facts.clients = vec![(client, Ok(route))];
+        }
+        let report = conclude(asked, &facts).report;
+        told(&report, Check::Sysctls).0
+    };
+    assert_eq!(strict(Some("eth0"), None), Verdict::Pass);
+    assert_eq!(strict(Some("eth1"), None), Verdict::Fail);
+    assert_eq!(strict(Some("eth1"), Some(via("eth0"))), Verdict::Pass);
+    assert_eq!(strict(Some("eth0"), Some(via("eth1"))), Verdict::Fail);
+    assert_eq!(strict(Some("eth0"), Some(Route::None)), Verdict::Fail);
+    assert_eq!(strict(None, None), Verdict::Pass);
+}
+
+#[test]
+fn the_way_back_to_clients_is_looked_at() {
+    use crate::backend::Mode;
+    let back = |default: Option<&str>, clients: &[(&str, Route)]| {
+        let (mut asked, mut facts) = (asked(), facts());
+        (asked.vips, asked.mode) = (vec!["192.0.2.10".parse().unwrap()], Some(Mode::Ipip));
+        facts.defaults = Ok(Defaults { v4: default.map(str::to_owned), v6: None });
+        for (client, route) in clients {
+            asked.clients.push(client.parse().unwrap());
+            facts.clients.push((client.parse().unwrap(), Ok(route.clone())));
+        }
+        conclude(asked, &facts).report
+    };
+    let via = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
+    assert_eq!(told(&back(Some("eth0"), &[]), Check::Route).0, Verdict::Pass);
+    let report = back(None, &[]);
+    let (verdict, evidence, fix) = told(&report, Check::Route);
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(
+        evidence.starts_with("there is no default route for IPv4: clients outside"),
+        "{evidence}"
+    );
+    assert_eq!(fix, Some("ip route add default via GATEWAY dev eth0"));
+    assert_eq!(told(&back(None, &[("203.0.113.7", via.clone())]), Check::Route).0, Verdict::Pass);
+    let report = back(None, &[("203.0.113.7", via), ("203.0.113.8", Route::None)]);
+    assert_eq!((report.cause, told(&report, Check::Route).0), (Some(Check::Route), Verdict::Fail));
 }

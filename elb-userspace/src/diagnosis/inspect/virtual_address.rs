@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::asked::Asked;
 use super::facts::{Facts, Network};
 use super::parts::Part;
-use crate::backend::Mode;
+use crate::backend::{Mode, covers, is_anybody};
 
 pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     if asked.vips.is_empty() {
@@ -46,7 +46,25 @@ fn judge(vip: IpAddr, asked: &Asked, facts: &Facts, network: &Network) -> Part {
 pub(super) fn up(asked: &Asked, facts: &Facts) -> String {
     let vips: String = asked.vips.iter().map(|vip| format!(" --vip {vip}")).collect();
     let mode = asked.mode.unwrap_or(Mode::L2).name();
+    let from = from(asked, facts);
     let interface = facts.interface(asked);
     let interface = interface.map_or_else(String::new, |name| format!(" --interface {name}"));
-    format!("elb backend up{vips} --mode {mode}{interface}{}", facts.place)
+    format!("elb backend up{vips} --mode {mode}{from}{interface}{}", facts.place)
+}
+
+/// The load balancers, as far as they are known: those that are let in already, and those that were
+/// asked about.
+fn from(asked: &Asked, facts: &Facts) -> String {
+    if !asked.mode.is_some_and(Mode::is_tunnel) {
+        return String::new();
+    }
+    let let_in = facts.backend.as_ref().ok().and_then(|recorded| recorded.from.clone());
+    let let_in = let_in.filter(|from| !is_anybody(from)).unwrap_or_default();
+    let new = asked.outer.iter().filter(|outer| !covers(&let_in, **outer));
+    let all: Vec<String> =
+        let_in.iter().map(ToString::to_string).chain(new.map(ToString::to_string)).collect();
+    if all.is_empty() {
+        return " --from LOAD-BALANCER".to_owned();
+    }
+    all.iter().map(|one| format!(" --from {one}")).collect()
 }

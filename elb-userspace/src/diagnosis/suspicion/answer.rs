@@ -37,8 +37,13 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
             &other.host,
         ));
     }
-    let is_failure = !(200..300).contains(&seen);
-    if let Some(other) = good.find(|asked| is_failure && asked.path != path) {
+    let other = good.find(|asked| asked.path != path);
+    if seen >= 500 || seen == 429 {
+        let other = other.map(|asked| asked.path.as_str());
+        return says_no(evidence, seen, &answered, other);
+    }
+    let is_wrong = (400..500).contains(&seen) && ![401, 403].contains(&seen);
+    if let Some(other) = other.filter(|_| is_wrong) {
         let what = format!("{answered}, but {} as expected: the path is wrong", other.path);
         let change = format!(
             "url_path = {:?}, or another path that exists; if only the port matters, {ONLY_TCP},",
@@ -46,10 +51,7 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
         );
         return configuration(evidence, what, &change);
     }
-    if seen >= 500 {
-        return fails(evidence, &answered);
-    }
-    if [405, 501].contains(&seen) && http.http_method != HttpMethod::Get {
+    if seen == 405 && http.http_method != HttpMethod::Get {
         let what = format!("{answered}: the server does not take this method");
         return configuration(evidence, what, "http_method = \"GET\"");
     }
@@ -89,11 +91,35 @@ fn named_so(evidence: &Evidence, http: &HttpCheck, host: &str) -> String {
     }
 }
 
-/// The server runs and answers, and what it serves does not work.
-fn fails(evidence: &Evidence, answered: &str) -> Finding {
+/// The server runs and answers that it cannot serve; another path may be served all the same.
+fn says_no(evidence: &Evidence, seen: u16, answered: &str, other: Option<&str>) -> Finding {
     let target = evidence.target();
-    let what = format!("{answered}: the service itself fails; the port takes connections");
-    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+    let http = http(evidence);
+    if let Some(http) = http.filter(|http| seen == 501 && http.http_method != HttpMethod::Get) {
+        let method = http.http_method;
+        let what = format!("{answered}: the server does not take {method}");
+        return configuration(evidence, what, "http_method = \"GET\"");
+    }
+    let says = match seen {
+        429 => "the service itself says that it gets too many requests",
+        503 => "the service itself says that it is not ready",
+        _ => "the service itself fails",
+    };
+    let beside = match other {
+        Some(other) => format!("{other} is answered as expected"),
+        None => "the port takes connections".to_owned(),
+    };
+    let path = http.map(|http| http.url_path.as_str().to_owned()).unwrap_or_default();
+    let what = format!("{answered}: {says}; {beside}");
+    let finding = Finding::seen(Checked::Listening, Verdict::Fail, what);
+    if other.is_some() {
+        let scheme = if is_over_tls(evidence) { "https" } else { "http" };
+        return finding.fix(format!(
+            "on the backend server: curl -i {scheme}://{target}{path}, and the service's log, say what \
+             it waits for"
+        ));
+    }
+    finding.fix(format!(
         "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
          restart it",
         target.port()
@@ -255,6 +281,12 @@ pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     vec![slow(evidence, cause)]
 }
 
+/// Whether the member's host says that it is short of nothing: then the service itself is late.
+fn is_late_by_itself(evidence: &Evidence) -> bool {
+    let load = evidence.inspection.as_ref().and_then(|said| said.finding(Checked::Load));
+    load.is_some_and(|finding| finding.verdict == Verdict::Pass)
+}
+
 fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
     let target = evidence.target();
     let timeout = evidence.wanted.probe.as_ref().map(|probe| probe.timeout).unwrap_or_default();
@@ -262,6 +294,16 @@ fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
         "the kernel of {target} takes connections, but the service answers none within {timeout:?}: \
          {cause}"
     );
+    if is_late_by_itself(evidence) {
+        let what =
+            format!("{what}; its host is short of nothing: the service itself is slow or hangs");
+        return Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+            "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells what it \
+             waits for; restart it; if it is only slow, a longer timeout: {}",
+            target.port(),
+            fix::monitor(&evidence.wanted, "timeout = SECONDS"),
+        ));
+    }
     Finding::inferred(Checked::Load, Verdict::Warn, what).fix(format!(
         "on the backend server: uptime; ss -ltn 'sport = :{}'; restart the service or give it more \
          workers; if it is only slow, a longer timeout: {}",

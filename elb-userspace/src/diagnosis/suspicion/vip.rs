@@ -86,7 +86,7 @@ fn answers_differently(evidence: &Evidence, cause: &Cause) -> Finding {
 }
 
 fn up(evidence: &Evidence) -> String {
-    format!("on the backend server: {}", fix::backend_up(&evidence.wanted.pool))
+    format!("on the backend server: {}", fix::backend_up(evidence))
 }
 
 fn vips(evidence: &Evidence) -> String {

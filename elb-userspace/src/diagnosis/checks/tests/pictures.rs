@@ -4,7 +4,7 @@ use super::*;
 
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let address = MEMBER_ADDRESS.into();
     let router = ROUTER.into();
     let bad = |path: &str, seen, asked: Vec<Asked>| {
@@ -86,8 +86,29 @@ fn cases() -> Vec<Case> {
             "the service fails",
             bad("/x", 503, vec![asked("/", "10.0.0.100", not_found())]),
             Check::Listening,
-            "answered with 503, expected 200: the service itself fails",
+            "answered with 503, expected 200: the service itself says that it is not ready",
             "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
+        ),
+        (
+            "not ready, though / works",
+            bad("/healthz", 503, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Listening,
+            "the service itself says that it is not ready; / is answered as expected",
+            "on the backend server: curl -i http://10.0.0.11:80/healthz, and the service's log",
+        ),
+        (
+            "too many requests",
+            bad("/healthz", 429, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Listening,
+            "the service itself says that it gets too many requests",
+            "curl -i http://10.0.0.11:80/healthz",
+        ),
+        (
+            "a path that is not for everybody",
+            bad("/status", 403, vec![asked("/", "10.0.0.100", Ok(()))]),
+            Check::Configuration,
+            "answered with 403, expected 200: the server does not let the probe see it",
+            "expected_codes = \"200,403\" if that is right",
         ),
         (
             "a code that cannot be expected",

@@ -46,6 +46,7 @@ pub(super) fn healthy() -> Evidence {
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
+            outer: Some([10, 0, 0, 2].into()),
             vip: Err("nobody leads probes".to_owned()),
         },
         looks: Looks {

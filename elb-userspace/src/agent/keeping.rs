@@ -1,0 +1,251 @@
+//! Keeps in the host what the agent wants there: compares each look with it, and restores what is missing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::core::Core;
+use super::start::mode_name;
+use crate::config::{AgentSettings, AttachMode};
+use crate::host::changes::moved;
+use crate::host::found::Found;
+use crate::host::kept::{Object, Register};
+use crate::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::{Attachment, Program, program_name, unpin};
+use crate::time::Now;
+
+/// What is kept, and what was last found.
+pub(super) struct Keeping {
+    pub(super) found: Arc<Found>,
+    pub(super) register: Register,
+    /// What interfaces are to carry.
+    pub(super) program: Program,
+    /// Counts what the agent itself changes, for whoever looks.
+    pub(super) revision: watch::Sender<u64>,
+    /// Modes that an interface refused: asking again would only make another gap.
+    refused: BTreeSet<(u32, &'static str)>,
+}
+
+impl Keeping {
+    /// With a first look, and with what could not be attached by then, and why.
+    pub(super) fn new(found: Found, failed: Vec<(String, String)>) -> Self {
+        let mut register = Register::default();
+        for (interface, why) in failed {
+            register.missing(&Object::Program(interface), why);
+        }
+        Self {
+            found: Arc::new(found),
+            register,
+            program: Program::Plain,
+            revision: watch::channel(0).0,
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// The agent changed something: what was looked at before says nothing of it.
+    pub(super) fn changed(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// Interfaces may be asked for modes again that they refused.
+    pub(super) fn ask_again(&mut self) {
+        self.refused.clear();
+        self.changed();
+    }
+}
+
+impl Core {
+    /// Compares a look at the host with what is wanted. True where hosts on the segment have to learn
+    /// anew where virtual addresses are.
+    pub(super) fn keep(&mut self, found: Arc<Found>, now: Now) -> bool {
+        if found.revision < *self.keeping.revision.borrow() {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.keeping.found, found);
+        let found = self.keeping.found.clone();
+        self.follow_interfaces(&found);
+        let plan = self.compare(&found);
+        let changed = self.carry_out(&plan, &found, now);
+        self.keep_pins(now);
+        self.report_kept(&plan, &found);
+        let is = |index: u32| moved(&before, &found, index);
+        let told_anew = changed || self.attachments.iter().any(|one| is(one.index));
+        if changed {
+            self.keeping.changed();
+            // What the kernel took out of the maps with an interface is put back.
+            self.observed = self.maps.image().unwrap_or_default();
+        }
+        if told_anew {
+            self.publish();
+        }
+        told_anew
+    }
+
+    /// Takes over which interfaces are to carry the program, and how: the next look does it.
+    pub(super) fn take_interfaces(&mut self, settings: &AgentSettings) {
+        self.config.agent.interfaces.clone_from(&settings.interfaces);
+        self.config.agent.attach_mode = settings.attach_mode;
+        self.keeping.ask_again();
+    }
+
+    fn compare(&self, found: &Found) -> Plan {
+        let link = |one: &Attachment| Held { index: one.index, program: one.program() };
+        let held: Vec<_> = self.attachments.iter().map(link).collect();
+        let agent = &self.config.agent;
+        let wanted = Wanted { interfaces: &agent.interfaces, mode: agent.attach_mode };
+        compare(wanted, &held, found)
+    }
+
+    /// True if anything changed.
+    fn carry_out(&mut self, plan: &Plan, found: &Found, now: Now) -> bool {
+        let mut changed = !plan.release.is_empty();
+        for index in &plan.release {
+            self.release(*index);
+        }
+        for (name, index) in &plan.attach {
+            changed |= self.attach((name, *index), found, now);
+        }
+        let mode = self.config.agent.attach_mode;
+        for (name, index) in &plan.change_mode {
+            if self.keeping.refused.insert((*index, mode_name(mode))) {
+                self.change_mode((name, *index), mode);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    fn release(&mut self, index: u32) {
+        let kept = |one: &Attachment| one.index != index;
+        if let Some(gone) = self.attachments.iter().find(|one| !kept(one)) {
+            let interface = &gone.interface;
+            tracing::warn!(interface, index, "the program is on this interface no more");
+        }
+        self.attachments.retain(kept);
+        if let Err(error) = unpin(&self.object.directory, index) {
+            tracing::error!(%error, "a link that holds nothing stays pinned");
+        }
+    }
+
+    fn attach(&mut self, (name, index): (&str, u32), found: &Found, now: Now) -> bool {
+        let mode = self.config.agent.attach_mode;
+        // A pin of that index that the agent does not hold is an earlier interface's.
+        let _ = unpin(&self.object.directory, index);
+        let object = Object::Program(name.to_owned());
+        match Attachment::new(&mut self.object, self.keeping.program, (name, index), mode) {
+            Ok(attachment) => {
+                self.attachments.push(attachment);
+                self.keeping.register.restored(&object, now.wall);
+                true
+            }
+            Err(error) => {
+                let other = found.program(index).and_then(program_name);
+                let other = other.map(|name| format!(" (it is called {name:?})"));
+                let why = format!("{error}{}", other.unwrap_or_default());
+                self.keeping.register.missing(&object, why);
+                false
+            }
+        }
+    }
+
+    /// Attaches the program in another mode, which takes a gap of milliseconds; in the one that it had, if
+    /// the interface refuses the other.
+    fn change_mode(&mut self, (name, index): (&str, u32), mode: AttachMode) {
+        let had = self.attachments.iter().find(|one| one.index == index).map(|one| one.mode);
+        self.attachments.retain(|one| one.index != index);
+        let _ = unpin(&self.object.directory, index);
+        let program = self.keeping.program;
+        for mode in [Some(mode), had].into_iter().flatten() {
+            match Attachment::new(&mut self.object, program, (name, index), mode) {
+                Ok(attachment) => {
+                    let mode = mode_name(mode);
+                    tracing::info!(interface = name, mode, "the program is attached");
+                    self.attachments.push(attachment);
+                    return;
+                }
+                Err(error) => {
+                    let object = Object::Mode(name.to_owned());
+                    self.keeping.register.missing(&object, error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Pins again what somebody unpinned: the agent holds it meanwhile.
+    fn keep_pins(&mut self, now: Now) {
+        let mut restored = Vec::new();
+        let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
+            restored.extend(maps.into_iter().map(str::to_owned));
+            for one in &self.attachments {
+                if one.pin(&self.object.directory).map_err(|error| error.to_string())? {
+                    restored.push(one.interface.clone());
+                }
+            }
+            Ok(())
+        });
+        let register = &mut self.keeping.register;
+        match done {
+            Err(error) => {
+                let why = format!("{error}; traffic goes on only as long as this agent runs");
+                register.missing(&Object::Pins, why);
+            }
+            Ok(()) if restored.is_empty() => register.in_place(&Object::Pins),
+            Ok(()) => {
+                tracing::debug!(?restored, "pinned");
+                register.restored(&Object::Pins, now.wall);
+            }
+        }
+    }
+
+    /// Attachments have the names that the file has for their interfaces.
+    fn follow_interfaces(&mut self, found: &Found) {
+        for name in &self.config.agent.interfaces {
+            let index = found.index_of(name);
+            let here = self.attachments.iter_mut().find(|one| Some(one.index) == index);
+            if let Some(here) = here {
+                here.interface.clone_from(name);
+            }
+        }
+    }
+
+    /// Writes down what is in place, and what is not.
+    fn report_kept(&mut self, plan: &Plan, found: &Found) {
+        let agent = &self.config.agent;
+        let register = &mut self.keeping.register;
+        let is_wanted = |interface: &String| agent.interfaces.contains(interface);
+        let as_wanted = |one: &&Attachment| one.mode == agent.attach_mode;
+        let modes: Vec<_> = self.attachments.iter().filter(as_wanted).collect();
+        register.retain(|object| match object {
+            Object::Program(interface) | Object::Groups(interface) => is_wanted(interface),
+            Object::Mode(interface) => {
+                is_wanted(interface) && modes.iter().all(|one| one.interface != *interface)
+            }
+            Object::Pins | Object::ProbePath => true,
+        });
+        let renamed: Vec<u32> = plan.renamed.iter().map(|(index, _)| *index).collect();
+        for one in &self.attachments {
+            let object = Object::Program(one.interface.clone());
+            match found.interfaces.get(&one.index).filter(|_| renamed.contains(&one.index)) {
+                Some(now) => register.missing(&object, is_called(&now.name)),
+                None => register.in_place(&object),
+            }
+        }
+        for name in &plan.missing {
+            if self.attachments.iter().all(|one| one.interface != *name) {
+                register.missing(&Object::Program(name.clone()), NO_INTERFACE.to_owned());
+            }
+        }
+    }
+}
+
+fn is_called(name: &str) -> String {
+    format!(
+        "its interface is called {name:?} now, where it goes on; correct [agent] interfaces, or give the \
+         interface its name back"
+    )
+}
+
+/// Why the program is not on an interface that does not exist.
+pub(super) const NO_INTERFACE: &str = "there is no interface of this name; the program is attached as soon as there is one (see `ip link`, \
+     and [agent] interfaces)";

@@ -1,0 +1,108 @@
+//! Virtual addresses that are this host's own: found at a start, at a reload, and when one appears later.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::core::Core;
+use crate::assign::Assignments;
+use crate::config::{self, Config, Errors, Host};
+use crate::model::{LoadBalancer, Model};
+use crate::nexthop::{Network, Route};
+
+/// What is said of virtual addresses that are this host's own.
+#[derive(Debug, Default)]
+pub(super) struct OwnAddresses {
+    found: BTreeSet<IpAddr>,
+    pub(super) problems: Vec<String>,
+}
+
+/// The file once more, for this host: a listener that takes what the host needs is left out, unless the
+/// agent before served its address.
+pub(super) fn read_for_this_host(file: &Path, before: &Assignments) -> (Option<Config>, Errors) {
+    config::load_for(file, &host(before.vips.keys().copied()))
+}
+
+/// This host, which serves these virtual addresses.
+pub(super) fn host(served: impl Iterator<Item = IpAddr>) -> Host {
+    Host { served: served.collect(), ..Host::look() }
+}
+
+impl Core {
+    /// This host, for a file that is to take the place of the present one.
+    pub(super) fn host(&self) -> Host {
+        host(self.config.model.load_balancers().iter().flat_map(LoadBalancer::vips))
+    }
+
+    /// Looks for virtual addresses that became this host's own, or no longer are.
+    pub(super) fn look_for_own_addresses(&mut self) {
+        let found = own(&self.config.model, &self.network);
+        if found == self.own_addresses.found {
+            return;
+        }
+        let problems = problems(&self.config.model, &found, &host(found.iter().copied()));
+        for problem in problems.iter().filter(|one| !self.own_addresses.problems.contains(one)) {
+            tracing::warn!("{problem}");
+        }
+        self.own_addresses = OwnAddresses { found, problems };
+    }
+
+    /// As [`Self::look_for_own_addresses`], after the model changed.
+    pub(super) fn look_again_for_own_addresses(&mut self) {
+        self.own_addresses.found.clear();
+        self.look_for_own_addresses();
+        if self.own_addresses.found.is_empty() {
+            self.own_addresses.problems.clear();
+        }
+    }
+}
+
+fn own(model: &Model, network: &Network) -> BTreeSet<IpAddr> {
+    let vips = model.load_balancers().iter().flat_map(LoadBalancer::vips);
+    vips.filter(|vip| network.routes.get(vip) == Some(&Route::Local)).collect()
+}
+
+/// In words, by load balancer.
+fn problems(model: &Model, found: &BTreeSet<IpAddr>, host: &Host) -> Vec<String> {
+    let all = model.load_balancers().iter();
+    let all = all.flat_map(|lb| lb.vips().map(move |vip| (lb, vip)));
+    let own = all.filter(|(_, vip)| found.contains(vip));
+    own.map(|(lb, vip)| {
+        let taken = host.taken_by(lb, vip).map_or_else(String::new, |taken| format!("; {taken}"));
+        format!(
+            "load balancer {:?}: {vip} is an address of this host as well: members that have it on \
+             their lo do not answer this host, so that probes of them fail{taken}; remove it from \
+             this host's interfaces, or use another virtual address",
+            lb.name.as_str()
+        )
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> Model {
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
+             vip_address = \"10.0.0.100\"\n[[load_balancer.listener]]\nname = \"all\"\n\
+             protocol = \"TCP\"\nprotocol_port = 0\ndefault_pool = \"web\"\n[[pool]]\n\
+             name = \"web\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\nany_port_enable = true\n";
+        config::parse("test", text).unwrap().model
+    }
+
+    #[test]
+    fn an_address_that_appears_is_said_with_what_it_takes() {
+        let vip = IpAddr::from([10, 0, 0, 100]);
+        let mut network = Network::default();
+        assert_eq!(own(&model(), &network), BTreeSet::new());
+        network.routes.insert(vip, Route::None);
+        assert_eq!(own(&model(), &network), BTreeSet::new());
+        network.routes.insert(vip, Route::Local);
+        let found = own(&model(), &network);
+        let said = problems(&model(), &found, &Host::default());
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("10.0.0.100 is an address of this host as well"), "{said:?}");
+        assert!(said[0].contains("listener \"all\" takes every connection"), "{said:?}");
+    }
+}

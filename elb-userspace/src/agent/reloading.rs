@@ -1,0 +1,227 @@
+//! A reload: the file is read again and taken over whole or not at all; what it would do is known before.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use elb_common::addr::Mac;
+
+use super::core::Core;
+use super::publishing::View;
+use super::{draining, inherited};
+use crate::api::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use crate::change::{self, Effect};
+use crate::config::{self, Config, Errors, Severity};
+use crate::health::MemberHealth;
+use crate::kernel::{Program, Tracer};
+use crate::model::{Member, Model, Pool};
+use crate::nexthop::{NextHop, Unreachable};
+use crate::reconcile::{Renamed, Seen, socket};
+use crate::status::timestamp;
+use crate::time::Now;
+
+/// Lines of a reload's effects in the log.
+const LOGGED: usize = 100;
+/// How long next hops of new members may take before a reload is in force without them.
+const RESOLVE: Duration = Duration::from_secs(2);
+
+/// What came of a reload.
+pub(super) struct Reloaded {
+    pub(super) report: ReloadReport,
+    /// The tracer of the maps, if these are others now.
+    pub(super) tracer: Option<Tracer>,
+}
+
+impl Core {
+    /// Reads the file again. It must be right throughout and leave something to serve: otherwise
+    /// everything stays as it is. The interfaces carry this program.
+    pub(super) fn reload(
+        &mut self,
+        now: Now,
+        program: Program,
+        request: ReloadRequest,
+    ) -> Reloaded {
+        let (config, errors) = config::load_for(&self.file, &self.host());
+        let (report, config) = self.judge(config, errors, request);
+        let Some(config) = config.filter(|_| report.accepted) else {
+            self.reject(&report);
+            return Reloaded { report, tracer: None };
+        };
+        report.errors.log();
+        let tracer = self.take_over(config, now, program);
+        for effect in report.effects.iter().take(LOGGED) {
+            tracing::info!("reload: {effect}");
+        }
+        if report.effects.len() > LOGGED {
+            tracing::info!("reload: and {} more", report.effects.len() - LOGGED);
+        }
+        tracing::info!("the configuration is taken over");
+        let problems = [&self.config_problems[..], &self.map_problems[..]].concat();
+        Reloaded { report: ReloadReport { problems, ..report }, tracer }
+    }
+
+    /// What a reload with such a file would do.
+    pub(super) fn plan(&self, request: &PlanRequest) -> ReloadReport {
+        let (config, errors) = config::parse_for(&request.name, &request.text, &self.host());
+        self.judge(config, errors, ReloadRequest::default()).0
+    }
+
+    /// What the configuration waits for until all of it is in force.
+    pub(super) fn in_force(&self, now: SystemTime) -> InForce {
+        let is_recent = now.duration_since(self.loaded).unwrap_or_default() < RESOLVE;
+        let resolves = |address: IpAddr| match self.network.next_hop(address) {
+            Err(Unreachable::Unknown) => true,
+            Err(Unreachable::NoNeighbor { .. }) => is_recent,
+            Ok(_) | Err(_) => false,
+        };
+        let served = self
+            .config
+            .model
+            .pools()
+            .iter()
+            .filter(|pool| self.config.model.listeners_of(&pool.name).next().is_some());
+        let mut waiting = Vec::new();
+        for pool in served {
+            let known = |member: &&Member| {
+                let health = self.members.health(pool.name.as_str(), socket(member));
+                health.is_some_and(MemberHealth::is_undecided)
+            };
+            let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
+            let (first, way) = (
+                willing().filter(known).count(),
+                willing().filter(|m| resolves(m.address)).count(),
+            );
+            if first > 0 {
+                waiting.push(format!(
+                    "pool {:?}: the first probe of {first} members",
+                    pool.name.as_str()
+                ));
+            }
+            if way > 0 {
+                waiting
+                    .push(format!("pool {:?}: the next hop of {way} members", pool.name.as_str()));
+            }
+        }
+        InForce { waiting, problems: [&self.config_problems[..], &self.map_problems[..]].concat() }
+    }
+
+    /// Whether a file may take the place of the present one, and what it does.
+    fn judge(
+        &self,
+        config: Option<Config>,
+        errors: Errors,
+        request: ReloadRequest,
+    ) -> (ReloadReport, Option<Config>) {
+        let Some(config) = config.filter(|_| !errors.has_errors()) else {
+            return (ReloadReport { errors, ..ReloadReport::default() }, None);
+        };
+        let may_be_empty = request.allow_empty || config.agent.allow_empty;
+        let old = &self.config.model;
+        let refused =
+            if may_be_empty { Vec::new() } else { change::taken_away(old, &config.model) };
+        let effects = self.effects(&config.model);
+        let accepted = refused.is_empty();
+        let problems = Vec::new();
+        (ReloadReport { accepted, errors, refused, effects, problems }, Some(config))
+    }
+
+    /// What another model does to traffic, once its new members serve.
+    fn effects(&self, model: &Model) -> Vec<Effect> {
+        let mut trial = self.reconciler.clone();
+        let renamed = trial.follow_names(model);
+        let expected = Expected { view: self.view(), renamed: &renamed };
+        let desired = trial.reconcile(model, &expected);
+        let mut effects = change::effects(&self.config.model, model, &renamed);
+        let moved = desired.moved.iter().filter(|(_, diff)| diff.share() > 0.0);
+        effects.extend(
+            moved.map(|(pool, diff)| Effect::moved(pool, diff.share(), diff.minimum_share())),
+        );
+        effects
+    }
+
+    fn reject(&mut self, report: &ReloadReport) {
+        let loaded = timestamp(self.loaded);
+        let what = format!("the configuration is rejected, the one of {loaded} is still served");
+        report.errors.log();
+        report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
+        tracing::error!("{what}");
+        let errors = report.errors.iter().filter(|error| error.severity == Severity::Error);
+        self.config_problems = std::iter::once(what)
+            .chain(report.refused.iter().cloned())
+            .chain(errors.map(ToString::to_string))
+            .collect();
+    }
+
+    /// Serves another configuration from now on.
+    fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
+        self.config_problems.clear();
+        let tracer = self.resize(&config.agent, program);
+        self.take_interfaces(&config.agent);
+        self.config.agent.allow_empty = config.agent.allow_empty;
+        if config.agent != self.config.agent {
+            let what = "[agent] changed: restart the agent for that; the rest is taken over";
+            tracing::warn!("{what}");
+            self.config_problems.push(what.to_owned());
+        }
+        let renamed = self.follow_names(&config.model);
+        let old = std::mem::replace(&mut self.config.model, config.model);
+        let model = &self.config.model;
+        let mut known = inherited::verdicts(&old, model, &renamed, &self.members.saved());
+        let came = inherited::drained(&self.drained, &old, model);
+        self.drained = draining::still_there(&self.drained, model);
+        self.drained.extend(came);
+        self.loaded = now.wall;
+        self.members.follow(model, &mut known, now);
+        self.bound.follow(model);
+        self.look_again_for_own_addresses();
+        self.publish();
+        self.save();
+        tracer
+    }
+}
+
+/// The world once a reload is in force: what is not known of members, is well.
+struct Expected<'a> {
+    view: View<'a>,
+    renamed: &'a [Renamed],
+}
+
+impl Expected<'_> {
+    /// What is known of the health of a member, also where the pool is called otherwise now.
+    fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
+        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
+        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        self.view.members.health(name, socket(member))
+    }
+}
+
+impl Seen for Expected<'_> {
+    fn serves(&self, pool: &Pool, member: &Member) -> bool {
+        self.health(pool, member).is_none_or(|health| health.serves() || health.is_undecided())
+    }
+
+    fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
+        let from = self.renamed.iter().find(|one| one.to == pool.name.as_str());
+        let name = from.map_or(pool.name.as_str(), |one| one.from.as_str());
+        self.view.drained.contains(&(name.to_owned(), socket(member)))
+    }
+
+    fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
+        const SOME: Mac = Mac::new([0; 6]);
+        match self.view.network.next_hop(address) {
+            Ok(hop) => Some(hop),
+            Err(Unreachable::Unknown) => {
+                Some(NextHop { ifindex: 0, mac: SOME, source_mac: SOME, source: None, mtu: 1500 })
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn interfaces(&self) -> BTreeMap<u32, Mac> {
+        self.view.interfaces()
+    }
+
+    fn now(&self) -> u32 {
+        self.view.now()
+    }
+}

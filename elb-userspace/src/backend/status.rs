@@ -1,0 +1,143 @@
+//! What a set-up does: its addresses, whom it takes packets from, and what it counted.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+
+use elb_common::path::unwrap::Unwrapped;
+use serde::Serialize;
+
+use super::decap::{Pins, Vips, counted};
+use super::sources::{Sources, is_anybody};
+use super::{Error, plan, state};
+use crate::model::ipgroup::Network;
+
+/// A set-up as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The virtual addresses.
+    pub vips: Vec<IpAddr>,
+    /// The interfaces that carry the program.
+    pub interfaces: Vec<String>,
+    /// The addresses that packets are unwrapped for.
+    pub unwrapped: Vec<IpAddr>,
+    /// Whom tunnel packets for them are taken from; none: the program is an older version's, which
+    /// takes them from everybody.
+    pub from: Option<Vec<Network>>,
+    /// Frames by what became of them.
+    pub packets: Vec<Count>,
+    /// What is wrong with it, and what to do.
+    pub problems: Vec<String>,
+}
+
+/// Frames that something became of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// What became of them.
+    pub name: &'static str,
+    /// How many.
+    pub packets: u64,
+    /// Their bytes, with all headers.
+    pub bytes: u64,
+    /// What that means.
+    pub meaning: &'static str,
+}
+
+/// The set-up of this network namespace; `None` where there is none. Not for use inside an
+/// asynchronous runtime: it waits.
+///
+/// # Errors
+/// See [`Error`].
+pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<Status>, Error> {
+    let pin_dir = plan::absolute(pin_dir)?;
+    let Some(state) = state::peek(state_dir, &pin_dir, state::network_namespace()?)? else {
+        return Ok(None);
+    };
+    let pins = Pins::of_any_version(&pin_dir);
+    let interfaces: Vec<String> =
+        state.interfaces.iter().map(|interface| interface.name.clone()).collect();
+    let from = Sources::open(&pins)?.map(|sources| sources.all()).transpose()?;
+    let unwrapped = Vips::open(&pins)?.map(|vips| vips.all()).transpose()?.unwrap_or_default();
+    let packets = counted(&pins)?.unwrap_or_default().into_iter().zip(Unwrapped::ALL);
+    let packets = packets.map(|((packets, bytes), what)| Count {
+        name: what.name(),
+        packets,
+        bytes,
+        meaning: what.meaning(),
+    });
+    let mut status = Status {
+        vips: state.vips.iter().map(|vip| vip.address).collect(),
+        interfaces,
+        unwrapped,
+        from,
+        packets: packets.collect(),
+        problems: Vec::new(),
+    };
+    status.problems = problems(&status, pins.have_maps());
+    Ok(Some(status))
+}
+
+/// What is wrong. A set-up for `l2` has no program, and no tunnels to guard.
+fn problems(status: &Status, has_maps: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if status.interfaces.is_empty() {
+        return problems;
+    }
+    if !has_maps {
+        problems.push(
+            "the program's maps are gone, as after a reboot: run `elb backend up` again, with all \
+             addresses"
+                .to_owned(),
+        );
+        return problems;
+    }
+    match &status.from {
+        None => problems.push(
+            "an older version attached the program: it takes tunnel packets from anybody, past the load \
+             balancer's access control; run `elb backend up` again, with --from and the load balancers' \
+             addresses"
+                .to_owned(),
+        ),
+        Some(from) if is_anybody(from) => problems.push(
+            "tunnel packets are taken from anybody (--from any): who reaches this host walks around the \
+             load balancer's access control, unless the network filters; name the load balancers with \
+             --from"
+                .to_owned(),
+        ),
+        Some(_) => {}
+    }
+    problems
+}
+
+/// A set of sources in words.
+pub(super) fn shown(from: &[Network]) -> String {
+    if is_anybody(from) {
+        return "anybody".to_owned();
+    }
+    let texts: Vec<String> = from
+        .iter()
+        .map(|network| match (network.address(), network.bits()) {
+            (address @ IpAddr::V4(_), 32) | (address @ IpAddr::V6(_), 128) => address.to_string(),
+            _ => network.to_string(),
+        })
+        .collect();
+    if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        writeln!(f, "virtual addresses: {}", list(&self.vips))?;
+        if self.interfaces.is_empty() {
+            return writeln!(f, "packets come without outer headers (l2): no program is needed");
+        }
+        writeln!(f, "decap is on: {}", self.interfaces.join(", "))?;
+        writeln!(f, "unwraps packets for: {}", list(&self.unwrapped))?;
+        writeln!(f, "takes them from: {}", self.from.as_deref().map_or("anybody".into(), shown))?;
+        for count in &self.packets {
+            writeln!(f, "{:>12} {:<17} {}", count.packets, count.name, count.meaning)?;
+        }
+        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
+    }
+}

@@ -1,0 +1,138 @@
+//! Looks at the host whenever the kernel tells of a change, and every second in case it did not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkEvent};
+use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::found::{Found, Interface};
+use super::links;
+
+/// How often the host is looked at though nothing was heard of it.
+pub const PERIOD: Duration = Duration::from_secs(1);
+/// How long to wait for more changes before looking: a look comes no more often, and looks take no more
+/// than a tenth of the time.
+const CALM: Duration = Duration::from_millis(50);
+/// How long the kernel may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Message = NetlinkMessage<RouteNetlinkMessage>;
+type Messages = Pin<Box<dyn Stream<Item = Message> + Send + Sync>>;
+
+/// Looks until nobody wants to know. `revision` counts what the agent itself changes: each asks for
+/// another look. A socket that fails is replaced by another.
+pub async fn follow(mut revision: watch::Receiver<u64>, found: watch::Sender<Arc<Found>>) {
+    let mut moves = BTreeMap::new();
+    loop {
+        match Sockets::open() {
+            Ok(mut sockets) => {
+                if let Err(error) = sockets.serve(&mut revision, &found, &mut moves).await {
+                    tracing::warn!(%error, "cannot look at the host's interfaces; trying again");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot open a netlink socket; trying again"),
+        }
+        if revision.has_changed().is_err() || found.is_closed() {
+            return;
+        }
+        sleep(PERIOD).await;
+    }
+}
+
+/// One look, for a start.
+///
+/// # Errors
+/// Netlink does not work.
+pub async fn look() -> io::Result<Found> {
+    let sockets = Sockets::open()?;
+    let interfaces = sockets.interfaces().await?;
+    Ok(Found { interfaces, ..Found::default() })
+}
+
+/// A socket for requests, and one for notifications: neither waits for the other.
+struct Sockets {
+    handle: Handle,
+    messages: Messages,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Sockets {
+    fn open() -> io::Result<Self> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Rule, MulticastGroup::Ipv6Rule];
+        let (asking, handle, _) = new_connection()?;
+        let (hearing, _, messages) = new_multicast_connection(&groups)?;
+        let messages = Box::pin(messages.map(|(message, _)| message));
+        Ok(Self { handle, messages, tasks: [tokio::spawn(asking), tokio::spawn(hearing)] })
+    }
+
+    async fn serve(
+        &mut self,
+        revision: &mut watch::Receiver<u64>,
+        found: &watch::Sender<Arc<Found>>,
+        moves: &mut BTreeMap<u32, u32>,
+    ) -> io::Result<()> {
+        loop {
+            while let Some(message) = self.messages.next().now_or_never() {
+                count(moves, &message.ok_or(io::ErrorKind::BrokenPipe)?);
+            }
+            let (begun, revision_now) = (Instant::now(), *revision.borrow_and_update());
+            let mut interfaces = self.interfaces().await?;
+            let calm = CALM.max(10 * begun.elapsed()).min(PERIOD);
+            moves.retain(|index, _| interfaces.contains_key(index));
+            for (index, count) in moves.iter() {
+                interfaces.entry(*index).and_modify(|interface| interface.moves = *count);
+            }
+            found.send_replace(Arc::new(Found { revision: revision_now, interfaces }));
+            tokio::select! {
+                message = self.messages.next() => {
+                    count(moves, &message.ok_or(io::ErrorKind::BrokenPipe)?);
+                    sleep(calm).await;
+                }
+                changed = revision.changed() => match changed {
+                    Ok(()) => {}
+                    Err(_) => return Ok(()),
+                },
+                () = sleep(PERIOD) => {}
+            }
+            if found.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn interfaces(&self) -> io::Result<BTreeMap<u32, Interface>> {
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let asked = timeout(PATIENCE, links::all(&self.handle)).await.map_err(late)?;
+        asked.map_err(io::Error::other)
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Counts, by interface, how often its neighbours are to learn anew.
+fn count(moves: &mut BTreeMap<u32, u32>, message: &Message) {
+    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = &message.payload else {
+        return;
+    };
+    let says = |attribute: &LinkAttribute| {
+        let moved = [LinkEvent::BondingFailover, LinkEvent::NotifyPeers];
+        matches!(attribute, LinkAttribute::Event(event) if moved.contains(event))
+    };
+    if link.attributes.iter().any(says) {
+        *moves.entry(link.header.index).or_default() += 1;
+    }
+}

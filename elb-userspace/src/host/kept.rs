@@ -1,0 +1,117 @@
+//! What is kept in the host, object by object: in place, restored how often, or missing and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+/// Everything that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Register(BTreeMap<Object, Kept>);
+
+/// What is kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Object {
+    /// The program on an interface of this name.
+    Program(String),
+    /// How this interface carries it.
+    Mode(String),
+    /// The pins of maps and links.
+    Pins,
+    /// Interfaces, rules and routes of probes of virtual addresses.
+    ProbePath,
+    /// The multicast groups by which an interface hears who looks for virtual IPv6 addresses.
+    Groups(String),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(interface) => write!(f, "XDP program on {interface}"),
+            Self::Mode(interface) => write!(f, "attach_mode of {interface}"),
+            Self::Pins => f.write_str("pins"),
+            Self::ProbePath => f.write_str("path of health probes"),
+            Self::Groups(interface) => write!(f, "multicast groups of {interface}"),
+        }
+    }
+}
+
+/// An object that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Why it is not as wanted; `None`: it is.
+    pub missing: Option<String>,
+    /// How often it was restored.
+    pub restored: u64,
+    /// When it was last.
+    pub last: Option<SystemTime>,
+}
+
+impl Register {
+    /// It is as wanted. Logged where it was not.
+    pub fn in_place(&mut self, object: &Object) {
+        let kept = self.0.entry(object.clone()).or_default();
+        if kept.missing.take().is_some() {
+            tracing::info!(%object, "in place");
+        }
+    }
+
+    /// It was not as wanted, and is again.
+    pub fn restored(&mut self, object: &Object, now: SystemTime) {
+        let kept = self.0.entry(object.clone()).or_default();
+        (kept.missing, kept.last) = (None, Some(now));
+        kept.restored += 1;
+        tracing::warn!(%object, "was missing in the host, and is restored");
+    }
+
+    /// It is not as wanted, and cannot be restored. Logged once for each reason.
+    pub fn missing(&mut self, object: &Object, why: String) {
+        let kept = self.0.entry(object.clone()).or_default();
+        if kept.missing.as_ref() != Some(&why) {
+            tracing::error!(%object, why, "missing in the host");
+            kept.missing = Some(why);
+        }
+    }
+
+    /// Forgets objects that are not wanted any more.
+    pub fn retain(&mut self, wanted: impl Fn(&Object) -> bool) {
+        self.0.retain(|object, _| wanted(object));
+    }
+
+    /// All, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&Object, &Kept)> {
+        self.0.iter()
+    }
+
+    /// Whether anything is missing.
+    pub fn is_any_missing(&self) -> bool {
+        self.0.values().any(|kept| kept.missing.is_some())
+    }
+
+    /// What is missing, and why.
+    pub fn problems(&self) -> Vec<String> {
+        let missing =
+            self.all().filter_map(|(object, kept)| Some((object, kept.missing.as_ref()?)));
+        missing.map(|(object, why)| format!("{object}: {why}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_a_problem_until_it_is_restored() {
+        let mut register = Register::default();
+        let object = &Object::Program("eth0".to_owned());
+        register.in_place(object);
+        assert!(register.problems().is_empty());
+        register.missing(object, "no such interface".to_owned());
+        assert_eq!(register.problems(), ["XDP program on eth0: no such interface"]);
+        register.restored(object, SystemTime::UNIX_EPOCH);
+        assert!(register.problems().is_empty());
+        let (_, kept) = register.all().next().unwrap();
+        assert_eq!((kept.restored, kept.last), (1, Some(SystemTime::UNIX_EPOCH)));
+        register.retain(|_| false);
+        assert_eq!(register.all().count(), 0);
+    }
+}
