@@ -87,9 +87,10 @@ fn flows_have_source_ports() {
     assert!(ports.len() > 900, "only {} ports", ports.len());
 }
 
-/// RFC 2003 §3.1: entering a tunnel is a hop. Rewriting Ethernet addresses is none.
+/// RFC 2003 §3.1: entering a tunnel is a hop. Other Ethernet addresses are one as well, or packets would
+/// circle between load balancers without end.
 #[test]
-fn a_tunnel_is_a_hop() {
+fn each_mode_is_a_hop() {
     let v4 = |port, ttl| syn4(port).ttl(ttl).options(&[1; 4]).frame();
     let v6 = |port, ttl| syn6(port).ttl(ttl).frame();
     let expired = Because(Reason::TtlExpired);
@@ -105,8 +106,10 @@ fn a_tunnel_is_a_hop() {
         Case("v6 in v6, 255", v6(port::IN_V6, 255), To(id::IN_V6)),
         Case("gue v4, 1", v4(port::GUE_V4, 1), expired),
         Case("gue v6, 1", v6(port::GUE_V6, 1), expired),
-        Case("l2 v4, 1", v4(port::L2, 1), To(id::L2)),
-        Case("l2 v6, 0", v6(port::L2, 0), To(id::L2)),
+        Case("l2 v4, 1", v4(port::L2, 1), expired),
+        Case("l2 v4, 2", v4(port::L2, 2), To(id::L2)),
+        Case("l2 v6, 0", v6(port::L2, 0), expired),
+        Case("l2 v6, 2", v6(port::L2, 2), To(id::L2)),
     ]);
 }
 
