@@ -132,7 +132,9 @@ fn write_down(from: &Path, to: &Path) -> Result<()> {
     hash(from, to, names::SERVER_IDS, Map::HashMap, |key: Bytes<16>, value: Bytes<4>| {
         (key, value)
     })?;
-    hash(from, to, names::INTERFACES, Map::HashMap, |key: Bytes<4>, value: Bytes<8>| (key, value))?;
+    hash(from, to, names::INTERFACES, Map::HashMap, |key: Bytes<4>, value: Bytes<10>| {
+        (key, first::<10, 8>(value))
+    })?;
     hash(from, to, names::FLOWS_V4, Map::LruHashMap, |key: Bytes<16>, value| (key, flow(value)))?;
     hash(from, to, names::FLOWS_V6, Map::LruHashMap, |key: Bytes<40>, value| (key, flow(value)))?;
     LpmTrie::<_, Bytes<8>, Bytes<32>>::create(64, BPF_F_NO_PREALLOC)?

@@ -3,7 +3,6 @@
 mod checking;
 mod diagnosing;
 mod every_address;
-mod explaining;
 mod following;
 mod foreign_frames;
 mod hostile;

@@ -131,7 +131,6 @@ fn groups_are_joined_again_and_left_when_they_are_not_wanted() -> Result<()> {
     wait_for("the group", LIMIT, || Ok(is_joined(&scene)?.then_some(())))?;
     scene.lab.lb().ip(&format!("maddr del {group} dev lb0"))?;
     let removed = Instant::now();
-    assert!(!is_joined(&scene)?);
     wait_for("the group again", LIMIT, || Ok(is_joined(&scene)?.then_some(())))?;
     println!("multicast group: joined again after {:?}", removed.elapsed());
     assert!(removed.elapsed() <= super::scene::BAR, "{:?}", removed.elapsed());
