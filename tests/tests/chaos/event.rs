@@ -1,6 +1,6 @@
 //! What may happen to a load balancer's host, one thing after the other: pure and seeded.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use fastrand::Rng;
 
@@ -63,6 +63,12 @@ impl Event {
     /// Whether packets may have no way through the load balancer's own interface meanwhile.
     pub(crate) fn cuts_the_interface(self) -> bool {
         matches!(self, Self::Flap | Self::Replace)
+    }
+
+    /// Until everything is as the file wants it. A neighbour that says nothing of its new address is asked
+    /// every five seconds, and by the kernel three times more before it gives the old one up.
+    pub(crate) fn restored_within(self) -> Duration {
+        Duration::from_secs(if let Self::ChangeMac { .. } = self { 20 } else { 10 })
     }
 
     /// The member whose connections it may touch.

@@ -41,14 +41,22 @@ impl Watch {
 
     /// The longest time without an answer, of connections whose backend is one of these.
     pub(crate) fn longest(&self, is_one: impl Fn(&str) -> bool) -> Duration {
-        let of =
-            self.connections.iter().filter(|seen| seen.backend.as_deref().is_some_and(&is_one));
-        of.map(|seen| seen.longest).max().unwrap_or_default()
+        self.of(is_one).map(|seen| seen.longest).max().unwrap_or_default()
     }
 
-    /// Whether a connection is waiting for longer than `limit` now.
-    pub(crate) fn is_silent(&self, limit: Duration, now: Instant) -> bool {
-        self.connections.iter().any(|seen| now.duration_since(seen.last) > limit)
+    /// Whether a connection whose backend is one of these is waiting for longer than `limit` now.
+    pub(crate) fn is_silent(
+        &self,
+        limit: Duration,
+        now: Instant,
+        is_one: impl Fn(&str) -> bool,
+    ) -> bool {
+        let mut of = self.of(is_one);
+        of.any(|seen| now.duration_since(seen.last) > limit)
+    }
+
+    fn of(&self, is_one: impl Fn(&str) -> bool) -> impl Iterator<Item = &Seen> {
+        self.connections.iter().filter(move |seen| seen.backend.as_deref().is_some_and(&is_one))
     }
 }
 
@@ -77,11 +85,11 @@ mod tests {
         let mut watch = Watch::begin(&report(1), start);
         watch.look(&report(2), at(100));
         watch.look(&report(2), at(900));
-        assert!(watch.is_silent(Duration::from_millis(700), at(900)));
+        assert!(watch.is_silent(Duration::from_millis(700), at(900), |_| true));
         watch.look(&report(3), at(1_000));
         watch.look(&report(4), at(1_100));
         assert_eq!(watch.longest(|_| true), Duration::from_millis(900));
         assert_eq!(watch.longest(|name| name != "backend-0"), Duration::ZERO);
-        assert!(!watch.is_silent(Duration::from_millis(700), at(1_100)));
+        assert!(!watch.is_silent(Duration::from_millis(700), at(1_100), |_| true));
     }
 }
