@@ -22,6 +22,7 @@ pub mod address;
 pub mod topology;
 
 pub mod datapath;
+pub mod disk;
 pub mod environment;
 pub mod flood;
 pub mod generated;

@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Empty,
     /// Another agent with the same pin directory is started.
     SecondAgent,
+    /// The disk of its state is full, a drain is refused, and the agent crashes and is started again.
+    FullDisk,
 }
 
 impl fmt::Display for Event {
@@ -55,6 +57,7 @@ impl fmt::Display for Event {
             Self::Misspell => write!(f, "the file is wrong"),
             Self::Empty => write!(f, "the file is empty"),
             Self::SecondAgent => write!(f, "a second agent is started"),
+            Self::FullDisk => write!(f, "the disk is full and the agent killed"),
         }
     }
 }
@@ -123,6 +126,7 @@ impl Events {
             Event::Misspell,
             Event::Empty,
             Event::SecondAgent,
+            Event::FullDisk,
         ]
     }
 }

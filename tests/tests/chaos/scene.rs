@@ -7,6 +7,7 @@ use elb_tests::{
     address::Family,
     agent::Agent,
     config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
+    disk::Disk,
     lab::Lab,
     server::Server,
     status,
@@ -32,6 +33,8 @@ pub(crate) struct Scene {
     config: Config,
     _servers: Vec<Server>,
     pub(crate) lab: Lab,
+    /// Where the agent keeps its state.
+    disk: Disk,
     /// Changes of Ethernet addresses so far: each address is a new one.
     macs: u8,
 }
@@ -49,9 +52,10 @@ impl Scene {
         let web = pool(WEB, HTTP_PORT, MonitorKind::Http);
         let config = Config::new(&lab).balance(&lab, Family::V4, ECHO_PORT, echo);
         let config = config.balance(&lab, Family::V4, HTTP_PORT, web);
+        let disk = Disk::mount(&config.agent.state_dir, 512)?;
         let agent = Agent::start(&lab, &config)?;
         agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
-        Ok(Self { agent, config, _servers: servers, lab, macs: 0 })
+        Ok(Self { agent, config, _servers: servers, lab, disk, macs: 0 })
     }
 
     /// Where connections go.
@@ -95,6 +99,7 @@ impl Scene {
                 agent.to_owned()
             }),
             Event::SecondAgent => self.second_agent(),
+            Event::FullDisk => self.full_disk(),
         }
     }
 
@@ -187,6 +192,16 @@ impl Scene {
         let process = self.agent.id().to_string();
         ensure!(refused.said.contains(&process), "no process {process} in: {}", refused.said);
         Ok(())
+    }
+
+    /// What cannot be saved is refused, and the next agent serves what the maps hold.
+    fn full_disk(&mut self) -> Result<()> {
+        self.disk.fill()?;
+        let member = self.lab.member_addr(0, Family::V4).to_string();
+        let refused = self.agent.end(&["drain", &member], LIMIT)?;
+        ensure!(refused.code != Some(0), "a drain was not saved, and not refused: {refused:?}");
+        self.agent.restart()?;
+        self.disk.free()
     }
 
     fn ip(&self, arguments: &[&str]) -> Result<String> {

@@ -8,41 +8,10 @@ use aya::maps::{
     lpm_trie::{Key, LpmTrie},
 };
 use elb_common::{limits::MAX_GROUP_ENTRIES, names};
-use elb_tests::{config::AccessList, lab::Lab, process::output, status, wait::STUCK};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use elb_tests::{config::AccessList, disk::Disk, lab::Lab, process::output, status, wait::STUCK};
 use serde_json::Value;
 
 use crate::served::{LIMIT, Served, is_degraded, problems, run, with_another_pool};
-
-/// A file system of so many KiB, until it is dropped.
-struct Disk(std::path::PathBuf);
-
-impl Disk {
-    fn mount(path: &Path, kib: u32) -> Result<Self> {
-        fs::create_dir_all(path)?;
-        let size = format!("size={kib}k");
-        mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))?;
-        Ok(Self(path.to_owned()))
-    }
-
-    /// Fills it to the last byte.
-    fn fill(&self) -> Result<()> {
-        use std::io::Write as _;
-        let mut file = fs::File::create(self.0.join("ballast"))?;
-        while file.write_all(&[0; 4096]).is_ok() {}
-        Ok(())
-    }
-
-    fn free(&self) -> Result<()> {
-        Ok(fs::remove_file(self.0.join("ballast"))?)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
-}
 
 #[test]
 fn a_full_disk_loses_nothing() -> Result<()> {
