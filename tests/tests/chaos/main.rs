@@ -31,7 +31,7 @@ use self::{
 };
 
 /// Seconds, unless `ELB_LAB_CHAOS` says how many.
-const SECONDS: usize = 60;
+const SECONDS: usize = 45;
 const HELD: usize = 200;
 const BEAT: Duration = Duration::from_millis(200);
 /// A client repeats what was lost while the interface was away, later and later.
