@@ -172,8 +172,6 @@ pub mod listener_flags {
     pub const RESET: u16 = 1 << 8;
     /// The IP group judges every packet, not only those that open a flow.
     pub const CUT: u16 = 1 << 9;
-    /// Some of its flows were cut by hand, see [`crate::cut`].
-    pub const CUTTING: u16 = 1 << 10;
 }
 
 /// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.
