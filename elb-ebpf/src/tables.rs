@@ -58,8 +58,9 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
-        // SAFETY: elements of a preallocated hash map stay in place; the agent replaces a listener
-        // by a new element, so this one is not written to while a packet reads it.
+        // SAFETY: elements of a preallocated hash map stay mapped, and any bytes are a listener. One that
+        // the agent replaced may be given to another listener while a packet reads it (the kernel's
+        // alloc_htab_elem): that packet may be balanced as one of the other's, which nothing here prevents.
         unsafe { LISTENERS_V4.get(key) }
     }
 
