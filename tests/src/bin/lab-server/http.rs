@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::HOST,
+    header::{HOST, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -53,7 +53,7 @@ async fn respond(request: Request<Incoming>, name: &str) -> Result<Response<Body
             Err(_) => text(StatusCode::BAD_REQUEST, format!("no status: {code}")),
         },
         (_, ["host", expected]) => match request.headers().get(HOST) {
-            Some(host) if host == *expected => text(StatusCode::OK, name.to_owned()),
+            Some(host) if is_name(host, expected) => text(StatusCode::OK, name.to_owned()),
             host => text(StatusCode::MISDIRECTED_REQUEST, format!("the host is {host:?}")),
         },
         (_, ["silence"]) => pending().await,
@@ -64,6 +64,12 @@ async fn respond(request: Request<Incoming>, name: &str) -> Result<Response<Body
         _ => text(StatusCode::NOT_FOUND, format!("nothing at {path}")),
     };
     Ok(named(response, name))
+}
+
+/// Whether a Host header names this host, on whatever port (RFC 9110 §7.2).
+fn is_name(host: &HeaderValue, expected: &str) -> bool {
+    let host = host.to_str().unwrap_or_default();
+    host == expected || host.rsplit_once(':').is_some_and(|(name, _)| name == expected)
 }
 
 async fn sum(mut body: Incoming) -> Result<String, hyper::Error> {
