@@ -105,8 +105,12 @@ fn a_source_of_probes_that_is_no_address_of_the_load_balancer_is_named() -> Resu
         config.agent.probe_source = Some([10, 0, 0, 77].into());
         Ok(config)
     })?;
-    let told = scene.names(0, "configuration")?;
-    is_named(&told, "configuration", "cannot even begin a probe from 10.0.0.77");
+    // It is no verdict on the member, which has none.
+    scene.agent.wait_status("the fault of this host", LIMIT, |said| {
+        said["agent"]["problems"].to_string().contains("fail on this load balancer itself")
+    })?;
+    let told = scene.diagnose(0)?;
+    is_named(&told, "probes", "cannot even begin a probe from 10.0.0.77");
     assert!(told.fix().contains("probe_source must be an address of this host"), "{}", told.fix());
     scene.lab.lb().ip("address add 10.0.0.77/24 dev lb0")?;
     scene.mended(0)
