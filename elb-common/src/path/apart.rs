@@ -51,8 +51,8 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, mtu:
     told().err().map_or(Reason::TooBigAnswered, |Stop(reason)| reason)
 }
 
-/// Makes a packet the answer that it is refused; what became of it, which the
-/// [refusal](super::answer::refuse::refusal) tells.
+/// Makes a packet the answer that it is refused, for the reason that the number `refusal` stands for.
+/// What became of it.
 #[inline(always)]
 pub fn refuse<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: u32) -> Reason {
     let mut told = || {

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Signals that come before there is a loop wait for it: hang-ups to reload, the others to be ignored.
 const WAITING: [Number; 3] = [Number::SIGHUP, Number::SIGUSR1, Number::SIGUSR2];
 
-/// Lets signals wait until [`Signals::listen`]. For the first line of `main`, before any thread is made.
+/// Lets signals wait until the agent listens. For the first line of `main`, before any thread is made.
 pub fn hold_signals() {
     let _ = WAITING.into_iter().collect::<SigSet>().thread_block();
 }

@@ -81,7 +81,7 @@ pub fn inspect<'t, P: Packet>(
         return Err(Fault::Link);
     }
     let (kind, flow) = match backend.mode {
-        mode::L2 => inner(packet, traffic, LINK, ethernet.ethertype.raw(), 0)?,
+        mode::L2 => inner(packet, traffic, LINK, ethernet.ethertype.raw())?,
         mode::IPIP_V4 | mode::GUE_V4 => in_v4(packet, traffic, backend, ethernet)?,
         mode::IPIP_V6 | mode::GUE_V6 => in_v6(packet, traffic, backend, ethernet)?,
         _ => return Err(Fault::Link),
@@ -117,7 +117,7 @@ fn in_v4<P: Packet>(
     }
     const OUTER: usize = LINK + size_of::<Ipv4>();
     let (protocol, payload) = tunnelled(packet, backend, outer.protocol, OUTER)?;
-    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?, 1)?;
+    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?)?;
     let hash = traffic.hash(kind, flow);
     let right = ethernet.ethertype.raw() == IPV4
         && tunnel_is_right(packet, backend, outer.protocol, OUTER, hash)?
@@ -144,7 +144,7 @@ fn in_v6<P: Packet>(
         return Err(Fault::Length);
     }
     let (protocol, payload) = tunnelled(packet, backend, outer.next_header, OUTER)?;
-    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?, 1)?;
+    let (kind, flow) = inner(packet, traffic, payload, inside(protocol)?)?;
     let hash = traffic.hash(kind, flow);
     let word = 6 << 28 | (flow & 0xff) << 20 | hash >> 12;
     let right = ethernet.ethertype.raw() == IPV6
@@ -211,14 +211,13 @@ fn inside(protocol: u8) -> Result<u16, Fault> {
 }
 
 /// The packet itself: its header names kind and flow, from which all of it follows, but for the
-/// hops that it has made.
+/// hop that the load balancer is.
 #[inline(always)]
 fn inner<P: Packet>(
     packet: &P,
     traffic: &Traffic,
     at: usize,
     ethertype: u16,
-    hops: u8,
 ) -> Result<(Kind, u32), Fault> {
     if !matches!(ethertype, IPV4 | IPV6) {
         return Err(Fault::Link);
@@ -229,14 +228,14 @@ fn inner<P: Packet>(
         let number = u32::from_be(header.version_class_label.raw()) as u8;
         let (kind, flow) = (forwarded(number, true)?, flow_of(u32::from_be(last)));
         let sent = traffic.ipv6(kind, flow);
-        unchanged(*header == Ipv6 { hop_limit: sent.hop_limit - hops, ..sent })?;
+        unchanged(*header == Ipv6 { hop_limit: sent.hop_limit - 1, ..sent })?;
         carried(packet, traffic, kind, flow, at, size_of::<Ipv6>())
     } else {
         let header: &Ipv4 = view(packet, at)?;
         let number = header.identification.get() as u8;
         let (kind, flow) = (forwarded(number, false)?, flow_of(u32::from_be(header.source.raw())));
         let sent = traffic.ipv4(kind, flow);
-        let aged = Ipv4 { ttl: sent.ttl - hops, checksum: 0, ..sent };
+        let aged = Ipv4 { ttl: sent.ttl - 1, checksum: 0, ..sent };
         let checksum = checksum::finish(sum(&aged));
         unchanged(*header == Ipv4 { checksum, ..aged })?;
         carried(packet, traffic, kind, flow, at, size_of::<Ipv4>())

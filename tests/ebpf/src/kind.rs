@@ -101,7 +101,7 @@ impl Kind {
         }
     }
 
-    /// Why it is not forwarded; each reason belongs to one kind.
+    /// Why it is not forwarded; each reason belongs to one kind. The virtual addresses are the host's own.
     pub const fn reason(self) -> Option<Reason> {
         match self {
             Self::TcpV4 | Self::SynV4 | Self::FollowV4 | Self::UdpV4 => None,
@@ -111,7 +111,7 @@ impl Kind {
             Self::DisabledPort => Some(Reason::Disabled),
             Self::EmptyPort => Some(Reason::NoBackend),
             Self::Foreign => Some(Reason::NotVip),
-            Self::Fragment => Some(Reason::Fragment),
+            Self::Fragment => Some(Reason::OwnConnection),
             Self::Truncated => Some(Reason::Truncated),
             Self::BadHeader => Some(Reason::BadHeader),
             Self::OtherProtocol => Some(Reason::OtherProtocol),
