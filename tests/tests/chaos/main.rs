@@ -39,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections that come and go.
 const EVERY: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
-const PORTS: Range<u16> = 200..1_000;
+/// Their ports, so many that shares of connections are not those of a few flows that come again and again.
+pub(crate) const PORTS: Range<u16> = 200..10_000;
 
 /// The longest that a connection may wait which no event concerns.
 const WAIT: Duration = Duration::from_secs(3);

@@ -15,7 +15,7 @@ use elb_tests::{
 };
 use serde_json::Value;
 
-use crate::{event::Event, host::Host};
+use crate::{PORTS, event::Event, host::Host};
 
 pub(crate) const MEMBERS: usize = 4;
 const ECHO: &str = "echo";
@@ -42,6 +42,7 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn start() -> Result<Self> {
         let lab = Lab::builder().backends(u8::try_from(MEMBERS)?).start()?;
+        lab.client().sysctl("ipv4/ip_local_port_range", &format!("{} 65535", PORTS.end))?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let pool = |name, port, kind| {
