@@ -194,7 +194,7 @@ impl Agent {
                     self.network_changed();
                 }
                 changed = self.host.changed() => {
-                    changed.context("nobody looks at the host any more")?;
+                    changed.context("the task that looks at the host has ended")?;
                     self.keep();
                 }
                 Some(query) = self.queries.recv() => {
@@ -357,7 +357,7 @@ impl Agent {
             self.saving.ask(Instant::now(), Duration::ZERO);
         }
         self.watch_flows();
-        // Whoever waits for the end of a reload waits for the first rings, too.
+        // A caller that waits for a reload waits for the first rings, too.
         (self.is_ready, self.ready_by) = (false, Instant::now() + READY_WITHIN);
         self.say_ready();
         report

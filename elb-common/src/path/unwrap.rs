@@ -1,6 +1,6 @@
 //! The backend server's side: an encapsulated packet for one of its virtual addresses loses its
 //! outer headers, be they IP alone (`ipip`) or IP, UDP and GUE (`gue`). Everything else passes
-//! untouched. A packet for one of them that does not come from a load balancer is dropped: whoever
+//! untouched. A packet for one of them that does not come from a load balancer is dropped: any host that
 //! could send one would walk around the load balancer's access control.
 //!
 //! What a router marked on the outer header is told to the packet inside (RFC 6040 §4.2); its

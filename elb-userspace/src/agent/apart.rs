@@ -22,7 +22,7 @@ where
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name(name.to_owned()).spawn(move || {
         let result = runtime.block_on(async { work().await });
-        // Nobody may want to know any more.
+        // The caller may have given up.
         let _ = ended.send(result);
     })?;
     Ok(end)

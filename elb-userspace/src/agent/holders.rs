@@ -17,7 +17,7 @@ use crate::packet::mac;
 /// From the start to the first look, and from one look to the next.
 const FIRST: Duration = Duration::from_secs(2);
 const PERIOD: Duration = Duration::from_secs(5);
-/// The same, while somebody answers.
+/// The same, while another host answers.
 const CLOSER: Duration = Duration::from_secs(1);
 /// Questions at once; where there are more, they take turns.
 const MOST: usize = 64;

@@ -1,5 +1,5 @@
 //! What is known of a member that comes to a pool from another one: a verdict follows address, port and
-//! check. So does the will of whoever drained it.
+//! check. So does a drain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

@@ -19,7 +19,7 @@ pub(super) struct Judging {
     brake: Brake,
 }
 
-/// What a probe comes to.
+/// The result of a probe.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     /// A result of the member's.

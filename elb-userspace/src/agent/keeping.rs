@@ -22,7 +22,7 @@ pub(super) struct Keeping {
     pub(super) register: Register,
     /// What interfaces are to carry.
     pub(super) program: Program,
-    /// Counts what the agent itself changes, for whoever looks.
+    /// Counts what the agent itself changes, for the task that looks.
     pub(super) revision: watch::Sender<u64>,
     /// Interfaces of one segment.
     pub(super) joined: BTreeSet<Pair>,
@@ -192,7 +192,7 @@ impl Core {
         }
     }
 
-    /// Pins again what somebody unpinned: the agent holds it meanwhile.
+    /// Pins again what was unpinned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
         let mut restored = Vec::new();
         let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
