@@ -228,12 +228,17 @@ pub mod visit {
 }
 
 impl Visit {
-    /// Whether a record is one of the flow that the packet belongs to.
+    /// Whether the record is of the packet's listener.
+    #[inline(always)]
+    pub const fn meets(&self, flow: &Flow) -> bool {
+        flow.listener == self.listener
+    }
+
+    /// Whether the record is of the flow that the packet belongs to; where it only meets one, that
+    /// is over.
     #[inline(always)]
     pub const fn finds(&self, flow: &Flow) -> bool {
-        flow.listener == self.listener
-            && (flow.pool == self.pool || self.any_pool)
-            && flow.seen >= self.oldest
+        self.meets(flow) && (flow.pool == self.pool || self.any_pool) && flow.seen >= self.oldest
     }
 
     /// The record after the packet.
@@ -313,7 +318,9 @@ mod tests {
         assert!(!Visit { listener: 4, ..visit }.finds(&flow));
         assert!(!Visit { pool: 3, ..visit }.finds(&flow));
         assert!(Visit { pool: 3, any_pool: true, ..visit }.finds(&flow));
-        assert!(!Visit { oldest: 51, ..visit }.finds(&flow));
+        let later = Visit { oldest: 51, ..visit };
+        assert!(!later.finds(&flow) && later.meets(&flow));
+        assert!(!Visit { listener: 4, ..visit }.meets(&flow));
     }
 
     #[test]

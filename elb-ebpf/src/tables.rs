@@ -409,8 +409,11 @@ fn find(record: *mut Flow, visit: &Visit) -> Option<Flow> {
     // packet.
     unsafe {
         let flow = *record;
-        if !visit.finds(&flow) {
+        if !visit.meets(&flow) {
             return None;
+        }
+        if !visit.finds(&flow) {
+            return Some(flow);
         }
         let after = visit.after(flow);
         if after.seen != flow.seen {

@@ -280,12 +280,17 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     }
 
     /// The record of the flow among those that live, if its backend still serves it; without that it
-    /// ends.
+    /// ends. So does one that is over: the packet begins another flow, to which it would come back
+    /// where the listener goes to a pool with a longer idle timeout.
     #[inline(always)]
     fn live(&self) -> Option<Flow> {
         let visit = self.visit(self.effect());
         let flow = F::find(self.tables, Stage::Live, &self.question.key, &visit)?;
-        if !serves_established(self.tables, flow.backend) {
+        let is_over = !visit.finds(&flow);
+        if is_over && self.is(packet::QUOTED) {
+            return None;
+        }
+        if is_over || !serves_established(self.tables, flow.backend) {
             // As it was counted, whatever the packet made of it.
             self.forget(Stage::Live, flow);
             return None;
@@ -310,6 +315,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             visit.oldest = visit.oldest.max(self.now.saturating_sub(HALF_OPEN_TIMEOUT));
         }
         let flow = F::find(self.tables, Stage::Opening, &self.question.key, &visit)?;
+        if !visit.finds(&flow) {
+            return None;
+        }
         let goes_on = if self.is(packet::OPENS) {
             self.takes_new(flow.backend)
         } else {
@@ -469,7 +477,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if digest != former_digest {
             let visit = Visit { any_pool: true, ..self.visit(visit::LOOKS) };
             let found = F::find(self.tables, Stage::Live, &self.question.former_key, &visit);
-            if let Some(flow) = found {
+            if let Some(flow) = found.filter(|flow| visit.finds(flow)) {
                 return flow.backend;
             }
         }

@@ -139,9 +139,11 @@ impl<K: Eq + Hash + Copy> Records<K> {
     }
 
     fn find(&mut self, stage: Stage, key: &K, visit: &Visit) -> Option<Flow> {
-        let flow = self.stage(stage).get_mut(key).filter(|flow| visit.finds(flow))?;
+        let flow = self.stage(stage).get_mut(key).filter(|flow| visit.meets(flow))?;
         let found = *flow;
-        *flow = visit.after(found);
+        if visit.finds(flow) {
+            *flow = visit.after(found);
+        }
         Some(found)
     }
 }

@@ -61,7 +61,8 @@ pub trait Tables: Sized {
     /// The backend with this id.
     fn backend(&self, id: u16) -> Option<&Backend>;
 
-    /// The record of a flow as a packet finds it; then what the packet makes of it is written.
+    /// The record that a packet meets, as it was. If the packet finds it, by [`Visit::finds`], what
+    /// the packet makes of it is written.
     fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow>;
     /// As for IPv4.
     fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow>;

@@ -176,3 +176,63 @@ fn datagrams_go_to_the_new_pool_after_an_idle_timeout() {
     }
     assert!(world.send(1, Packet::Data).unwrap() > MEMBERS);
 }
+
+/// Its record was over when it spoke again, which a pool with a longer idle timeout does not see.
+#[test]
+fn a_flow_that_opened_again_does_not_go_back_to_its_record_of_before() -> Result<(), TestCaseError>
+{
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            pools: [
+                Pool { members: BTreeMap::from([(1, Member::NEW)]), ..pool(0) },
+                Pool {
+                    algorithm: LbAlgorithm::RoundRobin,
+                    members: (5..=7).map(|member| (member, Member::NEW)).collect(),
+                    ..pool(1)
+                },
+            ],
+            listeners: [Listener { pool: 0, idle: 20 }, Listener { pool: 1, idle: 10 }],
+            ..wanted()
+        },
+        &[
+            Change(Add(1)),
+            Send(4, Packet::Data),
+            Send(4, Packet::Data),
+            Wait(11_000),
+            Send(4, Packet::Data),
+            Change(Serve(1, 0)),
+            Send(4, Packet::Data),
+        ],
+    )
+}
+
+/// One record fits, so that the flow's second packet is refused; its opening still says where its
+/// first went, which is no new flow there.
+#[test]
+fn a_flow_that_was_refused_a_record_goes_on_where_it_opened() -> Result<(), TestCaseError> {
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            room: 1,
+            pools: [
+                Pool {
+                    algorithm: LbAlgorithm::RoundRobin,
+                    members: BTreeMap::from([(1, Member::NEW)]),
+                    ..pool(0)
+                },
+                Pool { members: BTreeMap::from([(5, Member::NEW)]), ..pool(1) },
+            ],
+            listeners: [Listener { pool: 1, idle: 10 }, Listener { pool: 0, idle: 10 }],
+        },
+        &[
+            Send(4, Packet::Data),
+            Send(6, Packet::Data),
+            Send(6, Packet::Data),
+            Send(4, Packet::Data),
+            Change(Serve(1, 1)),
+            Change(Fail(1)),
+            Send(4, Packet::Data),
+        ],
+    )
+}

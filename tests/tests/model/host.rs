@@ -176,7 +176,7 @@ fn listener_key(key: &ListenerKey) -> ListenerKeyV4 {
 
 #[test]
 fn no_flow_that_policy_protects_moves() {
-    let cases = std::env::var("ELB_MODEL_CASES").map_or(10_000, |cases| cases.parse().unwrap());
+    let cases = std::env::var("ELB_MODEL_CASES").map_or(100_000, |cases| cases.parse().unwrap());
     let seed = std::env::var("ELB_MODEL_SEED").map_or(0, |seed| seed.parse().unwrap());
     std::thread::scope(|scope| {
         (0..THREADS).for_each(|n| drop(scope.spawn(move || play(cases / THREADS, seed + n))))

@@ -149,7 +149,9 @@ impl Oracle {
             prop_assert!(!self.gone.contains(&member), "member {member} serves nothing any more");
         }
         let last = self.last.remove(&flow);
-        self.last.extend(member.map(|member| (flow, member)));
+        // A packet that was refused a record leaves the flow where it was.
+        let at = member.or(last.filter(|_| refused));
+        self.last.extend(at.map(|member| (flow, member)));
         let opens = !self.is_udp() && packet == Packet::Opening;
         let is_promised =
             !opens && before.as_ref().is_some_and(|before| self.is_promised(flow, before, span));
