@@ -116,7 +116,8 @@ pub(super) struct Core {
     /// What the last sweep of the flow tables found.
     pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
-    pub(super) loaded: SystemTime,
+    /// When the configuration was.
+    pub(super) loaded: Now,
     pub(super) config_problems: Vec<String>,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
@@ -186,7 +187,7 @@ impl Core {
             arrivals: Arrivals::default(),
             census: None,
             started: parts.now.wall,
-            loaded: parts.now.wall,
+            loaded: parts.now,
             config_problems: parts.problems,
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),

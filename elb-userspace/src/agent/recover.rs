@@ -5,12 +5,12 @@ pub(super) mod compare;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
 
 use elb_common::backend::{Backend, mode};
 use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags};
 use elb_common::pool::Pool as PoolRecord;
 
+use super::clock::now;
 use super::draining::Drained;
 use crate::assign::{
     AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
@@ -137,7 +137,7 @@ fn follow(verdict: &mut Verdict, took_new: bool) {
     let status = if took_new { Status::Online } else { Status::Offline };
     if verdict.status != status {
         let reason = verdict.reason.take().filter(|_| !took_new);
-        *verdict = Verdict { status, since: SystemTime::now(), reason, streak: 0 };
+        *verdict = Verdict { status, since: now().wall, reason, streak: 0, decided: None };
     }
 }
 
@@ -265,9 +265,10 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 
 /// Those were healthy, as far as nothing else is known of them.
 fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
-    let since = SystemTime::now();
+    let since = now().wall;
     for member in took_new {
-        let online = Verdict { status: Status::Online, since, reason: None, streak: 0 };
+        let online =
+            Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
         match known.iter_mut().find(|known| known.member == member) {
             Some(known) => drop(known.verdict.get_or_insert(online)),
             None => known.push(saved::Member {

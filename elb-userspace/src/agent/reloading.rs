@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use elb_common::addr::Mac;
 
@@ -19,7 +19,7 @@ use crate::model::{Member, Model, Pool};
 use crate::nexthop::{NextHop, Unreachable};
 use crate::reconcile::{Renamed, Seen, socket};
 use crate::status::timestamp;
-use crate::time::Now;
+use crate::time::{Now, Time};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
@@ -79,8 +79,8 @@ impl Core {
     }
 
     /// What the configuration waits for until all of it is in force.
-    pub(super) fn in_force(&self, now: SystemTime) -> InForce {
-        let is_recent = now.duration_since(self.loaded).unwrap_or_default() < RESOLVE;
+    pub(super) fn in_force(&self, now: Time) -> InForce {
+        let is_recent = now.since(self.loaded.time) < RESOLVE;
         let resolves = |address: IpAddr| match self.network.next_hop(address) {
             Err(Unreachable::Unknown) => true,
             Err(Unreachable::NoNeighbor { .. }) => is_recent,
@@ -158,7 +158,7 @@ impl Core {
     }
 
     fn reject(&mut self, report: &ReloadReport) {
-        let loaded = timestamp(self.loaded);
+        let loaded = timestamp(self.loaded.wall);
         let what = format!("the configuration is rejected, the one of {loaded} is still served");
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
@@ -186,7 +186,7 @@ impl Core {
         let came = inherited::drained(&self.drained, &old, model);
         self.drained = draining::still_there(&self.drained, model);
         self.drained.extend(came);
-        self.loaded = now.wall;
+        self.loaded = now;
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
         self.look_again_for_own_addresses();

@@ -2,7 +2,6 @@
 //! to do. What changes meanwhile, the parts that follow show.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use super::selection::Selection;
 use super::{Shares, arrivals, health, read, rolled_up};
@@ -15,6 +14,7 @@ use crate::model;
 use crate::reconcile::socket;
 use crate::ring::shape::{Shape, algorithm_name};
 use crate::status::{self, Request};
+use crate::time::Time;
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
@@ -28,7 +28,7 @@ const PROBLEMS: usize = 100;
 pub struct Reporting {
     request: Request,
     /// Since the configuration of this moment; none yet.
-    prepared: Option<(SystemTime, Prepared)>,
+    prepared: Option<(Time, Prepared)>,
     next: Next,
     /// Of pools whose members were all looked at.
     pools: HashMap<String, Summary>,
@@ -109,12 +109,12 @@ impl Reporting {
     pub(in crate::agent) fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
         if self.is_new() {
             let selection = Selection::of(&self.request, &core.config.model)?;
-            self.prepared = Some((core.loaded, Prepared::new(selection, core)));
+            self.prepared = Some((core.loaded.time, Prepared::new(selection, core)));
         }
         let Some((loaded, prepared)) = &mut self.prepared else { return Ok(None) };
-        if *loaded != core.loaded {
+        if *loaded != core.loaded.time {
             // The names may be of nothing now, which is then what the rest shows.
-            *loaded = core.loaded;
+            *loaded = core.loaded.time;
             prepared.listeners = listeners(core);
         }
         // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
