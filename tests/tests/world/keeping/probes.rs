@@ -10,7 +10,6 @@ use elb_tests::{
     status,
     wait::wait_for,
 };
-use elb_userspace::steering::Steering;
 use serde_json::Value;
 
 use super::scene::{BAR, LIMIT, Scene, balancer};
@@ -27,13 +26,7 @@ fn rules_routes_and_interfaces_of_probes_are_made_again() -> Result<()> {
         }
     })?;
     let traffic = scene.traffic()?;
-    let links = shown(&scene, "-oneline link")?;
-    let name = |prefix: &str| -> Result<String> {
-        let found = links.split_whitespace().find(|word| word.starts_with(prefix));
-        let found = found.and_then(|word| word.split(['@', ':']).next()).context("no interface")?;
-        Ok(found.to_owned())
-    };
-    let (device, peer) = (name("elb-probe-")?, name("elb-prober-")?);
+    let (device, peer) = (interface(&scene, "elb-probe-")?, interface(&scene, "elb-prober-")?);
     let routes = shown(&scene, "-4 route show table all")?;
     let led = routes.lines().find(|line| line.contains(&device)).context("no route")?;
     let table = led.split(" table ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -128,11 +121,12 @@ fn what_is_in_the_way_at_the_start_is_said_and_is_no_more_than_that() -> Result<
         ),
     ];
     for (families, obstacle, remedy, words) in cases {
-        let mut name = String::new();
-        let scene = Scene::start(families, |lab, config| {
-            name = Steering::of(&config.agent.pin_dir, None).peer;
-            lab.lb().ip(&obstacle.replace("PEER", &name)).expect("the obstacle");
-        })?;
+        let mut scene = Scene::start(families, |_, _| ())?;
+        let name = interface(&scene, "elb-prober-")?;
+        scene.agent.terminate()?;
+        scene.agent.detach()?;
+        scene.lab.lb().ip(&obstacle.replace("PEER", &name))?;
+        scene.agent.restart()?;
         let traffic = scene.traffic()?;
         let said = scene.wait_problem(&[PATH, words])?;
         assert_eq!(balancer(&said), "DEGRADED", "{said}");
@@ -160,6 +154,14 @@ fn what_is_in_the_way_at_the_start_is_said_and_is_no_more_than_that() -> Result<
         assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
     }
     Ok(())
+}
+
+/// The interface on the load balancer whose name begins like this.
+fn interface(scene: &Scene, prefix: &str) -> Result<String> {
+    let links = shown(scene, "-oneline link")?;
+    let found = links.split_whitespace().find(|word| word.starts_with(prefix));
+    let found = found.and_then(|word| word.split(['@', ':']).next()).context("no interface")?;
+    Ok(found.to_owned())
 }
 
 fn path_of<'s>(scene: &Scene, said: &'s Value) -> Option<&'s str> {
