@@ -3,7 +3,7 @@
 
 pub(super) mod compare;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::backend::{Backend, mode};
@@ -118,8 +118,10 @@ pub(super) fn published_since(
             let record = judged.and_then(|number| observed.backends.get(&number.id));
             record.filter(|record| record.is_reachable() && record.weight > 0)
         };
+        let numbers: HashMap<_, _> =
+            assigned.members.iter().rev().map(|number| (number.socket(), number)).collect();
         for known in health.members.get_mut(name).into_iter().flatten() {
-            let number = assigned.members.iter().find(|number| number.socket() == known.member);
+            let number = numbers.get(&known.member).copied();
             if let (Some(record), Some(verdict)) = (number.and_then(record), &mut known.verdict) {
                 follow(verdict, record.takes_new());
             }
@@ -227,12 +229,14 @@ fn members(
 ) -> Vec<AssignedMember> {
     let mut found: BTreeMap<SocketAddr, AssignedMember> = BTreeMap::new();
     let named: BTreeSet<u16> = assigned.regions().flat_map(|region| maps.named(region)).collect();
+    let ports: HashMap<_, _> =
+        pool.members.iter().rev().map(|member| (member.address, socket(member).port())).collect();
     for id in named {
         let Some(address) = observed.backends.get(&id).and_then(|b| address(pool, b)) else {
             continue;
         };
-        let member = pool.members.iter().find(|member| member.address == address);
-        let port = member.map_or(0, |member| socket(member).port());
+        let member = ports.get(&address);
+        let port = member.copied().unwrap_or_default();
         let removed = member.is_none();
         let key = SocketAddr::new(address, port);
         found.entry(key).or_insert(AssignedMember { removed, ..AssignedMember::new(id, key) });
@@ -266,16 +270,18 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 /// Those were healthy, as far as nothing else is known of them.
 fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
     let since = now().wall;
+    let mut places: HashMap<_, _> =
+        known.iter().enumerate().rev().map(|(place, known)| (known.member, place)).collect();
     for member in took_new {
         let online =
             Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
-        match known.iter_mut().find(|known| known.member == member) {
-            Some(known) => drop(known.verdict.get_or_insert(online)),
-            None => known.push(saved::Member {
-                member,
-                verdict: Some(online),
-                history: History::default(),
-            }),
+        match places.get(&member) {
+            Some(place) => drop(known[*place].verdict.get_or_insert(online)),
+            None => {
+                places.insert(member, known.len());
+                let (verdict, history) = (Some(online), History::default());
+                known.push(saved::Member { member, verdict, history });
+            }
         }
     }
 }

@@ -73,7 +73,6 @@ impl Core {
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
         all.extend(self.held_problems());
-        all.extend(self.stuck_problems());
         all.extend(lost_lines());
         all
     }

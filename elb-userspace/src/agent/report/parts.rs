@@ -20,7 +20,7 @@ use crate::time::Time;
 const AT_ONCE: usize = 64;
 /// Listeners that a member lists; the others are counted.
 const LISTED: usize = 16;
-/// Problems of shares that are listed.
+/// Problems of members that are listed.
 const PROBLEMS: usize = 100;
 
 /// A status that is under way.
@@ -210,7 +210,10 @@ impl Reporting {
             let unlisted = all.len() - listed.len();
             let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
             let problem = arrivals::problem(pool, within.all, &told);
-            self.problems.extend(problem.filter(|_| self.problems.len() < PROBLEMS));
+            let number = within.numbers.get(&socket(member));
+            let stuck = number.and_then(|number| core.stuck_problem(pool, member, number.id));
+            self.problems.extend(problem.into_iter().chain(stuck));
+            self.problems.truncate(PROBLEMS);
             if selection.has_member(pool, socket(member)) && selection.shows(&told) {
                 shown.push(told);
             }
@@ -362,3 +365,6 @@ impl Core {
         status::Member { more_listeners, ..told }
     }
 }
+
+#[cfg(test)]
+mod tests;
