@@ -25,7 +25,8 @@ use serde_json::Value;
 
 use super::LIMIT;
 
-/// How many listeners and members; more by the environment.
+/// How many listeners and members, and whether these are probed; more by the environment
+/// (`ELB_TEST_LISTENERS`, `ELB_TEST_MEMBERS`, `ELB_TEST_MONITORS`).
 fn size(variable: &str, usual: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -61,7 +62,8 @@ fn longest_wait(socket: &Path, ended: &AtomicBool) -> Result<Duration> {
 fn large(lab: &Lab, listeners: u32, members: u32) -> Config {
     let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(HTTP_PORT).direct();
     let pool = Pool::of(lab, "many", Family::V4, Protocol::Tcp, 0).any_port();
-    let watched = HealthMonitor { delay: 5, timeout: 3, ..monitor };
+    let delay = (members / 1000).clamp(5, 50);
+    let watched = HealthMonitor { delay, timeout: 3, ..monitor };
     let mut pool = if size("ELB_TEST_MONITORS", 1) == 0 { pool } else { pool.watched(watched) };
     pool.members = (0..members)
         .map(|n| {
