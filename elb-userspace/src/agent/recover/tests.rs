@@ -3,8 +3,8 @@
 use elb_common::backend::backend_flags::{ESTABLISHED, NEW, REACHABLE};
 
 use super::*;
-use crate::config;
 use crate::health::{Cause, Failure, Stage};
+use crate::source::file;
 
 const TIMEOUT: Failure = Failure::new(Cause::Timeout { stage: Stage::Connect });
 const SERVES: u8 = REACHABLE | ESTABLISHED | NEW;
@@ -47,7 +47,7 @@ impl Scene {
              forwarding = \"ipip\"\n{}\n[[pool.member]]\naddress = \"10.0.0.1\"\nprotocol_port = 80\n",
             self.pool
         );
-        let model = config::parse("test", &text).unwrap().model;
+        let model = file::parse("test", &text).unwrap().model;
         let observed =
             Image { backends: BTreeMap::from([(self.number.id, self.record)]), ..Image::default() };
         let web = || "web".to_owned();
