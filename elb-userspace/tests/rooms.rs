@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 fn no_room_uses_one_above_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let front = fs::read_to_string(source.join("lib.rs")).unwrap();
-    let rooms: Vec<&str> = front
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
+    let rooms: Vec<&str> =
+        front.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(rooms.len() > 5, "lib.rs lists {rooms:?}");
     for (at, room) in rooms.iter().enumerate() {
         let (_, above) = rooms.split_at(at + 1);

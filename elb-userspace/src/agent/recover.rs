@@ -116,7 +116,7 @@ pub(super) fn published_since(
         let record = |number: &AssignedMember| {
             let judged = Some(number).filter(|one| !one.removed && !is_drained(one.socket()));
             let record = judged.and_then(|number| observed.backends.get(&number.id));
-            record.filter(|record| record.is_reachable() && record.weight > 0)
+            record.filter(|one| one.is_reachable() && one.weight > 0 && !one.is_drained())
         };
         for known in health.members.get_mut(name).into_iter().flatten() {
             let number = assigned.members.iter().find(|number| number.socket() == known.member);

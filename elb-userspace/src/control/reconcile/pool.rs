@@ -94,6 +94,9 @@ impl Reconciler {
             wanted.members.push((RingMember { identity, weight: standing.weight }, number.id));
             record.flags |= backend_flags::NEW;
         }
+        if standing.is_drained {
+            record.flags |= backend_flags::DRAINED;
+        }
         if standing.is_gone {
             wanted.gone.insert(number.id);
         } else {

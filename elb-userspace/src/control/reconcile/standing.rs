@@ -15,6 +15,8 @@ pub(super) struct Standing {
     pub(super) weight: u32,
     /// Whether it is to take new flows.
     pub(super) takes_new: bool,
+    /// Whether it is drained by command.
+    pub(super) is_drained: bool,
     /// Whether its first probe is still to say whether it is to take new flows.
     pub(super) is_undecided: bool,
     /// Whether it no longer serves even the flows that it has.
@@ -44,6 +46,7 @@ pub(super) fn of(
         Standing {
             weight: member.map_or(0, |member| member.model.weight.get()),
             takes_new,
+            is_drained: member.is_some_and(|member| member.is_drained),
             is_undecided: member.is_some_and(|member| member.is_willing && member.is_undecided),
             is_gone: !takes_new && (is_cut || is_rehashed),
         }
@@ -87,6 +90,7 @@ struct PresentMember<'a> {
     works: bool,
     /// It does not, but only because nothing is known of its health yet.
     is_undecided: bool,
+    is_drained: bool,
     /// It has a weight, and is not being drained.
     is_willing: bool,
 }
@@ -96,8 +100,9 @@ impl<'a> Present<'a> {
         let member = |model: &'a Member| {
             let works = seen.serves(pool, model);
             let is_undecided = !works && seen.is_undecided(pool, model);
-            let is_willing = model.weight.get() > 0 && !seen.is_drained(pool, model);
-            PresentMember { model, works, is_undecided, is_willing }
+            let is_drained = seen.is_drained(pool, model);
+            let is_willing = model.weight.get() > 0 && !is_drained;
+            PresentMember { model, works, is_undecided, is_drained, is_willing }
         };
         let members: Vec<_> = pool.members.iter().map(member).collect();
         let nobody_serves = !members.iter().any(|member| member.works && member.is_willing);
