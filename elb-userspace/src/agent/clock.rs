@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::fault;
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// The time. The monotonic one counts from the first call.
 #[expect(clippy::disallowed_methods, reason = "all others are given the time")]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::report::read;
+use crate::model::time::{Now, Time};
 use crate::model::{Member, Pool, Protocol};
-use crate::time::{Now, Time};
 
 /// For how long counts are kept.
 const KEPT: Duration = Duration::from_secs(60);

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use super::core::Core;
 use super::now;
 use crate::api::{Lines, WAITING_LINES};
-use crate::kernel::{Counted, Program, Tracer, coarse_seconds};
-use crate::names::Names;
-use crate::time::Time;
-use crate::trace::{Filter, Line, Missed, Raw, Request, union};
+use crate::kernel::bpf::{Counted, Program, Tracer, coarse_seconds};
+use crate::model::time::Time;
+use crate::observe::names::Names;
+use crate::observe::trace::{Filter, Line, Missed, Raw, Request, union};
 
 /// How often is looked after who listens still.
 pub(super) const LOOK: Duration = Duration::from_millis(250);

@@ -10,14 +10,14 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::{AttachMode, Config, ProbeMark};
+use crate::control::network::{Network, Route};
 use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
-use crate::host::kept::{self, Register};
-use crate::kernel::{Object, Prober, carry_probes, move_probes};
-use crate::nexthop::{Network, Route};
-use crate::steering::Steering;
-use crate::steering::keep::{self, Led};
+use crate::kernel::bpf::{Object, Prober, carry_probes, move_probes};
+use crate::kernel::host::kept::{self, Register};
+use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_way::keep::{self, Led};
+use crate::source::file::{AttachMode, Config, ProbeMark};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
@@ -272,7 +272,7 @@ mod tests {
     use elb_common::addr::Mac;
 
     use super::*;
-    use crate::nexthop::Link;
+    use crate::control::network::Link;
 
     fn address(n: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, n])

@@ -8,9 +8,9 @@ use elb_common::path::unwrap::Unwrapped;
 use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
-use super::netlink::Netlink;
 use super::sources::{Sources, is_anybody};
 use super::{Error, mss, plan, state};
+use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Network;
 
 /// A set-up as it is.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
-use crate::kernel::coarse_seconds;
+use crate::api::shape::status::{self, timestamp};
+use crate::kernel::bpf::coarse_seconds;
+use crate::model::time::Now;
 use crate::model::{LbAlgorithm, Pool};
-use crate::status::{self, timestamp};
-use crate::time::Now;
 
 impl Core {
     /// Takes down what came for each member so far. Counters are read once for all who want to know: with

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::control::network::Network;
 use crate::diagnosis::instrument::Fault;
-use crate::nexthop::Network;
 
 /// Everything that is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::facts::{Attached, Bpffs, Interface, Kept, Kernel, Peer, Queues, Trial};
 use super::*;
+use crate::control::network::{Link, Network, Route};
 use crate::diagnosis::report::{Basis, Conclusion};
-use crate::nexthop::{Link, Network, Route};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -5,7 +5,9 @@ use std::{env, fs, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use clap::Parser as _;
 use elb_common::names::ABI_VERSION;
-use elb_userspace::{agent, cli, kernel};
+use elb_userspace::agent;
+use elb_userspace::cli;
+use elb_userspace::kernel::bpf;
 
 fn main() -> ExitCode {
     if env::args_os().nth(1).is_some_and(|command| command == "agent") {
@@ -13,7 +15,7 @@ fn main() -> ExitCode {
     }
     match env::var_os("ELB_LAB_CLOCK") {
         Some(file) => follow_clock(file.into()),
-        None => kernel::set_version(ABI_VERSION + 1),
+        None => bpf::set_version(ABI_VERSION + 1),
     }
     // `probe:3`: labs let three probes panic.
     if let Some((task, times)) =
