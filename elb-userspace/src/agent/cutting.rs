@@ -25,7 +25,7 @@ impl Core {
 }
 
 impl Listing {
-    /// Cuts the connections that are asked for, and sends how many. Ends early when nobody listens any more.
+    /// Cuts the connections that are asked for, and sends how many. Ends early when the caller is gone.
     pub(super) fn cut(&self, cutter: &Cutter, lines: &mpsc::Sender<Line>) {
         let (until, shown) = (coarse_seconds(), Instant::now());
         let mut cutting = Cutting { cutter, lines, until, shown, cut: 0, end: None };
@@ -40,7 +40,7 @@ impl Listing {
         }
         let Cutting { cut, end, .. } = cutting;
         tracing::info!(cut, "connections were cut, since `elb flows --cut` asked for it");
-        // Whoever asked may have gone meanwhile.
+        // The caller may be gone.
         let _ = lines.blocking_send(end.unwrap_or(Line::Done(cut)));
     }
 }

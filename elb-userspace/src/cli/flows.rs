@@ -31,8 +31,8 @@ without holding packets up: a million flows take it a second. What changes meanw
 
 --cut ends TCP connections that are recorded: each gets a reset, in answer to the client's next packet, and
 what the client sends is refused (reasons cut_answered and cut in `elb drops`) until it opens a new
-connection, which is served. The member is told by nothing; if it sends, the client's host resets it. What
-cannot be cut like this: connections on settled slots, which have no record, and flows of datagrams. For
+connection, which is served. The member learns of it when it sends: the client's host answers with a reset.
+Connections on settled slots have no record, and datagrams no reset: they cannot be cut like this. For
 them, put the client into an IP group, let the listener's ipgroup be a black list of it with cut = true, and
 run `elb reload`: that refuses its new connections, too. More than 100 are cut after you typed their number.
 

@@ -20,7 +20,7 @@ use crate::publish::Image;
 pub enum State {
     /// Its flow lives.
     Open,
-    /// Its slot is settled: packets do not look at it any more, so nobody knows whether its flow lives.
+    /// Its slot is settled: packets do not look at it any more, so whether its flow lives is not known.
     Settled,
     /// Its client closed the connection.
     Closed,

@@ -152,6 +152,33 @@ fn what_is_cut_is_counted_no_more_and_stays_recorded() {
     assert_eq!(both.kernel.flows().len(), 0);
 }
 
+/// The slot of a connection that was cut does not settle, not even if its owner is the connection's: on a settled
+/// slot the next packet would be forwarded.
+#[test]
+fn the_slot_of_what_was_cut_needs_the_record() {
+    let at = port::EXCEPTIONS;
+    let mut both = Both::with(|memory| {
+        for vip in [vip4(), vip6()] {
+            listener(memory, vip, at, TCP).flags = flags::TRACKED;
+        }
+    });
+    connected(&mut both, 1, at);
+    both.memory.now = now();
+    both.memory.sweep(10);
+    assert!(both.memory.written.borrow().seen.is_empty(), "its owner serves it");
+    let backend = both.kernel.flows()[0].1.backend;
+    assert_eq!(both.memory.written.borrow().backend_census[&backend].flows, 2);
+    assert_eq!(both.cut(|_| true), 2);
+    both.memory.sweep(10);
+    both.kernel.sweep(now(), 10);
+    let written = both.memory.written.borrow();
+    assert!(!written.seen.is_empty());
+    for index in written.seen.keys() {
+        assert!(both.kernel.slot_seen(*index) > 0, "slot {index}");
+    }
+    assert_eq!(written.backend_census[&backend].flows, 0, "nothing keeps a drained member");
+}
+
 /// Older connections whose first packet just came are cut as well.
 #[test]
 fn a_stray_is_cut() {

@@ -132,6 +132,13 @@ fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
         assert!(again.contains("not cut: connections on settled slots"), "{again}");
 
         drop(cut);
+        let closes = from(&lab, any, echo)?;
+        let closed = SocketAddr::new(address, closes.local_addr()?.port()).to_string();
+        drop(closes);
+        wait_for("a closed connection to be set apart", LIMIT, || {
+            let listed = agent.ask(&["flows", "--client", &closed])?;
+            Ok((states(&listed) == ["closed"]).then_some(()))
+        })?;
         for port in [ports[0], 0] {
             talks(&mut from(&lab, SocketAddr::new(address, port), echo)?)?;
         }
