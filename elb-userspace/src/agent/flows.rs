@@ -109,21 +109,16 @@ impl Listing {
 
     /// Adds the slots on which flows have no record.
     fn unrecorded(&self, mut reach: Reach) -> Reach {
-        let mut rings = BTreeSet::new();
-        for (listener, pool) in self.terms.settling() {
-            if self.wanted.listener.is_none_or(|wanted| wanted == listener) {
-                rings.insert((pool.ring.base, pool.ring.size));
-            }
-        }
-        for (base, size) in rings {
-            let slots =
-                (base..base.saturating_add(size)).filter_map(|index| self.tables.slot(index));
-            for slot in slots {
-                let is_wanted = |wanted: &BTreeSet<u16>| wanted.contains(&slot.cur());
-                if self.wanted.members.as_ref().is_none_or(is_wanted) {
-                    reach.slots += 1;
-                    reach.settled_slots += u64::from(slot.is_settled());
-                }
+        let is_wanted = |listener: u16| self.wanted.listener.is_none_or(|one| one == listener);
+        let pools = self.terms.settling().filter(|(listener, _)| is_wanted(*listener));
+        let rings: BTreeSet<_> = pools
+            .map(|(_, pool)| (pool.ring.base, pool.ring.base.saturating_add(pool.ring.size)))
+            .collect();
+        let slots = rings.into_iter().flat_map(|(base, end)| base..end);
+        for slot in slots.filter_map(|index| self.tables.slot(index)) {
+            if self.wanted.members.as_ref().is_none_or(|members| members.contains(&slot.cur())) {
+                reach.slots += 1;
+                reach.settled_slots += u64::from(slot.is_settled());
             }
         }
         reach

@@ -21,20 +21,23 @@ LEAST_CONNECTIONS: on a settled ring there are none, however many connections th
 
 First how many flows each member has, then the flows themselves, those that have ended last:
   open         its packets go by the record
-  settled      its slot is settled: no packet looks at the record, whether the flow lives is not known
+  settled      its slot is settled: no packet looks at the record, and it may be over
   closed       its client closed the connection, and may still get the rest of it
   cut          an operator cut the connection (--cut)
   member gone  its member serves no flows any more
   over         it was silent for the idle timeout, or its listener is gone or serves another pool
 What has ended is removed within seconds while the agent sweeps the tables. It walks over them
-without holding packets up: a million flows take it a second. What changes meanwhile is counted or not.
+without holding packets up: a million flows take it a second. What changes meanwhile is counted
+or not.
 
---cut ends TCP connections that are recorded: each gets a reset, in answer to the client's next packet, and
-what the client sends is refused (reasons cut_answered and cut in `elb drops`) until it opens a new
-connection, which is served. The member learns of it when it sends: the client's host answers with a reset.
-Connections on settled slots have no record, and datagrams no reset: they cannot be cut like this. For
-them, put the client into an IP group, let the listener's ipgroup be a black list of it with cut = true, and
-run `elb reload`: that refuses its new connections, too. More than 100 are cut after you typed their number.
+--cut ends TCP connections that are recorded. Each client is reset when it next sends, and what it
+sends is refused (reasons cut_answered and cut in `elb drops`) until it opens a new connection,
+which is served. The member learns of it when it sends: the client's host answers with a reset.
+More than 100 are cut after you typed their number.
+
+Connections on settled slots have no record, and datagrams no reset: they cannot be cut like this.
+For them, put the client into an IP group, let the listener's ipgroup be a black list of it with
+cut = true, and run `elb reload`: that refuses its new connections, too.
 
 Examples:
   elb flows
