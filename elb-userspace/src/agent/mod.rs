@@ -2,6 +2,7 @@
 //! for each.
 
 mod core;
+mod cutting;
 
 mod announcing;
 mod apart;
@@ -17,6 +18,7 @@ mod events;
 mod explain;
 #[doc(hidden)]
 pub mod fault;
+mod flows;
 mod following;
 mod holders;
 mod inherited;

@@ -31,6 +31,7 @@ impl Agent {
                 drop(answer.send(self.core.explain(&question).map_err(Refusal::from)));
             }
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Cut(request, answer) => drop(answer.send(self.cut(&request))),
             Query::Diagnose(request, answer) => self.diagnose(request, answer),
             Query::Inspection(target, answer) => {
                 drop(answer.send(self.core.inspection(&target).map_err(Refusal::from)));
@@ -88,6 +89,14 @@ impl Agent {
         let listing = self.core.flows(request)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         self.readers.spawn_blocking(move || listing.send(&lines));
+        Ok(listening)
+    }
+
+    fn cut(&mut self, request: &flows::Request) -> Lines<flows::cut::Line> {
+        self.may_read()?;
+        let (listing, cutter) = (self.core.flows(request)?, self.core.cutter()?);
+        let (lines, listening) = mpsc::channel(WAITING_LINES);
+        self.readers.spawn_blocking(move || listing.cut(&cutter, &lines));
         Ok(listening)
     }
 

@@ -33,6 +33,8 @@ pub enum Query {
     Inspection(String, oneshot::Sender<Answer<Vec<String>>>),
     /// Flows that are tracked.
     Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
+    /// Connections that are recorded are to be cut.
+    Cut(flows::Request, oneshot::Sender<Lines<flows::cut::Line>>),
     /// Packets, from now on until the answer is not wanted any more.
     Trace(trace::Request, oneshot::Sender<Lines<trace::Line>>),
     /// What happened to members, and perhaps what will.

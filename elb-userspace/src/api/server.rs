@@ -92,6 +92,7 @@ impl Server {
             .route("/drops", get(drops))
             .route("/explain", get(explain))
             .route("/flows", get(flows))
+            .route("/flows/cut", post(cut))
             .route("/trace", get(trace))
             .route("/events", get(events))
             .route("/drain", post(drain))
@@ -200,6 +201,13 @@ async fn flows(
     Parameters(request): Parameters<flows::Request>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
+}
+
+async fn cut(
+    queries: Queries,
+    Parameters(request): Parameters<flows::Request>,
+) -> Result<Body, Refused> {
+    lines(ask(queries, |answer| Query::Cut(request, answer)).await?)
 }
 
 async fn trace(

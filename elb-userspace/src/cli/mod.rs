@@ -56,6 +56,7 @@ Examples:
   elb events -f                              which members turn unhealthy, which recover, and why
   elb drops                                  what is not forwarded, and what to do about it
   elb trace --vip 192.0.2.10                 packets while they pass
+  elb flows --cut --client 198.51.100.7      end the recorded connections of a client
   elb detach                                 stop forwarding
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
@@ -80,7 +81,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show what is not forwarded: how often, why, and what to do about it.
     Drops(drops::DropsArgs),
-    /// Show which flows are tracked.
+    /// Show which flows are tracked, and cut connections.
     Flows(flows::FlowsArgs),
     /// Show packets while they pass, and what becomes of each.
     Trace(trace::TraceArgs),
@@ -146,7 +147,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Drops(args) => drops::run(&args),
-        Command::Flows(args) => flows::run(args),
+        Command::Flows(args) => flows::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Drain(args) => drain::run(&args),
@@ -197,5 +198,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flows_are_cut_by_any_filters_and_not_without_one() {
+        let is_right = |words: &str| {
+            let words = format!("elb flows --cut {words}");
+            Cli::try_parse_from(words.split_whitespace()).is_ok()
+        };
+        for filters in ["--member a", "--pool a", "--client 10.0.0.1:9", "--listener a"] {
+            assert!(is_right(filters), "{filters}");
+        }
+        assert!(is_right("--member a --pool b --client 10.0.0.0/8 --listener c --dry-run"));
+        for wrong in ["", "--yes", "--client web", "--client 10.0.0.1 --limit 9"] {
+            assert!(!is_right(wrong), "{wrong}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod carry;
+mod cutter;
 mod flow_table;
 mod flows;
 mod maps;
@@ -22,6 +23,7 @@ pub use attach::{
     AttachError, Attachment, carry_probes, move_probes, pinned, pinned_program, unpin,
 };
 pub use carry::{Carry, CarryError};
+pub use cutter::Cutter;
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
 pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until};

@@ -1,8 +1,15 @@
 //! Flows that are tracked: the shape of `elb flows -o json`.
 
+mod client;
+pub mod cut;
+mod state;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub use client::{Clients, NotClients};
+pub use state::{Counts, State, Terms};
 
 use crate::control::flow_key::Key;
 use crate::observe::names::{Member, Names};
@@ -17,8 +24,17 @@ pub struct Request {
     /// Those of members of this pool.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pool: Option<String>,
+    /// Those of these clients; connections of QUIC have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<Clients>,
+    /// Those of the listener with this name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listener: Option<String>,
     /// How many to list, after the summary, which counts all.
     pub limit: u64,
+    /// Whether what could not be cut is asked for, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cut: bool,
 }
 
 /// A line of the answer: one summary, then flows.
@@ -27,7 +43,7 @@ pub struct Request {
 pub enum Line {
     /// How many there are.
     Summary(Summary),
-    /// One of them.
+    /// One of them; those that have ended come last.
     Flow(TrackedFlow),
     /// The tables cannot be read on.
     Failed(String),
@@ -40,6 +56,12 @@ pub struct Summary {
     pub members: Vec<MemberFlows>,
     /// All that were asked for.
     pub flows: u64,
+    /// In which states they are.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What could be cut, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cutting: Option<cut::Reach>,
     /// Flows that each of the two tables, IPv4 and IPv6, has room for.
     pub room: u32,
 }
@@ -51,6 +73,9 @@ pub struct MemberFlows {
     pub member: Member,
     /// Its flows.
     pub flows: u64,
+    /// In which states they are.
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 /// A tracked flow.
@@ -61,6 +86,8 @@ pub struct TrackedFlow {
     pub identity: Identity,
     /// Who serves it.
     pub member: Member,
+    /// Whether it lives.
+    pub state: State,
     /// Seconds since its last packet.
     pub idle: u32,
 }

@@ -69,6 +69,19 @@ impl Names {
         self.listeners.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
     }
 
+    /// The number of the listener with this name.
+    ///
+    /// # Errors
+    /// There is none: the message says which there are.
+    pub fn select_listener(&self, text: &str) -> Result<u16, String> {
+        let found = self.listeners.iter().find(|(_, name)| *name == text);
+        found.map(|(id, _)| *id).ok_or_else(|| {
+            let known: BTreeSet<_> = self.listeners.values().map(String::as_str).collect();
+            let known: Vec<_> = known.into_iter().collect();
+            format!("no listener is called {text:?}; there are: {}", list(&known))
+        })
+    }
+
     /// The pool with this number.
     pub fn pool(&self, id: u16) -> String {
         self.pools.get(&id).cloned().unwrap_or_else(|| format!("#{id}"))
@@ -185,6 +198,9 @@ mod tests {
     fn numbers_have_names_and_unknown_ones_are_shown() {
         let names = names();
         assert_eq!((names.listener(7), names.listener(8)), ("https".to_owned(), "#8".to_owned()));
+        assert_eq!(names.select_listener("https"), Ok(7));
+        let wrong = names.select_listener("http").unwrap_err();
+        assert_eq!(wrong, "no listener is called \"http\"; there are: https");
         assert_eq!((names.ip_group(2), names.ip_group(7)), ("office".to_owned(), "#7".to_owned()));
         assert_eq!((names.pool(3), names.interface(9)), ("web".to_owned(), "eth0".to_owned()));
         assert_eq!(names.member(2).name, "10.0.0.12:80");

@@ -1,6 +1,7 @@
 //! The world around elb changes, breaks and lies: what holds then. A file a kind.
 
 mod checking;
+mod cutting;
 mod diagnosing;
 mod every_address;
 mod following;

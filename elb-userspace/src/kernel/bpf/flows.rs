@@ -3,13 +3,17 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use aya::maps::MapData;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::names;
+use elb_common::ring::{CHUNK, Chunk, Slot};
 
 use super::flow_table::FlowTable;
 use super::maps::{MapError, at};
+use super::object::Capacity;
+use super::shared::Shared;
 use crate::control::flow_key::Key;
 
 /// Both tables, with handles of their own.
@@ -21,19 +25,30 @@ pub struct FlowTables {
     pub v6: FlowTable<FlowKeyV6>,
     /// Flows that each has room for.
     pub room: u32,
+    rings: Shared<Chunk>,
 }
 
 impl FlowTables {
-    /// Opens the tables that are pinned in `directory`, each with room for so many flows.
+    /// Opens the tables that are pinned in `directory`, whose maps have these sizes.
     ///
     /// # Errors
     /// They are not there, or cannot be opened.
-    pub fn new(directory: &Path, room: u32) -> Result<Self, MapError> {
+    pub fn new(directory: &Path, capacity: Capacity) -> Result<Self, MapError> {
+        let rings = pinned(directory, names::RINGS)?;
+        let chunks = capacity.entries(names::RINGS).unwrap_or_default();
         Ok(Self {
+            rings: Shared::new(rings.fd(), chunks).map_err(unreadable(names::RINGS))?,
             v4: open(directory, names::FLOWS_V4)?,
             v6: open(directory, names::FLOWS_V6)?,
-            room,
+            room: capacity.flows,
         })
+    }
+
+    /// The slot at an index into all rings.
+    pub fn slot(&self, index: u32) -> Option<Slot> {
+        let at = (index % CHUNK) as usize * size_of::<u32>();
+        let word = self.rings.half((index / CHUNK) as usize, at)?;
+        Some(Slot(word.load(Ordering::Relaxed)))
     }
 
     /// Visits every flow until `visit` breaks off; see [`FlowTable::walk`].
@@ -54,8 +69,11 @@ impl FlowTables {
 }
 
 fn open<K: bytemuck::Pod>(directory: &Path, name: &'static str) -> Result<FlowTable<K>, MapError> {
-    let map = MapData::from_pin(directory.join(name)).map_err(at(name))?;
-    FlowTable::new(map.fd()).map_err(unreadable(name))
+    FlowTable::new(pinned(directory, name)?.fd()).map_err(unreadable(name))
+}
+
+fn pinned(directory: &Path, name: &'static str) -> Result<MapData, MapError> {
+    MapData::from_pin(directory.join(name)).map_err(at(name))
 }
 
 /// What went wrong with a table.

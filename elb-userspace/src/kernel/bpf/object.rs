@@ -191,6 +191,7 @@ impl Object {
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
         sweep_program(&mut ebpf).load()?;
+        cut_program(&mut ebpf).load()?;
         let hold = |name: &&'static str| Some((*name, syscall::open(&directory.join(name)).ok()?));
         let held = names::MAPS.iter().filter_map(hold).collect();
         Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None, held })
@@ -240,7 +241,16 @@ impl Object {
 
 /// The program that sweeps the flow tables.
 pub(super) fn sweep_program(ebpf: &mut Ebpf) -> &mut RawTracePoint {
-    ebpf.program_mut(names::SWEEP_PROGRAM)
+    raw_tracepoint(ebpf, names::SWEEP_PROGRAM)
+}
+
+/// The program that cuts a recorded connection.
+pub(super) fn cut_program(ebpf: &mut Ebpf) -> &mut RawTracePoint {
+    raw_tracepoint(ebpf, names::CUT_PROGRAM)
+}
+
+fn raw_tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut RawTracePoint {
+    ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .expect("the embedded object has the program; the tests load it")
 }

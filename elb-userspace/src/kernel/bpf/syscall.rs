@@ -139,6 +139,16 @@ pub(super) fn run(program: &OwnedFd) -> io::Result<()> {
     bpf(PROG_TEST_RUN, &mut attributes).map(drop)
 }
 
+/// Runs a raw tracepoint program once with these arguments; its answer.
+pub(super) fn ask(program: &OwnedFd, arguments: &[u64]) -> io::Result<u32> {
+    let context_size_in = u32::try_from(size_of_val(arguments)).map_err(io::Error::other)?;
+    let context_in = address(arguments.as_ptr());
+    let program = descriptor(program);
+    let mut attributes = Run { program, context_size_in, context_in, ..Run::default() };
+    bpf(PROG_TEST_RUN, &mut attributes)?;
+    Ok(attributes.result)
+}
+
 // Numbers of `enum bpf_cmd` in linux/bpf.h.
 const LOOKUP: libc::c_int = 1;
 const UPDATE: libc::c_int = 2;

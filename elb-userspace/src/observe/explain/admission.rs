@@ -96,6 +96,11 @@ impl Admission {
                 _ => {}
             }
         }
+        if matches!(reason, Some(Cut | CutAnswered)) {
+            // The IP group may let the client in: then an operator cut this one connection.
+            let group = admission.ipgroup.as_ref();
+            admission.admitted = group.is_none_or(|group| group.holds_client == is_white);
+        }
         admission
     }
 }
