@@ -28,6 +28,7 @@ mod last_good;
 mod members;
 mod notify;
 mod own_address;
+mod own_faults;
 mod owning;
 mod probing;
 mod publishing;
@@ -299,6 +300,7 @@ impl Agent {
 
     fn keep(&mut self) {
         self.core.idle_tasks.remove(LOOKER);
+        self.core.owned.look();
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
             self.announce_anew();

@@ -96,12 +96,6 @@ impl Core {
         self.choose_quiet() || told_anew
     }
 
-    /// What is missing in the host, and why.
-    pub(super) fn missing(&self) -> Vec<(String, String)> {
-        let all = self.keeping.register.all();
-        all.filter_map(|(object, kept)| Some((object.to_string(), kept.missing.clone()?))).collect()
-    }
-
     /// Takes over which interfaces are to carry the program, and how: the next look does it.
     pub(super) fn take_interfaces(&mut self, settings: &AgentSettings) {
         self.config.agent.interfaces.clone_from(&settings.interfaces);

@@ -19,8 +19,12 @@ pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
         Err(Unreachable::NoNeighbor { neighbor, .. }) => Some(no_neighbor(evidence, *neighbor)),
         Ok(_) | Err(Unreachable::Unknown) => {
             let hop = evidence.way.gateway.unwrap_or(evidence.address());
-            (evidence.looks.neighbor == Some(false) && !evidence.answers())
-                .then(|| no_neighbor(evidence, hop))
+            // Where the fresh look is not answered in time, what was known before it counts.
+            let is_gone = match evidence.looks.neighbor {
+                Some(confirmed) => !confirmed,
+                None => evidence.way.doubt.is_some(),
+            };
+            (is_gone && !evidence.answers()).then(|| no_neighbor(evidence, hop))
         }
     }
 }

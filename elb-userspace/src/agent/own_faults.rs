@@ -1,0 +1,62 @@
+//! What is wrong with this load balancer itself, for `elb diagnose`.
+
+use super::core::Core;
+use super::trouble::Written;
+use crate::config;
+use crate::diagnosis::checks::balancer::{Balancer, Store, not_served};
+use crate::diagnosis::report::Report;
+use crate::diagnosis::target::Target;
+use crate::host::kept::Object;
+
+impl Core {
+    /// What the agent knows of itself and its host.
+    pub(super) fn balancer(&self) -> Balancer {
+        let (not_in_force, remarks) = match self.file_is_wrong {
+            true => (self.config_problems.clone(), Vec::new()),
+            false => (Vec::new(), self.config_problems.clone()),
+        };
+        let idle = |(task, why): (&&str, &String)| ((*task).to_owned(), why.clone());
+        Balancer {
+            file: self.file.clone(),
+            state_dir: self.folder.path().to_owned(),
+            missing: self.missing(),
+            taken: self.owned.taken(),
+            unwritten: self.unwritten(),
+            not_in_force,
+            remarks,
+            idle: self.idle_tasks.iter().map(idle).collect(),
+            panicked: self.panics.problems().collect(),
+        }
+    }
+
+    /// The report on something that the file has and that is not served; none: the file does not have it
+    /// either.
+    pub(super) fn not_served(&self, name: &str) -> Option<Report> {
+        let text = config::read(&self.file).ok()?;
+        if !self.file_is_wrong && text == self.text {
+            return None;
+        }
+        Target::is_in_text(name, &text).then(|| not_served(&self.balancer(), name))
+    }
+
+    /// What is missing in the host, and why.
+    fn missing(&self) -> Vec<(Object, String)> {
+        let all = self.keeping.register.all();
+        all.filter_map(|(object, kept)| Some((object.clone(), kept.missing.clone()?))).collect()
+    }
+
+    fn unwritten(&self) -> Vec<(Store, String)> {
+        let store = |what| match what {
+            Written::Maps | Written::Reading => Store::Maps,
+            Written::Numbers | Written::Drained | Written::LastGood | Written::Health => {
+                Store::State
+            }
+        };
+        let failing = self.trouble.all().map(|(what, why)| (store(what), why.to_owned()));
+        // What has no number, since none can be saved, waits for the state directory.
+        let numbers = self.trouble.is(Written::Numbers);
+        let left_out = if numbers { Store::State } else { Store::Room };
+        let left_out = self.map_problems.iter().map(|why| (left_out, why.clone()));
+        failing.chain(left_out).collect()
+    }
+}
