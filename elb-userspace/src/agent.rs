@@ -66,7 +66,7 @@ use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
 use self::following::Following;
 use self::notify::notify;
-pub use self::owning::lock_pins;
+pub use self::owning::{lock_path, lock_pins};
 use self::reloading::Reloaded;
 pub use self::report::Reporting;
 use self::runner::Runner;

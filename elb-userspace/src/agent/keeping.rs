@@ -188,6 +188,10 @@ impl Core {
 
     /// Pins again what was unpinned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
+        if !self.owned.taken().is_empty() {
+            // The pins there are another agent's.
+            return;
+        }
         let mut restored = Vec::new();
         let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
             restored.extend(maps.into_iter().map(str::to_owned));

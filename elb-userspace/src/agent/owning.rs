@@ -115,7 +115,7 @@ fn lock_socket(socket: &Path) -> Result<Lock> {
 }
 
 /// `elb.sock.lock`: sockets that differ have locks that differ.
-fn lock_path(socket: &Path) -> PathBuf {
+pub fn lock_path(socket: &Path) -> PathBuf {
     let mut name = socket.as_os_str().to_owned();
     name.push(".lock");
     name.into()

@@ -11,7 +11,10 @@ mod interface;
 mod kept;
 mod mtu;
 mod netdev;
+mod own_address;
+mod owner;
 mod queues;
+mod state_dir;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,6 +27,7 @@ use super::report::{Finding, Report, Verdict};
 use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
 use crate::health::probe::ProbeSource;
 use crate::model::{Forwarding, Model};
+use crate::saved::Folder;
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
+    /// Where the agent keeps what the next one needs, if the configuration says it.
+    pub state_dir: Option<PathBuf>,
     /// Where an agent would answer; none is asked for where it is not known.
     pub socket: Option<PathBuf>,
     /// The mark of health probes, if the configuration says it.
@@ -58,6 +64,7 @@ impl Duty {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
+            state_dir: Some(Folder::of(&config.agent).path().to_owned()),
             socket: Some(config.agent.socket.clone()),
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
@@ -72,6 +79,7 @@ impl Duty {
             interfaces,
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
+            state_dir: None,
             socket: None,
             probe_mark: None,
             vips: Vec::new(),
@@ -85,6 +93,9 @@ impl Duty {
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
         kept::kept(duty, facts),
+        owner::owner(&facts.holders),
+        own_address::own_address(&facts.own_vips),
+        state_dir::state_dir(facts.state_dir.as_ref()),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Duty;
+use crate::agent::lock_path;
 use crate::api::client;
 use crate::diagnosis::doctor::facts::Kept;
 use crate::kernel;
+use crate::owner::{Holder, holder_of};
 use crate::status::{Request, Status};
 use crate::steering::Steering;
 
@@ -33,6 +35,23 @@ pub(super) async fn kept(duty: &Duty) -> Kept {
             .unwrap_or_default(),
     };
     Kept { agent: true, pins, missing, probe_path }
+}
+
+/// What only one agent may use, and the process that has it.
+pub(super) fn holders(duty: &Duty) -> Vec<String> {
+    // Without a configuration it is not known which agent would answer.
+    let Some(socket) = &duty.socket else { return Vec::new() };
+    let lock = lock_path(socket);
+    let all = [
+        ("pin_dir", Some(&duty.pin_dir)),
+        ("state_dir", duty.state_dir.as_ref()),
+        ("socket", Some(&lock)),
+    ];
+    let held = all.into_iter().filter_map(|(key, path)| {
+        let Holder { pid, command } = holder_of(path?)?;
+        Some(format!("{key} {} is in use by process {pid} ({command})", path?.display()))
+    });
+    held.collect()
 }
 
 async fn ask(socket: &Path) -> Option<Status> {
