@@ -1,14 +1,17 @@
 //! There is no memory for a BPF map that grows: what serves stays, and it is tried again.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use elb_tests::{address::Family, config::AccessList, memory::Memory};
+use elb_tests::{
+    address::Family,
+    config::AccessList,
+    memory::Memory,
+    wait::{STUCK, wait_for},
+};
 use serde_json::Value;
 
 use crate::served::{LIMIT, Served, is_degraded, problems};
 
-/// Networks of the list for which there is no memory.
+/// Networks of the list for which there is no memory: with the client's as many as a group may have.
 const MANY: u32 = 299;
 
 /// A black list is replaced by a longer one: its clients are refused throughout, by the list before or by the
@@ -57,16 +60,15 @@ fn a_black_list_without_memory_stays_as_it_was() -> Result<()> {
     served.go_on(&held)?;
 
     memory.open()?;
-    served.agent.wait_status("the list", LIMIT, |said| problems(said).is_empty())?;
+    // Tries are up to 30 s apart.
+    served.agent.wait_status("the list", STUCK, |said| problems(said).is_empty())?;
     assert_eq!(served.answered(8)?, 0, "the client is on the new list");
     let told = served.agent.diagnose(&["web/10.0.0.11"])?;
     assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
 
     served.config.set_group("bad", &networks[..networks.len() - 1]);
     served.agent.reload(&served.config.clone())?;
-    elb_tests::wait::wait_for("the client to be served", Duration::from_secs(20), || {
-        Ok((served.answered(8)? == 8).then_some(()))
-    })?;
+    wait_for("the client to be served", LIMIT, || Ok((served.answered(8)? == 8).then_some(())))?;
     served.go_on(&held)?;
     assert_eq!(held.stop()?.broken().len(), 0);
     Ok(())
