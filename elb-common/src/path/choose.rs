@@ -201,6 +201,13 @@ fn established<T: Tables>(tables: &T, id: u16) -> Option<&Backend> {
     tables.backend(id).filter(|backend| backend.serves_established())
 }
 
+/// Who serves flows that are older than every record.
+struct Older {
+    backend: u16,
+    /// Id of the pool that the backend belongs to.
+    pool: u16,
+}
+
 /// A question, taken apart. Each step of the choice has one place in it: the program holds, and the
 /// verifier walks, every copy.
 struct Choice<'a, F: Family, T> {
@@ -258,7 +265,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     #[inline(always)]
     fn first(&self) -> Answer {
         if self.is(packet::QUOTED) {
-            return Answer::id(self.older());
+            return Answer::id(self.older().backend);
         }
         let opens = self.is(packet::OPENS) || self.is(packet::UDP) && !self.is_held();
         if !opens {
@@ -403,7 +410,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let Listener { id, pool, algorithm, .. } = *self.listener();
         if !self.tables.has_room(F::TABLE, id, Claim::Opening, self.now) {
             self.refused();
-            let older = self.older();
+            let older = self.older().backend;
             let is_welcome = older == self.slot.cur() || self.takes_new(older);
             let refused = Answer::refused(Reason::NoRecord);
             return if is_welcome { self.unrecorded(older) } else { refused };
@@ -420,9 +427,8 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
     /// Id of the backend that serves it.
     #[inline(always)]
     fn stray(&self) -> u16 {
-        let backend = self.older();
-        let Listener { id, pool, former_pool, .. } = *self.listener();
-        let pool = if former_pool == NO_POOL { pool } else { former_pool };
+        let Older { backend, pool } = self.older();
+        let id = self.listener().id;
         let is_older = self.slot.is_moving() || self.has_origin();
         if backend == 0 || !is_older {
             return backend;
@@ -465,9 +471,15 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
 
     /// Who serves flows that are older than every change and every record.
     #[inline(always)]
-    fn older(&self) -> u16 {
-        let owner = if self.has_origin() { self.former_owner() } else { oldest_owner(self.slot) };
-        if serves_established(self.tables, owner) { owner } else { self.slot.cur() }
+    fn older(&self) -> Older {
+        let Listener { pool, former_pool, .. } = *self.listener();
+        let has_origin = self.has_origin();
+        let owner = if has_origin { self.former_owner() } else { oldest_owner(self.slot) };
+        if !serves_established(self.tables, owner) {
+            return Older { backend: self.slot.cur(), pool };
+        }
+        let is_of_former = has_origin && former_pool != NO_POOL;
+        Older { backend: owner, pool: if is_of_former { former_pool } else { pool } }
     }
 
     /// Who served the flow on the ring before.

@@ -236,3 +236,30 @@ fn a_flow_that_was_refused_a_record_goes_on_where_it_opened() -> Result<(), Test
         ],
     )
 }
+
+/// No member of the pool before is left to serve it, so that it goes to one of the present pool while
+/// datagrams are held, and is recorded there.
+#[test]
+fn a_datagram_flow_stays_where_it_went_for_want_of_a_former_member() -> Result<(), TestCaseError> {
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            pools: [
+                Pool { members: BTreeMap::from([(1, Member::NEW)]), drain: Some(10), ..pool(0) },
+                Pool { algorithm: LbAlgorithm::RoundRobin, udp_hold: 5, ..pool(1) },
+            ],
+            ..wanted()
+        },
+        &[
+            Change(Remove(1)),
+            Wait(11_000),
+            Change(Serve(1, 1)),
+            Send(6, Packet::Data),
+            Wait(9_276),
+            Send(6, Packet::Data),
+            Wait(2_724),
+            Sweep,
+            Send(6, Packet::Data),
+        ],
+    )
+}
