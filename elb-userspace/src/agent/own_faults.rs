@@ -1,6 +1,8 @@
 //! What is wrong with this load balancer itself, for `elb diagnose`.
 
 use super::core::Core;
+use super::joining;
+use super::report::lost_lines;
 use super::trouble::Written;
 use crate::config;
 use crate::diagnosis::checks::balancer::{Balancer, Store, not_served};
@@ -25,7 +27,9 @@ impl Core {
             not_in_force,
             remarks,
             idle: self.idle_tasks.iter().map(idle).collect(),
-            panicked: self.panics.problems().collect(),
+            panicked: self.panics.problems().chain(lost_lines()).collect(),
+            own_addresses: self.own_addresses.problems.clone(),
+            joined: self.packets_joined(),
         }
     }
 
@@ -43,6 +47,12 @@ impl Core {
     fn missing(&self) -> Vec<(Object, String)> {
         let all = self.keeping.register.all();
         all.filter_map(|(object, kept)| Some((object.clone(), kept.missing.clone()?))).collect()
+    }
+
+    fn packets_joined(&self) -> Option<(String, String)> {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        joining::problem(self.config.agent.attach_mode, &interfaces)
+            .map(|_| (joining::what(&interfaces), joining::fix(&interfaces)))
     }
 
     fn unwritten(&self) -> Vec<(Store, String)> {

@@ -204,7 +204,7 @@ impl Core {
 }
 
 /// What is missing in the log, if anything is.
-fn lost_lines() -> Vec<String> {
+pub(super) fn lost_lines() -> Vec<String> {
     let said = |lost| {
         format!(
             "{lost} log lines were dropped, since standard error is closed, full or not read; see where \

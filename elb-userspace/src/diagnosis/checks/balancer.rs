@@ -26,8 +26,12 @@ pub struct Balancer {
     pub remarks: Vec<String>,
     /// Tasks that do not run at present, and why.
     pub idle: Vec<(String, String)>,
-    /// Tasks that panicked and run again.
+    /// Tasks that panicked and run again, and lines that the log lacks.
     pub panicked: Vec<String>,
+    /// Virtual addresses that are the host's own, and what listeners take there.
+    pub own_addresses: Vec<String>,
+    /// Packets that interfaces join, and what turns that off.
+    pub joined: Option<(String, String)>,
 }
 
 /// Where something is written.
@@ -43,7 +47,8 @@ pub enum Store {
 
 /// The report on this load balancer; none where there is nothing to say.
 pub fn balancer(balancer: &Balancer) -> Option<Report> {
-    let findings = [kept, owner, written, in_force, tasks].map(|check| check(balancer));
+    let checks = [kept, owner, written, in_force, tasks, own_addresses, joined];
+    let findings = checks.map(|check| check(balancer));
     let findings: Vec<Finding> = findings.into_iter().flatten().collect();
     let fails = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     let subject = "this load balancer, not its members";
@@ -155,6 +160,16 @@ fn tasks(balancer: &Balancer) -> Option<Finding> {
     failed(Check::Tasks, idle)
         .or_else(|| warned(Check::Tasks, &balancer.panicked))
         .map(|finding| finding.fix(log))
+}
+
+/// The host may have its reasons: keepalived gives a virtual address to whoever serves.
+fn own_addresses(balancer: &Balancer) -> Option<Finding> {
+    warned(Check::OwnAddress, &balancer.own_addresses).map(|finding| finding.fix("elb doctor"))
+}
+
+fn joined(balancer: &Balancer) -> Option<Finding> {
+    let (what, fix) = balancer.joined.clone()?;
+    Some(Finding::seen(Check::Offloads, Verdict::Warn, what).fix(fix))
 }
 
 fn failed(check: Check, lines: Vec<String>) -> Option<Finding> {

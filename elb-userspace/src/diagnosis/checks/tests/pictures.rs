@@ -363,6 +363,13 @@ pub(super) fn cases() -> Vec<Case> {
             "ip route get 10.0.0.11",
         ),
         (
+            "a route that is not known yet, though the health check works",
+            changed(healthy(), |e| e.way.next_hop = Err(Unreachable::Unknown)),
+            Check::Neighbor,
+            "has not learned the route to 10.0.0.11 yet, and sends nothing there",
+            "elb status",
+        ),
+        (
             "the load balancer itself",
             changed(healthy(), |e| {
                 e.way.next_hop = Err(Unreachable::Local { address: MEMBER_ADDRESS.into() });
