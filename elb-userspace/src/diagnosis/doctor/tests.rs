@@ -185,7 +185,7 @@ fn cases() -> Vec<Case> {
         (
             "another agent has the pin directory",
             general(|f| {
-                f.holders = vec!["pin_dir /sys/fs/bpf/elb is in use by process 7".to_owned()]
+                f.holders = vec!["pin_dir /sys/fs/bpf/elb is in use by process 7".to_owned()];
             }),
             Check::Owner,
             Verdict::Fail,
