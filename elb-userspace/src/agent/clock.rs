@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// The time. The monotonic one counts from the first call.
 pub(super) fn now() -> Now {

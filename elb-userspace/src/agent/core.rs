@@ -28,18 +28,18 @@ use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
-use crate::assign::Room;
-use crate::census::Census;
-use crate::config::Config;
+use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::control::assign::Room;
+use crate::control::census::Census;
+use crate::control::network::{Network, Route, Wanted};
+use crate::control::plan::Image;
+use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::kernel::bpf::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::model::time::{Now, Time};
 use crate::model::{LoadBalancer, Model, Pool};
-use crate::nexthop::{Network, Route, Wanted};
-use crate::publish::Image;
-use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::saved::{self, Folder, Numbers, boot_id};
-use crate::time::{Now, Time};
+use crate::source::file::Config;
 
 /// What an agent starts with.
 pub(super) struct Parts {

@@ -7,10 +7,10 @@ use elb_common::addr::Mac;
 use tokio::sync::mpsc;
 
 use super::core::Core;
-use crate::explain::{Explanation, Ingress, Question, explain, local};
-use crate::flows::{Line, MemberFlows, Request, Summary, TrackedFlow};
-use crate::kernel::{FlowTables, Live, MapError, coarse_seconds};
-use crate::names::Names;
+use crate::kernel::bpf::{FlowTables, Live, MapError, coarse_seconds};
+use crate::observe::explain::{Explanation, Ingress, Question, explain, local};
+use crate::observe::flows::{Identity, Line, MemberFlows, Request, Summary, TrackedFlow};
+use crate::observe::names::Names;
 
 impl Core {
     /// What the maps' numbers are called now.
@@ -109,7 +109,7 @@ impl Listing {
                 return ControlFlow::Continue(());
             }
             let line = Line::Flow(TrackedFlow {
-                identity: key.identity(&self.names),
+                identity: Identity::of(&key, &self.names),
                 member: self.names.member(flow.backend),
                 idle: now.saturating_sub(flow.seen),
             });

@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use super::start::mode_name;
-use crate::config::{AgentSettings, AttachMode};
-use crate::host::changes::moved;
-use crate::host::found::Found;
-use crate::host::kept::{Object, Register};
-use crate::host::programs::{Held, Plan, Wanted, compare};
-use crate::host::segments::Pair;
-use crate::kernel::{Attachment, Program, carry_probes, program_name, unpin};
-use crate::time::Now;
+use crate::kernel::bpf::{Attachment, Program, carry_probes, program_name, unpin};
+use crate::kernel::host::changes::moved;
+use crate::kernel::host::found::Found;
+use crate::kernel::host::kept::{Object, Register};
+use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::host::segments::Pair;
+use crate::model::time::Now;
+use crate::source::file::{AgentSettings, AttachMode};
 
 /// What is kept, and what was last found.
 pub(super) struct Keeping {

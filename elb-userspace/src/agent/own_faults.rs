@@ -1,22 +1,20 @@
 //! What is wrong with this load balancer itself, for `elb diagnose`.
 
 use super::core::Core;
-use super::joining;
 use super::report::lost_lines;
 use super::trouble::Written;
-use crate::config;
 use crate::diagnosis::checks::balancer::{Balancer, Store, not_served};
 use crate::diagnosis::report::Report;
-use crate::diagnosis::target::Target;
-use crate::host::kept::Object;
+use crate::kernel::host::joining;
+use crate::kernel::host::kept::Object;
+use crate::model::target::Target;
+use crate::source::file;
 
 impl Core {
     /// What the agent knows of itself and its host.
     pub(super) fn balancer(&self) -> Balancer {
-        let (not_in_force, remarks) = match self.file_is_wrong {
-            true => (self.config_problems.clone(), Vec::new()),
-            false => (Vec::new(), self.config_problems.clone()),
-        };
+        let not_in_force =
+            if self.file_is_wrong { self.config_problems.clone() } else { Vec::new() };
         let idle = |(task, why): (&&str, &String)| ((*task).to_owned(), why.clone());
         Balancer {
             file: self.file.clone(),
@@ -25,7 +23,6 @@ impl Core {
             taken: self.owned.taken(),
             unwritten: self.unwritten(),
             not_in_force,
-            remarks,
             idle: self.idle_tasks.iter().map(idle).collect(),
             panicked: self.panics.problems().chain(lost_lines()).collect(),
             own_addresses: self.own_addresses.problems.clone(),
@@ -36,7 +33,7 @@ impl Core {
     /// The report on something that the file has and that is not served; none: the file does not have it
     /// either.
     pub(super) fn not_served(&self, name: &str) -> Option<Report> {
-        let text = config::read(&self.file).ok()?;
+        let text = file::read(&self.file).ok()?;
         if !self.file_is_wrong && text == self.text {
             return None;
         }

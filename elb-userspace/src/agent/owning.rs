@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::config::{AgentSettings, unreadable};
-use crate::owner::{Lock, LockError};
-use crate::saved::Folder;
+use crate::agent::saved::Folder;
+use crate::kernel::lock::{Lock, LockError};
+use crate::source::file::AgentSettings;
+use crate::source::unreadable;
 
 /// What this agent alone may use. Dropped, it is free for another one.
 #[derive(Default)]

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::draining::Draft;
 use super::{Agent, fault, traces};
-use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
-use crate::api::drain::DrainReport;
+use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::shape::drain::DrainReport;
 use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
-use crate::flows;
+use crate::observe::flows;
 
 /// Diagnoses under way at once, each of which sends packets to a few members.
 const DIAGNOSES: usize = 4;
@@ -26,10 +26,7 @@ impl Agent {
         fault::reach("answer");
         // Whoever asked may have gone meanwhile.
         match query {
-            Query::Status(mut reporting, answer) => {
-                let part = reporting.part(&self.core).map_err(Refusal::from);
-                drop(answer.send((reporting, part)));
-            }
+            Query::Status(asked, answer) => drop(answer.send(self.core.status(asked))),
             Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => {

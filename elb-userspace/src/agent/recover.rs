@@ -12,16 +12,16 @@ use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags}
 use elb_common::pool::Pool as PoolRecord;
 
 use super::draining::Drained;
-use crate::assign::{
+use crate::agent::saved::{self, Numbers};
+use crate::control::assign::{
     AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
 };
+use crate::control::plan::{Image, ListenerKey, RangeEntry, Region};
+use crate::control::reconcile::protocol_number;
+use crate::control::ring::shape::Shape;
 use crate::health::{History, Status, Verdict};
-use crate::kernel::{Maps, coarse_seconds};
+use crate::kernel::bpf::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
-use crate::publish::{Image, ListenerKey, RangeEntry, Region};
-use crate::reconcile::{protocol_number, socket};
-use crate::ring::shape::Shape;
-use crate::saved::{self, Numbers};
 
 /// The numbers as far as the maps tell: of pools that are still listened for, and of their members.
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
@@ -61,7 +61,7 @@ fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
     for pool in model.pools() {
         let Some(assigned) = found.pools.get_mut(pool.name.as_str()) else { continue };
         for member in &pool.members {
-            if assigned.members.iter().any(|known| known.socket() == socket(member)) {
+            if assigned.members.iter().any(|known| known.socket() == member.socket()) {
                 continue;
             }
             let is_it = |(id, record): &(&u16, &Backend)| {
@@ -69,7 +69,7 @@ fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
             };
             if let Some((id, _)) = observed.backends.iter().find(is_it) {
                 used.insert(*id);
-                assigned.members.push(AssignedMember::new(*id, socket(member)));
+                assigned.members.push(AssignedMember::new(*id, member.socket()));
             }
         }
     }
@@ -116,7 +116,7 @@ pub(super) fn published_since(
         let record = |number: &AssignedMember| {
             let judged = Some(number).filter(|one| !one.removed && !is_drained(one.socket()));
             let record = judged.and_then(|number| observed.backends.get(&number.id));
-            record.filter(|record| record.is_reachable() && record.weight > 0)
+            record.filter(|one| one.is_reachable() && one.weight > 0 && !one.is_drained())
         };
         for known in health.members.get_mut(name).into_iter().flatten() {
             let number = assigned.members.iter().find(|number| number.socket() == known.member);
@@ -232,7 +232,7 @@ fn members(
             continue;
         };
         let member = pool.members.iter().find(|member| member.address == address);
-        let port = member.map_or(0, |member| socket(member).port());
+        let port = member.map_or(0, |member| member.socket().port());
         let removed = member.is_none();
         let key = SocketAddr::new(address, port);
         found.entry(key).or_insert(AssignedMember { removed, ..AssignedMember::new(id, key) });

@@ -10,16 +10,16 @@ use super::core::Core;
 use super::last_good::only_errors;
 use super::publishing::View;
 use super::{draining, inherited};
-use crate::api::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use crate::change::{self, Effect};
-use crate::config::{self, Config, Errors};
+use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use crate::api::shape::status::timestamp;
+use crate::control::change::{self, Effect};
+use crate::control::network::{NextHop, Unreachable};
+use crate::control::reconcile::{Renamed, Seen};
 use crate::health::MemberHealth;
-use crate::kernel::{Program, Tracer};
+use crate::kernel::bpf::{Program, Tracer};
+use crate::model::time::Now;
 use crate::model::{Member, Model, Pool};
-use crate::nexthop::{NextHop, Unreachable};
-use crate::reconcile::{Renamed, Seen, socket};
-use crate::status::timestamp;
-use crate::time::Now;
+use crate::source::file::{self, Config, Errors};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
@@ -43,8 +43,8 @@ impl Core {
         request: ReloadRequest,
     ) -> Reloaded {
         let name = self.file.display().to_string();
-        let (text, (config, errors)) = match config::read(&self.file) {
-            Ok(text) => (text.clone(), config::parse_for(&name, &text, &self.host())),
+        let (text, (config, errors)) = match file::read(&self.file) {
+            Ok(text) => (text.clone(), file::parse_for(&name, &text, &self.host())),
             Err(errors) => (String::new(), (None, errors)),
         };
         let (mut report, config) = self.judge(config, errors, request);
@@ -74,7 +74,7 @@ impl Core {
 
     /// What a reload with such a file would do.
     pub(super) fn plan(&self, request: &PlanRequest) -> ReloadReport {
-        let (config, errors) = config::parse_for(&request.name, &request.text, &self.host());
+        let (config, errors) = file::parse_for(&request.name, &request.text, &self.host());
         self.judge(config, errors, ReloadRequest::default()).0
     }
 
@@ -95,7 +95,7 @@ impl Core {
         let mut waiting = Vec::new();
         for pool in served {
             let known = |member: &&Member| {
-                let health = self.members.health(pool.name.as_str(), socket(member));
+                let health = self.members.health(pool.name.as_str(), member.socket());
                 health.is_some_and(MemberHealth::is_undecided)
             };
             let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
@@ -215,7 +215,7 @@ impl Expected<'_> {
     /// What is known of the health of a member, also where the pool is called otherwise now.
     fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
         let name = name_before(pool.name.as_str(), self.renamed);
-        self.view.members.health(name, socket(member))
+        self.view.members.health(name, member.socket())
     }
 }
 
@@ -227,7 +227,7 @@ impl Seen for Expected<'_> {
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
         let name = name_before(pool.name.as_str(), self.renamed);
         !self.view.drained.is_empty()
-            && self.view.drained.contains(&(name.to_owned(), socket(member)))
+            && self.view.drained.contains(&(name.to_owned(), member.socket()))
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

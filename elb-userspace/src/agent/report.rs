@@ -5,8 +5,6 @@ mod health;
 mod parts;
 mod selection;
 
-pub use self::parts::Reporting;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -17,16 +15,16 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
-use super::joining;
 use super::start::mode_name;
-use crate::assign::AssignedMember;
-use crate::explain::fate;
-use crate::host::kept::{Kept, Object};
-use crate::kernel::{MapError, coarse_seconds};
-use crate::logging;
+use crate::agent::logging;
+use crate::api::shape::status::{self, timestamp};
+use crate::control::assign::AssignedMember;
+use crate::control::ring::shape::Shape;
+use crate::kernel::bpf::{MapError, coarse_seconds};
+use crate::kernel::host::joining;
+use crate::kernel::host::kept::{Kept, Object};
 use crate::model;
-use crate::ring::shape::Shape;
-use crate::status::{self, timestamp};
+use crate::observe::explain::fate;
 
 impl Core {
     /// Packets that were not forwarded, by reason.

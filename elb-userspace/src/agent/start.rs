@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use super::clock::now;
 use super::core::{Core, Parts};
 use super::following::Following;
-use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
 use super::recover::compare as recorded;
@@ -22,17 +21,18 @@ use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
 use super::{Agent, containment, descriptors, draining, owning, recover, saving};
-use crate::assign::AssignedPool;
-use crate::config::{AgentSettings, AttachMode, Config};
-use crate::host::follow;
-use crate::host::found::Found;
-use crate::host::programs::{Held, Plan, Wanted, compare};
-use crate::kernel::{
+use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::control::assign::AssignedPool;
+use crate::control::plan::Image;
+use crate::kernel::bpf::{
     Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
     pinned_program, unpin,
 };
-use crate::publish::Image;
-use crate::saved::{self, Folder, Numbers, boot_id};
+use crate::kernel::host::follow;
+use crate::kernel::host::found::Found;
+use crate::kernel::host::joining;
+use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::source::file::{AgentSettings, AttachMode, Config};
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///

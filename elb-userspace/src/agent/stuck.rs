@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::report::read;
+use crate::model::time::{Now, Time};
 use crate::model::{Pool, Protocol};
-use crate::reconcile::socket;
-use crate::time::{Now, Time};
 
 /// For how long counts are kept.
 const KEPT: Duration = Duration::from_secs(60);
@@ -66,7 +65,7 @@ impl Core {
             return None;
         }
         let assigned = self.reconciler.assignments.pools.get(pool.name.as_str())?;
-        let named = |one: &&crate::assign::AssignedMember| {
+        let named = |one: &&crate::control::assign::AssignedMember| {
             (one.address, one.port) == (member.ip(), member.port())
         };
         let id = assigned.members.iter().find(named)?.id;
@@ -78,7 +77,7 @@ impl Core {
         let pools = self.config.model.pools().iter();
         let members = pools.flat_map(|pool| pool.members.iter().map(move |member| (pool, member)));
         let line = |(pool, member): (&Pool, &crate::model::Member)| {
-            let openings = self.stuck(pool, socket(member))?;
+            let openings = self.stuck(pool, member.socket())?;
             Some(format!(
                 "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and no \
                  packet followed one: its answers do not reach the clients, or the clients are a flood \

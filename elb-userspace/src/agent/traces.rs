@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use crate::api::{Lines, WAITING_LINES};
-use crate::kernel::{Counted, Program, Tracer, coarse_seconds};
-use crate::names::Names;
-use crate::trace::{Filter, Line, Missed, Raw, Request, union};
+use crate::kernel::bpf::{Counted, Program, Tracer, coarse_seconds};
+use crate::observe::names::Names;
+use crate::observe::trace::{Filter, Line, Missed, Raw, Request, union};
 
 /// How often is looked after who listens still.
 pub(super) const LOOK: Duration = Duration::from_millis(250);

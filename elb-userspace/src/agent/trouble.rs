@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// How long the first repetition waits; each one after it twice as long.
 const FIRST: Duration = Duration::from_millis(500);

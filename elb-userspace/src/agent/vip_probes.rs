@@ -10,13 +10,13 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::{Config, ProbeMark};
+use crate::control::network::{Network, Route};
 use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
-use crate::host::kept;
-use crate::kernel::{Object, Prober, carry_probes, move_probes};
-use crate::nexthop::{Network, Route};
-use crate::steering::{Steered, Steering, keep};
+use crate::kernel::bpf::{Object, Prober, carry_probes, move_probes};
+use crate::kernel::host::kept;
+use crate::kernel::net::probe_way::{Steered, Steering, keep};
+use crate::source::file::{Config, ProbeMark};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
@@ -252,7 +252,7 @@ mod tests {
     use elb_common::addr::Mac;
 
     use super::*;
-    use crate::nexthop::Link;
+    use crate::control::network::Link;
 
     fn address(n: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, n])

@@ -17,11 +17,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
-use super::drain::{DrainReport, DrainRequest};
-use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use crate::explain::{Explanation, Question};
-use crate::status::{self, Status};
+use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
+use super::shape::drain::{DrainReport, DrainRequest};
+use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use crate::api::shape::status::{self, Status};
+use crate::observe::explain::{Explanation, Question};
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);

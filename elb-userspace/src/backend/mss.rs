@@ -17,7 +17,7 @@ use rtnetlink::packet_route::route::{
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::netlink::Netlink;
+use crate::kernel::net::links::Netlink;
 
 /// What a segment may have at most: 1500 bytes without headers of IPv4 and TCP.
 pub const MOST: u32 = 1460;

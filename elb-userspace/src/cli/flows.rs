@@ -10,7 +10,7 @@ use comfy_table::{Table, presets};
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::flows::{Identity, Line, Request, Summary, TrackedFlow};
+use crate::observe::flows::{Identity, Line, Request, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -111,8 +111,8 @@ fn row(flow: &TrackedFlow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::MemberFlows;
-    use crate::names::Member;
+    use crate::observe::flows::MemberFlows;
+    use crate::observe::names::Member;
 
     #[test]
     fn members_in_a_table() {

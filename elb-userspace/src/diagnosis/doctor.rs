@@ -24,10 +24,18 @@ use self::facts::Facts;
 pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
-use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
 use crate::health::probe::ProbeSource;
 use crate::model::{Forwarding, Model};
-use crate::saved::Folder;
+use crate::source::file::{AttachMode, Config, PIN_DIR, ProbeMark};
+
+/// What a running agent says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// What is missing of what it keeps in the host, and why.
+    pub missing: Vec<(String, String)>,
+    /// Whether it probes through virtual addresses.
+    pub probes_by_vip: bool,
+}
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +46,12 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
-    /// Where the agent keeps what the next one needs, if the configuration says it.
+    /// Where the agent keeps what the next one needs, if that is known.
     pub state_dir: Option<PathBuf>,
-    /// Where an agent would answer; none is asked for where it is not known.
-    pub socket: Option<PathBuf>,
+    /// What only one agent may use: the key of the configuration, and what is locked for it.
+    pub locked: Vec<(&'static str, PathBuf)>,
+    /// What an agent says that runs here.
+    pub agent: Option<Running>,
     /// The mark of health probes, if the configuration says it.
     pub probe_mark: Option<u32>,
     /// The virtual addresses.
@@ -64,8 +74,9 @@ impl Duty {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
-            state_dir: Some(Folder::of(&config.agent).path().to_owned()),
-            socket: Some(config.agent.socket.clone()),
+            state_dir: None,
+            locked: Vec::new(),
+            agent: None,
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
@@ -80,7 +91,8 @@ impl Duty {
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
             state_dir: None,
-            socket: None,
+            locked: Vec::new(),
+            agent: None,
             probe_mark: None,
             vips: Vec::new(),
             members: Vec::new(),

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::instrument::Fault;
 use super::report::Report;
+use crate::control::network::{NextHop, Unreachable};
 use crate::health::path;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Status};
 use crate::model::monitor::ProbePath;
 use crate::model::{Forwarding, Protocol};
-use crate::nexthop::{NextHop, Unreachable};
 
 /// All that the checks conclude from.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::model::HealthMonitor;
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// The V3 API's `operating_status` of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::config;
 use crate::health::{History, Status, Verdict};
+use crate::source::file;
 
 /// Pools with a monitor and members.
 fn model(pools: &[(&str, &str, &[u8])]) -> Model {
@@ -17,7 +17,7 @@ fn model(pools: &[(&str, &str, &[u8])]) -> Model {
             text += &format!("[[pool.member]]\naddress = \"10.0.0.{n}\"\nprotocol_port = 80\n");
         }
     }
-    config::parse("test", &text).unwrap().model
+    file::parse("test", &text).unwrap().model
 }
 
 fn member(n: u8) -> SocketAddr {

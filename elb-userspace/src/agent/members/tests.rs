@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::assign::{AssignedMember, AssignedRing};
-use crate::config;
+use crate::control::assign::{AssignedMember, AssignedRing};
+use crate::control::reconcile::Renamed;
+use crate::control::ring::shape::Shape;
 use crate::health::{Cause, Failure};
 use crate::model::monitor::ProbePath;
-use crate::reconcile::Renamed;
-use crate::ring::shape::Shape;
+use crate::source::file;
 
 fn at(seconds: u64) -> Now {
     let passed = Duration::from_secs(seconds);
@@ -28,7 +28,7 @@ fn model(pool: &str, lines: &str, members: u16) -> Model {
              protocol_port = 80\n"
         );
     }
-    config::parse("test", &text).unwrap().model
+    file::parse("test", &text).unwrap().model
 }
 
 fn socket(n: u8) -> SocketAddr {

@@ -3,11 +3,11 @@
 use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
 use super::read;
-use crate::assign::AssignedPool;
-use crate::kernel::coarse_seconds;
+use crate::api::shape::status::{self, timestamp};
+use crate::control::assign::AssignedPool;
+use crate::kernel::bpf::coarse_seconds;
+use crate::model::time::Now;
 use crate::model::{LbAlgorithm, Pool};
-use crate::status::{self, timestamp};
-use crate::time::Now;
 
 impl Core {
     /// Takes down how many connections each member got so far.

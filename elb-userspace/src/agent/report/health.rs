@@ -5,12 +5,11 @@ use std::net::IpAddr;
 
 use super::super::core::{Core, Probing};
 use super::super::members::Watched;
+use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, Status, history};
 use crate::model;
 use crate::model::monitor::ProbePath;
-use crate::reconcile::socket;
-use crate::status::{self, timestamp, timestamp_millis};
 
 /// A listener of a pool.
 pub(super) struct At<'m> {
@@ -38,7 +37,7 @@ impl Core {
         request: &status::Request,
         backend: status::Member,
     ) -> status::Member {
-        let is_drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
+        let is_drained = self.drained.contains(&(pool.name.to_string(), member.socket()));
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =

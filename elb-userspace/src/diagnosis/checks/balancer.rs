@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::fix::apply;
 use crate::diagnosis::report::{Conclusion, Finding, Report, Verdict};
-use crate::host::kept::Object;
+use crate::kernel::host::kept::Object;
 
 /// What the agent knows of itself and its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub struct Balancer {
     pub unwritten: Vec<(Store, String)>,
     /// Why the file, or a part of it, is not what is served.
     pub not_in_force: Vec<String>,
-    /// Remarks on the file that is in force.
-    pub remarks: Vec<String>,
     /// Tasks that do not run at present, and why.
     pub idle: Vec<(String, String)>,
     /// Tasks that panicked and run again, and lines that the log lacks.
@@ -140,9 +138,6 @@ fn make_room(balancer: &Balancer, store: Store) -> String {
 }
 
 fn in_force(balancer: &Balancer) -> Option<Finding> {
-    if balancer.not_in_force.is_empty() {
-        return warned(Check::InForce, &balancer.remarks);
-    }
     failed(Check::InForce, balancer.not_in_force.clone())
         .map(|finding| finding.fix(correct(balancer)))
 }

@@ -1,11 +1,11 @@
 //! The load balancer's own side: how it sends packets to the member.
 
+use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::look::{self, CLIENT_MTU};
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Unreachable;
-use crate::packet::mac;
+use crate::observe::packet::mac;
 
 /// Whether packets of full size fit.
 pub(super) fn mtu(evidence: &Evidence) -> Finding {

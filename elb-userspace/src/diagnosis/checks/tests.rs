@@ -13,6 +13,7 @@ use elb_common::addr::Mac;
 
 use self::scene::*;
 use super::*;
+use crate::control::network::{NextHop, Unreachable};
 use crate::diagnosis::evidence::{
     Asked, Health, Lapses, Large, Looks, Quiet, Resting, Served, Way,
 };
@@ -22,7 +23,6 @@ use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, Status};
 use crate::model::monitor::{self, HttpCheck, HttpMethod, ProbePath};
 use crate::model::{Forwarding, Protocol};
-use crate::nexthop::{NextHop, Unreachable};
 
 fn fix_of(report: &Report) -> String {
     let cause = report.cause.and_then(|check| report.finding(check));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::control::network::Network;
 use crate::diagnosis::instrument::Fault;
-use crate::nexthop::Network;
 
 /// Everything that is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]

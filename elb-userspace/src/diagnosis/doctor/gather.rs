@@ -18,16 +18,17 @@ use thiserror::Error;
 use super::Duty;
 use super::facts::Facts;
 use crate::backend::privilege;
+use crate::control::network::{Network, Wanted};
 use crate::diagnosis::instrument::{self, Fault, Question};
-use crate::nexthop::{Network, Wanted, netlink};
-use crate::steering::Steering;
+use crate::kernel::net::follow;
+use crate::kernel::net::probe_way::Steering;
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Interfaces and routes are not told.
     #[error("cannot ask for interfaces and routes")]
-    Network(#[from] netlink::NetlinkError),
+    Network(#[from] follow::NetlinkError),
     /// Netlink does not work.
     #[error("cannot open a netlink socket: {0}")]
     Socket(#[from] io::Error),
@@ -81,7 +82,7 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
 async fn network(duty: &Duty) -> Result<Network, Error> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    Ok(netlink::look(&Wanted { members, vips }).await?)
+    Ok(follow::look(&Wanted { members, vips }).await?)
 }
 
 type Interfaces = BTreeMap<String, super::facts::Interface>;

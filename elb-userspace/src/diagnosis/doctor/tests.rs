@@ -8,8 +8,8 @@ use super::facts::{
     Attached, Bpffs, Interface, Kept, Kernel, OwnVip, Peer, Queues, Room, StateDir, Trial,
 };
 use super::*;
+use crate::control::network::{Link, Network, Route};
 use crate::diagnosis::report::{Basis, Conclusion};
-use crate::nexthop::{Link, Network, Route};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()

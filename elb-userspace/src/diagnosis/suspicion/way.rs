@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Unreachable;
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {

@@ -4,13 +4,15 @@ use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 use elb_common::names::ABI_VERSION;
-use elb_userspace::{agent, cli, kernel};
+use elb_userspace::agent;
+use elb_userspace::cli;
+use elb_userspace::kernel::bpf;
 
 fn main() -> ExitCode {
     if env::args_os().nth(1).is_some_and(|command| command == "agent") {
         agent::hold_signals();
     }
-    kernel::set_version(ABI_VERSION + 1);
+    bpf::set_version(ABI_VERSION + 1);
     // `probe:3`: labs let three probes panic.
     if let Some((task, times)) =
         env::var("ELB_LAB_PANICS").ok().as_deref().and_then(|text| text.split_once(':'))

@@ -2,7 +2,7 @@
 
 use super::super::balancer::{Balancer, Store, balancer, not_served, placed};
 use super::*;
-use crate::host::kept::Object;
+use crate::kernel::host::kept::Object;
 
 type Fault = (&'static str, Balancer, Check, &'static str, &'static str);
 
@@ -106,10 +106,9 @@ fn each_fault_is_named_with_what_to_do() {
 #[test]
 fn what_is_over_or_only_remarked_is_no_fault() {
     let panicked = of(|b| b.panicked = vec!["task probe panicked once".to_owned()]);
-    let remarked = of(|b| b.remarks = vec!["[agent] changed: restart the agent".to_owned()]);
     let own = of(|b| b.own_addresses = vec!["10.0.0.100 is an address of this host".to_owned()]);
     let joined = of(|b| b.joined = Some(("generic mode".to_owned(), "ethtool".to_owned())));
-    for balanced in [panicked, remarked, own, joined] {
+    for balanced in [panicked, own, joined] {
         let report = balancer(&balanced).unwrap();
         assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
         let reports = placed(Some(report), vec![member(&healthy())]);

@@ -1,8 +1,8 @@
 //! Which virtual addresses are this host's own, and what listeners take there from it.
 
-use crate::config::Host;
 use crate::diagnosis::doctor::Duty;
 use crate::diagnosis::doctor::facts::OwnVip;
+use crate::source::file::Host;
 
 pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
     let Some((model, _)) = &duty.probed else { return Vec::new() };

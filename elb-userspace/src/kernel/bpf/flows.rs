@@ -1,0 +1,64 @@
+//! The flow tables, opened from their pins and read beside the agent's other work.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use aya::maps::MapData;
+use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::names;
+
+use super::flow_table::FlowTable;
+use super::maps::{MapError, at};
+use crate::control::flow_key::Key;
+
+/// Both tables, with handles of their own.
+#[derive(Debug)]
+pub struct FlowTables {
+    /// `FLOWS_V4`.
+    pub v4: FlowTable<FlowKeyV4>,
+    /// `FLOWS_V6`.
+    pub v6: FlowTable<FlowKeyV6>,
+    /// Flows that each has room for.
+    pub room: u32,
+}
+
+impl FlowTables {
+    /// Opens the tables that are pinned in `directory`, each with room for so many flows.
+    ///
+    /// # Errors
+    /// They are not there, or cannot be opened.
+    pub fn new(directory: &Path, room: u32) -> Result<Self, MapError> {
+        Ok(Self {
+            v4: open(directory, names::FLOWS_V4)?,
+            v6: open(directory, names::FLOWS_V6)?,
+            room,
+        })
+    }
+
+    /// Visits every flow until `visit` breaks off; see [`FlowTable::walk`].
+    ///
+    /// # Errors
+    /// A table cannot be read.
+    pub fn each(
+        &self,
+        mut visit: impl FnMut(Key, Flow) -> ControlFlow<()>,
+    ) -> Result<(), MapError> {
+        let walked = self.v4.walk(|key, flow| visit(Key::V4(*key), flow));
+        if walked.map_err(unreadable(names::FLOWS_V4))?.is_break() {
+            return Ok(());
+        }
+        let walked = self.v6.walk(|key, flow| visit(Key::V6(*key), flow));
+        walked.map(drop).map_err(unreadable(names::FLOWS_V6))
+    }
+}
+
+fn open<K: bytemuck::Pod>(directory: &Path, name: &'static str) -> Result<FlowTable<K>, MapError> {
+    let map = MapData::from_pin(directory.join(name)).map_err(at(name))?;
+    FlowTable::new(map.fd()).map_err(unreadable(name))
+}
+
+/// What went wrong with a table.
+fn unreadable(map: &'static str) -> impl Fn(io::Error) -> MapError {
+    move |error| at(map)(aya::maps::MapError::IoError(error))
+}
