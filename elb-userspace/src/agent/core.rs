@@ -22,6 +22,7 @@ use super::instrument::Looked;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::owning::Owned;
 use super::quiet::Quiet;
 use super::stuck::Followed;
 use super::sweep::Tracking;
@@ -118,6 +119,10 @@ pub(super) struct Core {
     pub(super) started: SystemTime,
     pub(super) loaded: SystemTime,
     pub(super) config_problems: Vec<String>,
+    /// Whether the file, or a part of it, is not what is served.
+    pub(super) file_is_wrong: bool,
+    /// What this agent alone may use.
+    pub(super) owned: Owned,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
     /// Others that answer for the virtual addresses.
@@ -188,6 +193,8 @@ impl Core {
             started: parts.now.wall,
             loaded: parts.now.wall,
             config_problems: parts.problems,
+            file_is_wrong: false,
+            owned: Owned::default(),
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
             holders: Holders::default(),
