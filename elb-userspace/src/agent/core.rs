@@ -117,7 +117,8 @@ pub(super) struct Core {
     /// What the last sweep of the flow tables found.
     pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
-    pub(super) loaded: SystemTime,
+    /// When the configuration was.
+    pub(super) loaded: Now,
     pub(super) config_problems: Vec<String>,
     /// Whether the file, or a part of it, is not what is served.
     pub(super) file_is_wrong: bool,
@@ -191,7 +192,7 @@ impl Core {
             arrivals: Arrivals::default(),
             census: None,
             started: parts.now.wall,
-            loaded: parts.now.wall,
+            loaded: parts.now,
             config_problems: parts.problems,
             file_is_wrong: false,
             owned: Owned::default(),

@@ -39,7 +39,7 @@ pub(super) fn verdicts(
             let towards = new.vips_towards(&pool.name, member);
             let best = alike.max_by_key(|(other, known)| {
                 let same_way = old.vips_towards(&other.name, member) == towards;
-                (same_way, known.verdict.as_ref().map(|verdict| verdict.since))
+                (same_way, known.verdict.as_ref().map(|verdict| (verdict.decided, verdict.since)))
             });
             best.map(|(_, known)| (*known).clone())
         });

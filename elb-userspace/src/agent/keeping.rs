@@ -219,9 +219,10 @@ impl Core {
     /// What leads probes was restored by who looked; their program is restored here.
     fn keep_probe_path(&mut self, before: &Found, found: &Found, now: Now) {
         const OBJECT: &Object = &Object::ProbePath;
-        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_set_up()) else {
+        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_kept()) else {
             return;
         };
+        self.vip_probes.follow_way(path.led.clone());
         if let Some(why) = &path.missing {
             self.keeping.register.missing(OBJECT, why.clone());
             return;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use super::own_address;
+use super::{now, own_address};
 use crate::agent::saved::{self, Folder};
 use crate::api::shape::status::timestamp;
 use crate::source::file::{self, Config, Errors, STATE_DIR, Severity};
@@ -41,7 +41,7 @@ impl LastGood {
             return Ok(());
         }
         let (file, text) = (file.to_owned(), text.to_owned());
-        let good = Self { file, at: SystemTime::now(), text };
+        let good = Self { file, at: now().wall, text };
         saved::write(&path, &good).map_err(|error| {
             format!(
                 "cannot save the last good configuration in {}: {error}; a start with a wrong file \

@@ -300,9 +300,8 @@ impl Watched {
         let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
         self.history.note(started, duration, result.as_ref().copied());
         let (stood, streak) = (self.standing(), self.health.streak());
-        let (since, reason) = (self.health.since(), self.health.reason().cloned());
+        let (lasted, reason) = (self.health.lasted(now), self.health.reason().cloned());
         let change = self.health.finish(now, result, random);
-        let lasted = now.wall.duration_since(since).unwrap_or_default();
         let event = change.and_then(|change| {
             let reason = self.health.reason().cloned().or(reason);
             self.event(change, lasted, reason, now)

@@ -1,12 +1,10 @@
 //! Questions over the API socket. What takes long is answered by a task of its own.
 
-use std::time::SystemTime;
-
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::draining::Draft;
-use super::{Agent, fault, traces};
+use super::{Agent, fault, now, traces};
 use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::drain::DrainReport;
 use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
@@ -45,7 +43,7 @@ impl Agent {
             }
             Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
-            Query::InForce(answer) => drop(answer.send(self.core.in_force(SystemTime::now()))),
+            Query::InForce(answer) => drop(answer.send(self.core.in_force(now().time))),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));
                 self.look_after_traces();

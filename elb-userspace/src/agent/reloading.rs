@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use elb_common::addr::Mac;
 
@@ -17,7 +17,7 @@ use crate::control::network::{NextHop, Unreachable};
 use crate::control::reconcile::{Renamed, Seen};
 use crate::health::MemberHealth;
 use crate::kernel::bpf::{Program, Tracer};
-use crate::model::time::Now;
+use crate::model::time::{Now, Time};
 use crate::model::{Member, Model, Pool};
 use crate::source::file::{self, Config, Errors};
 
@@ -79,8 +79,8 @@ impl Core {
     }
 
     /// What the configuration waits for until all of it is in force.
-    pub(super) fn in_force(&self, now: SystemTime) -> InForce {
-        let is_recent = now.duration_since(self.loaded).unwrap_or_default() < RESOLVE;
+    pub(super) fn in_force(&self, now: Time) -> InForce {
+        let is_recent = now.since(self.loaded.time) < RESOLVE;
         let resolves = |address: IpAddr| match self.network.next_hop(address) {
             Err(Unreachable::Unknown) => true,
             Err(Unreachable::NoNeighbor { .. }) => is_recent,
@@ -158,7 +158,7 @@ impl Core {
     }
 
     fn reject(&mut self, report: &ReloadReport) {
-        let loaded = timestamp(self.loaded);
+        let loaded = timestamp(self.loaded.wall);
         let what = format!("the configuration is rejected, the one of {loaded} is still served");
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
@@ -188,7 +188,7 @@ impl Core {
         let came = inherited::drained(&self.drained, &old, model);
         self.drained = draining::still_there(&self.drained, model);
         self.drained.extend(came);
-        self.loaded = now.wall;
+        self.loaded = now;
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
         self.look_again_for_own_addresses();

@@ -42,7 +42,7 @@ impl Core {
             attach_mode: self.attach_mode().to_owned(),
             interfaces,
             config: self.file.clone(),
-            loaded: timestamp(self.loaded),
+            loaded: timestamp(self.loaded.wall),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
             problems: self.problems(problems),
             failed_writes: self.trouble.failed_writes,
@@ -72,7 +72,6 @@ impl Core {
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
         all.extend(self.held_problems());
-        all.extend(self.stuck_problems());
         all.extend(lost_lines());
         all
     }
@@ -166,7 +165,7 @@ impl Core {
             protocol_port: socket.port(),
             weight: 0,
             operating_status: "REMOVED".to_owned(),
-            since: timestamp(self.loaded),
+            since: timestamp(self.loaded.wall),
             reason: None,
             status: Vec::new(),
             health: None,

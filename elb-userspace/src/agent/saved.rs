@@ -152,7 +152,8 @@ mod tests {
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
         let refused = Failure::new(Cause::Refused { by: member().ip() });
         let reason = Some(refused.clone());
-        let verdict = Some(Verdict { status: Status::Offline, since, reason, streak: 1 });
+        let verdict =
+            Some(Verdict { status: Status::Offline, since, reason, streak: 1, decided: None });
         let mut history = History::default();
         history.note(since, Duration::from_millis(3), Err(&refused));
         let known = Member { member: member(), verdict, history };

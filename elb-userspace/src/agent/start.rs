@@ -120,7 +120,8 @@ async fn take_over(
         tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
     }
 
-    let vip_probes = VipProbes::begin(&mut object, &config).await;
+    let mut keeping = Keeping::new(found, failed);
+    let vip_probes = VipProbes::begin(&mut object, &config, &mut keeping.register).await;
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
@@ -134,7 +135,7 @@ async fn take_over(
         vip_probes,
         tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
-        keeping: Keeping::new(found, failed),
+        keeping,
         observed,
         numbers,
         drained,

@@ -119,6 +119,7 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+        state.mss = self.mss.or(state.mss);
         for route in &self.routes {
             let (name, v6) = (route.name(), route.is_v6());
             let set = self.mss.unwrap_or_default();

@@ -166,7 +166,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print_text(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    go_on(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())).map(drop)
 }
 
 /// Prints a text, as far as somebody reads it.

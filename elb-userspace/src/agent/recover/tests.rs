@@ -1,5 +1,7 @@
 //! Verdicts of an agent that was killed: what it wrote down, and what it had published since.
 
+use std::time::SystemTime;
+
 use elb_common::backend::backend_flags::{DRAINED, ESTABLISHED, NEW, REACHABLE};
 
 use super::*;
@@ -24,7 +26,7 @@ fn member() -> SocketAddr {
 }
 
 fn verdict(status: Status, reason: Option<Failure>) -> Verdict {
-    Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2 }
+    Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2, decided: None }
 }
 
 /// Written down as this; published with these flags.

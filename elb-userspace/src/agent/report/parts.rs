@@ -2,7 +2,6 @@
 //! to do. What changes meanwhile, the parts that follow show.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use super::selection::Selection;
 use super::{Shares, arrivals, health, read, rolled_up};
@@ -15,12 +14,13 @@ use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::ring::shape::{Shape, algorithm_name};
 use crate::health::Status;
 use crate::model;
+use crate::model::time::Time;
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
 /// Listeners that a member lists; the others are counted.
 const LISTED: usize = 16;
-/// Problems of shares that are listed.
+/// Problems of members that are listed.
 const PROBLEMS: usize = 100;
 
 /// A status that is under way.
@@ -28,7 +28,7 @@ const PROBLEMS: usize = 100;
 struct Reporting {
     request: Request,
     /// Since the configuration of this moment; none yet.
-    prepared: Option<(SystemTime, Prepared)>,
+    prepared: Option<(Time, Prepared)>,
     next: Next,
     /// Of pools whose members were all looked at.
     pools: HashMap<String, Summary>,
@@ -122,12 +122,12 @@ impl Reporting {
     fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
         if self.is_new() {
             let selection = Selection::of(&self.request, &core.config.model)?;
-            self.prepared = Some((core.loaded, Prepared::new(selection, core)));
+            self.prepared = Some((core.loaded.time, Prepared::new(selection, core)));
         }
         let Some((loaded, prepared)) = &mut self.prepared else { return Ok(None) };
-        if *loaded != core.loaded {
+        if *loaded != core.loaded.time {
             // The names may be of nothing now, which is then what the rest shows.
-            *loaded = core.loaded;
+            *loaded = core.loaded.time;
             prepared.listeners = listeners(core);
         }
         // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
@@ -223,7 +223,10 @@ impl Reporting {
             let unlisted = all.len() - listed.len();
             let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
             let problem = arrivals::problem(pool, within.all, &told);
-            self.problems.extend(problem.filter(|_| self.problems.len() < PROBLEMS));
+            let number = within.numbers.get(&member.socket());
+            let stuck = number.and_then(|number| core.stuck_problem(pool, member, number.id));
+            self.problems.extend(problem.into_iter().chain(stuck));
+            self.problems.truncate(PROBLEMS);
             if selection.has_member(pool, member.socket()) && selection.shows(&told) {
                 shown.push(told);
             }
@@ -375,3 +378,6 @@ impl Core {
         status::Member { more_listeners, ..told }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! One pool: its numbers, its members' records, its ring, and its own record.
 
+use std::collections::HashMap;
+
 use elb_common::backend::backend_flags;
 use elb_common::pool::{Pool as Record, Ring};
 use elb_common::quic::ServerIdKey;
@@ -31,9 +33,13 @@ impl Reconciler {
             Ok(replaced) => desired.freed.extend(replaced),
         }
         let sockets = pool.members.iter().map(|member| member.socket());
-        for (member, full) in self.assignments.members(name, sockets, self.room, used) {
-            let named = pool.members.iter().find(|one| one.socket() == member);
-            let called = named.map_or("", |one| one.name.as_str());
+        let left_out = self.assignments.members(name, sockets, self.room, used);
+        let named: HashMap<_, _> = match left_out.is_empty() {
+            true => HashMap::new(),
+            false => pool.members.iter().map(|one| (one.socket(), one.name.as_str())).collect(),
+        };
+        for (member, full) in left_out {
+            let called = named.get(&member).copied().unwrap_or_default();
             desired.left_out.push((format!("pool {name:?}, member {called:?}"), full));
         }
         let Some(assigned) = self.assignments.pools.get_mut(name) else { return };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData};
@@ -17,7 +18,7 @@ use crate::health::path::{Flow, Guide};
 /// The maps of the program `elb_probe` that no other program uses.
 #[derive(Debug)]
 pub struct Prober {
-    mark: u32,
+    mark: AtomicU32,
     v4: Mutex<Probes<FlowKeyV4>>,
     v6: Mutex<Probes<FlowKeyV6>>,
 }
@@ -25,14 +26,14 @@ pub struct Prober {
 type Probes<K> = HashMap<MapData, Record<K>, u32>;
 
 impl Prober {
-    /// Takes the maps of a loaded object, for probes with this mark.
+    /// Takes the maps of a loaded object.
     ///
     /// # Errors
     /// A map is of another kind.
-    pub fn new(object: &mut Object, mark: u32) -> Result<Self, MapError> {
+    pub fn new(object: &mut Object) -> Result<Self, MapError> {
         let ebpf = &mut object.ebpf;
         Ok(Self {
-            mark,
+            mark: AtomicU32::default(),
             v4: Mutex::new(take(ebpf, names::PROBES_V4)?),
             v6: Mutex::new(take(ebpf, names::PROBES_V6)?),
         })
@@ -40,6 +41,11 @@ impl Prober {
 }
 
 impl Prober {
+    /// The sockets of probes have this mark from now on.
+    pub fn set_mark(&self, mark: u32) {
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
     /// Goes on with the maps of another object: probes that are under way are known there, too.
     ///
     /// # Errors
@@ -67,7 +73,7 @@ fn replace<K: bytemuck::Pod>(
 
 impl Guide for Prober {
     fn mark(&self) -> u32 {
-        self.mark
+        self.mark.load(Ordering::Relaxed)
     }
 
     fn lead(&self, flow: Flow, backend: u16) -> io::Result<()> {

@@ -144,8 +144,8 @@ struct Seen {
 impl Seen {
     fn new(way: Option<Way>, wanted: watch::Receiver<Wanted>) -> Self {
         let path = |way: Way| {
-            let peer = way.steering.peer.clone();
-            (way, ProbePath { peer, ..ProbePath::default() })
+            let (peer, led) = (way.steering.peer.clone(), way.led.clone());
+            (way, ProbePath { peer, led, ..ProbePath::default() })
         };
         Self { moves: BTreeMap::new(), way: way.map(path), wanted }
     }
@@ -192,6 +192,7 @@ impl Seen {
             path.restored += u64::from(path.missing.is_none());
             path.last = Some(what);
         }
+        path.led.clone_from(&way.led);
         Some(path.clone())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use elb_common::addr::Mac;
 
+use crate::kernel::net::probe_way::keep::Led;
 use crate::source::file::AttachMode;
 
 /// One look at the host.
@@ -43,6 +44,8 @@ pub struct Interface {
 pub struct ProbePath {
     /// The name of the interface that carries their program.
     pub peer: String,
+    /// What leads them; none until it could be set up.
+    pub led: Option<Led>,
     /// How often the path was restored.
     pub restored: u64,
     /// What was missing the last time.

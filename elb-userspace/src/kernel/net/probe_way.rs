@@ -11,6 +11,7 @@
 //! with directories of their own do not meet.
 
 mod checksums;
+mod error;
 pub mod keep;
 mod look;
 mod mark;
@@ -22,12 +23,14 @@ use std::path::Path;
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkInfo, LinkMessage,
 };
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
-use thiserror::Error;
+
+pub use self::error::SteeringError;
+use self::error::{is, is_unknown};
 
 /// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
 /// Ethernet.
@@ -38,61 +41,6 @@ const PRIORITY: u32 = 90;
 
 /// Tables from here on: one for each [`Steering`].
 const NUMBERS: u32 = 0xe1b0_0000;
-
-/// Probes cannot be led through virtual addresses.
-#[derive(Debug, Error)]
-pub enum SteeringError {
-    /// No netlink socket.
-    #[error("cannot open a netlink socket: {0}")]
-    Socket(io::Error),
-    /// The pair of interfaces cannot be made or set up.
-    #[error(
-        "cannot make the interfaces {device:?} and {peer:?}: {error}; it takes CAP_NET_ADMIN and \
-         a kernel with veth"
-    )]
-    Interfaces {
-        /// One end.
-        device: String,
-        /// The other end.
-        peer: String,
-        /// What the kernel said.
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The kernel refuses the rule or the route of an IP version.
-    #[error(
-        "cannot lead {version} probes to {device:?}: {error}; it takes CAP_NET_ADMIN and a kernel \
-         with policy routing"
-    )]
-    Route {
-        /// IPv4 or IPv6.
-        version: &'static str,
-        /// The interface.
-        device: String,
-        /// What the kernel said.
-        error: rtnetlink::Error,
-    },
-    /// IPv6 is switched off.
-    #[error(
-        "IPv6 is switched off for {device}: to probe over it, set \
-         net.ipv6.conf.default.disable_ipv6 and net.ipv6.conf.{device}.disable_ipv6 to 0, and start \
-         the agent again"
-    )]
-    SwitchedOff {
-        /// The interface, which has its setting from `default` when it is made.
-        device: String,
-    },
-    /// The kernel was built or started without IPv6.
-    #[error("this kernel has no IPv6; was it started with ipv6.disable=1?")]
-    NoIpv6,
-    /// Something cannot be removed.
-    #[error("cannot remove {what}: {error}; it takes CAP_NET_ADMIN")]
-    Remove {
-        /// What.
-        what: String,
-        /// What the kernel said.
-        error: rtnetlink::Error,
-    },
-}
 
 /// Names and numbers of the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,13 +85,9 @@ impl Steering {
     pub async fn set_up(&self) -> Result<Steered, SteeringError> {
         let handle = open()?;
         let refused = |error| self.refused(error);
-        if index(&self.device).is_none() || index(&self.peer).is_none() {
-            let pair = LinkVeth::new(&self.device, &self.peer).mtu(MTU).arp(false).build();
-            handle.link().add(pair).execute().await.map_err(|error| refused(Box::new(error)))?;
-        }
-        let both = [&self.device, &self.peer].map(|name| index(name));
-        let [Some(device), Some(peer)] = both else {
-            return Err(refused(io::Error::from(io::ErrorKind::NotFound).into()));
+        let (device, peer) = match self.pair(&handle).await? {
+            Some(pair) => pair,
+            None => self.make_pair(&handle).await?,
         };
         checksums::complete(&self.device).map_err(|error| refused(error.into()))?;
         for index in [device, peer] {
@@ -178,7 +122,7 @@ impl Steering {
             })?;
         }
         // Its routes and its other end go with it; without that end it is not ours.
-        if let (Some(index), Some(_)) = (index(&self.device), index(&self.peer)) {
+        if let Ok(Some((index, _))) = self.pair(&handle).await {
             let deleted = handle.link().del(index).execute().await;
             removed |= was_there(deleted).map_err(|error| {
                 let what = format!("the interface {:?}", self.device);
@@ -186,6 +130,27 @@ impl Steering {
             })?;
         }
         Ok(removed)
+    }
+
+    /// The two interfaces, if they are there: each is the other's end, or it is not ours.
+    async fn pair(&self, handle: &Handle) -> Result<Option<(u32, u32)>, SteeringError> {
+        let taken = |name: &String| SteeringError::Taken { name: name.clone() };
+        match [&self.device, &self.peer].map(|name| index(name)) {
+            [None, None] => Ok(None),
+            [Some(device), Some(peer)] if is_end_of(handle, device, peer).await => {
+                Ok(Some((device, peer)))
+            }
+            [Some(_), _] => Err(taken(&self.device)),
+            [None, Some(_)] => Err(taken(&self.peer)),
+        }
+    }
+
+    async fn make_pair(&self, handle: &Handle) -> Result<(u32, u32), SteeringError> {
+        let pair = LinkVeth::new(&self.device, &self.peer).mtu(MTU).arp(false).build();
+        let made = handle.link().add(pair).execute().await;
+        made.map_err(|error| self.refused(Box::new(error)))?;
+        let gone = || self.refused(io::Error::from(io::ErrorKind::NotFound).into());
+        self.pair(handle).await?.ok_or_else(gone)
     }
 
     /// The mark of this agent: free in both IP versions.
@@ -309,6 +274,22 @@ fn index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
 }
 
+/// Whether an interface is one of a veth pair, and the other its other end.
+async fn is_end_of(handle: &Handle, one: u32, other: u32) -> bool {
+    let mut links = handle.link().get().match_index(one).execute();
+    let Ok(Some(link)) = links.try_next().await else { return false };
+    let is_veth = |info: &LinkInfo| *info == LinkInfo::Kind(InfoKind::Veth);
+    let (mut veth, mut end) = (false, false);
+    for attribute in &link.attributes {
+        if let LinkAttribute::LinkInfo(infos) = attribute {
+            veth = infos.iter().any(is_veth);
+        } else if let LinkAttribute::Link(index) = attribute {
+            end = *index == other;
+        }
+    }
+    veth && end
+}
+
 /// An interface that has no IPv6 address and so sends nothing by itself.
 fn quiet(index: u32) -> LinkMessage {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
@@ -343,13 +324,7 @@ fn was_there(deleted: Result<(), rtnetlink::Error>) -> Result<bool, rtnetlink::E
 
 /// What was asked for is not there, or this kernel does not have its kind.
 fn is_missing(error: &rtnetlink::Error) -> bool {
-    [libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT, libc::EOPNOTSUPP]
-        .iter()
-        .any(|code| is(error, *code))
-}
-
-fn is(error: &rtnetlink::Error, code: i32) -> bool {
-    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -code)
+    is(error, libc::ENOENT) || is(error, libc::ENODEV) || is_unknown(error)
 }
 
 #[cfg(test)]

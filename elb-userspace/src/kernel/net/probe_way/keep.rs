@@ -13,7 +13,7 @@ use rtnetlink::Handle;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
-use super::{Steered, Steering, SteeringError, index, mark, rules};
+use super::{Steering, SteeringError, index, mark, rules};
 
 /// Addresses that no host has (RFC 5737, RFC 3849): which way would a probe go that no other route knows?
 const SOMEBODY: [IpAddr; 2] = [
@@ -24,13 +24,24 @@ const SOMEBODY: [IpAddr; 2] = [
 /// The loopback interface's index in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// The way as it was set up, to be kept.
+/// The way that is wanted, and how it was last set up.
 #[derive(Clone, Debug)]
 pub struct Way {
-    /// Names and numbers, with the mark that sockets have.
+    /// Names and numbers; with the mark of the sockets, once it was set up.
     pub steering: Steering,
-    /// Whether there is one for IPv6.
-    pub v6: bool,
+    /// `None` until it could be set up.
+    pub led: Option<Led>,
+}
+
+/// What leads probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Led {
+    /// The mark that sockets are to have.
+    pub mark: u32,
+    /// Why this host leads no probes over IPv6, if so.
+    pub no_v6: Option<String>,
+    /// Whether it does once IPv6 is switched on.
+    pub v6_may_come: bool,
 }
 
 impl Steering {
@@ -43,17 +54,17 @@ impl Steering {
         let unknown = |error| self.no_route("IPv4", error);
         let mark = self.choose_mark(&handle).await.map_err(unknown)?;
         let steering = Self { mark: Some(mark), ..self.clone() };
-        let v6 = steering.no_v6().is_none();
+        let no_v6 = steering.no_v6().map(|why| why.to_string());
         let is_there = |name: &str| index(name).is_some();
-        Way { steering, v6 }.missing(&handle, vips, is_there).await.map_err(unknown)
+        let led = Some(Led { mark, no_v6, v6_may_come: false });
+        Way { steering, led }.missing(&handle, vips, is_there).await.map_err(unknown)
     }
 }
 
 impl Way {
-    /// That of `steering` as it came out.
-    pub fn new(steering: Steering, steered: &Steered) -> Self {
-        // The sockets of probes have this mark, whatever else would be free by now.
-        Self { steering: Steering { mark: Some(steered.mark), ..steering }, v6: steered.v6.is_ok() }
+    /// One that was not set up yet.
+    pub const fn new(steering: Steering) -> Self {
+        Self { steering, led: None }
     }
 
     /// What is missing for probes of these virtual addresses; an interface counts as there while it is up
@@ -68,16 +79,18 @@ impl Way {
         is_up: impl Fn(&str) -> bool,
     ) -> Result<Option<String>, rtnetlink::Error> {
         let Steering { device, peer, .. } = &self.steering;
+        let Some(led) = &self.led else { return Ok(Some("it could not be set up".to_owned())) };
         if let Some(name) = [device, peer].into_iter().find(|name| !is_up(name)) {
             return Ok(Some(format!("the interface {name} is gone or down")));
         }
-        let mut asked = SOMEBODY.iter().chain(vips).filter(|address| self.v6 || address.is_ipv4());
-        for address in asked.by_ref() {
+        let is_asked = |address: &&IpAddr| led.no_v6.is_none() || address.is_ipv4();
+        for address in SOMEBODY.iter().chain(vips).filter(is_asked) {
             if let Some(what) = self.missing_for(handle, *address).await? {
                 return Ok(Some(what));
             }
         }
-        Ok(None)
+        let has_come = led.v6_may_come && self.steering.no_v6().is_none();
+        Ok(has_come.then(|| "IPv6 was switched off".to_owned()))
     }
 
     async fn missing_for(
@@ -140,8 +153,19 @@ impl Way {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub async fn restore(&self) -> Result<(), SteeringError> {
+    pub async fn restore(&mut self) -> Result<(), SteeringError> {
         let steered = self.steering.set_up().await?;
-        if self.v6 { steered.v6 } else { Ok(()) }
+        let was_led_v6 = self.led.as_ref().is_some_and(|led| led.no_v6.is_none());
+        let no_v6 = match steered.v6 {
+            Ok(()) => None,
+            Err(why) if why.is_of_no_use() && !was_led_v6 => Some(why),
+            Err(why) => return Err(why),
+        };
+        let v6_may_come = no_v6.as_ref().is_some_and(SteeringError::is_switched_off);
+        let no_v6 = no_v6.map(|why| why.to_string());
+        // The sockets of probes have this mark, whatever else will be free later.
+        self.steering.mark = Some(steered.mark);
+        self.led = Some(Led { mark: steered.mark, no_v6, v6_may_come });
+        Ok(())
     }
 }
