@@ -22,6 +22,7 @@ use super::instrument::Looked;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::owning::Owned;
 use super::quiet::Quiet;
 use super::stuck::Followed;
 use super::sweep::Tracking;
@@ -119,6 +120,10 @@ pub(super) struct Core {
     /// When the configuration was.
     pub(super) loaded: Now,
     pub(super) config_problems: Vec<String>,
+    /// Whether the file, or a part of it, is not what is served.
+    pub(super) file_is_wrong: bool,
+    /// What this agent alone may use.
+    pub(super) owned: Owned,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
     /// Others that answer for the virtual addresses.
@@ -189,6 +194,8 @@ impl Core {
             started: parts.now.wall,
             loaded: parts.now,
             config_problems: parts.problems,
+            file_is_wrong: false,
+            owned: Owned::default(),
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
             holders: Holders::default(),

@@ -46,9 +46,16 @@ impl Core {
     pub(super) fn diagnose(&self, request: DiagnoseRequest) -> Result<Case, String> {
         let model = &self.config.model;
         let target = request.target.as_deref();
-        let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
+        let found = target.map_or(Ok(Target::All), |text| Target::find(model, text));
+        let target = match found {
+            Ok(found) => found,
+            Err(unknown) => {
+                let report = target.and_then(|text| self.not_served(text)).ok_or(unknown)?;
+                return Ok(Case::of(report, self.probes_of_this_host()));
+            }
+        };
         let mut case = Case {
-            balancer: checks::balancer(&self.missing()),
+            balancer: checks::balancer::balancer(&self.balancer()),
             pools: Vec::new(),
             members: Vec::new(),
             healthy: Vec::new(),
@@ -209,6 +216,8 @@ impl Core {
         };
         let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         Way {
+            doubt: self.network.doubt(member),
+            path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
             gateway,
@@ -235,6 +244,12 @@ impl Watched {
 }
 
 impl Case {
+    /// On this load balancer alone.
+    fn of(report: Report, question: Question) -> Self {
+        let (pools, members, healthy) = (Vec::new(), Vec::new(), Vec::new());
+        Self { balancer: Some(report), pools, members, healthy, left_out: 0, question }
+    }
+
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
         let Self { balancer, pools, mut members, healthy, left_out, question } = self;
@@ -254,8 +269,8 @@ impl Case {
         }
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
-        let reports =
-            balancer.into_iter().chain(pools).chain(reports.into_iter().map(|(_, report)| report));
-        Diagnosis::new(reports.collect(), healthy, left_out)
+        let others = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        let reports = checks::balancer::placed(balancer, others.collect());
+        Diagnosis::new(reports, healthy, left_out)
     }
 }

@@ -96,12 +96,6 @@ impl Core {
         self.choose_quiet() || told_anew
     }
 
-    /// What is missing in the host, and why.
-    pub(super) fn missing(&self) -> Vec<(String, String)> {
-        let all = self.keeping.register.all();
-        all.filter_map(|(object, kept)| Some((object.to_string(), kept.missing.clone()?))).collect()
-    }
-
     /// Takes over which interfaces are to carry the program, and how: the next look does it.
     pub(super) fn take_interfaces(&mut self, settings: &AgentSettings) {
         self.config.agent.interfaces.clone_from(&settings.interfaces);
@@ -194,6 +188,10 @@ impl Core {
 
     /// Pins again what was unpinned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
+        if !self.owned.taken().is_empty() {
+            // The pins there are another agent's.
+            return;
+        }
         let mut restored = Vec::new();
         let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
             restored.extend(maps.into_iter().map(str::to_owned));

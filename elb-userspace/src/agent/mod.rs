@@ -30,6 +30,7 @@ pub mod logging;
 mod members;
 mod notify;
 mod own_address;
+mod own_faults;
 mod owning;
 mod probing;
 mod publishing;
@@ -68,7 +69,7 @@ use self::containment::{End, LOOKER, Lasting, caught_now};
 use self::core::Core;
 use self::following::Following;
 use self::notify::notify;
-pub use self::owning::lock_pins;
+pub use self::owning::{lock_path, lock_pins};
 use self::reloading::Reloaded;
 use self::runner::Runner;
 use self::settling::LOOK;
@@ -300,6 +301,7 @@ impl Agent {
 
     fn keep(&mut self) {
         self.core.idle_tasks.remove(LOOKER);
+        self.core.owned.look();
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
             self.announce_anew();

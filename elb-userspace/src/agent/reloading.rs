@@ -163,6 +163,7 @@ impl Core {
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");
+        self.file_is_wrong = true;
         let errors = only_errors(&report.errors);
         self.config_problems =
             std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
@@ -171,6 +172,7 @@ impl Core {
     /// Serves another configuration from now on.
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
         self.config_problems.clear();
+        self.file_is_wrong = false;
         let tracer = self.resize(&config.agent, program);
         self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;

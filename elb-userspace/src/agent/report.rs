@@ -67,6 +67,7 @@ impl Core {
         .concat();
         let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
         all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
+        all.extend(self.owned.taken());
         all.extend(self.trouble.problems());
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
@@ -78,6 +79,7 @@ impl Core {
     /// Whether the load balancer is not what it should be, whatever its members are.
     fn is_impaired(&self) -> bool {
         self.trouble.is_any()
+            || !self.owned.taken().is_empty()
             || !self.map_problems.is_empty()
             || !self.idle_tasks.is_empty()
             || self.keeping.register.is_any_missing()
@@ -199,7 +201,7 @@ impl Core {
 }
 
 /// What is missing in the log, if anything is.
-fn lost_lines() -> Vec<String> {
+pub(super) fn lost_lines() -> Vec<String> {
     let said = |lost| {
         format!(
             "{lost} log lines were dropped, since standard error is closed, full or not read; see where \

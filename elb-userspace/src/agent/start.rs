@@ -43,8 +43,10 @@ pub async fn run(file: &Path) -> Result<()> {
     let signals = Signals::listen()?;
     let Beginning { config, right, problems } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
-    let locks = owning::locks(&config.agent, &folder)?;
+    let owned = owning::locks(&config.agent, &folder)?;
     let Begun { mut core, traces, log } = take_over(config, folder, file, problems).await?;
+    core.owned = owned;
+    core.file_is_wrong = right.is_none();
     if let Some(text) = right {
         core.text = text;
         core.keep_configuration();
@@ -64,7 +66,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let mut agent = Agent::new(core, following, looks, queries, traces, probes);
     let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
-    drop((locks, log));
+    drop(log);
     result
 }
 

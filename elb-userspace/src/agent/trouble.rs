@@ -78,6 +78,11 @@ impl Trouble {
         self.retry_at.map(|at| at.since(now))
     }
 
+    /// What fails, and why.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Written, &str)> {
+        self.failing.iter().map(|(what, why)| (*what, why.as_str()))
+    }
+
     /// What fails, in words.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> + '_ {
         self.failing.values().cloned()

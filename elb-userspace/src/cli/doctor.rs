@@ -9,6 +9,8 @@ use clap::Args;
 use tokio::time::timeout;
 
 use super::{ConfigArg, Output, block_on, report};
+use crate::agent::lock_path;
+use crate::agent::saved::Folder;
 use crate::api::client;
 use crate::api::shape::status::Request;
 use crate::diagnosis::doctor::{self, Duty, Running};
@@ -78,5 +80,16 @@ fn duty(args: &DoctorArgs) -> Result<(Duty, Option<PathBuf>)> {
     let config = file::load(file).with_context(|| {
         format!("{} tells what the host is to do; without it, use --interface", file.display())
     })?;
-    Ok((Duty::of(&config), Some(config.agent.socket.clone())))
+    let (agent, folder) = (&config.agent, Folder::of(&config.agent));
+    let state_dir = folder.path().to_owned();
+    let duty = Duty {
+        locked: vec![
+            ("pin_dir", agent.pin_dir.clone()),
+            ("state_dir", state_dir.clone()),
+            ("socket", lock_path(&agent.socket)),
+        ],
+        state_dir: Some(state_dir),
+        ..Duty::of(&config)
+    };
+    Ok((duty, Some(agent.socket.clone())))
 }

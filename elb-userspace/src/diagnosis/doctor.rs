@@ -11,7 +11,10 @@ mod interface;
 mod kept;
 mod mtu;
 mod netdev;
+mod own_address;
+mod owner;
 mod queues;
+mod state_dir;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -43,6 +46,10 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
+    /// Where the agent keeps what the next one needs, if that is known.
+    pub state_dir: Option<PathBuf>,
+    /// What only one agent may use: the key of the configuration, and what is locked for it.
+    pub locked: Vec<(&'static str, PathBuf)>,
     /// What an agent says that runs here.
     pub agent: Option<Running>,
     /// The mark of health probes, if the configuration says it.
@@ -67,6 +74,8 @@ impl Duty {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
+            state_dir: None,
+            locked: Vec::new(),
             agent: None,
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
@@ -81,6 +90,8 @@ impl Duty {
             interfaces,
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
+            state_dir: None,
+            locked: Vec::new(),
             agent: None,
             probe_mark: None,
             vips: Vec::new(),
@@ -94,6 +105,9 @@ impl Duty {
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
         kept::kept(duty, facts),
+        owner::owner(&facts.holders),
+        own_address::own_address(&facts.own_vips),
+        state_dir::state_dir(facts.state_dir.as_ref()),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the descriptor holds the lock")] File);
+pub struct Lock(File);
 
 /// A process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,12 @@ impl Lock {
         Self::of(path, || File::options().create(true).append(true).open(path))
     }
 
+    /// Whether it is of what has this name now: not, once that was removed or replaced.
+    pub fn is_at(&self, path: &Path) -> bool {
+        // What cannot be looked at is no other object.
+        is_at(&self.0, path).unwrap_or(true)
+    }
+
     fn of(path: &Path, open: impl Fn() -> io::Result<File>) -> Result<Self, LockError> {
         let failed = |error| LockError::Io { path: path.to_owned(), error };
         loop {
@@ -97,6 +103,11 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         },
     );
     Ok((held.dev(), held.ino()) == (named.dev(), named.ino()))
+}
+
+/// Who holds the lock on something, if anybody does; it is not locked for that.
+pub fn holder_of(path: &Path) -> Option<Holder> {
+    holder(&File::open(path).ok()?)
 }
 
 /// Who holds the lock on a file, as `/proc/locks` says.

@@ -41,6 +41,22 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether the text of a configuration that need not be right, comments aside, has what `name` names.
+    pub fn is_in_text(name: &str, text: &str) -> bool {
+        let kinds = ["lb:", "listener:", "pool:", "member:"];
+        let name = kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let values: Vec<&str> =
+            lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2)).collect();
+        name.split('/').all(|part| {
+            let endpoint = part.parse().ok().map(|endpoint: Endpoint| endpoint.address);
+            let is_it = |value: &&str| {
+                **value == *part || endpoint.is_some_and(|one| value.parse() == Ok(one))
+            };
+            !part.is_empty() && values.iter().any(is_it)
+        })
+    }
+
     /// The pools that are concerned, in the model's order, each once.
     pub fn pools(self, model: &'a Model) -> Vec<&'a Pool> {
         let serving = |listeners: &mut dyn Iterator<Item = &'a Listener>| {

@@ -6,7 +6,9 @@ mod host;
 mod interrupts;
 mod kept;
 mod links;
+mod own_address;
 mod rss;
+mod state_dir;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +50,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
     }
     let network = network(duty).await?;
+    let kept = kept::kept(duty).await;
     Ok(Facts {
         probes: probes(duty, &network).await,
         name: host::name(),
@@ -59,7 +62,10 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         cpus: host::cpus(),
         interfaces,
         rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
-        kept: kept::kept(duty).await,
+        holders: if kept.agent { Vec::new() } else { kept::holders(duty) },
+        kept,
+        own_vips: own_address::own_vips(duty),
+        state_dir: duty.state_dir.as_deref().map(state_dir::state_dir),
         network,
     })
 }

@@ -99,3 +99,17 @@ fn pools_below_a_target_are_each_there_once() {
     assert_eq!(pools(find("idle")), ["idle"]);
     assert_eq!(pools(find("b1")), ["web"]);
 }
+
+#[test]
+fn the_text_of_a_wrong_file_has_what_its_values_name() {
+    let text = "[[pool]]\nname = \"web\"\n# name = \"gone\"\n[[pool.member]]\nname = 'b9'\n\
+                address = \"2001:db8:0::9\"\nweight = 101 [[";
+    for name in
+        ["web", "pool:web", "web/b9", "member:web/b9", "b9", "2001:db8::9", "[2001:db8::9]:80"]
+    {
+        assert!(Target::is_in_text(name, text), "{name}");
+    }
+    for name in ["gone", "web/b8", "member", "name", "", "web/", "2001:db8::8", "10.0.0.9"] {
+        assert!(!Target::is_in_text(name, text), "{name}");
+    }
+}

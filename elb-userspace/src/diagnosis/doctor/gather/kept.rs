@@ -3,6 +3,7 @@
 use super::Duty;
 use crate::diagnosis::doctor::facts::Kept;
 use crate::kernel::bpf;
+use crate::kernel::lock::{Holder, holder_of};
 use crate::kernel::net::probe_way::Steering;
 
 pub(super) async fn kept(duty: &Duty) -> Kept {
@@ -16,4 +17,13 @@ pub(super) async fn kept(duty: &Duty) -> Kept {
         None
     };
     Kept { agent: true, pins, missing: agent.missing.clone(), probe_path }
+}
+
+/// What only one agent may use, and the process that has it.
+pub(super) fn holders(duty: &Duty) -> Vec<String> {
+    let held = duty.locked.iter().filter_map(|(key, path)| {
+        let Holder { pid, command } = holder_of(path)?;
+        Some(format!("{key} {} is in use by process {pid} ({command})", path.display()))
+    });
+    held.collect()
 }
