@@ -35,8 +35,8 @@ fn used(text: &str) -> Vec<&str> {
 /// The files of a folder, those of tests aside.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
         let is_tests = path.file_stem().is_some_and(|name| name == "tests");
         if is_tests {
             continue;
