@@ -1,5 +1,7 @@
-//! What is in `state_dir`: a damaged file is left aside, and what is read of any is written and read again
-//! as it was.
+//! What is in `state_dir`: a damaged file is left aside, what is read of any is written and read again as it
+//! was, and an agent can go on with whatever numbers fit its maps.
+
+mod going_on;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,9 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use elb_userspace::assign::{AssignedMember, AssignedPool, AssignedRing, Assignments};
 use elb_userspace::health::{Cause, Failure, History, Stage, Status, Verdict};
-use elb_userspace::ring::shape::Shape;
 use elb_userspace::saved::{self, Drained, Health, Member, Numbers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,11 +19,13 @@ use crate::campaign;
 #[test]
 fn saved_state() {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    campaign::run("saved", vec![health(), numbers()], |input| {
+    campaign::run("saved", vec![health(), going_on::numbers()], |input| {
         let file = folder.path().join("state.json");
         fs::write(&file, input).unwrap();
         let _ = (Health::read(&file), Drained::read(&file));
-        stays::<Numbers>(&file);
+        if let Some(numbers) = stays::<Numbers>(&file) {
+            going_on::reconcile(numbers.assignments);
+        }
         fs::write(&file, input).unwrap();
         stays::<Health>(&file);
         fs::write(&file, input).unwrap();
@@ -31,12 +33,13 @@ fn saved_state() {
     });
 }
 
-fn stays<T: Serialize + DeserializeOwned>(file: &Path) {
-    let Some(read) = saved::read::<T>(file) else { return };
+fn stays<T: Serialize + DeserializeOwned>(file: &Path) -> Option<T> {
+    let read = saved::read::<T>(file)?;
     saved::write(file, &read).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     let again = saved::read::<T>(file).expect("what was written is read");
     assert_eq!(serde_json::to_value(&again).unwrap(), written);
+    Some(again)
 }
 
 fn health() -> Vec<u8> {
@@ -54,14 +57,4 @@ fn health() -> Vec<u8> {
     let boot = saved::boot_id().to_owned();
     let health = Health { boot, members, bound: ["lb".to_owned()].into(), events: Vec::new() };
     serde_json::to_vec(&health).unwrap()
-}
-
-fn numbers() -> Vec<u8> {
-    let ring = AssignedRing { base: 0, shape: Shape { size: 251, ..Shape::default() } };
-    let mut pool = AssignedPool::new(1, ring, 7);
-    pool.members = vec![AssignedMember::new(1, SocketAddr::from(([10, 0, 0, 1], 80)))];
-    let mut assignments = Assignments::default();
-    assignments.adopt("web", pool);
-    let numbers = Numbers { generation: 1, assignments, ..Numbers::default() };
-    serde_json::to_vec(&numbers).unwrap()
 }
