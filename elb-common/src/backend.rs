@@ -59,6 +59,9 @@ pub mod backend_flags {
     pub const ESTABLISHED: u8 = 1 << 1;
     /// It takes new flows: it is healthy, has a weight, and is not being removed.
     pub const NEW: u8 = 1 << 2;
+    /// It is drained by command, so that whether it takes new flows says nothing of its health.
+    /// Packets do not look at it; the next agent does.
+    pub const DRAINED: u8 = 1 << 3;
 }
 
 /// UDP port of Generic UDP Encapsulation (IANA: gue).
@@ -124,6 +127,12 @@ impl Backend {
     #[inline(always)]
     pub const fn is_reachable(&self) -> bool {
         self.flags & backend_flags::REACHABLE != 0
+    }
+
+    /// Whether it is drained by command.
+    #[inline(always)]
+    pub const fn is_drained(&self) -> bool {
+        self.flags & backend_flags::DRAINED != 0
     }
 
     /// Whether it takes new flows.

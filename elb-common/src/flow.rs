@@ -169,6 +169,9 @@ pub mod flow_flags {
     pub const STRAY: u16 = 1 << 2;
     /// In `OPENINGS_V4` and `OPENINGS_V6`: it was refused a record once, which was counted.
     pub const REFUSED: u16 = 1 << 3;
+    /// An operator cut it: its client is reset, and what it sends is refused until it opens another. It is
+    /// [`CLOSED`], too.
+    pub const CUT: u16 = 1 << 4;
 }
 
 impl Flow {
@@ -182,6 +185,12 @@ impl Flow {
     #[inline(always)]
     pub const fn is_closed(&self) -> bool {
         self.flags & flow_flags::CLOSED != 0
+    }
+
+    /// Whether an operator cut it.
+    #[inline(always)]
+    pub const fn is_cut(&self) -> bool {
+        self.flags & flow_flags::CUT != 0
     }
 
     /// Whether only one packet of it was seen, and that did not open it.
@@ -225,6 +234,8 @@ pub mod visit {
     pub const REFRESHES: u8 = 1;
     /// The flow's client closes it.
     pub const CLOSES: u8 = 2;
+    /// An operator cuts the flow; no packet does.
+    pub const CUTS: u8 = 3;
 }
 
 impl Visit {
@@ -245,11 +256,11 @@ impl Visit {
     #[inline(always)]
     pub const fn after(&self, flow: Flow) -> Flow {
         let Flow { flags, seen, .. } = flow;
+        let closed = flags & !(flow_flags::COUNTED | flow_flags::STRAY) | flow_flags::CLOSED;
         let (flags, seen) = match self.effect {
             visit::LOOKS => (flags, seen),
-            visit::CLOSES => {
-                (flags & !(flow_flags::COUNTED | flow_flags::STRAY) | flow_flags::CLOSED, self.now)
-            }
+            visit::CLOSES => (closed, self.now),
+            visit::CUTS => (closed | flow_flags::CUT, self.now),
             _ => (flags & !flow_flags::STRAY, self.now),
         };
         Flow { flags, seen, ..flow }
@@ -331,6 +342,10 @@ mod tests {
         assert_eq!(after(visit::LOOKS), flow);
         assert_eq!(after(visit::REFRESHES), Flow { flags: flow_flags::COUNTED, seen: 60, ..flow });
         assert_eq!(after(visit::CLOSES), Flow { flags: flow_flags::CLOSED, seen: 60, ..flow });
+        let cut = Flow { flags: flow_flags::CLOSED | flow_flags::CUT, seen: 60, ..flow };
+        assert_eq!(after(visit::CUTS), cut);
+        let refreshes = Visit { effect: visit::REFRESHES, now: 70, ..Visit::default() };
+        assert_eq!(refreshes.after(cut), Flow { seen: 70, ..cut }, "no packet undoes it");
     }
 
     #[test]

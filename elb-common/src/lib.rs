@@ -4,7 +4,7 @@
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
 //!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
-//!   [`trace`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
+//!   [`trace`], [`cut`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
 //!   and tools run the same code over a byte slice.
@@ -29,6 +29,7 @@ pub mod addr;
 pub mod admission;
 pub mod backend;
 pub mod counter;
+pub mod cut;
 pub mod flow;
 pub mod fragment;
 pub mod interface;

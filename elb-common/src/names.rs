@@ -13,6 +13,8 @@ pub const TRACED_PROGRAM: &str = "elb_traced";
 pub const PROBE_PROGRAM: &str = "elb_probe";
 /// Program that sweeps the flow tables, in the object `elb-xdp`.
 pub const SWEEP_PROGRAM: &str = "elb_sweep";
+/// Program that cuts a recorded connection, in the object `elb-xdp`.
+pub const CUT_PROGRAM: &str = "elb_cut";
 /// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
 pub const DECAP_PROGRAM: &str = "decap";
 

@@ -153,8 +153,8 @@ reasons! {
         "the packet is larger than the interface it came by can receive: in generic mode, XDP gets packets that the sender (TSO, GSO) or the interface (GRO, LRO) joined, and cannot forward them"
         "turn joining off: `ethtool -K DEV tso off gso off` on the sender's end of a veth or virtio link, `ethtool -K DEV gro off lro off` here; or attach in native mode";
     38 Cut "cut" Dropped
-        "the packet belongs to a connection that was cut: the IP group does not let its client in any more (cut = true)"
-        "nothing, if it was meant; otherwise correct the IP group";
+        "the packet belongs to a connection that was cut: by `elb flows --cut`, or because the IP group does not let its client in any more (cut = true)"
+        "nothing, if it was meant: after `elb flows --cut` the client may connect again; otherwise correct the IP group";
     39 CutAnswered "cut_answered" Answered
         "the packet belongs to a connection that was cut, and its client was sent a reset" "";
 }

@@ -133,8 +133,10 @@ pub fn visit<F: Family>(
         return Fate::Over;
     };
     let is_moved = flow.pool != listener.pool;
+    // What was cut needs its backend no more.
+    let is_served = u32::from(!flow.is_cut());
     swept.count_backend(flow.backend, |census| {
-        census.flows += 1;
+        census.flows += is_served;
         census.open += open;
     });
     swept.count_listener(flow.listener, |census| {
@@ -165,12 +167,13 @@ pub fn fate<F: Family>(
     let is_idle_for = |seconds: u32| now.saturating_sub(flow.seen) > seconds;
     let is_over = flow.pool != listener.pool && !listener.is_moved()
         || flow.seen < pool.oldest(now, listener.is_moved())
-        || flow.is_closed() && is_idle_for(closed_for)
+        // What was cut waits for its client's next packet, whenever that comes.
+        || flow.is_closed() && !flow.is_cut() && is_idle_for(closed_for)
         || stage == Stage::Opening && F::is_tcp(key) && is_idle_for(HALF_OPEN_TIMEOUT);
     if is_over { Fate::Over } else { Fate::Lives }
 }
 
-/// Notes that the slot of a flow needs its records, if the flow is not the present owner's.
+/// Notes that the slot of a flow needs its records, if the flow is not the present owner's, or cut.
 #[inline(always)]
 fn need<F: Family>(
     swept: &impl Swept,
@@ -179,15 +182,21 @@ fn need<F: Family>(
     flow: &Flow,
     pools_ring: &Ring,
 ) {
-    let hash = match F::digest_in(key) {
-        Some(digest) => hash::digest(digest),
-        None => F::hash(key, pools_ring.algorithm),
-    };
-    let index = pools_ring.base.wrapping_add(ring::index(hash, pools_ring.size));
+    let index = place::<F>(key, pools_ring);
     let Some(slot) = swept.slot(index) else { return };
-    if slot.has_exceptions() && slot.cur() != flow.backend {
+    if slot.has_exceptions() && (slot.cur() != flow.backend || flow.is_cut()) {
         swept.needs_records(index, sweep.now);
     }
+}
+
+/// Index of the slot that a recorded flow falls on.
+#[inline(always)]
+pub fn place<F: Family>(key: &F::FlowKey, ring: &Ring) -> u32 {
+    let hash = match F::digest_in(key) {
+        Some(digest) => hash::digest(digest),
+        None => F::hash(key, ring.algorithm),
+    };
+    ring.base.wrapping_add(ring::index(hash, ring.size))
 }
 
 #[cfg(test)]
@@ -222,6 +231,9 @@ mod tests {
         let closed = Flow { flags: flow_flags::CLOSED, ..flow };
         assert_eq!(live(Flow { seen: 990, ..closed }, 0), Fate::Lives);
         assert_eq!(live(Flow { seen: 989, ..closed }, 0), Fate::Over);
+        let cut = Flow { flags: flow_flags::CLOSED | flow_flags::CUT, ..flow };
+        assert_eq!(live(Flow { seen: 700, ..cut }, 0), Fate::Lives);
+        assert_eq!(live(Flow { seen: 699, ..cut }, 0), Fate::Over);
         let elsewhere = Flow { pool: 6, ..flow };
         assert_eq!(live(elsewhere, 0), Fate::Over);
         assert_eq!(live(elsewhere, flags::MOVED), Fate::Lives);

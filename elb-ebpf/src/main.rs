@@ -1,7 +1,7 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 //! `elb_traced` does the same and tells of it; the agent puts it in place while somebody traces.
 //! `elb_probe` forwards the agent's health probes, on an interface of their own. `elb_sweep` handles no
-//! packets: it sweeps the flow tables.
+//! packets: it sweeps the flow tables. Nor does `elb_cut`, which cuts a recorded connection.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
@@ -11,6 +11,8 @@
 
 #[cfg(target_arch = "bpf")]
 mod apart;
+#[cfg(target_arch = "bpf")]
+mod cut;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
@@ -62,6 +64,13 @@ mod program {
     pub(crate) fn elb_sweep(_: RawTracePointContext) -> i32 {
         crate::sweep::run();
         0
+    }
+
+    /// What the macro makes of a function, which would drop the answer.
+    #[unsafe(no_mangle)]
+    #[unsafe(link_section = "raw_tp")]
+    pub(crate) extern "C" fn elb_cut(context: *mut core::ffi::c_void) -> u32 {
+        crate::cut::run(&RawTracePointContext::new(context))
     }
 
     #[inline(always)]

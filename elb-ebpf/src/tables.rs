@@ -403,7 +403,7 @@ fn is_set(bit: VipBit) -> bool {
 /// Reads a recorded flow and notes its packet in place: replacing the element would hide it from
 /// other CPUs for a moment.
 #[inline(always)]
-fn find(record: *mut Flow, visit: &Visit) -> Option<Flow> {
+pub(crate) fn find(record: *mut Flow, visit: &Visit) -> Option<Flow> {
     // SAFETY: the element stays mapped while the program runs. Its words are aligned, read and
     // written whole; an element that was recycled meanwhile yields another flow's backend for one
     // packet.

@@ -1,52 +1,27 @@
 //! The library that the binary `elb`, agent and command line, is made of.
 //!
-//! Read it in this order: what is wanted ([`model`], and [`config`], which reads it from a file),
-//! what is seen ([`health`]), and which member gets which connection ([`ring`]).
-//! These modules decide. Only [`config::load`] (one file) and [`health::probe`] (connections to
-//! members) do I/O.
+//! Each module here is a room, and a room uses only those that are listed before it. The first
+//! decide without I/O: what is wanted ([`model`], read by [`source`]), what is seen ([`health`]), and
+//! what the maps must hold for it ([`control`]).
 
 pub mod model;
 
-pub mod config;
-
 pub mod health;
 
-pub mod ring;
+pub mod source;
 
-pub mod assign;
-pub mod census;
-pub mod nexthop;
-pub mod publish;
-pub mod reconcile;
+pub mod control;
 
-pub mod change;
+pub mod kernel;
 
-pub mod endpoint;
-pub mod names;
-pub mod packet;
+pub mod observe;
+
+pub mod backend;
 
 pub mod diagnosis;
 
-pub mod capture;
-pub mod drops;
-pub mod events;
-pub mod explain;
-pub mod flows;
-pub mod trace;
-
-pub mod host;
-pub mod kernel;
-pub mod logging;
-pub mod steering;
+pub mod api;
 
 pub mod agent;
-pub mod announce;
-pub mod api;
-pub mod backend;
-pub mod cli;
-pub mod holders;
-pub mod owner;
-pub mod saved;
-pub mod status;
 
-pub mod time;
+pub mod cli;

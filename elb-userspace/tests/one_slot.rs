@@ -13,9 +13,9 @@ use elb_common::listener::{Listener, ListenerKeyV4, ListenerPool, listener_pool_
 use elb_common::path::{Frame, Memory, Outcome, process};
 use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
-use elb_userspace::publish::RingWrite;
-use elb_userspace::ring::region::Words;
-use elb_userspace::ring::slots::Kind;
+use elb_userspace::control::plan::RingWrite;
+use elb_userspace::control::ring::region::Words;
+use elb_userspace::control::ring::slots::Kind;
 use proptest::prelude::*;
 
 /// Seconds for which an idle flow is protected.

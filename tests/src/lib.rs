@@ -27,6 +27,7 @@ pub mod environment;
 pub mod flood;
 pub mod generated;
 pub mod host;
+pub mod memory;
 pub mod netns;
 pub mod notify;
 pub mod process;

@@ -59,6 +59,7 @@ mod packet {
     pub(super) const UDP: u32 = 1 << 2;
     pub(super) const IF_RECORDED: u32 = 1 << 3;
     pub(super) const QUOTED: u32 = 1 << 4;
+    pub(super) const RESETS: u32 = 1 << 5;
 }
 
 impl<K> Question<K> {
@@ -74,6 +75,7 @@ impl<K> Question<K> {
         let bit = |is: bool, bit: u32| if is { bit } else { 0 };
         let packet = bit(transport.opens(), packet::OPENS)
             | bit(transport.closes(), packet::CLOSES)
+            | bit(transport.resets(), packet::RESETS)
             | bit(transport.is_udp(), packet::UDP)
             | bit(transport.is_quoted(), packet::QUOTED)
             | bit(admission == Admission::IfRecorded, packet::IF_RECORDED);
@@ -252,6 +254,10 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             if self.is_carried() {
                 // Its ports may be those of another connection by now.
                 return Answer::refused(Reason::CarriedOver);
+            }
+            // A reset may pass: by it the backend learns that its client is gone.
+            if flow.is_cut() && !self.is(packet::RESETS) {
+                return Answer::refused(Reason::Cut);
             }
             return Answer::id(flow.backend);
         }

@@ -11,7 +11,8 @@ use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
 use crate::counter::Counter;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
+use crate::cut::Cut;
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
 use crate::listener::{
@@ -372,6 +373,20 @@ impl Memory {
             self.sweep_stage::<V4>(&sweep, stage, |written| &mut written.flows_v4);
             self.sweep_stage::<V6>(&sweep, stage, |written| &mut written.flows_v6);
         }
+    }
+
+    /// Cuts a connection, as `elb_cut` does; whether there was one.
+    pub fn cut<F: Family>(&self, key: &F::FlowKey, cut: &Cut) -> bool {
+        let looks = Visit { effect: visit::LOOKS, ..cut.visit() };
+        if !F::find(self, Stage::Live, key, &looks).is_some_and(|flow| cut.means(&flow)) {
+            return false;
+        }
+        let Some(before) = F::find(self, Stage::Live, key, &cut.visit()) else { return false };
+        self.count_records(F::TABLE, before.listener, 0, -i64::from(before.is_stray()));
+        if before.is_counted() {
+            self.closed(before.listener, before.backend);
+        }
+        true
     }
 
     fn sweep_stage<F: Family<FlowKey: Eq + Hash>>(

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::{Agent, now};
-use crate::announce::{Announcer, OwnSegment, solicited_node_mac};
-use crate::host::groups::{self, Group};
-use crate::host::kept::Object;
-use crate::host::segments::Pair;
-use crate::time::Now;
+use crate::kernel::host::groups::{self, Group};
+use crate::kernel::host::kept::Object;
+use crate::kernel::host::segments::Pair;
+use crate::kernel::net::announce::{Announcer, OwnSegment, solicited_node_mac};
+use crate::model::time::Now;
 
 /// When virtual addresses are announced after a change: soon, as soon as it is known which interfaces are on
 /// one segment, and again for those who missed it.
@@ -35,7 +35,7 @@ impl Announcing {
     pub(super) fn new(core: &Core) -> Self {
         let untold = "cannot announce virtual addresses; it takes CAP_NET_RAW";
         let token =
-            u64::from(std::process::id()) << 32 | u64::from(crate::kernel::coarse_seconds());
+            u64::from(std::process::id()) << 32 | u64::from(crate::kernel::bpf::coarse_seconds());
         let sockets = Announcer::new().and_then(|one| Ok((one, OwnSegment::new(token)?)));
         let sockets = sockets.inspect_err(|error| tracing::warn!(%error, "{untold}")).ok();
         let now = Instant::now();
@@ -151,7 +151,7 @@ impl Core {
         let able: Vec<u32> = self.able_to_announce().into_iter().map(|(index, _)| index).collect();
         let here = |index: &u32| self.attachments.iter().any(|one| one.index == *index);
         self.keeping.joined.retain(|(one, other)| here(one) && here(other));
-        let quiet = crate::host::segments::quiet(&able, &self.keeping.joined);
+        let quiet = crate::kernel::host::segments::quiet(&able, &self.keeping.joined);
         if quiet == self.keeping.quiet {
             return false;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// How often the counts are looked at.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);

@@ -37,13 +37,13 @@ impl Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::source::file;
 
     fn model(address: &str) -> Model {
         let text = format!(
             "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n{address}\n"
         );
-        config::parse("test", &text).unwrap().model
+        file::parse("test", &text).unwrap().model
     }
 
     #[test]

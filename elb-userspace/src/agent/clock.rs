@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::time::{Now, Time};
+use super::fault;
+use crate::model::time::{Now, Time};
 
 /// The time. The monotonic one counts from the first call.
+#[expect(clippy::disallowed_methods, reason = "all others are given the time")]
 pub(super) fn now() -> Now {
     let time = Time::from_nanos(u64::try_from(origin().elapsed().as_nanos()).unwrap_or(u64::MAX));
-    Now { time, wall: SystemTime::now() }
+    Now { time, wall: fault::shown(SystemTime::now()) }
 }
 
 pub(super) fn instant(time: Time) -> Instant {

@@ -17,11 +17,12 @@ use tokio::time::Instant;
 use super::{apart, fault, sleep_until};
 use crate::api::Query;
 use crate::api::server::Server;
-use crate::host::follow;
-use crate::host::found::Found;
-use crate::nexthop::{Network, Wanted, thread};
-use crate::status;
-use crate::steering::keep::Way;
+use crate::api::shape::status;
+use crate::control::network::{Network, Wanted};
+use crate::kernel::host::follow;
+use crate::kernel::host::found::Found;
+use crate::kernel::net::follow::thread;
+use crate::kernel::net::probe_way::keep::Way;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]

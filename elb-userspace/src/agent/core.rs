@@ -22,23 +22,24 @@ use super::instrument::Looked;
 use super::keeping::Keeping;
 use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
+use super::owning::Owned;
 use super::quiet::Quiet;
 use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
-use crate::assign::Room;
-use crate::census::Census;
-use crate::config::Config;
+use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::control::assign::Room;
+use crate::control::census::Census;
+use crate::control::network::{Network, Route, Wanted};
+use crate::control::plan::Image;
+use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
 use crate::health::probe::{Outcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::kernel::bpf::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::model::time::{Now, Time};
 use crate::model::{LoadBalancer, Model, Pool};
-use crate::nexthop::{Network, Route, Wanted};
-use crate::publish::Image;
-use crate::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::saved::{self, Folder, Numbers, boot_id};
-use crate::time::{Now, Time};
+use crate::source::file::Config;
 
 /// What an agent starts with.
 pub(super) struct Parts {
@@ -116,8 +117,13 @@ pub(super) struct Core {
     /// What the last sweep of the flow tables found.
     pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
-    pub(super) loaded: SystemTime,
+    /// When the configuration was.
+    pub(super) loaded: Now,
     pub(super) config_problems: Vec<String>,
+    /// Whether the file, or a part of it, is not what is served.
+    pub(super) file_is_wrong: bool,
+    /// What this agent alone may use.
+    pub(super) owned: Owned,
     pub(super) map_problems: Vec<String>,
     pub(super) own_addresses: OwnAddresses,
     /// Others that answer for the virtual addresses.
@@ -186,8 +192,10 @@ impl Core {
             arrivals: Arrivals::default(),
             census: None,
             started: parts.now.wall,
-            loaded: parts.now.wall,
+            loaded: parts.now,
             config_problems: parts.problems,
+            file_is_wrong: false,
+            owned: Owned::default(),
             map_problems: Vec::new(),
             own_addresses: OwnAddresses::default(),
             holders: Holders::default(),

@@ -8,20 +8,19 @@ use tokio::task::JoinSet;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::shape::status::timestamp;
+use crate::control::network::Route;
 use crate::diagnosis::evidence::{
     Evidence, Health, Lapses, Looks, Own, PoolWanted, Resting, Served, Wanted, Way,
 };
 use crate::diagnosis::instrument::{self, Question};
 use crate::diagnosis::report::{Conclusion, Report};
-use crate::diagnosis::target::Target;
 use crate::diagnosis::{checks, fix, look};
 use crate::health::{Status, path};
 use crate::model::monitor::ProbePath;
+use crate::model::target::Target;
 use crate::model::{Member, Pool};
-use crate::nexthop::Route;
-use crate::reconcile::socket;
-use crate::status::timestamp;
 
 /// Members that are looked at for one question; the others that do not work are counted.
 const MOST: usize = 16;
@@ -47,9 +46,16 @@ impl Core {
     pub(super) fn diagnose(&self, request: DiagnoseRequest) -> Result<Case, String> {
         let model = &self.config.model;
         let target = request.target.as_deref();
-        let target = target.map_or(Ok(Target::All), |text| Target::find(model, text))?;
+        let found = target.map_or(Ok(Target::All), |text| Target::find(model, text));
+        let target = match found {
+            Ok(found) => found,
+            Err(unknown) => {
+                let report = target.and_then(|text| self.not_served(text)).ok_or(unknown)?;
+                return Ok(Case::of(report, self.probes_of_this_host()));
+            }
+        };
         let mut case = Case {
-            balancer: checks::balancer(&self.missing()),
+            balancer: checks::balancer::balancer(&self.balancer()),
             pools: Vec::new(),
             members: Vec::new(),
             healthy: Vec::new(),
@@ -102,10 +108,10 @@ impl Core {
             }
         }
         for member in &pool.members {
-            let health = self.members.health(pool.name.as_str(), socket(member));
+            let health = self.members.health(pool.name.as_str(), member.socket());
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == Status::Online);
-            let stuck = self.stuck(pool, socket(member)).is_some();
+            let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
             if works && reached && !stuck && !held {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
@@ -118,7 +124,7 @@ impl Core {
     }
 
     fn evidence(&self, pool: &Pool, member: &Member) -> Evidence {
-        let watched = self.members.get(pool.name.as_str(), socket(member));
+        let watched = self.members.get(pool.name.as_str(), member.socket());
         let health = watched.map(|watched| &watched.health);
         let probe = watched.and_then(|watched| watched.probe.clone());
         let monitor = pool.healthmonitor.as_ref();
@@ -137,7 +143,7 @@ impl Core {
                 file: self.file.clone(),
                 pool: self.pool_wanted(pool),
                 member: member.name.to_string(),
-                service: socket(member),
+                service: member.socket(),
                 probe,
                 max_retries: monitor.map_or(1, |monitor| monitor.max_retries.get()),
                 delay: monitor.map(|monitor| monitor.delay.duration()).unwrap_or_default(),
@@ -147,7 +153,7 @@ impl Core {
                 since: timestamp(health.map_or(self.started, |health| health.since())),
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
-                stuck: self.stuck(pool, socket(member)),
+                stuck: self.stuck(pool, member.socket()),
                 answers_for: self.held_by_member(member.address),
             },
             way,
@@ -188,7 +194,7 @@ impl Core {
 
     fn resting(&self, pool: &Pool, member: &Member) -> Option<Resting> {
         let name = member.name.to_string();
-        if self.drained.contains(&(pool.name.to_string(), socket(member))) {
+        if self.drained.contains(&(pool.name.to_string(), member.socket())) {
             return Some(Resting::Drained(name));
         }
         (member.weight.get() == 0).then_some(Resting::Weightless(name))
@@ -210,6 +216,8 @@ impl Core {
         };
         let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         Way {
+            doubt: self.network.doubt(member),
+            path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),
             gateway,
@@ -236,6 +244,12 @@ impl Watched {
 }
 
 impl Case {
+    /// On this load balancer alone.
+    fn of(report: Report, question: Question) -> Self {
+        let (pools, members, healthy) = (Vec::new(), Vec::new(), Vec::new());
+        Self { balancer: Some(report), pools, members, healthy, left_out: 0, question }
+    }
+
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
         let Self { balancer, pools, mut members, healthy, left_out, question } = self;
@@ -255,8 +269,8 @@ impl Case {
         }
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
-        let reports =
-            balancer.into_iter().chain(pools).chain(reports.into_iter().map(|(_, report)| report));
-        Diagnosis::new(reports.collect(), healthy, left_out)
+        let others = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
+        let reports = checks::balancer::placed(balancer, others.collect());
+        Diagnosis::new(reports, healthy, left_out)
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::core::Core;
-use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember};
-use crate::assign::{AssignedMember, AssignedPool};
-use crate::census::Census;
-use crate::kernel::coarse_seconds;
+use crate::agent::saved;
+use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::census::Census;
+use crate::control::reconcile::Renamed;
+use crate::kernel::bpf::coarse_seconds;
 use crate::model::Model;
-use crate::names::is_named;
-use crate::reconcile::{Renamed, socket};
-use crate::saved;
+use crate::observe::names::is_named;
 
 /// Members that are drained, each with its pool.
 pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
@@ -74,7 +74,7 @@ impl Core {
         let mut found = Vec::new();
         for pool in self.config.model.pools().iter().filter(|p| in_question(p.name.as_str())) {
             for member in &pool.members {
-                let (name, socket) = (member.name.as_str(), socket(member));
+                let (name, socket) = (member.name.as_str(), member.socket());
                 if is_named(&request.member, Some(name), socket) {
                     let (pool, name) = (pool.name.to_string(), Some(name.to_owned()));
                     found.push(Named { pool, name, socket });
@@ -190,8 +190,11 @@ pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Mode
     let mut known =
         saved::Drained { members: drained.iter().map(member).collect(), pools: pools.clone() };
     let now = model.pools().iter();
-    let now: Vec<_> =
-        now.map(|pool| (pool.name.as_str(), pool.members.iter().map(socket).collect())).collect();
+    let now: Vec<_> = now
+        .map(|pool| {
+            (pool.name.as_str(), pool.members.iter().map(|member| member.socket()).collect())
+        })
+        .collect();
     known.follow(&now);
     of(&known)
 }
@@ -200,7 +203,7 @@ pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Mode
 pub(super) fn still_there(drained: &Drained, model: &Model) -> Drained {
     let pools = model.pools().iter();
     let there = pools.flat_map(|pool| {
-        pool.members.iter().map(move |member| (pool.name.to_string(), socket(member)))
+        pool.members.iter().map(move |member| (pool.name.to_string(), member.socket()))
     });
     let there: Drained = there.collect();
     drained.intersection(&there).cloned().collect()

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
+use crate::api::shape::events::{Event, Kind, LAST, Line, Request};
 use crate::api::{Lines, WAITING_LINES};
-use crate::events::{Event, Kind, LAST, Line, Request};
 use crate::health::Status;
 
 /// The last events, and everybody who wants to be told of more.

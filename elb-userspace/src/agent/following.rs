@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout};
 
 use super::Agent;
 use super::core::{Core, addresses};
-use crate::api::reload::{ReloadReport, ReloadRequest};
-use crate::config;
+use crate::api::shape::reload::{ReloadReport, ReloadRequest};
+use crate::control::network::{LastHop, Network, Wanted};
 use crate::model::LoadBalancer;
-use crate::nexthop::{LastHop, Network, Wanted};
+use crate::source::file;
 
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl Agent {
         let mut wanted = self.core.addresses();
         let mut members = BTreeSet::new();
         // The reload says what is wrong with the file.
-        if let (Some(config), _) = config::load_for(&self.core.file, &self.core.host()) {
+        if let (Some(config), _) = file::load_for(&self.core.file, &self.core.host()) {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
             wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));

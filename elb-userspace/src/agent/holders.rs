@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::core::Core;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Report, Verdict};
-use crate::holders::{self, Holder, Question};
-use crate::packet::mac;
+use crate::kernel::net::holders::{self, Holder, Question};
+use crate::observe::packet::mac;
 
 /// From the start to the first look, and from one look to the next.
 const FIRST: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use super::draining::Drained;
+use crate::agent::saved;
+use crate::control::reconcile::Renamed;
 use crate::model::{Model, Pool};
-use crate::reconcile::{Renamed, socket};
-use crate::saved;
 
 /// A member of another pool, and what is known of it.
 type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::Member)>>;
@@ -30,16 +30,16 @@ pub(super) fn verdicts(
     for pool in new.pools().iter().filter(|pool| pool.healthmonitor.is_some()) {
         let here = known.get(pool.name.as_str()).into_iter().flatten();
         let here: Vec<SocketAddr> = here.map(|member| member.member).collect();
-        let others = pool.members.iter().filter(|member| !here.contains(&socket(member)));
+        let others = pool.members.iter().filter(|member| !here.contains(&member.socket()));
         let inherited = others.filter_map(|member| {
-            let candidates = elsewhere.get(&socket(member))?.iter();
+            let candidates = elsewhere.get(&member.socket())?.iter();
             let alike = candidates
                 .filter(|(other, _)| other.healthmonitor == pool.healthmonitor)
                 .filter(|(_, known)| known.verdict.is_some());
             let towards = new.vips_towards(&pool.name, member);
             let best = alike.max_by_key(|(other, known)| {
                 let same_way = old.vips_towards(&other.name, member) == towards;
-                (same_way, known.verdict.as_ref().map(|verdict| verdict.since))
+                (same_way, known.verdict.as_ref().map(|verdict| (verdict.decided, verdict.since)))
             });
             best.map(|(_, known)| (*known).clone())
         });
@@ -52,7 +52,7 @@ pub(super) fn verdicts(
 pub(super) fn drained(drained: &Drained, old: &Model, new: &Model) -> Drained {
     let is_in = |model: &Model, pool: &str, member: SocketAddr| {
         let mut pools = model.pools().iter().filter(|one| one.name.as_str() == pool);
-        pools.any(|pool| pool.members.iter().any(|one| socket(one) == member))
+        pools.any(|pool| pool.members.iter().any(|one| one.socket() == member))
     };
     let mut all = Drained::new();
     for (from, member) in drained.iter().filter(|(from, member)| !is_in(new, from, *member)) {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::{Agent, now};
-use crate::config::ProbeMark;
 use crate::diagnosis::instrument::{self, Fault, Question};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
-use crate::steering::Steering;
-use crate::time::{Now, Time};
+use crate::kernel::net::probe_way::Steering;
+use crate::model::time::{Now, Time};
+use crate::source::file::ProbeMark;
 
 /// How often it is looked at while there is reason to.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use crate::health::probe::Outcome;
 use crate::health::witness::{Meaning, Probe, Seen, Witnesses};
 use crate::health::{Cause, Failure, MemberHealth, Status};
 use crate::model::monitor::ProbePath;
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// What is known of all members together, and so of the load balancer's own side.
 #[derive(Default)]

@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use super::start::mode_name;
-use crate::config::{AgentSettings, AttachMode};
-use crate::host::changes::moved;
-use crate::host::found::Found;
-use crate::host::kept::{Object, Register};
-use crate::host::programs::{Held, Plan, Wanted, compare};
-use crate::host::segments::Pair;
-use crate::kernel::{Attachment, Program, carry_probes, program_name, unpin};
-use crate::time::Now;
+use crate::kernel::bpf::{Attachment, Program, carry_probes, program_name, unpin};
+use crate::kernel::host::changes::moved;
+use crate::kernel::host::found::Found;
+use crate::kernel::host::kept::{Object, Register};
+use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::host::segments::Pair;
+use crate::model::time::Now;
+use crate::source::file::{AgentSettings, AttachMode};
 
 /// What is kept, and what was last found.
 pub(super) struct Keeping {
@@ -94,12 +94,6 @@ impl Core {
             self.publish();
         }
         self.choose_quiet() || told_anew
-    }
-
-    /// What is missing in the host, and why.
-    pub(super) fn missing(&self) -> Vec<(String, String)> {
-        let all = self.keeping.register.all();
-        all.filter_map(|(object, kept)| Some((object.to_string(), kept.missing.clone()?))).collect()
     }
 
     /// Takes over which interfaces are to carry the program, and how: the next look does it.
@@ -194,6 +188,10 @@ impl Core {
 
     /// Pins again what was unpinned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
+        if !self.owned.taken().is_empty() {
+            // The pins there are another agent's.
+            return;
+        }
         let mut restored = Vec::new();
         let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
             restored.extend(maps.into_iter().map(str::to_owned));
@@ -221,9 +219,10 @@ impl Core {
     /// What leads probes was restored by who looked; their program is restored here.
     fn keep_probe_path(&mut self, before: &Found, found: &Found, now: Now) {
         const OBJECT: &Object = &Object::ProbePath;
-        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_set_up()) else {
+        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_kept()) else {
             return;
         };
+        self.vip_probes.follow_way(path.led.clone());
         if let Some(why) = &path.missing {
             self.keeping.register.missing(OBJECT, why.clone());
             return;

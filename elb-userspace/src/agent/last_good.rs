@@ -8,10 +8,10 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
-use super::own_address;
-use crate::config::{self, Config, Errors, STATE_DIR, Severity};
-use crate::saved::{self, Folder};
-use crate::status::timestamp;
+use super::{now, own_address};
+use crate::agent::saved::{self, Folder};
+use crate::api::shape::status::timestamp;
+use crate::source::file::{self, Config, Errors, STATE_DIR, Severity};
 
 /// A configuration that was right throughout when it was taken over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl LastGood {
             return Ok(());
         }
         let (file, text) = (file.to_owned(), text.to_owned());
-        let good = Self { file, at: SystemTime::now(), text };
+        let good = Self { file, at: now().wall, text };
         saved::write(&path, &good).map_err(|error| {
             format!(
                 "cannot save the last good configuration in {}: {error}; a start with a wrong file \
@@ -68,7 +68,7 @@ impl LastGood {
 /// # Errors
 /// Nothing can be served.
 pub(super) fn begin(file: &Path) -> Result<Beginning> {
-    let read = config::read(file);
+    let read = file::read(file);
     let text = read.as_deref().unwrap_or_default().to_owned();
     let (config, errors) = match read {
         Ok(text) => own_address::read_for_this_host(file, &text),
@@ -92,7 +92,7 @@ fn fall_back(
 ) -> Result<Beginning> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let good = LastGood::find(config.as_ref(), &absolute, text);
-    let was = good.and_then(|good| Some((config::parse_lenient("", &good.text).0?, good.at)));
+    let was = good.and_then(|good| Some((file::parse_lenient("", &good.text).0?, good.at)));
     let all = || errors.iter().map(ToString::to_string).collect();
     let (config, kept, at) = match (config, was) {
         (Some(config), None) => {
@@ -101,7 +101,7 @@ fn fall_back(
         (None, None) => bail!("{errors}\n{} cannot be served", file.display()),
         (None, Some((was, at))) => (was, vec!["everything".to_owned()], at),
         (Some(config), Some((was, at))) => {
-            let filled = config::fill(&config.model, &was.model);
+            let filled = file::fill(&config.model, &was.model);
             (Config { model: filled.model, ..config }, filled.kept, at)
         }
     };
@@ -167,7 +167,7 @@ mod tests {
     fn begin_with(text_now: impl Fn(&Path) -> String) -> Result<Beginning> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("elb.toml");
-        let good = config::parse("", &text(folder.path(), 7)).unwrap();
+        let good = file::parse("", &text(folder.path(), 7)).unwrap();
         let state = Folder::of(&good.agent);
         state.make().unwrap();
         LastGood::keep(&state, &file, &text(folder.path(), 7)).unwrap();

@@ -6,17 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::judging::{Judged, Judging};
-use crate::assign::AssignedPool;
-use crate::events::{Event, Kind};
+use crate::agent::saved;
+use crate::api::shape::events::{Event, Kind};
+use crate::api::shape::status::timestamp_millis;
+use crate::control::assign::AssignedPool;
+use crate::control::reconcile::Renamed;
 use crate::health::path::{Paths, Way};
 use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{Change, Failure, History, MemberHealth, Status, Timing};
+use crate::model::time::{Now, Time};
 use crate::model::{Member, Model};
-use crate::reconcile::{Renamed, socket};
-use crate::saved;
-use crate::status::timestamp_millis;
-use crate::time::{Now, Time};
 
 /// The health of all members, each under a number for the schedule and for probes under way.
 #[derive(Default)]
@@ -115,12 +115,12 @@ impl Members {
             let mut known: HashMap<_, _> = known.into_iter().map(|one| (one.member, one)).collect();
             for member in &pool.members {
                 let probe = ProbeSpec::new(model, pool, member, self.sources);
-                let number = self.number(pool.name.as_str(), socket(member));
+                let number = self.number(pool.name.as_str(), member.socket());
                 present.insert(number);
                 match self.watched.get_mut(&number) {
                     Some(watched) => watched.follow(member, timing, probe, now),
                     None => {
-                        let known = known.remove(&socket(member));
+                        let known = known.remove(&member.socket());
                         let random = self.random.hash_one((number, now.time));
                         let pool = pool.name.to_string();
                         let watched = Watched::new(pool, member, timing, probe, known, now, random);
@@ -254,7 +254,7 @@ impl Watched {
             None => MemberHealth::new(timing, now, random),
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
-        let (socket, backend, last, local) = (socket(member), None, None, None);
+        let (socket, backend, last, local) = (member.socket(), None, None, None);
         let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
         Self {
             pool,
@@ -300,9 +300,8 @@ impl Watched {
         let started = now.wall.checked_sub(duration).unwrap_or(now.wall);
         self.history.note(started, duration, result.as_ref().copied());
         let (stood, streak) = (self.standing(), self.health.streak());
-        let (since, reason) = (self.health.since(), self.health.reason().cloned());
+        let (lasted, reason) = (self.health.lasted(now), self.health.reason().cloned());
         let change = self.health.finish(now, result, random);
-        let lasted = now.wall.duration_since(since).unwrap_or_default();
         let event = change.and_then(|change| {
             let reason = self.health.reason().cloned().or(reason);
             self.event(change, lasted, reason, now)

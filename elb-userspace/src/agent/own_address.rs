@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::core::Core;
-use crate::config::{self, Config, Errors, Host};
+use crate::agent::saved::Folder;
+use crate::control::network::{Network, Route};
 use crate::model::{LoadBalancer, Model};
-use crate::nexthop::{Network, Route};
-use crate::saved::Folder;
+use crate::source::file::{self, Config, Errors, Host};
 
 /// What is said of virtual addresses that are this host's own.
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ pub(super) struct OwnAddresses {
 /// agent before served it.
 pub(super) fn read_for_this_host(file: &Path, text: &str) -> (Option<Config>, Errors) {
     let name = file.display().to_string();
-    let (config, errors) = config::parse_lenient(&name, text);
+    let (config, errors) = file::parse_lenient(&name, text);
     let Some(config) = config else { return (None, errors) };
     let before = Folder::of(&config.agent).read_any_numbers();
     let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
     let places = before.listeners.values().map(|listener| &listener.place);
     let served = places
         .flat_map(|place| place.addresses.iter().map(|address| (*address, place.ports.clone())));
-    config::parse_for(&name, text, &Host { served: served.collect(), ..Host::look() })
+    file::parse_for(&name, text, &Host { served: served.collect(), ..Host::look() })
 }
 
 /// This host, which serves the listeners of a model.
@@ -100,7 +100,7 @@ mod tests {
              vip_address = \"10.0.0.100\"\n[[load_balancer.listener]]\nname = \"all\"\n\
              protocol = \"TCP\"\nprotocol_port = 0\ndefault_pool = \"web\"\n[[pool]]\n\
              name = \"web\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\nany_port_enable = true\n";
-        config::parse("test", text).unwrap().model
+        file::parse("test", text).unwrap().model
     }
 
     #[test]

@@ -10,15 +10,15 @@ use super::core::Core;
 use super::draining::Drained;
 use super::members::Members;
 use super::trouble::Written;
-use crate::assign::Full;
-use crate::config::AttachMode;
+use crate::control::assign::Full;
+use crate::control::network::{Network, NextHop, Unreachable};
+use crate::control::plan::{Command, Halves, Store as _, halves};
+use crate::control::reconcile::{Desired, Reconciler, Seen};
 use crate::health::MemberHealth;
-use crate::host::found::Found;
-use crate::kernel::{Attachment, MapError, coarse_seconds};
+use crate::kernel::bpf::{Attachment, MapError, coarse_seconds};
+use crate::kernel::host::found::Found;
 use crate::model::{Member, Pool};
-use crate::nexthop::{Network, NextHop, Unreachable};
-use crate::publish::{Command, Halves, Store as _, halves};
-use crate::reconcile::{Desired, Reconciler, Seen, socket};
+use crate::source::file::AttachMode;
 
 /// What is seen of the world, while everything else in the core may change.
 macro_rules! view_of {
@@ -187,17 +187,17 @@ pub(super) struct View<'a> {
 
 impl Seen for View<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
-        let health = self.members.health(pool.name.as_str(), socket(member));
+        let health = self.members.health(pool.name.as_str(), member.socket());
         health.is_some_and(MemberHealth::serves)
     }
 
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
         !self.drained.is_empty()
-            && self.drained.contains(&(pool.name.as_str().to_owned(), socket(member)))
+            && self.drained.contains(&(pool.name.as_str().to_owned(), member.socket()))
     }
 
     fn is_undecided(&self, pool: &Pool, member: &Member) -> bool {
-        let health = self.members.health(pool.name.as_str(), socket(member));
+        let health = self.members.health(pool.name.as_str(), member.socket());
         health.is_some_and(MemberHealth::is_undecided)
     }
 

@@ -1,16 +1,14 @@
 //! Questions over the API socket. What takes long is answered by a task of its own.
 
-use std::time::SystemTime;
-
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::draining::Draft;
-use super::{Agent, fault, traces};
-use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
-use crate::api::drain::DrainReport;
+use super::{Agent, fault, now, traces};
+use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::shape::drain::DrainReport;
 use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
-use crate::flows;
+use crate::observe::flows;
 
 /// Diagnoses under way at once, each of which sends packets to a few members.
 const DIAGNOSES: usize = 4;
@@ -26,16 +24,14 @@ impl Agent {
         fault::reach("answer");
         // Whoever asked may have gone meanwhile.
         match query {
-            Query::Status(mut reporting, answer) => {
-                let part = reporting.part(&self.core).map_err(Refusal::from);
-                drop(answer.send((reporting, part)));
-            }
+            Query::Status(asked, answer) => drop(answer.send(self.core.status(asked))),
             Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => {
                 drop(answer.send(self.core.explain(&question).map_err(Refusal::from)));
             }
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
+            Query::Cut(request, answer) => drop(answer.send(self.cut(&request))),
             Query::Diagnose(request, answer) => self.diagnose(request, answer),
             Query::Inspection(target, answer) => {
                 drop(answer.send(self.core.inspection(&target).map_err(Refusal::from)));
@@ -47,7 +43,7 @@ impl Agent {
             }
             Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
-            Query::InForce(answer) => drop(answer.send(self.core.in_force(SystemTime::now()))),
+            Query::InForce(answer) => drop(answer.send(self.core.in_force(now().time))),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));
                 self.look_after_traces();
@@ -93,6 +89,14 @@ impl Agent {
         let listing = self.core.flows(request)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         self.readers.spawn_blocking(move || listing.send(&lines));
+        Ok(listening)
+    }
+
+    fn cut(&mut self, request: &flows::Request) -> Lines<flows::cut::Line> {
+        self.may_read()?;
+        let (listing, cutter) = (self.core.flows(request)?, self.core.cutter()?);
+        let (lines, listening) = mpsc::channel(WAITING_LINES);
+        self.readers.spawn_blocking(move || listing.cut(&cutter, &lines));
         Ok(listening)
     }
 

@@ -3,25 +3,25 @@
 
 pub(super) mod compare;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
 
 use elb_common::backend::{Backend, mode};
 use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags};
 use elb_common::pool::Pool as PoolRecord;
 
+use super::clock::now;
 use super::draining::Drained;
-use crate::assign::{
+use crate::agent::saved::{self, Numbers};
+use crate::control::assign::{
     AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
 };
+use crate::control::plan::{Image, ListenerKey, RangeEntry, Region};
+use crate::control::reconcile::protocol_number;
+use crate::control::ring::shape::Shape;
 use crate::health::{History, Status, Verdict};
-use crate::kernel::{Maps, coarse_seconds};
+use crate::kernel::bpf::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
-use crate::publish::{Image, ListenerKey, RangeEntry, Region};
-use crate::reconcile::{protocol_number, socket};
-use crate::ring::shape::Shape;
-use crate::saved::{self, Numbers};
 
 /// The numbers as far as the maps tell: of pools that are still listened for, and of their members.
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
@@ -60,16 +60,18 @@ fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
     let mut used = found.backend_ids();
     for pool in model.pools() {
         let Some(assigned) = found.pools.get_mut(pool.name.as_str()) else { continue };
-        for member in &pool.members {
-            if assigned.members.iter().any(|known| known.socket() == socket(member)) {
-                continue;
+        let known: HashSet<_> = assigned.members.iter().map(AssignedMember::socket).collect();
+        let mut free: HashMap<IpAddr, VecDeque<u16>> = HashMap::new();
+        for (id, record) in observed.backends.iter().filter(|(id, _)| !used.contains(**id)) {
+            if let Some(address) = address(pool, record) {
+                free.entry(address).or_default().push_back(*id);
             }
-            let is_it = |(id, record): &(&u16, &Backend)| {
-                !used.contains(**id) && address(pool, record) == Some(member.address)
-            };
-            if let Some((id, _)) = observed.backends.iter().find(is_it) {
-                used.insert(*id);
-                assigned.members.push(AssignedMember::new(*id, socket(member)));
+        }
+        for member in pool.members.iter().filter(|member| !known.contains(&member.socket())) {
+            let ids = free.get_mut(&member.address);
+            if let Some(id) = ids.and_then(VecDeque::pop_front) {
+                used.insert(id);
+                assigned.members.push(AssignedMember::new(id, member.socket()));
             }
         }
     }
@@ -116,10 +118,12 @@ pub(super) fn published_since(
         let record = |number: &AssignedMember| {
             let judged = Some(number).filter(|one| !one.removed && !is_drained(one.socket()));
             let record = judged.and_then(|number| observed.backends.get(&number.id));
-            record.filter(|record| record.is_reachable() && record.weight > 0)
+            record.filter(|one| one.is_reachable() && one.weight > 0 && !one.is_drained())
         };
+        let numbers: HashMap<_, _> =
+            assigned.members.iter().rev().map(|number| (number.socket(), number)).collect();
         for known in health.members.get_mut(name).into_iter().flatten() {
-            let number = assigned.members.iter().find(|number| number.socket() == known.member);
+            let number = numbers.get(&known.member).copied();
             if let (Some(record), Some(verdict)) = (number.and_then(record), &mut known.verdict) {
                 follow(verdict, record.takes_new());
             }
@@ -137,7 +141,7 @@ fn follow(verdict: &mut Verdict, took_new: bool) {
     let status = if took_new { Status::Online } else { Status::Offline };
     if verdict.status != status {
         let reason = verdict.reason.take().filter(|_| !took_new);
-        *verdict = Verdict { status, since: SystemTime::now(), reason, streak: 0 };
+        *verdict = Verdict { status, since: now().wall, reason, streak: 0, decided: None };
     }
 }
 
@@ -227,12 +231,14 @@ fn members(
 ) -> Vec<AssignedMember> {
     let mut found: BTreeMap<SocketAddr, AssignedMember> = BTreeMap::new();
     let named: BTreeSet<u16> = assigned.regions().flat_map(|region| maps.named(region)).collect();
+    let ports: HashMap<_, _> =
+        pool.members.iter().rev().map(|member| (member.address, member.socket().port())).collect();
     for id in named {
         let Some(address) = observed.backends.get(&id).and_then(|b| address(pool, b)) else {
             continue;
         };
-        let member = pool.members.iter().find(|member| member.address == address);
-        let port = member.map_or(0, |member| socket(member).port());
+        let member = ports.get(&address);
+        let port = member.copied().unwrap_or_default();
         let removed = member.is_none();
         let key = SocketAddr::new(address, port);
         found.entry(key).or_insert(AssignedMember { removed, ..AssignedMember::new(id, key) });
@@ -265,16 +271,19 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 
 /// Those were healthy, as far as nothing else is known of them.
 fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
-    let since = SystemTime::now();
+    let since = now().wall;
+    let mut places: HashMap<_, _> =
+        known.iter().enumerate().rev().map(|(place, known)| (known.member, place)).collect();
     for member in took_new {
-        let online = Verdict { status: Status::Online, since, reason: None, streak: 0 };
-        match known.iter_mut().find(|known| known.member == member) {
-            Some(known) => drop(known.verdict.get_or_insert(online)),
-            None => known.push(saved::Member {
-                member,
-                verdict: Some(online),
-                history: History::default(),
-            }),
+        let online =
+            Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
+        match places.get(&member) {
+            Some(place) => drop(known[*place].verdict.get_or_insert(online)),
+            None => {
+                places.insert(member, known.len());
+                let (verdict, history) = (Some(online), History::default());
+                known.push(saved::Member { member, verdict, history });
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use elb_common::addr::Mac;
 
@@ -10,16 +10,16 @@ use super::core::Core;
 use super::last_good::only_errors;
 use super::publishing::View;
 use super::{draining, inherited};
-use crate::api::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use crate::change::{self, Effect};
-use crate::config::{self, Config, Errors};
+use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use crate::api::shape::status::timestamp;
+use crate::control::change::{self, Effect};
+use crate::control::network::{NextHop, Unreachable};
+use crate::control::reconcile::{Renamed, Seen};
 use crate::health::MemberHealth;
-use crate::kernel::{Program, Tracer};
+use crate::kernel::bpf::{Program, Tracer};
+use crate::model::time::{Now, Time};
 use crate::model::{Member, Model, Pool};
-use crate::nexthop::{NextHop, Unreachable};
-use crate::reconcile::{Renamed, Seen, socket};
-use crate::status::timestamp;
-use crate::time::Now;
+use crate::source::file::{self, Config, Errors};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
@@ -43,8 +43,8 @@ impl Core {
         request: ReloadRequest,
     ) -> Reloaded {
         let name = self.file.display().to_string();
-        let (text, (config, errors)) = match config::read(&self.file) {
-            Ok(text) => (text.clone(), config::parse_for(&name, &text, &self.host())),
+        let (text, (config, errors)) = match file::read(&self.file) {
+            Ok(text) => (text.clone(), file::parse_for(&name, &text, &self.host())),
             Err(errors) => (String::new(), (None, errors)),
         };
         let (mut report, config) = self.judge(config, errors, request);
@@ -74,13 +74,13 @@ impl Core {
 
     /// What a reload with such a file would do.
     pub(super) fn plan(&self, request: &PlanRequest) -> ReloadReport {
-        let (config, errors) = config::parse_for(&request.name, &request.text, &self.host());
+        let (config, errors) = file::parse_for(&request.name, &request.text, &self.host());
         self.judge(config, errors, ReloadRequest::default()).0
     }
 
     /// What the configuration waits for until all of it is in force.
-    pub(super) fn in_force(&self, now: SystemTime) -> InForce {
-        let is_recent = now.duration_since(self.loaded).unwrap_or_default() < RESOLVE;
+    pub(super) fn in_force(&self, now: Time) -> InForce {
+        let is_recent = now.since(self.loaded.time) < RESOLVE;
         let resolves = |address: IpAddr| match self.network.next_hop(address) {
             Err(Unreachable::Unknown) => true,
             Err(Unreachable::NoNeighbor { .. }) => is_recent,
@@ -95,7 +95,7 @@ impl Core {
         let mut waiting = Vec::new();
         for pool in served {
             let known = |member: &&Member| {
-                let health = self.members.health(pool.name.as_str(), socket(member));
+                let health = self.members.health(pool.name.as_str(), member.socket());
                 health.is_some_and(MemberHealth::is_undecided)
             };
             let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
@@ -158,11 +158,12 @@ impl Core {
     }
 
     fn reject(&mut self, report: &ReloadReport) {
-        let loaded = timestamp(self.loaded);
+        let loaded = timestamp(self.loaded.wall);
         let what = format!("the configuration is rejected, the one of {loaded} is still served");
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");
+        self.file_is_wrong = true;
         let errors = only_errors(&report.errors);
         self.config_problems =
             std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
@@ -171,6 +172,7 @@ impl Core {
     /// Serves another configuration from now on.
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
         self.config_problems.clear();
+        self.file_is_wrong = false;
         let tracer = self.resize(&config.agent, program);
         self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;
@@ -186,7 +188,7 @@ impl Core {
         let came = inherited::drained(&self.drained, &old, model);
         self.drained = draining::still_there(&self.drained, model);
         self.drained.extend(came);
-        self.loaded = now.wall;
+        self.loaded = now;
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
         self.look_again_for_own_addresses();
@@ -213,7 +215,7 @@ impl Expected<'_> {
     /// What is known of the health of a member, also where the pool is called otherwise now.
     fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
         let name = name_before(pool.name.as_str(), self.renamed);
-        self.view.members.health(name, socket(member))
+        self.view.members.health(name, member.socket())
     }
 }
 
@@ -225,7 +227,7 @@ impl Seen for Expected<'_> {
     fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
         let name = name_before(pool.name.as_str(), self.renamed);
         !self.view.drained.is_empty()
-            && self.view.drained.contains(&(name.to_owned(), socket(member)))
+            && self.view.drained.contains(&(name.to_owned(), member.socket()))
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

@@ -5,8 +5,6 @@ mod health;
 mod parts;
 mod selection;
 
-pub use self::parts::Reporting;
-
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -17,16 +15,16 @@ use elb_common::reason::Reason;
 
 use super::arrivals::Arrived;
 use super::core::Core;
-use super::joining;
 use super::start::mode_name;
-use crate::assign::AssignedMember;
-use crate::explain::fate;
-use crate::host::kept::{Kept, Object};
-use crate::kernel::{MapError, coarse_seconds};
-use crate::logging;
+use crate::agent::logging;
+use crate::api::shape::status::{self, timestamp};
+use crate::control::assign::AssignedMember;
+use crate::control::ring::shape::Shape;
+use crate::kernel::bpf::{MapError, coarse_seconds};
+use crate::kernel::host::joining;
+use crate::kernel::host::kept::{Kept, Object};
 use crate::model;
-use crate::ring::shape::Shape;
-use crate::status::{self, timestamp};
+use crate::observe::explain::fate;
 
 impl Core {
     /// Packets that were not forwarded, by reason.
@@ -44,7 +42,7 @@ impl Core {
             attach_mode: self.attach_mode().to_owned(),
             interfaces,
             config: self.file.clone(),
-            loaded: timestamp(self.loaded),
+            loaded: timestamp(self.loaded.wall),
             no_vip_probes: self.vip_probes.problem().map(str::to_owned),
             problems: self.problems(problems),
             failed_writes: self.trouble.failed_writes,
@@ -69,11 +67,11 @@ impl Core {
         .concat();
         let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
         all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
+        all.extend(self.owned.taken());
         all.extend(self.trouble.problems());
         all.extend(self.idle_tasks.iter().map(idle));
         all.extend(self.panics.problems());
         all.extend(self.held_problems());
-        all.extend(self.stuck_problems());
         all.extend(lost_lines());
         all
     }
@@ -81,6 +79,7 @@ impl Core {
     /// Whether the load balancer is not what it should be, whatever its members are.
     fn is_impaired(&self) -> bool {
         self.trouble.is_any()
+            || !self.owned.taken().is_empty()
             || !self.map_problems.is_empty()
             || !self.idle_tasks.is_empty()
             || self.keeping.register.is_any_missing()
@@ -166,7 +165,7 @@ impl Core {
             protocol_port: socket.port(),
             weight: 0,
             operating_status: "REMOVED".to_owned(),
-            since: timestamp(self.loaded),
+            since: timestamp(self.loaded.wall),
             reason: None,
             status: Vec::new(),
             health: None,
@@ -202,7 +201,7 @@ impl Core {
 }
 
 /// What is missing in the log, if anything is.
-fn lost_lines() -> Vec<String> {
+pub(super) fn lost_lines() -> Vec<String> {
     let said = |lost| {
         format!(
             "{lost} log lines were dropped, since standard error is closed, full or not read; see where \

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 
 use super::core::{Core, room};
 use super::sweep::Tracking;
-use crate::config::AgentSettings;
-use crate::kernel::{Capacity, Carry, Maps, Object, Program, Sweeper, Tracer};
+use crate::kernel::bpf::{Capacity, Carry, Maps, Object, Program, Sweeper, Tracer};
+use crate::source::file::AgentSettings;
 
 impl Core {
     /// Gives the maps the sizes of the settings, as far as what is in use fits, and lets the interfaces carry

@@ -6,8 +6,8 @@ use super::clock::now;
 use super::core::Core;
 use super::last_good::LastGood;
 use super::trouble::Written;
-use crate::config::Config;
-use crate::saved::{self, DrainedMember, Numbers, boot_id};
+use crate::agent::saved::{self, DrainedMember, Numbers, boot_id};
+use crate::source::file::Config;
 
 impl Core {
     /// Writes down the numbers, for the next agent to make use of the maps. True if that succeeded.
@@ -106,7 +106,7 @@ impl Core {
 /// Replaces a file; an error says what is lost.
 pub(super) fn write(path: &Path, what: &impl serde::Serialize, called: &str) -> Result<(), String> {
     saved::write(path, what).map_err(|error| {
-        let why = crate::config::unreadable::why(path, &error);
+        let why = crate::source::unreadable::why(path, &error);
         format!("cannot save {called} in {}: {why}", path.display())
     })
 }

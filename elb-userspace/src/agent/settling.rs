@@ -9,10 +9,10 @@ use elb_common::room::BELIEVED;
 
 use super::clock::now;
 use super::core::Core;
-use crate::assign::{AssignedMember, AssignedPool};
-use crate::census::Census;
-use crate::kernel::{coarse_seconds, coarse_until};
-use crate::ring::slots::is_quiet;
+use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::census::Census;
+use crate::control::ring::slots::is_quiet;
+use crate::kernel::bpf::{coarse_seconds, coarse_until};
 
 /// From one look at how full the flow tables are to the next.
 pub(super) const LOOK: Duration = Duration::from_millis(200);

@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use super::clock::now;
 use super::core::{Core, Parts, room};
 use super::following::Following;
-use super::joining;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
 use super::recover::compare as recorded;
@@ -22,17 +21,18 @@ use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
 use super::{Agent, containment, descriptors, draining, owning, recover, saving};
-use crate::assign::AssignedPool;
-use crate::config::{AgentSettings, AttachMode, Config};
-use crate::host::follow;
-use crate::host::found::Found;
-use crate::host::programs::{Held, Plan, Wanted, compare};
-use crate::kernel::{
+use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::control::assign::AssignedPool;
+use crate::control::plan::Image;
+use crate::kernel::bpf::{
     Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
     pinned_program, unpin,
 };
-use crate::publish::Image;
-use crate::saved::{self, Folder, Numbers, boot_id};
+use crate::kernel::host::follow;
+use crate::kernel::host::found::Found;
+use crate::kernel::host::joining;
+use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::source::file::{AgentSettings, AttachMode, Config};
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
 ///
@@ -43,8 +43,10 @@ pub async fn run(file: &Path) -> Result<()> {
     let signals = Signals::listen()?;
     let Beginning { config, right, problems } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
-    let locks = owning::locks(&config.agent, &folder)?;
+    let owned = owning::locks(&config.agent, &folder)?;
     let Begun { mut core, traces, log } = take_over(config, folder, file, problems).await?;
+    core.owned = owned;
+    core.file_is_wrong = right.is_none();
     if let Some(text) = right {
         core.text = text;
         core.keep_configuration();
@@ -64,7 +66,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let mut agent = Agent::new(core, following, looks, queries, traces, probes);
     let result = agent.serve(signals, follower, server, looker).await;
     let _ = fs::remove_file(agent.core.socket());
-    drop((locks, log));
+    drop(log);
     result
 }
 
@@ -118,7 +120,8 @@ async fn take_over(
         tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
     }
 
-    let vip_probes = VipProbes::begin(&mut object, &config).await;
+    let mut keeping = Keeping::new(found, failed);
+    let vip_probes = VipProbes::begin(&mut object, &config, &mut keeping.register).await;
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
     let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
@@ -132,7 +135,7 @@ async fn take_over(
         vip_probes,
         tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
-        keeping: Keeping::new(found, failed),
+        keeping,
         observed,
         numbers,
         drained,

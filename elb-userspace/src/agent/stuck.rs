@@ -3,13 +3,13 @@
 //! answers to clients take a way of their own.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::core::Core;
 use super::report::read;
-use crate::model::{Pool, Protocol};
-use crate::reconcile::socket;
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
+use crate::model::{Member, Pool, Protocol};
 
 /// For how long counts are kept.
 const KEPT: Duration = Duration::from_secs(60);
@@ -53,44 +53,29 @@ impl Followed {
 }
 
 impl Core {
-    /// Takes down what came for each member so far.
-    pub(super) fn note_followed(&mut self, now: Now) {
-        let members = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
-        let came = members.map(|member| (member.id, self.came(member.id))).collect();
-        self.followed.sample(came, now);
-    }
-
     /// Openings of the last minute that nothing followed, of a member of a TCP pool.
-    pub(super) fn stuck(&self, pool: &Pool, member: std::net::SocketAddr) -> Option<u64> {
-        if pool.protocol != Protocol::Tcp {
-            return None;
-        }
-        let assigned = self.reconciler.assignments.pools.get(pool.name.as_str())?;
-        let named = |one: &&crate::assign::AssignedMember| {
-            (one.address, one.port) == (member.ip(), member.port())
-        };
-        let id = assigned.members.iter().find(named)?.id;
-        self.followed.stuck(id, self.came(id))
+    pub(super) fn stuck(&self, pool: &Pool, member: SocketAddr) -> Option<u64> {
+        self.stuck_as(pool, self.members.get(pool.name.as_str(), member)?.backend?)
     }
 
-    /// A line for each member whose connections are stuck.
-    pub(super) fn stuck_problems(&self) -> Vec<String> {
-        let pools = self.config.model.pools().iter();
-        let members = pools.flat_map(|pool| pool.members.iter().map(move |member| (pool, member)));
-        let line = |(pool, member): (&Pool, &crate::model::Member)| {
-            let openings = self.stuck(pool, socket(member))?;
-            Some(format!(
-                "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and no \
-                 packet followed one: its answers do not reach the clients, or the clients are a flood \
-                 of openings; on that host `elb backend inspect --client ADDRESS`",
-                pool.name.as_str(),
-                member.name.as_str()
-            ))
-        };
-        members.filter_map(line).collect()
+    /// A line if connections to a member, which has this id, are stuck.
+    pub(super) fn stuck_problem(&self, pool: &Pool, member: &Member, id: u16) -> Option<String> {
+        let openings = self.stuck_as(pool, id)?;
+        Some(format!(
+            "pool {:?}, member {:?}: {openings} openings of connections in the last minute, and no \
+             packet followed one: its answers do not reach the clients, or the clients are a flood \
+             of openings; on that host `elb backend inspect --client ADDRESS`",
+            pool.name.as_str(),
+            member.name.as_str()
+        ))
     }
 
-    fn came(&self, id: u16) -> Came {
+    fn stuck_as(&self, pool: &Pool, id: u16) -> Option<u64> {
+        (pool.protocol == Protocol::Tcp).then(|| self.followed.stuck(id, self.came(id)))?
+    }
+
+    /// What came for a member so far.
+    pub(super) fn came(&self, id: u16) -> Came {
         Came {
             openings: read(self.maps.backend_opened(id)),
             packets: read(self.maps.backend_counter(id)).packets,

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::census::{Census, Fill};
-use crate::kernel::{MapError, Sweeper};
+use crate::control::census::{Census, Fill};
+use crate::kernel::bpf::{MapError, Sweeper};
 
 /// What packets note of flows.
 pub(super) struct Tracking(Mutex<Sweeper>);

@@ -9,10 +9,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::core::Core;
+use super::now;
 use crate::api::{Lines, WAITING_LINES};
-use crate::kernel::{Counted, Program, Tracer, coarse_seconds};
-use crate::names::Names;
-use crate::trace::{Filter, Line, Missed, Raw, Request, union};
+use crate::kernel::bpf::{Counted, Program, Tracer, coarse_seconds};
+use crate::model::time::Time;
+use crate::observe::names::Names;
+use crate::observe::trace::{Filter, Line, Missed, Raw, Request, union};
 
 /// How often is looked after who listens still.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
@@ -30,7 +32,7 @@ pub(super) struct Traces {
     /// As of the last look.
     names: Names,
     /// The revision of the numbers, the configuration and the interfaces that the names are of.
-    named: Option<(u64, SystemTime, Vec<u32>)>,
+    named: Option<(u64, Time, Vec<u32>)>,
     counted: Counted,
 }
 
@@ -140,7 +142,7 @@ impl Traces {
     /// Learns the names of all numbers, where these may have changed.
     fn follow_names(&mut self, core: &Core) {
         let interfaces = core.attachments.iter().map(|one| one.index).collect();
-        let named = (core.revision, core.loaded, interfaces);
+        let named = (core.revision, core.loaded.time, interfaces);
         if self.named.as_ref() != Some(&named) {
             (self.names, self.named) = (core.names(), Some(named));
         }
@@ -227,7 +229,7 @@ impl Listener {
 
 /// When the monotonic clock, which events are timed by, was at zero.
 fn booted() -> SystemTime {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let since = Duration::try_from(now).unwrap_or_default();
-    SystemTime::now().checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let since = Duration::try_from(monotonic).unwrap_or_default();
+    now().wall.checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }

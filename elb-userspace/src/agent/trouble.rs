@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// How long the first repetition waits; each one after it twice as long.
 const FIRST: Duration = Duration::from_millis(500);
@@ -76,6 +76,11 @@ impl Trouble {
     /// In how much time to try again; none: nothing fails.
     pub(super) fn retry_in(&self, now: Time) -> Option<Duration> {
         self.retry_at.map(|at| at.since(now))
+    }
+
+    /// What fails, and why.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Written, &str)> {
+        self.failing.iter().map(|(what, why)| (*what, why.as_str()))
     }
 
     /// What fails, in words.

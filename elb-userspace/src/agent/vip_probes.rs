@@ -10,24 +10,23 @@ use thiserror::Error;
 
 use super::core::Core;
 use super::members::Watched;
-use crate::config::{Config, ProbeMark};
+use crate::control::network::{Network, Route};
 use crate::health::path::{AT_ONCE, Guide, Lead, Way};
 use crate::health::probe::ProbeSpec;
-use crate::host::kept;
-use crate::kernel::{Object, Prober, carry_probes, move_probes};
-use crate::nexthop::{Network, Route};
-use crate::steering::{Steered, Steering, keep};
+use crate::kernel::bpf::{Object, Prober, carry_probes, move_probes};
+use crate::kernel::host::kept::{self, Register};
+use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_way::keep::{self, Led};
+use crate::source::file::{AttachMode, Config, ProbeMark};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
-    /// Who leads them, or why there is nobody.
-    guide: Result<Arc<dyn Guide>, String>,
-    /// The same, as the kernel has it.
-    prober: Option<Arc<Prober>>,
+    /// Who leads them, or why this kernel cannot.
+    prober: Result<Arc<Prober>, String>,
+    /// What leads them, to be kept.
+    way: keep::Way,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
-    /// What leads them, to be kept.
-    way: Option<keep::Way>,
 }
 
 /// Why a member is probed at its own address though the pool wants the virtual one.
@@ -75,79 +74,100 @@ pub(super) enum NoVipPath {
 
 impl VipProbes {
     /// Sets up what is needed, or takes over what an earlier agent left. Without it, members are
-    /// probed at their own addresses.
-    pub(super) async fn begin(object: &mut Object, config: &Config) -> Self {
-        let steering =
-            Steering::of(&config.agent.pin_dir, config.agent.probe_mark.map(ProbeMark::get));
-        match set_up(object, config, &steering).await {
-            Ok((prober, steered)) => {
-                let way = Some(keep::Way::new(steering, &steered));
-                let no_v6 = steered.v6.err().map(|error| error.to_string());
-                if let Some(why) = &no_v6 {
-                    tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
-                }
-                let prober = Arc::new(prober);
-                Self { guide: Ok(prober.clone()), prober: Some(prober), no_v6, way }
-            }
-            Err(why) => {
-                tracing::warn!(
-                    why,
-                    "probes cannot go by virtual addresses; members are probed at their own"
-                );
-                Self { guide: Err(why), prober: None, no_v6: None, way: None }
-            }
+    /// probed at their own addresses; what could not be set up is missing in `register`, and tried again
+    /// with all that is kept.
+    pub(super) async fn begin(
+        object: &mut Object,
+        config: &Config,
+        register: &mut Register,
+    ) -> Self {
+        let agent = &config.agent;
+        let steering = Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get));
+        let mut begun = Self { prober: prober(object), way: keep::Way::new(steering), no_v6: None };
+        if begun.prober.is_ok()
+            && let Err(why) = begun.set_up(object, agent.attach_mode).await
+        {
+            register.missing(&kept::Object::ProbePath, format!("it could not be set up: {why}"));
         }
+        if let Err(why) = &begun.prober {
+            tracing::warn!(
+                why,
+                "probes cannot go by virtual addresses; members are probed at their own"
+            );
+        }
+        begun
+    }
+
+    async fn set_up(&mut self, object: &mut Object, mode: AttachMode) -> Result<(), String> {
+        if let Err(why) = self.way.restore().await {
+            if why.is_of_no_use() {
+                self.prober = Err(why.to_string());
+                return Ok(());
+            }
+            return Err(why.to_string());
+        }
+        self.follow_way(self.way.led.clone());
+        let peer = self.way.steering.peer.clone();
+        let index = nix::net::if_::if_nametoindex(peer.as_str()).unwrap_or_default();
+        carry_probes(object, (&peer, index), mode).map_err(|error| error.to_string()).map(drop)
     }
 
     /// Goes on with another object, whose maps take the place of those of `before`.
     pub(super) fn follow(&mut self, before: &mut Object, object: &mut Object) {
-        let Some(prober) = &self.prober else { return };
+        let Ok(prober) = &self.prober else { return };
         let followed = prober.follow(object).map_err(|error| error.to_string());
         let followed =
             followed.and_then(|()| move_probes(before, object).map_err(|error| error.to_string()));
         if let Err(why) = followed {
             tracing::warn!(why, "probes cannot go by virtual addresses any more");
-            (self.guide, self.prober) = (Err(why), None);
+            self.prober = Err(why);
         }
     }
 
-    /// The way of probes, to be kept.
+    /// Probes go the way that was set up.
+    pub(super) fn follow_way(&mut self, led: Option<Led>) {
+        let (Some(led), Ok(prober)) = (led, &self.prober) else { return };
+        prober.set_mark(led.mark);
+        if self.no_v6 != led.no_v6 {
+            self.no_v6 = led.no_v6;
+            match &self.no_v6 {
+                Some(why) => {
+                    tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
+                }
+                None => tracing::info!("probes go by virtual IPv6 addresses now"),
+            }
+        }
+    }
+
+    /// The way of probes, to be kept; none where this kernel cannot lead any.
     pub(super) fn way(&self) -> Option<keep::Way> {
-        self.way.clone()
+        self.prober.is_ok().then(|| self.way.clone())
     }
 
-    /// Whether there are such probes, so that what they need is to be kept.
-    pub(super) const fn is_set_up(&self) -> bool {
-        self.prober.is_some()
+    /// Whether there may be such probes, so that what they need is to be kept.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.prober.is_ok()
     }
 
-    /// Why no virtual address can be probed, if so.
+    /// Why this kernel probes no virtual address, if so.
     pub(super) fn problem(&self) -> Option<&str> {
-        self.guide.as_ref().err().map(String::as_str)
+        self.prober.as_ref().err().map(String::as_str)
     }
 
-    fn guide(&self, vip: IpAddr) -> Result<&Arc<dyn Guide>, NoVipPath> {
-        match (&self.guide, &self.no_v6) {
+    fn guide(&self, vip: IpAddr) -> Result<Arc<dyn Guide>, NoVipPath> {
+        match (&self.prober, &self.no_v6) {
             (Err(why), _) => Err(NoVipPath::Host(why.clone())),
             (Ok(_), Some(why)) if vip.is_ipv6() => Err(NoVipPath::Host(why.clone())),
-            (Ok(guide), _) => Ok(guide),
+            (Ok(prober), _) => Ok(prober.clone()),
         }
     }
 }
 
-async fn set_up(
-    object: &mut Object,
-    config: &Config,
-    steering: &Steering,
-) -> Result<(Prober, Steered), String> {
+fn prober(object: &mut Object) -> Result<Arc<Prober>, String> {
     if let Some(why) = &object.unprobeable {
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
-    let steered = steering.set_up().await.map_err(|error| error.to_string())?;
-    let carried = carry_probes(object, (&steering.peer, steered.peer), config.agent.attach_mode);
-    carried.map_err(|error| error.to_string())?;
-    let prober = Prober::new(object, steered.mark).map_err(|error| error.to_string())?;
-    Ok((prober, steered))
+    Prober::new(object).map(Arc::new).map_err(|error| error.to_string())
 }
 
 impl Core {
@@ -186,7 +206,7 @@ impl Core {
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
-        let lead = Lead { backend, guide: guide.clone() };
+        let lead = Lead { backend, guide };
         let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
         Ok(Way { target, source, lead })
     }
@@ -252,7 +272,7 @@ mod tests {
     use elb_common::addr::Mac;
 
     use super::*;
-    use crate::nexthop::Link;
+    use crate::control::network::Link;
 
     fn address(n: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, n])

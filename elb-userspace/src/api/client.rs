@@ -17,11 +17,12 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
-use super::drain::{DrainReport, DrainRequest};
-use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use crate::explain::{Explanation, Question};
-use crate::status::{self, Status};
+use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
+use super::shape::drain::{DrainReport, DrainRequest};
+use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use crate::api::shape::status::{self, Status};
+use crate::observe::explain::{Explanation, Question};
+use crate::observe::flows;
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -124,9 +125,29 @@ pub async fn lines<T: DeserializeOwned>(
     resource: &str,
     request: &impl Serialize,
     began: impl FnOnce() -> Result<()>,
+    each: impl FnMut(T) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    many(socket, empty(Method::GET, &path(resource, request)?)?, began, each).await
+}
+
+/// Cuts connections; calls `each` as [`lines`] does.
+///
+/// # Errors
+/// As for [`lines`].
+pub async fn cut(
+    socket: &Path,
+    request: &flows::Request,
+    each: impl FnMut(flows::cut::Line) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    many(socket, empty(Method::POST, &path("/flows/cut", request)?)?, || Ok(()), each).await
+}
+
+async fn many<T: DeserializeOwned>(
+    socket: &Path,
+    request: Sent,
+    began: impl FnOnce() -> Result<()>,
     mut each: impl FnMut(T) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let request = empty(Method::GET, &path(resource, request)?)?;
     exchange(socket, request, TIMEOUT, async |mut response| {
         began()?;
         let mut text = Vec::new();

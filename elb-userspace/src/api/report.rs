@@ -1,9 +1,36 @@
 //! The status on its way to who asked, in parts that take little time each: however much there is, neither
 //! the agent's loop waits for it nor is all of it ever in memory.
 
+use std::any::Any;
+
 use serde::Serialize;
 
-use crate::status::{Agent, Listener, LoadBalancer, Member, Pool, Reason};
+use crate::api::shape::status::{Agent, Listener, LoadBalancer, Member, Pool, Reason, Request};
+
+/// Which part of a status is asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// The first.
+    First(Request),
+    /// The one that follows.
+    Next(Underway),
+}
+
+/// How far a status is. Only who makes it looks inside.
+#[derive(Debug)]
+pub struct Underway(Box<dyn Any + Send>);
+
+impl Underway {
+    /// So far.
+    pub fn new(state: impl Any + Send) -> Self {
+        Self(Box::new(state))
+    }
+
+    /// The state, if it is of this type.
+    pub fn state<T: Any>(self) -> Option<T> {
+        self.0.downcast().ok().map(|state| *state)
+    }
+}
 
 /// A part of a status, in the order in which they come: pools, each with its members; load balancers, each
 /// with its listeners; the rest.
@@ -23,7 +50,7 @@ pub enum Part {
     End(Box<Agent>, Vec<Reason>),
 }
 
-/// Writes parts as the JSON of a [`crate::status::Status`].
+/// Writes parts as the JSON of a [`crate::api::shape::status::Status`].
 #[derive(Debug, Default)]
 pub struct Encoder {
     section: Section,
@@ -127,7 +154,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Probing, Status};
+    use crate::api::shape::status::{Probing, Status};
 
     fn pool(name: &str) -> Pool {
         Pool {

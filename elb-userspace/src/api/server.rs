@@ -27,15 +27,17 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
-use super::drain::{DrainReport, DrainRequest};
 use super::patient::Patient;
-use super::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use super::report::{Encoder, Part};
+use super::report::{Asked, Encoder, Part, Underway};
+use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
+use super::shape::drain::{DrainReport, DrainRequest};
+use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::{Lines, Query, Refusal};
-use crate::agent::Reporting;
-use crate::explain::{Explanation, Question};
-use crate::{events, flows, status, trace};
+use crate::api::shape::events;
+use crate::api::shape::status;
+use crate::observe::explain::{Explanation, Question};
+use crate::observe::flows;
+use crate::observe::trace;
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -53,7 +55,7 @@ const MAX_BODY: usize = 2 << 20;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte
-/// of the 4 MiB of [`crate::config::MAX_FILE_SIZE`] may take two.
+/// of the 4 MiB of [`crate::source::file::MAX_FILE_SIZE`] may take two.
 const PLAN: usize = 8 << 20 | 1 << 16;
 
 /// A bound socket.
@@ -90,6 +92,7 @@ impl Server {
             .route("/drops", get(drops))
             .route("/explain", get(explain))
             .route("/flows", get(flows))
+            .route("/flows/cut", post(cut))
             .route("/trace", get(trace))
             .route("/events", get(events))
             .route("/drain", post(drain))
@@ -165,25 +168,20 @@ async fn status(
     queries: Queries,
     Parameters(request): Parameters<status::Request>,
 ) -> Result<([(&'static str, &'static str); 1], Body), Refused> {
-    let reporting = Box::new(Reporting::new(request));
-    let first = next_part(&queries, reporting).await?;
+    let first = part(&queries, Asked::First(request)).await?;
     let pieces = stream::unfold((first, queries, Encoder::default()), async |state| {
-        let ((reporting, part), queries, mut encoder) = state;
-        let text = encoder.encode(part?).map_err(io::Error::other);
+        let (made, queries, mut encoder) = state;
+        let (made, underway) = made?;
+        let text = encoder.encode(made).map_err(io::Error::other);
         // Where the agent ends, so does the answer, in the middle.
-        let next = next_part(&queries, reporting).await;
-        let next =
-            next.unwrap_or_else(|_| (Box::new(Reporting::new(status::Request::default())), None));
+        let next = part(&queries, Asked::Next(underway)).await.ok().flatten();
         Some((text.map(Bytes::from), (next, queries, encoder)))
     });
     Ok(([("content-type", "application/json")], Body::from_stream(pieces)))
 }
 
-type Reported = (Box<Reporting>, Option<Part>);
-
-async fn next_part(queries: &Queries, reporting: Box<Reporting>) -> Result<Reported, Refused> {
-    let (reporting, part) = ask(queries.clone(), |answer| Query::Status(reporting, answer)).await?;
-    Ok((reporting, part.map_err(refuse)?))
+async fn part(queries: &Queries, asked: Asked) -> Result<Option<(Part, Underway)>, Refused> {
+    ask(queries.clone(), |answer| Query::Status(asked, answer)).await?.map_err(refuse)
 }
 
 async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refused> {
@@ -203,6 +201,13 @@ async fn flows(
     Parameters(request): Parameters<flows::Request>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
+}
+
+async fn cut(
+    queries: Queries,
+    Parameters(request): Parameters<flows::Request>,
+) -> Result<Body, Refused> {
+    lines(ask(queries, |answer| Query::Cut(request, answer)).await?)
 }
 
 async fn trace(

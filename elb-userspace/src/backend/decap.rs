@@ -17,9 +17,9 @@ use elb_common::names;
 use elb_common::path::unwrap::Unwrapped;
 
 use super::error::{Error, with_causes};
-use super::netlink::Link;
 use super::{Attach, Attached};
-use crate::kernel::{DECAP_OBJECT, LoadError, Record, errno};
+use crate::kernel::bpf::{DECAP_OBJECT, LoadError, Record, errno};
+use crate::kernel::net::links::Link;
 
 /// The folder of the pins: `pin_dir/vN`, N being the version of the maps.
 #[derive(Clone, Debug)]

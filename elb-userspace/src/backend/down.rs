@@ -145,7 +145,8 @@ impl Work<'_> {
         let step = if !added {
             Step::AddressLeft { vip }
         } else if self.host.has_on_loopback(vip) {
-            self.host.netlink.remove(self.host.loopback()?.index, vip)?;
+            let removed = self.host.netlink.remove(self.host.loopback()?.index, vip);
+            removed.map_err(|error| Error::Remove { vip, error })?;
             Step::AddressRemoved { vip }
         } else {
             Step::AddressGone { vip }

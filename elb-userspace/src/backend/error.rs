@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::state::StateError;
 use super::sysctl::Sysctl;
-use crate::kernel::LoadError;
+use crate::kernel::bpf::LoadError;
+use crate::kernel::net::links::NetlinkError;
 
 /// Why nothing, or not everything, was done.
 #[derive(Debug, Error)]
@@ -63,8 +64,8 @@ pub enum Error {
         interface: String,
     },
     /// Netlink does not work.
-    #[error("netlink: {0}")]
-    Netlink(io::Error),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
     /// An address cannot be added.
     #[error("cannot add {vip} to lo: {error}{}", hint(*.vip, .error))]
     Add {

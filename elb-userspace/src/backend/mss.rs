@@ -17,7 +17,7 @@ use rtnetlink::packet_route::route::{
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::netlink::Netlink;
+use crate::kernel::net::links::Netlink;
 
 /// What a segment may have at most: 1500 bytes without headers of IPv4 and TCP.
 pub const MOST: u32 = 1460;
@@ -32,6 +32,35 @@ pub(super) struct Advertised {
     pub(super) v6: bool,
     pub(super) was: u32,
     pub(super) set: u32,
+}
+
+/// Routes by which clients are asked for larger segments than `most`, as one that was made anew since: no
+/// program of elb's runs on a backend server that would keep them.
+pub(super) fn forgotten(
+    netlink: &Netlink,
+    vips: &[IpAddr],
+    most: u32,
+) -> Result<Vec<String>, Error> {
+    let links = netlink.links()?;
+    let Some(lo) = links.iter().find(|link| link.loopback) else { return Ok(Vec::new()) };
+    let routes = ClientRoute::all(netlink, vips, lo.index)?;
+    let asks_for_more = |route: &&ClientRoute| {
+        let out = links.iter().find(|link| route.leaves_by(link.index));
+        let mtu = out.map_or(u32::MAX, |link| link.mtu);
+        said(route.metric(Metric::Advmss), route.metric(Metric::Mtu), mtu, route.is_v6()) > most
+    };
+    Ok(routes.iter().filter(asks_for_more).map(ClientRoute::name).collect())
+}
+
+/// The size that the kernel says for a route with these metrics, 0 where it has none, by an interface with
+/// this MTU.
+fn said(advmss: u32, mtu: u32, interface: u32, v6: bool) -> u32 {
+    let headers = if v6 { 60 } else { 40 };
+    match (advmss, mtu) {
+        (0, 0) => interface.saturating_sub(headers),
+        (0, mtu) => mtu.min(interface).saturating_sub(headers),
+        (advmss, _) => advmss,
+    }
 }
 
 /// A route of the main table by which clients may be reached.
@@ -81,17 +110,27 @@ impl ClientRoute {
         self.message.header.address_family == rtnetlink::packet_route::AddressFamily::Inet6
     }
 
+    fn leaves_by(&self, index: u32) -> bool {
+        self.message.attributes.contains(&RouteAttribute::Oif(index))
+    }
+
     /// The size that it says.
     pub(super) fn advmss(&self) -> u32 {
+        self.metric(Metric::Advmss)
+    }
+
+    /// 0 where it has none.
+    fn metric(&self, which: Metric) -> u32 {
         let metrics = self.message.attributes.iter().find_map(|attribute| match attribute {
             RouteAttribute::Metrics(metrics) => Some(metrics),
             _ => None,
         });
-        let advmss = metrics.into_iter().flatten().find_map(|metric| match metric {
-            RouteMetric::Advmss(value) => Some(*value),
+        let value = metrics.into_iter().flatten().find_map(|metric| match (metric, which) {
+            (RouteMetric::Advmss(value), Metric::Advmss)
+            | (RouteMetric::Mtu(value), Metric::Mtu) => Some(*value),
             _ => None,
         });
-        advmss.unwrap_or_default()
+        value.unwrap_or_default()
     }
 
     /// Puts the same route with another size in its place.
@@ -118,11 +157,32 @@ impl ClientRoute {
     }
 }
 
+/// What a route may say of sizes.
+#[derive(Clone, Copy)]
+enum Metric {
+    Advmss,
+    Mtu,
+}
+
 fn address(address: &rtnetlink::packet_route::route::RouteAddress) -> String {
     use rtnetlink::packet_route::route::RouteAddress;
     match address {
         RouteAddress::Inet(v4) => v4.to_string(),
         RouteAddress::Inet6(v6) => v6.to_string(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_asks_for_what_its_interface_takes_unless_it_says_less() {
+        assert_eq!(said(0, 0, 1500, false), 1460);
+        assert_eq!(said(0, 0, 1500, true), 1440);
+        assert_eq!(said(0, 1400, 1500, false), 1360);
+        assert_eq!(said(0, 9000, 1500, false), 1460, "no more than the interface");
+        assert_eq!(said(1440, 0, 9000, false), 1440);
     }
 }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::netlink::{Address, Link, Netlink};
 use super::state::State;
 use super::{Error, StateError};
+use crate::kernel::net::links::{Address, Link, Netlink};
 
 /// The host as it is.
 pub(super) struct Host {

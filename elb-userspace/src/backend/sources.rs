@@ -10,7 +10,7 @@ use elb_common::tunnel_source::{MAX_SOURCES, NO_SET, SET_BITS, SourceKey};
 
 use super::decap::{Pins, pin_error};
 use super::error::{Error, with_causes};
-use crate::kernel::Record;
+use crate::kernel::bpf::Record;
 use crate::model::ipgroup::Network;
 
 /// Bits of an IPv4-mapped address before the IPv4 address.

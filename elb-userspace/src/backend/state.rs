@@ -77,6 +77,9 @@ pub(super) struct State {
     /// Routes that say another size of segments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) routes: Vec<Advertised>,
+    /// The size of segments that clients are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mss: Option<u32>,
 }
 
 /// A virtual address.
@@ -117,6 +120,7 @@ impl State {
             sysctls: Vec::new(),
             interfaces: Vec::new(),
             routes: Vec::new(),
+            mss: None,
         }
     }
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
 use super::sources::{Sources, is_anybody};
-use super::{Error, plan, state};
+use super::{Error, mss, plan, state};
+use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Network;
 
 /// A set-up as it is.
@@ -74,6 +75,10 @@ pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<Status>, Error>
         problems: Vec::new(),
     };
     status.problems = problems(&status, pins.have_maps());
+    if let Some(mss) = state.mss {
+        let forgotten = mss::forgotten(&Netlink::open()?, &status.vips, mss)?;
+        status.problems.extend(forgotten.iter().map(|route| asks_for_more(route, mss)));
+    }
     Ok(Some(status))
 }
 
@@ -109,6 +114,13 @@ fn problems(status: &Status, has_maps: bool) -> Vec<String> {
     problems
 }
 
+fn asks_for_more(route: &str, mss: u32) -> String {
+    format!(
+        "the route {route} does not ask clients for segments of {mss} bytes, as one that was made anew: run \
+         `elb backend up` again, with --mss {mss}"
+    )
+}
+
 /// A set of sources in words.
 pub(super) fn shown(from: &[Network]) -> String {
     if is_anybody(from) {
@@ -130,7 +142,8 @@ impl fmt::Display for Status {
             |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         writeln!(f, "virtual addresses: {}", list(&self.vips))?;
         if self.interfaces.is_empty() {
-            return writeln!(f, "packets come without outer headers (l2): no program is needed");
+            writeln!(f, "packets come without outer headers (l2): no program is needed")?;
+            return self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"));
         }
         writeln!(f, "decap is on: {}", self.interfaces.join(", "))?;
         writeln!(f, "unwraps packets for: {}", list(&self.unwrapped))?;

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::decap::{Decap, Outcome, Pins, Vips};
 use super::mss::{self, Advertised, ClientRoute};
-use super::netlink::Link;
 use super::plan::{self, Host};
 use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, Wanted};
 use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
+use crate::kernel::net::links::Link;
 use crate::model::ipgroup::Network;
 
 /// Sets the host up for the addresses, beside those that it serves already. Not for use inside an
@@ -119,6 +119,7 @@ impl<'a> Plan<'a> {
                 }
             }
         }
+        state.mss = self.mss.or(state.mss);
         for route in &self.routes {
             let (name, v6) = (route.name(), route.is_v6());
             let set = self.mss.unwrap_or_default();
@@ -210,7 +211,7 @@ impl Work<'_> {
             self.steps.push(Step::AddressAlready { vip, interface: interface.to_owned() });
             return Ok(());
         }
-        self.host.netlink.add(lo, vip)?;
+        self.host.netlink.add(lo, vip).map_err(|error| Error::Add { vip, error })?;
         self.undo.push(Undo::Address { lo, vip });
         self.steps.push(Step::AddressAdded { vip });
         Ok(())
@@ -349,7 +350,8 @@ impl Work<'_> {
                 Ok(Step::SysctlRestored { sysctl, from: set, to: was })
             }
             Undo::Address { lo, vip } => {
-                self.host.netlink.remove(lo, vip)?;
+                let removed = self.host.netlink.remove(lo, vip);
+                removed.map_err(|error| Error::Remove { vip, error })?;
                 Ok(Step::AddressRemoved { vip })
             }
             Undo::Maps => {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use super::ConfigArg;
-use crate::logging;
+use crate::agent::logging;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

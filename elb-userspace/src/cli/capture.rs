@@ -14,8 +14,8 @@ use clap::Args;
 use super::block_on;
 use super::packets::PacketArgs;
 use super::socket::SocketArg;
-use crate::capture::Capture;
-use crate::trace::{DEFAULT_SNAP, Event, MAX_SNAP, MIN_SNAP};
+use crate::observe::capture::Capture;
+use crate::observe::trace::{DEFAULT_SNAP, Event, MAX_SNAP, MIN_SNAP};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

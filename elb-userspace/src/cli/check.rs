@@ -9,8 +9,8 @@ use clap::Args;
 use super::reload::described;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::api::reload::PlanRequest;
-use crate::config::{self, Config, Errors, Host};
+use crate::api::shape::reload::PlanRequest;
+use crate::source::file::{self, Config, Errors, Host};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,7 +44,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let file = &args.config.config;
-    let (config, errors) = config::load_for(file, &Host::look());
+    let (config, errors) = file::load_for(file, &Host::look());
     let good = !errors.has_errors() && (!args.strict || errors.is_empty());
     let running = config.as_ref().filter(|_| args.against_running && !errors.has_errors());
     if let Some(config) = running {

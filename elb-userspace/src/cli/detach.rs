@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::socket::DEFAULT_SOCKET;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
-use crate::announce::{Announcer, solicited_node_mac};
-use crate::config::{PIN_DIR, STATE_DIR, USUAL_FILE};
-use crate::kernel::{directories, remove_pins, served_v6};
-use crate::saved::{Drained, Folder};
-use crate::steering::Steering;
-use crate::{agent, config};
+use crate::agent;
+use crate::agent::saved::{Drained, Folder};
+use crate::kernel::bpf::{directories, remove_pins, served_v6};
+use crate::kernel::net::announce::{Announcer, solicited_node_mac};
+use crate::kernel::net::probe_way::Steering;
+use crate::source::file;
+use crate::source::file::{PIN_DIR, STATE_DIR, USUAL_FILE};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -90,7 +91,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
 /// What the arguments say, else the file, else the usual places, if no other file was named.
 fn places(args: &DetachArgs) -> Result<Places> {
     let file = &args.config.config;
-    let (config, errors) = config::load_lenient(file);
+    let (config, errors) = file::load_lenient(file);
     let (pin_dir, socket, state_dir) = match config {
         // What is wrong in the rest of the file does not matter here.
         Some(config) => (config.agent.pin_dir, config.agent.socket, config.agent.state_dir),

@@ -13,7 +13,7 @@ use self::inspection::InspectionArgs;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_text, report};
 use crate::api::client;
-use crate::api::diagnose::{DiagnoseRequest, Diagnosis};
+use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,14 +1,24 @@
 //! `elb doctor`: can this host be a load balancer?
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use tokio::time::timeout;
 
 use super::{ConfigArg, Output, block_on, report};
-use crate::config;
-use crate::diagnosis::doctor::{self, Duty};
+use crate::agent::lock_path;
+use crate::agent::saved::Folder;
+use crate::api::client;
+use crate::api::shape::status::Request;
+use crate::diagnosis::doctor::{self, Duty, Running};
 use crate::diagnosis::report::Report;
+use crate::source::file;
+
+/// How long an agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,18 +50,46 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
 }
 
 fn examine(args: &DoctorArgs) -> Result<Report> {
-    let duty = duty(args)?;
-    let facts = block_on(async { Ok(doctor::gather(&duty).await?) })?;
+    let (mut duty, socket) = duty(args)?;
+    let facts = block_on(async {
+        if let Some(socket) = &socket {
+            duty.agent = running(socket).await;
+        }
+        Ok(doctor::gather(&duty).await?)
+    })?;
     Ok(doctor::judge(&duty, &facts))
 }
 
-fn duty(args: &DoctorArgs) -> Result<Duty> {
+/// What the agent says; `None`: it does not answer.
+async fn running(socket: &Path) -> Option<Running> {
+    let answer = timeout(PATIENCE, client::status(socket, &Request::default())).await;
+    let agent = answer.ok()?.ok()?.agent;
+    let missing = agent.kept.into_iter().filter(|one| !one.in_place);
+    Some(Running {
+        missing: missing.map(|one| (one.object, one.reason.unwrap_or_default())).collect(),
+        probes_by_vip: agent.no_vip_probes.is_none(),
+    })
+}
+
+/// What the host is to do, and where its agent would answer.
+fn duty(args: &DoctorArgs) -> Result<(Duty, Option<PathBuf>)> {
     if !args.interface.is_empty() {
-        return Ok(Duty::on(args.interface.clone()));
+        return Ok((Duty::on(args.interface.clone()), None));
     }
     let file = &args.config.config;
-    let config = config::load(file).with_context(|| {
+    let config = file::load(file).with_context(|| {
         format!("{} tells what the host is to do; without it, use --interface", file.display())
     })?;
-    Ok(Duty::of(&config))
+    let (agent, folder) = (&config.agent, Folder::of(&config.agent));
+    let state_dir = folder.path().to_owned();
+    let duty = Duty {
+        locked: vec![
+            ("pin_dir", agent.pin_dir.clone()),
+            ("state_dir", state_dir.clone()),
+            ("socket", lock_path(&agent.socket)),
+        ],
+        state_dir: Some(state_dir),
+        ..Duty::of(&config)
+    };
+    Ok((duty, Some(agent.socket.clone())))
 }

@@ -11,7 +11,7 @@ use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::api::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -10,8 +10,8 @@ use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::drops::{Drops, rates};
-use crate::status::{self, Status};
+use crate::api::shape::drops::{Drops, rates};
+use crate::api::shape::status::{self, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -102,7 +102,7 @@ fn text(drops: &[Drops]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Reason;
+    use crate::api::shape::status::Reason;
 
     #[test]
     fn a_drop_with_its_fix() {

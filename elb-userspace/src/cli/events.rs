@@ -10,7 +10,7 @@ use clap::Args;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::events::{Event, Kind, Line, Request};
+use crate::api::shape::events::{Event, Kind, Line, Request};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -10,13 +10,13 @@ use clap::Args;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::endpoint::Endpoint;
-use crate::explain::{
+use crate::model::endpoint::Endpoint;
+use crate::observe::explain::{
     Answer, Backend, Cid, ConnectionId, Explanation, FlowEntry, Kind, Listener, Packet, Protocol,
     Question, Slot, Verdict,
 };
-use crate::names::Member;
-use crate::packet::{Encapsulation, GuePorts, Sent};
+use crate::observe::names::Member;
+use crate::observe::packet::{Encapsulation, GuePorts, Sent};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

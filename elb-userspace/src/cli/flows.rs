@@ -1,41 +1,76 @@
-//! `elb flows`: which flows are tracked.
+//! `elb flows`: which flows are tracked, and connections that are cut.
+
+mod cut;
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::flows::{Identity, Line, Request, Summary, TrackedFlow};
+use crate::observe::flows::{Clients, Counts, Identity, Line, Request, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Only flows on slots that change their owner are tracked: on a settled ring there are none, however
-many connections there are. Rows stay after a flow has ended, until newer flows need their room.
+#[command(group = ArgGroup::new("filter").multiple(true), after_help = "\
+Only flows on slots that change their owner are tracked, and all of pools with ROUND_ROBIN or
+LEAST_CONNECTIONS: on a settled ring there are none, however many connections there are.
 
-First how many flows each member has, then the flows themselves. The agent walks over the tables
-twice, without holding packets up: a million flows take it less than a second. What changes
-meanwhile is counted or not.
+First how many flows each member has, then the flows themselves, those that have ended last:
+  open         its packets go by the record
+  settled      its slot is settled: no packet looks at the record, and it may be over
+  closed       its client closed the connection, and may still get the rest of it
+  cut          an operator cut the connection (--cut)
+  member gone  its member serves no flows any more
+  over         it was silent for the idle timeout, or its listener is gone or serves another pool
+What has ended is removed within seconds while the agent sweeps the tables. It walks over them
+without holding packets up: a million flows take it a second. What changes meanwhile is counted
+or not.
+
+--cut ends TCP connections that are recorded. Each client is reset when it next sends, and what it
+sends is refused (reasons cut_answered and cut in `elb drops`) until it opens a new connection,
+which is served. The member learns of it when it sends: the client's host answers with a reset.
+More than 100 are cut after you typed their number.
+
+Connections on settled slots have no record, and datagrams no reset: they cannot be cut like this.
+For them, put the client into an IP group, let the listener's ipgroup be a black list of it with
+cut = true, and run `elb reload`: that refuses its new connections, too.
 
 Examples:
   elb flows
   elb flows --member 10.0.0.11 --limit 1000
   elb flows --pool web --limit 0                 how many, not which
-  elb flows --limit 1000000 -o json | jq -c '.flows[]'")]
+  elb flows --limit 1000000 -o json | jq -c '.flows[]'
+  elb flows --cut --client 198.51.100.7 --dry-run
+  elb flows --cut --client 198.51.100.0/24 --listener https --yes")]
 pub(super) struct FlowsArgs {
     /// Only those of this member: its name, its address, or address and port.
-    #[arg(long, value_name = "MEMBER")]
+    #[arg(long, value_name = "MEMBER", group = "filter")]
     member: Option<String>,
     /// Only those of members of this pool.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "filter")]
     pool: Option<String>,
+    /// Only those from this address, network, or address and port.
+    #[arg(long, value_name = "ADDRESS|CIDR|ADDRESS:PORT", group = "filter")]
+    client: Option<Clients>,
+    /// Only those of this listener.
+    #[arg(long, value_name = "NAME", group = "filter")]
+    listener: Option<String>,
     /// List at most so many.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "cut")]
     limit: u64,
+    /// Cut the TCP connections among them, instead of listing; of some member, pool, client or listener.
+    #[arg(long, requires = "filter")]
+    cut: bool,
+    /// Say what would be cut, and cut nothing.
+    #[arg(long, requires = "cut")]
+    dry_run: bool,
+    /// Cut more than 100 without asking.
+    #[arg(long, requires = "cut", conflicts_with = "dry_run")]
+    yes: bool,
     #[command(flatten)]
     agent: SocketArg,
     /// How to write it.
@@ -43,19 +78,35 @@ pub(super) struct FlowsArgs {
     output: Output,
 }
 
-pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
-    let FlowsArgs { member, pool, limit, agent, output } = args;
-    let request = Request { member, pool, limit };
+impl FlowsArgs {
+    fn request(&self) -> Request {
+        let Self { client, limit, cut, .. } = *self;
+        let limit = if cut { 0 } else { limit };
+        let [member, pool, listener] = [&self.member, &self.pool, &self.listener].map(Clone::clone);
+        Request { member, pool, client, listener, limit, cut }
+    }
+}
+
+pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
+    if args.cut {
+        return cut::run(args);
+    }
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut listed = 0u64;
+    let (mut listed, mut ended) = (0u64, 0u64);
     let print = |line: Line| {
-        let text = match (line, output) {
+        let text = match (line, args.output) {
             (Line::Failed(error), _) => bail!("{error}"),
             (Line::Summary(summary), Output::Table) => table(&summary),
             (Line::Flow(flow), Output::Table) => {
-                let gap = if listed == 0 { "\n" } else { "" };
+                let has_ended = flow.state.has_ended();
+                let heading = match (has_ended, listed, ended) {
+                    (true, _, 0) => "\nEnded:\n",
+                    (false, 0, _) => "\n",
+                    _ => "",
+                };
                 listed += 1;
-                format!("{gap}{}\n", row(&flow))
+                ended += u64::from(has_ended);
+                format!("{heading}{}\n", row(&flow))
             }
             // One object, written as it comes: it may be longer than memory.
             (Line::Summary(summary), Output::Json) => {
@@ -69,8 +120,8 @@ pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
         };
         go_on(out.write_all(text.as_bytes()))
     };
-    block_on(client::lines(&agent.path()?, "/flows", &request, || Ok(()), print))?;
-    if output == Output::Json {
+    block_on(client::lines(&args.agent.path()?, "/flows", &args.request(), || Ok(()), print))?;
+    if args.output == Output::Json {
         let _ = go_on(out.write_all(b"]}\n"))?;
     }
     let _ = go_on(out.flush())?;
@@ -78,15 +129,22 @@ pub(super) fn run(args: FlowsArgs) -> Result<ExitCode> {
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { flows, room, .. } = summary;
-    let title = format!("{flows} tracked flows; room for {room} of each IP version\n");
+    let Summary { flows, room, counts, .. } = summary;
+    let title = format!(
+        "{flows} tracked flows;{} room for {room} of each IP version\n",
+        states(counts).map(|states| format!(" {states};")).unwrap_or_default()
+    );
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["MEMBER", "ADDRESS", "POOL", "FLOWS"]);
+    table.set_header(["MEMBER", "ADDRESS", "POOL", "OPEN", "SETTLED", "CLOSED", "CUT", "OVER"]);
     for one in &summary.members {
         let member = &one.member;
         let address = member.address.map(|address| address.to_string()).unwrap_or_default();
-        table.add_row([&member.name, &address, &member.pool, &one.flows.to_string()]);
+        let Counts { open, settled, closed, cut, member_gone, over } = one.counts;
+        let counts =
+            [open, settled, closed, cut, member_gone + over].map(|count| count.to_string());
+        let names = [member.name.clone(), address, member.pool.clone()];
+        table.add_row(names.into_iter().chain(counts));
     }
     if summary.members.is_empty() {
         return title;
@@ -95,8 +153,24 @@ fn table(summary: &Summary) -> String {
     title + "\n" + &lines.collect::<String>()
 }
 
+/// How many are in which state; `None` if all are open.
+fn states(counts: &Counts) -> Option<String> {
+    let Counts { open, settled, closed, cut, member_gone, over } = *counts;
+    let states = [
+        (open, "open"),
+        (settled, "on settled slots"),
+        (closed, "closed by their clients"),
+        (cut, "cut"),
+        (member_gone, "of members that are gone"),
+        (over, "over"),
+    ];
+    let words = states.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<_> = words.map(|(count, word)| format!("{count} {word}")).collect();
+    (open != counts.all()).then(|| words.join(", "))
+}
+
 fn row(flow: &TrackedFlow) -> String {
-    let TrackedFlow { identity, member, idle } = flow;
+    let TrackedFlow { identity, member, state, idle } = flow;
     let what = match identity {
         Identity::FiveTuple { protocol, source, destination } => {
             format!("{protocol:<4} {source} → {destination}")
@@ -105,14 +179,15 @@ fn row(flow: &TrackedFlow) -> String {
             format!("{protocol:<4} connection {connection} of listener {listener}")
         }
     };
-    format!("{what}  {} ({})  last packet {idle} s ago", member.name, member.pool)
+    let state = state.word();
+    format!("{what}  {} ({})  {state}, last packet {idle} s ago", member.name, member.pool)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::MemberFlows;
-    use crate::names::Member;
+    use crate::observe::flows::{MemberFlows, State};
+    use crate::observe::names::Member;
 
     #[test]
     fn members_in_a_table() {
@@ -123,15 +198,36 @@ mod tests {
             address: Some("10.0.0.11:80".parse().unwrap()),
             removed: false,
         };
-        let members = vec![MemberFlows { member, flows: 12 }];
-        let text = table(&Summary { members, flows: 12, room: 1024 });
+        let counts = Counts { open: 9, closed: 1, member_gone: 2, ..Counts::default() };
+        let members = vec![MemberFlows { member: member.clone(), flows: 12, counts }];
+        let summary = Summary { members, flows: 12, counts, cutting: None, room: 1024 };
+        let text = table(&summary);
         assert!(
-            text.starts_with("12 tracked flows; room for 1024 of each IP version\n\n"),
+            text.starts_with(
+                "12 tracked flows; 9 open, 1 closed by their clients, 2 of members that are gone; room for \
+                 1024 of each IP version\n\n"
+            ),
             "{text}"
         );
         let words: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
-        assert_eq!(words, ["web-1", "10.0.0.11:80", "web", "12"]);
-        let none = table(&Summary { members: vec![], flows: 0, room: 1024 });
+        assert_eq!(words, ["web-1", "10.0.0.11:80", "web", "9", "0", "1", "0", "2"]);
+        let counts = Counts { open: 12, ..Counts::default() };
+        let open = table(&Summary { counts, ..summary.clone() });
+        assert!(
+            open.starts_with("12 tracked flows; room for 1024 of each IP version\n\n"),
+            "{open}"
+        );
+        let counts = Counts::default();
+        let none = table(&Summary { members: vec![], flows: 0, counts, ..summary });
         assert_eq!(none.lines().count(), 1);
+        let [source, destination] =
+            ["198.51.100.7:1", "192.0.2.10:80"].map(|text| text.parse().unwrap());
+        let protocol = "tcp".to_owned();
+        let identity = Identity::FiveTuple { protocol, source, destination };
+        let flow = TrackedFlow { identity, member, state: State::Cut, idle: 3 };
+        assert_eq!(
+            row(&flow),
+            "tcp  198.51.100.7:1 → 192.0.2.10:80  web-1 (web)  cut, last packet 3 s ago"
+        );
     }
 }

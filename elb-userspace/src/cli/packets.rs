@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::duration::duration;
 use crate::api::client;
-use crate::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
+use crate::observe::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
 
 /// Which packets.
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::api::reload::{InForce, ReloadReport, ReloadRequest};
+use crate::api::shape::reload::{InForce, ReloadReport, ReloadRequest};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::ConfigArg;
-use crate::config::{self, USUAL_FILE};
+use crate::source::file::{self, USUAL_FILE};
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
@@ -30,7 +30,7 @@ impl SocketArg {
             return Ok(socket.clone());
         }
         let file = &self.config.config;
-        match config::load_lenient(file) {
+        match file::load_lenient(file) {
             (Some(config), _) => Ok(config.agent.socket),
             (None, _) if file == Path::new(USUAL_FILE) => Ok(DEFAULT_SOCKET.into()),
             (None, errors) => bail!(

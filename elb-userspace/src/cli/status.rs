@@ -13,9 +13,11 @@ use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
+use crate::agent::logging;
 use crate::api::client;
-use crate::logging;
-use crate::status::{AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status};
+use crate::api::shape::status::{
+    AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

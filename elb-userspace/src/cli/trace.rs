@@ -9,8 +9,8 @@ use clap::Args;
 use super::packets::PacketArgs;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
-use crate::packet::Sent;
-use crate::trace::{Event, MIN_SNAP};
+use crate::observe::packet::Sent;
+use crate::observe::trace::{Event, MIN_SNAP};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -67,6 +67,14 @@ checks! {
     Itself = "itself", "member is not the load balancer itself";
     /// What the agent put into this host is there: programs, pins, the path of health probes.
     Kept = "kept", "what elb keeps in this host";
+    /// No other agent uses the pin directory, the state directory or the socket.
+    Owner = "owner", "what only one agent may use";
+    /// The maps hold what is known, and the state directory what the next agent needs.
+    Written = "written", "maps and state directory";
+    /// What is served is what the configuration file says.
+    InForce = "in-force", "configuration in force";
+    /// The tasks of the agent run.
+    Tasks = "tasks", "tasks of the agent";
     /// The kernel is new enough and has what the program needs.
     Kernel = "kernel", "kernel version and features";
     /// The agent may do what it has to.
@@ -87,6 +95,10 @@ checks! {
     RpFilter = "rp-filter", "rp_filter";
     /// Whether the host forwards beside the program.
     Forwarding = "forwarding", "IP forwarding";
+    /// Listeners take nothing at addresses that this host has itself.
+    OwnAddress = "own-address", "virtual addresses of this host's own";
+    /// The state directory can be written to.
+    StateDir = "state-dir", "state directory";
     /// Probes leave this host, and their answers get in.
     Probes = "probes", "this load balancer's own probes";
     /// The clock is right.

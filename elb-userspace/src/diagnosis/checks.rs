@@ -5,6 +5,7 @@
 //! command that tells.
 
 mod attachment;
+pub mod balancer;
 mod configuration;
 mod host;
 mod packets;
@@ -48,20 +49,6 @@ pub fn member(evidence: &Evidence) -> Report {
         report.ask = Some(fix::ask(evidence));
     }
     report
-}
-
-/// The report on this load balancer's host, where something is missing that the agent keeps there:
-/// object and reason.
-pub fn balancer(missing: &[(String, String)]) -> Option<Report> {
-    if missing.is_empty() {
-        return None;
-    }
-    let evidence: Vec<String> =
-        missing.iter().map(|(object, why)| format!("{object}: {why}")).collect();
-    let finding = Finding::seen(Check::Kept, Verdict::Fail, evidence.join("\n")).fix(
-        "elb doctor    # and put it right on this host; the agent does its part by itself then",
-    );
-    Some(Report::new("this load balancer, not its members", false, vec![finding]))
 }
 
 /// The report on a pool itself: what the configuration alone decides.
@@ -211,6 +198,12 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         Check::Itself => sender::itself(evidence),
         Check::Probes => sender::probes(evidence),
         Check::Kept
+        | Check::Owner
+        | Check::Written
+        | Check::InForce
+        | Check::Tasks
+        | Check::OwnAddress
+        | Check::StateDir
         | Check::Kernel
         | Check::Capabilities
         | Check::Bpffs

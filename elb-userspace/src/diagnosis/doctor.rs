@@ -11,7 +11,10 @@ mod interface;
 mod kept;
 mod mtu;
 mod netdev;
+mod own_address;
+mod owner;
 mod queues;
+mod state_dir;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,9 +24,18 @@ use self::facts::Facts;
 pub use self::gather::{Error, gather};
 use super::check::Check;
 use super::report::{Finding, Report, Verdict};
-use crate::config::{AttachMode, Config, PIN_DIR, ProbeMark};
 use crate::health::probe::ProbeSource;
 use crate::model::{Forwarding, Model};
+use crate::source::file::{AttachMode, Config, PIN_DIR, ProbeMark};
+
+/// What a running agent says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// What is missing of what it keeps in the host, and why.
+    pub missing: Vec<(String, String)>,
+    /// Whether it probes through virtual addresses.
+    pub probes_by_vip: bool,
+}
 
 /// What the host is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +46,12 @@ pub struct Duty {
     pub attach_mode: AttachMode,
     /// Where pins are to be.
     pub pin_dir: PathBuf,
-    /// Where an agent would answer; none is asked for where it is not known.
-    pub socket: Option<PathBuf>,
+    /// Where the agent keeps what the next one needs, if that is known.
+    pub state_dir: Option<PathBuf>,
+    /// What only one agent may use: the key of the configuration, and what is locked for it.
+    pub locked: Vec<(&'static str, PathBuf)>,
+    /// What an agent says that runs here.
+    pub agent: Option<Running>,
     /// The mark of health probes, if the configuration says it.
     pub probe_mark: Option<u32>,
     /// The virtual addresses.
@@ -58,7 +74,9 @@ impl Duty {
             interfaces: config.agent.interfaces.clone(),
             attach_mode: config.agent.attach_mode,
             pin_dir: config.agent.pin_dir.clone(),
-            socket: Some(config.agent.socket.clone()),
+            state_dir: None,
+            locked: Vec::new(),
+            agent: None,
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
@@ -72,7 +90,9 @@ impl Duty {
             interfaces,
             attach_mode: AttachMode::Native,
             pin_dir: PathBuf::from(PIN_DIR),
-            socket: None,
+            state_dir: None,
+            locked: Vec::new(),
+            agent: None,
             probe_mark: None,
             vips: Vec::new(),
             members: Vec::new(),
@@ -85,6 +105,9 @@ impl Duty {
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
         kept::kept(duty, facts),
+        owner::owner(&facts.holders),
+        own_address::own_address(&facts.own_vips),
+        state_dir::state_dir(facts.state_dir.as_ref()),
         host::kernel(&facts.kernel),
         host::capabilities(facts.capabilities),
         host::bpffs(&duty.pin_dir, &facts.bpffs),

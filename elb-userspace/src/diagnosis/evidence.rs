@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::instrument::Fault;
 use super::report::Report;
+use crate::control::network::{NextHop, Unreachable};
 use crate::health::path;
 use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Status};
 use crate::model::monitor::ProbePath;
 use crate::model::{Forwarding, Protocol};
-use crate::nexthop::{NextHop, Unreachable};
 
 /// All that the checks conclude from.
 #[derive(Clone, Debug)]
@@ -151,6 +151,10 @@ pub struct Lapses {
 pub struct Way {
     /// What a frame to it needs, or why none can be sent.
     pub next_hop: Result<NextHop, Unreachable>,
+    /// Why the next hop, which is used all the same, may be wrong.
+    pub doubt: Option<String>,
+    /// The largest packet on the way, if a router has said so.
+    pub path_mtu: Option<u32>,
     /// The interface that it leaves by; empty if there is none.
     pub interface: String,
     /// The gateway; none: the member is a neighbour.

@@ -7,8 +7,8 @@ use super::evidence::{Evidence, PoolWanted, Wanted};
 use super::inspect::{self, Asked};
 use super::report::Ask;
 use crate::backend::Mode;
-use crate::config::USUAL_FILE;
 use crate::model::{Forwarding, Protocol};
+use crate::source::file::USUAL_FILE;
 
 /// What makes the agent take a changed file over.
 pub fn apply(file: &Path) -> String {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::inspect::{self, packet_filter};
+use crate::control::network::{Network, Route};
 use crate::health::probe::{ProbeSource, ProbeSpec};
+use crate::kernel::net::probe_way::Steering;
 use crate::model::Model;
 use crate::model::monitor::Check;
-use crate::nexthop::{Network, Route};
-use crate::steering::Steering;
 
 /// Dialogs that are looked at.
 const MOST: usize = 32;

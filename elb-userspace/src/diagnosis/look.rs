@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::evidence::{Asked, CONTROL_PORT, Evidence, Large, Looks, Wanted, Way};
 use crate::health::probe::{self, Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, echo};
-use crate::holders::{self, Question};
+use crate::kernel::net::holders::{self, Question};
 use crate::model::monitor::{Check, ExpectedCodes, HttpCheck, HttpMethod, TlsCheck, UrlPath};
 use crate::model::{Forwarding, Protocol};
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// While something of this host's explains the failures, the hold goes on.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// Members, each of which may have a deadline.
 #[derive(Clone, Debug)]

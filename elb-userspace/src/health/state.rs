@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::model::HealthMonitor;
-use crate::time::{Now, Time};
+use crate::model::time::{Now, Time};
 
 /// The V3 API's `operating_status` of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ pub struct Verdict {
     pub reason: Option<Failure>,
     /// Results in a row that speak against it.
     pub streak: u32,
+    /// When it came about, by the clock that nobody sets; not known of one from before a restart.
+    #[serde(skip)]
+    pub decided: Option<Time>,
 }
 
 /// The first probe of a member without a verdict starts within this time, by chance.
@@ -119,6 +122,7 @@ const JITTER_OF_FIRST: u32 = 1;
 pub struct MemberHealth {
     status: Status,
     since: SystemTime,
+    decided: Option<Time>,
     serves: bool,
     streak: u32,
     reason: Option<Failure>,
@@ -148,6 +152,7 @@ impl MemberHealth {
         Self {
             status,
             since: now.wall,
+            decided: Some(now.time),
             serves: timing.is_none(),
             streak: 0,
             reason: None,
@@ -162,20 +167,20 @@ impl MemberHealth {
     /// monitored any more, is [`Self::new`].
     pub fn restore(known: Verdict, timing: Option<Timing>, now: Now, random: u64) -> Self {
         let fresh = Self::new(timing, now, random);
-        let Verdict { status, since, reason, streak } = known;
+        let Verdict { status, since, reason, streak, decided } = known;
         if !matches!(status, Status::Online | Status::Offline) || timing.is_none() {
             return fresh;
         }
         let phase = within(timing.map(|timing| timing.delay), now, random);
         let (serves, jitter) = (status == Status::Online, JITTER);
-        Self { status, since, reason, streak, serves, phase, jitter, ..fresh }
+        Self { status, since, decided, reason, streak, serves, phase, jitter, ..fresh }
     }
 
     /// What is to be kept across a restart; nothing before there is a verdict.
     pub fn verdict(&self) -> Option<Verdict> {
-        let Self { status, since, streak, .. } = *self;
-        let decided = matches!(status, Status::Online | Status::Offline);
-        decided.then(|| Verdict { status, since, reason: self.reason.clone(), streak })
+        let Self { status, since, streak, decided, .. } = *self;
+        let is_one = matches!(status, Status::Online | Status::Offline);
+        is_one.then(|| Verdict { status, since, reason: self.reason.clone(), streak, decided })
     }
 
     /// The present verdict.
@@ -186,6 +191,12 @@ impl MemberHealth {
     /// Since when the verdict is this one.
     pub const fn since(&self) -> SystemTime {
         self.since
+    }
+
+    /// For how long it has been this one: by the wall clock only where no other knows.
+    pub fn lasted(&self, now: Now) -> Duration {
+        let shown = || now.wall.duration_since(self.since).unwrap_or_default();
+        self.decided.map_or_else(shown, |decided| now.time.since(decided))
     }
 
     /// Why the latest probe failed, or for an OFFLINE member the latest that did.
@@ -322,7 +333,7 @@ impl MemberHealth {
 
     fn become_(&mut self, status: Status, now: Now) -> Option<Change> {
         let from = std::mem::replace(&mut self.status, status);
-        self.since = now.wall;
+        (self.since, self.decided) = (now.wall, Some(now.time));
         Some(Change { from, to: status })
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::time::Time;
+use crate::model::time::Time;
 
 /// What the last probe of a member came to at a virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

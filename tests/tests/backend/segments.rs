@@ -50,7 +50,24 @@ fn clients_are_asked_for_smaller_segments() -> Result<()> {
         "{again}"
     );
     bench.elb(&format!("{up} --mss 1340"))?;
-    assert!(segments_to(&bench, bench.lab.member_addr(0, Family::V4))? <= 1340);
+    let member = bench.lab.member_addr(0, Family::V4);
+    assert!(segments_to(&bench, member)? <= 1340);
+    assert!(!bench.elb("status")?.contains("problem"), "{}", bench.elb("status")?);
+
+    // Made anew, as by a DHCP client; and one that a harmless size came with.
+    bench.host().ip(&format!(
+        "route replace default via 10.0.0.10 dev {DEVICE} metric 7\n\
+         route add 10.78.0.0/16 via 10.0.0.10 dev {DEVICE} mtu 1300"
+    ))?;
+    let told = elb_tests::process::ended(bench.command("status"), LIMIT)?;
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let told = told.printed;
+    assert_eq!(told.matches("problem: ").count(), 1, "{told}");
+    let words = "the route default interface";
+    assert!(told.contains(words) && told.contains("again, with --mss 1340"), "{told}");
+    bench.elb(&format!("{up} --mss 1340"))?;
+    assert!(!bench.elb("status")?.contains("problem"), "{}", bench.elb("status")?);
+    bench.host().ip("route del 10.78.0.0/16")?;
 
     // What another changed since stays; the rest is as it was.
     bench.elb("down --all")?;

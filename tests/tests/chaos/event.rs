@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Empty,
     /// Another agent with the same pin directory is started.
     SecondAgent,
+    /// Somebody sets the wall clock, by so many days.
+    SetClock { days: i64 },
     /// The disk of its state is full, a drain is refused, and the agent crashes and is started again.
     FullDisk,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Event {
             Self::Misspell => write!(f, "the file is wrong"),
             Self::Empty => write!(f, "the file is empty"),
             Self::SecondAgent => write!(f, "a second agent is started"),
+            Self::SetClock { days } => write!(f, "the wall clock is set by {days} days"),
             Self::FullDisk => write!(f, "the disk is full and the agent killed"),
         }
     }
@@ -126,6 +129,7 @@ impl Events {
             Event::Misspell,
             Event::Empty,
             Event::SecondAgent,
+            Event::SetClock { days: if self.random.bool() { 400 } else { -400 } },
             Event::FullDisk,
         ]
     }

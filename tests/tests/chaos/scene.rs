@@ -1,6 +1,6 @@
 //! A load balancer with two pools that are watched, and how each event is made.
 
-use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
@@ -8,6 +8,7 @@ use elb_tests::{
     agent::Agent,
     config::{Config, Forwarding, HealthMonitor, MonitorKind, Pool, Protocol},
     disk::Disk,
+    environment::elb_bin,
     lab::Lab,
     server::Server,
     status,
@@ -37,6 +38,8 @@ pub(crate) struct Scene {
     disk: Disk,
     /// Changes of Ethernet addresses so far: each address is a new one.
     macs: u8,
+    /// By how many days the agent's wall clock is wrong.
+    days: i64,
 }
 
 impl Scene {
@@ -54,9 +57,13 @@ impl Scene {
         let config = Config::new(&lab).balance(&lab, Family::V4, ECHO_PORT, echo);
         let config = config.balance(&lab, Family::V4, HTTP_PORT, web);
         let disk = Disk::mount(&config.agent.state_dir, 512)?;
-        let agent = Agent::start(&lab, &config)?;
+        // The machine's own clock is others' as well.
+        let clock = format!("ELB_LAB_CLOCK={}", clock(&lab).display());
+        let mut agent = Agent::start(&lab, &config)?;
+        let program = elb_bin()?.with_file_name("elb-next");
+        agent.upgrade_under(&program, &["env".to_owned(), clock])?;
         agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
-        Ok(Self { agent, config, _servers: servers, lab, disk, macs: 0 })
+        Ok(Self { agent, config, _servers: servers, lab, disk, macs: 0, days: 0 })
     }
 
     /// Where connections go.
@@ -100,6 +107,7 @@ impl Scene {
                 agent.to_owned()
             }),
             Event::SecondAgent => self.second_agent(),
+            Event::SetClock { days } => self.set_clock(days),
             Event::FullDisk => self.full_disk(),
         }
     }
@@ -205,6 +213,23 @@ impl Scene {
         self.disk.free()
     }
 
+    /// The time that the next reload is shown to have says that the agent goes by it.
+    fn set_clock(&mut self, days: i64) -> Result<()> {
+        const DAY: i64 = 86_400;
+        let loaded = |said: &Value| said["agent"]["loaded"].as_str().map(str::to_owned);
+        let before = loaded(&self.agent.status()?).context("no time")?;
+        self.days += days;
+        fs::write(clock(&self.lab), (self.days * DAY).to_string())?;
+        std::thread::sleep(Duration::from_millis(200));
+        self.agent.reload(&self.config)?;
+        // Times in this form are in order as texts.
+        let is_set = |said: &Value| loaded(said).is_some_and(|now| (now > before) == (days > 0));
+        self.agent.wait_status("a reload at the time that was set", LIMIT, |said| {
+            loaded(said) != Some(before.clone()) && is_set(said)
+        })?;
+        Ok(())
+    }
+
     fn ip(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.lab.lb().command("ip");
         command.args(arguments);
@@ -213,6 +238,11 @@ impl Scene {
         ensure!(output.status.success(), "ip {arguments:?}: {error}");
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+/// The file that says how wrong the agent's wall clock is.
+fn clock(lab: &Lab) -> PathBuf {
+    lab.files().join("clock")
 }
 
 /// Whether it is about the connections of the last minute: clients repeat what nothing answered.

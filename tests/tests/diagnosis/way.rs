@@ -1,12 +1,16 @@
 //! The way to the member, and the way back.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
     config::{Forwarding, HealthMonitor, Member, MonitorKind},
     lab::Lab,
     process::output,
+    status,
     wire::HTTP_PORT,
 };
 
@@ -106,13 +110,21 @@ fn a_source_of_probes_that_is_no_address_of_the_load_balancer_is_named() -> Resu
         Ok(config)
     })?;
     // It is no verdict on the member, which has none.
-    scene.agent.wait_status("the fault of this host", LIMIT, |said| {
+    let said = scene.agent.wait_status("the fault of this host", LIMIT, |said| {
         said["agent"]["problems"].to_string().contains("fail on this load balancer itself")
     })?;
+    assert!(status::all_are(&said, scene.address(0), "INITIAL"), "{said:#}");
+    assert_eq!(said["load_balancers"][0]["operating_status"], "DEGRADED", "{said:#}");
     let told = scene.diagnose(0)?;
     is_named(&told, "probes", "cannot even begin a probe from 10.0.0.77");
     assert!(told.fix().contains("probe_source must be an address of this host"), "{}", told.fix());
     scene.lab.lb().ip("address add 10.0.0.77/24 dev lb0")?;
+    let added = Instant::now();
+    scene.wait_for(0, "ONLINE")?;
+    println!("ONLINE {:?} after the address was added", added.elapsed());
+    assert!(added.elapsed() < Duration::from_secs(5), "{:?}", added.elapsed());
+    let said = scene.agent.status()?;
+    assert_eq!(said["agent"]["problems"], serde_json::json!([]), "{said:#}");
     scene.mended(0)
 }
 

@@ -61,6 +61,7 @@ async fn refuse_all(mut queries: mpsc::Receiver<Query>) {
             Query::Trace(_, answer) => drop(answer.send(Err(busy()))),
             Query::Events(_, answer) => drop(answer.send(Err(busy()))),
             Query::Drain(_, answer) => drop(answer.send(Err(busy()))),
+            Query::Cut(_, answer) => drop(answer.send(Err(busy()))),
             // These hear that the agent ends.
             Query::Status(..) | Query::Reload(..) | Query::Plan(..) | Query::InForce(_) => {}
         }

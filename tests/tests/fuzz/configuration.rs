@@ -1,6 +1,6 @@
 //! The configuration file: whatever it says, it is read or refused, and each refusal says where.
 
-use elb_userspace::config::{self, Errors, Severity};
+use elb_userspace::source::file::{self as config, Errors, Severity};
 
 use crate::campaign;
 

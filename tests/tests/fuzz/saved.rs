@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use elb_userspace::agent::saved::{self, Drained, Health, Member, Numbers};
 use elb_userspace::health::{Cause, Failure, History, Stage, Status, Verdict};
-use elb_userspace::saved::{self, Drained, Health, Member, Numbers};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,7 +48,8 @@ fn health() -> Vec<u8> {
     let refused = Failure::new(Cause::Refused { by: member.ip() });
     let timeout = Failure::new(Cause::Timeout { stage: Stage::Response });
     let reason = Some(refused.clone());
-    let verdict = Some(Verdict { status: Status::Offline, since, reason, streak: 1 });
+    let status = Status::Offline;
+    let verdict = Some(Verdict { status, since, reason, streak: 1, decided: None });
     let mut history = History::default();
     for result in [Err(&refused), Err(&timeout), Ok(())] {
         history.note(since, Duration::from_millis(3), result);

@@ -269,7 +269,7 @@ fn a_virtual_address_of_the_load_balancer_itself_is_not_probed() -> Result<()> {
 /// As many hosts have it; what the reason says to set is set, and heals it.
 #[test]
 fn where_ipv6_is_switched_off_probes_over_it_go_direct() -> Result<()> {
-    let mut scene = Scene::start_with(Forwarding::Ipip, Family::V6, |lab| {
+    let scene = Scene::start_with(Forwarding::Ipip, Family::V6, |lab| {
         lab.lb().sysctl("ipv6/conf/default/disable_ipv6", "1")
     })?;
     let probe = scene.probe(0)?;
@@ -284,15 +284,11 @@ fn where_ipv6_is_switched_off_probes_over_it_go_direct() -> Result<()> {
     for setting in settings {
         scene.lab.lb().sysctl(&setting, "0")?;
     }
-    scene.agent.restart()?;
-    scene.agent.wait_status("probes of the virtual address", LIMIT, |said| {
-        let member = status::member(said, WEB, scene.member(0));
-        member.is_some_and(|member| member["paths"]["path"] == "vip")
-    })?;
-    Ok(())
+    scene.wait_paths("probes of the virtual address", |vip, _| vip == "ok")
 }
 
-/// Where something else has the name, the agent serves all the same.
+/// Where something else has the name, the agent serves all the same, says so, and makes its own when the
+/// other is gone.
 #[test]
 fn without_its_interface_members_are_probed_at_their_own_addresses() -> Result<()> {
     let mut scene = Scene::start(Forwarding::L2, Family::V4)?;
@@ -305,12 +301,11 @@ fn without_its_interface_members_are_probed_at_their_own_addresses() -> Result<(
     scene.agent.restart()?;
     scene.agent.wait_members(&[scene.member(0), scene.member(1)], "ONLINE", LIMIT)?;
     let said = scene.agent.status()?;
-    let why = said["agent"]["no_vip_probes"].as_str().context("no reason")?;
-    assert!(why.contains(name), "{why}");
+    let problems = said["agent"]["problems"].to_string();
+    assert!(problems.contains("path of health probes") && problems.contains(name), "{problems}");
     let told = scene.agent.run(&["status"])?;
-    assert_eq!(told.matches(why).count(), 1, "{told}");
+    assert_eq!(told.matches("that is not elb's").count(), 1, "{told}");
     assert_eq!(scene.probe(0)?["path"], "direct");
-    assert_eq!(scene.agent.log().matches("probes cannot go by virtual addresses").count(), 1);
     scene.lab.lb().ip(&format!("link del {name}"))?;
-    Ok(())
+    scene.wait_paths("probes of the virtual address", |vip, _| vip == "ok")
 }

@@ -11,8 +11,8 @@ use elb_common::path::{Frame, Memory, Outcome, Written, process};
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_common::room::FlowTable;
-use elb_userspace::publish::{Command, ListenerKey, Region};
-use elb_userspace::ring::region::{States, Words};
+use elb_userspace::control::plan::{Command, ListenerKey, Region};
+use elb_userspace::control::ring::region::{States, Words};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::script::any_script;

@@ -19,9 +19,9 @@ use elb_common::room::FlowTable;
 use elb_tests::environment::bpf_dir;
 use elb_tests::host::PinDir;
 use elb_tests::record::Record;
-use elb_userspace::kernel::{Capacity, Maps, Object, Sweeper, coarse_seconds};
-use elb_userspace::publish::{Command, ListenerKey, Region, Store as _};
-use elb_userspace::ring::region::States;
+use elb_userspace::control::plan::{Command, ListenerKey, Region, Store as _};
+use elb_userspace::control::ring::region::States;
+use elb_userspace::kernel::bpf::{Capacity, Maps, Object, Sweeper, coarse_seconds};
 use nix::time::{ClockId, clock_gettime};
 use proptest::test_runner::{Config, TestRunner};
 

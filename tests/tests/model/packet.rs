@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use elb_userspace::control::reconcile::protocol_number;
 use elb_userspace::model::Protocol;
-use elb_userspace::reconcile::protocol_number;
 
 use crate::script::{Packet, listener_of};
 

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use elb_common::addr::Mac;
-use elb_userspace::assign::Room;
+use elb_userspace::control::assign::Room;
+use elb_userspace::control::network::NextHop;
+use elb_userspace::control::plan::{Command, Image, Region, plan};
+use elb_userspace::control::reconcile::{EncapSource, Found, Reconciler, Seen};
+use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
     MinimumHealthy, Model, Name, NoMember, RingSize, Weight,
 };
-use elb_userspace::nexthop::NextHop;
-use elb_userspace::publish::{Command, Image, Region, plan};
-use elb_userspace::reconcile::{EncapSource, Found, Reconciler, Seen};
-use elb_userspace::ring::region::States;
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
 use crate::script::{Member, Packet, Pool, Wanted, pool_of};
@@ -140,7 +140,7 @@ impl<'d, D: Datapath> World<'d, D> {
         let now = self.datapath.now();
         let datapath = &*self.datapath;
         let mut changed = self.reconciler.convert(now, |pool| datapath.last_refused_at(pool));
-        let named = |pool: &elb_userspace::assign::AssignedPool| -> BTreeSet<u16> {
+        let named = |pool: &elb_userspace::control::assign::AssignedPool| -> BTreeSet<u16> {
             pool.regions().flat_map(|region| datapath.named(region)).collect()
         };
         let named: BTreeMap<u16, _> = pools.iter().map(|pool| (pool.id, named(pool))).collect();

@@ -16,7 +16,7 @@ fn processed(file: &str, name: &str) -> u32 {
         .load_file(bpf_dir().unwrap().join(file))
         .unwrap();
     let program = ebpf.program_mut(name).unwrap();
-    if name == names::SWEEP_PROGRAM {
+    if [names::SWEEP_PROGRAM, names::CUT_PROGRAM].contains(&name) {
         <&mut RawTracePoint>::try_from(&mut *program).unwrap().load().unwrap();
     } else {
         <&mut Xdp>::try_from(&mut *program).unwrap().load().unwrap();
@@ -48,6 +48,11 @@ fn program_that_forwards_probes() {
 #[test]
 fn unwrapping_program() {
     assert!(processed("elb-decap", names::DECAP_PROGRAM) < BUDGET);
+}
+
+#[test]
+fn program_that_cuts() {
+    assert!(processed("elb-xdp", names::CUT_PROGRAM) < BUDGET);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use aya::programs::{
 };
 use elb_common::admission::{BackendState, ListenerState};
 use elb_common::counter::Counter;
+use elb_common::cut::{self, Cut};
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::fragment::Fragment;
 use elb_common::names;
@@ -250,6 +251,18 @@ impl Kernel {
             program.test_run(RawTracePointRunOptions::new()).unwrap();
         }
         self.set_swept(now);
+    }
+
+    /// Asks for a connection to be cut; whether there was one.
+    pub fn cut(&mut self, cut: &Cut) -> bool {
+        let program = self.ebpf.program_mut(names::CUT_PROGRAM).unwrap();
+        let program: &mut RawTracePoint = program.try_into().unwrap();
+        if program.fd().is_err() {
+            program.load().unwrap();
+        }
+        let mut options = RawTracePointRunOptions::new();
+        options.args[..cut::WORDS].copy_from_slice(bytemuck::cast_slice(&[*cut]));
+        program.test_run(options).unwrap().return_value == cut::DONE
     }
 
     /// No first packets came.

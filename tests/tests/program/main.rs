@@ -21,6 +21,7 @@ mod admission;
 mod answers;
 mod budget;
 mod connections;
+mod cutting;
 mod decap;
 mod errors;
 mod flood;

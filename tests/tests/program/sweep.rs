@@ -108,7 +108,13 @@ fn flow(random: &mut Random, now: u32) -> Flow {
     let ages = [0, 1, CLOSED_FOR, CLOSED_FOR + 1, 39, 40, 41, 60, 61, 150, IDLE, IDLE + 1, 4000];
     // As the two clocks are not read at the same time, it may be a second ahead.
     let seen = (now + 1).saturating_sub(random.pick(&ages));
-    let flags = [flow_flags::COUNTED, flow_flags::CLOSED, flow_flags::STRAY, flow_flags::REFUSED];
+    let flags = [
+        flow_flags::COUNTED,
+        flow_flags::CLOSED,
+        flow_flags::STRAY,
+        flow_flags::REFUSED,
+        flow_flags::CUT,
+    ];
     let flags = flags.into_iter().filter(|_| random.below(3) == 0).fold(0, |all, flag| all | flag);
     Flow {
         backend: 1 + random.below(usize::from(BACKENDS) + 1) as u16,

@@ -29,6 +29,7 @@ use crate::served::{LIMIT, Served, with_another_pool};
 const FEW: u32 = 8;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a seed")]
 fn an_agent_is_killed_at_any_moment() -> Result<()> {
     let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = number("ELB_KILL_ROUNDS").map_or(FEW, |n| u32::try_from(n).unwrap_or(FEW));

@@ -1,6 +1,7 @@
 //! The world around elb changes, breaks and lies: what holds then. A file a kind.
 
 mod checking;
+mod cutting;
 mod diagnosing;
 mod every_address;
 mod following;
@@ -10,7 +11,9 @@ mod instruments;
 mod keeping;
 mod killing;
 mod leaving;
+mod memory;
 mod own_address;
+mod own_faults;
 mod owners;
 mod reloads;
 mod saying;

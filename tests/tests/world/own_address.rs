@@ -15,6 +15,8 @@ use elb_tests::{
 };
 use serde_json::Value;
 
+use crate::served::{doctor, finding};
+
 const LIMIT: Duration = Duration::from_secs(20);
 const WEB: &str = "web";
 
@@ -190,6 +192,18 @@ fn an_address_that_appears_later_is_said() -> Result<()> {
     agent.wait_status("the problem", LIMIT, said)?;
     assert!(agent.log().contains(&words));
     serves(&lab)?;
+    let host = doctor(&lab, agent.file())?;
+    assert_eq!(finding(&host, "own-address")["verdict"], "warn", "{host:#}");
+    // Something of the host listens at the port that a listener takes there.
+    let other = Server::start(lab.lb(), "other")?;
+    let host = doctor(&lab, agent.file())?;
+    let found = finding(&host, "own-address");
+    assert_eq!(found["verdict"], "fail", "{host:#}");
+    let evidence = found["evidence"].as_str().unwrap_or_default();
+    assert!(evidence.contains("TCP port 80, where this host itself listens"), "{evidence}");
+    let fix = found["fix"].as_str().unwrap_or_default();
+    assert!(fix.contains(&format!("ip address del {vip} dev lb0")), "{fix}");
+    drop(other);
     // A restart goes on to serve it.
     let file = agent.file().display().to_string();
     let check = agent.end(&["check", "--config", &file], LIMIT)?;
@@ -200,6 +214,8 @@ fn an_address_that_appears_later_is_said() -> Result<()> {
     lab.lb().ip(&format!("addr del {vip}/32 dev lb0"))?;
     let gone = |_: &Value| problems(&agent).is_ok_and(|all| all.is_empty());
     agent.wait_status("no problem", LIMIT, gone)?;
+    let host = doctor(&lab, agent.file())?;
+    assert_eq!(finding(&host, "own-address")["verdict"], "pass", "{host:#}");
     agent.wait_status("all members to serve", LIMIT, |said| {
         (0..2).all(|n| status::all_are(said, lab.member_addr(n, Family::V4), "ONLINE"))
     })?;

@@ -43,11 +43,19 @@ impl Served {
 
     /// As [`Served::start`], with what `change` makes of the configuration.
     pub(crate) fn start_with(change: impl FnOnce(&Lab, Config) -> Result<Config>) -> Result<Self> {
+        Self::start_under(change, &[])
+    }
+
+    /// As [`Served::start_with`], with an agent that these words start.
+    pub(crate) fn start_under(
+        change: impl FnOnce(&Lab, Config) -> Result<Config>,
+        wrapper: &[String],
+    ) -> Result<Self> {
         let lab = Lab::builder().backends(3).start()?;
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let config = change(&lab, config(&lab))?;
-        let agent = Agent::start(&lab, &config)?;
+        let agent = Agent::start_under(&lab, &config.text()?, &config.agent.socket, wrapper)?;
         let all = |said: &Value| status::all_serve(said);
         agent.wait_status("all members to serve", LIMIT, all)?;
         Ok(Self { agent, servers, config, lab })
@@ -115,6 +123,20 @@ pub(crate) fn with_another_pool(lab: &Lab, config: Config, name: &str, port: u16
     let mut pool = Pool::of(lab, name, Family::V4, Protocol::Tcp, port);
     pool.members.iter_mut().for_each(|member| member.protocol_port = port);
     config.balance(lab, Family::V4, port, pool)
+}
+
+/// What `elb doctor` says with this file.
+pub(crate) fn doctor(lab: &Lab, file: &Path) -> Result<Value> {
+    let mut command = lab.lb().command(elb_bin()?);
+    command.args(["doctor", "-o", "json", "--config"]).arg(file);
+    let ended = ended(command, STUCK)?;
+    serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
+}
+
+/// What a check of a report came to.
+pub(crate) fn finding<'a>(report: &'a Value, check: &str) -> &'a Value {
+    let mut findings = report["findings"].as_array().into_iter().flatten();
+    findings.find(|finding| finding["check"] == check).unwrap_or(&Value::Null)
 }
 
 /// What is wrong, in one text.

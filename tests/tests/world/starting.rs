@@ -208,6 +208,9 @@ fn a_panic_ends_a_task_and_not_the_agent() -> Result<()> {
             Ok(said.filter(counted))
         })?;
         assert!(problems(&said).contains(&format!("task {task} panicked")), "{}", problems(&said));
+        let told = served.agent.diagnose(&["web/10.0.0.11"])?;
+        assert_eq!((told.code, told.cause()), (0, None), "it is over: {:#}", told.said);
+        assert!(told.said.to_string().contains(&format!("task {task} panicked")), "{}", told.said);
         for index in 0..3 {
             let address = served.lab.member_addr(index, Family::V4);
             assert!(!status::of_members(&said, address).contains(&"OFFLINE".to_owned()), "{said}");

@@ -11,7 +11,9 @@ use elb_common::{limits::MAX_GROUP_ENTRIES, names};
 use elb_tests::{config::AccessList, disk::Disk, lab::Lab, process::output, status, wait::STUCK};
 use serde_json::Value;
 
-use crate::served::{LIMIT, Served, is_degraded, problems, run, with_another_pool};
+use crate::served::{
+    LIMIT, Served, doctor, finding, is_degraded, problems, run, with_another_pool,
+};
 
 #[test]
 fn a_full_disk_loses_nothing() -> Result<()> {
@@ -38,6 +40,13 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     assert!(is_degraded(&said), "{said}");
     assert!(problems(&said).contains("No space left on device"), "{}", problems(&said));
     assert_eq!(status::pools(&said).len(), 2);
+    let state = served.config.agent.state().display().to_string();
+    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((told.code, told.cause()), (1, Some("written")), "{:#}", told.said);
+    assert!(told.evidence().contains("No space left on device"), "{:#}", told.said);
+    assert!(told.fix().contains(&format!("df -h {state}")), "{:#}", told.said);
+    let host = doctor(&served.lab, served.agent.file())?;
+    assert_eq!(finding(&host, "state-dir")["verdict"], "fail", "{host:#}");
 
     // Verdicts do not need the disk.
     served.servers[2].kill()?;
@@ -57,6 +66,10 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     disk.free()?;
     let sound = |said: &Value| problems(said).is_empty();
     served.agent.wait_status("what waited to be written", LIMIT, sound)?;
+    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+    let host = doctor(&served.lab, served.agent.file())?;
+    assert_ne!(finding(&host, "state-dir")["verdict"], "fail", "{host:#}");
     served.agent.restart()?;
     assert_eq!(survivors(&held.stop()?), 0);
 
@@ -210,6 +223,9 @@ fn a_map_that_is_full_fails_closed_and_is_tried_again() -> Result<()> {
     assert!(is_degraded(&said), "{said}");
     assert!(said["agent"]["failed_writes"].as_u64() > Some(0), "{said}");
     assert!(problems(&said).contains("the map is full"), "{}", problems(&said));
+    let told = served.agent.diagnose(&["lb:lb-0"])?;
+    assert_eq!((told.code, told.cause()), (1, Some("written")), "{:#}", told.said);
+    assert!(told.evidence().contains("the map is full"), "{:#}", told.said);
 
     // What serves stays as it is, and members that fail leave the ring nevertheless.
     served.request(50)?;
@@ -222,6 +238,8 @@ fn a_map_that_is_full_fails_closed_and_is_tried_again() -> Result<()> {
     let written = |said: &Value| problems(said).is_empty();
     served.agent.wait_status("the list to be in force", LIMIT, written)?;
     assert_eq!(served.answered(8)?, 0, "the client is on the black list");
+    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
 
     served.agent.reload(&plain)?;
     served.agent.wait_status("no list", LIMIT, |said| {

@@ -47,6 +47,12 @@ impl Transport {
         self.flags & (FIN | RST) != 0
     }
 
+    /// Whether the packet resets a TCP connection.
+    #[inline(always)]
+    pub const fn resets(&self) -> bool {
+        self.flags & RST != 0
+    }
+
     /// Whether the packet is an error about the flow. Anybody can make one up: it opens no flow and
     /// keeps none alive.
     #[inline(always)]

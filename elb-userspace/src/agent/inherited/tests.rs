@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::config;
 use crate::health::{History, Status, Verdict};
+use crate::source::file;
 
 /// Pools with a monitor and members.
 fn model(pools: &[(&str, &str, &[u8])]) -> Model {
@@ -17,7 +17,7 @@ fn model(pools: &[(&str, &str, &[u8])]) -> Model {
             text += &format!("[[pool.member]]\naddress = \"10.0.0.{n}\"\nprotocol_port = 80\n");
         }
     }
-    config::parse("test", &text).unwrap().model
+    file::parse("test", &text).unwrap().model
 }
 
 fn member(n: u8) -> SocketAddr {
@@ -26,7 +26,7 @@ fn member(n: u8) -> SocketAddr {
 
 fn known(n: u8, status: Status, since: u64) -> saved::Member {
     let since = SystemTime::UNIX_EPOCH + Duration::from_secs(since);
-    let verdict = Verdict { status, since, reason: None, streak: 0 };
+    let verdict = Verdict { status, since, reason: None, streak: 0, decided: None };
     saved::Member { member: member(n), verdict: Some(verdict), history: History::default() }
 }
 
@@ -61,8 +61,17 @@ fn of_several_verdicts_the_latest_counts() {
         ("a".to_owned(), vec![known(11, Status::Offline, 7)]),
         ("b".to_owned(), vec![known(11, Status::Online, 5)]),
     ];
-    let health = verdicts(&old, &new, &[], &all.into());
+    let health = verdicts(&old, &new, &[], &all.clone().into());
     assert_eq!(inherited(&health, "c"), [(member(11), Status::Offline)]);
+
+    // The wall clock was set back between the two.
+    let mut all = all;
+    for ((_, known), at) in all.iter_mut().zip([10, 20]) {
+        let verdict = known[0].verdict.as_mut().unwrap();
+        verdict.decided = Some(crate::model::time::Time::from_nanos(at));
+    }
+    let health = verdicts(&old, &new, &[], &all.into());
+    assert_eq!(inherited(&health, "c"), [(member(11), Status::Online)]);
 }
 
 #[test]

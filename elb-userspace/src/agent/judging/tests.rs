@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agent::members::Members;
-use crate::config::parse;
+use crate::agent::saved;
 use crate::health::Stage;
-use crate::saved;
+use crate::source::file::parse;
 
 const V4: [u8; 4] = [192, 0, 2, 10];
 const V6: &str = "2001:db8::10";

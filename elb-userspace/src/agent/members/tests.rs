@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::assign::{AssignedMember, AssignedRing};
-use crate::config;
+use crate::control::assign::{AssignedMember, AssignedRing};
+use crate::control::reconcile::Renamed;
+use crate::control::ring::shape::Shape;
 use crate::health::{Cause, Failure};
 use crate::model::monitor::ProbePath;
-use crate::reconcile::Renamed;
-use crate::ring::shape::Shape;
+use crate::source::file;
 
 fn at(seconds: u64) -> Now {
     let passed = Duration::from_secs(seconds);
@@ -28,7 +28,7 @@ fn model(pool: &str, lines: &str, members: u16) -> Model {
              protocol_port = 80\n"
         );
     }
-    config::parse("test", &text).unwrap().model
+    file::parse("test", &text).unwrap().model
 }
 
 fn socket(n: u8) -> SocketAddr {
@@ -138,4 +138,48 @@ fn a_member_has_the_id_that_was_assigned_last() {
     pool.members[1].removed = true;
     members.assigned(&BTreeMap::from([("web".to_owned(), pool)]));
     assert_eq!(ids(&members), [Some(9), None]);
+}
+
+/// What was decided in a history of probes: each time, how many began, who stands how, and events with how
+/// long it had been otherwise.
+fn history(
+    random: RandomState,
+    wall: impl Fn(u64) -> SystemTime,
+) -> (Vec<(usize, Vec<Status>)>, Vec<(Status, u64)>) {
+    let mut members = Members { random, ..Members::default() };
+    let now = |second| Now { wall: wall(second), ..at(second) };
+    members.follow(&model("web", MONITOR, 4), &mut saved::Health::default(), now(0));
+    let (mut steps, mut events) = (Vec::new(), Vec::new());
+    for second in 0..2_000 {
+        let due = members.due(now(second), usize::MAX);
+        for probe_due in &due {
+            let works = (second / 400 + u64::from(probe_due.member)).is_multiple_of(2);
+            let refused = || Failure::new(Cause::Refused { by: socket(1).ip() });
+            let result = if works { Ok(()) } else { Err(refused()) };
+            let event = probe(&mut members, probe_due.member, result, now(second)).event;
+            events.extend(event.map(|event| (event.from, event.lasted)));
+        }
+        let stands = (1..=4).map(|number| members.watched[&number].health.status());
+        steps.push((due.len(), stands.collect()));
+    }
+    (steps, events)
+}
+
+/// Whoever sets the wall clock, forward or back, between any two probes, changes nothing but what is shown.
+#[test]
+fn a_wall_clock_that_is_set_decides_nothing() {
+    let random = RandomState::new();
+    let smooth = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second);
+    let day = Duration::from_secs(86_400);
+    let forward = move |second| smooth(second) + day * u32::from(second > 700);
+    let back = move |second| smooth(second) - day * u32::from(second > 700);
+    let to_and_fro =
+        move |second| if second % 7 < 3 { smooth(second) } else { smooth(second) - day };
+    let stands = |_| smooth(0);
+    let undisturbed = history(random.clone(), smooth);
+    assert!(undisturbed.1.len() > 8, "members change");
+    assert_eq!(history(random.clone(), forward), undisturbed);
+    assert_eq!(history(random.clone(), back), undisturbed);
+    assert_eq!(history(random.clone(), to_and_fro), undisturbed);
+    assert_eq!(history(random, stands), undisturbed);
 }

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::fits;
-use crate::assign::{AssignedListener, AssignedMember, AssignedPool, Assignments};
+use crate::control::assign::{AssignedListener, AssignedMember, AssignedPool, Assignments};
+use crate::control::plan::{Image, Region};
 use crate::model::{Model, Pool};
-use crate::publish::{Image, Region};
 
 /// Corrects what was written down by what was found in the maps; the names of the pools that are as found.
 pub(in crate::agent) fn prefer_maps(
@@ -111,8 +111,8 @@ mod tests {
 
     use super::super::Shape;
     use super::*;
-    use crate::assign::AssignedRing;
-    use crate::config;
+    use crate::control::assign::AssignedRing;
+    use crate::source::file;
 
     const SIZE: u32 = 4096;
 
@@ -139,7 +139,7 @@ mod tests {
             format!("[[pool]]\nname = \"{name}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n")
         };
         let text = "[agent]\ninterfaces = [\"eth0\"]\n".to_owned() + &pool("web") + &pool("dns");
-        config::parse("test", &text).unwrap().model
+        file::parse("test", &text).unwrap().model
     }
 
     fn image(backends: &[(u16, u8)]) -> Image {
@@ -233,7 +233,7 @@ mod tests {
             pool,
             former: None,
             moved: false,
-            place: crate::assign::Place::default(),
+            place: crate::control::assign::Place::default(),
         };
         let (mut written, mut found) = (Assignments::default(), Assignments::default());
         written.listeners.insert("http".to_owned(), listener(0, 0));

@@ -1,10 +1,12 @@
 //! Verdicts of an agent that was killed: what it wrote down, and what it had published since.
 
-use elb_common::backend::backend_flags::{ESTABLISHED, NEW, REACHABLE};
+use std::time::SystemTime;
+
+use elb_common::backend::backend_flags::{DRAINED, ESTABLISHED, NEW, REACHABLE};
 
 use super::*;
-use crate::config;
 use crate::health::{Cause, Failure, Stage};
+use crate::source::file;
 
 const TIMEOUT: Failure = Failure::new(Cause::Timeout { stage: Stage::Connect });
 const SERVES: u8 = REACHABLE | ESTABLISHED | NEW;
@@ -24,7 +26,7 @@ fn member() -> SocketAddr {
 }
 
 fn verdict(status: Status, reason: Option<Failure>) -> Verdict {
-    Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2 }
+    Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2, decided: None }
 }
 
 /// Written down as this; published with these flags.
@@ -47,7 +49,7 @@ impl Scene {
              forwarding = \"ipip\"\n{}\n[[pool.member]]\naddress = \"10.0.0.1\"\nprotocol_port = 80\n",
             self.pool
         );
-        let model = config::parse("test", &text).unwrap().model;
+        let model = file::parse("test", &text).unwrap().model;
         let observed =
             Image { backends: BTreeMap::from([(self.number.id, self.record)]), ..Image::default() };
         let web = || "web".to_owned();
@@ -100,6 +102,8 @@ fn a_first_verdict_that_was_published_is_known() {
 fn maps_that_say_nothing_of_health_change_nothing() {
     let serving = || scene(Status::Online, ENDS);
     let drained = Scene { is_drained: true, ..serving() };
+    // The drain was cancelled and written down, but not published yet.
+    let still_drained = scene(Status::Online, ENDS | DRAINED);
     let weightless = Scene { record: Backend { weight: 0, ..serving().record }, ..serving() };
     let unreachable = scene(Status::Online, 0);
     let removed =
@@ -112,6 +116,7 @@ fn maps_that_say_nothing_of_health_change_nothing() {
     };
     for (name, scene) in [
         ("drained", drained),
+        ("drained as far as the maps say", still_drained),
         ("without weight", weightless),
         ("unreachable", unreachable),
         ("removed", removed),

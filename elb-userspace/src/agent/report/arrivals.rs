@@ -1,29 +1,25 @@
 //! Which members really got the new connections, beside what is due to them.
 
+use std::collections::HashMap;
+
 use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
-use super::read;
-use crate::assign::AssignedPool;
-use crate::kernel::coarse_seconds;
+use crate::api::shape::status::{self, timestamp};
+use crate::kernel::bpf::coarse_seconds;
+use crate::model::time::Now;
 use crate::model::{LbAlgorithm, Pool};
-use crate::status::{self, timestamp};
-use crate::time::Now;
 
 impl Core {
-    /// Takes down how many connections each member got so far.
+    /// Takes down what came for each member so far. Counters are read once for all who want to know: with
+    /// tens of thousands of members that takes a while.
     pub(in super::super) fn note_arrivals(&mut self, now: Now) {
-        let pools = self.reconciler.assignments.pools.values();
-        let counts = pools.flat_map(|pool| self.opened(pool)).collect();
-        self.arrivals.sample(counts, now);
-        let pools = self.reconciler.assignments.pools.values();
-        let ids = pools.flat_map(|pool| pool.members.iter().map(|member| member.id));
-        let packets = ids.map(|id| (id, read(self.maps.backend_counter(id)).packets));
+        let members = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
+        let came: HashMap<_, _> = members.map(|member| (member.id, self.came(member.id))).collect();
+        let opened = came.iter().map(|(id, came)| (*id, came.openings)).collect();
+        self.arrivals.sample(opened, now);
+        let packets = came.iter().map(|(id, came)| (*id, came.packets));
         self.quiet.sample(packets, coarse_seconds());
-    }
-
-    fn opened(&self, pool: &AssignedPool) -> Vec<(u16, u64)> {
-        let ids = pool.members.iter().map(|member| member.id);
-        ids.map(|id| (id, read(self.maps.backend_opened(id)))).collect()
+        self.followed.sample(came, now);
     }
 }
 

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use super::super::core::{Core, Probing};
 use super::super::members::Watched;
+use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, Status, history};
+use crate::kernel::host::kept;
 use crate::model;
 use crate::model::monitor::ProbePath;
-use crate::reconcile::socket;
-use crate::status::{self, timestamp, timestamp_millis};
 
 /// A listener of a pool.
 pub(super) struct At<'m> {
@@ -38,7 +38,7 @@ impl Core {
         request: &status::Request,
         backend: status::Member,
     ) -> status::Member {
-        let is_drained = self.drained.contains(&(pool.name.to_string(), socket(member)));
+        let is_drained = self.drained.contains(&(pool.name.to_string(), member.socket()));
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =
@@ -63,6 +63,13 @@ impl Core {
         }
     }
 
+    /// Whether no virtual address is probed for want of something of this host's, which is told once, of
+    /// the agent.
+    fn host_lacks_probe_path(&self) -> bool {
+        let is_missing = self.keeping.register.why_missing(&kept::Object::ProbePath).is_some();
+        is_missing || self.vip_probes.problem().is_some()
+    }
+
     /// By which path a member is probed.
     fn paths(&self, pool: &model::Pool, known: &Watched) -> Option<status::Paths> {
         let (spec, last) = (known.probe.as_ref()?, known.last.as_ref());
@@ -75,10 +82,9 @@ impl Core {
         };
         Some(status::Paths {
             path: last.map_or(path, |last| last.path).to_string(),
-            // What the host lacks is told once, of the agent.
             why_direct: way
                 .err()
-                .filter(|_| wants_vip && self.vip_probes.problem().is_none())
+                .filter(|_| wants_vip && !self.host_lacks_probe_path())
                 .map(|why| why.to_string()),
             vip: last.and_then(|last| last.vip.as_ref()).map(text),
             direct: last.and_then(|last| last.direct.as_ref()).map(text),

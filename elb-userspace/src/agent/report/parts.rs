@@ -2,33 +2,33 @@
 //! to do. What changes meanwhile, the parts that follow show.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use super::selection::Selection;
 use super::{Shares, arrivals, health, read, rolled_up};
 use crate::agent::arrivals::Arrived;
 use crate::agent::core::Core;
-use crate::api::report::Part;
-use crate::assign::{AssignedMember, AssignedPool};
+use crate::api::Answer;
+use crate::api::report::{Asked, Part, Underway};
+use crate::api::shape::status::{self, Request};
+use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::ring::shape::{Shape, algorithm_name};
 use crate::health::Status;
 use crate::model;
-use crate::reconcile::socket;
-use crate::ring::shape::{Shape, algorithm_name};
-use crate::status::{self, Request};
+use crate::model::time::Time;
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
 /// Listeners that a member lists; the others are counted.
 const LISTED: usize = 16;
-/// Problems of shares that are listed.
+/// Problems of members that are listed.
 const PROBLEMS: usize = 100;
 
 /// A status that is under way.
 #[derive(Debug)]
-pub struct Reporting {
+struct Reporting {
     request: Request,
     /// Since the configuration of this moment; none yet.
-    prepared: Option<(SystemTime, Prepared)>,
+    prepared: Option<(Time, Prepared)>,
     next: Next,
     /// Of pools whose members were all looked at.
     pools: HashMap<String, Summary>,
@@ -85,9 +85,26 @@ struct Summary {
     any_judged: bool,
 }
 
+impl Core {
+    /// The next part of a status; `None`: there are no more.
+    ///
+    /// # Errors
+    /// Something is asked for that there is not. Only at the first part.
+    pub(in crate::agent) fn status(&self, asked: Asked) -> Answer<Option<(Part, Underway)>> {
+        let mut reporting = match asked {
+            Asked::First(request) => Reporting::new(request),
+            Asked::Next(underway) => match underway.state::<Reporting>() {
+                Some(reporting) => reporting,
+                None => return Ok(None),
+            },
+        };
+        let part = reporting.part(self)?;
+        Ok(part.map(|part| (part, Underway::new(reporting))))
+    }
+}
+
 impl Reporting {
-    /// A status that nobody worked on yet.
-    pub fn new(request: Request) -> Self {
+    fn new(request: Request) -> Self {
         Self {
             request,
             prepared: None,
@@ -98,23 +115,19 @@ impl Reporting {
     }
 
     /// Whether no part was made yet.
-    pub fn is_new(&self) -> bool {
+    fn is_new(&self) -> bool {
         self.prepared.is_none()
     }
 
-    /// Makes the next part; `None`: there are no more.
-    ///
-    /// # Errors
-    /// Something is asked for that there is not. Only at the first part.
-    pub(in crate::agent) fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
+    fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
         if self.is_new() {
             let selection = Selection::of(&self.request, &core.config.model)?;
-            self.prepared = Some((core.loaded, Prepared::new(selection, core)));
+            self.prepared = Some((core.loaded.time, Prepared::new(selection, core)));
         }
         let Some((loaded, prepared)) = &mut self.prepared else { return Ok(None) };
-        if *loaded != core.loaded {
+        if *loaded != core.loaded.time {
             // The names may be of nothing now, which is then what the rest shows.
-            *loaded = core.loaded;
+            *loaded = core.loaded.time;
             prepared.listeners = listeners(core);
         }
         // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
@@ -210,8 +223,11 @@ impl Reporting {
             let unlisted = all.len() - listed.len();
             let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
             let problem = arrivals::problem(pool, within.all, &told);
-            self.problems.extend(problem.filter(|_| self.problems.len() < PROBLEMS));
-            if selection.has_member(pool, socket(member)) && selection.shows(&told) {
+            let number = within.numbers.get(&member.socket());
+            let stuck = number.and_then(|number| core.stuck_problem(pool, member, number.id));
+            self.problems.extend(problem.into_iter().chain(stuck));
+            self.problems.truncate(PROBLEMS);
+            if selection.has_member(pool, member.socket()) && selection.shows(&told) {
                 shown.push(told);
             }
         }
@@ -282,7 +298,7 @@ fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
 
 impl Summary {
     fn note(&mut self, core: &Core, pool: &model::Pool, member: &model::Member) {
-        let key = (pool.name.to_string(), socket(member));
+        let key = (pool.name.to_string(), member.socket());
         if core.drained.contains(&key) {
             return;
         }
@@ -355,10 +371,13 @@ impl Core {
         request: &Request,
         more_listeners: usize,
     ) -> status::Member {
-        let known = self.members.get(pool.name.as_str(), socket(member));
-        let number = within.numbers.get(&socket(member));
-        let backend = self.backend(number, socket(member), &within.shares, &within.arrived);
+        let known = self.members.get(pool.name.as_str(), member.socket());
+        let number = within.numbers.get(&member.socket());
+        let backend = self.backend(number, member.socket(), &within.shares, &within.arrived);
         let told = self.member(pool, member, known, listed, request, backend);
         status::Member { more_listeners, ..told }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
+use crate::api::shape::status::{self, Request};
 use crate::model::{Listener, LoadBalancer, Model, Pool};
-use crate::names::is_named;
-use crate::reconcile::socket;
-use crate::status::{self, Request};
+use crate::observe::names::is_named;
 
 /// Names that may be asked for at once.
 const MOST: usize = 64;
@@ -134,9 +133,10 @@ impl Named {
         let within = name.split_once('/').filter(|(of, _)| *of == pool.name.as_str());
         let text = within.map_or(name, |(_, member)| member);
         let is_it = |member: &&crate::model::Member| {
-            is_named(text, Some(member.name.as_str()), socket(member))
+            is_named(text, Some(member.name.as_str()), member.socket())
         };
-        let found: HashSet<_> = pool.members.iter().filter(is_it).map(socket).collect();
+        let found: HashSet<_> =
+            pool.members.iter().filter(is_it).map(|member| member.socket()).collect();
         if found.is_empty() {
             return false;
         }
@@ -148,7 +148,7 @@ impl Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::source::file;
 
     const FILE: &str = r#"
 [agent]
@@ -192,7 +192,7 @@ protocol_port = 81
 
     /// Listeners, pools and members that are asked for by names.
     fn asked(names: &str) -> Result<(Texts, Texts, Texts), String> {
-        let model = config::parse("elb.toml", FILE).unwrap().model;
+        let model = file::parse("elb.toml", FILE).unwrap().model;
         let request = Request { names: names.to_owned(), ..Request::default() };
         let selection = Selection::of(&request, &model)?;
         let lb = &model.load_balancers()[0];
@@ -201,7 +201,7 @@ protocol_port = 81
         assert_eq!(selection.has_balancer(lb), !listeners.is_empty());
         let pools = model.pools().iter().filter(|pool| selection.has_pool(pool));
         let members = pools.clone().flat_map(|pool| {
-            let asked = pool.members.iter().filter(|one| selection.has_member(pool, socket(one)));
+            let asked = pool.members.iter().filter(|one| selection.has_member(pool, one.socket()));
             asked.map(move |member| format!("{}/{}", pool.name, member.name))
         });
         let members = members.collect();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::status::{Health, Member, Paths, Probe, Status};
+use crate::api::shape::status::{Health, Member, Paths, Probe, Status};
 
 /// A member, and the pool that it is in.
 #[derive(Clone, Debug, Serialize)]

@@ -1,11 +1,11 @@
 //! The load balancer's own side: how it sends packets to the member.
 
+use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::look::{self, CLIENT_MTU};
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Unreachable;
-use crate::packet::mac;
+use crate::observe::packet::mac;
 
 /// Whether packets of full size fit.
 pub(super) fn mtu(evidence: &Evidence) -> Finding {
@@ -14,6 +14,11 @@ pub(super) fn mtu(evidence: &Evidence) -> Finding {
     };
     let wanted = look::full_size(evidence.wanted.pool.forwarding, evidence.address());
     let interface = &evidence.way.interface;
+    if let Some(narrow) = evidence.way.path_mtu.filter(|mtu| *mtu == u32::from(hop.mtu))
+        && hop.mtu < wanted
+    {
+        return narrow_way(evidence, narrow, wanted);
+    }
     if hop.mtu < wanted {
         let what = format!(
             "packets of {} bytes fit on {interface}, but full ones of clients have {wanted} with \
@@ -40,10 +45,30 @@ pub(super) fn mtu(evidence: &Evidence) -> Finding {
     }
 }
 
+/// A router on the way has said that it takes no more.
+fn narrow_way(evidence: &Evidence, narrow: u32, wanted: u16) -> Finding {
+    let address = evidence.address();
+    let what = format!(
+        "a router on the way to {address} takes packets of {narrow} bytes at most, but full ones of clients \
+         have {wanted} with their outer headers: clients are told to send smaller ones"
+    );
+    Finding::seen(Check::Mtu, Verdict::Warn, what).fix(format!(
+        "tracepath -n {address}    # shows the narrow link; give it an MTU of {wanted}; where ICMP does not \
+         reach clients: elb backend up --mss {} on the backend servers",
+        narrow.saturating_sub(u32::from(wanted - CLIENT_MTU) + 40)
+    ))
+}
+
 /// Whether the next hop is known.
 pub(super) fn neighbor(evidence: &Evidence) -> Finding {
     let way = &evidence.way;
     match &way.next_hop {
+        Ok(_) if let Some(doubt) = &way.doubt => {
+            Finding::seen(Check::Neighbor, Verdict::Warn, doubt.clone()).fix(format!(
+                "ip neigh show {}    # answers again, or is down",
+                way.gateway.unwrap_or(evidence.address())
+            ))
+        }
         Ok(hop) => {
             let who = way.gateway.unwrap_or(evidence.address());
             let what = format!("{who} is at {} on {}", mac(&hop.mac.bytes()), way.interface);

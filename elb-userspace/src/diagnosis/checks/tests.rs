@@ -1,5 +1,6 @@
 //! What is seen from outside, and the cause that it must name.
 
+mod balancer;
 mod laws;
 mod matrix;
 mod pictures;
@@ -12,6 +13,7 @@ use elb_common::addr::Mac;
 
 use self::scene::*;
 use super::*;
+use crate::control::network::{NextHop, Unreachable};
 use crate::diagnosis::evidence::{
     Asked, Health, Lapses, Large, Looks, Quiet, Resting, Served, Way,
 };
@@ -21,7 +23,6 @@ use crate::health::probe::{Outcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, Status};
 use crate::model::monitor::{self, HttpCheck, HttpMethod, ProbePath};
 use crate::model::{Forwarding, Protocol};
-use crate::nexthop::{NextHop, Unreachable};
 
 fn fix_of(report: &Report) -> String {
     let cause = report.cause.and_then(|check| report.finding(check));
@@ -287,4 +288,30 @@ fn what_a_check_that_succeeds_contradicts_is_no_cause() {
     let mut evidence = healthy();
     evidence.inspection = Some(inspection);
     assert_eq!(member(&evidence).cause, Some(Check::Firewall));
+}
+
+#[test]
+fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
+    let narrow = changed(healthy(), |e| {
+        let Ok(hop) = &mut e.way.next_hop else { unreachable!("it is known") };
+        (hop.mtu, e.way.path_mtu) = (1400, Some(1400));
+    });
+    let report = member(&narrow);
+    assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
+    let mtu = report.finding(Check::Mtu).unwrap();
+    assert_eq!(mtu.verdict, Verdict::Warn);
+    let said = "a router on the way to 10.0.0.11 takes packets of 1400 bytes at most";
+    assert!(mtu.evidence.starts_with(said), "{mtu:?}");
+    let fix = mtu.fix.clone().unwrap_or_default();
+    assert!(fix.starts_with("tracepath -n 10.0.0.11") && fix.contains("--mss 1340"), "{fix}");
+    assert!(!fix.contains("eth0"), "{fix}");
+
+    let doubted = changed(healthy(), |e| e.way.doubt = Some("it does not answer ARP".to_owned()));
+    let report = member(&doubted);
+    assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
+    let neighbor = report.finding(Check::Neighbor).unwrap();
+    assert_eq!(
+        (neighbor.verdict, neighbor.evidence.as_str()),
+        (Verdict::Warn, "it does not answer ARP")
+    );
 }

@@ -1,9 +1,11 @@
 //! What the kernel says about this host. `None` is what it did not say, or not to this process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
 
+use crate::control::network::Network;
 use crate::diagnosis::instrument::Fault;
-use crate::nexthop::Network;
 
 /// Everything that is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +30,56 @@ pub struct Facts {
     pub rp_filter_all: Option<u8>,
     /// What an agent left or keeps here.
     pub kept: Kept,
+    /// What only one agent may use, with the process that has it, while no agent answers.
+    pub holders: Vec<String>,
+    /// Virtual addresses that are this host's own.
+    pub own_vips: Vec<OwnVip>,
+    /// Where the agent keeps what the next one needs; none: it is not known where.
+    pub state_dir: Option<StateDir>,
     /// Routes to virtual addresses and members.
     pub network: Network,
     /// What is wrong with probes of members; none where no agent has set them up.
     pub probes: Option<Vec<Fault>>,
+}
+
+/// A virtual address that is this host's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnVip {
+    /// The load balancer.
+    pub balancer: String,
+    /// The address.
+    pub vip: IpAddr,
+    /// The interface that has it.
+    pub interface: String,
+    /// What listeners take there from the host; none: nothing that is known.
+    pub taken: Option<String>,
+    /// Whether the configuration allows that.
+    pub is_allowed: bool,
+}
+
+/// The state directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir {
+    /// Its path.
+    pub path: PathBuf,
+    /// What there is of it.
+    pub room: Room,
+}
+
+/// What there is of a directory to be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many bytes are free, and whether files can be made.
+    Free {
+        /// For a process without privileges.
+        bytes: u64,
+        /// Whether another file finds an inode.
+        files: bool,
+    },
+    /// Its file system is read-only.
+    ReadOnly,
+    /// This process may not look.
+    Unknown(String),
 }
 
 /// What an agent left or keeps here.

@@ -6,7 +6,9 @@ mod host;
 mod interrupts;
 mod kept;
 mod links;
+mod own_address;
 mod rss;
+mod state_dir;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,16 +18,17 @@ use thiserror::Error;
 use super::Duty;
 use super::facts::Facts;
 use crate::backend::privilege;
+use crate::control::network::{Network, Wanted};
 use crate::diagnosis::instrument::{self, Fault, Question};
-use crate::nexthop::{Network, Wanted, netlink};
-use crate::steering::Steering;
+use crate::kernel::net::follow;
+use crate::kernel::net::probe_way::Steering;
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Interfaces and routes are not told.
     #[error("cannot ask for interfaces and routes")]
-    Network(#[from] netlink::NetlinkError),
+    Network(#[from] follow::NetlinkError),
     /// Netlink does not work.
     #[error("cannot open a netlink socket: {0}")]
     Socket(#[from] io::Error),
@@ -47,6 +50,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
     }
     let network = network(duty).await?;
+    let kept = kept::kept(duty).await;
     Ok(Facts {
         probes: probes(duty, &network).await,
         name: host::name(),
@@ -58,7 +62,10 @@ pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
         cpus: host::cpus(),
         interfaces,
         rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
-        kept: kept::kept(duty).await,
+        holders: if kept.agent { Vec::new() } else { kept::holders(duty) },
+        kept,
+        own_vips: own_address::own_vips(duty),
+        state_dir: duty.state_dir.as_deref().map(state_dir::state_dir),
         network,
     })
 }
@@ -75,7 +82,7 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
 async fn network(duty: &Duty) -> Result<Network, Error> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    Ok(netlink::look(&Wanted { members, vips }).await?)
+    Ok(follow::look(&Wanted { members, vips }).await?)
 }
 
 type Interfaces = BTreeMap<String, super::facts::Interface>;

@@ -4,11 +4,11 @@ use elb_common::names;
 
 use super::facts::{Attached, Facts, Interface};
 use super::{Duty, netdev, queues};
-use crate::agent::joining;
-use crate::config::AttachMode;
+use crate::control::network::Route;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Route;
+use crate::kernel::host::joining;
+use crate::source::file::AttachMode;
 
 /// Drivers that run XDP natively, for kernels before 6.3, which do not say it themselves.
 const NATIVE: &[&str] = &[

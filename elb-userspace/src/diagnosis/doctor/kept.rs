@@ -2,9 +2,9 @@
 
 use super::Duty;
 use super::facts::{Facts, Interface};
-use crate::config::AttachMode;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Verdict};
+use crate::source::file::AttachMode;
 
 /// Nothing is missed on a host that serves nothing: one without pins and without an agent.
 pub(super) fn kept(duty: &Duty, facts: &Facts) -> Finding {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Duty;
+use crate::control::network::{Network, Route};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::packet_size::{LEAST, USUAL, overhead};
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::{Network, Route};
 
 pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     let ways = ways(duty, network);

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::facts::{Attached, Bpffs, Interface, Kept, Kernel, Peer, Queues, Trial};
+use super::facts::{
+    Attached, Bpffs, Interface, Kept, Kernel, OwnVip, Peer, Queues, Room, StateDir, Trial,
+};
 use super::*;
+use crate::control::network::{Link, Network, Route};
 use crate::diagnosis::report::{Basis, Conclusion};
-use crate::nexthop::{Link, Network, Route};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -43,9 +45,26 @@ pub(super) fn facts() -> Facts {
         interfaces: BTreeMap::from([("eth0".to_owned(), interface())]),
         rp_filter_all: Some(0),
         kept: Kept::default(),
+        holders: Vec::new(),
+        own_vips: Vec::new(),
+        state_dir: state_dir(Room::Free { bytes: 1 << 30, files: true }),
         network,
         probes: Some(Vec::new()),
     }
+}
+
+fn state_dir(room: Room) -> Option<StateDir> {
+    Some(StateDir { path: "/var/lib/elb/elb".into(), room })
+}
+
+fn own_vip(taken: Option<&str>, is_allowed: bool) -> Vec<OwnVip> {
+    vec![OwnVip {
+        balancer: "lb".to_owned(),
+        vip: address("192.0.2.10"),
+        interface: "eth0".to_owned(),
+        taken: taken.map(str::to_owned),
+        is_allowed,
+    }]
 }
 
 fn interface() -> Interface {
@@ -162,6 +181,64 @@ fn cases() -> Vec<Case> {
             Check::Bpffs,
             Verdict::Fail,
             "sudo elb agent",
+        ),
+        (
+            "another agent has the pin directory",
+            general(|f| {
+                f.holders = vec!["pin_dir /sys/fs/bpf/elb is in use by process 7".to_owned()];
+            }),
+            Check::Owner,
+            Verdict::Fail,
+            "stop that process",
+        ),
+        (
+            "a virtual address of the host's own",
+            general(|f| f.own_vips = own_vip(None, false)),
+            Check::OwnAddress,
+            Verdict::Warn,
+            "ip address show to 192.0.2.10",
+        ),
+        (
+            "a listener that takes the host's ssh",
+            general(|f| f.own_vips = own_vip(Some("listener \"all\" takes ssh"), false)),
+            Check::OwnAddress,
+            Verdict::Fail,
+            "ip address show to 192.0.2.10; ip address del 192.0.2.10 dev eth0",
+        ),
+        (
+            "a listener that may take it",
+            general(|f| f.own_vips = own_vip(Some("listener \"all\" takes ssh"), true)),
+            Check::OwnAddress,
+            Verdict::Warn,
+            "ip address show to",
+        ),
+        (
+            "a full disk",
+            general(|f| f.state_dir = state_dir(Room::Free { bytes: 0, files: true })),
+            Check::StateDir,
+            Verdict::Fail,
+            "df -h /var/lib/elb/elb",
+        ),
+        (
+            "no inode",
+            general(|f| f.state_dir = state_dir(Room::Free { bytes: 1 << 30, files: false })),
+            Check::StateDir,
+            Verdict::Fail,
+            "df -h /var/lib/elb/elb",
+        ),
+        (
+            "a read-only disk",
+            general(|f| f.state_dir = state_dir(Room::ReadOnly)),
+            Check::StateDir,
+            Verdict::Fail,
+            "findmnt -T /var/lib/elb/elb",
+        ),
+        (
+            "a disk that is nearly full",
+            general(|f| f.state_dir = state_dir(Room::Free { bytes: 100 << 10, files: true })),
+            Check::StateDir,
+            Verdict::Warn,
+            "df -h /var/lib/elb/elb",
         ),
         (
             "clock",

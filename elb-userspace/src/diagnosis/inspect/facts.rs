@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::asked::Protocol;
 use super::filter::Ruleset;
-use crate::backend::netlink::{Address, Link};
 use crate::backend::{Recorded, Wanted};
+use crate::kernel::net::links::{Address, Link};
 
 /// What is known, or what would be needed to know it.
 pub(super) type Known<T> = Result<T, String>;

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use super::asked::Asked;
 use super::facts::{Defaults, Facts, Known, Network, Route};
-use crate::backend::netlink::Netlink;
 use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
+use crate::kernel::net::links::{Netlink, NetlinkError};
 
 const NO_WAY_IN: &str =
     "the interface that packets come in by is not known: name a source of probes with --from";
@@ -91,7 +91,7 @@ pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
 }
 
 fn network(netlink: &Netlink) -> Known<Network> {
-    let told = |error: backend::Error| error.to_string();
+    let told = |error: NetlinkError| error.to_string();
     let (links, addresses) = (netlink.links().map_err(told)?, netlink.addresses().map_err(told)?);
     Ok(Network { links, addresses })
 }

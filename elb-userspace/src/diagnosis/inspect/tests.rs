@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::facts::{Defaults, Load, Network, Process, Route, Socket, Wrappers};
 use super::*;
 use crate::backend::Recorded;
-use crate::backend::netlink::{Address, Link};
 use crate::diagnosis::inspect::filter::Ruleset;
 use crate::diagnosis::report::Conclusion;
+use crate::kernel::net::links::{Address, Link};
 
 fn asked() -> Asked {
     Asked {

@@ -1,10 +1,10 @@
 //! The virtual address is one of the load balancer's own: members take its packets for their own.
 
+use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::report::{Finding, Verdict};
 use crate::health::{Cause, Stage};
-use crate::nexthop::Unreachable;
 
 /// Why nobody answers, where a virtual address of the member's pool is this host's own.
 pub(super) fn taken(evidence: &Evidence) -> Option<Finding> {

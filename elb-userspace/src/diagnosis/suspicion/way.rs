@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Verdict};
-use crate::nexthop::Unreachable;
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
@@ -17,10 +17,15 @@ pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
         }
         Err(error @ Unreachable::NoEthernet { .. }) => Some(no_route(evidence, &error.to_string())),
         Err(Unreachable::NoNeighbor { neighbor, .. }) => Some(no_neighbor(evidence, *neighbor)),
-        Ok(_) | Err(Unreachable::Unknown) => {
+        Err(Unreachable::Unknown) => Some(not_learned(evidence)),
+        Ok(_) => {
             let hop = evidence.way.gateway.unwrap_or(evidence.address());
-            (evidence.looks.neighbor == Some(false) && !evidence.answers())
-                .then(|| no_neighbor(evidence, hop))
+            // Where the fresh look is not answered in time, what was known before it counts.
+            let is_gone = match evidence.looks.neighbor {
+                Some(confirmed) => !confirmed,
+                None => evidence.way.doubt.is_some(),
+            };
+            (is_gone && !evidence.answers()).then(|| no_neighbor(evidence, hop))
         }
     }
 }
@@ -30,6 +35,18 @@ fn itself(evidence: &Evidence, address: IpAddr) -> Finding {
     let member = &evidence.wanted.member;
     let change = format!("give member {member:?} the address of another host, or remove it,");
     Finding::seen(Check::Itself, Verdict::Fail, what).fix(fix::file(&evidence.wanted, &change))
+}
+
+/// Nothing is sent before the kernel has said how.
+fn not_learned(evidence: &Evidence) -> Finding {
+    let address = evidence.address();
+    let what = format!(
+        "this load balancer has not learned the route to {address} yet, and sends nothing there"
+    );
+    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(format!(
+        "elb status    # says whether routes are followed; if this stays: ip route get {address}; \
+         systemctl restart elb"
+    ))
 }
 
 pub(super) fn no_route(evidence: &Evidence, error: &str) -> Finding {

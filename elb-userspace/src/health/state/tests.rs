@@ -26,7 +26,7 @@ fn at(time: Time) -> Now {
 }
 
 fn verdict(status: Status) -> Verdict {
-    Verdict { status, since: now(0).wall, reason: None, streak: 0 }
+    Verdict { status, since: now(0).wall, reason: None, streak: 0, decided: None }
 }
 
 fn member_of(status: Status, timing: Timing) -> MemberHealth {
@@ -139,7 +139,12 @@ fn a_change_of_the_monitor_discards_the_probe_under_way() {
 fn only_verdicts_are_restored() {
     let restore = |status, timing| {
         let (since, reason) = (now(7).wall, Some(CONNECT_TIMEOUT));
-        MemberHealth::restore(Verdict { status, since, reason, streak: 1 }, timing, now(9), 0)
+        MemberHealth::restore(
+            Verdict { status, since, reason, streak: 1, decided: None },
+            timing,
+            now(9),
+            0,
+        )
     };
     for unknown in [Initial, NoMonitor] {
         assert_eq!(restore(unknown, Some(TIMING)), MemberHealth::new(Some(TIMING), now(9), 0));

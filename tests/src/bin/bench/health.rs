@@ -20,8 +20,8 @@ use elb_tests::lab::Lab;
 use elb_tests::server::Server;
 use elb_tests::wire::HTTP_PORT;
 use elb_userspace::api::client;
+use elb_userspace::api::shape::status::{Request, Status};
 use elb_userspace::health::lateness::{Class, quantile};
-use elb_userspace::status::{Request, Status};
 
 use crate::effort::Effort;
 use crate::report::{Bar, Figure, Row, Section};

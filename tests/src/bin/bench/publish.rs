@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context as _, Result};
 use elb_common::addr::Mac;
 use elb_tests::host::PinDir;
-use elb_userspace::assign::{Assignments, Room};
-use elb_userspace::config;
-use elb_userspace::kernel::{Capacity, Maps, Object, coarse_seconds};
+use elb_userspace::control::assign::{Assignments, Room};
+use elb_userspace::control::network::{Link, Network, NextHop, Route};
+use elb_userspace::control::plan::{Image, Store as _, plan};
+use elb_userspace::control::reconcile::{EncapSource, Reconciler, Seen};
+use elb_userspace::control::ring::identity;
+use elb_userspace::control::ring::maglev::{self, RingMember};
+use elb_userspace::kernel::bpf::{Capacity, Maps, Object, coarse_seconds};
 use elb_userspace::model::{Member, Model, Pool};
-use elb_userspace::nexthop::{Link, Network, NextHop, Route};
-use elb_userspace::publish::{Image, Store as _, plan};
-use elb_userspace::reconcile::{EncapSource, Reconciler, Seen};
-use elb_userspace::ring::identity;
-use elb_userspace::ring::maglev::{self, RingMember};
+use elb_userspace::source::file;
 
 use crate::cpu;
 use crate::effort::Effort;
@@ -211,6 +211,6 @@ fn model(members: u32, size: u32) -> Result<Model> {
     for member in (0..members).map(address) {
         writeln!(text, "[[pool.member]]\naddress = \"{member}\"\nprotocol_port = 80")?;
     }
-    let config = config::parse("bench", &text);
+    let config = file::parse("bench", &text);
     Ok(config.map_err(|errors| anyhow::anyhow!("{errors}")).context("the model")?.model)
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
-use elb_userspace::ring::identity;
-use elb_userspace::ring::maglev::{RingMember, build};
+use elb_userspace::control::ring::identity;
+use elb_userspace::control::ring::maglev::{RingMember, build};
 
 use crate::cpu;
 use crate::effort::Effort;

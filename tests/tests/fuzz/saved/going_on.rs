@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use elb_common::addr::Mac;
-use elb_userspace::assign::{Assignments, Room};
-use elb_userspace::config;
+use elb_userspace::agent::saved::Numbers;
+use elb_userspace::control::assign::{Assignments, Room};
+use elb_userspace::control::network::NextHop;
+use elb_userspace::control::reconcile::{EncapSource, Reconciler, Seen};
 use elb_userspace::model::{Member, Model, Pool};
-use elb_userspace::nexthop::NextHop;
-use elb_userspace::reconcile::{EncapSource, Reconciler, Seen};
-use elb_userspace::saved::Numbers;
+use elb_userspace::source::file as config;
 
 const ROOM: Room = Room { listeners: 64, pools: 64, backends: 256, slots: 1 << 20 };
 const INTERFACE: u32 = 2;

@@ -1,6 +1,7 @@
 //! Whoever asks the agent, however much there is to say, and however slowly it is read.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::IpAddr,
     os::unix::net::UnixStream,
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
     address::Family,
     agent::Agent,
@@ -19,11 +20,13 @@ use elb_tests::{
     wait::wait_for,
     wire::HTTP_PORT,
 };
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
 use super::LIMIT;
 
-/// How many listeners and members; more by the environment.
+/// How many listeners and members, and whether these are probed; more by the environment
+/// (`ELB_TEST_LISTENERS`, `ELB_TEST_MEMBERS`, `ELB_TEST_MONITORS`).
 fn size(variable: &str, usual: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -59,7 +62,9 @@ fn longest_wait(socket: &Path, ended: &AtomicBool) -> Result<Duration> {
 fn large(lab: &Lab, listeners: u32, members: u32) -> Config {
     let monitor = HealthMonitor::quick(MonitorKind::Tcp).port(HTTP_PORT).direct();
     let pool = Pool::of(lab, "many", Family::V4, Protocol::Tcp, 0).any_port();
-    let mut pool = pool.watched(HealthMonitor { delay: 5, timeout: 3, ..monitor });
+    let delay = (members / 1000).clamp(5, 50);
+    let watched = HealthMonitor { delay, timeout: 3, ..monitor };
+    let mut pool = if size("ELB_TEST_MONITORS", 1) == 0 { pool } else { pool.watched(watched) };
     pool.members = (0..members)
         .map(|n| {
             let [.., high, low] = n.to_be_bytes();
@@ -68,7 +73,7 @@ fn large(lab: &Lab, listeners: u32, members: u32) -> Config {
         })
         .collect();
     let mut config = Config::new(lab).balance(lab, Family::V4, HTTP_PORT, pool);
-    config.agent.max_listeners = Some(listeners + 1);
+    config.agent.max_listeners = Some(listeners.max(15) + 1);
     config.agent.max_backends = Some(members + 8);
     let first = config.load_balancers[0].listeners[0].clone();
     let more = (1..listeners).map(|n| Listener {
@@ -103,21 +108,36 @@ fn a_large_status_is_linear_and_nothing_waits_for_it() -> Result<()> {
         Ok((bytes?, took, waiting.join().expect("it does not panic")?))
     })?;
     println!(
-        "{listeners} listeners, {members} members: {bytes} bytes in {took:?}; the longest wait: {longest:?}"
+        "{listeners} listeners, {members} members: {bytes} bytes in {took:?}; the longest wait: {longest:?}; \
+         the agent takes {} MiB",
+        resident(agent.id())? / 1024
     );
     let most = 2500 * usize::try_from(members)? + 600 * usize::try_from(listeners)? + 20_000;
     assert!(bytes < most, "{bytes} bytes, {most} expected at most");
     // On a slow machine everything is slow, but no question waits for a whole status.
     assert!(longest < SILENCE.max(took / 2), "a question waited for {longest:?}, of {took:?}");
 
+    let asked = Instant::now();
     let said = agent.status()?;
+    println!(
+        "elb status -o json: {:?}; no command took more than {} MiB",
+        asked.elapsed(),
+        getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() / 1024
+    );
     assert_eq!(said["pools"][0]["members"].as_array().map(Vec::len), usize::try_from(members).ok());
-    let one = &said["pools"][0]["members"][3];
-    assert_eq!(one["status"].as_array().map(Vec::len), Some(16), "{one}");
-    assert_eq!(one["more_listeners"], listeners - 16, "{one}");
+    let (one, listed) = (&said["pools"][0]["members"][3], listeners.min(16));
+    assert_eq!(one["status"].as_array().map(Vec::len), usize::try_from(listed).ok(), "{one}");
+    assert_eq!(one["more_listeners"].as_u64().unwrap_or(0), u64::from(listeners - listed), "{one}");
     let all = said["load_balancers"][0]["listeners"].as_array().map(Vec::len);
     assert_eq!(all, usize::try_from(listeners).ok());
     Ok(())
+}
+
+/// KiB that a process has in memory.
+fn resident(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.split_whitespace().next().context("no number")?.parse()?)
 }
 
 #[test]

@@ -78,6 +78,25 @@ fn a_link_that_flaps_and_an_address_that_changes_are_announced() -> Result<()> {
     Ok(())
 }
 
+/// A bond uses another port: nothing of the interface changes, and a switch knows the old way.
+#[test]
+fn a_failover_of_a_bond_is_announced() -> Result<()> {
+    let scene = Scene::start(Families::V4, |_, _| ())?;
+    let lab = &scene.lab;
+    let traffic = scene.traffic()?;
+    // Those of the start are over.
+    std::thread::sleep(std::time::Duration::from_millis(3500));
+    mislead(lab)?;
+    let mac = Host::LoadBalancer.mac(Network::Back, false);
+    super::failover::say(lab.lb(), "lb0", mac, 1520)?;
+    let failed_over = Instant::now();
+    wait_known(lab, "failover of a bond", &mac_of_load_balancer())?;
+    scene.recovered("failover of a bond", &traffic, failed_over)?;
+    scene.wait_healthy()?;
+    traffic.stop()?;
+    Ok(())
+}
+
 #[test]
 fn two_interfaces_on_one_segment_give_one_answer_and_no_conflict() -> Result<()> {
     let mut second = None;

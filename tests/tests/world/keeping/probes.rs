@@ -10,6 +10,7 @@ use elb_tests::{
     status,
     wait::wait_for,
 };
+use serde_json::Value;
 
 use super::scene::{BAR, LIMIT, Scene, balancer};
 
@@ -25,13 +26,7 @@ fn rules_routes_and_interfaces_of_probes_are_made_again() -> Result<()> {
         }
     })?;
     let traffic = scene.traffic()?;
-    let links = shown(&scene, "-oneline link")?;
-    let name = |prefix: &str| -> Result<String> {
-        let found = links.split_whitespace().find(|word| word.starts_with(prefix));
-        let found = found.and_then(|word| word.split(['@', ':']).next()).context("no interface")?;
-        Ok(found.to_owned())
-    };
-    let (device, peer) = (name("elb-probe-")?, name("elb-prober-")?);
+    let (device, peer) = (interface(&scene, "elb-probe-")?, interface(&scene, "elb-prober-")?);
     let routes = shown(&scene, "-4 route show table all")?;
     let led = routes.lines().find(|line| line.contains(&device)).context("no route")?;
     let table = led.split(" table ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -110,6 +105,68 @@ fn what_cannot_be_restored_is_said_and_no_member_suffers() -> Result<()> {
     let report = traffic.stop()?;
     assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
     Ok(())
+}
+
+/// What stands in the way is there before the agent: each is said, probes go direct meanwhile, and go by
+/// the virtual addresses soon after it is gone.
+#[test]
+fn what_is_in_the_way_at_the_start_is_said_and_is_no_more_than_that() -> Result<()> {
+    let cases = [
+        (Families::Both, "link add PEER type bridge", "link del PEER", "that is not elb's"),
+        (
+            Families::V4,
+            "rule add pref 40 lookup main",
+            "rule del pref 40",
+            "another rule comes first",
+        ),
+    ];
+    for (families, obstacle, remedy, words) in cases {
+        let mut scene = Scene::start(families, |_, _| ())?;
+        let name = interface(&scene, "elb-prober-")?;
+        scene.agent.terminate()?;
+        scene.agent.detach()?;
+        scene.lab.lb().ip(&obstacle.replace("PEER", &name))?;
+        scene.agent.restart()?;
+        let traffic = scene.traffic()?;
+        let said = scene.wait_problem(&[PATH, words])?;
+        assert_eq!(balancer(&said), "DEGRADED", "{said}");
+        let member = scene.lab.member_addr(0, Family::V4);
+        assert_eq!(path_of(&scene, &said), Some("direct"), "{said}");
+        let diagnosis = scene.agent.diagnose(&[&member.to_string()])?;
+        assert_eq!(diagnosis.cause(), Some("kept"), "{}", diagnosis.said);
+        assert!(diagnosis.evidence().contains(words), "{}", diagnosis.said);
+        let doctor = scene.doctor()?;
+        assert_eq!(doctor["cause"], "kept", "{doctor}");
+
+        scene.lab.lb().ip(&remedy.replace("PEER", &name))?;
+        let gone = Instant::now();
+        scene.wait_in_place(PATH)?;
+        println!("{obstacle}: in place {:?} after it was gone", gone.elapsed());
+        assert!(gone.elapsed() <= BAR, "{:?}", gone.elapsed());
+        scene.agent.wait_status("probes of the virtual addresses", LIMIT, |said| {
+            let pools = status::pools(said).into_iter();
+            let mut members = pools.flat_map(|pool| pool["members"].as_array().cloned().unwrap());
+            members.all(|member| member["paths"]["vip"] == "ok")
+        })?;
+        scene.wait_healthy()?;
+        assert!(!scene.agent.run(&["events"])?.contains("OFFLINE"));
+        let report = traffic.stop()?;
+        assert_eq!(report.failures().len(), 0, "{:?}", report.failures());
+    }
+    Ok(())
+}
+
+/// The interface on the load balancer whose name begins like this.
+fn interface(scene: &Scene, prefix: &str) -> Result<String> {
+    let links = shown(scene, "-oneline link")?;
+    let found = links.split_whitespace().find(|word| word.starts_with(prefix));
+    let found = found.and_then(|word| word.split(['@', ':']).next()).context("no interface")?;
+    Ok(found.to_owned())
+}
+
+fn path_of<'s>(scene: &Scene, said: &'s Value) -> Option<&'s str> {
+    let member = scene.lab.member_addr(0, Family::V4);
+    status::member(said, super::scene::WEB, member)?["paths"]["path"].as_str()
 }
 
 /// What `ip`, with these words, prints on the load balancer.

@@ -6,7 +6,7 @@ use super::*;
 /// What a host or its way is like, and its name.
 type Peculiarity = (&'static str, fn(&mut Evidence));
 
-const PECULIARITIES: [Peculiarity; 10] = [
+const PECULIARITIES: [Peculiarity; 12] = [
     ("MTU 1500", |e| {
         if let Ok(hop) = &mut e.way.next_hop {
             hop.mtu = 1500;
@@ -45,6 +45,16 @@ const PECULIARITIES: [Peculiarity; 10] = [
     }),
     ("open tunnels", |e| {
         said(e, Check::Decapsulation, Verdict::Warn, "tunnel packets are taken from anybody");
+    }),
+    ("a next hop from before", |e| {
+        if e.looks.neighbor.is_some() {
+            e.way.doubt = Some("10.0.0.11 does not answer ARP".to_owned());
+        }
+    }),
+    ("a narrow way", |e| {
+        if let Ok(hop) = &mut e.way.next_hop {
+            (hop.mtu, e.way.path_mtu) = (1400, Some(1400));
+        }
     }),
 ];
 
@@ -123,6 +133,24 @@ fn the_cause_is_named_whatever_else_is_peculiar() {
         }
         let report = member(&with(&evidence, all));
         assert_eq!(report.cause, Some(check), "{name}, all of it: {report:#?}");
+    }
+}
+
+/// A fault of this load balancer may be why a member fails as it does, whatever that looks like.
+#[test]
+fn a_fault_of_this_load_balancer_comes_before_every_member() {
+    for (fault, balancer, check, ..) in balancer::faults() {
+        let own = super::super::balancer::balancer(&balancer);
+        for (name, evidence, cause) in causes() {
+            let report = member(&with(&evidence, &PECULIARITIES));
+            let reports = super::super::balancer::placed(own.clone(), vec![report]);
+            let named: Vec<_> = reports.iter().map(|report| report.cause).collect();
+            assert_eq!(named, [Some(check), Some(cause)], "{fault}, {name}");
+        }
+        let well = member(&with(&healthy(), &PECULIARITIES));
+        let reports = super::super::balancer::placed(own, vec![well]);
+        let named: Vec<_> = reports.iter().map(|report| report.cause).collect();
+        assert_eq!(named, [Some(check), None], "{fault}, a healthy member");
     }
 }
 

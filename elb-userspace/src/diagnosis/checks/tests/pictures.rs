@@ -327,6 +327,16 @@ pub(super) fn cases() -> Vec<Case> {
             "start the host 10.0.0.11",
         ),
         (
+            "a next hop from before that does not confirm itself in time",
+            changed(silent(silence(), false), |e| {
+                e.looks.neighbor = None;
+                e.way.doubt = Some("10.0.0.11 does not answer ARP".to_owned());
+            }),
+            Check::Neighbor,
+            "10.0.0.11 does not answer ARP requests on eth0",
+            "start the host 10.0.0.11",
+        ),
+        (
             "a router that is gone",
             changed(silent(silence(), false), |e| {
                 behind_a_router(e);
@@ -351,6 +361,13 @@ pub(super) fn cases() -> Vec<Case> {
             Check::Neighbor,
             "no way to 10.0.0.11",
             "ip route get 10.0.0.11",
+        ),
+        (
+            "a route that is not known yet, though the health check works",
+            changed(healthy(), |e| e.way.next_hop = Err(Unreachable::Unknown)),
+            Check::Neighbor,
+            "has not learned the route to 10.0.0.11 yet, and sends nothing there",
+            "elb status",
         ),
         (
             "the load balancer itself",

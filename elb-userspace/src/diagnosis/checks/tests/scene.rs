@@ -46,6 +46,8 @@ pub(super) fn healthy() -> Evidence {
         },
         way: Way {
             next_hop: Ok(hop),
+            doubt: None,
+            path_mtu: None,
             interface: "eth0".to_owned(),
             gateway: None,
             source: Some([10, 0, 0, 2].into()),

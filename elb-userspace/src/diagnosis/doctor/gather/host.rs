@@ -12,7 +12,7 @@ use crate::backend::privilege;
 use crate::diagnosis::doctor::cpus;
 use crate::diagnosis::doctor::facts::{Bpffs, Kernel, Trial};
 use crate::diagnosis::doctor::host::missing;
-use crate::kernel::{self, LoadError};
+use crate::kernel::bpf::{self, LoadError};
 
 /// `BPF_FS_MAGIC`, linux/magic.h.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -27,7 +27,7 @@ pub(super) fn name() -> String {
 pub(super) fn kernel() -> Kernel {
     Kernel {
         release: rustix::system::uname().release().to_string_lossy().into_owned(),
-        program: trial(kernel::accepts_program()),
+        program: trial(bpf::accepts_program()),
         jit: sysctl("core/bpf_jit_enable"),
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
     }

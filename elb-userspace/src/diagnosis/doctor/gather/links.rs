@@ -16,7 +16,7 @@ use rtnetlink::{Handle, new_connection};
 use super::{Error, Interfaces};
 use crate::diagnosis::doctor::Duty;
 use crate::diagnosis::doctor::facts::{Attached, Interface, Peer};
-use crate::kernel;
+use crate::kernel::bpf;
 
 /// The interfaces of the duty that are there.
 pub(super) async fn links(duty: &Duty) -> Result<Interfaces, Error> {
@@ -58,10 +58,10 @@ fn read(message: &LinkMessage, pin_dir: &Path) -> Interface {
     if let Some((program, native)) = carried(message) {
         interface.attached = Some(Attached {
             program,
-            name: kernel::program_name(program),
-            ours: kernel::own_program(pin_dir, interface.index) == Some(program),
+            name: bpf::program_name(program),
+            ours: bpf::own_program(pin_dir, interface.index) == Some(program),
             native,
-            link: kernel::link_of(program),
+            link: bpf::link_of(program),
         });
     }
     interface

@@ -13,30 +13,28 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use crate::backend::Error;
-use crate::backend::netlink::Netlink;
 use crate::diagnosis::inspect::facts::{Known, Route};
+use crate::kernel::net::links::{Netlink, NetlinkError};
 
 /// The route to `to`; policy rules may ask for the address that answers come from, the first of
 /// `answering`.
 pub(super) fn route(netlink: &Netlink, to: IpAddr, answering: &[IpAddr]) -> Known<Route> {
     let from = answering.iter().find(|address| address.is_ipv4() == to.is_ipv4());
     let answers = netlink.all(netlink.handle().route().get(request(to, from)).execute());
-    let failed = |error: &Error| format!("the route to {to} cannot be looked up: {error}");
+    let failed = |error: &NetlinkError| format!("the route to {to} cannot be looked up: {error}");
     match answers {
         Ok(messages) => match messages.first() {
             Some(message) => read(netlink, to, message).map_err(|error| failed(&error)),
             None => Ok(Route::None),
         },
-        Err(Error::Netlink(error)) => Ok(match error.raw_os_error() {
+        Err(NetlinkError(error)) => Ok(match error.raw_os_error() {
             Some(libc::ENETUNREACH) => Route::None,
             Some(libc::EHOSTUNREACH) => refused(netlink, to, "unreachable"),
             Some(libc::EACCES) => refused(netlink, to, "prohibit"),
             Some(libc::EINVAL) => refused(netlink, to, "blackhole"),
             Some(libc::EAGAIN) => refused(netlink, to, "throw"),
-            _ => return Err(failed(&Error::Netlink(error))),
+            _ => return Err(failed(&NetlinkError(error))),
         }),
-        Err(error) => Err(failed(&error)),
     }
 }
 
@@ -54,7 +52,7 @@ fn request(to: IpAddr, from: Option<&IpAddr>) -> RouteMessage {
     request
 }
 
-fn read(netlink: &Netlink, to: IpAddr, message: &RouteMessage) -> Result<Route, Error> {
+fn read(netlink: &Netlink, to: IpAddr, message: &RouteMessage) -> Result<Route, NetlinkError> {
     match message.header.kind {
         RouteType::Local => return Ok(Route::Local),
         RouteType::Unicast => {}

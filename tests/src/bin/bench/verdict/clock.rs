@@ -17,6 +17,7 @@ pub struct Instants {
 }
 
 impl Instants {
+    #[expect(clippy::disallowed_methods, reason = "the log has this clock")]
     pub fn now() -> Result<Self> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)?.into();

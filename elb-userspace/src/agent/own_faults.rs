@@ -1,0 +1,69 @@
+//! What is wrong with this load balancer itself, for `elb diagnose`.
+
+use super::core::Core;
+use super::report::lost_lines;
+use super::trouble::Written;
+use crate::diagnosis::checks::balancer::{Balancer, Store, not_served};
+use crate::diagnosis::report::Report;
+use crate::kernel::host::joining;
+use crate::kernel::host::kept::Object;
+use crate::model::target::Target;
+use crate::source::file;
+
+impl Core {
+    /// What the agent knows of itself and its host.
+    pub(super) fn balancer(&self) -> Balancer {
+        let not_in_force =
+            if self.file_is_wrong { self.config_problems.clone() } else { Vec::new() };
+        let idle = |(task, why): (&&str, &String)| ((*task).to_owned(), why.clone());
+        Balancer {
+            file: self.file.clone(),
+            state_dir: self.folder.path().to_owned(),
+            missing: self.missing(),
+            taken: self.owned.taken(),
+            unwritten: self.unwritten(),
+            not_in_force,
+            idle: self.idle_tasks.iter().map(idle).collect(),
+            panicked: self.panics.problems().chain(lost_lines()).collect(),
+            own_addresses: self.own_addresses.problems.clone(),
+            joined: self.packets_joined(),
+        }
+    }
+
+    /// The report on something that the file has and that is not served; none: the file does not have it
+    /// either.
+    pub(super) fn not_served(&self, name: &str) -> Option<Report> {
+        let text = file::read(&self.file).ok()?;
+        if !self.file_is_wrong && text == self.text {
+            return None;
+        }
+        Target::is_in_text(name, &text).then(|| not_served(&self.balancer(), name))
+    }
+
+    /// What is missing in the host, and why.
+    fn missing(&self) -> Vec<(Object, String)> {
+        let all = self.keeping.register.all();
+        all.filter_map(|(object, kept)| Some((object.clone(), kept.missing.clone()?))).collect()
+    }
+
+    fn packets_joined(&self) -> Option<(String, String)> {
+        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        joining::problem(self.config.agent.attach_mode, &interfaces)
+            .map(|_| (joining::what(&interfaces), joining::fix(&interfaces)))
+    }
+
+    fn unwritten(&self) -> Vec<(Store, String)> {
+        let store = |what| match what {
+            Written::Maps | Written::Reading => Store::Maps,
+            Written::Numbers | Written::Drained | Written::LastGood | Written::Health => {
+                Store::State
+            }
+        };
+        let failing = self.trouble.all().map(|(what, why)| (store(what), why.to_owned()));
+        // What has no number, since none can be saved, waits for the state directory.
+        let numbers = self.trouble.is(Written::Numbers);
+        let left_out = if numbers { Store::State } else { Store::Room };
+        let left_out = self.map_problems.iter().map(|why| (left_out, why.clone()));
+        failing.chain(left_out).collect()
+    }
+}

@@ -1,0 +1,238 @@
+//! What the agent remembers across its own restarts, in files of the state directory ([`Folder`]), each
+//! written whole and atomically: the numbers that the maps know ([`Numbers`]), the members that are drained
+//! by command ([`Drained`]), and what is known of the members' health ([`Health`]). The former two are
+//! written before the maps know of them, the latter soon after something changed.
+
+mod boot;
+mod drained;
+mod folder;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::api::shape::events::Event;
+use crate::control::assign::Assignments;
+use crate::health::{History, Verdict};
+
+pub use self::boot::boot_id;
+pub use self::drained::{Drained, DrainedMember};
+pub use self::folder::Folder;
+
+/// What the maps' numbers mean.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Kernel id of the maps that the numbers belong to: after a reboot or `elb detach` they mean
+    /// nothing.
+    pub generation: u32,
+    /// The boot that it is an id of; empty: an earlier version did not write it down.
+    #[serde(default)]
+    pub boot: String,
+    /// Kernel id of the maps that those are being carried over to, where they mean the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_to: Option<u32>,
+    /// The numbers.
+    pub assignments: Assignments,
+    /// Members that are drained by command, by pool, as earlier versions wrote them down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drained: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Numbers {
+    /// Whether they were written down in this boot, as far as that is known.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot.is_empty() || self.boot == boot_id()
+    }
+}
+
+/// What is known of the members' health.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// The boot that it was seen in.
+    #[serde(default)]
+    pub boot: String,
+    /// Members by pool.
+    pub members: BTreeMap<String, Vec<Member>>,
+    /// Load balancers that have or had an address.
+    #[serde(default)]
+    pub bound: BTreeSet<String>,
+    /// The last events, the oldest first.
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+/// What is known of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The member.
+    pub member: SocketAddr,
+    /// The last verdict on it, if there is one.
+    pub verdict: Option<Verdict>,
+    /// What was seen of it.
+    #[serde(default)]
+    pub history: History,
+}
+
+/// The largest file that is read, in bytes: 65,535 members with all that may be known of each need
+/// less than half of it.
+const MAX_FILE_SIZE: u64 = 128 << 20;
+
+/// Reads a file; `None` where there is none or it is of no use, which is logged.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = match read_bounded(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        text => text,
+    };
+    let saved = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
+    saved
+        .inspect_err(|error| {
+            tracing::warn!(file = %path.display(), %error, "the saved state is of no use, starting without");
+        })
+        .ok()
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_SIZE} bytes")));
+    }
+    Ok(text)
+}
+
+/// Replaces a file.
+///
+/// # Errors
+/// The folder cannot be written to; the file is as it was.
+pub fn write(path: &Path, saved: &impl Serialize) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    let written = write_whole(&new, &serde_json::to_vec(saved)?);
+    let replaced = written.and_then(|()| std::fs::rename(&new, path));
+    if replaced.is_err() {
+        // A part of a file takes up room that a full disk does not have.
+        let _ = std::fs::remove_file(&new);
+    }
+    replaced
+}
+
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+impl Health {
+    /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
+    pub fn read(path: &Path) -> Self {
+        let mut health: Self = read(path).unwrap_or_default();
+        if !health.boot.is_empty() && health.boot != boot_id() {
+            health.members.clear();
+        }
+        health
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::health::{Cause, Failure, Status};
+
+    fn member() -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], 80))
+    }
+
+    fn health() -> Health {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+        let refused = Failure::new(Cause::Refused { by: member().ip() });
+        let reason = Some(refused.clone());
+        let verdict =
+            Some(Verdict { status: Status::Offline, since, reason, streak: 1, decided: None });
+        let mut history = History::default();
+        history.note(since, Duration::from_millis(3), Err(&refused));
+        let known = Member { member: member(), verdict, history };
+        Health {
+            boot: boot_id().to_owned(),
+            members: BTreeMap::from([("web".to_owned(), vec![known])]),
+            bound: BTreeSet::from(["lb".to_owned()]),
+            events: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (numbers_file, health_file) =
+            (folder.path().join("numbers.json"), folder.path().join("health.json"));
+        assert_eq!(read::<Numbers>(&numbers_file), None);
+        let drained = BTreeMap::from([("web".to_owned(), vec![member()])]);
+        let numbers = Numbers { generation: 7, drained, ..Numbers::default() };
+        write(&numbers_file, &numbers).unwrap();
+        write(&health_file, &health()).unwrap();
+        assert_eq!(read(&numbers_file), Some(numbers));
+        assert_eq!(read(&health_file), Some(health()));
+    }
+
+    #[test]
+    fn state_of_another_boot_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("health.json");
+        write(&file, &health()).unwrap();
+        assert_eq!(Health::read(&file), health());
+        write(&file, &Health { boot: "another".to_owned(), ..health() }).unwrap();
+        let kept = Health::read(&file);
+        assert!(kept.members.is_empty() && kept.bound == health().bound);
+        let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
+        assert!(numbers(boot_id()).is_of_this_boot() && numbers("").is_of_this_boot());
+        assert!(!numbers("another").is_of_this_boot());
+    }
+
+    #[test]
+    fn a_broken_file_is_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.state.json");
+        for text in ["", "{", "[]", r#"{"generation":-1}"#, "\u{0}"] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(read::<Numbers>(&file), None, "{text}");
+        }
+    }
+
+    /// Every beginning of a file, and files with a wrong value.
+    #[test]
+    fn a_file_that_was_cut_or_made_up_is_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.health.json");
+        let text = serde_json::to_string(&health()).unwrap();
+        for length in 0..text.len() {
+            std::fs::write(&file, &text[..length]).unwrap();
+            assert_eq!(read::<Health>(&file), None, "{}", &text[..length]);
+        }
+        for (right, wrong) in [
+            ("\"OFFLINE\"", "\"SICK\""),
+            ("\"streak\":1", "\"streak\":-1"),
+            ("\"secs_since_epoch\":9", "\"secs_since_epoch\":18446744073709551615"),
+            ("10.0.0.1:80", "10.0.0.1:65536"),
+            ("\"probes_failed\":1", "\"probes_failed\":1e99"),
+            ("\"members\":{", "\"members\":{\"dns\":7,"),
+        ] {
+            let wrong = text.replacen(right, wrong, 1);
+            assert_ne!(wrong, text, "{right}");
+            std::fs::write(&file, &wrong).unwrap();
+            assert_eq!(read::<Health>(&file), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("elb.health.json");
+        File::create(&file).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
+        assert_eq!(read::<Health>(&file), None);
+    }
+}

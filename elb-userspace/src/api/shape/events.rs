@@ -1,0 +1,119 @@
+//! What happened to members: which turned unhealthy, which recovered; the shapes of `elb events`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::health::{Failure, Status};
+use crate::observe::names::is_named;
+
+/// Events that are remembered, all members together; some 300 bytes each.
+pub const LAST: usize = 1000;
+
+/// The verdict on a member changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// What happened.
+    pub event: Kind,
+    /// The pool.
+    pub pool: String,
+    /// The member's name.
+    pub member: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, 0 for any.
+    pub protocol_port: u16,
+    /// What it was before.
+    pub from: Status,
+    /// For how many seconds.
+    pub lasted: u64,
+    /// Why it is unhealthy; of one that recovered, why it was.
+    pub reason: Option<Failure>,
+}
+
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The member became OFFLINE.
+    Unhealthy,
+    /// It became ONLINE after it was OFFLINE.
+    Recovered,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unhealthy => "unhealthy",
+            Self::Recovered => "recovered",
+        })
+    }
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Those to come too, until the answer is not wanted any more.
+    #[serde(default)]
+    pub follow: bool,
+    /// Only those of a pool.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool: Option<String>,
+    /// Only those of a member: its name, its address, or both address and port.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub member: Option<String>,
+}
+
+impl Request {
+    /// Whether it is about an event.
+    pub fn wants(&self, event: &Event) -> bool {
+        self.pool.as_ref().is_none_or(|pool| *pool == event.pool)
+            && self.member.as_ref().is_none_or(|member| {
+                let socket = SocketAddr::new(event.address, event.protocol_port);
+                is_named(member, Some(&event.member), socket)
+            })
+    }
+}
+
+/// A line of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// An event.
+    Event(Box<Event>),
+    /// So many more came faster than they were taken.
+    Missed(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_chooses_by_pool_and_member() {
+        let event = Event {
+            time: "2026-01-02T03:04:05.678Z".to_owned(),
+            event: Kind::Unhealthy,
+            pool: "web".to_owned(),
+            member: "web-1".to_owned(),
+            address: IpAddr::from([10, 0, 0, 11]),
+            protocol_port: 80,
+            from: Status::Online,
+            lasted: 7,
+            reason: None,
+        };
+        let wants = |pool: Option<&str>, member: Option<&str>| {
+            let (pool, member) = (pool.map(str::to_owned), member.map(str::to_owned));
+            Request { follow: false, pool, member }.wants(&event)
+        };
+        assert!(wants(None, None) && wants(Some("web"), Some("web-1")));
+        assert!(wants(None, Some("10.0.0.11")) && wants(None, Some("10.0.0.11:80")));
+        assert!(!wants(Some("dns"), None) && !wants(None, Some("web-2")));
+        assert!(!wants(None, Some("10.0.0.11:81")) && !wants(None, Some("10.0.0.1")));
+        let text = serde_json::to_string(&Line::Event(Box::new(event.clone()))).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Event(Box::new(event)));
+    }
+}

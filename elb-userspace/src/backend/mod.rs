@@ -1,0 +1,158 @@
+//! Makes a host a backend server in direct-server-return mode, and undoes it.
+//!
+//! The host must accept packets for the virtual address without telling anybody that it has it, and
+//! answer from it without using it for anything else:
+//!
+//! - The address is on `lo`. IPv4 gives it scope `host`: the kernel then picks it neither as the
+//!   source of outgoing connections nor of ARP requests, not even where the outgoing interface has
+//!   no address of its own (`inet_select_addr()` takes an address from `lo` for that, if its scope
+//!   allows). IPv6 has no such scope; a preferred lifetime of 0 makes the address the last choice
+//!   (RFC 6724 §5 rule 3). Both accept connections and answer as any other address.
+//! - ARP requests for it are not answered (`arp_ignore`), nor is it announced (`arp_announce`).
+//!   IPv6 needs no setting: a solicitation is answered only if the address is on the interface that
+//!   it came in by (RFC 4861 §7.2.3).
+//! - With `ipip` and `gue`, the XDP program `decap` takes the outer headers off; it knows both. The
+//!   inner packet then comes in by the same interface, which strict reverse path filtering may not
+//!   let through (`rp_filter`). It takes them from the load balancers only: whoever else could send
+//!   them would walk around the load balancers' access control.
+//!
+//! What was changed is in a state file, so that [`down`] restores what was there before. One pin
+//! directory is one set-up; a host needs one, however many interfaces and addresses it has.
+
+mod decap;
+mod error;
+mod mss;
+mod plan;
+pub(crate) mod privilege;
+mod recorded;
+mod report;
+mod sources;
+mod state;
+mod status;
+mod sysctl;
+
+mod down;
+mod up;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::net::links::Netlink;
+use crate::model::ipgroup::Network;
+
+pub use down::{Down, Which, down};
+pub use error::Error;
+pub use recorded::{Recorded, recorded, settings, xdp_program};
+pub use report::{Report, Step};
+pub use sources::{covers, is_anybody};
+pub use state::StateError;
+pub use status::{Count, Status, status};
+pub use sysctl::{Key, Sysctl, Wanted};
+pub use up::up;
+
+/// Where the pins are, unless said otherwise.
+pub const PIN_DIR: &str = "/sys/fs/bpf/elb-backend";
+/// Where the state files are, unless said otherwise.
+pub const STATE_DIR: &str = "/run/elb-backend";
+
+/// What a backend server shall be.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The addresses to serve, beside those that are set up already.
+    pub vips: Vec<IpAddr>,
+    /// How packets come from the load balancer.
+    pub mode: Mode,
+    /// Whom they come from, in modes with outer headers: the load balancers.
+    pub from: Vec<Network>,
+    /// The largest TCP segments that clients are asked to send, if that is to be said.
+    pub mss: Option<u32>,
+    /// The interface that they come in by.
+    pub interface: String,
+    /// A directory in a BPF file system; it names the set-up.
+    pub pin_dir: PathBuf,
+    /// The directory of the state file.
+    pub state_dir: PathBuf,
+    /// How the program is attached, in modes with outer headers.
+    pub attach: Attach,
+}
+
+/// How packets come from the load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Addressed to this host's Ethernet address.
+    L2,
+    /// Inside an IPv4 or IPv6 packet to an address of this host.
+    Ipip,
+    /// Inside a UDP datagram to port 6080 of an address of this host.
+    Gue,
+}
+
+impl Mode {
+    /// Its name in commands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Ipip => "ipip",
+            Self::Gue => "gue",
+        }
+    }
+
+    /// Whether packets come with outer headers, which the program takes off.
+    pub const fn is_tunnel(self) -> bool {
+        match self {
+            Self::L2 => false,
+            Self::Ipip | Self::Gue => true,
+        }
+    }
+}
+
+/// How the program is to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Attach {
+    /// By the driver if it can, else by the network stack.
+    Auto,
+    /// By the driver.
+    Native,
+    /// By the network stack: slower.
+    Generic,
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attached {
+    /// By the driver.
+    Native,
+    /// By the network stack.
+    Generic,
+}
+
+impl Attached {
+    /// Its name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// Everybody, as whom packets come from.
+pub fn anybody() -> Network {
+    sources::anybody()
+}
+
+/// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.
+///
+/// # Errors
+/// There is none, or netlink does not work.
+pub fn default_interface() -> Result<String, Error> {
+    let netlink = Netlink::open()?;
+    netlink.default_interface()?.ok_or(Error::NoDefaultRoute)
+}

@@ -1,0 +1,217 @@
+//! The command line. One file per command.
+//!
+//! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error), 2 wrong usage.
+//! Commands that answer with a report have their own, see `report`.
+
+mod agent;
+mod backend;
+mod capture;
+mod check;
+mod detach;
+mod diagnose;
+mod doctor;
+mod drain;
+mod drops;
+mod duration;
+mod events;
+mod explain;
+mod flows;
+mod packets;
+mod reload;
+mod report;
+mod socket;
+mod status;
+mod trace;
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::source::file::USUAL_FILE;
+
+/// A load balancer for Linux hosts: XDP, Maglev hashing, health checks.
+#[derive(Debug, Parser)]
+#[command(name = "elb", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  elb check                                  is /etc/elb/elb.toml right?
+  elb doctor                                 can this host be a load balancer?
+  elb agent                                  serve it
+  elb reload --wait                          serve the changed file, and say what came of it
+  elb status                                 who gets what, and who is healthy
+  elb diagnose web-1                         why is it OFFLINE, and what is to be done?
+  elb drain web-1 --wait                     take a member out, and wait until nothing is left
+  elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2    on a backend server: get ready
+  elb backend inspect --port 80 --from 10.0.0.2  on a backend server: why do probes fail?
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
+  elb events -f                              which members turn unhealthy, which recover, and why
+  elb drops                                  what is not forwarded, and what to do about it
+  elb trace --vip 192.0.2.10                 packets while they pass
+  elb flows --cut --client 198.51.100.7      end the recorded connections of a client
+  elb detach                                 stop forwarding
+
+Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration file: probe members, keep the program and its maps in step.
+    Agent(agent::AgentArgs),
+    /// Say whether a configuration file is right, without applying it.
+    Check(check::CheckArgs),
+    /// Let the agent read its configuration file again, and say what came of it.
+    Reload(reload::ReloadArgs),
+    /// Show load balancers, listeners, pools and members, and what was not forwarded.
+    Status(status::StatusArgs),
+    /// Show which members turned unhealthy or recovered, and why.
+    Events(events::EventsArgs),
+    /// Say why something does not work, and what to do about it.
+    Diagnose(diagnose::DiagnoseArgs),
+    /// Say whether this host can be a load balancer, and how to mend what is in the way.
+    Doctor(doctor::DoctorArgs),
+    /// Say where a packet would go, and why.
+    Explain(explain::ExplainArgs),
+    /// Show what is not forwarded: how often, why, and what to do about it.
+    Drops(drops::DropsArgs),
+    /// Show which flows are tracked, and cut connections.
+    Flows(flows::FlowsArgs),
+    /// Show packets while they pass, and what becomes of each.
+    Trace(trace::TraceArgs),
+    /// Write packets to a file for Wireshark, as they come and as they go.
+    Capture(capture::CaptureArgs),
+    /// Let a member take no new flows, and wait until nothing goes to it any more.
+    Drain(drain::DrainArgs),
+    /// Stop forwarding: detach the program and remove everything that is pinned.
+    Detach(detach::DetachArgs),
+    /// Prepare this host as a backend server, or undo it.
+    #[command(subcommand)]
+    Backend(backend::BackendCommand),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  elb completions bash > /etc/bash_completion.d/elb")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one per command, into a folder.
+    #[command(after_help = "Example:\n  elb man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it must exist.
+        folder: PathBuf,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+struct ConfigArg {
+    /// The configuration file.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = USUAL_FILE,
+        env = "ELB_CONFIG"
+    )]
+    config: PathBuf,
+}
+
+/// How output is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What it says is for the person at the terminal.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Agent(args) => agent::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Events(args) => events::run(args),
+        Command::Diagnose(args) => diagnose::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(args),
+        Command::Drops(args) => drops::run(&args),
+        Command::Flows(args) => flows::run(&args),
+        Command::Trace(args) => trace::run(&args),
+        Command::Capture(args) => capture::run(&args),
+        Command::Drain(args) => drain::run(&args),
+        Command::Detach(args) => detach::run(&args),
+        Command::Backend(command) => backend::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "elb", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    go_on(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())).map(drop)
+}
+
+/// Prints a text, as far as somebody reads it.
+fn print_text(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    go_on(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(drop)
+}
+
+/// Whether to go on after a line of many was written: not if nobody reads on.
+fn go_on(wrote: io::Result<()>) -> Result<ControlFlow<()>> {
+    match wrote {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs asynchronous work of a command on this thread.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flows_are_cut_by_any_filters_and_not_without_one() {
+        let is_right = |words: &str| {
+            let words = format!("elb flows --cut {words}");
+            Cli::try_parse_from(words.split_whitespace()).is_ok()
+        };
+        for filters in ["--member a", "--pool a", "--client 10.0.0.1:9", "--listener a"] {
+            assert!(is_right(filters), "{filters}");
+        }
+        assert!(is_right("--member a --pool b --client 10.0.0.0/8 --listener c --dry-run"));
+        for wrong in ["", "--yes", "--client web", "--client 10.0.0.1 --limit 9"] {
+            assert!(!is_right(wrong), "{wrong}");
+        }
+    }
+}

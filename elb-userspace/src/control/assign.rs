@@ -1,0 +1,537 @@
+//! Which number stands for what: ids of listeners, pools and backends, and regions of the rings.
+//!
+//! The maps know numbers only. Which member a number means must survive the agent, so this is what
+//! the agent saves; a new agent with the same file goes on with the same numbers.
+
+mod fit;
+mod ids;
+mod listener;
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use elb_common::ring::CHUNK;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use self::ids::Ids;
+pub use self::listener::{AssignedListener, FormerPool, Place};
+use crate::control::plan::Region;
+use crate::control::ring::shape::Shape;
+use crate::model::{Forwarding, Protocol, ServerId};
+
+/// Numbers of everything that is served, or was and may still have flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignments {
+    /// Listeners, by name.
+    pub listeners: BTreeMap<String, AssignedListener>,
+    /// Pools, by name; those included that were removed but may have flows of listeners that they
+    /// served.
+    pub pools: BTreeMap<String, AssignedPool>,
+    /// IP groups, by name.
+    pub ip_groups: BTreeMap<String, u16>,
+    /// Virtual addresses of both families.
+    pub vips: BTreeMap<IpAddr, u16>,
+    /// Numbers that records of flows may still name.
+    #[serde(default)]
+    pub leaving: Leaving,
+    /// Where the search for a free backend id goes on: an id that was just freed is used last.
+    next_backend: u16,
+}
+
+/// Numbers of what went: they are not given again until a sweep has removed the records that name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Ids of listeners.
+    pub listeners: Vec<u16>,
+    /// Ids of pools.
+    pub pools: Vec<u16>,
+    /// Ids of backends.
+    pub backends: Vec<u16>,
+}
+
+impl Leaving {
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.pools.is_empty() && self.backends.is_empty()
+    }
+}
+
+/// The numbers of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedPool {
+    /// Index into `POOLS`.
+    pub id: u16,
+    /// Its ring.
+    pub ring: AssignedRing,
+    /// The ring it had before, as long as flows may live that only that one knows.
+    pub former: Option<AssignedRing>,
+    /// Since when it has another ring than that.
+    #[serde(default)]
+    pub former_since: u32,
+    /// How its packets travel.
+    #[serde(default = "unknown")]
+    pub forwarding: Forwarding,
+    /// The protocol of its flows, if it is known.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
+    /// Whether it was removed and only serves flows that it has.
+    #[serde(default)]
+    pub removed: bool,
+    /// Seconds for which members that leave serve their flows; none: as long as these live.
+    #[serde(default)]
+    pub drain: Option<u32>,
+    /// Since when it is served. Times are seconds of the coarse monotonic clock of this boot, as the
+    /// packet path reads it.
+    pub since: u32,
+    /// Whether no ring of it was ever published: it has no flows, and nothing to protect.
+    #[serde(default)]
+    pub is_fresh: bool,
+    /// Until when former owners keep unknown UDP flows.
+    pub udp_hold_until: u32,
+    /// Seconds without a packet after which a recorded flow counts no more.
+    pub idle_timeout: u32,
+    /// Flows that were recorded and last seen before count no more.
+    pub flows_since: u32,
+    /// Members, those included that were removed but may have flows.
+    pub members: Vec<AssignedMember>,
+}
+
+/// A ring and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedRing {
+    /// First slot.
+    pub base: u32,
+    /// What it is.
+    pub shape: Shape,
+}
+
+/// The number of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedMember {
+    /// Index into `BACKENDS`.
+    pub id: u16,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port; 0 where the pool takes any.
+    pub port: u16,
+    /// Whether it was removed and only serves flows that it has.
+    pub removed: bool,
+    /// When the flows that it has are cut.
+    pub cut_at: Option<u32>,
+    /// What QUIC connection ids name it by.
+    pub server_id: Option<ServerId>,
+}
+
+impl AssignedMember {
+    /// A new one.
+    pub const fn new(id: u16, socket: SocketAddr) -> Self {
+        let (address, port) = (socket.ip(), socket.port());
+        Self { id, address, port, removed: false, cut_at: None, server_id: None }
+    }
+
+    /// Address and port.
+    pub const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl AssignedRing {
+    /// Its slots.
+    pub const fn region(&self) -> Region {
+        Region { base: self.base, size: self.shape.size }
+    }
+}
+
+impl AssignedPool {
+    /// A pool that begins `now`, with this ring.
+    pub fn new(id: u16, ring: AssignedRing, now: u32) -> Self {
+        Self {
+            id,
+            ring,
+            former: None,
+            former_since: 0,
+            forwarding: unknown(),
+            protocol: None,
+            removed: false,
+            drain: None,
+            since: now,
+            is_fresh: true,
+            udp_hold_until: 0,
+            idle_timeout: 0,
+            flows_since: 0,
+            members: Vec::new(),
+        }
+    }
+
+    /// The slots of its ring.
+    pub const fn region(&self) -> Region {
+        self.ring.region()
+    }
+
+    /// All slots it has: its ring's, and those of the ring before.
+    pub fn regions(&self) -> impl Iterator<Item = Region> {
+        [Some(self.ring), self.former].into_iter().flatten().map(|ring| ring.region())
+    }
+
+    /// Whether these are its members, in this order, and none was removed: so it is unless the model
+    /// changed.
+    fn has_just(&self, members: impl Iterator<Item = SocketAddr>) -> bool {
+        self.members.iter().all(|member| !member.removed)
+            && self.members.iter().map(AssignedMember::socket).eq(members)
+    }
+
+    /// Gives the pool another ring `now`. Flows live on the one that it has, or on the one before that
+    /// as long as that is kept; the one that is not needed is returned.
+    fn replace(&mut self, ring: AssignedRing, now: u32) -> Option<Region> {
+        let replaced = std::mem::replace(&mut self.ring, ring);
+        if self.is_fresh {
+            return Some(replaced.region());
+        }
+        if self.former.is_some() {
+            // All flows since the ring before that are recorded.
+            return Some(replaced.region());
+        }
+        (self.former, self.former_since) = (Some(replaced), now);
+        None
+    }
+}
+
+/// As long as it was not written down: until the pool is reconciled.
+const fn unknown() -> Forwarding {
+    Forwarding::L2
+}
+
+/// A map is too small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no room for another {what}: [agent] {key} = {limit} is used up; raise it and reload")]
+pub struct Full {
+    what: &'static str,
+    key: &'static str,
+    limit: u32,
+}
+
+/// What there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Listener ids.
+    pub listeners: u32,
+    /// Pool ids.
+    pub pools: u32,
+    /// Backend ids, 0 included, which stands for none.
+    pub backends: u32,
+    /// Ring slots.
+    pub slots: u32,
+}
+
+impl Room {
+    /// No number that was not given before is given.
+    pub const NONE: Self = Self { listeners: 0, pools: 0, backends: 0, slots: 0 };
+}
+
+impl Assignments {
+    /// Whether a number stands for something that it did not stand for `before`.
+    pub fn gives_more_than(&self, before: &Self) -> bool {
+        let other_listener = |(name, one): (&String, &AssignedListener)| {
+            before.listeners.get(name).is_none_or(|old| old.id != one.id)
+        };
+        let other_pool = |(name, pool): (&String, &AssignedPool)| {
+            let Some(old) = before.pools.get(name) else { return true };
+            let known = |one: &AssignedMember| {
+                old.members.iter().any(|old| (old.id, old.socket()) == (one.id, one.socket()))
+            };
+            old.id != pool.id || old.ring != pool.ring || !pool.members.iter().all(known)
+        };
+        self.listeners.iter().any(other_listener)
+            || self.pools.iter().any(other_pool)
+            || self.vips.iter().any(|(address, number)| before.vips.get(address) != Some(number))
+    }
+
+    /// Whether nothing has a number.
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.pools.is_empty() && self.vips.is_empty()
+    }
+
+    /// Number of an IP group.
+    pub fn ip_group(&mut self, name: &str) -> u16 {
+        let id = number(&mut self.ip_groups, name, MOST);
+        id.expect("a model has 50 groups at most, and those of the last one may still be here")
+    }
+
+    /// Number of a virtual address.
+    ///
+    /// # Errors
+    /// There are too many virtual addresses.
+    pub fn vip(&mut self, address: IpAddr, room: Room) -> Result<u16, Full> {
+        let limit = if room == Room::NONE { 0 } else { MOST };
+        let full = Full { what: "virtual address", key: "VIPs", limit };
+        number(&mut self.vips, &address, limit).ok_or(full)
+    }
+
+    /// Numbers of a pool with a ring of this shape. A ring of another shape is another ring, in
+    /// another place, and never in one of `leaving`: packets still meet what stands there. Returns
+    /// the region that is not needed any more.
+    ///
+    /// # Errors
+    /// There are too many pools, or the ring map is full; the pool keeps the ring that it has.
+    pub fn pool(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        now: u32,
+        room: Room,
+        leaving: &[Region],
+    ) -> Result<Option<Region>, Full> {
+        if self.pools.get(name).is_some_and(|pool| pool.ring.shape == shape) {
+            return Ok(None);
+        }
+        let base = self.free_region(shape.size, room.slots, leaving)?;
+        let ring = AssignedRing { base, shape };
+        if let Some(pool) = self.pools.get_mut(name) {
+            return Ok(pool.replace(ring, now));
+        }
+        let used = self.pools.values().map(|pool| pool.id);
+        let used: Ids = used.chain(self.leaving.pools.iter().copied()).collect();
+        let full = Full { what: "pool", key: "pools", limit: room.pools };
+        let id = used.free(0, room.pools).ok_or(full)?;
+        self.pools.insert(name.to_owned(), AssignedPool::new(id, ring, now));
+        Ok(None)
+    }
+
+    /// Numbers of the members of a pool, which are now these; others are removed. One that was
+    /// removed and comes back before its flows are gone gets the number it had. Numbers in `used`
+    /// are not given: packets still meet who has them. Returns who found no room.
+    pub fn members(
+        &mut self,
+        pool: &str,
+        members: impl Iterator<Item = SocketAddr> + Clone,
+        room: Room,
+        used: &mut Ids,
+    ) -> Vec<(SocketAddr, Full)> {
+        let Some(pool) = self.pools.get_mut(pool) else { return Vec::new() };
+        if pool.has_just(members.clone()) {
+            return Vec::new();
+        }
+        let numbers = pool.members.iter().enumerate();
+        let known: HashMap<_, _> = numbers.map(|(at, member)| (member.socket(), at)).collect();
+        pool.members.iter_mut().for_each(|member| member.removed = true);
+        let full = Full { what: "member", key: "max_backends", limit: room.backends };
+        let mut left_out = Vec::new();
+        for socket in members {
+            if let Some(at) = known.get(&socket) {
+                pool.members[*at].removed = false;
+                continue;
+            }
+            let next = self.next_backend.max(1);
+            let free = used.free(next, room.backends).or_else(|| used.free(1, room.backends));
+            let Some(id) = free else {
+                left_out.push((socket, full));
+                continue;
+            };
+            used.insert(id);
+            pool.members.push(AssignedMember::new(id, socket));
+            self.next_backend = id.wrapping_add(1);
+        }
+        left_out
+    }
+
+    /// Takes over the numbers of a pool and its members as the maps have them.
+    pub fn adopt(&mut self, name: &str, pool: AssignedPool) {
+        self.pools.insert(name.to_owned(), pool);
+    }
+
+    /// Ids of backends in use, or that records may still name.
+    pub fn backend_ids(&self) -> Ids {
+        let members = self.pools.values().flat_map(|pool| &pool.members);
+        let leaving = self.leaving.backends.iter().copied();
+        members.map(|member| member.id).chain(leaving).collect()
+    }
+
+    /// Takes a pool away. Regions of rings that it had are returned; its numbers are left for a while.
+    pub fn remove_pool(&mut self, name: &str) -> Vec<Region> {
+        let Some(pool) = self.pools.remove(name) else { return Vec::new() };
+        self.leaving.pools.push(pool.id);
+        self.leaving.backends.extend(pool.members.iter().map(|member| member.id));
+        pool.regions().collect()
+    }
+
+    /// The first gap between the regions in use that holds `size` slots.
+    fn free_region(&self, size: u32, slots: u32, leaving: &[Region]) -> Result<u32, Full> {
+        let full = Full { what: "ring", key: "ring_slots", limit: slots };
+        let used = self.pools.values().flat_map(AssignedPool::regions);
+        let mut used: Vec<_> = used.chain(leaving.iter().copied()).collect();
+        used.sort_by_key(|region| region.base);
+        let mut base = 0u32;
+        for region in used {
+            if region.base >= base && region.base - base >= size {
+                break;
+            }
+            let end = region.base.checked_add(region.size).ok_or(full)?;
+            base = base.max(end.checked_next_multiple_of(CHUNK).ok_or(full)?);
+        }
+        let end = base.checked_add(size).ok_or(full)?;
+        if end > slots { Err(full) } else { Ok(base) }
+    }
+}
+
+/// Numbers of a kind that has no map by number.
+const MOST: u32 = 1 << 16;
+
+/// The number of `key`, a new one if it has none; `None` if all below `limit` are in use.
+fn number<K, Q>(numbers: &mut BTreeMap<K, u16>, key: &Q, limit: u32) -> Option<u16>
+where
+    K: Ord + Borrow<Q>,
+    Q: Ord + ToOwned<Owned = K> + ?Sized,
+{
+    if let Some(id) = numbers.get(key) {
+        return Some(*id);
+    }
+    let used: Ids = numbers.values().copied().collect();
+    let id = used.free(0, limit)?;
+    numbers.insert(key.to_owned(), id);
+    Some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
+
+    fn socket(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 80))
+    }
+
+    fn shape(size: u32) -> Shape {
+        Shape { size, ..Shape::default() }
+    }
+
+    /// A pool "a" of these members; who has which number.
+    fn members(all: &mut Assignments, present: &[u8]) -> Vec<(u8, u16)> {
+        let mut used = all.backend_ids();
+        all.members("a", present.iter().map(|n| socket(*n)), ROOM, &mut used);
+        present.iter().filter_map(|n| Some((*n, present_id(all, *n)?))).collect()
+    }
+
+    /// The number of a member of "a" that is not removed.
+    fn present_id(all: &Assignments, n: u8) -> Option<u16> {
+        let members = &all.pools["a"].members;
+        let member = members.iter().find(|member| member.socket() == socket(n))?;
+        (!member.removed).then_some(member.id)
+    }
+
+    #[test]
+    fn numbers_stay_and_freed_ones_are_used_last() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        assert_eq!(members(&mut all, &[1]), [(1, 1)]);
+        assert_eq!(members(&mut all, &[1, 2]), [(1, 1), (2, 2)]);
+        all.pools.get_mut("a").unwrap().members.remove(1);
+        assert_eq!(members(&mut all, &[1, 3]), [(1, 1), (3, 3)]);
+        let present = [1, 3, 4, 5, 6, 7, 8, 9];
+        let numbers = [(1, 1), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (9, 2)];
+        assert_eq!(members(&mut all, &present), numbers);
+        let mut used = all.backend_ids();
+        let more = present.iter().chain(&[10]).map(|n| socket(*n));
+        let left_out = all.members("a", more, ROOM, &mut used);
+        assert_eq!(left_out[0].0, socket(10));
+        assert!(left_out[0].1.to_string().contains("max_backends = 9"), "{left_out:?}");
+    }
+
+    #[test]
+    fn a_removed_member_that_comes_back_is_the_same() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        members(&mut all, &[1, 2]);
+        assert_eq!(members(&mut all, &[2]), [(2, 2)]);
+        assert_eq!(present_id(&all, 1), None);
+        assert_eq!(all.pools["a"].members.len(), 2);
+        assert_eq!(members(&mut all, &[1, 2]), [(1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_number_in_use_is_not_given() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        let mut used: Ids = [1, 2].into_iter().collect();
+        all.members("a", [socket(1)].into_iter(), ROOM, &mut used);
+        assert_eq!(all.pools["a"].members[0].id, 3);
+    }
+
+    #[test]
+    fn numbers_of_what_went_are_not_given_until_no_record_names_them() {
+        let mut all = Assignments::default();
+        all.pool("a", shape(101), 0, ROOM, &[]).unwrap();
+        members(&mut all, &[1, 2]);
+        let pool = all.pools["a"].id;
+        all.listener("l", pool, ROOM).unwrap();
+        assert_eq!(all.remove_pool("a"), [Region { base: 0, size: 101 }]);
+        all.remove_listener("l");
+        let (mut other, used) = (all.clone(), all.backend_ids());
+        assert!(used.contains(1) && used.contains(2));
+        other.pool("b", shape(101), 0, ROOM, &[]).unwrap();
+        assert_ne!(other.pools["b"].id, pool);
+        assert_eq!(other.listener("m", 1, ROOM).unwrap().id, 1);
+        all.leaving = Leaving::default();
+        all.pool("b", shape(101), 0, ROOM, &[]).unwrap();
+        assert_eq!(all.pools["b"].id, pool);
+        assert_eq!(all.listener("m", pool, ROOM).unwrap().id, 0);
+    }
+
+    #[test]
+    fn of_many_rings_the_oldest_and_the_newest_are_kept() {
+        let mut all = Assignments::default();
+        let bases = |all: &Assignments| {
+            let pool = &all.pools["a"];
+            (pool.ring.base, pool.former.map(|ring| ring.base))
+        };
+        assert_eq!(all.pool("a", shape(101), 0, ROOM, &[]), Ok(None));
+        assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(None));
+        assert_eq!(bases(&all), (0, None));
+        let freed = Region { base: 0, size: 101 };
+        assert_eq!(all.pool("a", shape(97), 9, ROOM, &[]), Ok(Some(freed)), "nobody met it");
+        let freed = Region { base: 112, size: 97 };
+        assert_eq!(all.pool("a", shape(101), 9, ROOM, &[]), Ok(Some(freed)));
+        all.pools.get_mut("a").unwrap().is_fresh = false;
+        assert_eq!(bases(&all), (0, None));
+        assert_eq!(all.pool("a", shape(103), 9, ROOM, &[]), Ok(None));
+        assert_eq!(bases(&all), (112, Some(0)));
+        let other = Shape { algorithm: 3, ..shape(103) };
+        let freed = Region { base: 112, size: 103 };
+        assert_eq!(all.pool("a", other, 9, ROOM, &[]), Ok(Some(freed)));
+        assert_eq!(bases(&all), (224, Some(0)));
+        assert!(all.pool("a", shape(4_000), 9, ROOM, &[]).is_err());
+        assert_eq!((bases(&all), all.pools["a"].ring.shape), ((224, Some(0)), other));
+    }
+
+    proptest! {
+        /// Whatever comes and goes: regions never overlap and stay within the map.
+        #[test]
+        fn regions_do_not_overlap(
+            steps in prop::collection::vec((0u8..6, prop::option::of(1u32..900)), 1..40)
+        ) {
+            let mut all = Assignments::default();
+            for (name, size) in steps {
+                let name = name.to_string();
+                match size {
+                    Some(size) => drop(all.pool(&name, shape(size), 0, ROOM, &[])),
+                    None => {
+                        all.remove_pool(&name);
+                        all.leaving = Leaving::default();
+                    }
+                }
+                let mut regions: Vec<_> =
+                    all.pools.values().flat_map(AssignedPool::regions).collect();
+                regions.sort_by_key(|region| region.base);
+                for region in &regions {
+                    prop_assert!(region.base % CHUNK == 0 && region.base + region.size <= ROOM.slots);
+                }
+                for pair in regions.windows(2) {
+                    prop_assert!(pair[0].base + pair[0].size <= pair[1].base);
+                }
+            }
+        }
+    }
+}

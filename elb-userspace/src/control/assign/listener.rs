@@ -1,0 +1,187 @@
+//! Numbers of listeners, and which pools they served.
+
+use std::net::IpAddr;
+
+use elb_common::listener::NO_POOL;
+use serde::{Deserialize, Serialize};
+
+use super::{Assignments, Full, Ids, Room};
+
+/// The number of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct AssignedListener {
+    /// Index into `LISTENER_POOLS`, `LISTENER_STATES` and `LISTENER_COUNTERS`.
+    pub id: u16,
+    /// Id of the pool that it serves.
+    pub pool: u16,
+    /// The pool that it served before, as long as flows without a record may live there.
+    #[serde(default)]
+    pub former: Option<FormerPool>,
+    /// Whether flows may live that are recorded for pools that it served before.
+    #[serde(default)]
+    pub moved: bool,
+    /// Where it listens.
+    #[serde(default)]
+    pub place: Place,
+}
+
+/// What may be written down of a listener.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    /// With ABI version 2: its id only.
+    Id(u16),
+    /// Everything.
+    Whole {
+        id: u16,
+        pool: u16,
+        #[serde(default)]
+        former: Option<FormerPool>,
+        #[serde(default)]
+        moved: bool,
+        #[serde(default)]
+        place: Place,
+    },
+}
+
+impl From<Written> for AssignedListener {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Id(id) => Self { id, pool: NO_POOL, ..Self::default() },
+            Written::Whole { id, pool, former, moved, place } => {
+                Self { id, pool, former, moved, place }
+            }
+        }
+    }
+}
+
+/// Where a listener listens: what it is known by if its name changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Virtual addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Protocol and ports, as text.
+    pub ports: String,
+}
+
+impl Place {
+    /// Whether protocol, ports and an address are the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.ports == other.ports
+            && self.addresses.iter().any(|address| other.addresses.contains(address))
+    }
+}
+
+/// The pool that a listener served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPool {
+    /// Its id.
+    pub pool: u16,
+    /// When the listener left it, in coarse monotonic seconds.
+    pub since: u32,
+    /// Until when UDP flows without a record belong there.
+    pub udp_hold_until: u32,
+}
+
+impl AssignedListener {
+    /// The listener serves another pool from `now` on. Flows without a record live in the pool that it
+    /// served so far, or in one before that as long as that is kept: all flows since are recorded.
+    pub fn move_to(&mut self, pool: u16, now: u32, udp_hold: u32) {
+        if self.pool == pool {
+            return;
+        }
+        let since = self.former.map_or(now, |former| former.since);
+        let oldest = self.former.map_or(self.pool, |former| former.pool);
+        let udp_hold_until = now.saturating_add(udp_hold);
+        self.former = Some(FormerPool { pool: oldest, since, udp_hold_until });
+        self.pool = pool;
+        self.moved = true;
+    }
+}
+
+impl Assignments {
+    /// The numbers of a listener; a new one serves the pool with this id.
+    ///
+    /// # Errors
+    /// There are too many listeners.
+    pub fn listener(
+        &mut self,
+        name: &str,
+        pool: u16,
+        room: Room,
+    ) -> Result<&mut AssignedListener, Full> {
+        if !self.listeners.contains_key(name) {
+            let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
+            let used = self.listeners.values().map(|listener| listener.id);
+            let used: Ids = used.chain(self.leaving.listeners.iter().copied()).collect();
+            let id = used.free(0, room.listeners).ok_or(full)?;
+            let listener = AssignedListener { id, pool, ..AssignedListener::default() };
+            self.listeners.insert(name.to_owned(), listener);
+        }
+        Ok(self.listeners.get_mut(name).expect("it was there or was inserted"))
+    }
+
+    /// Takes over from the maps, by id, which pools listeners serve of which it was not written down. Those
+    /// that the maps do not know are forgotten. Pools of which it was not written down since when they
+    /// have another ring have it since `now`.
+    pub fn complete(&mut self, pool: impl Fn(u16) -> Option<u16>, now: u32) {
+        for pool in self.pools.values_mut().filter(|pool| pool.former.is_some()) {
+            if pool.former_since == 0 {
+                pool.former_since = now;
+            }
+        }
+        self.listeners.retain(|_, listener| {
+            if listener.pool == NO_POOL {
+                listener.pool = pool(listener.id).unwrap_or(NO_POOL);
+            }
+            listener.pool != NO_POOL
+        });
+    }
+
+    /// Takes a listener away; its number is left for a while.
+    pub fn remove_listener(&mut self, name: &str) {
+        if let Some(listener) = self.listeners.remove(name) {
+            self.leaving.listeners.push(listener.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::assign::{AssignedPool, AssignedRing};
+    use crate::control::ring::shape::Shape;
+
+    #[test]
+    fn what_was_written_with_abi_version_2_is_completed_from_the_maps() {
+        let text = r#"{"listeners":{"web":3,"gone":4},"pools":{},"ip_groups":{},"vips":{},
+            "next_backend":1}"#;
+        let mut all: Assignments = serde_json::from_str(text).unwrap();
+        let ring = AssignedRing { base: 0, shape: Shape::default() };
+        let changed = AssignedPool { former: Some(ring), ..AssignedPool::new(7, ring, 10) };
+        all.pools.insert("web".to_owned(), changed);
+        all.complete(|id| (id == 3).then_some(7), 50);
+        assert_eq!(all.pools["web"].former_since, 50);
+        let listeners: Vec<_> = all.listeners.iter().collect();
+        let web = AssignedListener { id: 3, pool: 7, ..AssignedListener::default() };
+        assert_eq!(listeners, [(&"web".to_owned(), &web)]);
+        let written = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<Assignments>(&written).unwrap(), all);
+    }
+
+    #[test]
+    fn of_many_pools_the_oldest_and_the_newest_are_kept() {
+        let mut listener = AssignedListener { id: 1, pool: 5, ..AssignedListener::default() };
+        listener.move_to(5, 10, 30);
+        assert_eq!((listener.former, listener.moved), (None, false));
+        listener.move_to(6, 20, 30);
+        let former = FormerPool { pool: 5, since: 20, udp_hold_until: 50 };
+        assert_eq!((listener.pool, listener.former, listener.moved), (6, Some(former), true));
+        listener.move_to(7, 25, 30);
+        let former = FormerPool { udp_hold_until: 55, ..former };
+        assert_eq!((listener.pool, listener.former), (7, Some(former)));
+        listener.move_to(5, 26, 0);
+        assert_eq!((listener.pool, listener.former.unwrap().pool), (5, 5));
+    }
+}

@@ -1,0 +1,338 @@
+//! How a member is reached: route, interface, and the next hop's Ethernet address.
+//!
+//! What the kernel told is kept in a [`Network`]; it decides without I/O. [`netlink`] fills it:
+//! `mirror` is what it knows, `attention` decides which neighbours are asked for and when, `notices`
+//! and `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
+
+mod above;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+use elb_common::addr::Mac;
+use serde::Serialize;
+use thiserror::Error;
+
+/// Everything that a frame to a member needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// Interface the frame leaves by.
+    pub ifindex: u32,
+    /// Ethernet address of the next hop.
+    pub mac: Mac,
+    /// Ethernet address of that interface.
+    pub source_mac: Mac,
+    /// The address this host has towards the member.
+    pub source: Option<IpAddr>,
+    /// Largest IP packet on the way, as far as this host knows.
+    pub mtu: u16,
+}
+
+/// Why a member cannot be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum Unreachable {
+    /// The kernel was not asked yet.
+    #[error("the route is not known yet")]
+    Unknown,
+    /// There is no route.
+    #[error("there is no route to {address}; see `ip route get {address}`")]
+    NoRoute {
+        /// The member.
+        address: IpAddr,
+    },
+    /// The member is this host.
+    #[error("{address} is an address of the load balancer itself, which cannot be its own member")]
+    Local {
+        /// The member.
+        address: IpAddr,
+    },
+    /// The route leaves by an interface that is down or has no Ethernet address.
+    #[error("the route to {address} leaves by interface {ifindex}, which is no Ethernet interface")]
+    NoEthernet {
+        /// The member.
+        address: IpAddr,
+        /// The interface.
+        ifindex: u32,
+    },
+    /// The neighbour does not answer.
+    #[error(
+        "{neighbor} does not answer ARP or neighbour solicitations on {interface}; see `ip neigh`"
+    )]
+    NoNeighbor {
+        /// The gateway, or the member itself.
+        neighbor: IpAddr,
+        /// The interface's name.
+        interface: String,
+    },
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<Mac>,
+    /// Its MTU.
+    pub mtu: u32,
+}
+
+/// The way to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The address is this host's.
+    Local,
+    /// There is none.
+    None,
+    /// By an interface.
+    Via {
+        /// The interface.
+        ifindex: u32,
+        /// The gateway; `None`: the address is a neighbour.
+        gateway: Option<IpAddr>,
+        /// The source address that the kernel would choose.
+        source: Option<IpAddr>,
+        /// The route's MTU, where it has one.
+        mtu: Option<u32>,
+    },
+}
+
+/// Addresses that ways are looked for to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of members: route and neighbour.
+    pub members: BTreeSet<IpAddr>,
+    /// Virtual ones: the route only, to know where answers from them may come in.
+    pub vips: BTreeSet<IpAddr>,
+}
+
+/// A neighbour: an address on the segment of an interface.
+pub type Neighbor = (u32, IpAddr);
+
+/// Where frames to a member went when they last got there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastHop {
+    /// The interface.
+    pub ifindex: u32,
+    /// Ethernet address of the next hop.
+    pub mac: Mac,
+}
+
+/// What the kernel told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Interfaces by index.
+    pub links: HashMap<u32, Link>,
+    /// Ethernet addresses of neighbours in use: the last one known, even where the neighbour stopped
+    /// answering, since health checks judge that better.
+    pub neighbors: HashMap<Neighbor, Mac>,
+    /// Neighbours in use that were asked and do not answer.
+    pub silent: HashSet<Neighbor>,
+    /// Routes to the addresses that are watched.
+    pub routes: HashMap<IpAddr, Route>,
+    /// All next hops of a route that has several, where the one that the kernel chose is silent.
+    pub alternatives: HashMap<IpAddr, Vec<Neighbor>>,
+    /// Where members were last reached. It stays until a better way is known, also across a restart.
+    pub last_hops: HashMap<IpAddr, LastHop>,
+    /// Largest packet on the way to a member, as a router on it said.
+    pub path_mtus: HashMap<IpAddr, u32>,
+    /// The interface that each VLAN, macvlan or the like sits on.
+    pub sits_on: HashMap<u32, u32>,
+    /// The bridge or bond that each interface is a part of.
+    pub part_of: HashMap<u32, u32>,
+}
+
+impl Network {
+    /// How to reach an address.
+    ///
+    /// # Errors
+    /// See [`Unreachable`].
+    pub fn next_hop(&self, address: IpAddr) -> Result<NextHop, Unreachable> {
+        let route = self.routes.get(&address).ok_or(Unreachable::Unknown)?;
+        let (ifindex, source, route_mtu) = match *route {
+            Route::Local => return Err(Unreachable::Local { address }),
+            Route::None => return Err(Unreachable::NoRoute { address }),
+            Route::Via { ifindex, source, mtu, .. } => (ifindex, source, mtu),
+        };
+        let link = self.links.get(&ifindex).filter(|link| link.mac.is_some());
+        let link = link.ok_or(Unreachable::NoEthernet { address, ifindex })?;
+        let neighbor = route.neighbor(address).map_or(address, |(_, neighbor)| neighbor);
+        let interface = || link.name.clone();
+        let LastHop { ifindex, mac } = self
+            .resolved(address)
+            .or_else(|| self.last_hop(address))
+            .ok_or_else(|| Unreachable::NoNeighbor { neighbor, interface: interface() })?;
+        let way = self.links.get(&ifindex).and_then(|link| Some((link.mac?, link.mtu)));
+        let (source_mac, link_mtu) = way.ok_or(Unreachable::NoEthernet { address, ifindex })?;
+        let learned = self.path_mtus.get(&address).copied();
+        let mtu = route_mtu.into_iter().chain(learned).fold(link_mtu, u32::min);
+        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+        Ok(NextHop { ifindex, mac, source_mac, source, mtu })
+    }
+
+    /// The next hop to an address whose Ethernet address is known: the first that answers, or else
+    /// the first.
+    pub fn resolved(&self, address: IpAddr) -> Option<LastHop> {
+        let known = |neighbor: &Neighbor| self.neighbors.contains_key(neighbor);
+        let mut all = self.hops(address).filter(known);
+        let first = all.next()?;
+        let answers = |neighbor: &Neighbor| !self.silent.contains(neighbor);
+        let best = [first].into_iter().chain(all).find(answers).unwrap_or(first);
+        Some(LastHop { ifindex: best.0, mac: self.neighbors[&best] })
+    }
+
+    /// Where the address was last reached, if that interface is still there.
+    fn last_hop(&self, address: IpAddr) -> Option<LastHop> {
+        let has_ethernet =
+            |hop: &&LastHop| self.links.get(&hop.ifindex).is_some_and(|link| link.mac.is_some());
+        self.last_hops.get(&address).filter(has_ethernet).copied()
+    }
+
+    /// The neighbours that may be the next hop to an address: the kernel's choice first.
+    pub fn hops(&self, address: IpAddr) -> impl Iterator<Item = Neighbor> + '_ {
+        let chosen = self.routes.get(&address).and_then(|route| route.neighbor(address));
+        let others = self.alternatives.get(&address).into_iter().flatten().copied();
+        let ethernet = |(ifindex, _): &Neighbor| {
+            self.links.get(ifindex).is_some_and(|link| link.mac.is_some())
+        };
+        let others = others.filter(move |other| Some(*other) != chosen);
+        chosen.into_iter().chain(others).filter(ethernet)
+    }
+
+    /// The neighbour whose Ethernet address is missing on the way to an address.
+    pub fn missing_neighbor(&self, address: IpAddr) -> Option<Neighbor> {
+        let first = self.hops(address).next()?;
+        self.resolved(address).is_none().then_some(first)
+    }
+
+    /// Whether the kernel has said all that it will say soon of the way to an address.
+    pub fn is_resolved(&self, address: IpAddr) -> bool {
+        self.routes.contains_key(&address) && self.missing_neighbor(address).is_none()
+    }
+
+    /// What is wrong with a next hop that is used all the same: it does not answer.
+    pub fn doubt(&self, address: IpAddr) -> Option<String> {
+        self.next_hop(address).ok()?;
+        let (ifindex, neighbor) = self.hops(address).next()?;
+        let is_sure = match self.resolved(address) {
+            None => false,
+            Some(_) => self
+                .hops(address)
+                .any(|hop| self.neighbors.contains_key(&hop) && !self.silent.contains(&hop)),
+        };
+        let interface = self.links.get(&ifindex).map_or("", |link| link.name.as_str());
+        (!is_sure).then(|| {
+            format!(
+                "{neighbor} does not answer ARP or neighbour solicitations on {interface}; packets \
+                 still go to its last known Ethernet address"
+            )
+        })
+    }
+}
+
+impl Route {
+    /// The next hop to `address` by this route.
+    pub fn neighbor(&self, address: IpAddr) -> Option<Neighbor> {
+        match *self {
+            Self::Local | Self::None => None,
+            Self::Via { ifindex, gateway, .. } => Some((ifindex, gateway.unwrap_or(address))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> Network {
+        let mac = |n| Mac::new([2, 0, 0, 0, 0, n]);
+        let mut network = Network::default();
+        let link = |name: &str, mac, mtu| Link { name: name.into(), mac, mtu };
+        network.links.insert(2, link("eth0", Some(mac(2)), 1500));
+        network.links.insert(3, link("tun0", None, 1400));
+        network.neighbors.insert((2, address(254)), mac(254));
+        let via =
+            |ifindex, gateway, mtu| Route::Via { ifindex, gateway, source: Some(address(1)), mtu };
+        network.routes.insert(address(11), via(2, Some(address(254)), None));
+        network.routes.insert(address(12), via(2, Some(address(254)), Some(1400)));
+        network.routes.insert(address(13), via(2, None, None));
+        network.routes.insert(address(14), via(3, None, None));
+        network.routes.insert(address(15), Route::None);
+        network.routes.insert(address(1), Route::Local);
+        network
+    }
+
+    fn address(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
+    }
+
+    #[test]
+    fn each_way_that_a_member_is_reached_or_not() {
+        let network = network();
+        let hop = network.next_hop(address(11)).unwrap();
+        assert_eq!((hop.ifindex, hop.mtu, hop.source), (2, 1500, Some(address(1))));
+        assert_eq!(hop.mac.bytes()[5], 254);
+        assert_eq!(network.next_hop(address(12)).unwrap().mtu, 1400);
+        let why = |n| network.next_hop(address(n)).unwrap_err();
+        let neighbor = address(13);
+        assert_eq!(why(13), Unreachable::NoNeighbor { neighbor, interface: "eth0".into() });
+        assert_eq!(why(14), Unreachable::NoEthernet { address: address(14), ifindex: 3 });
+        assert_eq!(why(15), Unreachable::NoRoute { address: address(15) });
+        assert_eq!(why(1), Unreachable::Local { address: address(1) });
+        assert_eq!(why(99), Unreachable::Unknown);
+    }
+
+    #[test]
+    fn only_a_missing_neighbour_is_asked_for() {
+        let network = network();
+        assert_eq!(network.missing_neighbor(address(13)), Some((2, address(13))));
+        for n in [1, 11, 12, 14, 15, 99] {
+            assert_eq!(network.missing_neighbor(address(n)), None);
+        }
+    }
+
+    #[test]
+    fn the_last_next_hop_stays_until_a_better_one_is_known() {
+        let mut network = network();
+        let (old, new) = (Mac::new([2, 0, 0, 0, 0, 7]), Mac::new([2, 0, 0, 0, 0, 8]));
+        network.last_hops.insert(address(13), LastHop { ifindex: 2, mac: old });
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, old);
+        assert!(network.missing_neighbor(address(13)).is_some(), "it is still asked for");
+        assert!(network.doubt(address(13)).unwrap().contains("10.0.0.13 does not answer"));
+        network.neighbors.insert((2, address(13)), new);
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, new);
+        assert_eq!(network.doubt(address(13)), None);
+        network.silent.insert((2, address(13)));
+        assert_eq!(network.next_hop(address(13)).unwrap().mac, new);
+        assert!(network.doubt(address(13)).is_some());
+        network.routes.insert(address(13), Route::None);
+        let gone = Unreachable::NoRoute { address: address(13) };
+        assert_eq!(network.next_hop(address(13)), Err(gone), "no route is no doubt");
+    }
+
+    #[test]
+    fn of_several_gateways_one_that_answers_is_taken() {
+        let mut network = network();
+        let second = (2, address(253));
+        network.alternatives.insert(address(11), vec![(2, address(254)), second]);
+        network.neighbors.insert(second, Mac::new([2, 0, 0, 0, 0, 253]));
+        let taken = |network: &Network| network.next_hop(address(11)).unwrap().mac.bytes()[5];
+        assert_eq!(taken(&network), 254, "the kernel's choice");
+        network.silent.insert((2, address(254)));
+        assert_eq!(taken(&network), 253);
+        assert_eq!(network.doubt(address(11)), None);
+        network.silent.insert(second);
+        assert_eq!(taken(&network), 254, "none answers");
+        assert!(network.doubt(address(11)).is_some());
+    }
+
+    #[test]
+    fn the_narrowest_link_decides() {
+        let mut network = network();
+        network.path_mtus.insert(address(11), 1380);
+        network.path_mtus.insert(address(12), 1450);
+        assert_eq!(network.next_hop(address(11)).unwrap().mtu, 1380);
+        assert_eq!(network.next_hop(address(12)).unwrap().mtu, 1400, "its route's");
+    }
+}

@@ -1,0 +1,234 @@
+//! What the maps must hold, from what is wanted, what is seen, and which numbers are given.
+//!
+//! Pure: the same inputs give the same picture, and applying it twice changes nothing.
+
+mod admission;
+mod backend;
+mod first;
+mod lasting;
+mod listener;
+mod pool;
+mod ranges;
+mod renaming;
+mod ring;
+mod standing;
+mod undone;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use elb_common::addr::Mac;
+use elb_common::interface::{Interface, MacKey, interface_flags};
+use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
+
+use self::first::Wait;
+pub use self::lasting::Found;
+pub use self::renaming::Renamed;
+use self::ring::Published;
+use crate::control::assign::{Assignments, Full, Room};
+use crate::control::network::NextHop;
+use crate::control::plan::{Image, Region, RingWrite};
+use crate::control::ring::slots;
+use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
+
+/// What is seen of the world.
+pub trait Seen {
+    /// Whether a member is to take new flows, as far as its health says.
+    fn serves(&self, pool: &Pool, member: &Member) -> bool;
+    /// Whether a member takes no new flows because somebody told the agent so.
+    fn is_drained(&self, _pool: &Pool, _member: &Member) -> bool {
+        false
+    }
+    /// Whether a member's first probe is still to say whether it is to take new flows.
+    fn is_undecided(&self, _pool: &Pool, _member: &Member) -> bool {
+        false
+    }
+    /// How an address is reached.
+    fn next_hop(&self, address: IpAddr) -> Option<NextHop>;
+    /// Whether it may be known soon how an address is reached.
+    fn is_resolving(&self, _address: IpAddr) -> bool {
+        false
+    }
+    /// Interfaces that carry the program: index and Ethernet address.
+    fn interfaces(&self) -> BTreeMap<u32, Mac>;
+    /// Whether such an interface leaves it to another one to say where virtual addresses are.
+    fn is_quiet(&self, _index: u32) -> bool {
+        false
+    }
+    /// The largest IP packet that an interface can have received as one frame, if larger ones come as well;
+    /// 0 otherwise.
+    fn largest_received(&self, _interface: u32) -> u16 {
+        0
+    }
+    /// Ethernet addresses that an interface takes frames for besides its own.
+    fn macs_above(&self, _interface: u32) -> BTreeSet<Mac> {
+        BTreeSet::new()
+    }
+    /// Whether a virtual address is this host's own, too, or may be.
+    fn is_own(&self, _vip: IpAddr) -> bool {
+        false
+    }
+    /// Seconds of the clock that the packet path reads.
+    fn now(&self) -> u32;
+}
+
+/// Source addresses of outer headers, where they are not the interface's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncapSource {
+    /// Of IPv4 outer headers.
+    pub v4: Option<Ipv4Addr>,
+    /// Of IPv6 outer headers.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// The owners of a pool's slots.
+pub type Owners = Vec<u16>;
+
+/// What the maps must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The small maps.
+    pub image: Image,
+    /// Rings that change.
+    pub rings: Vec<RingWrite>,
+    /// Regions that nobody names any more.
+    pub freed: Vec<Region>,
+    /// What found no room, by object.
+    pub left_out: Vec<(String, Full)>,
+    /// Rings whose slots began to move, by pool: how many.
+    pub moved: BTreeMap<String, slots::Diff>,
+    /// When flows of a member that leaves are to be cut next: time to reconcile again.
+    pub next_cut: Option<u32>,
+    /// When the first ring of a pool is published that waits for its members: time to reconcile again.
+    pub next_first: Option<u32>,
+    /// Ids of pools whose members QUIC connection ids name.
+    pools_with_servers: BTreeSet<u16>,
+}
+
+/// Turns a model into the picture of the maps, and keeps what it needs for the next time.
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    /// The numbers of everything. To be saved.
+    pub assignments: Assignments,
+    /// Owners of the slots of each pool, as last published.
+    published: BTreeMap<String, Arc<Published>>,
+    /// Pools whose first ring waits.
+    waits: BTreeMap<String, Wait>,
+    /// Regions that are to be freed with the next picture.
+    freed: Vec<Region>,
+    room: Room,
+    encap_source: EncapSource,
+}
+
+impl Reconciler {
+    /// Starts from saved numbers and the owners that the rings have now, by pool.
+    pub fn new(
+        assignments: Assignments,
+        owners: BTreeMap<String, Owners>,
+        room: Room,
+        encap_source: EncapSource,
+    ) -> Self {
+        let found = |(name, owners): (String, Owners)| {
+            let ring = assignments.pools.get(&name)?.ring;
+            Some((name, Arc::new(Published::found(ring, owners))))
+        };
+        let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
+        let names: Vec<String> = published.keys().cloned().collect();
+        let (waits, freed) = (BTreeMap::new(), Vec::new());
+        let mut all = Self { assignments, published, waits, freed, room, encap_source };
+        names.iter().for_each(|name| all.has_a_past(name));
+        all
+    }
+
+    /// There is room for so much from now on.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// The picture of the maps for a model.
+    pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
+        let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
+        for (index, mac) in seen.interfaces() {
+            desired.image.devices.insert(index);
+            let flags = if seen.is_quiet(index) { interface_flags::QUIET } else { 0 };
+            let largest = seen.largest_received(index);
+            desired.image.interfaces.insert(index, Interface { mac, largest, flags });
+            let more = seen.macs_above(index);
+            desired.image.more_macs.extend(more.into_iter().map(|mac| MacKey::new(index, mac)));
+        }
+        let mut used = self.assignments.backend_ids();
+        self.forget_listeners(model);
+        self.forget_pools(model, &mut desired);
+        let idle = self.idle_timeouts(model);
+        let idle = |pool: &str| idle.get(pool).copied().unwrap_or(0);
+        for pool in model.pools() {
+            self.pool(pool, idle(pool.name.as_str()), seen, &mut used, &mut desired);
+        }
+        self.removed_pools(idle, seen, &mut desired);
+        self.ip_groups(model, &mut desired);
+        for lb in model.load_balancers() {
+            self.load_balancer(lb, model, seen, &mut desired);
+        }
+        desired.image.mark_vips();
+        // Last: the number of one that goes is not that of one that comes with it.
+        self.forget(model);
+        desired
+    }
+
+    /// Forgets the numbers of IP groups and virtual addresses that go.
+    fn forget(&mut self, model: &Model) {
+        let wanted: BTreeSet<&str> = model.ip_groups().iter().map(|g| g.name.as_str()).collect();
+        self.assignments.ip_groups.retain(|name, _| wanted.contains(name.as_str()));
+        let wanted: BTreeSet<IpAddr> =
+            model.load_balancers().iter().flat_map(LoadBalancer::vips).collect();
+        self.assignments.vips.retain(|address, _| wanted.contains(address));
+    }
+
+    fn load_balancer(
+        &mut self,
+        lb: &LoadBalancer,
+        model: &Model,
+        seen: &impl Seen,
+        desired: &mut Desired,
+    ) {
+        let now = seen.now();
+        let mut flags = 0;
+        if lb.admin_state_up && lb.announce == Announce::Arp {
+            flags |= vip_flags::ANNOUNCE;
+        }
+        let vips = self.vips(lb, desired);
+        for listener in &lb.listeners {
+            let Some(mut record) = self.listener(lb, listener, model, now, desired) else {
+                continue;
+            };
+            flags |= ranges::vip_flag(listener);
+            if lb.admin_state_up && listener.admin_state_up {
+                flags |= vip_flags::ECHO;
+            } else {
+                record.flags |= listener_flags::DISABLED;
+            }
+            for vip in &vips {
+                let own = if seen.is_own(vip.0) { listener_flags::OWN } else { 0 };
+                let record = Record { flags: record.flags | own, ..record };
+                ranges::listen(*vip, listener, record, &mut desired.image);
+            }
+        }
+        for (address, number) in vips {
+            let own = if seen.is_own(address) { vip_flags::OWN } else { 0 };
+            let vip = Vip { flags: flags | own, number: number.into() };
+            desired.image.vips.insert(address, vip);
+        }
+    }
+}
+
+/// IANA number of a listener's protocol.
+pub const fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! A backend's record: all that the forward stage needs, computed once.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use elb_common::addr::{Be32, Be128};
+use elb_common::backend::{Backend, backend_flags, mode, outer_sum};
+
+use super::EncapSource;
+use crate::control::network::NextHop;
+use crate::model::Forwarding;
+
+/// The record of the backend with this address, but for what it serves.
+pub(super) fn record(
+    address: IpAddr,
+    forwarding: Forwarding,
+    next_hop: Option<NextHop>,
+    encap_source: EncapSource,
+) -> Backend {
+    let mut record = Backend::default();
+    if let Some(hop) = next_hop {
+        record.flags |= backend_flags::REACHABLE;
+        record.next_hop = hop.mac;
+        record.source = hop.source_mac;
+        record.ifindex = hop.ifindex;
+    }
+    let source = next_hop.and_then(|hop| hop.source);
+    let [ipip, gue] = match address {
+        IpAddr::V4(address) => {
+            let own = match source {
+                Some(IpAddr::V4(own)) => own,
+                Some(IpAddr::V6(_)) | None => Ipv4Addr::UNSPECIFIED,
+            };
+            let source: Be32 = bytemuck::cast(encap_source.v4.unwrap_or(own).octets());
+            let address: Be32 = bytemuck::cast(address.octets());
+            record.address = Be128::from_raw([address.raw(), 0, 0, 0]);
+            record.outer_source = Be128::from_raw([source.raw(), 0, 0, 0]);
+            record.outer_sum = outer_sum(source, address);
+            [mode::IPIP_V4, mode::GUE_V4]
+        }
+        IpAddr::V6(address) => {
+            let own = match source {
+                Some(IpAddr::V6(own)) => own,
+                Some(IpAddr::V4(_)) | None => Ipv6Addr::UNSPECIFIED,
+            };
+            let source = encap_source.v6.unwrap_or(own);
+            record.address = bytemuck::cast(address.octets());
+            record.outer_source = bytemuck::cast(source.octets());
+            [mode::IPIP_V6, mode::GUE_V6]
+        }
+    };
+    record.mode = match forwarding {
+        Forwarding::L2 => mode::L2,
+        Forwarding::Ipip => ipip,
+        Forwarding::Gue => gue,
+    };
+    record.set_mtu(next_hop.map_or(0, |hop| hop.mtu));
+    record
+}

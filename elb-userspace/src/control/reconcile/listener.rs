@@ -1,0 +1,116 @@
+//! One listener: its numbers, its record, and the pools that it served.
+
+use std::collections::{BTreeSet, HashMap};
+
+use elb_common::listener::{
+    Listener as Record, ListenerPool, NO_POOL, listener_flags, listener_pool_flags,
+};
+
+use super::{Desired, Reconciler, renaming};
+use crate::control::assign::{AssignedListener, AssignedPool};
+use crate::model::{Listener, LoadBalancer, Model};
+
+impl Reconciler {
+    /// The record of a listener, but for whether it is up; none if its pool or itself found no room.
+    pub(super) fn listener(
+        &mut self,
+        lb: &LoadBalancer,
+        listener: &Listener,
+        model: &Model,
+        now: u32,
+        desired: &mut Desired,
+    ) -> Option<Record> {
+        // Without numbers of its pool, which is reported there, it is not served.
+        let pool = self.assignments.pools.get(listener.default_pool.as_str())?;
+        let pool = self.serving_meanwhile(listener).unwrap_or(pool);
+        let has_servers = desired.pools_with_servers.contains(&pool.id);
+        let (id, record) = (pool.id, ring_record(pool, has_servers));
+        let name = listener.name.as_str();
+        let assigned = match self.assignments.listener(name, id, self.room) {
+            Ok(assigned) => assigned,
+            Err(full) => {
+                desired.left_out.push((format!("listener {name:?}"), full));
+                return None;
+            }
+        };
+        let pool = model.pools().iter().find(|pool| pool.name == listener.default_pool);
+        assigned.move_to(id, now, pool.map_or(0, |pool| pool.udp_hold.get()));
+        assigned.place = renaming::place(lb, listener);
+        let assigned = assigned.clone();
+        desired.image.listener_pools.insert(assigned.id, listener_pool(&assigned));
+        let admission = self.admission(listener);
+        let moved = if assigned.moved { listener_flags::MOVED } else { 0 };
+        Some(Record {
+            id: assigned.id,
+            flags: record.flags | admission.flags | moved,
+            group: admission.group,
+            cps: admission.cps,
+            max_connections: admission.max_connections,
+            former_pool: assigned.former.map_or(NO_POOL, |former| former.pool),
+            former_hold_until: assigned.former.map_or(0, |former| former.udp_hold_until),
+            ..record
+        })
+    }
+
+    /// The pool that the listener served so far, while the first ring of the one it is to serve waits.
+    fn serving_meanwhile(&self, listener: &Listener) -> Option<&AssignedPool> {
+        let served = self.assignments.listeners.get(listener.name.as_str())?.pool;
+        let waits = self.waits.contains_key(listener.default_pool.as_str());
+        self.assignments.pools.values().find(|pool| waits && pool.id == served)
+    }
+
+    /// Forgets the numbers of listeners that go.
+    pub(super) fn forget_listeners(&mut self, model: &Model) {
+        let all = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
+        let wanted: BTreeSet<&str> = all.map(|listener| listener.name.as_str()).collect();
+        let names = self.assignments.listeners.keys();
+        let gone: Vec<_> = names.filter(|name| !wanted.contains(name.as_str())).cloned().collect();
+        gone.iter().for_each(|name| self.assignments.remove_listener(name));
+    }
+
+    /// The longest idle timeout of the listeners that flows of each pool came to, by the pool's name.
+    pub(super) fn idle_timeouts(&self, model: &Model) -> HashMap<String, u32> {
+        let names: HashMap<u16, &String> =
+            self.assignments.pools.iter().map(|(name, pool)| (pool.id, name)).collect();
+        let mut longest = HashMap::new();
+        let mut note = |pool: &str, idle: u32| {
+            let known: &mut u32 = longest.entry(pool.to_owned()).or_default();
+            *known = idle.max(*known);
+        };
+        for listener in model.load_balancers().iter().flat_map(|lb| &lb.listeners) {
+            let idle = listener.keepalive_timeout.get();
+            note(listener.default_pool.as_str(), idle);
+            let assigned = self.assignments.listeners.get(listener.name.as_str());
+            for pool in assigned.into_iter().flat_map(served) {
+                names.get(&pool).into_iter().for_each(|name| note(name, idle));
+            }
+        }
+        longest
+    }
+}
+
+/// Ids of the pools that a listener served so far, and that flows without a record may live in.
+fn served(listener: &AssignedListener) -> impl Iterator<Item = u16> {
+    [Some(listener.pool), listener.former.map(|former| former.pool)].into_iter().flatten()
+}
+
+fn listener_pool(listener: &AssignedListener) -> ListenerPool {
+    let moved = if listener.moved { listener_pool_flags::MOVED } else { 0 };
+    ListenerPool { pool: listener.pool, flags: listener_pool_flags::EXISTS | moved }
+}
+
+/// What a listener's record says of its pool's ring.
+fn ring_record(pool: &AssignedPool, has_servers: bool) -> Record {
+    let shape = pool.ring.shape;
+    let tracked = if shape.is_scheduled() { listener_flags::TRACKED } else { 0 };
+    let servers = if has_servers { listener_flags::SERVER_IDS } else { 0 };
+    Record {
+        ring_base: pool.ring.base,
+        pool: pool.id,
+        ring_size: shape.size,
+        flags: tracked | servers,
+        algorithm: shape.algorithm,
+        cid: shape.cid_part(),
+        ..Record::default()
+    }
+}

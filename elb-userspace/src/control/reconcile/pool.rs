@@ -1,0 +1,158 @@
+//! One pool: its numbers, its members' records, its ring, and its own record.
+
+use std::collections::HashMap;
+
+use elb_common::backend::backend_flags;
+use elb_common::pool::{Pool as Record, Ring};
+use elb_common::quic::ServerIdKey;
+
+use super::ring::Wanted;
+use super::standing::{self, Standing};
+use super::{Desired, Reconciler, Seen, backend};
+use crate::control::assign::{AssignedMember, AssignedPool, AssignedRing, Ids};
+use crate::control::ring::identity;
+use crate::control::ring::maglev::RingMember;
+use crate::control::ring::shape::Shape;
+use crate::model::{DrainTimeout, Forwarding, Pool};
+
+impl Reconciler {
+    /// Adds a pool whose flows live for `idle` seconds without a packet.
+    pub(super) fn pool(
+        &mut self,
+        pool: &Pool,
+        idle: u32,
+        seen: &impl Seen,
+        used: &mut Ids,
+        desired: &mut Desired,
+    ) {
+        let (name, now) = (pool.name.as_str(), seen.now());
+        self.has_a_past(name);
+        match self.assignments.pool(name, Shape::of(pool), now, self.room, &desired.freed) {
+            // A pool whose new ring finds no room keeps the one it has.
+            Err(full) => desired.left_out.push((format!("pool {name:?}"), full)),
+            Ok(replaced) => desired.freed.extend(replaced),
+        }
+        let sockets = pool.members.iter().map(|member| member.socket());
+        let left_out = self.assignments.members(name, sockets, self.room, used);
+        let named: HashMap<_, _> = match left_out.is_empty() {
+            true => HashMap::new(),
+            false => pool.members.iter().map(|one| (one.socket(), one.name.as_str())).collect(),
+        };
+        for (member, full) in left_out {
+            let called = named.get(&member).copied().unwrap_or_default();
+            desired.left_out.push((format!("pool {name:?}, member {called:?}"), full));
+        }
+        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        assigned.forwarding = pool.forwarding;
+        assigned.protocol = Some(pool.protocol);
+        assigned.drain = pool.connection_drain.map(DrainTimeout::get);
+        follow_idle_timeout(assigned, idle, now);
+        let standings = standing::of(pool, &mut assigned.members, seen, now);
+        let numbers = assigned.members.clone();
+        let waits = self.first_ring_waits(pool, &numbers, &standings, seen, desired);
+        let mut wanted = Wanted::default();
+        for (number, standing) in numbers.iter().zip(standings) {
+            self.member(pool.forwarding, number, standing, seen, &mut wanted, desired);
+        }
+        if !waits {
+            self.ring(pool, wanted, now, desired);
+        }
+        let assigned = &self.assignments.pools[name];
+        server_ids(assigned, desired);
+        desired.image.pools.insert(assigned.id, record(assigned));
+    }
+
+    /// Adds a pool that was removed: its members serve the flows that they have until these are cut.
+    pub(super) fn removed_pool(
+        &mut self,
+        name: &str,
+        idle: u32,
+        seen: &impl Seen,
+        desired: &mut Desired,
+    ) {
+        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        let now = seen.now();
+        follow_idle_timeout(assigned, idle, now);
+        let standings = standing::of_removed(assigned, now);
+        let assigned = assigned.clone();
+        let mut nobody = Wanted::default();
+        for (number, standing) in assigned.members.iter().zip(standings) {
+            self.member(assigned.forwarding, number, standing, seen, &mut nobody, desired);
+        }
+        server_ids(&assigned, desired);
+        desired.image.pools.insert(assigned.id, record(&assigned));
+    }
+
+    fn member(
+        &self,
+        forwarding: Forwarding,
+        number: &AssignedMember,
+        standing: Standing,
+        seen: &impl Seen,
+        wanted: &mut Wanted,
+        desired: &mut Desired,
+    ) {
+        let next_hop = seen.next_hop(number.address);
+        let mut record = backend::record(number.address, forwarding, next_hop, self.encap_source);
+        record.weight = standing.weight;
+        if standing.takes_new && next_hop.is_some() {
+            let identity = identity(number.address, number.port);
+            wanted.members.push((RingMember { identity, weight: standing.weight }, number.id));
+            record.flags |= backend_flags::NEW;
+        }
+        if standing.is_drained {
+            record.flags |= backend_flags::DRAINED;
+        }
+        if standing.is_gone {
+            wanted.gone.insert(number.id);
+        } else {
+            record.flags |= backend_flags::ESTABLISHED;
+        }
+        desired.image.backends.insert(number.id, record);
+        desired.next_cut = desired.next_cut.into_iter().chain(pending(number, standing)).min();
+    }
+}
+
+/// When the flows of a member that leaves are cut, if that is still to come.
+fn pending(number: &AssignedMember, standing: Standing) -> Option<u32> {
+    number.cut_at.filter(|_| !standing.is_gone)
+}
+
+/// A longer timeout does not bring flows back that were over by the shorter one.
+fn follow_idle_timeout(assigned: &mut AssignedPool, idle: u32, now: u32) {
+    // A pool without listeners has no flows.
+    if idle > assigned.idle_timeout && assigned.idle_timeout > 0 {
+        let over = now.saturating_sub(assigned.idle_timeout);
+        assigned.flows_since = assigned.flows_since.max(over);
+    }
+    assigned.idle_timeout = idle;
+}
+
+/// Members by what connection ids name them by; one that was removed gives way to a present one.
+fn server_ids(assigned: &AssignedPool, desired: &mut Desired) {
+    let length = usize::from(assigned.ring.shape.cid.1);
+    for removed in [true, false] {
+        for member in assigned.members.iter().filter(|member| member.removed == removed) {
+            if let Some(id) = member.server_id.filter(|id| id.length() == length) {
+                desired.image.servers.insert(ServerIdKey::new(id.digest(), assigned.id), member.id);
+                desired.pools_with_servers.insert(assigned.id);
+            }
+        }
+    }
+}
+
+fn record(assigned: &AssignedPool) -> Record {
+    Record {
+        udp_hold_until: assigned.udp_hold_until,
+        idle_timeout: assigned.idle_timeout,
+        flows_since: assigned.flows_since,
+        reserved: 0,
+        ring: ring(assigned.ring),
+        former: assigned.former.map(ring).unwrap_or_default(),
+    }
+}
+
+fn ring(AssignedRing { base, shape }: AssignedRing) -> Ring {
+    let cid = shape.cid_part();
+    Ring { base, size: shape.size, algorithm: shape.algorithm, cid, reserved: 0 }
+}

@@ -1,0 +1,21 @@
+//! Which virtual addresses are this host's own, and what listeners take there from it.
+
+use crate::diagnosis::doctor::Duty;
+use crate::diagnosis::doctor::facts::OwnVip;
+use crate::source::file::Host;
+
+pub(super) fn own_vips(duty: &Duty) -> Vec<OwnVip> {
+    let Some((model, _)) = &duty.probed else { return Vec::new() };
+    let host = Host::look();
+    let all = model.load_balancers().iter().flat_map(|lb| lb.vips().map(move |vip| (lb, vip)));
+    let own = all.filter_map(|(lb, vip)| {
+        Some(OwnVip {
+            balancer: lb.name.to_string(),
+            vip,
+            interface: host.addresses.get(&vip)?.clone(),
+            taken: host.taken_by(lb, vip),
+            is_allowed: lb.allow_host_address,
+        })
+    });
+    own.collect()
+}

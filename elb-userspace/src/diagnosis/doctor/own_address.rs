@@ -1,0 +1,33 @@
+//! Whether virtual addresses are addresses of this host, and what listeners take there from it.
+
+use super::facts::OwnVip;
+use crate::diagnosis::check::Check;
+use crate::diagnosis::report::{Finding, Verdict};
+
+pub(super) fn own_address(own: &[OwnVip]) -> Finding {
+    if own.is_empty() {
+        let what = "no virtual address is an address of this host";
+        return Finding::seen(Check::OwnAddress, Verdict::Pass, what);
+    }
+    let takes = |one: &&OwnVip| one.taken.is_some() && !one.is_allowed;
+    let verdict = if own.iter().any(|one| takes(&one)) { Verdict::Fail } else { Verdict::Warn };
+    let lines: Vec<String> = own.iter().map(line).collect();
+    let fixes: Vec<String> = own.iter().map(fix).collect();
+    Finding::seen(Check::OwnAddress, verdict, lines.join("\n")).fix(fixes.join("\n"))
+}
+
+fn line(one: &OwnVip) -> String {
+    let OwnVip { balancer, vip, interface, .. } = one;
+    let taken = one.taken.as_ref().map_or_else(String::new, |taken| format!("; {taken}"));
+    format!(
+        "load balancer {balancer:?}: {vip} is an address of {interface} as well: members that have it on \
+         their lo do not answer this host{taken}"
+    )
+}
+
+fn fix(one: &OwnVip) -> String {
+    format!(
+        "ip address show to {0}; ip address del {0} dev {1}, or use another virtual address",
+        one.vip, one.interface
+    )
+}

@@ -1,0 +1,214 @@
+//! Looks at the host whenever the kernel tells of a change, and every second in case it did not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkEvent};
+use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::found::{Found, Interface, ProbePath};
+use super::links;
+use crate::control::network::Wanted;
+use crate::kernel::net::probe_way::keep::Way;
+
+/// How often the host is looked at though nothing was heard of it.
+pub const PERIOD: Duration = Duration::from_secs(1);
+/// How long to wait for more changes before looking: a look comes no more often, and looks take no more
+/// than a tenth of the time.
+const CALM: Duration = Duration::from_millis(50);
+/// How long the kernel may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Message = NetlinkMessage<RouteNetlinkMessage>;
+type Messages = Pin<Box<dyn Stream<Item = Message> + Send + Sync>>;
+
+/// Virtual addresses whose way is looked at each time.
+const ADDRESSES: usize = 8;
+
+/// Looks until nobody wants to know. `way` is what leads probes to the virtual addresses in `wanted`;
+/// `revision` counts what the agent itself changes: each asks for
+/// another look. A socket that fails is replaced by another.
+pub async fn follow(
+    way: Option<Way>,
+    wanted: watch::Receiver<Wanted>,
+    mut revision: watch::Receiver<u64>,
+    found: watch::Sender<Arc<Found>>,
+) {
+    let mut seen = Seen::new(way, wanted);
+    loop {
+        match Sockets::open() {
+            Ok(mut sockets) => {
+                if let Err(error) = sockets.serve(&mut revision, &found, &mut seen).await {
+                    tracing::warn!(%error, "cannot look at the host's interfaces; trying again");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot open a netlink socket; trying again"),
+        }
+        if revision.has_changed().is_err() || found.is_closed() {
+            return;
+        }
+        sleep(PERIOD).await;
+    }
+}
+
+/// One look, for a start.
+///
+/// # Errors
+/// Netlink does not work.
+pub async fn look() -> io::Result<Found> {
+    let sockets = Sockets::open()?;
+    let interfaces = sockets.interfaces().await?;
+    Ok(Found { interfaces, ..Found::default() })
+}
+
+/// A socket for requests, and one for notifications: neither waits for the other.
+struct Sockets {
+    handle: Handle,
+    messages: Messages,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Sockets {
+    fn open() -> io::Result<Self> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Rule, MulticastGroup::Ipv6Rule];
+        let (asking, handle, _) = new_connection()?;
+        let (hearing, _, messages) = new_multicast_connection(&groups)?;
+        let messages = Box::pin(messages.map(|(message, _)| message));
+        Ok(Self { handle, messages, tasks: [tokio::spawn(asking), tokio::spawn(hearing)] })
+    }
+
+    async fn serve(
+        &mut self,
+        revision: &mut watch::Receiver<u64>,
+        found: &watch::Sender<Arc<Found>>,
+        seen: &mut Seen,
+    ) -> io::Result<()> {
+        loop {
+            while let Some(message) = self.messages.next().now_or_never() {
+                seen.hear(&message.ok_or(io::ErrorKind::BrokenPipe)?);
+            }
+            let (begun, revision_now) = (Instant::now(), *revision.borrow_and_update());
+            let interfaces = self.interfaces().await?;
+            let probe_path = seen.keep_way(&self.handle, &interfaces).await;
+            let interfaces = seen.counted(interfaces);
+            let calm = CALM.max(10 * begun.elapsed()).min(PERIOD);
+            found.send_replace(Arc::new(Found { revision: revision_now, interfaces, probe_path }));
+            tokio::select! {
+                message = self.messages.next() => {
+                    seen.hear(&message.ok_or(io::ErrorKind::BrokenPipe)?);
+                    sleep(calm).await;
+                }
+                changed = revision.changed() => match changed {
+                    Ok(()) => {}
+                    Err(_) => return Ok(()),
+                },
+                () = sleep(PERIOD) => {}
+            }
+            if found.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn interfaces(&self) -> io::Result<BTreeMap<u32, Interface>> {
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let asked = timeout(PATIENCE, links::all(&self.handle)).await.map_err(late)?;
+        asked.map_err(io::Error::other)
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What is remembered from look to look.
+struct Seen {
+    /// By interface, how often its neighbours were to learn anew.
+    moves: BTreeMap<u32, u32>,
+    way: Option<(Way, ProbePath)>,
+    wanted: watch::Receiver<Wanted>,
+}
+
+impl Seen {
+    fn new(way: Option<Way>, wanted: watch::Receiver<Wanted>) -> Self {
+        let path = |way: Way| {
+            let (peer, led) = (way.steering.peer.clone(), way.led.clone());
+            (way, ProbePath { peer, led, ..ProbePath::default() })
+        };
+        Self { moves: BTreeMap::new(), way: way.map(path), wanted }
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = &message.payload
+        else {
+            return;
+        };
+        let says = |attribute: &LinkAttribute| {
+            let moved = [LinkEvent::BondingFailover, LinkEvent::NotifyPeers];
+            matches!(attribute, LinkAttribute::Event(event) if moved.contains(event))
+        };
+        if link.attributes.iter().any(says) {
+            *self.moves.entry(link.header.index).or_default() += 1;
+        }
+    }
+
+    fn counted(&mut self, mut interfaces: BTreeMap<u32, Interface>) -> BTreeMap<u32, Interface> {
+        self.moves.retain(|index, _| interfaces.contains_key(index));
+        for (index, count) in &self.moves {
+            interfaces.entry(*index).and_modify(|interface| interface.moves = *count);
+        }
+        interfaces
+    }
+
+    /// Makes what is missing of the path of health probes.
+    async fn keep_way(
+        &mut self,
+        handle: &Handle,
+        interfaces: &BTreeMap<u32, Interface>,
+    ) -> Option<ProbePath> {
+        let (way, path) = self.way.as_mut()?;
+        let is_up = |name: &str| interfaces.values().any(|one| one.name == name && one.carrier);
+        let vips: Vec<_> = self.wanted.borrow().vips.iter().copied().take(ADDRESSES).collect();
+        path.missing = None;
+        if let Some(what) = look_at(way, handle, &vips, is_up).await {
+            path.missing = match timeout(PATIENCE, way.restore()).await {
+                // Another rule may come first, or somebody may be quicker.
+                Ok(Ok(())) => look_at(way, handle, &vips, links::is_there).await,
+                Ok(Err(error)) => Some(format!("{what}: {error}")),
+                Err(_) => Some(format!("{what}: {LATE}")),
+            };
+            path.restored += u64::from(path.missing.is_none());
+            path.last = Some(what);
+        }
+        path.led.clone_from(&way.led);
+        Some(path.clone())
+    }
+}
+
+const LATE: &str = "the kernel does not answer in time";
+
+/// What is missing of the path of health probes.
+async fn look_at(
+    way: &Way,
+    handle: &Handle,
+    vips: &[IpAddr],
+    is_up: impl Fn(&str) -> bool,
+) -> Option<String> {
+    match timeout(PATIENCE, way.missing(handle, vips, is_up)).await {
+        Ok(Ok(missing)) => missing,
+        Ok(Err(error)) => Some(format!("cannot be looked at: {error}")),
+        Err(_) => Some(LATE.to_owned()),
+    }
+}

@@ -1,0 +1,353 @@
+//! The way of probes through virtual addresses: a pair of interfaces of the agent's own, and for each
+//! IP version a rule and a route that lead packets with the agent's mark into it.
+//!
+//! ```text
+//! probe's socket ─ mark ─► rule ─► route ─► elb-probe-… ═ elb-prober-… ─ elb_probe ─► backend
+//! ```
+//!
+//! The rest of the host notices nothing: only sockets of the agent have the mark, and the interfaces
+//! have no address. They stay when the agent goes, as the maps do, and the next one takes them over;
+//! `elb detach` removes them. Their names and numbers come from the pin directory, so that agents
+//! with directories of their own do not meet.
+
+mod checksums;
+mod error;
+pub mod keep;
+mod look;
+mod mark;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkInfo, LinkMessage,
+};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+pub use self::error::SteeringError;
+use self::error::{is, is_unknown};
+
+/// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
+/// Ethernet.
+const MTU: u32 = 1280;
+
+/// Before the rules of the main tables; after the local addresses' one, which nobody precedes.
+const PRIORITY: u32 = 90;
+
+/// Tables from here on: one for each [`Steering`].
+const NUMBERS: u32 = 0xe1b0_0000;
+
+/// Names and numbers of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steering {
+    /// The interface that probes leave by.
+    pub device: String,
+    /// Its other end, where the program is.
+    pub peer: String,
+    /// The number of the routing table.
+    pub table: u32,
+    /// The mark of probes, if the configuration says it.
+    pub mark: Option<u32>,
+}
+
+/// What is there.
+#[derive(Debug)]
+pub struct Steered {
+    /// Index of the interface where the program is to be.
+    pub peer: u32,
+    /// The mark that the sockets of probes are to have.
+    pub mark: u32,
+    /// Why no probe over IPv6 can be led, if so; many hosts have no IPv6.
+    pub v6: Result<(), SteeringError>,
+}
+
+impl Steering {
+    /// That of the agent with this pin directory, whose probes have this mark if any.
+    pub fn of(pin_dir: &Path, mark: Option<u32>) -> Self {
+        let hash = hash(pin_dir.as_os_str().as_encoded_bytes());
+        Self {
+            device: format!("elb-probe-{hash:04x}"),
+            peer: format!("elb-prober-{hash:04x}"),
+            table: NUMBERS | u32::from(hash),
+            mark,
+        }
+    }
+
+    /// Makes what is missing of the way; what is there stays.
+    ///
+    /// # Errors
+    /// No probe can be led. What was made until then stays, for [`Self::remove`].
+    pub async fn set_up(&self) -> Result<Steered, SteeringError> {
+        let handle = open()?;
+        let refused = |error| self.refused(error);
+        let (device, peer) = match self.pair(&handle).await? {
+            Some(pair) => pair,
+            None => self.make_pair(&handle).await?,
+        };
+        checksums::complete(&self.device).map_err(|error| refused(error.into()))?;
+        for index in [device, peer] {
+            match handle.link().set(quiet(index)).execute().await {
+                // A host without IPv6 is quiet.
+                Err(error) if is(&error, libc::EAFNOSUPPORT) => {}
+                done => done.map_err(|error| refused(Box::new(error)))?,
+            }
+            let up = LinkUnspec::new_with_index(index).mtu(MTU).arp(false).up().build();
+            let done = handle.link().set(up).execute().await;
+            done.map_err(|error| refused(Box::new(error)))?;
+        }
+        let mark = self.choose_mark(&handle).await.map_err(|error| self.no_route("IPv4", error))?;
+        self.lead_v4(&handle, device, mark).await.map_err(|error| self.no_route("IPv4", error))?;
+        let v6 = self.lead_v6(&handle, device, mark).await;
+        let v6 = v6.map_err(|error| self.no_v6().unwrap_or_else(|| self.no_route("IPv6", error)));
+        Ok(Steered { peer, mark, v6 })
+    }
+
+    /// Removes the way; true if anything of it was there.
+    ///
+    /// # Errors
+    /// The kernel refuses; what is left is there as before.
+    pub async fn remove(&self) -> Result<bool, SteeringError> {
+        let handle = open()?;
+        let mut removed = false;
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let deleted = self.remove_rules(&handle, family, None).await;
+            removed |= deleted.map_err(|error| {
+                let what = format!("the rule that leads to the table {:#x}", self.table);
+                SteeringError::Remove { what, error }
+            })?;
+        }
+        // Its routes and its other end go with it; without that end it is not ours.
+        if let Ok(Some((index, _))) = self.pair(&handle).await {
+            let deleted = handle.link().del(index).execute().await;
+            removed |= was_there(deleted).map_err(|error| {
+                let what = format!("the interface {:?}", self.device);
+                SteeringError::Remove { what, error }
+            })?;
+        }
+        Ok(removed)
+    }
+
+    /// The two interfaces, if they are there: each is the other's end, or it is not ours.
+    async fn pair(&self, handle: &Handle) -> Result<Option<(u32, u32)>, SteeringError> {
+        let taken = |name: &String| SteeringError::Taken { name: name.clone() };
+        match [&self.device, &self.peer].map(|name| index(name)) {
+            [None, None] => Ok(None),
+            [Some(device), Some(peer)] if is_end_of(handle, device, peer).await => {
+                Ok(Some((device, peer)))
+            }
+            [Some(_), _] => Err(taken(&self.device)),
+            [None, Some(_)] => Err(taken(&self.peer)),
+        }
+    }
+
+    async fn make_pair(&self, handle: &Handle) -> Result<(u32, u32), SteeringError> {
+        let pair = LinkVeth::new(&self.device, &self.peer).mtu(MTU).arp(false).build();
+        let made = handle.link().add(pair).execute().await;
+        made.map_err(|error| self.refused(Box::new(error)))?;
+        let gone = || self.refused(io::Error::from(io::ErrorKind::NotFound).into());
+        self.pair(handle).await?.ok_or_else(gone)
+    }
+
+    /// The mark of this agent: free in both IP versions.
+    async fn choose_mark(&self, handle: &Handle) -> Result<u32, rtnetlink::Error> {
+        let mut rules = rules(handle, AddressFamily::Inet).await?;
+        rules.extend(rules_of_v6(handle).await?);
+        Ok(mark::choose(&rules, self.table, self.mark))
+    }
+
+    async fn lead_v4(
+        &self,
+        handle: &Handle,
+        device: u32,
+        mark: u32,
+    ) -> Result<(), rtnetlink::Error> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new();
+        let route = route.output_interface(device).table_id(self.table).build();
+        self.lead(handle, AddressFamily::Inet, route, mark).await
+    }
+
+    async fn lead_v6(
+        &self,
+        handle: &Handle,
+        device: u32,
+        mark: u32,
+    ) -> Result<(), rtnetlink::Error> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new();
+        let route = route.output_interface(device).table_id(self.table).build();
+        self.lead(handle, AddressFamily::Inet6, route, mark).await
+    }
+
+    async fn lead(
+        &self,
+        handle: &Handle,
+        family: AddressFamily,
+        mut route: RouteMessage,
+        mark: u32,
+    ) -> Result<(), rtnetlink::Error> {
+        route.attributes.push(RouteAttribute::Priority(1));
+        handle.route().add(route).replace().execute().await?;
+        self.remove_rules(handle, family, Some(mark)).await?;
+        let mut request = handle.rule().add();
+        *request.message_mut() = self.rule(family, mark);
+        match request.execute().await {
+            Err(error) if is(&error, libc::EEXIST) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Removes the rules that lead to our table, except the one for the mark that is in use; true if
+    /// there were any.
+    async fn remove_rules(
+        &self,
+        handle: &Handle,
+        family: AddressFamily,
+        except: Option<u32>,
+    ) -> Result<bool, rtnetlink::Error> {
+        let used = except.map(|mark| (mark, mark::MASK));
+        let found = match rules(handle, family).await {
+            Err(error) if is_missing(&error) => return Ok(false),
+            found => found?,
+        };
+        let ours = found.into_iter().filter(|rule| mark::leads_to(rule, self.table));
+        let mut removed = false;
+        for rule in ours.filter(|rule| used.is_none() || mark::marked(rule) != used) {
+            removed |= was_there(handle.rule().del(rule).execute().await)?;
+        }
+        Ok(removed)
+    }
+
+    fn rule(&self, family: AddressFamily, mark: u32) -> RuleMessage {
+        let mut rule = RuleMessage::default();
+        rule.header.family = family;
+        rule.header.action = RuleAction::ToTable;
+        rule.attributes = vec![
+            RuleAttribute::Priority(PRIORITY),
+            RuleAttribute::FwMark(mark),
+            RuleAttribute::FwMask(mark::MASK),
+            RuleAttribute::Table(self.table),
+        ];
+        rule
+    }
+
+    fn refused(&self, error: Box<dyn std::error::Error + Send + Sync>) -> SteeringError {
+        let (device, peer) = (self.device.clone(), self.peer.clone());
+        SteeringError::Interfaces { device, peer, error }
+    }
+
+    /// Why there is no IPv6, if there is none; of a refused route the kernel says no more than that it
+    /// is not permitted.
+    fn no_v6(&self) -> Option<SteeringError> {
+        let device = self.device.clone();
+        let setting = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
+        match std::fs::read_to_string(setting) {
+            Err(_) => Some(SteeringError::NoIpv6),
+            Ok(value) if value.trim() != "0" => Some(SteeringError::SwitchedOff { device }),
+            Ok(_) => None,
+        }
+    }
+
+    fn no_route(&self, version: &'static str, error: rtnetlink::Error) -> SteeringError {
+        SteeringError::Route { version, device: self.device.clone(), error }
+    }
+}
+
+/// FNV-1a, folded: the same for every version of the agent.
+fn hash(bytes: &[u8]) -> u16 {
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let [a, b, c, d] = bytes.iter().fold(0x811c_9dc5, mix).to_be_bytes();
+    u16::from_be_bytes([a ^ c, b ^ d])
+}
+
+/// A netlink socket of this thread's network namespace; its task ends with the handle.
+fn open() -> Result<Handle, SteeringError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(SteeringError::Socket)?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
+/// Whether an interface is one of a veth pair, and the other its other end.
+async fn is_end_of(handle: &Handle, one: u32, other: u32) -> bool {
+    let mut links = handle.link().get().match_index(one).execute();
+    let Ok(Some(link)) = links.try_next().await else { return false };
+    let is_veth = |info: &LinkInfo| *info == LinkInfo::Kind(InfoKind::Veth);
+    let (mut veth, mut end) = (false, false);
+    for attribute in &link.attributes {
+        if let LinkAttribute::LinkInfo(infos) = attribute {
+            veth = infos.iter().any(is_veth);
+        } else if let LinkAttribute::Link(index) = attribute {
+            end = *index == other;
+        }
+    }
+    veth && end
+}
+
+/// An interface that has no IPv6 address and so sends nothing by itself.
+fn quiet(index: u32) -> LinkMessage {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    let quiet = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
+    LinkUnspec::new_with_index(index).append_extra_attribute(quiet).build()
+}
+
+/// All rules of an IP version.
+async fn rules(
+    handle: &Handle,
+    family: AddressFamily,
+) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
+    let version = if family == AddressFamily::Inet { IpVersion::V4 } else { IpVersion::V6 };
+    handle.rule().get(version).execute().try_collect().await
+}
+
+/// None where there is no IPv6.
+async fn rules_of_v6(handle: &Handle) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
+    match rules(handle, AddressFamily::Inet6).await {
+        Err(error) if is_missing(&error) => Ok(Vec::new()),
+        found => found,
+    }
+}
+
+fn was_there(deleted: Result<(), rtnetlink::Error>) -> Result<bool, rtnetlink::Error> {
+    match deleted {
+        Ok(()) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was asked for is not there, or this kernel does not have its kind.
+fn is_missing(error: &rtnetlink::Error) -> bool {
+    is(error, libc::ENOENT) || is(error, libc::ENODEV) || is_unknown(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_with_other_pins_have_other_names() {
+        let one = Steering::of(Path::new("/sys/fs/bpf/elb"), None);
+        let other = Steering::of(Path::new("/sys/fs/bpf/elb2"), None);
+        assert_ne!((&one.device, one.table), (&other.device, other.table));
+        for name in [&one.device, &one.peer] {
+            assert!(name.len() < libc::IFNAMSIZ, "{name}");
+        }
+    }
+
+    /// Another version of the agent must find them again.
+    #[test]
+    fn names_are_the_same_for_ever() {
+        let steering = Steering::of(Path::new("/sys/fs/bpf/elb"), None);
+        assert_eq!(
+            (steering.device.as_str(), steering.table),
+            ("elb-probe-565f", NUMBERS | 0x565f)
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! Desired state: what the operator asks for, as types that cannot hold what cannot be served.
+//!
+//! Resources and fields are named as in the ELB V3 API. A value that is wrong by itself cannot be
+//! constructed ([`value`], [`monitor`]); values that are wrong together are found by [`Model::new`]
+//! ([`rules`]).
+
+pub mod codes;
+pub mod endpoint;
+pub mod ipgroup;
+pub mod monitor;
+pub mod port_range;
+pub mod quic;
+pub mod rules;
+pub mod target;
+pub mod time;
+pub mod value;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::Serialize;
+
+pub use ipgroup::{AccessControl, AccessList, IpGroup};
+pub use monitor::HealthMonitor;
+pub use port_range::{PortRange, Ports};
+pub use quic::{CidStrategy, ServerId};
+pub use rules::Violation;
+pub use value::{
+    Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
+    Limit, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
+};
+
+/// Everything that is to be served. Immutable: a change is a new model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Model {
+    load_balancers: Vec<LoadBalancer>,
+    pools: Vec<Pool>,
+    ip_groups: Vec<IpGroup>,
+}
+
+/// Addresses that take connections for listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadBalancer {
+    /// Unique among load balancers.
+    pub name: Name,
+    /// Whether any of its listeners is to be served.
+    pub admin_state_up: bool,
+    /// The IPv4 VIP.
+    pub vip_address: Option<Ipv4Addr>,
+    /// The IPv6 VIP.
+    pub ipv6_vip_address: Option<Ipv6Addr>,
+    /// Who attracts the traffic for the VIPs.
+    pub announce: Announce,
+    /// Whether an address may be this host's own although the host needs ports that listeners take.
+    pub allow_host_address: bool,
+    /// In the order of the source.
+    pub listeners: Vec<Listener>,
+}
+
+impl LoadBalancer {
+    /// The addresses it has: none, one or one per family, IPv4 first.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.vip_address.map(IpAddr::V4);
+        v4.into_iter().chain(self.ipv6_vip_address.map(IpAddr::V6))
+    }
+}
+
+/// One protocol and port of a load balancer, and the pool that serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// Unique within the load balancer.
+    pub name: Name,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// 0: `port_ranges` or, if there are none, every port that no other listener of the load
+    /// balancer has.
+    pub protocol_port: u16,
+    /// In the order of the source; empty unless `protocol_port` is 0.
+    pub port_ranges: Vec<PortRange>,
+    /// The name of the pool that serves it.
+    pub default_pool: Name,
+    /// Whether it is to be served.
+    pub admin_state_up: bool,
+    /// How long an idle flow is protected, in seconds.
+    pub keepalive_timeout: IdleTimeout,
+    /// Who may open connections; everybody where there is none.
+    pub ipgroup: Option<AccessControl>,
+    /// New connections a second; 0: no limit.
+    pub cps: Limit,
+    /// Concurrent connections; 0: no limit.
+    pub max_connection: Limit,
+    /// What becomes of packets while no member of the pool takes them.
+    pub no_member: NoMember,
+}
+
+impl Listener {
+    /// What it listens on.
+    pub fn ports(&self) -> Ports<'_> {
+        match (self.protocol_port, &self.port_ranges[..]) {
+            (0, []) => Ports::Any,
+            (0, ranges) => Ports::Ranges(ranges),
+            (port, _) => Ports::One(port),
+        }
+    }
+
+    /// Protocol and ports as one text: what it is known by, with an address, if its name changes.
+    pub fn place(&self) -> String {
+        let ranges: Vec<String> = self.port_ranges.iter().map(ToString::to_string).collect();
+        format!("{} {} {}", self.protocol, self.protocol_port, ranges.join(","))
+    }
+}
+
+/// A backend server group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// Unique among pools.
+    pub name: Name,
+    /// That of the listeners it serves.
+    pub protocol: Protocol,
+    /// How a new flow chooses its member.
+    pub lb_algorithm: LbAlgorithm,
+    /// With the algorithm QUIC_CID, and only with it: the part of a connection id that counts.
+    pub quic_cid_hash_strategy: Option<CidStrategy>,
+    /// How a packet gets to its member.
+    pub forwarding: Forwarding,
+    /// Members take the port that the packet came for; they have none of their own.
+    pub any_port_enable: bool,
+    /// Slots of the lookup table.
+    pub ring_size: RingSize,
+    /// What becomes of the flows of a member that fails its health check.
+    pub flows_on_unhealthy: FlowsOnUnhealthy,
+    /// How long a member that leaves (is removed, gets the weight 0 or fails its health check)
+    /// serves its flows on, before they are cut; `None`: until they end.
+    pub connection_drain: Option<DrainTimeout>,
+    /// UDP pools: how long after a change of a slot's owner flows without a record go to the former
+    /// owner, in seconds.
+    pub udp_hold: HoldTime,
+    /// Without one, every member counts as healthy.
+    pub healthmonitor: Option<HealthMonitor>,
+    /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
+    pub minimum_healthy_member_count: MinimumHealthy,
+    /// Whether a reload may take away all of its members while it is served.
+    pub allow_empty: bool,
+    /// In the order of the source.
+    pub members: Vec<Member>,
+}
+
+/// A backend server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Unique within the pool.
+    pub name: Name,
+    /// Unicast.
+    pub address: IpAddr,
+    /// 0 in a pool with `any_port_enable`, else that of the listeners.
+    pub protocol_port: u16,
+    /// Its part of the new connections.
+    pub weight: Weight,
+    /// What QUIC connection ids name it by, in a pool with the algorithm QUIC_CID.
+    pub server_id: Option<ServerId>,
+}
+
+impl Member {
+    /// Its address and port.
+    pub fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.protocol_port)
+    }
+}
+
+impl Model {
+    /// The model of these resources, or everything that they violate together.
+    pub fn new(
+        load_balancers: Vec<LoadBalancer>,
+        pools: Vec<Pool>,
+        ip_groups: Vec<IpGroup>,
+    ) -> Result<Self, Vec<Violation>> {
+        let violations = rules::check(&load_balancers, &pools, &ip_groups);
+        let model = Self { load_balancers, pools, ip_groups };
+        if violations.is_empty() { Ok(model) } else { Err(violations) }
+    }
+
+    /// In the order of the source.
+    pub fn load_balancers(&self) -> &[LoadBalancer] {
+        &self.load_balancers
+    }
+
+    /// In the order of the source.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// In the order of the source.
+    pub fn ip_groups(&self) -> &[IpGroup] {
+        &self.ip_groups
+    }
+
+    /// The pool of that name.
+    pub fn pool(&self, name: &Name) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name == *name)
+    }
+
+    /// The listeners that a pool serves, each with its load balancer, disabled ones included.
+    pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
+        let all =
+            self.load_balancers.iter().flat_map(|lb| lb.listeners.iter().map(move |l| (lb, l)));
+        all.filter(move |(_, listener)| listener.default_pool == *pool)
+    }
+
+    /// What a probe of `member` names as its host unless the monitor says otherwise: the VIP of the
+    /// first listener of the pool (V3), of the member's own family if there is one, else the
+    /// member.
+    pub fn default_host(&self, pool: &Name, member: &Member) -> IpAddr {
+        let vips = || self.listeners_of(pool).next().into_iter().flat_map(|(lb, _)| lb.vips());
+        let same_family = vips().find(|vip| vip.is_ipv4() == member.address.is_ipv4());
+        same_family.or_else(|| vips().next()).unwrap_or(member.address)
+    }
+
+    /// The virtual addresses at which `member` is probed as traffic is: those of all listeners of the
+    /// pool that are served, the member's own IP version first; where none is served, the first of them.
+    pub fn vips_towards(&self, pool: &Name, member: &Member) -> Vec<IpAddr> {
+        let is_own = |vip: &IpAddr| vip.is_ipv4() == member.address.is_ipv4();
+        let served = self
+            .listeners_of(pool)
+            .filter(|(lb, listener)| lb.admin_state_up && listener.admin_state_up);
+        let mut vips = Vec::new();
+        for vip in served.flat_map(|(lb, _)| lb.vips()) {
+            if !vips.contains(&vip) {
+                vips.push(vip);
+            }
+        }
+        if vips.is_empty() {
+            vips.extend(self.listeners_of(pool).flat_map(|(lb, _)| lb.vips()).find(is_own));
+        }
+        // Stable: otherwise in the order of the file.
+        vips.sort_by_key(|vip| !is_own(vip));
+        vips
+    }
+}

@@ -1,0 +1,294 @@
+//! From what the packet path asked its tables to the explanation.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use elb_common::backend::{self, mode};
+use elb_common::hash;
+use elb_common::listener::{self, algorithm, listener_flags as flags};
+use elb_common::path::wire::Udp;
+use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
+use elb_common::reason::{Fate, Reason};
+
+use super::{
+    Admission, Answer, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol,
+    Slot, Verdict, frame,
+};
+use crate::control::flow_key::Key;
+use crate::observe::names::{Member, Names};
+use crate::observe::packet::{Seen, mac};
+
+/// Room behind the frame; nothing grows at its end.
+const TAIL: usize = 64;
+
+/// Lets the packet path decide, and tells what it asked for.
+pub(super) fn of(
+    mut packet: Packet,
+    bytes: &[u8],
+    ingress: u32,
+    tables: &impl Tables,
+    names: &Names,
+) -> (Explanation, Option<Key>) {
+    let mut buffer = buffer(bytes);
+    let mut frame = Frame::new(&mut buffer, bytes, ingress).expect("the buffer has room");
+    let asked = RefCell::new(Vec::new());
+    let outcome = process(&mut frame, &Witness::new(tables, &asked));
+    let asked = asked.into_inner();
+
+    let received = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
+    let (egress, answer) = match outcome {
+        Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
+        Outcome::Answer(_) => (None, Answer::read(&frame, packet.source.is_ipv4())),
+        Outcome::Transmit => (Some(ingress), None),
+        Outcome::Redirect(index) => (Some(index), None),
+    };
+    let sent = frame.bytes();
+    let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
+    let outer = seen.length.saturating_sub(received);
+    let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
+    let listener = testimony.listener();
+    let (flow, key) = testimony.flow().unzip();
+    let (named, decides) = testimony.named().unzip();
+    let decides = decides.unwrap_or(false);
+    let explanation = Explanation {
+        verdict: verdict(outcome.reason()),
+        admission: listener
+            .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
+        connection_id: listener
+            .filter(|(.., record)| goes_by_id(&packet, record))
+            .map(|(.., record)| ConnectionId::new(packet.cid, record.cid, decides)),
+        slot: listener
+            .filter(|_| !decides)
+            .and_then(|(.., record)| testimony.slot(hash(&packet, bytes, tables, record), record)),
+        listener: listener.map(|found| testimony.described(&packet, found)),
+        named,
+        flow,
+        backend: testimony.backend(),
+        sent: egress.map(|index| seen.sent(names.interface(index), outer)),
+        answer,
+        packet,
+    };
+    (explanation, key.flatten())
+}
+
+/// Whether a connection id may tell which flow the packet belongs to.
+fn goes_by_id(packet: &Packet, listener: &listener::Listener) -> bool {
+    listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == Protocol::Udp
+}
+
+/// What chooses the packet's slot: the hash of the connection id that it was received with, if the
+/// listener goes by it, or of its addresses and ports.
+fn hash(packet: &Packet, bytes: &[u8], tables: &impl Tables, listener: &listener::Listener) -> u32 {
+    let mut buffer = buffer(bytes);
+    let frame = Frame::new(&mut buffer, bytes, 0).filter(|_| goes_by_id(packet, listener));
+    let datagram = frame::transport_offset(packet) + size_of::<Udp>();
+    let digest = frame.and_then(|frame| tables.connection_id(&frame, datagram, listener.cid));
+    let key = Key::new(packet.source, packet.destination, packet.protocol.number());
+    digest.map_or_else(|| key.hash(listener.algorithm), hash::digest)
+}
+
+/// Room for a frame.
+fn buffer(bytes: &[u8]) -> Vec<u16> {
+    vec![0; (Frame::HEADROOM + bytes.len() + TAIL).div_ceil(2)]
+}
+
+const ETHERNET: usize = size_of::<elb_common::path::wire::Ethernet>();
+
+/// Whether a backend was chosen for a packet that met this, or went on.
+pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
+    use Reason::{
+        Joined, NoDevice, NoNextHop, NoRoom, TooBig, TooBigAnswered, TtlExpired, UnknownBackend,
+    };
+    matches!(
+        reason,
+        None | Some(
+            UnknownBackend
+                | NoNextHop
+                | TtlExpired
+                | TooBig
+                | TooBigAnswered
+                | Joined
+                | NoRoom
+                | NoDevice
+        )
+    )
+}
+
+fn verdict(reason: Option<Reason>) -> Verdict {
+    Verdict {
+        fate: fate(reason).to_owned(),
+        reason: reason.map(|reason| reason.name().to_owned()),
+        meaning: reason.map(|reason| reason.meaning().to_owned()),
+        fix: reason.map(|reason| reason.fix().to_owned()).filter(|fix| !fix.is_empty()),
+    }
+}
+
+/// What becomes of a packet that meets this, or nothing.
+pub(crate) const fn fate(reason: Option<Reason>) -> &'static str {
+    match reason {
+        None => "forwarded",
+        Some(reason) => match reason.fate() {
+            Fate::Passed => "passed",
+            Fate::Dropped => "dropped",
+            Fate::Answered => "answered",
+        },
+    }
+}
+
+struct Testimony<'a, 't> {
+    asked: &'a [Asked<'t>],
+    reason: Option<Reason>,
+    names: &'a Names,
+}
+
+/// Address, port and record of a listener; of one for a range of ports, neither address nor port.
+type Found<'t> = (Option<(IpAddr, u16)>, &'t listener::Listener);
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "each method looks for some of the questions")]
+impl<'t> Testimony<'_, 't> {
+    fn first<T>(&self, found: impl Fn(&Asked<'t>) -> Option<T>) -> Option<T> {
+        self.asked.iter().find_map(found)
+    }
+
+    fn last<T>(&self, found: impl Fn(&Asked<'t>) -> Option<T>) -> Option<T> {
+        self.asked.iter().rev().find_map(found)
+    }
+
+    fn listener(&self) -> Option<Found<'t>> {
+        self.last(|asked| match asked {
+            Asked::ListenerV4(key, Some(listener)) => {
+                let [a, b, c, d, high, low, ..]: [u8; 8] = bytemuck::cast(*key);
+                Some((Some(([a, b, c, d].into(), u16::from_be_bytes([high, low]))), *listener))
+            }
+            Asked::ListenerV6(key, Some(listener)) => {
+                let [a, b, rest]: [u64; 3] = bytemuck::cast(*key);
+                let address: [u8; 16] = bytemuck::cast([a, b]);
+                let [high, low, ..] = rest.to_ne_bytes();
+                Some((Some((address.into(), u16::from_be_bytes([high, low]))), *listener))
+            }
+            Asked::Range(_, Some(listener)) => Some((None, *listener)),
+            _ => None,
+        })
+    }
+
+    fn described(&self, packet: &Packet, (key, listener): Found<'t>) -> Listener {
+        let (address, port) = key.unwrap_or((packet.destination.ip(), 0));
+        Listener {
+            id: listener.id,
+            name: self.names.listener(listener.id),
+            address,
+            port,
+            disabled: listener.flags & flags::DISABLED != 0,
+            pool: self.names.pool(listener.pool),
+            algorithm: algorithm_name(listener.algorithm),
+            tracked: listener.flags & flags::TRACKED != 0,
+        }
+    }
+
+    fn slot(&self, hash: u32, listener: &listener::Listener) -> Option<Slot> {
+        let (index, slot) = self.first(|asked| match asked {
+            Asked::Slot(index, Some(slot)) => Some((*index, *slot)),
+            _ => None,
+        })?;
+        Some(Slot {
+            hash,
+            index: index.wrapping_sub(listener.ring_base),
+            of: listener.ring_size,
+            moving: slot.is_moving(),
+            exceptions: slot.has_exceptions(),
+            owner: self.member(slot.cur()),
+            former_owner: slot.is_moving().then(|| self.member(slot.prev())).flatten(),
+        })
+    }
+
+    /// What the flow table says, and the key of the record that it has.
+    fn flow(&self) -> Option<(FlowEntry, Option<Key>)> {
+        let looked_up = |asked: &Asked<'t>| match asked {
+            Asked::FindV4(_, key, found) => Some((Key::V4(*key), *found)),
+            Asked::FindV6(_, key, found) => Some((Key::V6(*key), *found)),
+            _ => None,
+        };
+        let records = self.last(|asked| match asked {
+            Asked::RecordV4(.., flow) | Asked::RecordV6(.., flow) => Some(flow.backend),
+            _ => None,
+        });
+        let has_room = self.last(|asked| match asked {
+            Asked::HasRoom(.., has) => Some(*has),
+            _ => None,
+        });
+        let carried_over = self.last(|asked| match asked {
+            Asked::IsCarried(is_carried) => Some(*is_carried),
+            _ => None,
+        });
+        // A flow is looked for among those that live and among those that open, and a connection
+        // whose id was seen otherwise before by that, too.
+        let found = self.first(|asked| looked_up(asked).filter(|(_, flow)| flow.is_some()));
+        let (key, flow) = found.or_else(|| self.first(looked_up))?;
+        let entry = FlowEntry {
+            recorded: flow.and_then(|flow| self.member(flow.backend)),
+            idle: None,
+            records: records.and_then(|id| self.member(id)),
+            no_room: has_room == Some(false),
+            carried_over: carried_over == Some(true),
+        };
+        Some((entry, flow.map(|_| key)))
+    }
+
+    /// The member that the connection id names, and whether that decides: it must serve the flows
+    /// that it has.
+    fn named(&self) -> Option<(Member, bool)> {
+        let id = self.last(|asked| match asked {
+            Asked::Server(_, found) => *found,
+            _ => None,
+        })?;
+        let serves = self.first(|asked| match asked {
+            Asked::Backend(asked, record) if *asked == id => Some(*record),
+            _ => None,
+        });
+        let decides = serves.flatten().is_some_and(backend::Backend::serves_established);
+        self.member(id).map(|member| (member, decides))
+    }
+
+    fn backend(&self) -> Option<Backend> {
+        let (id, record) = self.last(|asked| match asked {
+            Asked::Backend(id, record) => Some((*id, record.copied().unwrap_or_default())),
+            _ => None,
+        })?;
+        chose_backend(self.reason).then(|| Backend {
+            member: self.names.member(id),
+            forwarding: forwarding(&record),
+            reachable: record.is_reachable(),
+            interface: self.names.interface(record.ifindex),
+            next_hop_mac: mac(&record.next_hop.bytes()),
+            mtu: record.mtu(),
+        })
+    }
+
+    fn member(&self, id: u16) -> Option<Member> {
+        (id != 0).then(|| self.names.member(id))
+    }
+}
+
+fn forwarding(backend: &backend::Backend) -> String {
+    match backend.mode {
+        mode::L2 => "l2".to_owned(),
+        mode::IPIP_V4 | mode::IPIP_V6 => "ipip".to_owned(),
+        mode::GUE_V4 | mode::GUE_V6 => "gue".to_owned(),
+        other => format!("#{other}"),
+    }
+}
+
+fn algorithm_name(number: u16) -> String {
+    let name = match number {
+        algorithm::FIVE_TUPLE => "5_TUPLE_HASH",
+        algorithm::THREE_TUPLE => "3_TUPLE_HASH",
+        algorithm::TWO_TUPLE => "2_TUPLE_HASH",
+        algorithm::SOURCE => "SOURCE_IP",
+        algorithm::CONNECTION_ID => "QUIC_CID",
+        algorithm::ROUND_ROBIN => "ROUND_ROBIN",
+        algorithm::LEAST_CONNECTIONS => "LEAST_CONNECTIONS",
+        other => return format!("#{other}"),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,113 @@
+//! Reads the health monitor of a pool.
+
+use std::num::NonZeroU16;
+use std::str::FromStr;
+
+use super::resources::{Port, port};
+use super::table::{Place, Table};
+use crate::model::HealthMonitor;
+use crate::model::monitor::{
+    Check, CheckType, GrpcCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck, UrlPath,
+};
+use crate::model::value::Invalid;
+
+/// The monitor, as far as it is right, and where it is.
+pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
+    let object = format!("{}, healthmonitor", t.object());
+    let mut table = t.table("healthmonitor", object)?;
+    table.require("type", "set it to TCP, HTTP, HTTPS, TLS or GRPC, in a UDP pool to UDP_CONNECT");
+    let check_type = table.parsed("type");
+    let check = check(&mut table, check_type);
+    let seconds = Some("use 1 to 50 seconds");
+    let retries = Some("use 1 to 10 results in a row");
+    let monitor = HealthMonitor {
+        admin_state_up: table.flag("admin_state_up").unwrap_or(true),
+        check,
+        delay: table.number("delay", seconds).unwrap_or(HealthMonitor::DEFAULT_DELAY),
+        timeout: table.number("timeout", seconds).unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
+        max_retries: table.number("max_retries", retries).unwrap_or(HealthMonitor::DEFAULT_RETRIES),
+        max_retries_down: table
+            .number("max_retries_down", retries)
+            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
+        monitor_port: port(table.number::<Port>("monitor_port", None)).and_then(NonZeroU16::new),
+        probe_path: table.parsed("probe_path").unwrap_or(ProbePath::Vip),
+    };
+    let (sound, place) = table.finish();
+    if !sound {
+        t.spoil();
+    }
+    Some((monitor, place))
+}
+
+/// What only some types have: the keys of a request, and those of them that name the server.
+const REQUEST: [&str; 3] = ["http_method", "url_path", "expected_codes"];
+const SERVER: [&str; 1] = ["domain_name"];
+
+fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
+    match check_type {
+        Some(CheckType::Http) => Check::Http(http(t)),
+        Some(CheckType::Https) => Check::Https(http(t)),
+        Some(CheckType::Grpc) => Check::Grpc(grpc(t)),
+        Some(CheckType::Tls) => {
+            refuse(t, &REQUEST, "HTTP, HTTPS and GRPC");
+            Check::Tls(TlsCheck { domain_name: t.parsed("domain_name") })
+        }
+        Some(CheckType::Tcp) => {
+            refuse_all(t);
+            Check::Tcp
+        }
+        Some(CheckType::UdpConnect) => {
+            refuse_all(t);
+            Check::UdpConnect
+        }
+        // An error by itself: what the other keys mean is not known.
+        None => {
+            REQUEST.into_iter().chain(SERVER).for_each(|key| t.known(key));
+            Check::Tcp
+        }
+    }
+}
+
+fn http(t: &mut Table<'_>) -> HttpCheck {
+    request(t, HttpMethod::Get, UrlPath::default())
+}
+
+/// Calls of gRPC are requests of the method POST; some servers answer to GET too.
+fn grpc(t: &mut Table<'_>) -> GrpcCheck {
+    let check: GrpcCheck = request(t, HttpMethod::Post, UrlPath::grpc_health());
+    if check.http_method == HttpMethod::Head {
+        t.wrong(
+            "http_method",
+            "http_method HEAD is not for type GRPC",
+            "use POST, or leave it out",
+        );
+    }
+    check
+}
+
+fn request<C>(t: &mut Table<'_>, method: HttpMethod, path: UrlPath) -> RequestCheck<C>
+where
+    C: FromStr<Err = Invalid> + Default,
+{
+    RequestCheck {
+        http_method: t.parsed("http_method").unwrap_or(method),
+        url_path: t.parsed("url_path").unwrap_or(path),
+        domain_name: t.parsed("domain_name"),
+        expected_codes: t.parsed("expected_codes").unwrap_or_default(),
+    }
+}
+
+fn refuse_all(t: &mut Table<'_>) {
+    refuse(t, &REQUEST, "HTTP, HTTPS and GRPC");
+    refuse(t, &SERVER, "HTTP, HTTPS, TLS and GRPC");
+}
+
+fn refuse(t: &mut Table<'_>, keys: &[&'static str], types: &str) {
+    for key in keys {
+        t.known(key);
+        if t.has(key) {
+            let fix = "remove it, or set type to one of these";
+            t.wrong(key, format!("{key} is for the types {types}"), fix);
+        }
+    }
+}

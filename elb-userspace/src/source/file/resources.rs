@@ -1,0 +1,280 @@
+//! Reads the resources of the file: each by itself, with where it was written.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::Report;
+use super::table::{IPV4, IPV6, Place, Table};
+use super::{ipgroup, monitor, port_range, tracking};
+use crate::model::value::Ranged;
+use crate::model::{
+    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
+    Listener, LoadBalancer, Member, MinimumHealthy, NoMember, Pool, Protocol, RingSize, Weight,
+};
+use crate::source::settings::{self, AgentSettings};
+
+/// What a file says, as far as it is valid piece by piece.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) agent: Option<AgentSettings>,
+    /// The byte at which `[agent]` starts.
+    pub(super) agent_at: usize,
+    pub(super) load_balancers: Vec<LoadBalancer>,
+    pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
+    pub(super) pools: Vec<Pool>,
+    pub(super) pool_places: Vec<PoolPlace>,
+    /// Names of pools that are not in `pools`, because something in them is wrong.
+    pub(super) broken_pools: Vec<String>,
+    /// Names of pools that listeners ask for, right or wrong.
+    pub(super) named_pools: HashSet<String>,
+    pub(super) ip_groups: Vec<IpGroup>,
+    pub(super) ip_group_places: Vec<Place>,
+    /// As `broken_pools`.
+    pub(super) broken_ip_groups: Vec<String>,
+    /// As `named_pools`.
+    pub(super) named_ip_groups: HashSet<String>,
+}
+
+/// Where a load balancer and its listeners are, in parallel to the model's lists.
+pub(super) struct LoadBalancerPlace {
+    pub(super) own: Place,
+    pub(super) listeners: Vec<Place>,
+}
+
+/// Where a pool and its parts are, in parallel to the model's lists.
+pub(super) struct PoolPlace {
+    pub(super) own: Place,
+    pub(super) monitor: Option<Place>,
+    pub(super) members: Vec<Place>,
+}
+
+pub(super) type Port = Ranged<1, 65_535>;
+pub(super) type PortOrAny = Ranged<0, 65_535>;
+
+/// Reads everything; what is wrong is in the report and not in the draft.
+pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
+    let mut draft = Draft::default();
+    let mut root = Table::root(document, report);
+    root.require("agent", "add [agent] with interfaces = [\"...\"]");
+    let agent = root.table("agent", "[agent]".to_owned());
+    draft.agent_at = agent.as_ref().map_or(0, Table::at);
+    draft.agent = agent.and_then(settings::read);
+    for table in root.tables("load_balancer", name_of) {
+        draft.read_load_balancer(table);
+    }
+    for table in root.tables("pool", name_of) {
+        draft.read_pool(table);
+    }
+    for table in root.tables("ipgroup", name_of) {
+        draft.read_ip_group(table);
+    }
+    root.finish();
+    draft
+}
+
+fn name_of(table: &DeTable<'_>) -> Option<String> {
+    table.get("name").and_then(|name| name.get_ref().as_str()).map(str::to_owned)
+}
+
+impl Draft {
+    fn read_load_balancer(&mut self, mut t: Table<'_>) {
+        t.require("name", "give it one");
+        let name = t.parsed("name");
+        let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
+        let vip_address = t.parsed_as("vip_address", IPV4);
+        let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
+        let announce = t.parsed("announce").unwrap_or(Announce::Arp);
+        let allow_host_address = t.flag("allow_host_address").unwrap_or(false);
+        let listeners = t.tables("listener", name_of);
+        self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
+        let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
+        self.named_ip_groups.extend(groups);
+        let (listeners, places) = listeners.into_iter().filter_map(listener).unzip();
+        let (sound, own) = t.finish();
+        if let (true, Some(name)) = (sound, name) {
+            self.load_balancers.push(LoadBalancer {
+                name,
+                admin_state_up,
+                vip_address,
+                ipv6_vip_address,
+                announce,
+                allow_host_address,
+                listeners,
+            });
+            self.load_balancer_places.push(LoadBalancerPlace { own, listeners: places });
+        }
+    }
+
+    fn read_pool(&mut self, mut t: Table<'_>) {
+        let name = t.peek("name").unwrap_or_default();
+        let pool = pool(&mut t);
+        let members = members(&mut t);
+        let monitor = monitor::monitor(&mut t);
+        let (sound, own) = t.finish();
+        match pool {
+            Some(mut pool) if sound => {
+                let (members, member_places) = members.into_iter().unzip();
+                let (monitor, monitor_place) = monitor.unzip();
+                pool.members = members;
+                pool.healthmonitor = monitor;
+                self.pools.push(pool);
+                let place = PoolPlace { own, monitor: monitor_place, members: member_places };
+                self.pool_places.push(place);
+            }
+            _ => self.broken_pools.push(name),
+        }
+    }
+
+    fn read_ip_group(&mut self, t: Table<'_>) {
+        let name = t.peek("name").unwrap_or_default();
+        match ipgroup::ipgroup(t) {
+            Some((group, place)) => {
+                self.ip_groups.push(group);
+                self.ip_group_places.push(place);
+            }
+            None => self.broken_ip_groups.push(name),
+        }
+    }
+}
+
+fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
+    t.require("name", "give it one");
+    t.require("protocol", "set it to TCP or UDP");
+    t.require("default_pool", "name the pool that serves it");
+    let name = t.parsed("name");
+    let protocol = t.parsed("protocol");
+    let (protocol_port, port_ranges) = port_range::ports(&mut t);
+    let default_pool = t.parsed("default_pool");
+    let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
+    let keepalive_timeout = t.number("keepalive_timeout", Some("use 10 to 4000 seconds"));
+    let ipgroup = ipgroup::access(&mut t);
+    let limit = Some("use 1 to 1000000, or 0 for no limit");
+    let cps = t.number("cps", limit).unwrap_or(Limit::constant(0));
+    let max_connection = t.number("max_connection", limit).unwrap_or(Limit::constant(0));
+    let no_member = t.parsed("no_member").unwrap_or(NoMember::Drop);
+    let (sound, place) = t.finish();
+    let listener = Listener {
+        name: name?,
+        protocol: protocol?,
+        protocol_port: protocol_port?,
+        port_ranges,
+        default_pool: default_pool?,
+        admin_state_up,
+        keepalive_timeout: keepalive_timeout.unwrap_or(IdleTimeout::constant(300)),
+        ipgroup,
+        cps,
+        max_connection,
+        no_member,
+    };
+    sound.then_some((listener, place))
+}
+
+/// A pool without its members and monitor.
+fn pool(t: &mut Table<'_>) -> Option<Pool> {
+    t.require("name", "give it one");
+    t.require("protocol", "set it to TCP or UDP");
+    t.require("forwarding", "set it to l2, ipip or gue, as the members are prepared for");
+    let name = t.parsed("name");
+    let protocol = t.parsed("protocol");
+    let forwarding = t.parsed::<Forwarding>("forwarding");
+    let lb_algorithm = t.parsed("lb_algorithm").unwrap_or(LbAlgorithm::FiveTupleHash);
+    let quic_cid_hash_strategy = tracking::quic_cid_hash_strategy(t, lb_algorithm);
+    let any_port_enable = t.flag("any_port_enable").unwrap_or(false);
+    let ring_size: RingSize = t.number("ring_size", None).unwrap_or_default();
+    let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
+    let connection_drain = tracking::connection_drain(t);
+    let udp_hold = t.number("udp_hold", Some("use 0 to 4000 seconds"));
+    if protocol == Some(Protocol::Tcp) && t.has("udp_hold") {
+        t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
+    }
+    let minimum_healthy_member_count = pool_health(t);
+    let allow_empty = t.flag("allow_empty").unwrap_or(false);
+    let protocol = protocol?;
+    Some(Pool {
+        name: name?,
+        protocol,
+        lb_algorithm,
+        quic_cid_hash_strategy,
+        forwarding: forwarding?,
+        any_port_enable,
+        ring_size,
+        flows_on_unhealthy: flows_on_unhealthy
+            .unwrap_or_else(|| FlowsOnUnhealthy::default_for(protocol)),
+        connection_drain,
+        udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
+        healthmonitor: None,
+        minimum_healthy_member_count,
+        allow_empty,
+        members: Vec::new(),
+    })
+}
+
+fn pool_health(t: &mut Table<'_>) -> MinimumHealthy {
+    let key = "minimum_healthy_member_count";
+    let object = format!("{}, pool_health", t.object());
+    let table = t.table("pool_health", object);
+    let count = table.and_then(|mut table| {
+        table.require(key, "set it to 0 or 1, or remove pool_health");
+        let fix = "use 1 to forward to all members when none is healthy, 0 to forward to none";
+        let count = table.number(key, Some(fix));
+        let (sound, _) = table.finish();
+        if !sound {
+            t.spoil();
+        }
+        count
+    });
+    count.unwrap_or(MinimumHealthy::constant(0))
+}
+
+fn members(t: &mut Table<'_>) -> Vec<(Member, Place)> {
+    let tables = t.tables("member", member_label);
+    let count = tables.len();
+    let members: Vec<_> = tables.into_iter().filter_map(member).collect();
+    if members.len() != count {
+        t.spoil();
+    }
+    members
+}
+
+/// An unnamed member is called by its address and, if it has one, port: `10.0.0.1:80`.
+fn member_label(table: &DeTable<'_>) -> Option<String> {
+    let value = |key| table.get(key).map(|value| value.get_ref());
+    let unnamed = || {
+        let address = value("address")?.as_str()?;
+        let port = value("protocol_port").and_then(DeValue::as_integer);
+        Some(match (address.parse::<IpAddr>(), port.map(|port| port.as_str())) {
+            (Ok(IpAddr::V6(v6)), Some(port)) => format!("[{v6}]:{port}"),
+            (_, Some(port)) => format!("{address}:{port}"),
+            (_, None) => address.to_owned(),
+        })
+    };
+    name_of(table).or_else(unnamed)
+}
+
+fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
+    t.require("address", "set it to the address of the backend server");
+    let name = t.parsed("name");
+    let unnamed = !t.has("name");
+    let address: Option<IpAddr> = t.parsed_as("address", ("an IP address", "10.0.0.11"));
+    let fix = "use the listener's port, 1..=65535; leave it out if the pool has any_port_enable";
+    let protocol_port = port(t.number::<Port>("protocol_port", Some(fix))).unwrap_or(0);
+    let fix = "use 0 to take no new connections, at most 100";
+    let weight = t.number("weight", Some(fix)).unwrap_or(Weight::constant(1));
+    let server_id = t.parsed("server_id");
+    let (sound, place) = t.finish();
+    let address = address?;
+    let by_address = || match protocol_port {
+        0 => address.to_string().parse().ok(),
+        port => SocketAddr::new(address, port).to_string().parse().ok(),
+    };
+    let name = if unnamed { by_address() } else { name };
+    let member = Member { name: name?, address, protocol_port, weight, server_id };
+    sound.then_some((member, place))
+}
+
+pub(super) fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {
+    port.and_then(|port| u16::try_from(port.get()).ok())
+}

@@ -1,0 +1,121 @@
+//! Reads what a pool says of how its flows are told apart, and how long they stay.
+
+use super::table::Table;
+use crate::model::quic::{CidLength, CidOffset};
+use crate::model::{CidStrategy, DrainTimeout, LbAlgorithm};
+
+/// The part of a connection id that counts; `None` with other algorithms than QUIC_CID.
+pub(super) fn quic_cid_hash_strategy(
+    t: &mut Table<'_>,
+    algorithm: LbAlgorithm,
+) -> Option<CidStrategy> {
+    const KEY: &str = "quic_cid_hash_strategy";
+    if algorithm != LbAlgorithm::QuicCid {
+        if t.has(KEY) {
+            let what = "quic_cid_hash_strategy is for lb_algorithm QUIC_CID";
+            t.wrong(KEY, what, "remove it, or set lb_algorithm = \"QUIC_CID\"");
+        }
+        t.known(KEY);
+        return None;
+    }
+    let object = format!("{}, {KEY}", t.object());
+    let Some(mut table) = t.table(KEY, object) else { return Some(CidStrategy::default()) };
+    table.require("offset", "set it to 0 to 19, the bytes before the part that counts");
+    table.require("len", "set it to 1 to 20, the bytes of the part that counts");
+    let offset: Option<CidOffset> = table.number("offset", Some("use 0 to 19 bytes"));
+    let len: Option<CidLength> = table.number("len", Some("use 1 to 20 bytes"));
+    let strategy = offset.zip(len).and_then(|(offset, len)| {
+        let strategy = CidStrategy::new(offset, len);
+        strategy.map_err(|invalid| table.wrong("len", invalid.what, invalid.fix)).ok()
+    });
+    let (sound, _) = table.finish();
+    if !sound {
+        t.spoil();
+    }
+    strategy
+}
+
+/// How long members that leave serve their flows on; `None`: until these end.
+pub(super) fn connection_drain(t: &mut Table<'_>) -> Option<DrainTimeout> {
+    const KEY: &str = "connection_drain";
+    let object = format!("{}, {KEY}", t.object());
+    let mut table = t.table(KEY, object)?;
+    table.require("enable", "set it to true or false");
+    let enable = table.flag("enable");
+    let timeout = table.number("timeout", Some("use 10 to 4000 seconds"));
+    if enable == Some(true) {
+        table.require("timeout", "set it to 10 to 4000 seconds");
+    }
+    let (sound, _) = table.finish();
+    if !sound {
+        t.spoil();
+    }
+    timeout.filter(|_| enable == Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Pool;
+    use crate::source::file::parse;
+
+    fn pool(protocol: &str, keys: &str, member: &str) -> Result<Pool, String> {
+        let text = format!(
+            "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"p\"\nprotocol = \"{protocol}\"\n\
+             forwarding = \"ipip\"\n{keys}\n[[pool.member]]\naddress = \"10.0.0.1\"\n\
+             protocol_port = 443\n{member}\n[[pool.member]]\naddress = \"10.0.0.2\"\n\
+             protocol_port = 443\n{member}\n"
+        );
+        let config = parse("p", &text).map_err(|errors| {
+            let errors = errors.iter().filter(|error| !error.to_string().contains("warning"));
+            errors.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        })?;
+        Ok(config.model.pools()[0].clone())
+    }
+
+    #[test]
+    fn drain_has_a_switch_and_a_timeout() {
+        let drain = |value: &str| {
+            let pool = pool("TCP", &format!("connection_drain = {value}"), "");
+            pool.map(|pool| pool.connection_drain.map(|timeout| timeout.get()))
+        };
+        assert_eq!(pool("TCP", "", "").unwrap().connection_drain, None);
+        assert_eq!(drain("{ enable = true, timeout = 10 }"), Ok(Some(10)));
+        assert_eq!(drain("{ enable = true, timeout = 4000 }"), Ok(Some(4000)));
+        assert_eq!(drain("{ enable = false, timeout = 30 }"), Ok(None));
+        assert_eq!(drain("{ enable = false }"), Ok(None));
+        for (wrong, said) in [
+            ("{ enable = true }", "timeout is missing"),
+            ("{ timeout = 30 }", "enable is missing"),
+            ("{ enable = true, timeout = 9 }", "timeout 9 is outside 10..=4000"),
+            ("{ enable = true, timeout = 4001 }", "timeout 4001 is outside 10..=4000"),
+            ("{ enable = true, timeout = 30, x = 1 }", "\"x\" is not a key here"),
+            ("30", "connection_drain is of the type integer"),
+        ] {
+            let errors = drain(wrong).unwrap_err();
+            assert!(errors.contains(said), "{wrong}: {errors}");
+        }
+    }
+
+    #[test]
+    fn connection_ids_are_for_quic() {
+        let quic = "lb_algorithm = \"QUIC_CID\"\n";
+        let part = |keys: &str| {
+            let pool = pool("UDP", &format!("{quic}{keys}"), "");
+            pool.map(|pool| pool.quic_cid_hash_strategy.unwrap().part())
+        };
+        assert_eq!(part(""), Ok((0, 8)));
+        assert_eq!(part("quic_cid_hash_strategy = { offset = 1, len = 19 }"), Ok((1, 19)));
+        let said = |result: Result<Pool, String>, said: &str| {
+            let errors = result.unwrap_err();
+            assert!(errors.contains(said), "{errors}");
+        };
+        let strategy = "quic_cid_hash_strategy = { offset = 2, len = 19 }";
+        said(pool("UDP", &format!("{quic}{strategy}"), ""), "more than a connection id has");
+        said(pool("UDP", strategy, ""), "is for lb_algorithm QUIC_CID");
+        said(pool("TCP", quic, ""), "lb_algorithm QUIC_CID is not for TCP");
+        said(pool("UDP", "", "server_id = \"00\""), "server_id is for pools with");
+        said(pool("UDP", quic, "server_id = \"0102\""), "server_id 0102 has 2 bytes, not 8");
+        let twice = "server_id = \"0102030405060708\"";
+        said(pool("UDP", quic, twice), "is that of member \"10.0.0.1:443\"");
+    }
+}

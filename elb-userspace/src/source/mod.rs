@@ -1,0 +1,5 @@
+//! Where models come from.
+
+pub mod file;
+pub mod settings;
+pub mod unreadable;
