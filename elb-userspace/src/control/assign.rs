@@ -3,6 +3,7 @@
 //! The maps know numbers only. Which member a number means must survive the agent, so this is what
 //! the agent saves; a new agent with the same file goes on with the same numbers.
 
+mod fit;
 mod ids;
 mod listener;
 
