@@ -3,6 +3,10 @@
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
 //! verified by itself, and not in a copy for every way that leads here.
 
+mod turn;
+
+pub use turn::CANDIDATES;
+
 use super::admit::{self, Admission};
 use super::question::{Question, packet};
 use super::{Family, Packet, Stop, Tables, identify};
@@ -15,10 +19,6 @@ use crate::pool::{Pool, Ring};
 use crate::reason::Reason;
 use crate::ring::{self, Slot};
 use crate::room::Claim;
-
-/// Owners that `LEAST_CONNECTIONS` compares: all of a pool that has no more, else those whose turn
-/// it is.
-pub const CANDIDATES: u32 = 8;
 
 /// An answer as one word, since a function of the program can return nothing else, and since the
 /// compiler would leave half of a `Result` undefined, which the verifier refuses: the id, or a reason.
@@ -414,48 +414,6 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let hash = identify::hash::<F>(tuple, *former_digest, algorithm);
         let index = base.wrapping_add(ring::index(hash, size));
         oldest_owner(self.tables.slot(index).unwrap_or(self.slot))
-    }
-
-    /// The owner whose turn it is.
-    #[inline(always)]
-    fn in_turn(&self) -> u16 {
-        let turn = self.tables.turn(self.listener().pool);
-        if self.listener().algorithm == algorithm::LEAST_CONNECTIONS
-            && let Some(id) = self.least_loaded(turn)
-        {
-            return id;
-        }
-        self.owner(turn).unwrap_or(0)
-    }
-
-    /// The owner with the fewest connections for its weight, of those whose turn it is. Without a
-    /// branch for each comparison, whose combinations the verifier would walk.
-    #[inline(always)]
-    fn least_loaded(&self, turn: u32) -> Option<u16> {
-        let mut least = i64::MAX;
-        for candidate in 0..CANDIDATES {
-            let load = self.load(self.owner(turn.wrapping_add(candidate))?, candidate)?;
-            let more = load.wrapping_sub(least);
-            least = least.wrapping_add(more & (more >> 63));
-        }
-        Some(least as u16)
-    }
-
-    /// Connections for its weight in the high bits, then how late its turn is, its id in the low 16.
-    #[inline(always)]
-    fn load(&self, id: u16, turns: u32) -> Option<i64> {
-        const MOST: u32 = (1 << 27) - 1;
-        let weight = u64::from(self.tables.backend(id)?.weight);
-        let connections = u64::from(self.tables.backend_connections(id, self.now) & MOST);
-        let load = (connections << 16).checked_div(weight)?;
-        Some((load << 19 | u64::from(turns & 7) << 16 | u64::from(id)) as i64)
-    }
-
-    #[inline(always)]
-    fn owner(&self, turn: u32) -> Option<u16> {
-        let Listener { ring_base, ring_size, .. } = *self.listener();
-        let index = ring_base.wrapping_add(turn.checked_rem(ring_size)?);
-        self.tables.slot(index).map(Slot::cur)
     }
 
     #[inline(always)]

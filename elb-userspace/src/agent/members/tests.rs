@@ -140,12 +140,13 @@ fn a_member_has_the_id_that_was_assigned_last() {
     assert_eq!(ids(&members), [Some(9), None]);
 }
 
-/// What was decided in a history of probes: each time, how many began, who stands how, and events with how
-/// long it had been otherwise.
-fn history(
-    random: RandomState,
-    wall: impl Fn(u64) -> SystemTime,
-) -> (Vec<(usize, Vec<Status>)>, Vec<(Status, u64)>) {
+/// What was decided in a history of probes.
+type Decided = (Vec<Step>, Vec<(Status, u64)>);
+/// How many probes began, and who stands how.
+type Step = (usize, Vec<Status>);
+
+/// What is decided in a history of probes: the steps, and events with how long it had been otherwise.
+fn history(random: RandomState, wall: impl Fn(u64) -> SystemTime) -> Decided {
     let mut members = Members { random, ..Members::default() };
     let now = |second| Now { wall: wall(second), ..at(second) };
     members.follow(&model("web", MONITOR, 4), &mut saved::Health::default(), now(0));
