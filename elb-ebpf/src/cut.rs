@@ -9,7 +9,7 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::path::{Family as _, V4, V6};
 
 use crate::maps::{FLOWS_V4, FLOWS_V6};
-use crate::tables::{count_connection, count_records, find};
+use crate::shared::{count_connection, count_records, find};
 
 /// Cuts the connection that the arguments name: [`DONE`] or [`GONE`].
 #[inline(always)]

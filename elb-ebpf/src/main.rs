@@ -5,7 +5,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
-    allow(internal_features, reason = "atomic addition, see `tables::add`")
+    allow(internal_features, reason = "atomic addition, see `shared::add`")
 )]
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
@@ -15,6 +15,8 @@ mod apart;
 mod cut;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod shared;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]

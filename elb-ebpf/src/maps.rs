@@ -13,7 +13,7 @@ use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::limits::*;
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, RangeKey, Vip};
-use elb_common::path::choose::{QuestionV4, QuestionV6};
+use elb_common::path::question::{QuestionV4, QuestionV6};
 use elb_common::pool::{Pool, PoolState};
 use elb_common::quic::ServerIdKey;
 use elb_common::reason::REASONS;

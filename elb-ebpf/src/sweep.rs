@@ -13,7 +13,7 @@ use elb_common::ring::{CHUNK, Slot};
 use elb_common::sweep::{BackendCensus, Fate, ListenerCensus, Swept, table, visit};
 
 use crate::maps::*;
-use crate::tables::{count_connection, count_records};
+use crate::shared::{count_connection, count_records};
 
 /// Sweeps the table that `SWEEP` names.
 #[inline(always)]

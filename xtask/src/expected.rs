@@ -28,6 +28,7 @@ pub(crate) const DEPENDENCIES: Stage = stage("dependencies", 10, 10);
 pub(crate) const DOCUMENTATION: Stage = stage("documentation", 60, 5);
 
 pub(crate) const HOST_TESTS: Stage = stage("host tests", 240, 30);
+pub(crate) const FUZZING: Stage = stage("hostile input", 60, 10);
 pub(crate) const LAB_PROGRAMS: Stage = stage("elb and the labs' programs", 60, 2);
 pub(crate) const PROGRAM_RUNS: Stage = stage("program runs", 200, 180);
 pub(crate) const NAMED_HOST_TESTS: Stage = stage("host tests of that name", 200, 15);

@@ -8,6 +8,7 @@ mod build_ebpf;
 mod ci;
 mod demo;
 mod expected;
+mod fuzz;
 mod guest;
 mod hand_over;
 mod insns;
@@ -42,6 +43,8 @@ enum Verb {
     Build,
     /// Run every test: host, then, as root, program runs and network labs
     Test(test::Options),
+    /// Let hostile input meet what reads packets, files, replies and requests
+    Fuzz(fuzz::Options),
     /// Build elb and show it at work in network namespaces on this machine (root)
     Demo(demo::Options),
     /// Measure what a packet costs, as a ratio to a floor in the same run (root)
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::BuildEbpf(options) => build_ebpf::run(&options),
         Verb::Build => build::run(),
         Verb::Test(options) => test::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Ci => ci::run(),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::build_ebpf;
 use crate::expected::{self, BPF, SETUP, Stage};
+use crate::fuzz;
 use crate::guest::Guests;
 use crate::kernels;
 use crate::lab_programs::LabPrograms;
@@ -74,6 +75,7 @@ pub(crate) fn run_tests(
     match extent {
         Extent::All => {
             let host = suite(expected::HOST_TESTS, &HOST)?;
+            let host = host.and(&suite(expected::FUZZING, &fuzz::TARGETS)?);
             let labs = run_labs(stages, workspace, expected::LABS, &[])?;
             ensure!(labs.ran() > 0, "no test ran in the labs");
             let histories = || cargo_test(&mut workspace.cargo(&HISTORIES), &[]);
@@ -81,13 +83,17 @@ pub(crate) fn run_tests(
         }
         Extent::Quick => {
             let host = suite(expected::HOST_TESTS, &HOST)?;
-            let runs = suite(expected::PROGRAM_RUNS, &PROGRAM_RUNS)?;
+            let fuzzing = suite(expected::FUZZING, &fuzz::TARGETS)?;
+            let runs = || cargo_test(fewer_packets(&mut workspace.cargo(&PROGRAM_RUNS)), &[]);
+            let runs = stages.run(expected::PROGRAM_RUNS, runs)?;
             ensure!(runs.ran() > 0, "no program run ran");
-            Ok(host.and(&runs))
+            Ok(host.and(&fuzzing).and(&runs))
         }
         Extent::Chosen(arguments) => {
             let host = || cargo_test(&mut workspace.cargo(&HOST), arguments);
             let host = stages.run(expected::NAMED_HOST_TESTS, host)?;
+            let fuzzing = || cargo_test(&mut workspace.cargo(&fuzz::TARGETS), arguments);
+            let host = host.and(&stages.run(expected::FUZZING, fuzzing)?);
             Ok(host.and(&run_labs(stages, workspace, expected::NAMED_LABS, arguments)?))
         }
     }
@@ -120,9 +126,9 @@ impl Extent<'_> {
     pub(crate) fn stages(self) -> Vec<Stage> {
         use expected::*;
         match self {
-            Self::All => vec![HOST_TESTS, LAB_PROGRAMS, LABS, HISTORIES],
-            Self::Quick => vec![HOST_TESTS, PROGRAM_RUNS],
-            Self::Chosen(_) => vec![NAMED_HOST_TESTS, LAB_PROGRAMS, NAMED_LABS],
+            Self::All => vec![HOST_TESTS, FUZZING, LAB_PROGRAMS, LABS, HISTORIES],
+            Self::Quick => vec![HOST_TESTS, FUZZING, PROGRAM_RUNS],
+            Self::Chosen(_) => vec![NAMED_HOST_TESTS, FUZZING, LAB_PROGRAMS, NAMED_LABS],
         }
     }
 }
@@ -145,6 +151,13 @@ const PROGRAM_RUNS: [&str; 6] =
 /// So many need optimised programs.
 const HISTORIES: [&str; 7] =
     ["test", "--profile", "guest", "--package", "elb-tests", "--test", "model"];
+
+/// What somebody waits for makes do with a quarter of the hostile packets.
+fn fewer_packets(cargo: &mut Command) -> &mut Command {
+    const VARIABLE: &str = "ELB_HOSTILE_PACKETS";
+    let packets = std::env::var(VARIABLE).unwrap_or_else(|_| "250000".to_owned());
+    cargo.env(VARIABLE, packets)
+}
 
 fn cargo_test(cargo: &mut Command, arguments: &[String]) -> Result<Tally> {
     let mut total = Tally::default();

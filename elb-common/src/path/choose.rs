@@ -3,111 +3,22 @@
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
 //! verified by itself, and not in a copy for every way that leads here.
 
+mod turn;
+
+pub use turn::CANDIDATES;
+
 use super::admit::{self, Admission};
-use super::{Family, Packet, Stop, Tables, Transport, identify};
-use crate::addr::{join, split};
+use super::question::{Question, packet};
+use super::{Family, Packet, Stop, Tables, identify};
+use crate::addr::split;
 use crate::backend::Backend;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, flow_flags, visit};
+use crate::flow::{Flow, Stage, Visit, flow_flags, visit};
 use crate::limits::HALF_OPEN_TIMEOUT;
 use crate::listener::{Listener, NO_POOL, algorithm, listener_flags};
 use crate::pool::{Pool, Ring};
 use crate::reason::Reason;
 use crate::ring::{self, Slot};
 use crate::room::Claim;
-
-/// Owners that `LEAST_CONNECTIONS` compares: all of a pool that has no more, else those whose turn
-/// it is.
-pub const CANDIDATES: u32 = 8;
-
-/// What is asked. Whole words, since it lies on the BPF stack.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Question<K> {
-    /// Addresses, ports and protocol.
-    pub tuple: K,
-    pub(super) listener: [u64; 5],
-    /// Bits of [`packet`], and the second it is.
-    packet_and_now: u64,
-    /// Offset of what the IP header carries.
-    payload: u64,
-
-    // What follows is found out by `identify::complete`.
-    /// What the flow is recorded by.
-    pub(super) key: K,
-    /// What the ring before recorded it by.
-    pub(super) former_key: K,
-    /// Digest of the connection id of QUIC, 0: none.
-    pub(super) digest: u64,
-    /// The same as the ring before saw it.
-    pub(super) former_digest: u64,
-    pub(super) pool: [u64; 6],
-    /// The ring that flows older than every record live on; without slots: the pool's.
-    pub(super) origin: [u64; 2],
-    /// Slot on the ring: its index and what it holds.
-    pub(super) slot: u64,
-}
-
-/// A question about an IPv4 flow.
-pub type QuestionV4 = Question<FlowKeyV4>;
-/// A question about an IPv6 flow.
-pub type QuestionV6 = Question<FlowKeyV6>;
-
-/// Bits of [`Question::packet_and_now`].
-mod packet {
-    pub(super) const OPENS: u32 = 1 << 0;
-    pub(super) const CLOSES: u32 = 1 << 1;
-    pub(super) const UDP: u32 = 1 << 2;
-    pub(super) const IF_RECORDED: u32 = 1 << 3;
-    pub(super) const QUOTED: u32 = 1 << 4;
-    pub(super) const RESETS: u32 = 1 << 5;
-}
-
-impl<K> Question<K> {
-    /// Takes the packet's part in.
-    #[inline(always)]
-    pub(super) fn about(
-        &mut self,
-        payload: usize,
-        transport: &Transport,
-        admission: Admission,
-        now: u32,
-    ) {
-        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
-        let packet = bit(transport.opens(), packet::OPENS)
-            | bit(transport.closes(), packet::CLOSES)
-            | bit(transport.resets(), packet::RESETS)
-            | bit(transport.is_udp(), packet::UDP)
-            | bit(transport.is_quoted(), packet::QUOTED)
-            | bit(admission == Admission::IfRecorded, packet::IF_RECORDED);
-        self.packet_and_now = join(packet, now);
-        self.payload = payload as u64;
-    }
-
-    #[inline(always)]
-    pub(super) fn listener(&self) -> &Listener {
-        bytemuck::cast_ref(&self.listener)
-    }
-
-    /// Offset of the datagram, if it is one.
-    #[inline(always)]
-    pub(super) fn datagram(&self) -> Option<usize> {
-        (self.bits() & packet::UDP != 0).then_some(self.payload as usize)
-    }
-
-    #[inline(always)]
-    fn admission(&self) -> Admission {
-        if self.bits() & packet::IF_RECORDED == 0 {
-            Admission::Granted
-        } else {
-            Admission::IfRecorded
-        }
-    }
-
-    #[inline(always)]
-    fn bits(&self) -> u32 {
-        split(self.packet_and_now)[0]
-    }
-}
 
 /// An answer as one word, since a function of the program can return nothing else, and since the
 /// compiler would leave half of a `Result` undefined, which the verifier refuses: the id, or a reason.
@@ -503,48 +414,6 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let hash = identify::hash::<F>(tuple, *former_digest, algorithm);
         let index = base.wrapping_add(ring::index(hash, size));
         oldest_owner(self.tables.slot(index).unwrap_or(self.slot))
-    }
-
-    /// The owner whose turn it is.
-    #[inline(always)]
-    fn in_turn(&self) -> u16 {
-        let turn = self.tables.turn(self.listener().pool);
-        if self.listener().algorithm == algorithm::LEAST_CONNECTIONS
-            && let Some(id) = self.least_loaded(turn)
-        {
-            return id;
-        }
-        self.owner(turn).unwrap_or(0)
-    }
-
-    /// The owner with the fewest connections for its weight, of those whose turn it is. Without a
-    /// branch for each comparison, whose combinations the verifier would walk.
-    #[inline(always)]
-    fn least_loaded(&self, turn: u32) -> Option<u16> {
-        let mut least = i64::MAX;
-        for candidate in 0..CANDIDATES {
-            let load = self.load(self.owner(turn.wrapping_add(candidate))?, candidate)?;
-            let more = load.wrapping_sub(least);
-            least = least.wrapping_add(more & (more >> 63));
-        }
-        Some(least as u16)
-    }
-
-    /// Connections for its weight in the high bits, then how late its turn is, its id in the low 16.
-    #[inline(always)]
-    fn load(&self, id: u16, turns: u32) -> Option<i64> {
-        const MOST: u32 = (1 << 27) - 1;
-        let weight = u64::from(self.tables.backend(id)?.weight);
-        let connections = u64::from(self.tables.backend_connections(id, self.now) & MOST);
-        let load = (connections << 16).checked_div(weight)?;
-        Some((load << 19 | u64::from(turns & 7) << 16 | u64::from(id)) as i64)
-    }
-
-    #[inline(always)]
-    fn owner(&self, turn: u32) -> Option<u16> {
-        let Listener { ring_base, ring_size, .. } = *self.listener();
-        let index = ring_base.wrapping_add(turn.checked_rem(ring_size)?);
-        self.tables.slot(index).map(Slot::cur)
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Which flow a packet belongs to, and where that flow falls on a ring.
 
-use super::choose::Question;
+use super::question::Question;
 use super::wire::Udp;
 use super::{Family, Ip, Packet, Stop, Tables, Transport, select};
 use crate::addr::join;

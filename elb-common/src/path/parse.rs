@@ -14,8 +14,8 @@ pub use transport::Transport;
 pub(super) use link::link;
 pub(super) use transport::{is_transport, is_udp, transport};
 
-use super::choose::Question;
 use super::probe::Probes;
+use super::question::Question;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;

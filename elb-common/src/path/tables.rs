@@ -1,7 +1,8 @@
 //! The questions that the packet path asks of its maps.
 
-use super::choose::{self, QuestionV4, QuestionV6};
+use super::choose;
 use super::control::Quote;
+use super::question::{QuestionV4, QuestionV6};
 use super::{Family, Packet, Stop, V4, V6, apart};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::now;
-use super::core::{Core, Parts};
+use super::core::{Core, Parts, room};
 use super::following::Following;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
@@ -165,7 +165,14 @@ fn numbers(
         generations.any(|one| one == maps.generation || carry.comes_from(one))
     };
     let found = recover::from_maps(&config.model, observed, maps);
-    let Some(mut numbers) = written.filter(is_of_these) else {
+    let fit = |numbers: &Numbers| {
+        let fit = numbers.assignments.fit(room(carry.capacity));
+        if !fit {
+            tracing::warn!("the saved numbers are of no maps of these sizes: the maps count");
+        }
+        fit
+    };
+    let Some(mut numbers) = written.filter(is_of_these).filter(fit) else {
         recover::judge(&found, found.pools.keys(), maps, health);
         return Numbers {
             generation: maps.generation,

@@ -23,7 +23,7 @@ mod sysctls;
 mod trust;
 mod virtual_address;
 
-mod filter;
+pub mod filter;
 mod wrappers;
 
 #[cfg(test)]

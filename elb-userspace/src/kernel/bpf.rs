@@ -2,6 +2,7 @@
 
 mod attach;
 mod carry;
+mod clock;
 mod cutter;
 mod flow_table;
 mod flows;
@@ -23,10 +24,11 @@ pub use attach::{
     AttachError, Attachment, carry_probes, move_probes, pinned, pinned_program, unpin,
 };
 pub use carry::{Carry, CarryError};
+pub use clock::{coarse_seconds, coarse_until};
 pub use cutter::Cutter;
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
-pub use maps::{Live, MapError, Maps, coarse_seconds, coarse_until};
+pub use maps::{Live, MapError, Maps};
 pub use object::{Capacity, DECAP_OBJECT, LoadError, Object, Program};
 pub use pins::{directories, directory, remove as remove_pins, served_v6, set_version};
 pub use probe::{accepts_program, link_of, own_program, program_name};

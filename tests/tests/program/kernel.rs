@@ -25,6 +25,7 @@ use elb_common::trace::Trace;
 use elb_tests::datapath;
 use elb_tests::record::{Record, array, hash};
 
+pub use crate::action::{DROP, PASS, REDIRECT, TX};
 use crate::world::FLOWS;
 
 /// What came out of one run.
@@ -33,11 +34,6 @@ pub struct Ran {
     pub action: u32,
     pub bytes: Vec<u8>,
 }
-
-pub const PASS: u32 = 2;
-pub const DROP: u32 = 1;
-pub const TX: u32 = 3;
-pub const REDIRECT: u32 = 4;
 
 pub struct Kernel {
     ebpf: Ebpf,

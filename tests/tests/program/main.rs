@@ -8,6 +8,7 @@
     reason = "test packets are small, and what goes wrong in a test may panic"
 )]
 
+mod action;
 mod both;
 mod cases;
 mod frame;

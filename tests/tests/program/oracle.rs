@@ -16,8 +16,8 @@ use elb_common::{hash, ring};
 use self::flows::{Asked, Flows};
 use self::headers::*;
 use self::outgoing::{overhead, patch, refused, too_big, wrap};
+use crate::action::{DROP, PASS, REDIRECT, TX};
 use crate::frame::{OUR_MAC, UPPER_MAC, ethernet};
-use crate::kernel::{DROP, PASS, REDIRECT, TX};
 use crate::world::*;
 
 /// What must come out of a run.

@@ -2,8 +2,8 @@
 
 use network_types::ip::IpProto;
 
-use super::super::choose::QuestionV4;
 use super::super::probe::Probes;
+use super::super::question::QuestionV4;
 use super::super::wire::{Ipv4, Tcp};
 use super::super::{Outcome, Packet, Stop, Tables, answer};
 use super::{Family, Ip, Link, Transport, part};

@@ -141,19 +141,16 @@ fn a_member_has_the_id_that_was_assigned_last() {
 }
 
 /// What was decided in a history of probes.
-#[derive(Debug, Default, PartialEq)]
-struct Decided {
-    /// Each second: how many probes began, and who stands how.
-    steps: Vec<(usize, Vec<Status>)>,
-    /// What a member was before, and for how many seconds.
-    events: Vec<(Status, u64)>,
-}
+type Decided = (Vec<Step>, Vec<(Status, u64)>);
+/// How many probes began, and who stands how.
+type Step = (usize, Vec<Status>);
 
+/// What is decided in a history of probes: the steps, and events with how long it had been otherwise.
 fn history(random: RandomState, wall: impl Fn(u64) -> SystemTime) -> Decided {
     let mut members = Members { random, ..Members::default() };
     let now = |second| Now { wall: wall(second), ..at(second) };
     members.follow(&model("web", MONITOR, 4), &mut saved::Health::default(), now(0));
-    let mut decided = Decided::default();
+    let (mut steps, mut events) = (Vec::new(), Vec::new());
     for second in 0..2_000 {
         let due = members.due(now(second), usize::MAX);
         for probe_due in &due {
@@ -161,12 +158,12 @@ fn history(random: RandomState, wall: impl Fn(u64) -> SystemTime) -> Decided {
             let refused = || Failure::new(Cause::Refused { by: socket(1).ip() });
             let result = if works { Ok(()) } else { Err(refused()) };
             let event = probe(&mut members, probe_due.member, result, now(second)).event;
-            decided.events.extend(event.map(|event| (event.from, event.lasted)));
+            events.extend(event.map(|event| (event.from, event.lasted)));
         }
         let stands = (1..=4).map(|number| members.watched[&number].health.status());
-        decided.steps.push((due.len(), stands.collect()));
+        steps.push((due.len(), stands.collect()));
     }
-    decided
+    (steps, events)
 }
 
 /// Whoever sets the wall clock, forward or back, between any two probes, changes nothing but what is shown.
@@ -181,7 +178,7 @@ fn a_wall_clock_that_is_set_decides_nothing() {
         move |second| if second % 7 < 3 { smooth(second) } else { smooth(second) - day };
     let stands = |_| smooth(0);
     let undisturbed = history(random.clone(), smooth);
-    assert!(undisturbed.events.len() > 8, "members change");
+    assert!(undisturbed.1.len() > 8, "members change");
     assert_eq!(history(random.clone(), forward), undisturbed);
     assert_eq!(history(random.clone(), back), undisturbed);
     assert_eq!(history(random.clone(), to_and_fro), undisturbed);

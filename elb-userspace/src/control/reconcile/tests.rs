@@ -9,7 +9,7 @@ mod undone;
 
 use std::collections::HashSet;
 
-use elb_common::backend::backend_flags::{ESTABLISHED, NEW, REACHABLE};
+use elb_common::backend::backend_flags::{DRAINED, ESTABLISHED, NEW, REACHABLE};
 use elb_common::backend::mode;
 
 use self::scene::Scene;

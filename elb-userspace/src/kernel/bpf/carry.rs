@@ -27,7 +27,8 @@ use self::copy::{copy, copy_chunks, copy_flows, fill_listener_pools, is_copied, 
 use self::links::Carried;
 use self::source::{Layout, Source};
 use self::target::Target;
-use super::maps::{MapError, Maps, coarse_seconds};
+use super::clock::coarse_seconds;
+use super::maps::{MapError, Maps};
 use super::object::{Capacity, Object};
 use super::pins;
 

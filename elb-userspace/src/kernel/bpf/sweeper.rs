@@ -13,7 +13,8 @@ use elb_common::names;
 use elb_common::room::FlowTable;
 use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep, table};
 
-use super::maps::{MapError, at, coarse_seconds, take};
+use super::clock::coarse_seconds;
+use super::maps::{MapError, at, take};
 use super::object::{Capacity, Object, sweep_program};
 use super::record::Record;
 use super::shared::Shared;

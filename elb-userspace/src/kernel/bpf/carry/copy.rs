@@ -8,7 +8,7 @@ use elb_common::listener::ListenerPool;
 use elb_common::names;
 use elb_common::ring::Slot;
 
-use super::super::maps::coarse_seconds;
+use super::super::clock::coarse_seconds;
 use super::raw::RawMap;
 use super::source::{FlowKey, Layout, Source};
 use super::target::{Tables, Target};

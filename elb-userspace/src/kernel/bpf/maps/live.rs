@@ -22,9 +22,10 @@ use elb_common::ring::Slot;
 use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
 
+use super::super::clock::coarse_seconds;
 use super::lookups::whole;
 use super::sockets;
-use super::{MapError, Maps, Record, at, coarse_seconds};
+use super::{MapError, Maps, Record, at};
 
 /// Tables over the maps in use that change nothing in them.
 ///
