@@ -1,8 +1,6 @@
 //! How a member is reached: route, interface, and the next hop's Ethernet address.
 //!
-//! What the kernel told is kept in a [`Network`]; it decides without I/O. [`netlink`] fills it:
-//! `mirror` is what it knows, `attention` decides which neighbours are asked for and when, `notices`
-//! and `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
+//! What is known of the kernel is a [`Network`], which decides without I/O; `kernel::net::follow` fills it.
 
 mod above;
 

@@ -1,5 +1,8 @@
 //! Keeps a [`Network`] in step with the kernel over rtnetlink: all that it has at first, then what
 //! changes, and all of it again after notifications were lost, and now and then.
+//!
+//! `mirror` is what is known, `attention` decides which neighbours are asked for and when, `notices` and
+//! `requests` are its two sockets, `path_mtu` hears routers whose next link is narrow.
 
 mod attention;
 mod messages;
