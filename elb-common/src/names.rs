@@ -7,7 +7,7 @@ pub const RECORDS: u32 = 3;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";
-/// Program that forwards likewise and tells of packets, in the object `elb-xdp`.
+/// Program that forwards likewise and reports packets, in the object `elb-xdp`.
 pub const TRACED_PROGRAM: &str = "elb_traced";
 /// Program that forwards health probes, in the object `elb-xdp`.
 pub const PROBE_PROGRAM: &str = "elb_probe";
@@ -18,7 +18,7 @@ pub const CUT_PROGRAM: &str = "elb_cut";
 /// Program that unwraps encapsulated packets on a backend server, in the object `elb-decap`.
 pub const DECAP_PROGRAM: &str = "decap";
 
-/// One record: the ABI version of the maps beside it.
+/// One record: the ABI version of the maps next to it.
 pub const SETTINGS: &str = "SETTINGS";
 /// IPv4 listeners by address, port and protocol.
 pub const LISTENERS_V4: &str = "LISTENERS_V4";
@@ -89,11 +89,11 @@ pub const BACKEND_OPENED: &str = "BACKEND_OPENED";
 /// Packets and bytes not forwarded, by reason.
 pub const REASON_COUNTERS: &str = "REASON_COUNTERS";
 
-/// Not pinned: which packets are told of.
+/// Not pinned: which packets are reported.
 pub const TRACE: &str = "TRACE";
-/// Not pinned: what is told of packets.
+/// Not pinned: what is reported about packets.
 pub const EVENTS: &str = "EVENTS";
-/// Not pinned: packets asked for, and those of them not told of.
+/// Not pinned: packets asked for, and those of them not reported.
 pub const TRACE_COUNTERS: &str = "TRACE_COUNTERS";
 
 /// Not pinned: which backend each IPv4 flow probes.

@@ -3,7 +3,7 @@
 //! A listener may record while it has fewer records than are free (dynamic thresholds, Choudhury and
 //! Hahne, IEEE/ACM Transactions on Networking 6(2), 1998): one flooded listener gets half of a table,
 //! two get a third each, and there is always room for another. Flows of which a single packet came
-//! that did not open them have a smaller part, since anybody can send such packets.
+//! that did not open them have a smaller part, since any host can send such packets.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,10 +1,10 @@
-//! Tracing: which packets are told of, and what is told of each.
+//! Tracing: which packets are reported, and what about each.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::path::peek::Ends;
 
-/// Value of `TRACE`, one element: which packets are told of. The agent writes it while somebody
+/// Value of `TRACE`, one element: which packets are reported. The agent writes it while somebody
 /// traces; all zeroes: nobody does.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -19,14 +19,14 @@ pub struct Trace {
     pub client: [u64; 2],
     /// The address of the backend, as in its record; zeroes: any or none.
     pub member: [u64; 2],
-    /// The reasons to tell of, bit n for the reason with number n; zero: all, and what was
+    /// The reasons to report, bit n for the reason with number n; zero: all, and what was
     /// forwarded.
     pub reasons: u64,
     /// Until when, in coarse monotonic seconds. The agent moves it on; without an agent it passes.
     pub until: u32,
-    /// One of so many packets is told of, by chance; 0 and 1: each.
+    /// One of so many packets is reported, by chance; 0 and 1: each.
     pub sample: u32,
-    /// Packets told of in a second on each CPU, at most.
+    /// Packets reported in a second on each CPU, at most.
     pub limit: u32,
     /// Bytes of a frame that are copied, at most [`MAX_SNAP`].
     pub snap: u32,

@@ -1,5 +1,5 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
-//! `elb_traced` does the same and tells of it; the agent puts it in place while somebody traces.
+//! `elb_traced` does the same and reports packets; the agent puts it in place while packets are traced.
 //! `elb_probe` forwards the agent's health probes, on an interface of their own. `elb_sweep` handles no
 //! packets: it sweeps the flow tables. Nor does `elb_cut`, which cuts a recorded connection.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]

@@ -26,7 +26,7 @@ use elb_common::vip_bits::VIP_WORDS;
 
 use crate::traced::Draft;
 
-/// Agent writes and reads; packets do not. One element: what the maps beside it are.
+/// Agent writes and reads; packets do not. One element: what the maps next to it are.
 #[map]
 pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 
@@ -120,7 +120,7 @@ pub(crate) static BACKENDS_NAMED: Array<u32> = Array::with_max_entries(MAX_BACKE
 pub(crate) static BACKENDS: Array<Backend> = Array::with_max_entries(MAX_BACKENDS, 0);
 
 /// Packets that open a flow on a moving slot write, the second packet of the flow removes. LRU, since
-/// anybody can send first packets: a flood of them pushes out nothing but first packets.
+/// any host can send first packets: a flood of them pushes out nothing but first packets.
 #[map]
 pub(crate) static OPENINGS_V4: LruHashMap<FlowKeyV4, Flow> =
     LruHashMap::with_max_entries(MAX_FLOWS / FLOWS_PER_OPENING, 0);
@@ -219,12 +219,12 @@ pub(crate) static PROBES_V4: LruHashMap<FlowKeyV4, u32> =
 pub(crate) static PROBES_V6: LruHashMap<FlowKeyV6, u32> =
     LruHashMap::with_max_entries(MAX_PROBES, 0);
 
-/// Agent writes while somebody traces, packets under `elb_traced` read. Not pinned, like all that
+/// Agent writes while packets are traced, packets under `elb_traced` read. Not pinned, like all that
 /// tracing needs: it goes with the agent that made it.
 #[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
 
-/// Packets that are told of write, the agent reads. A ring buffer: in the order of all CPUs, and what
+/// Packets that are reported write, the agent reads. A ring buffer: in the order of all CPUs, and what
 /// finds no room is left out.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_BYTES, 0);

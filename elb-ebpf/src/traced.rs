@@ -22,7 +22,7 @@ pub(crate) struct Draft {
     window: Window,
 }
 
-/// How many events this CPU told of in which coarse monotonic second.
+/// How many events this CPU reported in which coarse monotonic second.
 #[repr(C)]
 struct Window {
     second: u32,

@@ -89,7 +89,7 @@ impl Agent {
         Ok(Self { place, process, notices })
     }
 
-    /// Runs an agent that cannot start, to its end. An agent that runs beside it keeps its files.
+    /// Runs an agent that cannot start, to its end. An agent that runs next to it keeps its files.
     pub fn refusal(lab: &Lab, config: &str) -> Result<Refusal> {
         Self::refusal_under(lab, config, &[])
     }

@@ -139,7 +139,7 @@ fn wait_until_ready(process: &mut Process) -> Result<()> {
     Ok(())
 }
 
-/// The server's binary, which cargo builds beside the tests and the demo.
+/// The server's binary, which cargo builds next to the tests and the demo.
 fn binary() -> Result<PathBuf> {
     let this = env::current_exe().context("cannot tell where this program is")?;
     // target/PROFILE/demo or target/PROFILE/deps/TEST

@@ -27,7 +27,7 @@ pub enum Service {
     /// HTTP/1.1: `/` and `/health`, `/status/NNN`, `/host/NAME`, `/silence`, `/bytes/N`, and
     /// `POST /sum`.
     Http,
-    /// The same over TLS, with a certificate made at the start that nobody vouches for.
+    /// The same over TLS, with a certificate made at the start that no authority signed.
     Https,
     /// gRPC without TLS: grpc.health.v1, which serves, and `/status/N` with that `grpc-status`.
     Grpc,

@@ -15,7 +15,7 @@ pub(super) enum Admission {
     IfRecorded,
 }
 
-/// Judges a packet: whether the listener serves anybody, and where it opens a flow, or may open one,
+/// Judges a packet: whether the listener serves at all, and where it opens a flow, or may open one,
 /// whether it serves its sender.
 #[inline(always)]
 pub(super) fn packet<F: Family, T: Tables>(
@@ -61,7 +61,7 @@ pub(super) fn opening<T: Tables>(
 }
 
 /// Whether the listener has as many connections as it may have. A count that no sweep corrects any more
-/// may only grow: it shuts nobody out.
+/// may only grow: it shuts no client out.
 #[inline(always)]
 pub(super) fn is_full<T: Tables>(tables: &T, listener: &Listener) -> bool {
     let most = listener.max_connections;

@@ -88,7 +88,7 @@ pub fn answer<F: Family, P: Packet, T: Tables>(
     }
 }
 
-/// Whether the backend that a connection id names serves flows that it has. Nothing else tells of
+/// Whether the backend that a connection id names serves flows that it has. Nothing else shows
 /// these flows: where it takes no new ones, it is noted that there are some.
 #[inline(always)]
 fn serves_named<T: Tables>(tables: &T, id: u16, now: u32) -> bool {

@@ -21,7 +21,7 @@ pub(super) fn is_error<F: Family, P: Packet>(packet: &P, link: &Link, ip: &Ip<F:
 }
 
 /// Makes of an error, whose header is `ip`, the flow that it is about, as a packet of its client would
-/// show it. Anybody can make up an error, so it opens no flow, and none is recorded after it.
+/// show it. Anyone can forge an error, so it opens no flow, and none is recorded after it.
 #[inline(always)]
 pub(super) fn flow<F: Family, P: Packet, T: Tables>(
     packet: &P,

@@ -93,7 +93,7 @@ pub trait Family {
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
     const ICMP: u8;
-    /// What every host takes at once; nobody is told to send less.
+    /// What every host takes at once; no sender is told to send less.
     const LEAST_MTU: u16;
     /// Type of an echo request.
     const ECHO_REQUEST: u8;

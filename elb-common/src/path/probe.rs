@@ -14,7 +14,7 @@ use crate::flow::{FlowKeyV4, FlowKeyV6, Ports};
 use crate::listener::algorithm;
 use crate::reason::Reason;
 
-/// What is known of probes under way, beside everything else.
+/// What is known of probes under way, next to everything else.
 pub trait Probes: Tables {
     /// Id of the backend that this flow probes.
     fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16>;

@@ -77,7 +77,7 @@ pub(super) struct Core {
     pub(super) vip_probes: VipProbes,
     /// What was found to be wrong with probes on this host, while they give reason to look.
     pub(super) looked: Looked,
-    /// What packets note of flows, read beside everything else.
+    /// What packets note of flows, read next to everything else.
     pub(super) tracking: Arc<Tracking>,
     pub(super) attachments: Vec<Attachment>,
     /// What is kept in the host.

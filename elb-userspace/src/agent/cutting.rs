@@ -1,4 +1,4 @@
-//! `elb flows --cut`: recorded connections are cut one by one, beside the agent's other work.
+//! `elb flows --cut`: recorded connections are cut one by one, next to the agent's other work.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};

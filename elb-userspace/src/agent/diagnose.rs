@@ -1,4 +1,4 @@
-//! `elb diagnose`: what the agent knows of members, and the looks at them, beside its other work.
+//! `elb diagnose`: what the agent knows of members, and the looks at them, next to its other work.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    /// How many members of a pool take new flows beside one.
+    /// How many members of a pool take new flows next to one.
     fn others(&self, pool: &AssignedPool, id: u16) -> usize {
         let (owners, _) = self.maps.shares(pool.region());
         owners.keys().filter(|owner| ![0, id].contains(owner)).count()

@@ -9,7 +9,7 @@ use crate::api::shape::events::{Event, Kind, LAST, Line, Request};
 use crate::api::{Lines, WAITING_LINES};
 use crate::health::Status;
 
-/// The last events, and everybody who wants to be told of more.
+/// The last events, and everybody who wants to hear of more.
 #[derive(Default)]
 pub(super) struct Events {
     past: VecDeque<Event>,

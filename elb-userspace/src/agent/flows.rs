@@ -17,7 +17,7 @@ use crate::observe::flows::{
 use crate::observe::names::Names;
 
 impl Core {
-    /// The flows that are asked for, to be read beside the agent's other work.
+    /// The flows that are asked for, to be read next to the agent's other work.
     pub(super) fn flows(&self, request: &Request) -> Result<Listing, String> {
         let names = self.names();
         let all = request.member.is_none() && request.pool.is_none();
@@ -68,7 +68,7 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Sends the summary and then the flows; all need a walk over the tables, so that memory does
-    /// not grow with them. Ends early when nobody listens any more.
+    /// not grow with them. Ends early when the client is gone.
     pub(super) fn send(&self, lines: &mpsc::Sender<Line>) {
         let done = self.summary().and_then(|summary| {
             let ended = summary.counts.all() - summary.counts.open - summary.counts.settled;
@@ -80,7 +80,7 @@ impl Listing {
             if ended > 0 { self.list(lines, true, &mut left) } else { Ok(()) }
         });
         if let Err(error) = done {
-            // Whoever asked may have gone meanwhile.
+            // The client may have gone meanwhile.
             let _ = lines.blocking_send(Line::Failed(error.to_string()));
         }
     }

@@ -22,7 +22,7 @@ type DrainAnswer = oneshot::Sender<Answer<DrainReport>>;
 impl Agent {
     pub(super) fn answer(&mut self, query: Query) {
         fault::reach("answer");
-        // Whoever asked may have gone meanwhile.
+        // The client may have gone meanwhile.
         match query {
             Query::Status(asked, answer) => drop(answer.send(self.core.status(asked))),
             Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),

@@ -1,5 +1,5 @@
-//! Who traces what, and what they are told. The interfaces carry the program that tells of packets
-//! only while somebody listens.
+//! Who traces what, and what they are told. The interfaces carry the program that reports packets
+//! only while there is a subscriber.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use crate::observe::trace::{Filter, Line, Missed, Raw, Request, union};
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// Events that are passed on before the agent does something else.
 const AT_ONCE: usize = 256;
-/// Seconds for which the kernel goes on telling of packets without an agent.
+/// Seconds for which the kernel goes on reporting packets without an agent.
 const LEASE: u32 = 3;
 
 /// Everybody who traces.
@@ -39,7 +39,7 @@ pub(super) struct Traces {
 struct Listener {
     filter: Filter,
     with_bytes: bool,
-    /// One of so many of the packets that the kernel tells of for it is passed on.
+    /// One of so many of the packets that the kernel reports for it is passed on.
     every: u32,
     turn: u32,
     /// Packets that were not passed on, since it was slow.
@@ -66,7 +66,7 @@ impl Traces {
         !self.listeners.is_empty()
     }
 
-    /// Waits for events; for ever while nobody listens.
+    /// Waits for events; for ever while there is no subscriber.
     pub(super) async fn ready(&self) {
         if !self.is_any() {
             return std::future::pending().await;

@@ -155,7 +155,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Restores a value, unless somebody else has changed it since.
+    /// Restores a value, unless it was changed since.
     fn restore(&mut self, changed: &Changed) -> Result<(), Error> {
         let sysctl = changed.sysctl();
         let step = match sysctl.read_if_there()? {

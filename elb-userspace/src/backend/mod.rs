@@ -63,7 +63,7 @@ pub const STATE_DIR: &str = "/run/elb-backend";
 /// What a backend server shall be.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The addresses to serve, beside those that are set up already.
+    /// The addresses to serve, next to those that are set up already.
     pub vips: Vec<IpAddr>,
     /// How packets come from the load balancer.
     pub mode: Mode,

@@ -18,7 +18,7 @@ pub struct Recorded {
     pub interfaces: Vec<String>,
     /// The addresses that packets are unwrapped for, as the program's map has them.
     pub unwrapped: Vec<IpAddr>,
-    /// Whom they are taken from; none: from everybody, as older versions do.
+    /// Whom they are taken from; none: from every sender, as older versions do.
     pub from: Option<Vec<Network>>,
 }
 

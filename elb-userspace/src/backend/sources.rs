@@ -22,7 +22,7 @@ pub(super) fn anybody() -> Network {
     everything.expect("an address has at least no bits")
 }
 
-/// Whether a set takes packets from everybody.
+/// Whether a set accepts every sender.
 pub fn is_anybody(sources: &[Network]) -> bool {
     sources.contains(&anybody())
 }

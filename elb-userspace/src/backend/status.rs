@@ -23,7 +23,7 @@ pub struct Status {
     /// The addresses that packets are unwrapped for.
     pub unwrapped: Vec<IpAddr>,
     /// Whom tunnel packets for them are taken from; none: the program is an older version's, which
-    /// takes them from everybody.
+    /// accepts every sender.
     pub from: Option<Vec<Network>>,
     /// Frames by what became of them.
     pub packets: Vec<Count>,

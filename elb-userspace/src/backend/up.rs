@@ -12,7 +12,7 @@ use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
 use crate::kernel::net::links::Link;
 use crate::model::ipgroup::Network;
 
-/// Sets the host up for the addresses, beside those that it serves already. Not for use inside an
+/// Sets the host up for the addresses, next to those that it serves already. Not for use inside an
 /// asynchronous runtime: it waits.
 ///
 /// # Errors

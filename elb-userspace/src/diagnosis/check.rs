@@ -93,7 +93,7 @@ checks! {
     Queues = "queues", "queues, IRQs and RSS";
     /// The load balancer's own rp_filter lets answers to probes in.
     RpFilter = "rp-filter", "rp_filter";
-    /// Whether the host forwards beside the program.
+    /// Whether the host forwards next to the program.
     Forwarding = "forwarding", "IP forwarding";
     /// Listeners take nothing at addresses that this host has itself.
     OwnAddress = "own-address", "virtual addresses of this host's own";

@@ -159,7 +159,7 @@ fn contradicted(evidence: &Evidence, said: &Finding) -> Option<Finding> {
     Some(Finding { verdict: Verdict::Warn, evidence: what, ..said.clone() })
 }
 
-/// A suspect beside the one that is named.
+/// A suspect next to the one that is named.
 fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Finding {
     let explained = named.and_then(|check| seen(evidence, check)).is_some();
     let in_the_cloud = [Check::SecurityGroup, Check::NetworkAcl].contains(&suspect.check);

@@ -205,7 +205,7 @@ pub struct Looks {
     pub large: Option<Large>,
 }
 
-/// A port that hardly anybody serves, and that no rule is likely to name: discard (RFC 863).
+/// A port that hardly any host serves, and that no rule is likely to name: discard (RFC 863).
 pub const CONTROL_PORT: u16 = 9;
 
 /// What becomes of a connection on which nothing is sent.

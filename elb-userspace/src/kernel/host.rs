@@ -1,7 +1,7 @@
 //! What the agent wants in its host, and keeps there though others take it away: the program on its
 //! interfaces, the pins, and what hosts on the segment know of virtual addresses.
 //!
-//! [`follow`] looks when the kernel tells of a change, and every second; [`programs`] and [`changes`]
+//! [`follow`] looks when the kernel reports a change, and every second; [`programs`] and [`changes`]
 //! compare what was found with what is wanted, without I/O; the agent does what they say
 //! (`agent/keeping.rs`).
 

@@ -177,7 +177,7 @@ pub struct AccessControl {
     /// What its members may do.
     #[serde(rename = "type")]
     pub list: AccessList,
-    /// false: everybody may open connections.
+    /// false: every client may open connections.
     pub enable_ipgroup: bool,
     /// Whether connections that exist are judged, too, and cut.
     pub cut: bool,
@@ -186,9 +186,9 @@ pub struct AccessControl {
 choice! {
     /// What members of an IP group may do at a listener.
     AccessList {
-        /// Only they open connections; of an empty group, nobody.
+        /// Only they open connections; of an empty group, no client.
         White = "white",
-        /// They open no connections; of an empty group, everybody else does.
+        /// They open no connections; of an empty group, all clients do.
         Black = "black",
     }
     not yet: [], use "white or black"

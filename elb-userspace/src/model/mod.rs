@@ -82,7 +82,7 @@ pub struct Listener {
     pub admin_state_up: bool,
     /// How long an idle flow is protected, in seconds.
     pub keepalive_timeout: IdleTimeout,
-    /// Who may open connections; everybody where there is none.
+    /// Who may open connections; every client where there is none.
     pub ipgroup: Option<AccessControl>,
     /// New connections a second; 0: no limit.
     pub cps: Limit,

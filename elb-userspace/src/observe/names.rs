@@ -13,11 +13,11 @@ use crate::model::Model;
 pub struct Member {
     /// Its number in the maps.
     pub id: u16,
-    /// Its name; of one that was removed, or that nobody knows, its address or number.
+    /// Its name; of one that was removed, or that is unknown, its address or number.
     pub name: String,
-    /// The pool it belongs to; empty if nobody knows.
+    /// The pool it belongs to; empty if that is unknown.
     pub pool: String,
-    /// Address and port; `None` if nobody knows.
+    /// Address and port; `None` if that is unknown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub address: Option<SocketAddr>,
     /// Whether it was removed and only serves the flows that it has.

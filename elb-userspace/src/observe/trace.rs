@@ -1,4 +1,4 @@
-//! Packets told of while they pass: what is asked for, and the shape of `elb trace -o json`.
+//! Packets reported while they pass: what is asked for, and the shape of `elb trace -o json`.
 
 mod event;
 mod filter;
@@ -39,7 +39,7 @@ pub struct Request {
     pub bytes: bool,
 }
 
-/// Packets told of in a second, unless asked otherwise.
+/// Packets reported in a second, unless asked otherwise.
 pub const DEFAULT_RATE: u32 = 1_000;
 /// The greatest number of them.
 pub const MAX_RATE: u32 = 100_000;
@@ -56,14 +56,14 @@ pub const MAX_SNAP: u32 = elb_common::trace::MAX_SNAP;
 pub enum Line {
     /// A packet.
     Event(Box<Event>),
-    /// Packets that are not told of, since the last such line.
+    /// Packets that are not reported, since the last such line.
     Missed(Missed),
 }
 
-/// Packets that were asked for and are not told of.
+/// Packets that were asked for and are not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
-    /// There were more in a second than may be told of.
+    /// There were more in a second than may be reported.
     pub limited: u64,
     /// The kernel's buffer, or the way to whoever asked, was full.
     pub overrun: u64,

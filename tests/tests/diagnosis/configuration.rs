@@ -184,7 +184,7 @@ fn wrongs() -> [Wrong; 9] {
     ]
 }
 
-/// Each in a pool of its own: all are OFFLINE, are named, and are mended in the file as it is said.
+/// Each in a pool of its own: all are OFFLINE, are named, and are repaired in the file as it is said.
 #[test]
 fn each_key_of_a_health_check_that_is_wrong_is_named() -> Result<()> {
     let wrongs = wrongs();

@@ -1,4 +1,4 @@
-//! `elb diagnose` in labs: each cause is injected for real, is named first, and is mended as the
+//! `elb diagnose` in labs: each cause is injected for real, is named first, and is repaired as the
 //! report says; where nothing is wrong, nothing is named.
 
 mod configuration;

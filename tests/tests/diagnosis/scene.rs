@@ -170,7 +170,7 @@ impl Scene {
         Ok(file)
     }
 
-    /// Waits until a member that was mended is ONLINE; then nothing is named any more.
+    /// Waits until a member that was repaired is ONLINE; then nothing is named any more.
     pub(crate) fn mended(&self, index: usize) -> Result<()> {
         self.wait_for(index, "ONLINE")?;
         is_well(&self.diagnose(index)?);

@@ -116,7 +116,7 @@ fn what_an_ipv6_member_lacks_is_named() -> Result<()> {
 }
 
 /// GUE in IPv6 has no UDP checksum, and what nobody takes is dropped without a word: from outside the
-/// virtual address could be missing as well, which the same command mends.
+/// virtual address could be missing as well, which the same command repairs.
 #[test]
 fn a_decapsulation_of_gue_that_is_missing_in_ipv6_is_told_by_the_host() -> Result<()> {
     let scene = start(1, Families::V6, Forwarding::Gue)?;

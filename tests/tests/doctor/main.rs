@@ -1,4 +1,4 @@
-//! `elb doctor` in hosts with one thing wrong: it is named, mended as the report says, and gone.
+//! `elb doctor` in hosts with one thing wrong: it is named, repaired as the report says, and gone.
 
 mod host;
 mod interface;

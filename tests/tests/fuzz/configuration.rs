@@ -28,7 +28,7 @@ fn configuration() {
 }
 
 fn say_where(said: &Errors, text: &str) {
-    // A text without its last line end has a line more than `lines` tells of.
+    // A text without its last line end has a line more than `lines` reports.
     let lines = text.split('\n').count();
     for error in said.iter() {
         assert_eq!(error.file, NAME);

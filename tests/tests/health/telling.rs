@@ -1,4 +1,4 @@
-//! What the agent tells of its members: events as a stream and in the log, counters, probes.
+//! What the agent reports about its members: events as a stream and in the log, counters, probes.
 
 use anyhow::{Context as _, Result};
 use elb_tests::{running::Running, wait::wait_for};

@@ -146,7 +146,7 @@ impl Scene {
     }
 }
 
-/// What a backend may lack, in turn, each mended before the next.
+/// What a backend may lack, in turn, each repaired before the next.
 fn what_is_missing_is_seen(mode: Forwarding, family: Family) -> Result<()> {
     let scene = Scene::start(mode, family)?;
     scene.assert_mended()?;

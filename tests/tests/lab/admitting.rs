@@ -241,7 +241,7 @@ fn datagrams_are_refused_and_let_in_again() -> Result<()> {
     Ok(())
 }
 
-/// Groups keep their numbers without a saved state, so that nobody is let in or out meanwhile.
+/// Groups keep their numbers without a saved state, so that no client is let in or out meanwhile.
 #[test]
 fn an_agent_without_its_saved_state_finds_the_groups() -> Result<()> {
     let mut guarded = Guarded::start(AccessList::White, &["10.0.0.0/8", "fd00::/16"])?;

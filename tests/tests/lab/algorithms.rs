@@ -258,7 +258,7 @@ fn a_server_of_quic_is_found_by_its_id() -> Result<()> {
     Ok(())
 }
 
-/// Nothing but its packets tells of a connection whose id names its server: no slot, no record.
+/// Nothing but its packets shows a connection whose id names its server: no slot, no record.
 #[test]
 fn connections_of_quic_stay_with_a_server_that_leaves() -> Result<()> {
     let mut udp = Udp::start(2, "quic", |pool| pool.by("QUIC_CID"), with_server_ids)?;

@@ -1,4 +1,4 @@
-//! `elb capture` beside real traffic: a file that others read, with packets as they came and went.
+//! `elb capture` next to real traffic: a file that others read, with packets as they came and went.
 
 use std::fs::File;
 

@@ -1,4 +1,4 @@
-//! `elb explain`, `elb flows` and `elb drops` beside real connections: they tell where packets
+//! `elb explain`, `elb flows` and `elb drops` next to real connections: they tell where packets
 //! really go, and change nothing.
 
 use std::{

@@ -1,4 +1,4 @@
-//! `elb trace` beside real traffic: it tells of the packets that were asked for, the interfaces
+//! `elb trace` next to real traffic: it reports the packets that were asked for, the interfaces
 //! carry the program that does so only meanwhile, and nobody notices.
 
 use std::{thread::sleep, time::Duration};
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::scene::{LIMIT, Scene, WEB};
 
-/// Starts a trace; packets are told of when this returns.
+/// Starts a trace; packets are reported when this returns.
 pub(crate) fn start(scene: &Scene, arguments: &[&str]) -> Result<Running> {
     let mut running = scene.agent.start_command(arguments)?;
     running.wait_said("tracing; Ctrl-C ends it", LIMIT)?;

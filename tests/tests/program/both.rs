@@ -174,7 +174,7 @@ pub fn wait_for_second() -> u32 {
     now()
 }
 
-/// What becomes of packets in one second, in a world of their own, which is then told of too.
+/// What becomes of packets in one second, in a world of their own, which is then reported too.
 pub fn in_one_second(world: impl Fn() -> Both, frames: &[Vec<u8>]) -> (Both, Vec<Then>) {
     let attempt = |_| {
         let mut both = world();

@@ -29,7 +29,7 @@ pub fn check(cases: Vec<Case>) {
     check_in(world(now()), cases);
 }
 
-/// Both programs must do the same, and the one that tells of packets must tell of each.
+/// Both programs must do the same, and the one that reports packets must report each.
 pub fn check_in(world: World, cases: Vec<Case>) {
     let failed: Vec<String> =
         PROGRAMS.iter().flat_map(|program| failed(program, &world, &cases)).collect();
@@ -105,7 +105,7 @@ fn run(
     told_of(kernel, frame, &ran, reason, &expected)
 }
 
-/// What the program that tells of packets must tell of this one; the other tells nothing.
+/// What the program that reports packets must report about this one; the other tells nothing.
 fn told_of(
     kernel: &mut Kernel,
     frame: &[u8],

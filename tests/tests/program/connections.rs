@@ -139,7 +139,7 @@ fn datagrams_are_limited_where_their_flows_are_recorded() {
     assert_eq!(thens[2], Because(Reason::RateLimited));
 }
 
-/// Without an agent nobody takes closed connections out of the count: it shuts nobody out then.
+/// Without an agent nobody takes closed connections out of the count: it shuts no client out then.
 #[test]
 fn a_count_that_nobody_corrects_limits_nothing() {
     let mut both = limited(3);

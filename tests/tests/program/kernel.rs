@@ -72,7 +72,7 @@ impl Kernel {
         Ok(Self { ebpf, program, out: vec![0; 4096] })
     }
 
-    /// Writes what a `Memory` holds into the maps, beside what is there.
+    /// Writes what a `Memory` holds into the maps, next to what is there.
     pub fn fill(&mut self, memory: &Memory) {
         datapath::fill(&mut self.ebpf, memory).unwrap();
     }
@@ -90,7 +90,7 @@ impl Kernel {
         Ran { action: result.return_value, bytes: self.out[..length].to_vec() }
     }
 
-    /// Says which packets to tell of.
+    /// Says which packets to report.
     pub fn trace(&mut self, trace: Trace) {
         let map: &mut Map = self.ebpf.map_mut(names::TRACE).unwrap();
         let mut map: Array<_, Record<Trace>> = map.try_into().unwrap();
@@ -136,7 +136,7 @@ impl Kernel {
         Reason::ALL.iter().map(|r| self.counter(names::REASON_COUNTERS, *r as u32)).collect()
     }
 
-    /// No sender was told of an error in this second.
+    /// No sender has got an error in this second.
     pub fn forget_errors(&mut self) {
         let map = self.ebpf.map_mut(names::ERRORS_TOLD).unwrap();
         let mut map: PerCpuArray<_, Record<Told>> = map.try_into().unwrap();

@@ -240,7 +240,7 @@ fn ipv6_flows_have_their_own_tables() {
     assert_eq!([0, 1].map(|version| kernel.table(version).records), [0, 2]);
 }
 
-/// Anybody can make one up: it goes where the flow's packets go, and nothing is recorded, promoted, or
+/// Anyone can forge one: it goes where the flow's packets go, and nothing is recorded, promoted, or
 /// kept alive by it.
 #[test]
 fn an_error_about_a_flow_changes_no_record() {

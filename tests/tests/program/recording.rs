@@ -99,7 +99,7 @@ fn a_refused_flow_is_recorded_when_there_is_room() {
     assert_eq!(kernel.recorded(), [0, 120]);
 }
 
-/// Anybody can send a segment of no connection.
+/// Any host can send a segment of no connection.
 #[test]
 fn strays_get_a_fifth_and_leave_the_rest() {
     let flood = each(1..201, WELCOME, ACK);

@@ -1,4 +1,4 @@
-//! Which packets `elb_traced` tells of. That it forwards as `elb` does, and what it tells of each,
+//! Which packets `elb_traced` reports. That it forwards as `elb` does, and what it reports about each,
 //! is checked with every case of this suite.
 
 use elb_common::names;
@@ -34,7 +34,7 @@ fn packets() -> [Vec<u8>; 3] {
     ]
 }
 
-/// The reasons of the packets that are told of, in their order.
+/// The reasons of the packets that are reported, in their order.
 fn told(trace: Trace, frames: &[Vec<u8>]) -> Vec<u32> {
     let mut kernel = kernel(trace);
     frames.iter().for_each(|frame| drop(kernel.run(frame)));

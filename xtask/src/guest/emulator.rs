@@ -1,4 +1,4 @@
-//! The emulator: the system's QEMU, else Debian's, unpacked beside the kernels.
+//! The emulator: the system's QEMU, else Debian's, unpacked next to the kernels.
 
 use std::env;
 use std::path::{Path, PathBuf};

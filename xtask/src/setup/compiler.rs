@@ -20,7 +20,7 @@ const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 const COMPONENT_LIMIT: Duration = Duration::from_secs(20);
 const TOOLCHAIN_LIMIT: Duration = Duration::from_secs(300);
 
-/// A rustc with the source of `core` beside it.
+/// A rustc with the source of `core` next to it.
 pub(crate) struct Compiler {
     pub(crate) rustc: PathBuf,
     version: Version,

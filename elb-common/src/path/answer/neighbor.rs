@@ -70,7 +70,7 @@ pub(in super::super) fn neighbor<P: Packet, T: Tables>(
 const NO_ROOM: Stop = Stop(Reason::NoRoom);
 
 /// Writes the advertisement over the solicitation. A solicitation from the unspecified address
-/// asks whether the address is free (RFC 4862 §5.4): everybody is told that it is not.
+/// asks whether the address is free (RFC 4862 §5.4): all hosts learn that it is not.
 #[inline(always)]
 fn advertise<P: Packet>(
     packet: &mut P,

@@ -79,7 +79,7 @@ pub(in super::super) fn refuse<F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
 ) -> Result<(), Stop> {
-    // RFC 1122 §3.2.2: no answer to who is nobody in particular. A first fragment tells neither how long
+    // RFC 1122 §3.2.2: no answer to what is no single host. A first fragment tells neither how long
     // its segment is, nor is there a second answer for the others.
     let is_whole = !ip.is_first_fragment() && !ip.is_later_fragment();
     if link.destination.is_group() || !F::is_one_host(ip.source) || !is_whole {

@@ -28,7 +28,7 @@ pub(in super::super) fn too_big<F: Family, P: Packet, T: Tables>(
     mtu: u16,
 ) -> Result<(), Stop> {
     // RFC 1122 §3.2.2, RFC 4443 §2.4(e): no error about an error, a later fragment, or a packet of
-    // nobody in particular.
+    // no single host.
     let flow = parse::is_transport(ip.protocol) && !ip.is_later_fragment();
     if !flow || !F::is_one_host(ip.source) || mtu < F::LEAST_MTU {
         return Err(SILENT);

@@ -53,7 +53,7 @@ impl Transport {
         self.flags & RST != 0
     }
 
-    /// Whether the packet is an error about the flow. Anybody can make one up: it opens no flow and
+    /// Whether the packet is an error about the flow. Anyone can forge one: it opens no flow and
     /// keeps none alive.
     #[inline(always)]
     pub const fn is_quoted(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Which members really got the new connections, beside what is due to them.
+//! Which members really got the new connections, next to what is due to them.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Draining: what is asked of the agent, and what it tells of it (`elb drain -o json`).
+//! Draining: what is asked of the agent, and what it reports about it (`elb drain -o json`).
 
 use std::net::IpAddr;
 
@@ -57,7 +57,7 @@ pub struct DrainedMember {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
     /// Seconds since a packet went to it for its server id in a connection id, while flows of then
-    /// count; no slot and no record tells of these.
+    /// count; no slot and no record shows these.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub named_ago: Option<u32>,
     /// Seconds without a packet after which a flow of it counts no more.

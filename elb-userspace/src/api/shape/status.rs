@@ -161,7 +161,7 @@ pub struct Listener {
     pub packets: u64,
     /// Bytes of those, as received.
     pub bytes: u64,
-    /// Who may open connections, if not everybody.
+    /// Who may open connections, if not every client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ipgroup: Option<AccessControl>,
     /// Most new connections a second; 0: no limit.
@@ -354,7 +354,7 @@ pub struct Paths {
     /// What the last probe of the virtual address came to: "ok", or a reason code and what was seen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub vip: Option<String>,
-    /// The same of the member's own address, which is tried beside where the virtual one fails.
+    /// The same of the member's own address, which is tried next to where the virtual one fails.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub direct: Option<String>,
     /// What it is at each virtual address, where there are several: a status, and why.

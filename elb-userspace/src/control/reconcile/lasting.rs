@@ -52,7 +52,7 @@ impl Reconciler {
     }
 
     /// What no record names any more is forgotten, after a sweep that began when all numbers were as they
-    /// are; `is_named` tells of a pool and the id of its member whether slots, or connection ids of
+    /// are; `is_named` says for a pool and the id of its member whether slots, or connection ids of
     /// QUIC, name it. True if there was something to forget.
     pub fn swept(
         &mut self,

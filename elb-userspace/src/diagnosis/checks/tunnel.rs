@@ -1,4 +1,4 @@
-//! Direct server return: what the member's host needs beside a service that answers.
+//! Direct server return: what the member's host needs next to a service that answers.
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;

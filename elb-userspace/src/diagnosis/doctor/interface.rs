@@ -44,7 +44,7 @@ const NATIVE: &[&str] = &[
 ];
 
 /// Offloads that join packets, as ethtool names them, and what that means before the program is
-/// attached. Drivers refuse XDP beside LRO; most turn the other off by themselves. Generic XDP turns
+/// attached. Drivers refuse XDP next to LRO; most turn the other off by themselves. Generic XDP turns
 /// both off.
 const JOINING: &[(&str, &str, Verdict)] =
     &[("rx-lro", "lro", Verdict::Fail), ("rx-gro-hw", "rx-gro-hw", Verdict::Warn)];

@@ -72,7 +72,7 @@ fn conclude_with(change: impl FnOnce(&mut Asked, &mut Facts)) -> Report {
     conclude(asked, &facts).report
 }
 
-/// What is told of a check.
+/// What is reported about a check.
 fn told(report: &Report, check: Check) -> (Verdict, &str, Option<&str>) {
     let finding = report.finding(check).unwrap();
     (finding.verdict, &finding.evidence, finding.fix.as_deref())
@@ -174,7 +174,7 @@ fn a_kernel_device_takes_headers_off_as_well() {
     }
 }
 
-/// Asked about a virtual address, which is on `lo` beside a tunnel's program.
+/// Asked about a virtual address, which is on `lo` next to a tunnel's program.
 fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Facts)) -> Report {
     conclude_with(|asked, facts| {
         let vip = vip.parse().unwrap();

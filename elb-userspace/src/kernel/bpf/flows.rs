@@ -1,4 +1,4 @@
-//! The flow tables, opened from their pins and read beside the agent's other work.
+//! The flow tables, opened from their pins and read next to the agent's other work.
 
 use std::io;
 use std::ops::ControlFlow;

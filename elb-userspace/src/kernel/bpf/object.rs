@@ -117,7 +117,7 @@ pub enum LoadError {
 pub enum Program {
     /// It forwards.
     Plain,
-    /// It forwards and tells of packets.
+    /// It forwards and reports packets.
     Traced,
     /// It forwards health probes.
     Probing,

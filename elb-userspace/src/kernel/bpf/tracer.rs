@@ -1,4 +1,4 @@
-//! Tracing in the kernel: which packets are told of, and what is told of them.
+//! Tracing in the kernel: which packets are reported, and what is reported about them.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -55,7 +55,7 @@ impl Tracer {
         Ok(unsafe { AsyncFd::register(self) }?)
     }
 
-    /// Says which packets to tell of.
+    /// Says which packets to report.
     ///
     /// # Errors
     /// The map cannot be written.
@@ -74,7 +74,7 @@ impl Tracer {
         true
     }
 
-    /// How many packets were asked for, and how many of them were not told of.
+    /// How many packets were asked for, and how many of them were not reported.
     ///
     /// # Errors
     /// The map cannot be read.

@@ -1,4 +1,4 @@
-//! Looks at the host whenever the kernel tells of a change, and every second in case it did not.
+//! Looks at the host whenever the kernel reports a change, and every second in case it did not.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -73,7 +73,7 @@ pub async fn look(wanted: &Wanted) -> Result<Network, NetlinkError> {
     Ok(mirror.news().unwrap_or_default())
 }
 
-/// Follows the network for as long as somebody listens: `wanted` are the addresses to find ways
+/// Follows the network for as long as there is a receiver: `wanted` are the addresses to find ways
 /// to, `network` is what is known; with its first links, it has the routes. What it holds at first is
 /// what was known before; once all of it is known anew, `network` says so, whether it changed or not.
 ///

@@ -1,4 +1,4 @@
-//! Which ports listeners may have, beside each other and with their pools.
+//! Which ports listeners may have, next to each other and with their pools.
 
 use std::collections::BTreeMap;
 

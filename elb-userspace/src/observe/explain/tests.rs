@@ -1,4 +1,4 @@
-//! What is told of packets over tables in memory.
+//! What is reported about packets over tables in memory.
 
 mod quic;
 

@@ -1,4 +1,4 @@
-//! One packet told of: from the kernel's record to the words.
+//! One reported packet: from the kernel's record to the words.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! Which packets are told of: what the kernel looks for, and what is left for the agent to sort out
+//! Which packets are reported: what the kernel looks for, and what is left for the agent to sort out
 //! where several people trace at once.
 
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ impl Filter {
         self.record
     }
 
-    /// Whether a packet that the kernel told of for somebody is one of these.
+    /// Whether a packet that the kernel reported for somebody is one of these.
     pub fn wants(&self, raw: &Raw<'_>) -> bool {
         self.record.wants(raw.received().ends())
             && self.record.wants_reason(raw.event.reason)

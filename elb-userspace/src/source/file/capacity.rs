@@ -5,7 +5,7 @@ use elb_common::limits::{MAX_POOLS, MAX_PORT_RANGES, MAX_SERVER_IDS, MAX_VIPS};
 use crate::model::rules::{At, Violation};
 use crate::model::{LoadBalancer, Pool};
 
-/// Half of the map: while ranges change, the new ones are there beside the old ones.
+/// Half of the map: while ranges change, the new ones are there next to the old ones.
 const MOST_PREFIXES: usize = MAX_PORT_RANGES as usize / 2;
 
 /// Listeners whose ranges of ports find no room, taking them in the order of the file.

@@ -1,4 +1,4 @@
-//! What a file may say, but hardly anybody wants: warnings with the reason and a way out.
+//! What a file may say, but is hardly ever wanted: warnings with the reason and a way out.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! HTTP over TLS, with a certificate of its own that nobody vouches for.
+//! HTTP over TLS, with a certificate of its own that no authority signed.
 
 use std::sync::Arc;
 

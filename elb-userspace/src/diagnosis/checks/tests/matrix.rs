@@ -1,4 +1,4 @@
-//! Every cause beside everything that hosts are like without harm: the cause is named, and never what is
+//! Every cause next to everything that hosts are like without harm: the cause is named, and never what is
 //! harmless.
 
 use super::*;

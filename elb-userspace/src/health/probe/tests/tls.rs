@@ -23,7 +23,7 @@ fn key(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>) -> PrivateKeyDer<'stat
     PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap()
 }
 
-/// A server with a certificate that nobody vouches for.
+/// A server with a certificate that no authority signed.
 fn plain_config() -> ServerConfig {
     let own = certificate();
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
