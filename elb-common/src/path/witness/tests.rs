@@ -1,3 +1,5 @@
+//! Tests of `witness`.
+
 use super::super::wire::{Ethernet, Ipv4, Tcp};
 use super::super::{Frame, Memory, Outcome, process};
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `assign`.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,82 @@
+//! Tests of `event`.
+
+use super::*;
+use crate::observe::trace::{Filter, Request};
+
+/// A UDP packet, 10.0.0.1:4096 to 10.0.0.2:80.
+const FRAME: [u8; 42] = [
+    2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0, // Ethernet
+    0x45, 0, 0, 28, 0, 0, 0, 0, 9, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, // IP
+    0x10, 0, 0, 80, 0, 8, 0, 0, // UDP
+];
+
+fn record(reason: u32) -> Record {
+    Record {
+        time: 1_500_000_000,
+        ingress: 3,
+        reason,
+        listener: NO_LISTENER,
+        received: 42,
+        received_bytes: 42,
+        ..Record::default()
+    }
+}
+
+fn entry(record: Record, sent: &[u8]) -> Vec<u8> {
+    let record = Record {
+        sent: u32::try_from(sent.len()).unwrap(),
+        sent_bytes: u32::try_from(sent.len()).unwrap(),
+        ..record
+    };
+    [bytemuck::bytes_of(&record), &FRAME, sent].concat()
+}
+
+#[test]
+fn a_dropped_packet() {
+    let bytes = entry(Record { backend: 4, ..record(Reason::NoBackend as u32) }, &[]);
+    let raw = Raw::read(&bytes).unwrap();
+    let told = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, true);
+    assert_eq!(told.time, "1970-01-01T00:00:01.500000000Z");
+    assert_eq!((told.interface.as_str(), told.protocol.as_str()), ("#3", "udp"));
+    assert_eq!(told.source.as_deref(), Some("10.0.0.1:4096"));
+    assert_eq!(told.destination.as_deref(), Some("10.0.0.2:80"));
+    assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("dropped", Some("no_backend")));
+    assert_eq!((told.listener, told.sent, told.sent_bytes), (None, None, None));
+    assert_eq!(told.member, None, "the one that was looked at was not chosen");
+    assert_eq!(told.received_bytes, Some(Bytes(FRAME.to_vec())));
+}
+
+#[test]
+fn a_forwarded_packet_and_who_asked_for_it() {
+    let forwarded = Record { listener: 5, backend: 4, egress: 3, ..record(FORWARDED) };
+    let bytes = entry(forwarded, &[7; 42]);
+    let raw = Raw::read(&bytes).unwrap();
+    let told = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, false);
+    assert_eq!((told.verdict.as_str(), told.member.unwrap().id), ("forwarded", 4));
+    assert_eq!(told.listener.as_deref(), Some("#5"));
+    assert_eq!(told.sent.unwrap().next_hop_mac, "07:07:07:07:07:07");
+    assert_eq!((told.received_bytes, told.sent_bytes), (None, None));
+
+    let wants = |request: Request| Filter::new(&request, &Names::default()).unwrap().wants(&raw);
+    assert!(wants(Request::default()));
+    assert!(wants(Request { vip: Some([10, 0, 0, 2].into()), ..Request::default() }));
+    assert!(!wants(Request { vip: Some([10, 0, 0, 1].into()), ..Request::default() }));
+    let reason = Some("no_backend".parse().unwrap());
+    assert!(!wants(Request { reason, ..Request::default() }));
+}
+
+#[test]
+fn broken_entries_are_none() {
+    let bytes = entry(record(0), &[1; 9]);
+    assert!(Raw::read(&bytes[..bytes.len() - 1]).is_none());
+    assert!(Raw::read(&bytes[..20]).is_none());
+}
+
+#[test]
+fn bytes_in_hex() {
+    assert_eq!(String::from(Bytes(vec![0, 0xa1])), "00a1");
+    assert_eq!(Bytes::try_from("00a1".to_owned()), Ok(Bytes(vec![0, 0xa1])));
+    for wrong in ["0", "0g", "é1"] {
+        assert!(Bytes::try_from(wrong.to_owned()).is_err(), "{wrong}");
+    }
+}
