@@ -216,6 +216,9 @@ fn a_ring_that_waits_goes_on_waiting_after_a_restart() -> Result<()> {
         lab.lb().ip(&format!("neigh replace {address} lladdr {mac} dev lb0 nud permanent"))?;
         lab.unplug(index)?;
     }
+    // They try again each second, not ever more rarely, so that all end soon after an answer can come
+    // (kernels before 6.5 cannot).
+    let _ = lab.lb().sysctl("ipv4/tcp_syn_linear_timeouts", "60");
     let patient = HealthMonitor { timeout: 40, ..rarely(MonitorKind::Tcp) };
     let config = config(&lab, WEB, HTTP_PORT, patient);
     let mut agent = Agent::start(&lab, &config)?;
