@@ -88,6 +88,12 @@ impl Opened {
         (self.0 >> 32) as u32 != now
     }
 
+    /// One less, if this second has any.
+    #[inline(always)]
+    pub const fn one_less(self, now: u32) -> Self {
+        if self.is_over(now) || self.count() == 0 { self } else { Self(self.0 - 1) }
+    }
+
     /// How many opened.
     #[inline(always)]
     pub const fn count(self) -> u32 {
@@ -154,6 +160,9 @@ mod tests {
     fn what_opened_is_counted_by_the_second() {
         let opened = Opened(Opened::first(7).0 + 2);
         assert_eq!((opened.count(), opened.is_over(7), opened.is_over(8)), (3, false, true));
+        assert_eq!([opened.one_less(7).count(), opened.one_less(8).count()], [2, 3]);
+        let none = opened.one_less(7).one_less(7).one_less(7);
+        assert_eq!(none.one_less(7), none);
     }
 
     #[test]

@@ -70,6 +70,22 @@ pub(crate) unsafe fn count_opening(opened: *mut u64, now: u32) -> u32 {
     }
 }
 
+/// Takes back one of those that [`count_opening`] counted `now`. Where two CPUs take back the last, the
+/// second is over early, and nothing counts as opening.
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub(crate) unsafe fn take_back_opening(opened: *mut u64, now: u32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let before = Opened(opened.read_volatile());
+        if before.one_less(now) != before {
+            add(opened, 1u64.wrapping_neg());
+        }
+    }
+}
+
 /// Changes the counts of open connections of a listener and a backend.
 #[inline(always)]
 pub(crate) fn count_connection(listener: u16, backend: u16, change: u64) {

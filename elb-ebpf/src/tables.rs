@@ -26,7 +26,9 @@ use elb_common::vip_bits::VipBit;
 
 use crate::apart;
 use crate::maps::*;
-use crate::shared::{add, count, count_connection, count_opening, count_records, find, note};
+use crate::shared::{
+    add, count, count_connection, count_opening, count_records, find, note, take_back_opening,
+};
 
 /// The pinned maps, and the frame that the program was called for.
 pub struct Maps<'c> {
@@ -220,6 +222,13 @@ impl Tables for Maps<'_> {
         let Some(state) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
         // SAFETY: as in `may_open`.
         unsafe { count_opening(&raw mut (*state).opened, now) };
+    }
+
+    #[inline(always)]
+    fn no_longer_opening(&self, backend: u16, now: u32) {
+        let Some(state) = BACKEND_STATES.get_ptr_mut(u32::from(backend)) else { return };
+        // SAFETY: as in `may_open`.
+        unsafe { take_back_opening(&raw mut (*state).opened, now) };
     }
 
     #[inline(always)]

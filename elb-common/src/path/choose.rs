@@ -313,6 +313,10 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         if is_tracked {
             self.tables.opened(id, flow.backend);
+            let is_counted = self.listener().algorithm == algorithm::LEAST_CONNECTIONS;
+            if is_counted && opening.since == self.now {
+                self.tables.no_longer_opening(flow.backend, self.now);
+            }
         }
         Answer::id(flow.backend)
     }

@@ -287,6 +287,11 @@ impl Tables for Memory {
         let opened = Opened(state.opened + 1);
         state.opened = if opened.is_over(now) { Opened::first(now) } else { opened }.0;
     }
+    fn no_longer_opening(&self, backend: u16, now: u32) {
+        let mut written = self.written.borrow_mut();
+        let state = written.backend_states.entry(backend).or_default();
+        state.opened = Opened(state.opened).one_less(now).0;
+    }
     fn opened(&self, listener: u16, backend: u16) {
         let mut written = self.written.borrow_mut();
         let state = written.listener_states.entry(listener).or_default();

@@ -87,6 +87,8 @@ pub trait Tables: Sized {
     fn is_carried(&self, table: usize, now: u32) -> bool;
     /// Counts a flow that opens at a backend and is no connection yet.
     fn opening(&self, backend: u16, now: u32);
+    /// Takes back one that [`Self::opening`] counted in this second: it counts as open from now on.
+    fn no_longer_opening(&self, backend: u16, now: u32);
     /// Counts a connection that opened.
     fn opened(&self, listener: u16, backend: u16);
     /// Counts a connection that closed.

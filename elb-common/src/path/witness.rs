@@ -55,6 +55,8 @@ pub enum Asked<'t> {
     CountsAreBelieved(bool),
     IsCarried(bool),
     Opening(u16),
+    /// One of them is open: the backend.
+    NoLongerOpening(u16),
     Opened(u16, u16),
     Closed(u16, u16),
     FragmentV4(FlowKeyV4, Option<Fragment>),
@@ -250,6 +252,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     fn opening(&self, backend: u16, now: u32) {
         self.tables.opening(backend, now);
         self.note.note(Asked::Opening(backend));
+    }
+    #[inline(always)]
+    fn no_longer_opening(&self, backend: u16, now: u32) {
+        self.tables.no_longer_opening(backend, now);
+        self.note.note(Asked::NoLongerOpening(backend));
     }
     #[inline(always)]
     fn opened(&self, listener: u16, backend: u16) {

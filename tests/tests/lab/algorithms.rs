@@ -28,9 +28,6 @@ const HOLD: u32 = 5;
 
 const BEAT: Duration = Duration::from_millis(200);
 
-/// After this long, another second of the packet path's clock has begun.
-const SECOND: Duration = Duration::from_millis(1_100);
-
 /// For what waits until flows are idle, and a look at them after that.
 const IDLE_LIMIT: Duration = Duration::from_secs(40);
 
@@ -97,11 +94,8 @@ fn connections_go_where_fewest_are() -> Result<()> {
     let fifty = hold(&scene, 50)?;
     assert_eq!(fifty.so_far().on("backend-1").len(), 50);
     assert_eq!(open(&scene, 0)? + open(&scene, 1)?, 150);
-    // What opened in a second counts as opening until the second is over, whatever became of it.
-    thread::sleep(SECOND);
     let next = hold(&scene, 50)?;
     assert_eq!(next.so_far().on("backend-1").len(), 50, "100 and 50 are open before");
-    thread::sleep(SECOND);
     let even = hold(&scene, 20)?;
     assert!(even.so_far().on("backend-1").len().abs_diff(10) <= 1);
 

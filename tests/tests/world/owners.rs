@@ -64,9 +64,9 @@ fn whoever_has_the_directory_is_named() -> Result<()> {
 
     served.agent.terminate()?;
     let mut command = Command::new("flock");
-    command.arg("--close").arg(&served.config.agent.pin_dir).args(["sleep", "600"]);
+    command.arg("--no-fork").arg(&served.config.agent.pin_dir).args(["sleep", "600"]);
     let mut owner = Process::start("another owner", command)?;
-    let named = format!("is in use by process {} (flock ", owner.id());
+    let named = format!("is in use by process {} (sleep ", owner.id());
     let refuses = |words: &[&str]| -> Result<Option<()>> {
         let refused = run(&served.lab, words, "again.toml", &text)?;
         assert!(words == ["agent"] || refused.code == Some(1), "{refused:?}");

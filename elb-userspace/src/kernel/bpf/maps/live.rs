@@ -241,6 +241,9 @@ impl Tables for Live<'_> {
     fn opening(&self, backend: u16, now: u32) {
         self.scratch.opening(backend, now);
     }
+    fn no_longer_opening(&self, backend: u16, now: u32) {
+        self.scratch.no_longer_opening(backend, now);
+    }
     fn opened(&self, listener: u16, backend: u16) {
         self.scratch.opened(listener, backend);
     }
