@@ -263,3 +263,20 @@ fn a_datagram_flow_stays_where_it_went_for_want_of_a_former_member() -> Result<(
         ],
     )
 }
+
+/// A connection that was refused a record opens again from the same port: it goes on where it opened, and
+/// is refused again.
+#[test]
+fn a_connection_that_was_refused_a_record_is_refused_again() -> Result<(), TestCaseError> {
+    run(
+        Wanted { room: 1, ..with(Pool { algorithm: LbAlgorithm::RoundRobin, ..pool(0) }) },
+        &[
+            Send(3, Packet::Opening),
+            Send(6, Packet::Opening),
+            Send(6, Packet::Data),
+            Send(3, Packet::Data),
+            Send(3, Packet::Opening),
+            Send(3, Packet::Data),
+        ],
+    )
+}

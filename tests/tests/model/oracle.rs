@@ -162,6 +162,8 @@ impl Oracle {
             _ if opens || self.is_udp() => {
                 self.opened(flow, last, member, refused, span)?;
             }
+            // It was refused a record, and is again until it gets one, also where it opens anew.
+            _ if is_promised => {}
             _ => return Ok(()), // nothing is promised, and a broken connection does not go on
         }
         let ends = !self.is_udp() && packet == Packet::Rst;
