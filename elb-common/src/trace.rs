@@ -4,8 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::path::peek::Ends;
 
-/// Value of `TRACE`, one element: which packets are reported. The agent writes it while somebody
-/// traces; all zeroes: nobody does.
+/// Value of `TRACE`, one element: which packets are reported. The agent writes it while packets
+/// are traced; all zeroes: none are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Trace {

@@ -34,7 +34,7 @@ pub(crate) const PROGRAM_RUNS: Stage = stage("program runs", 200, 180);
 pub(crate) const NAMED_HOST_TESTS: Stage = stage("host tests of that name", 200, 15);
 pub(crate) const NAMED_LABS: Stage = stage("runs and labs of that name", 60, 15);
 pub(crate) const LABS: Stage = stage("program runs and labs", 1980, 1890);
-pub(crate) const HISTORIES: Stage = stage("random histories", 360, 60);
+pub(crate) const HISTORIES: Stage = stage("random histories", 450, 150);
 
 pub(crate) const OTHER_KERNELS: Stage = stage("other kernels", 20, 1);
 pub(crate) const GUEST_PROGRAMS: Stage = stage("programs for them", 60, 2);

@@ -152,7 +152,7 @@ const PROGRAM_RUNS: [&str; 6] =
 const HISTORIES: [&str; 7] =
     ["test", "--profile", "guest", "--package", "elb-tests", "--test", "model"];
 
-/// What somebody waits for makes do with a quarter of the hostile packets.
+/// A quick run makes do with a quarter of the hostile packets.
 fn fewer_packets(cargo: &mut Command) -> &mut Command {
     const VARIABLE: &str = "ELB_HOSTILE_PACKETS";
     let packets = std::env::var(VARIABLE).unwrap_or_else(|_| "250000".to_owned());

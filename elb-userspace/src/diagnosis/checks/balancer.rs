@@ -157,7 +157,7 @@ fn tasks(balancer: &Balancer) -> Option<Finding> {
         .map(|finding| finding.fix(log))
 }
 
-/// The host may have its reasons: keepalived gives a virtual address to whoever serves.
+/// The host may have its reasons: keepalived gives a virtual address to the host that serves.
 fn own_addresses(balancer: &Balancer) -> Option<Finding> {
     warned(Check::OwnAddress, &balancer.own_addresses).map(|finding| finding.fix("elb doctor"))
 }

@@ -61,7 +61,7 @@ impl Filter {
         self.record
     }
 
-    /// Whether a packet that the kernel reported for somebody is one of these.
+    /// Whether a packet that the kernel reported for any subscriber is one of these.
     pub fn wants(&self, raw: &Raw<'_>) -> bool {
         self.record.wants(raw.received().ends())
             && self.record.wants_reason(raw.event.reason)

@@ -1,5 +1,5 @@
 //! The kernel's word that a bond uses another port (`IFLA_EVENT` of RTM_NEWLINK, in `bond_change_active_slave()`),
-//! for kernels without bonds: to listeners it is the same whoever sends it.
+//! for kernels without bonds: to listeners its sender makes no difference.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
