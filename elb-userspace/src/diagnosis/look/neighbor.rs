@@ -9,7 +9,7 @@ use rtnetlink::Handle;
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
 use tokio::time::{Instant, sleep};
 
-use crate::diagnosis::evidence::Way;
+use crate::diagnosis::evidence::MemberWay;
 
 /// The kernel asks three times, a second apart, and is waited for until it gives up: without its verdict
 /// silence would be blamed on a filter. A host that is busy gives up later.
@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the next hop towards `member` confirms the Ethernet address that is known; `None` if
 /// none is known, or the kernel does not say.
-pub(super) async fn confirm(way: &Way, member: IpAddr) -> Option<bool> {
+pub(super) async fn confirm(way: &MemberWay, member: IpAddr) -> Option<bool> {
     let hop = way.next_hop.as_ref().ok()?;
     let address = way.gateway.unwrap_or(member);
     let (connection, handle, _) = rtnetlink::new_connection().ok()?;
