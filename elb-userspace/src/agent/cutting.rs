@@ -8,10 +8,12 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use super::flows::Listing;
+use crate::api::shape::error::{Error, ErrorCode};
+use crate::api::shape::flows::CutLine;
 use crate::control::flow_key::Key;
 use crate::kernel::bpf::{Cutter, coarse_seconds};
 use crate::observe::flows::FlowState;
-use crate::observe::flows::cut::{CutLine, can_be_cut};
+use crate::observe::flows::cut::can_be_cut;
 
 /// Walks over the tables at the most: a packet of the same moment may overwrite a record that was cut.
 const WALKS: usize = 3;
@@ -33,7 +35,8 @@ impl Listing {
         for _ in 0..WALKS {
             let before = cutting.cut;
             if let Err(error) = self.each(|key, flow, state| cutting.visit(&key, &flow, state)) {
-                cutting.end = Some(CutLine::Failed(error.to_string()));
+                cutting.end =
+                    Some(CutLine::Failed(Error::new(ErrorCode::Failed, error.to_string())));
             }
             if cutting.end.is_some() || cutting.cut == before {
                 break;
@@ -67,7 +70,10 @@ impl Cutting<'_> {
         match self.cutter.cut(key, flow, coarse_seconds()) {
             Ok(was_there) => self.cut += u64::from(was_there),
             Err(error) => {
-                self.end = Some(CutLine::Failed(format!("cannot cut a connection: {error}")));
+                self.end = Some(CutLine::Failed(Error::new(
+                    ErrorCode::Failed,
+                    format!("cannot cut a connection: {error}"),
+                )));
             }
         }
         if self.shown.elapsed() >= SHOW {

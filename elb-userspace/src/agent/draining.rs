@@ -10,8 +10,8 @@ use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
 use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::coarse_seconds;
-use crate::model::Model;
-use crate::observe::names::is_named;
+use crate::model::member_ref::is_named;
+use crate::model::{MemberRef, Model};
 
 /// Members that are drained, each with its pool.
 pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
@@ -107,10 +107,7 @@ impl Core {
         let cut_in = number.cut_at.map(|at| at.saturating_sub(coarse_seconds()));
         let counts = assigned.ring.shape.is_scheduled();
         let member = DrainedMember {
-            pool: named.pool.clone(),
-            member: named.name.clone().unwrap_or_else(|| named.socket.to_string()),
-            address: number.address,
-            protocol_port: number.port,
+            member: MemberRef::new(&named.pool, named.name.as_deref(), number.socket()),
             state: self.state(named, number).to_owned(),
             slots,
             former_slots,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, LAST, MemberEvent};
 use crate::api::{Lines, WAITING_LINES};
 use crate::health::OperatingStatus;
+use crate::model::MemberRef;
 
 /// The last events, and everybody who wants to hear of more.
 #[derive(Default)]
@@ -80,8 +81,8 @@ impl Listener {
 
 /// A structured line.
 fn log(event: &MemberEvent) {
-    let MemberEvent { pool, member, address, protocol_port: port, from, lasted, reason, .. } =
-        event;
+    let MemberEvent { member, from, lasted, reason, .. } = event;
+    let MemberRef { pool, name: member, address, protocol_port: port } = member;
     let code = reason.as_ref().map(|reason| reason.code().as_str());
     let reason = reason.as_ref().map(tracing::field::display);
     match event.event {
@@ -98,18 +99,17 @@ fn log(event: &MemberEvent) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
 
     fn event(number: u64) -> MemberEvent {
         MemberEvent {
             time: String::new(),
             event: EventKind::Unhealthy,
-            pool: "web".to_owned(),
-            member: format!("web-{}", number % 2),
-            address: IpAddr::from([10, 0, 0, 1]),
-            protocol_port: 80,
+            member: MemberRef::new(
+                "web",
+                Some(&format!("web-{}", number % 2)),
+                ([10, 0, 0, 1], 80).into(),
+            ),
             from: OperatingStatus::Online,
             lasted: number,
             reason: None,

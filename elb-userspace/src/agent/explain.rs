@@ -27,8 +27,8 @@ impl Core {
         }
         let own = local::own_addresses();
         let (source, vip) = (question.src.address, question.dst.ip());
-        if let Some(verdict) = local::verdict(source, vip, &own, &self.config.model) {
-            (told.verdict, told.sent, told.answer) = (verdict, None, None);
+        if let Some(decision) = local::decision(source, vip, &own, &self.config.model) {
+            (told.decision, told.sent, told.answer) = (decision, None, None);
         }
         Ok(told)
     }

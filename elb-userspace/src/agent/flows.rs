@@ -8,11 +8,13 @@ use elb_common::flow::Flow;
 use tokio::sync::mpsc;
 
 use super::core::Core;
+use crate::api::shape::error::{Error, ErrorCode};
+use crate::api::shape::flows::FlowsLine;
 use crate::control::flow_key::Key;
 use crate::kernel::bpf::{FlowTables, MapError, coarse_seconds};
 use crate::observe::flows::cut::Reach;
 use crate::observe::flows::{
-    Clients, FlowCounts, FlowState, FlowsLine, FlowsRequest, Identity, MemberFlows, Summary, Terms,
+    Clients, FlowCounts, FlowState, FlowsRequest, Identity, MemberFlows, Summary, Terms,
     TrackedFlow,
 };
 use crate::observe::names::Names;
@@ -82,7 +84,8 @@ impl Listing {
         });
         if let Err(error) = done {
             // The client may have gone meanwhile.
-            let _ = lines.blocking_send(FlowsLine::Failed(error.to_string()));
+            let _ = lines
+                .blocking_send(FlowsLine::Failed(Error::new(ErrorCode::Failed, error.to_string())));
         }
     }
 
@@ -104,7 +107,7 @@ impl Listing {
                 counts,
             })
             .collect();
-        members.sort_by_key(|one| (std::cmp::Reverse(one.flows), one.member.id));
+        members.sort_by_key(|one| (std::cmp::Reverse(one.flows), one.member.number));
         let cutting = self.cut.then(|| self.unrecorded(reach));
         Ok(Summary { members, flows: counts.all(), counts, cutting, room: self.tables.room })
     }

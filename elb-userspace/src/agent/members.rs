@@ -16,7 +16,7 @@ use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{Change, Failure, History, MemberHealth, OperatingStatus, Timing};
 use crate::model::time::{Now, Time};
-use crate::model::{Member, Model};
+use crate::model::{Member, MemberRef, Model};
 
 /// The health of all members, each under a number for the schedule and for probes under way.
 #[derive(Default)]
@@ -344,10 +344,7 @@ impl Watched {
         Some(MemberEvent {
             time: timestamp_millis(now.wall),
             event,
-            pool: self.pool.clone(),
-            member: self.name.clone(),
-            address: self.socket.ip(),
-            protocol_port: self.socket.port(),
+            member: MemberRef::new(&self.pool, Some(&self.name), self.socket),
             from: change.from,
             lasted: lasted.as_secs(),
             reason,

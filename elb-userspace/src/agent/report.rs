@@ -23,7 +23,7 @@ use crate::control::ring::shape::Shape;
 use crate::kernel::bpf::{MapError, coarse_seconds};
 use crate::kernel::host::joining;
 use crate::kernel::host::kept::{KeptObject, KeptState};
-use crate::model;
+use crate::model::{self, MemberRef};
 use crate::observe::explain::fate;
 
 impl Core {
@@ -138,16 +138,18 @@ impl Core {
 
     fn removed(
         &self,
+        pool: &str,
         number: &AssignedMember,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
     ) -> status::MemberStatus {
-        self.backend(Some(number), number.socket(), shares, arrived)
+        self.backend(pool, Some(number), number.socket(), shares, arrived)
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
     fn backend(
         &self,
+        pool: &str,
         number: Option<&AssignedMember>,
         socket: SocketAddr,
         shares: &Shares,
@@ -160,9 +162,7 @@ impl Core {
             .and_then(|number| number.cut_at)
             .filter(|_| id.is_some_and(|id| !self.is_cut(id)));
         status::MemberStatus {
-            name: socket.to_string(),
-            address: socket.ip(),
-            protocol_port: socket.port(),
+            member: MemberRef::new(pool, None, socket),
             weight: 0,
             operating_status: "REMOVED".to_owned(),
             since: timestamp(self.loaded.wall),

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use self::report::{Part, PartRequest, Underway};
 use self::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use self::shape::drain::{DrainReport, DrainRequest};
+use self::shape::error::Error;
+use self::shape::flows::{CutLine, FlowsLine};
 use self::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::events;
 use crate::api::shape::status;
@@ -32,9 +34,9 @@ pub enum Query {
     /// What `elb` is to be asked on the host of a member.
     Inspection(String, oneshot::Sender<Answer<Vec<String>>>),
     /// Flows that are tracked.
-    Flows(flows::FlowsRequest, oneshot::Sender<Lines<flows::FlowsLine>>),
+    Flows(flows::FlowsRequest, oneshot::Sender<Lines<FlowsLine>>),
     /// Connections that are recorded are to be cut.
-    Cut(flows::FlowsRequest, oneshot::Sender<Lines<flows::cut::CutLine>>),
+    Cut(flows::FlowsRequest, oneshot::Sender<Lines<CutLine>>),
     /// Packets, from now on until the answer is not wanted any more.
     Trace(trace::TraceRequest, oneshot::Sender<Lines<trace::TraceLine>>),
     /// What happened to members, and perhaps what will.
@@ -53,22 +55,7 @@ pub enum Query {
 pub type Lines<T> = Answer<mpsc::Receiver<T>>;
 
 /// An answer, or why there is none.
-pub type Answer<T> = Result<T, Refusal>;
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// What is wrong with the question.
-    Wrong(String),
-    /// What the agent is busy with.
-    Busy(String),
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Wrong(why)
-    }
-}
+pub type Answer<T> = Result<T, Error>;
 
 /// Lines that wait for somebody who is slower than they come.
 pub const WAITING_LINES: usize = 1024;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::AttachedMode;
@@ -12,14 +13,14 @@ use super::sysctl::Sysctl;
 use crate::model::ipgroup::Cidr;
 
 /// The steps in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BackendReport {
     /// Done, or found done already.
     pub steps: Vec<Step>,
 }
 
 /// One step. Its text is a line without an end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the texts below say what each step is")]
 pub enum Step {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use elb_common::path::unwrap::Unwrapped;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
@@ -14,7 +15,7 @@ use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
 
 /// A set-up as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BackendStatus {
     /// The virtual addresses.
     pub vips: Vec<IpAddr>,
@@ -32,7 +33,7 @@ pub struct BackendStatus {
 }
 
 /// Frames that something became of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Count {
     /// What became of them.
     pub name: &'static str,

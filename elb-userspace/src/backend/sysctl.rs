@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::{fmt, fs, io};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{BackendError, Mode};
@@ -11,7 +12,8 @@ use super::{BackendError, Mode};
 pub(super) const ALL: &str = "all";
 
 /// The IPv4 setting of an interface. As text, it is what sysctl(8) calls it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Sysctl {
     /// The interface, or `all`.
     pub interface: String,

@@ -28,7 +28,7 @@ reported as unknown.
 
 Examples:
   elb doctor
-  elb doctor --config new.toml -o json | jq '.findings[] | select(.verdict == \"fail\")'
+  elb doctor --config new.toml -o json | jq '.findings[] | select(.outcome == \"fail\")'
   elb doctor --interface eth0 --interface eth1     without a configuration
 
 Exit codes: 0 nothing is wrong (there may be warnings), 1 a cause was found, 2 undecided or wrong

@@ -11,6 +11,7 @@ use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
 use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, MemberEvent};
+use crate::model::MemberRef;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -76,13 +77,14 @@ async fn print(request: &EventsRequest, agent: &SocketArg, output: Output) -> Re
 }
 
 fn text(event: &MemberEvent) -> String {
-    let MemberEvent { time, event, pool, member, from, lasted, reason, .. } = event;
+    let MemberEvent { time, event, member, from, lasted, reason } = event;
+    let MemberRef { pool, name, .. } = member;
     let reason = match (event, reason) {
         (_, None) => String::new(),
         (EventKind::Unhealthy, Some(reason)) => format!(": {reason}"),
         (EventKind::Recovered, Some(reason)) => format!(", it had failed with {reason}"),
     };
-    format!("{time} {event:<9} {member} ({pool}) after {lasted} s {from}{reason}")
+    format!("{time} {event:<9} {name} ({pool}) after {lasted} s {from}{reason}")
 }
 
 #[cfg(test)]
@@ -95,10 +97,7 @@ mod tests {
         let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
-            pool: "web".to_owned(),
-            member: "web-1".to_owned(),
-            address: [10, 0, 0, 11].into(),
-            protocol_port: 80,
+            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into()),
             from: OperatingStatus::Online,
             lasted: 3600,
             reason: Some(Failure::new(Cause::Refused { by: [10, 0, 0, 11].into() })),

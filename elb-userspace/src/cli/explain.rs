@@ -32,7 +32,7 @@ Examples:
   elb explain --src 198.51.100.7:40312 --dst 192.0.2.10:80 --proto tcp
   elb explain --src 2001:db8::7 --dst '[2001:db8::10]:53' --proto udp --size 1500
   elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
-  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .verdict
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .decision
 
 Exit codes: 0 whatever becomes of the packet, 1 the agent cannot tell, 2 wrong usage.")]
 pub(super) struct ExplainArgs {
@@ -117,8 +117,8 @@ fn text(told: &Explanation) -> String {
     if let Some(answer) = told.answer {
         line("answered", self::answer(answer));
     }
-    line("verdict", verdict(&told.verdict));
-    if let Some(fix) = &told.verdict.fix {
+    line("decision", decision(&told.decision));
+    if let Some(fix) = &told.decision.fix {
         line("what to do", fix.clone());
     }
     out
@@ -145,14 +145,15 @@ fn listener(listener: &MatchedListener) -> String {
 }
 
 fn member(member: &BackendMember) -> String {
-    let BackendMember { id, name, address, removed, .. } = member;
-    let address = match address {
+    let BackendMember { number, removed, .. } = member;
+    let name = member.name();
+    let address = match member.socket() {
         Some(address) if address.port() == 0 => format!(" at {}", address.ip()),
-        Some(address) if address.to_string() != *name => format!(" at {address}"),
+        Some(address) if address.to_string() != name => format!(" at {address}"),
         _ => String::new(),
     };
     let removed = if *removed { ", removed" } else { "" };
-    format!("{name}{address} (backend {id}{removed})")
+    format!("{name}{address} (backend {number}{removed})")
 }
 
 fn owner(owner: Option<&BackendMember>) -> String {
@@ -246,7 +247,7 @@ fn flow(entry: &FlowEntry) -> String {
 }
 
 fn backend(chosen: &Backend) -> String {
-    format!("{}, pool {}, by {}", member(&chosen.member), chosen.member.pool, chosen.forwarding)
+    format!("{}, pool {}, by {}", member(&chosen.member), chosen.member.pool(), chosen.forwarding)
 }
 
 fn next_hop(chosen: &Backend) -> String {
@@ -286,11 +287,11 @@ fn answer(answer: Reply) -> String {
     }
 }
 
-fn verdict(verdict: &Decision) -> String {
-    match (&verdict.reason, &verdict.meaning) {
-        (Some(reason), Some(meaning)) => format!("{}: {reason}: {meaning}", verdict.fate),
-        (None, Some(meaning)) => format!("{}: {meaning}", verdict.fate),
-        _ => verdict.fate.clone(),
+fn decision(decision: &Decision) -> String {
+    match (&decision.reason, &decision.meaning) {
+        (Some(reason), Some(meaning)) => format!("{}: {reason}: {meaning}", decision.fate),
+        (None, Some(meaning)) => format!("{}: {meaning}", decision.fate),
+        _ => decision.fate.clone(),
     }
 }
 

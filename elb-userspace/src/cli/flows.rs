@@ -5,16 +5,15 @@ mod cut;
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::observe::flows::{
-    Clients, FlowCounts, FlowsLine, FlowsRequest, Identity, Summary, TrackedFlow,
-};
+use crate::api::shape::flows::FlowsLine;
+use crate::observe::flows::{Clients, FlowCounts, FlowsRequest, Identity, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("filter").multiple(true), after_help = "\
@@ -97,7 +96,7 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
     let (mut listed, mut ended) = (0u64, 0u64);
     let print = |line: FlowsLine| {
         let text = match (line, args.output) {
-            (FlowsLine::Failed(error), _) => bail!("{error}"),
+            (FlowsLine::Failed(error), _) => return Err(error.into()),
             (FlowsLine::Summary(summary), Output::Table) => table(&summary),
             (FlowsLine::Flow(flow), Output::Table) => {
                 let has_ended = flow.state.has_ended();
@@ -141,11 +140,11 @@ fn table(summary: &Summary) -> String {
     table.set_header(["MEMBER", "ADDRESS", "POOL", "OPEN", "SETTLED", "CLOSED", "CUT", "OVER"]);
     for one in &summary.members {
         let member = &one.member;
-        let address = member.address.map(|address| address.to_string()).unwrap_or_default();
+        let address = member.socket().map(|address| address.to_string()).unwrap_or_default();
         let FlowCounts { open, settled, closed, cut, member_gone, over } = one.counts;
         let counts =
             [open, settled, closed, cut, member_gone + over].map(|count| count.to_string());
-        let names = [member.name.clone(), address, member.pool.clone()];
+        let names = [member.name(), address, member.pool().to_owned()];
         table.add_row(names.into_iter().chain(counts));
     }
     if summary.members.is_empty() {
@@ -182,22 +181,21 @@ fn row(flow: &TrackedFlow) -> String {
         }
     };
     let state = state.word();
-    format!("{what}  {} ({})  {state}, last packet {idle} s ago", member.name, member.pool)
+    format!("{what}  {} ({})  {state}, last packet {idle} s ago", member.name(), member.pool())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MemberRef;
     use crate::observe::flows::{FlowState, MemberFlows};
     use crate::observe::names::BackendMember;
 
     #[test]
     fn members_in_a_table() {
         let member = BackendMember {
-            id: 3,
-            name: "web-1".to_owned(),
-            pool: "web".to_owned(),
-            address: Some("10.0.0.11:80".parse().unwrap()),
+            number: 3,
+            member: Some(MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into())),
             removed: false,
         };
         let counts = FlowCounts { open: 9, closed: 1, member_gone: 2, ..FlowCounts::default() };

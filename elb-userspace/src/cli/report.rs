@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Output, print_json, print_text};
+use super::{Output, failure, print_json, print_text};
 use crate::diagnosis::report::{Basis, Conclusion, Finding, Outcome, Report};
 
 /// The exit code of a command that could not report: 0 to 2 are what a [`Conclusion`] has.
@@ -36,7 +36,7 @@ pub(super) fn show_as<T: Serialize>(
     let told = match told {
         Ok(told) => told,
         Err(error) => {
-            eprintln!("elb: {error:#}");
+            failure::report(&error, output);
             return Ok(ExitCode::from(NO_REPORT));
         }
     };
@@ -74,7 +74,7 @@ fn cause(out: &mut String, finding: &Finding) {
 }
 
 fn line(out: &mut String, finding: &Finding) {
-    let start = format!("  {:<8} {:<18} ", mark(finding.verdict), finding.check);
+    let start = format!("  {:<8} {:<18} ", mark(finding.outcome), finding.check);
     indented(out, &start, &evidence(finding));
     if let Some(fix) = &finding.fix {
         indented(out, &format!("{:MARGIN$}fix: ", ""), fix);
@@ -113,8 +113,8 @@ const fn conclusion(conclusion: Conclusion) -> &'static str {
     }
 }
 
-const fn mark(verdict: Outcome) -> &'static str {
-    match verdict {
+const fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
         Outcome::Pass => "pass",
         Outcome::Fail => "FAIL",
         Outcome::Warn => "warn",

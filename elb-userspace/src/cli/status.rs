@@ -12,8 +12,7 @@ use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json, print_text};
-use crate::agent::logging;
+use super::{Output, block_on, failure, print_json, print_text};
 use crate::api::client;
 use crate::api::shape::status::{
     AccessStatus, ListenerStatus, MemberStatus, PathStatus, PoolStatus, Reason, Status,
@@ -64,18 +63,18 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
     });
     let status = match asked {
         Err(error) if problems => {
-            logging::say(&format!("elb: {error:#}"));
+            failure::report(&error, args.output);
             return Ok(ExitCode::from(UNKNOWN));
         }
         asked => asked?,
     };
-    let members = member::all(&status);
+    let members: Vec<_> = status.pools.iter().flat_map(|pool| &pool.members).collect();
     let only_members = !problems && is_of_members(&status, &args.names);
     match args.output {
         Output::Json if only_members => print_json(&members)?,
         Output::Json => print_json(&status)?,
         Output::Table if only_members => {
-            print_text(&members.iter().map(member::text).collect::<String>())?;
+            print_text(&members.iter().map(|member| member::text(member)).collect::<String>())?;
         }
         Output::Table => print_text(&text(&status, std::io::stdout().is_terminal()))?,
     }
@@ -260,12 +259,12 @@ fn row(member: &MemberStatus) -> Vec<Cell> {
         member.cut_in.map(|seconds| format!("cut in {seconds} s")),
     ];
     let note = note.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let address = match member.protocol_port {
-        0 => member.address.to_string(),
-        port => std::net::SocketAddr::new(member.address, port).to_string(),
+    let address = match member.member.protocol_port {
+        0 => member.member.address.to_string(),
+        _ => member.member.socket().to_string(),
     };
     vec![
-        Cell::new(format!("    {}", member.name)),
+        Cell::new(format!("    {}", member.member.name)),
         Cell::new(address),
         Cell::new(member.weight),
         Cell::new(&member.operating_status).fg(colour),

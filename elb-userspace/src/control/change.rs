@@ -7,6 +7,7 @@ mod pools;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::reconcile::Renamed;
@@ -15,7 +16,9 @@ use crate::model::{Listener, LoadBalancer, Model};
 pub use self::loss::taken_away;
 
 /// What happens to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EffectKind {
     /// Connections break at once.
@@ -43,7 +46,7 @@ impl fmt::Display for EffectKind {
 }
 
 /// One thing that another configuration does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {
     /// What happens.
     pub kind: EffectKind,

@@ -43,7 +43,7 @@ pub fn member(evidence: &Evidence) -> Report {
     let suspects = suspicion::suspects(evidence);
     let named = named(evidence, &suspects);
     let findings = settle(evidence, &suspects, named);
-    let unknown = findings.iter().any(|finding| finding.verdict == Outcome::Unknown);
+    let unknown = findings.iter().any(|finding| finding.outcome == Outcome::Unknown);
     let mut report = Report::explained(subject(evidence), evidence.works(), findings, named);
     if unknown && evidence.inspection.is_none() {
         report.ask = Some(fix::ask(evidence));
@@ -102,12 +102,12 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
     }
     let failed = MEMBER.iter().filter_map(|check| seen(evidence, *check));
     let fails = |finding: &Finding| {
-        finding.verdict == Outcome::Fail && contradicted(evidence, finding).is_none()
+        finding.outcome == Outcome::Fail && contradicted(evidence, finding).is_none()
     };
     if let Some(failed) = failed.into_iter().find(|finding| fails(finding)) {
         return Some(failed.check);
     }
-    let cleared = |check| seen(evidence, check).is_some_and(|said| said.verdict != Outcome::Warn);
+    let cleared = |check| seen(evidence, check).is_some_and(|said| said.outcome != Outcome::Warn);
     suspects.iter().map(|suspect| suspect.check).find(|check| !cleared(*check))
 }
 
@@ -115,9 +115,9 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
 fn supported(suspect: &Finding, said: &Finding) -> Option<Finding> {
     let what = format!("{}\nthe host itself: {}", suspect.evidence, said.evidence);
     let fix = said.fix.clone().or_else(|| suspect.fix.clone());
-    let verdict = suspect.verdict;
-    (said.verdict == Outcome::Warn).then(|| Finding {
-        verdict,
+    let outcome = suspect.outcome;
+    (said.outcome == Outcome::Warn).then(|| Finding {
+        outcome,
         evidence: what,
         fix,
         ..said.clone()
@@ -138,7 +138,7 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
             | Check::Sysctls
     );
     let said = evidence.inspection.as_ref().filter(|_| about_host)?.finding(check)?;
-    (said.verdict != Outcome::Unknown).then_some(said)
+    (said.outcome != Outcome::Unknown).then_some(said)
 }
 
 /// What the host said, where it cannot be why the member fails: a check that has just succeeded, by the
@@ -152,11 +152,11 @@ fn contradicted(evidence: &Evidence, said: &Finding) -> Option<Finding> {
     } else {
         return None;
     };
-    if said.verdict != Outcome::Fail {
+    if said.outcome != Outcome::Fail {
         return None;
     }
     let what = format!("{}; {why}", said.evidence);
-    Some(Finding { verdict: Outcome::Warn, evidence: what, ..said.clone() })
+    Some(Finding { outcome: Outcome::Warn, evidence: what, ..said.clone() })
 }
 
 /// A suspect next to the one that is named.

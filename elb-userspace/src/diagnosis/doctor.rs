@@ -132,22 +132,22 @@ fn interfaces(duty: &Duty, facts: &Facts) -> Vec<Finding> {
     by_check.into_iter().map(|(check, findings)| together(check, findings)).collect()
 }
 
-/// The worst verdict, and everybody's evidence under their own name.
+/// The worst outcome, and everybody's evidence under their own name.
 fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
-    let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.verdict));
+    let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.outcome));
     let Some((_, worst)) = worst else {
         return Finding::seen(check, Outcome::NotApplicable, "there is no interface");
     };
-    let (verdict, basis) = (worst.verdict, worst.basis);
+    let (outcome, basis) = (worst.outcome, worst.basis);
     let evidence = findings.iter().map(|(name, finding)| format!("{name}: {}", finding.evidence));
     let evidence = evidence.collect::<Vec<_>>().join("\n");
     let fixes: Vec<&str> = findings.iter().filter_map(|(_, f)| f.fix.as_deref()).collect();
     let fix = (!fixes.is_empty()).then(|| fixes.join("\n"));
-    Finding { check, verdict, basis, evidence, fix }
+    Finding { check, outcome, basis, evidence, fix }
 }
 
-const fn weight(verdict: Outcome) -> u8 {
-    match verdict {
+const fn weight(outcome: Outcome) -> u8 {
+    match outcome {
         Outcome::NotApplicable => 0,
         Outcome::Pass => 1,
         Outcome::Unknown => 2,

@@ -29,6 +29,7 @@ mod wrappers;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use asked::{InspectRequest, ServiceProtocol};
@@ -41,7 +42,7 @@ use facts::Facts;
 use parts::{Part, finding};
 
 /// An answer, with what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     /// The host's name.
     pub host: String,
@@ -123,7 +124,7 @@ fn conclude(asked: InspectRequest, facts: &Facts) -> Inspection {
         Some(why) => finding(check, vec![Part::unknown(why)]),
         None => finding(check, judge(&asked, facts)),
     });
-    let known = findings.iter().all(|finding| finding.verdict != Outcome::Unknown);
+    let known = findings.iter().all(|finding| finding.outcome != Outcome::Unknown);
     // A warning is what a host is like, not why probes fail.
     let report = Report::explained(facts.host.clone(), known, findings.to_vec(), None);
     Inspection { host: facts.host.clone(), asked, report }

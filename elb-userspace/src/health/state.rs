@@ -22,6 +22,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -29,7 +30,7 @@ use crate::model::HealthMonitor;
 use crate::model::time::{Now, Time};
 
 /// The V3 API's `operating_status` of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OperatingStatus {
     /// The pool has no health monitor, or it is disabled.

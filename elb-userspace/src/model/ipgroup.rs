@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Name;
@@ -64,7 +65,8 @@ impl IpGroup {
 pub type GroupNetworks = BTreeMap<u16, BTreeSet<Cidr>>;
 
 /// Addresses with the same first bits: an address, and zeroes after its first `bits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Cidr {
     address: IpAddr,
     bits: u8,

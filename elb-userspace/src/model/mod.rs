@@ -7,6 +7,7 @@
 pub mod codes;
 pub mod endpoint;
 pub mod ipgroup;
+pub mod member_ref;
 pub mod monitor;
 pub mod port_range;
 pub mod quic;
@@ -20,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
+pub use member_ref::MemberRef;
 pub use monitor::HealthMonitor;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};

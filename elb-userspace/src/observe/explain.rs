@@ -11,6 +11,7 @@ mod testimony;
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::path::Tables;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::flow_key::Key;
@@ -51,7 +52,9 @@ pub struct ExplainRequest {
 pub const DEFAULT_PORT: u16 = 50_000;
 
 /// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportProtocol {
     /// TCP.
@@ -80,12 +83,12 @@ pub struct Ingress {
 }
 
 /// What becomes of a packet, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The packet.
     pub packet: ExplainedPacket,
     /// What becomes of it.
-    pub verdict: Decision,
+    pub decision: Decision,
     /// The listener that it is for; `None`: none was found.
     pub listener: Option<MatchedListener>,
     /// Whether the listener lets it in; `None`: it did not come so far.
@@ -110,7 +113,7 @@ pub struct Explanation {
 }
 
 /// The packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedPacket {
     /// The interface that it comes by.
     pub interface: String,
@@ -130,7 +133,7 @@ pub struct ExplainedPacket {
 }
 
 /// What becomes of a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// forwarded, passed, dropped or answered.
     pub fate: String,
@@ -146,7 +149,7 @@ pub struct Decision {
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MatchedListener {
     /// Its number in the maps.
     pub id: u16,
@@ -167,7 +170,7 @@ pub struct MatchedListener {
 }
 
 /// A place in a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
     /// The hash of the flow, or of the part of its connection id that counts.
     pub hash: u32,
@@ -187,7 +190,7 @@ pub struct Slot {
 }
 
 /// What the flow table says, where it is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowEntry {
     /// Whom the flow is recorded for; `None`: it is not recorded.
     pub recorded: Option<BackendMember>,
@@ -205,7 +208,7 @@ pub struct FlowEntry {
 }
 
 /// A backend that was chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backend {
     /// Who it is.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ mod state;
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Clients, NotClients};
@@ -37,20 +38,8 @@ pub struct FlowsRequest {
     pub cut: bool,
 }
 
-/// A line of the answer: one summary, then flows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FlowsLine {
-    /// How many there are.
-    Summary(Summary),
-    /// One of them; those that have ended come last.
-    Flow(TrackedFlow),
-    /// The tables cannot be read on.
-    Failed(String),
-}
-
 /// How many flows there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// By member, those with most flows first.
     pub members: Vec<MemberFlows>,
@@ -67,7 +56,7 @@ pub struct Summary {
 }
 
 /// How many flows a member has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberFlows {
     /// The member.
     pub member: BackendMember,
@@ -79,7 +68,7 @@ pub struct MemberFlows {
 }
 
 /// A tracked flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrackedFlow {
     /// What it is tracked by.
     #[serde(flatten)]
@@ -93,7 +82,7 @@ pub struct TrackedFlow {
 }
 
 /// What a flow is tracked by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Identity {
     /// Addresses, ports and protocol.

@@ -3,26 +3,40 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::assign::{AssignedMember, Assignments};
-use crate::model::Model;
+use crate::model::{MemberRef, Model};
 
-/// A backend as people know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A backend of the maps, and the member that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendMember {
     /// Its number in the maps.
-    pub id: u16,
-    /// Its name; of one that was removed, or that is unknown, its address or number.
-    pub name: String,
-    /// The pool it belongs to; empty if that is unknown.
-    pub pool: String,
-    /// Address and port; `None` if that is unknown.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub address: Option<SocketAddr>,
+    pub number: u16,
+    /// The member; none: nothing has the number any more.
+    #[serde(flatten)]
+    pub member: Option<MemberRef>,
     /// Whether it was removed and only serves the flows that it has.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub removed: bool,
+}
+
+impl BackendMember {
+    /// The member's name, or else the number.
+    pub fn name(&self) -> String {
+        self.member.as_ref().map_or_else(|| format!("#{}", self.number), |one| one.name.clone())
+    }
+
+    /// The name of its pool; empty if that is not known.
+    pub fn pool(&self) -> &str {
+        self.member.as_ref().map_or("", |one| one.pool.as_str())
+    }
+
+    /// Address and port, if they are known.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        self.member.as_ref().map(MemberRef::socket)
+    }
 }
 
 /// Names of all numbers, as they are at one moment.
@@ -94,13 +108,7 @@ impl Names {
 
     /// The backend with this number.
     pub fn member(&self, id: u16) -> BackendMember {
-        let unknown = || BackendMember {
-            id,
-            name: format!("#{id}"),
-            pool: String::new(),
-            address: None,
-            removed: false,
-        };
+        let unknown = || BackendMember { number: id, member: None, removed: false };
         self.members.get(&id).cloned().unwrap_or_else(unknown)
     }
 
@@ -126,14 +134,14 @@ impl Names {
             return Err(format!("no pool is called {pool:?}; there are: {}", list(&known)));
         }
         let is_it = |member: &&BackendMember| {
-            pool.is_none_or(|pool| member.pool == pool)
-                && text.is_none_or(|text| {
-                    member.address.is_some_and(|one| is_named(text, Some(&member.name), one))
-                })
+            pool.is_none_or(|pool| member.pool() == pool)
+                && text
+                    .is_none_or(|text| member.member.as_ref().is_some_and(|one| one.is_named(text)))
         };
-        let found: BTreeSet<u16> = self.members.values().filter(is_it).map(|m| m.id).collect();
+        let found: BTreeSet<u16> = self.members.values().filter(is_it).map(|m| m.number).collect();
         let Some(text) = text.filter(|_| found.is_empty()) else { return Ok(found) };
-        let known: BTreeSet<&str> = self.members.values().map(|m| m.name.as_str()).collect();
+        let known = self.members.values().filter_map(|m| m.member.as_ref());
+        let known: BTreeSet<&str> = known.map(|one| one.name.as_str()).collect();
         let known: Vec<&str> = known.into_iter().collect();
         let of = pool.map(|pool| format!(" of pool {pool:?}")).unwrap_or_default();
         Err(format!(
@@ -143,20 +151,10 @@ impl Names {
     }
 }
 
-/// Whether a text names a member.
-pub fn is_named(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
-    name == Some(text)
-        || text.parse() == Ok(member)
-        || text.parse() == Ok(member.ip())
-        || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
-}
-
 fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> BackendMember {
     BackendMember {
-        id: number.id,
-        name: name.map_or_else(|| number.socket().to_string(), str::to_owned),
-        pool: pool.to_owned(),
-        address: Some(number.socket()),
+        number: number.id,
+        member: Some(MemberRef::new(pool, name, number.socket())),
         removed: number.removed,
     }
 }
@@ -203,24 +201,9 @@ mod tests {
         assert_eq!(wrong, "no listener is called \"http\"; there are: https");
         assert_eq!((names.ip_group(2), names.ip_group(7)), ("office".to_owned(), "#7".to_owned()));
         assert_eq!((names.pool(3), names.interface(9)), ("web".to_owned(), "eth0".to_owned()));
-        assert_eq!(names.member(2).name, "10.0.0.12:80");
+        assert_eq!(names.member(2).name(), "10.0.0.12:80");
         assert!(names.member(2).removed);
-        assert_eq!((names.member(6).name, names.member(6).address), ("#6".to_owned(), None));
-    }
-
-    #[test]
-    fn members_are_named_in_many_ways() {
-        let v4 = SocketAddr::from(([10, 0, 0, 1], 80));
-        for text in ["web-1", "10.0.0.1", "10.0.0.1:80"] {
-            assert!(is_named(text, Some("web-1"), v4), "{text}");
-        }
-        for text in ["web-2", "10.0.0.2", "10.0.0.1:81", "", "10.0.0.1:"] {
-            assert!(!is_named(text, Some("web-1"), v4), "{text}");
-        }
-        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
-        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8:0::1]:80"] {
-            assert!(is_named(text, None, v6), "{text}");
-        }
+        assert_eq!((names.member(6).name(), names.member(6).socket()), ("#6".to_owned(), None));
     }
 
     #[test]
@@ -230,7 +213,7 @@ mod tests {
         assert_eq!(names.select(None, None), Ok([1, 2, 5].into()));
         assert_eq!(names.select(at("10.0.0.11"), None), Ok([1, 5].into()));
         assert_eq!(names.select(at("10.0.0.11:80"), Some("api")), Ok([5].into()));
-        let named = names.member(5).name;
+        let named = names.member(5).name();
         assert_eq!(names.select(Some(&named), Some("api")), Ok([5].into()), "{named}");
         let wrong = names.select(at("10.0.0.12"), Some("api")).unwrap_err();
         assert_eq!(

@@ -6,10 +6,11 @@ use elb_common::backend::GUE_PORT;
 use elb_common::flow::Ports;
 use elb_common::path::peek::{self, Carried, Ends};
 use elb_common::path::{Frame, Packet as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A frame that was sent on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
     /// The interface that it left by.
     pub interface: String,
@@ -25,7 +26,7 @@ pub struct Sent {
 }
 
 /// An outer header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Encapsulation {
     /// Its source.
     pub source: IpAddr,
@@ -42,7 +43,7 @@ pub struct Encapsulation {
 }
 
 /// The UDP ports of Generic UDP Encapsulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuePorts {
     /// One of the dynamic ports, which the flow chooses: 49152 to 65535.
     pub source_port: u16,

@@ -27,7 +27,7 @@ fn healthy_hosts_raise_no_alarm() -> Result<()> {
                 // Without an agent there are no probes yet.
                 let is_unasked = !running && finding.check == Check::Probes;
                 let wanted = if is_unasked { Outcome::NotApplicable } else { Outcome::Pass };
-                assert_eq!(finding.verdict, wanted, "{finding:?}");
+                assert_eq!(finding.outcome, wanted, "{finding:?}");
             }
             drop(agent);
         }

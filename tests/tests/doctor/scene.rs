@@ -56,7 +56,10 @@ impl Scene {
         let output = command.arg("doctor").arg("--config").arg(self.file()?);
         let output = output.args(["-o", "json"]).output()?;
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let report = serde_json::from_slice(&output.stdout).context(errors)?;
+        let printed = std::str::from_utf8(&output.stdout)?;
+        let report = serde_json::from_value(
+            elb_tests::printed::value(&["doctor"], printed).context(errors)?,
+        )?;
         Ok(Told { report, code: output.status.code() })
     }
 
@@ -87,10 +90,10 @@ impl Told {
         self.finding(check, Outcome::Fail)
     }
 
-    /// What one check found, which is `verdict`.
-    pub fn finding(&self, check: Check, verdict: Outcome) -> &Finding {
+    /// What one check found, which is `outcome`.
+    pub fn finding(&self, check: Check, outcome: Outcome) -> &Finding {
         let finding = self.report.finding(check).expect("every check is there");
-        assert_eq!(finding.verdict, verdict, "{:#?}", self.report);
+        assert_eq!(finding.outcome, outcome, "{:#?}", self.report);
         finding
     }
 

@@ -144,7 +144,7 @@ fn the_way_back_to_clients_is_looked_at() -> Result<()> {
     let inspection = bench.inspect(&question)?;
     clean(&inspection)?;
     let route = inspection.report.finding(Check::Route).cloned().unwrap_or_else(|| unreachable!());
-    assert_eq!(route.verdict, Outcome::Warn, "{route:?}");
+    assert_eq!(route.outcome, Outcome::Warn, "{route:?}");
     assert!(route.evidence.contains("no default route for IPv4: clients outside"), "{route:?}");
     let client = format!("{question} --client 203.0.113.7");
     bench.names(&client, Check::Route, &["no route to 203.0.113.7, and no default route"])?;

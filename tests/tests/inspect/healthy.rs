@@ -72,7 +72,7 @@ fn members_that_serve_raise_no_alarm() -> Result<()> {
                 assert!(
                     findings
                         .iter()
-                        .all(|one| one.verdict != Outcome::Warn || one.check == Check::Load),
+                        .all(|one| one.outcome != Outcome::Warn || one.check == Check::Load),
                     "{findings:#?}"
                 );
             }

@@ -40,7 +40,7 @@ pub(super) fn problem(pool: &Pool, all: u64, member: &status::MemberStatus) -> O
             "pool {:?}, member {:?} got {:.1} % of the {all} connections opened since {}, of {:.1} % \
              due: look for clients that repeat their openings, and at `elb drops`",
             pool.name.as_str(),
-            member.name,
+            member.member.name,
             new.share * 100.0,
             new.since,
             member.share * 100.0

@@ -9,8 +9,8 @@ use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, OperatingStatus, history};
 use crate::kernel::host::kept;
-use crate::model;
 use crate::model::monitor::ProbePath;
+use crate::model::{self, MemberRef};
 
 /// A listener of a pool.
 pub(super) struct At<'m> {
@@ -51,7 +51,7 @@ impl Core {
             _ => probed.to_owned(),
         };
         status::MemberStatus {
-            name: member.name.to_string(),
+            member: MemberRef::new(pool.name.as_str(), Some(member.name.as_str()), member.socket()),
             weight: member.weight.get(),
             operating_status,
             since: timestamp(known.map_or(self.started, |known| known.health.since())),

@@ -236,7 +236,9 @@ impl Reporting {
         if is_last && !selection.only_problems {
             let removed =
                 within.removed.iter().filter(|one| selection.has_member(pool, one.socket()));
-            shown.extend(removed.map(|one| core.removed(one, &within.shares, &within.arrived)));
+            shown.extend(
+                removed.map(|one| core.removed(&within.name, one, &within.shares, &within.arrived)),
+            );
         }
         let is_shown = |head: &mut status::PoolStatus| {
             let is_wrong = head.takes_new == Some(false);
@@ -373,7 +375,8 @@ impl Core {
     ) -> status::MemberStatus {
         let known = self.members.get(pool.name.as_str(), member.socket());
         let number = within.numbers.get(&member.socket());
-        let backend = self.backend(number, member.socket(), &within.shares, &within.arrived);
+        let backend =
+            self.backend(&within.name, number, member.socket(), &within.shares, &within.arrived);
         let told = self.member(pool, member, known, listed, request, backend);
         status::MemberStatus { more_listeners, ..told }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use crate::api::shape::status::{self, StatusRequest};
+use crate::model::member_ref::is_named;
 use crate::model::{Listener, LoadBalancer, Model, Pool};
-use crate::observe::names::is_named;
 
 /// Names that may be asked for at once.
 const MOST: usize = 64;

@@ -1,5 +1,6 @@
 //! Diagnosis: what is asked of the agent, and its answer (`elb diagnose -o json`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::inspect::Inspection;
@@ -24,7 +25,7 @@ pub struct InspectionRequest {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Of all reports.
     pub conclusion: Conclusion,

@@ -1,31 +1,26 @@
 //! What happened to members: which turned unhealthy, which recovered; the shapes of `elb events`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Failure, OperatingStatus};
-use crate::observe::names::is_named;
+use crate::model::MemberRef;
 
 /// Events that are remembered, all members together; some 300 bytes each.
 pub const LAST: usize = 1000;
 
 /// The verdict on a member changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberEvent {
     /// When, RFC 3339, UTC, milliseconds.
     pub time: String,
     /// What happened.
     pub event: EventKind,
-    /// The pool.
-    pub pool: String,
-    /// The member's name.
-    pub member: String,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port, 0 for any.
-    pub protocol_port: u16,
+    /// The member.
+    #[serde(flatten)]
+    pub member: MemberRef,
     /// What it was before.
     pub from: OperatingStatus,
     /// For how many seconds.
@@ -35,7 +30,7 @@ pub struct MemberEvent {
 }
 
 /// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The member became OFFLINE.
@@ -70,11 +65,8 @@ pub struct EventsRequest {
 impl EventsRequest {
     /// Whether it is about an event.
     pub fn wants(&self, event: &MemberEvent) -> bool {
-        self.pool.as_ref().is_none_or(|pool| *pool == event.pool)
-            && self.member.as_ref().is_none_or(|member| {
-                let socket = SocketAddr::new(event.address, event.protocol_port);
-                is_named(member, Some(&event.member), socket)
-            })
+        self.pool.as_ref().is_none_or(|pool| *pool == event.member.pool)
+            && self.member.as_ref().is_none_or(|member| event.member.is_named(member))
     }
 }
 
@@ -97,10 +89,7 @@ mod tests {
         let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
-            pool: "web".to_owned(),
-            member: "web-1".to_owned(),
-            address: IpAddr::from([10, 0, 0, 11]),
-            protocol_port: 80,
+            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into()),
             from: OperatingStatus::Online,
             lasted: 7,
             reason: None,

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
 use crate::health::lateness::Class;
+use crate::model::MemberRef;
 
 /// How much is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +28,7 @@ pub struct StatusRequest {
 }
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The agent.
     pub agent: Agent,
@@ -46,7 +48,7 @@ impl Status {
 }
 
 /// The agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// Version of the binary.
     pub version: String,
@@ -84,7 +86,7 @@ pub struct Agent {
 }
 
 /// A task of the agent that panicked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Panics {
     /// The task.
     pub task: String,
@@ -95,7 +97,7 @@ pub struct Panics {
 }
 
 /// Something that the agent keeps in its host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptStatus {
     /// What it is.
     pub object: String,
@@ -115,7 +117,7 @@ pub struct KeptStatus {
 }
 
 /// How the members are probed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probing {
     /// Probes under way.
     pub under_way: usize,
@@ -131,7 +133,7 @@ pub struct Probing {
 }
 
 /// A load balancer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadBalancerStatus {
     /// Name.
     pub name: String,
@@ -144,7 +146,7 @@ pub struct LoadBalancerStatus {
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenerStatus {
     /// Name.
     pub name: String,
@@ -182,7 +184,7 @@ pub struct ListenerStatus {
 }
 
 /// Access control of a listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessStatus {
     /// Name of the IP group.
     pub ipgroup: String,
@@ -199,7 +201,7 @@ pub struct AccessStatus {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolStatus {
     /// Name.
     pub name: String,
@@ -231,14 +233,11 @@ impl PoolStatus {
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberStatus {
-    /// Name.
-    pub name: String,
-    /// Address.
-    pub address: IpAddr,
-    /// Port, 0 for any.
-    pub protocol_port: u16,
+    /// Which one.
+    #[serde(flatten)]
+    pub member: MemberRef,
     /// Weight.
     pub weight: u32,
     /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; DRAINING for one that is drained by command, REMOVED
@@ -292,7 +291,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// New connections of a member in the last minute, or since the shares of its pool last changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewConnections {
     /// How many; a client that repeats its first packet counts again.
     pub count: u64,
@@ -303,7 +302,7 @@ pub struct NewConnections {
 }
 
 /// What a member is for a listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AtListener {
     /// Name of the load balancer.
     pub load_balancer: String,
@@ -317,7 +316,7 @@ pub struct AtListener {
 }
 
 /// What was seen of a member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeSummary {
     /// Results in a row that speak against the verdict.
     pub streak: u32,
@@ -330,7 +329,7 @@ pub struct ProbeSummary {
 }
 
 /// A probe that is over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeRecord {
     /// When it started, RFC 3339, UTC, milliseconds.
     pub time: String,
@@ -344,7 +343,7 @@ pub struct ProbeRecord {
 }
 
 /// By which path a member is probed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PathStatus {
     /// The path that decides: vip, or direct for the member's own address.
     pub path: String,
@@ -371,7 +370,7 @@ impl PathStatus {
 }
 
 /// Packets that were not forwarded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// Stable name.
     pub reason: String,

@@ -1,37 +1,21 @@
 //! `elb status MEMBER`: all that is known of a member's health.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
-use serde::Serialize;
-
-use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary, Status};
-
-/// A member, and the pool that it is in.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Found<'a> {
-    pool: &'a str,
-    #[serde(flatten)]
-    member: &'a MemberStatus,
-}
-
-/// All members.
-pub(super) fn all(status: &Status) -> Vec<Found<'_>> {
-    let members = status.pools.iter().flat_map(|pool| {
-        pool.members.iter().map(|member| Found { pool: pool.name.as_str(), member })
-    });
-    members.collect()
-}
+use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary};
+use crate::model::MemberRef;
 
 /// For people.
-pub(super) fn text(found: &Found<'_>) -> String {
+pub(super) fn text(member: &MemberStatus) -> String {
     let mut out = String::new();
-    let member = found.member;
-    let socket = SocketAddr::new(member.address, member.protocol_port);
+    let MemberRef { pool, name, .. } = &member.member;
     let _ = writeln!(
         out,
-        "{} · {socket} · pool {} · weight {} · {} since {}",
-        member.name, found.pool, member.weight, member.operating_status, member.since
+        "{name} · {} · pool {pool} · weight {} · {} since {}",
+        member.member.socket(),
+        member.weight,
+        member.operating_status,
+        member.since
     );
     if let Some(reason) = &member.reason {
         let _ = writeln!(out, "  last failure: {reason}");

@@ -49,7 +49,7 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         return bound_or_nothing(pool);
     };
     let balancer = &without.balancer;
-    let (verdict, health) = if without.was_bound {
+    let (outcome, health) = if without.was_bound {
         (Outcome::Warn, "its members stay as they are, for it had one")
     } else {
         (Outcome::Fail, "its members count as unhealthy, for it never had one")
@@ -64,15 +64,15 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         file.display(),
         apply(file)
     );
-    Finding::seen(Check::AddressBound, verdict, what).fix(fix)
+    Finding::seen(Check::AddressBound, outcome, what).fix(fix)
 }
 
 /// The same for a member: it is unhealthy for a listener without an address, and serves the others.
 pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
     let finding = address_bound(pool, file);
     let serves_others = pool.listeners.iter().any(|served| !served.vips.is_empty());
-    if finding.verdict == Outcome::Fail && serves_others {
-        return Finding { verdict: Outcome::Warn, ..finding };
+    if finding.outcome == Outcome::Fail && serves_others {
+        return Finding { outcome: Outcome::Warn, ..finding };
     }
     finding
 }

@@ -48,7 +48,7 @@ pub fn balancer(balancer: &Balancer) -> Option<Report> {
     let checks = [kept, owner, written, in_force, tasks, own_addresses, joined];
     let findings = checks.map(|check| check(balancer));
     let findings: Vec<Finding> = findings.into_iter().flatten().collect();
-    let fails = findings.iter().any(|finding| finding.verdict == Outcome::Fail);
+    let fails = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
     let subject = "this load balancer, not its members";
     (!findings.is_empty()).then(|| Report::new(subject, !fails, findings))
 }

@@ -42,7 +42,7 @@ fn a_healthy_member_has_no_cause() {
     assert_eq!(order, MEMBER);
     for finding in &report.findings {
         let known = [Outcome::Pass, Outcome::NotApplicable, Outcome::Unknown];
-        assert!(known.contains(&finding.verdict), "{finding:?}");
+        assert!(known.contains(&finding.outcome), "{finding:?}");
     }
     assert_eq!(report.subject, "web/b1 at 10.0.0.11:80, ONLINE since 2026-01-01T00:00:00Z");
 }
@@ -93,10 +93,10 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
         "on the backend server: elb backend up --vip 10.0.0.100 --mode ipip --from 10.0.0.2"
     );
     for check in [Check::Decapsulation, Check::Sysctls] {
-        assert_eq!(report.finding(check).unwrap().verdict, Outcome::Unknown, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Unknown, "{check}");
     }
     for check in [Check::Listening, Check::SecurityGroup, Check::Firewall, Check::Route] {
-        assert_eq!(report.finding(check).unwrap().verdict, Outcome::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 
     let told = changed(at_vip(silence()), |e| e.looks.unwraps = Some(false));
@@ -104,7 +104,7 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
     let l2 = changed(at_vip(silence()), |e| e.wanted.pool.forwarding = Forwarding::L2);
     let report = member(&l2);
     assert_eq!(report.cause, Some(Check::VirtualAddress));
-    assert_eq!(report.finding(Check::Decapsulation).unwrap().verdict, Outcome::NotApplicable);
+    assert_eq!(report.finding(Check::Decapsulation).unwrap().outcome, Outcome::NotApplicable);
 
     let report = member(&at_vip(Err(Cause::Refused { by: [10, 0, 0, 100].into() })));
     assert_eq!(report.cause, Some(Check::Listening));
@@ -113,7 +113,7 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
     let report = member(&at_vip(Ok(())));
     assert_eq!(report.conclusion, Conclusion::Healthy);
     for check in [Check::VirtualAddress, Check::Decapsulation, Check::Sysctls] {
-        assert_eq!(report.finding(check).unwrap().verdict, Outcome::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 }
 
@@ -135,7 +135,7 @@ fn what_looks_the_same_is_unknown_with_what_would_tell() {
     let report = member(&silent(refused(MEMBER_ADDRESS), true));
     for check in [Check::Load, Check::SecurityGroup] {
         let finding = report.finding(check).unwrap();
-        assert_eq!(finding.verdict, Outcome::Unknown, "{finding:?}");
+        assert_eq!(finding.outcome, Outcome::Unknown, "{finding:?}");
     }
     let load = &report.finding(Check::Load).unwrap().evidence;
     assert!(load.ends_with("known to the backend server's host only"), "{load}");
@@ -147,7 +147,7 @@ fn what_looks_the_same_is_unknown_with_what_would_tell() {
          --outer 10.0.0.2 --mode ipip --direct -o json"
     );
     for check in [Check::NetworkAcl, Check::Route, Check::Neighbor, Check::Itself] {
-        assert_eq!(report.finding(check).unwrap().verdict, Outcome::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 }
 
@@ -163,7 +163,7 @@ fn what_the_host_saw_of_itself_comes_before_what_is_inferred() {
     let report = member(&evidence);
     assert_eq!(report.cause, Some(Check::Firewall));
     assert_eq!(report.finding(Check::Firewall), Some(&dropped));
-    assert_eq!(report.finding(Check::SecurityGroup).unwrap().verdict, Outcome::Unknown);
+    assert_eq!(report.finding(Check::SecurityGroup).unwrap().outcome, Outcome::Unknown);
     assert_eq!(report.finding(Check::Route), Some(&clean(Check::Route)));
 
     // Inferred: its firewall. Seen: that is clean, so that the next suspect is named.
@@ -216,14 +216,14 @@ fn a_slow_answer_is_a_warning() {
     evidence.looks.probe.as_mut().unwrap().duration = Duration::from_millis(2500);
     let report = member(&evidence);
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::Load).unwrap().verdict, Outcome::Warn);
+    assert_eq!(report.finding(Check::Load).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
 fn an_address_that_was_taken_away_does_not_hurt_health() {
     let report = member(&changed(healthy(), |e| e.wanted.pool.listeners[0].vips.clear()));
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::AddressBound).unwrap().verdict, Outcome::Warn);
+    assert_eq!(report.finding(Check::AddressBound).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_member_that_fails_now_and_then_is_a_warning() {
     let lapses = Lapses { failed: 1, probes: 20 };
     let report = member(&changed(healthy(), |e| e.health.lapses = lapses));
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::Load).unwrap().verdict, Outcome::Warn);
+    assert_eq!(report.finding(Check::Load).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn an_address_that_another_load_balancer_lacks_is_no_cause() {
         e.wanted.pool.listeners.insert(0, bare);
     }));
     assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
-    assert_eq!(report.finding(Check::AddressBound).unwrap().verdict, Outcome::Warn);
+    assert_eq!(report.finding(Check::AddressBound).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
     let report = member(&narrow);
     assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
     let mtu = report.finding(Check::Mtu).unwrap();
-    assert_eq!(mtu.verdict, Outcome::Warn);
+    assert_eq!(mtu.outcome, Outcome::Warn);
     let said = "a router on the way to 10.0.0.11 takes packets of 1400 bytes at most";
     assert!(mtu.evidence.starts_with(said), "{mtu:?}");
     let fix = mtu.fix.clone().unwrap_or_default();
@@ -312,7 +312,7 @@ fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
     assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
     let neighbor = report.finding(Check::Neighbor).unwrap();
     assert_eq!(
-        (neighbor.verdict, neighbor.evidence.as_str()),
+        (neighbor.outcome, neighbor.evidence.as_str()),
         (Outcome::Warn, "it does not answer ARP")
     );
 }

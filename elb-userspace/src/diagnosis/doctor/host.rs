@@ -15,8 +15,8 @@ const OLDEST: (u32, u32) = (6, 1);
 
 pub(super) fn kernel(kernel: &Kernel) -> Finding {
     let Kernel { release, program, jit, btf } = kernel;
-    let found = |verdict, words: String| {
-        Finding::seen(Check::Kernel, verdict, format!("Linux {release}: {words}"))
+    let found = |outcome, words: String| {
+        Finding::seen(Check::Kernel, outcome, format!("Linux {release}: {words}"))
     };
     let newer = "uname -r    # install a kernel of 6.1 or later, and start it";
     match program {
@@ -46,7 +46,7 @@ pub(super) fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 pub(super) fn capabilities(effective: Option<u64>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Capabilities, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Capabilities, outcome, words);
     let Some(effective) = effective else {
         let words = "/proc/thread-self/status is needed to know them".to_owned();
         return found(Outcome::Unknown, words).fix("mount -t proc proc /proc");
@@ -74,7 +74,7 @@ pub(super) fn missing(effective: u64) -> Vec<&'static str> {
 }
 
 pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Bpffs, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Bpffs, outcome, words);
     let directory = pin_dir.display();
     let parent = pin_dir.parent().unwrap_or(pin_dir).display();
     match bpffs {
@@ -93,7 +93,7 @@ pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
 /// to it (a port without a listener) on by the route to the virtual address: where that leads to a
 /// gateway, back to where the packet came from.
 pub(super) fn forwarding(facts: &Facts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Forwarding, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Forwarding, outcome, words);
     let words = match facts.forwarding {
         [false, false] => "off; the program forwards without it",
         _ => "on, which the program neither needs nor minds",
@@ -103,7 +103,7 @@ pub(super) fn forwarding(facts: &Facts) -> Finding {
 
 /// Whether probes of members leave, and their answers get in.
 pub(super) fn probes(faults: Option<&[Fault]>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Probes, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Probes, outcome, words);
     match faults {
         None => found(Outcome::NotApplicable, "no agent has set up probes yet".to_owned()),
         Some([]) => found(
@@ -122,7 +122,7 @@ pub(super) fn probes(faults: Option<&[Fault]>) -> Finding {
 }
 
 pub(super) fn clock(synchronised: Option<bool>) -> Finding {
-    let found = |verdict, words: &str| Finding::seen(Check::Clock, verdict, words);
+    let found = |outcome, words: &str| Finding::seen(Check::Clock, outcome, words);
     match synchronised {
         Some(true) => found(Outcome::Pass, "synchronised"),
         Some(false) => found(

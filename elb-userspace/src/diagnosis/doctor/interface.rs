@@ -67,7 +67,7 @@ pub(super) fn findings(duty: &Duty, facts: &Facts, name: &str) -> Vec<Finding> {
 }
 
 fn state(name: &str, interface: &InterfaceFacts) -> Finding {
-    let found = |verdict, words: &str| Finding::seen(Check::Interface, verdict, words);
+    let found = |outcome, words: &str| Finding::seen(Check::Interface, outcome, words);
     if !interface.up {
         return found(Outcome::Fail, "down").fix(format!("ip link set dev {name} up"));
     }
@@ -79,7 +79,7 @@ fn state(name: &str, interface: &InterfaceFacts) -> Finding {
 }
 
 fn native(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::NativeXdp, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::NativeXdp, outcome, words);
     let driver = interface.driver.as_deref().unwrap_or("driver unknown");
     if mode == AttachMode::Generic {
         let words = format!("{driver}: attach_mode is \"generic\", which every driver can");
@@ -111,7 +111,7 @@ fn native(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding {
 
 /// A veth sends what its program sends only if the other end runs XDP, too.
 fn veth(interface: &InterfaceFacts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::NativeXdp, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::NativeXdp, outcome, words);
     let fix = |peer: &str| {
         format!("xdp-loader load -m native {peer} xdp_pass.o    # any program that passes packets")
     };
@@ -141,7 +141,7 @@ fn veth(interface: &InterfaceFacts) -> Finding {
 }
 
 fn other(name: &str, attached: Option<&AttachedProgram>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::OtherXdp, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::OtherXdp, outcome, words);
     let Some(AttachedProgram { program, name: called, ours, native, link }) = attached else {
         return found(Outcome::Pass, "it carries no program".to_owned());
     };
@@ -171,7 +171,7 @@ fn other(name: &str, attached: Option<&AttachedProgram>) -> Finding {
 }
 
 fn offloads(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Offloads, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Offloads, outcome, words);
     if mode == AttachMode::Generic {
         let interfaces = [name.to_owned()];
         return found(Outcome::Warn, joining::what(&interfaces)).fix(joining::fix(&interfaces));
@@ -182,13 +182,13 @@ fn offloads(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding
     };
     let carries = interface.attached.as_ref().is_some_and(|attached| attached.native);
     if mode == AttachMode::Native && !carries {
-        for (feature, key, verdict) in JOINING {
+        for (feature, key, outcome) in JOINING {
             if on.contains(*feature) {
                 let words = format!(
                     "{feature} is on: the card joins packets, with which some drivers refuse XDP"
                 );
                 let fix = format!("ethtool -K {name} {key} off");
-                return Finding::inferred(Check::Offloads, *verdict, words).fix(fix);
+                return Finding::inferred(Check::Offloads, *outcome, words).fix(fix);
             }
         }
     }
@@ -204,7 +204,7 @@ fn offloads(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding
 /// A probe through a virtual address is answered from that address, by the way that leads to the
 /// member. Strict rp_filter drops what comes in by another interface than the route back goes out.
 fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &InterfaceFacts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::RpFilter, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::RpFilter, outcome, words);
     // The greater of the two counts (Linux, Documentation/networking/ip-sysctl.rst).
     let Some(value) = interface.rp_filter.max(facts.rp_filter_all) else {
         return found(Outcome::NotApplicable, "the host has no IPv4".to_owned());

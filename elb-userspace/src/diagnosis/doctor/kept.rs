@@ -8,7 +8,7 @@ use crate::source::file::AttachMode;
 
 /// Nothing is missed on a host that serves nothing: one without pins and without an agent.
 pub(super) fn kept(duty: &Duty, facts: &Facts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Kept, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Kept, outcome, words);
     let kept = &facts.kept;
     if !kept.agent && !kept.pins {
         return found(Outcome::Pass, "nothing is served from here yet".to_owned());
@@ -61,7 +61,7 @@ mod tests {
     use crate::diagnosis::doctor::facts::{AttachedProgram, KeptFacts};
     use crate::diagnosis::doctor::tests::{duty, facts};
 
-    fn verdict(kept: KeptFacts, attached: Option<AttachedProgram>) -> Finding {
+    fn outcome(kept: KeptFacts, attached: Option<AttachedProgram>) -> Finding {
         let interface = InterfaceFacts { attached, ..InterfaceFacts::default() };
         let interfaces = BTreeMap::from([("eth0".to_owned(), interface)]);
         super::kept(&duty(), &Facts { kept, interfaces, ..facts() })
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn what_an_agent_left_is_missed() {
         let serving = || KeptFacts { agent: true, pins: true, ..KeptFacts::default() };
-        assert_eq!(verdict(KeptFacts::default(), None).verdict, Outcome::Pass);
-        assert_eq!(verdict(serving(), ours(true)).verdict, Outcome::Pass);
+        assert_eq!(outcome(KeptFacts::default(), None).outcome, Outcome::Pass);
+        assert_eq!(outcome(serving(), ours(true)).outcome, Outcome::Pass);
         for (kept, attached, word) in [
             (serving(), None, "eth0: it carries no program"),
             (serving(), ours(false), "another mode"),
@@ -83,12 +83,12 @@ mod tests {
             (KeptFacts { probe_path: Some("no rule".into()), ..serving() }, ours(true), "no rule"),
             (KeptFacts { agent: false, ..serving() }, None, "carries no program"),
         ] {
-            let found = verdict(kept, attached);
-            assert_eq!(found.verdict, Outcome::Fail, "{word}");
+            let found = outcome(kept, attached);
+            assert_eq!(found.outcome, Outcome::Fail, "{word}");
             assert!(found.evidence.contains(word), "{}", found.evidence);
         }
         let missing = vec![("XDP program on eth0".to_owned(), "busy".to_owned())];
-        let found = verdict(KeptFacts { missing, ..serving() }, None);
+        let found = outcome(KeptFacts { missing, ..serving() }, None);
         assert_eq!(found.evidence, "XDP program on eth0: busy");
     }
 }

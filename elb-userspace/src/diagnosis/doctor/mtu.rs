@@ -11,7 +11,7 @@ use crate::diagnosis::report::{Finding, Outcome};
 
 pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     let ways = ways(duty, network);
-    let found = |verdict, evidence: String| Finding::seen(Check::Mtu, verdict, evidence);
+    let found = |outcome, evidence: String| Finding::seen(Check::Mtu, outcome, evidence);
     if ways.is_empty() {
         return found(Outcome::NotApplicable, "no member is reached by ipip or gue".to_owned());
     }

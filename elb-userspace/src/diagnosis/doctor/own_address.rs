@@ -10,10 +10,10 @@ pub(super) fn own_address(own: &[OwnVip]) -> Finding {
         return Finding::seen(Check::OwnAddress, Outcome::Pass, what);
     }
     let takes = |one: &&OwnVip| one.taken.is_some() && !one.is_allowed;
-    let verdict = if own.iter().any(|one| takes(&one)) { Outcome::Fail } else { Outcome::Warn };
+    let outcome = if own.iter().any(|one| takes(&one)) { Outcome::Fail } else { Outcome::Warn };
     let lines: Vec<String> = own.iter().map(line).collect();
     let fixes: Vec<String> = own.iter().map(fix).collect();
-    Finding::seen(Check::OwnAddress, verdict, lines.join("\n")).fix(fixes.join("\n"))
+    Finding::seen(Check::OwnAddress, outcome, lines.join("\n")).fix(fixes.join("\n"))
 }
 
 fn line(one: &OwnVip) -> String {

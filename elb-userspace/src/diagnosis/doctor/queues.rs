@@ -10,7 +10,7 @@ use crate::diagnosis::report::{Finding, Outcome};
 const UNEVEN: u32 = 2;
 
 pub(super) fn queues(name: &str, interface: &InterfaceFacts, cpus: usize) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Queues, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Queues, outcome, words);
     let Some(Queues { now, most, combined }) = interface.queues else {
         return found(Outcome::NotApplicable, "its driver has no queues to set".to_owned());
     };

@@ -10,7 +10,7 @@ const LEAST: u64 = 64 << 10;
 const AMPLE: u64 = 1 << 20;
 
 pub(super) fn state_dir(state_dir: Option<&StateDir>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::StateDir, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::StateDir, outcome, words);
     let Some(StateDir { path, room }) = state_dir else {
         return found(Outcome::Pass, "it is not known without a configuration".to_owned());
     };

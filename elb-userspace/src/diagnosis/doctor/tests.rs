@@ -99,22 +99,22 @@ fn a_healthy_host_passes_every_check() {
     let report = judge(&duty(), &facts());
     assert_eq!(report.conclusion, Conclusion::Healthy);
     for finding in &report.findings {
-        assert_eq!((finding.verdict, &finding.fix), (Outcome::Pass, &None), "{finding:?}");
+        assert_eq!((finding.outcome, &finding.fix), (Outcome::Pass, &None), "{finding:?}");
     }
 }
 
 #[test]
 fn each_trouble_is_named_with_its_fix_and_nothing_else_is() {
-    for (name, facts, check, verdict, fix) in cases::cases() {
+    for (name, facts, check, outcome, fix) in cases::cases() {
         let report = judge(&duty(), &facts);
         let finding = report.finding(check).unwrap();
-        assert_eq!(finding.verdict, verdict, "{name}: {finding:?}");
+        assert_eq!(finding.outcome, outcome, "{name}: {finding:?}");
         assert!(finding.fix.as_ref().unwrap().starts_with(fix), "{name}: {finding:?}");
-        let cause = (verdict == Outcome::Fail).then_some(check);
+        let cause = (outcome == Outcome::Fail).then_some(check);
         assert_eq!(report.cause, cause, "{name}");
         let others = report.findings.iter().filter(|other| other.check != check);
         for other in others {
-            assert_eq!(other.verdict, Outcome::Pass, "{name}: {other:?}");
+            assert_eq!(other.outcome, Outcome::Pass, "{name}: {other:?}");
         }
     }
 }
@@ -149,7 +149,7 @@ fn what_looks_alike_is_no_trouble() {
     });
     for facts in [with(ours), strict, loose, router, few, odd] {
         let report = judge(&duty(), &facts);
-        let wrong = report.findings.iter().find(|finding| finding.verdict != Outcome::Pass);
+        let wrong = report.findings.iter().find(|finding| finding.outcome != Outcome::Pass);
         assert_eq!(wrong, None);
     }
 }
@@ -162,10 +162,10 @@ fn generic_mode_asks_nothing_of_the_driver() {
         eth0.offloads = Some(["rx-lro".to_owned()].into());
     });
     let report = judge(&duty, &facts);
-    assert_eq!(report.finding(Check::NativeXdp).unwrap().verdict, Outcome::NotApplicable);
+    assert_eq!(report.finding(Check::NativeXdp).unwrap().outcome, Outcome::NotApplicable);
     // But of whoever joins packets.
     let offloads = report.finding(Check::Offloads).unwrap();
-    assert_eq!(offloads.verdict, Outcome::Warn);
+    assert_eq!(offloads.outcome, Outcome::Warn);
     assert!(offloads.fix.as_ref().unwrap().contains("ethtool -K eth0 gro off lro off"));
 }
 
@@ -176,7 +176,7 @@ fn ipv6_cannot_be_told_a_size_below_its_least() {
     let sized = |mtu| {
         let mut facts = facts();
         facts.network.links.get_mut(&2).unwrap().mtu = mtu;
-        judge(&duty, &facts).finding(Check::Mtu).unwrap().verdict
+        judge(&duty, &facts).finding(Check::Mtu).unwrap().outcome
     };
     assert_eq!(
         [1520, 1519, 1300, 1299].map(sized),
@@ -203,7 +203,7 @@ fn several_interfaces_share_a_finding() {
     facts.interfaces.insert("eth1".to_owned(), InterfaceFacts { queues: one, ..interface() });
     let report = judge(&duty, &facts);
     let queues = report.finding(Check::Queues).unwrap();
-    assert_eq!((queues.verdict, queues.basis), (Outcome::Warn, Basis::Seen));
+    assert_eq!((queues.outcome, queues.basis), (Outcome::Warn, Basis::Seen));
     assert!(queues.evidence.starts_with("eth0: 2 receive queues"), "{queues:?}");
     assert!(queues.evidence.contains("\neth1: one receive queue"), "{queues:?}");
     assert_eq!(queues.fix.as_deref(), Some("ethtool -L eth1 rx 2"));

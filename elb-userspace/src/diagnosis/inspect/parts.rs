@@ -6,14 +6,14 @@ use crate::diagnosis::report::{Finding, Outcome};
 /// A part of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    pub(super) verdict: Outcome,
+    pub(super) outcome: Outcome,
     pub(super) evidence: String,
     pub(super) fix: Option<String>,
 }
 
 impl Part {
-    pub(super) fn new(verdict: Outcome, evidence: impl Into<String>) -> Self {
-        Self { verdict, evidence: evidence.into(), fix: None }
+    pub(super) fn new(outcome: Outcome, evidence: impl Into<String>) -> Self {
+        Self { outcome, evidence: evidence.into(), fix: None }
     }
 
     pub(super) fn pass(evidence: impl Into<String>) -> Self {
@@ -38,13 +38,13 @@ impl Part {
 
     /// About what only probes by the member's own address meet, where virtual addresses decide.
     pub(super) fn spare(self) -> Self {
-        match self.verdict {
+        match self.outcome {
             Outcome::Fail => {
                 let evidence = format!(
                     "{}; traffic does not go there, nor probes unless `probe_path = \"direct\"`",
                     self.evidence
                 );
-                Self { verdict: Outcome::Warn, evidence, ..self }
+                Self { outcome: Outcome::Warn, evidence, ..self }
             }
             Outcome::Pass | Outcome::Warn | Outcome::Unknown | Outcome::NotApplicable => self,
         }
@@ -58,19 +58,19 @@ impl Part {
 /// More than this is not told at once: the first are repaired first.
 const MOST: usize = 6;
 
-/// The finding that parts make together: all of the worst verdict, each once.
+/// The finding that parts make together: all of the worst outcome, each once.
 pub(super) fn finding(check: Check, parts: Vec<Part>) -> Finding {
-    let worst = parts.iter().map(|part| part.verdict).max_by_key(|verdict| badness(*verdict));
+    let worst = parts.iter().map(|part| part.outcome).max_by_key(|outcome| badness(*outcome));
     let worst = worst.unwrap_or(Outcome::NotApplicable);
-    let parts: Vec<Part> = parts.into_iter().filter(|part| part.verdict == worst).collect();
+    let parts: Vec<Part> = parts.into_iter().filter(|part| part.outcome == worst).collect();
     let evidence = join(parts.iter().map(|part| part.evidence.as_str()));
     let fix = join(parts.iter().filter_map(|part| part.fix.as_deref()));
     let finding = Finding::seen(check, worst, evidence);
     if fix.is_empty() { finding } else { finding.fix(fix) }
 }
 
-const fn badness(verdict: Outcome) -> u8 {
-    match verdict {
+const fn badness(outcome: Outcome) -> u8 {
+    match outcome {
         Outcome::Fail => 4,
         Outcome::Unknown => 3,
         Outcome::Warn => 2,

@@ -75,7 +75,7 @@ fn conclude_with(change: impl FnOnce(&mut InspectRequest, &mut Facts)) -> Report
 /// What is reported about a check.
 fn told(report: &Report, check: Check) -> (Outcome, &str, Option<&str>) {
     let finding = report.finding(check).unwrap();
-    (finding.verdict, &finding.evidence, finding.fix.as_deref())
+    (finding.outcome, &finding.evidence, finding.fix.as_deref())
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_failed_check_comes_before_an_unknown_one() {
 
 #[test]
 fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
-    for (files, connections, verdict) in [
+    for (files, connections, outcome) in [
         ((1000, 1000), (0, 9), Outcome::Fail),
         ((950, 1000), (0, 9), Outcome::Warn),
         ((9, 1000), (70_000, 65_536), Outcome::Fail),
@@ -117,7 +117,7 @@ fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
             facts.load.files = Some(files);
             facts.load.connections = Some(connections);
         });
-        assert_eq!(told(&report, Check::Load).0, verdict);
+        assert_eq!(told(&report, Check::Load).0, outcome);
     }
     let report = conclude_with(|_, facts| facts.load.average = Some(8.5));
     assert_eq!(told(&report, Check::Load).0, Outcome::Warn);
@@ -130,14 +130,14 @@ fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
 
 #[test]
 fn hosts_deny_is_a_cause_only_where_it_is_heeded() {
-    for (wrapped, verdict) in
+    for (wrapped, outcome) in
         [(Some(true), Outcome::Fail), (None, Outcome::Warn), (Some(false), Outcome::Pass)]
     {
         let report = conclude_with(|_, facts| {
             facts.wrappers = Ok(Wrappers { allow: None, deny: Some("nginx: ALL\n".to_owned()) });
             facts.processes.get_mut(&7).unwrap().wrapped = wrapped;
         });
-        assert_eq!(told(&report, Check::HostsDeny).0, verdict);
+        assert_eq!(told(&report, Check::HostsDeny).0, outcome);
     }
 }
 
@@ -164,13 +164,13 @@ fn a_kernel_device_takes_headers_off_as_well() {
         })
     };
     use crate::backend::Mode;
-    for (kind, mode, verdict) in [
+    for (kind, mode, outcome) in [
         ("ipip", Mode::Ipip, Outcome::Warn),
         ("veth", Mode::Ipip, Outcome::Fail),
         // GUE comes to a UDP port, which nobody has here.
         ("ipip", Mode::Gue, Outcome::Fail),
     ] {
-        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, verdict, "{kind}");
+        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, outcome, "{kind}");
     }
 }
 
@@ -196,7 +196,7 @@ fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Fact
 #[test]
 fn packets_must_fit_with_their_outer_headers() {
     use crate::backend::Mode;
-    for (vip, mode, mtu, verdict) in [
+    for (vip, mode, mtu, outcome) in [
         ("192.0.2.10", Mode::L2, 1500, Outcome::Pass),
         ("192.0.2.10", Mode::L2, 1499, Outcome::Warn),
         ("192.0.2.10", Mode::Ipip, 1520, Outcome::Pass),
@@ -209,7 +209,7 @@ fn packets_must_fit_with_their_outer_headers() {
         let report = with_vip(vip, mode, |facts| {
             facts.network.as_mut().unwrap().links[0].mtu = mtu;
         });
-        assert_eq!(told(&report, Check::Mtu).0, verdict, "{vip} {mode:?} {mtu}");
+        assert_eq!(told(&report, Check::Mtu).0, outcome, "{vip} {mode:?} {mtu}");
     }
     let report = conclude_with(|_, _| {});
     assert_eq!(told(&report, Check::Mtu).0, Outcome::NotApplicable);
@@ -263,15 +263,15 @@ fn probes_come_in_where_their_address_is() {
 #[test]
 fn a_process_that_is_stopped_answers_nobody() {
     let report = conclude_with(|_, facts| facts.processes.get_mut(&7).unwrap().stopped = true);
-    let (verdict, evidence, fix) = told(&report, Check::Load);
-    assert_eq!((verdict, fix), (Outcome::Fail, Some("kill -CONT 12")));
+    let (outcome, evidence, fix) = told(&report, Check::Load);
+    assert_eq!((outcome, fix), (Outcome::Fail, Some("kill -CONT 12")));
     assert!(evidence.contains("nginx (process 12) is stopped"), "{evidence}");
 }
 
 #[test]
 fn of_two_sysctls_the_greater_counts() {
     use crate::backend::{Mode, Sysctl, SysctlKey, WantedSysctl};
-    for (all, eth0, verdict) in
+    for (all, eth0, outcome) in
         [(1, 1, Outcome::Pass), (0, 1, Outcome::Warn), (1, 0, Outcome::Warn), (0, 0, Outcome::Fail)]
     {
         let report = with_vip("192.0.2.10", Mode::L2, |facts| {
@@ -282,13 +282,13 @@ fn of_two_sysctls_the_greater_counts() {
             };
             facts.settings = Ok(vec![wanted("all", all), wanted("eth0", eth0)]);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{all} {eth0}");
+        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{all} {eth0}");
     }
 }
 
 #[test]
 fn an_ignored_echo_request_matters_to_its_version_of_ip() {
-    for (key, verdict) in [
+    for (key, outcome) in [
         ("net.ipv4.icmp_echo_ignore_all", Outcome::Fail),
         ("net.ipv6.icmp.echo_ignore_all", Outcome::Pass),
     ] {
@@ -297,7 +297,7 @@ fn an_ignored_echo_request_matters_to_its_version_of_ip() {
             facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
             facts.sysctls.insert(key.to_owned(), 1);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{key}");
+        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{key}");
     }
 }
 
@@ -355,7 +355,7 @@ fn who_may_send_tunnel_packets_is_looked_at() {
         });
         conclude(asked, &facts).report
     };
-    for (from, outer, verdict, what, fix) in [
+    for (from, outer, outcome, what, fix) in [
         (Some(&["10.0.0.2"][..]), "10.0.0.2", Outcome::Pass, "from the load balancers only", None),
         (Some(&["10.0.0.0/24"]), "10.0.0.2", Outcome::Pass, "knows the addresses", None),
         (
@@ -370,7 +370,7 @@ fn who_may_send_tunnel_packets_is_looked_at() {
     ] {
         let report = lets_in(from, outer);
         let (found, evidence, told) = told(&report, Check::Decapsulation);
-        assert_eq!(found, verdict, "{from:?}: {evidence}");
+        assert_eq!(found, outcome, "{from:?}: {evidence}");
         assert!(evidence.contains(what), "{evidence}");
         let wanted = fix.unwrap_or_default();
         assert!(
@@ -423,8 +423,8 @@ fn the_way_back_to_clients_is_looked_at() {
     let via = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
     assert_eq!(told(&back(Some("eth0"), &[]), Check::Route).0, Outcome::Pass);
     let report = back(None, &[]);
-    let (verdict, evidence, fix) = told(&report, Check::Route);
-    assert_eq!(verdict, Outcome::Warn);
+    let (outcome, evidence, fix) = told(&report, Check::Route);
+    assert_eq!(outcome, Outcome::Warn);
     assert!(
         evidence.starts_with("there is no default route for IPv4: clients outside"),
         "{evidence}"
@@ -475,16 +475,16 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
     };
     for (mode, words) in [(Mode::Ipip, "meta l4proto { 4, 41 }"), (Mode::Gue, "udp dport 6080")] {
         let report = ask(mode, None);
-        let (verdict, evidence, fix) = told(&report, Check::Decapsulation);
-        assert_eq!(verdict, Outcome::Warn, "{evidence}");
+        let (outcome, evidence, fix) = told(&report, Check::Decapsulation);
+        assert_eq!(outcome, Outcome::Warn, "{evidence}");
         assert!(evidence.starts_with("tunl0 takes tunnel packets from anybody"), "{evidence}");
         let fix = fix.unwrap();
         assert!(fix.contains(words) && fix.contains("ip saddr != { 10.0.0.2 } drop"), "{fix}");
         assert_ne!(report.cause, Some(Check::Decapsulation));
     }
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["ipencap", "ipv6"]}"#)));
-    let (verdict, evidence, _) = told(&report, Check::Decapsulation);
-    assert_eq!(verdict, Outcome::Pass, "{evidence}");
+    let (outcome, evidence, _) = told(&report, Check::Decapsulation);
+    assert_eq!(outcome, Outcome::Pass, "{evidence}");
     // A rule for something else keeps nobody out.
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["tcp", "udp"]}"#)));
     assert_eq!(told(&report, Check::Decapsulation).0, Outcome::Warn);

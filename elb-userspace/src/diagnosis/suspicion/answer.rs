@@ -240,7 +240,7 @@ fn fails_at_once(evidence: &Evidence) -> Finding {
 /// Whether the member's host says that neither tcp wrappers nor a lack of resources is why.
 fn fails_by_itself(evidence: &Evidence) -> bool {
     let said = |check| evidence.inspection.as_ref().and_then(|said| said.finding(check));
-    let is = |check, verdict| said(check).is_some_and(|finding| finding.verdict == verdict);
+    let is = |check, outcome| said(check).is_some_and(|finding| finding.outcome == outcome);
     is(Checked::HostsDeny, Outcome::Pass) && !is(Checked::Load, Outcome::Fail)
 }
 
@@ -296,7 +296,7 @@ pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
 /// Whether the member's host says that it is short of nothing: then the service itself is late.
 fn is_late_by_itself(evidence: &Evidence) -> bool {
     let load = evidence.inspection.as_ref().and_then(|said| said.finding(Checked::Load));
-    load.is_some_and(|finding| finding.verdict == Outcome::Pass)
+    load.is_some_and(|finding| finding.outcome == Outcome::Pass)
 }
 
 fn slow(evidence: &Evidence, cause: &Cause) -> Finding {

@@ -43,7 +43,7 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
     );
     // It was heard just now: that its host sees nothing wrong does not clear it.
     let sysctls = evidence.inspection.as_ref().and_then(|said| said.finding(Check::Sysctls));
-    let is_cleared = sysctls.is_some_and(|finding| finding.verdict != Outcome::Fail);
+    let is_cleared = sysctls.is_some_and(|finding| finding.outcome != Outcome::Fail);
     let heard = if is_cleared { Finding::seen } else { Finding::inferred };
     Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(
         "on the backend server: {} (arp_ignore must be 1, and {vip} be on lo only); then clear {vip} \

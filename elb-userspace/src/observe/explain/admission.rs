@@ -5,15 +5,16 @@ use std::fmt;
 use elb_common::listener::{self, listener_flags as flags};
 use elb_common::path::Asked;
 use elb_common::reason::Reason;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::names::Names;
 
 /// Whether a listener lets a packet in. What it was not asked for is `None`: packets that open no
 /// flow are not judged, nor is there more to judge after a refusal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Admission {
-    /// If not, the verdict has the reason.
+    /// If not, the decision has the reason.
     pub admitted: bool,
     /// The IP group that the client was looked for in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -27,7 +28,7 @@ pub struct Admission {
 }
 
 /// An IP group of a listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupAdmission {
     /// Its name.
     pub name: String,
@@ -39,7 +40,7 @@ pub struct GroupAdmission {
 }
 
 /// What an IP group is for a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum List {
     /// Only clients in it open flows.
@@ -49,7 +50,7 @@ pub enum List {
 }
 
 /// Concurrent connections of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Concurrent {
     /// How many there may be, at least 1.
     pub limit: u32,
@@ -58,7 +59,7 @@ pub struct Concurrent {
 }
 
 /// New connections of a listener a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
     /// How many there may be, at least 1.
     pub limit: u32,

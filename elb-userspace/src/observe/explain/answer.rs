@@ -2,10 +2,11 @@
 
 use elb_common::path::wire::{Ethernet, IcmpError, Tcp};
 use elb_common::path::{Family, Frame, Ip, Packet as _, V4, V6};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An answer to the sender of a packet that does not fit the way to its backend, or that nothing takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     /// What kind of message it is.
     pub kind: ReplyKind,
@@ -15,7 +16,7 @@ pub struct Reply {
 }
 
 /// Kinds of answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplyKind {
     /// ICMP destination unreachable, fragmentation needed (RFC 1191 §4).

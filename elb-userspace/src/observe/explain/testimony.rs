@@ -52,7 +52,7 @@ pub(super) fn of(
     let (named, decides) = testimony.named().unzip();
     let decides = decides.unwrap_or(false);
     let explanation = Explanation {
-        verdict: verdict(outcome.reason()),
+        decision: decision(outcome.reason()),
         admission: listener
             .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
         connection_id: listener
@@ -120,7 +120,7 @@ pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
     )
 }
 
-fn verdict(reason: Option<Reason>) -> Decision {
+fn decision(reason: Option<Reason>) -> Decision {
     Decision {
         fate: fate(reason).to_owned(),
         reason: reason.map(|reason| reason.name().to_owned()),

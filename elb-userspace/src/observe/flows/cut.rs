@@ -1,11 +1,12 @@
 //! `elb flows --cut`: what can be cut, and what became of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FlowState, Key};
 
 /// What a cut reaches, of the flows that are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reach {
     /// Recorded TCP connections: they can be cut.
     pub connections: u64,
@@ -36,18 +37,6 @@ pub fn can_be_cut(key: &Key, state: FlowState) -> bool {
     const TCP: u8 = 6;
     let (_, _, protocol) = key.five_tuple();
     protocol == TCP && matches!(state, FlowState::Open | FlowState::Closed)
-}
-
-/// A line of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CutLine {
-    /// How many are cut so far.
-    Progress(u64),
-    /// How many were cut, at the end.
-    Done(u64),
-    /// It cannot go on.
-    Failed(String),
 }
 
 #[cfg(test)]

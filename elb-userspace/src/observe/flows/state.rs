@@ -9,13 +9,14 @@ use elb_common::path::{Family, V4, V6};
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_common::sweep::{self, Fate, Sweep};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Key;
 use crate::control::plan::Image;
 
 /// The state of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FlowState {
     /// Its flow lives.
@@ -52,7 +53,7 @@ impl FlowState {
 }
 
 /// How many records are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the states")]
 pub struct FlowCounts {
     pub open: u64,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use elb_common::path::peek::Carried;
 use elb_common::reason::Reason;
 use elb_common::trace::{Event as Record, FORWARDED, NO_LISTENER};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::explain::{chose_backend, fate};
@@ -12,7 +13,7 @@ use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::{SeenFrame, Sent, protocol_name, with_port};
 
 /// A packet and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PacketEvent {
     /// When, RFC 3339, UTC, to the nanosecond.
     pub time: String,
@@ -36,7 +37,7 @@ pub struct PacketEvent {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub listener: Option<String>,
     /// forwarded, passed, dropped or answered.
-    pub verdict: String,
+    pub fate: String,
     /// Why it was not forwarded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
@@ -58,7 +59,7 @@ pub struct PacketEvent {
 }
 
 /// Bytes, in hex where they are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bytes(pub Vec<u8>);
 
@@ -133,7 +134,7 @@ impl<'b> Raw<'b> {
             fragment: carried.fragment,
             length: event.received,
             listener: listener.map(|id| names.listener(id)),
-            verdict: fate(reason).to_owned(),
+            fate: fate(reason).to_owned(),
             reason: reason.map(|reason| reason.name().to_owned()),
             meaning: reason.map(|reason| reason.meaning().to_owned()),
             member: self.member().map(|id| names.member(id)),

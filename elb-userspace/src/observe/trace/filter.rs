@@ -29,7 +29,7 @@ impl Filter {
         };
         let addresses: BTreeSet<IpAddr> = members
             .iter()
-            .filter_map(|id| names.member(*id).address)
+            .filter_map(|id| names.member(*id).socket())
             .map(|socket| socket.ip())
             .collect();
         // The kernel looks for one address; among several, the agent sorts.

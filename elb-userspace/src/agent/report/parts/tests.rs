@@ -22,7 +22,7 @@ fn at(number: usize) -> status::AtListener {
 fn member(listeners: usize, probes: bool) -> status::MemberStatus {
     let failure = Failure::new(Cause::Refused { by: [10, 0, 0, 1].into() });
     let mut member: status::MemberStatus = serde_json::from_value(json!({
-        "name": "m".repeat(NAME), "address": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+        "pool": "p".repeat(NAME), "name": "m".repeat(NAME), "address": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
         "protocol_port": 65535, "weight": 100, "operating_status": "DRAINING",
         "since": "2026-01-01T00:00:00Z", "slots": 65537, "share": 0.123_456_789, "packets": u64::MAX,
         "bytes": u64::MAX, "cut_in": 3600, "connections": u32::MAX,

@@ -59,11 +59,11 @@ const PECULIARITIES: [Peculiarity; 12] = [
 ];
 
 /// Adds what the host says of a check, unless it says something of it already.
-fn said(evidence: &mut Evidence, check: Check, verdict: Outcome, what: &str) {
+fn said(evidence: &mut Evidence, check: Check, outcome: Outcome, what: &str) {
     let before = evidence.inspection.take();
     let mut findings = before.map(|report| report.findings).unwrap_or_default();
     if findings.iter().all(|finding| finding.check != check) {
-        findings.push(Finding::seen(check, verdict, what).fix("…"));
+        findings.push(Finding::seen(check, outcome, what).fix("…"));
     }
     evidence.inspection = Some(Report::new("b1", true, findings));
 }
@@ -191,7 +191,7 @@ fn what_is_wrong_and_does_not_explain_it_is_not_named() {
             let report = member(&evidence);
             assert_eq!(report.cause, Some(check), "{name}, {other}: {report:#?}");
             let finding = report.finding(other).unwrap();
-            assert_eq!(finding.verdict, Outcome::Warn, "{name}, {other}");
+            assert_eq!(finding.outcome, Outcome::Warn, "{name}, {other}");
             assert!(finding.evidence.ends_with("that is not why this check fails"), "{finding:?}");
         }
     }
