@@ -8,7 +8,6 @@ use elb_tests::{
     process::ended,
     wire::HTTP_PORT,
 };
-use serde_json::Value;
 
 use crate::scene::{LIMIT, Scene, at_once, echoes, is_named};
 
