@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::core::Core;
 use crate::agent::saved;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
 use crate::control::reconcile::Renamed;
@@ -49,11 +49,11 @@ impl Core {
         let before = self.drained.clone();
         for Named { pool, socket, name } in &named {
             match request.action {
-                Action::Start if name.is_some() => {
+                DrainAction::Start if name.is_some() => {
                     self.drained.insert((pool.clone(), *socket));
                 }
-                Action::Cancel => drop(self.drained.remove(&(pool.clone(), *socket))),
-                Action::Start | Action::Look => {}
+                DrainAction::Cancel => drop(self.drained.remove(&(pool.clone(), *socket))),
+                DrainAction::Start | DrainAction::Look => {}
             }
         }
         if self.drained != before {
@@ -183,7 +183,7 @@ pub(super) fn of(written: &saved::Drained) -> Drained {
 
 /// The drained members where pools may have other names now; `pools` are those that there were.
 pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Model) -> Drained {
-    let member = |(pool, member): &(String, SocketAddr)| saved::DrainedMember {
+    let member = |(pool, member): &(String, SocketAddr)| saved::SavedDrain {
         pool: pool.clone(),
         member: *member,
     };

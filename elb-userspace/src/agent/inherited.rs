@@ -10,15 +10,15 @@ use crate::control::reconcile::Renamed;
 use crate::model::{Model, Pool};
 
 /// A member of another pool, and what is known of it.
-type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::Member)>>;
+type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::SavedMember)>>;
 
 /// Verdicts for members that `new` has in other pools than `old`. `known` has pools by their new names.
 pub(super) fn verdicts(
     old: &Model,
     new: &Model,
     renamed: &[Renamed],
-    known: &BTreeMap<String, Vec<saved::Member>>,
-) -> saved::Health {
+    known: &BTreeMap<String, Vec<saved::SavedMember>>,
+) -> saved::SavedHealth {
     let name = |pool: &Pool| name_now(pool, renamed);
     let mut elsewhere: Elsewhere<'_> = HashMap::new();
     for pool in old.pools() {
@@ -26,7 +26,7 @@ pub(super) fn verdicts(
             elsewhere.entry(member.member).or_default().push((pool, member));
         }
     }
-    let mut health = saved::Health::default();
+    let mut health = saved::SavedHealth::default();
     for pool in new.pools().iter().filter(|pool| pool.healthmonitor.is_some()) {
         let here = known.get(pool.name.as_str()).into_iter().flatten();
         let here: Vec<SocketAddr> = here.map(|member| member.member).collect();

@@ -14,12 +14,13 @@ use super::clock::now;
 use super::draining::Drained;
 use crate::agent::saved::{self, Numbers};
 use crate::control::assign::{
-    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
+    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool,
+    ListenerPlace,
 };
 use crate::control::plan::{Image, ListenerKey, RangeEntry, Region};
 use crate::control::reconcile::protocol_number;
 use crate::control::ring::shape::Shape;
-use crate::health::{History, Status, Verdict};
+use crate::health::{History, OperatingStatus, Verdict};
 use crate::kernel::bpf::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
 
@@ -82,7 +83,7 @@ pub(super) fn judge<'a>(
     found: &Assignments,
     pools: impl Iterator<Item = &'a String>,
     maps: &Maps,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
     for name in pools {
         let Some(assigned) = found.pools.get(name) else { continue };
@@ -95,7 +96,7 @@ pub(super) fn judge<'a>(
 pub(super) fn drained(written: Option<&Numbers>) -> saved::Drained {
     let drained = written.iter().flat_map(|numbers| &numbers.drained);
     let members = drained.flat_map(|(pool, members)| {
-        members.iter().map(|member| saved::DrainedMember { pool: pool.clone(), member: *member })
+        members.iter().map(|member| saved::SavedDrain { pool: pool.clone(), member: *member })
     });
     let pools = written.iter().flat_map(|numbers| numbers.assignments.pools.keys().cloned());
     saved::Drained { members: members.collect(), pools: pools.collect() }
@@ -109,7 +110,7 @@ pub(super) fn published_since(
     observed: &Image,
     numbers: &Numbers,
     drained: &Drained,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
     for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
         let name = pool.name.as_str();
@@ -138,7 +139,7 @@ pub(super) fn published_since(
 }
 
 fn follow(verdict: &mut Verdict, took_new: bool) {
-    let status = if took_new { Status::Online } else { Status::Offline };
+    let status = if took_new { OperatingStatus::Online } else { OperatingStatus::Offline };
     if verdict.status != status {
         let reason = verdict.reason.take().filter(|_| !took_new);
         *verdict = Verdict { status, since: now().wall, reason, streak: 0, decided: None };
@@ -206,7 +207,7 @@ fn numbers(record: &Record) -> AssignedListener {
         pool: record.pool,
         former: Some(former).filter(|former| former.pool != NO_POOL),
         moved: record.flags & listener_flags::MOVED != 0,
-        place: Place::default(),
+        place: ListenerPlace::default(),
     }
 }
 
@@ -270,19 +271,24 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 }
 
 /// Those were healthy, as far as nothing else is known of them.
-fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
+fn suppose_healthy(known: &mut Vec<saved::SavedMember>, took_new: Vec<SocketAddr>) {
     let since = now().wall;
     let mut places: HashMap<_, _> =
         known.iter().enumerate().rev().map(|(place, known)| (known.member, place)).collect();
     for member in took_new {
-        let online =
-            Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
+        let online = Verdict {
+            status: OperatingStatus::Online,
+            since,
+            reason: None,
+            streak: 0,
+            decided: None,
+        };
         match places.get(&member) {
             Some(place) => drop(known[*place].verdict.get_or_insert(online)),
             None => {
                 places.insert(member, known.len());
                 let (verdict, history) = (Some(online), History::default());
-                known.push(saved::Member { member, verdict, history });
+                known.push(saved::SavedMember { member, verdict, history });
             }
         }
     }

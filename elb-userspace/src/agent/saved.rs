@@ -1,6 +1,6 @@
 //! What the agent remembers across its own restarts, in files of the state directory ([`Folder`]), each
 //! written whole and atomically: the numbers that the maps know ([`Numbers`]), the members that are drained
-//! by command ([`Drained`]), and what is known of the members' health ([`Health`]). The former two are
+//! by command ([`Drained`]), and what is known of the members' health ([`SavedHealth`]). The former two are
 //! written before the maps know of them, the latter soon after something changed.
 
 mod boot;
@@ -16,12 +16,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::api::shape::events::Event;
+use crate::api::shape::events::MemberEvent;
 use crate::control::assign::Assignments;
 use crate::health::{History, Verdict};
 
 pub use self::boot::boot_id;
-pub use self::drained::{Drained, DrainedMember};
+pub use self::drained::{Drained, SavedDrain};
 pub use self::folder::Folder;
 
 /// What the maps' numbers mean.
@@ -52,23 +52,23 @@ impl Numbers {
 
 /// What is known of the members' health.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct SavedHealth {
     /// The boot that it was seen in.
     #[serde(default)]
     pub boot: String,
     /// Members by pool.
-    pub members: BTreeMap<String, Vec<Member>>,
+    pub members: BTreeMap<String, Vec<SavedMember>>,
     /// Load balancers that have or had an address.
     #[serde(default)]
     pub bound: BTreeSet<String>,
     /// The last events, the oldest first.
     #[serde(default)]
-    pub events: Vec<Event>,
+    pub events: Vec<MemberEvent>,
 }
 
 /// What is known of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct SavedMember {
     /// The member.
     pub member: SocketAddr,
     /// The last verdict on it, if there is one.
@@ -126,7 +126,7 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-impl Health {
+impl SavedHealth {
     /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
     pub fn read(path: &Path) -> Self {
         let mut health: Self = read(path).unwrap_or_default();
@@ -142,22 +142,27 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::health::{Cause, Failure, Status};
+    use crate::health::{Cause, Failure, OperatingStatus};
 
     fn member() -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], 80))
     }
 
-    fn health() -> Health {
+    fn health() -> SavedHealth {
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
         let refused = Failure::new(Cause::Refused { by: member().ip() });
         let reason = Some(refused.clone());
-        let verdict =
-            Some(Verdict { status: Status::Offline, since, reason, streak: 1, decided: None });
+        let verdict = Some(Verdict {
+            status: OperatingStatus::Offline,
+            since,
+            reason,
+            streak: 1,
+            decided: None,
+        });
         let mut history = History::default();
         history.note(since, Duration::from_millis(3), Err(&refused));
-        let known = Member { member: member(), verdict, history };
-        Health {
+        let known = SavedMember { member: member(), verdict, history };
+        SavedHealth {
             boot: boot_id().to_owned(),
             members: BTreeMap::from([("web".to_owned(), vec![known])]),
             bound: BTreeSet::from(["lb".to_owned()]),
@@ -184,9 +189,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
         write(&file, &health()).unwrap();
-        assert_eq!(Health::read(&file), health());
-        write(&file, &Health { boot: "another".to_owned(), ..health() }).unwrap();
-        let kept = Health::read(&file);
+        assert_eq!(SavedHealth::read(&file), health());
+        write(&file, &SavedHealth { boot: "another".to_owned(), ..health() }).unwrap();
+        let kept = SavedHealth::read(&file);
         assert!(kept.members.is_empty() && kept.bound == health().bound);
         let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
         assert!(numbers(boot_id()).is_of_this_boot() && numbers("").is_of_this_boot());
@@ -211,7 +216,7 @@ mod tests {
         let text = serde_json::to_string(&health()).unwrap();
         for length in 0..text.len() {
             std::fs::write(&file, &text[..length]).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{}", &text[..length]);
+            assert_eq!(read::<SavedHealth>(&file), None, "{}", &text[..length]);
         }
         for (right, wrong) in [
             ("\"OFFLINE\"", "\"SICK\""),
@@ -224,7 +229,7 @@ mod tests {
             let wrong = text.replacen(right, wrong, 1);
             assert_ne!(wrong, text, "{right}");
             std::fs::write(&file, &wrong).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{wrong}");
+            assert_eq!(read::<SavedHealth>(&file), None, "{wrong}");
         }
     }
 
@@ -233,6 +238,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("elb.health.json");
         File::create(&file).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
-        assert_eq!(read::<Health>(&file), None);
+        assert_eq!(read::<SavedHealth>(&file), None);
     }
 }

@@ -6,7 +6,7 @@ use super::clock::now;
 use super::core::Core;
 use super::last_good::LastGood;
 use super::trouble::Written;
-use crate::agent::saved::{self, DrainedMember, Numbers, boot_id};
+use crate::agent::saved::{self, Numbers, SavedDrain, boot_id};
 use crate::source::file::Config;
 
 impl Core {
@@ -33,7 +33,7 @@ impl Core {
     /// Writes down which members are drained.
     pub(super) fn save_drained(&mut self) -> Result<(), String> {
         let member =
-            |(pool, member): &(String, _)| DrainedMember { pool: pool.clone(), member: *member };
+            |(pool, member): &(String, _)| SavedDrain { pool: pool.clone(), member: *member };
         let pools = self.config.model.pools().iter().map(|pool| pool.name.to_string());
         let drained = saved::Drained {
             members: self.drained.iter().map(member).collect(),

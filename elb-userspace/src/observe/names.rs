@@ -10,7 +10,7 @@ use crate::model::Model;
 
 /// A backend as people know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct BackendMember {
     /// Its number in the maps.
     pub id: u16,
     /// Its name; of one that was removed, or that is unknown, its address or number.
@@ -31,7 +31,7 @@ pub struct Names {
     listeners: BTreeMap<u16, String>,
     pools: BTreeMap<u16, String>,
     ip_groups: BTreeMap<u16, String>,
-    members: BTreeMap<u16, Member>,
+    members: BTreeMap<u16, BackendMember>,
     interfaces: BTreeMap<u32, String>,
 }
 
@@ -93,8 +93,8 @@ impl Names {
     }
 
     /// The backend with this number.
-    pub fn member(&self, id: u16) -> Member {
-        let unknown = || Member {
+    pub fn member(&self, id: u16) -> BackendMember {
+        let unknown = || BackendMember {
             id,
             name: format!("#{id}"),
             pool: String::new(),
@@ -125,7 +125,7 @@ impl Names {
             let known: Vec<_> = known.into_iter().collect();
             return Err(format!("no pool is called {pool:?}; there are: {}", list(&known)));
         }
-        let is_it = |member: &&Member| {
+        let is_it = |member: &&BackendMember| {
             pool.is_none_or(|pool| member.pool == pool)
                 && text.is_none_or(|text| {
                     member.address.is_some_and(|one| is_named(text, Some(&member.name), one))
@@ -151,8 +151,8 @@ pub fn is_named(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
         || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
 }
 
-fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> Member {
-    Member {
+fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> BackendMember {
+    BackendMember {
         id: number.id,
         name: name.map_or_else(|| number.socket().to_string(), str::to_owned),
         pool: pool.to_owned(),

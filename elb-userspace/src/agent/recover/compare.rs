@@ -233,7 +233,7 @@ mod tests {
             pool,
             former: None,
             moved: false,
-            place: crate::control::assign::Place::default(),
+            place: crate::control::assign::ListenerPlace::default(),
         };
         let (mut written, mut found) = (Assignments::default(), Assignments::default());
         written.listeners.insert("http".to_owned(), listener(0, 0));

@@ -13,14 +13,14 @@ use super::read;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drained {
     /// The members, each with its pool.
-    pub members: BTreeSet<DrainedMember>,
+    pub members: BTreeSet<SavedDrain>,
     /// Names of the pools that there were: another name is a new one.
     pub pools: BTreeSet<String>,
 }
 
 /// A member, in the pool where it is drained.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DrainedMember {
+pub struct SavedDrain {
     /// Name of the pool.
     pub pool: String,
     /// Address, and port; 0 where the pool takes any.
@@ -48,7 +48,7 @@ impl Drained {
         }
         for (drained, pool) in moved {
             tracing::info!(from = drained.pool, to = pool, member = %drained.member, "drained under another name of the pool");
-            self.members.insert(DrainedMember { pool, ..drained.clone() });
+            self.members.insert(SavedDrain { pool, ..drained.clone() });
             self.members.remove(&drained);
         }
     }
@@ -62,11 +62,11 @@ mod tests {
         SocketAddr::from(([10, 0, 0, n], 80))
     }
 
-    fn drained(pool: &str, n: u8) -> DrainedMember {
-        DrainedMember { pool: pool.to_owned(), member: member(n) }
+    fn drained(pool: &str, n: u8) -> SavedDrain {
+        SavedDrain { pool: pool.to_owned(), member: member(n) }
     }
 
-    fn of(pools: &[&str], members: &[DrainedMember]) -> Drained {
+    fn of(pools: &[&str], members: &[SavedDrain]) -> Drained {
         let pools = pools.iter().map(|name| (*name).to_owned()).collect();
         Drained { members: members.iter().cloned().collect(), pools }
     }

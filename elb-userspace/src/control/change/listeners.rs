@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Kind, called, name_now, served};
+use super::{Effect, EffectKind, called, name_now, served};
 use crate::control::reconcile::Renamed;
 use crate::model::{Listener, LoadBalancer, Model, Ports};
 
@@ -12,13 +12,17 @@ pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effe
     for (place, (lb, listener)) in &before {
         let object = format!("{} at {place}", called(lb, listener));
         match after.get(place) {
-            None => effects.push(Effect::new(Kind::Cut, object, why_cut(new, listener))),
+            None => effects.push(Effect::new(EffectKind::Cut, object, why_cut(new, listener))),
             Some((_, next)) => effects.extend(moved(&object, listener, next, renamed)),
         }
     }
     for (place, (lb, listener)) in after.iter().filter(|(place, _)| !before.contains_key(*place)) {
         let what = format!("served by pool {:?}", listener.default_pool.as_str());
-        effects.push(Effect::new(Kind::Add, format!("{} at {place}", called(lb, listener)), what));
+        effects.push(Effect::new(
+            EffectKind::Add,
+            format!("{} at {place}", called(lb, listener)),
+            what,
+        ));
     }
     effects
 }
@@ -60,6 +64,6 @@ fn moved(object: &str, before: &Listener, after: &Listener, renamed: &[Renamed])
             "new connections go to pool {to:?}, those it has stay on members of pool {from:?} until \
              they end"
         );
-        Effect::new(Kind::Move, object, what)
+        Effect::new(EffectKind::Move, object, what)
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Reconciler;
-use crate::control::assign::{AssignedMember, AssignedPool, Place};
+use crate::control::assign::{AssignedMember, AssignedPool, ListenerPlace};
 use crate::model::{Listener, LoadBalancer, Model, Pool};
 
 /// A pool that got another name.
@@ -91,8 +91,8 @@ impl Reconciler {
 }
 
 /// Where a listener listens.
-pub(super) fn place(lb: &LoadBalancer, listener: &Listener) -> Place {
-    Place { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports: listener.place() }
+pub(super) fn place(lb: &LoadBalancer, listener: &Listener) -> ListenerPlace {
+    ListenerPlace { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports: listener.place() }
 }
 
 /// Whether the packets of a pool travel alike, and its flows have the same protocol.
