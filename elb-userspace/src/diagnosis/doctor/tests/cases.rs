@@ -124,7 +124,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "no inode",
             general(|f| {
-                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: false })
+                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: false });
             }),
             Check::StateDir,
             Outcome::Fail,
@@ -140,7 +140,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "a disk that is nearly full",
             general(|f| {
-                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 100 << 10, files: true })
+                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 100 << 10, files: true });
             }),
             Check::StateDir,
             Outcome::Warn,
