@@ -158,6 +158,7 @@ mod tests {
 
     fn pool(name: &str) -> Pool {
         Pool {
+            id: None,
             name: name.to_owned(),
             forwarding: "ipip".to_owned(),
             lb_algorithm: "5_TUPLE_HASH".to_owned(),
@@ -181,6 +182,7 @@ mod tests {
 
     fn balancer(name: &str) -> LoadBalancer {
         LoadBalancer {
+            id: None,
             name: name.to_owned(),
             vips: Vec::new(),
             operating_status: "ONLINE".to_owned(),
