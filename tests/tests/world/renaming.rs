@@ -51,7 +51,7 @@ fn goes_on_under_other_names(ids: bool) -> Result<()> {
 
     // The same while no agent runs.
     let before = Seen::of(&served.agent)?;
-    served.agent.kill()?;
+    served.agent.terminate()?;
     served.agent.write(&called(&served.config, "third", ids)?)?;
     served.agent.restart()?;
     before.goes_on_as(&Seen::of(&served.agent)?, "third", ids);
