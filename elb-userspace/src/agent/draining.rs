@@ -19,6 +19,21 @@ struct Named {
     socket: SocketAddr,
 }
 
+/// A member that a request may name.
+struct Candidate<'a> {
+    pool: ResourceId,
+    pool_name: &'a str,
+    member: Option<&'a Member>,
+    socket: SocketAddr,
+}
+
+impl Candidate<'_> {
+    fn named(self) -> Named {
+        let Self { pool, pool_name, member, socket } = self;
+        Named { pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
+    }
+}
+
 /// A report that lacks what the flow tables say.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -72,7 +87,8 @@ impl Core {
         let place = pool.map_or("any pool".to_owned(), |pool| format!("pool {pool:?}"));
         let all = self.present_members().chain(self.removed_members());
         let in_question = all.filter(|(label, _)| pool.is_none_or(|pool| label.is_within(pool)));
-        select::all(&format!("member of {place}"), &request.member, in_question)
+        let found = select::all(&format!("member of {place}"), &request.member, in_question)?;
+        Ok(found.into_iter().map(Candidate::named).collect())
     }
 
     /// Those that there are, and those that only serve flows.
@@ -83,24 +99,24 @@ impl Core {
         present.chain(removed).map(|label| (label, ()))
     }
 
-    fn present_members(&self) -> impl Iterator<Item = (Label<'_>, Named)> {
+    fn present_members(&self) -> impl Iterator<Item = (Label<'_>, Candidate<'_>)> {
         let pools = self.config.model.pools().iter();
         let members = pools.flat_map(|pool| pool.members.iter().map(move |one| (pool, one)));
         members.map(|(pool, member)| {
-            let (pool_name, socket) = (pool.name.to_string(), member.socket());
-            let named = Named { pool: pool.id, pool_name, member: Some(member.clone()), socket };
-            (Label::from((pool, member)), named)
+            let (pool_name, socket) = (pool.name.as_str(), member.socket());
+            let member_is = Candidate { pool: pool.id, pool_name, member: Some(member), socket };
+            (Label::from((pool, member)), member_is)
         })
     }
 
-    fn removed_members(&self) -> impl Iterator<Item = (Label<'_>, Named)> {
+    fn removed_members(&self) -> impl Iterator<Item = (Label<'_>, Candidate<'_>)> {
         self.reconciler.assignments.pools.iter().flat_map(|(pool, assigned)| {
             let removed = assigned.members.iter().filter(|member| member.removed);
-            removed.map(|member| {
-                let (pool_name, socket) = (assigned.name.clone(), member.socket());
-                let within = (Some(*pool), assigned.name.as_str());
-                let label = Label::member(within, Some(member.resource(*pool)), None, socket);
-                (label, Named { pool: *pool, pool_name, member: None, socket })
+            removed.map(|number| {
+                let (pool_name, socket) = (assigned.name.as_str(), number.socket());
+                let id = number.resource(*pool);
+                let label = Label::member((Some(*pool), pool_name), Some(id), None, socket);
+                (label, Candidate { pool: *pool, pool_name, member: None, socket })
             })
         })
     }

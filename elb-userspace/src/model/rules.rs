@@ -63,7 +63,8 @@ pub fn check(
     }
     let wrong = rules.broken.iter().filter(|one| ["name", "address"].contains(&one.key));
     let wrong = wrong.map(|one| one.at).collect();
-    rules.broken.extend(ids::taken(load_balancers, pools, ip_groups, &wrong));
+    let all = ids::Resources { load_balancers, pools, ip_groups };
+    rules.broken.extend(all.with_taken_ids(&wrong));
     rules.broken
 }
 

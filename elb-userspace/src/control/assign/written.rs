@@ -61,6 +61,9 @@ fn by_id<'de, D: Deserializer<'de>, T: Named + Deserialize<'de>>(
         if !one.name().is_empty() {
             return Ok((key.parse().map_err(D::Error::custom)?, one));
         }
+        if key.is_empty() {
+            return Err(D::Error::custom("a name is missing"));
+        }
         let id = derived(&key);
         *one.name() = key;
         Ok((id, one))

@@ -156,3 +156,43 @@ fn what_gets_another_id_is_another() {
     reconciler.reconcile(&after, &World::default());
     assert_eq!(reconciler.assignments.leaving.listeners.len(), 1);
 }
+
+/// What an agent before ids wrote down: by name, and without what it did not know.
+fn by_name(assignments: &Assignments) -> Assignments {
+    let mut json = serde_json::to_value(assignments).unwrap();
+    for kind in ["listeners", "pools", "ip_groups"] {
+        let all = json[kind].as_object_mut().unwrap();
+        let named = std::mem::take(all).into_iter().map(|(_, mut one)| {
+            let fields = one.as_object_mut().unwrap();
+            let name = fields.remove("name").unwrap().as_str().unwrap().to_owned();
+            fields.remove("load_balancer");
+            for member in
+                fields.get_mut("members").and_then(|all| all.as_array_mut()).into_iter().flatten()
+            {
+                member.as_object_mut().unwrap().remove("resource");
+            }
+            let number = || one["id"].clone();
+            (name, if kind == "ip_groups" { number() } else { one.clone() })
+        });
+        *all = named.collect();
+    }
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn numbers_of_before_ids_are_those_of_the_same_things() {
+    for ids in [None, Some(ONE)] {
+        let mut before = reconciler();
+        let model = called("same", None, &[8, 9]);
+        let first = before.reconcile(&model, &World::default());
+        let mut numbers = by_name(&before.assignments);
+        let model = called("same", ids, &[8, 9]);
+        numbers.follow_names(&model);
+        let owners = numbers.pools.keys().map(|pool| (*pool, first.rings[0].owners.clone()));
+        let owners = owners.collect();
+        let mut after = Reconciler::new(numbers, owners, ROOM, EncapSource::default());
+        let then = after.reconcile(&model, &World::default());
+        assert_eq!(then.image, first.image, "{ids:?}");
+        assert!(then.rings.is_empty() && after.assignments.leaving.is_empty(), "{ids:?}");
+    }
+}
