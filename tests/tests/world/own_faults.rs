@@ -202,6 +202,7 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
     };
     wait_for("the new Ethernet address", LIMIT, || {
         let told = served.agent.diagnose(&[&name(2)])?;
+        assert_ne!(told.cause(), Some("neighbor"), "it answers, from elsewhere: {:#}", told.said);
         Ok(is_followed(&told).then_some(()))
     })?;
     served.wait_sound()?;
