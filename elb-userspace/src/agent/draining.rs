@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::core::Core;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
 use crate::kernel::bpf::coarse_seconds;
@@ -61,9 +61,9 @@ impl Core {
         for Named { pool, member, .. } in &named {
             let pool = self.config.model.pool_with(*pool);
             match (request.action, pool, member) {
-                (Action::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
-                (Action::Cancel, _, Some(member)) => self.drained.cancel(member.id),
-                (Action::Start | Action::Cancel | Action::Look, ..) => {}
+                (DrainAction::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
+                (DrainAction::Cancel, _, Some(member)) => self.drained.cancel(member.id),
+                (DrainAction::Start | DrainAction::Cancel | DrainAction::Look, ..) => {}
             }
         }
         if self.drained != before {

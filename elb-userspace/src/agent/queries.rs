@@ -87,7 +87,7 @@ impl Agent {
         });
     }
 
-    fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {
+    fn flows(&mut self, request: &flows::FlowsRequest) -> Lines<flows::FlowsLine> {
         self.may_read()?;
         let listing = self.core.flows(request)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
@@ -95,7 +95,7 @@ impl Agent {
         Ok(listening)
     }
 
-    fn cut(&mut self, request: &flows::Request) -> Lines<flows::cut::Line> {
+    fn cut(&mut self, request: &flows::FlowsRequest) -> Lines<flows::cut::CutLine> {
         self.may_read()?;
         let (listing, cutter) = (self.core.flows(request)?, self.core.cutter()?);
         let (lines, listening) = mpsc::channel(WAITING_LINES);

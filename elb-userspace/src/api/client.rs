@@ -21,7 +21,7 @@ use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::{self, Status};
-use crate::observe::explain::{Explanation, Question};
+use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 
 /// How long an agent may take to answer.
@@ -35,7 +35,7 @@ const DIAGNOSIS: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
-pub async fn status(socket: &Path, request: &status::Request) -> Result<Status> {
+pub async fn status(socket: &Path, request: &status::StatusRequest) -> Result<Status> {
     let request = empty(Method::GET, &path("/status", request)?)?;
     let late = || format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display());
     // There may be much of it: only each part has to come in time.
@@ -61,7 +61,7 @@ pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
 ///
 /// # Errors
 /// As for [`status()`], or the question contradicts itself.
-pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> {
+pub async fn explain(socket: &Path, question: &ExplainRequest) -> Result<Explanation> {
     ask(socket, Method::GET, &path("/explain", question)?).await
 }
 
@@ -136,8 +136,8 @@ pub async fn lines<T: DeserializeOwned>(
 /// As for [`lines`].
 pub async fn cut(
     socket: &Path,
-    request: &flows::Request,
-    each: impl FnMut(flows::cut::Line) -> Result<ControlFlow<()>>,
+    request: &flows::FlowsRequest,
+    each: impl FnMut(flows::cut::CutLine) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     many(socket, empty(Method::POST, &path("/flows/cut", request)?)?, || Ok(()), each).await
 }

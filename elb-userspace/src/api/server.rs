@@ -28,14 +28,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::patient::Patient;
-use super::report::{Asked, Encoder, Part, Underway};
+use super::report::{Encoder, Part, PartRequest, Underway};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::{Lines, Query, Refusal};
 use crate::api::shape::events;
 use crate::api::shape::status;
-use crate::observe::explain::{Explanation, Question};
+use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 use crate::observe::trace;
 
@@ -166,21 +166,21 @@ type Refused = (StatusCode, String);
 /// The parts of the status as they come; only the first can be refused.
 async fn status(
     queries: Queries,
-    Parameters(request): Parameters<status::Request>,
+    Parameters(request): Parameters<status::StatusRequest>,
 ) -> Result<([(&'static str, &'static str); 1], Body), Refused> {
-    let first = part(&queries, Asked::First(request)).await?;
+    let first = part(&queries, PartRequest::First(request)).await?;
     let pieces = stream::unfold((first, queries, Encoder::default()), async |state| {
         let (made, queries, mut encoder) = state;
         let (made, underway) = made?;
         let text = encoder.encode(made).map_err(io::Error::other);
         // Where the agent ends, so does the answer, in the middle.
-        let next = part(&queries, Asked::Next(underway)).await.ok().flatten();
+        let next = part(&queries, PartRequest::Next(underway)).await.ok().flatten();
         Some((text.map(Bytes::from), (next, queries, encoder)))
     });
     Ok(([("content-type", "application/json")], Body::from_stream(pieces)))
 }
 
-async fn part(queries: &Queries, asked: Asked) -> Result<Option<(Part, Underway)>, Refused> {
+async fn part(queries: &Queries, asked: PartRequest) -> Result<Option<(Part, Underway)>, Refused> {
     ask(queries.clone(), |answer| Query::Status(asked, answer)).await?.map_err(refuse)
 }
 
@@ -190,7 +190,7 @@ async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refused> {
 
 async fn explain(
     queries: Queries,
-    Parameters(question): Parameters<Question>,
+    Parameters(question): Parameters<ExplainRequest>,
 ) -> Result<Json<Explanation>, Refused> {
     let answer = ask(queries, |answer| Query::Explain(question, answer)).await?;
     answer.map(Json).map_err(refuse)
@@ -198,28 +198,28 @@ async fn explain(
 
 async fn flows(
     queries: Queries,
-    Parameters(request): Parameters<flows::Request>,
+    Parameters(request): Parameters<flows::FlowsRequest>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
 }
 
 async fn cut(
     queries: Queries,
-    Parameters(request): Parameters<flows::Request>,
+    Parameters(request): Parameters<flows::FlowsRequest>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Cut(request, answer)).await?)
 }
 
 async fn trace(
     queries: Queries,
-    Parameters(request): Parameters<trace::Request>,
+    Parameters(request): Parameters<trace::TraceRequest>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
 }
 
 async fn events(
     queries: Queries,
-    Parameters(request): Parameters<events::Request>,
+    Parameters(request): Parameters<events::EventsRequest>,
 ) -> Result<Body, Refused> {
     lines(ask(queries, |answer| Query::Events(request, answer)).await?)
 }

@@ -11,7 +11,7 @@ use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -71,12 +71,12 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
     let socket = args.agent.path()?;
-    let action = if args.cancel { Action::Cancel } else { Action::Start };
+    let action = if args.cancel { DrainAction::Cancel } else { DrainAction::Start };
     let (report, timeout) = block_on(drain(args, &socket, action))?;
     if args.output == Output::Json {
         print_json(&report)?;
     }
-    if action == Action::Start {
+    if action == DrainAction::Start {
         report.members.iter().filter_map(nobody_left).for_each(|warning| eprintln!("{warning}"));
     }
     if !args.wait || args.is_enough(&report) {
@@ -106,12 +106,16 @@ impl DrainArgs {
 }
 
 /// The last report, and how long it was waited for at most.
-async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(DrainReport, Duration)> {
+async fn drain(
+    args: &DrainArgs,
+    socket: &Path,
+    action: DrainAction,
+) -> Result<(DrainReport, Duration)> {
     let begun = Instant::now();
     let mut request = DrainRequest { action, member: args.member.clone(), pool: args.pool.clone() };
     let mut report = client::drain(socket, &request).await?;
     let timeout = args.timeout.unwrap_or_else(|| longest(&report) + MARGIN);
-    request.action = Action::Look;
+    request.action = DrainAction::Look;
     let mut said: Option<(DrainReport, Instant)> = None;
     let mut is_away = false;
     loop {

@@ -10,7 +10,7 @@ use super::packets::PacketArgs;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::observe::packet::Sent;
-use crate::observe::trace::{Event, MIN_SNAP};
+use crate::observe::trace::{MIN_SNAP, PacketEvent};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,7 +38,7 @@ pub(super) struct TraceArgs {
 pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
     let request = args.packets.request(MIN_SNAP, false)?;
     let mut out = io::stdout();
-    let print = |event: Event| {
+    let print = |event: PacketEvent| {
         let text = match args.output {
             Output::Table => line(&event),
             Output::Json => serde_json::to_string(&event)?,
@@ -49,8 +49,8 @@ pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(event: &Event) -> String {
-    let Event { time, interface, protocol, length, verdict, .. } = event;
+fn line(event: &PacketEvent) -> String {
+    let PacketEvent { time, interface, protocol, length, verdict, .. } = event;
     // Microseconds will do: 2026-01-02T03:04:05.123456789Z.
     let time = time.get(11..26).unwrap_or(time);
     let ends = match (&event.source, &event.destination) {
@@ -66,7 +66,7 @@ fn line(event: &Event) -> String {
     )
 }
 
-fn what(event: &Event) -> String {
+fn what(event: &PacketEvent) -> String {
     let member = event.member.as_ref();
     let member = member.map(|member| format!(" to {} ({})", member.name, member.pool));
     let way = event.sent.as_ref().filter(|_| event.reason.is_none()).map(way);
@@ -88,7 +88,7 @@ fn way(sent: &Sent) -> String {
 mod tests {
     use super::*;
 
-    fn event(more: serde_json::Value) -> Event {
+    fn event(more: serde_json::Value) -> PacketEvent {
         let mut whole = serde_json::json!({
             "time": "2026-01-02T03:04:05.123456789Z", "interface": "lb0", "protocol": "tcp",
             "source": "198.51.100.7:5", "destination": "192.0.2.10:80", "syn": true,

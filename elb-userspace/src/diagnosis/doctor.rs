@@ -21,9 +21,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use self::facts::Facts;
-pub use self::gather::{Error, gather};
+pub use self::gather::{GatherError, gather};
 use super::check::Check;
-use super::report::{Finding, Report, Verdict};
+use super::report::{Finding, Outcome, Report};
 use crate::health::probe::ProbeSource;
 use crate::model::{Forwarding, Model};
 use crate::source::file::{AttachMode, Config, PIN_DIR, ProbeMark};
@@ -136,7 +136,7 @@ fn interfaces(duty: &Duty, facts: &Facts) -> Vec<Finding> {
 fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
     let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.verdict));
     let Some((_, worst)) = worst else {
-        return Finding::seen(check, Verdict::NotApplicable, "there is no interface");
+        return Finding::seen(check, Outcome::NotApplicable, "there is no interface");
     };
     let (verdict, basis) = (worst.verdict, worst.basis);
     let evidence = findings.iter().map(|(name, finding)| format!("{name}: {}", finding.evidence));
@@ -146,13 +146,13 @@ fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
     Finding { check, verdict, basis, evidence, fix }
 }
 
-const fn weight(verdict: Verdict) -> u8 {
+const fn weight(verdict: Outcome) -> u8 {
     match verdict {
-        Verdict::NotApplicable => 0,
-        Verdict::Pass => 1,
-        Verdict::Unknown => 2,
-        Verdict::Warn => 3,
-        Verdict::Fail => 4,
+        Outcome::NotApplicable => 0,
+        Outcome::Pass => 1,
+        Outcome::Unknown => 2,
+        Outcome::Warn => 3,
+        Outcome::Fail => 4,
     }
 }
 

@@ -13,7 +13,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{PcapNgBlock as _, PcapNgWriter};
 
-use crate::observe::trace::{Bytes, Event};
+use crate::observe::trace::{Bytes, PacketEvent};
 
 /// Which way a frame went: the lowest bits of a packet's flags (pcapng §4.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// The file cannot be written, or the event brings no bytes.
-    pub fn add(&mut self, event: &Event) -> Result<()> {
+    pub fn add(&mut self, event: &PacketEvent) -> Result<()> {
         let time = humantime::parse_rfc3339(&event.time)?.duration_since(SystemTime::UNIX_EPOCH)?;
         let received = event.received_bytes.as_ref().context("the agent sent no bytes")?;
         let comment = verdict(event);
@@ -115,7 +115,7 @@ impl<W: Write> Capture<W> {
     }
 }
 
-fn verdict(event: &Event) -> String {
+fn verdict(event: &PacketEvent) -> String {
     match (&event.reason, &event.meaning, &event.member) {
         (Some(reason), Some(meaning), _) => format!("{}: {reason}: {meaning}", event.verdict),
         (_, _, Some(member)) => {
@@ -132,8 +132,8 @@ mod tests {
     use crate::observe::packet::Sent;
     use pcap_file::pcapng::{Block, PcapNgReader};
 
-    fn event() -> Event {
-        Event {
+    fn event() -> PacketEvent {
+        PacketEvent {
             time: "2026-01-02T03:04:05.000000678Z".to_owned(),
             interface: "lb0".to_owned(),
             protocol: "tcp".to_owned(),
@@ -163,7 +163,7 @@ mod tests {
             encapsulation: None,
         };
         let member = serde_json::from_str(r#"{"id":1,"name":"m","pool":"web"}"#).unwrap();
-        let forwarded = Event {
+        let forwarded = PacketEvent {
             verdict: "forwarded".to_owned(),
             reason: None,
             meaning: None,

@@ -9,15 +9,15 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Clients, NotClients};
-pub use state::{Counts, State, Terms};
+pub use state::{FlowCounts, FlowState, Terms};
 
 use crate::control::flow_key::Key;
-use crate::observe::names::{Member, Names};
+use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::protocol_name;
 
 /// Which flows are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct FlowsRequest {
     /// Those of members with this name, this address, or this address and port.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub member: Option<String>,
@@ -40,7 +40,7 @@ pub struct Request {
 /// A line of the answer: one summary, then flows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub enum FlowsLine {
     /// How many there are.
     Summary(Summary),
     /// One of them; those that have ended come last.
@@ -58,7 +58,7 @@ pub struct Summary {
     pub flows: u64,
     /// In which states they are.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: FlowCounts,
     /// What could be cut, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cutting: Option<cut::Reach>,
@@ -70,12 +70,12 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberFlows {
     /// The member.
-    pub member: Member,
+    pub member: BackendMember,
     /// Its flows.
     pub flows: u64,
     /// In which states they are.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: FlowCounts,
 }
 
 /// A tracked flow.
@@ -85,9 +85,9 @@ pub struct TrackedFlow {
     #[serde(flatten)]
     pub identity: Identity,
     /// Who serves it.
-    pub member: Member,
+    pub member: BackendMember,
     /// Whether it lives.
-    pub state: State,
+    pub state: FlowState,
     /// Seconds since its last packet.
     pub idle: u32,
 }

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::control::assign::{AssignedMember, Assignments};
-use crate::model::select::{self, Kind, Label};
+use crate::model::select::{self, Label, ResourceKind};
 use crate::model::{Model, ResourceId};
 
 /// A backend as people know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct BackendMember {
     /// Its number in the maps.
     pub id: u16,
     /// Its name; of one that was removed, or that is unknown, its address or number.
@@ -48,7 +48,7 @@ struct Named {
 /// A backend, and which resources it and its pool are.
 #[derive(Clone, Debug)]
 struct NamedMember {
-    member: Member,
+    member: BackendMember,
     id: ResourceId,
     pool: ResourceId,
 }
@@ -95,7 +95,7 @@ impl Names {
     /// There is none, or more than one: the message says which there are.
     pub fn select_listener(&self, text: &str) -> Result<u16, String> {
         let labels =
-            self.listeners.iter().map(|(number, one)| (one.label(Kind::Listener), *number));
+            self.listeners.iter().map(|(number, one)| (one.label(ResourceKind::Listener), *number));
         select::one("listener", text, labels)
     }
 
@@ -110,8 +110,8 @@ impl Names {
     }
 
     /// The backend with this number.
-    pub fn member(&self, id: u16) -> Member {
-        let unknown = || Member {
+    pub fn member(&self, id: u16) -> BackendMember {
+        let unknown = || BackendMember {
             id,
             name: format!("#{id}"),
             pool: String::new(),
@@ -140,7 +140,11 @@ impl Names {
         if let Some(pool) = pool {
             let mut pools: Vec<&Named> = self.pools.values().collect();
             pools.sort_by_key(|one| &one.name);
-            select::all("pool", pool, pools.into_iter().map(|one| (one.label(Kind::Pool), ())))?;
+            select::all(
+                "pool",
+                pool,
+                pools.into_iter().map(|one| (one.label(ResourceKind::Pool), ())),
+            )?;
         }
         let members = self.members.iter().map(|(number, one)| (one.label(), *number));
         let mut of_pool =
@@ -152,7 +156,7 @@ impl Names {
 }
 
 impl Named {
-    fn label(&self, kind: Kind) -> Label<'_> {
+    fn label(&self, kind: ResourceKind) -> Label<'_> {
         let within = self.within.as_ref().map(|(id, name)| (Some(*id), name.as_str()));
         Label { kind, id: Some(self.id), name: Some(&self.name), within, socket: None }
     }
@@ -161,7 +165,7 @@ impl Named {
 impl NamedMember {
     fn label(&self) -> Label<'_> {
         Label {
-            kind: Kind::Member,
+            kind: ResourceKind::Member,
             id: Some(self.id),
             name: Some(&self.member.name),
             within: Some((Some(self.pool), &self.member.pool)),
@@ -181,8 +185,8 @@ fn listeners(model: &Model, assignments: &Assignments) -> BTreeMap<u16, Named> {
     named.collect()
 }
 
-fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> Member {
-    Member {
+fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> BackendMember {
+    BackendMember {
         id: number.id,
         name: name.map_or_else(|| number.socket().to_string(), str::to_owned),
         pool: pool.to_owned(),

@@ -11,7 +11,7 @@ use elb_tests::{
 };
 use elb_userspace::diagnosis::{
     check::Check,
-    report::{Conclusion, Finding, Report, Verdict},
+    report::{Conclusion, Finding, Outcome, Report},
 };
 
 /// A lab whose load balancer is to serve HTTP, and the file that says so.
@@ -84,11 +84,11 @@ impl Told {
     pub fn cause(&self, check: Check) -> &Finding {
         assert_eq!(self.report.cause, Some(check), "{:#?}", self.report);
         assert_eq!(self.code, Some(1));
-        self.finding(check, Verdict::Fail)
+        self.finding(check, Outcome::Fail)
     }
 
     /// What one check found, which is `verdict`.
-    pub fn finding(&self, check: Check, verdict: Verdict) -> &Finding {
+    pub fn finding(&self, check: Check, verdict: Outcome) -> &Finding {
         let finding = self.report.finding(check).expect("every check is there");
         assert_eq!(finding.verdict, verdict, "{:#?}", self.report);
         finding
@@ -98,7 +98,7 @@ impl Told {
     pub fn is_clean(&self, check: Check) {
         assert_eq!(self.report.conclusion, Conclusion::Healthy, "{:#?}", self.report);
         assert_eq!(self.code, Some(0));
-        self.finding(check, Verdict::Pass);
+        self.finding(check, Outcome::Pass);
     }
 }
 

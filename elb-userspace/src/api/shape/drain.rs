@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What is to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum DrainAction {
     /// The member takes no new flows from now on.
     Start,
     /// It takes new flows again.
@@ -20,7 +20,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainRequest {
     /// What is to happen.
-    pub action: Action,
+    pub action: DrainAction,
     /// Name, address, or address and port of a member.
     pub member: String,
     /// The pool it is in; without one, all pools that it is in.

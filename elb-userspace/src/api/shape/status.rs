@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::health::Failure;
-use crate::health::history::Counts;
+use crate::health::history::ProbeCounts;
 use crate::health::lateness::Class;
 use crate::model::ResourceId;
 
 /// How much is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct StatusRequest {
     /// With the last probes of each member.
     #[serde(default)]
     pub probes: bool,
@@ -32,16 +32,16 @@ pub struct Status {
     /// The agent.
     pub agent: Agent,
     /// Load balancers with their listeners.
-    pub load_balancers: Vec<LoadBalancer>,
+    pub load_balancers: Vec<LoadBalancerStatus>,
     /// Pools with their members; each is there once, however many listeners it serves.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<PoolStatus>,
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     pub not_forwarded: Vec<Reason>,
 }
 
 impl Status {
     /// The pool called `name`.
-    pub fn pool(&self, name: &str) -> Option<&Pool> {
+    pub fn pool(&self, name: &str) -> Option<&PoolStatus> {
         self.pools.iter().find(|pool| pool.name == name)
     }
 }
@@ -79,7 +79,7 @@ pub struct Agent {
     pub panics: Vec<Panics>,
     /// What the agent keeps in its host.
     #[serde(default)]
-    pub kept: Vec<Kept>,
+    pub kept: Vec<KeptStatus>,
     /// How the members are probed.
     pub probing: Probing,
 }
@@ -97,7 +97,7 @@ pub struct Panics {
 
 /// Something that the agent keeps in its host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptStatus {
     /// What it is.
     pub object: String,
     /// Whether it is as wanted.
@@ -133,7 +133,7 @@ pub struct Probing {
 
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoadBalancer {
+pub struct LoadBalancerStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -144,12 +144,12 @@ pub struct LoadBalancer {
     /// ONLINE, DEGRADED (a member below is OFFLINE, or something is missing in this host) or DISABLED.
     pub operating_status: String,
     /// Listeners.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerStatus>,
 }
 
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Listener {
+pub struct ListenerStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -170,7 +170,7 @@ pub struct Listener {
     pub bytes: u64,
     /// Who may open connections, if not every client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ipgroup: Option<AccessControl>,
+    pub ipgroup: Option<AccessStatus>,
     /// Most new connections a second; 0: no limit.
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
@@ -190,7 +190,7 @@ pub struct Listener {
 
 /// Access control of a listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AccessControl {
+pub struct AccessStatus {
     /// Name of the IP group.
     pub ipgroup: String,
     /// "white": only its members open connections; "black": they open none.
@@ -207,7 +207,7 @@ pub struct AccessControl {
 
 /// A pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
+pub struct PoolStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -229,10 +229,10 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub takes_new: Option<bool>,
     /// Members, or those that were asked for.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberStatus>,
 }
 
-impl Pool {
+impl PoolStatus {
     /// Whether any member takes new flows.
     pub fn takes_new(&self) -> bool {
         let any = || self.members.iter().any(|member| member.slots > 0);
@@ -242,7 +242,7 @@ impl Pool {
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Member {
+pub struct MemberStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -264,7 +264,7 @@ pub struct Member {
     pub reason: Option<Failure>,
     /// By which path it is probed, and what each path came to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub paths: Option<Paths>,
+    pub paths: Option<PathStatus>,
     /// What it is for each listener of its pool, or the first 16 of many.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub status: Vec<AtListener>,
@@ -273,7 +273,7 @@ pub struct Member {
     pub more_listeners: usize,
     /// What was seen of it; none of one that was removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub health: Option<Health>,
+    pub health: Option<ProbeSummary>,
     /// Why no packet can be sent to it, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unreachable: Option<String>,
@@ -331,20 +331,20 @@ pub struct AtListener {
 
 /// What was seen of a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct ProbeSummary {
     /// Results in a row that speak against the verdict.
     pub streak: u32,
     /// How often what happened.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: ProbeCounts,
     /// Its last 20 probes, the oldest first; empty unless asked for.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub probes: Vec<Probe>,
+    pub probes: Vec<ProbeRecord>,
 }
 
 /// A probe that is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct ProbeRecord {
     /// When it started, RFC 3339, UTC, milliseconds.
     pub time: String,
     /// How long it took, in milliseconds.
@@ -358,7 +358,7 @@ pub struct Probe {
 
 /// By which path a member is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paths {
+pub struct PathStatus {
     /// The path that decides: vip, or direct for the member's own address.
     pub path: String,
     /// Why it is not vip though the pool wants that.
@@ -375,7 +375,7 @@ pub struct Paths {
     pub addresses: BTreeMap<IpAddr, String>,
 }
 
-impl Paths {
+impl PathStatus {
     /// Both paths as one text, where the virtual address does not do.
     pub fn both(&self) -> Option<String> {
         let (vip, direct) = (self.vip.as_ref().filter(|vip| *vip != "ok")?, self.direct.as_ref()?);

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::FlowsArgs;
 use crate::api::client;
 use crate::cli::{Output, block_on, print_json, print_text};
-use crate::observe::flows::cut::{Line, Reach};
-use crate::observe::flows::{self, Request};
+use crate::observe::flows::cut::{CutLine, Reach};
+use crate::observe::flows::{self, FlowsRequest};
 
 /// So many are cut without asking.
 const FEW: u64 = 100;
@@ -48,13 +48,13 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(socket: &Path, request: &Request) -> Result<Reach> {
+async fn find(socket: &Path, request: &FlowsRequest) -> Result<Reach> {
     let mut found = None;
     let take = |line| {
         match line {
-            flows::Line::Summary(summary) => found = summary.cutting,
-            flows::Line::Failed(error) => bail!("{error}"),
-            flows::Line::Flow(_) => {}
+            flows::FlowsLine::Summary(summary) => found = summary.cutting,
+            flows::FlowsLine::Failed(error) => bail!("{error}"),
+            flows::FlowsLine::Flow(_) => {}
         }
         Ok(ControlFlow::Continue(()))
     };
@@ -62,17 +62,17 @@ async fn find(socket: &Path, request: &Request) -> Result<Reach> {
     found.context("the agent does not know how to cut: it is older than this elb, restart it")
 }
 
-async fn cut(socket: &Path, request: &Request) -> Result<u64> {
+async fn cut(socket: &Path, request: &FlowsRequest) -> Result<u64> {
     let begun = Instant::now();
     let mut cut = None;
     let take = |line| {
         match line {
-            Line::Progress(so_far) if begun.elapsed() >= PATIENCE => {
+            CutLine::Progress(so_far) if begun.elapsed() >= PATIENCE => {
                 eprintln!("elb: {so_far} connections are cut so far");
             }
-            Line::Progress(_) => {}
-            Line::Done(all) => cut = Some(all),
-            Line::Failed(error) => bail!("{error}"),
+            CutLine::Progress(_) => {}
+            CutLine::Done(all) => cut = Some(all),
+            CutLine::Failed(error) => bail!("{error}"),
         }
         Ok(ControlFlow::Continue(()))
     };

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::api::shape::status::{Health, Member, Paths, Probe, Status};
+use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary, Status};
 
 /// A member, and the pool that it is in.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Found<'a> {
     pool: &'a str,
     #[serde(flatten)]
-    member: &'a Member,
+    member: &'a MemberStatus,
 }
 
 /// All members.
@@ -63,8 +63,8 @@ pub(super) fn text(found: &Found<'_>) -> String {
     out
 }
 
-fn path(out: &mut String, paths: &Paths) {
-    let Paths { path, why_direct, vip, direct, addresses } = paths;
+fn path(out: &mut String, paths: &PathStatus) {
+    let PathStatus { path, why_direct, vip, direct, addresses } = paths;
     let why = why_direct.as_ref().map(|why| format!(", since {why}")).unwrap_or_default();
     let _ = writeln!(out, "  probed by the path {path}{why}");
     for (vip, status) in addresses {
@@ -77,8 +77,8 @@ fn path(out: &mut String, paths: &Paths) {
     }
 }
 
-fn counts(out: &mut String, health: &Health) {
-    let Health { streak, counts, .. } = health;
+fn counts(out: &mut String, health: &ProbeSummary) {
+    let ProbeSummary { streak, counts, .. } = health;
     let _ = writeln!(
         out,
         "  {} probes succeeded, {} failed; turned unhealthy {} times, recovered {} times; {streak} \
@@ -88,9 +88,9 @@ fn counts(out: &mut String, health: &Health) {
 }
 
 /// The latest first.
-fn probes(out: &mut String, probes: &[Probe]) {
+fn probes(out: &mut String, probes: &[ProbeRecord]) {
     for probe in probes.iter().rev() {
-        let Probe { time, duration_ms, result, reason } = probe;
+        let ProbeRecord { time, duration_ms, result, reason } = probe;
         let reason = reason.as_ref().map_or_else(|| result.clone(), ToString::to_string);
         let _ = writeln!(out, "  {time} {duration_ms:>9.3} ms  {reason}");
     }

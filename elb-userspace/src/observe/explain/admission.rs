@@ -17,7 +17,7 @@ pub struct Admission {
     pub admitted: bool,
     /// The IP group that the client was looked for in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ipgroup: Option<Group>,
+    pub ipgroup: Option<GroupAdmission>,
     /// The limit on concurrent connections.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_connection: Option<Concurrent>,
@@ -28,7 +28,7 @@ pub struct Admission {
 
 /// An IP group of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+pub struct GroupAdmission {
     /// Its name.
     pub name: String,
     /// What it is for the listener.
@@ -84,7 +84,7 @@ impl Admission {
                 Asked::GroupV4(_, holds_client) | Asked::GroupV6(_, holds_client) => {
                     let name = names.ip_group(listener.group);
                     let list = if is_white { List::White } else { List::Black };
-                    admission.ipgroup = Some(Group { name, list, holds_client });
+                    admission.ipgroup = Some(GroupAdmission { name, list, holds_client });
                 }
                 Asked::ListenerConnections(_, open) => {
                     let limit = listener.max_connections;
@@ -108,7 +108,7 @@ impl Admission {
 impl fmt::Display for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.admitted { "admitted" } else { "refused" })?;
-        if let Some(Group { name, list, holds_client }) = &self.ipgroup {
+        if let Some(GroupAdmission { name, list, holds_client }) = &self.ipgroup {
             let list = if *list == List::White { "whitelist" } else { "blacklist" };
             let holds = if *holds_client { "holds" } else { "does not hold" };
             write!(f, ", its {list} {name} {holds} the client")?;

@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
-use super::Verdict;
+use super::Decision;
 use crate::model::Model;
 
 /// What becomes of a packet that does not leave its sender, or leaves this host without meeting the program;
 /// `None`: it comes here. `own` are this host's addresses.
-pub fn verdict(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Option<Verdict> {
+pub fn verdict(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Option<Decision> {
     let lb = model.load_balancers().iter().find(|lb| lb.vips().any(|address| address == vip))?;
     let pools = lb.listeners.iter().filter_map(|listener| model.pool(&listener.default_pool));
     let member = |pool: &crate::model::Pool| {
@@ -31,7 +31,7 @@ pub fn verdict(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Op
                    another host";
         ("not seen", meaning, fix.to_owned())
     };
-    Some(Verdict { fate: fate.to_owned(), reason: None, meaning: Some(meaning), fix: Some(fix) })
+    Some(Decision { fate: fate.to_owned(), reason: None, meaning: Some(meaning), fix: Some(fix) })
 }
 
 /// Addresses of this host.

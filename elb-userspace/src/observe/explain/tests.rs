@@ -94,8 +94,8 @@ fn names() -> Names {
     Names::new(&Model::default(), &assignments, BTreeMap::from([(3, "lb0".to_owned())]))
 }
 
-fn question(src: &str, dst: &str, proto: Protocol) -> Question {
-    Question {
+fn question(src: &str, dst: &str, proto: TransportProtocol) -> ExplainRequest {
+    ExplainRequest {
         src: src.parse().unwrap(),
         dst: dst.parse().unwrap(),
         proto,
@@ -106,11 +106,11 @@ fn question(src: &str, dst: &str, proto: Protocol) -> Question {
     }
 }
 
-fn web() -> Question {
-    question("198.51.100.7:1234", "192.0.2.10:80", Protocol::Tcp)
+fn web() -> ExplainRequest {
+    question("198.51.100.7:1234", "192.0.2.10:80", TransportProtocol::Tcp)
 }
 
-fn ask(question: &Question, memory: &Memory) -> Explanation {
+fn ask(question: &ExplainRequest, memory: &Memory) -> Explanation {
     explain(question, INGRESS, memory, &names()).unwrap().0
 }
 
@@ -154,7 +154,7 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     assert_eq!(older.sent.unwrap().encapsulation, None);
 
     memory.written.borrow_mut().flows_v4.live.clear();
-    let opening = ask(&Question { syn: true, ..web() }, &memory);
+    let opening = ask(&ExplainRequest { syn: true, ..web() }, &memory);
     let entry = opening.flow.unwrap();
     assert_eq!((entry.recorded, entry.records.unwrap().id), (None, 1));
     assert_eq!(opening.backend.unwrap().member.id, 1);
@@ -179,12 +179,13 @@ fn what_is_not_forwarded_has_a_reason_and_a_fix() {
     assert!(told.verdict.fix.unwrap().contains("elb status"));
     assert_eq!((told.slot.unwrap().owner, told.backend, told.sent), (None, None, None));
 
-    let foreign = ask(&question("198.51.100.7:1", "192.0.2.99:80", Protocol::Tcp), &nobody);
+    let foreign =
+        ask(&question("198.51.100.7:1", "192.0.2.99:80", TransportProtocol::Tcp), &nobody);
     assert_eq!(foreign.verdict.reason.as_deref(), Some("not_vip"));
     assert_eq!((foreign.verdict.fate.as_str(), foreign.verdict.fix), ("passed", None));
     assert_eq!((foreign.listener, foreign.admission), (None, None));
 
-    let big = ask(&Question { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
+    let big = ask(&ExplainRequest { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
     assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
     assert_eq!((big.verdict.fate.as_str(), big.sent), ("answered", None));
     assert_eq!((big.packet.length, big.backend.unwrap().member.id), (1481, 1));
@@ -193,12 +194,13 @@ fn what_is_not_forwarded_has_a_reason_and_a_fix() {
 #[test]
 fn what_is_too_big_is_answered_with_what_fits() {
     let memory = memory(ring::Slot::new(1, 0));
-    let v6 = question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp);
-    for (question, kind) in [(web(), Kind::FragmentationNeeded), (v6, Kind::PacketTooBig)] {
-        let big = ask(&Question { size: Some(1500), ..question.clone() }, &memory);
+    let v6 = question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp);
+    for (question, kind) in [(web(), ReplyKind::FragmentationNeeded), (v6, ReplyKind::PacketTooBig)]
+    {
+        let big = ask(&ExplainRequest { size: Some(1500), ..question.clone() }, &memory);
         assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
-        assert_eq!((big.sent, big.answer), (None, Some(Answer { kind, mtu: Some(1480) })));
-        let fits = ask(&Question { size: Some(1480), ..question }, &memory);
+        assert_eq!((big.sent, big.answer), (None, Some(Reply { kind, mtu: Some(1480) })));
+        let fits = ask(&ExplainRequest { size: Some(1480), ..question }, &memory);
         assert_eq!((fits.sent.unwrap().length, fits.answer), (1514, None));
     }
 }
@@ -220,7 +222,7 @@ fn gue_tells_its_ports() {
 #[test]
 fn a_range_of_ports_and_ipv6() {
     let memory = memory(ring::Slot::new(1, 0));
-    let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp), &memory);
+    let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp), &memory);
     assert_eq!(told.packet.source.port(), DEFAULT_PORT);
     assert_eq!((told.packet.length, told.verdict.fate.as_str()), (48, "forwarded"));
     let listener = told.listener.unwrap();
@@ -233,11 +235,12 @@ fn a_listener_says_why_it_lets_nobody_in() {
     let limited = Record { cps: 1, max_connections: 50, ..Record::default() };
     let flags = listener_flags::WHITELIST | listener_flags::LIMITED;
     let mut memory = memory_with(ring::Slot::new(1, 0), Record { flags, group: 3, ..limited });
-    let opening = Question { syn: true, ..web() };
+    let opening = ExplainRequest { syn: true, ..web() };
     let stranger = ask(&opening, &memory);
     assert_eq!(stranger.verdict.reason.as_deref(), Some("access_denied"));
-    let office =
-        |holds_client| Some(Group { name: "office".to_owned(), list: List::White, holds_client });
+    let office = |holds_client| {
+        Some(GroupAdmission { name: "office".to_owned(), list: List::White, holds_client })
+    };
     let refused = Admission { ipgroup: office(false), ..Admission::default() };
     assert_eq!(stranger.admission, Some(refused.clone()));
     assert_eq!(refused.to_string(), "refused, its whitelist office does not hold the client");
@@ -264,7 +267,7 @@ fn a_listener_says_why_it_lets_nobody_in() {
 fn a_blacklist_lets_all_others_in() {
     let record = Record { flags: listener_flags::BLACKLIST, group: 3, ..Record::default() };
     let mut memory = memory_with(ring::Slot::new(1, 0), record);
-    let opening = Question { syn: true, ..web() };
+    let opening = ExplainRequest { syn: true, ..web() };
     let told = ask(&opening, &memory).admission.unwrap();
     assert_eq!(told.to_string(), "admitted, its blacklist office does not hold the client");
     memory.groups_v4.push((64, GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]))));
@@ -298,7 +301,7 @@ fn packets_wait_for_records_that_are_carried_over() {
         assert_eq!(told.verdict.reason.as_deref(), Some("carried_over"));
         let entry = told.flow.unwrap();
         assert_eq!((entry.carried_over, entry.records), (true, None));
-        let opens = ask(&Question { syn: true, ..web() }, &memory);
+        let opens = ask(&ExplainRequest { syn: true, ..web() }, &memory);
         assert_eq!(
             (opens.verdict.fate.as_str(), opens.flow.unwrap().carried_over),
             ("forwarded", false)
@@ -321,7 +324,7 @@ fn members_in_turn_and_room_for_flows() {
         ..Record::default()
     };
     let memory = memory_with(ring::Slot::new(1, 0), turns);
-    let told = ask(&Question { syn: true, ..web() }, &memory);
+    let told = ask(&ExplainRequest { syn: true, ..web() }, &memory);
     let listener = told.listener.unwrap();
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("ROUND_ROBIN", true));
     let entry = told.flow.unwrap();
@@ -329,25 +332,26 @@ fn members_in_turn_and_room_for_flows() {
 
     memory.written.borrow_mut().listener_states.entry(7).or_default().records[0] = 51;
     memory.written.borrow_mut().tables[0].records = 51;
-    let another = question("198.51.100.7:4321", "192.0.2.10:80", Protocol::Tcp);
-    let entry = ask(&Question { syn: true, ..another }, &memory).flow.unwrap();
+    let another = question("198.51.100.7:4321", "192.0.2.10:80", TransportProtocol::Tcp);
+    let entry = ask(&ExplainRequest { syn: true, ..another }, &memory).flow.unwrap();
     assert_eq!((entry.records, entry.no_room), (None, true));
 }
 
 #[test]
 fn a_question_that_contradicts_itself() {
     let memory = Memory::default();
-    let refused = |question: &Question| explain(question, INGRESS, &memory, &names()).unwrap_err();
-    let mixed = question("198.51.100.7", "[2001:db8::10]:80", Protocol::Tcp);
+    let refused =
+        |question: &ExplainRequest| explain(question, INGRESS, &memory, &names()).unwrap_err();
+    let mixed = question("198.51.100.7", "[2001:db8::10]:80", TransportProtocol::Tcp);
     assert_eq!(refused(&mixed), "198.51.100.7 and 2001:db8::10 are of different IP versions");
-    let udp = question("198.51.100.7", "192.0.2.10:53", Protocol::Udp);
-    assert!(refused(&Question { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
+    let udp = question("198.51.100.7", "192.0.2.10:53", TransportProtocol::Udp);
+    assert!(refused(&ExplainRequest { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
     let cid = Some("0a1b".parse().unwrap());
-    let tcp = refused(&Question { cid, ..web() });
+    let tcp = refused(&ExplainRequest { cid, ..web() });
     assert!(tcp.starts_with("TCP has no connection id of QUIC: leave --cid out"), "{tcp}");
-    let small = Question { size: Some(39), ..web() };
+    let small = ExplainRequest { size: Some(39), ..web() };
     assert_eq!(refused(&small), "a packet of 39 bytes has no room for its headers of 40");
-    let short = Question { size: Some(68), cid, ..udp };
+    let short = ExplainRequest { size: Some(68), cid, ..udp };
     assert_eq!(
         refused(&short),
         "a packet of 68 bytes has no room for its headers, the longest connection id and the least \

@@ -8,12 +8,12 @@ use elb_common::trace::{Event as Record, FORWARDED, NO_LISTENER};
 use serde::{Deserialize, Serialize};
 
 use crate::observe::explain::{chose_backend, fate};
-use crate::observe::names::{Member, Names};
-use crate::observe::packet::{Seen, Sent, protocol_name, with_port};
+use crate::observe::names::{BackendMember, Names};
+use crate::observe::packet::{SeenFrame, Sent, protocol_name, with_port};
 
 /// A packet and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct PacketEvent {
     /// When, RFC 3339, UTC, to the nanosecond.
     pub time: String,
     /// The interface that it came by.
@@ -45,7 +45,7 @@ pub struct Event {
     pub meaning: Option<String>,
     /// The backend that was chosen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub member: Option<Member>,
+    pub member: Option<BackendMember>,
     /// How it went on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sent: Option<Sent>,
@@ -98,8 +98,8 @@ impl<'b> Raw<'b> {
     }
 
     /// The frame as it came.
-    pub const fn received(&self) -> Seen<'b> {
-        Seen { bytes: self.received, length: self.event.received }
+    pub const fn received(&self) -> SeenFrame<'b> {
+        SeenFrame { bytes: self.received, length: self.event.received }
     }
 
     /// Id of the backend that was chosen.
@@ -116,14 +116,14 @@ impl<'b> Raw<'b> {
     }
 
     /// In words. `booted` is when the monotonic clock was at zero.
-    pub fn event(&self, names: &Names, booted: SystemTime, with_bytes: bool) -> Event {
+    pub fn event(&self, names: &Names, booted: SystemTime, with_bytes: bool) -> PacketEvent {
         let carried = Described::of(self.received().carried());
         let (event, reason) = (&self.event, self.reason());
         let listener = u16::try_from(event.listener).ok().filter(|_| event.listener != NO_LISTENER);
-        let sent = Seen { bytes: self.sent, length: event.sent };
+        let sent = SeenFrame { bytes: self.sent, length: event.sent };
         let outer = if reason.is_none() { event.sent.saturating_sub(event.received) } else { 0 };
         let time = booted + Duration::from_nanos(event.time);
-        Event {
+        PacketEvent {
             time: humantime::format_rfc3339_nanos(time).to_string(),
             interface: names.interface(event.ingress),
             protocol: carried.protocol,

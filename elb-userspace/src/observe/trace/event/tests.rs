@@ -1,7 +1,7 @@
 //! Tests of `event`.
 
 use super::*;
-use crate::observe::trace::{Filter, Request};
+use crate::observe::trace::{Filter, TraceRequest};
 
 /// A UDP packet, 10.0.0.1:4096 to 10.0.0.2:80.
 const FRAME: [u8; 42] = [
@@ -57,12 +57,13 @@ fn a_forwarded_packet_and_who_asked_for_it() {
     assert_eq!(told.sent.unwrap().next_hop_mac, "07:07:07:07:07:07");
     assert_eq!((told.received_bytes, told.sent_bytes), (None, None));
 
-    let wants = |request: Request| Filter::new(&request, &Names::default()).unwrap().wants(&raw);
-    assert!(wants(Request::default()));
-    assert!(wants(Request { vip: Some([10, 0, 0, 2].into()), ..Request::default() }));
-    assert!(!wants(Request { vip: Some([10, 0, 0, 1].into()), ..Request::default() }));
+    let wants =
+        |request: TraceRequest| Filter::new(&request, &Names::default()).unwrap().wants(&raw);
+    assert!(wants(TraceRequest::default()));
+    assert!(wants(TraceRequest { vip: Some([10, 0, 0, 2].into()), ..TraceRequest::default() }));
+    assert!(!wants(TraceRequest { vip: Some([10, 0, 0, 1].into()), ..TraceRequest::default() }));
     let reason = Some("no_backend".parse().unwrap());
-    assert!(!wants(Request { reason, ..Request::default() }));
+    assert!(!wants(TraceRequest { reason, ..TraceRequest::default() }));
 }
 
 #[test]
