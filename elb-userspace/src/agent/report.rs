@@ -98,7 +98,7 @@ impl Core {
         listener: &model::Listener,
         is_degraded: bool,
     ) -> status::ListenerStatus {
-        let assigned = self.reconciler.assignments.listeners.get(listener.name.as_str());
+        let assigned = self.reconciler.assignments.listeners.get(&listener.id);
         let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
         let state = assigned.map(|one| read(self.maps.listener_state(one.id))).unwrap_or_default();
         let default_pool = &listener.default_pool;
@@ -107,6 +107,7 @@ impl Core {
         let connections =
             (assigned.is_some() && is_tracked).then(|| connections(state.connections));
         status::ListenerStatus {
+            id: Some(listener.id),
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
             protocol_port: listener.protocol_port,
@@ -138,11 +139,13 @@ impl Core {
 
     fn removed(
         &self,
+        pool: &model::Pool,
         number: &AssignedMember,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
     ) -> status::MemberStatus {
-        self.backend(Some(number), number.socket(), shares, arrived)
+        let id = Some(number.resource(pool.id));
+        status::MemberStatus { id, ..self.backend(Some(number), number.socket(), shares, arrived) }
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
@@ -160,6 +163,7 @@ impl Core {
             .and_then(|number| number.cut_at)
             .filter(|_| id.is_some_and(|id| !self.is_cut(id)));
         status::MemberStatus {
+            id: None,
             name: socket.to_string(),
             address: socket.ip(),
             protocol_port: socket.port(),

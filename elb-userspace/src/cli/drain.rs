@@ -35,10 +35,11 @@ Examples:
   elb drain 10.0.0.11:443 --pool web
   elb drain web-1 --cancel")]
 pub(super) struct DrainArgs {
-    /// Name, address, or address and port of the member; in every pool that has it.
+    /// The member: its name, POOL/MEMBER, its id, its address, or its address and port; in every pool that
+    /// has it.
     member: String,
-    /// Only in this pool.
-    #[arg(short, long, value_name = "NAME")]
+    /// Only in this pool: its name or id.
+    #[arg(short, long, value_name = "POOL")]
     pool: Option<String>,
     /// Wait until nothing is left, and show how far it is.
     #[arg(short, long, conflicts_with = "cancel")]

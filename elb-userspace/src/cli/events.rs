@@ -24,11 +24,11 @@ pub(super) struct EventsArgs {
     /// Wait for more, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
-    /// Only events of members of this pool.
+    /// Only events of members of this pool: its name or id, now or then.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
-    /// Only events of this member: its name, its address, or address and port.
-    #[arg(long, value_name = "NAME|ADDRESS[:PORT]")]
+    /// Only events of this member: its name, POOL/MEMBER, its id, its address, or address and port.
+    #[arg(long, value_name = "MEMBER")]
     member: Option<String>,
     #[command(flatten)]
     agent: SocketArg,
@@ -96,7 +96,9 @@ mod tests {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
             pool: "web".to_owned(),
+            pool_id: None,
             member: "web-1".to_owned(),
+            id: None,
             address: [10, 0, 0, 11].into(),
             protocol_port: 80,
             from: OperatingStatus::Online,

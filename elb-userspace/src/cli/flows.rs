@@ -49,17 +49,17 @@ Examples:
   elb flows --cut --client 198.51.100.7 --dry-run
   elb flows --cut --client 198.51.100.0/24 --listener https --yes")]
 pub(super) struct FlowsArgs {
-    /// Only those of this member: its name, its address, or address and port.
+    /// Only those of this member: its name, POOL/MEMBER, its id, its address, or address and port.
     #[arg(long, value_name = "MEMBER", group = "filter")]
     member: Option<String>,
-    /// Only those of members of this pool.
-    #[arg(long, value_name = "NAME", group = "filter")]
+    /// Only those of members of this pool: its name or id.
+    #[arg(long, value_name = "POOL", group = "filter")]
     pool: Option<String>,
     /// Only those from this address, network, or address and port.
     #[arg(long, value_name = "ADDRESS|CIDR|ADDRESS:PORT", group = "filter")]
     client: Option<Clients>,
-    /// Only those of this listener.
-    #[arg(long, value_name = "NAME", group = "filter")]
+    /// Only those of this listener: its name, LB/LISTENER, or its id.
+    #[arg(long, value_name = "LISTENER", group = "filter")]
     listener: Option<String>,
     /// List at most so many.
     #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "cut")]

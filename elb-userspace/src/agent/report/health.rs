@@ -38,7 +38,7 @@ impl Core {
         request: &status::StatusRequest,
         backend: status::MemberStatus,
     ) -> status::MemberStatus {
-        let is_drained = self.drained.contains(&(pool.name.to_string(), member.socket()));
+        let is_drained = self.drained.has(member);
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =
@@ -51,6 +51,7 @@ impl Core {
             _ => probed.to_owned(),
         };
         status::MemberStatus {
+            id: Some(member.id),
             name: member.name.to_string(),
             weight: member.weight.get(),
             operating_status,

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Failure, OperatingStatus};
-use crate::observe::names::is_named;
+use crate::model::ResourceId;
+use crate::model::select::Label;
 
 /// Events that are remembered, all members together; some 300 bytes each.
 pub const LAST: usize = 1000;
@@ -20,8 +21,14 @@ pub struct MemberEvent {
     pub event: EventKind,
     /// The pool.
     pub pool: String,
+    /// The pool's id; none of an event of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool_id: Option<ResourceId>,
     /// The member's name.
     pub member: String,
+    /// The member's id; none of an event of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Its address.
     pub address: IpAddr,
     /// Its port, 0 for any.
@@ -70,11 +77,15 @@ pub struct EventsRequest {
 impl EventsRequest {
     /// Whether it is about an event.
     pub fn wants(&self, event: &MemberEvent) -> bool {
-        self.pool.as_ref().is_none_or(|pool| *pool == event.pool)
-            && self.member.as_ref().is_none_or(|member| {
-                let socket = SocketAddr::new(event.address, event.protocol_port);
-                is_named(member, Some(&event.member), socket)
-            })
+        let pool = (event.pool_id, event.pool.as_str());
+        let socket = SocketAddr::new(event.address, event.protocol_port);
+        self.is_about(&Label::member(pool, event.id, Some(&event.member), socket))
+    }
+
+    /// Whether it is about a member that is called so.
+    pub fn is_about(&self, member: &Label<'_>) -> bool {
+        self.pool.as_ref().is_none_or(|pool| member.is_within(pool))
+            && self.member.as_ref().is_none_or(|text| member.is_named(text))
     }
 }
 
@@ -98,7 +109,9 @@ mod tests {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
             pool: "web".to_owned(),
+            pool_id: None,
             member: "web-1".to_owned(),
+            id: None,
             address: IpAddr::from([10, 0, 0, 11]),
             protocol_port: 80,
             from: OperatingStatus::Online,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
 use crate::health::lateness::Class;
+use crate::model::ResourceId;
 
 /// How much is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +134,9 @@ pub struct Probing {
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// Virtual addresses.
@@ -146,6 +150,9 @@ pub struct LoadBalancerStatus {
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListenerStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// TCP or UDP.
@@ -201,6 +208,9 @@ pub struct AccessStatus {
 /// A pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// l2, ipip or gue.
@@ -233,6 +243,9 @@ impl PoolStatus {
 /// A member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// Address.
