@@ -109,7 +109,7 @@ impl Core {
             }
         }
         for member in &pool.members {
-            let health = self.members.health(pool.name.as_str(), member.socket());
+            let health = self.members.health(pool.id, member.socket());
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
@@ -125,7 +125,7 @@ impl Core {
     }
 
     fn evidence(&self, pool: &Pool, member: &Member) -> Evidence {
-        let watched = self.members.get(pool.name.as_str(), member.socket());
+        let watched = self.members.get(pool.id, member.socket());
         let health = watched.map(|watched| &watched.health);
         let probe = watched.and_then(|watched| watched.probe.clone());
         let monitor = pool.healthmonitor.as_ref();
@@ -189,13 +189,13 @@ impl Core {
             forwarding: pool.forwarding,
             listeners: served.collect(),
             others: others.collect(),
-            members: pool.members.iter().map(|member| self.resting(pool, member)).collect(),
+            members: pool.members.iter().map(|member| self.resting(member)).collect(),
         }
     }
 
-    fn resting(&self, pool: &Pool, member: &Member) -> Option<Resting> {
+    fn resting(&self, member: &Member) -> Option<Resting> {
         let name = member.name.to_string();
-        if self.drained.contains(&(pool.name.to_string(), member.socket())) {
+        if self.drained.has(member) {
             return Some(Resting::Drained(name));
         }
         (member.weight.get() == 0).then_some(Resting::Weightless(name))

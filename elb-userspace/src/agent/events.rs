@@ -1,14 +1,15 @@
 //! What happened to members: told to the log, remembered for a while, and passed on to whoever
 //! listens.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::sync::mpsc;
 
 use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, LAST, MemberEvent};
 use crate::api::{Lines, WAITING_LINES};
 use crate::health::OperatingStatus;
-use crate::model::MemberRef;
+use crate::model::select::Label;
+use crate::model::{MemberRef, Model, ResourceId};
 
 /// The last events, and everybody who wants to hear of more.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(super) struct Events {
 
 struct Listener {
     request: EventsRequest,
+    /// Members that it names now: they may have been called otherwise.
+    named: BTreeSet<ResourceId>,
     lines: mpsc::Sender<EventsLine>,
     /// Events that were not passed on, since it was slow.
     missed: u64,
@@ -50,9 +53,10 @@ impl Events {
     }
 
     /// Somebody wants to know.
-    pub(super) fn begin(&mut self, request: EventsRequest) -> Lines<EventsLine> {
+    pub(super) fn begin(&mut self, request: EventsRequest, model: &Model) -> Lines<EventsLine> {
         let (lines, listening) = mpsc::channel(WAITING_LINES);
-        let mut listener = Listener { request, lines, missed: 0 };
+        let named = named(&request, model);
+        let mut listener = Listener { request, named, lines, missed: 0 };
         for event in &self.past {
             listener.tell(event);
         }
@@ -64,13 +68,25 @@ impl Events {
     }
 }
 
+/// The members of a model that a request is about, if it is not about all.
+fn named(request: &EventsRequest, model: &Model) -> BTreeSet<ResourceId> {
+    let pools = model.pools().iter().filter(|_| request.pool.is_some() || request.member.is_some());
+    let members = pools.flat_map(|pool| pool.members.iter().map(move |member| (pool, member)));
+    let named = members.filter(|(pool, member)| request.is_about(&Label::from((*pool, *member))));
+    named.map(|(_, member)| member.id).collect()
+}
+
 impl Listener {
+    fn wants(&self, event: &MemberEvent) -> bool {
+        self.request.wants(event) || event.member.id.is_some_and(|id| self.named.contains(&id))
+    }
+
     /// False if it does not listen any more.
     fn tell(&mut self, event: &MemberEvent) -> bool {
         if self.missed > 0 && self.lines.try_send(EventsLine::Missed(self.missed)).is_ok() {
             self.missed = 0;
         }
-        if self.request.wants(event)
+        if self.wants(event)
             && self.lines.try_send(EventsLine::Event(Box::new(event.clone()))).is_err()
         {
             self.missed += 1;
@@ -82,7 +98,7 @@ impl Listener {
 /// A structured line.
 fn log(event: &MemberEvent) {
     let MemberEvent { member, from, lasted, reason, .. } = event;
-    let MemberRef { pool, name: member, address, protocol_port: port } = member;
+    let MemberRef { pool, name: member, address, protocol_port: port, .. } = member;
     let code = reason.as_ref().map(|reason| reason.code().as_str());
     let reason = reason.as_ref().map(tracing::field::display);
     match event.event {
@@ -106,7 +122,8 @@ mod tests {
             time: String::new(),
             event: EventKind::Unhealthy,
             member: MemberRef::new(
-                "web",
+                (None, "web"),
+                None,
                 Some(&format!("web-{}", number % 2)),
                 ([10, 0, 0, 1], 80).into(),
             ),
@@ -132,12 +149,12 @@ mod tests {
     fn the_past_comes_first_and_ends_unless_it_is_followed() {
         let mut events = Events::new(vec![event(0), event(1)]);
         events.happened(event(2));
-        let mut past = events.begin(EventsRequest::default()).unwrap();
+        let mut past = events.begin(EventsRequest::default(), &Model::default()).unwrap();
         assert_eq!(numbers(&taken(&mut past)), [0, 1, 2]);
         assert!(past.is_closed());
         let member = Some("web-1".to_owned());
         let follow = EventsRequest { follow: true, member, ..EventsRequest::default() };
-        let mut lines = events.begin(follow).unwrap();
+        let mut lines = events.begin(follow, &Model::default()).unwrap();
         events.happened(event(3));
         events.happened(event(4));
         assert_eq!(numbers(&taken(&mut lines)), [1, 3]);
@@ -159,7 +176,7 @@ mod tests {
     fn a_slow_listener_is_told_how_much_it_missed() {
         let mut events = Events::default();
         let follow = EventsRequest { follow: true, ..EventsRequest::default() };
-        let mut lines = events.begin(follow).unwrap();
+        let mut lines = events.begin(follow, &Model::default()).unwrap();
         let most = WAITING_LINES as u64;
         (0..most + 5).for_each(|number| events.happened(event(number)));
         assert_eq!(numbers(&taken(&mut lines)), (0..most).collect::<Vec<_>>());

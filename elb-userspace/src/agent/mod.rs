@@ -13,6 +13,7 @@ mod clock;
 mod containment;
 mod descriptors;
 mod diagnose;
+mod drained;
 mod draining;
 mod events;
 mod explain;

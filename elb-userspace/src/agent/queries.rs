@@ -27,7 +27,10 @@ impl Agent {
         // The client may have gone meanwhile.
         match query {
             Query::Status(asked, answer) => drop(answer.send(self.core.status(asked))),
-            Query::Events(request, answer) => drop(answer.send(self.core.events.begin(request))),
+            Query::Events(request, answer) => {
+                let lines = self.core.events.begin(request, &self.core.config.model);
+                drop(answer.send(lines));
+            }
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => {
                 drop(answer.send(self.core.explain(&question).map_err(Error::from)));

@@ -6,7 +6,6 @@ mod parts;
 mod selection;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use elb_common::admission::connections;
 use elb_common::counter::Counter;
@@ -98,7 +97,7 @@ impl Core {
         listener: &model::Listener,
         is_degraded: bool,
     ) -> status::ListenerStatus {
-        let assigned = self.reconciler.assignments.listeners.get(listener.name.as_str());
+        let assigned = self.reconciler.assignments.listeners.get(&listener.id);
         let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
         let state = assigned.map(|one| read(self.maps.listener_state(one.id))).unwrap_or_default();
         let default_pool = &listener.default_pool;
@@ -107,6 +106,7 @@ impl Core {
         let connections =
             (assigned.is_some() && is_tracked).then(|| connections(state.connections));
         status::ListenerStatus {
+            id: Some(listener.id),
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
             protocol_port: listener.protocol_port,
@@ -138,23 +138,26 @@ impl Core {
 
     fn removed(
         &self,
-        pool: &str,
+        pool: &model::Pool,
         number: &AssignedMember,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
     ) -> status::MemberStatus {
-        self.backend(pool, Some(number), number.socket(), shares, arrived)
+        let pool_ref = (Some(pool.id), pool.name.as_str());
+        let id = Some(number.resource(pool.id));
+        let member = MemberRef::new(pool_ref, id, None, number.socket());
+        self.backend(member, Some(number), shares, arrived)
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
     fn backend(
         &self,
-        pool: &str,
+        member: MemberRef,
         number: Option<&AssignedMember>,
-        socket: SocketAddr,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
     ) -> status::MemberStatus {
+        let socket = member.socket();
         let id = number.map(|number| number.id);
         let counter = counted(id.map(|id| self.maps.backend_counter(id)));
         let counts = id.filter(|_| shares.shape.is_scheduled());
@@ -162,7 +165,7 @@ impl Core {
             .and_then(|number| number.cut_at)
             .filter(|_| id.is_some_and(|id| !self.is_cut(id)));
         status::MemberStatus {
-            member: MemberRef::new(pool, None, socket),
+            member,
             weight: 0,
             operating_status: "REMOVED".to_owned(),
             since: timestamp(self.loaded.wall),

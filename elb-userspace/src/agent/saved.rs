@@ -6,8 +6,9 @@
 mod boot;
 mod drained;
 mod folder;
+mod health;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -16,13 +17,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::api::shape::events::MemberEvent;
 use crate::control::assign::Assignments;
-use crate::health::{History, Verdict};
 
 pub use self::boot::boot_id;
 pub use self::drained::{Drained, SavedDrain};
 pub use self::folder::Folder;
+pub use self::health::{SavedHealth, SavedMember};
 
 /// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,34 +48,6 @@ impl Numbers {
     pub fn is_of_this_boot(&self) -> bool {
         self.boot.is_empty() || self.boot == boot_id()
     }
-}
-
-/// What is known of the members' health.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SavedHealth {
-    /// The boot that it was seen in.
-    #[serde(default)]
-    pub boot: String,
-    /// Members by pool.
-    pub members: BTreeMap<String, Vec<SavedMember>>,
-    /// Load balancers that have or had an address.
-    #[serde(default)]
-    pub bound: BTreeSet<String>,
-    /// The last events, the oldest first.
-    #[serde(default)]
-    pub events: Vec<MemberEvent>,
-}
-
-/// What is known of a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedMember {
-    /// The member.
-    pub member: SocketAddr,
-    /// The last verdict on it, if there is one.
-    pub verdict: Option<Verdict>,
-    /// What was seen of it.
-    #[serde(default)]
-    pub history: History,
 }
 
 /// The largest file that is read, in bytes: 65,535 members with all that may be known of each need
@@ -126,23 +98,13 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-impl SavedHealth {
-    /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
-    pub fn read(path: &Path) -> Self {
-        let mut health: Self = read(path).unwrap_or_default();
-        if !health.boot.is_empty() && health.boot != boot_id() {
-            health.members.clear();
-        }
-        health
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::health::{Cause, Failure, OperatingStatus};
+    use crate::health::{Cause, Failure, History, OperatingStatus, Verdict};
+    use crate::model::ResourceId;
 
     fn member() -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], 80))
@@ -164,8 +126,8 @@ mod tests {
         let known = SavedMember { member: member(), verdict, history };
         SavedHealth {
             boot: boot_id().to_owned(),
-            members: BTreeMap::from([("web".to_owned(), vec![known])]),
-            bound: BTreeSet::from(["lb".to_owned()]),
+            pools: BTreeMap::from([(ResourceId::of_pool("web"), vec![known])]),
+            bound_load_balancers: [ResourceId::of_load_balancer("lb")].into(),
             events: Vec::new(),
         }
     }
@@ -192,7 +154,8 @@ mod tests {
         assert_eq!(SavedHealth::read(&file), health());
         write(&file, &SavedHealth { boot: "another".to_owned(), ..health() }).unwrap();
         let kept = SavedHealth::read(&file);
-        assert!(kept.members.is_empty() && kept.bound == health().bound);
+        assert!(kept.pools.is_empty());
+        assert_eq!(kept.bound_load_balancers, health().bound_load_balancers);
         let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
         assert!(numbers(boot_id()).is_of_this_boot() && numbers("").is_of_this_boot());
         assert!(!numbers("another").is_of_this_boot());
@@ -224,7 +187,7 @@ mod tests {
             ("\"secs_since_epoch\":9", "\"secs_since_epoch\":18446744073709551615"),
             ("10.0.0.1:80", "10.0.0.1:65536"),
             ("\"probes_failed\":1", "\"probes_failed\":1e99"),
-            ("\"members\":{", "\"members\":{\"dns\":7,"),
+            ("\"pools\":{", "\"pools\":{\"dns\":7,"),
         ] {
             let wrong = text.replacen(right, wrong, 1);
             assert_ne!(wrong, text, "{right}");

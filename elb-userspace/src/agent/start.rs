@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts, room};
+use super::drained::{Drained, Missing};
 use super::following::Following;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
@@ -20,10 +21,11 @@ use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, containment, descriptors, draining, owning, recover, saving};
+use super::{Agent, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
 use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
+use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::{
     Attachment, Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer, coarse_seconds,
     pinned, pinned_program, unpin,
@@ -97,10 +99,10 @@ async fn take_over(
     let mut health = saved::SavedHealth::read(&folder.health());
     let written = folder.read_numbers();
     let drained = saved::Drained::read(&folder.drained());
-    let drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
-    let numbers = numbers(written, &config, &carry, &observed, &maps, &mut health);
-    let is_drained = draining::of(&drained);
-    recover::published_since(&config.model, &observed, &numbers, &is_drained, &mut health);
+    let written_drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
+    let (numbers, renamed) = numbers(written, &config, &carry, &observed, &maps, &mut health);
+    let drained = drained_now(&written_drained, &config, &renamed);
+    recover::published_since(&config.model, &observed, &numbers, &drained, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
     let is_carried = numbers.carried_to.is_some();
     if is_carried {
@@ -124,7 +126,7 @@ async fn take_over(
     let vip_probes = VipProbes::begin(&mut object, &config, &mut keeping.register).await;
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
-    let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
+    let owners = pools.iter().map(|(pool, one)| (*pool, maps.owners(one.region())));
     let owners: BTreeMap<_, _> = owners.collect();
     let core = Core::new(Parts {
         config,
@@ -139,6 +141,7 @@ async fn take_over(
         observed,
         numbers,
         drained,
+        written_drained,
         health,
         folder,
         most_probes: descriptors::most_probes(),
@@ -149,8 +152,16 @@ async fn take_over(
     Ok(Begun { core, traces, log })
 }
 
+/// The members that are drained, in the model as it is now.
+fn drained_now(written: &saved::Drained, config: &Config, renamed: &[Renamed]) -> Drained {
+    let had = |pool, _| written.known_pools.contains(&Renamed::before(renamed, pool));
+    let drained: Drained = written.drained.iter().copied().collect();
+    drained.followed(&config.model, renamed, had, Missing::Kept)
+}
+
 /// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
-/// that they are carried over from, and the maps do not say otherwise; else as far as the maps tell.
+/// that they are carried over from, and the maps do not say otherwise; else as far as the maps tell. And
+/// the pools that got another id meanwhile, whose members' health is known by that one then.
 fn numbers(
     written: Option<Numbers>,
     config: &Config,
@@ -158,7 +169,7 @@ fn numbers(
     observed: &Image,
     maps: &Maps,
     health: &mut saved::SavedHealth,
-) -> Numbers {
+) -> (Numbers, Vec<Renamed>) {
     let is_of_these = |numbers: &Numbers| {
         let generations = [Some(numbers.generation), numbers.carried_to];
         let mut generations = generations.into_iter().flatten();
@@ -174,13 +185,15 @@ fn numbers(
     };
     let Some(mut numbers) = written.filter(is_of_these).filter(fit) else {
         recover::judge(&found, found.pools.keys(), maps, health);
-        return Numbers {
-            generation: maps.generation,
-            boot: boot_id().to_owned(),
-            assignments: found,
-            ..Numbers::default()
-        };
+        let (generation, boot) = (maps.generation, boot_id().to_owned());
+        let numbers = Numbers { generation, boot, assignments: found, ..Numbers::default() };
+        return (numbers, Vec::new());
     };
+    let renamed = numbers.assignments.follow_names(&config.model);
+    for one in &renamed {
+        tracing::info!(from = %one.from, to = %one.to, "the pool got another id");
+        one.apply(&mut health.pools);
+    }
     let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
     numbers.assignments.complete(pool, coarse_seconds());
     let named = |region| maps.named(region);
@@ -190,7 +203,7 @@ fn numbers(
     let is_other = numbers.generation != maps.generation;
     numbers.carried_to = is_other.then_some(maps.generation);
     boot_id().clone_into(&mut numbers.boot);
-    numbers
+    (numbers, renamed)
 }
 
 fn note_down(folder: &Folder, numbers: &Numbers) {

@@ -160,6 +160,7 @@ mod tests {
 
     fn pool(name: &str) -> PoolStatus {
         PoolStatus {
+            id: None,
             name: name.to_owned(),
             forwarding: "ipip".to_owned(),
             lb_algorithm: "5_TUPLE_HASH".to_owned(),
@@ -183,6 +184,7 @@ mod tests {
 
     fn balancer(name: &str) -> LoadBalancerStatus {
         LoadBalancerStatus {
+            id: None,
             name: name.to_owned(),
             vips: Vec::new(),
             operating_status: "ONLINE".to_owned(),

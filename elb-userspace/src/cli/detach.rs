@@ -62,7 +62,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     // Numbers mean nothing without the maps; verdicts are old when an agent starts anew.
     let folder = Folder::new(&state_dir, &pin_dir, &socket);
     folder.forget_numbers();
-    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.members.len());
+    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.drained.len());
     let _ = fs::remove_dir(&pin_dir);
     match args.output {
         Output::Json => print_json(&Detached { removed, removed_interface, drained })?,

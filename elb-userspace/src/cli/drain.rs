@@ -37,10 +37,11 @@ Examples:
   elb drain 10.0.0.11:443 --pool web
   elb drain web-1 --cancel")]
 pub(super) struct DrainArgs {
-    /// Name, address, or address and port of the member; in every pool that has it.
+    /// The member: its name, POOL/MEMBER, its id, its address, or its address and port; in every pool that
+    /// has it.
     member: String,
-    /// Only in this pool.
-    #[arg(short, long, value_name = "NAME")]
+    /// Only in this pool: its name or id.
+    #[arg(short, long, value_name = "POOL")]
     pool: Option<String>,
     /// Wait until nothing is left, and show how far it is.
     #[arg(short, long, conflicts_with = "cancel")]
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn progress_is_one_line_for_each_pool() {
         let mut member = DrainedMember {
-            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 1], 80).into()),
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 1], 80).into()),
             state: "DRAINING".to_owned(),
             slots: 0,
             former_slots: 21_000,

@@ -25,11 +25,11 @@ pub(super) struct EventsArgs {
     /// Wait for more, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
-    /// Only events of members of this pool.
+    /// Only events of members of this pool: its name or id, now or then.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
-    /// Only events of this member: its name, its address, or address and port.
-    #[arg(long, value_name = "NAME|ADDRESS[:PORT]")]
+    /// Only events of this member: its name, POOL/MEMBER, its id, its address, or address and port.
+    #[arg(long, value_name = "MEMBER")]
     member: Option<String>,
     #[command(flatten)]
     agent: SocketArg,
@@ -97,7 +97,7 @@ mod tests {
         let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
-            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into()),
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
             from: OperatingStatus::Online,
             lasted: 3600,
             reason: Some(Failure::new(Cause::Refused { by: [10, 0, 0, 11].into() })),

@@ -48,17 +48,17 @@ Examples:
   elb flows --cut --client 198.51.100.7 --dry-run
   elb flows --cut --client 198.51.100.0/24 --listener https --yes")]
 pub(super) struct FlowsArgs {
-    /// Only those of this member: its name, its address, or address and port.
+    /// Only those of this member: its name, POOL/MEMBER, its id, its address, or address and port.
     #[arg(long, value_name = "MEMBER", group = "filter")]
     member: Option<String>,
-    /// Only those of members of this pool.
-    #[arg(long, value_name = "NAME", group = "filter")]
+    /// Only those of members of this pool: its name or id.
+    #[arg(long, value_name = "POOL", group = "filter")]
     pool: Option<String>,
     /// Only those from this address, network, or address and port.
     #[arg(long, value_name = "ADDRESS|CIDR|ADDRESS:PORT", group = "filter")]
     client: Option<Clients>,
-    /// Only those of this listener.
-    #[arg(long, value_name = "NAME", group = "filter")]
+    /// Only those of this listener: its name, LB/LISTENER, or its id.
+    #[arg(long, value_name = "LISTENER", group = "filter")]
     listener: Option<String>,
     /// List at most so many.
     #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "cut")]
@@ -195,7 +195,12 @@ mod tests {
     fn members_in_a_table() {
         let member = BackendMember {
             number: 3,
-            member: Some(MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into())),
+            member: Some(MemberRef::new(
+                (None, "web"),
+                None,
+                Some("web-1"),
+                ([10, 0, 0, 11], 80).into(),
+            )),
             removed: false,
         };
         let counts = FlowCounts { open: 9, closed: 1, member_gone: 2, ..FlowCounts::default() };

@@ -26,7 +26,8 @@ pub(super) struct PacketArgs {
     /// Only packets from this address or network.
     #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
     client: Option<IpNet>,
-    /// Only packets that this member was chosen for: its name, its address, or address and port.
+    /// Only packets that this member was chosen for: its name, POOL/MEMBER, its id, its address, or address
+    /// and port.
     #[arg(long, value_name = "MEMBER")]
     member: Option<String>,
     /// Only packets that were not forwarded for this reason; may be given more than once.

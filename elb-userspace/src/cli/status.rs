@@ -18,6 +18,7 @@ use crate::api::shape::status::{
     AccessStatus, ListenerStatus, MemberStatus, PathStatus, PoolStatus, Reason, Status,
     StatusRequest,
 };
+use crate::model::select::Label;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -25,9 +26,11 @@ Load balancers → listeners → pools → members: health and since when, the p
 member gets (its share of the ring), packets and bytes; then what was not forwarded and why.
 
 With a NAME, only what is called so: a load balancer with its listeners and their pools, a listener
-with its pool, a pool with its listeners, or a member (its name, POOL/MEMBER, its address, or address and
-port) with all that is known of its health: why it failed, how often it did, its last 20 probes.
-JSON has the probes of all members that it shows.
+with its pool, a pool with its listeners, or a member with all that is known of its health: why it failed,
+how often it did, its last 20 probes. JSON has the probes of all members that it shows.
+
+Anything is named by its name or id; a listener also as LB/LISTENER; a member also as POOL/MEMBER, by its
+address, or its address and port. lb:, listener:, pool: or member: before it says what it is.
 
 Exit codes: 0 shown, 1 failed (no agent answers, or nothing has the name). With --problems: 0 nothing is
 wrong, 1 something is, 3 failed.
@@ -84,7 +87,10 @@ pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
 
 /// Whether only members have the names, so that nothing above them is there.
 fn is_of_members(status: &Status, names: &[String]) -> bool {
-    let is_pool = |name: &String| status.pool(name).is_some();
+    let is_pool = |name: &String| {
+        let mut pools = status.pools.iter();
+        pools.any(|pool| Label::pool(pool.id, &pool.name).is_named(name))
+    };
     !names.is_empty() && status.load_balancers.is_empty() && !names.iter().any(is_pool)
 }
 

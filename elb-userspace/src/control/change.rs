@@ -80,7 +80,7 @@ impl Effect {
     }
 }
 
-/// What `new` does in the place of `old`, where pools got other names; the gravest first.
+/// What `new` does in the place of `old`, where pools got other ids; the gravest first.
 pub fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
     let mut effects = listeners::effects(old, new, renamed);
     effects.extend(pools::effects(old, new, renamed));
@@ -97,11 +97,6 @@ fn served(model: &Model) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
 fn present(model: &Model) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
     let balancers = model.load_balancers().iter().filter(|lb| lb.vips().next().is_some());
     balancers.flat_map(|lb| lb.listeners.iter().map(move |listener| (lb, listener)))
-}
-
-/// The name that a pool of `old` has in the other configuration.
-fn name_now<'a>(pool: &'a str, renamed: &'a [Renamed]) -> &'a str {
-    renamed.iter().find(|one| one.from == pool).map_or(pool, |one| one.to.as_str())
 }
 
 /// `web/http`, as status and diagnosis call a listener.

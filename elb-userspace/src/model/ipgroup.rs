@@ -8,12 +8,14 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Name;
 use super::value::{Invalid, as_text, choice};
+use super::{Name, ResourceId};
 
 /// Networks under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IpGroup {
+    /// Unique among IP groups.
+    pub id: ResourceId,
     /// Unique among IP groups.
     pub name: Name,
     ip_list: Vec<IpGroupEntry>,
@@ -39,7 +41,7 @@ impl IpGroup {
     ///
     /// # Errors
     /// There are too many.
-    pub fn new(name: Name, entries: Vec<IpGroupEntry>) -> Result<Self, Invalid> {
+    pub fn new(id: ResourceId, name: Name, entries: Vec<IpGroupEntry>) -> Result<Self, Invalid> {
         let mut seen = BTreeSet::new();
         let ip_list: Vec<_> = entries.into_iter().filter(|entry| seen.insert(entry.ip)).collect();
         if ip_list.len() > Self::MOST_NETWORKS {
@@ -47,7 +49,7 @@ impl IpGroup {
                 format!("has {} networks, of at most {}", ip_list.len(), Self::MOST_NETWORKS);
             return Err(Invalid::new(what, "join neighbouring networks, or use two listeners"));
         }
-        Ok(Self { name, ip_list })
+        Ok(Self { id, name, ip_list })
     }
 
     /// In the order of the source; no network is there twice.

@@ -6,15 +6,24 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::select::Label;
+use super::{Member, Pool, ResourceId};
+
 /// A member of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRef {
     /// Name of the pool.
     #[serde(default)]
     pub pool: String,
+    /// Id of the pool; earlier versions print none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pool_id: Option<ResourceId>,
     /// Name of the member; address and port of one that was removed.
     #[serde(alias = "member")]
     pub name: String,
+    /// Id of the member; earlier versions print none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Address.
     pub address: IpAddr,
     /// Port, 0 for any.
@@ -22,19 +31,27 @@ pub struct MemberRef {
 }
 
 impl MemberRef {
-    /// The member of `pool` at `socket`; without a name, that is its name.
-    pub fn new(pool: &str, name: Option<&str>, socket: SocketAddr) -> Self {
+    /// The member at `socket` of a pool, of which these are the id and the name; without a name, its address
+    /// and port are its name.
+    pub fn new(
+        (pool_id, pool): (Option<ResourceId>, &str),
+        id: Option<ResourceId>,
+        name: Option<&str>,
+        socket: SocketAddr,
+    ) -> Self {
         Self {
             pool: pool.to_owned(),
+            pool_id,
             name: name.map_or_else(|| socket.to_string(), str::to_owned),
+            id,
             address: socket.ip(),
             protocol_port: socket.port(),
         }
     }
 
-    /// Whether a text names it: its name, its address, or address and port.
-    pub fn is_named(&self, text: &str) -> bool {
-        is_named(text, Some(&self.name), self.socket())
+    /// What people may name it by.
+    pub fn label(&self) -> Label<'_> {
+        Label::member((self.pool_id, &self.pool), self.id, Some(&self.name), self.socket())
     }
 
     /// Address and port.
@@ -43,12 +60,11 @@ impl MemberRef {
     }
 }
 
-/// Whether a text names a member.
-pub fn is_named(text: &str, name: Option<&str>, member: SocketAddr) -> bool {
-    name == Some(text)
-        || text.parse() == Ok(member)
-        || text.parse() == Ok(member.ip())
-        || text.trim_matches(['[', ']']).parse() == Ok(member.ip())
+impl From<(&Pool, &Member)> for MemberRef {
+    fn from((pool, member): (&Pool, &Member)) -> Self {
+        let (pool, name) = ((Some(pool.id), pool.name.as_str()), Some(member.name.as_str()));
+        Self::new(pool, Some(member.id), name, member.socket())
+    }
 }
 
 #[cfg(test)]
@@ -56,25 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_named_in_many_ways() {
-        let v4 = SocketAddr::from(([10, 0, 0, 1], 80));
-        for text in ["web-1", "10.0.0.1", "10.0.0.1:80"] {
-            assert!(is_named(text, Some("web-1"), v4), "{text}");
-        }
-        for text in ["web-2", "10.0.0.2", "10.0.0.1:81", "", "10.0.0.1:"] {
-            assert!(!is_named(text, Some("web-1"), v4), "{text}");
-        }
-        let v6: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
-        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8:0::1]:80"] {
-            assert!(is_named(text, None, v6), "{text}");
-        }
-    }
-
-    #[test]
     fn one_that_was_removed_is_called_by_its_address() {
         let socket = SocketAddr::from(([10, 0, 0, 11], 80));
-        assert_eq!(MemberRef::new("web", None, socket).name, "10.0.0.11:80");
-        let member = MemberRef::new("web", Some("b1"), socket);
+        assert_eq!(MemberRef::new((None, "web"), None, None, socket).name, "10.0.0.11:80");
+        let member = MemberRef::new((None, "web"), None, Some("b1"), socket);
         assert_eq!((member.name.as_str(), member.socket()), ("b1", socket));
         let text = r#"{"pool":"web","name":"b1","address":"10.0.0.11","protocol_port":80}"#;
         assert_eq!(serde_json::to_string(&member).unwrap(), text);

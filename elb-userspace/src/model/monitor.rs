@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use super::codes::{ExpectedCodes, GrpcCodes};
 use super::value::{Invalid, Ranged, choice};
-use super::{Member, Protocol};
+use super::{Member, Protocol, ResourceId};
 
 /// Seconds of a probe's interval or timeout.
 pub type ProbeSeconds = Ranged<1, 50>;
@@ -20,6 +20,8 @@ pub type Retries = Ranged<1, 10>;
 /// How the members of a pool are probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthMonitor {
+    /// Unique among health monitors.
+    pub id: ResourceId,
     /// False: members are not probed and count as healthy.
     pub admin_state_up: bool,
     /// What a probe does.
@@ -46,6 +48,11 @@ impl HealthMonitor {
     pub const DEFAULT_TIMEOUT: ProbeSeconds = ProbeSeconds::constant(3);
     /// [`Self::max_retries`] and [`Self::max_retries_down`] unless set.
     pub const DEFAULT_RETRIES: Retries = Retries::constant(3);
+
+    /// Whether another one judges alike, whichever it is.
+    pub fn is_like(&self, other: &Self) -> bool {
+        *self == Self { id: self.id, ..other.clone() }
+    }
 
     /// The port to probe on `member`; 0 only if neither has one, which no [`super::Model`] holds.
     pub fn port(&self, member: &Member) -> u16 {

@@ -226,7 +226,10 @@ fn each_key_of_a_health_check_that_is_wrong_is_named() -> Result<()> {
 fn names_that_are_wrong_or_mean_too_much_are_answered_with_names() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     for (target, said) in [
-        ("nobody", "no load balancer, listener, pool or member is called \"nobody\"; there are: "),
+        (
+            "nobody",
+            "no load balancer, listener, pool or member is called \"nobody\", or has it as its address; there are: ",
+        ),
         (WEB, "is more than one thing; say which: listener:lb-0/web, pool:web"),
     ] {
         let ended = scene.agent.end(&["diagnose", target], LIMIT)?;

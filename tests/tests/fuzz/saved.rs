@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use elb_userspace::agent::saved::{self, Drained, Numbers, SavedHealth, SavedMember};
 use elb_userspace::health::{Cause, Failure, History, OperatingStatus, Stage, Verdict};
+use elb_userspace::model::ResourceId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -54,9 +55,10 @@ fn health() -> Vec<u8> {
     for result in [Err(&refused), Err(&timeout), Ok(())] {
         history.note(since, Duration::from_millis(3), result);
     }
-    let members =
-        BTreeMap::from([("web".to_owned(), vec![SavedMember { member, verdict, history }])]);
+    let members = vec![SavedMember { member, verdict, history }];
+    let pools = BTreeMap::from([(ResourceId::of_pool("web"), members)]);
+    let bound_load_balancers = [ResourceId::of_load_balancer("lb")].into();
     let boot = saved::boot_id().to_owned();
-    let health = SavedHealth { boot, members, bound: ["lb".to_owned()].into(), events: Vec::new() };
+    let health = SavedHealth { boot, pools, bound_load_balancers, events: Vec::new() };
     serde_json::to_vec(&health).unwrap()
 }

@@ -90,7 +90,7 @@ fn a_member_by_itself_is_shown_with_its_probes() -> Result<()> {
     let json = scene.agent.ask(&["status", &scene.address(1).to_string()])?;
     assert_eq!(json[0]["pool"], WEB);
     let unknown = scene.agent.run(&["status", "nobody"]).unwrap_err();
-    assert!(format!("{unknown:#}").contains("no member is called \"nobody\""), "{unknown:#}");
+    assert!(format!("{unknown:#}").contains("pool or member is called \"nobody\""), "{unknown:#}");
     let lateness = scene.agent.status()?["agent"]["probing"].clone();
     assert!(lateness["late_p99_ms"].is_u64() || lateness["late_p99_ms"].is_null(), "{lateness}");
     let counts = lateness["lateness"].as_array().context("no classes")?;

@@ -2,7 +2,7 @@
 //! it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use elb_common::addr::Mac;
 use elb_userspace::control::assign::IdSpace;
@@ -12,7 +12,7 @@ use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler,
 use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MinimumHealthy, Model, Name, NoMember, RingSize, Weight,
+    MinimumHealthy, Model, Name, NoMember, ResourceId, RingSize, Weight,
 };
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
@@ -163,7 +163,7 @@ impl<'d, D: Datapath> World<'d, D> {
     pub fn restart(&mut self) {
         let saved = serde_json::to_vec(&self.reconciler.assignments).unwrap();
         let pools = self.reconciler.assignments.pools.iter();
-        let owners = pools.map(|(name, pool)| (name.clone(), self.datapath.owners(pool.region())));
+        let owners = pools.map(|(id, pool)| (*id, self.datapath.owners(pool.region())));
         let owners = owners.collect();
         let saved = serde_json::from_slice(&saved).unwrap();
         self.reconciler = Reconciler::new(saved, owners, ROOM, EncapSource::default());
@@ -252,7 +252,9 @@ fn pool_name(pool: usize, wanted: &Pool) -> Name {
 }
 
 fn model(wanted: &Wanted) -> Model {
+    let lb = ResourceId::of_load_balancer("lb");
     let listeners = (0..).zip(&wanted.listeners).map(|(number, listener)| model::Listener {
+        id: ResourceId::of_listener(lb, &format!("listener-{number}")),
         name: name(&format!("listener-{number}")),
         protocol: wanted.protocol,
         protocol_port: PORTS[number],
@@ -266,6 +268,7 @@ fn model(wanted: &Wanted) -> Model {
         no_member: NoMember::Drop,
     });
     let load_balancer = LoadBalancer {
+        id: lb,
         name: name("lb"),
         admin_state_up: true,
         vip_address: Some(VIP),
@@ -281,7 +284,9 @@ fn model(wanted: &Wanted) -> Model {
 
 fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
     // Any port: the listeners of a pool have different ones.
+    let id = ResourceId::of_pool(pool_name(number, pool).as_str());
     let member = |(number, member): (&u8, &Member)| model::Member {
+        id: ResourceId::of_member(id, SocketAddr::new(address(*number), 0)),
         name: name(&number.to_string()),
         address: address(*number),
         protocol_port: 0,
@@ -289,6 +294,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         server_id: None,
     };
     model::Pool {
+        id,
         name: pool_name(number, pool),
         protocol: wanted.protocol,
         lb_algorithm: pool.algorithm,

@@ -20,6 +20,10 @@ fn model(pools: &[(&str, &str, &[u8])]) -> Model {
     file::parse("test", &text).unwrap().model
 }
 
+fn id(pool: &str) -> ResourceId {
+    ResourceId::of_pool(pool)
+}
+
 fn member(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 80))
 }
@@ -34,7 +38,7 @@ const HTTP: &str = "healthmonitor = { type = \"HTTP\", url_path = \"/a\", delay 
 const OTHER: &str = "healthmonitor = { type = \"HTTP\", url_path = \"/b\", delay = 10 }";
 
 fn inherited(health: &saved::SavedHealth, pool: &str) -> Vec<(SocketAddr, OperatingStatus)> {
-    let members = health.members.get(pool).into_iter().flatten();
+    let members = health.pools.get(&id(pool)).into_iter().flatten();
     members.map(|one| (one.member, one.verdict.as_ref().unwrap().status)).collect()
 }
 
@@ -43,7 +47,7 @@ fn a_verdict_follows_address_port_and_check() {
     let old = model(&[("blue", HTTP, &[11, 12])]);
     let new = model(&[("blue", HTTP, &[11, 12]), ("green", HTTP, &[11, 12, 13])]);
     let all = [(
-        "blue".to_owned(),
+        id("blue"),
         vec![known(11, OperatingStatus::Online, 5), known(12, OperatingStatus::Offline, 6)],
     )];
     let health = verdicts(&old, &new, &[], &all.clone().into());
@@ -63,8 +67,8 @@ fn of_several_verdicts_the_latest_counts() {
     let old = model(&[("a", HTTP, &[11]), ("b", HTTP, &[11])]);
     let new = model(&[("c", HTTP, &[11])]);
     let all = [
-        ("a".to_owned(), vec![known(11, OperatingStatus::Offline, 7)]),
-        ("b".to_owned(), vec![known(11, OperatingStatus::Online, 5)]),
+        (id("a"), vec![known(11, OperatingStatus::Offline, 7)]),
+        (id("b"), vec![known(11, OperatingStatus::Online, 5)]),
     ];
     let health = verdicts(&old, &new, &[], &all.clone().into());
     assert_eq!(inherited(&health, "c"), [(member(11), OperatingStatus::Offline)]);
@@ -83,25 +87,14 @@ fn of_several_verdicts_the_latest_counts() {
 fn a_member_that_joins_a_pool_with_another_name_is_known_there() {
     let old = model(&[("a", HTTP, &[11, 12]), ("b", HTTP, &[13])]);
     let new = model(&[("z", HTTP, &[11, 12, 13])]);
-    let renamed = [Renamed { from: "a".into(), to: "z".into() }];
+    let renamed = [Renamed { from: id("a"), to: id("z") }];
     let all = [
         (
-            "z".to_owned(),
+            id("z"),
             vec![known(11, OperatingStatus::Online, 5), known(12, OperatingStatus::Online, 5)],
         ),
-        ("b".to_owned(), vec![known(13, OperatingStatus::Online, 5)]),
+        (id("b"), vec![known(13, OperatingStatus::Online, 5)]),
     ];
     let health = verdicts(&old, &new, &renamed, &all.into());
     assert_eq!(inherited(&health, "z"), [(member(13), OperatingStatus::Online)]);
-}
-
-#[test]
-fn a_drained_member_is_drained_where_it_goes() {
-    let old = model(&[("blue", HTTP, &[11, 12]), ("other", HTTP, &[11])]);
-    let new = model(&[("green", HTTP, &[11, 12]), ("other", HTTP, &[11])]);
-    let all = Drained::from([("blue".to_owned(), member(11))]);
-    let came = drained(&all, &old, &new);
-    assert_eq!(came, Drained::from([("green".to_owned(), member(11))]));
-    let stays = model(&[("blue", HTTP, &[11]), ("green", HTTP, &[11])]);
-    assert_eq!(drained(&all, &old, &stays), Drained::new(), "it did not leave");
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::agent::members::Members;
 use crate::agent::saved;
 use crate::health::Stage;
+use crate::model::ResourceId;
 use crate::source::file::parse;
 
 const V4: [u8; 4] = [192, 0, 2, 10];
@@ -77,7 +78,8 @@ fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> ProbeOutcome
 fn online(members: &Members) -> [bool; 3] {
     [1, 2, 3].map(|host| {
         let member = ([10, 0, 0, host], 80).into();
-        members.health("web", member).unwrap().status() == OperatingStatus::Online
+        members.health(ResourceId::of_pool("web"), member).unwrap().status()
+            == OperatingStatus::Online
     })
 }
 
@@ -103,7 +105,7 @@ fn an_address_that_others_answer_at_is_the_members_own() {
         });
     }
     assert_eq!(online(&members), [false, true, true]);
-    let first = members.get("web", ([10, 0, 0, 1], 80).into()).unwrap();
+    let first = members.get(ResourceId::of_pool("web"), ([10, 0, 0, 1], 80).into()).unwrap();
     let at: Vec<_> = first.at.values().map(MemberHealth::status).collect();
     assert_eq!(at, [OperatingStatus::Online, OperatingStatus::Offline]);
 

@@ -107,16 +107,19 @@ fn pools_and_members_with_other_names_keep_their_verdicts() {
     let known = members.watched[&due[0]].socket;
     let (health, next) = (members.watched[&due[0]].health.clone(), members.next_probe());
 
-    let (from, to) = ("web".to_owned(), "site".to_owned());
+    let [from, to] = ["web", "site"].map(ResourceId::of_pool);
     members.rename(&[Renamed { from, to }]);
     members.follow(&after, &mut saved::SavedHealth::default(), at(2));
-    let watched = members.get("site", known).unwrap();
+    let watched = members.get(to, known).unwrap();
     assert_eq!((&watched.health, members.next_probe()), (&health, next));
-    assert_eq!((watched.pool.as_str(), watched.health.status()), ("site", OperatingStatus::Online));
+    assert_eq!(
+        (watched.pool_name.as_str(), watched.health.status()),
+        ("site", OperatingStatus::Online)
+    );
     assert!(watched.name.starts_with("site-") && watched.history != History::default());
-    assert!(members.get("web", known).is_none() && members.watched.len() == 2);
+    assert!(members.get(from, known).is_none() && members.watched.len() == 2);
     assert!(probe(&mut members, due[1], Ok(()), at(2)).is_news, "it was under way");
-    assert_eq!(members.saved().keys().collect::<Vec<_>>(), ["site"]);
+    assert_eq!(members.saved().keys().collect::<Vec<_>>(), [&to]);
 }
 
 #[test]
@@ -128,15 +131,16 @@ fn a_member_has_the_id_that_was_assigned_last() {
     let ring = AssignedRing { base: 0, shape: Shape::default() };
     let mut pool = AssignedPool::new(1, ring, 0);
     pool.members = [(7, 1), (8, 2)].map(|(id, n)| AssignedMember::new(id, socket(n))).into();
+    let web = ResourceId::of_pool("web");
     let ids = |members: &Members| {
-        [1, 2].map(|n| members.get("web", socket(n)).and_then(|watched| watched.backend))
+        [1, 2].map(|n| members.get(web, socket(n)).and_then(|watched| watched.backend))
     };
     assert_eq!(ids(&members), [None, None]);
-    members.assigned(&BTreeMap::from([("web".to_owned(), pool.clone())]));
+    members.assigned(&BTreeMap::from([(web, pool.clone())]));
     assert_eq!(ids(&members), [Some(7), Some(8)]);
     pool.members[0].id = 9;
     pool.members[1].removed = true;
-    members.assigned(&BTreeMap::from([("web".to_owned(), pool)]));
+    members.assigned(&BTreeMap::from([(web, pool)]));
     assert_eq!(ids(&members), [Some(9), None]);
 }
 

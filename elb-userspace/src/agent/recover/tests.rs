@@ -52,22 +52,26 @@ impl Scene {
         let model = file::parse("test", &text).unwrap().model;
         let observed =
             Image { backends: BTreeMap::from([(self.number.id, self.record)]), ..Image::default() };
-        let web = || "web".to_owned();
+        let web = || ResourceId::of_pool("web");
         let ring = AssignedRing { base: 0, shape: Shape { size: 4093, algorithm: 0, cid: (0, 0) } };
         let mut pool = AssignedPool::new(1, ring, 0);
         pool.members.push(self.number);
         let mut numbers = Numbers::default();
         numbers.assignments.pools.insert(web(), pool);
-        let drained = self.is_drained.then(|| (web(), member())).into_iter().collect();
+        let mut drained = Drained::default();
+        let pool_of_model = &model.pools()[0];
+        if self.is_drained {
+            drained.start(pool_of_model, &pool_of_model.members[0]);
+        }
         let known = saved::SavedMember {
             member: member(),
             verdict: self.written.clone(),
             history: History::default(),
         };
         let mut health = saved::SavedHealth::default();
-        health.members.insert(web(), vec![known]);
+        health.pools.insert(web(), vec![known]);
         published_since(&model, &observed, &numbers, &drained, &mut health);
-        health.members["web"][0].verdict.clone()
+        health.pools[&web()][0].verdict.clone()
     }
 }
 

@@ -9,8 +9,8 @@ use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, OperatingStatus, history};
 use crate::kernel::host::kept;
+use crate::model;
 use crate::model::monitor::ProbePath;
-use crate::model::{self, MemberRef};
 
 /// A listener of a pool.
 pub(super) struct At<'m> {
@@ -38,7 +38,7 @@ impl Core {
         request: &status::StatusRequest,
         backend: status::MemberStatus,
     ) -> status::MemberStatus {
-        let is_drained = self.drained.contains(&(pool.name.to_string(), member.socket()));
+        let is_drained = self.drained.has(member);
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =
@@ -51,7 +51,6 @@ impl Core {
             _ => probed.to_owned(),
         };
         status::MemberStatus {
-            member: MemberRef::new(pool.name.as_str(), Some(member.name.as_str()), member.socket()),
             weight: member.weight.get(),
             operating_status,
             since: timestamp(known.map_or(self.started, |known| known.health.since())),

@@ -13,8 +13,8 @@ use crate::api::shape::status::{self, StatusRequest};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::ring::shape::{Shape, algorithm_name};
 use crate::health::OperatingStatus;
-use crate::model;
 use crate::model::time::Time;
+use crate::model::{self, MemberRef, ResourceId};
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
@@ -31,7 +31,7 @@ struct Reporting {
     prepared: Option<(Time, Prepared)>,
     next: Next,
     /// Of pools whose members were all looked at.
-    pools: HashMap<String, Summary>,
+    pools: HashMap<ResourceId, Summary>,
     problems: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ struct Reporting {
 struct Prepared {
     selection: Selection,
     /// The listeners of each pool: numbers of the load balancer and of the listener.
-    listeners: HashMap<String, Vec<(usize, usize)>>,
+    listeners: HashMap<ResourceId, Vec<(usize, usize)>>,
 }
 
 #[derive(Debug)]
@@ -54,9 +54,9 @@ enum Next {
 }
 
 /// Connections that members of a pool got, as far as they were counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counted {
-    name: String,
+    pool: ResourceId,
     counts: HashMap<u16, u64>,
     at: usize,
 }
@@ -64,7 +64,7 @@ struct Counted {
 /// What is known of a pool while its members are shown.
 #[derive(Debug)]
 struct Within {
-    name: String,
+    pool: ResourceId,
     shares: Shares,
     arrived: HashMap<u16, Arrived>,
     all: u64,
@@ -151,7 +151,7 @@ impl Reporting {
                     self.next = Next::Balancer(0);
                     return None;
                 };
-                let counted = Counted { name: pool.name.to_string(), ..Counted::default() };
+                let counted = Counted { pool: pool.id, counts: HashMap::new(), at: 0 };
                 self.next = Next::Count(index, Box::new(counted));
                 None
             }
@@ -171,6 +171,7 @@ impl Reporting {
                 }
                 self.next = Next::Listeners(index, 0);
                 Some(Part::Balancer(status::LoadBalancerStatus {
+                    id: Some(lb.id),
                     name: lb.name.to_string(),
                     vips: lb.vips().collect(),
                     operating_status: rolled_up(lb.admin_state_up, is_degraded),
@@ -184,11 +185,11 @@ impl Reporting {
 
     fn count(&mut self, core: &Core, index: usize, mut counted: Box<Counted>) -> Option<Part> {
         let pool = core.config.model.pools().get(index);
-        let Some(pool) = pool.filter(|pool| pool.name.as_str() == counted.name) else {
+        let Some(pool) = pool.filter(|pool| pool.id == counted.pool) else {
             self.next = Next::Pool(index + 1);
             return None;
         };
-        let assigned = core.reconciler.assignments.pools.get(pool.name.as_str());
+        let assigned = core.reconciler.assignments.pools.get(&pool.id);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let is_counted = pool.protocol == model::Protocol::Tcp;
         let slice = members.iter().skip(counted.at).take(AT_ONCE).filter(|_| is_counted);
@@ -200,7 +201,7 @@ impl Reporting {
         }
         let within = core.within(pool, assigned, &counted.counts);
         let takes_new = within.head.as_ref().and_then(|head| head.takes_new).unwrap_or(false);
-        self.pools.insert(counted.name, Summary { takes_new, ..Summary::default() });
+        self.pools.insert(counted.pool, Summary { takes_new, ..Summary::default() });
         self.next = Next::Members(index, Box::new(within));
         // The ring was looked at.
         Some(Part::Nothing)
@@ -208,15 +209,15 @@ impl Reporting {
 
     fn members(&mut self, core: &Core, index: usize, mut within: Box<Within>) -> Option<Part> {
         let pool = core.config.model.pools().get(index);
-        let pool = pool.filter(|pool| pool.name.as_str() == within.name);
+        let pool = pool.filter(|pool| pool.id == within.pool);
         let (Some(pool), Some((_, prepared))) = (pool, &self.prepared) else {
             self.next = Next::Pool(index + 1);
             return None;
         };
         let selection = &prepared.selection;
-        let all = prepared.listeners.get(&within.name).map_or(&[][..], Vec::as_slice);
+        let all = prepared.listeners.get(&within.pool).map_or(&[][..], Vec::as_slice);
         let listed = core.listed(all);
-        let summary = self.pools.entry(within.name.clone()).or_default();
+        let summary = self.pools.entry(within.pool).or_default();
         let mut shown = Vec::new();
         for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
             summary.note(core, pool, member);
@@ -237,7 +238,7 @@ impl Reporting {
             let removed =
                 within.removed.iter().filter(|one| selection.has_member(pool, one.socket()));
             shown.extend(
-                removed.map(|one| core.removed(&within.name, one, &within.shares, &within.arrived)),
+                removed.map(|one| core.removed(pool, one, &within.shares, &within.arrived)),
             );
         }
         let is_shown = |head: &mut status::PoolStatus| {
@@ -276,7 +277,8 @@ impl Reporting {
         lb: &model::LoadBalancer,
         listener: &model::Listener,
     ) -> bool {
-        let pool = self.pools.get(listener.default_pool.as_str()).copied().unwrap_or_default();
+        let pool = core.config.model.pool(&listener.default_pool);
+        let pool = pool.and_then(|pool| self.pools.get(&pool.id)).copied().unwrap_or_default();
         !pool.takes_new || pool.any_offline || (pool.any_judged && core.bound.never_was(lb))
     }
 }
@@ -287,12 +289,13 @@ impl Prepared {
     }
 }
 
-fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut listeners: HashMap<String, Vec<_>> = HashMap::new();
+fn listeners(core: &Core) -> HashMap<ResourceId, Vec<(usize, usize)>> {
+    let mut listeners: HashMap<_, Vec<_>> = HashMap::new();
     for (index, lb) in core.config.model.load_balancers().iter().enumerate() {
         for (at, listener) in lb.listeners.iter().enumerate() {
-            let pool = listener.default_pool.to_string();
-            listeners.entry(pool).or_default().push((index, at));
+            if let Some(pool) = core.config.model.pool(&listener.default_pool) {
+                listeners.entry(pool.id).or_default().push((index, at));
+            }
         }
     }
     listeners
@@ -300,11 +303,10 @@ fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
 
 impl Summary {
     fn note(&mut self, core: &Core, pool: &model::Pool, member: &model::Member) {
-        let key = (pool.name.to_string(), member.socket());
-        if core.drained.contains(&key) {
+        if core.drained.has(member) {
             return;
         }
-        let known = core.members.get(&key.0, key.1);
+        let known = core.members.get(pool.id, member.socket());
         let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
         self.any_offline |= status == OperatingStatus::Offline;
         self.any_judged |= status != OperatingStatus::NoMonitor;
@@ -337,11 +339,12 @@ impl Core {
             region.map(|region| self.maps.shares(region)).unwrap_or_default();
         let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
         let shares = Shares::new(shape, owned, |id| self.weight(id));
-        let arrived = self.arrivals.of(pool.name.as_str(), counts);
+        let arrived = self.arrivals.of(pool.id, counts);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let (removed, present): (Vec<_>, Vec<_>) = members.iter().partition(|one| one.removed);
         let former = assigned.and_then(|assigned| assigned.former);
         let head = status::PoolStatus {
+            id: Some(pool.id),
             name: pool.name.to_string(),
             forwarding: pool.forwarding.to_string(),
             lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
@@ -353,7 +356,7 @@ impl Core {
             members: Vec::new(),
         };
         Within {
-            name: pool.name.to_string(),
+            pool: pool.id,
             all: arrived.values().map(|arrived| arrived.count).sum(),
             arrived,
             shares,
@@ -373,10 +376,10 @@ impl Core {
         request: &StatusRequest,
         more_listeners: usize,
     ) -> status::MemberStatus {
-        let known = self.members.get(pool.name.as_str(), member.socket());
+        let known = self.members.get(pool.id, member.socket());
         let number = within.numbers.get(&member.socket());
         let backend =
-            self.backend(&within.name, number, member.socket(), &within.shares, &within.arrived);
+            self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
         let told = self.member(pool, member, known, listed, request, backend);
         status::MemberStatus { more_listeners, ..told }
     }

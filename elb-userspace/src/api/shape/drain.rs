@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_member_is_drained_when_nothing_is_left() {
         let member = DrainedMember {
-            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 1], 80).into()),
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 1], 80).into()),
             state: "DRAINING".to_owned(),
             slots: 0,
             former_slots: 0,

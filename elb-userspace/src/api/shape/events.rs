@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::{Failure, OperatingStatus};
 use crate::model::MemberRef;
+use crate::model::select::Label;
 
 /// Events that are remembered, all members together; some 300 bytes each.
 pub const LAST: usize = 1000;
@@ -65,8 +66,13 @@ pub struct EventsRequest {
 impl EventsRequest {
     /// Whether it is about an event.
     pub fn wants(&self, event: &MemberEvent) -> bool {
-        self.pool.as_ref().is_none_or(|pool| *pool == event.member.pool)
-            && self.member.as_ref().is_none_or(|member| event.member.is_named(member))
+        self.is_about(&event.member.label())
+    }
+
+    /// Whether it is about a member that is called so.
+    pub fn is_about(&self, member: &Label<'_>) -> bool {
+        self.pool.as_ref().is_none_or(|pool| member.is_within(pool))
+            && self.member.as_ref().is_none_or(|text| member.is_named(text))
     }
 }
 
@@ -89,7 +95,7 @@ mod tests {
         let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
-            member: MemberRef::new("web", Some("web-1"), ([10, 0, 0, 11], 80).into()),
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
             from: OperatingStatus::Online,
             lasted: 7,
             reason: None,

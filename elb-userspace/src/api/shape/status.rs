@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
 use crate::health::lateness::Class;
-use crate::model::MemberRef;
+use crate::model::{MemberRef, ResourceId};
 
 /// How much is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,9 @@ pub struct Probing {
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadBalancerStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// Virtual addresses.
@@ -148,6 +151,9 @@ pub struct LoadBalancerStatus {
 /// A listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenerStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// TCP or UDP.
@@ -203,6 +209,9 @@ pub struct AccessStatus {
 /// A pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolStatus {
+    /// Id; none from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ResourceId>,
     /// Name.
     pub name: String,
     /// l2, ipip or gue.

@@ -46,7 +46,7 @@ mod tests {
     fn fit(pools: &[AssignedPool]) -> bool {
         let mut all = Assignments::default();
         for (at, pool) in pools.iter().enumerate() {
-            all.adopt(&at.to_string(), pool.clone());
+            all.adopt(crate::model::ResourceId::of_pool(&at.to_string()), pool.clone());
         }
         all.fit(ROOM)
     }

@@ -3,24 +3,22 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::{Effect, EffectKind, name_now};
+use super::{Effect, EffectKind};
 use crate::control::reconcile::Renamed;
-use crate::model::{DrainTimeout, Member, Model, Pool};
+use crate::model::{DrainTimeout, HealthMonitor, Member, Model, Pool, ResourceId};
 
 pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
-    let before: HashMap<&str, &Pool> =
-        old.pools().iter().map(|pool| (name_now(pool.name.as_str(), renamed), pool)).collect();
-    let after: HashMap<&str, &Pool> = new.pools().iter().map(|p| (p.name.as_str(), p)).collect();
+    let before: HashMap<ResourceId, &Pool> =
+        old.pools().iter().map(|pool| (Renamed::now(renamed, pool.id), pool)).collect();
     let mut effects = Vec::new();
     for pool in new.pools() {
-        match before.get(pool.name.as_str()) {
+        match before.get(&pool.id) {
             Some(old) => changed(old, pool, &mut effects),
             None => effects.push(added(pool)),
         }
     }
-    let name = |pool: &Pool| name_now(pool.name.as_str(), renamed).to_owned();
-    let gone = old.pools().iter().filter(|pool| !after.contains_key(name(pool).as_str()));
-    effects.extend(gone.map(removed));
+    let is_gone = |pool: &&Pool| new.pool_with(Renamed::now(renamed, pool.id)).is_none();
+    effects.extend(old.pools().iter().filter(is_gone).map(removed));
     effects
 }
 
@@ -76,12 +74,22 @@ fn changed(old: &Pool, new: &Pool, effects: &mut Vec<Effect>) {
     }
 }
 
+/// Whether the members of both are judged alike.
+fn is_judged_alike(old: &Pool, new: &Pool) -> bool {
+    let (old, new) = (&old.healthmonitor, &new.healthmonitor);
+    match (old, new) {
+        (Some(old), Some(new)) => HealthMonitor::is_like(old, new),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 /// Settings of a pool that work in another way, in words.
 fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
     let differs = |key: &str, old: String, new: String| {
         (old != new).then(|| format!("{key} {old} becomes {new}"))
     };
-    let monitor = (old.healthmonitor != new.healthmonitor)
+    let monitor = (!is_judged_alike(old, new))
         .then(|| "its health monitor changes; verdicts stay until the next results".to_owned());
     [
         differs("forwarding", old.forwarding.to_string(), new.forwarding.to_string()),

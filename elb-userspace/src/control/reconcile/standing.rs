@@ -39,6 +39,7 @@ pub(super) fn of(
         number.cut_at = cut_at(number.cut_at, !takes_new, drain, now);
         if let Some(member) = member {
             number.server_id = member.model.server_id;
+            number.resource = Some(member.model.id);
         }
         let fails = member.is_some_and(|member| !member.works);
         let is_cut = number.cut_at.is_some_and(|at| at <= now);

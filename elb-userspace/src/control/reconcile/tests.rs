@@ -30,6 +30,11 @@ struct World {
     now: u32,
 }
 
+/// The id of the pool that most tests are about.
+fn web() -> ResourceId {
+    ResourceId::of_pool("web")
+}
+
 impl ReconcileInput for World {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         let fails = self.sick.contains(&member.address) || self.undecided.contains(&member.address);
@@ -172,7 +177,7 @@ fn a_restart_with_saved_numbers_changes_nothing() {
     let mut before = reconciler();
     let model = model(&[11, 12, 13], "");
     let first = before.reconcile(&model, &World::default());
-    let owners = BTreeMap::from([("web".to_owned(), first.rings[0].owners.clone())]);
+    let owners = BTreeMap::from([(web(), first.rings[0].owners.clone())]);
     let encap = EncapSource::default();
     let mut after = Reconciler::new(before.assignments.clone(), owners, ROOM, encap);
     let second = after.reconcile(&model, &World { now: 1000, ..World::default() });

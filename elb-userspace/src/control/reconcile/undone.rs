@@ -22,13 +22,13 @@ impl Reconciler {
     /// Takes back that rings were written that begin at these slots, and keeps regions that are still to be
     /// freed. `before` is as it was before the picture.
     pub fn take_back(&mut self, before: &Self, unwritten: &[u32], still_to_free: Vec<Region>) {
-        for (name, pool) in &self.assignments.pools {
+        for (resource, pool) in &self.assignments.pools {
             if !unwritten.contains(&pool.ring.base) {
                 continue;
             }
-            match before.published.get(name) {
-                Some(published) => drop(self.published.insert(name.clone(), published.clone())),
-                None => drop(self.published.remove(name)),
+            match before.published.get(resource) {
+                Some(published) => drop(self.published.insert(*resource, published.clone())),
+                None => drop(self.published.remove(resource)),
             }
         }
         self.freed.extend(still_to_free);

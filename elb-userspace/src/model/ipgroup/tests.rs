@@ -45,9 +45,9 @@ fn a_group_holds_a_network_once_and_300_at_most() {
         ip: network(&ip),
         description: description.parse().unwrap(),
     };
-    let name: Name = "office".parse().unwrap();
+    let (id, name): (_, Name) = (ResourceId::of_ip_group("office"), "office".parse().unwrap());
     let twice = vec![entry("10.0.0.0/8".into(), "first"), entry("10.9.9.9/8".into(), "second")];
-    let group = IpGroup::new(name.clone(), twice.clone()).unwrap();
+    let group = IpGroup::new(id, name.clone(), twice.clone()).unwrap();
     assert_eq!(group.ip_list(), &twice[..1]);
 
     let many = |count: u16| {
@@ -55,8 +55,8 @@ fn a_group_holds_a_network_once_and_300_at_most() {
         entry(format!("10.0.{high}.{low}"), "")
     };
     let full: Vec<_> = (0..300).map(many).chain([many(0)]).collect();
-    assert_eq!(IpGroup::new(name.clone(), full).unwrap().networks().len(), 300);
-    let error = IpGroup::new(name, (0..301).map(many).collect()).unwrap_err();
+    assert_eq!(IpGroup::new(id, name.clone(), full).unwrap().networks().len(), 300);
+    let error = IpGroup::new(id, name, (0..301).map(many).collect()).unwrap_err();
     assert_eq!(error.what, "has 301 networks, of at most 300");
 }
 

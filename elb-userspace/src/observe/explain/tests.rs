@@ -19,11 +19,11 @@ use elb_common::ring;
 
 use super::*;
 use crate::control::assign::{
-    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments,
+    AssignedGroup, AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments,
 };
 use crate::control::flow_key::Key;
 use crate::control::ring::shape::Shape;
-use crate::model::Model;
+use crate::model::{Model, ResourceId};
 
 const INGRESS: Ingress = Ingress { index: 3, mac: [2, 0, 0, 0, 0, 1] };
 const SLOTS: u32 = 101;
@@ -79,11 +79,18 @@ fn names() -> Names {
     let member = |id, last| AssignedMember::new(id, ([10, 0, 0, last], 80).into());
     let members = vec![member(1, 11), member(2, 12)];
     let mut assignments = Assignments::default();
-    let listener = AssignedListener { id: 7, pool: 4, ..Default::default() };
-    assignments.listeners.insert("http".to_owned(), listener);
-    assignments.ip_groups.insert("office".to_owned(), 3);
+    let listener =
+        AssignedListener { id: 7, name: "http".to_owned(), pool: 4, ..Default::default() };
+    let lb = ResourceId::of_load_balancer("lb");
+    assignments.listeners.insert(ResourceId::of_listener(lb, "http"), listener);
+    let office = AssignedGroup { id: 3, name: "office".to_owned() };
+    assignments.ip_groups.insert(ResourceId::of_ip_group("office"), office);
     let ring = AssignedRing { base: BASE, shape: Shape { size: SLOTS, ..Shape::default() } };
-    assignments.adopt("web", AssignedPool { members, ..AssignedPool::new(4, ring, 0) });
+    let name = "web".to_owned();
+    assignments.adopt(
+        ResourceId::of_pool("web"),
+        AssignedPool { name, members, ..AssignedPool::new(4, ring, 0) },
+    );
     Names::new(&Model::default(), &assignments, BTreeMap::from([(3, "lb0".to_owned())]))
 }
 

@@ -180,7 +180,8 @@ mod tests {
         let error = Filter::new(&request, &Names::default()).unwrap_err();
         assert_eq!(
             error,
-            "no member is called \"10.0.0.9\", or has it as its address; there are: none"
+            "no member is called \"10.0.0.9\"; there are: none; write a name or an id as \
+             `elb status -o json` has them, or POOL/MEMBER or LB/LISTENER"
         );
     }
 

@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use super::resources::{Port, port};
 use super::table::{Place, Table};
-use crate::model::HealthMonitor;
 use crate::model::monitor::{
     CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck,
     UrlPath,
 };
 use crate::model::value::Invalid;
+use crate::model::{HealthMonitor, ResourceId};
 
-/// The monitor, as far as it is right, and where it is.
-pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
+/// The monitor of a pool, as far as it is right, and where it is.
+pub(super) fn monitor(t: &mut Table<'_>, pool: ResourceId) -> Option<(HealthMonitor, Place)> {
     let object = format!("{}, healthmonitor", t.object());
     let mut table = t.table("healthmonitor", object)?;
     table.require("type", "set it to TCP, HTTP, HTTPS, TLS or GRPC, in a UDP pool to UDP_CONNECT");
@@ -22,6 +22,7 @@ pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
     let seconds = Some("use 1 to 50 seconds");
     let retries = Some("use 1 to 10 results in a row");
     let monitor = HealthMonitor {
+        id: table.parsed("id").unwrap_or_else(|| ResourceId::of_health_monitor(pool)),
         admin_state_up: table.flag("admin_state_up").unwrap_or(true),
         check,
         delay: table.number("delay", seconds).unwrap_or(HealthMonitor::DEFAULT_DELAY),

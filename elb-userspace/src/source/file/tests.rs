@@ -1,6 +1,7 @@
 //! What a file means, what is said about wrong ones, and what is served regardless.
 
 mod admission;
+mod ids;
 mod messages;
 mod monitors;
 
@@ -105,6 +106,7 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         "lb_algorithm",
         "quic_cid_hash_strategy",
         "server_id",
+        "id",
     ];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
     assert_eq!((defaults, errors.to_string().as_str()), (plain, ""));

@@ -44,14 +44,15 @@ pub fn reconcile(assignments: Assignments) -> Assignments {
     if !assignments.fit(ROOM) {
         return assignments;
     }
-    let owners = assignments.pools.iter().map(|(name, pool)| {
+    let owners = assignments.pools.iter().map(|(id, pool)| {
         let slots = usize::try_from(pool.ring.shape.size).unwrap();
         let first = pool.members.first().map_or(0, |member| member.id);
-        (name.clone(), vec![first; slots])
+        (*id, vec![first; slots])
     });
     let owners = owners.collect();
     let mut reconciler = Reconciler::new(assignments, owners, ROOM, EncapSource::default());
     for (now, model) in [(1_000, &*MODEL), (1_010, &Model::default()), (90_000, &*MODEL)] {
+        reconciler.follow_names(model);
         let desired = reconciler.reconcile(model, &View { now });
         for ring in &desired.rings {
             assert!(ring.base as usize + ring.owners.len() <= ROOM.slots as usize);
