@@ -1,5 +1,7 @@
 //! Pools and listeners that get another name.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Pools of these names and members; listener "http" serves the first.
@@ -194,5 +196,46 @@ fn numbers_of_before_ids_are_those_of_the_same_things() {
         let then = after.reconcile(&model, &World::default());
         assert_eq!(then.image, first.image, "{ids:?}");
         assert!(then.rings.is_empty() && after.assignments.leaving.is_empty(), "{ids:?}");
+    }
+}
+
+/// Three pools, each with a listener and a member of its own; all have ids.
+fn named(names: &[&str]) -> Model {
+    let mut text = "[agent]\ninterfaces = [\"eth0\"]\n[[load_balancer]]\nname = \"lb\"\n\
+                    vip_address = \"192.0.2.10\"\n"
+        .to_owned();
+    for (n, name) in names.iter().enumerate() {
+        let (id, port) = (&ONE[1..], 80 + n);
+        text += &format!(
+            "[[load_balancer.listener]]\nname = \"{name}\"\nid = \"{n}{id}\"\nprotocol = \"TCP\"\n\
+             protocol_port = {port}\ndefault_pool = \"{name}\"\n"
+        );
+    }
+    for (n, name) in names.iter().enumerate() {
+        let (id, port) = (&ONE[1..], 80 + n);
+        text += &format!(
+            "[[pool]]\nname = \"{name}\"\nid = \"{n}{id}\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n\
+             ring_size = 4093\n[[pool.member]]\naddress = \"10.0.1.{n}\"\nprotocol_port = {port}\n"
+        );
+    }
+    file::parse("test", &text).unwrap().model
+}
+
+proptest! {
+    /// Names may go round in a circle: with ids, nothing moves.
+    #[test]
+    fn names_are_exchanged_and_nothing_moves(
+        names in Just(vec!["one", "two", "three", "four"]).prop_shuffle(),
+    ) {
+        let mut reconciler = reconciler();
+        let first = reconciler.reconcile(&named(&["one", "two", "three"]), &World::default());
+        let model = named(&names[..3]);
+        prop_assert_eq!(reconciler.follow_names(&model), []);
+        let then = reconciler.reconcile(&model, &World::default());
+        prop_assert!(first.left_out.is_empty() && then.left_out.is_empty());
+        prop_assert_eq!(then.image, first.image);
+        prop_assert!(then.rings.is_empty() && then.freed.is_empty());
+        let called = reconciler.assignments.pools.values().map(|pool| pool.name.as_str());
+        prop_assert_eq!(called.collect::<Vec<_>>(), &names[..3]);
     }
 }
