@@ -12,6 +12,7 @@ use crate::model::{Member, MemberRef, ResourceId};
 
 /// A member that a request named.
 struct Named {
+    id: ResourceId,
     pool: ResourceId,
     pool_name: String,
     /// The member; none of one that was removed.
@@ -21,6 +22,7 @@ struct Named {
 
 /// A member that a request may name.
 struct Candidate<'a> {
+    id: ResourceId,
     pool: ResourceId,
     pool_name: &'a str,
     member: Option<&'a Member>,
@@ -29,8 +31,8 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn named(self) -> Named {
-        let Self { pool, pool_name, member, socket } = self;
-        Named { pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
+        let Self { id, pool, pool_name, member, socket } = self;
+        Named { id, pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
     }
 }
 
@@ -58,12 +60,12 @@ impl Core {
     pub(super) fn drain(&mut self, request: &DrainRequest) -> Result<Draft, String> {
         let named = self.named(request)?;
         let before = self.drained.clone();
-        for Named { pool, member, .. } in &named {
+        for Named { id, pool, member, .. } in &named {
             let pool = self.config.model.pool_with(*pool);
             match (request.action, pool, member) {
                 (DrainAction::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
-                (DrainAction::Cancel, _, Some(member)) => self.drained.cancel(member.id),
-                (DrainAction::Start | DrainAction::Cancel | DrainAction::Look, ..) => {}
+                (DrainAction::Cancel, ..) => self.drained.cancel(*id),
+                (DrainAction::Start | DrainAction::Look, ..) => {}
             }
         }
         if self.drained != before {
@@ -103,9 +105,10 @@ impl Core {
         let pools = self.config.model.pools().iter();
         let members = pools.flat_map(|pool| pool.members.iter().map(move |one| (pool, one)));
         members.map(|(pool, member)| {
+            let label = Label::from((pool, member));
             let (pool_name, socket) = (pool.name.as_str(), member.socket());
-            let member_is = Candidate { pool: pool.id, pool_name, member: Some(member), socket };
-            (Label::from((pool, member)), member_is)
+            let (id, member) = (member.id, Some(member));
+            (label, Candidate { id, pool: pool.id, pool_name, member, socket })
         })
     }
 
@@ -116,7 +119,7 @@ impl Core {
                 let (pool_name, socket) = (assigned.name.as_str(), number.socket());
                 let id = number.resource(*pool);
                 let label = Label::member((Some(*pool), pool_name), Some(id), None, socket);
-                (label, Candidate { pool: *pool, pool_name, member: None, socket })
+                (label, Candidate { id, pool: *pool, pool_name, member: None, socket })
             })
         })
     }
