@@ -105,7 +105,7 @@ impl fmt::Display for Step {
                 write!(f, "set {sysctl} back from {from} to {to}")
             }
             Self::SysctlLeft { sysctl, value, set } => {
-                write!(f, "left {sysctl} at {value}: somebody changed the {set} that was set here")
+                write!(f, "left {sysctl} at {value}: the {set} that was set here was changed since")
             }
             Self::SysctlGone { sysctl } => write!(f, "{sysctl} is gone with its interface"),
             Self::AddressAdded { vip } => write!(f, "added {} to lo", host(*vip)),

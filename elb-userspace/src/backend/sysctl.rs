@@ -43,7 +43,7 @@ pub struct Wanted {
     pub to: i32,
 }
 
-/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` tells
+/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` returns
 /// what is.
 pub(super) fn plan(
     interface: &str,

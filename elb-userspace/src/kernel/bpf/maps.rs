@@ -4,6 +4,7 @@ mod live;
 mod lookups;
 mod reads;
 mod sockets;
+mod tries;
 mod writes;
 
 pub use live::Live;
@@ -31,11 +32,11 @@ use elb_common::{limits, names};
 use thiserror::Error;
 
 use self::lookups::Lookups;
+use self::tries::Tries;
 use super::object::{Capacity, Object};
 use super::pins;
 use super::record::Record;
 use super::rings::Rings;
-use super::tries::Tries;
 use crate::control::flow_key::Key as FlowKey;
 use crate::control::plan::{Command, Image, ListenerKey, Region, Store, plan};
 use crate::control::ring::region::States;
@@ -81,7 +82,7 @@ pub struct Maps {
     rings: Rings,
     /// Their sizes.
     pub capacity: Capacity,
-    /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
+    /// The kernel's id of `RINGS`: it shows whether a saved state belongs to these maps.
     pub generation: u32,
 }
 
@@ -185,7 +186,7 @@ impl Maps {
         Ok(maps)
     }
 
-    /// Whether they can be read, as far as one shows that.
+    /// Whether they can be read, by trying one.
     ///
     /// # Errors
     /// It cannot.
