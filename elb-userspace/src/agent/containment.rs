@@ -22,7 +22,7 @@ use crate::control::network::{Network, Wanted};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::Found;
 use crate::kernel::net::follow::thread;
-use crate::kernel::net::probe_way::keep::Way;
+use crate::kernel::net::probe_route::keep::KeptRoute;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]
@@ -170,7 +170,7 @@ pub(super) fn following(
 
 /// Looks at what the agent keeps in its host.
 pub(super) fn looking(
-    way: Option<Way>,
+    way: Option<KeptRoute>,
     wanted: watch::Receiver<Wanted>,
     revision: watch::Receiver<u64>,
     found: watch::Sender<Arc<Found>>,

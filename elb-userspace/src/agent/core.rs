@@ -89,7 +89,7 @@ pub(super) struct Core {
     /// Load balancers that have or had an address.
     pub(super) bound: Bound,
     pub(super) probing: Probing,
-    /// What the maps hold, as far as the agent wrote or read it.
+    /// What the maps hold, by what the agent wrote or read.
     pub(super) observed: Image,
     /// Pools with slots that are not settled, and how many.
     pub(super) moving: BTreeMap<String, u32>,
@@ -149,7 +149,7 @@ impl Core {
             v4: parts.config.agent.encap_source,
             v6: parts.config.agent.encap_source_ipv6,
         };
-        // Rings may be moving from before: the first look at them tells.
+        // Rings may be moving from before: the first look at them shows it.
         let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
         let drained = draining::of(&parts.drained);
         let assignments = parts.numbers.assignments;
@@ -228,7 +228,7 @@ impl Core {
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
 
-    /// Addresses that ways are needed to.
+    /// Addresses that routes are needed to.
     pub(super) fn addresses(&self) -> Wanted {
         let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
@@ -266,7 +266,8 @@ impl Core {
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);
-            probe.ways = watched.map_or_else(Vec::new, |one| self.ways_in_turn(one, &probe.spec));
+            probe.routes =
+                watched.map_or_else(Vec::new, |one| self.routes_in_turn(one, &probe.spec));
         }
         due
     }

@@ -1,4 +1,4 @@
-//! What happened to members: told to the log, remembered for a while, and passed on to whoever
+//! What happened to members: logged, remembered for a while, and passed on to every client that
 //! listens.
 
 use std::collections::VecDeque;
@@ -9,28 +9,28 @@ use crate::api::shape::events::{Event, Kind, LAST, Line, Request};
 use crate::api::{Lines, WAITING_LINES};
 use crate::health::Status;
 
-/// The last events, and everybody who wants to hear of more.
+/// The last events, and the clients that want to be sent more.
 #[derive(Default)]
 pub(super) struct Events {
     past: VecDeque<Event>,
-    listeners: Vec<Listener>,
+    subscribers: Vec<Subscriber>,
 }
 
-struct Listener {
+struct Subscriber {
     request: Request,
     lines: mpsc::Sender<Line>,
     /// Events that were not passed on, since it was slow.
     missed: u64,
 }
 
-// What is remembered, and one line about what was missed, never wait for a listener.
+// What is remembered, and one line about what was missed, never wait for a subscriber.
 const _: () = assert!(LAST < WAITING_LINES);
 
 impl Events {
     /// Goes on from what an earlier agent remembered.
     pub(super) fn new(past: Vec<Event>) -> Self {
         let too_many = past.len().saturating_sub(LAST);
-        Self { past: past.into_iter().skip(too_many).collect(), listeners: Vec::new() }
+        Self { past: past.into_iter().skip(too_many).collect(), subscribers: Vec::new() }
     }
 
     /// What is remembered, the oldest first.
@@ -41,31 +41,31 @@ impl Events {
     /// Takes in what happened.
     pub(super) fn happened(&mut self, event: Event) {
         log(&event);
-        self.listeners.retain_mut(|listener| listener.tell(&event));
+        self.subscribers.retain_mut(|subscriber| subscriber.send(&event));
         if self.past.len() == LAST {
             self.past.pop_front();
         }
         self.past.push_back(event);
     }
 
-    /// Somebody wants to know.
+    /// Adds a subscriber.
     pub(super) fn begin(&mut self, request: Request) -> Lines<Line> {
         let (lines, listening) = mpsc::channel(WAITING_LINES);
-        let mut listener = Listener { request, lines, missed: 0 };
+        let mut subscriber = Subscriber { request, lines, missed: 0 };
         for event in &self.past {
-            listener.tell(event);
+            subscriber.send(event);
         }
-        self.listeners.retain(|listener| !listener.lines.is_closed());
-        if listener.request.follow {
-            self.listeners.push(listener);
+        self.subscribers.retain(|subscriber| !subscriber.lines.is_closed());
+        if subscriber.request.follow {
+            self.subscribers.push(subscriber);
         }
         Ok(listening)
     }
 }
 
-impl Listener {
+impl Subscriber {
     /// False if it does not listen any more.
-    fn tell(&mut self, event: &Event) -> bool {
+    fn send(&mut self, event: &Event) -> bool {
         if self.missed > 0 && self.lines.try_send(Line::Missed(self.missed)).is_ok() {
             self.missed = 0;
         }
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(numbers(&taken(&mut lines)), [1, 3]);
         drop(lines);
         events.happened(event(5));
-        assert!(events.listeners.is_empty());
+        assert!(events.subscribers.is_empty());
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_listener_is_told_how_much_it_missed() {
+    fn a_slow_subscriber_learns_how_much_it_missed() {
         let mut events = Events::default();
         let follow = Request { follow: true, ..Request::default() };
         let mut lines = events.begin(follow).unwrap();

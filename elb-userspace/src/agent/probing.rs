@@ -49,7 +49,7 @@ impl Agent {
         self.look_at_instrument();
     }
 
-    /// What the agent tells is what packets meet: nobody hears of a verdict that is not published.
+    /// Publish first, so that answers describe the maps in use.
     pub(super) fn publish_if_asked(&mut self) {
         if self.publishing.due().is_some() {
             self.publish();

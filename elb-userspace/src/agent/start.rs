@@ -34,12 +34,12 @@ use crate::kernel::host::joining;
 use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
 use crate::source::file::{AgentSettings, AttachMode, Config};
 
-/// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
+/// Serves a configuration file until it is stopped. Traffic goes on afterwards.
 ///
 /// # Errors
 /// The configuration is of no use, another agent runs, or the kernel refused.
 pub async fn run(file: &Path) -> Result<()> {
-    // First of all: a signal that comes during the start waits for the loop, and kills nobody.
+    // First of all: a signal that comes during the start waits for the loop, and does not kill the agent.
     let signals = Signals::listen()?;
     let Beginning { config, right, problems } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
@@ -150,7 +150,7 @@ async fn take_over(
 }
 
 /// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
-/// that they are carried over from, and the maps do not say otherwise; else as far as the maps tell.
+/// that they are carried over from, and the maps do not say otherwise; else what the maps show.
 fn numbers(
     written: Option<Numbers>,
     config: &Config,

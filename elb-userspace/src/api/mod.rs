@@ -70,5 +70,5 @@ impl From<String> for Refusal {
     }
 }
 
-/// Lines that wait for somebody who is slower than they come.
+/// Lines that wait for a client that reads more slowly than they are written.
 pub const WAITING_LINES: usize = 1024;

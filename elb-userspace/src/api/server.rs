@@ -1,4 +1,4 @@
-//! The agent's end. Whoever asks, and however many do, can cost only so much: connections, bytes and time
+//! The agent's end. Clients, however many, can cost only so much: connections, bytes and time
 //! are bounded, and it all runs apart from the agent's loop.
 
 use std::convert::Infallible;
@@ -288,7 +288,7 @@ fn refuse(refusal: Refusal) -> Refused {
     }
 }
 
-/// One JSON object a line; the lines end when nobody wants them.
+/// One JSON object a line; the lines end when the client is gone.
 fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Refused> {
     let lines = lines.map_err(refuse)?;
     Ok(Body::from_stream(stream::unfold(lines, |mut lines| async {

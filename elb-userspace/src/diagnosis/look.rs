@@ -162,7 +162,7 @@ fn tcp(wanted: &Wanted, way: &Way, port: u16) -> ProbeSpec {
         timeout: LIMIT,
         check: Check::Tcp,
         vips: Vec::new(),
-        lead: None,
+        routing: None,
         default_host: address,
     }
 }

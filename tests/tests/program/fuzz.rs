@@ -228,7 +228,7 @@ fn hostile_packets() {
 }
 
 #[test]
-fn hostile_packets_while_they_are_told_of() {
+fn hostile_packets_while_they_are_reported() {
     survives(names::TRACED_PROGRAM, (runs() / 20).max(BATCH));
 }
 
@@ -254,8 +254,8 @@ fn survives(program: &'static str, runs: u64) -> Vec<u64> {
             damage(&mut random, frame)
         };
         let expected = oracle.expect(&frame);
-        const TOLD: [Reason; 2] = [Reason::TooBigAnswered, Reason::ClosedPortAnswered];
-        if expected.reason.is_some_and(|reason| TOLD.contains(&reason)) {
+        const ANSWERED: [Reason; 2] = [Reason::TooBigAnswered, Reason::ClosedPortAnswered];
+        if expected.reason.is_some_and(|reason| ANSWERED.contains(&reason)) {
             kernel.forget_errors();
         }
         let ran = kernel.run(&frame);

@@ -53,7 +53,7 @@ enum Next {
     Done,
 }
 
-/// Connections that members of a pool got, as far as they were counted.
+/// Connections that members of a pool got and that were counted.
 #[derive(Debug, Default)]
 struct Counted {
     name: String,
@@ -221,14 +221,14 @@ impl Reporting {
         for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
             summary.note(core, pool, member);
             let unlisted = all.len() - listed.len();
-            let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
-            let problem = arrivals::problem(pool, within.all, &told);
+            let one = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
+            let problem = arrivals::problem(pool, within.all, &one);
             let number = within.numbers.get(&member.socket());
             let stuck = number.and_then(|number| core.stuck_problem(pool, member, number.id));
             self.problems.extend(problem.into_iter().chain(stuck));
             self.problems.truncate(PROBLEMS);
-            if selection.has_member(pool, member.socket()) && selection.shows(&told) {
-                shown.push(told);
+            if selection.has_member(pool, member.socket()) && selection.shows(&one) {
+                shown.push(one);
             }
         }
         within.at += AT_ONCE;
@@ -374,8 +374,8 @@ impl Core {
         let known = self.members.get(pool.name.as_str(), member.socket());
         let number = within.numbers.get(&member.socket());
         let backend = self.backend(number, member.socket(), &within.shares, &within.arrived);
-        let told = self.member(pool, member, known, listed, request, backend);
-        status::Member { more_listeners, ..told }
+        let shown = self.member(pool, member, known, listed, request, backend);
+        status::Member { more_listeners, ..shown }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::diagnosis::check::Check;
-use crate::diagnosis::fix::apply;
+use crate::diagnosis::command::apply;
 use crate::diagnosis::report::{Conclusion, Finding, Report, Verdict};
 use crate::kernel::host::kept::Object;
 

@@ -201,7 +201,7 @@ fn offloads(mode: AttachMode, name: &str, interface: &Interface) -> Finding {
     found(Verdict::Pass, "none that keeps XDP from packets as they came".to_owned())
 }
 
-/// A probe through a virtual address is answered from that address, by the way that leads to the
+/// A probe through a virtual address is answered from that address, by the route to the
 /// member. Strict rp_filter drops what comes in by another interface than the route back goes out.
 fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &Interface) -> Finding {
     let found = |verdict, words: String| Finding::seen(Check::RpFilter, verdict, words);
@@ -223,7 +223,7 @@ fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &Interface) -> F
     match elsewhere {
         Some(vip) if answers => {
             let words = format!(
-                "strict, and the route to {vip} does not lead out here: answers of members from \
+                "strict, and the route to {vip} does not go out here: answers of members from \
                  that address, which probes through it get, are dropped"
             );
             found(Verdict::Fail, words).fix(loose)

@@ -58,7 +58,7 @@ fn setting(wanted: &Wanted, all: &[Wanted], asked: &Asked, facts: &Facts) -> Par
     Part::fail(format!("{sysctl} is {from}, and so {why}")).fix(format!("sysctl -w {sysctl}={to}"))
 }
 
-/// Strict filtering of what comes out of tunnels, as far as it drops anything.
+/// Strict filtering of what comes out of tunnels, where it drops anything.
 fn reverse_path(wanted: &Wanted, asked: &Asked, facts: &Facts) -> Part {
     let Wanted { sysctl, to, .. } = wanted;
     let interface = &sysctl.interface;
@@ -129,7 +129,7 @@ fn icmp(asked: &Asked, facts: &Facts) -> Vec<Part> {
         parts.push(
             Part::warn(format!(
                 "net.ipv4.icmp_ratelimit is {limit} ms: a stopped UDP server may look healthy, since \
-                 port unreachable is told that seldom"
+                 port unreachable is sent that seldom"
             ))
             .fix(format!("sysctl -w net.ipv4.icmp_ratelimit={USUAL_RATELIMIT}")),
         );

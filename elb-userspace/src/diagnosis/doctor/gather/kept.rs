@@ -4,15 +4,15 @@ use super::Duty;
 use crate::diagnosis::doctor::facts::Kept;
 use crate::kernel::bpf;
 use crate::kernel::lock::{Holder, holder_of};
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 
 pub(super) async fn kept(duty: &Duty) -> Kept {
     let pins = !bpf::directories(&duty.pin_dir).is_empty();
     let Some(agent) = &duty.agent else { return Kept { agent: false, pins, ..Kept::default() } };
     // An agent that does without the path says why.
     let probe_path = if agent.probes_by_vip {
-        let steering = Steering::of(&duty.pin_dir, duty.probe_mark);
-        steering.missing(&duty.vips).await.unwrap_or_default()
+        let names = RouteNames::of(&duty.pin_dir, duty.probe_mark);
+        names.missing(&duty.vips).await.unwrap_or_default()
     } else {
         None
     };
