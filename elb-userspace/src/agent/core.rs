@@ -143,6 +143,7 @@ pub(super) struct Probing {
 }
 
 impl Core {
+    #[expect(clippy::too_many_lines, reason = "one line for each part of the state")]
     pub(super) fn new(mut parts: Parts) -> Self {
         let room = room(parts.maps.capacity);
         let encap_source = EncapSource {

@@ -163,6 +163,7 @@ impl Agent {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one loop that waits for every task")]
     async fn serve(
         &mut self,
         mut signals: Signals,

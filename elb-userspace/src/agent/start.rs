@@ -79,6 +79,7 @@ struct Begun {
 }
 
 /// Loads and attaches the program, and takes over what the last agent left.
+#[expect(clippy::too_many_lines, reason = "the steps of a start, whose order matters")]
 async fn take_over(
     config: Config,
     folder: Folder,

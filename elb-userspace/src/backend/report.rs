@@ -97,6 +97,7 @@ impl fmt::Display for Report {
 }
 
 impl fmt::Display for Step {
+    #[expect(clippy::too_many_lines, reason = "one line for each step")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SysctlSet { sysctl, from, to } => write!(f, "set {sysctl} from {from} to {to}"),

@@ -194,6 +194,7 @@ fn an_error_about_an_answer_goes_to_who_sent_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn an_error_quotes_what_it_is_about() {
     let to4 = |packet: Packet| error(ROUTER4, 3, 1, 0, &packet.ip()).frame();
     let to6 = |packet: Packet| error(ROUTER6, 1, 4, 0, &packet.ip()).frame();

@@ -73,6 +73,7 @@ fn states(listed: &Value) -> Vec<&str> {
 /// Two connections of one client are reset with what they send next, those of others go on, and the client
 /// connects again, from the same port as well.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one history, step by step")]
 fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
     for (family, bad) in [(Family::V4, "10.0.0.60"), (Family::V6, "fd00::60")] {
         let lab = Lab::builder().backends(2).families(Families::Both).start()?;

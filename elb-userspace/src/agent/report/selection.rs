@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(asked("10.0.0.11").unwrap(), one);
         assert_eq!(asked("api/one").unwrap(), (texts(&[]), texts(&["api"]), texts(&["api/one"])));
         assert_eq!(asked("two\nhttp").unwrap(), web);
-        let unknown = asked("web\nnobody").unwrap_err();
-        assert!(unknown.contains("no member is called \"nobody\""), "{unknown}");
+        let unknown = asked("web\nb9").unwrap_err();
+        assert!(unknown.contains("no member is called \"b9\""), "{unknown}");
         assert!(asked(&"web\n".repeat(65)).is_err());
     }
 }

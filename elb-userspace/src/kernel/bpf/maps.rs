@@ -200,6 +200,15 @@ impl Maps {
     /// A map cannot be read.
     pub fn image(&self) -> Result<Image, MapError> {
         let mut image = Image::default();
+        self.read_addresses(&mut image)?;
+        self.tries.read(&mut image)?;
+        self.read_host(&mut image)?;
+        self.read_records(&mut image)?;
+        Ok(image)
+    }
+
+    /// Listeners, and the virtual addresses that they are of.
+    fn read_addresses(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.listeners_v4.iter() {
             let (key, value) = entry.map_err(at(names::LISTENERS_V4))?;
             let [a, b, c, d, high, low, protocol, _]: [u8; 8] = bytemuck::cast(key.0);
@@ -231,7 +240,11 @@ impl Maps {
             let address: [u8; 16] = bytemuck::cast(key.0);
             image.vips.insert(address.into(), value.0);
         }
-        self.tries.read(&mut image)?;
+        Ok(())
+    }
+
+    /// Interfaces and their Ethernet addresses.
+    fn read_host(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.interfaces.iter() {
             let (key, value) = entry.map_err(at(names::INTERFACES))?;
             image.interfaces.insert(key.0, value.0);
@@ -242,6 +255,11 @@ impl Maps {
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
         }
+        Ok(())
+    }
+
+    /// Pools and backends, by their numbers.
+    fn read_records(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.servers.iter() {
             let (key, value) = entry.map_err(at(names::SERVER_IDS))?;
             image.servers.insert(key.0, u16::try_from(value.0).unwrap_or(0));
@@ -265,7 +283,7 @@ impl Maps {
                 image.backends.insert(id, backend);
             }
         }
-        Ok(image)
+        Ok(())
     }
 
     /// Writes what the small maps hold once more, to fill those that follow from others.

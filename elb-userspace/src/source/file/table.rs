@@ -130,7 +130,7 @@ impl<'a> Table<'a> {
 
     /// Notes the lack of a key that must be there.
     pub(in crate::source) fn require(&mut self, key: &'static str, fix: &str) {
-        self.used(key, || Use::required());
+        self.used(key, Use::required);
         if !self.has(key) {
             self.wrong(key, format!("{key} is missing"), fix);
         }

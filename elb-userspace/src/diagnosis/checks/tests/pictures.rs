@@ -4,6 +4,7 @@ use super::*;
 
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn cases() -> Vec<Case> {
     let address = MEMBER_ADDRESS.into();
     let router = ROUTER.into();

@@ -44,6 +44,7 @@ fn in_state(name: &str, timing: Timing) -> MemberHealth {
 
 /// Every state with every input, where one result decides.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_state_with_every_input() {
     let timing = Timing { max_retries: 1, max_retries_down: 1, ..TIMING };
     // From, and what becomes of it: too early to start, start, success, failure, monitor off, on.

@@ -77,6 +77,7 @@ fn a_listener_whose_group_is_wrong_is_not_served() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn groups() {
     let uses = "protocol_port = 80\nipgroup = { ipgroup = \"office\" }";
     let group = |from: &str, to: &str| {

@@ -142,6 +142,7 @@ fn values() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn relations() {
     says(
         r#"type = "HTTP""#,

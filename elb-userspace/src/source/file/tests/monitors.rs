@@ -106,6 +106,7 @@ fn keys_that_a_type_does_not_have() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn values_that_are_wrong() {
     let wrong = |name: &str, line: &str, what: &str| {
         let column = line.split_once(' ').unwrap().0.len() + 4;
