@@ -200,7 +200,8 @@ impl Drop for Stream {
 }
 
 fn come(link: &Path, play: &Play, ends: &AtomicBool, played: &AtomicU32) -> Result<()> {
-    const PARTS: u32 = 10;
+    // Each run of a program waits for the kernel for some tens of milliseconds (`synchronize_rcu`).
+    const PARTS: u32 = 5;
     let mut generator = Generator::at_link(link)?;
     let batch = play.rate.map_or(BATCH, |rate| (rate / PARTS).max(1));
     let begun = Instant::now();

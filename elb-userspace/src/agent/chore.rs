@@ -10,12 +10,14 @@ use tokio::time::Instant;
 pub(super) struct Chore {
     at: Option<Instant>,
     rests_until: Instant,
+    /// How long it rested the last time.
+    rest: Duration,
 }
 
 impl Chore {
     /// Not asked for yet.
     pub(super) const fn new(now: Instant) -> Self {
-        Self { at: None, rests_until: now }
+        Self { at: None, rests_until: now, rest: Duration::ZERO }
     }
 
     /// It is to be done within this time, or when it has rested.
@@ -29,6 +31,11 @@ impl Chore {
         self.at
     }
 
+    /// Whether it is asked for, and took no longer than this the last time, so that it need not wait.
+    pub(super) fn may_be_early(&self, most: Duration) -> bool {
+        self.at.is_some() && self.rest <= most
+    }
+
     /// It is being done: what is asked for from now on is for the next time.
     pub(super) const fn begin(&mut self) {
         self.at = None;
@@ -37,6 +44,7 @@ impl Chore {
     /// It was done, and is to rest for so long.
     pub(super) fn rest(&mut self, now: Instant, rest: Duration) {
         self.rests_until = now + rest;
+        self.rest = rest;
         self.at = self.at.map(|at| at.max(self.rests_until));
     }
 }
@@ -62,5 +70,17 @@ mod tests {
         chore.begin();
         chore.ask(at(40), Duration::ZERO);
         assert_eq!(chore.due(), Some(at(40)), "it has rested");
+    }
+
+    #[test]
+    fn only_short_work_is_done_early() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let mut chore = Chore::new(start);
+        assert!(!chore.may_be_early(ms(50)), "it is not asked for");
+        chore.ask(start, ms(10));
+        assert!(chore.may_be_early(ms(50)));
+        chore.rest(start, ms(51));
+        assert!(!chore.may_be_early(ms(50)), "it takes long");
     }
 }

@@ -204,7 +204,7 @@ impl Agent {
                 Some(query) = self.queries.recv() => {
                     self.core.idle_tasks.remove("API socket");
                     if !is_continued(&query) {
-                        self.publish_if_asked();
+                        self.publish_early();
                     }
                     if let Err(message) = caught_now(|| self.answer(query)) {
                         self.core.panics.note("answer", message);

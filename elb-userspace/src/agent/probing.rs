@@ -17,6 +17,9 @@ const SAVE: Duration = Duration::from_secs(30);
 /// twentieth of that.
 const SAVE_REST: Duration = Duration::from_secs(1);
 
+/// How long a question may wait for verdicts to be published.
+const EARLY: Duration = Duration::from_millis(50);
+
 /// What came of a probe of a member, and how late it started.
 pub(super) struct Probed {
     pub(super) member: u32,
@@ -49,9 +52,11 @@ impl Agent {
         self.look_at_instrument();
     }
 
-    /// Publish first, so that answers describe the maps in use.
-    pub(super) fn publish_if_asked(&mut self) {
-        if self.publishing.due().is_some() {
+    /// An answer says what packets meet: verdicts are published before a question is answered. Where that
+    /// takes long, since there are tens of thousands of members, an answer may be ahead of the maps by one
+    /// publication, and questions do not hold the agent up.
+    pub(super) fn publish_early(&mut self) {
+        if self.publishing.may_be_early(EARLY) {
             self.publish();
         }
     }

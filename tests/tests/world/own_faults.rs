@@ -202,6 +202,7 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
     };
     wait_for("the new Ethernet address", LIMIT, || {
         let shown = served.agent.diagnose(&[&name(2)])?;
+        assert_ne!(shown.cause(), Some("neighbor"), "it answers, from elsewhere: {:#}", shown.said);
         Ok(is_followed(&shown).then_some(()))
     })?;
     served.wait_sound()?;

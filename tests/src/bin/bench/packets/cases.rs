@@ -34,7 +34,6 @@ pub struct Case {
 
 const ONE_FLOW: &str = "TCP, one flow";
 const ONE_SYN: &str = "SYN, one flow";
-const ONE_MOVING: &str = "all slots moving, one flow";
 const M: u32 = 1 << 20;
 
 const fn case(name: &'static str, kind: Kind, to: To, flows: u32) -> Case {
@@ -64,10 +63,10 @@ pub const CASES: &[Case] = &[
     case("TCP, 16,777,216 flows", Kind::Data, To::Ipip, 1 << 24),
     case(ONE_SYN, Kind::Syn, To::Ipip, 1),
     case("SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).times(1.15, ONE_SYN),
-    case(ONE_MOVING, Kind::Data, To::Moving, 1).records(Records::Before),
+    case("all slots moving, one flow", Kind::Data, To::Moving, 1).records(Records::Before),
     case("all slots moving, 1,048,576 flows", Kind::Data, To::Moving, M)
         .records(Records::Before)
-        .times(10.0, ONE_MOVING),
+        .times(10.0, ONE_FLOW),
     case("all slots moving, SYN flood, 1,048,576 sources", Kind::Syn, To::Moving, M)
         .records(Records::Made),
     case("all slots moving, ACK flood, 1,048,576 sources", Kind::Data, To::Moving, M)
