@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
+use crate::control::reconcile::Renamed;
+use crate::model::ResourceId;
 use crate::model::time::{Now, Time};
 
 /// How often the counts are looked at.
@@ -21,7 +23,7 @@ const CHANCE: f64 = 5.0;
 pub(super) struct Arrivals {
     samples: VecDeque<Sample>,
     /// When the shares of a pool last changed.
-    changed: BTreeMap<String, Time>,
+    changed: BTreeMap<ResourceId, Time>,
 }
 
 #[derive(Debug)]
@@ -49,14 +51,19 @@ impl Arrivals {
     }
 
     /// The shares of a pool change `now`.
-    pub(super) fn changed(&mut self, pool: &str, now: Time) {
-        self.changed.insert(pool.to_owned(), now);
+    pub(super) fn changed(&mut self, pool: ResourceId, now: Time) {
+        self.changed.insert(pool, now);
+    }
+
+    /// A pool got another id.
+    pub(super) fn renamed(&mut self, pool: &Renamed) {
+        pool.apply(&mut self.changed);
     }
 
     /// What the members of a pool got since its shares are as they are, or in the last minute; `counts` is
     /// what they have now. None until there is something to compare with.
-    pub(super) fn of(&self, pool: &str, counts: &HashMap<u16, u64>) -> HashMap<u16, Arrived> {
-        let changed = self.changed.get(pool);
+    pub(super) fn of(&self, pool: ResourceId, counts: &HashMap<u16, u64>) -> HashMap<u16, Arrived> {
+        let changed = self.changed.get(&pool);
         let valid = |sample: &&Sample| changed.is_none_or(|at| sample.at.time >= *at);
         let Some(first) = self.samples.iter().find(valid) else { return HashMap::new() };
         let came =
@@ -98,18 +105,19 @@ mod tests {
     #[test]
     fn members_get_their_part_of_the_last_minute() {
         let mut arrivals = Arrivals::default();
-        assert!(arrivals.of("web", &counts(5, 5)).is_empty());
+        let [web, other] = ["web", "other"].map(ResourceId::of_pool);
+        assert!(arrivals.of(web, &counts(5, 5)).is_empty());
         for second in [0, 10, 20, 30, 40, 50, 60, 70, 80] {
             arrivals.sample(counts(second * 3, second), at(second));
         }
-        let arrived = arrivals.of("web", &counts(255, 85))[&1];
+        let arrived = arrivals.of(web, &counts(255, 85))[&1];
         assert_eq!((arrived.count, arrived.share), (255 - 60, 0.75));
         assert_eq!(arrived.since, at(20).wall);
-        arrivals.changed("web", at(75).time);
-        assert_eq!(arrivals.of("web", &counts(255, 85))[&2].count, 5);
-        arrivals.changed("web", at(81).time);
-        assert!(arrivals.of("web", &counts(255, 85)).is_empty(), "nothing to compare with yet");
-        assert_eq!(arrivals.of("other", &counts(255, 85)).len(), 2);
+        arrivals.changed(web, at(75).time);
+        assert_eq!(arrivals.of(web, &counts(255, 85))[&2].count, 5);
+        arrivals.changed(web, at(81).time);
+        assert!(arrivals.of(web, &counts(255, 85)).is_empty(), "nothing to compare with yet");
+        assert_eq!(arrivals.of(other, &counts(255, 85)).len(), 2);
     }
 
     #[test]

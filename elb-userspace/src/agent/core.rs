@@ -15,7 +15,7 @@ use super::arrivals::Arrivals;
 use super::bound::Bound;
 use super::containment::Panics;
 use super::descriptors;
-use super::draining::{self, Drained};
+use super::drained::Drained;
 use super::events::Events;
 use super::holders::Holders;
 use super::instrument::Looked;
@@ -29,16 +29,16 @@ use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
-use crate::control::assign::Room;
+use crate::control::assign::IdSpace;
 use crate::control::census::Census;
-use crate::control::network::{Network, Route, Wanted};
+use crate::control::network::{Network, Route, WantedAddresses};
 use crate::control::plan::Image;
 use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::health::probe::{Outcome, ProbeSource};
+use crate::health::probe::{ProbeOutcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::bpf::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::kernel::bpf::{AttachError, Attachment, Capacity, LoadedObject, Maps, Program};
 use crate::model::time::{Now, Time};
-use crate::model::{LoadBalancer, Model, Pool};
+use crate::model::{LoadBalancer, Model, Pool, ResourceId};
 use crate::source::file::Config;
 
 /// What an agent starts with.
@@ -46,7 +46,7 @@ pub(super) struct Parts {
     pub config: Config,
     pub file: PathBuf,
     pub text: String,
-    pub object: Object,
+    pub object: LoadedObject,
     pub maps: Maps,
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
@@ -54,12 +54,13 @@ pub(super) struct Parts {
     pub keeping: Keeping,
     pub observed: Image,
     pub numbers: Numbers,
-    pub drained: saved::Drained,
-    pub health: saved::Health,
+    pub drained: Drained,
+    pub written_drained: saved::Drained,
+    pub health: saved::SavedHealth,
     pub folder: Folder,
     /// Probes that may be under way at once.
     pub most_probes: usize,
-    pub owners: BTreeMap<String, Owners>,
+    pub owners: BTreeMap<ResourceId, Owners>,
     pub problems: Vec<String>,
     pub now: Now,
 }
@@ -71,7 +72,7 @@ pub(super) struct Core {
     /// The text of the configuration, if the file was right throughout.
     pub(super) text: String,
     /// Keeps the program loaded while it is being attached to more interfaces.
-    pub(super) object: Object,
+    pub(super) object: LoadedObject,
     pub(super) maps: Maps,
     /// What this host offers probes of virtual addresses.
     pub(super) vip_probes: VipProbes,
@@ -92,7 +93,7 @@ pub(super) struct Core {
     /// What the maps hold, by what the agent wrote or read.
     pub(super) observed: Image,
     /// Pools with slots that are not settled, and how many.
-    pub(super) moving: BTreeMap<String, u32>,
+    pub(super) moving: BTreeMap<ResourceId, u32>,
     /// Members that are drained by command.
     pub(super) drained: Drained,
     /// When to publish again although nothing else happens: flows of a member that leaves are to be
@@ -151,8 +152,7 @@ impl Core {
             v6: parts.config.agent.encap_source_ipv6,
         };
         // Rings may be moving from before: the first look at them shows it.
-        let moving = parts.owners.keys().map(|pool| (pool.clone(), u32::MAX)).collect();
-        let drained = draining::of(&parts.drained);
+        let moving = parts.owners.keys().map(|pool| (*pool, u32::MAX)).collect();
         let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
             v4: parts.config.agent.probe_source,
@@ -173,7 +173,7 @@ impl Core {
             network: Network::default(),
             members: Members::probing_from(sources),
             events: Events::new(std::mem::take(&mut parts.health.events)),
-            bound: Bound::new(std::mem::take(&mut parts.health.bound)),
+            bound: Bound::new(std::mem::take(&mut parts.health.bound_load_balancers)),
             probing: Probing {
                 under_way: 0,
                 most: parts.most_probes,
@@ -181,14 +181,14 @@ impl Core {
             },
             observed: parts.observed,
             moving,
-            drained,
+            drained: parts.drained,
             next_publish: None,
             first_rings_wait: false,
             trouble: Trouble::default(),
             panics: Panics::default(),
             idle_tasks: BTreeMap::new(),
             folder: parts.folder,
-            written_drained: parts.drained,
+            written_drained: parts.written_drained,
             revision: 0,
             arrivals: Arrivals::default(),
             census: None,
@@ -204,12 +204,6 @@ impl Core {
             quiet: Quiet::default(),
         };
         let model = core.config.model.clone();
-        for Renamed { from, to } in core.follow_names(&model) {
-            if let Some(members) = parts.health.members.remove(&from) {
-                parts.health.members.insert(to, members);
-            }
-        }
-        core.drained = draining::followed(&core.drained, &core.written_drained.pools, &model);
         core.keep_drained();
         core.members.follow(&model, &mut parts.health, parts.now);
         core.members.assigned(&core.reconciler.assignments.pools);
@@ -230,21 +224,23 @@ impl Core {
     }
 
     /// Addresses that routes are needed to.
-    pub(super) fn addresses(&self) -> Wanted {
+    pub(super) fn addresses(&self) -> WantedAddresses {
         let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
         all.extend(removed.map(|member| member.address));
         let balancers = self.config.model.load_balancers();
-        Wanted { members: all, vips: balancers.iter().flat_map(LoadBalancer::vips).collect() }
+        WantedAddresses {
+            members: all,
+            vips: balancers.iter().flat_map(LoadBalancer::vips).collect(),
+        }
     }
 
     /// Addresses of members whose pools do not wait for verdicts: they have a ring, or no monitor.
     pub(super) fn serving_at_once(&self) -> BTreeSet<IpAddr> {
         let assigned = &self.reconciler.assignments.pools;
-        let has_ring = |name: &str| assigned.get(name).is_some_and(|pool| !pool.is_fresh);
-        let serves = |pool: &&Pool| {
-            has_ring(pool.name.as_str()) || Timing::of(pool.healthmonitor.as_ref()).is_none()
-        };
+        let has_ring = |pool: &Pool| assigned.get(&pool.id).is_some_and(|pool| !pool.is_fresh);
+        let serves =
+            |pool: &&Pool| has_ring(pool) || Timing::of(pool.healthmonitor.as_ref()).is_none();
         let present =
             self.config.model.pools().iter().filter(serves).flat_map(|pool| &pool.members);
         let removed = assigned.values().flat_map(|pool| &pool.members);
@@ -279,7 +275,7 @@ impl Core {
         &mut self,
         member: u32,
         late: Duration,
-        outcome: Outcome,
+        outcome: ProbeOutcome,
         now: Now,
     ) -> ToDo {
         self.probing.under_way -= 1;
@@ -297,17 +293,15 @@ impl Core {
         self.members.abandoned(member, now);
     }
 
-    /// What is known by a pool's name goes with the pool to the name that it has now.
+    /// What is known by a pool's id goes with the pool to the id that it has now.
     pub(super) fn follow_names(&mut self, model: &Model) -> Vec<Renamed> {
         let renamed = self.reconciler.follow_names(model);
-        for Renamed { from, to } in &renamed {
-            tracing::info!(from, to, "the pool got another name");
-            if let Some(slots) = self.moving.remove(from) {
-                self.moving.insert(to.clone(), slots);
-            }
+        for one in &renamed {
+            tracing::info!(from = %one.from, to = %one.to, "the pool got another id");
+            one.apply(&mut self.moving);
+            self.arrivals.renamed(one);
         }
         self.members.rename(&renamed);
-        draining::rename(&mut self.drained, &renamed);
         renamed
     }
 
@@ -333,19 +327,19 @@ impl Core {
     }
 
     /// What the next agent is to know of the members' health.
-    pub(super) fn health(&self) -> saved::Health {
-        saved::Health {
+    pub(super) fn health(&self) -> saved::SavedHealth {
+        saved::SavedHealth {
             boot: boot_id().to_owned(),
-            members: self.members.saved(),
-            bound: self.bound.names().clone(),
+            pools: self.members.saved(),
+            bound_load_balancers: self.bound.ids().clone(),
             events: self.events.past().cloned().collect(),
         }
     }
 }
 
 /// What maps of these sizes have room for.
-pub(super) fn room(capacity: Capacity) -> Room {
-    Room {
+pub(super) fn room(capacity: Capacity) -> IdSpace {
+    IdSpace {
         listeners: capacity.listeners,
         pools: limits::MAX_POOLS,
         backends: capacity.backends,

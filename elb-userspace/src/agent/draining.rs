@@ -1,26 +1,37 @@
 //! Members that are drained by command, and how far that is.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::core::Core;
-use crate::agent::saved;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
-use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::coarse_seconds;
-use crate::model::Model;
-use crate::observe::names::is_named;
-
-/// Members that are drained, each with its pool.
-pub(super) type Drained = BTreeSet<(String, SocketAddr)>;
+use crate::model::select::{self, Label};
+use crate::model::{Member, MemberRef, ResourceId};
 
 /// A member that a request named.
 struct Named {
-    pool: String,
-    name: Option<String>,
+    pool: ResourceId,
+    pool_name: String,
+    /// The member; none of one that was removed.
+    member: Option<Member>,
     socket: SocketAddr,
+}
+
+/// A member that a request may name.
+struct Candidate<'a> {
+    pool: ResourceId,
+    pool_name: &'a str,
+    member: Option<&'a Member>,
+    socket: SocketAddr,
+}
+
+impl Candidate<'_> {
+    fn named(self) -> Named {
+        let Self { pool, pool_name, member, socket } = self;
+        Named { pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
+    }
 }
 
 /// A report that lacks what the flow tables say.
@@ -47,13 +58,12 @@ impl Core {
     pub(super) fn drain(&mut self, request: &DrainRequest) -> Result<Draft, String> {
         let named = self.named(request)?;
         let before = self.drained.clone();
-        for Named { pool, socket, name } in &named {
-            match request.action {
-                Action::Start if name.is_some() => {
-                    self.drained.insert((pool.clone(), *socket));
-                }
-                Action::Cancel => drop(self.drained.remove(&(pool.clone(), *socket))),
-                Action::Start | Action::Look => {}
+        for Named { pool, member, .. } in &named {
+            let pool = self.config.model.pool_with(*pool);
+            match (request.action, pool, member) {
+                (DrainAction::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
+                (DrainAction::Cancel, _, Some(member)) => self.drained.cancel(member.id),
+                (DrainAction::Start | DrainAction::Cancel | DrainAction::Look, ..) => {}
             }
         }
         if self.drained != before {
@@ -70,34 +80,45 @@ impl Core {
     }
 
     fn named(&self, request: &DrainRequest) -> Result<Vec<Named>, String> {
-        let in_question = |pool: &str| request.pool.as_deref().is_none_or(|name| name == pool);
-        let mut found = Vec::new();
-        for pool in self.config.model.pools().iter().filter(|p| in_question(p.name.as_str())) {
-            for member in &pool.members {
-                let (name, socket) = (member.name.as_str(), member.socket());
-                if is_named(&request.member, Some(name), socket) {
-                    let (pool, name) = (pool.name.to_string(), Some(name.to_owned()));
-                    found.push(Named { pool, name, socket });
-                }
-            }
+        let pool = request.pool.as_deref();
+        if let Some(pool) = pool {
+            select::all("pool", pool, self.pools())?;
         }
-        for (pool, assigned) in &self.reconciler.assignments.pools {
-            let removed = assigned.members.iter().filter(|m| m.removed && in_question(pool));
-            for socket in removed.map(AssignedMember::socket) {
-                if is_named(&request.member, None, socket) {
-                    found.push(Named { pool: pool.clone(), name: None, socket });
-                }
-            }
-        }
-        if found.is_empty() {
-            let place = request.pool.as_ref().map_or("any pool".into(), |p| format!("pool {p:?}"));
-            return Err(format!(
-                "no member of {place} is called {:?}, or has it as its address; `elb status` lists \
-                 them",
-                request.member
-            ));
-        }
-        Ok(found)
+        let place = pool.map_or("any pool".to_owned(), |pool| format!("pool {pool:?}"));
+        let all = self.present_members().chain(self.removed_members());
+        let in_question = all.filter(|(label, _)| pool.is_none_or(|pool| label.is_within(pool)));
+        let found = select::all(&format!("member of {place}"), &request.member, in_question)?;
+        Ok(found.into_iter().map(Candidate::named).collect())
+    }
+
+    /// Those that there are, and those that only serve flows.
+    fn pools(&self) -> impl Iterator<Item = (Label<'_>, ())> {
+        let present = self.config.model.pools().iter().map(Label::from);
+        let removed = self.reconciler.assignments.pools.iter().filter(|(_, pool)| pool.removed);
+        let removed = removed.map(|(id, pool)| Label::pool(Some(*id), &pool.name));
+        present.chain(removed).map(|label| (label, ()))
+    }
+
+    fn present_members(&self) -> impl Iterator<Item = (Label<'_>, Candidate<'_>)> {
+        let pools = self.config.model.pools().iter();
+        let members = pools.flat_map(|pool| pool.members.iter().map(move |one| (pool, one)));
+        members.map(|(pool, member)| {
+            let (pool_name, socket) = (pool.name.as_str(), member.socket());
+            let member_is = Candidate { pool: pool.id, pool_name, member: Some(member), socket };
+            (Label::from((pool, member)), member_is)
+        })
+    }
+
+    fn removed_members(&self) -> impl Iterator<Item = (Label<'_>, Candidate<'_>)> {
+        self.reconciler.assignments.pools.iter().flat_map(|(pool, assigned)| {
+            let removed = assigned.members.iter().filter(|member| member.removed);
+            removed.map(|number| {
+                let (pool_name, socket) = (assigned.name.as_str(), number.socket());
+                let id = number.resource(*pool);
+                let label = Label::member((Some(*pool), pool_name), Some(id), None, socket);
+                (label, Candidate { pool: *pool, pool_name, member: None, socket })
+            })
+        })
     }
 
     fn drained_member(&self, named: &Named) -> Option<(u16, DrainedMember)> {
@@ -107,10 +128,12 @@ impl Core {
         let cut_in = number.cut_at.map(|at| at.saturating_sub(coarse_seconds()));
         let counts = assigned.ring.shape.is_scheduled();
         let member = DrainedMember {
-            pool: named.pool.clone(),
-            member: named.name.clone().unwrap_or_else(|| named.socket.to_string()),
-            address: number.address,
-            protocol_port: number.port,
+            member: MemberRef::new(
+                (Some(named.pool), &named.pool_name),
+                Some(number.resource(named.pool)),
+                named.member.as_ref().map(|member| member.name.as_str()),
+                number.socket(),
+            ),
             state: self.state(named, number).to_owned(),
             slots,
             former_slots,
@@ -145,11 +168,9 @@ impl Core {
     fn state(&self, named: &Named, number: &AssignedMember) -> &'static str {
         match named {
             _ if self.is_cut(number.id) => "CUT",
-            Named { name: None, .. } => "REMOVED",
-            Named { pool, socket, .. } if self.drained.contains(&(pool.clone(), *socket)) => {
-                "DRAINING"
-            }
-            _ => "SERVING",
+            Named { member: None, .. } => "REMOVED",
+            Named { member: Some(member), .. } if self.drained.has(member) => "DRAINING",
+            Named { .. } => "SERVING",
         }
     }
 
@@ -163,48 +184,4 @@ impl Core {
         let (owned_before, former_before) = before.unwrap_or_default();
         (owned, former + owned_before + former_before)
     }
-}
-
-/// Pools have other names: their members are drained as before.
-pub(super) fn rename(drained: &mut Drained, pools: &[Renamed]) {
-    for Renamed { from: old, to: new } in pools {
-        let (here, others) =
-            std::mem::take(drained).into_iter().partition::<Drained, _>(|(pool, _)| pool == old);
-        *drained = others;
-        drained.extend(here.into_iter().map(|(_, member)| (new.clone(), member)));
-    }
-}
-
-/// What was written down of drained members.
-pub(super) fn of(written: &saved::Drained) -> Drained {
-    let members = written.members.iter();
-    members.map(|drained| (drained.pool.clone(), drained.member)).collect()
-}
-
-/// The drained members where pools may have other names now; `pools` are those that there were.
-pub(super) fn followed(drained: &Drained, pools: &BTreeSet<String>, model: &Model) -> Drained {
-    let member = |(pool, member): &(String, SocketAddr)| saved::DrainedMember {
-        pool: pool.clone(),
-        member: *member,
-    };
-    let mut known =
-        saved::Drained { members: drained.iter().map(member).collect(), pools: pools.clone() };
-    let now = model.pools().iter();
-    let now: Vec<_> = now
-        .map(|pool| {
-            (pool.name.as_str(), pool.members.iter().map(|member| member.socket()).collect())
-        })
-        .collect();
-    known.follow(&now);
-    of(&known)
-}
-
-/// Those of the drained members that a model still has.
-pub(super) fn still_there(drained: &Drained, model: &Model) -> Drained {
-    let pools = model.pools().iter();
-    let there = pools.flat_map(|pool| {
-        pool.members.iter().map(move |member| (pool.name.to_string(), member.socket()))
-    });
-    let there: Drained = there.collect();
-    drained.intersection(&there).cloned().collect()
 }

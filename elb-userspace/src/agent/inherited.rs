@@ -1,40 +1,41 @@
 //! What is known of a member that joins a pool from another one: a verdict follows address, port and
-//! check. So does a drain.
+//! check.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use super::draining::Drained;
 use crate::agent::saved;
 use crate::control::reconcile::Renamed;
-use crate::model::{Model, Pool};
+use crate::model::{Model, Pool, ResourceId};
 
 /// A member of another pool, and what is known of it.
-type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::Member)>>;
+type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::SavedMember)>>;
 
-/// Verdicts for members that `new` has in other pools than `old`. `known` has pools by their new names.
+/// Verdicts for members that `new` has in other pools than `old`. `known` has pools by their new ids.
 pub(super) fn verdicts(
     old: &Model,
     new: &Model,
     renamed: &[Renamed],
-    known: &BTreeMap<String, Vec<saved::Member>>,
-) -> saved::Health {
-    let name = |pool: &Pool| name_now(pool, renamed);
+    known: &BTreeMap<ResourceId, Vec<saved::SavedMember>>,
+) -> saved::SavedHealth {
     let mut elsewhere: Elsewhere<'_> = HashMap::new();
     for pool in old.pools() {
-        for member in known.get(&name(pool)).into_iter().flatten() {
+        for member in known.get(&Renamed::now(renamed, pool.id)).into_iter().flatten() {
             elsewhere.entry(member.member).or_default().push((pool, member));
         }
     }
-    let mut health = saved::Health::default();
-    for pool in new.pools().iter().filter(|pool| pool.healthmonitor.is_some()) {
-        let here = known.get(pool.name.as_str()).into_iter().flatten();
+    let mut health = saved::SavedHealth::default();
+    for pool in new.pools() {
+        let Some(monitor) = &pool.healthmonitor else { continue };
+        let here = known.get(&pool.id).into_iter().flatten();
         let here: Vec<SocketAddr> = here.map(|member| member.member).collect();
         let others = pool.members.iter().filter(|member| !here.contains(&member.socket()));
         let inherited = others.filter_map(|member| {
             let candidates = elsewhere.get(&member.socket())?.iter();
             let alike = candidates
-                .filter(|(other, _)| other.healthmonitor == pool.healthmonitor)
+                .filter(|(pool, _)| {
+                    pool.healthmonitor.as_ref().is_some_and(|one| one.is_like(monitor))
+                })
                 .filter(|(_, known)| known.verdict.is_some());
             let towards = new.vips_towards(&pool.name, member);
             let best = alike.max_by_key(|(other, known)| {
@@ -43,29 +44,9 @@ pub(super) fn verdicts(
             });
             best.map(|(_, known)| (*known).clone())
         });
-        health.members.insert(pool.name.to_string(), inherited.collect());
+        health.pools.insert(pool.id, inherited.collect());
     }
     health
-}
-
-/// Drained members that left their pools are drained in the pools that they came to.
-pub(super) fn drained(drained: &Drained, old: &Model, new: &Model) -> Drained {
-    let is_in = |model: &Model, pool: &str, member: SocketAddr| {
-        let mut pools = model.pools().iter().filter(|one| one.name.as_str() == pool);
-        pools.any(|pool| pool.members.iter().any(|one| one.socket() == member))
-    };
-    let mut all = Drained::new();
-    for (from, member) in drained.iter().filter(|(from, member)| !is_in(new, from, *member)) {
-        let pools = new.pools().iter().map(|pool| pool.name.as_str()).filter(|name| *name != from);
-        let came = pools.filter(|name| is_in(new, name, *member) && !is_in(old, name, *member));
-        all.extend(came.map(|name| (name.to_owned(), *member)));
-    }
-    all
-}
-
-fn name_now(pool: &Pool, renamed: &[Renamed]) -> String {
-    let to = renamed.iter().find(|one| one.from == pool.name.as_str());
-    to.map_or_else(|| pool.name.to_string(), |one| one.to.clone())
 }
 
 #[cfg(test)]

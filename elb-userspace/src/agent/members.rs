@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use super::judging::{Judged, Judging};
 use crate::agent::saved;
-use crate::api::shape::events::{Event, Kind};
+use crate::api::shape::events::{EventKind, MemberEvent};
 use crate::api::shape::status::timestamp_millis;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
-use crate::health::path::{Paths, ProbeRoute};
-use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
+use crate::health::path::{PathResults, ProbeRoute};
+use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
-use crate::health::{Change, Failure, History, MemberHealth, Status, Timing};
+use crate::health::{Change, Failure, History, MemberHealth, OperatingStatus, Timing};
 use crate::model::time::{Now, Time};
-use crate::model::{Member, Model};
+use crate::model::{Member, MemberRef, Model, Pool, ResourceId};
 
 /// The health of all members, each under a number for the schedule and for probes under way.
 #[derive(Default)]
 pub(super) struct Members {
     sources: ProbeSource,
-    numbers: HashMap<String, HashMap<SocketAddr, u32>>,
+    numbers: HashMap<ResourceId, HashMap<SocketAddr, u32>>,
     watched: HashMap<u32, Watched>,
     schedule: Schedule<u32>,
     next: u32,
@@ -32,14 +32,16 @@ pub(super) struct Members {
 
 /// What is known of a member.
 pub(super) struct Watched {
-    pub(super) pool: String,
+    pub(super) id: ResourceId,
     name: String,
+    pool: ResourceId,
+    pool_name: String,
     pub(super) socket: SocketAddr,
     /// The id that packets know it by, if there was room for it.
     pub(super) backend: Option<u16>,
     pub(super) probe: Option<ProbeSpec>,
     /// What the last probe that is over came to by each path.
-    pub(super) last: Option<Paths>,
+    pub(super) last: Option<PathResults>,
     /// What the last probe was in want of on this host.
     pub(super) local: Option<Failure>,
     pub(super) health: MemberHealth,
@@ -71,7 +73,7 @@ pub(super) struct Effect {
     /// Whether more changed than what is remembered of probes.
     pub is_news: bool,
     /// What to report.
-    pub event: Option<Event>,
+    pub event: Option<MemberEvent>,
 }
 
 impl Members {
@@ -81,8 +83,8 @@ impl Members {
     }
 
     /// What is known of a member.
-    pub(super) fn get(&self, pool: &str, member: SocketAddr) -> Option<&Watched> {
-        self.watched.get(self.numbers.get(pool)?.get(&member)?)
+    pub(super) fn get(&self, pool: ResourceId, member: SocketAddr) -> Option<&Watched> {
+        self.watched.get(self.numbers.get(&pool)?.get(&member)?)
     }
 
     /// What is known of the member with a number.
@@ -96,7 +98,7 @@ impl Members {
     }
 
     /// The health of a member.
-    pub(super) fn health(&self, pool: &str, member: SocketAddr) -> Option<&MemberHealth> {
+    pub(super) fn health(&self, pool: ResourceId, member: SocketAddr) -> Option<&MemberHealth> {
         self.get(pool, member).map(|watched| &watched.health)
     }
 
@@ -107,22 +109,21 @@ impl Members {
 
     /// Follows a model: members that stay keep what is known of them, and go on with their probes
     /// unless what is probed changed. Of new ones, `saved` may know something.
-    pub(super) fn follow(&mut self, model: &Model, saved: &mut saved::Health, now: Now) {
+    pub(super) fn follow(&mut self, model: &Model, saved: &mut saved::SavedHealth, now: Now) {
         let mut present = HashSet::new();
         for pool in model.pools() {
             let timing = Timing::of(pool.healthmonitor.as_ref());
-            let known = saved.members.remove(pool.name.as_str()).unwrap_or_default();
+            let known = saved.pools.remove(&pool.id).unwrap_or_default();
             let mut known: HashMap<_, _> = known.into_iter().map(|one| (one.member, one)).collect();
             for member in &pool.members {
                 let probe = ProbeSpec::new(model, pool, member, self.sources);
-                let number = self.number(pool.name.as_str(), member.socket());
+                let number = self.number(pool.id, member.socket());
                 present.insert(number);
                 match self.watched.get_mut(&number) {
-                    Some(watched) => watched.follow(member, timing, probe, now),
+                    Some(watched) => watched.follow(pool, member, timing, probe, now),
                     None => {
                         let known = known.remove(&member.socket());
                         let random = self.random.hash_one((number, now.time));
-                        let pool = pool.name.to_string();
                         let watched = Watched::new(pool, member, timing, probe, known, now, random);
                         self.watched.insert(number, watched);
                     }
@@ -134,23 +135,17 @@ impl Members {
         self.judging.follow(&self.watched);
     }
 
-    /// Pools have other names, before they are followed: their members are the same, and so is all that
-    /// is known of them.
+    /// Pools have other ids, before they are followed: their members are the same, and so is all that is
+    /// known of them.
     pub(super) fn rename(&mut self, pools: &[Renamed]) {
         let known: Vec<_> = pools.iter().map(|pool| self.numbers.remove(&pool.from)).collect();
-        for (Renamed { to: new, .. }, numbers) in pools.iter().zip(known) {
-            let Some(numbers) = numbers else { continue };
-            for number in numbers.values() {
-                if let Some(watched) = self.watched.get_mut(number) {
-                    watched.pool.clone_from(new);
-                }
-            }
-            self.numbers.insert(new.clone(), numbers);
+        for (Renamed { to, .. }, numbers) in pools.iter().zip(known) {
+            self.numbers.extend(numbers.map(|numbers| (*to, numbers)));
         }
     }
 
     /// Learns the ids that packets know members by.
-    pub(super) fn assigned(&mut self, pools: &BTreeMap<String, AssignedPool>) {
+    pub(super) fn assigned(&mut self, pools: &BTreeMap<ResourceId, AssignedPool>) {
         self.watched.values_mut().for_each(|watched| watched.backend = None);
         for (pool, assigned) in pools {
             let Some(numbers) = self.numbers.get(pool) else { continue };
@@ -164,11 +159,8 @@ impl Members {
     }
 
     /// The number of a member, a new one if it has none.
-    fn number(&mut self, pool: &str, member: SocketAddr) -> u32 {
-        if !self.numbers.contains_key(pool) {
-            self.numbers.insert(pool.to_owned(), HashMap::new());
-        }
-        let numbers = self.numbers.get_mut(pool).expect("it was inserted");
+    fn number(&mut self, pool: ResourceId, member: SocketAddr) -> u32 {
+        let numbers = self.numbers.entry(pool).or_default();
         *numbers.entry(member).or_insert_with(|| {
             self.next += 1;
             self.next
@@ -207,7 +199,7 @@ impl Members {
     }
 
     /// Takes in what came of a probe; of a member that went meanwhile, nothing.
-    pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) -> Effect {
+    pub(super) fn probed(&mut self, member: u32, outcome: ProbeOutcome, now: Now) -> Effect {
         let random = self.random.hash_one((member, now.time));
         let Some(watched) = self.watched.get_mut(&member) else { return Effect::default() };
         let judged = self.judging.judge(member, watched, &outcome, now);
@@ -225,14 +217,14 @@ impl Members {
     }
 
     /// All that is to be kept across a restart, by pool.
-    pub(super) fn saved(&self) -> BTreeMap<String, Vec<saved::Member>> {
+    pub(super) fn saved(&self) -> BTreeMap<ResourceId, Vec<saved::SavedMember>> {
         let member = |(socket, number): (&SocketAddr, &u32)| {
             let watched = &self.watched[number];
             let (verdict, history) = (watched.health.verdict(), watched.history.clone());
-            saved::Member { member: *socket, verdict, history }
+            saved::SavedMember { member: *socket, verdict, history }
         };
-        let pool = |(name, numbers): (&String, &HashMap<SocketAddr, u32>)| {
-            (name.clone(), numbers.iter().map(member).collect())
+        let pool = |(pool, numbers): (&ResourceId, &HashMap<SocketAddr, u32>)| {
+            (*pool, numbers.iter().map(member).collect())
         };
         self.numbers.iter().map(pool).collect()
     }
@@ -240,11 +232,11 @@ impl Members {
 
 impl Watched {
     fn new(
-        pool: String,
+        pool: &Pool,
         member: &Member,
         timing: Option<Timing>,
         probe: Option<ProbeSpec>,
-        known: Option<saved::Member>,
+        known: Option<saved::SavedMember>,
         now: Now,
         random: u64,
     ) -> Self {
@@ -257,8 +249,10 @@ impl Watched {
         let (socket, backend, last, local) = (member.socket(), None, None, None);
         let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
         Self {
-            pool,
+            id: member.id,
             name,
+            pool: pool.id,
+            pool_name: pool.name.to_string(),
             socket,
             backend,
             probe,
@@ -274,6 +268,7 @@ impl Watched {
 
     fn follow(
         &mut self,
+        pool: &Pool,
         member: &Member,
         timing: Option<Timing>,
         probe: Option<ProbeSpec>,
@@ -285,12 +280,12 @@ impl Watched {
             self.uncounted.clear();
             self.probe = probe;
         }
-        if self.name != member.name.as_str() {
-            self.name = member.name.to_string();
-        }
+        (self.id, self.pool) = (member.id, pool.id);
+        member.name.as_str().clone_into(&mut self.name);
+        pool.name.as_str().clone_into(&mut self.pool_name);
     }
 
-    fn probed(&mut self, outcome: Outcome, judged: Judged, now: Now, random: u64) -> Effect {
+    fn probed(&mut self, outcome: ProbeOutcome, judged: Judged, now: Now, random: u64) -> Effect {
         self.last = Some(outcome.paths());
         let Judged::Counts(result) = judged else {
             self.health.pass_over(now);
@@ -325,26 +320,31 @@ impl Watched {
         lasted: Duration,
         reason: Option<Failure>,
         now: Now,
-    ) -> Option<Event> {
+    ) -> Option<MemberEvent> {
         let counts = &mut self.history.counts;
         let event = match (change.from, change.to) {
-            (_, Status::Offline) => {
+            (_, OperatingStatus::Offline) => {
                 counts.turned_unhealthy += 1;
-                Kind::Unhealthy
+                EventKind::Unhealthy
             }
-            (Status::Offline, Status::Online) => {
+            (OperatingStatus::Offline, OperatingStatus::Online) => {
                 counts.recovered += 1;
-                Kind::Recovered
+                EventKind::Recovered
             }
-            (_, Status::Initial | Status::NoMonitor | Status::Online) => return None,
+            (
+                _,
+                OperatingStatus::Initial | OperatingStatus::NoMonitor | OperatingStatus::Online,
+            ) => return None,
         };
-        Some(Event {
+        Some(MemberEvent {
             time: timestamp_millis(now.wall),
             event,
-            pool: self.pool.clone(),
-            member: self.name.clone(),
-            address: self.socket.ip(),
-            protocol_port: self.socket.port(),
+            member: MemberRef::new(
+                (Some(self.pool), &self.pool_name),
+                Some(self.id),
+                Some(&self.name),
+                self.socket,
+            ),
             from: change.from,
             lasted: lasted.as_secs(),
             reason,

@@ -7,16 +7,16 @@ use elb_common::addr::Mac;
 
 use super::clock::now;
 use super::core::Core;
-use super::draining::Drained;
+use super::drained::Drained;
 use super::members::Members;
 use super::trouble::Written;
 use crate::control::assign::Full;
 use crate::control::network::{Network, NextHop, Unreachable};
-use crate::control::plan::{Command, Halves, Store as _, halves};
-use crate::control::reconcile::{Desired, Reconciler, Seen};
+use crate::control::plan::{Command, Halves, MapStore as _, halves};
+use crate::control::reconcile::{Desired, ReconcileInput, Reconciler};
 use crate::health::MemberHealth;
 use crate::kernel::bpf::{Attachment, MapError, coarse_seconds};
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 use crate::model::{Member, Pool};
 use crate::source::file::AttachMode;
 
@@ -59,12 +59,16 @@ impl Core {
         let desired = self.decide(&before);
         for (pool, diff) in &desired.moved {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
-            tracing::info!(pool, "{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
-            self.moving.insert(pool.clone(), u32::MAX);
+            let name = self.reconciler.assignments.pools.get(pool).map(|pool| &pool.name);
+            tracing::info!(
+                pool = name,
+                "{moved:.2}% of the ring moves, at least {minimum:.2}% had to"
+            );
+            self.moving.insert(*pool, u32::MAX);
         }
         for (pool, assigned) in &self.reconciler.assignments.pools {
             if desired.rings.iter().any(|ring| ring.base == assigned.ring.base) {
-                self.arrivals.changed(pool, now().time);
+                self.arrivals.changed(*pool, now().time);
             }
         }
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
@@ -179,25 +183,24 @@ pub(super) struct View<'a> {
     pub(super) members: &'a Members,
     pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    host: &'a Found,
+    host: &'a HostState,
     quiet: &'a BTreeSet<u32>,
     mode: AttachMode,
     pub(super) drained: &'a Drained,
 }
 
-impl Seen for View<'_> {
+impl ReconcileInput for View<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
-        let health = self.members.health(pool.name.as_str(), member.socket());
+        let health = self.members.health(pool.id, member.socket());
         health.is_some_and(MemberHealth::serves)
     }
 
-    fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
-        !self.drained.is_empty()
-            && self.drained.contains(&(pool.name.as_str().to_owned(), member.socket()))
+    fn is_drained(&self, _: &Pool, member: &Member) -> bool {
+        self.drained.has(member)
     }
 
     fn is_undecided(&self, pool: &Pool, member: &Member) -> bool {
-        let health = self.members.health(pool.name.as_str(), member.socket());
+        let health = self.members.health(pool.id, member.socket());
         health.is_some_and(MemberHealth::is_undecided)
     }
 

@@ -11,17 +11,18 @@ use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags}
 use elb_common::pool::Pool as PoolRecord;
 
 use super::clock::now;
-use super::draining::Drained;
+use super::drained::Drained;
 use crate::agent::saved::{self, Numbers};
 use crate::control::assign::{
-    AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments, FormerPool, Place,
+    AssignedGroup, AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments,
+    FormerPool, ListenerPlace,
 };
 use crate::control::plan::{Image, ListenerKey, RangeEntry, Region};
 use crate::control::reconcile::protocol_number;
 use crate::control::ring::shape::Shape;
-use crate::health::{History, Status, Verdict};
+use crate::health::{History, OperatingStatus, Verdict};
 use crate::kernel::bpf::{Maps, coarse_seconds};
-use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports};
+use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports, ResourceId};
 
 /// The numbers that the maps show: of pools that are still listened for, and of their members.
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
@@ -36,15 +37,16 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignm
         assigned.members = members(pool, observed, maps, &assigned);
         assigned.is_fresh = assigned.members.is_empty();
         if fits(&found, &assigned) {
-            found.adopt(pool.name.as_str(), assigned);
+            let name = pool.name.to_string();
+            found.adopt(pool.id, AssignedPool { name, ..assigned });
         }
     }
     unnamed_members(model, observed, &mut found);
     for lb in model.load_balancers() {
         for listener in &lb.listeners {
             if let Some(record) = observed_listener(observed, lb, listener) {
-                found.listeners.insert(listener.name.to_string(), numbers(&record));
-                ip_group(listener, &record, &mut found.ip_groups);
+                found.listeners.insert(listener.id, numbers(lb, listener, &record));
+                ip_group(model, listener, &record, &mut found.ip_groups);
             }
         }
         for address in lb.vips() {
@@ -59,7 +61,7 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignm
 fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
     let mut used = found.backend_ids();
     for pool in model.pools() {
-        let Some(assigned) = found.pools.get_mut(pool.name.as_str()) else { continue };
+        let Some(assigned) = found.pools.get_mut(&pool.id) else { continue };
         let known: HashSet<_> = assigned.members.iter().map(AssignedMember::socket).collect();
         let mut free: HashMap<IpAddr, VecDeque<u16>> = HashMap::new();
         for (id, record) in observed.backends.iter().filter(|(id, _)| !used.contains(**id)) {
@@ -80,25 +82,21 @@ fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
 /// Members of these pools without a verdict are ONLINE if they took new flows.
 pub(super) fn judge<'a>(
     found: &Assignments,
-    pools: impl Iterator<Item = &'a String>,
+    pools: impl Iterator<Item = &'a ResourceId>,
     maps: &Maps,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
-    for name in pools {
-        let Some(assigned) = found.pools.get(name) else { continue };
-        let known = health.members.entry(name.clone()).or_default();
+    for pool in pools {
+        let Some(assigned) = found.pools.get(pool) else { continue };
+        let known = health.pools.entry(*pool).or_default();
         suppose_healthy(known, took_new(&assigned.members, maps, assigned.region()));
     }
 }
 
 /// Members that were drained, where an earlier version wrote them down with the numbers.
 pub(super) fn drained(written: Option<&Numbers>) -> saved::Drained {
-    let drained = written.iter().flat_map(|numbers| &numbers.drained);
-    let members = drained.flat_map(|(pool, members)| {
-        members.iter().map(|member| saved::DrainedMember { pool: pool.clone(), member: *member })
-    });
-    let pools = written.iter().flat_map(|numbers| numbers.assignments.pools.keys().cloned());
-    saved::Drained { members: members.collect(), pools: pools.collect() }
+    let Some(numbers) = written else { return saved::Drained::default() };
+    saved::Drained::by_name(&numbers.drained, numbers.assignments.pools.keys())
 }
 
 /// Verdicts that were published, but not written down before the agent was killed: the maps show who
@@ -109,12 +107,13 @@ pub(super) fn published_since(
     observed: &Image,
     numbers: &Numbers,
     drained: &Drained,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
     for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
-        let name = pool.name.as_str();
-        let Some(assigned) = numbers.assignments.pools.get(name) else { continue };
-        let is_drained = |one: SocketAddr| drained.contains(&(name.to_owned(), one));
+        let Some(assigned) = numbers.assignments.pools.get(&pool.id) else { continue };
+        let resting = pool.members.iter().filter(|member| drained.has(member));
+        let resting: HashSet<SocketAddr> = resting.map(|member| member.socket()).collect();
+        let is_drained = |one: SocketAddr| resting.contains(&one);
         let record = |number: &AssignedMember| {
             let judged = Some(number).filter(|one| !one.removed && !is_drained(one.socket()));
             let record = judged.and_then(|number| observed.backends.get(&number.id));
@@ -122,7 +121,7 @@ pub(super) fn published_since(
         };
         let numbers: HashMap<_, _> =
             assigned.members.iter().rev().map(|number| (number.socket(), number)).collect();
-        for known in health.members.get_mut(name).into_iter().flatten() {
+        for known in health.pools.get_mut(&pool.id).into_iter().flatten() {
             let number = numbers.get(&known.member).copied();
             if let (Some(record), Some(verdict)) = (number.and_then(record), &mut known.verdict) {
                 follow(verdict, record.takes_new());
@@ -132,13 +131,13 @@ pub(super) fn published_since(
             // First verdicts are published at once, and written down a second later.
             let took = |number: &&AssignedMember| record(number).is_some_and(Backend::takes_new);
             let took = assigned.members.iter().filter(took).map(AssignedMember::socket).collect();
-            suppose_healthy(health.members.entry(name.to_owned()).or_default(), took);
+            suppose_healthy(health.pools.entry(pool.id).or_default(), took);
         }
     }
 }
 
 fn follow(verdict: &mut Verdict, took_new: bool) {
-    let status = if took_new { Status::Online } else { Status::Offline };
+    let status = if took_new { OperatingStatus::Online } else { OperatingStatus::Offline };
     if verdict.status != status {
         let reason = verdict.reason.take().filter(|_| !took_new);
         *verdict = Verdict { status, since: now().wall, reason, streak: 0, decided: None };
@@ -146,16 +145,24 @@ fn follow(verdict: &mut Verdict, took_new: bool) {
 }
 
 /// The IP group of a listener, if its record names one.
-fn ip_group(listener: &Listener, record: &Record, known: &mut BTreeMap<String, u16>) {
+fn ip_group(
+    model: &Model,
+    listener: &Listener,
+    record: &Record,
+    known: &mut BTreeMap<ResourceId, AssignedGroup>,
+) {
     const LISTED: u16 = listener_flags::WHITELIST | listener_flags::BLACKLIST;
     let access = listener.ipgroup.as_ref().filter(|_| record.flags & LISTED != 0);
-    if let Some(access) = access {
-        adopt(known, access.ipgroup.to_string(), Some(record.group));
+    let mut groups = model.ip_groups().iter();
+    let group = access.and_then(|access| groups.find(|group| group.name == access.ipgroup));
+    if let Some(group) = group.filter(|_| known.values().all(|other| other.id != record.group)) {
+        let name = group.name.to_string();
+        known.entry(group.id).or_insert(AssignedGroup { id: record.group, name });
     }
 }
 
 /// Takes over a number that no other has.
-fn adopt<K: Ord>(known: &mut BTreeMap<K, u16>, key: K, number: Option<u16>) {
+fn adopt(known: &mut BTreeMap<IpAddr, u16>, key: IpAddr, number: Option<u16>) {
     if let Some(number) = number.filter(|number| known.values().all(|other| other != number)) {
         known.entry(key).or_insert(number);
     }
@@ -198,15 +205,17 @@ fn assigned(record: &Record, pool: &PoolRecord) -> AssignedPool {
 }
 
 /// The numbers of a listener in its record. Since when it serves another pool, the maps do not say.
-fn numbers(record: &Record) -> AssignedListener {
+fn numbers(lb: &LoadBalancer, listener: &Listener, record: &Record) -> AssignedListener {
     let (since, udp_hold_until) = (coarse_seconds(), record.former_hold_until);
     let former = FormerPool { pool: record.former_pool, since, udp_hold_until };
     AssignedListener {
         id: record.id,
+        name: listener.name.to_string(),
+        load_balancer: Some(lb.id),
         pool: record.pool,
         former: Some(former).filter(|former| former.pool != NO_POOL),
         moved: record.flags & listener_flags::MOVED != 0,
-        place: Place::default(),
+        place: ListenerPlace::default(),
     }
 }
 
@@ -270,19 +279,24 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 }
 
 /// Those were healthy, unless something else is known of them.
-fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
+fn suppose_healthy(known: &mut Vec<saved::SavedMember>, took_new: Vec<SocketAddr>) {
     let since = now().wall;
     let mut places: HashMap<_, _> =
         known.iter().enumerate().rev().map(|(place, known)| (known.member, place)).collect();
     for member in took_new {
-        let online =
-            Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
+        let online = Verdict {
+            status: OperatingStatus::Online,
+            since,
+            reason: None,
+            streak: 0,
+            decided: None,
+        };
         match places.get(&member) {
             Some(place) => drop(known[*place].verdict.get_or_insert(online)),
             None => {
                 places.insert(member, known.len());
                 let (verdict, history) = (Some(online), History::default());
-                known.push(saved::Member { member, verdict, history });
+                known.push(saved::SavedMember { member, verdict, history });
             }
         }
     }

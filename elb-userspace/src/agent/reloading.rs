@@ -7,14 +7,15 @@ use std::time::Duration;
 use elb_common::addr::Mac;
 
 use super::core::Core;
+use super::drained::{Drained, Missing};
+use super::inherited;
 use super::last_good::only_errors;
 use super::publishing::View;
-use super::{draining, inherited};
 use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::timestamp;
 use crate::control::change::{self, Effect};
 use crate::control::network::{NextHop, Unreachable};
-use crate::control::reconcile::{Renamed, Seen};
+use crate::control::reconcile::{ReconcileInput, Renamed};
 use crate::health::MemberHealth;
 use crate::kernel::bpf::{Program, Tracer};
 use crate::model::time::{Now, Time};
@@ -95,7 +96,7 @@ impl Core {
         let mut waiting = Vec::new();
         for pool in served {
             let known = |member: &&Member| {
-                let health = self.members.health(pool.name.as_str(), member.socket());
+                let health = self.members.health(pool.id, member.socket());
                 health.is_some_and(MemberHealth::is_undecided)
             };
             let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
@@ -141,19 +142,19 @@ impl Core {
     fn effects(&self, model: &Model) -> Vec<Effect> {
         let mut trial = self.reconciler.clone();
         let renamed = trial.follow_names(model);
-        let expected = Expected { view: self.view(), renamed: &renamed };
+        let drained = self.drained_in(model, &renamed);
+        let expected = Expected { view: self.view(), renamed: &renamed, drained: &drained };
         let desired = trial.reconcile(model, &expected);
         let mut effects = change::effects(&self.config.model, model, &renamed);
         // Another ring is no ring that moves: connections live on the former one.
-        let is_same = |pool: &str| {
-            let now = self.reconciler.assignments.pools.get(name_before(pool, &renamed));
-            let then = trial.assignments.pools.get(pool);
-            now.zip(then).is_some_and(|(now, then)| now.ring == then.ring)
-        };
-        let moved = desired.moved.iter().filter(|(pool, diff)| diff.moved > 0 && is_same(pool));
-        effects.extend(
-            moved.map(|(pool, diff)| Effect::moved(pool, diff.share(), diff.minimum_share())),
-        );
+        let moved = desired.moved.iter().filter(|(_, diff)| diff.moved > 0);
+        effects.extend(moved.filter_map(|(pool, diff)| {
+            let before = Renamed::before(&renamed, *pool);
+            let now = self.reconciler.assignments.pools.get(&before)?;
+            let then = trial.assignments.pools.get(pool)?;
+            let effect = || Effect::moved(&then.name, diff.share(), diff.minimum_share());
+            (now.ring == then.ring).then(effect)
+        }));
         effects
     }
 
@@ -169,6 +170,16 @@ impl Core {
             std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
     }
 
+    /// The members that are drained once another model takes the place of the present one.
+    fn drained_in(&self, model: &Model, renamed: &[Renamed]) -> Drained {
+        let old = &self.config.model;
+        let had = |pool, member| {
+            let pool = old.pool_with(Renamed::before(renamed, pool));
+            pool.is_some_and(|pool| pool.members.iter().any(|one| one.socket() == member))
+        };
+        self.drained.followed(model, renamed, had, Missing::Forgotten)
+    }
+
     /// Serves another configuration from now on.
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
         self.config_problems.clear();
@@ -182,12 +193,10 @@ impl Core {
             self.config_problems.push(what.to_owned());
         }
         let renamed = self.follow_names(&config.model);
+        self.drained = self.drained_in(&config.model, &renamed);
         let old = std::mem::replace(&mut self.config.model, config.model);
         let model = &self.config.model;
         let mut known = inherited::verdicts(&old, model, &renamed, &self.members.saved());
-        let came = inherited::drained(&self.drained, &old, model);
-        self.drained = draining::still_there(&self.drained, model);
-        self.drained.extend(came);
         self.loaded = now;
         self.members.follow(model, &mut known, now);
         self.bound.follow(model);
@@ -200,34 +209,28 @@ impl Core {
     }
 }
 
-/// What a pool was called before others got other names.
-fn name_before<'a>(pool: &'a str, renamed: &'a [Renamed]) -> &'a str {
-    renamed.iter().find(|one| one.to == pool).map_or(pool, |one| one.from.as_str())
-}
-
 /// The world once a reload is in force: what is not known of members, is well.
 struct Expected<'a> {
     view: View<'a>,
     renamed: &'a [Renamed],
+    drained: &'a Drained,
 }
 
 impl Expected<'_> {
-    /// What is known of the health of a member, also where the pool is called otherwise now.
+    /// What is known of the health of a member, also where the pool has another id now.
     fn health(&self, pool: &Pool, member: &Member) -> Option<&MemberHealth> {
-        let name = name_before(pool.name.as_str(), self.renamed);
-        self.view.members.health(name, member.socket())
+        let pool = Renamed::before(self.renamed, pool.id);
+        self.view.members.health(pool, member.socket())
     }
 }
 
-impl Seen for Expected<'_> {
+impl ReconcileInput for Expected<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         self.health(pool, member).is_none_or(|health| health.serves() || health.is_undecided())
     }
 
-    fn is_drained(&self, pool: &Pool, member: &Member) -> bool {
-        let name = name_before(pool.name.as_str(), self.renamed);
-        !self.view.drained.is_empty()
-            && self.view.drained.contains(&(name.to_owned(), member.socket()))
+    fn is_drained(&self, _: &Pool, member: &Member) -> bool {
+        self.drained.has(member)
     }
 
     fn next_hop(&self, address: IpAddr) -> Option<NextHop> {

@@ -1,13 +1,14 @@
 //! What the agent remembers across its own restarts, in files of the state directory ([`Folder`]), each
 //! written whole and atomically: the numbers that the maps know ([`Numbers`]), the members that are drained
-//! by command ([`Drained`]), and what is known of the members' health ([`Health`]). The former two are
+//! by command ([`Drained`]), and what is known of the members' health ([`SavedHealth`]). The former two are
 //! written before the maps know of them, the latter soon after something changed.
 
 mod boot;
 mod drained;
 mod folder;
+mod health;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
@@ -16,14 +17,13 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::api::shape::events::Event;
 use crate::control::assign::Assignments;
-use crate::health::{History, Verdict};
 use crate::kernel::replace::replace;
 
 pub use self::boot::boot_id;
-pub use self::drained::{Drained, DrainedMember};
+pub use self::drained::{Drained, SavedDrain};
 pub use self::folder::Folder;
+pub use self::health::{SavedHealth, SavedMember};
 
 /// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,34 +49,6 @@ impl Numbers {
     pub fn is_of_this_boot(&self) -> bool {
         self.boot.is_empty() || self.boot == boot_id()
     }
-}
-
-/// What is known of the members' health.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Health {
-    /// The boot that it was seen in.
-    #[serde(default)]
-    pub boot: String,
-    /// Members by pool.
-    pub members: BTreeMap<String, Vec<Member>>,
-    /// Load balancers that have or had an address.
-    #[serde(default)]
-    pub bound: BTreeSet<String>,
-    /// The last events, the oldest first.
-    #[serde(default)]
-    pub events: Vec<Event>,
-}
-
-/// What is known of a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// The member.
-    pub member: SocketAddr,
-    /// The last verdict on it, if there is one.
-    pub verdict: Option<Verdict>,
-    /// What was seen of it.
-    #[serde(default)]
-    pub history: History,
 }
 
 /// The largest file that is read, in bytes: 65,535 members with all that may be known of each need
@@ -114,41 +86,36 @@ pub fn write(path: &Path, saved: &impl Serialize) -> io::Result<()> {
     replace(path, &serde_json::to_vec(saved)?)
 }
 
-impl Health {
-    /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
-    pub fn read(path: &Path) -> Self {
-        let mut health: Self = read(path).unwrap_or_default();
-        if !health.boot.is_empty() && health.boot != boot_id() {
-            health.members.clear();
-        }
-        health
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::health::{Cause, Failure, Status};
+    use crate::health::{Cause, Failure, History, OperatingStatus, Verdict};
+    use crate::model::ResourceId;
 
     fn member() -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], 80))
     }
 
-    fn health() -> Health {
+    fn health() -> SavedHealth {
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
         let refused = Failure::new(Cause::Refused { by: member().ip() });
         let reason = Some(refused.clone());
-        let verdict =
-            Some(Verdict { status: Status::Offline, since, reason, streak: 1, decided: None });
+        let verdict = Some(Verdict {
+            status: OperatingStatus::Offline,
+            since,
+            reason,
+            streak: 1,
+            decided: None,
+        });
         let mut history = History::default();
         history.note(since, Duration::from_millis(3), Err(&refused));
-        let known = Member { member: member(), verdict, history };
-        Health {
+        let known = SavedMember { member: member(), verdict, history };
+        SavedHealth {
             boot: boot_id().to_owned(),
-            members: BTreeMap::from([("web".to_owned(), vec![known])]),
-            bound: BTreeSet::from(["lb".to_owned()]),
+            pools: BTreeMap::from([(ResourceId::of_pool("web"), vec![known])]),
+            bound_load_balancers: [ResourceId::of_load_balancer("lb")].into(),
             events: Vec::new(),
         }
     }
@@ -172,10 +139,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
         write(&file, &health()).unwrap();
-        assert_eq!(Health::read(&file), health());
-        write(&file, &Health { boot: "another".to_owned(), ..health() }).unwrap();
-        let kept = Health::read(&file);
-        assert!(kept.members.is_empty() && kept.bound == health().bound);
+        assert_eq!(SavedHealth::read(&file), health());
+        write(&file, &SavedHealth { boot: "another".to_owned(), ..health() }).unwrap();
+        let kept = SavedHealth::read(&file);
+        assert!(kept.pools.is_empty());
+        assert_eq!(kept.bound_load_balancers, health().bound_load_balancers);
         let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
         assert!(numbers(boot_id()).is_of_this_boot() && numbers("").is_of_this_boot());
         assert!(!numbers("another").is_of_this_boot());
@@ -199,7 +167,7 @@ mod tests {
         let text = serde_json::to_string(&health()).unwrap();
         for length in 0..text.len() {
             std::fs::write(&file, &text[..length]).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{}", &text[..length]);
+            assert_eq!(read::<SavedHealth>(&file), None, "{}", &text[..length]);
         }
         for (right, wrong) in [
             ("\"OFFLINE\"", "\"SICK\""),
@@ -207,12 +175,12 @@ mod tests {
             ("\"secs_since_epoch\":9", "\"secs_since_epoch\":18446744073709551615"),
             ("10.0.0.1:80", "10.0.0.1:65536"),
             ("\"probes_failed\":1", "\"probes_failed\":1e99"),
-            ("\"members\":{", "\"members\":{\"dns\":7,"),
+            ("\"pools\":{", "\"pools\":{\"dns\":7,"),
         ] {
             let wrong = text.replacen(right, wrong, 1);
             assert_ne!(wrong, text, "{right}");
             std::fs::write(&file, &wrong).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{wrong}");
+            assert_eq!(read::<SavedHealth>(&file), None, "{wrong}");
         }
     }
 
@@ -221,6 +189,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("elb.health.json");
         File::create(&file).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
-        assert_eq!(read::<Health>(&file), None);
+        assert_eq!(read::<SavedHealth>(&file), None);
     }
 }

@@ -6,7 +6,7 @@ use super::clock::now;
 use super::core::Core;
 use super::last_good::LastGood;
 use super::trouble::Written;
-use crate::agent::saved::{self, DrainedMember, Numbers, boot_id};
+use crate::agent::saved::{self, Numbers, boot_id};
 use crate::source::file::Config;
 
 impl Core {
@@ -32,15 +32,12 @@ impl Core {
 
     /// Writes down which members are drained.
     pub(super) fn save_drained(&mut self) -> Result<(), String> {
-        let member =
-            |(pool, member): &(String, _)| DrainedMember { pool: pool.clone(), member: *member };
-        let pools = self.config.model.pools().iter().map(|pool| pool.name.to_string());
         let drained = saved::Drained {
-            members: self.drained.iter().map(member).collect(),
-            pools: pools.collect(),
+            drained: self.drained.members().copied().collect(),
+            known_pools: self.config.model.pools().iter().map(|pool| pool.id).collect(),
         };
         if self.written_drained == drained
-            || drained.members.is_empty() && self.written_drained.members.is_empty()
+            || drained.drained.is_empty() && self.written_drained.drained.is_empty()
         {
             return Ok(());
         }

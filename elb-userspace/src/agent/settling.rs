@@ -65,9 +65,9 @@ impl Core {
 
     /// Converts and settles slots of the pools that have some to.
     fn settle(&mut self, swept: u32) {
-        for name in self.moving.keys().cloned().collect::<Vec<_>>() {
-            let Some(assigned) = self.reconciler.assignments.pools.get(&name) else {
-                self.moving.remove(&name);
+        for pool in self.moving.keys().copied().collect::<Vec<_>>() {
+            let Some(assigned) = self.reconciler.assignments.pools.get(&pool) else {
+                self.moving.remove(&pool);
                 continue;
             };
             let region = assigned.region();
@@ -76,10 +76,10 @@ impl Core {
             self.maps.convert(region, refused, assigned.idle_timeout);
             let states = self.maps.states(region);
             if states.are_settled() {
-                tracing::debug!(pool = name, "all slots are settled");
-                self.moving.remove(&name);
+                tracing::debug!(pool = assigned.name, "all slots are settled");
+                self.moving.remove(&pool);
             } else {
-                self.moving.insert(name, states.moving + states.exceptions);
+                self.moving.insert(pool, states.moving + states.exceptions);
             }
         }
     }

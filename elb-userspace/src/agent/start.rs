@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts, room};
+use super::drained::{Drained, Missing};
 use super::following::Following;
 use super::keeping::{Keeping, NO_INTERFACE};
 use super::last_good::{self, Beginning};
@@ -20,18 +21,19 @@ use super::signals::Signals;
 use super::sweep::Tracking;
 use super::traces::Traces;
 use super::vip_probes::VipProbes;
-use super::{Agent, containment, descriptors, draining, owning, recover, saving};
+use super::{Agent, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
 use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
+use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::{
-    Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
-    pinned_program, unpin,
+    Attachment, Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer, coarse_seconds,
+    pinned, pinned_program, unpin,
 };
 use crate::kernel::host::follow;
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 use crate::kernel::host::joining;
-use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
 use crate::source::file::{AgentSettings, AttachMode, Config};
 
 /// Serves a configuration file until it is stopped. Traffic goes on afterwards.
@@ -90,18 +92,18 @@ async fn take_over(
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);
     let capacity = carry.capacity;
-    let mut object = Object::load_at(carry.directory.clone(), capacity)?;
+    let mut object = LoadedObject::load_at(carry.directory.clone(), capacity)?;
     let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
     let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep the flow tables")?;
     carry.first_pass(&mut maps)?;
     let observed = maps.image().context("cannot read the maps")?;
-    let mut health = saved::Health::read(&folder.health());
+    let mut health = saved::SavedHealth::read(&folder.health());
     let written = folder.read_numbers();
     let drained = saved::Drained::read(&folder.drained());
-    let drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
-    let numbers = numbers(written, &config, &carry, &observed, &maps, &mut health);
-    let is_drained = draining::of(&drained);
-    recover::published_since(&config.model, &observed, &numbers, &is_drained, &mut health);
+    let written_drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
+    let (numbers, renamed) = numbers(written, &config, &carry, &observed, &maps, &mut health);
+    let drained = drained_now(&written_drained, &config, &renamed);
+    recover::published_since(&config.model, &observed, &numbers, &drained, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
     let is_carried = numbers.carried_to.is_some();
     if is_carried {
@@ -125,7 +127,7 @@ async fn take_over(
     let vip_probes = VipProbes::begin(&mut object, &config, &mut keeping.register).await;
     let pools = &numbers.assignments.pools;
     maps.clear_all_but(pools.values().flat_map(AssignedPool::regions).collect());
-    let owners = pools.iter().map(|(name, pool)| (name.clone(), maps.owners(pool.region())));
+    let owners = pools.iter().map(|(pool, one)| (*pool, maps.owners(one.region())));
     let owners: BTreeMap<_, _> = owners.collect();
     let core = Core::new(Parts {
         config,
@@ -140,6 +142,7 @@ async fn take_over(
         observed,
         numbers,
         drained,
+        written_drained,
         health,
         folder,
         most_probes: descriptors::most_probes(),
@@ -150,16 +153,24 @@ async fn take_over(
     Ok(Begun { core, traces, log })
 }
 
+/// The members that are drained, in the model as it is now.
+fn drained_now(written: &saved::Drained, config: &Config, renamed: &[Renamed]) -> Drained {
+    let had = |pool, _| written.known_pools.contains(&Renamed::before(renamed, pool));
+    let drained: Drained = written.drained.iter().copied().collect();
+    drained.followed(&config.model, renamed, had, Missing::Kept)
+}
+
 /// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
-/// that they are carried over from, and the maps do not say otherwise; else what the maps show.
+/// that they are carried over from, and the maps do not say otherwise; else what the maps show. And
+/// the pools that got another id meanwhile, whose members' health is known by that one then.
 fn numbers(
     written: Option<Numbers>,
     config: &Config,
     carry: &Carry,
     observed: &Image,
     maps: &Maps,
-    health: &mut saved::Health,
-) -> Numbers {
+    health: &mut saved::SavedHealth,
+) -> (Numbers, Vec<Renamed>) {
     let is_of_these = |numbers: &Numbers| {
         let generations = [Some(numbers.generation), numbers.carried_to];
         let mut generations = generations.into_iter().flatten();
@@ -175,13 +186,15 @@ fn numbers(
     };
     let Some(mut numbers) = written.filter(is_of_these).filter(fit) else {
         recover::judge(&found, found.pools.keys(), maps, health);
-        return Numbers {
-            generation: maps.generation,
-            boot: boot_id().to_owned(),
-            assignments: found,
-            ..Numbers::default()
-        };
+        let (generation, boot) = (maps.generation, boot_id().to_owned());
+        let numbers = Numbers { generation, boot, assignments: found, ..Numbers::default() };
+        return (numbers, Vec::new());
     };
+    let renamed = numbers.assignments.follow_names(&config.model);
+    for one in &renamed {
+        tracing::info!(from = %one.from, to = %one.to, "the pool got another id");
+        one.apply(&mut health.pools);
+    }
     let pool = |id| observed.listener_pools.get(&id).map(|one| one.pool);
     numbers.assignments.complete(pool, coarse_seconds());
     let named = |region| maps.named(region);
@@ -191,7 +204,7 @@ fn numbers(
     let is_other = numbers.generation != maps.generation;
     numbers.carried_to = is_other.then_some(maps.generation);
     boot_id().clone_into(&mut numbers.boot);
-    numbers
+    (numbers, renamed)
 }
 
 fn note_down(folder: &Folder, numbers: &Numbers) {
@@ -203,12 +216,12 @@ fn note_down(folder: &Folder, numbers: &Numbers) {
 /// Attaches the program to the interfaces that are there; which, and why others do not carry it. None
 /// may be missing that carried it already: then nothing changes, and that is the error. So it is where
 /// no interface can carry it, and waiting for one would not help.
-fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attached> {
+fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Result<Attached> {
     let AgentSettings { interfaces, attach_mode: mode, .. } = &config.agent;
     let directory = object.directory.clone();
-    let link = |index| Held { index, program: pinned_program(&directory, index) };
+    let link = |index| HeldLink { index, program: pinned_program(&directory, index) };
     let held: Vec<_> = pinned(&directory).into_iter().map(link).collect();
-    let plan = compare(Wanted { interfaces, mode: *mode }, &held, found);
+    let plan = compare(WantedPrograms { interfaces, mode: *mode }, &held, found);
     for index in plan.release.iter().filter(|index| is_dead(&held, **index, found)) {
         unpin(&directory, *index)?;
     }
@@ -262,11 +275,11 @@ struct Attached {
 
 /// Takes over the links that are to go on.
 fn adopt(
-    object: &mut Object,
+    object: &mut LoadedObject,
     attached: &mut Attached,
-    held: &[Held],
+    held: &[HeldLink],
     plan: &Plan,
-    found: &Found,
+    found: &HostState,
     config: &Config,
 ) -> Result<()> {
     let mut missing = plan.missing.iter();
@@ -283,7 +296,7 @@ fn adopt(
 }
 
 /// Whether a link holds nothing that is in this network namespace.
-fn is_dead(held: &[Held], index: u32, found: &Found) -> bool {
+fn is_dead(held: &[HeldLink], index: u32, found: &HostState) -> bool {
     let link = held.iter().find(|link| link.index == index);
     link.is_none_or(|link| link.program.is_none() || found.program(index) != link.program)
 }
@@ -296,7 +309,7 @@ pub(super) fn mode_name(mode: AttachMode) -> &'static str {
 }
 
 /// Passes the program's log on, if it was built with one.
-fn pass_log_on(object: &mut Object) -> Option<JoinSet<()>> {
+fn pass_log_on(object: &mut LoadedObject) -> Option<JoinSet<()>> {
     object.logger().map(|mut logger| {
         let mut task = JoinSet::new();
         task.spawn(async move {

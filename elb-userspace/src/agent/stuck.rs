@@ -55,7 +55,7 @@ impl Followed {
 impl Core {
     /// Openings of the last minute that nothing followed, of a member of a TCP pool.
     pub(super) fn stuck(&self, pool: &Pool, member: SocketAddr) -> Option<u64> {
-        self.stuck_as(pool, self.members.get(pool.name.as_str(), member)?.backend?)
+        self.stuck_as(pool, self.members.get(pool.id, member)?.backend?)
     }
 
     /// A line if connections to a member, which has this id, are stuck.

@@ -13,7 +13,7 @@ use super::members::Watched;
 use crate::control::network::{Network, Route};
 use crate::health::path::{AT_ONCE, ProbeRoute, ProbeRouter, Routing};
 use crate::health::probe::ProbeSpec;
-use crate::kernel::bpf::{Object, Prober, carry_probes, move_probes};
+use crate::kernel::bpf::{LoadedObject, Prober, carry_probes, move_probes};
 use crate::kernel::host::kept::{self, Register};
 use crate::kernel::net::probe_route::RouteNames;
 use crate::kernel::net::probe_route::keep::{self, Routed};
@@ -77,7 +77,7 @@ impl VipProbes {
     /// probed at their own addresses; what could not be set up is missing in `register`, and tried again
     /// with all that is kept.
     pub(super) async fn begin(
-        object: &mut Object,
+        object: &mut LoadedObject,
         config: &Config,
         register: &mut Register,
     ) -> Self {
@@ -88,7 +88,8 @@ impl VipProbes {
         if begun.prober.is_ok()
             && let Err(why) = begun.set_up(object, agent.attach_mode).await
         {
-            register.missing(&kept::Object::ProbePath, format!("it could not be set up: {why}"));
+            register
+                .missing(&kept::KeptObject::ProbePath, format!("it could not be set up: {why}"));
         }
         if let Err(why) = &begun.prober {
             tracing::warn!(
@@ -99,7 +100,7 @@ impl VipProbes {
         begun
     }
 
-    async fn set_up(&mut self, object: &mut Object, mode: AttachMode) -> Result<(), String> {
+    async fn set_up(&mut self, object: &mut LoadedObject, mode: AttachMode) -> Result<(), String> {
         if let Err(why) = self.kept.restore().await {
             if why.is_of_no_use() {
                 self.prober = Err(why.to_string());
@@ -114,7 +115,7 @@ impl VipProbes {
     }
 
     /// Goes on with another object, whose maps take the place of those of `before`.
-    pub(super) fn follow(&mut self, before: &mut Object, object: &mut Object) {
+    pub(super) fn follow(&mut self, before: &mut LoadedObject, object: &mut LoadedObject) {
         let Ok(prober) = &self.prober else { return };
         let followed = prober.follow(object).map_err(|error| error.to_string());
         let followed =
@@ -164,7 +165,7 @@ impl VipProbes {
     }
 }
 
-fn prober(object: &mut Object) -> Result<Arc<Prober>, String> {
+fn prober(object: &mut LoadedObject) -> Result<Arc<Prober>, String> {
     if let Some(why) = &object.unprobeable {
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
@@ -199,7 +200,7 @@ impl Core {
         target: SocketAddr,
     ) -> Result<ProbeRoute, NoVipPath> {
         let router = self.vip_probes.router(target.ip())?;
-        if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
+        if let Some(why) = self.keeping.register.why_missing(&kept::KeptObject::ProbePath) {
             return Err(NoVipPath::Host(format!(
                 "the path of health probes is not in order: {why}"
             )));

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde::Serialize;
 
 use super::socket::DEFAULT_SOCKET;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::agent;
 use crate::agent::saved::{Drained, Folder};
+use crate::api::shape::detach::Detached;
 use crate::kernel::bpf::{directories, remove_pins, served_v6};
 use crate::kernel::net::announce::{Announcer, solicited_node_mac};
 use crate::kernel::net::probe_route::RouteNames;
@@ -45,15 +45,6 @@ pub(super) struct DetachArgs {
     output: Output,
 }
 
-#[derive(Serialize)]
-struct Detached {
-    removed: Vec<PathBuf>,
-    /// The interface that probes of virtual addresses left by, if it was there.
-    removed_interface: Option<String>,
-    /// Members that are still drained by command, for the next agent.
-    drained: usize,
-}
-
 /// Where an agent keeps what is to be removed.
 struct Places {
     pin_dir: PathBuf,
@@ -71,7 +62,7 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     // Numbers mean nothing without the maps; verdicts are old when an agent starts anew.
     let folder = Folder::new(&state_dir, &pin_dir, &socket);
     folder.forget_numbers();
-    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.members.len());
+    let drained = Drained::read(&folder.drained()).map_or(0, |drained| drained.drained.len());
     let _ = fs::remove_dir(&pin_dir);
     match args.output {
         Output::Json => print_json(&Detached { removed, removed_interface, drained })?,

@@ -28,8 +28,8 @@ What only the member's host knows (its firewall, its routes, its load) it can be
   elb diagnose web/b1 --print-inspect  prints the command to run there
 ELB_SSH names another program than ssh; it gets the host and the words of the command.
 
-A member is named by its name, as POOL/MEMBER, by its address, or by its address and port; a listener
-by its name or as LB/LISTENER. Where that is more than one thing: lb:, listener:, pool: or member:
+Anything is named by its name or id; a listener also as LB/LISTENER; a member also as POOL/MEMBER, by its
+address, or by its address and port. Where that is more than one thing: lb:, listener:, pool: or member:
 before it. Without a name, everything is diagnosed.
 
 Examples:

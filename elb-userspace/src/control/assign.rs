@@ -6,8 +6,8 @@
 mod fit;
 mod ids;
 mod listener;
+mod written;
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,21 +16,24 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::ids::Ids;
-pub use self::listener::{AssignedListener, FormerPool, Place};
+pub use self::listener::{AssignedListener, FormerPool, ListenerPlace};
 use crate::control::plan::Region;
 use crate::control::ring::shape::Shape;
-use crate::model::{Forwarding, Protocol, ServerId};
+use crate::model::{Forwarding, Protocol, ResourceId, ServerId};
 
 /// Numbers of everything that is served, or was and may still have flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignments {
-    /// Listeners, by name.
-    pub listeners: BTreeMap<String, AssignedListener>,
-    /// Pools, by name; those included that were removed but may have flows of listeners that they
+    /// Listeners.
+    #[serde(deserialize_with = "written::listeners")]
+    pub listeners: BTreeMap<ResourceId, AssignedListener>,
+    /// Pools; those included that were removed but may have flows of listeners that they
     /// served.
-    pub pools: BTreeMap<String, AssignedPool>,
-    /// IP groups, by name.
-    pub ip_groups: BTreeMap<String, u16>,
+    #[serde(deserialize_with = "written::pools")]
+    pub pools: BTreeMap<ResourceId, AssignedPool>,
+    /// IP groups.
+    #[serde(deserialize_with = "written::ip_groups")]
+    pub ip_groups: BTreeMap<ResourceId, AssignedGroup>,
     /// Virtual addresses of both families.
     pub vips: BTreeMap<IpAddr, u16>,
     /// Numbers that records of flows may still name.
@@ -63,6 +66,9 @@ impl Leaving {
 pub struct AssignedPool {
     /// Index into `POOLS`.
     pub id: u16,
+    /// What it is called, or was when it was removed.
+    #[serde(default)]
+    pub name: String,
     /// Its ring.
     pub ring: AssignedRing,
     /// The ring it had before, as long as flows may live that only that one knows.
@@ -98,6 +104,37 @@ pub struct AssignedPool {
     pub members: Vec<AssignedMember>,
 }
 
+/// The number of an IP group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenGroup")]
+pub struct AssignedGroup {
+    /// Its number.
+    pub id: u16,
+    /// What it is called.
+    pub name: String,
+}
+
+/// What may be written down of an IP group.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenGroup {
+    /// By earlier versions, its number only.
+    Id(u16),
+    Whole {
+        id: u16,
+        name: String,
+    },
+}
+
+impl From<WrittenGroup> for AssignedGroup {
+    fn from(written: WrittenGroup) -> Self {
+        match written {
+            WrittenGroup::Id(id) => Self { id, name: String::new() },
+            WrittenGroup::Whole { id, name } => Self { id, name },
+        }
+    }
+}
+
 /// A ring and where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedRing {
@@ -122,13 +159,21 @@ pub struct AssignedMember {
     pub cut_at: Option<u32>,
     /// What QUIC connection ids name it by.
     pub server_id: Option<ServerId>,
+    /// Which member it is, or was; none: as its pool, address and port say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceId>,
 }
 
 impl AssignedMember {
     /// A new one.
     pub const fn new(id: u16, socket: SocketAddr) -> Self {
         let (address, port) = (socket.ip(), socket.port());
-        Self { id, address, port, removed: false, cut_at: None, server_id: None }
+        Self { id, address, port, removed: false, cut_at: None, server_id: None, resource: None }
+    }
+
+    /// Which member of a pool it is, or was.
+    pub fn resource(&self, pool: ResourceId) -> ResourceId {
+        self.resource.unwrap_or_else(|| ResourceId::of_member(pool, self.socket()))
     }
 
     /// Address and port.
@@ -149,6 +194,7 @@ impl AssignedPool {
     pub fn new(id: u16, ring: AssignedRing, now: u32) -> Self {
         Self {
             id,
+            name: String::new(),
             ring,
             former: None,
             former_since: 0,
@@ -214,7 +260,7 @@ pub struct Full {
 
 /// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct IdSpace {
     /// Listener ids.
     pub listeners: u32,
     /// Pool ids.
@@ -225,7 +271,7 @@ pub struct Room {
     pub slots: u32,
 }
 
-impl Room {
+impl IdSpace {
     /// No number that was not given before is given.
     pub const NONE: Self = Self { listeners: 0, pools: 0, backends: 0, slots: 0 };
 }
@@ -233,11 +279,11 @@ impl Room {
 impl Assignments {
     /// Whether a number stands for something that it did not stand for `before`.
     pub fn gives_more_than(&self, before: &Self) -> bool {
-        let other_listener = |(name, one): (&String, &AssignedListener)| {
-            before.listeners.get(name).is_none_or(|old| old.id != one.id)
+        let other_listener = |(id, one): (&ResourceId, &AssignedListener)| {
+            before.listeners.get(id).is_none_or(|old| old.id != one.id)
         };
-        let other_pool = |(name, pool): (&String, &AssignedPool)| {
-            let Some(old) = before.pools.get(name) else { return true };
+        let other_pool = |(id, pool): (&ResourceId, &AssignedPool)| {
+            let Some(old) = before.pools.get(id) else { return true };
             let known = |one: &AssignedMember| {
                 old.members.iter().any(|old| (old.id, old.socket()) == (one.id, one.socket()))
             };
@@ -254,19 +300,32 @@ impl Assignments {
     }
 
     /// Number of an IP group.
-    pub fn ip_group(&mut self, name: &str) -> u16 {
-        let id = number(&mut self.ip_groups, name, MOST);
-        id.expect("a model has 50 groups at most, and those of the last one may still be here")
+    pub fn ip_group(&mut self, group: ResourceId, name: &str) -> u16 {
+        if let Some(known) = self.ip_groups.get_mut(&group) {
+            name.clone_into(&mut known.name);
+            return known.id;
+        }
+        let used: Ids = self.ip_groups.values().map(|group| group.id).collect();
+        let id = used.free(0, MOST);
+        let id = id.expect("a model has 50 groups, and those of the last one may still be here");
+        self.ip_groups.insert(group, AssignedGroup { id, name: name.to_owned() });
+        id
     }
 
     /// Number of a virtual address.
     ///
     /// # Errors
     /// There are too many virtual addresses.
-    pub fn vip(&mut self, address: IpAddr, room: Room) -> Result<u16, Full> {
-        let limit = if room == Room::NONE { 0 } else { MOST };
+    pub fn vip(&mut self, address: IpAddr, room: IdSpace) -> Result<u16, Full> {
+        let limit = if room == IdSpace::NONE { 0 } else { MOST };
         let full = Full { what: "virtual address", key: "VIPs", limit };
-        number(&mut self.vips, &address, limit).ok_or(full)
+        if let Some(number) = self.vips.get(&address) {
+            return Ok(*number);
+        }
+        let used: Ids = self.vips.values().copied().collect();
+        let number = used.free(0, limit).ok_or(full)?;
+        self.vips.insert(address, number);
+        Ok(number)
     }
 
     /// Numbers of a pool with a ring of this shape. A ring of another shape is another ring, in
@@ -277,25 +336,25 @@ impl Assignments {
     /// There are too many pools, or the ring map is full; the pool keeps the ring that it has.
     pub fn pool(
         &mut self,
-        name: &str,
+        resource: ResourceId,
         shape: Shape,
         now: u32,
-        room: Room,
+        room: IdSpace,
         leaving: &[Region],
     ) -> Result<Option<Region>, Full> {
-        if self.pools.get(name).is_some_and(|pool| pool.ring.shape == shape) {
+        if self.pools.get(&resource).is_some_and(|pool| pool.ring.shape == shape) {
             return Ok(None);
         }
         let base = self.free_region(shape.size, room.slots, leaving)?;
         let ring = AssignedRing { base, shape };
-        if let Some(pool) = self.pools.get_mut(name) {
+        if let Some(pool) = self.pools.get_mut(&resource) {
             return Ok(pool.replace(ring, now));
         }
         let used = self.pools.values().map(|pool| pool.id);
         let used: Ids = used.chain(self.leaving.pools.iter().copied()).collect();
         let full = Full { what: "pool", key: "pools", limit: room.pools };
         let id = used.free(0, room.pools).ok_or(full)?;
-        self.pools.insert(name.to_owned(), AssignedPool::new(id, ring, now));
+        self.pools.insert(resource, AssignedPool::new(id, ring, now));
         Ok(None)
     }
 
@@ -304,12 +363,12 @@ impl Assignments {
     /// are not given: packets still meet who has them. Returns who found no room.
     pub fn members(
         &mut self,
-        pool: &str,
+        pool: ResourceId,
         members: impl Iterator<Item = SocketAddr> + Clone,
-        room: Room,
+        room: IdSpace,
         used: &mut Ids,
     ) -> Vec<(SocketAddr, Full)> {
-        let Some(pool) = self.pools.get_mut(pool) else { return Vec::new() };
+        let Some(pool) = self.pools.get_mut(&pool) else { return Vec::new() };
         if pool.has_just(members.clone()) {
             return Vec::new();
         }
@@ -337,8 +396,8 @@ impl Assignments {
     }
 
     /// Takes over the numbers of a pool and its members as the maps have them.
-    pub fn adopt(&mut self, name: &str, pool: AssignedPool) {
-        self.pools.insert(name.to_owned(), pool);
+    pub fn adopt(&mut self, resource: ResourceId, pool: AssignedPool) {
+        self.pools.insert(resource, pool);
     }
 
     /// Ids of backends in use, or that records may still name.
@@ -349,8 +408,8 @@ impl Assignments {
     }
 
     /// Takes a pool away. Regions of rings that it had are returned; its numbers are left for a while.
-    pub fn remove_pool(&mut self, name: &str) -> Vec<Region> {
-        let Some(pool) = self.pools.remove(name) else { return Vec::new() };
+    pub fn remove_pool(&mut self, resource: ResourceId) -> Vec<Region> {
+        let Some(pool) = self.pools.remove(&resource) else { return Vec::new() };
         self.leaving.pools.push(pool.id);
         self.leaving.backends.extend(pool.members.iter().map(|member| member.id));
         pool.regions().collect()
@@ -377,21 +436,6 @@ impl Assignments {
 
 /// Numbers of a kind that has no map by number.
 const MOST: u32 = 1 << 16;
-
-/// The number of `key`, a new one if it has none; `None` if all below `limit` are in use.
-fn number<K, Q>(numbers: &mut BTreeMap<K, u16>, key: &Q, limit: u32) -> Option<u16>
-where
-    K: Ord + Borrow<Q>,
-    Q: Ord + ToOwned<Owned = K> + ?Sized,
-{
-    if let Some(id) = numbers.get(key) {
-        return Some(*id);
-    }
-    let used: Ids = numbers.values().copied().collect();
-    let id = used.free(0, limit)?;
-    numbers.insert(key.to_owned(), id);
-    Some(id)
-}
 
 #[cfg(test)]
 mod tests;

@@ -23,17 +23,17 @@ use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
 use self::first::Wait;
-pub use self::lasting::Found;
+pub use self::lasting::SweepFindings;
 pub use self::renaming::Renamed;
 use self::ring::Published;
-use crate::control::assign::{Assignments, Full, Room};
+use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
 use crate::control::plan::{Image, Region, RingWrite};
 use crate::control::ring::slots;
-use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol};
+use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol, ResourceId};
 
 /// What is seen of the world.
-pub trait Seen {
+pub trait ReconcileInput {
     /// Whether a member is to take new flows, by its health.
     fn serves(&self, pool: &Pool, member: &Member) -> bool;
     /// Whether a member takes no new flows because it is drained by command.
@@ -97,7 +97,7 @@ pub struct Desired {
     /// What found no room, by object.
     pub left_out: Vec<(String, Full)>,
     /// Rings whose slots began to move, by pool: how many.
-    pub moved: BTreeMap<String, slots::Diff>,
+    pub moved: BTreeMap<ResourceId, slots::Diff>,
     /// When flows of a member that leaves are to be cut next: time to reconcile again.
     pub next_cut: Option<u32>,
     /// When the first ring of a pool is published that waits for its members: time to reconcile again.
@@ -112,12 +112,12 @@ pub struct Reconciler {
     /// The numbers of everything. To be saved.
     pub assignments: Assignments,
     /// Owners of the slots of each pool, as last published.
-    published: BTreeMap<String, Arc<Published>>,
+    published: BTreeMap<ResourceId, Arc<Published>>,
     /// Pools whose first ring waits.
-    waits: BTreeMap<String, Wait>,
+    waits: BTreeMap<ResourceId, Wait>,
     /// Regions that are to be freed with the next picture.
     freed: Vec<Region>,
-    room: Room,
+    room: IdSpace,
     encap_source: EncapSource,
 }
 
@@ -125,29 +125,29 @@ impl Reconciler {
     /// Starts from saved numbers and the owners that the rings have now, by pool.
     pub fn new(
         assignments: Assignments,
-        owners: BTreeMap<String, Owners>,
-        room: Room,
+        owners: BTreeMap<ResourceId, Owners>,
+        room: IdSpace,
         encap_source: EncapSource,
     ) -> Self {
-        let found = |(name, owners): (String, Owners)| {
-            let ring = assignments.pools.get(&name)?.ring;
-            Some((name, Arc::new(Published::found(ring, owners))))
+        let found = |(pool, owners): (ResourceId, Owners)| {
+            let ring = assignments.pools.get(&pool)?.ring;
+            Some((pool, Arc::new(Published::found(ring, owners))))
         };
         let published: BTreeMap<_, _> = owners.into_iter().filter_map(found).collect();
-        let names: Vec<String> = published.keys().cloned().collect();
+        let pools: Vec<ResourceId> = published.keys().copied().collect();
         let (waits, freed) = (BTreeMap::new(), Vec::new());
         let mut all = Self { assignments, published, waits, freed, room, encap_source };
-        names.iter().for_each(|name| all.has_a_past(name));
+        pools.into_iter().for_each(|pool| all.has_a_past(pool));
         all
     }
 
     /// There is room for so much from now on.
-    pub const fn set_room(&mut self, room: Room) {
+    pub const fn set_room(&mut self, room: IdSpace) {
         self.room = room;
     }
 
     /// The picture of the maps for a model.
-    pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
+    pub fn reconcile(&mut self, model: &Model, seen: &impl ReconcileInput) -> Desired {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
@@ -161,9 +161,9 @@ impl Reconciler {
         self.forget_listeners(model);
         self.forget_pools(model, &mut desired);
         let idle = self.idle_timeouts(model);
-        let idle = |pool: &str| idle.get(pool).copied().unwrap_or(0);
+        let idle = |pool| idle.get(&pool).copied().unwrap_or(0);
         for pool in model.pools() {
-            self.pool(pool, idle(pool.name.as_str()), seen, &mut used, &mut desired);
+            self.pool(pool, idle(pool.id), seen, &mut used, &mut desired);
         }
         self.removed_pools(idle, seen, &mut desired);
         self.ip_groups(model, &mut desired);
@@ -178,8 +178,8 @@ impl Reconciler {
 
     /// Forgets the numbers of IP groups and virtual addresses that go.
     fn forget(&mut self, model: &Model) {
-        let wanted: BTreeSet<&str> = model.ip_groups().iter().map(|g| g.name.as_str()).collect();
-        self.assignments.ip_groups.retain(|name, _| wanted.contains(name.as_str()));
+        let wanted: BTreeSet<ResourceId> = model.ip_groups().iter().map(|group| group.id).collect();
+        self.assignments.ip_groups.retain(|group, _| wanted.contains(group));
         let wanted: BTreeSet<IpAddr> =
             model.load_balancers().iter().flat_map(LoadBalancer::vips).collect();
         self.assignments.vips.retain(|address, _| wanted.contains(address));
@@ -189,7 +189,7 @@ impl Reconciler {
         &mut self,
         lb: &LoadBalancer,
         model: &Model,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
         let now = seen.now();

@@ -80,7 +80,7 @@ impl Flow {
 
 /// The result of a probe by each path; `None`: it was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub struct PathResults {
     /// The one that decides.
     pub path: ProbePath,
     /// At the virtual address.

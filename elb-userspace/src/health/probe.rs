@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::path::{AtVip, Paths, ProbeRoute, vip_first};
+use super::path::{AtVip, PathResults, ProbeRoute, vip_first};
 pub use super::spec::{ProbeSource, ProbeSpec};
 use super::{Failure, grpc, http, tcp, tls, udp};
-use crate::model::monitor::{Check, ProbePath};
+use crate::model::monitor::{HealthCheck, ProbePath};
 
 /// What came of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ProbeOutcome {
     /// Whether the member works.
     pub result: Result<(), Failure>,
     /// How long the probe took; not much longer than its timeout.
@@ -26,26 +26,26 @@ pub struct Outcome {
     pub vips: Vec<AtVip>,
 }
 
-impl Outcome {
+impl ProbeOutcome {
     /// What each path came to.
-    pub fn paths(&self) -> Paths {
+    pub fn paths(&self) -> PathResults {
         let (result, other) = (Some(self.result.clone()), self.other.clone());
         let (vip, direct) = match self.path {
             ProbePath::Vip => (result, other),
             ProbePath::Direct => (other, result),
         };
-        Paths { path: self.path, vip, direct }
+        PathResults { path: self.path, vip, direct }
     }
 }
 
 /// Runs a probe, at the virtual addresses that there are routes to, all at once. Dropping the future closes its connections.
-pub async fn run(probe: ProbeSpec, routes: Vec<ProbeRoute>) -> Outcome {
+pub async fn run(probe: ProbeSpec, routes: Vec<ProbeRoute>) -> ProbeOutcome {
     let start = Instant::now();
     let deadline = start + probe.timeout;
     if routes.is_empty() {
         let result = check(&probe, deadline).await;
         let (duration, path) = (start.elapsed(), ProbePath::Direct);
-        return Outcome { result, duration, path, other: None, vips: Vec::new() };
+        return ProbeOutcome { result, duration, path, other: None, vips: Vec::new() };
     }
     let routed: Vec<_> = routes.into_iter().map(|route| probe.by(route)).collect();
     let patience = start + probe.timeout / 2;
@@ -53,7 +53,7 @@ pub async fn run(probe: ProbeSpec, routes: Vec<ProbeRoute>) -> Outcome {
         vip_first(at_all(&routed, deadline), check(&probe, deadline), patience).await;
     let (Ok(vips) | Err(vips)) = at_vips;
     let result = vips.iter().find_map(|(_, result)| result.clone().err()).map_or(Ok(()), Err);
-    Outcome { result, duration: start.elapsed(), path: ProbePath::Vip, other, vips }
+    ProbeOutcome { result, duration: start.elapsed(), path: ProbePath::Vip, other, vips }
 }
 
 /// What came of all probes; an error if any failed.
@@ -67,14 +67,14 @@ async fn at_all(routed: &[ProbeSpec], deadline: Instant) -> Result<Vec<AtVip>, V
 /// time, had room twice for the largest.
 async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
     match &probe.check {
-        Check::Tcp => Box::pin(tcp::check(probe, deadline)).await,
-        Check::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
-        Check::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
-        Check::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
-        Check::Tls(check) => {
+        HealthCheck::Tcp => Box::pin(tcp::check(probe, deadline)).await,
+        HealthCheck::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
+        HealthCheck::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
+        HealthCheck::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
+        HealthCheck::Tls(check) => {
             Box::pin(tls::check(probe, check.domain_name.as_ref(), deadline)).await
         }
-        Check::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
+        HealthCheck::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
     }
 }
 

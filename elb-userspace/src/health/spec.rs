@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::path::{ProbeRoute, Routing};
-use crate::model::monitor::{Check, ProbePath};
+use crate::model::monitor::{HealthCheck, ProbePath};
 use crate::model::{Member, Model, Pool};
 
 /// All that a probe needs to know.
@@ -17,7 +17,7 @@ pub struct ProbeSpec {
     /// For the whole probe.
     pub timeout: Duration,
     /// What is asked.
-    pub check: Check,
+    pub check: HealthCheck,
     /// Where it is to be probed as traffic reaches it: at each virtual address that it serves.
     pub vips: Vec<SocketAddr>,
     /// What brings the probe to the member, if `target` is not its own address.

@@ -5,14 +5,17 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Name;
 use super::value::{Invalid, Rule, as_text, choice};
+use super::{Name, ResourceId};
 
 /// Networks under a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IpGroup {
+    /// Unique among IP groups.
+    pub id: ResourceId,
     /// Unique among IP groups.
     pub name: Name,
     ip_list: Vec<IpGroupEntry>,
@@ -22,7 +25,7 @@ pub struct IpGroup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IpGroupEntry {
     /// Its addresses.
-    pub ip: Network,
+    pub ip: Cidr,
     /// What it is; may be empty.
     pub description: Description,
 }
@@ -38,7 +41,7 @@ impl IpGroup {
     ///
     /// # Errors
     /// There are too many.
-    pub fn new(name: Name, entries: Vec<IpGroupEntry>) -> Result<Self, Invalid> {
+    pub fn new(id: ResourceId, name: Name, entries: Vec<IpGroupEntry>) -> Result<Self, Invalid> {
         let mut seen = BTreeSet::new();
         let ip_list: Vec<_> = entries.into_iter().filter(|entry| seen.insert(entry.ip)).collect();
         if ip_list.len() > Self::MOST_NETWORKS {
@@ -46,7 +49,7 @@ impl IpGroup {
                 format!("has {} networks, of at most {}", ip_list.len(), Self::MOST_NETWORKS);
             return Err(Invalid::new(what, "join neighbouring networks, or use two listeners"));
         }
-        Ok(Self { name, ip_list })
+        Ok(Self { id, name, ip_list })
     }
 
     /// In the order of the source; no network is there twice.
@@ -55,22 +58,23 @@ impl IpGroup {
     }
 
     /// Its networks.
-    pub fn networks(&self) -> BTreeSet<Network> {
+    pub fn networks(&self) -> BTreeSet<Cidr> {
         self.ip_list.iter().map(|entry| entry.ip).collect()
     }
 }
 
 /// Networks of IP groups, by the number of the group.
-pub type GroupNetworks = BTreeMap<u16, BTreeSet<Network>>;
+pub type GroupNetworks = BTreeMap<u16, BTreeSet<Cidr>>;
 
 /// Addresses with the same first bits: an address, and zeroes after its first `bits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Cidr {
     address: IpAddr,
     bits: u8,
 }
 
-impl Network {
+impl Cidr {
     /// The network of this size that an address is in; `None` if an address has fewer bits.
     pub fn of(address: IpAddr, bits: u8) -> Option<Self> {
         let address = match address {
@@ -97,7 +101,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for Cidr {
     type Err = Invalid;
 
     /// An address, or an address and the number of bits that count; the others may be set.
@@ -130,7 +134,7 @@ impl FromStr for Network {
     }
 }
 
-impl Rule for Network {
+impl Rule for Cidr {
     fn rule() -> String {
         "an address or a network, as in \"10.0.0.7\" or \"10.0.0.0/8\"".to_owned()
     }
@@ -142,13 +146,13 @@ fn is_range(text: &str) -> bool {
     text.split_once('-').is_some_and(|(first, last)| is_address(first) && is_address(last))
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
     }
 }
 
-impl Serialize for Network {
+impl Serialize for Cidr {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_text(self, serializer)
     }

@@ -6,20 +6,26 @@
 
 pub mod codes;
 pub mod endpoint;
+pub mod id;
 pub mod ipgroup;
+pub mod member_ref;
 pub mod monitor;
 pub mod port_range;
 pub mod quic;
 pub mod rules;
+pub mod select;
 pub mod target;
 pub mod time;
 pub mod value;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
 
+pub use id::ResourceId;
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
+pub use member_ref::MemberRef;
 pub use monitor::HealthMonitor;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};
@@ -35,11 +41,23 @@ pub struct Model {
     load_balancers: Vec<LoadBalancer>,
     pools: Vec<Pool>,
     ip_groups: Vec<IpGroup>,
+    /// Where each pool is in the list.
+    #[serde(skip)]
+    places: Places,
+}
+
+/// Where pools are, by id and by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    by_id: HashMap<ResourceId, usize>,
+    by_name: HashMap<Name, usize>,
 }
 
 /// Addresses that take connections for listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LoadBalancer {
+    /// Unique among load balancers.
+    pub id: ResourceId,
     /// Unique among load balancers.
     pub name: Name,
     /// Whether any of its listeners is to be served.
@@ -67,6 +85,8 @@ impl LoadBalancer {
 /// One protocol and port of a load balancer, and the pool that serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listener {
+    /// Unique among listeners.
+    pub id: ResourceId,
     /// Unique within the load balancer.
     pub name: Name,
     /// Transport protocol.
@@ -113,6 +133,8 @@ impl Listener {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pool {
     /// Unique among pools.
+    pub id: ResourceId,
+    /// Unique among pools.
     pub name: Name,
     /// That of the listeners it serves.
     pub protocol: Protocol,
@@ -147,6 +169,8 @@ pub struct Pool {
 /// A backend server of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
+    /// Unique among the members of all pools.
+    pub id: ResourceId,
     /// Unique within the pool.
     pub name: Name,
     /// Unicast.
@@ -174,7 +198,10 @@ impl Model {
         ip_groups: Vec<IpGroup>,
     ) -> Result<Self, Vec<Violation>> {
         let violations = rules::check(&load_balancers, &pools, &ip_groups);
-        let model = Self { load_balancers, pools, ip_groups };
+        let by_id = pools.iter().zip(0..).map(|(pool, at)| (pool.id, at)).collect();
+        let by_name = pools.iter().zip(0..).map(|(pool, at)| (pool.name.clone(), at)).collect();
+        let places = Places { by_id, by_name };
+        let model = Self { load_balancers, pools, ip_groups, places };
         if violations.is_empty() { Ok(model) } else { Err(violations) }
     }
 
@@ -195,14 +222,22 @@ impl Model {
 
     /// The pool of that name.
     pub fn pool(&self, name: &Name) -> Option<&Pool> {
-        self.pools.iter().find(|pool| pool.name == *name)
+        self.pools.get(*self.places.by_name.get(name)?)
+    }
+
+    /// The pool with that id.
+    pub fn pool_with(&self, id: ResourceId) -> Option<&Pool> {
+        self.pools.get(*self.places.by_id.get(&id)?)
+    }
+
+    /// All listeners, each with its load balancer.
+    pub fn listeners(&self) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
+        self.load_balancers.iter().flat_map(|lb| lb.listeners.iter().map(move |one| (lb, one)))
     }
 
     /// The listeners that a pool serves, each with its load balancer, disabled ones included.
     pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
-        let all =
-            self.load_balancers.iter().flat_map(|lb| lb.listeners.iter().map(move |l| (lb, l)));
-        all.filter(move |(_, listener)| listener.default_pool == *pool)
+        self.listeners().filter(move |(_, listener)| listener.default_pool == *pool)
     }
 
     /// What a probe of `member` names as its host unless the monitor says otherwise: the VIP of the

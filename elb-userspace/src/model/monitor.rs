@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use super::codes::{ExpectedCodes, GrpcCodes};
 use super::value::{Invalid, Ranged, Rule, choice};
-use super::{Member, Protocol};
+use super::{Member, Protocol, ResourceId};
 
 /// Seconds of a probe's interval or timeout.
 pub type ProbeSeconds = Ranged<1, 50>;
@@ -20,11 +20,13 @@ pub type Retries = Ranged<1, 10>;
 /// How the members of a pool are probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthMonitor {
+    /// Unique among health monitors.
+    pub id: ResourceId,
     /// False: members are not probed and count as healthy.
     pub admin_state_up: bool,
     /// What a probe does.
     #[serde(flatten)]
-    pub check: Check,
+    pub check: HealthCheck,
     /// From the end of a probe to the start of the next, in seconds.
     pub delay: ProbeSeconds,
     /// For a whole probe, in seconds.
@@ -46,6 +48,11 @@ impl HealthMonitor {
     pub const DEFAULT_TIMEOUT: ProbeSeconds = ProbeSeconds::constant(3);
     /// [`Self::max_retries`] and [`Self::max_retries_down`] unless set.
     pub const DEFAULT_RETRIES: Retries = Retries::constant(3);
+
+    /// Whether another one judges alike, whichever it is.
+    pub fn is_like(&self, other: &Self) -> bool {
+        *self == Self { id: self.id, ..other.clone() }
+    }
 
     /// The port to probe on `member`; 0 only if neither has one, which no [`super::Model`] holds.
     pub fn port(&self, member: &Member) -> u16 {
@@ -74,7 +81,7 @@ choice! {
 /// What a probe does, named by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Check {
+pub enum HealthCheck {
     /// A connection is established.
     Tcp,
     /// An ICMP echo request is answered, and a datagram is not answered by an ICMP error.
@@ -89,7 +96,7 @@ pub enum Check {
     Grpc(GrpcCheck),
 }
 
-impl Check {
+impl HealthCheck {
     /// Its name.
     pub const fn check_type(&self) -> CheckType {
         match self {
@@ -104,19 +111,19 @@ impl Check {
 }
 
 choice! {
-    /// The names of [`Check`].
+    /// The names of [`HealthCheck`].
     CheckType {
-        /// [`Check::Tcp`]
+        /// [`HealthCheck::Tcp`]
         Tcp = "TCP",
-        /// [`Check::UdpConnect`]
+        /// [`HealthCheck::UdpConnect`]
         UdpConnect = "UDP_CONNECT",
-        /// [`Check::Http`]
+        /// [`HealthCheck::Http`]
         Http = "HTTP",
-        /// [`Check::Https`]
+        /// [`HealthCheck::Https`]
         Https = "HTTPS",
-        /// [`Check::Tls`]
+        /// [`HealthCheck::Tls`]
         Tls = "TLS",
-        /// [`Check::Grpc`]
+        /// [`HealthCheck::Grpc`]
         Grpc = "GRPC",
     }
     not yet: [], use "TCP, HTTP, HTTPS, TLS, GRPC or UDP_CONNECT"

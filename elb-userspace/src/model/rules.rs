@@ -1,6 +1,7 @@
 //! What must hold between resources that are each valid by themselves.
 
 mod admission;
+mod ids;
 mod ports;
 mod quic;
 
@@ -60,6 +61,10 @@ pub fn check(
     for (i, group) in ip_groups.iter().enumerate() {
         rules.ip_group(i, group);
     }
+    let wrong = rules.broken.iter().filter(|one| ["name", "address"].contains(&one.key));
+    let wrong = wrong.map(|one| one.at).collect();
+    let all = ids::Resources { load_balancers, pools, ip_groups };
+    rules.broken.extend(all.with_taken_ids(&wrong));
     rules.broken
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::model::endpoint::Endpoint;
+use crate::model::select::{self, Label, ResourceKind};
 use crate::model::{Listener, LoadBalancer, Member, Model, Pool};
 
 /// Something with members below it.
@@ -22,29 +23,26 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// What `text` names. A load balancer, listener, pool or member is named by its name; a listener
-    /// also as `LB/LISTENER`; a member also as `POOL/MEMBER`, by its address, or its address and
-    /// port. Any of them may have its kind before it (`lb:`, `listener:`, `pool:`, `member:`).
+    /// The only thing that `text` names.
     ///
     /// # Errors
     /// It names nothing, or more than one thing; the message says which there are.
     pub fn find(model: &'a Model, text: &str) -> Result<Self, String> {
-        let all = everything(model);
-        let found: Vec<Self> = all.iter().copied().filter(|one| one.is_named(text)).collect();
-        match found[..] {
-            [one] => Ok(one),
-            [] => Err(format!(
-                "no load balancer, listener, pool or member is called {text:?}; there are: {}",
-                list(&all)
-            )),
-            _ => Err(format!("{text:?} is more than one thing; say which: {}", list(&found))),
-        }
+        select::one(ANY, text, everything(model))
+    }
+
+    /// All that `text` names.
+    ///
+    /// # Errors
+    /// It names nothing; the message says which there are.
+    pub fn all(model: &'a Model, text: &str) -> Result<Vec<Self>, String> {
+        select::all(ANY, text, everything(model))
     }
 
     /// Whether the text of a configuration that need not be right, comments aside, has what `name` names.
     pub fn is_in_text(name: &str, text: &str) -> bool {
-        let kinds = ["lb:", "listener:", "pool:", "member:"];
-        let name = kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
+        let after = |kind: ResourceKind| name.strip_prefix(kind.as_str())?.strip_prefix(':');
+        let name = ResourceKind::ALL.into_iter().find_map(after).unwrap_or(name);
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let values: Vec<&str> =
             lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2)).collect();
@@ -84,88 +82,45 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn is_named(self, text: &str) -> bool {
-        let (kind, name) = text.split_once(':').unwrap_or(("", text));
-        let of_kind = kind == self.kind() && self.has_name(name);
-        of_kind || self.has_name(text)
-    }
-
-    fn has_name(self, text: &str) -> bool {
-        let both = |outer: &str, inner: &str| {
-            text.strip_prefix(outer).and_then(|rest| rest.strip_prefix('/')) == Some(inner)
-        };
-        match self {
-            Self::All => false,
-            Self::LoadBalancer(balancer) => balancer.name.as_str() == text,
-            Self::Listener(balancer, listener) => {
-                let name = listener.name.as_str();
-                name == text || both(balancer.name.as_str(), name)
-            }
-            Self::Pool(pool) => pool.name.as_str() == text,
-            Self::Member(pool, member) => {
-                let within = |text: &str| {
-                    let is_there = |endpoint: Endpoint| endpoint.is(member.socket());
-                    member.name.as_str() == text || text.parse().is_ok_and(is_there)
-                };
-                let inner = text.strip_prefix(pool.name.as_str());
-                within(text) || inner.and_then(|rest| rest.strip_prefix('/')).is_some_and(within)
-            }
-        }
-    }
-
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::All => "",
-            Self::LoadBalancer(_) => "lb",
-            Self::Listener(..) => "listener",
-            Self::Pool(_) => "pool",
-            Self::Member(..) => "member",
-        }
+    /// What people may name it by; everything has no name.
+    fn label(self) -> Option<Label<'a>> {
+        Some(match self {
+            Self::All => return None,
+            Self::LoadBalancer(balancer) => Label::from(balancer),
+            Self::Listener(balancer, listener) => Label::from((balancer, listener)),
+            Self::Pool(pool) => Label::from(pool),
+            Self::Member(pool, member) => Label::from((pool, member)),
+        })
     }
 }
 
 /// A name that nothing else has.
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind();
-        match self {
-            Self::All => write!(f, "everything"),
-            Self::LoadBalancer(balancer) => write!(f, "{kind}:{}", balancer.name),
-            Self::Listener(balancer, listener) => {
-                write!(f, "{kind}:{}/{}", balancer.name, listener.name)
-            }
-            Self::Pool(pool) => write!(f, "{kind}:{}", pool.name),
-            Self::Member(pool, member) => write!(f, "{kind}:{}/{}", pool.name, member.name),
+        match self.label() {
+            None => f.write_str("everything"),
+            Some(label) => label.fmt(f),
         }
     }
 }
 
+/// What a target is.
+const ANY: &str = "load balancer, listener, pool or member";
+
 /// Everything that has a name, the widest first.
-fn everything(model: &Model) -> Vec<Target<'_>> {
-    let balancers = || model.load_balancers().iter();
-    let listeners = balancers()
-        .flat_map(|lb| lb.listeners.iter().map(move |listener| Target::Listener(lb, listener)));
+fn everything(model: &Model) -> impl Iterator<Item = (Label<'_>, Target<'_>)> {
     let members = model
         .pools()
         .iter()
         .flat_map(|pool| pool.members.iter().map(move |member| Target::Member(pool, member)));
-    balancers()
+    let all = model
+        .load_balancers()
+        .iter()
         .map(Target::LoadBalancer)
-        .chain(listeners)
+        .chain(model.listeners().map(|(lb, listener)| Target::Listener(lb, listener)))
         .chain(model.pools().iter().map(Target::Pool))
-        .chain(members)
-        .collect()
-}
-
-/// The first of many, for a message.
-fn list(targets: &[Target<'_>]) -> String {
-    const SHOWN: usize = 12;
-    let names: Vec<String> = targets.iter().take(SHOWN).map(ToString::to_string).collect();
-    match targets.len() {
-        0 => "none".to_owned(),
-        count if count <= SHOWN => names.join(", "),
-        count => format!("{} and {} more", names.join(", "), count - SHOWN),
-    }
+        .chain(members);
+    all.filter_map(|target| Some((target.label()?, target)))
 }
 
 #[cfg(test)]

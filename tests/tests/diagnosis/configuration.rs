@@ -135,7 +135,7 @@ fn a_wrong_path_is_named_with_its_code_and_tcp_is_suggested() -> Result<()> {
     assert!(diagnosis.fix().contains("url_path = \"/\""), "{}", diagnosis.fix());
     assert!(diagnosis.fix().contains("type = \"TCP\""), "{}", diagnosis.fix());
     for check in ["listening", "security-group", "firewall", "route", "hosts-deny"] {
-        assert_eq!(diagnosis.verdict(check), "pass", "{check}: {:#}", diagnosis.said);
+        assert_eq!(diagnosis.outcome(check), "pass", "{check}: {:#}", diagnosis.said);
     }
 
     scene.follow_in_file(&diagnosis, "url_path")?;
@@ -236,7 +236,10 @@ fn each_key_of_a_health_check_that_is_wrong_is_named() -> Result<()> {
 fn names_that_are_wrong_or_mean_too_much_are_answered_with_names() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     for (target, said) in [
-        ("nobody", "no load balancer, listener, pool or member is called \"nobody\"; there are: "),
+        (
+            "nobody",
+            "no load balancer, listener, pool or member is called \"nobody\", or has it as its address; there are: ",
+        ),
         (WEB, "is more than one thing; say which: listener:lb-0/web, pool:web"),
     ] {
         let ended = scene.agent.end(&["diagnose", target], LIMIT)?;

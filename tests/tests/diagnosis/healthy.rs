@@ -244,7 +244,7 @@ fn nothing_is_concluded_from_the_wrong_host() -> Result<()> {
     let answer = scene.diagnose_with_host_of(0, 1)?;
     is_well(&answer);
     for check in ["listening", "firewall", "route", "virtual-address"] {
-        assert_ne!(answer.verdict(check), "fail", "{check}: {:#}", answer.said);
+        assert_ne!(answer.outcome(check), "fail", "{check}: {:#}", answer.said);
     }
     scene.servers[0].kill()?;
     scene.wait_for(0, "OFFLINE")?;

@@ -29,7 +29,7 @@ fn a_service_that_is_stopped_is_not_listening() -> Result<()> {
     let report = scene.names(0, "listening")?;
     assert!(report.evidence().contains("not listening"), "{}", report.evidence());
     for check in ["security-group", "network-acl", "route", "neighbor", "itself"] {
-        assert_eq!(report.verdict(check), "pass", "{check}: {:#}", report.said);
+        assert_eq!(report.outcome(check), "pass", "{check}: {:#}", report.said);
     }
     scene.servers[0].restart()?;
     scene.repaired(0)
@@ -178,7 +178,7 @@ fn a_full_accept_queue_warns_of_load() -> Result<()> {
     scene.servers[0].kill()?;
     let full = Full::start(scene.lab.backend(0), scene.address(0))?;
     let report = scene.names(0, "load")?;
-    assert_eq!(report.verdict("load"), "warn", "{:#}", report.said);
+    assert_eq!(report.outcome("load"), "warn", "{:#}", report.said);
     assert!(
         report.evidence().contains("accept queue of the service is full"),
         "{}",

@@ -40,7 +40,7 @@ fn address_is_missed(scene: &Scene, index: usize, mode: Forwarding) -> Result<()
     let fix = format!(" --mode {}{from}", mode.name());
     assert!(report.fix().contains("elb backend up --vip ") && report.fix().contains(&fix));
     for check in ["listening", "firewall", "route", "security-group"] {
-        assert_eq!(report.verdict(check), "pass", "{check}: {:#}", report.said);
+        assert_eq!(report.outcome(check), "pass", "{check}: {:#}", report.said);
     }
     scene.follow(index, &report, &[])?;
     scene.repaired(index)

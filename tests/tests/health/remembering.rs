@@ -128,8 +128,9 @@ fn an_agent_that_is_killed_goes_on_from_the_last_verdicts() -> Result<()> {
     wait_for("the verdict to be written down", LIMIT, || {
         let text = fs::read_to_string(health_file(&scene)).unwrap_or_default();
         let written: Value = serde_json::from_str(&text).unwrap_or_default();
-        let members = written["members"]["web"].as_array().cloned().unwrap_or_default();
-        let mut turned = members.iter().map(|one| &one["history"]["turned_unhealthy"]);
+        let pools = written["pools"].as_object().into_iter().flat_map(|pools| pools.values());
+        let members = pools.flat_map(|members| members.as_array().into_iter().flatten());
+        let mut turned = members.map(|one| &one["history"]["turned_unhealthy"]);
         Ok(turned.any(|turned| *turned == 2).then_some(()))
     })?;
     scene.agent.kill()?;

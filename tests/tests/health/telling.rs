@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::watched::{LIMIT, WEB, Watched, every_second};
 
 fn events(printed: &str) -> Result<Vec<Value>> {
-    printed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    elb_tests::printed::lines(&["events"], printed)
 }
 
 fn wait_events(following: &Running, count: usize) -> Result<Vec<Value>> {
@@ -37,7 +37,7 @@ fn events_come_as_a_stream_in_the_log_and_as_counters() -> Result<()> {
     assert_eq!(is_shown[0], all[0]);
     let [unhealthy, recovered] = &all[..] else { panic!("{all:?}") };
     for event in &all {
-        assert_eq!(event["member"], member);
+        assert_eq!(event["name"], member);
         assert_eq!(event["pool"], WEB);
         assert_eq!(event["reason"]["reason_code"], "RESPONSE_MISMATCH");
         assert_eq!(event["reason"]["healthcheck_response"], "503");
@@ -90,7 +90,7 @@ fn a_member_by_itself_is_shown_with_its_probes() -> Result<()> {
     let json = scene.agent.ask(&["status", &scene.address(1).to_string()])?;
     assert_eq!(json[0]["pool"], WEB);
     let unknown = scene.agent.run(&["status", "nobody"]).unwrap_err();
-    assert!(format!("{unknown:#}").contains("no member is called \"nobody\""), "{unknown:#}");
+    assert!(format!("{unknown:#}").contains("pool or member is called \"nobody\""), "{unknown:#}");
     let lateness = scene.agent.status()?["agent"]["probing"].clone();
     assert!(lateness["late_p99_ms"].is_u64() || lateness["late_p99_ms"].is_null(), "{lateness}");
     let counts = lateness["lateness"].as_array().context("no classes")?;

@@ -2,24 +2,24 @@
 //! it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use elb_common::addr::Mac;
-use elb_userspace::control::assign::Room;
+use elb_userspace::control::assign::IdSpace;
 use elb_userspace::control::network::NextHop;
 use elb_userspace::control::plan::{Command, Image, Region, plan};
-use elb_userspace::control::reconcile::{EncapSource, Found, Reconciler, Seen};
+use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler, SweepFindings};
 use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MinimumHealthy, Model, Name, NoMember, RingSize, Weight,
+    MinimumHealthy, Model, Name, NoMember, ResourceId, RingSize, Weight,
 };
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
 use crate::script::{Member, Packet, Pool, Wanted, pool_of};
 
 /// Room for few numbers, so that they are used again soon.
-pub const ROOM: Room = Room { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
+pub const ROOM: IdSpace = IdSpace { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
 /// Interface that packets come and leave by.
 pub const INTERFACE: u32 = 1;
 /// Seconds for which records of closed connections are kept.
@@ -67,7 +67,7 @@ pub struct Census {
     pub moved: BTreeMap<u16, u32>,
 }
 
-impl Found for Census {
+impl SweepFindings for Census {
     fn flows(&self, backend: u16) -> u32 {
         self.flows.get(&backend).copied().unwrap_or(0)
     }
@@ -163,7 +163,7 @@ impl<'d, D: Datapath> World<'d, D> {
     pub fn restart(&mut self) {
         let saved = serde_json::to_vec(&self.reconciler.assignments).unwrap();
         let pools = self.reconciler.assignments.pools.iter();
-        let owners = pools.map(|(name, pool)| (name.clone(), self.datapath.owners(pool.region())));
+        let owners = pools.map(|(id, pool)| (*id, self.datapath.owners(pool.region())));
         let owners = owners.collect();
         let saved = serde_json::from_slice(&saved).unwrap();
         self.reconciler = Reconciler::new(saved, owners, ROOM, EncapSource::default());
@@ -206,7 +206,7 @@ impl View {
     }
 }
 
-impl Seen for View {
+impl ReconcileInput for View {
     fn serves(&self, _: &model::Pool, member: &model::Member) -> bool {
         !self.member(member).sick
     }
@@ -252,7 +252,9 @@ fn pool_name(pool: usize, wanted: &Pool) -> Name {
 }
 
 fn model(wanted: &Wanted) -> Model {
+    let lb = ResourceId::of_load_balancer("lb");
     let listeners = (0..).zip(&wanted.listeners).map(|(number, listener)| model::Listener {
+        id: ResourceId::of_listener(lb, &format!("listener-{number}")),
         name: name(&format!("listener-{number}")),
         protocol: wanted.protocol,
         protocol_port: PORTS[number],
@@ -266,6 +268,7 @@ fn model(wanted: &Wanted) -> Model {
         no_member: NoMember::Drop,
     });
     let load_balancer = LoadBalancer {
+        id: lb,
         name: name("lb"),
         admin_state_up: true,
         vip_address: Some(VIP),
@@ -281,7 +284,9 @@ fn model(wanted: &Wanted) -> Model {
 
 fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
     // Any port: the listeners of a pool have different ones.
+    let id = ResourceId::of_pool(pool_name(number, pool).as_str());
     let member = |(number, member): (&u8, &Member)| model::Member {
+        id: ResourceId::of_member(id, SocketAddr::new(address(*number), 0)),
         name: name(&number.to_string()),
         address: address(*number),
         protocol_port: 0,
@@ -289,6 +294,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         server_id: None,
     };
     model::Pool {
+        id,
         name: pool_name(number, pool),
         protocol: wanted.protocol,
         lb_algorithm: pool.algorithm,

@@ -125,7 +125,7 @@ fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
         let src = SocketAddr::new(address, ports[0]).to_string();
         let dst = echo.to_string();
         let shown = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp"])?;
-        assert_eq!(shown["verdict"]["reason"], "cut_answered", "{shown}");
+        assert_eq!(shown["decision"]["reason"], "cut_answered", "{shown}");
         assert_eq!(shown["admission"]["admitted"], true, "{shown}");
         let again = agent.run(&filter)?;
         assert!(again.starts_with("no recorded connection matches: nothing was cut\n"), "{again}");

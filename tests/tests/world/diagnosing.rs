@@ -46,7 +46,7 @@ const PECULIAR: &str = "
 fn no_mtu(shown: &Diagnosis) {
     for check in ["mtu", "sysctls", "firewall", "route"] {
         assert_ne!(shown.cause(), Some(check), "{:#}", shown.said);
-        assert_ne!(shown.verdict(check), "fail", "{:#}", shown.said);
+        assert_ne!(shown.outcome(check), "fail", "{:#}", shown.said);
     }
 }
 

@@ -225,7 +225,7 @@ fn a_closed_port_is_refused_instead_of_circling() -> Result<()> {
     assert_eq!(status::packets_of(&said, "no_listener"), 0, "{said}");
     let (src, dst) = (client.to_string(), format!("{vip}:81"));
     let shown = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
-    assert_eq!(shown["verdict"]["reason"], "closed_port_answered", "{shown}");
+    assert_eq!(shown["decision"]["reason"], "closed_port_answered", "{shown}");
     assert_eq!(shown["answer"]["kind"], "reset", "{shown}");
 
     // The address becomes this host's own: the rest is the kernel's at once, which has an answer, too.

@@ -16,6 +16,7 @@ mod own_address;
 mod own_faults;
 mod owners;
 mod reloads;
+mod renaming;
 mod saying;
 mod served;
 mod starting;

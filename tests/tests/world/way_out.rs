@@ -111,7 +111,7 @@ fn clients_learn_that_no_member_is_left() -> Result<()> {
         let src = if family == Family::V4 { client } else { format!("[{client}]:9") };
         let asked = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
         let shown = agent.ask(&asked)?;
-        assert_eq!(shown["verdict"]["reason"], "no_backend_answered", "{shown}");
+        assert_eq!(shown["decision"]["reason"], "no_backend_answered", "{shown}");
         assert_eq!(shown["answer"]["kind"], "reset", "{shown}");
 
         servers[0].restart()?;
@@ -198,7 +198,7 @@ fn an_excluded_client_is_cut_and_no_other() -> Result<()> {
         let vip = echo.to_string();
         let asked = ["explain", "--src", "10.0.0.60", "--dst", &vip, "--proto", "tcp"];
         let shown = agent.ask(&asked)?;
-        assert_eq!(shown["verdict"]["reason"], "cut_answered", "{shown}");
+        assert_eq!(shown["decision"]["reason"], "cut_answered", "{shown}");
 
         config.set_group("bad", &[]);
         agent.reload(&config)?;

@@ -8,20 +8,20 @@ use std::collections::BTreeSet;
 use super::fits;
 use crate::control::assign::{AssignedListener, AssignedMember, AssignedPool, Assignments};
 use crate::control::plan::{Image, Region};
-use crate::model::{Model, Pool};
+use crate::model::{Model, Pool, ResourceId};
 
-/// Corrects what was written down by what was found in the maps; the names of the pools that are as found.
+/// Corrects what was written down by what was found in the maps; the pools that are as found.
 pub(in crate::agent) fn prefer_maps(
     written: &mut Assignments,
     found: &Assignments,
     model: &Model,
     observed: &Image,
     named: impl Fn(Region) -> BTreeSet<u16>,
-) -> Vec<String> {
+) -> Vec<ResourceId> {
     let mut others = Vec::new();
-    for (name, is) in &found.pools {
-        let said = written.pools.get(name);
-        let pool = model.pools().iter().find(|pool| pool.name.as_str() == name);
+    for (resource, is) in &found.pools {
+        let said = written.pools.get(resource);
+        let pool = model.pool_with(*resource);
         let agrees = |said: &AssignedPool| {
             pool.is_some_and(|pool| members_agree(pool, said, observed))
                 && places_agree(said, is)
@@ -31,38 +31,38 @@ pub(in crate::agent) fn prefer_maps(
             continue;
         }
         tracing::warn!(
-            pool = name,
+            pool = is.name,
             "the saved numbers are not those of the maps in force: the maps count"
         );
-        written.pools.remove(name);
+        written.pools.remove(resource);
         while let Some(other) = in_the_way(written, is) {
             written.pools.remove(&other);
         }
-        written.adopt(name, is.clone());
-        others.push(name.clone());
+        written.adopt(*resource, is.clone());
+        others.push(*resource);
     }
     listeners(written, found);
     for (address, number) in &found.vips {
         written.vips.retain(|other, taken| other == address || taken != number);
         written.vips.insert(*address, *number);
     }
-    for (name, number) in &found.ip_groups {
-        written.ip_groups.retain(|other, taken| other == name || taken != number);
-        written.ip_groups.insert(name.clone(), *number);
+    for (resource, group) in &found.ip_groups {
+        written.ip_groups.retain(|other, taken| other == resource || taken.id != group.id);
+        written.ip_groups.insert(*resource, group.clone());
     }
     others
 }
 
 /// Listeners have the ids of their records, and a pool that these allow.
 fn listeners(written: &mut Assignments, found: &Assignments) {
-    for (name, is) in &found.listeners {
+    for (resource, is) in &found.listeners {
         let agrees = |said: &AssignedListener| {
             let pools = [Some(said.pool), said.former.as_ref().map(|former| former.pool)];
             said.id == is.id && pools.contains(&Some(is.pool))
         };
-        if !written.listeners.get(name).is_some_and(agrees) {
+        if !written.listeners.get(resource).is_some_and(agrees) {
             written.listeners.retain(|_, other| other.id != is.id);
-            written.listeners.insert(name.clone(), is.clone());
+            written.listeners.insert(*resource, is.clone());
         }
     }
 }
@@ -93,14 +93,14 @@ fn names_only_members(said: &AssignedPool, named: &impl Fn(Region) -> BTreeSet<u
 }
 
 /// A pool whose numbers are those of another one.
-fn in_the_way(written: &Assignments, is: &AssignedPool) -> Option<String> {
+fn in_the_way(written: &Assignments, is: &AssignedPool) -> Option<ResourceId> {
     let alone = |other: &AssignedPool| {
         let mut one = Assignments::default();
-        one.adopt("", other.clone());
+        one.adopt(ResourceId::of_pool(""), other.clone());
         one
     };
     let mut pools = written.pools.iter();
-    pools.find(|(_, other)| !fits(&alone(other), is)).map(|(name, _)| name.clone())
+    pools.find(|(_, other)| !fits(&alone(other), is)).map(|(resource, _)| *resource)
 }
 
 #[cfg(test)]
@@ -116,6 +116,10 @@ mod tests {
 
     const SIZE: u32 = 4096;
 
+    fn id(pool: &str) -> ResourceId {
+        ResourceId::of_pool(pool)
+    }
+
     fn socket(n: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, n], 80))
     }
@@ -130,7 +134,7 @@ mod tests {
 
     fn all(pools: &[(&str, &AssignedPool)]) -> Assignments {
         let mut all = Assignments::default();
-        pools.iter().for_each(|(name, pool)| all.adopt(name, (*pool).clone()));
+        pools.iter().for_each(|(name, pool)| all.adopt(id(name), (*pool).clone()));
         all
     }
 
@@ -161,7 +165,7 @@ mod tests {
         found: &Assignments,
         backends: &[(u16, u8)],
         slots: &[(u32, &[u16])],
-    ) -> (Assignments, Vec<String>) {
+    ) -> (Assignments, Vec<ResourceId>) {
         let named = |region: Region| {
             let here = slots.iter().filter(|(base, _)| *base == region.base);
             here.flat_map(|(_, ids)| ids.iter().copied()).collect()
@@ -172,7 +176,7 @@ mod tests {
     }
 
     fn id_of(all: &Assignments, name: &str, n: u8) -> Option<u16> {
-        let members = &all.pools.get(name)?.members;
+        let members = &all.pools.get(&id(name))?.members;
         let address: IpAddr = socket(n).ip();
         members.iter().find(|member| member.address == address).map(|member| member.id)
     }
@@ -194,7 +198,7 @@ mod tests {
         let written = all(&[("web", &pool(0, 0, &[(1, 1), (2, 2)]))]);
         let found = all(&[("web", &pool(0, 0, &[(2, 1), (1, 2)]))]);
         let (is, others) = corrected(&written, &found, &[(1, 2), (2, 1)], &[(0, &[1, 2])]);
-        assert_eq!(others, ["web"]);
+        assert_eq!(others, [id("web")]);
         assert_eq!((id_of(&is, "web", 1), id_of(&is, "web", 2)), (Some(2), Some(1)));
     }
 
@@ -211,8 +215,8 @@ mod tests {
         let written = all(&[("dns", &pool(0, 0, &[(5, 1)]))]);
         let found = all(&[("web", &pool(0, 0, &[(1, 1)]))]);
         let (is, others) = corrected(&written, &found, &[(1, 1)], &[(0, &[1])]);
-        assert_eq!(others, ["web"]);
-        assert_eq!(is.pools.keys().collect::<Vec<_>>(), ["web"]);
+        assert_eq!(others, [id("web")]);
+        assert_eq!(is.pools.keys().collect::<Vec<_>>(), [&id("web")]);
     }
 
     /// The agent was killed between writing the file and writing the maps.
@@ -228,17 +232,12 @@ mod tests {
 
     #[test]
     fn listeners_have_the_ids_of_their_records() {
-        let listener = |id, pool| AssignedListener {
-            id,
-            pool,
-            former: None,
-            moved: false,
-            place: crate::control::assign::Place::default(),
-        };
+        let listener = |id, pool| AssignedListener { id, pool, ..AssignedListener::default() };
+        let [http, dns] = ["http", "dns"].map(id);
         let (mut written, mut found) = (Assignments::default(), Assignments::default());
-        written.listeners.insert("http".to_owned(), listener(0, 0));
-        written.listeners.insert("dns".to_owned(), listener(1, 1));
-        found.listeners.insert("http".to_owned(), listener(1, 0));
+        written.listeners.insert(http, listener(0, 0));
+        written.listeners.insert(dns, listener(1, 1));
+        found.listeners.insert(http, listener(1, 0));
         listeners(&mut written, &found);
         assert_eq!(written.listeners, found.listeners, "no two have one id");
     }

@@ -8,13 +8,13 @@ use super::{Shares, arrivals, health, read, rolled_up};
 use crate::agent::arrivals::Arrived;
 use crate::agent::core::Core;
 use crate::api::Answer;
-use crate::api::report::{Asked, Part, Underway};
-use crate::api::shape::status::{self, Request};
+use crate::api::report::{Part, PartRequest, Underway};
+use crate::api::shape::status::{self, StatusRequest};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::ring::shape::{Shape, algorithm_name};
-use crate::health::Status;
-use crate::model;
+use crate::health::OperatingStatus;
 use crate::model::time::Time;
+use crate::model::{self, MemberRef, ResourceId};
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
@@ -26,12 +26,12 @@ const PROBLEMS: usize = 100;
 /// A status that is under way.
 #[derive(Debug)]
 struct Reporting {
-    request: Request,
+    request: StatusRequest,
     /// Since the configuration of this moment; none yet.
     prepared: Option<(Time, Prepared)>,
     next: Next,
     /// Of pools whose members were all looked at.
-    pools: HashMap<String, Summary>,
+    pools: HashMap<ResourceId, Summary>,
     problems: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ struct Reporting {
 struct Prepared {
     selection: Selection,
     /// The listeners of each pool: numbers of the load balancer and of the listener.
-    listeners: HashMap<String, Vec<(usize, usize)>>,
+    listeners: HashMap<ResourceId, Vec<(usize, usize)>>,
 }
 
 #[derive(Debug)]
@@ -54,9 +54,9 @@ enum Next {
 }
 
 /// Connections that members of a pool got and that were counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counted {
-    name: String,
+    pool: ResourceId,
     counts: HashMap<u16, u64>,
     at: usize,
 }
@@ -64,14 +64,14 @@ struct Counted {
 /// What is known of a pool while its members are shown.
 #[derive(Debug)]
 struct Within {
-    name: String,
+    pool: ResourceId,
     shares: Shares,
     arrived: HashMap<u16, Arrived>,
     all: u64,
     /// The next member; behind the last come those that were removed.
     at: usize,
     /// The head, until it is shown.
-    head: Option<status::Pool>,
+    head: Option<status::PoolStatus>,
     numbers: HashMap<std::net::SocketAddr, AssignedMember>,
     removed: Vec<AssignedMember>,
 }
@@ -90,10 +90,10 @@ impl Core {
     ///
     /// # Errors
     /// Something is asked for that there is not. Only at the first part.
-    pub(in crate::agent) fn status(&self, asked: Asked) -> Answer<Option<(Part, Underway)>> {
+    pub(in crate::agent) fn status(&self, asked: PartRequest) -> Answer<Option<(Part, Underway)>> {
         let mut reporting = match asked {
-            Asked::First(request) => Reporting::new(request),
-            Asked::Next(underway) => match underway.state::<Reporting>() {
+            PartRequest::First(request) => Reporting::new(request),
+            PartRequest::Next(underway) => match underway.state::<Reporting>() {
                 Some(reporting) => reporting,
                 None => return Ok(None),
             },
@@ -104,7 +104,7 @@ impl Core {
 }
 
 impl Reporting {
-    fn new(request: Request) -> Self {
+    fn new(request: StatusRequest) -> Self {
         Self {
             request,
             prepared: None,
@@ -151,7 +151,7 @@ impl Reporting {
                     self.next = Next::Balancer(0);
                     return None;
                 };
-                let counted = Counted { name: pool.name.to_string(), ..Counted::default() };
+                let counted = Counted { pool: pool.id, counts: HashMap::new(), at: 0 };
                 self.next = Next::Count(index, Box::new(counted));
                 None
             }
@@ -170,7 +170,8 @@ impl Reporting {
                     return None;
                 }
                 self.next = Next::Listeners(index, 0);
-                Some(Part::Balancer(status::LoadBalancer {
+                Some(Part::Balancer(status::LoadBalancerStatus {
+                    id: Some(lb.id),
                     name: lb.name.to_string(),
                     vips: lb.vips().collect(),
                     operating_status: rolled_up(lb.admin_state_up, is_degraded),
@@ -184,11 +185,11 @@ impl Reporting {
 
     fn count(&mut self, core: &Core, index: usize, mut counted: Box<Counted>) -> Option<Part> {
         let pool = core.config.model.pools().get(index);
-        let Some(pool) = pool.filter(|pool| pool.name.as_str() == counted.name) else {
+        let Some(pool) = pool.filter(|pool| pool.id == counted.pool) else {
             self.next = Next::Pool(index + 1);
             return None;
         };
-        let assigned = core.reconciler.assignments.pools.get(pool.name.as_str());
+        let assigned = core.reconciler.assignments.pools.get(&pool.id);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let is_counted = pool.protocol == model::Protocol::Tcp;
         let slice = members.iter().skip(counted.at).take(AT_ONCE).filter(|_| is_counted);
@@ -200,7 +201,7 @@ impl Reporting {
         }
         let within = core.within(pool, assigned, &counted.counts);
         let takes_new = within.head.as_ref().and_then(|head| head.takes_new).unwrap_or(false);
-        self.pools.insert(counted.name, Summary { takes_new, ..Summary::default() });
+        self.pools.insert(counted.pool, Summary { takes_new, ..Summary::default() });
         self.next = Next::Members(index, Box::new(within));
         // The ring was looked at.
         Some(Part::Nothing)
@@ -208,15 +209,15 @@ impl Reporting {
 
     fn members(&mut self, core: &Core, index: usize, mut within: Box<Within>) -> Option<Part> {
         let pool = core.config.model.pools().get(index);
-        let pool = pool.filter(|pool| pool.name.as_str() == within.name);
+        let pool = pool.filter(|pool| pool.id == within.pool);
         let (Some(pool), Some((_, prepared))) = (pool, &self.prepared) else {
             self.next = Next::Pool(index + 1);
             return None;
         };
         let selection = &prepared.selection;
-        let all = prepared.listeners.get(&within.name).map_or(&[][..], Vec::as_slice);
+        let all = prepared.listeners.get(&within.pool).map_or(&[][..], Vec::as_slice);
         let listed = core.listed(all);
-        let summary = self.pools.entry(within.name.clone()).or_default();
+        let summary = self.pools.entry(within.pool).or_default();
         let mut shown = Vec::new();
         for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
             summary.note(core, pool, member);
@@ -236,15 +237,17 @@ impl Reporting {
         if is_last && !selection.only_problems {
             let removed =
                 within.removed.iter().filter(|one| selection.has_member(pool, one.socket()));
-            shown.extend(removed.map(|one| core.removed(one, &within.shares, &within.arrived)));
+            shown.extend(
+                removed.map(|one| core.removed(pool, one, &within.shares, &within.arrived)),
+            );
         }
-        let is_shown = |head: &mut status::Pool| {
+        let is_shown = |head: &mut status::PoolStatus| {
             let is_wrong = head.takes_new == Some(false);
             !shown.is_empty()
                 || (selection.has_pool(pool) && (is_wrong || !selection.only_problems))
         };
         let part = match within.head.take_if(is_shown) {
-            Some(head) => Part::Pool(Box::new(status::Pool { members: shown, ..head })),
+            Some(head) => Part::Pool(Box::new(status::PoolStatus { members: shown, ..head })),
             None => Part::Members(shown),
         };
         self.next = if is_last { Next::Pool(index + 1) } else { Next::Members(index, within) };
@@ -274,7 +277,8 @@ impl Reporting {
         lb: &model::LoadBalancer,
         listener: &model::Listener,
     ) -> bool {
-        let pool = self.pools.get(listener.default_pool.as_str()).copied().unwrap_or_default();
+        let pool = core.config.model.pool(&listener.default_pool);
+        let pool = pool.and_then(|pool| self.pools.get(&pool.id)).copied().unwrap_or_default();
         !pool.takes_new || pool.any_offline || (pool.any_judged && core.bound.never_was(lb))
     }
 }
@@ -285,12 +289,13 @@ impl Prepared {
     }
 }
 
-fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut listeners: HashMap<String, Vec<_>> = HashMap::new();
+fn listeners(core: &Core) -> HashMap<ResourceId, Vec<(usize, usize)>> {
+    let mut listeners: HashMap<_, Vec<_>> = HashMap::new();
     for (index, lb) in core.config.model.load_balancers().iter().enumerate() {
         for (at, listener) in lb.listeners.iter().enumerate() {
-            let pool = listener.default_pool.to_string();
-            listeners.entry(pool).or_default().push((index, at));
+            if let Some(pool) = core.config.model.pool(&listener.default_pool) {
+                listeners.entry(pool.id).or_default().push((index, at));
+            }
         }
     }
     listeners
@@ -298,14 +303,13 @@ fn listeners(core: &Core) -> HashMap<String, Vec<(usize, usize)>> {
 
 impl Summary {
     fn note(&mut self, core: &Core, pool: &model::Pool, member: &model::Member) {
-        let key = (pool.name.to_string(), member.socket());
-        if core.drained.contains(&key) {
+        if core.drained.has(member) {
             return;
         }
-        let known = core.members.get(&key.0, key.1);
-        let status = known.map_or(Status::Initial, |known| known.health.status());
-        self.any_offline |= status == Status::Offline;
-        self.any_judged |= status != Status::NoMonitor;
+        let known = core.members.get(pool.id, member.socket());
+        let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
+        self.any_offline |= status == OperatingStatus::Offline;
+        self.any_judged |= status != OperatingStatus::NoMonitor;
     }
 }
 
@@ -335,11 +339,12 @@ impl Core {
             region.map(|region| self.maps.shares(region)).unwrap_or_default();
         let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
         let shares = Shares::new(shape, owned, |id| self.weight(id));
-        let arrived = self.arrivals.of(pool.name.as_str(), counts);
+        let arrived = self.arrivals.of(pool.id, counts);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let (removed, present): (Vec<_>, Vec<_>) = members.iter().partition(|one| one.removed);
         let former = assigned.and_then(|assigned| assigned.former);
-        let head = status::Pool {
+        let head = status::PoolStatus {
+            id: Some(pool.id),
             name: pool.name.to_string(),
             forwarding: pool.forwarding.to_string(),
             lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
@@ -351,7 +356,7 @@ impl Core {
             members: Vec::new(),
         };
         Within {
-            name: pool.name.to_string(),
+            pool: pool.id,
             all: arrived.values().map(|arrived| arrived.count).sum(),
             arrived,
             shares,
@@ -368,14 +373,15 @@ impl Core {
         member: &model::Member,
         within: &Within,
         listed: &[health::At<'_>],
-        request: &Request,
+        request: &StatusRequest,
         more_listeners: usize,
-    ) -> status::Member {
-        let known = self.members.get(pool.name.as_str(), member.socket());
+    ) -> status::MemberStatus {
+        let known = self.members.get(pool.id, member.socket());
         let number = within.numbers.get(&member.socket());
-        let backend = self.backend(number, member.socket(), &within.shares, &within.arrived);
+        let backend =
+            self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
         let shown = self.member(pool, member, known, listed, request, backend);
-        status::Member { more_listeners, ..shown }
+        status::MemberStatus { more_listeners, ..shown }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
-use crate::api::shape::status::{self, Request};
-use crate::model::{Listener, LoadBalancer, Model, Pool};
-use crate::observe::names::is_named;
+use crate::api::shape::status::{self, StatusRequest};
+use crate::model::target::Target;
+use crate::model::{Listener, LoadBalancer, Model, Pool, ResourceId};
 
 /// Names that may be asked for at once.
 const MOST: usize = 64;
@@ -22,11 +22,12 @@ pub(super) struct Selection {
 #[derive(Debug, Default)]
 struct Named {
     /// Load balancers, each with all its listeners.
-    balancers: BTreeSet<String>,
-    listeners: BTreeSet<String>,
+    balancers: BTreeSet<ResourceId>,
+    listeners: BTreeSet<ResourceId>,
     /// Pools, each with all its members.
-    pools: BTreeSet<String>,
-    members: HashMap<String, HashSet<SocketAddr>>,
+    pools: BTreeSet<ResourceId>,
+    /// Members by pool.
+    members: HashMap<ResourceId, HashSet<SocketAddr>>,
 }
 
 impl Selection {
@@ -34,7 +35,7 @@ impl Selection {
     ///
     /// # Errors
     /// Nothing has a name.
-    pub(super) fn of(request: &Request, model: &Model) -> Result<Self, String> {
+    pub(super) fn of(request: &StatusRequest, model: &Model) -> Result<Self, String> {
         let names: Vec<&str> = request.names.lines().filter(|name| !name.is_empty()).collect();
         let only_problems = request.problems;
         if names.is_empty() {
@@ -45,11 +46,8 @@ impl Selection {
         }
         let mut named = Named::default();
         for name in names {
-            if !named.take(name, model) {
-                return Err(format!(
-                    "no load balancer, listener or pool, and no member is called {name:?}, or has it \
-                     as its address; `elb status` lists all of them"
-                ));
+            for target in Target::all(model, name)? {
+                named.take(target, model);
             }
         }
         Ok(Self { named: Some(named), only_problems })
@@ -57,42 +55,40 @@ impl Selection {
 
     pub(super) fn has_balancer(&self, lb: &LoadBalancer) -> bool {
         self.named.as_ref().is_none_or(|named| {
-            named.balancers.contains(lb.name.as_str())
-                || lb.listeners.iter().any(|one| named.listeners.contains(one.name.as_str()))
+            named.balancers.contains(&lb.id)
+                || lb.listeners.iter().any(|one| named.listeners.contains(&one.id))
         })
     }
 
     pub(super) fn has_listener(&self, lb: &LoadBalancer, listener: &Listener) -> bool {
         self.named.as_ref().is_none_or(|named| {
-            named.balancers.contains(lb.name.as_str())
-                || named.listeners.contains(listener.name.as_str())
+            named.balancers.contains(&lb.id) || named.listeners.contains(&listener.id)
         })
     }
 
     /// Whether a pool, or any member of it, is asked for.
     pub(super) fn has_pool(&self, pool: &Pool) -> bool {
         self.named.as_ref().is_none_or(|named| {
-            named.pools.contains(pool.name.as_str())
-                || named.members.contains_key(pool.name.as_str())
+            named.pools.contains(&pool.id) || named.members.contains_key(&pool.id)
         })
     }
 
     pub(super) fn has_member(&self, pool: &Pool, member: SocketAddr) -> bool {
         self.named.as_ref().is_none_or(|named| {
-            let members = named.members.get(pool.name.as_str());
-            named.pools.contains(pool.name.as_str())
+            let members = named.members.get(&pool.id);
+            named.pools.contains(&pool.id)
                 || members.is_some_and(|members| members.contains(&member))
         })
     }
 
     /// Whether a member is to be shown that looks so.
-    pub(super) fn shows(&self, member: &status::Member) -> bool {
+    pub(super) fn shows(&self, member: &status::MemberStatus) -> bool {
         !self.only_problems || has_problem(member)
     }
 }
 
 /// Whether something is wrong with a member.
-pub(super) fn has_problem(member: &status::Member) -> bool {
+pub(super) fn has_problem(member: &status::MemberStatus) -> bool {
     let offline = |status: &str| status == "OFFLINE";
     offline(&member.operating_status)
         || member.unreachable.is_some()
@@ -100,48 +96,28 @@ pub(super) fn has_problem(member: &status::Member) -> bool {
 }
 
 impl Named {
-    /// Takes in what has a name; false if nothing has.
-    fn take(&mut self, name: &str, model: &Model) -> bool {
-        let mut found = false;
-        for lb in model.load_balancers() {
-            let is_it = lb.name.as_str() == name;
-            if is_it {
-                self.balancers.insert(name.to_owned());
+    /// Takes in what has a name, with what belongs to it.
+    fn take(&mut self, target: Target<'_>, model: &Model) {
+        match target {
+            Target::All => {}
+            Target::LoadBalancer(lb) => {
+                self.balancers.insert(lb.id);
+                lb.listeners.iter().for_each(|listener| self.take_listener(listener, model));
             }
-            for listener in &lb.listeners {
-                if is_it || listener.name.as_str() == name {
-                    self.listeners.insert(listener.name.to_string());
-                    self.pools.insert(listener.default_pool.to_string());
-                    found = true;
-                }
+            Target::Listener(_, listener) => self.take_listener(listener, model),
+            Target::Pool(pool) => {
+                self.pools.insert(pool.id);
+                self.listeners.extend(model.listeners_of(&pool.name).map(|(_, one)| one.id));
             }
-            found |= is_it;
+            Target::Member(pool, member) => {
+                self.members.entry(pool.id).or_default().insert(member.socket());
+            }
         }
-        for pool in model.pools() {
-            if pool.name.as_str() == name {
-                self.pools.insert(name.to_owned());
-                let listeners = model.listeners_of(&pool.name);
-                self.listeners.extend(listeners.map(|(_, one)| one.name.to_string()));
-                found = true;
-            }
-            found |= self.take_members(name, pool);
-        }
-        found
     }
 
-    fn take_members(&mut self, name: &str, pool: &Pool) -> bool {
-        let within = name.split_once('/').filter(|(of, _)| *of == pool.name.as_str());
-        let text = within.map_or(name, |(_, member)| member);
-        let is_it = |member: &&crate::model::Member| {
-            is_named(text, Some(member.name.as_str()), member.socket())
-        };
-        let found: HashSet<_> =
-            pool.members.iter().filter(is_it).map(|member| member.socket()).collect();
-        if found.is_empty() {
-            return false;
-        }
-        self.members.entry(pool.name.to_string()).or_default().extend(found);
-        true
+    fn take_listener(&mut self, listener: &Listener, model: &Model) {
+        self.listeners.insert(listener.id);
+        self.pools.extend(model.pool(&listener.default_pool).map(|pool| pool.id));
     }
 }
 
@@ -162,7 +138,7 @@ mod tests {
     /// Listeners, pools and members that are asked for by names.
     fn asked(names: &str) -> Result<(Texts, Texts, Texts), String> {
         let model = model();
-        let request = Request { names: names.to_owned(), ..Request::default() };
+        let request = StatusRequest { names: names.to_owned(), ..StatusRequest::default() };
         let selection = Selection::of(&request, &model)?;
         let lb = &model.load_balancers()[0];
         let listeners = lb.listeners.iter().filter(|one| selection.has_listener(lb, one));
@@ -193,10 +169,17 @@ mod tests {
         assert_eq!(asked("two").unwrap(), (texts(&[]), texts(&["web"]), texts(&["web/two"])));
         let one = (texts(&[]), texts(&["web", "api"]), texts(&["web/one", "api/one"]));
         assert_eq!(asked("10.0.0.11").unwrap(), one);
-        assert_eq!(asked("api/one").unwrap(), (texts(&[]), texts(&["api"]), texts(&["api/one"])));
+        let api_one = (texts(&[]), texts(&["api"]), texts(&["api/one"]));
+        assert_eq!(asked("api/one").unwrap(), api_one);
+        assert_eq!(asked("member:api/one").unwrap(), api_one);
+        assert_eq!(asked("lb/http").unwrap(), web);
+        let pool = ResourceId::of_pool("api");
+        let member = ResourceId::of_member(pool, SocketAddr::from(([10, 0, 0, 11], 81)));
+        assert_eq!(asked(&member.to_string()).unwrap(), api_one);
+        assert_eq!(asked(&format!("{pool}/10.0.0.11")).unwrap(), api_one);
         assert_eq!(asked("two\nhttp").unwrap(), web);
         let unknown = asked("web\nb9").unwrap_err();
-        assert!(unknown.contains("no member is called \"b9\""), "{unknown}");
+        assert!(unknown.contains("pool or member is called \"b9\""), "{unknown}");
         assert!(asked(&"web\n".repeat(65)).is_err());
     }
 }

@@ -1,30 +1,66 @@
 //! Members that an operator drained. They stay drained until the operator says otherwise: across a restart,
-//! a reboot, `elb detach`, and under another name of their pool.
+//! a reboot, `elb detach`, and under another name of their own or of their pool.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::read;
+use crate::model::ResourceId;
 
 /// What is written down of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct Drained {
-    /// The members, each with its pool.
-    pub members: BTreeSet<DrainedMember>,
-    /// Names of the pools that there were: another name is a new one.
-    pub pools: BTreeSet<String>,
+    /// The members.
+    pub drained: BTreeSet<SavedDrain>,
+    /// The pools that there were: another one is new.
+    pub known_pools: BTreeSet<ResourceId>,
 }
 
-/// A member, in the pool where it is drained.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DrainedMember {
-    /// Name of the pool.
-    pub pool: String,
+/// A member that is drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SavedDrain {
+    /// The member.
+    pub id: ResourceId,
+    /// Its pool.
+    pub pool: ResourceId,
     /// Address, and port; 0 where the pool takes any.
     pub member: SocketAddr,
+}
+
+/// What may be written down of them.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    drained: BTreeSet<SavedDrain>,
+    #[serde(default)]
+    known_pools: BTreeSet<ResourceId>,
+    /// By versions before ids.
+    #[serde(default)]
+    members: Vec<ByName>,
+    /// Names of pools, by versions before ids.
+    #[serde(default)]
+    pools: BTreeSet<String>,
+}
+
+/// A member as versions before ids wrote it down.
+#[derive(Deserialize)]
+struct ByName {
+    pool: String,
+    member: SocketAddr,
+}
+
+impl From<Written> for Drained {
+    fn from(written: Written) -> Self {
+        let Written { mut drained, mut known_pools, members, pools } = written;
+        let by_name = members.into_iter().map(|ByName { pool, member }| (pool, member));
+        drained.extend(by_name.map(|(pool, member)| SavedDrain::by_name(&pool, member)));
+        known_pools.extend(pools.iter().map(|pool| ResourceId::of_pool(pool)));
+        Self { drained, known_pools }
+    }
 }
 
 impl Drained {
@@ -33,24 +69,24 @@ impl Drained {
         read(path)
     }
 
-    /// Lets drained members of pools that are gone be drained in the new pools that have them, `pools` being
-    /// all that there are now. A pool that only is gone for now keeps its own.
-    pub fn follow(&mut self, pools: &[(&str, BTreeSet<SocketAddr>)]) {
-        let names: BTreeSet<&str> = pools.iter().map(|(name, _)| *name).collect();
-        let is_new = |name: &str| !self.pools.contains(name);
-        let mut moved = Vec::new();
-        for drained in self.members.iter().filter(|one| !names.contains(one.pool.as_str())) {
-            let has = |(name, members): &&(&str, BTreeSet<SocketAddr>)| {
-                is_new(name) && members.contains(&drained.member)
-            };
-            let others = pools.iter().filter(has).map(|(name, _)| (*name).to_owned());
-            moved.extend(others.map(|pool| (drained.clone(), pool)));
-        }
-        for (drained, pool) in moved {
-            tracing::info!(from = drained.pool, to = pool, member = %drained.member, "drained under another name of the pool");
-            self.members.insert(DrainedMember { pool, ..drained.clone() });
-            self.members.remove(&drained);
-        }
+    /// As versions before ids wrote it down: members by the names of their pools, and all pools.
+    pub fn by_name<'a>(
+        members: &BTreeMap<String, Vec<SocketAddr>>,
+        pools: impl Iterator<Item = &'a ResourceId>,
+    ) -> Self {
+        let of_pool = |(pool, members): (&String, &Vec<SocketAddr>)| {
+            let of_pool = members.iter().map(|member| SavedDrain::by_name(pool, *member));
+            of_pool.collect::<Vec<_>>()
+        };
+        let drained = members.iter().flat_map(of_pool).collect();
+        Self { drained, known_pools: pools.copied().collect() }
+    }
+}
+
+impl SavedDrain {
+    fn by_name(pool: &str, member: SocketAddr) -> Self {
+        let pool = ResourceId::of_pool(pool);
+        Self { id: ResourceId::of_member(pool, member), pool, member }
     }
 }
 
@@ -58,32 +94,17 @@ impl Drained {
 mod tests {
     use super::*;
 
-    fn member(n: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, n], 80))
-    }
-
-    fn drained(pool: &str, n: u8) -> DrainedMember {
-        DrainedMember { pool: pool.to_owned(), member: member(n) }
-    }
-
-    fn of(pools: &[&str], members: &[DrainedMember]) -> Drained {
-        let pools = pools.iter().map(|name| (*name).to_owned()).collect();
-        Drained { members: members.iter().cloned().collect(), pools }
-    }
-
     #[test]
-    fn a_renamed_pool_keeps_them() {
-        let mut all = of(&["web", "dns"], &[drained("web", 1), drained("dns", 2)]);
-        let now = [("web-2", [member(1), member(3)].into()), ("dns", [member(2)].into())];
-        all.follow(&now);
-        assert_eq!(all.members, [drained("web-2", 1), drained("dns", 2)].into());
-    }
-
-    /// The member serves in another pool that the operator did not drain it in.
-    #[test]
-    fn a_pool_that_was_there_is_not_the_renamed_one() {
-        let mut all = of(&["web", "api"], &[drained("web", 1)]);
-        all.follow(&[("api", [member(1)].into())]);
-        assert_eq!(all.members, [drained("web", 1)].into(), "until web is back");
+    fn what_was_written_down_by_name_is_read() {
+        let text = r#"{"members": [{"pool": "web", "member": "10.0.0.1:80"}], "pools": ["web"]}"#;
+        let read: Drained = serde_json::from_str(text).unwrap();
+        let pool = ResourceId::of_pool("web");
+        let member = SocketAddr::from(([10, 0, 0, 1], 80));
+        let one = SavedDrain { id: ResourceId::of_member(pool, member), pool, member };
+        assert_eq!(read, Drained { drained: [one].into(), known_pools: [pool].into() });
+        let members = BTreeMap::from([("web".to_owned(), vec![member])]);
+        assert_eq!(Drained::by_name(&members, [pool].iter()), read, "and next to the numbers");
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Drained>(&written).unwrap(), read, "{written}");
     }
 }

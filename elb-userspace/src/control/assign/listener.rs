@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use elb_common::listener::NO_POOL;
 use serde::{Deserialize, Serialize};
 
-use super::{Assignments, Full, Ids, Room};
+use super::{Assignments, Full, IdSpace, Ids};
+use crate::model::ResourceId;
 
 /// The number of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,12 @@ use super::{Assignments, Full, Ids, Room};
 pub struct AssignedListener {
     /// Index into `LISTENER_POOLS`, `LISTENER_STATES` and `LISTENER_COUNTERS`.
     pub id: u16,
+    /// What it is called.
+    #[serde(default)]
+    pub name: String,
+    /// The load balancer that it is of, if that is known.
+    #[serde(default)]
+    pub load_balancer: Option<ResourceId>,
     /// Id of the pool that it serves.
     pub pool: u16,
     /// The pool that it served before, as long as flows without a record may live there.
@@ -23,7 +30,7 @@ pub struct AssignedListener {
     pub moved: bool,
     /// Where it listens.
     #[serde(default)]
-    pub place: Place,
+    pub place: ListenerPlace,
 }
 
 /// What may be written down of a listener.
@@ -35,13 +42,17 @@ enum Written {
     /// Everything.
     Whole {
         id: u16,
+        #[serde(default)]
+        name: String,
+        #[serde(default)]
+        load_balancer: Option<ResourceId>,
         pool: u16,
         #[serde(default)]
         former: Option<FormerPool>,
         #[serde(default)]
         moved: bool,
         #[serde(default)]
-        place: Place,
+        place: ListenerPlace,
     },
 }
 
@@ -49,23 +60,23 @@ impl From<Written> for AssignedListener {
     fn from(written: Written) -> Self {
         match written {
             Written::Id(id) => Self { id, pool: NO_POOL, ..Self::default() },
-            Written::Whole { id, pool, former, moved, place } => {
-                Self { id, pool, former, moved, place }
+            Written::Whole { id, name, load_balancer, pool, former, moved, place } => {
+                Self { id, name, load_balancer, pool, former, moved, place }
             }
         }
     }
 }
 
-/// Where a listener listens: what it is known by if its name changes.
+/// Where a listener listens: what it is known by if its id follows from its name, and that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ListenerPlace {
     /// Virtual addresses.
     pub addresses: Vec<IpAddr>,
     /// Protocol and ports, as text.
     pub ports: String,
 }
 
-impl Place {
+impl ListenerPlace {
     /// Whether protocol, ports and an address are the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.ports == other.ports
@@ -107,19 +118,19 @@ impl Assignments {
     /// There are too many listeners.
     pub fn listener(
         &mut self,
-        name: &str,
+        resource: ResourceId,
         pool: u16,
-        room: Room,
+        room: IdSpace,
     ) -> Result<&mut AssignedListener, Full> {
-        if !self.listeners.contains_key(name) {
+        if !self.listeners.contains_key(&resource) {
             let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };
             let used = self.listeners.values().map(|listener| listener.id);
             let used: Ids = used.chain(self.leaving.listeners.iter().copied()).collect();
             let id = used.free(0, room.listeners).ok_or(full)?;
             let listener = AssignedListener { id, pool, ..AssignedListener::default() };
-            self.listeners.insert(name.to_owned(), listener);
+            self.listeners.insert(resource, listener);
         }
-        Ok(self.listeners.get_mut(name).expect("it was there or was inserted"))
+        Ok(self.listeners.get_mut(&resource).expect("it was there or was inserted"))
     }
 
     /// Takes over from the maps, by id, which pools listeners serve of which it was not written down. Those
@@ -140,8 +151,8 @@ impl Assignments {
     }
 
     /// Takes a listener away; its number is left for a while.
-    pub fn remove_listener(&mut self, name: &str) {
-        if let Some(listener) = self.listeners.remove(name) {
+    pub fn remove_listener(&mut self, resource: ResourceId) {
+        if let Some(listener) = self.listeners.remove(&resource) {
             self.leaving.listeners.push(listener.id);
         }
     }
@@ -160,12 +171,13 @@ mod tests {
         let mut all: Assignments = serde_json::from_str(text).unwrap();
         let ring = AssignedRing { base: 0, shape: Shape::default() };
         let changed = AssignedPool { former: Some(ring), ..AssignedPool::new(7, ring, 10) };
-        all.pools.insert("web".to_owned(), changed);
+        let name = "web".to_owned();
+        all.pools.insert(ResourceId::of_pool("web"), AssignedPool { name, ..changed });
         all.complete(|id| (id == 3).then_some(7), 50);
-        assert_eq!(all.pools["web"].former_since, 50);
-        let listeners: Vec<_> = all.listeners.iter().collect();
-        let web = AssignedListener { id: 3, pool: 7, ..AssignedListener::default() };
-        assert_eq!(listeners, [(&"web".to_owned(), &web)]);
+        assert_eq!(all.pools[&ResourceId::of_pool("web")].former_since, 50);
+        let listeners: Vec<_> = all.listeners.values().collect();
+        let name = "web".to_owned();
+        assert_eq!(listeners, [&AssignedListener { id: 3, name, pool: 7, ..Default::default() }]);
         let written = serde_json::to_string(&all).unwrap();
         assert_eq!(serde_json::from_str::<Assignments>(&written).unwrap(), all);
     }

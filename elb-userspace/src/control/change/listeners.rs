@@ -2,23 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Kind, called, name_now, served};
+use super::{Effect, EffectKind, called, served};
 use crate::control::reconcile::Renamed;
-use crate::model::{Listener, LoadBalancer, Model, Ports};
+use crate::model::{Listener, LoadBalancer, Model, Ports, ResourceId};
 
 pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
     let (before, after) = (places(old), places(new));
+    let now = |pool| Renamed::now(renamed, pool);
     let mut effects = Vec::new();
     for (place, (lb, listener)) in &before {
         let object = format!("{} at {place}", called(lb, listener));
         match after.get(place) {
-            None => effects.push(Effect::new(Kind::Cut, object, why_cut(new, listener))),
-            Some((_, next)) => effects.extend(moved(&object, listener, next, renamed)),
+            None => effects.push(Effect::new(EffectKind::Cut, object, why_cut(new, listener))),
+            Some((_, next)) => {
+                let is_same = pool_of(new, next) == pool_of(old, listener).map(now);
+                effects.extend((!is_same).then(|| moved(&object, listener, next)));
+            }
         }
     }
     for (place, (lb, listener)) in after.iter().filter(|(place, _)| !before.contains_key(*place)) {
         let what = format!("served by pool {:?}", listener.default_pool.as_str());
-        effects.push(Effect::new(Kind::Add, format!("{} at {place}", called(lb, listener)), what));
+        effects.push(Effect::new(
+            EffectKind::Add,
+            format!("{} at {place}", called(lb, listener)),
+            what,
+        ));
     }
     effects
 }
@@ -46,20 +54,21 @@ fn ports(listener: &Listener) -> String {
 
 fn why_cut(new: &Model, listener: &Listener) -> &'static str {
     let mut all = new.load_balancers().iter().flat_map(|lb| &lb.listeners);
-    match all.find(|other| other.name == listener.name) {
+    match all.find(|other| other.id == listener.id || other.name == listener.name) {
         None => "it is removed, and its connections break at once",
         Some(other) if !other.admin_state_up => "it is disabled, and its connections break at once",
         Some(_) => "it listens elsewhere or is disabled, and its connections here break at once",
     }
 }
 
-fn moved(object: &str, before: &Listener, after: &Listener, renamed: &[Renamed]) -> Option<Effect> {
+fn pool_of(model: &Model, listener: &Listener) -> Option<ResourceId> {
+    model.pool(&listener.default_pool).map(|pool| pool.id)
+}
+
+fn moved(object: &str, before: &Listener, after: &Listener) -> Effect {
     let (from, to) = (before.default_pool.as_str(), after.default_pool.as_str());
-    (name_now(from, renamed) != to).then(|| {
-        let what = format!(
-            "new connections go to pool {to:?}, those it has stay on members of pool {from:?} until \
-             they end"
-        );
-        Effect::new(Kind::Move, object, what)
-    })
+    let what = format!(
+        "new connections go to pool {to:?}, those it has stay on members of pool {from:?} until they end"
+    );
+    Effect::new(EffectKind::Move, object, what)
 }

@@ -47,11 +47,13 @@ fn all_members(old: &Model, new: &Model) -> Vec<String> {
     lost
 }
 
-/// Whether these have one name, or an address, protocol and ports in common.
+/// Whether these have one id or name, or an address, protocol and ports in common.
 pub(super) fn is_same(
     (a_lb, a): (&LoadBalancer, &Listener),
     (b_lb, b): (&LoadBalancer, &Listener),
 ) -> bool {
     let is_there = || a_lb.vips().any(|vip| b_lb.vips().any(|other| other == vip));
-    a.name == b.name || (a.protocol == b.protocol && a.ports() == b.ports() && is_there())
+    a.id == b.id
+        || a.name == b.name
+        || (a.protocol == b.protocol && a.ports() == b.ports() && is_there())
 }

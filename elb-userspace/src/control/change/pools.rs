@@ -3,24 +3,22 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::{Effect, Kind, name_now};
+use super::{Effect, EffectKind};
 use crate::control::reconcile::Renamed;
-use crate::model::{DrainTimeout, Member, Model, Pool};
+use crate::model::{DrainTimeout, HealthMonitor, Member, Model, Pool, ResourceId};
 
 pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effect> {
-    let before: HashMap<&str, &Pool> =
-        old.pools().iter().map(|pool| (name_now(pool.name.as_str(), renamed), pool)).collect();
-    let after: HashMap<&str, &Pool> = new.pools().iter().map(|p| (p.name.as_str(), p)).collect();
+    let before: HashMap<ResourceId, &Pool> =
+        old.pools().iter().map(|pool| (Renamed::now(renamed, pool.id), pool)).collect();
     let mut effects = Vec::new();
     for pool in new.pools() {
-        match before.get(pool.name.as_str()) {
+        match before.get(&pool.id) {
             Some(old) => changed(old, pool, &mut effects),
             None => effects.push(added(pool)),
         }
     }
-    let name = |pool: &Pool| name_now(pool.name.as_str(), renamed).to_owned();
-    let gone = old.pools().iter().filter(|pool| !after.contains_key(name(pool).as_str()));
-    effects.extend(gone.map(removed));
+    let is_gone = |pool: &&Pool| new.pool_with(Renamed::now(renamed, pool.id)).is_none();
+    effects.extend(old.pools().iter().filter(is_gone).map(removed));
     effects
 }
 
@@ -30,12 +28,12 @@ fn object(pool: &Pool) -> String {
 
 fn added(pool: &Pool) -> Effect {
     let what = format!("with {} members", pool.members.len());
-    Effect::new(Kind::Add, object(pool), what)
+    Effect::new(EffectKind::Add, object(pool), what)
 }
 
 fn removed(pool: &Pool) -> Effect {
     let what = format!("with {} members: {}", pool.members.len(), end(pool));
-    Effect::new(Kind::Remove, object(pool), what)
+    Effect::new(EffectKind::Remove, object(pool), what)
 }
 
 /// What becomes of the connections of members that leave a pool.
@@ -50,28 +48,39 @@ fn changed(old: &Pool, new: &Pool, effects: &mut Vec<Effect>) {
     if old.name != new.name {
         let what =
             format!("was called {:?}; numbers, verdicts and connections stay", old.name.as_str());
-        effects.push(Effect::new(Kind::Change, object(new), what));
+        effects.push(Effect::new(EffectKind::Change, object(new), what));
     }
-    effects.extend(settings(old, new).map(|what| Effect::new(Kind::Change, object(new), what)));
+    effects
+        .extend(settings(old, new).map(|what| Effect::new(EffectKind::Change, object(new), what)));
     let member = |member: &Member| format!("{}, member {:?}", object(new), member.name.as_str());
     let before: HashMap<SocketAddr, &Member> =
         old.members.iter().map(|m| (m.socket(), m)).collect();
     let after: HashMap<SocketAddr, &Member> = new.members.iter().map(|m| (m.socket(), m)).collect();
     for gone in old.members.iter().filter(|one| !after.contains_key(&one.socket())) {
-        effects.push(Effect::new(Kind::Remove, member(gone), end(new)));
+        effects.push(Effect::new(EffectKind::Remove, member(gone), end(new)));
     }
     for one in &new.members {
         match before.get(&one.socket()) {
             None => {
                 let what = format!("{}, weight {}", one.socket(), one.weight);
-                effects.push(Effect::new(Kind::Add, member(one), what));
+                effects.push(Effect::new(EffectKind::Add, member(one), what));
             }
             Some(known) if known.weight != one.weight => {
                 let what = format!("weight {} becomes {}", known.weight, one.weight);
-                effects.push(Effect::new(Kind::Change, member(one), what));
+                effects.push(Effect::new(EffectKind::Change, member(one), what));
             }
             Some(_) => {}
         }
+    }
+}
+
+/// Whether the members of both are judged alike.
+fn is_judged_alike(old: &Pool, new: &Pool) -> bool {
+    let (old, new) = (&old.healthmonitor, &new.healthmonitor);
+    match (old, new) {
+        (Some(old), Some(new)) => HealthMonitor::is_like(old, new),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
@@ -80,7 +89,7 @@ fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
     let differs = |key: &str, old: String, new: String| {
         (old != new).then(|| format!("{key} {old} becomes {new}"))
     };
-    let monitor = (old.healthmonitor != new.healthmonitor)
+    let monitor = (!is_judged_alike(old, new))
         .then(|| "its health monitor changes; verdicts stay until the next results".to_owned());
     [
         differs("forwarding", old.forwarding.to_string(), new.forwarding.to_string()),

@@ -1,6 +1,7 @@
 //! What another configuration does, in words, and what is refused.
 
 use super::*;
+use crate::model::ResourceId;
 use crate::source::file;
 
 /// Listener "http" at port 80 with pool "web"; and more.
@@ -116,7 +117,7 @@ fn a_pool_with_another_name_is_not_another_pool() {
         )
     };
     let of = |pool: &str| file::parse("test", &text(pool)).unwrap().model;
-    let renamed = [Renamed { from: "blue".into(), to: "green".into() }];
+    let renamed = [Renamed { from: ResourceId::of_pool("blue"), to: ResourceId::of_pool("green") }];
     let effects = effects(&of("blue"), &of("green"), &renamed);
     let said: Vec<_> = effects.iter().map(ToString::to_string).collect();
     let name =

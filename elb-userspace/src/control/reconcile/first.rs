@@ -7,10 +7,10 @@
 //! once, with all who serve, is the one that any other node has, and all of its slots are settled.
 
 use super::standing::Standing;
-use super::{Desired, Reconciler, Seen};
+use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::AssignedMember;
 use crate::health::state::FIRST;
-use crate::model::Pool;
+use crate::model::{Pool, ResourceId};
 
 /// Seconds that next hops have to answer.
 const RESOLVE: u32 = 1;
@@ -54,13 +54,12 @@ impl Wait {
 impl Reconciler {
     /// Notes that a pool is not fresh any more whose ring was published: not before the maps have it, so
     /// that an agent that dies before finds a pool that is.
-    pub(super) fn has_a_past(&mut self, name: &str) {
-        let Some(pool) = self.assignments.pools.get_mut(name).filter(|pool| pool.is_fresh) else {
-            return;
-        };
-        if self.published.get(name).is_some_and(|ring| ring.has_owners()) {
-            pool.is_fresh = false;
-            self.waits.remove(name);
+    pub(super) fn has_a_past(&mut self, pool: ResourceId) {
+        let assigned = self.assignments.pools.get_mut(&pool);
+        let Some(assigned) = assigned.filter(|one| one.is_fresh) else { return };
+        if self.published.get(&pool).is_some_and(|ring| ring.has_owners()) {
+            assigned.is_fresh = false;
+            self.waits.remove(&pool);
         }
     }
 
@@ -70,27 +69,31 @@ impl Reconciler {
         pool: &Pool,
         numbers: &[AssignedMember],
         standings: &[Standing],
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) -> bool {
-        let (name, now) = (pool.name.as_str(), seen.now());
-        if !self.assignments.pools[name].is_fresh {
+        let now = seen.now();
+        if !self.assignments.pools[&pool.id].is_fresh {
             return false;
         }
         let outlook = outlook(numbers, standings, seen);
         if !outlook.awaits {
-            self.waits.remove(name);
+            self.waits.remove(&pool.id);
             return false;
         }
         let begun = Wait { since: now, ready: None };
-        let wait = self.waits.entry(name.to_owned()).or_insert(begun);
+        let wait = self.waits.entry(pool.id).or_insert(begun);
         let until = wait.until(outlook, longest(pool), now);
         desired.next_first = desired.next_first.into_iter().chain(until).min();
         until.is_some()
     }
 }
 
-fn outlook(numbers: &[AssignedMember], standings: &[Standing], seen: &impl Seen) -> Outlook {
+fn outlook(
+    numbers: &[AssignedMember],
+    standings: &[Standing],
+    seen: &impl ReconcileInput,
+) -> Outlook {
     let mut outlook = Outlook::default();
     for (number, standing) in numbers.iter().zip(standings) {
         if standing.is_undecided {

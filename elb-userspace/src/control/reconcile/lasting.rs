@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Desired, Reconciler, Seen};
+use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::{AssignedListener, AssignedPool, Leaving};
 use crate::control::ring::slots::may_convert;
-use crate::model::Model;
+use crate::model::{Model, ResourceId};
 
 /// What a sweep found of each number.
-pub trait Found {
+pub trait SweepFindings {
     /// Records that name a backend.
     fn flows(&self, backend: u16) -> u32;
     /// Records of a listener for pools that it served before.
@@ -56,7 +56,7 @@ impl Reconciler {
     /// QUIC, name it. True if there was something to forget.
     pub fn swept(
         &mut self,
-        found: &impl Found,
+        found: &impl SweepFindings,
         is_named: impl Fn(&AssignedPool, u16) -> bool,
     ) -> bool {
         let before = self.assignments.clone();
@@ -86,10 +86,10 @@ impl Reconciler {
         let former = self.former_pools();
         let removed = self.assignments.pools.iter().filter(|(_, pool)| pool.removed);
         let over = removed.filter(|(_, pool)| !former.contains(&pool.id) && !lasts(pool));
-        for name in over.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            let regions = self.assignments.remove_pool(&name);
+        for pool in over.map(|(pool, _)| *pool).collect::<Vec<_>>() {
+            let regions = self.assignments.remove_pool(pool);
             self.freed.extend(regions);
-            self.published.remove(&name);
+            self.published.remove(&pool);
         }
     }
 
@@ -102,26 +102,26 @@ impl Reconciler {
     /// Removes the pools that go. Those whose flows listeners go on to have stay until they are over;
     /// the maps still name the ids of the members of the others.
     pub(super) fn forget_pools(&mut self, model: &Model, desired: &mut Desired) {
-        let wanted: BTreeSet<&str> = model.pools().iter().map(|pool| pool.name.as_str()).collect();
+        let wanted: BTreeSet<ResourceId> = model.pools().iter().map(|pool| pool.id).collect();
         let needed = self.pools_with_flows(model);
         let mut gone = Vec::new();
-        for (name, pool) in &mut self.assignments.pools {
-            pool.removed = !wanted.contains(name.as_str());
+        for (resource, pool) in &mut self.assignments.pools {
+            pool.removed = !wanted.contains(resource);
             if pool.removed && !needed.contains(&pool.id) {
-                gone.push(name.clone());
+                gone.push(*resource);
             }
         }
-        for name in gone {
-            desired.freed.extend(self.assignments.remove_pool(&name));
-            self.published.remove(&name);
+        for pool in gone {
+            desired.freed.extend(self.assignments.remove_pool(pool));
+            self.published.remove(&pool);
         }
-        self.waits.retain(|name, _| wanted.contains(name.as_str()));
+        self.waits.retain(|pool, _| wanted.contains(pool));
     }
 
     /// Ids of pools that listeners of the model served so far, or before and flows of which may live.
     fn pools_with_flows(&self, model: &Model) -> BTreeSet<u16> {
-        let listeners = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
-        let listeners = listeners.filter_map(|l| self.assignments.listeners.get(l.name.as_str()));
+        let listeners = model.listeners();
+        let listeners = listeners.filter_map(|(_, one)| self.assignments.listeners.get(&one.id));
         let listeners: Vec<&AssignedListener> = listeners.collect();
         if listeners.iter().any(|listener| listener.moved) {
             // Records do not say beforehand which pools they name.
@@ -134,13 +134,13 @@ impl Reconciler {
     /// removed do.
     pub(super) fn removed_pools(
         &mut self,
-        idle: impl Fn(&str) -> u32,
-        seen: &impl Seen,
+        idle: impl Fn(ResourceId) -> u32,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
         let removed = self.assignments.pools.iter().filter(|(_, pool)| pool.removed);
-        for name in removed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.removed_pool(&name, idle(&name), seen, desired);
+        for pool in removed.map(|(pool, _)| *pool).collect::<Vec<_>>() {
+            self.removed_pool(pool, idle(pool), seen, desired);
         }
     }
 }

@@ -8,7 +8,7 @@ use elb_common::listener::{
 
 use super::{Desired, Reconciler, renaming};
 use crate::control::assign::{AssignedListener, AssignedPool};
-use crate::model::{Listener, LoadBalancer, Model};
+use crate::model::{Listener, LoadBalancer, Model, ResourceId};
 
 impl Reconciler {
     /// The record of a listener, but for whether it is up; none if its pool or itself found no room.
@@ -21,24 +21,26 @@ impl Reconciler {
         desired: &mut Desired,
     ) -> Option<Record> {
         // Without numbers of its pool, which is reported there, it is not served.
-        let pool = self.assignments.pools.get(listener.default_pool.as_str())?;
-        let pool = self.serving_meanwhile(listener).unwrap_or(pool);
+        let default_pool = model.pool(&listener.default_pool)?;
+        let pool = self.assignments.pools.get(&default_pool.id)?;
+        let pool = self.serving_meanwhile(listener, default_pool.id).unwrap_or(pool);
         let has_servers = desired.pools_with_servers.contains(&pool.id);
         let (id, record) = (pool.id, ring_record(pool, has_servers));
         let name = listener.name.as_str();
-        let assigned = match self.assignments.listener(name, id, self.room) {
+        let assigned = match self.assignments.listener(listener.id, id, self.room) {
             Ok(assigned) => assigned,
             Err(full) => {
                 desired.left_out.push((format!("listener {name:?}"), full));
                 return None;
             }
         };
-        let pool = model.pools().iter().find(|pool| pool.name == listener.default_pool);
-        assigned.move_to(id, now, pool.map_or(0, |pool| pool.udp_hold.get()));
+        name.clone_into(&mut assigned.name);
+        assigned.load_balancer = Some(lb.id);
+        assigned.move_to(id, now, default_pool.udp_hold.get());
         assigned.place = renaming::place(lb, listener);
         let assigned = assigned.clone();
         desired.image.listener_pools.insert(assigned.id, listener_pool(&assigned));
-        let admission = self.admission(listener);
+        let admission = self.admission(listener, model);
         let moved = if assigned.moved { listener_flags::MOVED } else { 0 };
         Some(Record {
             id: assigned.id,
@@ -53,36 +55,39 @@ impl Reconciler {
     }
 
     /// The pool that the listener served so far, while the first ring of the one it is to serve waits.
-    fn serving_meanwhile(&self, listener: &Listener) -> Option<&AssignedPool> {
-        let served = self.assignments.listeners.get(listener.name.as_str())?.pool;
-        let waits = self.waits.contains_key(listener.default_pool.as_str());
+    fn serving_meanwhile(
+        &self,
+        listener: &Listener,
+        default_pool: ResourceId,
+    ) -> Option<&AssignedPool> {
+        let served = self.assignments.listeners.get(&listener.id)?.pool;
+        let waits = self.waits.contains_key(&default_pool);
         self.assignments.pools.values().find(|pool| waits && pool.id == served)
     }
 
     /// Forgets the numbers of listeners that go.
     pub(super) fn forget_listeners(&mut self, model: &Model) {
-        let all = model.load_balancers().iter().flat_map(|lb| &lb.listeners);
-        let wanted: BTreeSet<&str> = all.map(|listener| listener.name.as_str()).collect();
-        let names = self.assignments.listeners.keys();
-        let gone: Vec<_> = names.filter(|name| !wanted.contains(name.as_str())).cloned().collect();
-        gone.iter().for_each(|name| self.assignments.remove_listener(name));
+        let wanted: BTreeSet<ResourceId> = model.listeners().map(|(_, one)| one.id).collect();
+        let known = self.assignments.listeners.keys();
+        let gone: Vec<_> = known.filter(|listener| !wanted.contains(listener)).copied().collect();
+        gone.into_iter().for_each(|listener| self.assignments.remove_listener(listener));
     }
 
-    /// The longest idle timeout of the listeners that flows of each pool came to, by the pool's name.
-    pub(super) fn idle_timeouts(&self, model: &Model) -> HashMap<String, u32> {
-        let names: HashMap<u16, &String> =
-            self.assignments.pools.iter().map(|(name, pool)| (pool.id, name)).collect();
+    /// The longest idle timeout of the listeners that flows of each pool came to.
+    pub(super) fn idle_timeouts(&self, model: &Model) -> HashMap<ResourceId, u32> {
+        let known: HashMap<u16, ResourceId> =
+            self.assignments.pools.iter().map(|(resource, pool)| (pool.id, *resource)).collect();
         let mut longest = HashMap::new();
-        let mut note = |pool: &str, idle: u32| {
-            let known: &mut u32 = longest.entry(pool.to_owned()).or_default();
-            *known = idle.max(*known);
+        let mut note = |pool: ResourceId, idle: u32| {
+            let noted: &mut u32 = longest.entry(pool).or_default();
+            *noted = idle.max(*noted);
         };
-        for listener in model.load_balancers().iter().flat_map(|lb| &lb.listeners) {
+        for (_, listener) in model.listeners() {
             let idle = listener.keepalive_timeout.get();
-            note(listener.default_pool.as_str(), idle);
-            let assigned = self.assignments.listeners.get(listener.name.as_str());
+            model.pool(&listener.default_pool).into_iter().for_each(|pool| note(pool.id, idle));
+            let assigned = self.assignments.listeners.get(&listener.id);
             for pool in assigned.into_iter().flat_map(served) {
-                names.get(&pool).into_iter().for_each(|name| note(name, idle));
+                known.get(&pool).into_iter().for_each(|pool| note(*pool, idle));
             }
         }
         longest

@@ -8,12 +8,12 @@ use elb_common::quic::ServerIdKey;
 
 use super::ring::Wanted;
 use super::standing::{self, Standing};
-use super::{Desired, Reconciler, Seen, backend};
+use super::{Desired, ReconcileInput, Reconciler, backend};
 use crate::control::assign::{AssignedMember, AssignedPool, AssignedRing, Ids};
 use crate::control::ring::identity;
 use crate::control::ring::maglev::RingMember;
 use crate::control::ring::shape::Shape;
-use crate::model::{DrainTimeout, Forwarding, Pool};
+use crate::model::{DrainTimeout, Forwarding, Pool, ResourceId};
 
 impl Reconciler {
     /// Adds a pool whose flows live for `idle` seconds without a packet.
@@ -21,19 +21,19 @@ impl Reconciler {
         &mut self,
         pool: &Pool,
         idle: u32,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         used: &mut Ids,
         desired: &mut Desired,
     ) {
         let (name, now) = (pool.name.as_str(), seen.now());
-        self.has_a_past(name);
-        match self.assignments.pool(name, Shape::of(pool), now, self.room, &desired.freed) {
+        self.has_a_past(pool.id);
+        match self.assignments.pool(pool.id, Shape::of(pool), now, self.room, &desired.freed) {
             // A pool whose new ring finds no room keeps the one it has.
             Err(full) => desired.left_out.push((format!("pool {name:?}"), full)),
             Ok(replaced) => desired.freed.extend(replaced),
         }
         let sockets = pool.members.iter().map(|member| member.socket());
-        let left_out = self.assignments.members(name, sockets, self.room, used);
+        let left_out = self.assignments.members(pool.id, sockets, self.room, used);
         let named: HashMap<_, _> = match left_out.is_empty() {
             true => HashMap::new(),
             false => pool.members.iter().map(|one| (one.socket(), one.name.as_str())).collect(),
@@ -42,7 +42,8 @@ impl Reconciler {
             let called = named.get(&member).copied().unwrap_or_default();
             desired.left_out.push((format!("pool {name:?}, member {called:?}"), full));
         }
-        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        let Some(assigned) = self.assignments.pools.get_mut(&pool.id) else { return };
+        name.clone_into(&mut assigned.name);
         assigned.forwarding = pool.forwarding;
         assigned.protocol = Some(pool.protocol);
         assigned.drain = pool.connection_drain.map(DrainTimeout::get);
@@ -57,7 +58,7 @@ impl Reconciler {
         if !waits {
             self.ring(pool, wanted, now, desired);
         }
-        let assigned = &self.assignments.pools[name];
+        let assigned = &self.assignments.pools[&pool.id];
         server_ids(assigned, desired);
         desired.image.pools.insert(assigned.id, record(assigned));
     }
@@ -65,12 +66,12 @@ impl Reconciler {
     /// Adds a pool that was removed: its members serve the flows that they have until these are cut.
     pub(super) fn removed_pool(
         &mut self,
-        name: &str,
+        pool: ResourceId,
         idle: u32,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
-        let Some(assigned) = self.assignments.pools.get_mut(name) else { return };
+        let Some(assigned) = self.assignments.pools.get_mut(&pool) else { return };
         let now = seen.now();
         follow_idle_timeout(assigned, idle, now);
         let standings = standing::of_removed(assigned, now);
@@ -88,7 +89,7 @@ impl Reconciler {
         forwarding: Forwarding,
         number: &AssignedMember,
         standing: Standing,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         wanted: &mut Wanted,
         desired: &mut Desired,
     ) {

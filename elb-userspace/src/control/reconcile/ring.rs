@@ -7,7 +7,7 @@ use super::{Desired, Owners, Reconciler};
 use crate::control::assign::{AssignedPool, AssignedRing};
 use crate::control::plan::RingWrite;
 use crate::control::ring::maglev::RingMember;
-use crate::control::ring::slots::{self, Diff, Kind};
+use crate::control::ring::slots::{self, Diff, RingKind};
 use crate::model::Pool;
 
 /// A ring as it was last published.
@@ -42,10 +42,10 @@ impl Published {
 impl Reconciler {
     /// Adds the ring to what changes, if it does; then UDP flows are held.
     pub(super) fn ring(&mut self, pool: &Pool, wanted: Wanted, now: u32, desired: &mut Desired) {
-        let name = pool.name.as_str();
-        let assigned = self.assignments.pools.get_mut(name).expect("a ring is that of a pool");
+        let assigned = self.assignments.pools.get_mut(&pool.id).expect("a ring is that of a pool");
         let ring = assigned.ring;
-        let before = self.published.get(name).map(Arc::as_ref).filter(|before| before.ring == ring);
+        let before =
+            self.published.get(&pool.id).map(Arc::as_ref).filter(|before| before.ring == ring);
         if before.is_some_and(|before| before.wanted == wanted) {
             return;
         }
@@ -53,19 +53,19 @@ impl Reconciler {
         let diff = diff(before, assigned.former.is_some(), &owners);
         let same_gone = before.map_or(wanted.gone.is_empty(), |old| old.wanted.gone == wanted.gone);
         let kind =
-            Kind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
+            RingKind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
         let is_new = before.is_none();
         let is_first = assigned.is_fresh && !wanted.members.is_empty();
         let gone = wanted.gone.clone();
         let published = Published { ring, wanted, owners: owners.clone() };
-        self.published.insert(name.to_owned(), Arc::new(published));
+        self.published.insert(pool.id, Arc::new(published));
         if diff.moved == 0 && same_gone {
             return;
         }
         desired.rings.push(RingWrite { base: ring.base, owners, gone, kind });
         let is_moving = kind.succeeds && is_new || !kind.scheduled;
         if diff.moved > 0 && is_moving && !is_first {
-            desired.moved.insert(name.to_owned(), diff);
+            desired.moved.insert(pool.id, diff);
             hold_udp(assigned, pool, kind.succeeds && is_new, now);
         }
     }

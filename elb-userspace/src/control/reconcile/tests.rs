@@ -31,7 +31,12 @@ struct World {
     now: u32,
 }
 
-impl Seen for World {
+/// The id of the pool that most tests are about.
+fn web() -> ResourceId {
+    ResourceId::of_pool("web")
+}
+
+impl ReconcileInput for World {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         let fails = self.sick.contains(&member.address) || self.undecided.contains(&member.address);
         pool.healthmonitor.is_none() || !fails
@@ -65,7 +70,7 @@ impl Seen for World {
     }
 }
 
-const ROOM: Room = Room { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
+const ROOM: IdSpace = IdSpace { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
 
 fn reconciler() -> Reconciler {
     Reconciler::new(Assignments::default(), BTreeMap::new(), ROOM, EncapSource::default())
@@ -153,7 +158,7 @@ fn a_restart_with_saved_numbers_changes_nothing() {
     let mut before = reconciler();
     let model = model(&[11, 12, 13], "");
     let first = before.reconcile(&model, &World::default());
-    let owners = BTreeMap::from([("web".to_owned(), first.rings[0].owners.clone())]);
+    let owners = BTreeMap::from([(web(), first.rings[0].owners.clone())]);
     let encap = EncapSource::default();
     let mut after = Reconciler::new(before.assignments.clone(), owners, ROOM, encap);
     let second = after.reconcile(&model, &World { now: 1000, ..World::default() });
@@ -252,7 +257,7 @@ fn what_comes_takes_no_place_of_what_goes() {
 /// The maps name a member that goes until the end of the round: its number is not another's yet.
 #[test]
 fn a_member_that_comes_takes_no_number_of_one_that_goes() {
-    let room = Room { backends: 2, ..ROOM };
+    let room = IdSpace { backends: 2, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     reconciler.reconcile(&model(&[12], ""), &World::default());
@@ -273,7 +278,7 @@ fn other() -> Model {
 
 #[test]
 fn what_finds_no_room_is_left_out_and_reported() {
-    let room = Room { backends: 3, ..ROOM };
+    let room = IdSpace { backends: 3, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     let desired = reconciler.reconcile(&model(&[11, 12, 13], ""), &World::default());
@@ -286,7 +291,7 @@ fn what_finds_no_room_is_left_out_and_reported() {
 /// Between the rings of both sizes there is no room for the new one: the old one goes on.
 #[test]
 fn a_ring_that_finds_no_room_stays_as_it_is() {
-    let room = Room { slots: 20_000, ..ROOM };
+    let room = IdSpace { slots: 20_000, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     let before = reconciler.reconcile(&model(&[11], ""), &World::default());

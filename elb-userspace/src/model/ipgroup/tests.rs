@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn network(text: &str) -> Network {
+fn network(text: &str) -> Cidr {
     text.parse().unwrap()
 }
 
@@ -33,10 +33,10 @@ fn other_texts_are_refused_with_a_reason() {
         ("10.0.0.1-10.0.0.9", "is a range"),
         ("::ffff:10.0.0.0/104", "is an IPv4 network written as IPv6"),
     ] {
-        let error = text.parse::<Network>().unwrap_err().to_string();
+        let error = text.parse::<Cidr>().unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
-    assert!("::/95".parse::<Network>().is_ok());
+    assert!("::/95".parse::<Cidr>().is_ok());
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn a_group_holds_a_network_once_and_300_at_most() {
         ip: network(&ip),
         description: description.parse().unwrap(),
     };
-    let name: Name = "office".parse().unwrap();
+    let (id, name): (_, Name) = (ResourceId::of_ip_group("office"), "office".parse().unwrap());
     let twice = vec![entry("10.0.0.0/8".into(), "first"), entry("10.9.9.9/8".into(), "second")];
-    let group = IpGroup::new(name.clone(), twice.clone()).unwrap();
+    let group = IpGroup::new(id, name.clone(), twice.clone()).unwrap();
     assert_eq!(group.ip_list(), &twice[..1]);
 
     let many = |count: u16| {
@@ -55,8 +55,8 @@ fn a_group_holds_a_network_once_and_300_at_most() {
         entry(format!("10.0.{high}.{low}"), "")
     };
     let full: Vec<_> = (0..300).map(many).chain([many(0)]).collect();
-    assert_eq!(IpGroup::new(name.clone(), full).unwrap().networks().len(), 300);
-    let error = IpGroup::new(name, (0..301).map(many).collect()).unwrap_err();
+    assert_eq!(IpGroup::new(id, name.clone(), full).unwrap().networks().len(), 300);
+    let error = IpGroup::new(id, name, (0..301).map(many).collect()).unwrap_err();
     assert_eq!(error.what, "has 301 networks, of at most 300");
 }
 
@@ -71,8 +71,8 @@ proptest! {
     #[test]
     fn a_network_is_read_as_it_is_written(address: IpAddr, bits in 0u8..=128) {
         let bits = if address.is_ipv4() { bits.min(32) } else { bits };
-        let network = Network::of(address, bits).unwrap();
-        prop_assert_eq!(Network::of(network.address(), bits), Some(network));
+        let network = Cidr::of(address, bits).unwrap();
+        prop_assert_eq!(Cidr::of(network.address(), bits), Some(network));
         let mapped = matches!(network.address(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if !mapped || bits < 96 {
             prop_assert_eq!(network.to_string().parse(), Ok(network));

@@ -7,7 +7,7 @@ use etherparse::{
     IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder, TcpHeader,
 };
 
-use super::{Packet, Protocol, quic};
+use super::{ExplainedPacket, TransportProtocol, quic};
 
 /// The client's Ethernet address: one that is administered locally.
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
@@ -16,15 +16,21 @@ const WINDOW: u16 = 0xffff;
 
 /// A frame with the right lengths and checksums, addressed to `mac`; after a connection id, its payload is
 /// zeroes.
-pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<Vec<u8>, String> {
+pub(super) fn build(
+    packet: &ExplainedPacket,
+    size: Option<u16>,
+    mac: [u8; 6],
+) -> Result<Vec<u8>, String> {
     let payload = payload(packet, size)?;
     let ip = ip_header(packet)?;
     let builder = PacketBuilder::ethernet2(CLIENT_MAC, mac).ip(ip);
     let (source, destination) = (packet.source.port(), packet.destination.port());
     let mut frame = Vec::new();
     let written = match packet.protocol {
-        Protocol::Udp => builder.udp(source, destination).write_to_vec(&mut frame, &payload),
-        Protocol::Tcp => {
+        TransportProtocol::Udp => {
+            builder.udp(source, destination).write_to_vec(&mut frame, &payload)
+        }
+        TransportProtocol::Tcp => {
             let segment = builder.tcp(source, destination, 0, WINDOW);
             let segment = if packet.syn { segment.syn() } else { segment.ack(0) };
             segment.write_to_vec(&mut frame, &payload)
@@ -35,19 +41,19 @@ pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<
 }
 
 /// What the packet carries, in as many bytes as give it the size that was asked for.
-fn payload(packet: &Packet, size: Option<u16>) -> Result<Vec<u8>, String> {
-    if packet.syn && packet.protocol == Protocol::Udp {
+fn payload(packet: &ExplainedPacket, size: Option<u16>) -> Result<Vec<u8>, String> {
+    if packet.syn && packet.protocol == TransportProtocol::Udp {
         return Err("UDP has no SYN: leave --syn out, or ask with --proto tcp".to_owned());
     }
-    if packet.cid.is_some() && packet.protocol == Protocol::Tcp {
+    if packet.cid.is_some() && packet.protocol == TransportProtocol::Tcp {
         let what = "TCP has no connection id of QUIC";
         return Err(format!("{what}: leave --cid out, or ask with --proto udp"));
     }
     let headers = transport_offset(packet) - size_of::<Ethernet>() + transport_length(packet);
     let room = size.map_or(0, |size| usize::from(size).saturating_sub(headers));
     let mut payload = match packet.protocol {
-        Protocol::Tcp => Vec::new(),
-        Protocol::Udp => quic::datagram(packet.cid, room),
+        TransportProtocol::Tcp => Vec::new(),
+        TransportProtocol::Udp => quic::datagram(packet.cid, room),
     };
     let least = headers + packet.cid.map_or(0, |_| payload.len());
     let length = size.map_or(least, usize::from);
@@ -61,21 +67,21 @@ fn payload(packet: &Packet, size: Option<u16>) -> Result<Vec<u8>, String> {
 }
 
 /// Bytes before what the IP packet carries.
-pub(super) const fn transport_offset(packet: &Packet) -> usize {
+pub(super) const fn transport_offset(packet: &ExplainedPacket) -> usize {
     let ip = if packet.source.is_ipv4() { size_of::<Ipv4>() } else { size_of::<Ipv6>() };
     size_of::<Ethernet>() + ip
 }
 
 /// Without options.
-const fn transport_length(packet: &Packet) -> usize {
+const fn transport_length(packet: &ExplainedPacket) -> usize {
     match packet.protocol {
-        Protocol::Tcp => TcpHeader::MIN_LEN,
-        Protocol::Udp => size_of::<Udp>(),
+        TransportProtocol::Tcp => TcpHeader::MIN_LEN,
+        TransportProtocol::Udp => size_of::<Udp>(),
     }
 }
 
 /// The header of an IP packet; lengths and the checksum are written with what follows.
-fn ip_header(packet: &Packet) -> Result<IpHeaders, String> {
+fn ip_header(packet: &ExplainedPacket) -> Result<IpHeaders, String> {
     let protocol = packet.protocol.number().into();
     match (packet.source.ip(), packet.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

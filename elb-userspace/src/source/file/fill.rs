@@ -2,6 +2,7 @@
 //! configuration has it.
 
 use super::Model;
+use crate::model::{Listener, LoadBalancer};
 
 /// What of a model came from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,28 +19,39 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
     let mut kept = Vec::new();
     let mut pools = right.pools().to_vec();
     for pool in good.pools() {
-        if right.pool(&pool.name).is_none() {
+        if right.pool(&pool.name).is_none() && right.pool_with(pool.id).is_none() {
             kept.push(format!("pool {:?}", pool.name.as_str()));
             pools.push(pool.clone());
         }
     }
     let mut groups = right.ip_groups().to_vec();
     for group in good.ip_groups() {
-        if groups.iter().all(|other| other.name != group.name) {
+        if groups.iter().all(|other| other.name != group.name && other.id != group.id) {
             kept.push(format!("IP group {:?}", group.name.as_str()));
             groups.push(group.clone());
         }
     }
+    let balancers = balancers(right, good, &mut kept);
+    match Model::new(balancers, pools, groups) {
+        Ok(model) => Filled { model, kept },
+        Err(_) => Filled { model: good.clone(), kept: vec!["everything".to_owned()] },
+    }
+}
+
+/// Those that are right, and the load balancers and listeners that these lack.
+fn balancers(right: &Model, good: &Model, kept: &mut Vec<String>) -> Vec<LoadBalancer> {
     let mut balancers = right.load_balancers().to_vec();
-    let present = balancers.iter().flat_map(|lb| &lb.listeners).map(|one| one.name.clone());
-    let present: Vec<_> = present.collect();
+    let is_present = |listener: &Listener| {
+        right.listeners().any(|(_, one)| one.name == listener.name || one.id == listener.id)
+    };
     for lb in good.load_balancers() {
         let mut missing = lb.clone();
-        missing.listeners.retain(|listener| !present.contains(&listener.name));
-        kept.extend(
-            missing.listeners.iter().map(|one| format!("listener {:?}", one.name.as_str())),
-        );
-        match balancers.iter_mut().find(|other| other.name == lb.name) {
+        missing.listeners.retain(|listener| !is_present(listener));
+        for listener in &mut missing.listeners {
+            kept.push(format!("listener {:?}", listener.name.as_str()));
+            follow_name(listener, right, good);
+        }
+        match balancers.iter_mut().find(|other| other.name == lb.name || other.id == lb.id) {
             Some(other) => other.listeners.append(&mut missing.listeners),
             None => {
                 kept.push(format!("load balancer {:?}", lb.name.as_str()));
@@ -47,9 +59,16 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
             }
         }
     }
-    match Model::new(balancers, pools, groups) {
-        Ok(model) => Filled { model, kept },
-        Err(_) => Filled { model: good.clone(), kept: vec!["everything".to_owned()] },
+    balancers
+}
+
+/// What is right may call the pool of a listener otherwise.
+fn follow_name(listener: &mut Listener, right: &Model, good: &Model) {
+    let id = good.pool(&listener.default_pool).map(|pool| pool.id);
+    if right.pool(&listener.default_pool).is_none()
+        && let Some(pool) = id.and_then(|id| right.pool_with(id))
+    {
+        listener.default_pool = pool.name.clone();
     }
 }
 

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::table::{Item, Place, Table};
-use crate::model::ipgroup::{Description, IpGroupEntry, Network};
-use crate::model::{AccessControl, AccessList, IpGroup};
+use crate::model::ipgroup::{Cidr, Description, IpGroupEntry};
+use crate::model::{AccessControl, AccessList, IpGroup, Name, ResourceId};
 
 /// Reads `[[ipgroup]]`; `None` if anything in it is wrong.
 pub(super) fn ipgroup(mut t: Table<'_>) -> Option<(IpGroup, Place)> {
     t.require("name", "give it one");
     t.require("ip_list", "set it to a list of networks; it may be empty: []");
     let name = t.parsed("name");
+    let id = t.parsed("id");
     let entries = entries(&mut t);
-    let group = name.and_then(|name| {
-        let group = IpGroup::new(name, entries);
+    let group = name.and_then(|name: Name| {
+        let id = id.unwrap_or_else(|| ResourceId::of_ip_group(name.as_str()));
+        let group = IpGroup::new(id, name, entries);
         group.map_err(|wrong| t.wrong("ip_list", format!("ip_list {}", wrong.what), wrong.fix)).ok()
     });
     let (sound, place) = t.finish();
@@ -46,7 +48,7 @@ fn entries(t: &mut Table<'_>) -> Vec<IpGroupEntry> {
 
 fn entry(mut t: Table<'_>) -> Option<IpGroupEntry> {
     t.require("ip", "set it to an address or a network");
-    let ip = t.parsed::<Network>("ip");
+    let ip = t.parsed::<Cidr>("ip");
     let description = t.parsed("description").unwrap_or_default();
     let (sound, _) = t.finish();
     ip.filter(|_| sound).map(|ip| IpGroupEntry { ip, description })

@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use super::port::{Port, port};
 use super::table::{Place, Table};
-use crate::model::HealthMonitor;
 use crate::model::monitor::{
-    Check, CheckType, GrpcCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck, UrlPath,
+    CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck,
+    UrlPath,
 };
 use crate::model::value::{Invalid, Rule};
+use crate::model::{HealthMonitor, ResourceId};
 
 /// The valid parts of the monitor, and where it is.
-pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
+pub(super) fn monitor(t: &mut Table<'_>, pool: ResourceId) -> Option<(HealthMonitor, Place)> {
     let object = format!("{}, healthmonitor", t.object());
     let mut table = t.table("healthmonitor", object)?;
     table.require("type", "set it to TCP, HTTP, HTTPS, TLS or GRPC, in a UDP pool to UDP_CONNECT");
@@ -22,6 +23,7 @@ pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
     let (seconds, retries) = (" seconds", " results in a row");
     let three = HealthMonitor::DEFAULT_RETRIES;
     let monitor = HealthMonitor {
+        id: table.parsed("id").unwrap_or_else(|| ResourceId::of_health_monitor(pool)),
         admin_state_up: table.flag_or("admin_state_up", true),
         check,
         delay: table.number_or("delay", seconds, HealthMonitor::DEFAULT_DELAY),
@@ -42,27 +44,27 @@ pub(super) fn monitor(t: &mut Table<'_>) -> Option<(HealthMonitor, Place)> {
 const REQUEST: [&str; 3] = ["http_method", "url_path", "expected_codes"];
 const SERVER: [&str; 1] = ["domain_name"];
 
-fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
+fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> HealthCheck {
     match check_type {
-        Some(CheckType::Http) => Check::Http(http(t)),
-        Some(CheckType::Https) => Check::Https(http(t)),
-        Some(CheckType::Grpc) => Check::Grpc(grpc(t)),
+        Some(CheckType::Http) => HealthCheck::Http(http(t)),
+        Some(CheckType::Https) => HealthCheck::Https(http(t)),
+        Some(CheckType::Grpc) => HealthCheck::Grpc(grpc(t)),
         Some(CheckType::Tls) => {
             refuse(t, &REQUEST, "HTTP, HTTPS and GRPC");
-            Check::Tls(TlsCheck { domain_name: t.parsed("domain_name") })
+            HealthCheck::Tls(TlsCheck { domain_name: t.parsed("domain_name") })
         }
         Some(CheckType::Tcp) => {
             refuse_all(t);
-            Check::Tcp
+            HealthCheck::Tcp
         }
         Some(CheckType::UdpConnect) => {
             refuse_all(t);
-            Check::UdpConnect
+            HealthCheck::UdpConnect
         }
         // An error by itself: what the other keys mean is not known.
         None => {
             REQUEST.into_iter().chain(SERVER).for_each(|key| t.known(key));
-            Check::Tcp
+            HealthCheck::Tcp
         }
     }
 }

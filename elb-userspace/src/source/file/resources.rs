@@ -12,7 +12,8 @@ use super::table::{IPV4, IPV6, Place, Table};
 use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
-    Listener, LoadBalancer, Member, MinimumHealthy, NoMember, Pool, Protocol, RingSize, Weight,
+    Listener, LoadBalancer, Member, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
+    RingSize, Weight,
 };
 use crate::source::settings::{self, AgentSettings};
 
@@ -79,7 +80,10 @@ fn name_of(table: &DeTable<'_>) -> Option<String> {
 impl Draft {
     fn read_load_balancer(&mut self, mut t: Table<'_>) {
         t.require("name", "give it one");
-        let name = t.parsed("name");
+        let name: Option<Name> = t.parsed("name");
+        let id = t.parsed("id");
+        let derived = || ResourceId::of_load_balancer(name.as_ref().map_or("", Name::as_str));
+        let id = id.unwrap_or_else(derived);
         let admin_state_up = t.flag_or("admin_state_up", true);
         let vip_address = t.parsed_as("vip_address", IPV4);
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
@@ -89,10 +93,12 @@ impl Draft {
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
         self.named_ip_groups.extend(groups);
-        let (listeners, places) = listeners.into_iter().filter_map(listener).unzip();
+        let (listeners, places) =
+            listeners.into_iter().filter_map(|table| listener(table, id)).unzip();
         let (sound, own) = t.finish();
         if let (true, Some(name)) = (sound, name) {
             self.load_balancers.push(LoadBalancer {
+                id,
                 name,
                 admin_state_up,
                 vip_address,
@@ -108,8 +114,10 @@ impl Draft {
     fn read_pool(&mut self, mut t: Table<'_>) {
         let name = t.peek("name").unwrap_or_default();
         let pool = pool(&mut t);
-        let members = members(&mut t);
-        let monitor = monitor::monitor(&mut t);
+        // What is wrong with the parts is reported, whatever the id.
+        let id = pool.as_ref().map_or_else(|| ResourceId::of_pool(&name), |pool| pool.id);
+        let members = members(&mut t, id);
+        let monitor = monitor::monitor(&mut t, id);
         let (sound, own) = t.finish();
         match pool {
             Some(mut pool) if sound => {
@@ -137,11 +145,12 @@ impl Draft {
     }
 }
 
-fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
+fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Place)> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
     t.require("default_pool", "name the pool that serves it");
-    let name = t.parsed("name");
+    let name: Option<Name> = t.parsed("name");
+    let id = t.parsed("id");
     let protocol = t.parsed("protocol");
     let (protocol_port, port_ranges) = port_range::ports(&mut t);
     let default_pool = t.parsed("default_pool");
@@ -154,8 +163,11 @@ fn listener(mut t: Table<'_>) -> Option<(Listener, Place)> {
     let max_connection = t.number_or("max_connection", limit, Limit::constant(0));
     let no_member = t.parsed_or("no_member", NoMember::Drop);
     let (sound, place) = t.finish();
+    let name = name?;
+    let derived = || ResourceId::of_listener(load_balancer, name.as_str());
     let listener = Listener {
-        name: name?,
+        id: id.unwrap_or_else(derived),
+        name,
         protocol: protocol?,
         protocol_port: protocol_port?,
         port_ranges,
@@ -175,7 +187,8 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     t.require("name", "give it one");
     t.require("protocol", "set it to TCP or UDP");
     t.require("forwarding", "set it to l2, ipip or gue, as the members are prepared for");
-    let name = t.parsed("name");
+    let name: Option<Name> = t.parsed("name");
+    let id = t.parsed("id");
     let protocol = t.parsed("protocol");
     let forwarding = t.parsed::<Forwarding>("forwarding");
     let lb_algorithm = t.parsed_or("lb_algorithm", LbAlgorithm::FiveTupleHash);
@@ -190,9 +203,10 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     }
     let minimum_healthy_member_count = pool_health(t);
     let allow_empty = t.flag_or("allow_empty", false);
-    let protocol = protocol?;
+    let (name, protocol) = (name?, protocol?);
     Some(Pool {
-        name: name?,
+        id: id.unwrap_or_else(|| ResourceId::of_pool(name.as_str())),
+        name,
         protocol,
         lb_algorithm,
         quic_cid_hash_strategy,
@@ -226,10 +240,10 @@ fn pool_health(t: &mut Table<'_>) -> MinimumHealthy {
     count.unwrap_or(MinimumHealthy::constant(0))
 }
 
-fn members(t: &mut Table<'_>) -> Vec<(Member, Place)> {
+fn members(t: &mut Table<'_>, pool: ResourceId) -> Vec<(Member, Place)> {
     let tables = t.tables("member", member_label);
     let count = tables.len();
-    let members: Vec<_> = tables.into_iter().filter_map(member).collect();
+    let members: Vec<_> = tables.into_iter().filter_map(|table| member(table, pool)).collect();
     if members.len() != count {
         t.mark_invalid();
     }
@@ -251,9 +265,10 @@ fn member_label(table: &DeTable<'_>) -> Option<String> {
     name_of(table).or_else(unnamed)
 }
 
-fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
+fn member(mut t: Table<'_>, pool: ResourceId) -> Option<(Member, Place)> {
     t.require("address", "set it to the address of the backend server");
     let name = t.parsed("name");
+    let id = t.parsed("id");
     let unnamed = !t.has("name");
     let address: Option<IpAddr> = t.parsed_as("address", ("an IP address", "10.0.0.11"));
     let note = ", the listener's port; leave it out if the pool has any_port_enable";
@@ -267,6 +282,8 @@ fn member(mut t: Table<'_>) -> Option<(Member, Place)> {
         port => SocketAddr::new(address, port).to_string().parse().ok(),
     };
     let name = if unnamed { by_address() } else { name };
-    let member = Member { name: name?, address, protocol_port, weight, server_id };
+    let derived = || ResourceId::of_member(pool, SocketAddr::new(address, protocol_port));
+    let id = id.unwrap_or_else(derived);
+    let member = Member { id, name: name?, address, protocol_port, weight, server_id };
     sound.then_some((member, place))
 }

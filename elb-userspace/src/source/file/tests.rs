@@ -1,6 +1,7 @@
 //! What a file means, what is said about wrong ones, and what is served regardless.
 
 mod admission;
+mod ids;
 mod messages;
 mod monitors;
 
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::FlowsOnUnhealthy;
-use crate::model::monitor::Check;
+use crate::model::monitor::HealthCheck;
 
 const SAMPLE: &str = include_str!("../../../dist/elb.toml");
 
@@ -76,7 +77,7 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!((monitor.delay.get(), monitor.timeout.get()), (5, 3));
     assert_eq!((monitor.max_retries.get(), monitor.max_retries_down.get()), (3, 3));
     assert_eq!(monitor.port(&web.members[0]), 80);
-    let Check::Http(http) = &monitor.check else { panic!() };
+    let HealthCheck::Http(http) = &monitor.check else { panic!() };
     assert_eq!((http.url_path.as_str(), http.expected_codes.to_string().as_str()), ("/", "200"));
     let host = config.model.default_host(&web.name, &web.members[0]);
     assert_eq!(host.to_string(), "192.0.2.10");
@@ -105,6 +106,7 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         "lb_algorithm",
         "quic_cid_hash_strategy",
         "server_id",
+        "id",
     ];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
     assert_eq!((defaults, errors.to_string().as_str()), (plain, ""));

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use elb_common::addr::Mac;
 use elb_userspace::agent::saved::Numbers;
-use elb_userspace::control::assign::{Assignments, Room};
+use elb_userspace::control::assign::{Assignments, IdSpace};
 use elb_userspace::control::network::NextHop;
-use elb_userspace::control::reconcile::{EncapSource, Reconciler, Seen};
+use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler};
 use elb_userspace::model::{Member, Model, Pool};
 use elb_userspace::source::file as config;
 
-const ROOM: Room = Room { listeners: 64, pools: 64, backends: 256, slots: 1 << 20 };
+const ROOM: IdSpace = IdSpace { listeners: 64, pools: 64, backends: 256, slots: 1 << 20 };
 const INTERFACE: u32 = 2;
 
 /// All members work, and are reached in the same way.
@@ -20,7 +20,7 @@ struct View {
     now: u32,
 }
 
-impl Seen for View {
+impl ReconcileInput for View {
     fn serves(&self, _: &Pool, _: &Member) -> bool {
         true
     }
@@ -44,14 +44,15 @@ pub fn reconcile(assignments: Assignments) -> Assignments {
     if !assignments.fit(ROOM) {
         return assignments;
     }
-    let owners = assignments.pools.iter().map(|(name, pool)| {
+    let owners = assignments.pools.iter().map(|(id, pool)| {
         let slots = usize::try_from(pool.ring.shape.size).unwrap();
         let first = pool.members.first().map_or(0, |member| member.id);
-        (name.clone(), vec![first; slots])
+        (*id, vec![first; slots])
     });
     let owners = owners.collect();
     let mut reconciler = Reconciler::new(assignments, owners, ROOM, EncapSource::default());
     for (now, model) in [(1_000, &*MODEL), (1_010, &Model::default()), (90_000, &*MODEL)] {
+        reconciler.follow_names(model);
         let desired = reconciler.reconcile(model, &View { now });
         for ring in &desired.rings {
             assert!(ring.base as usize + ring.owners.len() <= ROOM.slots as usize);

@@ -30,7 +30,7 @@ fn a_member_that_comes_takes_slots_from_all() {
     assert_eq!(scene.pairs(), pairs([(1, 0), (2, 0)]));
     let desired = scene.follow(&model(&[11, 12, 13], ""));
     assert_eq!(scene.pairs(), pairs([(1, 0), (2, 0), (3, 1), (3, 2), (1, 2), (2, 1)]));
-    let Diff { moved, minimum, .. } = desired.moved["web"];
+    let Diff { moved, minimum, .. } = desired.moved[&web()];
     assert!(moved >= minimum && minimum > 1_300, "{moved} {minimum}");
 }
 
@@ -138,7 +138,7 @@ fn another_shape_is_another_ring_with_the_old_one_before() {
             let to = model(&[11, 12], to);
             let base = scene.listener().ring_base;
             let desired = scene.follow(&to);
-            assert_eq!(desired.moved["web"], Diff::whole(4_093));
+            assert_eq!(desired.moved[&web()], Diff::whole(4_093));
             let is_scheduled = is >= algorithm::ROUND_ROBIN;
             let begins = if is_scheduled { [(1, 0), (2, 0)] } else { [(1, 1), (2, 2)] };
             assert_eq!(scene.pairs(), pairs(begins));
@@ -298,7 +298,7 @@ fn a_restart_in_the_middle_of_everything_changes_nothing() {
         assert_eq!((&scene.image, scene.slots()), (&image, slots));
         assert!(desired.moved.is_empty() && desired.freed.is_empty());
     }
-    assert_eq!(scene.reconciler.assignments.pools["web"].members[1].cut_at, Some(1_111));
+    assert_eq!(scene.reconciler.assignments.pools[&web()].members[1].cut_at, Some(1_111));
 }
 
 /// The agent died between saving the numbers of a new ring and writing its slots.

@@ -66,7 +66,7 @@ fn it_waits_for_every_first_verdict_and_is_settled() {
     assert_eq!(scene.pool().udp_hold_until, 0);
     scene.world.sick.clear();
     let desired = scene.follow(&model);
-    assert!(desired.moved.contains_key("web"), "from now on it has a past");
+    assert!(desired.moved.contains_key(&web()), "from now on it has a past");
     assert!(scene.pairs().contains(&(1, 2)));
 }
 
@@ -98,7 +98,7 @@ fn it_waits_for_one_timeout() {
     assert_eq!((scene.pairs(), desired.next_first), (BTreeSet::from([(1, 0)]), None));
     assert!(desired.moved.is_empty());
     scene.work(&[12]);
-    assert!(scene.follow(&model).moved.contains_key("web"));
+    assert!(scene.follow(&model).moved.contains_key(&web()));
     assert!(scene.pairs().contains(&(2, 1)));
 }
 
@@ -257,7 +257,7 @@ fn a_new_agent_knows_from_the_maps_whether_there_was_a_ring() {
 
     scene.work(&[12]);
     scene.follow(&model);
-    assert!(scene.reconciler.assignments.pools["web"].is_fresh, "as it is saved");
+    assert!(scene.reconciler.assignments.pools[&web()].is_fresh, "as it is saved");
     scene.restart();
     scene.world.undecided.insert(address(12));
     assert_eq!(scene.follow(&model).next_first, None);

@@ -30,7 +30,7 @@ pub(super) struct Records {
     pub(super) moved: HashSet<u16>,
 }
 
-impl Found for Records {
+impl SweepFindings for Records {
     fn flows(&self, backend: u16) -> u32 {
         self.flows.get(&backend).copied().unwrap_or(0)
     }
@@ -78,8 +78,8 @@ impl Scene {
     pub(super) fn restart(&mut self) {
         let json = serde_json::to_vec(&self.reconciler.assignments).unwrap();
         let assignments: Assignments = serde_json::from_slice(&json).unwrap();
-        let owners = |(name, pool): (&String, &AssignedPool)| {
-            (name.clone(), self.words(pool.region()).slots().map(Slot::cur).collect())
+        let owners = |(id, pool): (&ResourceId, &AssignedPool)| {
+            (*id, self.words(pool.region()).slots().map(Slot::cur).collect())
         };
         let owners = assignments.pools.iter().map(owners).collect();
         self.reconciler = Reconciler::new(assignments, owners, ROOM, EncapSource::default());
@@ -88,7 +88,7 @@ impl Scene {
     /// Sweeps: slots convert and settle, what no flow needs is forgotten, and the model is followed
     /// once more. How many slots are not settled.
     pub(super) fn sweep(&mut self, model: &Model) -> u32 {
-        let (now, pool) = (self.world.now, &self.reconciler.assignments.pools["web"]);
+        let (now, pool) = (self.world.now, &self.reconciler.assignments.pools[&web()]);
         let words = self.words(pool.region());
         if pool.former.is_none() {
             words.settle(now);
@@ -110,7 +110,7 @@ impl Scene {
 
     /// The slots of the pool, in pairs of present and former owner.
     pub(super) fn slots(&self) -> Vec<(u16, u16)> {
-        let region = self.reconciler.assignments.pools["web"].region();
+        let region = self.reconciler.assignments.pools[&web()].region();
         self.words(region).slots().map(|slot| (slot.cur(), slot.prev())).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::super::clock::coarse_seconds;
 use super::*;
 
-impl Store for Maps {
+impl MapStore for Maps {
     type Error = MapError;
 
     #[expect(clippy::too_many_lines, reason = "one arm for each command")]

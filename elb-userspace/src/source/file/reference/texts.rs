@@ -57,6 +57,7 @@ pub(super) const SECTIONS: &[Section] = &[
         table: &["load_balancer"],
         keys: &[
             key("name", "Unique among load balancers.", r#""web""#),
+            key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("admin_state_up", "`false`: none of its listeners is served.", "false"),
             key("vip_address", "The IPv4 virtual address: unicast, and of this load balancer only.", r#""192.0.2.10""#),
             key("ipv6_vip_address", "The IPv6 virtual address.", r#""2001:db8:1::10""#),
@@ -71,6 +72,7 @@ pub(super) const SECTIONS: &[Section] = &[
         table: &["load_balancer", "listener"],
         keys: &[
             key("name", "Unique among all listeners.", r#""http""#),
+            key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("protocol", "Transport protocol; that of its pool.", r#""TCP""#),
             key("protocol_port", "The port. 0 takes every port that no other listener of the load balancer has, and needs a pool with `any_port_enable`. UDP 4789 is refused.", "80").or("required without `port_ranges`"),
             key("port_ranges", "Up to 10 ranges that do not overlap, instead of `protocol_port`; needs a pool with `any_port_enable`.", "[{ start_port = 1000, end_port = 1099 }]"),
@@ -109,6 +111,7 @@ pub(super) const SECTIONS: &[Section] = &[
         table: &["ipgroup"],
         keys: &[
             key("name", "Unique among IP groups.", r#""office""#),
+            key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("ip_list", "Addresses and networks of either family. May be empty: `[]`.", r#"["10.0.0.0/8", "2001:db8:2::/48"]"#),
         ],
     },
@@ -127,6 +130,7 @@ pub(super) const SECTIONS: &[Section] = &[
         table: &["pool"],
         keys: &[
             key("name", "Unique among pools.", r#""web""#),
+            key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the name"),
             key("protocol", "Transport protocol.", r#""TCP""#),
             key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`). `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080.", r#""ipip""#),
             key("lb_algorithm", "How a new connection gets its member. By consistent hash: `5_TUPLE_HASH` (protocol, addresses, ports), `3_TUPLE_HASH` (protocol, addresses), `2_TUPLE_HASH` (addresses), `SOURCE_IP` (the client's address), `QUIC_CID` (the QUIC connection id). Recorded for each connection: `ROUND_ROBIN`, `LEAST_CONNECTIONS`.", r#""ROUND_ROBIN""#),
@@ -172,6 +176,7 @@ pub(super) const SECTIONS: &[Section] = &[
         table: &["pool", "member"],
         keys: &[
             key("name", "Unique in the pool.", r#""web-1""#).or("its address and port"),
+            key("id", "Identifies it across changes of its name.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the pool, address and port"),
             key("address", "Unicast, and not a virtual address. Address and port are unique in the pool.", r#""10.0.0.11""#),
             key("protocol_port", "Its port: that of the listener, because members answer clients directly.", "80").or("required without `any_port_enable`"),
             key("weight", "Its share of new connections, relative to the other members.", "2"),
@@ -185,6 +190,7 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: &[
             key("type", "For TCP pools: `TCP` (connects), `HTTP`, `HTTPS` (expected status; certificates are not verified), `TLS` (handshake), `GRPC` (expected grpc-status). For UDP pools: `UDP_CONNECT` (ICMP echo, then no ICMP error from the port).", r#""HTTP""#),
             key("admin_state_up", "`false`: members are not probed and count as healthy.", "false"),
+            key("id", "Identifies the monitor.", r#""6ba7b810-9dad-41d1-80b4-00c04fd430c8""#).or("follows from the pool"),
             key("delay", "Time from the end of a probe to the start of the next; up to 1/16 shorter at random.", "10"),
             key("timeout", "Time for a whole probe; at most `delay`, or verdicts are late.", "2"),
             key("max_retries", "Successes in a row after which an unhealthy member is healthy.", "2"),
