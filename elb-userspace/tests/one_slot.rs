@@ -15,7 +15,7 @@ use elb_common::pool::{Pool, Ring};
 use elb_common::ring::Slot;
 use elb_userspace::control::plan::RingWrite;
 use elb_userspace::control::ring::region::Words;
-use elb_userspace::control::ring::slots::Kind;
+use elb_userspace::control::ring::slots::RingKind;
 use proptest::prelude::*;
 
 /// Seconds for which an idle flow is protected.
@@ -113,7 +113,7 @@ impl World {
 
     /// As the agent writes a ring.
     fn change(&mut self, owner: u16) {
-        let (gone, kind) = (self.down.iter().copied().collect(), Kind::default());
+        let (gone, kind) = (self.down.iter().copied().collect(), RingKind::default());
         let ring = RingWrite { base: 0, owners: vec![owner], gone, kind };
         self.words(|words, now| words.write(&ring, now));
     }

@@ -19,6 +19,7 @@ use crate::{
     lab::Lab,
     netns::NetNs,
     notify::Notices,
+    printed,
     process::{Ended, Process, contents, ended, output},
     running::Running,
     status,
@@ -230,7 +231,7 @@ impl Agent {
     /// What `elb`, with `arguments` and the control socket of this agent, prints as JSON.
     pub fn ask(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.run(&[arguments, &["-o", "json"]].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("{arguments:?}: no JSON: {text}"))
+        printed::value(arguments, &text)
     }
 
     /// What `elb detach`, with the configuration file of this agent, prints.

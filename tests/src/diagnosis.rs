@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::{agent::Agent, wait::STUCK};
+use crate::{agent::Agent, printed, wait::STUCK};
 
 /// What `elb diagnose -o json` said, and how it ended.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Agent {
         let arguments = [&["diagnose"], arguments, &["-o", "json"]].concat();
         let ended = self.end_with(&arguments, environment, STUCK)?;
         let shown = || format!("{arguments:?}: {ended:?}");
-        let said = serde_json::from_str(&ended.printed).with_context(shown)?;
+        let said = printed::value(&arguments, &ended.printed).with_context(shown)?;
         Ok(Diagnosis { code: ended.code.with_context(shown)?, said })
     }
 }
@@ -54,8 +54,8 @@ impl Diagnosis {
     }
 
     /// What came of a check: `pass`, `fail`, `warn`, `unknown` or `not-applicable`.
-    pub fn verdict(&self, check: &str) -> &str {
-        self.finding(check)["verdict"].as_str().unwrap_or_default()
+    pub fn outcome(&self, check: &str) -> &str {
+        self.finding(check)["outcome"].as_str().unwrap_or_default()
     }
 
     /// What the check that names the cause has seen.
@@ -68,10 +68,10 @@ impl Diagnosis {
         self.of_cause("fix")
     }
 
-    /// The checks that came to `verdict`.
-    pub fn all_that(&self, verdict: &str) -> Vec<&str> {
+    /// The checks that came to `outcome`.
+    pub fn all_that(&self, outcome: &str) -> Vec<&str> {
         let findings = self.report()["findings"].as_array().into_iter().flatten();
-        let such = findings.filter(|finding| finding["verdict"] == verdict);
+        let such = findings.filter(|finding| finding["outcome"] == outcome);
         such.filter_map(|finding| finding["check"].as_str()).collect()
     }
 

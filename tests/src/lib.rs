@@ -12,6 +12,7 @@ pub mod agent;
 pub mod backend;
 pub mod config;
 pub mod diagnosis;
+pub mod printed;
 pub mod server;
 pub mod status;
 

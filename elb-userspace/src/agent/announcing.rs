@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::{Agent, now};
-use crate::kernel::host::groups::{self, Group};
-use crate::kernel::host::kept::Object;
+use crate::kernel::host::groups::{self, MulticastGroup};
+use crate::kernel::host::kept::KeptObject;
 use crate::kernel::host::segments::Pair;
 use crate::kernel::net::announce::{Announcer, OwnSegment, solicited_node_mac};
 use crate::model::time::Now;
@@ -27,7 +27,7 @@ pub(super) struct Announcing {
     due: Vec<Instant>,
     asked: Instant,
     /// Groups that this agent or the one before joined.
-    joined: BTreeSet<Group>,
+    joined: BTreeSet<MulticastGroup>,
 }
 
 impl Announcing {
@@ -162,7 +162,7 @@ impl Core {
     }
 
     /// Groups that solicitations for announced addresses come by.
-    fn wanted_groups(&self) -> BTreeSet<Group> {
+    fn wanted_groups(&self) -> BTreeSet<MulticastGroup> {
         let announced = self.announcements().into_iter();
         let group = |(index, _, vip)| match vip {
             std::net::IpAddr::V4(_) => None,
@@ -175,7 +175,7 @@ impl Core {
     fn groups_joined(&mut self, done: &[(u32, Result<bool, String>)], now: Now) {
         let register = &mut self.keeping.register;
         for one in &self.attachments {
-            let object = Object::Groups(one.interface.clone());
+            let object = KeptObject::Groups(one.interface.clone());
             let mut of_it = done.iter().filter(|(index, _)| *index == one.index).map(|(_, r)| r);
             match of_it.clone().find_map(|result| result.as_ref().err()) {
                 Some(why) => register.missing(&object, why.clone()),

@@ -18,11 +18,11 @@ use super::{apart, fault, sleep_until};
 use crate::api::Query;
 use crate::api::server::Server;
 use crate::api::shape::status;
-use crate::control::network::{Network, Wanted};
+use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 use crate::kernel::net::follow::thread;
-use crate::kernel::net::probe_way::keep::Way;
+use crate::kernel::net::probe_way::keep::KeptWay;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]
@@ -156,7 +156,7 @@ pub(super) const LOOKER: &str = "looking at the host";
 
 /// Follows the kernel's routes, neighbours and links.
 pub(super) fn following(
-    wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<WantedAddresses>,
     known: watch::Sender<Network>,
 ) -> Result<Lasting> {
     Lasting::start("netlink", move || {
@@ -170,10 +170,10 @@ pub(super) fn following(
 
 /// Looks at what the agent keeps in its host.
 pub(super) fn looking(
-    way: Option<Way>,
-    wanted: watch::Receiver<Wanted>,
+    way: Option<KeptWay>,
+    wanted: watch::Receiver<WantedAddresses>,
     revision: watch::Receiver<u64>,
-    found: watch::Sender<Arc<Found>>,
+    found: watch::Sender<Arc<HostState>>,
 ) -> Result<Lasting> {
     Lasting::start(LOOKER, move || {
         let (way, wanted) = (way.clone(), wanted.clone());

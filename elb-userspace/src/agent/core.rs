@@ -29,14 +29,14 @@ use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
-use crate::control::assign::Room;
+use crate::control::assign::IdSpace;
 use crate::control::census::Census;
-use crate::control::network::{Network, Route, Wanted};
+use crate::control::network::{Network, Route, WantedAddresses};
 use crate::control::plan::Image;
 use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
-use crate::health::probe::{Outcome, ProbeSource};
+use crate::health::probe::{ProbeOutcome, ProbeSource};
 use crate::health::{Lateness, Timing};
-use crate::kernel::bpf::{AttachError, Attachment, Capacity, Maps, Object, Program};
+use crate::kernel::bpf::{AttachError, Attachment, Capacity, LoadedObject, Maps, Program};
 use crate::model::time::{Now, Time};
 use crate::model::{LoadBalancer, Model, Pool, ResourceId};
 use crate::source::file::Config;
@@ -46,7 +46,7 @@ pub(super) struct Parts {
     pub config: Config,
     pub file: PathBuf,
     pub text: String,
-    pub object: Object,
+    pub object: LoadedObject,
     pub maps: Maps,
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
@@ -56,7 +56,7 @@ pub(super) struct Parts {
     pub numbers: Numbers,
     pub drained: Drained,
     pub written_drained: saved::Drained,
-    pub health: saved::Health,
+    pub health: saved::SavedHealth,
     pub folder: Folder,
     /// Probes that may be under way at once.
     pub most_probes: usize,
@@ -72,7 +72,7 @@ pub(super) struct Core {
     /// The text of the configuration, if the file was right throughout.
     pub(super) text: String,
     /// Keeps the program loaded while it is being attached to more interfaces.
-    pub(super) object: Object,
+    pub(super) object: LoadedObject,
     pub(super) maps: Maps,
     /// What this host offers probes of virtual addresses.
     pub(super) vip_probes: VipProbes,
@@ -223,12 +223,15 @@ impl Core {
     }
 
     /// Addresses that ways are needed to.
-    pub(super) fn addresses(&self) -> Wanted {
+    pub(super) fn addresses(&self) -> WantedAddresses {
         let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
         all.extend(removed.map(|member| member.address));
         let balancers = self.config.model.load_balancers();
-        Wanted { members: all, vips: balancers.iter().flat_map(LoadBalancer::vips).collect() }
+        WantedAddresses {
+            members: all,
+            vips: balancers.iter().flat_map(LoadBalancer::vips).collect(),
+        }
     }
 
     /// Addresses of members whose pools do not wait for verdicts: they have a ring, or no monitor.
@@ -270,7 +273,7 @@ impl Core {
         &mut self,
         member: u32,
         late: Duration,
-        outcome: Outcome,
+        outcome: ProbeOutcome,
         now: Now,
     ) -> ToDo {
         self.probing.under_way -= 1;
@@ -322,8 +325,8 @@ impl Core {
     }
 
     /// What the next agent is to know of the members' health.
-    pub(super) fn health(&self) -> saved::Health {
-        saved::Health {
+    pub(super) fn health(&self) -> saved::SavedHealth {
+        saved::SavedHealth {
             boot: boot_id().to_owned(),
             pools: self.members.saved(),
             bound_load_balancers: self.bound.ids().clone(),
@@ -333,8 +336,8 @@ impl Core {
 }
 
 /// What maps of these sizes have room for.
-pub(super) fn room(capacity: Capacity) -> Room {
-    Room {
+pub(super) fn room(capacity: Capacity) -> IdSpace {
+    IdSpace {
         listeners: capacity.listeners,
         pools: limits::MAX_POOLS,
         backends: capacity.backends,

@@ -12,12 +12,13 @@ use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::status::timestamp;
 use crate::control::network::Route;
 use crate::diagnosis::evidence::{
-    Evidence, Health, Lapses, Looks, Own, PoolWanted, Resting, Served, Wanted, Way,
+    Evidence, HealthEvidence, Lapses, Looks, MemberWay, Own, PoolWanted, Resting, Served,
+    WantedMember,
 };
-use crate::diagnosis::instrument::{self, Question};
+use crate::diagnosis::instrument::{self, InstrumentQuestion};
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::{checks, fix, look};
-use crate::health::{Status, path};
+use crate::health::{OperatingStatus, path};
 use crate::model::monitor::ProbePath;
 use crate::model::target::Target;
 use crate::model::{Member, Pool};
@@ -38,7 +39,7 @@ pub(super) struct Case {
     healthy: Vec<String>,
     left_out: usize,
     /// What is to be looked at on this host.
-    question: Question,
+    question: InstrumentQuestion,
 }
 
 impl Core {
@@ -110,7 +111,7 @@ impl Core {
         for member in &pool.members {
             let health = self.members.health(pool.id, member.socket());
             let reached = self.network.next_hop(member.address).is_ok();
-            let works = health.is_some_and(|health| health.status() == Status::Online);
+            let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
             if works && reached && !stuck && !held {
@@ -139,7 +140,7 @@ impl Core {
             way.vips = self.ways(watched, probe);
         }
         Evidence {
-            wanted: Wanted {
+            wanted: WantedMember {
                 file: self.file.clone(),
                 pool: self.pool_wanted(pool),
                 member: member.name.to_string(),
@@ -148,8 +149,8 @@ impl Core {
                 max_retries: monitor.map_or(1, |monitor| monitor.max_retries.get()),
                 delay: monitor.map(|monitor| monitor.delay.duration()).unwrap_or_default(),
             },
-            health: Health {
-                status: health.map_or(Status::Initial, |health| health.status()),
+            health: HealthEvidence {
+                status: health.map_or(OperatingStatus::Initial, |health| health.status()),
                 since: timestamp(health.map_or(self.started, |health| health.since())),
                 reason: health.and_then(|health| health.reason()).cloned(),
                 lapses: watched.map(Watched::lapses).unwrap_or_default(),
@@ -200,7 +201,12 @@ impl Core {
         (member.weight.get() == 0).then_some(Resting::Weightless(name))
     }
 
-    fn way(&self, member: IpAddr, source: Option<IpAddr>, vip: Result<path::Way, String>) -> Way {
+    fn way(
+        &self,
+        member: IpAddr,
+        source: Option<IpAddr>,
+        vip: Result<path::VipWay, String>,
+    ) -> MemberWay {
         let route = self.network.routes.get(&member).copied().unwrap_or(Route::None);
         let (interface, gateway, routed) = match route {
             Route::Local | Route::None => (None, None, None),
@@ -215,7 +221,7 @@ impl Core {
             IpAddr::V6(_) => agent.encap_source_ipv6.map(IpAddr::V6),
         };
         let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
-        Way {
+        MemberWay {
             doubt: self.network.doubt(member),
             path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
@@ -232,7 +238,7 @@ impl Core {
 impl Watched {
     /// How many of the probes that are remembered failed since the member is ONLINE.
     fn lapses(&self) -> Lapses {
-        let online = self.health.status() == Status::Online;
+        let online = self.health.status() == OperatingStatus::Online;
         let since = self.history.probes().filter(|probe| probe.started >= self.health.since());
         let (mut failed, mut probes) = (0, 0);
         for probe in since.filter(|_| online) {
@@ -245,7 +251,7 @@ impl Watched {
 
 impl Case {
     /// On this load balancer alone.
-    fn of(report: Report, question: Question) -> Self {
+    fn of(report: Report, question: InstrumentQuestion) -> Self {
         let (pools, members, healthy) = (Vec::new(), Vec::new(), Vec::new());
         Self { balancer: Some(report), pools, members, healthy, left_out: 0, question }
     }

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
-use super::saved::DrainedMember;
+use super::saved::SavedDrain;
 use crate::control::reconcile::Renamed;
 use crate::model::{Member, Model, Pool, ResourceId};
 
 /// Members that are drained, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Drained(BTreeMap<ResourceId, DrainedMember>);
+pub(super) struct Drained(BTreeMap<ResourceId, SavedDrain>);
 
 /// What is done with drained members that a model has nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub(super) enum Missing {
     Forgotten,
 }
 
-impl FromIterator<DrainedMember> for Drained {
-    fn from_iter<I: IntoIterator<Item = DrainedMember>>(members: I) -> Self {
+impl FromIterator<SavedDrain> for Drained {
+    fn from_iter<I: IntoIterator<Item = SavedDrain>>(members: I) -> Self {
         Self(members.into_iter().map(|one| (one.id, one)).collect())
     }
 }
@@ -34,7 +34,7 @@ impl Drained {
     }
 
     /// All of them.
-    pub(super) fn members(&self) -> impl Iterator<Item = &DrainedMember> {
+    pub(super) fn members(&self) -> impl Iterator<Item = &SavedDrain> {
         self.0.values()
     }
 
@@ -83,8 +83,8 @@ impl Drained {
     }
 }
 
-fn drained(pool: &Pool, member: &Member) -> DrainedMember {
-    DrainedMember { id: member.id, pool: pool.id, member: member.socket() }
+fn drained(pool: &Pool, member: &Member) -> SavedDrain {
+    SavedDrain { id: member.id, pool: pool.id, member: member.socket() }
 }
 
 fn member(pool: &Pool, socket: SocketAddr) -> Option<&Member> {

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use super::core::Core;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::census::Census;
 use crate::kernel::bpf::coarse_seconds;
 use crate::model::select::{self, Label};
-use crate::model::{Member, ResourceId};
+use crate::model::{Member, MemberRef, ResourceId};
 
 /// A member that a request named.
 struct Named {
@@ -63,9 +63,9 @@ impl Core {
         for Named { id, pool, member, .. } in &named {
             let pool = self.config.model.pool_with(*pool);
             match (request.action, pool, member) {
-                (Action::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
-                (Action::Cancel, ..) => self.drained.cancel(*id),
-                (Action::Start | Action::Look, ..) => {}
+                (DrainAction::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
+                (DrainAction::Cancel, ..) => self.drained.cancel(*id),
+                (DrainAction::Start | DrainAction::Look, ..) => {}
             }
         }
         if self.drained != before {
@@ -131,13 +131,12 @@ impl Core {
         let cut_in = number.cut_at.map(|at| at.saturating_sub(coarse_seconds()));
         let counts = assigned.ring.shape.is_scheduled();
         let member = DrainedMember {
-            pool: named.pool_name.clone(),
-            member: named
-                .member
-                .as_ref()
-                .map_or_else(|| named.socket.to_string(), |member| member.name.to_string()),
-            address: number.address,
-            protocol_port: number.port,
+            member: MemberRef::new(
+                (Some(named.pool), &named.pool_name),
+                Some(number.resource(named.pool)),
+                named.member.as_ref().map(|member| member.name.as_str()),
+                number.socket(),
+            ),
             state: self.state(named, number).to_owned(),
             slots,
             former_slots,

@@ -5,24 +5,24 @@ use std::collections::{BTreeSet, VecDeque};
 
 use tokio::sync::mpsc;
 
-use crate::api::shape::events::{Event, Kind, LAST, Line, Request};
+use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, LAST, MemberEvent};
 use crate::api::{Lines, WAITING_LINES};
-use crate::health::Status;
+use crate::health::OperatingStatus;
 use crate::model::select::Label;
-use crate::model::{Model, ResourceId};
+use crate::model::{MemberRef, Model, ResourceId};
 
 /// The last events, and everybody who wants to hear of more.
 #[derive(Default)]
 pub(super) struct Events {
-    past: VecDeque<Event>,
+    past: VecDeque<MemberEvent>,
     listeners: Vec<Listener>,
 }
 
 struct Listener {
-    request: Request,
+    request: EventsRequest,
     /// Members that it names now: they may have been called otherwise.
     named: BTreeSet<ResourceId>,
-    lines: mpsc::Sender<Line>,
+    lines: mpsc::Sender<EventsLine>,
     /// Events that were not passed on, since it was slow.
     missed: u64,
 }
@@ -32,18 +32,18 @@ const _: () = assert!(LAST < WAITING_LINES);
 
 impl Events {
     /// Goes on from what an earlier agent remembered.
-    pub(super) fn new(past: Vec<Event>) -> Self {
+    pub(super) fn new(past: Vec<MemberEvent>) -> Self {
         let too_many = past.len().saturating_sub(LAST);
         Self { past: past.into_iter().skip(too_many).collect(), listeners: Vec::new() }
     }
 
     /// What is remembered, the oldest first.
-    pub(super) fn past(&self) -> impl Iterator<Item = &Event> {
+    pub(super) fn past(&self) -> impl Iterator<Item = &MemberEvent> {
         self.past.iter()
     }
 
     /// Takes in what happened.
-    pub(super) fn happened(&mut self, event: Event) {
+    pub(super) fn happened(&mut self, event: MemberEvent) {
         log(&event);
         self.listeners.retain_mut(|listener| listener.tell(&event));
         if self.past.len() == LAST {
@@ -53,7 +53,7 @@ impl Events {
     }
 
     /// Somebody wants to know.
-    pub(super) fn begin(&mut self, request: Request, model: &Model) -> Lines<Line> {
+    pub(super) fn begin(&mut self, request: EventsRequest, model: &Model) -> Lines<EventsLine> {
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         let named = named(&request, model);
         let mut listener = Listener { request, named, lines, missed: 0 };
@@ -69,7 +69,7 @@ impl Events {
 }
 
 /// The members of a model that a request is about, if it is not about all.
-fn named(request: &Request, model: &Model) -> BTreeSet<ResourceId> {
+fn named(request: &EventsRequest, model: &Model) -> BTreeSet<ResourceId> {
     let pools = model.pools().iter().filter(|_| request.pool.is_some() || request.member.is_some());
     let members = pools.flat_map(|pool| pool.members.iter().map(move |member| (pool, member)));
     let named = members.filter(|(pool, member)| request.is_about(&Label::from((*pool, *member))));
@@ -77,16 +77,18 @@ fn named(request: &Request, model: &Model) -> BTreeSet<ResourceId> {
 }
 
 impl Listener {
-    fn wants(&self, event: &Event) -> bool {
-        self.request.wants(event) || event.id.is_some_and(|id| self.named.contains(&id))
+    fn wants(&self, event: &MemberEvent) -> bool {
+        self.request.wants(event) || event.member.id.is_some_and(|id| self.named.contains(&id))
     }
 
     /// False if it does not listen any more.
-    fn tell(&mut self, event: &Event) -> bool {
-        if self.missed > 0 && self.lines.try_send(Line::Missed(self.missed)).is_ok() {
+    fn tell(&mut self, event: &MemberEvent) -> bool {
+        if self.missed > 0 && self.lines.try_send(EventsLine::Missed(self.missed)).is_ok() {
             self.missed = 0;
         }
-        if self.wants(event) && self.lines.try_send(Line::Event(Box::new(event.clone()))).is_err() {
+        if self.wants(event)
+            && self.lines.try_send(EventsLine::Event(Box::new(event.clone()))).is_err()
+        {
             self.missed += 1;
         }
         !self.lines.is_closed()
@@ -94,17 +96,18 @@ impl Listener {
 }
 
 /// A structured line.
-fn log(event: &Event) {
-    let Event { pool, member, address, protocol_port: port, from, lasted, reason, .. } = event;
+fn log(event: &MemberEvent) {
+    let MemberEvent { member, from, lasted, reason, .. } = event;
+    let MemberRef { pool, name: member, address, protocol_port: port, .. } = member;
     let code = reason.as_ref().map(|reason| reason.code().as_str());
     let reason = reason.as_ref().map(tracing::field::display);
     match event.event {
-        Kind::Unhealthy => tracing::warn!(
-            pool, member, %address, port, %from, to = %Status::Offline, lasted, code, reason,
+        EventKind::Unhealthy => tracing::warn!(
+            pool, member, %address, port, %from, to = %OperatingStatus::Offline, lasted, code, reason,
             "a member turned unhealthy"
         ),
-        Kind::Recovered => tracing::info!(
-            pool, member, %address, port, %from, to = %Status::Online, lasted, code, reason,
+        EventKind::Recovered => tracing::info!(
+            pool, member, %address, port, %from, to = %OperatingStatus::Online, lasted, code, reason,
             "a member recovered"
         ),
     }
@@ -112,34 +115,32 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
 
-    fn event(number: u64) -> Event {
-        Event {
+    fn event(number: u64) -> MemberEvent {
+        MemberEvent {
             time: String::new(),
-            event: Kind::Unhealthy,
-            pool: "web".to_owned(),
-            pool_id: None,
-            member: format!("web-{}", number % 2),
-            id: None,
-            address: IpAddr::from([10, 0, 0, 1]),
-            protocol_port: 80,
-            from: Status::Online,
+            event: EventKind::Unhealthy,
+            member: MemberRef::new(
+                (None, "web"),
+                None,
+                Some(&format!("web-{}", number % 2)),
+                ([10, 0, 0, 1], 80).into(),
+            ),
+            from: OperatingStatus::Online,
             lasted: number,
             reason: None,
         }
     }
 
-    fn taken(lines: &mut mpsc::Receiver<Line>) -> Vec<Line> {
+    fn taken(lines: &mut mpsc::Receiver<EventsLine>) -> Vec<EventsLine> {
         std::iter::from_fn(|| lines.try_recv().ok()).collect()
     }
 
-    fn numbers(lines: &[Line]) -> Vec<u64> {
-        let number = |line: &Line| match line {
-            Line::Event(event) => event.lasted,
-            Line::Missed(_) => panic!("{line:?}"),
+    fn numbers(lines: &[EventsLine]) -> Vec<u64> {
+        let number = |line: &EventsLine| match line {
+            EventsLine::Event(event) => event.lasted,
+            EventsLine::Missed(_) => panic!("{line:?}"),
         };
         lines.iter().map(number).collect()
     }
@@ -148,11 +149,11 @@ mod tests {
     fn the_past_comes_first_and_ends_unless_it_is_followed() {
         let mut events = Events::new(vec![event(0), event(1)]);
         events.happened(event(2));
-        let mut past = events.begin(Request::default(), &Model::default()).unwrap();
+        let mut past = events.begin(EventsRequest::default(), &Model::default()).unwrap();
         assert_eq!(numbers(&taken(&mut past)), [0, 1, 2]);
         assert!(past.is_closed());
         let member = Some("web-1".to_owned());
-        let follow = Request { follow: true, member, ..Request::default() };
+        let follow = EventsRequest { follow: true, member, ..EventsRequest::default() };
         let mut lines = events.begin(follow, &Model::default()).unwrap();
         events.happened(event(3));
         events.happened(event(4));
@@ -174,12 +175,15 @@ mod tests {
     #[test]
     fn a_slow_listener_is_told_how_much_it_missed() {
         let mut events = Events::default();
-        let follow = Request { follow: true, ..Request::default() };
+        let follow = EventsRequest { follow: true, ..EventsRequest::default() };
         let mut lines = events.begin(follow, &Model::default()).unwrap();
         let most = WAITING_LINES as u64;
         (0..most + 5).for_each(|number| events.happened(event(number)));
         assert_eq!(numbers(&taken(&mut lines)), (0..most).collect::<Vec<_>>());
         events.happened(event(9));
-        assert_eq!(taken(&mut lines), [Line::Missed(5), Line::Event(Box::new(event(9)))]);
+        assert_eq!(
+            taken(&mut lines),
+            [EventsLine::Missed(5), EventsLine::Event(Box::new(event(9)))]
+        );
     }
 }

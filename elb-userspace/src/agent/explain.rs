@@ -4,7 +4,7 @@ use elb_common::addr::Mac;
 
 use super::core::Core;
 use crate::kernel::bpf::{Live, coarse_seconds};
-use crate::observe::explain::{Explanation, Ingress, Question, explain, local};
+use crate::observe::explain::{ExplainRequest, Explanation, Ingress, explain, local};
 use crate::observe::names::Names;
 
 impl Core {
@@ -15,7 +15,7 @@ impl Core {
     }
 
     /// Where a packet would go. Changes nothing.
-    pub(super) fn explain(&self, question: &Question) -> Result<Explanation, String> {
+    pub(super) fn explain(&self, question: &ExplainRequest) -> Result<Explanation, String> {
         let ingress = self.ingress(question.interface.as_deref())?;
         let live = Live::new(&self.maps);
         let told = explain(question, ingress, &live, &self.names());
@@ -27,8 +27,8 @@ impl Core {
         }
         let own = local::own_addresses();
         let (source, vip) = (question.src.address, question.dst.ip());
-        if let Some(verdict) = local::verdict(source, vip, &own, &self.config.model) {
-            (told.verdict, told.sent, told.answer) = (verdict, None, None);
+        if let Some(decision) = local::decision(source, vip, &own, &self.config.model) {
+            (told.decision, told.sent, told.answer) = (decision, None, None);
         }
         Ok(told)
     }

@@ -8,17 +8,20 @@ use elb_common::flow::Flow;
 use tokio::sync::mpsc;
 
 use super::core::Core;
+use crate::api::shape::error::{Error, ErrorCode};
+use crate::api::shape::flows::FlowsLine;
 use crate::control::flow_key::Key;
 use crate::kernel::bpf::{FlowTables, MapError, coarse_seconds};
 use crate::observe::flows::cut::Reach;
 use crate::observe::flows::{
-    Clients, Counts, Identity, Line, MemberFlows, Request, State, Summary, Terms, TrackedFlow,
+    Clients, FlowCounts, FlowState, FlowsRequest, Identity, MemberFlows, Summary, Terms,
+    TrackedFlow,
 };
 use crate::observe::names::Names;
 
 impl Core {
     /// The flows that are asked for, to be read next to the agent's other work.
-    pub(super) fn flows(&self, request: &Request) -> Result<Listing, String> {
+    pub(super) fn flows(&self, request: &FlowsRequest) -> Result<Listing, String> {
         let names = self.names();
         let all = request.member.is_none() && request.pool.is_none();
         let members = names.select(request.member.as_deref(), request.pool.as_deref())?;
@@ -31,7 +34,7 @@ impl Core {
             client: request.client,
         };
         let terms = Terms::new(&self.observed);
-        let Request { limit, cut, .. } = *request;
+        let FlowsRequest { limit, cut, .. } = *request;
         Ok(Listing { tables, names, terms, wanted, limit, cut })
     }
 }
@@ -69,10 +72,10 @@ pub(super) struct Listing {
 impl Listing {
     /// Sends the summary and then the flows; all need a walk over the tables, so that memory does
     /// not grow with them. Ends early when the client is gone.
-    pub(super) fn send(&self, lines: &mpsc::Sender<Line>) {
+    pub(super) fn send(&self, lines: &mpsc::Sender<FlowsLine>) {
         let done = self.summary().and_then(|summary| {
             let ended = summary.counts.all() - summary.counts.open - summary.counts.settled;
-            if lines.blocking_send(Line::Summary(summary)).is_err() {
+            if lines.blocking_send(FlowsLine::Summary(summary)).is_err() {
                 return Ok(());
             }
             let mut left = self.limit;
@@ -81,19 +84,20 @@ impl Listing {
         });
         if let Err(error) = done {
             // The client may have gone meanwhile.
-            let _ = lines.blocking_send(Line::Failed(error.to_string()));
+            let _ = lines
+                .blocking_send(FlowsLine::Failed(Error::new(ErrorCode::Failed, error.to_string())));
         }
     }
 
     fn summary(&self) -> Result<Summary, MapError> {
-        let mut by_member: HashMap<u16, Counts> = HashMap::new();
+        let mut by_member: HashMap<u16, FlowCounts> = HashMap::new();
         let mut reach = Reach::default();
         self.each(|key, flow, state| {
             by_member.entry(flow.backend).or_default().add(state);
             reach.add(&key, state);
             ControlFlow::Continue(())
         })?;
-        let mut counts = Counts::default();
+        let mut counts = FlowCounts::default();
         by_member.values().for_each(|one| counts += *one);
         let mut members: Vec<_> = by_member
             .into_iter()
@@ -103,7 +107,7 @@ impl Listing {
                 counts,
             })
             .collect();
-        members.sort_by_key(|one| (std::cmp::Reverse(one.flows), one.member.id));
+        members.sort_by_key(|one| (std::cmp::Reverse(one.flows), one.member.number));
         let cutting = self.cut.then(|| self.unrecorded(reach));
         Ok(Summary { members, flows: counts.all(), counts, cutting, room: self.tables.room })
     }
@@ -128,7 +132,7 @@ impl Listing {
     /// Lists those that have ended, or those that have not.
     fn list(
         &self,
-        lines: &mpsc::Sender<Line>,
+        lines: &mpsc::Sender<FlowsLine>,
         ended: bool,
         left: &mut u64,
     ) -> Result<(), MapError> {
@@ -140,7 +144,7 @@ impl Listing {
             if state.has_ended() != ended {
                 return ControlFlow::Continue(());
             }
-            let line = Line::Flow(TrackedFlow {
+            let line = FlowsLine::Flow(TrackedFlow {
                 identity: Identity::of(&key, &self.names),
                 member: self.names.member(flow.backend),
                 state,
@@ -157,7 +161,7 @@ impl Listing {
     /// Visits the flows that are asked for.
     pub(super) fn each(
         &self,
-        mut visit: impl FnMut(Key, Flow, State) -> ControlFlow<()>,
+        mut visit: impl FnMut(Key, Flow, FlowState) -> ControlFlow<()>,
     ) -> Result<(), MapError> {
         let now = coarse_seconds();
         self.tables.each(|key, flow| {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::Agent;
 use super::core::{Core, addresses};
 use crate::api::shape::reload::{ReloadReport, ReloadRequest};
-use crate::control::network::{LastHop, Network, Wanted};
+use crate::control::network::{LastHop, Network, WantedAddresses};
 use crate::model::LoadBalancer;
 use crate::source::file;
 
@@ -25,7 +25,7 @@ const LIST: Duration = Duration::from_secs(10);
 /// What is known of routes and neighbours, and what waits for more.
 pub(super) struct Following {
     network: watch::Receiver<Network>,
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<WantedAddresses>,
     reload: Option<Waiting>,
 }
 
@@ -40,7 +40,10 @@ struct Waiting {
 type Asked = (ReloadRequest, Option<oneshot::Sender<ReloadReport>>);
 
 impl Following {
-    pub(super) fn new(network: watch::Receiver<Network>, wanted: watch::Sender<Wanted>) -> Self {
+    pub(super) fn new(
+        network: watch::Receiver<Network>,
+        wanted: watch::Sender<WantedAddresses>,
+    ) -> Self {
         Self { network, wanted, reload: None }
     }
 
@@ -55,7 +58,7 @@ impl Following {
     }
 
     /// Ways to these addresses are followed from now on.
-    pub(super) fn want(&self, wanted: Wanted) {
+    pub(super) fn want(&self, wanted: WantedAddresses) {
         self.wanted.send_if_modified(|before| {
             let is_news = *before != wanted;
             *before = wanted;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use crate::diagnosis::check::Check;
-use crate::diagnosis::report::{Finding, Report, Verdict};
-use crate::kernel::net::holders::{self, Holder, Question};
+use crate::diagnosis::report::{Finding, Outcome, Report};
+use crate::kernel::net::holders::{self, AddressHolder, HolderQuestion};
 use crate::observe::packet::mac;
 
 /// From the start to the first look, and from one look to the next.
@@ -28,7 +28,7 @@ const FORGET: u8 = 2;
 pub(super) struct Looks {
     at: Instant,
     turn: usize,
-    under_way: JoinSet<(Vec<Question>, io::Result<Vec<Holder>>)>,
+    under_way: JoinSet<(Vec<HolderQuestion>, io::Result<Vec<AddressHolder>>)>,
 }
 
 impl Looks {
@@ -37,7 +37,9 @@ impl Looks {
     }
 
     /// Waits for what is next: a look that is due is begun, one that ended says what it found.
-    pub(super) async fn next(&mut self) -> Option<(Vec<Question>, io::Result<Vec<Holder>>)> {
+    pub(super) async fn next(
+        &mut self,
+    ) -> Option<(Vec<HolderQuestion>, io::Result<Vec<AddressHolder>>)> {
         match self.under_way.join_next().await {
             // A look that panicked found nothing.
             Some(ended) => ended.ok(),
@@ -49,7 +51,7 @@ impl Looks {
     }
 
     /// Begins a look at some of what is announced, if it is time.
-    pub(super) fn begin(&mut self, now: Instant, mut all: Vec<Question>, is_held: bool) {
+    pub(super) fn begin(&mut self, now: Instant, mut all: Vec<HolderQuestion>, is_held: bool) {
         if now < self.at || !self.under_way.is_empty() {
             return;
         }
@@ -73,28 +75,33 @@ impl Looks {
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     /// Each with the looks that did not find it since.
-    known: Vec<(Holder, u8)>,
+    known: Vec<(AddressHolder, u8)>,
 }
 
 impl Holders {
     /// What a look at these questions found; those that are new.
-    fn found(&mut self, questions: &[Question], found: &[Holder]) -> Vec<Holder> {
-        let asked = |holder: &Holder| {
+    fn found(
+        &mut self,
+        questions: &[HolderQuestion],
+        found: &[AddressHolder],
+    ) -> Vec<AddressHolder> {
+        let asked = |holder: &AddressHolder| {
             questions.iter().any(|one| (one.ifindex, one.vip) == (holder.ifindex, holder.vip))
         };
         for (holder, missed) in self.known.iter_mut().filter(|(holder, _)| asked(holder)) {
             *missed = if found.contains(holder) { 0 } else { *missed + 1 };
         }
         self.known.retain(|(_, missed)| *missed < FORGET);
-        let is_new = |holder: &&Holder| !self.known.iter().any(|(known, _)| known == *holder);
-        let new: Vec<Holder> = found.iter().filter(is_new).copied().collect();
+        let is_new =
+            |holder: &&AddressHolder| !self.known.iter().any(|(known, _)| known == *holder);
+        let new: Vec<AddressHolder> = found.iter().filter(is_new).copied().collect();
         self.known.extend(new.iter().map(|holder| (*holder, 0)));
         new
     }
 
     /// Forgets those of addresses that are not announced any more.
-    fn retain(&mut self, announced: &[Question]) {
-        let is = |holder: &Holder| {
+    fn retain(&mut self, announced: &[HolderQuestion]) {
+        let is = |holder: &AddressHolder| {
             announced.iter().any(|one| (one.ifindex, one.vip) == (holder.ifindex, holder.vip))
         };
         self.known.retain(|(holder, _)| is(holder));
@@ -103,8 +110,8 @@ impl Holders {
 
 impl Core {
     /// What to ask for: the addresses that the program answers for.
-    pub(super) fn announced(&self) -> Vec<Question> {
-        let question = |(ifindex, mac, vip)| Question { ifindex, mac, vip };
+    pub(super) fn announced(&self) -> Vec<HolderQuestion> {
+        let question = |(ifindex, mac, vip)| HolderQuestion { ifindex, mac, vip };
         self.announcements().into_iter().map(question).collect()
     }
 
@@ -114,7 +121,11 @@ impl Core {
     }
 
     /// Takes down what a look found.
-    pub(super) fn held(&mut self, questions: &[Question], found: io::Result<Vec<Holder>>) {
+    pub(super) fn held(
+        &mut self,
+        questions: &[HolderQuestion],
+        found: io::Result<Vec<AddressHolder>>,
+    ) {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -123,7 +134,7 @@ impl Core {
             }
         };
         let own: Vec<_> = self.network.links.values().filter_map(|link| link.mac).collect();
-        let found: Vec<Holder> =
+        let found: Vec<AddressHolder> =
             found.into_iter().filter(|holder| !own.contains(&holder.mac)).collect();
         self.holders.retain(&self.announced());
         for holder in self.holders.found(questions, &found) {
@@ -144,8 +155,8 @@ impl Core {
     pub(super) fn held_reports(&self, vips: &[IpAddr]) -> Vec<Report> {
         let held = self.holders.known.iter().map(|(holder, _)| holder);
         let strange = held.filter(|one| vips.contains(&one.vip) && self.member_with(one).is_none());
-        let report = |holder: &Holder| {
-            let finding = Finding::seen(Check::AddressBound, Verdict::Fail, self.held_by(holder))
+        let report = |holder: &AddressHolder| {
+            let finding = Finding::seen(Check::AddressBound, Outcome::Fail, self.held_by(holder))
                 .fix(self.quiet(holder));
             Report::new(format!("virtual address {}", holder.vip), true, vec![finding])
         };
@@ -158,18 +169,18 @@ impl Core {
         held.filter(|one| self.has_mac(member, one)).map(|one| one.vip).collect()
     }
 
-    fn has_mac(&self, member: IpAddr, holder: &Holder) -> bool {
+    fn has_mac(&self, member: IpAddr, holder: &AddressHolder) -> bool {
         self.network.neighbors.get(&(holder.ifindex, member)) == Some(&holder.mac)
     }
 
-    fn held_by(&self, holder: &Holder) -> String {
+    fn held_by(&self, holder: &AddressHolder) -> String {
         let link = self.network.links.get(&holder.ifindex);
         let interface = link.map_or("an interface", |link| &link.name);
         let who = self.member_with(holder).map_or_else(
             || "another host".to_owned(),
             |member| format!("the backend server {member}"),
         );
-        let Holder { vip, mac: address, .. } = holder;
+        let AddressHolder { vip, mac: address, .. } = holder;
         format!(
             "{who} ({}) answers for the virtual address {vip} on {interface}: clients' packets go there \
              and not to the load balancer",
@@ -177,7 +188,7 @@ impl Core {
         )
     }
 
-    fn quiet(&self, holder: &Holder) -> String {
+    fn quiet(&self, holder: &AddressHolder) -> String {
         let vip = holder.vip;
         match self.member_with(holder) {
             Some(member) => format!(
@@ -189,7 +200,7 @@ impl Core {
     }
 
     /// The member that has the holder's Ethernet address.
-    fn member_with(&self, holder: &Holder) -> Option<IpAddr> {
+    fn member_with(&self, holder: &AddressHolder) -> Option<IpAddr> {
         let members = self.config.model.pools().iter().flat_map(|pool| &pool.members);
         let mut addresses = members.map(|member| member.address);
         addresses.find(|address| self.has_mac(*address, holder))
@@ -205,13 +216,13 @@ mod tests {
     #[test]
     fn a_holder_is_new_once_and_forgotten_when_it_is_silent() {
         let vip: IpAddr = "192.0.2.10".parse().unwrap();
-        let holder = Holder { ifindex: 2, vip, mac: Mac::new([2, 0, 0, 0, 0, 7]) };
-        let question = Question { ifindex: 2, mac: Mac::new([2, 0, 0, 0, 0, 1]), vip };
+        let holder = AddressHolder { ifindex: 2, vip, mac: Mac::new([2, 0, 0, 0, 0, 7]) };
+        let question = HolderQuestion { ifindex: 2, mac: Mac::new([2, 0, 0, 0, 0, 1]), vip };
         let mut holders = Holders::default();
         assert_eq!(holders.found(&[question], &[holder]), [holder]);
         assert_eq!(holders.found(&[question], &[holder]), []);
         // What was not asked for says nothing.
-        let other = Question { ifindex: 3, ..question };
+        let other = HolderQuestion { ifindex: 3, ..question };
         for _ in 0..5 {
             assert_eq!(holders.found(&[other], &[]), []);
         }

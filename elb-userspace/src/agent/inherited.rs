@@ -9,22 +9,22 @@ use crate::control::reconcile::Renamed;
 use crate::model::{Model, Pool, ResourceId};
 
 /// A member of another pool, and what is known of it.
-type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::Member)>>;
+type Elsewhere<'a> = HashMap<SocketAddr, Vec<(&'a Pool, &'a saved::SavedMember)>>;
 
 /// Verdicts for members that `new` has in other pools than `old`. `known` has pools by their new ids.
 pub(super) fn verdicts(
     old: &Model,
     new: &Model,
     renamed: &[Renamed],
-    known: &BTreeMap<ResourceId, Vec<saved::Member>>,
-) -> saved::Health {
+    known: &BTreeMap<ResourceId, Vec<saved::SavedMember>>,
+) -> saved::SavedHealth {
     let mut elsewhere: Elsewhere<'_> = HashMap::new();
     for pool in old.pools() {
         for member in known.get(&Renamed::now(renamed, pool.id)).into_iter().flatten() {
             elsewhere.entry(member.member).or_default().push((pool, member));
         }
     }
-    let mut health = saved::Health::default();
+    let mut health = saved::SavedHealth::default();
     for pool in new.pools() {
         let Some(monitor) = &pool.healthmonitor else { continue };
         let here = known.get(&pool.id).into_iter().flatten();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::{Agent, now};
-use crate::diagnosis::instrument::{self, Fault, Question};
+use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
 use crate::kernel::net::probe_way::Steering;
@@ -65,7 +65,7 @@ impl Agent {
 
 impl Core {
     /// What is to be looked at now, if anything.
-    fn instrument_question(&mut self, now: Now) -> Option<Question> {
+    fn instrument_question(&mut self, now: Now) -> Option<InstrumentQuestion> {
         let judging = &mut self.members.judging;
         let is_held = matches!(judging.mass(), Some(Mass::Held(_)));
         let is_suspected = judging.is_suspected() || judging.mass().is_some();
@@ -77,10 +77,10 @@ impl Core {
     }
 
     /// The probes of this host, to be looked at.
-    pub(super) fn probes_of_this_host(&self) -> Question {
+    pub(super) fn probes_of_this_host(&self) -> InstrumentQuestion {
         let agent = &self.config.agent;
         let sources = ProbeSource { v4: agent.probe_source, v6: agent.probe_source_ipv6 };
-        Question {
+        InstrumentQuestion {
             steering: Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
             is_served: self.vip_probes.problem().is_none(),
             dialogs: instrument::dialogs(&self.config.model, &self.network, sources),

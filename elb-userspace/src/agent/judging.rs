@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use super::members::Watched;
 use crate::health::brake::{Brake, Mass, Pace};
 use crate::health::path::AtVip;
-use crate::health::probe::Outcome;
-use crate::health::witness::{Meaning, Probe, Seen, Witnesses};
-use crate::health::{Cause, Failure, MemberHealth, Status};
+use crate::health::probe::ProbeOutcome;
+use crate::health::witness::{Meaning, VipResult, WitnessProbe, Witnesses};
+use crate::health::{Cause, Failure, MemberHealth, OperatingStatus};
 use crate::model::monitor::ProbePath;
 use crate::model::time::{Now, Time};
 
@@ -49,7 +49,7 @@ impl Judging {
         self.witnesses.retain(&wanted);
         self.brake.retain(&watched.keys().copied().collect());
         for (number, one) in watched {
-            self.brake.is_online(*number, one.health.status() == Status::Online);
+            self.brake.is_online(*number, one.health.status() == OperatingStatus::Online);
         }
     }
 
@@ -58,7 +58,7 @@ impl Judging {
         &mut self,
         number: u32,
         watched: &mut Watched,
-        outcome: &Outcome,
+        outcome: &ProbeOutcome,
         now: Now,
     ) -> Judged {
         watched.local = local(outcome);
@@ -69,8 +69,8 @@ impl Judging {
     }
 
     /// A member has this verdict now.
-    pub(super) fn stands(&mut self, number: u32, status: Status) {
-        self.brake.is_online(number, status == Status::Online);
+    pub(super) fn stands(&mut self, number: u32, status: OperatingStatus) {
+        self.brake.is_online(number, status == OperatingStatus::Online);
     }
 
     /// Whether results give reason to look at this host.
@@ -92,7 +92,7 @@ impl Judging {
         &mut self,
         number: u32,
         watched: &mut Watched,
-        outcome: &Outcome,
+        outcome: &ProbeOutcome,
         started: Time,
         now: Now,
     ) -> Judged {
@@ -120,7 +120,7 @@ impl Judging {
         &mut self,
         number: u32,
         watched: &mut Watched,
-        outcome: &Outcome,
+        outcome: &ProbeOutcome,
         started: Time,
         now: Now,
     ) -> AtVips {
@@ -129,16 +129,16 @@ impl Judging {
         let (host, ended) = (watched.socket.ip(), now.time);
         for (address, result) in &outcome.vips {
             let Some(seen) = seen(result, outcome.other.as_ref()) else { continue };
-            let probe = Probe { address: *address, member: number, host, started, ended };
+            let probe = WitnessProbe { address: *address, member: number, host, started, ended };
             self.witnesses.note(probe, seen);
             let meaning = match seen {
-                Seen::Silence => self.witnesses.meaning(
+                VipResult::Silence => self.witnesses.meaning(
                     probe,
                     first == Some(*address),
-                    watched.health.status() == Status::Offline,
+                    watched.health.status() == OperatingStatus::Offline,
                     watched.health.is_undecided(),
                 ),
-                Seen::Nothing | Seen::Answer | Seen::Dead => Meaning::Own,
+                VipResult::Nothing | VipResult::Answer | VipResult::Dead => Meaning::Own,
             };
             watched.uncounted.remove(address);
             match (meaning, result) {
@@ -199,24 +199,24 @@ fn failing_elsewhere(watched: &Watched, asked: &[AtVip]) -> Option<Failure> {
     // Where no virtual address was asked, there is no way to any.
     let at: &BTreeMap<_, _> = &watched.at;
     let others = at.iter().filter(|(address, _)| !asked.is_empty() && !is_asked(address));
-    let mut failing = others.filter(|(_, health)| health.status() == Status::Offline);
+    let mut failing = others.filter(|(_, health)| health.status() == OperatingStatus::Offline);
     failing.find_map(|(_, health)| health.reason().cloned())
 }
 
 /// What a result at a virtual address shows; nothing if it is of this host's making.
-fn seen(at_vip: &Result<(), Failure>, direct: Option<&Result<(), Failure>>) -> Option<Seen> {
+fn seen(at_vip: &Result<(), Failure>, direct: Option<&Result<(), Failure>>) -> Option<VipResult> {
     match (at_vip, direct) {
-        (Ok(()), _) => Some(Seen::Answer),
+        (Ok(()), _) => Some(VipResult::Answer),
         (Err(failure), _) if failure.cause.is_local() => None,
-        (Err(failure), _) if !failure.cause.is_silence() => Some(Seen::Answer),
-        (Err(_), Some(Ok(()))) => Some(Seen::Silence),
-        (Err(_), Some(Err(direct))) => (!direct.cause.is_local()).then_some(Seen::Dead),
+        (Err(failure), _) if !failure.cause.is_silence() => Some(VipResult::Answer),
+        (Err(_), Some(Ok(()))) => Some(VipResult::Silence),
+        (Err(_), Some(Err(direct))) => (!direct.cause.is_local()).then_some(VipResult::Dead),
         (Err(_), None) => None,
     }
 }
 
 /// What of this host's a probe was in want of.
-fn local(outcome: &Outcome) -> Option<Failure> {
+fn local(outcome: &ProbeOutcome) -> Option<Failure> {
     let vips = outcome.vips.iter().map(|(_, result)| result);
     let results = [&outcome.result].into_iter().chain(&outcome.other).chain(vips);
     results.filter_map(|result| result.as_ref().err()).find(|one| one.cause.is_local()).cloned()

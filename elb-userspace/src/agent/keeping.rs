@@ -9,16 +9,16 @@ use super::core::Core;
 use super::start::mode_name;
 use crate::kernel::bpf::{Attachment, Program, carry_probes, program_name, unpin};
 use crate::kernel::host::changes::moved;
-use crate::kernel::host::found::Found;
-use crate::kernel::host::kept::{Object, Register};
-use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::host::found::HostState;
+use crate::kernel::host::kept::{KeptObject, Register};
+use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
 use crate::kernel::host::segments::Pair;
 use crate::model::time::Now;
 use crate::source::file::{AgentSettings, AttachMode};
 
 /// What is kept, and what was last found.
 pub(super) struct Keeping {
-    pub(super) found: Arc<Found>,
+    pub(super) found: Arc<HostState>,
     pub(super) register: Register,
     /// What interfaces are to carry.
     pub(super) program: Program,
@@ -34,10 +34,10 @@ pub(super) struct Keeping {
 
 impl Keeping {
     /// With a first look, and with what could not be attached by then, and why.
-    pub(super) fn new(found: Found, failed: Vec<(String, String)>) -> Self {
+    pub(super) fn new(found: HostState, failed: Vec<(String, String)>) -> Self {
         let mut register = Register::default();
         for (interface, why) in failed {
-            register.missing(&Object::Program(interface), why);
+            register.missing(&KeptObject::Program(interface), why);
         }
         Self {
             found: Arc::new(found),
@@ -65,7 +65,7 @@ impl Keeping {
 impl Core {
     /// Compares a look at the host with what is wanted. True where hosts on the segment have to learn
     /// anew where virtual addresses are.
-    pub(super) fn keep(&mut self, found: Arc<Found>, now: Now) -> bool {
+    pub(super) fn keep(&mut self, found: Arc<HostState>, now: Now) -> bool {
         if found.revision < *self.keeping.revision.borrow() {
             return false;
         }
@@ -103,16 +103,16 @@ impl Core {
         self.keeping.ask_again();
     }
 
-    fn compare(&self, found: &Found) -> Plan {
-        let link = |one: &Attachment| Held { index: one.index, program: one.program() };
+    fn compare(&self, found: &HostState) -> Plan {
+        let link = |one: &Attachment| HeldLink { index: one.index, program: one.program() };
         let held: Vec<_> = self.attachments.iter().map(link).collect();
         let agent = &self.config.agent;
-        let wanted = Wanted { interfaces: &agent.interfaces, mode: agent.attach_mode };
+        let wanted = WantedPrograms { interfaces: &agent.interfaces, mode: agent.attach_mode };
         compare(wanted, &held, found)
     }
 
     /// True if anything changed.
-    fn carry_out(&mut self, plan: &Plan, found: &Found, now: Now) -> bool {
+    fn carry_out(&mut self, plan: &Plan, found: &HostState, now: Now) -> bool {
         let mut changed = !plan.release.is_empty();
         for index in &plan.release {
             self.release(*index);
@@ -142,11 +142,11 @@ impl Core {
         }
     }
 
-    fn attach(&mut self, (name, index): (&str, u32), found: &Found, now: Now) -> bool {
+    fn attach(&mut self, (name, index): (&str, u32), found: &HostState, now: Now) -> bool {
         let mode = self.config.agent.attach_mode;
         // A pin of that index that the agent does not hold is an earlier interface's.
         let _ = unpin(&self.object.directory, index);
-        let object = Object::Program(name.to_owned());
+        let object = KeptObject::Program(name.to_owned());
         match Attachment::new(&mut self.object, self.keeping.program, (name, index), mode) {
             Ok(attachment) => {
                 self.attachments.push(attachment);
@@ -179,7 +179,7 @@ impl Core {
                     return;
                 }
                 Err(error) => {
-                    let object = Object::Mode(name.to_owned());
+                    let object = KeptObject::Mode(name.to_owned());
                     self.keeping.register.missing(&object, error.to_string());
                 }
             }
@@ -206,19 +206,19 @@ impl Core {
         match done {
             Err(error) => {
                 let why = format!("{error}; traffic goes on only as long as this agent runs");
-                register.missing(&Object::Pins, why);
+                register.missing(&KeptObject::Pins, why);
             }
-            Ok(()) if restored.is_empty() => register.in_place(&Object::Pins),
+            Ok(()) if restored.is_empty() => register.in_place(&KeptObject::Pins),
             Ok(()) => {
                 let what = format!("removed pins of {}", restored.join(", "));
-                register.restored(&Object::Pins, &what, now.wall);
+                register.restored(&KeptObject::Pins, &what, now.wall);
             }
         }
     }
 
     /// What leads probes was restored by who looked; their program is restored here.
-    fn keep_probe_path(&mut self, before: &Found, found: &Found, now: Now) {
-        const OBJECT: &Object = &Object::ProbePath;
+    fn keep_probe_path(&mut self, before: &HostState, found: &HostState, now: Now) {
+        const OBJECT: &KeptObject = &KeptObject::ProbePath;
         let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_kept()) else {
             return;
         };
@@ -244,7 +244,7 @@ impl Core {
     }
 
     /// Attachments have the names that the file has for their interfaces.
-    fn follow_interfaces(&mut self, found: &Found) {
+    fn follow_interfaces(&mut self, found: &HostState) {
         for name in &self.config.agent.interfaces {
             let index = found.index_of(name);
             let here = self.attachments.iter_mut().find(|one| Some(one.index) == index);
@@ -255,22 +255,22 @@ impl Core {
     }
 
     /// Writes down what is in place, and what is not.
-    fn report_kept(&mut self, plan: &Plan, found: &Found) {
+    fn report_kept(&mut self, plan: &Plan, found: &HostState) {
         let agent = &self.config.agent;
         let register = &mut self.keeping.register;
         let is_wanted = |interface: &String| agent.interfaces.contains(interface);
         let as_wanted = |one: &&Attachment| one.mode == agent.attach_mode;
         let modes: Vec<_> = self.attachments.iter().filter(as_wanted).collect();
         register.retain(|object| match object {
-            Object::Program(interface) | Object::Groups(interface) => is_wanted(interface),
-            Object::Mode(interface) => {
+            KeptObject::Program(interface) | KeptObject::Groups(interface) => is_wanted(interface),
+            KeptObject::Mode(interface) => {
                 is_wanted(interface) && modes.iter().all(|one| one.interface != *interface)
             }
-            Object::Pins | Object::ProbePath => true,
+            KeptObject::Pins | KeptObject::ProbePath => true,
         });
         let renamed: Vec<u32> = plan.renamed.iter().map(|(index, _)| *index).collect();
         for one in &self.attachments {
-            let object = Object::Program(one.interface.clone());
+            let object = KeptObject::Program(one.interface.clone());
             match found.interfaces.get(&one.index).filter(|_| renamed.contains(&one.index)) {
                 Some(now) => register.missing(&object, is_called(&now.name)),
                 None => register.in_place(&object),
@@ -278,7 +278,7 @@ impl Core {
         }
         for name in &plan.missing {
             if self.attachments.iter().all(|one| one.interface != *name) {
-                register.missing(&Object::Program(name.clone()), NO_INTERFACE.to_owned());
+                register.missing(&KeptObject::Program(name.clone()), NO_INTERFACE.to_owned());
             }
         }
     }

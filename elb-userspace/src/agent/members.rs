@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::judging::{Judged, Judging};
 use crate::agent::saved;
-use crate::api::shape::events::{Event, Kind};
+use crate::api::shape::events::{EventKind, MemberEvent};
 use crate::api::shape::status::timestamp_millis;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
-use crate::health::path::{Paths, Way};
-use crate::health::probe::{Outcome, ProbeSource, ProbeSpec};
+use crate::health::path::{PathResults, VipWay};
+use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
-use crate::health::{Change, Failure, History, MemberHealth, Status, Timing};
+use crate::health::{Change, Failure, History, MemberHealth, OperatingStatus, Timing};
 use crate::model::time::{Now, Time};
-use crate::model::{Member, Model, Pool, ResourceId};
+use crate::model::{Member, MemberRef, Model, Pool, ResourceId};
 
 /// The health of all members, each under a number for the schedule and for probes under way.
 #[derive(Default)]
@@ -41,7 +41,7 @@ pub(super) struct Watched {
     pub(super) backend: Option<u16>,
     pub(super) probe: Option<ProbeSpec>,
     /// What the last probe that is over came to by each path.
-    pub(super) last: Option<Paths>,
+    pub(super) last: Option<PathResults>,
     /// What the last probe was in want of on this host.
     pub(super) local: Option<Failure>,
     pub(super) health: MemberHealth,
@@ -62,7 +62,7 @@ pub(super) struct DueProbe {
     pub due: Time,
     pub spec: ProbeSpec,
     /// How its virtual addresses are probed, as many as now are.
-    pub ways: Vec<Way>,
+    pub ways: Vec<VipWay>,
 }
 
 /// What a result changed.
@@ -73,7 +73,7 @@ pub(super) struct Effect {
     /// Whether more changed than what is remembered of probes.
     pub is_news: bool,
     /// What to tell.
-    pub event: Option<Event>,
+    pub event: Option<MemberEvent>,
 }
 
 impl Members {
@@ -109,7 +109,7 @@ impl Members {
 
     /// Follows a model: members that stay keep what is known of them, and go on with their probes
     /// unless what is probed changed. Of new ones, `saved` may know something.
-    pub(super) fn follow(&mut self, model: &Model, saved: &mut saved::Health, now: Now) {
+    pub(super) fn follow(&mut self, model: &Model, saved: &mut saved::SavedHealth, now: Now) {
         let mut present = HashSet::new();
         for pool in model.pools() {
             let timing = Timing::of(pool.healthmonitor.as_ref());
@@ -199,7 +199,7 @@ impl Members {
     }
 
     /// Takes in what came of a probe; of a member that went meanwhile, nothing.
-    pub(super) fn probed(&mut self, member: u32, outcome: Outcome, now: Now) -> Effect {
+    pub(super) fn probed(&mut self, member: u32, outcome: ProbeOutcome, now: Now) -> Effect {
         let random = self.random.hash_one((member, now.time));
         let Some(watched) = self.watched.get_mut(&member) else { return Effect::default() };
         let judged = self.judging.judge(member, watched, &outcome, now);
@@ -217,11 +217,11 @@ impl Members {
     }
 
     /// All that is to be kept across a restart, by pool.
-    pub(super) fn saved(&self) -> BTreeMap<ResourceId, Vec<saved::Member>> {
+    pub(super) fn saved(&self) -> BTreeMap<ResourceId, Vec<saved::SavedMember>> {
         let member = |(socket, number): (&SocketAddr, &u32)| {
             let watched = &self.watched[number];
             let (verdict, history) = (watched.health.verdict(), watched.history.clone());
-            saved::Member { member: *socket, verdict, history }
+            saved::SavedMember { member: *socket, verdict, history }
         };
         let pool = |(pool, numbers): (&ResourceId, &HashMap<SocketAddr, u32>)| {
             (*pool, numbers.iter().map(member).collect())
@@ -236,7 +236,7 @@ impl Watched {
         member: &Member,
         timing: Option<Timing>,
         probe: Option<ProbeSpec>,
-        known: Option<saved::Member>,
+        known: Option<saved::SavedMember>,
         now: Now,
         random: u64,
     ) -> Self {
@@ -285,7 +285,7 @@ impl Watched {
         pool.name.as_str().clone_into(&mut self.pool_name);
     }
 
-    fn probed(&mut self, outcome: Outcome, judged: Judged, now: Now, random: u64) -> Effect {
+    fn probed(&mut self, outcome: ProbeOutcome, judged: Judged, now: Now, random: u64) -> Effect {
         self.last = Some(outcome.paths());
         let Judged::Counts(result) = judged else {
             self.health.pass_over(now);
@@ -320,28 +320,31 @@ impl Watched {
         lasted: Duration,
         reason: Option<Failure>,
         now: Now,
-    ) -> Option<Event> {
+    ) -> Option<MemberEvent> {
         let counts = &mut self.history.counts;
         let event = match (change.from, change.to) {
-            (_, Status::Offline) => {
+            (_, OperatingStatus::Offline) => {
                 counts.turned_unhealthy += 1;
-                Kind::Unhealthy
+                EventKind::Unhealthy
             }
-            (Status::Offline, Status::Online) => {
+            (OperatingStatus::Offline, OperatingStatus::Online) => {
                 counts.recovered += 1;
-                Kind::Recovered
+                EventKind::Recovered
             }
-            (_, Status::Initial | Status::NoMonitor | Status::Online) => return None,
+            (
+                _,
+                OperatingStatus::Initial | OperatingStatus::NoMonitor | OperatingStatus::Online,
+            ) => return None,
         };
-        Some(Event {
+        Some(MemberEvent {
             time: timestamp_millis(now.wall),
             event,
-            pool: self.pool_name.clone(),
-            pool_id: Some(self.pool),
-            member: self.name.clone(),
-            id: Some(self.id),
-            address: self.socket.ip(),
-            protocol_port: self.socket.port(),
+            member: MemberRef::new(
+                (Some(self.pool), &self.pool_name),
+                Some(self.id),
+                Some(&self.name),
+                self.socket,
+            ),
             from: change.from,
             lasted: lasted.as_secs(),
             reason,

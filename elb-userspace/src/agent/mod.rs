@@ -80,11 +80,11 @@ pub use self::start::run;
 use self::traces::Traces;
 use self::watchdog::Watchdog;
 use crate::api::Query;
-use crate::api::report::Asked;
+use crate::api::report::PartRequest;
 use crate::api::shape::reload::{ReloadReport, ReloadRequest};
 use crate::control::census::Census;
 use crate::kernel::bpf::MapError;
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
@@ -95,7 +95,7 @@ struct Agent {
     core: Core,
     /// The kernel's routes and neighbours.
     following: Following,
-    host: watch::Receiver<Arc<Found>>,
+    host: watch::Receiver<Arc<HostState>>,
     queries: mpsc::Receiver<Query>,
     probes: Runner,
     /// Bringing the maps in step after verdicts, and after routes and neighbours changed. It takes half
@@ -133,7 +133,7 @@ impl Agent {
     fn new(
         core: Core,
         following: Following,
-        host: watch::Receiver<Arc<Found>>,
+        host: watch::Receiver<Arc<HostState>>,
         queries: mpsc::Receiver<Query>,
         traces: Traces,
         probes: Runner,
@@ -370,7 +370,7 @@ impl Agent {
 
 /// Whether a query is about the rest of an answer, of which there may be much.
 fn is_continued(query: &Query) -> bool {
-    matches!(query, Query::Status(Asked::Next(_), _))
+    matches!(query, Query::Status(PartRequest::Next(_), _))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

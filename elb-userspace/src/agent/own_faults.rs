@@ -3,10 +3,10 @@
 use super::core::Core;
 use super::report::lost_lines;
 use super::trouble::Written;
-use crate::diagnosis::checks::balancer::{Balancer, Store, not_served};
+use crate::diagnosis::checks::balancer::{Balancer, WrittenTo, not_served};
 use crate::diagnosis::report::Report;
 use crate::kernel::host::joining;
-use crate::kernel::host::kept::Object;
+use crate::kernel::host::kept::KeptObject;
 use crate::model::target::Target;
 use crate::source::file;
 
@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// What is missing in the host, and why.
-    fn missing(&self) -> Vec<(Object, String)> {
+    fn missing(&self) -> Vec<(KeptObject, String)> {
         let all = self.keeping.register.all();
         all.filter_map(|(object, kept)| Some((object.clone(), kept.missing.clone()?))).collect()
     }
@@ -52,17 +52,17 @@ impl Core {
             .map(|_| (joining::what(&interfaces), joining::fix(&interfaces)))
     }
 
-    fn unwritten(&self) -> Vec<(Store, String)> {
+    fn unwritten(&self) -> Vec<(WrittenTo, String)> {
         let store = |what| match what {
-            Written::Maps | Written::Reading => Store::Maps,
+            Written::Maps | Written::Reading => WrittenTo::Maps,
             Written::Numbers | Written::Drained | Written::LastGood | Written::Health => {
-                Store::State
+                WrittenTo::State
             }
         };
         let failing = self.trouble.all().map(|(what, why)| (store(what), why.to_owned()));
         // What has no number, since none can be saved, waits for the state directory.
         let numbers = self.trouble.is(Written::Numbers);
-        let left_out = if numbers { Store::State } else { Store::Room };
+        let left_out = if numbers { WrittenTo::State } else { WrittenTo::Room };
         let left_out = self.map_problems.iter().map(|why| (left_out, why.clone()));
         failing.chain(left_out).collect()
     }

@@ -25,7 +25,7 @@ pub(super) struct Probed {
     pub(super) member: u32,
     pub(super) late: Duration,
     /// What came of it; an error is what the probe said when it panicked.
-    pub(super) outcome: Result<probe::Outcome, String>,
+    pub(super) outcome: Result<probe::ProbeOutcome, String>,
 }
 
 impl Agent {

@@ -12,11 +12,11 @@ use super::members::Members;
 use super::trouble::Written;
 use crate::control::assign::Full;
 use crate::control::network::{Network, NextHop, Unreachable};
-use crate::control::plan::{Command, Halves, Store as _, halves};
-use crate::control::reconcile::{Desired, Reconciler, Seen};
+use crate::control::plan::{Command, Halves, MapStore as _, halves};
+use crate::control::reconcile::{Desired, ReconcileInput, Reconciler};
 use crate::health::MemberHealth;
 use crate::kernel::bpf::{Attachment, MapError, coarse_seconds};
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 use crate::model::{Member, Pool};
 use crate::source::file::AttachMode;
 
@@ -183,13 +183,13 @@ pub(super) struct View<'a> {
     pub(super) members: &'a Members,
     pub(super) network: &'a Network,
     attachments: &'a [Attachment],
-    host: &'a Found,
+    host: &'a HostState,
     quiet: &'a BTreeSet<u32>,
     mode: AttachMode,
     pub(super) drained: &'a Drained,
 }
 
-impl Seen for View<'_> {
+impl ReconcileInput for View<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         let health = self.members.health(pool.id, member.socket());
         health.is_some_and(MemberHealth::serves)

@@ -7,7 +7,9 @@ use super::draining::Draft;
 use super::{Agent, fault, now, traces};
 use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::drain::DrainReport;
-use crate::api::{Answer, Lines, Query, Refusal, WAITING_LINES};
+use crate::api::shape::error::{Error, ErrorCode};
+use crate::api::shape::flows::{CutLine, FlowsLine};
+use crate::api::{Answer, Lines, Query, WAITING_LINES};
 use crate::observe::flows;
 
 /// Diagnoses under way at once, each of which sends packets to a few members.
@@ -31,13 +33,13 @@ impl Agent {
             }
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
             Query::Explain(question, answer) => {
-                drop(answer.send(self.core.explain(&question).map_err(Refusal::from)));
+                drop(answer.send(self.core.explain(&question).map_err(Error::from)));
             }
             Query::Flows(request, answer) => drop(answer.send(self.flows(&request))),
             Query::Cut(request, answer) => drop(answer.send(self.cut(&request))),
             Query::Diagnose(request, answer) => self.diagnose(request, answer),
             Query::Inspection(target, answer) => {
-                drop(answer.send(self.core.inspection(&target).map_err(Refusal::from)));
+                drop(answer.send(self.core.inspection(&target).map_err(Error::from)));
             }
             Query::Drain(request, answer) => {
                 let draft = self.core.drain(&request);
@@ -56,11 +58,10 @@ impl Agent {
 
     fn diagnose(&mut self, request: DiagnoseRequest, answer: DiagnosisAnswer) {
         let case = if self.diagnoses.len() < DIAGNOSES {
-            self.core.diagnose(request).map_err(Refusal::from)
+            self.core.diagnose(request).map_err(Error::from)
         } else {
-            Err(Refusal::Busy(format!(
-                "{DIAGNOSES} diagnoses are under way; ask again in a moment"
-            )))
+            let why = format!("{DIAGNOSES} diagnoses are under way; ask again in a moment");
+            Err(Error::new(ErrorCode::Busy, why))
         };
         let case = match case {
             Ok(case) => case,
@@ -83,11 +84,11 @@ impl Agent {
         self.readers.spawn_blocking(move || {
             let census = tracking.sweep();
             let report = census.map(|census| draft.complete(&census));
-            drop(answer.send(report.map_err(|error| error.to_string().into())));
+            drop(answer.send(report.map_err(|error| failed(&error))));
         });
     }
 
-    fn flows(&mut self, request: &flows::Request) -> Lines<flows::Line> {
+    fn flows(&mut self, request: &flows::FlowsRequest) -> Lines<FlowsLine> {
         self.may_read()?;
         let listing = self.core.flows(request)?;
         let (lines, listening) = mpsc::channel(WAITING_LINES);
@@ -95,7 +96,7 @@ impl Agent {
         Ok(listening)
     }
 
-    fn cut(&mut self, request: &flows::Request) -> Lines<flows::cut::Line> {
+    fn cut(&mut self, request: &flows::FlowsRequest) -> Lines<CutLine> {
         self.may_read()?;
         let (listing, cutter) = (self.core.flows(request)?, self.core.cutter()?);
         let (lines, listening) = mpsc::channel(WAITING_LINES);
@@ -104,14 +105,14 @@ impl Agent {
     }
 
     /// Whether another walk over the flow tables may begin.
-    fn may_read(&mut self) -> Result<(), Refusal> {
+    fn may_read(&mut self) -> Result<(), Error> {
         while self.readers.try_join_next().is_some() {}
         if self.readers.len() < READERS {
             return Ok(());
         }
         let why =
             format!("{READERS} walks over the flow tables are under way; ask again in a moment");
-        Err(Refusal::Busy(why))
+        Err(Error::new(ErrorCode::Busy, why))
     }
 
     pub(super) fn look_after_traces(&mut self) {
@@ -120,4 +121,9 @@ impl Agent {
         }
         self.look = self.traces.is_any().then(|| Instant::now() + traces::LOOK);
     }
+}
+
+/// What went wrong in this agent, and not with the request.
+fn failed(error: &impl ToString) -> Error {
+    Error::new(ErrorCode::Failed, error.to_string())
 }

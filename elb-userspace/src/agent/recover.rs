@@ -15,12 +15,12 @@ use super::drained::Drained;
 use crate::agent::saved::{self, Numbers};
 use crate::control::assign::{
     AssignedGroup, AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments,
-    FormerPool, Place,
+    FormerPool, ListenerPlace,
 };
 use crate::control::plan::{Image, ListenerKey, RangeEntry, Region};
 use crate::control::reconcile::protocol_number;
 use crate::control::ring::shape::Shape;
-use crate::health::{History, Status, Verdict};
+use crate::health::{History, OperatingStatus, Verdict};
 use crate::kernel::bpf::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports, ResourceId};
 
@@ -84,7 +84,7 @@ pub(super) fn judge<'a>(
     found: &Assignments,
     pools: impl Iterator<Item = &'a ResourceId>,
     maps: &Maps,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
     for pool in pools {
         let Some(assigned) = found.pools.get(pool) else { continue };
@@ -107,7 +107,7 @@ pub(super) fn published_since(
     observed: &Image,
     numbers: &Numbers,
     drained: &Drained,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) {
     for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
         let Some(assigned) = numbers.assignments.pools.get(&pool.id) else { continue };
@@ -137,7 +137,7 @@ pub(super) fn published_since(
 }
 
 fn follow(verdict: &mut Verdict, took_new: bool) {
-    let status = if took_new { Status::Online } else { Status::Offline };
+    let status = if took_new { OperatingStatus::Online } else { OperatingStatus::Offline };
     if verdict.status != status {
         let reason = verdict.reason.take().filter(|_| !took_new);
         *verdict = Verdict { status, since: now().wall, reason, streak: 0, decided: None };
@@ -215,7 +215,7 @@ fn numbers(lb: &LoadBalancer, listener: &Listener, record: &Record) -> AssignedL
         pool: record.pool,
         former: Some(former).filter(|former| former.pool != NO_POOL),
         moved: record.flags & listener_flags::MOVED != 0,
-        place: Place::default(),
+        place: ListenerPlace::default(),
     }
 }
 
@@ -279,19 +279,24 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
 }
 
 /// Those were healthy, as far as nothing else is known of them.
-fn suppose_healthy(known: &mut Vec<saved::Member>, took_new: Vec<SocketAddr>) {
+fn suppose_healthy(known: &mut Vec<saved::SavedMember>, took_new: Vec<SocketAddr>) {
     let since = now().wall;
     let mut places: HashMap<_, _> =
         known.iter().enumerate().rev().map(|(place, known)| (known.member, place)).collect();
     for member in took_new {
-        let online =
-            Verdict { status: Status::Online, since, reason: None, streak: 0, decided: None };
+        let online = Verdict {
+            status: OperatingStatus::Online,
+            since,
+            reason: None,
+            streak: 0,
+            decided: None,
+        };
         match places.get(&member) {
             Some(place) => drop(known[*place].verdict.get_or_insert(online)),
             None => {
                 places.insert(member, known.len());
                 let (verdict, history) = (Some(online), History::default());
-                known.push(saved::Member { member, verdict, history });
+                known.push(saved::SavedMember { member, verdict, history });
             }
         }
     }

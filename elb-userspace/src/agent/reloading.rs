@@ -15,7 +15,7 @@ use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadReques
 use crate::api::shape::status::timestamp;
 use crate::control::change::{self, Effect};
 use crate::control::network::{NextHop, Unreachable};
-use crate::control::reconcile::{Renamed, Seen};
+use crate::control::reconcile::{ReconcileInput, Renamed};
 use crate::health::MemberHealth;
 use crate::kernel::bpf::{Program, Tracer};
 use crate::model::time::{Now, Time};
@@ -224,7 +224,7 @@ impl Expected<'_> {
     }
 }
 
-impl Seen for Expected<'_> {
+impl ReconcileInput for Expected<'_> {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         self.health(pool, member).is_none_or(|health| health.serves() || health.is_undecided())
     }

@@ -6,7 +6,6 @@ mod parts;
 mod selection;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use elb_common::admission::connections;
 use elb_common::counter::Counter;
@@ -22,8 +21,8 @@ use crate::control::assign::AssignedMember;
 use crate::control::ring::shape::Shape;
 use crate::kernel::bpf::{MapError, coarse_seconds};
 use crate::kernel::host::joining;
-use crate::kernel::host::kept::{Kept, Object};
-use crate::model;
+use crate::kernel::host::kept::{KeptObject, KeptState};
+use crate::model::{self, MemberRef};
 use crate::observe::explain::fate;
 
 impl Core {
@@ -97,7 +96,7 @@ impl Core {
         lb: &model::LoadBalancer,
         listener: &model::Listener,
         is_degraded: bool,
-    ) -> status::Listener {
+    ) -> status::ListenerStatus {
         let assigned = self.reconciler.assignments.listeners.get(&listener.id);
         let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
         let state = assigned.map(|one| read(self.maps.listener_state(one.id))).unwrap_or_default();
@@ -106,7 +105,7 @@ impl Core {
             self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
         let connections =
             (assigned.is_some() && is_tracked).then(|| connections(state.connections));
-        status::Listener {
+        status::ListenerStatus {
             id: Some(listener.id),
             name: listener.name.to_string(),
             protocol: listener.protocol.to_string(),
@@ -125,10 +124,10 @@ impl Core {
         }
     }
 
-    fn access(&self, access: &model::AccessControl) -> status::AccessControl {
+    fn access(&self, access: &model::AccessControl) -> status::AccessStatus {
         let mut groups = self.config.model.ip_groups().iter();
         let group = groups.find(|group| group.name == access.ipgroup);
-        status::AccessControl {
+        status::AccessStatus {
             ipgroup: access.ipgroup.to_string(),
             list: access.list.to_string(),
             enable_ipgroup: access.enable_ipgroup,
@@ -143,30 +142,30 @@ impl Core {
         number: &AssignedMember,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
-    ) -> status::Member {
+    ) -> status::MemberStatus {
+        let pool_ref = (Some(pool.id), pool.name.as_str());
         let id = Some(number.resource(pool.id));
-        status::Member { id, ..self.backend(Some(number), number.socket(), shares, arrived) }
+        let member = MemberRef::new(pool_ref, id, None, number.socket());
+        self.backend(member, Some(number), shares, arrived)
     }
 
     /// What is known of a member by its number: all there is of one that was removed.
     fn backend(
         &self,
+        member: MemberRef,
         number: Option<&AssignedMember>,
-        socket: SocketAddr,
         shares: &Shares,
         arrived: &HashMap<u16, Arrived>,
-    ) -> status::Member {
+    ) -> status::MemberStatus {
+        let socket = member.socket();
         let id = number.map(|number| number.id);
         let counter = counted(id.map(|id| self.maps.backend_counter(id)));
         let counts = id.filter(|_| shares.shape.is_scheduled());
         let cut_at = number
             .and_then(|number| number.cut_at)
             .filter(|_| id.is_some_and(|id| !self.is_cut(id)));
-        status::Member {
-            id: None,
-            name: socket.to_string(),
-            address: socket.ip(),
-            protocol_port: socket.port(),
+        status::MemberStatus {
+            member,
             weight: 0,
             operating_status: "REMOVED".to_owned(),
             since: timestamp(self.loaded.wall),
@@ -215,8 +214,8 @@ pub(super) fn lost_lines() -> Vec<String> {
     Some(logging::lost()).filter(|lost| *lost > 0).map(said).into_iter().collect()
 }
 
-fn kept((object, kept): (&Object, &Kept)) -> status::Kept {
-    status::Kept {
+fn kept((object, kept): (&KeptObject, &KeptState)) -> status::KeptStatus {
+    status::KeptStatus {
         object: object.to_string(),
         in_place: kept.missing.is_none(),
         reason: kept.missing.clone(),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::core::{Core, room};
 use super::sweep::Tracking;
-use crate::kernel::bpf::{Capacity, Carry, Maps, Object, Program, Sweeper, Tracer};
+use crate::kernel::bpf::{Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer};
 use crate::source::file::AgentSettings;
 
 impl Core {
@@ -44,7 +44,7 @@ impl Core {
         // Besides packets only sweeps write to what is copied.
         let tracking = self.tracking.clone();
         let held = tracking.hold();
-        let mut object = Object::load_at(carry.directory.clone(), capacity)?;
+        let mut object = LoadedObject::load_at(carry.directory.clone(), capacity)?;
         let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
         let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep")?;
         let tracer = Tracer::new(&mut object)?;

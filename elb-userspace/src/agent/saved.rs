@@ -1,6 +1,6 @@
 //! What the agent remembers across its own restarts, in files of the state directory ([`Folder`]), each
 //! written whole and atomically: the numbers that the maps know ([`Numbers`]), the members that are drained
-//! by command ([`Drained`]), and what is known of the members' health ([`Health`]). The former two are
+//! by command ([`Drained`]), and what is known of the members' health ([`SavedHealth`]). The former two are
 //! written before the maps know of them, the latter soon after something changed.
 
 mod boot;
@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::control::assign::Assignments;
 
 pub use self::boot::boot_id;
-pub use self::drained::{Drained, DrainedMember};
+pub use self::drained::{Drained, SavedDrain};
 pub use self::folder::Folder;
-pub use self::health::{Health, Member};
+pub use self::health::{SavedHealth, SavedMember};
 
 /// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,23 +103,28 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::health::{Cause, Failure, History, Status, Verdict};
+    use crate::health::{Cause, Failure, History, OperatingStatus, Verdict};
     use crate::model::ResourceId;
 
     fn member() -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], 80))
     }
 
-    fn health() -> Health {
+    fn health() -> SavedHealth {
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
         let refused = Failure::new(Cause::Refused { by: member().ip() });
         let reason = Some(refused.clone());
-        let verdict =
-            Some(Verdict { status: Status::Offline, since, reason, streak: 1, decided: None });
+        let verdict = Some(Verdict {
+            status: OperatingStatus::Offline,
+            since,
+            reason,
+            streak: 1,
+            decided: None,
+        });
         let mut history = History::default();
         history.note(since, Duration::from_millis(3), Err(&refused));
-        let known = Member { member: member(), verdict, history };
-        Health {
+        let known = SavedMember { member: member(), verdict, history };
+        SavedHealth {
             boot: boot_id().to_owned(),
             pools: BTreeMap::from([(ResourceId::of_pool("web"), vec![known])]),
             bound_load_balancers: [ResourceId::of_load_balancer("lb")].into(),
@@ -146,9 +151,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
         write(&file, &health()).unwrap();
-        assert_eq!(Health::read(&file), health());
-        write(&file, &Health { boot: "another".to_owned(), ..health() }).unwrap();
-        let kept = Health::read(&file);
+        assert_eq!(SavedHealth::read(&file), health());
+        write(&file, &SavedHealth { boot: "another".to_owned(), ..health() }).unwrap();
+        let kept = SavedHealth::read(&file);
         assert!(kept.pools.is_empty());
         assert_eq!(kept.bound_load_balancers, health().bound_load_balancers);
         let numbers = |boot: &str| Numbers { boot: boot.to_owned(), ..Numbers::default() };
@@ -174,7 +179,7 @@ mod tests {
         let text = serde_json::to_string(&health()).unwrap();
         for length in 0..text.len() {
             std::fs::write(&file, &text[..length]).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{}", &text[..length]);
+            assert_eq!(read::<SavedHealth>(&file), None, "{}", &text[..length]);
         }
         for (right, wrong) in [
             ("\"OFFLINE\"", "\"SICK\""),
@@ -187,7 +192,7 @@ mod tests {
             let wrong = text.replacen(right, wrong, 1);
             assert_ne!(wrong, text, "{right}");
             std::fs::write(&file, &wrong).unwrap();
-            assert_eq!(read::<Health>(&file), None, "{wrong}");
+            assert_eq!(read::<SavedHealth>(&file), None, "{wrong}");
         }
     }
 
@@ -196,6 +201,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("elb.health.json");
         File::create(&file).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
-        assert_eq!(read::<Health>(&file), None);
+        assert_eq!(read::<SavedHealth>(&file), None);
     }
 }

@@ -27,13 +27,13 @@ use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
 use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::{
-    Attachment, Capacity, Carry, Maps, Object, Program, Sweeper, Tracer, coarse_seconds, pinned,
-    pinned_program, unpin,
+    Attachment, Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer, coarse_seconds,
+    pinned, pinned_program, unpin,
 };
 use crate::kernel::host::follow;
-use crate::kernel::host::found::Found;
+use crate::kernel::host::found::HostState;
 use crate::kernel::host::joining;
-use crate::kernel::host::programs::{Held, Plan, Wanted, compare};
+use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
 use crate::source::file::{AgentSettings, AttachMode, Config};
 
 /// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
@@ -91,12 +91,12 @@ async fn take_over(
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);
     let capacity = carry.capacity;
-    let mut object = Object::load_at(carry.directory.clone(), capacity)?;
+    let mut object = LoadedObject::load_at(carry.directory.clone(), capacity)?;
     let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
     let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep the flow tables")?;
     carry.first_pass(&mut maps)?;
     let observed = maps.image().context("cannot read the maps")?;
-    let mut health = saved::Health::read(&folder.health());
+    let mut health = saved::SavedHealth::read(&folder.health());
     let written = folder.read_numbers();
     let drained = saved::Drained::read(&folder.drained());
     let written_drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
@@ -168,7 +168,7 @@ fn numbers(
     carry: &Carry,
     observed: &Image,
     maps: &Maps,
-    health: &mut saved::Health,
+    health: &mut saved::SavedHealth,
 ) -> (Numbers, Vec<Renamed>) {
     let is_of_these = |numbers: &Numbers| {
         let generations = [Some(numbers.generation), numbers.carried_to];
@@ -215,12 +215,12 @@ fn note_down(folder: &Folder, numbers: &Numbers) {
 /// Attaches the program to the interfaces that are there; which, and why others do not carry it. None
 /// may be missing that carried it already: then nothing changes, and that is the error. So it is where
 /// no interface can carry it, and waiting for one would not help.
-fn attach(object: &mut Object, config: &Config, found: &Found) -> Result<Attached> {
+fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Result<Attached> {
     let AgentSettings { interfaces, attach_mode: mode, .. } = &config.agent;
     let directory = object.directory.clone();
-    let link = |index| Held { index, program: pinned_program(&directory, index) };
+    let link = |index| HeldLink { index, program: pinned_program(&directory, index) };
     let held: Vec<_> = pinned(&directory).into_iter().map(link).collect();
-    let plan = compare(Wanted { interfaces, mode: *mode }, &held, found);
+    let plan = compare(WantedPrograms { interfaces, mode: *mode }, &held, found);
     for index in plan.release.iter().filter(|index| is_dead(&held, **index, found)) {
         unpin(&directory, *index)?;
     }
@@ -274,11 +274,11 @@ struct Attached {
 
 /// Takes over the links that are to go on.
 fn adopt(
-    object: &mut Object,
+    object: &mut LoadedObject,
     attached: &mut Attached,
-    held: &[Held],
+    held: &[HeldLink],
     plan: &Plan,
-    found: &Found,
+    found: &HostState,
     config: &Config,
 ) -> Result<()> {
     let mut missing = plan.missing.iter();
@@ -295,7 +295,7 @@ fn adopt(
 }
 
 /// Whether a link holds nothing that is in this network namespace.
-fn is_dead(held: &[Held], index: u32, found: &Found) -> bool {
+fn is_dead(held: &[HeldLink], index: u32, found: &HostState) -> bool {
     let link = held.iter().find(|link| link.index == index);
     link.is_none_or(|link| link.program.is_none() || found.program(index) != link.program)
 }
@@ -308,7 +308,7 @@ pub(super) fn mode_name(mode: AttachMode) -> &'static str {
 }
 
 /// Passes the program's log on, if it was built with one.
-fn pass_log_on(object: &mut Object) -> Option<JoinSet<()>> {
+fn pass_log_on(object: &mut LoadedObject) -> Option<JoinSet<()>> {
     object.logger().map(|mut logger| {
         let mut task = JoinSet::new();
         task.spawn(async move {

@@ -14,7 +14,7 @@ use crate::api::{Lines, WAITING_LINES};
 use crate::kernel::bpf::{Counted, Program, Tracer, coarse_seconds};
 use crate::model::time::Time;
 use crate::observe::names::Names;
-use crate::observe::trace::{Filter, Line, Missed, Raw, Request, union};
+use crate::observe::trace::{Filter, Missed, Raw, TraceLine, TraceRequest, union};
 
 /// How often is looked after who listens still.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
@@ -44,7 +44,7 @@ struct Listener {
     turn: u32,
     /// Packets that were not passed on, since it was slow.
     overrun: u64,
-    lines: mpsc::Sender<Line>,
+    lines: mpsc::Sender<TraceLine>,
 }
 
 impl Traces {
@@ -81,7 +81,7 @@ impl Traces {
     }
 
     /// Somebody wants to be told.
-    pub(super) fn begin(&mut self, core: &mut Core, request: &Request) -> Lines<Line> {
+    pub(super) fn begin(&mut self, core: &mut Core, request: &TraceRequest) -> Lines<TraceLine> {
         if let Some(why) = &core.object.untraceable {
             return Err(format!("this kernel refuses the program that traces: {why}").into());
         }
@@ -205,7 +205,8 @@ impl Traces {
         let full = counted.full.saturating_sub(before.full);
         for listener in &mut self.listeners {
             let missed = Missed { limited, overrun: full + listener.overrun };
-            if missed != Missed::default() && listener.lines.try_send(Line::Missed(missed)).is_ok()
+            if missed != Missed::default()
+                && listener.lines.try_send(TraceLine::Missed(missed)).is_ok()
             {
                 listener.overrun = 0;
             }
@@ -221,7 +222,7 @@ impl Listener {
         }
         self.turn = 0;
         let event = raw.event(names, booted, self.with_bytes);
-        if self.lines.try_send(Line::Event(Box::new(event))).is_err() {
+        if self.lines.try_send(TraceLine::Event(Box::new(event))).is_err() {
             self.overrun += 1;
         }
     }

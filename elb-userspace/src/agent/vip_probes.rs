@@ -11,9 +11,9 @@ use thiserror::Error;
 use super::core::Core;
 use super::members::Watched;
 use crate::control::network::{Network, Route};
-use crate::health::path::{AT_ONCE, Guide, Lead, Way};
+use crate::health::path::{AT_ONCE, Guide, Lead, VipWay};
 use crate::health::probe::ProbeSpec;
-use crate::kernel::bpf::{Object, Prober, carry_probes, move_probes};
+use crate::kernel::bpf::{LoadedObject, Prober, carry_probes, move_probes};
 use crate::kernel::host::kept::{self, Register};
 use crate::kernel::net::probe_way::Steering;
 use crate::kernel::net::probe_way::keep::{self, Led};
@@ -24,7 +24,7 @@ pub(super) struct VipProbes {
     /// Who leads them, or why this kernel cannot.
     prober: Result<Arc<Prober>, String>,
     /// What leads them, to be kept.
-    way: keep::Way,
+    way: keep::KeptWay,
     /// Why there is nobody for IPv6, if so.
     no_v6: Option<String>,
 }
@@ -77,17 +77,19 @@ impl VipProbes {
     /// probed at their own addresses; what could not be set up is missing in `register`, and tried again
     /// with all that is kept.
     pub(super) async fn begin(
-        object: &mut Object,
+        object: &mut LoadedObject,
         config: &Config,
         register: &mut Register,
     ) -> Self {
         let agent = &config.agent;
         let steering = Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get));
-        let mut begun = Self { prober: prober(object), way: keep::Way::new(steering), no_v6: None };
+        let mut begun =
+            Self { prober: prober(object), way: keep::KeptWay::new(steering), no_v6: None };
         if begun.prober.is_ok()
             && let Err(why) = begun.set_up(object, agent.attach_mode).await
         {
-            register.missing(&kept::Object::ProbePath, format!("it could not be set up: {why}"));
+            register
+                .missing(&kept::KeptObject::ProbePath, format!("it could not be set up: {why}"));
         }
         if let Err(why) = &begun.prober {
             tracing::warn!(
@@ -98,7 +100,7 @@ impl VipProbes {
         begun
     }
 
-    async fn set_up(&mut self, object: &mut Object, mode: AttachMode) -> Result<(), String> {
+    async fn set_up(&mut self, object: &mut LoadedObject, mode: AttachMode) -> Result<(), String> {
         if let Err(why) = self.way.restore().await {
             if why.is_of_no_use() {
                 self.prober = Err(why.to_string());
@@ -113,7 +115,7 @@ impl VipProbes {
     }
 
     /// Goes on with another object, whose maps take the place of those of `before`.
-    pub(super) fn follow(&mut self, before: &mut Object, object: &mut Object) {
+    pub(super) fn follow(&mut self, before: &mut LoadedObject, object: &mut LoadedObject) {
         let Ok(prober) = &self.prober else { return };
         let followed = prober.follow(object).map_err(|error| error.to_string());
         let followed =
@@ -140,7 +142,7 @@ impl VipProbes {
     }
 
     /// The way of probes, to be kept; none where this kernel cannot lead any.
-    pub(super) fn way(&self) -> Option<keep::Way> {
+    pub(super) fn way(&self) -> Option<keep::KeptWay> {
         self.prober.is_ok().then(|| self.way.clone())
     }
 
@@ -163,7 +165,7 @@ impl VipProbes {
     }
 }
 
-fn prober(object: &mut Object) -> Result<Arc<Prober>, String> {
+fn prober(object: &mut LoadedObject) -> Result<Arc<Prober>, String> {
     if let Some(why) = &object.unprobeable {
         return Err(format!("the kernel refused the program for probes: {why}"));
     }
@@ -172,18 +174,18 @@ fn prober(object: &mut Object) -> Result<Arc<Prober>, String> {
 
 impl Core {
     /// How the virtual address of a member is probed that comes first.
-    pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<Way, NoVipPath> {
+    pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<VipWay, NoVipPath> {
         self.way_to(member, spec, *spec.vips.first().ok_or(NoVipPath::NoVip)?)
     }
 
     /// How the virtual addresses of a member are probed whose turn it is.
-    pub(super) fn ways_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+    pub(super) fn ways_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<VipWay> {
         let turn = in_turn(spec.vips.len(), member.turn);
         turn.filter_map(|n| self.way_to(member, spec, spec.vips[n]).ok()).collect()
     }
 
     /// How all virtual addresses of a member are probed.
-    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<Way> {
+    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<VipWay> {
         spec.vips.iter().filter_map(|vip| self.way_to(member, spec, *vip).ok()).collect()
     }
 
@@ -192,9 +194,9 @@ impl Core {
         member: &Watched,
         spec: &ProbeSpec,
         target: SocketAddr,
-    ) -> Result<Way, NoVipPath> {
+    ) -> Result<VipWay, NoVipPath> {
         let guide = self.vip_probes.guide(target.ip())?;
-        if let Some(why) = self.keeping.register.why_missing(&kept::Object::ProbePath) {
+        if let Some(why) = self.keeping.register.why_missing(&kept::KeptObject::ProbePath) {
             return Err(NoVipPath::Host(format!(
                 "the path of health probes is not in order: {why}"
             )));
@@ -208,7 +210,7 @@ impl Core {
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
         let lead = Lead { backend, guide };
         let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
-        Ok(Way { target, source, lead })
+        Ok(VipWay { target, source, lead })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -19,9 +19,11 @@ use tokio::time::timeout;
 
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
+use super::shape::error::{Error, ErrorCode};
+use super::shape::flows::CutLine;
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::{self, Status};
-use crate::observe::explain::{Explanation, Question};
+use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 
 /// How long an agent may take to answer.
@@ -35,9 +37,9 @@ const DIAGNOSIS: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// No agent listens on the socket, or it does not answer.
-pub async fn status(socket: &Path, request: &status::Request) -> Result<Status> {
+pub async fn status(socket: &Path, request: &status::StatusRequest) -> Result<Status> {
     let request = empty(Method::GET, &path("/status", request)?)?;
-    let late = || format!("the agent at {} did not answer within {TIMEOUT:?}", socket.display());
+    let late = || late(socket, TIMEOUT);
     // There may be much of it: only each part has to come in time.
     let body = async |mut response: Response<Incoming>| {
         let mut text = Vec::new();
@@ -61,7 +63,7 @@ pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
 ///
 /// # Errors
 /// As for [`status()`], or the question contradicts itself.
-pub async fn explain(socket: &Path, question: &Question) -> Result<Explanation> {
+pub async fn explain(socket: &Path, question: &ExplainRequest) -> Result<Explanation> {
     ask(socket, Method::GET, &path("/explain", question)?).await
 }
 
@@ -136,8 +138,8 @@ pub async fn lines<T: DeserializeOwned>(
 /// As for [`lines`].
 pub async fn cut(
     socket: &Path,
-    request: &flows::Request,
-    each: impl FnMut(flows::cut::Line) -> Result<ControlFlow<()>>,
+    request: &flows::FlowsRequest,
+    each: impl FnMut(CutLine) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     many(socket, empty(Method::POST, &path("/flows/cut", request)?)?, || Ok(()), each).await
 }
@@ -177,7 +179,14 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
 
 /// Whether an error says that no agent answers, not that one refuses.
 pub fn is_absence(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<io::Error>() || cause.is::<hyper::Error>())
+    let is_stopping = |error: &Error| error.code == ErrorCode::Stopping;
+    error.downcast_ref().is_some_and(is_stopping)
+        || error.chain().any(|cause| cause.is::<io::Error>() || cause.is::<hyper::Error>())
+}
+
+fn late(socket: &Path, limit: Duration) -> Error {
+    let what = format!("the agent at {} did not answer within {limit:?}", socket.display());
+    Error::new(ErrorCode::TimedOut, what)
 }
 
 type Sent = Request<Full<Bytes>>;
@@ -200,10 +209,22 @@ async fn whole<T: DeserializeOwned>(socket: &Path, request: Sent, limit: Duratio
     let body =
         async |response: Response<Incoming>| Ok(response.into_body().collect().await?.to_bytes());
     let answer = timeout(limit, exchange(socket, request, limit, body));
-    let body = answer.await.with_context(|| {
-        format!("the agent at {} did not answer within {limit:?}", socket.display())
-    })??;
+    let body = answer.await.with_context(|| late(socket, limit))??;
     parse(&body)
+}
+
+/// Why the agent refuses.
+fn refusal(status: StatusCode, said: &[u8]) -> Error {
+    match (serde_json::from_slice::<Error>(said), status) {
+        (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+            let why = "the agent does not know this request: it is older than this elb, restart it";
+            Error::new(ErrorCode::UnknownRequest, why)
+        }
+        (Ok(error), _) => error,
+        // An older agent, which answered with words.
+        (Err(_), _) if !said.is_empty() => String::from_utf8_lossy(said).into_owned().into(),
+        (Err(_), status) => Error::new(ErrorCode::Failed, format!("the agent answered {status}")),
+    }
 }
 
 /// Asks, and hands the answer, whose head must come within `limit`, to `take` unless it is a refusal.
@@ -216,12 +237,14 @@ async fn exchange<T>(
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         let socket = socket.display();
         let what = if error.kind() == io::ErrorKind::PermissionDenied {
-            format!("you may not ask the agent at {socket}; root may: try sudo")
+            let what = format!("you may not ask the agent at {socket}; root may: try sudo");
+            Error::new(ErrorCode::NotAllowed, what)
         } else {
-            format!(
+            let what = format!(
                 "no agent answers at {socket}; is it running (`systemctl status elb`), and is this its \
                  socket (--socket, [agent] socket)?"
-            )
+            );
+            Error::new(ErrorCode::NoAgent, what)
         };
         anyhow::Error::from(error).context(what)
     })?;
@@ -229,17 +252,13 @@ async fn exchange<T>(
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
         let response = sender.send_request(request);
-        let late = || format!("the agent at {} did not answer within {limit:?}", socket.display());
+        let late = || late(socket, limit);
         let response = timeout(limit, response).await.with_context(late)??;
         match response.status() {
             status if status.is_success() => take(response).await,
-            StatusCode::NOT_FOUND => {
-                bail!("the agent does not know this request: it is older than this elb, restart it")
-            }
             status => {
                 let said = response.into_body().collect().await?.to_bytes();
-                let said = String::from_utf8_lossy(&said);
-                if said.is_empty() { bail!("the agent answered {status}") } else { bail!("{said}") }
+                Err(refusal(status, &said).into())
             }
         }
     };
@@ -251,7 +270,8 @@ async fn exchange<T>(
             ended?;
             // What came before the end is still to be read.
             exchange.await.map_err(|error| {
-                let gone = "the agent is stopping, or was killed";
+                let gone =
+                    Error::new(ErrorCode::Stopping, "the agent is stopping, or was killed");
                 if is_absence(&error) { error.context(gone) } else { error }
             })
         }

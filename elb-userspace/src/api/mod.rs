@@ -8,13 +8,15 @@ pub mod shape;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::report::{Asked, Part, Underway};
+use self::report::{Part, PartRequest, Underway};
 use self::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use self::shape::drain::{DrainReport, DrainRequest};
+use self::shape::error::Error;
+use self::shape::flows::{CutLine, FlowsLine};
 use self::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::events;
 use crate::api::shape::status;
-use crate::observe::explain::{Explanation, Question};
+use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 use crate::observe::trace;
 
@@ -22,23 +24,23 @@ use crate::observe::trace;
 #[derive(Debug)]
 pub enum Query {
     /// The next part of the state of everything, and what it takes to make those that follow.
-    Status(Asked, oneshot::Sender<Answer<Option<(Part, Underway)>>>),
+    Status(PartRequest, oneshot::Sender<Answer<Option<(Part, Underway)>>>),
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     Drops(oneshot::Sender<Vec<status::Reason>>),
     /// Where a packet would go.
-    Explain(Question, oneshot::Sender<Answer<Explanation>>),
+    Explain(ExplainRequest, oneshot::Sender<Answer<Explanation>>),
     /// What keeps something from working.
     Diagnose(DiagnoseRequest, oneshot::Sender<Answer<Diagnosis>>),
     /// What `elb` is to be asked on the host of a member.
     Inspection(String, oneshot::Sender<Answer<Vec<String>>>),
     /// Flows that are tracked.
-    Flows(flows::Request, oneshot::Sender<Lines<flows::Line>>),
+    Flows(flows::FlowsRequest, oneshot::Sender<Lines<FlowsLine>>),
     /// Connections that are recorded are to be cut.
-    Cut(flows::Request, oneshot::Sender<Lines<flows::cut::Line>>),
+    Cut(flows::FlowsRequest, oneshot::Sender<Lines<CutLine>>),
     /// Packets, from now on until the answer is not wanted any more.
-    Trace(trace::Request, oneshot::Sender<Lines<trace::Line>>),
+    Trace(trace::TraceRequest, oneshot::Sender<Lines<trace::TraceLine>>),
     /// What happened to members, and perhaps what will.
-    Events(events::Request, oneshot::Sender<Lines<events::Line>>),
+    Events(events::EventsRequest, oneshot::Sender<Lines<events::EventsLine>>),
     /// A member is to be drained, or not any more, or how far is it?
     Drain(DrainRequest, oneshot::Sender<Answer<DrainReport>>),
     /// The configuration file is to be read again.
@@ -53,22 +55,7 @@ pub enum Query {
 pub type Lines<T> = Answer<mpsc::Receiver<T>>;
 
 /// An answer, or why there is none.
-pub type Answer<T> = Result<T, Refusal>;
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// What is wrong with the question.
-    Wrong(String),
-    /// What the agent is busy with.
-    Busy(String),
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Wrong(why)
-    }
-}
+pub type Answer<T> = Result<T, Error>;
 
 /// Lines that wait for somebody who is slower than they come.
 pub const WAITING_LINES: usize = 1024;

@@ -5,13 +5,15 @@ use std::any::Any;
 
 use serde::Serialize;
 
-use crate::api::shape::status::{Agent, Listener, LoadBalancer, Member, Pool, Reason, Request};
+use crate::api::shape::status::{
+    Agent, ListenerStatus, LoadBalancerStatus, MemberStatus, PoolStatus, Reason, StatusRequest,
+};
 
 /// Which part of a status is asked for.
 #[derive(Debug)]
-pub enum Asked {
+pub enum PartRequest {
     /// The first.
-    First(Request),
+    First(StatusRequest),
     /// The one that follows.
     Next(Underway),
 }
@@ -39,13 +41,13 @@ pub enum Part {
     /// Nothing: it took time all the same.
     Nothing,
     /// A pool with its first members; more may follow.
-    Pool(Box<Pool>),
+    Pool(Box<PoolStatus>),
     /// Members of the pool.
-    Members(Vec<Member>),
+    Members(Vec<MemberStatus>),
     /// A load balancer, whose listeners follow.
-    Balancer(LoadBalancer),
+    Balancer(LoadBalancerStatus),
     /// Listeners of the load balancer.
-    Listeners(Vec<Listener>),
+    Listeners(Vec<ListenerStatus>),
     /// The last part.
     End(Box<Agent>, Vec<Reason>),
 }
@@ -156,8 +158,8 @@ mod tests {
     use super::*;
     use crate::api::shape::status::{Probing, Status};
 
-    fn pool(name: &str) -> Pool {
-        Pool {
+    fn pool(name: &str) -> PoolStatus {
+        PoolStatus {
             id: None,
             name: name.to_owned(),
             forwarding: "ipip".to_owned(),
@@ -171,7 +173,7 @@ mod tests {
         }
     }
 
-    fn member(name: &str) -> Member {
+    fn member(name: &str) -> MemberStatus {
         serde_json::from_value(serde_json::json!({
             "name": name, "address": "10.0.0.11", "protocol_port": 80, "weight": 1,
             "operating_status": "ONLINE", "since": "", "slots": 5, "share": 1.0, "packets": 0,
@@ -180,8 +182,8 @@ mod tests {
         .unwrap()
     }
 
-    fn balancer(name: &str) -> LoadBalancer {
-        LoadBalancer {
+    fn balancer(name: &str) -> LoadBalancerStatus {
+        LoadBalancerStatus {
             id: None,
             name: name.to_owned(),
             vips: Vec::new(),
@@ -190,7 +192,7 @@ mod tests {
         }
     }
 
-    fn listener(name: &str) -> Listener {
+    fn listener(name: &str) -> ListenerStatus {
         serde_json::from_value(serde_json::json!({
             "name": name, "protocol": "TCP", "protocol_port": 80, "operating_status": "ONLINE",
             "packets": 0, "bytes": 0, "cps": 0, "max_connection": 0, "default_pool": "web",
@@ -242,7 +244,7 @@ mod tests {
             Part::Members(vec![member("c")]),
             Part::Nothing,
             a_pool("empty"),
-            Part::Pool(Box::new(Pool { members: vec![member("x")], ..pool("api") })),
+            Part::Pool(Box::new(PoolStatus { members: vec![member("x")], ..pool("api") })),
             Part::Members(vec![member("d")]),
             Part::Balancer(balancer("lb")),
             Part::Listeners(vec![listener("http")]),

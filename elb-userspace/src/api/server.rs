@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Query as Parameters, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
@@ -28,14 +30,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::patient::Patient;
-use super::report::{Asked, Encoder, Part, Underway};
+use super::report::{Encoder, Part, PartRequest, Underway};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
+use super::shape::error::{Error, ErrorCode};
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use super::{Lines, Query, Refusal};
+use super::{Lines, Query};
 use crate::api::shape::events;
 use crate::api::shape::status;
-use crate::observe::explain::{Explanation, Question};
+use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 use crate::observe::trace;
 
@@ -100,6 +103,8 @@ impl Server {
             .route("/plan", post(plan))
             .route("/diagnose", post(diagnose))
             .route("/inspection", get(inspection))
+            .fallback(unknown)
+            .method_not_allowed_fallback(unknown)
             .with_state(self.queries);
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -150,148 +155,174 @@ async fn refuse_busy(mut stream: UnixStream) -> io::Result<()> {
     let mut request = [0; 4096];
     let _ = stream.read(&mut request).await?;
     let why = format!("{CONNECTIONS} connections to the agent are open; ask again in a moment");
-    let length = why.len();
+    let body = serde_json::to_string(&Error::new(ErrorCode::Busy, why))?;
+    let length = body.len();
     let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{why}"
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }
 
 type Queries = State<mpsc::Sender<Query>>;
-/// What is wrong, in words.
-type Refused = (StatusCode, String);
+
+/// What a request says behind its path; what is wrong there is said in the shape of all errors.
+struct Parameters<T>(T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        let parameters = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default());
+        parameters.map(Self).map_err(|error| format!("not a request: {error}").into())
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        (status_of(self.code), Json(self)).into_response()
+    }
+}
+
+const fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
+        ErrorCode::UnknownRequest => StatusCode::NOT_FOUND,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::Busy => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Stopping | ErrorCode::NoAgent => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::NotAllowed => StatusCode::FORBIDDEN,
+        ErrorCode::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn unknown(method: Method, uri: Uri) -> Error {
+    let why = format!("this agent does not know {method} {}", uri.path());
+    Error::new(ErrorCode::UnknownRequest, why)
+}
 
 /// The parts of the status as they come; only the first can be refused.
 async fn status(
     queries: Queries,
-    Parameters(request): Parameters<status::Request>,
-) -> Result<([(&'static str, &'static str); 1], Body), Refused> {
-    let first = part(&queries, Asked::First(request)).await?;
+    Parameters(request): Parameters<status::StatusRequest>,
+) -> Result<([(&'static str, &'static str); 1], Body), Error> {
+    let first = part(&queries, PartRequest::First(request)).await?;
     let pieces = stream::unfold((first, queries, Encoder::default()), async |state| {
         let (made, queries, mut encoder) = state;
         let (made, underway) = made?;
         let text = encoder.encode(made).map_err(io::Error::other);
         // Where the agent ends, so does the answer, in the middle.
-        let next = part(&queries, Asked::Next(underway)).await.ok().flatten();
+        let next = part(&queries, PartRequest::Next(underway)).await.ok().flatten();
         Some((text.map(Bytes::from), (next, queries, encoder)))
     });
     Ok(([("content-type", "application/json")], Body::from_stream(pieces)))
 }
 
-async fn part(queries: &Queries, asked: Asked) -> Result<Option<(Part, Underway)>, Refused> {
-    ask(queries.clone(), |answer| Query::Status(asked, answer)).await?.map_err(refuse)
+async fn part(queries: &Queries, asked: PartRequest) -> Result<Option<(Part, Underway)>, Error> {
+    ask(queries.clone(), |answer| Query::Status(asked, answer)).await?
 }
 
-async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Refused> {
+async fn drops(queries: Queries) -> Result<Json<Vec<status::Reason>>, Error> {
     ask(queries, Query::Drops).await.map(Json)
 }
 
 async fn explain(
     queries: Queries,
-    Parameters(question): Parameters<Question>,
-) -> Result<Json<Explanation>, Refused> {
+    Parameters(question): Parameters<ExplainRequest>,
+) -> Result<Json<Explanation>, Error> {
     let answer = ask(queries, |answer| Query::Explain(question, answer)).await?;
-    answer.map(Json).map_err(refuse)
+    answer.map(Json)
 }
 
 async fn flows(
     queries: Queries,
-    Parameters(request): Parameters<flows::Request>,
-) -> Result<Body, Refused> {
+    Parameters(request): Parameters<flows::FlowsRequest>,
+) -> Result<Body, Error> {
     lines(ask(queries, |answer| Query::Flows(request, answer)).await?)
 }
 
 async fn cut(
     queries: Queries,
-    Parameters(request): Parameters<flows::Request>,
-) -> Result<Body, Refused> {
+    Parameters(request): Parameters<flows::FlowsRequest>,
+) -> Result<Body, Error> {
     lines(ask(queries, |answer| Query::Cut(request, answer)).await?)
 }
 
 async fn trace(
     queries: Queries,
-    Parameters(request): Parameters<trace::Request>,
-) -> Result<Body, Refused> {
+    Parameters(request): Parameters<trace::TraceRequest>,
+) -> Result<Body, Error> {
     lines(ask(queries, |answer| Query::Trace(request, answer)).await?)
 }
 
 async fn events(
     queries: Queries,
-    Parameters(request): Parameters<events::Request>,
-) -> Result<Body, Refused> {
+    Parameters(request): Parameters<events::EventsRequest>,
+) -> Result<Body, Error> {
     lines(ask(queries, |answer| Query::Events(request, answer)).await?)
 }
 
 async fn drain(
     queries: Queries,
     Parameters(request): Parameters<DrainRequest>,
-) -> Result<Json<DrainReport>, Refused> {
+) -> Result<Json<DrainReport>, Error> {
     let answer = ask(queries, |answer| Query::Drain(request, answer)).await?;
-    answer.map(Json).map_err(refuse)
+    answer.map(Json)
 }
 
 async fn reload(
     queries: Queries,
     Parameters(request): Parameters<ReloadRequest>,
-) -> Result<Json<ReloadReport>, Refused> {
+) -> Result<Json<ReloadReport>, Error> {
     ask(queries, |answer| Query::Reload(request, answer)).await.map(Json)
 }
 
-async fn in_force(queries: Queries) -> Result<Json<InForce>, Refused> {
+async fn in_force(queries: Queries) -> Result<Json<InForce>, Error> {
     ask(queries, Query::InForce).await.map(Json)
 }
 
-async fn plan(queries: Queries, body: Body) -> Result<Json<ReloadReport>, Refused> {
+async fn plan(queries: Queries, body: Body) -> Result<Json<ReloadReport>, Error> {
     let request: PlanRequest = read(body, PLAN).await?;
     ask(queries, |answer| Query::Plan(request, answer)).await.map(Json)
 }
 
-async fn diagnose(queries: Queries, body: Body) -> Result<Json<Diagnosis>, Refused> {
+async fn diagnose(queries: Queries, body: Body) -> Result<Json<Diagnosis>, Error> {
     let request: DiagnoseRequest = read(body, MAX_BODY).await?;
     let answer = ask(queries, |answer| Query::Diagnose(request, answer)).await?;
-    answer.map(Json).map_err(refuse)
+    answer.map(Json)
 }
 
 async fn inspection(
     queries: Queries,
     Parameters(request): Parameters<InspectionRequest>,
-) -> Result<Json<Vec<String>>, Refused> {
+) -> Result<Json<Vec<String>>, Error> {
     let answer = ask(queries, |answer| Query::Inspection(request.target, answer)).await?;
-    answer.map(Json).map_err(refuse)
+    answer.map(Json)
 }
 
 /// A request's body, which comes within a time and is not larger than this.
-async fn read<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Refused> {
-    let late = |_| (StatusCode::REQUEST_TIMEOUT, format!("no whole request within {REQUEST:?}"));
-    let large = |error: axum::Error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+async fn read<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Error> {
+    let late = |_| Error::new(ErrorCode::TimedOut, format!("no whole request within {REQUEST:?}"));
+    let large = |error: axum::Error| Error::new(ErrorCode::TooLarge, error.to_string());
     let body = timeout(REQUEST, to_bytes(body, most)).await.map_err(late)?.map_err(large)?;
-    serde_json::from_slice(&body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a request: {error}")))
+    serde_json::from_slice(&body).map_err(|error| format!("not a request: {error}").into())
 }
 
 async fn ask<T>(
     State(queries): Queries,
     query: impl FnOnce(oneshot::Sender<T>) -> Query,
-) -> Result<T, Refused> {
+) -> Result<T, Error> {
     let (answer, answered) = oneshot::channel();
-    let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
+    let gone = || Error::new(ErrorCode::Stopping, "the agent is stopping");
     queries.send(query(answer)).await.map_err(|_| gone())?;
     answered.await.map_err(|_| gone())
 }
 
-fn refuse(refusal: Refusal) -> Refused {
-    match refusal {
-        Refusal::Wrong(why) => (StatusCode::BAD_REQUEST, why),
-        Refusal::Busy(why) => (StatusCode::TOO_MANY_REQUESTS, why),
-    }
-}
-
 /// One JSON object a line; the lines end when nobody wants them.
-fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Refused> {
-    let lines = lines.map_err(refuse)?;
-    Ok(Body::from_stream(stream::unfold(lines, |mut lines| async {
+fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Error> {
+    Ok(Body::from_stream(stream::unfold(lines?, |mut lines| async {
         let mut text = serde_json::to_vec(&lines.recv().await?).unwrap_or_default();
         text.push(b'\n');
         Some((Ok::<_, Infallible>(Bytes::from(text)), lines))

@@ -1,8 +1,14 @@
 //! What goes over the socket, and what `-o json` prints.
 
+pub mod detach;
 pub mod diagnose;
 pub mod drain;
 pub mod drops;
+pub mod error;
 pub mod events;
+pub mod explain;
+pub mod flows;
 pub mod reload;
+pub mod schema;
 pub mod status;
+pub mod trace;

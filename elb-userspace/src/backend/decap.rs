@@ -16,8 +16,8 @@ use elb_common::counter::Counter;
 use elb_common::names;
 use elb_common::path::unwrap::Unwrapped;
 
-use super::error::{Error, with_causes};
-use super::{Attach, Attached};
+use super::error::{BackendError, with_causes};
+use super::{Attach, AttachedMode};
 use crate::kernel::bpf::{DECAP_OBJECT, LoadError, Record, errno};
 use crate::kernel::net::links::Link;
 
@@ -57,7 +57,7 @@ impl Pins {
     /// Makes what an older version pinned this version's: its links get this version's program when
     /// it is attached. The map of addresses is the same, the counters are made anew. `None`: nothing
     /// older is there; otherwise the folder.
-    pub(super) fn take_over_older(&self) -> Result<Option<&Path>, Error> {
+    pub(super) fn take_over_older(&self) -> Result<Option<&Path>, BackendError> {
         if !self.exist()
             && let Some(older) = self.older()
         {
@@ -92,12 +92,12 @@ impl Pins {
     }
 
     /// Detaches the program from an interface.
-    pub(super) fn remove_link(&self, index: u32) -> Result<(), Error> {
+    pub(super) fn remove_link(&self, index: u32) -> Result<(), BackendError> {
         remove(&self.link(index))
     }
 
     /// Removes the pins of the maps, and the folders if nothing else is in them.
-    pub(super) fn remove_maps(&self) -> Result<(), Error> {
+    pub(super) fn remove_maps(&self) -> Result<(), BackendError> {
         MAPS.iter().try_for_each(|name| remove(&self.map(name)))?;
         for directory in [&self.directory, &self.pin_dir] {
             match fs::remove_dir(directory) {
@@ -116,7 +116,7 @@ impl Pins {
     }
 
     /// Removes the pins of the set of sources, as an older version has none.
-    pub(super) fn remove_sources(&self) -> Result<(), Error> {
+    pub(super) fn remove_sources(&self) -> Result<(), BackendError> {
         remove(&self.map(names::DECAP_SOURCES))?;
         remove(&self.map(names::DECAP_SET))
     }
@@ -126,12 +126,12 @@ impl Pins {
     }
 
     /// Fails unless the folder is, or would be, in a BPF file system.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), BackendError> {
         let there = self.directory.ancestors().find(|path| path.exists());
         match there.map(is_bpf) {
             Some(Ok(true)) => Ok(()),
             Some(Err(error)) => Err(pin_error(&self.pin_dir, &error)),
-            Some(Ok(false)) | None => Err(Error::NotBpf(self.pin_dir.clone())),
+            Some(Ok(false)) | None => Err(BackendError::NotBpf(self.pin_dir.clone())),
         }
     }
 }
@@ -148,7 +148,7 @@ fn is_bpf(path: &Path) -> io::Result<bool> {
     Ok(found.f_type == libc::BPF_FS_MAGIC)
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
+fn remove(path: &Path) -> Result<(), BackendError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(path, &error)),
         Ok(()) | Err(_) => Ok(()),
@@ -160,7 +160,7 @@ pub(super) struct Vips(HashMap<MapData, Record<[u8; 16]>, u32>);
 
 impl Vips {
     /// Opens the pinned map; `None` if there is none.
-    pub(super) fn open(pins: &Pins) -> Result<Option<Self>, Error> {
+    pub(super) fn open(pins: &Pins) -> Result<Option<Self>, BackendError> {
         let path = pins.map(names::DECAP_VIPS);
         if !path.exists() {
             return Ok(None);
@@ -169,14 +169,14 @@ impl Vips {
         let map = Map::from_map_data(MapData::from_pin(&path).map_err(error)?).map_err(error)?;
         match HashMap::try_from(map) {
             Ok(map) => Ok(Some(Self(map))),
-            Err(error) => Err(Error::Incompatible { error: with_causes(&error), path }),
+            Err(error) => Err(BackendError::Incompatible { error: with_causes(&error), path }),
         }
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> Result<Vec<IpAddr>, Error> {
+    pub(super) fn all(&self) -> Result<Vec<IpAddr>, BackendError> {
         let keys: Result<Vec<_>, MapError> = self.0.keys().collect();
-        let keys = keys.map_err(|error| Error::Pin {
+        let keys = keys.map_err(|error| BackendError::Pin {
             path: names::DECAP_VIPS.into(),
             error: with_causes(&error),
         })?;
@@ -184,7 +184,7 @@ impl Vips {
     }
 
     /// False if it is there already.
-    pub(super) fn insert(&mut self, vip: IpAddr) -> Result<bool, Error> {
+    pub(super) fn insert(&mut self, vip: IpAddr) -> Result<bool, BackendError> {
         let key = key(vip);
         if self.0.get(&key, 0).is_ok() {
             return Ok(false);
@@ -193,7 +193,7 @@ impl Vips {
     }
 
     /// False if it is not there.
-    pub(super) fn remove(&mut self, vip: IpAddr) -> Result<bool, Error> {
+    pub(super) fn remove(&mut self, vip: IpAddr) -> Result<bool, BackendError> {
         match self.0.remove(&key(vip)) {
             Ok(()) => Ok(true),
             Err(MapError::KeyNotFound) => Ok(false),
@@ -209,7 +209,7 @@ impl Vips {
 
 /// Packets and bytes by what became of them, in the order of [`Unwrapped::ALL`]; `None` where no map
 /// is pinned. What an older version does not count is 0.
-pub(super) fn counted(pins: &Pins) -> Result<Option<Vec<(u64, u64)>>, Error> {
+pub(super) fn counted(pins: &Pins) -> Result<Option<Vec<(u64, u64)>>, BackendError> {
     let path = pins.map(names::DECAP_COUNTERS);
     if !path.exists() {
         return Ok(None);
@@ -229,7 +229,7 @@ pub(super) fn counted(pins: &Pins) -> Result<Option<Vec<(u64, u64)>>, Error> {
         };
         Ok(values.iter().fold((0, 0), add))
     };
-    Unwrapped::ALL.iter().map(sum).collect::<Result<_, Error>>().map(Some)
+    Unwrapped::ALL.iter().map(sum).collect::<Result<_, BackendError>>().map(Some)
 }
 
 /// IPv4 addresses are held as IPv4-mapped ones (RFC 4291 §2.5.5.2).
@@ -240,8 +240,8 @@ fn key(vip: IpAddr) -> Record<[u8; 16]> {
     })
 }
 
-fn map_error(vip: IpAddr, error: &MapError) -> Error {
-    Error::Map { vip, map: names::DECAP_VIPS, error: with_causes(error) }
+fn map_error(vip: IpAddr, error: &MapError) -> BackendError {
+    BackendError::Map { vip, map: names::DECAP_VIPS, error: with_causes(error) }
 }
 
 /// The program, in the kernel.
@@ -251,16 +251,16 @@ pub(super) struct Decap {
 }
 
 /// What [`Decap::attach`] did.
-pub(super) enum Outcome {
+pub(super) enum AttachOutcome {
     /// The link was there; it has this version's program now.
     Adopted,
     /// Attached; the reason why the driver refused, if it was asked first.
-    New(Attached, Option<String>),
+    New(AttachedMode, Option<String>),
 }
 
 impl Decap {
     /// Fails where loading could not work, before anything is changed.
-    pub(super) fn check(pins: &Pins) -> Result<(), Error> {
+    pub(super) fn check(pins: &Pins) -> Result<(), BackendError> {
         if DECAP_OBJECT.is_empty() {
             return Err(LoadError::NoObject.into());
         }
@@ -268,38 +268,43 @@ impl Decap {
     }
 
     /// Loads the program with the pinned maps; maps that are not there are made and pinned.
-    pub(super) fn load(pins: &Pins) -> Result<Self, Error> {
+    pub(super) fn load(pins: &Pins) -> Result<Self, BackendError> {
         fs::create_dir_all(&pins.directory).map_err(|error| pin_error(&pins.directory, &error))?;
         let mut loader = EbpfLoader::new();
         for name in MAPS {
             loader.map_pin_path(name, pins.map(name));
         }
-        let mut ebpf =
-            loader.load(DECAP_OBJECT).map_err(|error| Error::Refused(with_causes(&error)))?;
-        program(&mut ebpf).load().map_err(|error| Error::Refused(with_causes(&error)))?;
+        let mut ebpf = loader
+            .load(DECAP_OBJECT)
+            .map_err(|error| BackendError::Refused(with_causes(&error)))?;
+        program(&mut ebpf).load().map_err(|error| BackendError::Refused(with_causes(&error)))?;
         Ok(Self { ebpf, pins: pins.clone() })
     }
 
     /// Attaches the program to an interface, in place of an earlier one of this set-up: no packet
     /// meets the interface without program then.
-    pub(super) fn attach(&mut self, link: &Link, attach: Attach) -> Result<Outcome, Error> {
+    pub(super) fn attach(
+        &mut self,
+        link: &Link,
+        attach: Attach,
+    ) -> Result<AttachOutcome, BackendError> {
         let path = self.pins.link(link.index);
         if path.exists() {
             if self.adopt(&path, &link.name)? {
-                return Ok(Outcome::Adopted);
+                return Ok(AttachOutcome::Adopted);
             }
             remove(&path)?;
         }
         let refused = match attach {
             Attach::Generic => None,
             Attach::Auto | Attach::Native => match self.attach_as(XdpMode::Driver, link, &path) {
-                Ok(()) => return Ok(Outcome::New(Attached::Native, None)),
+                Ok(()) => return Ok(AttachOutcome::New(AttachedMode::Native, None)),
                 Err(Refusal::ByDriver(error)) if attach == Attach::Auto => Some(error),
                 Err(refusal) => return Err(refusal.into_error(link)),
             },
         };
         match self.attach_as(XdpMode::Skb, link, &path) {
-            Ok(()) => Ok(Outcome::New(Attached::Generic, refused)),
+            Ok(()) => Ok(AttachOutcome::New(AttachedMode::Generic, refused)),
             Err(refusal) => Err(refusal.into_error(link)),
         }
     }
@@ -318,8 +323,8 @@ impl Decap {
     }
 
     /// False where the interface of the link is gone and another got its index.
-    fn adopt(&mut self, path: &Path, interface: &str) -> Result<bool, Error> {
-        let attach = |error: &dyn std::error::Error| Error::Attach {
+    fn adopt(&mut self, path: &Path, interface: &str) -> Result<bool, BackendError> {
+        let attach = |error: &dyn std::error::Error| BackendError::Attach {
             interface: interface.to_owned(),
             error: with_causes(error),
         };
@@ -345,9 +350,9 @@ fn program(ebpf: &mut Ebpf) -> &mut Xdp {
 }
 
 /// The name of a program in the kernel; none if there is none of this number.
-pub(super) fn program_name(id: u32) -> Result<Option<String>, Error> {
+pub(super) fn program_name(id: u32) -> Result<Option<String>, BackendError> {
     for program in loaded_programs() {
-        let program = program.map_err(|error| Error::Refused(with_causes(&error)))?;
+        let program = program.map_err(|error| BackendError::Refused(with_causes(&error)))?;
         if program.id() == id {
             return Ok(program.name_as_str().map(str::to_owned));
         }
@@ -362,7 +367,7 @@ enum Refusal {
     /// The driver cannot; the network stack may.
     ByDriver(String),
     /// The link cannot be pinned.
-    Pin(Error),
+    Pin(BackendError),
     Other(String),
 }
 
@@ -386,17 +391,17 @@ impl Refusal {
         Self::Other(with_causes(error))
     }
 
-    fn into_error(self, link: &Link) -> Error {
+    fn into_error(self, link: &Link) -> BackendError {
         let interface = link.name.clone();
         match self {
-            Self::Busy => Error::Busy(interface),
-            Self::ByDriver(error) => Error::NoNative { interface, error },
+            Self::Busy => BackendError::Busy(interface),
+            Self::ByDriver(error) => BackendError::NoNative { interface, error },
             Self::Pin(error) => error,
-            Self::Other(error) => Error::Attach { interface, error },
+            Self::Other(error) => BackendError::Attach { interface, error },
         }
     }
 }
 
-pub(super) fn pin_error(path: &Path, error: &dyn std::error::Error) -> Error {
-    Error::Pin { path: path.to_owned(), error: with_causes(error) }
+pub(super) fn pin_error(path: &Path, error: &dyn std::error::Error) -> BackendError {
+    BackendError::Pin { path: path.to_owned(), error: with_causes(error) }
 }

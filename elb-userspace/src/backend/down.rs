@@ -7,7 +7,7 @@ use super::decap::{Pins, Vips};
 use super::mss::ClientRoute;
 use super::plan::{self, Host};
 use super::state::{Changed, State, StateFile, Vip, network_namespace};
-use super::{Error, Mode, Report, Step, privilege};
+use super::{BackendError, BackendReport, Mode, Step, privilege};
 
 /// What to undo.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub enum Which {
 /// use inside an asynchronous runtime: it waits.
 ///
 /// # Errors
-/// See [`Error`]. The state file stays as it was, so that it can be tried again.
-pub fn down(down: &Down) -> Result<Report, Error> {
+/// See [`BackendError`]. The state file stays as it was, so that it can be tried again.
+pub fn down(down: &Down) -> Result<BackendReport, BackendError> {
     let asked = match &down.which {
         Which::All => None,
         Which::These(vips) => Some(plan::vips(vips)?),
@@ -47,11 +47,11 @@ pub fn down(down: &Down) -> Result<Report, Error> {
     let Some(state) = file.load(network_namespace()?)? else {
         if pins.exist() && asked.is_some() {
             let (pins, state) = (pins.directory().to_owned(), file.path().to_owned());
-            return Err(Error::NoState { pins, state });
+            return Err(BackendError::NoState { pins, state });
         }
         let mut work = Work { host: &host, pins, steps: not_set_up(asked.as_deref()) };
         work.unpin(&[])?;
-        return Ok(Report { steps: work.steps });
+        return Ok(BackendReport { steps: work.steps });
     };
     let is_asked = |vip: &Vip| asked.as_ref().is_none_or(|vips| vips.contains(&vip.address));
     let (gone, left): (Vec<Vip>, Vec<Vip>) = state.vips.iter().partition(|vip| is_asked(vip));
@@ -68,7 +68,7 @@ pub fn down(down: &Down) -> Result<Report, Error> {
         work.everything(&state)?;
         file.remove()?;
     }
-    Ok(Report { steps: work.steps })
+    Ok(BackendReport { steps: work.steps })
 }
 
 fn not_set_up(asked: Option<&[IpAddr]>) -> Vec<Step> {
@@ -86,7 +86,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The other way round than `up`: the host is quiet about an address as long as it has it.
-    fn everything(&mut self, state: &State) -> Result<(), Error> {
+    fn everything(&mut self, state: &State) -> Result<(), BackendError> {
         self.unpin(&state.interfaces)?;
         for vip in &state.vips {
             self.remove_address(*vip)?;
@@ -96,7 +96,7 @@ impl Work<'_> {
     }
 
     /// Restores the sizes of routes that are as they were set here.
-    fn restore_routes(&mut self, state: &State) -> Result<(), Error> {
+    fn restore_routes(&mut self, state: &State) -> Result<(), BackendError> {
         if state.routes.is_empty() {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn remove_vips(&mut self, vips: &[Vip]) -> Result<(), Error> {
+    fn remove_vips(&mut self, vips: &[Vip]) -> Result<(), BackendError> {
         let mut map = Vips::open(&self.pins)?;
         for vip in vips {
             if let Some(map) = &mut map
@@ -126,7 +126,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn unpin(&mut self, interfaces: &[super::state::Interface]) -> Result<(), Error> {
+    fn unpin(&mut self, interfaces: &[super::state::Interface]) -> Result<(), BackendError> {
         for index in self.pins.links() {
             self.pins.remove_link(index)?;
             let known = interfaces.iter().find(|known| known.index == index);
@@ -140,13 +140,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn remove_address(&mut self, vip: Vip) -> Result<(), Error> {
+    fn remove_address(&mut self, vip: Vip) -> Result<(), BackendError> {
         let Vip { address: vip, added } = vip;
         let step = if !added {
             Step::AddressLeft { vip }
         } else if self.host.has_on_loopback(vip) {
             let removed = self.host.netlink.remove(self.host.loopback()?.index, vip);
-            removed.map_err(|error| Error::Remove { vip, error })?;
+            removed.map_err(|error| BackendError::Remove { vip, error })?;
             Step::AddressRemoved { vip }
         } else {
             Step::AddressGone { vip }
@@ -156,7 +156,7 @@ impl Work<'_> {
     }
 
     /// Restores a value, unless it was changed since.
-    fn restore(&mut self, changed: &Changed) -> Result<(), Error> {
+    fn restore(&mut self, changed: &Changed) -> Result<(), BackendError> {
         let sysctl = changed.sysctl();
         let step = match sysctl.read_if_there()? {
             None => Step::SysctlGone { sysctl },

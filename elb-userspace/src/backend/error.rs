@@ -13,7 +13,7 @@ use crate::kernel::net::links::NetlinkError;
 
 /// Why nothing, or not everything, was done.
 #[derive(Debug, Error)]
-pub enum Error {
+pub enum BackendError {
     /// The process may not do it.
     #[error(
         "`elb backend` lacks {}: run it as root, or give the process these capabilities in the \
@@ -204,7 +204,7 @@ pub enum Error {
         /// The interface.
         interface: String,
         /// How it is attached.
-        attached: super::Attached,
+        attached: super::AttachedMode,
     },
     /// Anything else that the kernel refused.
     #[error(
@@ -232,11 +232,11 @@ pub enum Error {
     #[error("{error}{}", taken_back(.undone, .failed))]
     Undone {
         /// Why the step failed.
-        error: Box<Error>,
+        error: Box<BackendError>,
         /// What was undone, latest first.
         undone: Vec<super::Step>,
         /// What could not be undone, and why.
-        failed: Vec<Error>,
+        failed: Vec<BackendError>,
     },
 }
 
@@ -249,7 +249,7 @@ fn hint(vip: IpAddr, error: &io::Error) -> &'static str {
     }
 }
 
-fn taken_back(undone: &[super::Step], failed: &[Error]) -> String {
+fn taken_back(undone: &[super::Step], failed: &[BackendError]) -> String {
     let mut text = String::new();
     for step in undone {
         text.push_str(&format!("\n  undone: {step}"));

@@ -40,19 +40,20 @@ mod tests;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::net::links::Netlink;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 
 pub use down::{Down, Which, down};
-pub use error::Error;
+pub use error::BackendError;
 pub use recorded::{Recorded, recorded, settings, xdp_program};
-pub use report::{Report, Step};
+pub use report::{BackendReport, Step};
 pub use sources::{covers, is_anybody};
 pub use state::StateError;
-pub use status::{Count, Status, status};
-pub use sysctl::{Key, Sysctl, Wanted};
+pub use status::{BackendStatus, Count, status};
+pub use sysctl::{Sysctl, SysctlKey, WantedSysctl};
 pub use up::up;
 
 /// Where the pins are, unless said otherwise.
@@ -68,7 +69,7 @@ pub struct Setup {
     /// How packets come from the load balancer.
     pub mode: Mode,
     /// Whom they come from, in modes with outer headers: the load balancers.
-    pub from: Vec<Network>,
+    pub from: Vec<Cidr>,
     /// The largest TCP segments that clients are asked to send, if that is to be said.
     pub mss: Option<u32>,
     /// The interface that they come in by.
@@ -82,7 +83,9 @@ pub struct Setup {
 }
 
 /// How packets come from the load balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Addressed to this host's Ethernet address.
@@ -124,16 +127,16 @@ pub enum Attach {
 }
 
 /// How the program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Attached {
+pub enum AttachedMode {
     /// By the driver.
     Native,
     /// By the network stack.
     Generic,
 }
 
-impl Attached {
+impl AttachedMode {
     /// Its name in output.
     pub const fn name(self) -> &'static str {
         match self {
@@ -144,7 +147,7 @@ impl Attached {
 }
 
 /// Everybody, as whom packets come from.
-pub fn anybody() -> Network {
+pub fn anybody() -> Cidr {
     sources::anybody()
 }
 
@@ -152,7 +155,7 @@ pub fn anybody() -> Network {
 ///
 /// # Errors
 /// There is none, or netlink does not work.
-pub fn default_interface() -> Result<String, Error> {
+pub fn default_interface() -> Result<String, BackendError> {
     let netlink = Netlink::open()?;
-    netlink.default_interface()?.ok_or(Error::NoDefaultRoute)
+    netlink.default_interface()?.ok_or(BackendError::NoDefaultRoute)
 }

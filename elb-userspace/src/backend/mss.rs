@@ -16,7 +16,7 @@ use rtnetlink::packet_route::route::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::BackendError;
 use crate::kernel::net::links::Netlink;
 
 /// What a segment may have at most: 1500 bytes without headers of IPv4 and TCP.
@@ -40,7 +40,7 @@ pub(super) fn forgotten(
     netlink: &Netlink,
     vips: &[IpAddr],
     most: u32,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<String>, BackendError> {
     let links = netlink.links()?;
     let Some(lo) = links.iter().find(|link| link.loopback) else { return Ok(Vec::new()) };
     let routes = ClientRoute::all(netlink, vips, lo.index)?;
@@ -70,7 +70,11 @@ pub(super) struct ClientRoute {
 
 impl ClientRoute {
     /// All of them, of the versions of IP that the addresses have.
-    pub(super) fn all(netlink: &Netlink, vips: &[IpAddr], lo: u32) -> Result<Vec<Self>, Error> {
+    pub(super) fn all(
+        netlink: &Netlink,
+        vips: &[IpAddr],
+        lo: u32,
+    ) -> Result<Vec<Self>, BackendError> {
         let mut routes = Vec::new();
         for v6 in [false, true] {
             if vips.iter().any(|vip| vip.is_ipv6() == v6) {
@@ -134,7 +138,7 @@ impl ClientRoute {
     }
 
     /// Puts the same route with another size in its place.
-    pub(super) fn set(&self, netlink: &Netlink, advmss: u32) -> Result<(), Error> {
+    pub(super) fn set(&self, netlink: &Netlink, advmss: u32) -> Result<(), BackendError> {
         let mut message = self.message.clone();
         message.header.flags &= RouteFlags::Onlink;
         // What the kernel only reports, it does not take.
@@ -153,7 +157,9 @@ impl ClientRoute {
         if !metrics.is_empty() {
             message.attributes.push(RouteAttribute::Metrics(metrics));
         }
-        netlink.replace_route(message).map_err(|error| Error::Route { route: self.name(), error })
+        netlink
+            .replace_route(message)
+            .map_err(|error| BackendError::Route { route: self.name(), error })
     }
 }
 

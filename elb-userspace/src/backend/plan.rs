@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::state::State;
-use super::{Error, StateError};
+use super::{BackendError, StateError};
 use crate::kernel::net::links::{Address, Link, Netlink};
 
 /// The host as it is.
@@ -15,37 +15,37 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn look() -> Result<Self, Error> {
+    pub(super) fn look() -> Result<Self, BackendError> {
         let netlink = Netlink::open()?;
         let (links, addresses) = (netlink.links()?, netlink.addresses()?);
         Ok(Self { netlink, links, addresses })
     }
 
     /// The interface that packets come in by.
-    pub(super) fn interface(&self, name: &str) -> Result<&Link, Error> {
+    pub(super) fn interface(&self, name: &str) -> Result<&Link, BackendError> {
         let link = self.links.iter().find(|link| link.name == name);
         match link {
-            None => Err(Error::NoInterface(name.to_owned())),
-            Some(link) if link.loopback => Err(Error::Loopback),
+            None => Err(BackendError::NoInterface(name.to_owned())),
+            Some(link) if link.loopback => Err(BackendError::Loopback),
             Some(link) => Ok(link),
         }
     }
 
-    pub(super) fn loopback(&self) -> Result<&Link, Error> {
+    pub(super) fn loopback(&self) -> Result<&Link, BackendError> {
         let link = self.links.iter().find(|link| link.loopback);
-        link.ok_or_else(|| Error::NoInterface("lo".to_owned()))
+        link.ok_or_else(|| BackendError::NoInterface("lo".to_owned()))
     }
 
     /// The name of the interface that has `vip`, if one has. An interface that speaks ARP must not:
     /// it would answer.
-    pub(super) fn holder(&self, vip: IpAddr) -> Result<Option<&str>, Error> {
+    pub(super) fn holder(&self, vip: IpAddr) -> Result<Option<&str>, BackendError> {
         let mut holder = None;
         for address in self.addresses.iter().filter(|address| address.ip == vip) {
             let link = self.links.iter().find(|link| link.index == address.index);
             let Some(link) = link else { continue };
             if link.arp {
                 let interface = link.name.clone();
-                return Err(Error::Answers { vip, prefix: address.prefix, interface });
+                return Err(BackendError::Answers { vip, prefix: address.prefix, interface });
             }
             holder = Some(link.name.as_str());
         }
@@ -55,12 +55,12 @@ impl Host {
     /// Two set-ups would share the kernel settings, and the first to go would take them away from
     /// the other. A state file may have outlived its network namespace, and another may have the
     /// number of that one: a set-up is alive if an address of it is there.
-    pub(super) fn refuse_beside(&self, others: &[State]) -> Result<(), Error> {
+    pub(super) fn refuse_beside(&self, others: &[State]) -> Result<(), BackendError> {
         let alive = |other: &&State| {
             other.vips.iter().any(|vip| vip.added && self.has_on_loopback(vip.address))
         };
         match others.iter().find(alive) {
-            Some(other) => Err(Error::Other(other.pin_dir.clone())),
+            Some(other) => Err(BackendError::Other(other.pin_dir.clone())),
             None => Ok(()),
         }
     }
@@ -82,17 +82,17 @@ impl Host {
 }
 
 /// The addresses, each once, if all of them can be virtual addresses.
-pub(super) fn vips(given: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
+pub(super) fn vips(given: &[IpAddr]) -> Result<Vec<IpAddr>, BackendError> {
     let mut vips: Vec<IpAddr> = Vec::new();
     for vip in given {
         if let Some(what) = not_a_vip(*vip) {
-            return Err(Error::NotVip { vip: *vip, what });
+            return Err(BackendError::NotVip { vip: *vip, what });
         }
         if !vips.contains(vip) {
             vips.push(*vip);
         }
     }
-    if vips.is_empty() { Err(Error::NoVip) } else { Ok(vips) }
+    if vips.is_empty() { Err(BackendError::NoVip) } else { Ok(vips) }
 }
 
 fn not_a_vip(vip: IpAddr) -> Option<&'static str> {
@@ -115,7 +115,7 @@ fn not_a_vip(vip: IpAddr) -> Option<&'static str> {
 }
 
 /// The one way to write a pin directory, so that it has one state file.
-pub(super) fn absolute(pin_dir: &Path) -> Result<PathBuf, Error> {
+pub(super) fn absolute(pin_dir: &Path) -> Result<PathBuf, BackendError> {
     let path = std::path::absolute(pin_dir)
         .map_err(|error| StateError::Io { path: pin_dir.to_owned(), error })?;
     Ok(path.components().collect())

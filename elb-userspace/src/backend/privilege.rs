@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Error, Mode};
+use super::{BackendError, Mode};
 
 pub(crate) const NET_ADMIN: (u32, &str) = (12, "CAP_NET_ADMIN");
 pub(crate) const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
@@ -11,13 +11,13 @@ pub(crate) const BPF: (u32, &str) = (39, "CAP_BPF");
 pub(crate) const SYS_ADMIN: u32 = 21;
 
 /// Fails with what is missing, before anything is changed.
-pub(super) fn check(mode: Mode) -> Result<(), Error> {
+pub(super) fn check(mode: Mode) -> Result<(), BackendError> {
     let Some(effective) = effective() else {
         // Without /proc nothing works, and what comes next says so better.
         return Ok(());
     };
     let missing = missing(mode, effective);
-    if missing.is_empty() { Ok(()) } else { Err(Error::Capabilities(missing)) }
+    if missing.is_empty() { Ok(()) } else { Err(BackendError::Capabilities(missing)) }
 }
 
 /// The capabilities of this thread that count, a bit for each.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::decap::{self, Pins, Vips};
 use super::sources::Sources;
-use super::sysctl::{self, Sysctl, Wanted};
-use super::{Error, Mode, StateError, plan, state};
-use crate::model::ipgroup::Network;
+use super::sysctl::{self, Sysctl, WantedSysctl};
+use super::{BackendError, Mode, StateError, plan, state};
+use crate::model::ipgroup::Cidr;
 
 /// What `elb backend up` did, as far as it is still there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub struct Recorded {
     /// The addresses that packets are unwrapped for, as the program's map has them.
     pub unwrapped: Vec<IpAddr>,
     /// Whom they are taken from; none: from every sender, as older versions do.
-    pub from: Option<Vec<Network>>,
+    pub from: Option<Vec<Cidr>>,
 }
 
 /// What the state file and the pins of a set-up say; nothing where there is none.
 ///
 /// # Errors
 /// The state file cannot be read or understood, or the pinned map not be opened.
-pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, Error> {
+pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, BackendError> {
     let pin_dir = plan::absolute(pin_dir)?;
     let state = match state::peek(state_dir, &pin_dir, state::network_namespace()?) {
         // The set-up of another host that shares this one's files.
@@ -54,7 +54,7 @@ pub fn recorded(pin_dir: &Path, state_dir: &Path) -> Result<Recorded, Error> {
 ///
 /// # Errors
 /// A setting cannot be read.
-pub fn settings(interface: &str, mode: Mode) -> Result<Vec<Wanted>, Error> {
+pub fn settings(interface: &str, mode: Mode) -> Result<Vec<WantedSysctl>, BackendError> {
     sysctl::plan(interface, mode, Sysctl::read)
 }
 
@@ -62,7 +62,7 @@ pub fn settings(interface: &str, mode: Mode) -> Result<Vec<Wanted>, Error> {
 ///
 /// # Errors
 /// The kernel does not tell: it takes CAP_SYS_ADMIN.
-pub fn xdp_program(id: u32) -> Result<(String, bool), Error> {
+pub fn xdp_program(id: u32) -> Result<(String, bool), BackendError> {
     let name = decap::program_name(id)?.unwrap_or_default();
     let ours = name == elb_common::names::DECAP_PROGRAM;
     Ok((name, ours))

@@ -4,22 +4,23 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Attached;
+use super::AttachedMode;
 use super::status::shown;
 use super::sysctl::Sysctl;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 
 /// The steps in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BackendReport {
     /// Done, or found done already.
     pub steps: Vec<Step>,
 }
 
 /// One step. Its text is a line without an end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the texts below say what each step is")]
 pub enum Step {
@@ -37,20 +38,20 @@ pub enum Step {
     VipAlready { vip: IpAddr },
     VipRemoved { vip: IpAddr },
     Upgraded { directory: PathBuf },
-    SourcesSet { from: Vec<Network>, was: Option<Vec<Network>> },
-    SourcesAlready { from: Vec<Network> },
-    SourcesRestored { from: Vec<Network> },
+    SourcesSet { from: Vec<Cidr>, was: Option<Vec<Cidr>> },
+    SourcesAlready { from: Vec<Cidr> },
+    SourcesRestored { from: Vec<Cidr> },
     MssSet { route: String, from: u32, to: u32 },
     MssAlready { route: String, mss: u32 },
     MssRestored { route: String, from: u32, to: u32 },
-    Attached { interface: String, mode: Attached, native_refused: Option<String> },
-    AttachedAlready { interface: String, mode: Attached },
+    Attached { interface: String, mode: AttachedMode, native_refused: Option<String> },
+    AttachedAlready { interface: String, mode: AttachedMode },
     Detached { interface: String },
     PinsRemoved { directory: PathBuf },
     NotSetUp { vip: Option<IpAddr> },
 }
 
-impl Report {
+impl BackendReport {
     /// Whether anything is different now.
     pub fn changed(&self) -> bool {
         self.steps.iter().any(Step::changed)
@@ -90,7 +91,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for BackendReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
     }

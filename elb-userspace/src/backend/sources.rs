@@ -9,33 +9,33 @@ use elb_common::names;
 use elb_common::tunnel_source::{MAX_SOURCES, NO_SET, SET_BITS, SourceKey};
 
 use super::decap::{Pins, pin_error};
-use super::error::{Error, with_causes};
+use super::error::{BackendError, with_causes};
 use crate::kernel::bpf::Record;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 
 /// Bits of an IPv4-mapped address before the IPv4 address.
 const MAPPED_BITS: u32 = 96;
 
 /// What stands for every address, IPv4 ones included.
-pub(super) fn anybody() -> Network {
-    let everything = Network::of(Ipv6Addr::UNSPECIFIED.into(), 0);
+pub(super) fn anybody() -> Cidr {
+    let everything = Cidr::of(Ipv6Addr::UNSPECIFIED.into(), 0);
     everything.expect("an address has at least no bits")
 }
 
 /// Whether a set accepts every sender.
-pub fn is_anybody(sources: &[Network]) -> bool {
+pub fn is_anybody(sources: &[Cidr]) -> bool {
     sources.contains(&anybody())
 }
 
 /// Whether an address is in one of the networks.
-pub fn covers(sources: &[Network], address: IpAddr) -> bool {
-    let is_in = |network: &Network| Network::of(address, network.bits()) == Some(*network);
-    let same = |network: &&Network| network.address().is_ipv4() == address.is_ipv4();
+pub fn covers(sources: &[Cidr], address: IpAddr) -> bool {
+    let is_in = |network: &Cidr| Cidr::of(address, network.bits()) == Some(*network);
+    let same = |network: &&Cidr| network.address().is_ipv4() == address.is_ipv4();
     is_anybody(sources) || sources.iter().filter(same).any(is_in)
 }
 
 /// The networks, each once and in order, if a set can have them.
-pub(super) fn checked(given: &[Network]) -> Result<Vec<Network>, Error> {
+pub(super) fn checked(given: &[Cidr]) -> Result<Vec<Cidr>, BackendError> {
     let mut sources = given.to_vec();
     sources.sort_unstable();
     sources.dedup();
@@ -43,8 +43,8 @@ pub(super) fn checked(given: &[Network]) -> Result<Vec<Network>, Error> {
         sources = vec![anybody()];
     }
     match sources.len() {
-        0 => Err(Error::NoSource),
-        many if many > MAX_SOURCES as usize => Err(Error::ManySources(many)),
+        0 => Err(BackendError::NoSource),
+        many if many > MAX_SOURCES as usize => Err(BackendError::ManySources(many)),
         _ => Ok(sources),
     }
 }
@@ -57,24 +57,24 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Opens them; `None` where there are none: the set-up is an older version's.
-    pub(super) fn open(pins: &Pins) -> Result<Option<Self>, Error> {
+    pub(super) fn open(pins: &Pins) -> Result<Option<Self>, BackendError> {
         let Some(trie) = pinned(pins, names::DECAP_SOURCES)? else { return Ok(None) };
         let Some(set) = pinned(pins, names::DECAP_SET)? else { return Ok(None) };
         Ok(Some(Self { trie, set }))
     }
 
     /// The networks of the set that counts.
-    pub(super) fn all(&self) -> Result<Vec<Network>, Error> {
+    pub(super) fn all(&self) -> Result<Vec<Cidr>, BackendError> {
         let counts = self.number()?;
         let keys = self.keys()?;
-        let mut sources: Vec<Network> =
+        let mut sources: Vec<Cidr> =
             keys.iter().filter(|key| set_of(key) == counts).filter_map(network).collect();
         sources.sort_unstable();
         Ok(sources)
     }
 
     /// Puts another set in the place of the present one. Packets meet the one or the other.
-    pub(super) fn replace(&mut self, sources: &[Network]) -> Result<(), Error> {
+    pub(super) fn replace(&mut self, sources: &[Cidr]) -> Result<(), BackendError> {
         let before = self.number()?;
         let next =
             if before.wrapping_add(1) == NO_SET { NO_SET + 1 } else { before.wrapping_add(1) };
@@ -87,16 +87,16 @@ impl Sources {
         self.remove_all_but(next)
     }
 
-    fn number(&self) -> Result<u32, Error> {
+    fn number(&self) -> Result<u32, BackendError> {
         self.set.get(&0, 0).map_err(|error| refused(&error))
     }
 
-    fn keys(&self) -> Result<Vec<Key<Record<SourceKey>>>, Error> {
+    fn keys(&self) -> Result<Vec<Key<Record<SourceKey>>>, BackendError> {
         let keys: Result<Vec<_>, MapError> = self.trie.keys().collect();
         keys.map_err(|error| refused(&error))
     }
 
-    fn remove_all_but(&mut self, set: u32) -> Result<(), Error> {
+    fn remove_all_but(&mut self, set: u32) -> Result<(), BackendError> {
         for key in self.keys()?.iter().filter(|key| set_of(key) != set) {
             self.trie.remove(key).map_err(|error| refused(&error))?;
         }
@@ -107,7 +107,7 @@ impl Sources {
 fn pinned<T: TryFrom<Map, Error = MapError>>(
     pins: &Pins,
     name: &'static str,
-) -> Result<Option<T>, Error> {
+) -> Result<Option<T>, BackendError> {
     let path = pins.map(name);
     if !path.exists() {
         return Ok(None);
@@ -116,19 +116,19 @@ fn pinned<T: TryFrom<Map, Error = MapError>>(
     let map = Map::from_map_data(MapData::from_pin(&path).map_err(error)?).map_err(error)?;
     match T::try_from(map) {
         Ok(map) => Ok(Some(map)),
-        Err(error) => Err(Error::Incompatible { error: with_causes(&error), path }),
+        Err(error) => Err(BackendError::Incompatible { error: with_causes(&error), path }),
     }
 }
 
-fn refused(error: &MapError) -> Error {
-    Error::Sources { map: names::DECAP_SOURCES, error: with_causes(error) }
+fn refused(error: &MapError) -> BackendError {
+    BackendError::Sources { map: names::DECAP_SOURCES, error: with_causes(error) }
 }
 
 fn set_of(key: &Key<Record<SourceKey>>) -> u32 {
     key.data().0.parts().0
 }
 
-fn key(set: u32, source: Network) -> Key<Record<SourceKey>> {
+fn key(set: u32, source: Cidr) -> Key<Record<SourceKey>> {
     let (address, bits) = match source.address() {
         IpAddr::V4(v4) => (v4.to_ipv6_mapped(), MAPPED_BITS + u32::from(source.bits())),
         IpAddr::V6(v6) => (v6, source.bits().into()),
@@ -137,13 +137,13 @@ fn key(set: u32, source: Network) -> Key<Record<SourceKey>> {
     Key::new(SET_BITS + bits, Record(SourceKey::new(set, words)))
 }
 
-fn network(key: &Key<Record<SourceKey>>) -> Option<Network> {
+fn network(key: &Key<Record<SourceKey>>) -> Option<Cidr> {
     let octets: [u8; 16] = bytemuck::cast(key.data().0.parts().1);
     let bits = key.prefix_len().checked_sub(SET_BITS)?;
     let address = Ipv6Addr::from(octets);
     match (address.to_ipv4_mapped(), bits.checked_sub(MAPPED_BITS)) {
-        (Some(v4), Some(bits)) => Network::of(v4.into(), u8::try_from(bits).ok()?),
-        _ => Network::of(address.into(), u8::try_from(bits).ok()?),
+        (Some(v4), Some(bits)) => Cidr::of(v4.into(), u8::try_from(bits).ok()?),
+        _ => Cidr::of(address.into(), u8::try_from(bits).ok()?),
     }
 }
 
@@ -151,7 +151,7 @@ fn network(key: &Key<Record<SourceKey>>) -> Option<Network> {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Vec<Network> {
+    fn networks(texts: &[&str]) -> Vec<Cidr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
@@ -160,7 +160,7 @@ mod tests {
         for text in
             ["10.0.0.2", "10.0.0.0/24", "0.0.0.0/0", "fd00::2", "fd00::/64", "::/0", "::/96"]
         {
-            let source: Network = text.parse().unwrap();
+            let source: Cidr = text.parse().unwrap();
             let key = key(7, source);
             assert_eq!((set_of(&key), network(&key)), (7, Some(source)), "{text}");
         }
@@ -171,11 +171,11 @@ mod tests {
         let given = networks(&["10.0.0.3", "10.0.0.2/32", "10.0.0.2", "10.0.0.7/24"]);
         let wanted = networks(&["10.0.0.0/24", "10.0.0.2", "10.0.0.3"]);
         assert_eq!(checked(&given).unwrap(), wanted);
-        assert!(matches!(checked(&[]), Err(Error::NoSource)));
-        let many: Vec<Network> = (0..257u32)
-            .filter_map(|n| Network::of(IpAddr::V4((0x0a00_0000 + n).into()), 32))
+        assert!(matches!(checked(&[]), Err(BackendError::NoSource)));
+        let many: Vec<Cidr> = (0..257u32)
+            .filter_map(|n| Cidr::of(IpAddr::V4((0x0a00_0000 + n).into()), 32))
             .collect();
-        assert!(matches!(checked(&many), Err(Error::ManySources(257))));
+        assert!(matches!(checked(&many), Err(BackendError::ManySources(257))));
         assert_eq!(checked(&many[..256]).unwrap().len(), 256);
     }
 

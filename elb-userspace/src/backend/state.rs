@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::Attached;
+use super::AttachedMode;
 use super::mss::Advertised;
-use super::sysctl::{Key, Sysctl};
+use super::sysctl::{Sysctl, SysctlKey};
 
 /// Why the state file cannot be used.
 #[derive(Debug, Error)]
@@ -96,7 +96,7 @@ pub(super) struct Vip {
 #[serde(deny_unknown_fields)]
 pub(super) struct Changed {
     pub(super) interface: String,
-    pub(super) key: Key,
+    pub(super) key: SysctlKey,
     pub(super) was: i32,
     pub(super) set: i32,
 }
@@ -107,7 +107,7 @@ pub(super) struct Changed {
 pub(super) struct Interface {
     pub(super) name: String,
     pub(super) index: u32,
-    pub(super) mode: Attached,
+    pub(super) mode: AttachedMode,
 }
 
 impl State {

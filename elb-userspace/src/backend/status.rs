@@ -5,17 +5,18 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use elb_common::path::unwrap::Unwrapped;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
 use super::sources::{Sources, is_anybody};
-use super::{Error, mss, plan, state};
+use super::{BackendError, mss, plan, state};
 use crate::kernel::net::links::Netlink;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 
 /// A set-up as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BackendStatus {
     /// The virtual addresses.
     pub vips: Vec<IpAddr>,
     /// The interfaces that carry the program.
@@ -24,7 +25,7 @@ pub struct Status {
     pub unwrapped: Vec<IpAddr>,
     /// Whom tunnel packets for them are taken from; none: the program is an older version's, which
     /// accepts every sender.
-    pub from: Option<Vec<Network>>,
+    pub from: Option<Vec<Cidr>>,
     /// Frames by what became of them.
     pub packets: Vec<Count>,
     /// What is wrong with it, and what to do.
@@ -32,7 +33,7 @@ pub struct Status {
 }
 
 /// Frames that something became of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Count {
     /// What became of them.
     pub name: &'static str,
@@ -48,8 +49,8 @@ pub struct Count {
 /// asynchronous runtime: it waits.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<Status>, Error> {
+/// See [`BackendError`].
+pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<BackendStatus>, BackendError> {
     let pin_dir = plan::absolute(pin_dir)?;
     let Some(state) = state::peek(state_dir, &pin_dir, state::network_namespace()?)? else {
         return Ok(None);
@@ -66,7 +67,7 @@ pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<Status>, Error>
         bytes,
         meaning: what.meaning(),
     });
-    let mut status = Status {
+    let mut status = BackendStatus {
         vips: state.vips.iter().map(|vip| vip.address).collect(),
         interfaces,
         unwrapped,
@@ -83,7 +84,7 @@ pub fn status(pin_dir: &Path, state_dir: &Path) -> Result<Option<Status>, Error>
 }
 
 /// What is wrong. A set-up for `l2` has no program, and no tunnels to guard.
-fn problems(status: &Status, has_maps: bool) -> Vec<String> {
+fn problems(status: &BackendStatus, has_maps: bool) -> Vec<String> {
     let mut problems = Vec::new();
     if status.interfaces.is_empty() {
         return problems;
@@ -122,7 +123,7 @@ fn asks_for_more(route: &str, mss: u32) -> String {
 }
 
 /// A set of sources in words.
-pub(super) fn shown(from: &[Network]) -> String {
+pub(super) fn shown(from: &[Cidr]) -> String {
     if is_anybody(from) {
         return "anybody".to_owned();
     }
@@ -136,7 +137,7 @@ pub(super) fn shown(from: &[Network]) -> String {
     if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for BackendStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list =
             |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -3,27 +3,29 @@
 use std::path::PathBuf;
 use std::{fmt, fs, io};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Error, Mode};
+use super::{BackendError, Mode};
 
 /// The pseudo-interface whose value counts for every interface.
 pub(super) const ALL: &str = "all";
 
 /// The IPv4 setting of an interface. As text, it is what sysctl(8) calls it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Sysctl {
     /// The interface, or `all`.
     pub interface: String,
     /// What is set.
-    pub key: Key,
+    pub key: SysctlKey,
 }
 
 /// What can be set. In all three the greater of the interface's value and that of `all` counts
 /// (Linux, Documentation/networking/ip-sysctl.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Key {
+pub enum SysctlKey {
     /// Which ARP requests are answered.
     ArpIgnore,
     /// Which source address ARP requests have.
@@ -34,7 +36,7 @@ pub enum Key {
 
 /// A setting, what it is and what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedSysctl {
     /// The setting.
     pub sysctl: Sysctl,
     /// What it is.
@@ -48,24 +50,24 @@ pub struct Wanted {
 pub(super) fn plan(
     interface: &str,
     mode: Mode,
-    read: impl Fn(&Sysctl) -> Result<i32, Error>,
-) -> Result<Vec<Wanted>, Error> {
+    read: impl Fn(&Sysctl) -> Result<i32, BackendError>,
+) -> Result<Vec<WantedSysctl>, BackendError> {
     let mut wanted = Vec::new();
     let sysctl = |interface: &str, key| Sysctl { interface: interface.to_owned(), key };
     for (key, enough) in
-        [(Key::ArpIgnore, ignores as fn(i32) -> i32), (Key::ArpAnnounce, announces)]
+        [(SysctlKey::ArpIgnore, ignores as fn(i32) -> i32), (SysctlKey::ArpAnnounce, announces)]
     {
         for interface in [ALL, interface] {
             let sysctl = sysctl(interface, key);
             let from = read(&sysctl)?;
-            wanted.push(Wanted { sysctl, from, to: enough(from) });
+            wanted.push(WantedSysctl { sysctl, from, to: enough(from) });
         }
     }
     if mode.is_tunnel() {
-        let all = read(&sysctl(ALL, Key::RpFilter))?;
-        let sysctl = sysctl(interface, Key::RpFilter);
+        let all = read(&sysctl(ALL, SysctlKey::RpFilter))?;
+        let sysctl = sysctl(interface, SysctlKey::RpFilter);
         let from = read(&sysctl)?;
-        wanted.push(Wanted { sysctl, from, to: passes(all, from) });
+        wanted.push(WantedSysctl { sysctl, from, to: passes(all, from) });
     }
     Ok(wanted)
 }
@@ -88,21 +90,23 @@ fn passes(all: i32, interface: i32) -> i32 {
 
 impl Sysctl {
     /// Its value.
-    pub(super) fn read(&self) -> Result<i32, Error> {
+    pub(super) fn read(&self) -> Result<i32, BackendError> {
         let text = fs::read_to_string(self.path()).map_err(|error| self.error(error))?;
         text.trim().parse().map_err(|error| self.error(io::Error::other(error)))
     }
 
     /// Its value; `None` if its interface is gone.
-    pub(super) fn read_if_there(&self) -> Result<Option<i32>, Error> {
+    pub(super) fn read_if_there(&self) -> Result<Option<i32>, BackendError> {
         match self.read() {
             Ok(value) => Ok(Some(value)),
-            Err(Error::Sysctl { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(BackendError::Sysctl { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
-    pub(super) fn write(&self, value: i32) -> Result<(), Error> {
+    pub(super) fn write(&self, value: i32) -> Result<(), BackendError> {
         fs::write(self.path(), format!("{value}\n")).map_err(|error| self.error(error))
     }
 
@@ -110,12 +114,12 @@ impl Sysctl {
         ["/proc/sys/net/ipv4/conf", &self.interface, self.key.name()].iter().collect()
     }
 
-    fn error(&self, error: io::Error) -> Error {
-        Error::Sysctl { sysctl: self.clone(), error }
+    fn error(&self, error: io::Error) -> BackendError {
+        BackendError::Sysctl { sysctl: self.clone(), error }
     }
 }
 
-impl Key {
+impl SysctlKey {
     const fn name(self) -> &'static str {
         match self {
             Self::ArpIgnore => "arp_ignore",

@@ -8,21 +8,21 @@ use std::path::Path;
 use super::plan::{absolute, vips};
 use super::privilege::missing;
 use super::state::{Changed, Interface, State, StateFile, Vip};
-use super::sysctl::{Key, Sysctl, plan};
-use super::{Attached, Error, Mode, Report, StateError, Step};
+use super::sysctl::{Sysctl, SysctlKey, plan};
+use super::{AttachedMode, BackendError, BackendReport, Mode, StateError, Step};
 
 const NAMESPACE: u64 = 4_026_531_840;
 
 /// The changes of a plan, for values of `all` and of `eth0` in the order of the keys.
 fn changes(mode: Mode, all: [i32; 3], eth0: [i32; 3]) -> Vec<String> {
-    let keys = [Key::ArpIgnore, Key::ArpAnnounce, Key::RpFilter];
+    let keys = [SysctlKey::ArpIgnore, SysctlKey::ArpAnnounce, SysctlKey::RpFilter];
     let mut values = HashMap::new();
     for (interface, now) in [("all", all), ("eth0", eth0)] {
         for (key, value) in keys.into_iter().zip(now) {
             values.insert(Sysctl { interface: interface.to_owned(), key }.to_string(), value);
         }
     }
-    let read = |sysctl: &Sysctl| Ok::<_, Error>(values[&sysctl.to_string()]);
+    let read = |sysctl: &Sysctl| Ok::<_, BackendError>(values[&sysctl.to_string()]);
     let wanted = plan("eth0", mode, read).unwrap();
     let changes = wanted.iter().filter(|wanted| wanted.from != wanted.to);
     changes.map(|wanted| format!("{} {} {}", wanted.sysctl, wanted.from, wanted.to)).collect()
@@ -65,7 +65,7 @@ fn reverse_path_filtering_becomes_loose_only_where_it_is_strict() {
 
 #[test]
 fn a_setting_is_called_what_sysctl_calls_it() {
-    let sysctl = Sysctl { interface: "eth0.100".to_owned(), key: Key::ArpIgnore };
+    let sysctl = Sysctl { interface: "eth0.100".to_owned(), key: SysctlKey::ArpIgnore };
     assert_eq!(sysctl.to_string(), "net.ipv4.conf.eth0/100.arp_ignore");
 }
 
@@ -90,9 +90,9 @@ fn only_unicast_addresses_of_a_service_are_virtual_addresses() {
         "::ffff:192.0.2.10",
     ] {
         let error = vips(&all(&["192.0.2.10", text])).unwrap_err();
-        assert!(matches!(error, Error::NotVip { .. }), "{text}: {error}");
+        assert!(matches!(error, BackendError::NotVip { .. }), "{text}: {error}");
     }
-    assert!(matches!(vips(&[]), Err(Error::NoVip)));
+    assert!(matches!(vips(&[]), Err(BackendError::NoVip)));
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn state() -> State {
     let mut state = State::new(Path::new("/sys/fs/bpf/elb-backend"), NAMESPACE);
     let vip = |text: &str, added| Vip { address: text.parse().unwrap(), added };
     state.vips = vec![vip("192.0.2.10", true), vip("2001:db8::10", false)];
-    let (interface, key) = ("eth0.100".to_owned(), Key::RpFilter);
+    let (interface, key) = ("eth0.100".to_owned(), SysctlKey::RpFilter);
     state.sysctls = vec![Changed { interface, key, was: 1, set: 2 }];
     let name = "eth0.100".to_owned();
-    state.interfaces = vec![Interface { name, index: 7, mode: Attached::Generic }];
+    state.interfaces = vec![Interface { name, index: 7, mode: AttachedMode::Generic }];
     state
 }
 
@@ -191,15 +191,15 @@ fn a_state_file_that_cannot_be_understood_is_an_error_and_stays() {
 
 #[test]
 fn a_report_reads_as_a_list_of_steps() {
-    let sysctl = Sysctl { interface: "all".to_owned(), key: Key::ArpIgnore };
+    let sysctl = Sysctl { interface: "all".to_owned(), key: SysctlKey::ArpIgnore };
     let vip: IpAddr = "192.0.2.10".parse().unwrap();
-    let (interface, mode, native_refused) = ("eth0".to_owned(), Attached::Native, None);
+    let (interface, mode, native_refused) = ("eth0".to_owned(), AttachedMode::Native, None);
     let steps = vec![
         Step::SysctlSet { sysctl, from: 0, to: 1 },
         Step::AddressAdded { vip },
         Step::Attached { interface, mode, native_refused },
     ];
-    let report = Report { steps };
+    let report = BackendReport { steps };
     assert!(report.changed());
     assert_eq!(
         report.to_string(),

@@ -2,30 +2,30 @@
 
 use std::net::IpAddr;
 
-use super::decap::{Decap, Outcome, Pins, Vips};
+use super::decap::{AttachOutcome, Decap, Pins, Vips};
 use super::mss::{self, Advertised, ClientRoute};
 use super::plan::{self, Host};
 use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
-use super::sysctl::{self, Sysctl, Wanted};
-use super::{Attach, Attached, Error, Report, Setup, Step, privilege};
+use super::sysctl::{self, Sysctl, WantedSysctl};
+use super::{Attach, AttachedMode, BackendError, BackendReport, Setup, Step, privilege};
 use crate::kernel::net::links::Link;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 
 /// Sets the host up for the addresses, next to those that it serves already. Not for use inside an
 /// asynchronous runtime: it waits.
 ///
 /// # Errors
-/// See [`Error`]. Nothing is changed then, or what was is undone and [`Error::Undone`] says so.
-pub fn up(setup: &Setup) -> Result<Report, Error> {
+/// See [`BackendError`]. Nothing is changed then, or what was is undone and [`BackendError::Undone`] says so.
+pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
     let vips = plan::vips(&setup.vips)?;
     let from = match setup.mode.is_tunnel() {
         true => sources::checked(&setup.from)?,
         false if setup.from.is_empty() => Vec::new(),
-        false => return Err(Error::SourceWithoutTunnel),
+        false => return Err(BackendError::SourceWithoutTunnel),
     };
     if let Some(given) = setup.mss.filter(|given| !(mss::LEAST..=mss::MOST).contains(given)) {
-        return Err(Error::Mss(given));
+        return Err(BackendError::Mss(given));
     }
     let pin_dir = plan::absolute(&setup.pin_dir)?;
     let pins = Pins::new(&pin_dir);
@@ -54,7 +54,7 @@ pub fn up(setup: &Setup) -> Result<Report, Error> {
         Ok(())
     });
     match result {
-        Ok(()) => Ok(Report { steps: work.steps }),
+        Ok(()) => Ok(BackendReport { steps: work.steps }),
         Err(error) => Err(work.take_back(error, &plan, &file, before.as_ref())),
     }
 }
@@ -64,10 +64,10 @@ struct Plan<'a> {
     interface: &'a Link,
     lo: u32,
     attach: Option<Attach>,
-    from: Vec<Network>,
+    from: Vec<Cidr>,
     mss: Option<u32>,
     routes: Vec<ClientRoute>,
-    sysctls: Vec<Wanted>,
+    sysctls: Vec<WantedSysctl>,
     /// Each with the interface that has it already.
     vips: Vec<(IpAddr, Option<&'a str>)>,
 }
@@ -77,12 +77,12 @@ impl<'a> Plan<'a> {
         setup: &Setup,
         host: &'a Host,
         vips: &[IpAddr],
-        from: Vec<Network>,
-    ) -> Result<Self, Error> {
+        from: Vec<Cidr>,
+    ) -> Result<Self, BackendError> {
         let interface = host.interface(&setup.interface)?;
         let lo = host.loopback()?;
         if !lo.up {
-            return Err(Error::LoopbackDown);
+            return Err(BackendError::LoopbackDown);
         }
         let held = |vip: &IpAddr| Ok((*vip, host.holder(*vip)?));
         let sysctls = if vips.iter().any(IpAddr::is_ipv4) {
@@ -102,7 +102,7 @@ impl<'a> Plan<'a> {
             mss: setup.mss,
             routes,
             sysctls,
-            vips: vips.iter().map(held).collect::<Result<_, Error>>()?,
+            vips: vips.iter().map(held).collect::<Result<_, BackendError>>()?,
         })
     }
 
@@ -170,7 +170,7 @@ enum Undo {
         was: u32,
     },
     /// The set before; `None`: there was none.
-    Sources(Option<Vec<Network>>),
+    Sources(Option<Vec<Cidr>>),
     Link {
         index: u32,
         name: String,
@@ -180,7 +180,7 @@ enum Undo {
 impl Work<'_> {
     /// The host must be quiet about an address before it has it, and have it before packets for it
     /// are unwrapped.
-    fn all(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
+    fn all(&mut self, plan: &Plan<'_>) -> Result<(), BackendError> {
         for wanted in &plan.sysctls {
             self.set(wanted)?;
         }
@@ -194,8 +194,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn set(&mut self, wanted: &Wanted) -> Result<(), Error> {
-        let Wanted { sysctl, from, to } = wanted.clone();
+    fn set(&mut self, wanted: &WantedSysctl) -> Result<(), BackendError> {
+        let WantedSysctl { sysctl, from, to } = wanted.clone();
         if from == to {
             self.steps.push(Step::SysctlAlready { sysctl, value: to });
             return Ok(());
@@ -206,18 +206,18 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn add(&mut self, lo: u32, vip: IpAddr, holder: Option<&str>) -> Result<(), Error> {
+    fn add(&mut self, lo: u32, vip: IpAddr, holder: Option<&str>) -> Result<(), BackendError> {
         if let Some(interface) = holder {
             self.steps.push(Step::AddressAlready { vip, interface: interface.to_owned() });
             return Ok(());
         }
-        self.host.netlink.add(lo, vip).map_err(|error| Error::Add { vip, error })?;
+        self.host.netlink.add(lo, vip).map_err(|error| BackendError::Add { vip, error })?;
         self.undo.push(Undo::Address { lo, vip });
         self.steps.push(Step::AddressAdded { vip });
         Ok(())
     }
 
-    fn ask_for_segments(&mut self, plan: &Plan<'_>) -> Result<(), Error> {
+    fn ask_for_segments(&mut self, plan: &Plan<'_>) -> Result<(), BackendError> {
         let Some(to) = plan.mss else { return Ok(()) };
         for (index, one) in plan.routes.iter().enumerate() {
             let (route, from) = (one.name(), one.advmss());
@@ -232,7 +232,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn unwrap_packets(&mut self, plan: &Plan<'_>, attach: Attach) -> Result<(), Error> {
+    fn unwrap_packets(&mut self, plan: &Plan<'_>, attach: Attach) -> Result<(), BackendError> {
         if let Some(directory) = self.pins.take_over_older()? {
             self.steps.push(Step::Upgraded { directory: directory.to_owned() });
         }
@@ -259,10 +259,10 @@ impl Work<'_> {
     /// Before an address is unwrapped for, so that no packet of anybody else is.
     fn take_from(
         &mut self,
-        from: &[Network],
+        from: &[Cidr],
         had_maps: bool,
         had_sources: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), BackendError> {
         let mut map = Sources::open(&self.pins)?.ok_or_else(|| self.gone())?;
         let was = if had_sources { Some(map.all()?) } else { None };
         let from = from.to_vec();
@@ -278,26 +278,31 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn attach(&mut self, decap: &mut Decap, link: &Link, attach: Attach) -> Result<(), Error> {
+    fn attach(
+        &mut self,
+        decap: &mut Decap,
+        link: &Link,
+        attach: Attach,
+    ) -> Result<(), BackendError> {
         let known = self.state.interfaces.iter().find(|known| known.index == link.index);
         let known = known.filter(|_| self.pins.links().contains(&link.index));
         let known = known.map(|known| known.mode);
         let other = match (attach, known) {
-            (Attach::Native, Some(Attached::Generic)) => known,
-            (Attach::Generic, Some(Attached::Native)) => known,
+            (Attach::Native, Some(AttachedMode::Generic)) => known,
+            (Attach::Generic, Some(AttachedMode::Native)) => known,
             _ => None,
         };
         if let Some(attached) = other {
-            return Err(Error::OtherMode { interface: link.name.clone(), attached });
+            return Err(BackendError::OtherMode { interface: link.name.clone(), attached });
         }
         let (index, name) = (link.index, link.name.clone());
         let mode = match decap.attach(link, attach)? {
-            Outcome::Adopted => {
-                let mode = known.unwrap_or(Attached::Native);
+            AttachOutcome::Adopted => {
+                let mode = known.unwrap_or(AttachedMode::Native);
                 self.steps.push(Step::AttachedAlready { interface: name.clone(), mode });
                 mode
             }
-            Outcome::New(mode, native_refused) => {
+            AttachOutcome::New(mode, native_refused) => {
                 self.undo.push(Undo::Link { index, name: name.clone() });
                 let interface = name.clone();
                 self.steps.push(Step::Attached { interface, mode, native_refused });
@@ -309,12 +314,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn open_map(&self) -> Result<Vips, Error> {
+    fn open_map(&self) -> Result<Vips, BackendError> {
         Vips::open(&self.pins)?.ok_or_else(|| self.gone())
     }
 
-    fn gone(&self) -> Error {
-        Error::Pin {
+    fn gone(&self) -> BackendError {
+        BackendError::Pin {
             path: self.pins.directory().to_owned(),
             error: "the map that was just pinned is gone".to_owned(),
         }
@@ -324,11 +329,11 @@ impl Work<'_> {
     /// could not be undone.
     fn take_back(
         mut self,
-        error: Error,
+        error: BackendError,
         plan: &Plan<'_>,
         file: &StateFile,
         before: Option<&State>,
-    ) -> Error {
+    ) -> BackendError {
         let (mut undone, mut failed) = (Vec::new(), Vec::new());
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             match self.take_one_back(undo, plan) {
@@ -338,12 +343,12 @@ impl Work<'_> {
         }
         if failed.is_empty() {
             let restored = before.map_or_else(|| file.remove(), |before| file.save(before));
-            failed.extend(restored.err().map(Error::from));
+            failed.extend(restored.err().map(BackendError::from));
         }
-        Error::Undone { error: Box::new(error), undone, failed }
+        BackendError::Undone { error: Box::new(error), undone, failed }
     }
 
-    fn take_one_back(&self, undo: Undo, plan: &Plan<'_>) -> Result<Step, Error> {
+    fn take_one_back(&self, undo: Undo, plan: &Plan<'_>) -> Result<Step, BackendError> {
         match undo {
             Undo::Sysctl { sysctl, was, set } => {
                 sysctl.write(was)?;
@@ -351,7 +356,7 @@ impl Work<'_> {
             }
             Undo::Address { lo, vip } => {
                 let removed = self.host.netlink.remove(lo, vip);
-                removed.map_err(|error| Error::Remove { vip, error })?;
+                removed.map_err(|error| BackendError::Remove { vip, error })?;
                 Ok(Step::AddressRemoved { vip })
             }
             Undo::Maps => {

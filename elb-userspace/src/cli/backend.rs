@@ -12,8 +12,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::{Output, print_json, print_text};
-use crate::backend::{self, Attach, Down, Mode, PIN_DIR, Report, STATE_DIR, Setup, Which};
-use crate::model::ipgroup::Network;
+use crate::backend::{self, Attach, BackendReport, Down, Mode, PIN_DIR, STATE_DIR, Setup, Which};
+use crate::model::ipgroup::Cidr;
 use crate::model::value::Invalid;
 
 #[derive(Debug, Subcommand)]
@@ -74,7 +74,7 @@ pub(super) struct UpArgs {
     /// more than once. Needed with --mode ipip and gue. `any`: from everybody, which lets everybody
     /// who reaches this host walk around the load balancer's access control.
     #[arg(long, value_name = "ADDRESS", value_parser = source)]
-    from: Vec<Network>,
+    from: Vec<Cidr>,
     /// The largest TCP segments that clients are asked to send, 536 to 1460: `advmss` of this host's
     /// routes. For where packets with outer headers do not fit on the way here and ICMP does not get to
     /// clients, so that uploads hang: 1440 with ipip, 1428 with gue and 1500 bytes everywhere.
@@ -179,14 +179,14 @@ fn status(args: StatusArgs) -> Result<ExitCode> {
 }
 
 /// An address, a network, or everybody.
-fn source(text: &str) -> Result<Network, String> {
+fn source(text: &str) -> Result<Cidr, String> {
     if text == "any" {
         return Ok(backend::anybody());
     }
     text.parse().map_err(|error: Invalid| error.to_string())
 }
 
-fn print(report: &Report, output: Output) -> Result<ExitCode> {
+fn print(report: &BackendReport, output: Output) -> Result<ExitCode> {
     match output {
         Output::Table => print_text(&report.to_string())?,
         Output::Json => print_json(report)?,

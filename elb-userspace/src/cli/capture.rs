@@ -15,7 +15,7 @@ use super::block_on;
 use super::packets::PacketArgs;
 use super::socket::SocketArg;
 use crate::observe::capture::Capture;
-use crate::observe::trace::{DEFAULT_SNAP, Event, MAX_SNAP, MIN_SNAP};
+use crate::observe::trace::{DEFAULT_SNAP, MAX_SNAP, MIN_SNAP, PacketEvent};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -52,11 +52,12 @@ pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
         *file.borrow_mut() = Some(Capture::new(open(&args.write)?, args.snaplen)?);
         Ok(())
     };
-    let add = |event: Event| match file.borrow_mut().as_mut().map(|capture| capture.add(&event)) {
-        Some(Err(error)) if is_broken_pipe(&error) => Ok(ControlFlow::Break(())),
-        Some(Err(error)) => Err(error),
-        Some(Ok(())) | None => Ok(ControlFlow::Continue(())),
-    };
+    let add =
+        |event: PacketEvent| match file.borrow_mut().as_mut().map(|capture| capture.add(&event)) {
+            Some(Err(error)) if is_broken_pipe(&error) => Ok(ControlFlow::Break(())),
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) | None => Ok(ControlFlow::Continue(())),
+        };
     let socket = args.agent.path()?;
     let result = block_on(args.packets.follow(&socket, &request, began, add));
     // What was captured is kept, however it ended.

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde::Serialize;
 
 use super::socket::DEFAULT_SOCKET;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::agent;
 use crate::agent::saved::{Drained, Folder};
+use crate::api::shape::detach::Detached;
 use crate::kernel::bpf::{directories, remove_pins, served_v6};
 use crate::kernel::net::announce::{Announcer, solicited_node_mac};
 use crate::kernel::net::probe_way::Steering;
@@ -43,15 +43,6 @@ pub(super) struct DetachArgs {
     /// How to write the result.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-}
-
-#[derive(Serialize)]
-struct Detached {
-    removed: Vec<PathBuf>,
-    /// The interface that probes of virtual addresses left by, if it was there.
-    removed_interface: Option<String>,
-    /// Members that are still drained by command, for the next agent.
-    drained: usize,
 }
 
 /// Where an agent keeps what is to be removed.

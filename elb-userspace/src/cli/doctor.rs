@@ -12,7 +12,7 @@ use super::{ConfigArg, Output, block_on, report};
 use crate::agent::lock_path;
 use crate::agent::saved::Folder;
 use crate::api::client;
-use crate::api::shape::status::Request;
+use crate::api::shape::status::StatusRequest;
 use crate::diagnosis::doctor::{self, Duty, Running};
 use crate::diagnosis::report::Report;
 use crate::source::file;
@@ -28,7 +28,7 @@ reported as unknown.
 
 Examples:
   elb doctor
-  elb doctor --config new.toml -o json | jq '.findings[] | select(.verdict == \"fail\")'
+  elb doctor --config new.toml -o json | jq '.findings[] | select(.outcome == \"fail\")'
   elb doctor --interface eth0 --interface eth1     without a configuration
 
 Exit codes: 0 nothing is wrong (there may be warnings), 1 a cause was found, 2 undecided or wrong
@@ -62,7 +62,7 @@ fn examine(args: &DoctorArgs) -> Result<Report> {
 
 /// What the agent says; `None`: it does not answer.
 async fn running(socket: &Path) -> Option<Running> {
-    let answer = timeout(PATIENCE, client::status(socket, &Request::default())).await;
+    let answer = timeout(PATIENCE, client::status(socket, &StatusRequest::default())).await;
     let agent = answer.ok()?.ok()?.agent;
     let missing = agent.kept.into_iter().filter(|one| !one.in_place);
     Some(Running {

@@ -9,9 +9,11 @@ use clap::Args;
 
 use super::duration::duration;
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json, print_text};
+use super::{Output, block_on, failure, print_json, print_text};
 use crate::api::client;
-use crate::api::shape::drain::{Action, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::drain::{DrainAction, DrainReport, DrainRequest, DrainedMember};
+use crate::api::shape::error::{Error, ErrorCode};
+use crate::model::MemberRef;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -71,25 +73,27 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
     let socket = args.agent.path()?;
-    let action = if args.cancel { Action::Cancel } else { Action::Start };
+    let action = if args.cancel { DrainAction::Cancel } else { DrainAction::Start };
     let (report, timeout) = block_on(drain(args, &socket, action))?;
     if args.output == Output::Json {
         print_json(&report)?;
     }
-    if action == Action::Start {
+    if action == DrainAction::Start {
         report.members.iter().filter_map(nobody_left).for_each(|warning| eprintln!("{warning}"));
     }
     if !args.wait || args.is_enough(&report) {
         return Ok(ExitCode::SUCCESS);
     }
     let left = report.members.iter().filter(|member| !args.is_done(member));
-    let left: Vec<_> = left.map(|left| format!("{} of pool {}", left.member, left.pool)).collect();
-    eprintln!(
-        "elb: after {}, something is left on {}: wait longer with --timeout, or let the pool's \
+    let left: Vec<_> =
+        left.map(|left| format!("{} of pool {}", left.member.name, left.member.pool)).collect();
+    let why = format!(
+        "after {}, something is left on {}: wait longer with --timeout, or let the pool's \
          connection_drain cut what is left",
         humantime::format_duration(timeout),
         left.join(" and ")
     );
+    failure::report(&Error::new(ErrorCode::TimedOut, why).into(), args.output);
     Ok(ExitCode::FAILURE)
 }
 
@@ -106,12 +110,16 @@ impl DrainArgs {
 }
 
 /// The last report, and how long it was waited for at most.
-async fn drain(args: &DrainArgs, socket: &Path, action: Action) -> Result<(DrainReport, Duration)> {
+async fn drain(
+    args: &DrainArgs,
+    socket: &Path,
+    action: DrainAction,
+) -> Result<(DrainReport, Duration)> {
     let begun = Instant::now();
     let mut request = DrainRequest { action, member: args.member.clone(), pool: args.pool.clone() };
     let mut report = client::drain(socket, &request).await?;
     let timeout = args.timeout.unwrap_or_else(|| longest(&report) + MARGIN);
-    request.action = Action::Look;
+    request.action = DrainAction::Look;
     let mut said: Option<(DrainReport, Instant)> = None;
     let mut is_away = false;
     loop {
@@ -164,7 +172,7 @@ fn longest(report: &DrainReport) -> Duration {
 
 /// A warning, if the member was the last of its pool.
 fn nobody_left(member: &DrainedMember) -> Option<String> {
-    let DrainedMember { pool, others, state, .. } = member;
+    let DrainedMember { member: MemberRef { pool, .. }, others, state, .. } = member;
     let is_last = *others == 0 && state != "SERVING";
     is_last.then(|| {
         format!("elb: no member of pool {pool} takes new connections any more: they are dropped")
@@ -179,7 +187,8 @@ fn text(report: &DrainReport) -> String {
 }
 
 fn line(member: &DrainedMember) -> String {
-    let DrainedMember { pool, member: name, state, slots, former_slots, flows, .. } = member;
+    let DrainedMember { state, slots, former_slots, flows, .. } = member;
+    let MemberRef { pool, name, .. } = &member.member;
     let DrainedMember { quiet_for, idle_timeout, .. } = member;
     let mut line = format!("pool {pool}, member {name}: {state}, ");
     if member.is_done() {
@@ -211,10 +220,7 @@ mod tests {
     #[test]
     fn progress_is_one_line_for_each_pool() {
         let mut member = DrainedMember {
-            pool: "web".to_owned(),
-            member: "web-1".to_owned(),
-            address: [10, 0, 0, 1].into(),
-            protocol_port: 80,
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 1], 80).into()),
             state: "DRAINING".to_owned(),
             slots: 0,
             former_slots: 21_000,

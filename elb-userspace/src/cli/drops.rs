@@ -48,7 +48,7 @@ pub(super) fn run(args: &DropsArgs) -> Result<ExitCode> {
 }
 
 async fn status(args: &DropsArgs) -> Result<Status> {
-    client::status(&args.agent.path()?, &status::Request::default()).await
+    client::status(&args.agent.path()?, &status::StatusRequest::default()).await
 }
 
 /// Listeners with flows that found no room for a record, whether they were served or not.

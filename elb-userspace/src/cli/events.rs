@@ -10,7 +10,8 @@ use clap::Args;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::api::shape::events::{Event, Kind, Line, Request};
+use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, MemberEvent};
+use crate::model::MemberRef;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -39,11 +40,11 @@ pub(super) struct EventsArgs {
 
 pub(super) fn run(args: EventsArgs) -> Result<ExitCode> {
     let EventsArgs { follow, pool, member, agent, output } = args;
-    block_on(print(&Request { follow, pool, member }, &agent, output))?;
+    block_on(print(&EventsRequest { follow, pool, member }, &agent, output))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn print(request: &Request, agent: &SocketArg, output: Output) -> Result<()> {
+async fn print(request: &EventsRequest, agent: &SocketArg, output: Output) -> Result<()> {
     let (mut out, mut is_enough) = (io::stdout(), false);
     let path = agent.path()?;
     let lines = client::lines(
@@ -53,12 +54,12 @@ async fn print(request: &Request, agent: &SocketArg, output: Output) -> Result<(
         || Ok(()),
         |line| {
             let text = match (line, output) {
-                (Line::Missed(count), _) => {
+                (EventsLine::Missed(count), _) => {
                     eprintln!("{count} more came faster than they could be taken");
                     return Ok(ControlFlow::Continue(()));
                 }
-                (Line::Event(event), Output::Table) => text(&event),
-                (Line::Event(event), Output::Json) => serde_json::to_string(&event)?,
+                (EventsLine::Event(event), Output::Table) => text(&event),
+                (EventsLine::Event(event), Output::Json) => serde_json::to_string(&event)?,
             };
             let next = go_on(writeln!(out, "{text}"))?;
             is_enough |= next.is_break();
@@ -75,33 +76,29 @@ async fn print(request: &Request, agent: &SocketArg, output: Output) -> Result<(
     Ok(())
 }
 
-fn text(event: &Event) -> String {
-    let Event { time, event, pool, member, from, lasted, reason, .. } = event;
+fn text(event: &MemberEvent) -> String {
+    let MemberEvent { time, event, member, from, lasted, reason } = event;
+    let MemberRef { pool, name, .. } = member;
     let reason = match (event, reason) {
         (_, None) => String::new(),
-        (Kind::Unhealthy, Some(reason)) => format!(": {reason}"),
-        (Kind::Recovered, Some(reason)) => format!(", it had failed with {reason}"),
+        (EventKind::Unhealthy, Some(reason)) => format!(": {reason}"),
+        (EventKind::Recovered, Some(reason)) => format!(", it had failed with {reason}"),
     };
-    format!("{time} {event:<9} {member} ({pool}) after {lasted} s {from}{reason}")
+    format!("{time} {event:<9} {name} ({pool}) after {lasted} s {from}{reason}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::{Cause, Failure, Status};
+    use crate::health::{Cause, Failure, OperatingStatus};
 
     #[test]
     fn one_line_each() {
-        let event = Event {
+        let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
-            event: Kind::Unhealthy,
-            pool: "web".to_owned(),
-            pool_id: None,
-            member: "web-1".to_owned(),
-            id: None,
-            address: [10, 0, 0, 11].into(),
-            protocol_port: 80,
-            from: Status::Online,
+            event: EventKind::Unhealthy,
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
+            from: OperatingStatus::Online,
             lasted: 3600,
             reason: Some(Failure::new(Cause::Refused { by: [10, 0, 0, 11].into() })),
         };
@@ -112,8 +109,9 @@ mod tests {
             ),
             "{said}"
         );
-        let (event, from) = (Event { event: Kind::Recovered, ..event }, Status::Offline);
-        let said = text(&Event { from, lasted: 7, reason: None, ..event });
+        let (event, from) =
+            (MemberEvent { event: EventKind::Recovered, ..event }, OperatingStatus::Offline);
+        let said = text(&MemberEvent { from, lasted: 7, reason: None, ..event });
         assert_eq!(said, "2026-01-02T03:04:05.678Z recovered web-1 (web) after 7 s OFFLINE");
     }
 }

@@ -12,10 +12,10 @@ use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::model::endpoint::Endpoint;
 use crate::observe::explain::{
-    Answer, Backend, Cid, ConnectionId, Explanation, FlowEntry, Kind, Listener, Packet, Protocol,
-    Question, Slot, Verdict,
+    Backend, Cid, ConnectionId, Decision, ExplainRequest, ExplainedPacket, Explanation, FlowEntry,
+    MatchedListener, Reply, ReplyKind, Slot, TransportProtocol,
 };
-use crate::observe::names::Member;
+use crate::observe::names::BackendMember;
 use crate::observe::packet::{Encapsulation, GuePorts, Sent};
 
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ Examples:
   elb explain --src 198.51.100.7:40312 --dst 192.0.2.10:80 --proto tcp
   elb explain --src 2001:db8::7 --dst '[2001:db8::10]:53' --proto udp --size 1500
   elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
-  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .verdict
+  elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .decision
 
 Exit codes: 0 whatever becomes of the packet, 1 the agent cannot tell, 2 wrong usage.")]
 pub(super) struct ExplainArgs {
@@ -44,7 +44,7 @@ pub(super) struct ExplainArgs {
     dst: SocketAddr,
     /// The transport protocol.
     #[arg(long, value_enum)]
-    proto: Protocol,
+    proto: TransportProtocol,
     /// The packet opens a TCP connection.
     #[arg(long)]
     syn: bool,
@@ -67,7 +67,7 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn run(args: ExplainArgs) -> Result<ExitCode> {
     let ExplainArgs { src, dst, proto, syn, cid, size, interface, agent, output } = args;
-    let question = Question { src, dst, proto, syn, cid, size, interface };
+    let question = ExplainRequest { src, dst, proto, syn, cid, size, interface };
     let told = block_on(client::explain(&agent.path()?, &question))?;
     match output {
         Output::Json => print_json(&told)?,
@@ -117,43 +117,46 @@ fn text(told: &Explanation) -> String {
     if let Some(answer) = told.answer {
         line("answered", self::answer(answer));
     }
-    line("verdict", verdict(&told.verdict));
-    if let Some(fix) = &told.verdict.fix {
+    line("decision", decision(&told.decision));
+    if let Some(fix) = &told.decision.fix {
         line("what to do", fix.clone());
     }
     out
 }
 
-fn packet(packet: &Packet) -> String {
-    let Packet { interface, source, destination, protocol, syn, cid, length } = packet;
+fn packet(packet: &ExplainedPacket) -> String {
+    let ExplainedPacket { interface, source, destination, protocol, syn, cid, length } = packet;
     let protocol = match (protocol, syn, cid) {
-        (Protocol::Tcp, true, _) => "tcp, opens a connection".to_owned(),
-        (Protocol::Tcp, false, _) => "tcp, of a connection under way".to_owned(),
-        (Protocol::Udp, _, None) => "udp".to_owned(),
-        (Protocol::Udp, _, Some(cid)) => format!("udp, QUIC connection id {}", String::from(*cid)),
+        (TransportProtocol::Tcp, true, _) => "tcp, opens a connection".to_owned(),
+        (TransportProtocol::Tcp, false, _) => "tcp, of a connection under way".to_owned(),
+        (TransportProtocol::Udp, _, None) => "udp".to_owned(),
+        (TransportProtocol::Udp, _, Some(cid)) => {
+            format!("udp, QUIC connection id {}", String::from(*cid))
+        }
     };
     format!("{source} → {destination} {protocol}, {length} bytes, comes by {interface}")
 }
 
-fn listener(listener: &Listener) -> String {
-    let Listener { name, address, port, pool, disabled, algorithm, .. } = listener;
+fn listener(listener: &MatchedListener) -> String {
+    let MatchedListener { name, address, port, pool, disabled, algorithm, .. } = listener;
     let port = if *port == 0 { "a range of ports".to_owned() } else { format!("port {port}") };
     let down = if *disabled { ", administratively down" } else { "" };
     format!("{name} at {address}, {port}, served by pool {pool} by {algorithm}{down}")
 }
 
-fn member(member: &Member) -> String {
-    let Member { id, name, address, removed, .. } = member;
-    let address = match address {
+fn member(member: &BackendMember) -> String {
+    let BackendMember { number, removed, .. } = member;
+    let name = member.name();
+    let address = match member.socket() {
         Some(address) if address.port() == 0 => format!(" at {}", address.ip()),
-        Some(address) if address.to_string() != *name => format!(" at {address}"),
+        Some(address) if address.to_string() != name => format!(" at {address}"),
         _ => String::new(),
     };
     let removed = if *removed { ", removed" } else { "" };
-    format!("{name}{address} (backend {id}{removed})")
+    format!("{name}{address} (backend {number}{removed})")
 }
 
-fn owner(owner: Option<&Member>) -> String {
+fn owner(owner: Option<&BackendMember>) -> String {
     owner.map_or_else(|| "nobody".to_owned(), member)
 }
 
@@ -190,7 +193,7 @@ fn connection_id(id: &ConnectionId) -> String {
     format!("goes by {bytes} of it, {}{missing}", String::from(part.clone()))
 }
 
-fn named(member: &Member, id: Option<&ConnectionId>) -> String {
+fn named(member: &BackendMember, id: Option<&ConnectionId>) -> String {
     let named = format!("the connection id names {}", self::member(member));
     if id.is_some_and(|id| id.decides) {
         named + ", which gets the packet wherever its slot is"
@@ -244,7 +247,7 @@ fn flow(entry: &FlowEntry) -> String {
 }
 
 fn backend(chosen: &Backend) -> String {
-    format!("{}, pool {}, by {}", member(&chosen.member), chosen.member.pool, chosen.forwarding)
+    format!("{}, pool {}, by {}", member(&chosen.member), chosen.member.pool(), chosen.forwarding)
 }
 
 fn next_hop(chosen: &Backend) -> String {
@@ -271,12 +274,12 @@ fn encapsulation(frame: &Sent) -> String {
     }
 }
 
-fn answer(answer: Answer) -> String {
+fn answer(answer: Reply) -> String {
     let message = match answer.kind {
-        Kind::FragmentationNeeded => "ICMP fragmentation needed",
-        Kind::PacketTooBig => "ICMPv6 packet too big",
-        Kind::PortUnreachable => "ICMP port unreachable",
-        Kind::Reset => "a TCP reset",
+        ReplyKind::FragmentationNeeded => "ICMP fragmentation needed",
+        ReplyKind::PacketTooBig => "ICMPv6 packet too big",
+        ReplyKind::PortUnreachable => "ICMP port unreachable",
+        ReplyKind::Reset => "a TCP reset",
     };
     match answer.mtu {
         Some(mtu) => format!("with {message}, which says that packets of at most {mtu} bytes fit"),
@@ -284,11 +287,11 @@ fn answer(answer: Answer) -> String {
     }
 }
 
-fn verdict(verdict: &Verdict) -> String {
-    match (&verdict.reason, &verdict.meaning) {
-        (Some(reason), Some(meaning)) => format!("{}: {reason}: {meaning}", verdict.fate),
-        (None, Some(meaning)) => format!("{}: {meaning}", verdict.fate),
-        _ => verdict.fate.clone(),
+fn decision(decision: &Decision) -> String {
+    match (&decision.reason, &decision.meaning) {
+        (Some(reason), Some(meaning)) => format!("{}: {reason}: {meaning}", decision.fate),
+        (None, Some(meaning)) => format!("{}: {meaning}", decision.fate),
+        _ => decision.fate.clone(),
     }
 }
 

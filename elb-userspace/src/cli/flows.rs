@@ -5,14 +5,15 @@ mod cut;
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{ArgGroup, Args};
 use comfy_table::{Table, presets};
 
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::observe::flows::{Clients, Counts, Identity, Line, Request, Summary, TrackedFlow};
+use crate::api::shape::flows::FlowsLine;
+use crate::observe::flows::{Clients, FlowCounts, FlowsRequest, Identity, Summary, TrackedFlow};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("filter").multiple(true), after_help = "\
@@ -79,11 +80,11 @@ pub(super) struct FlowsArgs {
 }
 
 impl FlowsArgs {
-    fn request(&self) -> Request {
+    fn request(&self) -> FlowsRequest {
         let Self { client, limit, cut, .. } = *self;
         let limit = if cut { 0 } else { limit };
         let [member, pool, listener] = [&self.member, &self.pool, &self.listener].map(Clone::clone);
-        Request { member, pool, client, listener, limit, cut }
+        FlowsRequest { member, pool, client, listener, limit, cut }
     }
 }
 
@@ -93,11 +94,11 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut listed, mut ended) = (0u64, 0u64);
-    let print = |line: Line| {
+    let print = |line: FlowsLine| {
         let text = match (line, args.output) {
-            (Line::Failed(error), _) => bail!("{error}"),
-            (Line::Summary(summary), Output::Table) => table(&summary),
-            (Line::Flow(flow), Output::Table) => {
+            (FlowsLine::Failed(error), _) => return Err(error.into()),
+            (FlowsLine::Summary(summary), Output::Table) => table(&summary),
+            (FlowsLine::Flow(flow), Output::Table) => {
                 let has_ended = flow.state.has_ended();
                 let heading = match (has_ended, listed, ended) {
                     (true, _, 0) => "\nEnded:\n",
@@ -109,10 +110,10 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
                 format!("{heading}{}\n", row(&flow))
             }
             // One object, written as it comes: it may be longer than memory.
-            (Line::Summary(summary), Output::Json) => {
+            (FlowsLine::Summary(summary), Output::Json) => {
                 format!("{{\"summary\":{},\"flows\":[\n", serde_json::to_string(&summary)?)
             }
-            (Line::Flow(flow), Output::Json) => {
+            (FlowsLine::Flow(flow), Output::Json) => {
                 let comma = if listed == 0 { "" } else { "," };
                 listed += 1;
                 format!("{comma}{}\n", serde_json::to_string(&flow)?)
@@ -139,11 +140,11 @@ fn table(summary: &Summary) -> String {
     table.set_header(["MEMBER", "ADDRESS", "POOL", "OPEN", "SETTLED", "CLOSED", "CUT", "OVER"]);
     for one in &summary.members {
         let member = &one.member;
-        let address = member.address.map(|address| address.to_string()).unwrap_or_default();
-        let Counts { open, settled, closed, cut, member_gone, over } = one.counts;
+        let address = member.socket().map(|address| address.to_string()).unwrap_or_default();
+        let FlowCounts { open, settled, closed, cut, member_gone, over } = one.counts;
         let counts =
             [open, settled, closed, cut, member_gone + over].map(|count| count.to_string());
-        let names = [member.name.clone(), address, member.pool.clone()];
+        let names = [member.name(), address, member.pool().to_owned()];
         table.add_row(names.into_iter().chain(counts));
     }
     if summary.members.is_empty() {
@@ -154,8 +155,8 @@ fn table(summary: &Summary) -> String {
 }
 
 /// How many are in which state; `None` if all are open.
-fn states(counts: &Counts) -> Option<String> {
-    let Counts { open, settled, closed, cut, member_gone, over } = *counts;
+fn states(counts: &FlowCounts) -> Option<String> {
+    let FlowCounts { open, settled, closed, cut, member_gone, over } = *counts;
     let states = [
         (open, "open"),
         (settled, "on settled slots"),
@@ -180,25 +181,29 @@ fn row(flow: &TrackedFlow) -> String {
         }
     };
     let state = state.word();
-    format!("{what}  {} ({})  {state}, last packet {idle} s ago", member.name, member.pool)
+    format!("{what}  {} ({})  {state}, last packet {idle} s ago", member.name(), member.pool())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::flows::{MemberFlows, State};
-    use crate::observe::names::Member;
+    use crate::model::MemberRef;
+    use crate::observe::flows::{FlowState, MemberFlows};
+    use crate::observe::names::BackendMember;
 
     #[test]
     fn members_in_a_table() {
-        let member = Member {
-            id: 3,
-            name: "web-1".to_owned(),
-            pool: "web".to_owned(),
-            address: Some("10.0.0.11:80".parse().unwrap()),
+        let member = BackendMember {
+            number: 3,
+            member: Some(MemberRef::new(
+                (None, "web"),
+                None,
+                Some("web-1"),
+                ([10, 0, 0, 11], 80).into(),
+            )),
             removed: false,
         };
-        let counts = Counts { open: 9, closed: 1, member_gone: 2, ..Counts::default() };
+        let counts = FlowCounts { open: 9, closed: 1, member_gone: 2, ..FlowCounts::default() };
         let members = vec![MemberFlows { member: member.clone(), flows: 12, counts }];
         let summary = Summary { members, flows: 12, counts, cutting: None, room: 1024 };
         let text = table(&summary);
@@ -211,20 +216,20 @@ mod tests {
         );
         let words: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
         assert_eq!(words, ["web-1", "10.0.0.11:80", "web", "9", "0", "1", "0", "2"]);
-        let counts = Counts { open: 12, ..Counts::default() };
+        let counts = FlowCounts { open: 12, ..FlowCounts::default() };
         let open = table(&Summary { counts, ..summary.clone() });
         assert!(
             open.starts_with("12 tracked flows; room for 1024 of each IP version\n\n"),
             "{open}"
         );
-        let counts = Counts::default();
+        let counts = FlowCounts::default();
         let none = table(&Summary { members: vec![], flows: 0, counts, ..summary });
         assert_eq!(none.lines().count(), 1);
         let [source, destination] =
             ["198.51.100.7:1", "192.0.2.10:80"].map(|text| text.parse().unwrap());
         let protocol = "tcp".to_owned();
         let identity = Identity::FiveTuple { protocol, source, destination };
-        let flow = TrackedFlow { identity, member, state: State::Cut, idle: 3 };
+        let flow = TrackedFlow { identity, member, state: FlowState::Cut, idle: 3 };
         assert_eq!(
             row(&flow),
             "tcp  198.51.100.7:1 → 192.0.2.10:80  web-1 (web)  cut, last packet 3 s ago"

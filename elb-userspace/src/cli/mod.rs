@@ -1,6 +1,7 @@
 //! The command line. One file per command.
 //!
-//! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error), 2 wrong usage.
+//! Exit codes: 0 done or healthy, 1 it failed (the reason is on standard error, see `failure`), 2 wrong
+//! usage.
 //! Commands that answer with a report have their own, see `report`.
 
 mod agent;
@@ -15,10 +16,12 @@ mod drops;
 mod duration;
 mod events;
 mod explain;
+mod failure;
 mod flows;
 mod packets;
 mod reload;
 mod report;
+mod schema;
 mod socket;
 mod status;
 mod trace;
@@ -29,7 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::source::file::USUAL_FILE;
 
@@ -59,7 +62,8 @@ Examples:
   elb flows --cut --client 198.51.100.7      end the recorded connections of a client
   elb detach                                 stop forwarding
 
-Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.";
+Exit codes: 0 done, 1 failed (the reason is on standard error, with -o json as {\"code\", \"message\"}),
+2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -94,6 +98,8 @@ enum Command {
     /// Prepare this host as a backend server, or undo it.
     #[command(subcommand)]
     Backend(backend::BackendCommand),
+    /// Print what `-o json` of a command prints, as a JSON Schema.
+    Schema(schema::SchemaArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  elb completions bash > /etc/bash_completion.d/elb")]
     Completions {
@@ -132,11 +138,17 @@ enum Output {
     Json,
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// What it says is for the person at the terminal.
-pub fn run(cli: Cli) -> Result<ExitCode> {
+/// Runs the command that the process was started with; says on standard error why it failed.
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    run(cli).unwrap_or_else(|error| {
+        failure::report(&error, failure::output_of(&matches));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Agent(args) => agent::run(&args),
         Command::Check(args) => check::run(&args),
@@ -153,6 +165,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Drain(args) => drain::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "elb", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

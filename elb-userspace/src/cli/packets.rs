@@ -13,7 +13,9 @@ use ipnet::IpNet;
 
 use super::duration::duration;
 use crate::api::client;
-use crate::observe::trace::{DEFAULT_RATE, Event, Line, MAX_RATE, Missed, Reasons, Request};
+use crate::observe::trace::{
+    DEFAULT_RATE, MAX_RATE, Missed, PacketEvent, Reasons, TraceLine, TraceRequest,
+};
 
 /// Which packets.
 #[derive(Debug, Args)]
@@ -69,7 +71,7 @@ fn reason_names() -> PossibleValuesParser {
 
 impl PacketArgs {
     /// The request for them, with `snap` bytes of each frame and perhaps the bytes themselves.
-    pub(super) fn request(&self, snap: u32, bytes: bool) -> Result<Request> {
+    pub(super) fn request(&self, snap: u32, bytes: bool) -> Result<TraceRequest> {
         let dropped = Reason::ALL.iter().copied().filter(|r| r.fate() == Fate::Dropped);
         let reason = match (self.dropped, self.reason.as_slice()) {
             (true, _) => Some(dropped.collect()),
@@ -78,7 +80,7 @@ impl PacketArgs {
         };
         let Self { vip, client, sample, rate, .. } = *self;
         let member = self.member.clone();
-        Ok(Request { vip, client, member, reason, sample, rate, snap, bytes })
+        Ok(TraceRequest { vip, client, member, reason, sample, rate, snap, bytes })
     }
 
     /// Calls `began` when packets are told of, then `each` with them until it breaks off, there are
@@ -87,9 +89,9 @@ impl PacketArgs {
     pub(super) async fn follow(
         &self,
         socket: &Path,
-        request: &Request,
+        request: &TraceRequest,
         began: impl FnOnce() -> Result<()>,
-        mut each: impl FnMut(Event) -> Result<ControlFlow<()>>,
+        mut each: impl FnMut(PacketEvent) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let (mut count, mut missed, mut is_enough) = (0, Missed::default(), false);
         let began = || {
@@ -99,11 +101,11 @@ impl PacketArgs {
         };
         let lines = client::lines(socket, "/trace", request, began, |line| {
             match line {
-                Line::Event(event) => {
+                TraceLine::Event(event) => {
                     is_enough = each(*event)?.is_break();
                     count += 1;
                 }
-                Line::Missed(more) => {
+                TraceLine::Missed(more) => {
                     missed.limited += more.limited;
                     missed.overrun += more.overrun;
                 }

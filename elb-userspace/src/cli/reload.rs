@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use serde::Serialize;
 
 use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
-use crate::api::shape::reload::{InForce, ReloadReport, ReloadRequest};
+use crate::api::shape::reload::{InForce, ReloadReport, ReloadRequest, ReloadResult};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -49,21 +48,13 @@ pub(super) struct ReloadArgs {
 /// How often it is asked how far it is.
 const LOOK: Duration = Duration::from_millis(200);
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(flatten)]
-    report: &'a ReloadReport,
-    /// What is not in force yet; empty without --wait.
-    waiting: Vec<String>,
-}
-
 pub(super) fn run(args: &ReloadArgs) -> Result<ExitCode> {
     let socket = args.agent.path()?;
     let (report, in_force) = block_on(reload(args, &socket))?;
     let waiting = in_force.waiting;
     let good = report.accepted && waiting.is_empty();
     match args.output {
-        Output::Json => print_json(&Answer { report: &report, waiting })?,
+        Output::Json => print_json(&ReloadResult { report, waiting })?,
         Output::Table => print_text(&text(&report, &waiting, args))?,
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Output, print_json, print_text};
-use crate::diagnosis::report::{Basis, Conclusion, Finding, Report, Verdict};
+use super::{Output, failure, print_json, print_text};
+use crate::diagnosis::report::{Basis, Conclusion, Finding, Outcome, Report};
 
 /// The exit code of a command that could not report: 0 to 2 are what a [`Conclusion`] has.
 const NO_REPORT: u8 = 3;
@@ -36,7 +36,7 @@ pub(super) fn show_as<T: Serialize>(
     let told = match told {
         Ok(told) => told,
         Err(error) => {
-            eprintln!("elb: {error:#}");
+            failure::report(&error, output);
             return Ok(ExitCode::from(NO_REPORT));
         }
     };
@@ -74,7 +74,7 @@ fn cause(out: &mut String, finding: &Finding) {
 }
 
 fn line(out: &mut String, finding: &Finding) {
-    let start = format!("  {:<8} {:<18} ", mark(finding.verdict), finding.check);
+    let start = format!("  {:<8} {:<18} ", mark(finding.outcome), finding.check);
     indented(out, &start, &evidence(finding));
     if let Some(fix) = &finding.fix {
         indented(out, &format!("{:MARGIN$}fix: ", ""), fix);
@@ -113,13 +113,13 @@ const fn conclusion(conclusion: Conclusion) -> &'static str {
     }
 }
 
-const fn mark(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "FAIL",
-        Verdict::Warn => "warn",
-        Verdict::Unknown => "unknown",
-        Verdict::NotApplicable => "-",
+const fn mark(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Fail => "FAIL",
+        Outcome::Warn => "warn",
+        Outcome::Unknown => "unknown",
+        Outcome::NotApplicable => "-",
     }
 }
 
@@ -131,12 +131,12 @@ mod tests {
     #[test]
     fn the_likely_cause_comes_first() {
         let findings = vec![
-            Finding::seen(Check::Attached, Verdict::Pass, "pool web serves http"),
-            Finding::inferred(Check::Firewall, Verdict::Unknown, "no answer, no error"),
-            Finding::seen(Check::Listening, Verdict::Fail, "nothing listens\nat port 80")
+            Finding::seen(Check::Attached, Outcome::Pass, "pool web serves http"),
+            Finding::inferred(Check::Firewall, Outcome::Unknown, "no answer, no error"),
+            Finding::seen(Check::Listening, Outcome::Fail, "nothing listens\nat port 80")
                 .fix("systemctl start nginx\ncurl http://10.0.0.11/"),
-            Finding::seen(Check::Load, Verdict::Warn, "load 3.1 of 2"),
-            Finding::seen(Check::AddressBound, Verdict::NotApplicable, "an HTTP listener"),
+            Finding::seen(Check::Load, Outcome::Warn, "load 3.1 of 2"),
+            Finding::seen(Check::AddressBound, Outcome::NotApplicable, "an HTTP listener"),
         ];
         assert_eq!(
             text(&Report::new("web-1", false, findings)),
@@ -163,7 +163,7 @@ likely cause: backend server listening
 
     #[test]
     fn without_a_cause_there_are_only_lines() {
-        let finding = || Finding::seen(Check::Clock, Verdict::Pass, "synchronised");
+        let finding = || Finding::seen(Check::Clock, Outcome::Pass, "synchronised");
         let told = |works| text(&Report::new("lb", works, vec![finding()]));
         let lines = "\n  pass     clock              synchronised\n";
         assert_eq!(told(true), format!("lb: healthy\n{lines}"));
@@ -172,7 +172,7 @@ likely cause: backend server listening
 
     #[test]
     fn how_to_ask_the_host_is_said_once() {
-        let unknown = |check| Finding::inferred(check, Verdict::Unknown, "known to its host only");
+        let unknown = |check| Finding::inferred(check, Outcome::Unknown, "known to its host only");
         let findings = vec![unknown(Check::Firewall), unknown(Check::Load)];
         let mut report = Report::new("web/b1", false, findings);
         let (command, runs) = ("elb diagnose web/b1 --ssh b1".to_owned(), "elb …".to_owned());
@@ -187,7 +187,7 @@ likely cause: backend server listening
     #[test]
     fn what_strangers_sent_does_not_move_the_cursor() {
         let finding =
-            Finding::seen(Check::Configuration, Verdict::Fail, "status \x1b[2Jgone\r\x07");
+            Finding::seen(Check::Configuration, Outcome::Fail, "status \x1b[2Jgone\r\x07");
         let told = text(&Report::new("web\x1b-1", false, vec![finding.fix("\x1b[A")]));
         assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
         assert!(told.contains("status \u{fffd}[2Jgone"), "{told:?}");

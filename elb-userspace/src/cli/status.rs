@@ -12,11 +12,11 @@ use clap::Args;
 use comfy_table::{Cell, Color, Table, presets};
 
 use super::socket::SocketArg;
-use super::{Output, block_on, print_json, print_text};
-use crate::agent::logging;
+use super::{Output, block_on, failure, print_json, print_text};
 use crate::api::client;
 use crate::api::shape::status::{
-    AccessControl, Listener, Member, Paths, Pool, Reason, Request, Status,
+    AccessStatus, ListenerStatus, MemberStatus, PathStatus, PoolStatus, Reason, Status,
+    StatusRequest,
 };
 use crate::model::select::Label;
 
@@ -61,24 +61,23 @@ const UNKNOWN: u8 = 3;
 pub(super) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let (names, problems) = (args.names.join("\n"), args.problems);
     let probes = !args.names.is_empty() || args.output == Output::Json;
-    let asked = args
-        .agent
-        .path()
-        .and_then(|socket| block_on(client::status(&socket, &Request { probes, names, problems })));
+    let asked = args.agent.path().and_then(|socket| {
+        block_on(client::status(&socket, &StatusRequest { probes, names, problems }))
+    });
     let status = match asked {
         Err(error) if problems => {
-            logging::say(&format!("elb: {error:#}"));
+            failure::report(&error, args.output);
             return Ok(ExitCode::from(UNKNOWN));
         }
         asked => asked?,
     };
-    let members = member::all(&status);
+    let members: Vec<_> = status.pools.iter().flat_map(|pool| &pool.members).collect();
     let only_members = !problems && is_of_members(&status, &args.names);
     match args.output {
         Output::Json if only_members => print_json(&members)?,
         Output::Json => print_json(&status)?,
         Output::Table if only_members => {
-            print_text(&members.iter().map(member::text).collect::<String>())?;
+            print_text(&members.iter().map(|member| member::text(member)).collect::<String>())?;
         }
         Output::Table => print_text(&text(&status, std::io::stdout().is_terminal()))?,
     }
@@ -142,8 +141,8 @@ fn text(status: &Status, colours: bool) -> String {
 }
 
 /// The members of a pool are listed with the first of its listeners; those of no listener are left.
-fn load_balancers<'s>(out: &mut String, status: &'s Status, colours: bool) -> Vec<&'s Pool> {
-    let mut pools: BTreeMap<&str, (&Pool, bool)> =
+fn load_balancers<'s>(out: &mut String, status: &'s Status, colours: bool) -> Vec<&'s PoolStatus> {
+    let mut pools: BTreeMap<&str, (&PoolStatus, bool)> =
         status.pools.iter().map(|pool| (pool.name.as_str(), (pool, false))).collect();
     for lb in &status.load_balancers {
         let vips: Vec<String> = lb.vips.iter().map(ToString::to_string).collect();
@@ -161,11 +160,12 @@ fn load_balancers<'s>(out: &mut String, status: &'s Status, colours: bool) -> Ve
             }
         }
     }
-    let is_listed = |pool: &&Pool| pools.get(pool.name.as_str()).is_some_and(|(_, listed)| *listed);
+    let is_listed =
+        |pool: &&PoolStatus| pools.get(pool.name.as_str()).is_some_and(|(_, listed)| *listed);
     status.pools.iter().filter(|pool| !is_listed(pool)).collect()
 }
 
-fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
+fn listener_lines(out: &mut String, listener: &ListenerStatus, pool: &PoolStatus) {
     let port = match (listener.protocol_port, &listener.port_ranges[..]) {
         (0, []) => "any".to_owned(),
         (0, ranges) => ranges.join(","),
@@ -195,10 +195,9 @@ fn listener_lines(out: &mut String, listener: &Listener, pool: &Pool) {
 }
 
 /// Who may open connections to a listener, how many, and how many are open.
-fn admission(listener: &Listener) -> Vec<String> {
+fn admission(listener: &ListenerStatus) -> Vec<String> {
     let mut parts = Vec::new();
-    if let Some(AccessControl { ipgroup, list, enable_ipgroup, networks, cut }) = &listener.ipgroup
-    {
+    if let Some(AccessStatus { ipgroup, list, enable_ipgroup, networks, cut }) = &listener.ipgroup {
         let cuts = if *cut { ", cuts connections" } else { "" };
         let off = if *enable_ipgroup { cuts } else { ", off" };
         parts.push(format!("{list}list {ipgroup} of {networks} networks{off}"));
@@ -220,7 +219,7 @@ fn admission(listener: &Listener) -> Vec<String> {
     parts
 }
 
-fn members(out: &mut String, pool: &Pool, colours: bool) {
+fn members(out: &mut String, pool: &PoolStatus, colours: bool) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if !colours {
@@ -246,7 +245,7 @@ fn members(out: &mut String, pool: &Pool, colours: bool) {
     }
 }
 
-fn row(member: &Member) -> Vec<Cell> {
+fn row(member: &MemberStatus) -> Vec<Cell> {
     let colour = match member.operating_status.as_str() {
         "ONLINE" => Color::Green,
         "OFFLINE" => Color::Red,
@@ -257,7 +256,7 @@ fn row(member: &Member) -> Vec<Cell> {
     let direct = |why: &String| format!("probed at its own address: {why}");
     let reason = || member.reason.as_ref().map(|reason| reason.code().to_string());
     let note = [
-        paths.and_then(Paths::both).or_else(reason),
+        paths.and_then(PathStatus::both).or_else(reason),
         paths.and_then(|paths| paths.why_direct.as_ref()).map(direct),
         why,
         member.unreachable.clone(),
@@ -266,12 +265,12 @@ fn row(member: &Member) -> Vec<Cell> {
         member.cut_in.map(|seconds| format!("cut in {seconds} s")),
     ];
     let note = note.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let address = match member.protocol_port {
-        0 => member.address.to_string(),
-        port => std::net::SocketAddr::new(member.address, port).to_string(),
+    let address = match member.member.protocol_port {
+        0 => member.member.address.to_string(),
+        _ => member.member.socket().to_string(),
     };
     vec![
-        Cell::new(format!("    {}", member.name)),
+        Cell::new(format!("    {}", member.member.name)),
         Cell::new(address),
         Cell::new(member.weight),
         Cell::new(&member.operating_status).fg(colour),
@@ -285,7 +284,7 @@ fn row(member: &Member) -> Vec<Cell> {
 }
 
 /// The part of the new connections of the last minute.
-fn got(member: &Member) -> String {
+fn got(member: &MemberStatus) -> String {
     let some = member.new_connections.as_ref().filter(|new| new.count > 0 || new.share > 0.0);
     some.map_or("-".to_owned(), |new| format!("{:.1}%", new.share * 100.0))
 }

@@ -10,7 +10,7 @@ use super::packets::PacketArgs;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::observe::packet::Sent;
-use crate::observe::trace::{Event, MIN_SNAP};
+use crate::observe::trace::{MIN_SNAP, PacketEvent};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,7 +38,7 @@ pub(super) struct TraceArgs {
 pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
     let request = args.packets.request(MIN_SNAP, false)?;
     let mut out = io::stdout();
-    let print = |event: Event| {
+    let print = |event: PacketEvent| {
         let text = match args.output {
             Output::Table => line(&event),
             Output::Json => serde_json::to_string(&event)?,
@@ -49,8 +49,8 @@ pub(super) fn run(args: &TraceArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(event: &Event) -> String {
-    let Event { time, interface, protocol, length, verdict, .. } = event;
+fn line(event: &PacketEvent) -> String {
+    let PacketEvent { time, interface, protocol, length, fate, .. } = event;
     // Microseconds will do: 2026-01-02T03:04:05.123456789Z.
     let time = time.get(11..26).unwrap_or(time);
     let ends = match (&event.source, &event.destination) {
@@ -62,13 +62,13 @@ fn line(event: &Event) -> String {
     let listener = event.listener.as_ref().map(|l| format!(" · listener {l}")).unwrap_or_default();
     let what = what(event);
     format!(
-        "{time} {interface} {ends}{protocol}{syn}{fragment} {length} B{listener} · {verdict}{what}"
+        "{time} {interface} {ends}{protocol}{syn}{fragment} {length} B{listener} · {fate}{what}"
     )
 }
 
-fn what(event: &Event) -> String {
+fn what(event: &PacketEvent) -> String {
     let member = event.member.as_ref();
-    let member = member.map(|member| format!(" to {} ({})", member.name, member.pool));
+    let member = member.map(|member| format!(" to {} ({})", member.name(), member.pool()));
     let way = event.sent.as_ref().filter(|_| event.reason.is_none()).map(way);
     let reason = match (&event.reason, &event.meaning) {
         (Some(reason), Some(meaning)) => Some(format!(": {reason}: {meaning}")),
@@ -88,11 +88,11 @@ fn way(sent: &Sent) -> String {
 mod tests {
     use super::*;
 
-    fn event(more: serde_json::Value) -> Event {
+    fn event(more: serde_json::Value) -> PacketEvent {
         let mut whole = serde_json::json!({
             "time": "2026-01-02T03:04:05.123456789Z", "interface": "lb0", "protocol": "tcp",
             "source": "198.51.100.7:5", "destination": "192.0.2.10:80", "syn": true,
-            "fragment": false, "length": 54, "listener": "http", "verdict": "forwarded",
+            "fragment": false, "length": 54, "listener": "http", "fate": "forwarded",
         });
         whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(whole).unwrap()
@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn one_line_each() {
         let forwarded = event(serde_json::json!({
-            "member": { "id": 1, "name": "web-1", "pool": "web" },
+            "member": { "number": 1, "name": "web-1", "pool": "web", "address": "10.0.0.11",
+                        "protocol_port": 80 },
             "sent": { "interface": "lb1", "source_mac": "", "next_hop_mac": "02:00:00:00:00:09",
                       "length": 74, "encapsulation": { "source": "10.0.0.1",
                       "destination": "10.0.0.11", "protocol": "ipv4", "bytes": 20 } },
@@ -112,7 +113,7 @@ mod tests {
              forwarded to web-1 (web) in 10.0.0.1 → 10.0.0.11, 74 B by lb1 to 02:00:00:00:00:09"
         );
         let dropped = event(serde_json::json!({
-            "verdict": "dropped", "reason": "no_backend", "meaning": "nobody is there",
+            "fate": "dropped", "reason": "no_backend", "meaning": "nobody is there",
         }));
         assert!(line(&dropped).ends_with("· dropped: no_backend: nobody is there"));
     }

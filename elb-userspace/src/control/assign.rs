@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::ids::Ids;
-pub use self::listener::{AssignedListener, FormerPool, Place};
+pub use self::listener::{AssignedListener, FormerPool, ListenerPlace};
 use crate::control::plan::Region;
 use crate::control::ring::shape::Shape;
 use crate::model::{Forwarding, Protocol, ResourceId, ServerId};
@@ -260,7 +260,7 @@ pub struct Full {
 
 /// What there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct IdSpace {
     /// Listener ids.
     pub listeners: u32,
     /// Pool ids.
@@ -271,7 +271,7 @@ pub struct Room {
     pub slots: u32,
 }
 
-impl Room {
+impl IdSpace {
     /// No number that was not given before is given.
     pub const NONE: Self = Self { listeners: 0, pools: 0, backends: 0, slots: 0 };
 }
@@ -316,8 +316,8 @@ impl Assignments {
     ///
     /// # Errors
     /// There are too many virtual addresses.
-    pub fn vip(&mut self, address: IpAddr, room: Room) -> Result<u16, Full> {
-        let limit = if room == Room::NONE { 0 } else { MOST };
+    pub fn vip(&mut self, address: IpAddr, room: IdSpace) -> Result<u16, Full> {
+        let limit = if room == IdSpace::NONE { 0 } else { MOST };
         let full = Full { what: "virtual address", key: "VIPs", limit };
         if let Some(number) = self.vips.get(&address) {
             return Ok(*number);
@@ -339,7 +339,7 @@ impl Assignments {
         resource: ResourceId,
         shape: Shape,
         now: u32,
-        room: Room,
+        room: IdSpace,
         leaving: &[Region],
     ) -> Result<Option<Region>, Full> {
         if self.pools.get(&resource).is_some_and(|pool| pool.ring.shape == shape) {
@@ -365,7 +365,7 @@ impl Assignments {
         &mut self,
         pool: ResourceId,
         members: impl Iterator<Item = SocketAddr> + Clone,
-        room: Room,
+        room: IdSpace,
         used: &mut Ids,
     ) -> Vec<(SocketAddr, Full)> {
         let Some(pool) = self.pools.get_mut(&pool) else { return Vec::new() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elb_common::sweep::{BackendCensus, ListenerCensus};
 
-use crate::control::reconcile::Found;
+use crate::control::reconcile::SweepFindings;
 
 /// Time from one sweep to the next.
 const USUAL: Duration = Duration::from_secs(3);
@@ -58,7 +58,7 @@ impl Census {
     }
 }
 
-impl Found for Census {
+impl SweepFindings for Census {
     fn flows(&self, backend: u16) -> u32 {
         self.backend(backend).flows
     }

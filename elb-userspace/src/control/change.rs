@@ -7,6 +7,7 @@ mod pools;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::reconcile::Renamed;
@@ -15,9 +16,11 @@ use crate::model::{Listener, LoadBalancer, Model};
 pub use self::loss::taken_away;
 
 /// What happens to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EffectKind {
     /// Connections break at once.
     Cut,
     /// It goes; connections that exist go on.
@@ -30,7 +33,7 @@ pub enum Kind {
     Add,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EffectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cut => "cut",
@@ -43,10 +46,10 @@ impl fmt::Display for Kind {
 }
 
 /// One thing that another configuration does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {
     /// What happens.
-    pub kind: Kind,
+    pub kind: EffectKind,
     /// The object that it happens to, for example `pool "web", member "b1"`.
     pub object: String,
     /// In words.
@@ -63,7 +66,7 @@ impl fmt::Display for Effect {
 }
 
 impl Effect {
-    fn new(kind: Kind, object: impl Into<String>, what: impl Into<String>) -> Self {
+    fn new(kind: EffectKind, object: impl Into<String>, what: impl Into<String>) -> Self {
         Self { kind, object: object.into(), what: what.into(), share: None }
     }
 
@@ -73,7 +76,7 @@ impl Effect {
         let what = format!(
             "{moved:.1} % of the slots move to another member, at least {least:.1} % had to"
         );
-        Self { share: Some(share), ..Self::new(Kind::Move, format!("pool {pool:?}"), what) }
+        Self { share: Some(share), ..Self::new(EffectKind::Move, format!("pool {pool:?}"), what) }
     }
 }
 

@@ -98,7 +98,7 @@ pub enum Route {
 
 /// Addresses that ways are looked for to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedAddresses {
     /// Of members: route and neighbour.
     pub members: BTreeSet<IpAddr>,
     /// Virtual ones: the route only, to know where answers from them may come in.

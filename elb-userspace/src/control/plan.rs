@@ -11,8 +11,8 @@ use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
 use elb_common::vip_bits::VipBit;
 
-use crate::control::ring::slots::Kind;
-use crate::model::ipgroup::{GroupNetworks, Network};
+use crate::control::ring::slots::RingKind;
+use crate::model::ipgroup::{Cidr, GroupNetworks};
 use crate::model::port_range::PortPrefix;
 
 /// Where a listener for one port listens.
@@ -76,7 +76,7 @@ pub struct RingWrite {
     /// Backends that no longer serve even their established flows.
     pub gone: BTreeSet<u16>,
     /// The rules that its slots follow.
-    pub kind: Kind,
+    pub kind: RingKind,
 }
 
 /// A region of `RINGS`: first slot and number of slots.
@@ -110,7 +110,7 @@ pub enum Command {
     /// Zeroes what is counted of a listener id that is used anew.
     ResetListenerCounter(u16),
     /// Adds a network to an IP group.
-    AddToGroup(u16, Network),
+    AddToGroup(u16, Cidr),
     /// Writes an element of `LISTENER_POOLS`; all zeroes to free it.
     PutListenerPool(u16, ListenerPool),
     /// Writes a listener.
@@ -128,7 +128,7 @@ pub enum Command {
     /// Removes a listener for several ports.
     RemoveRange(RangeEntry),
     /// Removes a network from an IP group.
-    RemoveFromGroup(u16, Network),
+    RemoveFromGroup(u16, Cidr),
     /// Removes an element of `SERVER_IDS`.
     RemoveServer(ServerIdKey),
     /// Empties a region that no listener names any more.
@@ -142,7 +142,7 @@ pub enum Command {
 }
 
 /// Where commands go: the kernel's maps, or a fake.
-pub trait Store {
+pub trait MapStore {
     /// Why a write failed.
     type Error;
 
@@ -267,7 +267,7 @@ fn in_groups(
     commands: &mut Vec<Command>,
     these: &GroupNetworks,
     others: &GroupNetworks,
-    command: impl Fn(u16, Network) -> Command,
+    command: impl Fn(u16, Cidr) -> Command,
 ) {
     let none = BTreeSet::new();
     for (id, networks) in these {

@@ -23,17 +23,17 @@ use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
 use self::first::Wait;
-pub use self::lasting::Found;
+pub use self::lasting::SweepFindings;
 pub use self::renaming::Renamed;
 use self::ring::Published;
-use crate::control::assign::{Assignments, Full, Room};
+use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
 use crate::control::plan::{Image, Region, RingWrite};
 use crate::control::ring::slots;
 use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol, ResourceId};
 
 /// What is seen of the world.
-pub trait Seen {
+pub trait ReconcileInput {
     /// Whether a member is to take new flows, as far as its health says.
     fn serves(&self, pool: &Pool, member: &Member) -> bool;
     /// Whether a member takes no new flows because somebody told the agent so.
@@ -117,7 +117,7 @@ pub struct Reconciler {
     waits: BTreeMap<ResourceId, Wait>,
     /// Regions that are to be freed with the next picture.
     freed: Vec<Region>,
-    room: Room,
+    room: IdSpace,
     encap_source: EncapSource,
 }
 
@@ -126,7 +126,7 @@ impl Reconciler {
     pub fn new(
         assignments: Assignments,
         owners: BTreeMap<ResourceId, Owners>,
-        room: Room,
+        room: IdSpace,
         encap_source: EncapSource,
     ) -> Self {
         let found = |(pool, owners): (ResourceId, Owners)| {
@@ -142,12 +142,12 @@ impl Reconciler {
     }
 
     /// There is room for so much from now on.
-    pub const fn set_room(&mut self, room: Room) {
+    pub const fn set_room(&mut self, room: IdSpace) {
         self.room = room;
     }
 
     /// The picture of the maps for a model.
-    pub fn reconcile(&mut self, model: &Model, seen: &impl Seen) -> Desired {
+    pub fn reconcile(&mut self, model: &Model, seen: &impl ReconcileInput) -> Desired {
         let mut desired = Desired { freed: std::mem::take(&mut self.freed), ..Desired::default() };
         for (index, mac) in seen.interfaces() {
             desired.image.devices.insert(index);
@@ -189,7 +189,7 @@ impl Reconciler {
         &mut self,
         lb: &LoadBalancer,
         model: &Model,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
         let now = seen.now();

@@ -13,8 +13,8 @@ mod sender;
 mod tunnel;
 
 use super::check::Check;
-use super::evidence::{Evidence, PoolWanted, Wanted};
-use super::report::{Basis, Finding, Report, Verdict};
+use super::evidence::{Evidence, PoolWanted, WantedMember};
+use super::report::{Basis, Finding, Outcome, Report};
 use super::{fix, suspicion};
 
 /// The checks of a member, in the order of its report.
@@ -43,7 +43,7 @@ pub fn member(evidence: &Evidence) -> Report {
     let suspects = suspicion::suspects(evidence);
     let named = named(evidence, &suspects);
     let findings = settle(evidence, &suspects, named);
-    let unknown = findings.iter().any(|finding| finding.verdict == Verdict::Unknown);
+    let unknown = findings.iter().any(|finding| finding.outcome == Outcome::Unknown);
     let mut report = Report::explained(subject(evidence), evidence.works(), findings, named);
     if unknown && evidence.inspection.is_none() {
         report.ask = Some(fix::ask(evidence));
@@ -59,7 +59,7 @@ pub fn pool(wanted: &PoolWanted, file: &std::path::Path) -> Report {
 }
 
 fn subject(evidence: &Evidence) -> String {
-    let Wanted { pool, member, service, .. } = &evidence.wanted;
+    let WantedMember { pool, member, service, .. } = &evidence.wanted;
     let at = match service.port() {
         0 => service.ip().to_string(),
         _ => service.to_string(),
@@ -102,12 +102,12 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
     }
     let failed = MEMBER.iter().filter_map(|check| seen(evidence, *check));
     let fails = |finding: &Finding| {
-        finding.verdict == Verdict::Fail && contradicted(evidence, finding).is_none()
+        finding.outcome == Outcome::Fail && contradicted(evidence, finding).is_none()
     };
     if let Some(failed) = failed.into_iter().find(|finding| fails(finding)) {
         return Some(failed.check);
     }
-    let cleared = |check| seen(evidence, check).is_some_and(|said| said.verdict != Verdict::Warn);
+    let cleared = |check| seen(evidence, check).is_some_and(|said| said.outcome != Outcome::Warn);
     suspects.iter().map(|suspect| suspect.check).find(|check| !cleared(*check))
 }
 
@@ -115,9 +115,9 @@ fn named(evidence: &Evidence, suspects: &[Finding]) -> Option<Check> {
 fn supported(suspect: &Finding, said: &Finding) -> Option<Finding> {
     let what = format!("{}\nthe host itself: {}", suspect.evidence, said.evidence);
     let fix = said.fix.clone().or_else(|| suspect.fix.clone());
-    let verdict = suspect.verdict;
-    (said.verdict == Verdict::Warn).then(|| Finding {
-        verdict,
+    let outcome = suspect.outcome;
+    (said.outcome == Outcome::Warn).then(|| Finding {
+        outcome,
         evidence: what,
         fix,
         ..said.clone()
@@ -138,7 +138,7 @@ fn seen(evidence: &Evidence, check: Check) -> Option<&Finding> {
             | Check::Sysctls
     );
     let said = evidence.inspection.as_ref().filter(|_| about_host)?.finding(check)?;
-    (said.verdict != Verdict::Unknown).then_some(said)
+    (said.outcome != Outcome::Unknown).then_some(said)
 }
 
 /// What the host said, where it cannot be why the member fails: a check that has just succeeded, by the
@@ -152,11 +152,11 @@ fn contradicted(evidence: &Evidence, said: &Finding) -> Option<Finding> {
     } else {
         return None;
     };
-    if said.verdict != Verdict::Fail {
+    if said.outcome != Outcome::Fail {
         return None;
     }
     let what = format!("{}; {why}", said.evidence);
-    Some(Finding { verdict: Verdict::Warn, evidence: what, ..said.clone() })
+    Some(Finding { outcome: Outcome::Warn, evidence: what, ..said.clone() })
 }
 
 /// A suspect next to the one that is named.
@@ -172,12 +172,12 @@ fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Fin
     } else {
         format!("may be it as well, and cannot be told from outside: {}", fix::ON_HOST)
     };
-    Finding::inferred(suspect.check, Verdict::Unknown, evidence)
+    Finding::inferred(suspect.check, Outcome::Unknown, evidence)
 }
 
 /// What a check comes to where nothing points to it.
 fn by_itself(evidence: &Evidence, check: Check) -> Finding {
-    let Wanted { pool, file, .. } = &evidence.wanted;
+    let WantedMember { pool, file, .. } = &evidence.wanted;
     match check {
         Check::Attached => attachment::attached(pool, file),
         Check::AddressBound => attachment::address_bound_beside(pool, file),
@@ -214,7 +214,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::RpFilter
         | Check::Interface
         | Check::Forwarding
-        | Check::Clock => Finding::seen(check, Verdict::NotApplicable, "see elb doctor"),
+        | Check::Clock => Finding::seen(check, Outcome::NotApplicable, "see elb doctor"),
     }
 }
 

@@ -21,9 +21,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use self::facts::Facts;
-pub use self::gather::{Error, gather};
+pub use self::gather::{GatherError, gather};
 use super::check::Check;
-use super::report::{Finding, Report, Verdict};
+use super::report::{Finding, Outcome, Report};
 use crate::health::probe::ProbeSource;
 use crate::model::{Forwarding, Model};
 use crate::source::file::{AttachMode, Config, PIN_DIR, ProbeMark};
@@ -132,27 +132,27 @@ fn interfaces(duty: &Duty, facts: &Facts) -> Vec<Finding> {
     by_check.into_iter().map(|(check, findings)| together(check, findings)).collect()
 }
 
-/// The worst verdict, and everybody's evidence under their own name.
+/// The worst outcome, and everybody's evidence under their own name.
 fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
-    let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.verdict));
+    let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.outcome));
     let Some((_, worst)) = worst else {
-        return Finding::seen(check, Verdict::NotApplicable, "there is no interface");
+        return Finding::seen(check, Outcome::NotApplicable, "there is no interface");
     };
-    let (verdict, basis) = (worst.verdict, worst.basis);
+    let (outcome, basis) = (worst.outcome, worst.basis);
     let evidence = findings.iter().map(|(name, finding)| format!("{name}: {}", finding.evidence));
     let evidence = evidence.collect::<Vec<_>>().join("\n");
     let fixes: Vec<&str> = findings.iter().filter_map(|(_, f)| f.fix.as_deref()).collect();
     let fix = (!fixes.is_empty()).then(|| fixes.join("\n"));
-    Finding { check, verdict, basis, evidence, fix }
+    Finding { check, outcome, basis, evidence, fix }
 }
 
-const fn weight(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::NotApplicable => 0,
-        Verdict::Pass => 1,
-        Verdict::Unknown => 2,
-        Verdict::Warn => 3,
-        Verdict::Fail => 4,
+const fn weight(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::NotApplicable => 0,
+        Outcome::Pass => 1,
+        Outcome::Unknown => 2,
+        Outcome::Warn => 3,
+        Outcome::Fail => 4,
     }
 }
 

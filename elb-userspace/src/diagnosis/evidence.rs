@@ -10,8 +10,8 @@ use super::instrument::Fault;
 use super::report::Report;
 use crate::control::network::{NextHop, Unreachable};
 use crate::health::path;
-use crate::health::probe::{Outcome, ProbeSpec};
-use crate::health::{Cause, Failure, Status};
+use crate::health::probe::{ProbeOutcome, ProbeSpec};
+use crate::health::{Cause, Failure, OperatingStatus};
 use crate::model::monitor::ProbePath;
 use crate::model::{Forwarding, Protocol};
 
@@ -19,11 +19,11 @@ use crate::model::{Forwarding, Protocol};
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// What is wanted of the member.
-    pub wanted: Wanted,
+    pub wanted: WantedMember,
     /// What the agent holds of its health.
-    pub health: Health,
+    pub health: HealthEvidence,
     /// How it is reached.
-    pub way: Way,
+    pub way: MemberWay,
     /// What is wrong with probes on this host.
     pub own: Own,
     /// What a fresh look at it found.
@@ -34,7 +34,7 @@ pub struct Evidence {
 
 /// What the configuration wants of a member.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedMember {
     /// The configuration file.
     pub file: PathBuf,
     /// The member's pool.
@@ -122,9 +122,9 @@ pub struct Served {
 
 /// What the agent holds of a member's health.
 #[derive(Clone, Debug)]
-pub struct Health {
+pub struct HealthEvidence {
     /// The verdict.
-    pub status: Status,
+    pub status: OperatingStatus,
     /// Since when, RFC 3339.
     pub since: String,
     /// Why the latest probe failed, or for an OFFLINE member the latest that did.
@@ -148,7 +148,7 @@ pub struct Lapses {
 
 /// How a member is reached.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct MemberWay {
     /// What a frame to it needs, or why none can be sent.
     pub next_hop: Result<NextHop, Unreachable>,
     /// Why the next hop, which is used all the same, may be wrong.
@@ -164,9 +164,9 @@ pub struct Way {
     /// The outer source of packets in tunnels to it.
     pub outer: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
-    pub vip: Result<path::Way, String>,
+    pub vip: Result<path::VipWay, String>,
     /// How each of its virtual addresses is probed that can be.
-    pub vips: Vec<path::Way>,
+    pub vips: Vec<path::VipWay>,
 }
 
 /// What is wrong with probes on the load balancer's own host.
@@ -182,11 +182,11 @@ pub struct Own {
 #[derive(Clone, Debug, Default)]
 pub struct Looks {
     /// The health check itself.
-    pub probe: Option<Outcome>,
+    pub probe: Option<ProbeOutcome>,
     /// A TCP connection to the service's port, where another one is probed.
-    pub service: Option<Outcome>,
+    pub service: Option<ProbeOutcome>,
     /// A TCP connection to [`CONTROL_PORT`], which no rule is likely to name.
-    pub control: Option<Outcome>,
+    pub control: Option<ProbeOutcome>,
     /// Whether an ICMP echo request of few bytes was answered.
     pub echo: Option<Result<(), Cause>>,
     /// Whether the next hop confirmed its Ethernet address just now.
@@ -198,9 +198,9 @@ pub struct Looks {
     /// What becomes of a connection on which nothing is sent.
     pub quiet: Option<Quiet>,
     /// Whether TLS is spoken at the probed port.
-    pub tls: Option<Outcome>,
+    pub tls: Option<ProbeOutcome>,
     /// What other requests than the health check's are answered with.
-    pub requests: Vec<Asked>,
+    pub requests: Vec<HttpAttempt>,
     /// Whether a packet as large as clients' may be, with its outer headers, gets there.
     pub large: Option<Large>,
 }
@@ -223,7 +223,7 @@ pub enum Quiet {
 
 /// A request and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct HttpAttempt {
     /// Its path.
     pub path: String,
     /// What its `Host` field says.
@@ -234,7 +234,7 @@ pub struct Asked {
     pub answer: Result<(), Cause>,
 }
 
-impl Asked {
+impl HttpAttempt {
     /// Whether the answer is one that the health check expects.
     pub fn is_good(&self) -> bool {
         self.answer.is_ok()
@@ -349,7 +349,7 @@ impl Evidence {
 
 /// What came of a look at the member's own address, as far as one was made; one that works at the
 /// virtual address works.
-const fn direct(outcome: &Outcome) -> &Result<(), Failure> {
+const fn direct(outcome: &ProbeOutcome) -> &Result<(), Failure> {
     match &outcome.other {
         Some(other) => other,
         None => &outcome.result,

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::evidence::{Evidence, PoolWanted, Wanted};
-use super::inspect::{self, Asked};
+use super::evidence::{Evidence, PoolWanted, WantedMember};
+use super::inspect::{self, InspectRequest};
 use super::report::Ask;
 use crate::backend::Mode;
 use crate::model::{Forwarding, Protocol};
@@ -21,13 +21,13 @@ pub fn apply(file: &Path) -> String {
 }
 
 /// A change of the health monitor of a member's pool.
-pub fn monitor(wanted: &Wanted, change: &str) -> String {
+pub fn monitor(wanted: &WantedMember, change: &str) -> String {
     monitor_line(wanted, &format!("set {change} in"))
 }
 
 /// As [`monitor`], in other words.
-pub fn monitor_line(wanted: &Wanted, change: &str) -> String {
-    let Wanted { file, pool, .. } = wanted;
+pub fn monitor_line(wanted: &WantedMember, change: &str) -> String {
+    let WantedMember { file, pool, .. } = wanted;
     let name = &pool.name;
     format!(
         "{change} [pool.healthmonitor] of pool {name:?} in {}, then {}",
@@ -37,7 +37,7 @@ pub fn monitor_line(wanted: &Wanted, change: &str) -> String {
 }
 
 /// A change of the file.
-pub fn file(wanted: &Wanted, change: &str) -> String {
+pub fn file(wanted: &WantedMember, change: &str) -> String {
     format!("{change} in {}, then {}", wanted.file.display(), apply(&wanted.file))
 }
 
@@ -55,14 +55,15 @@ pub fn ask(evidence: &Evidence) -> Ask {
 
 /// The command that asks the member's host.
 pub fn ask_host(evidence: &Evidence) -> String {
-    let Wanted { pool, member, .. } = &evidence.wanted;
+    let WantedMember { pool, member, .. } = &evidence.wanted;
     let target = quoted(&format!("member:{}/{member}", pool.name));
     format!("elb diagnose {target} --ssh {}", evidence.address())
 }
 
 /// The arguments of `elb` that let a member's host look at itself, as JSON.
 pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
-    let Asked { protocol, port, from, to, vips, mode, direct, outer, .. } = question(evidence);
+    let InspectRequest { protocol, port, from, to, vips, mode, direct, outer, .. } =
+        question(evidence);
     let mut words = vec!["backend".to_owned(), "inspect".to_owned()];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
     option("--protocol", protocol.name());
@@ -83,12 +84,12 @@ pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
 }
 
 /// What a member's host is to be asked.
-pub fn question(evidence: &Evidence) -> Asked {
-    let Wanted { pool, .. } = &evidence.wanted;
-    Asked {
+pub fn question(evidence: &Evidence) -> InspectRequest {
+    let WantedMember { pool, .. } = &evidence.wanted;
+    InspectRequest {
         protocol: match pool.protocol {
-            Protocol::Tcp => inspect::Protocol::Tcp,
-            Protocol::Udp => inspect::Protocol::Udp,
+            Protocol::Tcp => inspect::ServiceProtocol::Tcp,
+            Protocol::Udp => inspect::ServiceProtocol::Udp,
         },
         port: Some(evidence.target().port()).filter(|port| *port > 0),
         from: evidence.way.source.into_iter().collect(),

@@ -29,24 +29,25 @@ mod wrappers;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use asked::{Asked, Protocol};
-pub use gather::{Place, packet_filter};
-pub use own::{Filtered, Probe, filtered};
+pub use asked::{InspectRequest, ServiceProtocol};
+pub use gather::{BackendDirectories, packet_filter};
+pub use own::{Filtered, OwnProbe, filtered};
 
 use super::check::Check;
-use super::report::{Report, Verdict};
+use super::report::{Outcome, Report};
 use facts::Facts;
 use parts::{Part, finding};
 
 /// An answer, with what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     /// The host's name.
     pub host: String,
     /// The question, completed by what is set up on the host.
-    pub asked: Asked,
+    pub asked: InspectRequest,
     /// What was seen.
     pub report: Report,
 }
@@ -56,8 +57,8 @@ impl Inspection {
     ///
     /// # Errors
     /// It was asked something else; the message says what.
-    pub fn answer_to(self, question: &Asked) -> Result<Report, String> {
-        let Asked { protocol, port, from, to, direct, .. } = &self.asked;
+    pub fn answer_to(self, question: &InspectRequest) -> Result<Report, String> {
+        let InspectRequest { protocol, port, from, to, direct, .. } = &self.asked;
         let differs = |what: &str, asked: String, wanted: String| {
             Err(format!(
                 "the inspection of {} is about {what} {asked}, and the member has {wanted}: run \
@@ -97,12 +98,12 @@ fn shown(list: &[impl ToString]) -> String {
 }
 
 /// Inspects this host. Not for use inside an asynchronous runtime: it waits.
-pub fn inspect(asked: &Asked, place: &Place) -> Inspection {
+pub fn inspect(asked: &InspectRequest, place: &BackendDirectories) -> Inspection {
     let (asked, facts) = gather::gather(asked, place);
     conclude(asked, &facts)
 }
 
-type Judge = fn(&Asked, &Facts) -> Vec<Part>;
+type Judge = fn(&InspectRequest, &Facts) -> Vec<Part>;
 
 const CHECKS: [(Check, Judge); 9] = [
     (Check::Listening, listening::check),
@@ -117,20 +118,20 @@ const CHECKS: [(Check, Judge); 9] = [
 ];
 
 /// What the facts say about what was asked. It is healthy if no check failed and none is unknown.
-fn conclude(asked: Asked, facts: &Facts) -> Inspection {
+fn conclude(asked: InspectRequest, facts: &Facts) -> Inspection {
     let elsewhere = elsewhere(&asked, facts);
     let findings = CHECKS.map(|(check, judge)| match &elsewhere {
         Some(why) => finding(check, vec![Part::unknown(why)]),
         None => finding(check, judge(&asked, facts)),
     });
-    let known = findings.iter().all(|finding| finding.verdict != Verdict::Unknown);
+    let known = findings.iter().all(|finding| finding.outcome != Outcome::Unknown);
     // A warning is what a host is like, not why probes fail.
     let report = Report::explained(facts.host.clone(), known, findings.to_vec(), None);
     Inspection { host: facts.host.clone(), asked, report }
 }
 
 /// Why what this host is like says nothing of a member: it has none of the member's addresses.
-fn elsewhere(asked: &Asked, facts: &Facts) -> Option<String> {
+fn elsewhere(asked: &InspectRequest, facts: &Facts) -> Option<String> {
     let network = facts.network.as_ref().ok()?;
     let is_here = |address| network.holder(address).is_some();
     if asked.to.is_empty() || asked.to.iter().any(|address| is_here(*address)) {

@@ -9,7 +9,7 @@ use crate::control::network::{Network, Route};
 use crate::health::probe::{ProbeSource, ProbeSpec};
 use crate::kernel::net::probe_way::Steering;
 use crate::model::Model;
-use crate::model::monitor::Check;
+use crate::model::monitor::HealthCheck;
 
 /// Dialogs that are looked at.
 const MOST: usize = 32;
@@ -18,7 +18,7 @@ const OF_A_POOL: usize = 2;
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct InstrumentQuestion {
     /// The way of probes.
     pub steering: Steering,
     /// Whether an agent runs.
@@ -81,7 +81,7 @@ fn of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
             to,
             is_vip,
             own: own?,
-            is_udp: spec.check == Check::UdpConnect,
+            is_udp: spec.check == HealthCheck::UdpConnect,
             interface: interface.clone(),
             leads_back: matches!(route, Some(Route::Via { ifindex: back, .. }) if back == ifindex),
         })
@@ -91,8 +91,8 @@ fn of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
 }
 
 /// Looks at all of it; `None` where no agent has set probes up.
-pub async fn look(question: Question) -> Option<Vec<Fault>> {
-    let Question { steering, is_served, dialogs } = question;
+pub async fn look(question: InstrumentQuestion) -> Option<Vec<Fault>> {
+    let InstrumentQuestion { steering, is_served, dialogs } = question;
     let vips: BTreeSet<_> =
         dialogs.iter().filter(|one| one.is_vip).map(|one| one.to.ip()).collect();
     let vips: Vec<_> = vips.into_iter().collect();
@@ -141,8 +141,8 @@ fn unbound(dialogs: &[Dialog]) -> Vec<Fault> {
 }
 
 impl Dialog {
-    fn probe(&self, steering: &Steering, mark: u32) -> inspect::Probe {
-        inspect::Probe {
+    fn probe(&self, steering: &Steering, mark: u32) -> inspect::OwnProbe {
+        inspect::OwnProbe {
             to: self.to,
             own: self.own,
             is_udp: self.is_udp,

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::evidence::{Asked, CONTROL_PORT, Evidence, Large, Looks, Wanted, Way};
-use crate::health::probe::{self, Outcome, ProbeSpec};
+use super::evidence::{CONTROL_PORT, Evidence, HttpAttempt, Large, Looks, MemberWay, WantedMember};
+use crate::health::probe::{self, ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, Stage, echo};
-use crate::kernel::net::holders::{self, Question};
-use crate::model::monitor::{Check, ExpectedCodes, HttpCheck, HttpMethod, TlsCheck, UrlPath};
+use crate::kernel::net::holders::{self, HolderQuestion};
+use crate::model::monitor::{ExpectedCodes, HealthCheck, HttpCheck, HttpMethod, TlsCheck, UrlPath};
 use crate::model::{Forwarding, Protocol};
 
 /// How long a look takes at most, the health check itself aside.
@@ -51,8 +51,8 @@ async fn still_answered(evidence: &Evidence) -> Vec<IpAddr> {
     let before = evidence.health.answers_for.clone();
     let (false, Ok(hop)) = (before.is_empty(), &evidence.way.next_hop) else { return before };
     let (ifindex, mac, member) = (hop.ifindex, hop.source_mac, hop.mac);
-    let questions: Vec<Question> =
-        before.iter().map(|vip| Question { ifindex, mac, vip: *vip }).collect();
+    let questions: Vec<HolderQuestion> =
+        before.iter().map(|vip| HolderQuestion { ifindex, mac, vip: *vip }).collect();
     let asked = tokio::task::spawn_blocking(move || holders::ask(&questions)).await;
     let Ok(Ok(found)) = asked else { return before };
     let still = |vip: &IpAddr| found.iter().any(|one| (one.vip, one.mac) == (*vip, member));
@@ -135,32 +135,32 @@ pub fn full_size(forwarding: Forwarding, member: IpAddr) -> u16 {
 }
 
 /// The health check, by the virtual address if it goes there.
-async fn health_check(wanted: &Wanted, way: &Way) -> Option<Outcome> {
+async fn health_check(wanted: &WantedMember, way: &MemberWay) -> Option<ProbeOutcome> {
     let probe = wanted.probe.clone()?;
     let probe = ProbeSpec { timeout: probe.timeout.min(PROBE_LIMIT), ..probe };
     Some(probe::run(probe, way.vips.clone()).await)
 }
 
 /// A look at the member's own address.
-async fn run(probe: ProbeSpec) -> Outcome {
+async fn run(probe: ProbeSpec) -> ProbeOutcome {
     probe::run(probe, Vec::new()).await
 }
 
 /// A connection to the service, where the health check makes none to it.
-fn service(wanted: &Wanted, way: &Way) -> Option<ProbeSpec> {
+fn service(wanted: &WantedMember, way: &MemberWay) -> Option<ProbeSpec> {
     let port = wanted.service.port();
     let is_probed = wanted.probe.as_ref().is_some_and(|probe| probe.target.port() == port);
     let is_stream = wanted.pool.protocol == Protocol::Tcp && port != 0;
     (is_stream && !is_probed).then(|| tcp(wanted, way, port))
 }
 
-fn tcp(wanted: &Wanted, way: &Way, port: u16) -> ProbeSpec {
+fn tcp(wanted: &WantedMember, way: &MemberWay, port: u16) -> ProbeSpec {
     let address = wanted.service.ip();
     ProbeSpec {
         target: SocketAddr::new(address, port),
         source: way.source,
         timeout: LIMIT,
-        check: Check::Tcp,
+        check: HealthCheck::Tcp,
         vips: Vec::new(),
         lead: None,
         default_host: address,
@@ -168,34 +168,34 @@ fn tcp(wanted: &Wanted, way: &Way, port: u16) -> ProbeSpec {
 }
 
 /// Who is asked for echoes: the address alone counts.
-fn echo_of(wanted: &Wanted, way: &Way) -> ProbeSpec {
+fn echo_of(wanted: &WantedMember, way: &MemberWay) -> ProbeSpec {
     tcp(wanted, way, 0)
 }
 
 /// A TLS handshake, where the health check speaks HTTP without it.
-fn tls(wanted: &Wanted) -> Option<ProbeSpec> {
+fn tls(wanted: &WantedMember) -> Option<ProbeSpec> {
     let probe = wanted.probe.as_ref()?;
-    let Check::Http(http) = &probe.check else { return None };
-    let check = Check::Tls(TlsCheck { domain_name: http.domain_name.clone() });
+    let HealthCheck::Http(http) = &probe.check else { return None };
+    let check = HealthCheck::Tls(TlsCheck { domain_name: http.domain_name.clone() });
     Some(ProbeSpec { check, timeout: probe.timeout.min(LIMIT), ..probe.clone() })
 }
 
 /// Requests like the health check's, with another path, with another `Host`, or without TLS.
-fn variants(wanted: &Wanted) -> Vec<ProbeSpec> {
+fn variants(wanted: &WantedMember) -> Vec<ProbeSpec> {
     let Some(probe) = &wanted.probe else { return Vec::new() };
-    let spec = |check: Check, default_host: IpAddr| ProbeSpec {
+    let spec = |check: HealthCheck, default_host: IpAddr| ProbeSpec {
         timeout: probe.timeout.min(LIMIT),
         check,
         default_host,
         ..probe.clone()
     };
-    let (own, kind): (&HttpCheck, fn(HttpCheck) -> Check) = match &probe.check {
-        Check::Http(own) => (own, Check::Http),
-        Check::Https(own) => (own, Check::Https),
-        Check::Tls(_) | Check::Grpc(_) => {
-            return vec![spec(Check::Http(plain_root()), probe.default_host)];
+    let (own, kind): (&HttpCheck, fn(HttpCheck) -> HealthCheck) = match &probe.check {
+        HealthCheck::Http(own) => (own, HealthCheck::Http),
+        HealthCheck::Https(own) => (own, HealthCheck::Https),
+        HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
+            return vec![spec(HealthCheck::Http(plain_root()), probe.default_host)];
         }
-        Check::Tcp | Check::UdpConnect => return Vec::new(),
+        HealthCheck::Tcp | HealthCheck::UdpConnect => return Vec::new(),
     };
     let unnamed = HttpCheck { domain_name: None, ..own.clone() };
     let mut all = Vec::new();
@@ -208,8 +208,8 @@ fn variants(wanted: &Wanted) -> Vec<ProbeSpec> {
         let root = HttpCheck { url_path: UrlPath::default(), ..own.clone() };
         all.push(spec(kind(root), probe.default_host));
     }
-    if matches!(probe.check, Check::Https(_)) {
-        all.push(spec(Check::Http(own.clone()), probe.default_host));
+    if matches!(probe.check, HealthCheck::Https(_)) {
+        all.push(spec(HealthCheck::Http(own.clone()), probe.default_host));
     }
     all
 }
@@ -223,25 +223,28 @@ fn plain_root() -> HttpCheck {
     }
 }
 
-async fn requests(variants: Vec<ProbeSpec>) -> Vec<Asked> {
+async fn requests(variants: Vec<ProbeSpec>) -> Vec<HttpAttempt> {
     let mut asked = Vec::new();
     // One after the other: a server that is in trouble gets no burst.
     for spec in variants {
         let (http, over_tls) = match &spec.check {
-            Check::Http(http) => (http.clone(), false),
-            Check::Https(http) => (http.clone(), true),
-            Check::Tcp | Check::UdpConnect | Check::Tls(_) | Check::Grpc(_) => continue,
+            HealthCheck::Http(http) => (http.clone(), false),
+            HealthCheck::Https(http) => (http.clone(), true),
+            HealthCheck::Tcp
+            | HealthCheck::UdpConnect
+            | HealthCheck::Tls(_)
+            | HealthCheck::Grpc(_) => continue,
         };
         let path = http.url_path.as_str().to_owned();
         let host = http.domain_name.as_ref().map(|name| name.as_str().to_owned());
         let host = host.unwrap_or_else(|| spec.default_host.to_string());
         let answer = run(spec).await.result.map_err(|failure| failure.cause);
-        asked.push(Asked { path, host, over_tls, answer });
+        asked.push(HttpAttempt { path, host, over_tls, answer });
     }
     asked
 }
 
-async fn optional(look: Option<impl Future<Output = Outcome>>) -> Option<Outcome> {
+async fn optional(look: Option<impl Future<Output = ProbeOutcome>>) -> Option<ProbeOutcome> {
     match look {
         Some(look) => Some(look.await),
         None => None,

@@ -1,13 +1,14 @@
 //! The form of every report: one finding a check, and which of them is the likely cause.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 
 /// What a check came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Outcome {
     /// It is as it should be.
     Pass,
     /// This keeps it from working.
@@ -21,7 +22,9 @@ pub enum Verdict {
 }
 
 /// How a finding is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     /// Packets allow the conclusion; something else could look the same.
@@ -31,15 +34,15 @@ pub enum Basis {
 }
 
 /// What one check found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What was checked.
     pub check: Check,
     /// What came of it.
-    pub verdict: Verdict,
+    pub outcome: Outcome,
     /// How it is known.
     pub basis: Basis,
-    /// What was seen; for [`Verdict::Unknown`], what would be needed to know.
+    /// What was seen; for [`Outcome::Unknown`], what would be needed to know.
     pub evidence: String,
     /// A command to run, or what to change; none where nothing is to be done.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -48,13 +51,13 @@ pub struct Finding {
 
 impl Finding {
     /// One that was seen.
-    pub fn seen(check: Check, verdict: Verdict, evidence: impl Into<String>) -> Self {
-        Self { check, verdict, basis: Basis::Seen, evidence: evidence.into(), fix: None }
+    pub fn seen(check: Check, outcome: Outcome, evidence: impl Into<String>) -> Self {
+        Self { check, outcome, basis: Basis::Seen, evidence: evidence.into(), fix: None }
     }
 
     /// One that packets allow to conclude.
-    pub fn inferred(check: Check, verdict: Verdict, evidence: impl Into<String>) -> Self {
-        Self { basis: Basis::Inferred, ..Self::seen(check, verdict, evidence) }
+    pub fn inferred(check: Check, outcome: Outcome, evidence: impl Into<String>) -> Self {
+        Self { basis: Basis::Inferred, ..Self::seen(check, outcome, evidence) }
     }
 
     /// The same, with what to do.
@@ -65,7 +68,7 @@ impl Finding {
 }
 
 /// A report on one thing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// What it is about.
     pub subject: String,
@@ -83,7 +86,7 @@ pub struct Report {
 }
 
 /// How to ask the host that knows more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ask {
     /// The command to run here.
     pub command: String,
@@ -92,7 +95,7 @@ pub struct Ask {
 }
 
 /// What came of all checks together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
     /// Nothing is wrong. Exit code 0.
@@ -139,7 +142,7 @@ impl Report {
     ) -> Self {
         let mut report = Self::new(subject, works, findings);
         let warns = |check: Check| {
-            report.finding(check).is_some_and(|finding| finding.verdict == Verdict::Warn)
+            report.finding(check).is_some_and(|finding| finding.outcome == Outcome::Warn)
         };
         if !works && report.cause.is_some_and(warns) {
             report.cause = explains.filter(|check| warns(*check));
@@ -158,12 +161,12 @@ impl Report {
 }
 
 fn cause(works: bool, findings: &[Finding]) -> Option<&Finding> {
-    let first = |verdict: Verdict| {
-        let such = findings.iter().filter(move |finding| finding.verdict == verdict);
+    let first = |outcome: Outcome| {
+        let such = findings.iter().filter(move |finding| finding.outcome == outcome);
         // Of equals, `min_by_key` takes the first.
         such.min_by_key(|finding| std::cmp::Reverse(finding.basis))
     };
-    first(Verdict::Fail).or_else(|| first(Verdict::Warn).filter(|_| !works))
+    first(Outcome::Fail).or_else(|| first(Outcome::Warn).filter(|_| !works))
 }
 
 #[cfg(test)]
@@ -173,8 +176,8 @@ mod tests {
 
     use super::*;
 
-    const VERDICTS: [Verdict; 5] =
-        [Verdict::Pass, Verdict::Fail, Verdict::Warn, Verdict::Unknown, Verdict::NotApplicable];
+    const VERDICTS: [Outcome; 5] =
+        [Outcome::Pass, Outcome::Fail, Outcome::Warn, Outcome::Unknown, Outcome::NotApplicable];
 
     proptest! {
         #[test]
@@ -186,9 +189,9 @@ mod tests {
                 0..Check::ALL.len(),
             ),
         ) {
-            let finding = |(check, (verdict, basis)): (&Check, &(Verdict, Basis))| Finding {
+            let finding = |(check, (outcome, basis)): (&Check, &(Outcome, Basis))| Finding {
                 basis: *basis,
-                ..Finding::seen(*check, *verdict, "")
+                ..Finding::seen(*check, *outcome, "")
             };
             let findings: Vec<Finding> = chosen.iter().map(finding).rev().collect();
             let report = Report::new("web-1", works, findings.clone());
@@ -198,12 +201,12 @@ mod tests {
             prop_assert!(works || report.conclusion != Conclusion::Healthy);
             // Worse first, then what was seen, then the order of checks.
             let rank = |finding: &Finding| {
-                let verdict = match finding.verdict {
-                    Verdict::Fail => Some(0),
-                    Verdict::Warn => Some(1).filter(|_| !works),
-                    Verdict::Pass | Verdict::Unknown | Verdict::NotApplicable => None,
+                let outcome = match finding.outcome {
+                    Outcome::Fail => Some(0),
+                    Outcome::Warn => Some(1).filter(|_| !works),
+                    Outcome::Pass | Outcome::Unknown | Outcome::NotApplicable => None,
                 };
-                Some((verdict?, std::cmp::Reverse(finding.basis), finding.check))
+                Some((outcome?, std::cmp::Reverse(finding.basis), finding.check))
             };
             let best = findings.iter().filter_map(rank).min().map(|(_, _, check)| check);
             prop_assert_eq!(report.cause, best);
@@ -213,9 +216,9 @@ mod tests {
     #[test]
     fn what_was_seen_is_a_likelier_cause_than_what_is_inferred() {
         let findings = vec![
-            Finding::seen(Check::Route, Verdict::Fail, "no route"),
-            Finding::inferred(Check::SecurityGroup, Verdict::Fail, "no answer"),
-            Finding::seen(Check::Firewall, Verdict::Fail, "rule 3 drops it"),
+            Finding::seen(Check::Route, Outcome::Fail, "no route"),
+            Finding::inferred(Check::SecurityGroup, Outcome::Fail, "no answer"),
+            Finding::seen(Check::Firewall, Outcome::Fail, "rule 3 drops it"),
         ];
         let report = Report::new("web-1", false, findings);
         assert_eq!(report.cause, Some(Check::Firewall));
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn without_a_failed_check_it_depends_on_whether_it_works() {
-        let findings = vec![Finding::inferred(Check::Load, Verdict::Warn, "slow")];
+        let findings = vec![Finding::inferred(Check::Load, Outcome::Warn, "slow")];
         let report = |works| Report::new("web-1", works, findings.clone());
         assert_eq!((report(true).conclusion, report(true).cause), (Conclusion::Healthy, None));
         let sick = report(false);

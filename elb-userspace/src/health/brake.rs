@@ -33,14 +33,14 @@ enum State {
     #[default]
     Open,
     /// Nobody turns OFFLINE until then.
-    Held { until: Time, group: Group },
+    Held { until: Time, group: JointFailure },
     /// It was a failure of many, which is over when few of them fail.
-    Decided { group: Group },
+    Decided { group: JointFailure },
 }
 
 /// Members that began to fail together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct JointFailure {
     /// How many they are.
     pub members: usize,
     /// Of so many that worked.
@@ -55,9 +55,9 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mass<'a> {
     /// Verdicts wait.
-    Held(&'a Group),
+    Held(&'a JointFailure),
     /// They were given.
-    Decided(&'a Group),
+    Decided(&'a JointFailure),
 }
 
 /// How long is together, and how long is a hold.
@@ -149,7 +149,7 @@ impl Brake {
 
     /// Those that began to fail together with a member, if they are more than half of all that worked,
     /// on two hosts or more.
-    fn group(&self, member: u32, together: Duration) -> Option<Group> {
+    fn group(&self, member: u32, together: Duration) -> Option<JointFailure> {
         let since = self.failing.get(&member)?.since;
         let is_near = |other: Time| other.max(since).since(other.min(since)) <= together;
         let near = self.failing.iter().filter(|(_, one)| is_near(one.since));
@@ -159,7 +159,7 @@ impl Brake {
         let hosts: HashSet<_> = near.iter().map(|(_, one)| one.host).collect();
         let silent = near.iter().filter(|(_, one)| one.is_silent).count();
         let is_mass = near.len() * 2 > of && hosts.len() > 1;
-        is_mass.then(|| Group {
+        is_mass.then(|| JointFailure {
             members: near.len(),
             of,
             hosts: hosts.len(),
@@ -207,7 +207,7 @@ mod tests {
         brake.is_online(0, false);
         brake.fails(1, host(1), at(1000), true);
         assert!(!brake.lets_go(1, PACE, at(2000)), "two of three");
-        let group = Group { members: 2, of: 3, hosts: 2, is_silent: true };
+        let group = JointFailure { members: 2, of: 3, hosts: 2, is_silent: true };
         assert_eq!(brake.mass(), Some(Mass::Held(&group)));
         assert!(!brake.lets_go(1, PACE, at(3999)));
         assert!(brake.lets_go(1, PACE, at(4000)));

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -19,7 +20,7 @@ const LATEST: u64 = 253_402_300_799_999;
 
 /// A probe that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub struct PastProbe {
     /// When it started, to the millisecond.
     pub started: SystemTime,
     /// How long it took, to the microsecond.
@@ -29,8 +30,8 @@ pub struct Probe {
 }
 
 /// How often what happened, since the member is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeCounts {
     /// Probes that succeeded.
     pub probes_ok: u64,
     /// Probes that failed.
@@ -46,8 +47,8 @@ pub struct Counts {
 #[serde(into = "Written", try_from = "Written")]
 pub struct History {
     /// How often what happened.
-    pub counts: Counts,
-    probes: VecDeque<Probe>,
+    pub counts: ProbeCounts,
+    probes: VecDeque<PastProbe>,
 }
 
 impl History {
@@ -59,15 +60,15 @@ impl History {
         };
         *count += 1;
         let failure = result.err().map(|failure| self.shared(failure));
-        self.push(Probe { started, duration, failure });
+        self.push(PastProbe { started, duration, failure });
     }
 
     /// The last probes, the oldest first.
-    pub fn probes(&self) -> impl Iterator<Item = &Probe> {
+    pub fn probes(&self) -> impl Iterator<Item = &PastProbe> {
         self.probes.iter()
     }
 
-    fn push(&mut self, probe: Probe) {
+    fn push(&mut self, probe: PastProbe) {
         if self.probes.len() == LAST {
             self.probes.pop_front();
         }
@@ -86,7 +87,7 @@ impl History {
 #[derive(Serialize, Deserialize)]
 struct Written {
     #[serde(flatten)]
-    counts: Counts,
+    counts: ProbeCounts,
     failures: Vec<Failure>,
     /// Milliseconds since 1970, microseconds, and which of the failures.
     probes: Vec<(u64, u32, Option<u8>)>,
@@ -111,7 +112,7 @@ impl From<History> for Written {
             });
             u8::try_from(number).unwrap_or(u8::MAX)
         };
-        let probe = |probe: &Probe| {
+        let probe = |probe: &PastProbe| {
             let since = probe.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let started = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
             let micros = u32::try_from(probe.duration.as_micros()).unwrap_or(u32::MAX);
@@ -135,7 +136,7 @@ impl TryFrom<Written> for History {
                 let known = failures.get(usize::from(number)).cloned();
                 known.ok_or(Unreadable::Failure(number, failures.len()))
             });
-            history.push(Probe {
+            history.push(PastProbe {
                 started: started.ok_or(Unreadable::Time(millis))?,
                 duration: Duration::from_micros(micros.into()),
                 failure: failure.transpose()?,

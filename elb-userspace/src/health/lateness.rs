@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Upper ends of the classes, in milliseconds; what is later is in one more class.
@@ -15,7 +16,7 @@ pub struct Lateness {
 }
 
 /// Probes that started no later than that, and later than those of the class before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Class {
     /// Milliseconds; none: however late.
     pub at_most_ms: Option<u64>,

@@ -34,4 +34,4 @@ pub use history::History;
 pub(crate) use http::host_field;
 pub use lateness::Lateness;
 pub use reason::{Failure, ReasonCode};
-pub use state::{Change, MemberHealth, Status, Timing, Verdict};
+pub use state::{Change, MemberHealth, OperatingStatus, Timing, Verdict};

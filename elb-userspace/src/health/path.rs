@@ -19,7 +19,7 @@ pub const AT_ONCE: usize = 4;
 
 /// How a virtual address of one member is probed.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct VipWay {
     /// Where the member is asked.
     pub target: SocketAddr,
     /// The local address to ask from.
@@ -80,7 +80,7 @@ impl Flow {
 
 /// What a probe came to by each path; `None`: it was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub struct PathResults {
     /// The one that decides.
     pub path: ProbePath,
     /// At the virtual address.

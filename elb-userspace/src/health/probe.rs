@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::path::{AtVip, Lead, Paths, Way, vip_first};
+use super::path::{AtVip, Lead, PathResults, VipWay, vip_first};
 use super::{Failure, grpc, http, tcp, tls, udp};
-use crate::model::monitor::{Check, ProbePath};
+use crate::model::monitor::{HealthCheck, ProbePath};
 use crate::model::{Member, Model, Pool};
 
 /// All that a probe needs to know.
@@ -21,7 +21,7 @@ pub struct ProbeSpec {
     /// For the whole probe.
     pub timeout: Duration,
     /// What is asked.
-    pub check: Check,
+    pub check: HealthCheck,
     /// Where it is to be asked as traffic is: at each virtual address that leads to it.
     pub vips: Vec<SocketAddr>,
     /// What brings the probe to the member, if `target` is not its own address.
@@ -51,8 +51,8 @@ impl ProbeSpec {
     }
 
     /// The same by the virtual address.
-    fn by(&self, way: Way) -> Self {
-        let Way { target, source, lead } = way;
+    fn by(&self, way: VipWay) -> Self {
+        let VipWay { target, source, lead } = way;
         Self { target, source: Some(source), lead: Some(lead), ..self.clone() }
     }
 }
@@ -77,7 +77,7 @@ impl ProbeSource {
 
 /// What came of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ProbeOutcome {
     /// Whether the member works.
     pub result: Result<(), Failure>,
     /// How long the probe took; not much longer than its timeout.
@@ -91,26 +91,26 @@ pub struct Outcome {
     pub vips: Vec<AtVip>,
 }
 
-impl Outcome {
+impl ProbeOutcome {
     /// What each path came to.
-    pub fn paths(&self) -> Paths {
+    pub fn paths(&self) -> PathResults {
         let (result, other) = (Some(self.result.clone()), self.other.clone());
         let (vip, direct) = match self.path {
             ProbePath::Vip => (result, other),
             ProbePath::Direct => (other, result),
         };
-        Paths { path: self.path, vip, direct }
+        PathResults { path: self.path, vip, direct }
     }
 }
 
 /// Runs a probe, at the virtual addresses that there are ways to, all at once. Dropping the future closes its connections.
-pub async fn run(probe: ProbeSpec, ways: Vec<Way>) -> Outcome {
+pub async fn run(probe: ProbeSpec, ways: Vec<VipWay>) -> ProbeOutcome {
     let start = Instant::now();
     let deadline = start + probe.timeout;
     if ways.is_empty() {
         let result = check(&probe, deadline).await;
         let (duration, path) = (start.elapsed(), ProbePath::Direct);
-        return Outcome { result, duration, path, other: None, vips: Vec::new() };
+        return ProbeOutcome { result, duration, path, other: None, vips: Vec::new() };
     }
     let led: Vec<_> = ways.into_iter().map(|way| probe.by(way)).collect();
     let patience = start + probe.timeout / 2;
@@ -118,7 +118,7 @@ pub async fn run(probe: ProbeSpec, ways: Vec<Way>) -> Outcome {
         vip_first(at_all(&led, deadline), check(&probe, deadline), patience).await;
     let (Ok(vips) | Err(vips)) = at_vips;
     let result = vips.iter().find_map(|(_, result)| result.clone().err()).map_or(Ok(()), Err);
-    Outcome { result, duration: start.elapsed(), path: ProbePath::Vip, other, vips }
+    ProbeOutcome { result, duration: start.elapsed(), path: ProbePath::Vip, other, vips }
 }
 
 /// What came of all probes; an error if any failed.
@@ -132,14 +132,14 @@ async fn at_all(led: &[ProbeSpec], deadline: Instant) -> Result<Vec<AtVip>, Vec<
 /// time, had room twice for the largest.
 async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
     match &probe.check {
-        Check::Tcp => Box::pin(tcp::check(probe, deadline)).await,
-        Check::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
-        Check::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
-        Check::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
-        Check::Tls(check) => {
+        HealthCheck::Tcp => Box::pin(tcp::check(probe, deadline)).await,
+        HealthCheck::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
+        HealthCheck::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
+        HealthCheck::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
+        HealthCheck::Tls(check) => {
             Box::pin(tls::check(probe, check.domain_name.as_ref(), deadline)).await
         }
-        Check::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
+        HealthCheck::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
     }
 }
 

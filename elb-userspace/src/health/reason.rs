@@ -1,7 +1,9 @@
 //! Why a probe failed, as the V3 API tells it (eleven reason codes) and as people ask for it.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::Cause;
@@ -52,7 +54,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The V3 API's `reason_code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReasonCode {
     /// No connection within the timeout, or no echo reply.
@@ -119,8 +121,18 @@ impl fmt::Display for ReasonCode {
     }
 }
 
-/// What is written of a failure.
-#[derive(Serialize)]
+impl JsonSchema for Failure {
+    fn schema_name() -> Cow<'static, str> {
+        "Failure".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Written::json_schema(generator)
+    }
+}
+
+/// Why a probe failed.
+#[derive(Serialize, JsonSchema)]
 struct Written {
     reason_code: ReasonCode,
     expected_response: Option<String>,

@@ -22,6 +22,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -29,9 +30,9 @@ use crate::model::HealthMonitor;
 use crate::model::time::{Now, Time};
 
 /// The V3 API's `operating_status` of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
+pub enum OperatingStatus {
     /// The pool has no health monitor, or it is disabled.
     NoMonitor,
     /// No probe has finished yet.
@@ -42,7 +43,7 @@ pub enum Status {
     Offline,
 }
 
-impl Status {
+impl OperatingStatus {
     /// As the V3 API writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +55,7 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for OperatingStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -86,16 +87,16 @@ impl Timing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Before.
-    pub from: Status,
+    pub from: OperatingStatus,
     /// After.
-    pub to: Status,
+    pub to: OperatingStatus,
 }
 
 /// What is known of a member's health, as it is kept across restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// ONLINE or OFFLINE; others say nothing.
-    pub status: Status,
+    pub status: OperatingStatus,
     /// Since when.
     pub since: SystemTime,
     /// Why the latest probe failed, or for an OFFLINE member the latest that did.
@@ -120,7 +121,7 @@ const JITTER_OF_FIRST: u32 = 1;
 /// One member's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberHealth {
-    status: Status,
+    status: OperatingStatus,
     since: SystemTime,
     decided: Option<Time>,
     serves: bool,
@@ -148,7 +149,8 @@ impl MemberHealth {
     /// A member that nothing is known about. `random` is 64 random bits: they spread the first
     /// probes of many members over [`FIRST`].
     pub fn new(timing: Option<Timing>, now: Now, random: u64) -> Self {
-        let status = if timing.is_some() { Status::Initial } else { Status::NoMonitor };
+        let status =
+            if timing.is_some() { OperatingStatus::Initial } else { OperatingStatus::NoMonitor };
         Self {
             status,
             since: now.wall,
@@ -168,23 +170,24 @@ impl MemberHealth {
     pub fn restore(known: Verdict, timing: Option<Timing>, now: Now, random: u64) -> Self {
         let fresh = Self::new(timing, now, random);
         let Verdict { status, since, reason, streak, decided } = known;
-        if !matches!(status, Status::Online | Status::Offline) || timing.is_none() {
+        if !matches!(status, OperatingStatus::Online | OperatingStatus::Offline) || timing.is_none()
+        {
             return fresh;
         }
         let phase = within(timing.map(|timing| timing.delay), now, random);
-        let (serves, jitter) = (status == Status::Online, JITTER);
+        let (serves, jitter) = (status == OperatingStatus::Online, JITTER);
         Self { status, since, decided, reason, streak, serves, phase, jitter, ..fresh }
     }
 
     /// What is to be kept across a restart; nothing before there is a verdict.
     pub fn verdict(&self) -> Option<Verdict> {
         let Self { status, since, streak, decided, .. } = *self;
-        let is_one = matches!(status, Status::Online | Status::Offline);
+        let is_one = matches!(status, OperatingStatus::Online | OperatingStatus::Offline);
         is_one.then(|| Verdict { status, since, reason: self.reason.clone(), streak, decided })
     }
 
     /// The present verdict.
-    pub const fn status(&self) -> Status {
+    pub const fn status(&self) -> OperatingStatus {
         self.status
     }
 
@@ -216,7 +219,7 @@ impl MemberHealth {
 
     /// Whether its first probe is still to say whether the member is to take new connections.
     pub const fn is_undecided(&self) -> bool {
-        matches!(self.status, Status::Initial) && !self.serves
+        matches!(self.status, OperatingStatus::Initial) && !self.serves
     }
 
     /// Whether the member is to take new connections: it is ONLINE or not monitored, or it became
@@ -276,7 +279,7 @@ impl MemberHealth {
     /// Whether one more failure makes it OFFLINE.
     pub fn is_about_to_fail(&self) -> bool {
         let needed = self.timing.map_or(u32::MAX, |timing| timing.max_retries_down);
-        self.status == Status::Online && self.streak + 1 >= needed
+        self.status == OperatingStatus::Online && self.streak + 1 >= needed
     }
 
     /// Takes in a result by itself, of what is not probed on its own.
@@ -297,41 +300,47 @@ impl MemberHealth {
             (Phase::Idle | Phase::Waiting(_), None) => Phase::Idle,
         };
         match (self.status, timing) {
-            (Status::NoMonitor, Some(_)) => self.become_(Status::Initial, now),
-            (Status::Initial | Status::Online | Status::Offline, None) => {
+            (OperatingStatus::NoMonitor, Some(_)) => self.become_(OperatingStatus::Initial, now),
+            (
+                OperatingStatus::Initial | OperatingStatus::Online | OperatingStatus::Offline,
+                None,
+            ) => {
                 self.reason = None;
                 self.serves = true;
-                self.become_(Status::NoMonitor, now)
+                self.become_(OperatingStatus::NoMonitor, now)
             }
-            (Status::NoMonitor, None)
-            | (Status::Initial | Status::Online | Status::Offline, Some(_)) => None,
+            (OperatingStatus::NoMonitor, None)
+            | (
+                OperatingStatus::Initial | OperatingStatus::Online | OperatingStatus::Offline,
+                Some(_),
+            ) => None,
         }
     }
 
     fn count(&mut self, now: Now, timing: Timing, result: Result<(), Failure>) -> Option<Change> {
         let (verdict, needed) = match result {
-            Ok(()) => (Status::Online, timing.max_retries),
-            Err(_) => (Status::Offline, timing.max_retries_down),
+            Ok(()) => (OperatingStatus::Online, timing.max_retries),
+            Err(_) => (OperatingStatus::Offline, timing.max_retries_down),
         };
         if let Err(failure) = result {
             self.reason = Some(failure);
         }
         self.streak = if self.status == verdict { 0 } else { self.streak.saturating_add(1) };
-        let decided = self.status == Status::Initial || self.streak >= needed;
+        let decided = self.status == OperatingStatus::Initial || self.streak >= needed;
         let change = if decided && self.status != verdict {
-            self.serves = verdict == Status::Online;
+            self.serves = verdict == OperatingStatus::Online;
             self.streak = 0;
             self.become_(verdict, now)
         } else {
             None
         };
-        if self.status == Status::Online && verdict == Status::Online {
+        if self.status == OperatingStatus::Online && verdict == OperatingStatus::Online {
             self.reason = None;
         }
         change
     }
 
-    fn become_(&mut self, status: Status, now: Now) -> Option<Change> {
+    fn become_(&mut self, status: OperatingStatus, now: Now) -> Option<Change> {
         let from = std::mem::replace(&mut self.status, status);
         (self.since, self.decided) = (now.wall, Some(now.time));
         Some(Change { from, to: status })

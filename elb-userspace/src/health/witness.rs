@@ -12,7 +12,7 @@ use crate::model::time::Time;
 
 /// What the last probe of a member came to at a virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum VipResult {
     /// Not probed yet.
     Nothing,
     /// Something came back, be it a refusal.
@@ -53,7 +53,7 @@ struct Address {
 #[derive(Debug)]
 struct Member {
     host: IpAddr,
-    seen: Seen,
+    seen: VipResult,
     /// When the first probe of those started that found silence since the last answer.
     silent_since: Option<Time>,
 }
@@ -64,7 +64,7 @@ struct Hosts(HashMap<IpAddr, u32>);
 
 /// A probe of a virtual address that is over.
 #[derive(Clone, Copy, Debug)]
-pub struct Probe {
+pub struct WitnessProbe {
     /// The virtual address.
     pub address: IpAddr,
     /// The member's number.
@@ -83,21 +83,21 @@ impl Witnesses {
         for address in addresses {
             let address = self.addresses.entry(*address).or_default();
             if !address.members.contains_key(&member) {
-                address.see(member, host, Seen::Nothing, None);
+                address.see(member, host, VipResult::Nothing, None);
             }
         }
     }
 
     /// Takes in what came of a probe.
-    pub fn note(&mut self, probe: Probe, seen: Seen) {
+    pub fn note(&mut self, probe: WitnessProbe, seen: VipResult) {
         let address = self.addresses.entry(probe.address).or_default();
         let before = address.members.get(&probe.member);
         let silent_since = match seen {
-            Seen::Silence => before.and_then(|one| one.silent_since).or(Some(probe.started)),
-            Seen::Answer | Seen::Nothing => None,
-            Seen::Dead => before.and_then(|one| one.silent_since),
+            VipResult::Silence => before.and_then(|one| one.silent_since).or(Some(probe.started)),
+            VipResult::Answer | VipResult::Nothing => None,
+            VipResult::Dead => before.and_then(|one| one.silent_since),
         };
-        if seen == Seen::Answer {
+        if seen == VipResult::Answer {
             address.answered = address.answered.max(Some(probe.ended));
         }
         address.see(probe.member, probe.host, seen, silent_since);
@@ -107,7 +107,7 @@ impl Witnesses {
     /// virtual address, or the one that always decided; `is_undecided`: it has no verdict yet.
     pub fn meaning(
         &self,
-        probe: Probe,
+        probe: WitnessProbe,
         is_only: bool,
         is_offline: bool,
         is_undecided: bool,
@@ -150,7 +150,7 @@ impl Address {
         self.answering.0.is_empty() && self.silent.0.len() > 1
     }
 
-    fn see(&mut self, member: u32, host: IpAddr, seen: Seen, silent_since: Option<Time>) {
+    fn see(&mut self, member: u32, host: IpAddr, seen: VipResult, silent_since: Option<Time>) {
         self.forget(member);
         self.members.insert(member, Member { host, seen, silent_since });
         if let Some(hosts) = self.hosts(seen) {
@@ -169,12 +169,12 @@ impl Address {
         }
     }
 
-    fn hosts(&mut self, seen: Seen) -> Option<&mut Hosts> {
+    fn hosts(&mut self, seen: VipResult) -> Option<&mut Hosts> {
         match seen {
-            Seen::Nothing => Some(&mut self.unprobed),
-            Seen::Answer => Some(&mut self.answering),
-            Seen::Silence => Some(&mut self.silent),
-            Seen::Dead => None,
+            VipResult::Nothing => Some(&mut self.unprobed),
+            VipResult::Answer => Some(&mut self.answering),
+            VipResult::Silence => Some(&mut self.silent),
+            VipResult::Dead => None,
         }
     }
 }

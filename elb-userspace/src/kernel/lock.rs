@@ -16,7 +16,7 @@ pub struct Lock(File);
 
 /// A process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockHolder {
     /// Its id.
     pub pid: u32,
     /// Its command line.
@@ -32,7 +32,7 @@ pub enum LockError {
         /// What is shared.
         path: PathBuf,
         /// Who has it, if that can be seen from here.
-        holder: Option<Holder>,
+        holder: Option<LockHolder>,
     },
     /// The object cannot be opened or locked.
     #[error("cannot lock {}: {error}", path.display())]
@@ -44,9 +44,9 @@ pub enum LockError {
     },
 }
 
-fn of(holder: Option<&Holder>) -> String {
+fn of(holder: Option<&LockHolder>) -> String {
     match holder {
-        Some(Holder { pid, command }) => format!("process {pid} ({command})"),
+        Some(LockHolder { pid, command }) => format!("process {pid} ({command})"),
         None => "a process that is not visible here (another PID namespace?)".to_owned(),
     }
 }
@@ -106,16 +106,16 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// Who holds the lock on something, if anybody does; it is not locked for that.
-pub fn holder_of(path: &Path) -> Option<Holder> {
+pub fn holder_of(path: &Path) -> Option<LockHolder> {
     holder(&File::open(path).ok()?)
 }
 
 /// Who holds the lock on a file, as `/proc/locks` says.
-fn holder(file: &File) -> Option<Holder> {
+fn holder(file: &File) -> Option<LockHolder> {
     let held = file.metadata().ok()?;
     let device = (rustix::fs::major(held.dev()), rustix::fs::minor(held.dev()));
     let pid = pid_in(&fs::read_to_string("/proc/locks").ok()?, device, held.ino())?;
-    Some(Holder { pid, command: command(pid) })
+    Some(LockHolder { pid, command: command(pid) })
 }
 
 /// The process that `/proc/locks` names for an inode: `7: FLOCK  ADVISORY  WRITE 30974 00:27:9418141 0 EOF`.

@@ -7,9 +7,9 @@ pub const WAITING: [Number; 3] = [Number::SIGHUP, Number::SIGUSR1, Number::SIGUS
 
 /// While it lives, signals wait that the agent hears: one that comes while the kernel verifies a program
 /// ends that with EAGAIN.
-pub struct Held(SigSet);
+pub struct HeldSignals(SigSet);
 
-impl Held {
+impl HeldSignals {
     /// From now on, for this thread.
     pub fn now() -> Option<Self> {
         let heard = WAITING.into_iter().chain([Number::SIGTERM, Number::SIGINT]);
@@ -18,7 +18,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldSignals {
     fn drop(&mut self) {
         let _ = self.0.thread_set_mask();
     }
@@ -32,7 +32,7 @@ mod tests {
     fn signals_wait_and_come_afterwards() {
         let blocked = || SigSet::thread_get_mask().unwrap().contains(Number::SIGHUP);
         assert!(!blocked());
-        let held = Held::now();
+        let held = HeldSignals::now();
         assert!(blocked());
         drop(held);
         assert!(!blocked());

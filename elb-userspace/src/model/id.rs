@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,8 +17,9 @@ use super::value::Invalid;
 const NAMESPACE: Uuid = Uuid::from_u128(0x5e4c_2a3b_7f0d_4c86_9b1a_6d2e_90f7_c351);
 
 /// The id of a resource: unique among those of its kind, and the same whatever they are called.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(with = "String", extend("format" = "uuid"))]
 pub struct ResourceId(Uuid);
 
 impl ResourceId {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::value::{Invalid, as_text, choice};
@@ -24,7 +25,7 @@ pub struct IpGroup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IpGroupEntry {
     /// Its addresses.
-    pub ip: Network,
+    pub ip: Cidr,
     /// What it is; may be empty.
     pub description: Description,
 }
@@ -57,22 +58,23 @@ impl IpGroup {
     }
 
     /// Its networks.
-    pub fn networks(&self) -> BTreeSet<Network> {
+    pub fn networks(&self) -> BTreeSet<Cidr> {
         self.ip_list.iter().map(|entry| entry.ip).collect()
     }
 }
 
 /// Networks of IP groups, by the number of the group.
-pub type GroupNetworks = BTreeMap<u16, BTreeSet<Network>>;
+pub type GroupNetworks = BTreeMap<u16, BTreeSet<Cidr>>;
 
 /// Addresses with the same first bits: an address, and zeroes after its first `bits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Cidr {
     address: IpAddr,
     bits: u8,
 }
 
-impl Network {
+impl Cidr {
     /// The network of this size that an address is in; `None` if an address has fewer bits.
     pub fn of(address: IpAddr, bits: u8) -> Option<Self> {
         let address = match address {
@@ -99,7 +101,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for Cidr {
     type Err = Invalid;
 
     /// An address, or an address and the number of bits that count; the others may be set.
@@ -138,13 +140,13 @@ fn is_range(text: &str) -> bool {
     text.split_once('-').is_some_and(|(first, last)| is_address(first) && is_address(last))
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
     }
 }
 
-impl Serialize for Network {
+impl Serialize for Cidr {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         as_text(self, serializer)
     }

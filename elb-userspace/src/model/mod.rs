@@ -8,6 +8,7 @@ pub mod codes;
 pub mod endpoint;
 pub mod id;
 pub mod ipgroup;
+pub mod member_ref;
 pub mod monitor;
 pub mod port_range;
 pub mod quic;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 pub use id::ResourceId;
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
+pub use member_ref::MemberRef;
 pub use monitor::HealthMonitor;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};

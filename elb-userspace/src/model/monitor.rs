@@ -26,7 +26,7 @@ pub struct HealthMonitor {
     pub admin_state_up: bool,
     /// What a probe does.
     #[serde(flatten)]
-    pub check: Check,
+    pub check: HealthCheck,
     /// From the end of a probe to the start of the next, in seconds.
     pub delay: ProbeSeconds,
     /// For a whole probe, in seconds.
@@ -81,7 +81,7 @@ choice! {
 /// What a probe does, named by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Check {
+pub enum HealthCheck {
     /// A connection is established.
     Tcp,
     /// An ICMP echo request is answered, and a datagram is not answered by an ICMP error.
@@ -96,7 +96,7 @@ pub enum Check {
     Grpc(GrpcCheck),
 }
 
-impl Check {
+impl HealthCheck {
     /// Its name.
     pub const fn check_type(&self) -> CheckType {
         match self {
@@ -111,19 +111,19 @@ impl Check {
 }
 
 choice! {
-    /// The names of [`Check`].
+    /// The names of [`HealthCheck`].
     CheckType {
-        /// [`Check::Tcp`]
+        /// [`HealthCheck::Tcp`]
         Tcp = "TCP",
-        /// [`Check::UdpConnect`]
+        /// [`HealthCheck::UdpConnect`]
         UdpConnect = "UDP_CONNECT",
-        /// [`Check::Http`]
+        /// [`HealthCheck::Http`]
         Http = "HTTP",
-        /// [`Check::Https`]
+        /// [`HealthCheck::Https`]
         Https = "HTTPS",
-        /// [`Check::Tls`]
+        /// [`HealthCheck::Tls`]
         Tls = "TLS",
-        /// [`Check::Grpc`]
+        /// [`HealthCheck::Grpc`]
         Grpc = "GRPC",
     }
     not yet: [], use "TCP, HTTP, HTTPS, TLS, GRPC or UDP_CONNECT"

@@ -12,7 +12,7 @@ use super::{Listener, LoadBalancer, Member, Pool, ResourceId};
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ResourceKind {
     /// A load balancer.
     LoadBalancer,
     /// A listener.
@@ -23,7 +23,7 @@ pub enum Kind {
     Member,
 }
 
-impl Kind {
+impl ResourceKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::LoadBalancer, Self::Listener, Self::Pool, Self::Member];
 
@@ -42,7 +42,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'a> {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ResourceKind,
     /// Which it is, if that is known.
     pub id: Option<ResourceId>,
     /// What it is called; none: as its address and port.
@@ -56,7 +56,7 @@ pub struct Label<'a> {
 impl<'a> From<&'a LoadBalancer> for Label<'a> {
     fn from(lb: &'a LoadBalancer) -> Self {
         let name = Some(lb.name.as_str());
-        Self { kind: Kind::LoadBalancer, id: Some(lb.id), name, within: None, socket: None }
+        Self { kind: ResourceKind::LoadBalancer, id: Some(lb.id), name, within: None, socket: None }
     }
 }
 
@@ -64,7 +64,7 @@ impl<'a> From<(&'a LoadBalancer, &'a Listener)> for Label<'a> {
     fn from((lb, listener): (&'a LoadBalancer, &'a Listener)) -> Self {
         let (id, name) = (Some(listener.id), Some(listener.name.as_str()));
         let within = Some((Some(lb.id), lb.name.as_str()));
-        Self { kind: Kind::Listener, id, name, within, socket: None }
+        Self { kind: ResourceKind::Listener, id, name, within, socket: None }
     }
 }
 
@@ -84,7 +84,7 @@ impl<'a> From<(&'a Pool, &'a Member)> for Label<'a> {
 impl<'a> Label<'a> {
     /// That of a pool.
     pub const fn pool(id: Option<ResourceId>, name: &'a str) -> Self {
-        Self { kind: Kind::Pool, id, name: Some(name), within: None, socket: None }
+        Self { kind: ResourceKind::Pool, id, name: Some(name), within: None, socket: None }
     }
 
     /// That of a member of a pool, of which these are the id and the name.
@@ -94,7 +94,7 @@ impl<'a> Label<'a> {
         name: Option<&'a str>,
         socket: SocketAddr,
     ) -> Self {
-        Self { kind: Kind::Member, id, name, within: Some(pool), socket: Some(socket) }
+        Self { kind: ResourceKind::Member, id, name, within: Some(pool), socket: Some(socket) }
     }
 
     /// Whether a text names it.
@@ -213,7 +213,7 @@ impl<'a> Listed<'a> {
     }
 
     fn message(&self, what: &str, text: &str) -> String {
-        let or_address = match self.first.iter().any(|label| label.kind == Kind::Member) {
+        let or_address = match self.first.iter().any(|label| label.kind == ResourceKind::Member) {
             true => ", or has it as its address",
             false => "",
         };
@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn member<'a>(pool: &'a str, name: Option<&'a str>, socket: &str) -> Label<'a> {
-        let (kind, within) = (Kind::Member, Some((Some(id(1)), pool)));
+        let (kind, within) = (ResourceKind::Member, Some((Some(id(1)), pool)));
         Label { kind, id: Some(id(2)), name, within, socket: Some(socket.parse().unwrap()) }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::model::endpoint::Endpoint;
-use crate::model::select::{self, Kind, Label};
+use crate::model::select::{self, Label, ResourceKind};
 use crate::model::{Listener, LoadBalancer, Member, Model, Pool};
 
 /// Something with members below it.
@@ -41,8 +41,8 @@ impl<'a> Target<'a> {
 
     /// Whether the text of a configuration that need not be right, comments aside, has what `name` names.
     pub fn is_in_text(name: &str, text: &str) -> bool {
-        let after = |kind: Kind| name.strip_prefix(kind.as_str())?.strip_prefix(':');
-        let name = Kind::ALL.into_iter().find_map(after).unwrap_or(name);
+        let after = |kind: ResourceKind| name.strip_prefix(kind.as_str())?.strip_prefix(':');
+        let name = ResourceKind::ALL.into_iter().find_map(after).unwrap_or(name);
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let values: Vec<&str> =
             lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2)).collect();

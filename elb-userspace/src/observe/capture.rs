@@ -13,7 +13,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{PcapNgBlock as _, PcapNgWriter};
 
-use crate::observe::trace::{Bytes, Event};
+use crate::observe::trace::{Bytes, PacketEvent};
 
 /// Which way a frame went: the lowest bits of a packet's flags (pcapng §4.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,10 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// The file cannot be written, or the event brings no bytes.
-    pub fn add(&mut self, event: &Event) -> Result<()> {
+    pub fn add(&mut self, event: &PacketEvent) -> Result<()> {
         let time = humantime::parse_rfc3339(&event.time)?.duration_since(SystemTime::UNIX_EPOCH)?;
         let received = event.received_bytes.as_ref().context("the agent sent no bytes")?;
-        let comment = verdict(event);
+        let comment = what_became(event);
         let (received_by, length) = (&event.interface, event.length);
         self.frame(received_by, Direction::Received, time, received, length, comment)?;
         if let (Some(sent), Some(bytes)) = (&event.sent, &event.sent_bytes) {
@@ -115,14 +115,14 @@ impl<W: Write> Capture<W> {
     }
 }
 
-fn verdict(event: &Event) -> String {
+fn what_became(event: &PacketEvent) -> String {
     match (&event.reason, &event.meaning, &event.member) {
-        (Some(reason), Some(meaning), _) => format!("{}: {reason}: {meaning}", event.verdict),
+        (Some(reason), Some(meaning), _) => format!("{}: {reason}: {meaning}", event.fate),
         (_, _, Some(member)) => {
             let listener = event.listener.as_deref().unwrap_or("?");
-            format!("{}: listener {listener} → member {}", event.verdict, member.name)
+            format!("{}: listener {listener} → member {}", event.fate, member.name())
         }
-        _ => event.verdict.clone(),
+        _ => event.fate.clone(),
     }
 }
 
@@ -132,8 +132,8 @@ mod tests {
     use crate::observe::packet::Sent;
     use pcap_file::pcapng::{Block, PcapNgReader};
 
-    fn event() -> Event {
-        Event {
+    fn event() -> PacketEvent {
+        PacketEvent {
             time: "2026-01-02T03:04:05.000000678Z".to_owned(),
             interface: "lb0".to_owned(),
             protocol: "tcp".to_owned(),
@@ -143,7 +143,7 @@ mod tests {
             fragment: false,
             length: 70,
             listener: Some("web".to_owned()),
-            verdict: "dropped".to_owned(),
+            fate: "dropped".to_owned(),
             reason: Some("no_backend".to_owned()),
             meaning: Some("nobody is there".to_owned()),
             member: None,
@@ -162,9 +162,12 @@ mod tests {
             length: 90,
             encapsulation: None,
         };
-        let member = serde_json::from_str(r#"{"id":1,"name":"m","pool":"web"}"#).unwrap();
-        let forwarded = Event {
-            verdict: "forwarded".to_owned(),
+        let member = serde_json::from_str(
+            r#"{"number":1,"name":"m","pool":"web","address":"10.0.0.11","protocol_port":80}"#,
+        )
+        .unwrap();
+        let forwarded = PacketEvent {
+            fate: "forwarded".to_owned(),
             reason: None,
             meaning: None,
             member: Some(member),

@@ -11,27 +11,28 @@ mod testimony;
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::path::Tables;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::flow_key::Key;
 use crate::model::endpoint::Endpoint;
-use crate::observe::names::{Member, Names};
+use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::Sent;
 
-pub use admission::{Admission, Concurrent, Group, List, Rate};
-pub use answer::{Answer, Kind};
+pub use admission::{Admission, Concurrent, GroupAdmission, List, Rate};
+pub use answer::{Reply, ReplyKind};
 pub use quic::{Cid, ConnectionId};
 pub(crate) use testimony::{chose_backend, fate};
 
 /// A packet to explain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
+pub struct ExplainRequest {
     /// The client; without a port, [`DEFAULT_PORT`].
     pub src: Endpoint,
     /// The virtual address and port.
     pub dst: SocketAddr,
     /// The transport protocol.
-    pub proto: Protocol,
+    pub proto: TransportProtocol,
     /// Whether the packet opens a TCP connection.
     #[serde(default)]
     pub syn: bool,
@@ -51,16 +52,18 @@ pub struct Question {
 pub const DEFAULT_PORT: u16 = 50_000;
 
 /// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum TransportProtocol {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
 }
 
-impl Protocol {
+impl TransportProtocol {
     /// Its IANA number.
     pub const fn number(self) -> u8 {
         match self {
@@ -80,14 +83,14 @@ pub struct Ingress {
 }
 
 /// What becomes of a packet, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The packet.
-    pub packet: Packet,
+    pub packet: ExplainedPacket,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub decision: Decision,
     /// The listener that it is for; `None`: none was found.
-    pub listener: Option<Listener>,
+    pub listener: Option<MatchedListener>,
     /// Whether the listener lets it in; `None`: it did not come so far.
     pub admission: Option<Admission>,
     /// What the listener reads of the packet's connection id of QUIC; `None`: it goes by none.
@@ -97,7 +100,7 @@ pub struct Explanation {
     pub slot: Option<Slot>,
     /// The member that the packet's connection id of QUIC names.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub named: Option<Member>,
+    pub named: Option<BackendMember>,
     /// What the flow table says; `None`: it was not asked.
     pub flow: Option<FlowEntry>,
     /// The backend that was chosen; `None`: none.
@@ -106,12 +109,12 @@ pub struct Explanation {
     pub sent: Option<Sent>,
     /// What its sender is told instead; `None`: nothing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub answer: Option<Answer>,
+    pub answer: Option<Reply>,
 }
 
 /// The packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Packet {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExplainedPacket {
     /// The interface that it comes by.
     pub interface: String,
     /// The client.
@@ -119,7 +122,7 @@ pub struct Packet {
     /// The virtual address and port.
     pub destination: SocketAddr,
     /// The transport protocol.
-    pub protocol: Protocol,
+    pub protocol: TransportProtocol,
     /// Whether it opens a TCP connection.
     pub syn: bool,
     /// What its connection id of QUIC begins with, in hex; `None`: it has none.
@@ -130,8 +133,8 @@ pub struct Packet {
 }
 
 /// What becomes of a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
     /// forwarded, passed, dropped or answered.
     pub fate: String,
     /// Why it is not forwarded: the reason's stable name.
@@ -146,8 +149,8 @@ pub struct Verdict {
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MatchedListener {
     /// Its number in the maps.
     pub id: u16,
     /// Its name.
@@ -167,7 +170,7 @@ pub struct Listener {
 }
 
 /// A place in a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
     /// The hash of the flow, or of the part of its connection id that counts.
     pub hash: u32,
@@ -181,21 +184,21 @@ pub struct Slot {
     #[serde(default)]
     pub exceptions: bool,
     /// Who owns it.
-    pub owner: Option<Member>,
+    pub owner: Option<BackendMember>,
     /// Who owned it before, while it is moving.
-    pub former_owner: Option<Member>,
+    pub former_owner: Option<BackendMember>,
 }
 
 /// What the flow table says, where it is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowEntry {
     /// Whom the flow is recorded for; `None`: it is not recorded.
-    pub recorded: Option<Member>,
+    pub recorded: Option<BackendMember>,
     /// Seconds since its last packet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub idle: Option<u32>,
     /// Whom this packet would record the flow for; `None`: it would record nothing.
-    pub records: Option<Member>,
+    pub records: Option<BackendMember>,
     /// Whether there is no room for its record: the listener has its share of the flow table.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub no_room: bool,
@@ -205,11 +208,11 @@ pub struct FlowEntry {
 }
 
 /// A backend that was chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backend {
     /// Who it is.
     #[serde(flatten)]
-    pub member: Member,
+    pub member: BackendMember,
     /// l2, ipip or gue.
     pub forwarding: String,
     /// Whether its next hop is known.
@@ -228,12 +231,12 @@ pub struct Backend {
 /// # Errors
 /// The question contradicts itself.
 pub fn explain(
-    question: &Question,
+    question: &ExplainRequest,
     ingress: Ingress,
     tables: &impl Tables,
     names: &Names,
 ) -> Result<(Explanation, Option<Key>), String> {
-    let packet = Packet {
+    let packet = ExplainedPacket {
         interface: names.interface(ingress.index),
         source: SocketAddr::new(question.src.address, question.src.port.unwrap_or(DEFAULT_PORT)),
         destination: question.dst,

@@ -6,18 +6,19 @@ mod state;
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use client::{Clients, NotClients};
-pub use state::{Counts, State, Terms};
+pub use state::{FlowCounts, FlowState, Terms};
 
 use crate::control::flow_key::Key;
-use crate::observe::names::{Member, Names};
+use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::protocol_name;
 
 /// Which flows are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct FlowsRequest {
     /// Those of members with this name, this address, or this address and port.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub member: Option<String>,
@@ -37,20 +38,8 @@ pub struct Request {
     pub cut: bool,
 }
 
-/// A line of the answer: one summary, then flows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Line {
-    /// How many there are.
-    Summary(Summary),
-    /// One of them; those that have ended come last.
-    Flow(TrackedFlow),
-    /// The tables cannot be read on.
-    Failed(String),
-}
-
 /// How many flows there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// By member, those with most flows first.
     pub members: Vec<MemberFlows>,
@@ -58,7 +47,7 @@ pub struct Summary {
     pub flows: u64,
     /// In which states they are.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: FlowCounts,
     /// What could be cut, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cutting: Option<cut::Reach>,
@@ -67,33 +56,33 @@ pub struct Summary {
 }
 
 /// How many flows a member has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberFlows {
     /// The member.
-    pub member: Member,
+    pub member: BackendMember,
     /// Its flows.
     pub flows: u64,
     /// In which states they are.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: FlowCounts,
 }
 
 /// A tracked flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrackedFlow {
     /// What it is tracked by.
     #[serde(flatten)]
     pub identity: Identity,
     /// Who serves it.
-    pub member: Member,
+    pub member: BackendMember,
     /// Whether it lives.
-    pub state: State,
+    pub state: FlowState,
     /// Seconds since its last packet.
     pub idle: u32,
 }
 
 /// What a flow is tracked by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Identity {
     /// Addresses, ports and protocol.

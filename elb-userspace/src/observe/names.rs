@@ -3,27 +3,41 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::assign::{AssignedMember, Assignments};
-use crate::model::select::{self, Kind, Label};
-use crate::model::{Model, ResourceId};
+use crate::model::select::{self, Label, ResourceKind};
+use crate::model::{MemberRef, Model, ResourceId};
 
-/// A backend as people know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+/// A backend of the maps, and the member that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackendMember {
     /// Its number in the maps.
-    pub id: u16,
-    /// Its name; of one that was removed, or that is unknown, its address or number.
-    pub name: String,
-    /// The pool it belongs to; empty if that is unknown.
-    pub pool: String,
-    /// Address and port; `None` if that is unknown.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub address: Option<SocketAddr>,
+    pub number: u16,
+    /// The member; none: nothing has the number any more.
+    #[serde(flatten)]
+    pub member: Option<MemberRef>,
     /// Whether it was removed and only serves the flows that it has.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub removed: bool,
+}
+
+impl BackendMember {
+    /// The member's name, or else the number.
+    pub fn name(&self) -> String {
+        self.member.as_ref().map_or_else(|| format!("#{}", self.number), |one| one.name.clone())
+    }
+
+    /// The name of its pool; empty if that is not known.
+    pub fn pool(&self) -> &str {
+        self.member.as_ref().map_or("", |one| one.pool.as_str())
+    }
+
+    /// Address and port, if they are known.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        self.member.as_ref().map(MemberRef::socket)
+    }
 }
 
 /// Names of all numbers, as they are at one moment.
@@ -32,7 +46,7 @@ pub struct Names {
     listeners: BTreeMap<u16, Named>,
     pools: BTreeMap<u16, Named>,
     ip_groups: BTreeMap<u16, String>,
-    members: BTreeMap<u16, NamedMember>,
+    members: BTreeMap<u16, BackendMember>,
     interfaces: BTreeMap<u32, String>,
 }
 
@@ -43,14 +57,6 @@ struct Named {
     name: String,
     /// The load balancer of a listener, if there is one.
     within: Option<(ResourceId, String)>,
-}
-
-/// A backend, and which resources it and its pool are.
-#[derive(Clone, Debug)]
-struct NamedMember {
-    member: Member,
-    id: ResourceId,
-    pool: ResourceId,
 }
 
 impl Names {
@@ -70,8 +76,7 @@ impl Names {
             let known: HashMap<_, _> = known.map(|one| (one.socket(), one.name.as_str())).collect();
             let member = move |number: &AssignedMember| {
                 let name = known.get(&number.socket()).copied().filter(|_| !number.removed);
-                let (member, id) = (member(&assigned.name, number, name), number.resource(*pool));
-                (number.id, NamedMember { member, id, pool: *pool })
+                (number.id, member((*pool, &assigned.name), number, name))
             };
             assigned.members.iter().map(member)
         });
@@ -95,7 +100,7 @@ impl Names {
     /// There is none, or more than one: the message says which there are.
     pub fn select_listener(&self, text: &str) -> Result<u16, String> {
         let labels =
-            self.listeners.iter().map(|(number, one)| (one.label(Kind::Listener), *number));
+            self.listeners.iter().map(|(number, one)| (one.label(ResourceKind::Listener), *number));
         select::one("listener", text, labels)
     }
 
@@ -110,15 +115,9 @@ impl Names {
     }
 
     /// The backend with this number.
-    pub fn member(&self, id: u16) -> Member {
-        let unknown = || Member {
-            id,
-            name: format!("#{id}"),
-            pool: String::new(),
-            address: None,
-            removed: false,
-        };
-        self.members.get(&id).map_or_else(unknown, |one| one.member.clone())
+    pub fn member(&self, id: u16) -> BackendMember {
+        let unknown = || BackendMember { number: id, member: None, removed: false };
+        self.members.get(&id).cloned().unwrap_or_else(unknown)
     }
 
     /// The interface with this index.
@@ -140,9 +139,15 @@ impl Names {
         if let Some(pool) = pool {
             let mut pools: Vec<&Named> = self.pools.values().collect();
             pools.sort_by_key(|one| &one.name);
-            select::all("pool", pool, pools.into_iter().map(|one| (one.label(Kind::Pool), ())))?;
+            select::all(
+                "pool",
+                pool,
+                pools.into_iter().map(|one| (one.label(ResourceKind::Pool), ())),
+            )?;
         }
-        let members = self.members.iter().map(|(number, one)| (one.label(), *number));
+        let members = self.members.iter();
+        let members =
+            members.filter_map(|(number, one)| Some((one.member.as_ref()?.label(), *number)));
         let mut of_pool =
             members.filter(|(label, _)| pool.is_none_or(|pool| label.is_within(pool)));
         let Some(text) = text else { return Ok(of_pool.map(|(_, number)| number).collect()) };
@@ -152,21 +157,9 @@ impl Names {
 }
 
 impl Named {
-    fn label(&self, kind: Kind) -> Label<'_> {
+    fn label(&self, kind: ResourceKind) -> Label<'_> {
         let within = self.within.as_ref().map(|(id, name)| (Some(*id), name.as_str()));
         Label { kind, id: Some(self.id), name: Some(&self.name), within, socket: None }
-    }
-}
-
-impl NamedMember {
-    fn label(&self) -> Label<'_> {
-        Label {
-            kind: Kind::Member,
-            id: Some(self.id),
-            name: Some(&self.member.name),
-            within: Some((Some(self.pool), &self.member.pool)),
-            socket: self.member.address,
-        }
     }
 }
 
@@ -181,12 +174,15 @@ fn listeners(model: &Model, assignments: &Assignments) -> BTreeMap<u16, Named> {
     named.collect()
 }
 
-fn member(pool: &str, number: &AssignedMember, name: Option<&str>) -> Member {
-    Member {
-        id: number.id,
-        name: name.map_or_else(|| number.socket().to_string(), str::to_owned),
-        pool: pool.to_owned(),
-        address: Some(number.socket()),
+fn member(
+    (pool, pool_name): (ResourceId, &str),
+    number: &AssignedMember,
+    name: Option<&str>,
+) -> BackendMember {
+    let (pool, id) = ((Some(pool), pool_name), Some(number.resource(pool)));
+    BackendMember {
+        number: number.id,
+        member: Some(MemberRef::new(pool, id, name, number.socket())),
         removed: number.removed,
     }
 }
@@ -232,9 +228,9 @@ mod tests {
         );
         assert_eq!((names.ip_group(1), names.ip_group(7)), ("office".to_owned(), "#7".to_owned()));
         assert_eq!((names.pool(3), names.interface(9)), ("web".to_owned(), "eth0".to_owned()));
-        assert_eq!(names.member(2).name, "10.0.0.12:80");
+        assert_eq!(names.member(2).name(), "10.0.0.12:80");
         assert!(names.member(2).removed);
-        assert_eq!((names.member(6).name, names.member(6).address), ("#6".to_owned(), None));
+        assert_eq!((names.member(6).name(), names.member(6).socket()), ("#6".to_owned(), None));
     }
 
     #[test]
@@ -244,7 +240,7 @@ mod tests {
         assert_eq!(names.select(None, None), Ok([1, 2, 5].into()));
         assert_eq!(names.select(at("10.0.0.11"), None), Ok([1, 5].into()));
         assert_eq!(names.select(at("10.0.0.11:80"), Some("api")), Ok([5].into()));
-        let named = names.member(5).name;
+        let named = names.member(5).name();
         assert_eq!(names.select(Some(&named), Some("api")), Ok([5].into()), "{named}");
         let wrong = names.select(at("10.0.0.12"), Some("api")).unwrap_err();
         let said = "no member of pool \"api\" is called \"10.0.0.12\", or has it as its address; there \

@@ -6,10 +6,11 @@ use elb_common::backend::GUE_PORT;
 use elb_common::flow::Ports;
 use elb_common::path::peek::{self, Carried, Ends};
 use elb_common::path::{Frame, Packet as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A frame that was sent on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
     /// The interface that it left by.
     pub interface: String,
@@ -25,7 +26,7 @@ pub struct Sent {
 }
 
 /// An outer header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Encapsulation {
     /// Its source.
     pub source: IpAddr,
@@ -42,7 +43,7 @@ pub struct Encapsulation {
 }
 
 /// The UDP ports of Generic UDP Encapsulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuePorts {
     /// One of the dynamic ports, which the flow chooses: 49152 to 65535.
     pub source_port: u16,
@@ -52,14 +53,14 @@ pub struct GuePorts {
 
 /// A frame of which the first bytes may be all that is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'b> {
+pub struct SeenFrame<'b> {
     /// The first bytes.
     pub bytes: &'b [u8],
     /// The length of all.
     pub length: u32,
 }
 
-impl Seen<'_> {
+impl SeenFrame<'_> {
     /// What it carries.
     pub fn carried(self) -> Carried {
         self.look(|frame| peek::carried(frame)).unwrap_or(Carried::Other(0))
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_outer_header_tells_the_way() {
-        let sent = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 20);
+        let sent = SeenFrame { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 20);
         assert_eq!((sent.next_hop_mac.as_str(), sent.length), ("02:00:00:00:00:09", 74));
         let outer = sent.encapsulation.unwrap();
         assert_eq!(
@@ -149,7 +150,7 @@ mod tests {
             ([10, 0, 0, 1].into(), [10, 0, 0, 12].into())
         );
         assert_eq!((outer.protocol.as_str(), outer.bytes), ("ipv4", 20));
-        let same = Seen { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 0);
+        let same = SeenFrame { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 0);
         assert_eq!(same.encapsulation, None);
     }
 
@@ -160,7 +161,7 @@ mod tests {
         bytes[23] = 17;
         bytes[17] = 68;
         let gue = |known: usize| {
-            let sent = Seen { bytes: &bytes[..known], length: 82 }.sent("lb0".to_owned(), 32);
+            let sent = SeenFrame { bytes: &bytes[..known], length: 82 }.sent("lb0".to_owned(), 32);
             let outer = sent.encapsulation.unwrap();
             (outer.protocol, outer.gue)
         };
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn too_little_of_a_frame_is_nothing() {
-        let seen = Seen { bytes: &CUT[..9], length: 9 };
+        let seen = SeenFrame { bytes: &CUT[..9], length: 9 };
         assert_eq!(seen.carried(), Carried::Other(0));
         assert_eq!(seen.sent("lb0".to_owned(), 2).source_mac, "");
     }

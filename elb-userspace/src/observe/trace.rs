@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use event::{Bytes, Event, Raw};
+pub use event::{Bytes, PacketEvent, Raw};
 pub use filter::{Filter, union};
 pub use reasons::{Reasons, UnknownReason};
 
 /// Which packets are asked for, and what of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct TraceRequest {
     /// Those for this address; for ARP, about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub vip: Option<IpAddr>,
@@ -53,9 +53,9 @@ pub const MAX_SNAP: u32 = elb_common::trace::MAX_SNAP;
 /// A line of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub enum TraceLine {
     /// A packet.
-    Event(Box<Event>),
+    Event(Box<PacketEvent>),
     /// Packets that are not reported, since the last such line.
     Missed(Missed),
 }

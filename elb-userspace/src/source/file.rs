@@ -30,7 +30,7 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use self::error::Report;
-pub use self::error::{Error, Errors, Severity};
+pub use self::error::{ConfigError, Errors, Severity};
 pub use self::fill::{Filled, fill};
 pub use self::host::Host;
 pub use super::settings::{
@@ -118,7 +118,7 @@ fn parse_reporting(text: &str, host: &Host, report: &RefCell<Report>) -> Option<
 pub fn read(path: &Path) -> Result<String, Errors> {
     read_bounded(path).map_err(|error| {
         let fix = unreadable::fix(path, &error);
-        Errors(vec![Error {
+        Errors(vec![ConfigError {
             severity: Severity::Error,
             file: path.display().to_string(),
             line: 0,

@@ -78,7 +78,8 @@ fn what_is_done_is_said_and_is_so() -> Result<()> {
     ] {
         assert_eq!(read(path)?, value, "{path}");
     }
-    let report: Value = serde_json::from_str(&bench.elb("down --all -o json")?)?;
+    let report =
+        elb_tests::printed::value(&["backend", "down"], &bench.elb("down --all -o json")?)?;
     let steps: Vec<_> = report["steps"].as_array().into_iter().flatten().collect();
     assert_eq!(steps[0]["step"], "detached");
     assert!(steps.iter().any(|step| step["sysctl"] == "net.ipv4.conf.eth0.rp_filter"));

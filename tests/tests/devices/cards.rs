@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use elb_tests::{environment::elb_bin, process::output};
 use elb_userspace::diagnosis::{
     check::Check,
-    report::{Finding, Report, Verdict},
+    report::{Finding, Outcome, Report},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -17,16 +17,16 @@ const DRIVER: &str = "vmxnet3";
 fn rss_that_leaves_a_queue_without_packets_is_told_of() -> Result<()> {
     let card = card()?;
     run(&format!("ip link set {card} up"))?;
-    assert_eq!(queues(&card)?.verdict, Verdict::Pass);
+    assert_eq!(queues(&card)?.outcome, Outcome::Pass);
 
     run(&format!("ethtool -X {card} weight 1 0"))?;
     let finding = queues(&card)?;
-    assert_eq!(finding.verdict, Verdict::Warn, "{finding:?}");
+    assert_eq!(finding.outcome, Outcome::Warn, "{finding:?}");
     let evidence = format!("{card}: its RSS table sends packets to 1 of 2 receive queues");
     assert_eq!(finding.evidence, evidence);
 
     run(finding.fix.as_deref().context("a fix")?)?;
-    assert_eq!(queues(&card)?.verdict, Verdict::Pass);
+    assert_eq!(queues(&card)?.outcome, Outcome::Pass);
     Ok(())
 }
 
@@ -48,7 +48,9 @@ fn queues(card: &str) -> Result<Finding> {
     command.args(["doctor", "--interface", card, "-o", "json"]);
     let answer = command.output()?;
     let errors = String::from_utf8_lossy(&answer.stderr).into_owned();
-    let report: Report = serde_json::from_slice(&answer.stdout).context(errors)?;
+    let printed = std::str::from_utf8(&answer.stdout)?;
+    let report = elb_tests::printed::value(&["doctor"], printed).context(errors)?;
+    let report: Report = serde_json::from_value(report)?;
     report.finding(Check::Queues).cloned().context("every check is there")
 }
 

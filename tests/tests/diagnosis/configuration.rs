@@ -125,7 +125,7 @@ fn a_wrong_path_is_named_with_its_code_and_tcp_is_suggested() -> Result<()> {
     assert!(told.fix().contains("url_path = \"/\""), "{}", told.fix());
     assert!(told.fix().contains("type = \"TCP\""), "{}", told.fix());
     for check in ["listening", "security-group", "firewall", "route", "hosts-deny"] {
-        assert_eq!(told.verdict(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
     }
 
     scene.follow_in_file(&told, "url_path")?;

@@ -8,7 +8,6 @@ use elb_tests::{
     process::ended,
     wire::HTTP_PORT,
 };
-use serde_json::Value;
 
 use crate::scene::{LIMIT, Scene, at_once, echoes, is_named};
 
@@ -28,7 +27,7 @@ fn a_rule_against_the_load_balancer_is_named_and_nothing_else_fails() -> Result<
             let fix = told.fix();
             assert!(fix.contains("let TCP port 80 in from 10.0.0.2"), "{fix}");
         } else {
-            assert_eq!(told.verdict("firewall"), "unknown", "{:#}", told.said);
+            assert_eq!(told.outcome("firewall"), "unknown", "{:#}", told.said);
         }
         scene.unfilter(index)?;
         scene.mended(index)
@@ -43,8 +42,8 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     let told = scene.diagnose_with_host(0)?;
     assert_eq!((told.code, told.cause()), (1, Some("firewall")), "{:#}", told.said);
     assert_eq!(told.finding("firewall")["basis"], "seen", "{:#}", told.said);
-    assert_eq!(told.verdict("security-group"), "unknown", "{:#}", told.said);
-    assert_ne!(told.verdict("route"), "fail", "{:#}", told.said);
+    assert_eq!(told.outcome("security-group"), "unknown", "{:#}", told.said);
+    assert_ne!(told.outcome("route"), "fail", "{:#}", told.said);
 
     let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
     let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;
@@ -53,7 +52,7 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     piped.args(["-c", r#"exec "$@" < "$0""#, &file]).arg(elb_bin()?);
     piped.args(["diagnose", &scene.name(0), "--inspect", "-", "-o", "json", "--socket"]);
     piped.arg(&scene.config.agent.socket);
-    let piped: Value = serde_json::from_str(&ended(piped, LIMIT)?.printed)?;
+    let piped = elb_tests::printed::value(&["diagnose"], &ended(piped, LIMIT)?.printed)?;
     assert_eq!(piped["reports"][0]["cause"], "firewall", "{piped:#}");
     let other = scene.inspection(0, 81)?.display().to_string();
     let refused = scene.agent.end(&["diagnose", &scene.name(0), "--inspect", &other], LIMIT)?;

@@ -244,7 +244,7 @@ fn nothing_is_concluded_from_the_wrong_host() -> Result<()> {
     let told = scene.diagnose_with_host_of(0, 1)?;
     is_well(&told);
     for check in ["listening", "firewall", "route", "virtual-address"] {
-        assert_ne!(told.verdict(check), "fail", "{check}: {:#}", told.said);
+        assert_ne!(told.outcome(check), "fail", "{check}: {:#}", told.said);
     }
     scene.servers[0].kill()?;
     scene.wait_for(0, "OFFLINE")?;

@@ -29,7 +29,7 @@ fn a_service_that_is_stopped_is_not_listening() -> Result<()> {
     let told = scene.names(0, "listening")?;
     assert!(told.evidence().contains("not listening"), "{}", told.evidence());
     for check in ["security-group", "network-acl", "route", "neighbor", "itself"] {
-        assert_eq!(told.verdict(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
     }
     scene.servers[0].restart()?;
     scene.mended(0)
@@ -174,7 +174,7 @@ fn a_full_accept_queue_warns_of_load() -> Result<()> {
     scene.servers[0].kill()?;
     let full = Full::start(scene.lab.backend(0), scene.address(0))?;
     let told = scene.names(0, "load")?;
-    assert_eq!(told.verdict("load"), "warn", "{:#}", told.said);
+    assert_eq!(told.outcome("load"), "warn", "{:#}", told.said);
     assert!(told.evidence().contains("accept queue of the service is full"), "{}", told.evidence());
     assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
     drop(full);

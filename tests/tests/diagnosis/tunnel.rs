@@ -40,7 +40,7 @@ fn address_is_missed(scene: &Scene, index: usize, mode: Forwarding) -> Result<()
     let fix = format!(" --mode {}{from}", mode.name());
     assert!(told.fix().contains("elb backend up --vip ") && told.fix().contains(&fix));
     for check in ["listening", "firewall", "route", "security-group"] {
-        assert_eq!(told.verdict(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
     }
     scene.follow(index, &told, &[])?;
     scene.mended(index)

@@ -7,7 +7,7 @@ use elb_tests::{
 };
 use elb_userspace::diagnosis::{
     check::Check,
-    report::{Conclusion, Verdict},
+    report::{Conclusion, Outcome},
 };
 
 use crate::scene::{Scene, small};
@@ -26,8 +26,8 @@ fn healthy_hosts_raise_no_alarm() -> Result<()> {
             for finding in others {
                 // Without an agent there are no probes yet.
                 let is_unasked = !running && finding.check == Check::Probes;
-                let wanted = if is_unasked { Verdict::NotApplicable } else { Verdict::Pass };
-                assert_eq!(finding.verdict, wanted, "{finding:?}");
+                let wanted = if is_unasked { Outcome::NotApplicable } else { Outcome::Pass };
+                assert_eq!(finding.outcome, wanted, "{finding:?}");
             }
             drop(agent);
         }
@@ -61,9 +61,9 @@ fn missing_capabilities_are_named() -> Result<()> {
         assert!(evidence.ends_with(&format!("lacks {names}")), "{evidence}");
     }
     let told = scene.ask_under(&["setpriv", "--bounding-set", "-bpf,-sys_admin"])?;
-    told.finding(Check::Kernel, Verdict::Unknown);
+    told.finding(Check::Kernel, Outcome::Unknown);
     let told = scene.ask_under(&["setpriv", "--bounding-set", "-net_raw"])?;
-    told.finding(Check::Capabilities, Verdict::Warn);
+    told.finding(Check::Capabilities, Outcome::Warn);
     scene.ask()?.is_clean(Check::Capabilities);
     Ok(())
 }
@@ -85,7 +85,7 @@ fn a_host_that_forwards_is_no_trouble() -> Result<()> {
 fn packets_that_do_not_fit_into_tunnels_are_told_of() -> Result<()> {
     let scene = Scene::new(small().mtu(1500))?;
     let told = scene.ask()?;
-    scene.mend(told.finding(Check::Mtu, Verdict::Warn))?;
+    scene.mend(told.finding(Check::Mtu, Outcome::Warn))?;
     scene.ask()?.is_clean(Check::Mtu);
 
     let scene = Scene::new(small().families(Families::Both).mtu(1300))?;

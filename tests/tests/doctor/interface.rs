@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use elb_tests::{environment::bpf_dir, process::output, xdp::XdpPass};
-use elb_userspace::diagnosis::{check::Check, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, report::Outcome};
 
 use crate::scene::{Scene, small};
 
@@ -55,9 +55,9 @@ fn a_driver_without_native_xdp_is_named() -> Result<()> {
     let told = scene.ask()?;
     let fix = told.report.finding(Check::NativeXdp).and_then(|finding| finding.fix.as_deref());
     assert!(fix.is_some_and(|fix| fix.contains("attach_mode = \"generic\"")), "{fix:?}");
-    told.finding(Check::NativeXdp, Verdict::Fail);
+    told.finding(Check::NativeXdp, Outcome::Fail);
     scene.config.agent.attach_mode = "generic".to_owned();
-    scene.ask()?.finding(Check::NativeXdp, Verdict::NotApplicable);
+    scene.ask()?.finding(Check::NativeXdp, Outcome::NotApplicable);
     Ok(())
 }
 
@@ -117,7 +117,7 @@ fn a_single_queue_is_told_of() -> Result<()> {
     let _pass = XdpPass::attach(lb, &["far9"])?;
     scene.config.agent.interfaces = vec!["lb9".to_owned()];
     let told = scene.ask()?;
-    scene.mend(told.finding(Check::Queues, Verdict::Warn))?;
+    scene.mend(told.finding(Check::Queues, Outcome::Warn))?;
     scene.ask()?.is_clean(Check::Queues);
     Ok(())
 }

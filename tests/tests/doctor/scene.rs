@@ -11,7 +11,7 @@ use elb_tests::{
 };
 use elb_userspace::diagnosis::{
     check::Check,
-    report::{Conclusion, Finding, Report, Verdict},
+    report::{Conclusion, Finding, Outcome, Report},
 };
 
 /// A lab whose load balancer is to serve HTTP, and the file that says so.
@@ -56,7 +56,10 @@ impl Scene {
         let output = command.arg("doctor").arg("--config").arg(self.file()?);
         let output = output.args(["-o", "json"]).output()?;
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let report = serde_json::from_slice(&output.stdout).context(errors)?;
+        let printed = std::str::from_utf8(&output.stdout)?;
+        let report = serde_json::from_value(
+            elb_tests::printed::value(&["doctor"], printed).context(errors)?,
+        )?;
         Ok(Told { report, code: output.status.code() })
     }
 
@@ -84,13 +87,13 @@ impl Told {
     pub fn cause(&self, check: Check) -> &Finding {
         assert_eq!(self.report.cause, Some(check), "{:#?}", self.report);
         assert_eq!(self.code, Some(1));
-        self.finding(check, Verdict::Fail)
+        self.finding(check, Outcome::Fail)
     }
 
-    /// What one check found, which is `verdict`.
-    pub fn finding(&self, check: Check, verdict: Verdict) -> &Finding {
+    /// What one check found, which is `outcome`.
+    pub fn finding(&self, check: Check, outcome: Outcome) -> &Finding {
         let finding = self.report.finding(check).expect("every check is there");
-        assert_eq!(finding.verdict, verdict, "{:#?}", self.report);
+        assert_eq!(finding.outcome, outcome, "{:#?}", self.report);
         finding
     }
 
@@ -98,7 +101,7 @@ impl Told {
     pub fn is_clean(&self, check: Check) {
         assert_eq!(self.report.conclusion, Conclusion::Healthy, "{:#?}", self.report);
         assert_eq!(self.code, Some(0));
-        self.finding(check, Verdict::Pass);
+        self.finding(check, Outcome::Pass);
     }
 }
 

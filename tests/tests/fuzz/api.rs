@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use elb_userspace::api::Query;
 use elb_userspace::api::server::Server;
-use elb_userspace::api::{Query, Refusal};
+use elb_userspace::api::shape::error::{Error, ErrorCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime;
@@ -50,7 +51,7 @@ async fn send(socket: &Path, request: &[u8]) -> Vec<u8> {
 
 /// An agent that is busy, but knows of no drops.
 async fn refuse_all(mut queries: mpsc::Receiver<Query>) {
-    let busy = || Refusal::Busy("busy".to_owned());
+    let busy = || Error::new(ErrorCode::Busy, "busy");
     while let Some(query) = queries.recv().await {
         match query {
             Query::Drops(answer) => drop(answer.send(Vec::new())),

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use elb_userspace::health::probe::{self, ProbeSpec};
-use elb_userspace::model::monitor::{Check, GrpcCheck, HttpCheck, HttpMethod, TlsCheck, UrlPath};
+use elb_userspace::model::monitor::{
+    GrpcCheck, HealthCheck, HttpCheck, HttpMethod, TlsCheck, UrlPath,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
@@ -39,12 +41,12 @@ async fn probed(kind: u8, answer: &[u8]) {
     let outcome = outcome.expect("a probe ends in time");
     match (&outcome.result, check) {
         // A server need not have a suite in common with a probe, but must speak TLS.
-        (Ok(()), Check::Tls(_) | Check::Https(_)) => {
+        (Ok(()), HealthCheck::Tls(_) | HealthCheck::Https(_)) => {
             const ALERT_OR_HANDSHAKE: [u8; 2] = [21, 22];
             assert!(answer.first().is_some_and(|kind| ALERT_OR_HANDSHAKE.contains(kind)));
         }
         // In any case and behind empty lines, as browsers read it.
-        (Ok(()), Check::Http(_)) => {
+        (Ok(()), HealthCheck::Http(_)) => {
             let name = answer.trim_ascii_start().first_chunk();
             assert!(name.is_some_and(|name: &[u8; 7]| name.eq_ignore_ascii_case(b"HTTP/1.")));
             assert!(has(answer, b"200"));
@@ -80,7 +82,7 @@ async fn say(mut stream: TcpStream, answer: Rc<[u8]>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn check(kind: u8) -> Check {
+fn check(kind: u8) -> HealthCheck {
     let http = HttpCheck {
         http_method: HttpMethod::Get,
         url_path: "/healthz".parse().unwrap(),
@@ -88,10 +90,10 @@ fn check(kind: u8) -> Check {
         expected_codes: "200".parse().unwrap(),
     };
     match kind {
-        b'h' => Check::Http(http),
-        b's' => Check::Https(http),
-        b't' => Check::Tls(TlsCheck { domain_name: None }),
-        _ => Check::Grpc(GrpcCheck {
+        b'h' => HealthCheck::Http(http),
+        b's' => HealthCheck::Https(http),
+        b't' => HealthCheck::Tls(TlsCheck { domain_name: None }),
+        _ => HealthCheck::Grpc(GrpcCheck {
             http_method: HttpMethod::Post,
             url_path: UrlPath::grpc_health(),
             domain_name: None,
@@ -100,7 +102,7 @@ fn check(kind: u8) -> Check {
     }
 }
 
-fn spec(target: SocketAddr, check: Check) -> ProbeSpec {
+fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
     ProbeSpec {
         target,
         source: None,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use elb_userspace::diagnosis::inspect::filter::{
-    Direction, Family, Packet, Ports, Ruleset, State, iptables, judge, nft,
+    Direction, Family, FilterPacket, PortInterval, Ruleset, TrackingState, iptables, judge, nft,
 };
 
 use crate::campaign;
@@ -31,34 +31,34 @@ fn evaluate(rules: &Ruleset) {
     }
 }
 
-fn packets() -> [Packet; 3] {
+fn packets() -> [FilterPacket; 3] {
     let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
-    let syn = Packet {
+    let syn = FilterPacket {
         direction: Direction::In,
         v6: false,
         source: address("10.0.0.2"),
         destination: address("10.0.0.11"),
         protocol: 6,
-        source_port: Some(Ports::EPHEMERAL),
-        destination_port: Some(Ports::of(Some(80))),
+        source_port: Some(PortInterval::EPHEMERAL),
+        destination_port: Some(PortInterval::of(Some(80))),
         tcp_flags: Some(2),
         icmp_type: None,
-        state: State::New,
+        state: TrackingState::New,
         interface: Some("eth0".to_owned()),
         translated: Some(false),
         mark: Some(0),
         way_back: Some(true),
     };
-    let answer = Packet {
+    let answer = FilterPacket {
         direction: Direction::Out,
         v6: true,
         source: address("fd00::11"),
         destination: address("fd00::2"),
         tcp_flags: None,
-        state: State::Established,
+        state: TrackingState::Established,
         ..syn.clone()
     };
-    let unknown = Packet {
+    let unknown = FilterPacket {
         v6: true,
         source: None,
         destination: None,
@@ -67,7 +67,7 @@ fn packets() -> [Packet; 3] {
         destination_port: None,
         tcp_flags: None,
         icmp_type: Some(135),
-        state: State::Untracked,
+        state: TrackingState::Untracked,
         interface: None,
         translated: None,
         mark: None,

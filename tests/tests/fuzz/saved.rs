@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use elb_userspace::agent::saved::{self, Drained, Health, Member, Numbers};
-use elb_userspace::health::{Cause, Failure, History, Stage, Status, Verdict};
+use elb_userspace::agent::saved::{self, Drained, Numbers, SavedHealth, SavedMember};
+use elb_userspace::health::{Cause, Failure, History, OperatingStatus, Stage, Verdict};
 use elb_userspace::model::ResourceId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,12 +23,12 @@ fn saved_state() {
     campaign::run("saved", vec![health(), going_on::numbers()], |input| {
         let file = folder.path().join("state.json");
         fs::write(&file, input).unwrap();
-        let _ = (Health::read(&file), Drained::read(&file));
+        let _ = (SavedHealth::read(&file), Drained::read(&file));
         if let Some(numbers) = stays::<Numbers>(&file) {
             going_on::reconcile(numbers.assignments);
         }
         fs::write(&file, input).unwrap();
-        stays::<Health>(&file);
+        stays::<SavedHealth>(&file);
         fs::write(&file, input).unwrap();
         stays::<Drained>(&file);
     });
@@ -49,16 +49,16 @@ fn health() -> Vec<u8> {
     let refused = Failure::new(Cause::Refused { by: member.ip() });
     let timeout = Failure::new(Cause::Timeout { stage: Stage::Response });
     let reason = Some(refused.clone());
-    let status = Status::Offline;
+    let status = OperatingStatus::Offline;
     let verdict = Some(Verdict { status, since, reason, streak: 1, decided: None });
     let mut history = History::default();
     for result in [Err(&refused), Err(&timeout), Ok(())] {
         history.note(since, Duration::from_millis(3), result);
     }
-    let members = vec![Member { member, verdict, history }];
+    let members = vec![SavedMember { member, verdict, history }];
     let pools = BTreeMap::from([(ResourceId::of_pool("web"), members)]);
     let bound_load_balancers = [ResourceId::of_load_balancer("lb")].into();
     let boot = saved::boot_id().to_owned();
-    let health = Health { boot, pools, bound_load_balancers, events: Vec::new() };
+    let health = SavedHealth { boot, pools, bound_load_balancers, events: Vec::new() };
     serde_json::to_vec(&health).unwrap()
 }

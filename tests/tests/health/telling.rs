@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::watched::{LIMIT, WEB, Watched, every_second};
 
 fn events(printed: &str) -> Result<Vec<Value>> {
-    printed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    elb_tests::printed::lines(&["events"], printed)
 }
 
 fn wait_events(following: &Running, count: usize) -> Result<Vec<Value>> {
@@ -37,7 +37,7 @@ fn events_come_as_a_stream_in_the_log_and_as_counters() -> Result<()> {
     assert_eq!(told[0], all[0]);
     let [unhealthy, recovered] = &all[..] else { panic!("{all:?}") };
     for event in &all {
-        assert_eq!(event["member"], member);
+        assert_eq!(event["name"], member);
         assert_eq!(event["pool"], WEB);
         assert_eq!(event["reason"]["reason_code"], "RESPONSE_MISMATCH");
         assert_eq!(event["reason"]["healthcheck_response"], "503");

@@ -48,7 +48,8 @@ pub(crate) fn probes(member: &Value) -> Result<Vec<Probe>> {
 /// When the last event of a pool was, which must be of this kind.
 pub(crate) fn last_event(agent: &Agent, pool: &str, kind: &str) -> Result<f64> {
     let events = agent.run(&["events", "--pool", pool, "-o", "json"])?;
-    let last: Value = serde_json::from_str(events.lines().last().context("no event")?)?;
+    let events = elb_tests::printed::lines(&["events"], &events)?;
+    let last = events.last().context("no event")?;
     anyhow::ensure!(last["event"] == kind, "{last}");
     seconds(&last["time"])
 }

@@ -6,7 +6,7 @@ use elb_tests::{
     lab::Lab,
     xdp::XdpPass,
 };
-use elb_userspace::diagnosis::{check::Check, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, report::Outcome};
 
 use crate::scene::*;
 
@@ -21,7 +21,7 @@ fn a_host_that_was_never_set_up_is_mended_by_the_report() -> Result<()> {
         let missing = &inspection.report.finding(Check::VirtualAddress).expect("it is there");
         assert!(missing.evidence.contains("10.0.0.100 is on no interface"), "{missing:?}");
         let decapsulation = verdict(&inspection, Check::Decapsulation);
-        let expected = if mode == "l2" { Verdict::NotApplicable } else { Verdict::Fail };
+        let expected = if mode == "l2" { Outcome::NotApplicable } else { Outcome::Fail };
         assert_eq!(decapsulation, Some(expected));
         bench.sh(missing.fix.as_deref().expect("a fix"))?;
         bench.clean(&question)?;
@@ -73,7 +73,7 @@ fn a_program_of_somebody_else_leaves_decapsulation_unknown() -> Result<()> {
     bench.up("l2")?;
     let _other = XdpPass::attach(bench.host(), &[DEVICE])?;
     let inspection = bench.inspect(&bench.vip("ipip"))?;
-    assert_eq!(verdict(&inspection, Check::Decapsulation), Some(Verdict::Unknown));
+    assert_eq!(verdict(&inspection, Check::Decapsulation), Some(Outcome::Unknown));
     assert_eq!(inspection.report.conclusion.exit_code(), 2);
     Ok(())
 }
@@ -128,8 +128,8 @@ fn strict_filtering_that_drops_nothing_is_no_cause() -> Result<()> {
     for question in [bench.vip("ipip"), format!("{} --client 203.0.113.7", bench.vip("ipip"))] {
         let inspection = bench.inspect(&question)?;
         clean(&inspection)?;
-        assert_eq!(verdict(&inspection, Check::Sysctls), Some(Verdict::Pass), "{inspection:#?}");
-        assert_eq!(verdict(&inspection, Check::Route), Some(Verdict::Pass), "{inspection:#?}");
+        assert_eq!(verdict(&inspection, Check::Sysctls), Some(Outcome::Pass), "{inspection:#?}");
+        assert_eq!(verdict(&inspection, Check::Route), Some(Outcome::Pass), "{inspection:#?}");
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ fn the_way_back_to_clients_is_looked_at() -> Result<()> {
     let inspection = bench.inspect(&question)?;
     clean(&inspection)?;
     let route = inspection.report.finding(Check::Route).cloned().unwrap_or_else(|| unreachable!());
-    assert_eq!(route.verdict, Verdict::Warn, "{route:?}");
+    assert_eq!(route.outcome, Outcome::Warn, "{route:?}");
     assert!(route.evidence.contains("no default route for IPv4: clients outside"), "{route:?}");
     let client = format!("{question} --client 203.0.113.7");
     bench.names(&client, Check::Route, &["no route to 203.0.113.7, and no default route"])?;

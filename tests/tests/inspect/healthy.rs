@@ -6,7 +6,7 @@ use elb_tests::{
     agent::Agent,
     config::{Config, Forwarding, MonitorKind, Pool, Protocol},
 };
-use elb_userspace::diagnosis::{check::Check, inspect::Inspection, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, inspect::Inspection, report::Outcome};
 
 use crate::scene::*;
 
@@ -72,7 +72,7 @@ fn members_that_serve_raise_no_alarm() -> Result<()> {
                 assert!(
                     findings
                         .iter()
-                        .all(|one| one.verdict != Verdict::Warn || one.check == Check::Load),
+                        .all(|one| one.outcome != Outcome::Warn || one.check == Check::Load),
                     "{findings:#?}"
                 );
             }
@@ -152,7 +152,7 @@ fn without_nft_rules_are_unknown_and_no_rules_are_no_rules() -> Result<()> {
     clean(&bench.inspect_in(hidden, &bench.http())?)?;
     bench.sh("nft add table inet filter")?;
     let inspection = bench.inspect_in(hidden, &bench.http())?;
-    assert_eq!(verdict(&inspection, Check::Firewall), Some(Verdict::Unknown));
+    assert_eq!(verdict(&inspection, Check::Firewall), Some(Outcome::Unknown));
     let evidence = &inspection.report.finding(Check::Firewall).expect("it is there").evidence;
     assert!(evidence.contains("without nft: install it"), "{evidence}");
     Ok(())

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
 use elb_tests::address::Families;
-use elb_userspace::diagnosis::{check::Check, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, report::Outcome};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::scene::*;
@@ -86,7 +86,7 @@ fn a_server_of_the_virtual_address_alone_serves_traffic() -> Result<()> {
     let _listener = bench.listen(bench.lab.vip4(), HTTP)?;
     let inspection = bench.inspect(&bench.vip("ipip"))?;
     clean(&inspection)?;
-    assert_eq!(verdict(&inspection, Check::Listening), Some(Verdict::Warn));
+    assert_eq!(verdict(&inspection, Check::Listening), Some(Outcome::Warn));
     Ok(())
 }
 
@@ -106,7 +106,7 @@ fn without_a_question_it_tells_what_listens() -> Result<()> {
     let server = bench.serve()?;
     let inspection = bench.inspect("")?;
     clean(&inspection)?;
-    assert_eq!(verdict(&inspection, Check::Listening), Some(Verdict::NotApplicable));
+    assert_eq!(verdict(&inspection, Check::Listening), Some(Outcome::NotApplicable));
     let evidence = &inspection.report.finding(Check::Listening).expect("it is there").evidence;
     let process = format!("lab-server (process {}) on 0.0.0.0:{HTTP}/tcp", server.id());
     assert!(evidence.contains(&process), "{evidence}");

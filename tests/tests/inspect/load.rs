@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use anyhow::Result;
 use elb_tests::wait::wait_for;
-use elb_userspace::diagnosis::{check::Check, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, report::Outcome};
 use nix::sys::signal::Signal;
 
 use crate::scene::*;
@@ -19,7 +19,7 @@ fn fill(bench: &Bench, question: &str) -> Result<Vec<TcpStream>> {
         let connect = || TcpStream::connect_timeout(&to, std::time::Duration::from_millis(300));
         held.extend(bench.lab.lb().run(connect)?);
         let inspection = bench.inspect(question)?;
-        Ok((verdict(&inspection, Check::Load) == Some(Verdict::Fail)).then_some(()))
+        Ok((verdict(&inspection, Check::Load) == Some(Outcome::Fail)).then_some(()))
     })?;
     Ok(held)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use elb_tests::address::{Families, Family};
-use elb_userspace::diagnosis::{check::Check, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, report::Outcome};
 
 use crate::scene::*;
 
@@ -184,7 +184,7 @@ fn a_rule_that_cannot_be_decided_is_unknown() -> Result<()> {
         bench.sh("nft flush ruleset")?;
         bench.sh(&input(rules))?;
         let inspection = bench.inspect(&bench.http())?;
-        assert_eq!(verdict(&inspection, Check::Firewall), Some(Verdict::Unknown), "{rules}");
+        assert_eq!(verdict(&inspection, Check::Firewall), Some(Outcome::Unknown), "{rules}");
         assert_eq!(inspection.report.conclusion.exit_code(), 2);
         let evidence = &inspection.report.finding(Check::Firewall).expect("it is there").evidence;
         assert!(evidence.contains(rules), "{evidence}");

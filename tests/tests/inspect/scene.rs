@@ -22,7 +22,7 @@ use elb_tests::{
 use elb_userspace::diagnosis::{
     check::Check,
     inspect::Inspection,
-    report::{Conclusion, Finding, Verdict},
+    report::{Conclusion, Finding, Outcome},
 };
 
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -131,9 +131,9 @@ impl Bench {
         let said =
             shell(&format!("exec elb backend inspect {question} $PLACES -o json")).output()?;
         let text = String::from_utf8(said.stdout)?;
-        let inspection: Inspection = serde_json::from_str(&text).with_context(|| {
-            format!("no report: {text}{}", String::from_utf8_lossy(&said.stderr))
-        })?;
+        let said_so = || format!("no report: {text}{}", String::from_utf8_lossy(&said.stderr));
+        let inspection = elb_tests::printed::value(&["backend", "inspect"], &text);
+        let inspection: Inspection = serde_json::from_value(inspection.with_context(said_so)?)?;
         let code = i32::from(inspection.report.conclusion.exit_code());
         ensure!(said.status.code() == Some(code), "it ended with {}", said.status);
         Ok(inspection)
@@ -158,13 +158,13 @@ impl Bench {
         let inspection = self.inspect(question)?;
         clean(&inspection)?;
         let finding = inspection.report.finding(check).context("it is not checked")?;
-        ensure!(finding.verdict == Verdict::Warn, "{finding:#?}");
+        ensure!(finding.outcome == Outcome::Warn, "{finding:#?}");
         for word in words {
             ensure!(finding.evidence.contains(word), "no {word:?} in {finding:#?}");
         }
         self.sh(finding.fix.as_deref().context("there is no fix")?)?;
         let mended = self.inspect(question)?;
-        ensure!(verdict(&mended, check) == Some(Verdict::Pass), "{:#?}", mended.report);
+        ensure!(verdict(&mended, check) == Some(Outcome::Pass), "{:#?}", mended.report);
         clean(&mended)
     }
 
@@ -206,14 +206,14 @@ impl Bench {
                 bail!("it ended: {status}");
             }
             let listening = self.inspect(&question)?;
-            Ok((verdict(&listening, Check::Listening) == Some(Verdict::Pass)).then_some(()))
+            Ok((verdict(&listening, Check::Listening) == Some(Outcome::Pass)).then_some(()))
         })?;
         Ok(process)
     }
 }
 
-pub fn verdict(inspection: &Inspection, check: Check) -> Option<Verdict> {
-    inspection.report.finding(check).map(|finding| finding.verdict)
+pub fn verdict(inspection: &Inspection, check: Check) -> Option<Outcome> {
+    inspection.report.finding(check).map(|finding| finding.outcome)
 }
 
 /// The report names `check`, and no other, as failed; all these words are in its evidence.
@@ -221,7 +221,7 @@ pub fn named(inspection: &Inspection, check: Check, words: &[&str]) -> Result<Fi
     let report = &inspection.report;
     ensure!(report.cause == Some(check), "{report:#?}");
     ensure!(report.conclusion == Conclusion::CauseFound, "{report:#?}");
-    let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    let failed = report.findings.iter().filter(|finding| finding.outcome == Outcome::Fail);
     ensure!(failed.count() == 1, "{report:#?}");
     let finding = report.finding(check).context("the cause has no finding")?;
     for word in words {

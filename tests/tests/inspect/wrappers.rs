@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::Result;
 use elb_tests::{process::Process, wait::wait_for};
-use elb_userspace::diagnosis::{check::Check, inspect::Inspection, report::Verdict};
+use elb_userspace::diagnosis::{check::Check, inspect::Inspection, report::Outcome};
 
 use crate::scene::*;
 
@@ -45,7 +45,7 @@ fn serve(etc: &Etc<'_>, wrapped: &str) -> Result<Process> {
     let process = Process::start("socat", etc.command(&script))?;
     wait_for("socat to listen", LIMIT, || {
         let inspection = etc.bench.inspect(&format!("--port {PORT}"))?;
-        Ok((verdict(&inspection, Check::Listening) == Some(Verdict::Pass)).then_some(()))
+        Ok((verdict(&inspection, Check::Listening) == Some(Outcome::Pass)).then_some(()))
     })?;
     Ok(process)
 }

@@ -125,7 +125,7 @@ impl Guarded {
         let dst = self.lab.service(family, HTTP_PORT).to_string();
         let question = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
         let said = self.agent.ask(&question)?;
-        assert_eq!(said["verdict"]["reason"], "access_denied", "{said}");
+        assert_eq!(said["decision"]["reason"], "access_denied", "{said}");
         assert_eq!(said["admission"]["admitted"], false, "{said}");
         assert_eq!(said["admission"]["ipgroup"]["name"], GROUP, "{said}");
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     thread,
     time::{Duration, Instant},
 };
@@ -244,7 +244,7 @@ fn a_server_of_quic_is_found_by_its_id() -> Result<()> {
             assert_eq!(udp.from(client)?.ask(&long(&id))?, owner);
             let said = udp.explain(client, &["--cid", &hex(&id)])?;
             assert_eq!(said["connection_id"]["decides"], true, "{said}");
-            assert_eq!(said["named"]["id"], said["backend"]["id"], "{said}");
+            assert_eq!(said["named"]["number"], said["backend"]["number"], "{said}");
             assert_eq!((&said["slot"], udp.told(&said)?), (&Value::Null, owner), "{said}");
         }
         // Ids that name no server are hashed; packets without one go by their addresses.
@@ -379,9 +379,9 @@ impl Udp {
     /// The name of the backend server that an explanation tells.
     fn told(&self, explained: &Value) -> Result<String> {
         let member = explained["backend"]["address"].as_str().unwrap_or_default();
-        let member: SocketAddr = member.parse().with_context(|| explained.to_string())?;
+        let member: IpAddr = member.parse().with_context(|| explained.to_string())?;
         let mut indices = 0..self.lab.backends().len();
-        let index = indices.find(|at| self.lab.member_addr(*at, Family::V4) == member.ip());
+        let index = indices.find(|at| self.lab.member_addr(*at, Family::V4) == member);
         Ok(self.lab.backend_name(index.context("one of the backends")?))
     }
 

@@ -31,8 +31,7 @@ fn explain(scene: &Scene, client: SocketAddr, more: &[&str]) -> Result<Value> {
 
 fn member_of(explained: &Value) -> Result<IpAddr> {
     let address = explained["backend"]["address"].as_str();
-    let address: SocketAddr = address.with_context(|| explained.to_string())?.parse()?;
-    Ok(address.ip())
+    Ok(address.with_context(|| explained.to_string())?.parse()?)
 }
 
 /// For each held connection: its client's end, and the member that answers on it.
@@ -53,7 +52,7 @@ fn served(scene: &Scene, held: &HeldConnections) -> Vec<(SocketAddr, IpAddr)> {
 fn assert_explained(scene: &Scene, connections: &[(SocketAddr, IpAddr)]) -> Result<Vec<Value>> {
     let explained = connections.iter().map(|(client, member)| {
         let said = explain(scene, *client, &[])?;
-        assert_eq!(said["verdict"]["fate"], "forwarded", "{said}");
+        assert_eq!(said["decision"]["fate"], "forwarded", "{said}");
         assert_eq!(member_of(&said)?, *member, "{client}: {said}");
         Ok(said)
     });
@@ -90,7 +89,7 @@ fn connections_are_explained_as_they_are_served_while_slots_move() -> Result<()>
     // The next packet of each records it where it is.
     for said in &moved {
         let recorded = &said["flow"]["recorded"];
-        assert!(recorded.is_null() || recorded["id"] == said["backend"]["id"], "{said}");
+        assert!(recorded.is_null() || recorded["number"] == said["backend"]["number"], "{said}");
     }
 
     let new = HeldConnections::open(scene.lab.client(), scene.echo(), CONNECTIONS, BEAT)?;
@@ -100,7 +99,7 @@ fn connections_are_explained_as_they_are_served_while_slots_move() -> Result<()>
     let recorded: Vec<_> = explained.iter().filter(recorded).collect();
     assert!(!recorded.is_empty(), "no new connection is recorded");
     for said in &recorded {
-        assert_eq!(said["flow"]["recorded"]["id"], said["backend"]["id"], "{said}");
+        assert_eq!(said["flow"]["recorded"]["number"], said["backend"]["number"], "{said}");
         assert!(said["flow"]["idle"].as_u64().expect("a number") <= 2, "{said}");
     }
     let all = [&old_ones[..], &new_ones].concat();
@@ -125,11 +124,11 @@ fn flows_are_listed(
         connections.iter().map(|(client, member)| (client.to_string(), *member)).collect();
     let mut by_member: BTreeMap<String, usize> = BTreeMap::new();
     for flow in flows {
-        let member: SocketAddr = flow["member"]["address"].as_str().expect("a string").parse()?;
-        assert_eq!(served[flow["source"].as_str().expect("a string")], member.ip(), "{flow}");
+        let member: IpAddr = flow["member"]["address"].as_str().expect("a string").parse()?;
+        assert_eq!(served[flow["source"].as_str().expect("a string")], member, "{flow}");
         assert_eq!(flow["destination"], scene.echo().to_string());
         assert!(flow["idle"].as_u64().expect("a number") <= 2, "{flow}");
-        *by_member.entry(member.ip().to_string()).or_default() += 1;
+        *by_member.entry(member.to_string()).or_default() += 1;
     }
     for (member, count) in by_member {
         let said = scene.agent.ask(&["flows", "--member", &member, "--limit", "1"])?;
@@ -152,14 +151,14 @@ fn nothing_is_changed_by_asking(scene: &Scene, client: SocketAddr) -> Result<()>
     let before = counted()?;
     for port in 1..20 {
         let opening = explain(scene, SocketAddr::new(client.ip(), port), &["--syn"])?;
-        assert_eq!(opening["verdict"]["fate"], "forwarded", "{opening}");
+        assert_eq!(opening["decision"]["fate"], "forwarded", "{opening}");
     }
     let (src, dst) = (client.to_string(), SocketAddr::new(scene.echo().ip(), 9).to_string());
     let nobody =
         scene.agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
-    assert_eq!(nobody["verdict"]["reason"], "closed_port_answered", "{nobody}");
+    assert_eq!(nobody["decision"]["reason"], "closed_port_answered", "{nobody}");
     assert!(
-        nobody["verdict"]["fix"].as_str().expect("a string").contains("add a listener"),
+        nobody["decision"]["fix"].as_str().expect("a string").contains("add a listener"),
         "{nobody}"
     );
     assert_eq!(counted()?, before);
@@ -193,6 +192,6 @@ fn a_drop_is_shown_with_its_rate_and_its_fix() -> Result<()> {
 
     let client = SocketAddr::new(scene.lab.client_addr(Family::V4), 999);
     let explained = explain(&scene, client, &["--syn"])?;
-    assert_eq!(explained["verdict"]["reason"], "no_backend", "{explained}");
+    assert_eq!(explained["decision"]["reason"], "no_backend", "{explained}");
     Ok(())
 }

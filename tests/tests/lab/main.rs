@@ -22,6 +22,7 @@ mod limits;
 mod next_hops;
 mod notifying;
 mod path_mtu;
+mod printing;
 mod privileges;
 mod ranges;
 mod rate;

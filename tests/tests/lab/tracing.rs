@@ -46,7 +46,7 @@ pub(crate) fn wait_plain(scene: &Scene) -> Result<()> {
 }
 
 fn events(printed: &str) -> Result<Vec<Value>> {
-    printed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    elb_tests::printed::lines(&["trace"], printed)
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn packets_are_told_of_and_none_is_lost_by_the_switch() -> Result<()> {
     let told = events(&trace.finish(LIMIT)?)?;
     assert_eq!(told.len(), 60);
     for event in &told {
-        assert_eq!(event["verdict"], "forwarded", "{event}");
+        assert_eq!(event["fate"], "forwarded", "{event}");
         assert_eq!((&event["interface"], &event["protocol"]), (&"lb0".into(), &"tcp".into()));
         assert!(event["source"].as_str().expect("a string").starts_with("10."), "{event}");
         let member = event["member"]["address"].as_str().expect("a string");
@@ -109,7 +109,7 @@ fn only_what_is_asked_for_and_each_for_himself() -> Result<()> {
     }
     let [all, one, nobody, refused] = &ended[..] else { unreachable!("four traces") };
     assert!(all.len() > 40 * 4 && one.len() > 4, "{} and {}", all.len(), one.len());
-    let fates = |fate: &str| all.iter().filter(|event| event["verdict"] == fate).count();
+    let fates = |fate: &str| all.iter().filter(|event| event["fate"] == fate).count();
     assert!(fates("forwarded") > 40 * 4 && fates("answered") >= 3);
     let to_member = |event: &&Value| {
         let address = event["member"]["address"].as_str();

@@ -19,9 +19,9 @@ use elb_common::room::FlowTable;
 use elb_tests::environment::bpf_dir;
 use elb_tests::host::PinDir;
 use elb_tests::record::Record;
-use elb_userspace::control::plan::{Command, ListenerKey, Region, Store as _};
+use elb_userspace::control::plan::{Command, ListenerKey, MapStore as _, Region};
 use elb_userspace::control::ring::region::States;
-use elb_userspace::kernel::bpf::{Capacity, Maps, Object, Sweeper, coarse_seconds};
+use elb_userspace::kernel::bpf::{Capacity, LoadedObject, Maps, Sweeper, coarse_seconds};
 use nix::time::{ClockId, clock_gettime};
 use proptest::test_runner::{Config, TestRunner};
 
@@ -60,7 +60,7 @@ impl Kernel {
         let chunks = ROOM.slots.div_ceil(CHUNK);
         let (backends, listeners) = (ROOM.backends, ROOM.listeners);
         let capacity = Capacity { chunks, flows: 4096, backends, listeners };
-        let mut object = Object::load(pins.path(), capacity).expect("this test needs root");
+        let mut object = LoadedObject::load(pins.path(), capacity).expect("this test needs root");
         let maps = Maps::new(&mut object, capacity).unwrap();
         let sweeper = Sweeper::new(&mut object, capacity).unwrap();
         let mut loader = EbpfLoader::new();

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use elb_common::addr::Mac;
-use elb_userspace::control::assign::Room;
+use elb_userspace::control::assign::IdSpace;
 use elb_userspace::control::network::NextHop;
 use elb_userspace::control::plan::{Command, Image, Region, plan};
-use elb_userspace::control::reconcile::{EncapSource, Found, Reconciler, Seen};
+use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler, SweepFindings};
 use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
@@ -19,7 +19,7 @@ use crate::packet::{OUR_MAC, PORTS, VIP, frame};
 use crate::script::{Member, Packet, Pool, Wanted, pool_of};
 
 /// Room for few numbers, so that they are used again soon.
-pub const ROOM: Room = Room { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
+pub const ROOM: IdSpace = IdSpace { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
 /// Interface that packets come and leave by.
 pub const INTERFACE: u32 = 1;
 /// Seconds for which records of closed connections are kept.
@@ -67,7 +67,7 @@ pub struct Census {
     pub moved: BTreeMap<u16, u32>,
 }
 
-impl Found for Census {
+impl SweepFindings for Census {
     fn flows(&self, backend: u16) -> u32 {
         self.flows.get(&backend).copied().unwrap_or(0)
     }
@@ -206,7 +206,7 @@ impl View {
     }
 }
 
-impl Seen for View {
+impl ReconcileInput for View {
     fn serves(&self, _: &model::Pool, member: &model::Member) -> bool {
         !self.member(member).sick
     }

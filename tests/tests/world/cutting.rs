@@ -124,7 +124,7 @@ fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
         let src = SocketAddr::new(address, ports[0]).to_string();
         let dst = echo.to_string();
         let told = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp"])?;
-        assert_eq!(told["verdict"]["reason"], "cut_answered", "{told}");
+        assert_eq!(told["decision"]["reason"], "cut_answered", "{told}");
         assert_eq!(told["admission"]["admitted"], true, "{told}");
         let again = agent.run(&filter)?;
         assert!(again.starts_with("no recorded connection matches: nothing was cut\n"), "{again}");

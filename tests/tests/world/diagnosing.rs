@@ -46,7 +46,7 @@ const PECULIAR: &str = "
 fn no_mtu(told: &Diagnosis) {
     for check in ["mtu", "sysctls", "firewall", "route"] {
         assert_ne!(told.cause(), Some(check), "{:#}", told.said);
-        assert_ne!(told.verdict(check), "fail", "{:#}", told.said);
+        assert_ne!(told.outcome(check), "fail", "{:#}", told.said);
     }
 }
 

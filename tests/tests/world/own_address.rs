@@ -193,12 +193,12 @@ fn an_address_that_appears_later_is_said() -> Result<()> {
     assert!(agent.log().contains(&words));
     serves(&lab)?;
     let host = doctor(&lab, agent.file())?;
-    assert_eq!(finding(&host, "own-address")["verdict"], "warn", "{host:#}");
+    assert_eq!(finding(&host, "own-address")["outcome"], "warn", "{host:#}");
     // Something of the host listens at the port that a listener takes there.
     let other = Server::start(lab.lb(), "other")?;
     let host = doctor(&lab, agent.file())?;
     let found = finding(&host, "own-address");
-    assert_eq!(found["verdict"], "fail", "{host:#}");
+    assert_eq!(found["outcome"], "fail", "{host:#}");
     let evidence = found["evidence"].as_str().unwrap_or_default();
     assert!(evidence.contains("TCP port 80, where this host itself listens"), "{evidence}");
     let fix = found["fix"].as_str().unwrap_or_default();
@@ -215,7 +215,7 @@ fn an_address_that_appears_later_is_said() -> Result<()> {
     let gone = |_: &Value| problems(&agent).is_ok_and(|all| all.is_empty());
     agent.wait_status("no problem", LIMIT, gone)?;
     let host = doctor(&lab, agent.file())?;
-    assert_eq!(finding(&host, "own-address")["verdict"], "pass", "{host:#}");
+    assert_eq!(finding(&host, "own-address")["outcome"], "pass", "{host:#}");
     agent.wait_status("all members to serve", LIMIT, |said| {
         (0..2).all(|n| status::all_are(said, lab.member_addr(n, Family::V4), "ONLINE"))
     })?;

@@ -136,12 +136,12 @@ fn a_process_that_has_the_pin_directory_is_named() -> Result<()> {
     signal(stopped, Signal::SIGCONT)?;
     let host = host?;
     let found = finding(&host, "owner");
-    assert_eq!(found["verdict"], "fail", "{host:#}");
+    assert_eq!(found["outcome"], "fail", "{host:#}");
     let evidence = found["evidence"].as_str().unwrap_or_default();
     assert!(evidence.contains(&format!("is in use by process {stopped} (")), "{evidence}");
     wait_for("an answer", LIMIT, || Ok(served.agent.status().ok()))?;
     let host = doctor(&served.lab, served.agent.file())?;
-    assert_eq!(finding(&host, "owner")["verdict"], "pass", "{host:#}");
+    assert_eq!(finding(&host, "owner")["outcome"], "pass", "{host:#}");
     served.go_on(&held)?;
     assert_eq!(held.stop()?.broken().len(), 0);
     Ok(())

@@ -69,7 +69,7 @@ fn a_limit_of_udp_connections_is_warned_of() -> Result<()> {
                  a client counts as a connection until it was idle for 300 s, so 20 questions";
     assert!(said.printed.contains(words), "{said:?}");
     assert_eq!(check(&["--strict"])?.code, Some(1));
-    let json: serde_json::Value = serde_json::from_str(&check(&["-o", "json"])?.printed)?;
+    let json = elb_tests::printed::value(&["check"], &check(&["-o", "json"])?.printed)?;
     assert_eq!(json[0]["severity"], "warning", "{json}");
     assert!(json[0]["line"].as_u64().is_some_and(|line| line > 1), "{json}");
 
@@ -144,13 +144,13 @@ fn packets_that_never_come_here_are_explained_as_such() -> Result<()> {
         };
         let own = if family == Family::V4 { "10.0.0.2" } else { "fd00::2" };
         let (told, text) = explain(own)?;
-        assert_eq!(told["verdict"]["fate"], "not seen", "{told}");
+        assert_eq!(told["decision"]["fate"], "not seen", "{told}");
         assert!(text.contains(&format!("{own} is an address of this host")), "{text}");
         assert!(text.contains("without meeting the program"), "{text}");
 
         let member = lab.member_addr(0, family).to_string();
         let (told, text) = explain(&member)?;
-        assert_eq!(told["verdict"]["fate"], "not seen", "{told}");
+        assert_eq!(told["decision"]["fate"], "not seen", "{told}");
         assert!(text.contains("reaches itself"), "{text}");
         // So it is.
         servers[0].kill()?;
@@ -159,7 +159,7 @@ fn packets_that_never_come_here_are_explained_as_such() -> Result<()> {
 
         let client = lab.client_addr(family).to_string();
         let (told, _) = explain(&client)?;
-        assert_eq!(told["verdict"]["fate"], "forwarded", "{told}");
+        assert_eq!(told["decision"]["fate"], "forwarded", "{told}");
     }
     Ok(())
 }

@@ -130,7 +130,7 @@ pub(crate) fn doctor(lab: &Lab, file: &Path) -> Result<Value> {
     let mut command = lab.lb().command(elb_bin()?);
     command.args(["doctor", "-o", "json", "--config"]).arg(file);
     let ended = ended(command, STUCK)?;
-    serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
+    elb_tests::printed::value(&["doctor"], &ended.printed).with_context(|| format!("{ended:?}"))
 }
 
 /// What a check of a report came to.
@@ -169,5 +169,9 @@ pub(crate) fn status_of(lab: &Lab, socket: &Path) -> Result<Option<Value>> {
     let mut command = lab.lb().command(elb_bin()?);
     command.args(["status", "-o", "json", "--socket"]).arg(socket);
     let ended = ended(command, STUCK)?;
-    Ok(if ended.code == Some(0) { Some(serde_json::from_str(&ended.printed)?) } else { None })
+    Ok(if ended.code == Some(0) {
+        Some(elb_tests::printed::value(&["status"], &ended.printed)?)
+    } else {
+        None
+    })
 }

@@ -81,8 +81,9 @@ impl Scene {
     /// What `elb backend status` says, and whether it ended well.
     fn status(&self, index: usize) -> Result<(Value, bool)> {
         let ended = self.backend(index, "status -o json")?.output()?;
-        let said = serde_json::from_slice(&ended.stdout)
-            .with_context(|| String::from_utf8_lossy(&ended.stderr).into_owned())?;
+        let said =
+            elb_tests::printed::value(&["backend", "status"], std::str::from_utf8(&ended.stdout)?)
+                .with_context(|| String::from_utf8_lossy(&ended.stderr).into_owned())?;
         Ok((said, ended.status.success()))
     }
 
@@ -93,15 +94,18 @@ impl Scene {
         found.and_then(|count| count["packets"].as_u64()).context("no count of untrusted sources")
     }
 
-    /// What the host of a member finds wrong with its tunnels: verdict, words and fix.
+    /// What the host of a member finds wrong with its tunnels: outcome, words and fix.
     fn inspected(&self, index: usize) -> Result<[String; 3]> {
         let question = format!("inspect --outer {} -o json", self.lb(Family::V4));
         let ended = self.backend(index, &question)?.output()?;
-        let said: Value = serde_json::from_slice(&ended.stdout)?;
+        let said = elb_tests::printed::value(
+            &["backend", "inspect"],
+            std::str::from_utf8(&ended.stdout)?,
+        )?;
         let findings = said["report"]["findings"].as_array().context("no findings")?;
         let found = findings.iter().find(|finding| finding["check"] == "decapsulation");
         let found = found.context("decapsulation was not looked at")?;
-        Ok(["verdict", "evidence", "fix"]
+        Ok(["outcome", "evidence", "fix"]
             .map(|key| found[key].as_str().unwrap_or_default().to_owned()))
     }
 
@@ -210,8 +214,8 @@ fn the_white_list_cannot_be_walked_around() -> Result<()> {
     assert!(scene.is_reached_past(client, &stranger, 0)?);
     let (status, good) = scene.status(0)?;
     assert!(!good && status["problems"][0].as_str().is_some_and(|one| one.contains("--from any")));
-    let [verdict, evidence, fix] = scene.inspected(0)?;
-    assert_eq!(verdict, "warn");
+    let [outcome, evidence, fix] = scene.inspected(0)?;
+    assert_eq!(outcome, "warn");
     assert!(evidence.contains("takes tunnel packets from anybody"), "{evidence}");
     assert!(fix.contains("--from 10.0.0.2 "), "{fix}");
 
@@ -282,8 +286,8 @@ fn a_load_balancer_that_is_left_out_is_named() -> Result<()> {
     let member = format!("web/{address}");
     let told = scene.agent.diagnose(&[&member])?;
     assert!(told.fix().ends_with("--mode ipip --from 10.0.0.2"), "{:#}", told.said);
-    let [verdict, evidence, fix] = scene.inspected(0)?;
-    assert_eq!(verdict, "fail");
+    let [outcome, evidence, fix] = scene.inspected(0)?;
+    assert_eq!(outcome, "fail");
     assert!(
         evidence.contains("drops tunnel packets from 10.0.0.2, the load balancer"),
         "{evidence}"
@@ -311,8 +315,8 @@ fn a_set_up_of_an_older_version_is_said_and_taken_over() -> Result<()> {
     let (status, good) = scene.status(0)?;
     let problem = status["problems"][0].as_str().unwrap_or_default().to_owned();
     assert!(!good && problem.contains("run `elb backend up` again, with --from"), "{status:#}");
-    let [verdict, evidence, _] = scene.inspected(0)?;
-    assert!(verdict == "warn" && evidence.contains("of an older version"), "{verdict}: {evidence}");
+    let [outcome, evidence, _] = scene.inspected(0)?;
+    assert!(outcome == "warn" && evidence.contains("of an older version"), "{outcome}: {evidence}");
 
     let target = scene.lab.service(Family::V4, HTTP_PORT);
     let load = HttpLoad::start(scene.lab.client(), Load::on(target));

@@ -111,7 +111,7 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         let src = if family == Family::V4 { client } else { format!("[{client}]:9") };
         let asked = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
         let told = agent.ask(&asked)?;
-        assert_eq!(told["verdict"]["reason"], "no_backend_answered", "{told}");
+        assert_eq!(told["decision"]["reason"], "no_backend_answered", "{told}");
         assert_eq!(told["answer"]["kind"], "reset", "{told}");
 
         servers[0].restart()?;
@@ -198,7 +198,7 @@ fn an_excluded_client_is_cut_and_nobody_else() -> Result<()> {
         let vip = echo.to_string();
         let asked = ["explain", "--src", "10.0.0.60", "--dst", &vip, "--proto", "tcp"];
         let told = agent.ask(&asked)?;
-        assert_eq!(told["verdict"]["reason"], "cut_answered", "{told}");
+        assert_eq!(told["decision"]["reason"], "cut_answered", "{told}");
 
         config.set_group("bad", &[]);
         agent.reload(&config)?;

@@ -46,7 +46,7 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     assert!(told.evidence().contains("No space left on device"), "{:#}", told.said);
     assert!(told.fix().contains(&format!("df -h {state}")), "{:#}", told.said);
     let host = doctor(&served.lab, served.agent.file())?;
-    assert_eq!(finding(&host, "state-dir")["verdict"], "fail", "{host:#}");
+    assert_eq!(finding(&host, "state-dir")["outcome"], "fail", "{host:#}");
 
     // Verdicts do not need the disk.
     served.servers[2].kill()?;
@@ -69,7 +69,7 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     let told = served.agent.diagnose(&["web/10.0.0.11"])?;
     assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
     let host = doctor(&served.lab, served.agent.file())?;
-    assert_ne!(finding(&host, "state-dir")["verdict"], "fail", "{host:#}");
+    assert_ne!(finding(&host, "state-dir")["outcome"], "fail", "{host:#}");
     served.agent.restart()?;
     assert_eq!(survivors(&held.stop()?), 0);
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::health::{History, Status, Verdict};
+use crate::health::{History, OperatingStatus, Verdict};
 use crate::source::file;
 
 /// Pools with a monitor and members.
@@ -28,16 +28,16 @@ fn member(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 80))
 }
 
-fn known(n: u8, status: Status, since: u64) -> saved::Member {
+fn known(n: u8, status: OperatingStatus, since: u64) -> saved::SavedMember {
     let since = SystemTime::UNIX_EPOCH + Duration::from_secs(since);
     let verdict = Verdict { status, since, reason: None, streak: 0, decided: None };
-    saved::Member { member: member(n), verdict: Some(verdict), history: History::default() }
+    saved::SavedMember { member: member(n), verdict: Some(verdict), history: History::default() }
 }
 
 const HTTP: &str = "healthmonitor = { type = \"HTTP\", url_path = \"/a\", delay = 10 }";
 const OTHER: &str = "healthmonitor = { type = \"HTTP\", url_path = \"/b\", delay = 10 }";
 
-fn inherited(health: &saved::Health, pool: &str) -> Vec<(SocketAddr, Status)> {
+fn inherited(health: &saved::SavedHealth, pool: &str) -> Vec<(SocketAddr, OperatingStatus)> {
     let members = health.pools.get(&id(pool)).into_iter().flatten();
     members.map(|one| (one.member, one.verdict.as_ref().unwrap().status)).collect()
 }
@@ -46,10 +46,16 @@ fn inherited(health: &saved::Health, pool: &str) -> Vec<(SocketAddr, Status)> {
 fn a_verdict_follows_address_port_and_check() {
     let old = model(&[("blue", HTTP, &[11, 12])]);
     let new = model(&[("blue", HTTP, &[11, 12]), ("green", HTTP, &[11, 12, 13])]);
-    let all = [(id("blue"), vec![known(11, Status::Online, 5), known(12, Status::Offline, 6)])];
+    let all = [(
+        id("blue"),
+        vec![known(11, OperatingStatus::Online, 5), known(12, OperatingStatus::Offline, 6)],
+    )];
     let health = verdicts(&old, &new, &[], &all.clone().into());
     let green = inherited(&health, "green");
-    assert_eq!(green, [(member(11), Status::Online), (member(12), Status::Offline)]);
+    assert_eq!(
+        green,
+        [(member(11), OperatingStatus::Online), (member(12), OperatingStatus::Offline)]
+    );
     assert_eq!(inherited(&health, "blue"), [], "it is known there already");
     let new = model(&[("green", OTHER, &[11, 12])]);
     let health = verdicts(&old, &new, &[], &all.into());
@@ -61,11 +67,11 @@ fn of_several_verdicts_the_latest_counts() {
     let old = model(&[("a", HTTP, &[11]), ("b", HTTP, &[11])]);
     let new = model(&[("c", HTTP, &[11])]);
     let all = [
-        (id("a"), vec![known(11, Status::Offline, 7)]),
-        (id("b"), vec![known(11, Status::Online, 5)]),
+        (id("a"), vec![known(11, OperatingStatus::Offline, 7)]),
+        (id("b"), vec![known(11, OperatingStatus::Online, 5)]),
     ];
     let health = verdicts(&old, &new, &[], &all.clone().into());
-    assert_eq!(inherited(&health, "c"), [(member(11), Status::Offline)]);
+    assert_eq!(inherited(&health, "c"), [(member(11), OperatingStatus::Offline)]);
 
     // The wall clock was set back between the two.
     let mut all = all;
@@ -74,7 +80,7 @@ fn of_several_verdicts_the_latest_counts() {
         verdict.decided = Some(crate::model::time::Time::from_nanos(at));
     }
     let health = verdicts(&old, &new, &[], &all.into());
-    assert_eq!(inherited(&health, "c"), [(member(11), Status::Online)]);
+    assert_eq!(inherited(&health, "c"), [(member(11), OperatingStatus::Online)]);
 }
 
 #[test]
@@ -83,9 +89,12 @@ fn a_member_that_joins_a_pool_with_another_name_is_known_there() {
     let new = model(&[("z", HTTP, &[11, 12, 13])]);
     let renamed = [Renamed { from: id("a"), to: id("z") }];
     let all = [
-        (id("z"), vec![known(11, Status::Online, 5), known(12, Status::Online, 5)]),
-        (id("b"), vec![known(13, Status::Online, 5)]),
+        (
+            id("z"),
+            vec![known(11, OperatingStatus::Online, 5), known(12, OperatingStatus::Online, 5)],
+        ),
+        (id("b"), vec![known(13, OperatingStatus::Online, 5)]),
     ];
     let health = verdicts(&old, &new, &renamed, &all.into());
-    assert_eq!(inherited(&health, "z"), [(member(13), Status::Online)]);
+    assert_eq!(inherited(&health, "z"), [(member(13), OperatingStatus::Online)]);
 }

@@ -29,7 +29,7 @@ fn members() -> Members {
     );
     let config = parse("elb.toml", &text).unwrap();
     let mut members = Members::default();
-    members.follow(&config.model, &mut saved::Health::default(), at(0));
+    members.follow(&config.model, &mut saved::SavedHealth::default(), at(0));
     let mut now = 0;
     round(&mut members, &mut now, |_| answers());
     round(&mut members, &mut now, |_| answers());
@@ -52,8 +52,8 @@ fn lack() -> Result {
     Err(Cause::NoLocalResource { error: "too many open files".to_owned() }.into())
 }
 
-fn outcome(v4: Result, v6: Result, direct: Option<Result>) -> Outcome {
-    Outcome {
+fn outcome(v4: Result, v6: Result, direct: Option<Result>) -> ProbeOutcome {
+    ProbeOutcome {
         result: v4.clone().and(v6.clone()),
         duration: Duration::from_secs(1),
         path: ProbePath::Vip,
@@ -62,12 +62,12 @@ fn outcome(v4: Result, v6: Result, direct: Option<Result>) -> Outcome {
     }
 }
 
-fn answers() -> Outcome {
+fn answers() -> ProbeOutcome {
     outcome(Ok(()), Ok(()), None)
 }
 
 /// Every member has a probe, which comes to this by its last number.
-fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> Outcome) {
+fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> ProbeOutcome) {
     *now += 10;
     for probe in members.due(at(*now), usize::MAX) {
         let IpAddr::V4(host) = probe.spec.target.ip() else { panic!("an IPv4 address") };
@@ -78,7 +78,8 @@ fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> Outcome) {
 fn online(members: &Members) -> [bool; 3] {
     [1, 2, 3].map(|host| {
         let member = ([10, 0, 0, host], 80).into();
-        members.health(ResourceId::of_pool("web"), member).unwrap().status() == Status::Online
+        members.health(ResourceId::of_pool("web"), member).unwrap().status()
+            == OperatingStatus::Online
     })
 }
 
@@ -106,7 +107,7 @@ fn an_address_that_others_answer_at_is_the_members_own() {
     assert_eq!(online(&members), [false, true, true]);
     let first = members.get(ResourceId::of_pool("web"), ([10, 0, 0, 1], 80).into()).unwrap();
     let at: Vec<_> = first.at.values().map(MemberHealth::status).collect();
-    assert_eq!(at, [Status::Online, Status::Offline]);
+    assert_eq!(at, [OperatingStatus::Online, OperatingStatus::Offline]);
 
     // Now nobody answers at either: who had failed before stays out, the others stay in.
     for _ in 0..5 {

@@ -37,7 +37,7 @@ fn socket(n: u8) -> SocketAddr {
 
 /// Ends the probe of a member that is due.
 fn probe(members: &mut Members, number: u32, result: Result<(), Failure>, now: Now) -> Effect {
-    let outcome = Outcome {
+    let outcome = ProbeOutcome {
         result,
         duration: Duration::ZERO,
         path: ProbePath::Direct,
@@ -52,7 +52,7 @@ const MONITOR: &str = "healthmonitor = { type = \"TCP\", delay = 50 }";
 #[test]
 fn all_first_probes_start_within_a_second_but_no_more_than_may_be_under_way() {
     let mut members = Members::default();
-    members.follow(&model("web", MONITOR, 10_000), &mut saved::Health::default(), at(100));
+    members.follow(&model("web", MONITOR, 10_000), &mut saved::SavedHealth::default(), at(100));
     assert_eq!(members.due(at(101), 300).len(), 300);
     let later = members.due(at(101), usize::MAX);
     assert_eq!(later.len(), 9_700, "those that had to wait come at once");
@@ -73,11 +73,11 @@ fn all_first_probes_start_within_a_second_but_no_more_than_may_be_under_way() {
 #[test]
 fn those_that_a_reload_adds_are_probed_at_once_too() {
     let mut members = Members::default();
-    members.follow(&model("web", MONITOR, 2), &mut saved::Health::default(), at(0));
+    members.follow(&model("web", MONITOR, 2), &mut saved::SavedHealth::default(), at(0));
     for due in members.due(at(1), 9) {
         probe(&mut members, due.member, Ok(()), at(1));
     }
-    members.follow(&model("web", MONITOR, 3), &mut saved::Health::default(), at(1));
+    members.follow(&model("web", MONITOR, 3), &mut saved::SavedHealth::default(), at(1));
     let due = members.due(at(2), 9);
     let sockets: Vec<_> = due.iter().map(|d| members.watched[&d.member].socket).collect();
     assert!(sockets.contains(&socket(3)), "{sockets:?}");
@@ -87,7 +87,7 @@ fn those_that_a_reload_adds_are_probed_at_once_too() {
 #[test]
 fn any_first_verdict_is_one_to_publish() {
     let mut members = Members::default();
-    members.follow(&model("web", MONITOR, 1), &mut saved::Health::default(), at(0));
+    members.follow(&model("web", MONITOR, 1), &mut saved::SavedHealth::default(), at(0));
     let number = members.due(at(1), 9)[0].member;
     let refused = || Err(Failure::new(Cause::Refused { by: socket(1).ip() }));
     assert!(members.watched[&number].health.is_undecided());
@@ -101,7 +101,7 @@ fn any_first_verdict_is_one_to_publish() {
 fn pools_and_members_with_other_names_keep_their_verdicts() {
     let (before, after) = (model("web", MONITOR, 2), model("site", MONITOR, 2));
     let mut members = Members::default();
-    members.follow(&before, &mut saved::Health::default(), at(0));
+    members.follow(&before, &mut saved::SavedHealth::default(), at(0));
     let due: Vec<u32> = members.due(at(1), 9).iter().map(|probe| probe.member).collect();
     probe(&mut members, due[0], Ok(()), at(1));
     let known = members.watched[&due[0]].socket;
@@ -109,10 +109,13 @@ fn pools_and_members_with_other_names_keep_their_verdicts() {
 
     let [from, to] = ["web", "site"].map(ResourceId::of_pool);
     members.rename(&[Renamed { from, to }]);
-    members.follow(&after, &mut saved::Health::default(), at(2));
+    members.follow(&after, &mut saved::SavedHealth::default(), at(2));
     let watched = members.get(to, known).unwrap();
     assert_eq!((&watched.health, members.next_probe()), (&health, next));
-    assert_eq!((watched.pool_name.as_str(), watched.health.status()), ("site", Status::Online));
+    assert_eq!(
+        (watched.pool_name.as_str(), watched.health.status()),
+        ("site", OperatingStatus::Online)
+    );
     assert!(watched.name.starts_with("site-") && watched.history != History::default());
     assert!(members.get(from, known).is_none() && members.watched.len() == 2);
     assert!(probe(&mut members, due[1], Ok(()), at(2)).is_news, "it was under way");
@@ -123,7 +126,7 @@ fn pools_and_members_with_other_names_keep_their_verdicts() {
 fn a_member_has_the_id_that_was_assigned_last() {
     let model = model("web", "", 2);
     let mut members = Members::default();
-    members.follow(&model, &mut saved::Health::default(), at(0));
+    members.follow(&model, &mut saved::SavedHealth::default(), at(0));
 
     let ring = AssignedRing { base: 0, shape: Shape::default() };
     let mut pool = AssignedPool::new(1, ring, 0);
@@ -142,15 +145,15 @@ fn a_member_has_the_id_that_was_assigned_last() {
 }
 
 /// What was decided in a history of probes.
-type Decided = (Vec<Step>, Vec<(Status, u64)>);
+type Decided = (Vec<Step>, Vec<(OperatingStatus, u64)>);
 /// How many probes began, and who stands how.
-type Step = (usize, Vec<Status>);
+type Step = (usize, Vec<OperatingStatus>);
 
 /// What is decided in a history of probes: the steps, and events with how long it had been otherwise.
 fn history(random: RandomState, wall: impl Fn(u64) -> SystemTime) -> Decided {
     let mut members = Members { random, ..Members::default() };
     let now = |second| Now { wall: wall(second), ..at(second) };
-    members.follow(&model("web", MONITOR, 4), &mut saved::Health::default(), now(0));
+    members.follow(&model("web", MONITOR, 4), &mut saved::SavedHealth::default(), now(0));
     let (mut steps, mut events) = (Vec::new(), Vec::new());
     for second in 0..2_000 {
         let due = members.due(now(second), usize::MAX);

@@ -25,13 +25,13 @@ fn member() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 80))
 }
 
-fn verdict(status: Status, reason: Option<Failure>) -> Verdict {
+fn verdict(status: OperatingStatus, reason: Option<Failure>) -> Verdict {
     Verdict { status, since: SystemTime::UNIX_EPOCH, reason, streak: 2, decided: None }
 }
 
 /// Written down as this; published with these flags.
-fn scene(written: Status, flags: u8) -> Scene {
-    let reason = Some(TIMEOUT).filter(|_| written == Status::Offline);
+fn scene(written: OperatingStatus, flags: u8) -> Scene {
+    let reason = Some(TIMEOUT).filter(|_| written == OperatingStatus::Offline);
     Scene {
         pool: "",
         number: AssignedMember::new(7, member()),
@@ -63,12 +63,12 @@ impl Scene {
         if self.is_drained {
             drained.start(pool_of_model, &pool_of_model.members[0]);
         }
-        let known = saved::Member {
+        let known = saved::SavedMember {
             member: member(),
             verdict: self.written.clone(),
             history: History::default(),
         };
-        let mut health = saved::Health::default();
+        let mut health = saved::SavedHealth::default();
         health.pools.insert(web(), vec![known]);
         published_since(&model, &observed, &numbers, &drained, &mut health);
         health.pools[&web()][0].verdict.clone()
@@ -77,16 +77,16 @@ impl Scene {
 
 #[test]
 fn what_was_published_is_newer_than_what_was_written() {
-    let online = scene(Status::Offline, SERVES).recovered().unwrap();
-    assert_eq!((online.status, online.reason, online.streak), (Status::Online, None, 0));
+    let online = scene(OperatingStatus::Offline, SERVES).recovered().unwrap();
+    assert_eq!((online.status, online.reason, online.streak), (OperatingStatus::Online, None, 0));
     assert!(online.since > SystemTime::UNIX_EPOCH, "the time of the change is not known");
-    let offline = scene(Status::Online, ENDS).recovered().unwrap();
-    assert_eq!((offline.status, offline.reason), (Status::Offline, None));
+    let offline = scene(OperatingStatus::Online, ENDS).recovered().unwrap();
+    assert_eq!((offline.status, offline.reason), (OperatingStatus::Offline, None));
 }
 
 #[test]
 fn what_agrees_stays_as_it_was_written() {
-    for (status, flags) in [(Status::Online, SERVES), (Status::Offline, ENDS)] {
+    for (status, flags) in [(OperatingStatus::Online, SERVES), (OperatingStatus::Offline, ENDS)] {
         let scene = scene(status, flags);
         assert_eq!(scene.recovered(), scene.written);
     }
@@ -96,27 +96,28 @@ fn what_agrees_stays_as_it_was_written() {
 #[test]
 fn a_first_verdict_that_was_published_is_known() {
     let pool = "healthmonitor = { type = \"TCP\" }";
-    let first = |flags| Scene { pool, written: None, ..scene(Status::Online, flags) }.recovered();
-    assert_eq!(first(SERVES).map(|verdict| verdict.status), Some(Status::Online));
+    let first =
+        |flags| Scene { pool, written: None, ..scene(OperatingStatus::Online, flags) }.recovered();
+    assert_eq!(first(SERVES).map(|verdict| verdict.status), Some(OperatingStatus::Online));
     assert_eq!(first(ENDS), None, "it may not have been probed yet");
 }
 
 /// Each of these explains by itself that a healthy member took no new flows.
 #[test]
 fn maps_that_say_nothing_of_health_change_nothing() {
-    let serving = || scene(Status::Online, ENDS);
+    let serving = || scene(OperatingStatus::Online, ENDS);
     let drained = Scene { is_drained: true, ..serving() };
     // The drain was cancelled and written down, but not published yet.
-    let still_drained = scene(Status::Online, ENDS | DRAINED);
+    let still_drained = scene(OperatingStatus::Online, ENDS | DRAINED);
     let weightless = Scene { record: Backend { weight: 0, ..serving().record }, ..serving() };
-    let unreachable = scene(Status::Online, 0);
+    let unreachable = scene(OperatingStatus::Online, 0);
     let removed =
         Scene { number: AssignedMember { removed: true, ..serving().number }, ..serving() };
     let without_verdict = Scene { written: None, ..serving() };
     // Here, one that is not healthy took some.
     let all_serve = Scene {
         pool: "pool_health = { minimum_healthy_member_count = 1 }",
-        ..scene(Status::Offline, SERVES)
+        ..scene(OperatingStatus::Offline, SERVES)
     };
     for (name, scene) in [
         ("drained", drained),

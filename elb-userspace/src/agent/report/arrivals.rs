@@ -31,7 +31,7 @@ pub(super) fn shape(arrived: &Arrived) -> status::NewConnections {
 
 /// What is wrong if a member got another part than the one that is due to it, of `all` connections of a
 /// pool that are spread one by one: where a part of the address decides, few clients make any part.
-pub(super) fn problem(pool: &Pool, all: u64, member: &status::Member) -> Option<String> {
+pub(super) fn problem(pool: &Pool, all: u64, member: &status::MemberStatus) -> Option<String> {
     let is_spread =
         matches!(pool.lb_algorithm, LbAlgorithm::FiveTupleHash | LbAlgorithm::RoundRobin);
     let new = member.new_connections.as_ref().filter(|_| is_spread)?;
@@ -40,7 +40,7 @@ pub(super) fn problem(pool: &Pool, all: u64, member: &status::Member) -> Option<
             "pool {:?}, member {:?} got {:.1} % of the {all} connections opened since {}, of {:.1} % \
              due: look for clients that repeat their openings, and at `elb drops`",
             pool.name.as_str(),
-            member.name,
+            member.member.name,
             new.share * 100.0,
             new.since,
             member.share * 100.0

@@ -7,7 +7,7 @@ use super::super::core::{Core, Probing};
 use super::super::members::Watched;
 use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
-use crate::health::{Failure, MemberHealth, Status, history};
+use crate::health::{Failure, MemberHealth, OperatingStatus, history};
 use crate::kernel::host::kept;
 use crate::model;
 use crate::model::monitor::ProbePath;
@@ -35,9 +35,9 @@ impl Core {
         member: &model::Member,
         known: Option<&Watched>,
         listeners: &[At<'_>],
-        request: &status::Request,
-        backend: status::Member,
-    ) -> status::Member {
+        request: &status::StatusRequest,
+        backend: status::MemberStatus,
+    ) -> status::MemberStatus {
         let is_drained = self.drained.has(member);
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
@@ -50,9 +50,7 @@ impl Core {
             _ if is_drained => "DRAINING".to_owned(),
             _ => probed.to_owned(),
         };
-        status::Member {
-            id: Some(member.id),
-            name: member.name.to_string(),
+        status::MemberStatus {
             weight: member.weight.get(),
             operating_status,
             since: timestamp(known.map_or(self.started, |known| known.health.since())),
@@ -67,12 +65,12 @@ impl Core {
     /// Whether no virtual address is probed for want of something of this host's, which is told once, of
     /// the agent.
     fn host_lacks_probe_path(&self) -> bool {
-        let is_missing = self.keeping.register.why_missing(&kept::Object::ProbePath).is_some();
+        let is_missing = self.keeping.register.why_missing(&kept::KeptObject::ProbePath).is_some();
         is_missing || self.vip_probes.problem().is_some()
     }
 
     /// By which path a member is probed.
-    fn paths(&self, pool: &model::Pool, known: &Watched) -> Option<status::Paths> {
+    fn paths(&self, pool: &model::Pool, known: &Watched) -> Option<status::PathStatus> {
         let (spec, last) = (known.probe.as_ref()?, known.last.as_ref());
         let wants_vip = pool.healthmonitor.as_ref()?.probe_path == ProbePath::Vip;
         let way = self.vip_way(known, spec);
@@ -81,7 +79,7 @@ impl Core {
             Ok(()) => "ok".to_owned(),
             Err(failure) => failure.to_string(),
         };
-        Some(status::Paths {
+        Some(status::PathStatus {
             path: last.map_or(path, |last| last.path).to_string(),
             why_direct: way
                 .err()
@@ -140,7 +138,7 @@ impl At<'_> {
 
 /// Virtual addresses at which a member is OFFLINE, with why.
 fn silent(known: &Watched) -> Vec<(IpAddr, String)> {
-    let offline = known.at.iter().filter(|(_, one)| one.status() == Status::Offline);
+    let offline = known.at.iter().filter(|(_, one)| one.status() == OperatingStatus::Offline);
     let text = |one: &MemberHealth| one.reason().map(ToString::to_string).unwrap_or_default();
     offline.map(|(vip, one)| (*vip, text(one))).collect()
 }
@@ -153,14 +151,14 @@ fn by_address(known: &Watched) -> BTreeMap<IpAddr, String> {
     known.at.iter().map(|(vip, one)| (*vip, text(one))).collect()
 }
 
-fn health(known: &Watched, with_probes: bool) -> status::Health {
+fn health(known: &Watched, with_probes: bool) -> status::ProbeSummary {
     let probes = known.history.probes().filter(|_| with_probes).map(probe).collect();
-    status::Health { streak: known.health.streak(), counts: known.history.counts, probes }
+    status::ProbeSummary { streak: known.health.streak(), counts: known.history.counts, probes }
 }
 
-fn probe(probe: &history::Probe) -> status::Probe {
+fn probe(probe: &history::PastProbe) -> status::ProbeRecord {
     let failure = probe.failure.as_deref();
-    status::Probe {
+    status::ProbeRecord {
         time: timestamp_millis(probe.started),
         duration_ms: probe.duration.as_micros() as f64 / 1e3,
         result: failure.map_or("OK", |failure| failure.code().as_str()).to_owned(),

@@ -8,14 +8,13 @@ use super::{Shares, arrivals, health, read, rolled_up};
 use crate::agent::arrivals::Arrived;
 use crate::agent::core::Core;
 use crate::api::Answer;
-use crate::api::report::{Asked, Part, Underway};
-use crate::api::shape::status::{self, Request};
+use crate::api::report::{Part, PartRequest, Underway};
+use crate::api::shape::status::{self, StatusRequest};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::ring::shape::{Shape, algorithm_name};
-use crate::health::Status;
-use crate::model;
-use crate::model::ResourceId;
+use crate::health::OperatingStatus;
 use crate::model::time::Time;
+use crate::model::{self, MemberRef, ResourceId};
 
 /// Members or listeners of a part: what takes a fraction of a millisecond.
 const AT_ONCE: usize = 64;
@@ -27,7 +26,7 @@ const PROBLEMS: usize = 100;
 /// A status that is under way.
 #[derive(Debug)]
 struct Reporting {
-    request: Request,
+    request: StatusRequest,
     /// Since the configuration of this moment; none yet.
     prepared: Option<(Time, Prepared)>,
     next: Next,
@@ -72,7 +71,7 @@ struct Within {
     /// The next member; behind the last come those that were removed.
     at: usize,
     /// The head, until it is shown.
-    head: Option<status::Pool>,
+    head: Option<status::PoolStatus>,
     numbers: HashMap<std::net::SocketAddr, AssignedMember>,
     removed: Vec<AssignedMember>,
 }
@@ -91,10 +90,10 @@ impl Core {
     ///
     /// # Errors
     /// Something is asked for that there is not. Only at the first part.
-    pub(in crate::agent) fn status(&self, asked: Asked) -> Answer<Option<(Part, Underway)>> {
+    pub(in crate::agent) fn status(&self, asked: PartRequest) -> Answer<Option<(Part, Underway)>> {
         let mut reporting = match asked {
-            Asked::First(request) => Reporting::new(request),
-            Asked::Next(underway) => match underway.state::<Reporting>() {
+            PartRequest::First(request) => Reporting::new(request),
+            PartRequest::Next(underway) => match underway.state::<Reporting>() {
                 Some(reporting) => reporting,
                 None => return Ok(None),
             },
@@ -105,7 +104,7 @@ impl Core {
 }
 
 impl Reporting {
-    fn new(request: Request) -> Self {
+    fn new(request: StatusRequest) -> Self {
         Self {
             request,
             prepared: None,
@@ -171,7 +170,7 @@ impl Reporting {
                     return None;
                 }
                 self.next = Next::Listeners(index, 0);
-                Some(Part::Balancer(status::LoadBalancer {
+                Some(Part::Balancer(status::LoadBalancerStatus {
                     id: Some(lb.id),
                     name: lb.name.to_string(),
                     vips: lb.vips().collect(),
@@ -242,13 +241,13 @@ impl Reporting {
                 removed.map(|one| core.removed(pool, one, &within.shares, &within.arrived)),
             );
         }
-        let is_shown = |head: &mut status::Pool| {
+        let is_shown = |head: &mut status::PoolStatus| {
             let is_wrong = head.takes_new == Some(false);
             !shown.is_empty()
                 || (selection.has_pool(pool) && (is_wrong || !selection.only_problems))
         };
         let part = match within.head.take_if(is_shown) {
-            Some(head) => Part::Pool(Box::new(status::Pool { members: shown, ..head })),
+            Some(head) => Part::Pool(Box::new(status::PoolStatus { members: shown, ..head })),
             None => Part::Members(shown),
         };
         self.next = if is_last { Next::Pool(index + 1) } else { Next::Members(index, within) };
@@ -308,9 +307,9 @@ impl Summary {
             return;
         }
         let known = core.members.get(pool.id, member.socket());
-        let status = known.map_or(Status::Initial, |known| known.health.status());
-        self.any_offline |= status == Status::Offline;
-        self.any_judged |= status != Status::NoMonitor;
+        let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
+        self.any_offline |= status == OperatingStatus::Offline;
+        self.any_judged |= status != OperatingStatus::NoMonitor;
     }
 }
 
@@ -344,7 +343,7 @@ impl Core {
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let (removed, present): (Vec<_>, Vec<_>) = members.iter().partition(|one| one.removed);
         let former = assigned.and_then(|assigned| assigned.former);
-        let head = status::Pool {
+        let head = status::PoolStatus {
             id: Some(pool.id),
             name: pool.name.to_string(),
             forwarding: pool.forwarding.to_string(),
@@ -374,14 +373,15 @@ impl Core {
         member: &model::Member,
         within: &Within,
         listed: &[health::At<'_>],
-        request: &Request,
+        request: &StatusRequest,
         more_listeners: usize,
-    ) -> status::Member {
+    ) -> status::MemberStatus {
         let known = self.members.get(pool.id, member.socket());
         let number = within.numbers.get(&member.socket());
-        let backend = self.backend(number, member.socket(), &within.shares, &within.arrived);
+        let backend =
+            self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
         let told = self.member(pool, member, known, listed, request, backend);
-        status::Member { more_listeners, ..told }
+        status::MemberStatus { more_listeners, ..told }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
-use crate::api::shape::status::{self, Request};
+use crate::api::shape::status::{self, StatusRequest};
 use crate::model::target::Target;
 use crate::model::{Listener, LoadBalancer, Model, Pool, ResourceId};
 
@@ -35,7 +35,7 @@ impl Selection {
     ///
     /// # Errors
     /// Nothing has a name.
-    pub(super) fn of(request: &Request, model: &Model) -> Result<Self, String> {
+    pub(super) fn of(request: &StatusRequest, model: &Model) -> Result<Self, String> {
         let names: Vec<&str> = request.names.lines().filter(|name| !name.is_empty()).collect();
         let only_problems = request.problems;
         if names.is_empty() {
@@ -82,13 +82,13 @@ impl Selection {
     }
 
     /// Whether a member is to be shown that looks so.
-    pub(super) fn shows(&self, member: &status::Member) -> bool {
+    pub(super) fn shows(&self, member: &status::MemberStatus) -> bool {
         !self.only_problems || has_problem(member)
     }
 }
 
 /// Whether something is wrong with a member.
-pub(super) fn has_problem(member: &status::Member) -> bool {
+pub(super) fn has_problem(member: &status::MemberStatus) -> bool {
     let offline = |status: &str| status == "OFFLINE";
     offline(&member.operating_status)
         || member.unreachable.is_some()
@@ -169,7 +169,7 @@ protocol_port = 81
     /// Listeners, pools and members that are asked for by names.
     fn asked(names: &str) -> Result<(Texts, Texts, Texts), String> {
         let model = file::parse("elb.toml", FILE).unwrap().model;
-        let request = Request { names: names.to_owned(), ..Request::default() };
+        let request = StatusRequest { names: names.to_owned(), ..StatusRequest::default() };
         let selection = Selection::of(&request, &model)?;
         let lb = &model.load_balancers()[0];
         let listeners = lb.listeners.iter().filter(|one| selection.has_listener(lb, one));

@@ -15,14 +15,14 @@ use crate::model::ResourceId;
 #[serde(from = "Written")]
 pub struct Drained {
     /// The members.
-    pub drained: BTreeSet<DrainedMember>,
+    pub drained: BTreeSet<SavedDrain>,
     /// The pools that there were: another one is new.
     pub known_pools: BTreeSet<ResourceId>,
 }
 
 /// A member that is drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DrainedMember {
+pub struct SavedDrain {
     /// The member.
     pub id: ResourceId,
     /// Its pool.
@@ -35,7 +35,7 @@ pub struct DrainedMember {
 #[derive(Deserialize)]
 struct Written {
     #[serde(default)]
-    drained: BTreeSet<DrainedMember>,
+    drained: BTreeSet<SavedDrain>,
     #[serde(default)]
     known_pools: BTreeSet<ResourceId>,
     /// By versions before ids.
@@ -57,7 +57,7 @@ impl From<Written> for Drained {
     fn from(written: Written) -> Self {
         let Written { mut drained, mut known_pools, members, pools } = written;
         let by_name = members.into_iter().map(|ByName { pool, member }| (pool, member));
-        drained.extend(by_name.map(|(pool, member)| DrainedMember::by_name(&pool, member)));
+        drained.extend(by_name.map(|(pool, member)| SavedDrain::by_name(&pool, member)));
         known_pools.extend(pools.iter().map(|pool| ResourceId::of_pool(pool)));
         Self { drained, known_pools }
     }
@@ -75,7 +75,7 @@ impl Drained {
         pools: impl Iterator<Item = &'a ResourceId>,
     ) -> Self {
         let of_pool = |(pool, members): (&String, &Vec<SocketAddr>)| {
-            let of_pool = members.iter().map(|member| DrainedMember::by_name(pool, *member));
+            let of_pool = members.iter().map(|member| SavedDrain::by_name(pool, *member));
             of_pool.collect::<Vec<_>>()
         };
         let drained = members.iter().flat_map(of_pool).collect();
@@ -83,7 +83,7 @@ impl Drained {
     }
 }
 
-impl DrainedMember {
+impl SavedDrain {
     fn by_name(pool: &str, member: SocketAddr) -> Self {
         let pool = ResourceId::of_pool(pool);
         Self { id: ResourceId::of_member(pool, member), pool, member }
@@ -100,7 +100,7 @@ mod tests {
         let read: Drained = serde_json::from_str(text).unwrap();
         let pool = ResourceId::of_pool("web");
         let member = SocketAddr::from(([10, 0, 0, 1], 80));
-        let one = DrainedMember { id: ResourceId::of_member(pool, member), pool, member };
+        let one = SavedDrain { id: ResourceId::of_member(pool, member), pool, member };
         assert_eq!(read, Drained { drained: [one].into(), known_pools: [pool].into() });
         let members = BTreeMap::from([("web".to_owned(), vec![member])]);
         assert_eq!(Drained::by_name(&members, [pool].iter()), read, "and next to the numbers");

@@ -7,27 +7,27 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{boot_id, read};
-use crate::api::shape::events::Event;
+use crate::api::shape::events::MemberEvent;
 use crate::health::{History, Verdict};
 use crate::model::ResourceId;
 
 /// What is known of the members' health.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written")]
-pub struct Health {
+pub struct SavedHealth {
     /// The boot that it was seen in.
     pub boot: String,
     /// Members by pool.
-    pub pools: BTreeMap<ResourceId, Vec<Member>>,
+    pub pools: BTreeMap<ResourceId, Vec<SavedMember>>,
     /// Load balancers that have or had an address.
     pub bound_load_balancers: BTreeSet<ResourceId>,
     /// The last events, the oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<MemberEvent>,
 }
 
 /// What is known of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct SavedMember {
     /// The member.
     pub member: SocketAddr,
     /// The last verdict on it, if there is one.
@@ -43,20 +43,20 @@ struct Written {
     #[serde(default)]
     boot: String,
     #[serde(default)]
-    pools: BTreeMap<ResourceId, Vec<Member>>,
+    pools: BTreeMap<ResourceId, Vec<SavedMember>>,
     #[serde(default)]
     bound_load_balancers: BTreeSet<ResourceId>,
     #[serde(default)]
-    events: Vec<Event>,
+    events: Vec<MemberEvent>,
     /// By the names of their pools, by versions before ids.
     #[serde(default)]
-    members: BTreeMap<String, Vec<Member>>,
+    members: BTreeMap<String, Vec<SavedMember>>,
     /// Names of load balancers, by versions before ids.
     #[serde(default)]
     bound: BTreeSet<String>,
 }
 
-impl From<Written> for Health {
+impl From<Written> for SavedHealth {
     fn from(written: Written) -> Self {
         let Written { boot, mut pools, mut bound_load_balancers, events, members, bound } = written;
         let by_name = members.into_iter();
@@ -66,7 +66,7 @@ impl From<Written> for Health {
     }
 }
 
-impl Health {
+impl SavedHealth {
     /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
     pub fn read(path: &Path) -> Self {
         let mut health: Self = read(path).unwrap_or_default();
@@ -85,12 +85,12 @@ mod tests {
     fn what_was_written_down_by_name_is_read() {
         let text = r#"{"boot": "b", "members": {"web": [{"member": "10.0.0.1:80", "verdict": null}]},
             "bound": ["lb"], "events": []}"#;
-        let read: Health = serde_json::from_str(text).unwrap();
+        let read: SavedHealth = serde_json::from_str(text).unwrap();
         let member = SocketAddr::from(([10, 0, 0, 1], 80));
-        let one = Member { member, verdict: None, history: History::default() };
+        let one = SavedMember { member, verdict: None, history: History::default() };
         assert_eq!(read.pools, BTreeMap::from([(ResourceId::of_pool("web"), vec![one])]));
         assert_eq!(read.bound_load_balancers, [ResourceId::of_load_balancer("lb")].into());
         let written = serde_json::to_string(&read).unwrap();
-        assert_eq!(serde_json::from_str::<Health>(&written).unwrap(), read, "{written}");
+        assert_eq!(serde_json::from_str::<SavedHealth>(&written).unwrap(), read, "{written}");
     }
 }

@@ -1,5 +1,6 @@
 //! Diagnosis: what is asked of the agent, and its answer (`elb diagnose -o json`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::inspect::Inspection;
@@ -24,7 +25,7 @@ pub struct InspectionRequest {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Of all reports.
     pub conclusion: Conclusion,
@@ -56,11 +57,11 @@ impl Diagnosis {
 mod tests {
     use super::*;
     use crate::diagnosis::check::Check;
-    use crate::diagnosis::report::{Finding, Verdict};
+    use crate::diagnosis::report::{Finding, Outcome};
 
     #[test]
     fn one_cause_outweighs_what_is_undecided_and_what_is_healthy() {
-        let failed = Finding::seen(Check::Route, Verdict::Fail, "no route");
+        let failed = Finding::seen(Check::Route, Outcome::Fail, "no route");
         let cause = || Report::new("a", false, vec![failed.clone()]);
         let undecided = || Report::new("b", false, Vec::new());
         let healthy = || Report::new("c", true, Vec::new());

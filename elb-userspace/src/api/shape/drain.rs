@@ -1,13 +1,14 @@
 //! Draining: what is asked of the agent, and what it reports about it (`elb drain -o json`).
 
-use std::net::IpAddr;
-
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::model::MemberRef;
 
 /// What is to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum DrainAction {
     /// The member takes no new flows from now on.
     Start,
     /// It takes new flows again.
@@ -20,7 +21,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainRequest {
     /// What is to happen.
-    pub action: Action,
+    pub action: DrainAction,
     /// Name, address, or address and port of a member.
     pub member: String,
     /// The pool it is in; without one, all pools that it is in.
@@ -28,23 +29,18 @@ pub struct DrainRequest {
 }
 
 /// How far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainReport {
     /// The member in each of its pools.
     pub members: Vec<DrainedMember>,
 }
 
 /// A member of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainedMember {
-    /// The pool.
-    pub pool: String,
-    /// Name; address and port of one that was removed.
-    pub member: String,
-    /// Address.
-    pub address: IpAddr,
-    /// Port, 0 for any.
-    pub protocol_port: u16,
+    /// Which one.
+    #[serde(flatten)]
+    pub member: MemberRef,
     /// SERVING, DRAINING, REMOVED, or CUT after its flows were.
     pub state: String,
     /// Slots of the ring that it owns: where new flows go to it.
@@ -100,10 +96,7 @@ mod tests {
     #[test]
     fn a_member_is_drained_when_nothing_is_left() {
         let member = DrainedMember {
-            pool: "web".to_owned(),
-            member: "web-1".to_owned(),
-            address: [10, 0, 0, 1].into(),
-            protocol_port: 80,
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 1], 80).into()),
             state: "DRAINING".to_owned(),
             slots: 0,
             former_slots: 0,

@@ -1,40 +1,29 @@
 //! What happened to members: which turned unhealthy, which recovered; the shapes of `elb events`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::health::{Failure, Status};
-use crate::model::ResourceId;
+use crate::health::{Failure, OperatingStatus};
+use crate::model::MemberRef;
 use crate::model::select::Label;
 
 /// Events that are remembered, all members together; some 300 bytes each.
 pub const LAST: usize = 1000;
 
 /// The verdict on a member changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberEvent {
     /// When, RFC 3339, UTC, milliseconds.
     pub time: String,
     /// What happened.
-    pub event: Kind,
-    /// The pool.
-    pub pool: String,
-    /// The pool's id; none of an event of an earlier version.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pool_id: Option<ResourceId>,
-    /// The member's name.
-    pub member: String,
-    /// The member's id; none of an event of an earlier version.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub id: Option<ResourceId>,
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port, 0 for any.
-    pub protocol_port: u16,
+    pub event: EventKind,
+    /// The member.
+    #[serde(flatten)]
+    pub member: MemberRef,
     /// What it was before.
-    pub from: Status,
+    pub from: OperatingStatus,
     /// For how many seconds.
     pub lasted: u64,
     /// Why it is unhealthy; of one that recovered, why it was.
@@ -42,16 +31,16 @@ pub struct Event {
 }
 
 /// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// The member became OFFLINE.
     Unhealthy,
     /// It became ONLINE after it was OFFLINE.
     Recovered,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Unhealthy => "unhealthy",
@@ -62,7 +51,7 @@ impl fmt::Display for Kind {
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct EventsRequest {
     /// Those to come too, until the answer is not wanted any more.
     #[serde(default)]
     pub follow: bool,
@@ -74,12 +63,10 @@ pub struct Request {
     pub member: Option<String>,
 }
 
-impl Request {
+impl EventsRequest {
     /// Whether it is about an event.
-    pub fn wants(&self, event: &Event) -> bool {
-        let pool = (event.pool_id, event.pool.as_str());
-        let socket = SocketAddr::new(event.address, event.protocol_port);
-        self.is_about(&Label::member(pool, event.id, Some(&event.member), socket))
+    pub fn wants(&self, event: &MemberEvent) -> bool {
+        self.is_about(&event.member.label())
     }
 
     /// Whether it is about a member that is called so.
@@ -92,9 +79,9 @@ impl Request {
 /// A line of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub enum EventsLine {
     /// An event.
-    Event(Box<Event>),
+    Event(Box<MemberEvent>),
     /// So many more came faster than they were taken.
     Missed(u64),
 }
@@ -105,28 +92,26 @@ mod tests {
 
     #[test]
     fn a_request_chooses_by_pool_and_member() {
-        let event = Event {
+        let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
-            event: Kind::Unhealthy,
-            pool: "web".to_owned(),
-            pool_id: None,
-            member: "web-1".to_owned(),
-            id: None,
-            address: IpAddr::from([10, 0, 0, 11]),
-            protocol_port: 80,
-            from: Status::Online,
+            event: EventKind::Unhealthy,
+            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
+            from: OperatingStatus::Online,
             lasted: 7,
             reason: None,
         };
         let wants = |pool: Option<&str>, member: Option<&str>| {
             let (pool, member) = (pool.map(str::to_owned), member.map(str::to_owned));
-            Request { follow: false, pool, member }.wants(&event)
+            EventsRequest { follow: false, pool, member }.wants(&event)
         };
         assert!(wants(None, None) && wants(Some("web"), Some("web-1")));
         assert!(wants(None, Some("10.0.0.11")) && wants(None, Some("10.0.0.11:80")));
         assert!(!wants(Some("dns"), None) && !wants(None, Some("web-2")));
         assert!(!wants(None, Some("10.0.0.11:81")) && !wants(None, Some("10.0.0.1")));
-        let text = serde_json::to_string(&Line::Event(Box::new(event.clone()))).unwrap();
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Event(Box::new(event)));
+        let text = serde_json::to_string(&EventsLine::Event(Box::new(event.clone()))).unwrap();
+        assert_eq!(
+            serde_json::from_str::<EventsLine>(&text).unwrap(),
+            EventsLine::Event(Box::new(event))
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Reloading: what is asked of the agent, and its answer (`elb reload -o json`, `elb check
 //! --against-running -o json`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::change::Effect;
@@ -24,7 +25,7 @@ pub struct PlanRequest {
 }
 
 /// What came of it, or would.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadReport {
     /// Whether the file is served from now on; of a plan, whether it would be.
     pub accepted: bool,
@@ -36,6 +37,16 @@ pub struct ReloadReport {
     pub effects: Vec<Effect>,
     /// What was accepted and is not in force: restart the agent for it, or give it room.
     pub problems: Vec<String>,
+}
+
+/// What came of a reload, and how far it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadResult {
+    /// What came of it.
+    #[serde(flatten)]
+    pub report: ReloadReport,
+    /// What is not in force yet; empty without --wait.
+    pub waiting: Vec<String>,
 }
 
 /// How far a reload is.

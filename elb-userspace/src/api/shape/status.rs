@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Failure;
-use crate::health::history::Counts;
+use crate::health::history::ProbeCounts;
 use crate::health::lateness::Class;
-use crate::model::ResourceId;
+use crate::model::{MemberRef, ResourceId};
 
 /// How much is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct StatusRequest {
     /// With the last probes of each member.
     #[serde(default)]
     pub probes: bool,
@@ -27,27 +28,27 @@ pub struct Request {
 }
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The agent.
     pub agent: Agent,
     /// Load balancers with their listeners.
-    pub load_balancers: Vec<LoadBalancer>,
+    pub load_balancers: Vec<LoadBalancerStatus>,
     /// Pools with their members; each is there once, however many listeners it serves.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<PoolStatus>,
     /// Packets that were not forwarded, by reason; reasons that no packet met are left out.
     pub not_forwarded: Vec<Reason>,
 }
 
 impl Status {
     /// The pool called `name`.
-    pub fn pool(&self, name: &str) -> Option<&Pool> {
+    pub fn pool(&self, name: &str) -> Option<&PoolStatus> {
         self.pools.iter().find(|pool| pool.name == name)
     }
 }
 
 /// The agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// Version of the binary.
     pub version: String,
@@ -79,13 +80,13 @@ pub struct Agent {
     pub panics: Vec<Panics>,
     /// What the agent keeps in its host.
     #[serde(default)]
-    pub kept: Vec<Kept>,
+    pub kept: Vec<KeptStatus>,
     /// How the members are probed.
     pub probing: Probing,
 }
 
 /// A task of the agent that panicked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Panics {
     /// The task.
     pub task: String,
@@ -96,8 +97,8 @@ pub struct Panics {
 }
 
 /// Something that the agent keeps in its host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptStatus {
     /// What it is.
     pub object: String,
     /// Whether it is as wanted.
@@ -116,7 +117,7 @@ pub struct Kept {
 }
 
 /// How the members are probed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probing {
     /// Probes under way.
     pub under_way: usize,
@@ -132,8 +133,8 @@ pub struct Probing {
 }
 
 /// A load balancer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoadBalancer {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadBalancerStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -144,12 +145,12 @@ pub struct LoadBalancer {
     /// ONLINE, DEGRADED (a member below is OFFLINE, or something is missing in this host) or DISABLED.
     pub operating_status: String,
     /// Listeners.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerStatus>,
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Listener {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ListenerStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -170,7 +171,7 @@ pub struct Listener {
     pub bytes: u64,
     /// Who may open connections, if not every client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ipgroup: Option<AccessControl>,
+    pub ipgroup: Option<AccessStatus>,
     /// Most new connections a second; 0: no limit.
     pub cps: u32,
     /// Most concurrent connections; 0: no limit.
@@ -189,8 +190,8 @@ pub struct Listener {
 }
 
 /// Access control of a listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AccessControl {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessStatus {
     /// Name of the IP group.
     pub ipgroup: String,
     /// "white": only its members open connections; "black": they open none.
@@ -206,8 +207,8 @@ pub struct AccessControl {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolStatus {
     /// Id; none from an agent of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ResourceId>,
@@ -229,10 +230,10 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub takes_new: Option<bool>,
     /// Members, or those that were asked for.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberStatus>,
 }
 
-impl Pool {
+impl PoolStatus {
     /// Whether any member takes new flows.
     pub fn takes_new(&self) -> bool {
         let any = || self.members.iter().any(|member| member.slots > 0);
@@ -241,17 +242,11 @@ impl Pool {
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Member {
-    /// Id; none from an agent of an earlier version.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub id: Option<ResourceId>,
-    /// Name.
-    pub name: String,
-    /// Address.
-    pub address: IpAddr,
-    /// Port, 0 for any.
-    pub protocol_port: u16,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberStatus {
+    /// Which one.
+    #[serde(flatten)]
+    pub member: MemberRef,
     /// Weight.
     pub weight: u32,
     /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; DRAINING for one that is drained by command, REMOVED
@@ -264,7 +259,7 @@ pub struct Member {
     pub reason: Option<Failure>,
     /// By which path it is probed, and what each path came to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub paths: Option<Paths>,
+    pub paths: Option<PathStatus>,
     /// What it is for each listener of its pool, or the first 16 of many.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub status: Vec<AtListener>,
@@ -273,7 +268,7 @@ pub struct Member {
     pub more_listeners: usize,
     /// What was seen of it; none of one that was removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub health: Option<Health>,
+    pub health: Option<ProbeSummary>,
     /// Why no packet can be sent to it, if so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unreachable: Option<String>,
@@ -305,7 +300,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 /// New connections of a member in the last minute, or since the shares of its pool last changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NewConnections {
     /// How many; a client that repeats its first packet counts again.
     pub count: u64,
@@ -316,7 +311,7 @@ pub struct NewConnections {
 }
 
 /// What a member is for a listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AtListener {
     /// Name of the load balancer.
     pub load_balancer: String,
@@ -330,21 +325,21 @@ pub struct AtListener {
 }
 
 /// What was seen of a member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeSummary {
     /// Results in a row that speak against the verdict.
     pub streak: u32,
     /// How often what happened.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: ProbeCounts,
     /// Its last 20 probes, the oldest first; empty unless asked for.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub probes: Vec<Probe>,
+    pub probes: Vec<ProbeRecord>,
 }
 
 /// A probe that is over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeRecord {
     /// When it started, RFC 3339, UTC, milliseconds.
     pub time: String,
     /// How long it took, in milliseconds.
@@ -357,8 +352,8 @@ pub struct Probe {
 }
 
 /// By which path a member is probed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paths {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathStatus {
     /// The path that decides: vip, or direct for the member's own address.
     pub path: String,
     /// Why it is not vip though the pool wants that.
@@ -375,7 +370,7 @@ pub struct Paths {
     pub addresses: BTreeMap<IpAddr, String>,
 }
 
-impl Paths {
+impl PathStatus {
     /// Both paths as one text, where the virtual address does not do.
     pub fn both(&self) -> Option<String> {
         let (vip, direct) = (self.vip.as_ref().filter(|vip| *vip != "ok")?, self.direct.as_ref()?);
@@ -384,7 +379,7 @@ impl Paths {
 }
 
 /// Packets that were not forwarded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// Stable name.
     pub reason: String,

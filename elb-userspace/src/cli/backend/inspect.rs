@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::backend::{Mode, PIN_DIR, STATE_DIR};
 use crate::cli::{Output, print_json, print_text, report};
-use crate::diagnosis::inspect::{Asked, Place, Protocol, inspect};
+use crate::diagnosis::inspect::{BackendDirectories, InspectRequest, ServiceProtocol, inspect};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +33,7 @@ pub(in crate::cli) struct InspectArgs {
     port: Option<u16>,
     /// The transport protocol of the service.
     #[arg(long, value_enum, default_value = "tcp")]
-    protocol: Protocol,
+    protocol: ServiceProtocol,
     /// A source of probes: an address of the load balancer; may be given more than once.
     #[arg(long, value_name = "ADDRESS")]
     from: Vec<IpAddr>,
@@ -83,8 +83,8 @@ pub(super) fn run(args: InspectArgs) -> Result<ExitCode> {
         state_dir,
         output,
     } = args;
-    let asked = Asked { protocol, port, from, to, vips, mode, outer, clients, direct };
-    let inspection = inspect(&asked, &Place { pin_dir, state_dir });
+    let asked = InspectRequest { protocol, port, from, to, vips, mode, outer, clients, direct };
+    let inspection = inspect(&asked, &BackendDirectories { pin_dir, state_dir });
     match output {
         Output::Json => print_json(&inspection)?,
         Output::Table => print_text(&report::text(&inspection.report))?,

@@ -137,13 +137,13 @@ async fn answer(mut command: Command) -> Result<(Vec<u8>, ExitStatus)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::inspect::{Asked, Protocol};
+    use crate::diagnosis::inspect::{InspectRequest, ServiceProtocol};
     use crate::diagnosis::report::Report;
 
     #[test]
     fn what_is_no_inspection_is_refused() {
-        let asked = Asked {
-            protocol: Protocol::Tcp,
+        let asked = InspectRequest {
+            protocol: ServiceProtocol::Tcp,
             port: Some(80),
             from: Vec::new(),
             to: Vec::new(),

@@ -8,11 +8,11 @@ fn told(json: serde_json::Value) -> Explanation {
 
 #[test]
 fn a_forwarded_packet_in_words() {
-    let member = |id: u16, name: &str| serde_json::json!({ "id": id, "name": name, "pool": "web", "address": "10.0.0.11:80" });
+    let member = |id: u16, name: &str| serde_json::json!({ "number": id, "name": name, "pool": "web", "address": "10.0.0.11", "protocol_port": 80 });
     let told = told(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 40 },
-        "verdict": { "fate": "forwarded" },
+        "decision": { "fate": "forwarded" },
         "listener": { "id": 0, "name": "http", "address": "192.0.2.10", "port": 80,
                       "disabled": false, "pool": "web", "algorithm": "5_TUPLE_HASH", "tracked": false },
         "admission": { "admitted": true,
@@ -22,7 +22,7 @@ fn a_forwarded_packet_in_words() {
         "slot": { "hash": 17, "index": 5, "of": 101, "moving": true,
                   "owner": member(1, "a"), "former_owner": member(2, "b") },
         "flow": { "recorded": member(2, "b"), "idle": 4, "records": null },
-        "backend": { "id": 2, "name": "b", "pool": "web", "address": "10.0.0.11:80",
+        "backend": { "number": 2, "name": "b", "pool": "web", "address": "10.0.0.11", "protocol_port": 80,
                      "forwarding": "ipip", "reachable": true, "interface": "lb0",
                      "next_hop_mac": "02:00:00:00:00:0b", "mtu": 1500 },
         "sent": { "interface": "lb0", "source_mac": "02:00:00:00:00:01",
@@ -44,7 +44,7 @@ member       b at 10.0.0.11:80 (backend 2), pool web, by ipip
 next hop     02:00:00:00:00:0b by lb0, packets of at most 1500 bytes
 encapsulated outer header 10.0.0.1 → 10.0.0.11 (carries ipv4), 20 bytes more
 sent         74 bytes of frame by lb0
-verdict      forwarded
+decision     forwarded
 "
     );
 }
@@ -68,7 +68,7 @@ fn an_answered_packet_in_words() {
     let told = told(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 1500 },
-        "verdict": { "fate": "answered", "reason": "too_big_answered", "meaning": "too big" },
+        "decision": { "fate": "answered", "reason": "too_big_answered", "meaning": "too big" },
         "listener": null, "admission": null, "slot": null, "flow": null, "backend": null,
         "sent": null, "answer": { "kind": "fragmentation_needed", "mtu": 1480 }
     }));
@@ -78,7 +78,7 @@ fn an_answered_packet_in_words() {
 packet       198.51.100.7:50000 → 192.0.2.10:80 tcp, of a connection under way, 1500 bytes, comes by lb0
 listener     none
 answered     with ICMP fragmentation needed, which says that packets of at most 1480 bytes fit
-verdict      answered: too_big_answered: too big
+decision     answered: too_big_answered: too big
 "
     );
 }
@@ -88,7 +88,7 @@ fn of_quic(cid: Option<&str>, id: serde_json::Value, more: serde_json::Value) ->
     let mut whole = serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000", "cid": cid,
                     "destination": "192.0.2.10:443", "protocol": "udp", "syn": false, "length": 69 },
-        "verdict": { "fate": "forwarded" },
+        "decision": { "fate": "forwarded" },
         "listener": { "id": 0, "name": "quic", "address": "192.0.2.10", "port": 443,
                       "disabled": false, "pool": "quic", "algorithm": "QUIC_CID", "tracked": false },
         "admission": null, "connection_id": id, "slot": null, "flow": null, "backend": null,
@@ -97,12 +97,12 @@ fn of_quic(cid: Option<&str>, id: serde_json::Value, more: serde_json::Value) ->
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let text = text(&told(whole));
     let lines = text.lines().filter(|line| !line.starts_with("listener"));
-    lines.filter(|line| !line.starts_with("verdict")).collect::<Vec<_>>().join("\n")
+    lines.filter(|line| !line.starts_with("decision")).collect::<Vec<_>>().join("\n")
 }
 
 fn settled() -> serde_json::Value {
     serde_json::json!({ "hash": 17, "index": 5, "of": 101, "moving": false, "former_owner": null,
-                        "owner": { "id": 1, "name": "a", "pool": "quic" } })
+                        "owner": { "number": 1, "name": "a", "pool": "quic", "address": "10.0.0.11", "protocol_port": 0 } })
 }
 
 #[test]
@@ -115,7 +115,7 @@ packet       198.51.100.7:50000 → 192.0.2.10:443 udp, 69 bytes, comes by lb0
 QUIC id      none was given: packets of these addresses and ports go by bytes 1 to 8 of theirs, and \
 what follows is the way of one without; name one with --cid
 hash         0x00000011 → slot 5 of 101
-slot         settled: packets of this flow without a connection id go to a (backend 1)
+slot         settled: packets of this flow without a connection id go to a at 10.0.0.11 (backend 1)
 flow table   not asked, since the slot is settled"
     );
 }
@@ -135,23 +135,23 @@ fn a_connection_id_in_words() {
 packet       198.51.100.7:50000 → 192.0.2.10:443 udp, QUIC connection id 00a0, 69 bytes, comes by lb0
 QUIC id      goes by bytes 2 to 3 of it, a0b0, of which the last was not given and counts as zero
 hash         0x00000011 → slot 5 of 101
-slot         settled: every packet with this connection id goes to a (backend 1)
+slot         settled: every packet with this connection id goes to a at 10.0.0.11 (backend 1)
 flow table   not asked, since the slot is settled"
     );
-    let member = serde_json::json!({ "id": 2, "name": "b", "pool": "quic" });
+    let member = serde_json::json!({ "number": 2, "name": "b", "pool": "quic", "address": "10.0.0.11", "protocol_port": 0 });
     let decides = id(serde_json::json!({ "decides": true }));
     assert_eq!(
         of_quic(Some("00a0b0"), decides, serde_json::json!({ "named": member })),
         "\
 packet       198.51.100.7:50000 → 192.0.2.10:443 udp, QUIC connection id 00a0b0, 69 bytes, comes by lb0
 QUIC id      goes by bytes 2 to 3 of it, a0b0
-named        the connection id names b (backend 2), which gets the packet wherever its slot is"
+named        the connection id names b at 10.0.0.11 (backend 2), which gets the packet wherever its slot is"
     );
     let idle = id(serde_json::json!({ "decides": false }));
     let idle = of_quic(Some("00a0b0"), idle, serde_json::json!({ "named": member }));
-    assert!(
-        idle.ends_with("b (backend 2), which serves no flows any more, so that the slot decides")
-    );
+    assert!(idle.ends_with(
+        "b at 10.0.0.11 (backend 2), which serves no flows any more, so that the slot decides"
+    ));
     let other = serde_json::json!({ "listener": { "id": 0, "name": "dns", "address": "192.0.2.10",
         "port": 443, "disabled": false, "pool": "dns", "algorithm": "SOURCE_IP", "tracked": false }});
     let other = of_quic(Some("00a0b0"), serde_json::Value::Null, other);
@@ -166,7 +166,7 @@ fn a_dropped_packet_in_words() {
     let told = told(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:81", "protocol": "udp", "syn": false, "length": 28 },
-        "verdict": { "fate": "passed", "reason": "no_listener", "meaning": "nobody listens",
+        "decision": { "fate": "passed", "reason": "no_listener", "meaning": "nobody listens",
                      "fix": "add one" },
         "listener": null, "admission": null, "slot": null, "flow": null, "backend": null, "sent": null
     }));
@@ -175,7 +175,7 @@ fn a_dropped_packet_in_words() {
         "\
 packet       198.51.100.7:50000 → 192.0.2.10:81 udp, 28 bytes, comes by lb0
 listener     none
-verdict      passed: no_listener: nobody listens
+decision     passed: no_listener: nobody listens
 what to do   add one
 "
     );

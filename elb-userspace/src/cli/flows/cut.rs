@@ -7,29 +7,18 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
 
 use super::FlowsArgs;
 use crate::api::client;
+use crate::api::shape::flows::{CutLine, CutReport, FlowsLine};
 use crate::cli::{Output, block_on, print_json, print_text};
-use crate::observe::flows::cut::{Line, Reach};
-use crate::observe::flows::{self, Request};
+use crate::observe::flows::FlowsRequest;
+use crate::observe::flows::cut::Reach;
 
 /// So many are cut without asking.
 const FEW: u64 = 100;
 /// After so long progress is shown.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Report {
-    dry_run: bool,
-    /// Connections that were cut.
-    cut: u64,
-    /// What was found before.
-    #[serde(flatten)]
-    found: Reach,
-}
 
 pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
     let socket = args.agent.path()?;
@@ -40,7 +29,7 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
         confirm(found.connections, &mut io::stdin().lock())?;
     }
     let cut = if wants { block_on(cut(&socket, &request))? } else { 0 };
-    let report = Report { dry_run: args.dry_run, cut, found };
+    let report = CutReport { dry_run: args.dry_run, cut, found };
     match args.output {
         Output::Json => print_json(&report)?,
         Output::Table => print_text(&text(&report))?,
@@ -48,13 +37,13 @@ pub(super) fn run(args: &FlowsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(socket: &Path, request: &Request) -> Result<Reach> {
+async fn find(socket: &Path, request: &FlowsRequest) -> Result<Reach> {
     let mut found = None;
     let take = |line| {
         match line {
-            flows::Line::Summary(summary) => found = summary.cutting,
-            flows::Line::Failed(error) => bail!("{error}"),
-            flows::Line::Flow(_) => {}
+            FlowsLine::Summary(summary) => found = summary.cutting,
+            FlowsLine::Failed(error) => return Err(error.into()),
+            FlowsLine::Flow(_) => {}
         }
         Ok(ControlFlow::Continue(()))
     };
@@ -62,17 +51,17 @@ async fn find(socket: &Path, request: &Request) -> Result<Reach> {
     found.context("the agent does not know how to cut: it is older than this elb, restart it")
 }
 
-async fn cut(socket: &Path, request: &Request) -> Result<u64> {
+async fn cut(socket: &Path, request: &FlowsRequest) -> Result<u64> {
     let begun = Instant::now();
     let mut cut = None;
     let take = |line| {
         match line {
-            Line::Progress(so_far) if begun.elapsed() >= PATIENCE => {
+            CutLine::Progress(so_far) if begun.elapsed() >= PATIENCE => {
                 eprintln!("elb: {so_far} connections are cut so far");
             }
-            Line::Progress(_) => {}
-            Line::Done(all) => cut = Some(all),
-            Line::Failed(error) => bail!("{error}"),
+            CutLine::Progress(_) => {}
+            CutLine::Done(all) => cut = Some(all),
+            CutLine::Failed(error) => return Err(error.into()),
         }
         Ok(ControlFlow::Continue(()))
     };
@@ -96,8 +85,8 @@ fn confirm(connections: u64, answer: &mut impl BufRead) -> Result<()> {
     )
 }
 
-fn text(report: &Report) -> String {
-    let Report { dry_run, cut, found } = *report;
+fn text(report: &CutReport) -> String {
+    let CutReport { dry_run, cut, found } = *report;
     let mut text = if dry_run {
         format!("{} would be cut; nothing was, this is a dry run\n", connections(found.connections))
     } else if cut == 0 {
@@ -147,12 +136,12 @@ mod tests {
 
     #[test]
     fn what_was_cut_and_what_was_not() {
-        let report = Report { dry_run: false, cut: 3, found: FOUND };
+        let report = CutReport { dry_run: false, cut: 3, found: FOUND };
         assert_eq!(text(&report), "3 connections cut; each client is reset when it next sends\n");
-        let said = text(&Report { dry_run: true, cut: 0, ..report });
+        let said = text(&CutReport { dry_run: true, cut: 0, ..report });
         assert_eq!(said, "3 connections would be cut; nothing was, this is a dry run\n");
         let found = Reach { connections: 1, datagrams: 2, settled: 4, slots: 10, settled_slots: 9 };
-        let said = text(&Report { cut: 1, found, ..report });
+        let said = text(&CutReport { cut: 1, found, ..report });
         for words in [
             "1 connection cut;",
             "not cut: 2 flows of datagrams",
@@ -162,7 +151,7 @@ mod tests {
         ] {
             assert!(said.contains(words), "{words}: {said}");
         }
-        let said = text(&Report { cut: 0, found: Reach { connections: 0, ..FOUND }, ..report });
+        let said = text(&CutReport { cut: 0, found: Reach { connections: 0, ..FOUND }, ..report });
         assert_eq!(said, "no recorded connection matches: nothing was cut\n");
     }
 

@@ -1,37 +1,21 @@
 //! `elb status MEMBER`: all that is known of a member's health.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
-use serde::Serialize;
-
-use crate::api::shape::status::{Health, Member, Paths, Probe, Status};
-
-/// A member, and the pool that it is in.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Found<'a> {
-    pool: &'a str,
-    #[serde(flatten)]
-    member: &'a Member,
-}
-
-/// All members.
-pub(super) fn all(status: &Status) -> Vec<Found<'_>> {
-    let members = status.pools.iter().flat_map(|pool| {
-        pool.members.iter().map(|member| Found { pool: pool.name.as_str(), member })
-    });
-    members.collect()
-}
+use crate::api::shape::status::{MemberStatus, PathStatus, ProbeRecord, ProbeSummary};
+use crate::model::MemberRef;
 
 /// For people.
-pub(super) fn text(found: &Found<'_>) -> String {
+pub(super) fn text(member: &MemberStatus) -> String {
     let mut out = String::new();
-    let member = found.member;
-    let socket = SocketAddr::new(member.address, member.protocol_port);
+    let MemberRef { pool, name, .. } = &member.member;
     let _ = writeln!(
         out,
-        "{} · {socket} · pool {} · weight {} · {} since {}",
-        member.name, found.pool, member.weight, member.operating_status, member.since
+        "{name} · {} · pool {pool} · weight {} · {} since {}",
+        member.member.socket(),
+        member.weight,
+        member.operating_status,
+        member.since
     );
     if let Some(reason) = &member.reason {
         let _ = writeln!(out, "  last failure: {reason}");
@@ -63,8 +47,8 @@ pub(super) fn text(found: &Found<'_>) -> String {
     out
 }
 
-fn path(out: &mut String, paths: &Paths) {
-    let Paths { path, why_direct, vip, direct, addresses } = paths;
+fn path(out: &mut String, paths: &PathStatus) {
+    let PathStatus { path, why_direct, vip, direct, addresses } = paths;
     let why = why_direct.as_ref().map(|why| format!(", since {why}")).unwrap_or_default();
     let _ = writeln!(out, "  probed by the path {path}{why}");
     for (vip, status) in addresses {
@@ -77,8 +61,8 @@ fn path(out: &mut String, paths: &Paths) {
     }
 }
 
-fn counts(out: &mut String, health: &Health) {
-    let Health { streak, counts, .. } = health;
+fn counts(out: &mut String, health: &ProbeSummary) {
+    let ProbeSummary { streak, counts, .. } = health;
     let _ = writeln!(
         out,
         "  {} probes succeeded, {} failed; turned unhealthy {} times, recovered {} times; {streak} \
@@ -88,9 +72,9 @@ fn counts(out: &mut String, health: &Health) {
 }
 
 /// The latest first.
-fn probes(out: &mut String, probes: &[Probe]) {
+fn probes(out: &mut String, probes: &[ProbeRecord]) {
     for probe in probes.iter().rev() {
-        let Probe { time, duration_ms, result, reason } = probe;
+        let ProbeRecord { time, duration_ms, result, reason } = probe;
         let reason = reason.as_ref().map_or_else(|| result.clone(), ToString::to_string);
         let _ = writeln!(out, "  {time} {duration_ms:>9.3} ms  {reason}");
     }

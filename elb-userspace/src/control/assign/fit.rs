@@ -1,11 +1,11 @@
 //! Whether numbers from a file can be those of maps of these sizes: a damaged file may say anything.
 
-use super::{AssignedPool, Assignments, Room};
+use super::{AssignedPool, Assignments, IdSpace};
 use crate::control::plan::Region;
 
 impl Assignments {
     /// Whether every number has its place in the maps, and no slot belongs to two rings.
-    pub fn fit(&self, room: Room) -> bool {
+    pub fn fit(&self, room: IdSpace) -> bool {
         let below = |limit: u32| move |id: u16| u32::from(id) < limit;
         let mut listeners = self.listeners.values().map(|listener| listener.id);
         let mut pools = self.pools.values().map(|pool| pool.id);
@@ -37,7 +37,7 @@ mod tests {
     use crate::control::assign::{AssignedMember, AssignedRing};
     use crate::control::ring::shape::Shape;
 
-    const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
+    const ROOM: IdSpace = IdSpace { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
 
     fn pool(id: u16, base: u32, size: u32) -> AssignedPool {
         AssignedPool::new(id, AssignedRing { base, shape: Shape { size, ..Shape::default() } }, 0)

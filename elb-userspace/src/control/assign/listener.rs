@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use elb_common::listener::NO_POOL;
 use serde::{Deserialize, Serialize};
 
-use super::{Assignments, Full, Ids, Room};
+use super::{Assignments, Full, IdSpace, Ids};
 use crate::model::ResourceId;
 
 /// The number of a listener.
@@ -30,7 +30,7 @@ pub struct AssignedListener {
     pub moved: bool,
     /// Where it listens.
     #[serde(default)]
-    pub place: Place,
+    pub place: ListenerPlace,
 }
 
 /// What may be written down of a listener.
@@ -52,7 +52,7 @@ enum Written {
         #[serde(default)]
         moved: bool,
         #[serde(default)]
-        place: Place,
+        place: ListenerPlace,
     },
 }
 
@@ -69,14 +69,14 @@ impl From<Written> for AssignedListener {
 
 /// Where a listener listens: what it is known by if its id follows from its name, and that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ListenerPlace {
     /// Virtual addresses.
     pub addresses: Vec<IpAddr>,
     /// Protocol and ports, as text.
     pub ports: String,
 }
 
-impl Place {
+impl ListenerPlace {
     /// Whether protocol, ports and an address are the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.ports == other.ports
@@ -120,7 +120,7 @@ impl Assignments {
         &mut self,
         resource: ResourceId,
         pool: u16,
-        room: Room,
+        room: IdSpace,
     ) -> Result<&mut AssignedListener, Full> {
         if !self.listeners.contains_key(&resource) {
             let full = Full { what: "listener", key: "max_listeners", limit: room.listeners };

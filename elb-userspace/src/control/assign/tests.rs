@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const ROOM: Room = Room { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
+const ROOM: IdSpace = IdSpace { listeners: 4, pools: 4, backends: 9, slots: 4_000 };
 
 fn socket(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 80))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Kind, called, served};
+use super::{Effect, EffectKind, called, served};
 use crate::control::reconcile::Renamed;
 use crate::model::{Listener, LoadBalancer, Model, Ports, ResourceId};
 
@@ -13,7 +13,7 @@ pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effe
     for (place, (lb, listener)) in &before {
         let object = format!("{} at {place}", called(lb, listener));
         match after.get(place) {
-            None => effects.push(Effect::new(Kind::Cut, object, why_cut(new, listener))),
+            None => effects.push(Effect::new(EffectKind::Cut, object, why_cut(new, listener))),
             Some((_, next)) => {
                 let is_same = pool_of(new, next) == pool_of(old, listener).map(now);
                 effects.extend((!is_same).then(|| moved(&object, listener, next)));
@@ -22,7 +22,11 @@ pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effe
     }
     for (place, (lb, listener)) in after.iter().filter(|(place, _)| !before.contains_key(*place)) {
         let what = format!("served by pool {:?}", listener.default_pool.as_str());
-        effects.push(Effect::new(Kind::Add, format!("{} at {place}", called(lb, listener)), what));
+        effects.push(Effect::new(
+            EffectKind::Add,
+            format!("{} at {place}", called(lb, listener)),
+            what,
+        ));
     }
     effects
 }
@@ -66,5 +70,5 @@ fn moved(object: &str, before: &Listener, after: &Listener) -> Effect {
     let what = format!(
         "new connections go to pool {to:?}, those it has stay on members of pool {from:?} until they end"
     );
-    Effect::new(Kind::Move, object, what)
+    Effect::new(EffectKind::Move, object, what)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::{Effect, Kind};
+use super::{Effect, EffectKind};
 use crate::control::reconcile::Renamed;
 use crate::model::{DrainTimeout, HealthMonitor, Member, Model, Pool, ResourceId};
 
@@ -28,12 +28,12 @@ fn object(pool: &Pool) -> String {
 
 fn added(pool: &Pool) -> Effect {
     let what = format!("with {} members", pool.members.len());
-    Effect::new(Kind::Add, object(pool), what)
+    Effect::new(EffectKind::Add, object(pool), what)
 }
 
 fn removed(pool: &Pool) -> Effect {
     let what = format!("with {} members: {}", pool.members.len(), end(pool));
-    Effect::new(Kind::Remove, object(pool), what)
+    Effect::new(EffectKind::Remove, object(pool), what)
 }
 
 /// What becomes of the connections of members that leave a pool.
@@ -48,25 +48,26 @@ fn changed(old: &Pool, new: &Pool, effects: &mut Vec<Effect>) {
     if old.name != new.name {
         let what =
             format!("was called {:?}; numbers, verdicts and connections stay", old.name.as_str());
-        effects.push(Effect::new(Kind::Change, object(new), what));
+        effects.push(Effect::new(EffectKind::Change, object(new), what));
     }
-    effects.extend(settings(old, new).map(|what| Effect::new(Kind::Change, object(new), what)));
+    effects
+        .extend(settings(old, new).map(|what| Effect::new(EffectKind::Change, object(new), what)));
     let member = |member: &Member| format!("{}, member {:?}", object(new), member.name.as_str());
     let before: HashMap<SocketAddr, &Member> =
         old.members.iter().map(|m| (m.socket(), m)).collect();
     let after: HashMap<SocketAddr, &Member> = new.members.iter().map(|m| (m.socket(), m)).collect();
     for gone in old.members.iter().filter(|one| !after.contains_key(&one.socket())) {
-        effects.push(Effect::new(Kind::Remove, member(gone), end(new)));
+        effects.push(Effect::new(EffectKind::Remove, member(gone), end(new)));
     }
     for one in &new.members {
         match before.get(&one.socket()) {
             None => {
                 let what = format!("{}, weight {}", one.socket(), one.weight);
-                effects.push(Effect::new(Kind::Add, member(one), what));
+                effects.push(Effect::new(EffectKind::Add, member(one), what));
             }
             Some(known) if known.weight != one.weight => {
                 let what = format!("weight {} becomes {}", known.weight, one.weight);
-                effects.push(Effect::new(Kind::Change, member(one), what));
+                effects.push(Effect::new(EffectKind::Change, member(one), what));
             }
             Some(_) => {}
         }

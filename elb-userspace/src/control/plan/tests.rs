@@ -13,7 +13,7 @@ struct Fake {
     to: Image,
 }
 
-impl Store for Fake {
+impl MapStore for Fake {
     type Error = String;
 
     fn execute(&mut self, command: &Command) -> Result<(), String> {
@@ -137,7 +137,7 @@ fn named_group(listener: &Listener) -> Option<u16> {
 
 /// Networks of the groups that a picture may name.
 fn groups() -> impl Strategy<Value = GroupNetworks> {
-    let network = (0u8..6).prop_map(|n| Network::of(IpAddr::from([10, 0, 0, n]), 32).unwrap());
+    let network = (0u8..6).prop_map(|n| Cidr::of(IpAddr::from([10, 0, 0, n]), 32).unwrap());
     prop::collection::btree_map(0u16..3, prop::collection::btree_set(network, 1..4), 0..3)
 }
 
@@ -163,7 +163,7 @@ fn picture() -> impl Strategy<Value = (Image, Vec<RingWrite>)> {
                 base,
                 owners: owners.clone(),
                 gone: BTreeSet::new(),
-                kind: Kind::default(),
+                kind: RingKind::default(),
             });
         }
         for (port, (pool, is_range, group)) in listeners {

@@ -7,7 +7,7 @@
 //! once, with all who serve, is the one that any other node has, and all of its slots are settled.
 
 use super::standing::Standing;
-use super::{Desired, Reconciler, Seen};
+use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::AssignedMember;
 use crate::health::state::FIRST;
 use crate::model::{Pool, ResourceId};
@@ -69,7 +69,7 @@ impl Reconciler {
         pool: &Pool,
         numbers: &[AssignedMember],
         standings: &[Standing],
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) -> bool {
         let now = seen.now();
@@ -89,7 +89,11 @@ impl Reconciler {
     }
 }
 
-fn outlook(numbers: &[AssignedMember], standings: &[Standing], seen: &impl Seen) -> Outlook {
+fn outlook(
+    numbers: &[AssignedMember],
+    standings: &[Standing],
+    seen: &impl ReconcileInput,
+) -> Outlook {
     let mut outlook = Outlook::default();
     for (number, standing) in numbers.iter().zip(standings) {
         if standing.is_undecided {

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Desired, Reconciler, Seen};
+use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::{AssignedListener, AssignedPool, Leaving};
 use crate::control::ring::slots::may_convert;
 use crate::model::{Model, ResourceId};
 
 /// What a sweep found of each number.
-pub trait Found {
+pub trait SweepFindings {
     /// Records that name a backend.
     fn flows(&self, backend: u16) -> u32;
     /// Records of a listener for pools that it served before.
@@ -56,7 +56,7 @@ impl Reconciler {
     /// QUIC, name it. True if there was something to forget.
     pub fn swept(
         &mut self,
-        found: &impl Found,
+        found: &impl SweepFindings,
         is_named: impl Fn(&AssignedPool, u16) -> bool,
     ) -> bool {
         let before = self.assignments.clone();
@@ -135,7 +135,7 @@ impl Reconciler {
     pub(super) fn removed_pools(
         &mut self,
         idle: impl Fn(ResourceId) -> u32,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
         let removed = self.assignments.pools.iter().filter(|(_, pool)| pool.removed);

@@ -8,7 +8,7 @@ use elb_common::quic::ServerIdKey;
 
 use super::ring::Wanted;
 use super::standing::{self, Standing};
-use super::{Desired, Reconciler, Seen, backend};
+use super::{Desired, ReconcileInput, Reconciler, backend};
 use crate::control::assign::{AssignedMember, AssignedPool, AssignedRing, Ids};
 use crate::control::ring::identity;
 use crate::control::ring::maglev::RingMember;
@@ -21,7 +21,7 @@ impl Reconciler {
         &mut self,
         pool: &Pool,
         idle: u32,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         used: &mut Ids,
         desired: &mut Desired,
     ) {
@@ -68,7 +68,7 @@ impl Reconciler {
         &mut self,
         pool: ResourceId,
         idle: u32,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) {
         let Some(assigned) = self.assignments.pools.get_mut(&pool) else { return };
@@ -89,7 +89,7 @@ impl Reconciler {
         forwarding: Forwarding,
         number: &AssignedMember,
         standing: Standing,
-        seen: &impl Seen,
+        seen: &impl ReconcileInput,
         wanted: &mut Wanted,
         desired: &mut Desired,
     ) {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Reconciler;
-use crate::control::assign::{AssignedListener, AssignedMember, AssignedPool, Assignments, Place};
+use crate::control::assign::{
+    AssignedListener, AssignedMember, AssignedPool, Assignments, ListenerPlace,
+};
 use crate::model::{Listener, LoadBalancer, Model, Pool, ResourceId};
 
 /// A pool that got another id.
@@ -190,8 +192,8 @@ fn was_given(id: ResourceId, listener: &AssignedListener) -> bool {
 }
 
 /// Where a listener listens.
-pub(super) fn place(lb: &LoadBalancer, listener: &Listener) -> Place {
-    Place { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports: listener.place() }
+pub(super) fn place(lb: &LoadBalancer, listener: &Listener) -> ListenerPlace {
+    ListenerPlace { addresses: lb.vips().collect::<Vec<IpAddr>>(), ports: listener.place() }
 }
 
 /// The members of a pool that were not removed.

@@ -7,7 +7,7 @@ use super::{Desired, Owners, Reconciler};
 use crate::control::assign::{AssignedPool, AssignedRing};
 use crate::control::plan::RingWrite;
 use crate::control::ring::maglev::RingMember;
-use crate::control::ring::slots::{self, Diff, Kind};
+use crate::control::ring::slots::{self, Diff, RingKind};
 use crate::model::Pool;
 
 /// A ring as it was last published.
@@ -53,7 +53,7 @@ impl Reconciler {
         let diff = diff(before, assigned.former.is_some(), &owners);
         let same_gone = before.map_or(wanted.gone.is_empty(), |old| old.wanted.gone == wanted.gone);
         let kind =
-            Kind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
+            RingKind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
         let is_new = before.is_none();
         let is_first = assigned.is_fresh && !wanted.members.is_empty();
         let gone = wanted.gone.clone();

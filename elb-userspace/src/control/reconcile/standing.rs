@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::Seen;
+use super::ReconcileInput;
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::model::{DrainTimeout, FlowsOnUnhealthy, Member, Pool};
 
@@ -28,7 +28,7 @@ pub(super) struct Standing {
 pub(super) fn of(
     pool: &Pool,
     numbers: &mut [AssignedMember],
-    seen: &impl Seen,
+    seen: &impl ReconcileInput,
     now: u32,
 ) -> Vec<Standing> {
     let present = Present::new(pool, seen);
@@ -97,7 +97,7 @@ struct PresentMember<'a> {
 }
 
 impl<'a> Present<'a> {
-    fn new(pool: &'a Pool, seen: &impl Seen) -> Self {
+    fn new(pool: &'a Pool, seen: &impl ReconcileInput) -> Self {
         let member = |model: &'a Member| {
             let works = seen.serves(pool, model);
             let is_undecided = !works && seen.is_undecided(pool, model);

@@ -35,7 +35,7 @@ fn web() -> ResourceId {
     ResourceId::of_pool("web")
 }
 
-impl Seen for World {
+impl ReconcileInput for World {
     fn serves(&self, pool: &Pool, member: &Member) -> bool {
         let fails = self.sick.contains(&member.address) || self.undecided.contains(&member.address);
         pool.healthmonitor.is_none() || !fails
@@ -69,7 +69,7 @@ impl Seen for World {
     }
 }
 
-const ROOM: Room = Room { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
+const ROOM: IdSpace = IdSpace { listeners: 16, pools: 16, backends: 16, slots: 100_000 };
 
 fn reconciler() -> Reconciler {
     Reconciler::new(Assignments::default(), BTreeMap::new(), ROOM, EncapSource::default())
@@ -276,7 +276,7 @@ fn what_comes_takes_no_place_of_what_goes() {
 /// The maps name a member that goes until the end of the round: its number is not another's yet.
 #[test]
 fn a_member_that_comes_takes_no_number_of_one_that_goes() {
-    let room = Room { backends: 2, ..ROOM };
+    let room = IdSpace { backends: 2, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     reconciler.reconcile(&model(&[12], ""), &World::default());
@@ -316,7 +316,7 @@ fn other() -> Model {
 
 #[test]
 fn what_finds_no_room_is_left_out_and_told() {
-    let room = Room { backends: 3, ..ROOM };
+    let room = IdSpace { backends: 3, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     let desired = reconciler.reconcile(&model(&[11, 12, 13], ""), &World::default());
@@ -329,7 +329,7 @@ fn what_finds_no_room_is_left_out_and_told() {
 /// Between the rings of both sizes there is no room for the new one: the old one goes on.
 #[test]
 fn a_ring_that_finds_no_room_stays_as_it_is() {
-    let room = Room { slots: 20_000, ..ROOM };
+    let room = IdSpace { slots: 20_000, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
     let before = reconciler.reconcile(&model(&[11], ""), &World::default());

@@ -1,15 +1,19 @@
 //! A picture that could not be put into force: what it relied on is taken back, and decided again.
 
-use super::{Desired, Reconciler, Seen};
-use crate::control::assign::Room;
+use super::{Desired, ReconcileInput, Reconciler};
+use crate::control::assign::IdSpace;
 use crate::control::plan::Region;
 use crate::model::Model;
 
 impl Reconciler {
     /// The picture of the maps for a model without any number that was not given before. What would need one
     /// is left out.
-    pub fn reconcile_without_new_numbers(&mut self, model: &Model, seen: &impl Seen) -> Desired {
-        let room = std::mem::replace(&mut self.room, Room::NONE);
+    pub fn reconcile_without_new_numbers(
+        &mut self,
+        model: &Model,
+        seen: &impl ReconcileInput,
+    ) -> Desired {
+        let room = std::mem::replace(&mut self.room, IdSpace::NONE);
         let desired = self.reconcile(model, seen);
         self.room = room;
         desired

@@ -110,7 +110,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::control::ring::slots::Kind;
+    use crate::control::ring::slots::RingKind;
 
     fn words(values: &[u32]) -> Vec<AtomicU32> {
         values.iter().map(|value| AtomicU32::new(*value)).collect()
@@ -124,7 +124,7 @@ mod tests {
             base: 0,
             owners: vec![1, 3, 0],
             gone: BTreeSet::new(),
-            kind: Kind::default(),
+            kind: RingKind::default(),
         };
         region.write(&ring, 9);
         let expected = [Slot::new(1, 0), Slot::new(3, 2), Slot::new(0, 0)];
@@ -158,7 +158,7 @@ mod tests {
         let region = Words::new(&slots, &seen);
         let give = |owner, now| {
             let (owners, gone) = (vec![owner], BTreeSet::new());
-            region.write(&RingWrite { base: 0, owners, gone, kind: Kind::default() }, now);
+            region.write(&RingWrite { base: 0, owners, gone, kind: RingKind::default() }, now);
             seen[0].load(Ordering::Relaxed)
         };
         assert_eq!([give(2, 5), give(3, 6), give(1, 7), give(2, 8)], [5, 5, 7, 8]);

@@ -15,7 +15,7 @@ use elb_common::ring::Slot;
 
 /// What a ring is, as far as its slots follow other rules for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
+pub struct RingKind {
     /// New flows take its owners in turn, and every flow is recorded.
     pub scheduled: bool,
     /// It replaces a ring that flows without a record still live on.
@@ -26,7 +26,7 @@ pub struct Kind {
 ///
 /// `gone` tells whether a backend no longer serves even its established flows; it is asked about
 /// the present and the former owner only. Applying the same change again changes nothing.
-pub fn follow(kind: Kind, slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
+pub fn follow(kind: RingKind, slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
     if kind.scheduled {
         // All flows are recorded, and their records are always asked for.
         Slot::new(new_cur, 0)

@@ -5,14 +5,14 @@ use std::path::Path;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{PoolWanted, Resting, Served};
 use crate::diagnosis::fix::apply;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// Whether the pool serves a listener that is served.
 pub(super) fn attached(pool: &PoolWanted, file: &Path) -> Finding {
     let name = &pool.name;
     if pool.listeners.is_empty() {
         let what = format!("pool {name:?} is attached to no listener: nothing is sent to it");
-        return Finding::seen(Check::Attached, Verdict::Fail, what).fix(attach(pool, file));
+        return Finding::seen(Check::Attached, Outcome::Fail, what).fix(attach(pool, file));
     }
     let (on, off): (Vec<&Served>, Vec<&Served>) =
         pool.listeners.iter().partition(|served| served.enabled);
@@ -24,10 +24,10 @@ pub(super) fn attached(pool: &PoolWanted, file: &Path) -> Finding {
             file.display(),
             apply(file)
         );
-        return Finding::seen(Check::Attached, Verdict::Fail, what).fix(fix);
+        return Finding::seen(Check::Attached, Outcome::Fail, what).fix(fix);
     }
     let what = format!("pool {name:?} serves {}", names(&on));
-    Finding::seen(Check::Attached, Verdict::Pass, what)
+    Finding::seen(Check::Attached, Outcome::Pass, what)
 }
 
 fn attach(pool: &PoolWanted, file: &Path) -> String {
@@ -49,10 +49,10 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         return bound_or_nothing(pool);
     };
     let balancer = &without.balancer;
-    let (verdict, health) = if without.was_bound {
-        (Verdict::Warn, "its members stay as they are, for it had one")
+    let (outcome, health) = if without.was_bound {
+        (Outcome::Warn, "its members stay as they are, for it had one")
     } else {
-        (Verdict::Fail, "its members count as unhealthy, for it never had one")
+        (Outcome::Fail, "its members count as unhealthy, for it never had one")
     };
     let what = format!(
         "load balancer {balancer:?} has no address: {} listener {:?} can be reached by nobody; \
@@ -64,15 +64,15 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         file.display(),
         apply(file)
     );
-    Finding::seen(Check::AddressBound, verdict, what).fix(fix)
+    Finding::seen(Check::AddressBound, outcome, what).fix(fix)
 }
 
 /// The same for a member: it is unhealthy for a listener without an address, and serves the others.
 pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
     let finding = address_bound(pool, file);
     let serves_others = pool.listeners.iter().any(|served| !served.vips.is_empty());
-    if finding.verdict == Verdict::Fail && serves_others {
-        return Finding { verdict: Verdict::Warn, ..finding };
+    if finding.outcome == Outcome::Fail && serves_others {
+        return Finding { outcome: Outcome::Warn, ..finding };
     }
     finding
 }
@@ -87,26 +87,26 @@ pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
             file.display(),
             apply(file)
         );
-        return Finding::seen(Check::Taken, Verdict::Fail, what).fix(fix);
+        return Finding::seen(Check::Taken, Outcome::Fail, what).fix(fix);
     }
     if resting.len() < pool.members.len() {
         let what = "there are members that may";
-        return Finding::seen(Check::Taken, Verdict::Pass, what);
+        return Finding::seen(Check::Taken, Outcome::Pass, what);
     }
     let why: Vec<String> = resting.iter().map(ToString::to_string).collect();
     let what = format!("no member of pool {:?} takes new connections: {}", pool.name, some(&why));
     let fixes = resting.iter().map(|resting| resting.fix(&pool.name, file));
     let fix = fixes.reduce(|first, _| first).unwrap_or_default();
-    Finding::seen(Check::Taken, Verdict::Fail, what).fix(fix)
+    Finding::seen(Check::Taken, Outcome::Fail, what).fix(fix)
 }
 
 fn bound_or_nothing(pool: &PoolWanted) -> Finding {
     let vips: Vec<String> = crate::diagnosis::fix::vips(pool).map(|vip| vip.to_string()).collect();
     if vips.is_empty() {
         let what = "there is no TCP or UDP listener";
-        return Finding::seen(Check::AddressBound, Verdict::NotApplicable, what);
+        return Finding::seen(Check::AddressBound, Outcome::NotApplicable, what);
     }
-    Finding::seen(Check::AddressBound, Verdict::Pass, some(&vips))
+    Finding::seen(Check::AddressBound, Outcome::Pass, some(&vips))
 }
 
 fn names(listeners: &[&Served]) -> String {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::fix::apply;
-use crate::diagnosis::report::{Conclusion, Finding, Report, Verdict};
-use crate::kernel::host::kept::Object;
+use crate::diagnosis::report::{Conclusion, Finding, Outcome, Report};
+use crate::kernel::host::kept::KeptObject;
 
 /// What the agent knows of itself and its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub struct Balancer {
     /// The state directory of this agent.
     pub state_dir: PathBuf,
     /// What it keeps in the host and cannot restore, and why.
-    pub missing: Vec<(Object, String)>,
+    pub missing: Vec<(KeptObject, String)>,
     /// What is this agent's alone, and another process has.
     pub taken: Vec<String>,
     /// What could not be written, and why.
-    pub unwritten: Vec<(Store, String)>,
+    pub unwritten: Vec<(WrittenTo, String)>,
     /// Why the file, or a part of it, is not what is served.
     pub not_in_force: Vec<String>,
     /// Tasks that do not run at present, and why.
@@ -34,7 +34,7 @@ pub struct Balancer {
 
 /// Where something is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Store {
+pub enum WrittenTo {
     /// The BPF maps.
     Maps,
     /// The BPF maps, which have no room for an object of the configuration.
@@ -48,7 +48,7 @@ pub fn balancer(balancer: &Balancer) -> Option<Report> {
     let checks = [kept, owner, written, in_force, tasks, own_addresses, joined];
     let findings = checks.map(|check| check(balancer));
     let findings: Vec<Finding> = findings.into_iter().flatten().collect();
-    let fails = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    let fails = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
     let subject = "this load balancer, not its members";
     (!findings.is_empty()).then(|| Report::new(subject, !fails, findings))
 }
@@ -73,7 +73,7 @@ pub fn not_served(balancer: &Balancer, name: &str) -> Report {
         (balancer.not_in_force.join("\n"), correct(balancer))
     };
     let what = format!("{file} has {name:?}, but it is not served: {why}");
-    let finding = Finding::seen(Check::InForce, Verdict::Fail, what).fix(fix);
+    let finding = Finding::seen(Check::InForce, Outcome::Fail, what).fix(fix);
     Report::new(format!("{name}, which this load balancer does not serve"), false, vec![finding])
 }
 
@@ -90,14 +90,14 @@ fn kept(balancer: &Balancer) -> Option<Finding> {
 }
 
 /// The command that shows what keeps the agent from restoring an object.
-fn restore(object: &Object) -> String {
+fn restore(object: &KeptObject) -> String {
     match object {
-        Object::Program(interface) | Object::Mode(interface) => {
+        KeptObject::Program(interface) | KeptObject::Mode(interface) => {
             format!("ip -d link show {interface}")
         }
-        Object::Pins => "findmnt -t bpf".to_owned(),
-        Object::ProbePath => "ip rule; ip link".to_owned(),
-        Object::Groups(interface) => format!("ip maddr show dev {interface}"),
+        KeptObject::Pins => "findmnt -t bpf".to_owned(),
+        KeptObject::ProbePath => "ip rule; ip link".to_owned(),
+        KeptObject::Groups(interface) => format!("ip maddr show dev {interface}"),
     }
 }
 
@@ -112,25 +112,25 @@ fn owner(balancer: &Balancer) -> Option<Finding> {
 
 fn written(balancer: &Balancer) -> Option<Finding> {
     let lines = balancer.unwritten.iter().map(|(_, why)| why.clone());
-    let mut stores: Vec<Store> = balancer.unwritten.iter().map(|(store, _)| *store).collect();
+    let mut stores: Vec<WrittenTo> = balancer.unwritten.iter().map(|(store, _)| *store).collect();
     stores.sort_unstable();
     stores.dedup();
     let fixes: Vec<String> = stores.into_iter().map(|store| make_room(balancer, store)).collect();
     failed(Check::Written, lines.collect()).map(|finding| finding.fix(fixes.join("; ")))
 }
 
-fn make_room(balancer: &Balancer, store: Store) -> String {
+fn make_room(balancer: &Balancer, store: WrittenTo) -> String {
     match store {
-        Store::Maps => {
+        WrittenTo::Maps => {
             "give the agent more memory (systemctl show elb -p MemoryMax; free -m), and see \
                         that no other program fills its maps; the agent tries again by itself"
                 .to_owned()
         }
-        Store::Room => format!(
+        WrittenTo::Room => format!(
             "take objects out of {}, or raise max_* in its [agent] and restart the agent",
             balancer.file.display()
         ),
-        Store::State => format!(
+        WrittenTo::State => format!(
             "df -h {0}; df -i {0}; ls -ld {0}    # make room there; the agent tries again by itself",
             balancer.state_dir.display()
         ),
@@ -164,13 +164,13 @@ fn own_addresses(balancer: &Balancer) -> Option<Finding> {
 
 fn joined(balancer: &Balancer) -> Option<Finding> {
     let (what, fix) = balancer.joined.clone()?;
-    Some(Finding::seen(Check::Offloads, Verdict::Warn, what).fix(fix))
+    Some(Finding::seen(Check::Offloads, Outcome::Warn, what).fix(fix))
 }
 
 fn failed(check: Check, lines: Vec<String>) -> Option<Finding> {
-    (!lines.is_empty()).then(|| Finding::seen(check, Verdict::Fail, lines.join("\n")))
+    (!lines.is_empty()).then(|| Finding::seen(check, Outcome::Fail, lines.join("\n")))
 }
 
 fn warned(check: Check, lines: &[String]) -> Option<Finding> {
-    (!lines.is_empty()).then(|| Finding::seen(check, Verdict::Warn, lines.join("\n")))
+    (!lines.is_empty()).then(|| Finding::seen(check, Outcome::Warn, lines.join("\n")))
 }

@@ -1,42 +1,42 @@
 //! The health check as it is configured.
 
 use crate::diagnosis::check::Check as Checked;
-use crate::diagnosis::evidence::{Evidence, Wanted};
-use crate::diagnosis::report::{Finding, Verdict};
-use crate::health::Status;
+use crate::diagnosis::evidence::{Evidence, WantedMember};
+use crate::diagnosis::report::{Finding, Outcome};
+use crate::health::OperatingStatus;
 use crate::health::probe::ProbeSpec;
-use crate::model::monitor::Check;
+use crate::model::monitor::HealthCheck;
 
 /// Whether the member answers what it is asked.
 pub(super) fn configuration(evidence: &Evidence) -> Finding {
     let Some(probe) = &evidence.wanted.probe else {
         let what = "the pool has no health check: its members count as healthy, whatever they do";
-        return Finding::seen(Checked::Configuration, Verdict::NotApplicable, what);
+        return Finding::seen(Checked::Configuration, Outcome::NotApplicable, what);
     };
     let asked = asked(probe);
     match (&evidence.looks.probe, evidence.works()) {
         (Some(look), true) => {
             let took = rounded(look.duration);
             let what = format!("{asked} succeeds, in {took:?}{}", again(evidence));
-            Finding::seen(Checked::Configuration, Verdict::Pass, what)
+            Finding::seen(Checked::Configuration, Outcome::Pass, what)
         }
         _ if evidence.connects() => {
             let what = format!("{asked} gets a connection");
-            Finding::seen(Checked::Configuration, Verdict::Pass, what)
+            Finding::seen(Checked::Configuration, Outcome::Pass, what)
         }
         _ => {
             let what = format!("{asked} cannot be judged before the port is reached");
-            Finding::seen(Checked::Configuration, Verdict::Unknown, what)
+            Finding::seen(Checked::Configuration, Outcome::Unknown, what)
         }
     }
 }
 
 /// A member that is OFFLINE by what is over.
 fn again(evidence: &Evidence) -> String {
-    if evidence.health.status != Status::Offline {
+    if evidence.health.status != OperatingStatus::Offline {
         return String::new();
     }
-    let Wanted { max_retries, delay, .. } = &evidence.wanted;
+    let WantedMember { max_retries, delay, .. } = &evidence.wanted;
     format!(
         ": it works now; {max_retries} successful probes in a row, with {delay:?} between two, make it \
          ONLINE"
@@ -47,10 +47,10 @@ fn again(evidence: &Evidence) -> String {
 fn asked(probe: &ProbeSpec) -> String {
     let (target, kind) = (probe.target, probe.check.check_type());
     match &probe.check {
-        Check::Http(http) | Check::Https(http) => {
+        HealthCheck::Http(http) | HealthCheck::Https(http) => {
             format!("{kind} {} {} at {target}", http.http_method, http.url_path.as_str())
         }
-        Check::Tcp | Check::UdpConnect | Check::Tls(_) | Check::Grpc(_) => {
+        HealthCheck::Tcp | HealthCheck::UdpConnect | HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
             format!("{kind} to {target}")
         }
     }

@@ -3,7 +3,7 @@
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// The cloud's rules for the member.
 pub(super) fn security_group(evidence: &Evidence) -> Finding {
@@ -15,7 +15,7 @@ pub(super) fn security_group(evidence: &Evidence) -> Finding {
 pub(super) fn network_acl(evidence: &Evidence) -> Finding {
     if evidence.way.gateway.is_none() && evidence.way.next_hop.is_ok() && !reached(evidence) {
         let what = "the member is on the load balancer's own segment, where no ACL stands between";
-        return Finding::inferred(Check::NetworkAcl, Verdict::Pass, what);
+        return Finding::inferred(Check::NetworkAcl, Outcome::Pass, what);
     }
     let ask = "look at its rules in the cloud's console: network ACLs are not on the host";
     passed(evidence, Check::NetworkAcl, ask.to_owned())
@@ -30,17 +30,17 @@ pub(super) fn firewall(evidence: &Evidence) -> Finding {
 pub(super) fn route(evidence: &Evidence) -> Finding {
     if evidence.answers() {
         let what = format!("{} answers {}", evidence.address(), evidence.source());
-        return Finding::inferred(Check::Route, Verdict::Pass, what);
+        return Finding::inferred(Check::Route, Outcome::Pass, what);
     }
-    Finding::inferred(Check::Route, Verdict::Unknown, fix::ON_HOST)
+    Finding::inferred(Check::Route, Outcome::Unknown, fix::ON_HOST)
 }
 
 fn passed(evidence: &Evidence, check: Check, ask: String) -> Finding {
     if reached(evidence) {
         let what = format!("{} answers {}", evidence.target(), evidence.source());
-        return Finding::inferred(check, Verdict::Pass, what);
+        return Finding::inferred(check, Outcome::Pass, what);
     }
-    Finding::inferred(check, Verdict::Unknown, ask)
+    Finding::inferred(check, Outcome::Unknown, ask)
 }
 
 /// Whether the probed port answered, be it that nobody listens.

@@ -15,12 +15,12 @@ use self::scene::*;
 use super::*;
 use crate::control::network::{NextHop, Unreachable};
 use crate::diagnosis::evidence::{
-    Asked, Health, Lapses, Large, Looks, Quiet, Resting, Served, Way,
+    HealthEvidence, HttpAttempt, Lapses, Large, Looks, MemberWay, Quiet, Resting, Served,
 };
 use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::Conclusion;
-use crate::health::probe::{Outcome, ProbeSpec};
-use crate::health::{Cause, Failure, Stage, Status};
+use crate::health::probe::{ProbeOutcome, ProbeSpec};
+use crate::health::{Cause, Failure, OperatingStatus, Stage};
 use crate::model::monitor::{self, HttpCheck, HttpMethod, ProbePath};
 use crate::model::{Forwarding, Protocol};
 
@@ -41,8 +41,8 @@ fn a_healthy_member_has_no_cause() {
     let order: Vec<Check> = report.findings.iter().map(|finding| finding.check).collect();
     assert_eq!(order, MEMBER);
     for finding in &report.findings {
-        let known = [Verdict::Pass, Verdict::NotApplicable, Verdict::Unknown];
-        assert!(known.contains(&finding.verdict), "{finding:?}");
+        let known = [Outcome::Pass, Outcome::NotApplicable, Outcome::Unknown];
+        assert!(known.contains(&finding.outcome), "{finding:?}");
     }
     assert_eq!(report.subject, "web/b1 at 10.0.0.11:80, ONLINE since 2026-01-01T00:00:00Z");
 }
@@ -51,7 +51,8 @@ fn a_healthy_member_has_no_cause() {
 fn at_vip(result: Result<(), Cause>) -> Evidence {
     changed(healthy(), |evidence| {
         let other = result.is_err().then_some(Ok(()));
-        evidence.looks.probe = Some(Outcome { path: ProbePath::Vip, other, ..outcome(result) });
+        evidence.looks.probe =
+            Some(ProbeOutcome { path: ProbePath::Vip, other, ..outcome(result) });
     })
 }
 
@@ -92,10 +93,10 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
         "on the backend server: elb backend up --vip 10.0.0.100 --mode ipip --from 10.0.0.2"
     );
     for check in [Check::Decapsulation, Check::Sysctls] {
-        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Unknown, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Unknown, "{check}");
     }
     for check in [Check::Listening, Check::SecurityGroup, Check::Firewall, Check::Route] {
-        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 
     let told = changed(at_vip(silence()), |e| e.looks.unwraps = Some(false));
@@ -103,7 +104,7 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
     let l2 = changed(at_vip(silence()), |e| e.wanted.pool.forwarding = Forwarding::L2);
     let report = member(&l2);
     assert_eq!(report.cause, Some(Check::VirtualAddress));
-    assert_eq!(report.finding(Check::Decapsulation).unwrap().verdict, Verdict::NotApplicable);
+    assert_eq!(report.finding(Check::Decapsulation).unwrap().outcome, Outcome::NotApplicable);
 
     let report = member(&at_vip(Err(Cause::Refused { by: [10, 0, 0, 100].into() })));
     assert_eq!(report.cause, Some(Check::Listening));
@@ -112,7 +113,7 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
     let report = member(&at_vip(Ok(())));
     assert_eq!(report.conclusion, Conclusion::Healthy);
     for check in [Check::VirtualAddress, Check::Decapsulation, Check::Sysctls] {
-        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 }
 
@@ -134,7 +135,7 @@ fn what_looks_the_same_is_unknown_with_what_would_tell() {
     let report = member(&silent(refused(MEMBER_ADDRESS), true));
     for check in [Check::Load, Check::SecurityGroup] {
         let finding = report.finding(check).unwrap();
-        assert_eq!(finding.verdict, Verdict::Unknown, "{finding:?}");
+        assert_eq!(finding.outcome, Outcome::Unknown, "{finding:?}");
     }
     let load = &report.finding(Check::Load).unwrap().evidence;
     assert!(load.ends_with("known to the backend server's host only"), "{load}");
@@ -146,15 +147,15 @@ fn what_looks_the_same_is_unknown_with_what_would_tell() {
          --outer 10.0.0.2 --mode ipip --direct -o json"
     );
     for check in [Check::NetworkAcl, Check::Route, Check::Neighbor, Check::Itself] {
-        assert_eq!(report.finding(check).unwrap().verdict, Verdict::Pass, "{check}");
+        assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 }
 
 #[test]
 fn what_the_host_saw_of_itself_comes_before_what_is_inferred() {
     let seen = |findings| Some(Report::new("b1", true, findings));
-    let dropped = Finding::seen(Check::Firewall, Verdict::Fail, "rule 3 drops it").fix("nft …");
-    let clean = |check| Finding::seen(check, Verdict::Pass, "as it should be");
+    let dropped = Finding::seen(Check::Firewall, Outcome::Fail, "rule 3 drops it").fix("nft …");
+    let clean = |check| Finding::seen(check, Outcome::Pass, "as it should be");
 
     // Inferred: a security group. Seen: its own firewall.
     let mut evidence = silent(silence(), true);
@@ -162,7 +163,7 @@ fn what_the_host_saw_of_itself_comes_before_what_is_inferred() {
     let report = member(&evidence);
     assert_eq!(report.cause, Some(Check::Firewall));
     assert_eq!(report.finding(Check::Firewall), Some(&dropped));
-    assert_eq!(report.finding(Check::SecurityGroup).unwrap().verdict, Verdict::Unknown);
+    assert_eq!(report.finding(Check::SecurityGroup).unwrap().outcome, Outcome::Unknown);
     assert_eq!(report.finding(Check::Route), Some(&clean(Check::Route)));
 
     // Inferred: its firewall. Seen: that is clean, so that the next suspect is named.
@@ -184,14 +185,14 @@ fn a_service_that_closes_at_once_fails_where_no_wrapper_turns_away() {
     evidence.looks.quiet = Some(Quiet::Closes);
     assert_eq!(member(&evidence).cause, Some(Check::HostsDeny));
     let passes = [Check::Listening, Check::HostsDeny, Check::Load]
-        .map(|check| Finding::seen(check, Verdict::Pass, "as it should be"));
+        .map(|check| Finding::seen(check, Outcome::Pass, "as it should be"));
     evidence.inspection = Some(Report::new("b1", true, passes.to_vec()));
     let report = member(&evidence);
     assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
     assert!(evidence_of(&report).contains("the service itself fails"), "{report:#?}");
 
     // As it does without free descriptors.
-    let full = Finding::seen(Check::Load, Verdict::Fail, "httpd has 8 of 8 open files").fix("…");
+    let full = Finding::seen(Check::Load, Outcome::Fail, "httpd has 8 of 8 open files").fix("…");
     let [listening, deny, _] = passes;
     evidence.inspection = Some(Report::new("b1", true, vec![listening, deny, full]));
     let report = member(&evidence);
@@ -201,7 +202,7 @@ fn a_service_that_closes_at_once_fails_where_no_wrapper_turns_away() {
 #[test]
 fn a_member_that_answers_again_but_is_offline_still_works_now() {
     let mut evidence = healthy();
-    evidence.health.status = Status::Offline;
+    evidence.health.status = OperatingStatus::Offline;
     let report = member(&evidence);
     assert_eq!(report.conclusion, Conclusion::Healthy);
     let said = &report.finding(Check::Configuration).unwrap().evidence;
@@ -215,14 +216,14 @@ fn a_slow_answer_is_a_warning() {
     evidence.looks.probe.as_mut().unwrap().duration = Duration::from_millis(2500);
     let report = member(&evidence);
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::Load).unwrap().verdict, Verdict::Warn);
+    assert_eq!(report.finding(Check::Load).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
 fn an_address_that_was_taken_away_does_not_hurt_health() {
     let report = member(&changed(healthy(), |e| e.wanted.pool.listeners[0].vips.clear()));
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::AddressBound).unwrap().verdict, Verdict::Warn);
+    assert_eq!(report.finding(Check::AddressBound).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn a_member_that_fails_now_and_then_is_a_warning() {
     let lapses = Lapses { failed: 1, probes: 20 };
     let report = member(&changed(healthy(), |e| e.health.lapses = lapses));
     assert_eq!(report.conclusion, Conclusion::Healthy);
-    assert_eq!(report.finding(Check::Load).unwrap().verdict, Verdict::Warn);
+    assert_eq!(report.finding(Check::Load).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
@@ -270,12 +271,12 @@ fn an_address_that_another_load_balancer_lacks_is_no_cause() {
         e.wanted.pool.listeners.insert(0, bare);
     }));
     assert_eq!(report.cause, Some(Check::Listening), "{report:#?}");
-    assert_eq!(report.finding(Check::AddressBound).unwrap().verdict, Verdict::Warn);
+    assert_eq!(report.finding(Check::AddressBound).unwrap().outcome, Outcome::Warn);
 }
 
 #[test]
 fn what_a_check_that_succeeds_contradicts_is_no_cause() {
-    let gone = Finding::seen(Check::Firewall, Verdict::Fail, "a rule drops probes").fix("…");
+    let gone = Finding::seen(Check::Firewall, Outcome::Fail, "a rule drops probes").fix("…");
     let inspection = Report::new("b1", true, vec![gone]);
     let mut evidence = at_vip(Ok(()));
     evidence.inspection = Some(inspection.clone());
@@ -299,7 +300,7 @@ fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
     let report = member(&narrow);
     assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
     let mtu = report.finding(Check::Mtu).unwrap();
-    assert_eq!(mtu.verdict, Verdict::Warn);
+    assert_eq!(mtu.outcome, Outcome::Warn);
     let said = "a router on the way to 10.0.0.11 takes packets of 1400 bytes at most";
     assert!(mtu.evidence.starts_with(said), "{mtu:?}");
     let fix = mtu.fix.clone().unwrap_or_default();
@@ -311,7 +312,7 @@ fn a_way_that_a_router_says_is_narrow_is_no_interface_s_fault() {
     assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");
     let neighbor = report.finding(Check::Neighbor).unwrap();
     assert_eq!(
-        (neighbor.verdict, neighbor.evidence.as_str()),
-        (Verdict::Warn, "it does not answer ARP")
+        (neighbor.outcome, neighbor.evidence.as_str()),
+        (Outcome::Warn, "it does not answer ARP")
     );
 }

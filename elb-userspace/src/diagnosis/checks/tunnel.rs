@@ -3,7 +3,7 @@
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 use crate::model::Forwarding;
 
 /// Whether the virtual addresses are on `lo`.
@@ -16,7 +16,7 @@ pub(super) fn decapsulation(evidence: &Evidence) -> Finding {
     match evidence.wanted.pool.forwarding {
         Forwarding::L2 => {
             let what = "packets have no outer header with l2";
-            Finding::seen(Check::Decapsulation, Verdict::NotApplicable, what)
+            Finding::seen(Check::Decapsulation, Outcome::NotApplicable, what)
         }
         Forwarding::Ipip | Forwarding::Gue => through(evidence, Check::Decapsulation),
     }
@@ -30,7 +30,7 @@ pub(super) fn sysctls(evidence: &Evidence) -> Finding {
 fn through(evidence: &Evidence, check: Check) -> Finding {
     if evidence.works_at_vip() {
         let what = "probes of the virtual address, which go as traffic goes, are answered";
-        return Finding::inferred(check, Verdict::Pass, what);
+        return Finding::inferred(check, Outcome::Pass, what);
     }
     let ask = fix::ON_HOST;
     let what = match &evidence.way.vip {
@@ -39,5 +39,5 @@ fn through(evidence: &Evidence, check: Check) -> Finding {
         }
         Ok(_) | Err(_) => ask.to_owned(),
     };
-    Finding::inferred(check, Verdict::Unknown, what)
+    Finding::inferred(check, Outcome::Unknown, what)
 }

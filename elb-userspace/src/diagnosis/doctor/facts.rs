@@ -25,11 +25,11 @@ pub struct Facts {
     /// Processors that run.
     pub cpus: usize,
     /// Interfaces by name.
-    pub interfaces: BTreeMap<String, Interface>,
+    pub interfaces: BTreeMap<String, InterfaceFacts>,
     /// `net.ipv4.conf.all.rp_filter`.
     pub rp_filter_all: Option<u8>,
     /// What an agent left or keeps here.
-    pub kept: Kept,
+    pub kept: KeptFacts,
     /// What only one agent may use, with the process that has it, while no agent answers.
     pub holders: Vec<String>,
     /// Virtual addresses that are this host's own.
@@ -63,12 +63,12 @@ pub struct StateDir {
     /// Its path.
     pub path: PathBuf,
     /// What there is of it.
-    pub room: Room,
+    pub room: DirectoryRoom,
 }
 
 /// What there is of a directory to be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum DirectoryRoom {
     /// So many bytes are free, and whether files can be made.
     Free {
         /// For a process without privileges.
@@ -84,7 +84,7 @@ pub enum Room {
 
 /// What an agent left or keeps here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptFacts {
     /// Whether an agent answers.
     pub agent: bool,
     /// Whether maps are pinned.
@@ -134,7 +134,7 @@ pub enum Bpffs {
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
+pub struct InterfaceFacts {
     /// Its number.
     pub index: u32,
     /// Whether it is set up.
@@ -144,7 +144,7 @@ pub struct Interface {
     /// Driver, or kind of virtual device.
     pub driver: Option<String>,
     /// The XDP program that it carries.
-    pub attached: Option<Attached>,
+    pub attached: Option<AttachedProgram>,
     /// What of XDP the driver says it can: bits of `NETDEV_A_DEV_XDP_FEATURES`, Linux 6.3.
     pub xdp_features: Option<u64>,
     /// The other end, of a veth.
@@ -165,7 +165,7 @@ pub struct Interface {
 
 /// An XDP program on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
+pub struct AttachedProgram {
     /// Its number.
     pub program: u32,
     /// Its name.

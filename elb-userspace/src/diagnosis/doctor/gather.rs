@@ -18,17 +18,17 @@ use thiserror::Error;
 use super::Duty;
 use super::facts::Facts;
 use crate::backend::privilege;
-use crate::control::network::{Network, Wanted};
-use crate::diagnosis::instrument::{self, Fault, Question};
+use crate::control::network::{Network, WantedAddresses};
+use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::kernel::net::follow;
 use crate::kernel::net::probe_way::Steering;
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
-pub enum Error {
+pub enum GatherError {
     /// Interfaces and routes are not told.
     #[error("cannot ask for interfaces and routes")]
-    Network(#[from] follow::NetlinkError),
+    Network(#[from] follow::FollowError),
     /// Netlink does not work.
     #[error("cannot open a netlink socket: {0}")]
     Socket(#[from] io::Error),
@@ -40,8 +40,8 @@ pub enum Error {
 /// All that is judged.
 ///
 /// # Errors
-/// See [`enum@Error`]. What the kernel does not say, or not to this process, is no error.
-pub async fn gather(duty: &Duty) -> Result<Facts, Error> {
+/// See [`GatherError`]. What the kernel does not say, or not to this process, is no error.
+pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
     let mut interfaces = links::links(duty).await?;
     device::complete(&mut interfaces).await?;
     for (name, interface) in &mut interfaces {
@@ -75,14 +75,14 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
     let (model, sources) = duty.probed.as_ref()?;
     let steering = Steering::of(&duty.pin_dir, None);
     let dialogs = instrument::dialogs(model, network, *sources);
-    instrument::look(Question { steering, is_served: false, dialogs }).await
+    instrument::look(InstrumentQuestion { steering, is_served: false, dialogs }).await
 }
 
 /// The routes to virtual addresses and members, as the agent sees them.
-async fn network(duty: &Duty) -> Result<Network, Error> {
+async fn network(duty: &Duty) -> Result<Network, GatherError> {
     let members = duty.members.iter().map(|(address, _)| *address).collect();
     let vips = duty.vips.iter().copied().collect();
-    Ok(follow::look(&Wanted { members, vips }).await?)
+    Ok(follow::look(&WantedAddresses { members, vips }).await?)
 }
 
-type Interfaces = BTreeMap<String, super::facts::Interface>;
+type Interfaces = BTreeMap<String, super::facts::InterfaceFacts>;

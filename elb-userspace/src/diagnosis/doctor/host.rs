@@ -6,7 +6,7 @@ use super::facts::{Bpffs, Facts, Kernel, Trial};
 use crate::backend::privilege::{BPF, NET_ADMIN, PERFMON, SYS_ADMIN};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::instrument::Fault;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 const NET_RAW: (u32, &str) = (13, "CAP_NET_RAW");
 
@@ -15,28 +15,28 @@ const OLDEST: (u32, u32) = (6, 1);
 
 pub(super) fn kernel(kernel: &Kernel) -> Finding {
     let Kernel { release, program, jit, btf } = kernel;
-    let found = |verdict, words: String| {
-        Finding::seen(Check::Kernel, verdict, format!("Linux {release}: {words}"))
+    let found = |outcome, words: String| {
+        Finding::seen(Check::Kernel, outcome, format!("Linux {release}: {words}"))
     };
     let newer = "uname -r    # install a kernel of 6.1 or later, and start it";
     match program {
-        Trial::Refused(why) => return found(Verdict::Fail, why.to_string()).fix(newer),
+        Trial::Refused(why) => return found(Outcome::Fail, why.to_string()).fix(newer),
         Trial::NotAllowed => {
             let words = "whether it takes the program can be tried by root only".to_owned();
-            return found(Verdict::Unknown, words).fix("sudo elb doctor");
+            return found(Outcome::Unknown, words).fix("sudo elb doctor");
         }
         Trial::Accepted => {}
     }
     if *jit == Some(0) {
         let words = "it interprets programs instead of compiling them, which is slow".to_owned();
-        return found(Verdict::Warn, words).fix("sysctl -w net.core.bpf_jit_enable=1");
+        return found(Outcome::Warn, words).fix("sysctl -w net.core.bpf_jit_enable=1");
     }
     if version(release).is_some_and(|version| version < OLDEST) {
         let words = "it takes the program, but nobody tested it: 6.1 is the oldest".to_owned();
-        return found(Verdict::Warn, words).fix(newer);
+        return found(Outcome::Warn, words).fix(newer);
     }
     let types = if *btf { "with BTF" } else { "without BTF, which is not needed" };
-    found(Verdict::Pass, format!("it takes the program; {types}"))
+    found(Outcome::Pass, format!("it takes the program; {types}"))
 }
 
 /// Major and minor number of a release.
@@ -46,22 +46,22 @@ pub(super) fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 pub(super) fn capabilities(effective: Option<u64>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Capabilities, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Capabilities, outcome, words);
     let Some(effective) = effective else {
         let words = "/proc/thread-self/status is needed to know them".to_owned();
-        return found(Verdict::Unknown, words).fix("mount -t proc proc /proc");
+        return found(Outcome::Unknown, words).fix("mount -t proc proc /proc");
     };
     let missing = missing(effective);
     let fix = "sudo elb agent    # or systemctl start elb: the unit names what it takes";
     if !missing.is_empty() {
         let words = format!("an agent started as this process lacks {}", missing.join(", "));
-        return found(Verdict::Fail, words).fix(fix);
+        return found(Outcome::Fail, words).fix(fix);
     }
     if effective >> NET_RAW.0 & 1 == 0 {
         let words = format!("without {} an agent does not announce virtual addresses", NET_RAW.1);
-        return found(Verdict::Warn, words).fix(fix);
+        return found(Outcome::Warn, words).fix(fix);
     }
-    found(Verdict::Pass, "an agent started as this process may do what it has to".to_owned())
+    found(Outcome::Pass, "an agent started as this process may do what it has to".to_owned())
 }
 
 /// What an agent cannot do without.
@@ -74,18 +74,18 @@ pub(super) fn missing(effective: u64) -> Vec<&'static str> {
 }
 
 pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Bpffs, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Bpffs, outcome, words);
     let directory = pin_dir.display();
     let parent = pin_dir.parent().unwrap_or(pin_dir).display();
     match bpffs {
-        Bpffs::Writable => found(Verdict::Pass, format!("pin_dir {directory} is in one")),
-        Bpffs::Missing => found(Verdict::Fail, format!("pin_dir {directory} is in none"))
+        Bpffs::Writable => found(Outcome::Pass, format!("pin_dir {directory} is in one")),
+        Bpffs::Missing => found(Outcome::Fail, format!("pin_dir {directory} is in none"))
             .fix(format!("mkdir -p {parent} && mount -t bpf bpf {parent}")),
         Bpffs::ReadOnly => {
             let words = format!("pin_dir {directory} is in one that this process may not write to");
-            found(Verdict::Fail, words).fix("sudo elb agent    # or give its user the directory")
+            found(Outcome::Fail, words).fix("sudo elb agent    # or give its user the directory")
         }
-        Bpffs::Unknown(why) => found(Verdict::Unknown, why.clone()).fix("sudo elb doctor"),
+        Bpffs::Unknown(why) => found(Outcome::Unknown, why.clone()).fix("sudo elb doctor"),
     }
 }
 
@@ -93,21 +93,21 @@ pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
 /// to it (a port without a listener) on by the route to the virtual address: where that leads to a
 /// gateway, back to where the packet came from.
 pub(super) fn forwarding(facts: &Facts) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Forwarding, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Forwarding, outcome, words);
     let words = match facts.forwarding {
         [false, false] => "off; the program forwards without it",
         _ => "on, which the program neither needs nor minds",
     };
-    found(Verdict::Pass, words.to_owned())
+    found(Outcome::Pass, words.to_owned())
 }
 
 /// Whether probes of members leave, and their answers get in.
 pub(super) fn probes(faults: Option<&[Fault]>) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Probes, verdict, words);
+    let found = |outcome, words: String| Finding::seen(Check::Probes, outcome, words);
     match faults {
-        None => found(Verdict::NotApplicable, "no agent has set up probes yet".to_owned()),
+        None => found(Outcome::NotApplicable, "no agent has set up probes yet".to_owned()),
         Some([]) => found(
-            Verdict::Pass,
+            Outcome::Pass,
             "their rule, route and addresses are there, and no filter rule stops them".to_owned(),
         ),
         Some(faults) => {
@@ -116,20 +116,20 @@ pub(super) fn probes(faults: Option<&[Fault]>) -> Finding {
                 lines.dedup();
                 lines.join("\n")
             };
-            found(Verdict::Fail, lines(|fault| &fault.what)).fix(lines(|fault| &fault.fix))
+            found(Outcome::Fail, lines(|fault| &fault.what)).fix(lines(|fault| &fault.fix))
         }
     }
 }
 
 pub(super) fn clock(synchronised: Option<bool>) -> Finding {
-    let found = |verdict, words: &str| Finding::seen(Check::Clock, verdict, words);
+    let found = |outcome, words: &str| Finding::seen(Check::Clock, outcome, words);
     match synchronised {
-        Some(true) => found(Verdict::Pass, "synchronised"),
+        Some(true) => found(Outcome::Pass, "synchronised"),
         Some(false) => found(
-            Verdict::Warn,
+            Outcome::Warn,
             "not synchronised: times in logs and states do not match those of other hosts",
         )
         .fix("timedatectl set-ntp true"),
-        None => found(Verdict::Unknown, "adjtimex(2) is needed to know").fix("timedatectl"),
+        None => found(Outcome::Unknown, "adjtimex(2) is needed to know").fix("timedatectl"),
     }
 }

@@ -7,20 +7,20 @@ use super::Duty;
 use crate::control::network::{Network, Route};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::packet_size::{LEAST, USUAL, overhead};
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     let ways = ways(duty, network);
-    let found = |verdict, evidence: String| Finding::seen(Check::Mtu, verdict, evidence);
+    let found = |outcome, evidence: String| Finding::seen(Check::Mtu, outcome, evidence);
     if ways.is_empty() {
-        return found(Verdict::NotApplicable, "no member is reached by ipip or gue".to_owned());
+        return found(Outcome::NotApplicable, "no member is reached by ipip or gue".to_owned());
     }
     let tight: Vec<&Way> = ways.values().filter(|way| way.mtu < USUAL + way.overhead).collect();
     let Some(tightest) = tight.iter().min_by_key(|way| way.mtu.saturating_sub(way.overhead)) else {
         let names: BTreeSet<&str> = ways.values().map(|way| way.interface.as_str()).collect();
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         return found(
-            Verdict::Pass,
+            Outcome::Pass,
             format!("packets of {USUAL} bytes fit with outer headers: {names}"),
         );
     };
@@ -35,11 +35,11 @@ pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     let fixes = tight.iter().map(|way| way.fix()).collect::<BTreeSet<_>>();
     let fix = fixes.into_iter().collect::<Vec<_>>().join("\n");
     if stuck {
-        return found(Verdict::Fail, format!("{evidence}\nIPv6 needs {LEAST}")).fix(fix);
+        return found(Outcome::Fail, format!("{evidence}\nIPv6 needs {LEAST}")).fix(fix);
     }
     let answered = "clients are told which size fits, if ICMP reaches them; where a filter on their way \
                     drops it, uploads hang: `elb backend up --mss` makes the servers ask for less";
-    found(Verdict::Warn, format!("{evidence}\n{answered}")).fix(fix)
+    found(Outcome::Warn, format!("{evidence}\n{answered}")).fix(fix)
 }
 
 /// A way to members, by interface, size and outer headers.

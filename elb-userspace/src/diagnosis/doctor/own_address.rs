@@ -2,18 +2,18 @@
 
 use super::facts::OwnVip;
 use crate::diagnosis::check::Check;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 pub(super) fn own_address(own: &[OwnVip]) -> Finding {
     if own.is_empty() {
         let what = "no virtual address is an address of this host";
-        return Finding::seen(Check::OwnAddress, Verdict::Pass, what);
+        return Finding::seen(Check::OwnAddress, Outcome::Pass, what);
     }
     let takes = |one: &&OwnVip| one.taken.is_some() && !one.is_allowed;
-    let verdict = if own.iter().any(|one| takes(&one)) { Verdict::Fail } else { Verdict::Warn };
+    let outcome = if own.iter().any(|one| takes(&one)) { Outcome::Fail } else { Outcome::Warn };
     let lines: Vec<String> = own.iter().map(line).collect();
     let fixes: Vec<String> = own.iter().map(fix).collect();
-    Finding::seen(Check::OwnAddress, verdict, lines.join("\n")).fix(fixes.join("\n"))
+    Finding::seen(Check::OwnAddress, outcome, lines.join("\n")).fix(fixes.join("\n"))
 }
 
 fn line(one: &OwnVip) -> String {

@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Interface, Queues};
+use super::facts::{InterfaceFacts, Queues};
 use crate::diagnosis::check::Check;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// How many times its fair part a queue may get.
 const UNEVEN: u32 = 2;
 
-pub(super) fn queues(name: &str, interface: &Interface, cpus: usize) -> Finding {
-    let found = |verdict, words: String| Finding::seen(Check::Queues, verdict, words);
+pub(super) fn queues(name: &str, interface: &InterfaceFacts, cpus: usize) -> Finding {
+    let found = |outcome, words: String| Finding::seen(Check::Queues, outcome, words);
     let Some(Queues { now, most, combined }) = interface.queues else {
-        return found(Verdict::NotApplicable, "its driver has no queues to set".to_owned());
+        return found(Outcome::NotApplicable, "its driver has no queues to set".to_owned());
     };
     let possible = u32::try_from(cpus).unwrap_or(u32::MAX).min(most);
     if now == 1 && cpus > 1 {
         let words = format!("one receive queue, so one of {cpus} CPUs does all the work");
-        let warning = found(Verdict::Warn, words);
+        let warning = found(Outcome::Warn, words);
         let kind = if combined { "combined" } else { "rx" };
         return match possible {
             0 | 1 => warning.fix(format!(
@@ -32,7 +32,7 @@ pub(super) fn queues(name: &str, interface: &Interface, cpus: usize) -> Finding 
     if let Some(finding) = interrupts(name, interface, cpus) {
         return finding;
     }
-    found(Verdict::Pass, format!("{now} receive queues for {cpus} CPUs"))
+    found(Outcome::Pass, format!("{now} receive queues for {cpus} CPUs"))
 }
 
 /// Receive queues that receive-side scaling (RSS) leaves without packets, or gives too many. The
@@ -52,12 +52,12 @@ fn spread(name: &str, queues: u32, table: &[u32]) -> Option<Finding> {
     } else {
         return None;
     };
-    let finding = Finding::seen(Check::Queues, Verdict::Warn, words);
+    let finding = Finding::seen(Check::Queues, Outcome::Warn, words);
     Some(finding.fix(format!("ethtool -X {name} equal {queues}")))
 }
 
 /// Interrupts that all go to the same CPU.
-fn interrupts(name: &str, interface: &Interface, cpus: usize) -> Option<Finding> {
+fn interrupts(name: &str, interface: &InterfaceFacts, cpus: usize) -> Option<Finding> {
     let all: BTreeSet<u32> = interface.interrupts.values().flatten().copied().collect();
     let (Some(cpu), 2.., 2..) = (all.first(), interface.interrupts.len(), cpus) else {
         return None;
@@ -72,5 +72,5 @@ fn interrupts(name: &str, interface: &Interface, cpus: usize) -> Option<Finding>
         .map(|(number, cpu)| format!("echo {cpu} > /proc/irq/{number}/smp_affinity_list"));
     let words = format!("all {} interrupts of {name} go to CPU {cpu}", numbers.len());
     let fix = fixes.collect::<Vec<_>>().join("\n");
-    Some(Finding::seen(Check::Queues, Verdict::Warn, words).fix(fix))
+    Some(Finding::seen(Check::Queues, Outcome::Warn, words).fix(fix))
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::facts::{
-    Attached, Bpffs, Interface, Kept, Kernel, OwnVip, Peer, Queues, Room, StateDir, Trial,
+    AttachedProgram, Bpffs, DirectoryRoom, InterfaceFacts, KeptFacts, Kernel, OwnVip, Peer, Queues,
+    StateDir, Trial,
 };
 use super::*;
 use crate::control::network::{Link, Network, Route};
@@ -46,16 +47,16 @@ pub(super) fn facts() -> Facts {
         cpus: 2,
         interfaces: BTreeMap::from([("eth0".to_owned(), interface())]),
         rp_filter_all: Some(0),
-        kept: Kept::default(),
+        kept: KeptFacts::default(),
         holders: Vec::new(),
         own_vips: Vec::new(),
-        state_dir: state_dir(Room::Free { bytes: 1 << 30, files: true }),
+        state_dir: state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: true }),
         network,
         probes: Some(Vec::new()),
     }
 }
 
-fn state_dir(room: Room) -> Option<StateDir> {
+fn state_dir(room: DirectoryRoom) -> Option<StateDir> {
     Some(StateDir { path: "/var/lib/elb/elb".into(), room })
 }
 
@@ -69,8 +70,8 @@ fn own_vip(taken: Option<&str>, is_allowed: bool) -> Vec<OwnVip> {
     }]
 }
 
-fn interface() -> Interface {
-    Interface {
+fn interface() -> InterfaceFacts {
+    InterfaceFacts {
         index: 2,
         up: true,
         carrier: true,
@@ -79,7 +80,7 @@ fn interface() -> Interface {
         offloads: Some(BTreeSet::new()),
         queues: Some(Queues { now: 2, most: 64, combined: true }),
         rp_filter: Some(0),
-        ..Interface::default()
+        ..InterfaceFacts::default()
     }
 }
 
@@ -87,7 +88,7 @@ fn via(ifindex: u32, gateway: Option<&str>) -> Route {
     Route::Via { ifindex, gateway: gateway.map(address), source: None, mtu: None }
 }
 
-fn with(change: impl FnOnce(&mut Interface)) -> Facts {
+fn with(change: impl FnOnce(&mut InterfaceFacts)) -> Facts {
     let mut facts = facts();
     change(facts.interfaces.get_mut("eth0").unwrap());
     facts
@@ -98,32 +99,32 @@ fn a_healthy_host_passes_every_check() {
     let report = judge(&duty(), &facts());
     assert_eq!(report.conclusion, Conclusion::Healthy);
     for finding in &report.findings {
-        assert_eq!((finding.verdict, &finding.fix), (Verdict::Pass, &None), "{finding:?}");
+        assert_eq!((finding.outcome, &finding.fix), (Outcome::Pass, &None), "{finding:?}");
     }
 }
 
 #[test]
 fn each_trouble_is_named_with_its_fix_and_nothing_else_is() {
-    for (name, facts, check, verdict, fix) in cases::cases() {
+    for (name, facts, check, outcome, fix) in cases::cases() {
         let report = judge(&duty(), &facts);
         let finding = report.finding(check).unwrap();
-        assert_eq!(finding.verdict, verdict, "{name}: {finding:?}");
+        assert_eq!(finding.outcome, outcome, "{name}: {finding:?}");
         assert!(finding.fix.as_ref().unwrap().starts_with(fix), "{name}: {finding:?}");
-        let cause = (verdict == Verdict::Fail).then_some(check);
+        let cause = (outcome == Outcome::Fail).then_some(check);
         assert_eq!(report.cause, cause, "{name}");
         let others = report.findings.iter().filter(|other| other.check != check);
         for other in others {
-            assert_eq!(other.verdict, Verdict::Pass, "{name}: {other:?}");
+            assert_eq!(other.outcome, Outcome::Pass, "{name}: {other:?}");
         }
     }
 }
 
 #[test]
 fn what_looks_alike_is_no_trouble() {
-    let ours = |eth0: &mut Interface| {
+    let ours = |eth0: &mut InterfaceFacts| {
         let name = Some("elb".to_owned());
         eth0.attached =
-            Some(Attached { program: 7, name, ours: true, native: true, link: Some(1) });
+            Some(AttachedProgram { program: 7, name, ours: true, native: true, link: Some(1) });
         // The driver runs the program in spite of it.
         eth0.offloads = Some(["rx-lro".to_owned()].into());
     };
@@ -148,7 +149,7 @@ fn what_looks_alike_is_no_trouble() {
     });
     for facts in [with(ours), strict, loose, router, few, odd] {
         let report = judge(&duty(), &facts);
-        let wrong = report.findings.iter().find(|finding| finding.verdict != Verdict::Pass);
+        let wrong = report.findings.iter().find(|finding| finding.outcome != Outcome::Pass);
         assert_eq!(wrong, None);
     }
 }
@@ -161,10 +162,10 @@ fn generic_mode_asks_nothing_of_the_driver() {
         eth0.offloads = Some(["rx-lro".to_owned()].into());
     });
     let report = judge(&duty, &facts);
-    assert_eq!(report.finding(Check::NativeXdp).unwrap().verdict, Verdict::NotApplicable);
+    assert_eq!(report.finding(Check::NativeXdp).unwrap().outcome, Outcome::NotApplicable);
     // But of whoever joins packets.
     let offloads = report.finding(Check::Offloads).unwrap();
-    assert_eq!(offloads.verdict, Verdict::Warn);
+    assert_eq!(offloads.outcome, Outcome::Warn);
     assert!(offloads.fix.as_ref().unwrap().contains("ethtool -K eth0 gro off lro off"));
 }
 
@@ -175,11 +176,11 @@ fn ipv6_cannot_be_told_a_size_below_its_least() {
     let sized = |mtu| {
         let mut facts = facts();
         facts.network.links.get_mut(&2).unwrap().mtu = mtu;
-        judge(&duty, &facts).finding(Check::Mtu).unwrap().verdict
+        judge(&duty, &facts).finding(Check::Mtu).unwrap().outcome
     };
     assert_eq!(
         [1520, 1519, 1300, 1299].map(sized),
-        [Verdict::Pass, Verdict::Warn, Verdict::Warn, Verdict::Fail]
+        [Outcome::Pass, Outcome::Warn, Outcome::Warn, Outcome::Fail]
     );
 }
 
@@ -199,10 +200,10 @@ fn several_interfaces_share_a_finding() {
     duty.interfaces.extend(["eth1".to_owned(), "eth2".to_owned()]);
     let mut facts = facts();
     let one = Some(Queues { now: 1, most: 8, combined: false });
-    facts.interfaces.insert("eth1".to_owned(), Interface { queues: one, ..interface() });
+    facts.interfaces.insert("eth1".to_owned(), InterfaceFacts { queues: one, ..interface() });
     let report = judge(&duty, &facts);
     let queues = report.finding(Check::Queues).unwrap();
-    assert_eq!((queues.verdict, queues.basis), (Verdict::Warn, Basis::Seen));
+    assert_eq!((queues.outcome, queues.basis), (Outcome::Warn, Basis::Seen));
     assert!(queues.evidence.starts_with("eth0: 2 receive queues"), "{queues:?}");
     assert!(queues.evidence.contains("\neth1: one receive queue"), "{queues:?}");
     assert_eq!(queues.fix.as_deref(), Some("ethtool -L eth1 rx 2"));

@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Mode;
 
 /// The question: what a load balancer sends to this host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InspectRequest {
     /// The transport protocol of the service.
-    pub protocol: Protocol,
+    pub protocol: ServiceProtocol,
     /// The port that is probed; none, if the question is about no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -40,16 +41,18 @@ pub struct Asked {
 }
 
 /// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
-pub enum Protocol {
+pub enum ServiceProtocol {
     /// TCP: also what HTTP, HTTPS, TLS and gRPC checks use.
     Tcp,
     /// UDP, whose check begins with an ICMP echo request.
     Udp,
 }
 
-impl Protocol {
+impl ServiceProtocol {
     /// Its name in commands.
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,7 +70,7 @@ impl Protocol {
     }
 }
 
-impl Asked {
+impl InspectRequest {
     /// The addresses that packets of the service have as their destination.
     pub fn targets(&self) -> Vec<IpAddr> {
         self.to.iter().chain(&self.vips).copied().collect()

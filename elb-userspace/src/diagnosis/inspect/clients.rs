@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Network};
 use super::parts::Part;
 use super::route::judge;
 
 /// The parts of the check of routes that are about clients.
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let empty = Network::default();
     let network = facts.network.as_ref().unwrap_or(&empty);
     let part = |(client, route): &(IpAddr, _)| match route {
@@ -22,7 +22,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
 }
 
 /// Clients of a virtual address may be anywhere, unless they were named.
-fn no_default(v6: bool, asked: &Asked, facts: &Facts) -> Option<Part> {
+fn no_default(v6: bool, asked: &InspectRequest, facts: &Facts) -> Option<Part> {
     let serves = asked.vips.iter().any(|vip| vip.is_ipv6() == v6);
     let named = asked.clients.iter().any(|client| client.is_ipv6() == v6);
     let defaults = facts.defaults.as_ref().ok()?;

@@ -1,6 +1,6 @@
 //! Outer headers are taken off: by elb's program, or by a device of the kernel.
 
-use super::asked::{Asked, Protocol};
+use super::asked::{InspectRequest, ServiceProtocol};
 use super::facts::Facts;
 use super::parts::Part;
 use super::trust;
@@ -10,7 +10,7 @@ use crate::backend::Mode;
 /// Where GUE goes (IANA).
 const GUE_PORT: u16 = 6080;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let Some(mode) = asked.mode.filter(|mode| mode.is_tunnel()) else {
         return vec![Part::not_applicable("packets come without outer headers")];
     };
@@ -37,7 +37,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     }
 }
 
-fn by_program(interface: &str, asked: &Asked, facts: &Facts) -> Vec<Part> {
+fn by_program(interface: &str, asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let recorded = match &facts.backend {
         Ok(recorded) => recorded,
         Err(needed) => return vec![Part::unknown(needed)],
@@ -59,7 +59,7 @@ fn by_program(interface: &str, asked: &Asked, facts: &Facts) -> Vec<Part> {
     vec![knows, trust::of_program(recorded, asked, facts)]
 }
 
-fn by_device(mode: Mode, asked: &Asked, facts: &Facts) -> Option<Vec<Part>> {
+fn by_device(mode: Mode, asked: &InspectRequest, facts: &Facts) -> Option<Vec<Part>> {
     let network = facts.network.as_ref().ok()?;
     let v6_inside = asked.vips.iter().any(std::net::IpAddr::is_ipv6);
     let kinds: &[&str] = if v6_inside { &["sit", "ip6tnl"] } else { &["ipip", "ip6tnl"] };
@@ -71,7 +71,7 @@ fn by_device(mode: Mode, asked: &Asked, facts: &Facts) -> Option<Vec<Part>> {
         .as_ref()
         .ok()?
         .iter()
-        .any(|socket| socket.port == GUE_PORT && socket.protocol == Protocol::Udp);
+        .any(|socket| socket.port == GUE_PORT && socket.protocol == ServiceProtocol::Udp);
     let name = &device.name;
     let works = match mode {
         Mode::Gue if port => {

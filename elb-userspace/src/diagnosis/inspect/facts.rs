@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use super::asked::Protocol;
+use super::asked::ServiceProtocol;
 use super::filter::Ruleset;
-use crate::backend::{Recorded, Wanted};
+use crate::backend::{Recorded, WantedSysctl};
 use crate::kernel::net::links::{Address, Link};
 
 /// What is known, or what would be needed to know it.
@@ -36,7 +36,7 @@ pub(super) struct Facts {
     /// absent.
     pub(super) sysctls: BTreeMap<String, i64>,
     /// The IPv4 settings of the interface that packets come in by, and what they must be.
-    pub(super) settings: Known<Vec<Wanted>>,
+    pub(super) settings: Known<Vec<WantedSysctl>>,
     /// How busy it is.
     pub(super) load: Load,
     /// The files of tcp wrappers.
@@ -53,7 +53,7 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     /// Its protocol.
-    pub(super) protocol: Protocol,
+    pub(super) protocol: ServiceProtocol,
     /// The address that it is bound to.
     pub(super) address: IpAddr,
     /// Its port.

@@ -16,6 +16,6 @@ mod ruleset;
 #[cfg(test)]
 mod tests;
 
-pub use evaluate::{Fate, Place, judge};
-pub use packet::{Direction, Packet, Ports, State};
+pub use evaluate::{Fate, RulePlace, judge};
+pub use packet::{Direction, FilterPacket, PortInterval, TrackingState};
 pub use ruleset::{Family, Ruleset, Tool};

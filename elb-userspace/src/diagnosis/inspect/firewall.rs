@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::asked::{Asked, Protocol};
+use super::asked::{InspectRequest, ServiceProtocol};
 use super::facts::{Facts, Route};
-use super::filter::{Direction, Fate, Packet, Place, Ports, Ruleset, State, Tool, judge};
+use super::filter::{
+    Direction, Fate, FilterPacket, PortInterval, RulePlace, Ruleset, Tool, TrackingState, judge,
+};
 use super::parts::Part;
 
 const ICMP: u8 = 1;
@@ -14,7 +16,7 @@ const ADVERTISEMENT: u8 = 136;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let rules = match &facts.filter {
         Ok(rules) => rules,
         Err(needed) => return vec![Part::unknown(needed)],
@@ -24,7 +26,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     }
     let mut parts = vec![Part::pass("probes may come in and answers go out")];
     let judged = judged(rules, dialogue(asked, facts, rules));
-    let is_elsewhere = |packet: &Packet| {
+    let is_elsewhere = |packet: &FilterPacket| {
         let led_away = judged.iter().filter(|(fate, _)| matches!(fate, Fate::Translated(_)));
         led_away.flat_map(|(_, packets)| packets).any(|other| is_answer(packet, other))
     };
@@ -49,14 +51,14 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
 }
 
 /// Whether a packet is the answer to one that comes in.
-fn is_answer(packet: &Packet, question: &Packet) -> bool {
+fn is_answer(packet: &FilterPacket, question: &FilterPacket) -> bool {
     (packet.direction, question.direction) == (Direction::Out, Direction::In)
         && (packet.protocol, packet.source, packet.destination)
             == (question.protocol, question.destination, question.source)
 }
 
 /// Whether traffic does without such packets.
-fn is_spare(asked: &Asked, packet: &Packet) -> bool {
+fn is_spare(asked: &InspectRequest, packet: &FilterPacket) -> bool {
     let ours = match packet.direction {
         Direction::In => packet.destination,
         Direction::Out => packet.source,
@@ -65,12 +67,12 @@ fn is_spare(asked: &Asked, packet: &Packet) -> bool {
 }
 
 /// Packets that meet the same fate, and differ in their addresses only.
-fn judged(rules: &Ruleset, packets: Vec<Packet>) -> Vec<(Fate, Vec<Packet>)> {
-    let alike = |one: &Packet, other: &Packet| {
+fn judged(rules: &Ruleset, packets: Vec<FilterPacket>) -> Vec<(Fate, Vec<FilterPacket>)> {
+    let alike = |one: &FilterPacket, other: &FilterPacket| {
         (one.direction, one.protocol, one.icmp_type, one.v6)
             == (other.direction, other.protocol, other.icmp_type, other.v6)
     };
-    let mut groups: Vec<(Fate, Vec<Packet>)> = Vec::new();
+    let mut groups: Vec<(Fate, Vec<FilterPacket>)> = Vec::new();
     for packet in packets {
         let fate = judge(rules, &packet);
         let group = groups.iter_mut().find(|(other, of)| *other == fate && alike(&of[0], &packet));
@@ -84,7 +86,7 @@ fn judged(rules: &Ruleset, packets: Vec<Packet>) -> Vec<(Fate, Vec<Packet>)> {
 
 impl Facts {
     /// Whether a rule gives packets of the service another address or port.
-    pub(super) fn translates(&self, asked: &Asked) -> bool {
+    pub(super) fn translates(&self, asked: &InspectRequest) -> bool {
         self.filter.as_ref().is_ok_and(|rules| {
             let packets = dialogue(asked, self, rules);
             packets.iter().any(|packet| matches!(judge(rules, packet), Fate::Translated(_)))
@@ -93,7 +95,7 @@ impl Facts {
 }
 
 /// The packets of a probe, in and out, for every source and destination.
-fn dialogue(asked: &Asked, facts: &Facts, rules: &Ruleset) -> Vec<Packet> {
+fn dialogue(asked: &InspectRequest, facts: &Facts, rules: &Ruleset) -> Vec<FilterPacket> {
     let optional = |addresses: Vec<IpAddr>| -> Vec<Option<IpAddr>> {
         if addresses.is_empty() { vec![None] } else { addresses.into_iter().map(Some).collect() }
     };
@@ -125,10 +127,10 @@ fn basis(
     v6: bool,
     facts: &Facts,
     rules: &Ruleset,
-) -> Packet {
+) -> FilterPacket {
     let route = facts.routes.iter().find(|(address, _)| Some(*address) == source);
     let way_back = route.and_then(|(_, route)| route.as_ref().ok());
-    Packet {
+    FilterPacket {
         direction: Direction::In,
         v6,
         source,
@@ -138,7 +140,7 @@ fn basis(
         destination_port: None,
         tcp_flags: None,
         icmp_type: None,
-        state: if rules.untracks { State::Unknown } else { State::New },
+        state: if rules.untracks { TrackingState::Unknown } else { TrackingState::New },
         interface: source.and_then(|source| facts.interface_to(source)),
         translated: (!rules.translates).then_some(false),
         mark: (!rules.marks).then_some(0),
@@ -146,25 +148,25 @@ fn basis(
     }
 }
 
-fn of_protocol(asked: &Asked, base: &Packet) -> Vec<Packet> {
-    let request = Packet {
+fn of_protocol(asked: &InspectRequest, base: &FilterPacket) -> Vec<FilterPacket> {
+    let request = FilterPacket {
         protocol: asked.protocol.number(),
-        source_port: Some(Ports::EPHEMERAL),
-        destination_port: Some(Ports::of(asked.port)),
+        source_port: Some(PortInterval::EPHEMERAL),
+        destination_port: Some(PortInterval::of(asked.port)),
         ..base.clone()
     };
     match asked.protocol {
-        Protocol::Tcp => {
-            let opening = Packet { tcp_flags: Some(SYN), ..request };
-            let answer = Packet { tcp_flags: Some(SYN | ACK), ..answer_to(&opening) };
-            let confirmed = established(Packet { tcp_flags: Some(ACK), ..opening.clone() });
+        ServiceProtocol::Tcp => {
+            let opening = FilterPacket { tcp_flags: Some(SYN), ..request };
+            let answer = FilterPacket { tcp_flags: Some(SYN | ACK), ..answer_to(&opening) };
+            let confirmed = established(FilterPacket { tcp_flags: Some(ACK), ..opening.clone() });
             vec![opening, answer, confirmed]
         }
-        Protocol::Udp => {
+        ServiceProtocol::Udp => {
             let (protocol, [echo, reply]) =
                 if base.v6 { (ICMP6, [128, 129]) } else { (ICMP, [8, 0]) };
-            let echo = Packet { protocol, icmp_type: Some(echo), ..base.clone() };
-            let reply = Packet { icmp_type: Some(reply), ..answer_to(&echo) };
+            let echo = FilterPacket { protocol, icmp_type: Some(echo), ..base.clone() };
+            let reply = FilterPacket { icmp_type: Some(reply), ..answer_to(&echo) };
             vec![answer_to(&request), request, echo, reply]
         }
     }
@@ -172,23 +174,25 @@ fn of_protocol(asked: &Asked, base: &Packet) -> Vec<Packet> {
 
 /// How the source of probes, or the router before it, asks for this host's Ethernet address
 /// (RFC 4861). Connection tracking leaves that alone.
-fn neighbours(base: &Packet, target: Ipv6Addr, facts: &Facts) -> [Packet; 2] {
+fn neighbours(base: &FilterPacket, target: Ipv6Addr, facts: &Facts) -> [FilterPacket; 2] {
     let on_link = facts.routes.iter().any(|(source, route)| {
         Some(*source) == base.source && matches!(route, Ok(Route::Via { gateway: None, .. }))
     });
     let state = match base.state {
-        State::New | State::Established | State::Untracked => State::Untracked,
-        State::Unknown => State::Unknown,
+        TrackingState::New | TrackingState::Established | TrackingState::Untracked => {
+            TrackingState::Untracked
+        }
+        TrackingState::Unknown => TrackingState::Unknown,
     };
     let asker = base.source.filter(|_| on_link);
-    let message = Packet { protocol: ICMP6, state, ..base.clone() };
-    let solicitation = Packet {
+    let message = FilterPacket { protocol: ICMP6, state, ..base.clone() };
+    let solicitation = FilterPacket {
         source: asker,
         destination: Some(solicited(target).into()),
         icmp_type: Some(SOLICITATION),
         ..message.clone()
     };
-    let advertisement = Packet {
+    let advertisement = FilterPacket {
         direction: Direction::Out,
         source: Some(target.into()),
         destination: asker,
@@ -204,8 +208,8 @@ fn solicited(target: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from(PREFIX | (u128::from(target) & 0x00ff_ffff))
 }
 
-fn answer_to(packet: &Packet) -> Packet {
-    established(Packet {
+fn answer_to(packet: &FilterPacket) -> FilterPacket {
+    established(FilterPacket {
         direction: Direction::Out,
         source: packet.destination,
         destination: packet.source,
@@ -215,16 +219,16 @@ fn answer_to(packet: &Packet) -> Packet {
     })
 }
 
-fn established(packet: Packet) -> Packet {
+fn established(packet: FilterPacket) -> FilterPacket {
     let state = match packet.state {
-        State::New | State::Established => State::Established,
-        State::Untracked => State::Untracked,
-        State::Unknown => State::Unknown,
+        TrackingState::New | TrackingState::Established => TrackingState::Established,
+        TrackingState::Untracked => TrackingState::Untracked,
+        TrackingState::Unknown => TrackingState::Unknown,
     };
-    Packet { state, ..packet }
+    FilterPacket { state, ..packet }
 }
 
-fn blocked(rules: &Ruleset, place: Place, packets: &[Packet]) -> Part {
+fn blocked(rules: &Ruleset, place: RulePlace, packets: &[FilterPacket]) -> Part {
     let part = Part::fail(format!("{} drops {}", name(rules, place), words(packets)));
     let mut fixes: Vec<String> =
         packets.iter().filter_map(|packet| accept(rules, place, packet)).collect();
@@ -232,7 +236,7 @@ fn blocked(rules: &Ruleset, place: Place, packets: &[Packet]) -> Part {
     if fixes.is_empty() { part } else { part.fix(fixes.join("\n")) }
 }
 
-fn doubtful(rules: &Ruleset, places: &[Place], packets: &[Packet]) -> Part {
+fn doubtful(rules: &Ruleset, places: &[RulePlace], packets: &[FilterPacket]) -> Part {
     let names: Vec<String> = places.iter().map(|place| name(rules, *place)).collect();
     Part::unknown(format!(
         "whether {} pass depends on what is not known here: {}; name what is asked about with --from, \
@@ -243,9 +247,9 @@ fn doubtful(rules: &Ruleset, places: &[Place], packets: &[Packet]) -> Part {
 }
 
 /// `TCP from 10.0.0.2 to 10.0.0.11, 192.0.2.10 port 80`, for packets that are alike.
-pub(super) fn words(packets: &[Packet]) -> String {
+pub(super) fn words(packets: &[FilterPacket]) -> String {
     let Some(packet) = packets.first() else { return "packets".to_owned() };
-    let addresses = |which: fn(&Packet) -> Option<IpAddr>, word: &str| {
+    let addresses = |which: fn(&FilterPacket) -> Option<IpAddr>, word: &str| {
         let mut all: Vec<String> =
             packets.iter().filter_map(which).map(|address| address.to_string()).collect();
         all.dedup();
@@ -262,8 +266,8 @@ pub(super) fn words(packets: &[Packet]) -> String {
     };
     let source = addresses(|packet| packet.source, "from");
     let target = addresses(|packet| packet.destination, "to");
-    let port = |ports: Option<Ports>| match ports {
-        Some(Ports(low, high)) if low == high => format!(" port {low}"),
+    let port = |ports: Option<PortInterval>| match ports {
+        Some(PortInterval(low, high)) if low == high => format!(" port {low}"),
         Some(_) | None => String::new(),
     };
     let (source_port, port) = (port(packet.source_port), port(packet.destination_port));
@@ -271,7 +275,7 @@ pub(super) fn words(packets: &[Packet]) -> String {
 }
 
 /// The rule by which its tool knows it, and its words.
-pub(super) fn name(rules: &Ruleset, place: Place) -> String {
+pub(super) fn name(rules: &Ruleset, place: RulePlace) -> String {
     let Some(chain) = rules.chains.get(place.chain) else { return "a rule".to_owned() };
     let table = &chain.table;
     let (name, chain_name) = (&table.name, &chain.name);
@@ -294,7 +298,7 @@ pub(super) fn name(rules: &Ruleset, place: Place) -> String {
 }
 
 /// The command that lets such packets through: a rule before all others of the base chain.
-fn accept(rules: &Ruleset, place: Place, packet: &Packet) -> Option<String> {
+fn accept(rules: &Ruleset, place: RulePlace, packet: &FilterPacket) -> Option<String> {
     let chain = rules.chains.get(place.base)?;
     let (table, chain) = (&chain.table, quoted(&chain.name));
     let (family, name) = (table.family.name(), quoted(&table.name));
@@ -303,7 +307,8 @@ fn accept(rules: &Ruleset, place: Place, packet: &Packet) -> Option<String> {
         true => (packet.source, packet.destination_port),
         false => (packet.destination, packet.source_port),
     };
-    let port = ports.filter(|Ports(low, high)| low == high).map(|Ports(port, _)| port);
+    let port =
+        ports.filter(|PortInterval(low, high)| low == high).map(|PortInterval(port, _)| port);
     Some(match table.tool {
         Tool::Nft => {
             let version = if packet.v6 { "ip6" } else { "ip" };
@@ -322,7 +327,7 @@ fn accept(rules: &Ruleset, place: Place, packet: &Packet) -> Option<String> {
     })
 }
 
-fn nft_match(packet: &Packet, port: Option<u16>, inbound: bool) -> String {
+fn nft_match(packet: &FilterPacket, port: Option<u16>, inbound: bool) -> String {
     let side = if inbound { "dport" } else { "sport" };
     match (packet.protocol, packet.icmp_type, port) {
         (ICMP, Some(kind), _) => format!("icmp type {kind}"),
@@ -333,7 +338,7 @@ fn nft_match(packet: &Packet, port: Option<u16>, inbound: bool) -> String {
     }
 }
 
-fn iptables_match(packet: &Packet, port: Option<u16>, inbound: bool) -> String {
+fn iptables_match(packet: &FilterPacket, port: Option<u16>, inbound: bool) -> String {
     let side = if inbound { "--dport" } else { "--sport" };
     match (packet.protocol, packet.icmp_type, port) {
         (ICMP, Some(kind), _) => format!("-p icmp --icmp-type {kind}"),

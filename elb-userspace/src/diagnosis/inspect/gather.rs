@@ -13,7 +13,7 @@ pub use self::filter::rules as packet_filter;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Defaults, Facts, Known, Network, Route};
 use crate::backend::{self, Mode, PIN_DIR, STATE_DIR};
 use crate::kernel::net::links::{Netlink, NetlinkError};
@@ -23,7 +23,7 @@ const NO_WAY_IN: &str =
 
 /// Where `elb backend up` keeps what it did.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct BackendDirectories {
     /// The directory of its pins.
     pub pin_dir: PathBuf,
     /// The directory of its state files.
@@ -31,7 +31,10 @@ pub struct Place {
 }
 
 /// Gathers what the checks need, and completes the question by what was set up here.
-pub(super) fn gather(asked: &Asked, place: &Place) -> (Asked, Facts) {
+pub(super) fn gather(
+    asked: &InspectRequest,
+    place: &BackendDirectories,
+) -> (InspectRequest, Facts) {
     let backend = backend::recorded(&place.pin_dir, &place.state_dir)
         .map_err(|error| host::needs_root(&error.to_string()));
     let netlink = Netlink::open().map_err(|error| error.to_string());
@@ -125,7 +128,7 @@ fn xdp(interface: &str, network: &Known<Network>) -> Known<Option<(String, bool)
 }
 
 /// The options that name a place, if it is not the usual one.
-fn words(place: &Place) -> String {
+fn words(place: &BackendDirectories) -> String {
     let option = |name: &str, path: &Path, usual: &str| {
         if path == Path::new(usual) { String::new() } else { format!(" {name} {}", path.display()) }
     };

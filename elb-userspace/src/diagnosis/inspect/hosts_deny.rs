@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::asked::{Asked, Protocol};
+use super::asked::{InspectRequest, ServiceProtocol};
 use super::facts::{Facts, Process, Wrappers};
 use super::listening::serving;
 use super::parts::Part;
-use super::wrappers::{Decision, Line, decide};
+use super::wrappers::{Line, WrapperDecision, decide};
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
-    if asked.protocol == Protocol::Udp {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
+    if asked.protocol == ServiceProtocol::Udp {
         return vec![Part::not_applicable("tcp wrappers guard TCP servers")];
     }
     let wrappers = match &facts.wrappers {
@@ -45,8 +45,8 @@ fn judge(from: IpAddr, process: Option<&Process>, wrappers: &Wrappers) -> Option
     let name = daemon.unwrap_or("the server");
     let place = |line: &Line| format!("line {} of {} (`{}`)", line.number, line.file, line.text);
     match decide(&text(&wrappers.allow), &text(&wrappers.deny), daemon, from) {
-        Decision::Allowed => None,
-        Decision::Denied(line) => {
+        WrapperDecision::Allowed => None,
+        WrapperDecision::Denied(line) => {
             let fix = fix(daemon.unwrap_or("ALL"), from, &line, wrappers);
             let place = place(&line);
             Some(match wrapped {
@@ -58,7 +58,7 @@ fn judge(from: IpAddr, process: Option<&Process>, wrappers: &Wrappers) -> Option
                 .fix(fix),
             })
         }
-        Decision::Doubtful(line) => Some(Part::unknown(format!(
+        WrapperDecision::Doubtful(line) => Some(Part::unknown(format!(
             "{} may turn {from} away from {name}: it takes a look at names, groups or programs; \
              `tcpdmatch {name} {from}` tells",
             place(&line)

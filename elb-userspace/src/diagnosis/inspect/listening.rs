@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Network, Socket};
 use super::parts::Part;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let sockets = match &facts.sockets {
         Ok(sockets) => sockets,
         Err(needed) => return vec![Part::unknown(needed)],
@@ -41,7 +41,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
 }
 
 /// The sockets that take what is asked about.
-pub(super) fn serving<'a>(asked: &Asked, facts: &'a Facts) -> Vec<&'a Socket> {
+pub(super) fn serving<'a>(asked: &InspectRequest, facts: &'a Facts) -> Vec<&'a Socket> {
     let sockets = facts.sockets.as_deref().unwrap_or_default();
     let targets = asked.targets();
     let serves = |socket: &&Socket| {
@@ -63,7 +63,7 @@ pub(super) fn takes(socket: &Socket, target: IpAddr) -> bool {
 }
 
 /// Without an address to look for: something that others than this host reach.
-fn anywhere(asked: &Asked, port: u16, facts: &Facts, sockets: &[Socket]) -> Part {
+fn anywhere(asked: &InspectRequest, port: u16, facts: &Facts, sockets: &[Socket]) -> Part {
     let here = on_port(asked, port, sockets);
     match here.iter().find(|socket| !socket.address.is_loopback()) {
         Some(socket) => Part::pass(format!("{} listens", describe(facts, socket))),
@@ -71,7 +71,7 @@ fn anywhere(asked: &Asked, port: u16, facts: &Facts, sockets: &[Socket]) -> Part
     }
 }
 
-fn listens(asked: &Asked, facts: &Facts, socket: &Socket) -> Part {
+fn listens(asked: &InspectRequest, facts: &Facts, socket: &Socket) -> Part {
     let by = facts.interface(asked);
     let bound = facts.network.as_ref().ok().and_then(|network| network.link(socket.interface));
     match (bound, by) {
@@ -85,13 +85,19 @@ fn listens(asked: &Asked, facts: &Facts, socket: &Socket) -> Part {
     }
 }
 
-fn on_port<'a>(asked: &Asked, port: u16, sockets: &'a [Socket]) -> Vec<&'a Socket> {
+fn on_port<'a>(asked: &InspectRequest, port: u16, sockets: &'a [Socket]) -> Vec<&'a Socket> {
     let on = |socket: &&Socket| socket.port == port && socket.protocol == asked.protocol;
     sockets.iter().filter(on).collect()
 }
 
 /// Why nothing listens there, from what does listen.
-fn missing(asked: &Asked, target: &str, port: u16, facts: &Facts, sockets: &[Socket]) -> Part {
+fn missing(
+    asked: &InspectRequest,
+    target: &str,
+    port: u16,
+    facts: &Facts,
+    sockets: &[Socket],
+) -> Part {
     let protocol = asked.protocol.name();
     let nothing = format!("nothing listens on {target} port {port}/{protocol}");
     let others = on_port(asked, port, sockets);
@@ -127,10 +133,10 @@ fn missing(asked: &Asked, target: &str, port: u16, facts: &Facts, sockets: &[Soc
     ))
 }
 
-fn letter(asked: &Asked) -> char {
+fn letter(asked: &InspectRequest) -> char {
     match asked.protocol {
-        super::asked::Protocol::Tcp => 't',
-        super::asked::Protocol::Udp => 'u',
+        super::asked::ServiceProtocol::Tcp => 't',
+        super::asked::ServiceProtocol::Udp => 'u',
     }
 }
 
@@ -168,7 +174,7 @@ impl Facts {
 
     /// The interface that probes come in by: the one that has the address that they go to, else the
     /// one that answers go out by.
-    pub(super) fn interface(&self, asked: &Asked) -> Option<String> {
+    pub(super) fn interface(&self, asked: &InspectRequest) -> Option<String> {
         let out = self.interface_to(*asked.from.first()?);
         let network = self.network.as_ref().ok()?;
         let mut links = asked.to.iter().filter_map(|to| Some(network.holder(*to)?.0));
@@ -180,7 +186,7 @@ impl Facts {
 
     /// The interface that traffic comes in by: as [`Facts::interface`], but not `lo` where another
     /// carries elb's program.
-    pub(super) fn way_in(&self, asked: &Asked) -> Option<String> {
+    pub(super) fn way_in(&self, asked: &InspectRequest) -> Option<String> {
         let interface = self.interface(asked);
         let recorded = || self.backend.as_ref().ok()?.interfaces.first().cloned();
         let is_outside = |name: &String| {

@@ -1,11 +1,11 @@
 //! The backend server keeps up with what it is sent.
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Load, Process, Socket};
 use super::listening::{describe, serving};
 use super::parts::Part;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
     let serving = serving(asked, facts);
     for socket in &serving {
@@ -16,7 +16,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts.extend(host_files(&facts.load));
     parts.extend(connections(&facts.load));
     parts.extend(busy(&facts.load));
-    if asked.protocol == super::asked::Protocol::Tcp {
+    if asked.protocol == super::asked::ServiceProtocol::Tcp {
         parts.extend(overflows(&facts.load));
     }
     let load = &facts.load;
@@ -38,7 +38,7 @@ fn stopped(process: &Process) -> Option<Part> {
 
 /// The kernel takes one connection more than the backlog says (`sk_acceptq_is_full()`).
 fn queue(socket: &Socket, process: Option<&Process>, facts: &Facts) -> Option<Part> {
-    if socket.protocol != super::asked::Protocol::Tcp || socket.waiting <= socket.backlog {
+    if socket.protocol != super::asked::ServiceProtocol::Tcp || socket.waiting <= socket.backlog {
         return None;
     }
     let full = format!(

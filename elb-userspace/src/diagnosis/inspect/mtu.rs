@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::Facts;
 use super::parts::Part;
 use crate::backend::Mode;
 use crate::diagnosis::packet_size::{LEAST, USUAL, overhead};
 use crate::model::Forwarding;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let Some(mode) = asked.mode.filter(|_| !asked.vips.is_empty()) else {
         return vec![Part::not_applicable("no virtual address was asked for or set up")];
     };

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::filter::{Direction, Fate, Packet, Ports, Ruleset, State, judge};
+use super::filter::{Direction, Fate, FilterPacket, PortInterval, Ruleset, TrackingState, judge};
 use super::firewall::{name, words};
 
 const SYN: u8 = 2;
@@ -10,7 +10,7 @@ const ACK: u8 = 16;
 
 /// A probe that this host sends.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub struct OwnProbe {
     /// Where it goes.
     pub to: SocketAddr,
     /// Where it comes from.
@@ -39,7 +39,7 @@ pub struct Filtered {
 }
 
 /// What rules keep from passing, once for each rule.
-pub fn filtered(rules: &Ruleset, probes: &[Probe]) -> Vec<Filtered> {
+pub fn filtered(rules: &Ruleset, probes: &[OwnProbe]) -> Vec<Filtered> {
     let mut found: Vec<Filtered> = Vec::new();
     for (number, probe) in probes.iter().enumerate() {
         let answer = if rules.marks { None } else { Some(0) };
@@ -71,7 +71,7 @@ pub fn filtered(rules: &Ruleset, probes: &[Probe]) -> Vec<Filtered> {
     found
 }
 
-fn fix(probe: &Probe, direction: Direction, packets: &str) -> String {
+fn fix(probe: &OwnProbe, direction: Direction, packets: &str) -> String {
     match direction {
         Direction::Out if probe.mark != 0 => format!(
             "set [agent] probe_mark to one that the rule does not select, or exempt the interface \
@@ -88,34 +88,34 @@ fn fix(probe: &Probe, direction: Direction, packets: &str) -> String {
     }
 }
 
-impl Probe {
+impl OwnProbe {
     /// What is sent and what comes back, with what that is.
-    fn packets(&self, answer_mark: Option<u32>) -> [(Packet, &'static str); 2] {
+    fn packets(&self, answer_mark: Option<u32>) -> [(FilterPacket, &'static str); 2] {
         let v6 = self.to.is_ipv6();
-        let port = Some(Ports::of(Some(self.to.port())));
+        let port = Some(PortInterval::of(Some(self.to.port())));
         let (protocol, kinds) = match (self.is_udp, v6) {
             (false, _) => (6, [None; 2]),
             (true, false) => (1, [Some(8), Some(0)]),
             (true, true) => (58, [Some(128), Some(129)]),
         };
         let is_tcp = protocol == 6;
-        let sent = Packet {
+        let sent = FilterPacket {
             direction: Direction::Out,
             v6,
             source: Some(self.own),
             destination: Some(self.to.ip()),
             protocol,
-            source_port: Some(Ports::EPHEMERAL).filter(|_| is_tcp),
+            source_port: Some(PortInterval::EPHEMERAL).filter(|_| is_tcp),
             destination_port: port.filter(|_| is_tcp),
             tcp_flags: Some(SYN).filter(|_| is_tcp),
             icmp_type: kinds[0],
-            state: State::New,
+            state: TrackingState::New,
             interface: Some(self.out.clone().unwrap_or_else(|| self.back.clone())),
             translated: Some(false),
             mark: Some(self.mark),
             way_back: Some(true),
         };
-        let answer = Packet {
+        let answer = FilterPacket {
             direction: Direction::In,
             source: sent.destination,
             destination: sent.source,
@@ -123,7 +123,7 @@ impl Probe {
             destination_port: sent.source_port,
             tcp_flags: Some(SYN | ACK).filter(|_| is_tcp),
             icmp_type: kinds[1],
-            state: State::Established,
+            state: TrackingState::Established,
             interface: Some(self.back.clone()),
             mark: answer_mark,
             way_back: Some(self.leads_back),

@@ -1,52 +1,52 @@
 //! A check has one finding; what it is made of is said here.
 
 use crate::diagnosis::check::Check;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// A part of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    pub(super) verdict: Verdict,
+    pub(super) outcome: Outcome,
     pub(super) evidence: String,
     pub(super) fix: Option<String>,
 }
 
 impl Part {
-    pub(super) fn new(verdict: Verdict, evidence: impl Into<String>) -> Self {
-        Self { verdict, evidence: evidence.into(), fix: None }
+    pub(super) fn new(outcome: Outcome, evidence: impl Into<String>) -> Self {
+        Self { outcome, evidence: evidence.into(), fix: None }
     }
 
     pub(super) fn pass(evidence: impl Into<String>) -> Self {
-        Self::new(Verdict::Pass, evidence)
+        Self::new(Outcome::Pass, evidence)
     }
 
     pub(super) fn fail(evidence: impl Into<String>) -> Self {
-        Self::new(Verdict::Fail, evidence)
+        Self::new(Outcome::Fail, evidence)
     }
 
     pub(super) fn warn(evidence: impl Into<String>) -> Self {
-        Self::new(Verdict::Warn, evidence)
+        Self::new(Outcome::Warn, evidence)
     }
 
     pub(super) fn unknown(evidence: impl Into<String>) -> Self {
-        Self::new(Verdict::Unknown, evidence)
+        Self::new(Outcome::Unknown, evidence)
     }
 
     pub(super) fn not_applicable(evidence: impl Into<String>) -> Self {
-        Self::new(Verdict::NotApplicable, evidence)
+        Self::new(Outcome::NotApplicable, evidence)
     }
 
     /// About what only probes by the member's own address meet, where virtual addresses decide.
     pub(super) fn spare(self) -> Self {
-        match self.verdict {
-            Verdict::Fail => {
+        match self.outcome {
+            Outcome::Fail => {
                 let evidence = format!(
                     "{}; traffic does not go there, nor probes unless `probe_path = \"direct\"`",
                     self.evidence
                 );
-                Self { verdict: Verdict::Warn, evidence, ..self }
+                Self { outcome: Outcome::Warn, evidence, ..self }
             }
-            Verdict::Pass | Verdict::Warn | Verdict::Unknown | Verdict::NotApplicable => self,
+            Outcome::Pass | Outcome::Warn | Outcome::Unknown | Outcome::NotApplicable => self,
         }
     }
 
@@ -58,24 +58,24 @@ impl Part {
 /// More than this is not told at once: the first are repaired first.
 const MOST: usize = 6;
 
-/// The finding that parts make together: all of the worst verdict, each once.
+/// The finding that parts make together: all of the worst outcome, each once.
 pub(super) fn finding(check: Check, parts: Vec<Part>) -> Finding {
-    let worst = parts.iter().map(|part| part.verdict).max_by_key(|verdict| badness(*verdict));
-    let worst = worst.unwrap_or(Verdict::NotApplicable);
-    let parts: Vec<Part> = parts.into_iter().filter(|part| part.verdict == worst).collect();
+    let worst = parts.iter().map(|part| part.outcome).max_by_key(|outcome| badness(*outcome));
+    let worst = worst.unwrap_or(Outcome::NotApplicable);
+    let parts: Vec<Part> = parts.into_iter().filter(|part| part.outcome == worst).collect();
     let evidence = join(parts.iter().map(|part| part.evidence.as_str()));
     let fix = join(parts.iter().filter_map(|part| part.fix.as_deref()));
     let finding = Finding::seen(check, worst, evidence);
     if fix.is_empty() { finding } else { finding.fix(fix) }
 }
 
-const fn badness(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Fail => 4,
-        Verdict::Unknown => 3,
-        Verdict::Warn => 2,
-        Verdict::Pass => 1,
-        Verdict::NotApplicable => 0,
+const fn badness(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Fail => 4,
+        Outcome::Unknown => 3,
+        Outcome::Warn => 2,
+        Outcome::Pass => 1,
+        Outcome::NotApplicable => 0,
     }
 }
 

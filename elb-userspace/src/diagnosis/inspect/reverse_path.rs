@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Known, Route};
 
 /// What strict filtering of packets that come in by an interface does.
@@ -23,7 +23,7 @@ pub(super) enum Strict {
 }
 
 /// What strict filtering of packets to virtual IPv4 addresses that come in by `interface` does.
-pub(super) fn strict(interface: &str, asked: &Asked, facts: &Facts) -> Strict {
+pub(super) fn strict(interface: &str, asked: &InspectRequest, facts: &Facts) -> Strict {
     let named = facts.routes.iter().chain(&facts.clients);
     let named = named.filter(|(from, _)| from.is_ipv4());
     if let Some(drops) = named.clone().find_map(|(from, route)| dropped(interface, *from, route)) {

@@ -2,17 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Network, Route};
 use super::parts::Part;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = to_sources(asked, facts);
     parts.extend(super::clients::check(asked, facts));
     parts
 }
 
-fn to_sources(asked: &Asked, facts: &Facts) -> Vec<Part> {
+fn to_sources(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     if asked.from.is_empty() {
         return vec![Part::not_applicable("no source of probes was given: name it with --from")];
     }

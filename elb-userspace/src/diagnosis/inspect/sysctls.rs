@@ -1,17 +1,17 @@
 //! Kernel settings that keep direct server return, or answers to probes, from working.
 
-use super::asked::{Asked, Protocol};
+use super::asked::{InspectRequest, ServiceProtocol};
 use super::facts::Facts;
 use super::parts::Part;
 use super::reverse_path::{Strict, strict};
-use crate::backend::{Key, Wanted};
+use crate::backend::{SysctlKey, WantedSysctl};
 
 /// The kernel's own value of `icmp_ratelimit`: a message a second to one receiver, in milliseconds.
 const USUAL_RATELIMIT: i64 = 1000;
 /// The bit of destination unreachable in `icmp_ratemask`.
 const UNREACHABLE: i64 = 1 << 3;
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
     if asked.vips.iter().any(std::net::IpAddr::is_ipv4) {
         match &facts.settings {
@@ -23,7 +23,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     } else {
         parts.extend(way_back(asked, facts));
     }
-    if asked.protocol == Protocol::Udp {
+    if asked.protocol == ServiceProtocol::Udp {
         parts.extend(icmp(asked, facts));
     }
     if parts.is_empty() {
@@ -32,8 +32,13 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-fn setting(wanted: &Wanted, all: &[Wanted], asked: &Asked, facts: &Facts) -> Part {
-    let Wanted { sysctl, from, to } = wanted;
+fn setting(
+    wanted: &WantedSysctl,
+    all: &[WantedSysctl],
+    asked: &InspectRequest,
+    facts: &Facts,
+) -> Part {
+    let WantedSysctl { sysctl, from, to } = wanted;
     if from == to {
         return Part::pass(format!("{sysctl} is {from}"));
     }
@@ -45,13 +50,13 @@ fn setting(wanted: &Wanted, all: &[Wanted], asked: &Asked, facts: &Facts) -> Par
         ))
         .fix(format!("sysctl -w {sysctl}={to}"));
     }
-    if sysctl.key == Key::RpFilter {
+    if sysctl.key == SysctlKey::RpFilter {
         return reverse_path(wanted, asked, facts);
     }
     let why = match sysctl.key {
-        Key::ArpIgnore => "this host answers ARP requests for virtual addresses",
-        Key::ArpAnnounce => "this host announces virtual addresses as its own",
-        Key::RpFilter => {
+        SysctlKey::ArpIgnore => "this host answers ARP requests for virtual addresses",
+        SysctlKey::ArpAnnounce => "this host announces virtual addresses as its own",
+        SysctlKey::RpFilter => {
             "packets out of tunnels are dropped for the interface that they come in by"
         }
     };
@@ -59,8 +64,8 @@ fn setting(wanted: &Wanted, all: &[Wanted], asked: &Asked, facts: &Facts) -> Par
 }
 
 /// Strict filtering of what comes out of tunnels, as far as it drops anything.
-fn reverse_path(wanted: &Wanted, asked: &Asked, facts: &Facts) -> Part {
-    let Wanted { sysctl, to, .. } = wanted;
+fn reverse_path(wanted: &WantedSysctl, asked: &InspectRequest, facts: &Facts) -> Part {
+    let WantedSysctl { sysctl, to, .. } = wanted;
     let interface = &sysctl.interface;
     let is = format!("{sysctl} is strict (1, its own or that of all)");
     let fix = format!("sysctl -w {sysctl}={to}");
@@ -86,7 +91,7 @@ fn reverse_path(wanted: &Wanted, asked: &Asked, facts: &Facts) -> Part {
 }
 
 /// Strict reverse path filtering drops what comes in by another interface than answers go out by.
-fn way_back(asked: &Asked, facts: &Facts) -> Vec<Part> {
+fn way_back(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let Ok(network) = &facts.network else { return Vec::new() };
     let mut parts = Vec::new();
     for to in asked.to.iter().filter(|to| to.is_ipv4()) {
@@ -111,7 +116,7 @@ fn way_back(asked: &Asked, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-fn icmp(asked: &Asked, facts: &Facts) -> Vec<Part> {
+fn icmp(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let value = |key: &str| facts.sysctls.get(key).copied();
     let mut parts = Vec::new();
     let keys = [(false, "net.ipv4.icmp_echo_ignore_all"), (true, "net.ipv6.icmp.echo_ignore_all")];

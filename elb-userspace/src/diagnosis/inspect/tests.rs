@@ -9,9 +9,9 @@ use crate::diagnosis::inspect::filter::Ruleset;
 use crate::diagnosis::report::Conclusion;
 use crate::kernel::net::links::{Address, Link};
 
-fn asked() -> Asked {
-    Asked {
-        protocol: Protocol::Tcp,
+fn asked() -> InspectRequest {
+    InspectRequest {
+        protocol: ServiceProtocol::Tcp,
         port: Some(80),
         from: vec!["10.0.0.2".parse().unwrap()],
         to: vec!["10.0.0.11".parse().unwrap()],
@@ -26,7 +26,7 @@ fn asked() -> Asked {
 /// A host on which nginx serves port 80, and nothing is wrong.
 fn facts() -> Facts {
     let socket = Socket {
-        protocol: Protocol::Tcp,
+        protocol: ServiceProtocol::Tcp,
         address: "0.0.0.0".parse().unwrap(),
         port: 80,
         v6_only: false,
@@ -66,16 +66,16 @@ fn facts() -> Facts {
     }
 }
 
-fn conclude_with(change: impl FnOnce(&mut Asked, &mut Facts)) -> Report {
+fn conclude_with(change: impl FnOnce(&mut InspectRequest, &mut Facts)) -> Report {
     let (mut asked, mut facts) = (asked(), facts());
     change(&mut asked, &mut facts);
     conclude(asked, &facts).report
 }
 
 /// What is reported about a check.
-fn told(report: &Report, check: Check) -> (Verdict, &str, Option<&str>) {
+fn told(report: &Report, check: Check) -> (Outcome, &str, Option<&str>) {
     let finding = report.finding(check).unwrap();
-    (finding.verdict, &finding.evidence, finding.fix.as_deref())
+    (finding.outcome, &finding.evidence, finding.fix.as_deref())
 }
 
 #[test]
@@ -83,13 +83,13 @@ fn nothing_is_wrong_with_a_good_host() {
     let report = conclude_with(|_, _| {});
     assert_eq!(report.conclusion, Conclusion::Healthy, "{report:#?}");
     let listening = told(&report, Check::Listening);
-    assert_eq!(listening, (Verdict::Pass, "nginx (process 12) on 0.0.0.0:80/tcp listens", None));
+    assert_eq!(listening, (Outcome::Pass, "nginx (process 12) on 0.0.0.0:80/tcp listens", None));
 }
 
 #[test]
 fn what_cannot_be_read_is_unknown_and_the_whole_undecided() {
     let report = conclude_with(|_, facts| facts.filter = Err("run as root".to_owned()));
-    assert_eq!(told(&report, Check::Firewall), (Verdict::Unknown, "run as root", None));
+    assert_eq!(told(&report, Check::Firewall), (Outcome::Unknown, "run as root", None));
     assert_eq!((report.conclusion, report.cause), (Conclusion::Undecided, None));
 }
 
@@ -107,49 +107,49 @@ fn a_failed_check_comes_before_an_unknown_one() {
 
 #[test]
 fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
-    for (files, connections, verdict) in [
-        ((1000, 1000), (0, 9), Verdict::Fail),
-        ((950, 1000), (0, 9), Verdict::Warn),
-        ((9, 1000), (70_000, 65_536), Verdict::Fail),
-        ((9, 1000), (9, 65_536), Verdict::Pass),
+    for (files, connections, outcome) in [
+        ((1000, 1000), (0, 9), Outcome::Fail),
+        ((950, 1000), (0, 9), Outcome::Warn),
+        ((9, 1000), (70_000, 65_536), Outcome::Fail),
+        ((9, 1000), (9, 65_536), Outcome::Pass),
     ] {
         let report = conclude_with(|_, facts| {
             facts.load.files = Some(files);
             facts.load.connections = Some(connections);
         });
-        assert_eq!(told(&report, Check::Load).0, verdict);
+        assert_eq!(told(&report, Check::Load).0, outcome);
     }
     let report = conclude_with(|_, facts| facts.load.average = Some(8.5));
-    assert_eq!(told(&report, Check::Load).0, Verdict::Warn);
+    assert_eq!(told(&report, Check::Load).0, Outcome::Warn);
     let report = conclude_with(|_, facts| {
         facts.load.counters.insert("ListenOverflows".to_owned(), 3);
     });
-    assert_eq!(told(&report, Check::Load).0, Verdict::Warn);
+    assert_eq!(told(&report, Check::Load).0, Outcome::Warn);
     assert_eq!(report.conclusion, Conclusion::Healthy);
 }
 
 #[test]
 fn hosts_deny_is_a_cause_only_where_it_is_heeded() {
-    for (wrapped, verdict) in
-        [(Some(true), Verdict::Fail), (None, Verdict::Warn), (Some(false), Verdict::Pass)]
+    for (wrapped, outcome) in
+        [(Some(true), Outcome::Fail), (None, Outcome::Warn), (Some(false), Outcome::Pass)]
     {
         let report = conclude_with(|_, facts| {
             facts.wrappers = Ok(Wrappers { allow: None, deny: Some("nginx: ALL\n".to_owned()) });
             facts.processes.get_mut(&7).unwrap().wrapped = wrapped;
         });
-        assert_eq!(told(&report, Check::HostsDeny).0, verdict);
+        assert_eq!(told(&report, Check::HostsDeny).0, outcome);
     }
 }
 
 #[test]
 fn a_rarer_port_unreachable_is_a_warning_for_udp() {
     let report = conclude_with(|asked, facts| {
-        asked.protocol = Protocol::Udp;
-        facts.sockets.as_mut().unwrap()[0].protocol = Protocol::Udp;
+        asked.protocol = ServiceProtocol::Udp;
+        facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
         facts.sysctls.insert("net.ipv4.icmp_ratelimit".to_owned(), 60_000);
         facts.sysctls.insert("net.ipv4.icmp_ratemask".to_owned(), 6168);
     });
-    assert_eq!(told(&report, Check::Sysctls).0, Verdict::Warn);
+    assert_eq!(told(&report, Check::Sysctls).0, Outcome::Warn);
     assert_eq!(report.conclusion, Conclusion::Healthy);
 }
 
@@ -164,13 +164,13 @@ fn a_kernel_device_takes_headers_off_as_well() {
         })
     };
     use crate::backend::Mode;
-    for (kind, mode, verdict) in [
-        ("ipip", Mode::Ipip, Verdict::Warn),
-        ("veth", Mode::Ipip, Verdict::Fail),
+    for (kind, mode, outcome) in [
+        ("ipip", Mode::Ipip, Outcome::Warn),
+        ("veth", Mode::Ipip, Outcome::Fail),
         // GUE comes to a UDP port, which nobody has here.
-        ("ipip", Mode::Gue, Verdict::Fail),
+        ("ipip", Mode::Gue, Outcome::Fail),
     ] {
-        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, verdict, "{kind}");
+        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, outcome, "{kind}");
     }
 }
 
@@ -196,23 +196,23 @@ fn with_vip(vip: &str, mode: crate::backend::Mode, change: impl FnOnce(&mut Fact
 #[test]
 fn packets_must_fit_with_their_outer_headers() {
     use crate::backend::Mode;
-    for (vip, mode, mtu, verdict) in [
-        ("192.0.2.10", Mode::L2, 1500, Verdict::Pass),
-        ("192.0.2.10", Mode::L2, 1499, Verdict::Warn),
-        ("192.0.2.10", Mode::Ipip, 1520, Verdict::Pass),
-        ("192.0.2.10", Mode::Ipip, 1519, Verdict::Warn),
-        ("192.0.2.10", Mode::Gue, 1531, Verdict::Warn),
-        ("192.0.2.10", Mode::Ipip, 1200, Verdict::Warn),
-        ("2001:db8::10", Mode::Ipip, 1300, Verdict::Warn),
-        ("2001:db8::10", Mode::Ipip, 1299, Verdict::Fail),
+    for (vip, mode, mtu, outcome) in [
+        ("192.0.2.10", Mode::L2, 1500, Outcome::Pass),
+        ("192.0.2.10", Mode::L2, 1499, Outcome::Warn),
+        ("192.0.2.10", Mode::Ipip, 1520, Outcome::Pass),
+        ("192.0.2.10", Mode::Ipip, 1519, Outcome::Warn),
+        ("192.0.2.10", Mode::Gue, 1531, Outcome::Warn),
+        ("192.0.2.10", Mode::Ipip, 1200, Outcome::Warn),
+        ("2001:db8::10", Mode::Ipip, 1300, Outcome::Warn),
+        ("2001:db8::10", Mode::Ipip, 1299, Outcome::Fail),
     ] {
         let report = with_vip(vip, mode, |facts| {
             facts.network.as_mut().unwrap().links[0].mtu = mtu;
         });
-        assert_eq!(told(&report, Check::Mtu).0, verdict, "{vip} {mode:?} {mtu}");
+        assert_eq!(told(&report, Check::Mtu).0, outcome, "{vip} {mode:?} {mtu}");
     }
     let report = conclude_with(|_, _| {});
-    assert_eq!(told(&report, Check::Mtu).0, Verdict::NotApplicable);
+    assert_eq!(told(&report, Check::Mtu).0, Outcome::NotApplicable);
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn what_only_direct_probes_meet_is_a_warning() {
         });
         told(&report, Check::Listening).0
     };
-    assert_eq!(bound_to("192.0.2.10"), Verdict::Warn);
-    assert_eq!(bound_to("10.0.0.11"), Verdict::Fail);
-    assert_eq!(bound_to("0.0.0.0"), Verdict::Pass);
+    assert_eq!(bound_to("192.0.2.10"), Outcome::Warn);
+    assert_eq!(bound_to("10.0.0.11"), Outcome::Fail);
+    assert_eq!(bound_to("0.0.0.0"), Outcome::Pass);
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn what_direct_probes_meet_decides_where_all_are_direct() {
         });
         told(&report, Check::Listening).0
     };
-    assert_eq!(bound_to_vip(false), Verdict::Warn);
-    assert_eq!(bound_to_vip(true), Verdict::Fail);
+    assert_eq!(bound_to_vip(false), Outcome::Warn);
+    assert_eq!(bound_to_vip(true), Outcome::Fail);
 }
 
 #[test]
@@ -263,41 +263,41 @@ fn probes_come_in_where_their_address_is() {
 #[test]
 fn a_process_that_is_stopped_answers_nobody() {
     let report = conclude_with(|_, facts| facts.processes.get_mut(&7).unwrap().stopped = true);
-    let (verdict, evidence, fix) = told(&report, Check::Load);
-    assert_eq!((verdict, fix), (Verdict::Fail, Some("kill -CONT 12")));
+    let (outcome, evidence, fix) = told(&report, Check::Load);
+    assert_eq!((outcome, fix), (Outcome::Fail, Some("kill -CONT 12")));
     assert!(evidence.contains("nginx (process 12) is stopped"), "{evidence}");
 }
 
 #[test]
 fn of_two_sysctls_the_greater_counts() {
-    use crate::backend::{Key, Mode, Sysctl, Wanted};
-    for (all, eth0, verdict) in
-        [(1, 1, Verdict::Pass), (0, 1, Verdict::Warn), (1, 0, Verdict::Warn), (0, 0, Verdict::Fail)]
+    use crate::backend::{Mode, Sysctl, SysctlKey, WantedSysctl};
+    for (all, eth0, outcome) in
+        [(1, 1, Outcome::Pass), (0, 1, Outcome::Warn), (1, 0, Outcome::Warn), (0, 0, Outcome::Fail)]
     {
         let report = with_vip("192.0.2.10", Mode::L2, |facts| {
-            let wanted = |name: &str, from| Wanted {
-                sysctl: Sysctl { interface: name.to_owned(), key: Key::ArpIgnore },
+            let wanted = |name: &str, from| WantedSysctl {
+                sysctl: Sysctl { interface: name.to_owned(), key: SysctlKey::ArpIgnore },
                 from,
                 to: 1,
             };
             facts.settings = Ok(vec![wanted("all", all), wanted("eth0", eth0)]);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{all} {eth0}");
+        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{all} {eth0}");
     }
 }
 
 #[test]
 fn an_ignored_echo_request_matters_to_its_version_of_ip() {
-    for (key, verdict) in [
-        ("net.ipv4.icmp_echo_ignore_all", Verdict::Fail),
-        ("net.ipv6.icmp.echo_ignore_all", Verdict::Pass),
+    for (key, outcome) in [
+        ("net.ipv4.icmp_echo_ignore_all", Outcome::Fail),
+        ("net.ipv6.icmp.echo_ignore_all", Outcome::Pass),
     ] {
         let report = conclude_with(|asked, facts| {
-            asked.protocol = Protocol::Udp;
-            facts.sockets.as_mut().unwrap()[0].protocol = Protocol::Udp;
+            asked.protocol = ServiceProtocol::Udp;
+            facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
             facts.sysctls.insert(key.to_owned(), 1);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, verdict, "{key}");
+        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{key}");
     }
 }
 
@@ -305,25 +305,29 @@ fn an_ignored_echo_request_matters_to_its_version_of_ip() {
 fn an_inspection_answers_only_what_was_asked() {
     let report = Report::new("web-1", true, Vec::new());
     let question = asked();
-    let answer = |asked: Asked| {
+    let answer = |asked: InspectRequest| {
         let inspection = Inspection { host: "web-1".to_owned(), asked, report: report.clone() };
         inspection.answer_to(&question)
     };
-    let more = Asked { from: vec!["10.0.0.3".parse().unwrap(), asked().from[0]], ..asked() };
+    let more =
+        InspectRequest { from: vec!["10.0.0.3".parse().unwrap(), asked().from[0]], ..asked() };
     assert_eq!(answer(asked()), Ok(report.clone()));
     assert_eq!(answer(more), Ok(report.clone()));
-    assert_eq!(answer(Asked { to: Vec::new(), ..asked() }), Ok(report.clone()));
-    let direct = Asked { direct: true, ..asked() };
+    assert_eq!(answer(InspectRequest { to: Vec::new(), ..asked() }), Ok(report.clone()));
+    let direct = InspectRequest { direct: true, ..asked() };
     let inspection =
         Inspection { host: "web-1".to_owned(), asked: asked(), report: report.clone() };
     assert!(inspection.answer_to(&direct).unwrap_err().contains("the member has direct ones"));
     let other: std::net::IpAddr = "10.0.0.9".parse().unwrap();
     for (asked, what) in [
-        (Asked { protocol: Protocol::Udp, ..asked() }, "is about the protocol udp"),
-        (Asked { port: Some(81), ..asked() }, "is about the port 81, and the member has 80"),
-        (Asked { port: None, ..asked() }, "is about the port none, and the member has 80"),
-        (Asked { from: Vec::new(), ..asked() }, "is about probes from none"),
-        (Asked { to: vec![other], ..asked() }, "is about the address 10.0.0.9"),
+        (InspectRequest { protocol: ServiceProtocol::Udp, ..asked() }, "is about the protocol udp"),
+        (
+            InspectRequest { port: Some(81), ..asked() },
+            "is about the port 81, and the member has 80",
+        ),
+        (InspectRequest { port: None, ..asked() }, "is about the port none, and the member has 80"),
+        (InspectRequest { from: Vec::new(), ..asked() }, "is about probes from none"),
+        (InspectRequest { to: vec![other], ..asked() }, "is about the address 10.0.0.9"),
     ] {
         let refused = answer(asked).unwrap_err();
         assert!(refused.contains(what), "{refused}");
@@ -351,22 +355,22 @@ fn who_may_send_tunnel_packets_is_looked_at() {
         });
         conclude(asked, &facts).report
     };
-    for (from, outer, verdict, what, fix) in [
-        (Some(&["10.0.0.2"][..]), "10.0.0.2", Verdict::Pass, "from the load balancers only", None),
-        (Some(&["10.0.0.0/24"]), "10.0.0.2", Verdict::Pass, "knows the addresses", None),
+    for (from, outer, outcome, what, fix) in [
+        (Some(&["10.0.0.2"][..]), "10.0.0.2", Outcome::Pass, "from the load balancers only", None),
+        (Some(&["10.0.0.0/24"]), "10.0.0.2", Outcome::Pass, "knows the addresses", None),
         (
             Some(&["10.0.0.3"]),
             "10.0.0.2",
-            Verdict::Fail,
+            Outcome::Fail,
             "drops tunnel packets from 10.0.0.2, the load balancer",
             Some("--mode ipip --from 10.0.0.3/32 --from 10.0.0.2 --interface eth0"),
         ),
-        (Some(&["any"]), "10.0.0.2", Verdict::Warn, "from anybody", Some("--from 10.0.0.2 ")),
-        (None, "10.0.0.2", Verdict::Warn, "of an older version", Some("--from 10.0.0.2 ")),
+        (Some(&["any"]), "10.0.0.2", Outcome::Warn, "from anybody", Some("--from 10.0.0.2 ")),
+        (None, "10.0.0.2", Outcome::Warn, "of an older version", Some("--from 10.0.0.2 ")),
     ] {
         let report = lets_in(from, outer);
         let (found, evidence, told) = told(&report, Check::Decapsulation);
-        assert_eq!(found, verdict, "{from:?}: {evidence}");
+        assert_eq!(found, outcome, "{from:?}: {evidence}");
         assert!(evidence.contains(what), "{evidence}");
         let wanted = fix.unwrap_or_default();
         assert!(
@@ -378,14 +382,14 @@ fn who_may_send_tunnel_packets_is_looked_at() {
 
 #[test]
 fn strict_reverse_path_filtering_is_a_cause_only_where_it_drops() {
-    use crate::backend::{Key, Mode, Sysctl, Wanted};
+    use crate::backend::{Mode, Sysctl, SysctlKey, WantedSysctl};
     let via = |name: &str| Route::Via { interface: name.to_owned(), gateway: None, source: None };
     let strict = |default: Option<&str>, client: Option<Route>| {
         let (mut asked, mut facts) = (asked(), facts());
         asked.vips = vec!["192.0.2.10".parse().unwrap()];
         asked.mode = Some(Mode::Ipip);
-        let sysctl = Sysctl { interface: "eth0".to_owned(), key: Key::RpFilter };
-        facts.settings = Ok(vec![Wanted { sysctl, from: 1, to: 2 }]);
+        let sysctl = Sysctl { interface: "eth0".to_owned(), key: SysctlKey::RpFilter };
+        facts.settings = Ok(vec![WantedSysctl { sysctl, from: 1, to: 2 }]);
         facts.defaults = Ok(Defaults { v4: default.map(str::to_owned), v6: None });
         if let Some(route) = client {
             let client: std::net::IpAddr = "203.0.113.7".parse().unwrap();
@@ -395,12 +399,12 @@ fn strict_reverse_path_filtering_is_a_cause_only_where_it_drops() {
         let report = conclude(asked, &facts).report;
         told(&report, Check::Sysctls).0
     };
-    assert_eq!(strict(Some("eth0"), None), Verdict::Pass);
-    assert_eq!(strict(Some("eth1"), None), Verdict::Fail);
-    assert_eq!(strict(Some("eth1"), Some(via("eth0"))), Verdict::Pass);
-    assert_eq!(strict(Some("eth0"), Some(via("eth1"))), Verdict::Fail);
-    assert_eq!(strict(Some("eth0"), Some(Route::None)), Verdict::Fail);
-    assert_eq!(strict(None, None), Verdict::Pass);
+    assert_eq!(strict(Some("eth0"), None), Outcome::Pass);
+    assert_eq!(strict(Some("eth1"), None), Outcome::Fail);
+    assert_eq!(strict(Some("eth1"), Some(via("eth0"))), Outcome::Pass);
+    assert_eq!(strict(Some("eth0"), Some(via("eth1"))), Outcome::Fail);
+    assert_eq!(strict(Some("eth0"), Some(Route::None)), Outcome::Fail);
+    assert_eq!(strict(None, None), Outcome::Pass);
 }
 
 #[test]
@@ -417,18 +421,18 @@ fn the_way_back_to_clients_is_looked_at() {
         conclude(asked, &facts).report
     };
     let via = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
-    assert_eq!(told(&back(Some("eth0"), &[]), Check::Route).0, Verdict::Pass);
+    assert_eq!(told(&back(Some("eth0"), &[]), Check::Route).0, Outcome::Pass);
     let report = back(None, &[]);
-    let (verdict, evidence, fix) = told(&report, Check::Route);
-    assert_eq!(verdict, Verdict::Warn);
+    let (outcome, evidence, fix) = told(&report, Check::Route);
+    assert_eq!(outcome, Outcome::Warn);
     assert!(
         evidence.starts_with("there is no default route for IPv4: clients outside"),
         "{evidence}"
     );
     assert_eq!(fix, Some("ip route add default via GATEWAY dev eth0"));
-    assert_eq!(told(&back(None, &[("203.0.113.7", via.clone())]), Check::Route).0, Verdict::Pass);
+    assert_eq!(told(&back(None, &[("203.0.113.7", via.clone())]), Check::Route).0, Outcome::Pass);
     let report = back(None, &[("203.0.113.7", via), ("203.0.113.8", Route::None)]);
-    assert_eq!((report.cause, told(&report, Check::Route).0), (Some(Check::Route), Verdict::Fail));
+    assert_eq!((report.cause, told(&report, Check::Route).0), (Some(Check::Route), Outcome::Fail));
 }
 
 /// A tunnel device of the kernel takes packets from anybody, until the rule that is offered drops those of
@@ -459,7 +463,11 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
             network.links.extend([link, lo]);
             network.addresses.push(Address { ip: asked.vips[0], prefix: 32, index: 1 });
             let sockets = facts.sockets.as_mut().unwrap();
-            sockets.push(Socket { protocol: Protocol::Udp, port: 6080, ..sockets[0].clone() });
+            sockets.push(Socket {
+                protocol: ServiceProtocol::Udp,
+                port: 6080,
+                ..sockets[0].clone()
+            });
             if let Some(rules) = filter {
                 facts.filter = Ok(rules);
             }
@@ -467,17 +475,17 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
     };
     for (mode, words) in [(Mode::Ipip, "meta l4proto { 4, 41 }"), (Mode::Gue, "udp dport 6080")] {
         let report = ask(mode, None);
-        let (verdict, evidence, fix) = told(&report, Check::Decapsulation);
-        assert_eq!(verdict, Verdict::Warn, "{evidence}");
+        let (outcome, evidence, fix) = told(&report, Check::Decapsulation);
+        assert_eq!(outcome, Outcome::Warn, "{evidence}");
         assert!(evidence.starts_with("tunl0 takes tunnel packets from anybody"), "{evidence}");
         let fix = fix.unwrap();
         assert!(fix.contains(words) && fix.contains("ip saddr != { 10.0.0.2 } drop"), "{fix}");
         assert_ne!(report.cause, Some(Check::Decapsulation));
     }
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["ipencap", "ipv6"]}"#)));
-    let (verdict, evidence, _) = told(&report, Check::Decapsulation);
-    assert_eq!(verdict, Verdict::Pass, "{evidence}");
+    let (outcome, evidence, _) = told(&report, Check::Decapsulation);
+    assert_eq!(outcome, Outcome::Pass, "{evidence}");
     // A rule for something else keeps nobody out.
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["tcp", "udp"]}"#)));
-    assert_eq!(told(&report, Check::Decapsulation).0, Verdict::Warn);
+    assert_eq!(told(&report, Check::Decapsulation).0, Outcome::Warn);
 }

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::Facts;
-use super::filter::{Direction, Fate, Packet, Ports, State, judge};
+use super::filter::{Direction, Fate, FilterPacket, PortInterval, TrackingState, judge};
 use super::parts::Part;
 use super::virtual_address::up;
 use crate::backend::{Mode, Recorded, covers, is_anybody};
@@ -19,7 +19,7 @@ const STRANGERS: [IpAddr; 2] = [
 ];
 
 /// Of elb's program.
-pub(super) fn of_program(recorded: &Recorded, asked: &Asked, facts: &Facts) -> Part {
+pub(super) fn of_program(recorded: &Recorded, asked: &InspectRequest, facts: &Facts) -> Part {
     let Some(from) = &recorded.from else {
         return Part::warn(
             "elb's program is of an older version: it takes tunnel packets from anybody, past the load \
@@ -45,7 +45,7 @@ pub(super) fn of_program(recorded: &Recorded, asked: &Asked, facts: &Facts) -> P
 }
 
 /// Of a tunnel device of the kernel, which takes packets from anybody, unless a rule drops them.
-pub(super) fn of_device(device: &str, mode: Mode, asked: &Asked, facts: &Facts) -> Part {
+pub(super) fn of_device(device: &str, mode: Mode, asked: &InspectRequest, facts: &Facts) -> Part {
     let v6 = asked.to.iter().any(IpAddr::is_ipv6);
     let Ok(rules) = &facts.filter else {
         return Part::warn(format!("{device} takes tunnel packets from anybody; {RULES}"))
@@ -68,7 +68,7 @@ pub(super) fn of_device(device: &str, mode: Mode, asked: &Asked, facts: &Facts) 
 const RULES: &str = "whether a rule drops those of strangers cannot be seen";
 
 /// Protocols that tunnel packets have.
-fn inside(mode: Mode, asked: &Asked) -> Vec<u8> {
+fn inside(mode: Mode, asked: &InspectRequest) -> Vec<u8> {
     if mode == Mode::Gue {
         return vec![UDP];
     }
@@ -79,19 +79,25 @@ fn inside(mode: Mode, asked: &Asked) -> Vec<u8> {
     if all.is_empty() { vec![4] } else { all }
 }
 
-fn stranger(mode: Mode, v6: bool, protocol: u8, asked: &Asked, facts: &Facts) -> Packet {
+fn stranger(
+    mode: Mode,
+    v6: bool,
+    protocol: u8,
+    asked: &InspectRequest,
+    facts: &Facts,
+) -> FilterPacket {
     let is_gue = mode == Mode::Gue;
-    Packet {
+    FilterPacket {
         direction: Direction::In,
         v6,
         source: STRANGERS.into_iter().find(|stranger| stranger.is_ipv6() == v6),
         destination: asked.to.iter().copied().find(|to| to.is_ipv6() == v6),
         protocol,
-        source_port: is_gue.then_some(Ports::EPHEMERAL),
-        destination_port: is_gue.then_some(Ports(GUE_PORT, GUE_PORT)),
+        source_port: is_gue.then_some(PortInterval::EPHEMERAL),
+        destination_port: is_gue.then_some(PortInterval(GUE_PORT, GUE_PORT)),
         tcp_flags: None,
         icmp_type: None,
-        state: State::New,
+        state: TrackingState::New,
         interface: facts.way_in(asked),
         translated: Some(false),
         mark: Some(0),
@@ -100,7 +106,7 @@ fn stranger(mode: Mode, v6: bool, protocol: u8, asked: &Asked, facts: &Facts) ->
 }
 
 /// The rule that drops what is not the load balancer's.
-fn only_from(mode: Mode, v6: bool, asked: &Asked) -> String {
+fn only_from(mode: Mode, v6: bool, asked: &InspectRequest) -> String {
     let outer: Vec<String> = asked.outer.iter().map(ToString::to_string).collect();
     let outer = if outer.is_empty() { "LOAD-BALANCER".to_owned() } else { outer.join(", ") };
     let family = if v6 { "ip6" } else { "ip" };

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
+use super::asked::InspectRequest;
 use super::facts::{Facts, Network};
 use super::parts::Part;
 use crate::backend::{Mode, covers, is_anybody};
 
-pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
+pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     if asked.vips.is_empty() {
         return vec![Part::not_applicable("no virtual address was asked for or set up")];
     }
@@ -17,7 +17,7 @@ pub(super) fn check(asked: &Asked, facts: &Facts) -> Vec<Part> {
     }
 }
 
-fn judge(vip: IpAddr, asked: &Asked, facts: &Facts, network: &Network) -> Part {
+fn judge(vip: IpAddr, asked: &InspectRequest, facts: &Facts, network: &Network) -> Part {
     let Some((link, address)) = network.holder(vip) else {
         return Part::fail(format!(
             "{vip} is on no interface: packets to it are not for this host"
@@ -43,7 +43,7 @@ fn judge(vip: IpAddr, asked: &Asked, facts: &Facts, network: &Network) -> Part {
 }
 
 /// The command that makes this host what is asked about.
-pub(super) fn up(asked: &Asked, facts: &Facts) -> String {
+pub(super) fn up(asked: &InspectRequest, facts: &Facts) -> String {
     let vips: String = asked.vips.iter().map(|vip| format!(" --vip {vip}")).collect();
     let mode = asked.mode.unwrap_or(Mode::L2).name();
     let from = from(asked, facts);
@@ -54,7 +54,7 @@ pub(super) fn up(asked: &Asked, facts: &Facts) -> String {
 
 /// The load balancers, as far as they are known: those that are let in already, and those that were
 /// asked about.
-fn from(asked: &Asked, facts: &Facts) -> String {
+fn from(asked: &InspectRequest, facts: &Facts) -> String {
     if !asked.mode.is_some_and(Mode::is_tunnel) {
         return String::new();
     }

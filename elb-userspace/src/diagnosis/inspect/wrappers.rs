@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 /// What becomes of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum WrapperDecision {
     /// It is let in.
     Allowed,
     /// A line turns it away.
@@ -38,7 +38,12 @@ enum Fits {
 }
 
 /// What the files say about a client of a daemon; `None` is a daemon whose name is not known.
-pub(super) fn decide(allow: &str, deny: &str, daemon: Option<&str>, client: IpAddr) -> Decision {
+pub(super) fn decide(
+    allow: &str,
+    deny: &str,
+    daemon: Option<&str>,
+    client: IpAddr,
+) -> WrapperDecision {
     let mut doubt = None;
     let files = [("hosts.allow", allow, true), ("hosts.deny", deny, false)];
     for (file, text, lets_in) in files {
@@ -49,23 +54,23 @@ pub(super) fn decide(allow: &str, deny: &str, daemon: Option<&str>, client: IpAd
             let allowed = option(&fields).unwrap_or(Some(lets_in));
             match (fits, allowed) {
                 (Fits::No, _) => {}
-                (Fits::Yes, Some(true)) => return settle(doubt, Decision::Allowed),
-                (Fits::Yes, Some(false)) => return settle(doubt, Decision::Denied(line())),
-                (Fits::Yes, None) => return Decision::Doubtful(line()),
+                (Fits::Yes, Some(true)) => return settle(doubt, WrapperDecision::Allowed),
+                (Fits::Yes, Some(false)) => return settle(doubt, WrapperDecision::Denied(line())),
+                (Fits::Yes, None) => return WrapperDecision::Doubtful(line()),
                 (Fits::Maybe, allowed) => {
                     doubt.get_or_insert((allowed, line()));
                 }
             }
         }
     }
-    settle(doubt, Decision::Allowed)
+    settle(doubt, WrapperDecision::Allowed)
 }
 
 /// A doubtful line matters only if it would decide otherwise.
-fn settle(doubt: Option<(Option<bool>, Line)>, decision: Decision) -> Decision {
-    let allowed = matches!(decision, Decision::Allowed);
+fn settle(doubt: Option<(Option<bool>, Line)>, decision: WrapperDecision) -> WrapperDecision {
+    let allowed = matches!(decision, WrapperDecision::Allowed);
     match doubt {
-        Some((says, line)) if says != Some(allowed) => Decision::Doubtful(line),
+        Some((says, line)) if says != Some(allowed) => WrapperDecision::Doubtful(line),
         Some(_) | None => decision,
     }
 }

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::neighbour::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::diagnosis::evidence::Way;
+use crate::diagnosis::evidence::MemberWay;
 
 /// The kernel asks three times each way, a second apart, and is waited for until it gives up: without its
 /// verdict silence would be blamed on a filter. A host that is busy gives up later.
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the next hop towards `member` answers, at the Ethernet address that is known or at another;
 /// `None` if none is known, or the kernel does not say.
-pub(super) async fn confirm(way: &Way, member: IpAddr) -> Option<bool> {
+pub(super) async fn confirm(way: &MemberWay, member: IpAddr) -> Option<bool> {
     let hop = way.next_hop.as_ref().ok()?;
     let address = way.gateway.unwrap_or(member);
     let (connection, handle, _) = rtnetlink::new_connection().ok()?;

@@ -1,11 +1,11 @@
 //! A connection, but not the answer that is wanted.
 
 use crate::diagnosis::check::Check as Checked;
-use crate::diagnosis::evidence::{Evidence, Quiet, Wanted};
+use crate::diagnosis::evidence::{Evidence, Quiet, WantedMember};
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::{Cause, Stage, host_field};
-use crate::model::monitor::{Check, DomainName, ExpectedCodes, HttpCheck, HttpMethod};
+use crate::model::monitor::{DomainName, ExpectedCodes, HealthCheck, HttpCheck, HttpMethod};
 
 /// A check of the port alone; with the keys that it does not know the file would be refused.
 const ONLY_TCP: &str =
@@ -31,7 +31,7 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
             "{answered}, but as expected with Host: {}: the server verifies the Host",
             other.host
         );
-        return Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(named_so(
+        return Finding::seen(Checked::Configuration, Outcome::Fail, what).fix(named_so(
             evidence,
             http,
             &other.host,
@@ -76,7 +76,7 @@ pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
 
 /// How to ask for a host that the server answers for.
 fn named_so(evidence: &Evidence, http: &HttpCheck, host: &str) -> String {
-    let Wanted { probe, .. } = &evidence.wanted;
+    let WantedMember { probe, .. } = &evidence.wanted;
     let is_default = probe.as_ref().is_some_and(|probe| probe.default_host.to_string() == host);
     if http.domain_name.is_some() && is_default {
         return fix::monitor_line(&evidence.wanted, "remove domain_name from");
@@ -111,7 +111,7 @@ fn says_no(evidence: &Evidence, seen: u16, answered: &str, other: Option<&str>) 
     };
     let path = http.map(|http| http.url_path.as_str().to_owned()).unwrap_or_default();
     let what = format!("{answered}: {says}; {beside}");
-    let finding = Finding::seen(Checked::Listening, Verdict::Fail, what);
+    let finding = Finding::seen(Checked::Listening, Outcome::Fail, what);
     if other.is_some() {
         let scheme = if is_over_tls(evidence) { "https" } else { "http" };
         return finding.fix(format!(
@@ -162,7 +162,7 @@ pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
     }
     let what = format!("port {port} takes connections, but TLS fails: {cause}");
     let plain = fix::monitor(&evidence.wanted, ONLY_TCP);
-    Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(format!(
+    Finding::seen(Checked::Configuration, Outcome::Fail, what).fix(format!(
         "see the service's log and repair its TLS; or, if it does not speak TLS, {plain}"
     ))
 }
@@ -171,7 +171,7 @@ pub(super) fn tls(evidence: &Evidence, cause: &Cause) -> Finding {
 pub(super) fn endless(evidence: &Evidence, cause: &Cause) -> Finding {
     let target = evidence.target();
     let what = format!("{target} takes connections, but its answer has no end: {cause}");
-    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+    Finding::seen(Checked::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server: ss -ltnp 'sport = :{}' says whose it is; stop it or repair it; or {}",
         target.port(),
         fix::monitor(&evidence.wanted, ONLY_TCP)
@@ -183,7 +183,7 @@ pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
     let port = evidence.target().port();
     let what = format!("port {port} takes connections, but the gRPC check fails: {cause}");
     if matches!(cause, Cause::NotServing { .. }) {
-        return Finding::seen(Checked::Listening, Verdict::Fail, what)
+        return Finding::seen(Checked::Listening, Outcome::Fail, what)
             .fix("on the backend server: the service itself says so; its log tells why");
     }
     let change = format!("url_path, expected_codes, or {ONLY_TCP},");
@@ -207,7 +207,7 @@ pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
             }
             let what = format!("{target} takes connections, but breaks them off: {cause}");
             let plain = fix::monitor(&evidence.wanted, ONLY_TCP);
-            let finding = Finding::seen(Checked::Configuration, Verdict::Fail, what).fix(format!(
+            let finding = Finding::seen(Checked::Configuration, Outcome::Fail, what).fix(format!(
                 "see the service's log; or, if it does not speak the check's protocol, {plain}"
             ));
             vec![finding, overflows(evidence, cause)]
@@ -222,7 +222,7 @@ fn turned_away(evidence: &Evidence) -> Finding {
         "{target} takes a connection from {source} and closes it before anything is sent, as tcp \
          wrappers do for a host in /etc/hosts.deny"
     );
-    Finding::inferred(Checked::HostsDeny, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Checked::HostsDeny, Outcome::Fail, what).fix(format!(
         "on the backend server: grep -v '^#' /etc/hosts.deny; remove the entry that covers {source}, \
          or allow it: echo 'ALL: {source}' >> /etc/hosts.allow"
     ))
@@ -231,7 +231,7 @@ fn turned_away(evidence: &Evidence) -> Finding {
 fn fails_at_once(evidence: &Evidence) -> Finding {
     let target = evidence.target();
     let what = format!("a service at {target} that fails for each connection looks the same");
-    Finding::inferred(Checked::Listening, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Checked::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server: read the log of the service at {target}, which closes each connection, \
          and try it there: curl -v telnet://{target}"
     ))
@@ -240,8 +240,8 @@ fn fails_at_once(evidence: &Evidence) -> Finding {
 /// Whether the member's host says that neither tcp wrappers nor a lack of resources is why.
 fn fails_by_itself(evidence: &Evidence) -> bool {
     let said = |check| evidence.inspection.as_ref().and_then(|said| said.finding(check));
-    let is = |check, verdict| said(check).is_some_and(|finding| finding.verdict == verdict);
-    is(Checked::HostsDeny, Verdict::Pass) && !is(Checked::Load, Verdict::Fail)
+    let is = |check, outcome| said(check).is_some_and(|finding| finding.outcome == outcome);
+    is(Checked::HostsDeny, Outcome::Pass) && !is(Checked::Load, Outcome::Fail)
 }
 
 fn breaks_off(evidence: &Evidence) -> Finding {
@@ -250,7 +250,7 @@ fn breaks_off(evidence: &Evidence) -> Finding {
         "{target} takes connections and closes each before anything is sent, and hosts.deny is not \
          why: the service itself fails"
     );
-    Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+    Finding::seen(Checked::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
          restart it",
         target.port()
@@ -262,7 +262,7 @@ fn overflows(evidence: &Evidence, cause: &Cause) -> Finding {
     let what = format!(
         "{target} takes connections and breaks them off ({cause}), as an overloaded service does"
     );
-    Finding::inferred(Checked::Load, Verdict::Warn, what).fix(
+    Finding::inferred(Checked::Load, Outcome::Warn, what).fix(
         "on the backend server: uptime; nstat -az TcpExtListenOverflows TcpExtTCPAbortOnMemory; the \
          service's log; then give it more, or add members",
     )
@@ -296,7 +296,7 @@ pub(super) fn late(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
 /// Whether the member's host says that it is short of nothing: then the service itself is late.
 fn is_late_by_itself(evidence: &Evidence) -> bool {
     let load = evidence.inspection.as_ref().and_then(|said| said.finding(Checked::Load));
-    load.is_some_and(|finding| finding.verdict == Verdict::Pass)
+    load.is_some_and(|finding| finding.outcome == Outcome::Pass)
 }
 
 fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
@@ -309,14 +309,14 @@ fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
     if is_late_by_itself(evidence) {
         let what =
             format!("{what}; its host is short of nothing: the service itself is slow or hangs");
-        return Finding::seen(Checked::Listening, Verdict::Fail, what).fix(format!(
+        return Finding::seen(Checked::Listening, Outcome::Fail, what).fix(format!(
             "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells what it \
              waits for; restart it; if it is only slow, a longer timeout: {}",
             target.port(),
             fix::monitor(&evidence.wanted, "timeout = SECONDS"),
         ));
     }
-    Finding::inferred(Checked::Load, Verdict::Warn, what).fix(format!(
+    Finding::inferred(Checked::Load, Outcome::Warn, what).fix(format!(
         "on the backend server: uptime; ss -ltn 'sport = :{}'; restart the service or give it more \
          workers; if it is only slow, a longer timeout: {}",
         target.port(),
@@ -325,7 +325,7 @@ fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
 }
 
 fn configuration(evidence: &Evidence, what: String, change: &str) -> Finding {
-    Finding::seen(Checked::Configuration, Verdict::Fail, what)
+    Finding::seen(Checked::Configuration, Outcome::Fail, what)
         .fix(fix::monitor(&evidence.wanted, change))
 }
 
@@ -338,18 +338,20 @@ fn answers_plain_http(evidence: &Evidence) -> bool {
 }
 
 fn probes_grpc(evidence: &Evidence) -> bool {
-    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, Check::Grpc(_)))
+    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, HealthCheck::Grpc(_)))
 }
 
 fn is_over_tls(evidence: &Evidence) -> bool {
-    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, Check::Https(_)))
+    evidence.wanted.probe.as_ref().is_some_and(|probe| matches!(probe.check, HealthCheck::Https(_)))
 }
 
 /// The HTTP part of the health check, if it has one.
 fn http(evidence: &Evidence) -> Option<&HttpCheck> {
     match &evidence.wanted.probe.as_ref()?.check {
-        Check::Http(http) | Check::Https(http) => Some(http),
-        Check::Tcp | Check::UdpConnect | Check::Tls(_) | Check::Grpc(_) => None,
+        HealthCheck::Http(http) | HealthCheck::Https(http) => Some(http),
+        HealthCheck::Tcp | HealthCheck::UdpConnect | HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
+            None
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{CONTROL_PORT, Evidence};
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::Cause;
 use crate::model::Protocol;
 
@@ -32,7 +32,7 @@ fn wrong_port(evidence: &Evidence) -> Option<Finding> {
     );
     let change = format!("monitor_port = {} (or remove it)", service.port());
     let fix = fix::monitor(&evidence.wanted, &change);
-    Some(Finding::seen(Check::Configuration, Verdict::Fail, what).fix(fix))
+    Some(Finding::seen(Check::Configuration, Outcome::Fail, what).fix(fix))
 }
 
 fn not_listening(evidence: &Evidence, what: &str) -> Finding {
@@ -43,7 +43,7 @@ fn not_listening(evidence: &Evidence, what: &str) -> Finding {
     };
     let port = target.port();
     let what = format!("{what}: not listening on {protocol} port {port}, or on 127.0.0.1 only");
-    Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server, start the service so that `ss -l{flag}np 'sport = :{port}'` shows \
          0.0.0.0:{port}, [::]:{port} or {target}"
     ))
@@ -115,7 +115,7 @@ fn listener_is_full(evidence: &Evidence) -> Vec<Finding> {
         "{target} is reached, for a stray segment is reset, but it takes no connection: the \
          accept queue of the service is full"
     );
-    let load = Finding::inferred(Check::Load, Verdict::Warn, what).fix(format!(
+    let load = Finding::inferred(Check::Load, Outcome::Warn, what).fix(format!(
         "on the backend server: ss -ltn 'sport = :{port}' (Recv-Q is full at Send-Q), nstat -az \
          TcpExtListenOverflows; then restart the service, give it more workers or a longer backlog, \
          or add members"
@@ -131,7 +131,7 @@ fn one_port_is_filtered(evidence: &Evidence, silent: &str) -> Vec<Finding> {
     let load = "an accept queue that is full would look the same".to_owned();
     vec![
         firewall(evidence, what.clone()),
-        Finding::inferred(Check::Load, Verdict::Warn, load),
+        Finding::inferred(Check::Load, Outcome::Warn, load),
         security_group(evidence, what, &probed(evidence)),
     ]
 }
@@ -171,7 +171,7 @@ fn security_group(evidence: &Evidence, what: String, allow: &str) -> Finding {
     let (source, address) = (evidence.source(), evidence.address());
     let what =
         format!("{what} (security groups are not on the host: this is inferred from packets)");
-    Finding::inferred(Check::SecurityGroup, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::SecurityGroup, Outcome::Fail, what).fix(format!(
         "in the cloud's console: let {allow} of {address} in from {source} and its subnet; without \
          a cloud, the same in the firewall of the backend server: {}",
         fix::ask_host(evidence)
@@ -181,7 +181,7 @@ fn security_group(evidence: &Evidence, what: String, allow: &str) -> Finding {
 fn network_acl(evidence: &Evidence, what: String) -> Finding {
     let (source, address) = (evidence.source(), evidence.address());
     let what = format!("{what} (network ACLs are not on the host: this is inferred from packets)");
-    Finding::inferred(Check::NetworkAcl, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::NetworkAcl, Outcome::Fail, what).fix(format!(
         "in the ACLs of both subnets, or on the routers between: let {} pass from {source} to \
          {address}, and the answers back",
         probed(evidence)
@@ -190,7 +190,7 @@ fn network_acl(evidence: &Evidence, what: String) -> Finding {
 
 fn firewall(evidence: &Evidence, what: String) -> Finding {
     let source = evidence.source();
-    Finding::inferred(Check::Firewall, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::Firewall, Outcome::Fail, what).fix(format!(
         "on the backend server, let {} in from {source}: nft list ruleset, iptables -S; which rule \
          it is, says: {}",
         probed(evidence),
@@ -201,7 +201,7 @@ fn firewall(evidence: &Evidence, what: String) -> Finding {
 fn no_route_back(evidence: &Evidence, what: &str) -> Finding {
     let source = evidence.source();
     let what = format!("{what}: answers find no way back to {source}");
-    Finding::inferred(Check::Route, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::Route, Outcome::Fail, what).fix(format!(
         "on the backend server: ip route get {source}; without a route: ip route add default via \
          GATEWAY dev DEVICE"
     ))

@@ -3,7 +3,7 @@
 use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::{Cause, Stage};
 
 /// Why nobody answers, where a virtual address of the member's pool is this host's own.
@@ -28,5 +28,5 @@ pub(super) fn taken(evidence: &Evidence) -> Option<Finding> {
         "on this load balancer, remove {own} from its interfaces (ip addr), or use another virtual \
          address"
     );
-    Some(Finding::seen(Check::AddressBound, Verdict::Fail, what).fix(fix))
+    Some(Finding::seen(Check::AddressBound, Outcome::Fail, what).fix(fix))
 }

@@ -3,7 +3,7 @@
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{Evidence, Quiet};
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// What keeps traffic from a member whose health check succeeds.
 pub(super) fn suspects(evidence: &Evidence) -> Vec<Finding> {
@@ -28,7 +28,7 @@ fn closed_service(evidence: &Evidence) -> Option<Finding> {
         "the health check on port {probed} succeeds, but clients are sent to {service}: {}",
         failure.cause
     );
-    Some(Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
+    Some(Finding::inferred(Check::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server, start the service on port {0}: ss -ltnp 'sport = :{0}'",
         service.port()
     )))
@@ -43,9 +43,9 @@ fn answers_for(evidence: &Evidence) -> Option<Finding> {
     );
     // It was heard just now: that its host sees nothing wrong does not clear it.
     let sysctls = evidence.inspection.as_ref().and_then(|said| said.finding(Check::Sysctls));
-    let is_cleared = sysctls.is_some_and(|finding| finding.verdict != Verdict::Fail);
+    let is_cleared = sysctls.is_some_and(|finding| finding.outcome != Outcome::Fail);
     let heard = if is_cleared { Finding::seen } else { Finding::inferred };
-    Some(heard(Check::Sysctls, Verdict::Fail, what).fix(format!(
+    Some(heard(Check::Sysctls, Outcome::Fail, what).fix(format!(
         "on the backend server: {} (arp_ignore must be 1, and {vip} be on lo only); then clear {vip} \
          from the neighbour tables of routers and clients",
         fix::backend_up(evidence)
@@ -61,7 +61,7 @@ fn no_way_to_clients(evidence: &Evidence) -> Option<Finding> {
          last minute not one was followed by a packet: its answers, which do not pass the load balancer, \
          do not reach the clients"
     );
-    Some(Finding::inferred(Check::Route, Verdict::Fail, what).fix(
+    Some(Finding::inferred(Check::Route, Outcome::Fail, what).fix(
         "on the backend server: elb backend inspect --client ADDRESS, with the address of a client; \
          without a route to it: ip route add default via GATEWAY dev DEVICE",
     ))
@@ -79,7 +79,7 @@ fn large_lost(evidence: &Evidence) -> Option<Finding> {
         "packets of {bytes} bytes, as full ones of clients are with their outer headers, do not \
          get to {address}, small ones do: {cause}"
     );
-    Some(Finding::inferred(Check::Mtu, Verdict::Fail, what).fix(format!(
+    Some(Finding::inferred(Check::Mtu, Outcome::Fail, what).fix(format!(
         "on the backend server and every switch between: ip link set DEVICE mtu {bytes}"
     )))
 }
@@ -91,7 +91,7 @@ fn turned_away(evidence: &Evidence) -> Option<Finding> {
          is sent, as tcp wrappers do for a host in /etc/hosts.deny"
     );
     (evidence.looks.quiet == Some(Quiet::Closes)).then(|| {
-        Finding::inferred(Check::HostsDeny, Verdict::Warn, what).fix(
+        Finding::inferred(Check::HostsDeny, Outcome::Warn, what).fix(
             "on the backend server: grep -v '^#' /etc/hosts.deny; type = \"HTTP\" would see it",
         )
     })

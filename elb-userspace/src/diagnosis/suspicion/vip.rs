@@ -4,7 +4,7 @@
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::{Cause, Stage};
 use crate::model::Forwarding;
 
@@ -37,7 +37,7 @@ fn no_address(evidence: &Evidence) -> Finding {
         "{address} answers at its own address, but not at {vip}, where traffic goes: the virtual \
          address is missing on its lo"
     );
-    Finding::inferred(Check::VirtualAddress, Verdict::Fail, what).fix(up(evidence))
+    Finding::inferred(Check::VirtualAddress, Outcome::Fail, what).fix(up(evidence))
 }
 
 fn no_unwrapping(evidence: &Evidence) -> Finding {
@@ -50,13 +50,13 @@ fn no_unwrapping(evidence: &Evidence) -> Finding {
     } else {
         format!("{address} may not take the outer headers of {forwarding} off")
     };
-    Finding::inferred(Check::Decapsulation, Verdict::Fail, what).fix(up(evidence))
+    Finding::inferred(Check::Decapsulation, Outcome::Fail, what).fix(up(evidence))
 }
 
 fn settings(evidence: &Evidence) -> Finding {
     let address = evidence.address();
     let what = format!("{address} may drop what it has unwrapped, by its rp_filter");
-    Finding::inferred(Check::Sysctls, Verdict::Fail, what).fix(up(evidence))
+    Finding::inferred(Check::Sysctls, Outcome::Fail, what).fix(up(evidence))
 }
 
 fn other_address(evidence: &Evidence, cause: &Cause) -> Finding {
@@ -66,7 +66,7 @@ fn other_address(evidence: &Evidence, cause: &Cause) -> Finding {
          listens on {} only",
         target.ip()
     );
-    Finding::inferred(Check::Listening, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::Listening, Outcome::Fail, what).fix(format!(
         "on the backend server, let the service listen on all addresses: ss -lntup 'sport = :{0}' \
          must show 0.0.0.0:{0}, [::]:{0} or {vip}:{0}",
         target.port()
@@ -81,7 +81,7 @@ fn answers_differently(evidence: &Evidence, cause: &Cause) -> Finding {
         evidence.target()
     );
     let change = "domain_name to what the server answers to, or probe_path = \"direct\",";
-    Finding::inferred(Check::Configuration, Verdict::Fail, what)
+    Finding::inferred(Check::Configuration, Outcome::Fail, what)
         .fix(fix::monitor(&evidence.wanted, change))
 }
 

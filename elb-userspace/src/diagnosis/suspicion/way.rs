@@ -6,7 +6,7 @@ use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
-use crate::diagnosis::report::{Finding, Verdict};
+use crate::diagnosis::report::{Finding, Outcome};
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
@@ -34,7 +34,7 @@ fn itself(evidence: &Evidence, address: IpAddr) -> Finding {
     let what = format!("{address} is an address of the load balancer itself");
     let member = &evidence.wanted.member;
     let change = format!("give member {member:?} the address of another host, or remove it,");
-    Finding::seen(Check::Itself, Verdict::Fail, what).fix(fix::file(&evidence.wanted, &change))
+    Finding::seen(Check::Itself, Outcome::Fail, what).fix(fix::file(&evidence.wanted, &change))
 }
 
 /// Nothing is sent before the kernel has said how.
@@ -43,7 +43,7 @@ fn not_learned(evidence: &Evidence) -> Finding {
     let what = format!(
         "this load balancer has not learned the route to {address} yet, and sends nothing there"
     );
-    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(format!(
+    Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(format!(
         "elb status    # says whether routes are followed; if this stays: ip route get {address}; \
          systemctl restart elb"
     ))
@@ -52,7 +52,7 @@ fn not_learned(evidence: &Evidence) -> Finding {
 pub(super) fn no_route(evidence: &Evidence, error: &str) -> Finding {
     let address = evidence.address();
     let what = format!("the load balancer has no way to {address}: {error}");
-    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(format!(
+    Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(format!(
         "ip route get {address}; add the route that is missing: ip route add {address} via GATEWAY"
     ))
 }
@@ -69,7 +69,7 @@ pub(super) fn no_neighbor(evidence: &Evidence, neighbor: IpAddr) -> Finding {
     } else {
         format!("the gateway {neighbor} is down or wrong: ip route get {address}")
     };
-    Finding::seen(Check::Neighbor, Verdict::Fail, what).fix(fix)
+    Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(fix)
 }
 
 pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
@@ -80,7 +80,7 @@ pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
     let what = format!(
         "the router {by} says that {address} is unreachable: it answers no ARP request there"
     );
-    Finding::inferred(Check::Neighbor, Verdict::Fail, what).fix(format!(
+    Finding::inferred(Check::Neighbor, Outcome::Fail, what).fix(format!(
         "start the host {address} or its interface (ip link set DEVICE up there), or correct the \
          member's address"
     ))
@@ -89,6 +89,6 @@ pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
 pub(super) fn net_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {
     let address = evidence.address();
     let what = format!("the router {by} says that it has no route to {address}");
-    Finding::inferred(Check::Neighbor, Verdict::Fail, what)
+    Finding::inferred(Check::Neighbor, Outcome::Fail, what)
         .fix(format!("on {by}: ip route get {address}; add the route that is missing"))
 }

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 /// What any other probe waits for: a busy machine is slow.
 const LONG: Duration = Duration::from_secs(20);
 
-fn spec(target: SocketAddr, check: Check) -> ProbeSpec {
+fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
     let default_host = IpAddr::from([192, 0, 2, 10]);
     ProbeSpec {
         target,
@@ -34,12 +34,12 @@ fn spec(target: SocketAddr, check: Check) -> ProbeSpec {
     }
 }
 
-async fn run(probe: ProbeSpec) -> Outcome {
+async fn run(probe: ProbeSpec) -> ProbeOutcome {
     super::run(probe, Vec::new()).await
 }
 
 /// One that ends by its timeout.
-fn hasty(target: SocketAddr, check: Check) -> ProbeSpec {
+fn hasty(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
     ProbeSpec { timeout: TIMEOUT, ..spec(target, check) }
 }
 

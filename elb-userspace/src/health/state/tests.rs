@@ -25,16 +25,16 @@ fn at(time: Time) -> Now {
     Now { time, wall: SystemTime::UNIX_EPOCH + time.since(Time::ZERO) }
 }
 
-fn verdict(status: Status) -> Verdict {
+fn verdict(status: OperatingStatus) -> Verdict {
     Verdict { status, since: now(0).wall, reason: None, streak: 0, decided: None }
 }
 
-fn member_of(status: Status, timing: Timing) -> MemberHealth {
+fn member_of(status: OperatingStatus, timing: Timing) -> MemberHealth {
     member_due(status, timing, 0)
 }
 
 /// A member whose first probe is due at that part of the first interval.
-fn member_due(status: Status, timing: Timing, random: u64) -> MemberHealth {
+fn member_due(status: OperatingStatus, timing: Timing, random: u64) -> MemberHealth {
     match status {
         NoMonitor => MemberHealth::new(None, now(0), random),
         Initial => MemberHealth::new(Some(timing), now(0), random),
@@ -42,7 +42,7 @@ fn member_due(status: Status, timing: Timing, random: u64) -> MemberHealth {
     }
 }
 
-fn member(status: Status) -> MemberHealth {
+fn member(status: OperatingStatus) -> MemberHealth {
     member_of(status, TIMING)
 }
 
@@ -54,7 +54,7 @@ enum Input {
     On,
 }
 use Input::{Failure as Fail, Off, On, Success};
-use Status::{Initial, NoMonitor, Offline, Online};
+use OperatingStatus::{Initial, NoMonitor, Offline, Online};
 
 fn apply(member: &mut MemberHealth, input: Input, at: Now) -> Option<Change> {
     match input {

@@ -11,7 +11,7 @@ use aya::programs::ProgramError;
 use aya::programs::xdp::XdpError;
 use thiserror::Error;
 
-use super::object::{Object, Program};
+use super::object::{LoadedObject, Program};
 use super::syscall;
 use crate::source::file::AttachMode;
 
@@ -115,7 +115,7 @@ impl Attachment {
     /// # Errors
     /// See [`AttachError`].
     pub fn new(
-        object: &mut Object,
+        object: &mut LoadedObject,
         program: Program,
         (interface, index): (&str, u32),
         mode: AttachMode,
@@ -132,7 +132,7 @@ impl Attachment {
     /// # Errors
     /// See [`AttachError`]. The link is unchanged then.
     pub fn adopt(
-        object: &mut Object,
+        object: &mut LoadedObject,
         (interface, index): (&str, u32),
         mode: AttachMode,
     ) -> Result<Option<Self>, AttachError> {
@@ -148,7 +148,7 @@ impl Attachment {
     ///
     /// # Errors
     /// The kernel refused; the interface carries what it did.
-    pub fn carry(&self, object: &mut Object, program: Program) -> Result<(), AttachError> {
+    pub fn carry(&self, object: &mut LoadedObject, program: Program) -> Result<(), AttachError> {
         self.give(object, program).map(drop)
     }
 
@@ -172,7 +172,7 @@ impl Attachment {
     }
 
     /// False where the link holds no interface any more.
-    fn give(&self, object: &mut Object, program: Program) -> Result<bool, AttachError> {
+    fn give(&self, object: &mut LoadedObject, program: Program) -> Result<bool, AttachError> {
         match syscall::update_link(self.link.as_fd(), descriptor(object, program)?) {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Ok(false),
@@ -187,7 +187,7 @@ impl Attachment {
 /// # Errors
 /// The kernel refuses.
 pub fn carry_probes(
-    object: &mut Object,
+    object: &mut LoadedObject,
     interface: (&str, u32),
     mode: AttachMode,
 ) -> Result<bool, AttachError> {
@@ -204,7 +204,7 @@ pub fn carry_probes(
 ///
 /// # Errors
 /// The kernel refuses; then it carries none.
-pub fn move_probes(from: &mut Object, to: &mut Object) -> Result<(), AttachError> {
+pub fn move_probes(from: &mut LoadedObject, to: &mut LoadedObject) -> Result<(), AttachError> {
     const INTERFACE: &str = "for probes";
     let Some(link) = from.probing.take() else { return Ok(()) };
     let moved = syscall::update_link(link.as_fd(), descriptor(to, Program::Probing)?);
@@ -214,7 +214,7 @@ pub fn move_probes(from: &mut Object, to: &mut Object) -> Result<(), AttachError
 }
 
 fn create(
-    object: &mut Object,
+    object: &mut LoadedObject,
     program: Program,
     (interface, index): (&str, u32),
     mode: AttachMode,
@@ -230,7 +230,7 @@ fn create(
     created.map_err(|error| explain(interface, mode, error))
 }
 
-fn descriptor(object: &mut Object, program: Program) -> Result<BorrowedFd<'_>, AttachError> {
+fn descriptor(object: &mut LoadedObject, program: Program) -> Result<BorrowedFd<'_>, AttachError> {
     let loaded = object.program(program).fd();
     Ok(loaded.map_err(|error| other("all", error))?.as_fd())
 }

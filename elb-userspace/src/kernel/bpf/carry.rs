@@ -29,7 +29,7 @@ use self::source::{Layout, Source};
 use self::target::Target;
 use super::clock::coarse_seconds;
 use super::maps::{MapError, Maps};
-use super::object::{Capacity, Object};
+use super::object::{Capacity, LoadedObject};
 use super::pins;
 
 /// Why maps cannot take the place of others; these serve on.
@@ -214,7 +214,7 @@ impl Carry {
     /// Takes over what the old programs did since the copy, when no link carries them any more, and
     /// removes the old maps. Until then packets meet the new maps all the same: what goes wrong is
     /// logged.
-    pub fn finish(mut self, object: &mut Object) {
+    pub fn finish(mut self, object: &mut LoadedObject) {
         self.done = true;
         if !self.sources.is_empty() {
             object.adopted = true;
@@ -253,7 +253,7 @@ impl Carry {
     }
 
     /// Removes all other folders, and gives this one its name.
-    fn tidy(&self, object: &mut Object) -> Result<(), CarryError> {
+    fn tidy(&self, object: &mut LoadedObject) -> Result<(), CarryError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |error| CarryError::Folder { path, error }

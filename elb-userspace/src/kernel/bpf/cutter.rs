@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use elb_common::cut::{Cut, DONE};
 use elb_common::flow::Flow;
 
-use super::object::{Object, cut_program};
+use super::object::{LoadedObject, cut_program};
 use super::syscall;
 use crate::control::flow_key::Key;
 
@@ -21,7 +21,7 @@ impl Cutter {
     ///
     /// # Errors
     /// There are no more file descriptors.
-    pub fn new(object: &mut Object) -> io::Result<Self> {
+    pub fn new(object: &mut LoadedObject) -> io::Result<Self> {
         let program = cut_program(&mut object.ebpf).fd().map_err(io::Error::other)?;
         Ok(Self { program: program.as_fd().try_clone_to_owned()? })
     }

@@ -31,13 +31,13 @@ use elb_common::{limits, names};
 use thiserror::Error;
 
 use self::lookups::Lookups;
-use super::object::{Capacity, Object};
+use super::object::{Capacity, LoadedObject};
 use super::pins;
 use super::record::Record;
 use super::rings::Rings;
 use super::tries::Tries;
 use crate::control::flow_key::Key as FlowKey;
-use crate::control::plan::{Command, Image, ListenerKey, Region, Store, plan};
+use crate::control::plan::{Command, Image, ListenerKey, MapStore, Region, plan};
 use crate::control::ring::region::States;
 
 /// Why a map could not be read or written.
@@ -139,12 +139,12 @@ impl Maps {
     ///
     /// # Errors
     /// A map cannot be read, written or mapped.
-    pub fn new(object: &mut Object, capacity: Capacity) -> io::Result<Self> {
+    pub fn new(object: &mut LoadedObject, capacity: Capacity) -> io::Result<Self> {
         Self::try_new(object, capacity).map_err(io::Error::other)
     }
 
     fn try_new(
-        object: &mut Object,
+        object: &mut LoadedObject,
         capacity: Capacity,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let lookups = Lookups::open(&object.directory)?;

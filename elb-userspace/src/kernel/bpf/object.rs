@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
 use super::{pins, syscall};
-use crate::kernel::signals::Held;
+use crate::kernel::signals::HeldSignals;
 use crate::source::file::AgentSettings;
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -135,7 +135,7 @@ impl Program {
 
 /// The loaded object and where its maps are pinned.
 #[derive(Debug)]
-pub struct Object {
+pub struct LoadedObject {
     pub(super) ebpf: Ebpf,
     /// Why the program for tracing is not loaded, if so; forwarding does without it.
     pub untraceable: Option<String>,
@@ -151,7 +151,7 @@ pub struct Object {
     held: Vec<(&'static str, OwnedFd)>,
 }
 
-impl Object {
+impl LoadedObject {
     /// Loads the program with the maps of the version below `pin_dir`; see [`Self::load_at`].
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Object {
         }
         fs::create_dir_all(&directory)
             .map_err(|error| LoadError::PinDirectory { path: directory.clone(), error })?;
-        let _held = Held::now();
+        let _held = HeldSignals::now();
         let adopted = check_pins(&directory, capacity)?;
         let mut loader = EbpfLoader::new();
         for name in names::MAPS {

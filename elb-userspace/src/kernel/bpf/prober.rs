@@ -11,7 +11,7 @@ use elb_common::flow::{FlowKeyV4, FlowKeyV6, Ports};
 use elb_common::names;
 
 use super::maps::{MapError, at, take};
-use super::object::Object;
+use super::object::LoadedObject;
 use super::record::Record;
 use crate::health::path::{Flow, Guide};
 
@@ -30,7 +30,7 @@ impl Prober {
     ///
     /// # Errors
     /// A map is of another kind.
-    pub fn new(object: &mut Object) -> Result<Self, MapError> {
+    pub fn new(object: &mut LoadedObject) -> Result<Self, MapError> {
         let ebpf = &mut object.ebpf;
         Ok(Self {
             mark: AtomicU32::default(),
@@ -50,7 +50,7 @@ impl Prober {
     ///
     /// # Errors
     /// A map cannot be read or written.
-    pub fn follow(&self, object: &mut Object) -> Result<(), MapError> {
+    pub fn follow(&self, object: &mut LoadedObject) -> Result<(), MapError> {
         let ebpf = &mut object.ebpf;
         replace(&self.v4, take(ebpf, names::PROBES_V4)?).map_err(at(names::PROBES_V4))?;
         replace(&self.v6, take(ebpf, names::PROBES_V6)?).map_err(at(names::PROBES_V6))

@@ -15,7 +15,7 @@ use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep, table};
 
 use super::clock::coarse_seconds;
 use super::maps::{MapError, at, take};
-use super::object::{Capacity, Object, sweep_program};
+use super::object::{Capacity, LoadedObject, sweep_program};
 use super::record::Record;
 use super::shared::Shared;
 use super::syscall;
@@ -48,7 +48,7 @@ impl Sweeper {
     ///
     /// # Errors
     /// A map cannot be mapped.
-    pub fn new(object: &mut Object, capacity: Capacity) -> io::Result<Self> {
+    pub fn new(object: &mut LoadedObject, capacity: Capacity) -> io::Result<Self> {
         let program = sweep_program(&mut object.ebpf).fd().map_err(io::Error::other)?;
         let program = program.as_fd().try_clone_to_owned()?;
         let directory = object.directory.clone();

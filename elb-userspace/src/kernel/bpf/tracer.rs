@@ -9,7 +9,7 @@ use elb_common::trace::{Trace, trace_counter};
 use tokio::io::unix::AsyncFd;
 
 use super::maps::{MapError, at, take};
-use super::object::Object;
+use super::object::LoadedObject;
 use super::record::Record;
 
 /// The maps of the program `elb_traced` that no other program uses. Readable, as a descriptor, when
@@ -36,7 +36,7 @@ impl Tracer {
     ///
     /// # Errors
     /// The buffer cannot be mapped.
-    pub fn new(object: &mut Object) -> Result<Self, MapError> {
+    pub fn new(object: &mut LoadedObject) -> Result<Self, MapError> {
         let ebpf = &mut object.ebpf;
         Ok(Self {
             trace: take(ebpf, names::TRACE)?,

@@ -13,7 +13,7 @@ use elb_common::names;
 use super::maps::{MapError, at, take};
 use super::record::Record;
 use crate::control::plan::{Image, RangeEntry};
-use crate::model::ipgroup::{GroupNetworks, Network};
+use crate::model::ipgroup::{Cidr, GroupNetworks};
 use crate::model::port_range::PortPrefix;
 
 type Trie<K, V> = LpmTrie<MapData, Record<K>, Record<V>>;
@@ -66,7 +66,7 @@ impl Tries {
         self.ranges.remove(&range_key(entry)).map_err(at(names::PORT_RANGES))
     }
 
-    pub(super) fn add_to_group(&mut self, group: u16, network: Network) -> Result<(), MapError> {
+    pub(super) fn add_to_group(&mut self, group: u16, network: Cidr) -> Result<(), MapError> {
         match group_key(group, network) {
             GroupKey::V4(key) => {
                 self.groups_v4.insert(&key, MEMBER, 0).map_err(at(names::GROUPS_V4))
@@ -77,11 +77,7 @@ impl Tries {
         }
     }
 
-    pub(super) fn remove_from_group(
-        &mut self,
-        group: u16,
-        network: Network,
-    ) -> Result<(), MapError> {
+    pub(super) fn remove_from_group(&mut self, group: u16, network: Cidr) -> Result<(), MapError> {
         match group_key(group, network) {
             GroupKey::V4(key) => self.groups_v4.remove(&key).map_err(at(names::GROUPS_V4)),
             GroupKey::V6(key) => self.groups_v6.remove(&key).map_err(at(names::GROUPS_V6)),
@@ -107,7 +103,7 @@ enum GroupKey {
     V6(Key<Record<GroupKeyV6>>),
 }
 
-fn group_key(group: u16, network: Network) -> GroupKey {
+fn group_key(group: u16, network: Cidr) -> GroupKey {
     let bits = GROUP_FIXED_BITS + u32::from(network.bits());
     match network.address() {
         IpAddr::V4(address) => {
@@ -124,7 +120,7 @@ fn group_key(group: u16, network: Network) -> GroupKey {
 /// Adds what the maps say of a network; keys that no agent writes are not told.
 fn add(groups: &mut GroupNetworks, group: [u8; 4], address: IpAddr, prefix_len: u32) {
     let group = u16::try_from(u32::from_ne_bytes(group));
-    let network = Network::of(address, bits(prefix_len, GROUP_FIXED_BITS));
+    let network = Cidr::of(address, bits(prefix_len, GROUP_FIXED_BITS));
     if let (Ok(group), Some(network)) = (group, network) {
         groups.entry(group).or_default().insert(network);
     }
@@ -153,7 +149,7 @@ mod tests {
     #[test]
     fn a_network_is_read_as_it_is_written() {
         for text in ["10.0.0.0/8", "192.0.2.1/32", "0.0.0.0/0", "2001:db8::/33", "::/0"] {
-            let network: Network = text.parse().unwrap();
+            let network: Cidr = text.parse().unwrap();
             let mut groups = GroupNetworks::new();
             match group_key(7, network) {
                 GroupKey::V4(key) => {

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::found::{Found, Interface, ProbePath};
+use super::found::{HostInterface, HostState, ProbePath};
 use super::links;
-use crate::control::network::Wanted;
-use crate::kernel::net::probe_way::keep::Way;
+use crate::control::network::WantedAddresses;
+use crate::kernel::net::probe_way::keep::KeptWay;
 
 /// How often the host is looked at though nothing was heard of it.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -39,10 +39,10 @@ const ADDRESSES: usize = 8;
 /// `revision` counts what the agent itself changes: each asks for
 /// another look. A socket that fails is replaced by another.
 pub async fn follow(
-    way: Option<Way>,
-    wanted: watch::Receiver<Wanted>,
+    way: Option<KeptWay>,
+    wanted: watch::Receiver<WantedAddresses>,
     mut revision: watch::Receiver<u64>,
-    found: watch::Sender<Arc<Found>>,
+    found: watch::Sender<Arc<HostState>>,
 ) {
     let mut seen = Seen::new(way, wanted);
     loop {
@@ -65,10 +65,10 @@ pub async fn follow(
 ///
 /// # Errors
 /// Netlink does not work.
-pub async fn look() -> io::Result<Found> {
+pub async fn look() -> io::Result<HostState> {
     let sockets = Sockets::open()?;
     let interfaces = sockets.interfaces().await?;
-    Ok(Found { interfaces, ..Found::default() })
+    Ok(HostState { interfaces, ..HostState::default() })
 }
 
 /// A socket for requests, and one for notifications: neither waits for the other.
@@ -90,7 +90,7 @@ impl Sockets {
     async fn serve(
         &mut self,
         revision: &mut watch::Receiver<u64>,
-        found: &watch::Sender<Arc<Found>>,
+        found: &watch::Sender<Arc<HostState>>,
         seen: &mut Seen,
     ) -> io::Result<()> {
         loop {
@@ -102,7 +102,11 @@ impl Sockets {
             let probe_path = seen.keep_way(&self.handle, &interfaces).await;
             let interfaces = seen.counted(interfaces);
             let calm = CALM.max(10 * begun.elapsed()).min(PERIOD);
-            found.send_replace(Arc::new(Found { revision: revision_now, interfaces, probe_path }));
+            found.send_replace(Arc::new(HostState {
+                revision: revision_now,
+                interfaces,
+                probe_path,
+            }));
             tokio::select! {
                 message = self.messages.next() => {
                     seen.hear(&message.ok_or(io::ErrorKind::BrokenPipe)?);
@@ -120,7 +124,7 @@ impl Sockets {
         }
     }
 
-    async fn interfaces(&self) -> io::Result<BTreeMap<u32, Interface>> {
+    async fn interfaces(&self) -> io::Result<BTreeMap<u32, HostInterface>> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         let asked = timeout(PATIENCE, links::all(&self.handle)).await.map_err(late)?;
         asked.map_err(io::Error::other)
@@ -137,13 +141,13 @@ impl Drop for Sockets {
 struct Seen {
     /// By interface, how often its neighbours were to learn anew.
     moves: BTreeMap<u32, u32>,
-    way: Option<(Way, ProbePath)>,
-    wanted: watch::Receiver<Wanted>,
+    way: Option<(KeptWay, ProbePath)>,
+    wanted: watch::Receiver<WantedAddresses>,
 }
 
 impl Seen {
-    fn new(way: Option<Way>, wanted: watch::Receiver<Wanted>) -> Self {
-        let path = |way: Way| {
+    fn new(way: Option<KeptWay>, wanted: watch::Receiver<WantedAddresses>) -> Self {
+        let path = |way: KeptWay| {
             let (peer, led) = (way.steering.peer.clone(), way.led.clone());
             (way, ProbePath { peer, led, ..ProbePath::default() })
         };
@@ -164,7 +168,10 @@ impl Seen {
         }
     }
 
-    fn counted(&mut self, mut interfaces: BTreeMap<u32, Interface>) -> BTreeMap<u32, Interface> {
+    fn counted(
+        &mut self,
+        mut interfaces: BTreeMap<u32, HostInterface>,
+    ) -> BTreeMap<u32, HostInterface> {
         self.moves.retain(|index, _| interfaces.contains_key(index));
         for (index, count) in &self.moves {
             interfaces.entry(*index).and_modify(|interface| interface.moves = *count);
@@ -176,7 +183,7 @@ impl Seen {
     async fn keep_way(
         &mut self,
         handle: &Handle,
-        interfaces: &BTreeMap<u32, Interface>,
+        interfaces: &BTreeMap<u32, HostInterface>,
     ) -> Option<ProbePath> {
         let (way, path) = self.way.as_mut()?;
         let is_up = |name: &str| interfaces.values().any(|one| one.name == name && one.carrier);
@@ -201,7 +208,7 @@ const LATE: &str = "the kernel does not answer in time";
 
 /// What is missing of the path of health probes.
 async fn look_at(
-    way: &Way,
+    way: &KeptWay,
     handle: &Handle,
     vips: &[IpAddr],
     is_up: impl Fn(&str) -> bool,

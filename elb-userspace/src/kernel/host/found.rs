@@ -9,18 +9,18 @@ use crate::source::file::AttachMode;
 
 /// One look at the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct HostState {
     /// What the agent itself had changed when the look began: an older look says nothing of it.
     pub revision: u64,
     /// Interfaces by index.
-    pub interfaces: BTreeMap<u32, Interface>,
+    pub interfaces: BTreeMap<u32, HostInterface>,
     /// The path of health probes, where there is one to keep.
     pub probe_path: Option<ProbePath>,
 }
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
+pub struct HostInterface {
     /// Its name.
     pub name: String,
     /// Other names that it has.
@@ -63,10 +63,10 @@ pub struct Carried {
     pub mode: AttachMode,
 }
 
-impl Found {
+impl HostState {
     /// The interface that has a name.
     pub fn index_of(&self, name: &str) -> Option<u32> {
-        let is_called = |interface: &Interface| {
+        let is_called = |interface: &HostInterface| {
             interface.name == name || interface.other_names.iter().any(|other| other == name)
         };
         self.interfaces.iter().find(|(_, one)| is_called(one)).map(|(index, _)| *index)

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::{fs, io};
 
 /// Index of an interface, and a group's Ethernet address.
-pub type Group = (u32, [u8; 6]);
+pub type MulticastGroup = (u32, [u8; 6]);
 
 /// What to join, and what to leave: groups that are not wanted any more and that the agent joined. Those of
 /// interfaces that are gone went with them.
 pub fn compare(
-    wanted: &BTreeSet<Group>,
-    joined: &BTreeSet<Group>,
-    found: &BTreeSet<Group>,
-) -> (Vec<Group>, Vec<Group>) {
+    wanted: &BTreeSet<MulticastGroup>,
+    joined: &BTreeSet<MulticastGroup>,
+    found: &BTreeSet<MulticastGroup>,
+) -> (Vec<MulticastGroup>, Vec<MulticastGroup>) {
     let join = wanted.difference(found).copied().collect();
     let leave = joined.difference(wanted).filter(|group| found.contains(group));
     (join, leave.copied().collect())
@@ -22,12 +22,12 @@ pub fn compare(
 ///
 /// # Errors
 /// The kernel does not say.
-pub fn found() -> io::Result<BTreeSet<Group>> {
+pub fn found() -> io::Result<BTreeSet<MulticastGroup>> {
     Ok(fs::read_to_string("/proc/self/net/dev_mcast")?.lines().filter_map(read).collect())
 }
 
 /// Index, name, users, whether by wish, address.
-fn read(line: &str) -> Option<Group> {
+fn read(line: &str) -> Option<MulticastGroup> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [index, _, _, by_wish, address] = words[..] else { return None };
     let mut bytes = [0; 6];
@@ -41,7 +41,7 @@ fn read(line: &str) -> Option<Group> {
 mod tests {
     use super::*;
 
-    fn group(index: u32, last: u8) -> Group {
+    fn group(index: u32, last: u8) -> MulticastGroup {
         (index, [0x33, 0x33, 0xff, 0, 0, last])
     }
 
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_joined_and_what_is_not_wanted_any_more_is_left() {
-        let set = |groups: &[Group]| groups.iter().copied().collect();
+        let set = |groups: &[MulticastGroup]| groups.iter().copied().collect();
         let (wanted, joined) = (set(&[group(2, 1), group(2, 2)]), set(&[group(2, 2), group(2, 3)]));
         let found = set(&[group(2, 2), group(2, 3), group(2, 9)]);
         let (join, leave) = compare(&wanted, &joined, &found);

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 /// Everything that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Register(BTreeMap<Object, Kept>);
+pub struct Register(BTreeMap<KeptObject, KeptState>);
 
 /// What is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Object {
+pub enum KeptObject {
     /// The program on an interface of this name.
     Program(String),
     /// How this interface carries it.
@@ -23,7 +23,7 @@ pub enum Object {
     Groups(String),
 }
 
-impl fmt::Display for Object {
+impl fmt::Display for KeptObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Program(interface) => write!(f, "XDP program on {interface}"),
@@ -37,7 +37,7 @@ impl fmt::Display for Object {
 
 /// An object that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptState {
     /// Why it is not as wanted; `None`: it is.
     pub missing: Option<String>,
     /// How often it was restored.
@@ -48,7 +48,7 @@ pub struct Kept {
 
 impl Register {
     /// It is as wanted. Logged where it was not.
-    pub fn in_place(&mut self, object: &Object) {
+    pub fn in_place(&mut self, object: &KeptObject) {
         let kept = self.0.entry(object.clone()).or_default();
         if kept.missing.take().is_some() {
             tracing::info!(%object, "in place");
@@ -56,7 +56,7 @@ impl Register {
     }
 
     /// It was not as wanted, and is again.
-    pub fn restored(&mut self, object: &Object, what: &str, now: SystemTime) {
+    pub fn restored(&mut self, object: &KeptObject, what: &str, now: SystemTime) {
         let kept = self.0.entry(object.clone()).or_default();
         (kept.missing, kept.last) = (None, Some((now, what.to_owned())));
         kept.restored += 1;
@@ -64,7 +64,7 @@ impl Register {
     }
 
     /// It is not as wanted, and cannot be restored. Logged once for each reason.
-    pub fn missing(&mut self, object: &Object, why: String) {
+    pub fn missing(&mut self, object: &KeptObject, why: String) {
         let kept = self.0.entry(object.clone()).or_default();
         if kept.missing.as_ref() != Some(&why) {
             tracing::error!(%object, why, "missing in the host");
@@ -73,17 +73,17 @@ impl Register {
     }
 
     /// Forgets objects that are not wanted any more.
-    pub fn retain(&mut self, wanted: impl Fn(&Object) -> bool) {
+    pub fn retain(&mut self, wanted: impl Fn(&KeptObject) -> bool) {
         self.0.retain(|object, _| wanted(object));
     }
 
     /// All, by name.
-    pub fn all(&self) -> impl Iterator<Item = (&Object, &Kept)> {
+    pub fn all(&self) -> impl Iterator<Item = (&KeptObject, &KeptState)> {
         self.0.iter()
     }
 
     /// Why an object is missing, if it is.
-    pub fn why_missing(&self, object: &Object) -> Option<&str> {
+    pub fn why_missing(&self, object: &KeptObject) -> Option<&str> {
         self.0.get(object)?.missing.as_deref()
     }
 
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_a_problem_until_it_is_restored() {
         let mut register = Register::default();
-        let object = &Object::Program("eth0".to_owned());
+        let object = &KeptObject::Program("eth0".to_owned());
         register.in_place(object);
         assert!(register.problems().is_empty());
         register.missing(object, "no such interface".to_owned());

@@ -14,14 +14,14 @@ use rtnetlink::packet_route::link::{
     LinkAttribute, LinkFlags, LinkMessage, LinkXdp, Prop, XdpAttached,
 };
 
-use super::found::{Carried, Interface};
+use super::found::{Carried, HostInterface};
 use crate::source::file::AttachMode;
 
 /// All interfaces, by index.
 ///
 /// # Errors
 /// The kernel refuses, or the dump was interrupted.
-pub async fn all(handle: &Handle) -> Result<BTreeMap<u32, Interface>, rtnetlink::Error> {
+pub async fn all(handle: &Handle) -> Result<BTreeMap<u32, HostInterface>, rtnetlink::Error> {
     let mut links = pin!(handle.link().get().execute());
     let mut found = BTreeMap::new();
     while let Some(link) = links.try_next().await? {
@@ -35,10 +35,10 @@ pub fn is_there(name: &str) -> bool {
     nix::net::if_::if_nametoindex(name).is_ok()
 }
 
-fn read(message: &LinkMessage) -> Interface {
+fn read(message: &LinkMessage) -> HostInterface {
     let flags = message.header.flags;
     let carrier = flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp);
-    let mut interface = Interface { carrier, ..Interface::default() };
+    let mut interface = HostInterface { carrier, ..HostInterface::default() };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),

@@ -1,11 +1,11 @@
 //! Which interfaces are to get the program, and which are to lose it: wanted against found.
 
-use super::found::Found;
+use super::found::HostState;
 use crate::source::file::AttachMode;
 
 /// What the file wants.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct WantedPrograms<'a> {
     /// Names of interfaces.
     pub interfaces: &'a [String],
     /// How they are to carry the program.
@@ -14,7 +14,7 @@ pub struct Wanted<'a> {
 
 /// A link that the agent holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldLink {
     /// The index of its interface.
     pub index: u32,
     /// The program that it holds to an interface with that index, in whatever network namespace.
@@ -38,9 +38,9 @@ pub struct Plan {
 }
 
 /// Compares. Nothing is done twice: after the plan was carried out, the next one is empty.
-pub fn compare(wanted: Wanted<'_>, held: &[Held], found: &Found) -> Plan {
+pub fn compare(wanted: WantedPrograms<'_>, held: &[HeldLink], found: &HostState) -> Plan {
     let mut plan = Plan::default();
-    let (live, dead): (Vec<Held>, Vec<Held>) =
+    let (live, dead): (Vec<HeldLink>, Vec<HeldLink>) =
         held.iter().partition(|link| is_in_place(link, found));
     plan.release = dead.iter().map(|link| link.index).collect();
     let mut places = Vec::new();
@@ -72,7 +72,7 @@ pub fn compare(wanted: Wanted<'_>, held: &[Held], found: &Found) -> Plan {
 }
 
 /// Whether the interface of this index, in this network namespace, carries what the link holds.
-fn is_in_place(link: &Held, found: &Found) -> bool {
+fn is_in_place(link: &HeldLink, found: &HostState) -> bool {
     link.program.is_some() && found.program(link.index) == link.program
 }
 
@@ -81,28 +81,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kernel::host::found::{Carried, Interface};
+    use crate::kernel::host::found::{Carried, HostInterface};
 
     const OURS: u32 = 70;
 
-    fn interface(name: &str, program: Option<u32>) -> Interface {
+    fn interface(name: &str, program: Option<u32>) -> HostInterface {
         let mode = AttachMode::Native;
         let program = program.map(|id| Carried { id, mode });
-        Interface { name: name.into(), program, ..Interface::default() }
+        HostInterface { name: name.into(), program, ..HostInterface::default() }
     }
 
-    fn found(interfaces: &[(u32, &str, Option<u32>)]) -> Found {
+    fn found(interfaces: &[(u32, &str, Option<u32>)]) -> HostState {
         let interfaces = interfaces.iter().map(|(index, name, id)| (*index, interface(name, *id)));
-        Found { interfaces: interfaces.collect(), ..Found::default() }
+        HostState { interfaces: interfaces.collect(), ..HostState::default() }
     }
 
-    fn held(index: u32) -> Held {
-        Held { index, program: Some(OURS) }
+    fn held(index: u32) -> HeldLink {
+        HeldLink { index, program: Some(OURS) }
     }
 
-    fn plan(names: &[&str], held: &[Held], found: &Found) -> Plan {
+    fn plan(names: &[&str], held: &[HeldLink], found: &HostState) -> Plan {
         let interfaces: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        compare(Wanted { interfaces: &interfaces, mode: AttachMode::Native }, held, found)
+        compare(WantedPrograms { interfaces: &interfaces, mode: AttachMode::Native }, held, found)
     }
 
     fn place(name: &str, index: u32) -> (String, u32) {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_was_made_again_gets_the_program() {
-        let gone = Held { index: 2, program: None };
+        let gone = HeldLink { index: 2, program: None };
         let now = plan(&["eth0"], &[gone], &found(&[(7, "eth0", None)]));
         assert_eq!(now.attach, [place("eth0", 7)]);
         assert_eq!(now.release, [2]);
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(plan(&["eth0"], &[held(2)], &found).change_mode, [place("eth0", 2)]);
     }
 
-    fn any_found() -> impl Strategy<Value = Found> {
+    fn any_found() -> impl Strategy<Value = HostState> {
         let carried = prop_oneof![Just(None), Just(Some(OURS)), Just(Some(9))];
         prop::collection::btree_map(1..6u32, (0..4usize, carried), 0..5).prop_map(|all| {
             let all = all.into_iter().enumerate().map(|(n, (index, (name, program)))| {
@@ -171,7 +171,7 @@ mod tests {
                 let name = format!("eth{}", if name == 3 { n + 10 } else { n });
                 (index, interface(&name, program))
             });
-            Found { interfaces: all.collect(), ..Found::default() }
+            HostState { interfaces: all.collect(), ..HostState::default() }
         })
     }
 
@@ -184,7 +184,7 @@ mod tests {
             indices in prop::collection::btree_set(1..6u32, 0..4),
         ) {
             let names = ["eth0", "eth1", "eth2"];
-            let mut links: Vec<Held> = indices.iter().map(|index| held(*index)).collect();
+            let mut links: Vec<HeldLink> = indices.iter().map(|index| held(*index)).collect();
             let first = plan(&names, &links, &found);
             for index in &first.release {
                 let kept = found.program(*index) == Some(OURS)

@@ -24,11 +24,11 @@ use self::mirror::Mirror;
 use self::notices::{Notice, Notices};
 use self::path_mtu::{Paths, Routers, TooBig};
 use self::requests::{Requests, TOGETHER};
-use crate::control::network::{Network, Route, Wanted};
+use crate::control::network::{Network, Route, WantedAddresses};
 
 /// Netlink does not work.
 #[derive(Debug, Error)]
-pub enum NetlinkError {
+pub enum FollowError {
     /// No socket, or none that works.
     #[error("the netlink socket does not work: {0}")]
     Socket(#[from] std::io::Error),
@@ -60,8 +60,8 @@ const LIST_REST: Duration = Duration::from_millis(500);
 /// What is known now of the ways to these addresses.
 ///
 /// # Errors
-/// See [`NetlinkError`].
-pub async fn look(wanted: &Wanted) -> Result<Network, NetlinkError> {
+/// See [`FollowError`].
+pub async fn look(wanted: &WantedAddresses) -> Result<Network, FollowError> {
     let mut requests = Requests::open()?;
     let mut mirror = Mirror::default();
     mirror.want(wanted);
@@ -78,11 +78,11 @@ pub async fn look(wanted: &Wanted) -> Result<Network, NetlinkError> {
 /// what was known before; once all of it is known anew, `network` says so, whether it changed or not.
 ///
 /// # Errors
-/// See [`NetlinkError`].
+/// See [`FollowError`].
 pub async fn follow(
-    mut wanted: watch::Receiver<Wanted>,
+    mut wanted: watch::Receiver<WantedAddresses>,
     network: watch::Sender<Network>,
-) -> Result<(), NetlinkError> {
+) -> Result<(), FollowError> {
     // Before all is listed: what changes meanwhile is not missed.
     let mut notices = Notices::open()?;
     let routers = Routers::open();
@@ -153,7 +153,7 @@ impl Follower {
         }
     }
 
-    async fn begin(&mut self) -> Result<(), NetlinkError> {
+    async fn begin(&mut self) -> Result<(), FollowError> {
         self.list().await?;
         while self.mirror.is_new() {
             ask_routes(&mut self.mirror, &mut self.requests).await?;
@@ -163,7 +163,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn list(&mut self) -> Result<(), NetlinkError> {
+    async fn list(&mut self) -> Result<(), FollowError> {
         list(&mut self.mirror, &mut self.requests).await?;
         self.listed = Instant::now();
         self.list_at = self.listed + LIST;
@@ -201,7 +201,7 @@ impl Follower {
     }
 
     /// Does what is due, and passes on what is known.
-    async fn catch_up(&mut self, network: &watch::Sender<Network>) -> Result<(), NetlinkError> {
+    async fn catch_up(&mut self, network: &watch::Sender<Network>) -> Result<(), FollowError> {
         let now = Instant::now();
         if self.list_at <= now {
             self.list().await?;
@@ -230,7 +230,7 @@ impl Follower {
     }
 
     /// Where a gateway is silent, finds out whether the route has others.
-    async fn look_for_others(&mut self) -> Result<(), NetlinkError> {
+    async fn look_for_others(&mut self) -> Result<(), FollowError> {
         let members = self.mirror.looks_for_others(TOGETHER);
         if members.is_empty() {
             return Ok(());
@@ -249,7 +249,7 @@ impl Follower {
     }
 
     /// Has neighbours resolved and kept by the kernel.
-    async fn attend(&mut self) -> Result<(), NetlinkError> {
+    async fn attend(&mut self) -> Result<(), FollowError> {
         let now = Instant::now();
         if let Some(used) = self.mirror.used() {
             self.attention.follow(&used, now);
@@ -295,7 +295,7 @@ impl Follower {
 }
 
 /// Takes over all interfaces and neighbours that the kernel has.
-async fn list(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), NetlinkError> {
+async fn list(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), FollowError> {
     let mut links = HashMap::new();
     for message in requests.links().await? {
         if let RouteNetlinkMessage::NewLink(link) = message {
@@ -314,7 +314,7 @@ async fn list(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), Netlin
 
 /// Asks for routes that are not known or may be others: some of them, so that everything else gets
 /// its turn.
-async fn ask_routes(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), NetlinkError> {
+async fn ask_routes(mirror: &mut Mirror, requests: &mut Requests) -> Result<(), FollowError> {
     let addresses = mirror.questions(TOGETHER);
     let questions = addresses.iter().map(|address| messages::ask_route(*address)).collect();
     let answers = requests.ask(questions).await?;

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// An address that is asked for on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct HolderQuestion {
     /// The interface.
     pub ifindex: u32,
     /// Its Ethernet address.
@@ -39,7 +39,7 @@ pub struct Question {
 
 /// Somebody has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Holder {
+pub struct AddressHolder {
     /// The interface that the answer came in by.
     pub ifindex: u32,
     /// The virtual address.
@@ -52,7 +52,7 @@ pub struct Holder {
 ///
 /// # Errors
 /// There is no socket for it. What cannot be sent on an interface is not asked there.
-pub fn ask(questions: &[Question]) -> io::Result<Vec<Holder>> {
+pub fn ask(questions: &[HolderQuestion]) -> io::Result<Vec<AddressHolder>> {
     let sockets = [listening(ARP, &REPLIES)?, listening(IPV6, &ADVERTISEMENTS)?];
     for question in questions {
         let (socket, frame) = match question.vip {
@@ -73,9 +73,9 @@ pub fn ask(questions: &[Question]) -> io::Result<Vec<Holder>> {
 /// Answers until the deadline; what came for another socket meanwhile waits there.
 fn collect(
     socket: &Socket,
-    questions: &[Question],
+    questions: &[HolderQuestion],
     deadline: Instant,
-    holders: &mut Vec<Holder>,
+    holders: &mut Vec<AddressHolder>,
 ) -> io::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -93,7 +93,7 @@ fn collect(
         // SAFETY: packet sockets receive from an address of this family alone, whose storage is large
         // enough for it.
         let ifindex = unsafe { (*from.as_ptr().cast::<libc::sockaddr_ll>()).sll_ifindex } as u32;
-        let answered = answer(frame).map(|(vip, mac)| Holder { ifindex, vip, mac });
+        let answered = answer(frame).map(|(vip, mac)| AddressHolder { ifindex, vip, mac });
         let Some(holder) = answered.filter(|holder| !holders.contains(holder)) else { continue };
         let own = questions.iter().any(|one| one.mac == holder.mac);
         let asked = questions.iter().any(|one| one.vip == holder.vip && one.ifindex == ifindex);

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn network(text: &str) -> Network {
+fn network(text: &str) -> Cidr {
     text.parse().unwrap()
 }
 
@@ -33,10 +33,10 @@ fn other_texts_are_refused_with_a_reason() {
         ("10.0.0.1-10.0.0.9", "is a range"),
         ("::ffff:10.0.0.0/104", "is an IPv4 network written as IPv6"),
     ] {
-        let error = text.parse::<Network>().unwrap_err().to_string();
+        let error = text.parse::<Cidr>().unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
-    assert!("::/95".parse::<Network>().is_ok());
+    assert!("::/95".parse::<Cidr>().is_ok());
 }
 
 #[test]
@@ -71,8 +71,8 @@ proptest! {
     #[test]
     fn a_network_is_read_as_it_is_written(address: IpAddr, bits in 0u8..=128) {
         let bits = if address.is_ipv4() { bits.min(32) } else { bits };
-        let network = Network::of(address, bits).unwrap();
-        prop_assert_eq!(Network::of(network.address(), bits), Some(network));
+        let network = Cidr::of(address, bits).unwrap();
+        prop_assert_eq!(Cidr::of(network.address(), bits), Some(network));
         let mapped = matches!(network.address(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
         if !mapped || bits < 96 {
             prop_assert_eq!(network.to_string().parse(), Ok(network));

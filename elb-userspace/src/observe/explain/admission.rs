@@ -5,19 +5,20 @@ use std::fmt;
 use elb_common::listener::{self, listener_flags as flags};
 use elb_common::path::Asked;
 use elb_common::reason::Reason;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::names::Names;
 
 /// Whether a listener lets a packet in. What it was not asked for is `None`: packets that open no
 /// flow are not judged, nor is there more to judge after a refusal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Admission {
-    /// If not, the verdict has the reason.
+    /// If not, the decision has the reason.
     pub admitted: bool,
     /// The IP group that the client was looked for in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ipgroup: Option<Group>,
+    pub ipgroup: Option<GroupAdmission>,
     /// The limit on concurrent connections.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_connection: Option<Concurrent>,
@@ -27,8 +28,8 @@ pub struct Admission {
 }
 
 /// An IP group of a listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupAdmission {
     /// Its name.
     pub name: String,
     /// What it is for the listener.
@@ -39,7 +40,7 @@ pub struct Group {
 }
 
 /// What an IP group is for a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum List {
     /// Only clients in it open flows.
@@ -49,7 +50,7 @@ pub enum List {
 }
 
 /// Concurrent connections of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Concurrent {
     /// How many there may be, at least 1.
     pub limit: u32,
@@ -58,7 +59,7 @@ pub struct Concurrent {
 }
 
 /// New connections of a listener a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
     /// How many there may be, at least 1.
     pub limit: u32,
@@ -84,7 +85,7 @@ impl Admission {
                 Asked::GroupV4(_, holds_client) | Asked::GroupV6(_, holds_client) => {
                     let name = names.ip_group(listener.group);
                     let list = if is_white { List::White } else { List::Black };
-                    admission.ipgroup = Some(Group { name, list, holds_client });
+                    admission.ipgroup = Some(GroupAdmission { name, list, holds_client });
                 }
                 Asked::ListenerConnections(_, open) => {
                     let limit = listener.max_connections;
@@ -108,7 +109,7 @@ impl Admission {
 impl fmt::Display for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.admitted { "admitted" } else { "refused" })?;
-        if let Some(Group { name, list, holds_client }) = &self.ipgroup {
+        if let Some(GroupAdmission { name, list, holds_client }) = &self.ipgroup {
             let list = if *list == List::White { "whitelist" } else { "blacklist" };
             let holds = if *holds_client { "holds" } else { "does not hold" };
             write!(f, ", its {list} {name} {holds} the client")?;

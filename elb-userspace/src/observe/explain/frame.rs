@@ -7,7 +7,7 @@ use elb_common::addr::{Be16, Be32, Mac};
 use elb_common::checksum;
 use elb_common::path::wire::{Ethernet, Ipv4, Ipv6, Tcp, Udp};
 
-use super::{Packet, Protocol, quic};
+use super::{ExplainedPacket, TransportProtocol, quic};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -22,24 +22,28 @@ const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];
 
 /// A frame with the right lengths, addressed to `mac`; what it carries is zeroes behind what tells a
 /// connection id, and there is no transport checksum, which nobody on the way looks at.
-pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<Vec<u8>, String> {
+pub(super) fn build(
+    packet: &ExplainedPacket,
+    size: Option<u16>,
+    mac: [u8; 6],
+) -> Result<Vec<u8>, String> {
     let (source, destination) = (packet.source.ip(), packet.destination.ip());
     let transport = match packet.protocol {
-        Protocol::Tcp => TCP_LENGTH,
-        Protocol::Udp => size_of::<Udp>(),
+        TransportProtocol::Tcp => TCP_LENGTH,
+        TransportProtocol::Udp => size_of::<Udp>(),
     };
     let header = ip_header(packet);
-    if packet.syn && packet.protocol == Protocol::Udp {
+    if packet.syn && packet.protocol == TransportProtocol::Udp {
         return Err("UDP has no SYN: leave --syn out, or ask with --proto tcp".to_owned());
     }
-    if packet.cid.is_some() && packet.protocol == Protocol::Tcp {
+    if packet.cid.is_some() && packet.protocol == TransportProtocol::Tcp {
         let what = "TCP has no connection id of QUIC";
         return Err(format!("{what}: leave --cid out, or ask with --proto udp"));
     }
     let room = size.map_or(0, |size| usize::from(size).saturating_sub(header + transport));
     let carried = match packet.protocol {
-        Protocol::Tcp => Vec::new(),
-        Protocol::Udp => quic::datagram(packet.cid, room),
+        TransportProtocol::Tcp => Vec::new(),
+        TransportProtocol::Udp => quic::datagram(packet.cid, room),
     };
     let least = header + transport + packet.cid.map_or(0, |_| carried.len());
     let length = size.map_or(least, usize::from);
@@ -79,15 +83,19 @@ pub(super) fn build(packet: &Packet, size: Option<u16>, mac: [u8; 6]) -> Result<
 }
 
 /// Bytes before what the IP packet carries.
-pub(super) const fn transport_offset(packet: &Packet) -> usize {
+pub(super) const fn transport_offset(packet: &ExplainedPacket) -> usize {
     size_of::<Ethernet>() + ip_header(packet)
 }
 
-const fn ip_header(packet: &Packet) -> usize {
+const fn ip_header(packet: &ExplainedPacket) -> usize {
     if packet.source.is_ipv4() { size_of::<Ipv4>() } else { size_of::<Ipv6>() }
 }
 
-fn ipv4(protocol: Protocol, (source, destination): (Be32, Be32), total_length: Be16) -> Ipv4 {
+fn ipv4(
+    protocol: TransportProtocol,
+    (source, destination): (Be32, Be32),
+    total_length: Be16,
+) -> Ipv4 {
     let mut header = Ipv4 {
         version_length: 0x45,
         total_length,
@@ -103,17 +111,19 @@ fn ipv4(protocol: Protocol, (source, destination): (Be32, Be32), total_length: B
     header
 }
 
-fn transport_header(packet: &Packet, length: Be16) -> Vec<u8> {
+fn transport_header(packet: &ExplainedPacket, length: Be16) -> Vec<u8> {
     let source = Be16::new(packet.source.port());
     let destination = Be16::new(packet.destination.port());
     match packet.protocol {
-        Protocol::Tcp => {
+        TransportProtocol::Tcp => {
             let flags = if packet.syn { SYN } else { ACK };
             let offset = 0x50;
             let header = Tcp { source, destination, offset, flags, ..Tcp::default() };
             bytes_of(&header).to_vec()
         }
-        Protocol::Udp => bytes_of(&Udp { source, destination, length, checksum: 0 }).to_vec(),
+        TransportProtocol::Udp => {
+            bytes_of(&Udp { source, destination, length, checksum: 0 }).to_vec()
+        }
     }
 }
 

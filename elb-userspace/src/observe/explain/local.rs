@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
-use super::Verdict;
+use super::Decision;
 use crate::model::Model;
 
 /// What becomes of a packet that does not leave its sender, or leaves this host without meeting the program;
 /// `None`: it comes here. `own` are this host's addresses.
-pub fn verdict(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Option<Verdict> {
+pub fn decision(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Option<Decision> {
     let lb = model.load_balancers().iter().find(|lb| lb.vips().any(|address| address == vip))?;
     let pools = lb.listeners.iter().filter_map(|listener| model.pool(&listener.default_pool));
     let member = |pool: &crate::model::Pool| {
@@ -31,7 +31,7 @@ pub fn verdict(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Op
                    another host";
         ("not seen", meaning, fix.to_owned())
     };
-    Some(Verdict { fate: fate.to_owned(), reason: None, meaning: Some(meaning), fix: Some(fix) })
+    Some(Decision { fate: fate.to_owned(), reason: None, meaning: Some(meaning), fix: Some(fix) })
 }
 
 /// Addresses of this host.
@@ -59,7 +59,7 @@ mod tests {
         let config = crate::source::file::parse("test", TEXT).unwrap();
         let address = |n: u8| IpAddr::from([10, 0, 0, n]);
         let said =
-            |source, vip| verdict(address(source), address(vip), &[address(2)], &config.model);
+            |source, vip| decision(address(source), address(vip), &[address(2)], &config.model);
         let own = said(2, 100).unwrap();
         assert_eq!(own.fate, "not seen");
         assert!(own.meaning.unwrap().contains("10.0.0.2 is an address of this host"));

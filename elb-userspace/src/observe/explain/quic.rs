@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use elb_common::listener::CidPart;
 use elb_common::quic::MAX_CID;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::quic::in_hexadecimal;
@@ -18,7 +19,7 @@ const LONG: u8 = 0x80;
 const REST: usize = 20;
 
 /// What a destination connection id begins with: 1 to 20 bytes, written in hexadecimal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cid {
     bytes: [u8; MAX_CID],
@@ -26,7 +27,7 @@ pub struct Cid {
 }
 
 /// What a listener that goes by connection ids of QUIC reads of a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionId {
     /// Whether one was given. If not, this is what becomes of a packet without one, which goes by
     /// its addresses and ports; packets of the same addresses and ports that have one go by it.

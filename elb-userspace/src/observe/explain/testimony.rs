@@ -11,19 +11,19 @@ use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
 
 use super::{
-    Admission, Answer, Backend, ConnectionId, Explanation, FlowEntry, Listener, Packet, Protocol,
-    Slot, Verdict, frame,
+    Admission, Backend, ConnectionId, Decision, ExplainedPacket, Explanation, FlowEntry,
+    MatchedListener, Reply, Slot, TransportProtocol, frame,
 };
 use crate::control::flow_key::Key;
-use crate::observe::names::{Member, Names};
-use crate::observe::packet::{Seen, mac};
+use crate::observe::names::{BackendMember, Names};
+use crate::observe::packet::{SeenFrame, mac};
 
 /// Room behind the frame; nothing grows at its end.
 const TAIL: usize = 64;
 
 /// Lets the packet path decide, and tells what it asked for.
 pub(super) fn of(
-    mut packet: Packet,
+    mut packet: ExplainedPacket,
     bytes: &[u8],
     ingress: u32,
     tables: &impl Tables,
@@ -39,12 +39,12 @@ pub(super) fn of(
     packet.length = received - u32::try_from(ETHERNET).unwrap_or(0);
     let (egress, answer) = match outcome {
         Outcome::Pass(_) | Outcome::Drop(_) => (None, None),
-        Outcome::Answer(_) => (None, Answer::read(&frame, packet.source.is_ipv4())),
+        Outcome::Answer(_) => (None, Reply::read(&frame, packet.source.is_ipv4())),
         Outcome::Transmit => (Some(ingress), None),
         Outcome::Redirect(index) => (Some(index), None),
     };
     let sent = frame.bytes();
-    let seen = Seen { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
+    let seen = SeenFrame { bytes: sent, length: u32::try_from(sent.len()).unwrap_or(u32::MAX) };
     let outer = seen.length.saturating_sub(received);
     let testimony = Testimony { asked: &asked, reason: outcome.reason(), names };
     let listener = testimony.listener();
@@ -52,7 +52,7 @@ pub(super) fn of(
     let (named, decides) = testimony.named().unzip();
     let decides = decides.unwrap_or(false);
     let explanation = Explanation {
-        verdict: verdict(outcome.reason()),
+        decision: decision(outcome.reason()),
         admission: listener
             .map(|(.., record)| Admission::new(&asked, testimony.reason, record, names)),
         connection_id: listener
@@ -73,13 +73,18 @@ pub(super) fn of(
 }
 
 /// Whether a connection id may tell which flow the packet belongs to.
-fn goes_by_id(packet: &Packet, listener: &listener::Listener) -> bool {
-    listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == Protocol::Udp
+fn goes_by_id(packet: &ExplainedPacket, listener: &listener::Listener) -> bool {
+    listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == TransportProtocol::Udp
 }
 
 /// What chooses the packet's slot: the hash of the connection id that it was received with, if the
 /// listener goes by it, or of its addresses and ports.
-fn hash(packet: &Packet, bytes: &[u8], tables: &impl Tables, listener: &listener::Listener) -> u32 {
+fn hash(
+    packet: &ExplainedPacket,
+    bytes: &[u8],
+    tables: &impl Tables,
+    listener: &listener::Listener,
+) -> u32 {
     let mut buffer = buffer(bytes);
     let frame = Frame::new(&mut buffer, bytes, 0).filter(|_| goes_by_id(packet, listener));
     let datagram = frame::transport_offset(packet) + size_of::<Udp>();
@@ -115,8 +120,8 @@ pub(crate) const fn chose_backend(reason: Option<Reason>) -> bool {
     )
 }
 
-fn verdict(reason: Option<Reason>) -> Verdict {
-    Verdict {
+fn decision(reason: Option<Reason>) -> Decision {
+    Decision {
         fate: fate(reason).to_owned(),
         reason: reason.map(|reason| reason.name().to_owned()),
         meaning: reason.map(|reason| reason.meaning().to_owned()),
@@ -172,9 +177,9 @@ impl<'t> Testimony<'_, 't> {
         })
     }
 
-    fn described(&self, packet: &Packet, (key, listener): Found<'t>) -> Listener {
+    fn described(&self, packet: &ExplainedPacket, (key, listener): Found<'t>) -> MatchedListener {
         let (address, port) = key.unwrap_or((packet.destination.ip(), 0));
-        Listener {
+        MatchedListener {
             id: listener.id,
             name: self.names.listener(listener.id),
             address,
@@ -237,7 +242,7 @@ impl<'t> Testimony<'_, 't> {
 
     /// The member that the connection id names, and whether that decides: it must serve the flows
     /// that it has.
-    fn named(&self) -> Option<(Member, bool)> {
+    fn named(&self) -> Option<(BackendMember, bool)> {
         let id = self.last(|asked| match asked {
             Asked::Server(_, found) => *found,
             _ => None,
@@ -265,7 +270,7 @@ impl<'t> Testimony<'_, 't> {
         })
     }
 
-    fn member(&self, id: u16) -> Option<Member> {
+    fn member(&self, id: u16) -> Option<BackendMember> {
         (id != 0).then(|| self.names.member(id))
     }
 }

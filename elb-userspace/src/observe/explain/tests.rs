@@ -94,8 +94,8 @@ fn names() -> Names {
     Names::new(&Model::default(), &assignments, BTreeMap::from([(3, "lb0".to_owned())]))
 }
 
-fn question(src: &str, dst: &str, proto: Protocol) -> Question {
-    Question {
+fn question(src: &str, dst: &str, proto: TransportProtocol) -> ExplainRequest {
+    ExplainRequest {
         src: src.parse().unwrap(),
         dst: dst.parse().unwrap(),
         proto,
@@ -106,11 +106,11 @@ fn question(src: &str, dst: &str, proto: Protocol) -> Question {
     }
 }
 
-fn web() -> Question {
-    question("198.51.100.7:1234", "192.0.2.10:80", Protocol::Tcp)
+fn web() -> ExplainRequest {
+    question("198.51.100.7:1234", "192.0.2.10:80", TransportProtocol::Tcp)
 }
 
-fn ask(question: &Question, memory: &Memory) -> Explanation {
+fn ask(question: &ExplainRequest, memory: &Memory) -> Explanation {
     explain(question, INGRESS, memory, &names()).unwrap().0
 }
 
@@ -118,7 +118,7 @@ fn ask(question: &Question, memory: &Memory) -> Explanation {
 fn a_packet_on_a_settled_slot() {
     let memory = memory(ring::Slot::new(1, 0));
     let told = ask(&web(), &memory);
-    assert_eq!((told.verdict.fate.as_str(), &told.verdict.reason), ("forwarded", &None));
+    assert_eq!((told.decision.fate.as_str(), &told.decision.reason), ("forwarded", &None));
     assert_eq!((told.packet.length, told.packet.interface.as_str()), (40, "lb0"));
     let listener = told.listener.unwrap();
     assert_eq!(
@@ -130,10 +130,10 @@ fn a_packet_on_a_settled_slot() {
     let slot = told.slot.unwrap();
     let hash = Key::new(told.packet.source, told.packet.destination, 6).hash(algorithm::FIVE_TUPLE);
     assert_eq!((slot.hash, slot.index, slot.of), (hash, ring::index(hash, SLOTS), SLOTS));
-    assert_eq!((slot.moving, slot.owner.unwrap().id, slot.former_owner), (false, 1, None));
+    assert_eq!((slot.moving, slot.owner.unwrap().number, slot.former_owner), (false, 1, None));
     assert_eq!(told.flow, None);
     let backend = told.backend.unwrap();
-    assert_eq!(backend.member.address, Some("10.0.0.11:80".parse::<SocketAddr>().unwrap()));
+    assert_eq!(backend.member.socket(), Some("10.0.0.11:80".parse::<SocketAddr>().unwrap()));
     assert_eq!((backend.forwarding.as_str(), backend.mtu), ("ipip", 1500));
     let sent = told.sent.unwrap();
     assert_eq!((sent.interface.as_str(), sent.next_hop_mac.as_str()), ("lb0", "02:00:00:00:00:0b"));
@@ -147,17 +147,17 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     let memory = memory(ring::Slot::new(1, 2));
     let older = ask(&web(), &memory);
     let slot = older.slot.unwrap();
-    assert_eq!((slot.moving, slot.former_owner.unwrap().id), (true, 2));
+    assert_eq!((slot.moving, slot.former_owner.unwrap().number), (true, 2));
     let entry = older.flow.unwrap();
-    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.no_room), (None, 2, false));
-    assert_eq!(older.backend.unwrap().member.id, 2);
+    assert_eq!((entry.recorded, entry.records.unwrap().number, entry.no_room), (None, 2, false));
+    assert_eq!(older.backend.unwrap().member.number, 2);
     assert_eq!(older.sent.unwrap().encapsulation, None);
 
     memory.written.borrow_mut().flows_v4.live.clear();
-    let opening = ask(&Question { syn: true, ..web() }, &memory);
+    let opening = ask(&ExplainRequest { syn: true, ..web() }, &memory);
     let entry = opening.flow.unwrap();
-    assert_eq!((entry.recorded, entry.records.unwrap().id), (None, 1));
-    assert_eq!(opening.backend.unwrap().member.id, 1);
+    assert_eq!((entry.recorded, entry.records.unwrap().number), (None, 1));
+    assert_eq!(opening.backend.unwrap().member.number, 1);
 
     let Key::V4(key) = Key::new(older.packet.source, older.packet.destination, 6) else {
         panic!("an IPv4 flow")
@@ -166,39 +166,41 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
     memory.written.borrow_mut().flows_v4.live.insert(key, flow);
     let (recorded, found) = explain(&web(), INGRESS, &memory, &names()).unwrap();
     assert_eq!(found, Some(Key::V4(key)));
-    assert_eq!(recorded.flow.unwrap().recorded.unwrap().id, 1);
-    assert_eq!(recorded.backend.unwrap().member.id, 1);
+    assert_eq!(recorded.flow.unwrap().recorded.unwrap().number, 1);
+    assert_eq!(recorded.backend.unwrap().member.number, 1);
 }
 
 #[test]
 fn what_is_not_forwarded_has_a_reason_and_a_fix() {
     let nobody = memory(ring::Slot::new(0, 0));
     let told = ask(&web(), &nobody);
-    assert_eq!(told.verdict.reason.as_deref(), Some("no_backend"));
-    assert_eq!(told.verdict.fate, "dropped");
-    assert!(told.verdict.fix.unwrap().contains("elb status"));
+    assert_eq!(told.decision.reason.as_deref(), Some("no_backend"));
+    assert_eq!(told.decision.fate, "dropped");
+    assert!(told.decision.fix.unwrap().contains("elb status"));
     assert_eq!((told.slot.unwrap().owner, told.backend, told.sent), (None, None, None));
 
-    let foreign = ask(&question("198.51.100.7:1", "192.0.2.99:80", Protocol::Tcp), &nobody);
-    assert_eq!(foreign.verdict.reason.as_deref(), Some("not_vip"));
-    assert_eq!((foreign.verdict.fate.as_str(), foreign.verdict.fix), ("passed", None));
+    let foreign =
+        ask(&question("198.51.100.7:1", "192.0.2.99:80", TransportProtocol::Tcp), &nobody);
+    assert_eq!(foreign.decision.reason.as_deref(), Some("not_vip"));
+    assert_eq!((foreign.decision.fate.as_str(), foreign.decision.fix), ("passed", None));
     assert_eq!((foreign.listener, foreign.admission), (None, None));
 
-    let big = ask(&Question { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
-    assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
-    assert_eq!((big.verdict.fate.as_str(), big.sent), ("answered", None));
-    assert_eq!((big.packet.length, big.backend.unwrap().member.id), (1481, 1));
+    let big = ask(&ExplainRequest { size: Some(1481), ..web() }, &memory(ring::Slot::new(1, 0)));
+    assert_eq!(big.decision.reason.as_deref(), Some("too_big_answered"));
+    assert_eq!((big.decision.fate.as_str(), big.sent), ("answered", None));
+    assert_eq!((big.packet.length, big.backend.unwrap().member.number), (1481, 1));
 }
 
 #[test]
 fn what_is_too_big_is_answered_with_what_fits() {
     let memory = memory(ring::Slot::new(1, 0));
-    let v6 = question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp);
-    for (question, kind) in [(web(), Kind::FragmentationNeeded), (v6, Kind::PacketTooBig)] {
-        let big = ask(&Question { size: Some(1500), ..question.clone() }, &memory);
-        assert_eq!(big.verdict.reason.as_deref(), Some("too_big_answered"));
-        assert_eq!((big.sent, big.answer), (None, Some(Answer { kind, mtu: Some(1480) })));
-        let fits = ask(&Question { size: Some(1480), ..question }, &memory);
+    let v6 = question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp);
+    for (question, kind) in [(web(), ReplyKind::FragmentationNeeded), (v6, ReplyKind::PacketTooBig)]
+    {
+        let big = ask(&ExplainRequest { size: Some(1500), ..question.clone() }, &memory);
+        assert_eq!(big.decision.reason.as_deref(), Some("too_big_answered"));
+        assert_eq!((big.sent, big.answer), (None, Some(Reply { kind, mtu: Some(1480) })));
+        let fits = ask(&ExplainRequest { size: Some(1480), ..question }, &memory);
         assert_eq!((fits.sent.unwrap().length, fits.answer), (1514, None));
     }
 }
@@ -220,9 +222,9 @@ fn gue_tells_its_ports() {
 #[test]
 fn a_range_of_ports_and_ipv6() {
     let memory = memory(ring::Slot::new(1, 0));
-    let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", Protocol::Udp), &memory);
+    let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp), &memory);
     assert_eq!(told.packet.source.port(), DEFAULT_PORT);
-    assert_eq!((told.packet.length, told.verdict.fate.as_str()), (48, "forwarded"));
+    assert_eq!((told.packet.length, told.decision.fate.as_str()), (48, "forwarded"));
     let listener = told.listener.unwrap();
     assert_eq!((listener.port, listener.address), (0, told.packet.destination.ip()));
     assert_eq!(told.sent.unwrap().encapsulation.unwrap().protocol, "ipv6");
@@ -233,11 +235,12 @@ fn a_listener_says_why_it_lets_nobody_in() {
     let limited = Record { cps: 1, max_connections: 50, ..Record::default() };
     let flags = listener_flags::WHITELIST | listener_flags::LIMITED;
     let mut memory = memory_with(ring::Slot::new(1, 0), Record { flags, group: 3, ..limited });
-    let opening = Question { syn: true, ..web() };
+    let opening = ExplainRequest { syn: true, ..web() };
     let stranger = ask(&opening, &memory);
-    assert_eq!(stranger.verdict.reason.as_deref(), Some("access_denied"));
-    let office =
-        |holds_client| Some(Group { name: "office".to_owned(), list: List::White, holds_client });
+    assert_eq!(stranger.decision.reason.as_deref(), Some("access_denied"));
+    let office = |holds_client| {
+        Some(GroupAdmission { name: "office".to_owned(), list: List::White, holds_client })
+    };
     let refused = Admission { ipgroup: office(false), ..Admission::default() };
     assert_eq!(stranger.admission, Some(refused.clone()));
     assert_eq!(refused.to_string(), "refused, its whitelist office does not hold the client");
@@ -255,7 +258,7 @@ fn a_listener_says_why_it_lets_nobody_in() {
          fewer than 1 connections, the most, have opened this second"
     );
     let second = ask(&opening, &memory);
-    assert_eq!(second.verdict.reason.as_deref(), Some("rate_limited"));
+    assert_eq!(second.decision.reason.as_deref(), Some("rate_limited"));
     let second = second.admission.unwrap();
     assert_eq!((second.admitted, second.cps), (false, Some(Rate { limit: 1, reached: true })));
 }
@@ -264,7 +267,7 @@ fn a_listener_says_why_it_lets_nobody_in() {
 fn a_blacklist_lets_all_others_in() {
     let record = Record { flags: listener_flags::BLACKLIST, group: 3, ..Record::default() };
     let mut memory = memory_with(ring::Slot::new(1, 0), record);
-    let opening = Question { syn: true, ..web() };
+    let opening = ExplainRequest { syn: true, ..web() };
     let told = ask(&opening, &memory).admission.unwrap();
     assert_eq!(told.to_string(), "admitted, its blacklist office does not hold the client");
     memory.groups_v4.push((64, GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]))));
@@ -294,23 +297,23 @@ fn packets_wait_for_records_that_are_carried_over() {
     let (moving, settled) = (ring::Slot::new(1, 2), ring::Slot::new(1, 0));
     for memory in [carrying(moving, Record::default()), carrying(settled, turns)] {
         let told = ask(&web(), &memory);
-        assert_eq!(told.verdict.fate, "dropped");
-        assert_eq!(told.verdict.reason.as_deref(), Some("carried_over"));
+        assert_eq!(told.decision.fate, "dropped");
+        assert_eq!(told.decision.reason.as_deref(), Some("carried_over"));
         let entry = told.flow.unwrap();
         assert_eq!((entry.carried_over, entry.records), (true, None));
-        let opens = ask(&Question { syn: true, ..web() }, &memory);
+        let opens = ask(&ExplainRequest { syn: true, ..web() }, &memory);
         assert_eq!(
-            (opens.verdict.fate.as_str(), opens.flow.unwrap().carried_over),
+            (opens.decision.fate.as_str(), opens.flow.unwrap().carried_over),
             ("forwarded", false)
         );
         // It is recorded now, as it would be when its record has followed.
-        assert_eq!(ask(&web(), &memory).verdict.fate, "forwarded");
+        assert_eq!(ask(&web(), &memory).decision.fate, "forwarded");
     }
     let memory = carrying(settled, Record::default());
-    assert_eq!(ask(&web(), &memory).verdict.fate, "forwarded", "no record decides");
+    assert_eq!(ask(&web(), &memory).decision.fate, "forwarded", "no record decides");
     let mut over = carrying(moving, Record::default());
     over.now += 1;
-    assert_eq!(ask(&web(), &over).verdict.fate, "forwarded", "it ends by itself");
+    assert_eq!(ask(&web(), &over).decision.fate, "forwarded", "it ends by itself");
 }
 
 #[test]
@@ -321,33 +324,34 @@ fn members_in_turn_and_room_for_flows() {
         ..Record::default()
     };
     let memory = memory_with(ring::Slot::new(1, 0), turns);
-    let told = ask(&Question { syn: true, ..web() }, &memory);
+    let told = ask(&ExplainRequest { syn: true, ..web() }, &memory);
     let listener = told.listener.unwrap();
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("ROUND_ROBIN", true));
     let entry = told.flow.unwrap();
-    assert_eq!((entry.recorded, entry.records.unwrap().id, entry.no_room), (None, 1, false));
+    assert_eq!((entry.recorded, entry.records.unwrap().number, entry.no_room), (None, 1, false));
 
     memory.written.borrow_mut().listener_states.entry(7).or_default().records[0] = 51;
     memory.written.borrow_mut().tables[0].records = 51;
-    let another = question("198.51.100.7:4321", "192.0.2.10:80", Protocol::Tcp);
-    let entry = ask(&Question { syn: true, ..another }, &memory).flow.unwrap();
+    let another = question("198.51.100.7:4321", "192.0.2.10:80", TransportProtocol::Tcp);
+    let entry = ask(&ExplainRequest { syn: true, ..another }, &memory).flow.unwrap();
     assert_eq!((entry.records, entry.no_room), (None, true));
 }
 
 #[test]
 fn a_question_that_contradicts_itself() {
     let memory = Memory::default();
-    let refused = |question: &Question| explain(question, INGRESS, &memory, &names()).unwrap_err();
-    let mixed = question("198.51.100.7", "[2001:db8::10]:80", Protocol::Tcp);
+    let refused =
+        |question: &ExplainRequest| explain(question, INGRESS, &memory, &names()).unwrap_err();
+    let mixed = question("198.51.100.7", "[2001:db8::10]:80", TransportProtocol::Tcp);
     assert_eq!(refused(&mixed), "198.51.100.7 and 2001:db8::10 are of different IP versions");
-    let udp = question("198.51.100.7", "192.0.2.10:53", Protocol::Udp);
-    assert!(refused(&Question { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
+    let udp = question("198.51.100.7", "192.0.2.10:53", TransportProtocol::Udp);
+    assert!(refused(&ExplainRequest { syn: true, ..udp.clone() }).starts_with("UDP has no SYN"));
     let cid = Some("0a1b".parse().unwrap());
-    let tcp = refused(&Question { cid, ..web() });
+    let tcp = refused(&ExplainRequest { cid, ..web() });
     assert!(tcp.starts_with("TCP has no connection id of QUIC: leave --cid out"), "{tcp}");
-    let small = Question { size: Some(39), ..web() };
+    let small = ExplainRequest { size: Some(39), ..web() };
     assert_eq!(refused(&small), "a packet of 39 bytes has no room for its headers of 40");
-    let short = Question { size: Some(68), cid, ..udp };
+    let short = ExplainRequest { size: Some(68), cid, ..udp };
     assert_eq!(
         refused(&short),
         "a packet of 68 bytes has no room for its headers, the longest connection id and the least \

@@ -1,11 +1,12 @@
 //! `elb flows --cut`: what can be cut, and what became of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Key, State};
+use super::{FlowState, Key};
 
 /// What a cut reaches, of the flows that are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reach {
     /// Recorded TCP connections: they can be cut.
     pub connections: u64,
@@ -21,33 +22,21 @@ pub struct Reach {
 
 impl Reach {
     /// One more record.
-    pub fn add(&mut self, key: &Key, state: State) {
+    pub fn add(&mut self, key: &Key, state: FlowState) {
         match state {
             _ if can_be_cut(key, state) => self.connections += 1,
-            State::Open => self.datagrams += 1,
-            State::Settled => self.settled += 1,
-            State::Closed | State::Cut | State::MemberGone | State::Over => {}
+            FlowState::Open => self.datagrams += 1,
+            FlowState::Settled => self.settled += 1,
+            FlowState::Closed | FlowState::Cut | FlowState::MemberGone | FlowState::Over => {}
         }
     }
 }
 
 /// Whether a record is of a connection that lives. One that its client closed may go on the other way.
-pub fn can_be_cut(key: &Key, state: State) -> bool {
+pub fn can_be_cut(key: &Key, state: FlowState) -> bool {
     const TCP: u8 = 6;
     let (_, _, protocol) = key.five_tuple();
-    protocol == TCP && matches!(state, State::Open | State::Closed)
-}
-
-/// A line of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Line {
-    /// How many are cut so far.
-    Progress(u64),
-    /// How many were cut, at the end.
-    Done(u64),
-    /// It cannot go on.
-    Failed(String),
+    protocol == TCP && matches!(state, FlowState::Open | FlowState::Closed)
 }
 
 #[cfg(test)]
@@ -59,7 +48,13 @@ mod tests {
         let [client, vip] = ["198.51.100.7:1", "192.0.2.10:80"].map(|text| text.parse().unwrap());
         let [tcp, udp] = [6, 17].map(|protocol| Key::new(client, vip, protocol));
         let mut reach = Reach::default();
-        for state in [State::Open, State::Settled, State::Closed, State::Cut, State::Over] {
+        for state in [
+            FlowState::Open,
+            FlowState::Settled,
+            FlowState::Closed,
+            FlowState::Cut,
+            FlowState::Over,
+        ] {
             reach.add(&tcp, state);
             reach.add(&udp, state);
         }

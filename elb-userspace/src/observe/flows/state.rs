@@ -9,15 +9,16 @@ use elb_common::path::{Family, V4, V6};
 use elb_common::pool::Pool;
 use elb_common::ring::Slot;
 use elb_common::sweep::{self, Fate, Sweep};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Key;
 use crate::control::plan::Image;
 
 /// The state of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum FlowState {
     /// Its flow lives.
     Open,
     /// Its slot is settled: packets do not look at it any more, so whether its flow lives is not known.
@@ -32,7 +33,7 @@ pub enum State {
     Over,
 }
 
-impl State {
+impl FlowState {
     /// Whether its flow is over.
     pub const fn has_ended(self) -> bool {
         !matches!(self, Self::Open | Self::Settled)
@@ -52,9 +53,9 @@ impl State {
 }
 
 /// How many records are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "the states")]
-pub struct Counts {
+pub struct FlowCounts {
     pub open: u64,
     pub settled: u64,
     pub closed: u64,
@@ -63,16 +64,16 @@ pub struct Counts {
     pub over: u64,
 }
 
-impl Counts {
+impl FlowCounts {
     /// One more.
-    pub const fn add(&mut self, state: State) {
+    pub const fn add(&mut self, state: FlowState) {
         *match state {
-            State::Open => &mut self.open,
-            State::Settled => &mut self.settled,
-            State::Closed => &mut self.closed,
-            State::Cut => &mut self.cut,
-            State::MemberGone => &mut self.member_gone,
-            State::Over => &mut self.over,
+            FlowState::Open => &mut self.open,
+            FlowState::Settled => &mut self.settled,
+            FlowState::Closed => &mut self.closed,
+            FlowState::Cut => &mut self.cut,
+            FlowState::MemberGone => &mut self.member_gone,
+            FlowState::Over => &mut self.over,
         } += 1;
     }
 
@@ -82,7 +83,7 @@ impl Counts {
     }
 }
 
-impl AddAssign for Counts {
+impl AddAssign for FlowCounts {
     fn add_assign(&mut self, other: Self) {
         self.open += other.open;
         self.settled += other.settled;
@@ -138,7 +139,7 @@ impl Terms {
         flow: &Flow,
         now: u32,
         slot: impl Fn(u32) -> Option<Slot>,
-    ) -> State {
+    ) -> FlowState {
         match key {
             Key::V4(key) => self.judge::<V4>(key, flow, now, slot),
             Key::V6(key) => self.judge::<V6>(key, flow, now, slot),
@@ -151,28 +152,28 @@ impl Terms {
         flow: &Flow,
         now: u32,
         slot: impl Fn(u32) -> Option<Slot>,
-    ) -> State {
+    ) -> FlowState {
         let listener = self.listeners.get(&flow.listener).copied().unwrap_or_default();
         let Some(pool) = self.pools.get(&listener.pool).filter(|_| listener.exists()) else {
-            return State::Over;
+            return FlowState::Over;
         };
         let sweep = Sweep { now, closed_for: u32::MAX, ..Sweep::default() };
         let stage = elb_common::flow::Stage::Live;
         if sweep::fate::<F>(&sweep, stage, key, flow, listener, pool) == Fate::Over {
-            return State::Over;
+            return FlowState::Over;
         }
         if !self.serving.contains(&flow.backend) {
-            return State::MemberGone;
+            return FlowState::MemberGone;
         }
         let is_settled = || slot(sweep::place::<F>(key, &pool.ring)).is_some_and(Slot::is_settled);
         if flow.is_cut() {
-            State::Cut
+            FlowState::Cut
         } else if flow.is_closed() {
-            State::Closed
+            FlowState::Closed
         } else if !self.recording.contains(&flow.listener) && is_settled() {
-            State::Settled
+            FlowState::Settled
         } else {
-            State::Open
+            FlowState::Open
         }
     }
 }
@@ -203,7 +204,7 @@ mod tests {
         Terms::new(&image)
     }
 
-    fn state(flags: u16, slot: Slot, change: impl FnOnce(&mut Flow)) -> State {
+    fn state(flags: u16, slot: Slot, change: impl FnOnce(&mut Flow)) -> FlowState {
         let mut flow =
             Flow { backend: 7, pool: 2, listener: LISTENER, flags: 0, seen: 990, since: 9 };
         change(&mut flow);
@@ -214,36 +215,36 @@ mod tests {
     #[test]
     fn a_record_has_one_state() {
         let moving = Slot::new(7, 8);
-        assert_eq!(state(0, moving, |_| {}), State::Open);
-        assert_eq!(state(0, moving, |flow| flow.flags = flow_flags::CLOSED), State::Closed);
+        assert_eq!(state(0, moving, |_| {}), FlowState::Open);
+        assert_eq!(state(0, moving, |flow| flow.flags = flow_flags::CLOSED), FlowState::Closed);
         let cut = flow_flags::CLOSED | flow_flags::CUT;
-        assert_eq!(state(0, moving, |flow| flow.flags = cut), State::Cut);
-        assert_eq!(state(0, moving, |flow| flow.backend = 8), State::MemberGone);
-        assert_eq!(state(0, moving, |flow| flow.backend = 99), State::MemberGone);
-        assert_eq!(state(0, moving, |flow| flow.seen = 600), State::Over);
-        assert_eq!(state(0, moving, |flow| flow.listener = 5), State::Over);
-        assert_eq!(state(0, moving, |flow| flow.pool = 3), State::Over);
+        assert_eq!(state(0, moving, |flow| flow.flags = cut), FlowState::Cut);
+        assert_eq!(state(0, moving, |flow| flow.backend = 8), FlowState::MemberGone);
+        assert_eq!(state(0, moving, |flow| flow.backend = 99), FlowState::MemberGone);
+        assert_eq!(state(0, moving, |flow| flow.seen = 600), FlowState::Over);
+        assert_eq!(state(0, moving, |flow| flow.listener = 5), FlowState::Over);
+        assert_eq!(state(0, moving, |flow| flow.pool = 3), FlowState::Over);
     }
 
     #[test]
     fn on_a_settled_slot_no_packet_looks_at_a_record_unless_all_are_recorded() {
         let settled = Slot::new(7, 0);
-        assert_eq!(state(0, settled, |_| {}), State::Settled);
-        assert_eq!(state(listener_flags::TRACKED, settled, |_| {}), State::Open);
-        assert_eq!(state(listener_flags::MOVED, settled, |_| {}), State::Open);
-        assert_eq!(state(0, Slot::excepting(7), |_| {}), State::Open);
+        assert_eq!(state(0, settled, |_| {}), FlowState::Settled);
+        assert_eq!(state(listener_flags::TRACKED, settled, |_| {}), FlowState::Open);
+        assert_eq!(state(listener_flags::MOVED, settled, |_| {}), FlowState::Open);
+        assert_eq!(state(0, Slot::excepting(7), |_| {}), FlowState::Open);
     }
 
     #[test]
     fn every_state_is_counted() {
-        let mut counts = Counts::default();
+        let mut counts = FlowCounts::default();
         let all = [
-            State::Open,
-            State::Settled,
-            State::Closed,
-            State::Cut,
-            State::MemberGone,
-            State::Over,
+            FlowState::Open,
+            FlowState::Settled,
+            FlowState::Closed,
+            FlowState::Cut,
+            FlowState::MemberGone,
+            FlowState::Over,
         ];
         all.into_iter().for_each(|state| counts.add(state));
         assert_eq!(counts.all(), 6);

@@ -5,15 +5,16 @@ use std::time::{Duration, SystemTime};
 use elb_common::path::peek::Carried;
 use elb_common::reason::Reason;
 use elb_common::trace::{Event as Record, FORWARDED, NO_LISTENER};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::explain::{chose_backend, fate};
-use crate::observe::names::{Member, Names};
-use crate::observe::packet::{Seen, Sent, protocol_name, with_port};
+use crate::observe::names::{BackendMember, Names};
+use crate::observe::packet::{SeenFrame, Sent, protocol_name, with_port};
 
 /// A packet and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PacketEvent {
     /// When, RFC 3339, UTC, to the nanosecond.
     pub time: String,
     /// The interface that it came by.
@@ -36,7 +37,7 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub listener: Option<String>,
     /// forwarded, passed, dropped or answered.
-    pub verdict: String,
+    pub fate: String,
     /// Why it was not forwarded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
@@ -45,7 +46,7 @@ pub struct Event {
     pub meaning: Option<String>,
     /// The backend that was chosen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub member: Option<Member>,
+    pub member: Option<BackendMember>,
     /// How it went on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sent: Option<Sent>,
@@ -58,7 +59,7 @@ pub struct Event {
 }
 
 /// Bytes, in hex where they are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bytes(pub Vec<u8>);
 
@@ -98,8 +99,8 @@ impl<'b> Raw<'b> {
     }
 
     /// The frame as it came.
-    pub const fn received(&self) -> Seen<'b> {
-        Seen { bytes: self.received, length: self.event.received }
+    pub const fn received(&self) -> SeenFrame<'b> {
+        SeenFrame { bytes: self.received, length: self.event.received }
     }
 
     /// Id of the backend that was chosen.
@@ -116,14 +117,14 @@ impl<'b> Raw<'b> {
     }
 
     /// In words. `booted` is when the monotonic clock was at zero.
-    pub fn event(&self, names: &Names, booted: SystemTime, with_bytes: bool) -> Event {
+    pub fn event(&self, names: &Names, booted: SystemTime, with_bytes: bool) -> PacketEvent {
         let carried = Described::of(self.received().carried());
         let (event, reason) = (&self.event, self.reason());
         let listener = u16::try_from(event.listener).ok().filter(|_| event.listener != NO_LISTENER);
-        let sent = Seen { bytes: self.sent, length: event.sent };
+        let sent = SeenFrame { bytes: self.sent, length: event.sent };
         let outer = if reason.is_none() { event.sent.saturating_sub(event.received) } else { 0 };
         let time = booted + Duration::from_nanos(event.time);
-        Event {
+        PacketEvent {
             time: humantime::format_rfc3339_nanos(time).to_string(),
             interface: names.interface(event.ingress),
             protocol: carried.protocol,
@@ -133,7 +134,7 @@ impl<'b> Raw<'b> {
             fragment: carried.fragment,
             length: event.received,
             listener: listener.map(|id| names.listener(id)),
-            verdict: fate(reason).to_owned(),
+            fate: fate(reason).to_owned(),
             reason: reason.map(|reason| reason.name().to_owned()),
             meaning: reason.map(|reason| reason.meaning().to_owned()),
             member: self.member().map(|id| names.member(id)),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use elb_common::trace::Trace;
 
-use super::{MAX_RATE, MAX_SNAP, MIN_SNAP, Raw, Request};
+use super::{MAX_RATE, MAX_SNAP, MIN_SNAP, Raw, TraceRequest};
 use crate::observe::names::Names;
 
 /// A request whose names are numbers.
@@ -22,14 +22,14 @@ impl Filter {
     ///
     /// # Errors
     /// Nobody is called so, or has that address.
-    pub fn new(request: &Request, names: &Names) -> Result<Self, String> {
+    pub fn new(request: &TraceRequest, names: &Names) -> Result<Self, String> {
         let members = match &request.member {
             Some(member) => names.select(Some(member), None)?,
             None => BTreeSet::new(),
         };
         let addresses: BTreeSet<IpAddr> = members
             .iter()
-            .filter_map(|id| names.member(*id).address)
+            .filter_map(|id| names.member(*id).socket())
             .map(|socket| socket.ip())
             .collect();
         // The kernel looks for one address; among several, the agent sorts.
@@ -133,11 +133,11 @@ mod tests {
     use elb_common::path::peek::Ends;
     use elb_common::reason::Reason;
 
-    fn request() -> Request {
-        Request { sample: 1, rate: 100, snap: 1, ..Request::default() }
+    fn request() -> TraceRequest {
+        TraceRequest { sample: 1, rate: 100, snap: 1, ..TraceRequest::default() }
     }
 
-    fn filter(request: &Request) -> Filter {
+    fn filter(request: &TraceRequest) -> Filter {
         Filter::new(request, &Names::default()).unwrap()
     }
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn addresses_and_networks() {
-        let both = filter(&Request {
+        let both = filter(&TraceRequest {
             vip: Some("192.0.2.10".parse().unwrap()),
             client: Some("198.51.100.0/25".parse().unwrap()),
             ..request()
@@ -157,25 +157,26 @@ mod tests {
         assert!(!both.record.wants(ends("198.51.100.128", "192.0.2.10")));
         assert!(!both.record.wants(ends("198.51.100.127", "192.0.2.11")));
         assert!(!both.record.wants(None));
-        let v6 = filter(&Request { client: Some("2001:db8::/33".parse().unwrap()), ..request() });
+        let v6 =
+            filter(&TraceRequest { client: Some("2001:db8::/33".parse().unwrap()), ..request() });
         assert!(v6.record.wants(ends("2001:db8:7fff::1", "::1")));
         assert!(!v6.record.wants(ends("2001:db8:8000::1", "::1")));
-        let all = filter(&Request { client: Some("0.0.0.0/0".parse().unwrap()), ..request() });
+        let all = filter(&TraceRequest { client: Some("0.0.0.0/0".parse().unwrap()), ..request() });
         assert!(all.record.wants(ends("1.2.3.4", "5.6.7.8")));
         assert!(!all.record.wants(ends("2001:db8::1", "::1")), "of IPv4 only");
     }
 
     #[test]
     fn numbers_are_bounded() {
-        let record = filter(&Request { sample: 0, rate: 0, snap: 0, ..request() }).record();
+        let record = filter(&TraceRequest { sample: 0, rate: 0, snap: 0, ..request() }).record();
         assert_eq!((record.sample, record.limit, record.snap), (1, 1, MIN_SNAP));
-        let record = filter(&Request { rate: u32::MAX, snap: u32::MAX, ..request() }).record();
+        let record = filter(&TraceRequest { rate: u32::MAX, snap: u32::MAX, ..request() }).record();
         assert_eq!((record.limit, record.snap), (MAX_RATE, MAX_SNAP));
     }
 
     #[test]
     fn a_member_that_nobody_knows_is_an_error() {
-        let request = Request { member: Some("10.0.0.9".parse().unwrap()), ..request() };
+        let request = TraceRequest { member: Some("10.0.0.9".parse().unwrap()), ..request() };
         let error = Filter::new(&request, &Names::default()).unwrap_err();
         assert_eq!(
             error,
@@ -186,10 +187,11 @@ mod tests {
 
     #[test]
     fn a_union_lets_every_filter_have_its_packets() {
-        let web = Request { vip: Some("192.0.2.10".parse().unwrap()), ..request() };
+        let web = TraceRequest { vip: Some("192.0.2.10".parse().unwrap()), ..request() };
         let dropped = [Reason::NoBackend].into_iter().collect();
-        let drops = Request { reason: Some(dropped), sample: 6, snap: 900, ..web.clone() };
-        let dns = Request { vip: Some("192.0.2.11".parse().unwrap()), sample: 4, ..drops.clone() };
+        let drops = TraceRequest { reason: Some(dropped), sample: 6, snap: 900, ..web.clone() };
+        let dns =
+            TraceRequest { vip: Some("192.0.2.11".parse().unwrap()), sample: 4, ..drops.clone() };
         let [web, drops, dns] = [web, drops, dns].map(|request| filter(&request));
         assert_eq!(union([].into_iter()), Trace::default());
         assert_eq!(union([&web].into_iter()), web.record());

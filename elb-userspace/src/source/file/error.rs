@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Error {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigError {
     /// Whether the configuration can be used in spite of it.
     pub severity: Severity,
     /// The file as it was named.
@@ -24,7 +25,9 @@ pub struct Error {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Probably not what is wanted, or the consequence of an error elsewhere.
@@ -33,7 +36,7 @@ pub enum Severity {
     Error,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, object, what, fix, severity } = self;
         write!(f, "{file}:")?;
@@ -51,13 +54,13 @@ impl fmt::Display for Error {
 }
 
 /// Everything that is wrong, in the order of the file. May be empty or hold warnings only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Errors(pub(super) Vec<Error>);
+pub struct Errors(pub(super) Vec<ConfigError>);
 
 impl Errors {
     /// In the order of the file.
-    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()
     }
 
@@ -83,8 +86,8 @@ impl Errors {
 }
 
 impl<'a> IntoIterator for &'a Errors {
-    type Item = &'a Error;
-    type IntoIter = std::slice::Iter<'a, Error>;
+    type Item = &'a ConfigError;
+    type IntoIter = std::slice::Iter<'a, ConfigError>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -108,7 +111,7 @@ impl std::error::Error for Errors {}
 pub(in crate::source) struct Report {
     file: String,
     text: String,
-    found: Vec<(usize, Error)>,
+    found: Vec<(usize, ConfigError)>,
 }
 
 /// Errors, or warnings, beyond this many are not reported: nobody reads on.
@@ -138,7 +141,7 @@ impl Report {
         }
         let (line, column) = position(&self.text, offset);
         let (file, object) = (self.file.clone(), object.to_owned());
-        let error = Error { severity, file, line, column, object, what, fix };
+        let error = ConfigError { severity, file, line, column, object, what, fix };
         self.found.push((offset, error));
     }
 

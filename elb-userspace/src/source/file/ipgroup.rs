@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::table::{Item, Place, Table};
-use crate::model::ipgroup::{Description, IpGroupEntry, Network};
+use crate::model::ipgroup::{Cidr, Description, IpGroupEntry};
 use crate::model::{AccessControl, AccessList, IpGroup, Name, ResourceId};
 
 /// Reads `[[ipgroup]]`; `None` if anything in it is wrong.
@@ -47,7 +47,7 @@ fn entries(t: &mut Table<'_>) -> Vec<IpGroupEntry> {
 
 fn entry(mut t: Table<'_>) -> Option<IpGroupEntry> {
     t.require("ip", "set it to an address or a network");
-    let ip = t.parsed::<Network>("ip");
+    let ip = t.parsed::<Cidr>("ip");
     let description = t.parsed("description").unwrap_or_default();
     let (sound, _) = t.finish();
     ip.filter(|_| sound).map(|ip| IpGroupEntry { ip, description })

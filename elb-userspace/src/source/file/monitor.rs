@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::resources::{Port, port};
 use super::table::{Place, Table};
 use crate::model::monitor::{
-    Check, CheckType, GrpcCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck, UrlPath,
+    CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck,
+    UrlPath,
 };
 use crate::model::value::Invalid;
 use crate::model::{HealthMonitor, ResourceId};
@@ -44,27 +45,27 @@ pub(super) fn monitor(t: &mut Table<'_>, pool: ResourceId) -> Option<(HealthMoni
 const REQUEST: [&str; 3] = ["http_method", "url_path", "expected_codes"];
 const SERVER: [&str; 1] = ["domain_name"];
 
-fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> Check {
+fn check(t: &mut Table<'_>, check_type: Option<CheckType>) -> HealthCheck {
     match check_type {
-        Some(CheckType::Http) => Check::Http(http(t)),
-        Some(CheckType::Https) => Check::Https(http(t)),
-        Some(CheckType::Grpc) => Check::Grpc(grpc(t)),
+        Some(CheckType::Http) => HealthCheck::Http(http(t)),
+        Some(CheckType::Https) => HealthCheck::Https(http(t)),
+        Some(CheckType::Grpc) => HealthCheck::Grpc(grpc(t)),
         Some(CheckType::Tls) => {
             refuse(t, &REQUEST, "HTTP, HTTPS and GRPC");
-            Check::Tls(TlsCheck { domain_name: t.parsed("domain_name") })
+            HealthCheck::Tls(TlsCheck { domain_name: t.parsed("domain_name") })
         }
         Some(CheckType::Tcp) => {
             refuse_all(t);
-            Check::Tcp
+            HealthCheck::Tcp
         }
         Some(CheckType::UdpConnect) => {
             refuse_all(t);
-            Check::UdpConnect
+            HealthCheck::UdpConnect
         }
         // An error by itself: what the other keys mean is not known.
         None => {
             REQUEST.into_iter().chain(SERVER).for_each(|key| t.known(key));
-            Check::Tcp
+            HealthCheck::Tcp
         }
     }
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::FlowsOnUnhealthy;
-use crate::model::monitor::Check;
+use crate::model::monitor::HealthCheck;
 
 const SAMPLE: &str = include_str!("../../../dist/elb.toml");
 
@@ -77,7 +77,7 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!((monitor.delay.get(), monitor.timeout.get()), (5, 3));
     assert_eq!((monitor.max_retries.get(), monitor.max_retries_down.get()), (3, 3));
     assert_eq!(monitor.port(&web.members[0]), 80);
-    let Check::Http(http) = &monitor.check else { panic!() };
+    let HealthCheck::Http(http) = &monitor.check else { panic!() };
     assert_eq!((http.url_path.as_str(), http.expected_codes.to_string().as_str()), ("/", "200"));
     let host = config.model.default_host(&web.name, &web.members[0]);
     assert_eq!(host.to_string(), "192.0.2.10");

@@ -20,7 +20,7 @@ use elb_tests::lab::Lab;
 use elb_tests::server::Server;
 use elb_tests::wire::HTTP_PORT;
 use elb_userspace::api::client;
-use elb_userspace::api::shape::status::{Request, Status};
+use elb_userspace::api::shape::status::{Status, StatusRequest};
 use elb_userspace::health::lateness::{Class, quantile};
 
 use crate::effort::Effort;
@@ -146,7 +146,7 @@ impl Scene {
     /// Without the probes that are remembered, which would keep the agent busy.
     fn status(&self) -> Result<Status> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(client::status(&self.socket, &Request::default()))
+        runtime.block_on(client::status(&self.socket, &StatusRequest::default()))
     }
 
     fn ensure_all(&self, state: &str) -> Result<()> {

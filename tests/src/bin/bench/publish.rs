@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context as _, Result};
 use elb_common::addr::Mac;
 use elb_tests::host::PinDir;
-use elb_userspace::control::assign::{Assignments, Room};
+use elb_userspace::control::assign::{Assignments, IdSpace};
 use elb_userspace::control::network::{Link, Network, NextHop, Route};
-use elb_userspace::control::plan::{Image, Store as _, plan};
-use elb_userspace::control::reconcile::{EncapSource, Reconciler, Seen};
+use elb_userspace::control::plan::{Image, MapStore as _, plan};
+use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler};
 use elb_userspace::control::ring::identity;
 use elb_userspace::control::ring::maglev::{self, RingMember};
-use elb_userspace::kernel::bpf::{Capacity, Maps, Object, coarse_seconds};
+use elb_userspace::kernel::bpf::{Capacity, LoadedObject, Maps, coarse_seconds};
 use elb_userspace::model::{Member, Model, Pool};
 use elb_userspace::source::file;
 
@@ -96,7 +96,7 @@ struct Agent {
     reconciler: Reconciler,
     observed: Image,
     maps: Maps,
-    _object: Object,
+    _object: LoadedObject,
     _pins: PinDir,
 }
 
@@ -106,9 +106,9 @@ impl Agent {
         let backends = members + 2;
         let capacity = Capacity { chunks, flows: 1024, backends, listeners: 16 };
         let pins = PinDir::create()?;
-        let mut object = Object::load(pins.path(), capacity)?;
+        let mut object = LoadedObject::load(pins.path(), capacity)?;
         let maps = Maps::new(&mut object, capacity)?;
-        let room = Room { listeners: 16, pools: 16, backends, slots: chunks * 16 };
+        let room = IdSpace { listeners: 16, pools: 16, backends, slots: chunks * 16 };
         let (numbers, owners) = (Assignments::default(), BTreeMap::new());
         Ok(Self {
             model: model(members, size)?,
@@ -177,7 +177,7 @@ impl World {
     }
 }
 
-impl Seen for World {
+impl ReconcileInput for World {
     fn serves(&self, _: &Pool, member: &Member) -> bool {
         self.failed != Some(member.address)
     }

@@ -3,7 +3,6 @@
 
 use std::{env, fs, path::PathBuf, process::ExitCode, thread, time::Duration};
 
-use clap::Parser as _;
 use elb_common::names::ABI_VERSION;
 use elb_userspace::agent;
 use elb_userspace::cli;
@@ -23,13 +22,7 @@ fn main() -> ExitCode {
     {
         agent::fault::set(task, times.parse().unwrap_or(1));
     }
-    match cli::run(cli::Cli::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("elb: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::main()
 }
 
 /// The file says by how many seconds the wall clock is wrong.

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use elb_common::addr::Mac;
 use elb_userspace::agent::saved::Numbers;
-use elb_userspace::control::assign::{Assignments, Room};
+use elb_userspace::control::assign::{Assignments, IdSpace};
 use elb_userspace::control::network::NextHop;
-use elb_userspace::control::reconcile::{EncapSource, Reconciler, Seen};
+use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler};
 use elb_userspace::model::{Member, Model, Pool};
 use elb_userspace::source::file as config;
 
-const ROOM: Room = Room { listeners: 64, pools: 64, backends: 256, slots: 1 << 20 };
+const ROOM: IdSpace = IdSpace { listeners: 64, pools: 64, backends: 256, slots: 1 << 20 };
 const INTERFACE: u32 = 2;
 
 /// All members work, and are reached in the same way.
@@ -20,7 +20,7 @@ struct View {
     now: u32,
 }
 
-impl Seen for View {
+impl ReconcileInput for View {
     fn serves(&self, _: &Pool, _: &Member) -> bool {
         true
     }

@@ -59,7 +59,7 @@ fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
     let told = agent.diagnose(&[&format!("web V4/{}", lab.member_addr(0, Family::V4))])?;
     assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
     let mtu = told.finding("mtu");
-    assert_eq!(mtu["verdict"], "warn", "{:#}", told.said);
+    assert_eq!(mtu["outcome"], "warn", "{:#}", told.said);
     let words = format!("takes packets of {NARROW} bytes at most");
     assert!(mtu["evidence"].as_str().is_some_and(|said| said.contains(&words)), "{mtu}");
     assert_eq!(problems(&agent)?, "[]");

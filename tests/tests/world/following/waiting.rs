@@ -52,14 +52,14 @@ fn a_restart_forgets_no_next_hop() -> Result<()> {
     let told = agent.diagnose(&["web/10.0.0.11"])?;
     assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
     let neighbor = told.finding("neighbor");
-    assert_eq!(neighbor["verdict"], "warn", "{:#}", told.said);
+    assert_eq!(neighbor["outcome"], "warn", "{:#}", told.said);
     let words = "packets still go to its last known Ethernet address";
     assert!(neighbor["evidence"].as_str().is_some_and(|said| said.contains(words)), "{neighbor}");
 
     answer_arp(&lab, true)?;
     agent.wait_status("both next hops to be known", STUCK, |said| doubts(said).is_empty())?;
     let told = agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!(told.verdict("neighbor"), "pass", "{:#}", told.said);
+    assert_eq!(told.outcome("neighbor"), "pass", "{:#}", told.said);
     let (http, held) = (http.stop()?, held.stop()?);
     assert_eq!(http.failures().len(), 0, "{:?}", http.failures());
     assert_eq!(held.broken().len(), 0, "{:?}", held.broken());

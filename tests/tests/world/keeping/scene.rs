@@ -161,7 +161,7 @@ impl Scene {
         command.arg("doctor").arg("--config").arg(self.lab.files().join("elb.toml"));
         command.args(["-o", "json"]);
         let ended = ended(command, LIMIT)?;
-        serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))
+        elb_tests::printed::value(&["doctor"], &ended.printed).with_context(|| format!("{ended:?}"))
     }
 
     /// Waits until an object is in place.

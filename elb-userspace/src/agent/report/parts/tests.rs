@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::health::history::Counts;
+use crate::health::history::ProbeCounts;
 use crate::health::{Cause, Failure};
 
 /// The longest that names may be.
@@ -19,10 +19,10 @@ fn at(number: usize) -> status::AtListener {
 }
 
 /// A member about which everything is said that can be.
-fn member(listeners: usize, probes: bool) -> status::Member {
+fn member(listeners: usize, probes: bool) -> status::MemberStatus {
     let failure = Failure::new(Cause::Refused { by: [10, 0, 0, 1].into() });
-    let mut member: status::Member = serde_json::from_value(json!({
-        "name": "m".repeat(NAME), "address": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+    let mut member: status::MemberStatus = serde_json::from_value(json!({
+        "pool": "p".repeat(NAME), "name": "m".repeat(NAME), "address": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
         "protocol_port": 65535, "weight": 100, "operating_status": "DRAINING",
         "since": "2026-01-01T00:00:00Z", "slots": 65537, "share": 0.123_456_789, "packets": u64::MAX,
         "bytes": u64::MAX, "cut_in": 3600, "connections": u32::MAX,
@@ -35,14 +35,15 @@ fn member(listeners: usize, probes: bool) -> status::Member {
     member.reason = Some(failure.clone());
     member.status = (0..listeners.min(LISTED)).map(at).collect();
     member.more_listeners = listeners - member.status.len();
-    let probe = |_| status::Probe {
+    let probe = |_| status::ProbeRecord {
         time: "2026-01-01T00:00:00.000Z".to_owned(),
         duration_ms: 1234.567,
         result: "CONNECT_REFUSED".to_owned(),
         reason: Some(failure.clone()),
     };
     let probes = if probes { (0..20).map(probe).collect() } else { Vec::new() };
-    member.health = Some(status::Health { streak: 1, counts: Counts::default(), probes });
+    member.health =
+        Some(status::ProbeSummary { streak: 1, counts: ProbeCounts::default(), probes });
     member
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Records {
     pub(super) moved: HashSet<u16>,
 }
 
-impl Found for Records {
+impl SweepFindings for Records {
     fn flows(&self, backend: u16) -> u32 {
         self.flows.get(&backend).copied().unwrap_or(0)
     }

@@ -44,11 +44,11 @@ fn change_by_case() {
 fn rings_of_other_kinds_by_case() {
     let none_gone = |_| false;
     for (slot, new) in [((0, 0), 1), ((1, 0), 2), ((1, 0), 0), ((1, 1), 2), ((0, NOBODY), 2)] {
-        let scheduled = Kind { scheduled: true, succeeds: slot.0 == slot.1 };
+        let scheduled = RingKind { scheduled: true, succeeds: slot.0 == slot.1 };
         let slot = follow(scheduled, Slot::new(slot.0, slot.1), new, none_gone);
         assert_eq!(slot, Slot::new(new, 0));
     }
-    let hashed = Kind { scheduled: false, succeeds: true };
+    let hashed = RingKind { scheduled: false, succeeds: true };
     assert_eq!(follow(hashed, Slot::default(), 1, none_gone), Slot::new(1, 1));
     assert_eq!(follow(hashed, Slot::default(), 0, none_gone), Slot::new(0, NOBODY));
     assert_eq!(follow(hashed, Slot::new(1, 1), 2, none_gone), Slot::new(2, 1));

@@ -1,8 +1,8 @@
 //! Faults of this load balancer: each is named, with what to do, and before any member is.
 
-use super::super::balancer::{Balancer, Store, balancer, not_served, placed};
+use super::super::balancer::{Balancer, WrittenTo, balancer, not_served, placed};
 use super::*;
-use crate::kernel::host::kept::Object;
+use crate::kernel::host::kept::KeptObject;
 
 type Fault = (&'static str, Balancer, Check, &'static str, &'static str);
 
@@ -22,20 +22,21 @@ fn of(change: impl FnOnce(&mut Balancer)) -> Balancer {
 
 /// K1, K5, K6, K7 and K8 of what the world does.
 pub(super) fn faults() -> Vec<Fault> {
-    let missing = |object: Object, why: &str| of(|b| b.missing = vec![(object, why.to_owned())]);
+    let missing =
+        |object: KeptObject, why: &str| of(|b| b.missing = vec![(object, why.to_owned())]);
     let unwritten = |store, why: &str| of(|b| b.unwritten = vec![(store, why.to_owned())]);
     let not_in_force = |why: &str| of(|b| b.not_in_force = vec![why.to_owned()]);
     vec![
         (
             "an interface without the program",
-            missing(Object::Program("eth0".to_owned()), "another program is on it"),
+            missing(KeptObject::Program("eth0".to_owned()), "another program is on it"),
             Check::Kept,
             "XDP program on eth0: another program is on it",
             "ip -d link show eth0",
         ),
         (
             "a way of probes that cannot be restored",
-            missing(Object::ProbePath, "rule 90 is refused"),
+            missing(KeptObject::ProbePath, "rule 90 is refused"),
             Check::Kept,
             "path of health probes: rule 90",
             "ip rule",
@@ -49,21 +50,21 @@ pub(super) fn faults() -> Vec<Fault> {
         ),
         (
             "no memory for a map",
-            unwritten(Store::Maps, "cannot write a BPF map: no memory"),
+            unwritten(WrittenTo::Maps, "cannot write a BPF map: no memory"),
             Check::Written,
             "cannot write a BPF map",
             "MemoryMax",
         ),
         (
             "no room in a map",
-            unwritten(Store::Room, "listener web: no room"),
+            unwritten(WrittenTo::Room, "listener web: no room"),
             Check::Written,
             "no room",
             "max_*",
         ),
         (
             "a full disk",
-            unwritten(Store::State, "cannot save the numbers: No space left on device"),
+            unwritten(WrittenTo::State, "cannot save the numbers: No space left on device"),
             Check::Written,
             "No space left",
             "df -h /var/lib/elb/elb.sock",
@@ -120,8 +121,9 @@ fn what_is_over_or_only_remarked_is_no_fault() {
 #[test]
 fn of_several_faults_what_carries_packets_comes_first() {
     let all = of(|b| {
-        b.missing = vec![(Object::Pins, "bpffs is read-only".to_owned())];
-        b.unwritten = vec![(Store::State, "full".to_owned()), (Store::Maps, "full".to_owned())];
+        b.missing = vec![(KeptObject::Pins, "bpffs is read-only".to_owned())];
+        b.unwritten =
+            vec![(WrittenTo::State, "full".to_owned()), (WrittenTo::Maps, "full".to_owned())];
         b.not_in_force = vec!["rejected".to_owned()];
     });
     let report = balancer(&all).unwrap();

@@ -34,7 +34,7 @@ fn cause() -> impl Strategy<Value = Cause> {
     ]
 }
 
-fn looked() -> impl Strategy<Value = Outcome> {
+fn looked() -> impl Strategy<Value = ProbeOutcome> {
     proptest::option::of(cause()).prop_map(|cause| outcome(cause.map_or(Ok(()), Err)))
 }
 
@@ -43,7 +43,12 @@ fn looks() -> impl Strategy<Value = Looks> {
     let echo = prop_oneof![Just(Ok(())), Just(Err(Cause::NoEchoReply))];
     let asked = (select(&["/", "/x"]), proptest::option::of(cause())).prop_map(|(path, cause)| {
         let host = "10.0.0.11".to_owned();
-        Asked { path: path.to_owned(), host, over_tls: false, answer: cause.map_or(Ok(()), Err) }
+        HttpAttempt {
+            path: path.to_owned(),
+            host,
+            over_tls: false,
+            answer: cause.map_or(Ok(()), Err),
+        }
     });
     (
         proptest::option::of(looked()),
@@ -71,11 +76,11 @@ fn looks() -> impl Strategy<Value = Looks> {
 }
 
 fn inspection() -> impl Strategy<Value = Report> {
-    const VERDICTS: [Verdict; 4] = [Verdict::Pass, Verdict::Fail, Verdict::Warn, Verdict::Unknown];
+    const VERDICTS: [Outcome; 4] = [Outcome::Pass, Outcome::Fail, Outcome::Warn, Outcome::Unknown];
     const CHECKS: [Check; 5] =
         [Check::Listening, Check::Firewall, Check::Route, Check::Load, Check::HostsDeny];
     proptest::collection::btree_map(select(&CHECKS), select(&VERDICTS), 0..5).prop_map(|chosen| {
-        let finding = |(check, verdict)| Finding::seen(check, verdict, "seen");
+        let finding = |(check, outcome)| Finding::seen(check, outcome, "seen");
         Report::new("b1", true, chosen.into_iter().map(finding).collect())
     })
 }
@@ -106,13 +111,13 @@ proptest! {
         let order: Vec<Check> = report.findings.iter().map(|finding| finding.check).collect();
         prop_assert_eq!(order, MEMBER);
         let inferred = report.findings.iter().filter(|finding| {
-            finding.verdict == Verdict::Fail && finding.basis == Basis::Inferred
+            finding.outcome == Outcome::Fail && finding.basis == Basis::Inferred
         });
         prop_assert!(inferred.count() <= 1, "{:#?}", report);
         // Whatever does not work is explained or said to be undecided, and what works is no cause.
         prop_assert!(evidence.works() || report.conclusion != Conclusion::Healthy);
         prop_assert!(report.findings.iter().all(|finding| !finding.evidence.is_empty()));
-        for finding in report.findings.iter().filter(|one| one.verdict == Verdict::Fail) {
+        for finding in report.findings.iter().filter(|one| one.outcome == Outcome::Fail) {
             let seen = evidence.inspection.as_ref().and_then(|said| said.finding(finding.check));
             prop_assert!(finding.fix.is_some() || seen == Some(finding), "{:?}", finding);
         }
@@ -122,7 +127,7 @@ proptest! {
     fn what_the_host_said_of_itself_is_not_contradicted(evidence in evidence()) {
         let report = member(&evidence);
         let said = evidence.inspection.iter().flat_map(|inspection| &inspection.findings);
-        for said in said.filter(|finding| finding.verdict != Verdict::Unknown) {
+        for said in said.filter(|finding| finding.outcome != Outcome::Unknown) {
             let told = report.finding(said.check).unwrap();
             // Only what is certain from outside as well may stand in its place.
             prop_assert!(told == said || told.basis == Basis::Seen, "{:?} {:?}", said, told);
@@ -135,8 +140,8 @@ proptest! {
         let refuted = [Check::SecurityGroup, Check::NetworkAcl, Check::Route];
         if evidence.works() && evidence.looks.probe.is_some() && evidence.inspection.is_none() {
             for check in refuted {
-                let verdict = report.finding(check).unwrap().verdict;
-                prop_assert_eq!(verdict, Verdict::Pass, "{:#?}", report);
+                let outcome = report.finding(check).unwrap().outcome;
+                prop_assert_eq!(outcome, Outcome::Pass, "{:#?}", report);
             }
         }
     }

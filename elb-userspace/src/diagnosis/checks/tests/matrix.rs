@@ -12,9 +12,9 @@ const PECULIARITIES: [Peculiarity; 12] = [
             hop.mtu = 1500;
         }
     }),
-    ("rp_filter loose", |e| said(e, Check::Sysctls, Verdict::Pass, "rp_filter is 2")),
+    ("rp_filter loose", |e| said(e, Check::Sysctls, Outcome::Pass, "rp_filter is 2")),
     ("rp_filter strict", |e| {
-        said(e, Check::Sysctls, Verdict::Warn, "rp_filter is strict, which may drop something");
+        said(e, Check::Sysctls, Outcome::Warn, "rp_filter is strict, which may drop something");
     }),
     ("second address", |e| {
         for served in &mut e.wanted.pool.listeners {
@@ -32,19 +32,19 @@ const PECULIARITIES: [Peculiarity; 12] = [
         }
     }),
     ("unrelated firewall rules", |e| {
-        said(e, Check::Firewall, Verdict::Warn, "a rule changes the address of other packets");
+        said(e, Check::Firewall, Outcome::Warn, "a rule changes the address of other packets");
     }),
     ("busy host", |e| {
-        said(e, Check::Load, Verdict::Warn, "load average 9.00 on 2 CPUs: answers may be late");
+        said(e, Check::Load, Outcome::Warn, "load average 9.00 on 2 CPUs: answers may be late");
     }),
     ("old overflows", |e| {
-        said(e, Check::Load, Verdict::Warn, "3 connections were dropped since this host is up");
+        said(e, Check::Load, Outcome::Warn, "3 connections were dropped since this host is up");
     }),
     ("no default route", |e| {
-        said(e, Check::Route, Verdict::Warn, "there is no default route for IPv4");
+        said(e, Check::Route, Outcome::Warn, "there is no default route for IPv4");
     }),
     ("open tunnels", |e| {
-        said(e, Check::Decapsulation, Verdict::Warn, "tunnel packets are taken from anybody");
+        said(e, Check::Decapsulation, Outcome::Warn, "tunnel packets are taken from anybody");
     }),
     ("a next hop from before", |e| {
         if e.looks.neighbor.is_some() {
@@ -59,11 +59,11 @@ const PECULIARITIES: [Peculiarity; 12] = [
 ];
 
 /// Adds what the host says of a check, unless it says something of it already.
-fn said(evidence: &mut Evidence, check: Check, verdict: Verdict, what: &str) {
+fn said(evidence: &mut Evidence, check: Check, outcome: Outcome, what: &str) {
     let before = evidence.inspection.take();
     let mut findings = before.map(|report| report.findings).unwrap_or_default();
     if findings.iter().all(|finding| finding.check != check) {
-        findings.push(Finding::seen(check, verdict, what).fix("…"));
+        findings.push(Finding::seen(check, outcome, what).fix("…"));
     }
     evidence.inspection = Some(Report::new("b1", true, findings));
 }
@@ -77,19 +77,19 @@ fn with(evidence: &Evidence, peculiarities: &[Peculiarity]) -> Evidence {
 /// Causes that only the member's host sees.
 fn seen_by_the_host() -> Vec<(&'static str, Evidence, Check)> {
     let late = || failing(Cause::Timeout { stage: Stage::Response });
-    let seen = |evidence, check, what| changed(evidence, |e| said(e, check, Verdict::Fail, what));
+    let seen = |evidence, check, what| changed(evidence, |e| said(e, check, Outcome::Fail, what));
     let silent_at_vip = || {
         changed(healthy(), |e| {
             let result = Err(Cause::Timeout { stage: Stage::Connect });
             e.looks.probe =
-                Some(Outcome { path: ProbePath::Vip, other: Some(Ok(())), ..outcome(result) });
+                Some(ProbeOutcome { path: ProbePath::Vip, other: Some(Ok(())), ..outcome(result) });
         })
     };
     vec![
         ("SIGSTOP", seen(late(), Check::Load, "nginx is stopped (SIGSTOP)"), Check::Load),
         (
             "a service that hangs on a host that is not short of anything",
-            changed(late(), |e| said(e, Check::Load, Verdict::Pass, "load average 0.10")),
+            changed(late(), |e| said(e, Check::Load, Outcome::Pass, "load average 0.10")),
             Check::Listening,
         ),
         (
@@ -157,9 +157,9 @@ fn a_fault_of_this_load_balancer_comes_before_every_member() {
 #[test]
 fn no_peculiarity_is_an_alarm() {
     let at_vip = changed(healthy(), |e| {
-        e.looks.probe = Some(Outcome { path: ProbePath::Vip, ..outcome(Ok(())) });
+        e.looks.probe = Some(ProbeOutcome { path: ProbePath::Vip, ..outcome(Ok(())) });
     });
-    let again = changed(healthy(), |e| e.health.status = Status::Offline);
+    let again = changed(healthy(), |e| e.health.status = OperatingStatus::Offline);
     for evidence in [healthy(), at_vip, again] {
         for peculiarity in PECULIARITIES {
             let report = member(&with(&evidence, &[peculiarity]));
@@ -187,11 +187,11 @@ fn what_is_wrong_and_does_not_explain_it_is_not_named() {
     ] {
         for other in [Check::Sysctls, Check::VirtualAddress, Check::Decapsulation, Check::Route] {
             let evidence =
-                changed(evidence.clone(), |e| said(e, other, Verdict::Fail, "it is wrong"));
+                changed(evidence.clone(), |e| said(e, other, Outcome::Fail, "it is wrong"));
             let report = member(&evidence);
             assert_eq!(report.cause, Some(check), "{name}, {other}: {report:#?}");
             let finding = report.finding(other).unwrap();
-            assert_eq!(finding.verdict, Verdict::Warn, "{name}, {other}");
+            assert_eq!(finding.outcome, Outcome::Warn, "{name}, {other}");
             assert!(finding.evidence.ends_with("that is not why this check fails"), "{finding:?}");
         }
     }

@@ -7,13 +7,13 @@ type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 pub(super) fn cases() -> Vec<Case> {
     let address = MEMBER_ADDRESS.into();
     let router = ROUTER.into();
-    let bad = |path: &str, seen, asked: Vec<Asked>| {
+    let bad = |path: &str, seen, asked: Vec<HttpAttempt>| {
         changed(failing(Cause::Status { expected: "200".to_owned(), seen }), |evidence| {
             evidence.wanted.probe = Some(probe(http(path)));
             evidence.looks.requests = asked;
         })
     };
-    let asked = |path: &str, host: &str, answer| Asked {
+    let asked = |path: &str, host: &str, answer| HttpAttempt {
         path: path.to_owned(),
         host: host.to_owned(),
         over_tls: false,
@@ -271,7 +271,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "one path is slow",
             with_http(Cause::Timeout { stage: Stage::Response }, &|looks| {
-                looks.requests = vec![Asked {
+                looks.requests = vec![HttpAttempt {
                     path: "/".to_owned(),
                     host: String::new(),
                     over_tls: false,
@@ -405,6 +405,6 @@ fn every_picture_from_outside_names_its_cause() {
 
 fn change_http(evidence: &mut Evidence, change: impl FnOnce(&mut HttpCheck)) {
     let probe = evidence.wanted.probe.as_mut().unwrap();
-    let monitor::Check::Http(http) = &mut probe.check else { panic!("{probe:?}") };
+    let monitor::HealthCheck::Http(http) = &mut probe.check else { panic!("{probe:?}") };
     change(http);
 }

@@ -19,7 +19,7 @@ pub(super) fn healthy() -> Evidence {
     let mac = Mac::new([2, 0, 0, 0, 0, 11]);
     let hop = NextHop { ifindex: 2, mac, source_mac: mac, source: None, mtu: 1600 };
     Evidence {
-        wanted: Wanted {
+        wanted: WantedMember {
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
                 own: Vec::new(),
@@ -32,19 +32,19 @@ pub(super) fn healthy() -> Evidence {
             },
             member: "b1".to_owned(),
             service: target,
-            probe: Some(probe(monitor::Check::Tcp)),
+            probe: Some(probe(monitor::HealthCheck::Tcp)),
             max_retries: 3,
             delay: Duration::from_secs(5),
         },
-        health: Health {
-            status: Status::Online,
+        health: HealthEvidence {
+            status: OperatingStatus::Online,
             since: "2026-01-01T00:00:00Z".to_owned(),
             reason: None,
             lapses: Lapses::default(),
             stuck: None,
             answers_for: Vec::new(),
         },
-        way: Way {
+        way: MemberWay {
             next_hop: Ok(hop),
             doubt: None,
             path_mtu: None,
@@ -69,7 +69,7 @@ pub(super) fn healthy() -> Evidence {
     }
 }
 
-pub(super) fn probe(check: monitor::Check) -> ProbeSpec {
+pub(super) fn probe(check: monitor::HealthCheck) -> ProbeSpec {
     ProbeSpec {
         target: (MEMBER_ADDRESS, 80).into(),
         source: None,
@@ -81,8 +81,8 @@ pub(super) fn probe(check: monitor::Check) -> ProbeSpec {
     }
 }
 
-pub(super) fn http(path: &str) -> monitor::Check {
-    monitor::Check::Http(HttpCheck {
+pub(super) fn http(path: &str) -> monitor::HealthCheck {
+    monitor::HealthCheck::Http(HttpCheck {
         http_method: HttpMethod::Get,
         url_path: path.parse().unwrap(),
         domain_name: None,
@@ -90,8 +90,8 @@ pub(super) fn http(path: &str) -> monitor::Check {
     })
 }
 
-pub(super) fn grpc() -> monitor::Check {
-    monitor::Check::Grpc(monitor::GrpcCheck {
+pub(super) fn grpc() -> monitor::HealthCheck {
+    monitor::HealthCheck::Grpc(monitor::GrpcCheck {
         http_method: HttpMethod::Post,
         url_path: monitor::UrlPath::grpc_health(),
         domain_name: None,
@@ -99,8 +99,8 @@ pub(super) fn grpc() -> monitor::Check {
     })
 }
 
-pub(super) fn outcome(result: Result<(), Cause>) -> Outcome {
-    Outcome {
+pub(super) fn outcome(result: Result<(), Cause>) -> ProbeOutcome {
+    ProbeOutcome {
         result: result.map_err(Failure::new),
         duration: Duration::from_millis(1),
         path: ProbePath::Direct,
@@ -109,18 +109,18 @@ pub(super) fn outcome(result: Result<(), Cause>) -> Outcome {
     }
 }
 
-pub(super) fn refused(by: [u8; 4]) -> Outcome {
+pub(super) fn refused(by: [u8; 4]) -> ProbeOutcome {
     outcome(Err(Cause::Refused { by: by.into() }))
 }
 
-pub(super) fn silence() -> Outcome {
+pub(super) fn silence() -> ProbeOutcome {
     outcome(Err(Cause::Timeout { stage: Stage::Connect }))
 }
 
 /// As [`healthy`], but its probes fail with `cause`, and nothing else was found.
 pub(super) fn failing(cause: Cause) -> Evidence {
     let mut evidence = healthy();
-    evidence.health.status = Status::Offline;
+    evidence.health.status = OperatingStatus::Offline;
     evidence.health.reason = Some(cause.clone().into());
     evidence.looks = Looks {
         probe: Some(outcome(Err(cause))),
@@ -138,7 +138,7 @@ pub(super) fn changed(mut evidence: Evidence, change: impl FnOnce(&mut Evidence)
 }
 
 /// As [`failing`] without a word from the probed port.
-pub(super) fn silent(control: Outcome, echo: bool) -> Evidence {
+pub(super) fn silent(control: ProbeOutcome, echo: bool) -> Evidence {
     changed(failing(Cause::Timeout { stage: Stage::Connect }), |evidence| {
         evidence.looks.control = Some(control);
         evidence.looks.echo = Some(if echo { Ok(()) } else { Err(Cause::NoEchoReply) });

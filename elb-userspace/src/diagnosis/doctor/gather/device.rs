@@ -13,12 +13,12 @@ use ethtool::{EthtoolAttr, EthtoolChannelAttr, EthtoolFeatureAttr, EthtoolHandle
 use futures_util::TryStreamExt as _;
 
 use super::host::text;
-use super::{Error, Interfaces};
+use super::{GatherError, Interfaces};
 use crate::diagnosis::doctor::facts::Queues;
 use crate::diagnosis::doctor::netdev;
 
 /// Adds it to what is known about interfaces.
-pub(super) async fn complete(interfaces: &mut Interfaces) -> Result<(), Error> {
+pub(super) async fn complete(interfaces: &mut Interfaces) -> Result<(), GatherError> {
     let (generic, mut netdev, _) = genetlink::new_connection()?;
     let (ethtool, mut handle, _) = ethtool::new_connection()?;
     let tasks = [tokio::spawn(generic), tokio::spawn(ethtool)];

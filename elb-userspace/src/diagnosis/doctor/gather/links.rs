@@ -13,13 +13,13 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{Handle, new_connection};
 
-use super::{Error, Interfaces};
+use super::{GatherError, Interfaces};
 use crate::diagnosis::doctor::Duty;
-use crate::diagnosis::doctor::facts::{Attached, Interface, Peer};
+use crate::diagnosis::doctor::facts::{AttachedProgram, InterfaceFacts, Peer};
 use crate::kernel::bpf;
 
 /// The interfaces of the duty that are there.
-pub(super) async fn links(duty: &Duty) -> Result<Interfaces, Error> {
+pub(super) async fn links(duty: &Duty) -> Result<Interfaces, GatherError> {
     let (connection, handle, _) = new_connection()?;
     let connection = tokio::spawn(connection);
     let all: Vec<LinkMessage> = pin!(handle.link().get().execute()).try_collect().await?;
@@ -46,17 +46,17 @@ fn name(message: &LinkMessage) -> Option<String> {
     })
 }
 
-fn read(message: &LinkMessage, pin_dir: &Path) -> Interface {
+fn read(message: &LinkMessage, pin_dir: &Path) -> InterfaceFacts {
     let flags = message.header.flags;
-    let mut interface = Interface {
+    let mut interface = InterfaceFacts {
         index: message.header.index,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
         driver: kind(message).map(ToString::to_string),
-        ..Interface::default()
+        ..InterfaceFacts::default()
     };
     if let Some((program, native)) = carried(message) {
-        interface.attached = Some(Attached {
+        interface.attached = Some(AttachedProgram {
             program,
             name: bpf::program_name(program),
             ours: bpf::own_program(pin_dir, interface.index) == Some(program),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One change of the host: which check sees it, what comes of it, and what the fix starts with.
-pub(super) type Case = (&'static str, Facts, Check, Verdict, &'static str);
+pub(super) type Case = (&'static str, Facts, Check, Outcome, &'static str);
 
 pub(super) fn cases() -> Vec<Case> {
     let general = |change: fn(&mut Facts)| {
@@ -13,11 +13,11 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let foreign = |native, link| {
         let name = Some("xdp_filter".to_owned());
-        Some(Attached { program: 7, name, ours: false, native, link })
+        Some(AttachedProgram { program: 7, name, ours: false, native, link })
     };
     let attached = |name: Option<&str>| {
         let name = name.map(str::to_owned);
-        Some(Attached { program: 7, name, ours: false, native: true, link: Some(9) })
+        Some(AttachedProgram { program: 7, name, ours: false, native: true, link: Some(9) })
     };
     let veth = |features, peer: Option<bool>| {
         with(|interface| {
@@ -32,56 +32,56 @@ pub(super) fn cases() -> Vec<Case> {
             "refused",
             general(|f| f.kernel.program = Trial::Refused("no".to_owned())),
             Check::Kernel,
-            Verdict::Fail,
+            Outcome::Fail,
             "uname -r",
         ),
         (
             "not allowed",
             general(|f| f.kernel.program = Trial::NotAllowed),
             Check::Kernel,
-            Verdict::Unknown,
+            Outcome::Unknown,
             "sudo elb doctor",
         ),
         (
             "no JIT",
             general(|f| f.kernel.jit = Some(0)),
             Check::Kernel,
-            Verdict::Warn,
+            Outcome::Warn,
             "sysctl -w net.core.bpf_jit_enable=1",
         ),
         (
             "old",
             general(|f| f.kernel.release = "5.15.0-91-generic".to_owned()),
             Check::Kernel,
-            Verdict::Warn,
+            Outcome::Warn,
             "uname -r",
         ),
         (
             "no capability",
             general(|f| f.capabilities = Some(0)),
             Check::Capabilities,
-            Verdict::Fail,
+            Outcome::Fail,
             "sudo elb agent",
         ),
         (
             "no CAP_NET_RAW",
             general(|f| f.capabilities = Some(!(1 << 13))),
             Check::Capabilities,
-            Verdict::Warn,
+            Outcome::Warn,
             "sudo elb agent",
         ),
         (
             "no bpffs",
             general(|f| f.bpffs = Bpffs::Missing),
             Check::Bpffs,
-            Verdict::Fail,
+            Outcome::Fail,
             "mkdir -p /sys/fs/bpf && mount -t bpf bpf /sys/fs/bpf",
         ),
         (
             "another's bpffs",
             general(|f| f.bpffs = Bpffs::ReadOnly),
             Check::Bpffs,
-            Verdict::Fail,
+            Outcome::Fail,
             "sudo elb agent",
         ),
         (
@@ -90,91 +90,95 @@ pub(super) fn cases() -> Vec<Case> {
                 f.holders = vec!["pin_dir /sys/fs/bpf/elb is in use by process 7".to_owned()];
             }),
             Check::Owner,
-            Verdict::Fail,
+            Outcome::Fail,
             "stop that process",
         ),
         (
             "a virtual address of the host's own",
             general(|f| f.own_vips = own_vip(None, false)),
             Check::OwnAddress,
-            Verdict::Warn,
+            Outcome::Warn,
             "ip address show to 192.0.2.10",
         ),
         (
             "a listener that takes the host's ssh",
             general(|f| f.own_vips = own_vip(Some("listener \"all\" takes ssh"), false)),
             Check::OwnAddress,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip address show to 192.0.2.10; ip address del 192.0.2.10 dev eth0",
         ),
         (
             "a listener that may take it",
             general(|f| f.own_vips = own_vip(Some("listener \"all\" takes ssh"), true)),
             Check::OwnAddress,
-            Verdict::Warn,
+            Outcome::Warn,
             "ip address show to",
         ),
         (
             "a full disk",
-            general(|f| f.state_dir = state_dir(Room::Free { bytes: 0, files: true })),
+            general(|f| f.state_dir = state_dir(DirectoryRoom::Free { bytes: 0, files: true })),
             Check::StateDir,
-            Verdict::Fail,
+            Outcome::Fail,
             "df -h /var/lib/elb/elb",
         ),
         (
             "no inode",
-            general(|f| f.state_dir = state_dir(Room::Free { bytes: 1 << 30, files: false })),
+            general(|f| {
+                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: false });
+            }),
             Check::StateDir,
-            Verdict::Fail,
+            Outcome::Fail,
             "df -h /var/lib/elb/elb",
         ),
         (
             "a read-only disk",
-            general(|f| f.state_dir = state_dir(Room::ReadOnly)),
+            general(|f| f.state_dir = state_dir(DirectoryRoom::ReadOnly)),
             Check::StateDir,
-            Verdict::Fail,
+            Outcome::Fail,
             "findmnt -T /var/lib/elb/elb",
         ),
         (
             "a disk that is nearly full",
-            general(|f| f.state_dir = state_dir(Room::Free { bytes: 100 << 10, files: true })),
+            general(|f| {
+                f.state_dir = state_dir(DirectoryRoom::Free { bytes: 100 << 10, files: true });
+            }),
             Check::StateDir,
-            Verdict::Warn,
+            Outcome::Warn,
             "df -h /var/lib/elb/elb",
         ),
         (
             "clock",
             general(|f| f.synchronised = Some(false)),
             Check::Clock,
-            Verdict::Warn,
+            Outcome::Warn,
             "timedatectl set-ntp true",
         ),
         (
             "no interface",
             general(|f| f.interfaces.clear()),
             Check::Interface,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip -brief link",
         ),
         (
             "down",
             with(|eth0| eth0.up = false),
             Check::Interface,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip link set dev eth0 up",
         ),
         (
             "no carrier",
             with(|eth0| eth0.carrier = false),
             Check::Interface,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip link show dev eth0",
         ),
         (
             "no native XDP",
             with(|eth0| eth0.xdp_features = Some(0)),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "set attach_mode = \"generic\"",
         ),
         (
@@ -183,100 +187,100 @@ pub(super) fn cases() -> Vec<Case> {
                 (eth0.xdp_features, eth0.driver) = (None, Some("e1000".to_owned()));
             }),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "set attach_mode = \"generic\"",
         ),
         (
             "before 6.3, no driver",
             with(|eth0| (eth0.xdp_features, eth0.driver) = (None, None)),
             Check::NativeXdp,
-            Verdict::Unknown,
+            Outcome::Unknown,
             "ethtool -i eth0",
         ),
         (
             "veth without XDP behind",
             veth(Some(3), Some(false)),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "xdp-loader load -m native far",
         ),
         (
             "veth, GRO alone behind",
             veth(Some(7), Some(false)),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "xdp-loader load -m native far",
         ),
         (
             "veth, behind not visible",
             veth(Some(7), None),
             Check::NativeXdp,
-            Verdict::Unknown,
+            Outcome::Unknown,
             "sudo elb doctor",
         ),
         (
             "veth, behind not visible, nothing there",
             veth(Some(3), None),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "xdp-loader",
         ),
         (
             "veth with fewer queues",
             veth(Some(0), None),
             Check::NativeXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "ethtool -l eth0",
         ),
         (
             "foreign, native",
             with(|eth0| eth0.attached = foreign(true, None)),
             Check::OtherXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip link set dev eth0 xdp off",
         ),
         (
             "foreign, generic",
             with(|eth0| eth0.attached = foreign(false, None)),
             Check::OtherXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "ip link set dev eth0 xdpgeneric off",
         ),
         (
             "whose is not known",
             with(|eth0| eth0.attached = attached(None)),
             Check::OtherXdp,
-            Verdict::Unknown,
+            Outcome::Unknown,
             "sudo elb doctor",
         ),
         (
             "another elb's",
             with(|eth0| eth0.attached = attached(Some("elb"))),
             Check::OtherXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "elb detach --config FILE",
         ),
         (
             "foreign, by a link",
             with(|eth0| eth0.attached = foreign(true, Some(9))),
             Check::OtherXdp,
-            Verdict::Fail,
+            Outcome::Fail,
             "bpftool link detach id 9",
         ),
-        ("LRO", on("rx-lro"), Check::Offloads, Verdict::Fail, "ethtool -K eth0 lro off"),
-        ("GRO", on("rx-gro-hw"), Check::Offloads, Verdict::Warn, "ethtool -K eth0 rx-gro-hw off"),
+        ("LRO", on("rx-lro"), Check::Offloads, Outcome::Fail, "ethtool -K eth0 lro off"),
+        ("GRO", on("rx-gro-hw"), Check::Offloads, Outcome::Warn, "ethtool -K eth0 rx-gro-hw off"),
         (
             "one queue",
             with(|eth0| eth0.queues = Some(Queues { now: 1, most: 64, combined: true })),
             Check::Queues,
-            Verdict::Warn,
+            Outcome::Warn,
             "ethtool -L eth0 combined 2",
         ),
         (
             "RSS to one queue",
             with(|eth0| eth0.rss = vec![1; 128]),
             Check::Queues,
-            Verdict::Warn,
+            Outcome::Warn,
             "ethtool -X eth0 equal 2",
         ),
         (
@@ -286,21 +290,21 @@ pub(super) fn cases() -> Vec<Case> {
                 eth0.rss = [vec![0; 9], vec![1, 2, 3], vec![1, 2, 3], vec![1]].concat();
             }),
             Check::Queues,
-            Verdict::Warn,
+            Outcome::Warn,
             "ethtool -X eth0 equal 4",
         ),
         (
             "one CPU",
             with(|eth0| eth0.interrupts = [24, 25].map(|n| (n, [0].into())).into()),
             Check::Queues,
-            Verdict::Warn,
+            Outcome::Warn,
             "echo 0 > /proc/irq/24/smp_affinity_list\necho 1 >",
         ),
         (
             "too small",
             general(|f| f.network.links.get_mut(&2).unwrap().mtu = 1500),
             Check::Mtu,
-            Verdict::Warn,
+            Outcome::Warn,
             "ip link set dev eth0 mtu 1520",
         ),
         (
@@ -310,7 +314,7 @@ pub(super) fn cases() -> Vec<Case> {
                 f.network.routes.insert(address("192.0.2.10"), via(3, None));
             }),
             Check::RpFilter,
-            Verdict::Fail,
+            Outcome::Fail,
             "sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         ),
     ]

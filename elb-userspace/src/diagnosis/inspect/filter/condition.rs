@@ -1,6 +1,6 @@
 //! What a rule asks of a packet, and the answer: yes, no, or nobody knows.
 
-use super::packet::Packet;
+use super::packet::FilterPacket;
 
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Condition {
     }
 
     /// Whether it holds for `packet`.
-    pub fn holds(&self, packet: &Packet) -> Truth {
+    pub fn holds(&self, packet: &FilterPacket) -> Truth {
         match self {
             Self::Is { field, mask, spans } => is(&packet.value(*field), *mask, spans),
             Self::Not(condition) => match condition.holds(packet) {

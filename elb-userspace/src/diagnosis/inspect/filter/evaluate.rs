@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::condition::Truth;
-use super::packet::{Direction, Packet};
-use super::ruleset::{Action, Base, Chain, Family, Ruleset, Statement, Table};
+use super::packet::{Direction, FilterPacket};
+use super::ruleset::{Base, Chain, Family, RuleAction, Ruleset, Statement, Table};
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,16 +12,16 @@ pub enum Fate {
     /// Every chain lets it through.
     Passes,
     /// A chain drops it, whatever doubtful rules do.
-    Blocked(Place),
+    Blocked(RulePlace),
     /// Rules that are not understood, or that ask what is not known, decide.
-    Doubtful(Vec<Place>),
+    Doubtful(Vec<RulePlace>),
     /// It is let through, with another address or port.
-    Translated(Place),
+    Translated(RulePlace),
 }
 
 /// Where in a ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct RulePlace {
     /// The base chain on the way, by its index.
     pub base: usize,
     /// The chain, by its index.
@@ -35,7 +35,7 @@ const DEEPEST: usize = 32;
 
 /// The fate of a packet in all chains of its way, in their order, up to where it gets another address or
 /// port: by which chains it then goes, and as what, is not followed.
-pub fn judge(rules: &Ruleset, packet: &Packet) -> Fate {
+pub fn judge(rules: &Ruleset, packet: &FilterPacket) -> Fate {
     let names = rules.chains.iter().enumerate();
     let names = names.map(|(index, chain)| ((&chain.table, chain.name.as_str()), index)).collect();
     let mut fate = Fate::Passes;
@@ -59,12 +59,12 @@ pub fn judge(rules: &Ruleset, packet: &Packet) -> Fate {
 }
 
 /// The base chains that a packet passes, in their order, and whether it surely does.
-fn way<'a>(rules: &'a Ruleset, packet: &Packet) -> Vec<(usize, &'a Base, bool)> {
+fn way<'a>(rules: &'a Ruleset, packet: &FilterPacket) -> Vec<(usize, &'a Base, bool)> {
     let inbound = packet.direction == Direction::In;
     let mut way = Vec::new();
     for (index, chain) in rules.chains.iter().enumerate() {
         let Some(base) = &chain.base else { continue };
-        let later = base.first_only && packet.state != super::State::New;
+        let later = base.first_only && packet.state != super::TrackingState::New;
         if base.hook.is_inbound() != inbound || later || !chain.table.family.sees(packet.v6) {
             continue;
         }
@@ -83,7 +83,7 @@ fn way<'a>(rules: &'a Ruleset, packet: &Packet) -> Vec<(usize, &'a Base, bool)> 
 /// A walk through one base chain.
 struct Walk<'a> {
     rules: &'a Ruleset,
-    packet: &'a Packet,
+    packet: &'a FilterPacket,
     names: &'a HashMap<(&'a Table, &'a str), usize>,
     base: usize,
     /// What chains come to; `None` while they are walked through.
@@ -95,16 +95,16 @@ struct Walk<'a> {
 struct Ends {
     accepts: bool,
     /// Where it may be dropped; of several places, the last: what comes that far goes no further.
-    drops: Option<Place>,
+    drops: Option<RulePlace>,
     /// It may come to the chain's end, or return.
     falls: bool,
     /// Rules that may apply or not, and matter: a few of them.
-    doubts: Vec<Place>,
-    translates: Option<Place>,
+    doubts: Vec<RulePlace>,
+    translates: Option<RulePlace>,
 }
 
 impl Ends {
-    fn doubt(&mut self, places: &[Place]) {
+    fn doubt(&mut self, places: &[RulePlace]) {
         const FEW: usize = 4;
         for place in places {
             if self.doubts.len() < FEW && !self.doubts.contains(place) {
@@ -117,7 +117,7 @@ impl Ends {
 impl Walk<'_> {
     fn judge(&mut self, index: usize, base: &Base, sure: bool) -> Fate {
         let mut ends = self.chain(index, 0);
-        let policy = Place { base: index, chain: index, rule: None };
+        let policy = RulePlace { base: index, chain: index, rule: None };
         match (ends.falls, base.drops) {
             (true, true) => ends.drops = Some(policy),
             (true, false) => ends.accepts = true,
@@ -153,7 +153,7 @@ impl Walk<'_> {
         for number in 0..chain.rules.len() {
             if self.rule(
                 chain,
-                Place { base: self.base, chain: index, rule: Some(number) },
+                RulePlace { base: self.base, chain: index, rule: Some(number) },
                 depth,
                 &mut ends,
             ) {
@@ -165,7 +165,7 @@ impl Walk<'_> {
     }
 
     /// Whether the packet surely goes no further in this chain.
-    fn rule(&mut self, chain: &Chain, place: Place, depth: usize, ends: &mut Ends) -> bool {
+    fn rule(&mut self, chain: &Chain, place: RulePlace, depth: usize, ends: &mut Ends) -> bool {
         let statements = place.rule.and_then(|rule| chain.rules.get(rule));
         let mut sure = true;
         for statement in statements.map_or(&[][..], |rule| &rule.statements) {
@@ -205,35 +205,35 @@ impl Walk<'_> {
     /// Whether the packet, if it comes here, goes no further in this chain.
     fn act(
         &mut self,
-        action: &Action,
+        action: &RuleAction,
         chain: &Chain,
-        place: Place,
+        place: RulePlace,
         depth: usize,
         sure: bool,
         ends: &mut Ends,
     ) -> bool {
-        if !sure || *action == Action::Unknown {
+        if !sure || *action == RuleAction::Unknown {
             ends.doubt(&[place]);
         }
         match action {
-            Action::Accept => ends.accepts = true,
-            Action::Drop | Action::Reject => ends.drops = Some(place),
-            Action::Return => ends.falls = true,
-            Action::Translate => {
+            RuleAction::Accept => ends.accepts = true,
+            RuleAction::Drop | RuleAction::Reject => ends.drops = Some(place),
+            RuleAction::Return => ends.falls = true,
+            RuleAction::Translate => {
                 ends.accepts = true;
                 ends.translates.get_or_insert(place);
             }
-            Action::Unknown => {
+            RuleAction::Unknown => {
                 ends.accepts = true;
                 ends.drops = Some(place);
                 return false;
             }
-            Action::Jump(target) | Action::Goto(target) => {
+            RuleAction::Jump(target) | RuleAction::Goto(target) => {
                 let there = match self.names.get(&(&chain.table, target.as_str())) {
                     Some(index) => self.chain(*index, depth + 1),
                     None => self.unfathomable(place.chain),
                 };
-                let goes_on = there.falls && matches!(action, Action::Jump(_));
+                let goes_on = there.falls && matches!(action, RuleAction::Jump(_));
                 ends.falls |= there.falls && !goes_on;
                 ends.accepts |= there.accepts;
                 ends.drops = there.drops.or(ends.drops);
@@ -247,7 +247,7 @@ impl Walk<'_> {
 
     /// A chain that is not followed may do anything.
     fn unfathomable(&self, chain: usize) -> Ends {
-        let place = Place { base: self.base, chain, rule: None };
+        let place = RulePlace { base: self.base, chain, rule: None };
         Ends {
             accepts: true,
             drops: Some(place),

@@ -4,7 +4,9 @@ use super::condition::{Condition, Field, Span};
 use super::names;
 use super::nft::prefix_span;
 use super::packet::number;
-use super::ruleset::{Action, Base, Chain, Family, Hook, Rule, Ruleset, Statement, Table, Tool};
+use super::ruleset::{
+    Base, Chain, Family, Hook, Rule, RuleAction, Ruleset, Statement, Table, Tool,
+};
 
 /// Reads the rules of all tables that `wanted` takes by their name.
 pub fn read(
@@ -72,9 +74,9 @@ fn add(rules: &mut Ruleset, table: &Table, text: &str) {
     let action = reader.read();
     let mut statements: Vec<_> = reader.conditions.into_iter().map(Statement::When).collect();
     match action {
-        Some(Goto(target)) => statements.push(Statement::Then(Action::Goto(target))),
+        Some(Goto(target)) => statements.push(Statement::Then(RuleAction::Goto(target))),
         Some(Target(target)) if known(&target) => {
-            statements.push(Statement::Then(Action::Jump(target)));
+            statements.push(Statement::Then(RuleAction::Jump(target)));
         }
         Some(Target(target)) => statements.extend(self::target(&target)),
         None => {}
@@ -99,15 +101,15 @@ enum Verdict {
 
 fn target(name: &str) -> Option<Statement> {
     let action = match name {
-        "ACCEPT" | "SNAT" | "MASQUERADE" => Action::Accept,
-        "DROP" => Action::Drop,
-        "REJECT" => Action::Reject,
-        "RETURN" => Action::Return,
-        "DNAT" | "REDIRECT" | "NETMAP" => Action::Translate,
+        "ACCEPT" | "SNAT" | "MASQUERADE" => RuleAction::Accept,
+        "DROP" => RuleAction::Drop,
+        "REJECT" => RuleAction::Reject,
+        "RETURN" => RuleAction::Return,
+        "DNAT" | "REDIRECT" | "NETMAP" => RuleAction::Translate,
         "LOG" | "NFLOG" | "ULOG" | "AUDIT" | "TRACE" | "MARK" | "CONNMARK" | "CT" | "NOTRACK"
         | "TCPMSS" | "TOS" | "DSCP" | "TTL" | "HL" | "CHECKSUM" | "CLASSIFY" | "SET"
         | "CONNSECMARK" | "SECMARK" => return None,
-        _ => Action::Unknown,
+        _ => RuleAction::Unknown,
     };
     Some(Statement::Then(action))
 }

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::condition::Condition;
-use super::ruleset::{Action, Base, Chain, Family, Hook, Rule, Ruleset, Statement, Table, Tool};
+use super::ruleset::{
+    Base, Chain, Family, Hook, Rule, RuleAction, Ruleset, Statement, Table, Tool,
+};
 use expression::Sets;
 
 /// What `nft` lists.
@@ -134,7 +136,7 @@ impl Reader<'_> {
 
 /// It may do anything, or make the rule end.
 fn doubt() -> Vec<Statement> {
-    vec![Statement::Then(Action::Unknown), Statement::When(Condition::Unknown)]
+    vec![Statement::Then(RuleAction::Unknown), Statement::When(Condition::Unknown)]
 }
 
 /// A part that only iptables understands.
@@ -148,29 +150,29 @@ fn xt(body: &Value) -> Vec<Statement> {
     }
 }
 
-fn action(kind: &str, body: &Value) -> Option<Action> {
+fn action(kind: &str, body: &Value) -> Option<RuleAction> {
     let target = || body.get("target").and_then(Value::as_str).map(str::to_owned);
     Some(match kind {
-        "accept" | "snat" | "masquerade" => Action::Accept,
-        "drop" => Action::Drop,
-        "reject" => Action::Reject,
-        "return" => Action::Return,
-        "jump" => Action::Jump(target()?),
-        "goto" => Action::Goto(target()?),
-        "dnat" | "redirect" => Action::Translate,
+        "accept" | "snat" | "masquerade" => RuleAction::Accept,
+        "drop" => RuleAction::Drop,
+        "reject" => RuleAction::Reject,
+        "return" => RuleAction::Return,
+        "jump" => RuleAction::Jump(target()?),
+        "goto" => RuleAction::Goto(target()?),
+        "dnat" | "redirect" => RuleAction::Translate,
         _ => return None,
     })
 }
 
-fn choices(body: &Value, sets: &Sets<'_>) -> Vec<(Condition, Action)> {
-    let unknown = || vec![(Condition::Unknown, Action::Unknown)];
+fn choices(body: &Value, sets: &Sets<'_>) -> Vec<(Condition, RuleAction)> {
+    let unknown = || vec![(Condition::Unknown, RuleAction::Unknown)];
     let (Some(key), Some(data)) = (body.get("key"), body.get("data")) else { return unknown() };
     let Some(pairs) = sets.elements(data) else { return unknown() };
     let choice = |pair: &Value| {
         let condition = pair.get(0).map(|value| sets.equals(key, value));
         let verdict = pair.get(1).and_then(|verdict| verdict.as_object()?.iter().next());
         let action = verdict.and_then(|(kind, body)| action(kind, body));
-        (condition.unwrap_or(Condition::Unknown), action.unwrap_or(Action::Unknown))
+        (condition.unwrap_or(Condition::Unknown), action.unwrap_or(RuleAction::Unknown))
     };
     pairs.iter().map(choice).collect()
 }

@@ -16,7 +16,7 @@ pub enum Direction {
 
 /// What connection tracking knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum TrackingState {
     /// It opens a connection.
     New,
     /// It belongs to one.
@@ -29,9 +29,9 @@ pub enum State {
 
 /// Ports from one to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ports(pub u16, pub u16);
+pub struct PortInterval(pub u16, pub u16);
 
-impl Ports {
+impl PortInterval {
     /// A port that nobody chose.
     pub const EPHEMERAL: Self = Self(1024, u16::MAX);
     /// Any.
@@ -45,7 +45,7 @@ impl Ports {
 
 /// A packet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Packet {
+pub struct FilterPacket {
     /// Which way it goes.
     pub direction: Direction,
     /// Whether it is of IPv6.
@@ -57,15 +57,15 @@ pub struct Packet {
     /// The transport protocol.
     pub protocol: u8,
     /// The source port; none, if the protocol has no ports.
-    pub source_port: Option<Ports>,
+    pub source_port: Option<PortInterval>,
     /// The destination port; none, if the protocol has no ports.
-    pub destination_port: Option<Ports>,
+    pub destination_port: Option<PortInterval>,
     /// The flags of a TCP segment.
     pub tcp_flags: Option<u8>,
     /// The type of an ICMP message; the code is 0.
     pub icmp_type: Option<u8>,
     /// What connection tracking knows of it.
-    pub state: State,
+    pub state: TrackingState,
     /// The interface that it comes in or leaves by, if that is known.
     pub interface: Option<String>,
     /// Whether its connection has had another address or port, if that is known.
@@ -76,7 +76,7 @@ pub struct Packet {
     pub way_back: Option<bool>,
 }
 
-impl Packet {
+impl FilterPacket {
     /// What it has in a field.
     pub fn value(&self, field: Field) -> Value {
         let inbound = self.direction == Direction::In;
@@ -101,7 +101,7 @@ impl Packet {
             Field::Out if !inbound => self.interface(),
             Field::In | Field::Out => Value::Name(String::new()),
             Field::State => self.state(),
-            Field::Reply if self.state == State::Unknown => Value::Any,
+            Field::Reply if self.state == TrackingState::Unknown => Value::Any,
             Field::Reply => Value::known(Some((!inbound).into())),
             Field::Translated => Value::known(self.translated.map(u128::from)),
             Field::Mark => Value::known(self.mark.map(u128::from)),
@@ -126,9 +126,11 @@ impl Packet {
         }
     }
 
-    fn port(&self, port: Option<Ports>, protocol: Option<u8>) -> Value {
+    fn port(&self, port: Option<PortInterval>, protocol: Option<u8>) -> Value {
         match port {
-            Some(Ports(low, high)) if protocol.is_none_or(|protocol| protocol == self.protocol) => {
+            Some(PortInterval(low, high))
+                if protocol.is_none_or(|protocol| protocol == self.protocol) =>
+            {
                 Value::Between(low.into(), high.into())
             }
             Some(_) | None => Value::Absent,
@@ -149,10 +151,10 @@ impl Packet {
 
     fn state(&self) -> Value {
         match self.state {
-            State::New => Value::known(names::ct_state("new")),
-            State::Established => Value::known(names::ct_state("established")),
-            State::Untracked => Value::known(names::ct_state("untracked")),
-            State::Unknown => Value::Any,
+            TrackingState::New => Value::known(names::ct_state("new")),
+            TrackingState::Established => Value::known(names::ct_state("established")),
+            TrackingState::Untracked => Value::known(names::ct_state("untracked")),
+            TrackingState::Unknown => Value::Any,
         }
     }
 }

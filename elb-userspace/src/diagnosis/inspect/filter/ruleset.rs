@@ -164,14 +164,14 @@ pub enum Statement {
     /// Go on only if this holds.
     When(Condition),
     /// Do this.
-    Then(Action),
+    Then(RuleAction),
     /// Do what stands with the first that holds; end the rule if none does.
-    Choose(Vec<(Condition, Action)>),
+    Choose(Vec<(Condition, RuleAction)>),
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum RuleAction {
     /// This base chain lets it through.
     Accept,
     /// It is dropped without a word.

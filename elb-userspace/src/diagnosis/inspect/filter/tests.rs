@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::condition::{Condition, Field, Span};
-use super::ruleset::{Action, Base, Chain, Hook, Rule, Statement, Table};
+use super::ruleset::{Base, Chain, Hook, Rule, RuleAction, Statement, Table};
 use super::*;
 
-fn packet(source: &str, port: u16) -> Packet {
-    Packet {
+fn packet(source: &str, port: u16) -> FilterPacket {
+    FilterPacket {
         direction: Direction::In,
         v6: source.contains(':'),
         source: Some(source.parse().unwrap()),
@@ -18,11 +18,11 @@ fn packet(source: &str, port: u16) -> Packet {
             if source.contains(':') { "fd00::11" } else { "10.0.0.11" }.parse().unwrap(),
         ),
         protocol: 6,
-        source_port: Some(Ports::EPHEMERAL),
-        destination_port: Some(Ports(port, port)),
+        source_port: Some(PortInterval::EPHEMERAL),
+        destination_port: Some(PortInterval(port, port)),
         tcp_flags: Some(2),
         icmp_type: None,
-        state: State::New,
+        state: TrackingState::New,
         interface: Some("eth0".to_owned()),
         translated: Some(false),
         mark: Some(0),
@@ -53,7 +53,7 @@ fn listing(policy: &str, expressions: &Value) -> Ruleset {
     nft::read(json.to_string().as_bytes(), text).unwrap().rules
 }
 
-fn is_blocked(rules: &Ruleset, packet: &Packet) -> bool {
+fn is_blocked(rules: &Ruleset, packet: &FilterPacket) -> bool {
     match judge(rules, packet) {
         Fate::Passes => false,
         Fate::Blocked(_) => true,
@@ -298,16 +298,16 @@ impl Plain {
                 continue;
             }
             match rule.kind(chain, self.chains.len()) {
-                Action::Accept => return Some(false),
-                Action::Drop => return Some(true),
-                Action::Return => return None,
-                Action::Jump(name) => {
+                RuleAction::Accept => return Some(false),
+                RuleAction::Drop => return Some(true),
+                RuleAction::Return => return None,
+                RuleAction::Jump(name) => {
                     if let Some(decided) = self.walk(name.parse().unwrap(), source, port) {
                         return Some(decided);
                     }
                 }
-                Action::Goto(name) => return self.walk(name.parse().unwrap(), source, port),
-                Action::Reject | Action::Translate | Action::Unknown => unreachable!(),
+                RuleAction::Goto(name) => return self.walk(name.parse().unwrap(), source, port),
+                RuleAction::Reject | RuleAction::Translate | RuleAction::Unknown => unreachable!(),
             }
         }
         None
@@ -316,13 +316,13 @@ impl Plain {
 
 impl PlainRule {
     /// Chains jump to later ones only.
-    fn kind(&self, chain: usize, chains: usize) -> Action {
+    fn kind(&self, chain: usize, chains: usize) -> RuleAction {
         match self.action % 5 {
-            0 => Action::Accept,
-            1 => Action::Drop,
-            3 if chain + 1 < chains => Action::Jump((chain + 1).to_string()),
-            4 if chain + 1 < chains => Action::Goto((chains - 1).to_string()),
-            _ => Action::Return,
+            0 => RuleAction::Accept,
+            1 => RuleAction::Drop,
+            3 if chain + 1 < chains => RuleAction::Jump((chain + 1).to_string()),
+            4 if chain + 1 < chains => RuleAction::Goto((chains - 1).to_string()),
+            _ => RuleAction::Return,
         }
     }
 
@@ -376,8 +376,8 @@ proptest! {
     fn certainty_holds_for_every_packet_that_it_may_be(plain in plain(), source in address()) {
         let rules = plain.rules();
         let known = packet(&Ipv4Addr::from(source).to_string(), 80);
-        let no_port = Packet { destination_port: Some(Ports(78, 83)), ..known.clone() };
-        let no_source = Packet { source: None, ..known };
+        let no_port = FilterPacket { destination_port: Some(PortInterval(78, 83)), ..known.clone() };
+        let no_source = FilterPacket { source: None, ..known };
         let by_port: Vec<bool> = (78..84).map(|port| plain.drops(source, port)).collect();
         let by_source: Vec<bool> = (0..8).map(|last| plain.drops(0x0a00_0000 | last, 80)).collect();
         for (packet, drops) in [(no_port, by_port), (no_source, by_source)] {

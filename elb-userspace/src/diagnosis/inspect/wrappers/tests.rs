@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn decided(allow: &str, deny: &str) -> Decision {
+fn decided(allow: &str, deny: &str) -> WrapperDecision {
     decide(allow, deny, Some("sshd"), "10.0.0.2".parse().unwrap())
 }
 
-fn denied_by(number: usize, text: &str) -> Decision {
-    Decision::Denied(Line { file: "hosts.deny", number, text: text.to_owned() })
+fn denied_by(number: usize, text: &str) -> WrapperDecision {
+    WrapperDecision::Denied(Line { file: "hosts.deny", number, text: text.to_owned() })
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn patterns_that_do_not() {
         "sshd: ALL: ALLOW",
         "no colon",
     ] {
-        assert_eq!(decided("", rule), Decision::Allowed, "{rule}");
+        assert_eq!(decided("", rule), WrapperDecision::Allowed, "{rule}");
     }
 }
 
@@ -52,13 +52,13 @@ fn patterns_that_do_not() {
 fn what_needs_a_look_up_is_doubtful() {
     let names = ["ALL: .example.org", "ALL: @hosts", "ALL: /etc/bad", "ALL: PARANOID"];
     for rule in names.into_iter().chain(["ALL: root@10.0.0.2", "ALL: host", "ALL: ALL: twist x"]) {
-        assert!(matches!(decided("", rule), Decision::Doubtful(_)), "{rule}");
+        assert!(matches!(decided("", rule), WrapperDecision::Doubtful(_)), "{rule}");
     }
     // It does not matter where the answer is the same either way.
-    assert_eq!(decided("sshd: .example.org\nsshd: 10.", ""), Decision::Allowed);
+    assert_eq!(decided("sshd: .example.org\nsshd: 10.", ""), WrapperDecision::Allowed);
     assert_eq!(decide("", "ftpd: ALL", None, "10.0.0.2".parse().unwrap()), {
         let text = "ftpd: ALL".to_owned();
-        Decision::Doubtful(Line { file: "hosts.deny", number: 1, text })
+        WrapperDecision::Doubtful(Line { file: "hosts.deny", number: 1, text })
     });
 }
 
@@ -66,9 +66,9 @@ fn what_needs_a_look_up_is_doubtful() {
 fn the_first_line_that_fits_decides_and_hosts_allow_comes_first() {
     let deny = "# comment\nftpd: ALL\nALL: \\\n  ALL\n";
     assert_eq!(decided("", deny), denied_by(3, "ALL:   ALL"));
-    assert_eq!(decided("sshd: 10.0.0.2", deny), Decision::Allowed);
+    assert_eq!(decided("sshd: 10.0.0.2", deny), WrapperDecision::Allowed);
     let line = Line { file: "hosts.allow", number: 1, text: "ALL: 10.: DENY".to_owned() };
-    assert_eq!(decided("ALL: 10.: DENY", ""), Decision::Denied(line));
+    assert_eq!(decided("ALL: 10.: DENY", ""), WrapperDecision::Denied(line));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn addresses_of_ipv6_are_in_brackets() {
     let client = "fd00::2".parse().unwrap();
     let rule = "ALL: [fd00::]/64";
     assert_eq!(decide("", rule, None, client), denied_by(1, rule));
-    assert_eq!(decide("", "ALL: [fd01::]/64", None, client), Decision::Allowed);
+    assert_eq!(decide("", "ALL: [fd01::]/64", None, client), WrapperDecision::Allowed);
 }
 
 proptest! {
@@ -93,6 +93,6 @@ proptest! {
         let rule = format!("ALL: {}/{length}", std::net::Ipv4Addr::from(net));
         let fits = length == 0 || (client ^ net) >> (32 - u32::from(length)) == 0;
         let decision = decide("", &rule, None, address);
-        prop_assert_eq!(matches!(decision, Decision::Denied(_)), fits);
+        prop_assert_eq!(matches!(decision, WrapperDecision::Denied(_)), fits);
     }
 }

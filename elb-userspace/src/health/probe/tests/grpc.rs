@@ -7,8 +7,8 @@ use hyper::http::{HeaderMap, Response};
 use super::*;
 use crate::model::monitor::{GrpcCheck, UrlPath};
 
-fn grpc(url_path: &str, expected_codes: &str) -> Check {
-    Check::Grpc(GrpcCheck {
+fn grpc(url_path: &str, expected_codes: &str) -> HealthCheck {
+    HealthCheck::Grpc(GrpcCheck {
         http_method: HttpMethod::Post,
         url_path: url_path.parse().unwrap(),
         domain_name: None,
@@ -95,13 +95,13 @@ async fn the_health_service_is_asked_as_it_wants_to_be() {
     assert_eq!(message, [0; 5]);
 
     let (address, asked) = grpc_server(SERVING).await;
-    let Check::Grpc(check) = grpc("/shop.Cart/Ping", "0") else { unreachable!() };
+    let HealthCheck::Grpc(check) = grpc("/shop.Cart/Ping", "0") else { unreachable!() };
     let check = GrpcCheck {
         domain_name: Some("shop.example.com".parse().unwrap()),
         http_method: HttpMethod::Get,
         ..check
     };
-    assert_eq!(run(spec(address, Check::Grpc(check))).await.result, Ok(()));
+    assert_eq!(run(spec(address, HealthCheck::Grpc(check))).await.result, Ok(()));
     let port = address.port();
     assert_eq!(
         asked.await.unwrap().0,

@@ -4,7 +4,7 @@ use super::*;
 
 async fn answered(answer: &'static str, expected_codes: &str) -> Result<(), Failure> {
     let (address, _request) = server(answer).await;
-    run(spec(address, Check::Http(http(expected_codes)))).await.result
+    run(spec(address, HealthCheck::Http(http(expected_codes)))).await.result
 }
 
 #[tokio::test]
@@ -35,12 +35,12 @@ async fn http_answers() {
 #[tokio::test]
 async fn http_servers_that_do_not_answer() {
     let (listener, address) = listener().await;
-    let outcome = run(hasty(address, Check::Http(http("200")))).await;
+    let outcome = run(hasty(address, HealthCheck::Http(http("200")))).await;
     assert_eq!(outcome.result, failed(Cause::Timeout { stage: Stage::Response }));
     assert!(TIMEOUT <= outcome.duration);
 
     drop(listener.accept().await.unwrap());
-    let probe = tokio::spawn(run(spec(address, Check::Http(http("200")))));
+    let probe = tokio::spawn(run(spec(address, HealthCheck::Http(http("200")))));
     let (mut stream, _) = listener.accept().await.unwrap();
     read_request(&mut stream).await;
     stream.set_zero_linger().unwrap();
@@ -57,7 +57,7 @@ async fn a_huge_head_does_not_matter() {
 /// What a server sends for ever, and what a probe of it says.
 async fn endless(first: &[u8], again: &[u8]) -> Result<(), Failure> {
     let (listener, address) = listener().await;
-    let probe = tokio::spawn(run(spec(address, Check::Http(http("200")))));
+    let probe = tokio::spawn(run(spec(address, HealthCheck::Http(http("200")))));
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.write_all(first).await.unwrap();
     while stream.write_all(&again.repeat(100)).await.is_ok() {}
@@ -78,7 +78,7 @@ async fn what_has_no_end_ends_at_its_bound() {
 /// A server that writes a body of so many bytes, and whether it was disturbed.
 async fn body(length: usize) -> std::io::Result<usize> {
     let (listener, address) = listener().await;
-    let probe = tokio::spawn(run(spec(address, Check::Http(http("200")))));
+    let probe = tokio::spawn(run(spec(address, HealthCheck::Http(http("200")))));
     let (mut stream, _) = listener.accept().await.unwrap();
     read_request(&mut stream).await;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
@@ -100,7 +100,7 @@ async fn a_body_is_read_and_the_connection_ends_in_order() {
 #[tokio::test]
 async fn http_requests_say_what_is_configured() {
     let (address, request) = server("HTTP/1.1 200 OK\r\n\r\n").await;
-    assert_eq!(run(spec(address, Check::Http(http("200")))).await.result, Ok(()));
+    assert_eq!(run(spec(address, HealthCheck::Http(http("200")))).await.result, Ok(()));
     assert_eq!(
         request.await.unwrap(),
         format!(
@@ -118,7 +118,7 @@ async fn http_requests_say_what_is_configured() {
             domain_name: Some("my_web:8080".parse().unwrap()),
             ..http("200")
         };
-        assert_eq!(run(spec(address, Check::Http(check))).await.result, Ok(()));
+        assert_eq!(run(spec(address, HealthCheck::Http(check))).await.result, Ok(()));
         let request = request.await.unwrap();
         assert!(request.starts_with(&format!("{method} /a-/.? HTTP/1.1\r\n")), "{request}");
         assert!(request.contains("\r\nHost: my_web:8080\r\n"), "{request}");

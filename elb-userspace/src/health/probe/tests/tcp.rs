@@ -6,7 +6,7 @@ use super::*;
 async fn tcp_succeeds_and_resets() {
     let (listener, address) = listener().await;
     let source = IpAddr::from([127, 0, 0, 9]);
-    let outcome = run(ProbeSpec { source: Some(source), ..spec(address, Check::Tcp) }).await;
+    let outcome = run(ProbeSpec { source: Some(source), ..spec(address, HealthCheck::Tcp) }).await;
     assert_eq!(outcome.result, Ok(()));
     assert!(outcome.duration < LONG);
     let (mut stream, peer) = listener.accept().await.unwrap();
@@ -17,7 +17,7 @@ async fn tcp_succeeds_and_resets() {
 
 #[tokio::test]
 async fn connections_that_fail() {
-    for check in [Check::Tcp, Check::Http(http("200"))] {
+    for check in [HealthCheck::Tcp, HealthCheck::Http(http("200"))] {
         let (_socket, address) = refusing();
         let outcome = run(spec(address, check.clone())).await;
         assert_eq!(outcome.result, failed(Cause::Refused { by: address.ip() }));

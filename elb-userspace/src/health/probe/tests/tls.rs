@@ -11,8 +11,8 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring, version};
 use super::*;
 use crate::model::monitor::TlsCheck;
 
-fn tls(domain_name: Option<&str>) -> Check {
-    Check::Tls(TlsCheck { domain_name: domain_name.map(|name| name.parse().unwrap()) })
+fn tls(domain_name: Option<&str>) -> HealthCheck {
+    HealthCheck::Tls(TlsCheck { domain_name: domain_name.map(|name| name.parse().unwrap()) })
 }
 
 fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
@@ -83,7 +83,7 @@ async fn every_version_of_tls_that_is_not_broken_is_spoken() {
 async fn https_answers() {
     let https = |codes: &str, name: Option<&str>| {
         let domain_name = name.map(|name| name.parse().unwrap());
-        Check::Https(HttpCheck { domain_name, ..http(codes) })
+        HealthCheck::Https(HttpCheck { domain_name, ..http(codes) })
     };
     let (address, asked) = tls_server(plain_config(), "HTTP/1.1 200 OK\r\n\r\n").await;
     let outcome = run(spec(address, https("200", Some("www.example.com")))).await;
@@ -103,7 +103,7 @@ async fn https_answers() {
 #[tokio::test]
 async fn what_is_not_tls() {
     let handshake = Stage::Handshake;
-    for check in [tls(None), Check::Https(http("200"))] {
+    for check in [tls(None), HealthCheck::Https(http("200"))] {
         // A server of HTTP says that it does not understand.
         let (address, _hello) = raw_server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         assert_eq!(run(spec(address, check.clone())).await.result, failed(Cause::NotTls));
@@ -117,7 +117,7 @@ async fn what_is_not_tls() {
         let alert = "handshake failure".to_owned();
         let outcome = run(spec(address, check.clone())).await;
         let of_https = failed(Cause::TlsAlert { alert });
-        let is_tls = matches!(check, Check::Tls(_));
+        let is_tls = matches!(check, HealthCheck::Tls(_));
         assert_eq!(outcome.result, if is_tls { Ok(()) } else { of_https });
 
         let (_listener, address) = listener().await;
@@ -203,7 +203,7 @@ async fn a_server_that_speaks_what_we_do_not_answers() {
         Refusing::Choosing,
     ];
     for how in ways {
-        for check in [tls(Some("a_b")), Check::Https(http("200"))] {
+        for check in [tls(Some("a_b")), HealthCheck::Https(http("200"))] {
             let address = old_server(how, &OLD_HELLO).await;
             assert_eq!(run(spec(address, check.clone())).await.result, Ok(()), "{how:?} {check:?}");
         }
@@ -213,7 +213,7 @@ async fn a_server_that_speaks_what_we_do_not_answers() {
     let alert = "internal error, to TLS 1.0 to 1.3 with suites of ECDHE, DHE and RSA, CBC ones \
                  included"
         .to_owned();
-    let outcome = run(spec(address, Check::Https(http("200")))).await;
+    let outcome = run(spec(address, HealthCheck::Https(http("200")))).await;
     assert_eq!(outcome.result, failed(Cause::TlsAlert { alert }));
 }
 
@@ -249,7 +249,7 @@ async fn a_server_that_wants_a_certificate_of_the_client() {
     let builder = builder.with_client_cert_verifier(verifier.build().unwrap());
     let config = builder.with_single_cert(vec![own.cert.der().clone()], key(&own)).unwrap();
     let (address, _asked) = tls_server(config, "HTTP/1.1 200 OK\r\n\r\n").await;
-    let result = run(spec(address, Check::Https(http("200")))).await.result;
+    let result = run(spec(address, HealthCheck::Https(http("200")))).await.result;
     let alert = "certificate required".to_owned();
     assert_eq!(result, failed(Cause::TlsAlert { alert }));
 }

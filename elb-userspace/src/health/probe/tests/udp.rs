@@ -12,7 +12,7 @@ const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6
 const SILENCE: Duration = Duration::from_secs(3);
 
 fn silent(target: SocketAddr) -> ProbeSpec {
-    ProbeSpec { timeout: SILENCE, ..spec(target, Check::UdpConnect) }
+    ProbeSpec { timeout: SILENCE, ..spec(target, HealthCheck::UdpConnect) }
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn silence_and_any_answer_are_health() {
         assert_eq!(outcome.result, Ok(()));
         assert!(SILENCE <= outcome.duration, "all of the timeout is waited for a refusal");
 
-        let probe = tokio::spawn(run(spec(address, Check::UdpConnect)));
+        let probe = tokio::spawn(run(spec(address, HealthCheck::UdpConnect)));
         // The first probe's datagram is still there, from a socket that is gone.
         socket.recv(&mut [0; 64]).await.unwrap();
         let mut datagram = [0; 64];
@@ -43,7 +43,7 @@ async fn a_closed_port_is_not() {
         let socket = UdpSocket::bind((by, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
         drop(socket);
-        let outcome = run(spec(address, Check::UdpConnect)).await;
+        let outcome = run(spec(address, HealthCheck::UdpConnect)).await;
         assert_eq!(outcome.result, failed(Cause::PortUnreachable { by }));
         assert_eq!(outcome.result.unwrap_err().code(), ReasonCode::ConnectRefused);
     }
@@ -53,7 +53,7 @@ async fn a_closed_port_is_not() {
 async fn a_source_that_is_not_ours() {
     let source = Some(IpAddr::from([192, 0, 2, 99]));
     let target = SocketAddr::from(([127, 0, 0, 1], 9));
-    let outcome = run(ProbeSpec { source, ..spec(target, Check::UdpConnect) }).await;
+    let outcome = run(ProbeSpec { source, ..spec(target, HealthCheck::UdpConnect) }).await;
     let error = "cannot assign requested address".to_owned();
     assert_eq!(outcome.result, failed(Cause::NoLocalResource { error }));
 }

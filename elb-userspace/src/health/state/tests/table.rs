@@ -193,7 +193,7 @@ fn every_state_with_every_input() {
 /// How many results it takes.
 #[test]
 fn thresholds() {
-    let table: [(Status, &[Input], Status); 19] = [
+    let table: [(OperatingStatus, &[Input], OperatingStatus); 19] = [
         (NoMonitor, &[Success], NoMonitor),
         (NoMonitor, &[Fail], NoMonitor),
         (NoMonitor, &[On], Initial),

@@ -3,7 +3,7 @@
 use super::super::clock::coarse_seconds;
 use super::*;
 
-impl Store for Maps {
+impl MapStore for Maps {
     type Error = MapError;
 
     fn execute(&mut self, command: &Command) -> Result<(), MapError> {

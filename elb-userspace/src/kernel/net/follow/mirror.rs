@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use super::messages::{Entry, Interface, State};
 use super::notices::Notice;
-use crate::control::network::{Neighbor, Network, Route, Wanted};
+use crate::control::network::{Neighbor, Network, Route, WantedAddresses};
 
 /// A copy of what the kernel knows, as far as it matters.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Mirror {
     }
 
     /// These addresses are followed from now on.
-    pub(super) fn want(&mut self, wanted: &Wanted) {
+    pub(super) fn want(&mut self, wanted: &WantedAddresses) {
         let all: BTreeSet<IpAddr> = wanted.members.union(&wanted.vips).copied().collect();
         let is_known = |address: &&IpAddr| self.known.routes.contains_key(*address);
         self.new = all.iter().filter(|address| !is_known(address)).copied().collect();

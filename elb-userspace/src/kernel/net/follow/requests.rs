@@ -18,7 +18,7 @@ use rtnetlink::packet_route::neighbour::NeighbourMessage;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use super::NetlinkError;
+use super::FollowError;
 use super::notices::{open, packets, watched};
 
 /// How long the kernel has for an answer. It answers at once, but for the lock that others hold.
@@ -51,7 +51,7 @@ impl Requests {
     pub(super) async fn ask(
         &mut self,
         questions: Vec<RouteNetlinkMessage>,
-    ) -> Result<Vec<Answer>, NetlinkError> {
+    ) -> Result<Vec<Answer>, FollowError> {
         let first = self.sequence.wrapping_add(1);
         let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
         let mut missing = answers.len();
@@ -78,19 +78,19 @@ impl Requests {
     }
 
     /// All that the kernel has of a kind.
-    pub(super) async fn links(&mut self) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    pub(super) async fn links(&mut self) -> Result<Vec<RouteNetlinkMessage>, FollowError> {
         self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default())).await
     }
 
     /// As [`Self::links`], of neighbours.
-    pub(super) async fn neighbors(&mut self) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    pub(super) async fn neighbors(&mut self) -> Result<Vec<RouteNetlinkMessage>, FollowError> {
         self.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default())).await
     }
 
     async fn dump(
         &mut self,
         question: RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    ) -> Result<Vec<RouteNetlinkMessage>, FollowError> {
         self.send([(question, NLM_F_DUMP)].into_iter())?;
         let wanted = self.sequence;
         let (mut all, mut done) = (Vec::new(), None);
@@ -106,14 +106,14 @@ impl Requests {
         }
         match done {
             None | Some(0) => Ok(all),
-            Some(code) => Err(NetlinkError::Refused(Errno::from_raw(-code).into())),
+            Some(code) => Err(FollowError::Refused(Errno::from_raw(-code).into())),
         }
     }
 
     fn send(
         &mut self,
         questions: impl Iterator<Item = (RouteNetlinkMessage, u16)>,
-    ) -> Result<(), NetlinkError> {
+    ) -> Result<(), FollowError> {
         let mut bytes = Vec::new();
         for (question, flags) in questions {
             self.sequence = self.sequence.wrapping_add(1);
@@ -127,7 +127,7 @@ impl Requests {
         }
         if !bytes.is_empty() {
             send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())
-                .map_err(|error| NetlinkError::Socket(error.into()))?;
+                .map_err(|error| FollowError::Socket(error.into()))?;
         }
         Ok(())
     }
@@ -136,8 +136,8 @@ impl Requests {
     async fn receive(
         &mut self,
         mut take: impl FnMut(u32, NetlinkPayload<RouteNetlinkMessage>),
-    ) -> Result<(), NetlinkError> {
-        let length = timeout(DEADLINE, self.read()).await.map_err(|_| NetlinkError::Late)??;
+    ) -> Result<(), FollowError> {
+        let length = timeout(DEADLINE, self.read()).await.map_err(|_| FollowError::Late)??;
         for packet in packets(&self.buffer[..length]) {
             match NetlinkMessage::<RouteNetlinkMessage>::deserialize(packet) {
                 Ok(message) => take(message.header.sequence_number, message.payload),
@@ -151,14 +151,14 @@ impl Requests {
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<usize, NetlinkError> {
+    async fn read(&mut self) -> Result<usize, FollowError> {
         loop {
-            let mut guard = self.socket.readable().await.map_err(NetlinkError::Socket)?;
+            let mut guard = self.socket.readable().await.map_err(FollowError::Socket)?;
             match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => return Ok(length),
                 Err(Errno::EAGAIN) => guard.clear_ready(),
                 Err(Errno::EINTR) => {}
-                Err(error) => return Err(NetlinkError::Socket(error.into())),
+                Err(error) => return Err(FollowError::Socket(error.into())),
             }
         }
     }

@@ -6,17 +6,17 @@ use std::thread;
 
 use tokio::sync::{oneshot, watch};
 
-use super::{self as netlink, NetlinkError};
-use crate::control::network::{Network, Wanted};
+use super::{self as netlink, FollowError};
+use crate::control::network::{Network, WantedAddresses};
 
 /// As [`netlink::follow`], on a thread of its own. If that panics, so does this.
 ///
 /// # Errors
 /// As that, or the thread cannot be started.
 pub async fn follow(
-    wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<WantedAddresses>,
     network: watch::Sender<Network>,
-) -> Result<(), NetlinkError> {
+) -> Result<(), FollowError> {
     let (ended, end) = oneshot::channel::<()>();
     let work = move || {
         // It goes when the thread ends, however.
@@ -35,7 +35,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_with_who_listens() {
-        let (wanted, wanted_addresses) = watch::channel(Wanted::default());
+        let (wanted, wanted_addresses) = watch::channel(WantedAddresses::default());
         let (known, mut network) = watch::channel(Network::default());
         let following = tokio::spawn(follow(wanted_addresses, known));
         let links = network.wait_for(|network| !network.links.is_empty()).await.map(drop);

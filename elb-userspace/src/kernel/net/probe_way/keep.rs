@@ -26,7 +26,7 @@ const LOOPBACK: u32 = 1;
 
 /// The way that is wanted, and how it was last set up.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct KeptWay {
     /// Names and numbers; with the mark of the sockets, once it was set up.
     pub steering: Steering,
     /// `None` until it could be set up.
@@ -57,11 +57,11 @@ impl Steering {
         let no_v6 = steering.no_v6().map(|why| why.to_string());
         let is_there = |name: &str| index(name).is_some();
         let led = Some(Led { mark, no_v6, v6_may_come: false });
-        Way { steering, led }.missing(&handle, vips, is_there).await.map_err(unknown)
+        KeptWay { steering, led }.missing(&handle, vips, is_there).await.map_err(unknown)
     }
 }
 
-impl Way {
+impl KeptWay {
     /// One that was not set up yet.
     pub const fn new(steering: Steering) -> Self {
         Self { steering, led: None }

@@ -15,7 +15,7 @@ use super::{Steering, index, mark, open, rules, rules_of_v6};
 
 /// What the kernel has of a way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct ProbeWayState {
     /// Whether one of its interfaces is there: otherwise no agent has set it up.
     pub is_set_up: bool,
     /// The mark that its rule selects.
@@ -26,9 +26,9 @@ pub struct State {
 
 impl Steering {
     /// Looks at the way to virtual addresses, with its program, which is there while an agent runs.
-    pub async fn look(&self, vips: &[IpAddr]) -> State {
+    pub async fn look(&self, vips: &[IpAddr]) -> ProbeWayState {
         let is_set_up = index(&self.device).is_some();
-        let mut state = State { is_set_up, mark: None, faults: Vec::new() };
+        let mut state = ProbeWayState { is_set_up, mark: None, faults: Vec::new() };
         let Ok(handle) = open() else { return state };
         state.mark = self.rule_mark(&handle).await;
         if let Ok(Some(missing)) = self.missing(vips).await {

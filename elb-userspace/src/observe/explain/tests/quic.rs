@@ -28,27 +28,27 @@ fn part(bytes: &[u8]) -> u64 {
     digest(&whole, bytes.len().try_into().unwrap())
 }
 
-fn datagram(cid: Option<&str>) -> Question {
+fn datagram(cid: Option<&str>) -> ExplainRequest {
     let cid = cid.map(|cid| cid.parse().unwrap());
-    Question { cid, ..question("2001:db8::7", "[2001:db8::10]:443", Protocol::Udp) }
+    ExplainRequest { cid, ..question("2001:db8::7", "[2001:db8::10]:443", TransportProtocol::Udp) }
 }
 
 #[test]
 fn a_connection_id_is_hashed() {
     let memory = by_id(ring::Slot::new(1, 0));
     let told = ask(&datagram(Some("00A1b1")), &memory);
-    assert_eq!((told.packet.length, told.verdict.fate.as_str()), (89, "forwarded"));
+    assert_eq!((told.packet.length, told.decision.fate.as_str()), (89, "forwarded"));
     let id = told.connection_id.unwrap();
     assert_eq!((id.given, id.offset, id.length, id.missing), (true, 1, 2, 0));
     assert_eq!((id.part.map(String::from), id.decides), (Some("a1b1".to_owned()), false));
     let slot = told.slot.unwrap();
     let hash = hash::digest(part(&[0xa1, 0xb1]));
     assert_eq!((slot.hash, slot.index), (hash, ring::index(hash, SLOTS)));
-    assert_eq!((told.named, told.backend.unwrap().member.id), (None, 1));
+    assert_eq!((told.named, told.backend.unwrap().member.number), (None, 1));
 
-    let elsewhere = question("2001:db8::9:1", "[2001:db8::10]:443", Protocol::Udp);
+    let elsewhere = question("2001:db8::9:1", "[2001:db8::10]:443", TransportProtocol::Udp);
     let cid = Some("ffa1b10000".parse().unwrap());
-    assert_eq!(ask(&Question { cid, ..elsewhere }, &memory).slot.unwrap(), slot);
+    assert_eq!(ask(&ExplainRequest { cid, ..elsewhere }, &memory).slot.unwrap(), slot);
     let short = ask(&datagram(Some("00a1")), &memory);
     assert_eq!(short.connection_id.unwrap().missing, 1);
     assert_eq!(short.slot.unwrap().hash, hash::digest(part(&[0xa1, 0])));
@@ -59,11 +59,11 @@ fn a_server_id_names_its_member() {
     let memory = by_id(ring::Slot::new(1, 0));
     let told = ask(&datagram(Some("11a0b022")), &memory);
     assert!(told.connection_id.unwrap().decides);
-    assert_eq!((told.named.unwrap().id, told.backend.unwrap().member.id), (2, 2));
+    assert_eq!((told.named.unwrap().number, told.backend.unwrap().member.number), (2, 2));
     assert_eq!((told.slot, told.flow), (None, None));
     // Wherever the payload ends.
-    let long = ask(&Question { size: Some(1400), ..datagram(Some("11a0b022")) }, &memory);
-    assert_eq!((long.packet.length, long.backend.unwrap().member.id), (1400, 2));
+    let long = ask(&ExplainRequest { size: Some(1400), ..datagram(Some("11a0b022")) }, &memory);
+    assert_eq!((long.packet.length, long.backend.unwrap().member.number), (1400, 2));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn a_member_that_serves_nobody_is_named_in_vain() {
     memory.backends.get_mut(&2).unwrap().flags &= !backend_flags::ESTABLISHED;
     let told = ask(&datagram(Some("11a0b0")), &memory);
     assert!(!told.connection_id.unwrap().decides);
-    assert_eq!((told.named.unwrap().id, told.backend.unwrap().member.id), (2, 1));
-    assert_eq!(told.slot.unwrap().owner.unwrap().id, 1);
+    assert_eq!((told.named.unwrap().number, told.backend.unwrap().member.number), (2, 1));
+    assert_eq!(told.slot.unwrap().owner.unwrap().number, 1);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn without_a_connection_id_the_addresses_decide() {
     let memory = by_id(ring::Slot::new(1, 0));
     // Zeroes behind the headers are none either.
     for size in [None, Some(49), Some(54), Some(1400)] {
-        let told = ask(&Question { size, ..datagram(None) }, &memory);
+        let told = ask(&ExplainRequest { size, ..datagram(None) }, &memory);
         let id = told.connection_id.unwrap();
         assert_eq!((id.given, id.part, id.length, id.decides), (false, None, 2, false));
         let key = Key::new(told.packet.source, told.packet.destination, 17);
@@ -107,10 +107,10 @@ fn a_connection_is_recorded_by_its_id_on_a_moving_slot() {
     let slot = told.slot.unwrap();
     assert_eq!((slot.moving, slot.hash), (true, hash::digest(part(&[0xa1, 0xb1]))));
     let entry = told.flow.unwrap();
-    assert_eq!((entry.recorded, entry.records.map(|member| member.id)), (None, Some(1)));
+    assert_eq!((entry.recorded, entry.records.map(|member| member.number)), (None, Some(1)));
     // The memory writes it down: the same id from elsewhere finds it.
-    let elsewhere = question("2001:db8::9", "[2001:db8::10]:443", Protocol::Udp);
+    let elsewhere = question("2001:db8::9", "[2001:db8::10]:443", TransportProtocol::Udp);
     let cid = Some("00a1b1".parse().unwrap());
-    let again = ask(&Question { cid, ..elsewhere }, &memory).flow.unwrap();
-    assert_eq!(again.recorded.map(|member| member.id), Some(1));
+    let again = ask(&ExplainRequest { cid, ..elsewhere }, &memory).flow.unwrap();
+    assert_eq!(again.recorded.map(|member| member.number), Some(1));
 }

@@ -1,7 +1,7 @@
 //! Tests of `event`.
 
 use super::*;
-use crate::observe::trace::{Filter, Request};
+use crate::observe::trace::{Filter, TraceRequest};
 
 /// A UDP packet, 10.0.0.1:4096 to 10.0.0.2:80.
 const FRAME: [u8; 42] = [
@@ -40,7 +40,7 @@ fn a_dropped_packet() {
     assert_eq!((told.interface.as_str(), told.protocol.as_str()), ("#3", "udp"));
     assert_eq!(told.source.as_deref(), Some("10.0.0.1:4096"));
     assert_eq!(told.destination.as_deref(), Some("10.0.0.2:80"));
-    assert_eq!((told.verdict.as_str(), told.reason.as_deref()), ("dropped", Some("no_backend")));
+    assert_eq!((told.fate.as_str(), told.reason.as_deref()), ("dropped", Some("no_backend")));
     assert_eq!((told.listener, told.sent, told.sent_bytes), (None, None, None));
     assert_eq!(told.member, None, "the one that was looked at was not chosen");
     assert_eq!(told.received_bytes, Some(Bytes(FRAME.to_vec())));
@@ -52,17 +52,18 @@ fn a_forwarded_packet_and_who_asked_for_it() {
     let bytes = entry(forwarded, &[7; 42]);
     let raw = Raw::read(&bytes).unwrap();
     let told = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, false);
-    assert_eq!((told.verdict.as_str(), told.member.unwrap().id), ("forwarded", 4));
+    assert_eq!((told.fate.as_str(), told.member.unwrap().number), ("forwarded", 4));
     assert_eq!(told.listener.as_deref(), Some("#5"));
     assert_eq!(told.sent.unwrap().next_hop_mac, "07:07:07:07:07:07");
     assert_eq!((told.received_bytes, told.sent_bytes), (None, None));
 
-    let wants = |request: Request| Filter::new(&request, &Names::default()).unwrap().wants(&raw);
-    assert!(wants(Request::default()));
-    assert!(wants(Request { vip: Some([10, 0, 0, 2].into()), ..Request::default() }));
-    assert!(!wants(Request { vip: Some([10, 0, 0, 1].into()), ..Request::default() }));
+    let wants =
+        |request: TraceRequest| Filter::new(&request, &Names::default()).unwrap().wants(&raw);
+    assert!(wants(TraceRequest::default()));
+    assert!(wants(TraceRequest { vip: Some([10, 0, 0, 2].into()), ..TraceRequest::default() }));
+    assert!(!wants(TraceRequest { vip: Some([10, 0, 0, 1].into()), ..TraceRequest::default() }));
     let reason = Some("no_backend".parse().unwrap());
-    assert!(!wants(Request { reason, ..Request::default() }));
+    assert!(!wants(TraceRequest { reason, ..TraceRequest::default() }));
 }
 
 #[test]

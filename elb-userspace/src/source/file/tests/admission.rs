@@ -1,7 +1,7 @@
 //! IP groups, limits and ranges of ports: what is read, and what is said about wrong ones.
 
 use super::*;
-use crate::model::ipgroup::Network;
+use crate::model::ipgroup::Cidr;
 use crate::model::{AccessList, Ports};
 
 const GROUP: &str = "[[ipgroup]]\nname = \"office\"\nip_list = [\"10.0.0.0/8\"]\n";
@@ -35,7 +35,7 @@ fn a_listener_has_a_group_and_limits() {
         "protocol_port = 80\nipgroup = { ipgroup = \"office\", type = \"black\" }\ncps = 100";
     let config = parse("elb.toml", &text(lines, more)).unwrap();
     let group = &config.model.ip_groups()[0];
-    let networks: Vec<_> = group.networks().iter().map(Network::to_string).collect();
+    let networks: Vec<_> = group.networks().iter().map(Cidr::to_string).collect();
     assert_eq!(
         (group.name.as_str(), networks),
         ("office", vec!["10.0.0.0/8".into(), "::1/128".into()])

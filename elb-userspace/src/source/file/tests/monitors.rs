@@ -8,7 +8,7 @@ const MONITOR: &str = r#"type = "HTTP""#;
 const UDP: &str = "forwarding = \"l2\"";
 
 /// The check of the first pool, whose monitor has these lines.
-fn check(lines: &str) -> Check {
+fn check(lines: &str) -> HealthCheck {
     let config = parse("elb.toml", &SMALL.replacen(MONITOR, lines, 1));
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
     config.model.pools()[0].healthmonitor.as_ref().unwrap().check.clone()
@@ -16,26 +16,28 @@ fn check(lines: &str) -> Check {
 
 #[test]
 fn the_defaults_of_every_type() {
-    assert_eq!(check(r#"type = "TCP""#), Check::Tcp);
+    assert_eq!(check(r#"type = "TCP""#), HealthCheck::Tcp);
     for (name, is_https) in [("HTTP", false), ("HTTPS", true)] {
-        let (Check::Http(http) | Check::Https(http)) = check(&format!("type = \"{name}\"")) else {
+        let (HealthCheck::Http(http) | HealthCheck::Https(http)) =
+            check(&format!("type = \"{name}\""))
+        else {
             panic!()
         };
-        assert_eq!(matches!(check(&format!("type = \"{name}\"")), Check::Https(_)), is_https);
+        assert_eq!(matches!(check(&format!("type = \"{name}\"")), HealthCheck::Https(_)), is_https);
         assert_eq!((http.http_method, http.url_path.as_str()), (HttpMethod::Get, "/"));
         assert_eq!((http.domain_name, http.expected_codes.to_string()), (None, "200".into()));
     }
-    let Check::Grpc(grpc) = check(r#"type = "GRPC""#) else { panic!() };
+    let HealthCheck::Grpc(grpc) = check(r#"type = "GRPC""#) else { panic!() };
     assert_eq!(grpc.http_method, HttpMethod::Post);
     assert_eq!(grpc.url_path.as_str(), "/grpc.health.v1.Health/Check");
     assert_eq!((grpc.domain_name, grpc.expected_codes.to_string()), (None, "0".into()));
-    let Check::Tls(tls) = check(r#"type = "TLS""#) else { panic!() };
+    let HealthCheck::Tls(tls) = check(r#"type = "TLS""#) else { panic!() };
     assert_eq!(tls.domain_name, None);
 }
 
 #[test]
 fn every_key_of_every_type() {
-    let Check::Tls(tls) = check("type = \"TLS\"\ndomain_name = \"www.example.com\"") else {
+    let HealthCheck::Tls(tls) = check("type = \"TLS\"\ndomain_name = \"www.example.com\"") else {
         panic!()
     };
     assert_eq!(tls.domain_name.unwrap().as_str(), "www.example.com");
@@ -44,14 +46,14 @@ fn every_key_of_every_type() {
             "type = \"{name}\"\ndomain_name = \"10.0.0.11\"\nurl_path = \"/chat/try/\"\n\
              http_method = \"HEAD\"\nexpected_codes = \"200-204,301\"",
         );
-        let (Check::Http(http) | Check::Https(http)) = check(&lines) else { panic!() };
+        let (HealthCheck::Http(http) | HealthCheck::Https(http)) = check(&lines) else { panic!() };
         assert_eq!((http.http_method, http.url_path.as_str()), (HttpMethod::Head, "/chat/try/"));
         assert_eq!(http.expected_codes.to_string(), "200-204,301");
         assert_eq!(http.domain_name.unwrap().as_str(), "10.0.0.11");
     }
     let lines = "type = \"GRPC\"\nurl_path = \"/a.B/C\"\nhttp_method = \"GET\"\n\
                  expected_codes = \"0,12\"";
-    let Check::Grpc(grpc) = check(lines) else { panic!() };
+    let HealthCheck::Grpc(grpc) = check(lines) else { panic!() };
     assert_eq!((grpc.http_method, grpc.url_path.as_str()), (HttpMethod::Get, "/a.B/C"));
     assert_eq!(grpc.expected_codes.to_string(), "0,12");
 }

@@ -52,8 +52,11 @@ impl Kernel {
     }
 }
 
-fn wanted(members: impl IntoIterator<Item = u8>) -> Wanted {
-    Wanted { members: members.into_iter().map(address).collect(), ..Wanted::default() }
+fn wanted(members: impl IntoIterator<Item = u8>) -> WantedAddresses {
+    WantedAddresses {
+        members: members.into_iter().map(address).collect(),
+        ..WantedAddresses::default()
+    }
 }
 
 /// A kernel with a link, members 11 to 13 on it, and a mirror of it.
