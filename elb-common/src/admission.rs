@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::addr::{Be32, Be128, join};
 use crate::room::Own;
+pub use crate::room::connections;
 
 /// Key of `GROUPS_V4` with all its bits: IP group (4 bytes), address (4).
 #[repr(transparent)]
@@ -71,7 +72,7 @@ impl ListenerState {
 }
 
 /// Connections that opened in one second: the second (coarse, monotonic) in the high half, their
-/// number in the low half, so that one atomic addition counts and tells.
+/// number in the low half, so that one atomic addition counts and returns the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened(pub u64);
 
@@ -120,12 +121,6 @@ impl BackendState {
         let opening = if opened.is_over(now) { 0 } else { opened.count() };
         connections(self.connections).saturating_add(opening)
     }
-}
-
-/// A count of connections or records as it is meant: less than none is none.
-#[inline(always)]
-pub const fn connections(count: u64) -> u32 {
-    if count > u32::MAX as u64 { 0 } else { count as u32 }
 }
 
 #[cfg(test)]

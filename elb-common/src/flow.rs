@@ -1,4 +1,4 @@
-//! Records of flows: which backend serves a flow that its slot alone does not tell.
+//! Records of flows: which backend serves a flow that its slot alone does not determine.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -3,7 +3,7 @@
 //! Two halves, both `no_std` and free of `unsafe`:
 //!
 //! - the **ABI**: one module per map record ([`listener`], [`pool`], [`ring`], [`backend`], [`flow`], [`room`],
-//!   [`fragment`], [`quic`], [`admission`], [`told`], [`interface`], [`counter`], [`reason`],
+//!   [`fragment`], [`quic`], [`admission`], [`error_limit`], [`interface`], [`counter`], [`reason`],
 //!   [`trace`], [`cut`], [`vip_bits`]) and their names and sizes ([`names`], [`limits`]);
 //! - the **packet path** ([`path`]): parse → classify → select → forward → account, generic over
 //!   where the bytes and the tables live. The kernel runs it over an XDP frame and BPF maps, tests
@@ -30,6 +30,7 @@ pub mod admission;
 pub mod backend;
 pub mod counter;
 pub mod cut;
+pub mod error_limit;
 pub mod flow;
 pub mod fragment;
 pub mod interface;
@@ -40,7 +41,6 @@ pub mod reason;
 pub mod ring;
 pub mod room;
 pub mod sweep;
-pub mod told;
 pub mod trace;
 pub mod tunnel_source;
 pub mod vip_bits;

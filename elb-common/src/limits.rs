@@ -31,7 +31,7 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Seconds for which the fragments after the first are sent after it. RFC 8200 §4.5 lets a receiver
 /// wait 60 seconds for the last one, Linux waits 30 (`ipfrag_time`).
 pub const FRAGMENT_LIFETIME: u32 = 30;
-/// Errors that each CPU tells senders within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
+/// Errors that each CPU sends within one second (RFC 1812 §4.3.2.8, RFC 4443 §2.4(f)).
 pub const ERRORS_PER_SECOND: u32 = 100;
 /// Resets that each CPU sends within one second. More than errors: a reset is no longer than what it
 /// answers.

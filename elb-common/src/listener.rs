@@ -132,7 +132,7 @@ impl ListenerPool {
 }
 
 impl Listener {
-    /// Whether the ring alone tells where packets go, by all of their tuple: nobody is kept out, no
+    /// Whether the ring alone decides where packets go, by all of their tuple: no client is kept out, no
     /// flow is counted or recorded, and no connection id is looked for. Most listeners are so.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
@@ -140,7 +140,7 @@ impl Listener {
     }
 }
 
-/// The part of a QUIC connection id that tells where its packets go (V3 `quic_cid_hash_strategy`).
+/// The part of a QUIC connection id that decides where its packets go (V3 `quic_cid_hash_strategy`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct CidPart {
@@ -168,7 +168,7 @@ pub mod listener_flags {
     pub const MOVED: u16 = 1 << 6;
     /// The virtual address is this host's own, too: packets of its connections pass.
     pub const OWN: u16 = 1 << 7;
-    /// Where no backend takes a packet, its sender is told (V3 has no such setting).
+    /// Where no backend takes a packet, its sender is informed (V3 has no such setting).
     pub const RESET: u16 = 1 << 8;
     /// The IP group judges every packet, not only those that open a flow.
     pub const CUT: u16 = 1 << 9;

@@ -7,7 +7,7 @@ pub const RECORDS: u32 = 3;
 
 /// Program that forwards, in the object `elb-xdp`.
 pub const PROGRAM: &str = "elb";
-/// Program that forwards likewise and reports packets, in the object `elb-xdp`.
+/// Same as `elb`, and reports matching packets to user space, in the object `elb-xdp`.
 pub const TRACED_PROGRAM: &str = "elb_traced";
 /// Program that forwards health probes, in the object `elb-xdp`.
 pub const PROBE_PROGRAM: &str = "elb_probe";
@@ -50,9 +50,9 @@ pub const SERVER_IDS: &str = "SERVER_IDS";
 pub const OPENINGS_V4: &str = "OPENINGS_V4";
 /// IPv6 flows of which one packet came.
 pub const OPENINGS_V6: &str = "OPENINGS_V6";
-/// IPv4 flows that live and that their slot alone does not tell the backend of.
+/// IPv4 flows that live and whose backend their slot alone does not determine.
 pub const FLOWS_V4: &str = "FLOWS_V4";
-/// IPv6 flows that live and that their slot alone does not tell the backend of.
+/// IPv6 flows that live and whose backend their slot alone does not determine.
 pub const FLOWS_V6: &str = "FLOWS_V6";
 /// Room in the flow tables.
 pub const FLOW_TABLES: &str = "FLOW_TABLES";
@@ -70,8 +70,8 @@ pub const LISTENER_POOLS: &str = "LISTENER_POOLS";
 pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
 /// IPv6 datagrams that come in fragments.
 pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
-/// How many errors and resets senders were told in this second.
-pub const ERRORS_TOLD: &str = "ERRORS_TOLD";
+/// How many errors and resets were sent in this second.
+pub const ERRORS_SENT: &str = "ERRORS_SENT";
 /// Interfaces that carry the program.
 pub const INTERFACES: &str = "INTERFACES";
 /// Ethernet addresses of interfaces, where they are found first.
@@ -145,7 +145,7 @@ pub const MAPS: [&str; 35] = [
     LISTENER_POOLS,
     FRAGMENTS_V4,
     FRAGMENTS_V6,
-    ERRORS_TOLD,
+    ERRORS_SENT,
     INTERFACES,
     INTERFACE_MACS,
     MORE_MACS,

@@ -31,6 +31,7 @@ mod identify;
 pub mod parse;
 pub mod peek;
 pub mod probe;
+mod probes;
 pub mod question;
 mod select;
 pub mod unwrap;

@@ -14,7 +14,7 @@ pub struct Ring {
     pub size: u32,
     /// One of [`crate::listener::algorithm`].
     pub algorithm: u16,
-    /// Where the part of a QUIC connection id lies that flows are told apart by.
+    /// Where the part of a QUIC connection id lies that identifies flows.
     pub cid: CidPart,
     /// Zero.
     pub reserved: u32,

@@ -12,7 +12,7 @@ pub const MAX_CID: usize = 20;
 /// The digest of the part of a datagram's destination connection id (RFC 8999 §5) that names a
 /// server; the datagram starts at `offset`.
 ///
-/// A short header does not tell how long its connection id is, but at least 20 bytes follow it
+/// A short header does not say how long its connection id is, but at least 20 bytes follow it
 /// (RFC 9001 §5.4.2), so that a view of the longest one never fails.
 #[inline(always)]
 pub fn digest_of<P: Packet>(packet: &P, offset: usize, part: CidPart) -> Option<u64> {

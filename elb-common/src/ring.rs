@@ -14,7 +14,7 @@ pub type Chunk = [u32; CHUNK as usize];
 /// - *settled* (`prev == 0`): every packet goes to `cur`;
 /// - *moving* (`prev` is another): new flows go to `cur` and are recorded, flows without a record
 ///   are older than the change and go to `prev`;
-/// - with *exceptions* (`prev == cur`, or [`Slot::NOBODY`] where `cur` is 0): recorded flows go where
+/// - with *exceptions* (`prev == cur`, or [`Slot::NO_MEMBER`] where `cur` is 0): recorded flows go where
 ///   their records say, all others to `cur`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -23,7 +23,7 @@ pub struct Slot(pub u32);
 impl Slot {
     /// No backend has this id. As the former owner of a slot without a present one it stands for
     /// exceptions: recorded flows are honoured, others find no backend.
-    pub const NOBODY: u16 = u16::MAX;
+    pub const NO_MEMBER: u16 = u16::MAX;
 
     /// A slot owned by `cur` that formerly was owned by `prev` (0: settled).
     #[inline(always)]
@@ -52,7 +52,7 @@ impl Slot {
     /// Whether flows without a record go to another than the present owner.
     #[inline(always)]
     pub const fn is_moving(self) -> bool {
-        !self.is_settled() && self.prev() != self.cur() && self.prev() != Self::NOBODY
+        !self.is_settled() && self.prev() != self.cur() && self.prev() != Self::NO_MEMBER
     }
 
     /// Whether flows without a record go to the present owner, and recorded ones may go elsewhere.
@@ -64,7 +64,7 @@ impl Slot {
     /// The slot with exceptions whose present owner this is.
     #[inline(always)]
     pub const fn excepting(cur: u16) -> Self {
-        Self::new(cur, if cur == 0 { Self::NOBODY } else { cur })
+        Self::new(cur, if cur == 0 { Self::NO_MEMBER } else { cur })
     }
 }
 

@@ -7,8 +7,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::admission::connections;
-
 /// Value of `FLOW_TABLES`, by IP version: [`V4`] or [`V6`]. Packets on any CPU and the agent write it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -26,12 +24,18 @@ pub struct FlowTable {
     pub reserved: u32,
 }
 
+/// A count of connections or records as it is meant: less than none is none.
+#[inline(always)]
+pub const fn connections(count: u64) -> u32 {
+    if count > u32::MAX as u64 { 0 } else { count as u32 }
+}
+
 /// Index of `FLOWS_V4` into `FLOW_TABLES` and of its counts elsewhere.
 pub const V4: usize = 0;
 /// Index of `FLOWS_V6`.
 pub const V6: usize = 1;
 
-/// Seconds since the last sweep for which counts are believed. Without an agent nobody takes records
+/// Seconds since the last sweep for which counts are believed. Without an agent no one takes records
 /// away: then nothing is refused for want of room or for a count of connections, and the least
 /// recently used record makes room.
 pub const BELIEVED: u32 = 60;

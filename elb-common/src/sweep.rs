@@ -153,7 +153,7 @@ pub fn visit<F: Family>(
     Fate::Lives
 }
 
-/// What becomes of a record, as far as it and its pool tell.
+/// What becomes of a record, by itself and its pool.
 #[inline(always)]
 pub fn fate<F: Family>(
     sweep: &Sweep,

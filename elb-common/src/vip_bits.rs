@@ -1,4 +1,4 @@
-//! The bitmap of virtual addresses: a packet for any other address is told by one look at it.
+//! The bitmap of virtual addresses: one look at it recognises a packet for any other address.
 //!
 //! Each virtual address has one bit, which others may share: a bit that is not set says that an
 //! address is no virtual one, a bit that is set says nothing. The agent sets a bit before it serves

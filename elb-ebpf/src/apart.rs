@@ -1,5 +1,5 @@
 //! Steps of the packet path that few packets take, as global functions: the kernel verifies each once
-//! by itself, for any arguments, instead of walking it for every way that leads there. They take and
+//! by itself, for any arguments, instead of walking it for every path that ends there. They take and
 //! return plain numbers; what is more lies in a per-CPU map, since the stack has no room for it.
 
 use aya_ebpf::bindings::xdp_md;
@@ -14,9 +14,9 @@ use elb_common::quic;
 use elb_common::reason::Reason;
 use elb_ebpf::packet::XdpPacket;
 
+use crate::handle::Maps;
 use crate::maps::{QUESTION_V4, QUESTION_V6};
 use crate::sockets;
-use crate::tables::Maps;
 
 #[inline(always)]
 pub(crate) fn choose_v4(

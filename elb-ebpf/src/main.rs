@@ -14,6 +14,10 @@ mod apart;
 #[cfg(target_arch = "bpf")]
 mod cut;
 #[cfg(target_arch = "bpf")]
+mod draft;
+#[cfg(target_arch = "bpf")]
+mod handle;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod shared;
@@ -37,7 +41,7 @@ mod program {
     use elb_common::path::{Outcome, Witness, probe, process};
     use elb_ebpf::packet::XdpPacket;
 
-    use crate::tables::Maps;
+    use crate::handle::Maps;
     use crate::traced::{self, Noting};
 
     #[xdp]

@@ -8,6 +8,7 @@ use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArra
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
 use elb_common::counter::Counter;
+use elb_common::error_limit::ErrorsSent;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
@@ -20,11 +21,10 @@ use elb_common::reason::REASONS;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::room::FlowTable;
 use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
-use elb_common::told::Told;
 use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
 use elb_common::vip_bits::VIP_WORDS;
 
-use crate::traced::Draft;
+use crate::draft::Draft;
 
 /// Agent writes and reads; packets do not. One element: what the maps next to it are.
 #[map]
@@ -40,7 +40,7 @@ pub(crate) static VIP_BITS: Array<u64> = Array::with_max_entries(VIP_WORDS, 0);
 pub(crate) static LISTENERS_V4: HashMap<ListenerKeyV4, Listener> =
     HashMap::with_max_entries(MAX_LISTENERS, 0);
 
-/// Agent writes, IPv6 packets likewise read. Apart from IPv4, which need not pay for long keys.
+/// Agent writes, IPv6 packets read. Separate from IPv4, which need not pay for long keys.
 #[map]
 pub(crate) static LISTENERS_V6: HashMap<ListenerKeyV6, Listener> =
     HashMap::with_max_entries(MAX_LISTENERS, 0);
@@ -169,7 +169,7 @@ pub(crate) static FRAGMENTS_V6: LruHashMap<FlowKeyV6, Fragment> =
 /// Packets that are answered by an error or a reset write and read. Per CPU, so that no CPU waits for
 /// another.
 #[map]
-pub(crate) static ERRORS_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(2, 0);
+pub(crate) static ERRORS_SENT: PerCpuArray<ErrorsSent> = PerCpuArray::with_max_entries(2, 0);
 
 /// Agent writes; ARP and neighbour discovery read.
 #[map]

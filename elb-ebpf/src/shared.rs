@@ -119,7 +119,7 @@ pub(crate) unsafe fn note(word: *mut u32, now: u32) {
 /// added for what was there.
 ///
 /// # Safety
-/// The word is aligned, stays mapped while the program runs, and everybody who writes it does so
+/// The word is aligned, stays mapped while the program runs, and everyone who writes it does so
 /// atomically.
 #[inline(always)]
 pub(crate) unsafe fn add(word: *mut u64, value: u64) -> u64 {

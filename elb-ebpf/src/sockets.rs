@@ -14,7 +14,7 @@ const TCP: u8 = 6;
 const LISTEN: u32 = 10;
 
 /// Whether a socket of this host is connected by the flow whose key begins with these words: 1 or 0. One that
-/// only waits for others to connect, or takes datagrams of anybody, is none.
+/// only waits for others to connect, or takes datagrams of any sender, is none.
 #[inline(always)]
 pub(crate) fn is_connected<const N: usize>(
     context: *mut xdp_md,

@@ -5,7 +5,6 @@ use core::mem::offset_of;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::maps::lpm_trie::Key;
-use aya_ebpf::programs::XdpContext;
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, connections};
 use elb_common::backend::Backend;
@@ -25,23 +24,11 @@ use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
 
 use crate::apart;
+use crate::handle::Maps;
 use crate::maps::*;
 use crate::shared::{
     add, count, count_connection, count_opening, count_records, find, note, take_back_opening,
 };
-
-/// The pinned maps, and the frame that the program was called for.
-pub struct Maps<'c> {
-    context: &'c XdpContext,
-}
-
-impl<'c> Maps<'c> {
-    /// The maps, for this frame.
-    #[inline(always)]
-    pub fn new(context: &'c XdpContext) -> Self {
-        Self { context }
-    }
-}
 
 /// Reads of records that the agent may replace meanwhile see the old or the new word; see the
 /// records for what that means.
@@ -267,10 +254,10 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn may_answer(&self, kind: u32, now: u32) -> bool {
-        let Some(told) = ERRORS_TOLD.get_ptr_mut(kind) else { return false };
+        let Some(errors_sent) = ERRORS_SENT.get_ptr_mut(kind) else { return false };
         // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each other
         // on one CPU.
-        unsafe { (*told).one_more(kind, now) }
+        unsafe { (*errors_sent).one_more(kind, now) }
     }
 
     #[inline(always)]

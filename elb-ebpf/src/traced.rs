@@ -1,4 +1,4 @@
-//! What `elb_traced` does beyond `elb`: it tells the agent of the packets that were asked for.
+//! What `elb_traced` does beyond `elb`: it reports the packets that were asked for to the agent.
 //!
 //! The frame is copied as it came before the packet path rewrites it, since only afterwards is
 //! known whether it is one of those.
@@ -10,24 +10,9 @@ use elb_common::path::{Asked, Note, Outcome, Packet as _, Tables as _, peek};
 use elb_common::trace::{Event, FORWARDED, MAX_SNAP, NO_LISTENER, Trace, trace_counter};
 use elb_ebpf::packet::XdpPacket;
 
+use crate::draft::{Draft, Window};
+use crate::handle::Maps;
 use crate::maps::{EVENTS, TRACE, TRACE_BUFFER, TRACE_COUNTERS};
-use crate::tables::Maps;
-
-/// Value of `TRACE_BUFFER`: an event while it is put together, and what bounds their number.
-#[repr(C)]
-pub(crate) struct Draft {
-    event: Event,
-    /// Twice what two copies need, so that lengths under a mask suffice for the verifier.
-    bytes: [u8; 4 * MAX_SNAP as usize],
-    window: Window,
-}
-
-/// How many events this CPU reported in which coarse monotonic second.
-#[repr(C)]
-struct Window {
-    second: u32,
-    told: u32,
-}
 
 const EVENT: usize = size_of::<Event>();
 
@@ -66,7 +51,7 @@ pub(crate) fn received(context: &XdpContext) {
     elb_received(context.ctx);
 }
 
-/// After the packet path: tells what became of the frame, if that is asked for.
+/// After the packet path: reports what became of the frame, if that is asked for.
 #[inline(always)]
 pub(crate) fn decided(context: &XdpContext, outcome: Outcome) {
     let reason = outcome.reason().map_or(FORWARDED, |reason| reason as u32);
@@ -172,10 +157,10 @@ fn is_member(context: &XdpContext, trace: &Trace, backend: u32) -> bool {
 fn is_within_limit(context: &XdpContext, trace: &Trace, window: &mut Window) -> bool {
     let second = now(context);
     if window.second != second {
-        *window = Window { second, told: 0 };
+        *window = Window { second, reported: 0 };
     }
-    window.told += 1;
-    window.told <= trace.limit
+    window.reported += 1;
+    window.reported <= trace.limit
 }
 
 #[inline(always)]

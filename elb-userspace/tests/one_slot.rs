@@ -36,7 +36,7 @@ use Step::*;
 enum Step {
     /// So many milliseconds pass.
     Wait(u32),
-    /// The table gives the slot to a member, or to nobody (0); not to one that is down.
+    /// The table gives the slot to a member, or to none (0); not to one that is down.
     Own(u16),
     /// A member fails: its flows are over, and its slot goes to one that is up, if there is one.
     Fail(u16),
@@ -233,7 +233,7 @@ fn a_record_of_an_earlier_connection_does_not_move_a_later_one() -> Result<(), T
     run(&[Own(2), Own(1), Open(7), Own(2), Wait(15_000), Settle, Open(7), Own(3), Talk(7)])
 }
 
-/// As before, but nobody had to wait: the slot had no flow left to protect.
+/// As before, but no flow had to wait: the slot had no flow left to protect.
 #[test]
 fn a_record_with_a_member_that_recovers_does_not_move_a_later_connection()
 -> Result<(), TestCaseError> {
@@ -253,10 +253,10 @@ fn a_record_with_a_member_that_recovers_does_not_move_a_later_connection()
     ])
 }
 
-/// As before, but it is the client's vain attempt to open a connection, while nobody took it, that
+/// As before, but it is the client's vain attempt to open a connection, while no member took it, that
 /// made the record look as if it were in use.
 #[test]
-fn an_opening_that_nobody_takes_does_not_keep_an_earlier_record() -> Result<(), TestCaseError> {
+fn an_opening_that_no_member_takes_does_not_keep_an_earlier_record() -> Result<(), TestCaseError> {
     run(&[
         Own(2),
         Own(1),

@@ -45,7 +45,7 @@ impl Families {
 /// A network of a lab: the segment that the backends are on, or the clients' one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// Backends, and in a one-armed lab everybody: 10.0.0.0/24 and fd00::/64.
+    /// Backends, and in a one-armed lab everyone: 10.0.0.0/24 and fd00::/64.
     Back,
     /// Clients of a two-armed lab: 10.1.0.0/24 and fd01::/64.
     Front,

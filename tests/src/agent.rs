@@ -105,7 +105,7 @@ impl Agent {
         self.process.id()
     }
 
-    /// What it told the service manager in this life: sd_notify(3) messages as lists of lines.
+    /// What it sent to the service manager in this life: sd_notify(3) messages as lists of lines.
     pub fn notices(&self) -> Vec<Vec<String>> {
         self.notices.so_far()
     }
@@ -332,8 +332,8 @@ impl Place {
             if let Some(status) = process.ended()? {
                 bail!("it ended before: {status}");
             }
-            let told = notices.so_far();
-            Ok(told.iter().flatten().any(|line| line == "READY=1").then_some(()))
+            let received = notices.so_far();
+            Ok(received.iter().flatten().any(|line| line == "READY=1").then_some(()))
         });
         ready.with_context(|| format!("the agent's log:\n{}", self.log()))?;
         Ok((process, notices))

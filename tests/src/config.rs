@@ -147,7 +147,7 @@ pub struct ConnectionDrain {
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PoolHealth {
-    /// 0: without a healthy member, nobody is forwarded to; 1: everybody is.
+    /// 0: without a healthy member, no one is forwarded to; 1: everyone is.
     pub minimum_healthy_member_count: u32,
 }
 
@@ -348,7 +348,7 @@ impl Pool {
         self
     }
 
-    /// Watches the members quickly, on a port of its own: it tells what the members' health is,
+    /// Watches the members quickly, on a port of its own: it shows what the members' health is,
     /// whatever their service does.
     pub fn monitored_on(mut self, kind: MonitorKind, port: u16) -> Self {
         self.healthmonitor = Some(HealthMonitor::quick(kind).port(port));

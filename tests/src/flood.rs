@@ -39,7 +39,7 @@ const BATCH: u32 = 1 << 12;
 pub enum Segment {
     /// They open a connection.
     Opening,
-    /// They belong to a connection, which nobody opened.
+    /// They belong to a connection, which no one opened.
     Acknowledgement,
 }
 

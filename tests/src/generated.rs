@@ -165,8 +165,8 @@ impl Stream {
     /// Lets them come, to the program of a pinned link in `netns`.
     pub fn start(netns: &NetNs, link: PathBuf, play: Play) -> Self {
         let (ends, played) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (told, counted) = (ends.clone(), played.clone());
-        let thread = netns.spawn(move || come(&link, &play, &told, &counted));
+        let (messages, counted) = (ends.clone(), played.clone());
+        let thread = netns.spawn(move || come(&link, &play, &messages, &counted));
         Self { ends, played, begun: Instant::now(), thread: Some(thread) }
     }
 
@@ -254,7 +254,7 @@ fn stay_on_one_cpu() -> Result<()> {
     if all.clone().count() == 1 {
         return Ok(());
     }
-    let here = nix::sched::sched_getcpu().context("cannot tell the CPU")?;
+    let here = nix::sched::sched_getcpu().context("cannot find out the CPU")?;
     let mut set = CpuSet::new();
     set.set(here)?;
     sched_setaffinity(Pid::from_raw(0), &set).context("cannot stay on one CPU")

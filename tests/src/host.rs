@@ -30,7 +30,7 @@ pub(crate) fn lock() -> Result<File> {
     Ok(file)
 }
 
-/// The file name of a namespace; it names its process, so that a later one can tell the dead.
+/// The file name of a namespace; it names its process, so that a later one can show the dead.
 pub(crate) fn netns_name(number: u32, role: &str) -> String {
     format!("{NETNS_PREFIX}{}-{number}-{role}", process::id())
 }
@@ -47,7 +47,7 @@ pub(crate) fn files() -> Result<TempDir> {
 pub struct PinDir(PathBuf);
 
 impl PinDir {
-    /// Creates the directory, and mounts the BPF file system where nobody has.
+    /// Creates the directory, and mounts the BPF file system where no one has.
     pub fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
 

@@ -143,7 +143,7 @@ impl Lab {
         self.shape.families
     }
 
-    /// The load balancer's devices: lb0, and in a two-armed lab lb1, which leads to the backends.
+    /// The load balancer's devices: lb0, and in a two-armed lab lb1, which goes to the backends.
     pub fn lb_interfaces(&self) -> Vec<&'static str> {
         self.shape.arms.devices().iter().map(|(_, device)| *device).collect()
     }
@@ -235,7 +235,7 @@ impl Lab {
         self.switch.wait_until_forwarding()
     }
 
-    /// The switch forgets from now on who is where: it sends every frame to everybody.
+    /// The switch forgets from now on who is where: it sends every frame to everyone.
     pub fn flood(&self) -> Result<()> {
         self.switch.netns().ip("link set back type bridge ageing_time 0").map(drop)
     }

@@ -77,7 +77,7 @@ impl Memory {
             Version::V1 => ["memory.usage_in_bytes", "memory.limit_in_bytes"],
             Version::V2 => ["memory.current", "memory.max"],
         };
-        // A limit that is too low for what is in use takes back first what nobody needs.
+        // A limit that is too low for what is in use takes back first what no one needs.
         wait_for("nothing to be left to reclaim", LIMIT, || {
             let used: u64 = fs::read_to_string(self.group.join(usage))?.trim().parse()?;
             let lower = fs::write(self.group.join(limit), (used - used.min(PAGE)).to_string());

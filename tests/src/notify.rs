@@ -12,18 +12,18 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-type Told = Arc<Mutex<Vec<Vec<String>>>>;
+type Messages = Arc<Mutex<Vec<Vec<String>>>>;
 
-/// Hears everything that is sent to a socket, until it is dropped. Somebody must: the sender waits
+/// Hears everything that is sent to a socket, until it is dropped. Someone must: the sender waits
 /// once a few datagrams were not taken.
 #[derive(Debug)]
 pub(crate) struct Notices {
     socket: UnixDatagram,
-    told: Told,
+    messages: Messages,
 }
 
 impl Notices {
-    /// Listens at `path`, in place of who did before; everybody may send there.
+    /// Listens at `path`, in place of who did before; everyone may send there.
     pub(crate) fn listen(path: &Path) -> Result<Self> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -32,17 +32,17 @@ impl Notices {
         let listen = || -> Result<Self> {
             let socket = UnixDatagram::bind(path)?;
             fs::set_permissions(path, Permissions::from_mode(0o666))?;
-            let (hears, told) = (socket.try_clone()?, Told::default());
-            let shared = told.clone();
+            let (hears, messages) = (socket.try_clone()?, Messages::default());
+            let shared = messages.clone();
             thread::spawn(move || hear(&hears, &shared));
-            Ok(Self { socket, told })
+            Ok(Self { socket, messages })
         };
         listen().with_context(|| format!("cannot listen at {}", path.display()))
     }
 
     /// All messages until now.
     pub(crate) fn so_far(&self) -> Vec<Vec<String>> {
-        self.told.lock().expect("nobody panics with it").clone()
+        self.messages.lock().expect("no holder panics").clone()
     }
 }
 
@@ -53,13 +53,13 @@ impl Drop for Notices {
     }
 }
 
-fn hear(socket: &UnixDatagram, told: &Told) {
+fn hear(socket: &UnixDatagram, messages: &Messages) {
     let mut buffer = [0; 4096];
-    // Nobody sends empty datagrams: this is the end.
+    // No one sends empty datagrams: this is the end.
     while let Ok(length @ 1..) = socket.recv(&mut buffer) {
         let text = String::from_utf8_lossy(&buffer[..length]);
         let lines = text.lines().map(str::to_owned).collect();
-        told.lock().expect("nobody panics with it").push(lines);
+        messages.lock().expect("no holder panics").push(lines);
     }
 }
 

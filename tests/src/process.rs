@@ -147,7 +147,7 @@ fn spawn(mut command: Command) -> io::Result<Child> {
         let (requests, queue) = channel::<Request>();
         thread::spawn(move || {
             for (mut command, answer) in queue {
-                // Nobody waits for the answer any more: dropping the child is then right.
+                // No one waits for the answer any more: dropping the child is then right.
                 let _ = answer.send(command.spawn());
             }
         });

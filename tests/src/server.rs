@@ -124,15 +124,15 @@ fn launch(netns: &NetNs, name: &str, arguments: &[String]) -> Result<Process> {
 
 fn wait_until_ready(process: &mut Process) -> Result<()> {
     let stdout = process.take_stdout().context("its output was not piped")?;
-    let (tell, told) = channel();
+    let (send_line, line_read) = channel();
     // A thread, because reading a pipe knows no time limit; it ends with the line or the process.
     thread::spawn(move || {
         let mut line = String::new();
         let read = BufReader::new(stdout).read_line(&mut line);
-        // Nobody listens any more when the limit has passed.
-        let _ = tell.send(read.map(|_| line));
+        // No one listens any more when the limit has passed.
+        let _ = send_line.send(read.map(|_| line));
     });
-    let line = told.recv_timeout(STUCK).map_err(|_| anyhow!("not within {STUCK:?}"))??;
+    let line = line_read.recv_timeout(STUCK).map_err(|_| anyhow!("not within {STUCK:?}"))??;
     if line.trim() != READY {
         bail!("it ended before it listened");
     }
@@ -141,13 +141,13 @@ fn wait_until_ready(process: &mut Process) -> Result<()> {
 
 /// The server's binary, which cargo builds next to the tests and the demo.
 fn binary() -> Result<PathBuf> {
-    let this = env::current_exe().context("cannot tell where this program is")?;
+    let this = env::current_exe().context("cannot find out where this program is")?;
     // target/PROFILE/demo or target/PROFILE/deps/TEST
     let candidates = this.ancestors().skip(1).take(2).map(|dir| dir.join(BINARY));
     let found = candidates.into_iter().find(|path| path.is_file());
     found.with_context(|| {
         format!(
-            "no {BINARY} beside {}: build it with `cargo build -p elb-tests --bins`",
+            "no {BINARY} next to {}: build it with `cargo build -p elb-tests --bins`",
             this.display()
         )
     })

@@ -1,4 +1,4 @@
-//! What `elb status -o json` says, as far as tests ask for it.
+//! What `elb status -o json` says, what tests need of it.
 
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -1,6 +1,6 @@
 //! How a lab is wired: hosts on cables to bridges in a switch, and in a two-armed lab a router.
 //!
-//! One-armed, everybody on one segment; the load balancer sends out where packets came in:
+//! One-armed, everyone on one segment; the load balancer sends out where packets came in:
 //!
 //! ```text
 //!   client ── back ── backend-0 … backend-n
@@ -153,7 +153,7 @@ pub(crate) fn port(host: Host, network: Network) -> String {
         Host::Standby => format!("{side}-standby"),
         Host::Client => format!("{side}-client"),
         Host::Backend(index) => format!("{side}-backend-{index}"),
-        Host::Vip => unreachable!("no cable leads to a load-balanced address"),
+        Host::Vip => unreachable!("no cable goes to a load-balanced address"),
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn host(role: &str, families: Families) -> Result<NetNs> {
             continue;
         }
         // Link-local addresses stay: a backend that answers from an address on `lo` asks for its
-        // neighbours with them. They are usable at once, and nobody looks for routers.
+        // neighbours with them. They are usable at once, and no one looks for routers.
         netns.sysctl(&format!("{ipv6}/accept_dad"), "0")?;
         netns.sysctl(&format!("{ipv6}/dad_transmits"), "0")?;
         netns.sysctl(&format!("{ipv6}/accept_ra"), "0")?;

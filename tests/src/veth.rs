@@ -1,4 +1,4 @@
-//! Pairs of virtual Ethernet devices, shaped so that native XDP on them tells the truth.
+//! Pairs of virtual Ethernet devices, shaped so that native XDP on them is faithful.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Waiting: for what a probe finds, always with a limit, and for somebody at the keyboard.
+//! Waiting: for what a probe finds, always with a limit, and for the user at the keyboard.
 
 use std::{
     thread,

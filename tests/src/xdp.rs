@@ -1,4 +1,4 @@
-//! The XDP program that the far end of a load balancer's device needs, and how somebody takes a program off
+//! The XDP program that the far end of a load balancer's device needs, and how a program is taken off
 //! that a link holds.
 
 use std::{ffi::CString, io, os::unix::ffi::OsStrExt as _, path::Path};

@@ -183,7 +183,7 @@ fn load_notices_that_a_cable_is_pulled() -> Result<()> {
 }
 
 #[test]
-fn labs_live_beside_each_other() -> Result<()> {
+fn labs_live_next_to_each_other() -> Result<()> {
     let start = || Lab::builder().backends(1).start();
     let (one, other) = thread::scope(|scope| {
         let other = scope.spawn(start);

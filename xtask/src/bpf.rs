@@ -37,7 +37,7 @@ fn aim(cargo: &mut Command, toolchain: &Toolchain, workspace: &Workspace) {
         .arg("--target-dir")
         .arg(workspace.bpf_build_dir())
         .env("RUSTC", &toolchain.compiler.rustc)
-        // A released compiler may build `core` only when told so.
+        // A released compiler may build `core` only when asked to.
         .env("RUSTC_BOOTSTRAP", "1")
         .env(linker_variable(), &toolchain.linker.path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(env::consts::ARCH).join("\x1f"));

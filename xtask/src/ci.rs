@@ -52,7 +52,7 @@ fn clippy_bpf(toolchain: &Toolchain, workspace: &Workspace) -> Result<Option<Str
     let Some(clippy) = toolchain.compiler.clippy() else {
         let rustc = toolchain.compiler.rustc.display();
         return Ok(Some(format!(
-            "clippy for BPF: no cargo-clippy beside {rustc}; run: rustup component add clippy"
+            "clippy for BPF: no cargo-clippy next to {rustc}; run: rustup component add clippy"
         )));
     };
     let mut command = bpf::clippy(&clippy, toolchain, workspace);

@@ -1,7 +1,7 @@
 //! Virtual machines with other kernels: where all that they need comes from, and how one is run.
 //!
 //! They are emulated (QEMU's TCG), which works wherever a program runs. The clock of one with a single
-//! processor counts instructions: one a nanosecond, and time nobody works in passes at once. So a host
+//! processor counts instructions: one a nanosecond, and time without work passes at once. So a host
 //! under load makes no test in it late, and what a packet costs can be counted.
 
 mod emulator;

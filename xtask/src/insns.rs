@@ -1,7 +1,7 @@
 //! `bench insns`: instructions a packet, counted exactly, against those of a committed baseline.
 //!
 //! The clock of our virtual machines counts instructions, so the bench's nanoseconds are
-//! instructions there. They tell nothing of caches: the bench on a real processor does that.
+//! instructions there. They say nothing about caches: the bench on a real processor does that.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -2,12 +2,12 @@
 //!
 //! Of all tests, those that depend on the kernel: what the verifier takes, one packet or some through
 //! each part of the packet path, some hostile ones, a lab for each forwarding mode, backends with the
-//! kernel's own tunnels, and what drivers of cards tell.
+//! kernel's own tunnels, and what drivers of cards report.
 
 use anyhow::{Result, bail, ensure};
 
 use crate::guest::{Guests, Kernel, Plan, Step};
-use crate::test::Tally;
+use crate::tally::Tally;
 
 /// Runs them on all kernels at once, and prints which work.
 pub(crate) fn run(guests: &Guests) -> Result<Tally> {
@@ -27,9 +27,9 @@ const RUNS: [&str; 11] = [
     "forwarding::every_mode_and_version",
     "admission::a_blacklist_keeps_its_members_from_opening_flows",
     "decap::what_was_wrapped_comes_out_as_it_went_in",
-    "errors::what_does_not_fit_is_told_which_size_does",
+    "errors::senders_of_what_does_not_fit_learn_the_size_that_does",
     "fragments::fragments_go_where_the_first_went",
-    "fuzz::hostile_packets_while_they_are_told_of",
+    "fuzz::hostile_packets_while_they_are_reported",
     "moving::tcp_new_flows_go_to_the_new_owner_old_ones_stay",
     "probing::a_probe_goes_to_the_backend_that_is_probed",
     "tracing::by_address",

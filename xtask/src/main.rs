@@ -7,6 +7,7 @@ mod build;
 mod build_ebpf;
 mod ci;
 mod demo;
+mod docs;
 mod expected;
 mod fuzz;
 mod guest;
@@ -18,6 +19,7 @@ mod privilege;
 mod process;
 mod setup;
 mod stages;
+mod tally;
 mod test;
 mod workspace;
 
@@ -49,6 +51,8 @@ enum Verb {
     Demo(demo::Options),
     /// Measure what a packet costs, as a ratio to a floor in the same run (root)
     Bench(bench::Options),
+    /// Write the documents that are generated from the code: docs/configuration.md
+    Docs,
     /// Run every check, then every test: what a change must pass (root)
     Ci,
 }
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Docs => docs::run(),
         Verb::Ci => ci::run(),
     };
     if let Err(error) = outcome {

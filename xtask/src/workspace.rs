@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::process::{self, search_path};
 
-/// Tells `elb-userspace` which folder holds the BPF objects that it embeds, and the tests which
+/// Names to `elb-userspace` the folder that holds the BPF objects that it embeds, and the tests which
 /// objects to load.
 pub(crate) const BPF_DIR_VARIABLE: &str = "ELB_BPF_DIR";
 
@@ -51,8 +51,8 @@ impl Workspace {
 }
 
 /// The cargo that runs us (it is the one of the workspace's toolchain), in the workspace's root. What
-/// it told us of our own package is not for it: some build scripts would run again for that, and
-/// everything after them, each time that somebody calls cargo without us.
+/// it set for our own package is not for it: some build scripts would run again for that, and
+/// everything after them, each time that cargo is called without us.
 pub(crate) fn cargo_at_root() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -65,7 +65,7 @@ pub(crate) fn cargo_at_root() -> Command {
     cargo
 }
 
-/// Cargo tells where we are at run time; what it told at build time may be another checkout, if
+/// Cargo says where we are at run time; what it said at build time may be another checkout, if
 /// both share a target folder.
 pub(crate) fn root() -> PathBuf {
     let xtask =

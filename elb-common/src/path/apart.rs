@@ -1,5 +1,5 @@
 //! What few packets need and takes many steps: a program may hold it apart, so that the verifier does
-//! not walk it for every way that leads there (see [`Tables`]). Each function reads the headers again.
+//! not walk it for every path that ends there (see [`Tables`]). Each function reads the headers again.
 
 use network_types::eth::EtherType;
 
@@ -33,7 +33,7 @@ pub fn answer<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
 pub fn quote<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Quote, Stop> {
     let link = parse::link(packet)?;
     let ip = F::parse(packet, link.end)?;
-    // Known already, but the verifier is not told.
+    // Known already, but not to the verifier.
     if !control::is_error::<F, P>(packet, &link, &ip) {
         return Err(Stop(Reason::OtherProtocol));
     }
@@ -43,24 +43,24 @@ pub fn quote<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<
 /// Makes a packet that is too big the answer that one of `mtu` bytes would fit; what became of it.
 #[inline(always)]
 pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, mtu: u16) -> Reason {
-    let mut told = || {
+    let mut answered = || {
         let link = parse::link(packet)?;
         let ip = F::parse(packet, link.end)?;
         answer::too_big::<F, P, T>(packet, tables, &link, &ip, mtu)
     };
-    told().err().map_or(Reason::TooBigAnswered, |Stop(reason)| reason)
+    answered().err().map_or(Reason::TooBigAnswered, |Stop(reason)| reason)
 }
 
 /// Makes a packet the answer that it is refused, for the reason that the number `refusal` stands for.
 /// What became of it.
 #[inline(always)]
 pub fn refuse<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, refusal: u32) -> Reason {
-    let mut told = || {
+    let mut answered = || {
         let link = parse::link(packet)?;
         let ip = F::parse(packet, link.end)?;
         answer::refuse::<F, P, T>(packet, tables, &link, &ip)
     };
-    refusal::reason(refusal, told().is_ok())
+    refusal::reason(refusal, answered().is_ok())
 }
 
 /// Whom a frame is for that is not for the Ethernet address by which the interface is found first: none,

@@ -1,7 +1,7 @@
 //! The choice that takes more than a look at a slot: connection ids, flow table, former owners, turns.
 //!
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
-//! verified by itself, and not in a copy for every way that leads here.
+//! verified by itself, and not in a copy for every path that ends here.
 
 mod turn;
 

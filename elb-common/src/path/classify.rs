@@ -25,7 +25,7 @@ pub(super) fn listener<'t, F: Family, P: Packet, T: Tables>(
     }
 }
 
-/// A second look-up that only packets pay for that no exact listener wants: it tells a foreign
+/// A second look-up that only packets pay for that no exact listener wants: it distinguishes a foreign
 /// address from a virtual one without such a port.
 #[inline(always)]
 fn range<'t, F: Family, P: Packet, T: Tables>(

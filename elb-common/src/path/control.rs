@@ -1,6 +1,6 @@
-//! Errors about packets that a backend sent: the flow that they quote tells whose they are.
+//! Errors about packets that a backend sent: the flow that they quote shows whose they are.
 //!
-//! A router or a client that cannot take a backend's answer tells its sender, which is the virtual
+//! A router or a client that cannot take a backend's answer informs its sender, which is the virtual
 //! address. The error (RFC 792, RFC 4443) carries the beginning of that answer; turned round, its
 //! addresses and ports are those of the flow, and the flow's backend must learn of it: without
 //! "fragmentation needed" and "packet too big" its path MTU discovery fails.
@@ -10,7 +10,7 @@ use super::{Family, Ip, Link, Packet, Stop, Tables, Transport, classify, parse};
 use crate::flow::Ports;
 use crate::reason::Reason;
 
-/// Whether the packet is an error that another packet caused. Nobody puts options or extension
+/// Whether the packet is an error that another packet caused. No host puts options or extension
 /// headers before one; each would be another 9 ways for the verifier to walk.
 #[inline(always)]
 pub(super) fn is_error<F: Family, P: Packet>(packet: &P, link: &Link, ip: &Ip<F::Addr>) -> bool {

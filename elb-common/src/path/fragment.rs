@@ -2,7 +2,7 @@
 //!
 //! Only the first fragment names the ports. It is forwarded like any other packet, and where it
 //! went is noted under what all fragments of the datagram have in common. One that comes before the
-//! first is dropped, since nothing tells where it belongs, and with it the datagram: its sender
+//! first is dropped, since nothing shows where it belongs, and with it the datagram: its sender
 //! repeats it.
 
 use super::{Family, Ip, Link, Packet, Stop, Tables, Target, classify};

@@ -2,21 +2,22 @@
 
 use super::question::Question;
 use super::wire::Udp;
-use super::{Family, Ip, Packet, Stop, Tables, Transport, select};
+use super::{Family, Ip, Packet, Stop, Tables, Transport};
 use crate::addr::join;
 use crate::hash;
 use crate::listener::{CidPart, Listener, NO_POOL, algorithm, listener_flags};
 use crate::pool::{Pool, Ring};
 use crate::quic::ServerIdKey;
 use crate::reason::Reason;
+use crate::ring::{self, Slot};
 
-/// A flow, as its addresses and ports tell.
+/// A flow, by its addresses and ports.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity<K> {
     /// Addresses, ports and protocol.
     pub(super) tuple: K,
-    /// Its place on the ring, unless a connection id tells that.
+    /// Its place on the ring, unless a connection id decides that.
     pub(super) hash: u32,
 }
 
@@ -31,7 +32,7 @@ pub(super) fn flow<F: Family>(
     Identity { tuple, hash: F::hash(&tuple, listener.algorithm) }
 }
 
-/// Whether a connection id may tell which flow a packet belongs to. An error, which is no datagram,
+/// Whether a connection id may show which flow a packet belongs to. An error, which is no datagram,
 /// shows none of the client's.
 #[inline(always)]
 pub(super) fn by_connection_id(listener: &Listener, is_udp: bool) -> bool {
@@ -61,7 +62,7 @@ pub(super) fn complete<F: Family, P: Packet, T: Tables>(
     question.pool = bytemuck::cast(pool);
     question.origin = bytemuck::cast(origin);
     let hash = hash::<F>(&question.tuple, question.digest, listener.algorithm);
-    let (index, slot) = select::slot(tables, &listener, hash)?;
+    let (index, slot) = slot(tables, &listener, hash)?;
     question.slot = join(index, slot.0);
     Ok(())
 }
@@ -96,6 +97,17 @@ pub(super) fn key<F: Family>(tuple: &F::FlowKey, digest: u64, listener: u16) -> 
 #[inline(always)]
 pub(super) fn hash<F: Family>(tuple: &F::FlowKey, digest: u64, algorithm: u16) -> u32 {
     if digest == 0 { F::hash(tuple, algorithm) } else { hash::digest(digest) }
+}
+
+/// The slot that a hash falls on, and its index.
+#[inline(always)]
+pub(super) fn slot<T: Tables>(
+    tables: &T,
+    listener: &Listener,
+    hash: u32,
+) -> Result<(u32, Slot), Stop> {
+    let index = listener.ring_base.wrapping_add(ring::index(hash, listener.ring_size));
+    Ok((index, tables.slot(index).ok_or_else(|| Stop::because(Reason::RingRange))?))
 }
 
 /// The digest of a datagram's connection id, 0: it has none.

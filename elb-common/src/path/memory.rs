@@ -12,6 +12,7 @@ use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Open
 use crate::backend::Backend;
 use crate::counter::Counter;
 use crate::cut::Cut;
+use crate::error_limit::ErrorsSent;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -24,7 +25,6 @@ use crate::reason::Reason;
 use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
 use crate::sweep::{self, BackendCensus, Fate, ListenerCensus, Sweep, Swept};
-use crate::told::Told;
 use crate::vip_bits::VipBit;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
@@ -103,8 +103,8 @@ pub struct Written {
     pub fragments_v4: HashMap<FlowKeyV4, Fragment>,
     /// `FRAGMENTS_V6`.
     pub fragments_v6: HashMap<FlowKeyV6, Fragment>,
-    /// `ERRORS_TOLD` of the one CPU.
-    pub told: [Told; 2],
+    /// `ERRORS_SENT` of the one CPU.
+    pub errors_sent: [ErrorsSent; 2],
     /// `LISTENER_COUNTERS`.
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
@@ -319,7 +319,7 @@ impl Tables for Memory {
         self.written.borrow_mut().fragments_v6.insert(*key, fragment);
     }
     fn may_answer(&self, kind: u32, now: u32) -> bool {
-        self.written.borrow_mut().told[kind as usize & 1].one_more(kind, now)
+        self.written.borrow_mut().errors_sent[kind as usize & 1].one_more(kind, now)
     }
     fn now(&self) -> u32 {
         self.now

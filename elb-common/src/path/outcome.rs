@@ -9,7 +9,7 @@ use crate::reason::{Fate, Reason};
 pub struct Stop(pub Reason);
 
 impl Stop {
-    /// A packet is not forwarded for this reason, which the compiler is not told: it would let every
+    /// A packet is not forwarded for this reason, which the compiler must not know: it would let every
     /// packet, before each check, note the reason that it might fail for.
     #[inline(always)]
     pub(super) fn because(reason: Reason) -> Self {

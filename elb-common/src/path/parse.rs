@@ -14,7 +14,7 @@ pub use transport::Transport;
 pub(super) use link::link;
 pub(super) use transport::{is_transport, is_udp, transport};
 
-use super::probe::Probes;
+use super::probes::Probes;
 use super::question::Question;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
@@ -93,7 +93,7 @@ pub trait Family {
     const INNER_PROTOCOL: u8;
     /// Protocol number of its control messages.
     const ICMP: u8;
-    /// What every host takes at once; no sender is told to send less.
+    /// What every host takes at once; no sender is asked to send less.
     const LEAST_MTU: u16;
     /// Type of an echo request.
     const ECHO_REQUEST: u8;
@@ -124,7 +124,7 @@ pub trait Family {
 
     /// Makes the packet the answer to its sender that one of `mtu` bytes would fit.
     fn too_big<P: Packet>(packet: &mut P, link: &Link, mtu: u16) -> Result<(), Stop>;
-    /// Whether an address is that of one host, to which errors may be told.
+    /// Whether an address is that of one host, to which errors may be sent.
     fn is_one_host(address: Self::Addr) -> bool;
     /// Whether two addresses are the same.
     fn same(one: Self::Addr, other: Self::Addr) -> bool;

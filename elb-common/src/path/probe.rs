@@ -7,20 +7,13 @@
 
 use network_types::eth::EtherType;
 
+pub use super::probes::Probes;
 use super::wire::Icmp;
-use super::{Family, Ip, Link, Outcome, Packet, Stop, Tables, V4, V6, forward, parse};
+use super::{Family, Ip, Link, Outcome, Packet, Stop, V4, V6, forward, parse};
 use crate::addr::Be16;
-use crate::flow::{FlowKeyV4, FlowKeyV6, Ports};
+use crate::flow::Ports;
 use crate::listener::algorithm;
 use crate::reason::Reason;
-
-/// What is known of probes under way, next to everything else.
-pub trait Probes: Tables {
-    /// Id of the backend that this flow probes.
-    fn probed_v4(&self, key: &FlowKeyV4) -> Option<u16>;
-    /// Id of the backend that this flow probes.
-    fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16>;
-}
 
 /// Decides on one frame of the probes' interface and rewrites it.
 #[inline(always)]

@@ -3,11 +3,10 @@
 //! connection id names the flow, it takes more ([`choose`](super::choose)).
 
 use super::admit::{self, Admission};
-use super::identify::Identity;
+use super::identify::{Identity, slot};
 use super::{Family, Ip, Packet, Stop, Tables, Transport, identify};
 use crate::listener::{Listener, listener_flags};
 use crate::reason::Reason;
-use crate::ring::{self, Slot};
 
 /// Id of the backend that gets the packet; never 0. Most listeners ask for nothing but the ring, and
 /// are done first.
@@ -66,17 +65,6 @@ fn chosen<F: Family, P: Packet, T: Tables>(
         question.about(ip.payload, transport, admission, tables.now());
     })?;
     if id == 0 { Err(Stop::because(Reason::NoBackend)) } else { Ok(id) }
-}
-
-/// The slot that a hash falls on, and its index.
-#[inline(always)]
-pub(super) fn slot<T: Tables>(
-    tables: &T,
-    listener: &Listener,
-    hash: u32,
-) -> Result<(u32, Slot), Stop> {
-    let index = listener.ring_base.wrapping_add(ring::index(hash, listener.ring_size));
-    Ok((index, tables.slot(index).ok_or_else(|| Stop::because(Reason::RingRange))?))
 }
 
 /// Where no flow is recorded.

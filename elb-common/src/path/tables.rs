@@ -103,8 +103,8 @@ pub trait Tables: Sized {
     /// As for IPv4.
     fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment);
 
-    /// Whether one more sender may be told in the second `now`, by an answer of this
-    /// [kind](crate::told::kind); counts it.
+    /// Whether one more sender may be informed in the second `now`, by an answer of this
+    /// [kind](crate::error_limit::kind); counts it.
     fn may_answer(&self, kind: u32, now: u32) -> bool;
 
     /// Seconds of the coarse monotonic clock.

@@ -3,7 +3,7 @@
 //! untouched. A packet for one of them that does not come from a load balancer is dropped: any host that
 //! could send one would walk around the load balancer's access control.
 //!
-//! What a router marked on the outer header is told to the packet inside (RFC 6040 §4.2); its
+//! What a router marked on the outer header is copied to the packet inside (RFC 6040 §4.2); its
 //! DSCP stays. The outer UDP checksum is not looked at: the packet inside has its own.
 
 use network_types::eth::EtherType;

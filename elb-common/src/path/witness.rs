@@ -1,4 +1,4 @@
-//! Tables that tell what they were asked, and what they answered: how a decision is explained and
+//! Tables that report what they were asked, and what they answered: how a decision is explained and
 //! traced without the packet path knowing.
 
 #[cfg(any(test, feature = "std"))]
@@ -76,9 +76,9 @@ pub enum Asked<'t> {
     CountReason(Reason),
 }
 
-/// Somebody who is told.
+/// Takes notes of what tables were asked.
 pub trait Note<'t> {
-    /// Whether to tell what the steps ask, too, that a program may hold apart (see
+    /// Whether to note what the steps ask, too, that a program may hold apart (see
     /// [`super::apart`]). One that does cannot.
     const APART: bool;
 
@@ -96,7 +96,7 @@ impl<'t> Note<'t> for RefCell<std::vec::Vec<Asked<'t>>> {
     }
 }
 
-/// Tables that pass every question on and tell `note`. What is written reaches the tables, too.
+/// Tables that pass every question on and report it to `note`. What is written reaches the tables, too.
 #[derive(Debug)]
 pub struct Witness<'t, 'n, T, N> {
     tables: &'t T,
@@ -111,7 +111,7 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
     }
 
     #[inline(always)]
-    fn told<A: Copy>(&self, answer: A, asked: impl FnOnce(A) -> Asked<'t>) -> A {
+    fn noted<A: Copy>(&self, answer: A, asked: impl FnOnce(A) -> Asked<'t>) -> A {
         self.note.note(asked(answer));
         answer
     }
@@ -120,65 +120,65 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
 impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     #[inline(always)]
     fn may_be_vip_v4(&self, address: Be32) -> bool {
-        self.told(self.tables.may_be_vip_v4(address), |may| Asked::MayBeVipV4(address, may))
+        self.noted(self.tables.may_be_vip_v4(address), |may| Asked::MayBeVipV4(address, may))
     }
     #[inline(always)]
     fn may_be_vip_v6(&self, address: Be128) -> bool {
-        self.told(self.tables.may_be_vip_v6(address), |may| Asked::MayBeVipV6(address, may))
+        self.noted(self.tables.may_be_vip_v6(address), |may| Asked::MayBeVipV6(address, may))
     }
     #[inline(always)]
     fn listener_v4(&self, key: &ListenerKeyV4) -> Option<&Listener> {
-        self.told(self.tables.listener_v4(key), |answer| Asked::ListenerV4(*key, answer))
+        self.noted(self.tables.listener_v4(key), |answer| Asked::ListenerV4(*key, answer))
     }
     #[inline(always)]
     fn listener_v6(&self, key: &ListenerKeyV6) -> Option<&Listener> {
-        self.told(self.tables.listener_v6(key), |answer| Asked::ListenerV6(*key, answer))
+        self.noted(self.tables.listener_v6(key), |answer| Asked::ListenerV6(*key, answer))
     }
     #[inline(always)]
     fn range(&self, key: &RangeKey) -> Option<&Listener> {
-        self.told(self.tables.range(key), |answer| Asked::Range(*key, answer))
+        self.noted(self.tables.range(key), |answer| Asked::Range(*key, answer))
     }
     #[inline(always)]
     fn vip_v4(&self, address: Be32) -> Option<Vip> {
-        self.told(self.tables.vip_v4(address), |answer| Asked::VipV4(address, answer))
+        self.noted(self.tables.vip_v4(address), |answer| Asked::VipV4(address, answer))
     }
     #[inline(always)]
     fn vip_v6(&self, address: Be128) -> Option<Vip> {
-        self.told(self.tables.vip_v6(address), |answer| Asked::VipV6(address, answer))
+        self.noted(self.tables.vip_v6(address), |answer| Asked::VipV6(address, answer))
     }
     #[inline(always)]
     fn group_v4(&self, key: &GroupKeyV4) -> bool {
-        self.told(self.tables.group_v4(key), |answer| Asked::GroupV4(*key, answer))
+        self.noted(self.tables.group_v4(key), |answer| Asked::GroupV4(*key, answer))
     }
     #[inline(always)]
     fn group_v6(&self, key: &GroupKeyV6) -> bool {
-        self.told(self.tables.group_v6(key), |answer| Asked::GroupV6(*key, answer))
+        self.noted(self.tables.group_v6(key), |answer| Asked::GroupV6(*key, answer))
     }
     #[inline(always)]
     fn may_open(&self, listener: u16, limit: u32, now: u32) -> bool {
-        self.told(self.tables.may_open(listener, limit, now), |may| Asked::MayOpen(listener, may))
+        self.noted(self.tables.may_open(listener, limit, now), |may| Asked::MayOpen(listener, may))
     }
     #[inline(always)]
     fn listener_connections(&self, listener: u16) -> u32 {
-        self.told(self.tables.listener_connections(listener), |open| {
+        self.noted(self.tables.listener_connections(listener), |open| {
             Asked::ListenerConnections(listener, open)
         })
     }
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<Slot> {
-        self.told(self.tables.slot(index), |answer| Asked::Slot(index, answer))
+        self.noted(self.tables.slot(index), |answer| Asked::Slot(index, answer))
     }
     #[inline(always)]
     fn pool(&self, id: u16) -> Option<Pool> {
-        self.told(self.tables.pool(id), |answer| Asked::Pool(id, answer))
+        self.noted(self.tables.pool(id), |answer| Asked::Pool(id, answer))
     }
     #[inline(always)]
     fn turn(&self, pool: u16) -> u32 {
-        self.told(self.tables.turn(pool), |turn| Asked::Turn(pool, turn))
+        self.noted(self.tables.turn(pool), |turn| Asked::Turn(pool, turn))
     }
     #[inline(always)]
     fn server(&self, key: &ServerIdKey) -> Option<u16> {
-        self.told(self.tables.server(key), |answer| Asked::Server(*key, answer))
+        self.noted(self.tables.server(key), |answer| Asked::Server(*key, answer))
     }
     #[inline(always)]
     fn note_named(&self, backend: u16, now: u32) {
@@ -186,23 +186,23 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn backend_connections(&self, backend: u16, now: u32) -> u32 {
-        self.told(self.tables.backend_connections(backend, now), |open| {
+        self.noted(self.tables.backend_connections(backend, now), |open| {
             Asked::BackendConnections(backend, open)
         })
     }
     #[inline(always)]
     fn backend(&self, id: u16) -> Option<&Backend> {
-        self.told(self.tables.backend(id), |answer| Asked::Backend(id, answer))
+        self.noted(self.tables.backend(id), |answer| Asked::Backend(id, answer))
     }
     #[inline(always)]
     fn find_v4(&self, stage: Stage, key: &FlowKeyV4, visit: &Visit) -> Option<Flow> {
-        self.told(self.tables.find_v4(stage, key, visit), |answer| {
+        self.noted(self.tables.find_v4(stage, key, visit), |answer| {
             Asked::FindV4(stage, *key, answer)
         })
     }
     #[inline(always)]
     fn find_v6(&self, stage: Stage, key: &FlowKeyV6, visit: &Visit) -> Option<Flow> {
-        self.told(self.tables.find_v6(stage, key, visit), |answer| {
+        self.noted(self.tables.find_v6(stage, key, visit), |answer| {
             Asked::FindV6(stage, *key, answer)
         })
     }
@@ -218,15 +218,15 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool {
-        self.told(self.tables.forget_v4(stage, key), |was| Asked::ForgetV4(stage, *key, was))
+        self.noted(self.tables.forget_v4(stage, key), |was| Asked::ForgetV4(stage, *key, was))
     }
     #[inline(always)]
     fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
-        self.told(self.tables.forget_v6(stage, key), |was| Asked::ForgetV6(stage, *key, was))
+        self.noted(self.tables.forget_v6(stage, key), |was| Asked::ForgetV6(stage, *key, was))
     }
     #[inline(always)]
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
-        self.told(self.tables.has_room(table, listener, claim, now), |has| {
+        self.noted(self.tables.has_room(table, listener, claim, now), |has| {
             Asked::HasRoom(listener, claim, has)
         })
     }
@@ -242,11 +242,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn counts_are_believed(&self) -> bool {
-        self.told(self.tables.counts_are_believed(), Asked::CountsAreBelieved)
+        self.noted(self.tables.counts_are_believed(), Asked::CountsAreBelieved)
     }
     #[inline(always)]
     fn is_carried(&self, table: usize, now: u32) -> bool {
-        self.told(self.tables.is_carried(table, now), Asked::IsCarried)
+        self.noted(self.tables.is_carried(table, now), Asked::IsCarried)
     }
     #[inline(always)]
     fn opening(&self, backend: u16, now: u32) {
@@ -296,11 +296,11 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
-        self.told(self.tables.fragment_v4(key), |answer| Asked::FragmentV4(*key, answer))
+        self.noted(self.tables.fragment_v4(key), |answer| Asked::FragmentV4(*key, answer))
     }
     #[inline(always)]
     fn fragment_v6(&self, key: &FlowKeyV6) -> Option<Fragment> {
-        self.told(self.tables.fragment_v6(key), |answer| Asked::FragmentV6(*key, answer))
+        self.noted(self.tables.fragment_v6(key), |answer| Asked::FragmentV6(*key, answer))
     }
     #[inline(always)]
     fn record_fragment_v4(&self, key: &FlowKeyV4, fragment: Fragment) {
@@ -314,7 +314,7 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn may_answer(&self, kind: u32, now: u32) -> bool {
-        self.told(self.tables.may_answer(kind, now), Asked::MayAnswer)
+        self.noted(self.tables.may_answer(kind, now), Asked::MayAnswer)
     }
     #[inline(always)]
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {
@@ -358,31 +358,31 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn now(&self) -> u32 {
-        self.told(self.tables.now(), Asked::Now)
+        self.noted(self.tables.now(), Asked::Now)
     }
     #[inline(always)]
     fn interface(&self, index: u32) -> Option<Interface> {
-        self.told(self.tables.interface(index), |answer| Asked::Interface(index, answer))
+        self.noted(self.tables.interface(index), |answer| Asked::Interface(index, answer))
     }
     #[inline(always)]
     fn is_mac_of(&self, index: u32, mac: Mac) -> bool {
-        self.told(self.tables.is_mac_of(index, mac), |is| Asked::IsMacOf(index, mac, is))
+        self.noted(self.tables.is_mac_of(index, mac), |is| Asked::IsMacOf(index, mac, is))
     }
     #[inline(always)]
     fn takes_mac(&self, key: &MacKey) -> bool {
-        self.told(self.tables.takes_mac(key), |takes| Asked::TakesMac(*key, takes))
+        self.noted(self.tables.takes_mac(key), |takes| Asked::TakesMac(*key, takes))
     }
     #[inline(always)]
     fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
-        self.told(self.tables.is_connected_v4(key), Asked::IsConnected)
+        self.noted(self.tables.is_connected_v4(key), Asked::IsConnected)
     }
     #[inline(always)]
     fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
-        self.told(self.tables.is_connected_v6(key), Asked::IsConnected)
+        self.noted(self.tables.is_connected_v6(key), Asked::IsConnected)
     }
     #[inline(always)]
     fn redirect(&self, ifindex: u32) -> bool {
-        self.told(self.tables.redirect(ifindex), |answer| Asked::Redirect(ifindex, answer))
+        self.noted(self.tables.redirect(ifindex), |answer| Asked::Redirect(ifindex, answer))
     }
     #[inline(always)]
     fn count_listener(&self, id: u16, bytes: u64) {

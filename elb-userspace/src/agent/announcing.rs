@@ -1,4 +1,4 @@
-//! Tells the segments where virtual addresses are: when they may not know it, by one interface each.
+//! Announces virtual addresses on segments that may not know where they are, by one interface each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Runs what `work` makes, which is dropped with the process, and returns what it comes to; the answer fails
+/// Runs what `work` makes, which is dropped with the process, and returns its result; the answer fails
 /// if it panics.
 ///
 /// # Errors

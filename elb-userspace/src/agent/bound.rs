@@ -1,4 +1,4 @@
-//! Which load balancers have or had an address. The members behind a listener that nobody could ever
+//! Which load balancers have or had an address. The members behind a listener that no client could ever
 //! reach count as unhealthy there, as in the V3 API: binding an address heals them, and when it is
 //! taken away later, they stay as they are.
 

@@ -15,7 +15,7 @@ pub(super) struct Chore {
 }
 
 impl Chore {
-    /// Nobody asked for it yet.
+    /// Not asked for yet.
     pub(super) const fn new(now: Instant) -> Self {
         Self { at: None, rests_until: now, rest: Duration::ZERO }
     }

@@ -22,7 +22,7 @@ use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
 use crate::kernel::net::follow::thread;
-use crate::kernel::net::probe_way::keep::KeptWay;
+use crate::kernel::net::probe_route::keep::KeptRoute;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]
@@ -170,7 +170,7 @@ pub(super) fn following(
 
 /// Looks at what the agent keeps in its host.
 pub(super) fn looking(
-    way: Option<KeptWay>,
+    way: Option<KeptRoute>,
     wanted: watch::Receiver<WantedAddresses>,
     revision: watch::Receiver<u64>,
     found: watch::Sender<Arc<HostState>>,

@@ -90,7 +90,7 @@ pub(super) struct Core {
     /// Load balancers that have or had an address.
     pub(super) bound: Bound,
     pub(super) probing: Probing,
-    /// What the maps hold, as far as the agent wrote or read it.
+    /// What the maps hold, by what the agent wrote or read.
     pub(super) observed: Image,
     /// Pools with slots that are not settled, and how many.
     pub(super) moving: BTreeMap<ResourceId, u32>,
@@ -144,13 +144,14 @@ pub(super) struct Probing {
 }
 
 impl Core {
+    #[expect(clippy::too_many_lines, reason = "one line for each part of the state")]
     pub(super) fn new(mut parts: Parts) -> Self {
         let room = room(parts.maps.capacity);
         let encap_source = EncapSource {
             v4: parts.config.agent.encap_source,
             v6: parts.config.agent.encap_source_ipv6,
         };
-        // Rings may be moving from before: the first look at them tells.
+        // Rings may be moving from before: the first look at them shows it.
         let moving = parts.owners.keys().map(|pool| (*pool, u32::MAX)).collect();
         let assignments = parts.numbers.assignments;
         let sources = ProbeSource {
@@ -222,7 +223,7 @@ impl Core {
         self.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
 
-    /// Addresses that ways are needed to.
+    /// Addresses that routes are needed to.
     pub(super) fn addresses(&self) -> WantedAddresses {
         let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
@@ -262,7 +263,8 @@ impl Core {
         self.probing.under_way += due.len();
         for probe in &mut due {
             let watched = self.members.watched(probe.member);
-            probe.ways = watched.map_or_else(Vec::new, |one| self.ways_in_turn(one, &probe.spec));
+            probe.routes =
+                watched.map_or_else(Vec::new, |one| self.routes_in_turn(one, &probe.spec));
         }
         due
     }

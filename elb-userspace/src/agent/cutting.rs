@@ -17,7 +17,7 @@ use crate::observe::flows::cut::can_be_cut;
 
 /// Walks over the tables at the most: a packet of the same moment may overwrite a record that was cut.
 const WALKS: usize = 3;
-/// How often progress is told.
+/// How often progress is reported.
 const SHOW: Duration = Duration::from_millis(500);
 
 impl Core {
@@ -55,7 +55,7 @@ struct Cutting<'a> {
     lines: &'a mpsc::Sender<CutLine>,
     /// What is recorded after this second was not meant.
     until: u32,
-    /// When progress was told.
+    /// When progress was reported.
     shown: Instant,
     cut: u64,
     /// Why it ends early.

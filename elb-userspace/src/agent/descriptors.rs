@@ -9,7 +9,7 @@ const OF_A_PROBE: u64 = 2;
 /// If the limit is as low as that, other things fail first.
 const LEAST: usize = 16;
 
-/// Raises the limit as far as it may be raised, and returns how many probes may be under way. More
+/// Raises the limit to what is allowed, and returns how many probes may be under way. More
 /// would fail for want of a socket, and members would look unhealthy.
 pub(super) fn most_probes() -> usize {
     let limit = getrlimit(Resource::Nofile);

@@ -133,11 +133,11 @@ impl Core {
         let vip = match watched.zip(probe.as_ref()) {
             None => Err("the pool has no health check".to_owned()),
             Some(_) if is_direct => Err("probe_path is \"direct\"".to_owned()),
-            Some((watched, probe)) => self.vip_way(watched, probe).map_err(|why| why.to_string()),
+            Some((watched, probe)) => self.vip_route(watched, probe).map_err(|why| why.to_string()),
         };
         let mut way = self.way(member.address, probe.as_ref().and_then(|probe| probe.source), vip);
         if let Some((watched, probe)) = watched.zip(probe.as_ref()) {
-            way.vips = self.ways(watched, probe);
+            way.vips = self.probe_routes(watched, probe);
         }
         Evidence {
             wanted: WantedMember {
@@ -198,14 +198,14 @@ impl Core {
         if self.drained.has(member) {
             return Some(Resting::Drained(name));
         }
-        (member.weight.get() == 0).then_some(Resting::Weightless(name))
+        (member.weight.get() == 0).then_some(Resting::NoWeight(name))
     }
 
     fn way(
         &self,
         member: IpAddr,
         source: Option<IpAddr>,
-        vip: Result<path::VipWay, String>,
+        vip: Result<path::ProbeRoute, String>,
     ) -> MemberWay {
         let route = self.network.routes.get(&member).copied().unwrap_or(Route::None);
         let (interface, gateway, routed) = match route {

@@ -1,4 +1,4 @@
-//! Members that are drained because somebody told the agent so, and how far that is.
+//! Members that are drained by command, and how far that is.
 
 use std::net::SocketAddr;
 
@@ -56,7 +56,7 @@ impl Draft {
 }
 
 impl Core {
-    /// Does what was asked, and tells how far it is; an error says who was not found.
+    /// Does what was asked, and returns how far it is; an error names the member that was not found.
     pub(super) fn drain(&mut self, request: &DrainRequest) -> Result<Draft, String> {
         let named = self.named(request)?;
         let before = self.drained.clone();
@@ -151,12 +151,12 @@ impl Core {
         Some((number.id, member))
     }
 
-    /// Seconds for which no packet went to a member, as far as that is known.
+    /// Seconds for which no packet went to a member, if that is known.
     fn quiet_for(&self, id: u16) -> u32 {
         match self.maps.backend_counter(id) {
             Ok(counter) => self.quiet.time(id, counter.packets, coarse_seconds()),
             Err(error) => {
-                tracing::warn!(%error, "cannot tell whether packets go to a member");
+                tracing::warn!(%error, "cannot read whether packets go to a member");
                 0
             }
         }

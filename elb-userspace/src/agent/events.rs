@@ -1,4 +1,4 @@
-//! What happened to members: told to the log, remembered for a while, and passed on to whoever
+//! What happened to members: logged, remembered for a while, and passed on to every client that
 //! listens.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,14 +11,14 @@ use crate::health::OperatingStatus;
 use crate::model::select::Label;
 use crate::model::{MemberRef, Model, ResourceId};
 
-/// The last events, and everybody who wants to hear of more.
+/// The last events, and the clients that want to be sent more.
 #[derive(Default)]
 pub(super) struct Events {
     past: VecDeque<MemberEvent>,
-    listeners: Vec<Listener>,
+    subscribers: Vec<Subscriber>,
 }
 
-struct Listener {
+struct Subscriber {
     request: EventsRequest,
     /// Members that it names now: they may have been called otherwise.
     named: BTreeSet<ResourceId>,
@@ -27,14 +27,14 @@ struct Listener {
     missed: u64,
 }
 
-// What is remembered, and one line about what was missed, never wait for a listener.
+// What is remembered, and one line about what was missed, never wait for a subscriber.
 const _: () = assert!(LAST < WAITING_LINES);
 
 impl Events {
     /// Goes on from what an earlier agent remembered.
     pub(super) fn new(past: Vec<MemberEvent>) -> Self {
         let too_many = past.len().saturating_sub(LAST);
-        Self { past: past.into_iter().skip(too_many).collect(), listeners: Vec::new() }
+        Self { past: past.into_iter().skip(too_many).collect(), subscribers: Vec::new() }
     }
 
     /// What is remembered, the oldest first.
@@ -45,24 +45,24 @@ impl Events {
     /// Takes in what happened.
     pub(super) fn happened(&mut self, event: MemberEvent) {
         log(&event);
-        self.listeners.retain_mut(|listener| listener.tell(&event));
+        self.subscribers.retain_mut(|subscriber| subscriber.send(&event));
         if self.past.len() == LAST {
             self.past.pop_front();
         }
         self.past.push_back(event);
     }
 
-    /// Somebody wants to know.
+    /// Adds a subscriber.
     pub(super) fn begin(&mut self, request: EventsRequest, model: &Model) -> Lines<EventsLine> {
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         let named = named(&request, model);
-        let mut listener = Listener { request, named, lines, missed: 0 };
+        let mut subscriber = Subscriber { request, named, lines, missed: 0 };
         for event in &self.past {
-            listener.tell(event);
+            subscriber.send(event);
         }
-        self.listeners.retain(|listener| !listener.lines.is_closed());
-        if listener.request.follow {
-            self.listeners.push(listener);
+        self.subscribers.retain(|subscriber| !subscriber.lines.is_closed());
+        if subscriber.request.follow {
+            self.subscribers.push(subscriber);
         }
         Ok(listening)
     }
@@ -76,13 +76,13 @@ fn named(request: &EventsRequest, model: &Model) -> BTreeSet<ResourceId> {
     named.map(|(_, member)| member.id).collect()
 }
 
-impl Listener {
+impl Subscriber {
     fn wants(&self, event: &MemberEvent) -> bool {
         self.request.wants(event) || event.member.id.is_some_and(|id| self.named.contains(&id))
     }
 
     /// False if it does not listen any more.
-    fn tell(&mut self, event: &MemberEvent) -> bool {
+    fn send(&mut self, event: &MemberEvent) -> bool {
         if self.missed > 0 && self.lines.try_send(EventsLine::Missed(self.missed)).is_ok() {
             self.missed = 0;
         }
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(numbers(&taken(&mut lines)), [1, 3]);
         drop(lines);
         events.happened(event(5));
-        assert!(events.listeners.is_empty());
+        assert!(events.subscribers.is_empty());
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_listener_is_told_how_much_it_missed() {
+    fn a_slow_subscriber_learns_how_much_it_missed() {
         let mut events = Events::default();
         let follow = EventsRequest { follow: true, ..EventsRequest::default() };
         let mut lines = events.begin(follow, &Model::default()).unwrap();

@@ -18,19 +18,19 @@ impl Core {
     pub(super) fn explain(&self, question: &ExplainRequest) -> Result<Explanation, String> {
         let ingress = self.ingress(question.interface.as_deref())?;
         let live = Live::new(&self.maps);
-        let told = explain(question, ingress, &live, &self.names());
+        let explained = explain(question, ingress, &live, &self.names());
         live.finish().map_err(|error| error.to_string())?;
-        let (mut told, key) = told?;
-        if let (Some(entry), Some(key)) = (&mut told.flow, key) {
+        let (mut explained, key) = explained?;
+        if let (Some(entry), Some(key)) = (&mut explained.flow, key) {
             let flow = self.maps.flow(&key).map_err(|error| error.to_string())?;
             entry.idle = flow.map(|flow| coarse_seconds().saturating_sub(flow.seen));
         }
         let own = local::own_addresses();
         let (source, vip) = (question.src.address, question.dst.ip());
         if let Some(decision) = local::decision(source, vip, &own, &self.config.model) {
-            (told.decision, told.sent, told.answer) = (decision, None, None);
+            (explained.decision, explained.sent, explained.answer) = (decision, None, None);
         }
-        Ok(told)
+        Ok(explained)
     }
 
     fn ingress(&self, interface: Option<&str>) -> Result<Ingress, String> {

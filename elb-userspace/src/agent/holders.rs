@@ -115,7 +115,7 @@ impl Core {
         self.announcements().into_iter().map(question).collect()
     }
 
-    /// Whether anybody else answers for an address.
+    /// Whether another host answers for an address.
     pub(super) fn is_held(&self) -> bool {
         !self.holders.known.is_empty()
     }

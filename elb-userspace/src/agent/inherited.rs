@@ -1,4 +1,4 @@
-//! What is known of a member that comes to a pool from another one: a verdict follows address, port and
+//! What is known of a member that joins a pool from another one: a verdict follows address, port and
 //! check.
 
 use std::collections::{BTreeMap, HashMap};

@@ -11,7 +11,7 @@ use super::{Agent, now};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 use crate::model::time::{Now, Time};
 use crate::source::file::ProbeMark;
 
@@ -81,7 +81,7 @@ impl Core {
         let agent = &self.config.agent;
         let sources = ProbeSource { v4: agent.probe_source, v6: agent.probe_source_ipv6 };
         InstrumentQuestion {
-            steering: Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
+            names: RouteNames::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
             is_served: self.vip_probes.problem().is_none(),
             dialogs: instrument::dialogs(&self.config.model, &self.network, sources),
         }

@@ -28,7 +28,7 @@ pub(super) enum Judged {
     Open,
 }
 
-/// What probes came to at the virtual addresses, as far as it is the member's.
+/// The results of probes at the virtual addresses, where they are the member's own.
 #[derive(Default)]
 struct AtVips {
     failure: Option<Failure>,
@@ -106,7 +106,7 @@ impl Judging {
             return Judged::Counts(Err(failure));
         }
         match direct {
-            // A member that never worked cannot be reached, whoever's fault that is.
+            // A member that never worked cannot be reached, whatever the cause.
             Some(Err(failure)) if failure.cause.is_local() && !is_first(watched, failure) => {
                 Judged::Open
             }

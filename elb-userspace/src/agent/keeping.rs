@@ -216,13 +216,13 @@ impl Core {
         }
     }
 
-    /// What leads probes was restored by who looked; their program is restored here.
+    /// The look at the host has restored the route of probes; their program is restored here.
     fn keep_probe_path(&mut self, before: &HostState, found: &HostState, now: Now) {
         const OBJECT: &KeptObject = &KeptObject::ProbePath;
         let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_kept()) else {
             return;
         };
-        self.vip_probes.follow_way(path.led.clone());
+        self.vip_probes.follow_route(path.routed.clone());
         if let Some(why) = &path.missing {
             self.keeping.register.missing(OBJECT, why.clone());
             return;

@@ -135,7 +135,7 @@ pub(super) fn only_errors(errors: &Errors) -> Vec<String> {
     errors.map(ToString::to_string).collect()
 }
 
-/// Where the state may be, as far as a text says that is no configuration.
+/// Where the state may be, by what can be read of a text that is no valid configuration.
 fn state_dirs(text: &str) -> Vec<PathBuf> {
     let (document, _) = DeTable::parse_recoverable(text);
     let agent = document.get_ref().get("agent").and_then(|agent| agent.get_ref().as_table());

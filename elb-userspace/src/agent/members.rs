@@ -11,7 +11,7 @@ use crate::api::shape::events::{EventKind, MemberEvent};
 use crate::api::shape::status::timestamp_millis;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
-use crate::health::path::{PathResults, VipWay};
+use crate::health::path::{PathResults, ProbeRoute};
 use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
 use crate::health::{Change, Failure, History, MemberHealth, OperatingStatus, Timing};
@@ -62,7 +62,7 @@ pub(super) struct DueProbe {
     pub due: Time,
     pub spec: ProbeSpec,
     /// How its virtual addresses are probed, as many as now are.
-    pub ways: Vec<VipWay>,
+    pub routes: Vec<ProbeRoute>,
 }
 
 /// What a result changed.
@@ -72,12 +72,12 @@ pub(super) struct Effect {
     pub standing_changed: bool,
     /// Whether more changed than what is remembered of probes.
     pub is_news: bool,
-    /// What to tell.
+    /// What to report.
     pub event: Option<MemberEvent>,
 }
 
 impl Members {
-    /// Nobody yet; probes are sent from these addresses.
+    /// No members yet; probes are sent from these addresses.
     pub(super) fn probing_from(sources: ProbeSource) -> Self {
         Self { sources, ..Self::default() }
     }
@@ -190,7 +190,7 @@ impl Members {
             match &watched.probe {
                 Some(spec) if watched.health.start(now) => {
                     watched.turn = watched.turn.wrapping_add(1);
-                    probes.push(DueProbe { member, due, spec: spec.clone(), ways: Vec::new() });
+                    probes.push(DueProbe { member, due, spec: spec.clone(), routes: Vec::new() });
                 }
                 _ => self.schedule.set(member, watched.health.next_probe()),
             }

@@ -164,6 +164,7 @@ impl Agent {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one loop that waits for every task")]
     async fn serve(
         &mut self,
         mut signals: Signals,
@@ -194,7 +195,7 @@ impl Agent {
                 () = sleep_until(Some(self.ready_by).filter(|_| !self.is_ready)) => {}
                 () = sleep_until(self.watchdog.due()) => self.test(follower.is_alive()),
                 changed = self.following.changed() => {
-                    changed.context("nobody follows the network any more")?;
+                    changed.context("the task that follows the network has ended")?;
                     self.network_changed();
                 }
                 changed = self.host.changed() => {
@@ -270,7 +271,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells the service manager that the agent serves, once no pool's first ring waits for its members, or
+    /// Notifies the service manager that the agent serves, once no pool's first ring waits for its members, or
     /// not for long.
     fn say_ready(&mut self) {
         let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
@@ -292,11 +293,8 @@ impl Agent {
     }
 
     fn test(&mut self, follows: bool) {
-        if let Some(why) = self.watchdog.tell(&self.core, follows, Instant::now()) {
-            tracing::error!(
-                why,
-                "the agent does not work; the service manager is not told that it does"
-            );
+        if let Some(why) = self.watchdog.notify(&self.core, follows, Instant::now()) {
+            tracing::error!(why, "the agent does not work; the service manager is not notified");
         }
     }
 

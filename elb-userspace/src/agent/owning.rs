@@ -88,7 +88,7 @@ impl One {
                 }
                 self.taken = Some(what);
             }
-            // It is not there: who makes it again is this agent, as far as anything needs it.
+            // It is not there: this agent makes it again if anything needs it.
             Err(LockError::Io { .. }) => self.taken = None,
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         owned.look();
         assert_eq!(owned.taken(), Vec::<String>::new(), "it is not there");
         fs::create_dir(&path).unwrap();
-        assert!(Lock::directory(&path).is_ok(), "nobody has it");
+        assert!(Lock::directory(&path).is_ok(), "no agent holds it");
         owned.look();
         assert!(Lock::directory(&path).is_err(), "this agent has it again");
     }

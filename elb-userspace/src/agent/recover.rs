@@ -1,4 +1,4 @@
-//! Without a saved state, the pinned maps themselves tell what most numbers mean: a listener's
+//! Without a saved state, the pinned maps themselves show what most numbers mean: a listener's
 //! record names its pool's ring, the ring names backends, and their records hold addresses.
 
 pub(super) mod compare;
@@ -24,7 +24,7 @@ use crate::health::{History, OperatingStatus, Verdict};
 use crate::kernel::bpf::{Maps, coarse_seconds};
 use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports, ResourceId};
 
-/// The numbers as far as the maps tell: of pools that are still listened for, and of their members.
+/// The numbers that the maps show: of pools that are still listened for, and of their members.
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
     let mut found = Assignments::default();
     for pool in model.pools() {
@@ -57,7 +57,7 @@ pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignm
     found
 }
 
-/// Members that no slot names: of these only the addresses in their records tell.
+/// Members that no slot names: of these only the addresses in their records are known.
 fn unnamed_members(model: &Model, observed: &Image, found: &mut Assignments) {
     let mut used = found.backend_ids();
     for pool in model.pools() {
@@ -99,7 +99,7 @@ pub(super) fn drained(written: Option<&Numbers>) -> saved::Drained {
     saved::Drained::by_name(&numbers.drained, numbers.assignments.pools.keys())
 }
 
-/// Verdicts that were published, but not written down before the agent was killed: the maps tell who
+/// Verdicts that were published, but not written down before the agent was killed: the maps show who
 /// took new flows. Where they say nothing of a member's health (it has no weight, is drained, or
 /// cannot be reached, or all of its pool serve for want of a healthy one), what was written stays.
 pub(super) fn published_since(
@@ -255,7 +255,7 @@ fn members(
     found.into_values().collect()
 }
 
-/// The address in a record. The mode does not tell the family of an l2 backend; the pool's members
+/// The address in a record. The mode does not show the family of an l2 backend; the pool's members
 /// do.
 fn address(pool: &Pool, backend: &Backend) -> Option<IpAddr> {
     let bytes: [u8; 16] = bytemuck::cast(backend.address);
@@ -278,7 +278,7 @@ fn took_new(members: &[AssignedMember], maps: &Maps, region: Region) -> Vec<Sock
     members.iter().filter(owns).map(AssignedMember::socket).collect()
 }
 
-/// Those were healthy, as far as nothing else is known of them.
+/// Those were healthy, unless something else is known of them.
 fn suppose_healthy(known: &mut Vec<saved::SavedMember>, took_new: Vec<SocketAddr>) {
     let since = now().wall;
     let mut places: HashMap<_, _> =

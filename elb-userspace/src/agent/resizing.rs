@@ -10,7 +10,7 @@ use crate::kernel::bpf::{Capacity, Carry, LoadedObject, Maps, Program, Sweeper, 
 use crate::source::file::AgentSettings;
 
 impl Core {
-    /// Gives the maps the sizes of the settings, as far as what is in use fits, and lets the interfaces carry
+    /// Gives the maps the sizes of the settings, where what is in use fits, and lets the interfaces carry
     /// this program. Where that makes other maps, their tracer; what stays as it is, and why, is among
     /// the problems of the configuration.
     pub(super) fn resize(&mut self, settings: &AgentSettings, program: Program) -> Option<Tracer> {

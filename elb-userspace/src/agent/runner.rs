@@ -29,7 +29,7 @@ impl Runner {
         Ok(Self { due, done })
     }
 
-    /// Starts a probe; its result comes to [`Self::done`], whatever happens.
+    /// Starts a probe; its result arrives at [`Self::done`], whatever happens.
     pub(super) fn start(&self, probe: DueProbe) {
         // Without the thread, no result will come, and `done` says so.
         let _ = self.due.send(probe);
@@ -47,13 +47,13 @@ impl Runner {
 }
 
 async fn run(mut due: UnboundedReceiver<DueProbe>, results: UnboundedSender<Probed>) {
-    while let Some(DueProbe { member, due, spec, ways }) = due.recv().await {
+    while let Some(DueProbe { member, due, spec, routes }) = due.recv().await {
         let results = results.clone();
         tokio::spawn(async move {
             let late = now().time.since(due);
             let work = async {
                 fault::reach("probe");
-                probe::run(spec, ways).await
+                probe::run(spec, routes).await
             };
             let outcome = caught(work).await;
             // The agent may have ended.

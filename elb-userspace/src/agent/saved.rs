@@ -10,7 +10,7 @@ mod health;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::assign::Assignments;
+use crate::kernel::replace::replace;
 
 pub use self::boot::boot_id;
 pub use self::drained::{Drained, SavedDrain};
@@ -44,7 +45,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Whether they were written down in this boot, as far as that is known.
+    /// Whether they were written down in this boot, if that is known.
     pub fn is_of_this_boot(&self) -> bool {
         self.boot.is_empty() || self.boot == boot_id()
     }
@@ -82,20 +83,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The folder cannot be written to; the file is as it was.
 pub fn write(path: &Path, saved: &impl Serialize) -> io::Result<()> {
-    let new = path.with_extension("json.new");
-    let written = write_whole(&new, &serde_json::to_vec(saved)?);
-    let replaced = written.and_then(|()| std::fs::rename(&new, path));
-    if replaced.is_err() {
-        // A part of a file takes up room that a full disk does not have.
-        let _ = std::fs::remove_file(&new);
-    }
-    replaced
-}
-
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text)?;
-    file.sync_all()
+    replace(path, &serde_json::to_vec(saved)?)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Core {
     /// When a flow of a pool last found no room for its record; 0: never.
     fn last_refused(&self, pool: u16) -> u32 {
         self.maps.last_refused(pool).unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot tell whether flows found room");
+            tracing::warn!(%error, "cannot read whether flows found room");
             coarse_seconds()
         })
     }
@@ -123,7 +123,7 @@ impl Core {
         let seen = match self.maps.last_named(member.id) {
             Ok(seen) => seen?,
             Err(error) => {
-                tracing::warn!(%error, "cannot tell whether a member has flows");
+                tracing::warn!(%error, "cannot read whether a member has flows");
                 now
             }
         };

@@ -36,12 +36,12 @@ use crate::kernel::host::joining;
 use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
 use crate::source::file::{AgentSettings, AttachMode, Config};
 
-/// Serves a configuration file until it is told to stop. Traffic goes on afterwards.
+/// Serves a configuration file until it is stopped. Traffic goes on afterwards.
 ///
 /// # Errors
 /// The configuration is of no use, another agent runs, or the kernel refused.
 pub async fn run(file: &Path) -> Result<()> {
-    // First of all: a signal that comes during the start waits for the loop, and kills nobody.
+    // First of all: a signal that comes during the start waits for the loop, and does not kill the agent.
     let signals = Signals::listen()?;
     let Beginning { config, right, problems } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
@@ -81,6 +81,7 @@ struct Begun {
 }
 
 /// Loads and attaches the program, and takes over what the last agent left.
+#[expect(clippy::too_many_lines, reason = "the steps of a start, whose order matters")]
 async fn take_over(
     config: Config,
     folder: Folder,
@@ -160,7 +161,7 @@ fn drained_now(written: &saved::Drained, config: &Config, renamed: &[Renamed]) -
 }
 
 /// What the numbers in the maps mean: what the last agent wrote down, if it is of these maps or of those
-/// that they are carried over from, and the maps do not say otherwise; else as far as the maps tell. And
+/// that they are carried over from, and the maps do not say otherwise; else what the maps show. And
 /// the pools that got another id meanwhile, whose members' health is known by that one then.
 fn numbers(
     written: Option<Numbers>,

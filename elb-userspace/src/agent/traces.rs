@@ -1,4 +1,4 @@
-//! Who traces what, and what they are told. The interfaces carry the program that reports packets
+//! Who traces what, and what they are sent. The interfaces carry the program that reports packets
 //! only while there is a subscriber.
 
 use std::time::{Duration, SystemTime};
@@ -23,11 +23,11 @@ const AT_ONCE: usize = 256;
 /// Seconds for which the kernel goes on reporting packets without an agent.
 const LEASE: u32 = 3;
 
-/// Everybody who traces.
+/// The clients that trace.
 pub(super) struct Traces {
     tracer: AsyncFd<Tracer>,
     listeners: Vec<Listener>,
-    /// Whether there may be events that nobody took yet.
+    /// Whether there may be events that were not taken yet.
     is_behind: bool,
     /// As of the last look.
     names: Names,
@@ -48,7 +48,7 @@ struct Listener {
 }
 
 impl Traces {
-    /// Nobody yet.
+    /// No client yet.
     pub(super) fn new(tracer: Tracer) -> Result<Self> {
         let tracer = tracer.watched().context("cannot wait for events")?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl Traces {
         })
     }
 
-    /// Whether anybody listens.
+    /// Whether there is a client.
     pub(super) const fn is_any(&self) -> bool {
         !self.listeners.is_empty()
     }
@@ -80,7 +80,7 @@ impl Traces {
         }
     }
 
-    /// Somebody wants to be told.
+    /// Adds a client.
     pub(super) fn begin(&mut self, core: &mut Core, request: &TraceRequest) -> Lines<TraceLine> {
         if let Some(why) = &core.object.untraceable {
             return Err(format!("this kernel refuses the program that traces: {why}").into());
@@ -90,7 +90,7 @@ impl Traces {
         let (lines, listening) = mpsc::channel(WAITING_LINES);
         let first = !self.is_any();
         if first {
-            // What was told to nobody is told to nobody.
+            // What is left from a time without clients is for none.
             while self.tracer.get_mut().take(AT_ONCE, |_| {}) {}
             self.counted = self.tracer.get_ref().counted().unwrap_or_default();
         }
@@ -112,7 +112,7 @@ impl Traces {
         Ok(listening)
     }
 
-    /// Passes on what the kernel told.
+    /// Passes on what the kernel reported.
     pub(super) fn pass_on(&mut self) {
         let (listeners, names, booted) = (&mut self.listeners, &self.names, booted());
         self.is_behind = self.tracer.get_mut().take(AT_ONCE, |bytes| {
@@ -123,14 +123,14 @@ impl Traces {
         });
     }
 
-    /// Looks after who listens still, and tells them what they missed.
+    /// Removes clients that are gone, and reports to the others what they missed.
     pub(super) fn look(&mut self, core: &mut Core) {
         self.report();
         self.follow_names(core);
         let before = self.listeners.len();
         self.listeners.retain(|listener| !listener.lines.is_closed());
         if self.listeners.len() < before {
-            tracing::info!(listeners = self.listeners.len(), "somebody has traced enough");
+            tracing::info!(listeners = self.listeners.len(), "trace client disconnected");
         }
         if !self.is_any() {
             self.finish(core);
@@ -167,7 +167,7 @@ impl Traces {
         }
     }
 
-    /// Puts the program back that tells nothing.
+    /// Puts the program back that reports nothing.
     pub(super) fn finish(&mut self, core: &mut Core) {
         if self.is_any() {
             return;
@@ -188,7 +188,7 @@ impl Traces {
         }
     }
 
-    /// Asks the kernel for what everybody wants, for the time of a lease.
+    /// Asks the kernel for the packets that any client wants, for the time of a lease.
     fn set(&mut self) -> Result<(), String> {
         let wanted = union(self.listeners.iter().map(|listener| &listener.filter));
         for listener in &mut self.listeners {

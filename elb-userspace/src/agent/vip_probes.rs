@@ -11,21 +11,21 @@ use thiserror::Error;
 use super::core::Core;
 use super::members::Watched;
 use crate::control::network::{Network, Route};
-use crate::health::path::{AT_ONCE, Guide, Lead, VipWay};
+use crate::health::path::{AT_ONCE, ProbeRoute, ProbeRouter, Routing};
 use crate::health::probe::ProbeSpec;
 use crate::kernel::bpf::{LoadedObject, Prober, carry_probes, move_probes};
 use crate::kernel::host::kept::{self, Register};
-use crate::kernel::net::probe_way::Steering;
-use crate::kernel::net::probe_way::keep::{self, Led};
+use crate::kernel::net::probe_route::RouteNames;
+use crate::kernel::net::probe_route::keep::{self, Routed};
 use crate::source::file::{AttachMode, Config, ProbeMark};
 
 /// What this host offers probes of virtual addresses.
 pub(super) struct VipProbes {
-    /// Who leads them, or why this kernel cannot.
+    /// The program that routes them, or why this kernel cannot run it.
     prober: Result<Arc<Prober>, String>,
-    /// What leads them, to be kept.
-    way: keep::KeptWay,
-    /// Why there is nobody for IPv6, if so.
+    /// Their route, to be kept.
+    kept: keep::KeptRoute,
+    /// Why there is none for IPv6, if so.
     no_v6: Option<String>,
 }
 
@@ -82,9 +82,9 @@ impl VipProbes {
         register: &mut Register,
     ) -> Self {
         let agent = &config.agent;
-        let steering = Steering::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get));
+        let names = RouteNames::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get));
         let mut begun =
-            Self { prober: prober(object), way: keep::KeptWay::new(steering), no_v6: None };
+            Self { prober: prober(object), kept: keep::KeptRoute::new(names), no_v6: None };
         if begun.prober.is_ok()
             && let Err(why) = begun.set_up(object, agent.attach_mode).await
         {
@@ -101,15 +101,15 @@ impl VipProbes {
     }
 
     async fn set_up(&mut self, object: &mut LoadedObject, mode: AttachMode) -> Result<(), String> {
-        if let Err(why) = self.way.restore().await {
+        if let Err(why) = self.kept.restore().await {
             if why.is_of_no_use() {
                 self.prober = Err(why.to_string());
                 return Ok(());
             }
             return Err(why.to_string());
         }
-        self.follow_way(self.way.led.clone());
-        let peer = self.way.steering.peer.clone();
+        self.follow_route(self.kept.routed.clone());
+        let peer = self.kept.names.peer.clone();
         let index = nix::net::if_::if_nametoindex(peer.as_str()).unwrap_or_default();
         carry_probes(object, (&peer, index), mode).map_err(|error| error.to_string()).map(drop)
     }
@@ -127,11 +127,11 @@ impl VipProbes {
     }
 
     /// Probes go the way that was set up.
-    pub(super) fn follow_way(&mut self, led: Option<Led>) {
-        let (Some(led), Ok(prober)) = (led, &self.prober) else { return };
-        prober.set_mark(led.mark);
-        if self.no_v6 != led.no_v6 {
-            self.no_v6 = led.no_v6;
+    pub(super) fn follow_route(&mut self, routed: Option<Routed>) {
+        let (Some(routed), Ok(prober)) = (routed, &self.prober) else { return };
+        prober.set_mark(routed.mark);
+        if self.no_v6 != routed.no_v6 {
+            self.no_v6 = routed.no_v6;
             match &self.no_v6 {
                 Some(why) => {
                     tracing::info!(why, "no probes of virtual IPv6 addresses on this host");
@@ -141,9 +141,9 @@ impl VipProbes {
         }
     }
 
-    /// The way of probes, to be kept; none where this kernel cannot lead any.
-    pub(super) fn way(&self) -> Option<keep::KeptWay> {
-        self.prober.is_ok().then(|| self.way.clone())
+    /// The route of probes, to be kept; none where this kernel cannot have one.
+    pub(super) fn way(&self) -> Option<keep::KeptRoute> {
+        self.prober.is_ok().then(|| self.kept.clone())
     }
 
     /// Whether there may be such probes, so that what they need is to be kept.
@@ -156,7 +156,7 @@ impl VipProbes {
         self.prober.as_ref().err().map(String::as_str)
     }
 
-    fn guide(&self, vip: IpAddr) -> Result<Arc<dyn Guide>, NoVipPath> {
+    fn router(&self, vip: IpAddr) -> Result<Arc<dyn ProbeRouter>, NoVipPath> {
         match (&self.prober, &self.no_v6) {
             (Err(why), _) => Err(NoVipPath::Host(why.clone())),
             (Ok(_), Some(why)) if vip.is_ipv6() => Err(NoVipPath::Host(why.clone())),
@@ -174,28 +174,32 @@ fn prober(object: &mut LoadedObject) -> Result<Arc<Prober>, String> {
 
 impl Core {
     /// How the virtual address of a member is probed that comes first.
-    pub(super) fn vip_way(&self, member: &Watched, spec: &ProbeSpec) -> Result<VipWay, NoVipPath> {
-        self.way_to(member, spec, *spec.vips.first().ok_or(NoVipPath::NoVip)?)
+    pub(super) fn vip_route(
+        &self,
+        member: &Watched,
+        spec: &ProbeSpec,
+    ) -> Result<ProbeRoute, NoVipPath> {
+        self.route_to(member, spec, *spec.vips.first().ok_or(NoVipPath::NoVip)?)
     }
 
     /// How the virtual addresses of a member are probed whose turn it is.
-    pub(super) fn ways_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<VipWay> {
+    pub(super) fn routes_in_turn(&self, member: &Watched, spec: &ProbeSpec) -> Vec<ProbeRoute> {
         let turn = in_turn(spec.vips.len(), member.turn);
-        turn.filter_map(|n| self.way_to(member, spec, spec.vips[n]).ok()).collect()
+        turn.filter_map(|n| self.route_to(member, spec, spec.vips[n]).ok()).collect()
     }
 
     /// How all virtual addresses of a member are probed.
-    pub(super) fn ways(&self, member: &Watched, spec: &ProbeSpec) -> Vec<VipWay> {
-        spec.vips.iter().filter_map(|vip| self.way_to(member, spec, *vip).ok()).collect()
+    pub(super) fn probe_routes(&self, member: &Watched, spec: &ProbeSpec) -> Vec<ProbeRoute> {
+        spec.vips.iter().filter_map(|vip| self.route_to(member, spec, *vip).ok()).collect()
     }
 
-    fn way_to(
+    fn route_to(
         &self,
         member: &Watched,
         spec: &ProbeSpec,
         target: SocketAddr,
-    ) -> Result<VipWay, NoVipPath> {
-        let guide = self.vip_probes.guide(target.ip())?;
+    ) -> Result<ProbeRoute, NoVipPath> {
+        let router = self.vip_probes.router(target.ip())?;
         if let Some(why) = self.keeping.register.why_missing(&kept::KeptObject::ProbePath) {
             return Err(NoVipPath::Host(format!(
                 "the path of health probes is not in order: {why}"
@@ -208,9 +212,9 @@ impl Core {
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;
-        let lead = Lead { backend, guide };
+        let routing = Routing { backend, router };
         let source = spec.source.filter(|own| own.is_ipv4() == target.is_ipv4()).unwrap_or(source);
-        Ok(VipWay { target, source, lead })
+        Ok(ProbeRoute { target, source, routing })
     }
 }
 

@@ -27,8 +27,8 @@ impl Watchdog {
         self.every.map(|_| self.at)
     }
 
-    /// Tells the service manager, unless the agent does not work; then why.
-    pub(super) fn tell(&mut self, core: &Core, follows: bool, now: Instant) -> Option<String> {
+    /// Notifies the service manager, unless the agent does not work; then returns why.
+    pub(super) fn notify(&mut self, core: &Core, follows: bool, now: Instant) -> Option<String> {
         self.at = now + self.every.unwrap_or_default();
         let works = works(core, follows);
         if works.is_ok() {

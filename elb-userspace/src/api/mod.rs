@@ -57,5 +57,5 @@ pub type Lines<T> = Answer<mpsc::Receiver<T>>;
 /// An answer, or why there is none.
 pub type Answer<T> = Result<T, Error>;
 
-/// Lines that wait for somebody who is slower than they come.
+/// Lines that wait for a client that reads more slowly than they are written.
 pub const WAITING_LINES: usize = 1024;

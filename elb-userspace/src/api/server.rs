@@ -1,4 +1,4 @@
-//! The agent's end. Whoever asks, and however many do, can cost only so much: connections, bytes and time
+//! The agent's end. Clients, however many, can cost only so much: connections, bytes and time
 //! are bounded, and it all runs apart from the agent's loop.
 
 use std::convert::Infallible;
@@ -320,7 +320,7 @@ async fn ask<T>(
     answered.await.map_err(|_| gone())
 }
 
-/// One JSON object a line; the lines end when nobody wants them.
+/// One JSON object a line; the lines end when the client is gone.
 fn lines<T: Serialize + Send + 'static>(lines: Lines<T>) -> Result<Body, Error> {
     Ok(Body::from_stream(stream::unfold(lines?, |mut lines| async {
         let mut text = serde_json::to_vec(&lines.recv().await?).unwrap_or_default();

@@ -146,7 +146,7 @@ pub enum BackendError {
     #[error(
         "--mode ipip and gue need --from: the addresses of the load balancers, the only ones that \
          tunnel packets are taken from; `elb status` shows them; `--from any` takes packets from \
-         everybody, past the load balancer's access control"
+         every sender, past the load balancer's access control"
     )]
     NoSource,
     /// Sources are given where there are no tunnel packets.

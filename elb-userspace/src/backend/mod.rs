@@ -1,6 +1,6 @@
 //! Makes a host a backend server in direct-server-return mode, and undoes it.
 //!
-//! The host must accept packets for the virtual address without telling anybody that it has it, and
+//! The host must accept packets for the virtual address without announcing that it has it, and
 //! answer from it without using it for anything else:
 //!
 //! - The address is on `lo`. IPv4 gives it scope `host`: the kernel then picks it neither as the
@@ -13,7 +13,7 @@
 //!   it came in by (RFC 4861 §7.2.3).
 //! - With `ipip` and `gue`, the XDP program `decap` takes the outer headers off; it knows both. The
 //!   inner packet then comes in by the same interface, which strict reverse path filtering may not
-//!   let through (`rp_filter`). It takes them from the load balancers only: whoever else could send
+//!   let through (`rp_filter`). It accepts them from the load balancers only: any other sender could send
 //!   them would walk around the load balancers' access control.
 //!
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
@@ -50,7 +50,7 @@ pub use down::{Down, Which, down};
 pub use error::BackendError;
 pub use recorded::{Recorded, recorded, settings, xdp_program};
 pub use report::{BackendReport, Step};
-pub use sources::{covers, is_anybody};
+pub use sources::{covers, is_any_source};
 pub use state::StateError;
 pub use status::{BackendStatus, Count, status};
 pub use sysctl::{Sysctl, SysctlKey, WantedSysctl};
@@ -146,9 +146,9 @@ impl AttachedMode {
     }
 }
 
-/// Everybody, as whom packets come from.
-pub fn anybody() -> Cidr {
-    sources::anybody()
+/// Every address, as a source of packets.
+pub fn any_source() -> Cidr {
+    sources::any_source()
 }
 
 /// The interface of the default route: of IPv4, else of IPv6; of several, the preferred one.

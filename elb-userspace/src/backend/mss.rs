@@ -6,7 +6,7 @@
 //! ICMP.
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
 )]
 
 use std::net::IpAddr;
@@ -92,7 +92,7 @@ impl ClientRoute {
         header.kind == RouteType::Unicast && is_main && !by_lo && !self.name().starts_with("fe80:")
     }
 
-    /// What tells it from other routes: its network, its way and its metric.
+    /// What distinguishes it from other routes: its network, its way and its metric.
     pub(super) fn name(&self) -> String {
         let length = self.message.header.destination_prefix_length;
         let mut parts = [String::new(), String::new(), String::new()];

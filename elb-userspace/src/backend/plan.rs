@@ -55,7 +55,7 @@ impl Host {
     /// Two set-ups would share the kernel settings, and the first to go would take them away from
     /// the other. A state file may have outlived its network namespace, and another may have the
     /// number of that one: a set-up is alive if an address of it is there.
-    pub(super) fn refuse_beside(&self, others: &[State]) -> Result<(), BackendError> {
+    pub(super) fn refuse_next_to(&self, others: &[State]) -> Result<(), BackendError> {
         let alive = |other: &&State| {
             other.vips.iter().any(|vip| vip.added && self.has_on_loopback(vip.address))
         };

@@ -9,7 +9,7 @@ use super::sysctl::{self, Sysctl, WantedSysctl};
 use super::{BackendError, Mode, StateError, plan, state};
 use crate::model::ipgroup::Cidr;
 
-/// What `elb backend up` did, as far as it is still there.
+/// What `elb backend up` did and that is still there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// The virtual addresses.
@@ -61,7 +61,7 @@ pub fn settings(interface: &str, mode: Mode) -> Result<Vec<WantedSysctl>, Backen
 /// The name of an XDP program by its number, and whether it is the one that takes outer headers off.
 ///
 /// # Errors
-/// The kernel does not tell: it takes CAP_SYS_ADMIN.
+/// The kernel does not report it: that takes CAP_SYS_ADMIN.
 pub fn xdp_program(id: u32) -> Result<(String, bool), BackendError> {
     let name = decap::program_name(id)?.unwrap_or_default();
     let ours = name == elb_common::names::DECAP_PROGRAM;

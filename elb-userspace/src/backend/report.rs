@@ -98,6 +98,7 @@ impl fmt::Display for BackendReport {
 }
 
 impl fmt::Display for Step {
+    #[expect(clippy::too_many_lines, reason = "one line for each step")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SysctlSet { sysctl, from, to } => write!(f, "set {sysctl} from {from} to {to}"),
@@ -106,7 +107,7 @@ impl fmt::Display for Step {
                 write!(f, "set {sysctl} back from {from} to {to}")
             }
             Self::SysctlLeft { sysctl, value, set } => {
-                write!(f, "left {sysctl} at {value}: somebody changed the {set} that was set here")
+                write!(f, "left {sysctl} at {value}: the {set} that was set here was changed since")
             }
             Self::SysctlGone { sysctl } => write!(f, "{sysctl} is gone with its interface"),
             Self::AddressAdded { vip } => write!(f, "added {} to lo", host(*vip)),

@@ -17,21 +17,21 @@ use crate::model::ipgroup::Cidr;
 const MAPPED_BITS: u32 = 96;
 
 /// What stands for every address, IPv4 ones included.
-pub(super) fn anybody() -> Cidr {
+pub(super) fn any_source() -> Cidr {
     let everything = Cidr::of(Ipv6Addr::UNSPECIFIED.into(), 0);
     everything.expect("an address has at least no bits")
 }
 
 /// Whether a set accepts every sender.
-pub fn is_anybody(sources: &[Cidr]) -> bool {
-    sources.contains(&anybody())
+pub fn is_any_source(sources: &[Cidr]) -> bool {
+    sources.contains(&any_source())
 }
 
 /// Whether an address is in one of the networks.
 pub fn covers(sources: &[Cidr], address: IpAddr) -> bool {
     let is_in = |network: &Cidr| Cidr::of(address, network.bits()) == Some(*network);
     let same = |network: &&Cidr| network.address().is_ipv4() == address.is_ipv4();
-    is_anybody(sources) || sources.iter().filter(same).any(is_in)
+    is_any_source(sources) || sources.iter().filter(same).any(is_in)
 }
 
 /// The networks, each once and in order, if a set can have them.
@@ -39,8 +39,8 @@ pub(super) fn checked(given: &[Cidr]) -> Result<Vec<Cidr>, BackendError> {
     let mut sources = given.to_vec();
     sources.sort_unstable();
     sources.dedup();
-    if is_anybody(&sources) {
-        sources = vec![anybody()];
+    if is_any_source(&sources) {
+        sources = vec![any_source()];
     }
     match sources.len() {
         0 => Err(BackendError::NoSource),
@@ -180,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn anybody_takes_the_rest_in() {
-        let given = [networks(&["10.0.0.2"]), vec![anybody()]].concat();
-        assert_eq!(checked(&given).unwrap(), [anybody()]);
-        assert!(covers(&[anybody()], "10.0.0.2".parse().unwrap()));
+    fn any_source_includes_all_others() {
+        let given = [networks(&["10.0.0.2"]), vec![any_source()]].concat();
+        assert_eq!(checked(&given).unwrap(), [any_source()]);
+        assert!(covers(&[any_source()], "10.0.0.2".parse().unwrap()));
     }
 
     #[test]

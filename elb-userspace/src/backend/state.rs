@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::AttachedMode;
 use super::mss::Advertised;
 use super::sysctl::{Sysctl, SysctlKey};
+use crate::kernel::replace::replace;
 
 /// Why the state file cannot be used.
 #[derive(Debug, Error)]
@@ -160,7 +161,7 @@ impl StateFile {
         read(&self.path, &self.pin_dir, network_namespace)
     }
 
-    /// The states of other pin directories in this network namespace, as far as they can be read.
+    /// The states of other pin directories in this network namespace that can be read.
     pub(super) fn others(&self, network_namespace: u64) -> Vec<State> {
         let Some(Ok(entries)) = self.path.parent().map(fs::read_dir) else { return Vec::new() };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -176,10 +177,7 @@ impl StateFile {
         let mut text =
             serde_json::to_vec_pretty(state).map_err(|error| self.error(error.into()))?;
         text.push(b'\n');
-        let new = self.path.with_added_extension("new");
-        fs::write(&new, text)
-            .and_then(|()| fs::rename(&new, &self.path))
-            .map_err(|error| self.error(error))
+        replace(&self.path, &text).map_err(|error| self.error(error))
     }
 
     /// Nothing is set up any more.

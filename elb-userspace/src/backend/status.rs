@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decap::{Pins, Vips, counted};
-use super::sources::{Sources, is_anybody};
+use super::sources::{Sources, is_any_source};
 use super::{BackendError, mss, plan, state};
 use crate::kernel::net::links::Netlink;
 use crate::model::ipgroup::Cidr;
@@ -99,13 +99,13 @@ fn problems(status: &BackendStatus, has_maps: bool) -> Vec<String> {
     }
     match &status.from {
         None => problems.push(
-            "an older version attached the program: it takes tunnel packets from anybody, past the load \
+            "an older version attached the program: it accepts tunnel packets from any sender, past the load \
              balancer's access control; run `elb backend up` again, with --from and the load balancers' \
              addresses"
                 .to_owned(),
         ),
-        Some(from) if is_anybody(from) => problems.push(
-            "tunnel packets are taken from anybody (--from any): who reaches this host walks around the \
+        Some(from) if is_any_source(from) => problems.push(
+            "tunnel packets are accepted from any sender (--from any): who can reach this host bypasses the \
              load balancer's access control, unless the network filters; name the load balancers with \
              --from"
                 .to_owned(),
@@ -124,8 +124,8 @@ fn asks_for_more(route: &str, mss: u32) -> String {
 
 /// A set of sources in words.
 pub(super) fn shown(from: &[Cidr]) -> String {
-    if is_anybody(from) {
-        return "anybody".to_owned();
+    if is_any_source(from) {
+        return "any sender".to_owned();
     }
     let texts: Vec<String> = from
         .iter()
@@ -134,7 +134,7 @@ pub(super) fn shown(from: &[Cidr]) -> String {
             _ => network.to_string(),
         })
         .collect();
-    if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+    if texts.is_empty() { "no sender".to_owned() } else { texts.join(", ") }
 }
 
 impl fmt::Display for BackendStatus {
@@ -148,7 +148,11 @@ impl fmt::Display for BackendStatus {
         }
         writeln!(f, "decap is on: {}", self.interfaces.join(", "))?;
         writeln!(f, "unwraps packets for: {}", list(&self.unwrapped))?;
-        writeln!(f, "takes them from: {}", self.from.as_deref().map_or("anybody".into(), shown))?;
+        writeln!(
+            f,
+            "accepts them from: {}",
+            self.from.as_deref().map_or("any sender".into(), shown)
+        )?;
         for count in &self.packets {
             writeln!(f, "{:>12} {:<17} {}", count.packets, count.name, count.meaning)?;
         }

@@ -45,7 +45,7 @@ pub struct WantedSysctl {
     pub to: i32,
 }
 
-/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` tells
+/// What must be set for packets to IPv4 addresses of `lo` that come in by `interface`; `read` returns
 /// what is.
 pub(super) fn plan(
     interface: &str,

@@ -37,7 +37,7 @@ pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
     let namespace = network_namespace()?;
     let before = file.load(namespace)?;
     let host = Host::look()?;
-    host.refuse_beside(&file.others(namespace))?;
+    host.refuse_next_to(&file.others(namespace))?;
     let plan = Plan::new(setup, &host, &vips, from)?;
 
     let mut state = before.clone().unwrap_or_else(|| State::new(&pin_dir, namespace));
@@ -256,7 +256,7 @@ impl Work<'_> {
         self.attach(&mut decap, plan.interface, attach)
     }
 
-    /// Before an address is unwrapped for, so that no packet of anybody else is.
+    /// Before packets to an address are unwrapped, so that no other sender's packet is.
     fn take_from(
         &mut self,
         from: &[Cidr],
@@ -377,7 +377,7 @@ impl Work<'_> {
             }
             Undo::Sources(None) => {
                 self.pins.remove_sources()?;
-                Ok(Step::SourcesRestored { from: vec![sources::anybody()] })
+                Ok(Step::SourcesRestored { from: vec![sources::any_source()] })
             }
             Undo::Sources(Some(from)) => {
                 if let Some(mut map) = Sources::open(&self.pins)? {

@@ -18,7 +18,7 @@ stopping nor killing the agent stops the traffic: the program stays attached, a 
 over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it, resolves next hops
-and leads health probes, CAP_NET_RAW announces virtual addresses, hears what size fits a path, and asks
+and routes health probes, CAP_NET_RAW announces virtual addresses, receives what size fits a path, and asks
 members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir, to
 state_dir and to the folder of the socket.
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &AgentArgs) -> Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(crate::agent::run(&args.config.config));
-    // Threads that read for somebody who does not listen are left behind.
+    // Threads that still read for clients that are gone are left behind.
     runtime.shutdown_background();
     logging::flush();
     served.map(|()| ExitCode::SUCCESS)

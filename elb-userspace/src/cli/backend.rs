@@ -18,12 +18,12 @@ use crate::model::value::Invalid;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendCommand {
-    /// Serve virtual addresses, beside those that are served already.
+    /// Serve virtual addresses, in addition to those that are served already.
     #[command(after_help = "\
 Puts the addresses on lo, where nothing chooses them as a source, keeps this host from answering
 ARP requests for them, and with --mode ipip or gue attaches an XDP program that takes outer headers
 off: IP alone, or IP, UDP (port 6080) and GUE. The program takes packets from the addresses of --from
-only, and drops those of others: without that, whoever reaches this host sends it what the load
+only, and drops those of others: without that, every host that reaches this one could send it what the load
 balancer's access control refuses. It compares addresses: the network must not let others send with the
 load balancers' addresses. Another `up` replaces the whole list at once.
 What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: a unit of
@@ -44,7 +44,7 @@ Examples:
     /// Serve virtual addresses no more; with the last one, undo everything.
     #[command(after_help = "\
 With the last address the program is detached, the pins are removed, and kernel settings get the
-values they had before, unless somebody else has changed them since.
+values they had before, unless they were changed since.
 
 Examples:
   elb backend down --vip 192.0.2.10
@@ -71,7 +71,7 @@ pub(super) struct UpArgs {
     #[arg(long, value_enum)]
     mode: Mode,
     /// Whom tunnel packets are taken from: the load balancers' addresses, or networks; may be given
-    /// more than once. Needed with --mode ipip and gue. `any`: from everybody, which lets everybody
+    /// more than once. Needed with --mode ipip and gue. `any`: from every sender, which lets every sender
     /// who reaches this host walk around the load balancer's access control.
     #[arg(long, value_name = "ADDRESS", value_parser = source)]
     from: Vec<Cidr>,
@@ -123,7 +123,7 @@ pub(super) struct StatusArgs {
     place: Place,
 }
 
-/// Where things are, and how to tell what became of them.
+/// Where things are, and how to find out what became of them.
 #[derive(Debug, Args)]
 struct Place {
     /// The directory of the pins, in a BPF file system.
@@ -178,10 +178,10 @@ fn status(args: StatusArgs) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// An address, a network, or everybody.
+/// An address, a network, or every sender.
 fn source(text: &str) -> Result<Cidr, String> {
     if text == "any" {
-        return Ok(backend::anybody());
+        return Ok(backend::any_source());
     }
     text.parse().map_err(|error: Invalid| error.to_string())
 }

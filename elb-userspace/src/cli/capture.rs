@@ -23,7 +23,7 @@ What the program sends does not come by tcpdump: it never enters the network sta
 stands in the file as it came (interface `lb0 received`, with a comment that says what became of it)
 and as it went (`lb0 sent`), encapsulated if it was.
 
-Whoever may use the agent's socket may see packets.
+Everyone who may use the agent's socket may see packets.
 
 Examples:
   elb capture -w web.pcapng --vip 192.0.2.10 --count 1000
@@ -31,7 +31,7 @@ Examples:
   elb capture -w one.pcapng --client 198.51.100.7 && wireshark one.pcapng
   ssh lb elb capture -w - --vip 192.0.2.10 | wireshark -k -i -")]
 pub(super) struct CaptureArgs {
-    /// The file, - for standard output; one that is there is replaced as soon as the agent tells of
+    /// The file, - for standard output; one that is there is replaced as soon as the agent reports
     /// packets.
     #[arg(short, long, value_name = "FILE")]
     write: PathBuf,
@@ -67,13 +67,13 @@ pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Where to write. Standard output gets each packet as it comes, for whoever looks at them live.
+/// Where to write. Standard output gets each packet as it comes, to be looked at live.
 fn open(file: &Path) -> Result<Box<dyn Write>> {
     if file == Path::new("-") {
         let out = io::stdout();
         ensure!(
             !out.is_terminal(),
-            "standard output is a terminal: lead it to a file or a program"
+            "refusing to write pcapng to a terminal; redirect standard output"
         );
         return Ok(Box::new(File::from(out.as_fd().try_clone_to_owned()?)));
     }
@@ -81,7 +81,7 @@ fn open(file: &Path) -> Result<Box<dyn Write>> {
     Ok(Box::new(BufWriter::new(new)))
 }
 
-/// Whether nobody reads on.
+/// Whether the reader is gone.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -14,7 +14,7 @@ use crate::source::file::{self, Config, Errors, Host};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is applied, no agent and no privilege is needed. All errors are told at once, each as
+Nothing is applied, no agent and no privilege is needed. All errors are reported at once, each as
 FILE:LINE:COLUMN: what is wrong; what would be right. Exit code 1 if there are errors; warnings
 alone are 0, and 1 with --strict.
 

@@ -14,7 +14,7 @@ use crate::agent::saved::{Drained, Folder};
 use crate::api::shape::detach::Detached;
 use crate::kernel::bpf::{directories, remove_pins, served_v6};
 use crate::kernel::net::announce::{Announcer, solicited_node_mac};
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 use crate::source::file;
 use crate::source::file::{PIN_DIR, STATE_DIR, USUAL_FILE};
 
@@ -56,9 +56,9 @@ pub(super) fn run(args: &DetachArgs) -> Result<ExitCode> {
     let Places { pin_dir, socket, state_dir } = places(args)?;
     let _lock = agent::lock_pins(&pin_dir)?;
     let removed = remove_all(&pin_dir)?;
-    let steering = Steering::of(&pin_dir, None);
-    let was_there = block_on(async { Ok(steering.remove().await?) })?;
-    let removed_interface = was_there.then_some(steering.device);
+    let names = RouteNames::of(&pin_dir, None);
+    let was_there = block_on(async { Ok(names.remove().await?) })?;
+    let removed_interface = was_there.then_some(names.device);
     // Numbers mean nothing without the maps; verdicts are old when an agent starts anew.
     let folder = Folder::new(&state_dir, &pin_dir, &socket);
     folder.forget_numbers();

@@ -18,7 +18,7 @@ use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The agent looks at each member that does not work: it runs the health check, opens connections, asks
-for echoes, and tells from what comes back, and from whom, what may be wrong. The likely cause comes
+for echoes, and concludes from what comes back, and from whom, what may be wrong. The likely cause comes
 first, with what to do; then every check: pass, FAIL, warn, unknown (with what would be needed to
 know), or - where there is nothing to check.
 
@@ -63,7 +63,7 @@ pub(super) fn run(args: &DiagnoseArgs) -> Result<ExitCode> {
         print_text(&block_on(inspection::command(&args.agent.path()?, target))?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    report::show_as(block_on(diagnose(args)), args.output, text, |told| told.conclusion)
+    report::show_as(block_on(diagnose(args)), args.output, text, |shown| shown.conclusion)
 }
 
 async fn diagnose(args: &DiagnoseArgs) -> Result<Diagnosis> {
@@ -110,12 +110,12 @@ mod tests {
     fn reports_come_first_and_the_healthy_have_a_line_each() {
         let sick = Report::new("web/b1", false, Vec::new());
         let names = |count: usize| (0..count).map(|n| format!("web/h{n}")).collect::<Vec<_>>();
-        let told = text(&Diagnosis::new(vec![sick], names(22), 3));
-        assert!(told.starts_with("web/b1: undecided\n\n"), "{told}");
-        assert!(told.contains("\nweb/h0: healthy\n") && !told.contains("web/h20"), "{told}");
+        let shown = text(&Diagnosis::new(vec![sick], names(22), 3));
+        assert!(shown.starts_with("web/b1: undecided\n\n"), "{shown}");
+        assert!(shown.contains("\nweb/h0: healthy\n") && !shown.contains("web/h20"), "{shown}");
         let end =
             "and 2 more healthy members\n3 more members do not work: `elb diagnose POOL/MEMBER`\n";
-        assert!(told.ends_with(end), "{told}");
+        assert!(shown.ends_with(end), "{shown}");
         assert_eq!(text(&Diagnosis::new(Vec::new(), Vec::new(), 0)), "there are no members\n");
         assert_eq!(text(&Diagnosis::new(Vec::new(), names(1), 0)), "web/h0: healthy\n");
     }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 No agent is needed: best run before the first. Nothing is attached and nothing is changed; each
-finding comes with a command that mends it. As root it sees everything; what others cannot see is
+finding comes with a command that repairs it. As root it sees everything; what others cannot see is
 reported as unknown.
 
 Examples:
@@ -78,7 +78,7 @@ fn duty(args: &DoctorArgs) -> Result<(Duty, Option<PathBuf>)> {
     }
     let file = &args.config.config;
     let config = file::load(file).with_context(|| {
-        format!("{} tells what the host is to do; without it, use --interface", file.display())
+        format!("{} says what the host is to do; without it, use --interface", file.display())
     })?;
     let (agent, folder) = (&config.agent, Folder::of(&config.agent));
     let state_dir = folder.path().to_owned();

@@ -26,7 +26,7 @@ for the listener's keepalive_timeout. Nothing is left when no slot names the mem
 goes to it, and no QUIC packet came for its server_id for that time; or when no packet at all went to the
 member for that time, of which the time before the drain counts. A connection may be silent for as long
 as keepalive_timeout (5 minutes if that is not set), and servers answer clients directly: nothing but
-that time tells that a silent one is over. So a member that was busy just now takes that long, and the
+that time shows that a silent one is over. So a member that was busy just now takes that long, and the
 progress says for how long no packet came. --idle takes less for enough, at your word.
 
 Exit codes: 0 done (with --wait: nothing is left, or silent for --idle), 1 failed, or something is left after --timeout.
@@ -79,7 +79,7 @@ pub(super) fn run(args: &DrainArgs) -> Result<ExitCode> {
         print_json(&report)?;
     }
     if action == DrainAction::Start {
-        report.members.iter().filter_map(nobody_left).for_each(|warning| eprintln!("{warning}"));
+        report.members.iter().filter_map(none_left).for_each(|warning| eprintln!("{warning}"));
     }
     if !args.wait || args.is_enough(&report) {
         return Ok(ExitCode::SUCCESS);
@@ -134,7 +134,7 @@ async fn drain(
             return Ok((report, timeout));
         }
         tokio::time::sleep(LOOK).await;
-        // An agent that is restarted goes on with what it was told.
+        // An agent that is restarted goes on draining.
         match client::drain(socket, &request).await {
             Ok(next) => (report, is_away) = (next, false),
             Err(error) if client::is_absence(&error) => {
@@ -171,7 +171,7 @@ fn longest(report: &DrainReport) -> Duration {
 }
 
 /// A warning, if the member was the last of its pool.
-fn nobody_left(member: &DrainedMember) -> Option<String> {
+fn none_left(member: &DrainedMember) -> Option<String> {
     let DrainedMember { member: MemberRef { pool, .. }, others, state, .. } = member;
     let is_last = *others == 0 && state != "SERVING";
     is_last.then(|| {
@@ -239,9 +239,9 @@ mod tests {
              recorded, 9 connections open, its server_id was seen 3 s ago, no packet for 120 s: the idle \
              timeout of 300 s ends in 180 s, cut in 25 s\n"
         );
-        assert!(nobody_left(&member).is_some_and(|warning| warning.contains("pool web")));
+        assert!(none_left(&member).is_some_and(|warning| warning.contains("pool web")));
         member.others = 1;
-        assert_eq!(nobody_left(&member), None);
+        assert_eq!(none_left(&member), None);
         let longest = longest(&DrainReport { members: vec![member.clone()] });
         assert_eq!(longest, Duration::from_secs(25));
         (member.former_slots, member.flows, member.named_ago) = (0, 0, None);

@@ -15,7 +15,7 @@ use crate::api::shape::status::{self, Status};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every packet that is not forwarded has one reason and is counted under it. Dropped: nobody got it.
+Every packet that is not forwarded has one reason and is counted under it. Dropped: no host got it.
 Passed: this host's network stack got it, as if elb were not there. Answered: elb answered it itself.
 Totals count since the maps were made; rates are what happened between two looks.
 
@@ -111,14 +111,17 @@ mod tests {
             fate: "dropped".to_owned(),
             packets: 120,
             bytes: 7_200,
-            meaning: "nobody is there".to_owned(),
+            meaning: "no member takes it".to_owned(),
             fix: "see `elb status`".to_owned(),
         };
         let drops = Drops { total, packets_per_second: 2.5, bytes_per_second: 150.0 };
         let text = text(&[drops]);
         let words: Vec<Vec<_>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
         assert_eq!(words[0], ["FATE", "PACKETS", "RATE", "REASON", "MEANING"]);
-        assert_eq!(words[1], ["dropped", "120", "2.5/s", "no_backend", "nobody", "is", "there"]);
+        assert_eq!(
+            words[1],
+            ["dropped", "120", "2.5/s", "no_backend", "no", "member", "takes", "it"]
+        );
         assert_eq!(words[2], ["→", "see", "`elb", "status`"]);
         assert_eq!(super::text(&[]), "every packet was forwarded\n");
     }

@@ -34,7 +34,7 @@ Examples:
   elb explain --src 198.51.100.7 --dst 192.0.2.10:443 --proto udp --cid 0a1b2c3d4e5f6071
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp -o json | jq .decision
 
-Exit codes: 0 whatever becomes of the packet, 1 the agent cannot tell, 2 wrong usage.")]
+Exit codes: 0 whatever happens to the packet, 1 the agent has no answer, 2 wrong usage.")]
 pub(super) struct ExplainArgs {
     /// The client; its port decides, too [default port: 50000].
     #[arg(long, value_name = "ADDRESS[:PORT]")]
@@ -68,37 +68,37 @@ pub(super) struct ExplainArgs {
 pub(super) fn run(args: ExplainArgs) -> Result<ExitCode> {
     let ExplainArgs { src, dst, proto, syn, cid, size, interface, agent, output } = args;
     let question = ExplainRequest { src, dst, proto, syn, cid, size, interface };
-    let told = block_on(client::explain(&agent.path()?, &question))?;
+    let explained = block_on(client::explain(&agent.path()?, &question))?;
     match output {
-        Output::Json => print_json(&told)?,
-        Output::Table => print_text(&text(&told))?,
+        Output::Json => print_json(&explained)?,
+        Output::Table => print_text(&text(&explained))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(told: &Explanation) -> String {
+fn text(explained: &Explanation) -> String {
     let mut out = String::new();
     let mut line = |title: &str, words: String| {
         let _ = writeln!(out, "{title:<12} {words}");
     };
-    line("packet", packet(&told.packet));
-    match &told.listener {
+    line("packet", packet(&explained.packet));
+    match &explained.listener {
         Some(found) => line("listener", listener(found)),
         None => line("listener", "none".to_owned()),
     }
-    if let Some(judged) = &told.admission {
+    if let Some(judged) = &explained.admission {
         line("admission", judged.to_string());
     }
-    if let Some(words) = quic_id(told) {
+    if let Some(words) = quic_id(explained) {
         line("QUIC id", words);
     }
-    if let Some(member) = &told.named {
-        line("named", named(member, told.connection_id.as_ref()));
+    if let Some(member) = &explained.named {
+        line("named", named(member, explained.connection_id.as_ref()));
     }
-    if let Some(place) = &told.slot {
+    if let Some(place) = &explained.slot {
         line("hash", format!("{:#010x} → slot {} of {}", place.hash, place.index, place.of));
-        line("slot", slot(place, told));
-        match &told.flow {
+        line("slot", slot(place, explained));
+        match &explained.flow {
             Some(entry) => line("flow table", flow(entry)),
             None if !place.moving => {
                 line("flow table", "not asked, since the slot is settled".to_owned());
@@ -106,19 +106,19 @@ fn text(told: &Explanation) -> String {
             None => {}
         }
     }
-    if let Some(chosen) = &told.backend {
+    if let Some(chosen) = &explained.backend {
         line("member", backend(chosen));
         line("next hop", next_hop(chosen));
     }
-    if let Some(frame) = &told.sent {
+    if let Some(frame) = &explained.sent {
         line("encapsulated", encapsulation(frame));
         line("sent", format!("{} bytes of frame by {}", frame.length, frame.interface));
     }
-    if let Some(answer) = told.answer {
+    if let Some(answer) = explained.answer {
         line("answered", self::answer(answer));
     }
-    line("decision", decision(&told.decision));
-    if let Some(fix) = &told.decision.fix {
+    line("decision", decision(&explained.decision));
+    if let Some(fix) = &explained.decision.fix {
         line("what to do", fix.clone());
     }
     out
@@ -157,13 +157,13 @@ fn member(member: &BackendMember) -> String {
 }
 
 fn owner(owner: Option<&BackendMember>) -> String {
-    owner.map_or_else(|| "nobody".to_owned(), member)
+    owner.map_or_else(|| "no member".to_owned(), member)
 }
 
 /// What the connection id means, where there is one, or where the listener goes by it.
-fn quic_id(told: &Explanation) -> Option<String> {
-    let listener = told.listener.as_ref()?;
-    match (&told.connection_id, told.packet.cid) {
+fn quic_id(explained: &Explanation) -> Option<String> {
+    let listener = explained.listener.as_ref()?;
+    match (&explained.connection_id, explained.packet.cid) {
         (Some(id), _) => Some(connection_id(id)),
         (None, Some(_)) => {
             Some(format!("not looked at: the listener goes by {}", listener.algorithm))
@@ -202,11 +202,11 @@ fn named(member: &BackendMember, id: Option<&ConnectionId>) -> String {
     }
 }
 
-fn slot(slot: &Slot, told: &Explanation) -> String {
+fn slot(slot: &Slot, explained: &Explanation) -> String {
     let present = owner(slot.owner.as_ref());
     let former = if slot.moving { owner(slot.former_owner.as_ref()) } else { present.clone() };
-    let is_tracked = told.listener.as_ref().is_some_and(|listener| listener.tracked);
-    let id = told.connection_id.as_ref();
+    let is_tracked = explained.listener.as_ref().is_some_and(|listener| listener.tracked);
+    let id = explained.connection_id.as_ref();
     match (is_tracked, slot.moving, id.map(|id| id.given)) {
         (true, ..) => {
             format!("new flows take members in turn, those without a record go to {former}")

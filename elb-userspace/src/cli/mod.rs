@@ -79,7 +79,7 @@ enum Command {
     Events(events::EventsArgs),
     /// Say why something does not work, and what to do about it.
     Diagnose(diagnose::DiagnoseArgs),
-    /// Say whether this host can be a load balancer, and how to mend what is in the way.
+    /// Say whether this host can be a load balancer, and how to repair what is in the way.
     Doctor(doctor::DoctorArgs),
     /// Say where a packet would go, and why.
     Explain(explain::ExplainArgs),
@@ -184,13 +184,13 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
     go_on(written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())).map(drop)
 }
 
-/// Prints a text, as far as somebody reads it.
+/// Prints a text, until the reader is gone.
 fn print_text(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     go_on(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(drop)
 }
 
-/// Whether to go on after a line of many was written: not if nobody reads on.
+/// Whether to go on after a line of many was written: not if the reader is gone.
 fn go_on(wrote: io::Result<()>) -> Result<ControlFlow<()>> {
     match wrote {
         Ok(()) => Ok(ControlFlow::Continue(())),

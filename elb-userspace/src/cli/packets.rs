@@ -62,7 +62,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 fn sample(text: &str) -> Result<u32, String> {
     let number = text.strip_prefix("1/").unwrap_or(text).parse().ok().filter(|n| *n > 0);
-    number.ok_or_else(|| format!("{text:?} is no part; write 1/100 for one packet of a hundred"))
+    number.ok_or_else(|| format!("invalid sampling rate {text:?}; use 1/N, for example 1/100"))
 }
 
 fn reason_names() -> PossibleValuesParser {
@@ -83,8 +83,8 @@ impl PacketArgs {
         Ok(TraceRequest { vip, client, member, reason, sample, rate, snap, bytes })
     }
 
-    /// Calls `began` when packets are told of, then `each` with them until it breaks off, there are
-    /// enough of them, the time is over, or somebody ends it. Tells on standard error that it has
+    /// Calls `began` when packets are reported, then `each` with them until it breaks off, there are
+    /// enough of them, the time is over, or the user ends it. Says on standard error that it has
     /// begun, and at the end how many there were and what was missed.
     pub(super) async fn follow(
         &self,
@@ -118,9 +118,9 @@ impl PacketArgs {
             () = tokio::time::sleep(self.duration.unwrap_or(FOREVER)) => true,
             interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true)?,
         };
-        tell(count, missed);
+        summarize(count, missed);
         if !is_over && !is_enough {
-            bail!("the agent has stopped; it forwards on, without telling of packets");
+            bail!("the agent stopped; traffic is still forwarded, but tracing has ended");
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl PacketArgs {
 
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-fn tell(count: u64, missed: Missed) {
+fn summarize(count: u64, missed: Missed) {
     let Missed { limited, overrun } = missed;
     let mut text = format!("{count} packets");
     if limited > 0 {

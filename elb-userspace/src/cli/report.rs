@@ -28,23 +28,23 @@ pub(super) fn show(report: Result<Report>, output: Output) -> Result<ExitCode> {
 /// # Errors
 /// As for [`show`].
 pub(super) fn show_as<T: Serialize>(
-    told: Result<T>,
+    shown: Result<T>,
     output: Output,
     text: impl Fn(&T) -> String,
     conclusion: impl Fn(&T) -> Conclusion,
 ) -> Result<ExitCode> {
-    let told = match told {
-        Ok(told) => told,
+    let shown = match shown {
+        Ok(shown) => shown,
         Err(error) => {
             failure::report(&error, output);
             return Ok(ExitCode::from(NO_REPORT));
         }
     };
     match output {
-        Output::Json => print_json(&told)?,
-        Output::Table => print_text(&text(&told))?,
+        Output::Json => print_json(&shown)?,
+        Output::Table => print_text(&text(&shown))?,
     }
-    Ok(ExitCode::from(conclusion(&told).exit_code()))
+    Ok(ExitCode::from(conclusion(&shown).exit_code()))
 }
 
 /// The report, for people.
@@ -164,10 +164,10 @@ likely cause: backend server listening
     #[test]
     fn without_a_cause_there_are_only_lines() {
         let finding = || Finding::seen(Check::Clock, Outcome::Pass, "synchronised");
-        let told = |works| text(&Report::new("lb", works, vec![finding()]));
+        let shown = |works| text(&Report::new("lb", works, vec![finding()]));
         let lines = "\n  pass     clock              synchronised\n";
-        assert_eq!(told(true), format!("lb: healthy\n{lines}"));
-        assert_eq!(told(false), format!("lb: undecided\n{lines}"));
+        assert_eq!(shown(true), format!("lb: healthy\n{lines}"));
+        assert_eq!(shown(false), format!("lb: undecided\n{lines}"));
     }
 
     #[test]
@@ -177,20 +177,20 @@ likely cause: backend server listening
         let mut report = Report::new("web/b1", false, findings);
         let (command, runs) = ("elb diagnose web/b1 --ssh b1".to_owned(), "elb …".to_owned());
         report.ask = Some(crate::diagnosis::report::Ask { command, runs });
-        let told = text(&report);
-        assert_eq!(told.matches("--ssh b1").count(), 1, "{told}");
+        let shown = text(&report);
+        assert_eq!(shown.matches("--ssh b1").count(), 1, "{shown}");
         let end = "  elb diagnose web/b1 --ssh b1\nwhich runs there, by hand with `elb diagnose … \
                    --inspect FILE`:\n  elb …\n";
-        assert!(told.ends_with(end), "{told}");
+        assert!(shown.ends_with(end), "{shown}");
     }
 
     #[test]
     fn what_strangers_sent_does_not_move_the_cursor() {
         let finding =
             Finding::seen(Check::Configuration, Outcome::Fail, "status \x1b[2Jgone\r\x07");
-        let told = text(&Report::new("web\x1b-1", false, vec![finding.fix("\x1b[A")]));
-        assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
-        assert!(told.contains("status \u{fffd}[2Jgone"), "{told:?}");
+        let shown = text(&Report::new("web\x1b-1", false, vec![finding.fix("\x1b[A")]));
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(shown.contains("status \u{fffd}[2Jgone"), "{shown:?}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ wrong, 1 something is, 3 failed.
 Examples:
   elb status
   elb status web-1
-  elb status --problems || page-somebody
+  elb status --problems || send-an-alert
   elb status -o json | jq '.pools[].members[]'")]
 pub(super) struct StatusArgs {
     /// Only these load balancers, listeners, pools or members.
@@ -171,14 +171,14 @@ fn listener_lines(out: &mut String, listener: &ListenerStatus, pool: &PoolStatus
         (0, ranges) => ranges.join(","),
         (port, _) => port.to_string(),
     };
-    let nobody = if pool.takes_new() { "" } else { ", NO MEMBER TAKES NEW CONNECTIONS" };
+    let no_member = if pool.takes_new() { "" } else { ", NO MEMBER TAKES NEW CONNECTIONS" };
     let moving = match pool.moving_slots {
         0 => String::new(),
         n => format!(" · {n} of {} slots moving", pool.slots),
     };
     let _ = writeln!(
         out,
-        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}, {}{nobody}{moving}",
+        "  {} {}/{port} · {} · {} packets, {} · pool {} by {}, {}{no_member}{moving}",
         listener.name,
         listener.protocol,
         listener.operating_status,

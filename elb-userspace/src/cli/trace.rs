@@ -15,10 +15,10 @@ use crate::observe::trace::{MIN_SNAP, PacketEvent};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Shows what tcpdump cannot: packets as the program in the driver meets them, and what becomes of
-each. While somebody traces, the interfaces carry a second program that also tells of packets;
-without anybody it costs nothing. Replacing the program loses no packet.
+each. While packets are traced, the interfaces carry a second program that also reports packets;
+otherwise it costs nothing. Replacing the program loses no packet.
 
-Whoever may use the agent's socket may see packets.
+Everyone who may use the agent's socket may see packets.
 
 Examples:
   elb trace --client 198.51.100.7
@@ -113,8 +113,8 @@ mod tests {
              forwarded to web-1 (web) in 10.0.0.1 → 10.0.0.11, 74 B by lb1 to 02:00:00:00:00:09"
         );
         let dropped = event(serde_json::json!({
-            "fate": "dropped", "reason": "no_backend", "meaning": "nobody is there",
+            "fate": "dropped", "reason": "no_backend", "meaning": "no member takes it",
         }));
-        assert!(line(&dropped).ends_with("· dropped: no_backend: nobody is there"));
+        assert!(line(&dropped).ends_with("· dropped: no_backend: no member takes it"));
     }
 }

@@ -114,7 +114,7 @@ impl Fill {
     }
 }
 
-/// How far counts are off, by id: what the last two sweeps found, as far as that was not corrected.
+/// How far counts are off, by id: what the last two sweeps found and that was not corrected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drift(Vec<[i64; 2]>);
 

@@ -22,7 +22,7 @@ pub struct NextHop {
     pub source_mac: Mac,
     /// The address this host has towards the member.
     pub source: Option<IpAddr>,
-    /// Largest IP packet on the way, as far as this host knows.
+    /// Largest IP packet on the way that this host knows of.
     pub mtu: u16,
 }
 
@@ -117,7 +117,7 @@ pub struct LastHop {
     pub mac: Mac,
 }
 
-/// What the kernel told.
+/// What the kernel reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// Interfaces by index.

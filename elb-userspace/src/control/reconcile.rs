@@ -34,9 +34,9 @@ use crate::model::{Announce, LoadBalancer, Member, Model, Pool, Protocol, Resour
 
 /// What is seen of the world.
 pub trait ReconcileInput {
-    /// Whether a member is to take new flows, as far as its health says.
+    /// Whether a member is to take new flows, by its health.
     fn serves(&self, pool: &Pool, member: &Member) -> bool;
-    /// Whether a member takes no new flows because somebody told the agent so.
+    /// Whether a member takes no new flows because it is drained by command.
     fn is_drained(&self, _pool: &Pool, _member: &Member) -> bool {
         false
     }
@@ -92,7 +92,7 @@ pub struct Desired {
     pub image: Image,
     /// Rings that change.
     pub rings: Vec<RingWrite>,
-    /// Regions that nobody names any more.
+    /// Regions that no pool names any more.
     pub freed: Vec<Region>,
     /// What found no room, by object.
     pub left_out: Vec<(String, Full)>,

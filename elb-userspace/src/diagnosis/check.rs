@@ -88,7 +88,7 @@ checks! {
     NativeXdp = "native-xdp", "driver and native XDP";
     /// No other XDP program is in the way.
     OtherXdp = "other-xdp", "other XDP programs";
-    /// LRO and GRO do not spoil packets.
+    /// LRO and GRO do not make packets too large.
     Offloads = "offloads", "LRO and GRO";
     /// Packets are spread over queues and CPUs.
     Queues = "queues", "queues, IRQs and RSS";

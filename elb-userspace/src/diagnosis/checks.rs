@@ -1,8 +1,8 @@
-//! What each check comes to, from the evidence alone.
+//! The verdict of each check, from the evidence alone.
 //!
 //! A failure is explained once: by what the member's host saw of itself, else by the likeliest
 //! suspect that it does not clear. Whatever else would look the same stays unknown, with the
-//! command that tells.
+//! command that shows it.
 
 mod attachment;
 pub mod balancer;
@@ -166,21 +166,21 @@ fn possible(evidence: &Evidence, suspect: &Finding, named: Option<Check>) -> Fin
     let evidence = if explained {
         "what the backend server saw of itself explains it".to_owned()
     } else if in_the_cloud {
-        "may be it as well, and cannot be told from outside: look at its rules in the cloud's \
+        "may be it as well, and cannot be seen from outside: look at its rules in the cloud's \
          console, for they are not on the host"
             .to_owned()
     } else {
-        format!("may be it as well, and cannot be told from outside: {}", fix::ON_HOST)
+        format!("may be it as well, and cannot be seen from outside: {}", fix::ON_HOST)
     };
     Finding::inferred(suspect.check, Outcome::Unknown, evidence)
 }
 
-/// What a check comes to where nothing points to it.
+/// The verdict of a check where nothing points to it.
 fn by_itself(evidence: &Evidence, check: Check) -> Finding {
     let WantedMember { pool, file, .. } = &evidence.wanted;
     match check {
         Check::Attached => attachment::attached(pool, file),
-        Check::AddressBound => attachment::address_bound_beside(pool, file),
+        Check::AddressBound => attachment::address_bound_next_to_others(pool, file),
         Check::Taken => attachment::taken(pool, file),
         Check::Configuration => configuration::configuration(evidence),
         Check::SecurityGroup => packets::security_group(evidence),

@@ -132,7 +132,7 @@ fn interfaces(duty: &Duty, facts: &Facts) -> Vec<Finding> {
     by_check.into_iter().map(|(check, findings)| together(check, findings)).collect()
 }
 
-/// The worst outcome, and everybody's evidence under their own name.
+/// The worst outcome, and each one's evidence under its own name.
 fn together(check: Check, findings: Vec<(&str, Finding)>) -> Finding {
     let worst = findings.iter().max_by_key(|(_, finding)| weight(finding.outcome));
     let Some((_, worst)) = worst else {

@@ -1,6 +1,7 @@
 //! What is known about a member before it is judged: what is wanted of it, what its health is, how
 //! it is reached, and what a fresh look at it found.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -70,20 +71,28 @@ pub struct PoolWanted {
     pub members: Vec<Option<Resting>>,
 }
 
-/// A member that takes no new connections because it was told so.
+impl PoolWanted {
+    /// The virtual addresses of its listeners, each once.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let all = self.listeners.iter().flat_map(|served| served.vips.iter().copied());
+        all.collect::<BTreeSet<IpAddr>>().into_iter()
+    }
+}
+
+/// A member that takes no new connections because it is drained by command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resting {
     /// By `elb drain`.
     Drained(String),
     /// By its weight of 0.
-    Weightless(String),
+    NoWeight(String),
 }
 
 impl fmt::Display for Resting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Drained(member) => write!(f, "{member} is drained"),
-            Self::Weightless(member) => write!(f, "{member} has weight 0"),
+            Self::NoWeight(member) => write!(f, "{member} has weight 0"),
         }
     }
 }
@@ -93,10 +102,10 @@ impl Resting {
     pub fn fix(&self, pool: &str, file: &Path) -> String {
         match self {
             Self::Drained(member) => format!("elb drain {member} --pool {pool} --cancel"),
-            Self::Weightless(member) => format!(
+            Self::NoWeight(member) => format!(
                 "give member {member:?} of pool {pool:?} a weight above 0 in {}, then {}",
                 file.display(),
-                super::fix::apply(file)
+                super::command::apply(file)
             ),
         }
     }
@@ -164,9 +173,9 @@ pub struct MemberWay {
     /// The outer source of packets in tunnels to it.
     pub outer: Option<IpAddr>,
     /// How the virtual address is probed, as traffic goes, or why it is not.
-    pub vip: Result<path::VipWay, String>,
+    pub vip: Result<path::ProbeRoute, String>,
     /// How each of its virtual addresses is probed that can be.
-    pub vips: Vec<path::VipWay>,
+    pub vips: Vec<path::ProbeRoute>,
 }
 
 /// What is wrong with probes on the load balancer's own host.
@@ -285,7 +294,7 @@ impl Evidence {
 
     /// The virtual addresses at which it does not answer as it should; all, if that is not known.
     pub fn failing_vips(&self) -> Vec<IpAddr> {
-        let all = super::fix::vips(&self.wanted.pool);
+        let all = self.wanted.pool.vips();
         let vips: Vec<_> = all.collect();
         let failing: Vec<_> = vips.iter().copied().filter(|vip| self.fails_at(*vip)).collect();
         if failing.is_empty() { vips } else { failing }
@@ -347,7 +356,7 @@ impl Evidence {
     }
 }
 
-/// What came of a look at the member's own address, as far as one was made; one that works at the
+/// What came of a look at the member's own address, if one was made; one that works at the
 /// virtual address works.
 const fn direct(outcome: &ProbeOutcome) -> &Result<(), Failure> {
     match &outcome.other {
@@ -390,7 +399,7 @@ pub fn came_after_connect(cause: &Cause) -> bool {
     }
 }
 
-/// Who sent what a cause is about, if somebody did.
+/// Who sent what a cause is about, if it was sent.
 pub fn sender(cause: &Cause) -> Option<IpAddr> {
     match cause {
         Cause::Refused { by }

@@ -1,24 +1,11 @@
 //! What to do, as commands to run.
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use super::evidence::{Evidence, PoolWanted, WantedMember};
+use super::command::{apply, quoted};
+use super::evidence::{Evidence, WantedMember};
 use super::inspect::{self, InspectRequest};
 use super::report::Ask;
 use crate::backend::Mode;
 use crate::model::{Forwarding, Protocol};
-use crate::source::file::USUAL_FILE;
-
-/// What makes the agent take a changed file over.
-pub fn apply(file: &Path) -> String {
-    let named = if file == Path::new(USUAL_FILE) {
-        String::new()
-    } else {
-        format!(" --config {}", quoted(&file.display().to_string()))
-    };
-    format!("elb check{named} && systemctl reload elb")
-}
 
 /// A change of the health monitor of a member's pool.
 pub fn monitor(wanted: &WantedMember, change: &str) -> String {
@@ -94,7 +81,7 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
         port: Some(evidence.target().port()).filter(|port| *port > 0),
         from: evidence.way.source.into_iter().collect(),
         to: vec![evidence.address()],
-        vips: vips(pool).collect(),
+        vips: pool.vips().collect(),
         mode: Some(mode(pool.forwarding)),
         outer: match mode(pool.forwarding).is_tunnel() {
             true => evidence.way.outer.into_iter().collect(),
@@ -108,7 +95,7 @@ pub fn question(evidence: &Evidence) -> InspectRequest {
 /// The command that makes a member's host take packets for the virtual addresses.
 pub fn backend_up(evidence: &Evidence) -> String {
     let pool = &evidence.wanted.pool;
-    let vips: String = vips(pool).map(|vip| format!(" --vip {vip}")).collect();
+    let vips: String = pool.vips().map(|vip| format!(" --vip {vip}")).collect();
     let mode = mode(pool.forwarding);
     let from = match evidence.way.outer {
         _ if !mode.is_tunnel() => String::new(),
@@ -118,28 +105,11 @@ pub fn backend_up(evidence: &Evidence) -> String {
     format!("elb backend up{vips} --mode {}{from}", mode.name())
 }
 
-/// The virtual addresses of a pool's listeners, each once.
-pub fn vips(pool: &PoolWanted) -> impl Iterator<Item = IpAddr> {
-    let all: std::collections::BTreeSet<IpAddr> =
-        pool.listeners.iter().flat_map(|served| served.vips.iter().copied()).collect();
-    all.into_iter()
-}
-
 /// How `elb backend` calls a way of forwarding.
 const fn mode(forwarding: Forwarding) -> Mode {
     match forwarding {
         Forwarding::L2 => Mode::L2,
         Forwarding::Ipip => Mode::Ipip,
         Forwarding::Gue => Mode::Gue,
-    }
-}
-
-/// A word that a shell leaves as it is.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@[]".contains(c);
-    if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

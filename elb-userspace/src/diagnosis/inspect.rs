@@ -9,7 +9,6 @@ mod facts;
 mod gather;
 mod parts;
 
-mod clients;
 mod decapsulation;
 mod firewall;
 mod hosts_deny;

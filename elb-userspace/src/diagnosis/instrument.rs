@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use super::inspect::{self, packet_filter};
 use crate::control::network::{Network, Route};
 use crate::health::probe::{ProbeSource, ProbeSpec};
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 use crate::model::Model;
 use crate::model::monitor::HealthCheck;
 
@@ -20,7 +20,7 @@ const OF_A_POOL: usize = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstrumentQuestion {
     /// The way of probes.
-    pub steering: Steering,
+    pub names: RouteNames,
     /// Whether an agent runs.
     pub is_served: bool,
     /// Whose packets must pass.
@@ -40,7 +40,7 @@ pub struct Dialog {
     pub is_udp: bool,
     /// The interface that the answer comes in by.
     pub interface: String,
-    /// Whether the route back to where the answer comes from leads out there, too.
+    /// Whether the route back to where the answer comes from goes out there, too.
     pub leads_back: bool,
 }
 
@@ -92,11 +92,11 @@ fn of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
 
 /// Looks at all of it; `None` where no agent has set probes up.
 pub async fn look(question: InstrumentQuestion) -> Option<Vec<Fault>> {
-    let InstrumentQuestion { steering, is_served, dialogs } = question;
+    let InstrumentQuestion { names, is_served, dialogs } = question;
     let vips: BTreeSet<_> =
         dialogs.iter().filter(|one| one.is_vip).map(|one| one.to.ip()).collect();
     let vips: Vec<_> = vips.into_iter().collect();
-    let state = steering.look(&vips).await;
+    let state = names.look(&vips).await;
     if !state.is_set_up && !is_served {
         let unbound = unbound(&dialogs);
         return (!unbound.is_empty()).then_some(unbound);
@@ -115,7 +115,7 @@ pub async fn look(question: InstrumentQuestion) -> Option<Vec<Fault>> {
     let rules = tokio::task::spawn_blocking(packet_filter).await;
     if let Ok(Ok(rules)) = rules {
         let mark = state.mark.unwrap_or_default();
-        let probes: Vec<_> = dialogs.iter().map(|dialog| dialog.probe(&steering, mark)).collect();
+        let probes: Vec<_> = dialogs.iter().map(|dialog| dialog.probe(&names, mark)).collect();
         faults.extend(inspect::filtered(&rules, &probes).into_iter().map(|filtered| {
             let is_vip = dialogs.get(filtered.probe).is_some_and(|dialog| dialog.is_vip);
             Fault { what: filtered.what, fix: filtered.fix, hits_all: !is_vip }
@@ -141,12 +141,12 @@ fn unbound(dialogs: &[Dialog]) -> Vec<Fault> {
 }
 
 impl Dialog {
-    fn probe(&self, steering: &Steering, mark: u32) -> inspect::OwnProbe {
+    fn probe(&self, names: &RouteNames, mark: u32) -> inspect::OwnProbe {
         inspect::OwnProbe {
             to: self.to,
             own: self.own,
             is_udp: self.is_udp,
-            out: if self.is_vip { Some(steering.device.clone()) } else { None },
+            out: if self.is_vip { Some(names.device.clone()) } else { None },
             back: self.interface.clone(),
             mark: if self.is_vip { mark } else { 0 },
             leads_back: self.leads_back,

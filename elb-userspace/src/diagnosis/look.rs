@@ -162,7 +162,7 @@ fn tcp(wanted: &WantedMember, way: &MemberWay, port: u16) -> ProbeSpec {
         timeout: LIMIT,
         check: HealthCheck::Tcp,
         vips: Vec::new(),
-        lead: None,
+        routing: None,
         default_host: address,
     }
 }

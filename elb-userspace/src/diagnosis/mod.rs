@@ -19,4 +19,5 @@ pub mod fix;
 pub mod suspicion;
 
 pub mod checks;
+pub mod command;
 pub mod look;

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use crate::model::Forwarding;
 
-/// The largest packet that clients send where nobody tells them another size: Ethernet's.
+/// The largest packet that clients send unless they learn of another size: Ethernet's.
 pub(super) const USUAL: u32 = 1500;
-/// What every link must carry; no packet of IPv6 can be told to be smaller (RFC 8200 section 5).
+/// What every link must carry; no packet of IPv6 has to be smaller (RFC 8200 section 5).
 pub(super) const LEAST: u32 = 1280;
 
 /// Bytes that a packet grows by on its way to a member.

@@ -48,7 +48,7 @@ impl<S> Bounded<S> {
         Self { stream, left: budget, frame: Frame::default(), spent }
     }
 
-    /// Tells later, even where the connection is gone, whether the budget was used up.
+    /// Says later, even where the connection is gone, whether the budget was used up.
     pub(super) fn spent(&self) -> Spent {
         self.spent.clone()
     }

@@ -32,7 +32,7 @@ struct Failing {
 enum State {
     #[default]
     Open,
-    /// Nobody turns OFFLINE until then.
+    /// No member turns OFFLINE until then.
     Held { until: Time, group: JointFailure },
     /// It was a failure of many, which is over when few of them fail.
     Decided { group: JointFailure },

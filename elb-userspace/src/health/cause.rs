@@ -1,4 +1,4 @@
-//! What was seen when a probe failed, fine enough to tell causes apart.
+//! What was seen when a probe failed, fine enough to distinguish causes.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,13 +12,13 @@ use super::reason::ReasonCode;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Cause {
-    /// A reset answered the request for a TCP connection: nobody listens there, or a firewall says
+    /// A reset answered the request for a TCP connection: no process listens there, or a firewall says
     /// so.
     Refused {
         /// Whose reset it seems to be.
         by: IpAddr,
     },
-    /// ICMP: nobody listens on the port. TCP never says it so, but a firewall does.
+    /// ICMP: no process listens on the port. TCP never says it so, but a firewall does.
     PortUnreachable {
         /// Who sent it.
         by: IpAddr,
@@ -47,7 +47,7 @@ pub enum Cause {
         /// Its code.
         code: u8,
     },
-    /// This host asked who has the address, and nobody answered.
+    /// This host asked who has the address, and no host answered.
     NoNeighbor,
     /// This host has no route to the address, or one that forbids it.
     NoRoute {
@@ -267,7 +267,7 @@ impl fmt::Display for Cause {
             Self::OtherIcmp { by, icmp_type, code } => {
                 write!(f, "ICMP error of type {icmp_type}, code {code}, from {by}")
             }
-            Self::NoNeighbor => write!(f, "nobody answers to the address (no ARP or ND reply)"),
+            Self::NoNeighbor => write!(f, "no host answers for the address (no ARP or ND reply)"),
             Self::NoRoute { error } => write!(f, "no route from here: {error}"),
             Self::NoLocalResource { error } => write!(f, "the probe could not begin: {error}"),
             Self::NoEchoReply => write!(f, "no ICMP echo reply"),

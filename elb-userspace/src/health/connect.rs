@@ -11,15 +11,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::path::Flow;
-use super::probe::ProbeSpec;
-use super::{Cause, Failure, Stage, told};
+use super::spec::ProbeSpec;
+use super::{Cause, Failure, Stage, icmp};
 use crate::model::monitor::HealthCheck;
 
 /// A connection for a probe.
 pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpStream, Failure> {
     let target = probe.target;
     let socket = socket(probe, Type::STREAM, Protocol::TCP)?;
-    lead(probe, &socket, Flow::TCP).map_err(|error| no_resource(&error))?;
+    route_probe(probe, &socket, Flow::TCP).map_err(|error| no_resource(&error))?;
     if probe.check != HealthCheck::Tcp {
         // We speak first: what we say acknowledges the handshake as well, which saves a packet.
         socket.set_tcp_quickack(false).map_err(|error| no_resource(&error))?;
@@ -38,8 +38,8 @@ pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpS
     match stream.take_error() {
         Ok(None) => Ok(stream),
         Ok(Some(error)) | Err(error) => {
-            let told = told::take(&stream).map(|told| told.cause(own));
-            Err(told.unwrap_or_else(|| cause(&error, target.ip())).into())
+            let reported = icmp::take(&stream).map(|reported| reported.cause(own));
+            Err(reported.unwrap_or_else(|| cause(&error, target.ip())).into())
         }
     }
 }
@@ -56,17 +56,17 @@ pub(super) fn socket(probe: &ProbeSpec, kind: Type, protocol: Protocol) -> Resul
     let bound = || {
         let domain = Domain::for_address(probe.target);
         let socket = Socket::new(domain, kind.nonblocking(), Some(protocol))?;
-        if let Some(lead) = &probe.lead {
-            socket.set_mark(lead.guide.mark())?;
+        if let Some(routing) = &probe.routing {
+            socket.set_mark(routing.router.mark())?;
         }
         if let Some(source) = probe.source {
-            if kind == Type::STREAM && probe.lead.is_none() {
+            if kind == Type::STREAM && probe.routing.is_none() {
                 // The port is chosen when it connects, so that probes of two members may share it.
                 setsockopt(&socket, IpBindAddressNoPort, &true)?;
             }
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
-        if kind == Type::STREAM && probe.lead.is_some() {
+        if kind == Type::STREAM && probe.routing.is_some() {
             // Its port is no other probe's of that virtual address, so it must not be kept for a
             // minute.
             socket.set_linger(Some(Duration::ZERO))?;
@@ -77,11 +77,11 @@ pub(super) fn socket(probe: &ProbeSpec, kind: Type, protocol: Protocol) -> Resul
 }
 
 /// Lets what a bound socket sends go to the member, if it is not addressed to it.
-pub(super) fn lead(probe: &ProbeSpec, socket: &Socket, protocol: u8) -> io::Result<()> {
-    let Some(lead) = &probe.lead else { return Ok(()) };
+pub(super) fn route_probe(probe: &ProbeSpec, socket: &Socket, protocol: u8) -> io::Result<()> {
+    let Some(routing) = &probe.routing else { return Ok(()) };
     let source = socket.local_addr()?.as_socket();
     let source = source.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    lead.guide.lead(Flow { protocol, source, destination: probe.target }, lead.backend)
+    routing.router.route(Flow { protocol, source, destination: probe.target }, routing.backend)
 }
 
 /// What an error of the kernel means that came before anything was sent, or without ICMP.

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 
-use elb_common::checksum;
+use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type};
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
@@ -16,9 +16,10 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{no_resource, socket};
+use super::datagram::{connected, failure};
 use super::path::Flow;
-use super::probe::ProbeSpec;
-use super::{Cause, Failure, udp};
+use super::spec::ProbeSpec;
+use super::{Cause, Failure};
 
 /// Type, code, checksum, identifier and sequence number (RFC 792), and a number of our own.
 const LENGTH: usize = 16;
@@ -32,7 +33,7 @@ pub(crate) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Fa
 }
 
 /// Succeeds when the target answers a request in a packet of so many bytes, its IP header included,
-/// that nobody on the way may divide, whatever the kernel knows of the way.
+/// that no router on the way may divide, whatever the kernel knows of the way.
 pub(crate) async fn check_undivided(
     probe: &ProbeSpec,
     bytes: u16,
@@ -59,8 +60,8 @@ async fn ask(
     let target = probe.target.ip();
     let peer = SocketAddr::new(target, 0);
     let request = request(target.is_ipv4(), RandomState::new().hash_one(target), length);
-    lead(probe, &socket, kind, &request).map_err(|error| no_resource(&error))?;
-    let socket = udp::connected(socket, peer)?;
+    route_probe(probe, &socket, kind, &request).map_err(|error| no_resource(&error))?;
+    let socket = connected(socket, peer)?;
     let has_header = kind == Type::RAW && target.is_ipv4();
     let answered = async {
         socket.send(&request).await?;
@@ -68,7 +69,7 @@ async fn ask(
     };
     match timeout_at(deadline, answered).await {
         Err(_) => Err(Cause::NoEchoReply.into()),
-        Ok(answered) => answered.map_err(|error| udp::failure(&socket, target, &error)),
+        Ok(answered) => answered.map_err(|error| failure(&socket, target, &error)),
     }
 }
 
@@ -79,9 +80,9 @@ fn open(probe: &ProbeSpec) -> Result<(Socket, Type), Failure> {
 }
 
 /// Lets the request go to the member, if it is not addressed to it: the identifier, which a ping
-/// socket has for a port, tells that it is this one.
-fn lead(probe: &ProbeSpec, socket: &Socket, kind: Type, request: &[u8]) -> io::Result<()> {
-    let Some(lead) = &probe.lead else { return Ok(()) };
+/// socket has for a port, shows that it is this one.
+fn route_probe(probe: &ProbeSpec, socket: &Socket, kind: Type, request: &[u8]) -> io::Result<()> {
+    let Some(routing) = &probe.routing else { return Ok(()) };
     let source = socket.local_addr()?.as_socket();
     let mut source = source.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if kind == Type::RAW {
@@ -89,23 +90,22 @@ fn lead(probe: &ProbeSpec, socket: &Socket, kind: Type, request: &[u8]) -> io::R
     }
     let protocol = if source.is_ipv4() { Flow::ICMP } else { Flow::ICMPV6 };
     let destination = SocketAddr::new(probe.target.ip(), 0);
-    lead.guide.lead(Flow { protocol, source, destination }, lead.backend)
+    routing.router.route(Flow { protocol, source, destination }, routing.backend)
 }
 
 fn request(is_ipv4: bool, number: u64, length: usize) -> Vec<u8> {
     let [high, low, ..] = number.to_be_bytes();
-    let mut request = vec![0; length.next_multiple_of(2)];
-    request[0] = if is_ipv4 { 8 } else { 128 };
     // A ping socket has an identifier of its own, and the kernel adds it and the checksum.
-    request[4..OWN].copy_from_slice(&[high, low, 0, 1]);
-    request[OWN..LENGTH].copy_from_slice(&number.to_be_bytes());
+    let echo = IcmpEchoHeader { id: u16::from_be_bytes([high, low]), seq: 1 };
+    let mut payload = vec![0; length.next_multiple_of(2) - OWN];
+    payload[..LENGTH - OWN].copy_from_slice(&number.to_be_bytes());
     if is_ipv4 {
-        let words =
-            request.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
-        let checksum = checksum::finish(words.sum());
-        request[2..4].copy_from_slice(&checksum.to_ne_bytes());
+        let header = Icmpv4Header::with_checksum(Icmpv4Type::EchoRequest(echo), &payload);
+        [&header.to_bytes()[..], &payload].concat()
+    } else {
+        let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo));
+        [&header.to_bytes()[..], &payload].concat()
     }
-    request
 }
 
 /// Waits for the answer; `has_header`: what is read begins with the header of IPv4.
@@ -131,6 +131,8 @@ fn is_answer(packet: &[u8], request: &[u8], has_header: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use elb_common::checksum;
+
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::bounded::{Bounded, Budget};
 use super::connect::{broken, connect};
 use super::http::{NAME, not_a_request, target};
-use super::probe::ProbeSpec;
+use super::spec::ProbeSpec;
 use super::{Cause, Failure, Stage};
 use crate::model::monitor::{GrpcCheck, UrlPath};
 
@@ -161,13 +161,13 @@ fn cause(error: &h2::Error) -> Cause {
     // What h2 calls it when the server closes without a word.
     let broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     let closed = said_so || error.get_io().is_some_and(broken_pipe);
-    let told = || format!("HTTP/2: {error}");
+    let describe = || format!("HTTP/2: {error}");
     match error.get_io() {
         _ if closed => Cause::Closed { stage: Stage::Response },
         Some(error) => broken(Stage::Response, error),
         // It speaks HTTP/2, and gives the request or the connection up.
-        None if error.is_remote() => Cause::Broken { stage: Stage::Response, error: told() },
-        None => Cause::BadHttp { error: told() },
+        None if error.is_remote() => Cause::Broken { stage: Stage::Response, error: describe() },
+        None => Cause::BadHttp { error: describe() },
     }
 }
 

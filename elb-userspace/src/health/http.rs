@@ -16,7 +16,7 @@ use self::rest::Rest;
 use self::status_line::Start;
 use super::bounded::{Bounded, Budget, Spent};
 use super::connect::{close, connect};
-use super::probe::ProbeSpec;
+use super::spec::ProbeSpec;
 use super::{Cause, Failure, Stage, tls};
 use crate::model::monitor::{DomainName, HttpCheck, HttpMethod, RequestCheck};
 

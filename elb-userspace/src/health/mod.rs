@@ -27,7 +27,9 @@ mod udp;
 
 mod bounded;
 mod connect;
-mod told;
+mod datagram;
+mod icmp;
+mod spec;
 
 pub use cause::{Cause, Stage};
 pub use history::History;

@@ -19,41 +19,41 @@ pub const AT_ONCE: usize = 4;
 
 /// How a virtual address of one member is probed.
 #[derive(Clone, Debug)]
-pub struct VipWay {
+pub struct ProbeRoute {
     /// Where the member is asked.
     pub target: SocketAddr,
     /// The local address to ask from.
     pub source: IpAddr,
     /// What brings the probe to the member.
-    pub lead: Lead,
+    pub routing: Routing,
 }
 
 /// Brings probes of a virtual address to one member.
 #[derive(Clone, Debug)]
-pub struct Lead {
+pub struct Routing {
     /// The member's number in the maps.
     pub backend: u16,
-    /// Who tells the kernel.
-    pub guide: Arc<dyn Guide>,
+    /// What routes the probe.
+    pub router: Arc<dyn ProbeRouter>,
 }
 
-impl PartialEq for Lead {
+impl PartialEq for Routing {
     fn eq(&self, other: &Self) -> bool {
-        self.backend == other.backend && Arc::ptr_eq(&self.guide, &other.guide)
+        self.backend == other.backend && Arc::ptr_eq(&self.router, &other.router)
     }
 }
 
-impl Eq for Lead {}
+impl Eq for Routing {}
 
-/// Tells the packet path where probes go.
-pub trait Guide: fmt::Debug + Send + Sync {
-    /// The mark of the sockets of probes that are to be led.
+/// Routes probes to backends, in the packet path.
+pub trait ProbeRouter: fmt::Debug + Send + Sync {
+    /// The mark of the sockets of probes that are to be routed.
     fn mark(&self) -> u32;
     /// Says which backend a flow probes, before its first packet.
     ///
     /// # Errors
     /// The kernel refuses.
-    fn lead(&self, flow: Flow, backend: u16) -> io::Result<()>;
+    fn route(&self, flow: Flow, backend: u16) -> io::Result<()>;
 }
 
 /// The flow of a probe.
@@ -78,7 +78,7 @@ impl Flow {
     pub const ICMPV6: u8 = 58;
 }
 
-/// What a probe came to by each path; `None`: it was not tried.
+/// The result of a probe by each path; `None`: it was not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathResults {
     /// The one that decides.
@@ -89,7 +89,7 @@ pub struct PathResults {
     pub direct: Option<Result<(), Failure>>,
 }
 
-/// What a probe came to at one virtual address.
+/// The result of a probe at one virtual address.
 pub type AtVip = (IpAddr, Result<(), Failure>);
 
 /// Tries the virtual address, and the member's own where that does not succeed: once it has failed, or
@@ -110,7 +110,7 @@ pub(super) async fn vip_first<V, E, R>(
             Ok(answered) => (Ok(answered), None),
             failed => (failed, Some(direct.await)),
         },
-        beside = &mut direct => (vip.await, Some(beside)),
+        both = &mut direct => (vip.await, Some(both)),
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_direct_path_is_tried_only_beside_one_that_does_not_work() {
+    async fn the_direct_path_is_tried_only_with_one_that_does_not_work() {
         for direct in [(SOON, Err(2)), (LATE, Ok(()))] {
             assert_eq!(tried((SOON, Ok(())), direct).await, (Ok(()), None));
             for vip in [SOON, LATE] {

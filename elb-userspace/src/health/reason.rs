@@ -1,4 +1,4 @@
-//! Why a probe failed, as the V3 API tells it (eleven reason codes) and as people ask for it.
+//! Why a probe failed: the V3 API's eleven reason codes, and more detail for people.
 
 use std::borrow::Cow;
 use std::fmt;

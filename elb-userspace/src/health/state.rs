@@ -103,7 +103,7 @@ pub struct Verdict {
     pub reason: Option<Failure>,
     /// Results in a row that speak against it.
     pub streak: u32,
-    /// When it came about, by the clock that nobody sets; not known of one from before a restart.
+    /// When it began, by the monotonic clock; not known of one from before a restart.
     #[serde(skip)]
     pub decided: Option<Time>,
 }
@@ -129,7 +129,7 @@ pub struct MemberHealth {
     reason: Option<Failure>,
     timing: Option<Timing>,
     phase: Phase,
-    /// The next delay is shorter by up to so manieth a part.
+    /// Divisor of the random reduction: the next delay is shortened by up to delay / jitter.
     jitter: u32,
 }
 
@@ -142,7 +142,7 @@ enum Phase {
     /// A probe is under way.
     Probing,
     /// A probe is under way that no longer says anything.
-    ProbingInVain,
+    ProbingObsolete,
 }
 
 impl MemberHealth {
@@ -232,7 +232,7 @@ impl MemberHealth {
     pub const fn next_probe(&self) -> Option<Time> {
         match self.phase {
             Phase::Waiting(at) => Some(at),
-            Phase::Idle | Phase::Probing | Phase::ProbingInVain => None,
+            Phase::Idle | Phase::Probing | Phase::ProbingObsolete => None,
         }
     }
 
@@ -257,7 +257,7 @@ impl MemberHealth {
                 self.phase = Phase::Waiting(now.time + (timing.delay - sooner));
                 self.count(now, timing, result)
             }
-            (Phase::ProbingInVain | Phase::Probing, timing) => {
+            (Phase::ProbingObsolete | Phase::Probing, timing) => {
                 self.phase = timing.map_or(Phase::Idle, |_| Phase::Waiting(now.time));
                 None
             }
@@ -268,10 +268,10 @@ impl MemberHealth {
     /// member. The next one starts within a second.
     pub fn pass_over(&mut self, now: Now) {
         self.phase = match (self.phase, self.timing) {
-            (Phase::Probing | Phase::ProbingInVain, Some(timing)) => {
+            (Phase::Probing | Phase::ProbingObsolete, Some(timing)) => {
                 Phase::Waiting(now.time + timing.delay.min(FIRST))
             }
-            (Phase::Probing | Phase::ProbingInVain, None) => Phase::Idle,
+            (Phase::Probing | Phase::ProbingObsolete, None) => Phase::Idle,
             (phase @ (Phase::Idle | Phase::Waiting(_)), _) => phase,
         };
     }
@@ -295,19 +295,19 @@ impl MemberHealth {
         self.streak = 0;
         self.jitter = JITTER_OF_ALL;
         self.phase = match (self.phase, timing) {
-            (Phase::Probing | Phase::ProbingInVain, _) => Phase::ProbingInVain,
+            (Phase::Probing | Phase::ProbingObsolete, _) => Phase::ProbingObsolete,
             (Phase::Idle | Phase::Waiting(_), Some(_)) => Phase::Waiting(now.time),
             (Phase::Idle | Phase::Waiting(_), None) => Phase::Idle,
         };
         match (self.status, timing) {
-            (OperatingStatus::NoMonitor, Some(_)) => self.become_(OperatingStatus::Initial, now),
+            (OperatingStatus::NoMonitor, Some(_)) => self.change_to(OperatingStatus::Initial, now),
             (
                 OperatingStatus::Initial | OperatingStatus::Online | OperatingStatus::Offline,
                 None,
             ) => {
                 self.reason = None;
                 self.serves = true;
-                self.become_(OperatingStatus::NoMonitor, now)
+                self.change_to(OperatingStatus::NoMonitor, now)
             }
             (OperatingStatus::NoMonitor, None)
             | (
@@ -330,7 +330,7 @@ impl MemberHealth {
         let change = if decided && self.status != verdict {
             self.serves = verdict == OperatingStatus::Online;
             self.streak = 0;
-            self.become_(verdict, now)
+            self.change_to(verdict, now)
         } else {
             None
         };
@@ -340,7 +340,7 @@ impl MemberHealth {
         change
     }
 
-    fn become_(&mut self, status: OperatingStatus, now: Now) -> Option<Change> {
+    fn change_to(&mut self, status: OperatingStatus, now: Now) -> Option<Change> {
         let from = std::mem::replace(&mut self.status, status);
         (self.since, self.decided) = (now.wall, Some(now.time));
         Some(Change { from, to: status })

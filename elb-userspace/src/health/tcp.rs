@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::connect::{connect, no_resource};
-use super::probe::ProbeSpec;
+use super::spec::ProbeSpec;
 
 /// Succeeds when the connection is established.
 pub(super) async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {

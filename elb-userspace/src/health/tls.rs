@@ -29,7 +29,7 @@ use tokio_rustls::rustls::{
 use self::hello::Answer;
 use super::bounded::{Bounded, Budget};
 use super::connect::{broken, close, connect};
-use super::probe::ProbeSpec;
+use super::spec::ProbeSpec;
 use super::{Cause, Failure, Stage};
 use crate::model::monitor::DomainName;
 
@@ -120,7 +120,7 @@ struct Refusal {
     may_be_for_our_offer: bool,
 }
 
-/// One handshake. The server is told the name if it is one, and not an address (RFC 6066 §3).
+/// One handshake. The server gets the name if it is one, and not an address (RFC 6066 §3).
 async fn attempt(
     probe: &ProbeSpec,
     name: Option<&DomainName>,
@@ -224,8 +224,8 @@ static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     let builder = ClientConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions();
     let builder = builder.expect("ring has cipher suites for TLS 1.2 and 1.3");
-    let anybody = Arc::new(Anybody { provider });
-    let builder = builder.dangerous().with_custom_certificate_verifier(anybody);
+    let verifier = Arc::new(AcceptAny { provider });
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = builder.with_no_client_auth();
     config.resumption = Resumption::disabled();
     Arc::new(config)
@@ -233,11 +233,11 @@ static CONFIG: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
 
 /// Takes every certificate.
 #[derive(Debug)]
-struct Anybody {
+struct AcceptAny {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

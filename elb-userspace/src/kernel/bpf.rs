@@ -17,7 +17,6 @@ mod shared;
 mod sweeper;
 mod syscall;
 mod tracer;
-mod tries;
 
 pub(crate) use attach::errno;
 pub use attach::{

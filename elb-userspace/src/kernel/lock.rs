@@ -1,7 +1,7 @@
 //! What several processes could share has one owner: it holds a lock, which ends with the process.
 //!
 //! The lock is flock(2) on the shared object itself. Another name of a directory, another configuration
-//! file or another state directory leads to the same lock.
+//! file or another state directory uses the same lock.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -105,7 +105,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok((held.dev(), held.ino()) == (named.dev(), named.ino()))
 }
 
-/// Who holds the lock on something, if anybody does; it is not locked for that.
+/// Who holds the lock on something, if it is locked; it is not locked for that.
 pub fn holder_of(path: &Path) -> Option<LockHolder> {
     holder(&File::open(path).ok()?)
 }

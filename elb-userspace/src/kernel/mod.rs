@@ -4,4 +4,5 @@ pub mod bpf;
 pub mod host;
 pub mod lock;
 pub mod net;
+pub mod replace;
 pub mod signals;

@@ -1,7 +1,9 @@
-//! The network of the kernel: what it knows of the way to members, and what it is told.
+//! The network of the kernel: what it knows of the way to members, and what it reports.
 
 pub mod announce;
 pub mod follow;
+mod frames;
 pub mod holders;
 pub(crate) mod links;
-pub mod probe_way;
+mod packet_socket;
+pub mod probe_route;

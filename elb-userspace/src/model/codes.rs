@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::value::{Invalid, as_text};
+use super::value::{Invalid, Rule, as_text};
 
 /// The most codes or ranges of codes.
 const MOST: usize = 5;
@@ -55,15 +55,15 @@ impl<const FIRST: u16, const LAST: u16> FromStr for Codes<FIRST, LAST> {
         let ranges: Option<Vec<_>> = text.split(',').map(|item| range(item.trim())).collect();
         let ranges = ranges.filter(|ranges| ranges.len() <= MOST && text.len() <= LONGEST);
         ranges.map(|ranges| Self { ranges }).ok_or_else(|| {
-            let (a, b, c) = (FIRST, FIRST + 2, FIRST + 4);
-            Invalid::new(
-                format!("{text:?} is not a list of codes"),
-                format!(
-                    "use at most {MOST} codes or ranges within {FIRST}..={LAST}, for example \
-                     {a},{b}-{c}"
-                ),
-            )
+            Invalid::against_rule::<Self>(format!("{text:?} is not a list of codes"))
         })
+    }
+}
+
+impl<const FIRST: u16, const LAST: u16> Rule for Codes<FIRST, LAST> {
+    fn rule() -> String {
+        let (a, b, c) = (FIRST, FIRST + 2, FIRST + 4);
+        format!("at most {MOST} codes or ranges within {FIRST}..={LAST}, for example {a},{b}-{c}")
     }
 }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::value::Invalid;
+use super::value::{Invalid, Rule};
 
 /// What all derived ids begin with. It never changes: saved state has ids of it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5e4c_2a3b_7f0d_4c86_9b1a_6d2e_90f7_c351);
@@ -64,11 +64,13 @@ impl FromStr for ResourceId {
     /// A UUID in any of its usual spellings, but for the one that is all zeros.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let id = Uuid::try_parse(text).ok().filter(|id| !id.is_nil());
-        id.map(Self).ok_or_else(|| {
-            let fix = "write a UUID as `uuidgen` prints it, or leave id out: it then follows from the \
-                       name";
-            Invalid::new(format!("{text:?} is not a UUID"), fix)
-        })
+        id.map(Self).ok_or_else(|| Invalid::against_rule::<Self>(format!("{text:?} is not a UUID")))
+    }
+}
+
+impl Rule for ResourceId {
+    fn rule() -> String {
+        "a UUID as `uuidgen` prints it, or leave id out: it then follows from the name".to_owned()
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::value::{Invalid, as_text, choice};
+use super::value::{Invalid, Rule, as_text, choice};
 use super::{Name, ResourceId};
 
 /// Networks under a name.
@@ -128,9 +128,15 @@ impl FromStr for Cidr {
             }
             None => {
                 let what = format!("{text:?} is not an address or a network");
-                Err(Invalid::new(what, "write it as in \"10.0.0.7\" or \"10.0.0.0/8\""))
+                Err(Invalid::against_rule::<Self>(what))
             }
         }
+    }
+}
+
+impl Rule for Cidr {
+    fn rule() -> String {
+        "an address or a network, as in \"10.0.0.7\" or \"10.0.0.0/8\"".to_owned()
     }
 }
 
@@ -163,13 +169,18 @@ impl FromStr for Description {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let characters = text.chars().count();
         if characters > 255 {
-            let what = format!("has {characters} characters");
-            return Err(Invalid::new(what, "use at most 255 characters"));
+            return Err(Invalid::against_rule::<Self>(format!("has {characters} characters")));
         }
         if text.contains(['<', '>']) {
-            return Err(Invalid::new("contains < or >", "remove it"));
+            return Err(Invalid::against_rule::<Self>("contains < or >"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl Rule for Description {
+    fn rule() -> String {
+        "up to 255 characters without < and >".to_owned()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use super::codes::{ExpectedCodes, GrpcCodes};
-use super::value::{Invalid, Ranged, choice};
+use super::value::{Invalid, Ranged, Rule, choice};
 use super::{Member, Protocol, ResourceId};
 
 /// Seconds of a probe's interval or timeout.
@@ -162,7 +162,7 @@ pub type GrpcCheck = RequestCheck<GrpcCodes>;
 /// A TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TlsCheck {
-    /// The server's name, as the handshake tells it (SNI).
+    /// The server's name, as the handshake names it (SNI).
     pub domain_name: Option<DomainName>,
 }
 
@@ -187,6 +187,11 @@ choice! {
 pub struct UrlPath(String);
 
 impl UrlPath {
+    /// The characters that it may have other than letters and digits (V3).
+    const SIGNS: &str = "-/.?#%&_;~!()*[]@$^:',+";
+    /// The most characters (V3).
+    const LONGEST: usize = 80;
+
     /// What asks a server of gRPC for its health (grpc.health.v1).
     pub const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
 
@@ -201,6 +206,12 @@ impl UrlPath {
     }
 }
 
+impl fmt::Display for UrlPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 impl Default for UrlPath {
     fn default() -> Self {
         Self("/".to_owned())
@@ -212,17 +223,27 @@ impl FromStr for UrlPath {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if !text.starts_with('/') {
-            return Err(Invalid::new(format!("{text:?} is not a path"), "start it with /"));
+            return Err(Invalid::against_rule::<Self>(format!("{text:?} is not a path")));
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-/.?#%&_;~!()*[]@$^:',+".contains(c);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || Self::SIGNS.contains(c);
         if let Some(c) = text.chars().find(|c| !allowed(*c)) {
-            let fix = "use letters, digits and -/.?#%&_;~!()*[]@$^:',+ or percent-encode it";
-            return Err(Invalid::new(format!("has the character {c:?}"), fix));
+            return Err(Invalid::against_rule::<Self>(format!("has the character {c:?}")));
         }
         match text.len() {
-            1..=80 => Ok(Self(text.to_owned())),
-            length => Err(Invalid::new(format!("has {length} characters"), "use at most 80")),
+            1..=Self::LONGEST => Ok(Self(text.to_owned())),
+            length => Err(Invalid::against_rule::<Self>(format!("has {length} characters"))),
         }
+    }
+}
+
+impl Rule for UrlPath {
+    fn rule() -> String {
+        format!(
+            "a path that starts with /, of at most {} characters: letters, digits and {}; others \
+             percent-encoded",
+            Self::LONGEST,
+            Self::SIGNS
+        )
     }
 }
 
@@ -269,11 +290,15 @@ impl FromStr for DomainName {
         if is_host && port.is_none_or(is_port) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Invalid::new(
-            format!("{text:?} is not a domain name"),
-            "use labels of letters, digits, hyphens and underscores, at most 100 characters, and a \
-             port if the server wants one, for example www.example.com or web:8080",
-        ))
+        Err(Invalid::against_rule::<Self>(format!("{text:?} is not a domain name")))
+    }
+}
+
+impl Rule for DomainName {
+    fn rule() -> String {
+        "labels of letters, digits, hyphens and underscores, at most 100 characters, and a port if \
+         the server wants one, for example www.example.com or web:8080"
+            .to_owned()
     }
 }
 

@@ -7,14 +7,14 @@ use elb_common::listener::CidPart;
 use elb_common::quic::{self, MAX_CID};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::value::{Invalid, Ranged, as_text};
+use super::value::{Invalid, Ranged, Rule, as_text};
 
 /// Bytes of a connection id before the part that counts.
 pub type CidOffset = Ranged<0, 19>;
 /// Bytes of the part that counts.
 pub type CidLength = Ranged<1, 20>;
 
-/// The part of a QUIC connection id that tells where its packets go (V3 `quic_cid_hash_strategy`).
+/// The part of a QUIC connection id that decides where its packets go (V3 `quic_cid_hash_strategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CidStrategy {
     offset: CidOffset,
@@ -87,11 +87,16 @@ impl FromStr for ServerId {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fix = "write 1 to 20 bytes in hexadecimal, as in \"0a1b\"";
         let found = in_hexadecimal(text);
-        let (bytes, length) =
-            found.ok_or_else(|| Invalid::new(format!("{text:?} is no server id"), fix))?;
+        let (bytes, length) = found
+            .ok_or_else(|| Invalid::against_rule::<Self>(format!("{text:?} is no server id")))?;
         Ok(Self { bytes, length })
+    }
+}
+
+impl Rule for ServerId {
+    fn rule() -> String {
+        format!("1 to {MAX_CID} bytes in hexadecimal, as in \"0a1b\"")
     }
 }
 

@@ -15,7 +15,19 @@ pub struct Invalid {
     pub fix: String,
 }
 
+/// A type of values that a configuration gives, with the rule for which of them are valid.
+pub trait Rule {
+    /// The rule, as the rest of a sentence that starts with "use": an error about another value ends with
+    /// it, and the reference of the configuration file prints it.
+    fn rule() -> String;
+}
+
 impl Invalid {
+    /// Not a `T`; the fix is the rule that values of the type keep.
+    pub(crate) fn against_rule<T: Rule>(what: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: format!("use {}", T::rule()) }
+    }
+
     pub(crate) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fix: fix.into() }
     }
@@ -45,11 +57,14 @@ impl<const MIN: u32, const MAX: u32> TryFrom<i64> for Ranged<MIN, MAX> {
     fn try_from(value: i64) -> Result<Self, Invalid> {
         match u32::try_from(value) {
             Ok(value) if (MIN..=MAX).contains(&value) => Ok(Self(value)),
-            _ => Err(Invalid::new(
-                format!("{value} is outside {MIN}..={MAX}"),
-                format!("use a value from {MIN} to {MAX}"),
-            )),
+            _ => Err(Invalid::against_rule::<Self>(format!("{value} is outside {MIN}..={MAX}"))),
         }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Rule for Ranged<MIN, MAX> {
+    fn rule() -> String {
+        format!("{MIN} to {MAX}")
     }
 }
 
@@ -90,13 +105,18 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let characters = text.chars().count();
         if !(1..=255).contains(&characters) {
-            let what = format!("has {characters} characters");
-            return Err(Invalid::new(what, "use 1 to 255 characters"));
+            return Err(Invalid::against_rule::<Self>(format!("has {characters} characters")));
         }
         if text.chars().any(char::is_control) {
-            return Err(Invalid::new("has a control character", "remove it"));
+            return Err(Invalid::against_rule::<Self>("has a control character"));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl Rule for Name {
+    fn rule() -> String {
+        "1 to 255 characters, none of them a control character".to_owned()
     }
 }
 
@@ -134,9 +154,21 @@ impl TryFrom<i64> for RingSize {
     fn try_from(value: i64) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|size| i64::from(size.0) == value);
         found.ok_or_else(|| {
-            let fix = "use 4093, 16381, 65537 or 655373, at least 100 times the number of members";
-            Invalid::new(format!("{value} is not one of the sizes there are"), fix)
+            Invalid::against_rule::<Self>(format!("{value} is not one of the sizes there are"))
         })
+    }
+}
+
+impl Rule for RingSize {
+    fn rule() -> String {
+        let [a, b, c, d] = Self::ALL.map(Self::get);
+        format!("{a}, {b}, {c} or {d}, at least 100 times the number of members")
+    }
+}
+
+impl fmt::Display for RingSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -175,7 +207,13 @@ macro_rules! choice {
                     $($unsupported => format!("{text:?} is not supported by this version"),)*
                     _ => format!("{text:?} is not known"),
                 };
-                Err(Invalid::new(what, concat!("use ", $instead)))
+                Err(Invalid::against_rule::<Self>(what))
+            }
+        }
+
+        impl $crate::model::value::Rule for $name {
+            fn rule() -> String {
+                $instead.to_owned()
             }
         }
 
@@ -211,7 +249,7 @@ choice! {
     NoMember {
         /// They are dropped: clients try again until they give up.
         Drop = "drop",
-        /// Their senders are told at once: by a TCP reset, or "port unreachable" for UDP.
+        /// Their senders get an answer at once: a TCP reset, or "port unreachable" for UDP.
         Reset = "reset",
     }
     not yet: [], use "drop or reset"

@@ -145,7 +145,7 @@ mod tests {
             listener: Some("web".to_owned()),
             fate: "dropped".to_owned(),
             reason: Some("no_backend".to_owned()),
-            meaning: Some("nobody is there".to_owned()),
+            meaning: Some("no member takes it".to_owned()),
             member: None,
             sent: None,
             received_bytes: Some(Bytes(vec![1; 60])),
@@ -192,7 +192,7 @@ mod tests {
         }
         let named = |name: &str| InterfaceDescriptionOption::IfName(name.to_owned().into());
         assert_eq!(names, [named("lb0 received"), named("lb1 sent")]);
-        let told: Vec<_> = packets
+        let read: Vec<_> = packets
             .iter()
             .map(|packet| {
                 let EnhancedPacketOption::Common(CommonOption::Comment(comment)) =
@@ -204,9 +204,9 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            read,
             [
-                (0, 60, 70, "dropped: no_backend: nobody is there"),
+                (0, 60, 70, "dropped: no_backend: no member takes it"),
                 (0, 60, 70, "forwarded: listener web → member m"),
                 (1, 61, 90, "to 02:00:00:00:00:09"),
             ]

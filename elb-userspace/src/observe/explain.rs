@@ -107,7 +107,7 @@ pub struct Explanation {
     pub backend: Option<Backend>,
     /// How it is sent on; `None`: it is not.
     pub sent: Option<Sent>,
-    /// What its sender is told instead; `None`: nothing.
+    /// What its sender gets instead; `None`: nothing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer: Option<Reply>,
 }

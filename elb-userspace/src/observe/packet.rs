@@ -111,7 +111,7 @@ pub fn mac(bytes: &[u8]) -> String {
     parts.join(":")
 }
 
-/// The name of an IANA protocol number, as far as packets here have it.
+/// The name of an IANA protocol number that packets here have.
 pub fn protocol_name(number: u8) -> String {
     let name = match number {
         1 => "icmp",
@@ -141,7 +141,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_outer_header_tells_the_way() {
+    fn an_outer_header_shows_the_way() {
         let sent = SeenFrame { bytes: &CUT, length: 74 }.sent("lb0".to_owned(), 20);
         assert_eq!((sent.next_hop_mac.as_str(), sent.length), ("02:00:00:00:00:09", 74));
         let outer = sent.encapsulation.unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn gue_tells_its_ports_where_they_are_known() {
+    fn gue_shows_its_ports_where_they_are_known() {
         let udp = [0xc0, 1, 0x17, 0xc0, 0, 48, 0, 0];
         let mut bytes = [&CUT[..], &udp].concat();
         bytes[23] = 17;

@@ -65,6 +65,6 @@ pub enum TraceLine {
 pub struct Missed {
     /// There were more in a second than may be reported.
     pub limited: u64,
-    /// The kernel's buffer, or the way to whoever asked, was full.
+    /// The kernel's buffer, or the connection to the client, was full.
     pub overrun: u64,
 }

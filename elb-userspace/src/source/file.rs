@@ -2,7 +2,8 @@
 //!
 //! All that is wrong is reported at once, each with its line and column. [`parse`] wants a file
 //! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
-//! does not stop the others when the agent starts. `dist/elb.toml` explains every key.
+//! does not stop the others when the agent starts. `dist/elb.toml` explains every key, and [`reference`]
+//! lists them.
 //!
 //! `settings`, `file`, `ipgroup`, `monitor`, `port_range` and `tracking` read the pieces, `validate`
 //! relates them.
@@ -12,10 +13,15 @@ mod error;
 mod fill;
 mod host;
 mod ipgroup;
+mod keys;
 mod monitor;
 mod odd;
+mod port;
 mod port_range;
+pub mod reference;
 mod resources;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(super) mod table;
 mod tracking;
 mod validate;
@@ -59,7 +65,7 @@ pub fn load(path: &Path) -> Result<Config, Errors> {
     parse(&path.display().to_string(), &read(path)?)
 }
 
-/// Reads a file as far as it is right; see [`parse_lenient`].
+/// Reads the valid parts of a file; see [`parse_lenient`].
 pub fn load_lenient(path: &Path) -> (Option<Config>, Errors) {
     match read(path) {
         Ok(text) => parse_lenient(&path.display().to_string(), &text),
@@ -83,7 +89,7 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Errors> {
     }
 }
 
-/// Reads a text as far as it is right, and tells everything that is wrong or odd.
+/// Reads the valid parts of a text, and reports everything that is wrong or odd.
 ///
 /// A load balancer, listener or pool with an error in it is left out, and so are the listeners of a
 /// pool that is. Nothing is left if the text is not TOML or `[agent]` is wrong.

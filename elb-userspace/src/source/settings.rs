@@ -80,27 +80,28 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
     t.require("interfaces", "name the interfaces that traffic arrives on, as in [\"eth0\"]");
     let settings = AgentSettings {
         interfaces: interfaces(t),
-        attach_mode: t.parsed("attach_mode").unwrap_or(AttachMode::Native),
+        attach_mode: t.parsed_or("attach_mode", AttachMode::Native),
         socket: path(t, "socket", "/run/elb/elb.sock"),
         pin_dir: path(t, "pin_dir", PIN_DIR),
         state_dir: path(t, "state_dir", STATE_DIR),
-        ring_slots: t.number("ring_slots", None).unwrap_or(RingSlots::constant(8_388_608)),
-        max_flows: t.number("max_flows", None).unwrap_or(MaxFlows::constant(1_048_576)),
-        max_backends: t.number("max_backends", None).unwrap_or(MaxRecords::constant(4_096)),
-        max_listeners: t.number("max_listeners", None).unwrap_or(MaxRecords::constant(4_096)),
+        ring_slots: t.number_or("ring_slots", "", RingSlots::constant(8_388_608)),
+        max_flows: t.number_or("max_flows", "", MaxFlows::constant(1_048_576)),
+        max_backends: t.number_or("max_backends", "", MaxRecords::constant(4_096)),
+        max_listeners: t.number_or("max_listeners", "", MaxRecords::constant(4_096)),
         encap_source: source(t, "encap_source", IPV4),
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
         probe_source: source(t, "probe_source", IPV4),
         probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
-        probe_mark: t.number("probe_mark", None),
-        allow_empty: t.flag("allow_empty").unwrap_or(false),
+        probe_mark: t.number("probe_mark", ""),
+        allow_empty: t.flag_or("allow_empty", false),
     };
     let (sound, _) = table.finish();
     sound.then_some(settings)
 }
 
 fn interfaces(t: &mut Table<'_>) -> Vec<String> {
-    let Some(names) = t.texts("interfaces") else {
+    let rule = format!("1 to {MAX_INTERFACES} names that `ip link` shows");
+    let Some(names) = t.texts("interfaces", &rule) else {
         return Vec::new();
     };
     if names.is_empty() {
@@ -126,11 +127,12 @@ fn interfaces(t: &mut Table<'_>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn path(t: &mut Table<'_>, key: &'static str, default: &str) -> PathBuf {
-    let path = PathBuf::from(t.text(key).unwrap_or(default));
+fn path(t: &mut Table<'_>, key: &'static str, default: &'static str) -> PathBuf {
+    const RULE: &str = "an absolute path, which starts with /";
+    let path = PathBuf::from(t.text_or(key, RULE, default));
     if !path.is_absolute() {
         let what = format!("{key} \"{}\" is not an absolute path", path.display());
-        t.wrong(key, what, "start it with /");
+        t.wrong(key, what, format!("use {RULE}"));
     }
     path
 }

@@ -42,7 +42,7 @@ kinds! {
     15 BadHeader "an IP header too short to be one";
     16 OtherProtocol "neither TCP nor UDP nor ICMP";
     17 NotIp "a frame of another ethertype";
-    18 GroupMac "to everybody on the segment";
+    18 GroupMac "to every host on the segment";
     19 Routing "IPv6 with a routing header that is not used up";
 }
 

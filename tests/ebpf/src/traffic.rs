@@ -257,13 +257,13 @@ const fn carried(kind: Kind) -> usize {
     header + size_of::<Payload>()
 }
 
-/// The part of a client's address that tells it from others.
+/// The part of a client's address that distinguishes it from others.
 #[inline(always)]
 const fn client(kind: Kind, flow: u32) -> u32 {
     (kind.clients() as u32) << 16 | flow
 }
 
-/// A word that differs from packet to packet. It stands for transport checksums too, which nobody
+/// A word that differs from packet to packet. It stands for transport checksums too, which no one
 /// on the way has to know about: what matters is that they arrive as they were.
 #[inline(always)]
 const fn mark(kind: Kind, flow: u32) -> u16 {

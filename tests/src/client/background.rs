@@ -1,4 +1,4 @@
-//! Work in a namespace on a thread and a runtime of its own, until it is told to stop.
+//! Work in a namespace on a thread and a runtime of its own, until it is stopped.
 
 use std::{future::Future, panic::resume_unwind, thread::JoinHandle, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::{runtime, sync::watch, task::yield_now, time::sleep};
 
 use crate::netns::NetNs;
 
-/// Tells work to stop.
+/// Makes work stop.
 #[derive(Clone, Debug)]
 pub(super) struct Stop(watch::Receiver<bool>);
 

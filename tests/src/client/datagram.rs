@@ -14,7 +14,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// Datagrams may be lost; one that is not answered is sent again.
 const TRIES: u32 = 3;
 
-/// A socket that asks an echo service, and is told who answers.
+/// A socket that asks an echo service, and learns who answers.
 #[derive(Debug)]
 pub struct Datagrams(UdpSocket);
 
@@ -39,7 +39,7 @@ impl Datagrams {
             }
         }
         let local = self.0.local_addr()?;
-        anyhow::bail!("nobody answers {local}: {TRIES} times not within {ANSWER_LIMIT:?}")
+        anyhow::bail!("no member answers {local}: {TRIES} times not within {ANSWER_LIMIT:?}")
     }
 
     fn answer(&self, asked: &[u8]) -> Result<Option<String>> {

@@ -2,12 +2,12 @@
 
 use std::{error::Error, fmt, io, iter::successors, time::Instant};
 
-/// The kinds that tests tell apart.
+/// The kinds that tests distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
-    /// Nobody listens there.
+    /// No one listens there.
     Refused,
-    /// The other side, or somebody in its name, reset the connection.
+    /// The other side, or someone in its name, reset the connection.
     Reset,
     /// The other side ended the connection before it had answered.
     Closed,
@@ -69,7 +69,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 fn kind_of(kind: io::ErrorKind) -> FailureKind {
     use io::ErrorKind as Io;
-    // A list that grows with the standard library: what tests do not tell apart is `Other`.
+    // A list that grows with the standard library: what tests do not distinguish is `Other`.
     #[allow(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is non-exhaustive")]
     match kind {
         Io::ConnectionRefused => FailureKind::Refused,

@@ -63,7 +63,7 @@ impl HeldConnections {
         self.records.look(|all| all.iter().find(|one| one.failure.is_some()).cloned())
     }
 
-    /// Closes the connections and tells what happened.
+    /// Closes the connections and returns what happened.
     pub fn stop(self) -> Result<HeldReport> {
         let Self { background, records } = self;
         background.stop()?;
@@ -87,7 +87,7 @@ async fn hold_all(talk: Talk, count: usize, stop: Stop, records: Records) {
     for _ in 0..count {
         let (stop, records, turns) = (stop.clone(), records.clone(), turns.clone());
         workers.spawn(async move {
-            let turn = turns.acquire().await.expect("nobody closes the semaphore");
+            let turn = turns.acquire().await.expect("the semaphore is never closed");
             if stop.requested() {
                 return;
             }

@@ -117,7 +117,7 @@ impl Record {
         self.records.look(|all| change(&mut all[self.index]))
     }
 
-    /// Notes why the connection ended, if nobody asked it to.
+    /// Notes why the connection ended, if no one asked it to.
     pub(super) fn keep(&self, ended: Result<(), Failure>) {
         self.update(|connection| connection.failure = ended.err());
     }

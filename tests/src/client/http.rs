@@ -78,14 +78,14 @@ impl HttpLoad {
         report(&self.outcomes)
     }
 
-    /// Starts no more requests, waits for those under way, and tells what happened.
+    /// Starts no more requests, waits for those under way, and returns what happened.
     pub fn stop(self) -> Result<HttpReport> {
         self.background.stop()?;
         Ok(report(&self.outcomes))
     }
 }
 
-/// Makes `total` requests from inside `netns`, fewer if they take too long; tells what happened.
+/// Makes `total` requests from inside `netns`, fewer if they take too long; returns what happened.
 pub fn http_requests(netns: &NetNs, load: Load, total: usize) -> Result<HttpReport> {
     let outcomes = Outcomes::default();
     let shared = outcomes.clone();

@@ -66,7 +66,7 @@ impl HttpReport {
         ratio(by_it, self.answered())
     }
 
-    /// The longest time between two answers of anybody, one after the other.
+    /// The longest time between two answers of anyone, one after the other.
     pub fn longest_gap(&self) -> Duration {
         let times: Vec<Instant> = self.answers().map(|(outcome, _)| outcome.ended).collect();
         let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);

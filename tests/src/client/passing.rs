@@ -58,7 +58,7 @@ impl PassingConnections {
         self.records.report()
     }
 
-    /// Lets no more come, closes those that are there, and tells what happened.
+    /// Lets no more come, closes those that are there, and returns what happened.
     pub fn stop(self) -> Result<HeldReport> {
         let Self { background, records } = self;
         background.stop()?;

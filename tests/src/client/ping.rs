@@ -18,7 +18,7 @@ const NUMBER: usize = 6;
 /// Sends `count` echo requests from `netns` to `target`, one after the other, and waits for each
 /// answer as long as `patience`; returns how many were answered, with what had been sent.
 pub fn ping(netns: &NetNs, target: IpAddr, count: u16, patience: Duration) -> Result<usize> {
-    // Without this, the kernel gives nobody the socket that computes and checks checksums.
+    // Without this, the kernel gives no one the socket that computes and checks checksums.
     netns.sysctl("ipv4/ping_group_range", "0 0")?;
     let all = netns.run(|| -> io::Result<usize> {
         let socket = open(target, patience)?;
@@ -59,7 +59,7 @@ fn is_answered(
             Ok(length) if is_answer(&buffer[..length], &message, answer) => return Ok(true),
             // The late answer to an earlier request.
             Ok(_) => {}
-            // Nobody answered, or nobody has this address.
+            // No one answered, or no one has this address.
             Err(error) if is_silence(&error) => return Ok(false),
             Err(error) => return Err(error),
         }

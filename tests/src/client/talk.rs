@@ -57,7 +57,7 @@ impl Talk {
         Ok(stream)
     }
 
-    /// Talks until it is told to stop, at least one line, or until `leave`.
+    /// Talks until it is stopped, at least one line, or until `leave`.
     pub(super) async fn converse(
         &self,
         stream: TcpStream,

@@ -100,7 +100,7 @@ impl UdpFlows {
         UdpReport { flows: self.flows.lock().expect("no worker panics").clone() }
     }
 
-    /// Closes the sockets and tells what happened.
+    /// Closes the sockets and returns what happened.
     pub fn stop(self) -> Result<UdpReport> {
         let Self { background, flows } = self;
         background.stop()?;
@@ -173,7 +173,7 @@ async fn talk(
     Ok(())
 }
 
-/// Sends a datagram and returns who answered it; `None` if nobody did in time.
+/// Sends a datagram and returns who answered it; `None` if no one did in time.
 async fn ask(socket: &UdpSocket, line: &str) -> io::Result<Option<String>> {
     let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
     socket.send(line.as_bytes()).await?;

@@ -1,4 +1,4 @@
-//! What cannot be, or is done another way: told, and nothing half-made.
+//! What cannot be, or is done another way: shown, and nothing half-made.
 
 use std::fs;
 
@@ -79,7 +79,7 @@ fn a_step_that_fails_takes_back_those_before_it() -> Result<()> {
 }
 
 #[test]
-fn the_network_stack_runs_the_program_where_it_is_told_to() -> Result<()> {
+fn the_network_stack_runs_the_program_where_it_is_configured() -> Result<()> {
     let bench = Bench::new()?;
     let [v4, _] = bench.vips();
     let up = format!("up --vip {v4} --mode ipip --from any --interface {DEVICE}");
@@ -96,7 +96,7 @@ fn the_network_stack_runs_the_program_where_it_is_told_to() -> Result<()> {
 }
 
 #[test]
-fn a_driver_that_cannot_is_told_and_replaced_by_the_network_stack() -> Result<()> {
+fn a_driver_that_cannot_is_reported_and_replaced_by_the_network_stack() -> Result<()> {
     let bench = Bench::new()?;
     let [v4, _] = bench.vips();
     // Bridges cannot run programs themselves.
@@ -157,7 +157,7 @@ fn two_set_ups_do_not_share_a_host() -> Result<()> {
 }
 
 #[test]
-fn a_broken_state_file_is_kept_and_told() -> Result<()> {
+fn a_broken_state_file_is_kept_and_reported() -> Result<()> {
     let bench = Bench::new()?;
     let [v4, _] = bench.vips();
     bench.up("ipip", &[v4])?;

@@ -59,12 +59,12 @@ fn clients_are_asked_for_smaller_segments() -> Result<()> {
         "route replace default via 10.0.0.10 dev {DEVICE} metric 7\n\
          route add 10.78.0.0/16 via 10.0.0.10 dev {DEVICE} mtu 1300"
     ))?;
-    let told = elb_tests::process::ended(bench.command("status"), LIMIT)?;
-    assert_eq!(told.code, Some(1), "{told:?}");
-    let told = told.printed;
-    assert_eq!(told.matches("problem: ").count(), 1, "{told}");
+    let shown = elb_tests::process::ended(bench.command("status"), LIMIT)?;
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    let shown = shown.printed;
+    assert_eq!(shown.matches("problem: ").count(), 1, "{shown}");
     let words = "the route default interface";
-    assert!(told.contains(words) && told.contains("again, with --mss 1340"), "{told}");
+    assert!(shown.contains(words) && shown.contains("again, with --mss 1340"), "{shown}");
     bench.elb(&format!("{up} --mss 1340"))?;
     assert!(!bench.elb("status")?.contains("problem"), "{}", bench.elb("status")?);
     bench.host().ip("route del 10.78.0.0/16")?;

@@ -88,7 +88,7 @@ fn what_is_done_is_said_and_is_so() -> Result<()> {
 }
 
 #[test]
-fn an_address_comes_and_goes_beside_another() -> Result<()> {
+fn an_address_comes_and_goes_next_to_another() -> Result<()> {
     let bench = Bench::new()?;
     let before = bench.look()?;
     let [v4, v6] = bench.vips();
@@ -138,13 +138,13 @@ fn what_others_did_stays() -> Result<()> {
          set net.ipv4.conf.eth0.arp_announce back from 2 to 0\n\
          set net.ipv4.conf.all.arp_announce back from 2 to 0\n\
          set net.ipv4.conf.eth0.arp_ignore back from 1 to 0\n\
-         left net.ipv4.conf.all.arp_ignore at 2: somebody changed the 1 that was set here\n"
+         left net.ipv4.conf.all.arp_ignore at 2: the 1 that was set here was changed since\n"
     );
     Ok(())
 }
 
 #[test]
-fn nobody_learns_who_has_the_address() -> Result<()> {
+fn no_host_learns_who_has_the_address() -> Result<()> {
     let bench = Bench::new()?;
     let [v4, v6] = bench.vips();
     // Without the settings, the host would answer: the test can fail.
@@ -159,7 +159,7 @@ fn nobody_learns_who_has_the_address() -> Result<()> {
     Ok(())
 }
 
-/// Whether anybody tells `netns` the Ethernet address of `ip`.
+/// Whether a host answers `netns` with the Ethernet address of `ip`.
 fn resolves(netns: &NetNs, ip: IpAddr) -> Result<bool> {
     let any: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -41,7 +41,7 @@ fn wrapped_packets_of_every_kind_reach_a_server_and_its_answer_the_client() -> R
 /// RFC 6040 §4.2, as the server's kernel sees it: a packet that is marked on its way comes with a
 /// header that is right, or does not come where it cannot be marked.
 #[test]
-fn congestion_on_the_way_is_told_to_those_who_know_of_it() -> Result<()> {
+fn congestion_on_the_way_is_marked_for_those_who_know_of_it() -> Result<()> {
     use elb_common::path::unwrap::Unwrapped;
 
     const ECT: u8 = 2;
@@ -68,7 +68,7 @@ fn a_wrapped_connection_request_is_answered_from_the_address() -> Result<()> {
     bench.up("ipip", &bench.vips())?;
     for (vip, domain) in bench.vips().into_iter().zip([Domain::IPV4, Domain::IPV6]) {
         let _listener = bench.host().run(|| TcpListener::bind((vip, PORT)))??;
-        // A raw socket sees the segments that the client gets, whoever they are for.
+        // A raw socket sees the segments that the client gets, whatever socket they are for.
         let wire = bench.lab.client().run(|| -> Result<Socket> {
             let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))?;
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;

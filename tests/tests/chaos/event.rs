@@ -12,15 +12,15 @@ pub(crate) enum Event {
     Flap,
     /// The interface is deleted and made again, under another index.
     Replace,
-    /// Somebody deletes the rules of policy routing that are not the kernel's own.
+    /// Someone deletes the rules of policy routing that are not the kernel's own.
     FlushRules,
-    /// Somebody deletes the routes of all tables but the main ones.
+    /// Someone deletes the routes of all tables but the main ones.
     FlushRoutes,
-    /// Somebody deletes the interfaces that probes leave by.
+    /// Someone deletes the interfaces that probes leave by.
     DeleteProbeInterfaces,
     /// The kernel's neighbours are forgotten.
     FlushNeighbors,
-    /// A member gets another Ethernet address, and says so to nobody.
+    /// A member gets another Ethernet address, and says so to no one.
     ChangeMac { member: usize },
     /// Many routes come and go.
     RouteStorm,
@@ -36,7 +36,7 @@ pub(crate) enum Event {
     Empty,
     /// Another agent with the same pin directory is started.
     SecondAgent,
-    /// Somebody sets the wall clock, by so many days.
+    /// Someone sets the wall clock, by so many days.
     SetClock { days: i64 },
     /// The disk of its state is full, a drain is refused, and the agent crashes and is started again.
     FullDisk,
@@ -97,7 +97,7 @@ impl Events {
         Self { members, random: Rng::with_seed(seed), left: Vec::new() }
     }
 
-    /// The next one. Whoever asks carries it out.
+    /// The next one. The caller carries it out.
     pub(crate) fn next(&mut self) -> Event {
         if self.left.is_empty() {
             self.left = self.round();

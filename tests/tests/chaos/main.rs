@@ -2,11 +2,11 @@
 //! the agent dies.
 //!
 //! After each event everything is as the file wants it within ten seconds (twenty where a member has
-//! another Ethernet address and says so to nobody). No connection with a member
+//! another Ethernet address and says so to no one). No connection with a member
 //! that the event leaves alone waits for long, and whatever does not work is said. `ELB_LAB_CHAOS` is
 //! how many seconds it lasts; the seed is printed, and `ELB_LAB_SEED` repeats it.
 //!
-//! The wall clock that is set is the agent's (`ELB_LAB_CLOCK` of `elb-next`), since the machine's is everybody's,
+//! The wall clock that is set is the agent's (`ELB_LAB_CLOCK` of `elb-next`), since the machine's is everyone's,
 //! and no namespace has one of its own. That it decides nothing is also said without a lab
 //! (`agent/members/tests.rs`).
 

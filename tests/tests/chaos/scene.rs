@@ -182,8 +182,8 @@ impl Scene {
     }
 
     /// Serves on with a file that is wrong, says so, and says so no more when it is right again.
-    fn wrong_for_a_while(&mut self, spoil: impl Fn(&str) -> String) -> Result<()> {
-        self.agent.reload_with(&spoil(&self.config.text()?))?;
+    fn wrong_for_a_while(&mut self, damage: impl Fn(&str) -> String) -> Result<()> {
+        self.agent.reload_with(&damage(&self.config.text()?))?;
         let said = |said: &Value| !problems(said).is_empty();
         let limit = LIMIT;
         self.agent.wait_status("the file to be a problem", limit, said)?;

@@ -97,7 +97,7 @@ impl Changes {
         Self { members, steady, random: Rng::with_seed(seed), next: steady, is_switched: false }
     }
 
-    /// The next change. Whoever asks carries it out.
+    /// The next change. The caller carries it out.
     pub(crate) fn next(&mut self) -> Change {
         let change = if self.next < self.members.len() {
             self.next += 1;

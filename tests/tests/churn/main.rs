@@ -36,7 +36,7 @@ use self::{
 
 /// Connections with steady members.
 const HELD: usize = 10_000;
-/// 3,300 lines a second on all of them, which is half a core for everybody who has part in it.
+/// 3,300 lines a second on all of them, which is half a core for everyone who has part in it.
 const BEAT: Duration = Duration::from_secs(3);
 /// Forty connections a second come, stay for six seconds on average, and talk twice a second.
 const EVERY: Duration = Duration::from_millis(25);

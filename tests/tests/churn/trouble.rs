@@ -46,7 +46,7 @@ impl Troubles {
     }
 
     /// Whether a connection may have broken. With an answer, its member must have been out of order
-    /// meanwhile. Without, nobody knows which member it was sent to: it may be any that was out of
+    /// meanwhile. Without, no one knows which member it was sent to: it may be any that was out of
     /// order and had not been noticed.
     pub(crate) fn excuse(&self, broken: &HeldConnection, member: Option<usize>) -> bool {
         let Some(failure) = &broken.failure else { return false };

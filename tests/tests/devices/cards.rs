@@ -1,4 +1,4 @@
-//! `elb doctor` and the driver of a card; those of virtual pairs tell nothing of RSS.
+//! `elb doctor` and the driver of a card; those of virtual pairs show nothing of RSS.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -14,7 +14,7 @@ const DRIVER: &str = "vmxnet3";
 
 /// As long as its table is even, the card spreads packets over the processors.
 #[test]
-fn rss_that_leaves_a_queue_without_packets_is_told_of() -> Result<()> {
+fn rss_that_leaves_a_queue_without_packets_is_reported() -> Result<()> {
     let card = card()?;
     run(&format!("ip link set {card} up"))?;
     assert_eq!(queues(&card)?.outcome, Outcome::Pass);

@@ -24,7 +24,7 @@ const REQUESTS: usize = 50;
 const BYTES: u64 = 100_000;
 
 /// The device that takes an outer header of the one family off a packet of the other: the one for
-/// packets of tunnels that nobody configured, which every network namespace has.
+/// packets of tunnels that no one configured, which every network namespace has.
 const DEVICES: [(Family, Family, &str); 4] = [
     (Family::V4, Family::V4, "tunl0"),
     (Family::V4, Family::V6, "sit0"),
@@ -56,7 +56,7 @@ fn serves(mode: Forwarding, prepare: impl Fn(&NetNs) -> Result<()>) -> Result<()
     // Of what `elb backend up` does, this mode's part is the address alone.
     lab.backends_up(Forwarding::L2)?;
     for backend in lab.backends() {
-        // Until told, it takes IPv6 alone.
+        // Until shown, it takes IPv6 alone.
         ip(backend, &["-6", "tunnel", "change", "ip6tnl0", "mode", "any"])?;
         for (_, _, device) in DEVICES {
             backend.ip(&format!("link set {device} up"))?;

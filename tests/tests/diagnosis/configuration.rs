@@ -27,22 +27,27 @@ fn a_pool_without_a_listener_is_to_be_attached() -> Result<()> {
         status::pool(said, WEB).is_some_and(|pool| pool["listeners"] == 0)
     })?;
     for target in [WEB.to_owned(), scene.name(0)] {
-        let told = scene.agent.diagnose(&[&target])?;
-        assert_eq!((told.code, told.cause()), (1, Some("attached")), "{:#}", told.said);
+        let diagnosis = scene.agent.diagnose(&[&target])?;
+        assert_eq!(
+            (diagnosis.code, diagnosis.cause()),
+            (1, Some("attached")),
+            "{:#}",
+            diagnosis.said
+        );
         assert!(
-            told.fix().contains("add a listener with default_pool = \"web\""),
+            diagnosis.fix().contains("add a listener with default_pool = \"web\""),
             "{}",
-            told.fix()
+            diagnosis.fix()
         );
     }
-    let told = scene.agent.diagnose(&[])?;
-    assert_eq!((told.code, told.cause()), (1, Some("attached")), "{:#}", told.said);
+    let diagnosis = scene.agent.diagnose(&[])?;
+    assert_eq!((diagnosis.code, diagnosis.cause()), (1, Some("attached")), "{:#}", diagnosis.said);
 
     scene.reload(|config| config.load_balancers[0].listeners.push(listener))?;
     scene.agent.wait_status("a listener", LIMIT, |said| {
         status::pool(said, WEB).is_some_and(|pool| pool["listeners"] == 1)
     })?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// Acceptance 97.
@@ -55,16 +60,21 @@ fn a_load_balancer_without_an_address_is_to_get_one() -> Result<()> {
         Ok(config)
     })?;
     for target in ["lb:lb-0".to_owned(), scene.name(0)] {
-        let told = scene.agent.diagnose(&[&target])?;
-        assert_eq!((told.code, told.cause()), (1, Some("address-bound")), "{:#}", told.said);
-        assert!(told.evidence().contains("TCP listener \"web\""), "{}", told.evidence());
-        assert!(told.fix().contains("set vip_address = \"ADDRESS\""), "{}", told.fix());
+        let diagnosis = scene.agent.diagnose(&[&target])?;
+        assert_eq!(
+            (diagnosis.code, diagnosis.cause()),
+            (1, Some("address-bound")),
+            "{:#}",
+            diagnosis.said
+        );
+        assert!(diagnosis.evidence().contains("TCP listener \"web\""), "{}", diagnosis.evidence());
+        assert!(diagnosis.fix().contains("set vip_address = \"ADDRESS\""), "{}", diagnosis.fix());
     }
     scene.reload(|config| config.load_balancers[0].vip_address = Some([10, 0, 0, 100].into()))?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
-/// The others that the pool serves have one, and what keeps the member from working is told as well.
+/// The others that the pool serves have one, and what keeps the member from working is named as well.
 #[test]
 fn an_address_that_one_of_two_load_balancers_lacks_hides_nothing() -> Result<()> {
     let mut scene = Scene::start_in(Lab::builder(), |lab| {
@@ -80,19 +90,19 @@ fn an_address_that_one_of_two_load_balancers_lacks_hides_nothing() -> Result<()>
     scene.servers[0].kill()?;
     scene.wait_for(0, "OFFLINE")?;
     for target in ["lb:lb-0", "listener:lb-0/web", &scene.name(0)] {
-        let told = scene.agent.diagnose(&[target])?;
-        is_named(&told, "listening", "");
+        let diagnosis = scene.agent.diagnose(&[target])?;
+        is_named(&diagnosis, "listening", "");
     }
-    let told = scene.agent.diagnose(&["lb:bare"])?;
-    is_named(&told, "address-bound", "load balancer \"bare\" has no address");
-    let told = scene.agent.diagnose(&[])?;
-    let causes = told.said["reports"].as_array().into_iter().flatten();
+    let diagnosis = scene.agent.diagnose(&["lb:bare"])?;
+    is_named(&diagnosis, "address-bound", "load balancer \"bare\" has no address");
+    let diagnosis = scene.agent.diagnose(&[])?;
+    let causes = diagnosis.said["reports"].as_array().into_iter().flatten();
     let causes: Vec<_> = causes.map(|report| report["cause"].clone()).collect();
-    assert_eq!(causes, ["address-bound", "listening"], "{:#}", told.said);
+    assert_eq!(causes, ["address-bound", "listening"], "{:#}", diagnosis.said);
     Ok(())
 }
 
-/// They are healthy, and nobody may connect.
+/// They are healthy, and no one may connect.
 #[test]
 fn a_pool_whose_members_all_rest_is_named() -> Result<()> {
     let scene = Scene::start_in(Lab::builder().backends(2), |lab| {
@@ -104,9 +114,9 @@ fn a_pool_whose_members_all_rest_is_named() -> Result<()> {
     scene.agent.run(&["drain", &members[1]])?;
     let listener = status::listener(&scene.agent.status()?, WEB).cloned();
     assert!(listener.is_some_and(|listener| listener["operating_status"] == "DEGRADED"));
-    let told = scene.agent.diagnose(&["lb:lb-0"])?;
-    is_named(&told, "taken", "no member of pool \"web\" takes new connections");
-    let fix: Vec<&str> = told.fix().split_whitespace().skip(1).collect();
+    let diagnosis = scene.agent.diagnose(&["lb:lb-0"])?;
+    is_named(&diagnosis, "taken", "no member of pool \"web\" takes new connections");
+    let fix: Vec<&str> = diagnosis.fix().split_whitespace().skip(1).collect();
     scene.agent.run(&fix)?;
     is_well(&scene.agent.diagnose(&[])?);
     let listener = status::listener(&scene.agent.status()?, WEB).cloned();
@@ -119,17 +129,17 @@ fn a_pool_whose_members_all_rest_is_named() -> Result<()> {
 fn a_wrong_path_is_named_with_its_code_and_tcp_is_suggested() -> Result<()> {
     let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
     scene.reload(|config| watch(config).url_path = Some("/nowhere".to_owned()))?;
-    let told = scene.names(0, "configuration")?;
-    let evidence = told.evidence();
+    let diagnosis = scene.names(0, "configuration")?;
+    let evidence = diagnosis.evidence();
     assert!(evidence.contains("GET /nowhere") && evidence.contains("404"), "{evidence}");
-    assert!(told.fix().contains("url_path = \"/\""), "{}", told.fix());
-    assert!(told.fix().contains("type = \"TCP\""), "{}", told.fix());
+    assert!(diagnosis.fix().contains("url_path = \"/\""), "{}", diagnosis.fix());
+    assert!(diagnosis.fix().contains("type = \"TCP\""), "{}", diagnosis.fix());
     for check in ["listening", "security-group", "firewall", "route", "hosts-deny"] {
-        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(diagnosis.outcome(check), "pass", "{check}: {:#}", diagnosis.said);
     }
 
-    scene.follow_in_file(&told, "url_path")?;
-    scene.mended(0)
+    scene.follow_in_file(&diagnosis, "url_path")?;
+    scene.repaired(0)
 }
 
 /// What is wrong with the health check of a pool of its own, and how the report must read.
@@ -208,10 +218,10 @@ fn each_key_of_a_health_check_that_is_wrong_is_named() -> Result<()> {
     let member = |port| format!("{}/10.0.0.11", name(port));
     at_once(all.len(), |index| {
         let (wrong, port) = all[index];
-        let told = scene.agent.diagnose(&[&member(port)])?;
-        is_named(&told, "configuration", wrong.evidence);
+        let diagnosis = scene.agent.diagnose(&[&member(port)])?;
+        is_named(&diagnosis, "configuration", wrong.evidence);
         let mut file = file.lock().expect("no other thread panicked");
-        scene::set_as_told(&mut file, &name(port), &told, wrong.key)
+        scene::set_as_advised(&mut file, &name(port), &diagnosis, wrong.key)
     })?;
     let file = file.into_inner().expect("no thread panicked");
     scene.agent.reload_with(&file.to_string())?;

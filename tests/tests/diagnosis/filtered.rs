@@ -16,21 +16,21 @@ use crate::scene::{LIMIT, Scene, at_once, echoes, is_named};
 fn a_rule_against_the_load_balancer_is_named_and_nothing_else_fails() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.filter(0, "ip saddr 10.0.0.0/24 tcp dport 80 drop")?;
-    // Everything from there: nothing comes back that would tell whose rule it is.
+    // Everything from there: nothing comes back that would show whose rule it is.
     scene.filter(1, "ip saddr 10.0.0.0/24 drop")?;
     at_once(2, |index| {
         let cause = ["firewall", "security-group"][index];
-        let told = scene.names(index, cause)?;
-        assert_eq!(told.all_that("fail"), [cause], "{:#}", told.said);
+        let report = scene.names(index, cause)?;
+        assert_eq!(report.all_that("fail"), [cause], "{:#}", report.said);
         if cause == "firewall" {
-            assert_eq!(told.all_that("warn"), Vec::<&str>::new(), "{:#}", told.said);
-            let fix = told.fix();
+            assert_eq!(report.all_that("warn"), Vec::<&str>::new(), "{:#}", report.said);
+            let fix = report.fix();
             assert!(fix.contains("let TCP port 80 in from 10.0.0.2"), "{fix}");
         } else {
-            assert_eq!(told.outcome("firewall"), "unknown", "{:#}", told.said);
+            assert_eq!(report.outcome("firewall"), "unknown", "{:#}", report.said);
         }
         scene.unfilter(index)?;
-        scene.mended(index)
+        scene.repaired(index)
     })
 }
 
@@ -39,11 +39,11 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.filter(0, "ip saddr 10.0.0.0/24 drop")?;
     scene.names(0, "security-group")?;
-    let told = scene.diagnose_with_host(0)?;
-    assert_eq!((told.code, told.cause()), (1, Some("firewall")), "{:#}", told.said);
-    assert_eq!(told.finding("firewall")["basis"], "seen", "{:#}", told.said);
-    assert_eq!(told.outcome("security-group"), "unknown", "{:#}", told.said);
-    assert_ne!(told.outcome("route"), "fail", "{:#}", told.said);
+    let report = scene.diagnose_with_host(0)?;
+    assert_eq!((report.code, report.cause()), (1, Some("firewall")), "{:#}", report.said);
+    assert_eq!(report.finding("firewall")["basis"], "seen", "{:#}", report.said);
+    assert_eq!(report.outcome("security-group"), "unknown", "{:#}", report.said);
+    assert_ne!(report.outcome("route"), "fail", "{:#}", report.said);
 
     let file = scene.inspection(0, HTTP_PORT)?.display().to_string();
     let read = scene.agent.diagnose(&[&scene.name(0), "--inspect", &file])?;
@@ -59,19 +59,23 @@ fn the_host_itself_names_the_rule_that_is_only_inferred_from_outside() -> Result
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(refused.said.contains("is about the port 81, and the member has 80"), "{refused:?}");
 
-    scene.run(0, told.fix())?;
-    scene.mended(0)
+    scene.run(0, report.fix())?;
+    scene.repaired(0)
 }
 
 #[test]
 fn a_filter_that_lets_only_echoes_in_looks_like_a_security_group() -> Result<()> {
     let scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.filter(0, "meta l4proto tcp drop")?;
-    let told = scene.names(0, "security-group")?;
-    assert!(told.evidence().contains("security groups are not on the host"), "{}", told.evidence());
-    assert!(told.fix().contains("let TCP port 80 of 10.0.0.11 in"), "{}", told.fix());
+    let report = scene.names(0, "security-group")?;
+    assert!(
+        report.evidence().contains("security groups are not on the host"),
+        "{}",
+        report.evidence()
+    );
+    assert!(report.fix().contains("let TCP port 80 of 10.0.0.11 in"), "{}", report.fix());
     scene.unfilter(0)?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 #[test]
@@ -84,11 +88,11 @@ fn a_filter_that_says_so_is_named_with_who_says_it() -> Result<()> {
         scene.filter(index, &format!("tcp dport 80 reject with icmp type {reject}"))?;
     }
     at_once(rejects.len(), |index| {
-        let told = scene.names(index, "firewall")?;
-        is_named(&told, "firewall", &format!("ICMP from {}", scene.address(index)));
-        assert_eq!(told.all_that("fail"), ["firewall"], "{:#}", told.said);
+        let report = scene.names(index, "firewall")?;
+        is_named(&report, "firewall", &format!("ICMP from {}", scene.address(index)));
+        assert_eq!(report.all_that("fail"), ["firewall"], "{:#}", report.said);
         scene.unfilter(index)?;
-        scene.mended(index)
+        scene.repaired(index)
     })
 }
 
@@ -97,20 +101,20 @@ fn a_filter_that_says_so_is_named_with_who_says_it() -> Result<()> {
 fn icmp_that_is_blocked_for_a_udp_listener_is_named() -> Result<()> {
     let scene = Scene::start_in(Lab::builder(), |lab| Ok(echoes(lab)))?;
     scene.filter(0, "icmp type echo-request drop")?;
-    let told = scene.names(0, "security-group")?;
-    assert!(told.evidence().contains("ICMP is blocked"), "{}", told.evidence());
-    assert!(told.fix().contains("let ICMP (echo requests) and UDP port"), "{}", told.fix());
-    assert_eq!(told.all_that("fail"), ["security-group"], "{:#}", told.said);
+    let report = scene.names(0, "security-group")?;
+    assert!(report.evidence().contains("ICMP is blocked"), "{}", report.evidence());
+    assert!(report.fix().contains("let ICMP (echo requests) and UDP port"), "{}", report.fix());
+    assert_eq!(report.all_that("fail"), ["security-group"], "{:#}", report.said);
     scene.unfilter(0)?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 #[test]
-fn a_udp_port_that_nobody_has_is_not_listening() -> Result<()> {
+fn a_udp_port_without_a_socket_is_not_listening() -> Result<()> {
     let mut scene = Scene::start_in(Lab::builder(), |lab| Ok(echoes(lab)))?;
     scene.servers[1].kill()?;
-    let told = scene.names(1, "listening")?;
-    assert!(told.evidence().contains("not listening on UDP port"), "{}", told.evidence());
+    let report = scene.names(1, "listening")?;
+    assert!(report.evidence().contains("not listening on UDP port"), "{}", report.evidence());
     scene.servers[1].restart()?;
-    scene.mended(1)
+    scene.repaired(1)
 }

@@ -18,13 +18,13 @@ const HTTPS_PORT: u16 = 8443;
 const GRPC_PORT: u16 = 50051;
 
 /// Nothing is named, no check fails, and none warns but those in `deserved`.
-fn is_clean(what: &str, told: &Diagnosis, deserved: &[&str]) {
-    is_well(told);
-    assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{what}: {:#}", told.said);
-    let mut warned = told.all_that("warn");
+fn is_clean(what: &str, answer: &Diagnosis, deserved: &[&str]) {
+    is_well(answer);
+    assert_eq!(answer.all_that("fail"), Vec::<&str>::new(), "{what}: {:#}", answer.said);
+    let mut warned = answer.all_that("warn");
     // The machine that runs tests may be busy, and then it is right to say so.
     warned.retain(|check| *check != "load");
-    assert_eq!(warned, deserved, "{what}: {:#}", told.said);
+    assert_eq!(warned, deserved, "{what}: {:#}", answer.said);
 }
 
 /// All members of all pools are ONLINE, and one of each pool is looked at: in turns.
@@ -202,7 +202,7 @@ fn nothing_is_named_on_hosts_that_are_only_strict() -> Result<()> {
     })
 }
 
-/// As containers with published ports have it: the port that is probed leads to another one, which a
+/// As containers with published ports have it: the port that is probed goes to another one, which a
 /// strict filter lets in.
 #[test]
 fn nothing_is_named_where_ports_are_translated() -> Result<()> {
@@ -226,9 +226,9 @@ fn nothing_is_named_where_ports_are_translated() -> Result<()> {
     )?;
     scene.wait_for(0, "ONLINE")?;
     is_well(&scene.diagnose(0)?);
-    let told = scene.diagnose_with_host(0)?;
-    is_well(&told);
-    assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+    let answer = scene.diagnose_with_host(0)?;
+    is_well(&answer);
+    assert_eq!(answer.all_that("fail"), Vec::<&str>::new(), "{:#}", answer.said);
     Ok(())
 }
 
@@ -241,15 +241,15 @@ fn nothing_is_concluded_from_the_wrong_host() -> Result<()> {
     })?;
     // Nothing listens there.
     scene.servers[1].kill()?;
-    let told = scene.diagnose_with_host_of(0, 1)?;
-    is_well(&told);
+    let answer = scene.diagnose_with_host_of(0, 1)?;
+    is_well(&answer);
     for check in ["listening", "firewall", "route", "virtual-address"] {
-        assert_ne!(told.outcome(check), "fail", "{check}: {:#}", told.said);
+        assert_ne!(answer.outcome(check), "fail", "{check}: {:#}", answer.said);
     }
     scene.servers[0].kill()?;
     scene.wait_for(0, "OFFLINE")?;
-    let told = scene.diagnose_with_host_of(0, 1)?;
-    scene::is_named(&told, "listening", "");
+    let answer = scene.diagnose_with_host_of(0, 1)?;
+    scene::is_named(&answer, "listening", "");
     let asked = scene.run(1, "elb backend inspect --to 10.0.0.11 --port 80 -o json || true")?;
     assert!(asked.contains("10.0.0.11 is no address of"), "{asked}");
     Ok(())

@@ -98,7 +98,7 @@ fn what_sends_answers_nowhere_or_leaves_probes_wrapped_is_named() -> Result<()> 
             Harm::new(
                 "ip link set eth0 down",
                 "route",
-                "eth0, which has an address beside it, is down",
+                "eth0, which has an address next to it, is down",
             ),
         ],
     )
@@ -125,13 +125,13 @@ fn a_strict_rp_filter_is_named() -> Result<()> {
         lb.sysctl(&format!("ipv4/conf/{interface}/rp_filter"), "0")?;
     }
     scene.run(0, "ip route add 10.0.0.2 via 10.9.0.2 dev other")?;
-    scene.mended(0)?;
+    scene.repaired(0)?;
 
     scene.run(0, "sysctl -w net.ipv4.conf.eth0.rp_filter=1")?;
-    let told = scene.names_with_host(0, "sysctls")?;
-    is_named(&told, "sysctls", "answers to 10.0.0.2 go out by other: those packets are dropped");
-    scene.follow(0, &told, &[])?;
-    scene.mended(0)
+    let answer = scene.names_with_host(0, "sysctls")?;
+    is_named(&answer, "sysctls", "answers to 10.0.0.2 go out by other: those packets are dropped");
+    scene.follow(0, &answer, &[])?;
+    scene.repaired(0)
 }
 
 #[test]
@@ -185,17 +185,17 @@ fn a_service_that_listens_elsewhere_is_named_with_where() -> Result<()> {
 
     for (index, (_, why)) in places.iter().enumerate() {
         scene.names(index, "listening")?;
-        let told = scene.diagnose_with_host(index)?;
-        is_named(&told, "listening", why);
+        let answer = scene.diagnose_with_host(index)?;
+        is_named(&answer, "listening", why);
         drop(servers.remove(0));
-        servers.push(serve(&scene, index, address_to_listen_on(&told)?)?);
+        servers.push(serve(&scene, index, address_to_listen_on(&answer)?)?);
     }
-    let told = scene.names_with_host(3, "listening")?;
-    is_named(&told, "listening", "takes only what comes in by lo; probes come in by eth0");
-    assert!(told.fix().contains("without SO_BINDTODEVICE"), "{}", told.fix());
+    let answer = scene.names_with_host(3, "listening")?;
+    is_named(&answer, "listening", "takes only what comes in by lo; probes come in by eth0");
+    assert!(answer.fix().contains("without SO_BINDTODEVICE"), "{}", answer.fix());
     drop(bound);
     scene.servers[3].restart()?;
-    at_once(4, |index| scene.mended(index))
+    at_once(4, |index| scene.repaired(index))
 }
 
 /// With `probe_path = "direct"`, what probes of the member's own address meet decides.
@@ -204,13 +204,13 @@ fn a_service_of_the_virtual_address_alone_is_named_for_direct_probes() -> Result
     let mut scene = start(1, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp).direct())?;
     scene.servers[0].kill()?;
     let server = serve(&scene, 0, scene.lab.vip4())?;
-    let told = scene.names_with_host(0, "listening")?;
-    is_named(&told, "listening", "nothing listens on 10.0.0.11 port 80/tcp");
+    let answer = scene.names_with_host(0, "listening")?;
+    is_named(&answer, "listening", "nothing listens on 10.0.0.11 port 80/tcp");
     let outside = scene.diagnose(0)?.finding("virtual-address")["evidence"].to_string();
     assert!(outside.contains("is not probed: probe_path is"), "{outside}");
     drop(server);
-    let _server = serve(&scene, 0, address_to_listen_on(&told)?)?;
-    scene.mended(0)
+    let _server = serve(&scene, 0, address_to_listen_on(&answer)?)?;
+    scene.repaired(0)
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn serve(scene: &Scene, index: usize, address: IpAddr) -> Result<Server> {
 }
 
 /// `let NAME listen on ADDRESS, or on …`
-fn address_to_listen_on(told: &Diagnosis) -> Result<IpAddr> {
-    let (_, rest) = told.fix().split_once("listen on ").context("where to listen")?;
+fn address_to_listen_on(answer: &Diagnosis) -> Result<IpAddr> {
+    let (_, rest) = answer.fix().split_once("listen on ").context("where to listen")?;
     let end = rest.find(',').unwrap_or(rest.len());
     Ok(rest[..end].trim_matches(['[', ']']).parse()?)
 }

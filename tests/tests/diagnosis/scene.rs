@@ -90,17 +90,17 @@ impl Scene {
     /// Waits until a member is OFFLINE, and asks why: `cause` must be named first.
     pub(crate) fn names(&self, index: usize, cause: &str) -> Result<Diagnosis> {
         self.wait_for(index, "OFFLINE")?;
-        let told = self.diagnose(index)?;
-        is_named(&told, cause, "");
-        Ok(told)
+        let answer = self.diagnose(index)?;
+        is_named(&answer, cause, "");
+        Ok(answer)
     }
 
     /// As [`Scene::names`], when the member's host was asked as well.
     pub(crate) fn names_with_host(&self, index: usize, cause: &str) -> Result<Diagnosis> {
         self.wait_for(index, "OFFLINE")?;
-        let told = self.diagnose_with_host(index)?;
-        is_named(&told, cause, "");
-        Ok(told)
+        let answer = self.diagnose_with_host(index)?;
+        is_named(&answer, cause, "");
+        Ok(answer)
     }
 
     /// Does each harm to a backend of its own, which is then in `state`. Each must be named first, by
@@ -111,9 +111,9 @@ impl Scene {
         }
         at_once(harms.len(), |index| {
             self.wait_for(index, state)?;
-            let told = self.diagnose_with_host(index)?;
-            is_named(&told, harms[index].cause, harms[index].evidence);
-            self.follow(index, &told, &[])?;
+            let answer = self.diagnose_with_host(index)?;
+            is_named(&answer, harms[index].cause, harms[index].evidence);
+            self.follow(index, &answer, &[])?;
             self.wait_for(index, "ONLINE")?;
             is_well(&self.diagnose_with_host(index)?);
             Ok(())
@@ -125,18 +125,18 @@ impl Scene {
     pub(crate) fn follow(
         &self,
         index: usize,
-        told: &Diagnosis,
+        answer: &Diagnosis,
         known: &[(&str, &str)],
     ) -> Result<()> {
-        let command = told.fix().trim_start_matches(ON_BACKEND).to_owned();
+        let command = answer.fix().trim_start_matches(ON_BACKEND).to_owned();
         let command = known.iter().fold(command, |command, (word, is)| command.replace(word, is));
         self.run(index, &command).map(drop)
     }
 
     /// Sets `key` of the pool's health monitor to what the report says.
-    pub(crate) fn follow_in_file(&mut self, told: &Diagnosis, key: &str) -> Result<()> {
+    pub(crate) fn follow_in_file(&mut self, answer: &Diagnosis, key: &str) -> Result<()> {
         let mut file: Table = self.config.text()?.parse()?;
-        set_as_told(&mut file, WEB, told, key)?;
+        set_as_advised(&mut file, WEB, answer, key)?;
         self.agent.reload_with(&file.to_string())
     }
 
@@ -161,7 +161,7 @@ impl Scene {
     pub(crate) fn inspection(&self, index: usize, port: u16) -> Result<PathBuf> {
         let file = self.lab.files().join(format!("inspection-{index}-{port}.json"));
         let to = self.address(index);
-        // Its exit code tells what it found.
+        // Its exit code shows what it found.
         let line = format!(
             "elb backend inspect --port {port} --from 10.0.0.2 --to {to} -o json > {} || true",
             file.display()
@@ -171,7 +171,7 @@ impl Scene {
     }
 
     /// Waits until a member that was repaired is ONLINE; then nothing is named any more.
-    pub(crate) fn mended(&self, index: usize) -> Result<()> {
+    pub(crate) fn repaired(&self, index: usize) -> Result<()> {
         self.wait_for(index, "ONLINE")?;
         is_well(&self.diagnose(index)?);
         Ok(())
@@ -256,8 +256,13 @@ pub(crate) fn at_once(count: usize, task: impl Fn(usize) -> Result<()> + Sync) -
 
 /// Sets `key` of the health monitor of a pool in a configuration file to what the report says, or removes
 /// it.
-pub(crate) fn set_as_told(file: &mut Table, pool: &str, told: &Diagnosis, key: &str) -> Result<()> {
-    let fix = told.fix();
+pub(crate) fn set_as_advised(
+    file: &mut Table,
+    pool: &str,
+    answer: &Diagnosis,
+    key: &str,
+) -> Result<()> {
+    let fix = answer.fix();
     let shown = || format!("{key} in {fix:?}");
     let pools = file["pool"].as_array_mut().with_context(shown)?;
     let pool = pools.iter_mut().find(|one| one["name"].as_str() == Some(pool));
@@ -283,17 +288,17 @@ pub(crate) fn set_as_told(file: &mut Table, pool: &str, told: &Diagnosis, key: &
 
 /// `cause` is named first, and what to do about it.
 #[track_caller]
-pub(crate) fn is_named(told: &Diagnosis, cause: &str, evidence: &str) {
-    assert_eq!(told.cause(), Some(cause), "{:#}", told.said);
-    assert_eq!(told.code, 1, "{:#}", told.said);
-    assert!(!told.fix().is_empty() && !told.evidence().is_empty(), "{:#}", told.said);
-    assert!(told.evidence().contains(evidence), "no {evidence:?}: {:#}", told.said);
+pub(crate) fn is_named(answer: &Diagnosis, cause: &str, evidence: &str) {
+    assert_eq!(answer.cause(), Some(cause), "{:#}", answer.said);
+    assert_eq!(answer.code, 1, "{:#}", answer.said);
+    assert!(!answer.fix().is_empty() && !answer.evidence().is_empty(), "{:#}", answer.said);
+    assert!(answer.evidence().contains(evidence), "no {evidence:?}: {:#}", answer.said);
 }
 
 /// Nothing is named, and no check fails.
 #[track_caller]
-pub(crate) fn is_well(told: &Diagnosis) {
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+pub(crate) fn is_well(answer: &Diagnosis) {
+    assert_eq!((answer.code, answer.cause()), (0, None), "{:#}", answer.said);
 }
 
 /// Members in the backends' network, which the load balancer reaches through a router only; all are
@@ -337,7 +342,7 @@ fn way_in(lab: &Lab, index: usize) -> PathBuf {
     lab.files().join(format!("ssh-{index}"))
 }
 
-/// Gives the host of a member `elb`, and a way in. What tells hosts apart that are one machine is said
+/// Gives the host of a member `elb`, and a way in. What distinguishes hosts that are one machine is said
 /// for it: where it keeps its set-up, and the interface of its default route.
 fn install_elb(lab: &Lab, index: usize) -> Result<()> {
     let (elb, device) = (elb_bin()?.display().to_string(), lab.device());

@@ -26,13 +26,13 @@ const GRPC_PORT: u16 = 50051;
 fn a_service_that_is_stopped_is_not_listening() -> Result<()> {
     let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
     scene.servers[0].kill()?;
-    let told = scene.names(0, "listening")?;
-    assert!(told.evidence().contains("not listening"), "{}", told.evidence());
+    let report = scene.names(0, "listening")?;
+    assert!(report.evidence().contains("not listening"), "{}", report.evidence());
     for check in ["security-group", "network-acl", "route", "neighbor", "itself"] {
-        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(report.outcome(check), "pass", "{check}: {:#}", report.said);
     }
     scene.servers[0].restart()?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// Acceptance 103, first half: a service behind tcp wrappers.
@@ -41,14 +41,14 @@ fn an_entry_in_hosts_deny_is_named() -> Result<()> {
     let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Http))?;
     scene.servers[0].kill()?;
     let wrapped = Wrapped::start(&scene.lab, 0)?;
-    scene.mended(0)?;
+    scene.repaired(0)?;
 
     fs::write(&wrapped.deny, "ALL: 10.0.0.2\n")?;
-    let told = scene.names(0, "hosts-deny")?;
-    assert!(told.evidence().contains("/etc/hosts.deny"), "{}", told.evidence());
-    assert!(told.fix().contains("remove the entry that covers 10.0.0.2"), "{}", told.fix());
+    let report = scene.names(0, "hosts-deny")?;
+    assert!(report.evidence().contains("/etc/hosts.deny"), "{}", report.evidence());
+    assert!(report.fix().contains("remove the entry that covers 10.0.0.2"), "{}", report.fix());
     fs::write(&wrapped.deny, "")?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// HTTP behind tcp wrappers, with tables of its own in place of those in `/etc`.
@@ -80,7 +80,7 @@ impl Wrapped {
 /// One takes requests and answers none, one is stopped, and one closes each connection: from outside
 /// as tcp wrappers do, whose files clear them.
 #[test]
-fn services_that_do_not_answer_are_told_apart() -> Result<()> {
+fn services_that_do_not_answer_are_distinguished() -> Result<()> {
     let mut scene = Scene::start_in(Lab::builder().backends(3), |lab| {
         Ok(scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Http)))
     })?;
@@ -96,23 +96,27 @@ fn services_that_do_not_answer_are_told_apart() -> Result<()> {
 
     at_once(3, |index| {
         if index == 2 {
-            let told = scene.names_with_host(2, "listening")?;
-            is_named(&told, "listening", "closes each before anything is sent, and hosts.deny is");
+            let report = scene.names_with_host(2, "listening")?;
+            is_named(
+                &report,
+                "listening",
+                "closes each before anything is sent, and hosts.deny is",
+            );
             return Ok(());
         }
-        let told = scene.names(index, "load")?;
-        is_named(&told, "load", "takes connections, but the service answers none within 1s");
-        assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+        let report = scene.names(index, "load")?;
+        is_named(&report, "load", "takes connections, but the service answers none within 1s");
+        assert_eq!(report.all_that("fail"), Vec::<&str>::new(), "{:#}", report.said);
         Ok(())
     })?;
-    let told = scene.names_with_host(1, "load")?;
-    is_named(&told, "load", &format!("lab-server (process {stopped}) is stopped"));
-    scene.follow(1, &told, &[])?;
+    let report = scene.names_with_host(1, "load")?;
+    is_named(&report, "load", &format!("lab-server (process {stopped}) is stopped"));
+    scene.follow(1, &report, &[])?;
     drop((silent, failing));
     for index in [0, 2] {
         scene.servers[index].restart()?;
     }
-    at_once(3, |index| scene.mended(index))
+    at_once(3, |index| scene.repaired(index))
 }
 
 /// The kernel takes connections for it, and it cannot take them from the kernel.
@@ -125,10 +129,10 @@ fn a_service_without_free_descriptors_is_named_by_its_host() -> Result<()> {
     let look = format!("n=0; while [ -e /proc/{process}/fd/$n ]; do n=$((n+1)); done; echo $n");
     let looks = format!("for look in 1 2 3 4 5; do {look}; sleep 0.1; done | sort -n | head -n 1");
     scene.run(0, &format!("prlimit --pid {process} --nofile=$({looks}):"))?;
-    let told = scene.names_with_host(0, "load")?;
-    is_named(&told, "load", "open files");
-    scene.follow(0, &told, &[])?;
-    scene.mended(0)
+    let report = scene.names_with_host(0, "load")?;
+    is_named(&report, "load", "open files");
+    scene.follow(0, &report, &[])?;
+    scene.repaired(0)
 }
 
 #[test]
@@ -141,12 +145,12 @@ fn a_service_that_says_that_it_does_not_serve_is_named() -> Result<()> {
         |service| Server::start_with(scene.lab.backend(0), "grpc", &[(service, GRPC_PORT)], None);
     let idle = serve(Service::GrpcNotServing)?;
     scene.wait_for(0, "OFFLINE")?;
-    let told = scene.names(0, "listening")?;
-    is_named(&told, "listening", "the gRPC check fails");
-    assert!(told.fix().contains("the service itself says so"), "{}", told.fix());
+    let report = scene.names(0, "listening")?;
+    is_named(&report, "listening", "the gRPC check fails");
+    assert!(report.fix().contains("the service itself says so"), "{}", report.fix());
     drop(idle);
     let _server = serve(Service::Grpc)?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// The health check has a port of its own, which works: members stay ONLINE, and clients fail.
@@ -158,13 +162,13 @@ fn a_service_that_is_stopped_behind_a_health_check_that_works_is_named() -> Resu
     })?;
     let _health =
         Server::start_with(scene.lab.backend(0), "health", &[(Service::Silent, GRPC_PORT)], None)?;
-    scene.mended(0)?;
+    scene.repaired(0)?;
     scene.servers[0].kill()?;
-    let told = scene.diagnose(0)?;
-    is_named(&told, "listening", "succeeds, but clients are sent to 10.0.0.11:80");
-    assert!(told.fix().contains("start the service on port 80"), "{}", told.fix());
+    let report = scene.diagnose(0)?;
+    is_named(&report, "listening", "succeeds, but clients are sent to 10.0.0.11:80");
+    assert!(report.fix().contains("start the service on port 80"), "{}", report.fix());
     scene.servers[0].restart()?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// Acceptance 103, second half: a server that accepts no connection any more.
@@ -173,13 +177,17 @@ fn a_full_accept_queue_warns_of_load() -> Result<()> {
     let mut scene = Scene::start(HealthMonitor::quick(MonitorKind::Tcp))?;
     scene.servers[0].kill()?;
     let full = Full::start(scene.lab.backend(0), scene.address(0))?;
-    let told = scene.names(0, "load")?;
-    assert_eq!(told.outcome("load"), "warn", "{:#}", told.said);
-    assert!(told.evidence().contains("accept queue of the service is full"), "{}", told.evidence());
-    assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+    let report = scene.names(0, "load")?;
+    assert_eq!(report.outcome("load"), "warn", "{:#}", report.said);
+    assert!(
+        report.evidence().contains("accept queue of the service is full"),
+        "{}",
+        report.evidence()
+    );
+    assert_eq!(report.all_that("fail"), Vec::<&str>::new(), "{:#}", report.said);
     drop(full);
     scene.servers[0].restart()?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 /// A socket that listens and never accepts, and connections that fill its queue.

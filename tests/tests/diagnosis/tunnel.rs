@@ -1,4 +1,4 @@
-//! What direct server return needs on the member's host: probes go as traffic goes, and tell.
+//! What direct server return needs on the member's host: probes go as traffic goes, and show.
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
@@ -35,32 +35,32 @@ fn lose_decapsulation(
 }
 
 fn address_is_missed(scene: &Scene, index: usize, mode: Forwarding) -> Result<()> {
-    let told = scene.names(index, "virtual-address")?;
+    let report = scene.names(index, "virtual-address")?;
     let from = if mode == Forwarding::L2 { "" } else { " --from " };
     let fix = format!(" --mode {}{from}", mode.name());
-    assert!(told.fix().contains("elb backend up --vip ") && told.fix().contains(&fix));
+    assert!(report.fix().contains("elb backend up --vip ") && report.fix().contains(&fix));
     for check in ["listening", "firewall", "route", "security-group"] {
-        assert_eq!(told.outcome(check), "pass", "{check}: {:#}", told.said);
+        assert_eq!(report.outcome(check), "pass", "{check}: {:#}", report.said);
     }
-    scene.follow(index, &told, &[])?;
-    scene.mended(index)
+    scene.follow(index, &report, &[])?;
+    scene.repaired(index)
 }
 
 fn decapsulation_is_missed(scene: &Scene, index: usize) -> Result<()> {
-    let told = scene.names(index, "decapsulation")?;
-    is_named(&told, "decapsulation", "says with ICMP");
-    scene.follow(index, &told, &[])?;
-    scene.mended(index)
+    let report = scene.names(index, "decapsulation")?;
+    is_named(&report, "decapsulation", "says with ICMP");
+    scene.follow(index, &report, &[])?;
+    scene.repaired(index)
 }
 
 /// Probes succeed all the same.
 fn room_is_missed(scene: &Scene, index: usize) -> Result<()> {
-    let told = scene.diagnose(index)?;
-    is_named(&told, "mtu", "packets of 1520 bytes");
-    assert_eq!(told.all_that("fail"), ["mtu"], "{:#}", told.said);
-    let (_, command) = told.fix().split_once(": ").context("where, and what")?;
+    let report = scene.diagnose(index)?;
+    is_named(&report, "mtu", "packets of 1520 bytes");
+    assert_eq!(report.all_that("fail"), ["mtu"], "{:#}", report.said);
+    let (_, command) = report.fix().split_once(": ").context("where, and what")?;
     scene.run(index, &command.replace("DEVICE", scene.lab.device()))?;
-    scene.mended(index)
+    scene.repaired(index)
 }
 
 #[test]
@@ -107,22 +107,26 @@ fn what_an_ipv6_member_lacks_is_named() -> Result<()> {
         0 => address_is_missed(&scene, 0, Forwarding::Ipip),
         1 => decapsulation_is_missed(&scene, 1),
         _ => {
-            let told = scene.names(2, "neighbor")?;
-            is_named(&told, "neighbor", "fd00::13 does not answer neighbour solicitations on lb0");
+            let report = scene.names(2, "neighbor")?;
+            is_named(
+                &report,
+                "neighbor",
+                "fd00::13 does not answer neighbour solicitations on lb0",
+            );
             scene.lab.plug(2)?;
-            scene.mended(2)
+            scene.repaired(2)
         }
     })
 }
 
-/// GUE in IPv6 has no UDP checksum, and what nobody takes is dropped without a word: from outside the
+/// GUE in IPv6 has no UDP checksum, and what no one takes is dropped without a word: from outside the
 /// virtual address could be missing as well, which the same command repairs.
 #[test]
-fn a_decapsulation_of_gue_that_is_missing_in_ipv6_is_told_by_the_host() -> Result<()> {
+fn a_decapsulation_of_gue_that_is_missing_in_ipv6_is_reported_by_the_host() -> Result<()> {
     let scene = start(1, Families::V6, Forwarding::Gue)?;
     lose_decapsulation(&scene, 0, Families::V6, Forwarding::Gue)?;
-    let told = scene.names_with_host(0, "decapsulation")?;
-    is_named(&told, "decapsulation", "nothing takes the outer headers of gue off");
-    scene.follow(0, &told, &[])?;
-    scene.mended(0)
+    let report = scene.names_with_host(0, "decapsulation")?;
+    is_named(&report, "decapsulation", "nothing takes the outer headers of gue off");
+    scene.follow(0, &report, &[])?;
+    scene.repaired(0)
 }

@@ -23,15 +23,15 @@ fn a_default_route_that_was_removed_is_named() -> Result<()> {
         Ok(scene::config(lab, Forwarding::Ipip, HealthMonitor::quick(MonitorKind::Tcp)))
     })?;
     scene.run(0, "ip route del default")?;
-    let told = scene.names(0, "route")?;
-    assert_eq!(told.all_that("fail"), ["route"], "{:#}", told.said);
-    let (_, fix) = told.fix().split_once("without a route: ").context("what to do")?;
+    let report = scene.names(0, "route")?;
+    assert_eq!(report.all_that("fail"), ["route"], "{:#}", report.said);
+    let (_, fix) = report.fix().split_once("without a route: ").context("what to do")?;
     scene.run(0, &fix.replace("GATEWAY", "10.0.0.1").replace("DEVICE", scene.lab.device()))?;
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 #[test]
-fn what_a_router_says_is_told_with_which_it_is() -> Result<()> {
+fn what_a_router_says_is_reported_with_which_it_is() -> Result<()> {
     let scene = scene::behind_a_router(|lab| {
         // A router asks for three seconds before it says so, to who sent the packet.
         let monitor = HealthMonitor::patient(MonitorKind::Tcp).direct();
@@ -53,16 +53,20 @@ fn what_a_router_says_is_told_with_which_it_is() -> Result<()> {
     // What it knew lasts for half a minute, in which it is silent.
     router.ip("neigh flush dev back")?;
 
-    let told = scene.names(0, "network-acl")?;
-    is_named(&told, "network-acl", "a packet filter on the way, at 10.1.0.1, rejects probes");
-    assert!(told.fix().contains("on the routers between: let TCP port 80 pass"), "{}", told.fix());
-    let told = scene.names(1, "neighbor")?;
-    is_named(&told, "neighbor", "the router 10.1.0.1 says that 10.0.0.12 is unreachable");
+    let report = scene.names(0, "network-acl")?;
+    is_named(&report, "network-acl", "a packet filter on the way, at 10.1.0.1, rejects probes");
+    assert!(
+        report.fix().contains("on the routers between: let TCP port 80 pass"),
+        "{}",
+        report.fix()
+    );
+    let report = scene.names(1, "neighbor")?;
+    is_named(&report, "neighbor", "the router 10.1.0.1 says that 10.0.0.12 is unreachable");
 
     filter("insert rule inet acl way ip saddr 10.1.0.2 ip daddr 10.0.0.11 accept")?;
     scene.lab.plug(1)?;
-    scene.mended(0)?;
-    scene.mended(1)
+    scene.repaired(0)?;
+    scene.repaired(1)
 }
 
 #[test]
@@ -76,9 +80,10 @@ fn a_member_in_a_network_without_a_route_is_named() -> Result<()> {
         Ok(config)
     })?;
     scene.agent.wait_members(&[far], "OFFLINE", LIMIT)?;
-    let told = scene.agent.diagnose(&["10.66.0.1"])?;
-    is_named(&told, "neighbor", "the load balancer has no way to 10.66.0.1");
-    let (_, fix) = told.fix().split_once("add the route that is missing: ip ").context("a fix")?;
+    let report = scene.agent.diagnose(&["10.66.0.1"])?;
+    is_named(&report, "neighbor", "the load balancer has no way to 10.66.0.1");
+    let (_, fix) =
+        report.fix().split_once("add the route that is missing: ip ").context("a fix")?;
     scene.lab.lb().ip(&fix.replace("GATEWAY", "10.0.0.11"))?;
     scene.agent.wait_members(&[far], "ONLINE", LIMIT)?;
     is_well(&scene.agent.diagnose(&["10.66.0.1"])?);
@@ -95,10 +100,10 @@ fn a_source_of_probes_without_a_way_back_is_named() -> Result<()> {
         config.agent.probe_source = Some([10, 7, 0, 1].into());
         Ok(config)
     })?;
-    let told = scene.names_with_host(0, "route")?;
-    is_named(&told, "route", "there is no route to 10.7.0.1, and no default route");
-    scene.follow(0, &told, &[("GATEWAY", "10.0.0.2")])?;
-    scene.mended(0)
+    let report = scene.names_with_host(0, "route")?;
+    is_named(&report, "route", "there is no route to 10.7.0.1, and no default route");
+    scene.follow(0, &report, &[("GATEWAY", "10.0.0.2")])?;
+    scene.repaired(0)
 }
 
 #[test]
@@ -115,9 +120,13 @@ fn a_source_of_probes_that_is_no_address_of_the_load_balancer_is_named() -> Resu
     })?;
     assert!(status::all_are(&said, scene.address(0), "INITIAL"), "{said:#}");
     assert_eq!(said["load_balancers"][0]["operating_status"], "DEGRADED", "{said:#}");
-    let told = scene.diagnose(0)?;
-    is_named(&told, "probes", "cannot even begin a probe from 10.0.0.77");
-    assert!(told.fix().contains("probe_source must be an address of this host"), "{}", told.fix());
+    let report = scene.diagnose(0)?;
+    is_named(&report, "probes", "cannot even begin a probe from 10.0.0.77");
+    assert!(
+        report.fix().contains("probe_source must be an address of this host"),
+        "{}",
+        report.fix()
+    );
     scene.lab.lb().ip("address add 10.0.0.77/24 dev lb0")?;
     let added = Instant::now();
     scene.wait_for(0, "ONLINE")?;
@@ -125,7 +134,7 @@ fn a_source_of_probes_that_is_no_address_of_the_load_balancer_is_named() -> Resu
     assert!(added.elapsed() < Duration::from_secs(5), "{:?}", added.elapsed());
     let said = scene.agent.status()?;
     assert_eq!(said["agent"]["problems"], serde_json::json!([]), "{said:#}");
-    scene.mended(0)
+    scene.repaired(0)
 }
 
 #[test]
@@ -140,11 +149,11 @@ fn a_member_that_is_the_load_balancer_itself_is_named() -> Result<()> {
         });
     })?;
     scene.agent.wait_members(&[own], "OFFLINE", LIMIT)?;
-    let told = scene.agent.diagnose(&["10.0.0.2"])?;
-    assert_eq!((told.code, told.cause()), (1, Some("itself")), "{:#}", told.said);
+    let report = scene.agent.diagnose(&["10.0.0.2"])?;
+    assert_eq!((report.code, report.cause()), (1, Some("itself")), "{:#}", report.said);
     scene.reload(|config| config.pool_mut(WEB).members.retain(|member| member.address != own))?;
     scene.agent.wait_members(&[own], "REMOVED", LIMIT)?;
-    let told = scene.agent.diagnose(&["pool:web"])?;
-    assert_eq!(told.code, 0, "{:#}", told.said);
+    let report = scene.agent.diagnose(&["pool:web"])?;
+    assert_eq!(report.code, 0, "{:#}", report.said);
     Ok(())
 }

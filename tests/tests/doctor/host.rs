@@ -19,10 +19,10 @@ fn healthy_hosts_raise_no_alarm() -> Result<()> {
         let scene = Scene::new(lab)?;
         for running in [false, true] {
             let agent = running.then(|| Agent::start(&scene.lab, &scene.config)).transpose()?;
-            let told = scene.ask()?;
-            assert_eq!(told.report.conclusion, Conclusion::Healthy, "{:#?}", told.report);
+            let answer = scene.ask()?;
+            assert_eq!(answer.report.conclusion, Conclusion::Healthy, "{:#?}", answer.report);
             // Machines that run tests need not have their clock set.
-            let others = told.report.findings.iter().filter(|one| one.check != Check::Clock);
+            let others = answer.report.findings.iter().filter(|one| one.check != Check::Clock);
             for finding in others {
                 // Without an agent there are no probes yet.
                 let is_unasked = !running && finding.check == Check::Probes;
@@ -41,10 +41,10 @@ fn a_missing_bpf_file_system_is_mounted() -> Result<()> {
     // A mount namespace of its own, in which nothing has been mounted there.
     let away = scene.lab.files().join("bpf");
     scene.config.agent.pin_dir = away.join("elb");
-    let told = scene.ask()?;
-    let fix = told.cause(Check::Bpffs).fix.clone().unwrap_or_default();
-    let mended = format!("{fix}; exec \"$@\"");
-    scene.ask_under(&["unshare", "--mount", "sh", "-ec", &mended, "sh"])?.is_clean(Check::Bpffs);
+    let answer = scene.ask()?;
+    let fix = answer.cause(Check::Bpffs).fix.clone().unwrap_or_default();
+    let repaired = format!("{fix}; exec \"$@\"");
+    scene.ask_under(&["unshare", "--mount", "sh", "-ec", &repaired, "sh"])?.is_clean(Check::Bpffs);
     Ok(())
 }
 
@@ -56,14 +56,14 @@ fn missing_capabilities_are_named() -> Result<()> {
         ("-perfmon,-sys_admin", "CAP_PERFMON"),
         ("-net_admin", "CAP_NET_ADMIN"),
     ] {
-        let told = scene.ask_under(&["setpriv", "--bounding-set", without])?;
-        let evidence = &told.cause(Check::Capabilities).evidence;
+        let answer = scene.ask_under(&["setpriv", "--bounding-set", without])?;
+        let evidence = &answer.cause(Check::Capabilities).evidence;
         assert!(evidence.ends_with(&format!("lacks {names}")), "{evidence}");
     }
-    let told = scene.ask_under(&["setpriv", "--bounding-set", "-bpf,-sys_admin"])?;
-    told.finding(Check::Kernel, Outcome::Unknown);
-    let told = scene.ask_under(&["setpriv", "--bounding-set", "-net_raw"])?;
-    told.finding(Check::Capabilities, Outcome::Warn);
+    let answer = scene.ask_under(&["setpriv", "--bounding-set", "-bpf,-sys_admin"])?;
+    answer.finding(Check::Kernel, Outcome::Unknown);
+    let answer = scene.ask_under(&["setpriv", "--bounding-set", "-net_raw"])?;
+    answer.finding(Check::Capabilities, Outcome::Warn);
     scene.ask()?.is_clean(Check::Capabilities);
     Ok(())
 }
@@ -82,15 +82,15 @@ fn a_host_that_forwards_is_no_trouble() -> Result<()> {
 }
 
 #[test]
-fn packets_that_do_not_fit_into_tunnels_are_told_of() -> Result<()> {
+fn packets_that_do_not_fit_into_tunnels_are_reported() -> Result<()> {
     let scene = Scene::new(small().mtu(1500))?;
-    let told = scene.ask()?;
-    scene.mend(told.finding(Check::Mtu, Outcome::Warn))?;
+    let answer = scene.ask()?;
+    scene.repair(answer.finding(Check::Mtu, Outcome::Warn))?;
     scene.ask()?.is_clean(Check::Mtu);
 
     let scene = Scene::new(small().families(Families::Both).mtu(1300))?;
-    let told = scene.ask()?;
-    scene.mend(told.cause(Check::Mtu))?;
+    let answer = scene.ask()?;
+    scene.repair(answer.cause(Check::Mtu))?;
     scene.ask()?.is_clean(Check::Mtu);
     Ok(())
 }

@@ -14,31 +14,31 @@ const LIMIT: Duration = Duration::from_secs(10);
 fn an_interface_that_is_missing_or_down_is_named() -> Result<()> {
     let mut scene = Scene::new(small())?;
     scene.config.agent.interfaces.push("lan7".to_owned());
-    let told = scene.ask()?;
-    let evidence = &told.cause(Check::Interface).evidence;
+    let answer = scene.ask()?;
+    let evidence = &answer.cause(Check::Interface).evidence;
     assert!(evidence.ends_with("\nlan7: there is no such interface"), "{evidence}");
     scene.config.agent.interfaces.pop();
 
     scene.lab.lb().ip("link set lb0 down")?;
-    let told = scene.ask()?;
-    scene.mend(told.cause(Check::Interface))?;
+    let answer = scene.ask()?;
+    scene.repair(answer.cause(Check::Interface))?;
     scene.ask()?.is_clean(Check::Interface);
     Ok(())
 }
 
 #[test]
-fn a_program_of_somebody_else_is_taken_off() -> Result<()> {
+fn a_foreign_program_is_taken_off() -> Result<()> {
     let scene = Scene::new(small())?;
     let object = bpf_dir()?.join("xdp-pass");
     let object = object.to_str().context("a path in UTF-8")?;
     scene.lab.lb().ip(&format!("link set dev lb0 xdp object {object} section xdp"))?;
-    let told = scene.ask()?;
-    scene.mend(told.cause(Check::OtherXdp))?;
+    let answer = scene.ask()?;
+    scene.repair(answer.cause(Check::OtherXdp))?;
     scene.ask()?.is_clean(Check::OtherXdp);
 
     let theirs = XdpPass::attach(scene.lab.lb(), &["lb0"])?;
-    let told = scene.ask()?;
-    let finding = told.cause(Check::OtherXdp);
+    let answer = scene.ask()?;
+    let finding = answer.cause(Check::OtherXdp);
     assert!(finding.evidence.contains("(pass), native"), "{finding:?}");
     let fix = finding.fix.clone().unwrap_or_default();
     assert!(fix.starts_with("bpftool link detach id "), "{fix}");
@@ -52,10 +52,10 @@ fn a_driver_without_native_xdp_is_named() -> Result<()> {
     let mut scene = Scene::new(small())?;
     scene.lab.lb().ip("link add br0 type bridge\nlink set br0 up\nlink set lb0 master br0")?;
     scene.config.agent.interfaces = vec!["br0".to_owned()];
-    let told = scene.ask()?;
-    let fix = told.report.finding(Check::NativeXdp).and_then(|finding| finding.fix.as_deref());
+    let answer = scene.ask()?;
+    let fix = answer.report.finding(Check::NativeXdp).and_then(|finding| finding.fix.as_deref());
     assert!(fix.is_some_and(|fix| fix.contains("attach_mode = \"generic\"")), "{fix:?}");
-    told.finding(Check::NativeXdp, Outcome::Fail);
+    answer.finding(Check::NativeXdp, Outcome::Fail);
     scene.config.agent.attach_mode = "generic".to_owned();
     scene.ask()?.finding(Check::NativeXdp, Outcome::NotApplicable);
     Ok(())
@@ -77,8 +77,8 @@ fn a_veth_whose_other_end_runs_no_xdp_is_named() -> Result<()> {
         let mut ethtool = scene.lab.client().command("ethtool");
         ethtool.args(["-K", "far9", "gro", gro]);
         output(ethtool, LIMIT)?;
-        let told = scene.ask()?;
-        let evidence = &told.cause(Check::NativeXdp).evidence;
+        let answer = scene.ask()?;
+        let evidence = &answer.cause(Check::NativeXdp).evidence;
         assert!(evidence.contains("other end far9 runs no XDP"), "{evidence}");
     }
     let _pass = XdpPass::attach(scene.lab.client(), &["far9"])?;
@@ -90,16 +90,16 @@ fn a_veth_whose_other_end_runs_no_xdp_is_named() -> Result<()> {
 fn a_strict_rp_filter_on_the_way_back_is_loosened() -> Result<()> {
     let scene = Scene::new(small().two_armed())?;
     scene.lab.lb().sysctl("ipv4/conf/all/rp_filter", "1")?;
-    let told = scene.ask()?;
-    let finding = told.cause(Check::RpFilter);
+    let answer = scene.ask()?;
+    let finding = answer.cause(Check::RpFilter);
     assert!(finding.evidence.contains("lb1: strict, and the route to"), "{finding:?}");
-    scene.mend(finding)?;
+    scene.repair(finding)?;
     scene.ask()?.is_clean(Check::RpFilter);
     Ok(())
 }
 
 #[test]
-fn a_single_queue_is_told_of() -> Result<()> {
+fn a_single_queue_is_reported() -> Result<()> {
     let mut scene = Scene::new(small())?;
     let lb = scene.lab.lb();
     let two = "numrxqueues 2 numtxqueues 2";
@@ -116,8 +116,8 @@ fn a_single_queue_is_told_of() -> Result<()> {
     }
     let _pass = XdpPass::attach(lb, &["far9"])?;
     scene.config.agent.interfaces = vec!["lb9".to_owned()];
-    let told = scene.ask()?;
-    scene.mend(told.finding(Check::Queues, Outcome::Warn))?;
+    let answer = scene.ask()?;
+    scene.repair(answer.finding(Check::Queues, Outcome::Warn))?;
     scene.ask()?.is_clean(Check::Queues);
     Ok(())
 }

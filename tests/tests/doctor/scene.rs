@@ -21,7 +21,7 @@ pub struct Scene {
 }
 
 /// What a doctor said.
-pub struct Told {
+pub struct Answer {
     pub report: Report,
     pub code: Option<i32>,
 }
@@ -46,12 +46,12 @@ impl Scene {
     }
 
     /// What a doctor says.
-    pub fn ask(&self) -> Result<Told> {
+    pub fn ask(&self) -> Result<Answer> {
         self.ask_under(&[])
     }
 
     /// What a doctor says that is started by `wrapper`, a command that ends as its last arguments.
-    pub fn ask_under(&self, wrapper: &[&str]) -> Result<Told> {
+    pub fn ask_under(&self, wrapper: &[&str]) -> Result<Answer> {
         let mut command = self.command(wrapper)?;
         let output = command.arg("doctor").arg("--config").arg(self.file()?);
         let output = output.args(["-o", "json"]).output()?;
@@ -60,7 +60,7 @@ impl Scene {
         let report = serde_json::from_value(
             elb_tests::printed::value(&["doctor"], printed).context(errors)?,
         )?;
-        Ok(Told { report, code: output.status.code() })
+        Ok(Answer { report, code: output.status.code() })
     }
 
     /// `elb` in the load balancer, started by `wrapper`.
@@ -73,7 +73,7 @@ impl Scene {
     }
 
     /// Does what a report says.
-    pub fn mend(&self, finding: &Finding) -> Result<()> {
+    pub fn repair(&self, finding: &Finding) -> Result<()> {
         let fix = finding.fix.as_deref().context("a fix")?;
         let output = self.lab.lb().command("sh").args(["-ec", fix]).output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -82,7 +82,7 @@ impl Scene {
     }
 }
 
-impl Told {
+impl Answer {
     /// What one check found, which is the cause.
     pub fn cause(&self, check: Check) -> &Finding {
         assert_eq!(self.report.cause, Some(check), "{:#?}", self.report);

@@ -5,7 +5,7 @@
 //! has both as options. What failed is written to `target/fuzz`; it belongs into `corpus/TARGET`, under a name
 //! that says what it was, as soon as it is repaired.
 //!
-//! Plain Rust: engines that are led by coverage (libFuzzer, AFL) need a nightly compiler, and bolero's
+//! Plain Rust: engines that are guided by coverage (libFuzzer, AFL) need a nightly compiler, and bolero's
 //! engine for the stable one draws bytes without a corpus, which no parser lets past its first line.
 #![allow(
     clippy::unwrap_used,

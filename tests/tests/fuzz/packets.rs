@@ -32,8 +32,8 @@ fn packets() {
 }
 
 fn meet(memory: &Memory, fresh: &Written, oracle: &mut Oracle, frame: &[u8]) {
-    // How often a sender is told is for other tests.
-    memory.written.borrow_mut().told = fresh.told;
+    // How often a sender is errors_sent is for other tests.
+    memory.written.borrow_mut().errors_sent = fresh.errors_sent;
     let expected = oracle.expect(frame);
     let mut buffer = [0u16; 2048];
     let mut host = Frame::new(&mut buffer, frame, INGRESS).expect("a frame of this size");

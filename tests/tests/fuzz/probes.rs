@@ -107,7 +107,7 @@ fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
         target,
         source: None,
         vips: Vec::new(),
-        lead: None,
+        routing: None,
         timeout: TIMEOUT,
         check,
         default_host: IpAddr::from([192, 0, 2, 10]),

@@ -80,7 +80,7 @@ fn a24_members_need_an_address_before_them_once() -> Result<()> {
         config.load_balancers[0].vip_address = None;
         config
     })?;
-    // Their probes succeed, and yet nobody could reach them.
+    // Their probes succeed, and yet no one could reach them.
     let said = scene.probed(0, 2)?;
     assert!(said["health"]["probes_ok"].as_u64() >= Some(2), "{said}");
     assert_eq!(said["operating_status"], "OFFLINE");

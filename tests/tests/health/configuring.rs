@@ -55,7 +55,7 @@ fn a19_without_a_check_dead_members_get_traffic_too() -> Result<()> {
     let service = watch.lab.service(Family::V4, HTTP_PORT);
     watch.agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
     let report = http_requests(watch.lab.client(), Load::on(service), 60)?;
-    assert!(report.answered() > 0, "nobody served");
+    assert!(report.answered() > 0, "no member served");
     let refused = |failure: &&elb_tests::client::Failure| failure.kind == FailureKind::Refused;
     let refused = report.failures().into_iter().filter(refused).count();
     assert!(refused > 0, "the dead member got nothing");
@@ -93,7 +93,7 @@ fn a23_a_type_that_does_not_fit_the_pool_is_refused() -> Result<()> {
         good.pool_mut(WEB).healthmonitor = None;
         let mut agent = Agent::start(&lab, &good)?;
         agent.reload(&config)?;
-        let said = agent.wait_status("the problem to be told", LIMIT, |said| {
+        let said = agent.wait_status("the problem to be reported", LIMIT, |said| {
             said["agent"]["problems"].as_array().is_some_and(|problems| !problems.is_empty())
         })?;
         let problems = said["agent"]["problems"].to_string();

@@ -87,11 +87,11 @@ fn a11_a_path_that_is_none_is_refused_and_nothing_changes() -> Result<()> {
     let mut watch = Watch::start_tcp(lab, &[("web", http("/status/200"))])?;
     watch.wait("web", "ONLINE")?;
     let long = format!("/{}", "a".repeat(80));
-    for (path, rule) in [("status/200", "start it with /"), (&long, "use at most 80")] {
+    for (path, rule) in [("status/200", "is not a path"), (&long, "has 81 characters")] {
         watch.config.pool_mut("web").healthmonitor = Some(http(path));
         watch.reload()?;
-        let told = |said: &Value| said["agent"]["problems"].to_string().contains(rule);
-        let said = watch.agent.wait_status("the problem to be told", LIMIT, told)?;
+        let is_shown = |said: &Value| said["agent"]["problems"].to_string().contains(rule);
+        let said = watch.agent.wait_status("the problem to be reported", LIMIT, is_shown)?;
         assert!(said["agent"]["problems"].to_string().contains("url_path"), "{said}");
         assert_eq!(watch.member("web")?["operating_status"], "ONLINE");
     }

@@ -31,10 +31,10 @@ fn events_come_as_a_stream_in_the_log_and_as_counters() -> Result<()> {
     scene.scripts[0].answer(&[500]);
     scene.wait(0, "OFFLINE")?;
     scene.scripts[1].answer(&[503]);
-    let told = wait_events(&following, 1)?;
+    let is_shown = wait_events(&following, 1)?;
     scene.scripts[1].answer(&[200]);
     let all = wait_events(&following, 2)?;
-    assert_eq!(told[0], all[0]);
+    assert_eq!(is_shown[0], all[0]);
     let [unhealthy, recovered] = &all[..] else { panic!("{all:?}") };
     for event in &all {
         assert_eq!(event["name"], member);

@@ -19,23 +19,23 @@ fn address(number: u8) -> IpAddr {
 }
 
 #[test]
-fn the_cause_says_what_was_told_and_by_whom() -> Result<()> {
+fn the_cause_says_what_was_reported_and_by_which_host() -> Result<()> {
     let lab = lab(1)?;
     let router = lab.member_addr(0, Family::V4);
     lab.lb().ip(&format!("route add {NETWORK} via {router}"))?;
     let backend = lab.backend(0);
     backend.sysctl("ipv4/ip_forward", "1")?;
-    // All of it goes to one host, which would be told once a second.
+    // All of it goes to one host, which would be informed once a second.
     backend.sysctl("ipv4/icmp_ratelimit", "0")?;
     backend.ip(&format!("route add unreachable {}", address(1)))?;
     backend.ip(&format!("route add prohibit {}", address(2)))?;
-    let nobody: IpAddr = Ipv4Addr::new(10, 0, 0, 99).into();
+    let unused: IpAddr = Ipv4Addr::new(10, 0, 0, 99).into();
     let nowhere: IpAddr = Ipv4Addr::new(203, 0, 113, 1).into();
     let cases = [
         ("host", address(1), json!({ "kind": "host_unreachable", "by": router })),
         ("prohibited", address(2), json!({ "kind": "admin_prohibited", "by": router })),
         ("network", address(3), json!({ "kind": "net_unreachable", "by": router })),
-        ("nobody", nobody, json!({ "kind": "no_neighbor" })),
+        ("unused", unused, json!({ "kind": "no_neighbor" })),
         ("nowhere", nowhere, json!({ "kind": "no_route", "error": "network is unreachable" })),
     ];
     let case = |name: &str, member, protocol, kind| Case {

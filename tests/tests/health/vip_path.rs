@@ -98,9 +98,9 @@ impl Scene {
         self.wait_paths("only the virtual address to fail", |vip, direct| {
             vip.starts_with("CONNECT_TIMEOUT") && direct == "ok"
         })?;
-        let told = self.agent.run(&["status"])?;
-        assert!(told.contains("vip: CONNECT_TIMEOUT"), "{told}");
-        assert!(told.contains("direct: ok"), "{told}");
+        let is_shown = self.agent.run(&["status"])?;
+        assert!(is_shown.contains("vip: CONNECT_TIMEOUT"), "{is_shown}");
+        assert!(is_shown.contains("direct: ok"), "{is_shown}");
         let said = self.agent.status()?;
         assert!(status::all_are(&said, self.member(1), "ONLINE"), "{said}");
         Ok(())
@@ -123,8 +123,8 @@ impl Scene {
         self.wait_paths("the virtual address to answer", |vip, _| vip == "ok")
     }
 
-    /// Interfaces, rules and routes on the load balancer that lead probes.
-    fn led(&self) -> Result<Vec<String>> {
+    /// Interfaces, rules and routes on the load balancer for probes.
+    fn probe_routes(&self) -> Result<Vec<String>> {
         let mut all = String::new();
         for words in [
             "-oneline link",
@@ -204,26 +204,26 @@ fn what_is_missing_is_seen_gue_v6() -> Result<()> {
 #[test]
 fn an_agent_takes_over_what_leads_probes_and_detaching_removes_it() -> Result<()> {
     let mut scene = Scene::start(Forwarding::Ipip, Family::V6)?;
-    let led = scene.led()?;
+    let probe_routes = scene.probe_routes()?;
     // Two interfaces; a rule and a route for each IP version.
-    assert_eq!(led.len(), 6, "{led:#?}");
+    assert_eq!(probe_routes.len(), 6, "{probe_routes:#?}");
 
     scene.agent.kill()?;
-    assert_eq!(scene.led()?, led);
+    assert_eq!(scene.probe_routes()?, probe_routes);
     scene.vip_on(0, "del")?;
     scene.agent.restart()?;
-    assert_eq!(scene.led()?, led);
+    assert_eq!(scene.probe_routes()?, probe_routes);
     scene.assert_only_traffic_fails()?;
     scene.vip_on(0, "add")?;
     scene.assert_mended()?;
 
     scene.agent.terminate()?;
-    assert_eq!(scene.led()?, led);
-    let told = scene.agent.detach()?;
-    assert!(told.contains("the way of health probes is removed"), "{told}");
-    assert_eq!(scene.led()?, Vec::<String>::new());
-    let told = scene.agent.detach()?;
-    assert!(!told.contains("health probes"), "{told}");
+    assert_eq!(scene.probe_routes()?, probe_routes);
+    let is_shown = scene.agent.detach()?;
+    assert!(is_shown.contains("the way of health probes is removed"), "{is_shown}");
+    assert_eq!(scene.probe_routes()?, Vec::<String>::new());
+    let is_shown = scene.agent.detach()?;
+    assert!(!is_shown.contains("health probes"), "{is_shown}");
     Ok(())
 }
 
@@ -292,8 +292,8 @@ fn where_ipv6_is_switched_off_probes_over_it_go_direct() -> Result<()> {
 #[test]
 fn without_its_interface_members_are_probed_at_their_own_addresses() -> Result<()> {
     let mut scene = Scene::start(Forwarding::L2, Family::V4)?;
-    let led = scene.led()?.join("\n");
-    let name = led.split_whitespace().find(|word| word.starts_with("elb-probe-"));
+    let probe_routes = scene.probe_routes()?.join("\n");
+    let name = probe_routes.split_whitespace().find(|word| word.starts_with("elb-probe-"));
     let name = name.and_then(|name| name.split(['@', ':']).next()).context("no interface")?;
     scene.agent.terminate()?;
     scene.agent.detach()?;
@@ -303,8 +303,8 @@ fn without_its_interface_members_are_probed_at_their_own_addresses() -> Result<(
     let said = scene.agent.status()?;
     let problems = said["agent"]["problems"].to_string();
     assert!(problems.contains("path of health probes") && problems.contains(name), "{problems}");
-    let told = scene.agent.run(&["status"])?;
-    assert_eq!(told.matches("that is not elb's").count(), 1, "{told}");
+    let is_shown = scene.agent.run(&["status"])?;
+    assert_eq!(is_shown.matches("that is not elb's").count(), 1, "{is_shown}");
     assert_eq!(scene.probe(0)?["path"], "direct");
     scene.lab.lb().ip(&format!("link del {name}"))?;
     scene.wait_paths("probes of the virtual address", |vip, _| vip == "ok")

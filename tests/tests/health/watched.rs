@@ -1,4 +1,4 @@
-//! A lab whose members are watched by the real agent, and what tells their health.
+//! A lab whose members are watched by the real agent, and what decides their health.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -77,8 +77,8 @@ impl Watched {
     pub(crate) fn probed(&self, index: usize, more: u64) -> Result<Value> {
         let address = self.address(index);
         let target = probes(&self.member(index)?) + more;
-        let told = |said: &Value| member(said, address).is_ok_and(|one| probes(&one) >= target);
-        member(&self.agent.wait_status("more probes", LIMIT, told)?, address)
+        let is_shown = |said: &Value| member(said, address).is_ok_and(|one| probes(&one) >= target);
+        member(&self.agent.wait_status("more probes", LIMIT, is_shown)?, address)
     }
 }
 

@@ -37,7 +37,7 @@ fn a_virtual_address_that_is_gone_is_named_and_comes_back() -> Result<()> {
     bench.clean(&bench.vip("ipip"))?;
     bench.host().ip(&format!("address del {}/32 dev lo", bench.lab.vip4()))?;
     // What was set up is known: it need not be said.
-    bench.mends(&bench.http(), Check::VirtualAddress, &["10.0.0.100 is on no interface"])?;
+    bench.repairs(&bench.http(), Check::VirtualAddress, &["10.0.0.100 is on no interface"])?;
     Ok(())
 }
 
@@ -50,7 +50,11 @@ fn a_virtual_address_that_answers_arp_is_named_and_moved() -> Result<()> {
         "address del {0}/32 dev lo\naddress add {0}/32 dev {DEVICE}",
         bench.lab.vip4()
     ))?;
-    bench.mends(&bench.vip("l2"), Check::VirtualAddress, &["is on eth0, which answers for it"])?;
+    bench.repairs(
+        &bench.vip("l2"),
+        Check::VirtualAddress,
+        &["is on eth0, which answers for it"],
+    )?;
     Ok(())
 }
 
@@ -61,13 +65,13 @@ fn missing_decapsulation_is_named_and_attached() -> Result<()> {
         let _server = bench.serve()?;
         bench.up("l2")?;
         let words = [&*format!("the outer headers of {mode}"), "eth0 carries no XDP program"];
-        bench.mends(&bench.vip(mode), Check::Decapsulation, &words)?;
+        bench.repairs(&bench.vip(mode), Check::Decapsulation, &words)?;
     }
     Ok(())
 }
 
 #[test]
-fn a_program_of_somebody_else_leaves_decapsulation_unknown() -> Result<()> {
+fn a_foreign_program_leaves_decapsulation_unknown() -> Result<()> {
     let bench = Bench::new()?;
     let _server = bench.serve()?;
     bench.up("l2")?;
@@ -85,7 +89,7 @@ fn an_address_that_the_program_does_not_know_is_named() -> Result<()> {
     bench.up("ipip")?;
     bench.host().ip("address add 10.0.0.101/32 dev lo scope host")?;
     let question = format!("{} --vip 10.0.0.101", bench.vip("ipip"));
-    bench.mends(&question, Check::Decapsulation, &["does not know 10.0.0.101"])?;
+    bench.repairs(&question, Check::Decapsulation, &["does not know 10.0.0.101"])?;
     Ok(())
 }
 
@@ -103,7 +107,7 @@ fn sysctls_that_spoil_direct_server_return_are_named_and_set() -> Result<()> {
         for key in keys {
             bench.host().sysctl(&format!("ipv4/conf/{key}"), value)?;
         }
-        bench.mends(&bench.vip("ipip"), Check::Sysctls, &[words])?;
+        bench.repairs(&bench.vip("ipip"), Check::Sysctls, &[words])?;
     }
     Ok(())
 }
@@ -151,7 +155,7 @@ fn the_way_back_to_clients_is_looked_at() -> Result<()> {
     bench.clean(&format!("{question} --client 10.0.0.10"))?;
     bench.host().ip("route add blackhole 203.0.113.0/24")?;
     bench.host().ip(&format!("route add default via 10.0.0.1 dev {DEVICE}"))?;
-    bench.mends(&client, Check::Route, &["`route blackhole 203.0.113.0/24` is in the way"])?;
+    bench.repairs(&client, Check::Route, &["`route blackhole 203.0.113.0/24` is in the way"])?;
     Ok(())
 }
 
@@ -165,7 +169,7 @@ fn a_sysctl_that_another_makes_up_for_is_a_warning() -> Result<()> {
 }
 
 #[test]
-fn an_interface_too_small_for_outer_headers_is_told_of() -> Result<()> {
+fn an_interface_too_small_for_outer_headers_is_reported() -> Result<()> {
     let lab = |families, mtu| Lab::builder().families(families).backends(1).mtu(mtu).start();
     let bench = Bench::in_lab(lab(Families::V4, 1500)?)?;
     let _server = bench.serve()?;
@@ -183,7 +187,11 @@ fn an_interface_too_small_for_outer_headers_is_told_of() -> Result<()> {
     ))?;
     let from = bench.lb_addr(Family::V6);
     let question = format!("--port {HTTP} --from {from} --vip {vip} --mode ipip");
-    bench.mends(&question, Check::Mtu, &["40 of them outer headers: 1260 fit, IPv6 needs 1280"])?;
+    bench.repairs(
+        &question,
+        Check::Mtu,
+        &["40 of them outer headers: 1260 fit, IPv6 needs 1280"],
+    )?;
     Ok(())
 }
 
@@ -193,13 +201,13 @@ fn ignored_echo_requests_matter_to_udp() -> Result<()> {
     let _server = bench.serve()?;
     bench.host().sysctl("ipv4/icmp_echo_ignore_all", "1")?;
     bench.clean(&bench.http())?;
-    bench.mends(&bench.udp(), Check::Sysctls, &["net.ipv4.icmp_echo_ignore_all is 1"])?;
+    bench.repairs(&bench.udp(), Check::Sysctls, &["net.ipv4.icmp_echo_ignore_all is 1"])?;
 
     let bench = Bench::of(Families::Both)?;
     let _server = bench.serve()?;
     bench.host().sysctl("ipv6/icmp/echo_ignore_all", "1")?;
     bench.clean(&bench.udp())?;
     let v6 = format!("--protocol udp --port {ECHO} --from {}", bench.lb_addr(Family::V6));
-    bench.mends(&v6, Check::Sysctls, &["net.ipv6.icmp.echo_ignore_all is 1"])?;
+    bench.repairs(&v6, Check::Sysctls, &["net.ipv6.icmp.echo_ignore_all is 1"])?;
     Ok(())
 }

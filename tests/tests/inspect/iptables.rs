@@ -28,7 +28,7 @@ fn a_rule_of_either_iptables_is_named_and_its_fix_lets_probes_in() -> Result<()>
             bench.sh(&format!("{program} -A {rule}"))?;
             assert!(!bench.reached(HTTP)?, "{rule}");
             let named = [&format!("{program} table filter"), words];
-            bench.mends(&bench.http(), Check::Firewall, &named)?;
+            bench.repairs(&bench.http(), Check::Firewall, &named)?;
             assert!(bench.reached(HTTP)?, "{rule}");
         }
     }
@@ -45,10 +45,10 @@ fn chains_and_policies_of_iptables_are_followed() -> Result<()> {
              {program} -A web -s 10.0.0.3 -j ACCEPT; {program} -A web -p tcp -j DROP; \
              {program} -A INPUT -p tcp --dport {HTTP} -j web"
         ))?;
-        bench.mends(&bench.http(), Check::Firewall, &["chain web, rule 3"])?;
+        bench.repairs(&bench.http(), Check::Firewall, &["chain web, rule 3"])?;
         bench.sh(&format!("{program} -F; {program} -P INPUT DROP"))?;
         assert!(!bench.reached(HTTP)?);
-        bench.mends(&bench.http(), Check::Firewall, &["the policy of", "chain INPUT"])?;
+        bench.repairs(&bench.http(), Check::Firewall, &["the policy of", "chain INPUT"])?;
         assert!(bench.reached(HTTP)?);
     }
     Ok(())
@@ -60,7 +60,7 @@ fn tables_before_the_filter_count() -> Result<()> {
         let bench = Bench::new()?;
         let _server = bench.serve()?;
         bench.sh(&format!("{program} -t raw -A PREROUTING -p tcp --dport {HTTP} -j DROP"))?;
-        bench.mends(&bench.http(), Check::Firewall, &["table raw, chain PREROUTING, rule 1"])?;
+        bench.repairs(&bench.http(), Check::Firewall, &["table raw, chain PREROUTING, rule 1"])?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ fn rules_of_ip6tables_are_for_ipv6() -> Result<()> {
         bench.sh(&format!("{program} -A INPUT -s fd00::/64 -p tcp --dport {HTTP} -j DROP"))?;
         bench.clean(&bench.http())?;
         let v6 = format!("--port {HTTP} --from {}", bench.lb_addr(Family::V6));
-        bench.mends(&v6, Check::Firewall, &[program, "rule 1"])?;
+        bench.repairs(&v6, Check::Firewall, &[program, "rule 1"])?;
     }
     Ok(())
 }

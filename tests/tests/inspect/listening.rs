@@ -101,7 +101,7 @@ fn a_udp_server_is_no_tcp_server() -> Result<()> {
 }
 
 #[test]
-fn without_a_question_it_tells_what_listens() -> Result<()> {
+fn without_a_question_it_lists_what_listens() -> Result<()> {
     let bench = Bench::new()?;
     let server = bench.serve()?;
     let inspection = bench.inspect("")?;

@@ -32,7 +32,7 @@ fn a_stopped_process_is_named_and_goes_on() -> Result<()> {
     let question = format!("--port {PORT} --from {}", bench.lb());
     bench.clean(&question)?;
     server.signal(Signal::SIGSTOP)?;
-    let finding = bench.mends(&question, Check::Load, &["socat (process ", "is stopped"])?;
+    let finding = bench.repairs(&question, Check::Load, &["socat (process ", "is stopped"])?;
     assert_eq!(finding.fix.as_deref(), Some(&*format!("kill -CONT {}", server.id())));
     Ok(())
 }
@@ -69,6 +69,6 @@ fn a_process_without_free_descriptors_is_named_and_gets_more() -> Result<()> {
     let question = format!("--port {PORT} --from {}", bench.lb());
     // Descriptors that it holds already count against the new limit.
     bench.sh(&format!("prlimit --pid {} --nofile=5:", server.id()))?;
-    bench.mends(&question, Check::Load, &["of 5 open files", "socat"])?;
+    bench.repairs(&question, Check::Load, &["of 5 open files", "socat"])?;
     Ok(())
 }

@@ -48,7 +48,7 @@ fn a_rule_that_drops_probes_is_named_and_its_fix_lets_them_in() -> Result<()> {
         bench.sh(&input(&rules))?;
         assert!(!bench.reached(HTTP)?, "{rules}");
         let handle = ["nft rule inet filter", "handle", words];
-        let finding = bench.mends(&bench.http(), Check::Firewall, &handle)?;
+        let finding = bench.repairs(&bench.http(), Check::Firewall, &handle)?;
         assert!(
             finding.fix.is_some_and(|fix| fix.starts_with("nft insert rule inet filter input"))
         );
@@ -88,7 +88,7 @@ fn a_policy_that_drops_is_named() -> Result<()> {
     bench.sh(&table("drop", "ct state established accept; tcp dport 22 accept", ""))?;
     assert!(!bench.reached(HTTP)?);
     let words = ["the policy of nft chain inet filter input"];
-    bench.mends(&bench.http(), Check::Firewall, &words)?;
+    bench.repairs(&bench.http(), Check::Firewall, &words)?;
     assert!(bench.reached(HTTP)?);
     Ok(())
 }
@@ -99,7 +99,7 @@ fn a_rule_that_drops_answers_is_named() -> Result<()> {
     let _server = bench.serve()?;
     bench.sh(&table("accept", "", &format!("tcp sport {HTTP} ct state established drop")))?;
     assert!(!bench.reached(HTTP)?);
-    let finding = bench.mends(&bench.http(), Check::Firewall, &["inet filter output handle"])?;
+    let finding = bench.repairs(&bench.http(), Check::Firewall, &["inet filter output handle"])?;
     assert!(finding.evidence.contains("from 10.0.0.11 port"), "{finding:?}");
     assert!(bench.reached(HTTP)?);
     Ok(())
@@ -115,7 +115,7 @@ fn a_rule_of_an_interface_is_named() -> Result<()> {
          tcp dport {HTTP} drop; }}; }}\nEND\n"
     ))?;
     assert!(!bench.reached(HTTP)?);
-    bench.mends(&bench.http(), Check::Firewall, &["nft rule netdev early in handle"])?;
+    bench.repairs(&bench.http(), Check::Firewall, &["nft rule netdev early in handle"])?;
     assert!(bench.reached(HTTP)?);
     Ok(())
 }
@@ -127,7 +127,7 @@ fn rules_for_ipv6_are_for_ipv6() -> Result<()> {
     bench.sh(&input(&format!("ip6 saddr fd00::/64 tcp dport {HTTP} drop")))?;
     bench.clean(&bench.http())?;
     let v6 = format!("--port {HTTP} --from {}", bench.lb_addr(Family::V6));
-    bench.mends(&v6, Check::Firewall, &["fd00::/64"])?;
+    bench.repairs(&v6, Check::Firewall, &["fd00::/64"])?;
     Ok(())
 }
 
@@ -137,14 +137,14 @@ fn blocked_echo_requests_matter_to_udp() -> Result<()> {
     let _server = bench.serve()?;
     bench.sh(&input("icmp type echo-request drop"))?;
     bench.clean(&bench.http())?;
-    bench.mends(&bench.udp(), Check::Firewall, &["icmp type echo-request", "echo requests"])?;
+    bench.repairs(&bench.udp(), Check::Firewall, &["icmp type echo-request", "echo requests"])?;
 
     let bench = Bench::of(Families::Both)?;
     let _server = bench.serve()?;
     bench.sh(&table("accept", "", "icmpv6 type echo-reply reject"))?;
     bench.clean(&bench.udp())?;
     let v6 = format!("--protocol udp --port {ECHO} --from {}", bench.lb_addr(Family::V6));
-    bench.mends(&v6, Check::Firewall, &["icmpv6 type echo-reply", "echo replies"])?;
+    bench.repairs(&v6, Check::Firewall, &["icmpv6 type echo-reply", "echo replies"])?;
     Ok(())
 }
 
@@ -157,7 +157,7 @@ fn dropped_neighbour_discovery_is_named() -> Result<()> {
     bench.sh(&table("drop", &rules, ""))?;
     bench.clean(&bench.http())?;
     let v6 = format!("--port {HTTP} --from {}", bench.lb_addr(Family::V6));
-    bench.mends(&v6, Check::Firewall, &["policy of nft chain", "neighbour solicitations"])?;
+    bench.repairs(&v6, Check::Firewall, &["policy of nft chain", "neighbour solicitations"])?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ fn a_route_that_refuses_is_named_and_deleted() -> Result<()> {
         assert!(!bench.reached(HTTP)?, "{kind}");
         let question = format!("{} --to {member}", bench.http());
         let words = [&*format!("route {kind} {lb}/32"), "is in the way"];
-        bench.mends(&question, Check::Route, &words)?;
+        bench.repairs(&question, Check::Route, &words)?;
         assert!(bench.reached(HTTP)?, "{kind}");
     }
     Ok(())
@@ -28,7 +28,7 @@ fn a_rule_that_refuses_is_named_and_deleted() -> Result<()> {
     let _server = bench.serve()?;
     bench.host().ip(&format!("rule add to {} prohibit pref 77", bench.lb()))?;
     let question = format!("{} --to {}", bench.http(), bench.member());
-    bench.mends(&question, Check::Route, &["rule preference 77"])?;
+    bench.repairs(&question, Check::Route, &["rule preference 77"])?;
     Ok(())
 }
 
@@ -39,7 +39,7 @@ fn a_route_that_is_gone_is_named_and_comes_back() -> Result<()> {
     bench.host().ip(&format!("route del 10.0.0.0/24 dev {DEVICE}"))?;
     assert!(!bench.reached(HTTP)?);
     let words = ["there is no route to 10.0.0.2", "eth0 has 10.0.0.11/24"];
-    bench.mends(&format!("{} --to {}", bench.http(), bench.member()), Check::Route, &words)?;
+    bench.repairs(&format!("{} --to {}", bench.http(), bench.member()), Check::Route, &words)?;
     assert!(bench.reached(HTTP)?);
     Ok(())
 }
@@ -50,7 +50,7 @@ fn an_interface_that_is_down_is_named_and_comes_up() -> Result<()> {
     let _server = bench.serve()?;
     bench.host().ip(&format!("link set {DEVICE} down"))?;
     let question = format!("{} --to {}", bench.http(), bench.member());
-    bench.mends(&question, Check::Route, &["eth0", "is down"])?;
+    bench.repairs(&question, Check::Route, &["eth0", "is down"])?;
     Ok(())
 }
 
@@ -89,6 +89,6 @@ fn strict_reverse_path_filtering_is_named_and_loosened() -> Result<()> {
     assert!(!bench.reached(HTTP)?);
     let question = format!("{} --to {}", bench.http(), bench.member());
     let words = ["net.ipv4.conf.eth0.rp_filter is strict", "go out by other"];
-    bench.mends(&question, Check::Sysctls, &words)?;
+    bench.repairs(&question, Check::Sysctls, &words)?;
     Ok(())
 }

@@ -145,7 +145,7 @@ impl Bench {
     }
 
     /// As [`Bench::names`]; then the fix is run, and the report must be clean.
-    pub fn mends(&self, question: &str, check: Check, words: &[&str]) -> Result<Finding> {
+    pub fn repairs(&self, question: &str, check: Check, words: &[&str]) -> Result<Finding> {
         let finding = self.names(question, check, words)?;
         self.sh(finding.fix.as_deref().context("there is no fix")?)?;
         self.clean(question)?;
@@ -163,9 +163,9 @@ impl Bench {
             ensure!(finding.evidence.contains(word), "no {word:?} in {finding:#?}");
         }
         self.sh(finding.fix.as_deref().context("there is no fix")?)?;
-        let mended = self.inspect(question)?;
-        ensure!(verdict(&mended, check) == Some(Outcome::Pass), "{:#?}", mended.report);
-        clean(&mended)
+        let repaired = self.inspect(question)?;
+        ensure!(verdict(&repaired, check) == Some(Outcome::Pass), "{:#?}", repaired.report);
+        clean(&repaired)
     }
 
     /// Nothing is wrong with what is asked about.

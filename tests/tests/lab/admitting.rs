@@ -245,7 +245,7 @@ fn datagrams_are_refused_and_let_in_again() -> Result<()> {
 #[test]
 fn an_agent_without_its_saved_state_finds_the_groups() -> Result<()> {
     let mut guarded = Guarded::start(AccessList::White, &["10.0.0.0/8", "fd00::/16"])?;
-    // Another group has the first number, and then nobody has.
+    // Another group has the first number, and then no one has.
     let mut groups = guarded.config.ip_groups.clone();
     let alone = guarded.config.clone();
     groups[0].name = "another".to_owned();
@@ -330,7 +330,7 @@ fn cpu_time(process: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
-/// Whoever is refused tries again: all come through, some a second at a time.
+/// A client that is refused tries again: all come through, some a second at a time.
 #[test]
 fn more_connections_than_the_limit_wait_for_the_next_second() -> Result<()> {
     let mut guarded = Guarded::start(AccessList::Black, &[])?;

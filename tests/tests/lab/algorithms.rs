@@ -228,7 +228,7 @@ fn a_connection_of_quic_is_its_id() -> Result<()> {
     udp.agent.reload(&udp.config)?;
     let serves =
         |said: &Value| status::slots(said, "quic").get(&late).is_some_and(|slots| *slots > 0);
-    udp.agent.wait_status("the member that comes to serve", LIMIT, serves)?;
+    udp.agent.wait_status("the member that begins to serve", LIMIT, serves)?;
     all_stay(&udp)
 }
 
@@ -245,13 +245,13 @@ fn a_server_of_quic_is_found_by_its_id() -> Result<()> {
             let said = udp.explain(client, &["--cid", &hex(&id)])?;
             assert_eq!(said["connection_id"]["decides"], true, "{said}");
             assert_eq!(said["named"]["number"], said["backend"]["number"], "{said}");
-            assert_eq!((&said["slot"], udp.told(&said)?), (&Value::Null, owner), "{said}");
+            assert_eq!((&said["slot"], udp.is_shown(&said)?), (&Value::Null, owner), "{said}");
         }
         // Ids that name no server are hashed; packets without one go by their addresses.
         let id = [0, u8::try_from(n)?, 0xff, 7, 7];
         let said = udp.explain(client, &["--cid", &hex(&id)])?;
         assert_eq!(said["connection_id"]["part"], hex(&id[1..3]), "{said}");
-        assert_eq!(udp.from(client)?.ask(&short(&id))?, udp.told(&said)?, "{said}");
+        assert_eq!(udp.from(client)?.ask(&short(&id))?, udp.is_shown(&said)?, "{said}");
         let said = udp.explain(client, &[])?;
         assert_eq!(said["connection_id"]["given"], false, "{said}");
     }
@@ -281,8 +281,11 @@ fn connections_of_quic_stay_with_a_server_that_leaves() -> Result<()> {
     let said = &udp.agent.ask(&["drain", &member])?["members"][0];
     assert_eq!((&said["former_slots"], &said["flows"]), (&0.into(), &0.into()), "{said}");
     assert!(said["named_ago"].as_u64().is_some_and(|ago| ago < SHORT.into()), "{said}");
-    let told = udp.agent.end(&["drain", &member, "--wait", "--timeout", "2s"], LIMIT)?;
-    assert!(told.code == Some(1) && told.printed.contains("its server_id was seen"), "{told:?}");
+    let is_shown = udp.agent.end(&["drain", &member, "--wait", "--timeout", "2s"], LIMIT)?;
+    assert!(
+        is_shown.code == Some(1) && is_shown.printed.contains("its server_id was seen"),
+        "{is_shown:?}"
+    );
 
     udp.config.pools[0].members.truncate(1);
     udp.agent.reload_with(&with_server_ids(udp.config.text()?))?;
@@ -325,7 +328,7 @@ fn short(id: &[u8]) -> Vec<u8> {
     [&[0x41], id, &[0x55; 24]].concat()
 }
 
-/// The first packet of one (RFC 9000 §17.2.2), as far as a load balancer looks at it.
+/// The first packet of one (RFC 9000 §17.2.2), the part that a load balancer looks at.
 fn long(id: &[u8]) -> Vec<u8> {
     let length = u8::try_from(id.len()).expect("a connection id has at most 20 bytes");
     [&[0xc3, 0, 0, 0, 1, length], id, &[0; 24]].concat()
@@ -376,8 +379,8 @@ impl Udp {
         self.agent.ask(&[&question, more].concat())
     }
 
-    /// The name of the backend server that an explanation tells.
-    fn told(&self, explained: &Value) -> Result<String> {
+    /// The name of the backend server that an explanation shows.
+    fn is_shown(&self, explained: &Value) -> Result<String> {
         let member = explained["backend"]["address"].as_str().unwrap_or_default();
         let member: IpAddr = member.parse().with_context(|| explained.to_string())?;
         let mut indices = 0..self.lab.backends().len();

@@ -62,7 +62,7 @@ fn an_interface_without_native_xdp_is_refused_and_works_in_generic_mode() -> Res
 }
 
 #[test]
-fn an_interface_with_a_program_of_somebody_else_is_left_to_them() -> Result<()> {
+fn an_interface_with_a_foreign_program_is_left_alone() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let _theirs = elb_tests::xdp::XdpPass::attach(lab.lb(), &["lb0"])?;
     let config = config(&lab, Forwarding::L2, |pool| pool);

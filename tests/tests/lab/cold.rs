@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::scene::{ECHO, LIMIT, WEB, assert_shares, wait_until_serving};
 
 const CONNECTIONS: usize = 100;
-/// How long an answer may take while nobody serves: the client sends again, ever more rarely.
+/// How long an answer may take while no one serves: the client sends again, ever more rarely.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Seconds between two probes: nothing comes of waiting for a second one.
 const DELAY: u32 = 50;
@@ -41,7 +41,7 @@ fn lab(backends: u8) -> Result<(Lab, Vec<Server>)> {
     Ok((lab, servers))
 }
 
-/// One pool, on a port of the lab's address that nobody announces.
+/// One pool, on a port of the lab's address that no one announces.
 fn config(lab: &Lab, name: &str, port: u16, monitor: HealthMonitor) -> Config {
     let pool = Pool::of(lab, name, Family::V4, Protocol::Tcp, port).watched(monitor);
     let mut config = Config::new(lab).balance(lab, Family::V4, port, pool);
@@ -109,7 +109,7 @@ fn live_connections_outlive_the_loss_of_the_maps_alone() -> Result<()> {
     outlives(|_, config| Ok(fs::remove_dir_all(&config.agent.pin_dir)?))
 }
 
-/// The maps are lost while nobody serves, and an agent begins anew.
+/// The maps are lost while no one serves, and an agent begins anew.
 fn outlives(lose: impl FnOnce(&Agent, &Config) -> Result<()>) -> Result<()> {
     let (lab, _servers) = lab(4)?;
     let config = config(&lab, ECHO, ECHO_PORT, HealthMonitor::patient(MonitorKind::Tcp));

@@ -37,24 +37,24 @@ fn a_reader_that_leaves_ends_a_command_without_a_word() -> Result<()> {
 
 /// Goes on as another user with the program `$0`, which may be where that one cannot look: it is opened
 /// before.
-const BECOME_NOBODY: &str = r#"exec 9< "$0"
+const AS_NOBODY: &str = r#"exec 9< "$0"
 exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /proc/self/fd/9 "$@""#;
 
 #[test]
-fn what_keeps_a_command_from_the_agent_is_told() -> Result<()> {
+fn what_keeps_a_command_from_the_agent_is_reported() -> Result<()> {
     let scene = Scene::start(1, Forwarding::L2, |pool| pool)?;
     let elb = elb_bin()?.display().to_string();
     let socket = scene.config.agent.socket.display().to_string();
-    let nobody = ["sh", "-c", BECOME_NOBODY, &elb, "status", "--socket", &socket];
+    let unprivileged = ["sh", "-c", AS_NOBODY, &elb, "status", "--socket", &socket];
     let missing = [&elb, "status", "--config", "/nonexistent/elb.toml"];
-    for (words, told) in [
-        (&nobody[..], "you may not ask the agent at "),
+    for (words, is_shown) in [
+        (&unprivileged[..], "you may not ask the agent at "),
         (&missing[..], "/nonexistent/elb.toml: cannot be read"),
     ] {
         let mut command = scene.lab.lb().command(words[0]);
         command.args(&words[1..]);
         let ended = ended(command, LIMIT)?;
-        assert!(ended.code == Some(1) && ended.said.contains(told), "{words:?}: {ended:?}");
+        assert!(ended.code == Some(1) && ended.said.contains(is_shown), "{words:?}: {ended:?}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Members that leave: how long their connections go on, what cuts them, and how somebody who
+//! Members that leave: how long their connections go on, what cuts them, and how someone who
 //! drains a member learns that nothing is left.
 
 use std::time::{Duration, Instant};

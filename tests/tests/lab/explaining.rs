@@ -1,4 +1,4 @@
-//! `elb explain`, `elb flows` and `elb drops` next to real connections: they tell where packets
+//! `elb explain`, `elb flows` and `elb drops` next to real connections: they show where packets
 //! really go, and change nothing.
 
 use std::{
@@ -154,12 +154,12 @@ fn nothing_is_changed_by_asking(scene: &Scene, client: SocketAddr) -> Result<()>
         assert_eq!(opening["decision"]["fate"], "forwarded", "{opening}");
     }
     let (src, dst) = (client.to_string(), SocketAddr::new(scene.echo().ip(), 9).to_string());
-    let nobody =
+    let unanswered =
         scene.agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
-    assert_eq!(nobody["decision"]["reason"], "closed_port_answered", "{nobody}");
+    assert_eq!(unanswered["decision"]["reason"], "closed_port_answered", "{unanswered}");
     assert!(
-        nobody["decision"]["fix"].as_str().expect("a string").contains("add a listener"),
-        "{nobody}"
+        unanswered["decision"]["fix"].as_str().expect("a string").contains("add a listener"),
+        "{unanswered}"
     );
     assert_eq!(counted()?, before);
     Ok(())
@@ -172,8 +172,8 @@ fn a_drop_is_shown_with_its_rate_and_its_fix() -> Result<()> {
         pool.members.iter_mut().for_each(|member| member.weight = 0);
     }
     scene.agent.reload(&scene.config)?;
-    let nobody = |said: &_| status::slots(said, ECHO).values().all(|slots| *slots == 0);
-    scene.agent.wait_status("no slots for anybody", LIMIT, nobody)?;
+    let unanswered = |said: &_| status::slots(said, ECHO).values().all(|slots| *slots == 0);
+    scene.agent.wait_status("no slots for any member", LIMIT, unanswered)?;
 
     let timeout = Duration::from_millis(100);
     let load = Load { timeout, concurrency: 4, limit: LIMIT * 3, ..Load::on(scene.web()) };

@@ -1,4 +1,4 @@
-//! Members that fail and recover. What tells their health is a server of its own, so that a member
+//! Members that fail and recover. What decides their health is a server of its own, so that a member
 //! which counts as dead could still answer, and every packet that reaches it is seen.
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::scene::{LIMIT, Scene, WEB};
 const HEALTH: Ports = Ports { http: 8080, echo: 8081 };
 const IN_VAIN: Duration = Duration::from_millis(300);
 
-/// Three backends, and what tells their health.
+/// Three backends, and what decides their health.
 fn start(shape: impl Fn(Pool) -> Pool) -> Result<(Scene, Vec<Server>)> {
     let monitored = |pool: Pool| shape(pool.monitored_on(MonitorKind::Http, HEALTH.http));
     let health = |lab: &Lab| {

@@ -1,5 +1,5 @@
 //! Forged segments: two listeners are flooded at once while all slots move, and a member is drained while
-//! segments of nobody's connections keep coming.
+//! segments of no one's connections keep coming.
 
 use std::{
     thread::sleep,
@@ -129,7 +129,7 @@ fn floods_at_two_listeners_harm_no_third() -> Result<()> {
 
 /// Backscatter, as from a flood elsewhere that forges this address: 500 segments a second.
 #[test]
-fn a_member_drains_while_segments_of_nobody_come() -> Result<()> {
+fn a_member_drains_while_segments_of_no_connection_come() -> Result<()> {
     let scene = Scene::start_short(2, |pool| pool)?;
     let stream = scene.stream(0, ECHO_PORT, &[Segment::Ack], Some(500))?;
     let member = scene.member(1).to_string();

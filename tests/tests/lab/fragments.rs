@@ -22,11 +22,11 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const SOCKETS: usize = 60;
 /// Four fragments.
 const LENGTH: usize = 5000;
-/// Once for each that is told something, and once more.
+/// Once for each that is informed, and once more.
 const TRIES: usize = 5;
 
 /// On a network where all have the same MTU: into tunnels, a client's first fragments do not fit
-/// until it has been told.
+/// until it has been informed.
 #[test]
 fn a_large_datagram_reaches_one_backend_and_is_answered() -> Result<()> {
     for mode in [Forwarding::L2, Forwarding::Ipip, Forwarding::Gue] {

@@ -39,7 +39,7 @@ fn a_member_gets_another_ethernet_address() -> Result<()> {
     Ok(())
 }
 
-/// Both backends have the member's address: who answers tells which way packets went.
+/// Both backends have the member's address: who answers shows which way packets went.
 #[test]
 fn the_route_to_a_member_takes_another_gateway() -> Result<()> {
     let lab = Lab::builder().start()?;
@@ -76,8 +76,8 @@ fn the_route_to_a_member_takes_another_gateway() -> Result<()> {
 
     lab.lb().ip(&format!("route del {member}/32"))?;
     let unreachable = format!("there is no route to {member}");
-    let told = |said: &serde_json::Value| said.to_string().contains(&unreachable);
-    agent.wait_status("the status to tell that there is no route", LIMIT, told)?;
+    let is_shown = |said: &serde_json::Value| said.to_string().contains(&unreachable);
+    agent.wait_status("the status to say that there is no route", LIMIT, is_shown)?;
     route(1)?;
     wait_until_serving(&agent)?;
     assert_eq!(http_requests(lab.client(), load, 20)?.answers_by_backend(), only(1));

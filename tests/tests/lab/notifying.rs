@@ -1,4 +1,4 @@
-//! What the agent tells the service manager: sd_notify(3) on a socket.
+//! What the agent reports to the service manager: sd_notify(3) on a socket.
 
 use anyhow::Result;
 use elb_tests::{agent::Agent, config::Forwarding, lab::Lab, wait::wait_for};
@@ -6,7 +6,7 @@ use elb_tests::{agent::Agent, config::Forwarding, lab::Lab, wait::wait_for};
 use crate::scene::{LIMIT, config};
 
 #[test]
-fn the_service_manager_is_told_of_every_phase() -> Result<()> {
+fn the_service_manager_is_notified_of_every_phase() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let config = config(&lab, Forwarding::L2, |pool| pool);
     let mut agent = Agent::start(&lab, &config)?;

@@ -35,7 +35,7 @@ fn start(lab: Builder, mode: Forwarding, backends: u8) -> Result<(Lab, Vec<Serve
 }
 
 /// Behind the load balancer there is no room for outer headers around a client's full packets, and
-/// nobody has lowered the clients' segment size: they learn it from the answer.
+/// no one has lowered the clients' segment size: they learn it from the answer.
 #[test]
 fn clients_learn_what_fits_into_a_tunnel() -> Result<()> {
     for (mode, fits) in [(Forwarding::Ipip, [1480, 1460]), (Forwarding::Gue, [1468, 1448])] {
@@ -53,7 +53,7 @@ fn clients_learn_what_fits_into_a_tunnel() -> Result<()> {
     Ok(())
 }
 
-/// `elb explain` tells what the client has learned, and what goes on in which tunnel.
+/// `elb explain` shows what the client has learned, and what goes on in which tunnel.
 fn is_explained(
     lab: &Lab,
     agent: &Agent,
@@ -81,7 +81,7 @@ fn is_explained(
     Ok(())
 }
 
-/// A hop between router and client is narrower than backends and client know: the router tells the
+/// A hop between router and client is narrower than backends and client know: the router informs the
 /// virtual address, whose answer was too big, and the load balancer the backend that sent it.
 #[test]
 fn backends_learn_what_fits_to_the_client() -> Result<()> {

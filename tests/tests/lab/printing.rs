@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::scene::{self, ECHO, LIMIT, Scene, WEB};
 use crate::tracing;
 
-/// A scene in which much is to be told: a member that is OFFLINE, one that is drained, one that was removed,
+/// A scene in which much is to be reported: a member that is OFFLINE, one that is drained, one that was removed,
 /// access control, limits, and flows that are recorded.
 fn eventful() -> Result<(Scene, HeldConnections)> {
     let (mut scene, ()) = Scene::start_of(4, Forwarding::Ipip, |lab: &Lab| {

@@ -91,7 +91,7 @@ fn packets_keep_their_port() -> Result<()> {
     assert_eq!(held.broken().len(), 0, "{:?}", held.broken());
     UdpFlows::open(ranged.lab.client(), service(1007), 10, beat)?.stop()?;
     let before = ranged.agent.status()?;
-    // Servers listen there too, but nobody balances to them.
+    // Servers listen there too, but no one balances to them.
     let beyond = HeldConnections::open(ranged.lab.client(), service(1011), 1, beat);
     assert!(beyond.is_err(), "port 1011 is not in the range");
     let after = ranged.agent.status()?;

@@ -37,15 +37,15 @@ fn a_file_that_is_wrong_changes_nothing_until_it_is_right() -> Result<()> {
     let wrong = right.replacen("forwarding = \"l2\"", "forwarding = \"l3\"", 1);
     scene.agent.reload_with(&wrong)?;
     let expected = place(&wrong, "forwarding = \"l3\"");
-    let told = |said: &Value| problems(said).contains(&expected);
-    scene.agent.wait_status(&format!("{expected} in the status"), LIMIT, told)?;
+    let is_shown = |said: &Value| problems(said).contains(&expected);
+    scene.agent.wait_status(&format!("{expected} in the status"), LIMIT, is_shown)?;
     traffic.flows_for(200)?;
 
     scene.agent.reload_with(&right.replacen("[[pool]]", "[[pool]", 1))?;
     let line = right.lines().position(|line| line == "[[pool]]").expect("there are pools") + 1;
     let expected = format!("elb.toml:{line}:");
-    let told = |said: &Value| problems(said).contains(&expected);
-    scene.agent.wait_status(&format!("{expected} in the status"), LIMIT, told)?;
+    let is_shown = |said: &Value| problems(said).contains(&expected);
+    scene.agent.wait_status(&format!("{expected} in the status"), LIMIT, is_shown)?;
     traffic.flows_for(200)?;
     assert!(scene.rings()? == rings, "slots have changed their owners");
 
@@ -65,7 +65,7 @@ fn a_file_that_is_wrong_changes_nothing_until_it_is_right() -> Result<()> {
 
 /// The ring comes from the members alone, so that even connections stay where they are.
 #[test]
-fn a_pool_gets_another_name_and_nobody_notices() -> Result<()> {
+fn a_pool_gets_another_name_and_no_client_notices() -> Result<()> {
     let mut scene = Scene::start(3, Forwarding::Ipip, |pool| pool)?;
     let traffic = scene.traffic()?;
     for name in ["renamed", "renamed again"] {

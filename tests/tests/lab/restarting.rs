@@ -40,11 +40,11 @@ fn started_again_without_its_saved_state() -> Result<()> {
 
 #[test]
 fn started_again_with_a_spoilt_saved_state() -> Result<()> {
-    let spoil = |scene: &Scene| {
+    let damage = |scene: &Scene| {
         let text = fs::read(saved_state(scene))?;
         Ok(fs::write(saved_state(scene), &text[..text.len() / 2])?)
     };
-    let scene = goes_on_across(Agent::kill, spoil)?;
+    let scene = goes_on_across(Agent::kill, damage)?;
     assert!(scene.agent.log().contains("the saved state is of no use"));
     Ok(())
 }

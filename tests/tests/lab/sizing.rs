@@ -140,17 +140,17 @@ fn what_is_in_use_must_fit() -> Result<()> {
     let traffic = scene.rush()?;
     // 200 connections are held, and those of the requests of the last minutes are known.
     (scene.config.agent.max_flows, scene.config.agent.max_backends) = (Some(1_024), Some(32));
-    let told = |said: &Value| {
+    let is_shown = |said: &Value| {
         let problems = problems(said);
         problems.contains("[agent] max_flows = 1024 is too small, it stays 65536")
     };
     traffic.flows_for(2 * SOME)?;
     scene.agent.reload(&scene.config)?;
-    scene.agent.wait_status("the refusal", LIMIT, told)?;
+    scene.agent.wait_status("the refusal", LIMIT, is_shown)?;
     assert_eq!(elements(&scene, names::FLOWS_V4)?, 65_536);
     assert_eq!(elements(&scene, names::BACKENDS)?, 32, "what fits is taken over");
     scene.agent.restart()?;
-    scene.agent.wait_status("the refusal after a restart", LIMIT, told)?;
+    scene.agent.wait_status("the refusal after a restart", LIMIT, is_shown)?;
     assert_eq!(elements(&scene, names::FLOWS_V4)?, 65_536);
     traffic.flows_for(SOME)?;
 
@@ -174,8 +174,8 @@ fn a_trace_goes_on_in_the_other_maps() -> Result<()> {
     })?;
     assert_eq!(tracing::program(&scene)?, names::TRACED_PROGRAM);
     assert_eq!(scene.request(60)?.answered(), 60);
-    let told = trace.finish(LIMIT)?;
-    assert!(told.lines().count() >= 60, "{told}");
+    let is_shown = trace.finish(LIMIT)?;
+    assert!(is_shown.lines().count() >= 60, "{is_shown}");
     tracing::wait_plain(&scene)?;
     let said = scene.agent.status()?;
     assert!((0..3).all(|index| status::all_are(&said, scene.member(index), "ONLINE")), "{said}");

@@ -135,14 +135,14 @@ fn killed_anywhere_on_the_way() -> Result<()> {
     Ok(())
 }
 
-/// Maps of a version that nobody knows stay as they are, and `elb detach` knows what to do.
+/// Maps of a version that no one knows stay as they are, and `elb detach` knows what to do.
 #[test]
 fn a_version_that_is_unknown_is_left_alone() -> Result<()> {
     let mut scene = Scene::start(2, Forwarding::L2, |pool| pool)?;
     let pins = scene.config.agent.pin_dir.clone();
     scene.agent.upgrade(&next())?;
     scene.agent.terminate()?;
-    spoil_settings(&pins.join(format!("v{NEXT}")))?;
+    damage_settings(&pins.join(format!("v{NEXT}")))?;
     let refusal = elb_tests::agent::Agent::refusal(&scene.lab, &scene.config.text()?)?;
     assert_eq!(refusal.code, Some(1), "{}", refusal.said);
     for expected in ["are of ABI version 99, whose records this elb does not know", "elb detach"] {
@@ -157,7 +157,7 @@ fn a_version_that_is_unknown_is_left_alone() -> Result<()> {
 }
 
 /// Says in maps that their records are of versions to come.
-fn spoil_settings(folder: &Path) -> Result<()> {
+fn damage_settings(folder: &Path) -> Result<()> {
     use aya::maps::{Array, Map, MapData};
     let map = MapData::from_pin(folder.join(elb_common::names::SETTINGS))?;
     let mut settings: Array<_, [u32; 2]> = Map::Array(map).try_into()?;

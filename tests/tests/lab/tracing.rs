@@ -1,5 +1,5 @@
 //! `elb trace` next to real traffic: it reports the packets that were asked for, the interfaces
-//! carry the program that does so only meanwhile, and nobody notices.
+//! carry the program that does so only meanwhile, and no one notices.
 
 use std::{thread::sleep, time::Duration};
 
@@ -50,7 +50,7 @@ fn events(printed: &str) -> Result<Vec<Value>> {
 }
 
 #[test]
-fn packets_are_told_of_and_none_is_lost_by_the_switch() -> Result<()> {
+fn packets_are_reported_and_none_is_lost_by_the_switch() -> Result<()> {
     let scene = Scene::start(2, Forwarding::Ipip, |pool| pool)?;
     let traffic = scene.traffic()?;
     assert_eq!(program(&scene)?, names::PROGRAM);
@@ -58,9 +58,9 @@ fn packets_are_told_of_and_none_is_lost_by_the_switch() -> Result<()> {
     let vip = scene.lab.vip4().to_string();
     let trace = start(&scene, &["trace", "--vip", &vip, "--count", "60", "-o", "json"])?;
     assert_eq!(program(&scene)?, names::TRACED_PROGRAM);
-    let told = events(&trace.finish(LIMIT)?)?;
-    assert_eq!(told.len(), 60);
-    for event in &told {
+    let is_shown = events(&trace.finish(LIMIT)?)?;
+    assert_eq!(is_shown.len(), 60);
+    for event in &is_shown {
         assert_eq!(event["fate"], "forwarded", "{event}");
         assert_eq!((&event["interface"], &event["protocol"]), (&"lb0".into(), &"tcp".into()));
         assert!(event["source"].as_str().expect("a string").starts_with("10."), "{event}");
@@ -70,8 +70,8 @@ fn packets_are_told_of_and_none_is_lost_by_the_switch() -> Result<()> {
         let sizes = (event["length"].as_u64(), event["sent"]["length"].as_u64());
         assert_eq!(sizes.0.map(|length| length + 20), sizes.1, "{event}");
     }
-    let listener = |name: &str| told.iter().any(|event| event["listener"] == name);
-    assert!(listener(WEB), "{told:?}");
+    let listener = |name: &str| is_shown.iter().any(|event| event["listener"] == name);
+    assert!(listener(WEB), "{is_shown:?}");
     wait_plain(&scene)?;
 
     // Again and again, while traffic goes on.
@@ -91,23 +91,23 @@ fn only_what_is_asked_for_and_each_for_himself() -> Result<()> {
     let json = |arguments: &[&str]| start(&scene, &[&["trace", "-o", "json"], arguments].concat());
     let mut all = json(&["--client", &client])?;
     let mut one = json(&["--member", &member])?;
-    let mut nobody = json(&["--client", "203.0.113.0/24"])?;
+    let mut unmatched = json(&["--client", "203.0.113.0/24"])?;
     let mut refused = json(&["--reason", "closed_port_answered", "--reason", "too_big"])?;
     assert_eq!(scene.request(40)?.answers_by_backend().len(), 2);
     let elsewhere = Load::on(std::net::SocketAddr::new(scene.lab.vip4(), 4444));
     http_requests(scene.lab.client(), Load { timeout: LIMIT / 40, ..elsewhere }, 3)?;
-    // What was told is on its way for less than this.
+    // What was reported is on its way for less than this.
     sleep(Duration::from_millis(500));
 
     let mut ended = Vec::new();
-    for running in [&mut all, &mut one, &mut nobody, &mut refused] {
+    for running in [&mut all, &mut one, &mut unmatched, &mut refused] {
         assert_eq!(program(&scene)?, names::TRACED_PROGRAM);
         running.signal(Signal::SIGINT)?;
     }
-    for running in [all, one, nobody, refused] {
+    for running in [all, one, unmatched, refused] {
         ended.push(events(&running.finish(LIMIT)?)?);
     }
-    let [all, one, nobody, refused] = &ended[..] else { unreachable!("four traces") };
+    let [all, one, unmatched, refused] = &ended[..] else { unreachable!("four traces") };
     assert!(all.len() > 40 * 4 && one.len() > 4, "{} and {}", all.len(), one.len());
     let fates = |fate: &str| all.iter().filter(|event| event["fate"] == fate).count();
     assert!(fates("forwarded") > 40 * 4 && fates("answered") >= 3);
@@ -117,7 +117,7 @@ fn only_what_is_asked_for_and_each_for_himself() -> Result<()> {
     };
     assert_eq!(all.iter().filter(to_member).count(), one.len());
     assert_eq!(one.iter().filter(to_member).count(), one.len());
-    assert!(nobody.is_empty(), "{nobody:?}");
+    assert!(unmatched.is_empty(), "{unmatched:?}");
     assert!(refused.len() >= 3, "{refused:?}");
     assert!(refused.iter().all(|event| event["reason"] == "closed_port_answered"), "{refused:?}");
     wait_plain(&scene)
@@ -141,13 +141,13 @@ fn what_is_beyond_the_limit_is_said() -> Result<()> {
 }
 
 #[test]
-fn an_agent_that_dies_or_stops_while_somebody_traces() -> Result<()> {
+fn an_agent_that_dies_or_stops_while_packets_are_traced() -> Result<()> {
     let mut scene = Scene::start(2, Forwarding::Ipip, |pool| pool)?;
     let traffic = scene.traffic()?;
     let mut trace = start(&scene, &["trace"])?;
     scene.agent.kill()?;
     trace.wait_said("the agent", LIMIT)?;
-    assert_eq!(program(&scene)?, names::TRACED_PROGRAM, "nobody is there to put the other back");
+    assert_eq!(program(&scene)?, names::TRACED_PROGRAM, "no agent is there to put the other back");
     traffic.flows_for(100)?;
     scene.agent.restart()?;
     assert_eq!(program(&scene)?, names::PROGRAM);

@@ -15,12 +15,12 @@ use crate::world::{ALL_KINDS, Encapsulation, World};
 const FRONT: u32 = 1;
 const BACK: u32 = 2;
 
-/// One packet from the generator to the sink; `spoil` may change the frame on its way.
+/// One packet from the generator to the sink; `damage` may change the frame on its way.
 fn pass(
     memory: &Memory,
     traffic: &Traffic,
     (kind, flow): (Kind, u32),
-    spoil: impl FnOnce(&mut [u8]),
+    damage: impl FnOnce(&mut [u8]),
 ) -> Result<Arrival, Fault> {
     let mut buffer = [0; 512];
     let mut frame =
@@ -29,7 +29,7 @@ fn pass(
     let reason = process(&mut frame, memory).reason();
     assert_eq!(reason, kind.reason(), "{kind:?} flow {flow}");
     let mut bytes = frame.bytes().to_vec();
-    spoil(&mut bytes);
+    damage(&mut bytes);
     let mut buffer = [0; 512];
     let frame = Frame::new(&mut buffer, &bytes, BACK).expect("a buffer for every frame");
     inspect(&frame, traffic, |id| memory.backends.get(&(id as u16)))
@@ -66,10 +66,10 @@ fn the_sink_sees_every_changed_bit() {
             let owner = intact.expect("nothing was changed").backend;
             for bit in 0..length * 8 {
                 let flip = |bytes: &mut [u8]| bytes[bit / 8] ^= 1 << (bit % 8);
-                let spoiled = pass(&memory, &traffic, (kind, flow), flip);
-                // One bit may tell the Ethernet address of a neighbour from that of another.
-                let strayed = spoiled.is_ok_and(|arrival| arrival.backend != owner);
-                assert!(spoiled.is_err() || strayed, "{kind:?} flow {flow} bit {bit}");
+                let damaged = pass(&memory, &traffic, (kind, flow), flip);
+                // One bit may show the Ethernet address of a neighbour from that of another.
+                let strayed = damaged.is_ok_and(|arrival| arrival.backend != owner);
+                assert!(damaged.is_err() || strayed, "{kind:?} flow {flow} bit {bit}");
             }
         }
     }

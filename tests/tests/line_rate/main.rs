@@ -60,7 +60,7 @@ fn every_packet_to_a_neighbour_is_accounted_for() -> Result<()> {
     lab.audit()
 }
 
-/// Every slot has a former owner: connections that nobody saw begin stay with it, those that begin
+/// Every slot has a former owner: connections that no one saw begin stay with it, those that begin
 /// now go to the present one, and so do their later segments.
 #[test]
 fn on_moving_slots_old_flows_stay_and_new_ones_move() -> Result<()> {

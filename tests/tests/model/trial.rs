@@ -62,8 +62,8 @@ fn play(
     Ok(())
 }
 
-/// When all flows are silent, every slot settles, and nothing of before is left. The rings then tell
-/// nothing of their past: whoever has the same pools sends a flow to the same member.
+/// When all flows are silent, every slot settles, and nothing of before is left. The rings then show
+/// nothing of their past: any agent that has the same pools sends a flow to the same member.
 ///
 /// The last change of all is the cut of a member that left, one delay after that. Then slots convert
 /// after an idle timeout, or four where flows were refused, and settle with the next sweep; seconds are

@@ -56,7 +56,7 @@ fn listed(list: u16, networks: &[(&str, u32)]) -> Both {
         for (address, bits) in networks {
             add_network(memory, GROUP, address, *bits);
         }
-        // Of other groups and of listeners without one, nobody asks.
+        // Of other groups and of listeners without one, no one asks.
         add_network(memory, GROUP + 1, "0.0.0.0", 0);
         add_network(memory, GROUP - 1, "::", 0);
     })
@@ -77,7 +77,7 @@ fn a_whitelist_lets_its_members_open_flows() {
         ("an address", tcp4("203.0.113.9", at, SYN), To(id::IN_V4)),
         ("its neighbour", tcp4("203.0.113.8", at, SYN), DENIED),
         ("v6 in a network", tcp6(C6, at, SYN), To(id::IN_V4)),
-        ("v6 beside it", tcp6("2001:db8:b:ffff::1", at, SYN), DENIED),
+        ("v6 next to it", tcp6("2001:db8:b:ffff::1", at, SYN), DENIED),
         ("v6 address", tcp6("2001:db8:d::9", at, SYN), To(id::IN_V4)),
         ("v6 neighbour", tcp6("2001:db8:d::8", at, SYN), DENIED),
         ("udp in", udp4(C4, 1, at), To(id::IN_V4)),
@@ -93,11 +93,11 @@ fn a_blacklist_keeps_its_members_from_opening_flows() {
     let at = port::IN_V4;
     listed(flags::BLACKLIST, &NETWORKS).check(vec![
         ("in a network", tcp4(C4, at, SYN), DENIED),
-        ("beside it", tcp4("198.51.101.0", at, SYN), To(id::IN_V4)),
+        ("next to it", tcp4("198.51.101.0", at, SYN), To(id::IN_V4)),
         ("an address", tcp4("203.0.113.9", at, SYN), DENIED),
         ("its neighbour", tcp4("203.0.113.8", at, SYN), To(id::IN_V4)),
         ("v6 in a network", tcp6(C6, at, SYN), DENIED),
-        ("v6 beside it", tcp6("2001:db8:b:ffff::1", at, SYN), To(id::IN_V4)),
+        ("v6 next to it", tcp6("2001:db8:b:ffff::1", at, SYN), To(id::IN_V4)),
         ("v6 address", tcp6("2001:db8:d::9", at, SYN), DENIED),
         ("udp in", udp4(C4, 1, at), DENIED),
         ("udp out", udp4("192.0.2.99", 1, at), To(id::IN_V4)),
@@ -106,7 +106,7 @@ fn a_blacklist_keeps_its_members_from_opening_flows() {
 }
 
 #[test]
-fn an_empty_whitelist_is_nobody_and_an_empty_blacklist_everybody() {
+fn an_empty_whitelist_lets_no_client_in_and_an_empty_blacklist_all() {
     for (list, then) in [(flags::WHITELIST, DENIED), (flags::BLACKLIST, To(id::IN_V4))] {
         listed(list, &[]).check(vec![
             ("tcp", tcp4(C4, port::IN_V4, SYN), then),
@@ -125,7 +125,7 @@ fn a_network_of_all_addresses_is_of_one_version() {
     ]);
 }
 
-/// Whoever is refused: connections that exist go on, and what answers a probe is no connection.
+/// Whether or not a client is refused, connections that exist go on, and what answers a probe is no connection.
 #[test]
 fn segments_of_connections_are_not_judged() {
     listed(flags::WHITELIST, &[]).check(vec![
@@ -226,20 +226,20 @@ fn ranged() -> Both {
 
 #[test]
 fn a_range_has_its_first_and_its_last_port() {
-    let nobody = Because(Reason::ClosedPortAnswered);
+    let closed = Because(Reason::ClosedPortAnswered);
     ranged().check(vec![
-        ("before", tcp4(C4, 999, SYN), nobody),
+        ("before", tcp4(C4, 999, SYN), closed),
         ("first", tcp4(C4, 1000, SYN), To(id::IN_V4)),
         ("within", tcp4(C4, 1007, SYN), To(id::IN_V4)),
         ("data", tcp4(C4, 1007, ACK), To(id::IN_V4)),
         ("a port with a listener of its own", tcp4(C4, 1008, SYN), To(id::L2)),
         ("after that", tcp4(C4, 1009, SYN), To(id::IN_V4)),
         ("last", tcp4(C4, 1010, SYN), To(id::IN_V4)),
-        ("after", tcp4(C4, 1011, SYN), nobody),
+        ("after", tcp4(C4, 1011, SYN), closed),
         ("udp first", udp4(C4, 1, 1000), To(id::IN_V4)),
         ("udp last", udp4(C4, 1, 1010), To(id::IN_V4)),
-        ("udp after", udp4(C4, 1, 1011), nobody),
-        ("no ranges of udp", udp6(C6, 1, 1000), nobody),
+        ("udp after", udp4(C4, 1, 1011), closed),
+        ("no ranges of udp", udp6(C6, 1, 1000), closed),
         ("another address", tcp(C4, 1, any4(), 1000, SYN, b"").frame(), To(id::IN_V4)),
     ]);
 }

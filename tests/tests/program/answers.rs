@@ -100,7 +100,7 @@ fn arp_requests() {
         ),
         Case("reply", arp(2, CLIENT_MAC, client, vip), Because(Reason::ArpOther)),
         Case(
-            "somebody claims the vip",
+            "another host claims the vip",
             arp(2, CLIENT_MAC, vip, client),
             Because(Reason::VipConflict),
         ),
@@ -162,12 +162,12 @@ fn neighbour_solicitations() {
         Case("from beyond the link", far.frame(), Because(Reason::NeighborOther)),
         Case("unknown code", code.frame(), Because(Reason::NeighborOther)),
         Case("behind a hop-by-hop header", hop_by_hop.frame(), Because(Reason::NeighborOther)),
-        Case("somebody claims the vip", claim.frame(), Because(Reason::VipConflict)),
+        Case("another host claims the vip", claim.frame(), Because(Reason::VipConflict)),
         Case("router solicitation", router.frame(), Because(Reason::NeighborOther)),
     ]);
 }
 
-/// Another interface of the host answers on this segment: here nobody is answered, and what the other one
+/// Another interface of the host answers on this segment: here no one is answered, and what the other one
 /// says is no conflict.
 #[test]
 fn a_quiet_interface_leaves_it_to_another() {

@@ -165,7 +165,7 @@ fn without_time<K>((key, flow): (K, Flow)) -> (K, Flow) {
     (key, Flow { seen: 0, since: 0, ..flow })
 }
 
-/// Waits for a second to begin, and tells which.
+/// Waits for a second to begin, and returns which.
 pub fn wait_for_second() -> u32 {
     let before = now();
     while now() == before {

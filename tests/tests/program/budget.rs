@@ -27,7 +27,7 @@ fn processed(file: &str, name: &str) -> u32 {
         info.verified_instruction_count(),
         info.size_translated()
     );
-    info.verified_instruction_count().expect("kernels since 5.16 tell")
+    info.verified_instruction_count().expect("kernels since 5.16 report it")
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn forwarding_program() {
 }
 
 #[test]
-fn forwarding_program_that_tells_of_packets() {
+fn forwarding_program_that_reports_packets() {
     assert!(processed("elb-xdp", names::TRACED_PROGRAM) < BUDGET);
 }
 

@@ -102,11 +102,11 @@ fn run(
         other => return Err(format!("the oracle is undecided: {other:?}")),
     };
     same("counters that moved", moved, should)?;
-    told_of(kernel, frame, &ran, reason, &expected)
+    reported(kernel, frame, &ran, reason, &expected)
 }
 
-/// What the program that reports packets must report about this one; the other tells nothing.
-fn told_of(
+/// What the program that reports packets must report about this one; the other reports nothing.
+fn reported(
     kernel: &mut Kernel,
     frame: &[u8],
     ran: &Ran,

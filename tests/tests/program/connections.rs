@@ -139,9 +139,9 @@ fn datagrams_are_limited_where_their_flows_are_recorded() {
     assert_eq!(thens[2], Because(Reason::RateLimited));
 }
 
-/// Without an agent nobody takes closed connections out of the count: it shuts no client out then.
+/// Without an agent no one takes closed connections out of the count: it shuts no client out then.
 #[test]
-fn a_count_that_nobody_corrects_limits_nothing() {
+fn a_count_that_is_not_corrected_limits_nothing() {
     let mut both = limited(3);
     connect(&mut both, 1..4);
     assert_eq!(both.run("one more", &tcp4(4, SYN)), FULL);

@@ -251,7 +251,7 @@ fn a_network_of_one_version_says_nothing_of_the_other() {
     assert_eq!(decap.counted(), [1, 0, 0, 0, 0, 1]);
 }
 
-/// Before a set counts nobody is trusted, and what is in another set does not count.
+/// Before a set counts no one is trusted, and what is in another set does not count.
 #[test]
 fn without_a_set_nothing_is_unwrapped() {
     let mut decap = Decap::new(&[vip4()]);
@@ -261,7 +261,7 @@ fn without_a_set_nothing_is_unwrapped() {
         decap.count_set(set);
         assert_eq!(decap.run(&frame), (DROP, frame.clone()), "{set}");
     }
-    // What is not for a virtual address is the kernel's, whoever sent it.
+    // What is not for a virtual address is the kernel's, whatever its sender.
     let other = tcp("198.51.100.7", 9, "203.0.113.9".parse().unwrap(), 80, SYN, b"");
     let other = Packet::new(FROM4, TO4.parse().unwrap(), 4, other.ip()).frame();
     assert_eq!(decap.run(&other), (PASS, other));

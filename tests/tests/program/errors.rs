@@ -1,4 +1,4 @@
-//! Errors: those that are told to senders of what does not fit, and those about packets of
+//! Errors: those that are sent to senders of what does not fit, and those about packets of
 //! backends, which belong to a backend.
 
 use elb_common::limits::ERRORS_PER_SECOND;
@@ -24,47 +24,47 @@ fn sized(client: &str, port: u16, length: usize) -> Packet {
 }
 
 #[test]
-fn what_does_not_fit_is_told_which_size_does() {
-    let told = Because(Reason::TooBigAnswered);
+fn senders_of_what_does_not_fit_learn_the_size_that_does() {
+    let answered = Because(Reason::TooBigAnswered);
     let big4 = |port, fits: usize| sized(C4, port, fits + 1);
     let big6 = |port, fits: usize| sized(C6, port, fits + 1);
     let datagram = |client, vip| udp(client, 9, vip, port::IN_V4, &[3; 1480]).frame();
     check(vec![
         Case("l2 v4 fits", sized(C4, port::L2, 1500).frame(), To(id::L2)),
-        Case("l2 v4", big4(port::L2, 1500).frame(), told),
-        Case("l2 v6", big6(port::L2, 1500).frame(), told),
+        Case("l2 v4", big4(port::L2, 1500).frame(), answered),
+        Case("l2 v6", big6(port::L2, 1500).frame(), answered),
         Case("v4 in v4 fits", sized(C4, port::IN_V4, 1480).frame(), To(id::IN_V4)),
-        Case("v4 in v4", big4(port::IN_V4, 1480).frame(), told),
+        Case("v4 in v4", big4(port::IN_V4, 1480).frame(), answered),
         Case("v6 in v4 fits", sized(C6, port::IN_V4, 1480).frame(), To(id::IN_V4)),
-        Case("v6 in v4", big6(port::IN_V4, 1480).frame(), told),
-        Case("v4 in v6", big4(port::IN_V6, 1460).frame(), told),
-        Case("v6 in v6", big6(port::IN_V6, 1460).frame(), told),
-        Case("by another interface", big4(port::REDIRECT, 1480).frame(), told),
-        Case("gue v4", big4(port::GUE_V4, 1468).frame(), told),
-        Case("gue v6", big6(port::GUE_V6, 1448).frame(), told),
-        Case("one tag", big4(port::IN_V4, 1480).tagged(&[100]), told),
-        Case("two tags v6", big6(port::IN_V6, 1480).tagged(&[100, 200]), told),
-        Case("options", big4(port::IN_V4, 1480).options(&[1; 40]).frame(), told),
-        Case("udp v4", datagram(C4, vip4()), told),
-        Case("udp v6", datagram(C6, vip6()), told),
-        Case("may be fragmented", big4(port::IN_V4, 1480).fragment(0).frame(), told),
-        Case("first fragment", big4(port::IN_V4, 1480).fragment(0x2000).frame(), told),
+        Case("v6 in v4", big6(port::IN_V4, 1480).frame(), answered),
+        Case("v4 in v6", big4(port::IN_V6, 1460).frame(), answered),
+        Case("v6 in v6", big6(port::IN_V6, 1460).frame(), answered),
+        Case("by another interface", big4(port::REDIRECT, 1480).frame(), answered),
+        Case("gue v4", big4(port::GUE_V4, 1468).frame(), answered),
+        Case("gue v6", big6(port::GUE_V6, 1448).frame(), answered),
+        Case("one tag", big4(port::IN_V4, 1480).tagged(&[100]), answered),
+        Case("two tags v6", big6(port::IN_V6, 1480).tagged(&[100, 200]), answered),
+        Case("options", big4(port::IN_V4, 1480).options(&[1; 40]).frame(), answered),
+        Case("udp v4", datagram(C4, vip4()), answered),
+        Case("udp v6", datagram(C6, vip6()), answered),
+        Case("may be fragmented", big4(port::IN_V4, 1480).fragment(0).frame(), answered),
+        Case("first fragment", big4(port::IN_V4, 1480).fragment(0x2000).frame(), answered),
         Case(
             "first fragment v6",
             big6(port::IN_V4, 1480).extensions(44, &fragment_header(6, 1, 7)).frame(),
-            told,
+            answered,
         ),
         Case(
             "extension headers",
             big6(port::IN_V4, 1480).extensions(60, &[6, 0, 1, 4, 0, 0, 0, 0]).frame(),
-            told,
+            answered,
         ),
     ]);
 }
 
 /// RFC 1122 §3.2.2, RFC 4443 §2.4(e), and sizes that the sender would not go down to.
 #[test]
-fn some_senders_are_not_told() {
+fn some_senders_are_not_informed() {
     let silent = Because(Reason::TooBig);
     let from = |client| sized(client, port::IN_V4, 1481).frame();
     let about = |length| {
@@ -72,13 +72,13 @@ fn some_senders_are_not_told() {
         error(ROUTER4, 3, 1, 0, &answer.ip()).frame()
     };
     check(vec![
-        Case("from nobody", from("0.0.0.0"), silent),
+        Case("from the unspecified address", from("0.0.0.0"), silent),
         Case("from this network", from("0.1.2.3"), silent),
         Case("from a loopback address", from("127.0.0.1"), silent),
         Case("from a group", from("224.0.0.1"), silent),
         Case("from a reserved address", from("240.0.0.1"), silent),
-        Case("from everybody", from("255.255.255.255"), silent),
-        Case("from nobody v6", from("::"), silent),
+        Case("from the broadcast address", from("255.255.255.255"), silent),
+        Case("from the unspecified address v6", from("::"), silent),
         Case("from a group v6", from("ff02::1"), silent),
         Case("an error fits", about(1400), To(id::IN_V4)),
         Case("an error does not", about(1430), silent),
@@ -126,21 +126,24 @@ fn the_answer_byte_by_byte() {
 fn answers_have_a_rate() {
     let mut kernel = Kernel::new(&world(now()).memory());
     let frame = sized(C4, port::IN_V4, 1500).frame();
-    let (mut told, mut silent) = (0, 0);
+    let (mut answered, mut silent) = (0, 0);
     let from = now();
     for _ in 0..1000 {
         let ran = kernel.run(&frame);
         match ran.action {
-            TX => told += 1,
+            TX => answered += 1,
             DROP if ran.bytes == frame => silent += 1,
             other => panic!("action {other}"),
         }
     }
     let cpus = aya::util::nr_cpus().unwrap() as u32;
     let seconds = now() - from + 1;
-    assert!(told >= ERRORS_PER_SECOND && told <= ERRORS_PER_SECOND * seconds * cpus, "{told}");
+    assert!(
+        answered >= ERRORS_PER_SECOND && answered <= ERRORS_PER_SECOND * seconds * cpus,
+        "{answered}"
+    );
     let reasons = kernel.reasons();
-    assert_eq!(reasons[Reason::TooBigAnswered as usize].packets, u64::from(told));
+    assert_eq!(reasons[Reason::TooBigAnswered as usize].packets, u64::from(answered));
     assert_eq!(reasons[Reason::TooBig as usize].packets, silent);
     kernel.forget_errors();
     assert_eq!(kernel.run(&frame).action, TX);
@@ -191,6 +194,7 @@ fn an_error_about_an_answer_goes_to_who_sent_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn an_error_quotes_what_it_is_about() {
     let to4 = |packet: Packet| error(ROUTER4, 3, 1, 0, &packet.ip()).frame();
     let to6 = |packet: Packet| error(ROUTER6, 1, 4, 0, &packet.ip()).frame();

@@ -148,7 +148,7 @@ fn floods_of_two_listeners_flush_no_connection_of_a_third() {
     assert!(besieged.own(port::MOVING_GONE) == [0, 0] && besieged.connects(port::MOVING_GONE));
 }
 
-/// Their clients come again and again: strays become flows, as far as there is room.
+/// Their clients come again and again: strays become flows, while there is room.
 #[test]
 fn floods_that_repeat_themselves_flush_no_connection_of_a_third() {
     let mut besieged = Besieged::new(|_| {});
@@ -181,7 +181,7 @@ fn floods_do_not_reach_the_limit_of_connections() {
     assert_eq!(besieged.kernel.run(&tcp4(50_002, at, SYN)).action, DROP, "the limit is two");
 }
 
-/// What the room is for: where nobody sweeps and counts, a flood flushes the table.
+/// What the room is for: where no one sweeps and counts, a flood flushes the table.
 #[test]
 fn a_flood_of_a_table_without_room_flushes_connections() {
     let mut besieged = Besieged::new(|_| {});

@@ -62,7 +62,7 @@ fn the_first_must_come_first() {
     ]);
 }
 
-/// RFC 791 §2.3, RFC 8200 §4.5: what tells datagrams apart.
+/// RFC 791 §2.3, RFC 8200 §4.5: what distinguishes datagrams.
 #[test]
 fn fragments_of_other_datagrams_are_others() {
     let other = |packet: Packet| packet.fragments(400, 1)[1].frame();

@@ -11,6 +11,7 @@ use aya::programs::{
 use elb_common::admission::{BackendState, ListenerState};
 use elb_common::counter::Counter;
 use elb_common::cut::{self, Cut};
+use elb_common::error_limit::{ErrorsSent, kind};
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::fragment::Fragment;
 use elb_common::names;
@@ -20,7 +21,6 @@ use elb_common::reason::Reason;
 use elb_common::ring::{CHUNK, Chunk};
 use elb_common::room::{self, FlowTable};
 use elb_common::sweep::{self, Sweep};
-use elb_common::told::{Told, kind};
 use elb_common::trace::Trace;
 use elb_tests::datapath;
 use elb_tests::record::{Record, array, hash};
@@ -97,7 +97,7 @@ impl Kernel {
         map.set(0, Record(trace), 0).unwrap();
     }
 
-    /// The events that nobody took yet.
+    /// The events that no one took yet.
     pub fn events(&mut self) -> Vec<Vec<u8>> {
         let mut ring = RingBuf::try_from(self.ebpf.map_mut(names::EVENTS).unwrap()).unwrap();
         std::iter::from_fn(|| ring.next().map(|event| event.to_vec())).collect()
@@ -138,9 +138,9 @@ impl Kernel {
 
     /// No sender has got an error in this second.
     pub fn forget_errors(&mut self) {
-        let map = self.ebpf.map_mut(names::ERRORS_TOLD).unwrap();
-        let mut map: PerCpuArray<_, Record<Told>> = map.try_into().unwrap();
-        let none = vec![Record(Told::default()); aya::util::nr_cpus().unwrap()];
+        let map = self.ebpf.map_mut(names::ERRORS_SENT).unwrap();
+        let mut map: PerCpuArray<_, Record<ErrorsSent>> = map.try_into().unwrap();
+        let none = vec![Record(ErrorsSent::default()); aya::util::nr_cpus().unwrap()];
         for kind in [kind::ERROR, kind::RESET] {
             map.set(kind, PerCpuValues::try_from(none.clone()).unwrap(), 0).unwrap();
         }

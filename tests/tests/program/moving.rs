@@ -99,7 +99,7 @@ fn a_packet_of_an_older_flow_is_a_stray_until_the_next_comes() {
     assert_eq!((kernel.recorded(), only(&kernel.flows()).flags), ([0, 1], flow_flags::CLOSED));
 }
 
-/// What its client closed still has an answer to acknowledge; whoever opens the same ports again is new.
+/// What its client closed still has an answer to acknowledge; any host that opens the same ports again is new.
 #[test]
 fn a_closed_connection_is_served_until_another_takes_its_place() {
     let at = port::MOVING_BUSY;
@@ -157,8 +157,8 @@ fn a_slot_with_exceptions_records_nothing_new() {
         ("its next packet", tcp4(2, at, ACK), To(id::IN_V4)),
         ("udp", udp4(3, at), To(id::IN_V4)),
         ("again", udp4(3, at), To(id::IN_V4)),
-        ("without an owner", tcp4(1, port::NOBODY, ACK), Because(Reason::NoBackend)),
-        ("a new one", tcp4(2, port::NOBODY, SYN), Because(Reason::NoBackend)),
+        ("without an owner", tcp4(1, port::NO_MEMBER, ACK), Because(Reason::NoBackend)),
+        ("a new one", tcp4(2, port::NO_MEMBER, SYN), Because(Reason::NoBackend)),
     ]);
     assert_eq!(kernel.recorded(), [0, 0]);
 }
@@ -166,7 +166,7 @@ fn a_slot_with_exceptions_records_nothing_new() {
 /// The slots of a listener moved, and then converted: what was recorded meanwhile makes the exceptions.
 #[test]
 fn a_slot_with_exceptions_honours_records() {
-    for at in [port::EXCEPTIONS, port::NOBODY] {
+    for at in [port::EXCEPTIONS, port::NO_MEMBER] {
         let (after, base) = (world(now()), slot_of(at) as usize);
         let mut before = after.clone();
         before.slots[base..base + 5].fill((id::IN_V4, id::BUSY));
@@ -288,7 +288,7 @@ fn an_error_about_a_flow_refreshes_nothing() {
     check_records(&kernel, &oracle);
 }
 
-/// Whether a slot needs its records, sweeps tell, which cannot be flooded.
+/// Whether a slot needs its records, sweeps show, which cannot be flooded.
 #[test]
 fn packets_do_not_note_who_served_them() {
     let (kernel, _) = steps(vec![
@@ -301,7 +301,7 @@ fn packets_do_not_note_who_served_them() {
     assert!((0..slots).all(|slot| kernel.slot_seen(slot) == 0));
 }
 
-/// The point of it all: a settled ring never touches the flow tables, whoever floods it.
+/// The point of it all: a settled ring never touches the flow tables, however it is flooded.
 #[test]
 fn a_settled_ring_records_nothing() {
     let mut kernel = Kernel::new(&world(now()).memory());
@@ -321,7 +321,7 @@ fn counters_on_moving_slots() {
             Case("older flow", tcp4(1, port::MOVING, ACK), To(id::FORMER)),
             Case("new flow", tcp4(2, port::MOVING, SYN), To(id::IN_V4)),
             Case("udp", udp4(3, port::MOVING), To(id::FORMER)),
-            Case("nobody", tcp4(2, port::MOVING_EMPTY, SYN), Because(Reason::NoBackend)),
+            Case("no member", tcp4(2, port::MOVING_EMPTY, SYN), Because(Reason::NoBackend)),
         ],
     );
 }

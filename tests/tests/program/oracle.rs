@@ -241,11 +241,11 @@ impl Oracle {
         let flags = self.world.vips.get(&vip).ok_or(Reason::NotVip)?;
         let ranges = if protocol == TCP { vip_flags::RANGES_TCP } else { vip_flags::RANGES_UDP };
         addressed(frame)?;
-        let nobody = nobody(*flags, Reason::NoListener);
+        let no_listener = no_listener(*flags, Reason::NoListener);
         if flags & ranges == 0 {
-            return Err(nobody);
+            return Err(no_listener);
         }
-        let (index, listener) = (1..=16).find_map(find).ok_or(nobody)?;
+        let (index, listener) = (1..=16).find_map(find).ok_or(no_listener)?;
         Ok((index, listener.clone()))
     }
 
@@ -256,7 +256,7 @@ impl Oracle {
         }
         let plain = ip.payload == ip.start + if v4 { 20 } else { 40 };
         let errors: &[u8] = if v4 { &[3, 11, 12] } else { &[1, 2, 3, 4] };
-        // The first four bytes tell, were they in what pads the frame.
+        // The first four bytes show, were they in what pads the frame.
         let first = frame.get(ip.payload..ip.payload + 4);
         if plain && first.is_some_and(|first| errors.contains(&first[0])) {
             return self.error(frame, ip);
@@ -278,7 +278,7 @@ impl Oracle {
     /// What is neither forwarded nor answered is the kernel's if the address is its own, or no virtual one.
     fn for_the_kernel(&self, frame: &[u8], ip: &Ip, reason: Reason) -> Reason {
         let Some(flags) = self.world.vips.get(&ip.destination) else { return reason };
-        addressed(frame).err().unwrap_or(nobody(*flags, reason))
+        addressed(frame).err().unwrap_or(no_listener(*flags, reason))
     }
 
     /// An error goes to the backend whose packet it is about: that of the flow the other way round.
@@ -315,7 +315,7 @@ impl Oracle {
         let flags = self.world.vips.get(&ip.destination).ok_or(Reason::NotVip)?;
         addressed(frame)?;
         if flags & vip_flags::ECHO == 0 {
-            return Err(nobody(*flags, Reason::NoListener));
+            return Err(no_listener(*flags, Reason::NoListener));
         }
         let mut bytes = frame.to_vec();
         bytes[0..6].copy_from_slice(&frame[6..12]);
@@ -424,7 +424,7 @@ fn addressed(frame: &[u8]) -> Step<()> {
 }
 
 /// Nothing takes a packet for a virtual address with these flags.
-fn nobody(flags: u32, kernels: Reason) -> Reason {
+fn no_listener(flags: u32, kernels: Reason) -> Reason {
     if flags & vip_flags::OWN != 0 { kernels } else { Reason::ClosedPort }
 }
 

@@ -214,7 +214,7 @@ fn pools_that_record_everything_refuse_what_they_cannot_record() {
     both.check_records();
 }
 
-/// Without an agent nobody makes room: the least recently used record does.
+/// Without an agent no one makes room: the least recently used record does.
 #[test]
 fn without_sweeps_nothing_is_refused() {
     let mut both = Both::with(|memory| {

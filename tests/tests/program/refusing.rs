@@ -1,4 +1,4 @@
-//! Packets that nothing takes: whose they are, and what their senders are told.
+//! Packets that nothing takes: whose they are, and what their senders get.
 
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 
@@ -26,43 +26,39 @@ fn to4(flags: u8) -> Packet {
 
 #[test]
 fn a_closed_port_of_an_address_that_is_not_the_hosts() {
-    let told = Because(Reason::ClosedPortAnswered);
+    let replied = Because(Reason::ClosedPortAnswered);
     let silent = Because(Reason::ClosedPort);
     let to6 = |flags| tcp(C6, 40_000, vip6(), CLOSED, flags, b"abc");
     let q4 = || udp(C4, 9, vip4(), CLOSED, &[7; 300]);
     let q6 = || udp(C6, 9, vip6(), CLOSED, b"");
     let (dest, hop) = ([17, 0, 1, 4, 0, 0, 0, 0], [6, 0, 1, 4, 0, 0, 0, 0]);
     check(vec![
-        Case("syn", to4(SYN).frame(), told),
-        Case("syn in tags", to4(SYN).tagged(&[100, 200]), told),
-        Case("syn with options", to4(SYN).options(&[1; 12]).frame(), told),
-        Case("syn ack", to4(SYN | ACK).frame(), told),
-        Case("data", tcp(C4, 40_000, vip4(), CLOSED, ACK, &[9; 700]).frame(), told),
-        Case("fin without ack", to4(FIN).frame(), told),
-        Case("no flags", to4(0).frame(), told),
+        Case("syn", to4(SYN).frame(), replied),
+        Case("syn in tags", to4(SYN).tagged(&[100, 200]), replied),
+        Case("syn with options", to4(SYN).options(&[1; 12]).frame(), replied),
+        Case("syn ack", to4(SYN | ACK).frame(), replied),
+        Case("data", tcp(C4, 40_000, vip4(), CLOSED, ACK, &[9; 700]).frame(), replied),
+        Case("fin without ack", to4(FIN).frame(), replied),
+        Case("no flags", to4(0).frame(), replied),
         Case("a reset is not answered", to4(RST).frame(), silent),
         Case("nor one that acknowledges", to4(RST | ACK).frame(), silent),
-        Case(
-            "from nobody in particular",
-            tcp("0.0.0.0", 1, vip4(), CLOSED, SYN, b"").frame(),
-            silent,
-        ),
+        Case("from no single host", tcp("0.0.0.0", 1, vip4(), CLOSED, SYN, b"").frame(), silent),
         Case("from a group", tcp("224.0.0.5", 1, vip4(), CLOSED, SYN, b"").frame(), silent),
-        Case("v6", to6(SYN).frame(), told),
-        Case("v6, tagged", to6(ACK).tagged(&[7]), told),
-        Case("v6, hop by hop", to6(SYN).extensions(0, &hop).frame(), told),
+        Case("v6", to6(SYN).frame(), replied),
+        Case("v6, tagged", to6(ACK).tagged(&[7]), replied),
+        Case("v6, hop by hop", to6(SYN).extensions(0, &hop).frame(), replied),
         Case("v6 from a group", tcp("ff02::1", 1, vip6(), CLOSED, SYN, b"").frame(), silent),
-        Case("datagram", q4().frame(), told),
-        Case("empty datagram", udp(C4, 9, vip4(), CLOSED, b"").frame(), told),
-        Case("datagram in tags", q4().tagged(&[1, 2]), told),
+        Case("datagram", q4().frame(), replied),
+        Case("empty datagram", udp(C4, 9, vip4(), CLOSED, b"").frame(), replied),
+        Case("datagram in tags", q4().tagged(&[1, 2]), replied),
         Case("datagram with options", q4().options(&[1; 4]).frame(), silent),
-        Case("datagram v6", q6().frame(), told),
-        Case("datagram v6, tagged", q6().tagged(&[3]), told),
+        Case("datagram v6", q6().frame(), replied),
+        Case("datagram v6, tagged", q6().tagged(&[3]), replied),
         Case("datagram v6, options", q6().extensions(60, &dest).frame(), silent),
         Case("first fragment", q4().fragment(0x2000).frame(), silent),
         Case("another protocol", Packet::new(C4, vip4(), 47, vec![0; 20]).frame(), silent),
-        Case("of an address without listeners", tcp(C4, 1, bare4(), 80, SYN, b"").frame(), told),
-        Case("of an address with ranges", udp(C4, 1, any4(), 80, b"").frame(), told),
+        Case("of an address without listeners", tcp(C4, 1, bare4(), 80, SYN, b"").frame(), replied),
+        Case("of an address with ranges", udp(C4, 1, any4(), 80, b"").frame(), replied),
     ]);
 }
 
@@ -144,18 +140,18 @@ fn an_address_that_is_not_found_first_is_found() {
     assert_eq!(kernel.run(&frame.frame_to(FOREIGN_MAC)).action, crate::kernel::PASS);
 }
 
-/// No host is on the way that could tell more than a reset or an error: both are the same bytes, but for the
+/// No host is on the way that could show more than a reset or an error: both are the same bytes, but for the
 /// counter, as at a closed port.
 #[test]
-fn no_member_is_told_where_the_listener_says_so() {
-    for port in [port::EMPTY, port::NO_RING, port::MOVING_EMPTY, port::NOBODY] {
+fn senders_are_informed_of_no_member_where_the_listener_says_so() {
+    for port in [port::EMPTY, port::NO_RING, port::MOVING_EMPTY, port::NO_MEMBER] {
         let mut both = Both::with(|memory| {
             everywhere(memory, port, |listener| listener.flags |= flags::RESET);
         });
-        let told = Because(Reason::NoBackendAnswered);
+        let replied = Because(Reason::NoBackendAnswered);
         both.check(vec![
-            ("syn", tcp(C4, 1, vip4(), port, SYN, b"").frame(), told),
-            ("syn v6", tcp(C6, 1, vip6(), port, SYN, b"").frame(), told),
+            ("syn", tcp(C4, 1, vip4(), port, SYN, b"").frame(), replied),
+            ("syn v6", tcp(C6, 1, vip6(), port, SYN, b"").frame(), replied),
             (
                 "reset",
                 tcp(C4, 1, vip4(), port, RST, b"").frame(),
@@ -168,8 +164,8 @@ fn no_member_is_told_where_the_listener_says_so() {
         ]);
         if port != port::MOVING_EMPTY {
             both.check(vec![
-                ("datagram", udp(C4, 1, vip4(), port, b"q").frame(), told),
-                ("datagram v6", udp(C6, 1, vip6(), port, b"q").tagged(&[8]), told),
+                ("datagram", udp(C4, 1, vip4(), port, b"q").frame(), replied),
+                ("datagram v6", udp(C6, 1, vip6(), port, b"q").tagged(&[8]), replied),
             ]);
         }
     }
@@ -229,7 +225,7 @@ fn a_client_that_is_cut_is_reset() {
     assert_eq!(white.run("datagram", &datagram), Because(Reason::CutAnswered));
     let mut black = cuts(flags::BLACKLIST);
     for frame in [SYN, ACK, RST].into_iter().flat_map(packets).chain([datagram]) {
-        assert_eq!(black.run("of nobody's list", &frame), To(id::IN_V4));
+        assert_eq!(black.run("of no list", &frame), To(id::IN_V4));
     }
 }
 
@@ -284,7 +280,7 @@ fn connections_of_the_host_pass_at_an_address_of_its_own() {
             ("another client", tcp(&from, peer ^ 1, own, open, SYN, b"").frame(), balanced),
             ("not a connection", tcp(&from, peer ^ 1, own, open, ACK, b"").frame(), balanced),
             ("reply", udp(&from, bound.0, own, connected.0, b"").frame(), passes),
-            ("for anybody", udp(&from, connected.0, own, bound.0, b"").frame(), balanced),
+            ("for any socket", udp(&from, connected.0, own, bound.0, b"").frame(), balanced),
         ]);
     }
 }

@@ -14,7 +14,7 @@ use crate::world::*;
 
 use Then::{Because, To};
 
-/// Runs steps in order, with both programs, last with the one that tells nothing, and compares with the
+/// Runs steps in order, with both programs, last with the one that reports nothing, and compares with the
 /// oracle what became of each, and in the end all that is recorded and counted.
 pub fn steps(steps: Vec<(&str, Vec<u8>, Then)>) -> (Kernel, Oracle) {
     let [plain, traced] = PROGRAMS;

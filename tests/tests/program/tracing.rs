@@ -35,7 +35,7 @@ fn packets() -> [Vec<u8>; 3] {
 }
 
 /// The reasons of the packets that are reported, in their order.
-fn told(trace: Trace, frames: &[Vec<u8>]) -> Vec<u32> {
+fn answered(trace: Trace, frames: &[Vec<u8>]) -> Vec<u32> {
     let mut kernel = kernel(trace);
     frames.iter().for_each(|frame| drop(kernel.run(frame)));
     events(&mut kernel).iter().map(|event| event.reason).collect()
@@ -49,46 +49,46 @@ fn events(kernel: &mut Kernel) -> Vec<Event> {
 const NO_BACKEND: u32 = Reason::NoBackend as u32;
 
 #[test]
-fn nothing_unless_somebody_asks() {
-    assert!(told(Trace::default(), &packets()).is_empty());
+fn nothing_unless_it_is_asked_for() {
+    assert!(answered(Trace::default(), &packets()).is_empty());
     assert!(
-        told(Trace { until: now() - 1, ..EVERYTHING }, &packets()).is_empty(),
+        answered(Trace { until: now() - 1, ..EVERYTHING }, &packets()).is_empty(),
         "the lease is over"
     );
-    assert_eq!(told(Trace { until: now() + 60, ..EVERYTHING }, &packets()).len(), 3);
+    assert_eq!(answered(Trace { until: now() + 60, ..EVERYTHING }, &packets()).len(), 3);
 }
 
 #[test]
 fn by_address() {
     let vip = |vip| Trace { vip: v4(vip), vip_mask: WHOLE, ..EVERYTHING };
-    assert_eq!(told(vip("192.0.2.10"), &packets()).len(), 3);
-    assert!(told(vip("192.0.2.11"), &packets()).is_empty());
+    assert_eq!(answered(vip("192.0.2.10"), &packets()).len(), 3);
+    assert!(answered(vip("192.0.2.11"), &packets()).is_empty());
 
     let mask = bytemuck::cast([[255u8; 8], [255, 255, 255, 255, 255, 255, 255, 128]]);
     let net = Trace { client: v4("198.51.100.0"), client_mask: mask, ..EVERYTHING };
-    assert_eq!(told(net, &packets()).len(), 1, "198.51.100.0/25");
+    assert_eq!(answered(net, &packets()).len(), 1, "198.51.100.0/25");
 
     let v6 = tcp("2001:db8:c::7", 7, vip6(), port::IN_V6, SYN, b"").tagged(&[5]);
     let client = bytemuck::cast("2001:db8:c::7".parse::<std::net::Ipv6Addr>().unwrap().octets());
     let client = Trace { client, client_mask: WHOLE, ..EVERYTHING };
-    assert_eq!(told(client, &[packets()[0].clone(), v6]), [FORWARDED]);
+    assert_eq!(answered(client, &[packets()[0].clone(), v6]), [FORWARDED]);
 }
 
 #[test]
-fn arp_is_told_of_by_the_address_asked_for() {
+fn arp_is_reported_by_the_address_asked_for() {
     let asked = Trace { vip: v4("192.0.2.10"), vip_mask: WHOLE, ..EVERYTHING };
     let request =
         |target: &str| arp(1, CLIENT_MAC, "198.51.100.7".parse().unwrap(), target.parse().unwrap());
     let frames = [request("192.0.2.10"), request("192.0.2.99")];
-    assert_eq!(told(asked, &frames), [Reason::ArpAnswered as u32]);
+    assert_eq!(answered(asked, &frames), [Reason::ArpAnswered as u32]);
 }
 
 #[test]
 fn by_what_becomes_of_it() {
     let dropped = Trace { reasons: 1 << NO_BACKEND, ..EVERYTHING };
-    assert_eq!(told(dropped, &packets()), [NO_BACKEND]);
+    assert_eq!(answered(dropped, &packets()), [NO_BACKEND]);
     let other = Trace { reasons: 1 << Reason::NotVip as u32, ..EVERYTHING };
-    assert!(told(other, &packets()).is_empty());
+    assert!(answered(other, &packets()).is_empty());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn by_member() {
     packets().iter().for_each(|frame| drop(kernel.run(frame)));
     let backends: Vec<_> = events(&mut kernel).iter().map(|event| event.backend).collect();
     assert_eq!(backends, [u32::from(id::IN_V4)]);
-    assert!(told(member(99), &packets()).is_empty());
+    assert!(answered(member(99), &packets()).is_empty());
 }
 
 #[test]
@@ -133,10 +133,10 @@ fn what_is_beyond_the_limit_is_counted() {
     let seconds = now();
     (0..100).for_each(|_| drop(kernel.run(&packets()[0])));
     let seconds = u64::from(now() - seconds + 1);
-    let told = events(&mut kernel).len() as u64;
-    assert!((5..=5 * seconds).contains(&told), "{told} events in {seconds} seconds");
+    let answered = events(&mut kernel).len() as u64;
+    assert!((5..=5 * seconds).contains(&answered), "{answered} events in {seconds} seconds");
     assert_eq!(kernel.traced(trace_counter::MATCHED), 100);
-    assert_eq!(kernel.traced(trace_counter::LIMITED), 100 - told);
+    assert_eq!(kernel.traced(trace_counter::LIMITED), 100 - answered);
     assert_eq!(kernel.traced(trace_counter::FULL), 0);
 }
 
@@ -146,9 +146,9 @@ fn what_finds_no_room_is_counted_and_forwarded_all_the_same() {
     let frame = tcp("198.51.100.7", 7, vip4(), port::IN_V4, ACK, &[7; 1400]).frame();
     let before = kernel.counter(names::BACKEND_COUNTERS, u32::from(id::IN_V4)).packets;
     (0..1_000).for_each(|_| drop(kernel.run(&frame)));
-    let told = events(&mut kernel).len() as u64;
-    assert!((1..1_000).contains(&told), "{told} events of 3 kB in 1 MiB");
-    assert_eq!(kernel.traced(trace_counter::FULL), 1_000 - told);
+    let answered = events(&mut kernel).len() as u64;
+    assert!((1..1_000).contains(&answered), "{answered} events of 3 kB in 1 MiB");
+    assert_eq!(kernel.traced(trace_counter::FULL), 1_000 - answered);
     let forwarded = kernel.counter(names::BACKEND_COUNTERS, u32::from(id::IN_V4)).packets;
     assert_eq!(forwarded - before, 1_000);
     kernel.run(&frame);

@@ -29,7 +29,7 @@ pub const UDP: u8 = 17;
 pub const LB4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub const LB6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 pub const MTU: u16 = 1500;
-/// In IPv4 so little remains that no IPv4 host need be told.
+/// In IPv4 so little remains that no IPv4 host need be informed.
 pub const NARROW_MTU: u16 = 595;
 /// In IPv6 so little remains that no IPv6 host would listen.
 pub const NARROW_V6_MTU: u16 = 1319;
@@ -178,11 +178,12 @@ pub mod port {
     pub const NARROW_V6: u16 = 99;
     pub const SPREAD: u16 = 100;
     pub const MOVING_BUSY: u16 = 101;
-    pub const NOBODY: u16 = 102;
+    pub const NO_MEMBER: u16 = 102;
 }
 
 /// A ring per listener, all slots alike, so that a test knows the backend from the port; one ring
 /// is spread over three backends.
+#[expect(clippy::too_many_lines, reason = "one line for each record")]
 pub fn world(now: u32) -> World {
     let mut world = World { now, room: ROOM, ..World::default() };
     let v4 = |n: u8| IpAddr::from(Ipv4Addr::new(10, 0, 0, n));
@@ -230,7 +231,7 @@ pub fn world(now: u32) -> World {
             (port::MOVING_EMPTY, 0, id::FORMER),
             (port::MOVING_RELEASED, id::IN_V4, id::FORMER),
             (port::MOVING_BUSY, id::IN_V4, id::BUSY),
-            (port::NOBODY, 0, Slot::NOBODY),
+            (port::NO_MEMBER, 0, Slot::NO_MEMBER),
             (port::GUE_V4, id::GUE_V4, 0),
             (port::GUE_V6, id::GUE_V6, 0),
             (port::NARROW, id::NARROW, 0),

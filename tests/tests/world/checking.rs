@@ -88,7 +88,7 @@ fn one_backend() -> Result<Lab> {
 }
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
-/// What opens TLS, as far as these servers look at it.
+/// What opens TLS, the part that these servers look at.
 const OLD_CLIENT: &[u8] = &[22, 3, 1, 0, 2, 0, 0x2f];
 
 /// How a server of the past refuses suites of today.

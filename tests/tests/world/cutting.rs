@@ -1,4 +1,4 @@
-//! An operator cuts recorded connections: of a client, of a member, of many, and is told what cannot be cut.
+//! An operator cuts recorded connections: of a client, of a member, of many, and learns what cannot be cut.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -73,6 +73,7 @@ fn states(listed: &Value) -> Vec<&str> {
 /// Two connections of one client are reset with what they send next, those of others go on, and the client
 /// connects again, from the same port as well.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one history, step by step")]
 fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
     for (family, bad) in [(Family::V4, "10.0.0.60"), (Family::V6, "fd00::60")] {
         let lab = Lab::builder().backends(2).families(Families::Both).start()?;
@@ -123,9 +124,9 @@ fn the_connections_of_a_client_are_cut_and_no_others() -> Result<()> {
         assert!(status::packets_of(&agent.status()?, "cut_answered") >= 2);
         let src = SocketAddr::new(address, ports[0]).to_string();
         let dst = echo.to_string();
-        let told = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp"])?;
-        assert_eq!(told["decision"]["reason"], "cut_answered", "{told}");
-        assert_eq!(told["admission"]["admitted"], true, "{told}");
+        let shown = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp"])?;
+        assert_eq!(shown["decision"]["reason"], "cut_answered", "{shown}");
+        assert_eq!(shown["admission"]["admitted"], true, "{shown}");
         let again = agent.run(&filter)?;
         assert!(again.starts_with("no recorded connection matches: nothing was cut\n"), "{again}");
         // At the other pool's listener the client may have connections that are not known.
@@ -187,7 +188,7 @@ fn many_connections_are_cut_at_the_operators_word() -> Result<()> {
 /// On a settled ring no connection is recorded, and the command says so and what to do; while slots move, what
 /// is recorded is cut, and only that.
 #[test]
-fn what_has_no_record_is_not_cut_and_the_operator_is_told() -> Result<()> {
+fn what_has_no_record_is_not_cut_and_the_operator_learns_it() -> Result<()> {
     let lab = Lab::builder().backends(3).start()?;
     let _servers = lab.serve()?;
     lab.backends_up(Forwarding::Ipip)?;

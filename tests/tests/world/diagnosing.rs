@@ -43,17 +43,17 @@ const PECULIAR: &str = "
     nft 'add chain ip kube-proxy masquerading { type nat hook postrouting priority 100; }'
     nft add rule ip kube-proxy masquerading meta mark 0x4000 masquerade";
 
-fn no_mtu(told: &Diagnosis) {
+fn no_mtu(shown: &Diagnosis) {
     for check in ["mtu", "sysctls", "firewall", "route"] {
-        assert_ne!(told.cause(), Some(check), "{:#}", told.said);
-        assert_ne!(told.outcome(check), "fail", "{:#}", told.said);
+        assert_ne!(shown.cause(), Some(check), "{:#}", shown.said);
+        assert_ne!(shown.outcome(check), "fail", "{:#}", shown.said);
     }
 }
 
 /// U2, U8 and more of the matrix, where interfaces take 1500 bytes everywhere: a service that hangs, one
 /// that is gone, one that works again, and one that works.
 #[test]
-fn the_cause_is_named_beside_what_is_peculiar() -> Result<()> {
+fn the_cause_is_named_next_to_what_is_peculiar() -> Result<()> {
     let quick = HealthMonitor::quick(MonitorKind::Http);
     let monitor = HealthMonitor { delay: 3, max_retries: 10, ..quick };
     let shape = Lab::builder().backends(3).mtu(1500).standby();
@@ -63,30 +63,30 @@ fn the_cause_is_named_beside_what_is_peculiar() -> Result<()> {
         scene.run(index, PECULIAR)?;
     }
     advertise_by_vrrp(&scene.lab)?;
-    for told in [scene.diagnose(2)?, scene.diagnose_with_host(2)?] {
-        is_well(&told);
-        assert_eq!(told.all_that("fail"), Vec::<&str>::new(), "{:#}", told.said);
+    for shown in [scene.diagnose(2)?, scene.diagnose_with_host(2)?] {
+        is_well(&shown);
+        assert_eq!(shown.all_that("fail"), Vec::<&str>::new(), "{:#}", shown.said);
     }
 
     let stopped = scene.servers[0].id();
     scene.run(0, &format!("kill -STOP {stopped}"))?;
     scene.servers[1].kill()?;
-    let told = scene.names(0, "load")?;
-    is_named(&told, "load", "takes connections, but the service answers none within 1s");
-    no_mtu(&told);
-    let told = scene.names_with_host(0, "load")?;
-    is_named(&told, "load", &format!("lab-server (process {stopped}) is stopped"));
-    scene.follow(0, &told, &[])?;
-    let told = scene.names(1, "listening")?;
-    no_mtu(&told);
+    let shown = scene.names(0, "load")?;
+    is_named(&shown, "load", "takes connections, but the service answers none within 1s");
+    no_mtu(&shown);
+    let shown = scene.names_with_host(0, "load")?;
+    is_named(&shown, "load", &format!("lab-server (process {stopped}) is stopped"));
+    scene.follow(0, &shown, &[])?;
+    let shown = scene.names(1, "listening")?;
+    no_mtu(&shown);
     scene.servers[1].restart()?;
 
     // Both work now, and ten probes in a row are to succeed before they are ONLINE.
     for index in [0, 1] {
-        let told = scene.diagnose(index)?;
-        is_well(&told);
-        let said = told.finding("configuration")["evidence"].as_str().unwrap_or_default();
-        assert!(said.contains("it works now; 10 successful probes in a row"), "{:#}", told.said);
+        let shown = scene.diagnose(index)?;
+        is_well(&shown);
+        let said = shown.finding("configuration")["evidence"].as_str().unwrap_or_default();
+        assert!(said.contains("it works now; 10 successful probes in a row"), "{:#}", shown.said);
     }
     // The other two are well, for all that is peculiar about them.
     is_well(&scene.diagnose(2)?);
@@ -124,12 +124,12 @@ fn a_service_that_says_that_it_is_not_ready_is_believed() -> Result<()> {
         let scene = Scene::begin(Lab::builder().backends(1).mtu(1500), |lab| {
             Ok(scene::config(lab, Forwarding::Ipip, monitor))
         })?;
-        let told = scene.names(0, "listening")?;
-        is_named(&told, "listening", words);
+        let shown = scene.names(0, "listening")?;
+        is_named(&shown, "listening", words);
         assert!(
-            told.fix().contains(&format!("curl -i http://10.0.0.11:80{path}")),
+            shown.fix().contains(&format!("curl -i http://10.0.0.11:80{path}")),
             "{}",
-            told.fix()
+            shown.fix()
         );
     }
     Ok(())
@@ -151,22 +151,22 @@ fn others_that_answer_for_a_virtual_address_are_named() -> Result<()> {
 
     scene.run(1, "sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.eth0.arp_ignore=0")?;
     wait_problem(&scene.agent, &["10.0.0.12", "02:e1:b0:00:00:0c", "10.0.0.100 on lb0"])?;
-    let told = scene.diagnose(1)?;
+    let shown = scene.diagnose(1)?;
     is_named(
-        &told,
+        &shown,
         "sysctls",
         "10.0.0.12 answers for the virtual address 10.0.0.100 on its segment",
     );
-    let told = scene.agent.diagnose(&[])?;
-    assert_eq!((told.code, told.cause()), (1, Some("sysctls")), "{:#}", told.said);
+    let shown = scene.agent.diagnose(&[])?;
+    assert_eq!((shown.code, shown.cause()), (1, Some("sysctls")), "{:#}", shown.said);
     is_well(&scene.diagnose(0)?);
     scene.run(1, "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.eth0.arp_ignore=1")?;
     scene.agent.wait_status("no problem", LIMIT, none)?;
 
     scene.lab.client().ip("address add fd00::100/128 dev eth0 nodad")?;
     wait_problem(&scene.agent, &["another host (02:e1:b0:00:00:0a)", "fd00::100 on lb0"])?;
-    let told = scene.agent.diagnose(&["lb:lb-0"])?;
-    is_named(&told, "address-bound", "another host (02:e1:b0:00:00:0a) answers for");
+    let shown = scene.agent.diagnose(&["lb:lb-0"])?;
+    is_named(&shown, "address-bound", "another host (02:e1:b0:00:00:0a) answers for");
     scene.lab.client().ip("address del fd00::100/128 dev eth0")?;
     scene.agent.wait_status("no problem", LIMIT, none).map(drop)
 }
@@ -208,8 +208,8 @@ fn a_member_whose_answers_do_not_find_the_clients_is_named() -> Result<()> {
         knock(&scene.lab, target)?;
     }
     scene.wait_for(1, "ONLINE")?;
-    let told = scene.diagnose(1)?;
-    is_named(&told, "route", "not one was followed by a packet");
+    let shown = scene.diagnose(1)?;
+    is_named(&shown, "route", "not one was followed by a packet");
     let asked = scene.run(1, "elb backend inspect --client 10.1.0.10 -o json || true")?;
     assert!(asked.contains("there is no route to 10.1.0.10"), "{asked}");
     is_well(&scene.diagnose(0)?);

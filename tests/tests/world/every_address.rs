@@ -98,9 +98,9 @@ impl Scene {
         let named = |at: &&Value| at["why"].as_str().is_some_and(|why| why.starts_with(&words));
         assert!(why.iter().all(named), "{member:#}");
 
-        let told = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
-        assert_eq!(told.cause(), Some("virtual-address"), "{:#}", told.said);
-        let evidence = told.finding("virtual-address")["evidence"].as_str().context("evidence")?;
+        let shown = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
+        assert_eq!(shown.cause(), Some("virtual-address"), "{:#}", shown.said);
+        let evidence = shown.finding("virtual-address")["evidence"].as_str().context("evidence")?;
         assert!(evidence.contains(&vip.to_string()), "{evidence}");
         for other in others {
             assert!(!evidence.contains(&format!("{other},")), "{evidence}");
@@ -110,8 +110,8 @@ impl Scene {
 
     fn assert_well(&self) -> Result<()> {
         self.agent.wait_members(&self.members(), "ONLINE", LIMIT)?;
-        let told = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
-        assert_eq!((told.cause(), told.code), (None, 0), "{:#}", told.said);
+        let shown = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
+        assert_eq!((shown.cause(), shown.code), (None, 0), "{:#}", shown.said);
         Ok(())
     }
 }

@@ -224,9 +224,9 @@ fn a_closed_port_is_refused_instead_of_circling() -> Result<()> {
     assert_eq!(status::packets_of(&said, "closed_port_answered"), 2, "{said}");
     assert_eq!(status::packets_of(&said, "no_listener"), 0, "{said}");
     let (src, dst) = (client.to_string(), format!("{vip}:81"));
-    let told = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
-    assert_eq!(told["decision"]["reason"], "closed_port_answered", "{told}");
-    assert_eq!(told["answer"]["kind"], "reset", "{told}");
+    let shown = agent.ask(&["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"])?;
+    assert_eq!(shown["decision"]["reason"], "closed_port_answered", "{shown}");
+    assert_eq!(shown["answer"]["kind"], "reset", "{shown}");
 
     // The address becomes this host's own: the rest is the kernel's at once, which has an answer, too.
     lab.lb().ip(&format!("address add {vip}/32 dev lo"))?;

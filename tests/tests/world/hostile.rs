@@ -1,4 +1,4 @@
-//! Somebody else's slowness or malice stops the agent (K16): no member, reader, writer or file does.
+//! Someone else's slowness or malice stops the agent (K16): no member, reader, writer or file does.
 
 mod readers;
 mod streams;

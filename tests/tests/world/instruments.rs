@@ -122,9 +122,9 @@ impl Scene {
 
     /// What `elb diagnose` names for the first member, and `elb doctor` for the host.
     fn assert_named(&self, words: &str) -> Result<()> {
-        let told = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
-        assert_eq!(told.cause(), Some("probes"), "{:#}", told.said);
-        let evidence = told.finding("probes")["evidence"].as_str().context("evidence")?;
+        let shown = self.agent.diagnose(&[&format!("{WEB}/{}", self.members()[0])])?;
+        assert_eq!(shown.cause(), Some("probes"), "{:#}", shown.said);
+        let evidence = shown.finding("probes")["evidence"].as_str().context("evidence")?;
         assert!(evidence.contains("this load balancer") && evidence.contains(words), "{evidence}");
         let doctor = self.doctor()?;
         assert!(doctor.contains(words), "{doctor}");
@@ -162,7 +162,7 @@ fn marks_of_other_programs_do_not_take_members_away() -> Result<()> {
     scene.wait_path("vip")?;
     assert!(!scene.doctor()?.contains("kube"), "{}", scene.doctor()?);
 
-    // Somebody's drop mark has our bit.
+    // Someone's drop mark has our bit.
     scene.on_lb(
         "nft add table inet guard
          nft 'add chain inet guard out { type filter hook output priority 0; }'
@@ -263,8 +263,8 @@ fn a_true_failure_of_all_is_decided() -> Result<()> {
     scene.agent.wait_members(&scene.members(), "OFFLINE", LIMIT)?;
     let said = scene.wait_problem("on 2 backend servers, began to fail together")?;
     assert!(has_problem(&said, "nothing wrong was found on this load balancer"), "{said:#}");
-    let told = scene.agent.diagnose(&[&format!("{WEB}/{}", scene.members()[0])])?;
-    assert_eq!(told.cause(), Some("neighbor"), "{:#}", told.said);
+    let shown = scene.agent.diagnose(&[&format!("{WEB}/{}", scene.members()[0])])?;
+    assert_eq!(shown.cause(), Some("neighbor"), "{:#}", shown.said);
 
     [0, 1].into_iter().try_for_each(|index| scene.lab.plug(index))?;
     scene.wait_online()?;

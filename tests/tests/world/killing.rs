@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::served::{LIMIT, Served, with_another_pool};
 
-/// Rounds where nobody says how many.
+/// Rounds where no one says how many.
 const FEW: u32 = 8;
 
 #[test]
@@ -67,7 +67,7 @@ fn an_agent_is_killed_at_any_moment() -> Result<()> {
     assert_eq!(held.broken().len(), 0, "seed {seed}: {:?}", held.broken());
     println!("{} requests and {} connections lived", requests.total(), held.connections.len());
 
-    // What the rounds used and nobody needs goes with the sweeps.
+    // What the rounds used and no one needs goes with the sweeps.
     let found =
         elb_tests::wait::wait_for("everything to be as before", Duration::from_secs(90), || {
             let now = Left::of(&served)?;

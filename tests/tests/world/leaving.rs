@@ -71,8 +71,8 @@ fn forwarding_ends_whatever_the_file_says() -> Result<()> {
         agent.wait_status("all members to serve", LIMIT, status::all_serve)?;
         assert_eq!(http_requests(lab.client(), Load::on(web), 20)?.answered(), 20);
     }
-    let beside = agent.end(&["detach", "--config", &file, "--pin-dir", &pins], LIMIT)?;
-    assert_eq!(beside.code, Some(1), "an agent runs: {beside:?}");
+    let second = agent.end(&["detach", "--config", &file, "--pin-dir", &pins], LIMIT)?;
+    assert_eq!(second.code, Some(1), "an agent runs: {second:?}");
     drop((agent, servers, lab));
     Ok(())
 }
@@ -86,7 +86,7 @@ fn a_member_that_was_idle_is_drained_at_once() -> Result<()> {
     let held = HeldConnections::open(lab.client(), echo, 20, Duration::from_secs(1))?;
     assert!(held.so_far().on("backend-0").len() > 1);
     let member = lab.member_addr(0, Family::V4).to_string();
-    // Nobody asked for HTTP since the start.
+    // No one asked for HTTP since the start.
     let begun = Instant::now();
     std::thread::sleep(Duration::from_secs(u64::from(IDLE) + 1));
     let drain = |pool: &str, more: &[&str]| {

@@ -47,12 +47,12 @@ fn a_black_list_without_memory_stays_as_it_was() -> Result<()> {
         assert!(problems(&said).contains(words), "{}", problems(&said));
     }
     assert!(is_degraded(&said) && said["agent"]["failed_writes"].as_u64() > Some(0), "{said}");
-    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (1, Some("written")), "{:#}", told.said);
-    assert!(told.evidence().contains("no memory"), "{:#}", told.said);
-    assert!(told.fix().contains("MemoryMax"), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (1, Some("written")), "{:#}", shown.said);
+    assert!(shown.evidence().contains("no memory"), "{:#}", shown.said);
+    assert!(shown.fix().contains("MemoryMax"), "{:#}", shown.said);
 
-    // It is tried again and again, and meanwhile nobody is let in, nor anybody cut.
+    // It is tried again and again, and meanwhile no one is let in, nor anyone cut.
     let tries = said["agent"]["failed_writes"].as_u64();
     let again = |said: &Value| said["agent"]["failed_writes"].as_u64() > tries.map(|n| n + 1);
     served.agent.wait_status("more tries", LIMIT, again)?;
@@ -63,8 +63,8 @@ fn a_black_list_without_memory_stays_as_it_was() -> Result<()> {
     // Tries are up to 30 s apart.
     served.agent.wait_status("the list", STUCK, |said| problems(said).is_empty())?;
     assert_eq!(served.answered(8)?, 0, "the client is on the new list");
-    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
 
     served.config.set_group("bad", &networks[..networks.len() - 1]);
     served.agent.reload(&served.config.clone())?;

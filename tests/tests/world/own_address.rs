@@ -133,7 +133,7 @@ fn what_would_lock_the_admin_out_is_refused() -> Result<()> {
 }
 
 /// The host's own address with a port that it does not need: members have it on their lo and answer
-/// nobody, which is said to be the load balancer's fault, not theirs.
+/// no one, which is said to be the load balancer's fault, not theirs.
 #[test]
 fn members_that_have_the_host_s_address_are_not_blamed() -> Result<()> {
     let lab = Lab::builder().backends(2).start()?;

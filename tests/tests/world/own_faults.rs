@@ -16,17 +16,17 @@ use crate::served::{LIMIT, Served, doctor, finding, is_degraded, problems, with_
 const MEMBER: &str = "web/10.0.0.11";
 
 #[track_caller]
-fn is_named(told: &Diagnosis, cause: &str, words: &[&str]) {
-    assert_eq!((told.code, told.cause()), (1, Some(cause)), "{:#}", told.said);
+fn is_named(shown: &Diagnosis, cause: &str, words: &[&str]) {
+    assert_eq!((shown.code, shown.cause()), (1, Some(cause)), "{:#}", shown.said);
     for word in words {
-        assert!(told.evidence().contains(word), "no {word:?}: {:#}", told.said);
+        assert!(shown.evidence().contains(word), "no {word:?}: {:#}", shown.said);
     }
-    assert!(!told.fix().is_empty(), "{:#}", told.said);
+    assert!(!shown.fix().is_empty(), "{:#}", shown.said);
 }
 
 #[track_caller]
-fn is_well(told: &Diagnosis) {
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+fn is_well(shown: &Diagnosis) {
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
 }
 
 /// K8: a crash, and a start with a file that has one wrong pool and a new member in it. The member of which
@@ -43,15 +43,15 @@ fn a_member_that_only_a_wrong_file_has_is_not_unknown() -> Result<()> {
     fs::write(served.agent.file(), wrong.text()?)?;
     served.agent.restart()?;
     for member in ["web/10.0.0.77", "member:10.0.0.77", "10.0.0.77:80"] {
-        let told = served.agent.diagnose(&[member])?;
-        is_named(&told, "in-force", &["10.0.0.77", "it is not served", "weight", "101"]);
-        assert!(told.fix().contains("elb check"), "{:#}", told.said);
+        let shown = served.agent.diagnose(&[member])?;
+        is_named(&shown, "in-force", &["10.0.0.77", "it is not served", "weight", "101"]);
+        assert!(shown.fix().contains("elb check"), "{:#}", shown.said);
     }
     // A member that serves, with what the file before says.
-    let told = served.agent.diagnose(&[MEMBER])?;
-    is_named(&told, "in-force", &["serves pool \"web\"", "weight"]);
-    let reports = told.said["reports"].as_array().context("reports")?;
-    assert!(reports[1..].iter().all(|report| report["cause"].is_null()), "{:#}", told.said);
+    let shown = served.agent.diagnose(&[MEMBER])?;
+    is_named(&shown, "in-force", &["serves pool \"web\"", "weight"]);
+    let reports = shown.said["reports"].as_array().context("reports")?;
+    assert!(reports[1..].iter().all(|report| report["cause"].is_null()), "{:#}", shown.said);
     assert_eq!(served.agent.diagnose(&[])?.cause(), Some("in-force"));
     served.request(20)?;
     let nothing = served.agent.end(&["diagnose", "web/10.0.0.78"], LIMIT)?;
@@ -63,7 +63,7 @@ fn a_member_that_only_a_wrong_file_has_is_not_unknown() -> Result<()> {
     Ok(())
 }
 
-/// K7, K8: a reload that is refused, and a file that nobody has loaded.
+/// K7, K8: a reload that is refused, and a file that no one has loaded.
 #[test]
 fn what_was_not_taken_over_is_named() -> Result<()> {
     let mut served = Served::start()?;
@@ -79,14 +79,14 @@ fn what_was_not_taken_over_is_named() -> Result<()> {
 
     let wanted = with_another_pool(&served.lab, served.config.clone(), "third", 8443);
     served.agent.write(&wanted.text()?)?;
-    let told = served.agent.diagnose(&["pool:third"])?;
-    is_named(&told, "in-force", &["third", "the file was changed after it was loaded"]);
-    assert!(told.fix().contains("systemctl reload elb"), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["pool:third"])?;
+    is_named(&shown, "in-force", &["third", "the file was changed after it was loaded"]);
+    assert!(shown.fix().contains("systemctl reload elb"), "{:#}", shown.said);
     is_well(&served.agent.diagnose(&[MEMBER])?);
     served.agent.reload(&wanted)?;
     served.agent.wait_status("the third pool", LIMIT, |said| status::pools(said).len() == 3)?;
-    let told = served.agent.diagnose(&["pool:third"])?;
-    assert_ne!(told.cause(), Some("in-force"), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["pool:third"])?;
+    assert_ne!(shown.cause(), Some("in-force"), "{:#}", shown.said);
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn a_process_that_has_the_pin_directory_is_named() -> Result<()> {
     is_named(&served.agent.diagnose(&[MEMBER])?, "owner", &["pin_dir", &named]);
     served.go_on(&held)?;
 
-    // It is the agent's again, and nobody else's.
+    // It is the agent's again, and no other's.
     other.kill()?;
     served.wait_sound()?;
     is_well(&served.agent.diagnose(&[MEMBER])?);
@@ -176,9 +176,9 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
         let route = format!("{kind} {}/32", served.member(0));
         served.lab.lb().ip(&format!("route add {route}"))?;
         gets_flows(0, false)?;
-        let told = served.agent.diagnose(&[&name(0)])?;
-        is_named(&told, "neighbor", &["the load balancer has no way to 10.0.0.11"]);
-        assert!(told.fix().contains("ip route get 10.0.0.11"), "{:#}", told.said);
+        let shown = served.agent.diagnose(&[&name(0)])?;
+        is_named(&shown, "neighbor", &["the load balancer has no way to 10.0.0.11"]);
+        assert!(shown.fix().contains("ip route get 10.0.0.11"), "{:#}", shown.said);
         let others = ["backend-1".to_owned(), "backend-2".to_owned()];
         assert_eq!(served.request(40)?, others);
         served.lab.lb().ip(&format!("route del {route}"))?;
@@ -188,22 +188,22 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
 
     served.lab.unplug(1)?;
     offline(1)?;
-    let told = served.agent.diagnose(&[&name(1)])?;
-    is_named(&told, "neighbor", &["10.0.0.12 does not answer ARP requests on lb0"]);
-    assert!(told.fix().contains("start the host 10.0.0.12"), "{:#}", told.said);
+    let shown = served.agent.diagnose(&[&name(1)])?;
+    is_named(&shown, "neighbor", &["10.0.0.12 does not answer ARP requests on lb0"]);
+    assert!(shown.fix().contains("start the host 10.0.0.12"), "{:#}", shown.said);
     served.lab.plug(1)?;
     online(1)?;
 
     let device = served.lab.device();
     served.lab.backend(2).ip(&format!("link set {device} address 02:e1:b0:00:77:77"))?;
-    let is_followed = |told: &Diagnosis| {
-        let said = told.finding("neighbor")["evidence"].as_str().unwrap_or_default();
-        told.cause().is_none() && said.contains("is at 02:e1:b0:00:77:77 on lb0")
+    let is_followed = |shown: &Diagnosis| {
+        let said = shown.finding("neighbor")["evidence"].as_str().unwrap_or_default();
+        shown.cause().is_none() && said.contains("is at 02:e1:b0:00:77:77 on lb0")
     };
     wait_for("the new Ethernet address", LIMIT, || {
-        let told = served.agent.diagnose(&[&name(2)])?;
-        assert_ne!(told.cause(), Some("neighbor"), "it answers, from elsewhere: {:#}", told.said);
-        Ok(is_followed(&told).then_some(()))
+        let shown = served.agent.diagnose(&[&name(2)])?;
+        assert_ne!(shown.cause(), Some("neighbor"), "it answers, from elsewhere: {:#}", shown.said);
+        Ok(is_followed(&shown).then_some(()))
     })?;
     served.wait_sound()?;
     served.request(30)?;

@@ -49,7 +49,7 @@ fn a_second_agent_of_one_pin_directory_is_refused() -> Result<()> {
 
 /// A process that elb knows nothing of has the directory, an agent that starts, and one that runs.
 #[test]
-fn whoever_has_the_directory_is_named() -> Result<()> {
+fn the_owner_of_the_directory_is_named() -> Result<()> {
     let mut served = Served::start()?;
     let held = served.held(30)?;
     let text = served.config.text()?;

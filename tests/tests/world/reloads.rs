@@ -1,4 +1,4 @@
-//! A reload does not take away what nobody asked it to.
+//! A reload does not take away what no one asked it to.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ fn was_never_disturbed((http, held): (HttpLoad, HeldConnections)) -> Result<()> 
 }
 
 /// An empty file, pools without members, load balancers without addresses, a listener that moves to an
-/// empty pool: refused, said, and nobody notices.
+/// empty pool: refused, said, and no one notices.
 #[test]
 fn what_takes_everything_away_is_refused() -> Result<()> {
     let scene = Scene::start(None)?;
@@ -110,9 +110,15 @@ fn what_takes_everything_away_is_refused() -> Result<()> {
 
     for (config, words) in [
         (&nothing, "the file has no listener with an address any more"),
-        (&no_members, "pool \"echo\" has no member: listener lb-0/echo would be left with nobody"),
+        (
+            &no_members,
+            "pool \"echo\" has no member: listener lb-0/echo would be left without a member",
+        ),
         (&no_address, "the file has no listener with an address any more"),
-        (&elsewhere, "pool \"green\" has no member: listener lb-0/echo would be left with nobody"),
+        (
+            &elsewhere,
+            "pool \"green\" has no member: listener lb-0/echo would be left without a member",
+        ),
     ] {
         let (code, said) = scene.reload(&config.text()?, &["--wait"])?;
         assert_eq!(code, Some(1), "{said}");
@@ -150,7 +156,7 @@ fn what_takes_everything_away_is_refused() -> Result<()> {
 }
 
 /// The members of a pool, in another pool with an equal check that the listener goes to: with a delay of
-/// 10 s nothing is lost, and nobody waits for a probe. One more member that is new joins later.
+/// 10 s nothing is lost, and no one waits for a probe. One more member that is new joins later.
 #[test]
 fn verdicts_follow_members_to_another_pool() -> Result<()> {
     let mut scene = Scene::start(Some(10))?;

@@ -143,14 +143,14 @@ fn packets_that_never_come_here_are_explained_as_such() -> Result<()> {
             Ok::<_, anyhow::Error>((agent.ask(&arguments)?, agent.run(&arguments)?))
         };
         let own = if family == Family::V4 { "10.0.0.2" } else { "fd00::2" };
-        let (told, text) = explain(own)?;
-        assert_eq!(told["decision"]["fate"], "not seen", "{told}");
+        let (shown, text) = explain(own)?;
+        assert_eq!(shown["decision"]["fate"], "not seen", "{shown}");
         assert!(text.contains(&format!("{own} is an address of this host")), "{text}");
         assert!(text.contains("without meeting the program"), "{text}");
 
         let member = lab.member_addr(0, family).to_string();
-        let (told, text) = explain(&member)?;
-        assert_eq!(told["decision"]["fate"], "not seen", "{told}");
+        let (shown, text) = explain(&member)?;
+        assert_eq!(shown["decision"]["fate"], "not seen", "{shown}");
         assert!(text.contains("reaches itself"), "{text}");
         // So it is.
         servers[0].kill()?;
@@ -158,8 +158,8 @@ fn packets_that_never_come_here_are_explained_as_such() -> Result<()> {
         assert_eq!(refused.answered(), 0, "its own service does not run");
 
         let client = lab.client_addr(family).to_string();
-        let (told, _) = explain(&client)?;
-        assert_eq!(told["decision"]["fate"], "forwarded", "{told}");
+        let (shown, _) = explain(&client)?;
+        assert_eq!(shown["decision"]["fate"], "forwarded", "{shown}");
     }
     Ok(())
 }

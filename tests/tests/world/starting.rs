@@ -144,7 +144,7 @@ fn an_agent_is_ready_when_its_pools_have_rings() -> Result<()> {
 }
 
 #[test]
-fn root_without_its_powers_is_told_who_may_read() -> Result<()> {
+fn root_without_its_powers_learns_who_may_read() -> Result<()> {
     let lab = Lab::builder().backends(1).start()?;
     let text = Config::new(&lab).text()?;
     let path = lab.files().join("private.toml");
@@ -190,7 +190,7 @@ fn the_watchdog_hears_of_an_agent_that_works() -> Result<()> {
     wait_for("the watchdog again", LIMIT, || Ok((heard() > before).then_some(())))
 }
 
-/// Panics end tasks, not the agent: nobody loses anything, and it is said.
+/// Panics end tasks, not the agent: no one loses anything, and it is said.
 #[test]
 fn a_panic_ends_a_task_and_not_the_agent() -> Result<()> {
     let mut served = Served::start()?;
@@ -208,9 +208,13 @@ fn a_panic_ends_a_task_and_not_the_agent() -> Result<()> {
             Ok(said.filter(counted))
         })?;
         assert!(problems(&said).contains(&format!("task {task} panicked")), "{}", problems(&said));
-        let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-        assert_eq!((told.code, told.cause()), (0, None), "it is over: {:#}", told.said);
-        assert!(told.said.to_string().contains(&format!("task {task} panicked")), "{}", told.said);
+        let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+        assert_eq!((shown.code, shown.cause()), (0, None), "it is over: {:#}", shown.said);
+        assert!(
+            shown.said.to_string().contains(&format!("task {task} panicked")),
+            "{}",
+            shown.said
+        );
         for index in 0..3 {
             let address = served.lab.member_addr(index, Family::V4);
             assert!(!status::of_members(&said, address).contains(&"OFFLINE".to_owned()), "{said}");

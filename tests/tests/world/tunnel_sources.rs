@@ -209,14 +209,14 @@ fn the_white_list_cannot_be_walked_around() -> Result<()> {
     }
     assert_eq!(scene.inspected(0)?[0], "pass");
 
-    // With everybody let in, the same packets are answered, and the host says so.
+    // With everyone let in, the same packets are answered, and the host says so.
     scene.up(Forwarding::Ipip, "--from any")?;
     assert!(scene.is_reached_past(client, &stranger, 0)?);
     let (status, good) = scene.status(0)?;
     assert!(!good && status["problems"][0].as_str().is_some_and(|one| one.contains("--from any")));
     let [outcome, evidence, fix] = scene.inspected(0)?;
     assert_eq!(outcome, "warn");
-    assert!(evidence.contains("takes tunnel packets from anybody"), "{evidence}");
+    assert!(evidence.contains("accepts tunnel packets from any sender"), "{evidence}");
     assert!(fix.contains("--from 10.0.0.2 "), "{fix}");
 
     // What the report says closes it again, and probes, which come the same way, go on.
@@ -284,8 +284,8 @@ fn a_load_balancer_that_is_left_out_is_named() -> Result<()> {
     let address = scene.lab.member_addr(0, Family::V4);
     scene.agent.wait_members(&[address], "OFFLINE", LIMIT)?;
     let member = format!("web/{address}");
-    let told = scene.agent.diagnose(&[&member])?;
-    assert!(told.fix().ends_with("--mode ipip --from 10.0.0.2"), "{:#}", told.said);
+    let shown = scene.agent.diagnose(&[&member])?;
+    assert!(shown.fix().ends_with("--mode ipip --from 10.0.0.2"), "{:#}", shown.said);
     let [outcome, evidence, fix] = scene.inspected(0)?;
     assert_eq!(outcome, "fail");
     assert!(

@@ -67,7 +67,7 @@ fn ask(from: &NetNs, to: SocketAddr, limit: Duration) -> Result<Option<ErrorKind
 /// Without a member, clients wait in vain, or learn of it at once where the listener says so; when one is back,
 /// they are served.
 #[test]
-fn clients_are_told_that_no_member_is_left() -> Result<()> {
+fn clients_learn_that_no_member_is_left() -> Result<()> {
     for family in [Family::V4, Family::V6] {
         let lab = Lab::builder().backends(1).families(Families::Both).start()?;
         let mut servers = lab.serve()?;
@@ -83,7 +83,7 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         for listener in [WEB, DATAGRAMS] {
             config.listener_mut(listener).no_member = Some("reset".to_owned());
         }
-        // Its member is healthy, as far as anybody knows, but takes no new flows.
+        // Its member is healthy, by all that is known, but takes no new flows.
         config.pool_mut(DATAGRAMS).members[0].weight = 0;
         agent.reload(&config)?;
         wait_for("a refusal", LIMIT, || {
@@ -110,9 +110,9 @@ fn clients_are_told_that_no_member_is_left() -> Result<()> {
         let (client, dst) = (lab.client_addr(family).to_string(), web.to_string());
         let src = if family == Family::V4 { client } else { format!("[{client}]:9") };
         let asked = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
-        let told = agent.ask(&asked)?;
-        assert_eq!(told["decision"]["reason"], "no_backend_answered", "{told}");
-        assert_eq!(told["answer"]["kind"], "reset", "{told}");
+        let shown = agent.ask(&asked)?;
+        assert_eq!(shown["decision"]["reason"], "no_backend_answered", "{shown}");
+        assert_eq!(shown["answer"]["kind"], "reset", "{shown}");
 
         servers[0].restart()?;
         config.pool_mut(DATAGRAMS).members[0].weight = 1;
@@ -151,7 +151,7 @@ fn talks(stream: &mut TcpStream) -> std::io::Result<()> {
 /// A client that an IP group excludes keeps what it has, unless the listener cuts: then it is reset with its
 /// next packet, all others go on, and what the list lets in again connects again.
 #[test]
-fn an_excluded_client_is_cut_and_nobody_else() -> Result<()> {
+fn an_excluded_client_is_cut_and_no_other() -> Result<()> {
     const GOOD: [u8; 4] = [10, 0, 0, 10];
     const BAD: [u8; 4] = [10, 0, 0, 60];
     for algorithm in ["5_TUPLE_HASH", "ROUND_ROBIN"] {
@@ -197,8 +197,8 @@ fn an_excluded_client_is_cut_and_nobody_else() -> Result<()> {
         assert!(text.contains("blacklist bad of 1 networks, cuts connections"), "{text}");
         let vip = echo.to_string();
         let asked = ["explain", "--src", "10.0.0.60", "--dst", &vip, "--proto", "tcp"];
-        let told = agent.ask(&asked)?;
-        assert_eq!(told["decision"]["reason"], "cut_answered", "{told}");
+        let shown = agent.ask(&asked)?;
+        assert_eq!(shown["decision"]["reason"], "cut_answered", "{shown}");
 
         config.set_group("bad", &[]);
         agent.reload(&config)?;

@@ -41,10 +41,10 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     assert!(problems(&said).contains("No space left on device"), "{}", problems(&said));
     assert_eq!(status::pools(&said).len(), 2);
     let state = served.config.agent.state().display().to_string();
-    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (1, Some("written")), "{:#}", told.said);
-    assert!(told.evidence().contains("No space left on device"), "{:#}", told.said);
-    assert!(told.fix().contains(&format!("df -h {state}")), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (1, Some("written")), "{:#}", shown.said);
+    assert!(shown.evidence().contains("No space left on device"), "{:#}", shown.said);
+    assert!(shown.fix().contains(&format!("df -h {state}")), "{:#}", shown.said);
     let host = doctor(&served.lab, served.agent.file())?;
     assert_eq!(finding(&host, "state-dir")["outcome"], "fail", "{host:#}");
 
@@ -66,8 +66,8 @@ fn a_full_disk_loses_nothing() -> Result<()> {
     disk.free()?;
     let sound = |said: &Value| problems(said).is_empty();
     served.agent.wait_status("what waited to be written", LIMIT, sound)?;
-    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
     let host = doctor(&served.lab, served.agent.file())?;
     assert_ne!(finding(&host, "state-dir")["outcome"], "fail", "{host:#}");
     served.agent.restart()?;
@@ -188,7 +188,7 @@ fn a_drained_member_stays_drained() -> Result<()> {
     rename(&mut served, "web", "web-2");
     served.agent.reload(&served.config.clone())?;
     is_out(&served, "under another name")?;
-    // While no agent runs, and nothing tells but the file.
+    // While no agent runs, and nothing shows it but the file.
     served.agent.terminate()?;
     served.agent.detach()?;
     rename(&mut served, "web-2", "web");
@@ -223,9 +223,9 @@ fn a_map_that_is_full_fails_closed_and_is_tried_again() -> Result<()> {
     assert!(is_degraded(&said), "{said}");
     assert!(said["agent"]["failed_writes"].as_u64() > Some(0), "{said}");
     assert!(problems(&said).contains("the map is full"), "{}", problems(&said));
-    let told = served.agent.diagnose(&["lb:lb-0"])?;
-    assert_eq!((told.code, told.cause()), (1, Some("written")), "{:#}", told.said);
-    assert!(told.evidence().contains("the map is full"), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["lb:lb-0"])?;
+    assert_eq!((shown.code, shown.cause()), (1, Some("written")), "{:#}", shown.said);
+    assert!(shown.evidence().contains("the map is full"), "{:#}", shown.said);
 
     // What serves stays as it is, and members that fail leave the ring nevertheless.
     served.request(50)?;
@@ -238,8 +238,8 @@ fn a_map_that_is_full_fails_closed_and_is_tried_again() -> Result<()> {
     let written = |said: &Value| problems(said).is_empty();
     served.agent.wait_status("the list to be in force", LIMIT, written)?;
     assert_eq!(served.answered(8)?, 0, "the client is on the black list");
-    let told = served.agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
+    let shown = served.agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
 
     served.agent.reload(&plain)?;
     served.agent.wait_status("no list", LIMIT, |said| {

@@ -1,4 +1,4 @@
-//! One machine, from its start to its end: it is given a plan, and tells how each step ended.
+//! One machine, from its start to its end: it is given a plan, and reports how each step ended.
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(crate) struct Step {
     pub(crate) arguments: Vec<&'static str>,
 }
 
-/// What a machine told.
+/// What a machine reported.
 pub(crate) struct Report {
     values: Vec<Value>,
 }
@@ -70,9 +70,10 @@ impl Report {
 
     fn ensure_ok(&self, steps: &[Step]) -> Result<()> {
         for Step { name, .. } in steps {
-            let told = self.values.iter().find(|value| value["step"] == **name);
-            let told = told.with_context(|| format!("it ended before the step \"{name}\" did"))?;
-            ensure!(told["ok"] == true, "the step \"{name}\" failed");
+            let output = self.values.iter().find(|value| value["step"] == **name);
+            let output =
+                output.with_context(|| format!("it ended before the step \"{name}\" did"))?;
+            ensure!(output["ok"] == true, "the step \"{name}\" failed");
         }
         Ok(())
     }
@@ -96,9 +97,9 @@ pub(super) fn run(
     mut say: impl FnMut(&str),
 ) -> Result<Report> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let (archive, told) = (folder.join("initramfs"), folder.join("report"));
-    // What another machine told must not pass for this one's.
-    fs::write(&told, "").with_context(|| format!("cannot write {}", told.display()))?;
+    let (archive, output) = (folder.join("initramfs"), folder.join("report"));
+    // What another machine reported must not pass for this one's.
+    fs::write(&output, "").with_context(|| format!("cannot write {}", output.display()))?;
     write_initramfs(&archive, kernel, programs, &plan.steps)?;
     let mut command = emulator.command(LIMIT)?;
     command
@@ -106,7 +107,7 @@ pub(super) fn run(
         .args(["-smp", &plan.processors.to_string()])
         .args(if plan.processors == 1 { &COUNTING[..] } else { &[] })
         .arg("-serial")
-        .arg(format!("file:{}", told.display()))
+        .arg(format!("file:{}", output.display()))
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
@@ -114,7 +115,7 @@ pub(super) fn run(
         .args(["-append", KERNEL_OPTIONS])
         .stdin(Stdio::null());
     let ended = process::run_lines(&mut command, |line| say(line.trim_end()));
-    let report = parse(&fs::read_to_string(&told)?)?;
+    let report = parse(&fs::read_to_string(&output)?)?;
     ended.and_then(|()| report.ensure_ok(&plan.steps))?;
     Ok(report)
 }
@@ -159,9 +160,9 @@ fn written(modules: &[String], steps: &[Step]) -> Value {
     })
 }
 
-fn parse(told: &str) -> Result<Report> {
-    let values: Result<_, _> = Deserializer::from_str(told).into_iter().collect();
-    Ok(Report { values: values.with_context(|| format!("it reported what is no JSON: {told}"))? })
+fn parse(output: &str) -> Result<Report> {
+    let values: Result<_, _> = Deserializer::from_str(output).into_iter().collect();
+    Ok(Report { values: values.with_context(|| format!("it reported what is no JSON: {output}"))? })
 }
 
 #[cfg(test)]
@@ -173,8 +174,8 @@ mod tests {
         Step { name: "l2", program: "lab", arguments: Vec::new() },
     ];
 
-    fn fault(told: &str) -> String {
-        parse(told).and_then(|report| report.ensure_ok(&STEPS)).unwrap_err().to_string()
+    fn fault(output: &str) -> String {
+        parse(output).and_then(|report| report.ensure_ok(&STEPS)).unwrap_err().to_string()
     }
 
     #[test]
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_told_apart_from_steps() {
+    fn figures_are_distinguished_from_steps() {
         let report = parse("[{\"case\":\"a\"},{\"case\":\"b\"}]\n{\"step\":\"l2\"}").unwrap();
         let cases: Vec<_> = report.figures().map(|figure| &figure["case"]).collect();
         assert_eq!(cases, ["a", "b"]);

@@ -11,8 +11,8 @@ use super::super::{Family, Ip, Link, Packet, Stop, Tables, parse};
 use super::too_big::{CONTROL, answer_v4, answer_v6, pseudo_v6, send, sum};
 use crate::addr::{Be16, Be32};
 use crate::checksum;
+use crate::error_limit::kind;
 use crate::reason::Reason;
-use crate::told::kind;
 
 /// Why a packet is refused; numbers, since global functions take no other.
 pub mod refusal {
@@ -25,10 +25,10 @@ pub mod refusal {
     /// Its connection was cut.
     pub const CUT: u32 = 2;
 
-    /// What is counted where its sender was told, or was not.
+    /// What is counted where its sender was informed, or was not.
     #[inline(always)]
-    pub const fn reason(refusal: u32, is_told: bool) -> Reason {
-        match (refusal, is_told) {
+    pub const fn reason(refusal: u32, is_informed: bool) -> Reason {
+        match (refusal, is_informed) {
             (NO_BACKEND, true) => Reason::NoBackendAnswered,
             (NO_BACKEND, false) => Reason::NoBackend,
             (CUT, true) => Reason::CutAnswered,
@@ -79,7 +79,7 @@ pub(in super::super) fn refuse<F: Family, P: Packet, T: Tables>(
     link: &Link,
     ip: &Ip<F::Addr>,
 ) -> Result<(), Stop> {
-    // RFC 1122 §3.2.2: no answer to what is no single host. A first fragment tells neither how long
+    // RFC 1122 §3.2.2: no answer to what is no single host. A first fragment shows neither how long
     // its segment is, nor is there a second answer for the others.
     let is_whole = !ip.is_first_fragment() && !ip.is_later_fragment();
     if link.destination.is_group() || !F::is_one_host(ip.source) || !is_whole {

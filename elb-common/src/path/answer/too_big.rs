@@ -2,7 +2,7 @@
 //!
 //! The answer comes from the virtual address, which is where the packet was sent to. It quotes as
 //! much of the packet as the RFCs ask for, which is always the same number of bytes: whatever is
-//! too big is longer than that, since nobody is told to send less than every host takes. An IPv4
+//! too big is longer than that, since no sender is asked to send less than every host takes. An IPv4
 //! packet that allows fragmentation is answered too, since it is not fragmented here: hosts then
 //! send smaller fragments.
 
@@ -14,8 +14,8 @@ use super::super::{Family, Ip, Link, Packet, Stop, Tables, V4, V6, parse};
 use crate::addr::{Be16, Be32, Be128};
 use crate::backend::{OUTER_FRAGMENT, OUTER_TTL};
 use crate::checksum;
+use crate::error_limit::kind;
 use crate::reason::Reason;
-use crate::told::kind;
 
 /// Makes a packet that is too big the answer to its sender that one of `mtu` bytes would fit;
 /// an error where that cannot be, or must not.

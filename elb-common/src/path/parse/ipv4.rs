@@ -43,7 +43,7 @@ impl Family for V4 {
     const ECHO_REPLY: u8 = 0;
 
     /// Destination unreachable, time exceeded, parameter problem (RFC 792); source quench is to be
-    /// ignored (RFC 6633), and a redirect is for the host alone that it comes to.
+    /// ignored (RFC 6633), and a redirect is only for the host that receives it.
     #[inline(always)]
     fn is_error(kind: u8) -> bool {
         matches!(kind, 3 | 11 | 12)

@@ -26,7 +26,7 @@ pub struct Link {
     pub end: usize,
 }
 
-/// The tags of a frame, of which [`Link::end`] tells how many there are.
+/// The tags of a frame, of which [`Link::end`] shows how many there are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Tags {

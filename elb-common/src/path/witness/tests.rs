@@ -72,7 +72,7 @@ fn memory(slot: Slot) -> Memory {
     memory
 }
 
-/// Outcome and bytes with a witness and without, and what the witness tells.
+/// Outcome and bytes with a witness and without, and what the witness notes.
 fn testify<'m>(memory: &'m Memory, bytes: &[u8]) -> Vec<Asked<'m>> {
     let run = |decide: &dyn Fn(&mut Frame<'_>) -> Outcome| {
         let mut buffer = [0u16; 512];

@@ -66,7 +66,7 @@ fn answers() -> ProbeOutcome {
     outcome(Ok(()), Ok(()), None)
 }
 
-/// Every member has a probe, which comes to this by its last number.
+/// Every member has a probe, whose result depends on the last number of its address.
 fn round(members: &mut Members, now: &mut u64, what: impl Fn(u8) -> ProbeOutcome) {
     *now += 10;
     for probe in members.due(at(*now), usize::MAX) {
@@ -109,7 +109,7 @@ fn an_address_that_others_answer_at_is_the_members_own() {
     let at: Vec<_> = first.at.values().map(MemberHealth::status).collect();
     assert_eq!(at, [OperatingStatus::Online, OperatingStatus::Offline]);
 
-    // Now nobody answers at either: who had failed before stays out, the others stay in.
+    // Now no member answers at either address: those that failed before stay out, the others stay in.
     for _ in 0..5 {
         round(&mut members, &mut now, |_| outcome(silence(), silence(), Some(Ok(()))));
     }

@@ -170,7 +170,7 @@ fn history(random: RandomState, wall: impl Fn(u64) -> SystemTime) -> Decided {
     (steps, events)
 }
 
-/// Whoever sets the wall clock, forward or back, between any two probes, changes nothing but what is shown.
+/// A wall clock that is set forward or back between any two probes changes nothing but what is shown.
 #[test]
 fn a_wall_clock_that_is_set_decides_nothing() {
     let random = RandomState::new();

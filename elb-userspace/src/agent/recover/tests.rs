@@ -121,7 +121,7 @@ fn maps_that_say_nothing_of_health_change_nothing() {
     };
     for (name, scene) in [
         ("drained", drained),
-        ("drained as far as the maps say", still_drained),
+        ("drained, by what the maps say", still_drained),
         ("without weight", weightless),
         ("unreachable", unreachable),
         ("removed", removed),

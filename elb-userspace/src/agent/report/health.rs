@@ -16,7 +16,7 @@ use crate::model::monitor::ProbePath;
 pub(super) struct At<'m> {
     lb: &'m model::LoadBalancer,
     listener: &'m model::Listener,
-    /// Nobody could ever reach it.
+    /// No client could ever reach it.
     is_unbound: bool,
 }
 
@@ -28,7 +28,7 @@ impl Core {
         Some(At { lb, listener, is_unbound: self.bound.never_was(lb) })
     }
 
-    /// All of a member, where `backend` is what its number tells.
+    /// All of a member, where `backend` is what is known by its number.
     pub(super) fn member(
         &self,
         pool: &model::Pool,
@@ -62,7 +62,7 @@ impl Core {
         }
     }
 
-    /// Whether no virtual address is probed for want of something of this host's, which is told once, of
+    /// Whether no virtual address is probed for want of something of this host's, which is reported once, of
     /// the agent.
     fn host_lacks_probe_path(&self) -> bool {
         let is_missing = self.keeping.register.why_missing(&kept::KeptObject::ProbePath).is_some();
@@ -73,7 +73,7 @@ impl Core {
     fn paths(&self, pool: &model::Pool, known: &Watched) -> Option<status::PathStatus> {
         let (spec, last) = (known.probe.as_ref()?, known.last.as_ref());
         let wants_vip = pool.healthmonitor.as_ref()?.probe_path == ProbePath::Vip;
-        let way = self.vip_way(known, spec);
+        let way = self.vip_route(known, spec);
         let path = if wants_vip && way.is_ok() { ProbePath::Vip } else { ProbePath::Direct };
         let text = |result: &Result<(), Failure>| match result {
             Ok(()) => "ok".to_owned(),

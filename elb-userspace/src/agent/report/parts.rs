@@ -53,7 +53,7 @@ enum Next {
     Done,
 }
 
-/// Connections that members of a pool got, as far as they were counted.
+/// Connections that members of a pool got and that were counted.
 #[derive(Debug)]
 struct Counted {
     pool: ResourceId,
@@ -222,14 +222,14 @@ impl Reporting {
         for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
             summary.note(core, pool, member);
             let unlisted = all.len() - listed.len();
-            let told = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
-            let problem = arrivals::problem(pool, within.all, &told);
+            let one = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
+            let problem = arrivals::problem(pool, within.all, &one);
             let number = within.numbers.get(&member.socket());
             let stuck = number.and_then(|number| core.stuck_problem(pool, member, number.id));
             self.problems.extend(problem.into_iter().chain(stuck));
             self.problems.truncate(PROBLEMS);
-            if selection.has_member(pool, member.socket()) && selection.shows(&told) {
-                shown.push(told);
+            if selection.has_member(pool, member.socket()) && selection.shows(&one) {
+                shown.push(one);
             }
         }
         within.at += AT_ONCE;
@@ -380,8 +380,8 @@ impl Core {
         let number = within.numbers.get(&member.socket());
         let backend =
             self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
-        let told = self.member(pool, member, known, listed, request, backend);
-        status::MemberStatus { more_listeners, ..told }
+        let shown = self.member(pool, member, known, listed, request, backend);
+        status::MemberStatus { more_listeners, ..shown }
     }
 }
 

@@ -124,51 +124,20 @@ impl Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::file;
+    use crate::source::file::sample;
 
-    const FILE: &str = r#"
-[agent]
-interfaces = ["eth0"]
-[[load_balancer]]
-name = "lb"
-vip_address = "192.0.2.10"
-[[load_balancer.listener]]
-name = "http"
-protocol = "TCP"
-protocol_port = 80
-default_pool = "web"
-[[load_balancer.listener]]
-name = "api"
-protocol = "TCP"
-protocol_port = 81
-default_pool = "api"
-[[pool]]
-name = "web"
-protocol = "TCP"
-forwarding = "ipip"
-[[pool.member]]
-name = "one"
-address = "10.0.0.11"
-protocol_port = 80
-[[pool.member]]
-name = "two"
-address = "10.0.0.12"
-protocol_port = 80
-[[pool]]
-name = "api"
-protocol = "TCP"
-forwarding = "ipip"
-[[pool.member]]
-name = "one"
-address = "10.0.0.11"
-protocol_port = 81
-"#;
+    fn model() -> Model {
+        let sample = sample::balancer("lb").listener("http", 80, "web").listener("api", 81, "api");
+        let sample = sample.pool("web").member("10.0.0.11", 80).keys("name = \"one\"");
+        let sample = sample.member("10.0.0.12", 80).keys("name = \"two\"");
+        sample.pool("api").member("10.0.0.11", 81).keys("name = \"one\"").model()
+    }
 
     type Texts = Vec<String>;
 
     /// Listeners, pools and members that are asked for by names.
     fn asked(names: &str) -> Result<(Texts, Texts, Texts), String> {
-        let model = file::parse("elb.toml", FILE).unwrap().model;
+        let model = model();
         let request = StatusRequest { names: names.to_owned(), ..StatusRequest::default() };
         let selection = Selection::of(&request, &model)?;
         let lb = &model.load_balancers()[0];
@@ -209,8 +178,8 @@ protocol_port = 81
         assert_eq!(asked(&member.to_string()).unwrap(), api_one);
         assert_eq!(asked(&format!("{pool}/10.0.0.11")).unwrap(), api_one);
         assert_eq!(asked("two\nhttp").unwrap(), web);
-        let unknown = asked("web\nnobody").unwrap_err();
-        assert!(unknown.contains("pool or member is called \"nobody\""), "{unknown}");
+        let unknown = asked("web\nb9").unwrap_err();
+        assert!(unknown.contains("pool or member is called \"b9\""), "{unknown}");
         assert!(asked(&"web\n".repeat(65)).is_err());
     }
 }

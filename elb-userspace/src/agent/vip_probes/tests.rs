@@ -26,7 +26,7 @@ fn by(ifindex: u32) -> Route {
 
 #[test]
 fn answers_must_get_in() {
-    let told = |route, filter: [u8; 2]| {
+    let chosen = |route, filter: [u8; 2]| {
         let of = |interface: &str| if interface == "all" { filter[0] } else { filter[1] };
         source(&network(route), address(11), address(100), of)
     };
@@ -35,17 +35,17 @@ fn answers_must_get_in() {
         Err(NoVipPath::ReversePath { vip, interface, needed })
     };
     for filter in [[0, 0], [1, 0], [0, 2]] {
-        assert_eq!(told(Some(by(2)), filter), Ok(address(1)));
+        assert_eq!(chosen(Some(by(2)), filter), Ok(address(1)));
         let local = Err(NoVipPath::Local { vip: address(100) });
-        assert_eq!(told(Some(Route::Local), filter), local);
+        assert_eq!(chosen(Some(Route::Local), filter), local);
     }
     for route in [Some(by(3)), Some(Route::None), None] {
-        assert_eq!(told(route, [0, 0]), Ok(address(1)));
+        assert_eq!(chosen(route, [0, 0]), Ok(address(1)));
     }
-    assert_eq!(told(Some(by(3)), [2, 1]), Ok(address(1)));
-    assert_eq!(told(Some(by(3)), [0, 1]), refused("2"));
-    assert_eq!(told(Some(Route::None), [0, 2]), refused("0"));
-    assert_eq!(told(Some(Route::None), [1, 0]), refused("0"));
+    assert_eq!(chosen(Some(by(3)), [2, 1]), Ok(address(1)));
+    assert_eq!(chosen(Some(by(3)), [0, 1]), refused("2"));
+    assert_eq!(chosen(Some(Route::None), [0, 2]), refused("0"));
+    assert_eq!(chosen(Some(Route::None), [1, 0]), refused("0"));
 }
 
 #[test]

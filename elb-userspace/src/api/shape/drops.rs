@@ -70,9 +70,9 @@ mod tests {
             reason("no_backend", "dropped", 20),
         ];
         let drops = rates(&before, after, Duration::from_secs(2));
-        let told: Vec<_> =
+        let shown: Vec<_> =
             drops.iter().map(|d| (d.total.reason.as_str(), d.packets_per_second)).collect();
-        assert_eq!(told, [("no_backend", 10.0), ("too_big", 0.0), ("not_vip", 2000.0)]);
+        assert_eq!(shown, [("no_backend", 10.0), ("too_big", 0.0), ("not_vip", 2000.0)]);
         assert_eq!(drops[0].bytes_per_second, 600.0);
     }
 

@@ -16,7 +16,7 @@ use crate::diagnosis::inspect::{BackendDirectories, InspectRequest, ServiceProto
 Looks at what probes of a load balancer meet on this host: listening sockets, the packet filter
 (nftables and iptables rules are evaluated, the one that drops is named), routes, load, hosts.deny,
 virtual addresses, decapsulation and whom it trusts, sysctls, MTU, the way back to clients. Nothing is changed, and no packet is sent.
-Without options it tells what there is: name the port and the source of probes to know whether they
+Without options it lists what there is: name the port and the source of probes to know whether they
 get through. Root sees everything; what others cannot see is \"unknown\".
 
 Examples:
@@ -44,7 +44,7 @@ pub(in crate::cli) struct InspectArgs {
     /// A virtual address to serve [default: those of `elb backend up`]; may be given more than once.
     #[arg(long, value_name = "ADDRESS")]
     vip: Vec<IpAddr>,
-    /// How packets come from the load balancer [default: as `elb backend up` was told].
+    /// How packets come from the load balancer [default: as given to `elb backend up`].
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// The outer source of packets in tunnels: an address of the load balancer; may be given more than

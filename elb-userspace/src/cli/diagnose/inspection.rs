@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use crate::api::client;
-use crate::diagnosis::fix::quoted;
+use crate::diagnosis::command::quoted;
 use crate::diagnosis::inspect::Inspection;
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ async fn over_ssh(host: &str, words: &[String]) -> Result<Inspection> {
         Err(_) => bail!("`{shown}` did not end within {LIMIT:?}"),
     };
     refuse(&text, status, host)?;
-    // The exit code tells what was found, as that of this command does.
+    // The exit code says what was found, as that of this command does.
     parse(&text).with_context(|| format!("`{shown}` printed no inspection ({status})"))
 }
 

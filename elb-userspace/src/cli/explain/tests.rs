@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn told(json: serde_json::Value) -> Explanation {
+fn explained(json: serde_json::Value) -> Explanation {
     serde_json::from_value(json).unwrap()
 }
 
 #[test]
 fn a_forwarded_packet_in_words() {
     let member = |id: u16, name: &str| serde_json::json!({ "number": id, "name": name, "pool": "web", "address": "10.0.0.11", "protocol_port": 80 });
-    let told = told(serde_json::json!({
+    let explained = explained(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 40 },
         "decision": { "fate": "forwarded" },
@@ -30,7 +30,7 @@ fn a_forwarded_packet_in_words() {
                   { "source": "10.0.0.1", "destination": "10.0.0.11", "protocol": "ipv4", "bytes": 20 } }
     }));
     assert_eq!(
-        text(&told),
+        text(&explained),
         "\
 packet       198.51.100.7:50000 → 192.0.2.10:80 tcp, of a connection under way, 40 bytes, comes by lb0
 listener     http at 192.0.2.10, port 80, served by pool web by 5_TUPLE_HASH
@@ -65,7 +65,7 @@ fn gue_in_words() {
 
 #[test]
 fn an_answered_packet_in_words() {
-    let told = told(serde_json::json!({
+    let explained = explained(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:80", "protocol": "tcp", "syn": false, "length": 1500 },
         "decision": { "fate": "answered", "reason": "too_big_answered", "meaning": "too big" },
@@ -73,7 +73,7 @@ fn an_answered_packet_in_words() {
         "sent": null, "answer": { "kind": "fragmentation_needed", "mtu": 1480 }
     }));
     assert_eq!(
-        text(&told),
+        text(&explained),
         "\
 packet       198.51.100.7:50000 → 192.0.2.10:80 tcp, of a connection under way, 1500 bytes, comes by lb0
 listener     none
@@ -83,7 +83,7 @@ decision     answered: too_big_answered: too big
     );
 }
 
-/// Those lines of a report about a packet to a listener by connection ids that tell of these.
+/// Those lines of a report about a packet to a listener by connection ids that are about these.
 fn of_quic(cid: Option<&str>, id: serde_json::Value, more: serde_json::Value) -> String {
     let mut whole = serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000", "cid": cid,
@@ -95,7 +95,7 @@ fn of_quic(cid: Option<&str>, id: serde_json::Value, more: serde_json::Value) ->
         "sent": null
     });
     whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let text = text(&told(whole));
+    let text = text(&explained(whole));
     let lines = text.lines().filter(|line| !line.starts_with("listener"));
     lines.filter(|line| !line.starts_with("decision")).collect::<Vec<_>>().join("\n")
 }
@@ -163,19 +163,19 @@ named        the connection id names b at 10.0.0.11 (backend 2), which gets the 
 
 #[test]
 fn a_dropped_packet_in_words() {
-    let told = told(serde_json::json!({
+    let explained = explained(serde_json::json!({
         "packet": { "interface": "lb0", "source": "198.51.100.7:50000",
                     "destination": "192.0.2.10:81", "protocol": "udp", "syn": false, "length": 28 },
-        "decision": { "fate": "passed", "reason": "no_listener", "meaning": "nobody listens",
+        "decision": { "fate": "passed", "reason": "no_listener", "meaning": "no listener",
                      "fix": "add one" },
         "listener": null, "admission": null, "slot": null, "flow": null, "backend": null, "sent": null
     }));
     assert_eq!(
-        text(&told),
+        text(&explained),
         "\
 packet       198.51.100.7:50000 → 192.0.2.10:81 udp, 28 bytes, comes by lb0
 listener     none
-decision     passed: no_listener: nobody listens
+decision     passed: no_listener: no listener
 what to do   add one
 "
     );

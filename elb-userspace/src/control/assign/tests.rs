@@ -104,7 +104,7 @@ fn of_many_rings_the_oldest_and_the_newest_are_kept() {
     assert_eq!(all.pool(pool("a"), shape(101), 9, ROOM, &[]), Ok(None));
     assert_eq!(bases(&all), (0, None));
     let freed = Region { base: 0, size: 101 };
-    assert_eq!(all.pool(pool("a"), shape(97), 9, ROOM, &[]), Ok(Some(freed)), "nobody met it");
+    assert_eq!(all.pool(pool("a"), shape(97), 9, ROOM, &[]), Ok(Some(freed)), "no packet met it");
     let freed = Region { base: 112, size: 97 };
     assert_eq!(all.pool(pool("a"), shape(101), 9, ROOM, &[]), Ok(Some(freed)));
     all.pools.get_mut(&pool("a")).unwrap().is_fresh = false;

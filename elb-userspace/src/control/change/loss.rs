@@ -38,7 +38,7 @@ fn all_members(old: &Model, new: &Model) -> Vec<String> {
         let Some(had) = had.filter(|had| !had.members.is_empty()) else { continue };
         let members = listed(had.members.iter().map(|member| member.name.to_string()));
         lost.push(format!(
-            "pool {:?} has no member: {} would be left with nobody to serve it (so far: {members}); \
+            "pool {:?} has no member: {} would be left without a member (so far: {members}); \
              if that is meant, run `elb reload --allow-empty`, or set allow_empty = true in the pool",
             pool.name.as_str(),
             called(lb, listener),

@@ -69,7 +69,7 @@ fn a_served_pool_without_members_is_refused() {
 }
 
 #[test]
-fn a_listener_that_moves_to_an_empty_pool_is_left_with_nobody() {
+fn a_listener_that_moves_to_an_empty_pool_is_left_without_members() {
     let green = "[[pool]]\nname = \"green\"\nprotocol = \"TCP\"\nforwarding = \"ipip\"\n";
     let text = |pool: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! Who may open flows at a listener, and how many; who is told that there is none to serve them.
+//! Who may open flows at a listener, and how many; whether senders learn that no member serves them.
 
 use elb_common::listener::{Listener as Record, listener_flags};
 

@@ -32,7 +32,7 @@ pub(super) struct Wait {
 /// What is known of those that the first ring may consist of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outlook {
-    /// Somebody is to take new flows, and can be reached.
+    /// A member is to take new flows, and can be reached.
     is_ready: bool,
     /// Another member's verdict will be known soon.
     awaits: bool,
@@ -63,7 +63,7 @@ impl Reconciler {
         }
     }
 
-    /// Whether a pool has no ring yet and is not to have one now; then tells when to look again.
+    /// Whether a pool has no ring yet and is not to have one now; then returns when to look again.
     pub(super) fn first_ring_waits(
         &mut self,
         pool: &Pool,
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         /// However things come: never longer than allowed, never once a member was ready for the grace,
-        /// and never for nobody.
+        /// and never without a member.
         #[test]
         fn a_wait_has_an_end(
             steps in prop::collection::vec((0u32..3, any::<bool>(), any::<bool>()), 1..40),

@@ -18,7 +18,7 @@ pub trait SweepFindings {
 
 impl Reconciler {
     /// Former rings and former pools of listeners are forgotten once all older flows have records `now`;
-    /// `refused` tells when a flow of a pool last found no room for its record (0: never). True if there
+    /// `refused` returns when a flow of a pool last found no room for its record (0: never). True if there
     /// was something to forget, which the next picture then lacks.
     pub fn convert(&mut self, now: u32, refused: impl Fn(u16) -> u32) -> bool {
         let mut freed = Vec::new();

@@ -76,9 +76,9 @@ impl Reconciler {
         follow_idle_timeout(assigned, idle, now);
         let standings = standing::of_removed(assigned, now);
         let assigned = assigned.clone();
-        let mut nobody = Wanted::default();
+        let mut empty = Wanted::default();
         for (number, standing) in assigned.members.iter().zip(standings) {
-            self.member(assigned.forwarding, number, standing, seen, &mut nobody, desired);
+            self.member(assigned.forwarding, number, standing, seen, &mut empty, desired);
         }
         server_ids(&assigned, desired);
         desired.image.pools.insert(assigned.id, record(&assigned));

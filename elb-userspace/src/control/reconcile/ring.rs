@@ -33,7 +33,7 @@ impl Published {
         Self { ring, wanted: Wanted::default(), owners }
     }
 
-    /// Whether anybody takes new flows.
+    /// Whether any member takes new flows.
     pub(super) fn has_owners(&self) -> bool {
         self.owners.iter().any(|owner| *owner != 0)
     }

@@ -78,7 +78,7 @@ fn cut_at(before: Option<u32>, leaves: bool, delay: Option<u32>, now: u32) -> Op
 /// The members that the model has.
 struct Present<'a> {
     members: Vec<PresentMember<'a>>,
-    /// Where each is among them; found out when somebody has to search.
+    /// Where each is among them; found out when a search needs it.
     places: OnceCell<HashMap<SocketAddr, usize>>,
     /// Whether all serve because none works, and the pool wants it so.
     all_serve: bool,
@@ -87,7 +87,7 @@ struct Present<'a> {
 #[derive(Clone, Copy)]
 struct PresentMember<'a> {
     model: &'a Member,
-    /// As far as its health says.
+    /// By its health.
     works: bool,
     /// It does not, but only because nothing is known of its health yet.
     is_undecided: bool,

@@ -16,6 +16,7 @@ use self::scene::Scene;
 use super::*;
 use crate::control::plan::ListenerKey;
 use crate::source::file;
+use crate::source::file::sample::{self, Sample};
 
 /// A world in which everything is reachable by interface 2, and members are healthy unless named.
 #[derive(Default)]
@@ -81,33 +82,13 @@ fn model(members: &[u8], pool: &str) -> Model {
 }
 
 fn text(members: &[u8], pool: &str) -> String {
-    let mut text = format!(
-        r#"
-        [agent]
-        interfaces = ["eth0"]
-        [[load_balancer]]
-        name = "lb"
-        vip_address = "192.0.2.10"
-        [[load_balancer.listener]]
-        name = "http"
-        protocol = "TCP"
-        protocol_port = 80
-        default_pool = "web"
-        [[pool]]
-        name = "web"
-        protocol = "TCP"
-        forwarding = "ipip"
-        ring_size = 4093
-        {pool}
-        [pool.healthmonitor]
-        type = "TCP"
-        "#
-    );
-    for member in members {
-        text += &format!("[[pool.member]]\naddress = \"10.0.0.{member}\"\nprotocol_port = 80\n");
-    }
-    text
+    let sample = sample::balancer("lb").listener("http", 80, "web").pool("web");
+    let sample = sample.keys("ring_size = 4093").keys(pool).keys(MONITOR);
+    let member = |sample: Sample, n: &u8| sample.member(&format!("10.0.0.{n}"), 80);
+    members.iter().fold(sample, member).text()
 }
+
+const MONITOR: &str = "[pool.healthmonitor]\ntype = \"TCP\"";
 
 fn address(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
@@ -204,7 +185,7 @@ fn a_sick_member_keeps_its_flows_or_loses_them_as_the_pool_says() {
 }
 
 #[test]
-fn when_all_are_sick_nobody_or_everybody_serves() {
+fn when_all_are_sick_none_or_all_serve() {
     let sick = World { sick: HashSet::from([address(11), address(12)]), ..World::default() };
     let closed = reconciler().reconcile(&model(&[11, 12], ""), &sick);
     assert!(closed.rings.is_empty(), "an empty ring stays empty");
@@ -291,31 +272,12 @@ fn a_member_that_comes_takes_no_number_of_one_that_goes() {
 
 /// A pool with another member, under another name.
 fn other() -> Model {
-    let text = r#"
-        [agent]
-        interfaces = ["eth0"]
-        [[load_balancer]]
-        name = "lb"
-        vip_address = "192.0.2.10"
-        [[load_balancer.listener]]
-        name = "renamed"
-        protocol = "TCP"
-        protocol_port = 80
-        default_pool = "renamed"
-        [[pool]]
-        name = "renamed"
-        protocol = "TCP"
-        forwarding = "ipip"
-        ring_size = 4093
-        [[pool.member]]
-        address = "10.0.0.99"
-        protocol_port = 80
-        "#;
-    file::parse("test", text).unwrap().model
+    let sample = sample::balancer("lb").listener("renamed", 80, "renamed").pool("renamed");
+    sample.keys("ring_size = 4093").member("10.0.0.99", 80).model()
 }
 
 #[test]
-fn what_finds_no_room_is_left_out_and_told() {
+fn what_finds_no_room_is_left_out_and_reported() {
     let room = IdSpace { backends: 3, ..ROOM };
     let mut reconciler =
         Reconciler::new(Assignments::default(), BTreeMap::new(), room, EncapSource::default());
@@ -340,28 +302,6 @@ fn a_ring_that_finds_no_room_stays_as_it_is() {
 
 /// The pool of `model` with a larger ring.
 fn large() -> Model {
-    let large = file::parse(
-        "test",
-        r#"
-        [agent]
-        interfaces = ["eth0"]
-        [[load_balancer]]
-        name = "lb"
-        vip_address = "192.0.2.10"
-        [[load_balancer.listener]]
-        name = "http"
-        protocol = "TCP"
-        protocol_port = 80
-        default_pool = "web"
-        [[pool]]
-        name = "web"
-        protocol = "TCP"
-        forwarding = "ipip"
-        ring_size = 16381
-        [[pool.member]]
-        address = "10.0.0.11"
-        protocol_port = 80
-        "#,
-    );
-    large.unwrap().model
+    let sample = sample::balancer("lb").listener("http", 80, "web").pool("web");
+    sample.keys("ring_size = 16381").member("10.0.0.11", 80).model()
 }

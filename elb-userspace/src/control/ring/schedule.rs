@@ -35,7 +35,7 @@ pub fn by_weight(members: &[RingMember], size: u32) -> Vec<u16> {
     repeat(schedule, size)
 }
 
-/// Everybody of a weight once a round, in the order of their identities.
+/// Every member of a weight once a round, in the order of their identities.
 ///
 /// # Panics
 /// If there are more than 65,535 members.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     proptest! {
-        /// In any stretch of turns, nobody is two turns ahead of or behind its part.
+        /// In any stretch of turns, no member is two turns ahead of or behind its part.
         #[test]
         fn turns_are_evenly_spread(
             weights in prop::collection::vec(0u32..=100, 1..12),
@@ -170,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn a_round_has_everybody_once(count in 1usize..50) {
+        fn a_round_has_every_member_once(count in 1usize..50) {
             let size = u32::try_from(count).unwrap() * 3;
             let schedule = in_rounds(&members(&vec![5; count]), size);
             prop_assert!(counts(&schedule, count).iter().all(|turns| *turns == 3));

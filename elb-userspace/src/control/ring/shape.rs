@@ -37,7 +37,7 @@ impl Shape {
         matches!(self.algorithm, algorithm::ROUND_ROBIN | algorithm::LEAST_CONNECTIONS)
     }
 
-    /// The id of the owner of each slot, 0 everywhere if nobody has a weight.
+    /// The id of the owner of each slot, 0 everywhere if no member has a weight.
     ///
     /// # Panics
     /// As [`maglev::build`] and [`schedule::by_weight`].

@@ -13,7 +13,7 @@
 
 use elb_common::ring::Slot;
 
-/// What a ring is, as far as its slots follow other rules for it.
+/// The kind of a ring: what its slots' rules depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingKind {
     /// New flows take its owners in turn, and every flow is recorded.
@@ -24,7 +24,7 @@ pub struct RingKind {
 
 /// The slot of a ring of this kind after its entry in the table became `new_cur` (0: no owner).
 ///
-/// `gone` tells whether a backend no longer serves even its established flows; it is asked about
+/// `gone` says whether a backend no longer serves even its established flows; it is asked about
 /// the present and the former owner only. Applying the same change again changes nothing.
 pub fn follow(kind: RingKind, slot: Slot, new_cur: u16, gone: impl Fn(u16) -> bool) -> Slot {
     if kind.scheduled {

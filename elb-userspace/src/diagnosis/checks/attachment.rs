@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::diagnosis::check::Check;
+use crate::diagnosis::command::apply;
 use crate::diagnosis::evidence::{PoolWanted, Resting, Served};
-use crate::diagnosis::fix::apply;
 use crate::diagnosis::report::{Finding, Outcome};
 
 /// Whether the pool serves a listener that is served.
@@ -55,7 +55,7 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
         (Outcome::Fail, "its members count as unhealthy, for it never had one")
     };
     let what = format!(
-        "load balancer {balancer:?} has no address: {} listener {:?} can be reached by nobody; \
+        "load balancer {balancer:?} has no address: no client can reach {} listener {:?}; \
          {health}",
         without.protocol, without.listener
     );
@@ -68,7 +68,7 @@ pub(super) fn address_bound(pool: &PoolWanted, file: &Path) -> Finding {
 }
 
 /// The same for a member: it is unhealthy for a listener without an address, and serves the others.
-pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
+pub(super) fn address_bound_next_to_others(pool: &PoolWanted, file: &Path) -> Finding {
     let finding = address_bound(pool, file);
     let serves_others = pool.listeners.iter().any(|served| !served.vips.is_empty());
     if finding.outcome == Outcome::Fail && serves_others {
@@ -77,7 +77,7 @@ pub(super) fn address_bound_beside(pool: &PoolWanted, file: &Path) -> Finding {
     finding
 }
 
-/// Whether somebody takes new connections.
+/// Whether any member takes new connections.
 pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
     let resting: Vec<&Resting> = pool.members.iter().filter_map(Option::as_ref).collect();
     if pool.members.is_empty() {
@@ -101,7 +101,7 @@ pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
 }
 
 fn bound_or_nothing(pool: &PoolWanted) -> Finding {
-    let vips: Vec<String> = crate::diagnosis::fix::vips(pool).map(|vip| vip.to_string()).collect();
+    let vips: Vec<String> = pool.vips().map(|vip| vip.to_string()).collect();
     if vips.is_empty() {
         let what = "there is no TCP or UDP listener";
         return Finding::seen(Check::AddressBound, Outcome::NotApplicable, what);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::diagnosis::check::Check;
-use crate::diagnosis::fix::apply;
+use crate::diagnosis::command::apply;
 use crate::diagnosis::report::{Conclusion, Finding, Outcome, Report};
 use crate::kernel::host::kept::KeptObject;
 

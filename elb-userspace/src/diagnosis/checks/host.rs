@@ -1,4 +1,4 @@
-//! The service and its host, as far as they show it to the outside.
+//! The service and its host: what they show to the outside.
 
 use std::time::Duration;
 

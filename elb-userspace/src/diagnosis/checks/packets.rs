@@ -1,4 +1,4 @@
-//! What may hold packets back on their way, as far as answers show that nothing does.
+//! What may hold packets back on their way, and whether answers show that nothing does.
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
@@ -43,7 +43,7 @@ fn passed(evidence: &Evidence, check: Check, ask: String) -> Finding {
     Finding::inferred(check, Outcome::Unknown, ask)
 }
 
-/// Whether the probed port answered, be it that nobody listens.
+/// Whether the probed port answered, even if it answered that no process listens.
 fn reached(evidence: &Evidence) -> bool {
     use crate::diagnosis::evidence::sender;
     evidence.connects()

@@ -22,7 +22,7 @@ pub(super) fn mtu(evidence: &Evidence) -> Finding {
     if hop.mtu < wanted {
         let what = format!(
             "packets of {} bytes fit on {interface}, but full ones of clients have {wanted} with \
-             their outer headers: clients are told to send smaller ones",
+             their outer headers: clients are asked to send smaller ones",
             hop.mtu
         );
         return Finding::seen(Check::Mtu, Outcome::Warn, what).fix(format!(
@@ -50,7 +50,7 @@ fn narrow_way(evidence: &Evidence, narrow: u32, wanted: u16) -> Finding {
     let address = evidence.address();
     let what = format!(
         "a router on the way to {address} takes packets of {narrow} bytes at most, but full ones of clients \
-         have {wanted} with their outer headers: clients are told to send smaller ones"
+         have {wanted} with their outer headers: clients are asked to send smaller ones"
     );
     Finding::seen(Check::Mtu, Outcome::Warn, what).fix(format!(
         "tracepath -n {address}    # shows the narrow link; give it an MTU of {wanted}; where ICMP does not \

@@ -84,7 +84,7 @@ fn a_fault_of_this_host_is_named_where_it_explains_the_failure() {
 }
 
 #[test]
-fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
+fn the_path_of_traffic_shows_what_direct_server_return_lacks() {
     let silence = || Err(Cause::Timeout { stage: Stage::Connect });
     let report = member(&at_vip(silence()));
     assert_eq!(report.cause, Some(Check::VirtualAddress), "{report:#?}");
@@ -99,8 +99,8 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
         assert_eq!(report.finding(check).unwrap().outcome, Outcome::Pass, "{check}");
     }
 
-    let told = changed(at_vip(silence()), |e| e.looks.unwraps = Some(false));
-    assert_eq!(member(&told).cause, Some(Check::Decapsulation));
+    let failed = changed(at_vip(silence()), |e| e.looks.unwraps = Some(false));
+    assert_eq!(member(&failed).cause, Some(Check::Decapsulation));
     let l2 = changed(at_vip(silence()), |e| e.wanted.pool.forwarding = Forwarding::L2);
     let report = member(&l2);
     assert_eq!(report.cause, Some(Check::VirtualAddress));
@@ -118,7 +118,7 @@ fn the_path_of_traffic_tells_what_direct_server_return_lacks() {
 }
 
 #[test]
-fn what_is_blocked_for_udp_is_told_apart() {
+fn what_is_blocked_for_udp_is_distinguished() {
     let udp =
         |cause| changed(failing(cause), |evidence| evidence.wanted.pool.protocol = Protocol::Udp);
     let report = member(&udp(Cause::NoEchoReply));
@@ -253,7 +253,7 @@ fn a_pool_whose_members_all_rest_takes_nothing_new() {
     let drained = Some(Resting::Drained("b1".to_owned()));
     wanted.members = vec![drained.clone(), None];
     assert_eq!(pool(&wanted, file).conclusion, Conclusion::Healthy);
-    wanted.members = vec![drained, Some(Resting::Weightless("b2".to_owned()))];
+    wanted.members = vec![drained, Some(Resting::NoWeight("b2".to_owned()))];
     let report = pool(&wanted, file);
     assert_eq!(report.cause, Some(Check::Taken));
     assert!(evidence_of(&report).ends_with("b1 is drained, b2 has weight 0"), "{report:#?}");

@@ -21,12 +21,12 @@ use crate::backend::privilege;
 use crate::control::network::{Network, WantedAddresses};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::kernel::net::follow;
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
 pub enum GatherError {
-    /// Interfaces and routes are not told.
+    /// Interfaces and routes are not gathered.
     #[error("cannot ask for interfaces and routes")]
     Network(#[from] follow::FollowError),
     /// Netlink does not work.
@@ -73,9 +73,9 @@ pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
 /// What is wrong with probes, as an agent would send them.
 async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
     let (model, sources) = duty.probed.as_ref()?;
-    let steering = Steering::of(&duty.pin_dir, None);
+    let names = RouteNames::of(&duty.pin_dir, None);
     let dialogs = instrument::dialogs(model, network, *sources);
-    instrument::look(InstrumentQuestion { steering, is_served: false, dialogs }).await
+    instrument::look(InstrumentQuestion { names, is_served: false, dialogs }).await
 }
 
 /// The routes to virtual addresses and members, as the agent sees them.

@@ -32,7 +32,8 @@ pub(super) fn kernel(kernel: &Kernel) -> Finding {
         return found(Outcome::Warn, words).fix("sysctl -w net.core.bpf_jit_enable=1");
     }
     if version(release).is_some_and(|version| version < OLDEST) {
-        let words = "it takes the program, but nobody tested it: 6.1 is the oldest".to_owned();
+        let words =
+            "it takes the program, but it is untested: 6.1 is the oldest tested one".to_owned();
         return found(Outcome::Warn, words).fix(newer);
     }
     let types = if *btf { "with BTF" } else { "without BTF, which is not needed" };
@@ -78,11 +79,17 @@ pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
     let directory = pin_dir.display();
     let parent = pin_dir.parent().unwrap_or(pin_dir).display();
     match bpffs {
-        Bpffs::Writable => found(Outcome::Pass, format!("pin_dir {directory} is in one")),
-        Bpffs::Missing => found(Outcome::Fail, format!("pin_dir {directory} is in none"))
-            .fix(format!("mkdir -p {parent} && mount -t bpf bpf {parent}")),
+        Bpffs::Writable => {
+            found(Outcome::Pass, format!("pin_dir {directory} is on a BPF file system"))
+        }
+        Bpffs::Missing => {
+            found(Outcome::Fail, format!("pin_dir {directory} is not on a BPF file system"))
+                .fix(format!("mkdir -p {parent} && mount -t bpf bpf {parent}"))
+        }
         Bpffs::ReadOnly => {
-            let words = format!("pin_dir {directory} is in one that this process may not write to");
+            let words = format!(
+                "pin_dir {directory} is on a BPF file system that this process may not write to"
+            );
             found(Outcome::Fail, words).fix("sudo elb agent    # or give its user the directory")
         }
         Bpffs::Unknown(why) => found(Outcome::Unknown, why.clone()).fix("sudo elb doctor"),
@@ -90,7 +97,7 @@ pub(super) fn bpffs(pin_dir: &Path, bpffs: &Bpffs) -> Finding {
 }
 
 /// elb forwards without the kernel. Where the kernel forwards, too, it sends what the program leaves
-/// to it (a port without a listener) on by the route to the virtual address: where that leads to a
+/// to it (a port without a listener) on by the route to the virtual address: where that goes to a
 /// gateway, back to where the packet came from.
 pub(super) fn forwarding(facts: &Facts) -> Finding {
     let found = |outcome, words: String| Finding::seen(Check::Forwarding, outcome, words);

@@ -201,7 +201,7 @@ fn offloads(mode: AttachMode, name: &str, interface: &InterfaceFacts) -> Finding
     found(Outcome::Pass, "none that keeps XDP from packets as they came".to_owned())
 }
 
-/// A probe through a virtual address is answered from that address, by the way that leads to the
+/// A probe through a virtual address is answered from that address, by the route to the
 /// member. Strict rp_filter drops what comes in by another interface than the route back goes out.
 fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &InterfaceFacts) -> Finding {
     let found = |outcome, words: String| Finding::seen(Check::RpFilter, outcome, words);
@@ -223,7 +223,7 @@ fn rp_filter(duty: &Duty, facts: &Facts, name: &str, interface: &InterfaceFacts)
     match elsewhere {
         Some(vip) if answers => {
             let words = format!(
-                "strict, and the route to {vip} does not lead out here: answers of members from \
+                "strict, and the route to {vip} does not go out here: answers of members from \
                  that address, which probes through it get, are dropped"
             );
             found(Outcome::Fail, words).fix(loose)

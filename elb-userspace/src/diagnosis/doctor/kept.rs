@@ -33,7 +33,7 @@ pub(super) fn kept(duty: &Duty, facts: &Facts) -> Finding {
     let of_path = kept.probe_path.as_ref().filter(|_| kept.missing.is_empty());
     missing.extend(of_path.map(|what| format!("path of health probes: {what}")));
     if missing.is_empty() {
-        return found(Outcome::Pass, "programs, pins, and what leads health probes".to_owned());
+        return found(Outcome::Pass, "programs, pins, and the route of health probes".to_owned());
     }
     let fix = if kept.agent {
         "elb status    # says why the agent does not restore it"

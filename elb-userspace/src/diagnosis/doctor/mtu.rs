@@ -37,7 +37,7 @@ pub(super) fn mtu(duty: &Duty, network: &Network) -> Finding {
     if stuck {
         return found(Outcome::Fail, format!("{evidence}\nIPv6 needs {LEAST}")).fix(fix);
     }
-    let answered = "clients are told which size fits, if ICMP reaches them; where a filter on their way \
+    let answered = "clients learn which size fits, if ICMP reaches them; where a filter on their way \
                     drops it, uploads hang: `elb backend up --mss` makes the servers ask for less";
     found(Outcome::Warn, format!("{evidence}\n{answered}")).fix(fix)
 }

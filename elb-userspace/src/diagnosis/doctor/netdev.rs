@@ -1,4 +1,4 @@
-//! The generic netlink family `netdev`, as far as it says what of XDP a driver can (Linux 6.3,
+//! The generic netlink family `netdev`: what of XDP a driver can (Linux 6.3,
 //! Documentation/netlink/specs/netdev.yaml).
 
 use genetlink::GenetlinkHandle;
@@ -91,12 +91,12 @@ mod tests {
     #[test]
     fn features_are_found_among_other_attributes() {
         let attribute = |kind, value: &[u8]| DefaultNla::new(kind, value.to_vec());
-        let told = Dev(vec![
+        let device = Dev(vec![
             attribute(IFINDEX, &2_u32.to_ne_bytes()),
             attribute(XDP_FEATURES, &(BASIC | TRANSMITS).to_ne_bytes()),
         ]);
-        let mut bytes = vec![0; told.buffer_len()];
-        told.emit(&mut bytes);
+        let mut bytes = vec![0; device.buffer_len()];
+        device.emit(&mut bytes);
         assert_eq!(read(&bytes), Some(5));
         assert_eq!(read(&bytes[..8]), None);
     }

@@ -163,14 +163,14 @@ fn generic_mode_asks_nothing_of_the_driver() {
     });
     let report = judge(&duty, &facts);
     assert_eq!(report.finding(Check::NativeXdp).unwrap().outcome, Outcome::NotApplicable);
-    // But of whoever joins packets.
+    // But of an interface that joins packets.
     let offloads = report.finding(Check::Offloads).unwrap();
     assert_eq!(offloads.outcome, Outcome::Warn);
     assert!(offloads.fix.as_ref().unwrap().contains("ethtool -K eth0 gro off lro off"));
 }
 
 #[test]
-fn ipv6_cannot_be_told_a_size_below_its_least() {
+fn ipv6_has_no_size_below_its_least() {
     let mut duty = duty();
     duty.vips.push(address("2001:db8::10"));
     let sized = |mtu| {

@@ -18,7 +18,7 @@ pub(super) struct Facts {
     pub(super) host: String,
     /// The sockets that take connections or datagrams.
     pub(super) sockets: Known<Vec<Socket>>,
-    /// The processes that hold them, by the socket's inode, as far as they can be seen.
+    /// The processes that hold them, by the socket's inode, if they can be seen.
     pub(super) processes: HashMap<u32, Process>,
     /// The packet filter.
     pub(super) filter: Known<Ruleset>,

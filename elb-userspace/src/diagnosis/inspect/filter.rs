@@ -7,6 +7,7 @@
 
 mod condition;
 mod evaluate;
+mod field;
 pub mod iptables;
 mod names;
 pub mod nft;

@@ -94,8 +94,9 @@ pub(super) fn gather(
 }
 
 fn network(netlink: &Netlink) -> Known<Network> {
-    let told = |error: NetlinkError| error.to_string();
-    let (links, addresses) = (netlink.links().map_err(told)?, netlink.addresses().map_err(told)?);
+    let described = |error: NetlinkError| error.to_string();
+    let (links, addresses) =
+        (netlink.links().map_err(described)?, netlink.addresses().map_err(described)?);
     Ok(Network { links, addresses })
 }
 
@@ -104,7 +105,7 @@ fn defaults(netlink: &Netlink) -> Known<Defaults> {
     Ok(Defaults { v4: of(false)?, v6: of(true)? })
 }
 
-/// The addresses that answers come from: those that probes go to, unless told otherwise.
+/// The addresses that answers come from: those that probes go to, unless others are given.
 fn answering(routes: &[(IpAddr, Known<Route>)]) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for (source, route) in routes {

@@ -60,7 +60,7 @@ fn judge(from: IpAddr, process: Option<&Process>, wrappers: &Wrappers) -> Option
         }
         WrapperDecision::Doubtful(line) => Some(Part::unknown(format!(
             "{} may turn {from} away from {name}: it takes a look at names, groups or programs; \
-             `tcpdmatch {name} {from}` tells",
+             `tcpdmatch {name} {from}` shows it",
             place(&line)
         ))),
     }

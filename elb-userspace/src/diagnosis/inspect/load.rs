@@ -27,11 +27,11 @@ pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     parts
 }
 
-/// A process that is stopped answers nobody, while the kernel takes connections for it.
+/// A process that is stopped answers no client, while the kernel takes connections for it.
 fn stopped(process: &Process) -> Option<Part> {
     let Process { id, name, .. } = process;
     process.stopped.then(|| {
-        Part::fail(format!("{name} (process {id}) is stopped (SIGSTOP): it answers nobody"))
+        Part::fail(format!("{name} (process {id}) is stopped (SIGSTOP): it answers no client"))
             .fix(format!("kill -CONT {id}"))
     })
 }
@@ -117,10 +117,11 @@ fn overflows(load: &Load) -> Vec<Part> {
         ("TCPReqQFullDrop", "openings were dropped because a SYN backlog was full"),
     ];
     let count = |name: &str| load.counters.get(name).copied().filter(|count| *count > 0);
-    let told = kinds.iter().filter_map(|(name, what)| Some((name, what, count(name)?)));
-    told.map(|(name, what, count)| {
-        Part::warn(format!("{count} {what}, since this host is up ({name})"))
-            .fix(format!("see whether it rises: `nstat -az TcpExt{name}`"))
-    })
-    .collect()
+    let counted = kinds.iter().filter_map(|(name, what)| Some((name, what, count(name)?)));
+    counted
+        .map(|(name, what, count)| {
+            Part::warn(format!("{count} {what}, since this host is up ({name})"))
+                .fix(format!("see whether it rises: `nstat -az TcpExt{name}`"))
+        })
+        .collect()
 }

@@ -37,7 +37,7 @@ fn judge(name: &str, mtu: u32, overhead: u32, vips: &[IpAddr]) -> Part {
     }
     Part::warn(format!(
         "{tight}, clients send {USUAL}: where the load balancer's way here takes more, larger packets \
-         are lost and nobody is told"
+         are lost and their senders do not learn it"
     ))
     .fix(fix)
 }

@@ -23,7 +23,7 @@ pub struct OwnProbe {
     pub back: String,
     /// Its mark.
     pub mark: u32,
-    /// Whether the route back to where the answer comes from leads out there, too.
+    /// Whether the route back to where the answer comes from goes out there, too.
     pub leads_back: bool,
 }
 

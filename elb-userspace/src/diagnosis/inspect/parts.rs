@@ -55,7 +55,7 @@ impl Part {
     }
 }
 
-/// More than this is not told at once: the first are repaired first.
+/// More than this is not listed at once: the first are repaired first.
 const MOST: usize = 6;
 
 /// The finding that parts make together: all of the worst outcome, each once.

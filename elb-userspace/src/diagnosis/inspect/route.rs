@@ -1,5 +1,7 @@
 //! Answers find their way back to the source of probes.
 
+mod clients;
+
 use std::net::IpAddr;
 
 use super::asked::InspectRequest;
@@ -8,7 +10,7 @@ use super::parts::Part;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = to_sources(asked, facts);
-    parts.extend(super::clients::check(asked, facts));
+    parts.extend(clients::check(asked, facts));
     parts
 }
 
@@ -25,7 +27,7 @@ fn to_sources(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     facts.routes.iter().map(part).collect()
 }
 
-pub(super) fn judge(source: IpAddr, route: &Route, network: &Network) -> Part {
+fn judge(source: IpAddr, route: &Route, network: &Network) -> Part {
     match route {
         Route::Via { interface, gateway: Some(gateway), .. } => {
             Part::pass(format!("{source} is reached by {interface}, next hop {gateway}"))
@@ -66,7 +68,7 @@ fn missing(source: IpAddr, network: &Network) -> Part {
     match near {
         Some((_, link)) if !link.up => {
             let name = &link.name;
-            Part::fail(format!("{none}: {name}, which has an address beside it, is down"))
+            Part::fail(format!("{none}: {name}, which has an address next to it, is down"))
                 .fix(format!("ip link set {name} up"))
         }
         Some((net, link)) => {

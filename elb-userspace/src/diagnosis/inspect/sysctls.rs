@@ -63,7 +63,7 @@ fn setting(
     Part::fail(format!("{sysctl} is {from}, and so {why}")).fix(format!("sysctl -w {sysctl}={to}"))
 }
 
-/// Strict filtering of what comes out of tunnels, as far as it drops anything.
+/// Strict filtering of what comes out of tunnels, where it drops anything.
 fn reverse_path(wanted: &WantedSysctl, asked: &InspectRequest, facts: &Facts) -> Part {
     let WantedSysctl { sysctl, to, .. } = wanted;
     let interface = &sysctl.interface;
@@ -134,7 +134,7 @@ fn icmp(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
         parts.push(
             Part::warn(format!(
                 "net.ipv4.icmp_ratelimit is {limit} ms: a stopped UDP server may look healthy, since \
-                 port unreachable is told that seldom"
+                 port unreachable is sent that seldom"
             ))
             .fix(format!("sysctl -w net.ipv4.icmp_ratelimit={USUAL_RATELIMIT}")),
         );

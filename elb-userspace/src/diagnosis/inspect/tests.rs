@@ -73,7 +73,7 @@ fn conclude_with(change: impl FnOnce(&mut InspectRequest, &mut Facts)) -> Report
 }
 
 /// What is reported about a check.
-fn told(report: &Report, check: Check) -> (Outcome, &str, Option<&str>) {
+fn finding_of(report: &Report, check: Check) -> (Outcome, &str, Option<&str>) {
     let finding = report.finding(check).unwrap();
     (finding.outcome, &finding.evidence, finding.fix.as_deref())
 }
@@ -82,14 +82,14 @@ fn told(report: &Report, check: Check) -> (Outcome, &str, Option<&str>) {
 fn nothing_is_wrong_with_a_good_host() {
     let report = conclude_with(|_, _| {});
     assert_eq!(report.conclusion, Conclusion::Healthy, "{report:#?}");
-    let listening = told(&report, Check::Listening);
+    let listening = finding_of(&report, Check::Listening);
     assert_eq!(listening, (Outcome::Pass, "nginx (process 12) on 0.0.0.0:80/tcp listens", None));
 }
 
 #[test]
 fn what_cannot_be_read_is_unknown_and_the_whole_undecided() {
     let report = conclude_with(|_, facts| facts.filter = Err("run as root".to_owned()));
-    assert_eq!(told(&report, Check::Firewall), (Outcome::Unknown, "run as root", None));
+    assert_eq!(finding_of(&report, Check::Firewall), (Outcome::Unknown, "run as root", None));
     assert_eq!((report.conclusion, report.cause), (Conclusion::Undecided, None));
 }
 
@@ -100,7 +100,7 @@ fn a_failed_check_comes_before_an_unknown_one() {
         facts.routes[0].1 = Ok(Route::None);
     });
     assert_eq!((report.conclusion, report.cause), (Conclusion::CauseFound, Some(Check::Route)));
-    let (_, evidence, fix) = told(&report, Check::Route);
+    let (_, evidence, fix) = finding_of(&report, Check::Route);
     assert!(evidence.starts_with("there is no route to 10.0.0.2, though eth0 has 10.0.0.11/24"));
     assert_eq!(fix, Some("ip route add 10.0.0.0/24 dev eth0 src 10.0.0.11"));
 }
@@ -117,14 +117,14 @@ fn used_up_resources_are_causes_and_nearly_used_up_ones_warnings() {
             facts.load.files = Some(files);
             facts.load.connections = Some(connections);
         });
-        assert_eq!(told(&report, Check::Load).0, outcome);
+        assert_eq!(finding_of(&report, Check::Load).0, outcome);
     }
     let report = conclude_with(|_, facts| facts.load.average = Some(8.5));
-    assert_eq!(told(&report, Check::Load).0, Outcome::Warn);
+    assert_eq!(finding_of(&report, Check::Load).0, Outcome::Warn);
     let report = conclude_with(|_, facts| {
         facts.load.counters.insert("ListenOverflows".to_owned(), 3);
     });
-    assert_eq!(told(&report, Check::Load).0, Outcome::Warn);
+    assert_eq!(finding_of(&report, Check::Load).0, Outcome::Warn);
     assert_eq!(report.conclusion, Conclusion::Healthy);
 }
 
@@ -137,7 +137,7 @@ fn hosts_deny_is_a_cause_only_where_it_is_heeded() {
             facts.wrappers = Ok(Wrappers { allow: None, deny: Some("nginx: ALL\n".to_owned()) });
             facts.processes.get_mut(&7).unwrap().wrapped = wrapped;
         });
-        assert_eq!(told(&report, Check::HostsDeny).0, outcome);
+        assert_eq!(finding_of(&report, Check::HostsDeny).0, outcome);
     }
 }
 
@@ -149,7 +149,7 @@ fn a_rarer_port_unreachable_is_a_warning_for_udp() {
         facts.sysctls.insert("net.ipv4.icmp_ratelimit".to_owned(), 60_000);
         facts.sysctls.insert("net.ipv4.icmp_ratemask".to_owned(), 6168);
     });
-    assert_eq!(told(&report, Check::Sysctls).0, Outcome::Warn);
+    assert_eq!(finding_of(&report, Check::Sysctls).0, Outcome::Warn);
     assert_eq!(report.conclusion, Conclusion::Healthy);
 }
 
@@ -167,10 +167,10 @@ fn a_kernel_device_takes_headers_off_as_well() {
     for (kind, mode, outcome) in [
         ("ipip", Mode::Ipip, Outcome::Warn),
         ("veth", Mode::Ipip, Outcome::Fail),
-        // GUE comes to a UDP port, which nobody has here.
+        // GUE arrives at a UDP port, which no process has here.
         ("ipip", Mode::Gue, Outcome::Fail),
     ] {
-        assert_eq!(told(&question(kind, mode), Check::Decapsulation).0, outcome, "{kind}");
+        assert_eq!(finding_of(&question(kind, mode), Check::Decapsulation).0, outcome, "{kind}");
     }
 }
 
@@ -209,10 +209,10 @@ fn packets_must_fit_with_their_outer_headers() {
         let report = with_vip(vip, mode, |facts| {
             facts.network.as_mut().unwrap().links[0].mtu = mtu;
         });
-        assert_eq!(told(&report, Check::Mtu).0, outcome, "{vip} {mode:?} {mtu}");
+        assert_eq!(finding_of(&report, Check::Mtu).0, outcome, "{vip} {mode:?} {mtu}");
     }
     let report = conclude_with(|_, _| {});
-    assert_eq!(told(&report, Check::Mtu).0, Outcome::NotApplicable);
+    assert_eq!(finding_of(&report, Check::Mtu).0, Outcome::NotApplicable);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn what_only_direct_probes_meet_is_a_warning() {
         let report = with_vip("192.0.2.10", crate::backend::Mode::Ipip, |facts| {
             facts.sockets.as_mut().unwrap()[0].address = address;
         });
-        told(&report, Check::Listening).0
+        finding_of(&report, Check::Listening).0
     };
     assert_eq!(bound_to("192.0.2.10"), Outcome::Warn);
     assert_eq!(bound_to("10.0.0.11"), Outcome::Fail);
@@ -236,7 +236,7 @@ fn what_direct_probes_meet_decides_where_all_are_direct() {
             (asked.vips, asked.direct) = (vec!["192.0.2.10".parse().unwrap()], direct);
             facts.sockets.as_mut().unwrap()[0].address = asked.vips[0];
         });
-        told(&report, Check::Listening).0
+        finding_of(&report, Check::Listening).0
     };
     assert_eq!(bound_to_vip(false), Outcome::Warn);
     assert_eq!(bound_to_vip(true), Outcome::Fail);
@@ -261,9 +261,9 @@ fn probes_come_in_where_their_address_is() {
 }
 
 #[test]
-fn a_process_that_is_stopped_answers_nobody() {
+fn a_process_that_is_stopped_answers_no_client() {
     let report = conclude_with(|_, facts| facts.processes.get_mut(&7).unwrap().stopped = true);
-    let (outcome, evidence, fix) = told(&report, Check::Load);
+    let (outcome, evidence, fix) = finding_of(&report, Check::Load);
     assert_eq!((outcome, fix), (Outcome::Fail, Some("kill -CONT 12")));
     assert!(evidence.contains("nginx (process 12) is stopped"), "{evidence}");
 }
@@ -282,7 +282,7 @@ fn of_two_sysctls_the_greater_counts() {
             };
             facts.settings = Ok(vec![wanted("all", all), wanted("eth0", eth0)]);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{all} {eth0}");
+        assert_eq!(finding_of(&report, Check::Sysctls).0, outcome, "{all} {eth0}");
     }
 }
 
@@ -297,7 +297,7 @@ fn an_ignored_echo_request_matters_to_its_version_of_ip() {
             facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
             facts.sysctls.insert(key.to_owned(), 1);
         });
-        assert_eq!(told(&report, Check::Sysctls).0, outcome, "{key}");
+        assert_eq!(finding_of(&report, Check::Sysctls).0, outcome, "{key}");
     }
 }
 
@@ -336,11 +336,11 @@ fn an_inspection_answers_only_what_was_asked() {
 
 #[test]
 fn who_may_send_tunnel_packets_is_looked_at() {
-    use crate::backend::{Mode, anybody};
+    use crate::backend::{Mode, any_source};
     let lets_in = |from: Option<&[&str]>, outer: &str| {
         let from = from.map(|all| {
             all.iter()
-                .map(|one| if *one == "any" { anybody() } else { one.parse().unwrap() })
+                .map(|one| if *one == "any" { any_source() } else { one.parse().unwrap() })
                 .collect()
         });
         let (mut asked, mut facts) = (asked(), facts());
@@ -365,17 +365,17 @@ fn who_may_send_tunnel_packets_is_looked_at() {
             "drops tunnel packets from 10.0.0.2, the load balancer",
             Some("--mode ipip --from 10.0.0.3/32 --from 10.0.0.2 --interface eth0"),
         ),
-        (Some(&["any"]), "10.0.0.2", Outcome::Warn, "from anybody", Some("--from 10.0.0.2 ")),
+        (Some(&["any"]), "10.0.0.2", Outcome::Warn, "from any sender", Some("--from 10.0.0.2 ")),
         (None, "10.0.0.2", Outcome::Warn, "of an older version", Some("--from 10.0.0.2 ")),
     ] {
         let report = lets_in(from, outer);
-        let (found, evidence, told) = told(&report, Check::Decapsulation);
+        let (found, evidence, fix_found) = finding_of(&report, Check::Decapsulation);
         assert_eq!(found, outcome, "{from:?}: {evidence}");
         assert!(evidence.contains(what), "{evidence}");
         let wanted = fix.unwrap_or_default();
         assert!(
-            told.unwrap_or_default().contains(wanted) && told.is_some() == fix.is_some(),
-            "{told:?}"
+            fix_found.unwrap_or_default().contains(wanted) && fix_found.is_some() == fix.is_some(),
+            "{fix_found:?}"
         );
     }
 }
@@ -397,7 +397,7 @@ fn strict_reverse_path_filtering_is_a_cause_only_where_it_drops() {
             facts.clients = vec![(client, Ok(route))];
         }
         let report = conclude(asked, &facts).report;
-        told(&report, Check::Sysctls).0
+        finding_of(&report, Check::Sysctls).0
     };
     assert_eq!(strict(Some("eth0"), None), Outcome::Pass);
     assert_eq!(strict(Some("eth1"), None), Outcome::Fail);
@@ -421,21 +421,27 @@ fn the_way_back_to_clients_is_looked_at() {
         conclude(asked, &facts).report
     };
     let via = Route::Via { interface: "eth0".to_owned(), gateway: None, source: None };
-    assert_eq!(told(&back(Some("eth0"), &[]), Check::Route).0, Outcome::Pass);
+    assert_eq!(finding_of(&back(Some("eth0"), &[]), Check::Route).0, Outcome::Pass);
     let report = back(None, &[]);
-    let (outcome, evidence, fix) = told(&report, Check::Route);
+    let (outcome, evidence, fix) = finding_of(&report, Check::Route);
     assert_eq!(outcome, Outcome::Warn);
     assert!(
         evidence.starts_with("there is no default route for IPv4: clients outside"),
         "{evidence}"
     );
     assert_eq!(fix, Some("ip route add default via GATEWAY dev eth0"));
-    assert_eq!(told(&back(None, &[("203.0.113.7", via.clone())]), Check::Route).0, Outcome::Pass);
+    assert_eq!(
+        finding_of(&back(None, &[("203.0.113.7", via.clone())]), Check::Route).0,
+        Outcome::Pass
+    );
     let report = back(None, &[("203.0.113.7", via), ("203.0.113.8", Route::None)]);
-    assert_eq!((report.cause, told(&report, Check::Route).0), (Some(Check::Route), Outcome::Fail));
+    assert_eq!(
+        (report.cause, finding_of(&report, Check::Route).0),
+        (Some(Check::Route), Outcome::Fail)
+    );
 }
 
-/// A tunnel device of the kernel takes packets from anybody, until the rule that is offered drops those of
+/// A tunnel device of the kernel accepts packets from any sender, until the rule that is offered drops those of
 /// strangers. The listing is what `nft --json` prints of it.
 #[test]
 fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
@@ -475,17 +481,17 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
     };
     for (mode, words) in [(Mode::Ipip, "meta l4proto { 4, 41 }"), (Mode::Gue, "udp dport 6080")] {
         let report = ask(mode, None);
-        let (outcome, evidence, fix) = told(&report, Check::Decapsulation);
+        let (outcome, evidence, fix) = finding_of(&report, Check::Decapsulation);
         assert_eq!(outcome, Outcome::Warn, "{evidence}");
-        assert!(evidence.starts_with("tunl0 takes tunnel packets from anybody"), "{evidence}");
+        assert!(evidence.starts_with("tunl0 accepts tunnel packets from any sender"), "{evidence}");
         let fix = fix.unwrap();
         assert!(fix.contains(words) && fix.contains("ip saddr != { 10.0.0.2 } drop"), "{fix}");
         assert_ne!(report.cause, Some(Check::Decapsulation));
     }
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["ipencap", "ipv6"]}"#)));
-    let (outcome, evidence, _) = told(&report, Check::Decapsulation);
+    let (outcome, evidence, _) = finding_of(&report, Check::Decapsulation);
     assert_eq!(outcome, Outcome::Pass, "{evidence}");
-    // A rule for something else keeps nobody out.
+    // A rule for something else keeps no sender out.
     let report = ask(Mode::Ipip, Some(guarded(r#"{"set": ["tcp", "udp"]}"#)));
-    assert_eq!(told(&report, Check::Decapsulation).0, Outcome::Warn);
+    assert_eq!(finding_of(&report, Check::Decapsulation).0, Outcome::Warn);
 }

@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::filter::{Direction, Fate, FilterPacket, PortInterval, TrackingState, judge};
 use super::parts::Part;
 use super::virtual_address::up;
-use crate::backend::{Mode, Recorded, covers, is_anybody};
+use crate::backend::{Mode, Recorded, covers, is_any_source};
 
 const UDP: u8 = 17;
 const GUE_PORT: u16 = 6080;
@@ -22,7 +22,7 @@ const STRANGERS: [IpAddr; 2] = [
 pub(super) fn of_program(recorded: &Recorded, asked: &InspectRequest, facts: &Facts) -> Part {
     let Some(from) = &recorded.from else {
         return Part::warn(
-            "elb's program is of an older version: it takes tunnel packets from anybody, past the load \
+            "elb's program is of an older version: it accepts tunnel packets from any sender, past the load \
              balancer's access control",
         )
         .fix(up(asked, facts));
@@ -34,9 +34,9 @@ pub(super) fn of_program(recorded: &Recorded, asked: &InspectRequest, facts: &Fa
         ))
         .fix(up(asked, facts));
     }
-    if is_anybody(from) {
+    if is_any_source(from) {
         return Part::warn(
-            "elb's program takes tunnel packets from anybody (--from any): whoever reaches this host \
+            "elb's program accepts tunnel packets from any sender (--from any): who can reach this host \
              walks around the load balancer's access control, unless the network filters",
         )
         .fix(up(asked, facts));
@@ -44,11 +44,11 @@ pub(super) fn of_program(recorded: &Recorded, asked: &InspectRequest, facts: &Fa
     Part::pass("it takes packets from the load balancers only")
 }
 
-/// Of a tunnel device of the kernel, which takes packets from anybody, unless a rule drops them.
+/// Of a tunnel device of the kernel, which accepts packets from any sender, unless a rule drops them.
 pub(super) fn of_device(device: &str, mode: Mode, asked: &InspectRequest, facts: &Facts) -> Part {
     let v6 = asked.to.iter().any(IpAddr::is_ipv6);
     let Ok(rules) = &facts.filter else {
-        return Part::warn(format!("{device} takes tunnel packets from anybody; {RULES}"))
+        return Part::warn(format!("{device} accepts tunnel packets from any sender; {RULES}"))
             .fix(only_from(mode, v6, asked));
     };
     let drops = inside(mode, asked).into_iter().all(|protocol| {
@@ -59,7 +59,7 @@ pub(super) fn of_device(device: &str, mode: Mode, asked: &InspectRequest, facts:
         return Part::pass(format!("a rule keeps tunnel packets of strangers from {device}"));
     }
     Part::warn(format!(
-        "{device} takes tunnel packets from anybody: whoever reaches this host walks around the load \
+        "{device} accepts tunnel packets from any sender: who can reach this host bypasses the load \
          balancer's access control, unless the network filters"
     ))
     .fix(only_from(mode, v6, asked))

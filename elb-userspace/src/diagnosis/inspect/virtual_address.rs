@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::asked::InspectRequest;
 use super::facts::{Facts, Network};
 use super::parts::Part;
-use crate::backend::{Mode, covers, is_anybody};
+use crate::backend::{Mode, covers, is_any_source};
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     if asked.vips.is_empty() {
@@ -52,14 +52,14 @@ pub(super) fn up(asked: &InspectRequest, facts: &Facts) -> String {
     format!("elb backend up{vips} --mode {mode}{from}{interface}{}", facts.place)
 }
 
-/// The load balancers, as far as they are known: those that are let in already, and those that were
+/// The load balancers that are known: those that are let in already, and those that were
 /// asked about.
 fn from(asked: &InspectRequest, facts: &Facts) -> String {
     if !asked.mode.is_some_and(Mode::is_tunnel) {
         return String::new();
     }
     let let_in = facts.backend.as_ref().ok().and_then(|recorded| recorded.from.clone());
-    let let_in = let_in.filter(|from| !is_anybody(from)).unwrap_or_default();
+    let let_in = let_in.filter(|from| !is_any_source(from)).unwrap_or_default();
     // Probes come from a load balancer, too.
     let outer = if asked.outer.is_empty() { &asked.from } else { &asked.outer };
     let new = outer.iter().filter(|outer| !covers(&let_in, **outer));

@@ -186,7 +186,7 @@ fn daemon_fits(pattern: &str, daemon: Option<&str>) -> Fits {
 
 fn client_fits(pattern: &str, client: IpAddr) -> Fits {
     let yes = |fits: bool| if fits { Fits::Yes } else { Fits::No };
-    // `user@host`: who the user is, the client's host would have to tell.
+    // `user@host`: who the user is only the client's host knows.
     let (pattern, of_user) = match pattern.split_once('@') {
         Some(("", _)) => return Fits::Maybe,
         Some((user, host)) => (host, user != "ALL"),

@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use elb_common::backend::GUE_PORT;
 
-/// Does `work`, and tells whether `member` complained meanwhile of packets in outer headers.
+/// Does `work`, and returns whether `member` complained meanwhile of packets in outer headers.
 pub(super) async fn complaint_during<T>(
     member: IpAddr,
     work: impl Future<Output = T>,
@@ -50,11 +50,11 @@ async fn complaint(socket: &UdpSocket, member: IpAddr) -> io::Result<()> {
 /// Whether a message is an ICMP error about an outer header for `member`: its protocol, or its port,
 /// is not known. One of IPv4 begins with its IP header.
 fn is_complaint(packet: &[u8], member: IpAddr) -> bool {
-    let told = match member {
+    let found = match member {
         IpAddr::V4(_) => of_v4(packet),
         IpAddr::V6(_) => of_v6(packet),
     };
-    told.is_some_and(|(destination, protocol, port)| {
+    found.is_some_and(|(destination, protocol, port)| {
         let tunnel = match protocol {
             4 | 41 => true,
             17 => port == Some(GUE_PORT),

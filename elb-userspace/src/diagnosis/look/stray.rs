@@ -1,6 +1,6 @@
 //! A TCP segment that belongs to no connection. A host resets it (RFC 9293 §3.10.7.2), be the port
 //! listened on or not, even when the listener is so full that it drops the openings of connections:
-//! so a full listener is told from a rule that drops what is for the port.
+//! so a full listener is distinguished from a rule that drops what is for the port.
 //!
 //! Takes `CAP_NET_RAW`.
 
@@ -8,16 +8,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use elb_common::checksum;
+use etherparse::TcpHeader;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
-/// Bytes of a TCP header without options.
-const HEADER: u8 = 20;
-const LENGTH: usize = HEADER as usize;
-const ACK: u8 = 0x10;
-const RST: u8 = 0x04;
 /// Acknowledges what was never sent.
 const NUMBER: u32 = 0x1e1b_0001;
 
@@ -44,7 +39,7 @@ async fn chosen_source(target: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// A raw socket, and a port that nobody else takes meanwhile.
+/// A raw socket, and a port that no other program takes meanwhile.
 fn open(target: SocketAddr, source: IpAddr) -> io::Result<(UdpSocket, SocketAddr, TcpSocket)> {
     let port = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     port.bind(SocketAddr::new(source, 0))?;
@@ -57,29 +52,26 @@ fn open(target: SocketAddr, source: IpAddr) -> io::Result<(UdpSocket, SocketAddr
     Ok((UdpSocket::from_std(socket.into())?, own, port))
 }
 
-fn segment(own: SocketAddr, target: SocketAddr) -> [u8; LENGTH] {
-    let mut segment = [0; LENGTH];
-    segment[..2].copy_from_slice(&own.port().to_be_bytes());
-    segment[2..4].copy_from_slice(&target.port().to_be_bytes());
-    segment[8..12].copy_from_slice(&NUMBER.to_be_bytes());
-    segment[12] = 5 << 4;
-    segment[13] = ACK;
-    let sum = words(&segment) + pseudo_header(own.ip(), target.ip());
-    segment[16..18].copy_from_slice(&checksum::finish(sum).to_ne_bytes());
-    segment
+fn segment(own: SocketAddr, target: SocketAddr) -> Vec<u8> {
+    const WINDOW: u16 = 0;
+    let mut header = TcpHeader::new(own.port(), target.port(), 0, WINDOW);
+    (header.ack, header.acknowledgment_number) = (true, NUMBER);
+    header.checksum = checksum(&header, own.ip(), target.ip());
+    header.to_bytes().to_vec()
 }
 
-/// RFC 9293 §3.1, RFC 8200 §8.1: addresses, protocol and length.
-fn pseudo_header(source: IpAddr, destination: IpAddr) -> u32 {
-    let address = |address: IpAddr| match address {
-        IpAddr::V4(v4) => words(&v4.octets()),
-        IpAddr::V6(v6) => words(&v6.octets()),
+/// Of a segment without data.
+fn checksum(header: &TcpHeader, source: IpAddr, destination: IpAddr) -> u16 {
+    let sum = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            header.calc_checksum_ipv4_raw(source.octets(), destination.octets(), &[])
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            header.calc_checksum_ipv6_raw(source.octets(), destination.octets(), &[])
+        }
+        _ => return 0,
     };
-    address(source) + address(destination) + words(&[0, 6, 0, HEADER])
-}
-
-fn words(bytes: &[u8]) -> u32 {
-    bytes.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]]))).sum()
+    sum.unwrap_or_default()
 }
 
 async fn reset(socket: &UdpSocket, own: SocketAddr, target: SocketAddr) -> io::Result<()> {
@@ -98,11 +90,10 @@ fn is_reset(packet: &[u8], own: SocketAddr, target: SocketAddr) -> bool {
         Some(first) if own.is_ipv4() => usize::from(first & 0xf) * 4,
         _ => 0,
     };
-    packet.get(header..).is_some_and(|segment| {
-        segment.len() >= LENGTH
-            && segment[..2] == target.port().to_be_bytes()
-            && segment[2..4] == own.port().to_be_bytes()
-            && segment[13] & RST != 0
+    let segment = packet.get(header..).and_then(|segment| TcpHeader::from_slice(segment).ok());
+    segment.is_some_and(|(segment, _)| {
+        let ports = (segment.source_port, segment.destination_port);
+        segment.rst && ports == (target.port(), own.port())
     })
 }
 
@@ -116,10 +107,19 @@ mod tests {
     #[test]
     fn a_segment_has_a_checksum() {
         for (own, target) in ADDRESSES {
-            let (own, target) = (own.parse().unwrap(), target.parse().unwrap());
+            let (own, target): (SocketAddr, SocketAddr) =
+                (own.parse().unwrap(), target.parse().unwrap());
             let segment = segment(own, target);
-            let sum = words(&segment) + pseudo_header(own.ip(), target.ip());
-            assert_eq!(checksum::finish(sum), 0);
+            assert_eq!((segment.len(), segment[13]), (20, 0x10));
+            let octets = |address: IpAddr| match address {
+                IpAddr::V4(v4) => v4.octets().to_vec(),
+                IpAddr::V6(v6) => v6.octets().to_vec(),
+            };
+            let pseudo_header = [octets(own.ip()), octets(target.ip()), vec![0, 6, 0, 20]].concat();
+            let covered = [pseudo_header, segment].concat();
+            let words =
+                covered.chunks(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
+            assert_eq!(elb_common::checksum::finish(words.sum()), 0);
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
             let (own, target): (SocketAddr, SocketAddr) =
                 (own.parse().unwrap(), target.parse().unwrap());
             let mut reply = segment(target, own);
-            reply[13] = RST;
+            reply[13] = 0x04; // RST
             let header: &[u8] = if own.is_ipv4() { &[0x45; 20] } else { &[] };
             let is = |segment: &[u8]| is_reset(&[header, segment].concat(), own, target);
             assert!(is(&reply));

@@ -105,12 +105,12 @@ fn says_no(evidence: &Evidence, seen: u16, answered: &str, other: Option<&str>) 
         503 => "the service itself says that it is not ready",
         _ => "the service itself fails",
     };
-    let beside = match other {
+    let context = match other {
         Some(other) => format!("{other} is answered as expected"),
         None => "the port takes connections".to_owned(),
     };
     let path = http.map(|http| http.url_path.as_str().to_owned()).unwrap_or_default();
-    let what = format!("{answered}: {says}; {beside}");
+    let what = format!("{answered}: {says}; {context}");
     let finding = Finding::seen(Checked::Listening, Outcome::Fail, what);
     if other.is_some() {
         let scheme = if is_over_tls(evidence) { "https" } else { "http" };
@@ -120,7 +120,7 @@ fn says_no(evidence: &Evidence, seen: u16, answered: &str, other: Option<&str>) 
         ));
     }
     finding.fix(format!(
-        "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
+        "on the backend server: find the process with ss -ltnp 'sport = :{}', read its log, then fix and \
          restart it",
         target.port()
     ))
@@ -184,7 +184,7 @@ pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
     let what = format!("port {port} takes connections, but the gRPC check fails: {cause}");
     if matches!(cause, Cause::NotServing { .. }) {
         return Finding::seen(Checked::Listening, Outcome::Fail, what)
-            .fix("on the backend server: the service itself says so; its log tells why");
+            .fix("on the backend server: the service itself says so; read its log");
     }
     let change = format!("url_path, expected_codes, or {ONLY_TCP},");
     configuration(evidence, what, &change)
@@ -251,7 +251,7 @@ fn breaks_off(evidence: &Evidence) -> Finding {
          why: the service itself fails"
     );
     Finding::seen(Checked::Listening, Outcome::Fail, what).fix(format!(
-        "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells why; mend and \
+        "on the backend server: find the process with ss -ltnp 'sport = :{}', read its log, then fix and \
          restart it",
         target.port()
     ))
@@ -310,8 +310,8 @@ fn slow(evidence: &Evidence, cause: &Cause) -> Finding {
         let what =
             format!("{what}; its host is short of nothing: the service itself is slow or hangs");
         return Finding::seen(Checked::Listening, Outcome::Fail, what).fix(format!(
-            "on the backend server: ss -ltnp 'sport = :{}' tells whose it is; its log tells what it \
-             waits for; restart it; if it is only slow, a longer timeout: {}",
+            "on the backend server: find the process with ss -ltnp 'sport = :{}', see in its log what it \
+             waits for, and restart it; if it is only slow, a longer timeout: {}",
             target.port(),
             fix::monitor(&evidence.wanted, "timeout = SECONDS"),
         ));

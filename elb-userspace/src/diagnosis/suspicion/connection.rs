@@ -61,7 +61,7 @@ pub(super) fn port_unreachable(evidence: &Evidence, by: IpAddr, cause: &Cause) -
     prohibited(evidence, by, cause)
 }
 
-/// Somebody says with ICMP that packets are not let through.
+/// A host says with ICMP that packets are not let through.
 pub(super) fn prohibited(evidence: &Evidence, by: IpAddr, cause: &Cause) -> Vec<Finding> {
     if by == evidence.address() {
         let what = format!("the backend server's own packet filter rejects probes: {cause}");

@@ -34,7 +34,7 @@ pub fn explains(evidence: &Evidence, check: Check) -> bool {
 /// Of silence.
 fn before_connect(evidence: &Evidence, check: Check) -> bool {
     if check == Check::Listening {
-        // A port that nobody has answers with a reset, unless a rule drops that.
+        // A port that no process has answers with a reset, unless a rule drops that.
         return evidence.wanted.pool.protocol == Protocol::Udp || !evidence.answers();
     }
     matches!(check, Check::Firewall | Check::Route | Check::Load | Check::Sysctls)

@@ -6,7 +6,7 @@ use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::report::{Finding, Outcome};
 use crate::health::{Cause, Stage};
 
-/// Why nobody answers, where a virtual address of the member's pool is this host's own.
+/// Why no member answers, where a virtual address of the pool is this host's own.
 pub(super) fn taken(evidence: &Evidence) -> Option<Finding> {
     let is_silence = matches!(
         evidence.failure(),

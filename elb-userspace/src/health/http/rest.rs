@@ -105,7 +105,7 @@ impl Rest {
     }
 }
 
-/// How a body ends, as far as its head says so.
+/// How a body ends, by what its head says.
 fn ends(head: &[u8]) -> End {
     let mut end = End::Close;
     for line in head.split(|byte| *byte == b'\n') {

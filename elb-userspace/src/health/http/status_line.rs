@@ -9,7 +9,7 @@ pub(super) enum Start {
     Interim(usize),
     /// The status code, from 101 to 999; its line ends here.
     Status(u16, usize),
-    /// It is not HTTP/1; its first line, as far as it can be shown.
+    /// It is not HTTP/1; its first line, the part of it that can be shown.
     NotHttp(String),
 }
 

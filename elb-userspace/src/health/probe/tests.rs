@@ -6,7 +6,7 @@ mod tcp;
 mod tls;
 mod udp;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -27,7 +27,7 @@ fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
         target,
         source: None,
         vips: Vec::new(),
-        lead: None,
+        routing: None,
         timeout: LONG,
         check,
         default_host,

@@ -80,7 +80,7 @@ fn who_serves() {
     assert!(!serves(Initial, &[]));
     assert!(serves(Online, &[]));
     assert!(!serves(Offline, &[]));
-    // A monitor that is added takes nobody out of service before it has a result.
+    // A monitor that is added takes no member out of service before it has a result.
     assert!(serves(NoMonitor, &[On]));
     assert!(!serves(NoMonitor, &[On, Fail]));
     assert!(serves(Offline, &[Off]));

@@ -12,6 +12,8 @@ use aya::programs::xdp::XdpError;
 use thiserror::Error;
 
 use super::object::{LoadedObject, Program};
+use super::pins::PREFIX;
+pub use super::pins::pinned;
 use super::syscall;
 use crate::source::file::AttachMode;
 
@@ -77,18 +79,8 @@ pub struct Attachment {
     link: Arc<OwnedFd>,
 }
 
-/// Pins are named by interface index, which outlives a renaming.
-pub(super) const PREFIX: &str = "link-";
-
 pub(super) fn pin_path(directory: &Path, index: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{index}"))
-}
-
-/// Indices of the interfaces that have a pinned link.
-pub fn pinned(directory: &Path) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect()
 }
 
 /// The number of the program that a pinned link holds; `None` where it holds none any more.

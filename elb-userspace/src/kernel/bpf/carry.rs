@@ -6,7 +6,7 @@
 //! 3. What the old program recorded since the copy is taken over: `finish`. Until then a packet that may
 //!    have such a record waits for its repetition (`FlowTable::carried_until`). The old maps go.
 //!
-//! Whoever is killed on the way leaves nothing half done: a folder without links is thrown away by the next
+//! An agent that is killed on the way leaves nothing half done: a folder without links is thrown away by the next
 //! agent, and where several have links the latest was complete, and the others are its sources.
 
 mod copy;
@@ -35,7 +35,7 @@ use super::pins;
 /// Why maps cannot take the place of others; these serve on.
 #[derive(Debug, Error)]
 pub enum CarryError {
-    /// Nobody here knows what they mean.
+    /// This version does not know what they mean.
     #[error(
         "the maps in {path} are of ABI version {version}, whose records this elb does not know: start \
          the elb that made them; or stop forwarding with `elb detach`, which breaks connections, and \

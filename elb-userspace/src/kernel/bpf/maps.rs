@@ -4,6 +4,7 @@ mod live;
 mod lookups;
 mod reads;
 mod sockets;
+mod tries;
 mod writes;
 
 pub use live::Live;
@@ -31,11 +32,11 @@ use elb_common::{limits, names};
 use thiserror::Error;
 
 use self::lookups::Lookups;
+use self::tries::Tries;
 use super::object::{Capacity, LoadedObject};
 use super::pins;
 use super::record::Record;
 use super::rings::Rings;
-use super::tries::Tries;
 use crate::control::flow_key::Key as FlowKey;
 use crate::control::plan::{Command, Image, ListenerKey, MapStore, Region, plan};
 use crate::control::ring::region::States;
@@ -81,7 +82,7 @@ pub struct Maps {
     rings: Rings,
     /// Their sizes.
     pub capacity: Capacity,
-    /// The kernel's id of `RINGS`: it tells whether a saved state belongs to these maps.
+    /// The kernel's id of `RINGS`: it shows whether a saved state belongs to these maps.
     pub generation: u32,
 }
 
@@ -185,7 +186,7 @@ impl Maps {
         Ok(maps)
     }
 
-    /// Whether they can be read, as far as one shows that.
+    /// Whether they can be read, by trying one.
     ///
     /// # Errors
     /// It cannot.
@@ -199,6 +200,15 @@ impl Maps {
     /// A map cannot be read.
     pub fn image(&self) -> Result<Image, MapError> {
         let mut image = Image::default();
+        self.read_addresses(&mut image)?;
+        self.tries.read(&mut image)?;
+        self.read_host(&mut image)?;
+        self.read_records(&mut image)?;
+        Ok(image)
+    }
+
+    /// Listeners, and the virtual addresses that they are of.
+    fn read_addresses(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.listeners_v4.iter() {
             let (key, value) = entry.map_err(at(names::LISTENERS_V4))?;
             let [a, b, c, d, high, low, protocol, _]: [u8; 8] = bytemuck::cast(key.0);
@@ -230,7 +240,11 @@ impl Maps {
             let address: [u8; 16] = bytemuck::cast(key.0);
             image.vips.insert(address.into(), value.0);
         }
-        self.tries.read(&mut image)?;
+        Ok(())
+    }
+
+    /// Interfaces and their Ethernet addresses.
+    fn read_host(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.interfaces.iter() {
             let (key, value) = entry.map_err(at(names::INTERFACES))?;
             image.interfaces.insert(key.0, value.0);
@@ -241,6 +255,11 @@ impl Maps {
         for entry in self.devices.keys() {
             image.devices.insert(entry.map_err(at(names::DEVMAP))?);
         }
+        Ok(())
+    }
+
+    /// Pools and backends, by their numbers.
+    fn read_records(&self, image: &mut Image) -> Result<(), MapError> {
         for entry in self.servers.iter() {
             let (key, value) = entry.map_err(at(names::SERVER_IDS))?;
             image.servers.insert(key.0, u16::try_from(value.0).unwrap_or(0));
@@ -264,7 +283,7 @@ impl Maps {
                 image.backends.insert(id, backend);
             }
         }
-        Ok(image)
+        Ok(())
     }
 
     /// Writes what the small maps hold once more, to fill those that follow from others.

@@ -197,7 +197,7 @@ impl LoadedObject {
         Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None, held })
     }
 
-    /// Pins the maps again whose pins somebody removed; which.
+    /// Pins the maps again whose pins were removed; which.
     ///
     /// # Errors
     /// A pin cannot be made.
@@ -334,7 +334,7 @@ impl Shape {
             names::FLOW_TABLES => (Array, 4, 24, 2),
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),
-            names::ERRORS_TOLD => (PerCpuArray, 4, 8, 2),
+            names::ERRORS_SENT => (PerCpuArray, 4, 8, 2),
             names::INTERFACES => (Hash, 4, 10, limits::MAX_INTERFACES),
             names::INTERFACE_MACS => (Array, 4, 12, limits::MAX_INTERFACES),
             names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),

@@ -11,8 +11,6 @@ use std::{fs, io};
 use aya::maps::{Map, MapData, MapInfo};
 use elb_common::names;
 
-use super::attach::{PREFIX, pinned};
-
 static VERSION: OnceLock<u32> = OnceLock::new();
 
 /// The version that this process pins under.
@@ -26,6 +24,9 @@ pub fn version() -> u32 {
 pub fn set_version(version: u32) {
     let _ = VERSION.set(version);
 }
+
+/// Pins are named by interface index, which outlives a renaming.
+pub(super) const PREFIX: &str = "link-";
 
 /// A folder of pins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,12 +126,19 @@ pub fn remove(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(pins)
 }
 
+/// Indices of the interfaces that have a pinned link.
+pub fn pinned(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_told_by_their_names() {
+    fn folders_are_recognised_by_their_names() {
         for name in ["v2", "v3", "v3-1", "v10-12"] {
             assert!(is_folder(name), "{name}");
         }

@@ -13,7 +13,7 @@ use elb_common::names;
 use super::maps::{MapError, at, take};
 use super::object::LoadedObject;
 use super::record::Record;
-use crate::health::path::{Flow, Guide};
+use crate::health::path::{Flow, ProbeRouter};
 
 /// The maps of the program `elb_probe` that no other program uses.
 #[derive(Debug)]
@@ -71,12 +71,12 @@ fn replace<K: bytemuck::Pod>(
     Ok(())
 }
 
-impl Guide for Prober {
+impl ProbeRouter for Prober {
     fn mark(&self) -> u32 {
         self.mark.load(Ordering::Relaxed)
     }
 
-    fn lead(&self, flow: Flow, backend: u16) -> io::Result<()> {
+    fn route(&self, flow: Flow, backend: u16) -> io::Result<()> {
         self.write(flow, backend).map_err(io::Error::other)
     }
 }

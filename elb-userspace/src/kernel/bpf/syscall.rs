@@ -270,7 +270,7 @@ fn bpf<A: Attributes>(command: libc::c_int, attributes: &mut A) -> io::Result<li
     let size = libc::c_long::try_from(size_of::<A>()).expect("a few words");
     // SAFETY: the attributes are those of the command and as long as said. The addresses in them are
     // those of references that the callers hold during the call, to a path, to an info record of the length
-    // given, or to keys and values of the map's own sizes, which its info tells or the loader checked when it adopted or made the map.
+    // given, or to keys and values of the map's own sizes, which its info shows or the loader checked when it adopted or made the map.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -25,17 +25,17 @@ mod tests {
     }
 
     #[test]
-    fn what_neighbours_may_have_missed_is_told_again() {
+    fn what_neighbours_may_have_missed_is_announced_again() {
         let was = found(1, true, 1);
         assert!(!moved(&was, &was, 2), "nothing happened");
-        assert!(!moved(&was, &found(1, false, 1), 2), "nobody hears it");
+        assert!(!moved(&was, &found(1, false, 1), 2), "no other interface hears it");
         assert!(moved(&found(1, false, 1), &was, 2), "it came up");
         assert!(moved(&was, &found(1, true, 2), 2), "it flapped between two looks");
         assert!(moved(&was, &found(7, true, 1), 2), "another Ethernet address");
         assert!(moved(&HostState::default(), &was, 2), "it is new");
         assert!(!moved(&was, &HostState::default(), 2), "it is gone");
-        let mut told = was.clone();
-        told.interfaces.get_mut(&2).unwrap().moves = 1;
-        assert!(moved(&was, &told, 2), "the kernel said so");
+        let mut reported = was.clone();
+        reported.interfaces.get_mut(&2).unwrap().moves = 1;
+        assert!(moved(&was, &reported, 2), "the kernel said so");
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::found::{HostInterface, HostState, ProbePath};
 use super::links;
 use crate::control::network::WantedAddresses;
-use crate::kernel::net::probe_way::keep::KeptWay;
+use crate::kernel::net::probe_route::keep::KeptRoute;
 
 /// How often the host is looked at though nothing was heard of it.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -35,11 +35,11 @@ type Messages = Pin<Box<dyn Stream<Item = Message> + Send + Sync>>;
 /// Virtual addresses whose way is looked at each time.
 const ADDRESSES: usize = 8;
 
-/// Looks until nobody wants to know. `way` is what leads probes to the virtual addresses in `wanted`;
+/// Looks until there is no receiver. `way` is the route of probes to the virtual addresses in `wanted`;
 /// `revision` counts what the agent itself changes: each asks for
 /// another look. A socket that fails is replaced by another.
 pub async fn follow(
-    way: Option<KeptWay>,
+    way: Option<KeptRoute>,
     wanted: watch::Receiver<WantedAddresses>,
     mut revision: watch::Receiver<u64>,
     found: watch::Sender<Arc<HostState>>,
@@ -141,15 +141,15 @@ impl Drop for Sockets {
 struct Seen {
     /// By interface, how often its neighbours were to learn anew.
     moves: BTreeMap<u32, u32>,
-    way: Option<(KeptWay, ProbePath)>,
+    way: Option<(KeptRoute, ProbePath)>,
     wanted: watch::Receiver<WantedAddresses>,
 }
 
 impl Seen {
-    fn new(way: Option<KeptWay>, wanted: watch::Receiver<WantedAddresses>) -> Self {
-        let path = |way: KeptWay| {
-            let (peer, led) = (way.steering.peer.clone(), way.led.clone());
-            (way, ProbePath { peer, led, ..ProbePath::default() })
+    fn new(way: Option<KeptRoute>, wanted: watch::Receiver<WantedAddresses>) -> Self {
+        let path = |way: KeptRoute| {
+            let (peer, routed) = (way.names.peer.clone(), way.routed.clone());
+            (way, ProbePath { peer, routed, ..ProbePath::default() })
         };
         Self { moves: BTreeMap::new(), way: way.map(path), wanted }
     }
@@ -191,7 +191,7 @@ impl Seen {
         path.missing = None;
         if let Some(what) = look_at(way, handle, &vips, is_up).await {
             path.missing = match timeout(PATIENCE, way.restore()).await {
-                // Another rule may come first, or somebody may be quicker.
+                // Another rule may come first, or another program may be quicker.
                 Ok(Ok(())) => look_at(way, handle, &vips, links::is_there).await,
                 Ok(Err(error)) => Some(format!("{what}: {error}")),
                 Err(_) => Some(format!("{what}: {LATE}")),
@@ -199,7 +199,7 @@ impl Seen {
             path.restored += u64::from(path.missing.is_none());
             path.last = Some(what);
         }
-        path.led.clone_from(&way.led);
+        path.routed.clone_from(&way.routed);
         Some(path.clone())
     }
 }
@@ -208,7 +208,7 @@ const LATE: &str = "the kernel does not answer in time";
 
 /// What is missing of the path of health probes.
 async fn look_at(
-    way: &KeptWay,
+    way: &KeptRoute,
     handle: &Handle,
     vips: &[IpAddr],
     is_up: impl Fn(&str) -> bool,

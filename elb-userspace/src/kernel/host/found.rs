@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elb_common::addr::Mac;
 
-use crate::kernel::net::probe_way::keep::Led;
+use crate::kernel::net::probe_route::keep::Routed;
 use crate::source::file::AttachMode;
 
 /// One look at the host.
@@ -39,13 +39,13 @@ pub struct HostInterface {
 }
 
 /// Interfaces, rules and routes of health probes: what is missing of them is made again before the look is
-/// told.
+/// reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbePath {
     /// The name of the interface that carries their program.
     pub peer: String,
-    /// What leads them; none until it could be set up.
-    pub led: Option<Led>,
+    /// Their route; none until it could be set up.
+    pub routed: Option<Routed>,
     /// How often the path was restored.
     pub restored: u64,
     /// What was missing the last time.

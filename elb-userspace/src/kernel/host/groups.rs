@@ -18,7 +18,7 @@ pub fn compare(
     (join, leave.copied().collect())
 }
 
-/// Groups that were joined by somebody's wish rather than by the kernel's own.
+/// Groups that a program joined, not the kernel itself.
 ///
 /// # Errors
 /// The kernel does not say.
@@ -61,6 +61,6 @@ mod tests {
         let found = set(&[group(2, 2), group(2, 3), group(2, 9)]);
         let (join, leave) = compare(&wanted, &joined, &found);
         assert_eq!(join, [group(2, 1)]);
-        assert_eq!(leave, [group(2, 3)], "not one that somebody else wants");
+        assert_eq!(leave, [group(2, 3)], "not one that another program wants");
     }
 }

@@ -45,7 +45,7 @@ const CALM: Duration = Duration::from_millis(20);
 /// After routes were asked for again, four times as long as that took is for everything else.
 const REST: u32 = 4;
 /// What is known is passed on that often at the most while more is being found out.
-const TELL: Duration = Duration::from_millis(100);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 /// How often all routes are asked for again: the kernel does not say when it learns what fits a path …
 const ASK_ROUTES: Duration = Duration::from_secs(10);
 /// … or, where there are many, each after so much time.
@@ -132,7 +132,7 @@ struct Follower {
     /// When all is listed again.
     list_at: Instant,
     listed: Instant,
-    told: Option<Instant>,
+    published: Option<Instant>,
 }
 
 impl Follower {
@@ -149,7 +149,7 @@ impl Follower {
             doubt_at: now + ASK_ROUTES,
             list_at: now + LIST,
             listed: now,
-            told: None,
+            published: None,
         }
     }
 
@@ -225,7 +225,7 @@ impl Follower {
         self.mirror.settle();
         self.look_for_others().await?;
         self.attend().await?;
-        self.tell(network);
+        self.publish(network);
         Ok(())
     }
 
@@ -269,17 +269,19 @@ impl Follower {
         self.requests.ask(questions.collect()).await.map(drop)
     }
 
-    fn tell(&mut self, network: &watch::Sender<Network>) {
+    fn publish(&mut self, network: &watch::Sender<Network>) {
         let now = Instant::now();
-        let is_first = self.told.is_none();
-        if self.mirror.is_stale() && self.told.is_some_and(|told| now < told + TELL) {
+        let is_first = self.published.is_none();
+        if self.mirror.is_stale()
+            && self.published.is_some_and(|published| now < published + PUBLISH_INTERVAL)
+        {
             return;
         }
         if let Some(news) = self.mirror.news() {
-            self.told = Some(now);
-            network.send_if_modified(|told| {
-                let is_news = is_first || *told != news;
-                *told = news;
+            self.published = Some(now);
+            network.send_if_modified(|published| {
+                let is_news = is_first || *published != news;
+                *published = news;
                 is_news
             });
         }

@@ -2,26 +2,25 @@
 //! §2.1.1) and neighbour solicitations (RFC 4862 §5.4.2), as a host asks before it takes an address.
 //!
 //! A backend server that answers gets clients' packets past the load balancer, and so does any other
-//! host that has the address. Requests for them that clients send are answered by the program; nobody
-//! else may.
+//! host that has the address. Requests for them that clients send are answered by the program, and
+//! by no other host.
 
 #![allow(clippy::cast_possible_truncation, reason = "constants and sizes of C structures")]
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
-use elb_common::addr::{Be16, Be32, Be128, Mac};
-use elb_common::checksum;
-use elb_common::path::wire::{Arp, Ethernet, Icmp, Ipv6, Neighbor};
+use elb_common::addr::Mac;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-const BROADCAST: Mac = Mac::new([0xff; 6]);
+use super::frames::{answer, arp_probe, solicitation};
+use super::packet_socket::{link_address, send};
+
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
-const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 /// How long answers may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -37,7 +36,7 @@ pub struct HolderQuestion {
     pub vip: IpAddr,
 }
 
-/// Somebody has an address.
+/// A host that has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressHolder {
     /// The interface that the answer came in by.
@@ -56,10 +55,10 @@ pub fn ask(questions: &[HolderQuestion]) -> io::Result<Vec<AddressHolder>> {
     let sockets = [listening(ARP, &REPLIES)?, listening(IPV6, &ADVERTISEMENTS)?];
     for question in questions {
         let (socket, frame) = match question.vip {
-            IpAddr::V4(vip) => (&sockets[0], probe(question.mac, vip)),
+            IpAddr::V4(vip) => (&sockets[0], arp_probe(question.mac, vip)),
             IpAddr::V6(vip) => (&sockets[1], solicitation(question.mac, vip)),
         };
-        // An interface that is down has nobody to ask.
+        // On an interface that is down there is no host to ask.
         let _ = send(socket, question.ifindex, &frame);
     }
     let deadline = Instant::now() + PATIENCE;
@@ -141,107 +140,3 @@ fn listening(ethertype: u16, filter: &[SockFilter]) -> io::Result<Socket> {
     };
     if bound < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
 }
-
-fn link_address(ifindex: u32, ethertype: u16) -> libc::sockaddr_ll {
-    // SAFETY: all-zero bytes are a valid sockaddr_ll.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ethertype.to_be();
-    address.sll_ifindex = ifindex as i32;
-    address
-}
-
-fn send(socket: &Socket, ifindex: u32, frame: &[u8]) -> io::Result<()> {
-    let address = link_address(ifindex, 0);
-    // SAFETY: the socket is open; frame and address are valid for the lengths given, and the kernel
-    // only reads them.
-    let sent = unsafe {
-        libc::sendto(
-            socket.as_raw_fd(),
-            frame.as_ptr().cast(),
-            frame.len(),
-            libc::MSG_DONTWAIT,
-            (&raw const address).cast(),
-            size_of_val(&address) as u32,
-        )
-    };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Whose an ARP reply or a neighbour advertisement says an address is.
-fn answer(frame: &[u8]) -> Option<(IpAddr, Mac)> {
-    let (ethernet, rest) = split::<Ethernet>(frame)?;
-    match ethernet.ethertype.get() {
-        ARP => {
-            let (arp, _) = split::<Arp>(rest)?;
-            let address: [u8; 4] = bytemuck::cast(arp.sender);
-            (arp.operation.get() == 2).then(|| (Ipv4Addr::from(address).into(), arp.sender_mac))
-        }
-        IPV6 => {
-            let (ip, rest) = split::<Ipv6>(rest)?;
-            let (message, _) = split::<Neighbor>(rest)?;
-            let address: [u8; 16] = bytemuck::cast(message.target);
-            (ip.next_header == 58 && message.icmp.kind == ADVERTISEMENT)
-                .then(|| (Ipv6Addr::from(address).into(), ethernet.source))
-        }
-        _ => None,
-    }
-}
-
-fn split<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Option<(T, &[u8])> {
-    let (first, rest) = bytes.split_at_checked(size_of::<T>())?;
-    Some((bytemuck::pod_read_unaligned(first), rest))
-}
-
-/// A request without a sender's address: nobody learns anything from it.
-fn probe(mac: Mac, vip: Ipv4Addr) -> Vec<u8> {
-    let ethernet = Ethernet { destination: BROADCAST, source: mac, ethertype: Be16::new(ARP) };
-    let arp = Arp {
-        hardware: Be16::new(1),
-        protocol: Be16::new(0x0800),
-        lengths: Be16::new(0x0604),
-        operation: Be16::new(1),
-        sender_mac: mac,
-        sender: Be32::default(),
-        target_mac: Mac::default(),
-        target: bytemuck::cast(vip.octets()),
-    };
-    [bytemuck::bytes_of(&ethernet), bytemuck::bytes_of(&arp)].concat()
-}
-
-/// A solicitation without a sender's address, to those who may have the address.
-fn solicitation(mac: Mac, vip: Ipv6Addr) -> Vec<u8> {
-    let [.., a, b, c] = vip.octets();
-    let group =
-        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
-    let destination: Be128 = bytemuck::cast(group.octets());
-    let to = Mac::new([0x33, 0x33, 0xff, a, b, c]);
-    let ethernet = Ethernet { destination: to, source: mac, ethertype: Be16::new(IPV6) };
-    let mut message = Neighbor {
-        icmp: Icmp { kind: SOLICITATION, code: 0, checksum: 0 },
-        flags: Be32::default(),
-        target: bytemuck::cast(vip.octets()),
-    };
-    let length = size_of::<Neighbor>();
-    let pseudo: [u32; 2] = [(length as u32).to_be(), 58u32.to_be()];
-    let covered = [
-        bytemuck::bytes_of(&destination),
-        bytemuck::bytes_of(&pseudo),
-        bytemuck::bytes_of(&message),
-    ]
-    .concat();
-    let sum = covered.chunks_exact(2).map(|w| u32::from(u16::from_ne_bytes([w[0], w[1]]))).sum();
-    message.icmp.checksum = checksum::finish(sum);
-    let ip = Ipv6 {
-        version_class_label: Be32::from_raw((6u32 << 28).to_be()),
-        payload_length: Be16::new(length as u16),
-        next_header: 58,
-        hop_limit: 255,
-        source: Be128::default(),
-        destination,
-    };
-    [bytemuck::bytes_of(&ethernet), bytemuck::bytes_of(&ip), bytemuck::bytes_of(&message)].concat()
-}
-
-#[cfg(test)]
-mod tests;

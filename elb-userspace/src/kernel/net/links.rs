@@ -1,7 +1,7 @@
 //! Interfaces, their addresses and the default route, over rtnetlink.
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
 )]
 
 use std::io;

@@ -25,8 +25,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// How many connections may open. Those that nobody records cannot be counted, and a datagram
-    /// does not tell whether it is the first.
+    /// How many connections may open. Those that are not recorded cannot be counted, and a datagram
+    /// does not show whether it is the first.
     pub(super) fn limits(&mut self, at: At, listener: &Listener, pool: &Pool) {
         if pool.lb_algorithm.is_tracked() {
             return;

@@ -1,48 +1,12 @@
 use super::*;
-use crate::source::file;
+use crate::source::file::sample;
 
 fn model() -> Model {
-    let text = r#"
-[agent]
-interfaces = ["eth0"]
-[[load_balancer]]
-name = "web"
-vip_address = "192.0.2.10"
-[[load_balancer.listener]]
-name = "http"
-protocol = "TCP"
-protocol_port = 80
-default_pool = "web"
-[[load_balancer.listener]]
-name = "https"
-protocol = "TCP"
-protocol_port = 443
-default_pool = "secure"
-[[pool]]
-name = "web"
-protocol = "TCP"
-forwarding = "ipip"
-[[pool.member]]
-name = "b1"
-address = "10.0.0.11"
-protocol_port = 80
-[[pool.member]]
-address = "10.0.0.12"
-protocol_port = 80
-[[pool]]
-name = "secure"
-protocol = "TCP"
-forwarding = "ipip"
-[[pool.member]]
-address = "10.0.0.11"
-protocol_port = 443
-[[pool]]
-name = "idle"
-protocol = "TCP"
-forwarding = "ipip"
-"#;
-    let (config, errors) = file::parse_lenient("elb.toml", text);
-    config.unwrap_or_else(|| panic!("{errors}")).model
+    let sample =
+        sample::balancer("web").listener("http", 80, "web").listener("https", 443, "secure");
+    let sample = sample.pool("web").member("10.0.0.11", 80).keys("name = \"b1\"");
+    let sample = sample.member("10.0.0.12", 80).pool("secure").member("10.0.0.11", 443);
+    sample.pool("idle").model()
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn names_have_a_length_and_an_alphabet() {
 }
 
 #[test]
-fn what_the_api_knows_and_we_do_not_serve_is_told_apart() {
+fn what_the_api_knows_and_we_do_not_serve_has_its_own_error() {
     assert_eq!("UDP".parse(), Ok(Protocol::Udp));
     let known = "nat".parse::<Forwarding>().unwrap_err();
     assert_eq!(known.to_string(), "\"nat\" is not supported by this version; use l2, ipip or gue");

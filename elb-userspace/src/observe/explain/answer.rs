@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Reply {
     /// What kind of message it is.
     pub kind: ReplyKind,
-    /// Length in bytes of the longest IP packet that fits, where it tells.
+    /// Length in bytes of the longest IP packet that fits, if the answer says so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mtu: Option<u32>,
 }

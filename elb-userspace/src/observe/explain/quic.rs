@@ -69,7 +69,7 @@ impl ConnectionId {
 
 /// The beginning of a datagram: of one with a connection id, a short header and as much as QUIC has
 /// behind it at least. Without one, a long header of `room` bytes at most whose connection id is
-/// empty, so that nobody takes the zeroes that follow for one.
+/// empty, so that the zeroes that follow are not taken for one.
 pub(super) fn datagram(cid: Option<Cid>, room: usize) -> Vec<u8> {
     match cid {
         Some(cid) => [&[SHORT][..], &cid.bytes, &[0; REST]].concat(),
@@ -125,16 +125,16 @@ mod tests {
 
     #[test]
     fn the_part_that_counts_may_be_given_in_part() {
-        let told = |cid: &str, offset, length| {
+        let part = |cid: &str, offset, length| {
             let part = CidPart { offset, length };
             let ConnectionId { part, missing, .. } =
                 ConnectionId::new(Some(cid.parse().unwrap()), part, false);
             (String::from(part.unwrap()), missing)
         };
-        assert_eq!(told("0102030405", 1, 2), ("0203".to_owned(), 0));
-        assert_eq!(told("0102030405", 3, 4), ("04050000".to_owned(), 2));
-        assert_eq!(told("01", 19, 1), ("00".to_owned(), 1));
-        assert_eq!(told(&"ab".repeat(20), 0, 20), ("ab".repeat(20), 0));
+        assert_eq!(part("0102030405", 1, 2), ("0203".to_owned(), 0));
+        assert_eq!(part("0102030405", 3, 4), ("04050000".to_owned(), 2));
+        assert_eq!(part("01", 19, 1), ("00".to_owned(), 1));
+        assert_eq!(part(&"ab".repeat(20), 0, 20), ("ab".repeat(20), 0));
         let none = ConnectionId::new(None, CidPart { offset: 0, length: 8 }, false);
         assert_eq!((none.given, none.part, none.missing), (false, None, 0));
     }

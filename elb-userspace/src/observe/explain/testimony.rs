@@ -21,7 +21,7 @@ use crate::observe::packet::{SeenFrame, mac};
 /// Room behind the frame; nothing grows at its end.
 const TAIL: usize = 64;
 
-/// Lets the packet path decide, and tells what it asked for.
+/// Lets the packet path decide, and reports what it asked for.
 pub(super) fn of(
     mut packet: ExplainedPacket,
     bytes: &[u8],
@@ -72,7 +72,7 @@ pub(super) fn of(
     (explanation, key.flatten())
 }
 
-/// Whether a connection id may tell which flow the packet belongs to.
+/// Whether a connection id may show which flow the packet belongs to.
 fn goes_by_id(packet: &ExplainedPacket, listener: &listener::Listener) -> bool {
     listener.algorithm == algorithm::CONNECTION_ID && packet.protocol == TransportProtocol::Udp
 }

@@ -117,25 +117,29 @@ fn ask(question: &ExplainRequest, memory: &Memory) -> Explanation {
 #[test]
 fn a_packet_on_a_settled_slot() {
     let memory = memory(ring::Slot::new(1, 0));
-    let told = ask(&web(), &memory);
-    assert_eq!((told.decision.fate.as_str(), &told.decision.reason), ("forwarded", &None));
-    assert_eq!((told.packet.length, told.packet.interface.as_str()), (40, "lb0"));
-    let listener = told.listener.unwrap();
+    let explained = ask(&web(), &memory);
+    assert_eq!(
+        (explained.decision.fate.as_str(), &explained.decision.reason),
+        ("forwarded", &None)
+    );
+    assert_eq!((explained.packet.length, explained.packet.interface.as_str()), (40, "lb0"));
+    let listener = explained.listener.unwrap();
     assert_eq!(
         (listener.name.as_str(), listener.port, listener.pool.as_str()),
         ("http", 80, "web")
     );
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("5_TUPLE_HASH", false));
-    assert_eq!(told.admission, Some(Admission { admitted: true, ..Admission::default() }));
-    let slot = told.slot.unwrap();
-    let hash = Key::new(told.packet.source, told.packet.destination, 6).hash(algorithm::FIVE_TUPLE);
+    assert_eq!(explained.admission, Some(Admission { admitted: true, ..Admission::default() }));
+    let slot = explained.slot.unwrap();
+    let hash = Key::new(explained.packet.source, explained.packet.destination, 6)
+        .hash(algorithm::FIVE_TUPLE);
     assert_eq!((slot.hash, slot.index, slot.of), (hash, ring::index(hash, SLOTS), SLOTS));
     assert_eq!((slot.moving, slot.owner.unwrap().number, slot.former_owner), (false, 1, None));
-    assert_eq!(told.flow, None);
-    let backend = told.backend.unwrap();
+    assert_eq!(explained.flow, None);
+    let backend = explained.backend.unwrap();
     assert_eq!(backend.member.socket(), Some("10.0.0.11:80".parse::<SocketAddr>().unwrap()));
     assert_eq!((backend.forwarding.as_str(), backend.mtu), ("ipip", 1500));
-    let sent = told.sent.unwrap();
+    let sent = explained.sent.unwrap();
     assert_eq!((sent.interface.as_str(), sent.next_hop_mac.as_str()), ("lb0", "02:00:00:00:00:0b"));
     let outer = sent.encapsulation.unwrap();
     assert_eq!((outer.source, outer.destination), ([10, 0, 0, 1].into(), [10, 0, 0, 11].into()));
@@ -143,7 +147,7 @@ fn a_packet_on_a_settled_slot() {
 }
 
 #[test]
-fn a_moving_slot_tells_old_flows_from_new_ones() {
+fn a_moving_slot_distinguishes_old_flows_from_new_ones() {
     let memory = memory(ring::Slot::new(1, 2));
     let older = ask(&web(), &memory);
     let slot = older.slot.unwrap();
@@ -172,15 +176,17 @@ fn a_moving_slot_tells_old_flows_from_new_ones() {
 
 #[test]
 fn what_is_not_forwarded_has_a_reason_and_a_fix() {
-    let nobody = memory(ring::Slot::new(0, 0));
-    let told = ask(&web(), &nobody);
-    assert_eq!(told.decision.reason.as_deref(), Some("no_backend"));
-    assert_eq!(told.decision.fate, "dropped");
-    assert!(told.decision.fix.unwrap().contains("elb status"));
-    assert_eq!((told.slot.unwrap().owner, told.backend, told.sent), (None, None, None));
+    let empty = memory(ring::Slot::new(0, 0));
+    let explained = ask(&web(), &empty);
+    assert_eq!(explained.decision.reason.as_deref(), Some("no_backend"));
+    assert_eq!(explained.decision.fate, "dropped");
+    assert!(explained.decision.fix.unwrap().contains("elb status"));
+    assert_eq!(
+        (explained.slot.unwrap().owner, explained.backend, explained.sent),
+        (None, None, None)
+    );
 
-    let foreign =
-        ask(&question("198.51.100.7:1", "192.0.2.99:80", TransportProtocol::Tcp), &nobody);
+    let foreign = ask(&question("198.51.100.7:1", "192.0.2.99:80", TransportProtocol::Tcp), &empty);
     assert_eq!(foreign.decision.reason.as_deref(), Some("not_vip"));
     assert_eq!((foreign.decision.fate.as_str(), foreign.decision.fix), ("passed", None));
     assert_eq!((foreign.listener, foreign.admission), (None, None));
@@ -206,12 +212,12 @@ fn what_is_too_big_is_answered_with_what_fits() {
 }
 
 #[test]
-fn gue_tells_its_ports() {
+fn gue_shows_its_ports() {
     let mut memory = memory(ring::Slot::new(1, 0));
     memory.backends.insert(1, backend(11, mode::GUE_V4));
-    let told = ask(&web(), &memory);
-    assert_eq!(told.backend.unwrap().forwarding, "gue");
-    let outer = told.sent.unwrap().encapsulation.unwrap();
+    let explained = ask(&web(), &memory);
+    assert_eq!(explained.backend.unwrap().forwarding, "gue");
+    let outer = explained.sent.unwrap().encapsulation.unwrap();
     assert_eq!((outer.protocol.as_str(), outer.bytes), ("udp", 32));
     let ports = outer.gue.unwrap();
     assert_eq!((ports.source_port >= 0xc000, ports.destination_port), (true, 6080));
@@ -222,16 +228,17 @@ fn gue_tells_its_ports() {
 #[test]
 fn a_range_of_ports_and_ipv6() {
     let memory = memory(ring::Slot::new(1, 0));
-    let told = ask(&question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp), &memory);
-    assert_eq!(told.packet.source.port(), DEFAULT_PORT);
-    assert_eq!((told.packet.length, told.decision.fate.as_str()), (48, "forwarded"));
-    let listener = told.listener.unwrap();
-    assert_eq!((listener.port, listener.address), (0, told.packet.destination.ip()));
-    assert_eq!(told.sent.unwrap().encapsulation.unwrap().protocol, "ipv6");
+    let explained =
+        ask(&question("2001:db8::7", "[2001:db8::10]:53", TransportProtocol::Udp), &memory);
+    assert_eq!(explained.packet.source.port(), DEFAULT_PORT);
+    assert_eq!((explained.packet.length, explained.decision.fate.as_str()), (48, "forwarded"));
+    let listener = explained.listener.unwrap();
+    assert_eq!((listener.port, listener.address), (0, explained.packet.destination.ip()));
+    assert_eq!(explained.sent.unwrap().encapsulation.unwrap().protocol, "ipv6");
 }
 
 #[test]
-fn a_listener_says_why_it_lets_nobody_in() {
+fn a_listener_says_why_it_lets_no_client_in() {
     let limited = Record { cps: 1, max_connections: 50, ..Record::default() };
     let flags = listener_flags::WHITELIST | listener_flags::LIMITED;
     let mut memory = memory_with(ring::Slot::new(1, 0), Record { flags, group: 3, ..limited });
@@ -268,11 +275,11 @@ fn a_blacklist_lets_all_others_in() {
     let record = Record { flags: listener_flags::BLACKLIST, group: 3, ..Record::default() };
     let mut memory = memory_with(ring::Slot::new(1, 0), record);
     let opening = ExplainRequest { syn: true, ..web() };
-    let told = ask(&opening, &memory).admission.unwrap();
-    assert_eq!(told.to_string(), "admitted, its blacklist office does not hold the client");
+    let explained = ask(&opening, &memory).admission.unwrap();
+    assert_eq!(explained.to_string(), "admitted, its blacklist office does not hold the client");
     memory.groups_v4.push((64, GroupKeyV4::new(3, bytemuck::cast([198u8, 51, 100, 7]))));
-    let told = ask(&opening, &memory).admission.unwrap();
-    let json = serde_json::to_value(&told).unwrap();
+    let explained = ask(&opening, &memory).admission.unwrap();
+    let json = serde_json::to_value(&explained).unwrap();
     let group = serde_json::json!({ "name": "office", "type": "black", "holds_client": true });
     assert_eq!(json, serde_json::json!({ "admitted": false, "ipgroup": group }));
     // Packets of connections that exist are not judged.
@@ -296,10 +303,10 @@ fn packets_wait_for_records_that_are_carried_over() {
     };
     let (moving, settled) = (ring::Slot::new(1, 2), ring::Slot::new(1, 0));
     for memory in [carrying(moving, Record::default()), carrying(settled, turns)] {
-        let told = ask(&web(), &memory);
-        assert_eq!(told.decision.fate, "dropped");
-        assert_eq!(told.decision.reason.as_deref(), Some("carried_over"));
-        let entry = told.flow.unwrap();
+        let explained = ask(&web(), &memory);
+        assert_eq!(explained.decision.fate, "dropped");
+        assert_eq!(explained.decision.reason.as_deref(), Some("carried_over"));
+        let entry = explained.flow.unwrap();
         assert_eq!((entry.carried_over, entry.records), (true, None));
         let opens = ask(&ExplainRequest { syn: true, ..web() }, &memory);
         assert_eq!(
@@ -324,10 +331,10 @@ fn members_in_turn_and_room_for_flows() {
         ..Record::default()
     };
     let memory = memory_with(ring::Slot::new(1, 0), turns);
-    let told = ask(&ExplainRequest { syn: true, ..web() }, &memory);
-    let listener = told.listener.unwrap();
+    let explained = ask(&ExplainRequest { syn: true, ..web() }, &memory);
+    let listener = explained.listener.unwrap();
     assert_eq!((listener.algorithm.as_str(), listener.tracked), ("ROUND_ROBIN", true));
-    let entry = told.flow.unwrap();
+    let entry = explained.flow.unwrap();
     assert_eq!((entry.recorded, entry.records.unwrap().number, entry.no_room), (None, 1, false));
 
     memory.written.borrow_mut().listener_states.entry(7).or_default().records[0] = 51;

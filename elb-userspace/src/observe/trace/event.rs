@@ -79,7 +79,7 @@ impl TryFrom<String> for Bytes {
     }
 }
 
-/// An event as the kernel tells it.
+/// An event as the kernel reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Raw<'b> {
     /// What became of the packet.

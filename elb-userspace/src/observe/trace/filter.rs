@@ -21,7 +21,7 @@ impl Filter {
     /// What is asked for, as the maps know it.
     ///
     /// # Errors
-    /// Nobody is called so, or has that address.
+    /// No member has that name or address.
     pub fn new(request: &TraceRequest, names: &Names) -> Result<Self, String> {
         let members = match &request.member {
             Some(member) => names.select(Some(member), None)?,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_nobody_knows_is_an_error() {
+    fn an_unknown_member_is_an_error() {
         let request = TraceRequest { member: Some("10.0.0.9".parse().unwrap()), ..request() };
         let error = Filter::new(&request, &Names::default()).unwrap_err();
         assert_eq!(

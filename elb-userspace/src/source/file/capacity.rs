@@ -18,7 +18,7 @@ pub(super) fn port_ranges(load_balancers: &[LoadBalancer]) -> Vec<Violation> {
             prefixes += own;
             if prefixes > MOST_PREFIXES {
                 let what = format!("its ports need {prefixes} prefixes in all, of {MOST_PREFIXES}");
-                let fix = "use fewer ranges, or such that begin and end at multiples of 16";
+                let fix = "use fewer ranges, or ranges that begin and end at multiples of 16";
                 let (at, key, fix) = (At::Listener(i, j), "port_ranges", fix.to_owned());
                 violations.push(Violation { at, key, what, fix });
                 prefixes -= own;

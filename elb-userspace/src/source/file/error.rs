@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::keys::Keys;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigError {
@@ -112,14 +114,16 @@ pub(in crate::source) struct Report {
     file: String,
     text: String,
     found: Vec<(usize, ConfigError)>,
+    /// Every key that was asked for, if the reference of the file is written.
+    pub(super) keys: Option<Keys>,
 }
 
-/// Errors, or warnings, beyond this many are not reported: nobody reads on.
+/// Errors, or warnings, beyond this many are not reported.
 const MOST: usize = 1_000;
 
 impl Report {
     pub(super) fn new(file: &str, text: &str) -> Self {
-        Self { file: file.to_owned(), text: text.to_owned(), found: Vec::new() }
+        Self { file: file.to_owned(), text: text.to_owned(), found: Vec::new(), keys: None }
     }
 
     pub(super) fn error(&mut self, offset: usize, object: &str, what: String, fix: String) {
@@ -176,18 +180,18 @@ mod tests {
     fn a_line_says_where_what_and_what_to_do() {
         let mut report = Report::new("elb.toml", "a\nb\n");
         report.warning(2, "", "odd".into(), "change it".into());
-        report.error(0, "pool \"web\"", "bad".into(), "mend it".into());
+        report.error(0, "pool \"web\"", "bad".into(), "correct it".into());
         let errors = report.into_errors();
         assert!(errors.has_errors());
         assert_eq!(
             errors.to_string(),
-            "elb.toml:1:1: pool \"web\": bad; mend it\nelb.toml:2:1: warning: odd; change it",
+            "elb.toml:1:1: pool \"web\": bad; correct it\nelb.toml:2:1: warning: odd; change it",
         );
         assert_eq!(
             serde_json::to_string(errors.iter().next().unwrap()).unwrap(),
             concat!(
                 r#"{"severity":"error","file":"elb.toml","line":1,"column":1,"#,
-                r#""object":"pool \"web\"","what":"bad","fix":"mend it"}"#,
+                r#""object":"pool \"web\"","what":"bad","fix":"correct it"}"#,
             ),
         );
     }

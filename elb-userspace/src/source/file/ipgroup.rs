@@ -26,7 +26,8 @@ pub(super) fn ipgroup(mut t: Table<'_>) -> Option<(IpGroup, Place)> {
 fn entries(t: &mut Table<'_>) -> Vec<IpGroupEntry> {
     let mut entries: Vec<IpGroupEntry> = Vec::new();
     let mut seen = BTreeSet::new();
-    for item in t.items("ip_list") {
+    let rule = format!("up to {} addresses or networks", IpGroup::MOST_NETWORKS);
+    for item in t.items("ip_list", &rule) {
         let at = item.at();
         let entry = match item {
             Item::Text(text, at) => t
@@ -39,7 +40,7 @@ fn entries(t: &mut Table<'_>) -> Vec<IpGroupEntry> {
             Some(entry) => {
                 t.odd(at, format!("{} is in ip_list twice", entry.ip), "remove one of them");
             }
-            None => t.spoil(),
+            None => t.mark_invalid(),
         }
     }
     entries
@@ -59,12 +60,12 @@ pub(super) fn access(t: &mut Table<'_>) -> Option<AccessControl> {
     let mut table = t.table("ipgroup", object)?;
     table.require("ipgroup", "name the [[ipgroup]]");
     let ipgroup = table.parsed("ipgroup");
-    let list = table.parsed("type").unwrap_or(AccessList::White);
-    let enable_ipgroup = table.flag("enable_ipgroup").unwrap_or(true);
-    let cut = table.flag("cut").unwrap_or(false);
+    let list = table.parsed_or("type", AccessList::White);
+    let enable_ipgroup = table.flag_or("enable_ipgroup", true);
+    let cut = table.flag_or("cut", false);
     let (sound, _) = table.finish();
     if !sound {
-        t.spoil();
+        t.mark_invalid();
     }
     Some(AccessControl { ipgroup: ipgroup?, list, enable_ipgroup, cut })
 }

@@ -1,42 +1,41 @@
 //! Reads the health monitor of a pool.
 
+use std::fmt::Display;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use super::resources::{Port, port};
+use super::port::{Port, port};
 use super::table::{Place, Table};
 use crate::model::monitor::{
     CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck,
     UrlPath,
 };
-use crate::model::value::Invalid;
+use crate::model::value::{Invalid, Rule};
 use crate::model::{HealthMonitor, ResourceId};
 
-/// The monitor of a pool, as far as it is right, and where it is.
+/// The valid parts of the monitor, and where it is.
 pub(super) fn monitor(t: &mut Table<'_>, pool: ResourceId) -> Option<(HealthMonitor, Place)> {
     let object = format!("{}, healthmonitor", t.object());
     let mut table = t.table("healthmonitor", object)?;
     table.require("type", "set it to TCP, HTTP, HTTPS, TLS or GRPC, in a UDP pool to UDP_CONNECT");
     let check_type = table.parsed("type");
     let check = check(&mut table, check_type);
-    let seconds = Some("use 1 to 50 seconds");
-    let retries = Some("use 1 to 10 results in a row");
+    let (seconds, retries) = (" seconds", " results in a row");
+    let three = HealthMonitor::DEFAULT_RETRIES;
     let monitor = HealthMonitor {
         id: table.parsed("id").unwrap_or_else(|| ResourceId::of_health_monitor(pool)),
-        admin_state_up: table.flag("admin_state_up").unwrap_or(true),
+        admin_state_up: table.flag_or("admin_state_up", true),
         check,
-        delay: table.number("delay", seconds).unwrap_or(HealthMonitor::DEFAULT_DELAY),
-        timeout: table.number("timeout", seconds).unwrap_or(HealthMonitor::DEFAULT_TIMEOUT),
-        max_retries: table.number("max_retries", retries).unwrap_or(HealthMonitor::DEFAULT_RETRIES),
-        max_retries_down: table
-            .number("max_retries_down", retries)
-            .unwrap_or(HealthMonitor::DEFAULT_RETRIES),
-        monitor_port: port(table.number::<Port>("monitor_port", None)).and_then(NonZeroU16::new),
-        probe_path: table.parsed("probe_path").unwrap_or(ProbePath::Vip),
+        delay: table.number_or("delay", seconds, HealthMonitor::DEFAULT_DELAY),
+        timeout: table.number_or("timeout", seconds, HealthMonitor::DEFAULT_TIMEOUT),
+        max_retries: table.number_or("max_retries", retries, three),
+        max_retries_down: table.number_or("max_retries_down", retries, three),
+        monitor_port: port(table.number::<Port>("monitor_port", "")).and_then(NonZeroU16::new),
+        probe_path: table.parsed_or("probe_path", ProbePath::Vip),
     };
     let (sound, place) = table.finish();
     if !sound {
-        t.spoil();
+        t.mark_invalid();
     }
     Some((monitor, place))
 }
@@ -89,13 +88,13 @@ fn grpc(t: &mut Table<'_>) -> GrpcCheck {
 
 fn request<C>(t: &mut Table<'_>, method: HttpMethod, path: UrlPath) -> RequestCheck<C>
 where
-    C: FromStr<Err = Invalid> + Default,
+    C: FromStr<Err = Invalid> + Rule + Default + Display,
 {
     RequestCheck {
-        http_method: t.parsed("http_method").unwrap_or(method),
-        url_path: t.parsed("url_path").unwrap_or(path),
+        http_method: t.parsed_or("http_method", method),
+        url_path: t.parsed_or("url_path", path),
         domain_name: t.parsed("domain_name"),
-        expected_codes: t.parsed("expected_codes").unwrap_or_default(),
+        expected_codes: t.parsed_or("expected_codes", C::default()),
     }
 }
 

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_ids_that_name_nobody_are_warned_of() {
+    fn connection_ids_that_name_no_member_are_warned_of() {
         let quic = "lb_algorithm = \"QUIC_CID\"";
         let without = said("", quic, "");
         assert!(without[0].starts_with("16:16 member \"m\" has no server_id"), "{without:?}");

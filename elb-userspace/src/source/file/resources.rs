@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use toml::de::{DeTable, DeValue};
 
 use super::error::Report;
+use super::port::{Port, port};
 use super::table::{IPV4, IPV6, Place, Table};
 use super::{ipgroup, monitor, port_range, tracking};
-use crate::model::value::Ranged;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
     Listener, LoadBalancer, Member, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
@@ -17,7 +17,7 @@ use crate::model::{
 };
 use crate::source::settings::{self, AgentSettings};
 
-/// What a file says, as far as it is valid piece by piece.
+/// The parts of a file that are valid by themselves.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) agent: Option<AgentSettings>,
@@ -52,9 +52,6 @@ pub(super) struct PoolPlace {
     pub(super) members: Vec<Place>,
 }
 
-pub(super) type Port = Ranged<1, 65_535>;
-pub(super) type PortOrAny = Ranged<0, 65_535>;
-
 /// Reads everything; what is wrong is in the report and not in the draft.
 pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
     let mut draft = Draft::default();
@@ -87,11 +84,11 @@ impl Draft {
         let id = t.parsed("id");
         let derived = || ResourceId::of_load_balancer(name.as_ref().map_or("", Name::as_str));
         let id = id.unwrap_or_else(derived);
-        let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
+        let admin_state_up = t.flag_or("admin_state_up", true);
         let vip_address = t.parsed_as("vip_address", IPV4);
         let ipv6_vip_address = t.parsed_as("ipv6_vip_address", IPV6);
-        let announce = t.parsed("announce").unwrap_or(Announce::Arp);
-        let allow_host_address = t.flag("allow_host_address").unwrap_or(false);
+        let announce = t.parsed_or("announce", Announce::Arp);
+        let allow_host_address = t.flag_or("allow_host_address", false);
         let listeners = t.tables("listener", name_of);
         self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
@@ -117,7 +114,7 @@ impl Draft {
     fn read_pool(&mut self, mut t: Table<'_>) {
         let name = t.peek("name").unwrap_or_default();
         let pool = pool(&mut t);
-        // What is wrong with the parts is told, whatever the id.
+        // What is wrong with the parts is reported, whatever the id.
         let id = pool.as_ref().map_or_else(|| ResourceId::of_pool(&name), |pool| pool.id);
         let members = members(&mut t, id);
         let monitor = monitor::monitor(&mut t, id);
@@ -157,13 +154,14 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
     let protocol = t.parsed("protocol");
     let (protocol_port, port_ranges) = port_range::ports(&mut t);
     let default_pool = t.parsed("default_pool");
-    let admin_state_up = t.flag("admin_state_up").unwrap_or(true);
-    let keepalive_timeout = t.number("keepalive_timeout", Some("use 10 to 4000 seconds"));
+    let admin_state_up = t.flag_or("admin_state_up", true);
+    let keepalive_timeout =
+        t.number_or("keepalive_timeout", " seconds", IdleTimeout::constant(300));
     let ipgroup = ipgroup::access(&mut t);
-    let limit = Some("use 1 to 1000000, or 0 for no limit");
-    let cps = t.number("cps", limit).unwrap_or(Limit::constant(0));
-    let max_connection = t.number("max_connection", limit).unwrap_or(Limit::constant(0));
-    let no_member = t.parsed("no_member").unwrap_or(NoMember::Drop);
+    let limit = "; 0 is no limit";
+    let cps = t.number_or("cps", limit, Limit::constant(0));
+    let max_connection = t.number_or("max_connection", limit, Limit::constant(0));
+    let no_member = t.parsed_or("no_member", NoMember::Drop);
     let (sound, place) = t.finish();
     let name = name?;
     let derived = || ResourceId::of_listener(load_balancer, name.as_str());
@@ -175,7 +173,7 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
         port_ranges,
         default_pool: default_pool?,
         admin_state_up,
-        keepalive_timeout: keepalive_timeout.unwrap_or(IdleTimeout::constant(300)),
+        keepalive_timeout,
         ipgroup,
         cps,
         max_connection,
@@ -193,18 +191,18 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     let id = t.parsed("id");
     let protocol = t.parsed("protocol");
     let forwarding = t.parsed::<Forwarding>("forwarding");
-    let lb_algorithm = t.parsed("lb_algorithm").unwrap_or(LbAlgorithm::FiveTupleHash);
+    let lb_algorithm = t.parsed_or("lb_algorithm", LbAlgorithm::FiveTupleHash);
     let quic_cid_hash_strategy = tracking::quic_cid_hash_strategy(t, lb_algorithm);
-    let any_port_enable = t.flag("any_port_enable").unwrap_or(false);
-    let ring_size: RingSize = t.number("ring_size", None).unwrap_or_default();
+    let any_port_enable = t.flag_or("any_port_enable", false);
+    let ring_size = t.number_or("ring_size", "", RingSize::default());
     let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
     let connection_drain = tracking::connection_drain(t);
-    let udp_hold = t.number("udp_hold", Some("use 0 to 4000 seconds"));
+    let udp_hold = t.number_or("udp_hold", " seconds", HoldTime::constant(30));
     if protocol == Some(Protocol::Tcp) && t.has("udp_hold") {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
     }
     let minimum_healthy_member_count = pool_health(t);
-    let allow_empty = t.flag("allow_empty").unwrap_or(false);
+    let allow_empty = t.flag_or("allow_empty", false);
     let (name, protocol) = (name?, protocol?);
     Some(Pool {
         id: id.unwrap_or_else(|| ResourceId::of_pool(name.as_str())),
@@ -218,7 +216,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         flows_on_unhealthy: flows_on_unhealthy
             .unwrap_or_else(|| FlowsOnUnhealthy::default_for(protocol)),
         connection_drain,
-        udp_hold: udp_hold.unwrap_or(HoldTime::constant(30)),
+        udp_hold,
         healthmonitor: None,
         minimum_healthy_member_count,
         allow_empty,
@@ -232,11 +230,10 @@ fn pool_health(t: &mut Table<'_>) -> MinimumHealthy {
     let table = t.table("pool_health", object);
     let count = table.and_then(|mut table| {
         table.require(key, "set it to 0 or 1, or remove pool_health");
-        let fix = "use 1 to forward to all members when none is healthy, 0 to forward to none";
-        let count = table.number(key, Some(fix));
+        let count = table.number(key, "; 1 forwards to all members when none is healthy");
         let (sound, _) = table.finish();
         if !sound {
-            t.spoil();
+            t.mark_invalid();
         }
         count
     });
@@ -248,7 +245,7 @@ fn members(t: &mut Table<'_>, pool: ResourceId) -> Vec<(Member, Place)> {
     let count = tables.len();
     let members: Vec<_> = tables.into_iter().filter_map(|table| member(table, pool)).collect();
     if members.len() != count {
-        t.spoil();
+        t.mark_invalid();
     }
     members
 }
@@ -274,10 +271,9 @@ fn member(mut t: Table<'_>, pool: ResourceId) -> Option<(Member, Place)> {
     let id = t.parsed("id");
     let unnamed = !t.has("name");
     let address: Option<IpAddr> = t.parsed_as("address", ("an IP address", "10.0.0.11"));
-    let fix = "use the listener's port, 1..=65535; leave it out if the pool has any_port_enable";
-    let protocol_port = port(t.number::<Port>("protocol_port", Some(fix))).unwrap_or(0);
-    let fix = "use 0 to take no new connections, at most 100";
-    let weight = t.number("weight", Some(fix)).unwrap_or(Weight::constant(1));
+    let note = ", the listener's port; leave it out if the pool has any_port_enable";
+    let protocol_port = port(t.number::<Port>("protocol_port", note)).unwrap_or(0);
+    let weight = t.number_or("weight", "; 0 takes no new connections", Weight::constant(1));
     let server_id = t.parsed("server_id");
     let (sound, place) = t.finish();
     let address = address?;
@@ -290,8 +286,4 @@ fn member(mut t: Table<'_>, pool: ResourceId) -> Option<(Member, Place)> {
     let id = id.unwrap_or_else(derived);
     let member = Member { id, name: name?, address, protocol_port, weight, server_id };
     sound.then_some((member, place))
-}
-
-pub(super) fn port<const MIN: u32>(port: Option<Ranged<MIN, 65_535>>) -> Option<u16> {
-    port.and_then(|port| u16::try_from(port.get()).ok())
 }

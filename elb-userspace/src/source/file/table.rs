@@ -5,13 +5,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Report;
-use crate::model::value::Invalid;
+use super::keys::{Kind, Use};
+use crate::model::value::{Invalid, Rule};
 
 /// What an IPv4 address is called, and one.
 pub(in crate::source) const IPV4: (&str, &str) = ("an IPv4 address", "192.0.2.10");
@@ -21,6 +23,8 @@ pub(in crate::source) const IPV6: (&str, &str) = ("an IPv6 address", "2001:db8::
 /// A table that is being read.
 pub(in crate::source) struct Table<'a> {
     object: String,
+    /// The keys of the tables around it, and its own, without the numbers of lists: `["pool", "member"]`.
+    path: Vec<&'static str>,
     start: usize,
     entries: &'a DeTable<'a>,
     report: &'a RefCell<Report>,
@@ -61,13 +65,20 @@ impl Place {
 impl<'a> Table<'a> {
     /// The table that a whole file is.
     pub(in crate::source) fn root(entries: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Self {
-        Self { object: String::new(), start: 0, entries, report, known: Vec::new(), sound: true }
+        let (object, path, known) = (String::new(), Vec::new(), Vec::new());
+        Self { object, path, start: 0, entries, report, known, sound: true }
     }
 
-    fn child(&self, object: String, value: &'a Spanned<DeValue<'a>>) -> Option<Self> {
+    fn child(
+        &self,
+        key: &'static str,
+        object: String,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Option<Self> {
         let entries = value.get_ref().as_table()?;
         let (start, report) = (value.span().start, self.report);
-        Some(Self { object, start, entries, report, known: Vec::new(), sound: true })
+        let path = self.path.iter().copied().chain([key]).collect();
+        Some(Self { object, path, start, entries, report, known: Vec::new(), sound: true })
     }
 
     /// The byte at which it starts.
@@ -93,7 +104,7 @@ impl<'a> Table<'a> {
     }
 
     /// Notes that a table within this one is wrong, and has been reported.
-    pub(in crate::source) fn spoil(&mut self) {
+    pub(in crate::source) fn mark_invalid(&mut self) {
         self.sound = false;
     }
 
@@ -119,53 +130,81 @@ impl<'a> Table<'a> {
 
     /// Notes the lack of a key that must be there.
     pub(in crate::source) fn require(&mut self, key: &'static str, fix: &str) {
+        self.used(key, Use::required);
         if !self.has(key) {
             self.wrong(key, format!("{key} is missing"), fix);
         }
     }
 
     pub(in crate::source) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.used(key, || Use::of(Kind::Flag, "true or false".to_owned()));
         let value = self.value(key)?;
-        self.expect(key, value.as_bool(), value, "true or false, without quotes")
+        self.expect(key, value.as_bool(), value, Kind::Flag.wanted())
     }
 
-    pub(in crate::source) fn text(&mut self, key: &'static str) -> Option<&'a str> {
+    pub(in crate::source) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
+        self.used(key, || Use::with_default(&default));
+        self.flag(key).unwrap_or(default)
+    }
+
+    /// A text that keeps a rule, which the caller checks.
+    pub(in crate::source) fn text(&mut self, key: &'static str, rule: &str) -> Option<&'a str> {
+        self.used(key, || Use::of(Kind::Text, rule.to_owned()));
         let value = self.value(key)?;
-        self.expect(key, value.as_str(), value, "a text in quotes")
+        self.expect(key, value.as_str(), value, Kind::Text.wanted())
+    }
+
+    pub(in crate::source) fn text_or(
+        &mut self,
+        key: &'static str,
+        rule: &str,
+        default: &'static str,
+    ) -> &'a str {
+        self.used(key, || Use::with_default(&format!("\"{default}\"")));
+        self.text(key, rule).unwrap_or(default)
     }
 
     /// A text that is a `T`.
-    pub(in crate::source) fn parsed<T: FromStr<Err = Invalid>>(
-        &mut self,
-        key: &'static str,
-    ) -> Option<T> {
-        let text = self.text(key)?;
-        self.valid(key, text.parse(), None)
+    pub(in crate::source) fn parsed<T>(&mut self, key: &'static str) -> Option<T>
+    where
+        T: FromStr<Err = Invalid> + Rule,
+    {
+        let text = self.text(key, &T::rule())?;
+        self.valid(key, text.parse())
     }
 
-    /// A text that is a `T` of the standard library, which does not tell people what it wants: it
+    pub(in crate::source) fn parsed_or<T>(&mut self, key: &'static str, default: T) -> T
+    where
+        T: FromStr<Err = Invalid> + Rule + Display,
+    {
+        self.used(key, || Use::with_default(&format!("\"{default}\"")));
+        self.parsed(key).unwrap_or(default)
+    }
+
+    /// A text that is a `T` of the standard library, whose errors do not say what is valid: that
     /// is given as a description and an example.
     pub(in crate::source) fn parsed_as<T: FromStr>(
         &mut self,
         key: &'static str,
         (kind, example): (&str, &str),
     ) -> Option<T> {
-        let text = self.text(key)?;
+        let rule = format!("{kind}, as in \"{example}\"");
+        let text = self.text(key, &rule)?;
         let parsed = text.parse().map_err(|_| Invalid {
             what: format!("{text:?} is not {kind}"),
             fix: format!("write it as in \"{example}\""),
         });
-        self.valid(key, parsed, None)
+        self.valid(key, parsed)
     }
 
-    /// A whole number that is a `T`; `fix` replaces what the type says about a wrong one.
-    pub(in crate::source) fn number<T>(&mut self, key: &'static str, fix: Option<&str>) -> Option<T>
+    /// A whole number that is a `T`; `note` follows the rule of the type, for example as its unit.
+    pub(in crate::source) fn number<T>(&mut self, key: &'static str, note: &str) -> Option<T>
     where
-        T: TryFrom<i64, Error = Invalid>,
+        T: TryFrom<i64, Error = Invalid> + Rule,
     {
+        self.used(key, || Use::of(Kind::Number, T::rule() + note));
         let value = self.value(key)?;
-        let integer =
-            self.expect(key, value.as_integer(), value, "a whole number without quotes")?;
+        let integer = self.expect(key, value.as_integer(), value, Kind::Number.wanted())?;
         let number = match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => T::try_from(number),
             Err(_) => T::try_from(i64::MAX).map_err(|invalid| Invalid {
@@ -173,24 +212,38 @@ impl<'a> Table<'a> {
                 ..invalid
             }),
         };
-        self.valid(key, number, fix)
+        self.valid(key, number.map_err(|wrong| Invalid { fix: wrong.fix + note, ..wrong }))
     }
 
-    /// A list of texts.
-    pub(in crate::source) fn texts(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
+    pub(in crate::source) fn number_or<T>(&mut self, key: &'static str, note: &str, default: T) -> T
+    where
+        T: TryFrom<i64, Error = Invalid> + Rule + Display,
+    {
+        self.used(key, || Use::with_default(&default));
+        self.number(key, note).unwrap_or(default)
+    }
+
+    /// A list of texts, which keep a rule that the caller checks.
+    pub(in crate::source) fn texts(
+        &mut self,
+        key: &'static str,
+        rule: &str,
+    ) -> Option<Vec<&'a str>> {
+        self.used(key, || Use::of(Kind::Texts, rule.to_owned()));
         let value = self.value(key)?;
         let items = value.as_array().and_then(|items| {
             items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>()
         });
-        self.expect(key, items, value, "a list of texts, as in [\"a\", \"b\"]")
+        self.expect(key, items, value, Kind::Texts.wanted())
     }
 
     /// The table `key` within this one.
     pub(in crate::source) fn table(&mut self, key: &'static str, object: String) -> Option<Self> {
+        self.used(key, || Use::of(Kind::Table, String::new()));
         self.known.push(key);
         let value = self.entries.get(key)?;
-        let table = self.child(object, value);
-        let wanted = format!("a table, as in [{key}]");
+        let table = self.child(key, object, value);
+        let wanted = format!("{}, as in [{key}]", Kind::Table.wanted());
         self.expect(key, table, value.get_ref(), &wanted)
     }
 
@@ -201,6 +254,7 @@ impl<'a> Table<'a> {
         key: &'static str,
         label: impl Fn(&DeTable<'a>) -> Option<String>,
     ) -> Vec<Self> {
+        self.used(key, || Use::of(Kind::Tables, String::new()));
         self.known.push(key);
         let Some(value) = self.entries.get(key) else {
             return Vec::new();
@@ -211,16 +265,17 @@ impl<'a> Table<'a> {
             let child = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| {
                 let label = item.get_ref().as_table().and_then(&label);
                 let label = label.map_or_else(|| format!("#{}", n + 1), |l| format!("{l:?}"));
-                self.child(format!("{parent}{kind} {label}"), item)
+                self.child(key, format!("{parent}{kind} {label}"), item)
             };
             items.iter().enumerate().map(child).collect::<Option<Vec<_>>>()
         });
-        let wanted = format!("a list of tables, each as in [[{key}]]");
+        let wanted = format!("{}, each as in [[{key}]]", Kind::Tables.wanted());
         self.expect(key, children, value.get_ref(), &wanted).unwrap_or_default()
     }
 
     /// The items of the list `key` within this table, each a text or a table.
-    pub(in crate::source) fn items(&mut self, key: &'static str) -> Vec<Item<'a>> {
+    pub(in crate::source) fn items(&mut self, key: &'static str, rule: &str) -> Vec<Item<'a>> {
+        self.used(key, || Use::of(Kind::Items, rule.to_owned()));
         self.known.push(key);
         let Some(value) = self.entries.get(key) else {
             return Vec::new();
@@ -230,11 +285,11 @@ impl<'a> Table<'a> {
             let item = |(n, item): (usize, &'a Spanned<DeValue<'a>>)| match item.get_ref().as_str()
             {
                 Some(text) => Some(Item::Text(text, item.span().start)),
-                None => self.child(format!("{object} #{}", n + 1), item).map(Item::Table),
+                None => self.child(key, format!("{object} #{}", n + 1), item).map(Item::Table),
             };
             items.iter().enumerate().map(item).collect::<Option<Vec<_>>>()
         });
-        self.expect(key, items, value.get_ref(), "a list of texts or tables").unwrap_or_default()
+        self.expect(key, items, value.get_ref(), Kind::Items.wanted()).unwrap_or_default()
     }
 
     /// The value of an item that starts at `at`.
@@ -296,12 +351,16 @@ impl<'a> Table<'a> {
         found
     }
 
-    fn valid<T>(&mut self, key: &str, value: Result<T, Invalid>, fix: Option<&str>) -> Option<T> {
+    fn valid<T>(&mut self, key: &str, value: Result<T, Invalid>) -> Option<T> {
         value
-            .map_err(|invalid| {
-                let fix = fix.map_or(invalid.fix, str::to_owned);
-                self.wrong(key, format!("{key} {}", invalid.what), fix);
-            })
+            .map_err(|invalid| self.wrong(key, format!("{key} {}", invalid.what), invalid.fix))
             .ok()
+    }
+
+    /// Notes how a key is used, where the reference of the file is written.
+    fn used(&self, key: &'static str, how: impl FnOnce() -> Use) {
+        if let Some(keys) = &mut self.report.borrow_mut().keys {
+            keys.add(&self.path, key, how());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads what a pool says of how its flows are told apart, and how long they stay.
+//! Reads what a pool says of how its flows are identified, and how long they stay.
 
 use super::table::Table;
 use crate::model::quic::{CidLength, CidOffset};
@@ -22,15 +22,15 @@ pub(super) fn quic_cid_hash_strategy(
     let Some(mut table) = t.table(KEY, object) else { return Some(CidStrategy::default()) };
     table.require("offset", "set it to 0 to 19, the bytes before the part that counts");
     table.require("len", "set it to 1 to 20, the bytes of the part that counts");
-    let offset: Option<CidOffset> = table.number("offset", Some("use 0 to 19 bytes"));
-    let len: Option<CidLength> = table.number("len", Some("use 1 to 20 bytes"));
+    let offset: Option<CidOffset> = table.number("offset", " bytes");
+    let len: Option<CidLength> = table.number("len", " bytes");
     let strategy = offset.zip(len).and_then(|(offset, len)| {
         let strategy = CidStrategy::new(offset, len);
         strategy.map_err(|invalid| table.wrong("len", invalid.what, invalid.fix)).ok()
     });
     let (sound, _) = table.finish();
     if !sound {
-        t.spoil();
+        t.mark_invalid();
     }
     strategy
 }
@@ -42,13 +42,13 @@ pub(super) fn connection_drain(t: &mut Table<'_>) -> Option<DrainTimeout> {
     let mut table = t.table(KEY, object)?;
     table.require("enable", "set it to true or false");
     let enable = table.flag("enable");
-    let timeout = table.number("timeout", Some("use 10 to 4000 seconds"));
+    let timeout = table.number("timeout", " seconds");
     if enable == Some(true) {
         table.require("timeout", "set it to 10 to 4000 seconds");
     }
     let (sound, _) = table.finish();
     if !sound {
-        t.spoil();
+        t.mark_invalid();
     }
     timeout.filter(|_| enable == Some(true))
 }

@@ -16,7 +16,7 @@ use crate::model::rules::{self, At, Violation};
 use crate::model::{Listener, Model, Pool};
 use crate::source::settings::AgentSettings;
 
-/// Backend ids are 16 bits wide; 0 is nobody and 65,535 marks an empty slot while a ring is built.
+/// Backend ids are 16 bits wide; 0 is no member and 65,535 marks an empty slot while a ring is built.
 const MOST_BACKENDS: usize = 65_534;
 
 /// The largest part of the draft that is valid as a whole; what is left out is in the report.
@@ -184,10 +184,10 @@ impl Draft {
         listeners.map(|listener| listener.default_pool.as_str()).collect()
     }
 
-    /// How many virtual addresses lead to a pool.
+    /// How many virtual addresses have listeners that use a pool.
     fn vips_of(&self, pool: &str) -> usize {
-        let leads = |listener: &Listener| listener.default_pool.as_str() == pool;
-        let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(leads));
+        let uses = |listener: &Listener| listener.default_pool.as_str() == pool;
+        let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(uses));
         all.map(|lb| lb.vips().count()).sum()
     }
 
@@ -195,7 +195,8 @@ impl Draft {
     fn warn(&self, report: &RefCell<Report>) {
         for (lb, place) in self.load_balancers.iter().zip(&self.load_balancer_places) {
             if lb.vips().next().is_none() {
-                let (at, what) = (place.own.of("name"), "it has no address, so nobody reaches it");
+                let (at, what) =
+                    (place.own.of("name"), "it has no address, so no client reaches it");
                 let fix = "set vip_address or ipv6_vip_address".to_owned();
                 report.borrow_mut().warning(at, &place.own.object, what.to_owned(), fix);
             }

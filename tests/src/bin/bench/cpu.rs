@@ -1,4 +1,4 @@
-//! The processor that measures: one of them, used by us before anybody else, and what it gave us.
+//! The processor that measures: one of them, used by us before anyone else, and what it gave us.
 
 use std::panic::resume_unwind;
 use std::thread;

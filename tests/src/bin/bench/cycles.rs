@@ -4,7 +4,7 @@
 //!
 //! A virtual CPU often shares a core with another one: while that works, everything takes half as
 //! long again, and it takes its part of the caches, which are not filled again at once. The program
-//! that does nothing tells: a cycle counts if that program's turns, in this cycle and in some
+//! that does nothing shows it: a cycle counts if that program's turns, in this cycle and in some
 //! before it, were about as fast as they can be.
 
 use crate::trials::Trials;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn loud_loads_do_not_count_beside_quiet_ones() {
+    fn loud_loads_do_not_count_next_to_quiet_ones() {
         let loads = [1.0, 1.5, 1.2].map(|slow| Cycle::of(&turns(slow, 30)));
         let limits = limits(&loads);
         assert_eq!(limits[2], TOLERANCE * 12.0);

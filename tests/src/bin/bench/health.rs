@@ -3,7 +3,7 @@
 //! All members are addresses of one namespace's loopback device, behind one next hop; a real server
 //! answers on all of them. Probes go by the virtual address, as is usual: wrapped as traffic is, and
 //! unwrapped by the program of backends; once at the members' own addresses, to compare. The agent
-//! itself tells how late probes start, from when each was due to the first step of the task that
+//! itself reports how late probes start, from when each was due to the first step of the task that
 //! runs it.
 
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ pub fn section(effort: Effort) -> Result<Section> {
         "{MEMBERS} members in {POOLS} pools, probed every {DELAY} s, at the virtual address (vip, \
          the default) or at their own (direct); the agent is one process with one thread for \
          everything but writing files. Lateness: from when a probe was due to its first step, in \
-         the classes that `elb status -o json` tells (a quantile is the upper end of its class). \
+         the classes that `elb status -o json` shows (a quantile is the upper end of its class). \
          CPU: all that the kernel accounts to the agent, which includes both sides' handling of the \
          packets that it sends. Memory: all resident pages, mapped rings included. Where members \
          turn unhealthy, the server was killed: all do so within two probes, and their rings \
@@ -71,7 +71,7 @@ struct Scene {
     _lab: Lab,
 }
 
-/// What the agent told and took until a moment.
+/// What the agent reported and took until a moment.
 struct Reading {
     at: Instant,
     ticks: u64,

@@ -74,7 +74,7 @@ enum Name {
     Memory,
     /// Probing 10,000 members: punctuality, processor time, memory
     Health,
-    /// Other load balancers beside elb
+    /// Other load balancers next to elb
     Peers,
 }
 

@@ -69,7 +69,7 @@ fn map(pins: &Path, name: &str) -> Result<(String, f64, u32)> {
     let map = MapData::from_pin(&path).with_context(|| format!("{}", path.display()))?;
     let descriptor = map.fd().as_fd().as_raw_fd();
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
-    let bytes = field(&info, "memlock:").context("the kernel does not tell memlock")?;
+    let bytes = field(&info, "memlock:").context("the kernel does not report memlock")?;
     Ok((name.to_owned(), bytes / MIB, map.info()?.max_entries()))
 }
 

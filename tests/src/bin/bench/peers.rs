@@ -1,4 +1,4 @@
-//! Other load balancers of Linux beside elb, in labs of the same shape, in one run.
+//! Other load balancers of Linux next to elb, in labs of the same shape, in one run.
 //!
 //! Each has a lab of its own: a client, the load balancer, and two backends with nginx, joined by one
 //! bridge, offloads off on all devices. They are measured in turn, round after round, so that what
@@ -23,7 +23,7 @@ use crate::trials::Trials;
 pub fn section(effort: Effort) -> Result<Section> {
     programs::require()?;
     let contenders = [
-        Contender::nobody()?,
+        Contender::none()?,
         Contender::haproxy()?,
         Contender::nginx()?,
         Contender::nft()?,
@@ -38,7 +38,7 @@ pub fn section(effort: Effort) -> Result<Section> {
         for (contender, loads) in contenders.iter().zip(&mut loads) {
             let load =
                 load::run(contender.client(), contender.target, Duration::from_secs(length))?;
-            ensure!(load.connections > 0, "{} serves nobody", contender.name);
+            ensure!(load.connections > 0, "{} serves no client", contender.name);
             if round > 0 {
                 loads.push(load);
             }

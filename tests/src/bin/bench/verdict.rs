@@ -33,7 +33,7 @@ use crate::trials::Trials;
 use crate::turns;
 
 const BACKENDS: u8 = 8;
-/// Servers that tell the members' health, whatever those serve.
+/// Servers that show the members' health, whatever those serve.
 const HEALTH: Ports = Ports { http: 8080, echo: 8081 };
 /// Between two failures.
 const PACE: Duration = Duration::from_millis(130);
@@ -150,6 +150,6 @@ fn watch(lab: &Lab, backend: usize) -> Result<Ebpf> {
 /// The time of day, in seconds, of the last line that says that a member is OFFLINE.
 fn verdict(log: &str, member: IpAddr) -> Option<f64> {
     let member = format!("\"{member}");
-    let tells = |line: &&str| line.contains("to=OFFLINE") && line.contains(&member);
-    of_day(log.lines().rfind(tells)?.split_whitespace().next()?)
+    let says = |line: &&str| line.contains("to=OFFLINE") && line.contains(&member);
+    of_day(log.lines().rfind(says)?.split_whitespace().next()?)
 }

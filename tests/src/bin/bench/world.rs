@@ -210,7 +210,7 @@ fn clients() -> (u32, GroupKeyV4) {
     (GROUP_FIXED_BITS + 16, GroupKeyV4::new(GROUP, bytemuck::cast(CLIENTS)))
 }
 
-/// A network of somebody who sends nothing.
+/// A network of a client that sends nothing.
 fn other_client(n: u32) -> (u32, GroupKeyV4) {
     let [.., high, low] = n.to_be_bytes();
     (GROUP_FIXED_BITS + 24, GroupKeyV4::new(GROUP, bytemuck::cast([203, high, low, 0])))

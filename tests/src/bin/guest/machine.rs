@@ -42,7 +42,7 @@ pub fn load_module(path: &Path) -> Result<()> {
     finit_module(&file, c"", flags).with_context(|| format!("cannot load {}", path.display()))
 }
 
-/// Ends the machine. A reboot does, since its emulator is told not to reboot; power management,
+/// Ends the machine. A reboot does, since its emulator is asked not to reboot; power management,
 /// which switching off needs, is not.
 pub fn end() -> ExitCode {
     let _ = io::stdout().flush();

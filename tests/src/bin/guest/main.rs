@@ -1,5 +1,5 @@
 //! The first process of a virtual machine in which xtask runs tests on another kernel: it makes the
-//! machine usable, loads modules, runs what the plan says, tells how each step ended, and ends the
+//! machine usable, loads modules, runs what the plan says, reports how each step ended, and ends the
 //! machine.
 //!
 //! What the steps print goes to the console. How they ended goes to a serial port of its own, which
@@ -22,7 +22,7 @@ use crate::report::Report;
 const PLAN: &str = "/plan.json";
 
 fn main() -> ExitCode {
-    // Anybody else would lose a running machine.
+    // Anyone else would lose a running machine.
     if std::process::id() != 1 {
         eprintln!(
             "guest: it is the first process of a virtual machine of `cargo xtask test --kernels`"

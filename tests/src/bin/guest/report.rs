@@ -1,4 +1,4 @@
-//! What xtask is told: a line of JSON a step on the second serial port, which has no other user.
+//! What xtask gets: a line of JSON a step on the second serial port, which has no other user.
 
 use std::{
     fs::{self, File},

@@ -52,12 +52,12 @@ async fn echo_lines(stream: TcpStream, name: Arc<str>) -> Result<()> {
 
 /// Echoes datagrams on a thread of its own, from the address that each was sent to.
 pub(crate) fn start_udp(socket: UdpSocket, name: Arc<str>) -> Result<()> {
-    let told = if socket.local_addr()?.is_ipv4() {
+    let messages = if socket.local_addr()?.is_ipv4() {
         setsockopt(&socket, Ipv4PacketInfo, &true)
     } else {
         setsockopt(&socket, Ipv6RecvPacketInfo, &true)
     };
-    told.context("cannot learn where datagrams are sent to")?;
+    messages.context("cannot learn where datagrams are sent to")?;
     thread::spawn(move || {
         loop {
             // What cannot be answered is lost, as datagrams are.

@@ -55,7 +55,7 @@ impl Asked<'_> {
     /// Otherwise only records make exceptions from the present owner.
     fn is_moving(&self) -> bool {
         let (cur, prev) = self.slot;
-        !self.is_settled() && prev != cur && prev != Slot::NOBODY
+        !self.is_settled() && prev != cur && prev != Slot::NO_MEMBER
     }
 
     /// Who serves what is older than all records.

@@ -10,7 +10,7 @@ use crate::frame::*;
 use crate::world::*;
 
 /// The answer that a packet of `mtu` bytes would fit: from the virtual address, to whom it was
-/// told by, and the way it came.
+/// known by, and the way it came.
 pub(super) fn too_big(frame: &[u8], ip: &Ip, mtu: u16) -> Step<Expected> {
     let host = match ip.source {
         IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),

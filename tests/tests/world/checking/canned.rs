@@ -1,4 +1,4 @@
-//! Servers that say what they were told to, whatever they are asked.
+//! Servers that say what they were set up to say, whatever they are asked.
 
 use std::{
     io::{Read as _, Write as _},

@@ -19,10 +19,10 @@ use nix::{
 
 use super::{problems, requests, start, web};
 
-/// An Ethernet address that nobody had before.
+/// An Ethernet address that no one had before.
 const OTHER: &str = "02:00:00:00:be:ef";
 
-/// Three things change of which the agent is told too late or not at all: the neighbour, the MTU and the
+/// Three things change of which the agent learns too late or not at all: the neighbour, the MTU and the
 /// Ethernet address of the load balancer's own interface.
 #[test]
 fn notifications_that_were_lost_are_made_up_for() -> Result<()> {

@@ -35,7 +35,7 @@ fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
     let lab = Lab::builder().backends(1).two_armed().families(Families::Both).start()?;
     let _servers = lab.serve()?;
     FAMILIES.into_iter().try_for_each(|family| backend_up(&lab, mode, family))?;
-    // The load balancer has one arm: the router leads to the members, by a link that is narrow.
+    // The load balancer has one arm: the router goes to the members, by a link that is narrow.
     lab.lb().ip("link set lb1 down\nlink set lb0 mtu 1500\n\
          route add 10.0.0.0/24 via 10.1.0.1\nroute add fd00::/64 via fd01::1")?;
     lab.router().ip(&format!("link set back mtu {NARROW}"))?;
@@ -56,10 +56,10 @@ fn is_found_out(mode: Forwarding, overhead: [u32; 2]) -> Result<()> {
         assert!(answer.contains(&format!("\"mtu\":{fits}")), "{mode:?} {family:?}: {answer}");
     }
     assert!(status::packets_of(&agent.status()?, "too_big_answered") >= 2);
-    let told = agent.diagnose(&[&format!("web V4/{}", lab.member_addr(0, Family::V4))])?;
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
-    let mtu = told.finding("mtu");
-    assert_eq!(mtu["outcome"], "warn", "{:#}", told.said);
+    let shown = agent.diagnose(&[&format!("web V4/{}", lab.member_addr(0, Family::V4))])?;
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
+    let mtu = shown.finding("mtu");
+    assert_eq!(mtu["outcome"], "warn", "{:#}", shown.said);
     let words = format!("takes packets of {NARROW} bytes at most");
     assert!(mtu["evidence"].as_str().is_some_and(|said| said.contains(&words)), "{mtu}");
     assert_eq!(problems(&agent)?, "[]");

@@ -104,7 +104,7 @@ fn four_pools(lab: &Lab, behind: IpAddr) -> Config {
 }
 
 /// A member behind two gateways, of which the one that the kernel chose dies, is reached by the other, and
-/// stays ONLINE; and one that nobody answers for is a word in the status.
+/// stays ONLINE; and one that no one answers for is a word in the status.
 #[test]
 fn another_gateway_takes_the_place_of_a_dead_one() -> Result<()> {
     let (lab, _servers, agent) = two_gateways("via", "nexthop")?;
@@ -148,7 +148,7 @@ fn a_next_hop_object_that_changes_is_followed() -> Result<()> {
     Ok(())
 }
 
-/// Both backends have the member's address: who answers tells which way packets went.
+/// Both backends have the member's address: who answers shows which way packets went.
 fn two_gateways(kind: &str, hop: &str) -> Result<(Lab, Vec<Server>, Agent)> {
     let lab = Lab::builder().start()?;
     let servers = lab.serve()?;

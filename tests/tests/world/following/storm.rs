@@ -27,7 +27,7 @@ use super::{answers_by, pool_of, problems, start, web};
 const MEMBERS: u32 = 1_000;
 /// Changes of routes in a tenth of a second.
 const BATCH: u32 = 1_000;
-/// Tenths of a second; `ELB_STORM` lets it take as long as somebody wants to wait: 100 for the whole.
+/// Tenths of a second; `ELB_STORM` lets it take as long as someone wants to wait: 100 for the whole.
 const SHORT: u32 = 30;
 /// Of a core, while it storms, in the build without optimisation that labs use.
 const MOST_CPU: f64 = 0.3;
@@ -102,7 +102,7 @@ fn member(number: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 9, 0, 1)) + number))
 }
 
-/// Changes routes for so many tenths of a second, some of which lead to members. In the middle comes
+/// Changes routes for so many tenths of a second, some of which go to members. In the middle comes
 /// `change`; how long it took until that was followed.
 fn storm(
     netns: &NetNs,

@@ -49,17 +49,17 @@ fn a_restart_forgets_no_next_hop() -> Result<()> {
     );
     wait_for("requests", STUCK, || Ok((http.so_far().answered() > before + 300).then_some(())))?;
     // It works, so nothing is to be blamed; and yet it is said on what it depends.
-    let told = agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!((told.code, told.cause()), (0, None), "{:#}", told.said);
-    let neighbor = told.finding("neighbor");
-    assert_eq!(neighbor["outcome"], "warn", "{:#}", told.said);
+    let shown = agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!((shown.code, shown.cause()), (0, None), "{:#}", shown.said);
+    let neighbor = shown.finding("neighbor");
+    assert_eq!(neighbor["outcome"], "warn", "{:#}", shown.said);
     let words = "packets still go to its last known Ethernet address";
     assert!(neighbor["evidence"].as_str().is_some_and(|said| said.contains(words)), "{neighbor}");
 
     answer_arp(&lab, true)?;
     agent.wait_status("both next hops to be known", STUCK, |said| doubts(said).is_empty())?;
-    let told = agent.diagnose(&["web/10.0.0.11"])?;
-    assert_eq!(told.outcome("neighbor"), "pass", "{:#}", told.said);
+    let shown = agent.diagnose(&["web/10.0.0.11"])?;
+    assert_eq!(shown.outcome("neighbor"), "pass", "{:#}", shown.said);
     let (http, held) = (http.stop()?, held.stop()?);
     assert_eq!(http.failures().len(), 0, "{:?}", http.failures());
     assert_eq!(held.broken().len(), 0, "{:?}", held.broken());
@@ -89,10 +89,10 @@ fn a_reload_with_many_members_moves_the_ring_once() -> Result<()> {
     let before = agent_moves(&agent.log());
     let http = HttpLoad::start(lab.client(), Load::on(lab.service(Family::V4, HTTP_PORT)));
 
-    let nobody = IpAddr::from([10, 0, 0, 250]);
+    let unused = IpAddr::from([10, 0, 0, 250]);
     let member =
         |address: &IpAddr| Member { address: *address, protocol_port: HTTP_PORT, weight: 1 };
-    config.pool_mut("web").members.extend(new.iter().chain([&nobody]).map(member));
+    config.pool_mut("web").members.extend(new.iter().chain([&unused]).map(member));
     agent.reload(&config)?;
     let all = |said: &_| {
         let slots = status::slots(said, "web");
@@ -100,7 +100,7 @@ fn a_reload_with_many_members_moves_the_ring_once() -> Result<()> {
     };
     let said = agent.wait_status("all new members to serve", STUCK, all)?;
     assert_eq!(agent_moves(&agent.log()) - before, 1, "{}", agent.log());
-    let missing = status::member(&said, "web", nobody).map(|one| one["unreachable"].to_string());
+    let missing = status::member(&said, "web", unused).map(|one| one["unreachable"].to_string());
     assert!(missing.is_some_and(|why| why.contains("10.0.0.250 does not answer ARP")), "{said}");
     let http = http.stop()?;
     assert_eq!(http.failures().len(), 0, "{:?}", http.failures());

@@ -1,4 +1,4 @@
-//! Whoever asks the agent, however much there is to say, and however slowly it is read.
+//! Clients that ask the agent, however much there is to say, and however slowly it is read.
 
 use std::{
     fs,

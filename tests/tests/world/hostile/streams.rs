@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use super::LIMIT;
 
-/// How soon the agent ends that nobody reads.
+/// How soon the agent ends what no one reads.
 const END: Duration = Duration::from_secs(10);
 
 struct Served {
@@ -67,10 +67,10 @@ impl Served {
             self.agent.reload_with(&wrong)?;
             self.agent.status()?;
         }
-        let (config, told) = (self.config.clone(), "the configuration to be taken over");
+        let (config, shown) = (self.config.clone(), "the configuration to be taken over");
         self.agent.reload(&config)?;
         let is_right = |said: &Value| !said["agent"]["problems"].to_string().contains("elb.toml");
-        self.agent.wait_status(told, LIMIT, is_right).map(drop)
+        self.agent.wait_status(shown, LIMIT, is_right).map(drop)
     }
 
     /// It ends in order, and soon.
@@ -102,7 +102,7 @@ fn a_log_that_is_not_read_holds_nothing_up() -> Result<()> {
     let mut reader = None;
     let mut served = served(|files| {
         let path = fifo(files).expect("a FIFO can be made");
-        // Open for both, so that the agent's end opens at once and is never closed: but nobody reads.
+        // Open for both, so that the agent's end opens at once and is never closed: but no one reads.
         reader = OpenOptions::new().read(true).write(true).open(&path).ok();
         stderr_to(&path)
     })?;
@@ -124,7 +124,7 @@ fn a_log_that_is_closed_or_full_stops_nothing() -> Result<()> {
         reader = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).ok();
         stderr_to(&path)
     })?;
-    // Whoever read has gone.
+    // The client that read has gone.
     drop(reader.take().context("no reader")?);
     closed.talk(3)?;
     closed.serves()?;

@@ -1,4 +1,4 @@
-//! Whoever knew another place of a virtual address learns anew, without asking: after each change that may
+//! A host that knew another place of a virtual address learns anew, without asking: after each change that may
 //! have made it wrong. And an address has one answer.
 
 use std::time::Instant;
@@ -14,7 +14,7 @@ use elb_tests::{
 
 use super::scene::{LIMIT, Scene};
 
-/// What no host has: what somebody knew before.
+/// What no host has: what someone knew before.
 const STALE: &str = "02:00:00:00:99:99";
 
 /// The client knows a wrong place of the virtual address, and sends nothing.
@@ -35,7 +35,7 @@ fn wait_known(lab: &Lab, what: &str, mac: &str) -> Result<()> {
     wait_for(&format!("{what}: {mac} to be known"), LIMIT, || {
         Ok((known(lab)? == mac).then_some(()))
     })?;
-    // The kernel itself keeps a fresh entry for a second, whatever it is told; announcements are repeated.
+    // The kernel itself keeps a fresh entry for a second, whatever it receives; announcements are repeated.
     println!("{what}: announced and believed after {:?}", from.elapsed());
     assert!(from.elapsed() <= 2 * super::scene::BAR, "{what}: {:?}", from.elapsed());
     Ok(())
@@ -54,7 +54,7 @@ fn a_link_that_flaps_and_an_address_that_changes_are_announced() -> Result<()> {
     std::thread::sleep(std::time::Duration::from_millis(3500));
     mislead(lab)?;
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    assert_eq!(known(lab)?, STALE, "nobody announces without a cause");
+    assert_eq!(known(lab)?, STALE, "no announcement without a cause");
 
     lab.set_lb_cable("down")?;
     lab.set_lb_cable("up")?;

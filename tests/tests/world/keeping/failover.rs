@@ -29,9 +29,9 @@ pub(super) fn say(netns: &NetNs, name: &str, mac: [u8; 6], mtu: u32) -> Result<(
         let family = AddressFamily::Netlink;
         let route = SockProtocol::NetlinkRoute;
         let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, route)?;
-        let everybody = NetlinkAddr::new(0, RTMGRP_LINK);
+        let group = NetlinkAddr::new(0, RTMGRP_LINK);
         let descriptor: RawFd = socket.as_raw_fd();
-        let sent = sendto(descriptor, &message, &everybody, MsgFlags::empty())?;
+        let sent = sendto(descriptor, &message, &group, MsgFlags::empty())?;
         ensure!(sent == message.len(), "only {sent} bytes were sent");
         Ok(())
     })?

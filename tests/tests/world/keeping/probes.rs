@@ -1,4 +1,4 @@
-//! What leads health probes goes, as when a network manager tidies up: no member pays for it.
+//! What routes health probes goes, as when a network manager tidies up: no member pays for it.
 
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ fn rules_routes_and_interfaces_of_probes_are_made_again() -> Result<()> {
     let traffic = scene.traffic()?;
     let (device, peer) = (interface(&scene, "elb-probe-")?, interface(&scene, "elb-prober-")?);
     let routes = shown(&scene, "-4 route show table all")?;
-    let led = routes.lines().find(|line| line.contains(&device)).context("no route")?;
-    let table = led.split(" table ").nth(1).and_then(|rest| rest.split(' ').next());
+    let found = routes.lines().find(|line| line.contains(&device)).context("no route")?;
+    let table = found.split(" table ").nth(1).and_then(|rest| rest.split(' ').next());
     let table = table.context("no table")?.to_owned();
     let cases = [
         ("rule del pref 90".to_owned(), "the IPv4 rule to table"),

@@ -42,7 +42,7 @@ impl Scene {
         Self::start_under(families, more, |_| Vec::new())
     }
 
-    /// The agent has mounts of its own, with a BPF file system that nobody else has.
+    /// The agent has mounts of its own, with a BPF file system that no one else has.
     pub(super) fn start_in_own_bpffs() -> Result<Self> {
         let inside = |lab: &Lab| lab.files().join("bpf");
         let pin_dir = |lab: &Lab, config: &mut Config| {

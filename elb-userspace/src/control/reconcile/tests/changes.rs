@@ -7,7 +7,7 @@ use super::scene::Scene;
 use super::*;
 use crate::control::ring::slots::Diff;
 
-const NOBODY: u16 = Slot::NOBODY;
+const NO_MEMBER: u16 = Slot::NO_MEMBER;
 
 fn pairs<const N: usize>(pairs: [(u16, u16); N]) -> BTreeSet<(u16, u16)> {
     pairs.into()
@@ -99,12 +99,12 @@ fn the_flows_of_a_failed_member_go_elsewhere_where_the_pool_wants_it() {
 }
 
 #[test]
-fn a_pool_that_loses_everybody_honours_what_is_recorded() {
+fn a_pool_that_loses_all_members_honours_what_is_recorded() {
     let model = model(&[11, 12], "flows_on_unhealthy = \"rehash\"");
     let mut scene = Scene::new(&model);
     scene.world.sick.extend([address(11), address(12)]);
     scene.follow(&model);
-    assert_eq!(scene.pairs(), pairs([(0, NOBODY)]));
+    assert_eq!(scene.pairs(), pairs([(0, NO_MEMBER)]));
     scene.world.sick.remove(&address(12));
     scene.follow(&model);
     assert_eq!(scene.pairs(), pairs([(2, 2)]));
@@ -223,7 +223,7 @@ fn a_schedule_follows_its_members_without_moving() {
     let least = weighted(&[(11, 1), (12, 3)], "lb_algorithm = \"LEAST_CONNECTIONS\"");
     let scene = Scene::new(&least);
     let on_2 = scene.slots().iter().filter(|(cur, _)| *cur == 2).count();
-    assert!(on_2.abs_diff(4_093 / 2) <= 1, "everybody once a round: {on_2}");
+    assert!(on_2.abs_diff(4_093 / 2) <= 1, "every member once a round: {on_2}");
     assert_eq!(scene.image.backends[&2].weight, 3);
 }
 

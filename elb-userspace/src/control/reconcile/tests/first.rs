@@ -83,7 +83,7 @@ fn it_is_what_another_node_has_at_rest() {
     assert_eq!(late.slots(), settled.slots());
 }
 
-/// Who is late joins as anybody who comes.
+/// A member that is late joins as any new one does.
 #[test]
 fn it_waits_for_one_timeout() {
     let model = model(&[11, 12, 13], "");
@@ -118,7 +118,7 @@ fn the_first_one_after_that_serves_at_once() {
 
 /// One member that is silent does not keep the others out for as long as a probe may take.
 #[test]
-fn with_long_timeouts_it_waits_for_a_moment_once_somebody_works() {
+fn with_long_timeouts_it_waits_for_a_moment_once_a_member_works() {
     let model = timeout(&[11, 12], 50);
     let mut scene = unknown(&[11, 12]);
     assert_eq!(scene.follow(&model).next_first, Some(1_052));
@@ -187,7 +187,7 @@ fn a_pool_that_would_serve_with_all_waits_too() {
 }
 
 #[test]
-fn a_pool_that_a_reload_adds_waits_and_disturbs_nobody() {
+fn a_pool_that_a_reload_adds_waits_and_disturbs_no_other() {
     let mut scene = Scene::new(&model(&[11], ""));
     let before = scene.slots();
     scene.world.now = 5_000;
@@ -331,7 +331,7 @@ proptest! {
             }
             prop_assert!(awaited == 0 || waited >= seconds + 2 || waited >= 4, "{awaited} {waited}");
             prop_assert!(scene.slots().iter().all(|(cur, prev)| *cur != 0 && *prev == 0));
-            prop_assert!(!scene.pairs().contains(&(Slot::NOBODY, 0)));
+            prop_assert!(!scene.pairs().contains(&(Slot::NO_MEMBER, 0)));
             return Ok(());
         }
     }

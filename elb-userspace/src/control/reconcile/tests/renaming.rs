@@ -65,7 +65,7 @@ fn a_pool_that_stays_is_not_taken_for_another() {
     assert_eq!(reconciler.follow_names(&both), []);
 }
 
-/// Somebody else's listener, in the place of one that went.
+/// Another pool's listener, in the place of one that went.
 #[test]
 fn a_listener_with_another_name_and_another_pool_is_another() {
     let mut reconciler = reconciler();

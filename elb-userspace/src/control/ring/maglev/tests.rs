@@ -45,7 +45,7 @@ fn golden() {
 }
 
 #[test]
-fn nobody_and_weight_zero() {
+fn no_members_and_weight_zero() {
     assert_eq!(build(&[], 7), [EMPTY; 7]);
     assert_eq!(build(&[member(1, 0)], 7), [EMPTY; 7]);
     assert_eq!(build(&[member(1, 0), member(2, 1)], 7), [1; 7]);

@@ -7,7 +7,7 @@ use super::*;
 /// (cur, prev), the new owner, who is gone, and what (cur, prev) become.
 type Case = ((u16, u16), u16, &'static [u16], (u16, u16));
 
-const NOBODY: u16 = Slot::NOBODY;
+const NO_MEMBER: u16 = Slot::NO_MEMBER;
 
 #[test]
 fn change_by_case() {
@@ -18,19 +18,19 @@ fn change_by_case() {
         ((0, 0), 2, &[], (2, 0)),  // an empty slot has no flows
         ((0, 0), 0, &[], (0, 0)),
         ((1, 0), 0, &[], (0, 1)), // the pool ran empty: old flows still have an owner
-        ((1, 0), 0, &[1], (0, NOBODY)), // ... unless it is gone
+        ((1, 0), 0, &[1], (0, NO_MEMBER)), // ... unless it is gone
         ((2, 1), 3, &[], (3, 1)), // moving: the oldest owner stays
         ((2, 1), 1, &[], (1, 1)), // back to the former owner: others' flows are recorded
         ((2, 1), 0, &[], (0, 1)), // moving, the pool ran empty
         ((0, 1), 3, &[], (3, 1)), // ... and has members again
         ((2, 1), 2, &[1], (2, 2)), // the former owner's delay has ended
         ((2, 1), 3, &[1], (3, 3)), // ... as the owner changes
-        ((2, 1), 0, &[1], (0, NOBODY)), // ... as the pool runs empty
-        ((0, NOBODY), 0, &[], (0, NOBODY)),
-        ((0, NOBODY), 3, &[], (3, 3)), // ... and has members again
-        ((2, 2), 2, &[], (2, 2)),      // exceptions, same owner
-        ((2, 2), 3, &[], (3, 2)),      // ... a new owner: protect the old one
-        ((2, 2), 3, &[2], (3, 3)),     // ... unless it is gone
+        ((2, 1), 0, &[1], (0, NO_MEMBER)), // ... as the pool runs empty
+        ((0, NO_MEMBER), 0, &[], (0, NO_MEMBER)),
+        ((0, NO_MEMBER), 3, &[], (3, 3)), // ... and has members again
+        ((2, 2), 2, &[], (2, 2)),         // exceptions, same owner
+        ((2, 2), 3, &[], (3, 2)),         // ... a new owner: protect the old one
+        ((2, 2), 3, &[2], (3, 3)),        // ... unless it is gone
         ((2, 2), 0, &[], (0, 2)),
     ];
     for ((cur, prev), new_cur, gone, expected) in cases {
@@ -43,14 +43,14 @@ fn change_by_case() {
 #[test]
 fn rings_of_other_kinds_by_case() {
     let none_gone = |_| false;
-    for (slot, new) in [((0, 0), 1), ((1, 0), 2), ((1, 0), 0), ((1, 1), 2), ((0, NOBODY), 2)] {
+    for (slot, new) in [((0, 0), 1), ((1, 0), 2), ((1, 0), 0), ((1, 1), 2), ((0, NO_MEMBER), 2)] {
         let scheduled = RingKind { scheduled: true, succeeds: slot.0 == slot.1 };
         let slot = follow(scheduled, Slot::new(slot.0, slot.1), new, none_gone);
         assert_eq!(slot, Slot::new(new, 0));
     }
     let hashed = RingKind { scheduled: false, succeeds: true };
     assert_eq!(follow(hashed, Slot::default(), 1, none_gone), Slot::new(1, 1));
-    assert_eq!(follow(hashed, Slot::default(), 0, none_gone), Slot::new(0, NOBODY));
+    assert_eq!(follow(hashed, Slot::default(), 0, none_gone), Slot::new(0, NO_MEMBER));
     assert_eq!(follow(hashed, Slot::new(1, 1), 2, none_gone), Slot::new(2, 1));
 }
 

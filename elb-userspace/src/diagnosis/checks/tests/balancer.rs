@@ -21,6 +21,7 @@ fn of(change: impl FnOnce(&mut Balancer)) -> Balancer {
 }
 
 /// K1, K5, K6, K7 and K8 of what the world does.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn faults() -> Vec<Fault> {
     let missing =
         |object: KeptObject, why: &str| of(|b| b.missing = vec![(object, why.to_owned())]);

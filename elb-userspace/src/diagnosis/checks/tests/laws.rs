@@ -128,9 +128,9 @@ proptest! {
         let report = member(&evidence);
         let said = evidence.inspection.iter().flat_map(|inspection| &inspection.findings);
         for said in said.filter(|finding| finding.outcome != Outcome::Unknown) {
-            let told = report.finding(said.check).unwrap();
+            let found = report.finding(said.check).unwrap();
             // Only what is certain from outside as well may stand in its place.
-            prop_assert!(told == said || told.basis == Basis::Seen, "{:?} {:?}", said, told);
+            prop_assert!(found == said || found.basis == Basis::Seen, "{:?} {:?}", said, found);
         }
     }
 

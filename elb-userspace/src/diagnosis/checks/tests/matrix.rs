@@ -44,7 +44,7 @@ const PECULIARITIES: [Peculiarity; 12] = [
         said(e, Check::Route, Outcome::Warn, "there is no default route for IPv4");
     }),
     ("open tunnels", |e| {
-        said(e, Check::Decapsulation, Outcome::Warn, "tunnel packets are taken from anybody");
+        said(e, Check::Decapsulation, Outcome::Warn, "tunnel packets are accepted from any sender");
     }),
     ("a next hop from before", |e| {
         if e.looks.neighbor.is_some() {
@@ -163,8 +163,8 @@ fn no_peculiarity_is_an_alarm() {
     for evidence in [healthy(), at_vip, again] {
         for peculiarity in PECULIARITIES {
             let report = member(&with(&evidence, &[peculiarity]));
-            let told = (report.conclusion, report.cause);
-            assert_eq!(told, (Conclusion::Healthy, None), "{}: {report:#?}", peculiarity.0);
+            let found = (report.conclusion, report.cause);
+            assert_eq!(found, (Conclusion::Healthy, None), "{}: {report:#?}", peculiarity.0);
         }
         let report = member(&with(&evidence, &PECULIARITIES));
         assert_eq!((report.conclusion, report.cause), (Conclusion::Healthy, None), "{report:#?}");

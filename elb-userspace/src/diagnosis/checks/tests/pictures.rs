@@ -4,6 +4,7 @@ use super::*;
 
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn cases() -> Vec<Case> {
     let address = MEMBER_ADDRESS.into();
     let router = ROUTER.into();
@@ -96,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
             bad("/x", 503, vec![asked("/", "10.0.0.100", not_found())]),
             Check::Listening,
             "answered with 503, expected 200: the service itself says that it is not ready",
-            "on the backend server: ss -ltnp 'sport = :80' tells whose it is; its log tells why",
+            "on the backend server: find the process with ss -ltnp 'sport = :80', read its log",
         ),
         (
             "an answer for the virtual address",
@@ -127,7 +128,7 @@ pub(super) fn cases() -> Vec<Case> {
             "curl -i http://10.0.0.11:80/healthz",
         ),
         (
-            "a path that is not for everybody",
+            "a path that needs authorisation",
             bad("/status", 403, vec![asked("/", "10.0.0.100", Ok(()))]),
             Check::Configuration,
             "answered with 403, expected 200: the server does not let the probe see it",
@@ -398,8 +399,8 @@ fn every_picture_from_outside_names_its_cause() {
         assert_eq!(report.conclusion, Conclusion::CauseFound, "{name}");
         let evidence = evidence_of(&report);
         assert!(evidence.contains(said), "{name}: {evidence:?} does not say {said:?}");
-        let told = fix_of(&report);
-        assert!(told.contains(fix), "{name}: {told:?} does not say {fix:?}");
+        let found = fix_of(&report);
+        assert!(found.contains(fix), "{name}: {found:?} does not say {fix:?}");
     }
 }
 

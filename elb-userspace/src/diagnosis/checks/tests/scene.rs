@@ -52,7 +52,7 @@ pub(super) fn healthy() -> Evidence {
             gateway: None,
             source: Some([10, 0, 0, 2].into()),
             outer: Some([10, 0, 0, 2].into()),
-            vip: Err("nobody leads probes".to_owned()),
+            vip: Err("probes have no route".to_owned()),
             vips: Vec::new(),
         },
         own: crate::diagnosis::evidence::Own::default(),
@@ -76,7 +76,7 @@ pub(super) fn probe(check: monitor::HealthCheck) -> ProbeSpec {
         timeout: Duration::from_secs(3),
         check,
         vips: Vec::new(),
-        lead: None,
+        routing: None,
         default_host: [10, 0, 0, 100].into(),
     }
 }

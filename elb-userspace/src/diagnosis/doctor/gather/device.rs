@@ -1,7 +1,7 @@
 //! What drivers say: what of XDP they can, offloads, queues.
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "drivers tell more than is asked; the attributes of interest are picked out"
+    reason = "drivers report more than is asked; the attributes of interest are picked out"
 )]
 
 use std::collections::BTreeSet;

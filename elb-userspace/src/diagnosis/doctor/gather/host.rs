@@ -82,7 +82,7 @@ pub(super) fn sysctl(key: &str) -> Option<u8> {
     text(path)?.trim().parse().ok()
 }
 
-/// What is in a file, as far as it is read.
+/// What is in a file, up to what is read of it.
 pub(super) fn text(path: impl AsRef<Path>) -> Option<String> {
     let mut text = String::new();
     fs::File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;

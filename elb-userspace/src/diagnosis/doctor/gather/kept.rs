@@ -4,7 +4,7 @@ use super::Duty;
 use crate::diagnosis::doctor::facts::KeptFacts;
 use crate::kernel::bpf;
 use crate::kernel::lock::{LockHolder, holder_of};
-use crate::kernel::net::probe_way::Steering;
+use crate::kernel::net::probe_route::RouteNames;
 
 pub(super) async fn kept(duty: &Duty) -> KeptFacts {
     let pins = !bpf::directories(&duty.pin_dir).is_empty();
@@ -13,8 +13,8 @@ pub(super) async fn kept(duty: &Duty) -> KeptFacts {
     };
     // An agent that does without the path says why.
     let probe_path = if agent.probes_by_vip {
-        let steering = Steering::of(&duty.pin_dir, duty.probe_mark);
-        steering.missing(&duty.vips).await.unwrap_or_default()
+        let names = RouteNames::of(&duty.pin_dir, duty.probe_mark);
+        names.missing(&duty.vips).await.unwrap_or_default()
     } else {
         None
     };

@@ -1,7 +1,7 @@
 //! Interfaces, what they carry, and the other ends of veth, over rtnetlink.
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
 )]
 
 use std::path::Path;

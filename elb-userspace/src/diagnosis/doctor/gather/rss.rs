@@ -1,5 +1,5 @@
 //! Receive-side scaling, by the ioctl that every kernel has (linux/ethtool.h); over netlink, Linux
-//! tells it from 6.3 on only.
+//! reports it from 6.3 on only.
 
 use std::os::fd::AsRawFd as _;
 

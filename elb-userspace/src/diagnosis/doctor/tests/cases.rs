@@ -5,6 +5,7 @@ use super::*;
 /// One change of the host: which check sees it, what comes of it, and what the fix starts with.
 pub(super) type Case = (&'static str, Facts, Check, Outcome, &'static str);
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn cases() -> Vec<Case> {
     let general = |change: fn(&mut Facts)| {
         let mut facts = facts();

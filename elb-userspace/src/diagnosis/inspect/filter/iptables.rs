@@ -1,6 +1,7 @@
 //! Reads what `iptables-save` prints (iptables(8), iptables-extensions(8)).
 
-use super::condition::{Condition, Field, Span};
+use super::condition::Condition;
+use super::field::{Field, Span};
 use super::names;
 use super::nft::prefix_span;
 use super::packet::number;

@@ -207,7 +207,7 @@ fn base(chain: &Value, mut devices: Vec<String>) -> Option<Base> {
     })
 }
 
-/// What the text listing tells that the JSON does not.
+/// What the text listing has that the JSON does not.
 #[derive(Default)]
 struct Texts {
     rules: HashMap<(Table, String, u64), String>,

@@ -1,8 +1,8 @@
-//! A packet of a probe, as far as it is known.
+//! What is known of a packet of a probe.
 
 use std::net::IpAddr;
 
-use super::condition::{Field, Value};
+use super::field::{Field, Value};
 use super::names;
 
 /// Which way a packet goes.
@@ -32,7 +32,7 @@ pub enum TrackingState {
 pub struct PortInterval(pub u16, pub u16);
 
 impl PortInterval {
-    /// A port that nobody chose.
+    /// A port that was not chosen.
     pub const EPHEMERAL: Self = Self(1024, u16::MAX);
     /// Any.
     pub const ANY: Self = Self(0, u16::MAX);
@@ -72,7 +72,7 @@ pub struct FilterPacket {
     pub translated: Option<bool>,
     /// The packet mark, if that is known.
     pub mark: Option<u32>,
-    /// Whether a route leads back to the source.
+    /// Whether there is a route back to the source.
     pub way_back: Option<bool>,
 }
 

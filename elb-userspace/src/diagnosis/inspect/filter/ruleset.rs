@@ -103,7 +103,7 @@ pub struct Base {
     pub drops: bool,
     /// Whether only the first packet of a connection comes by: chains of the type `nat`.
     pub first_only: bool,
-    /// The interfaces of a chain of the family `netdev`; empty where that is not told.
+    /// The interfaces of a chain of the family `netdev`; empty where that is not listed.
     pub devices: Vec<String>,
 }
 
@@ -176,7 +176,7 @@ pub enum RuleAction {
     Accept,
     /// It is dropped without a word.
     Drop,
-    /// It is dropped, and its sender told.
+    /// It is dropped, and its sender is informed.
     Reject,
     /// The rules of that chain come first.
     Jump(String),
@@ -186,6 +186,6 @@ pub enum RuleAction {
     Return,
     /// It gets another address or port.
     Translate,
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::condition::{Condition, Field, Span};
+use super::condition::Condition;
+use super::field::{Field, Span};
 use super::ruleset::{Base, Chain, Hook, Rule, RuleAction, Statement, Table};
 use super::*;
 
@@ -175,7 +176,7 @@ fn what_is_not_understood_is_doubtful_and_named() {
         let rule = &rules.chains[places[0].chain].rules[places[0].rule.unwrap()];
         assert_eq!((rule.number, rule.text.as_str()), (7, "my words"));
     }
-    // A jump that leads nowhere, or in a circle.
+    // A jump to no chain, or in a circle.
     for target in ["nowhere", "input"] {
         let rules = listing("accept", &json!([{"jump": {"target": target}}]));
         assert!(matches!(judge(&rules, &packet("10.0.0.2", 80)), Fate::Doubtful(_)));
@@ -183,7 +184,7 @@ fn what_is_not_understood_is_doubtful_and_named() {
 }
 
 #[test]
-fn addresses_that_are_changed_are_told() {
+fn addresses_that_are_changed_are_reported() {
     let rules = listing("accept", &json!([{"redirect": {"port": 8080}}]));
     assert!(matches!(judge(&rules, &packet("10.0.0.2", 80)), Fate::Translated(_)));
 }

@@ -58,7 +58,7 @@ async fn nftables() -> Known<Ruleset> {
     Ok(listing.rules)
 }
 
-/// Tables of the kernel's older packet filter; the file tells whether there are any.
+/// Tables of the kernel's older packet filter; the file shows whether there are any.
 async fn legacy(names: &str, family: Family) -> Known<Ruleset> {
     let names = match text(names) {
         Some(names) => names,

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; what is of interest is picked out"
+    reason = "the kernel reports more than is asked; what is of interest is picked out"
 )]
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use procfs::process::{FDTarget, LimitValue, MMapPath, ProcState, all_processes};
 use super::host::text;
 use crate::diagnosis::inspect::facts::{Process, Socket};
 
-/// The processes that hold these sockets, by inode, as far as this process may see them.
+/// The processes that hold these sockets, by inode, if this process may see them.
 pub(super) fn of(sockets: &[Socket]) -> HashMap<u32, Process> {
     let mut wanted: HashSet<u32> = sockets.iter().map(|socket| socket.inode).collect();
     let mut found = HashMap::new();

@@ -1,7 +1,7 @@
 //! Routes to the sources of probes, as the kernel looks them up.
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
 )]
 
 use std::net::IpAddr;
@@ -138,7 +138,7 @@ fn refusing_rule(netlink: &Netlink, to: IpAddr, why: &str) -> Option<String> {
     let refusing: Vec<u32> =
         rules.iter().filter(|rule| rule.header.action == action).filter_map(preference).collect();
     match refusing[..] {
-        // With several, it takes more than is known here to tell which.
+        // With several, it takes more than is known here to say which.
         [preference] => Some(format!("rule preference {preference}")),
         _ => None,
     }

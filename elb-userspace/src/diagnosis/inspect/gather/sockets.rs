@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; what is of interest is picked out"
+    reason = "the kernel reports more than is asked; what is of interest is picked out"
 )]
 
 use std::io;

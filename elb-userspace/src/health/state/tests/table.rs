@@ -14,7 +14,7 @@ fn state(member: &MemberHealth) -> String {
         Phase::Idle => "idle",
         Phase::Waiting(_) => "waits",
         Phase::Probing => "probes",
-        Phase::ProbingInVain => "in vain",
+        Phase::ProbingObsolete => "obsolete",
     };
     format!("{status} {phase}")
 }
@@ -30,12 +30,12 @@ fn in_state(name: &str, timing: Timing) -> MemberHealth {
         _ => Offline,
     };
     // One that is not monitored any more has a probe under way that was started before.
-    let before = if phase == "in vain" && status == NoMonitor { Online } else { status };
+    let before = if phase == "obsolete" && status == NoMonitor { Online } else { status };
     let mut member = member_due(before, timing, u64::MAX / 2);
-    if phase == "probes" || phase == "in vain" {
+    if phase == "probes" || phase == "obsolete" {
         assert!(member.start(now(100)));
     }
-    if phase == "in vain" {
+    if phase == "obsolete" {
         member.reconfigure((status != NoMonitor).then_some(timing), now(100));
     }
     assert_eq!(state(&member), name);
@@ -44,6 +44,7 @@ fn in_state(name: &str, timing: Timing) -> MemberHealth {
 
 /// Every state with every input, where one result decides.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_state_with_every_input() {
     let timing = Timing { max_retries: 1, max_retries_down: 1, ..TIMING };
     // From, and what becomes of it: too early to start, start, success, failure, monitor off, on.
@@ -53,14 +54,14 @@ fn every_state_with_every_input() {
             ["none idle", "none idle", "none idle", "none idle", "none idle", "initial waits"],
         ),
         (
-            "none in vain",
+            "none obsolete",
             [
-                "none in vain",
-                "none in vain",
+                "none obsolete",
+                "none obsolete",
                 "none idle",
                 "none idle",
-                "none in vain",
-                "initial in vain",
+                "none obsolete",
+                "initial obsolete",
             ],
         ),
         (
@@ -81,19 +82,19 @@ fn every_state_with_every_input() {
                 "initial probes",
                 "online waits",
                 "offline waits",
-                "none in vain",
-                "initial in vain",
+                "none obsolete",
+                "initial obsolete",
             ],
         ),
         (
-            "initial in vain",
+            "initial obsolete",
             [
-                "initial in vain",
-                "initial in vain",
+                "initial obsolete",
+                "initial obsolete",
                 "initial waits",
                 "initial waits",
-                "none in vain",
-                "initial in vain",
+                "none obsolete",
+                "initial obsolete",
             ],
         ),
         (
@@ -114,19 +115,19 @@ fn every_state_with_every_input() {
                 "online probes",
                 "online waits",
                 "offline waits",
-                "none in vain",
-                "online in vain",
+                "none obsolete",
+                "online obsolete",
             ],
         ),
         (
-            "online in vain",
+            "online obsolete",
             [
-                "online in vain",
-                "online in vain",
+                "online obsolete",
+                "online obsolete",
                 "online waits",
                 "online waits",
-                "none in vain",
-                "online in vain",
+                "none obsolete",
+                "online obsolete",
             ],
         ),
         (
@@ -147,19 +148,19 @@ fn every_state_with_every_input() {
                 "offline probes",
                 "online waits",
                 "offline waits",
-                "none in vain",
-                "offline in vain",
+                "none obsolete",
+                "offline obsolete",
             ],
         ),
         (
-            "offline in vain",
+            "offline obsolete",
             [
-                "offline in vain",
-                "offline in vain",
+                "offline obsolete",
+                "offline obsolete",
                 "offline waits",
                 "offline waits",
-                "none in vain",
-                "offline in vain",
+                "none obsolete",
+                "offline obsolete",
             ],
         ),
     ];

@@ -18,7 +18,7 @@ use super::{CarryError, v2};
 pub(super) fn is_copied(name: &str) -> bool {
     ![
         names::SETTINGS,
-        names::ERRORS_TOLD,
+        names::ERRORS_SENT,
         names::FLOW_TABLES,
         names::OPENINGS_V4,
         names::OPENINGS_V6,

@@ -1,5 +1,5 @@
 //! What records meant in ABI version 2: one stage of flows, which named neither listener nor pool, and
-//! moving slots that noted when an older flow was last seen. To be deleted when nobody upgrades from there.
+//! moving slots that noted when an older flow was last seen. To be deleted when no installation upgrades from there.
 
 use std::collections::HashMap;
 use std::io;
@@ -61,7 +61,7 @@ struct Pool {
     former_cid: CidPart,
 }
 
-/// Who listens where: what tells which listener a flow came to.
+/// Who listens where: what shows which listener a flow came to.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     listeners: HashMap<Vec<u8>, Listener>,

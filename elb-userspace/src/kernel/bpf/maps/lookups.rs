@@ -1,4 +1,4 @@
-//! Maps that packets read and write, and of which the agent reads one key at a time to tell what a
+//! Maps that packets read and write, and of which the agent reads one key at a time to show what a
 //! packet would meet.
 
 use std::path::Path;

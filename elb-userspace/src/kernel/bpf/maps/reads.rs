@@ -112,7 +112,7 @@ impl Maps {
         })
     }
 
-    /// Empties what lies outside of all `regions`: left behind by pools that nobody knows any more.
+    /// Empties what lies outside of all `regions`: left behind by pools that no longer exist.
     pub fn clear_all_but(&self, mut regions: Vec<Region>) {
         regions.sort_by_key(|region| region.base);
         let mut base = 0;
@@ -128,7 +128,7 @@ impl Maps {
     pub fn named(&self, region: Region) -> std::collections::BTreeSet<u16> {
         let slots = self.rings.words(region).slots();
         let ids = slots.flat_map(|slot| [slot.cur(), slot.prev()]);
-        ids.filter(|id| ![0, Slot::NOBODY].contains(id)).collect()
+        ids.filter(|id| ![0, Slot::NO_MEMBER].contains(id)).collect()
     }
 
     /// The owners of a region's slots.

@@ -6,6 +6,7 @@ use super::*;
 impl MapStore for Maps {
     type Error = MapError;
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn execute(&mut self, command: &Command) -> Result<(), MapError> {
         match command {
             Command::PutDevice(index) => {

@@ -10,8 +10,9 @@ use elb_common::addr::{Be16, Mac};
 use elb_common::path::wire::Ethernet;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Announcer, BROADCAST};
+use super::Announcer;
 use crate::kernel::host::segments::Pair;
+use crate::kernel::net::frames::BROADCAST;
 
 /// Local experimental EtherType 1 (IEEE 802, RFC 9542 §B.2): for use inside one network, as this is.
 const ETHERTYPE: u16 = 0x88b5;
@@ -24,7 +25,7 @@ const LENGTH: usize = 60;
 #[derive(Debug)]
 pub struct OwnSegment {
     socket: Socket,
-    /// Tells this agent's questions from another's.
+    /// Distinguishes this agent's questions from another's.
     token: [u8; 8],
 }
 

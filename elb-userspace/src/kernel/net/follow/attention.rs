@@ -1,7 +1,7 @@
 //! Which neighbours are asked for, and when. Pure: the clock is an argument.
 //!
 //! XDP sends packets by an Ethernet address without the kernel's noticing. To the kernel the neighbour
-//! is unused, and nobody would find out that its address changed. Each one in use is therefore kept by
+//! is unused, and that its address changed would not be noticed. Each one in use is therefore kept by
 //! the kernel (`NTF_EXT_MANAGED`), and made to confirm its address now and then; one that is missing
 //! is asked for again and again, less often when it has been silent for long.
 

@@ -8,11 +8,11 @@ use super::messages::{Entry, Interface, State};
 use super::notices::Notice;
 use crate::control::network::{Neighbor, Network, Route, WantedAddresses};
 
-/// A copy of what the kernel knows, as far as it matters.
+/// A copy of what the kernel knows and that matters here.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     known: Network,
-    /// Every neighbour that the kernel has an entry for, whoever needs it: bounded by the kernel.
+    /// Every neighbour that the kernel has an entry for, needed or not: bounded by the kernel.
     table: HashMap<Neighbor, Entry>,
     /// Neighbours that are a next hop, or may be one, to some member.
     used: BTreeSet<Neighbor>,
@@ -127,7 +127,7 @@ impl Mirror {
         taken
     }
 
-    /// The next in a circle: those that change all the time keep nobody else waiting.
+    /// The next in a circle: those that change all the time keep no others waiting.
     fn next_stale(&mut self) -> Option<IpAddr> {
         let after = (self.asked.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let next = self.stale.range(after).next().or_else(|| self.stale.first()).copied()?;

@@ -215,17 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn errors_about_what_elb_sent_are_told_from_others() {
-        let told = |packet: &[u8]| v4(packet).map(|said| (said.member, said.mtu));
+    fn errors_about_what_elb_sent_are_distinguished_from_others() {
+        let read = |packet: &[u8]| v4(packet).map(|said| (said.member, said.mtu));
         let to_member = |mtu| Some((IpAddr::from(MEMBER), mtu));
-        assert_eq!(told(&error(4, &[0x45, 0, 5, 220, 0, 0, 0, 0], 1400)), to_member(1400));
-        assert_eq!(told(&error(41, &[0x60, 0, 0, 0, 0, 0, 0, 0], 1390)), to_member(1390));
-        assert_eq!(told(&error(17, &[200, 1, 0x17, 0xc0, 0, 0, 0, 0], 1380)), to_member(1380));
-        assert_eq!(told(&error(17, &[200, 1, 0, 53, 0, 0, 0, 0], 1380)), None, "a question of DNS");
-        assert_eq!(told(&error(6, &[0x45; 8], 1380)), None, "TCP of this host");
+        assert_eq!(read(&error(4, &[0x45, 0, 5, 220, 0, 0, 0, 0], 1400)), to_member(1400));
+        assert_eq!(read(&error(41, &[0x60, 0, 0, 0, 0, 0, 0, 0], 1390)), to_member(1390));
+        assert_eq!(read(&error(17, &[200, 1, 0x17, 0xc0, 0, 0, 0, 0], 1380)), to_member(1380));
+        assert_eq!(read(&error(17, &[200, 1, 0, 53, 0, 0, 0, 0], 1380)), None, "a question of DNS");
+        assert_eq!(read(&error(6, &[0x45; 8], 1380)), None, "TCP of this host");
         let mut unreachable = error(4, &[0x45; 8], 1400);
         unreachable[21] = 1;
-        assert_eq!(told(&unreachable), None);
+        assert_eq!(read(&unreachable), None);
     }
 
     #[test]

@@ -35,15 +35,15 @@ fn entry(record: Record, sent: &[u8]) -> Vec<u8> {
 fn a_dropped_packet() {
     let bytes = entry(Record { backend: 4, ..record(Reason::NoBackend as u32) }, &[]);
     let raw = Raw::read(&bytes).unwrap();
-    let told = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, true);
-    assert_eq!(told.time, "1970-01-01T00:00:01.500000000Z");
-    assert_eq!((told.interface.as_str(), told.protocol.as_str()), ("#3", "udp"));
-    assert_eq!(told.source.as_deref(), Some("10.0.0.1:4096"));
-    assert_eq!(told.destination.as_deref(), Some("10.0.0.2:80"));
-    assert_eq!((told.fate.as_str(), told.reason.as_deref()), ("dropped", Some("no_backend")));
-    assert_eq!((told.listener, told.sent, told.sent_bytes), (None, None, None));
-    assert_eq!(told.member, None, "the one that was looked at was not chosen");
-    assert_eq!(told.received_bytes, Some(Bytes(FRAME.to_vec())));
+    let event = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, true);
+    assert_eq!(event.time, "1970-01-01T00:00:01.500000000Z");
+    assert_eq!((event.interface.as_str(), event.protocol.as_str()), ("#3", "udp"));
+    assert_eq!(event.source.as_deref(), Some("10.0.0.1:4096"));
+    assert_eq!(event.destination.as_deref(), Some("10.0.0.2:80"));
+    assert_eq!((event.fate.as_str(), event.reason.as_deref()), ("dropped", Some("no_backend")));
+    assert_eq!((event.listener, event.sent, event.sent_bytes), (None, None, None));
+    assert_eq!(event.member, None, "the one that was looked at was not chosen");
+    assert_eq!(event.received_bytes, Some(Bytes(FRAME.to_vec())));
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn a_forwarded_packet_and_who_asked_for_it() {
     let forwarded = Record { listener: 5, backend: 4, egress: 3, ..record(FORWARDED) };
     let bytes = entry(forwarded, &[7; 42]);
     let raw = Raw::read(&bytes).unwrap();
-    let told = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, false);
-    assert_eq!((told.fate.as_str(), told.member.unwrap().number), ("forwarded", 4));
-    assert_eq!(told.listener.as_deref(), Some("#5"));
-    assert_eq!(told.sent.unwrap().next_hop_mac, "07:07:07:07:07:07");
-    assert_eq!((told.received_bytes, told.sent_bytes), (None, None));
+    let event = raw.event(&Names::default(), SystemTime::UNIX_EPOCH, false);
+    assert_eq!((event.fate.as_str(), event.member.unwrap().number), ("forwarded", 4));
+    assert_eq!(event.listener.as_deref(), Some("#5"));
+    assert_eq!(event.sent.unwrap().next_hop_mac, "07:07:07:07:07:07");
+    assert_eq!((event.received_bytes, event.sent_bytes), (None, None));
 
     let wants =
         |request: TraceRequest| Filter::new(&request, &Names::default()).unwrap().wants(&raw);

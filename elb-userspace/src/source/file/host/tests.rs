@@ -67,7 +67,7 @@ fn one_port_is_warned_of() {
 }
 
 #[test]
-fn who_is_told_or_serves_already_is_only_warned() {
+fn what_is_allowed_or_served_already_is_only_a_warning() {
     let (serves, errors) = found("protocol_port = 0", "allow_host_address = true", &host());
     assert!(serves && !errors.has_errors() && !errors.is_empty(), "{errors}");
     let place = "TCP 0 ".to_owned();

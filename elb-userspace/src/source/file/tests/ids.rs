@@ -101,7 +101,7 @@ fn a_derived_id_may_be_taken_too() {
 #[test]
 fn what_is_no_uuid_is_refused_with_a_way_out() {
     let said = refused(&with_ids(&["name = \"http\""]).replace(ONE, "web-1"));
-    let what = "listener \"http\": id \"web-1\" is not a UUID; write a UUID as `uuidgen` prints it, or \
+    let what = "listener \"http\": id \"web-1\" is not a UUID; use a UUID as `uuidgen` prints it, or \
                 leave id out";
     assert!(said.contains(what), "{said}");
 }

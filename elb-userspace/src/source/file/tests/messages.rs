@@ -82,8 +82,8 @@ fn values() {
     says(
         r#"name = "b1""#,
         "name = \"b1\"\nweight = 101",
-        &["25:10: pool \"web\", member \"b1\": weight 101 is outside 0..=100; use 0 to take no \
-             new connections, at most 100"],
+        &["25:10: pool \"web\", member \"b1\": weight 101 is outside 0..=100; use 0 to 100; 0 \
+             takes no new connections"],
     );
     says(
         r#"type = "HTTP""#,
@@ -133,7 +133,8 @@ fn values() {
             "3:14: [agent]: \"eth0\" is there twice; remove one of them",
             "3:14: [agent]: \"a/b\" is not the name of an interface; use a name that `ip link` \
              shows",
-            "4:10: [agent]: socket \"x\" is not an absolute path; start it with /",
+            "4:10: [agent]: socket \"x\" is not an absolute path; use an absolute path, which \
+             starts with /",
             "5:16: [agent]: encap_source 127.0.0.1 is a loopback address; use a unicast address \
              that the members accept as a source",
         ],
@@ -141,6 +142,7 @@ fn values() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn relations() {
     says(
         r#"type = "HTTP""#,
@@ -260,7 +262,7 @@ fn warnings() {
     says(
         r#"vip_address = "192.0.2.10""#,
         r#"announce = "none""#,
-        &["5:8: warning: load balancer \"lb\": it has no address, so nobody reaches it; set \
+        &["5:8: warning: load balancer \"lb\": it has no address, so no client reaches it; set \
              vip_address or ipv6_vip_address"],
     );
     says(

@@ -108,6 +108,7 @@ fn keys_that_a_type_does_not_have() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn values_that_are_wrong() {
     let wrong = |name: &str, line: &str, what: &str| {
         let column = line.split_once(' ').unwrap().0.len() + 4;
@@ -120,8 +121,10 @@ fn values_that_are_wrong() {
         &["22:8: pool \"web\", healthmonitor: type \"PING\" is not known; use TCP, HTTP, HTTPS, \
              TLS, GRPC or UDP_CONNECT"],
     );
+    let path = "use a path that starts with /, of at most 80 characters: letters, digits and \
+                -/.?#%&_;~!()*[]@$^:',+; others percent-encoded";
     for name in ["HTTP", "HTTPS"] {
-        wrong(name, r#"url_path = "x""#, "url_path \"x\" is not a path; start it with /");
+        wrong(name, r#"url_path = "x""#, &format!("url_path \"x\" is not a path; {path}"));
         wrong(
             name,
             r#"expected_codes = "100""#,
@@ -132,7 +135,7 @@ fn values_that_are_wrong() {
     wrong(
         "HTTP",
         &format!(r#"url_path = "/{}""#, "a".repeat(80)),
-        "url_path has 81 characters; use at most 80",
+        &format!("url_path has 81 characters; {path}"),
     );
     wrong(
         "GRPC",
@@ -162,11 +165,7 @@ fn values_that_are_wrong() {
         "max_retries_down = 0",
         "max_retries_down 0 is outside 1..=10; use 1 to 10 results in a row",
     );
-    wrong(
-        "TCP",
-        "monitor_port = 0",
-        "monitor_port 0 is outside 1..=65535; use a value from 1 to 65535",
-    );
+    wrong("TCP", "monitor_port = 0", "monitor_port 0 is outside 1..=65535; use 1 to 65535");
     says(
         "interfaces = [\"eth0\"]",
         "interfaces = [\"eth0\"]\nprobe_source = \"224.0.0.1\"\nprobe_source_ipv6 = \"10.0.0.1\"",

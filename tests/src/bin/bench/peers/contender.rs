@@ -32,7 +32,7 @@ pub struct Contender {
 
 impl Contender {
     /// A backend itself: what the client and one backend can do.
-    pub fn nobody() -> Result<Self> {
+    pub fn none() -> Result<Self> {
         let (lab, programs) = lab()?;
         let target = SocketAddr::new(lab.member_addr(0, Family::V4), PORT);
         Self::ready("no load balancer, one backend", target, None, programs, lab)

@@ -9,7 +9,7 @@ use elb_tests::netns::NetNs;
 use elb_tests::process;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// How long wrk may take beyond what it is told.
+/// How long wrk may take beyond what it is given.
 const MORE: Duration = Duration::from_secs(10);
 
 /// What a run did.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::diagnosis::inspect::filter::condition::{Condition, Field, Span};
+use crate::diagnosis::inspect::filter::condition::Condition;
+use crate::diagnosis::inspect::filter::field::{Field, Span};
 use crate::diagnosis::inspect::filter::names;
 use crate::diagnosis::inspect::filter::packet::number;
 
@@ -97,7 +98,7 @@ fn element(value: &Value) -> &Value {
     value.pointer("/elem/val").unwrap_or(value)
 }
 
-/// Of all that connection tracking tells, whether addresses were changed.
+/// Of all that connection tracking knows, whether addresses were changed.
 fn status(op: Option<&str>, right: &Value) -> Option<Condition> {
     matches!(right.as_str()?, "dnat" | "snat").then_some(())?;
     let changed = Condition::is(Field::Translated, vec![Span::Numbers(1, 1)]);

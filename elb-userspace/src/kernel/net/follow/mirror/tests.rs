@@ -111,7 +111,7 @@ fn a_link_that_goes_down_or_up_concerns_all() {
 }
 
 #[test]
-fn who_changes_all_the_time_keeps_nobody_waiting() {
+fn what_changes_all_the_time_keeps_no_other_waiting() {
     let (_, mut mirror) = scene();
     mirror.questions(99);
     let mut asked = BTreeSet::new();

@@ -10,9 +10,9 @@ use elb_common::admission::{GROUP_FIXED_BITS, GroupKeyV4, GroupKeyV6};
 use elb_common::listener::{Listener, RANGE_FIXED_BITS, RangeKey};
 use elb_common::names;
 
-use super::maps::{MapError, at, take};
-use super::record::Record;
+use super::{MapError, at, take};
 use crate::control::plan::{Image, RangeEntry};
+use crate::kernel::bpf::record::Record;
 use crate::model::ipgroup::{Cidr, GroupNetworks};
 use crate::model::port_range::PortPrefix;
 
@@ -117,7 +117,7 @@ fn group_key(group: u16, network: Cidr) -> GroupKey {
     }
 }
 
-/// Adds what the maps say of a network; keys that no agent writes are not told.
+/// Adds what the maps say of a network; keys that no agent writes are not listed.
 fn add(groups: &mut GroupNetworks, group: [u8; 4], address: IpAddr, prefix_len: u32) {
     let group = u16::try_from(u32::from_ne_bytes(group));
     let network = Cidr::of(address, bits(prefix_len, GROUP_FIXED_BITS));

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::asked::InspectRequest;
-use super::facts::{Facts, Network};
-use super::parts::Part;
-use super::route::judge;
+use super::judge;
+use crate::diagnosis::inspect::asked::InspectRequest;
+use crate::diagnosis::inspect::facts::{Facts, Network};
+use crate::diagnosis::inspect::parts::Part;
 
 /// The parts of the check of routes that are about clients.
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {

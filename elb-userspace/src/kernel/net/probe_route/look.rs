@@ -1,7 +1,7 @@
-//! What the kernel has of the way of probes, for somebody who wants to know why they fail.
+//! What the kernel has of the route of probes, to explain why they fail.
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "the kernel tells more than is asked; the attributes of interest are picked out"
+    reason = "the kernel reports more than is asked; the attributes of interest are picked out"
 )]
 
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use rtnetlink::Handle;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
-use super::{Steering, index, mark, open, rules, rules_of_v6};
+use super::{RouteNames, index, mark, open, rules, rules_of_v6};
 
 /// What the kernel has of a way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct ProbeWayState {
     pub faults: Vec<String>,
 }
 
-impl Steering {
+impl RouteNames {
     /// Looks at the way to virtual addresses, with its program, which is there while an agent runs.
     pub async fn look(&self, vips: &[IpAddr]) -> ProbeWayState {
         let is_set_up = index(&self.device).is_some();
@@ -47,7 +47,7 @@ impl Steering {
     async fn rule_mark(&self, handle: &Handle) -> Option<u32> {
         let mut all = rules(handle, AddressFamily::Inet).await.unwrap_or_default();
         all.extend(rules_of_v6(handle).await.unwrap_or_default());
-        let ours = all.iter().filter(|rule| mark::leads_to(rule, self.table));
+        let ours = all.iter().filter(|rule| mark::is_for(rule, self.table));
         ours.filter_map(mark::marked).map(|(mark, _)| mark).next()
     }
 }

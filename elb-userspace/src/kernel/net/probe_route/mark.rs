@@ -18,10 +18,10 @@ const MARKS: [u32; 8] = [0x1000, 0x1002, 0x1004, 0x1006, 0x1008, 0x100a, 0x100c,
 /// The mark for an agent with this table: the configured one, that of the rule that an earlier agent
 /// left, or the first that no rule of another table selects.
 pub(super) fn choose(rules: &[RuleMessage], table: u32, configured: Option<u32>) -> u32 {
-    let left = rules.iter().filter(|rule| leads_to(rule, table)).find_map(marked);
+    let left = rules.iter().filter(|rule| is_for(rule, table)).find_map(marked);
     let left = left.filter(|(mark, mask)| *mask == MASK && MARKS.contains(mark));
     let others: Vec<_> =
-        rules.iter().filter(|rule| !leads_to(rule, table)).filter_map(marked).collect();
+        rules.iter().filter(|rule| !is_for(rule, table)).filter_map(marked).collect();
     let is_free = |mark: &u32| others.iter().all(|(value, mask)| mark & mask != value & mask);
     configured
         .or(left.map(|(mark, _)| mark))
@@ -29,8 +29,8 @@ pub(super) fn choose(rules: &[RuleMessage], table: u32, configured: Option<u32>)
         .unwrap_or(MARKS[0])
 }
 
-/// Whether a rule leads to a table.
-pub(super) fn leads_to(rule: &RuleMessage, table: u32) -> bool {
+/// Whether a rule is for a table.
+pub(super) fn is_for(rule: &RuleMessage, table: u32) -> bool {
     rule.attributes.contains(&RuleAttribute::Table(table))
 }
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_nobody_elses() {
+    fn a_mark_is_used_by_no_other_program() {
         let plain = RuleMessage::default();
         let chosen = |rules: &[RuleMessage]| choose(rules, TABLE, None);
         assert_eq!(chosen(&[]), 0x1000);

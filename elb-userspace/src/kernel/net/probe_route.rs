@@ -1,5 +1,5 @@
-//! The way of probes through virtual addresses: a pair of interfaces of the agent's own, and for each
-//! IP version a rule and a route that lead packets with the agent's mark into it.
+//! The route of probes through virtual addresses: a pair of interfaces of the agent's own, and for each
+//! IP version a rule and a route that send packets with the agent's mark into it.
 //!
 //! ```text
 //! probe's socket ─ mark ─► rule ─► route ─► elb-probe-… ═ elb-prober-… ─ elb_probe ─► backend
@@ -29,22 +29,22 @@ use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
-pub use self::error::SteeringError;
+pub use self::error::RouteError;
 use self::error::{is, is_unknown};
 
 /// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
 /// Ethernet.
 const MTU: u32 = 1280;
 
-/// Before the rules of the main tables; after the local addresses' one, which nobody precedes.
+/// Before the rules of the main tables; after the local addresses' one, which no rule precedes.
 const PRIORITY: u32 = 90;
 
-/// Tables from here on: one for each [`Steering`].
+/// Tables from here on: one for each [`RouteNames`].
 const NUMBERS: u32 = 0xe1b0_0000;
 
-/// Names and numbers of the way.
+/// Names and numbers of the route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Steering {
+pub struct RouteNames {
     /// The interface that probes leave by.
     pub device: String,
     /// Its other end, where the program is.
@@ -57,16 +57,16 @@ pub struct Steering {
 
 /// What is there.
 #[derive(Debug)]
-pub struct Steered {
+pub struct RouteSetUp {
     /// Index of the interface where the program is to be.
     pub peer: u32,
     /// The mark that the sockets of probes are to have.
     pub mark: u32,
-    /// Why no probe over IPv6 can be led, if so; many hosts have no IPv6.
-    pub v6: Result<(), SteeringError>,
+    /// Why no probe over IPv6 can be routed, if so; many hosts have no IPv6.
+    pub v6: Result<(), RouteError>,
 }
 
-impl Steering {
+impl RouteNames {
     /// That of the agent with this pin directory, whose probes have this mark if any.
     pub fn of(pin_dir: &Path, mark: Option<u32>) -> Self {
         let hash = hash(pin_dir.as_os_str().as_encoded_bytes());
@@ -81,8 +81,8 @@ impl Steering {
     /// Makes what is missing of the way; what is there stays.
     ///
     /// # Errors
-    /// No probe can be led. What was made until then stays, for [`Self::remove`].
-    pub async fn set_up(&self) -> Result<Steered, SteeringError> {
+    /// No probe can be routed. What was made until then stays, for [`Self::remove`].
+    pub async fn set_up(&self) -> Result<RouteSetUp, RouteError> {
         let handle = open()?;
         let refused = |error| self.refused(error);
         let (device, peer) = match self.pair(&handle).await? {
@@ -101,24 +101,24 @@ impl Steering {
             done.map_err(|error| refused(Box::new(error)))?;
         }
         let mark = self.choose_mark(&handle).await.map_err(|error| self.no_route("IPv4", error))?;
-        self.lead_v4(&handle, device, mark).await.map_err(|error| self.no_route("IPv4", error))?;
-        let v6 = self.lead_v6(&handle, device, mark).await;
+        self.route_v4(&handle, device, mark).await.map_err(|error| self.no_route("IPv4", error))?;
+        let v6 = self.route_v6(&handle, device, mark).await;
         let v6 = v6.map_err(|error| self.no_v6().unwrap_or_else(|| self.no_route("IPv6", error)));
-        Ok(Steered { peer, mark, v6 })
+        Ok(RouteSetUp { peer, mark, v6 })
     }
 
     /// Removes the way; true if anything of it was there.
     ///
     /// # Errors
     /// The kernel refuses; what is left is there as before.
-    pub async fn remove(&self) -> Result<bool, SteeringError> {
+    pub async fn remove(&self) -> Result<bool, RouteError> {
         let handle = open()?;
         let mut removed = false;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let deleted = self.remove_rules(&handle, family, None).await;
             removed |= deleted.map_err(|error| {
-                let what = format!("the rule that leads to the table {:#x}", self.table);
-                SteeringError::Remove { what, error }
+                let what = format!("the rule for the table {:#x}", self.table);
+                RouteError::Remove { what, error }
             })?;
         }
         // Its routes and its other end go with it; without that end it is not ours.
@@ -126,15 +126,15 @@ impl Steering {
             let deleted = handle.link().del(index).execute().await;
             removed |= was_there(deleted).map_err(|error| {
                 let what = format!("the interface {:?}", self.device);
-                SteeringError::Remove { what, error }
+                RouteError::Remove { what, error }
             })?;
         }
         Ok(removed)
     }
 
     /// The two interfaces, if they are there: each is the other's end, or it is not ours.
-    async fn pair(&self, handle: &Handle) -> Result<Option<(u32, u32)>, SteeringError> {
-        let taken = |name: &String| SteeringError::Taken { name: name.clone() };
+    async fn pair(&self, handle: &Handle) -> Result<Option<(u32, u32)>, RouteError> {
+        let taken = |name: &String| RouteError::Taken { name: name.clone() };
         match [&self.device, &self.peer].map(|name| index(name)) {
             [None, None] => Ok(None),
             [Some(device), Some(peer)] if is_end_of(handle, device, peer).await => {
@@ -145,7 +145,7 @@ impl Steering {
         }
     }
 
-    async fn make_pair(&self, handle: &Handle) -> Result<(u32, u32), SteeringError> {
+    async fn make_pair(&self, handle: &Handle) -> Result<(u32, u32), RouteError> {
         let pair = LinkVeth::new(&self.device, &self.peer).mtu(MTU).arp(false).build();
         let made = handle.link().add(pair).execute().await;
         made.map_err(|error| self.refused(Box::new(error)))?;
@@ -160,7 +160,7 @@ impl Steering {
         Ok(mark::choose(&rules, self.table, self.mark))
     }
 
-    async fn lead_v4(
+    async fn route_v4(
         &self,
         handle: &Handle,
         device: u32,
@@ -168,10 +168,10 @@ impl Steering {
     ) -> Result<(), rtnetlink::Error> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new();
         let route = route.output_interface(device).table_id(self.table).build();
-        self.lead(handle, AddressFamily::Inet, route, mark).await
+        self.add_route(handle, AddressFamily::Inet, route, mark).await
     }
 
-    async fn lead_v6(
+    async fn route_v6(
         &self,
         handle: &Handle,
         device: u32,
@@ -179,10 +179,10 @@ impl Steering {
     ) -> Result<(), rtnetlink::Error> {
         let route = RouteMessageBuilder::<Ipv6Addr>::new();
         let route = route.output_interface(device).table_id(self.table).build();
-        self.lead(handle, AddressFamily::Inet6, route, mark).await
+        self.add_route(handle, AddressFamily::Inet6, route, mark).await
     }
 
-    async fn lead(
+    async fn add_route(
         &self,
         handle: &Handle,
         family: AddressFamily,
@@ -200,7 +200,7 @@ impl Steering {
         }
     }
 
-    /// Removes the rules that lead to our table, except the one for the mark that is in use; true if
+    /// Removes the rules for our table, except the one for the mark that is in use; true if
     /// there were any.
     async fn remove_rules(
         &self,
@@ -213,7 +213,7 @@ impl Steering {
             Err(error) if is_missing(&error) => return Ok(false),
             found => found?,
         };
-        let ours = found.into_iter().filter(|rule| mark::leads_to(rule, self.table));
+        let ours = found.into_iter().filter(|rule| mark::is_for(rule, self.table));
         let mut removed = false;
         for rule in ours.filter(|rule| used.is_none() || mark::marked(rule) != used) {
             removed |= was_there(handle.rule().del(rule).execute().await)?;
@@ -234,25 +234,25 @@ impl Steering {
         rule
     }
 
-    fn refused(&self, error: Box<dyn std::error::Error + Send + Sync>) -> SteeringError {
+    fn refused(&self, error: Box<dyn std::error::Error + Send + Sync>) -> RouteError {
         let (device, peer) = (self.device.clone(), self.peer.clone());
-        SteeringError::Interfaces { device, peer, error }
+        RouteError::Interfaces { device, peer, error }
     }
 
     /// Why there is no IPv6, if there is none; of a refused route the kernel says no more than that it
     /// is not permitted.
-    fn no_v6(&self) -> Option<SteeringError> {
+    fn no_v6(&self) -> Option<RouteError> {
         let device = self.device.clone();
         let setting = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
         match std::fs::read_to_string(setting) {
-            Err(_) => Some(SteeringError::NoIpv6),
-            Ok(value) if value.trim() != "0" => Some(SteeringError::SwitchedOff { device }),
+            Err(_) => Some(RouteError::NoIpv6),
+            Ok(value) if value.trim() != "0" => Some(RouteError::SwitchedOff { device }),
             Ok(_) => None,
         }
     }
 
-    fn no_route(&self, version: &'static str, error: rtnetlink::Error) -> SteeringError {
-        SteeringError::Route { version, device: self.device.clone(), error }
+    fn no_route(&self, version: &'static str, error: rtnetlink::Error) -> RouteError {
+        RouteError::Route { version, device: self.device.clone(), error }
     }
 }
 
@@ -264,8 +264,8 @@ fn hash(bytes: &[u8]) -> u16 {
 }
 
 /// A netlink socket of this thread's network namespace; its task ends with the handle.
-fn open() -> Result<Handle, SteeringError> {
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(SteeringError::Socket)?;
+fn open() -> Result<Handle, RouteError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(RouteError::Socket)?;
     tokio::spawn(connection);
     Ok(handle)
 }

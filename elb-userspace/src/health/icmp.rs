@@ -1,4 +1,4 @@
-//! What the network told the kernel of packets that a socket sent: the ICMP error in the socket's
+//! What the network reported to the kernel about packets that a socket sent: the ICMP error in the socket's
 //! error queue, with who sent it.
 
 use std::io::IoSliceMut;
@@ -22,7 +22,7 @@ pub(super) struct IcmpError {
 /// Takes the oldest error off the queue of a socket.
 pub(super) fn take(socket: &impl AsFd) -> Option<IcmpError> {
     let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
-    // The packet that the error is about: nobody wants it.
+    // The packet that the error is about is not needed.
     let mut packet = [0; 64];
     let mut parts = [IoSliceMut::new(&mut packet)];
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
@@ -49,7 +49,7 @@ fn of_icmp(error: &libc::sock_extended_err, origin: u8, by: IpAddr) -> Option<Ic
 }
 
 impl IcmpError {
-    /// What it means for a probe that `own` sent: this host tells itself, if nobody answers to ARP
+    /// What it means for a probe that `own` sent: this host reports it itself, if no host answers to ARP
     /// or neighbour discovery.
     pub(super) fn cause(self, own: Option<IpAddr>) -> Cause {
         let Self { by, icmp_type, code } = self;

@@ -1,12 +1,12 @@
-//! Why probes cannot be led through virtual addresses.
+//! Why probes cannot be routed through virtual addresses.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Probes cannot be led through virtual addresses.
+/// Probes cannot be routed through virtual addresses.
 #[derive(Debug, Error)]
-pub enum SteeringError {
+pub enum RouteError {
     /// No netlink socket.
     #[error("cannot open a netlink socket: {0}")]
     Socket(io::Error),
@@ -34,7 +34,7 @@ pub enum SteeringError {
     },
     /// The kernel refuses the rule or the route of an IP version.
     #[error(
-        "cannot lead {version} probes to {device:?}: {error}; it takes CAP_NET_ADMIN and a kernel \
+        "cannot route {version} probes to {device:?}: {error}; it takes CAP_NET_ADMIN and a kernel \
          with policy routing"
     )]
     Route {
@@ -67,7 +67,7 @@ pub enum SteeringError {
     },
 }
 
-impl SteeringError {
+impl RouteError {
     /// Whether this kernel cannot do it, or is not to: that is no fault of the host's.
     pub fn is_of_no_use(&self) -> bool {
         match self {
