@@ -140,7 +140,7 @@ mod tests {
     proptest! {
         /// What is written is read as the same id, and names and parents tell ids apart.
         #[test]
-        fn names_tell_ids_apart(one in ".{0,20}", other in ".{0,20}") {
+        fn names_distinguish_ids(one in ".{0,20}", other in ".{0,20}") {
             let (a, b) = (ResourceId::of_pool(&one), ResourceId::of_pool(&other));
             prop_assert_eq!(a == b, one == other);
             prop_assert_eq!(a.to_string().parse(), Ok(a));
