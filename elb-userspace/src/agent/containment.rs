@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,6 +17,7 @@ use super::{apart, fault, sleep_until};
 use crate::api::Query;
 use crate::api::server::Server;
 use crate::api::shape::status;
+use crate::api::socket::Listening;
 use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
@@ -186,10 +186,9 @@ pub(super) fn looking(
 }
 
 /// Answers the command line.
-pub(super) fn answering(socket: &Path, queries: mpsc::Sender<Query>) -> Result<Lasting> {
-    let socket = socket.to_owned();
+pub(super) fn answering(listening: Listening, queries: mpsc::Sender<Query>) -> Result<Lasting> {
     Lasting::start("API socket", move || {
-        let server = Server::bind(&socket, queries.clone())?;
+        let server = Server::new(listening.clone(), queries.clone());
         let served = apart::spawn("elb-api", move || server.run())?;
         Ok(Box::pin(async move { Ok(served.await.context("its thread panicked")??) }))
     })

@@ -135,6 +135,7 @@ impl Core {
                 attachments: parts.attachments,
                 keeping: parts.keeping,
                 owned: Owned::default(),
+                socket: None,
                 own_addresses: OwnAddresses::default(),
                 holders: Holders::default(),
             },

@@ -75,6 +75,7 @@ impl Core {
         let plan = self.compare(&found);
         let changed = self.carry_out(&plan, &found, now);
         self.keep_pins(now);
+        self.keep_socket(now);
         self.keep_probe_path(&before, &found, now);
         self.report_kept(&plan, &found);
         let mut told_anew = changed;
@@ -272,7 +273,7 @@ impl Core {
             KeptObject::Mode(interface) => {
                 is_wanted(interface) && modes.iter().all(|one| one.interface != *interface)
             }
-            KeptObject::Pins | KeptObject::ProbePath => true,
+            KeptObject::Pins | KeptObject::ProbePath | KeptObject::ApiSocket => true,
         });
         let renamed: Vec<u32> = plan.renamed.iter().map(|(index, _)| *index).collect();
         for one in &self.host.attachments {

@@ -5,6 +5,7 @@ mod core;
 mod cutting;
 
 mod announcing;
+mod answering;
 mod apart;
 mod arrivals;
 mod bound;
@@ -301,7 +302,7 @@ impl Agent {
 
     fn keep(&mut self) {
         self.core.faults.idle_tasks.remove(LOOKER);
-        self.core.host.owned.look();
+        self.core.look_at_owned();
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
             self.announce_anew();

@@ -64,6 +64,11 @@ impl Owned {
     pub(super) fn taken(&self) -> Vec<String> {
         self.0.iter().filter_map(|one| one.taken.clone()).collect()
     }
+
+    /// Whether another process has the object of this key.
+    pub(super) fn is_taken(&self, key: &str) -> bool {
+        self.0.iter().any(|one| one.key == key && one.taken.is_some())
+    }
 }
 
 impl One {

@@ -1,7 +1,6 @@
 //! The start of an agent: it takes over what the last one left in the kernel and in the state directory.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use super::traces::Traces;
 use super::vip_probes::VipProbes;
 use super::{Agent, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::api::socket::ApiSocket;
 use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
 use crate::control::reconcile::Renamed;
@@ -62,12 +62,14 @@ pub async fn run(file: &Path) -> Result<()> {
     let revision = core.host.keeping.revision.subscribe();
     let looker = containment::looking(core.probes.vip.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
-    let server = containment::answering(core.socket(), questions)?;
+    let socket = ApiSocket::bind(core.socket())?;
+    let server = containment::answering(socket.listening(), questions)?;
+    core.host.socket = Some(socket);
     let following = Following::new(network, wanted);
     let probes = Runner::new().context("cannot probe")?;
     let mut agent = Agent::new(core, following, looks, queries, traces, probes);
     let result = agent.serve(signals, follower, server, looker).await;
-    let _ = fs::remove_file(agent.core.socket());
+    agent.core.host.socket.iter().for_each(ApiSocket::remove);
     drop(log);
     result
 }

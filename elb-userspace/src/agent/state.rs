@@ -21,6 +21,7 @@ use super::sweep::Tracking;
 use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::agent::saved;
+use crate::api::socket::ApiSocket;
 use crate::control::census::Census;
 use crate::control::plan::Image;
 use crate::control::reconcile::Reconciler;
@@ -96,6 +97,8 @@ pub(super) struct OnHost {
     pub(super) keeping: Keeping,
     /// What this agent alone may use.
     pub(super) owned: Owned,
+    /// Where the command line asks; none: not bound yet.
+    pub(super) socket: Option<ApiSocket>,
     pub(super) own_addresses: OwnAddresses,
     /// Others that answer for the virtual addresses.
     pub(super) holders: Holders,

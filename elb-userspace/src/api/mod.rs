@@ -1,10 +1,12 @@
 //! The way in for the command line: HTTP over a Unix socket, readable by the agent's group.
 
+mod accept;
 pub mod client;
 mod patient;
 pub mod report;
 pub mod server;
 pub mod shape;
+pub mod socket;
 
 use tokio::sync::{mpsc, oneshot};
 

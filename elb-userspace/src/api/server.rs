@@ -2,15 +2,10 @@
 //! are bounded, and it all runs apart from the agent's loop.
 
 use std::convert::Infallible;
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -29,12 +24,14 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::accept::Entrance;
 use super::patient::Patient;
 use super::report::{Encoder, Part, PartRequest, Underway};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::error::{Error, ErrorCode};
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use super::socket::Listening;
 use super::{Lines, Query};
 use crate::api::shape::events;
 use crate::api::shape::status;
@@ -61,31 +58,17 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// of the 4 MiB of [`crate::source::file::MAX_FILE_SIZE`] may take two.
 const PLAN: usize = 8 << 20 | 1 << 16;
 
-/// A bound socket.
+/// What answers.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
+    listening: Listening,
     queries: mpsc::Sender<Query>,
 }
 
 impl Server {
-    /// Binds the socket; one that a dead agent left is replaced (the agent holds a lock).
-    ///
-    /// # Errors
-    /// The folder cannot be written to.
-    pub fn bind(path: &Path, queries: mpsc::Sender<Query>) -> anyhow::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot replace {}", path.display()));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(path)
-            .with_context(|| format!("cannot listen on {}", path.display()))?;
-        listener.set_nonblocking(true).context("cannot listen without blocking")?;
-        fs::set_permissions(path, Permissions::from_mode(0o660))
-            .with_context(|| format!("cannot set the mode of {}", path.display()))?;
-        Ok(Self { listener, queries })
+    /// Answers what comes in by a socket.
+    pub const fn new(listening: Listening, queries: mpsc::Sender<Query>) -> Self {
+        Self { listening, queries }
     }
 
     /// Answers until the task is dropped.
@@ -106,12 +89,12 @@ impl Server {
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
             .with_state(self.queries);
-        let listener = tokio::net::UnixListener::from_std(self.listener)?;
+        let mut entrance = Entrance::new(self.listening)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let stream = match entrance.accept().await {
+                Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a connection to the API socket");
                     sleep(AGAIN).await;

@@ -89,6 +89,7 @@ fn duty(args: &DoctorArgs) -> Result<(Duty, Option<PathBuf>)> {
             ("socket", lock_path(&agent.socket)),
         ],
         state_dir: Some(state_dir),
+        socket: Some(agent.socket.clone()),
         ..Duty::of(&config)
     };
     Ok((duty, Some(agent.socket.clone())))

@@ -50,6 +50,8 @@ pub struct Duty {
     pub state_dir: Option<PathBuf>,
     /// What only one agent may use: the key of the configuration, and what is locked for it.
     pub locked: Vec<(&'static str, PathBuf)>,
+    /// Where an agent answers, if that is known.
+    pub socket: Option<PathBuf>,
     /// What an agent says that runs here.
     pub agent: Option<Running>,
     /// The mark of health probes, if the configuration says it.
@@ -76,6 +78,7 @@ impl Duty {
             pin_dir: config.agent.pin_dir.clone(),
             state_dir: None,
             locked: Vec::new(),
+            socket: None,
             agent: None,
             probe_mark: config.agent.probe_mark.map(ProbeMark::get),
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
@@ -92,6 +95,7 @@ impl Duty {
             pin_dir: PathBuf::from(PIN_DIR),
             state_dir: None,
             locked: Vec::new(),
+            socket: None,
             agent: None,
             probe_mark: None,
             vips: Vec::new(),
@@ -105,7 +109,7 @@ impl Duty {
 pub fn judge(duty: &Duty, facts: &Facts) -> Report {
     let mut findings = vec![
         kept::kept(duty, facts),
-        owner::owner(&facts.holders),
+        owner::owner(&facts.holders, facts.silence.as_ref()),
         own_address::own_address(&facts.own_vips),
         state_dir::state_dir(facts.state_dir.as_ref()),
         host::kernel(&facts.kernel),

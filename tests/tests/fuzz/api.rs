@@ -6,6 +6,7 @@ use std::time::Duration;
 use elb_userspace::api::Query;
 use elb_userspace::api::server::Server;
 use elb_userspace::api::shape::error::{Error, ErrorCode};
+use elb_userspace::api::socket::ApiSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime;
@@ -20,9 +21,10 @@ fn api() {
     let socket = folder.path().join("api.sock");
     // On this thread, so that a panic of a task is noticed.
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bound = ApiSocket::bind(&socket).unwrap();
     runtime.block_on(async {
         let (queries, asked) = mpsc::channel(16);
-        tokio::spawn(Server::bind(&socket, queries).unwrap().run());
+        tokio::spawn(Server::new(bound.listening(), queries).run());
         tokio::spawn(refuse_all(asked));
     });
     let mut runs = 0u32;

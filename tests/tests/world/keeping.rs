@@ -1,6 +1,7 @@
 //! What elb put into its host goes: it is put back, and is named until it is.
 
 mod announcing;
+mod answering;
 mod failover;
 mod probes;
 mod scene;

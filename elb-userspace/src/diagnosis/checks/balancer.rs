@@ -98,6 +98,7 @@ fn restore(object: &KeptObject) -> String {
         KeptObject::Pins => "findmnt -t bpf".to_owned(),
         KeptObject::ProbePath => "ip rule; ip link".to_owned(),
         KeptObject::Groups(interface) => format!("ip maddr show dev {interface}"),
+        KeptObject::ApiSocket => "elb status    # names the folder".to_owned(),
     }
 }
 

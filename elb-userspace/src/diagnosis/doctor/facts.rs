@@ -32,6 +32,8 @@ pub struct Facts {
     pub kept: KeptFacts,
     /// What only one agent may use, with the process that has it, while no agent answers.
     pub holders: Vec<String>,
+    /// Why that process does not answer, where it can be seen.
+    pub silence: Option<Silence>,
     /// Virtual addresses that are this host's own.
     pub own_vips: Vec<OwnVip>,
     /// Where the agent keeps what the next one needs; none: it is not known where.
@@ -40,6 +42,15 @@ pub struct Facts {
     pub network: Network,
     /// What is wrong with probes of members; none where no agent has set them up.
     pub probes: Option<Vec<Fault>>,
+}
+
+/// Why an agent that runs does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// There is no such socket file.
+    NoSocket(PathBuf),
+    /// A signal stopped this process.
+    Stopped(u32),
 }
 
 /// A virtual address that is this host's own.

@@ -7,6 +7,7 @@ mod interrupts;
 mod kept;
 mod links;
 mod own_address;
+mod process;
 mod rss;
 mod state_dir;
 
@@ -63,6 +64,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
         interfaces,
         rp_filter_all: host::sysctl("ipv4/conf/all/rp_filter"),
         holders: if kept.agent { Vec::new() } else { kept::holders(duty) },
+        silence: if kept.agent { None } else { process::silence(duty) },
         kept,
         own_vips: own_address::own_vips(duty),
         state_dir: duty.state_dir.as_deref().map(state_dir::state_dir),

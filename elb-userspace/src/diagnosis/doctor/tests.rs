@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::facts::{
     AttachedProgram, Bpffs, DirectoryRoom, InterfaceFacts, KeptFacts, Kernel, OwnVip, Peer, Queues,
-    StateDir, Trial,
+    Silence, StateDir, Trial,
 };
 use super::*;
 use crate::control::network::{Link, Network, Route};
@@ -49,6 +49,7 @@ pub(super) fn facts() -> Facts {
         rp_filter_all: Some(0),
         kept: KeptFacts::default(),
         holders: Vec::new(),
+        silence: None,
         own_vips: Vec::new(),
         state_dir: state_dir(DirectoryRoom::Free { bytes: 1 << 30, files: true }),
         network,

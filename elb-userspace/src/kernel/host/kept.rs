@@ -21,6 +21,8 @@ pub enum KeptObject {
     ProbePath,
     /// The multicast groups by which an interface hears who looks for virtual IPv6 addresses.
     Groups(String),
+    /// The socket that the command line asks by.
+    ApiSocket,
 }
 
 impl fmt::Display for KeptObject {
@@ -31,6 +33,7 @@ impl fmt::Display for KeptObject {
             Self::Pins => f.write_str("pins"),
             Self::ProbePath => f.write_str("path of health probes"),
             Self::Groups(interface) => write!(f, "multicast groups of {interface}"),
+            Self::ApiSocket => f.write_str("API socket"),
         }
     }
 }

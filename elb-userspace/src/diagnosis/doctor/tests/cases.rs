@@ -95,6 +95,26 @@ pub(super) fn cases() -> Vec<Case> {
             "stop that process",
         ),
         (
+            "an agent whose socket file was removed",
+            general(|f| {
+                f.holders = vec!["state_dir /var/lib/elb/elb is in use by process 7".to_owned()];
+                f.silence = Some(Silence::NoSocket("/run/elb/elb.sock".into()));
+            }),
+            Check::Owner,
+            Outcome::Fail,
+            "elb doctor    # again",
+        ),
+        (
+            "an agent that a signal stopped",
+            general(|f| {
+                f.holders = vec!["state_dir /var/lib/elb/elb is in use by process 7".to_owned()];
+                f.silence = Some(Silence::Stopped(7));
+            }),
+            Check::Owner,
+            Outcome::Fail,
+            "kill -CONT 7",
+        ),
+        (
             "a virtual address of the host's own",
             general(|f| f.own_vips = own_vip(None, false)),
             Check::OwnAddress,
