@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use elb_common::addr::Mac;
+
 use super::instrument::Fault;
 use super::report::Report;
 use crate::control::network::{NextHop, Unreachable};
@@ -200,6 +202,8 @@ pub struct Looks {
     pub echo: Option<Result<(), Cause>>,
     /// Whether the next hop confirmed its Ethernet address just now.
     pub neighbor: Option<bool>,
+    /// An entry for the next hop that an administrator made, and that the next hop does not confirm.
+    pub pinned: Option<PinnedNeighbor>,
     /// Whether the probed port resets a TCP segment that belongs to no connection.
     pub stray: Option<bool>,
     /// Whether the member takes outer headers off: it said that it does not, or did not say so.
@@ -212,6 +216,15 @@ pub struct Looks {
     pub requests: Vec<HttpAttempt>,
     /// Whether a packet as large as clients' may be, with its outer headers, gets there.
     pub large: Option<Large>,
+}
+
+/// A permanent neighbour entry that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedNeighbor {
+    /// The Ethernet address in the entry.
+    pub has: Mac,
+    /// The one that answers for the next hop's address; none: no host does.
+    pub answers: Option<Mac>,
 }
 
 /// A port that hardly any host serves, and that no rule is likely to name: discard (RFC 863).

@@ -39,7 +39,9 @@ pub async fn look(mut evidence: Evidence) -> Evidence {
     let tunnelled = way.vip.is_ok() && wanted.pool.forwarding != Forwarding::L2;
     let unwraps = (probe.is_some() && tunnelled).then_some(!complained);
     let control = Some(control);
-    evidence.looks = Looks { unwraps, probe, service, control, echo, neighbor, ..Looks::default() };
+    let neighbor::Confirmation { answers: neighbor, pinned } = neighbor;
+    evidence.looks =
+        Looks { unwraps, probe, service, control, echo, neighbor, pinned, ..Looks::default() };
     let closer = closer(&evidence).await;
     Looks { probe: None, ..closer }.complete(&mut evidence.looks);
     evidence.health.answers_for = still_answered(&evidence).await;

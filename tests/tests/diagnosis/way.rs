@@ -87,6 +87,19 @@ fn a_member_in_a_network_without_a_route_is_named() -> Result<()> {
     scene.lab.lb().ip(&fix.replace("GATEWAY", "10.0.0.11"))?;
     scene.agent.wait_members(&[far], "ONLINE", LIMIT)?;
     is_well(&scene.agent.diagnose(&["10.66.0.1"])?);
+
+    // An entry that an administrator made for a gateway that has another Ethernet address by now.
+    scene.lab.lb().ip("neigh replace 10.0.0.11 lladdr 02:de:ad:00:00:01 dev lb0 nud permanent")?;
+    scene.agent.wait_members(&[far], "OFFLINE", LIMIT)?;
+    let report = scene.agent.diagnose(&["10.66.0.1"])?;
+    let words = "10.0.0.11 on lb0 is PERMANENT and has 02:de:ad:00:00:01, but ";
+    is_named(&report, "neighbor", words);
+    assert!(report.evidence().contains("answers ARP requests for it"), "{}", report.evidence());
+    let (fix, _) = report.fix().split_once("    #").context("a fix")?;
+    assert_eq!(fix, "ip neigh del 10.0.0.11 dev lb0");
+    scene.lab.lb().ip(fix.trim_start_matches("ip "))?;
+    scene.agent.wait_members(&[far], "ONLINE", LIMIT)?;
+    is_well(&scene.agent.diagnose(&["10.66.0.1"])?);
     Ok(())
 }
 

@@ -12,30 +12,65 @@ use rtnetlink::packet_route::neighbour::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::diagnosis::evidence::MemberWay;
+use crate::diagnosis::evidence::{MemberWay, PinnedNeighbor};
+use crate::kernel::net::holders::{self, HolderQuestion};
 
 /// The kernel asks three times each way, a second apart, and is waited for until it gives up: without its
 /// verdict silence would be blamed on a filter. A host that is busy gives up later.
 const LIMIT: Duration = Duration::from_secs(12);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Whether the next hop towards `member` answers, at the Ethernet address that is known or at another;
-/// `None` if none is known, or the kernel does not say.
-pub(super) async fn confirm(way: &MemberWay, member: IpAddr) -> Option<bool> {
-    let hop = way.next_hop.as_ref().ok()?;
+/// What came of asking the next hop again.
+#[derive(Debug, Default)]
+pub(super) struct Confirmation {
+    /// Whether it answers, at the Ethernet address that is known or at another; `None` if none is known,
+    /// or the kernel does not say.
+    pub(super) answers: Option<bool>,
+    /// The entry for it, if an administrator made it and it does not hold.
+    pub(super) pinned: Option<PinnedNeighbor>,
+}
+
+/// Asks the next hop towards `member` again.
+pub(super) async fn confirm(way: &MemberWay, member: IpAddr) -> Confirmation {
+    let Ok(hop) = &way.next_hop else { return Confirmation::default() };
     let address = way.gateway.unwrap_or(member);
-    let (connection, handle, _) = rtnetlink::new_connection().ok()?;
+    let Ok((connection, handle, _)) = rtnetlink::new_connection() else {
+        return Confirmation::default();
+    };
     let connection = tokio::spawn(connection);
-    let confirmed = asked_again(&handle, hop.ifindex, address, hop.mac).await;
+    // An entry that an administrator made is not asked for by the kernel, nor is it to be changed.
+    let confirmed = if state(&handle, hop.ifindex, address).await == Some(NeighbourState::Permanent)
+    {
+        let question = HolderQuestion { ifindex: hop.ifindex, mac: hop.source_mac, vip: address };
+        Confirmation { answers: None, pinned: asked_ourselves(question, hop.mac).await }
+    } else {
+        let answers = asked_again(&handle, hop.ifindex, address, hop.mac).await;
+        Confirmation { answers, pinned: None }
+    };
     connection.abort();
     confirmed
 }
 
-async fn asked_again(handle: &Handle, ifindex: u32, address: IpAddr, mac: Mac) -> Option<bool> {
-    // An entry that an administrator made is not asked for, nor is it to be changed.
-    if state(handle, ifindex, address).await == Some(NeighbourState::Permanent) {
-        return None;
+/// Asks the segment who has the address; none: the host at the Ethernet address of the entry has it, or
+/// it cannot be asked. A request that is lost may be lost by chance, so that another one is sent.
+async fn asked_ourselves(question: HolderQuestion, has: Mac) -> Option<PinnedNeighbor> {
+    for _ in 0..2 {
+        let asked = tokio::task::spawn_blocking(move || holders::ask(&[question])).await;
+        let found: Vec<Mac> = asked.ok()?.ok()?.iter().map(|one| one.mac).collect();
+        if !found.is_empty() {
+            return contradiction(has, &found);
+        }
     }
+    contradiction(has, &[])
+}
+
+/// The entry, unless one of those who answered is in it.
+fn contradiction(has: Mac, found: &[Mac]) -> Option<PinnedNeighbor> {
+    let answers = found.first().copied();
+    (!found.contains(&has)).then_some(PinnedNeighbor { has, answers })
+}
+
+async fn asked_again(handle: &Handle, ifindex: u32, address: IpAddr, mac: Mac) -> Option<bool> {
     let neighbors = handle.neighbours();
     let probe = neighbors.add(ifindex, address).link_layer_address(&mac.bytes());
     probe.state(NeighbourState::Probe).replace().execute().await.ok()?;
@@ -82,4 +117,17 @@ async fn state(handle: &Handle, ifindex: u32, address: IpAddr) -> Option<Neighbo
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_holds_if_its_host_is_among_those_that_answer() {
+        let [a, b] = [1, 2].map(|last| Mac::new([2, 0, 0, 0, 0, last]));
+        assert_eq!(contradiction(a, &[b, a]), None);
+        assert_eq!(contradiction(a, &[b]), Some(PinnedNeighbor { has: a, answers: Some(b) }));
+        assert_eq!(contradiction(a, &[]), Some(PinnedNeighbor { has: a, answers: None }));
+    }
 }

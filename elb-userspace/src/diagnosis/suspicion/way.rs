@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use crate::control::network::Unreachable;
 use crate::diagnosis::check::Check;
-use crate::diagnosis::evidence::Evidence;
+use crate::diagnosis::evidence::{Evidence, PinnedNeighbor};
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Outcome};
+use crate::observe::packet::mac;
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
@@ -20,6 +21,9 @@ pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
         Err(Unreachable::Unknown) => Some(not_learned(evidence)),
         Ok(_) => {
             let hop = evidence.way.gateway.unwrap_or(evidence.address());
+            if let Some(entry) = evidence.looks.pinned.as_ref().filter(|_| !evidence.answers()) {
+                return Some(pinned(evidence, hop, entry));
+            }
             // Where the fresh look is not answered in time, what was known before it counts.
             let is_gone = match evidence.looks.neighbor {
                 Some(confirmed) => !confirmed,
@@ -70,6 +74,21 @@ pub(super) fn no_neighbor(evidence: &Evidence, neighbor: IpAddr) -> Finding {
         format!("the gateway {neighbor} is down or wrong: ip route get {address}")
     };
     Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(fix)
+}
+
+/// The kernel asks for no entry that an administrator made, and sends to its Ethernet address for ever.
+fn pinned(evidence: &Evidence, neighbor: IpAddr, entry: &PinnedNeighbor) -> Finding {
+    let (interface, has) = (&evidence.way.interface, mac(&entry.has.bytes()));
+    let asked = if neighbor.is_ipv4() { "ARP requests" } else { "neighbour solicitations" };
+    let answers = match &entry.answers {
+        Some(other) => format!("{} answers {asked} for it", mac(&other.bytes())),
+        None => format!("no host answers {asked} for it"),
+    };
+    let what = format!(
+        "the neighbour entry of {neighbor} on {interface} is PERMANENT and has {has}, but {answers}"
+    );
+    Finding::seen(Check::Neighbor, Outcome::Fail, what)
+        .fix(format!("ip neigh del {neighbor} dev {interface}    # the kernel asks for it anew"))
 }
 
 pub(super) fn host_unreachable(evidence: &Evidence, by: IpAddr) -> Finding {

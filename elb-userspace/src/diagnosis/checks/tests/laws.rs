@@ -69,6 +69,7 @@ fn looks() -> impl Strategy<Value = Looks> {
             stray,
             quiet,
             requests,
+            pinned: None,
             unwraps: None,
             tls: None,
             large: None,

@@ -1,6 +1,9 @@
 //! Every picture that a cause gives from outside.
 
+use elb_common::addr::Mac;
+
 use super::*;
+use crate::diagnosis::evidence::PinnedNeighbor;
 
 type Case = (&'static str, Evidence, Check, &'static str, &'static str);
 
@@ -338,6 +341,26 @@ pub(super) fn cases() -> Vec<Case> {
             "start the host 10.0.0.11",
         ),
         (
+            "a wrong entry that an administrator made",
+            changed(silent(silence(), false), |e| {
+                e.looks.neighbor = None;
+                e.looks.pinned = Some(pinned(Some(Mac::new([2, 0, 0, 0, 0, 0x12]))));
+            }),
+            Check::Neighbor,
+            "of 10.0.0.11 on eth0 is PERMANENT and has 02:de:ad:00:00:01, but 02:00:00:00:00:12 answers ARP",
+            "ip neigh del 10.0.0.11 dev eth0",
+        ),
+        (
+            "an entry that an administrator made, of a host that is gone",
+            changed(silent(silence(), false), |e| {
+                e.looks.neighbor = None;
+                e.looks.pinned = Some(pinned(None));
+            }),
+            Check::Neighbor,
+            "but no host answers ARP requests for it",
+            "ip neigh del 10.0.0.11 dev eth0",
+        ),
+        (
             "a router that is gone",
             changed(silent(silence(), false), |e| {
                 behind_a_router(e);
@@ -408,4 +431,8 @@ fn change_http(evidence: &mut Evidence, change: impl FnOnce(&mut HttpCheck)) {
     let probe = evidence.wanted.probe.as_mut().unwrap();
     let monitor::HealthCheck::Http(http) = &mut probe.check else { panic!("{probe:?}") };
     change(http);
+}
+
+fn pinned(answers: Option<Mac>) -> PinnedNeighbor {
+    PinnedNeighbor { has: Mac::new([0x02, 0xde, 0xad, 0, 0, 1]), answers }
 }
