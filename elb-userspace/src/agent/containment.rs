@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{apart, fault, sleep_until};
 use crate::api::Query;
+use crate::api::accept::Spare;
 use crate::api::server::Server;
 use crate::api::shape::status;
 use crate::api::socket::Listening;
@@ -186,9 +187,13 @@ pub(super) fn looking(
 }
 
 /// Answers the command line.
-pub(super) fn answering(listening: Listening, queries: mpsc::Sender<Query>) -> Result<Lasting> {
+pub(super) fn answering(
+    listening: Listening,
+    spare: Spare,
+    queries: mpsc::Sender<Query>,
+) -> Result<Lasting> {
     Lasting::start("API socket", move || {
-        let server = Server::new(listening.clone(), queries.clone());
+        let server = Server::new(listening.clone(), spare.clone(), queries.clone());
         let served = apart::spawn("elb-api", move || server.run())?;
         Ok(Box::pin(async move { Ok(served.await.context("its thread panicked")??) }))
     })

@@ -22,6 +22,7 @@ use super::traces::Traces;
 use super::vip_probes::VipProbes;
 use super::{Agent, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::api::accept::Spare;
 use crate::api::socket::ApiSocket;
 use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
@@ -41,8 +42,13 @@ use crate::source::file::{AgentSettings, AttachMode, Config};
 /// # Errors
 /// The configuration is of no use, another agent runs, or the kernel refused.
 pub async fn run(file: &Path) -> Result<()> {
+    serve(file).await.map_err(descriptors::explained)
+}
+
+async fn serve(file: &Path) -> Result<()> {
     // First of all: a signal that comes during the start waits for the loop, and does not kill the agent.
     let signals = Signals::listen()?;
+    let spare = Spare::keep();
     let Beginning { config, right, problems } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
     let owned = owning::locks(&config.agent, &folder)?;
@@ -63,7 +69,7 @@ pub async fn run(file: &Path) -> Result<()> {
     let looker = containment::looking(core.probes.vip.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
     let socket = ApiSocket::bind(core.socket())?;
-    let server = containment::answering(socket.listening(), questions)?;
+    let server = containment::answering(socket.listening(), spare, questions)?;
     core.host.socket = Some(socket);
     let following = Following::new(network, wanted);
     let probes = Runner::new().context("cannot probe")?;
@@ -90,6 +96,8 @@ async fn take_over(
     file: &Path,
     mut problems: Vec<String>,
 ) -> Result<Begun> {
+    // The maps take descriptors, too.
+    let most_probes = descriptors::most_probes();
     let mut carry = Carry::plan(&config.agent.pin_dir, Capacity::of(&config.agent))?;
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);
@@ -147,7 +155,7 @@ async fn take_over(
         written_drained,
         health,
         folder,
-        most_probes: descriptors::most_probes(),
+        most_probes,
         owners,
         problems,
         now: now(),

@@ -1,6 +1,6 @@
 //! The way in for the command line: HTTP over a Unix socket, readable by the agent's group.
 
-mod accept;
+pub mod accept;
 pub mod client;
 mod patient;
 pub mod report;

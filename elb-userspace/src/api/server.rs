@@ -22,9 +22,9 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::accept::Entrance;
+use super::accept::{Entrance, Spare, Taken};
 use super::patient::Patient;
 use super::report::{Encoder, Part, PartRequest, Underway};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
@@ -51,8 +51,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_HEAD: usize = 32 << 10;
 /// Bytes of a body: what a backend server's host says of itself.
 const MAX_BODY: usize = 2 << 20;
-/// How long to wait where no connection can be taken, for want of a descriptor.
-const AGAIN: Duration = Duration::from_millis(200);
+/// How long a refusal may take.
+const REFUSAL: Duration = Duration::from_millis(200);
+/// Why a connection is refused that took the last descriptor.
+const NO_FILE: &str = "the agent cannot open any more files, and takes no connections until it can: raise its limit \
+     (LimitNOFILE= of the unit, or prlimit --pid PID --nofile=65536); elb doctor compares the two";
 
 /// The largest request for a plan, in bytes: a whole file as a JSON text, in which a byte
 /// of the 4 MiB of [`crate::source::file::MAX_FILE_SIZE`] may take two.
@@ -62,13 +65,14 @@ const PLAN: usize = 8 << 20 | 1 << 16;
 #[derive(Debug)]
 pub struct Server {
     listening: Listening,
+    spare: Spare,
     queries: mpsc::Sender<Query>,
 }
 
 impl Server {
     /// Answers what comes in by a socket.
-    pub const fn new(listening: Listening, queries: mpsc::Sender<Query>) -> Self {
-        Self { listening, queries }
+    pub const fn new(listening: Listening, spare: Spare, queries: mpsc::Sender<Query>) -> Self {
+        Self { listening, spare, queries }
     }
 
     /// Answers until the task is dropped.
@@ -89,15 +93,15 @@ impl Server {
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
             .with_state(self.queries);
-        let mut entrance = Entrance::new(self.listening)?;
+        let mut entrance = Entrance::new(self.listening, self.spare)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
-            let stream = match entrance.accept().await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot take a connection to the API socket");
-                    sleep(AGAIN).await;
+            let stream = match entrance.accept().await? {
+                Taken::Served(stream) => stream,
+                Taken::Refused(stream) => {
+                    // The next one needs its descriptor.
+                    let _ = timeout(REFUSAL, refuse(stream, NO_FILE)).await;
                     continue;
                 }
             };
@@ -110,7 +114,10 @@ impl Server {
             } else if let Ok(place) = refusals.clone().try_acquire_owned() {
                 tokio::spawn(async move {
                     // Who asks may be gone.
-                    let _ = timeout(AGAIN, refuse_busy(stream)).await;
+                    let why = format!(
+                        "{CONNECTIONS} connections to the agent are open; ask again in a moment"
+                    );
+                    let _ = timeout(REFUSAL, refuse(stream, &why)).await;
                     drop(place);
                 });
             }
@@ -133,11 +140,10 @@ async fn serve(stream: UnixStream, router: Router) {
     }
 }
 
-/// Says that there are too many others. The request is read first: otherwise the answer would be lost.
-async fn refuse_busy(mut stream: UnixStream) -> io::Result<()> {
+/// Says why there is no answer. The request is read first: otherwise the answer would be lost.
+async fn refuse(mut stream: UnixStream, why: &str) -> io::Result<()> {
     let mut request = [0; 4096];
     let _ = stream.read(&mut request).await?;
-    let why = format!("{CONNECTIONS} connections to the agent are open; ask again in a moment");
     let body = serde_json::to_string(&Error::new(ErrorCode::Busy, why))?;
     let length = body.len();
     let answer = format!(

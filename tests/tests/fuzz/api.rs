@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use elb_userspace::api::Query;
+use elb_userspace::api::accept::Spare;
 use elb_userspace::api::server::Server;
 use elb_userspace::api::shape::error::{Error, ErrorCode};
 use elb_userspace::api::socket::ApiSocket;
@@ -24,7 +25,7 @@ fn api() {
     let bound = ApiSocket::bind(&socket).unwrap();
     runtime.block_on(async {
         let (queries, asked) = mpsc::channel(16);
-        tokio::spawn(Server::new(bound.listening(), queries).run());
+        tokio::spawn(Server::new(bound.listening(), Spare::keep(), queries).run());
         tokio::spawn(refuse_all(asked));
     });
     let mut runs = 0u32;

@@ -51,6 +51,15 @@ pub enum Silence {
     NoSocket(PathBuf),
     /// A signal stopped this process.
     Stopped(u32),
+    /// It can open no more files.
+    NoFile {
+        /// The process.
+        pid: u32,
+        /// How many it has open.
+        open: u64,
+        /// How many it may.
+        limit: u64,
+    },
 }
 
 /// A virtual address that is this host's own.

@@ -33,5 +33,15 @@ fn known(silence: &Silence) -> (String, String) {
             "it is stopped by a signal (state T), so that it neither answers nor probes".to_owned(),
             format!("kill -CONT {pid}"),
         ),
+        Silence::NoFile { pid, open, limit } => (
+            format!(
+                "it has {open} files open and may have {limit}, so that it takes no connections and makes \
+                 no probes"
+            ),
+            format!(
+                "prlimit --pid {pid} --nofile=65536    # for good: LimitNOFILE=65536 in the unit \
+                 (systemctl edit elb)"
+            ),
+        ),
     }
 }

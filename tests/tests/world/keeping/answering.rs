@@ -1,10 +1,11 @@
 //! The API socket's file is removed: commands find the agent again, and traffic notices nothing.
 
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use elb_tests::address::Families;
-use elb_tests::wait::wait_for;
+use elb_tests::{address::Families, process::output, wait::wait_for};
 
 use super::scene::{LIMIT, Scene, answered};
 
@@ -57,4 +58,42 @@ fn a_socket_that_is_removed_comes_back() -> Result<()> {
     scene.wait_healthy()?;
     assert_eq!(traffic.stop()?.failures().len(), 0);
     Ok(())
+}
+
+/// Its limit of open files is lowered below what it has: commands are refused in words, at once.
+#[test]
+fn an_agent_without_descriptors_says_so() -> Result<()> {
+    let scene = Scene::start(Families::V4, |_, _| ())?;
+    let traffic = scene.traffic()?;
+    let limit = |limit: &str| {
+        let id = scene.agent.id().to_string();
+        output(command(&["prlimit", "--pid", &id, &format!("--nofile={limit}:")]), LIMIT)
+    };
+    limit("40")?;
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        let asked = Instant::now();
+        let ended = scene.agent.end(&["status"], LIMIT)?;
+        assert!(asked.elapsed() < Duration::from_secs(5), "{ended:?}");
+        answers.push(ended.said);
+    }
+    let refused = answers.iter().any(|said| said.contains("cannot open any more files"));
+    assert!(refused, "{answers:?}\n{}", scene.agent.log());
+    let said = scene.doctor()?;
+    assert_eq!(said["cause"], "owner", "{said}");
+    assert!(said.to_string().contains("files open and may have 40"), "{said}");
+    let lines = scene.agent.log().matches("cannot take connections").count();
+    assert_eq!(lines, 1, "{}", scene.agent.log());
+    answered(&traffic, 20)?;
+
+    limit("1024")?;
+    scene.wait_healthy()?;
+    traffic.stop()?;
+    Ok(())
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
 }

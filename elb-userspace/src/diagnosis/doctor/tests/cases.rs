@@ -115,6 +115,16 @@ pub(super) fn cases() -> Vec<Case> {
             "kill -CONT 7",
         ),
         (
+            "an agent that can open no more files",
+            general(|f| {
+                f.holders = vec!["state_dir /var/lib/elb/elb is in use by process 7".to_owned()];
+                f.silence = Some(Silence::NoFile { pid: 7, open: 135, limit: 60 });
+            }),
+            Check::Owner,
+            Outcome::Fail,
+            "prlimit --pid 7 --nofile=65536",
+        ),
+        (
             "a virtual address of the host's own",
             general(|f| f.own_vips = own_vip(None, false)),
             Check::OwnAddress,
