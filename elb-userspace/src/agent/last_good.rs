@@ -98,7 +98,7 @@ fn fall_back(
         (Some(config), None) => {
             return Ok(Beginning { config, right: None, problems: all() });
         }
-        (None, None) => bail!("{errors}\n{} cannot be served", file.display()),
+        (None, None) => bail!("{errors}\n{} cannot be served: {}", file.display(), not_found(text)),
         (None, Some((was, at))) => (was, vec!["everything".to_owned()], at),
         (Some(config), Some((was, at))) => {
             let filled = file::fill(&config.model, &was.model);
@@ -118,6 +118,17 @@ fn fall_back(
         problems.insert(0, said);
     }
     Ok(Beginning { config, right: None, problems })
+}
+
+/// Why there is no last good configuration.
+fn not_found(text: &str) -> String {
+    let places: Vec<String> =
+        state_dirs(text).iter().map(|place| place.display().to_string()).collect();
+    format!(
+        "no last good configuration of this file was found in {}; the file itself names the place \
+         ([agent] state_dir), so that where it has another one, correct the file, or make it readable",
+        places.join(" or ")
+    )
 }
 
 /// Objects that are named one by one.
@@ -217,6 +228,10 @@ mod tests {
         let begun = begin(&file).unwrap();
         assert_eq!((begun.right.is_some(), weight(&begun)), (false, None));
         fs::write(&file, "[agent").unwrap();
-        assert!(begin(&file).is_err());
+        let why = begin(&file).err().unwrap().to_string();
+        let said = format!("no last good configuration of this file was found in {STATE_DIR};");
+        assert!(why.contains(&said) && why.contains("[agent] state_dir"), "{why}");
+        fs::remove_file(&file).unwrap();
+        assert!(begin(&file).err().unwrap().to_string().contains(&said));
     }
 }
