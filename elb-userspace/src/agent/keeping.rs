@@ -152,11 +152,15 @@ impl Core {
         {
             Ok(attachment) => {
                 self.host.attachments.push(attachment);
-                self.host.keeping.register.restored(
-                    &object,
-                    "the interface carried none",
-                    now.wall,
-                );
+                let register = &mut self.host.keeping.register;
+                if register.has(&object) {
+                    register.restored(&object, "the interface carried none", now.wall);
+                } else {
+                    // A reload asked for it just now.
+                    register.in_place(&object);
+                    let mode = mode_name(mode);
+                    tracing::info!(interface = name, mode, "the program is attached");
+                }
                 true
             }
             Err(error) => {

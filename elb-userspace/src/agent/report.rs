@@ -5,7 +5,7 @@ mod health;
 mod parts;
 mod selection;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use elb_common::admission::connections;
 use elb_common::counter::Counter;
@@ -74,6 +74,9 @@ impl Core {
         all.extend(self.faults.panics.problems());
         all.extend(self.held_problems());
         all.extend(lost_lines());
+        // A reload that was refused says what cannot be written, too.
+        let mut said = BTreeSet::new();
+        all.retain(|one| said.insert(one.clone()));
         all
     }
 

@@ -85,6 +85,11 @@ impl Register {
         self.0.iter()
     }
 
+    /// Whether an object was kept before.
+    pub fn has(&self, object: &KeptObject) -> bool {
+        self.0.contains_key(object)
+    }
+
     /// Why an object is missing, if it is.
     pub fn why_missing(&self, object: &KeptObject) -> Option<&str> {
         self.0.get(object)?.missing.as_deref()
@@ -111,8 +116,9 @@ mod tests {
     fn what_is_missing_is_a_problem_until_it_is_restored() {
         let mut register = Register::default();
         let object = &KeptObject::Program("eth0".to_owned());
+        assert!(!register.has(object));
         register.in_place(object);
-        assert!(register.problems().is_empty());
+        assert!(register.has(object) && register.problems().is_empty());
         register.missing(object, "no such interface".to_owned());
         assert_eq!(register.problems(), ["XDP program on eth0: no such interface"]);
         register.restored(object, "it was gone", SystemTime::UNIX_EPOCH);

@@ -25,8 +25,8 @@ pub enum RouteError {
     },
     /// Another interface has the name.
     #[error(
-        "there is an interface {name:?} that is not elb's; rename or delete it (`ip link show dev {name}`), \
-         and elb makes its own"
+        "there is an interface {name:?} that is not elb's, or whose other end was renamed; rename or delete it \
+         (`ip link show dev {name}`), and elb makes its own"
     )]
     Taken {
         /// The name.
