@@ -133,7 +133,7 @@ mod tests {
         for wrong in ["", "web", "1b4e28ba", "00000000-0000-0000-0000-000000000000", "10.0.0.1:80"]
         {
             let error = wrong.parse::<ResourceId>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{wrong:?} is not a UUID; write")), "{error}");
+            assert!(error.starts_with(&format!("{wrong:?} is not a UUID; use")), "{error}");
         }
     }
 

@@ -29,7 +29,7 @@ fn collect(
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let module = [&within[..], &[name.clone()]].concat();
+        let module = [&within[..], std::slice::from_ref(&name)].concat();
         if name == "tests" {
             continue;
         }
