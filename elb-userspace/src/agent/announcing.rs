@@ -128,35 +128,35 @@ impl Agent {
 impl Core {
     /// Interfaces that can say where virtual addresses are, in the order of the file.
     fn able_to_announce(&self) -> Vec<(u32, Mac)> {
-        let found = &self.keeping.found;
+        let found = &self.host.keeping.found;
         let able = |index: u32| {
             let interface = found.interfaces.get(&index).filter(|one| one.carrier)?;
             Some((index, interface.mac?))
         };
         let names = self.config.agent.interfaces.iter();
         let placed = names.filter_map(|name| {
-            Some(self.attachments.iter().find(|one| one.interface == *name)?.index)
+            Some(self.host.attachments.iter().find(|one| one.interface == *name)?.index)
         });
         placed.filter_map(able).collect()
     }
 
     /// Notes which interfaces are on one segment; true if others answer now than before.
     fn joined(&mut self, pairs: BTreeSet<Pair>) -> bool {
-        self.keeping.joined.extend(pairs);
+        self.host.keeping.joined.extend(pairs);
         self.choose_quiet()
     }
 
     /// Chooses anew which interfaces leave it to others to answer; true if these are others.
     pub(super) fn choose_quiet(&mut self) -> bool {
         let able: Vec<u32> = self.able_to_announce().into_iter().map(|(index, _)| index).collect();
-        let here = |index: &u32| self.attachments.iter().any(|one| one.index == *index);
-        self.keeping.joined.retain(|(one, other)| here(one) && here(other));
-        let quiet = crate::kernel::host::segments::quiet(&able, &self.keeping.joined);
-        if quiet == self.keeping.quiet {
+        let here = |index: &u32| self.host.attachments.iter().any(|one| one.index == *index);
+        self.host.keeping.joined.retain(|(one, other)| here(one) && here(other));
+        let quiet = crate::kernel::host::segments::quiet(&able, &self.host.keeping.joined);
+        if quiet == self.host.keeping.quiet {
             return false;
         }
         tracing::info!(?quiet, "interfaces on a segment where another one answers for addresses");
-        self.keeping.quiet = quiet;
+        self.host.keeping.quiet = quiet;
         self.publish();
         true
     }
@@ -173,8 +173,8 @@ impl Core {
 
     /// Groups were joined of these interfaces, some of which had been; or it did not work, and why.
     fn groups_joined(&mut self, done: &[(u32, Result<bool, String>)], now: Now) {
-        let register = &mut self.keeping.register;
-        for one in &self.attachments {
+        let register = &mut self.host.keeping.register;
+        for one in &self.host.attachments {
             let object = KeptObject::Groups(one.interface.clone());
             let mut of_it = done.iter().filter(|(index, _)| *index == one.index).map(|(_, r)| r);
             match of_it.clone().find_map(|result| result.as_ref().err()) {

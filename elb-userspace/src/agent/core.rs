@@ -13,7 +13,6 @@ use elb_common::ring::CHUNK;
 
 use super::arrivals::Arrivals;
 use super::bound::Bound;
-use super::containment::Panics;
 use super::descriptors;
 use super::drained::Drained;
 use super::events::Events;
@@ -24,13 +23,11 @@ use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
 use super::owning::Owned;
 use super::quiet::Quiet;
-use super::stuck::Followed;
+use super::state::{Drains, Faults, Journal, LoadedFile, OnHost, Probes, Serving};
 use super::sweep::Tracking;
-use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
 use crate::control::assign::IdSpace;
-use crate::control::census::Census;
 use crate::control::network::{Network, Route, WantedAddresses};
 use crate::control::plan::Image;
 use crate::control::reconcile::{EncapSource, Owners, Reconciler, Renamed};
@@ -65,82 +62,20 @@ pub(super) struct Parts {
     pub now: Now,
 }
 
-/// The agent's state.
+/// The agent's state, in parts.
 pub(super) struct Core {
     pub(super) config: Config,
-    pub(super) file: PathBuf,
-    /// The text of the configuration, if the file was right throughout.
-    pub(super) text: String,
-    /// Keeps the program loaded while it is being attached to more interfaces.
-    pub(super) object: LoadedObject,
-    pub(super) maps: Maps,
-    /// What this host offers probes of virtual addresses.
-    pub(super) vip_probes: VipProbes,
-    /// What was found to be wrong with probes on this host, while they give reason to look.
-    pub(super) looked: Looked,
-    /// What packets note of flows, read next to everything else.
-    pub(super) tracking: Arc<Tracking>,
-    pub(super) attachments: Vec<Attachment>,
-    /// What is kept in the host.
-    pub(super) keeping: Keeping,
-    pub(super) reconciler: Reconciler,
-    pub(super) network: Network,
-    pub(super) members: Members,
-    pub(super) events: Events,
-    /// Load balancers that have or had an address.
-    pub(super) bound: Bound,
-    pub(super) probing: Probing,
-    /// What the maps hold, by what the agent wrote or read.
-    pub(super) observed: Image,
-    /// Pools with slots that are not settled, and how many.
-    pub(super) moving: BTreeMap<ResourceId, u32>,
-    /// Members that are drained by command.
-    pub(super) drained: Drained,
-    /// When to publish again although nothing else happens: flows of a member that leaves are to be
-    /// cut, or the first ring of a pool waits no more.
-    pub(super) next_publish: Option<u32>,
-    /// Whether a pool's first ring waits for its members.
-    pub(super) first_rings_wait: bool,
-    /// What could not be written.
-    pub(super) trouble: Trouble,
-    /// Tasks that panicked.
-    pub(super) panics: Panics,
-    /// Why lasting tasks do not run at present, by task.
-    pub(super) idle_tasks: BTreeMap<&'static str, String>,
+    pub(super) file: LoadedFile,
     /// Where the agent keeps what the next one needs.
     pub(super) folder: Folder,
-    /// Which members are drained, as last written down.
-    pub(super) written_drained: saved::Drained,
-    /// Counts the changes of the numbers.
-    pub(super) revision: u64,
-    /// New connections of the last minute.
-    pub(super) arrivals: Arrivals,
-    /// What the last sweep of the flow tables found.
-    pub(super) census: Option<Census>,
     pub(super) started: SystemTime,
-    /// When the configuration was.
-    pub(super) loaded: Now,
-    pub(super) config_problems: Vec<String>,
-    /// Whether the file, or a part of it, is not what is served.
-    pub(super) file_is_wrong: bool,
-    /// What this agent alone may use.
-    pub(super) owned: Owned,
-    pub(super) map_problems: Vec<String>,
-    pub(super) own_addresses: OwnAddresses,
-    /// Others that answer for the virtual addresses.
-    pub(super) holders: Holders,
-    /// Whether packets follow the openings of connections.
-    pub(super) followed: Followed,
-    /// Since when no packet went to each member.
-    pub(super) quiet: Quiet,
-}
-
-/// Probes under way, and how punctual they are.
-#[derive(Debug)]
-pub(super) struct Probing {
-    pub(super) under_way: usize,
-    pub(super) most: usize,
-    pub(super) lateness: Lateness,
+    pub(super) network: Network,
+    pub(super) serving: Serving,
+    pub(super) probes: Probes,
+    pub(super) drains: Drains,
+    pub(super) host: OnHost,
+    pub(super) journal: Journal,
+    pub(super) faults: Faults,
 }
 
 impl Core {
@@ -160,54 +95,61 @@ impl Core {
         };
         let mut core = Self {
             config: parts.config,
-            file: parts.file,
-            text: parts.text,
-            object: parts.object,
-            maps: parts.maps,
-            vip_probes: parts.vip_probes,
-            looked: Looked::default(),
-            tracking: parts.tracking,
-            attachments: parts.attachments,
-            keeping: parts.keeping,
-            reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
+            file: LoadedFile {
+                path: parts.file,
+                text: parts.text,
+                loaded: parts.now,
+                problems: parts.problems,
+                is_wrong: false,
+            },
+            folder: parts.folder,
+            started: parts.now.wall,
             network: Network::default(),
-            members: Members::probing_from(sources),
-            events: Events::new(std::mem::take(&mut parts.health.events)),
-            bound: Bound::new(std::mem::take(&mut parts.health.bound_load_balancers)),
-            probing: Probing {
+            serving: Serving {
+                reconciler: Reconciler::new(assignments, parts.owners, room, encap_source),
+                maps: parts.maps,
+                observed: parts.observed,
+                tracking: parts.tracking,
+                moving,
+                next_publish: None,
+                first_rings_wait: false,
+                revision: 0,
+                census: None,
+                left_out: Vec::new(),
+            },
+            probes: Probes {
+                members: Members::probing_from(sources),
+                vip: parts.vip_probes,
+                looked: Looked::default(),
                 under_way: 0,
                 most: parts.most_probes,
                 lateness: Lateness::default(),
             },
-            observed: parts.observed,
-            moving,
-            drained: parts.drained,
-            next_publish: None,
-            first_rings_wait: false,
-            trouble: Trouble::default(),
-            panics: Panics::default(),
-            idle_tasks: BTreeMap::new(),
-            folder: parts.folder,
-            written_drained: parts.written_drained,
-            revision: 0,
-            arrivals: Arrivals::default(),
-            census: None,
-            started: parts.now.wall,
-            loaded: parts.now,
-            config_problems: parts.problems,
-            file_is_wrong: false,
-            owned: Owned::default(),
-            map_problems: Vec::new(),
-            own_addresses: OwnAddresses::default(),
-            holders: Holders::default(),
-            followed: Followed::default(),
-            quiet: Quiet::default(),
+            drains: Drains {
+                drained: parts.drained,
+                written: parts.written_drained,
+                quiet: Quiet::default(),
+            },
+            host: OnHost {
+                object: parts.object,
+                attachments: parts.attachments,
+                keeping: parts.keeping,
+                owned: Owned::default(),
+                own_addresses: OwnAddresses::default(),
+                holders: Holders::default(),
+            },
+            journal: Journal {
+                events: Events::new(std::mem::take(&mut parts.health.events)),
+                bound: Bound::new(std::mem::take(&mut parts.health.bound_load_balancers)),
+                arrivals: Arrivals::default(),
+            },
+            faults: Faults::default(),
         };
         let model = core.config.model.clone();
         core.keep_drained();
-        core.members.follow(&model, &mut parts.health, parts.now);
-        core.members.assigned(&core.reconciler.assignments.pools);
-        core.bound.follow(&core.config.model);
+        core.probes.members.follow(&model, &mut parts.health, parts.now);
+        core.probes.members.assigned(&core.serving.reconciler.assignments.pools);
+        core.journal.bound.follow(&core.config.model);
         core
     }
 
@@ -217,15 +159,16 @@ impl Core {
 
     /// Lets all interfaces carry a program; the first that refuses is the error.
     pub(super) fn carry(&mut self, program: Program) -> Result<(), AttachError> {
-        self.keeping.program = program;
-        self.keeping.changed();
-        let carry = |attachment: &Attachment| attachment.carry(&mut self.object, program);
-        self.attachments.iter().map(carry).fold(Ok(()), Result::and)
+        self.host.keeping.program = program;
+        self.host.keeping.changed();
+        let carry = |attachment: &Attachment| attachment.carry(&mut self.host.object, program);
+        self.host.attachments.iter().map(carry).fold(Ok(()), Result::and)
     }
 
     /// Addresses that routes are needed to.
     pub(super) fn addresses(&self) -> WantedAddresses {
-        let removed = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
+        let removed =
+            self.serving.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let mut all = addresses(&self.config.model);
         all.extend(removed.map(|member| member.address));
         let balancers = self.config.model.load_balancers();
@@ -237,7 +180,7 @@ impl Core {
 
     /// Addresses of members whose pools do not wait for verdicts: they have a ring, or no monitor.
     pub(super) fn serving_at_once(&self) -> BTreeSet<IpAddr> {
-        let assigned = &self.reconciler.assignments.pools;
+        let assigned = &self.serving.reconciler.assignments.pools;
         let has_ring = |pool: &Pool| assigned.get(&pool.id).is_some_and(|pool| !pool.is_fresh);
         let serves =
             |pool: &&Pool| has_ring(pool) || Timing::of(pool.healthmonitor.as_ref()).is_none();
@@ -252,17 +195,17 @@ impl Core {
 
     /// When the next probe is due; none while no more may be under way.
     pub(super) fn next_probe(&self) -> Option<Time> {
-        self.members.next_probe().filter(|_| self.probing.under_way < self.probing.most)
+        self.probes.members.next_probe().filter(|_| self.probes.under_way < self.probes.most)
     }
 
     /// The probes to start now. Each is to be handed back to [`Self::probed`].
     pub(super) fn due_probes(&mut self, now: Now) -> Vec<DueProbe> {
-        self.probing.most = descriptors::most_probes_now();
-        let free = self.probing.most.saturating_sub(self.probing.under_way);
-        let mut due = self.members.due(now, free);
-        self.probing.under_way += due.len();
+        self.probes.most = descriptors::most_probes_now();
+        let free = self.probes.most.saturating_sub(self.probes.under_way);
+        let mut due = self.probes.members.due(now, free);
+        self.probes.under_way += due.len();
         for probe in &mut due {
-            let watched = self.members.watched(probe.member);
+            let watched = self.probes.members.watched(probe.member);
             probe.routes =
                 watched.map_or_else(Vec::new, |one| self.routes_in_turn(one, &probe.spec));
         }
@@ -278,30 +221,30 @@ impl Core {
         outcome: ProbeOutcome,
         now: Now,
     ) -> ToDo {
-        self.probing.under_way -= 1;
-        self.probing.lateness.note(late);
-        let effect = self.members.probed(member, outcome, now);
+        self.probes.under_way -= 1;
+        self.probes.lateness.note(late);
+        let effect = self.probes.members.probed(member, outcome, now);
         if let Some(event) = effect.event {
-            self.events.happened(event);
+            self.journal.events.happened(event);
         }
         ToDo { publish: effect.standing_changed, save: effect.is_news }
     }
 
     /// A probe came to no result.
     pub(super) fn probe_abandoned(&mut self, member: u32, now: Now) {
-        self.probing.under_way -= 1;
-        self.members.abandoned(member, now);
+        self.probes.under_way -= 1;
+        self.probes.members.abandoned(member, now);
     }
 
     /// What is known by a pool's id goes with the pool to the id that it has now.
     pub(super) fn follow_names(&mut self, model: &Model) -> Vec<Renamed> {
-        let renamed = self.reconciler.follow_names(model);
+        let renamed = self.serving.reconciler.follow_names(model);
         for one in &renamed {
             tracing::info!(from = %one.from, to = %one.to, "the pool got another id");
-            one.apply(&mut self.moving);
-            self.arrivals.renamed(one);
+            one.apply(&mut self.serving.moving);
+            self.journal.arrivals.renamed(one);
         }
-        self.members.rename(&renamed);
+        self.probes.members.rename(&renamed);
         renamed
     }
 
@@ -309,8 +252,9 @@ impl Core {
     pub(super) fn announcements(&self) -> Vec<(u32, Mac, IpAddr)> {
         let announced =
             |(_, vip): &(&IpAddr, &elb_common::listener::Vip)| vip.flags & vip_flags::ANNOUNCE != 0;
-        let vips: Vec<_> = self.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
-        let interfaces = self.observed.interfaces.iter().filter(|(_, one)| !one.is_quiet());
+        let vips: Vec<_> =
+            self.serving.observed.vips.iter().filter(announced).map(|(a, _)| *a).collect();
+        let interfaces = self.serving.observed.interfaces.iter().filter(|(_, one)| !one.is_quiet());
         interfaces
             .flat_map(|(index, interface)| vips.iter().map(|vip| (*index, interface.mac, *vip)))
             .collect()
@@ -330,9 +274,9 @@ impl Core {
     pub(super) fn health(&self) -> saved::SavedHealth {
         saved::SavedHealth {
             boot: boot_id().to_owned(),
-            pools: self.members.saved(),
-            bound_load_balancers: self.bound.ids().clone(),
-            events: self.events.past().cloned().collect(),
+            pools: self.probes.members.saved(),
+            bound_load_balancers: self.journal.bound.ids().clone(),
+            events: self.journal.events.past().cloned().collect(),
         }
     }
 }

@@ -23,7 +23,8 @@ const SHOW: Duration = Duration::from_millis(500);
 impl Core {
     /// The means to cut connections.
     pub(super) fn cutter(&mut self) -> Result<Cutter, String> {
-        Cutter::new(&mut self.object).map_err(|error| format!("cannot cut connections: {error}"))
+        Cutter::new(&mut self.host.object)
+            .map_err(|error| format!("cannot cut connections: {error}"))
     }
 }
 

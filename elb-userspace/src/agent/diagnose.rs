@@ -100,7 +100,7 @@ impl Core {
     fn add_pool(&self, case: &mut Case, target: Target<'_>, pool: &Pool) {
         let mut wanted = self.pool_wanted(pool);
         wanted.listeners.retain(|served| target.includes(&served.balancer, &served.listener));
-        let report = checks::pool(&wanted, &self.file);
+        let report = checks::pool(&wanted, &self.file.path);
         if report.conclusion != Conclusion::Healthy {
             case.pools.push(report);
             // Members are looked at where packets may come to them.
@@ -109,7 +109,7 @@ impl Core {
             }
         }
         for member in &pool.members {
-            let health = self.members.health(pool.id, member.socket());
+            let health = self.probes.members.health(pool.id, member.socket());
             let reached = self.network.next_hop(member.address).is_ok();
             let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
@@ -125,7 +125,7 @@ impl Core {
     }
 
     fn evidence(&self, pool: &Pool, member: &Member) -> Evidence {
-        let watched = self.members.get(pool.id, member.socket());
+        let watched = self.probes.members.get(pool.id, member.socket());
         let health = watched.map(|watched| &watched.health);
         let probe = watched.and_then(|watched| watched.probe.clone());
         let monitor = pool.healthmonitor.as_ref();
@@ -141,7 +141,7 @@ impl Core {
         }
         Evidence {
             wanted: WantedMember {
-                file: self.file.clone(),
+                file: self.file.path.clone(),
                 pool: self.pool_wanted(pool),
                 member: member.name.to_string(),
                 service: member.socket(),
@@ -171,7 +171,7 @@ impl Core {
             listener: listener.name.to_string(),
             protocol: listener.protocol,
             vips: balancer.vips().collect(),
-            was_bound: !self.bound.never_was(balancer),
+            was_bound: !self.journal.bound.never_was(balancer),
             enabled: balancer.admin_state_up && listener.admin_state_up,
         });
         let others = model.load_balancers().iter().flat_map(|balancer| {
@@ -195,7 +195,7 @@ impl Core {
 
     fn resting(&self, member: &Member) -> Option<Resting> {
         let name = member.name.to_string();
-        if self.drained.has(member) {
+        if self.drains.drained.has(member) {
             return Some(Resting::Drained(name));
         }
         (member.weight.get() == 0).then_some(Resting::NoWeight(name))

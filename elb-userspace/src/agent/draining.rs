@@ -12,6 +12,7 @@ use crate::model::{Member, MemberRef, ResourceId};
 
 /// A member that a request named.
 struct Named {
+    id: ResourceId,
     pool: ResourceId,
     pool_name: String,
     /// The member; none of one that was removed.
@@ -21,6 +22,7 @@ struct Named {
 
 /// A member that a request may name.
 struct Candidate<'a> {
+    id: ResourceId,
     pool: ResourceId,
     pool_name: &'a str,
     member: Option<&'a Member>,
@@ -29,8 +31,8 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     fn named(self) -> Named {
-        let Self { pool, pool_name, member, socket } = self;
-        Named { pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
+        let Self { id, pool, pool_name, member, socket } = self;
+        Named { id, pool, pool_name: pool_name.to_owned(), member: member.cloned(), socket }
     }
 }
 
@@ -57,18 +59,20 @@ impl Core {
     /// Does what was asked, and returns how far it is; an error names the member that was not found.
     pub(super) fn drain(&mut self, request: &DrainRequest) -> Result<Draft, String> {
         let named = self.named(request)?;
-        let before = self.drained.clone();
-        for Named { pool, member, .. } in &named {
+        let before = self.drains.drained.clone();
+        for Named { id, pool, member, .. } in &named {
             let pool = self.config.model.pool_with(*pool);
             match (request.action, pool, member) {
-                (DrainAction::Start, Some(pool), Some(member)) => self.drained.start(pool, member),
-                (DrainAction::Cancel, _, Some(member)) => self.drained.cancel(member.id),
-                (DrainAction::Start | DrainAction::Cancel | DrainAction::Look, ..) => {}
+                (DrainAction::Start, Some(pool), Some(member)) => {
+                    self.drains.drained.start(pool, member);
+                }
+                (DrainAction::Cancel, ..) => self.drains.drained.cancel(*id),
+                (DrainAction::Start | DrainAction::Look, ..) => {}
             }
         }
-        if self.drained != before {
+        if self.drains.drained != before {
             if let Err(why) = self.save_drained() {
-                self.drained = before;
+                self.drains.drained = before;
                 tracing::error!("{why}");
                 return Err(format!("{why}; nothing is changed, since a restart would forget it"));
             }
@@ -94,7 +98,8 @@ impl Core {
     /// Those that there are, and those that only serve flows.
     fn pools(&self) -> impl Iterator<Item = (Label<'_>, ())> {
         let present = self.config.model.pools().iter().map(Label::from);
-        let removed = self.reconciler.assignments.pools.iter().filter(|(_, pool)| pool.removed);
+        let removed =
+            self.serving.reconciler.assignments.pools.iter().filter(|(_, pool)| pool.removed);
         let removed = removed.map(|(id, pool)| Label::pool(Some(*id), &pool.name));
         present.chain(removed).map(|label| (label, ()))
     }
@@ -103,26 +108,27 @@ impl Core {
         let pools = self.config.model.pools().iter();
         let members = pools.flat_map(|pool| pool.members.iter().map(move |one| (pool, one)));
         members.map(|(pool, member)| {
+            let label = Label::from((pool, member));
             let (pool_name, socket) = (pool.name.as_str(), member.socket());
-            let member_is = Candidate { pool: pool.id, pool_name, member: Some(member), socket };
-            (Label::from((pool, member)), member_is)
+            let (id, member) = (member.id, Some(member));
+            (label, Candidate { id, pool: pool.id, pool_name, member, socket })
         })
     }
 
     fn removed_members(&self) -> impl Iterator<Item = (Label<'_>, Candidate<'_>)> {
-        self.reconciler.assignments.pools.iter().flat_map(|(pool, assigned)| {
+        self.serving.reconciler.assignments.pools.iter().flat_map(|(pool, assigned)| {
             let removed = assigned.members.iter().filter(|member| member.removed);
             removed.map(|number| {
                 let (pool_name, socket) = (assigned.name.as_str(), number.socket());
                 let id = number.resource(*pool);
                 let label = Label::member((Some(*pool), pool_name), Some(id), None, socket);
-                (label, Candidate { pool: *pool, pool_name, member: None, socket })
+                (label, Candidate { id, pool: *pool, pool_name, member: None, socket })
             })
         })
     }
 
     fn drained_member(&self, named: &Named) -> Option<(u16, DrainedMember)> {
-        let assigned = self.reconciler.assignments.pools.get(&named.pool)?;
+        let assigned = self.serving.reconciler.assignments.pools.get(&named.pool)?;
         let number = assigned.members.iter().find(|member| member.socket() == named.socket)?;
         let (slots, former_slots) = self.slots_naming(assigned, number.id);
         let cut_in = number.cut_at.map(|at| at.saturating_sub(coarse_seconds()));
@@ -150,8 +156,8 @@ impl Core {
 
     /// Seconds for which no packet went to a member, if that is known.
     fn quiet_for(&self, id: u16) -> u32 {
-        match self.maps.backend_counter(id) {
-            Ok(counter) => self.quiet.time(id, counter.packets, coarse_seconds()),
+        match self.serving.maps.backend_counter(id) {
+            Ok(counter) => self.drains.quiet.time(id, counter.packets, coarse_seconds()),
             Err(error) => {
                 tracing::warn!(%error, "cannot read whether packets go to a member");
                 0
@@ -161,7 +167,7 @@ impl Core {
 
     /// How many members of a pool take new flows next to one.
     fn others(&self, pool: &AssignedPool, id: u16) -> usize {
-        let (owners, _) = self.maps.shares(pool.region());
+        let (owners, _) = self.serving.maps.shares(pool.region());
         owners.keys().filter(|owner| ![0, id].contains(owner)).count()
     }
 
@@ -169,18 +175,18 @@ impl Core {
         match named {
             _ if self.is_cut(number.id) => "CUT",
             Named { member: None, .. } => "REMOVED",
-            Named { member: Some(member), .. } if self.drained.has(member) => "DRAINING",
+            Named { member: Some(member), .. } if self.drains.drained.has(member) => "DRAINING",
             Named { .. } => "SERVING",
         }
     }
 
     /// Slots that a member owns, and slots where it serves as a former owner.
     fn slots_naming(&self, assigned: &AssignedPool, id: u16) -> (u32, u32) {
-        let (owned, former) = self.maps.naming(assigned.region(), id);
+        let (owned, former) = self.serving.maps.naming(assigned.region(), id);
         if self.is_cut(id) {
             return (owned, former);
         }
-        let before = assigned.former.map(|ring| self.maps.naming(ring.region(), id));
+        let before = assigned.former.map(|ring| self.serving.maps.naming(ring.region(), id));
         let (owned_before, former_before) = before.unwrap_or_default();
         (owned, former + owned_before + former_before)
     }

@@ -10,19 +10,19 @@ use crate::observe::names::Names;
 impl Core {
     /// What the maps' numbers are called now.
     pub(super) fn names(&self) -> Names {
-        let interfaces = self.attachments.iter().map(|a| (a.index, a.interface.clone()));
-        Names::new(&self.config.model, &self.reconciler.assignments, interfaces.collect())
+        let interfaces = self.host.attachments.iter().map(|a| (a.index, a.interface.clone()));
+        Names::new(&self.config.model, &self.serving.reconciler.assignments, interfaces.collect())
     }
 
     /// Where a packet would go. Changes nothing.
     pub(super) fn explain(&self, question: &ExplainRequest) -> Result<Explanation, String> {
         let ingress = self.ingress(question.interface.as_deref())?;
-        let live = Live::new(&self.maps);
+        let live = Live::new(&self.serving.maps);
         let explained = explain(question, ingress, &live, &self.names());
         live.finish().map_err(|error| error.to_string())?;
         let (mut explained, key) = explained?;
         if let (Some(entry), Some(key)) = (&mut explained.flow, key) {
-            let flow = self.maps.flow(&key).map_err(|error| error.to_string())?;
+            let flow = self.serving.maps.flow(&key).map_err(|error| error.to_string())?;
             entry.idle = flow.map(|flow| coarse_seconds().saturating_sub(flow.seen));
         }
         let own = local::own_addresses();
@@ -35,9 +35,10 @@ impl Core {
 
     fn ingress(&self, interface: Option<&str>) -> Result<Ingress, String> {
         let wanted = |name: &str| interface.is_none_or(|interface| interface == name);
-        let found = self.attachments.iter().find(|attachment| wanted(&attachment.interface));
+        let found = self.host.attachments.iter().find(|attachment| wanted(&attachment.interface));
         let attachment = found.ok_or_else(|| {
-            let known: Vec<_> = self.attachments.iter().map(|a| a.interface.as_str()).collect();
+            let known: Vec<_> =
+                self.host.attachments.iter().map(|a| a.interface.as_str()).collect();
             let wanted = interface.unwrap_or_default();
             format!("{wanted:?} does not carry the program; these do: {}", known.join(", "))
         })?;

@@ -26,14 +26,14 @@ impl Core {
         let all = request.member.is_none() && request.pool.is_none();
         let members = names.select(request.member.as_deref(), request.pool.as_deref())?;
         let listener = request.listener.as_deref().map(|name| names.select_listener(name));
-        let tables = FlowTables::new(&self.object.directory, self.maps.capacity)
+        let tables = FlowTables::new(&self.host.object.directory, self.serving.maps.capacity)
             .map_err(|error| error.to_string())?;
         let wanted = Wanted {
             members: (!all).then_some(members),
             listener: listener.transpose()?,
             client: request.client,
         };
-        let terms = Terms::new(&self.observed);
+        let terms = Terms::new(&self.serving.observed);
         let FlowsRequest { limit, cut, .. } = *request;
         Ok(Listing { tables, names, terms, wanted, limit, cut })
     }

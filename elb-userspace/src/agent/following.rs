@@ -101,7 +101,7 @@ impl Agent {
 
     fn take_network(&mut self) {
         self.core.network = self.following.network.borrow_and_update().clone();
-        self.core.idle_tasks.remove("netlink");
+        self.core.faults.idle_tasks.remove("netlink");
         self.core.look_for_own_addresses();
         self.core.look_for_own_addresses();
     }
@@ -117,7 +117,7 @@ impl Agent {
         let mut wanted = self.core.addresses();
         let mut members = BTreeSet::new();
         // The reload says what is wrong with the file.
-        if let (Some(config), _) = file::load_for(&self.core.file, &self.core.host()) {
+        if let (Some(config), _) = file::load_for(&self.core.file.path, &self.core.host()) {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
             wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
@@ -160,9 +160,9 @@ impl Core {
     /// How members were reached, as the maps have it from the last agent.
     pub(super) fn network_before(&self) -> Network {
         let mut network = Network::default();
-        let pools = self.reconciler.assignments.pools.values();
+        let pools = self.serving.reconciler.assignments.pools.values();
         for number in pools.flat_map(|pool| &pool.members) {
-            let Some(backend) = self.observed.backends.get(&number.id) else { continue };
+            let Some(backend) = self.serving.observed.backends.get(&number.id) else { continue };
             if backend.is_reachable() && has_address(backend, number.address) {
                 let hop = LastHop { ifindex: backend.ifindex, mac: backend.next_hop };
                 network.last_hops.insert(number.address, hop);

@@ -117,7 +117,7 @@ impl Core {
 
     /// Whether another host answers for an address.
     pub(super) fn is_held(&self) -> bool {
-        !self.holders.known.is_empty()
+        !self.host.holders.known.is_empty()
     }
 
     /// Takes down what a look found.
@@ -136,15 +136,15 @@ impl Core {
         let own: Vec<_> = self.network.links.values().filter_map(|link| link.mac).collect();
         let found: Vec<AddressHolder> =
             found.into_iter().filter(|holder| !own.contains(&holder.mac)).collect();
-        self.holders.retain(&self.announced());
-        for holder in self.holders.found(questions, &found) {
+        self.host.holders.retain(&self.announced());
+        for holder in self.host.holders.found(questions, &found) {
             tracing::warn!("{}", self.held_by(&holder));
         }
     }
 
     /// A line for each of those who answer for a virtual address.
     pub(super) fn held_problems(&self) -> Vec<String> {
-        let holders = self.holders.known.iter();
+        let holders = self.host.holders.known.iter();
         holders
             .map(|(holder, _)| format!("{}; {}", self.held_by(holder), self.quiet(holder)))
             .collect()
@@ -153,7 +153,7 @@ impl Core {
     /// A report on each virtual address of `vips` that a host answers for which is no member: of members
     /// their own reports say it.
     pub(super) fn held_reports(&self, vips: &[IpAddr]) -> Vec<Report> {
-        let held = self.holders.known.iter().map(|(holder, _)| holder);
+        let held = self.host.holders.known.iter().map(|(holder, _)| holder);
         let strange = held.filter(|one| vips.contains(&one.vip) && self.member_with(one).is_none());
         let report = |holder: &AddressHolder| {
             let finding = Finding::seen(Check::AddressBound, Outcome::Fail, self.held_by(holder))
@@ -165,7 +165,7 @@ impl Core {
 
     /// The virtual addresses that a member answers for.
     pub(super) fn held_by_member(&self, member: IpAddr) -> Vec<IpAddr> {
-        let held = self.holders.known.iter().map(|(holder, _)| holder);
+        let held = self.host.holders.known.iter().map(|(holder, _)| holder);
         held.filter(|one| self.has_mac(member, one)).map(|one| one.vip).collect()
     }
 

@@ -48,7 +48,7 @@ impl Agent {
     /// Looks at what carries probes on this host, if their results give reason to.
     pub(super) fn look_at_instrument(&mut self) {
         let Some(question) = self.core.instrument_question(now()) else { return };
-        let place = self.core.looked.found.clone();
+        let place = self.core.probes.looked.found.clone();
         self.diagnoses.spawn(async move {
             let found = instrument::look(question).await.unwrap_or_default();
             for fault in &found {
@@ -66,14 +66,14 @@ impl Agent {
 impl Core {
     /// What is to be looked at now, if anything.
     fn instrument_question(&mut self, now: Now) -> Option<InstrumentQuestion> {
-        let judging = &mut self.members.judging;
+        let judging = &mut self.probes.members.judging;
         let is_held = matches!(judging.mass(), Some(Mass::Held(_)));
         let is_suspected = judging.is_suspected() || judging.mass().is_some();
         let hits_all = |found: Vec<Fault>| found.iter().any(|fault| fault.hits_all);
-        if is_held && self.looked.found().is_some_and(hits_all) {
+        if is_held && self.probes.looked.found().is_some_and(hits_all) {
             judging.explained(now.time);
         }
-        self.looked.is_due(is_suspected, now.time).then(|| self.probes_of_this_host())
+        self.probes.looked.is_due(is_suspected, now.time).then(|| self.probes_of_this_host())
     }
 
     /// The probes of this host, to be looked at.
@@ -82,7 +82,7 @@ impl Core {
         let sources = ProbeSource { v4: agent.probe_source, v6: agent.probe_source_ipv6 };
         InstrumentQuestion {
             names: RouteNames::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
-            is_served: self.vip_probes.problem().is_none(),
+            is_served: self.probes.vip.problem().is_none(),
             dialogs: instrument::dialogs(&self.config.model, &self.network, sources),
         }
     }
@@ -98,7 +98,7 @@ impl Core {
     /// What probes are in want of, with how many members that concerns.
     fn wants(&self) -> Vec<String> {
         let mut wants: BTreeMap<String, usize> = BTreeMap::new();
-        for failure in self.members.all().filter_map(|watched| watched.local.as_ref()) {
+        for failure in self.probes.members.all().filter_map(|watched| watched.local.as_ref()) {
             *wants.entry(failure.cause.to_string()).or_default() += 1;
         }
         let text = |(cause, members): (String, usize)| {
@@ -114,7 +114,7 @@ impl Core {
     /// Virtual addresses at which the silence of members does not count, with the hosts of these.
     pub(super) fn uncounted(&self) -> BTreeMap<IpAddr, HashSet<IpAddr>> {
         let mut all: BTreeMap<_, HashSet<_>> = BTreeMap::new();
-        for watched in self.members.all() {
+        for watched in self.probes.members.all() {
             for vip in &watched.uncounted {
                 all.entry(*vip).or_default().insert(watched.socket.ip());
             }
@@ -136,7 +136,7 @@ impl Core {
     }
 
     fn mass(&self) -> Option<String> {
-        let (group, what) = match self.members.judging.mass()? {
+        let (group, what) = match self.probes.members.judging.mass()? {
             Mass::Held(group) => (group, "no verdict for a moment"),
             Mass::Decided(group) => (group, "their failures count"),
         };
@@ -152,7 +152,7 @@ impl Core {
     }
 
     fn found(&self) -> String {
-        match self.looked.found() {
+        match self.probes.looked.found() {
             None => String::new(),
             Some(found) if found.is_empty() => {
                 "; nothing wrong was found on this load balancer".to_owned()

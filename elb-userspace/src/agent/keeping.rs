@@ -66,11 +66,11 @@ impl Core {
     /// Compares a look at the host with what is wanted. True where hosts on the segment have to learn
     /// anew where virtual addresses are.
     pub(super) fn keep(&mut self, found: Arc<HostState>, now: Now) -> bool {
-        if found.revision < *self.keeping.revision.borrow() {
+        if found.revision < *self.host.keeping.revision.borrow() {
             return false;
         }
-        let before = std::mem::replace(&mut self.keeping.found, found);
-        let found = self.keeping.found.clone();
+        let before = std::mem::replace(&mut self.host.keeping.found, found);
+        let found = self.host.keeping.found.clone();
         self.follow_interfaces(&found);
         let plan = self.compare(&found);
         let changed = self.carry_out(&plan, &found, now);
@@ -78,15 +78,15 @@ impl Core {
         self.keep_probe_path(&before, &found, now);
         self.report_kept(&plan, &found);
         let mut told_anew = changed;
-        for one in &self.attachments {
+        for one in &self.host.attachments {
             if moved(&before, &found, one.index) {
                 told_anew = true;
                 // Its cable may be in another switch.
-                self.keeping.joined.retain(|(from, by)| ![*from, *by].contains(&one.index));
+                self.host.keeping.joined.retain(|(from, by)| ![*from, *by].contains(&one.index));
             }
         }
         if changed {
-            self.keeping.changed();
+            self.host.keeping.changed();
             // What the kernel took out of the maps with an interface is put back.
             self.read_again();
         }
@@ -100,12 +100,12 @@ impl Core {
     pub(super) fn take_interfaces(&mut self, settings: &AgentSettings) {
         self.config.agent.interfaces.clone_from(&settings.interfaces);
         self.config.agent.attach_mode = settings.attach_mode;
-        self.keeping.ask_again();
+        self.host.keeping.ask_again();
     }
 
     fn compare(&self, found: &HostState) -> Plan {
         let link = |one: &Attachment| HeldLink { index: one.index, program: one.program() };
-        let held: Vec<_> = self.attachments.iter().map(link).collect();
+        let held: Vec<_> = self.host.attachments.iter().map(link).collect();
         let agent = &self.config.agent;
         let wanted = WantedPrograms { interfaces: &agent.interfaces, mode: agent.attach_mode };
         compare(wanted, &held, found)
@@ -122,7 +122,7 @@ impl Core {
         }
         let mode = self.config.agent.attach_mode;
         for (name, index) in &plan.change_mode {
-            if self.keeping.refused.insert((*index, mode_name(mode))) {
+            if self.host.keeping.refused.insert((*index, mode_name(mode))) {
                 self.change_mode((name, *index), mode);
                 changed = true;
             }
@@ -132,12 +132,12 @@ impl Core {
 
     fn release(&mut self, index: u32) {
         let kept = |one: &Attachment| one.index != index;
-        if let Some(gone) = self.attachments.iter().find(|one| !kept(one)) {
+        if let Some(gone) = self.host.attachments.iter().find(|one| !kept(one)) {
             let interface = &gone.interface;
             tracing::warn!(interface, index, "the program is on this interface no more");
         }
-        self.attachments.retain(kept);
-        if let Err(error) = unpin(&self.object.directory, index) {
+        self.host.attachments.retain(kept);
+        if let Err(error) = unpin(&self.host.object.directory, index) {
             tracing::error!(%error, "a link that holds nothing stays pinned");
         }
     }
@@ -145,19 +145,24 @@ impl Core {
     fn attach(&mut self, (name, index): (&str, u32), found: &HostState, now: Now) -> bool {
         let mode = self.config.agent.attach_mode;
         // A pin of that index that the agent does not hold is an earlier interface's.
-        let _ = unpin(&self.object.directory, index);
+        let _ = unpin(&self.host.object.directory, index);
         let object = KeptObject::Program(name.to_owned());
-        match Attachment::new(&mut self.object, self.keeping.program, (name, index), mode) {
+        match Attachment::new(&mut self.host.object, self.host.keeping.program, (name, index), mode)
+        {
             Ok(attachment) => {
-                self.attachments.push(attachment);
-                self.keeping.register.restored(&object, "the interface carried none", now.wall);
+                self.host.attachments.push(attachment);
+                self.host.keeping.register.restored(
+                    &object,
+                    "the interface carried none",
+                    now.wall,
+                );
                 true
             }
             Err(error) => {
                 let other = found.program(index).and_then(program_name);
                 let other = other.map(|name| format!(" (it is called {name:?})"));
                 let why = format!("{error}{}", other.unwrap_or_default());
-                self.keeping.register.missing(&object, why);
+                self.host.keeping.register.missing(&object, why);
                 false
             }
         }
@@ -166,21 +171,21 @@ impl Core {
     /// Attaches the program in another mode, which takes a gap of milliseconds; in the one that it had, if
     /// the interface refuses the other.
     fn change_mode(&mut self, (name, index): (&str, u32), mode: AttachMode) {
-        let had = self.attachments.iter().find(|one| one.index == index).map(|one| one.mode);
-        self.attachments.retain(|one| one.index != index);
-        let _ = unpin(&self.object.directory, index);
-        let program = self.keeping.program;
+        let had = self.host.attachments.iter().find(|one| one.index == index).map(|one| one.mode);
+        self.host.attachments.retain(|one| one.index != index);
+        let _ = unpin(&self.host.object.directory, index);
+        let program = self.host.keeping.program;
         for mode in [Some(mode), had].into_iter().flatten() {
-            match Attachment::new(&mut self.object, program, (name, index), mode) {
+            match Attachment::new(&mut self.host.object, program, (name, index), mode) {
                 Ok(attachment) => {
                     let mode = mode_name(mode);
                     tracing::info!(interface = name, mode, "the program is attached");
-                    self.attachments.push(attachment);
+                    self.host.attachments.push(attachment);
                     return;
                 }
                 Err(error) => {
                     let object = KeptObject::Mode(name.to_owned());
-                    self.keeping.register.missing(&object, error.to_string());
+                    self.host.keeping.register.missing(&object, error.to_string());
                 }
             }
         }
@@ -188,21 +193,22 @@ impl Core {
 
     /// Pins again what was unpinned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
-        if !self.owned.taken().is_empty() {
+        if !self.host.owned.taken().is_empty() {
             // The pins there are another agent's.
             return;
         }
         let mut restored = Vec::new();
-        let done = self.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
-            restored.extend(maps.into_iter().map(str::to_owned));
-            for one in &self.attachments {
-                if one.pin(&self.object.directory).map_err(|error| error.to_string())? {
-                    restored.push(one.interface.clone());
+        let done =
+            self.host.object.pin_again().map_err(|error| error.to_string()).and_then(|maps| {
+                restored.extend(maps.into_iter().map(str::to_owned));
+                for one in &self.host.attachments {
+                    if one.pin(&self.host.object.directory).map_err(|error| error.to_string())? {
+                        restored.push(one.interface.clone());
+                    }
                 }
-            }
-            Ok(())
-        });
-        let register = &mut self.keeping.register;
+                Ok(())
+            });
+        let register = &mut self.host.keeping.register;
         match done {
             Err(error) => {
                 let why = format!("{error}; traffic goes on only as long as this agent runs");
@@ -219,20 +225,20 @@ impl Core {
     /// The look at the host has restored the route of probes; their program is restored here.
     fn keep_probe_path(&mut self, before: &HostState, found: &HostState, now: Now) {
         const OBJECT: &KeptObject = &KeptObject::ProbePath;
-        let Some(path) = found.probe_path.as_ref().filter(|_| self.vip_probes.is_kept()) else {
+        let Some(path) = found.probe_path.as_ref().filter(|_| self.probes.vip.is_kept()) else {
             return;
         };
-        self.vip_probes.follow_route(path.routed.clone());
+        self.probes.vip.follow_route(path.routed.clone());
         if let Some(why) = &path.missing {
-            self.keeping.register.missing(OBJECT, why.clone());
+            self.host.keeping.register.missing(OBJECT, why.clone());
             return;
         }
         // Where it was restored just now, the interface has come since the look.
         let index = nix::net::if_::if_nametoindex(path.peer.as_str()).unwrap_or_default();
         let mode = self.config.agent.attach_mode;
-        let carried = carry_probes(&mut self.object, (&path.peer, index), mode);
+        let carried = carry_probes(&mut self.host.object, (&path.peer, index), mode);
         let restored = before.probe_path.as_ref().map_or(0, |path| path.restored);
-        let register = &mut self.keeping.register;
+        let register = &mut self.host.keeping.register;
         match carried {
             Err(error) => register.missing(OBJECT, error.to_string()),
             Ok(false) if path.restored == restored => register.in_place(OBJECT),
@@ -247,7 +253,7 @@ impl Core {
     fn follow_interfaces(&mut self, found: &HostState) {
         for name in &self.config.agent.interfaces {
             let index = found.index_of(name);
-            let here = self.attachments.iter_mut().find(|one| Some(one.index) == index);
+            let here = self.host.attachments.iter_mut().find(|one| Some(one.index) == index);
             if let Some(here) = here {
                 here.interface.clone_from(name);
             }
@@ -257,10 +263,10 @@ impl Core {
     /// Writes down what is in place, and what is not.
     fn report_kept(&mut self, plan: &Plan, found: &HostState) {
         let agent = &self.config.agent;
-        let register = &mut self.keeping.register;
+        let register = &mut self.host.keeping.register;
         let is_wanted = |interface: &String| agent.interfaces.contains(interface);
         let as_wanted = |one: &&Attachment| one.mode == agent.attach_mode;
-        let modes: Vec<_> = self.attachments.iter().filter(as_wanted).collect();
+        let modes: Vec<_> = self.host.attachments.iter().filter(as_wanted).collect();
         register.retain(|object| match object {
             KeptObject::Program(interface) | KeptObject::Groups(interface) => is_wanted(interface),
             KeptObject::Mode(interface) => {
@@ -269,7 +275,7 @@ impl Core {
             KeptObject::Pins | KeptObject::ProbePath => true,
         });
         let renamed: Vec<u32> = plan.renamed.iter().map(|(index, _)| *index).collect();
-        for one in &self.attachments {
+        for one in &self.host.attachments {
             let object = KeptObject::Program(one.interface.clone());
             match found.interfaces.get(&one.index).filter(|_| renamed.contains(&one.index)) {
                 Some(now) => register.missing(&object, is_called(&now.name)),
@@ -277,7 +283,7 @@ impl Core {
             }
         }
         for name in &plan.missing {
-            if self.attachments.iter().all(|one| one.interface != *name) {
+            if self.host.attachments.iter().all(|one| one.interface != *name) {
                 register.missing(&KeptObject::Program(name.clone()), NO_INTERFACE.to_owned());
             }
         }

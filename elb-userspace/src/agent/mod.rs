@@ -47,6 +47,7 @@ mod saving;
 mod settling;
 mod signals;
 mod start;
+mod state;
 mod stuck;
 mod sweep;
 mod traces;
@@ -203,12 +204,12 @@ impl Agent {
                     self.keep();
                 }
                 Some(query) = self.queries.recv() => {
-                    self.core.idle_tasks.remove("API socket");
+                    self.core.faults.idle_tasks.remove("API socket");
                     if !is_continued(&query) {
                         self.publish_early();
                     }
                     if let Err(message) = caught_now(|| self.answer(query)) {
-                        self.core.panics.note("answer", message);
+                        self.core.faults.panics.note("answer", message);
                     }
                 }
                 done = self.probes.done() => {
@@ -221,7 +222,7 @@ impl Agent {
                 () = sleep_until(self.publishing.due()) => self.publish(),
                 () = sleep_until(save_at) => self.save_health(),
                 Some(done) = self.saves.join_next() => {
-                    if let Some((took, written)) = self.core.panics.result_of("saving", done) {
+                    if let Some((took, written)) = self.core.faults.panics.result_of("saving", done) {
                         self.health_is_saved(took, written);
                     }
                 }
@@ -235,7 +236,7 @@ impl Agent {
                     self.arrivals = Instant::now() + arrivals::PERIOD;
                 }
                 Some(done) = self.sweeps.join_next() => {
-                    match self.core.panics.result_of("sweep", done) {
+                    match self.core.faults.panics.result_of("sweep", done) {
                         Some((revision, swept)) => self.end_sweep(revision, swept),
                         None => self.sweep = Some(Instant::now() + SWEEP_AGAIN),
                     }
@@ -251,10 +252,10 @@ impl Agent {
                 () = self.traces.ready() => self.traces.pass_on(),
                 () = sleep_until(self.look) => self.look_after_traces(),
                 Some(done) = self.readers.join_next() => {
-                    self.core.panics.result_of("reading flow tables", done);
+                    self.core.faults.panics.result_of("reading flow tables", done);
                 }
                 Some(done) = self.diagnoses.join_next() => {
-                    self.core.panics.result_of("diagnosis", done);
+                    self.core.faults.panics.result_of("diagnosis", done);
                 }
                 end = follower.ended() => self.has_ended(end),
                 end = server.ended() => self.has_ended(end),
@@ -274,7 +275,7 @@ impl Agent {
     /// Notifies the service manager that the agent serves, once no pool's first ring waits for its members, or
     /// not for long.
     fn say_ready(&mut self) {
-        let waits = self.core.first_rings_wait && Instant::now() < self.ready_by;
+        let waits = self.core.serving.first_rings_wait && Instant::now() < self.ready_by;
         if !self.is_ready && !waits {
             self.is_ready = true;
             notify(&[NotifyState::Ready]);
@@ -284,10 +285,10 @@ impl Agent {
     /// A lasting task ended, and begins again.
     fn has_ended(&mut self, end: End) {
         match end {
-            End::Panic(task, message) => self.core.panics.note(task, message),
+            End::Panic(task, message) => self.core.faults.panics.note(task, message),
             End::Failure(task, why) => {
                 tracing::error!(task, why, "a task ended, it begins again");
-                self.core.idle_tasks.insert(task, why);
+                self.core.faults.idle_tasks.insert(task, why);
             }
         }
     }
@@ -299,8 +300,8 @@ impl Agent {
     }
 
     fn keep(&mut self) {
-        self.core.idle_tasks.remove(LOOKER);
-        self.core.owned.look();
+        self.core.faults.idle_tasks.remove(LOOKER);
+        self.core.host.owned.look();
         let found = self.host.borrow_and_update().clone();
         if self.core.keep(found, now()) {
             self.announce_anew();
@@ -322,7 +323,7 @@ impl Agent {
         if self.core.sweep_in(self.swept.elapsed()) != Some(Duration::ZERO) {
             return self.watch_flows();
         }
-        let (revision, tracking) = (self.core.revision, self.core.tracking.clone());
+        let (revision, tracking) = (self.core.serving.revision, self.core.serving.tracking.clone());
         self.sweeps.spawn_blocking(move || {
             fault::reach("sweep");
             (revision, tracking.sweep())

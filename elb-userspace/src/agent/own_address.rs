@@ -49,22 +49,23 @@ impl Core {
     /// Looks for virtual addresses that became this host's own, or no longer are.
     pub(super) fn look_for_own_addresses(&mut self) {
         let found = own(&self.config.model, &self.network);
-        if found == self.own_addresses.found {
+        if found == self.host.own_addresses.found {
             return;
         }
         let problems = problems(&self.config.model, &found, &host(&self.config.model));
-        for problem in problems.iter().filter(|one| !self.own_addresses.problems.contains(one)) {
+        for problem in problems.iter().filter(|one| !self.host.own_addresses.problems.contains(one))
+        {
             tracing::warn!("{problem}");
         }
-        self.own_addresses = OwnAddresses { found, problems };
+        self.host.own_addresses = OwnAddresses { found, problems };
     }
 
     /// As [`Self::look_for_own_addresses`], after the model changed.
     pub(super) fn look_again_for_own_addresses(&mut self) {
-        self.own_addresses.found.clear();
+        self.host.own_addresses.found.clear();
         self.look_for_own_addresses();
-        if self.own_addresses.found.is_empty() {
-            self.own_addresses.problems.clear();
+        if self.host.own_addresses.found.is_empty() {
+            self.host.own_addresses.problems.clear();
         }
     }
 }

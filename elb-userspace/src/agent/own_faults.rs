@@ -13,19 +13,18 @@ use crate::source::file;
 impl Core {
     /// What the agent knows of itself and its host.
     pub(super) fn balancer(&self) -> Balancer {
-        let not_in_force =
-            if self.file_is_wrong { self.config_problems.clone() } else { Vec::new() };
+        let not_in_force = if self.file.is_wrong { self.file.problems.clone() } else { Vec::new() };
         let idle = |(task, why): (&&str, &String)| ((*task).to_owned(), why.clone());
         Balancer {
-            file: self.file.clone(),
+            file: self.file.path.clone(),
             state_dir: self.folder.path().to_owned(),
             missing: self.missing(),
-            taken: self.owned.taken(),
+            taken: self.host.owned.taken(),
             unwritten: self.unwritten(),
             not_in_force,
-            idle: self.idle_tasks.iter().map(idle).collect(),
-            panicked: self.panics.problems().chain(lost_lines()).collect(),
-            own_addresses: self.own_addresses.problems.clone(),
+            idle: self.faults.idle_tasks.iter().map(idle).collect(),
+            panicked: self.faults.panics.problems().chain(lost_lines()).collect(),
+            own_addresses: self.host.own_addresses.problems.clone(),
             joined: self.packets_joined(),
         }
     }
@@ -33,8 +32,8 @@ impl Core {
     /// The report on something that the file has and that is not served; none: the file does not have it
     /// either.
     pub(super) fn not_served(&self, name: &str) -> Option<Report> {
-        let text = file::read(&self.file).ok()?;
-        if !self.file_is_wrong && text == self.text {
+        let text = file::read(&self.file.path).ok()?;
+        if !self.file.is_wrong && text == self.file.text {
             return None;
         }
         Target::is_in_text(name, &text).then(|| not_served(&self.balancer(), name))
@@ -42,12 +41,13 @@ impl Core {
 
     /// What is missing in the host, and why.
     fn missing(&self) -> Vec<(KeptObject, String)> {
-        let all = self.keeping.register.all();
+        let all = self.host.keeping.register.all();
         all.filter_map(|(object, kept)| Some((object.clone(), kept.missing.clone()?))).collect()
     }
 
     fn packets_joined(&self) -> Option<(String, String)> {
-        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let interfaces: Vec<_> =
+            self.host.attachments.iter().map(|a| a.interface.clone()).collect();
         joining::problem(self.config.agent.attach_mode, &interfaces)
             .map(|_| (joining::what(&interfaces), joining::fix(&interfaces)))
     }
@@ -59,11 +59,11 @@ impl Core {
                 WrittenTo::State
             }
         };
-        let failing = self.trouble.all().map(|(what, why)| (store(what), why.to_owned()));
+        let failing = self.faults.trouble.all().map(|(what, why)| (store(what), why.to_owned()));
         // What has no number, since none can be saved, waits for the state directory.
-        let numbers = self.trouble.is(Written::Numbers);
+        let numbers = self.faults.trouble.is(Written::Numbers);
         let left_out = if numbers { WrittenTo::State } else { WrittenTo::Room };
-        let left_out = self.map_problems.iter().map(|why| (left_out, why.clone()));
+        let left_out = self.serving.left_out.iter().map(|why| (left_out, why.clone()));
         failing.chain(left_out).collect()
     }
 }

@@ -40,7 +40,7 @@ impl Agent {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(message) => {
-                self.core.panics.note("probe", message);
+                self.core.faults.panics.note("probe", message);
                 return self.core.probe_abandoned(member, now());
             }
         };
@@ -82,7 +82,7 @@ impl Agent {
 
     /// It took so long, and ended like this.
     pub(super) fn health_is_saved(&mut self, took: Duration, written: Result<(), String>) {
-        self.core.trouble.note(Written::Health, written, now().time);
+        self.core.faults.trouble.note(Written::Health, written, now().time);
         self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
     }
 

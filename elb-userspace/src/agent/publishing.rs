@@ -24,13 +24,13 @@ use crate::source::file::AttachMode;
 macro_rules! view_of {
     ($core:expr) => {
         View {
-            members: &$core.members,
+            members: &$core.probes.members,
             network: &$core.network,
-            attachments: &$core.attachments,
-            host: &$core.keeping.found,
-            quiet: &$core.keeping.quiet,
+            attachments: &$core.host.attachments,
+            host: &$core.host.keeping.found,
+            quiet: &$core.host.keeping.quiet,
             mode: $core.config.agent.attach_mode,
-            drained: &$core.drained,
+            drained: &$core.drains.drained,
         }
     };
 }
@@ -51,29 +51,29 @@ impl Core {
 
     /// True if something found no room, and something else made room.
     fn publish_once(&mut self) -> bool {
-        if self.trouble.is(Written::Reading) && !self.read_again() {
+        if self.faults.trouble.is(Written::Reading) && !self.read_again() {
             // Nothing is decided from a guess of what the maps hold.
             return false;
         }
-        let before = self.reconciler.clone();
+        let before = self.serving.reconciler.clone();
         let desired = self.decide(&before);
         for (pool, diff) in &desired.moved {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
-            let name = self.reconciler.assignments.pools.get(pool).map(|pool| &pool.name);
+            let name = self.serving.reconciler.assignments.pools.get(pool).map(|pool| &pool.name);
             tracing::info!(
                 pool = name,
                 "{moved:.2}% of the ring moves, at least {minimum:.2}% had to"
             );
-            self.moving.insert(*pool, u32::MAX);
+            self.serving.moving.insert(*pool, u32::MAX);
         }
-        for (pool, assigned) in &self.reconciler.assignments.pools {
+        for (pool, assigned) in &self.serving.reconciler.assignments.pools {
             if desired.rings.iter().any(|ring| ring.base == assigned.ring.base) {
-                self.arrivals.changed(*pool, now().time);
+                self.journal.arrivals.changed(*pool, now().time);
             }
         }
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
-        self.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
-        self.first_rings_wait = desired.next_first.is_some();
+        self.serving.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
+        self.serving.first_rings_wait = desired.next_first.is_some();
         self.put_into_force(&before, desired);
         again
     }
@@ -82,9 +82,9 @@ impl Core {
     /// pool. Numbers that cannot be saved are not used.
     fn decide(&mut self, before: &Reconciler) -> Desired {
         let view = view_of!(self);
-        let desired = self.reconciler.reconcile(&self.config.model, &view);
-        let gives_more = self.reconciler.assignments.gives_more_than(&before.assignments);
-        if self.reconciler.assignments == before.assignments || self.save() || !gives_more {
+        let desired = self.serving.reconciler.reconcile(&self.config.model, &view);
+        let gives_more = self.serving.reconciler.assignments.gives_more_than(&before.assignments);
+        if self.serving.reconciler.assignments == before.assignments || self.save() || !gives_more {
             self.note_numbers(before);
             self.note_left_out(&desired, |object, full| format!("{object}: {full}"));
             return desired;
@@ -95,8 +95,9 @@ impl Core {
             return desired;
         }
         let view = view_of!(self);
-        self.reconciler = before.clone();
-        let desired = self.reconciler.reconcile_without_new_numbers(&self.config.model, &view);
+        self.serving.reconciler = before.clone();
+        let desired =
+            self.serving.reconciler.reconcile_without_new_numbers(&self.config.model, &view);
         self.note_numbers(before);
         self.note_left_out(&desired, |object, _| {
             format!("{object}: not served, since its number cannot be saved")
@@ -109,16 +110,16 @@ impl Core {
     }
 
     fn note_numbers(&mut self, before: &Reconciler) {
-        if self.reconciler.assignments != before.assignments {
-            self.revision += 1;
-            self.members.assigned(&self.reconciler.assignments.pools);
+        if self.serving.reconciler.assignments != before.assignments {
+            self.serving.revision += 1;
+            self.probes.members.assigned(&self.serving.reconciler.assignments.pools);
         }
     }
 
     fn note_left_out(&mut self, desired: &Desired, words: impl Fn(&String, &Full) -> String) {
         let left_out = desired.left_out.iter().map(|(object, full)| words(object, full));
-        self.map_problems = left_out.collect();
-        for problem in &self.map_problems {
+        self.serving.left_out = left_out.collect();
+        for problem in &self.serving.left_out {
             tracing::error!("{problem}");
         }
     }
@@ -129,12 +130,12 @@ impl Core {
         let bases: Vec<u32> = desired.rings.iter().map(|ring| ring.base).collect();
         let freed = desired.freed.clone();
         let Halves { build, remove } =
-            halves(&self.observed, &desired.image, desired.rings, desired.freed);
+            halves(&self.serving.observed, &desired.image, desired.rings, desired.freed);
         let mut failed: Option<MapError> = None;
         let mut unwritten = bases;
         for command in &build {
-            if let Err(error) = self.maps.execute(command) {
-                self.trouble.failed_writes += 1;
+            if let Err(error) = self.serving.maps.execute(command) {
+                self.faults.trouble.failed_writes += 1;
                 failed = Some(error);
                 break;
             }
@@ -143,11 +144,11 @@ impl Core {
             }
         }
         if failed.is_some() {
-            self.reconciler.take_back(before, &unwritten, freed);
+            self.serving.reconciler.take_back(before, &unwritten, freed);
         } else {
             for command in &remove {
-                if let Err(error) = self.maps.execute(command) {
-                    self.trouble.failed_writes += 1;
+                if let Err(error) = self.serving.maps.execute(command) {
+                    self.faults.trouble.failed_writes += 1;
                     failed.get_or_insert(error);
                 }
             }
@@ -156,9 +157,9 @@ impl Core {
         let result = failed.map_or(Ok(()), |error| {
             Err(format!("cannot write a BPF map, what serves stays as it is: {error}"))
         });
-        self.trouble.note(Written::Maps, result, now().time);
+        self.faults.trouble.note(Written::Maps, result, now().time);
         if is_written {
-            self.observed = desired.image;
+            self.serving.observed = desired.image;
         } else {
             self.read_again();
         }
@@ -166,15 +167,15 @@ impl Core {
 
     /// Reads what the maps hold after a write failed; until that succeeds nothing more is written.
     pub(super) fn read_again(&mut self) -> bool {
-        let read = self.maps.image();
+        let read = self.serving.maps.image();
         let result = match read {
             Ok(image) => {
-                self.observed = image;
+                self.serving.observed = image;
                 Ok(())
             }
             Err(error) => Err(format!("cannot read the BPF maps, nothing is changed: {error}")),
         };
-        self.trouble.note(Written::Reading, result, now().time)
+        self.faults.trouble.note(Written::Reading, result, now().time)
     }
 }
 

@@ -28,7 +28,7 @@ impl Agent {
         match query {
             Query::Status(asked, answer) => drop(answer.send(self.core.status(asked))),
             Query::Events(request, answer) => {
-                let lines = self.core.events.begin(request, &self.core.config.model);
+                let lines = self.core.journal.events.begin(request, &self.core.config.model);
                 drop(answer.send(lines));
             }
             Query::Drops(answer) => drop(answer.send(self.core.drops())),
@@ -80,7 +80,7 @@ impl Agent {
         if let Err(busy) = self.may_read() {
             return drop(answer.send(Err(busy)));
         }
-        let tracking = self.core.tracking.clone();
+        let tracking = self.core.serving.tracking.clone();
         self.readers.spawn_blocking(move || {
             let census = tracking.sweep();
             let report = census.map(|census| draft.complete(&census));

@@ -43,8 +43,8 @@ impl Core {
         program: Program,
         request: ReloadRequest,
     ) -> Reloaded {
-        let name = self.file.display().to_string();
-        let (text, (config, errors)) = match file::read(&self.file) {
+        let name = self.file.path.display().to_string();
+        let (text, (config, errors)) = match file::read(&self.file.path) {
             Ok(text) => (text.clone(), file::parse_for(&name, &text, &self.host())),
             Err(errors) => (String::new(), (None, errors)),
         };
@@ -60,7 +60,7 @@ impl Core {
             return Reloaded { report, tracer: None };
         };
         report.errors.log();
-        self.text = text;
+        self.file.text = text;
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
             tracing::info!("reload: {effect}");
@@ -69,7 +69,7 @@ impl Core {
             tracing::info!("reload: and {} more", report.effects.len() - LOGGED);
         }
         tracing::info!("the configuration is taken over");
-        let problems = [&self.config_problems[..], &self.map_problems[..]].concat();
+        let problems = [&self.file.problems[..], &self.serving.left_out[..]].concat();
         Reloaded { report: ReloadReport { problems, ..report }, tracer }
     }
 
@@ -81,7 +81,7 @@ impl Core {
 
     /// What the configuration waits for until all of it is in force.
     pub(super) fn in_force(&self, now: Time) -> InForce {
-        let is_recent = now.since(self.loaded.time) < RESOLVE;
+        let is_recent = now.since(self.file.loaded.time) < RESOLVE;
         let resolves = |address: IpAddr| match self.network.next_hop(address) {
             Err(Unreachable::Unknown) => true,
             Err(Unreachable::NoNeighbor { .. }) => is_recent,
@@ -96,7 +96,7 @@ impl Core {
         let mut waiting = Vec::new();
         for pool in served {
             let known = |member: &&Member| {
-                let health = self.members.health(pool.id, member.socket());
+                let health = self.probes.members.health(pool.id, member.socket());
                 health.is_some_and(MemberHealth::is_undecided)
             };
             let willing = || pool.members.iter().filter(|member| member.weight.get() > 0);
@@ -115,7 +115,10 @@ impl Core {
                     .push(format!("pool {:?}: the next hop of {way} members", pool.name.as_str()));
             }
         }
-        InForce { waiting, problems: [&self.config_problems[..], &self.map_problems[..]].concat() }
+        InForce {
+            waiting,
+            problems: [&self.file.problems[..], &self.serving.left_out[..]].concat(),
+        }
     }
 
     /// Whether a file may take the place of the present one, and what it does.
@@ -140,7 +143,7 @@ impl Core {
 
     /// What another model does to traffic, once its new members serve.
     fn effects(&self, model: &Model) -> Vec<Effect> {
-        let mut trial = self.reconciler.clone();
+        let mut trial = self.serving.reconciler.clone();
         let renamed = trial.follow_names(model);
         let drained = self.drained_in(model, &renamed);
         let expected = Expected { view: self.view(), renamed: &renamed, drained: &drained };
@@ -150,7 +153,7 @@ impl Core {
         let moved = desired.moved.iter().filter(|(_, diff)| diff.moved > 0);
         effects.extend(moved.filter_map(|(pool, diff)| {
             let before = Renamed::before(&renamed, *pool);
-            let now = self.reconciler.assignments.pools.get(&before)?;
+            let now = self.serving.reconciler.assignments.pools.get(&before)?;
             let then = trial.assignments.pools.get(pool)?;
             let effect = || Effect::moved(&then.name, diff.share(), diff.minimum_share());
             (now.ring == then.ring).then(effect)
@@ -159,14 +162,14 @@ impl Core {
     }
 
     fn reject(&mut self, report: &ReloadReport) {
-        let loaded = timestamp(self.loaded.wall);
+        let loaded = timestamp(self.file.loaded.wall);
         let what = format!("the configuration is rejected, the one of {loaded} is still served");
         report.errors.log();
         report.refused.iter().for_each(|refused| tracing::error!("{refused}"));
         tracing::error!("{what}");
-        self.file_is_wrong = true;
+        self.file.is_wrong = true;
         let errors = only_errors(&report.errors);
-        self.config_problems =
+        self.file.problems =
             std::iter::once(what).chain(report.refused.iter().cloned()).chain(errors).collect();
     }
 
@@ -177,29 +180,29 @@ impl Core {
             let pool = old.pool_with(Renamed::before(renamed, pool));
             pool.is_some_and(|pool| pool.members.iter().any(|one| one.socket() == member))
         };
-        self.drained.followed(model, renamed, had, Missing::Forgotten)
+        self.drains.drained.followed(model, renamed, had, Missing::Forgotten)
     }
 
     /// Serves another configuration from now on.
     fn take_over(&mut self, config: Config, now: Now, program: Program) -> Option<Tracer> {
-        self.config_problems.clear();
-        self.file_is_wrong = false;
+        self.file.problems.clear();
+        self.file.is_wrong = false;
         let tracer = self.resize(&config.agent, program);
         self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;
         if config.agent != self.config.agent {
             let what = "[agent] changed: restart the agent for that; the rest is taken over";
             tracing::warn!("{what}");
-            self.config_problems.push(what.to_owned());
+            self.file.problems.push(what.to_owned());
         }
         let renamed = self.follow_names(&config.model);
-        self.drained = self.drained_in(&config.model, &renamed);
+        self.drains.drained = self.drained_in(&config.model, &renamed);
         let old = std::mem::replace(&mut self.config.model, config.model);
         let model = &self.config.model;
-        let mut known = inherited::verdicts(&old, model, &renamed, &self.members.saved());
-        self.loaded = now;
-        self.members.follow(model, &mut known, now);
-        self.bound.follow(model);
+        let mut known = inherited::verdicts(&old, model, &renamed, &self.probes.members.saved());
+        self.file.loaded = now;
+        self.probes.members.follow(model, &mut known, now);
+        self.journal.bound.follow(model);
         self.look_again_for_own_addresses();
         self.keep_drained();
         self.keep_configuration();

@@ -32,22 +32,23 @@ impl Core {
     }
 
     fn agent(&self, problems: &[String]) -> status::Agent {
-        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let interfaces: Vec<_> =
+            self.host.attachments.iter().map(|a| a.interface.clone()).collect();
         status::Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: timestamp(self.started),
-            adopted: self.object.adopted,
+            adopted: self.host.object.adopted,
             attach_mode: self.attach_mode().to_owned(),
             interfaces,
-            config: self.file.clone(),
-            loaded: timestamp(self.loaded.wall),
-            no_vip_probes: self.vip_probes.problem().map(str::to_owned),
+            config: self.file.path.clone(),
+            loaded: timestamp(self.file.loaded.wall),
+            no_vip_probes: self.probes.vip.problem().map(str::to_owned),
             problems: self.problems(problems),
-            failed_writes: self.trouble.failed_writes,
-            panics: self.panics.all(),
-            kept: self.keeping.register.all().map(kept).collect(),
-            probing: self.probing.status(),
+            failed_writes: self.faults.trouble.failed_writes,
+            panics: self.faults.panics.all(),
+            kept: self.host.keeping.register.all().map(kept).collect(),
+            probing: self.probes.status(),
         }
     }
 
@@ -56,20 +57,21 @@ impl Core {
             format!("task {task} does not run, and is begun again: {why}")
         };
         let mut all = [
-            &self.keeping.register.problems()[..],
-            &self.config_problems[..],
-            &self.map_problems[..],
-            &self.own_addresses.problems[..],
+            &self.host.keeping.register.problems()[..],
+            &self.file.problems[..],
+            &self.serving.left_out[..],
+            &self.host.own_addresses.problems[..],
             of_pools,
             &self.instrument_problems(),
         ]
         .concat();
-        let interfaces: Vec<_> = self.attachments.iter().map(|a| a.interface.clone()).collect();
+        let interfaces: Vec<_> =
+            self.host.attachments.iter().map(|a| a.interface.clone()).collect();
         all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
-        all.extend(self.owned.taken());
-        all.extend(self.trouble.problems());
-        all.extend(self.idle_tasks.iter().map(idle));
-        all.extend(self.panics.problems());
+        all.extend(self.host.owned.taken());
+        all.extend(self.faults.trouble.problems());
+        all.extend(self.faults.idle_tasks.iter().map(idle));
+        all.extend(self.faults.panics.problems());
         all.extend(self.held_problems());
         all.extend(lost_lines());
         all
@@ -77,17 +79,17 @@ impl Core {
 
     /// Whether the load balancer is not what it should be, whatever its members are.
     fn is_impaired(&self) -> bool {
-        self.trouble.is_any()
-            || !self.owned.taken().is_empty()
-            || !self.map_problems.is_empty()
-            || !self.idle_tasks.is_empty()
-            || self.keeping.register.is_any_missing()
+        self.faults.trouble.is_any()
+            || !self.host.owned.taken().is_empty()
+            || !self.serving.left_out.is_empty()
+            || !self.faults.idle_tasks.is_empty()
+            || self.host.keeping.register.is_any_missing()
     }
 
     /// As it is in force: the file's, where no interface says otherwise.
     fn attach_mode(&self) -> &'static str {
         let wanted = self.config.agent.attach_mode;
-        let other = self.attachments.iter().find(|one| one.mode != wanted);
+        let other = self.host.attachments.iter().find(|one| one.mode != wanted);
         mode_name(other.map_or(wanted, |one| one.mode))
     }
 
@@ -97,9 +99,10 @@ impl Core {
         listener: &model::Listener,
         is_degraded: bool,
     ) -> status::ListenerStatus {
-        let assigned = self.reconciler.assignments.listeners.get(&listener.id);
-        let counter = counted(assigned.map(|one| self.maps.listener_counter(one.id)));
-        let state = assigned.map(|one| read(self.maps.listener_state(one.id))).unwrap_or_default();
+        let assigned = self.serving.reconciler.assignments.listeners.get(&listener.id);
+        let counter = counted(assigned.map(|one| self.serving.maps.listener_counter(one.id)));
+        let state =
+            assigned.map(|one| read(self.serving.maps.listener_state(one.id))).unwrap_or_default();
         let default_pool = &listener.default_pool;
         let is_tracked =
             self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
@@ -159,7 +162,7 @@ impl Core {
     ) -> status::MemberStatus {
         let socket = member.socket();
         let id = number.map(|number| number.id);
-        let counter = counted(id.map(|id| self.maps.backend_counter(id)));
+        let counter = counted(id.map(|id| self.serving.maps.backend_counter(id)));
         let counts = id.filter(|_| shares.shape.is_scheduled());
         let cut_at = number
             .and_then(|number| number.cut_at)
@@ -168,7 +171,7 @@ impl Core {
             member,
             weight: 0,
             operating_status: "REMOVED".to_owned(),
-            since: timestamp(self.loaded.wall),
+            since: timestamp(self.file.loaded.wall),
             reason: None,
             status: Vec::new(),
             health: None,
@@ -179,7 +182,7 @@ impl Core {
             slots: shares.slots(id),
             share: shares.share(id),
             new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),
-            connections: counts.map(|id| read(self.maps.backend_connections(id))),
+            connections: counts.map(|id| read(self.serving.maps.backend_connections(id))),
             cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,
             bytes: counter.bytes,
@@ -187,11 +190,11 @@ impl Core {
     }
 
     fn weight(&self, id: u16) -> u32 {
-        self.observed.backends.get(&id).map_or(0, |backend| backend.weight)
+        self.serving.observed.backends.get(&id).map_or(0, |backend| backend.weight)
     }
 
     fn reason(&self, reason: Reason) -> Option<status::Reason> {
-        let counter = counted(Some(self.maps.reason_counter(reason)));
+        let counter = counted(Some(self.serving.maps.reason_counter(reason)));
         (counter.packets > 0).then(|| status::Reason {
             reason: reason.name().to_owned(),
             fate: fate(Some(reason)).to_owned(),

@@ -15,7 +15,7 @@ impl Core {
     /// the problems of the configuration.
     pub(super) fn resize(&mut self, settings: &AgentSettings, program: Program) -> Option<Tracer> {
         let wanted = Capacity::of(settings);
-        if wanted == self.maps.capacity {
+        if wanted == self.serving.maps.capacity {
             self.take_sizes(settings);
             return None;
         }
@@ -27,7 +27,7 @@ impl Core {
             Err(error) => {
                 let what = format!("the sizes in [agent] stay as they were: {error:#}");
                 tracing::error!("{what}");
-                self.config_problems.push(what);
+                self.file.problems.push(what);
                 None
             }
         }
@@ -36,13 +36,13 @@ impl Core {
     fn try_resize(&mut self, wanted: Capacity, program: Program) -> Result<Option<Tracer>> {
         let mut carry = Carry::plan(&self.config.agent.pin_dir, wanted)?;
         carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
-        self.config_problems.append(&mut carry.kept);
+        self.file.problems.append(&mut carry.kept);
         let capacity = carry.capacity;
-        if capacity == self.maps.capacity {
+        if capacity == self.serving.maps.capacity {
             return Ok(None);
         }
         // Besides packets only sweeps write to what is copied.
-        let tracking = self.tracking.clone();
+        let tracking = self.serving.tracking.clone();
         let held = tracking.hold();
         let mut object = LoadedObject::load_at(carry.directory.clone(), capacity)?;
         let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
@@ -51,17 +51,17 @@ impl Core {
         carry.first_pass(&mut maps)?;
         self.save_for(Some(maps.generation)).map_err(anyhow::Error::msg)?;
         carry.share()?;
-        for attachment in &self.attachments {
+        for attachment in &self.host.attachments {
             attachment.carry(&mut object, program)?;
         }
-        self.keeping.changed();
+        self.host.keeping.changed();
         carry.finish(&mut object);
         drop(held);
-        self.vip_probes.follow(&mut self.object, &mut object);
-        self.reconciler.set_room(room(capacity));
-        (self.object, self.maps) = (object, maps);
-        self.tracking = Arc::new(Tracking::new(sweeper));
-        self.revision += 1;
+        self.probes.vip.follow(&mut self.host.object, &mut object);
+        self.serving.reconciler.set_room(room(capacity));
+        (self.host.object, self.serving.maps) = (object, maps);
+        self.serving.tracking = Arc::new(Tracking::new(sweeper));
+        self.serving.revision += 1;
         self.save();
         tracing::info!(?capacity, "the maps have other sizes");
         Ok(Some(tracer))

@@ -11,7 +11,7 @@ use super::probing::Probed;
 use super::{apart, fault};
 use crate::health::probe;
 
-/// The thread of probes. They are as many as [`super::core::Probing`] lets be under way.
+/// The thread of probes. They are as many as [`super::state::Probes`] lets be under way.
 pub(super) struct Runner {
     due: UnboundedSender<DueProbe>,
     done: UnboundedReceiver<Probed>,

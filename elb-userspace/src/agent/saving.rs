@@ -19,31 +19,31 @@ impl Core {
     /// says why.
     pub(super) fn save_for(&mut self, carried_to: Option<u32>) -> Result<(), String> {
         let numbers = Numbers {
-            generation: self.maps.generation,
+            generation: self.serving.maps.generation,
             boot: boot_id().to_owned(),
             carried_to,
-            assignments: self.reconciler.assignments.clone(),
+            assignments: self.serving.reconciler.assignments.clone(),
             ..Numbers::default()
         };
         let result = write(&self.folder.numbers(), &numbers, "the numbers in the maps");
-        self.trouble.note(Written::Numbers, result.clone(), now().time);
+        self.faults.trouble.note(Written::Numbers, result.clone(), now().time);
         result
     }
 
     /// Writes down which members are drained.
     pub(super) fn save_drained(&mut self) -> Result<(), String> {
         let drained = saved::Drained {
-            drained: self.drained.members().copied().collect(),
+            drained: self.drains.drained.members().copied().collect(),
             known_pools: self.config.model.pools().iter().map(|pool| pool.id).collect(),
         };
-        if self.written_drained == drained
-            || drained.drained.is_empty() && self.written_drained.drained.is_empty()
+        if self.drains.written == drained
+            || drained.drained.is_empty() && self.drains.written.drained.is_empty()
         {
             return Ok(());
         }
         let result = write(&self.folder.drained(), &drained, "which members are drained");
         if result.is_ok() {
-            self.written_drained = drained;
+            self.drains.written = drained;
         }
         result
     }
@@ -51,36 +51,36 @@ impl Core {
     /// As [`Self::save_drained`], where a failure is a problem and not a refusal.
     pub(super) fn keep_drained(&mut self) {
         let result = self.save_drained();
-        self.trouble.note(Written::Drained, result, now().time);
+        self.faults.trouble.note(Written::Drained, result, now().time);
     }
 
     /// Writes down the configuration that is served, which is right throughout.
     pub(super) fn keep_configuration(&mut self) {
-        let result = LastGood::keep(&self.folder, &self.file, &self.text);
-        self.trouble.note(Written::LastGood, result, now().time);
+        let result = LastGood::keep(&self.folder, &self.file.path, &self.file.text);
+        self.faults.trouble.note(Written::LastGood, result, now().time);
     }
 
     /// Tries again what could not be written, if it is time.
     pub(super) fn save_again(&mut self) {
-        let is_due = self.trouble.retry_in(now().time).is_some_and(|time| time.is_zero());
+        let is_due = self.faults.trouble.retry_in(now().time).is_some_and(|time| time.is_zero());
         if !is_due {
             return;
         }
         let _ = self.folder.make();
-        if self.trouble.is(Written::Numbers) {
+        if self.faults.trouble.is(Written::Numbers) {
             self.save();
         }
-        if self.trouble.is(Written::Drained) {
+        if self.faults.trouble.is(Written::Drained) {
             self.keep_drained();
         }
-        if self.trouble.is(Written::LastGood) {
+        if self.faults.trouble.is(Written::LastGood) {
             self.keep_configuration();
         }
     }
 
     /// Whether the numbers that a configuration needs can be written down, which they are then.
     pub(super) fn reserve(&mut self, config: &Config) -> Result<(), String> {
-        let mut trial = self.reconciler.clone();
+        let mut trial = self.serving.reconciler.clone();
         trial.follow_names(&config.model);
         let known = trial.assignments.clone();
         trial.reconcile(&config.model, &self.view());
@@ -88,14 +88,14 @@ impl Core {
             return Ok(());
         }
         let numbers = Numbers {
-            generation: self.maps.generation,
+            generation: self.serving.maps.generation,
             boot: boot_id().to_owned(),
             assignments: trial.assignments,
             ..Numbers::default()
         };
         let result =
             write(&self.folder.numbers(), &numbers, "the numbers that the configuration needs");
-        self.trouble.note(Written::Numbers, result.clone(), now().time);
+        self.faults.trouble.note(Written::Numbers, result.clone(), now().time);
         result
     }
 }

@@ -24,17 +24,18 @@ impl Core {
     /// fill meanwhile.
     pub(super) fn sweep_in(&self, rested: Duration) -> Option<Duration> {
         let counts = |listener: &Listener| listener.flags & listener_flags::TRACKED != 0;
-        let mut all = self.observed.listeners.values().chain(self.observed.ranges.values());
-        let census = self.census.as_ref();
-        let is_needed = !self.moving.is_empty()
-            || self.reconciler.is_lasting()
+        let mut all =
+            self.serving.observed.listeners.values().chain(self.serving.observed.ranges.values());
+        let census = self.serving.census.as_ref();
+        let is_needed = !self.serving.moving.is_empty()
+            || self.serving.reconciler.is_lasting()
             || census.is_none_or(|census| census.has_records() || census.is_counting)
             || all.any(counts);
         if !is_needed {
             return None;
         }
         // A drain query is sweeping the tables now: look again soon.
-        let Some((swept, fill)) = self.tracking.swept() else { return Some(LOOK) };
+        let Some((swept, fill)) = self.serving.tracking.swept() else { return Some(LOOK) };
         let is_late = coarse_seconds().saturating_sub(swept) > BELIEVED / 2;
         let rest = census.filter(|_| !is_late).map_or(Duration::ZERO, |census| census.rest(fill));
         Some(rest.saturating_sub(rested))
@@ -48,15 +49,15 @@ impl Core {
         let now = coarse_seconds();
         let refused = self.refused();
         let refused = |pool: u16| refused.get(&pool).copied().unwrap_or(0);
-        let mut changed = self.reconciler.convert(now, refused);
+        let mut changed = self.serving.reconciler.convert(now, refused);
         // What came since may have got flows that the sweep did not see.
-        if revision == self.revision {
+        if revision == self.serving.revision {
             let named = self.named_members();
-            changed |= self.reconciler.swept(&census, |pool, id| {
+            changed |= self.serving.reconciler.swept(&census, |pool, id| {
                 named.get(&pool.id).is_some_and(|named| named.contains(&id))
             });
         }
-        self.census = Some(census);
+        self.serving.census = Some(census);
         if changed {
             self.publish();
             self.save();
@@ -65,28 +66,28 @@ impl Core {
 
     /// Converts and settles slots of the pools that have some to.
     fn settle(&mut self, swept: u32) {
-        for pool in self.moving.keys().copied().collect::<Vec<_>>() {
-            let Some(assigned) = self.reconciler.assignments.pools.get(&pool) else {
-                self.moving.remove(&pool);
+        for pool in self.serving.moving.keys().copied().collect::<Vec<_>>() {
+            let Some(assigned) = self.serving.reconciler.assignments.pools.get(&pool) else {
+                self.serving.moving.remove(&pool);
                 continue;
             };
             let region = assigned.region();
             let refused = self.last_refused(assigned.id);
-            self.maps.settle(region, swept);
-            self.maps.convert(region, refused, assigned.idle_timeout);
-            let states = self.maps.states(region);
+            self.serving.maps.settle(region, swept);
+            self.serving.maps.convert(region, refused, assigned.idle_timeout);
+            let states = self.serving.maps.states(region);
             if states.are_settled() {
                 tracing::debug!(pool = assigned.name, "all slots are settled");
-                self.moving.remove(&pool);
+                self.serving.moving.remove(&pool);
             } else {
-                self.moving.insert(pool, states.moving + states.exceptions);
+                self.serving.moving.insert(pool, states.moving + states.exceptions);
             }
         }
     }
 
     /// When a flow of a pool last found no room for its record; 0: never.
     fn last_refused(&self, pool: u16) -> u32 {
-        self.maps.last_refused(pool).unwrap_or_else(|error| {
+        self.serving.maps.last_refused(pool).unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot read whether flows found room");
             coarse_seconds()
         })
@@ -94,7 +95,7 @@ impl Core {
 
     /// The same of the pools that have or serve as something former.
     fn refused(&self) -> BTreeMap<u16, u32> {
-        let assignments = &self.reconciler.assignments;
+        let assignments = &self.serving.reconciler.assignments;
         let pools = assignments.pools.values().filter(|pool| pool.former.is_some());
         let moved = assignments.listeners.values().filter(|listener| listener.former.is_some());
         let ids = pools.map(|pool| pool.id).chain(moved.map(|listener| listener.pool));
@@ -103,11 +104,11 @@ impl Core {
 
     /// Members that slots or connection ids of QUIC name, by pool, of the pools with removed members.
     fn named_members(&self) -> BTreeMap<u16, BTreeSet<u16>> {
-        let pools = self.reconciler.assignments.pools.values();
+        let pools = self.serving.reconciler.assignments.pools.values();
         let leaving = pools.filter(|pool| pool.members.iter().any(|member| member.removed));
         let named = |pool: &AssignedPool| {
             let mut named: BTreeSet<u16> =
-                pool.regions().flat_map(|region| self.maps.named(region)).collect();
+                pool.regions().flat_map(|region| self.serving.maps.named(region)).collect();
             let by_id = pool.members.iter().filter(|one| self.named_ago(pool, one).is_some());
             named.extend(by_id.map(|member| member.id));
             (pool.id, named)
@@ -120,7 +121,7 @@ impl Core {
     pub(super) fn named_ago(&self, pool: &AssignedPool, member: &AssignedMember) -> Option<u32> {
         member.server_id?;
         let now = coarse_seconds();
-        let seen = match self.maps.last_named(member.id) {
+        let seen = match self.serving.maps.last_named(member.id) {
             Ok(seen) => seen?,
             Err(error) => {
                 tracing::warn!(%error, "cannot read whether a member has flows");
@@ -132,13 +133,13 @@ impl Core {
 
     /// How long it is until there is something to publish although nothing else happens.
     pub(super) fn publish_in(&self) -> Option<Duration> {
-        let retry = self.trouble.retry_in(now().time);
-        self.next_publish.map(coarse_until).into_iter().chain(retry).min()
+        let retry = self.faults.trouble.retry_in(now().time);
+        self.serving.next_publish.map(coarse_until).into_iter().chain(retry).min()
     }
 
     /// Whether a member serves nothing any more, not even the flows it had.
     pub(super) fn is_cut(&self, id: u16) -> bool {
-        let backend = self.observed.backends.get(&id);
+        let backend = self.serving.observed.backends.get(&id);
         backend.is_none_or(|backend| backend.flags & backend_flags::ESTABLISHED == 0)
     }
 }

@@ -47,10 +47,10 @@ pub async fn run(file: &Path) -> Result<()> {
     let folder = Folder::of(&config.agent);
     let owned = owning::locks(&config.agent, &folder)?;
     let Begun { mut core, traces, log } = take_over(config, folder, file, problems).await?;
-    core.owned = owned;
-    core.file_is_wrong = right.is_none();
+    core.host.owned = owned;
+    core.file.is_wrong = right.is_none();
     if let Some(text) = right {
-        core.text = text;
+        core.file.text = text;
         core.keep_configuration();
     }
 
@@ -59,8 +59,8 @@ pub async fn run(file: &Path) -> Result<()> {
     let (known, network) = watch::channel(core.network_before());
     let follower = containment::following(wanted_addresses, known)?;
     let (host, looks) = watch::channel(Arc::default());
-    let revision = core.keeping.revision.subscribe();
-    let looker = containment::looking(core.vip_probes.way(), wanted.subscribe(), revision, host)?;
+    let revision = core.host.keeping.revision.subscribe();
+    let looker = containment::looking(core.probes.vip.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
     let server = containment::answering(core.socket(), questions)?;
     let following = Following::new(network, wanted);

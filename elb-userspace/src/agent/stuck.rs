@@ -55,7 +55,7 @@ impl Followed {
 impl Core {
     /// Openings of the last minute that nothing followed, of a member of a TCP pool.
     pub(super) fn stuck(&self, pool: &Pool, member: SocketAddr) -> Option<u64> {
-        self.stuck_as(pool, self.members.get(pool.id, member)?.backend?)
+        self.stuck_as(pool, self.probes.members.get(pool.id, member)?.backend?)
     }
 
     /// A line if connections to a member, which has this id, are stuck.
@@ -71,14 +71,14 @@ impl Core {
     }
 
     fn stuck_as(&self, pool: &Pool, id: u16) -> Option<u64> {
-        (pool.protocol == Protocol::Tcp).then(|| self.followed.stuck(id, self.came(id)))?
+        (pool.protocol == Protocol::Tcp).then(|| self.faults.followed.stuck(id, self.came(id)))?
     }
 
     /// What came for a member so far.
     pub(super) fn came(&self, id: u16) -> Came {
         Came {
-            openings: read(self.maps.backend_opened(id)),
-            packets: read(self.maps.backend_counter(id)).packets,
+            openings: read(self.serving.maps.backend_opened(id)),
+            packets: read(self.serving.maps.backend_counter(id)).packets,
         }
     }
 }

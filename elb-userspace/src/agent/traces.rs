@@ -82,7 +82,7 @@ impl Traces {
 
     /// Adds a client.
     pub(super) fn begin(&mut self, core: &mut Core, request: &TraceRequest) -> Lines<TraceLine> {
-        if let Some(why) = &core.object.untraceable {
+        if let Some(why) = &core.host.object.untraceable {
             return Err(format!("this kernel refuses the program that traces: {why}").into());
         }
         self.follow_names(core);
@@ -141,8 +141,8 @@ impl Traces {
 
     /// Learns the names of all numbers, where these may have changed.
     fn follow_names(&mut self, core: &Core) {
-        let interfaces = core.attachments.iter().map(|one| one.index).collect();
-        let named = (core.revision, core.loaded.time, interfaces);
+        let interfaces = core.host.attachments.iter().map(|one| one.index).collect();
+        let named = (core.serving.revision, core.file.loaded.time, interfaces);
         if self.named.as_ref() != Some(&named) {
             (self.names, self.named) = (core.names(), Some(named));
         }

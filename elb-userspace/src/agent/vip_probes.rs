@@ -199,8 +199,8 @@ impl Core {
         spec: &ProbeSpec,
         target: SocketAddr,
     ) -> Result<ProbeRoute, NoVipPath> {
-        let router = self.vip_probes.router(target.ip())?;
-        if let Some(why) = self.keeping.register.why_missing(&kept::KeptObject::ProbePath) {
+        let router = self.probes.vip.router(target.ip())?;
+        if let Some(why) = self.host.keeping.register.why_missing(&kept::KeptObject::ProbePath) {
             return Err(NoVipPath::Host(format!(
                 "the path of health probes is not in order: {why}"
             )));
@@ -208,7 +208,7 @@ impl Core {
         // First, since it is cheap and settles what most often stands in the way.
         let source = source(&self.network, member.socket.ip(), target.ip(), rp_filter)?;
         let reachable = |id: &u16| {
-            let backend = self.observed.backends.get(id);
+            let backend = self.serving.observed.backends.get(id);
             backend.is_some_and(|backend| backend.flags & backend_flags::REACHABLE != 0)
         };
         let backend = member.backend.filter(reachable).ok_or(NoVipPath::Unreachable)?;

@@ -42,5 +42,5 @@ fn works(core: &Core, follows: bool) -> Result<(), String> {
     if !follows {
         return Err("the network is not followed".to_owned());
     }
-    core.maps.test().map_err(|error| format!("a map cannot be read: {error}"))
+    core.serving.maps.test().map_err(|error| format!("a map cannot be read: {error}"))
 }

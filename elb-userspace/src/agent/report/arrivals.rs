@@ -13,13 +13,14 @@ impl Core {
     /// Takes down what came for each member so far. Counters are read once for all who want to know: with
     /// tens of thousands of members that takes a while.
     pub(in super::super) fn note_arrivals(&mut self, now: Now) {
-        let members = self.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
+        let members =
+            self.serving.reconciler.assignments.pools.values().flat_map(|pool| &pool.members);
         let came: HashMap<_, _> = members.map(|member| (member.id, self.came(member.id))).collect();
         let opened = came.iter().map(|(id, came)| (*id, came.openings)).collect();
-        self.arrivals.sample(opened, now);
+        self.journal.arrivals.sample(opened, now);
         let packets = came.iter().map(|(id, came)| (*id, came.packets));
-        self.quiet.sample(packets, coarse_seconds());
-        self.followed.sample(came, now);
+        self.drains.quiet.sample(packets, coarse_seconds());
+        self.faults.followed.sample(came, now);
     }
 }
 

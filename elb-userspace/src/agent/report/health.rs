@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::core::{Core, Probing};
+use super::super::core::Core;
 use super::super::members::Watched;
+use super::super::state::Probes;
 use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, OperatingStatus, history};
@@ -25,7 +26,7 @@ impl Core {
     pub(super) fn at(&self, lb: usize, listener: usize) -> Option<At<'_>> {
         let lb = self.config.model.load_balancers().get(lb)?;
         let listener = lb.listeners.get(listener)?;
-        Some(At { lb, listener, is_unbound: self.bound.never_was(lb) })
+        Some(At { lb, listener, is_unbound: self.journal.bound.never_was(lb) })
     }
 
     /// All of a member, where `backend` is what is known by its number.
@@ -38,7 +39,7 @@ impl Core {
         request: &status::StatusRequest,
         backend: status::MemberStatus,
     ) -> status::MemberStatus {
-        let is_drained = self.drained.has(member);
+        let is_drained = self.drains.drained.has(member);
         let probed = known.map_or("INITIAL", |known| known.health.status().as_str());
         let silent = known.map(silent).unwrap_or_default();
         let by_listener: Vec<_> =
@@ -65,8 +66,9 @@ impl Core {
     /// Whether no virtual address is probed for want of something of this host's, which is reported once, of
     /// the agent.
     fn host_lacks_probe_path(&self) -> bool {
-        let is_missing = self.keeping.register.why_missing(&kept::KeptObject::ProbePath).is_some();
-        is_missing || self.vip_probes.problem().is_some()
+        let is_missing =
+            self.host.keeping.register.why_missing(&kept::KeptObject::ProbePath).is_some();
+        is_missing || self.probes.vip.problem().is_some()
     }
 
     /// By which path a member is probed.
@@ -166,7 +168,7 @@ fn probe(probe: &history::PastProbe) -> status::ProbeRecord {
     }
 }
 
-impl Probing {
+impl Probes {
     pub(super) fn status(&self) -> status::Probing {
         let lateness = self.lateness.classes();
         status::Probing {

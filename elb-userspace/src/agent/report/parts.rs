@@ -122,12 +122,12 @@ impl Reporting {
     fn part(&mut self, core: &Core) -> Result<Option<Part>, String> {
         if self.is_new() {
             let selection = Selection::of(&self.request, &core.config.model)?;
-            self.prepared = Some((core.loaded.time, Prepared::new(selection, core)));
+            self.prepared = Some((core.file.loaded.time, Prepared::new(selection, core)));
         }
         let Some((loaded, prepared)) = &mut self.prepared else { return Ok(None) };
-        if *loaded != core.loaded.time {
+        if *loaded != core.file.loaded.time {
             // The names may be of nothing now, which is then what the rest shows.
-            *loaded = core.loaded.time;
+            *loaded = core.file.loaded.time;
             prepared.listeners = listeners(core);
         }
         // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
@@ -189,11 +189,13 @@ impl Reporting {
             self.next = Next::Pool(index + 1);
             return None;
         };
-        let assigned = core.reconciler.assignments.pools.get(&pool.id);
+        let assigned = core.serving.reconciler.assignments.pools.get(&pool.id);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let is_counted = pool.protocol == model::Protocol::Tcp;
         let slice = members.iter().skip(counted.at).take(AT_ONCE).filter(|_| is_counted);
-        counted.counts.extend(slice.map(|one| (one.id, read(core.maps.backend_opened(one.id)))));
+        counted
+            .counts
+            .extend(slice.map(|one| (one.id, read(core.serving.maps.backend_opened(one.id)))));
         counted.at += AT_ONCE;
         if is_counted && counted.at < members.len() {
             self.next = Next::Count(index, counted);
@@ -279,7 +281,7 @@ impl Reporting {
     ) -> bool {
         let pool = core.config.model.pool(&listener.default_pool);
         let pool = pool.and_then(|pool| self.pools.get(&pool.id)).copied().unwrap_or_default();
-        !pool.takes_new || pool.any_offline || (pool.any_judged && core.bound.never_was(lb))
+        !pool.takes_new || pool.any_offline || (pool.any_judged && core.journal.bound.never_was(lb))
     }
 }
 
@@ -303,10 +305,10 @@ fn listeners(core: &Core) -> HashMap<ResourceId, Vec<(usize, usize)>> {
 
 impl Summary {
     fn note(&mut self, core: &Core, pool: &model::Pool, member: &model::Member) {
-        if core.drained.has(member) {
+        if core.drains.drained.has(member) {
             return;
         }
-        let known = core.members.get(pool.id, member.socket());
+        let known = core.probes.members.get(pool.id, member.socket());
         let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
         self.any_offline |= status == OperatingStatus::Offline;
         self.any_judged |= status != OperatingStatus::NoMonitor;
@@ -336,10 +338,10 @@ impl Core {
     ) -> Within {
         let region = assigned.map(AssignedPool::region);
         let (owned, moving_slots) =
-            region.map(|region| self.maps.shares(region)).unwrap_or_default();
+            region.map(|region| self.serving.maps.shares(region)).unwrap_or_default();
         let shape = assigned.map_or_else(|| Shape::of(pool), |assigned| assigned.ring.shape);
         let shares = Shares::new(shape, owned, |id| self.weight(id));
-        let arrived = self.arrivals.of(pool.id, counts);
+        let arrived = self.journal.arrivals.of(pool.id, counts);
         let members = assigned.map_or(&[][..], |assigned| &assigned.members);
         let (removed, present): (Vec<_>, Vec<_>) = members.iter().partition(|one| one.removed);
         let former = assigned.and_then(|assigned| assigned.former);
@@ -376,7 +378,7 @@ impl Core {
         request: &StatusRequest,
         more_listeners: usize,
     ) -> status::MemberStatus {
-        let known = self.members.get(pool.id, member.socket());
+        let known = self.probes.members.get(pool.id, member.socket());
         let number = within.numbers.get(&member.socket());
         let backend =
             self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
