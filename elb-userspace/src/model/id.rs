@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::value::{Invalid, Rule};
+use super::value::{Invalid, ValueRule};
 
 /// What all derived ids begin with. It never changes: saved state has ids of it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5e4c_2a3b_7f0d_4c86_9b1a_6d2e_90f7_c351);
@@ -68,7 +68,7 @@ impl FromStr for ResourceId {
     }
 }
 
-impl Rule for ResourceId {
+impl ValueRule for ResourceId {
     fn rule() -> String {
         "a UUID as `uuidgen` prints it, or leave id out: it then follows from the name".to_owned()
     }
