@@ -88,6 +88,16 @@ fn an_agent_without_descriptors_says_so() -> Result<()> {
 
     limit("1024")?;
     scene.wait_healthy()?;
+
+    // A stopped agent does not answer at all.
+    let signal = |name: &str| {
+        output(command(&["sh", "-c", &format!("kill -{name} {}", scene.agent.id())]), LIMIT)
+    };
+    signal("STOP")?;
+    let said = scene.doctor();
+    signal("CONT")?;
+    assert!(said?.to_string().contains("it is stopped by a signal (state T)"));
+    scene.wait_healthy()?;
     traffic.stop()?;
     Ok(())
 }
