@@ -18,7 +18,7 @@ use crate::api::Query;
 use crate::api::accept::Spare;
 use crate::api::server::Server;
 use crate::api::shape::status;
-use crate::api::socket::Listening;
+use crate::api::socket::BoundSocket;
 use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
@@ -188,7 +188,7 @@ pub(super) fn looking(
 
 /// Answers the command line.
 pub(super) fn answering(
-    listening: Listening,
+    listening: BoundSocket,
     spare: Spare,
     queries: mpsc::Sender<Query>,
 ) -> Result<Lasting> {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::socket::Listening;
+use super::socket::BoundSocket;
 
 /// How long to wait where no connection can be taken at all.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// Where connections come in.
 pub(super) struct Entrance {
-    listening: Listening,
+    listening: BoundSocket,
     listener: UnixListener,
     spare: Spare,
     scarcity: Scarcity,
@@ -60,7 +60,7 @@ pub(super) enum Taken {
 
 impl Entrance {
     /// To be made where it is used: it belongs to the runtime.
-    pub(super) fn new(mut listening: Listening, spare: Spare) -> io::Result<Self> {
+    pub(super) fn new(mut listening: BoundSocket, spare: Spare) -> io::Result<Self> {
         let listener = listener(&mut listening)?;
         Ok(Self { listening, listener, spare, scarcity: Scarcity::default() })
     }
@@ -102,7 +102,7 @@ impl Entrance {
     }
 }
 
-fn listener(listening: &mut Listening) -> io::Result<UnixListener> {
+fn listener(listening: &mut BoundSocket) -> io::Result<UnixListener> {
     UnixListener::from_std(listening.borrow_and_update().try_clone()?)
 }
 

@@ -31,7 +31,7 @@ use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::error::{Error, ErrorCode};
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use super::socket::Listening;
+use super::socket::BoundSocket;
 use super::{Lines, Query};
 use crate::api::shape::events;
 use crate::api::shape::status;
@@ -64,14 +64,14 @@ const PLAN: usize = 8 << 20 | 1 << 16;
 /// What answers.
 #[derive(Debug)]
 pub struct Server {
-    listening: Listening,
+    listening: BoundSocket,
     spare: Spare,
     queries: mpsc::Sender<Query>,
 }
 
 impl Server {
     /// Answers what comes in by a socket.
-    pub const fn new(listening: Listening, spare: Spare, queries: mpsc::Sender<Query>) -> Self {
+    pub const fn new(listening: BoundSocket, spare: Spare, queries: mpsc::Sender<Query>) -> Self {
         Self { listening, spare, queries }
     }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 /// What connections come in by.
-pub type Listening = watch::Receiver<Arc<UnixListener>>;
+pub type BoundSocket = watch::Receiver<Arc<UnixListener>>;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl ApiSocket {
     }
 
     /// What connections come in by, now and after it was bound again.
-    pub fn listening(&self) -> Listening {
+    pub fn listening(&self) -> BoundSocket {
         self.listener.subscribe()
     }
 
