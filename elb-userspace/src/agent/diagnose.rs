@@ -114,7 +114,9 @@ impl Core {
             let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
-            if works && reached && !stuck && !held {
+            let watched = self.probes.members.get(pool.id, member.socket());
+            let is_well = watched.is_none_or(|one| one.uncounted.is_empty());
+            if works && reached && !stuck && !held && is_well {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));

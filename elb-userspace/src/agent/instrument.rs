@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::core::Core;
+use super::members::Uncounted;
 use super::{Agent, now};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
+use crate::health::{Cause, Failure};
 use crate::kernel::net::probe_route::RouteNames;
 use crate::model::time::{Now, Time};
 use crate::source::file::ProbeMark;
@@ -91,6 +93,7 @@ impl Core {
     pub(super) fn instrument_problems(&self) -> Vec<String> {
         let mut problems = self.wants();
         problems.extend(self.unanswered());
+        problems.extend(self.unserved());
         problems.extend(self.mass());
         problems
     }
@@ -115,7 +118,8 @@ impl Core {
     pub(super) fn uncounted(&self) -> BTreeMap<IpAddr, HashSet<IpAddr>> {
         let mut all: BTreeMap<_, HashSet<_>> = BTreeMap::new();
         for watched in self.probes.members.all() {
-            for vip in &watched.uncounted {
+            let ways = watched.uncounted.iter().filter(|(_, why)| **why == Uncounted::Way);
+            for (vip, _) in ways {
                 all.entry(*vip).or_default().insert(watched.socket.ip());
             }
         }
@@ -133,6 +137,37 @@ impl Core {
             )
         };
         self.uncounted().into_iter().map(text).collect()
+    }
+
+    /// Virtual addresses at which no member of a pool serves, although members do at others.
+    fn unserved(&self) -> Vec<String> {
+        let mut all: BTreeMap<_, (&Failure, HashSet<IpAddr>)> = BTreeMap::new();
+        for watched in self.probes.members.all() {
+            for (vip, why) in &watched.uncounted {
+                let Uncounted::Service(failure) = why else { continue };
+                let place = (*vip, &watched.pool_name);
+                let (_, hosts) = all.entry(place).or_insert_with(|| (failure, HashSet::new()));
+                hosts.insert(watched.socket.ip());
+            }
+        }
+        let text = |((vip, pool), (failure, hosts)): (
+            (IpAddr, &String),
+            (&Failure, HashSet<_>),
+        )| {
+            let hosts = counted(hosts.len(), "backend server");
+            let hint = match (vip, &failure.cause) {
+                (IpAddr::V6(_), Cause::Refused { .. } | Cause::PortUnreachable { .. }) => {
+                    " (does the service take IPv4 only?)"
+                }
+                _ => "",
+            };
+            format!(
+                "no member answers at {vip} of pool {pool:?} ({}){hint}, although {hosts} answer at \
+                 other addresses, which decide: only clients of {vip} are not served; elb diagnose {pool}",
+                failure.cause
+            )
+        };
+        all.into_iter().map(text).collect()
     }
 
     fn mass(&self) -> Option<String> {

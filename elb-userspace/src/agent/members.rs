@@ -1,6 +1,7 @@
 //! The members' health: who is probed when, what came of it, and what is kept of that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -34,8 +35,8 @@ pub(super) struct Members {
 pub(super) struct Watched {
     pub(super) id: ResourceId,
     name: String,
-    pool: ResourceId,
-    pool_name: String,
+    pub(super) pool: ResourceId,
+    pub(super) pool_name: String,
     pub(super) socket: SocketAddr,
     /// The id that packets know it by, if there was room for it.
     pub(super) backend: Option<u16>,
@@ -47,11 +48,29 @@ pub(super) struct Watched {
     pub(super) health: MemberHealth,
     /// The verdict at each virtual address by itself.
     pub(super) at: BTreeMap<IpAddr, MemberHealth>,
-    /// Virtual addresses at which it is silent, and that says nothing of it.
-    pub(super) uncounted: BTreeSet<IpAddr>,
+    /// Virtual addresses at which it fails, and that says nothing of it.
+    pub(super) uncounted: BTreeMap<IpAddr, Uncounted>,
     /// Counts probes, so that virtual addresses are probed in turn where there are many.
     pub(super) turn: usize,
     pub(super) history: History,
+}
+
+/// Why a failure at a virtual address does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Uncounted {
+    /// The way of probes to the address may be broken.
+    Way,
+    /// No member of the pool serves there.
+    Service(Failure),
+}
+
+impl fmt::Display for Uncounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Way => f.write_str("no member answers there by the way of probes"),
+            Self::Service(failure) => write!(f, "no member of the pool answers there ({failure})"),
+        }
+    }
 }
 
 /// A probe to start.
@@ -247,7 +266,7 @@ impl Watched {
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
         let (socket, backend, last, local) = (member.socket(), None, None, None);
-        let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
+        let (at, uncounted, turn) = (BTreeMap::new(), BTreeMap::new(), 0);
         Self {
             id: member.id,
             name,

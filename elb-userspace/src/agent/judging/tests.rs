@@ -135,7 +135,70 @@ fn members_that_all_die_are_offline_after_a_hold() {
     assert!(matches!(members.judging.mass(), Some(Mass::Decided(_))));
 }
 
+fn refusal() -> Result {
+    Err(Cause::Refused { by: V6.parse().unwrap() }.into())
+}
+
+/// A service that takes IPv4 only: its clients of IPv4 lose nothing, in whatever order members turn so.
+#[test]
+fn an_address_that_no_member_serves_is_not_counted() {
+    for failing in [refusal(), Err(Cause::Timeout { stage: Stage::Connect }.into())] {
+        let (mut members, mut now) = (members(), 100);
+        for _ in 0..4 {
+            round(&mut members, &mut now, |_| outcome(Ok(()), failing.clone(), Some(Ok(()))));
+            assert_eq!(online(&members), [true; 3], "{failing:?}");
+        }
+        assert!(members.all().all(|one| one.uncounted.contains_key(&V6.parse().unwrap())));
+        round(&mut members, &mut now, |_| answers());
+        assert!(members.all().all(|one| one.uncounted.is_empty()));
+    }
+    // One after the other: the last that answers decides on the others, until it fails, too.
+    let (mut members, mut now) = (members(), 100);
+    for last in [2, 3, 4] {
+        for _ in 0..5 {
+            round(&mut members, &mut now, |host| match host {
+                host if host < last => outcome(Ok(()), refusal(), Some(Ok(()))),
+                _ => answers(),
+            });
+        }
+        assert_eq!(online(&members), [last == 4, last != 3, true], "{last}");
+    }
+}
+
+/// Members that refuse at all their virtual addresses, or at their own, are dead.
+#[test]
+fn what_refuses_everywhere_is_offline() {
+    for outcome in [
+        outcome(refusal(), refusal(), Some(Ok(()))),
+        outcome(refusal(), refusal(), Some(refusal())),
+        outcome(Ok(()), refusal(), Some(refusal())),
+    ] {
+        let (mut members, mut now) = (members(), 100);
+        for _ in 0..4 {
+            round(&mut members, &mut now, |_| outcome.clone());
+        }
+        assert_eq!(online(&members), [false; 3], "{outcome:?}");
+    }
+}
+
 proptest! {
+    /// No member turns OFFLINE for an address that none ever answers at, while the other one works.
+    #[test]
+    fn an_address_without_any_answer_takes_no_member(
+        kinds in prop::collection::vec((0u8..3, 0u8..3, 0u8..3), 1..20),
+    ) {
+        let (mut members, mut now) = (members(), 100);
+        for kinds in kinds {
+            round(&mut members, &mut now, |host| {
+                let kind = [kinds.0, kinds.1, kinds.2][usize::from(host) - 1];
+                let at = [refusal(), silence(), lack()][usize::from(kind)].clone();
+                outcome(Ok(()), at, Some(Ok(())))
+            });
+        }
+        // The first to fail has two that answered before; after that none has.
+        prop_assert_eq!(online(&members), [true; 3]);
+    }
+
     /// Whatever else happens, what this host lacks changes no verdict.
     #[test]
     fn a_lack_changes_nothing(kinds in prop::collection::vec(0u8..5, 1..30)) {
