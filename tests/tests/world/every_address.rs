@@ -159,9 +159,11 @@ fn a_member_without_its_ipv6_address_gets_no_clients() -> Result<()> {
     scene.assert_well()
 }
 
-/// Starts a server of one service on an address of each backend.
-fn serve_on(lab: &Lab, service: Service, port: u16, at: IpAddr) -> Result<Vec<Server>> {
-    let start = |index| Server::start_with(lab.backend(index), &format!("b{index}"), &[(service, port)], Some(at));
+/// Starts a server of one service on an address of each backend, or on all.
+fn serve_on(lab: &Lab, service: Service, port: u16, at: Option<IpAddr>) -> Result<Vec<Server>> {
+    let start = |index| {
+        Server::start_with(lab.backend(index), &format!("b{index}"), &[(service, port)], at)
+    };
     (0..2).map(start).collect()
 }
 
@@ -170,13 +172,13 @@ fn serve_on(lab: &Lab, service: Service, port: u16, at: IpAddr) -> Result<Vec<Se
 fn a_service_that_takes_ipv4_only_keeps_its_clients_of_ipv4() -> Result<()> {
     const TWO_PROBES: Duration = Duration::from_secs(4);
     let serve = |lab: &Lab| -> Result<Vec<Server>> {
-        let mut servers = serve_on(lab, Service::Http, HTTP_PORT, [0, 0, 0, 0].into())?;
-        servers.extend(serve_on(lab, Service::Echo, ECHO_PORT, "::".parse()?)?);
+        let mut servers = serve_on(lab, Service::Http, HTTP_PORT, Some([0, 0, 0, 0].into()))?;
+        servers.extend(serve_on(lab, Service::Echo, ECHO_PORT, None)?);
         Ok(servers)
     };
     let shape = Lab::builder().families(Families::Both);
     let mut wanted = None;
-    let scene = Scene::serving(shape, serve, |_, config| {
+    let mut scene = Scene::serving(shape, serve, |_, config| {
         wanted = Some(config.clone());
         Ok(())
     })?;
@@ -205,14 +207,15 @@ fn a_service_that_takes_ipv4_only_keeps_its_clients_of_ipv4() -> Result<()> {
         assert!(at.contains("not counted: no member of the pool answers there"), "{member:#}");
     }
     assert_eq!(scene.all_answered(v4)?.answers_by_backend().len(), 2);
-    for target in [&[][..], &[&format!("{WEB}/{}", scene.members()[0])]] {
+    let named = format!("{WEB}/{}", scene.members()[0]);
+    for target in [&[][..], &[named.as_str()]] {
         let shown = scene.agent.diagnose(target)?;
         assert_eq!((shown.cause(), shown.code), (Some("listening"), 1), "{:#}", shown.said);
         assert!(shown.evidence().contains("takes IPv4 only"), "{:#}", shown.said);
         assert!(shown.fix().contains("[::]:"), "{:#}", shown.said);
     }
 
-    let _more = serve_on(&scene.lab, Service::Http, HTTP_PORT, v6.into())?;
+    let _more = serve_on(&scene.lab, Service::Http, HTTP_PORT, Some(v6.into()))?;
     scene.agent.wait_status("no problem", LIMIT, |said| !has_problem(said))?;
     scene.assert_well()?;
     scene.all_answered(v6.into())?;
