@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::members::{Uncounted, Watched};
+use super::proving::Proving;
+use crate::diagnosis::instrument::Fault;
 use crate::health::answering::{Answering, Others};
 use crate::health::brake::{Brake, Mass, Pace};
 use crate::health::path::AtVip;
@@ -19,6 +21,7 @@ pub(super) struct Judging {
     witnesses: Witnesses,
     answering: Answering,
     brake: Brake,
+    pub(super) proving: Proving,
 }
 
 /// The result of a probe.
@@ -56,6 +59,7 @@ impl Judging {
             is_of_pool && wanted[&number].contains(&vip)
         });
         self.brake.retain(&watched.keys().copied().collect());
+        self.proving.retain(|number| watched.contains_key(&number));
         for (number, one) in watched {
             self.brake.is_online(*number, one.health.status() == OperatingStatus::Online);
         }
@@ -70,6 +74,11 @@ impl Judging {
         now: Now,
     ) -> Judged {
         watched.local = local(outcome);
+        if is_silent(outcome) {
+            self.proving.is_silent(number, now.time);
+        } else {
+            self.proving.is_answered(number);
+        }
         let lasted = u64::try_from(outcome.duration.as_nanos()).unwrap_or(u64::MAX);
         let started = Time::from_nanos(now.time.as_nanos().saturating_sub(lasted));
         let judged = self.by_paths(number, watched, outcome, started, now);
@@ -148,7 +157,9 @@ impl Judging {
                 (Meaning::Instrument, result) => {
                     let is_silence = seen == VipResult::Silence;
                     let is_answered = self.witnesses.is_answered(*address);
+                    let dropped = watched.proved.get(address).filter(|_| is_silence && is_answered);
                     let why = match result {
+                        _ if let Some(fault) = dropped => Uncounted::Dropped(fault.clone()),
                         Err(failure) if !is_silence || is_answered => {
                             Uncounted::Service(failure.clone())
                         }
@@ -185,7 +196,23 @@ impl Judging {
             Meaning::Own
         };
         let others = self.answering.others((probe.address, watched.pool), probe.member);
+        let decides = health.is_about_to_fail() || health.is_undecided();
+        let is_offline = health.status() == OperatingStatus::Offline;
         match (by_way, others) {
+            // One that failed before stays as it is: nothing shows that it works now.
+            (Meaning::Own, _) if is_silence && watched.proved.contains_key(&probe.address) => {
+                if is_offline {
+                    Meaning::Open
+                } else {
+                    Meaning::Instrument
+                }
+            }
+            // Perhaps something on this host drops the probes.
+            (Meaning::Own, _)
+                if is_silence && decides && self.proving.waits(probe.member, probe.ended) =>
+            {
+                Meaning::Open
+            }
             (Meaning::Own, Others::Unknown) if works_elsewhere && health.is_undecided() => {
                 Meaning::Open
             }
@@ -197,11 +224,23 @@ impl Judging {
         }
     }
 
+    /// Whether this host is proved to drop all probes of a member that is about to turn OFFLINE.
+    fn is_dropped(&self, number: u32, watched: &mut Watched, now: Time) -> bool {
+        let is_dropped = watched.health.is_about_to_fail()
+            && watched.proved.contains_key(&watched.socket.ip())
+            && self.proving.trusts(number, now);
+        if is_dropped {
+            let dropped = |(at, fault): (&IpAddr, &Fault)| (*at, Uncounted::Dropped(fault.clone()));
+            watched.uncounted.extend(watched.proved.iter().map(dropped));
+        }
+        is_dropped
+    }
+
     /// Holds what makes a member OFFLINE where many fail together.
     fn braked(
         &mut self,
         number: u32,
-        watched: &Watched,
+        watched: &mut Watched,
         judged: Judged,
         started: Time,
         now: Time,
@@ -215,6 +254,9 @@ impl Judging {
                 if let (true, Some(pace)) = (watched.health.is_about_to_fail(), pace(watched))
                     && !self.brake.lets_go(number, pace, now)
                 {
+                    return Judged::Open;
+                }
+                if is_silent && self.is_dropped(number, watched, now) {
                     return Judged::Open;
                 }
             }
@@ -275,6 +317,13 @@ fn seen(at_vip: &Result<(), Failure>, direct: Option<&Result<(), Failure>>) -> O
         (Err(_), Some(Err(direct))) => (!direct.cause.is_local()).then_some(VipResult::Dead),
         (Err(_), None) => None,
     }
+}
+
+/// Whether nothing came back of a probe, at any of its addresses.
+fn is_silent(outcome: &ProbeOutcome) -> bool {
+    let vips = outcome.vips.iter().map(|(_, result)| result);
+    let mut results = [&outcome.result].into_iter().chain(vips);
+    results.any(|result| result.as_ref().is_err_and(|one| one.cause.is_silence()))
 }
 
 /// What of this host's a probe was in want of.

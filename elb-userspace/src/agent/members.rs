@@ -12,6 +12,7 @@ use crate::api::shape::events::{EventKind, MemberEvent};
 use crate::api::shape::status::timestamp_millis;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
+use crate::diagnosis::instrument::Fault;
 use crate::health::path::{PathResults, ProbeRoute};
 use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
@@ -50,6 +51,8 @@ pub(super) struct Watched {
     pub(super) at: BTreeMap<IpAddr, MemberHealth>,
     /// Virtual addresses at which it fails, and that says nothing of it.
     pub(super) uncounted: BTreeMap<IpAddr, Uncounted>,
+    /// Addresses at which its last probe was proved to be dropped on this host.
+    pub(super) proved: BTreeMap<IpAddr, Fault>,
     /// Counts probes, so that virtual addresses are probed in turn where there are many.
     pub(super) turn: usize,
     pub(super) history: History,
@@ -62,12 +65,15 @@ pub(super) enum Uncounted {
     Way,
     /// No member of the pool serves there.
     Service(Failure),
+    /// This on this host drops the probes.
+    Dropped(Fault),
 }
 
 impl fmt::Display for Uncounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Way => f.write_str("no member answers there by the way of probes"),
+            Self::Dropped(fault) => write!(f, "on this load balancer, {}", fault.what),
             Self::Service(failure) => write!(f, "no member of the pool answers there ({failure})"),
         }
     }
@@ -217,6 +223,13 @@ impl Members {
         probes
     }
 
+    /// At these addresses a member's probe that is over is proved to be dropped on this host.
+    pub(super) fn prove(&mut self, member: u32, proved: BTreeMap<IpAddr, Fault>) {
+        if let Some(watched) = self.watched.get_mut(&member) {
+            watched.proved = proved;
+        }
+    }
+
     /// Takes in what came of a probe; of a member that went meanwhile, nothing.
     pub(super) fn probed(&mut self, member: u32, outcome: ProbeOutcome, now: Now) -> Effect {
         let random = self.random.hash_one((member, now.time));
@@ -280,6 +293,7 @@ impl Watched {
             health,
             at,
             uncounted,
+            proved: BTreeMap::new(),
             turn,
             history,
         }

@@ -165,6 +165,55 @@ fn an_address_that_no_member_serves_is_not_counted() {
     }
 }
 
+/// The first member's probes came to `what`, the others answer; a rule drops its probes at these addresses.
+fn dropped(members: &mut Members, now: &mut u64, at: &[&str], what: &ProbeOutcome) {
+    let (text, drops) = ("a rule drops".to_owned(), Vec::new());
+    let fault = Fault { what: text.clone(), fix: text, hits_all: false, drops };
+    let by = |at: &&str| (at.parse().unwrap(), fault.clone());
+    *now += 10;
+    for probe in members.due(self::at(*now), usize::MAX) {
+        let is_first = probe.spec.target.ip() == IpAddr::from([10, 0, 0, 1]);
+        let (proved, outcome) = if is_first {
+            (at.iter().map(by).collect(), what.clone())
+        } else {
+            (BTreeMap::new(), answers())
+        };
+        members.prove(probe.member, proved);
+        members.probed(probe.member, outcome, self::at(*now + 1));
+    }
+}
+
+#[test]
+fn a_probe_that_this_host_drops_is_no_verdict() {
+    let is_online = |at: &[&str], outcome: &ProbeOutcome, rounds| {
+        let (mut members, mut now) = (members(), 100);
+        (0..rounds).for_each(|_| dropped(&mut members, &mut now, at, outcome));
+        online(&members)[0]
+    };
+    let at_vip = outcome(silence(), Ok(()), Some(Ok(())));
+    assert!(is_online(&["192.0.2.10"], &at_vip, 99), "its own address works");
+    assert!(!is_online(&[], &at_vip, 3), "nothing is proved");
+    assert!(!is_online(&[V6], &at_vip, 3), "it is proved of another address");
+    let refused = outcome(refusal(), Ok(()), Some(refusal()));
+    assert!(!is_online(&["192.0.2.10", "10.0.0.1"], &refused, 3), "an answer came");
+    let dead = outcome(silence(), silence(), Some(silence()));
+    assert!(!is_online(&["192.0.2.10", V6], &dead, 3), "its own address is not dropped");
+    let all = ["192.0.2.10", V6, "10.0.0.1"];
+    assert!(is_online(&all, &dead, 25));
+    assert!(!is_online(&all, &dead, 40), "not for ever");
+}
+
+#[test]
+fn a_member_that_failed_before_a_rule_came_stays_out() {
+    let (mut members, mut now) = (members(), 100);
+    let at_vip = outcome(silence(), Ok(()), Some(Ok(())));
+    (0..3).for_each(|_| dropped(&mut members, &mut now, &[], &at_vip));
+    (0..9).for_each(|_| dropped(&mut members, &mut now, &["192.0.2.10"], &at_vip));
+    assert_eq!(online(&members), [false, true, true]);
+    (0..3).for_each(|_| dropped(&mut members, &mut now, &[], &answers()));
+    assert_eq!(online(&members), [true; 3]);
+}
+
 /// Members that refuse at all their virtual addresses, or at their own, are dead.
 #[test]
 fn what_refuses_everywhere_is_offline() {

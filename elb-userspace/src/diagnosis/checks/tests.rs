@@ -60,7 +60,12 @@ fn at_vip(result: Result<(), Cause>) -> Evidence {
 #[test]
 fn a_fault_of_this_host_is_named_where_it_explains_the_failure() {
     let silence = || Err(Cause::Timeout { stage: Stage::Connect });
-    let fault = |hits_all| Fault { what: "a rule drops".into(), fix: "remove it".into(), hits_all };
+    let fault = |hits_all| Fault {
+        what: "a rule drops".into(),
+        fix: "remove it".into(),
+        hits_all,
+        drops: Vec::new(),
+    };
     let with = |evidence, hits_all| {
         changed(evidence, |e: &mut Evidence| e.own.faults = vec![fault(hits_all)])
     };
