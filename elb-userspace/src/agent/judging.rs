@@ -74,6 +74,7 @@ impl Judging {
         now: Now,
     ) -> Judged {
         watched.local = local(outcome);
+        watched.uncounted.remove(&watched.socket.ip());
         if is_silent(outcome) {
             self.proving.is_silent(number, now.time);
         } else {
@@ -169,7 +170,14 @@ impl Judging {
                 }
                 (Meaning::Open, _) => all.is_open = true,
                 (Meaning::Own, result) => {
-                    watched.take_at(*address, result.clone(), now);
+                    let is_proved = |at| watched.proved.contains_key(at);
+                    let is_dropped = seen == VipResult::Dead
+                        && is_proved(address)
+                        && is_proved(&host)
+                        && self.proving.trusts(number, ended);
+                    if !is_dropped {
+                        watched.take_at(*address, result.clone(), now);
+                    }
                     all.failure = all.failure.or_else(|| result.clone().err());
                 }
             }

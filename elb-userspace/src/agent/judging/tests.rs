@@ -201,6 +201,14 @@ fn a_probe_that_this_host_drops_is_no_verdict() {
     let all = ["192.0.2.10", V6, "10.0.0.1"];
     assert!(is_online(&all, &dead, 25));
     assert!(!is_online(&all, &dead, 40), "not for ever");
+
+    let (mut members, mut now) = (members(), 100);
+    (0..9).for_each(|_| dropped(&mut members, &mut now, &all, &dead));
+    assert!(members.all().any(|one| one.uncounted.len() == 3));
+    round(&mut members, &mut now, |_| answers());
+    assert!(members.all().all(|one| one.uncounted.is_empty()));
+    let at = members.all().flat_map(|one| one.at.values());
+    assert!(at.into_iter().all(|one| one.status() == OperatingStatus::Online));
 }
 
 #[test]
