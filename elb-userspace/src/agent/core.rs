@@ -224,6 +224,10 @@ impl Core {
     ) -> ToDo {
         self.probes.under_way -= 1;
         self.probes.lateness.note(late);
+        let begun = self.probes.looked.begun();
+        self.probes.members.judging.proving.looked(begun);
+        let proved = self.proved(member, &outcome);
+        self.probes.members.prove(member, proved);
         let effect = self.probes.members.probed(member, outcome, now);
         if let Some(event) = effect.event {
             self.journal.events.happened(event);

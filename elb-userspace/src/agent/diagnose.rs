@@ -40,6 +40,8 @@ pub(super) struct Case {
     left_out: usize,
     /// What is to be looked at on this host.
     question: InstrumentQuestion,
+    /// Where what probes come to gives reason to suspect this host: what they are in want of.
+    suspected: Option<Vec<String>>,
 }
 
 impl Core {
@@ -62,6 +64,7 @@ impl Core {
             healthy: Vec::new(),
             left_out: 0,
             question: self.probes_of_this_host(),
+            suspected: None,
         };
         if let Target::Member(pool, member) = target {
             let mut evidence = self.evidence(pool, member);
@@ -75,6 +78,7 @@ impl Core {
         if request.inspection.is_some() {
             return Err(format!("an inspection is of the host of one member, not of {target}"));
         }
+        case.suspected = self.suspected();
         for pool in target.pools(model) {
             self.add_pool(&mut case, target, pool);
         }
@@ -114,7 +118,9 @@ impl Core {
             let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
-            if works && reached && !stuck && !held {
+            let watched = self.probes.members.get(pool.id, member.socket());
+            let is_well = watched.is_none_or(|one| one.uncounted.is_empty());
+            if works && reached && !stuck && !held && is_well {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -253,14 +259,17 @@ impl Case {
     /// On this load balancer alone.
     fn of(report: Report, question: InstrumentQuestion) -> Self {
         let (pools, members, healthy) = (Vec::new(), Vec::new(), Vec::new());
-        Self { balancer: Some(report), pools, members, healthy, left_out: 0, question }
+        let (balancer, suspected) = (Some(report), None);
+        Self { balancer, pools, members, healthy, left_out: 0, question, suspected }
     }
 
     /// Looks at the members and judges them.
     pub(super) async fn conclude(self) -> Diagnosis {
-        let Self { balancer, pools, mut members, healthy, left_out, question } = self;
-        if !members.is_empty() {
+        let Self { balancer, pools, mut members, healthy, left_out, question, suspected } = self;
+        let mut probes = None;
+        if !members.is_empty() || suspected.is_some() {
             let faults = instrument::look(question).await.unwrap_or_default();
+            probes = suspected.and_then(|wants| checks::balancer::probes(&faults, &wants));
             members.iter_mut().for_each(|evidence| evidence.own.faults.clone_from(&faults));
         }
         let turns = Arc::new(Semaphore::new(TOGETHER));
@@ -276,7 +285,8 @@ impl Case {
         let mut reports: Vec<(usize, Report)> = looks.join_all().await;
         reports.sort_by_key(|(index, _)| *index);
         let others = pools.into_iter().chain(reports.into_iter().map(|(_, report)| report));
-        let reports = checks::balancer::placed(balancer, others.collect());
+        let reports = checks::balancer::placed(probes, others.collect());
+        let reports = checks::balancer::placed(balancer, reports);
         Diagnosis::new(reports, healthy, left_out)
     }
 }

@@ -2,45 +2,92 @@
 //! into the words of the status.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::core::Core;
+use super::members::Uncounted;
 use super::{Agent, now};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
+use crate::health::{Cause, Failure};
 use crate::kernel::net::probe_route::RouteNames;
 use crate::model::time::{Now, Time};
 use crate::source::file::ProbeMark;
 
 /// How often it is looked at while there is reason to.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How soon after a look there may be another, for members that are silent since.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Why it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// There is none.
+    None,
+    /// Single members are silent, and it was looked at since.
+    Known,
+    /// Many fail, still.
+    Lasts,
+    /// A member is silent since the last look.
+    New,
+}
 
 /// What was found, and when it was looked at.
 #[derive(Default)]
 pub(super) struct Looked {
     at: Option<Time>,
-    found: Arc<Mutex<Option<Vec<Fault>>>>,
+    found: Arc<Mutex<Option<Found>>>,
+}
+
+/// What a look found that began then.
+#[derive(Clone)]
+struct Found {
+    begun: Time,
+    faults: Vec<Fault>,
 }
 
 impl Looked {
     /// Whether it is time to look; while there is no reason, what was found is forgotten.
-    fn is_due(&mut self, is_suspected: bool, now: Time) -> bool {
-        if !is_suspected {
-            *self = Self::default();
-            return false;
-        }
-        let due = self.at.is_none_or(|at| now.since(at) >= AGAIN);
+    fn is_due(&mut self, reason: Reason, now: Time) -> bool {
+        let after = match reason {
+            Reason::None => {
+                *self = Self::default();
+                return false;
+            }
+            Reason::Known if self.found().is_some_and(|found| found.is_empty()) => return false,
+            Reason::Known | Reason::Lasts => AGAIN,
+            // One look at a time.
+            Reason::New if Arc::strong_count(&self.found) > 1 => AGAIN,
+            Reason::New => SOON,
+        };
+        let due = self.at.is_none_or(|at| now.since(at) >= after);
         if due {
             self.at = Some(now);
         }
         due
     }
 
-    fn found(&self) -> Option<Vec<Fault>> {
+    fn last(&self) -> Option<Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn found(&self) -> Option<Vec<Fault>> {
+        self.last().map(|found| found.faults)
+    }
+
+    /// When the last look began that is over.
+    pub(super) fn begun(&self) -> Option<Time> {
+        self.last().map(|found| found.begun)
+    }
+
+    /// Faults that are proved to drop probes.
+    pub(super) fn drops(&self) -> Vec<Fault> {
+        let mut found = self.found().unwrap_or_default();
+        found.retain(|fault| !fault.drops.is_empty());
+        found
     }
 }
 
@@ -48,7 +95,7 @@ impl Agent {
     /// Looks at what carries probes on this host, if their results give reason to.
     pub(super) fn look_at_instrument(&mut self) {
         let Some(question) = self.core.instrument_question(now()) else { return };
-        let place = self.core.probes.looked.found.clone();
+        let (place, begun) = (self.core.probes.looked.found.clone(), now().time);
         self.diagnoses.spawn(async move {
             let found = instrument::look(question).await.unwrap_or_default();
             for fault in &found {
@@ -58,6 +105,7 @@ impl Agent {
                     "probes do not work on this host"
                 );
             }
+            let found = Found { begun, faults: found };
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         });
     }
@@ -68,12 +116,17 @@ impl Core {
     fn instrument_question(&mut self, now: Now) -> Option<InstrumentQuestion> {
         let judging = &mut self.probes.members.judging;
         let is_held = matches!(judging.mass(), Some(Mass::Held(_)));
-        let is_suspected = judging.is_suspected() || judging.mass().is_some();
+        let reason = match () {
+            () if judging.proving.wants_look() => Reason::New,
+            () if judging.is_suspected() || judging.mass().is_some() => Reason::Lasts,
+            () if judging.proving.is_any_silent() => Reason::Known,
+            () => Reason::None,
+        };
         let hits_all = |found: Vec<Fault>| found.iter().any(|fault| fault.hits_all);
         if is_held && self.probes.looked.found().is_some_and(hits_all) {
             judging.explained(now.time);
         }
-        self.probes.looked.is_due(is_suspected, now.time).then(|| self.probes_of_this_host())
+        self.probes.looked.is_due(reason, now.time).then(|| self.probes_of_this_host())
     }
 
     /// The probes of this host, to be looked at.
@@ -83,14 +136,23 @@ impl Core {
         InstrumentQuestion {
             names: RouteNames::of(&agent.pin_dir, agent.probe_mark.map(ProbeMark::get)),
             is_served: self.probes.vip.problem().is_none(),
-            dialogs: instrument::dialogs(&self.config.model, &self.network, sources),
+            dialogs: self.suspected_dialogs(sources),
         }
+    }
+
+    /// Where this host is suspected of what probes come to: what they are in want of.
+    pub(super) fn suspected(&self) -> Option<Vec<String>> {
+        let wants = self.wants();
+        let is_found = self.probes.looked.found().is_some_and(|found| !found.is_empty());
+        (is_found || !wants.is_empty()).then_some(wants)
     }
 
     /// Problems of this host's that keep probes from being verdicts.
     pub(super) fn instrument_problems(&self) -> Vec<String> {
         let mut problems = self.wants();
         problems.extend(self.unanswered());
+        problems.extend(self.unserved());
+        problems.extend(self.dropped());
         problems.extend(self.mass());
         problems
     }
@@ -115,7 +177,8 @@ impl Core {
     pub(super) fn uncounted(&self) -> BTreeMap<IpAddr, HashSet<IpAddr>> {
         let mut all: BTreeMap<_, HashSet<_>> = BTreeMap::new();
         for watched in self.probes.members.all() {
-            for vip in &watched.uncounted {
+            let ways = watched.uncounted.iter().filter(|(_, why)| **why == Uncounted::Way);
+            for (vip, _) in ways {
                 all.entry(*vip).or_default().insert(watched.socket.ip());
             }
         }
@@ -133,6 +196,59 @@ impl Core {
             )
         };
         self.uncounted().into_iter().map(text).collect()
+    }
+
+    /// Virtual addresses at which no member of a pool serves, although members do at others.
+    fn unserved(&self) -> Vec<String> {
+        let mut all: BTreeMap<_, (&Failure, HashSet<IpAddr>)> = BTreeMap::new();
+        for watched in self.probes.members.all() {
+            for (vip, why) in &watched.uncounted {
+                let Uncounted::Service(failure) = why else { continue };
+                let place = (*vip, &watched.pool_name);
+                let (_, hosts) = all.entry(place).or_insert_with(|| (failure, HashSet::new()));
+                hosts.insert(watched.socket.ip());
+            }
+        }
+        let text = |((vip, pool), (failure, hosts)): (
+            (IpAddr, &String),
+            (&Failure, HashSet<_>),
+        )| {
+            let hosts = counted(hosts.len(), "backend server");
+            let hint = match (vip, &failure.cause) {
+                (IpAddr::V6(_), Cause::Refused { .. } | Cause::PortUnreachable { .. }) => {
+                    " (does the service take IPv4 only?)"
+                }
+                _ => "",
+            };
+            format!(
+                "no member answers at {vip} of pool {pool:?} ({}){hint}, although {hosts} answer at \
+                 other addresses, which decide: only clients of {vip} are not served; elb diagnose {pool}",
+                failure.cause
+            )
+        };
+        all.into_iter().map(text).collect()
+    }
+
+    /// Faults of this host that drop probes, with how many members' they are.
+    fn dropped(&self) -> Vec<String> {
+        let mut all: BTreeMap<&str, (&Fault, HashSet<SocketAddr>)> = BTreeMap::new();
+        for watched in self.probes.members.all() {
+            for why in watched.uncounted.values() {
+                let Uncounted::Dropped(fault) = why else { continue };
+                let (_, members) =
+                    all.entry(&fault.what).or_insert_with(|| (fault, HashSet::new()));
+                members.insert(watched.socket);
+            }
+        }
+        let text = |(what, (fault, members)): (&str, (&Fault, HashSet<SocketAddr>))| {
+            let members = counted(members.len(), "member");
+            format!(
+                "probes of {members} are dropped on this load balancer, and their failures do not \
+                 count; found on this load balancer: {what}; fix: {}",
+                fault.fix
+            )
+        };
+        all.into_iter().map(text).collect()
     }
 
     fn mass(&self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The members' health: who is probed when, what came of it, and what is kept of that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::api::shape::events::{EventKind, MemberEvent};
 use crate::api::shape::status::timestamp_millis;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
+use crate::diagnosis::instrument::Fault;
 use crate::health::path::{PathResults, ProbeRoute};
 use crate::health::probe::{ProbeOutcome, ProbeSource, ProbeSpec};
 use crate::health::schedule::Schedule;
@@ -34,8 +36,8 @@ pub(super) struct Members {
 pub(super) struct Watched {
     pub(super) id: ResourceId,
     name: String,
-    pool: ResourceId,
-    pool_name: String,
+    pub(super) pool: ResourceId,
+    pub(super) pool_name: String,
     pub(super) socket: SocketAddr,
     /// The id that packets know it by, if there was room for it.
     pub(super) backend: Option<u16>,
@@ -47,11 +49,34 @@ pub(super) struct Watched {
     pub(super) health: MemberHealth,
     /// The verdict at each virtual address by itself.
     pub(super) at: BTreeMap<IpAddr, MemberHealth>,
-    /// Virtual addresses at which it is silent, and that says nothing of it.
-    pub(super) uncounted: BTreeSet<IpAddr>,
+    /// Virtual addresses at which it fails, and that says nothing of it.
+    pub(super) uncounted: BTreeMap<IpAddr, Uncounted>,
+    /// Addresses at which its last probe was proved to be dropped on this host.
+    pub(super) proved: BTreeMap<IpAddr, Fault>,
     /// Counts probes, so that virtual addresses are probed in turn where there are many.
     pub(super) turn: usize,
     pub(super) history: History,
+}
+
+/// Why a failure at a virtual address does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Uncounted {
+    /// The way of probes to the address may be broken.
+    Way,
+    /// No member of the pool serves there.
+    Service(Failure),
+    /// This on this host drops the probes.
+    Dropped(Fault),
+}
+
+impl fmt::Display for Uncounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Way => f.write_str("no member answers there by the way of probes"),
+            Self::Dropped(fault) => write!(f, "on this load balancer, {}", fault.what),
+            Self::Service(failure) => write!(f, "no member of the pool answers there ({failure})"),
+        }
+    }
 }
 
 /// A probe to start.
@@ -198,6 +223,13 @@ impl Members {
         probes
     }
 
+    /// At these addresses a member's probe that is over is proved to be dropped on this host.
+    pub(super) fn prove(&mut self, member: u32, proved: BTreeMap<IpAddr, Fault>) {
+        if let Some(watched) = self.watched.get_mut(&member) {
+            watched.proved = proved;
+        }
+    }
+
     /// Takes in what came of a probe; of a member that went meanwhile, nothing.
     pub(super) fn probed(&mut self, member: u32, outcome: ProbeOutcome, now: Now) -> Effect {
         let random = self.random.hash_one((member, now.time));
@@ -247,7 +279,7 @@ impl Watched {
         };
         let (name, history) = (member.name.to_string(), history.unwrap_or_default());
         let (socket, backend, last, local) = (member.socket(), None, None, None);
-        let (at, uncounted, turn) = (BTreeMap::new(), BTreeSet::new(), 0);
+        let (at, uncounted, turn) = (BTreeMap::new(), BTreeMap::new(), 0);
         Self {
             id: member.id,
             name,
@@ -261,6 +293,7 @@ impl Watched {
             health,
             at,
             uncounted,
+            proved: BTreeMap::new(),
             turn,
             history,
         }

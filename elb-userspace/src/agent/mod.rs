@@ -35,6 +35,7 @@ mod own_address;
 mod own_faults;
 mod owning;
 mod probing;
+mod proving;
 mod publishing;
 mod queries;
 mod quiet;

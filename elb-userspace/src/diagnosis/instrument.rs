@@ -28,7 +28,7 @@ pub struct InstrumentQuestion {
 }
 
 /// A probe and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Dialog {
     /// Where the probe goes.
     pub to: SocketAddr,
@@ -53,6 +53,8 @@ pub struct Fault {
     pub fix: String,
     /// Whether it also hits probes of the members' own addresses.
     pub hits_all: bool,
+    /// The probes that it was proved to drop, or whose answers.
+    pub drops: Vec<Dialog>,
 }
 
 /// The probes of a model, a few of each pool.
@@ -61,10 +63,11 @@ pub fn dialogs(model: &Model, network: &Network, sources: ProbeSource) -> Vec<Di
     let members =
         pools.flat_map(|pool| pool.members.iter().take(OF_A_POOL).map(move |one| (pool, one)));
     let specs = members.filter_map(|(pool, member)| ProbeSpec::new(model, pool, member, sources));
-    specs.flat_map(|spec| of(&spec, network)).take(MOST).collect()
+    specs.flat_map(|spec| dialogs_of(&spec, network)).take(MOST).collect()
 }
 
-fn of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
+/// The probes of a member, at its own address and at its virtual ones.
+pub fn dialogs_of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
     let Some(Route::Via { ifindex, source, .. }) = network.routes.get(&spec.target.ip()) else {
         return Vec::new();
     };
@@ -109,6 +112,7 @@ pub async fn look(question: InstrumentQuestion) -> Option<Vec<Fault>> {
             fix: "elb doctor; the agent restores the way of probes, and `elb status` says what it cannot"
                 .to_owned(),
             hits_all: false,
+            drops: Vec::new(),
         })
         .collect();
     faults.extend(unbound(&dialogs));
@@ -118,7 +122,11 @@ pub async fn look(question: InstrumentQuestion) -> Option<Vec<Fault>> {
         let probes: Vec<_> = dialogs.iter().map(|dialog| dialog.probe(&names, mark)).collect();
         faults.extend(inspect::filtered(&rules, &probes).into_iter().map(|filtered| {
             let is_vip = dialogs.get(filtered.probe).is_some_and(|dialog| dialog.is_vip);
-            Fault { what: filtered.what, fix: filtered.fix, hits_all: !is_vip }
+            let drops =
+                filtered.drops.into_iter().filter_map(|number| dialogs.get(number).cloned());
+            let drops: Vec<_> = drops.collect();
+            let hits_all = !is_vip || drops.iter().any(|dialog| !dialog.is_vip);
+            Fault { what: filtered.what, fix: filtered.fix, hits_all, drops }
         }));
     }
     Some(faults)
@@ -135,6 +143,7 @@ fn unbound(dialogs: &[Dialog]) -> Vec<Fault> {
                   net.ipv4.ip_local_port_range"
                 .to_owned(),
             hits_all: true,
+            drops: Vec::new(),
         })
     };
     owns.into_iter().filter_map(fault).collect()

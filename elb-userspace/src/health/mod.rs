@@ -15,6 +15,7 @@ pub mod schedule;
 pub mod path;
 pub mod probe;
 
+pub mod answering;
 pub mod brake;
 pub mod witness;
 

@@ -133,6 +133,11 @@ impl Witnesses {
         self.addresses.values().any(Address::is_unanswered)
     }
 
+    /// Whether something came back from an address, be it a refusal: the way to it works.
+    pub fn is_answered(&self, address: IpAddr) -> bool {
+        self.addresses.get(&address).is_some_and(|address| !address.answering.0.is_empty())
+    }
+
     /// Forgets members that went, and addresses that are not probed any more.
     pub fn retain(&mut self, wanted: &HashMap<u32, HashSet<IpAddr>>) {
         for (vip, address) in &mut self.addresses {

@@ -1,6 +1,6 @@
 //! Each virtual address of a member is probed and judged by itself.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use elb_tests::{
@@ -13,7 +13,7 @@ use elb_tests::{
     process::output,
     server::Server,
     status,
-    wire::{ECHO_PORT, HTTP_PORT},
+    wire::{ECHO_PORT, HTTP_PORT, Service},
 };
 use serde_json::Value;
 
@@ -33,8 +33,16 @@ struct Scene {
 
 impl Scene {
     fn start(shape: Builder, change: impl FnOnce(&Lab, &mut Config) -> Result<()>) -> Result<Self> {
+        Self::serving(shape, Lab::serve, change)
+    }
+
+    fn serving(
+        shape: Builder,
+        serve: impl FnOnce(&Lab) -> Result<Vec<Server>>,
+        change: impl FnOnce(&Lab, &mut Config) -> Result<()>,
+    ) -> Result<Self> {
         let lab = shape.start()?;
-        let servers = lab.serve()?;
+        let servers = serve(&lab)?;
         lab.backends_up(Forwarding::Ipip)?;
         let pools = [(WEB, HTTP_PORT, MonitorKind::Http), (ECHO, ECHO_PORT, MonitorKind::Tcp)];
         let mut config = pools.into_iter().fold(Config::new(&lab), |config, (name, port, kind)| {
@@ -149,6 +157,71 @@ fn a_member_without_its_ipv6_address_gets_no_clients() -> Result<()> {
     [0, 1].into_iter().try_for_each(|index| scene.vip_on(index, "add", v6))?;
     scene.agent.wait_status("no problem", LIMIT, |said| !has_problem(said))?;
     scene.assert_well()
+}
+
+/// Starts a server of one service on an address of each backend, or on all.
+fn serve_on(lab: &Lab, service: Service, port: u16, at: Option<IpAddr>) -> Result<Vec<Server>> {
+    let start = |index| {
+        Server::start_with(lab.backend(index), &format!("b{index}"), &[(service, port)], at)
+    };
+    (0..2).map(start).collect()
+}
+
+/// An address that is added by a reload, while one of the services takes IPv4 only.
+#[test]
+fn a_service_that_takes_ipv4_only_keeps_its_clients_of_ipv4() -> Result<()> {
+    const TWO_PROBES: Duration = Duration::from_secs(4);
+    let serve = |lab: &Lab| -> Result<Vec<Server>> {
+        let mut servers = serve_on(lab, Service::Http, HTTP_PORT, Some([0, 0, 0, 0].into()))?;
+        servers.extend(serve_on(lab, Service::Echo, ECHO_PORT, None)?);
+        Ok(servers)
+    };
+    let shape = Lab::builder().families(Families::Both);
+    let mut wanted = None;
+    let mut scene = Scene::serving(shape, serve, |_, config| {
+        wanted = Some(config.clone());
+        Ok(())
+    })?;
+    let (v4, IpAddr::V6(v6)) = (scene.lab.vip4(), scene.lab.vip6()) else { unreachable!("IPv6") };
+    let load = scene.requests(v4);
+    let mut wanted = wanted.context("a configuration")?;
+    for balancer in &mut wanted.load_balancers {
+        balancer.ipv6_vip_address = Some(v6);
+    }
+    scene.agent.reload(&wanted)?;
+
+    let words = format!("no member answers at {v6} of pool \"{WEB}\" (");
+    let has_problem = |said: &Value| {
+        let mut problems = said["agent"]["problems"].as_array().into_iter().flatten();
+        problems.any(|one| one.as_str().is_some_and(|one| one.contains(&words)))
+    };
+    scene.agent.wait_status("the problem", LIMIT, has_problem)?;
+    thread::sleep(TWO_PROBES);
+    let said = scene.agent.status()?;
+    assert!(has_problem(&said), "{said:#}");
+    for index in [0, 1] {
+        let member = scene.member(index)?;
+        assert!(status::all_are(&said, scene.members()[index], "ONLINE"), "{said:#}");
+        assert_eq!(member["health"]["turned_unhealthy"], 0, "{member:#}");
+        let at = member["paths"]["addresses"][v6.to_string()].to_string();
+        assert!(at.contains("not counted: no member of the pool answers there"), "{member:#}");
+    }
+    assert_eq!(scene.all_answered(v4)?.answers_by_backend().len(), 2);
+    let named = format!("{WEB}/{}", scene.members()[0]);
+    for target in [&[][..], &[named.as_str()]] {
+        let shown = scene.agent.diagnose(target)?;
+        assert_eq!((shown.cause(), shown.code), (Some("listening"), 1), "{:#}", shown.said);
+        assert!(shown.evidence().contains("takes IPv4 only"), "{:#}", shown.said);
+        assert!(shown.fix().contains("[::]:"), "{:#}", shown.said);
+    }
+
+    let _more = serve_on(&scene.lab, Service::Http, HTTP_PORT, Some(v6.into()))?;
+    scene.agent.wait_status("no problem", LIMIT, |said| !has_problem(said))?;
+    scene.assert_well()?;
+    scene.all_answered(v6.into())?;
+    let report = load.stop()?;
+    assert!(report.answered() > 0 && report.failures().is_empty(), "{:?}", report.failures());
+    Ok(())
 }
 
 /// More load balancers on one pool than addresses are probed at a time.

@@ -193,6 +193,35 @@ fn marks_of_other_programs_do_not_take_members_away() -> Result<()> {
     scene.assert_nothing_lost()
 }
 
+/// A rule hits answers of one port, by the way of traffic only and by every way; the other pool works on.
+#[test]
+fn a_rule_that_drops_the_answers_of_one_port_does_not_take_members_away() -> Result<()> {
+    let scene = Scene::start(Lab::builder(), Family::V4, |_, _| Ok(()))?;
+    let vip = scene.lab.vip4();
+    for at in [format!("ip saddr {vip} tcp sport {HTTP_PORT}"), format!("tcp sport {HTTP_PORT}")] {
+        scene.on_lb(&format!(
+            "nft add table inet guard
+             nft 'add chain inet guard in {{ type filter hook input priority 0; }}'
+             nft add rule inet guard in {at} drop"
+        ))?;
+        scene.wait_problem("nft rule inet guard in")?;
+        thread::sleep(TWO_PROBES);
+        let said = scene.wait_problem("nft rule inet guard in")?;
+        assert!(has_problem(&said, "let the rule except"), "{said:#}");
+        scene.assert_nothing_lost()?;
+        // Without a name, too, it is this load balancer, and not that all is well.
+        let shown = scene.agent.diagnose(&[])?;
+        assert_eq!((shown.cause(), shown.code), (Some("probes"), 1), "{:#}", shown.said);
+        assert!(shown.evidence().contains("nft rule inet guard in"), "{:#}", shown.said);
+        scene.on_lb("nft delete table inet guard")?;
+        scene.wait_path("vip")?;
+        scene.assert_nothing_lost()?;
+    }
+    let shown = scene.agent.diagnose(&[])?;
+    assert_eq!((shown.cause(), shown.code), (None, 0), "{:#}", shown.said);
+    Ok(())
+}
+
 /// As firewalld's IPv6_rpfilter does it, which is the default in some distributions.
 #[test]
 fn a_reverse_path_rule_for_ipv6_does_not_take_members_away() -> Result<()> {

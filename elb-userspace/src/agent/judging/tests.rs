@@ -135,7 +135,127 @@ fn members_that_all_die_are_offline_after_a_hold() {
     assert!(matches!(members.judging.mass(), Some(Mass::Decided(_))));
 }
 
+fn refusal() -> Result {
+    Err(Cause::Refused { by: V6.parse().unwrap() }.into())
+}
+
+/// A service that takes IPv4 only: its clients of IPv4 lose nothing, in whatever order members turn so.
+#[test]
+fn an_address_that_no_member_serves_is_not_counted() {
+    for failing in [refusal(), Err(Cause::Timeout { stage: Stage::Connect }.into())] {
+        let (mut members, mut now) = (members(), 100);
+        for _ in 0..4 {
+            round(&mut members, &mut now, |_| outcome(Ok(()), failing.clone(), Some(Ok(()))));
+            assert_eq!(online(&members), [true; 3], "{failing:?}");
+        }
+        assert!(members.all().all(|one| one.uncounted.contains_key(&V6.parse().unwrap())));
+        round(&mut members, &mut now, |_| answers());
+        assert!(members.all().all(|one| one.uncounted.is_empty()));
+    }
+    // One after the other: the last that answers decides on the others, until it fails, too.
+    let (mut members, mut now) = (members(), 100);
+    for last in [2, 3, 4] {
+        for _ in 0..5 {
+            round(&mut members, &mut now, |host| match host {
+                host if host < last => outcome(Ok(()), refusal(), Some(Ok(()))),
+                _ => answers(),
+            });
+        }
+        assert_eq!(online(&members), [last == 4, last != 3, true], "{last}");
+    }
+}
+
+/// The first member's probes came to `what`, the others answer; a rule drops its probes at these addresses.
+fn dropped(members: &mut Members, now: &mut u64, at: &[&str], what: &ProbeOutcome) {
+    let (text, drops) = ("a rule drops".to_owned(), Vec::new());
+    let fault = Fault { what: text.clone(), fix: text, hits_all: false, drops };
+    let by = |at: &&str| (at.parse().unwrap(), fault.clone());
+    *now += 10;
+    for probe in members.due(self::at(*now), usize::MAX) {
+        let is_first = probe.spec.target.ip() == IpAddr::from([10, 0, 0, 1]);
+        let (proved, outcome) = if is_first {
+            (at.iter().map(by).collect(), what.clone())
+        } else {
+            (BTreeMap::new(), answers())
+        };
+        members.prove(probe.member, proved);
+        members.probed(probe.member, outcome, self::at(*now + 1));
+    }
+}
+
+#[test]
+fn a_probe_that_this_host_drops_is_no_verdict() {
+    let is_online = |at: &[&str], outcome: &ProbeOutcome, rounds| {
+        let (mut members, mut now) = (members(), 100);
+        (0..rounds).for_each(|_| dropped(&mut members, &mut now, at, outcome));
+        online(&members)[0]
+    };
+    let at_vip = outcome(silence(), Ok(()), Some(Ok(())));
+    assert!(is_online(&["192.0.2.10"], &at_vip, 99), "its own address works");
+    assert!(!is_online(&[], &at_vip, 3), "nothing is proved");
+    assert!(!is_online(&[V6], &at_vip, 3), "it is proved of another address");
+    let refused = outcome(refusal(), Ok(()), Some(refusal()));
+    assert!(!is_online(&["192.0.2.10", "10.0.0.1"], &refused, 3), "an answer came");
+    let dead = outcome(silence(), silence(), Some(silence()));
+    assert!(!is_online(&["192.0.2.10", V6], &dead, 3), "its own address is not dropped");
+    let all = ["192.0.2.10", V6, "10.0.0.1"];
+    assert!(is_online(&all, &dead, 25));
+    assert!(!is_online(&all, &dead, 40), "not for ever");
+
+    let (mut members, mut now) = (members(), 100);
+    (0..9).for_each(|_| dropped(&mut members, &mut now, &all, &dead));
+    assert!(members.all().any(|one| one.uncounted.len() == 3));
+    round(&mut members, &mut now, |_| answers());
+    assert!(members.all().all(|one| one.uncounted.is_empty()));
+    let at = members.all().flat_map(|one| one.at.values());
+    assert!(at.into_iter().all(|one| one.status() == OperatingStatus::Online));
+}
+
+#[test]
+fn a_member_that_failed_before_a_rule_came_stays_out() {
+    let (mut members, mut now) = (members(), 100);
+    let at_vip = outcome(silence(), Ok(()), Some(Ok(())));
+    (0..3).for_each(|_| dropped(&mut members, &mut now, &[], &at_vip));
+    (0..9).for_each(|_| dropped(&mut members, &mut now, &["192.0.2.10"], &at_vip));
+    assert_eq!(online(&members), [false, true, true]);
+    (0..3).for_each(|_| dropped(&mut members, &mut now, &[], &answers()));
+    assert_eq!(online(&members), [true; 3]);
+}
+
+/// Members that refuse at all their virtual addresses, or at their own, are dead.
+#[test]
+fn what_refuses_everywhere_is_offline() {
+    for outcome in [
+        outcome(refusal(), refusal(), Some(Ok(()))),
+        outcome(refusal(), refusal(), Some(refusal())),
+        outcome(Ok(()), refusal(), Some(refusal())),
+    ] {
+        let (mut members, mut now) = (members(), 100);
+        for _ in 0..4 {
+            round(&mut members, &mut now, |_| outcome.clone());
+        }
+        assert_eq!(online(&members), [false; 3], "{outcome:?}");
+    }
+}
+
 proptest! {
+    /// No member turns OFFLINE for an address that none ever answers at, while the other one works.
+    #[test]
+    fn an_address_without_any_answer_takes_no_member(
+        kinds in prop::collection::vec((0u8..3, 0u8..3, 0u8..3), 1..20),
+    ) {
+        let (mut members, mut now) = (members(), 100);
+        for kinds in kinds {
+            round(&mut members, &mut now, |host| {
+                let kind = [kinds.0, kinds.1, kinds.2][usize::from(host) - 1];
+                let at = [refusal(), silence(), lack()][usize::from(kind)].clone();
+                outcome(Ok(()), at, Some(Ok(())))
+            });
+        }
+        // The first to fail has two that answered before; after that none has.
+        prop_assert_eq!(online(&members), [true; 3]);
+    }
+
     /// Whatever else happens, what this host lacks changes no verdict.
     #[test]
     fn a_lack_changes_nothing(kinds in prop::collection::vec(0u8..5, 1..30)) {

@@ -89,7 +89,7 @@ impl Core {
                 .map(|why| why.to_string()),
             vip: last.and_then(|last| last.vip.as_ref()).map(text),
             direct: last.and_then(|last| last.direct.as_ref()).map(text),
-            addresses: if known.at.len() > 1 { by_address(known) } else { BTreeMap::new() },
+            addresses: Some(by_address(known)).filter(|all| all.len() > 1).unwrap_or_default(),
         })
     }
 }
@@ -140,7 +140,8 @@ impl At<'_> {
 
 /// Virtual addresses at which a member is OFFLINE, with why.
 fn silent(known: &Watched) -> Vec<(IpAddr, String)> {
-    let offline = known.at.iter().filter(|(_, one)| one.status() == OperatingStatus::Offline);
+    let counts = known.at.iter().filter(|(vip, _)| !known.uncounted.contains_key(*vip));
+    let offline = counts.filter(|(_, one)| one.status() == OperatingStatus::Offline);
     let text = |one: &MemberHealth| one.reason().map(ToString::to_string).unwrap_or_default();
     offline.map(|(vip, one)| (*vip, text(one))).collect()
 }
@@ -150,7 +151,9 @@ fn by_address(known: &Watched) -> BTreeMap<IpAddr, String> {
         None => one.status().to_string(),
         Some(reason) => format!("{}: {reason}", one.status()),
     };
-    known.at.iter().map(|(vip, one)| (*vip, text(one))).collect()
+    let mut all: BTreeMap<_, _> = known.at.iter().map(|(vip, one)| (*vip, text(one))).collect();
+    all.extend(known.uncounted.iter().map(|(vip, why)| (*vip, format!("not counted: {why}"))));
+    all
 }
 
 fn health(known: &Watched, with_probes: bool) -> status::ProbeSummary {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::command::apply;
+use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::{Conclusion, Finding, Outcome, Report};
 use crate::kernel::host::kept::KeptObject;
 
@@ -51,6 +52,20 @@ pub fn balancer(balancer: &Balancer) -> Option<Report> {
     let fails = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
     let subject = "this load balancer, not its members";
     (!findings.is_empty()).then(|| Report::new(subject, !fails, findings))
+}
+
+/// The report on what is wrong with probes on this load balancer: what was found, and if that is nothing,
+/// what probes are in want of.
+pub fn probes(faults: &[Fault], wants: &[String]) -> Option<Report> {
+    let mut lines: Vec<String> = faults.iter().map(|fault| fault.what.clone()).collect();
+    let mut fixes: Vec<String> = faults.iter().map(|fault| fault.fix.clone()).collect();
+    if lines.is_empty() {
+        lines.extend_from_slice(wants);
+        fixes.push("elb doctor".to_owned());
+    }
+    fixes.dedup();
+    let finding = failed(Check::Probes, lines)?.fix(fixes.join("; "));
+    Some(Report::new("probes of this load balancer, not its members", false, vec![finding]))
 }
 
 /// The reports in the order that they are read in: a fault of this load balancer comes before all that it

@@ -60,7 +60,12 @@ fn at_vip(result: Result<(), Cause>) -> Evidence {
 #[test]
 fn a_fault_of_this_host_is_named_where_it_explains_the_failure() {
     let silence = || Err(Cause::Timeout { stage: Stage::Connect });
-    let fault = |hits_all| Fault { what: "a rule drops".into(), fix: "remove it".into(), hits_all };
+    let fault = |hits_all| Fault {
+        what: "a rule drops".into(),
+        fix: "remove it".into(),
+        hits_all,
+        drops: Vec::new(),
+    };
     let with = |evidence, hits_all| {
         changed(evidence, |e: &mut Evidence| e.own.faults = vec![fault(hits_all)])
     };
@@ -109,6 +114,16 @@ fn the_path_of_traffic_shows_what_direct_server_return_lacks() {
     let report = member(&at_vip(Err(Cause::Refused { by: [10, 0, 0, 100].into() })));
     assert_eq!(report.cause, Some(Check::Listening));
     assert!(evidence_of(&report).contains("the service listens on 10.0.0.11 only"));
+
+    let (v4, v6) = (IpAddr::from([10, 0, 0, 100]), "2001:db8::100".parse::<IpAddr>().unwrap());
+    let report = member(&changed(at_vip(Err(Cause::Refused { by: v6 })), |e| {
+        e.wanted.pool.listeners[0].vips = vec![v4, v6];
+        let probe = e.looks.probe.as_mut().expect("one was made");
+        probe.vips = vec![(v4, Ok(())), (v6, Err(Cause::Refused { by: v6 }.into()))];
+    }));
+    assert_eq!(report.cause, Some(Check::Listening));
+    assert!(evidence_of(&report).contains("takes IPv4 only"), "{report:#?}");
+    assert!(fix_of(&report).contains("must show [::]:80 or *:80"), "{report:#?}");
 
     let report = member(&at_vip(Ok(())));
     assert_eq!(report.conclusion, Conclusion::Healthy);

@@ -30,8 +30,10 @@ pub struct OwnProbe {
 /// Something that the packet filter does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filtered {
-    /// To which of the probes.
+    /// To which of the probes, the first of them.
     pub probe: usize,
+    /// All probes that it drops, or whose answers.
+    pub drops: Vec<usize>,
     /// What.
     pub what: String,
     /// What to do.
@@ -52,7 +54,9 @@ pub fn filtered(rules: &Ruleset, probes: &[OwnProbe]) -> Vec<Filtered> {
                 Fate::Passes | Fate::Doubtful(_) | Fate::Translated(_) => continue,
             };
             let rule = name(rules, place);
-            if found.iter().any(|other| other.what.starts_with(&rule)) {
+            let drops = if does == "drops" { vec![number] } else { Vec::new() };
+            if let Some(other) = found.iter_mut().find(|other| other.what.starts_with(&rule)) {
+                other.drops.extend(drops);
                 continue;
             }
             let marked = if probe.mark == 0 || packet.direction == Direction::In {
@@ -63,6 +67,7 @@ pub fn filtered(rules: &Ruleset, probes: &[OwnProbe]) -> Vec<Filtered> {
             let packets = words(std::slice::from_ref(&packet));
             found.push(Filtered {
                 probe: number,
+                drops,
                 what: format!("{rule} {does} {kind}{marked} ({packets})"),
                 fix: fix(probe, packet.direction, &packets),
             });

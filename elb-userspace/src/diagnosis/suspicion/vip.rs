@@ -1,6 +1,8 @@
 //! The member works at its own address, but not at the virtual one, where traffic goes: what direct
 //! server return needs is missing on its host.
 
+use std::net::IpAddr;
+
 use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
@@ -61,16 +63,57 @@ fn settings(evidence: &Evidence) -> Finding {
 
 fn other_address(evidence: &Evidence, cause: &Cause) -> Finding {
     let (vip, target) = (vips(evidence), evidence.target());
-    let what = format!(
-        "{target} takes connections, but {vip} on the same host refuses them ({cause}): the service \
-         listens on {} only",
-        target.ip()
-    );
-    Finding::inferred(Check::Listening, Outcome::Fail, what).fix(format!(
-        "on the backend server, let the service listen on all addresses: ss -lntup 'sport = :{0}' \
-         must show 0.0.0.0:{0}, [::]:{0} or {vip}:{0}",
-        target.port()
-    ))
+    let refuses = format!("{vip} on the same host refuses them ({cause}): the service");
+    let port = target.port();
+    let see = format!("ss -lntup 'sport = :{port}' must show");
+    let (what, fix) = match only_version(evidence) {
+        Some(version) => {
+            let (other, any) = if version == 4 { (6, "[::]") } else { (4, "0.0.0.0") };
+            let fix = format!(
+                "on the backend server, let the service listen on IPv{other}, too: {see} \
+                 {any}:{port} or *:{port}"
+            );
+            (
+                format!(
+                    "the service takes connections over IPv{version}, but {refuses} takes IPv{version} only"
+                ),
+                fix,
+            )
+        }
+        None => {
+            let any = if evidence.failing_vips().iter().all(IpAddr::is_ipv6) {
+                format!("[::]:{port}, *:{port} or {vip}:{port}")
+            } else {
+                format!("0.0.0.0:{port}, *:{port} or {vip}:{port}")
+            };
+            let what = format!(
+                "{target} takes connections, but {refuses} listens on {} only",
+                target.ip()
+            );
+            let fix = format!(
+                "on the backend server, let the service listen on all addresses: {see} {any}"
+            );
+            (what, fix)
+        }
+    };
+    Finding::inferred(Check::Listening, Outcome::Fail, what).fix(fix)
+}
+
+/// The IP version that a service takes connections of, where it takes none of the other: it refuses at
+/// all virtual addresses of that one, and answers at one of its own.
+fn only_version(evidence: &Evidence) -> Option<u8> {
+    let failing = evidence.failing_vips();
+    let fails_with = |is_v4: bool| failing.iter().all(|vip| vip.is_ipv4() == is_v4);
+    let tried = evidence.looks.probe.iter().flat_map(|probe| &probe.vips);
+    let answers = |is_v4: bool| {
+        let mut tried = tried.clone();
+        tried.any(|(vip, result)| vip.is_ipv4() == is_v4 && result.is_ok())
+    };
+    match () {
+        () if fails_with(false) && answers(true) => Some(4),
+        () if fails_with(true) && answers(false) => Some(6),
+        () => None,
+    }
 }
 
 /// An answer came from the virtual address, but another one than from the member's own.
