@@ -136,6 +136,7 @@ impl Core {
                 keeping: parts.keeping,
                 owned: Owned::default(),
                 own_addresses: OwnAddresses::default(),
+                unserved: Vec::new(),
                 holders: Holders::default(),
             },
             journal: Journal {

@@ -114,7 +114,8 @@ impl Core {
             let works = health.is_some_and(|health| health.status() == OperatingStatus::Online);
             let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
-            if works && reached && !stuck && !held {
+            let served = self.unserved_way(member.address).is_none();
+            if works && reached && served && !stuck && !held {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
@@ -223,6 +224,7 @@ impl Core {
         let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         MemberWay {
             doubt: self.network.doubt(member),
+            unserved: self.unserved_way(member).cloned(),
             path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),

@@ -52,6 +52,7 @@ mod stuck;
 mod sweep;
 mod traces;
 mod trouble;
+mod unserved;
 mod vip_probes;
 mod watchdog;
 

@@ -22,6 +22,7 @@ use super::trouble::Trouble;
 use super::vip_probes::VipProbes;
 use crate::agent::saved;
 use crate::control::census::Census;
+use crate::control::network::UnservedWay;
 use crate::control::plan::Image;
 use crate::control::reconcile::Reconciler;
 use crate::health::Lateness;
@@ -97,6 +98,8 @@ pub(super) struct OnHost {
     /// What this agent alone may use.
     pub(super) owned: Owned,
     pub(super) own_addresses: OwnAddresses,
+    /// Interfaces without the program that members are reached by.
+    pub(super) unserved: Vec<UnservedWay>,
     /// Others that answer for the virtual addresses.
     pub(super) holders: Holders,
 }

@@ -7,9 +7,14 @@ use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::Evidence;
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Outcome};
+use crate::diagnosis::way_out;
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
+    if let Some(way) = &evidence.way.unserved {
+        let finding = Finding::seen(Check::Neighbor, Outcome::Fail, way_out::what(way));
+        return Some(finding.fix(way_out::fix(way)));
+    }
     match &evidence.way.next_hop {
         Err(Unreachable::Local { address }) => Some(itself(evidence, *address)),
         Err(Unreachable::NoRoute { address }) => {

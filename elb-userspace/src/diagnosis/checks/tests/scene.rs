@@ -45,6 +45,7 @@ pub(super) fn healthy() -> Evidence {
             answers_for: Vec::new(),
         },
         way: MemberWay {
+            unserved: None,
             next_hop: Ok(hop),
             doubt: None,
             path_mtu: None,
