@@ -1,4 +1,4 @@
-//! Members behind an interface that does not carry the program, in words.
+//! Members behind an interface that does not carry the program, and members without a route, in words.
 
 use std::net::IpAddr;
 
@@ -36,6 +36,21 @@ pub fn fix(way: &UnservedWay) -> String {
     }
 }
 
+/// What to do where this host has no route to a member, for a reason in the kernel's words.
+pub fn route_fix(member: IpAddr, error: &str) -> String {
+    let forbids = ["blackhole", "prohibit"].into_iter().find(|kind| error.contains(kind));
+    match forbids {
+        Some(kind) => format!(
+            "ip route get {member}; ip route show table all type {kind}; ip rule    # delete the {kind} \
+             route or rule that {member} falls under"
+        ),
+        None => format!(
+            "ip route get {member}; if {member} is in a network that this host is in itself: ip route add \
+             NETWORK dev DEVICE; if not, add the route that is missing: ip route add {member} via GATEWAY"
+        ),
+    }
+}
+
 fn port(way: &UnservedWay) -> Option<&str> {
     way.ports.first().map(String::as_str)
 }
@@ -69,6 +84,17 @@ mod tests {
         );
         assert!(fix(&way).starts_with("add \"eth1\" to interfaces in [agent]"), "{}", fix(&way));
         assert!(fix(&way).ends_with("ip route get 10.0.0.1"), "{}", fix(&way));
+    }
+
+    #[test]
+    fn a_route_that_forbids_is_to_be_deleted_and_one_that_is_missing_added() {
+        let member = IpAddr::from([10, 0, 0, 1]);
+        let fix = route_fix(member, "a blackhole route or rule (invalid argument)");
+        assert!(fix.contains("delete the blackhole route or rule that 10.0.0.1"), "{fix}");
+        assert!(!fix.contains("GATEWAY"), "{fix}");
+        let fix = route_fix(member, "network is unreachable");
+        assert!(fix.contains("ip route add NETWORK dev DEVICE; if not"), "{fix}");
+        assert!(fix.ends_with("ip route add 10.0.0.1 via GATEWAY"), "{fix}");
     }
 
     #[test]
