@@ -46,6 +46,7 @@ pub mod saved;
 mod saving;
 mod settling;
 mod signals;
+mod sources;
 mod start;
 mod state;
 mod stuck;

@@ -16,6 +16,7 @@ use super::members::Members;
 use super::own_address::OwnAddresses;
 use super::owning::Owned;
 use super::quiet::Quiet;
+use super::sources::Sources;
 use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::trouble::Trouble;
@@ -100,6 +101,8 @@ pub(super) struct OnHost {
     pub(super) own_addresses: OwnAddresses,
     /// Interfaces without the program that members are reached by.
     pub(super) unserved: Vec<UnservedWay>,
+    /// Where packets in tunnels come from.
+    pub(super) sources: Sources,
     /// Others that answer for the virtual addresses.
     pub(super) holders: Holders,
 }
