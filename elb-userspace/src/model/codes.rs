@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::value::{Invalid, Rule, as_text};
+use super::value::{Invalid, ValueRule, as_text};
 
 /// The most codes or ranges of codes.
 const MOST: usize = 5;
@@ -60,7 +60,7 @@ impl<const FIRST: u16, const LAST: u16> FromStr for Codes<FIRST, LAST> {
     }
 }
 
-impl<const FIRST: u16, const LAST: u16> Rule for Codes<FIRST, LAST> {
+impl<const FIRST: u16, const LAST: u16> ValueRule for Codes<FIRST, LAST> {
     fn rule() -> String {
         let (a, b, c) = (FIRST, FIRST + 2, FIRST + 4);
         format!("at most {MOST} codes or ranges within {FIRST}..={LAST}, for example {a},{b}-{c}")

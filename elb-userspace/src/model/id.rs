@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::value::{Invalid, Rule};
+use super::value::{Invalid, ValueRule};
 
 /// What all derived ids begin with. It never changes: saved state has ids of it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5e4c_2a3b_7f0d_4c86_9b1a_6d2e_90f7_c351);
@@ -68,7 +68,7 @@ impl FromStr for ResourceId {
     }
 }
 
-impl Rule for ResourceId {
+impl ValueRule for ResourceId {
     fn rule() -> String {
         "a UUID as `uuidgen` prints it, or leave id out: it then follows from the name".to_owned()
     }
@@ -133,7 +133,7 @@ mod tests {
         for wrong in ["", "web", "1b4e28ba", "00000000-0000-0000-0000-000000000000", "10.0.0.1:80"]
         {
             let error = wrong.parse::<ResourceId>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{wrong:?} is not a UUID; write")), "{error}");
+            assert!(error.starts_with(&format!("{wrong:?} is not a UUID; use")), "{error}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::value::{Invalid, Rule, as_text, choice};
+use super::value::{Invalid, ValueRule, as_text, choice};
 use super::{Name, ResourceId};
 
 /// Networks under a name.
@@ -134,7 +134,7 @@ impl FromStr for Cidr {
     }
 }
 
-impl Rule for Cidr {
+impl ValueRule for Cidr {
     fn rule() -> String {
         "an address or a network, as in \"10.0.0.7\" or \"10.0.0.0/8\"".to_owned()
     }
@@ -178,7 +178,7 @@ impl FromStr for Description {
     }
 }
 
-impl Rule for Description {
+impl ValueRule for Description {
     fn rule() -> String {
         "up to 255 characters without < and >".to_owned()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use super::codes::{ExpectedCodes, GrpcCodes};
-use super::value::{Invalid, Ranged, Rule, choice};
+use super::value::{Invalid, Ranged, ValueRule, choice};
 use super::{Member, Protocol, ResourceId};
 
 /// Seconds of a probe's interval or timeout.
@@ -236,7 +236,7 @@ impl FromStr for UrlPath {
     }
 }
 
-impl Rule for UrlPath {
+impl ValueRule for UrlPath {
     fn rule() -> String {
         format!(
             "a path that starts with /, of at most {} characters: letters, digits and {}; others \
@@ -294,7 +294,7 @@ impl FromStr for DomainName {
     }
 }
 
-impl Rule for DomainName {
+impl ValueRule for DomainName {
     fn rule() -> String {
         "labels of letters, digits, hyphens and underscores, at most 100 characters, and a port if \
          the server wants one, for example www.example.com or web:8080"

@@ -7,7 +7,7 @@ use elb_common::listener::CidPart;
 use elb_common::quic::{self, MAX_CID};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::value::{Invalid, Ranged, Rule, as_text};
+use super::value::{Invalid, Ranged, ValueRule, as_text};
 
 /// Bytes of a connection id before the part that counts.
 pub type CidOffset = Ranged<0, 19>;
@@ -94,7 +94,7 @@ impl FromStr for ServerId {
     }
 }
 
-impl Rule for ServerId {
+impl ValueRule for ServerId {
     fn rule() -> String {
         format!("1 to {MAX_CID} bytes in hexadecimal, as in \"0a1b\"")
     }

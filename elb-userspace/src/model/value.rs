@@ -16,7 +16,7 @@ pub struct Invalid {
 }
 
 /// A type of values that a configuration gives, with the rule for which of them are valid.
-pub trait Rule {
+pub trait ValueRule {
     /// The rule, as the rest of a sentence that starts with "use": an error about another value ends with
     /// it, and the reference of the configuration file prints it.
     fn rule() -> String;
@@ -24,7 +24,7 @@ pub trait Rule {
 
 impl Invalid {
     /// Not a `T`; the fix is the rule that values of the type keep.
-    pub(crate) fn against_rule<T: Rule>(what: impl Into<String>) -> Self {
+    pub(crate) fn against_rule<T: ValueRule>(what: impl Into<String>) -> Self {
         Self { what: what.into(), fix: format!("use {}", T::rule()) }
     }
 
@@ -62,7 +62,7 @@ impl<const MIN: u32, const MAX: u32> TryFrom<i64> for Ranged<MIN, MAX> {
     }
 }
 
-impl<const MIN: u32, const MAX: u32> Rule for Ranged<MIN, MAX> {
+impl<const MIN: u32, const MAX: u32> ValueRule for Ranged<MIN, MAX> {
     fn rule() -> String {
         format!("{MIN} to {MAX}")
     }
@@ -114,7 +114,7 @@ impl FromStr for Name {
     }
 }
 
-impl Rule for Name {
+impl ValueRule for Name {
     fn rule() -> String {
         "1 to 255 characters, none of them a control character".to_owned()
     }
@@ -159,7 +159,7 @@ impl TryFrom<i64> for RingSize {
     }
 }
 
-impl Rule for RingSize {
+impl ValueRule for RingSize {
     fn rule() -> String {
         let [a, b, c, d] = Self::ALL.map(Self::get);
         format!("{a}, {b}, {c} or {d}, at least 100 times the number of members")
@@ -211,7 +211,7 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::model::value::Rule for $name {
+        impl $crate::model::value::ValueRule for $name {
             fn rule() -> String {
                 $instead.to_owned()
             }

@@ -10,7 +10,7 @@ use crate::model::monitor::{
     CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TlsCheck,
     UrlPath,
 };
-use crate::model::value::{Invalid, Rule};
+use crate::model::value::{Invalid, ValueRule};
 use crate::model::{HealthMonitor, ResourceId};
 
 /// The valid parts of the monitor, and where it is.
@@ -88,7 +88,7 @@ fn grpc(t: &mut Table<'_>) -> GrpcCheck {
 
 fn request<C>(t: &mut Table<'_>, method: HttpMethod, path: UrlPath) -> RequestCheck<C>
 where
-    C: FromStr<Err = Invalid> + Rule + Default + Display,
+    C: FromStr<Err = Invalid> + ValueRule + Default + Display,
 {
     RequestCheck {
         http_method: t.parsed_or("http_method", method),

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Report;
 use super::keys::{Kind, Use};
-use crate::model::value::{Invalid, Rule};
+use crate::model::value::{Invalid, ValueRule};
 
 /// What an IPv4 address is called, and one.
 pub(in crate::source) const IPV4: (&str, &str) = ("an IPv4 address", "192.0.2.10");
@@ -167,7 +167,7 @@ impl<'a> Table<'a> {
     /// A text that is a `T`.
     pub(in crate::source) fn parsed<T>(&mut self, key: &'static str) -> Option<T>
     where
-        T: FromStr<Err = Invalid> + Rule,
+        T: FromStr<Err = Invalid> + ValueRule,
     {
         let text = self.text(key, &T::rule())?;
         self.valid(key, text.parse())
@@ -175,7 +175,7 @@ impl<'a> Table<'a> {
 
     pub(in crate::source) fn parsed_or<T>(&mut self, key: &'static str, default: T) -> T
     where
-        T: FromStr<Err = Invalid> + Rule + Display,
+        T: FromStr<Err = Invalid> + ValueRule + Display,
     {
         self.used(key, || Use::with_default(&format!("\"{default}\"")));
         self.parsed(key).unwrap_or(default)
@@ -200,7 +200,7 @@ impl<'a> Table<'a> {
     /// A whole number that is a `T`; `note` follows the rule of the type, for example as its unit.
     pub(in crate::source) fn number<T>(&mut self, key: &'static str, note: &str) -> Option<T>
     where
-        T: TryFrom<i64, Error = Invalid> + Rule,
+        T: TryFrom<i64, Error = Invalid> + ValueRule,
     {
         self.used(key, || Use::of(Kind::Number, T::rule() + note));
         let value = self.value(key)?;
@@ -217,7 +217,7 @@ impl<'a> Table<'a> {
 
     pub(in crate::source) fn number_or<T>(&mut self, key: &'static str, note: &str, default: T) -> T
     where
-        T: TryFrom<i64, Error = Invalid> + Rule + Display,
+        T: TryFrom<i64, Error = Invalid> + ValueRule + Display,
     {
         self.used(key, || Use::with_default(&default));
         self.number(key, note).unwrap_or(default)
