@@ -106,13 +106,6 @@ pub(super) fn cases() -> Vec<Case> {
             "add \"eth1\" to interfaces in [agent]",
         ),
         (
-            "a member without a route",
-            general(|f| drop(f.network.routes.insert(address("10.0.0.11"), Route::None))),
-            Check::WayOut,
-            Outcome::Fail,
-            "ip route get 10.0.0.11; if 10.0.0.11 is in a network",
-        ),
-        (
             "a virtual address of the host's own",
             general(|f| f.own_vips = own_vip(None, false)),
             Check::OwnAddress,
