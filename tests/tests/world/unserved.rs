@@ -28,13 +28,11 @@ fn way_out(served: &Served) -> Result<Value> {
 #[test]
 fn an_interface_that_is_not_served_is_named() -> Result<()> {
     let mut served = Served::start()?;
-    assert_eq!(way_out(&served)?, "pass");
     let _pass = served.lab.add_lb_device(OTHER, 7)?;
     let member = served.member(1);
     served.lab.lb().ip(&format!("route add {member}/32 dev {OTHER}"))?;
     served.agent.wait_status("the interface", LIMIT, is_problem)?;
     served.agent.wait_members(&[member], "OFFLINE", LIMIT)?;
-    is_named(&served.agent.diagnose(&[])?);
     let shown = served.agent.diagnose(&[&format!("web/{member}")])?;
     is_named(&shown);
     assert_eq!(shown.said["reports"][1]["cause"], "neighbor", "{:#}", shown.said);
@@ -60,10 +58,8 @@ fn an_interface_that_is_not_served_is_named() -> Result<()> {
     served.agent.wait_status("the interface", LIMIT, is_problem)?;
     assert!(served.answered(30)? < 30, "packets to {member} get nowhere");
     is_named(&served.agent.diagnose(&[])?);
-    assert_eq!(way_out(&served)?, "fail");
     served.lab.lb().ip(&format!("route del {member}/32 dev {OTHER}"))?;
     served.wait_sound()?;
     served.request(30)?;
-    assert_eq!(way_out(&served)?, "pass");
     Ok(())
 }
