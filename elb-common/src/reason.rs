@@ -89,7 +89,7 @@ reasons! {
         "set admin_state_up = true";
     14 NoBackend "no_backend" Dropped
         "the pool has no backend server that takes new flows"
-        "see `elb diagnose`, and `elb status`: its members are OFFLINE, drained, without weight, or none; those of a pool that begins are INITIAL for a moment";
+        "see `elb diagnose`, and `elb status`: its members are OFFLINE, drained, without weight, without a next hop, or none; those of a pool that begins are INITIAL for a moment";
     15 UnknownBackend "unknown_backend" Dropped
         "the ring names a backend that does not exist"
         "restart the agent, which rebuilds its maps; please report it";

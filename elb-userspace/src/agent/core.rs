@@ -23,6 +23,7 @@ use super::members::{DueProbe, Members};
 use super::own_address::OwnAddresses;
 use super::owning::Owned;
 use super::quiet::Quiet;
+use super::sources::Sources;
 use super::state::{Drains, Faults, Journal, LoadedFile, OnHost, Probes, Serving};
 use super::sweep::Tracking;
 use super::vip_probes::VipProbes;
@@ -137,6 +138,8 @@ impl Core {
                 owned: Owned::default(),
                 socket: None,
                 own_addresses: OwnAddresses::default(),
+                unserved: Vec::new(),
+                sources: Sources::default(),
                 holders: Holders::default(),
             },
             journal: Journal {

@@ -119,7 +119,8 @@ impl Core {
             let stuck = self.stuck(pool, member.socket()).is_some();
             let held = !self.held_by_member(member.address).is_empty();
             let watched = self.probes.members.get(pool.id, member.socket());
-            let is_well = watched.is_none_or(|one| one.uncounted.is_empty());
+            let is_well = watched.is_none_or(|one| one.uncounted.is_empty())
+                && self.unserved_way(member.address).is_none();
             if works && reached && !stuck && !held && is_well {
                 case.healthy.push(format!("{}/{}", pool.name, member.name));
             } else if case.members.len() < MOST {
@@ -229,6 +230,7 @@ impl Core {
         let outer = set.or(next_hop.as_ref().ok().and_then(|hop| hop.source)).or(routed);
         MemberWay {
             doubt: self.network.doubt(member),
+            unserved: self.unserved_way(member).cloned(),
             path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),

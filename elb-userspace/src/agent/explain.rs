@@ -10,8 +10,11 @@ use crate::observe::names::Names;
 impl Core {
     /// What the maps' numbers are called now.
     pub(super) fn names(&self) -> Names {
-        let interfaces = self.host.attachments.iter().map(|a| (a.index, a.interface.clone()));
-        Names::new(&self.config.model, &self.serving.reconciler.assignments, interfaces.collect())
+        // A next hop may be behind an interface that is not served, which has a name as well.
+        let links = self.network.links.iter().map(|(index, link)| (*index, link.name.clone()));
+        let served = self.host.attachments.iter().map(|a| (a.index, a.interface.clone()));
+        let interfaces = links.chain(served).collect();
+        Names::new(&self.config.model, &self.serving.reconciler.assignments, interfaces)
     }
 
     /// Where a packet would go. Changes nothing.

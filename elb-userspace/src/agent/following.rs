@@ -103,7 +103,7 @@ impl Agent {
         self.core.network = self.following.network.borrow_and_update().clone();
         self.core.faults.idle_tasks.remove("netlink");
         self.core.look_for_own_addresses();
-        self.core.look_for_own_addresses();
+        self.core.note_sources();
     }
 
     /// The file may be another one: asks for the ways to its new members, and reloads when they are

@@ -191,7 +191,8 @@ impl Core {
             format!(
                 "no member answers at {vip} by the way of probes, although {hosts} answer at their own \
                  addresses, which decide meanwhile: the way of probes on this load balancer is \
-                 broken, or no backend server has {vip}{}",
+                 broken, or no backend server has {vip}{}{}",
+                self.untrusted(vip),
                 self.found()
             )
         };
@@ -249,6 +250,16 @@ impl Core {
             )
         };
         all.into_iter().map(text).collect()
+    }
+
+    /// What backend servers may lack, where packets to them are in tunnels.
+    fn untrusted(&self, vip: IpAddr) -> String {
+        let sources = self.host.sources.like(vip);
+        let sources: Vec<String> = sources.iter().map(IpAddr::to_string).collect();
+        if sources.is_empty() {
+            return String::new();
+        }
+        format!(", or --from of `elb backend up` there does not include {}", sources.join(", "))
     }
 
     fn mass(&self) -> Option<String> {

@@ -48,12 +48,14 @@ pub mod saved;
 mod saving;
 mod settling;
 mod signals;
+mod sources;
 mod start;
 mod state;
 mod stuck;
 mod sweep;
 mod traces;
 mod trouble;
+mod unserved;
 mod vip_probes;
 mod watchdog;
 

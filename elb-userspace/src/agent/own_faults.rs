@@ -19,6 +19,7 @@ impl Core {
             file: self.file.path.clone(),
             state_dir: self.folder.path().to_owned(),
             missing: self.missing(),
+            unserved: self.host.unserved.clone(),
             taken: self.host.owned.taken(),
             unwritten: self.unwritten(),
             not_in_force,

@@ -42,6 +42,7 @@ impl Core {
             // No interface is known, not even that of the loopback: what is in the maps is better.
             return;
         }
+        self.look_for_unserved_ways();
         self.save_again();
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.

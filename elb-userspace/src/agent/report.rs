@@ -60,6 +60,7 @@ impl Core {
             &self.host.keeping.register.problems()[..],
             &self.file.problems[..],
             &self.serving.left_out[..],
+            &self.unserved_problems(),
             &self.host.own_addresses.problems[..],
             of_pools,
             &self.instrument_problems(),

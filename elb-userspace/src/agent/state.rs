@@ -16,6 +16,7 @@ use super::members::Members;
 use super::own_address::OwnAddresses;
 use super::owning::Owned;
 use super::quiet::Quiet;
+use super::sources::Sources;
 use super::stuck::Followed;
 use super::sweep::Tracking;
 use super::trouble::Trouble;
@@ -23,6 +24,7 @@ use super::vip_probes::VipProbes;
 use crate::agent::saved;
 use crate::api::socket::ApiSocket;
 use crate::control::census::Census;
+use crate::control::network::UnservedWay;
 use crate::control::plan::Image;
 use crate::control::reconcile::Reconciler;
 use crate::health::Lateness;
@@ -100,6 +102,10 @@ pub(super) struct OnHost {
     /// Where the command line asks; none: not bound yet.
     pub(super) socket: Option<ApiSocket>,
     pub(super) own_addresses: OwnAddresses,
+    /// Interfaces without the program that members are reached by.
+    pub(super) unserved: Vec<UnservedWay>,
+    /// Where packets in tunnels come from.
+    pub(super) sources: Sources,
     /// Others that answer for the virtual addresses.
     pub(super) holders: Holders,
 }

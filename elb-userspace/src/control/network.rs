@@ -3,6 +3,7 @@
 //! What is known of the kernel is a [`Network`], which decides without I/O; `kernel::net::follow` fills it.
 
 mod above;
+mod unserved;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -10,6 +11,8 @@ use std::net::IpAddr;
 use elb_common::addr::Mac;
 use serde::Serialize;
 use thiserror::Error;
+
+pub use self::unserved::UnservedWay;
 
 /// Everything that a frame to a member needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

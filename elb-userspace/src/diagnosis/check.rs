@@ -84,6 +84,8 @@ checks! {
     Bpffs = "bpffs", "bpffs";
     /// The interface is there, up, and has a carrier.
     Interface = "interface", "interface";
+    /// Members are reached by the interfaces that the agent serves.
+    WayOut = "way-out", "interfaces that members are reached by";
     /// The interface's driver runs XDP natively.
     NativeXdp = "native-xdp", "driver and native XDP";
     /// No other XDP program is in the way.

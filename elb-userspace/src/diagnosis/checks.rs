@@ -213,6 +213,7 @@ fn by_itself(evidence: &Evidence, check: Check) -> Finding {
         | Check::Queues
         | Check::RpFilter
         | Check::Interface
+        | Check::WayOut
         | Check::Forwarding
         | Check::Clock => Finding::seen(check, Outcome::NotApplicable, "see elb doctor"),
     }

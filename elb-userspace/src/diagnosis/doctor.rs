@@ -15,6 +15,7 @@ mod own_address;
 mod owner;
 mod queues;
 mod state_dir;
+mod way_out;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -118,6 +119,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::forwarding(facts),
         host::clock(facts.synchronised),
         host::probes(facts.probes.as_deref()),
+        way_out::way_out(duty, &facts.network),
         mtu::mtu(duty, &facts.network),
     ];
     findings.extend(interfaces(duty, facts));

@@ -11,7 +11,7 @@ use elb_common::addr::Mac;
 
 use super::instrument::Fault;
 use super::report::Report;
-use crate::control::network::{NextHop, Unreachable};
+use crate::control::network::{NextHop, Unreachable, UnservedWay};
 use crate::health::path;
 use crate::health::probe::{ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, OperatingStatus};
@@ -162,6 +162,8 @@ pub struct Lapses {
 pub struct MemberWay {
     /// What a frame to it needs, or why none can be sent.
     pub next_hop: Result<NextHop, Unreachable>,
+    /// The interface that it leaves by, if that does not carry the program.
+    pub unserved: Option<UnservedWay>,
     /// Why the next hop, which is used all the same, may be wrong.
     pub doubt: Option<String>,
     /// The largest packet on the way, if a router has said so.

@@ -12,6 +12,7 @@ pub mod instrument;
 pub mod report;
 
 mod packet_size;
+pub mod way_out;
 
 pub mod doctor;
 pub mod evidence;

@@ -91,8 +91,12 @@ pub(super) fn cause(error: &io::Error, target: IpAddr) -> Cause {
         Some(libc::ECONNREFUSED) => Cause::Refused { by: target },
         Some(libc::ETIMEDOUT) => Cause::Timeout { stage },
         Some(libc::ECONNRESET | libc::ECONNABORTED) => Cause::Reset { stage },
-        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL) => {
-            Cause::NoRoute { error: text }
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => Cause::NoRoute { error: text },
+        Some(libc::EINVAL) => {
+            Cause::NoRoute { error: format!("a blackhole route or rule ({text})") }
+        }
+        Some(libc::EACCES) => {
+            Cause::NoRoute { error: format!("a prohibit route or rule ({text})") }
         }
         _ => Cause::NoLocalResource { error: text },
     }

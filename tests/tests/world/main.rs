@@ -21,5 +21,6 @@ mod saying;
 mod served;
 mod starting;
 mod tunnel_sources;
+mod unserved;
 mod way_out;
 mod writes;

@@ -81,6 +81,8 @@ struct Within {
 struct Summary {
     takes_new: bool,
     any_offline: bool,
+    /// Packets to some member would leave by an interface without the program.
+    any_unserved: bool,
     /// Some member is judged by probes, and therefore OFFLINE where there is no address.
     any_judged: bool,
 }
@@ -281,7 +283,10 @@ impl Reporting {
     ) -> bool {
         let pool = core.config.model.pool(&listener.default_pool);
         let pool = pool.and_then(|pool| self.pools.get(&pool.id)).copied().unwrap_or_default();
-        !pool.takes_new || pool.any_offline || (pool.any_judged && core.journal.bound.never_was(lb))
+        !pool.takes_new
+            || pool.any_offline
+            || pool.any_unserved
+            || (pool.any_judged && core.journal.bound.never_was(lb))
     }
 }
 
@@ -311,6 +316,7 @@ impl Summary {
         let known = core.probes.members.get(pool.id, member.socket());
         let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
         self.any_offline |= status == OperatingStatus::Offline;
+        self.any_unserved |= core.unserved_way(member.address).is_some();
         self.any_judged |= status != OperatingStatus::NoMonitor;
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::control::network::UnservedWay;
 use crate::diagnosis::check::Check;
 use crate::diagnosis::command::apply;
 use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::{Conclusion, Finding, Outcome, Report};
+use crate::diagnosis::way_out::{fix, what};
 use crate::kernel::host::kept::KeptObject;
 
 /// What the agent knows of itself and its host.
@@ -17,6 +19,8 @@ pub struct Balancer {
     pub state_dir: PathBuf,
     /// What it keeps in the host and cannot restore, and why.
     pub missing: Vec<(KeptObject, String)>,
+    /// Interfaces without the program that members are reached by.
+    pub unserved: Vec<UnservedWay>,
     /// What is this agent's alone, and another process has.
     pub taken: Vec<String>,
     /// What could not be written, and why.
@@ -46,7 +50,7 @@ pub enum WrittenTo {
 
 /// The report on this load balancer; none where there is nothing to say.
 pub fn balancer(balancer: &Balancer) -> Option<Report> {
-    let checks = [kept, owner, written, in_force, tasks, own_addresses, joined];
+    let checks = [kept, unserved, owner, written, in_force, tasks, own_addresses, joined];
     let findings = checks.map(|check| check(balancer));
     let findings: Vec<Finding> = findings.into_iter().flatten().collect();
     let fails = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
@@ -115,6 +119,12 @@ fn restore(object: &KeptObject) -> String {
         KeptObject::Groups(interface) => format!("ip maddr show dev {interface}"),
         KeptObject::ApiSocket => "elb status    # names the folder".to_owned(),
     }
+}
+
+fn unserved(balancer: &Balancer) -> Option<Finding> {
+    let fixes: Vec<String> = balancer.unserved.iter().map(fix).collect();
+    failed(Check::WayOut, balancer.unserved.iter().map(what).collect())
+        .map(|finding| finding.fix(fixes.join("\n")))
 }
 
 fn owner(balancer: &Balancer) -> Option<Finding> {

@@ -121,6 +121,19 @@ fn each_trouble_is_named_with_its_fix_and_nothing_else_is() {
 }
 
 #[test]
+fn a_member_without_a_route_is_named_next_to_those_that_have_one() {
+    let (mut duty, mut facts) = (duty(), facts());
+    duty.members.push((address("10.0.0.12"), Forwarding::Ipip));
+    facts.network.routes.insert(address("10.0.0.12"), Route::None);
+    let report = judge(&duty, &facts);
+    assert_eq!(report.cause, Some(Check::WayOut), "{report:#?}");
+    let finding = report.finding(Check::WayOut).unwrap();
+    assert!(finding.evidence.starts_with("there is no route to 10.0.0.12;"), "{finding:?}");
+    assert!(!finding.evidence.contains("10.0.0.11"), "{finding:?}");
+    assert!(finding.fix.as_ref().unwrap().contains("ip route add 10.0.0.12 via GATEWAY"));
+}
+
+#[test]
 fn what_looks_alike_is_no_trouble() {
     let ours = |eth0: &mut InterfaceFacts| {
         let name = Some("elb".to_owned());

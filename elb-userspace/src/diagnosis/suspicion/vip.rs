@@ -37,9 +37,22 @@ fn no_address(evidence: &Evidence) -> Finding {
     let (vip, address) = (vips(evidence), evidence.address());
     let what = format!(
         "{address} answers at its own address, but not at {vip}, where traffic goes: the virtual \
-         address is missing on its lo"
+         address is missing on its lo{}",
+        other_source(evidence)
     );
     Finding::inferred(Check::VirtualAddress, Outcome::Fail, what).fix(up(evidence))
+}
+
+/// A host that unwraps takes packets only from the load balancers that its `--from` names.
+fn other_source(evidence: &Evidence) -> String {
+    let tunnelled = evidence.wanted.pool.forwarding != Forwarding::L2;
+    let outer = evidence.way.outer.filter(|_| tunnelled);
+    let text = |outer| {
+        format!(
+            ", or --from of `elb backend up` there does not include {outer}, where packets come from now"
+        )
+    };
+    outer.map(text).unwrap_or_default()
 }
 
 fn no_unwrapping(evidence: &Evidence) -> Finding {

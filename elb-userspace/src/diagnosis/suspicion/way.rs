@@ -7,14 +7,24 @@ use crate::diagnosis::check::Check;
 use crate::diagnosis::evidence::{Evidence, PinnedNeighbor};
 use crate::diagnosis::fix;
 use crate::diagnosis::report::{Finding, Outcome};
+use crate::diagnosis::way_out;
+use crate::health::Cause;
 use crate::observe::packet::mac;
 
 /// Why no packet can be sent, as the load balancer's kernel says.
 pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
+    if let Some(way) = &evidence.way.unserved {
+        let finding = Finding::seen(Check::Neighbor, Outcome::Fail, way_out::what(way));
+        return Some(finding.fix(way_out::fix(way)));
+    }
     match &evidence.way.next_hop {
         Err(Unreachable::Local { address }) => Some(itself(evidence, *address)),
         Err(Unreachable::NoRoute { address }) => {
-            Some(no_route(evidence, &format!("there is no route to {address}")))
+            let error = match evidence.failure() {
+                Some(Cause::NoRoute { error }) => error.clone(),
+                _ => format!("there is no route to {address}"),
+            };
+            Some(no_route(evidence, &error))
         }
         Err(error @ Unreachable::NoEthernet { .. }) => Some(no_route(evidence, &error.to_string())),
         Err(Unreachable::NoNeighbor { neighbor, .. }) => Some(no_neighbor(evidence, *neighbor)),
@@ -56,9 +66,7 @@ fn not_learned(evidence: &Evidence) -> Finding {
 pub(super) fn no_route(evidence: &Evidence, error: &str) -> Finding {
     let address = evidence.address();
     let what = format!("the load balancer has no way to {address}: {error}");
-    Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(format!(
-        "ip route get {address}; add the route that is missing: ip route add {address} via GATEWAY"
-    ))
+    Finding::seen(Check::Neighbor, Outcome::Fail, what).fix(way_out::route_fix(address, error))
 }
 
 pub(super) fn no_neighbor(evidence: &Evidence, neighbor: IpAddr) -> Finding {

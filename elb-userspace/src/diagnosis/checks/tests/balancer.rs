@@ -2,6 +2,7 @@
 
 use super::super::balancer::{Balancer, WrittenTo, balancer, not_served, placed};
 use super::*;
+use crate::control::network::UnservedWay;
 use crate::kernel::host::kept::KeptObject;
 
 type Fault = (&'static str, Balancer, Check, &'static str, &'static str);
@@ -18,6 +19,20 @@ fn of(change: impl FnOnce(&mut Balancer)) -> Balancer {
     let mut balancer = sound();
     change(&mut balancer);
     balancer
+}
+
+fn behind_eth1() -> UnservedWay {
+    let members = [MEMBER_ADDRESS.into()].into();
+    UnservedWay { interface: "eth1".to_owned(), members, ports: Default::default() }
+}
+
+#[test]
+fn a_member_behind_an_interface_that_is_not_served_is_not_suspected() {
+    let mut evidence = failing(Cause::Timeout { stage: Stage::Connect });
+    evidence.way.unserved = Some(behind_eth1());
+    let report = member(&evidence);
+    assert_eq!(report.cause, Some(Check::Neighbor), "{report:#?}");
+    assert!(evidence_of(&report).contains("would leave by eth1"), "{report:#?}");
 }
 
 /// K1, K5, K6, K7 and K8 of what the world does.
@@ -41,6 +56,13 @@ pub(super) fn faults() -> Vec<Fault> {
             Check::Kept,
             "path of health probes: rule 90",
             "ip rule",
+        ),
+        (
+            "members behind an interface that is not served",
+            of(|b| b.unserved = vec![behind_eth1()]),
+            Check::WayOut,
+            "10.0.0.11 are dropped (no_device): they would leave by eth1",
+            "add \"eth1\" to interfaces in [agent]",
         ),
         (
             "a pin directory that another agent has",

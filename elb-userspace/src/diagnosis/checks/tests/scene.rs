@@ -44,17 +44,7 @@ pub(super) fn healthy() -> Evidence {
             stuck: None,
             answers_for: Vec::new(),
         },
-        way: MemberWay {
-            next_hop: Ok(hop),
-            doubt: None,
-            path_mtu: None,
-            interface: "eth0".to_owned(),
-            gateway: None,
-            source: Some([10, 0, 0, 2].into()),
-            outer: Some([10, 0, 0, 2].into()),
-            vip: Err("probes have no route".to_owned()),
-            vips: Vec::new(),
-        },
+        way: way(hop),
         own: crate::diagnosis::evidence::Own::default(),
         looks: Looks {
             probe: Some(outcome(Ok(()))),
@@ -66,6 +56,21 @@ pub(super) fn healthy() -> Evidence {
             ..Looks::default()
         },
         inspection: None,
+    }
+}
+
+fn way(hop: NextHop) -> MemberWay {
+    MemberWay {
+        unserved: None,
+        next_hop: Ok(hop),
+        doubt: None,
+        path_mtu: None,
+        interface: "eth0".to_owned(),
+        gateway: None,
+        source: Some([10, 0, 0, 2].into()),
+        outer: Some([10, 0, 0, 2].into()),
+        vip: Err("probes have no route".to_owned()),
+        vips: Vec::new(),
     }
 }
 

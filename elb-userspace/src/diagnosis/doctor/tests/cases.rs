@@ -125,6 +125,17 @@ pub(super) fn cases() -> Vec<Case> {
             "prlimit --pid 7 --nofile=65536",
         ),
         (
+            "a member behind another interface",
+            general(|f| {
+                let eth1 = f.network.links.get_mut(&3).unwrap();
+                eth1.mac = Some(elb_common::addr::Mac::new([2, 0, 0, 0, 0, 3]));
+                f.network.routes.insert(address("10.0.0.11"), via(3, None));
+            }),
+            Check::WayOut,
+            Outcome::Fail,
+            "add \"eth1\" to interfaces in [agent]",
+        ),
+        (
             "a virtual address of the host's own",
             general(|f| f.own_vips = own_vip(None, false)),
             Check::OwnAddress,
