@@ -1,6 +1,7 @@
 //! Faults of this host's that are proved to drop a member's probes: when they are looked for, which verdicts
 //! wait for that, and what they are for one member.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub(super) struct Proving {
 impl Proving {
     /// Nothing answered a probe of a member, which is over now.
     pub(super) fn is_silent(&mut self, member: u32, now: Time) {
-        if !self.silent.contains_key(&member) {
-            self.silent.insert(member, now);
+        if let Entry::Vacant(place) = self.silent.entry(member) {
+            place.insert(now);
             self.newest = self.newest.max(Some(now));
         }
     }
