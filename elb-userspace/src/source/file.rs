@@ -2,7 +2,7 @@
 //!
 //! All that is wrong is reported at once, each with its line and column. [`parse`] wants a file
 //! that is right throughout; [`parse_lenient`] serves what is right in it, so that one bad listener
-//! does not stop the others when the agent starts. `dist/elb.toml` explains every key, and [`reference`]
+//! does not stop the others when the agent starts. `dist/elb.toml` explains every key, and [`mod@reference`]
 //! lists them.
 //!
 //! `settings`, `file`, `ipgroup`, `monitor`, `port_range` and `tracking` read the pieces, `validate`
