@@ -72,7 +72,7 @@ fn a_veth_whose_other_end_runs_no_xdp_is_named() -> Result<()> {
         client.name()
     ))?;
     client.ip("link set far9 up")?;
-    scene.config.agent.interfaces = vec!["lb9".to_owned()];
+    scene.config.agent.interfaces.push("lb9".to_owned());
     for gro in ["off", "on"] {
         let mut ethtool = scene.lab.client().command("ethtool");
         ethtool.args(["-K", "far9", "gro", gro]);
@@ -115,7 +115,7 @@ fn a_single_queue_is_reported() -> Result<()> {
         output(ethtool, LIMIT)?;
     }
     let _pass = XdpPass::attach(lb, &["far9"])?;
-    scene.config.agent.interfaces = vec!["lb9".to_owned()];
+    scene.config.agent.interfaces.push("lb9".to_owned());
     let answer = scene.ask()?;
     scene.repair(answer.finding(Check::Queues, Outcome::Warn))?;
     scene.ask()?.is_clean(Check::Queues);
