@@ -34,7 +34,7 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "Required. A reload changes interfaces, the attach mode and capacities while traffic goes on.",
         table: &["agent"],
         keys: &[
-            key("interfaces", "Interfaces that traffic arrives on. One that does not exist yet gets the program as soon as it does.", r#"["eth0"]"#),
+            key("interfaces", "Interfaces that traffic arrives on, and those that members are reached by. One that does not exist yet gets the program as soon as it does.", r#"["eth0"]"#),
             key("attach_mode", "`native`: the interface's driver runs the program. `generic`: the network stack does, which is slower, for drivers without XDP.", r#""generic""#),
             key("socket", "Unix socket that the command line connects to.", r#""/run/elb/elb.sock""#),
             key("pin_dir", "Directory in a BPF file system where the program and its maps stay while no agent runs. One agent uses it at a time.", r#""/sys/fs/bpf/elb""#),
