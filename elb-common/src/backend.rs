@@ -33,8 +33,8 @@ pub struct Backend {
     pub outer_source: Be128,
     /// Its part of the new connections, relative to the other members of the pool.
     pub weight: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Concurrent connections, of a pool that counts them; 0: no limit.
+    pub max_connections: u32,
 }
 
 /// Values of [`Backend::mode`].
@@ -166,6 +166,6 @@ mod tests {
         assert_eq!(offset_of!(Backend, address), 24);
         assert_eq!(offset_of!(Backend, outer_source), 40);
         assert_eq!(offset_of!(Backend, weight), 56);
-        assert_eq!(offset_of!(Backend, reserved), 60);
+        assert_eq!(offset_of!(Backend, max_connections), 60);
     }
 }

@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::reason::{Fate, Reason};
+
 /// Value of `LISTENER_COUNTERS`, `BACKEND_COUNTERS` and `REASON_COUNTERS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -18,6 +20,77 @@ impl Counter {
     pub fn add(&mut self, bytes: u64) {
         self.packets = self.packets.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(bytes);
+    }
+}
+
+/// Value of `LISTENER_EVENTS`: what seldom happens, apart from [`Counter`], so that packets of established
+/// connections touch none of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenerEvents {
+    /// TCP packets that open a connection and were given a backend. One that is repeated counts again.
+    pub opened: u64,
+    /// TCP packets that reset a connection and were given a backend.
+    pub resets: u64,
+    /// Packets dropped, each in the [place](drop_place) of its reason.
+    pub dropped: [u64; DROP_PLACES],
+}
+
+/// Elements of [`ListenerEvents::dropped`]; room for reasons to come.
+pub const DROP_PLACES: usize = 14;
+
+/// Reasons that have a place of their own in [`ListenerEvents::dropped`], in its order: what the
+/// listener's configuration, its clients or its members are the cause of.
+pub const LISTENER_DROPS: [Reason; 11] = [
+    Reason::Disabled,
+    Reason::NoBackend,
+    Reason::NoNextHop,
+    Reason::TooBig,
+    Reason::AccessDenied,
+    Reason::RateLimited,
+    Reason::ConnectionLimit,
+    Reason::NoRecord,
+    Reason::TtlExpired,
+    Reason::Cut,
+    Reason::MemberLimit,
+];
+
+/// Place of all other reasons: faults of this host, which `REASON_COUNTERS` distinguishes.
+pub const OTHER_DROPS: usize = LISTENER_DROPS.len();
+
+/// The place of a reason in [`ListenerEvents::dropped`]; none if the packet is not dropped.
+#[inline(always)]
+pub const fn drop_place(reason: Reason) -> Option<usize> {
+    if !matches!(reason.fate(), Fate::Dropped) {
+        return None;
+    }
+    let mut place = 0;
+    while place < OTHER_DROPS {
+        if LISTENER_DROPS[place] as u8 == reason as u8 {
+            return Some(place);
+        }
+        place += 1;
+    }
+    Some(OTHER_DROPS)
+}
+
+impl ListenerEvents {
+    /// Counts a packet that is not forwarded, if it is dropped.
+    #[inline(always)]
+    pub fn add_dropped(&mut self, reason: Reason) {
+        if let Some(count) = drop_place(reason).and_then(|place| self.dropped.get_mut(place)) {
+            *count = count.wrapping_add(1);
+        }
+    }
+}
+
+impl core::iter::Sum for ListenerEvents {
+    fn sum<I: Iterator<Item = Self>>(events: I) -> Self {
+        events.fold(Self::default(), |a, b| Self {
+            opened: a.opened.wrapping_add(b.opened),
+            resets: a.resets.wrapping_add(b.resets),
+            dropped: core::array::from_fn(|place| a.dropped[place].wrapping_add(b.dropped[place])),
+        })
     }
 }
 
@@ -45,5 +118,26 @@ mod tests {
             [counter, counter].into_iter().sum::<Counter>(),
             Counter { packets: 2, bytes: 120 }
         );
+    }
+
+    #[test]
+    fn events_fill_two_cache_lines_and_begin_with_what_is_opened() {
+        assert_eq!((size_of::<ListenerEvents>(), align_of::<ListenerEvents>()), (128, 8));
+        assert_eq!(offset_of!(ListenerEvents, resets), 8);
+        assert_eq!(offset_of!(ListenerEvents, dropped), 16);
+    }
+
+    #[test]
+    fn what_is_dropped_has_a_place_and_nothing_else() {
+        for reason in Reason::ALL {
+            let mut events = ListenerEvents::default();
+            events.add_dropped(*reason);
+            let counted: u64 =
+                [events, events].into_iter().sum::<ListenerEvents>().dropped.iter().sum();
+            assert_eq!(counted, if reason.fate() == Fate::Dropped { 2 } else { 0 });
+        }
+        assert_eq!(drop_place(Reason::Cut), Some(9));
+        assert_eq!(drop_place(Reason::CarriedOver), Some(OTHER_DROPS));
+        const { assert!(OTHER_DROPS < DROP_PLACES) };
     }
 }

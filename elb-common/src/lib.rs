@@ -32,6 +32,7 @@ pub mod counter;
 pub mod cut;
 pub mod error_limit;
 pub mod flow;
+pub mod flow_log;
 pub mod fragment;
 pub mod interface;
 pub mod listener;

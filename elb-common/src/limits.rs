@@ -47,7 +47,5 @@ pub const MAX_SLOTS: u32 = 1 << 23;
 /// Interfaces that carry the program or are sent to.
 pub const MAX_INTERFACES: u32 = 256;
 
-/// VLAN tags that are walked (IEEE 802.1Q, 802.1ad); a frame with more passes.
-pub const MAX_VLAN_TAGS: usize = 2;
 /// IPv6 extension headers that are walked (RFC 8200 §4.1 knows seven, each at most once or twice).
 pub const MAX_EXTENSION_HEADERS: usize = 8;

@@ -138,6 +138,12 @@ impl Listener {
     pub const fn is_plain(&self) -> bool {
         self.flags & !listener_flags::RESET == 0 && self.algorithm == algorithm::FIVE_TUPLE
     }
+
+    /// Whether members of its pool may have only so many connections.
+    #[inline(always)]
+    pub const fn limits_members(&self) -> bool {
+        self.flags & listener_flags::MEMBER_LIMITS != 0
+    }
 }
 
 /// The part of a QUIC connection id that decides where its packets go (V3 `quic_cid_hash_strategy`).
@@ -168,10 +174,12 @@ pub mod listener_flags {
     pub const MOVED: u16 = 1 << 6;
     /// The virtual address is this host's own, too: packets of its connections pass.
     pub const OWN: u16 = 1 << 7;
-    /// Where no backend takes a packet, its sender is informed (V3 has no such setting).
+    /// Where no backend takes a packet, its sender is notified (V3 has no such setting).
     pub const RESET: u16 = 1 << 8;
     /// The IP group judges every packet, not only those that open a flow.
     pub const CUT: u16 = 1 << 9;
+    /// Members may have only so many connections. Needs [`TRACKED`].
+    pub const MEMBER_LIMITS: u16 = 1 << 10;
 }
 
 /// Values of [`Listener::algorithm`]: what a flow's place on the ring depends on.

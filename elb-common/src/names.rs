@@ -9,6 +9,8 @@ pub const RECORDS: u32 = 3;
 pub const PROGRAM: &str = "elb";
 /// Same as `elb`, and reports matching packets to user space, in the object `elb-xdp`.
 pub const TRACED_PROGRAM: &str = "elb_traced";
+/// Same as `elb`, and writes opens, ends and refusals down for the flow log, in the object `elb-xdp`.
+pub const LOGGED_PROGRAM: &str = "elb_logged";
 /// Program that forwards health probes, in the object `elb-xdp`.
 pub const PROBE_PROGRAM: &str = "elb_probe";
 /// Program that sweeps the flow tables, in the object `elb-xdp`.
@@ -84,6 +86,8 @@ pub const DEVMAP: &str = "DEVMAP";
 pub const LISTENER_COUNTERS: &str = "LISTENER_COUNTERS";
 /// Packets and bytes forwarded, by backend.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTERS";
+/// What packets opened, reset and were dropped for, by listener.
+pub const LISTENER_EVENTS: &str = "LISTENER_EVENTS";
 /// TCP connections that were opened at each backend.
 pub const BACKEND_OPENED: &str = "BACKEND_OPENED";
 /// Packets and bytes not forwarded, by reason.
@@ -95,6 +99,13 @@ pub const TRACE: &str = "TRACE";
 pub const EVENTS: &str = "EVENTS";
 /// Not pinned: packets asked for, and those of them not reported.
 pub const TRACE_COUNTERS: &str = "TRACE_COUNTERS";
+
+/// Not pinned: how much the flow log takes.
+pub const FLOW_LOG: &str = "FLOW_LOG";
+/// Not pinned: what is written down for the flow log.
+pub const FLOW_EVENTS: &str = "FLOW_EVENTS";
+/// Not pinned: events of the flow log by kind, and those that were lost.
+pub const FLOW_COUNTERS: &str = "FLOW_COUNTERS";
 
 /// Not pinned: which backend each IPv4 flow probes.
 pub const PROBES_V4: &str = "PROBES_V4";
@@ -118,7 +129,7 @@ pub const DECAP_SET: &str = "DECAP_SET";
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 35] = [
+pub const MAPS: [&str; 36] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -151,6 +162,7 @@ pub const MAPS: [&str; 35] = [
     MORE_MACS,
     DEVMAP,
     LISTENER_COUNTERS,
+    LISTENER_EVENTS,
     BACKEND_COUNTERS,
     BACKEND_OPENED,
     REASON_COUNTERS,

@@ -21,7 +21,6 @@ mod tables;
 mod account;
 mod admit;
 mod answer;
-pub mod apart;
 pub mod choose;
 mod classify;
 pub mod control;
@@ -33,7 +32,9 @@ pub mod peek;
 pub mod probe;
 mod probes;
 pub mod question;
+pub mod seen;
 mod select;
+pub mod subprogram;
 pub mod unwrap;
 pub mod wire;
 
@@ -115,11 +116,31 @@ fn ip<'t, F: Family, P: Packet, T: Tables>(
     if ip.is_first_fragment() {
         fragment::note::<F, T>(tables, &ip, target);
     }
-    let Target { backend, listener, hash } = target;
-    let id = backend as u16;
-    let backend = tables.backend(id).ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
-    forward::packet::<F, P, T>(packet, tables, link, &ip, backend, hash)?;
-    account::forwarded(tables, listener as u16, id, received);
+    match forwarded::<F, P, T>(packet, tables, link, &ip, target) {
+        Ok(backend) => {
+            account::forwarded(tables, target.listener as u16, target.backend as u16, received);
+            Ok(backend)
+        }
+        Err(stop) => {
+            let (listener, backend) = (target.listener as u16, target.backend as u16);
+            Err(account::stopped(tables, listener, backend, stop))
+        }
+    }
+}
+
+/// The backend, which the frame is rewritten for.
+#[inline(always)]
+fn forwarded<'t, F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &'t T,
+    link: &Link,
+    ip: &Ip<F::Addr>,
+    target: Target,
+) -> Result<&'t Backend, Stop> {
+    let backend = tables
+        .backend(target.backend as u16)
+        .ok_or_else(|| Stop::because(Reason::UnknownBackend))?;
+    forward::packet::<F, P, T>(packet, tables, link, ip, backend, target.hash)?;
     Ok(backend)
 }
 
@@ -135,6 +156,9 @@ pub struct Target {
     pub hash: u32,
 }
 
+/// No backend has this id.
+const NO_BACKEND: u16 = 0;
+
 /// Where a packet of a flow goes.
 #[inline(always)]
 fn chosen<F: Family, P: Packet, T: Tables>(
@@ -148,10 +172,16 @@ fn chosen<F: Family, P: Packet, T: Tables>(
     let flow = identify::flow::<F>(listener, ip, transport);
     let id = match select::backend::<F, P, T>(packet, tables, listener, &flow, ip, transport) {
         Ok(id) => id,
-        Err(stop) => return Err(refused::<F, P, T>(packet, tables, listener, transport, stop)),
+        Err(stop) => {
+            let stop = refused::<F, P, T>(packet, tables, listener, transport, stop);
+            return Err(account::stopped(tables, listener.id, NO_BACKEND, stop));
+        }
     };
-    if transport.opens() {
-        tables.count_opening(id);
+    if transport.begins_or_breaks() {
+        account::chosen(tables, listener.id, id, transport);
+    }
+    if T::IS_LOGGED && (transport.opens() || transport.closes()) {
+        tables.chosen(listener.id, id);
     }
     Ok(Target { backend: u32::from(id), listener: u32::from(listener.id), hash: flow.hash })
 }
@@ -168,6 +198,8 @@ fn refused<F: Family, P: Packet, T: Tables>(
     let resets = listener.flags & listener_flags::RESET != 0;
     let refusal = if resets && matches!(reason, Reason::NoBackend) {
         refusal::NO_BACKEND
+    } else if resets && matches!(reason, Reason::MemberLimit) {
+        refusal::MEMBER_LIMIT
     } else if matches!(reason, Reason::Cut) {
         refusal::CUT
     } else {

@@ -62,13 +62,6 @@ impl ServerIdKey {
     }
 }
 
-impl CidPart {
-    /// Whether it lies within what a connection id can be.
-    pub const fn is_valid(self) -> bool {
-        self.length > 0 && self.offset as usize + self.length as usize <= MAX_CID
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

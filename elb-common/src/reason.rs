@@ -100,7 +100,7 @@ reasons! {
         "the backend's next hop has no known Ethernet address"
         "check the route and the neighbour entry for the backend's address";
     18 TooBig "too_big" Dropped
-        "the packet would not fit the way to the backend after encapsulation, and its sender cannot be informed, or too many senders were in this second"
+        "the packet would not fit the way to the backend after encapsulation, and its sender cannot be notified, or too many senders were in this second"
         "raise the MTU behind the load balancer by 52 bytes, or lower the clients' MSS";
     19 NoRoom "no_room" Dropped
         "the driver left no room to encapsulate or to answer"
@@ -127,10 +127,10 @@ reasons! {
         "the listener has as many flows recorded as its share of the flow table, and none of the owners of the slot can serve the flow without a record"
         "look for a flood; otherwise raise [agent] max_flows";
     28 TtlExpired "ttl_expired" Dropped
-        "the packet has no hop left for the way to the backend (RFC 1812 §5.3.1, RFC 2003 §3.1); its sender is not informed"
+        "the packet has no hop left for the way to the backend (RFC 1812 §5.3.1, RFC 2003 §3.1); its sender is not notified"
         "let the sender start with a greater TTL; look for a routing loop in front of the load balancer, or for two load balancers that are members of each other";
     29 TooBigAnswered "too_big_answered" Answered
-        "the packet would not fit the way to the backend after encapsulation, and its sender was informed which size does" "";
+        "the packet would not fit the way to the backend after encapsulation, and its sender was notified of the size that does" "";
     30 NotProbe "not_a_probe" Dropped
         "a packet left by the interface for health probes and is none that the agent sent"
         "find out who else uses that interface or its firewall mark; if it is the agent, please report it";
@@ -142,13 +142,13 @@ reasons! {
     33 OwnConnection "own_connection" Passed
         "the virtual address is this host's own, too, and the packet belongs to one of its connections" "";
     34 ClosedPort "closed_port" Dropped
-        "no listener wants the packet, and the virtual address is not this host's, so that the kernel could only send it back to the router; its sender cannot be informed, or too many senders were in this second"
+        "no listener wants the packet, and the virtual address is not this host's, so that the kernel could only send it back to the router; its sender cannot be notified, or too many senders were in this second"
         "add a listener, or correct the client's port";
     35 ClosedPortAnswered "closed_port_answered" Answered
-        "no listener wants the packet, and the virtual address is not this host's; its sender was informed that the port is closed"
+        "no listener wants the packet, and the virtual address is not this host's; its sender was notified that the port is closed"
         "add a listener, or correct the client's port";
     36 NoBackendAnswered "no_backend_answered" Answered
-        "the pool has no backend server that takes new flows, and the sender was informed (no_member = \"reset\")" "";
+        "the pool has no backend server that takes new flows, and the sender was notified (no_member = \"reset\")" "";
     37 Joined "joined" Dropped
         "the packet is larger than the interface it came by can receive: in generic mode, XDP gets packets that the sender (TSO, GSO) or the interface (GRO, LRO) joined, and cannot forward them"
         "turn joining off: `ethtool -K DEV tso off gso off` on the sender's end of a veth or virtio link, `ethtool -K DEV gro off lro off` here; or attach in native mode";
@@ -157,6 +157,11 @@ reasons! {
         "nothing, if it was meant: after `elb flows --cut` the client may connect again; otherwise correct the IP group";
     39 CutAnswered "cut_answered" Answered
         "the packet belongs to a connection that was cut, and its client was sent a reset" "";
+    40 MemberLimit "member_limit" Dropped
+        "every member of the pool that takes new connections has as many as its max_connection allows, or the one that the connection began at has by now"
+        "raise the members' max_connection, or add members; `elb status` shows how many connections each has";
+    41 MemberLimitAnswered "member_limit_answered" Answered
+        "every member of the pool that takes new connections has as many as its max_connection allows, and the sender was notified (no_member = \"reset\")" "";
 }
 
 /// Elements of `REASON_COUNTERS`; room for reasons to come.

@@ -74,6 +74,21 @@ pub const fn index(hash: u32, size: u32) -> u32 {
     ((hash as u64 * size as u64) >> 32) as u32
 }
 
+/// Slots at the end of a schedule of this size that hold each owner once before any holds one again,
+/// whatever its weight: where the next turns belong to owners that have no room, these find the others.
+#[inline(always)]
+pub const fn rounds(size: u32) -> u32 {
+    /// Twice as many as are looked at.
+    const LEAST: u32 = 128;
+    if size < LEAST {
+        0
+    } else if size >> 6 < LEAST {
+        LEAST
+    } else {
+        size >> 6
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

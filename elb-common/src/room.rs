@@ -36,7 +36,7 @@ pub const V4: usize = 0;
 pub const V6: usize = 1;
 
 /// Seconds since the last sweep for which counts are believed. Without an agent no one takes records
-/// away: then nothing is refused for want of room or for a count of connections, and the least
+/// away: then nothing is refused for lack of room or for a count of connections, and the least
 /// recently used record makes room.
 pub const BELIEVED: u32 = 60;
 

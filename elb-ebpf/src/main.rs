@@ -1,5 +1,6 @@
 //! XDP program `elb`: one frame in, one action out. See `elb_common::path` for what happens to it.
 //! `elb_traced` does the same and reports packets; the agent puts it in place while packets are traced.
+//! So does `elb_logged`, for the flow log, while that is on.
 //! `elb_probe` forwards the agent's health probes, on an interface of their own. `elb_sweep` handles no
 //! packets: it sweeps the flow tables. Nor does `elb_cut`, which cuts a recorded connection.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics))]
@@ -10,19 +11,21 @@
 #![allow(clippy::cast_possible_truncation, reason = "small constants, ids and seconds")]
 
 #[cfg(target_arch = "bpf")]
-mod apart;
-#[cfg(target_arch = "bpf")]
 mod cut;
 #[cfg(target_arch = "bpf")]
 mod draft;
 #[cfg(target_arch = "bpf")]
 mod handle;
 #[cfg(target_arch = "bpf")]
+mod logged;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod shared;
 #[cfg(target_arch = "bpf")]
 mod sockets;
+#[cfg(target_arch = "bpf")]
+mod subprogram;
 #[cfg(target_arch = "bpf")]
 mod sweep;
 #[cfg(target_arch = "bpf")]
@@ -42,9 +45,12 @@ mod program {
     use elb_ebpf::packet::XdpPacket;
 
     use crate::handle::Maps;
-    use crate::traced::{self, Noting};
+    use crate::logged::{self, FlowRecorder};
+    use crate::traced::{self, EventRecorder};
 
+    // Programs are inlined into what the macro makes of them: a call would cost each packet a frame.
     #[xdp]
+    #[inline(always)]
     pub(crate) fn elb(context: XdpContext) -> u32 {
         let outcome = process(&mut XdpPacket::new(&context), &Maps::new(&context));
         #[cfg(feature = "trace")]
@@ -53,15 +59,30 @@ mod program {
     }
 
     #[xdp]
+    #[inline(always)]
     pub(crate) fn elb_traced(context: XdpContext) -> u32 {
+        logged::arrived(&context);
         traced::received(&context);
         let maps = Maps::new(&context);
-        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &Noting));
+        let recorder = EventRecorder(FlowRecorder::new(&context));
+        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &recorder));
         traced::decided(&context, outcome);
+        recorder.0.decided(outcome);
         action(outcome)
     }
 
     #[xdp]
+    #[inline(always)]
+    pub(crate) fn elb_logged(context: XdpContext) -> u32 {
+        logged::arrived(&context);
+        let (maps, recorder) = (Maps::new(&context), FlowRecorder::new(&context));
+        let outcome = process(&mut XdpPacket::new(&context), &Witness::new(&maps, &recorder));
+        recorder.decided(outcome);
+        action(outcome)
+    }
+
+    #[xdp]
+    #[inline(always)]
     pub(crate) fn elb_probe(context: XdpContext) -> u32 {
         action(probe::process(&mut XdpPacket::new(&context), &Maps::new(&context)))
     }

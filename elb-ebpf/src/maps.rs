@@ -7,9 +7,10 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
-use elb_common::counter::Counter;
+use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::error_limit::ErrorsSent;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::flow_log::{FLOW_EVENT_BYTES, FlowLog, flow_counter};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::limits::*;
@@ -24,7 +25,7 @@ use elb_common::sweep::{BackendCensus, ListenerCensus, Sweep};
 use elb_common::trace::{EVENT_BYTES, Trace, trace_counter};
 use elb_common::vip_bits::VIP_WORDS;
 
-use crate::draft::Draft;
+use crate::draft::{Draft, LogDraft};
 
 /// Agent writes and reads; packets do not. One element: what the maps next to it are.
 #[map]
@@ -194,6 +195,12 @@ pub(crate) static DEVMAP: DevMapHash = DevMapHash::with_max_entries(MAX_INTERFAC
 pub(crate) static LISTENER_COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
 
+/// Packets that open or reset a TCP connection, and those for a listener that are dropped, write; the
+/// agent reads.
+#[map]
+pub(crate) static LISTENER_EVENTS: PerCpuArray<ListenerEvents> =
+    PerCpuArray::with_max_entries(MAX_LISTENERS, 0);
+
 /// Packets write, the agent reads.
 #[map]
 pub(crate) static BACKEND_COUNTERS: PerCpuArray<Counter> =
@@ -237,6 +244,24 @@ pub(crate) static TRACE_BUFFER: PerCpuArray<Draft> = PerCpuArray::with_max_entri
 #[map]
 pub(crate) static TRACE_COUNTERS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(trace_counter::COUNT, 0);
+
+/// Agent writes while the flow log is on, packets that it is about read. Not pinned, as for tracing.
+#[map]
+pub(crate) static FLOW_LOG: Array<FlowLog> = Array::with_max_entries(1, 0);
+
+/// Packets that the flow log is about write, the agent reads. A ring buffer, as `EVENTS`; apart from it,
+/// since one may be full while the other is not.
+#[map]
+pub(crate) static FLOW_EVENTS: RingBuf = RingBuf::with_byte_size(FLOW_EVENT_BYTES, 0);
+
+/// Packets that the flow log is about write and read: an event does not fit on their stack.
+#[map]
+pub(crate) static LOG_BUFFER: PerCpuArray<LogDraft> = PerCpuArray::with_max_entries(1, 0);
+
+/// Packets that the flow log is about write, the agent reads.
+#[map]
+pub(crate) static FLOW_COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(flow_counter::COUNT, 0);
 
 /// Agent writes before a sweep, the sweep reads. Not pinned, like all that sweeps need.
 #[map]

@@ -28,7 +28,7 @@ pub(crate) fn run() {
     };
 }
 
-/// A table: each call of the helper must be an instruction of its own, hence functions that are not
+/// A table: each call of the helper must be an instruction of its own, so these are functions that are not
 /// inlined. Kernels before 6.7 refuse one that is reached with several maps.
 macro_rules! swept {
     ($table:ident, $family:ty, $key:ty, $map:ident, $stage:expr) => {

@@ -12,6 +12,7 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey};
 use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, RangeKey, Vip};
+use elb_common::path::choose::Schedule;
 use elb_common::path::control::Quote;
 use elb_common::path::probe::Probes;
 use elb_common::path::question::{QuestionV4, QuestionV6};
@@ -23,12 +24,12 @@ use elb_common::ring::{CHUNK, Slot};
 use elb_common::room::Claim;
 use elb_common::vip_bits::VipBit;
 
-use crate::apart;
 use crate::handle::Maps;
 use crate::maps::*;
 use crate::shared::{
     add, count, count_connection, count_opening, count_records, find, note, take_back_opening,
 };
+use crate::subprogram;
 
 /// Reads of records that the agent may replace meanwhile see the old or the new word; see the
 /// records for what that means.
@@ -286,12 +287,12 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn is_connected_v4(&self, key: &FlowKeyV4) -> bool {
-        apart::is_connected_v4(self.context, key)
+        subprogram::is_connected_v4(self.context, key)
     }
 
     #[inline(always)]
     fn is_connected_v6(&self, key: &FlowKeyV6) -> bool {
-        apart::is_connected_v6(self.context, key)
+        subprogram::is_connected_v6(self.context, key)
     }
 
     #[inline(always)]
@@ -311,11 +312,31 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn count_opening(&self, backend: u16) {
+    fn count_opening(&self, listener: u16, backend: u16) {
         if let Some(opened) = BACKEND_OPENED.get_ptr_mut(u32::from(backend)) {
             // SAFETY: the element belongs to this CPU, and XDP programs are not preempted by each
             // other on one CPU.
             unsafe { *opened = (*opened).wrapping_add(1) };
+        }
+        if let Some(events) = LISTENER_EVENTS.get_ptr_mut(u32::from(listener)) {
+            // SAFETY: as above.
+            unsafe { (*events).opened = (*events).opened.wrapping_add(1) };
+        }
+    }
+
+    #[inline(always)]
+    fn count_reset(&self, listener: u16) {
+        if let Some(events) = LISTENER_EVENTS.get_ptr_mut(u32::from(listener)) {
+            // SAFETY: as in `count_opening`.
+            unsafe { (*events).resets = (*events).resets.wrapping_add(1) };
+        }
+    }
+
+    #[inline(always)]
+    fn count_dropped(&self, listener: u16, reason: Reason) {
+        if let Some(events) = LISTENER_EVENTS.get_ptr_mut(u32::from(listener)) {
+            // SAFETY: as in `count_opening`.
+            unsafe { (*events).add_dropped(reason) };
         }
     }
 
@@ -326,42 +347,62 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn choose_v4<P: Packet>(&self, _: &P, ask: impl FnOnce(&mut QuestionV4)) -> Result<u16, Stop> {
-        apart::choose_v4(self.context, ask)
+        subprogram::choose_v4(self.context, ask)
     }
 
     #[inline(always)]
     fn choose_v6<P: Packet>(&self, _: &P, ask: impl FnOnce(&mut QuestionV6)) -> Result<u16, Stop> {
-        apart::choose_v6(self.context, ask)
+        subprogram::choose_v6(self.context, ask)
+    }
+
+    #[inline(always)]
+    fn another(&self, schedule: Schedule, turn: u32) -> u32 {
+        subprogram::another(schedule, turn)
+    }
+
+    #[inline(always)]
+    fn least_loaded(&self, schedule: Schedule, turn: u32) -> u16 {
+        subprogram::least_loaded(schedule, turn)
+    }
+
+    #[inline(always)]
+    fn owner_room(&self, slot: u32, now: u32, best: u32) -> u32 {
+        subprogram::owner_room(slot, now, best)
+    }
+
+    #[inline(always)]
+    fn room(&self, backend: u16, now: u32) -> u32 {
+        subprogram::room(backend, now)
     }
 
     #[inline(always)]
     fn connection_id<P: Packet>(&self, _: &P, datagram: usize, part: CidPart) -> Option<u64> {
-        apart::connection_id(self.context, datagram, part)
+        subprogram::connection_id(self.context, datagram, part)
     }
 
     #[inline(always)]
     fn answer<F: Family, P: Packet>(&self, _: &mut P) -> Reason {
-        apart::answer::<F>(self.context)
+        subprogram::answer::<F>(self.context)
     }
 
     #[inline(always)]
     fn quote<F: Family, P: Packet>(&self, _: &P) -> Result<Quote, Stop> {
-        apart::quote::<F>(self.context)
+        subprogram::quote::<F>(self.context)
     }
 
     #[inline(always)]
     fn refuse<F: Family, P: Packet>(&self, _: &mut P, refusal: u32) -> Reason {
-        apart::refuse::<F>(self.context, refusal)
+        subprogram::refuse::<F>(self.context, refusal)
     }
 
     #[inline(always)]
     fn stray<P: Packet>(&self, _: &P) -> Option<Reason> {
-        apart::stray(self.context)
+        subprogram::stray(self.context)
     }
 
     #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, _: &mut P, mtu: u16) -> Reason {
-        apart::too_big::<F>(self.context, mtu)
+        subprogram::too_big::<F>(self.context, mtu)
     }
 }
 

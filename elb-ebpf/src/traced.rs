@@ -12,19 +12,23 @@ use elb_ebpf::packet::XdpPacket;
 
 use crate::draft::{Draft, Window};
 use crate::handle::Maps;
+use crate::logged::FlowRecorder;
 use crate::maps::{EVENTS, TRACE, TRACE_BUFFER, TRACE_COUNTERS};
 
 const EVENT: usize = size_of::<Event>();
 
-/// Writes down what the packet path meets on its way, into the draft: the stack is full.
-pub(crate) struct Noting;
+/// Writes down what the packet path meets on its way, into the draft: the stack is full. What the flow log
+/// is about goes on meanwhile.
+pub(crate) struct EventRecorder<'c>(pub(crate) FlowRecorder<'c>);
 
-impl<'t> Note<'t> for Noting {
-    const APART: bool = false;
+impl<'t> Note<'t> for EventRecorder<'_> {
+    const SUBPROGRAMS: bool = false;
+    const LOGS: bool = true;
 
     #[inline(always)]
     #[allow(clippy::wildcard_enum_match_arm, reason = "an event names listener and backend only")]
     fn note(&self, asked: Asked<'t>) {
+        self.0.note(asked);
         match asked {
             Asked::ListenerV4(_, Some(listener))
             | Asked::ListenerV6(_, Some(listener))
@@ -63,7 +67,7 @@ pub(crate) fn decided(context: &XdpContext, outcome: Outcome) {
     elb_decided(context.ctx, reason, egress);
 }
 
-/// Global, as the steps of [`crate::apart`] are and for the same reasons.
+/// Global, as the steps of [`crate::subprogram`] are and for the same reasons.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn elb_received(context: *mut xdp_md) -> u32 {

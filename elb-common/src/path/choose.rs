@@ -3,9 +3,15 @@
 //! It is a function of a record of plain numbers, so that the kernel's program can hold it once,
 //! verified by itself, and not in a copy for every path that ends here.
 
+mod answer;
+mod room;
 mod turn;
 
-pub use turn::CANDIDATES;
+pub use answer::Answer;
+pub use room::{of as room_of, of_owner as room_of_owner};
+pub use turn::{CANDIDATES, LOOKED_AT, Schedule, another};
+
+use room::NONE;
 
 use super::admit::{self, Admission};
 use super::question::{Question, packet};
@@ -19,49 +25,6 @@ use crate::pool::{Pool, Ring};
 use crate::reason::Reason;
 use crate::ring::{self, Slot};
 use crate::room::Claim;
-
-/// An answer as one word, since a function of the program can return nothing else, and since the
-/// compiler would leave half of a `Result` undefined, which the verifier refuses: the id, or a reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer(u32);
-
-impl Answer {
-    const REFUSED: u32 = 1 << 16;
-
-    /// The answer in a word that a function returned.
-    #[inline(always)]
-    pub const fn from_word(word: u32) -> Self {
-        Self(word)
-    }
-
-    /// The answer as a word.
-    #[inline(always)]
-    pub const fn word(self) -> u32 {
-        self.0
-    }
-
-    #[inline(always)]
-    const fn id(id: u16) -> Self {
-        Self(id as u32)
-    }
-
-    #[inline(always)]
-    const fn refused(reason: Reason) -> Self {
-        Self(Self::REFUSED | reason as u32)
-    }
-
-    /// Id of the backend, 0: none.
-    ///
-    /// # Errors
-    /// Why the packet gets none.
-    #[inline(always)]
-    pub fn get(self) -> Result<u16, Stop> {
-        if self.0 & Self::REFUSED == 0 {
-            return Ok(self.0 as u16);
-        }
-        Err(Stop(Reason::new(self.0 as u8).unwrap_or(Reason::RingRange)))
-    }
-}
 
 /// The answer: id of the backend, 0: none.
 #[inline(always)]
@@ -200,7 +163,15 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if !self.is_recording() {
             return Answer::id(self.slot.cur());
         }
-        self.open(if self.is_tracked() { self.in_turn() } else { self.slot.cur() })
+        let next = if self.is_tracked() {
+            turn::next(self.tables, self.listener(), self.now)
+        } else {
+            Answer::id(self.slot.cur())
+        };
+        if next.is_refused() {
+            return next;
+        }
+        self.open(next.word() as u16)
     }
 
     /// The record of the flow among those that live, if its backend still serves it; without that it
@@ -296,6 +267,9 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if is_tracked && admit::is_full(self.tables, self.listener()) {
             return Answer::refused(Reason::ConnectionLimit);
         }
+        if self.is_full(opening.backend) {
+            return Answer::refused(Reason::MemberLimit);
+        }
         if !self.tables.has_room(F::TABLE, id, Claim::Live, self.now) {
             if opening.flags & flow_flags::REFUSED == 0 {
                 self.refused();
@@ -313,8 +287,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         if is_tracked {
             self.tables.opened(id, flow.backend);
-            let is_counted = self.listener().algorithm == algorithm::LEAST_CONNECTIONS;
-            if is_counted && opening.since == self.now {
+            if self.counts_openings() && opening.since == self.now {
                 self.tables.no_longer_opening(flow.backend, self.now);
             }
         }
@@ -328,7 +301,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if backend == 0 {
             return Answer::id(0);
         }
-        let Listener { id, pool, algorithm, .. } = *self.listener();
+        let Listener { id, pool, .. } = *self.listener();
         if !self.tables.has_room(F::TABLE, id, Claim::Opening, self.now) {
             self.refused();
             let older = self.older().backend;
@@ -338,7 +311,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         let flow = Flow { backend, pool, listener: id, flags: 0, seen: self.now, since: self.now };
         F::record(self.tables, Stage::Opening, &self.question.key, flow);
-        if algorithm == algorithm::LEAST_CONNECTIONS {
+        if self.counts_openings() {
             self.tables.opening(backend, self.now);
         }
         Answer::id(backend)
@@ -418,6 +391,21 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let hash = identify::hash::<F>(tuple, *former_digest, algorithm);
         let index = base.wrapping_add(ring::index(hash, size));
         oldest_owner(self.tables.slot(index).unwrap_or(self.slot))
+    }
+
+    /// Whether a backend has as many connections as it may, by a count that a sweep corrects.
+    #[inline(always)]
+    fn is_full(&self, id: u16) -> bool {
+        self.listener().limits_members()
+            && self.tables.room(id, self.now) == NONE
+            && self.tables.counts_are_believed()
+    }
+
+    /// Whether flows that open count before they are connections.
+    #[inline(always)]
+    fn counts_openings(&self) -> bool {
+        let listener = self.listener();
+        listener.algorithm == algorithm::LEAST_CONNECTIONS || listener.limits_members()
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use super::{Family, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
-use crate::counter::Counter;
+use crate::counter::{Counter, ListenerEvents};
 use crate::cut::Cut;
 use crate::error_limit::ErrorsSent;
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, visit};
@@ -109,6 +109,8 @@ pub struct Written {
     pub listeners: HashMap<u16, Counter>,
     /// `BACKEND_COUNTERS`.
     pub backends: HashMap<u16, Counter>,
+    /// `LISTENER_EVENTS`.
+    pub events: HashMap<u16, ListenerEvents>,
     /// `BACKEND_OPENED`.
     pub opened: HashMap<u16, u64>,
     /// `REASON_COUNTERS`.
@@ -348,8 +350,16 @@ impl Tables for Memory {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.written.borrow_mut().backends.entry(id).or_default().add(bytes);
     }
-    fn count_opening(&self, backend: u16) {
-        *self.written.borrow_mut().opened.entry(backend).or_default() += 1;
+    fn count_opening(&self, listener: u16, backend: u16) {
+        let mut written = self.written.borrow_mut();
+        *written.opened.entry(backend).or_default() += 1;
+        written.events.entry(listener).or_default().opened += 1;
+    }
+    fn count_reset(&self, listener: u16) {
+        self.written.borrow_mut().events.entry(listener).or_default().resets += 1;
+    }
+    fn count_dropped(&self, listener: u16, reason: Reason) {
+        self.written.borrow_mut().events.entry(listener).or_default().add_dropped(reason);
     }
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.written.borrow_mut().reasons.entry(reason).or_default().add(bytes);

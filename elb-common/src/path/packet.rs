@@ -29,7 +29,7 @@ pub trait Packet {
     /// Cuts or extends the end so that the frame is `length` bytes long.
     fn set_len(&mut self, length: u32) -> Option<()>;
 
-    /// What IPv6 extension headers say, see [`extension::walk`], which a program may hold apart.
+    /// What IPv6 extension headers say, see [`extension::walk`], which may be a subprogram.
     fn extensions(&self, offset: usize, protocol: u8) -> Result<Chain, Stop>
     where
         Self: Sized,

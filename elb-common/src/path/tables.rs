@@ -3,7 +3,7 @@
 use super::choose;
 use super::control::Quote;
 use super::question::{QuestionV4, QuestionV6};
-use super::{Family, Packet, Stop, V4, V6, apart};
+use super::{Family, Packet, Stop, V4, V6, subprogram};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
@@ -19,9 +19,12 @@ use crate::room::Claim;
 
 /// What the maps know. One method per question; nothing here decides.
 ///
-/// The last methods are not questions: they are steps of the packet path that a program may hold
-/// apart, see [`apart`].
+/// The last methods are not questions: they are steps of the packet path that may be subprograms, see
+/// [`subprogram`].
 pub trait Tables: Sized {
+    /// Whether [`Self::chosen`] and [`Self::stopped`] have to be called.
+    const IS_LOGGED: bool = false;
+
     /// Whether the address may be a virtual one, see [`crate::vip_bits`].
     fn may_be_vip_v4(&self, address: Be32) -> bool;
     /// As for IPv4.
@@ -103,7 +106,7 @@ pub trait Tables: Sized {
     /// As for IPv4.
     fn record_fragment_v6(&self, key: &FlowKeyV6, fragment: Fragment);
 
-    /// Whether one more sender may be informed in the second `now`, by an answer of this
+    /// Whether one more sender may be notified in the second `now`, by an answer of this
     /// [kind](crate::error_limit::kind); counts it.
     fn may_answer(&self, kind: u32, now: u32) -> bool;
 
@@ -127,8 +130,16 @@ pub trait Tables: Sized {
     fn count_listener(&self, id: u16, bytes: u64);
     /// Counts a forwarded frame.
     fn count_backend(&self, id: u16, bytes: u64);
-    /// Counts a TCP connection that opens at a backend.
-    fn count_opening(&self, backend: u16);
+    /// Counts a TCP connection of a listener that opens at a backend.
+    fn count_opening(&self, listener: u16, backend: u16);
+    /// Counts a TCP connection of a listener that its client resets.
+    fn count_reset(&self, listener: u16);
+    /// Counts a packet for a listener that is dropped.
+    fn count_dropped(&self, listener: u16, reason: Reason);
+    /// Notes which backend was chosen for a packet that opens or ends a TCP connection.
+    fn chosen(&self, _listener: u16, _backend: u16) {}
+    /// Notes which listener a packet is for that is not forwarded, and the backend chosen, or 0.
+    fn stopped(&self, _listener: u16, _backend: u16) {}
     /// Counts a frame that was not forwarded.
     fn count_reason(&self, reason: Reason, bytes: u64);
 
@@ -153,28 +164,45 @@ pub trait Tables: Sized {
         ask(&mut question);
         choose::answer::<V6, P, Self>(packet, self, &mut question).get()
     }
+    /// Another owner than one without room, see [`choose::another`].
+    fn another(&self, schedule: choose::Schedule, turn: u32) -> u32 {
+        choose::another(self, &schedule, turn)
+    }
+    /// The owner with the fewest connections of those whose turn it is, 0: not known; see
+    /// [`choose::Schedule::least_loaded`].
+    fn least_loaded(&self, schedule: choose::Schedule, turn: u32) -> u16 {
+        schedule.least_loaded(self, turn).unwrap_or(0)
+    }
+    /// What the owner of a slot has room for, see [`choose::room_of_owner`].
+    fn owner_room(&self, slot: u32, now: u32, best: u32) -> u32 {
+        choose::room_of_owner(self, slot, now, best)
+    }
+    /// What a backend has room for, see [`choose::room_of`].
+    fn room(&self, backend: u16, now: u32) -> u32 {
+        choose::room_of(self, backend, now)
+    }
     /// The digest of a QUIC connection id, see [`quic::digest_of`].
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {
         quic::digest_of(packet, datagram, part)
     }
-    /// What becomes of a control message that is not about a flow, see [`apart::answer`].
+    /// What becomes of a control message that is not about a flow, see [`subprogram::answer`].
     fn answer<F: Family, P: Packet>(&self, packet: &mut P) -> Reason {
-        apart::answer::<F, P, Self>(packet, self)
+        subprogram::answer::<F, P, Self>(packet, self)
     }
-    /// The packet that an error quotes, see [`apart::quote`].
+    /// The packet that an error quotes, see [`subprogram::quote`].
     fn quote<F: Family, P: Packet>(&self, packet: &P) -> Result<Quote, Stop> {
-        apart::quote::<F, P, Self>(packet, self)
+        subprogram::quote::<F, P, Self>(packet, self)
     }
-    /// What becomes of a packet that is refused, see [`apart::refuse`].
+    /// What becomes of a packet that is refused, see [`subprogram::refuse`].
     fn refuse<F: Family, P: Packet>(&self, packet: &mut P, refusal: u32) -> Reason {
-        apart::refuse::<F, P, Self>(packet, self, refusal)
+        subprogram::refuse::<F, P, Self>(packet, self, refusal)
     }
-    /// Whom a frame is for that is not for the interface's own Ethernet address, see [`apart::stray`].
+    /// Whom a frame is for that is not for the interface's own Ethernet address, see [`subprogram::stray`].
     fn stray<P: Packet>(&self, packet: &P) -> Option<Reason> {
-        apart::stray(packet, self)
+        subprogram::stray(packet, self)
     }
-    /// What becomes of a packet that does not fit, see [`apart::too_big`].
+    /// What becomes of a packet that does not fit, see [`subprogram::too_big`].
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
-        apart::too_big::<F, P, Self>(packet, self, mtu)
+        subprogram::too_big::<F, P, Self>(packet, self, mtu)
     }
 }

@@ -7,7 +7,7 @@ use core::cell::RefCell;
 use super::choose;
 use super::control::Quote;
 use super::question::{QuestionV4, QuestionV6};
-use super::{Family, Packet, Stop, Tables, V4, V6, apart};
+use super::{Family, Packet, Stop, Tables, V4, V6, subprogram};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
@@ -72,15 +72,26 @@ pub enum Asked<'t> {
     Redirect(u32, bool),
     CountListener(u16),
     CountBackend(u16),
-    CountOpening(u16),
+    /// Of the listener, at the backend.
+    CountOpening(u16, u16),
+    CountReset(u16),
+    CountDropped(u16, Reason),
     CountReason(Reason),
+    /// Where these are logged, as all that follows: for the listener, to the backend.
+    Chosen(u16, u16),
+    /// For the listener, to the backend or none.
+    Stopped(u16, u16),
+    /// The frame may become an answer.
+    Answering,
 }
 
 /// Takes notes of what tables were asked.
 pub trait Note<'t> {
-    /// Whether to note what the steps ask, too, that a program may hold apart (see
-    /// [`super::apart`]). One that does cannot.
-    const APART: bool;
+    /// Whether to note what the steps ask, too, that may be subprograms (see [`super::subprogram`]). A
+    /// program in which they are cannot.
+    const SUBPROGRAMS: bool;
+    /// Whether to note what the flow log needs, see [`Tables::IS_LOGGED`].
+    const LOGS: bool = false;
 
     /// Takes notice of a question and its answer, in their order.
     fn note(&self, asked: Asked<'t>);
@@ -89,7 +100,7 @@ pub trait Note<'t> {
 /// The whole protocol.
 #[cfg(any(test, feature = "std"))]
 impl<'t> Note<'t> for RefCell<std::vec::Vec<Asked<'t>>> {
-    const APART: bool = true;
+    const SUBPROGRAMS: bool = true;
 
     fn note(&self, asked: Asked<'t>) {
         self.borrow_mut().push(asked);
@@ -115,9 +126,18 @@ impl<'t, 'n, T, N: Note<'t>> Witness<'t, 'n, T, N> {
         self.note.note(asked(answer));
         answer
     }
+
+    #[inline(always)]
+    fn answering(&self) {
+        if N::LOGS {
+            self.note.note(Asked::Answering);
+        }
+    }
 }
 
 impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
+    const IS_LOGGED: bool = N::LOGS;
+
     #[inline(always)]
     fn may_be_vip_v4(&self, address: Be32) -> bool {
         self.noted(self.tables.may_be_vip_v4(address), |may| Asked::MayBeVipV4(address, may))
@@ -274,7 +294,7 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         packet: &P,
         ask: impl FnOnce(&mut QuestionV4),
     ) -> Result<u16, Stop> {
-        if !N::APART {
+        if !N::SUBPROGRAMS {
             return self.tables.choose_v4(packet, ask);
         }
         let mut question = QuestionV4::default();
@@ -287,12 +307,44 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         packet: &P,
         ask: impl FnOnce(&mut QuestionV6),
     ) -> Result<u16, Stop> {
-        if !N::APART {
+        if !N::SUBPROGRAMS {
             return self.tables.choose_v6(packet, ask);
         }
         let mut question = QuestionV6::default();
         ask(&mut question);
         choose::answer::<V6, P, Self>(packet, self, &mut question).get()
+    }
+    #[inline(always)]
+    fn another(&self, schedule: choose::Schedule, turn: u32) -> u32 {
+        if N::SUBPROGRAMS {
+            choose::another(self, &schedule, turn)
+        } else {
+            self.tables.another(schedule, turn)
+        }
+    }
+    #[inline(always)]
+    fn least_loaded(&self, schedule: choose::Schedule, turn: u32) -> u16 {
+        if N::SUBPROGRAMS {
+            schedule.least_loaded(self, turn).unwrap_or(0)
+        } else {
+            self.tables.least_loaded(schedule, turn)
+        }
+    }
+    #[inline(always)]
+    fn owner_room(&self, slot: u32, now: u32, best: u32) -> u32 {
+        if N::SUBPROGRAMS {
+            choose::room_of_owner(self, slot, now, best)
+        } else {
+            self.tables.owner_room(slot, now, best)
+        }
+    }
+    #[inline(always)]
+    fn room(&self, backend: u16, now: u32) -> u32 {
+        if N::SUBPROGRAMS {
+            choose::room_of(self, backend, now)
+        } else {
+            self.tables.room(backend, now)
+        }
     }
     #[inline(always)]
     fn fragment_v4(&self, key: &FlowKeyV4) -> Option<Fragment> {
@@ -322,36 +374,38 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
     }
     #[inline(always)]
     fn answer<F: Family, P: Packet>(&self, packet: &mut P) -> Reason {
-        if N::APART {
-            apart::answer::<F, P, Self>(packet, self)
+        if N::SUBPROGRAMS {
+            subprogram::answer::<F, P, Self>(packet, self)
         } else {
             self.tables.answer::<F, P>(packet)
         }
     }
     #[inline(always)]
     fn quote<F: Family, P: Packet>(&self, packet: &P) -> Result<Quote, Stop> {
-        if N::APART {
-            apart::quote::<F, P, Self>(packet, self)
+        if N::SUBPROGRAMS {
+            subprogram::quote::<F, P, Self>(packet, self)
         } else {
             self.tables.quote::<F, P>(packet)
         }
     }
     #[inline(always)]
     fn refuse<F: Family, P: Packet>(&self, packet: &mut P, refusal: u32) -> Reason {
-        if N::APART {
-            apart::refuse::<F, P, Self>(packet, self, refusal)
+        self.answering();
+        if N::SUBPROGRAMS {
+            subprogram::refuse::<F, P, Self>(packet, self, refusal)
         } else {
             self.tables.refuse::<F, P>(packet, refusal)
         }
     }
     #[inline(always)]
     fn stray<P: Packet>(&self, packet: &P) -> Option<Reason> {
-        if N::APART { apart::stray(packet, self) } else { self.tables.stray(packet) }
+        if N::SUBPROGRAMS { subprogram::stray(packet, self) } else { self.tables.stray(packet) }
     }
     #[inline(always)]
     fn too_big<F: Family, P: Packet>(&self, packet: &mut P, mtu: u16) -> Reason {
-        if N::APART {
-            apart::too_big::<F, P, Self>(packet, self, mtu)
+        self.answering();
+        if N::SUBPROGRAMS {
+            subprogram::too_big::<F, P, Self>(packet, self, mtu)
         } else {
             self.tables.too_big::<F, P>(packet, mtu)
         }
@@ -395,14 +449,32 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.note.note(Asked::CountBackend(id));
     }
     #[inline(always)]
-    fn count_opening(&self, backend: u16) {
-        self.tables.count_opening(backend);
-        self.note.note(Asked::CountOpening(backend));
+    fn count_opening(&self, listener: u16, backend: u16) {
+        self.tables.count_opening(listener, backend);
+        self.note.note(Asked::CountOpening(listener, backend));
+    }
+    #[inline(always)]
+    fn count_reset(&self, listener: u16) {
+        self.tables.count_reset(listener);
+        self.note.note(Asked::CountReset(listener));
+    }
+    #[inline(always)]
+    fn count_dropped(&self, listener: u16, reason: Reason) {
+        self.tables.count_dropped(listener, reason);
+        self.note.note(Asked::CountDropped(listener, reason));
     }
     #[inline(always)]
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.tables.count_reason(reason, bytes);
         self.note.note(Asked::CountReason(reason));
+    }
+    #[inline(always)]
+    fn chosen(&self, listener: u16, backend: u16) {
+        self.note.note(Asked::Chosen(listener, backend));
+    }
+    #[inline(always)]
+    fn stopped(&self, listener: u16, backend: u16) {
+        self.note.note(Asked::Stopped(listener, backend));
     }
 }
 

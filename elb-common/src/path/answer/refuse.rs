@@ -24,15 +24,19 @@ pub mod refusal {
     pub const NO_BACKEND: u32 = 1;
     /// Its connection was cut.
     pub const CUT: u32 = 2;
+    /// Each backend that takes new connections has as many as it may have.
+    pub const MEMBER_LIMIT: u32 = 3;
 
-    /// What is counted where its sender was informed, or was not.
+    /// What is counted where its sender was notified, or was not.
     #[inline(always)]
-    pub const fn reason(refusal: u32, is_informed: bool) -> Reason {
-        match (refusal, is_informed) {
+    pub const fn reason(refusal: u32, is_notified: bool) -> Reason {
+        match (refusal, is_notified) {
             (NO_BACKEND, true) => Reason::NoBackendAnswered,
             (NO_BACKEND, false) => Reason::NoBackend,
             (CUT, true) => Reason::CutAnswered,
             (CUT, false) => Reason::Cut,
+            (MEMBER_LIMIT, true) => Reason::MemberLimitAnswered,
+            (MEMBER_LIMIT, false) => Reason::MemberLimit,
             (_, true) => Reason::ClosedPortAnswered,
             (_, false) => Reason::ClosedPort,
         }

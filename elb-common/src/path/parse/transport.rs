@@ -53,6 +53,12 @@ impl Transport {
         self.flags & RST != 0
     }
 
+    /// Whether the packet opens or resets a TCP connection, or says both: one look at what few packets do.
+    #[inline(always)]
+    pub const fn begins_or_breaks(&self) -> bool {
+        self.flags & (SYN | RST) != 0
+    }
+
     /// Whether the packet is an error about the flow. Anyone can forge one: it opens no flow and
     /// keeps none alive.
     #[inline(always)]

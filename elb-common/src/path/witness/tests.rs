@@ -107,7 +107,7 @@ fn a_settled_slot_asks_for_no_flow() {
             Asked::ListenerV4(*listener.0, Some(listener.1)),
             Asked::IsMacOf(INGRESS, Mac::new([2; 6]), true),
             Asked::Slot(index, Some(Slot::new(1, 0))),
-            Asked::CountOpening(1),
+            Asked::CountOpening(3, 1),
             Asked::Backend(1, Some(&backend())),
             Asked::CountListener(3),
             Asked::CountBackend(1),
@@ -153,7 +153,7 @@ fn the_second_packet_of_a_connection_records_it() {
     assert!(opening.ends_with(&[
         Asked::HasRoom(3, Claim::Opening, true),
         Asked::RecordV4(Stage::Opening, key(), flow),
-        Asked::CountOpening(1),
+        Asked::CountOpening(3, 1),
         Asked::Backend(1, Some(&backend)),
         Asked::CountListener(3),
         Asked::CountBackend(1),
@@ -175,7 +175,10 @@ fn the_second_packet_of_a_connection_records_it() {
 fn what_is_not_forwarded_ends_with_its_reason() {
     let memory = memory(Slot::new(0, 0));
     let asked = testify(&memory, &tcp(SYN));
-    assert_eq!(asked.last(), Some(&Asked::CountReason(Reason::NoBackend)));
+    assert!(asked.ends_with(&[
+        Asked::CountDropped(3, Reason::NoBackend),
+        Asked::CountReason(Reason::NoBackend)
+    ]));
     let other = Memory::default();
     let asked = testify(&other, &tcp(SYN));
     assert_eq!(asked, [Asked::MayBeVipV4(address(2), false), Asked::CountReason(Reason::NotVip)]);

@@ -1,4 +1,4 @@
-//! Steps of the packet path that few packets take, as global functions: the kernel verifies each once
+//! Steps of the packet path that few packets take, as global subprograms: the kernel verifies each once
 //! by itself, for any arguments, instead of walking it for every path that ends there. They take and
 //! return plain numbers; what is more lies in a per-CPU map, since the stack has no room for it.
 
@@ -6,10 +6,10 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use elb_common::flow::{FlowKeyV4, FlowKeyV6};
 use elb_common::listener::CidPart;
-use elb_common::path::choose::{self, Answer};
+use elb_common::path::choose::{self, Answer, Schedule};
 use elb_common::path::control::Quote;
 use elb_common::path::question::{QuestionV4, QuestionV6};
-use elb_common::path::{Family, Stop, V4, V6, apart};
+use elb_common::path::{Family, Stop, V4, V6, subprogram};
 use elb_common::quic;
 use elb_common::reason::Reason;
 use elb_ebpf::packet::XdpPacket;
@@ -42,6 +42,27 @@ pub(crate) fn choose_v6(
 }
 
 #[inline(always)]
+pub(crate) fn another(Schedule { base, size, now }: Schedule, turn: u32) -> u32 {
+    elb_another(base, size, now, turn)
+}
+
+#[inline(always)]
+pub(crate) fn least_loaded(Schedule { base, size, now }: Schedule, turn: u32) -> u16 {
+    core::hint::black_box(elb_least_loaded(base, size, now, turn)) as u16
+}
+
+#[inline(always)]
+pub(crate) fn owner_room(slot: u32, now: u32, best: u32) -> u32 {
+    core::hint::black_box(elb_owner_room(slot, now, best))
+}
+
+#[inline(always)]
+pub(crate) fn room(backend: u16, now: u32) -> u32 {
+    // The compiler knows that it is small, the verifier does not.
+    core::hint::black_box(elb_room(u32::from(backend), now))
+}
+
+#[inline(always)]
 pub(crate) fn connection_id(context: &XdpContext, datagram: usize, part: CidPart) -> Option<u64> {
     let [offset, length] = [part.offset, part.length].map(u32::from);
     let digest = elb_connection_id(context.ctx, datagram as u32, offset, length);
@@ -65,7 +86,7 @@ pub(crate) fn quote<F: Family>(context: &XdpContext) -> Result<Quote, Stop> {
     };
     // The compiler knows what the function returns and would leave bounds out; the verifier does
     // not.
-    apart::unpack(core::hint::black_box(word))
+    subprogram::unpack(core::hint::black_box(word))
 }
 
 #[inline(always)]
@@ -134,6 +155,41 @@ extern "C" fn elb_choose_v6(context: *mut xdp_md) -> u32 {
     choose::answer::<V6, _, _>(&packet, &Maps::new(&context), question).word()
 }
 
+/// Another owner of a schedule than one without room. No packet decides that: the compiler would leave out a
+/// context, which the verifier would miss.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_another(base: u32, size: u32, now: u32, turn: u32) -> u32 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::another(&Maps::new(&context), &Schedule { base, size, now }, turn)
+}
+
+/// The owner with the fewest connections, 0: not known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_least_loaded(base: u32, size: u32, now: u32, turn: u32) -> u32 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    let schedule = Schedule { base, size, now };
+    schedule.least_loaded(&Maps::new(&context), turn).unwrap_or(0).into()
+}
+
+/// The owner of a slot, and what it has room for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_owner_room(slot: u32, now: u32, best: u32) -> u32 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    let maps = Maps::new(&context);
+    choose::room_of_owner(&maps, slot, now, best)
+}
+
+/// What a backend has room for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_room(backend: u32, now: u32) -> u32 {
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::room_of(&Maps::new(&context), backend as u16, now)
+}
+
 /// The digest of a connection id, 0: none.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -168,7 +224,7 @@ extern "C" fn elb_answer_v6(context: *mut xdp_md) -> u32 {
 #[inline(always)]
 fn answer_of<F: Family>(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
-    apart::answer::<F, _, _>(&mut XdpPacket::new(&context), &Maps::new(&context)) as u32
+    subprogram::answer::<F, _, _>(&mut XdpPacket::new(&context), &Maps::new(&context)) as u32
 }
 
 /// A quote in a word.
@@ -189,7 +245,7 @@ extern "C" fn elb_quote_v6(context: *mut xdp_md) -> u32 {
 fn quote_of<F: Family>(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
     let packet = XdpPacket::new(&context);
-    apart::pack(apart::quote::<F, _, _>(&packet, &Maps::new(&context)))
+    subprogram::pack(subprogram::quote::<F, _, _>(&packet, &Maps::new(&context)))
 }
 
 /// A reason.
@@ -210,7 +266,7 @@ extern "C" fn elb_too_big_v6(context: *mut xdp_md, mtu: u32) -> u32 {
 fn too_big_of<F: Family>(context: *mut xdp_md, mtu: u32) -> u32 {
     let context = XdpContext::new(context);
     let mut packet = XdpPacket::new(&context);
-    apart::too_big::<F, _, _>(&mut packet, &Maps::new(&context), mtu as u16) as u32
+    subprogram::too_big::<F, _, _>(&mut packet, &Maps::new(&context), mtu as u16) as u32
 }
 
 /// A reason.
@@ -231,7 +287,7 @@ extern "C" fn elb_refuse_v6(context: *mut xdp_md, refusal: u32) -> u32 {
 fn refuse_of<F: Family>(context: *mut xdp_md, refusal: u32) -> u32 {
     let context = XdpContext::new(context);
     let mut packet = XdpPacket::new(&context);
-    apart::refuse::<F, _, _>(&mut packet, &Maps::new(&context), refusal) as u32
+    subprogram::refuse::<F, _, _>(&mut packet, &Maps::new(&context), refusal) as u32
 }
 
 /// A reason, or [`NONE`].
@@ -239,7 +295,7 @@ fn refuse_of<F: Family>(context: *mut xdp_md, refusal: u32) -> u32 {
 #[inline(never)]
 extern "C" fn elb_stray(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
-    let stray = apart::stray(&XdpPacket::new(&context), &Maps::new(&context));
+    let stray = subprogram::stray(&XdpPacket::new(&context), &Maps::new(&context));
     stray.map_or(NONE, |reason| reason as u32)
 }
 

@@ -1,5 +1,6 @@
-//! What few packets need and takes many steps: a program may hold it apart, so that the verifier does
-//! not walk it for every path that ends there (see [`Tables`]). Each function reads the headers again.
+//! Steps that few packets need and that are long: a program may have each as a subprogram (a BPF function
+//! that is called), so that the verifier does not walk it for every path that ends there (see [`Tables`]).
+//! Each function reads the headers again.
 
 use network_types::eth::EtherType;
 
