@@ -8,10 +8,11 @@ use elb_userspace::api::accept::Spare;
 use elb_userspace::api::server::Server;
 use elb_userspace::api::shape::error::{Error, ErrorCode};
 use elb_userspace::api::socket::ApiSocket;
+use elb_userspace::observe::metrics::Exporter;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::campaign;
@@ -25,7 +26,9 @@ fn api() {
     let bound = ApiSocket::bind(&socket).unwrap();
     runtime.block_on(async {
         let (queries, asked) = mpsc::channel(16);
-        tokio::spawn(Server::new(bound.listening(), Spare::keep(), queries).run());
+        // No snapshot has come yet.
+        let exporter = Exporter::new(watch::channel(None).1);
+        tokio::spawn(Server::new(bound.listening(), Spare::keep(), queries, exporter).run());
         tokio::spawn(refuse_all(asked));
     });
     let mut runs = 0u32;
@@ -67,7 +70,12 @@ async fn refuse_all(mut queries: mpsc::Receiver<Query>) {
             Query::Drain(_, answer) => drop(answer.send(Err(busy()))),
             Query::Cut(_, answer) => drop(answer.send(Err(busy()))),
             // These hear that the agent ends.
-            Query::Status(..) | Query::Reload(..) | Query::Plan(..) | Query::InForce(_) => {}
+            Query::Status(..)
+            | Query::Reload(..)
+            | Query::Plan(..)
+            | Query::InForce(_)
+            | Query::MemberHealths(_)
+            | Query::Ready(_) => {}
         }
     }
 }

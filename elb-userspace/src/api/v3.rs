@@ -1,0 +1,23 @@
+//! The ELB V3 API over HTTP: operations and models as `data/elb_v3.json` has them, on the documents of a store.
+
+mod authentication;
+mod call;
+mod failures;
+mod field;
+pub mod keys;
+mod list;
+mod operations;
+mod query;
+mod refusal;
+mod resources;
+mod route;
+mod server;
+mod signature;
+mod table;
+mod validation;
+
+pub use self::resources::MemberHealths;
+pub use self::server::ApiServer;
+
+#[cfg(test)]
+mod tests;

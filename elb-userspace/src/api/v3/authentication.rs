@@ -1,0 +1,298 @@
+//! Who asks: the key that a request is signed with, or the token that it shows.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use tokio::time::Instant;
+
+use super::keys::{ClientKey, ClientKeys, KeyRole};
+use super::refusal::Refusal;
+use super::signature::{Authorization, DATE, SignedRequest, hash};
+
+/// How far a client's clock may be from ours.
+const SKEW: Duration = Duration::from_secs(15 * 60);
+/// A request that changes something is done again only if it comes so soon after the first one: clients sign to the
+/// second, so that two that are meant are equal only then.
+const SAME: Duration = Duration::from_secs(2);
+/// Signatures that are remembered of half an hour, and as many of the half hour before: 50 MB at the most. It is
+/// 222 changes a second all the time.
+const REMEMBERED: usize = 400_000;
+
+/// Who asks, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// The name of the key.
+    pub(super) name: String,
+    pub(super) project: String,
+    pub(super) may_write: bool,
+}
+
+/// A request as it was received.
+pub(super) struct Received<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+/// Signatures of requests that change something, for as long as they would be taken.
+#[derive(Default)]
+pub(super) struct Replays {
+    /// When each was seen first, and those of the time before.
+    seen: HashMap<Mark, Instant>,
+    earlier: HashSet<Mark>,
+    since: Option<Instant>,
+}
+
+/// The first half of a signature, which is as good as the whole: only the owner of a secret makes any.
+type Mark = u128;
+
+/// What is known of a signature.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    New,
+    Before,
+    /// Nothing: there is no room to remember it.
+    NoRoom,
+}
+
+impl Received<'_> {
+    /// Who asks.
+    pub(super) fn caller(
+        &self,
+        keys: &ClientKeys,
+        replays: &mut Replays,
+        (now, wall): (Instant, SystemTime),
+    ) -> Result<Caller, Refusal> {
+        let header = |name: &str| {
+            self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        if let Some(token) = header("x-auth-token") {
+            let key = keys.by_token(&token);
+            return key.map(Caller::of).ok_or_else(|| unauthenticated("the token is not known"));
+        }
+        let Some(text) = header(AUTHORIZATION.as_str()) else {
+            let why = "sign the request (SDK-HMAC-SHA256), or show a token in X-Auth-Token";
+            return Err(unauthenticated(why));
+        };
+        let authorization = Authorization::parse(&text).ok_or_else(|| {
+            unauthenticated("Authorization is not of the form of SDK-HMAC-SHA256")
+        })?;
+        let failed = || unauthenticated("verify aksk signature fail");
+        let key = keys.by_access(&authorization.access).ok_or_else(failed)?;
+        self.is_fresh(&authorization, header(DATE), wall)?;
+        let content = header("x-sdk-content-sha256");
+        if content.is_some_and(|content| content != hash(self.body)) {
+            return Err(unauthenticated("X-Sdk-Content-Sha256 is not the hash of the body"));
+        }
+        let (method, path, query, body) = (self.method, self.path, self.query, self.body);
+        let request = SignedRequest { method, path, query, header: &header, body };
+        if !request.is_signed(&authorization, key.secret()) {
+            return Err(failed());
+        }
+        if method == "GET" {
+            return Ok(Caller::of(key));
+        }
+        match replays.look(&authorization.signature, now) {
+            Seen::New => Ok(Caller::of(key)),
+            Seen::Before => {
+                Err(unauthenticated("this signed request was received before; sign it again"))
+            }
+            Seen::NoRoom => Err(Refusal::too_many(format!(
+                "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
+                 over; change less often, or show a token in X-Auth-Token"
+            ))),
+        }
+    }
+
+    /// Whether what must be signed is, and when.
+    fn is_fresh(
+        &self,
+        authorization: &Authorization,
+        date: Option<String>,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        if let Some(missing) = ["host", DATE]
+            .into_iter()
+            .find(|name| !authorization.signed.iter().any(|one| one == name))
+        {
+            return Err(unauthenticated(&format!("the header {missing} must be signed")));
+        }
+        let signed = date.and_then(|date| moment(date.trim()));
+        let signed = signed
+            .ok_or_else(|| unauthenticated("X-Sdk-Date is not of the form 20260101T000000Z"))?;
+        let skew = now.duration_since(signed).or_else(|_| signed.duration_since(now));
+        if skew.is_ok_and(|skew| skew <= SKEW) {
+            return Ok(());
+        }
+        let why = "X-Sdk-Date is more than 15 minutes from this host's clock; set the clocks";
+        Err(unauthenticated(why))
+    }
+}
+
+impl Caller {
+    fn of(key: &ClientKey) -> Self {
+        let (name, project) = (key.name.clone(), key.project.clone());
+        Self { name, project, may_write: key.role == KeyRole::Full }
+    }
+}
+
+impl Replays {
+    /// Notes a signature, and says whether it was used some time before.
+    fn look(&mut self, signature: &[u8], now: Instant) -> Seen {
+        let Some(mark) = signature.first_chunk().copied().map(Mark::from_be_bytes) else {
+            return Seen::Before;
+        };
+        // A signature is taken for twice the skew at the most.
+        if self.since.is_none_or(|since| since + 2 * SKEW <= now) {
+            self.earlier = self.seen.drain().map(|(mark, _)| mark).collect();
+            self.since = Some(now);
+        }
+        if self.earlier.contains(&mark) {
+            return Seen::Before;
+        }
+        if self.seen.len() >= REMEMBERED && !self.seen.contains_key(&mark) {
+            return Seen::NoRoom;
+        }
+        let first = *self.seen.entry(mark).or_insert(now);
+        if now.duration_since(first) <= SAME { Seen::New } else { Seen::Before }
+    }
+}
+
+/// `YYYYMMDDTHHMMSSZ`.
+fn moment(text: &str) -> Option<SystemTime> {
+    let is_plain = text.len() == 16 && text.is_ascii();
+    let part = |from: usize, to: usize| text.get(from..to);
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(9, 11)?, part(11, 13)?, part(13, 15)?);
+    let written =
+        format!("{year}-{month}-{day}{}{hour}:{minute}:{second}{}", part(8, 9)?, part(15, 16)?);
+    humantime::parse_rfc3339(&written).ok().filter(|_| is_plain)
+}
+
+fn unauthenticated(why: &str) -> Refusal {
+    Refusal::unauthenticated(format!("Incorrect IAM authentication information: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::hmac;
+
+    use super::super::signature::hex;
+    use super::*;
+
+    const DAY: &str = "20260101T000000Z";
+
+    fn keys() -> (ClientKeys, String, String, String) {
+        let mut keys = ClientKeys::default();
+        let made = keys.create("k", None, KeyRole::ReadOnly, String::new()).unwrap();
+        (keys, made.key.access, made.secret, made.token)
+    }
+
+    fn signed(access: &str, secret: &str, method: &str, names: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "h".parse().unwrap());
+        headers.insert(DATE, DAY.parse().unwrap());
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let request =
+            SignedRequest { method, path: "/v3/p", query: "", header: &header, body: b"" };
+        let canonical = request.canonical(&names, "").unwrap();
+        let text = format!("SDK-HMAC-SHA256\n{DAY}\n{}", hash(canonical.as_bytes()));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let signature = hex(hmac::sign(&key, text.as_bytes()).as_ref());
+        let all = names.join(";");
+        let value =
+            format!("SDK-HMAC-SHA256 Access={access}, SignedHeaders={all}, Signature={signature}");
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+        headers
+    }
+
+    struct Asked<'a> {
+        keys: &'a ClientKeys,
+        replays: Replays,
+        start: Instant,
+    }
+
+    impl Asked<'_> {
+        fn at(
+            &mut self,
+            method: &str,
+            headers: &HeaderMap,
+            seconds: u64,
+            wall: u64,
+        ) -> Result<Caller, String> {
+            let received = Received { method, path: "/v3/p", query: "", headers, body: b"" };
+            let wall = moment(DAY).unwrap() + Duration::from_secs(wall);
+            let now = self.start + Duration::from_secs(seconds);
+            received.caller(self.keys, &mut self.replays, (now, wall)).map_err(|why| why.message)
+        }
+    }
+
+    #[test]
+    fn a_signature_or_a_token_says_who_asks() {
+        let (keys, access, secret, token) = keys();
+        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
+        let names = ["host", DATE];
+        let headers = signed(&access, &secret, "GET", &names);
+        let caller = asked.at("GET", &headers, 0, 0).unwrap();
+        assert_eq!((caller.name.as_str(), caller.may_write), ("k", false));
+        assert!(asked.at("GET", &headers, 0, 900).is_ok());
+        assert!(asked.at("GET", &headers, 0, 901).unwrap_err().contains("15 minutes"));
+        assert!(asked.at("PUT", &headers, 0, 0).unwrap_err().contains("signature fail"));
+        let other = signed(&access, "other", "GET", &names);
+        assert!(asked.at("GET", &other, 0, 0).unwrap_err().contains("signature fail"));
+        let unknown = signed("OTHER", &secret, "GET", &names);
+        assert!(asked.at("GET", &unknown, 0, 0).unwrap_err().contains("signature fail"));
+        let loose = signed(&access, &secret, "GET", &[DATE]);
+        assert!(asked.at("GET", &loose, 0, 0).unwrap_err().contains("host must be signed"));
+        assert!(asked.at("GET", &HeaderMap::new(), 0, 0).is_err());
+        let mut headers = HeaderMap::new();
+        headers.insert("x-auth-token", token.parse().unwrap());
+        assert!(asked.at("PUT", &headers, 0, 10_000).is_ok());
+        headers.insert("x-auth-token", "other".parse().unwrap());
+        assert!(asked.at("GET", &headers, 0, 0).is_err());
+    }
+
+    #[test]
+    fn what_changes_something_is_not_taken_again_later() {
+        let (keys, access, secret, _) = keys();
+        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
+        let post = signed(&access, &secret, "POST", &["host", DATE]);
+        assert!(asked.at("POST", &post, 0, 0).is_ok());
+        assert!(asked.at("POST", &post, 1, 0).is_ok(), "two within a second may be equal");
+        assert!(asked.at("POST", &post, 3, 0).unwrap_err().contains("received before"));
+        let other = signed(&access, &secret, "DELETE", &["host", DATE]);
+        assert!(asked.at("DELETE", &other, 1801, 0).is_ok());
+        assert!(asked.at("POST", &post, 1802, 0).unwrap_err().contains("received before"));
+        let get = signed(&access, &secret, "GET", &["host", DATE]);
+        assert!(asked.at("GET", &get, 0, 0).is_ok() && asked.at("GET", &get, 99, 0).is_ok());
+    }
+
+    #[test]
+    fn so_many_signatures_are_remembered_and_no_more() {
+        let (mut replays, start) = (Replays::default(), Instant::now());
+        let signature = |n: u64| [[0; 8], n.to_be_bytes(), [0; 8], [0; 8]].concat();
+        for n in 0..REMEMBERED as u64 {
+            assert_eq!(replays.look(&signature(n), start), Seen::New);
+        }
+        assert_eq!(replays.look(&signature(REMEMBERED as u64), start), Seen::NoRoom);
+        assert_eq!(replays.look(&signature(0), start + 2 * SAME), Seen::Before);
+        let later = start + 2 * SKEW;
+        assert_eq!(replays.look(&signature(REMEMBERED as u64), later), Seen::New);
+        assert_eq!(replays.look(&signature(0), later), Seen::Before, "of the half hour before");
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert!(moment(DAY).is_some());
+        for wrong in
+            ["", "20260101T000000", "20261301T000000Z", "2026-01-01T00:00", "é0260101T00000Z"]
+        {
+            assert_eq!(moment(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What each operation does. One whose subject does not exist on a host of one's own, or that is not there yet, is
+//! refused by its name.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::call::{Call, Reply};
+use super::refusal::Refusal;
+use super::resources::{self, MemberHealths, View, Work};
+use super::{keys, list};
+use crate::model::ResourceId;
+use crate::source::store::{Body, Document, DocumentKind, Store, StoreError};
+
+/// What an operation does with a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Create,
+    List,
+    Show,
+    Update,
+    Delete,
+    /// Entries of an IP group.
+    MergeList,
+    RemoveFromList,
+    RelatedListeners,
+    /// The members of all pools.
+    ListAll,
+}
+
+/// The operations that are there.
+#[rustfmt::skip]
+const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
+    use DocumentKind::{HealthMonitor, IpGroup, Listener, LoadBalancer, Member, Pool};
+    use Verb::{Create, Delete, List, ListAll, MergeList, RelatedListeners, RemoveFromList, Show, Update};
+    &[
+        ("create_load_balancer", Create, LoadBalancer, "createLoadbalancer"),
+        ("list_load_balancers", List, LoadBalancer, ""),
+        ("show_load_balancer", Show, LoadBalancer, ""),
+        ("update_load_balancer", Update, LoadBalancer, "updateLoadbalancer"),
+        ("delete_load_balancer", Delete, LoadBalancer, "deleteLoadbalancer"),
+        ("create_listener", Create, Listener, "createListener"),
+        ("list_listeners", List, Listener, ""),
+        ("show_listener", Show, Listener, ""),
+        ("update_listener", Update, Listener, "updateListener"),
+        ("delete_listener", Delete, Listener, "deleteListener"),
+        ("create_pool", Create, Pool, "createPool"),
+        ("list_pools", List, Pool, ""),
+        ("show_pool", Show, Pool, ""),
+        ("update_pool", Update, Pool, "updatPool"),
+        ("delete_pool", Delete, Pool, "deletePool"),
+        ("create_member", Create, Member, "createMember"),
+        ("list_members", List, Member, ""),
+        ("list_all_members", ListAll, Member, ""),
+        ("show_member", Show, Member, ""),
+        ("update_member", Update, Member, "updateMember"),
+        ("delete_member", Delete, Member, "deleteMember"),
+        ("create_health_monitor", Create, HealthMonitor, "createHealthMonitor"),
+        ("list_health_monitors", List, HealthMonitor, ""),
+        ("show_health_monitor", Show, HealthMonitor, ""),
+        ("update_health_monitor", Update, HealthMonitor, "updateHealthMonitor"),
+        ("delete_health_monitor", Delete, HealthMonitor, "deleteHealthMonitor"),
+        ("create_ip_group", Create, IpGroup, "createIpgroup"),
+        ("list_ip_groups", List, IpGroup, ""),
+        ("show_ip_group", Show, IpGroup, ""),
+        ("update_ip_group", Update, IpGroup, "updateIpgroup"),
+        ("delete_ip_group", Delete, IpGroup, "deleteIpgroup"),
+        ("update_ip_list", MergeList, IpGroup, "updateIpgroup"),
+        ("batch_delete_ip_list", RemoveFromList, IpGroup, "updateIpgroup"),
+        ("show_ip_group_related_listeners", RelatedListeners, IpGroup, ""),
+    ]
+};
+
+/// An operation that is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    verb: Verb,
+    kind: DocumentKind,
+    /// What it is called in the audit log; empty if it changes nothing.
+    pub(super) audited: &'static str,
+}
+
+impl Known {
+    /// The operation of this name.
+    pub(super) fn find(name: &str) -> Result<Self, Refusal> {
+        let found = OPERATIONS.iter().find(|(one, ..)| *one == name);
+        let found =
+            found.map(|(_, verb, kind, audited)| Self { verb: *verb, kind: *kind, audited });
+        found.ok_or_else(|| {
+            let why = format!("{name} is not supported by this host; docs/api.md lists what is");
+            Refusal::not_supported(why)
+        })
+    }
+
+    /// Whether its answer says how members are.
+    pub(super) fn asks_for_health(self) -> bool {
+        self.kind == DocumentKind::Member && self.verb != Verb::Delete
+    }
+
+    /// Does it, and answers.
+    pub(super) async fn answer(
+        self,
+        call: &Call,
+        store: &Store,
+        health: impl AsyncFnOnce() -> MemberHealths,
+    ) -> Result<Reply, Refusal> {
+        if self.audited.is_empty() {
+            return self.read(call, store, health().await);
+        }
+        let id = self.change(call, store).await?;
+        if self.verb == Verb::Delete {
+            return Ok(Reply::nothing());
+        }
+        let health = health().await;
+        let documents = store.read();
+        let view = View::new(&documents, store.reached(), health);
+        match documents.get(self.kind, id) {
+            Some(document) => {
+                let made = self.verb == Verb::Create;
+                let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+                Ok(Reply::new(
+                    status,
+                    resources::keys(self.kind).0,
+                    resources::show(&view, document),
+                ))
+            }
+            // Another client was as quick.
+            None => Err(Refusal::not_found(self.kind, &id.to_string())),
+        }
+    }
+
+    fn read(self, call: &Call, store: &Store, health: MemberHealths) -> Result<Reply, Refusal> {
+        let documents = store.read();
+        let view = View::new(&documents, store.reached(), health);
+        let (one, many) = resources::keys(self.kind);
+        match self.verb {
+            Verb::List | Verb::ListAll => {
+                let pool = self.pool(call);
+                if let Some(pool) = pool {
+                    self.of_project(call, view.documents, DocumentKind::Pool, pool)?;
+                }
+                let is_meant = |document: &&std::sync::Arc<Document>| {
+                    document.project == call.caller.project
+                        && pool.is_none_or(|pool| document.text("pool_id") == pool)
+                };
+                let of_all = self.verb == Verb::ListAll;
+                let show = |document: &std::sync::Arc<Document>| match of_all {
+                    true => resources::show_with_pool(&view, document),
+                    false => resources::show(&view, document),
+                };
+                let items = documents.of(self.kind).filter(is_meant).map(show).collect();
+                let (page, info) = list::page(items, &call.query)?;
+                let mut reply = Reply::new(StatusCode::OK, many, page);
+                reply.body.insert("page_info".to_owned(), info);
+                Ok(reply)
+            }
+            Verb::RelatedListeners => {
+                let group = self.of_project(call, view.documents, self.kind, self.id(call))?;
+                let listeners = resources::listeners_of_group(&view, &group);
+                Ok(Reply::new(StatusCode::OK, "listeners", listeners))
+            }
+            Verb::Show
+            | Verb::Create
+            | Verb::Update
+            | Verb::Delete
+            | Verb::MergeList
+            | Verb::RemoveFromList => {
+                let document = self.of_project(call, view.documents, self.kind, self.id(call))?;
+                if self.pool(call).is_some_and(|pool| document.text("pool_id") != pool) {
+                    return Err(Refusal::not_found(self.kind, self.id(call)));
+                }
+                Ok(Reply::new(StatusCode::OK, one, resources::show(&view, &document)))
+            }
+        }
+    }
+
+    fn of_project(
+        self,
+        call: &Call,
+        documents: &crate::source::store::Documents,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<std::sync::Arc<Document>, Refusal> {
+        let found = id.parse().ok().and_then(|id| documents.get(kind, id));
+        let found = found.filter(|document| document.project == call.caller.project);
+        found.cloned().ok_or_else(|| Refusal::not_found(kind, id))
+    }
+
+    /// Changes documents: the id of what was made, changed or taken away.
+    async fn change(self, call: &Call, store: &Store) -> Result<ResourceId, Refusal> {
+        let call = call.clone();
+        let id = new_id()?;
+        let done = store.write(move |transaction| {
+            let pool = self.pool(&call).and_then(|id| id.parse().ok());
+            let (project, now) = (&*call.caller.project, &*call.now);
+            let mut work = Work { transaction, project, now, id, pool };
+            let mut before = None;
+            let result = self.apply(&call, &mut work, &mut before);
+            let result = result.and_then(|id| {
+                work.transaction.check().map_err(Refusal::invalid)?;
+                Ok(id)
+            });
+            let after = result.as_ref().ok().and_then(|id| {
+                work.transaction.documents().get(self.kind, *id).map(|one| one.body.clone())
+            });
+            let outcome = result.as_ref().map(drop).map_err(Clone::clone);
+            let mut record = call.record(self.audited, &outcome);
+            let given = self.id(&call);
+            let id = result.as_ref().map_or_else(|_| given.to_owned(), ToString::to_string);
+            (record.id, record.before, record.after) = (Some(id), before, after);
+            transaction.note(record);
+            result
+        });
+        done.await.map_err(|error| unwritten(&error))?
+    }
+
+    fn apply(
+        self,
+        call: &Call,
+        work: &mut Work<'_, '_>,
+        before: &mut Option<Body>,
+    ) -> Result<ResourceId, Refusal> {
+        let given = call.object(resources::keys(self.kind).0);
+        if self.verb == Verb::Create {
+            resources::create(work, self.kind, &given)?;
+            return Ok(work.id);
+        }
+        let old = work.get(self.kind, self.id(call))?;
+        if work.pool.is_some_and(|pool| old.reference("pool_id") != Some(pool)) {
+            return Err(Refusal::not_found(self.kind, self.id(call)));
+        }
+        *before = Some(old.body.clone());
+        match self.verb {
+            Verb::Delete => resources::delete(work, &old)?,
+            Verb::MergeList => resources::merge_list(work, &old, &given)?,
+            Verb::RemoveFromList => resources::remove_from_list(work, &old, &given)?,
+            Verb::Update
+            | Verb::Create
+            | Verb::List
+            | Verb::ListAll
+            | Verb::Show
+            | Verb::RelatedListeners => resources::update(work, &old, &given)?,
+        }
+        Ok(old.id)
+    }
+
+    fn id(self, call: &Call) -> &str {
+        call.parameter(match self.kind {
+            DocumentKind::LoadBalancer => "loadbalancer_id",
+            DocumentKind::Listener => "listener_id",
+            DocumentKind::Pool => "pool_id",
+            DocumentKind::Member => "member_id",
+            DocumentKind::HealthMonitor => "healthmonitor_id",
+            DocumentKind::IpGroup => "ipgroup_id",
+        })
+    }
+
+    /// The pool in the path, of members.
+    fn pool(self, call: &Call) -> Option<&str> {
+        let is_member = self.kind == DocumentKind::Member;
+        call.parameters.get("pool_id").map(String::as_str).filter(|_| is_member)
+    }
+}
+
+/// The versions of the API that are served.
+pub(super) fn versions() -> Reply {
+    Reply::new(StatusCode::OK, "versions", json!([{"id": "v3", "status": "CURRENT"}]))
+}
+
+/// The projects that a caller may use: one.
+pub(super) fn projects(project: &str, name: Option<&str>) -> Reply {
+    let one: Value = json!({"id": project, "name": name.unwrap_or(project), "enabled": true});
+    Reply::new(StatusCode::OK, "projects", json!([one]))
+}
+
+/// The disk did not take it.
+pub(super) fn unwritten(error: &StoreError) -> Refusal {
+    Refusal::internal(format!("the store cannot be written, nothing was changed: {error}"))
+}
+
+fn new_id() -> Result<ResourceId, Refusal> {
+    let no_id = |why: String| Refusal::internal(format!("no id can be made: {why}"));
+    let random = keys::random(16).map_err(|error| no_id(error.to_string()))?;
+    let bits = u128::from_str_radix(&random, 16).map_err(|error| no_id(error.to_string()))?;
+    let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+    id.to_string().parse().map_err(|error| no_id(format!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::TABLE;
+    use super::*;
+
+    #[test]
+    fn every_operation_that_is_there_is_one_of_the_table() {
+        for (name, verb, _, audited) in OPERATIONS {
+            let operation = TABLE.operations.iter().find(|operation| operation.name == *name);
+            let method = &operation.unwrap_or_else(|| panic!("{name}")).method;
+            assert_eq!(method == "GET", audited.is_empty(), "{name}");
+            assert_eq!(method == "DELETE", *verb == Verb::Delete, "{name}");
+        }
+        assert!(Known::find("upgrade_loadbalancer").unwrap_err().message.contains("docs/api.md"));
+    }
+
+    /// Each is in the document once: among those that are there, or with the reason why not.
+    #[test]
+    fn the_document_lists_every_operation() {
+        let document = include_str!("../../../../docs/api.md");
+        let (there, others) = document.split_once("## Operations that are not there").unwrap();
+        for operation in &TABLE.operations {
+            let row = format!("| `{}` | `{} ", operation.name, operation.method);
+            let is_there =
+                Known::find(&operation.name).is_ok() || operation.name == "list_api_versions";
+            assert_eq!(there.matches(&row).count(), usize::from(is_there), "{row}");
+            assert_eq!(others.matches(&row).count(), usize::from(!is_there), "{row}");
+        }
+    }
+
+    #[test]
+    fn ids_are_uuids_of_version_4() {
+        let ids = [new_id().unwrap(), new_id().unwrap()];
+        assert_ne!(ids[0], ids[1]);
+        assert_eq!(ids[0].to_string().as_bytes()[14], b'4');
+    }
+}

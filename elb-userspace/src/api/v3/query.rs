@@ -1,0 +1,120 @@
+//! The query of a request: keys may be repeated, and each is one that the operation has.
+
+use percent_encoding::percent_decode_str;
+
+use super::field::{Field, FieldType};
+use super::refusal::Refusal;
+use super::table::Operation;
+
+/// Keys and values in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct QueryPairs(Vec<(String, String)>);
+
+impl QueryPairs {
+    /// Reads the query of a request for an operation.
+    pub(super) fn read(raw: &str, operation: &Operation) -> Result<Self, Refusal> {
+        let pairs = Self::parse(raw);
+        let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
+        for (key, value) in &pairs.0 {
+            match operation.query.get(key) {
+                None => unknown.push(key.as_str()),
+                Some(field) if !is_valid(field, key, value) => {
+                    wrong.push(format!("query {key} is {value:?}, use {}", rule(field)));
+                }
+                Some(_) => {}
+            }
+        }
+        if !unknown.is_empty() {
+            let names: Vec<&str> = operation.query.keys().map(String::as_str).collect();
+            let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let unknown = unknown.join(", ");
+            wrong.insert(0, format!("Unrecognized query key(s) '{unknown}', use of: {all}"));
+        }
+        if wrong.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(wrong.join("; "))) }
+    }
+
+    fn parse(raw: &str) -> Self {
+        let decode = |text: &str| {
+            let spaces = text.replace('+', " ");
+            percent_decode_str(&spaces).decode_utf8_lossy().into_owned()
+        };
+        let parts = raw.split('&').filter(|part| !part.is_empty());
+        let pair = |part: &str| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(key), decode(value))
+        };
+        Self(parts.map(pair).collect())
+    }
+
+    /// The first value of a key.
+    pub(super) fn first(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
+    }
+
+    /// All values, by key: each key once.
+    pub(super) fn by_key(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (key, value) in &self.0 {
+            match all.iter_mut().find(|(one, _)| one == key) {
+                Some((_, values)) => values.push(value),
+                None => all.push((key, vec![value])),
+            }
+        }
+        all
+    }
+}
+
+fn is_valid(field: &Field, key: &str, value: &str) -> bool {
+    let of = if let FieldType::List(inner) = &field.of { inner } else { &field.of };
+    match of {
+        FieldType::Flag => ["true", "false"].contains(&value),
+        FieldType::Number => value.parse().is_ok_and(|number: i64| {
+            field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
+        }),
+        // Statuses that say that something is not done yet are not all in the table.
+        FieldType::Text if key.ends_with("_status") => true,
+        FieldType::Text => field.choices.is_empty() || field.choices.iter().any(|one| one == value),
+        FieldType::Model(_) | FieldType::List(_) => true,
+    }
+}
+
+/// The rule of one value.
+fn rule(field: &Field) -> String {
+    if let FieldType::List(inner) = &field.of {
+        return Field { of: (**inner).clone(), ..field.clone() }.rule();
+    }
+    field.rule()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::route;
+    use super::*;
+
+    fn read(raw: &str) -> Result<QueryPairs, String> {
+        let routed = route("GET", "/v3/p/elb/loadbalancers").unwrap();
+        QueryPairs::read(raw, routed.operation).map_err(|refusal| refusal.message)
+    }
+
+    #[test]
+    fn keys_may_be_repeated_and_are_decoded() {
+        let query =
+            read("name=a%20b%2Fc%2B%26%3D%C3%A9~%2A&limit=2&name=x+y&ip_version=4").unwrap();
+        assert_eq!(query.first("limit"), Some("2"));
+        assert_eq!(query.by_key()[0], ("name", vec!["a b/c+&=é~*", "x y"]));
+        assert_eq!(read("").unwrap(), QueryPairs::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let said = read("limit=2001&nmae=x&admin_state_up=yes&limit=many").unwrap_err();
+        for one in [
+            "Unrecognized query key(s) 'nmae'",
+            "query limit is \"2001\", use an integer from 0 to 2000",
+            "query admin_state_up is \"yes\", use true or false",
+            "query limit is \"many\"",
+        ] {
+            assert!(said.contains(one), "{one}: {said}");
+        }
+    }
+}

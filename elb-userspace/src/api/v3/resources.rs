@@ -1,0 +1,97 @@
+//! The kinds of resources: what each takes, what it refuses, and how it is shown.
+
+mod attributes;
+mod health_monitor;
+mod ip_group;
+mod listener;
+mod load_balancer;
+mod member;
+mod pool;
+mod relations;
+mod work;
+
+use serde_json::Value;
+
+use super::refusal::Refusal;
+use crate::source::store::{Body, Document, DocumentKind};
+
+pub(super) use self::ip_group::{merge_list, remove_from_list};
+pub use self::relations::MemberHealths;
+pub(super) use self::relations::View;
+pub(super) use self::work::Work;
+
+/// The key that a resource of a kind has in bodies, and that of a list of them.
+pub(super) const fn keys(kind: DocumentKind) -> (&'static str, &'static str) {
+    match kind {
+        DocumentKind::LoadBalancer => ("loadbalancer", "loadbalancers"),
+        DocumentKind::Listener => ("listener", "listeners"),
+        DocumentKind::Pool => ("pool", "pools"),
+        DocumentKind::Member => ("member", "members"),
+        DocumentKind::HealthMonitor => ("healthmonitor", "healthmonitors"),
+        DocumentKind::IpGroup => ("ipgroup", "ipgroups"),
+    }
+}
+
+/// Makes a resource of what was given.
+pub(super) fn create(
+    work: &mut Work<'_, '_>,
+    kind: DocumentKind,
+    given: &Body,
+) -> Result<(), Refusal> {
+    match kind {
+        DocumentKind::LoadBalancer => load_balancer::create(work, given),
+        DocumentKind::Listener => listener::create(work, given),
+        DocumentKind::Pool => pool::create(work, given),
+        DocumentKind::Member => member::create(work, given),
+        DocumentKind::HealthMonitor => health_monitor::create(work, given),
+        DocumentKind::IpGroup => ip_group::create(work, given),
+    }
+}
+
+/// Changes a resource by what was given.
+pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
+    match old.kind {
+        DocumentKind::LoadBalancer => load_balancer::update(work, old, given),
+        DocumentKind::Listener => listener::update(work, old, given),
+        DocumentKind::Pool => pool::update(work, old, given),
+        DocumentKind::Member => member::update(work, old, given),
+        DocumentKind::HealthMonitor => health_monitor::update(work, old, given),
+        DocumentKind::IpGroup => ip_group::update(work, old, given),
+    }
+}
+
+/// Takes a resource away, unless something is in the way.
+pub(super) fn delete(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
+    match old.kind {
+        DocumentKind::LoadBalancer => load_balancer::may_go(work, old)?,
+        DocumentKind::Listener => listener::may_go(work, old)?,
+        DocumentKind::Pool => pool::leave(work, old)?,
+        DocumentKind::Member => member::may_go(work, old)?,
+        DocumentKind::HealthMonitor => health_monitor::may_go(work, old)?,
+        DocumentKind::IpGroup => ip_group::may_go(work, old)?,
+    }
+    work.remove(old);
+    Ok(())
+}
+
+/// A member as lists of the members of all pools show it.
+pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
+    member::show_with_pool(view, member)
+}
+
+/// The listeners that use an IP group.
+pub(super) fn listeners_of_group(view: &View<'_>, group: &Document) -> Value {
+    ip_group::listeners(view, group)
+}
+
+/// A resource as the API shows it.
+pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
+    match document.kind {
+        DocumentKind::LoadBalancer => load_balancer::show(view, document),
+        DocumentKind::Listener => listener::show(document),
+        DocumentKind::Pool => pool::show(view, document),
+        DocumentKind::Member => member::show(view, document),
+        DocumentKind::HealthMonitor => health_monitor::show(document),
+        DocumentKind::IpGroup => ip_group::show(view, document),
+    }
+}

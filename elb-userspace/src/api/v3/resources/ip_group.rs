@@ -1,0 +1,124 @@
+//! IP groups: networks that listeners let in, or keep out.
+
+use serde_json::{Value, json};
+
+use super::super::refusal::Refusal;
+use super::attributes::{Attributes, begin, object, references};
+use super::relations::group;
+use super::{View, Work};
+use crate::model::IpGroup;
+use crate::model::ipgroup::{Cidr, Description};
+use crate::source::store::{Body, Document, DocumentKind};
+
+const KIND: DocumentKind = DocumentKind::IpGroup;
+
+fn attributes() -> Attributes {
+    Attributes {
+        kept: json!({"name": "", "description": "", "ip_list": [], "enterprise_project_id": "0"}),
+        idle: json!({}),
+    }
+}
+
+pub(super) fn create(work: &mut Work<'_, '_>, given: &Body) -> Result<(), Refusal> {
+    if work.documents().of(KIND).count() >= IpGroup::MOST {
+        return Err(Refusal::quota(format!("there are {} IP groups", IpGroup::MOST)));
+    }
+    let mut body = attributes().accept(given)?;
+    judge(&mut body)?;
+    work.make(KIND, body, std::collections::BTreeMap::new());
+    Ok(())
+}
+
+pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
+    let mut body = attributes().amend(old, given)?;
+    judge(&mut body)?;
+    work.change(old, body);
+    Ok(())
+}
+
+/// Adds entries, or changes the descriptions of those that are there.
+pub(in crate::api::v3) fn merge_list(
+    work: &mut Work<'_, '_>,
+    old: &Document,
+    given: &Body,
+) -> Result<(), Refusal> {
+    let mut given = given.clone();
+    if let Some(Value::Array(new)) = given.get("ip_list") {
+        let is_new = |one: &Value| new.iter().all(|other| !is_same(one, other));
+        let kept = entries(&old.body).into_iter().filter(is_new);
+        let list: Vec<Value> = kept.chain(new.iter().cloned()).collect();
+        given.insert("ip_list".to_owned(), Value::Array(list));
+    }
+    update(work, old, &given)
+}
+
+/// Takes entries away.
+pub(in crate::api::v3) fn remove_from_list(
+    work: &mut Work<'_, '_>,
+    old: &Document,
+    given: &Body,
+) -> Result<(), Refusal> {
+    let gone = entries(given);
+    let list = entries(&old.body).into_iter();
+    let list: Vec<Value> =
+        list.filter(|one| gone.iter().all(|other| !is_same(one, other))).collect();
+    let given = object(&json!({"ip_list": list}));
+    update(work, old, &given)
+}
+
+fn entries(body: &Body) -> Vec<Value> {
+    body.get("ip_list").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    let network = |entry: &Value| entry.get("ip")?.as_str()?.parse::<Cidr>().ok();
+    network(one).is_some() && network(one) == network(other)
+}
+
+/// Every entry is a network, is there once, and has a description.
+fn judge(body: &mut Body) -> Result<(), Refusal> {
+    let mut list: Vec<Value> = Vec::new();
+    for entry in entries(body) {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (ip, description) = (text("ip"), text("description"));
+        let wrong = |why: String| Refusal::invalid(format!("ip_list: {why}"));
+        if let Err(why) = ip.parse::<Cidr>() {
+            let is_range = ip.contains('-') && !ip.contains('/');
+            let why = why.to_string();
+            return Err(if is_range { Refusal::not_supported(why) } else { wrong(why) });
+        }
+        description.parse::<Description>().map_err(|why| wrong(why.to_string()))?;
+        let entry = json!({"ip": ip, "description": description});
+        if list.iter().any(|other| is_same(other, &entry)) {
+            return Err(wrong(format!("{ip} is there twice")));
+        }
+        list.push(entry);
+    }
+    if list.len() > IpGroup::MOST_NETWORKS {
+        let why = format!("ip_list has {} entries, of {}", list.len(), IpGroup::MOST_NETWORKS);
+        return Err(Refusal::quota(why));
+    }
+    body.insert("ip_list".to_owned(), Value::Array(list));
+    Ok(())
+}
+
+pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
+    let mut listeners = work.documents().of(DocumentKind::Listener);
+    match listeners.find(|listener| group(listener) == Some(old.id)) {
+        None => Ok(()),
+        Some(listener) => {
+            let why = format!("listener {} is using this ipgroup: change it first", listener.id);
+            Err(Refusal::conflict(why))
+        }
+    }
+}
+
+pub(super) fn show(view: &View<'_>, group: &Document) -> Value {
+    let mut all = begin(group);
+    all.insert("listeners".to_owned(), listeners(view, group));
+    Value::Object(all)
+}
+
+pub(super) fn listeners(view: &View<'_>, group: &Document) -> Value {
+    references(View::related(&view.listeners_of_group, group.id))
+}

@@ -1,0 +1,304 @@
+//! Requests of the API: who asks, for what, whether it is valid, and the answer in the form that clients know.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use axum::body::Body as HttpBody;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::authentication::{Caller, Received, Replays};
+use super::call::{Call, Reply};
+use super::failures::Failures;
+use super::keys::{self, KeyFile};
+use super::operations::{self, Known};
+use super::query::QueryPairs;
+use super::refusal::Refusal;
+use super::resources::MemberHealths;
+use super::route::{Routed, route};
+use super::validation::{Towards, wrong};
+use crate::api::Query;
+use crate::api::shape::status::timestamp;
+use crate::api::tcp::{Peer, TcpEntrance};
+use crate::api::tls;
+use crate::source::api::ApiSettings;
+use crate::source::store::{Body, Store};
+
+/// Connections at once; others wait.
+const CONNECTIONS: usize = 256;
+/// Bytes of a body: room for 300 described networks, or 500 members.
+const MAX_BODY: usize = 1 << 20;
+/// How long a body may take.
+const BODY: Duration = Duration::from_secs(10);
+/// How long the agent may take to say how members are.
+const HEALTH: Duration = Duration::from_secs(2);
+
+/// Serves the API.
+#[derive(Clone)]
+pub struct ApiServer {
+    settings: ApiSettings,
+    store: Result<Store, String>,
+    queries: mpsc::Sender<Query>,
+    shared: Arc<Shared>,
+}
+
+/// What requests have to do with each other.
+struct Shared {
+    keys: Mutex<KeyFile>,
+    replays: Mutex<Replays>,
+    failures: Mutex<Failures>,
+}
+
+impl ApiServer {
+    /// By these settings, on a store or, where it cannot be used, to say why not.
+    pub fn new(
+        settings: ApiSettings,
+        keys: PathBuf,
+        store: Result<Store, String>,
+        queries: mpsc::Sender<Query>,
+    ) -> Self {
+        let shared = Shared {
+            keys: Mutex::new(KeyFile::new(keys)),
+            replays: Mutex::default(),
+            failures: Mutex::default(),
+        };
+        Self { settings, store, queries, shared: Arc::new(shared) }
+    }
+
+    /// Serves until the end comes, and answers what is under way.
+    ///
+    /// # Errors
+    /// The address is taken, or the certificate cannot be used.
+    pub async fn run(self, mut end: watch::Receiver<bool>) -> Result<()> {
+        let listen = self.settings.listen;
+        let tls = match (&self.settings.tls_certificate, &self.settings.tls_key) {
+            (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key, "the API")?),
+            _ => None,
+        };
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("cannot serve the API on {listen}"))?;
+        tracing::info!(%listen, tls = tls.is_some(), "the API is served");
+        let entrance = TcpEntrance { listener, tls, connections: CONNECTIONS, what: "the API" };
+        let ended = async {
+            // Where the agent is gone, so is the API.
+            let _ = end.wait_for(|end| *end).await;
+        };
+        entrance.serve(self.router(), ended).await
+    }
+
+    pub(super) fn router(self) -> Router {
+        Router::new().fallback(handle).with_state(Arc::new(self))
+    }
+
+    /// What is answered to a request.
+    async fn reply(
+        &self,
+        peer: Peer,
+        parts: &Parts,
+        body: HttpBody,
+        id: &str,
+    ) -> Result<Reply, Refusal> {
+        let wall = wall();
+        let body = read(body).await?;
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let (method, headers) = (parts.method.as_str(), &parts.headers);
+        let received = Received { method, path, query, headers, body: &body };
+        let caller = match self.caller(&received, wall) {
+            Ok(caller) => caller,
+            Err(refusal) => return Err(self.slowed(peer, refusal).await),
+        };
+        if (method, path) == ("GET", "/v3/projects") {
+            let name = query.split('&').find_map(|pair| pair.strip_prefix("name="));
+            let name =
+                name.map(|name| percent_encoding::percent_decode_str(name).decode_utf8_lossy());
+            return Ok(operations::projects(&caller.project, name.as_deref()));
+        }
+        let no_such = || Refusal::no_such_path(format!("the API has no {method} {path}"));
+        let Routed { operation, parameters } = route(method, path).ok_or_else(no_such)?;
+        may(&caller, parameters.get("project_id").map(String::as_str), method)?;
+        let mut call = Call {
+            operation,
+            parameters,
+            query: QueryPairs::default(),
+            body: Body::new(),
+            caller,
+            request: id.to_owned(),
+            now: timestamp(wall),
+        };
+        if operation.name == "list_api_versions" {
+            return Ok(operations::versions());
+        }
+        let known = Known::find(&operation.name)?;
+        let store = self.store.as_ref();
+        let store =
+            store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
+        if let Err(refusal) = understand(&mut call, query, &body) {
+            if !known.audited.is_empty() {
+                let record = call.record(known.audited, &Err(refusal.clone()));
+                let noted = store.write(move |transaction| {
+                    transaction.note(record);
+                    Ok::<_, ()>(())
+                });
+                noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;
+            }
+            return Err(refusal);
+        }
+        let health = async || match known.asks_for_health() {
+            true => self.health().await,
+            false => MemberHealths::new(),
+        };
+        let reply = known.answer(&call, store, health).await?;
+        judged(reply, &operation.response)
+    }
+
+    fn caller(&self, received: &Received<'_>, wall: SystemTime) -> Result<Caller, Refusal> {
+        let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = file.now().map_err(|error| {
+            tracing::error!("the API takes no requests: {error:#}");
+            Refusal::internal("the keys of this host cannot be used; its log says why".to_owned())
+        })?;
+        let mut replays = self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        received.caller(keys, &mut replays, (Instant::now(), wall))
+    }
+
+    /// Wrong credentials wait for their answer.
+    async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
+        if refusal.status != StatusCode::UNAUTHORIZED {
+            return refusal;
+        }
+        let (Peer(address), now) = (peer, Instant::now());
+        let wait = {
+            let failures = &self.shared.failures;
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait = failures.note(address, now);
+            if failures.is_to_be_said(now) {
+                let since_start = failures.all;
+                tracing::warn!(%address, since_start, "wrong credentials for the API");
+            }
+            wait
+        };
+        sleep(wait).await;
+        refusal
+    }
+
+    /// How members are, as the agent knows it; nothing where it does not answer soon.
+    async fn health(&self) -> MemberHealths {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.queries.send(Query::MemberHealths(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        timeout(HEALTH, asked).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+async fn handle(
+    State(server): State<Arc<ApiServer>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(id) = keys::random(16) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let reply = server.reply(peer, &parts, body, &id).await;
+    respond(reply, &id)
+}
+
+/// The answer, in the form that clients know.
+fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
+    let (status, body) = match reply {
+        Ok(Reply { status: StatusCode::NO_CONTENT, .. }) => (StatusCode::NO_CONTENT, None),
+        Ok(Reply { status, mut body }) => {
+            body.insert("request_id".to_owned(), id.into());
+            (status, Some(body))
+        }
+        Err(refusal) => {
+            let body = serde_json::json!({
+                "error_code": refusal.code, "error_msg": refusal.message, "request_id": id,
+            });
+            (refusal.status, body.as_object().cloned())
+        }
+    };
+    let text = body.map(|body| Value::Object(body).to_string());
+    let is_json = text.is_some();
+    let mut response = (status, text.unwrap_or_default()).into_response();
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    if is_json {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert("x-request-id", id);
+    }
+    response
+}
+
+/// The body of a request, which is bounded in bytes and time.
+async fn read(body: HttpBody) -> Result<Vec<u8>, Refusal> {
+    match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(_)) => {
+            let why = format!("the body cannot be read, or has more than {MAX_BODY} bytes");
+            Err(Refusal::too_large(why))
+        }
+        Err(_) => {
+            Err(Refusal::invalid(format!("the body took more than {} seconds", BODY.as_secs())))
+        }
+    }
+}
+
+/// Whether a caller may do this to a project. Clients that do not know their project write its placeholder.
+fn may(caller: &Caller, project: Option<&str>, method: &str) -> Result<(), Refusal> {
+    let own = [Some(caller.project.as_str()), Some("{project_id}"), None];
+    if !own.contains(&project) {
+        let why =
+            format!("key {:?} is not for project {}", caller.name, project.unwrap_or_default());
+        return Err(Refusal::forbidden(why));
+    }
+    if !caller.may_write && method != "GET" {
+        return Err(Refusal::forbidden(format!("key {:?} is read-only", caller.name)));
+    }
+    Ok(())
+}
+
+/// Reads query and body, and judges them by the table.
+fn understand(call: &mut Call, query: &str, body: &[u8]) -> Result<(), Refusal> {
+    call.query = QueryPairs::read(query, call.operation)?;
+    let Some(model) = &call.operation.body else { return Ok(()) };
+    let no_json = |error| Refusal::invalid(format!("the body is no JSON: {error}"));
+    let value: Value = match body {
+        [] => Value::Object(Body::new()),
+        bytes => serde_json::from_slice(bytes).map_err(no_json)?,
+    };
+    if let Some(why) = wrong(model, &value, Towards::Us) {
+        return Err(Refusal::invalid(why));
+    }
+    call.body = value.as_object().cloned().unwrap_or_default();
+    Ok(())
+}
+
+/// In builds for tests, an answer that clients would not understand is an error.
+fn judged(reply: Reply, model: &str) -> Result<Reply, Refusal> {
+    if cfg!(debug_assertions) && reply.status != StatusCode::NO_CONTENT {
+        let value = Value::Object(reply.body.clone());
+        if let Some(why) = wrong(model, &value, Towards::Client) {
+            return Err(Refusal::internal(format!("the answer is no {model}: {why}")));
+        }
+    }
+    Ok(reply)
+}
+
+#[expect(clippy::disallowed_methods, reason = "clients sign with the wall clock, and are shown it")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}

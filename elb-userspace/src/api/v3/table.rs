@@ -1,0 +1,106 @@
+//! The operations of the API and the models of what they take and give, as `data/elb_v3.json` has them.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::field::Field;
+
+/// An operation.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) name: String,
+    pub(super) method: String,
+    /// The segments of its path, those that are names of parameters in braces.
+    pub(super) path: Vec<String>,
+    pub(super) query: Model,
+    /// The model of the body, if it takes one.
+    pub(super) body: Option<String>,
+    pub(super) response: String,
+}
+
+/// Attributes by their names.
+pub(super) type Model = BTreeMap<String, Field>;
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) operations: Vec<Operation>,
+    pub(super) models: BTreeMap<String, Model>,
+}
+
+/// The table, which is read once.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let read: Option<Table> = serde_json::from_str(include_str!("../../../data/elb_v3.json"))
+        .ok()
+        .and_then(Written::table);
+    read.expect("a test reads the same text")
+});
+
+#[derive(Deserialize)]
+struct Written {
+    operations: BTreeMap<String, WrittenOperation>,
+    models: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenOperation {
+    method: String,
+    path: String,
+    #[serde(default)]
+    query: BTreeMap<String, String>,
+    body: Option<String>,
+    response: String,
+}
+
+impl Written {
+    fn table(self) -> Option<Table> {
+        let operations = self.operations.into_iter().map(|(name, written)| {
+            Some(Operation {
+                name,
+                method: written.method,
+                path: written.path.split('/').map(str::to_owned).collect(),
+                query: model(written.query)?,
+                body: written.body,
+                response: written.response,
+            })
+        });
+        let models = self.models.into_iter().map(|(name, fields)| Some((name, model(fields)?)));
+        Some(Table {
+            operations: operations.collect::<Option<_>>()?,
+            models: models.collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn model(written: BTreeMap<String, String>) -> Option<Model> {
+    written.into_iter().map(|(name, text)| Some((name, Field::parse(&text)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::FieldType;
+    use super::*;
+
+    #[test]
+    fn every_model_that_is_named_is_there() {
+        assert_eq!(TABLE.operations.len(), 119);
+        assert!(TABLE.models.len() > 360);
+        for operation in &TABLE.operations {
+            let named = operation.body.iter().chain([&operation.response]);
+            named.for_each(|name| assert!(TABLE.models.contains_key(name), "{name}"));
+        }
+        for (of, fields) in &TABLE.models {
+            for (name, field) in fields {
+                let mut inner = &field.of;
+                while let FieldType::List(entries) = inner {
+                    inner = entries;
+                }
+                if let FieldType::Model(model) = inner {
+                    assert!(TABLE.models.contains_key(model), "{of}.{name}: {model}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The store of the API: what is wanted, as the API's own documents. A write is answered once the disk has it.
+//!
+//! Ids of maps, links or backends are never in it: what the kernel holds may go while the store stays.
+
+mod database;
+mod document;
+mod documents;
+mod migrations;
+pub mod text;
+mod writer;
+
+pub use self::database::StoreError;
+pub use self::document::{Body, Document, DocumentKind};
+pub use self::documents::{Documents, Transaction};
+pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! A resource as the API has it, without what follows from others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::model::ResourceId;
+use crate::model::value::{Invalid, choice};
+
+/// Attributes by their names.
+pub type Body = Map<String, Value>;
+
+choice! {
+    /// What a document describes.
+    DocumentKind {
+        /// A load balancer.
+        LoadBalancer = "loadbalancer",
+        /// A listener.
+        Listener = "listener",
+        /// A backend server group.
+        Pool = "pool",
+        /// A backend server.
+        Member = "member",
+        /// How the members of a pool are probed.
+        HealthMonitor = "healthmonitor",
+        /// Networks under a name.
+        IpGroup = "ipgroup",
+    }
+    not yet: [], use "a kind of resource"
+}
+
+/// A resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// Which one.
+    pub id: ResourceId,
+    /// Whose it is.
+    pub project: String,
+    /// What was asked for, with defaults.
+    pub body: Body,
+    /// In the order of their keys.
+    pub tags: BTreeMap<String, String>,
+    /// When it was made: UTC, to the second.
+    pub created: String,
+    /// When it was changed last.
+    pub updated: String,
+    /// The revision of the store that it was made with.
+    pub first: u64,
+    /// The revision of the store that it was changed with last.
+    pub revision: u64,
+}
+
+impl Document {
+    /// A text attribute; empty if there is none.
+    pub fn text(&self, key: &str) -> &str {
+        self.body.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A reference to another document.
+    pub fn reference(&self, key: &str) -> Option<ResourceId> {
+        self.text(key).parse().ok()
+    }
+
+    /// A switch; on if it is not there.
+    pub fn is_on(&self, key: &str) -> bool {
+        self.body.get(key).and_then(Value::as_bool).unwrap_or(true)
+    }
+
+    /// A switch; off if it is not there.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.body.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A number; 0 if it is not there.
+    pub fn number(&self, key: &str) -> i64 {
+        self.body.get(key).and_then(Value::as_i64).unwrap_or(0)
+    }
+}

@@ -1,0 +1,122 @@
+//! All documents of a store in memory, and changes of them that can be taken back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{AuditRecord, Document, DocumentKind};
+use crate::model::ResourceId;
+
+/// What a store holds, by kind and id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Documents {
+    all: BTreeMap<DocumentKind, BTreeMap<ResourceId, Arc<Document>>>,
+    /// Rises by one with each commit.
+    pub revision: u64,
+}
+
+impl Documents {
+    /// A document.
+    pub fn get(&self, kind: DocumentKind, id: ResourceId) -> Option<&Arc<Document>> {
+        self.all.get(&kind)?.get(&id)
+    }
+
+    /// Those of a kind, in the order of their ids.
+    pub fn of(&self, kind: DocumentKind) -> impl DoubleEndedIterator<Item = &Arc<Document>> {
+        self.all.get(&kind).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Those of a kind that refer to another document by this attribute.
+    pub fn referring<'a>(
+        &'a self,
+        kind: DocumentKind,
+        key: &'a str,
+        id: ResourceId,
+    ) -> impl Iterator<Item = &'a Arc<Document>> {
+        self.of(kind).filter(move |document| document.reference(key) == Some(id))
+    }
+
+    /// Puts a document into its place, or takes what is there away. Returns what was there.
+    pub(super) fn replace(
+        &mut self,
+        (kind, id): (DocumentKind, ResourceId),
+        document: Option<Arc<Document>>,
+    ) -> Option<Arc<Document>> {
+        if let Some(document) = document {
+            return self.all.entry(kind).or_default().insert(id, document);
+        }
+        let of_kind = self.all.get_mut(&kind)?;
+        let before = of_kind.remove(&id);
+        if of_kind.is_empty() {
+            self.all.remove(&kind);
+        }
+        before
+    }
+}
+
+/// A change of a document: what was there before, and what is there now.
+pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
+
+/// Changes that are made together or not at all.
+pub struct Transaction<'a> {
+    documents: &'a mut Documents,
+    check: &'a super::ModelCheck,
+    /// What was there before, in the order of the changes.
+    before: Vec<Change>,
+    audit: Vec<AuditRecord>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) const fn new(documents: &'a mut Documents, check: &'a super::ModelCheck) -> Self {
+        Self { documents, check, before: Vec::new(), audit: Vec::new() }
+    }
+
+    /// Everything, with the changes so far.
+    pub const fn documents(&self) -> &Documents {
+        self.documents
+    }
+
+    /// The revision that these changes will have.
+    pub const fn revision(&self) -> u64 {
+        self.documents.revision + 1
+    }
+
+    /// Makes a document, or changes it.
+    pub fn put(&mut self, document: Document) {
+        let at = (document.kind, document.id);
+        let first = self.documents.get(at.0, at.1).map_or(self.revision(), |known| known.first);
+        let document = Document { first, revision: self.revision(), ..document };
+        let before = self.documents.replace(at, Some(Arc::new(document)));
+        self.before.push((at, before));
+    }
+
+    /// Takes a document away.
+    pub fn remove(&mut self, kind: DocumentKind, id: ResourceId) {
+        let before = self.documents.replace((kind, id), None);
+        self.before.push(((kind, id), before));
+    }
+
+    /// Notes what was done, whether or not it changed anything.
+    pub fn note(&mut self, record: AuditRecord) {
+        self.audit.push(record);
+    }
+
+    /// Whether all of it can be served; if not, why.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check(&self) -> Result<(), String> {
+        (self.check)(self.documents)
+    }
+
+    /// Takes all changes back; what was noted stays.
+    pub fn undo(&mut self) {
+        for (at, before) in self.before.drain(..).rev() {
+            self.documents.replace(at, before);
+        }
+    }
+
+    /// What was there before each change, and what is to be written down.
+    pub(super) fn end(self) -> (Vec<Change>, Vec<AuditRecord>) {
+        (self.before, self.audit)
+    }
+}

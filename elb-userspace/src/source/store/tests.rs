@@ -1,0 +1,245 @@
+//! What was acknowledged is on the disk, whatever else was asked for; a file that is not right is not used.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::database::Database;
+use super::*;
+use crate::model::{Announce, Forwarding, ResourceId};
+use crate::source::api::ApiSettings;
+use crate::source::file;
+
+fn any_check() -> ModelCheck {
+    Box::new(|_| Ok(()))
+}
+
+fn document(kind: DocumentKind, name: &str, number: u32) -> Document {
+    let body = json!({"name": name, "number": number}).as_object().cloned().unwrap();
+    Document {
+        kind,
+        id: ResourceId::of_pool(name),
+        project: "p".to_owned(),
+        body,
+        tags: BTreeMap::from([("k".to_owned(), number.to_string())]),
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        updated: "2026-01-01T00:00:00Z".to_owned(),
+        first: 0,
+        revision: 0,
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+/// One thing that a client asks for: some puts and removes, and whether it is refused in the end.
+#[derive(Clone, Debug)]
+struct Call {
+    steps: Vec<(bool, u8, u32)>,
+    refused: bool,
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let steps = prop::collection::vec((any::<bool>(), 0_u8..6, any::<u32>()), 0..4);
+    let call =
+        (steps, prop::bool::weighted(0.3)).prop_map(|(steps, refused)| Call { steps, refused });
+    prop::collection::vec(call, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Memory, a plain map that does the same, and what another process finds in the file are equal.
+    #[test]
+    fn the_disk_has_what_was_acknowledged_and_nothing_else(calls in calls()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = Store::open(&path, any_check()).unwrap();
+        let mut expected: BTreeMap<u8, u32> = BTreeMap::new();
+        for call in calls {
+            if !call.refused {
+                for (is_put, name, number) in &call.steps {
+                    match is_put {
+                        true => drop(expected.insert(*name, *number)),
+                        false => drop(expected.remove(name)),
+                    }
+                }
+            }
+            let refused = call.refused;
+            let result = run(store.write(move |transaction| {
+                for (is_put, name, number) in &call.steps {
+                    let document = document(DocumentKind::Pool, &name.to_string(), *number);
+                    match is_put {
+                        true => transaction.put(document),
+                        false => transaction.remove(DocumentKind::Pool, document.id),
+                    }
+                }
+                if refused { Err("refused") } else { Ok(()) }
+            }));
+            prop_assert_eq!(result.unwrap().is_err(), refused);
+        }
+        let found = |documents: &Documents| -> BTreeMap<u8, u32> {
+            let all = documents.of(DocumentKind::Pool);
+            all.map(|one| {
+                let number = u32::try_from(one.number("number")).unwrap();
+                assert_eq!(one.tags["k"], number.to_string());
+                (one.text("name").parse().unwrap(), number)
+            }).collect()
+        };
+        prop_assert_eq!(found(&store.read()), expected.clone());
+        let in_memory = store.read().clone();
+        drop(store);
+        let reopened = reopen(&path);
+        prop_assert_eq!(&reopened, &in_memory);
+        prop_assert_eq!(found(&reopened), expected);
+    }
+}
+
+/// What is in the file once the thread that wrote has let go of it.
+fn reopen(path: &Path) -> Documents {
+    for _ in 0..200 {
+        match Database::open(path) {
+            Ok((_, documents)) => return documents,
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    panic!("the store stays locked");
+}
+
+#[test]
+fn a_second_agent_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path, any_check()).unwrap();
+    let second = Store::open(&path, any_check()).err().unwrap();
+    assert!(second.to_string().contains("locked"), "{second}");
+    drop(store);
+}
+
+#[test]
+fn a_damaged_file_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = Store::open(&path, any_check()).unwrap();
+    for n in 0..200 {
+        let document = document(DocumentKind::Pool, &format!("pool-{n}"), n);
+        let done: WriteResult<(), ()> = run(store.write(move |transaction| {
+            transaction.put(document);
+            Ok(())
+        }));
+        done.unwrap().unwrap();
+    }
+    drop(store);
+    reopen(&path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 2000].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let error = Database::open(&path).err().unwrap();
+    assert!(matches!(error, StoreError::Damaged(_) | StoreError::Sqlite(_)), "{error}");
+    std::fs::write(&path, "no database at all, and long enough to be looked at as one").unwrap();
+    assert!(Database::open(&path).is_err());
+}
+
+#[test]
+fn an_older_file_is_copied_and_a_newer_one_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    drop(Database::open(&path).unwrap());
+    let mut connection = Connection::open(&path).unwrap();
+    let later = [migrations::ALL[0], "CREATE TABLE later (x TEXT) STRICT;"];
+    migrations::migrate(&mut connection, &path, &later).unwrap();
+    let version = |connection: &Connection| -> u32 {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(&connection), 2);
+    let copy = Connection::open(migrations::copy_of(&path, 1)).unwrap();
+    assert_eq!(version(&copy), 1);
+    copy.query_row("SELECT count(*) FROM object", [], |row| row.get::<_, i64>(0)).unwrap();
+    drop(connection);
+    let error = Database::open(&path).err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+}
+
+#[test]
+fn a_panic_changes_nothing_and_the_next_write_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store.db"), any_check()).unwrap();
+    let result: WriteResult<(), ()> = run(store.write(|transaction| {
+        transaction.put(document(DocumentKind::Pool, "a", 1));
+        panic!("on purpose")
+    }));
+    assert!(result.is_err());
+    let result: WriteResult<(), ()> = run(store.write(|transaction| {
+        transaction.put(document(DocumentKind::Pool, "b", 2));
+        Ok(())
+    }));
+    result.unwrap().unwrap();
+    let names: Vec<_> =
+        store.read().of(DocumentKind::Pool).map(|one| one.text("name").to_owned()).collect();
+    assert_eq!(names, ["b"]);
+}
+
+#[test]
+fn the_text_is_a_file_that_the_same_rules_read() {
+    let id = ResourceId::of_pool;
+    let mut documents = Documents::default();
+    let mut put = |kind, name: &str, body: serde_json::Value| {
+        let document = Document {
+            body: body.as_object().cloned().unwrap(),
+            id: id(name),
+            ..document(kind, name, 1)
+        };
+        documents.replace((kind, document.id), Some(document.into()));
+    };
+    let lb = json!({"name": "web", "vip_address": "192.0.2.10", "ipv6_vip_address": null});
+    put(DocumentKind::LoadBalancer, "lb", lb);
+    let pool = json!({"name": "same", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
+    put(DocumentKind::Pool, "one", pool.clone());
+    put(DocumentKind::Pool, "two", pool);
+    let listener = json!({
+        "name": "", "loadbalancer_id": id("lb").to_string(), "protocol": "TCP", "protocol_port": 80,
+        "default_pool_id": id("one").to_string(), "connection": 5, "cps": 7,
+        "ipgroup": {"ipgroup_id": id("g").to_string(), "type": "black", "enable_ipgroup": true},
+    });
+    put(DocumentKind::Listener, "listener", listener);
+    let without = json!({"name": "w", "loadbalancer_id": id("lb").to_string(), "protocol": "UDP",
+                         "protocol_port": 53, "default_pool_id": null});
+    put(DocumentKind::Listener, "without", without);
+    let group = json!({"name": "g", "ip_list": [{"ip": "10.0.0.0/8", "description": "x"}]});
+    put(DocumentKind::IpGroup, "g", group);
+    let member = json!({"name": "m", "pool_id": id("one").to_string(), "address": "10.0.0.1",
+                        "protocol_port": 80, "weight": 3});
+    put(DocumentKind::Member, "m", member);
+    let monitor = json!({"pool_id": id("one").to_string(), "type": "TCP", "delay": 5, "timeout": 3,
+                         "max_retries": 2, "max_retries_down": 4, "url_path": "/", "monitor_port": null});
+    put(DocumentKind::HealthMonitor, "h", monitor);
+    let settings = ApiSettings {
+        listen: "127.0.0.1:1".parse().unwrap(),
+        tls_certificate: None,
+        tls_key: None,
+        keys: None,
+        store: None,
+        forwarding: Forwarding::Ipip,
+        announce: Announce::None,
+    };
+    let text = text::text(&documents, &settings);
+    let source =
+        file::SourceText::of("f", "[agent]\ninterfaces = [\"e\"]\n[api]\nforwarding = \"ipip\"");
+    let (config, errors) =
+        file::parse_source(&source.with_store(Path::new("s"), &text), &file::Host::default());
+    assert!(!errors.has_errors(), "{errors}\n{text}");
+    let model = config.unwrap().model;
+    let (lb, listener) = model.listeners().next().unwrap();
+    assert_eq!((lb.name.as_str(), lb.id, model.listeners().count()), ("web", id("lb"), 1));
+    assert_eq!(listener.default_pool.as_str(), id("one").to_string(), "two pools have one name");
+    assert_eq!((listener.cps.get(), listener.max_connection.get()), (7, 5));
+    assert!(listener.ipgroup.is_some());
+    let pool = model.pool_with(id("one")).unwrap();
+    assert_eq!((pool.members[0].id, pool.members[0].weight.get()), (id("m"), 3));
+    assert_eq!(pool.healthmonitor.as_ref().map(|one| one.max_retries_down.get()), Some(4));
+    assert_eq!(pool.forwarding, Forwarding::Ipip);
+}

@@ -1,0 +1,210 @@
+//! What a store holds, as text of the configuration file: so the same rules hold for it, and the same reload
+//! takes it over.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+use toml::{Table, Value as Toml};
+
+use super::{Document, DocumentKind, Documents};
+use crate::model::{Name, ResourceId};
+use crate::source::api::ApiSettings;
+
+/// The resources that can be served, as TOML. Listeners without a pool are not among them: no packet has a
+/// member there.
+pub fn text(documents: &Documents, settings: &ApiSettings) -> String {
+    let names = Names::of(documents);
+    let writer = Writer { documents, settings, names };
+    let mut file = Table::new();
+    let mut add = |key: &str, kind, table: &dyn Fn(&Document) -> Table| {
+        let all: Vec<Toml> = documents.of(kind).map(|one| Toml::Table(table(one))).collect();
+        if !all.is_empty() {
+            file.insert(key.to_owned(), Toml::Array(all));
+        }
+    };
+    add("load_balancer", DocumentKind::LoadBalancer, &|one| writer.load_balancer(one));
+    add("pool", DocumentKind::Pool, &|one| writer.pool(one));
+    add("ipgroup", DocumentKind::IpGroup, &|one| writer.ip_group(one));
+    toml::to_string(&file).unwrap_or_default()
+}
+
+/// What resources are called in the file, where names are there once: names in the API need not be.
+struct Names(HashMap<ResourceId, String>);
+
+impl Names {
+    fn of(documents: &Documents) -> Self {
+        let mut names = HashMap::new();
+        let kinds = [
+            DocumentKind::LoadBalancer,
+            DocumentKind::Listener,
+            DocumentKind::Pool,
+            DocumentKind::IpGroup,
+        ];
+        for kind in kinds {
+            let mut count: HashMap<&str, u32> = HashMap::new();
+            for one in documents.of(kind) {
+                *count.entry(one.text("name")).or_default() += 1;
+            }
+            let ids: HashSet<String> = documents.of(kind).map(|one| one.id.to_string()).collect();
+            for one in documents.of(kind) {
+                let name = one.text("name");
+                let is_fit = name.parse::<Name>().is_ok() && count.get(name) == Some(&1);
+                // A name may not be another one's id, which that one may be called by.
+                let name = if is_fit && !ids.contains(name) { name } else { &one.id.to_string() };
+                names.insert(one.id, name.to_owned());
+            }
+        }
+        Self(names)
+    }
+
+    fn get(&self, id: ResourceId) -> Option<&str> {
+        self.0.get(&id).map(String::as_str)
+    }
+}
+
+struct Writer<'a> {
+    documents: &'a Documents,
+    settings: &'a ApiSettings,
+    names: Names,
+}
+
+impl Writer<'_> {
+    fn named(&self, document: &Document) -> Table {
+        let mut table = Table::new();
+        if let Some(name) = self.names.get(document.id) {
+            set(&mut table, "name", name);
+        }
+        set(&mut table, "id", document.id.to_string());
+        table
+    }
+
+    fn load_balancer(&self, lb: &Document) -> Table {
+        let mut table = self.named(lb);
+        set(&mut table, "admin_state_up", lb.is_on("admin_state_up"));
+        for key in ["vip_address", "ipv6_vip_address"] {
+            copy(&mut table, lb, key);
+        }
+        set(&mut table, "announce", self.settings.announce.as_str());
+        let listeners = self.documents.referring(DocumentKind::Listener, "loadbalancer_id", lb.id);
+        let listeners = listeners.filter_map(|one| self.listener(one)).map(Toml::Table).collect();
+        set(&mut table, "listener", Toml::Array(listeners));
+        table
+    }
+
+    /// A listener that has a pool.
+    fn listener(&self, listener: &Document) -> Option<Table> {
+        let pool = self.names.get(listener.reference("default_pool_id")?)?;
+        let mut table = self.named(listener);
+        set(&mut table, "default_pool", pool);
+        for key in ["protocol", "admin_state_up", "keepalive_timeout", "cps"] {
+            copy(&mut table, listener, key);
+        }
+        set(&mut table, "max_connection", listener.number("connection"));
+        let ranges = listener.body.get("port_ranges").and_then(toml_of);
+        match ranges.filter(|ranges| ranges.as_array().is_some_and(|all| !all.is_empty())) {
+            Some(ranges) => set(&mut table, "port_ranges", ranges),
+            None => copy(&mut table, listener, "protocol_port"),
+        }
+        if let Some(group) = self.access(listener) {
+            set(&mut table, "ipgroup", group);
+        }
+        Some(table)
+    }
+
+    fn access(&self, listener: &Document) -> Option<Table> {
+        let access = listener.body.get("ipgroup")?.as_object()?;
+        let id = access.get("ipgroup_id")?.as_str()?.parse().ok()?;
+        let mut table = Table::new();
+        set(&mut table, "ipgroup", self.names.get(id)?);
+        for key in ["type", "enable_ipgroup"] {
+            table.extend(access.get(key).and_then(toml_of).map(|value| (key.to_owned(), value)));
+        }
+        Some(table)
+    }
+
+    fn pool(&self, pool: &Document) -> Table {
+        let mut table = self.named(pool);
+        set(&mut table, "forwarding", self.settings.forwarding.as_str());
+        let keys = ["protocol", "lb_algorithm", "any_port_enable", "pool_health"];
+        for key in keys.into_iter().chain(["connection_drain", "quic_cid_hash_strategy"]) {
+            copy(&mut table, pool, key);
+        }
+        let monitors = self.documents.referring(DocumentKind::HealthMonitor, "pool_id", pool.id);
+        for monitor in monitors {
+            set(&mut table, "healthmonitor", health_monitor(monitor));
+        }
+        let members = self.documents.referring(DocumentKind::Member, "pool_id", pool.id);
+        let is_up = pool.is_on("admin_state_up");
+        let members = members.map(|one| Toml::Table(member(one, is_up))).collect();
+        set(&mut table, "member", Toml::Array(members));
+        table
+    }
+
+    fn ip_group(&self, group: &Document) -> Table {
+        let mut table = self.named(group);
+        copy(&mut table, group, "ip_list");
+        table.entry("ip_list".to_owned()).or_insert_with(|| Toml::Array(Vec::new()));
+        table
+    }
+}
+
+/// A member. Its name is a label of the API alone: there, two of a pool may have the same.
+fn member(member: &Document, is_up: bool) -> Table {
+    let mut table = Table::new();
+    set(&mut table, "id", member.id.to_string());
+    for key in ["address", "weight"] {
+        copy(&mut table, member, key);
+    }
+    if member.number("protocol_port") > 0 {
+        copy(&mut table, member, "protocol_port");
+    }
+    if !is_up {
+        set(&mut table, "weight", 0);
+    }
+    table
+}
+
+/// A health monitor: of its attributes, those that its type has.
+fn health_monitor(monitor: &Document) -> Table {
+    let mut table = Table::new();
+    set(&mut table, "id", monitor.id.to_string());
+    let always = ["type", "admin_state_up", "delay", "timeout", "max_retries", "max_retries_down"];
+    let of_type: &[&str] = match monitor.text("type") {
+        "HTTP" | "HTTPS" | "GRPC" => &["http_method", "url_path", "domain_name", "expected_codes"],
+        "TLS" => &["domain_name"],
+        _ => &[],
+    };
+    for key in always.iter().chain(of_type).chain(&["monitor_port"]) {
+        copy(&mut table, monitor, key);
+    }
+    table
+}
+
+fn set(table: &mut Table, key: &str, value: impl Into<Toml>) {
+    table.insert(key.to_owned(), value.into());
+}
+
+/// Copies an attribute that has a value.
+fn copy(table: &mut Table, document: &Document, key: &str) {
+    if let Some(value) = document.body.get(key).and_then(toml_of) {
+        set(table, key, value);
+    }
+}
+
+/// TOML has no null: what has none is left out.
+fn toml_of(value: &Value) -> Option<Toml> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(flag) => Toml::Boolean(*flag),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Toml::Integer(whole),
+            None => Toml::Float(number.as_f64()?),
+        },
+        Value::String(text) => Toml::String(text.clone()),
+        Value::Array(all) => Toml::Array(all.iter().filter_map(toml_of).collect()),
+        Value::Object(all) => {
+            let one = |(key, value): (&String, &Value)| Some((key.clone(), toml_of(value)?));
+            Toml::Table(all.iter().filter_map(one).collect())
+        }
+    })
+}

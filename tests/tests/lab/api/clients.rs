@@ -1,0 +1,128 @@
+//! Clients of the API that others made: curl with a token, and the public SDK, which signs.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use elb_tests::{environment::python, lab::Lab, process::output, wait::STUCK};
+use serde_json::{Value, json};
+
+/// Calls an operation by its name in the SDK: the status, and the reply or the error.
+pub(crate) trait Client {
+    fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)>;
+}
+
+/// curl, on the load balancer's host, with a token.
+pub(crate) struct Curl {
+    command: Box<dyn Fn() -> Command>,
+    endpoint: String,
+    token: String,
+    project: String,
+    operations: Value,
+}
+
+impl Curl {
+    pub(crate) fn new(lab: &Lab, endpoint: &str, token: &str, project: &str) -> Result<Self> {
+        let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../elb-userspace/data/elb_v3.json");
+        let table: Value = serde_json::from_str(&fs::read_to_string(table)?)?;
+        let host = lab.lb().clone();
+        Ok(Self {
+            command: Box::new(move || host.command("curl")),
+            endpoint: endpoint.to_owned(),
+            token: token.to_owned(),
+            project: project.to_owned(),
+            operations: table["operations"].clone(),
+        })
+    }
+}
+
+impl Client for Curl {
+    fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)> {
+        let operation = &self.operations[op];
+        let text = |key: &str| operation[key].as_str().with_context(|| format!("{op}: {key}"));
+        let mut path = text("path")?.replace("{project_id}", &self.project);
+        let mut query = Vec::new();
+        for (name, value) in args.as_object().context("arguments")? {
+            let pattern = format!("{{{name}}}");
+            match value.as_str() {
+                Some(value) if path.contains(&pattern) => path = path.replace(&pattern, value),
+                _ => {
+                    let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                    query.extend(values.iter().map(|value| format!("{name}={value}")));
+                }
+            }
+        }
+        let mut command = (self.command)();
+        command.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "20"]);
+        command.args(["--write-out", "\n%{http_code}", "--request", text("method")?]);
+        command.args(["--header", &format!("X-Auth-Token: {}", self.token)]);
+        if !body.is_null() {
+            command.args([
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                &body.to_string(),
+            ]);
+        }
+        command.arg(format!("{}{path}?{}", self.endpoint, query.join("&")));
+        let printed = output(command, STUCK)?;
+        let (reply, status) =
+            printed.trim_end().rsplit_once('\n').with_context(|| printed.clone())?;
+        let reply =
+            if reply.trim().is_empty() { Value::Null } else { serde_json::from_str(reply)? };
+        Ok((status.parse()?, reply))
+    }
+}
+
+/// The public SDK, on the load balancer's host.
+pub(crate) struct Sdk {
+    child: Child,
+    calls: ChildStdin,
+    replies: BufReader<ChildStdout>,
+}
+
+impl Sdk {
+    /// Endpoint, access, secret and project are its arguments.
+    pub(crate) fn start(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/sdk.py");
+        let mut command = lab.lb().command(python()?);
+        command.arg(script).args(arguments);
+        // It writes into its home as soon as it is loaded, and asks a proxy where one is named.
+        command.env("HOME", lab.files()).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let calls = child.stdin.take().context("its input")?;
+        let replies = BufReader::new(child.stdout.take().context("its output")?);
+        Ok(Self { child, calls, replies })
+    }
+}
+
+impl Client for Sdk {
+    fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)> {
+        let mut call = json!({"op": op, "args": args});
+        if !body.is_null() {
+            call["body"] = body.clone();
+        }
+        writeln!(self.calls, "{call}")?;
+        let mut line = String::new();
+        ensure!(self.replies.read_line(&mut line)? > 0, "the SDK ended at {op}");
+        let reply: Value = serde_json::from_str(&line)?;
+        let status = reply["status"].as_u64().and_then(|status| status.try_into().ok());
+        let status = status.with_context(|| format!("{op}: {reply}"))?;
+        let error = || {
+            ensure!(reply["request_id"].as_str().is_some_and(|id| id.len() == 32), "{reply}");
+            Ok(json!({"error_code": reply["code"], "error_msg": reply["message"]}))
+        };
+        Ok((status, if status < 300 { reply["reply"].clone() } else { error()? }))
+    }
+}
+
+impl Drop for Sdk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
