@@ -4,6 +4,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+use crate::paths;
 use crate::setup::{Toolchain, linker};
 use crate::workspace::{Workspace, cargo_at_root, root};
 
@@ -40,10 +41,16 @@ fn aim(cargo: &mut Command, toolchain: &Toolchain, workspace: &Workspace) {
         // A released compiler may build `core` only when asked to.
         .env("RUSTC_BOOTSTRAP", "1")
         .env(linker_variable(), &toolchain.linker.path)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(env::consts::ARCH).join("\x1f"));
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(toolchain, workspace).join("\x1f"));
     for meant_for_the_host in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS"] {
         cargo.env_remove(meant_for_the_host);
     }
+}
+
+fn rust_flags(toolchain: &Toolchain, workspace: &Workspace) -> Vec<String> {
+    let mut flags = flags(env::consts::ARCH);
+    flags.extend(paths::without_places(&toolchain.compiler.rustc, workspace));
+    flags
 }
 
 fn flags(host_arch: &str) -> Vec<String> {

@@ -7,11 +7,12 @@ use crate::bpf;
 use crate::build_ebpf;
 use crate::expected::{
     BPF, CLIPPY_BPF, CLIPPY_HOST, DEPENDENCIES, DOCUMENTATION, FORMAT, GUEST_TESTS, INSTRUCTIONS,
-    SETUP,
+    PORTABLE, SETUP,
 };
 use crate::guest::Guests;
 use crate::insns;
 use crate::kernels;
+use crate::portable;
 use crate::privilege;
 use crate::process;
 use crate::setup::{self, Purpose, Toolchain};
@@ -22,14 +23,16 @@ use crate::workspace::{Workspace, cargo_at_root};
 pub(crate) fn run() -> Result<()> {
     privilege::require_root("ci")?;
     let workspace = Workspace::locate()?;
-    let checks = [FORMAT, SETUP, BPF, CLIPPY_HOST, CLIPPY_BPF, DEPENDENCIES, DOCUMENTATION];
+    let checks =
+        [FORMAT, SETUP, BPF, CLIPPY_HOST, CLIPPY_BPF, PORTABLE, DEPENDENCIES, DOCUMENTATION];
     let guests = [&Guests::PREPARATION[..], &[GUEST_TESTS, INSTRUCTIONS]].concat();
     let mut stages = Stages::begin(&[&checks[..], &Extent::All.stages(), &guests].concat());
     stages.run(FORMAT, || process::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
-    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndLabs))?;
+    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndTests))?;
     stages.run(BPF, || build_ebpf::build(&toolchain, &workspace, &[]))?;
     stages.run(CLIPPY_HOST, || clippy_host(&workspace))?;
     stages.run_what_can_be(CLIPPY_BPF, || clippy_bpf(&toolchain, &workspace))?;
+    stages.run_what_can_be(PORTABLE, || portable::check(&workspace))?;
     stages.run_what_can_be(DEPENDENCIES, || check_dependencies(&workspace))?;
     stages.run(DOCUMENTATION, || document(&workspace))?;
     let mut tally = test::run_tests(&mut stages, &workspace, Extent::All)?;

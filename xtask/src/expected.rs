@@ -21,19 +21,24 @@ pub(crate) const BENCH_BUILD: Stage = stage("elb and the bench, optimised", 420,
 pub(crate) const BENCH: Stage = stage("bench", 600, 600);
 pub(crate) const ELB_RELEASE: Stage = stage("the elb binary, optimised", 240, 2);
 
+pub(crate) const ELB_DIST: Stage = stage("the elb binary, to be packed", 420, 2);
+pub(crate) const PACKING: Stage = stage("packing", 60, 60);
+
 pub(crate) const FORMAT: Stage = stage("format", 2, 2);
 pub(crate) const CLIPPY_HOST: Stage = stage("clippy, host", 90, 2);
 pub(crate) const CLIPPY_BPF: Stage = stage("clippy, BPF", 30, 2);
+pub(crate) const PORTABLE: Stage = stage("another processor and C library", 60, 2);
 pub(crate) const DEPENDENCIES: Stage = stage("dependencies", 10, 10);
 pub(crate) const DOCUMENTATION: Stage = stage("documentation", 60, 5);
 
 pub(crate) const HOST_TESTS: Stage = stage("host tests", 240, 30);
 pub(crate) const FUZZING: Stage = stage("hostile input", 60, 10);
 pub(crate) const LAB_PROGRAMS: Stage = stage("elb and the labs' programs", 60, 2);
+pub(crate) const LAB_PACKAGES: Stage = stage("packages that labs install", 10, 10);
 pub(crate) const PROGRAM_RUNS: Stage = stage("program runs", 200, 180);
 pub(crate) const NAMED_HOST_TESTS: Stage = stage("host tests of that name", 200, 15);
 pub(crate) const NAMED_LABS: Stage = stage("runs and labs of that name", 60, 15);
-pub(crate) const LABS: Stage = stage("program runs and labs", 1980, 1890);
+pub(crate) const LABS: Stage = stage("program runs and labs", 1650, 1560);
 pub(crate) const HISTORIES: Stage = stage("random histories", 450, 150);
 
 pub(crate) const OTHER_KERNELS: Stage = stage("other kernels", 20, 1);

@@ -15,6 +15,9 @@ mod hand_over;
 mod insns;
 mod kernels;
 mod lab_programs;
+mod package;
+mod paths;
+mod portable;
 mod privilege;
 mod process;
 mod setup;
@@ -53,6 +56,8 @@ enum Verb {
     Bench(bench::Options),
     /// Write the documents that are generated from the code: docs/configuration.md
     Docs,
+    /// Make packages to install: .deb, .rpm, an archive, a container image, checksums and a list of components
+    Package(package::Options),
     /// Run every check, then every test: what a change must pass (root)
     Ci,
 }
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
         Verb::Docs => docs::run(),
+        Verb::Package(options) => package::run(&options),
         Verb::Ci => ci::run(),
     };
     if let Err(error) = outcome {

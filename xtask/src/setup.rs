@@ -2,12 +2,16 @@
 
 pub(crate) mod apt;
 pub(crate) mod compiler;
+mod daemons;
 pub(crate) mod linker;
+pub(crate) mod musl;
+pub(crate) mod sdk;
+mod services;
 pub(crate) mod unpacked;
 mod version;
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
@@ -21,18 +25,28 @@ use crate::workspace::Workspace;
 
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// Programs that the labs run, and the Debian packages that hold them.
-const LAB_TOOLS: [(&str, &str); 10] = [
+/// Programs that the demo, the bench and the labs run, and the Debian packages that hold them.
+const LAB_TOOLS: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("socat", "socat"),
+    ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("sysctl", "procps"),
     ("tc", "iproute2"),
+];
+
+/// The same of what only tests run.
+const TEST_TOOLS: [(&str, &str); 5] = [
+    ("dpkg-deb", "dpkg"),
+    ("rpm", "rpm"),
+    ("rpmbuild", "rpm"),
+    ("strip", "binutils"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// What the BPF programs are built with.
@@ -52,19 +66,28 @@ impl Toolchain {
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Purpose {
     Build,
+    /// Namespaces are made: the demo, the bench.
     BuildAndLabs,
+    /// Every test is run.
+    BuildAndTests,
 }
 
 pub(crate) fn run() -> Result<()> {
-    prepare(Purpose::BuildAndLabs)?;
+    prepare(Purpose::BuildAndTests)?;
     guest::set_up(&Workspace::locate()?)
 }
 
 /// Every step looks first, so that a prepared machine is left alone and no network is used.
 pub(crate) fn prepare(purpose: Purpose) -> Result<Toolchain> {
     let mut needs = Vec::new();
-    if purpose == Purpose::BuildAndLabs {
-        needs.extend(missing_tools());
+    let tools = match purpose {
+        Purpose::Build => Vec::new(),
+        Purpose::BuildAndLabs => LAB_TOOLS.to_vec(),
+        Purpose::BuildAndTests => [&LAB_TOOLS[..], &TEST_TOOLS].concat(),
+    };
+    if purpose != Purpose::Build {
+        needs.extend(missing_tools(&tools));
+        needs.extend(missing_python().filter(|_| purpose == Purpose::BuildAndTests));
         needs.extend(missing_clippy());
     }
     needs.extend(missing_compiler());
@@ -79,9 +102,13 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Toolchain> {
     if let Some(linker) = &linker {
         found(&linker.describe());
     }
-    if purpose == Purpose::BuildAndLabs {
-        report_tools();
+    if purpose != Purpose::Build {
+        report_tools(&tools);
         problems.extend(mount_bpffs()?);
+    }
+    if purpose == Purpose::BuildAndTests {
+        sdk::find_or_fetch(&Workspace::locate()?);
+        problems.extend(daemons::find_or_fetch(&Workspace::locate()?.daemons_dir()));
     }
     if !problems.is_empty() {
         bail!("setup is not complete:\n  {}", problems.join("\n  "));
@@ -95,8 +122,22 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<Toolchain> {
     }
 }
 
-fn missing_tools() -> Vec<Need> {
-    let missing = LAB_TOOLS.iter().filter(|(tool, _)| process::find_program(tool).is_none());
+/// Python that can make virtual environments, for the SDK that labs run.
+fn missing_python() -> Option<Need> {
+    let mut makes_environments = Command::new("python3");
+    makes_environments.args(["-c", "import ensurepip, venv"]).stderr(Stdio::null());
+    let is_there = makes_environments.status().is_ok_and(|status| status.success());
+    (!is_there).then(|| Need {
+        what: "python3 -m venv",
+        packages: vec!["python3-venv"],
+        least: None,
+        otherwise: "install Python 3 with its module venv (Debian's package is python3-venv)"
+            .to_owned(),
+    })
+}
+
+fn missing_tools(tools: &[(&'static str, &'static str)]) -> Vec<Need> {
+    let missing = tools.iter().filter(|(tool, _)| process::find_program(tool).is_none());
     missing
         .map(|&(tool, package)| Need {
             what: tool,
@@ -162,9 +203,9 @@ fn find_or_build_linker() -> Result<Option<Linker>> {
 }
 
 /// Says which tools are there; the others were needs, and are reported if they were not met.
-fn report_tools() {
-    let tools = LAB_TOOLS.map(|(tool, _)| tool);
-    let there = tools.into_iter().filter(|tool| process::find_program(tool).is_some());
+fn report_tools(tools: &[(&'static str, &str)]) {
+    let tools = tools.iter().map(|(tool, _)| *tool);
+    let there = tools.filter(|tool| process::find_program(tool).is_some());
     found(&there.collect::<Vec<_>>().join(", "));
 }
 

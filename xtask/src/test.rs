@@ -1,6 +1,8 @@
 //! `test`: every test there is, from the host's to the labs that need root.
 
+use std::num::NonZero;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,9 +12,10 @@ use crate::fuzz;
 use crate::guest::Guests;
 use crate::kernels;
 use crate::lab_programs::LabPrograms;
+use crate::package;
 use crate::privilege;
 use crate::process;
-use crate::setup::{self, Purpose};
+use crate::setup::{self, Purpose, sdk};
 use crate::stages::Stages;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -50,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         extent.stages()
     };
     let mut stages = Stages::begin(&[&[SETUP, BPF], &tests[..]].concat());
-    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndLabs))?;
+    let toolchain = stages.run(SETUP, || setup::prepare(Purpose::BuildAndTests))?;
     stages.run(BPF, || build_ebpf::build(&toolchain, &workspace, &[]))?;
     let tally = if options.kernels {
         let guests = Guests::prepare(&mut stages, &workspace)?;
@@ -106,10 +109,33 @@ fn run_labs(
     stage: Stage,
     arguments: &[String],
 ) -> Result<Tally> {
-    let programs = LabPrograms { profile: "dev", also: &[] };
+    let programs = LabPrograms { profile: "dev", also: &["elb-next"] };
     let built = stages.run(expected::LAB_PROGRAMS, || programs.build(workspace))?;
-    let elb = built.program("elb")?;
-    stages.run(stage, || cargo_test(workspace.cargo(&LABS).env("ELB_BIN", elb), arguments))
+    let (elb, next) = (built.program("elb")?, built.program("elb-next")?);
+    let packages = || package::for_labs(workspace, elb, next);
+    let [now, later] = stages.run(expected::LAB_PACKAGES, packages)?;
+    let mut labs = workspace.cargo(&LABS);
+    labs.env("ELB_BIN", elb).env("ELB_DEB", now.deb).env("ELB_DEB_NEXT", later.deb);
+    labs.env("ELB_RPM", now.rpm).env("ELB_RPM_NEXT", later.rpm);
+    labs.env("ELB_DAEMONS", workspace.daemons_dir());
+    labs.env("ELB_PYTHON", workspace.python_dir().join("bin/python"));
+    labs.env(TEST_THREADS, lab_threads());
+    let mut arguments = arguments.to_vec();
+    if !sdk::is_there(workspace) {
+        let what = "of_the_unmodified_sdk";
+        stages.skip(format!("labs {what}: it is not in target/python; run: cargo xtask setup"));
+        arguments.extend(["--skip", what].map(str::to_owned));
+    }
+    stages.run(stage, || cargo_test(&mut labs, &arguments))
+}
+
+/// How many tests of a program run at once.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
+/// One more than there are processors, unless the caller says how many: labs wait more than they compute.
+fn lab_threads() -> String {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    std::env::var(TEST_THREADS).unwrap_or_else(|_| (processors() + 1).to_string())
 }
 
 impl Options {
@@ -127,9 +153,11 @@ impl Extent<'_> {
     pub(crate) fn stages(self) -> Vec<Stage> {
         use expected::*;
         match self {
-            Self::All => vec![HOST_TESTS, FUZZING, LAB_PROGRAMS, LABS, HISTORIES],
+            Self::All => vec![HOST_TESTS, FUZZING, LAB_PROGRAMS, LAB_PACKAGES, LABS, HISTORIES],
             Self::Quick => vec![HOST_TESTS, FUZZING, PROGRAM_RUNS],
-            Self::Chosen(_) => vec![NAMED_HOST_TESTS, FUZZING, LAB_PROGRAMS, NAMED_LABS],
+            Self::Chosen(_) => {
+                vec![NAMED_HOST_TESTS, FUZZING, LAB_PROGRAMS, LAB_PACKAGES, NAMED_LABS]
+            }
         }
     }
 }

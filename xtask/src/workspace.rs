@@ -26,6 +26,11 @@ impl Workspace {
         Ok(Self { target: target.into() })
     }
 
+    /// The folder of all that is built.
+    pub(crate) fn target_dir(&self) -> &Path {
+        &self.target
+    }
+
     /// The folder of the finished BPF objects.
     pub(crate) fn bpf_dir(&self) -> PathBuf {
         self.target.join("bpf")
@@ -40,6 +45,31 @@ impl Workspace {
     /// The folder of kernels to test on, and of what runs them.
     pub(crate) fn kernels_dir(&self) -> PathBuf {
         self.target.join("kernels")
+    }
+
+    /// The virtual environment of Python with the SDK that labs run.
+    pub(crate) fn python_dir(&self) -> PathBuf {
+        self.target.join("python")
+    }
+
+    /// The folder of daemons that labs run and that are not installed.
+    pub(crate) fn daemons_dir(&self) -> PathBuf {
+        self.target.join("daemons")
+    }
+
+    /// The folder of packages.
+    pub(crate) fn package_dir(&self) -> PathBuf {
+        self.target.join("package")
+    }
+
+    /// The folder of a second build, which is to be the same as the first.
+    pub(crate) fn second_dir(&self) -> PathBuf {
+        self.target.join("second")
+    }
+
+    /// The folder of programs that packages are made with.
+    pub(crate) fn tools_dir(&self) -> PathBuf {
+        self.target.join("tools")
     }
 
     /// A cargo for host crates, which embeds the finished BPF objects.

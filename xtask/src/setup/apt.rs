@@ -1,9 +1,11 @@
 //! Installs Debian packages.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use super::services::{self, NoServices};
 use super::version::Version;
 use crate::privilege::is_root;
 use crate::process;
@@ -87,6 +89,7 @@ fn packages_of<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<&'static st
 
 /// Lists of some weeks ago name versions that the mirrors no longer have.
 fn install_packages(packages: &[&str], lists_are_fresh: bool) -> Result<()> {
+    let _quiet = NoServices::from_now_on(Path::new(services::POLICY))?;
     let install = || process::run(apt_get(&INSTALL).args(packages));
     match install() {
         Err(_) if !lists_are_fresh => {

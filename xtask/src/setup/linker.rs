@@ -73,7 +73,7 @@ fn suitable(version: &str, help: &str) -> Option<Version> {
     (version >= NEEDED && help.contains(CPU_FEATURE)).then_some(version)
 }
 
-fn cargo_home() -> Option<PathBuf> {
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     home.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))
 }
