@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -21,13 +21,17 @@ use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::error::{Error, ErrorCode};
 use super::shape::flows::CutLine;
+use super::shape::ready::Readiness;
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::{self, Status};
 use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
+use crate::observe::metrics::{Format, Scope};
 
 /// How long an agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to answer a check that is asked every second or so.
+const CHECK: Duration = Duration::from_secs(2);
 /// How long it may take to read a large file, to carry maps over, and to fill rings.
 const RELOAD: Duration = Duration::from_secs(60);
 /// How long it may look at members before it answers.
@@ -57,6 +61,24 @@ pub async fn status(socket: &Path, request: &status::StatusRequest) -> Result<St
 /// As for [`status()`].
 pub async fn drops(socket: &Path) -> Result<Vec<status::Reason>> {
     ask(socket, Method::GET, "/drops").await
+}
+
+/// Metrics of these scopes, or of all if none is named, as text.
+///
+/// # Errors
+/// As for [`status()`].
+pub async fn metrics(socket: &Path, scopes: &[Scope], format: Format) -> Result<String> {
+    let names: Vec<_> = scopes.iter().map(|scope| scope.name()).collect();
+    let query =
+        if names.is_empty() { String::new() } else { format!("?scope={}", names.join(",")) };
+    let mut request = empty(Method::GET, &format!("/metrics{query}"))?;
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(format.content_type()));
+    let body = async |response: Response<Incoming>| {
+        let late = || late(socket, TIMEOUT);
+        let body = timeout(TIMEOUT, response.into_body().collect()).await.with_context(late)??;
+        Ok(String::from_utf8(body.to_bytes().into())?)
+    };
+    exchange(socket, request, TIMEOUT, body).await
 }
 
 /// Where a packet would go.
@@ -89,6 +111,14 @@ pub async fn reload(socket: &Path, request: &ReloadRequest) -> Result<ReloadRepo
 /// As for [`status()`].
 pub async fn in_force(socket: &Path) -> Result<InForce> {
     ask(socket, Method::GET, "/reload").await
+}
+
+/// Whether new connections are forwarded; the agent has to answer soon.
+///
+/// # Errors
+/// As for [`status()`].
+pub async fn ready(socket: &Path) -> Result<Readiness> {
+    whole(socket, empty(Method::GET, "/ready")?, CHECK).await
 }
 
 /// What a reload with another file would do.
@@ -237,7 +267,7 @@ async fn exchange<T>(
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         let socket = socket.display();
         let what = if error.kind() == io::ErrorKind::PermissionDenied {
-            let what = format!("you may not ask the agent at {socket}; root may: try sudo");
+            let what = format!("you may not ask the agent at {socket}; root may (try sudo), and a group that [agent] socket_group names");
             Error::new(ErrorCode::NotAllowed, what)
         } else {
             let what = format!(

@@ -2,11 +2,17 @@
 
 pub mod accept;
 pub mod client;
+pub mod exporter;
+mod metrics;
 mod patient;
+pub mod readers;
 pub mod report;
 pub mod server;
 pub mod shape;
 pub mod socket;
+mod tcp;
+mod tls;
+pub mod v3;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,7 +21,9 @@ use self::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use self::shape::drain::{DrainReport, DrainRequest};
 use self::shape::error::Error;
 use self::shape::flows::{CutLine, FlowsLine};
+use self::shape::ready::Readiness;
 use self::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
+use self::v3::MemberHealths;
 use crate::api::shape::events;
 use crate::api::shape::status;
 use crate::observe::explain::{ExplainRequest, Explanation};
@@ -49,6 +57,10 @@ pub enum Query {
     Reload(ReloadRequest, oneshot::Sender<ReloadReport>),
     /// What would a reload with another file do?
     Plan(PlanRequest, oneshot::Sender<ReloadReport>),
+    /// Are new connections forwarded?
+    Ready(oneshot::Sender<Readiness>),
+    /// How are the members of all pools?
+    MemberHealths(oneshot::Sender<MemberHealths>),
     /// How far is the last reload?
     InForce(oneshot::Sender<InForce>),
 }

@@ -169,6 +169,7 @@ mod tests {
             former_slots: 0,
             listeners: 1,
             takes_new: Some(true),
+            backup: None,
             members: Vec::new(),
         }
     }
@@ -207,13 +208,19 @@ mod tests {
             started: String::new(),
             adopted: false,
             attach_mode: "native".to_owned(),
+            traced: false,
+            flow_log: None,
+            sflow: None,
             interfaces: Vec::new(),
             config: "/x".into(),
             loaded: String::new(),
+            generation: 1,
+            published: None,
             no_vip_probes: None,
             problems: vec!["\"".to_owned()],
             failed_writes: 0,
             panics: Vec::new(),
+            notify: Vec::new(),
             kept: Vec::new(),
             probing: Probing {
                 under_way: 0,

@@ -26,17 +26,20 @@ use tokio::time::timeout;
 
 use super::accept::{Entrance, Spare, Taken};
 use super::patient::Patient;
+use super::readers::Readers;
 use super::report::{Encoder, Part, PartRequest, Underway};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::error::{Error, ErrorCode};
+use super::shape::ready::Readiness;
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::socket::BoundSocket;
-use super::{Lines, Query};
+use super::{Lines, Query, metrics};
 use crate::api::shape::events;
 use crate::api::shape::status;
 use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
+use crate::observe::metrics::Exporter;
 use crate::observe::trace;
 
 /// Connections at once.
@@ -67,12 +70,24 @@ pub struct Server {
     listening: BoundSocket,
     spare: Spare,
     queries: mpsc::Sender<Query>,
+    readers: Option<Readers>,
+    exporter: Exporter,
 }
 
 impl Server {
     /// Answers what comes in by a socket.
-    pub const fn new(listening: BoundSocket, spare: Spare, queries: mpsc::Sender<Query>) -> Self {
-        Self { listening, spare, queries }
+    pub const fn new(
+        listening: BoundSocket,
+        spare: Spare,
+        queries: mpsc::Sender<Query>,
+        exporter: Exporter,
+    ) -> Self {
+        Self { listening, spare, queries, exporter, readers: None }
+    }
+
+    /// Others than root and the agent's own user may read only.
+    pub fn with_readers(self, readers: Option<Readers>) -> Self {
+        Self { readers, ..self }
     }
 
     /// Answers until the task is dropped.
@@ -88,11 +103,13 @@ impl Server {
             .route("/drain", post(drain))
             .route("/reload", post(reload).get(in_force))
             .route("/plan", post(plan))
+            .route("/ready", get(ready))
             .route("/diagnose", post(diagnose))
             .route("/inspection", get(inspection))
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
-            .with_state(self.queries);
+            .with_state(self.queries)
+            .merge(metrics::router(self.exporter));
         let mut entrance = Entrance::new(self.listening, self.spare)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -106,7 +123,9 @@ impl Server {
                 }
             };
             if let Ok(place) = places.clone().try_acquire_owned() {
-                let router = router.clone();
+                let readers = self.readers.as_ref();
+                let router =
+                    readers.map_or_else(|| router.clone(), |one| one.answer(&stream, &router));
                 tokio::spawn(async move {
                     serve(stream, router).await;
                     drop(place);
@@ -270,6 +289,10 @@ async fn reload(
 
 async fn in_force(queries: Queries) -> Result<Json<InForce>, Error> {
     ask(queries, Query::InForce).await.map(Json)
+}
+
+async fn ready(queries: Queries) -> Result<Json<Readiness>, Error> {
+    ask(queries, Query::Ready).await.map(Json)
 }
 
 async fn plan(queries: Queries, body: Body) -> Result<Json<ReloadReport>, Error> {

@@ -20,6 +20,10 @@ pub struct ApiSocket {
     /// Its file. The kernel keeps the inode as long as the socket is bound: no other file gets its number.
     place: Place,
     listener: watch::Sender<Arc<UnixListener>>,
+    /// The group that may connect.
+    group: Option<String>,
+    /// Why it may not.
+    problem: Option<String>,
 }
 
 /// Device and inode.
@@ -31,9 +35,34 @@ impl ApiSocket {
     /// # Errors
     /// The folder cannot be written to.
     pub fn bind(path: &Path) -> anyhow::Result<Self> {
+        Self::bind_for(path, None)
+    }
+
+    /// As [`Self::bind`], where a group may connect, too.
+    ///
+    /// # Errors
+    /// As for [`Self::bind`]. That there is no such group is a problem, and no error.
+    pub fn bind_for(path: &Path, group: Option<&str>) -> anyhow::Result<Self> {
         let (listener, place) = bound(path)?;
         let listener = watch::channel(Arc::new(listener)).0;
-        Ok(Self { path: path.to_owned(), place, listener })
+        let group = group.map(str::to_owned);
+        let mut socket = Self { path: path.to_owned(), place, listener, group, problem: None };
+        socket.give();
+        Ok(socket)
+    }
+
+    /// Why the group may not connect, if so.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Gives the socket's file to the group.
+    fn give(&mut self) {
+        let given = self.group.as_ref().map_or(Ok(()), |group| give(&self.path, group));
+        self.problem = given.err();
+        if let Some(problem) = &self.problem {
+            tracing::error!("{problem}");
+        }
     }
 
     /// What connections come in by, now and after it was bound again.
@@ -60,6 +89,7 @@ impl ApiSocket {
         }
         let (listener, place) = bound(&self.path).with_context(|| what)?;
         self.place = place;
+        self.give();
         self.listener.send_replace(Arc::new(listener));
         Ok(Some(what))
     }
@@ -86,6 +116,30 @@ fn bound(path: &Path) -> anyhow::Result<(UnixListener, Place)> {
         .with_context(|| format!("cannot set the mode of {}", path.display()))?;
     let place = place_of(path).with_context(|| format!("cannot look at {}", path.display()))?;
     Ok((listener, place.with_context(|| format!("{} is gone again", path.display()))?))
+}
+
+/// Gives a socket's file to a group; an error says what its members cannot do, and what to do about it.
+fn give(path: &Path, group: &str) -> Result<(), String> {
+    let why = |why: String| {
+        format!("[agent] socket_group {group:?} may not ask by {}: {why}", path.display())
+    };
+    let found = group.parse().ok().map(Ok).or_else(|| {
+        nix::unistd::Group::from_name(group).map(|one| one.map(|one| one.gid.as_raw())).transpose()
+    });
+    let gid = match found {
+        Some(Ok(gid)) => gid,
+        Some(Err(error)) => return Err(why(error.to_string())),
+        None => {
+            let fix = format!("there is no such group (`groupadd --system {group}`, then restart)");
+            return Err(why(fix));
+        }
+    };
+    std::os::unix::fs::chown(path, None, Some(gid)).map_err(|error| {
+        why(format!(
+            "{error}: the agent has to be in that group, or needs CAP_CHOWN (SupplementaryGroups={group} \
+             in elb.service, then restart)"
+        ))
+    })
 }
 
 /// Where a file is; none: there is no such file.
@@ -132,6 +186,23 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
         socket.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_is_given_to_its_group_and_a_problem_says_why_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("elb.sock");
+        let own = rustix::process::getegid().as_raw();
+        let mut socket = ApiSocket::bind_for(&path, Some(&own.to_string())).unwrap();
+        assert_eq!(socket.problem(), None);
+        assert_eq!(fs::metadata(&path).unwrap().gid(), own);
+        socket.group = Some("no-such-group".to_owned());
+        fs::remove_file(&path).unwrap();
+        assert_eq!(socket.look().unwrap(), Some("its file was removed"));
+        let problem = socket.problem().unwrap();
+        assert!(problem.contains("\"no-such-group\" may not ask by "), "{problem}");
+        assert!(problem.contains("there is no such group"), "{problem}");
+        assert!(path.exists(), "root may");
     }
 
     #[test]

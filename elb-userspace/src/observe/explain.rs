@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::flow_key::Key;
 use crate::model::endpoint::Endpoint;
+use crate::model::transport::TransportProtocol;
 use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::Sent;
 
@@ -50,28 +51,6 @@ pub struct ExplainRequest {
 
 /// The port of a client that none was named for.
 pub const DEFAULT_PORT: u16 = 50_000;
-
-/// A transport protocol.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum TransportProtocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl TransportProtocol {
-    /// Its IANA number.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
-}
 
 /// Where the packet comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

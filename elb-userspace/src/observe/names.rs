@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::assign::{AssignedMember, Assignments};
 use crate::model::select::{self, Label, ResourceKind};
-use crate::model::{MemberRef, Model, ResourceId};
+use crate::model::{Member, MemberRef, Model, ResourceId};
 
 /// A backend of the maps, and the member that it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,9 @@ pub struct BackendMember {
     /// Whether it was removed and only serves the flows that it has.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub removed: bool,
+    /// Whether it is a backup member of its pool.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub backup: bool,
 }
 
 impl BackendMember {
@@ -73,10 +76,10 @@ impl Names {
         let ip_groups = assignments.ip_groups.values().map(|group| (group.id, group.name.clone()));
         let members = assignments.pools.iter().flat_map(|(pool, assigned)| {
             let known = model.pool_with(*pool).into_iter().flat_map(|pool| &pool.members);
-            let known: HashMap<_, _> = known.map(|one| (one.socket(), one.name.as_str())).collect();
+            let known: HashMap<_, _> = known.map(|one| (one.socket(), one)).collect();
             let member = move |number: &AssignedMember| {
-                let name = known.get(&number.socket()).copied().filter(|_| !number.removed);
-                (number.id, member((*pool, &assigned.name), number, name))
+                let known = known.get(&number.socket()).copied().filter(|_| !number.removed);
+                (number.id, member((*pool, &assigned.name), number, known))
             };
             assigned.members.iter().map(member)
         });
@@ -92,6 +95,11 @@ impl Names {
     /// The listener with this number.
     pub fn listener(&self, id: u16) -> String {
         self.listeners.get(&id).map_or_else(|| format!("#{id}"), |one| one.name.clone())
+    }
+
+    /// Which resource the listener with this number is.
+    pub fn listener_id(&self, id: u16) -> Option<ResourceId> {
+        self.listeners.get(&id).map(|one| one.id)
     }
 
     /// The number of the listener that a text names.
@@ -116,18 +124,13 @@ impl Names {
 
     /// The backend with this number.
     pub fn member(&self, id: u16) -> BackendMember {
-        let unknown = || BackendMember { number: id, member: None, removed: false };
+        let unknown = || BackendMember { number: id, member: None, removed: false, backup: false };
         self.members.get(&id).cloned().unwrap_or_else(unknown)
     }
 
     /// The interface with this index.
     pub fn interface(&self, index: u32) -> String {
         self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
-    }
-
-    /// All interfaces that have names, by index.
-    pub const fn interfaces(&self) -> &BTreeMap<u32, String> {
-        &self.interfaces
     }
 
     /// The numbers of the backends that a text names, and of those of the pool that one names, each if it
@@ -177,13 +180,15 @@ fn listeners(model: &Model, assignments: &Assignments) -> BTreeMap<u16, Named> {
 fn member(
     (pool, pool_name): (ResourceId, &str),
     number: &AssignedMember,
-    name: Option<&str>,
+    known: Option<&Member>,
 ) -> BackendMember {
     let (pool, id) = ((Some(pool), pool_name), Some(number.resource(pool)));
+    let name = known.map(|known| known.name.as_str());
     BackendMember {
         number: number.id,
         member: Some(MemberRef::new(pool, id, name, number.socket())),
         removed: number.removed,
+        backup: known.is_some_and(|known| known.backup),
     }
 }
 

@@ -14,14 +14,17 @@ mod fill;
 mod host;
 mod ipgroup;
 mod keys;
+mod load;
 mod monitor;
 mod odd;
 mod port;
 mod port_range;
 pub mod reference;
+mod report;
 mod resources;
 #[cfg(test)]
 pub(crate) mod sample;
+mod source_text;
 pub(super) mod table;
 mod tracking;
 mod validate;
@@ -35,13 +38,19 @@ use std::path::Path;
 use serde::Serialize;
 use toml::de::DeTable;
 
-use self::error::Report;
 pub use self::error::{ConfigError, Errors, Severity};
 pub use self::fill::{Filled, fill};
 pub use self::host::Host;
+use self::report::Report;
+pub use self::source_text::SourceText;
+pub use super::api::ApiSettings;
+pub use super::flow_log::{FLOW_LOG_FILE, FlowLogForm, FlowLogSettings, FlowLogTarget};
+pub use super::metrics::{MetricsSettings, MostMembers};
+use super::notify::Notify;
 pub use super::settings::{
     AgentSettings, AttachMode, MaxFlows, MaxRecords, PIN_DIR, ProbeMark, RingSlots, STATE_DIR,
 };
+pub use super::sflow::SflowSettings;
 use super::unreadable;
 use crate::model::Model;
 
@@ -53,8 +62,18 @@ pub const USUAL_FILE: &str = "/etc/elb/elb.toml";
 pub struct Config {
     /// How the agent works.
     pub agent: AgentSettings,
+    /// What is written down of flows.
+    pub flow_log: FlowLogSettings,
+    /// How metrics are served.
+    pub metrics: MetricsSettings,
+    /// How the API is served whose store has what is served; none: the file has it.
+    pub api: Option<ApiSettings>,
     /// What it serves.
     pub model: Model,
+    /// Where events are sent.
+    pub notify: Vec<Notify>,
+    /// Where samples of packets are sent; none: nowhere.
+    pub sflow: Option<SflowSettings>,
 }
 
 /// The largest file that is read, in bytes: room for 50 IP groups of 300 described networks.
@@ -62,28 +81,29 @@ pub const MAX_FILE_SIZE: u64 = 4 << 20;
 
 /// Reads a file that must be right throughout.
 pub fn load(path: &Path) -> Result<Config, Errors> {
-    parse(&path.display().to_string(), &read(path)?)
+    right(load_lenient(path))
 }
 
 /// Reads the valid parts of a file; see [`parse_lenient`].
 pub fn load_lenient(path: &Path) -> (Option<Config>, Errors) {
-    match read(path) {
-        Ok(text) => parse_lenient(&path.display().to_string(), &text),
-        Err(errors) => (None, errors),
-    }
+    load_for(path, &Host::default())
 }
 
 /// As [`load_lenient`], for a host of which something is known.
 pub fn load_for(path: &Path, host: &Host) -> (Option<Config>, Errors) {
-    match read(path) {
-        Ok(text) => parse_for(&path.display().to_string(), &text, host),
+    match SourceText::read(path) {
+        Ok(source) => parse_source(&source, host),
         Err(errors) => (None, errors),
     }
 }
 
 /// Reads a text that must be right throughout; `name` is what messages call it.
 pub fn parse(name: &str, text: &str) -> Result<Config, Errors> {
-    match parse_lenient(name, text) {
+    right(parse_lenient(name, text))
+}
+
+fn right(read: (Option<Config>, Errors)) -> Result<Config, Errors> {
+    match read {
         (Some(config), errors) if !errors.has_errors() => Ok(config),
         (_, errors) => Err(errors),
     }
@@ -99,8 +119,13 @@ pub fn parse_lenient(name: &str, text: &str) -> (Option<Config>, Errors) {
 
 /// As [`parse_lenient`], for a host of which something is known.
 pub fn parse_for(name: &str, text: &str, host: &Host) -> (Option<Config>, Errors) {
-    let report = RefCell::new(Report::new(name, text));
-    let config = parse_reporting(text, host, &report);
+    parse_source(&SourceText::of(name, text), host)
+}
+
+/// As [`parse_for`], of a file with those that it includes.
+pub fn parse_source(source: &SourceText, host: &Host) -> (Option<Config>, Errors) {
+    let report = RefCell::new(Report::new(source.clone()));
+    let config = parse_reporting(&source.text, host, &report);
     (config, report.into_inner().into_errors())
 }
 
@@ -116,27 +141,39 @@ fn parse_reporting(text: &str, host: &Host, report: &RefCell<Report>) -> Option<
     }
     let draft = resources::read(document.get_ref(), report);
     let agent = draft.agent.clone();
+    let notify = draft.notify.clone();
+    // Whether metrics, the flow log or samples can be had is no reason not to serve.
+    let flow_log = draft.flow_log.clone().unwrap_or_default();
+    let metrics = draft.metrics.clone().unwrap_or_default();
+    let api = draft.api.clone();
+    let sflow = draft.sflow.clone();
     let model = validate::validate(draft, host, report);
-    agent.map(|agent| Config { agent, model })
+    // Without a right [api] it is not known where the resources are.
+    let agent = agent.filter(|_| api.is_some());
+    let api = api.flatten();
+    agent.map(|agent| Config { agent, flow_log, metrics, api, model, notify, sflow })
 }
 
-/// Reads a text.
-pub fn read(path: &Path) -> Result<String, Errors> {
-    read_bounded(path).map_err(|error| {
-        let fix = unreadable::fix(path, &error);
-        Errors(vec![ConfigError {
-            severity: Severity::Error,
-            file: path.display().to_string(),
-            line: 0,
-            column: 0,
-            object: String::new(),
-            what: format!("cannot be read: {}", unreadable::why(path, &error)),
-            fix: fix.unwrap_or_else(|| "name a readable text file of at most 4 MiB".to_owned()),
-        }])
-    })
+/// Reads the text of one file.
+pub(crate) fn read_one(path: &Path) -> Result<String, Errors> {
+    read_bounded(path).map_err(|error| Errors(vec![unreadable_error(path, &error)]))
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
+fn unreadable_error(path: &Path, error: &io::Error) -> ConfigError {
+    let fix = unreadable::fix(path, error);
+    ConfigError {
+        severity: Severity::Error,
+        file: path.display().to_string(),
+        line: 0,
+        column: 0,
+        object: String::new(),
+        what: format!("cannot be read: {}", unreadable::why(path, error)),
+        fix: fix.unwrap_or_else(|| "name a readable text file of at most 4 MiB".to_owned()),
+    }
+}
+
+/// The text of a regular file of at most 4 MiB.
+pub(crate) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE_SIZE {

@@ -9,6 +9,7 @@ use elb_common::limits::MAX_INTERFACES;
 use serde::Serialize;
 
 use super::file::table::{IPV4, IPV6, Table};
+use crate::model::command::CheckUser;
 use crate::model::rules::not_unicast;
 use crate::model::value::{Invalid, Ranged, choice};
 
@@ -37,6 +38,8 @@ pub struct AgentSettings {
     pub attach_mode: AttachMode,
     /// The Unix socket that the command line talks to.
     pub socket: PathBuf,
+    /// The group that may ask by it, and change nothing.
+    pub socket_group: Option<String>,
     /// The directory in a BPF file system that outlives the agent.
     pub pin_dir: PathBuf,
     /// The directory where the agent keeps what outlives it, the pins and a reboot.
@@ -59,6 +62,8 @@ pub struct AgentSettings {
     pub probe_source_ipv6: Option<Ipv6Addr>,
     /// The mark of the sockets of probes of virtual addresses; none: the agent chooses.
     pub probe_mark: Option<ProbeMark>,
+    /// The user that commands run as which are health checks.
+    pub check_user: CheckUser,
     /// Whether a reload may take away every listener, or every member of a pool that is served.
     pub allow_empty: bool,
 }
@@ -81,9 +86,10 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
     let settings = AgentSettings {
         interfaces: interfaces(t),
         attach_mode: t.parsed_or("attach_mode", AttachMode::Native),
-        socket: path(t, "socket", "/run/elb/elb.sock"),
-        pin_dir: path(t, "pin_dir", PIN_DIR),
-        state_dir: path(t, "state_dir", STATE_DIR),
+        socket: t.path_or("socket", "/run/elb/elb.sock"),
+        socket_group: group(t),
+        pin_dir: t.path_or("pin_dir", PIN_DIR),
+        state_dir: t.path_or("state_dir", STATE_DIR),
         ring_slots: t.number_or("ring_slots", "", RingSlots::constant(8_388_608)),
         max_flows: t.number_or("max_flows", "", MaxFlows::constant(1_048_576)),
         max_backends: t.number_or("max_backends", "", MaxRecords::constant(4_096)),
@@ -93,6 +99,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         probe_source: source(t, "probe_source", IPV4),
         probe_source_ipv6: source(t, "probe_source_ipv6", IPV6),
         probe_mark: t.number("probe_mark", ""),
+        check_user: t.parsed_or("check_user", CheckUser::default()),
         allow_empty: t.flag_or("allow_empty", false),
     };
     let (sound, _) = table.finish();
@@ -127,14 +134,15 @@ fn interfaces(t: &mut Table<'_>) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn path(t: &mut Table<'_>, key: &'static str, default: &'static str) -> PathBuf {
-    const RULE: &str = "an absolute path, which starts with /";
-    let path = PathBuf::from(t.text_or(key, RULE, default));
-    if !path.is_absolute() {
-        let what = format!("{key} \"{}\" is not an absolute path", path.display());
-        t.wrong(key, what, format!("use {RULE}"));
+fn group(t: &mut Table<'_>) -> Option<String> {
+    const RULE: &str = "the name of a group, or its number";
+    let group = t.text("socket_group", RULE)?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ['_', '-', '.', '$'].contains(&c);
+    if group.is_empty() || group.len() > 32 || !group.chars().all(is_name) {
+        let what = format!("socket_group {group:?} is not the name of a group");
+        t.wrong("socket_group", what, format!("use {RULE}"));
     }
-    path
+    Some(group.to_owned())
 }
 
 fn source<T>(t: &mut Table<'_>, key: &'static str, kind: (&str, &str)) -> Option<T>

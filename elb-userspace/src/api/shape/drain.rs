@@ -68,13 +68,6 @@ pub struct DrainedMember {
     pub cut_in: Option<u32>,
 }
 
-impl DrainReport {
-    /// Whether no flow can go to the member any more.
-    pub fn is_done(&self) -> bool {
-        self.members.iter().all(DrainedMember::is_done)
-    }
-}
-
 impl DrainedMember {
     /// Whether no flow can go to it any more: nothing names it, or no packet came for as long as a flow
     /// may be idle.
@@ -108,7 +101,7 @@ mod tests {
             others: 1,
             cut_in: Some(10),
         };
-        let is_done = |member| DrainReport { members: vec![member] }.is_done();
+        let is_done = |member: DrainedMember| member.is_done();
         assert!(is_done(member.clone()));
         assert!(!is_done(DrainedMember { slots: 1, ..member.clone() }));
         assert!(!is_done(DrainedMember { former_slots: 1, ..member.clone() }));

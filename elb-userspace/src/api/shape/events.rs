@@ -1,4 +1,5 @@
-//! What happened to members: which turned unhealthy, which recovered; the shapes of `elb events`.
+//! What happened to members and listeners: which turned unhealthy, which recovered, which pool serves; the shapes
+//! of `elb events`.
 
 use std::fmt;
 
@@ -6,23 +7,103 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Failure, OperatingStatus};
-use crate::model::MemberRef;
 use crate::model::select::Label;
+use crate::model::{MemberRef, ResourceId};
 
-/// Events that are remembered, all members together; some 300 bytes each.
+/// Events that are remembered, of all members and listeners together; some 300 bytes each.
 pub const LAST: usize = 1000;
 
-/// The verdict on a member changed.
+/// What happened: to a member, or to a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AgentEvent {
+    /// To a member.
+    Member(MemberEvent),
+    /// To a listener.
+    Listener(ListenerEvent),
+}
+
+impl AgentEvent {
+    /// When, RFC 3339, UTC, milliseconds.
+    pub fn time(&self) -> &str {
+        match self {
+            Self::Member(event) => &event.time,
+            Self::Listener(event) => &event.time,
+        }
+    }
+
+    /// What happened.
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Member(event) => event.event,
+            Self::Listener(event) => match event.event {
+                ListenerEventKind::Fallback => EventKind::Fallback,
+                ListenerEventKind::FallbackOver => EventKind::FallbackOver,
+            },
+        }
+    }
+
+    /// The same of a member, if it is.
+    pub const fn of_member(&self) -> Option<&MemberEvent> {
+        match self {
+            Self::Member(event) => Some(event),
+            Self::Listener(_) => None,
+        }
+    }
+}
+
+/// Another pool serves a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListenerEvent {
+    /// When, RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// What happened.
+    pub event: ListenerEventKind,
+    /// The same by the name that stays: listenerFallback, listenerFallbackOver.
+    pub event_id: String,
+    /// The load balancer.
+    pub load_balancer: String,
+    /// The listener.
+    pub listener: String,
+    /// Its id.
+    pub listener_id: ResourceId,
+    /// The listener's own pool.
+    pub default_pool: String,
+    /// The pool that takes over.
+    pub fallback_pool: String,
+    /// Members of the default pool that take new connections; none: not known.
+    pub default_serving: Option<u32>,
+    /// While fewer do, the fallback pool serves the listener.
+    pub below: u32,
+}
+
+/// What may happen to a listener.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerEventKind {
+    /// The fallback pool serves it.
+    Fallback,
+    /// The default pool serves it again.
+    FallbackOver,
+}
+
+/// The verdict on a member changed, or whether a backup member is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberEvent {
     /// When, RFC 3339, UTC, milliseconds.
     pub time: String,
     /// What happened.
     pub event: EventKind,
+    /// The same by the name that SYS.ELB events have: healthCheckUnhealthy, healthCheckRecovery, and two of
+    /// backup members; none of an event that an agent of an earlier version remembered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub event_id: Option<String>,
     /// The member.
     #[serde(flatten)]
     pub member: MemberRef,
-    /// What it was before.
+    /// What it was before; of a backup member, what it is.
     pub from: OperatingStatus,
     /// For how many seconds.
     pub lasted: u64,
@@ -31,13 +112,39 @@ pub struct MemberEvent {
 }
 
 /// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The member became OFFLINE.
     Unhealthy,
     /// It became ONLINE after it was OFFLINE.
     Recovered,
+    /// The backup member takes new connections, since too few of the others can serve.
+    InService,
+    /// The backup member is in reserve again.
+    InReserve,
+    /// The fallback pool serves a listener.
+    #[serde(skip)]
+    Fallback,
+    /// The default pool serves it again.
+    #[serde(skip)]
+    FallbackOver,
+}
+
+impl EventKind {
+    /// What it is called in logs and by programs, in this version and later ones.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Unhealthy => "healthCheckUnhealthy",
+            Self::Recovered => "healthCheckRecovery",
+            Self::InService => "backupMemberInService",
+            Self::InReserve => "backupMemberInReserve",
+            Self::Fallback => "listenerFallback",
+            Self::FallbackOver => "listenerFallbackOver",
+        }
+    }
 }
 
 impl fmt::Display for EventKind {
@@ -45,6 +152,10 @@ impl fmt::Display for EventKind {
         f.pad(match self {
             Self::Unhealthy => "unhealthy",
             Self::Recovered => "recovered",
+            Self::InService => "in_service",
+            Self::InReserve => "in_reserve",
+            Self::Fallback => "fallback",
+            Self::FallbackOver => "fallback_over",
         })
     }
 }
@@ -55,18 +166,34 @@ pub struct EventsRequest {
     /// Those to come too, until the answer is not wanted any more.
     #[serde(default)]
     pub follow: bool,
-    /// Only those of a pool.
+    /// Only those of a pool; of a listener, those of its default pool and of its fallback pool.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pool: Option<String>,
     /// Only those of a member: its name, its address, or both address and port.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub member: Option<String>,
+    /// Only those since this time, RFC 3339, UTC, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<String>,
 }
 
 impl EventsRequest {
     /// Whether it is about an event.
-    pub fn wants(&self, event: &MemberEvent) -> bool {
-        self.is_about(&event.member.label())
+    pub fn wants(&self, event: &AgentEvent) -> bool {
+        self.is_recent(event)
+            && match event {
+                AgentEvent::Member(event) => self.is_about(&event.member.label()),
+                AgentEvent::Listener(event) => {
+                    let pools = [&event.default_pool, &event.fallback_pool];
+                    let wanted = self.pool.as_ref();
+                    self.member.is_none() && wanted.is_none_or(|pool| pools.contains(&pool))
+                }
+            }
+    }
+
+    /// Whether an event is not too old. Times in this form have the order of their texts.
+    pub fn is_recent(&self, event: &AgentEvent) -> bool {
+        self.since.as_ref().is_none_or(|since| event.time() >= since.as_str())
     }
 
     /// Whether it is about a member that is called so.
@@ -81,37 +208,10 @@ impl EventsRequest {
 #[serde(rename_all = "snake_case")]
 pub enum EventsLine {
     /// An event.
-    Event(Box<MemberEvent>),
+    Event(Box<AgentEvent>),
     /// So many more came faster than they were taken.
     Missed(u64),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_chooses_by_pool_and_member() {
-        let event = MemberEvent {
-            time: "2026-01-02T03:04:05.678Z".to_owned(),
-            event: EventKind::Unhealthy,
-            member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
-            from: OperatingStatus::Online,
-            lasted: 7,
-            reason: None,
-        };
-        let wants = |pool: Option<&str>, member: Option<&str>| {
-            let (pool, member) = (pool.map(str::to_owned), member.map(str::to_owned));
-            EventsRequest { follow: false, pool, member }.wants(&event)
-        };
-        assert!(wants(None, None) && wants(Some("web"), Some("web-1")));
-        assert!(wants(None, Some("10.0.0.11")) && wants(None, Some("10.0.0.11:80")));
-        assert!(!wants(Some("dns"), None) && !wants(None, Some("web-2")));
-        assert!(!wants(None, Some("10.0.0.11:81")) && !wants(None, Some("10.0.0.1")));
-        let text = serde_json::to_string(&EventsLine::Event(Box::new(event.clone()))).unwrap();
-        assert_eq!(
-            serde_json::from_str::<EventsLine>(&text).unwrap(),
-            EventsLine::Event(Box::new(event))
-        );
-    }
-}
+mod tests;

@@ -20,8 +20,11 @@ pub struct ReloadRequest {
 pub struct PlanRequest {
     /// What messages call the file.
     pub name: String,
-    /// What the file says.
+    /// What the file says, and those that it includes.
     pub text: String,
+    /// What messages call each file, and the byte at which it begins.
+    #[serde(default)]
+    pub files: Vec<(String, usize)>,
 }
 
 /// What came of it, or would.
@@ -37,6 +40,10 @@ pub struct ReloadReport {
     pub effects: Vec<Effect>,
     /// What was accepted and is not in force: restart the agent for it, or give it room.
     pub problems: Vec<String>,
+    /// Number of the configuration that is served. It rises by one whenever another text is taken over,
+    /// also across restarts of the agent; 0: an agent of an earlier version.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// What came of a reload, and how far it is.
@@ -47,6 +54,9 @@ pub struct ReloadResult {
     pub report: ReloadReport,
     /// What is not in force yet; empty without --wait.
     pub waiting: Vec<String>,
+    /// When all of it was in the maps, RFC 3339, UTC, milliseconds; only with --wait, once it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub published: Option<String>,
 }
 
 /// How far a reload is.
@@ -56,4 +66,10 @@ pub struct InForce {
     pub waiting: Vec<String>,
     /// As in [`ReloadReport`].
     pub problems: Vec<String>,
+    /// As in [`ReloadReport`].
+    #[serde(default)]
+    pub generation: u64,
+    /// As in [`ReloadResult`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub published: Option<String>,
 }

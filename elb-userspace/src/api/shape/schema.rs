@@ -15,22 +15,25 @@ use super::diagnose::Diagnosis;
 use super::drain::DrainReport;
 use super::drops::Drops;
 use super::error::Error;
-use super::events::MemberEvent;
+use super::events::AgentEvent;
 use super::explain::Explanation;
 use super::flows::{CutReport, FlowList};
 use super::reload::{ReloadReport, ReloadResult};
+use super::serving::ServingReport;
 use super::status::{MemberStatus, Status};
+use super::top::TopReport;
 use super::trace::PacketEvent;
 use crate::backend::{BackendReport, BackendStatus};
 use crate::diagnosis::inspect::Inspection;
 use crate::diagnosis::report::Report;
+use crate::observe::flow_log::FlowLogLine;
 use crate::source::file::Errors;
 
 /// What a command prints with `-o json`.
 #[derive(Clone, Copy, Debug)]
 pub struct Printed {
     /// The command, as in `backend up`; `error` for what every command prints on standard error when it
-    /// fails.
+    /// fails; `flow-log` for what the agent writes into the flow log.
     pub command: &'static str,
     /// Whether it prints an object a line, rather than one value.
     pub lines: bool,
@@ -48,8 +51,9 @@ pub enum Either<A, B> {
 
 /// All that is printed.
 pub const ALL: &[Printed] = &[
-    value("status", of::<Either<Status, Vec<MemberStatus>>>),
-    lines("events", of::<MemberEvent>),
+    value("status", of::<Either<Status, Either<Vec<MemberStatus>, ServingReport>>>),
+    lines("top", of::<TopReport>),
+    lines("events", of::<AgentEvent>),
     value("diagnose", of::<Diagnosis>),
     value("doctor", of::<Report>),
     value("explain", of::<Explanation>),
@@ -65,6 +69,7 @@ pub const ALL: &[Printed] = &[
     value("backend status", of::<Option<BackendStatus>>),
     value("backend inspect", of::<Inspection>),
     value("error", of::<Error>),
+    lines("flow-log", of::<FlowLogLine>),
 ];
 
 const fn value(command: &'static str, make: fn() -> Schema) -> Printed {
@@ -85,6 +90,7 @@ impl Printed {
     pub fn schema(&self) -> Schema {
         let title = match (self.command, self.lines) {
             ("error", _) => "standard error of a command that fails with -o json".to_owned(),
+            ("flow-log", _) => "the flow log of elb, each line".to_owned(),
             (command, false) => format!("elb {command} -o json"),
             (command, true) => format!("elb {command} -o json, each line"),
         };
@@ -156,7 +162,8 @@ mod tests {
             assert!(member["properties"][name].is_object(), "{name}");
         }
         assert!(!required.iter().any(|one| **one == "cut_in"), "{required:?}");
-        let time = &Printed::by("events").unwrap().schema().to_value()["properties"]["time"];
+        let events = Printed::by("events").unwrap().schema().to_value();
+        let time = &events["$defs"]["MemberEvent"]["properties"]["time"];
         assert!(time["description"].as_str().unwrap().contains("RFC 3339"), "{time}");
     }
 }

@@ -1,16 +1,21 @@
 //! What the agent tells about itself and what it serves: the shape of `elb status -o json`.
 
+mod agent;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::agent::{
+    Agent, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost, SflowStatus,
+    WebhookStatus,
+};
+use crate::control::reconcile::{Fallback, Reserve};
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
-use crate::health::lateness::Class;
 use crate::model::{MemberRef, ResourceId};
 
 /// How much is asked for.
@@ -19,12 +24,25 @@ pub struct StatusRequest {
     /// With the last probes of each member.
     #[serde(default)]
     pub probes: bool,
+    /// Without what is of one member rather than of all: its status for each listener, its probes and their
+    /// paths.
+    #[serde(default)]
+    pub brief: bool,
     /// Only what has these names, one a line: load balancers, listeners, pools, members; empty: everything.
     #[serde(default)]
     pub names: String,
     /// Only what something is wrong with.
     #[serde(default)]
     pub problems: bool,
+    /// Of that, only these load balancers with what belongs to them, one name a line; empty: all.
+    #[serde(default)]
+    pub load_balancers: String,
+    /// The same by listeners.
+    #[serde(default)]
+    pub listeners: String,
+    /// The same by pools.
+    #[serde(default)]
+    pub pools: String,
 }
 
 /// Everything.
@@ -45,91 +63,6 @@ impl Status {
     pub fn pool(&self, name: &str) -> Option<&PoolStatus> {
         self.pools.iter().find(|pool| pool.name == name)
     }
-}
-
-/// The agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Agent {
-    /// Version of the binary.
-    pub version: String,
-    /// Process id.
-    pub pid: u32,
-    /// When it started, RFC 3339, UTC.
-    pub started: String,
-    /// Whether it took over from an earlier agent.
-    pub adopted: bool,
-    /// "native" or "generic".
-    pub attach_mode: String,
-    /// Interfaces that carry the program.
-    pub interfaces: Vec<String>,
-    /// The configuration file.
-    pub config: PathBuf,
-    /// When the configuration that is served was loaded, RFC 3339, UTC.
-    pub loaded: String,
-    /// Why no member is probed by a virtual address, if so.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub no_vip_probes: Option<String>,
-    /// What is wrong: the file, as last read, the maps, as last written, or what the agent keeps in its
-    /// host. Empty: nothing.
-    pub problems: Vec<String>,
-    /// Writes to the maps that failed, since the agent started. Each is tried again.
-    #[serde(default)]
-    pub failed_writes: u64,
-    /// Tasks of the agent that panicked, since it started. Each was begun again.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub panics: Vec<Panics>,
-    /// What the agent keeps in its host.
-    #[serde(default)]
-    pub kept: Vec<KeptStatus>,
-    /// How the members are probed.
-    pub probing: Probing,
-}
-
-/// A task of the agent that panicked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Panics {
-    /// The task.
-    pub task: String,
-    /// How often.
-    pub count: u64,
-    /// What it said the last time.
-    pub last: String,
-}
-
-/// Something that the agent keeps in its host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct KeptStatus {
-    /// What it is.
-    pub object: String,
-    /// Whether it is as wanted.
-    pub in_place: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    /// How often it was restored since the agent started.
-    pub restored: u64,
-    /// When it was last, RFC 3339, UTC.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_restored: Option<String>,
-    /// What was missing then.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub was_missing: Option<String>,
-}
-
-/// How the members are probed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Probing {
-    /// Probes under way.
-    pub under_way: usize,
-    /// Most that may be at once, by the limit of open files.
-    pub most: usize,
-    /// Milliseconds that 99 of 100 probes, since the agent started, were not later than; none: later
-    /// than the last class says.
-    pub late_p99_ms: Option<u64>,
-    /// Milliseconds that the latest one was late.
-    pub late_most_ms: u64,
-    /// Probes since the agent started, by how late they were.
-    pub lateness: Vec<Class>,
 }
 
 /// A load balancer.
@@ -169,6 +102,9 @@ pub struct ListenerStatus {
     pub packets: u64,
     /// Bytes of those, as received.
     pub bytes: u64,
+    /// How fast these counts rise, with --rate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rate: Option<MeasuredRate>,
     /// Who may open connections, if not every client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ipgroup: Option<AccessStatus>,
@@ -185,8 +121,19 @@ pub struct ListenerStatus {
     /// Connections that are open, where the pool records all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
-    /// Name of the pool that serves it.
+    /// Name of the pool that serves it, unless another one stands in.
     pub default_pool: String,
+    /// How the pool stands that takes over, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fallback: Option<Fallback>,
+}
+
+impl ListenerStatus {
+    /// Name of the pool that serves it now.
+    pub fn serving_pool(&self) -> &str {
+        let fallback = self.fallback.as_ref().filter(|fallback| fallback.in_use);
+        fallback.map_or(&self.default_pool, |fallback| &fallback.pool)
+    }
 }
 
 /// Access control of a listener.
@@ -229,6 +176,9 @@ pub struct PoolStatus {
     /// Whether any member takes new flows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub takes_new: Option<bool>,
+    /// How its backup members stand, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backup: Option<Reserve>,
     /// Members, or those that were asked for.
     pub members: Vec<MemberStatus>,
 }
@@ -249,6 +199,9 @@ pub struct MemberStatus {
     pub member: MemberRef,
     /// Weight.
     pub weight: u32,
+    /// Of a backup member, whether it is needed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backup: Option<Reserve>,
     /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; DRAINING for one that is drained by command, REMOVED
     /// for one that only serves its old flows.
     pub operating_status: String,
@@ -285,6 +238,9 @@ pub struct MemberStatus {
     /// Open connections, where the pool counts them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connections: Option<u32>,
+    /// Most concurrent connections; at that many it gets no new one. None: no limit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_connection: Option<u32>,
     /// Seconds until the flows that it has are cut, if they are to be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut_in: Option<u32>,
@@ -292,6 +248,25 @@ pub struct MemberStatus {
     pub packets: u64,
     /// Bytes of those, as received by the load balancer.
     pub bytes: u64,
+    /// First packets of TCP connections that it got; one that is repeated counts again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opened: Option<u64>,
+    /// How fast these counts rise, with --rate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rate: Option<MeasuredRate>,
+}
+
+/// What came between two looks, a second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasuredRate {
+    /// Packets a second.
+    pub packets: f64,
+    /// Bytes a second.
+    pub bytes: f64,
+    /// New TCP connections a second; none where they are not known: of datagrams, and of a listener that
+    /// shares its pool with others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new_connections: Option<f64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -7,7 +7,8 @@ use etherparse::{
     IpHeaders, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder, TcpHeader,
 };
 
-use super::{ExplainedPacket, TransportProtocol, quic};
+use super::{ExplainedPacket, quic};
+use crate::model::transport::TransportProtocol;
 
 /// The client's Ethernet address: one that is administered locally.
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0];

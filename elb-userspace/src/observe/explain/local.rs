@@ -4,13 +4,13 @@
 use std::net::IpAddr;
 
 use super::Decision;
-use crate::model::Model;
+use crate::model::{Listener, Model};
 
 /// What becomes of a packet that does not leave its sender, or leaves this host without meeting the program;
 /// `None`: it comes here. `own` are this host's addresses.
 pub fn decision(source: IpAddr, vip: IpAddr, own: &[IpAddr], model: &Model) -> Option<Decision> {
     let lb = model.load_balancers().iter().find(|lb| lb.vips().any(|address| address == vip))?;
-    let pools = lb.listeners.iter().filter_map(|listener| model.pool(&listener.default_pool));
+    let pools = lb.listeners.iter().flat_map(Listener::pools).filter_map(|name| model.pool(name));
     let member = |pool: &crate::model::Pool| {
         let member = pool.members.iter().find(|member| member.address == source)?;
         Some(format!("{} of pool {}", member.name, pool.name))

@@ -12,9 +12,10 @@ use elb_common::reason::{Fate, Reason};
 
 use super::{
     Admission, Backend, ConnectionId, Decision, ExplainedPacket, Explanation, FlowEntry,
-    MatchedListener, Reply, Slot, TransportProtocol, frame,
+    MatchedListener, Reply, Slot, frame,
 };
 use crate::control::flow_key::Key;
+use crate::model::transport::TransportProtocol;
 use crate::observe::names::{BackendMember, Names};
 use crate::observe::packet::{SeenFrame, mac};
 

@@ -49,7 +49,7 @@ fn balancers(right: &Model, good: &Model, kept: &mut Vec<String>) -> Vec<LoadBal
         missing.listeners.retain(|listener| !is_present(listener));
         for listener in &mut missing.listeners {
             kept.push(format!("listener {:?}", listener.name.as_str()));
-            follow_name(listener, right, good);
+            follow_names(listener, right, good);
         }
         match balancers.iter_mut().find(|other| other.name == lb.name || other.id == lb.id) {
             Some(other) => other.listeners.append(&mut missing.listeners),
@@ -62,13 +62,15 @@ fn balancers(right: &Model, good: &Model, kept: &mut Vec<String>) -> Vec<LoadBal
     balancers
 }
 
-/// What is right may call the pool of a listener otherwise.
-fn follow_name(listener: &mut Listener, right: &Model, good: &Model) {
-    let id = good.pool(&listener.default_pool).map(|pool| pool.id);
-    if right.pool(&listener.default_pool).is_none()
-        && let Some(pool) = id.and_then(|id| right.pool_with(id))
-    {
-        listener.default_pool = pool.name.clone();
+/// What is right may call the pools of a listener otherwise.
+fn follow_names(listener: &mut Listener, right: &Model, good: &Model) {
+    for name in std::iter::once(&mut listener.default_pool).chain(&mut listener.fallback_pool) {
+        let id = good.pool(name).map(|pool| pool.id);
+        if right.pool(name).is_none()
+            && let Some(pool) = id.and_then(|id| right.pool_with(id))
+        {
+            *name = pool.name.clone();
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Use {
 pub(super) enum Kind {
     Flag,
     Number,
+    /// A number that may have a fraction.
+    Fraction,
     Text,
     Texts,
     Table,
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Self::Flag => "boolean",
             Self::Number => "integer",
+            Self::Fraction => "integer or float",
             Self::Text => "string",
             Self::Texts => "array of strings",
             Self::Table => "table",
@@ -51,6 +54,7 @@ impl Kind {
         match self {
             Self::Flag => "true or false, without quotes",
             Self::Number => "a whole number without quotes",
+            Self::Fraction => "a number without quotes, as in 5 or 0.2",
             Self::Text => "a text in quotes",
             Self::Texts => "a list of texts, as in [\"a\", \"b\"]",
             Self::Table => "a table",

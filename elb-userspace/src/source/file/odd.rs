@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::error::Report;
+use super::report::Report;
 use super::resources::Draft;
 use super::table::Place;
 use crate::model::{CidStrategy, Pool, Protocol};
@@ -37,6 +37,9 @@ impl Draft {
             }
         }
         for (pool, place) in self.pools.iter().zip(&self.pool_places) {
+            if let Some((key, what, fix)) = always_or_never_backup(pool) {
+                warn(&place.own, key, what, fix);
+            }
             if let Some(strategy) = pool.quic_cid_hash_strategy {
                 unnamed_members(pool).into_iter().for_each(|what| {
                     let fix = "give each member a server_id and let the servers put it into their \
@@ -58,6 +61,25 @@ impl Draft {
         let is_meant = self.agent.as_ref().is_none_or(|agent| agent.allow_empty);
         !is_meant && balancers.all(|lb| lb.listeners.is_empty())
     }
+}
+
+/// Backup members that always serve, and a number that is of none: the key, what is so, and what to do.
+fn always_or_never_backup(pool: &Pool) -> Option<(&'static str, String, &'static str)> {
+    let backup = pool.members.iter().filter(|member| member.backup).count();
+    let (others, below) = (pool.members.len() - backup, pool.backup_below.get());
+    if backup == 0 {
+        let what = "no member is a backup, so it has no effect".to_owned();
+        let fix = "set backup = true for a member, or remove it";
+        return (below > 1).then_some(("backup_below", what, fix));
+    }
+    let is_always = usize::try_from(below).is_ok_and(|below| others < below);
+    is_always.then(|| {
+        let what = format!(
+            "its backup members take new connections all the time: {others} other members are fewer \
+             than {below}"
+        );
+        ("name", what, "lower backup_below, or add members that are no backup")
+    })
 }
 
 /// Connection ids that ordinary servers choose are hashed anew, to another member.
@@ -113,6 +135,18 @@ mod tests {
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].starts_with("11:18 a UDP flow has no end"), "{said:?}");
         assert!(said[0].contains("300 s, so 100 questions"), "{said:?}");
+    }
+
+    #[test]
+    fn backup_members_that_always_serve_and_a_number_of_none_are_warned_of() {
+        let always = said("", "", "backup = true");
+        assert_eq!(always.len(), 1, "{always:?}");
+        let words = "13:8 its backup members take new connections all the time: 0 other members are \
+                     fewer than 1";
+        assert!(always[0].contains(words), "{always:?}");
+        let none = said("", "backup_below = 2", "");
+        assert!(none[0].contains("no member is a backup"), "{none:?}");
+        assert_eq!(said("", "backup_below = 1", ""), Vec::<String>::new());
     }
 
     #[test]

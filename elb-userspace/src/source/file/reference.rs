@@ -1,6 +1,7 @@
 //! The reference of the configuration file, `docs/configuration.md`: what its keys mean is written in `texts`;
 //! types, rules and defaults are what the reader of the file uses, and what errors print.
 
+pub mod man;
 mod texts;
 
 use std::cell::RefCell;
@@ -8,9 +9,10 @@ use std::cell::RefCell;
 use toml::de::DeTable;
 
 use self::texts::{Key, SECTIONS, Section};
-use super::error::Report;
 use super::keys::{Keys, Kind, Use};
+use super::report::Report;
 use super::resources;
+use super::source_text::SourceText;
 
 const INTRODUCTION: &str = "\
 <!-- Written by `cargo xtask docs`; do not edit. -->
@@ -19,6 +21,11 @@ const INTRODUCTION: &str = "\
 elb reads one TOML file, `/etc/elb/elb.toml` unless `--config` names another one. Resources and keys have the
 names of the Elastic Load Balance API, version 3. Unknown keys are errors. `elb check` reads a file without using
 it, and reports every error with line, column and what to do.
+
+`include = \"conf.d/*.toml\"`, at the beginning of the file, reads more files, in the order of their names. The path is
+relative to the file's folder; its last part may have `*` and `?`. These files have `[[load_balancer]]`, `[[pool]]`
+and `[[ipgroup]]`, and include nothing themselves; names are unique over all files, and each error names its file. No
+file that matches is no error; one that cannot be read is one, and so is more than 4 MiB in all.
 
 [elb.toml](../elb-userspace/dist/elb.toml) is a complete file with more background on each key;
 [getting-started.md](getting-started.md) begins with a small one.
@@ -33,6 +40,14 @@ const COLUMNS: &str = "\
 const EVERY_TABLE: &str = r#"
 [agent]
 interfaces = ["eth0"]
+[[notify]]
+url = "http://127.0.0.1:9000/"
+[metrics]
+[api]
+forwarding = "ipip"
+[flow_log]
+[sflow]
+collector = "192.0.2.9:6343"
 [[ipgroup]]
 name = "office"
 ip_list = ["10.0.0.1", { ip = "10.0.0.2" }]
@@ -58,6 +73,16 @@ pool_health = { minimum_healthy_member_count = 0 }
 healthmonitor = { type = "HTTP" }
 member = [{ address = "10.0.0.11" }]
 [[pool]]
+name = "redis"
+protocol = "TCP"
+forwarding = "ipip"
+healthmonitor = { type = "TCP" }
+[[pool]]
+name = "command"
+protocol = "TCP"
+forwarding = "ipip"
+healthmonitor = { type = "COMMAND" }
+[[pool]]
 name = "grpc"
 protocol = "TCP"
 forwarding = "ipip"
@@ -79,7 +104,9 @@ pub fn markdown() -> String {
         text += &format!("\n## {heading}\n\n{about}\n\n{COLUMNS}");
         for key in *described {
             let found = keys.get(table, key.name).expect("a test compares both");
-            text += &row(key, found);
+            let Row { meaning, values, default, example } = row(key, found);
+            let name = key.name;
+            text += &format!("| `{name}` | {meaning} | {values} | {default} | {example} |\n");
         }
     }
     text
@@ -88,16 +115,23 @@ pub fn markdown() -> String {
 /// What the reader asks for.
 fn keys() -> Keys {
     let document = DeTable::parse(EVERY_TABLE).expect("it is TOML");
-    let mut report = Report::new("", EVERY_TABLE);
+    let mut report = Report::new(SourceText::of("", EVERY_TABLE));
     report.keys = Some(Keys::default());
     let report = RefCell::new(report);
     resources::read(document.get_ref(), &report);
     report.into_inner().keys.unwrap_or_default()
 }
 
-/// The row of a key in the table of its section.
-fn row(key: &Key, found: &Use) -> String {
-    let Key { name, meaning, default, example } = key;
+/// What is said of a key.
+struct Row {
+    meaning: &'static str,
+    values: String,
+    default: String,
+    example: String,
+}
+
+fn row(key: &Key, found: &Use) -> Row {
+    let Key { meaning, default, example, .. } = key;
     let kind = found.kind.map_or("", Kind::name);
     let rules = match &found.rules[..] {
         [] => String::new(),
@@ -109,7 +143,7 @@ fn row(key: &Key, found: &Use) -> String {
         ("", all, _) => format!("`{}`", all.join("` or `")),
         (text, ..) => text.to_owned(),
     };
-    format!("| `{name}` | {meaning} | {kind}{rules} | {default} | `{example}` |\n")
+    Row { meaning, values: format!("{kind}{rules}"), default, example: format!("`{example}`") }
 }
 
 #[cfg(test)]

@@ -6,16 +6,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::Report;
 use super::port::{Port, port};
+use super::report::Report;
+use super::source_text::include;
 use super::table::{IPV4, IPV6, Place, Table};
 use super::{ipgroup, monitor, port_range, tracking};
+use crate::model::monitor::HealthCheck;
 use crate::model::{
     Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
-    Listener, LoadBalancer, Member, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
-    RingSize, Weight,
+    Listener, LoadBalancer, Member, MemberCount, MinimumHealthy, Name, NoMember, Pool, Protocol,
+    ResourceId, RingSize, Weight,
 };
+use crate::source::api::{self, ApiSettings};
+use crate::source::flow_log::{self, FlowLogSettings};
+use crate::source::metrics::{self, MetricsSettings};
+use crate::source::notify::{self, Notify};
 use crate::source::settings::{self, AgentSettings};
+use crate::source::sflow::{self, SflowSettings};
 
 /// The parts of a file that are valid by themselves.
 #[derive(Default)]
@@ -23,6 +30,12 @@ pub(super) struct Draft {
     pub(super) agent: Option<AgentSettings>,
     /// The byte at which `[agent]` starts.
     pub(super) agent_at: usize,
+    pub(super) notify: Vec<Notify>,
+    pub(super) flow_log: Option<FlowLogSettings>,
+    pub(super) sflow: Option<SflowSettings>,
+    pub(super) metrics: Option<MetricsSettings>,
+    /// `None`: it is there, and wrong.
+    pub(super) api: Option<Option<ApiSettings>>,
     pub(super) load_balancers: Vec<LoadBalancer>,
     pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
     pub(super) pools: Vec<Pool>,
@@ -56,10 +69,26 @@ pub(super) struct PoolPlace {
 pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
     let mut draft = Draft::default();
     let mut root = Table::root(document, report);
+    if root.text("include", include::RULE).is_some_and(|text| include::parts(text).is_none()) {
+        let what = "include is no such path".to_owned();
+        root.wrong("include", what, format!("use {}, as in conf.d/*.toml", include::RULE));
+    }
     root.require("agent", "add [agent] with interfaces = [\"...\"]");
     let agent = root.table("agent", "[agent]".to_owned());
     draft.agent_at = agent.as_ref().map_or(0, Table::at);
     draft.agent = agent.and_then(settings::read);
+    let webhooks = root.tables("notify", url_of);
+    draft.notify = notify::read_all(webhooks);
+    let metrics = root.table("metrics", "[metrics]".to_owned());
+    draft.metrics = metrics.map_or_else(|| Some(MetricsSettings::default()), metrics::read);
+    let flow_log = root.table("flow_log", "[flow_log]".to_owned());
+    draft.flow_log = flow_log.map_or_else(|| Some(FlowLogSettings::default()), flow_log::read);
+    let api = root.table("api", "[api]".to_owned());
+    draft.api = api.map_or(Some(None), |table| api::read(table).map(Some));
+    if root.has("api") {
+        only_in_the_store(&mut root, report);
+    }
+    draft.sflow = root.table("sflow", "[sflow]".to_owned()).and_then(sflow::read);
     for table in root.tables("load_balancer", name_of) {
         draft.read_load_balancer(table);
     }
@@ -70,7 +99,23 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
         draft.read_ip_group(table);
     }
     root.finish();
+    draft.set_check_user();
     draft
+}
+
+/// A host has one source: what the file has next to `[api]` is refused.
+fn only_in_the_store(root: &mut Table<'_>, report: &RefCell<Report>) {
+    for key in ["load_balancer", "pool", "ipgroup"] {
+        if root.at_of(key).is_some_and(|at| !report.borrow().is_stored(at)) {
+            let what =
+                format!("a file with [api] has its resources in the store, not in [[{key}]]");
+            root.wrong(key, what, "make them by the API, or remove [api]");
+        }
+    }
+}
+
+fn url_of(table: &DeTable<'_>) -> Option<String> {
+    table.get("url").and_then(|url| url.get_ref().as_str()).map(str::to_owned)
 }
 
 fn name_of(table: &DeTable<'_>) -> Option<String> {
@@ -78,6 +123,17 @@ fn name_of(table: &DeTable<'_>) -> Option<String> {
 }
 
 impl Draft {
+    /// Commands of all monitors run as one user.
+    fn set_check_user(&mut self) {
+        let Some(agent) = &self.agent else { return };
+        let monitors = self.pools.iter_mut().filter_map(|pool| pool.healthmonitor.as_mut());
+        for monitor in monitors {
+            if let HealthCheck::Command(check) = &mut monitor.check {
+                check.user = agent.check_user.clone();
+            }
+        }
+    }
+
     fn read_load_balancer(&mut self, mut t: Table<'_>) {
         t.require("name", "give it one");
         let name: Option<Name> = t.parsed("name");
@@ -90,7 +146,9 @@ impl Draft {
         let announce = t.parsed_or("announce", Announce::Arp);
         let allow_host_address = t.flag_or("allow_host_address", false);
         let listeners = t.tables("listener", name_of);
-        self.named_pools.extend(listeners.iter().filter_map(|l| l.peek("default_pool")));
+        for key in ["default_pool", "fallback_pool"] {
+            self.named_pools.extend(listeners.iter().filter_map(|l| l.peek(key)));
+        }
         let groups = listeners.iter().filter_map(|l| l.peek_in("ipgroup", "ipgroup"));
         self.named_ip_groups.extend(groups);
         let (listeners, places) =
@@ -154,6 +212,15 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
     let protocol = t.parsed("protocol");
     let (protocol_port, port_ranges) = port_range::ports(&mut t);
     let default_pool = t.parsed("default_pool");
+    let fallback_pool: Option<Name> = t.parsed("fallback_pool");
+    let fallback_below = t.number_or(
+        "fallback_below",
+        " members that take new connections",
+        MemberCount::constant(1),
+    );
+    if fallback_pool.is_none() && t.has("fallback_below") {
+        t.wrong("fallback_below", "there is no fallback_pool", "name one, or remove it");
+    }
     let admin_state_up = t.flag_or("admin_state_up", true);
     let keepalive_timeout =
         t.number_or("keepalive_timeout", " seconds", IdleTimeout::constant(300));
@@ -172,6 +239,8 @@ fn listener(mut t: Table<'_>, load_balancer: ResourceId) -> Option<(Listener, Pl
         protocol_port: protocol_port?,
         port_ranges,
         default_pool: default_pool?,
+        fallback_pool,
+        fallback_below,
         admin_state_up,
         keepalive_timeout,
         ipgroup,
@@ -202,6 +271,8 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
     }
     let minimum_healthy_member_count = pool_health(t);
+    let backup_below =
+        t.number_or("backup_below", " members that can serve", MemberCount::constant(1));
     let allow_empty = t.flag_or("allow_empty", false);
     let (name, protocol) = (name?, protocol?);
     Some(Pool {
@@ -219,6 +290,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         udp_hold,
         healthmonitor: None,
         minimum_healthy_member_count,
+        backup_below,
         allow_empty,
         members: Vec::new(),
     })
@@ -274,6 +346,8 @@ fn member(mut t: Table<'_>, pool: ResourceId) -> Option<(Member, Place)> {
     let note = ", the listener's port; leave it out if the pool has any_port_enable";
     let protocol_port = port(t.number::<Port>("protocol_port", note)).unwrap_or(0);
     let weight = t.number_or("weight", "; 0 takes no new connections", Weight::constant(1));
+    let backup = t.flag_or("backup", false);
+    let max_connection = t.number_or("max_connection", "; 0 is no limit", Limit::constant(0));
     let server_id = t.parsed("server_id");
     let (sound, place) = t.finish();
     let address = address?;
@@ -284,6 +358,15 @@ fn member(mut t: Table<'_>, pool: ResourceId) -> Option<(Member, Place)> {
     let name = if unnamed { by_address() } else { name };
     let derived = || ResourceId::of_member(pool, SocketAddr::new(address, protocol_port));
     let id = id.unwrap_or_else(derived);
-    let member = Member { id, name: name?, address, protocol_port, weight, server_id };
+    let member = Member {
+        id,
+        name: name?,
+        address,
+        protocol_port,
+        weight,
+        backup,
+        max_connection,
+        server_id,
+    };
     sound.then_some((member, place))
 }

@@ -3,6 +3,8 @@
 //! A key that is asked for is known; [`Table::finish`] reports the others. So what a table may hold
 //! is written once, where it is read.
 
+mod paths;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -11,8 +13,8 @@ use std::str::FromStr;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::Report;
 use super::keys::{Kind, Use};
+use super::report::Report;
 use crate::model::value::{Invalid, ValueRule};
 
 /// What an IPv4 address is called, and one.
@@ -123,6 +125,11 @@ impl<'a> Table<'a> {
         self.entries.contains_key(key)
     }
 
+    /// The byte at which the value of `key` starts, if there is one.
+    pub(in crate::source) fn at_of(&self, key: &str) -> Option<usize> {
+        self.entries.get(key).map(|value| value.span().start)
+    }
+
     /// Notes that there is such a key, although it is not read now.
     pub(in crate::source) fn known(&mut self, key: &'static str) {
         self.known.push(key);
@@ -223,6 +230,22 @@ impl<'a> Table<'a> {
         self.number(key, note).unwrap_or(default)
     }
 
+    /// A number of seconds, which may have a fraction.
+    pub(in crate::source) fn seconds_or<T>(&mut self, key: &'static str, default: T) -> T
+    where
+        T: TryFrom<f64, Error = Invalid> + ValueRule + Display,
+    {
+        const NOTE: &str = " seconds";
+        self.used(key, || Use::with_default(&default));
+        self.used(key, || Use::of(Kind::Fraction, T::rule() + NOTE));
+        let Some(value) = self.value(key) else { return default };
+        let number = fraction(value);
+        let number = self.expect(key, number, value, Kind::Fraction.wanted()).map(T::try_from);
+        let number =
+            number.map(|read| read.map_err(|wrong| Invalid { fix: wrong.fix + NOTE, ..wrong }));
+        number.and_then(|number| self.valid(key, number)).unwrap_or(default)
+    }
+
     /// A list of texts, which keep a rule that the caller checks.
     pub(in crate::source) fn texts(
         &mut self,
@@ -248,7 +271,7 @@ impl<'a> Table<'a> {
     }
 
     /// The tables of the list `key` within this one, each called what `object` makes of its label
-    /// or, for want of one, its number.
+    /// or its number if it has none.
     pub(in crate::source) fn tables(
         &mut self,
         key: &'static str,
@@ -362,5 +385,17 @@ impl<'a> Table<'a> {
         if let Some(keys) = &mut self.report.borrow_mut().keys {
             keys.add(&self.path, key, how());
         }
+    }
+}
+
+/// A number of either kind.
+fn fraction(value: &DeValue<'_>) -> Option<f64> {
+    match value.as_integer() {
+        Some(whole) if whole.radix() != 10 => {
+            let whole = i64::from_str_radix(whole.as_str(), whole.radix());
+            Some(whole.map_or(f64::INFINITY, |whole| whole as f64))
+        }
+        Some(whole) => whole.as_str().parse().ok(),
+        None => value.as_float()?.as_str().parse().ok(),
     }
 }

@@ -74,7 +74,7 @@ fn the_smallest_file_takes_the_defaults() {
     assert_eq!((web.members[0].weight.get(), web.minimum_healthy_member_count.get()), (1, 0));
     assert_eq!(dns.members[0].name.as_str(), "10.0.0.21:53");
     let monitor = web.healthmonitor.as_ref().unwrap();
-    assert_eq!((monitor.delay.get(), monitor.timeout.get()), (5, 3));
+    assert_eq!((monitor.delay.ceil(), monitor.timeout.ceil()), (5, 3));
     assert_eq!((monitor.max_retries.get(), monitor.max_retries_down.get()), (3, 3));
     assert_eq!(monitor.port(&web.members[0]), 80);
     let HealthCheck::Http(http) = &monitor.check else { panic!() };
@@ -96,6 +96,8 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         SAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
     };
     let not_defaults = [
+        "include",
+        "socket_group",
         "encap_source",
         "encap_source_ipv6",
         "probe_source",
@@ -107,6 +109,10 @@ fn the_sample_is_valid_and_shows_the_defaults() {
         "quic_cid_hash_strategy",
         "server_id",
         "id",
+        "listen",
+        "bearer_token_file",
+        "tls_certificate",
+        "tls_key",
     ];
     let (defaults, errors) = parse_lenient("elb.toml", &uncomment(&not_defaults));
     assert_eq!((defaults, errors.to_string().as_str()), (plain, ""));
@@ -125,7 +131,9 @@ fn is_setting(line: &str, except: &[&str]) -> bool {
 #[test]
 fn the_sample_shows_every_key() {
     let with_unknown_key = |table: &str| {
-        let text = format!("{SMALL}[[ipgroup]]\nname = \"office\"\nip_list = []\n");
+        let text = format!(
+            "{SMALL}[[ipgroup]]\nname = \"office\"\nip_list = []\n[metrics]\n[flow_log]\n[sflow]\n"
+        );
         let text = text.replace(table, &format!("{table}\nqqqqqqqqqq = 1"));
         let errors = parse("elb.toml", &text).unwrap_err();
         let error = errors.iter().find(|error| error.what.contains("qqqqqqqqqq")).unwrap();
@@ -133,6 +141,9 @@ fn the_sample_shows_every_key() {
     };
     let tables = [
         "[agent]",
+        "[metrics]",
+        "[flow_log]",
+        "[sflow]",
         "[[load_balancer]]",
         "[[load_balancer.listener]]",
         "[[pool]]",
@@ -142,7 +153,7 @@ fn the_sample_shows_every_key() {
     let tables = tables.into_iter().chain(["[pool.healthmonitor]"]);
     for key in tables.map(with_unknown_key).collect::<Vec<_>>().join(", ").split(", ") {
         let shown = SAMPLE.lines().any(|line| {
-            let line = line.trim_start_matches("# ");
+            let line = line.trim_start_matches(['#', ' ']);
             line.starts_with(&format!("{key} = ")) || line.contains(&format!(".{key}]"))
         });
         assert!(shown, "{key}");

@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashSet};
 use elb_common::ring::CHUNK;
 
 use super::capacity;
-use super::error::Report;
 use super::host::Host;
+use super::report::Report;
 use super::resources::Draft;
 use super::table::Place;
 use crate::health::path::AT_ONCE;
 use crate::model::monitor::ProbePath;
 use crate::model::rules::{self, At, Violation};
-use crate::model::{Listener, Model, Pool};
+use crate::model::{Listener, LoadBalancer, Model, Name, Pool};
 use crate::source::settings::AgentSettings;
 
 /// Backend ids are 16 bits wide; 0 is no member and 65,535 marks an empty slot while a ring is built.
@@ -38,6 +38,7 @@ pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) 
     }
     draft.warn(report);
     draft.warn_of_the_unlikely(report);
+    draft.warn_of_load(report);
     draft.warn_of_host_addresses(host, report);
     let model = Model::new(draft.load_balancers, draft.pools, draft.ip_groups);
     model.expect("the loop ends only when the rules have nothing left to say")
@@ -46,8 +47,48 @@ pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) 
 impl Draft {
     fn report(&self, violation: &Violation, report: &RefCell<Report>) {
         let place = self.place(violation.at);
-        let (what, fix) = (violation.what.clone(), violation.fix.clone());
+        let (mut what, fix) = (violation.what.clone(), violation.fix.clone());
+        if let Some(other) = self.first_like(violation.at, violation.key)
+            && let Some(place) = report.borrow().place(other.of(violation.key))
+        {
+            what += &format!(", at {place}");
+        }
         report.borrow_mut().error(place.of(violation.key), &place.object, what, fix);
+    }
+
+    /// The first one of its kind that has the same name or the same address, where that is what is wrong.
+    fn first_like(&self, at: At, key: &str) -> Option<&Place> {
+        let (balancers, pools, groups) = (&self.load_balancers, &self.pools, &self.ip_groups);
+        match (at, key) {
+            (At::LoadBalancer(i), "name") => {
+                let first = balancers[..i].iter().position(|lb| lb.name == balancers[i].name)?;
+                Some(&self.load_balancer_places[first].own)
+            }
+            (At::LoadBalancer(i), "vip_address" | "ipv6_vip_address") => {
+                let is_same = |lb: &LoadBalancer| match key {
+                    "vip_address" => lb.vip_address == balancers[i].vip_address,
+                    _ => lb.ipv6_vip_address == balancers[i].ipv6_vip_address,
+                };
+                let first = balancers[..i].iter().position(is_same)?;
+                Some(&self.load_balancer_places[first].own)
+            }
+            (At::Listener(i, j), "name") => {
+                let name = &balancers[i].listeners[j].name;
+                let all = balancers.iter().zip(&self.load_balancer_places).take(i + 1);
+                let mut all = all.flat_map(|(lb, place)| lb.listeners.iter().zip(&place.listeners));
+                let (_, first) = all.find(|(one, _)| one.name == *name)?;
+                (!std::ptr::eq(first, &self.load_balancer_places[i].listeners[j])).then_some(first)
+            }
+            (At::Pool(i), "name") => {
+                let first = pools[..i].iter().position(|pool| pool.name == pools[i].name)?;
+                Some(&self.pool_places[first].own)
+            }
+            (At::IpGroup(i), "name") => {
+                let first = groups[..i].iter().position(|group| group.name == groups[i].name)?;
+                Some(&self.ip_group_places[first])
+            }
+            _ => None,
+        }
     }
 
     fn place(&self, at: At) -> &Place {
@@ -87,10 +128,12 @@ impl Draft {
         listener: &'l Listener,
     ) -> Option<(&'static str, &'static str, &'l str)> {
         let is = |broken: &[String], name: &str| broken.iter().any(|broken| broken == name);
-        let pool = listener.default_pool.as_str();
-        let has_pool = || self.pools.iter().any(|present| present.name.as_str() == pool);
-        if is(&self.broken_pools, pool) && !has_pool() {
-            return Some(("default_pool", "pool", pool));
+        let has_pool = |pool: &str| self.pools.iter().any(|one| one.name.as_str() == pool);
+        for (key, pool) in ["default_pool", "fallback_pool"].into_iter().zip(listener.pools()) {
+            let pool = pool.as_str();
+            if is(&self.broken_pools, pool) && !has_pool(pool) {
+                return Some((key, "pool", pool));
+            }
         }
         let group = listener.ipgroup.as_ref()?.ipgroup.as_str();
         let has_group = || self.ip_groups.iter().any(|present| present.name.as_str() == group);
@@ -181,12 +224,12 @@ impl Draft {
 
     fn used_pools(&self) -> HashSet<&str> {
         let listeners = self.load_balancers.iter().flat_map(|lb| &lb.listeners);
-        listeners.map(|listener| listener.default_pool.as_str()).collect()
+        listeners.flat_map(Listener::pools).map(Name::as_str).collect()
     }
 
     /// How many virtual addresses have listeners that use a pool.
-    fn vips_of(&self, pool: &str) -> usize {
-        let uses = |listener: &Listener| listener.default_pool.as_str() == pool;
+    pub(super) fn vips_of(&self, pool: &str) -> usize {
+        let uses = |listener: &Listener| listener.pools().any(|name| name.as_str() == pool);
         let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(uses));
         all.map(|lb| lb.vips().count()).sum()
     }

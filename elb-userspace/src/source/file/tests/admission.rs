@@ -273,6 +273,35 @@ fn ranges() {
     says(&udp(range(4790, 4800)), &[]);
 }
 
+/// A member may have only so many connections where its pool counts them.
+#[test]
+fn limits_of_members() {
+    let limited = |most: &str, algorithm: &str| {
+        SMALL
+            .replacen("[[pool.member]]", &format!("[[pool.member]]\nmax_connection = {most}"), 1)
+            .replacen("[[pool]]", &format!("[[pool]]\nlb_algorithm = \"{algorithm}\""), 1)
+    };
+    for algorithm in ["ROUND_ROBIN", "LEAST_CONNECTIONS"] {
+        says(&limited("500", algorithm), &[]);
+        let (config, _) = parse_lenient("elb.toml", &limited("500", algorithm));
+        assert_eq!(config.unwrap().model.pools()[0].members[0].max_connection.get(), 500);
+    }
+    says(&limited("0", "SOURCE_IP"), &[]);
+    let errors = |text: String| {
+        let (_, errors) = parse_lenient("elb.toml", &text);
+        errors.to_string()
+    };
+    let said = errors(limited("500", "SOURCE_IP"));
+    for words in [
+        "max_connection 500 needs a pool that records every connection; that of pool \"web\" is SOURCE_IP",
+        "remove it, or set lb_algorithm = \"ROUND_ROBIN\" or \"LEAST_CONNECTIONS\" in the pool",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let said = errors(limited("1000001", "ROUND_ROBIN"));
+    assert!(said.contains("max_connection 1000001 is outside 0..=1000000"), "{said}");
+}
+
 /// Listeners of one load balancer share no port, unless one takes what the others leave.
 #[test]
 fn overlaps() {

@@ -21,8 +21,8 @@ fn syntax_and_keys() {
         r#"type = "HTTP""#,
         r#"typo = "HTTP""#,
         &[
-            "21:1: pool \"web\", healthmonitor: type is missing; set it to TCP, HTTP, HTTPS, TLS \
-             or GRPC, in a UDP pool to UDP_CONNECT",
+            "21:1: pool \"web\", healthmonitor: type is missing; set it to TCP, HTTP, HTTPS, TLS, \
+             GRPC or COMMAND, in a UDP pool to UDP_CONNECT or COMMAND",
             "22:1: pool \"web\", healthmonitor: \"typo\" is not a key here; did you mean type?",
         ],
     );
@@ -88,8 +88,8 @@ fn values() {
     says(
         r#"type = "HTTP""#,
         "type = \"HTTP\"\ntimeout = 99999999999999999999",
-        &["23:11: pool \"web\", healthmonitor: timeout 99999999999999999999 is far out of \
-             range; use 1 to 50 seconds"],
+        &["23:11: pool \"web\", healthmonitor: timeout 100000000000000000000 is outside \
+             0.1..=50; use 0.1 to 50 seconds"],
     );
     says(
         r#"forwarding = "ipip""#,
