@@ -155,7 +155,10 @@ impl Core {
         if quiet == self.host.keeping.quiet {
             return false;
         }
-        tracing::info!(?quiet, "interfaces on a segment where another one answers for addresses");
+        tracing::info!(
+            ?quiet,
+            "these interfaces stay quiet: another one on their segment answers for the addresses"
+        );
         self.host.keeping.quiet = quiet;
         self.publish();
         true

@@ -1,4 +1,5 @@
-//! A panic ends one task and not the agent: it is counted and shown, and the task begins again.
+//! A panic ends one task and not the agent: it is counted and shown, and the task begins again. One of the
+//! loop's own code, whose state it may have left half changed, ends the agent in order; the next one says so.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -8,22 +9,27 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::{apart, fault, sleep_until};
+use super::{fault, sleep_until, worker};
 use crate::api::Query;
 use crate::api::accept::Spare;
+use crate::api::exporter::MetricsServer;
+use crate::api::readers::Readers;
 use crate::api::server::Server;
 use crate::api::shape::status;
 use crate::api::socket::BoundSocket;
+use crate::api::v3::ApiServer;
 use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
 use crate::kernel::net::follow::thread;
 use crate::kernel::net::probe_route::keep::KeptRoute;
+use crate::observe::metrics::Exporter;
+use crate::source::file::MetricsSettings;
 
 /// Tasks that panicked, since the agent started.
 #[derive(Debug, Default)]
@@ -32,13 +38,19 @@ pub(super) struct Panics(BTreeMap<&'static str, status::Panics>);
 impl Panics {
     /// A task panicked with this message.
     pub(super) fn note(&mut self, task: &'static str, message: String) {
-        tracing::error!(task, message, "a task panicked, it begins again; please report this");
+        tracing::error!(task, message, "a task panicked and is started again; please report this");
         let known = self.0.entry(task).or_insert_with(|| status::Panics {
             task: task.to_owned(),
             count: 0,
             last: String::new(),
         });
         (known.count, known.last) = (known.count + 1, message);
+    }
+
+    /// A task of the agent before this one panicked, and ended it.
+    pub(super) fn note_earlier(&mut self, task: &'static str, message: String) {
+        tracing::error!(task, message, "the agent before this one panicked; please report this");
+        self.0.insert(task, status::Panics { task: task.to_owned(), count: 1, last: message });
     }
 
     /// Takes in how a task ended: its result, or none if it panicked.
@@ -62,6 +74,17 @@ impl Panics {
             format!("task {task} panicked {times} and was begun again: {last}; please report this")
         })
     }
+}
+
+/// What the agent's own code is called among its tasks.
+pub(super) const MAIN_LOOP: &str = "main loop";
+
+/// Why the agent ends, and what goes on meanwhile.
+pub(super) fn main_loop_panicked(message: &str) -> anyhow::Error {
+    anyhow!(
+        "the agent's main loop panicked: {message}; the agent ends, to be started again by the service manager, \
+         the program goes on forwarding, and members' health stays as it is until then; please report this"
+    )
 }
 
 /// Runs work that may panic; then the error is what it said.
@@ -191,11 +214,39 @@ pub(super) fn answering(
     listening: BoundSocket,
     spare: Spare,
     queries: mpsc::Sender<Query>,
+    exporter: Exporter,
+    readers: Option<Readers>,
 ) -> Result<Lasting> {
     Lasting::start("API socket", move || {
-        let server = Server::new(listening.clone(), spare.clone(), queries.clone());
-        let served = apart::spawn("elb-api", move || server.run())?;
+        let (queries, exporter) = (queries.clone(), exporter.clone());
+        let server = Server::new(listening.clone(), spare.clone(), queries, exporter);
+        let server = server.with_readers(readers.clone());
+        let served = worker::spawn("elb-api", move || server.run())?;
         Ok(Box::pin(async move { Ok(served.await.context("its thread panicked")??) }))
+    })
+}
+
+/// Name of the task that serves metrics over TCP.
+pub(super) const EXPORTER: &str = "metrics over TCP";
+
+/// Serves metrics over TCP, where the settings want it.
+pub(super) fn exporting(
+    settings: watch::Receiver<MetricsSettings>,
+    exporter: Exporter,
+) -> Result<Lasting> {
+    Lasting::start(EXPORTER, move || {
+        let server = MetricsServer::new(settings.clone(), exporter.clone());
+        let served = worker::spawn("elb-metrics", move || server.run())?;
+        Ok(Box::pin(async move { served.await.context("its thread panicked")? }))
+    })
+}
+
+/// Serves the API, until its end comes.
+pub(super) fn serving_api(server: ApiServer, end: watch::Receiver<bool>) -> Result<Lasting> {
+    Lasting::start("API", move || {
+        let (server, end) = (server.clone(), end.clone());
+        let served = worker::spawn("elb-v3", move || server.run(end))?;
+        Ok(Box::pin(async move { served.await.context("its thread panicked")? }))
     })
 }
 

@@ -11,23 +11,27 @@ use elb_common::limits;
 use elb_common::listener::vip_flags;
 use elb_common::ring::CHUNK;
 
-use super::arrivals::Arrivals;
-use super::bound::Bound;
 use super::descriptors;
-use super::drained::Drained;
-use super::events::Events;
-use super::holders::Holders;
-use super::instrument::Looked;
-use super::keeping::Keeping;
-use super::members::{DueProbe, Members};
-use super::own_address::OwnAddresses;
 use super::owning::Owned;
-use super::quiet::Quiet;
-use super::sources::Sources;
-use super::state::{Drains, Faults, Journal, LoadedFile, OnHost, Probes, Serving};
-use super::sweep::Tracking;
-use super::vip_probes::VipProbes;
+use super::state::arrivals::Arrivals;
+use super::state::bound::Bound;
+use super::state::drained::Drained;
+use super::state::events::Events;
+use super::state::flow_log::FlowLogging;
+use super::state::holders::Holders;
+use super::state::instrument::Looked;
+use super::state::keeping::Keeping;
+use super::state::members::{DueProbe, Members};
+use super::state::metering::Metering;
+use super::state::quiet::Quiet;
+use super::state::sources::Sources;
+use super::state::sweep::Tracking;
+use super::state::vip_probes::VipProbes;
+use super::state::watched::Watched;
+use super::state::webhooks::Webhooks;
+use super::state::{Drains, Faults, Journal, LoadedFile, OnHost, OwnAddresses, Probes, Serving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::api::shape::events::AgentEvent;
 use crate::control::assign::IdSpace;
 use crate::control::network::{Network, Route, WantedAddresses};
 use crate::control::plan::Image;
@@ -46,6 +50,7 @@ pub(super) struct Parts {
     pub text: String,
     pub object: LoadedObject,
     pub maps: Maps,
+    pub flow_log: FlowLogging,
     pub vip_probes: VipProbes,
     pub tracking: Arc<Tracking>,
     pub attachments: Vec<Attachment>,
@@ -77,6 +82,8 @@ pub(super) struct Core {
     pub(super) host: OnHost,
     pub(super) journal: Journal,
     pub(super) faults: Faults,
+    pub(super) metering: Metering,
+    pub(super) flow_log: FlowLogging,
 }
 
 impl Core {
@@ -100,8 +107,11 @@ impl Core {
                 path: parts.file,
                 text: parts.text,
                 loaded: parts.now,
+                generation: 0,
+                published: None,
                 problems: parts.problems,
                 is_wrong: false,
+                stored: None,
             },
             folder: parts.folder,
             started: parts.now.wall,
@@ -114,6 +124,8 @@ impl Core {
                 moving,
                 next_publish: None,
                 first_rings_wait: false,
+                fallbacks: BTreeMap::new(),
+                reserves: BTreeMap::new(),
                 revision: 0,
                 census: None,
                 left_out: Vec::new(),
@@ -139,15 +151,20 @@ impl Core {
                 socket: None,
                 own_addresses: OwnAddresses::default(),
                 unserved: Vec::new(),
+                ipv6_off: None,
                 sources: Sources::default(),
                 holders: Holders::default(),
             },
             journal: Journal {
                 events: Events::new(std::mem::take(&mut parts.health.events)),
                 bound: Bound::new(std::mem::take(&mut parts.health.bound_load_balancers)),
+                webhooks: Webhooks::default(),
                 arrivals: Arrivals::default(),
+                out_of_service: BTreeMap::new(),
             },
             faults: Faults::default(),
+            metering: Metering::default(),
+            flow_log: parts.flow_log,
         };
         let model = core.config.model.clone();
         core.keep_drained();
@@ -231,9 +248,13 @@ impl Core {
         self.probes.members.judging.proving.looked(begun);
         let proved = self.proved(member, &outcome);
         self.probes.members.prove(member, proved);
+        let before = self.probes.members.watched(member).map_or(0, Watched::probes);
         let effect = self.probes.members.probed(member, outcome, now);
+        if let Some(watched) = self.probes.members.watched(member) {
+            self.metering.probed(watched, before);
+        }
         if let Some(event) = effect.event {
-            self.journal.events.happened(event);
+            self.happened(AgentEvent::Member(event), now.time);
         }
         ToDo { publish: effect.standing_changed, save: effect.is_news }
     }

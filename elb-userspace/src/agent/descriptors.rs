@@ -13,7 +13,7 @@ const OF_A_PROBE: u64 = 2;
 const LEAST: usize = 16;
 
 /// Raises the limit to what is allowed, and returns how many probes may be under way. More
-/// would fail for want of a socket, and members would look unhealthy.
+/// would fail for lack of a socket, and members would look unhealthy.
 pub(super) fn most_probes() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -7,13 +7,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::core::Core;
-use super::members::Watched;
+use super::state::watched::Watched;
 use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::status::timestamp;
 use crate::control::network::Route;
 use crate::diagnosis::evidence::{
-    Evidence, HealthEvidence, Lapses, Looks, MemberWay, Own, PoolWanted, Resting, Served,
-    WantedMember,
+    Evidence, FullMember, HealthEvidence, Lapses, Looks, MemberWay, OutOfRotation, Own, PoolWanted,
+    Served, WantedMember,
 };
 use crate::diagnosis::instrument::{self, InstrumentQuestion};
 use crate::diagnosis::report::{Conclusion, Report};
@@ -40,7 +40,7 @@ pub(super) struct Case {
     left_out: usize,
     /// What is to be looked at on this host.
     question: InstrumentQuestion,
-    /// Where what probes come to gives reason to suspect this host: what they are in want of.
+    /// Where the results of probes give reason to suspect this host: what the probes lack.
     suspected: Option<Vec<String>>,
 }
 
@@ -122,7 +122,11 @@ impl Core {
             let is_well = watched.is_none_or(|one| one.uncounted.is_empty())
                 && self.unserved_way(member.address).is_none();
             if works && reached && !stuck && !held && is_well {
-                case.healthy.push(format!("{}/{}", pool.name, member.name));
+                let backup = self.backup(pool, member);
+                let full = self.full(pool, member).map(|full| full.to_string());
+                let notes = backup.map(|backup| backup.to_string()).into_iter().chain(full);
+                let note: String = notes.map(|note| format!(" ({note})")).collect();
+                case.healthy.push(format!("{}/{}{note}", pool.name, member.name));
             } else if case.members.len() < MOST {
                 case.members.push(self.evidence(pool, member));
             } else {
@@ -152,6 +156,8 @@ impl Core {
                 pool: self.pool_wanted(pool),
                 member: member.name.to_string(),
                 service: member.socket(),
+                backup: self.backup(pool, member),
+                full: self.full(pool, member),
                 probe,
                 max_retries: monitor.map_or(1, |monitor| monitor.max_retries.get()),
                 delay: monitor.map(|monitor| monitor.delay.duration()).unwrap_or_default(),
@@ -179,11 +185,13 @@ impl Core {
             protocol: listener.protocol,
             vips: balancer.vips().collect(),
             was_bound: !self.journal.bound.never_was(balancer),
+            fallback: self.serving.fallbacks.get(&listener.id).cloned(),
             enabled: balancer.admin_state_up && listener.admin_state_up,
         });
         let others = model.load_balancers().iter().flat_map(|balancer| {
             let fitting = balancer.listeners.iter().filter(|listener| {
-                listener.protocol == pool.protocol && listener.default_pool != pool.name
+                listener.protocol == pool.protocol
+                    && listener.pools().all(|name| *name != pool.name)
             });
             fitting.map(move |listener| format!("{}/{}", balancer.name, listener.name))
         });
@@ -196,16 +204,27 @@ impl Core {
             forwarding: pool.forwarding,
             listeners: served.collect(),
             others: others.collect(),
-            members: pool.members.iter().map(|member| self.resting(member)).collect(),
+            backup: self.serving.reserves.get(&pool.id).map(|one| one.reserve),
+            full: pool.members.iter().filter_map(|member| self.full(pool, member)).collect(),
+            members: pool.members.iter().map(|member| self.out_of_rotation(member)).collect(),
         }
     }
 
-    fn resting(&self, member: &Member) -> Option<Resting> {
+    /// The member, if it has as many connections as it may.
+    fn full(&self, pool: &Pool, member: &Member) -> Option<FullMember> {
+        let most = Some(member.max_connection.get()).filter(|most| *most > 0)?;
+        let assigned = self.serving.reconciler.assignments.pools.get(&pool.id)?;
+        let number = assigned.members.iter().find(|one| one.socket() == member.socket())?;
+        let open = self.serving.maps.backend_connections(number.id).ok()?;
+        (open >= most).then(|| FullMember { member: member.name.to_string(), open, most })
+    }
+
+    fn out_of_rotation(&self, member: &Member) -> Option<OutOfRotation> {
         let name = member.name.to_string();
         if self.drains.drained.has(member) {
-            return Some(Resting::Drained(name));
+            return Some(OutOfRotation::Drained(name));
         }
-        (member.weight.get() == 0).then_some(Resting::NoWeight(name))
+        (member.weight.get() == 0).then_some(OutOfRotation::NoWeight(name))
     }
 
     fn way(
@@ -231,6 +250,7 @@ impl Core {
         MemberWay {
             doubt: self.network.doubt(member),
             unserved: self.unserved_way(member).cloned(),
+            ipv6_off: if member.is_ipv6() { self.interfaces_without_ipv6() } else { Vec::new() },
             path_mtu: self.network.path_mtus.get(&member).copied(),
             next_hop,
             interface: interface.map(|link| link.name.clone()).unwrap_or_default(),

@@ -3,6 +3,7 @@
 use elb_common::addr::Mac;
 
 use super::core::Core;
+use super::state::flow_log::Naming;
 use crate::kernel::bpf::{Live, coarse_seconds};
 use crate::observe::explain::{ExplainRequest, Explanation, Ingress, explain, local};
 use crate::observe::names::Names;
@@ -15,6 +16,12 @@ impl Core {
         let served = self.host.attachments.iter().map(|a| (a.index, a.interface.clone()));
         let interfaces = links.chain(served).collect();
         Names::new(&self.config.model, &self.serving.reconciler.assignments, interfaces)
+    }
+
+    /// What names depend on.
+    pub(super) fn naming(&self) -> Naming {
+        let interfaces = self.host.attachments.iter().map(|one| one.index).collect();
+        (self.serving.revision, self.file.loaded.time, interfaces)
     }
 
     /// Where a packet would go. Changes nothing.

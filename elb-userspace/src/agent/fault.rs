@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 static FAULT: OnceLock<(String, AtomicU32)> = OnceLock::new();
 
-/// Lets a task panic so often: `probe`, `sweep`, `netlink`, `answer`. Once in a process.
+/// Lets a task panic so often: `probe`, `sweep`, `netlink`, `answer`, `metrics`, `loop`. Once in a process.
 pub fn set(task: &str, times: u32) {
     let _ = FAULT.set((task.to_owned(), AtomicU32::new(times)));
 }

@@ -9,8 +9,8 @@ use elb_common::backend::Backend;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::Agent;
 use super::core::{Core, addresses};
+use super::{Agent, fault};
 use crate::api::shape::reload::{ReloadReport, ReloadRequest};
 use crate::control::network::{LastHop, Network, WantedAddresses};
 use crate::model::LoadBalancer;
@@ -113,11 +113,15 @@ impl Agent {
         request: ReloadRequest,
         answer: Option<oneshot::Sender<ReloadReport>>,
     ) {
+        fault::reach("loop");
         let now = Instant::now();
         let mut wanted = self.core.addresses();
         let mut members = BTreeSet::new();
         // The reload says what is wrong with the file.
-        if let (Some(config), _) = file::load_for(&self.core.file.path, &self.core.host()) {
+        let source = self.core.file.peek();
+        let host = self.core.host();
+        let read = source.ok().and_then(|source| file::parse_source(&source, &host).0);
+        if let Some(config) = read {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
             wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));

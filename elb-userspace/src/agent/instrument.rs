@@ -1,95 +1,21 @@
-//! What is broken on the load balancer's own side: suspected by what probes come to, looked at, and put
+//! What is broken on the load balancer's own side: suspected from the results of probes, looked at, and put
 //! into the words of the status.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::PoisonError;
 
 use super::core::Core;
-use super::members::Uncounted;
+use super::state::instrument::{Found, LookReason};
+use super::state::watched::Uncounted;
 use super::{Agent, now};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
 use crate::health::brake::Mass;
 use crate::health::probe::ProbeSource;
 use crate::health::{Cause, Failure};
 use crate::kernel::net::probe_route::RouteNames;
-use crate::model::time::{Now, Time};
+use crate::model::time::Now;
 use crate::source::file::ProbeMark;
-
-/// How often it is looked at while there is reason to.
-const AGAIN: Duration = Duration::from_secs(5);
-/// How soon after a look there may be another, for members that are silent since.
-const SOON: Duration = Duration::from_secs(1);
-
-/// Why it is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// There is none.
-    None,
-    /// Single members are silent, and it was looked at since.
-    Known,
-    /// Many fail, still.
-    Lasts,
-    /// A member is silent since the last look.
-    New,
-}
-
-/// What was found, and when it was looked at.
-#[derive(Default)]
-pub(super) struct Looked {
-    at: Option<Time>,
-    found: Arc<Mutex<Option<Found>>>,
-}
-
-/// What a look found that began then.
-#[derive(Clone)]
-struct Found {
-    begun: Time,
-    faults: Vec<Fault>,
-}
-
-impl Looked {
-    /// Whether it is time to look; while there is no reason, what was found is forgotten.
-    fn is_due(&mut self, reason: Reason, now: Time) -> bool {
-        let after = match reason {
-            Reason::None => {
-                *self = Self::default();
-                return false;
-            }
-            Reason::Known if self.found().is_some_and(|found| found.is_empty()) => return false,
-            Reason::Known | Reason::Lasts => AGAIN,
-            // One look at a time.
-            Reason::New if Arc::strong_count(&self.found) > 1 => AGAIN,
-            Reason::New => SOON,
-        };
-        let due = self.at.is_none_or(|at| now.since(at) >= after);
-        if due {
-            self.at = Some(now);
-        }
-        due
-    }
-
-    fn last(&self) -> Option<Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn found(&self) -> Option<Vec<Fault>> {
-        self.last().map(|found| found.faults)
-    }
-
-    /// When the last look began that is over.
-    pub(super) fn begun(&self) -> Option<Time> {
-        self.last().map(|found| found.begun)
-    }
-
-    /// Faults that are proved to drop probes.
-    pub(super) fn drops(&self) -> Vec<Fault> {
-        let mut found = self.found().unwrap_or_default();
-        found.retain(|fault| !fault.drops.is_empty());
-        found
-    }
-}
 
 impl Agent {
     /// Looks at what carries probes on this host, if their results give reason to.
@@ -117,10 +43,10 @@ impl Core {
         let judging = &mut self.probes.members.judging;
         let is_held = matches!(judging.mass(), Some(Mass::Held(_)));
         let reason = match () {
-            () if judging.proving.wants_look() => Reason::New,
-            () if judging.is_suspected() || judging.mass().is_some() => Reason::Lasts,
-            () if judging.proving.is_any_silent() => Reason::Known,
-            () => Reason::None,
+            () if judging.proving.wants_look() => LookReason::New,
+            () if judging.is_suspected() || judging.mass().is_some() => LookReason::Lasts,
+            () if judging.proving.is_any_silent() => LookReason::Known,
+            () => LookReason::None,
         };
         let hits_all = |found: Vec<Fault>| found.iter().any(|fault| fault.hits_all);
         if is_held && self.probes.looked.found().is_some_and(hits_all) {
@@ -140,7 +66,7 @@ impl Core {
         }
     }
 
-    /// Where this host is suspected of what probes come to: what they are in want of.
+    /// What probes lack on this host, where their results give reason to suspect it.
     pub(super) fn suspected(&self) -> Option<Vec<String>> {
         let wants = self.wants();
         let is_found = self.probes.looked.found().is_some_and(|found| !found.is_empty());
@@ -157,7 +83,7 @@ impl Core {
         problems
     }
 
-    /// What probes are in want of, with how many members that concerns.
+    /// What probes lack, with how many members that concerns.
     fn wants(&self) -> Vec<String> {
         let mut wants: BTreeMap<String, usize> = BTreeMap::new();
         for failure in self.probes.members.all().filter_map(|watched| watched.local.as_ref()) {

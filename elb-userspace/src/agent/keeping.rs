@@ -1,66 +1,15 @@
 //! Keeps in the host what the agent wants there: compares each look with it, and restores what is missing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::core::Core;
-use super::start::mode_name;
-use crate::kernel::bpf::{Attachment, Program, carry_probes, program_name, unpin};
+use crate::kernel::bpf::{Attachment, carry_probes, detach, program_name};
 use crate::kernel::host::changes::moved;
 use crate::kernel::host::found::HostState;
-use crate::kernel::host::kept::{KeptObject, Register};
+use crate::kernel::host::kept::KeptObject;
 use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
-use crate::kernel::host::segments::Pair;
 use crate::model::time::Now;
 use crate::source::file::{AgentSettings, AttachMode};
-
-/// What is kept, and what was last found.
-pub(super) struct Keeping {
-    pub(super) found: Arc<HostState>,
-    pub(super) register: Register,
-    /// What interfaces are to carry.
-    pub(super) program: Program,
-    /// Counts what the agent itself changes, for the task that looks.
-    pub(super) revision: watch::Sender<u64>,
-    /// Interfaces of one segment.
-    pub(super) joined: BTreeSet<Pair>,
-    /// Interfaces that leave it to others to say where virtual addresses are.
-    pub(super) quiet: BTreeSet<u32>,
-    /// Modes that an interface refused: asking again would only make another gap.
-    refused: BTreeSet<(u32, &'static str)>,
-}
-
-impl Keeping {
-    /// With a first look, and with what could not be attached by then, and why.
-    pub(super) fn new(found: HostState, failed: Vec<(String, String)>) -> Self {
-        let mut register = Register::default();
-        for (interface, why) in failed {
-            register.missing(&KeptObject::Program(interface), why);
-        }
-        Self {
-            found: Arc::new(found),
-            register,
-            program: Program::Plain,
-            revision: watch::channel(0).0,
-            joined: BTreeSet::new(),
-            quiet: BTreeSet::new(),
-            refused: BTreeSet::new(),
-        }
-    }
-
-    /// The agent changed something: what was looked at before says nothing of it.
-    pub(super) fn changed(&self) {
-        self.revision.send_modify(|revision| *revision += 1);
-    }
-
-    /// Interfaces may be asked for modes again that they refused.
-    pub(super) fn ask_again(&mut self) {
-        self.refused.clear();
-        self.changed();
-    }
-}
 
 impl Core {
     /// Compares a look at the host with what is wanted. True where hosts on the segment have to learn
@@ -123,7 +72,7 @@ impl Core {
         }
         let mode = self.config.agent.attach_mode;
         for (name, index) in &plan.change_mode {
-            if self.host.keeping.refused.insert((*index, mode_name(mode))) {
+            if self.host.keeping.refused.insert((*index, mode.as_str())) {
                 self.change_mode((name, *index), mode);
                 changed = true;
             }
@@ -132,21 +81,20 @@ impl Core {
     }
 
     fn release(&mut self, index: u32) {
-        let kept = |one: &Attachment| one.index != index;
-        if let Some(gone) = self.host.attachments.iter().find(|one| !kept(one)) {
+        let directory = &self.host.object.directory;
+        for gone in self.host.attachments.extract_if(.., |one| one.index == index) {
             let interface = &gone.interface;
-            tracing::warn!(interface, index, "the program is on this interface no more");
-        }
-        self.host.attachments.retain(kept);
-        if let Err(error) = unpin(&self.host.object.directory, index) {
-            tracing::error!(%error, "a link that holds nothing stays pinned");
+            tracing::warn!(interface, index, "the program is no longer on this interface");
+            if let Err(error) = gone.detach(directory) {
+                tracing::error!(%error, "a link that holds nothing stays pinned");
+            }
         }
     }
 
     fn attach(&mut self, (name, index): (&str, u32), found: &HostState, now: Now) -> bool {
         let mode = self.config.agent.attach_mode;
         // A pin of that index that the agent does not hold is an earlier interface's.
-        let _ = unpin(&self.host.object.directory, index);
+        let _ = detach(&self.host.object.directory, index);
         let object = KeptObject::Program(name.to_owned());
         match Attachment::new(&mut self.host.object, self.host.keeping.program, (name, index), mode)
         {
@@ -158,7 +106,7 @@ impl Core {
                 } else {
                     // A reload asked for it just now.
                     register.in_place(&object);
-                    let mode = mode_name(mode);
+                    let mode = mode.as_str();
                     tracing::info!(interface = name, mode, "the program is attached");
                 }
                 true
@@ -176,14 +124,16 @@ impl Core {
     /// Attaches the program in another mode, which takes a gap of milliseconds; in the one that it had, if
     /// the interface refuses the other.
     fn change_mode(&mut self, (name, index): (&str, u32), mode: AttachMode) {
-        let had = self.host.attachments.iter().find(|one| one.index == index).map(|one| one.mode);
-        self.host.attachments.retain(|one| one.index != index);
-        let _ = unpin(&self.host.object.directory, index);
+        let mut had = None;
+        for before in self.host.attachments.extract_if(.., |one| one.index == index) {
+            had = Some(before.mode);
+            let _ = before.detach(&self.host.object.directory);
+        }
         let program = self.host.keeping.program;
         for mode in [Some(mode), had].into_iter().flatten() {
             match Attachment::new(&mut self.host.object, program, (name, index), mode) {
                 Ok(attachment) => {
-                    let mode = mode_name(mode);
+                    let mode = mode.as_str();
                     tracing::info!(interface = name, mode, "the program is attached");
                     self.host.attachments.push(attachment);
                     return;
@@ -196,7 +146,7 @@ impl Core {
         }
     }
 
-    /// Pins again what was unpinned: the agent holds it meanwhile.
+    /// Pins again what was detachned: the agent holds it meanwhile.
     fn keep_pins(&mut self, now: Now) {
         if !self.host.owned.taken().is_empty() {
             // The pins there are another agent's.
@@ -234,9 +184,13 @@ impl Core {
             return;
         };
         self.probes.vip.follow_route(path.routed.clone());
-        if let Some(why) = &path.missing {
-            self.host.keeping.register.missing(OBJECT, why.clone());
-            return;
+        let register = &mut self.host.keeping.register;
+        match &path.missing {
+            Some(why) if path.serves_v4 => {
+                register.missing(&KeptObject::ProbePathV6, why.clone());
+            }
+            Some(why) => return register.missing(OBJECT, why.clone()),
+            None => self.ipv6_probes_go_again(path.last.as_deref(), now),
         }
         // Where it was restored just now, the interface has come since the look.
         let index = nix::net::if_::if_nametoindex(path.peer.as_str()).unwrap_or_default();
@@ -251,6 +205,14 @@ impl Core {
                 let what = path.last.as_deref().unwrap_or("the program was gone");
                 register.restored(OBJECT, what, now.wall);
             }
+        }
+    }
+
+    fn ipv6_probes_go_again(&mut self, was_missing: Option<&str>, now: Now) {
+        let register = &mut self.host.keeping.register;
+        if register.why_missing(&KeptObject::ProbePathV6).is_some() {
+            let what = was_missing.unwrap_or("it was missing");
+            register.restored(&KeptObject::ProbePathV6, what, now.wall);
         }
     }
 
@@ -277,7 +239,10 @@ impl Core {
             KeptObject::Mode(interface) => {
                 is_wanted(interface) && modes.iter().all(|one| one.interface != *interface)
             }
-            KeptObject::Pins | KeptObject::ProbePath | KeptObject::ApiSocket => true,
+            KeptObject::Pins
+            | KeptObject::ProbePath
+            | KeptObject::ProbePathV6
+            | KeptObject::ApiSocket => true,
         });
         let renamed: Vec<u32> = plan.renamed.iter().map(|(index, _)| *index).collect();
         for one in &self.host.attachments {

@@ -8,10 +8,12 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use super::state::LoadedFile;
+use super::state::stored::{self, StoredSource};
 use super::{now, own_address};
 use crate::agent::saved::{self, Folder};
 use crate::api::shape::status::timestamp;
-use crate::source::file::{self, Config, Errors, STATE_DIR, Severity};
+use crate::source::file::{self, Config, Errors, STATE_DIR, Severity, SourceText};
 
 /// A configuration that was right throughout when it was taken over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub(super) struct LastGood {
     at: SystemTime,
     /// The text of the file.
     text: String,
+    /// How many texts were taken over.
+    #[serde(default)]
+    generation: u64,
 }
 
 /// What an agent begins to serve.
@@ -30,18 +35,23 @@ pub(super) struct Beginning {
     /// The text of a file that was right throughout.
     pub right: Option<String>,
     pub problems: Vec<String>,
+    /// Where load balancers come from, if not from the file.
+    pub stored: Option<StoredSource>,
 }
 
 impl LastGood {
     /// Writes a configuration down, unless it is there already.
-    pub(super) fn keep(folder: &Folder, file: &Path, text: &str) -> Result<(), String> {
+    pub(super) fn keep(folder: &Folder, loaded: &LoadedFile) -> Result<(), String> {
+        let LoadedFile { path: file, text, generation, .. } = loaded;
         let path = folder.last_good();
         let known: Option<Self> = saved::read(&path);
-        if known.is_some_and(|known| known.file == file && known.text == text) {
+        if known.is_some_and(|known| {
+            known.file == *file && known.text == *text && known.generation == *generation
+        }) {
             return Ok(());
         }
-        let (file, text) = (file.to_owned(), text.to_owned());
-        let good = Self { file, at: now().wall, text };
+        let (file, text) = (file.clone(), text.clone());
+        let good = Self { file, at: now().wall, text, generation: *generation };
         saved::write(&path, &good).map_err(|error| {
             format!(
                 "cannot save the last good configuration in {}: {error}; a start with a wrong file \
@@ -63,24 +73,41 @@ impl LastGood {
     }
 }
 
+/// The number of a configuration at a start: that of the last good one where this is its text, and where the
+/// file has errors, so that the last good one serves.
+pub(super) fn generation(folder: &Folder, right: Option<&str>) -> u64 {
+    let known: Option<LastGood> = saved::read(&folder.last_good());
+    let Some(known) = known else { return 1 };
+    let is_news = right.is_some_and(|text| text != known.text);
+    known.generation.max(1) + u64::from(is_news)
+}
+
 /// Reads a file for a start: what is right in it, and for the rest the last good configuration.
 ///
 /// # Errors
 /// Nothing can be served.
 pub(super) fn begin(file: &Path) -> Result<Beginning> {
-    let read = file::read(file);
-    let text = read.as_deref().unwrap_or_default().to_owned();
-    let (config, errors) = match read {
-        Ok(text) => own_address::read_for_this_host(file, &text),
-        Err(errors) => (None, errors),
+    let (source, stored) = match SourceText::read(file) {
+        Ok(source) => {
+            let (source, stored) = stored::begin(source);
+            (Ok(source), stored)
+        }
+        Err(errors) => (Err(errors), None),
+    };
+    let (text, (config, errors)) = match source {
+        Ok(source) => (source.text.clone(), own_address::read_for_this_host(&source)),
+        Err(errors) => (String::new(), (None, errors)),
     };
     errors.log();
     let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
     match config {
         Some(config) if !errors.has_errors() => {
-            Ok(Beginning { config, right: Some(text), problems })
+            Ok(Beginning { config, right: Some(text), problems, stored })
         }
-        config => fall_back(config, &errors, file, &text),
+        config => {
+            let beginning = fall_back(config, &errors, file, &text)?;
+            Ok(Beginning { stored, ..beginning })
+        }
     }
 }
 
@@ -96,7 +123,7 @@ fn fall_back(
     let all = || errors.iter().map(ToString::to_string).collect();
     let (config, kept, at) = match (config, was) {
         (Some(config), None) => {
-            return Ok(Beginning { config, right: None, problems: all() });
+            return Ok(Beginning { config, right: None, problems: all(), stored: None });
         }
         (None, None) => bail!("{errors}\n{} cannot be served: {}", file.display(), not_found(text)),
         (None, Some((was, at))) => (was, vec!["everything".to_owned()], at),
@@ -117,7 +144,7 @@ fn fall_back(
         tracing::error!("{said}");
         problems.insert(0, said);
     }
-    Ok(Beginning { config, right: None, problems })
+    Ok(Beginning { config, right: None, problems, stored: None })
 }
 
 /// Why there is no last good configuration.
@@ -181,9 +208,31 @@ mod tests {
         let good = file::parse("", &text(folder.path(), 7)).unwrap();
         let state = Folder::of(&good.agent);
         state.make().unwrap();
-        LastGood::keep(&state, &file, &text(folder.path(), 7)).unwrap();
+        keep(&state, &file, &text(folder.path(), 7), 1);
         fs::write(&file, text_now(folder.path())).unwrap();
         begin(&file)
+    }
+
+    fn keep(state: &Folder, file: &Path, text: &str, generation: u64) {
+        let (path, text) = (file.to_owned(), text.to_owned());
+        let (problems, is_wrong, published) = (Vec::new(), false, None);
+        let loaded = now();
+        let stored = None;
+        let loaded =
+            LoadedFile { path, text, loaded, generation, published, problems, is_wrong, stored };
+        LastGood::keep(state, &loaded).unwrap();
+    }
+
+    #[test]
+    fn the_generation_goes_on_where_the_last_agent_left_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Folder::of(&file::parse("", &text(folder.path(), 7)).unwrap().agent);
+        state.make().unwrap();
+        assert_eq!(generation(&state, Some("one")), 1);
+        keep(&state, Path::new("/x"), "one", 4);
+        assert_eq!(generation(&state, Some("one")), 4);
+        assert_eq!(generation(&state, None), 4, "the last good one serves");
+        assert_eq!(generation(&state, Some("two")), 5);
     }
 
     fn weight(beginning: &Beginning) -> Option<u32> {

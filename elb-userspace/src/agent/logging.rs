@@ -30,7 +30,7 @@ pub struct Queue(SyncSender<Vec<u8>>);
 /// Starts the thread.
 ///
 /// # Errors
-/// There is no thread to be had.
+/// No thread can be started.
 pub fn start() -> io::Result<Queue> {
     let (lines, waiting) = sync_channel(WAITING);
     thread::Builder::new().name("elb-log".to_owned()).spawn(move || write_all(&waiting))?;

@@ -6,31 +6,34 @@ mod cutting;
 
 mod announcing;
 mod answering;
-mod apart;
-mod arrivals;
-mod bound;
 mod chore;
 mod clock;
 mod containment;
 mod descriptors;
 mod diagnose;
-mod drained;
 mod draining;
-mod events;
 mod explain;
+mod fallback;
 #[doc(hidden)]
 pub mod fault;
+mod flow_log;
 mod flows;
 mod following;
+mod happening;
 mod holders;
+mod in_force;
 mod inherited;
 mod instrument;
-mod judging;
+mod ipv6_off;
 mod keeping;
 mod last_good;
+pub mod log_format;
+pub mod logged;
 pub mod logging;
-mod members;
+mod metering;
 mod notify;
+mod notify_effects;
+mod out_of_service;
 mod own_address;
 mod own_faults;
 mod owning;
@@ -38,10 +41,11 @@ mod probing;
 mod proving;
 mod publishing;
 mod queries;
-mod quiet;
+mod ready;
 mod recover;
 mod reloading;
 mod report;
+mod reserve;
 mod resizing;
 mod runner;
 pub mod saved;
@@ -51,13 +55,14 @@ mod signals;
 mod sources;
 mod start;
 mod state;
+mod storing;
 mod stuck;
-mod sweep;
 mod traces;
-mod trouble;
 mod unserved;
+pub mod usable;
 mod vip_probes;
 mod watchdog;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +98,8 @@ use crate::kernel::host::found::HostState;
 
 /// How long after a failure the flow tables are swept again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(5);
+/// How long after a failure metrics are measured again.
+const METER_AGAIN: Duration = Duration::from_secs(1);
 /// How long first rings may keep the service manager waiting: longer than any whose members answer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -132,6 +139,8 @@ struct Agent {
     /// When it is to know in any case.
     ready_by: Instant,
     watchdog: Watchdog,
+    /// When a snapshot of what the agent knows is published for metrics.
+    metering: Instant,
 }
 
 impl Agent {
@@ -166,6 +175,7 @@ impl Agent {
             is_ready: false,
             ready_by: Instant::now() + READY_WITHIN,
             watchdog: Watchdog::new(Instant::now()),
+            metering: Instant::now(),
         }
     }
 
@@ -176,6 +186,8 @@ impl Agent {
         mut follower: Lasting,
         mut server: Lasting,
         mut looker: Lasting,
+        mut exporting: Lasting,
+        mut api: storing::ServedApi,
     ) -> Result<()> {
         loop {
             tokio::select! {
@@ -237,8 +249,9 @@ impl Agent {
                 () = sleep_until(self.sweep) => self.sweep_if_due(),
                 () = sleep_until(Some(self.arrivals)) => {
                     self.core.note_arrivals(now());
-                    self.arrivals = Instant::now() + arrivals::PERIOD;
+                    self.arrivals = Instant::now() + state::arrivals::PERIOD;
                 }
+                () = sleep_until(Some(self.metering)) => self.meter(),
                 Some(done) = self.sweeps.join_next() => {
                     match self.core.faults.panics.result_of("sweep", done) {
                         Some((revision, swept)) => self.end_sweep(revision, swept),
@@ -264,10 +277,17 @@ impl Agent {
                 end = follower.ended() => self.has_ended(end),
                 end = server.ended() => self.has_ended(end),
                 end = looker.ended() => self.has_ended(end),
+                end = exporting.ended() => self.has_ended(end),
+                changed = api.changed() => match changed {
+                    None => self.prepare_reload(ReloadRequest::default(), None),
+                    Some(end) => self.has_ended(end),
+                },
             }
         }
+        api.stop().await;
         notify(&[NotifyState::Stopping]);
         self.traces.end(&mut self.core);
+        self.core.end_flow_log();
         self.core.save();
         self.core.keep_drained();
         self.save_health_at_last().await;
@@ -291,8 +311,10 @@ impl Agent {
         match end {
             End::Panic(task, message) => self.core.faults.panics.note(task, message),
             End::Failure(task, why) => {
-                tracing::error!(task, why, "a task ended, it begins again");
-                self.core.faults.idle_tasks.insert(task, why);
+                let said = self.core.faults.idle_tasks.insert(task, why.clone());
+                if said.as_ref() != Some(&why) {
+                    tracing::error!(task, why, "a task ended and is started again, until it works");
+                }
             }
         }
     }
@@ -301,6 +323,19 @@ impl Agent {
         if let Some(why) = self.watchdog.notify(&self.core, follows, Instant::now()) {
             tracing::error!(why, "the agent does not work; the service manager is not notified");
         }
+    }
+
+    fn meter(&mut self) {
+        let measured = caught_now(|| {
+            fault::reach("metrics");
+            self.core.describe_flows();
+            self.core.meter(self.traces.count())
+        });
+        let rest = measured.unwrap_or_else(|message| {
+            self.core.faults.panics.note("metrics", message);
+            METER_AGAIN
+        });
+        self.metering = Instant::now() + rest;
     }
 
     fn keep(&mut self) {
@@ -352,7 +387,8 @@ impl Agent {
         if let Ok(clock) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, clock]);
         }
-        let Reloaded { report, tracer } = self.core.reload(now(), self.traces.program(), request);
+        let Reloaded { report, tracer } =
+            self.core.reload(now(), self.traces.program(&self.core), request);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.
@@ -362,6 +398,7 @@ impl Agent {
             self.following.want(self.core.addresses());
             self.announce_anew();
             self.saving.ask(Instant::now(), Duration::ZERO);
+            self.metering = Instant::now();
         }
         self.watch_flows();
         // A caller that waits for a reload waits for the first rings, too.

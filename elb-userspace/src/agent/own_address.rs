@@ -2,33 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
 
 use super::core::Core;
+use super::state::OwnAddresses;
 use crate::agent::saved::Folder;
 use crate::control::network::{Network, Route};
 use crate::model::{LoadBalancer, Model};
-use crate::source::file::{self, Config, Errors, Host};
-
-/// What is said of virtual addresses that are this host's own.
-#[derive(Debug, Default)]
-pub(super) struct OwnAddresses {
-    found: BTreeSet<IpAddr>,
-    pub(super) problems: Vec<String>,
-}
+use crate::source::file::{self, Config, Errors, Host, SourceText};
 
 /// A file's text, for this host: a listener that takes what the host needs is left out, unless the
 /// agent before served it.
-pub(super) fn read_for_this_host(file: &Path, text: &str) -> (Option<Config>, Errors) {
-    let name = file.display().to_string();
-    let (config, errors) = file::parse_lenient(&name, text);
+pub(super) fn read_for_this_host(source: &SourceText) -> (Option<Config>, Errors) {
+    let (config, errors) = file::parse_source(source, &Host::default());
     let Some(config) = config else { return (None, errors) };
     let before = Folder::of(&config.agent).read_any_numbers();
     let before = before.map(|numbers| numbers.assignments).unwrap_or_default();
     let places = before.listeners.values().map(|listener| &listener.place);
     let served = places
         .flat_map(|place| place.addresses.iter().map(|address| (*address, place.ports.clone())));
-    file::parse_for(&name, text, &Host { served: served.collect(), ..Host::look() })
+    file::parse_source(source, &Host { served: served.collect(), ..Host::look() })
 }
 
 /// This host, which serves the listeners of a model.

@@ -2,13 +2,12 @@
 
 use super::core::Core;
 use super::report::lost_lines;
-use super::trouble::Written;
+use super::state::trouble::Written;
 use crate::diagnosis::checks::balancer::{Balancer, WrittenTo, not_served};
 use crate::diagnosis::report::Report;
 use crate::kernel::host::joining;
 use crate::kernel::host::kept::KeptObject;
 use crate::model::target::Target;
-use crate::source::file;
 
 impl Core {
     /// What the agent knows of itself and its host.
@@ -20,6 +19,7 @@ impl Core {
             state_dir: self.folder.path().to_owned(),
             missing: self.missing(),
             unserved: self.host.unserved.clone(),
+            ipv6_off: self.host.ipv6_off.clone(),
             taken: self.host.owned.taken(),
             unwritten: self.unwritten(),
             not_in_force,
@@ -33,7 +33,7 @@ impl Core {
     /// The report on something that the file has and that is not served; none: the file does not have it
     /// either.
     pub(super) fn not_served(&self, name: &str) -> Option<Report> {
-        let text = file::read(&self.file.path).ok()?;
+        let text = self.file.peek().ok()?.text;
         if !self.file.is_wrong && text == self.file.text {
             return None;
         }

@@ -7,15 +7,18 @@ use tokio::time::Instant;
 
 use super::core::ToDo;
 use super::saving::write;
-use super::trouble::Written;
+use super::state::trouble::Written;
 use super::{Agent, now};
 use crate::health::probe;
+use crate::model::time::Time;
 
 /// How long what is remembered of probes may be written down later.
 const SAVE: Duration = Duration::from_secs(30);
 /// How often the members' health is written down at the most; more rarely if it takes more than a
 /// twentieth of that.
 const SAVE_REST: Duration = Duration::from_secs(1);
+/// How long after a failure it is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long a question may wait for verdicts to be published.
 const EARLY: Duration = Duration::from_millis(50);
@@ -24,6 +27,8 @@ const EARLY: Duration = Duration::from_millis(50);
 pub(super) struct Probed {
     pub(super) member: u32,
     pub(super) late: Duration,
+    /// When it was over.
+    pub(super) ended: Time,
     /// What came of it; an error is what the probe said when it panicked.
     pub(super) outcome: Result<probe::ProbeOutcome, String>,
 }
@@ -36,7 +41,7 @@ impl Agent {
     }
 
     pub(super) fn probed(&mut self, probed: Probed) {
-        let Probed { member, late, outcome } = probed;
+        let Probed { member, late, ended, outcome } = probed;
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(message) => {
@@ -46,6 +51,7 @@ impl Agent {
         };
         let ToDo { publish, save } = self.core.probed(member, late, outcome, now());
         if publish {
+            self.core.metering.decided(ended);
             self.publishing.ask(Instant::now(), Duration::ZERO);
         }
         self.saving.ask(Instant::now(), if save { Duration::ZERO } else { SAVE });
@@ -82,7 +88,9 @@ impl Agent {
 
     /// It took so long, and ended like this.
     pub(super) fn health_is_saved(&mut self, took: Duration, written: Result<(), String>) {
-        self.core.faults.trouble.note(Written::Health, written, now().time);
+        if !self.core.faults.trouble.note(Written::Health, written, now().time) {
+            self.saving.ask(Instant::now(), SAVE_AGAIN);
+        }
         self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
     }
 

@@ -7,9 +7,9 @@ use elb_common::addr::Mac;
 
 use super::clock::now;
 use super::core::Core;
-use super::drained::Drained;
-use super::members::Members;
-use super::trouble::Written;
+use super::state::drained::Drained;
+use super::state::members::Members;
+use super::state::trouble::Written;
 use crate::control::assign::Full;
 use crate::control::network::{Network, NextHop, Unreachable};
 use crate::control::plan::{Command, Halves, MapStore as _, halves};
@@ -42,12 +42,19 @@ impl Core {
             // No interface is known, not even that of the loopback: what is in the maps is better.
             return;
         }
+        let begun = now().time;
         self.look_for_unserved_ways();
+        self.look_for_ipv6_off();
         self.save_again();
         if self.publish_once() {
             // What found no room may take the place of what went meanwhile.
             self.publish_once();
         }
+        if !self.faults.trouble.is(Written::Maps) {
+            self.metering.published(begun, now().time);
+        }
+        self.note_pools_without_members();
+        self.note_in_force(now());
     }
 
     /// True if something found no room, and something else made room.
@@ -57,7 +64,7 @@ impl Core {
             return false;
         }
         let before = self.serving.reconciler.clone();
-        let desired = self.decide(&before);
+        let mut desired = self.decide(&before);
         for (pool, diff) in &desired.moved {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
             let name = self.serving.reconciler.assignments.pools.get(pool).map(|pool| &pool.name);
@@ -65,6 +72,7 @@ impl Core {
                 pool = name,
                 "{moved:.2}% of the ring moves, at least {minimum:.2}% had to"
             );
+            self.metering.moved(*pool, diff.moved);
             self.serving.moving.insert(*pool, u32::MAX);
         }
         for (pool, assigned) in &self.serving.reconciler.assignments.pools {
@@ -72,6 +80,7 @@ impl Core {
                 self.journal.arrivals.changed(*pool, now().time);
             }
         }
+        self.note_fallbacks(std::mem::take(&mut desired.fallbacks), &desired.turned);
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
         self.serving.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
         self.serving.first_rings_wait = desired.next_first.is_some();
@@ -82,8 +91,11 @@ impl Core {
     /// What the maps must hold. Before they know a number, the next agent must: it empties rings that have no
     /// pool. Numbers that cannot be saved are not used.
     fn decide(&mut self, before: &Reconciler) -> Desired {
-        let view = view_of!(self);
+        let (view, begun) = (view_of!(self), now().time);
         let desired = self.serving.reconciler.reconcile(&self.config.model, &view);
+        if !desired.rings.is_empty() {
+            self.metering.built(begun, now().time);
+        }
         let gives_more = self.serving.reconciler.assignments.gives_more_than(&before.assignments);
         if self.serving.reconciler.assignments == before.assignments || self.save() || !gives_more {
             self.note_numbers(before);
@@ -127,15 +139,18 @@ impl Core {
 
     /// Writes the maps: first all that is new, and only then what goes away. Where a write fails, what serves
     /// stays, and it is tried again.
-    fn put_into_force(&mut self, before: &Reconciler, desired: Desired) {
+    fn put_into_force(&mut self, before: &Reconciler, mut desired: Desired) {
         let bases: Vec<u32> = desired.rings.iter().map(|ring| ring.base).collect();
         let freed = desired.freed.clone();
+        let reserves = std::mem::take(&mut desired.reserves);
         let Halves { build, remove } =
             halves(&self.serving.observed, &desired.image, desired.rings, desired.freed);
         let mut failed: Option<MapError> = None;
         let mut unwritten = bases;
         for command in &build {
-            if let Err(error) = self.serving.maps.execute(command) {
+            let result = self.serving.maps.execute(command);
+            self.metering.wrote(command, &result);
+            if let Err(error) = result {
                 self.faults.trouble.failed_writes += 1;
                 failed = Some(error);
                 break;
@@ -148,7 +163,9 @@ impl Core {
             self.serving.reconciler.take_back(before, &unwritten, freed);
         } else {
             for command in &remove {
-                if let Err(error) = self.serving.maps.execute(command) {
+                let result = self.serving.maps.execute(command);
+                self.metering.wrote(command, &result);
+                if let Err(error) = result {
                     self.faults.trouble.failed_writes += 1;
                     failed.get_or_insert(error);
                 }
@@ -161,6 +178,7 @@ impl Core {
         self.faults.trouble.note(Written::Maps, result, now().time);
         if is_written {
             self.serving.observed = desired.image;
+            self.note_reserves(reserves);
         } else {
             self.read_again();
         }

@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::draining::Draft;
-use super::{Agent, fault, now, traces};
+use super::{Agent, fault, traces};
 use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::drain::DrainReport;
 use crate::api::shape::error::{Error, ErrorCode};
@@ -48,7 +48,9 @@ impl Agent {
             }
             Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
-            Query::InForce(answer) => drop(answer.send(self.core.in_force(now().time))),
+            Query::Ready(answer) => drop(answer.send(self.core.readiness())),
+            Query::MemberHealths(answer) => drop(answer.send(self.core.member_healths())),
+            Query::InForce(answer) => drop(answer.send(self.how_far())),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));
                 self.look_after_traces();

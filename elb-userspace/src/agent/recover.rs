@@ -11,7 +11,7 @@ use elb_common::listener::{CidPart, Listener as Record, NO_POOL, listener_flags}
 use elb_common::pool::Pool as PoolRecord;
 
 use super::clock::now;
-use super::drained::Drained;
+use super::state::drained::Drained;
 use crate::agent::saved::{self, Numbers};
 use crate::control::assign::{
     AssignedGroup, AssignedListener, AssignedMember, AssignedPool, AssignedRing, Assignments,
@@ -28,17 +28,21 @@ use crate::model::{Forwarding, Listener, LoadBalancer, Model, Pool, Ports, Resou
 pub(super) fn from_maps(model: &Model, observed: &Image, maps: &Maps) -> Assignments {
     let mut found = Assignments::default();
     for pool in model.pools() {
-        let mut listeners = model.listeners_of(&pool.name);
-        let Some(record) = listeners.find_map(|(lb, l)| observed_listener(observed, lb, l)) else {
-            continue;
-        };
-        let observed_pool = observed.pools.get(&record.pool).copied().unwrap_or_default();
-        let mut assigned = assigned(&record, &observed_pool);
-        assigned.members = members(pool, observed, maps, &assigned);
-        assigned.is_fresh = assigned.members.is_empty();
-        if fits(&found, &assigned) {
-            let name = pool.name.to_string();
-            found.adopt(pool.id, AssignedPool { name, ..assigned });
+        for (lb, listener) in model.listeners_of(&pool.name) {
+            let Some(record) = observed_listener(observed, lb, listener) else { continue };
+            let observed_pool = observed.pools.get(&record.pool).copied().unwrap_or_default();
+            let mut assigned = assigned(&record, &observed_pool);
+            assigned.members = members(pool, observed, maps, &assigned);
+            assigned.is_fresh = assigned.members.is_empty();
+            // Of two pools that may serve a listener, its record names the one whose members have the slots.
+            if assigned.members.is_empty() && listener.fallback_pool.is_some() {
+                continue;
+            }
+            if fits(&found, &assigned) {
+                let name = pool.name.to_string();
+                found.adopt(pool.id, AssignedPool { name, ..assigned });
+            }
+            break;
         }
     }
     unnamed_members(model, observed, &mut found);
@@ -99,9 +103,29 @@ pub(super) fn drained(written: Option<&Numbers>) -> saved::Drained {
     saved::Drained::by_name(&numbers.drained, numbers.assignments.pools.keys())
 }
 
+/// Members that were drained, where no file says it: those that the maps show, next to those that are known.
+pub(super) fn drained_in_maps(
+    mut known: saved::Drained,
+    numbers: &Numbers,
+    observed: &Image,
+) -> saved::Drained {
+    for (pool, assigned) in &numbers.assignments.pools {
+        let shown = |one: &&AssignedMember| {
+            !one.removed && observed.backends.get(&one.id).is_some_and(Backend::is_drained)
+        };
+        known.drained.extend(assigned.members.iter().filter(shown).map(|one| saved::SavedDrain {
+            id: one.resource(*pool),
+            pool: *pool,
+            member: one.socket(),
+        }));
+        known.known_pools.insert(*pool);
+    }
+    known
+}
+
 /// Verdicts that were published, but not written down before the agent was killed: the maps show who
-/// took new flows. Where they say nothing of a member's health (it has no weight, is drained, or
-/// cannot be reached, or all of its pool serve for want of a healthy one), what was written stays.
+/// took new flows. Where they say nothing of a member's health (it has no weight, is drained or a backup, or
+/// cannot be reached, or all of its pool serve because none is healthy), what was written stays.
 pub(super) fn published_since(
     model: &Model,
     observed: &Image,
@@ -111,7 +135,8 @@ pub(super) fn published_since(
 ) {
     for pool in model.pools().iter().filter(|pool| pool.minimum_healthy_member_count.get() == 0) {
         let Some(assigned) = numbers.assignments.pools.get(&pool.id) else { continue };
-        let resting = pool.members.iter().filter(|member| drained.has(member));
+        // Those in reserve take no new flows either, however healthy.
+        let resting = pool.members.iter().filter(|one| one.backup || drained.has(one));
         let resting: HashSet<SocketAddr> = resting.map(|member| member.socket()).collect();
         let is_drained = |one: SocketAddr| resting.contains(&one);
         let record = |number: &AssignedMember| {

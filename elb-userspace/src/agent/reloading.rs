@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use elb_common::addr::Mac;
 
+use super::containment::EXPORTER;
 use super::core::Core;
-use super::drained::{Drained, Missing};
 use super::inherited;
 use super::last_good::only_errors;
+use super::notify_effects::notify_effects;
 use super::publishing::View;
+use super::state::drained::{Drained, Missing};
+use super::state::stored::other_source;
+use super::usable::note_unusable;
 use crate::api::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use crate::api::shape::status::timestamp;
 use crate::control::change::{self, Effect};
@@ -20,7 +24,7 @@ use crate::health::MemberHealth;
 use crate::kernel::bpf::{Program, Tracer};
 use crate::model::time::{Now, Time};
 use crate::model::{Member, Model, Pool};
-use crate::source::file::{self, Config, Errors};
+use crate::source::file::{self, Config, Errors, SourceText};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
@@ -43,9 +47,9 @@ impl Core {
         program: Program,
         request: ReloadRequest,
     ) -> Reloaded {
-        let name = self.file.path.display().to_string();
-        let (text, (config, errors)) = match file::read(&self.file.path) {
-            Ok(text) => (text.clone(), file::parse_for(&name, &text, &self.host())),
+        let revision = self.file.revision();
+        let (text, (config, errors)) = match self.file.read() {
+            Ok(source) => (source.text.clone(), file::parse_source(&source, &self.host())),
             Err(errors) => (String::new(), (None, errors)),
         };
         let (mut report, config) = self.judge(config, errors, request);
@@ -57,10 +61,16 @@ impl Core {
         }
         let Some(config) = config.filter(|_| report.accepted) else {
             self.reject(&report);
+            self.file.note_taken(revision, Some(self.file.problems.join("; ")));
+            self.note_reached();
             return Reloaded { report, tracer: None };
         };
-        report.errors.log();
-        self.file.text = text;
+        if !self.file.is_stored() {
+            // What is odd in a store is said once for each change of it, which is too often.
+            report.errors.log();
+        }
+        self.file.note_taken(revision, None);
+        self.file.take(text);
         let tracer = self.take_over(config, now, program);
         for effect in report.effects.iter().take(LOGGED) {
             tracing::info!("reload: {effect}");
@@ -68,14 +78,17 @@ impl Core {
         if report.effects.len() > LOGGED {
             tracing::info!("reload: and {} more", report.effects.len() - LOGGED);
         }
-        tracing::info!("the configuration is taken over");
+        tracing::info!("the configuration is accepted");
         let problems = [&self.file.problems[..], &self.serving.left_out[..]].concat();
-        Reloaded { report: ReloadReport { problems, ..report }, tracer }
+        let generation = self.file.generation;
+        Reloaded { report: ReloadReport { problems, generation, ..report }, tracer }
     }
 
     /// What a reload with such a file would do.
     pub(super) fn plan(&self, request: &PlanRequest) -> ReloadReport {
-        let (config, errors) = file::parse_for(&request.name, &request.text, &self.host());
+        let source = SourceText::of_files(&request.name, &request.text, &request.files);
+        let source = self.file.complete(source);
+        let (config, errors) = file::parse_source(&source, &self.host());
         self.judge(config, errors, ReloadRequest::default()).0
     }
 
@@ -118,6 +131,7 @@ impl Core {
         InForce {
             waiting,
             problems: [&self.file.problems[..], &self.serving.left_out[..]].concat(),
+            ..InForce::default()
         }
     }
 
@@ -128,17 +142,26 @@ impl Core {
         errors: Errors,
         request: ReloadRequest,
     ) -> (ReloadReport, Option<Config>) {
+        let mut errors = errors;
+        if let Some(config) = &config {
+            note_unusable(config, &self.file.path, &mut errors);
+        }
         let Some(config) = config.filter(|_| !errors.has_errors()) else {
-            return (ReloadReport { errors, ..ReloadReport::default() }, None);
+            let generation = self.file.generation;
+            return (ReloadReport { errors, generation, ..ReloadReport::default() }, None);
         };
-        let may_be_empty = request.allow_empty || config.agent.allow_empty;
+        // What goes from a store was taken away by a request for that.
+        let may_be_empty = request.allow_empty || config.agent.allow_empty || self.file.is_stored();
         let old = &self.config.model;
-        let refused =
+        let mut refused =
             if may_be_empty { Vec::new() } else { change::taken_away(old, &config.model) };
-        let effects = self.effects(&config.model);
+        refused.extend(other_source(&self.file, &config));
+        let mut effects = self.effects(&config.model);
+        effects.extend(notify_effects(&self.config.notify, &config.notify));
         let accepted = refused.is_empty();
-        let problems = Vec::new();
-        (ReloadReport { accepted, errors, refused, effects, problems }, Some(config))
+        let (problems, generation) = (Vec::new(), self.file.generation);
+        let report = ReloadReport { accepted, errors, refused, effects, problems, generation };
+        (report, Some(config))
     }
 
     /// What another model does to traffic, once its new members serve.
@@ -190,11 +213,26 @@ impl Core {
         let tracer = self.resize(&config.agent, program);
         self.take_interfaces(&config.agent);
         self.config.agent.allow_empty = config.agent.allow_empty;
-        if config.agent != self.config.agent {
-            let what = "[agent] changed: restart the agent for that; the rest is taken over";
-            tracing::warn!("{what}");
-            self.file.problems.push(what.to_owned());
+        // It is in the checks of the model.
+        self.config.agent.check_user = config.agent.check_user.clone();
+        self.faults.idle_tasks.remove(EXPORTER);
+        self.config.flow_log = config.flow_log.clone();
+        self.config.sflow = config.sflow.clone();
+        self.metering.take_settings(&config.metrics);
+        self.config.metrics = config.metrics.clone();
+        for (table, is_other) in
+            [("agent", config.agent != self.config.agent), ("api", config.api != self.config.api)]
+        {
+            if is_other {
+                let what = format!(
+                    "[{table}] changed: restart the agent for that; the rest is taken over"
+                );
+                tracing::warn!("{what}");
+                self.file.problems.push(what);
+            }
         }
+        self.journal.webhooks.follow(&config.notify);
+        self.config.notify = config.notify;
         let renamed = self.follow_names(&config.model);
         self.drains.drained = self.drained_in(&config.model, &renamed);
         let old = std::mem::replace(&mut self.config.model, config.model);
@@ -207,6 +245,7 @@ impl Core {
         self.keep_drained();
         self.keep_configuration();
         self.publish();
+        self.follow_flow_log();
         self.save();
         tracer
     }

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod health;
+mod impairment;
 mod parts;
 mod selection;
 
@@ -12,14 +13,13 @@ use elb_common::counter::Counter;
 use elb_common::listener::algorithm;
 use elb_common::reason::Reason;
 
-use super::arrivals::Arrived;
 use super::core::Core;
-use super::start::mode_name;
+use super::state::arrivals::Arrived;
 use crate::agent::logging;
-use crate::api::shape::status::{self, timestamp};
+use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::control::assign::AssignedMember;
 use crate::control::ring::shape::Shape;
-use crate::kernel::bpf::{MapError, coarse_seconds};
+use crate::kernel::bpf::{MapError, Program, coarse_seconds};
 use crate::kernel::host::joining;
 use crate::kernel::host::kept::{KeptObject, KeptState};
 use crate::model::{self, MemberRef};
@@ -31,7 +31,7 @@ impl Core {
         Reason::ALL.iter().filter_map(|reason| self.reason(*reason)).collect()
     }
 
-    fn agent(&self, problems: &[String]) -> status::Agent {
+    fn agent(&self) -> status::Agent {
         let interfaces: Vec<_> =
             self.host.attachments.iter().map(|a| a.interface.clone()).collect();
         status::Agent {
@@ -40,19 +40,25 @@ impl Core {
             started: timestamp(self.started),
             adopted: self.host.object.adopted,
             attach_mode: self.attach_mode().to_owned(),
+            traced: self.host.keeping.program == Program::Traced,
+            flow_log: self.flow_log.status(),
+            sflow: self.flow_log.sflow_status(),
             interfaces,
             config: self.file.path.clone(),
             loaded: timestamp(self.file.loaded.wall),
+            generation: self.file.generation,
+            published: self.file.published.map(timestamp_millis),
             no_vip_probes: self.probes.vip.problem().map(str::to_owned),
-            problems: self.problems(problems),
+            problems: self.problems(),
             failed_writes: self.faults.trouble.failed_writes,
             panics: self.faults.panics.all(),
+            notify: self.journal.webhooks.status(),
             kept: self.host.keeping.register.all().map(kept).collect(),
             probing: self.probes.status(),
         }
     }
 
-    fn problems(&self, of_pools: &[String]) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let idle = |(task, why): (&&str, &String)| {
             format!("task {task} does not run, and is begun again: {why}")
         };
@@ -62,14 +68,17 @@ impl Core {
             &self.serving.left_out[..],
             &self.unserved_problems(),
             &self.host.own_addresses.problems[..],
-            of_pools,
             &self.instrument_problems(),
         ]
         .concat();
         let interfaces: Vec<_> =
             self.host.attachments.iter().map(|a| a.interface.clone()).collect();
         all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
+        all.extend(self.host.ipv6_off.iter().map(|(what, fix)| format!("{what}; fix: {fix}")));
         all.extend(self.host.owned.taken());
+        all.extend(self.flow_log.problems());
+        all.extend(self.journal.webhooks.problems());
+        all.extend(self.host.socket.iter().filter_map(|one| one.problem().map(str::to_owned)));
         all.extend(self.faults.trouble.problems());
         all.extend(self.faults.idle_tasks.iter().map(idle));
         all.extend(self.faults.panics.problems());
@@ -81,20 +90,11 @@ impl Core {
         all
     }
 
-    /// Whether the load balancer is not what it should be, whatever its members are.
-    fn is_impaired(&self) -> bool {
-        self.faults.trouble.is_any()
-            || !self.host.owned.taken().is_empty()
-            || !self.serving.left_out.is_empty()
-            || !self.faults.idle_tasks.is_empty()
-            || self.host.keeping.register.is_any_missing()
-    }
-
     /// As it is in force: the file's, where no interface says otherwise.
     fn attach_mode(&self) -> &'static str {
         let wanted = self.config.agent.attach_mode;
         let other = self.host.attachments.iter().find(|one| one.mode != wanted);
-        mode_name(other.map_or(wanted, |one| one.mode))
+        other.map_or(wanted, |one| one.mode).as_str()
     }
 
     fn listener(
@@ -109,7 +109,7 @@ impl Core {
             assigned.map(|one| read(self.serving.maps.listener_state(one.id))).unwrap_or_default();
         let default_pool = &listener.default_pool;
         let is_tracked =
-            self.config.model.pool(default_pool).is_some_and(|pool| pool.lb_algorithm.is_tracked());
+            self.serving_pool(listener).is_some_and(|pool| pool.lb_algorithm.is_tracked());
         let connections =
             (assigned.is_some() && is_tracked).then(|| connections(state.connections));
         status::ListenerStatus {
@@ -121,6 +121,7 @@ impl Core {
             operating_status: rolled_up(lb.admin_state_up && listener.admin_state_up, is_degraded),
             packets: counter.packets,
             bytes: counter.bytes,
+            rate: None,
             ipgroup: listener.ipgroup.as_ref().map(|access| self.access(access)),
             cps: listener.cps.get(),
             max_connection: listener.max_connection.get(),
@@ -128,6 +129,7 @@ impl Core {
             connections,
             refused_records: state.refused,
             default_pool: default_pool.to_string(),
+            fallback: self.serving.fallbacks.get(&listener.id).cloned(),
         }
     }
 
@@ -174,6 +176,7 @@ impl Core {
         status::MemberStatus {
             member,
             weight: 0,
+            backup: None,
             operating_status: "REMOVED".to_owned(),
             since: timestamp(self.file.loaded.wall),
             reason: None,
@@ -187,9 +190,12 @@ impl Core {
             share: shares.share(id),
             new_connections: id.and_then(|id| arrived.get(&id)).map(arrivals::shape),
             connections: counts.map(|id| read(self.serving.maps.backend_connections(id))),
+            max_connection: None,
             cut_in: cut_at.map(|at| at.saturating_sub(coarse_seconds())),
             packets: counter.packets,
             bytes: counter.bytes,
+            opened: None,
+            rate: None,
         }
     }
 

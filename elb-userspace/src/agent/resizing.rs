@@ -5,8 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::core::{Core, room};
-use super::sweep::Tracking;
-use crate::kernel::bpf::{Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer};
+use super::state::sweep::Tracking;
+use crate::kernel::bpf::{
+    Capacity, Carry, FlowLogMaps, LoadedObject, Maps, Program, Sweeper, Tracer,
+};
 use crate::source::file::AgentSettings;
 
 impl Core {
@@ -48,6 +50,8 @@ impl Core {
         let mut maps = Maps::new(&mut object, capacity).context("cannot use the maps")?;
         let sweeper = Sweeper::new(&mut object, capacity).context("cannot sweep")?;
         let tracer = Tracer::new(&mut object)?;
+        let mut flow_log = FlowLogMaps::new(&mut object)?;
+        self.flow_log.prepare(&mut flow_log.0)?;
         carry.first_pass(&mut maps)?;
         self.save_for(Some(maps.generation)).map_err(anyhow::Error::msg)?;
         carry.share()?;
@@ -60,6 +64,7 @@ impl Core {
         self.probes.vip.follow(&mut self.host.object, &mut object);
         self.serving.reconciler.set_room(room(capacity));
         (self.host.object, self.serving.maps) = (object, maps);
+        self.flow_log.follow(flow_log);
         self.serving.tracking = Arc::new(Tracking::new(sweeper));
         self.serving.revision += 1;
         self.save();

@@ -6,9 +6,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::clock::now;
 use super::containment::caught;
-use super::members::DueProbe;
 use super::probing::Probed;
-use super::{apart, fault};
+use super::state::members::DueProbe;
+use super::{fault, worker};
 use crate::health::probe;
 
 /// The thread of probes. They are as many as [`super::state::Probes`] lets be under way.
@@ -21,11 +21,11 @@ impl Runner {
     /// Starts the thread.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// The thread cannot be started.
     pub(super) fn new() -> io::Result<Self> {
         let (due, waiting) = mpsc::unbounded_channel();
         let (results, done) = mpsc::unbounded_channel();
-        apart::spawn("elb-probes", move || run(waiting, results))?;
+        worker::spawn("elb-probes", move || run(waiting, results))?;
         Ok(Self { due, done })
     }
 
@@ -57,7 +57,7 @@ async fn run(mut due: UnboundedReceiver<DueProbe>, results: UnboundedSender<Prob
             };
             let outcome = caught(work).await;
             // The agent may have ended.
-            let _ = results.send(Probed { member, late, outcome });
+            let _ = results.send(Probed { member, late, ended: now().time, outcome });
         });
     }
 }

@@ -3,10 +3,12 @@
 //! by command ([`Drained`]), and what is known of the members' health ([`SavedHealth`]). The former two are
 //! written before the maps know of them, the latter soon after something changed.
 
+mod aside;
 mod boot;
 mod drained;
 mod folder;
 mod health;
+mod panicked;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,10 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::control::assign::Assignments;
 use crate::kernel::replace::replace;
 
+pub use self::aside::keep_aside;
 pub use self::boot::boot_id;
 pub use self::drained::{Drained, SavedDrain};
 pub use self::folder::Folder;
 pub use self::health::{SavedHealth, SavedMember};
+pub(super) use self::panicked::{note_panic, take_panic};
 
 /// What the maps' numbers mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,7 +68,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let saved = text.and_then(|text| Ok(serde_json::from_slice(&text)?));
     saved
         .inspect_err(|error| {
-            tracing::warn!(file = %path.display(), %error, "the saved state is of no use, starting without");
+            tracing::warn!(file = %path.display(), %error, "the saved state cannot be used; starting without it");
         })
         .ok()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::clock::now;
 use super::core::Core;
 use super::last_good::LastGood;
-use super::trouble::Written;
+use super::state::trouble::Written;
 use crate::agent::saved::{self, Numbers, boot_id};
 use crate::source::file::Config;
 
@@ -56,7 +56,7 @@ impl Core {
 
     /// Writes down the configuration that is served, which is right throughout.
     pub(super) fn keep_configuration(&mut self) {
-        let result = LastGood::keep(&self.folder, &self.file.path, &self.file.text);
+        let result = LastGood::keep(&self.folder, &self.file);
         self.faults.trouble.note(Written::LastGood, result, now().time);
     }
 

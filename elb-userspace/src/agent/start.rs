@@ -4,38 +4,43 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::now;
 use super::core::{Core, Parts, room};
-use super::drained::{Drained, Missing};
 use super::following::Following;
-use super::keeping::{Keeping, NO_INTERFACE};
+use super::keeping::NO_INTERFACE;
 use super::last_good::{self, Beginning};
 use super::recover::compare as recorded;
 use super::runner::Runner;
 use super::signals::Signals;
-use super::sweep::Tracking;
+use super::state::drained::{Drained, Missing};
+use super::state::flow_log::FlowLogging;
+use super::state::keeping::Keeping;
+use super::state::sweep::Tracking;
+use super::state::vip_probes::VipProbes;
+use super::storing::ServedApi;
 use super::traces::Traces;
-use super::vip_probes::VipProbes;
 use super::{Agent, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, Numbers, boot_id};
 use crate::api::accept::Spare;
+use crate::api::readers::Readers;
 use crate::api::socket::ApiSocket;
 use crate::control::assign::AssignedPool;
 use crate::control::plan::Image;
 use crate::control::reconcile::Renamed;
 use crate::kernel::bpf::{
-    Attachment, Capacity, Carry, LoadedObject, Maps, Program, Sweeper, Tracer, coarse_seconds,
-    pinned, pinned_program, unpin,
+    Attachment, Capacity, Carry, FlowLogMaps, LoadedObject, Maps, Program, Sweeper, Tracer,
+    coarse_seconds, detach, pinned, pinned_program,
 };
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
 use crate::kernel::host::joining;
 use crate::kernel::host::programs::{HeldLink, Plan, WantedPrograms, compare};
-use crate::source::file::{AgentSettings, AttachMode, Config};
+use crate::observe::metrics::Exporter;
+use crate::source::file::{AgentSettings, Config};
 
 /// Serves a configuration file until it is stopped. Traffic goes on afterwards.
 ///
@@ -47,14 +52,22 @@ pub async fn run(file: &Path) -> Result<()> {
 
 async fn serve(file: &Path) -> Result<()> {
     // First of all: a signal that comes during the start waits for the loop, and does not kill the agent.
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let spare = Spare::keep();
-    let Beginning { config, right, problems } = last_good::begin(file)?;
+    let Beginning { config, right, problems, stored } = last_good::begin(file)?;
     let folder = Folder::of(&config.agent);
     let owned = owning::locks(&config.agent, &folder)?;
-    let Begun { mut core, traces, log } = take_over(config, folder, file, problems).await?;
+    let Begun { mut core, traces, log } =
+        take_over(config, folder, file, problems, &mut signals).await?;
     core.host.owned = owned;
+    if let Some(message) = saved::take_panic(&core.folder) {
+        core.faults.panics.note_earlier(containment::MAIN_LOOP, message);
+    }
+    core.follow_flow_log();
+    core.file.stored = stored;
     core.file.is_wrong = right.is_none();
+    core.journal.webhooks.follow(&core.config.notify);
+    core.file.generation = last_good::generation(&core.folder, right.as_deref());
     if let Some(text) = right {
         core.file.text = text;
         core.keep_configuration();
@@ -68,13 +81,25 @@ async fn serve(file: &Path) -> Result<()> {
     let revision = core.host.keeping.revision.subscribe();
     let looker = containment::looking(core.probes.vip.way(), wanted.subscribe(), revision, host)?;
     let (questions, queries) = mpsc::channel(16);
-    let socket = ApiSocket::bind(core.socket())?;
-    let server = containment::answering(socket.listening(), spare, questions)?;
+    let group = core.config.agent.socket_group.clone();
+    let socket = ApiSocket::bind_for(core.socket(), group.as_deref())?;
+    let readers = group.as_deref().map(Readers::of);
+    let exporter = Exporter::new(core.metering.subscribe());
+    let listening = socket.listening();
+    let api = ServedApi::start(&core, &questions)?;
+    let server = containment::answering(listening, spare, questions, exporter.clone(), readers)?;
+    let settings = core.metering.follow_settings(&core.config.metrics);
+    let exporting = containment::exporting(settings, exporter)?;
     core.host.socket = Some(socket);
     let following = Following::new(network, wanted);
     let probes = Runner::new().context("cannot probe")?;
     let mut agent = Agent::new(core, following, looks, queries, traces, probes);
-    let result = agent.serve(signals, follower, server, looker).await;
+    // What it was doing may be half done in memory: the next agent begins from the maps and the files.
+    let served = agent.serve(signals, follower, server, looker, exporting, api);
+    let result = containment::caught(served).await.unwrap_or_else(|message| {
+        saved::note_panic(&agent.core.folder, &message);
+        Err(containment::main_loop_panicked(&message))
+    });
     agent.core.host.socket.iter().for_each(ApiSocket::remove);
     drop(log);
     result
@@ -95,6 +120,7 @@ async fn take_over(
     folder: Folder,
     file: &Path,
     mut problems: Vec<String>,
+    signals: &mut Signals,
 ) -> Result<Begun> {
     // The maps take descriptors, too.
     let most_probes = descriptors::most_probes();
@@ -110,9 +136,14 @@ async fn take_over(
     let mut health = saved::SavedHealth::read(&folder.health());
     let written = folder.read_numbers();
     let drained = saved::Drained::read(&folder.drained());
-    let written_drained = drained.unwrap_or_else(|| recover::drained(written.as_ref()));
+    let unread = set_aside(&folder, written.is_some(), drained.is_some(), health.is_empty());
+    unread.iter().for_each(|unread| tracing::error!("{unread}"));
+    problems.extend(unread);
+    let by_name = recover::drained(written.as_ref());
     let (numbers, renamed) = numbers(written, &config, &carry, &observed, &maps, &mut health);
-    let drained = drained_now(&written_drained, &config, &renamed);
+    let on_disk = drained.clone().unwrap_or_default();
+    let known = drained.unwrap_or_else(|| recover::drained_in_maps(by_name, &numbers, &observed));
+    let drained = drained_now(&known, &config, &renamed);
     recover::published_since(&config.model, &observed, &numbers, &drained, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
     let is_carried = numbers.carried_to.is_some();
@@ -120,7 +151,11 @@ async fn take_over(
         note_down(&folder, &numbers);
     }
     carry.share()?;
-    let found = follow::look().await.context("cannot look at the host's interfaces")?;
+    let found = tokio::select! {
+        found = follow::look() => found.context("cannot look at the host's interfaces")?,
+        _ = signals.terminate.recv() => bail!("stopped before the kernel listed the host's interfaces"),
+        _ = signals.interrupt.recv() => bail!("stopped before the kernel listed the host's interfaces"),
+    };
     let Attached { attachments, failed } = attach(&mut object, &config, &found)?;
     carry.finish(&mut object);
     let numbers = Numbers { generation: maps.generation, carried_to: None, ..numbers };
@@ -133,6 +168,7 @@ async fn take_over(
         tracing::warn!(why, "this kernel cannot trace packets; forwarding does without it");
     }
 
+    let flow_log = FlowLogging::new(FlowLogMaps::new(&mut object)?);
     let mut keeping = Keeping::new(found, failed);
     let vip_probes = VipProbes::begin(&mut object, &config, &mut keeping.register).await;
     let pools = &numbers.assignments.pools;
@@ -145,6 +181,7 @@ async fn take_over(
         text: String::new(),
         object,
         maps,
+        flow_log,
         vip_probes,
         tracking: Arc::new(Tracking::new(sweeper)),
         attachments,
@@ -152,7 +189,7 @@ async fn take_over(
         observed,
         numbers,
         drained,
-        written_drained,
+        written_drained: on_disk,
         health,
         folder,
         most_probes,
@@ -161,6 +198,19 @@ async fn take_over(
         now: now(),
     });
     Ok(Begun { core, traces, log })
+}
+
+/// Keeps files that were not read aside, if they are of no use; what is to be said of them.
+fn set_aside(folder: &Folder, numbers: bool, drained: bool, no_health: bool) -> Vec<String> {
+    [
+        (!numbers).then(|| saved::keep_aside::<Numbers>(&folder.numbers())),
+        (!drained).then(|| saved::keep_aside::<saved::Drained>(&folder.drained())),
+        no_health.then(|| saved::keep_aside::<saved::SavedHealth>(&folder.health())),
+    ]
+    .into_iter()
+    .flatten()
+    .flatten()
+    .collect()
 }
 
 /// The members that are drained, in the model as it is now.
@@ -190,7 +240,9 @@ fn numbers(
     let fit = |numbers: &Numbers| {
         let fit = numbers.assignments.fit(room(carry.capacity));
         if !fit {
-            tracing::warn!("the saved numbers are of no maps of these sizes: the maps count");
+            tracing::warn!(
+                "the saved numbers do not fit maps of these sizes; those in the maps are used"
+            );
         }
         fit
     };
@@ -233,7 +285,7 @@ fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Resu
     let held: Vec<_> = pinned(&directory).into_iter().map(link).collect();
     let plan = compare(WantedPrograms { interfaces, mode: *mode }, &held, found);
     for index in plan.release.iter().filter(|index| is_dead(&held, **index, found)) {
-        unpin(&directory, *index)?;
+        detach(&directory, *index)?;
     }
     let mut attached = Attached::default();
     // What may fail comes first: interfaces that carry none.
@@ -251,7 +303,7 @@ fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Resu
     }
     if let Err(error) = adopt(object, &mut attached, &held, &plan, found, config) {
         attached.attachments.iter().filter(|one| !one.replaced).for_each(|fresh| {
-            let _ = unpin(&directory, fresh.index);
+            let _ = detach(&directory, fresh.index);
         });
         return Err(error);
     }
@@ -259,7 +311,7 @@ fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Resu
         return Err(error.into());
     }
     for one in &attached.attachments {
-        let (interface, mode, replaced) = (&one.interface, mode_name(one.mode), one.replaced);
+        let (interface, mode, replaced) = (&one.interface, one.mode.as_str(), one.replaced);
         tracing::info!(interface, mode, replaced, "the program is attached");
     }
     if let Some(problem) = joining::problem(config.agent.attach_mode, &config.agent.interfaces) {
@@ -268,7 +320,7 @@ fn attach(object: &mut LoadedObject, config: &Config, found: &HostState) -> Resu
     for index in pinned(&directory) {
         if attached.attachments.iter().all(|one| one.index != index) {
             tracing::info!(index, "the interface is not wanted any more, detaching");
-            unpin(&directory, index)?;
+            detach(&directory, index)?;
         }
     }
     let missing = plan.missing.into_iter().map(|name| (name, NO_INTERFACE.to_owned()));
@@ -309,13 +361,6 @@ fn adopt(
 fn is_dead(held: &[HeldLink], index: u32, found: &HostState) -> bool {
     let link = held.iter().find(|link| link.index == index);
     link.is_none_or(|link| link.program.is_none() || found.program(index) != link.program)
-}
-
-pub(super) fn mode_name(mode: AttachMode) -> &'static str {
-    match mode {
-        AttachMode::Native => "native",
-        AttachMode::Generic => "generic",
-    }
 }
 
 /// Passes the program's log on, if it was built with one.

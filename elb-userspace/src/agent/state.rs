@@ -1,32 +1,60 @@
-//! The parts of the agent's state: each belongs to one thing that it does.
+//! The parts of the agent's state: each belongs to one thing that it does. Nothing here knows `Core`; what
+//! events do to it is in the files next to `core`.
 
-use std::collections::BTreeMap;
+pub(super) mod arrivals;
+pub(super) mod bound;
+pub(super) mod drained;
+pub(super) mod events;
+pub(super) mod flow_log;
+pub(super) mod flows_wanted;
+pub(super) mod holders;
+pub(super) mod instrument;
+pub(super) mod judging;
+pub(super) mod keeping;
+pub(super) mod members;
+pub(super) mod metering;
+pub(super) mod proving;
+pub(super) mod quiet;
+pub(super) mod repeated;
+pub(super) mod sources;
+pub(super) mod stored;
+pub(super) mod stuck;
+pub(super) mod sweep;
+pub(super) mod trouble;
+pub(super) mod vip_probes;
+pub(super) mod watched;
+pub(super) mod webhooks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::arrivals::Arrivals;
-use super::bound::Bound;
+use self::arrivals::Arrivals;
+use self::bound::Bound;
+use self::drained::Drained;
+use self::events::Events;
+use self::holders::Holders;
+use self::instrument::Looked;
+use self::keeping::Keeping;
+use self::members::Members;
+use self::quiet::Quiet;
+use self::sources::Sources;
+use self::stored::StoredSource;
+use self::stuck::Followed;
+use self::sweep::Tracking;
+use self::trouble::Trouble;
+use self::vip_probes::VipProbes;
+use self::webhooks::Webhooks;
 use super::containment::Panics;
-use super::drained::Drained;
-use super::events::Events;
-use super::holders::Holders;
-use super::instrument::Looked;
-use super::keeping::Keeping;
-use super::members::Members;
-use super::own_address::OwnAddresses;
 use super::owning::Owned;
-use super::quiet::Quiet;
-use super::sources::Sources;
-use super::stuck::Followed;
-use super::sweep::Tracking;
-use super::trouble::Trouble;
-use super::vip_probes::VipProbes;
 use crate::agent::saved;
 use crate::api::socket::ApiSocket;
 use crate::control::census::Census;
 use crate::control::network::UnservedWay;
 use crate::control::plan::Image;
-use crate::control::reconcile::Reconciler;
+use crate::control::reconcile::{Fallback, Reconciler, Reserve};
 use crate::health::Lateness;
 use crate::kernel::bpf::{Attachment, LoadedObject, Maps};
 use crate::model::ResourceId;
@@ -39,9 +67,15 @@ pub(super) struct LoadedFile {
     pub(super) text: String,
     /// When the configuration that is served was read.
     pub(super) loaded: Now,
+    /// Rises by one with each other text that is taken over, also across restarts.
+    pub(super) generation: u64,
+    /// When all of it was in force, if it is.
+    pub(super) published: Option<SystemTime>,
     pub(super) problems: Vec<String>,
     /// Whether the file, or a part of it, is not what is served.
     pub(super) is_wrong: bool,
+    /// Where load balancers come from, if not from the file.
+    pub(super) stored: Option<StoredSource>,
 }
 
 /// What the maps are to hold, and what they hold.
@@ -59,12 +93,24 @@ pub(super) struct Serving {
     pub(super) next_publish: Option<u32>,
     /// Whether a pool's first ring waits for its members.
     pub(super) first_rings_wait: bool,
+    /// How the pool stands that takes over each listener that has one.
+    pub(super) fallbacks: BTreeMap<ResourceId, Fallback>,
+    /// How the backup members of each pool stand that has any, and since when.
+    pub(super) reserves: BTreeMap<ResourceId, ReserveSince>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// What the last sweep of the flow tables found.
     pub(super) census: Option<Census>,
     /// What found no room in the maps.
     pub(super) left_out: Vec<String>,
+}
+
+/// How the backup members of a pool stand.
+#[derive(Clone, Copy)]
+pub(super) struct ReserveSince {
+    pub(super) reserve: Reserve,
+    /// Since when they are needed, or not.
+    pub(super) since: Now,
 }
 
 /// Members, and the probes of them.
@@ -104,19 +150,32 @@ pub(super) struct OnHost {
     pub(super) own_addresses: OwnAddresses,
     /// Interfaces without the program that members are reached by.
     pub(super) unserved: Vec<UnservedWay>,
+    /// That IPv6 is switched off where members need it, and what switches it on.
+    pub(super) ipv6_off: Option<(String, String)>,
     /// Where packets in tunnels come from.
     pub(super) sources: Sources,
     /// Others that answer for the virtual addresses.
     pub(super) holders: Holders,
 }
 
+/// What is said of virtual addresses that are this host's own.
+#[derive(Default)]
+pub(super) struct OwnAddresses {
+    pub(super) found: BTreeSet<IpAddr>,
+    pub(super) problems: Vec<String>,
+}
+
 /// What happened.
 pub(super) struct Journal {
     pub(super) events: Events,
+    /// Where events are sent as well.
+    pub(super) webhooks: Webhooks,
     /// Load balancers that have or had an address.
     pub(super) bound: Bound,
     /// New connections of the last minute.
     pub(super) arrivals: Arrivals,
+    /// Served pools of which no member takes new connections, with their names.
+    pub(super) out_of_service: BTreeMap<ResourceId, String>,
 }
 
 /// What the agent itself cannot do.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use super::core::Core;
 use super::now;
+use super::state::flow_log::Naming;
 use crate::api::{Lines, WAITING_LINES};
 use crate::kernel::bpf::{Counted, Program, Tracer, coarse_seconds};
-use crate::model::time::Time;
 use crate::observe::names::Names;
 use crate::observe::trace::{Filter, Missed, Raw, TraceLine, TraceRequest, union};
 
@@ -32,7 +32,7 @@ pub(super) struct Traces {
     /// As of the last look.
     names: Names,
     /// The revision of the numbers, the configuration and the interfaces that the names are of.
-    named: Option<(u64, Time, Vec<u32>)>,
+    named: Option<Naming>,
     counted: Counted,
 }
 
@@ -64,6 +64,11 @@ impl Traces {
     /// Whether there is a client.
     pub(super) const fn is_any(&self) -> bool {
         !self.listeners.is_empty()
+    }
+
+    /// How many clients there are.
+    pub(super) const fn count(&self) -> usize {
+        self.listeners.len()
     }
 
     /// Waits for events; for ever while there is no subscriber.
@@ -141,16 +146,15 @@ impl Traces {
 
     /// Learns the names of all numbers, where these may have changed.
     fn follow_names(&mut self, core: &Core) {
-        let interfaces = core.host.attachments.iter().map(|one| one.index).collect();
-        let named = (core.serving.revision, core.file.loaded.time, interfaces);
+        let named = core.naming();
         if self.named.as_ref() != Some(&named) {
             (self.names, self.named) = (core.names(), Some(named));
         }
     }
 
     /// Which program the interfaces carry for it.
-    pub(super) const fn program(&self) -> Program {
-        if self.is_any() { Program::Traced } else { Program::Plain }
+    pub(super) const fn program(&self, core: &Core) -> Program {
+        if self.is_any() { Program::Traced } else { core.resting() }
     }
 
     /// Goes on with the maps of another object, whose program the interfaces carry now.
@@ -167,12 +171,12 @@ impl Traces {
         }
     }
 
-    /// Puts the program back that reports nothing.
+    /// Puts the program back that reports no packets.
     pub(super) fn finish(&mut self, core: &mut Core) {
         if self.is_any() {
             return;
         }
-        if let Err(error) = core.carry(Program::Plain) {
+        if let Err(error) = core.carry(core.resting()) {
             tracing::error!(%error, "the interfaces still carry the program that traces");
         }
         if let Err(error) = self.tracer.get_mut().set(Trace::default()) {
@@ -229,7 +233,7 @@ impl Listener {
 }
 
 /// When the monotonic clock, which events are timed by, was at zero.
-fn booted() -> SystemTime {
+pub(super) fn booted() -> SystemTime {
     let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let since = Duration::try_from(monotonic).unwrap_or_default();
     now().wall.checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH)

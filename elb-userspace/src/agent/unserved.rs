@@ -20,7 +20,7 @@ impl Core {
         for way in before.iter().filter(|way| !has(&self.host.unserved, way)) {
             tracing::info!(
                 interface = way.interface,
-                "no member is behind it any more without it being served"
+                "no member is behind this unserved interface any more"
             );
         }
     }

@@ -1,9 +1,6 @@
 //! The XDP program that takes outer headers off, with maps and a link that outlive this process.
 
-use std::ffi::CString;
-use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -16,9 +13,10 @@ use elb_common::counter::Counter;
 use elb_common::names;
 use elb_common::path::unwrap::Unwrapped;
 
-use super::error::{BackendError, with_causes};
+use super::causes::with_causes;
+use super::error::BackendError;
 use super::{Attach, AttachedMode};
-use crate::kernel::bpf::{DECAP_OBJECT, LoadError, Record, errno};
+use crate::kernel::bpf::{DECAP_OBJECT, LoadError, Record, detach_pinned, errno};
 use crate::kernel::net::links::Link;
 
 /// The folder of the pins: `pin_dir/vN`, N being the version of the maps.
@@ -93,7 +91,8 @@ impl Pins {
 
     /// Detaches the program from an interface.
     pub(super) fn remove_link(&self, index: u32) -> Result<(), BackendError> {
-        remove(&self.link(index))
+        let path = self.link(index);
+        detach_pinned(&path).map_err(|error| pin_error(&path, &error))
     }
 
     /// Removes the pins of the maps, and the folders if nothing else is in them.
@@ -137,15 +136,9 @@ impl Pins {
 }
 
 fn is_bpf(path: &Path) -> io::Result<bool> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut found = MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `path` is a C string and `found` has room for the answer; both outlive the call.
-    if unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call filled it, and before it was zeroed, which is a valid value of it.
-    let found = unsafe { found.assume_init() };
-    Ok(found.f_type == libc::BPF_FS_MAGIC)
+    /// `BPF_FS_MAGIC`, linux/magic.h.
+    const MAGIC: i64 = 0xcafe_4a11;
+    Ok(rustix::fs::statfs(path)?.f_type == MAGIC)
 }
 
 fn remove(path: &Path) -> Result<(), BackendError> {

@@ -51,7 +51,7 @@ pub fn down(down: &Down) -> Result<BackendReport, BackendError> {
         }
         let mut work = Work { host: &host, pins, steps: not_set_up(asked.as_deref()) };
         work.unpin(&[])?;
-        return Ok(BackendReport { steps: work.steps });
+        return Ok(BackendReport::of(work.steps));
     };
     let is_asked = |vip: &Vip| asked.as_ref().is_none_or(|vips| vips.contains(&vip.address));
     let (gone, left): (Vec<Vip>, Vec<Vip>) = state.vips.iter().partition(|vip| is_asked(vip));
@@ -68,7 +68,7 @@ pub fn down(down: &Down) -> Result<BackendReport, BackendError> {
         work.everything(&state)?;
         file.remove()?;
     }
-    Ok(BackendReport { steps: work.steps })
+    Ok(BackendReport::of(work.steps))
 }
 
 fn not_set_up(asked: Option<&[IpAddr]>) -> Vec<Step> {

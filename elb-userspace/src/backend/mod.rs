@@ -19,6 +19,7 @@
 //! What was changed is in a state file, so that [`down`] restores what was there before. One pin
 //! directory is one set-up; a host needs one, however many interfaces and addresses it has.
 
+mod causes;
 mod decap;
 mod error;
 mod mss;
@@ -54,14 +55,14 @@ pub use sources::{covers, is_any_source};
 pub use state::StateError;
 pub use status::{BackendStatus, Count, status};
 pub use sysctl::{Sysctl, SysctlKey, WantedSysctl};
-pub use up::up;
+pub use up::{up, up_only};
 
 /// Where the pins are, unless said otherwise.
 pub const PIN_DIR: &str = "/sys/fs/bpf/elb-backend";
 /// Where the state files are, unless said otherwise.
 pub const STATE_DIR: &str = "/run/elb-backend";
 
-/// What a backend server shall be.
+/// How a backend server is to be set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The addresses to serve, next to those that are set up already.

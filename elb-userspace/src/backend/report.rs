@@ -15,6 +15,8 @@ use crate::model::ipgroup::Cidr;
 /// The steps in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BackendReport {
+    /// Whether anything is different now.
+    pub changed: bool,
     /// Done, or found done already.
     pub steps: Vec<Step>,
 }
@@ -52,9 +54,9 @@ pub enum Step {
 }
 
 impl BackendReport {
-    /// Whether anything is different now.
-    pub fn changed(&self) -> bool {
-        self.steps.iter().any(Step::changed)
+    /// The report of these steps.
+    pub(super) fn of(steps: Vec<Step>) -> Self {
+        Self { changed: steps.iter().any(Step::changed), steps }
     }
 }
 

@@ -8,8 +8,9 @@ use aya::maps::{Array, Map, MapData, MapError};
 use elb_common::names;
 use elb_common::tunnel_source::{MAX_SOURCES, NO_SET, SET_BITS, SourceKey};
 
+use super::causes::with_causes;
 use super::decap::{Pins, pin_error};
-use super::error::{BackendError, with_causes};
+use super::error::BackendError;
 use crate::kernel::bpf::Record;
 use crate::model::ipgroup::Cidr;
 

@@ -199,8 +199,8 @@ fn a_report_reads_as_a_list_of_steps() {
         Step::AddressAdded { vip },
         Step::Attached { interface, mode, native_refused },
     ];
-    let report = BackendReport { steps };
-    assert!(report.changed());
+    let report = BackendReport::of(steps);
+    assert!(report.changed);
     assert_eq!(
         report.to_string(),
         "set net.ipv4.conf.all.arp_ignore from 0 to 1\n\

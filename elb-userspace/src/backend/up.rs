@@ -8,7 +8,10 @@ use super::plan::{self, Host};
 use super::sources::{self, Sources};
 use super::state::{Changed, Interface, State, StateFile, Vip, network_namespace};
 use super::sysctl::{self, Sysctl, WantedSysctl};
-use super::{Attach, AttachedMode, BackendError, BackendReport, Setup, Step, privilege};
+use super::{
+    Attach, AttachedMode, BackendError, BackendReport, Down, Setup, Step, Which, down, privilege,
+    recorded,
+};
 use crate::kernel::net::links::Link;
 use crate::model::ipgroup::Cidr;
 
@@ -54,9 +57,24 @@ pub fn up(setup: &Setup) -> Result<BackendReport, BackendError> {
         Ok(())
     });
     match result {
-        Ok(()) => Ok(BackendReport { steps: work.steps }),
+        Ok(()) => Ok(BackendReport::of(work.steps)),
         Err(error) => Err(work.take_back(error, &plan, &file, before.as_ref())),
     }
+}
+
+/// As [`up`], and takes down every other address that is served.
+///
+/// # Errors
+/// See [`up`] and [`down`].
+pub fn up_only(setup: &Setup) -> Result<BackendReport, BackendError> {
+    let mut steps = up(setup)?.steps;
+    let Setup { pin_dir, state_dir, .. } = setup.clone();
+    let served = recorded(&pin_dir, &state_dir)?.vips;
+    let others: Vec<_> = served.into_iter().filter(|vip| !setup.vips.contains(vip)).collect();
+    if !others.is_empty() {
+        steps.extend(down(&Down { which: Which::These(others), pin_dir, state_dir })?.steps);
+    }
+    Ok(BackendReport::of(steps))
 }
 
 /// What is to be done.

@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::ConfigArg;
+use crate::agent::log_format::JsonLines;
+use crate::agent::logged::LogCounts;
 use crate::agent::logging;
 
 #[derive(Debug, Args)]
@@ -19,7 +23,8 @@ over. `elb detach` stops forwarding.
 
 Capabilities: CAP_BPF and CAP_PERFMON load the program, CAP_NET_ADMIN attaches it, resolves next hops
 and routes health probes, CAP_NET_RAW announces virtual addresses, receives what size fits a path, and asks
-members of UDP pools for an echo. Nothing else is needed of root, but write access to pin_dir, to
+members of UDP pools for an echo. Health checks by a command (type COMMAND) also take CAP_SETUID,
+CAP_SETGID and CAP_KILL, which the unit does not have (docs/operating.md). Nothing else is needed of root, but write access to pin_dir, to
 state_dir and to the folder of the socket.
 
 Examples:
@@ -41,7 +46,7 @@ enum LogFormat {
     /// One line for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line: time, level, event_id where it has one, message, target, fields.
     Json,
 }
 
@@ -50,9 +55,10 @@ pub(super) fn run(args: &AgentArgs) -> Result<ExitCode> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(logging::start()?);
     match args.log_format {
         LogFormat::Text => {
-            log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+            let log = log.with_ansi(std::io::stderr().is_terminal()).with_target(false);
+            log.finish().with(LogCounts).init();
         }
-        LogFormat::Json => log.json().init(),
+        LogFormat::Json => log.event_format(JsonLines).finish().with(LogCounts).init(),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(crate::agent::run(&args.config.config));

@@ -1,6 +1,7 @@
 //! `elb backend up|down`: prepare this host as a backend server, or undo it; `inspect`: see what is
 //! wrong with it.
 
+mod file;
 mod inspect;
 mod unit;
 
@@ -11,10 +12,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use self::file::Wanted;
 use super::{Output, print_json, print_text};
 use crate::backend::{self, Attach, BackendReport, Down, Mode, PIN_DIR, STATE_DIR, Setup, Which};
 use crate::model::ipgroup::Cidr;
-use crate::model::value::Invalid;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendCommand {
@@ -26,8 +27,9 @@ off: IP alone, or IP, UDP (port 6080) and GUE. The program takes packets from th
 only, and drops those of others: without that, every host that reaches this one could send it what the load
 balancer's access control refuses. It compares addresses: the network must not let others send with the
 load balancers' addresses. Another `up` replaces the whole list at once.
-What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: a unit of
---print-unit repeats it at every boot.
+What is done already stays as it is. All of it is done, or nothing. A reboot undoes it: the service
+elb-backend repeats at every boot what /etc/elb/backend.toml says (with --config), or a unit of --print-unit
+this command. With --config, addresses that the file does not name are served no more.
 
 Needs root, or the capabilities CAP_NET_ADMIN and, with --mode ipip or gue, CAP_BPF and
 CAP_PERFMON.
@@ -37,7 +39,8 @@ Examples:
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --from 10.0.0.3
   elb backend up --vip 192.0.2.10 --vip 2001:db8::10 --mode ipip --from 10.0.0.0/28 --interface eth0
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --mss 1440
-  elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json
+  elb backend up --vip 192.0.2.10 --mode gue --from 10.0.0.2 -o json | jq .changed
+  elb backend up --config /etc/elb/backend.toml
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2 --print-unit \
     > /etc/systemd/system/elb-backend.service && systemctl enable --now elb-backend")]
     Up(UpArgs),
@@ -64,16 +67,21 @@ Exit codes: 0 set up, 1 with a problem or not set up.")]
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
+    /// A file that says all of it, in place of the options: keys `vip`, `mode`, `from`, `mss`, `interface`
+    /// and `attach`, lists where an option may be given more than once.
+    #[arg(short, long, value_name = "FILE",
+        conflicts_with_all = ["vip", "mode", "from", "mss", "interface", "attach"])]
+    config: Option<PathBuf>,
     /// An address to serve; may be given more than once.
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
     vip: Vec<IpAddr>,
     /// How packets come from the load balancer: the `forwarding` of the pool.
-    #[arg(long, value_enum)]
-    mode: Mode,
+    #[arg(long, value_enum, required_unless_present = "config")]
+    mode: Option<Mode>,
     /// Whom tunnel packets are taken from: the load balancers' addresses, or networks; may be given
     /// more than once. Needed with --mode ipip and gue. `any`: from every sender, which lets every sender
     /// who reaches this host walk around the load balancer's access control.
-    #[arg(long, value_name = "ADDRESS", value_parser = source)]
+    #[arg(long, value_name = "ADDRESS", value_parser = file::source)]
     from: Vec<Cidr>,
     /// The largest TCP segments that clients are asked to send, 536 to 1460: `advmss` of this host's
     /// routes. For where packets with outer headers do not fit on the way here and ICMP does not get to
@@ -151,12 +159,26 @@ fn up(args: UpArgs) -> Result<ExitCode> {
         print_text(&unit::of(std::env::args_os())?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let UpArgs { vip: vips, mode, from, mss, interface, attach, place, .. } = args;
+    let is_whole = args.config.is_some();
+    let (wanted, Place { pin_dir, state_dir, output }) = args.wanted()?;
+    let Wanted { vips, mode, from, mss, interface, attach } = wanted;
     let interface = interface.map_or_else(backend::default_interface, Ok)?;
-    let Place { pin_dir, state_dir, output } = place;
-    let report =
-        backend::up(&Setup { vips, mode, from, mss, interface, pin_dir, state_dir, attach })?;
-    print(&report, output)
+    let setup = Setup { vips, mode, from, mss, interface, pin_dir, state_dir, attach };
+    let report = if is_whole { backend::up_only(&setup) } else { backend::up(&setup) };
+    print(&report?, output)
+}
+
+impl UpArgs {
+    /// What the file says, or else the options.
+    fn wanted(self) -> Result<(Wanted, Place)> {
+        let Self { config, vip: vips, mode, from, mss, interface, attach, place, .. } = self;
+        let wanted = match (config, mode) {
+            (Some(file), _) => file::load(&file)?,
+            (None, Some(mode)) => Wanted { vips, mode, from, mss, interface, attach },
+            (None, None) => unreachable!("clap requires one of the two"),
+        };
+        Ok((wanted, place))
+    }
 }
 
 fn down(args: DownArgs) -> Result<ExitCode> {
@@ -176,14 +198,6 @@ fn status(args: StatusArgs) -> Result<ExitCode> {
         (Output::Table, None) => print_text("no virtual address is set up here\n")?,
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// An address, a network, or every sender.
-fn source(text: &str) -> Result<Cidr, String> {
-    if text == "any" {
-        return Ok(backend::any_source());
-    }
-    text.parse().map_err(|error: Invalid| error.to_string())
 }
 
 fn print(report: &BackendReport, output: Output) -> Result<ExitCode> {

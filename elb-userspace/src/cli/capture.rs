@@ -67,7 +67,7 @@ pub(super) fn run(args: &CaptureArgs) -> Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Where to write. Standard output gets each packet as it comes, to be looked at live.
+/// Where to write. Standard output gets each packet when it is reported, for live views.
 fn open(file: &Path) -> Result<Box<dyn Write>> {
     if file == Path::new("-") {
         let out = io::stdout();

@@ -3,20 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::reload::described;
 use super::{ConfigArg, Output, block_on, print_json, print_text};
+use crate::agent::usable::{expected_agent, note_unusable_commands};
 use crate::api::client;
+use crate::api::exporter::check_files;
 use crate::api::shape::reload::PlanRequest;
-use crate::source::file::{self, Config, Errors, Host};
+use crate::source::file::{self, Config, Errors, Host, SourceText};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing is applied, no agent and no privilege is needed. All errors are reported at once, each as
 FILE:LINE:COLUMN: what is wrong; what would be right. Exit code 1 if there are errors; warnings
 alone are 0, and 1 with --strict.
+
+Certificates, keys and tokens of [metrics], and commands of health checks, are looked at on this host. Whether
+commands may run as [agent] check_user is judged for the agent that answers here, if one does.
+
+Files that it includes (`include = \"conf.d/*.toml\"`) are read and named like it.
 
 With --against-running, the agent is asked what a reload with this file would cut, remove, move (which
 share of a pool's slots), change and add. Exit code 1 as well if the reload would be refused.
@@ -44,11 +51,24 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let file = &args.config.config;
-    let (config, errors) = file::load_for(file, &Host::look());
+    let (source, (config, mut errors)) = match SourceText::read(file) {
+        Ok(source) => (source.clone(), file::parse_source(&source, &Host::look())),
+        Err(errors) => (SourceText::default(), (None, errors)),
+    };
+    if let Some(config) = &config {
+        let socket = args.socket.as_ref().unwrap_or(&config.agent.socket);
+        note_unusable_commands(config, expected_agent(socket), file, &mut errors);
+        // What this user cannot read, the agent perhaps can.
+        if let Err(why) = check_files(&config.metrics) {
+            const FIX: &str = "a reload is refused while the agent cannot use it, and one that starts serves no \
+                               metrics over TCP";
+            errors.warn(file, "[metrics]", format!("{why:#}"), FIX);
+        }
+    }
     let good = !errors.has_errors() && (!args.strict || errors.is_empty());
     let running = config.as_ref().filter(|_| args.against_running && !errors.has_errors());
     if let Some(config) = running {
-        return against_running(args, config, good);
+        return against_running(args, config, source, good);
     }
     match args.output {
         Output::Json => print_json(&errors)?,
@@ -60,11 +80,15 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(code(good))
 }
 
-fn against_running(args: &CheckArgs, config: &Config, good: bool) -> Result<ExitCode> {
+fn against_running(
+    args: &CheckArgs,
+    config: &Config,
+    source: SourceText,
+    good: bool,
+) -> Result<ExitCode> {
     let file = &args.config.config;
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {} again", file.display()))?;
-    let request = PlanRequest { name: file.display().to_string(), text };
+    let SourceText { text, files, .. } = source;
+    let request = PlanRequest { name: file.display().to_string(), text, files };
     let socket = args.socket.as_ref().unwrap_or(&config.agent.socket);
     let report = block_on(client::plan(socket, &request))?;
     match args.output {

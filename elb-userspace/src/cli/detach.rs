@@ -12,7 +12,7 @@ use super::{ConfigArg, Output, block_on, print_json, print_text};
 use crate::agent;
 use crate::agent::saved::{Drained, Folder};
 use crate::api::shape::detach::Detached;
-use crate::kernel::bpf::{directories, remove_pins, served_v6};
+use crate::kernel::bpf::{detach, directories, pinned, remove_pins, served_v6};
 use crate::kernel::net::announce::{Announcer, solicited_node_mac};
 use crate::kernel::net::probe_route::RouteNames;
 use crate::source::file;
@@ -142,9 +142,11 @@ fn remove_all(pin_dir: &Path) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for directory in directories(pin_dir) {
         leave_groups(&directory);
-        let pins = remove_pins(&directory)
-            .with_context(|| format!("cannot remove {}", directory.display()))?;
-        removed.extend(pins);
+        let failed = || format!("cannot remove {}", directory.display());
+        for index in pinned(&directory) {
+            removed.push(detach(&directory, index).with_context(failed)?);
+        }
+        removed.extend(remove_pins(&directory).with_context(failed)?);
     }
     Ok(removed)
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{ConfigArg, Output, block_on, report};
 use crate::agent::lock_path;
 use crate::agent::saved::Folder;
+use crate::agent::usable::{expected_agent, unusable_commands};
 use crate::api::client;
 use crate::api::shape::status::StatusRequest;
 use crate::diagnosis::doctor::{self, Duty, Running};
@@ -90,6 +91,10 @@ fn duty(args: &DoctorArgs) -> Result<(Duty, Option<PathBuf>)> {
         ],
         state_dir: Some(state_dir),
         socket: Some(agent.socket.clone()),
+        unusable: unusable_commands(&config.model, expected_agent(&agent.socket))
+            .into_iter()
+            .map(|(pool, why)| (format!("pool {pool:?}: {}", why.what), why.fix))
+            .collect(),
         ..Duty::of(&config)
     };
     Ok((duty, Some(agent.socket.clone())))

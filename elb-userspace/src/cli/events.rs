@@ -1,25 +1,33 @@
-//! `elb events`: members that turned unhealthy or recovered, a line each.
+//! `elb events`: members that turned unhealthy or recovered, listeners that another pool serves, a line each.
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::duration::duration;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
-use crate::api::shape::events::{EventKind, EventsLine, EventsRequest, MemberEvent};
+use crate::api::shape::events::{
+    AgentEvent, EventKind, EventsLine, EventsRequest, ListenerEvent, MemberEvent,
+};
+use crate::api::shape::status::timestamp_millis;
 use crate::model::MemberRef;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The agent remembers the last 1,000 events, across its restarts too; it also logs each.
+The agent remembers the last 1,000 events, across its restarts too. It also logs them, and of those of a
+member that repeat themselves three of a kind a minute and then how many more there were.
 
 Examples:
   elb events
   elb events -f --pool web
+  elb events --since 10m
+  elb events --since 2026-01-02T03:04:05Z -o json | jq -r .event_id
   elb events --member 10.0.0.11 -o json | jq -r '.time + \" \" + .reason.reason_code'")]
 pub(super) struct EventsArgs {
     /// Wait for more, until Ctrl-C.
@@ -31,6 +39,9 @@ pub(super) struct EventsArgs {
     /// Only events of this member: its name, POOL/MEMBER, its id, its address, or address and port.
     #[arg(long, value_name = "MEMBER")]
     member: Option<String>,
+    /// Only events of this last time (10m, 1h30m), or since a time (RFC 3339, UTC).
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    since: Option<Since>,
     #[command(flatten)]
     agent: SocketArg,
     /// How to write it; JSON is one object a line.
@@ -38,10 +49,38 @@ pub(super) struct EventsArgs {
     output: Output,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long ago is said by people, who go by that clock"
+)]
 pub(super) fn run(args: EventsArgs) -> Result<ExitCode> {
-    let EventsArgs { follow, pool, member, agent, output } = args;
-    block_on(print(&EventsRequest { follow, pool, member }, &agent, output))?;
+    let EventsArgs { follow, pool, member, since, agent, output } = args;
+    let since = since.map(|since| since.at(SystemTime::now()));
+    block_on(print(&EventsRequest { follow, pool, member, since }, &agent, output))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Since when events are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Ago(Duration),
+    Time(SystemTime),
+}
+
+impl Since {
+    fn parse(text: &str) -> Result<Self, String> {
+        let time = humantime::parse_rfc3339_weak(text).map(Self::Time);
+        time.or_else(|_| duration(text).map(Self::Ago)).map_err(|_| {
+            format!("{text:?} is no time; write 10m or 1h30m, or 2026-01-02T03:04:05Z")
+        })
+    }
+
+    fn at(self, now: SystemTime) -> String {
+        timestamp_millis(match self {
+            Self::Ago(time) => now.checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH),
+            Self::Time(time) => time,
+        })
+    }
 }
 
 async fn print(request: &EventsRequest, agent: &SocketArg, output: Output) -> Result<()> {
@@ -76,15 +115,43 @@ async fn print(request: &EventsRequest, agent: &SocketArg, output: Output) -> Re
     Ok(())
 }
 
-fn text(event: &MemberEvent) -> String {
-    let MemberEvent { time, event, member, from, lasted, reason } = event;
+fn text(event: &AgentEvent) -> String {
+    match event {
+        AgentEvent::Member(event) => of_member(event),
+        AgentEvent::Listener(event) => of_listener(event),
+    }
+}
+
+fn of_listener(event: &ListenerEvent) -> String {
+    let kind = AgentEvent::Listener(event.clone()).kind();
+    let ListenerEvent { time, listener, load_balancer, default_pool, fallback_pool, .. } = event;
+    let serving = event.default_serving.map_or("?".to_owned(), |count| count.to_string());
+    let (serves, below) = match kind {
+        EventKind::Fallback => (fallback_pool, format!("fewer than {}", event.below)),
+        EventKind::FallbackOver
+        | EventKind::Unhealthy
+        | EventKind::Recovered
+        | EventKind::InService
+        | EventKind::InReserve => (default_pool, format!("at least {} wanted", event.below)),
+    };
+    format!(
+        "{time} {kind:<10} {listener} ({load_balancer}) served by pool {serves}: {serving} members of {default_pool} \
+         take new connections, {below}"
+    )
+}
+
+fn of_member(event: &MemberEvent) -> String {
+    let MemberEvent { time, event, member, from, lasted, reason, .. } = event;
     let MemberRef { pool, name, .. } = member;
     let reason = match (event, reason) {
+        (EventKind::InService, _) => ": too few of the others can serve".to_owned(),
+        (EventKind::InReserve, _) => ": enough of the others can serve".to_owned(),
         (_, None) => String::new(),
         (EventKind::Unhealthy, Some(reason)) => format!(": {reason}"),
+        (EventKind::Fallback | EventKind::FallbackOver, Some(reason)) => format!(": {reason}"),
         (EventKind::Recovered, Some(reason)) => format!(", it had failed with {reason}"),
     };
-    format!("{time} {event:<9} {name} ({pool}) after {lasted} s {from}{reason}")
+    format!("{time} {event:<10} {name} ({pool}) after {lasted} s {from}{reason}")
 }
 
 #[cfg(test)]
@@ -93,25 +160,36 @@ mod tests {
     use crate::health::{Cause, Failure, OperatingStatus};
 
     #[test]
+    fn since_is_a_time_or_how_long_ago() {
+        let now = humantime::parse_rfc3339("2026-01-02T03:04:05.678Z").unwrap();
+        let at = |text: &str| Since::parse(text).map(|since| since.at(now));
+        assert_eq!(at("10m").unwrap(), "2026-01-02T02:54:05.678Z");
+        assert_eq!(at("2026-01-01T00:00:00Z").unwrap(), "2026-01-01T00:00:00.000Z");
+        assert_eq!(at("2026-01-01 10:00:00").unwrap(), "2026-01-01T10:00:00.000Z");
+        assert!(at("soon").unwrap_err().contains("\"soon\" is no time; write 10m"));
+    }
+
+    #[test]
     fn one_line_each() {
         let event = MemberEvent {
             time: "2026-01-02T03:04:05.678Z".to_owned(),
             event: EventKind::Unhealthy,
+            event_id: None,
             member: MemberRef::new((None, "web"), None, Some("web-1"), ([10, 0, 0, 11], 80).into()),
             from: OperatingStatus::Online,
             lasted: 3600,
             reason: Some(Failure::new(Cause::Refused { by: [10, 0, 0, 11].into() })),
         };
-        let said = text(&event);
+        let said = of_member(&event);
         assert!(
             said.starts_with(
-                "2026-01-02T03:04:05.678Z unhealthy web-1 (web) after 3600 s ONLINE: CONNECT_REFUSED"
+                "2026-01-02T03:04:05.678Z unhealthy  web-1 (web) after 3600 s ONLINE: CONNECT_REFUSED"
             ),
             "{said}"
         );
         let (event, from) =
             (MemberEvent { event: EventKind::Recovered, ..event }, OperatingStatus::Offline);
-        let said = text(&MemberEvent { from, lasted: 7, reason: None, ..event });
-        assert_eq!(said, "2026-01-02T03:04:05.678Z recovered web-1 (web) after 7 s OFFLINE");
+        let said = of_member(&MemberEvent { from, lasted: 7, reason: None, ..event });
+        assert_eq!(said, "2026-01-02T03:04:05.678Z recovered  web-1 (web) after 7 s OFFLINE");
     }
 }

@@ -1,5 +1,7 @@
 //! `elb explain`: where a packet would go, and why.
 
+mod quic_id;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,13 +9,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use self::quic_id::{named, quic_id};
 use super::socket::SocketArg;
 use super::{Output, block_on, print_json, print_text};
 use crate::api::client;
 use crate::model::endpoint::Endpoint;
+use crate::model::transport::TransportProtocol;
 use crate::observe::explain::{
-    Backend, Cid, ConnectionId, Decision, ExplainRequest, ExplainedPacket, Explanation, FlowEntry,
-    MatchedListener, Reply, ReplyKind, Slot, TransportProtocol,
+    Backend, Cid, Decision, ExplainRequest, ExplainedPacket, Explanation, FlowEntry,
+    MatchedListener, Reply, ReplyKind, Slot,
 };
 use crate::observe::names::BackendMember;
 use crate::observe::packet::{Encapsulation, GuePorts, Sent};
@@ -145,7 +149,7 @@ fn listener(listener: &MatchedListener) -> String {
 }
 
 fn member(member: &BackendMember) -> String {
-    let BackendMember { number, removed, .. } = member;
+    let BackendMember { number, removed, backup, .. } = member;
     let name = member.name();
     let address = match member.socket() {
         Some(address) if address.port() == 0 => format!(" at {}", address.ip()),
@@ -153,53 +157,12 @@ fn member(member: &BackendMember) -> String {
         _ => String::new(),
     };
     let removed = if *removed { ", removed" } else { "" };
-    format!("{name}{address} (backend {number}{removed})")
+    let backup = if *backup { ", backup" } else { "" };
+    format!("{name}{address} (backend {number}{removed}{backup})")
 }
 
 fn owner(owner: Option<&BackendMember>) -> String {
     owner.map_or_else(|| "no member".to_owned(), member)
-}
-
-/// What the connection id means, where there is one, or where the listener goes by it.
-fn quic_id(explained: &Explanation) -> Option<String> {
-    let listener = explained.listener.as_ref()?;
-    match (&explained.connection_id, explained.packet.cid) {
-        (Some(id), _) => Some(connection_id(id)),
-        (None, Some(_)) => {
-            Some(format!("not looked at: the listener goes by {}", listener.algorithm))
-        }
-        (None, None) => None,
-    }
-}
-
-fn connection_id(id: &ConnectionId) -> String {
-    let ConnectionId { offset, length, part, missing, .. } = id;
-    let (first, last) = (offset + 1, offset + length);
-    let bytes = match length {
-        1 => format!("byte {first}"),
-        _ => format!("bytes {first} to {last}"),
-    };
-    let Some(part) = part else {
-        return format!(
-            "none was given: packets of these addresses and ports go by {bytes} of theirs, and what \
-             follows is the way of one without; name one with --cid"
-        );
-    };
-    let missing = match missing {
-        0 => String::new(),
-        1 => ", of which the last was not given and counts as zero".to_owned(),
-        more => format!(", of which the last {more} were not given and count as zeroes"),
-    };
-    format!("goes by {bytes} of it, {}{missing}", String::from(part.clone()))
-}
-
-fn named(member: &BackendMember, id: Option<&ConnectionId>) -> String {
-    let named = format!("the connection id names {}", self::member(member));
-    if id.is_some_and(|id| id.decides) {
-        named + ", which gets the packet wherever its slot is"
-    } else {
-        named + ", which serves no flows any more, so that the slot decides"
-    }
 }
 
 fn slot(slot: &Slot, explained: &Explanation) -> String {

@@ -202,6 +202,7 @@ mod tests {
                 ([10, 0, 0, 11], 80).into(),
             )),
             removed: false,
+            backup: false,
         };
         let counts = FlowCounts { open: 9, closed: 1, member_gone: 2, ..FlowCounts::default() };
         let members = vec![MemberFlows { member: member.clone(), flows: 12, counts }];

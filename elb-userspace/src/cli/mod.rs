@@ -18,12 +18,17 @@ mod events;
 mod explain;
 mod failure;
 mod flows;
+mod help;
+mod import;
+mod key;
+mod metrics;
 mod packets;
 mod reload;
 mod report;
 mod schema;
 mod socket;
 mod status;
+mod top;
 mod trace;
 
 use std::io::{self, Write as _};
@@ -32,9 +37,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::source::file::USUAL_FILE;
+use crate::source::file::reference::man;
 
 /// A load balancer for Linux hosts: XDP, Maglev hashing, health checks.
 #[derive(Debug, Parser)]
@@ -51,15 +57,18 @@ Examples:
   elb agent                                  serve it
   elb reload --wait                          serve the changed file, and say what came of it
   elb status                                 who gets what, and who is healthy
+  elb top                                    the same while it happens, a second at a time
   elb diagnose web-1                         why is it OFFLINE, and what is to be done?
   elb drain web-1 --wait                     take a member out, and wait until nothing is left
   elb backend up --vip 192.0.2.10 --mode ipip --from 10.0.0.2    on a backend server: get ready
   elb backend inspect --port 80 --from 10.0.0.2  on a backend server: why do probes fail?
   elb explain --src 198.51.100.7 --dst 192.0.2.10:80 --proto tcp    why does it go there?
   elb events -f                              which members turn unhealthy, which recover, and why
+  elb metrics                                for Prometheus
   elb drops                                  what is not forwarded, and what to do about it
   elb trace --vip 192.0.2.10                 packets while they pass
   elb flows --cut --client 198.51.100.7      end the recorded connections of a client
+  elb import haproxy haproxy.cfg             the configuration of another load balancer, for elb
   elb detach                                 stop forwarding
 
 Exit codes: 0 done, 1 failed (the reason is on standard error, with -o json as {\"code\", \"message\"}),
@@ -75,6 +84,8 @@ enum Command {
     Reload(reload::ReloadArgs),
     /// Show load balancers, listeners, pools and members, and what was not forwarded.
     Status(status::StatusArgs),
+    /// Show what happens each second: traffic, members, drops, events.
+    Top(top::TopArgs),
     /// Show which members turned unhealthy or recovered, and why.
     Events(events::EventsArgs),
     /// Say why something does not work, and what to do about it.
@@ -85,6 +96,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show what is not forwarded: how often, why, and what to do about it.
     Drops(drops::DropsArgs),
+    /// Print metrics, as monitoring systems scrape them.
+    Metrics(metrics::MetricsArgs),
     /// Show which flows are tracked, and cut connections.
     Flows(flows::FlowsArgs),
     /// Show packets while they pass, and what becomes of each.
@@ -93,11 +106,16 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Let a member take no new flows, and wait until nothing goes to it any more.
     Drain(drain::DrainArgs),
+    /// Make, show and revoke the keys of the API's clients.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Stop forwarding: detach the program and remove everything that is pinned.
     Detach(detach::DetachArgs),
     /// Prepare this host as a backend server, or undo it.
     #[command(subcommand)]
     Backend(backend::BackendCommand),
+    /// Translate a configuration of keepalived or haproxy.
+    Import(import::ImportArgs),
     /// Print what `-o json` of a command prints, as a JSON Schema.
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell.
@@ -106,8 +124,12 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write manual pages, one per command, into a folder.
-    #[command(after_help = "Example:\n  elb man /usr/local/share/man/man1")]
+    /// Write manual pages: one per command into a folder, and elb.toml(5) into man5 next to it.
+    #[command(after_help = "\
+Where the folder is not called man1, elb.toml(5) is written into it as well.
+
+Example:
+  elb man /usr/local/share/man/man1")]
     Man {
         /// The folder; it must exist.
         folder: PathBuf,
@@ -140,7 +162,7 @@ enum Output {
 
 /// Runs the command that the process was started with; says on standard error why it failed.
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = help::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     run(cli).unwrap_or_else(|error| {
         failure::report(&error, failure::output_of(&matches));
@@ -154,24 +176,32 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Events(args) => events::run(args),
         Command::Diagnose(args) => diagnose::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Drops(args) => drops::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
+        Command::Key(command) => key::run(&command),
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "elb", &mut io::stdout());
+            clap_complete::generate(shell, &mut help::command(), "elb", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { folder } => {
-            clap_mangen::generate_to(Cli::command(), folder)?;
+            clap_mangen::generate_to(help::command(), &folder)?;
+            let files =
+                if folder.ends_with("man1") { folder.with_file_name("man5") } else { folder };
+            std::fs::create_dir_all(&files)?;
+            std::fs::write(files.join("elb.toml.5"), man::page())?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -210,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        help::command().debug_assert();
     }
 
     #[test]

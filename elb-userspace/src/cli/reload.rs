@@ -19,14 +19,17 @@ As SIGHUP does, but with an answer: errors with line and column, or what the fil
 A file with an error changes nothing. Neither does one that would remove every listener, or every member
 of a pool that a listener goes on to use: --allow-empty lets it, this once.
 
-With --wait, the command ends when all is in force: the first probes of new members are over, and their
-next hops are known.
+With --wait, the command ends when all is in force: the first probes of new members are over, their
+next hops are known, and the maps are written. It says since when. The generation is the number of the
+configuration: it rises by one whenever another text is taken over, also across restarts of the agent, and
+`elb status -o json` has it, too (agent.generation, agent.published).
 
 Exit codes: 0 accepted (with --wait: and in force), 1 rejected, or not in force after --timeout.
 
 Examples:
   elb reload --wait
-  elb check --against-running && elb reload --wait --timeout 30s")]
+  elb check --against-running && elb reload --wait --timeout 30s
+  elb reload --wait -o json | jq '{accepted, generation, published, effects}'")]
 pub(super) struct ReloadArgs {
     /// Wait until all of it is in force.
     #[arg(short, long)]
@@ -51,11 +54,12 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) fn run(args: &ReloadArgs) -> Result<ExitCode> {
     let socket = args.agent.path()?;
     let (report, in_force) = block_on(reload(args, &socket))?;
-    let waiting = in_force.waiting;
+    let InForce { waiting, published, .. } = in_force;
     let good = report.accepted && waiting.is_empty();
+    let result = ReloadResult { report, waiting, published };
     match args.output {
-        Output::Json => print_json(&ReloadResult { report, waiting })?,
-        Output::Table => print_text(&text(&report, &waiting, args))?,
+        Output::Json => print_json(&result)?,
+        Output::Table => print_text(&text(&result, args.wait, args.timeout))?,
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -76,20 +80,26 @@ async fn reload(args: &ReloadArgs, socket: &Path) -> Result<(ReloadReport, InFor
     }
 }
 
-fn text(report: &ReloadReport, waiting: &[String], args: &ReloadArgs) -> String {
-    let result = match (report.accepted, args.wait, waiting.is_empty()) {
+fn text(result: &ReloadResult, waited: bool, timeout: Duration) -> String {
+    let ReloadResult { report, waiting, published } = result;
+    let generation = match report.generation {
+        0 => String::new(),
+        generation => format!(" (generation {generation})"),
+    };
+    let since = published.as_ref().map(|time| format!(" since {time}")).unwrap_or_default();
+    let said = match (report.accepted, waited, waiting.is_empty()) {
         (false, ..) => {
-            "rejected: the configuration of before is still served as a whole".to_owned()
+            format!("rejected: the configuration of before{generation} is still served as a whole")
         }
-        (true, false, _) => "accepted".to_owned(),
-        (true, true, true) => "accepted, and in force".to_owned(),
+        (true, false, _) => format!("accepted{generation}"),
+        (true, true, true) => format!("accepted{generation}, and in force{since}"),
         (true, true, false) => format!(
-            "accepted, but after {} it still waits for:\n  {}",
-            humantime::format_duration(args.timeout),
+            "accepted{generation}, but after {} it still waits for:\n  {}",
+            humantime::format_duration(timeout),
             waiting.join("\n  ")
         ),
     };
-    described(report) + &result + "\n"
+    described(report) + &said + "\n"
 }
 
 /// What is wrong with a file, why it is refused, and what it does, one line each.
@@ -99,4 +109,26 @@ pub(super) fn described(report: &ReloadReport) -> String {
     let effects = report.effects.iter().map(ToString::to_string);
     let problems = report.problems.iter().map(|problem| format!("problem: {problem}"));
     errors.chain(refused).chain(effects).chain(problems).map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_it_is_the_last_line() {
+        let report = ReloadReport { accepted: true, generation: 7, ..ReloadReport::default() };
+        let published = Some("2026-01-02T03:04:05.678Z".to_owned());
+        let mut result = ReloadResult { report, waiting: Vec::new(), published };
+        let said = |result: &ReloadResult, waited| text(result, waited, Duration::from_secs(60));
+        assert_eq!(said(&result, false), "accepted (generation 7)\n");
+        let since = "accepted (generation 7), and in force since 2026-01-02T03:04:05.678Z\n";
+        assert_eq!(said(&result, true), since);
+        result.waiting.push("pool \"web\": the first probe of 2 members".to_owned());
+        let waits = "but after 1m it still waits for:\n  pool \"web\": the first probe";
+        assert!(said(&result, true).contains(waits), "{}", said(&result, true));
+        result.report.accepted = false;
+        let kept = "rejected: the configuration of before (generation 7) is still served";
+        assert!(said(&result, true).starts_with(kept));
+    }
 }

@@ -1,157 +1,18 @@
 //! From what the maps should hold to the writes that take them there, in an order that is safe
 //! under traffic: nothing is named before it exists, and nothing vanishes that is still named.
 
+mod command;
+mod image;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use elb_common::backend::Backend;
-use elb_common::interface::{Interface, MacKey};
-use elb_common::listener::{Listener, ListenerPool, Vip};
+use elb_common::listener::ListenerPool;
 use elb_common::pool::Pool;
-use elb_common::quic::ServerIdKey;
-use elb_common::vip_bits::VipBit;
 
-use crate::control::ring::slots::RingKind;
+pub use self::command::{Command, MapStore, Region, RingWrite};
+pub use self::image::{Image, ListenerKey, RangeEntry};
 use crate::model::ipgroup::{Cidr, GroupNetworks};
-use crate::model::port_range::PortPrefix;
-
-/// Where a listener for one port listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListenerKey {
-    /// Virtual address.
-    pub address: IpAddr,
-    /// Port.
-    pub port: u16,
-    /// IANA protocol number.
-    pub protocol: u8,
-}
-
-/// Where a listener for several ports listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RangeEntry {
-    /// Number of the virtual address.
-    pub vip: u32,
-    /// IANA protocol number.
-    pub protocol: u8,
-    /// Some of its ports.
-    pub ports: PortPrefix,
-}
-
-/// What the small maps hold. Rings are apart: they are large and keep a history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Image {
-    /// `DEVMAP`.
-    pub devices: BTreeSet<u32>,
-    /// `INTERFACES`.
-    pub interfaces: BTreeMap<u32, Interface>,
-    /// `MORE_MACS`.
-    pub more_macs: BTreeSet<MacKey>,
-    /// `BACKENDS`; an absent id is all zeroes.
-    pub backends: BTreeMap<u16, Backend>,
-    /// `POOLS`; an absent id is all zeroes.
-    pub pools: BTreeMap<u16, Pool>,
-    /// `SERVER_IDS`.
-    pub servers: BTreeMap<ServerIdKey, u16>,
-    /// `LISTENER_POOLS`; an absent id is all zeroes.
-    pub listener_pools: BTreeMap<u16, ListenerPool>,
-    /// `LISTENERS_V4` and `LISTENERS_V6`.
-    pub listeners: BTreeMap<ListenerKey, Listener>,
-    /// `PORT_RANGES`.
-    pub ranges: BTreeMap<RangeEntry, Listener>,
-    /// `GROUPS_V4` and `GROUPS_V6`; a group without networks is absent or empty.
-    pub groups: GroupNetworks,
-    /// `VIP_BITS`; an absent word is 0.
-    pub vip_bits: BTreeMap<u32, u64>,
-    /// `VIPS_V4` and `VIPS_V6`.
-    pub vips: BTreeMap<IpAddr, Vip>,
-}
-
-/// What a ring is to become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingWrite {
-    /// First slot in `RINGS`.
-    pub base: u32,
-    /// Present owner of each slot, 0 = none.
-    pub owners: Vec<u16>,
-    /// Backends that no longer serve even their established flows.
-    pub gone: BTreeSet<u16>,
-    /// The rules that its slots follow.
-    pub kind: RingKind,
-}
-
-/// A region of `RINGS`: first slot and number of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// First slot.
-    pub base: u32,
-    /// Slots.
-    pub size: u32,
-}
-
-/// One write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Lets frames be redirected to an interface.
-    PutDevice(u32),
-    /// Writes an element of `INTERFACES`.
-    PutInterface(u32, Interface),
-    /// Lets an interface take frames for one more Ethernet address.
-    PutMac(MacKey),
-    /// Zeroes the counters of a backend id that is used anew.
-    ResetBackendCounter(u16),
-    /// Writes an element of `BACKENDS`; all zeroes to free it.
-    PutBackend(u16, Backend),
-    /// Writes an element of `POOLS`.
-    PutPool(u16, Pool),
-    /// Writes an element of `SERVER_IDS`.
-    PutServer(ServerIdKey, u16),
-    /// Changes a ring in place.
-    WriteRing(RingWrite),
-    /// Zeroes what is counted of a listener id that is used anew.
-    ResetListenerCounter(u16),
-    /// Adds a network to an IP group.
-    AddToGroup(u16, Cidr),
-    /// Writes an element of `LISTENER_POOLS`; all zeroes to free it.
-    PutListenerPool(u16, ListenerPool),
-    /// Writes a listener.
-    PutListener(ListenerKey, Listener),
-    /// Writes a listener for several ports.
-    PutRange(RangeEntry, Listener),
-    /// Writes a word of `VIP_BITS`.
-    PutVipBits(u32, u64),
-    /// Writes a virtual address.
-    PutVip(IpAddr, Vip),
-    /// Removes a virtual address.
-    RemoveVip(IpAddr),
-    /// Removes a listener.
-    RemoveListener(ListenerKey),
-    /// Removes a listener for several ports.
-    RemoveRange(RangeEntry),
-    /// Removes a network from an IP group.
-    RemoveFromGroup(u16, Cidr),
-    /// Removes an element of `SERVER_IDS`.
-    RemoveServer(ServerIdKey),
-    /// Empties a region that no listener names any more.
-    ClearRing(Region),
-    /// Removes an element of `MORE_MACS`.
-    RemoveMac(MacKey),
-    /// Removes an element of `INTERFACES`.
-    RemoveInterface(u32),
-    /// Removes an interface from `DEVMAP`.
-    RemoveDevice(u32),
-}
-
-/// Where commands go: the kernel's maps, or a fake.
-pub trait MapStore {
-    /// Why a write failed.
-    type Error;
-
-    /// Carries out one command.
-    ///
-    /// # Errors
-    /// The map refused the write, for example because it is full.
-    fn execute(&mut self, command: &Command) -> Result<(), Self::Error>;
-}
 
 /// The writes that take the maps from `observed` to `desired`, with the rings that change and the
 /// regions that are freed. Nothing at all if nothing changes.
@@ -230,29 +91,6 @@ pub fn halves(
     let old = observed.devices.difference(&desired.devices);
     commands.extend(old.map(|ifindex| Command::RemoveDevice(*ifindex)));
     Halves { build, remove: commands }
-}
-
-impl Image {
-    /// Sets the bits of the addresses that are served, and no others.
-    pub fn mark_vips(&mut self) {
-        self.vip_bits.clear();
-        for address in self.vips.keys().chain(self.listeners.keys().map(|key| &key.address)) {
-            let bit = vip_bit(*address);
-            *self.vip_bits.entry(bit.word()).or_default() |= bit.mask();
-        }
-    }
-
-    fn listener_ids(&self) -> BTreeSet<u16> {
-        self.listeners.values().chain(self.ranges.values()).map(|listener| listener.id).collect()
-    }
-}
-
-/// The bit of an address in `VIP_BITS`.
-fn vip_bit(address: IpAddr) -> VipBit {
-    match address {
-        IpAddr::V4(address) => VipBit::v4(bytemuck::cast(address.octets())),
-        IpAddr::V6(address) => VipBit::v6(bytemuck::cast(address.octets())),
-    }
 }
 
 /// The bits that are set in one of two bitmaps.

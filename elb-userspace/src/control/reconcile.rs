@@ -4,12 +4,14 @@
 
 mod admission;
 mod backend;
+mod fallback;
 mod first;
 mod lasting;
 mod listener;
 mod pool;
 mod ranges;
 mod renaming;
+mod reserve;
 mod ring;
 mod standing;
 mod undone;
@@ -22,9 +24,12 @@ use elb_common::addr::Mac;
 use elb_common::interface::{Interface, MacKey, interface_flags};
 use elb_common::listener::{Listener as Record, Vip, listener_flags, vip_flags};
 
+pub use self::fallback::Fallback;
+use self::fallback::Taking;
 use self::first::Wait;
 pub use self::lasting::SweepFindings;
 pub use self::renaming::Renamed;
+pub use self::reserve::Reserve;
 use self::ring::Published;
 use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
@@ -98,12 +103,22 @@ pub struct Desired {
     pub left_out: Vec<(String, Full)>,
     /// Rings whose slots began to move, by pool: how many.
     pub moved: BTreeMap<ResourceId, slots::Diff>,
+    /// How the backup members of each pool stand that has any, and whose ring does not wait.
+    pub reserves: BTreeMap<ResourceId, Reserve>,
+    /// How the pool stands that takes over each listener that has one.
+    pub fallbacks: BTreeMap<ResourceId, Fallback>,
+    /// Listeners that it took over now, or that went back to their default pool.
+    pub turned: Vec<ResourceId>,
     /// When flows of a member that leaves are to be cut next: time to reconcile again.
     pub next_cut: Option<u32>,
     /// When the first ring of a pool is published that waits for its members: time to reconcile again.
     pub next_first: Option<u32>,
     /// Ids of pools whose members QUIC connection ids name.
     pools_with_servers: BTreeSet<u16>,
+    /// Ids of pools whose members may have only so many connections.
+    pools_with_limits: BTreeSet<u16>,
+    /// Members that take new flows.
+    taking: Taking,
 }
 
 /// Turns a model into the picture of the maps, and keeps what it needs for the next time.

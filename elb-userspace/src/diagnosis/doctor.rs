@@ -63,6 +63,8 @@ pub struct Duty {
     pub members: Vec<(IpAddr, Forwarding)>,
     /// What is probed, and from where.
     pub probed: Option<(Model, ProbeSource)>,
+    /// Commands of health checks that cannot be run, why and what to do.
+    pub unusable: Vec<(String, String)>,
 }
 
 impl Duty {
@@ -85,6 +87,7 @@ impl Duty {
             vips: config.model.load_balancers().iter().flat_map(|lb| lb.vips()).collect(),
             members: members.collect(),
             probed: Some((config.model.clone(), sources)),
+            unusable: Vec::new(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Duty {
             vips: Vec::new(),
             members: Vec::new(),
             probed: None,
+            unusable: Vec::new(),
         }
     }
 }
@@ -119,7 +123,7 @@ pub fn judge(duty: &Duty, facts: &Facts) -> Report {
         host::forwarding(facts),
         host::clock(facts.synchronised),
         host::probes(facts.probes.as_deref()),
-        way_out::way_out(duty, &facts.network),
+        way_out::way_out(duty, facts),
         mtu::mtu(duty, &facts.network),
     ];
     findings.extend(interfaces(duty, facts));

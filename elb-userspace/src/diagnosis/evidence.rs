@@ -12,6 +12,7 @@ use elb_common::addr::Mac;
 use super::instrument::Fault;
 use super::report::Report;
 use crate::control::network::{NextHop, Unreachable, UnservedWay};
+use crate::control::reconcile::{Fallback, Reserve};
 use crate::health::path;
 use crate::health::probe::{ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, OperatingStatus};
@@ -48,6 +49,10 @@ pub struct WantedMember {
     pub service: SocketAddr,
     /// How it is probed; none: it is not.
     pub probe: Option<ProbeSpec>,
+    /// Of a backup member, whether it is needed.
+    pub backup: Option<Reserve>,
+    /// If it has as many connections as it may, and so gets no new one.
+    pub full: Option<FullMember>,
     /// Successes in a row that make an OFFLINE member ONLINE.
     pub max_retries: u32,
     /// From the end of a probe to the start of the next.
@@ -69,8 +74,12 @@ pub struct PoolWanted {
     pub own: Vec<IpAddr>,
     /// Listeners of its protocol that other pools serve, as `load balancer/listener`.
     pub others: Vec<String>,
+    /// How its backup members stand, if it has any.
+    pub backup: Option<Reserve>,
+    /// Members that have as many connections as they may, and so get no new one.
+    pub full: Vec<FullMember>,
     /// Of each member, why it takes no new connections however healthy it is, if so.
-    pub members: Vec<Option<Resting>>,
+    pub members: Vec<Option<OutOfRotation>>,
 }
 
 impl PoolWanted {
@@ -81,16 +90,33 @@ impl PoolWanted {
     }
 }
 
-/// A member that takes no new connections because it is drained by command.
+/// A member that has as many connections as it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resting {
+pub struct FullMember {
+    /// Its name.
+    pub member: String,
+    /// Its open connections.
+    pub open: u32,
+    /// Its `max_connection`.
+    pub most: u32,
+}
+
+impl fmt::Display for FullMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it has {} of at most {} connections", self.open, self.most)
+    }
+}
+
+/// A member that takes no new connections however healthy it is, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutOfRotation {
     /// By `elb drain`.
     Drained(String),
     /// By its weight of 0.
     NoWeight(String),
 }
 
-impl fmt::Display for Resting {
+impl fmt::Display for OutOfRotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Drained(member) => write!(f, "{member} is drained"),
@@ -99,7 +125,7 @@ impl fmt::Display for Resting {
     }
 }
 
-impl Resting {
+impl OutOfRotation {
     /// What gives it new connections again.
     pub fn fix(&self, pool: &str, file: &Path) -> String {
         match self {
@@ -127,6 +153,8 @@ pub struct Served {
     /// Whether its load balancer has or had an address: members behind one that never had any count
     /// as unhealthy.
     pub was_bound: bool,
+    /// How the pool stands that takes over, if there is one.
+    pub fallback: Option<Fallback>,
     /// Whether it is to be served: it and its load balancer are administratively up.
     pub enabled: bool,
 }
@@ -164,6 +192,8 @@ pub struct MemberWay {
     pub next_hop: Result<NextHop, Unreachable>,
     /// The interface that it leaves by, if that does not carry the program.
     pub unserved: Option<UnservedWay>,
+    /// Served interfaces on which IPv6 is switched off, if it is of IPv6.
+    pub ipv6_off: Vec<String>,
     /// Why the next hop, which is used all the same, may be wrong.
     pub doubt: Option<String>,
     /// The largest packet on the way, if a router has said so.
@@ -266,7 +296,7 @@ impl HttpAttempt {
 
     /// Whether it was answered in HTTP at all.
     pub fn is_answered(&self) -> bool {
-        matches!(self.answer, Ok(()) | Err(Cause::Status { .. }))
+        matches!(self.answer, Ok(()) | Err(Cause::Status { .. } | Cause::Body { .. }))
     }
 }
 
@@ -397,6 +427,8 @@ pub fn came_after_connect(cause: &Cause) -> bool {
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
         | Cause::TooMuch { .. }
+        | Cause::Answer { .. }
+        | Cause::Body { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }
@@ -410,6 +442,10 @@ pub fn came_after_connect(cause: &Cause) -> bool {
         | Cause::NoNeighbor
         | Cause::NoRoute { .. }
         | Cause::NoLocalResource { .. }
+        | Cause::NoCommand { .. }
+        | Cause::CommandExit { .. }
+        | Cause::CommandSignal { .. }
+        | Cause::CommandTimeout { .. }
         | Cause::NoEchoReply => false,
     }
 }
@@ -426,6 +462,10 @@ pub fn sender(cause: &Cause) -> Option<IpAddr> {
         Cause::NoNeighbor
         | Cause::NoRoute { .. }
         | Cause::NoLocalResource { .. }
+        | Cause::NoCommand { .. }
+        | Cause::CommandExit { .. }
+        | Cause::CommandSignal { .. }
+        | Cause::CommandTimeout { .. }
         | Cause::NoEchoReply
         | Cause::Timeout { .. }
         | Cause::Reset { .. }
@@ -436,6 +476,8 @@ pub fn sender(cause: &Cause) -> Option<IpAddr> {
         | Cause::TlsFailed { .. }
         | Cause::BadHttp { .. }
         | Cause::TooMuch { .. }
+        | Cause::Answer { .. }
+        | Cause::Body { .. }
         | Cause::Status { .. }
         | Cause::GrpcStatus { .. }
         | Cause::NoGrpcStatus { .. }

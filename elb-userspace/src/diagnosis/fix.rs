@@ -2,10 +2,11 @@
 
 use super::command::{apply, quoted};
 use super::evidence::{Evidence, WantedMember};
-use super::inspect::{self, InspectRequest};
+use super::inspect::InspectRequest;
 use super::report::Ask;
 use crate::backend::Mode;
-use crate::model::{Forwarding, Protocol};
+use crate::model::Forwarding;
+use crate::model::transport::TransportProtocol;
 
 /// A change of the health monitor of a member's pool.
 pub fn monitor(wanted: &WantedMember, change: &str) -> String {
@@ -74,10 +75,7 @@ pub fn inspect_on_host(evidence: &Evidence) -> Vec<String> {
 pub fn question(evidence: &Evidence) -> InspectRequest {
     let WantedMember { pool, .. } = &evidence.wanted;
     InspectRequest {
-        protocol: match pool.protocol {
-            Protocol::Tcp => inspect::ServiceProtocol::Tcp,
-            Protocol::Udp => inspect::ServiceProtocol::Udp,
-        },
+        protocol: TransportProtocol::from(pool.protocol),
         port: Some(evidence.target().port()).filter(|port| *port > 0),
         from: evidence.way.source.into_iter().collect(),
         to: vec![evidence.address()],

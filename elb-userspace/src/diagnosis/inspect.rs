@@ -31,7 +31,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use asked::{InspectRequest, ServiceProtocol};
+pub use asked::InspectRequest;
 pub use gather::{BackendDirectories, packet_filter};
 pub use own::{Filtered, OwnProbe, filtered};
 

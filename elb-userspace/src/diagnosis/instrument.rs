@@ -68,6 +68,10 @@ pub fn dialogs(model: &Model, network: &Network, sources: ProbeSource) -> Vec<Di
 
 /// The probes of a member, at its own address and at its virtual ones.
 pub fn dialogs_of(spec: &ProbeSpec, network: &Network) -> Vec<Dialog> {
+    if matches!(spec.check, HealthCheck::Command(_)) {
+        // What it sends is not known.
+        return Vec::new();
+    }
     let Some(Route::Via { ifindex, source, .. }) = network.routes.get(&spec.target.ip()) else {
         return Vec::new();
     };

@@ -166,6 +166,7 @@ fn tcp(wanted: &WantedMember, way: &MemberWay, port: u16) -> ProbeSpec {
         vips: Vec::new(),
         routing: None,
         default_host: address,
+        names: None,
     }
 }
 
@@ -197,7 +198,10 @@ fn variants(wanted: &WantedMember) -> Vec<ProbeSpec> {
         HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
             return vec![spec(HealthCheck::Http(plain_root()), probe.default_host)];
         }
-        HealthCheck::Tcp | HealthCheck::UdpConnect => return Vec::new(),
+        HealthCheck::Tcp
+        | HealthCheck::Talk(_)
+        | HealthCheck::UdpConnect
+        | HealthCheck::Command(_) => return Vec::new(),
     };
     let unnamed = HttpCheck { domain_name: None, ..own.clone() };
     let mut all = Vec::new();
@@ -222,6 +226,7 @@ fn plain_root() -> HttpCheck {
         url_path: UrlPath::default(),
         domain_name: None,
         expected_codes: ExpectedCodes::default(),
+        expected_body: None,
     }
 }
 
@@ -233,7 +238,9 @@ async fn requests(variants: Vec<ProbeSpec>) -> Vec<HttpAttempt> {
             HealthCheck::Http(http) => (http.clone(), false),
             HealthCheck::Https(http) => (http.clone(), true),
             HealthCheck::Tcp
+            | HealthCheck::Talk(_)
             | HealthCheck::UdpConnect
+            | HealthCheck::Command(_)
             | HealthCheck::Tls(_)
             | HealthCheck::Grpc(_) => continue,
         };

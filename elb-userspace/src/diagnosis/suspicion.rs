@@ -2,6 +2,7 @@
 //! that nothing contradicts is named; the others look the same from outside.
 
 mod answer;
+mod command;
 mod connection;
 mod explains;
 mod own;
@@ -42,6 +43,10 @@ fn of_failure(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
         Cause::NoNeighbor => vec![way::no_neighbor(evidence, evidence.address())],
         Cause::NoRoute { error } => vec![way::no_route(evidence, error)],
         Cause::NoLocalResource { error } => vec![own::no_local_resource(evidence, error)],
+        Cause::NoCommand { error } => vec![command::not_run(error)],
+        Cause::CommandExit { .. } | Cause::CommandSignal { .. } | Cause::CommandTimeout { .. } => {
+            vec![command::says_no(evidence, cause)]
+        }
         Cause::HostUnreachable { by } => vec![way::host_unreachable(evidence, *by)],
         Cause::NetUnreachable { by } => vec![way::net_unreachable(evidence, *by)],
         Cause::AdminProhibited { by } => connection::prohibited(evidence, *by, cause),
@@ -59,6 +64,8 @@ fn of_failure(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
         }
         Cause::BadHttp { .. } => vec![answer::not_http(evidence, cause)],
         Cause::TooMuch { .. } => vec![answer::endless(evidence, cause)],
+        Cause::Answer { .. } => vec![answer::words(evidence, cause)],
+        Cause::Body { .. } => vec![answer::body(evidence, cause)],
         Cause::Status { seen, .. } => vec![answer::status(evidence, *seen)],
         Cause::GrpcStatus { .. } | Cause::NoGrpcStatus { .. } | Cause::NotServing { .. } => {
             vec![answer::grpc(evidence, cause)]

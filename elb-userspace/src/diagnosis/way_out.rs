@@ -28,11 +28,18 @@ pub fn fix(way: &UnservedWay) -> String {
              {interface} in place of {port} in interfaces of [agent], with attach_mode = \"generic\" \
              if {interface} is a bridge"
         ),
-        None => format!(
-            "add \"{interface}\" to interfaces in [agent] of the configuration file, then: elb check && \
-             systemctl reload elb; or route the members by an interface that is named there: ip \
-             route get {member}"
-        ),
+        None => {
+            let mode = if way.has_ports {
+                format!(" (with attach_mode = \"generic\" if {interface} is a bridge)")
+            } else {
+                String::new()
+            };
+            format!(
+                "add \"{interface}\" to interfaces in [agent] of the configuration file{mode}, then: elb \
+                 check && systemctl reload elb; or route the members by an interface that is named \
+                 there: ip route get {member}"
+            )
+        }
     }
 }
 
@@ -49,6 +56,22 @@ pub fn route_fix(member: IpAddr, error: &str) -> String {
              NETWORK dev DEVICE; if not, add the route that is missing: ip route add {member} via GATEWAY"
         ),
     }
+}
+
+/// Where IPv6 is switched off.
+pub fn ipv6_off(interfaces: &[String]) -> String {
+    format!("IPv6 is switched off on {}", interfaces.join(", "))
+}
+
+/// What to do about it.
+pub fn ipv6_fix(interfaces: &[String]) -> String {
+    let on = interfaces.iter().map(|name| format!("net.ipv6.conf.{name}.disable_ipv6=0"));
+    let on: Vec<String> = on.collect();
+    format!(
+        "sysctl -w {}    # then set the IPv6 addresses and routes again that it had: the kernel has removed \
+         them",
+        on.join(" ")
+    )
 }
 
 fn port(way: &UnservedWay) -> Option<&str> {
@@ -71,6 +94,7 @@ mod tests {
             interface: interface.to_owned(),
             members: (1..=members).map(|n| IpAddr::from([10, 0, 0, n])).collect(),
             ports: ports.iter().map(|port| (*port).to_owned()).collect(),
+            has_ports: !ports.is_empty(),
         }
     }
 
@@ -98,9 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_is_to_be_switched_on_where_it_is_off() {
+        let interfaces = ["eth0".to_owned(), "eth1".to_owned()];
+        assert_eq!(ipv6_off(&interfaces), "IPv6 is switched off on eth0, eth1");
+        let fix = ipv6_fix(&interfaces);
+        let both = "sysctl -w net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth1.disable_ipv6=0 ";
+        assert!(fix.starts_with(both), "{fix}");
+    }
+
+    #[test]
     fn an_interface_is_to_be_taken_out_of_its_bridge() {
         let way = way("br1", 1, &["eth0"]);
         assert!(what(&way).ends_with("; eth0 is a port of br1"), "{}", what(&way));
         assert!(fix(&way).starts_with("ip link set eth0 nomaster"), "{}", fix(&way));
+        let other = UnservedWay { ports: [].into(), ..way };
+        let mode =
+            "of the configuration file (with attach_mode = \"generic\" if br1 is a bridge), then";
+        assert!(fix(&other).contains(mode), "{}", fix(&other));
     }
 }

@@ -1,6 +1,6 @@
 //! Holds verdicts where many hosts seem to fail together: more likely the load balancer's own side is
 //! broken. The hold is short: who fails still when it ends, and where nothing wrong was found on this
-//! host, is OFFLINE.
+//! host, is OFFLINE. Where something was, the hold is longer, but not for ever either.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use crate::model::time::Time;
 
+/// A look at this host begins within a second of the one before, and a hold is long enough for one.
+const LOOK: Duration = Duration::from_secs(1);
 /// While something of this host's explains the failures, the hold goes on.
 const AGAIN: Duration = Duration::from_secs(5);
+/// So long what is wrong on this host stands against the silence of members: dead ones are not in service
+/// for ever.
+pub const TRUST: Duration = Duration::from_secs(300);
 
 /// Failures of many hosts at a time.
 #[derive(Debug, Default)]
@@ -33,7 +38,7 @@ enum State {
     #[default]
     Open,
     /// No member turns OFFLINE until then.
-    Held { until: Time, group: JointFailure },
+    Held { since: Time, until: Time, group: JointFailure },
     /// It was a failure of many, which is over when few of them fail.
     Decided { group: JointFailure },
 }
@@ -71,10 +76,12 @@ pub struct Pace {
 
 impl Pace {
     /// For probes of this interval and timeout: those of members that fail at one moment start within
-    /// an interval, and each takes its timeout.
+    /// an interval, and each takes its timeout. Probes that are faster than that may be late by more
+    /// than both, where this host is what is slow.
     pub fn of(delay: Duration, timeout: Duration) -> Self {
+        const LEAST: Duration = Duration::from_secs(1);
         const MOST: Duration = Duration::from_secs(5);
-        Self { together: delay + timeout, hold: timeout.min(MOST) + Duration::from_secs(1) }
+        Self { together: (delay + timeout).max(LEAST), hold: timeout.min(MOST) + LOOK }
     }
 }
 
@@ -124,17 +131,17 @@ impl Brake {
                     true
                 }
                 Some(group) => {
-                    self.state = State::Held { until: now + pace.hold, group };
+                    self.state = State::Held { since: now, until: now + pace.hold, group };
                     false
                 }
             },
         }
     }
 
-    /// Something of this host's explains the failures: the hold goes on.
+    /// Something of this host's explains the failures: the hold goes on, for as long as that is trusted.
     pub fn explained(&mut self, now: Time) {
-        if let State::Held { until, .. } = &mut self.state {
-            *until = (*until).max(now + AGAIN);
+        if let State::Held { since, until, .. } = &mut self.state {
+            *until = (*until).max((now + AGAIN).min(*since + TRUST));
         }
     }
 
@@ -229,6 +236,20 @@ mod tests {
     }
 
     #[test]
+    fn what_this_host_explains_does_not_wait_for_ever() {
+        let mut brake = brake(2);
+        (0..2).for_each(|member| brake.fails(member, host(member), at(0), true));
+        for second in 1..301 {
+            assert!(!brake.lets_go(0, PACE, at(second * 1000)), "{second}");
+            brake.explained(at(second * 1000));
+        }
+        assert!(brake.lets_go(0, PACE, at(301_000)));
+        assert!(matches!(brake.mass(), Some(Mass::Decided(_))));
+        (0..2).for_each(|member| brake.works(member));
+        assert_eq!(brake.mass(), None, "the next one is held again");
+    }
+
+    #[test]
     fn few_and_answers_do_not_wait() {
         let mut apart = brake(2);
         apart.fails(0, host(0), at(0), true);
@@ -241,6 +262,17 @@ mod tests {
         (0..2).for_each(|member| wrong.fails(member, host(member), at(0), false));
         assert!(wrong.lets_go(1, PACE, at(1)), "answers came back");
         assert!(matches!(wrong.mass(), Some(Mass::Decided(_))));
+    }
+
+    #[test]
+    fn fast_probes_fail_together_within_a_second() {
+        let ms = Duration::from_millis;
+        for (delay, timeout, together, hold) in
+            [(100, 100, 1000, 1100), (1000, 500, 1500, 1500), (10_000, 9000, 19_000, 6000)]
+        {
+            let pace = Pace::of(ms(delay), ms(timeout));
+            assert_eq!((pace.together, pace.hold), (ms(together), ms(hold)));
+        }
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reason::ReasonCode;
+use super::stage::Stage;
 
 /// What was seen when a probe failed. Addresses say who sent what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +60,30 @@ pub enum Cause {
         /// The error of the kernel.
         error: String,
     },
+    /// This host cannot run the command that is the check.
+    NoCommand {
+        /// Why, and what to do.
+        error: String,
+    },
+    /// The command that is the check ended with another exit status than 0.
+    CommandExit {
+        /// The exit status.
+        status: i32,
+        /// The first line of its output, as people may read it.
+        said: String,
+    },
+    /// A signal ended the command that is the check.
+    CommandSignal {
+        /// The number of the signal.
+        signal: i32,
+        /// The first line of its output, as people may read it.
+        said: String,
+    },
+    /// The command that is the check did not end in time, and was killed.
+    CommandTimeout {
+        /// The first line of its output, as people may read it.
+        said: String,
+    },
     /// No answer to an ICMP echo request.
     NoEchoReply,
     /// Nothing came in time.
@@ -105,12 +130,28 @@ pub enum Cause {
         /// How much that is.
         what: String,
     },
+    /// What came over TCP does not have the expected text in it.
+    Answer {
+        /// The beginning of the text, as people may read it.
+        expected: String,
+        /// The beginning of what came.
+        seen: String,
+    },
     /// The status code is not an expected one.
     Status {
         /// As in the configuration.
         expected: String,
         /// The code that came.
         seen: u16,
+    },
+    /// The status code is an expected one, but the body does not have the expected text in it.
+    Body {
+        /// The code that came.
+        status: u16,
+        /// The beginning of the text, as people may read it.
+        expected: String,
+        /// The beginning of the body.
+        seen: String,
     },
     /// The `grpc-status` is not an expected one.
     GrpcStatus {
@@ -131,25 +172,11 @@ pub enum Cause {
     },
 }
 
-/// What a probe waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// The connection.
-    Connect,
-    /// The end of the TLS handshake.
-    Handshake,
-    /// The request to leave.
-    Request,
-    /// The answer.
-    Response,
-}
-
 impl Cause {
-    /// Whether the probe could not be made for want of something of this host's: it says nothing of
+    /// Whether the probe could not be made because this host lacks something: it says nothing of
     /// the member.
     pub const fn is_local(&self) -> bool {
-        matches!(self, Self::NoRoute { .. } | Self::NoLocalResource { .. })
+        matches!(self, Self::NoRoute { .. } | Self::NoLocalResource { .. } | Self::NoCommand { .. })
     }
 
     /// Whether nothing came back from the address itself.
@@ -176,7 +203,9 @@ impl Cause {
             | Self::OtherIcmp { .. }
             | Self::NoNeighbor
             | Self::NoRoute { .. }
-            | Self::NoLocalResource { .. } => ReasonCode::ConnectFailed,
+            | Self::NoLocalResource { .. }
+            | Self::NoCommand { .. } => ReasonCode::ConnectFailed,
+            Self::CommandTimeout { .. } => ReasonCode::RecvResponseTimeout,
             Self::NoEchoReply => ReasonCode::ConnectTimeout,
             Self::Timeout { stage } => stage.timed_out(),
             Self::Reset { stage } | Self::Closed { stage } | Self::Broken { stage, .. } => {
@@ -188,18 +217,31 @@ impl Cause {
             Self::BadHttp { .. } | Self::TooMuch { .. } | Self::NoGrpcStatus { .. } => {
                 ReasonCode::ResponseFormatError
             }
-            Self::Status { .. } | Self::GrpcStatus { .. } | Self::NotServing { .. } => {
-                ReasonCode::ResponseMismatch
-            }
+            Self::Answer { .. }
+            | Self::Body { .. }
+            | Self::Status { .. }
+            | Self::GrpcStatus { .. }
+            | Self::CommandExit { .. }
+            | Self::CommandSignal { .. }
+            | Self::NotServing { .. } => ReasonCode::ResponseMismatch,
         }
     }
 
     /// What was expected and what came, where that is what failed.
     pub fn responses(&self) -> Option<(String, String)> {
         match self {
+            Self::Answer { expected, seen } | Self::Body { expected, seen, .. } => {
+                Some((expected.clone(), seen.clone()))
+            }
             Self::Status { expected, seen } => Some((expected.clone(), seen.to_string())),
             Self::GrpcStatus { expected, seen } => Some((expected.clone(), seen.to_string())),
             Self::NotServing { seen } => Some(("SERVING".to_owned(), serving_status(*seen))),
+            Self::CommandExit { status, .. } => {
+                Some(("exit status 0".to_owned(), format!("exit status {status}")))
+            }
+            Self::CommandSignal { signal, .. } => {
+                Some(("exit status 0".to_owned(), format!("signal {signal}")))
+            }
             Self::Refused { .. }
             | Self::PortUnreachable { .. }
             | Self::HostUnreachable { .. }
@@ -209,6 +251,8 @@ impl Cause {
             | Self::NoNeighbor
             | Self::NoRoute { .. }
             | Self::NoLocalResource { .. }
+            | Self::NoCommand { .. }
+            | Self::CommandTimeout { .. }
             | Self::NoEchoReply
             | Self::Timeout { .. }
             | Self::Reset { .. }
@@ -220,35 +264,6 @@ impl Cause {
             | Self::BadHttp { .. }
             | Self::TooMuch { .. }
             | Self::NoGrpcStatus { .. } => None,
-        }
-    }
-}
-
-impl Stage {
-    const fn timed_out(self) -> ReasonCode {
-        match self {
-            Self::Connect => ReasonCode::ConnectTimeout,
-            Self::Handshake => ReasonCode::SslHandshakeError,
-            Self::Request => ReasonCode::SendRequestTimeout,
-            Self::Response => ReasonCode::RecvResponseTimeout,
-        }
-    }
-
-    const fn broken(self) -> ReasonCode {
-        match self {
-            Self::Connect => ReasonCode::ConnectInterrupt,
-            Self::Handshake => ReasonCode::SslHandshakeError,
-            Self::Request => ReasonCode::SendRequestFailed,
-            Self::Response => ReasonCode::RecvResponseFailed,
-        }
-    }
-
-    const fn waited_for(self) -> &'static str {
-        match self {
-            Self::Connect => "the connection was established",
-            Self::Handshake => "the TLS handshake was done",
-            Self::Request => "the request was sent",
-            Self::Response => "the answer came",
         }
     }
 }
@@ -270,6 +285,19 @@ impl fmt::Display for Cause {
             Self::NoNeighbor => write!(f, "no host answers for the address (no ARP or ND reply)"),
             Self::NoRoute { error } => write!(f, "no route from here: {error}"),
             Self::NoLocalResource { error } => write!(f, "the probe could not begin: {error}"),
+            Self::NoCommand { error } => write!(f, "{error}"),
+            Self::CommandExit { status, said } => {
+                write!(f, "the command ended with exit status {status}")?;
+                quoted(f, said)
+            }
+            Self::CommandSignal { signal, said } => {
+                write!(f, "signal {signal} ended the command")?;
+                quoted(f, said)
+            }
+            Self::CommandTimeout { said } => {
+                write!(f, "the command did not end in time and was killed")?;
+                quoted(f, said)
+            }
             Self::NoEchoReply => write!(f, "no ICMP echo reply"),
             Self::Timeout { stage: Stage::Connect } => write!(f, "no answer to the connection"),
             Self::Timeout { stage } => write!(f, "timed out before {}", stage.waited_for()),
@@ -281,7 +309,17 @@ impl fmt::Display for Cause {
             Self::TlsFailed { error } => write!(f, "TLS: {error}"),
             Self::BadHttp { error } => write!(f, "the answer is not HTTP: {error}"),
             Self::TooMuch { what } => write!(f, "gave up on the answer after {what}"),
+            Self::Answer { expected, seen } => {
+                write!(f, "the answer has no \"{expected}\": it begins with \"{seen}\"")
+            }
             Self::Status { expected, seen } => write!(f, "status {seen}, expected {expected}"),
+            Self::Body { status, expected, seen } => {
+                write!(f, "status {status}, but the body has no \"{expected}\": ")?;
+                match &**seen {
+                    "" => write!(f, "it is empty"),
+                    seen => write!(f, "it begins with \"{seen}\""),
+                }
+            }
             Self::GrpcStatus { expected, seen } => {
                 write!(f, "grpc-status {seen}, expected {expected}")
             }
@@ -293,6 +331,11 @@ impl fmt::Display for Cause {
             }
         }
     }
+}
+
+/// What a command printed, if anything.
+fn quoted(f: &mut fmt::Formatter<'_>, said: &str) -> fmt::Result {
+    if said.is_empty() { Ok(()) } else { write!(f, ": \"{said}\"") }
 }
 
 /// The names of grpc.health.v1.

@@ -13,14 +13,13 @@ use tokio::time::{Instant, timeout_at};
 use super::path::Flow;
 use super::spec::ProbeSpec;
 use super::{Cause, Failure, Stage, icmp};
-use crate::model::monitor::HealthCheck;
 
 /// A connection for a probe.
 pub(super) async fn connect(probe: &ProbeSpec, deadline: Instant) -> Result<TcpStream, Failure> {
     let target = probe.target;
     let socket = socket(probe, Type::STREAM, Protocol::TCP)?;
     route_probe(probe, &socket, Flow::TCP).map_err(|error| no_resource(&error))?;
-    if probe.check != HealthCheck::Tcp {
+    if probe.check.speaks_first() {
         // We speak first: what we say acknowledges the handshake as well, which saves a packet.
         socket.set_tcp_quickack(false).map_err(|error| no_resource(&error))?;
     }

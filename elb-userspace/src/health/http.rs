@@ -1,7 +1,8 @@
 //! The HTTP and HTTPS checks: one HTTP/1.1 request, over TLS or not; the status line of the answer
-//! decides, whatever follows. Redirects are not followed. What follows is read, if it is not much, so
+//! decides, whatever follows, unless the body must have a text in it. Redirects are not followed. What follows is read, if it is not much, so
 //! that the connection ends in order and the server has nothing to complain of.
 
+mod body;
 mod rest;
 mod status_line;
 
@@ -12,10 +13,12 @@ use hyper::http::uri::PathAndQuery;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use self::body::Body;
 use self::rest::Rest;
 use self::status_line::Start;
 use super::bounded::{Bounded, Budget, Spent};
 use super::connect::{close, connect};
+use super::shown::shown;
 use super::spec::ProbeSpec;
 use super::{Cause, Failure, Stage, tls};
 use crate::model::monitor::{DomainName, HttpCheck, HttpMethod, RequestCheck};
@@ -40,8 +43,8 @@ pub(super) async fn check(
     let request = request(probe, check, 80)?;
     let mut stream = Bounded::new(connect(probe, deadline).await?, BUDGET);
     let spent = stream.spent();
-    let (seen, has_ended) = exchange(&mut stream, &request, check, &spent, deadline).await?;
-    close(stream.get_ref(), has_ended);
+    let seen = exchange(&mut stream, &request, check, &spent, deadline).await?;
+    close(stream.get_ref(), seen.has_ended);
     judge(seen, check)
 }
 
@@ -58,16 +61,32 @@ pub(super) async fn check_over_tls(
         return Ok(());
     };
     let spent = stream.get_ref().0.spent();
-    let (seen, has_ended) = exchange(&mut stream, &request, check, &spent, deadline).await?;
-    tls::end(&mut stream, has_ended, deadline).await;
+    let seen = exchange(&mut stream, &request, check, &spent, deadline).await?;
+    tls::end(&mut stream, seen.has_ended, deadline).await;
     judge(seen, check)
 }
 
-fn judge(seen: u16, check: &HttpCheck) -> Result<(), Failure> {
-    if check.expected_codes.contains(seen) {
-        return Ok(());
+/// What a server answered.
+struct Seen {
+    code: u16,
+    /// The beginning of a body that lacks the expected text.
+    lacking: Option<String>,
+    has_ended: bool,
+}
+
+fn judge(seen: Seen, check: &HttpCheck) -> Result<(), Failure> {
+    let Seen { code, lacking, .. } = seen;
+    if !check.expected_codes.contains(code) {
+        let expected = check.expected_codes.to_string();
+        return Err(Cause::Status { expected, seen: code }.into());
     }
-    Err(Cause::Status { expected: check.expected_codes.to_string(), seen }.into())
+    match (lacking, &check.expected_body) {
+        (Some(seen), Some(text)) => {
+            let expected = shown(text.as_bytes());
+            Err(Cause::Body { status: code, expected, seen }.into())
+        }
+        (None, _) | (_, None) => Ok(()),
+    }
 }
 
 /// The bytes of the request.
@@ -86,9 +105,9 @@ fn request(probe: &ProbeSpec, check: &HttpCheck, usual: u16) -> Result<String, F
 
 /// The host and the path that a request names. The model's alphabets are within those of HTTP, so that
 /// there always are some.
-pub(super) fn target<C>(
+pub(super) fn target<C, B>(
     probe: &ProbeSpec,
-    check: &RequestCheck<C>,
+    check: &RequestCheck<C, B>,
     usual: u16,
 ) -> Result<(String, PathAndQuery), Failure> {
     let host = host_field(probe, check.domain_name.as_ref(), usual);
@@ -113,14 +132,14 @@ pub(super) fn not_a_request(error: &dyn Error) -> Failure {
     Cause::Broken { stage: Stage::Request, error: error.to_string() }.into()
 }
 
-/// Sends the request and returns the status code of the answer, and whether the server has closed.
+/// Sends the request and reads the answer.
 async fn exchange<S>(
     stream: &mut S,
     request: &str,
     check: &HttpCheck,
     spent: &Spent,
     deadline: Instant,
-) -> Result<(u16, bool), Failure>
+) -> Result<Seen, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -136,11 +155,37 @@ where
     match answer.await {
         Err(_) => Err(Cause::Timeout { stage: Stage::Response }.into()),
         Ok(Err(cause)) => Err(spent.cause().unwrap_or(cause).into()),
-        Ok(Ok(answer)) => {
-            let rest = Rest::of(answer.code, check.http_method, &answer.rest);
-            Ok((answer.code, rest.read(stream, deadline).await))
-        }
+        Ok(Ok(answer)) => follow(stream, answer, check, spent, deadline).await,
     }
+}
+
+/// Reads what follows the status line.
+async fn follow<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    Answer { code, rest: first }: Answer,
+    check: &HttpCheck,
+    spent: &Spent,
+    deadline: Instant,
+) -> Result<Seen, Failure> {
+    let mut rest = Rest::of(code, check.http_method, &first);
+    let wanted = check.expected_body.as_ref().filter(|_| check.expected_codes.contains(code));
+    let Some(text) = wanted else {
+        let has_ended = rest.read(stream, deadline).await;
+        return Ok(Seen { code, lacking: None, has_ended });
+    };
+    let mut body = Body::new(text.as_bytes());
+    let read = timeout_at(deadline, body.read(&first, &mut rest, stream)).await;
+    let lacking = body.lacking().map(shown);
+    let has_ended = match read {
+        Ok(Ok(has_ended)) => has_ended,
+        Ok(Err(cause)) => return Err(spent.cause().unwrap_or(cause).into()),
+        Err(_) if lacking.as_ref().is_some_and(String::is_empty) => {
+            return Err(Cause::Timeout { stage: Stage::Response }.into());
+        }
+        Err(_) => false,
+    };
+    let has_ended = has_ended || rest.read(stream, deadline).await;
+    Ok(Seen { code, lacking, has_ended })
 }
 
 /// What was read up to and behind the status line.

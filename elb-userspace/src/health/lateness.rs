@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 
 /// Upper ends of the classes, in milliseconds; what is later is in one more class.
 const CLASSES: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+/// The same in seconds.
+pub const ENDS: &[f64; CLASSES.len()] =
+    &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
 /// Probes by how late they started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lateness {
     probes: [u64; CLASSES.len() + 1],
     most: Duration,
+    sum: Duration,
 }
 
 /// Probes that started no later than that, and later than those of the class before.
@@ -30,6 +34,17 @@ impl Lateness {
         let class = CLASSES.iter().position(|ms| late <= Duration::from_millis(*ms));
         self.probes[class.unwrap_or(CLASSES.len())] += 1;
         self.most = self.most.max(late);
+        self.sum = self.sum.saturating_add(late);
+    }
+
+    /// All of them together.
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// Probes of each class, the most punctual first; the last class has no end.
+    pub const fn counts(&self) -> &[u64] {
+        &self.probes
     }
 
     /// The latest of all.
@@ -78,5 +93,8 @@ mod tests {
         assert_eq!(quantile(&classes, 0.99), Some(2));
         assert_eq!(quantile(&classes, 1.0), None);
         assert_eq!(lateness.most(), Duration::from_secs(9));
+        assert_eq!(lateness.counts(), counts);
+        assert_eq!(lateness.sum(), Duration::from_micros(98 * 300 + 2_000 + 9_000_000));
+        assert_eq!(CLASSES.map(|ms| ms as f64 / 1e3), *ENDS);
     }
 }

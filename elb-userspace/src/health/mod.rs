@@ -6,6 +6,7 @@
 
 pub mod cause;
 pub mod reason;
+pub mod stage;
 pub mod state;
 
 pub mod history;
@@ -19,9 +20,11 @@ pub mod answering;
 pub mod brake;
 pub mod witness;
 
+pub mod command;
 pub(crate) mod echo;
 mod grpc;
 mod http;
+mod talk;
 mod tcp;
 mod tls;
 mod udp;
@@ -30,11 +33,14 @@ mod bounded;
 mod connect;
 mod datagram;
 mod icmp;
+mod search;
+mod shown;
 mod spec;
 
-pub use cause::{Cause, Stage};
+pub use cause::Cause;
 pub use history::History;
 pub(crate) use http::host_field;
 pub use lateness::Lateness;
 pub use reason::{Failure, ReasonCode};
+pub use stage::Stage;
 pub use state::{Change, MemberHealth, OperatingStatus, Timing, Verdict};

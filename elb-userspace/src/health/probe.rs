@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::path::{AtVip, PathResults, ProbeRoute, vip_first};
 pub use super::spec::{ProbeSource, ProbeSpec};
-use super::{Failure, grpc, http, tcp, tls, udp};
+use super::{Failure, command, grpc, http, talk, tcp, tls, udp};
 use crate::model::monitor::{HealthCheck, ProbePath};
 
 /// What came of a probe.
@@ -68,6 +68,7 @@ async fn at_all(routed: &[ProbeSpec], deadline: Instant) -> Result<Vec<AtVip>, V
 async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
     match &probe.check {
         HealthCheck::Tcp => Box::pin(tcp::check(probe, deadline)).await,
+        HealthCheck::Talk(check) => Box::pin(talk::check(probe, check, deadline)).await,
         HealthCheck::UdpConnect => Box::pin(udp::check(probe, deadline)).await,
         HealthCheck::Http(check) => Box::pin(http::check(probe, check, deadline)).await,
         HealthCheck::Https(check) => Box::pin(http::check_over_tls(probe, check, deadline)).await,
@@ -75,6 +76,7 @@ async fn check(probe: &ProbeSpec, deadline: Instant) -> Result<(), Failure> {
             Box::pin(tls::check(probe, check.domain_name.as_ref(), deadline)).await
         }
         HealthCheck::Grpc(check) => Box::pin(grpc::check(probe, check, deadline)).await,
+        HealthCheck::Command(check) => Box::pin(command::check(probe, check)).await,
     }
 }
 

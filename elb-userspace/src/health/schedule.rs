@@ -50,16 +50,6 @@ impl<K: Copy + Ord + Hash> Schedule<K> {
         }
         due
     }
-
-    /// Members with a deadline.
-    pub fn len(&self) -> usize {
-        self.by_member.len()
-    }
-
-    /// Whether no member has a deadline.
-    pub fn is_empty(&self) -> bool {
-        self.by_member.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -77,14 +67,14 @@ mod tests {
         schedule.set('a', Some(at(30)));
         schedule.set('b', Some(at(20)));
         schedule.set('a', Some(at(10)));
-        assert_eq!((schedule.next_deadline(), schedule.len()), (Some(at(10)), 2));
+        assert_eq!((schedule.next_deadline(), schedule.by_member.len()), (Some(at(10)), 2));
         assert_eq!(schedule.due(at(9), 9), []);
         assert_eq!(schedule.due(at(30), 1), [(at(10), 'a')]);
         assert_eq!(schedule.due(at(30), 9), [(at(20), 'b')]);
-        assert!(schedule.is_empty() && schedule.next_deadline().is_none());
+        assert!(schedule.by_member.is_empty() && schedule.next_deadline().is_none());
         schedule.set('c', Some(at(5)));
         schedule.set('c', None);
-        assert!(schedule.is_empty() && schedule.due(at(99), 9).is_empty());
+        assert!(schedule.by_member.is_empty() && schedule.due(at(99), 9).is_empty());
     }
 
     proptest! {

@@ -24,6 +24,17 @@ pub struct ProbeSpec {
     pub routing: Option<Routing>,
     /// What the `Host` field of an HTTP request says unless the check has a domain name.
     pub default_host: IpAddr,
+    /// How the member is called, where the check asks for that.
+    pub names: Option<MemberNames>,
+}
+
+/// How a member is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberNames {
+    /// The name of its pool.
+    pub pool: String,
+    /// Its own.
+    pub member: String,
 }
 
 impl ProbeSpec {
@@ -34,6 +45,9 @@ impl ProbeSpec {
             ProbePath::Direct => Vec::new(),
             ProbePath::Vip => model.vips_towards(&pool.name, member),
         };
+        let is_command = matches!(monitor.check, HealthCheck::Command(_));
+        let names = is_command
+            .then(|| MemberNames { pool: pool.name.to_string(), member: member.name.to_string() });
         let at = |vip| SocketAddr::new(vip, monitor.port(member));
         Some(Self {
             target: SocketAddr::new(member.address, monitor.port(member)),
@@ -43,6 +57,7 @@ impl ProbeSpec {
             timeout: monitor.timeout.duration(),
             check: monitor.check.clone(),
             default_host: model.default_host(&pool.name, member),
+            names,
         })
     }
 

@@ -3,7 +3,9 @@
 mod attach;
 mod carry;
 mod clock;
+mod counters;
 mod cutter;
+mod flow_log;
 mod flow_table;
 mod flows;
 mod maps;
@@ -20,11 +22,14 @@ mod tracer;
 
 pub(crate) use attach::errno;
 pub use attach::{
-    AttachError, Attachment, carry_probes, move_probes, pinned, pinned_program, unpin,
+    AttachError, Attachment, carry_probes, detach, detach_pinned, move_probes, pinned,
+    pinned_program,
 };
 pub use carry::{Carry, CarryError};
 pub use clock::{coarse_seconds, coarse_until};
+pub use counters::{CounterMaps, PacketCounts, ProgramRuns, WantedCounts};
 pub use cutter::Cutter;
+pub use flow_log::{FlowLogMaps, FlowRing, FlowsAsked, LoggedCounts};
 pub use flow_table::FlowTable;
 pub use flows::FlowTables;
 pub use maps::{Live, MapError, Maps};

@@ -4,6 +4,7 @@ pub mod announce;
 pub mod follow;
 mod frames;
 pub mod holders;
+pub mod ipv6;
 pub(crate) mod links;
 mod packet_socket;
 pub mod probe_route;

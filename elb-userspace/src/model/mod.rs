@@ -5,17 +5,21 @@
 //! ([`rules`]).
 
 pub mod codes;
+pub mod command;
 pub mod endpoint;
 pub mod id;
 pub mod ipgroup;
 pub mod member_ref;
 pub mod monitor;
 pub mod port_range;
+pub mod probe_text;
 pub mod quic;
 pub mod rules;
+pub mod seconds;
 pub mod select;
 pub mod target;
 pub mod time;
+pub mod transport;
 pub mod value;
 
 use std::collections::HashMap;
@@ -32,7 +36,7 @@ pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
-    Limit, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
+    Limit, MemberCount, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -98,6 +102,10 @@ pub struct Listener {
     pub port_ranges: Vec<PortRange>,
     /// The name of the pool that serves it.
     pub default_pool: Name,
+    /// The name of the pool that serves it while too few members of the default pool can.
+    pub fallback_pool: Option<Name>,
+    /// It does while fewer of these take new flows.
+    pub fallback_below: MemberCount,
     /// Whether it is to be served.
     pub admin_state_up: bool,
     /// How long an idle flow is protected, in seconds.
@@ -113,6 +121,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The names of the pools that may serve it, the default pool first.
+    pub fn pools(&self) -> impl Iterator<Item = &Name> {
+        std::iter::once(&self.default_pool).chain(&self.fallback_pool)
+    }
+
     /// What it listens on.
     pub fn ports(&self) -> Ports<'_> {
         match (self.protocol_port, &self.port_ranges[..]) {
@@ -160,6 +173,8 @@ pub struct Pool {
     pub healthmonitor: Option<HealthMonitor>,
     /// 1: when no member is healthy, forward to all of them; 0: to none (V3 `pool_health`).
     pub minimum_healthy_member_count: MinimumHealthy,
+    /// Backup members take new flows while fewer of the others than this can serve.
+    pub backup_below: MemberCount,
     /// Whether a reload may take away all of its members while it is served.
     pub allow_empty: bool,
     /// In the order of the source.
@@ -179,6 +194,10 @@ pub struct Member {
     pub protocol_port: u16,
     /// Its part of the new connections.
     pub weight: Weight,
+    /// Whether it takes new connections only while too few of the others can serve.
+    pub backup: bool,
+    /// Concurrent connections; 0: no limit.
+    pub max_connection: Limit,
     /// What QUIC connection ids name it by, in a pool with the algorithm QUIC_CID.
     pub server_id: Option<ServerId>,
 }
@@ -235,9 +254,9 @@ impl Model {
         self.load_balancers.iter().flat_map(|lb| lb.listeners.iter().map(move |one| (lb, one)))
     }
 
-    /// The listeners that a pool serves, each with its load balancer, disabled ones included.
+    /// The listeners that a pool serves, or takes over when another cannot, each with its load balancer, disabled ones included.
     pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
-        self.listeners().filter(move |(_, listener)| listener.default_pool == *pool)
+        self.listeners().filter(move |(_, listener)| listener.pools().any(|name| name == pool))
     }
 
     /// What a probe of `member` names as its host unless the monitor says otherwise: the VIP of the

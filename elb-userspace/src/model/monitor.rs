@@ -4,16 +4,16 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::Serialize;
 
 pub use super::codes::{ExpectedCodes, GrpcCodes};
+use super::command::CommandCheck;
+pub use super::probe_text::ProbeText;
+pub use super::seconds::ProbeSeconds;
 use super::value::{Invalid, Ranged, ValueRule, choice};
 use super::{Member, Protocol, ResourceId};
 
-/// Seconds of a probe's interval or timeout.
-pub type ProbeSeconds = Ranged<1, 50>;
 /// How many results in a row change a verdict.
 pub type Retries = Ranged<1, 10>;
 
@@ -49,7 +49,7 @@ impl HealthMonitor {
     /// [`Self::max_retries`] and [`Self::max_retries_down`] unless set.
     pub const DEFAULT_RETRIES: Retries = Retries::constant(3);
 
-    /// Whether another one judges alike, whichever it is.
+    /// Whether another one judges in the same way.
     pub fn is_like(&self, other: &Self) -> bool {
         *self == Self { id: self.id, ..other.clone() }
     }
@@ -57,13 +57,6 @@ impl HealthMonitor {
     /// The port to probe on `member`; 0 only if neither has one, which no [`super::Model`] holds.
     pub fn port(&self, member: &Member) -> u16 {
         self.monitor_port.map_or(member.protocol_port, NonZeroU16::get)
-    }
-}
-
-impl ProbeSeconds {
-    /// The time span.
-    pub const fn duration(self) -> Duration {
-        Duration::from_secs(self.get() as u64)
     }
 }
 
@@ -84,6 +77,9 @@ choice! {
 pub enum HealthCheck {
     /// A connection is established.
     Tcp,
+    /// Something is said on one, and answered.
+    #[serde(rename = "TCP")]
+    Talk(TalkCheck),
     /// An ICMP echo request is answered, and a datagram is not answered by an ICMP error.
     UdpConnect,
     /// A request is answered with an expected status code.
@@ -94,18 +90,32 @@ pub enum HealthCheck {
     Tls(TlsCheck),
     /// A call of gRPC is answered with an expected `grpc-status`.
     Grpc(GrpcCheck),
+    /// A command of this host ends with exit status 0.
+    Command(CommandCheck),
 }
 
 impl HealthCheck {
     /// Its name.
     pub const fn check_type(&self) -> CheckType {
         match self {
-            Self::Tcp => CheckType::Tcp,
+            Self::Tcp | Self::Talk(_) => CheckType::Tcp,
             Self::UdpConnect => CheckType::UdpConnect,
             Self::Http(_) => CheckType::Http,
             Self::Https(_) => CheckType::Https,
             Self::Tls(_) => CheckType::Tls,
             Self::Grpc(_) => CheckType::Grpc,
+            Self::Command(_) => CheckType::Command,
+        }
+    }
+
+    /// Whether it says something before the server does.
+    pub const fn speaks_first(&self) -> bool {
+        match self {
+            Self::Tcp | Self::Command(_) => false,
+            Self::Talk(talk) => talk.send.is_some(),
+            Self::UdpConnect | Self::Http(_) | Self::Https(_) | Self::Tls(_) | Self::Grpc(_) => {
+                true
+            }
         }
     }
 }
@@ -125,24 +135,37 @@ choice! {
         Tls = "TLS",
         /// [`HealthCheck::Grpc`]
         Grpc = "GRPC",
+        /// [`HealthCheck::Command`]
+        Command = "COMMAND",
     }
-    not yet: [], use "TCP, HTTP, HTTPS, TLS, GRPC or UDP_CONNECT"
+    not yet: [], use "TCP, HTTP, HTTPS, TLS, GRPC, UDP_CONNECT or COMMAND"
 }
 
 impl CheckType {
     /// What probes the members of a pool of this protocol: as the V3 API has it, and TLS and GRPC
-    /// for TCP too, since no pool here has a protocol of its own for them.
+    /// for TCP too, since no pool here has a protocol of its own for them. Commands probe whatever they want.
     pub const fn of_pool(protocol: Protocol) -> &'static [Self] {
         match protocol {
-            Protocol::Tcp => &[Self::Tcp, Self::Http, Self::Https, Self::Tls, Self::Grpc],
-            Protocol::Udp => &[Self::UdpConnect],
+            Protocol::Tcp => {
+                &[Self::Tcp, Self::Http, Self::Https, Self::Tls, Self::Grpc, Self::Command]
+            }
+            Protocol::Udp => &[Self::UdpConnect, Self::Command],
         }
     }
 }
 
+/// What is said over TCP, and what must come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TalkCheck {
+    /// What is said; none: the server speaks first.
+    pub send: Option<ProbeText>,
+    /// What the answer must have in it.
+    pub expect: ProbeText,
+}
+
 /// A request and the answers that count as healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RequestCheck<C> {
+pub struct RequestCheck<C, B> {
     /// The request's method.
     pub http_method: HttpMethod,
     /// The request's target; of gRPC: `/service/method`.
@@ -152,12 +175,14 @@ pub struct RequestCheck<C> {
     pub domain_name: Option<DomainName>,
     /// The codes that count as healthy.
     pub expected_codes: C,
+    /// What the body must have in it; nothing where bodies are not looked at.
+    pub expected_body: B,
 }
 
 /// A request of HTTP/1.1.
-pub type HttpCheck = RequestCheck<ExpectedCodes>;
+pub type HttpCheck = RequestCheck<ExpectedCodes, Option<ProbeText>>;
 /// A call of gRPC.
-pub type GrpcCheck = RequestCheck<GrpcCodes>;
+pub type GrpcCheck = RequestCheck<GrpcCodes, ()>;
 
 /// A TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,13 +4,15 @@ mod admission;
 mod ids;
 mod ports;
 mod quic;
+mod unicast;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
+pub(crate) use self::unicast::not_unicast;
 use super::monitor::CheckType;
-use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Pool};
+use super::{Forwarding, IpGroup, Listener, LoadBalancer, Member, Name, Pool};
 
 /// A resource that breaks a rule, the key that does, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,24 +136,42 @@ impl<'a> Rules<'a> {
         }
         self.own_ports(at, listener);
         self.access(at, listener);
-        let Some(&pool) = self.pools.get(listener.default_pool.as_str()) else {
-            let what = format!("default_pool \"{}\" does not exist", listener.default_pool);
-            self.report(at, "default_pool", what, "define a pool of that name or name another");
+        self.pool_of(at, lb, listener, ("default_pool", &listener.default_pool));
+        let Some(fallback) = &listener.fallback_pool else { return };
+        if *fallback == listener.default_pool {
+            let what = format!("fallback_pool \"{fallback}\" is the default_pool");
+            self.report(at, "fallback_pool", what, "name another pool, or remove it");
+            return;
+        }
+        self.pool_of(at, lb, listener, ("fallback_pool", fallback));
+    }
+
+    /// What must hold between a listener and a pool that serves it.
+    fn pool_of(
+        &mut self,
+        at: At,
+        lb: &LoadBalancer,
+        listener: &Listener,
+        (key, name): (&'static str, &Name),
+    ) {
+        let Some(&pool) = self.pools.get(name.as_str()) else {
+            let what = format!("{key} \"{name}\" does not exist");
+            self.report(at, key, what, "define a pool of that name or name another");
             return;
         };
         if listener.protocol != pool.protocol {
             let (of_listener, of_pool, name) = (listener.protocol, pool.protocol, &pool.name);
             let what = format!("protocol {of_listener} is not that of pool \"{name}\", {of_pool}");
-            self.report(at, "default_pool", what, "give both the same protocol");
+            self.report(at, key, what, "give both the same protocol");
             return;
         }
         self.pool_ports(at, listener, pool);
-        self.families(at, lb, pool);
+        self.families(at, lb, (key, pool));
         self.limits(at, listener, pool);
     }
 
     /// Rewriting MAC addresses does not change what family a packet has.
-    fn families(&mut self, at: At, lb: &LoadBalancer, pool: &Pool) {
+    fn families(&mut self, at: At, lb: &LoadBalancer, (key, pool): (&'static str, &Pool)) {
         if pool.forwarding != Forwarding::L2 {
             return;
         }
@@ -164,7 +184,7 @@ impl<'a> Rules<'a> {
                     member.name, member.address, pool.name,
                 );
                 let fix = "use forwarding = \"ipip\", or a load balancer and a pool per family";
-                self.report(at, "default_pool", what, fix);
+                self.report(at, key, what, fix);
             }
         }
     }
@@ -185,6 +205,7 @@ impl<'a> Rules<'a> {
                 self.report(at, "name", name_taken("member", member.name.as_str()), RENAME);
             }
             self.member(at, pool, member);
+            self.member_limit(at, pool, member);
         }
         self.monitor(At::HealthMonitor(i), pool);
         self.quic(i, pool);
@@ -238,25 +259,6 @@ const RENAME: &str = "rename one of them";
 
 fn name_taken(kind: &str, name: &str) -> String {
     format!("name \"{name}\" is that of another {kind}")
-}
-
-/// Why packets cannot be sent to this address, or to it from afar.
-pub(crate) fn not_unicast(key: &str, address: IpAddr) -> Option<String> {
-    let kind = match address {
-        IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
-        IpAddr::V4(v4) if v4.is_loopback() => "a loopback address",
-        IpAddr::V4(v4) if v4.is_link_local() => "a link-local address",
-        IpAddr::V4(v4) if v4.is_multicast() => "a multicast address",
-        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
-        IpAddr::V4(v4) if matches!(v4.octets()[0], 0 | 240..) => "a reserved address",
-        IpAddr::V6(v6) if v6.is_unspecified() => "the unspecified address",
-        IpAddr::V6(v6) if v6.is_loopback() => "a loopback address",
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
-        IpAddr::V6(v6) if v6.is_multicast() => "a multicast address",
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => "an IPv4 address written as IPv6",
-        IpAddr::V4(_) | IpAddr::V6(_) => return None,
-    };
-    Some(format!("{key} {address} is {kind}"))
 }
 
 /// What has been seen, to notice it the second time.

@@ -36,6 +36,14 @@ impl ResourceKind {
             Self::Member => "member",
         }
     }
+
+    /// A name with the kind before it, unless it has one.
+    pub fn before(self, name: &str) -> String {
+        let has_kind = Self::ALL
+            .iter()
+            .any(|kind| name.strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with(':')));
+        if has_kind { name.to_owned() } else { format!("{}:{name}", self.as_str()) }
+    }
 }
 
 /// What people may name a resource by.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::endpoint::Endpoint;
 use crate::model::select::{self, Label, ResourceKind};
-use crate::model::{Listener, LoadBalancer, Member, Model, Pool};
+use crate::model::{Listener, LoadBalancer, Member, Model, Name, Pool};
 
 /// Something with members below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl<'a> Target<'a> {
     pub fn pools(self, model: &'a Model) -> Vec<&'a Pool> {
         let serving = |listeners: &mut dyn Iterator<Item = &'a Listener>| {
             let names: BTreeSet<&str> =
-                listeners.map(|listener| listener.default_pool.as_str()).collect();
+                listeners.flat_map(Listener::pools).map(Name::as_str).collect();
             let pools = model.pools().iter();
             pools.filter(|pool| names.contains(pool.name.as_str())).collect()
         };

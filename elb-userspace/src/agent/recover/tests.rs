@@ -18,6 +18,7 @@ struct Scene {
     number: AssignedMember,
     record: Backend,
     is_drained: bool,
+    is_backup: bool,
     written: Option<Verdict>,
 }
 
@@ -37,6 +38,7 @@ fn scene(written: OperatingStatus, flags: u8) -> Scene {
         number: AssignedMember::new(7, member()),
         record: Backend { flags, weight: 1, ..Backend::default() },
         is_drained: false,
+        is_backup: false,
         written: Some(verdict(written, reason)),
     }
 }
@@ -46,8 +48,9 @@ impl Scene {
     fn recovered(&self) -> Option<Verdict> {
         let text = format!(
             "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
-             forwarding = \"ipip\"\n{}\n[[pool.member]]\naddress = \"10.0.0.1\"\nprotocol_port = 80\n",
-            self.pool
+             forwarding = \"ipip\"\n{}\n[[pool.member]]\naddress = \"10.0.0.1\"\nprotocol_port = 80\n\
+             backup = {}\n",
+            self.pool, self.is_backup
         );
         let model = file::parse("test", &text).unwrap().model;
         let observed =
@@ -107,6 +110,7 @@ fn a_first_verdict_that_was_published_is_known() {
 fn maps_that_say_nothing_of_health_change_nothing() {
     let serving = || scene(OperatingStatus::Online, ENDS);
     let drained = Scene { is_drained: true, ..serving() };
+    let in_reserve = Scene { is_backup: true, ..serving() };
     // The drain was cancelled and written down, but not published yet.
     let still_drained = scene(OperatingStatus::Online, ENDS | DRAINED);
     let weightless = Scene { record: Backend { weight: 0, ..serving().record }, ..serving() };
@@ -121,6 +125,7 @@ fn maps_that_say_nothing_of_health_change_nothing() {
     };
     for (name, scene) in [
         ("drained", drained),
+        ("in reserve", in_reserve),
         ("drained, by what the maps say", still_drained),
         ("without weight", weightless),
         ("unreachable", unreachable),

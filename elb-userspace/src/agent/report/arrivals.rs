@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::arrivals::{Arrived, is_wrong};
 use super::super::core::Core;
+use super::super::state::arrivals::{Arrived, is_wrong};
 use crate::api::shape::status::{self, timestamp};
 use crate::kernel::bpf::coarse_seconds;
 use crate::model::time::Now;
@@ -18,6 +18,7 @@ impl Core {
         let came: HashMap<_, _> = members.map(|member| (member.id, self.came(member.id))).collect();
         let opened = came.iter().map(|(id, came)| (*id, came.openings)).collect();
         self.journal.arrivals.sample(opened, now);
+        self.journal.events.log_repeated(now.time);
         let packets = came.iter().map(|(id, came)| (*id, came.packets));
         self.drains.quiet.sample(packets, coarse_seconds());
         self.faults.followed.sample(came, now);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::core::Core;
-use super::super::members::Watched;
 use super::super::state::Probes;
+use super::super::state::watched::Watched;
 use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::health::lateness::quantile;
 use crate::health::{Failure, MemberHealth, OperatingStatus, history};
@@ -53,17 +53,19 @@ impl Core {
         };
         status::MemberStatus {
             weight: member.weight.get(),
+            backup: self.backup(pool, member),
+            max_connection: Some(member.max_connection.get()).filter(|most| *most > 0),
             operating_status,
             since: timestamp(known.map_or(self.started, |known| known.health.since())),
             reason: known.and_then(|known| known.health.reason().cloned()),
-            status: by_listener,
-            health: known.map(|known| health(known, request.probes)),
-            paths: known.and_then(|known| self.paths(pool, known)),
+            status: if request.brief { Vec::new() } else { by_listener },
+            health: known.filter(|_| !request.brief).map(|known| health(known, request.probes)),
+            paths: known.filter(|_| !request.brief).and_then(|known| self.paths(pool, known)),
             ..backend
         }
     }
 
-    /// Whether no virtual address is probed for want of something of this host's, which is reported once, of
+    /// Whether no virtual address is probed because this host lacks something, which is reported once, of
     /// the agent.
     fn host_lacks_probe_path(&self) -> bool {
         let is_missing =

@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 
+use super::impairment::Impairment;
 use super::selection::Selection;
 use super::{Shares, arrivals, health, read, rolled_up};
-use crate::agent::arrivals::Arrived;
 use crate::agent::core::Core;
+use crate::agent::state::arrivals::Arrived;
 use crate::api::Answer;
 use crate::api::report::{Part, PartRequest, Underway};
 use crate::api::shape::status::{self, StatusRequest};
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::control::ring::shape::{Shape, algorithm_name};
-use crate::health::OperatingStatus;
+use crate::health::{Cause, OperatingStatus};
 use crate::model::time::Time;
 use crate::model::{self, MemberRef, ResourceId};
 
@@ -41,6 +42,9 @@ struct Prepared {
     selection: Selection,
     /// The listeners of each pool: numbers of the load balancer and of the listener.
     listeners: HashMap<ResourceId, Vec<(usize, usize)>>,
+    /// The agent as it was then, so that what its problems make of load balancers agrees with them.
+    agent: Box<status::Agent>,
+    impairment: Impairment,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,8 @@ struct Within {
     pool: ResourceId,
     shares: Shares,
     arrived: HashMap<u16, Arrived>,
+    /// By the number of the member.
+    opened: HashMap<u16, u64>,
     all: u64,
     /// The next member; behind the last come those that were removed.
     at: usize,
@@ -83,6 +89,8 @@ struct Summary {
     any_offline: bool,
     /// Packets to some member would leave by an interface without the program.
     any_unserved: bool,
+    /// The command that judges some member cannot be run.
+    any_unjudged: bool,
     /// Some member is judged by probes, and therefore OFFLINE where there is no address.
     any_judged: bool,
 }
@@ -130,7 +138,7 @@ impl Reporting {
         if *loaded != core.file.loaded.time {
             // The names may be of nothing now, which is then what the rest shows.
             *loaded = core.file.loaded.time;
-            prepared.listeners = listeners(core);
+            prepared.look(core);
         }
         // A step may have nothing to show; so that steps stay short, this is not repeated for ever.
         for _ in 0..AT_ONCE {
@@ -161,12 +169,14 @@ impl Reporting {
             Next::Members(index, within) => self.members(core, index, within),
             Next::Balancer(index) => {
                 let Some(lb) = model.load_balancers().get(index) else {
-                    let agent = Box::new(core.agent(&self.problems));
+                    let mut agent = prepared.agent.clone();
+                    agent.problems.append(&mut self.problems);
                     return Some(Part::End(agent, core.drops()));
                 };
                 self.next = Next::Balancer(index + 1);
                 let degraded = |listener| self.is_degraded(core, lb, listener);
-                let is_degraded = core.is_impaired() || lb.listeners.iter().any(degraded);
+                let is_impaired = prepared.impairment.concerns(model, lb);
+                let is_degraded = is_impaired || lb.listeners.iter().any(degraded);
                 let selection = &prepared.selection;
                 if !selection.has_balancer(lb) || (selection.only_problems && !is_degraded) {
                     return None;
@@ -220,12 +230,13 @@ impl Reporting {
         };
         let selection = &prepared.selection;
         let all = prepared.listeners.get(&within.pool).map_or(&[][..], Vec::as_slice);
-        let listed = core.listed(all);
+        let most = if self.request.brief { 1 } else { LISTED };
+        let listed = core.listed(all, most);
+        let unlisted = if self.request.brief { 0 } else { all.len() - listed.len() };
         let summary = self.pools.entry(within.pool).or_default();
         let mut shown = Vec::new();
         for member in pool.members.iter().skip(within.at).take(AT_ONCE) {
             summary.note(core, pool, member);
-            let unlisted = all.len() - listed.len();
             let one = core.one_member(pool, member, &within, &listed, &self.request, unlisted);
             let problem = arrivals::problem(pool, within.all, &one);
             let number = within.numbers.get(&member.socket());
@@ -286,13 +297,25 @@ impl Reporting {
         !pool.takes_new
             || pool.any_offline
             || pool.any_unserved
+            || pool.any_unjudged
             || (pool.any_judged && core.journal.bound.never_was(lb))
     }
 }
 
 impl Prepared {
     fn new(selection: Selection, core: &Core) -> Self {
-        Self { selection, listeners: listeners(core) }
+        Self {
+            selection,
+            listeners: listeners(core),
+            agent: Box::new(core.agent()),
+            impairment: Impairment::of(core),
+        }
+    }
+
+    /// Looks again, since the configuration is another one.
+    fn look(&mut self, core: &Core) {
+        self.listeners = listeners(core);
+        (*self.agent, self.impairment) = (core.agent(), Impairment::of(core));
     }
 }
 
@@ -300,7 +323,7 @@ fn listeners(core: &Core) -> HashMap<ResourceId, Vec<(usize, usize)>> {
     let mut listeners: HashMap<_, Vec<_>> = HashMap::new();
     for (index, lb) in core.config.model.load_balancers().iter().enumerate() {
         for (at, listener) in lb.listeners.iter().enumerate() {
-            if let Some(pool) = core.config.model.pool(&listener.default_pool) {
+            for pool in listener.pools().filter_map(|name| core.config.model.pool(name)) {
                 listeners.entry(pool.id).or_default().push((index, at));
             }
         }
@@ -317,17 +340,19 @@ impl Summary {
         let status = known.map_or(OperatingStatus::Initial, |known| known.health.status());
         self.any_offline |= status == OperatingStatus::Offline;
         self.any_unserved |= core.unserved_way(member.address).is_some();
+        let lacks = known.and_then(|known| known.local.as_ref()).map(|local| &local.cause);
+        self.any_unjudged |= matches!(lacks, Some(Cause::NoCommand { .. }));
         self.any_judged |= status != OperatingStatus::NoMonitor;
     }
 }
 
 impl Core {
     /// The listeners that a member lists, of all of its pool: one with an address among them, if any has.
-    fn listed(&self, all: &[(usize, usize)]) -> Vec<health::At<'_>> {
+    fn listed(&self, all: &[(usize, usize)], most: usize) -> Vec<health::At<'_>> {
         let at = |(lb, listener): &(usize, usize)| self.at(*lb, *listener);
-        let mut listed: Vec<_> = all.iter().take(LISTED).filter_map(at).collect();
+        let mut listed: Vec<_> = all.iter().take(most).filter_map(at).collect();
         if listed.iter().all(health::At::is_unbound)
-            && let Some(bound) = all.iter().skip(LISTED).filter_map(at).find(|at| !at.is_unbound())
+            && let Some(bound) = all.iter().skip(most).filter_map(at).find(|at| !at.is_unbound())
         {
             listed.pop();
             listed.push(bound);
@@ -361,12 +386,14 @@ impl Core {
             former_slots: former.map_or(0, |ring| ring.shape.size),
             listeners: self.config.model.listeners_of(&pool.name).count(),
             takes_new: Some(members.iter().any(|one| shares.slots(Some(one.id)) > 0)),
+            backup: self.serving.reserves.get(&pool.id).map(|one| one.reserve),
             members: Vec::new(),
         };
         Within {
             pool: pool.id,
             all: arrived.values().map(|arrived| arrived.count).sum(),
             arrived,
+            opened: counts.clone(),
             shares,
             at: 0,
             head: Some(head),
@@ -389,7 +416,8 @@ impl Core {
         let backend =
             self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
         let shown = self.member(pool, member, known, listed, request, backend);
-        status::MemberStatus { more_listeners, ..shown }
+        let opened = number.and_then(|number| within.opened.get(&number.id)).copied();
+        status::MemberStatus { more_listeners, opened, ..shown }
     }
 }
 

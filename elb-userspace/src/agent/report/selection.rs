@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use crate::api::shape::status::{self, StatusRequest};
+use crate::model::select::ResourceKind;
 use crate::model::target::Target;
 use crate::model::{Listener, LoadBalancer, Model, Pool, ResourceId};
 
@@ -13,8 +14,8 @@ const MOST: usize = 64;
 /// What is asked for.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// `None`: everything.
-    named: Option<Named>,
+    /// What is in each of these; everything, if there are none.
+    named: Vec<Named>,
     pub(super) only_problems: bool,
 }
 
@@ -36,45 +37,43 @@ impl Selection {
     /// # Errors
     /// Nothing has a name.
     pub(super) fn of(request: &StatusRequest, model: &Model) -> Result<Self, String> {
-        let names: Vec<&str> = request.names.lines().filter(|name| !name.is_empty()).collect();
+        use ResourceKind::{Listener, LoadBalancer, Pool};
         let only_problems = request.problems;
-        if names.is_empty() {
-            return Ok(Self { named: None, only_problems });
+        let kinds = [
+            (None, &request.names),
+            (Some(LoadBalancer), &request.load_balancers),
+            (Some(Listener), &request.listeners),
+            (Some(Pool), &request.pools),
+        ];
+        let count: usize = kinds.iter().map(|(_, names)| names.lines().count()).sum();
+        if count > MOST {
+            return Err(format!("{count} names were asked for; ask for at most {MOST}"));
         }
-        if names.len() > MOST {
-            return Err(format!("{} names were asked for; ask for at most {MOST}", names.len()));
-        }
-        let mut named = Named::default();
-        for name in names {
-            for target in Target::all(model, name)? {
-                named.take(target, model);
-            }
-        }
-        Ok(Self { named: Some(named), only_problems })
+        let asked = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+        let named = asked.map(|(kind, names)| Named::of(kind, names, model));
+        Ok(Self { named: named.collect::<Result<_, _>>()?, only_problems })
     }
 
     pub(super) fn has_balancer(&self, lb: &LoadBalancer) -> bool {
-        self.named.as_ref().is_none_or(|named| {
-            named.balancers.contains(&lb.id)
-                || lb.listeners.iter().any(|one| named.listeners.contains(&one.id))
-        })
+        self.named.iter().all(|named| named.balancers.contains(&lb.id))
+            || lb.listeners.iter().any(|listener| self.has_listener(lb, listener))
     }
 
     pub(super) fn has_listener(&self, lb: &LoadBalancer, listener: &Listener) -> bool {
-        self.named.as_ref().is_none_or(|named| {
-            named.balancers.contains(&lb.id) || named.listeners.contains(&listener.id)
-        })
+        self.named
+            .iter()
+            .all(|named| named.balancers.contains(&lb.id) || named.listeners.contains(&listener.id))
     }
 
     /// Whether a pool, or any member of it, is asked for.
     pub(super) fn has_pool(&self, pool: &Pool) -> bool {
-        self.named.as_ref().is_none_or(|named| {
-            named.pools.contains(&pool.id) || named.members.contains_key(&pool.id)
-        })
+        self.named
+            .iter()
+            .all(|named| named.pools.contains(&pool.id) || named.members.contains_key(&pool.id))
     }
 
     pub(super) fn has_member(&self, pool: &Pool, member: SocketAddr) -> bool {
-        self.named.as_ref().is_none_or(|named| {
+        self.named.iter().all(|named| {
             let members = named.members.get(&pool.id);
             named.pools.contains(&pool.id)
                 || members.is_some_and(|members| members.contains(&member))
@@ -96,6 +95,18 @@ pub(super) fn has_problem(member: &status::MemberStatus) -> bool {
 }
 
 impl Named {
+    /// What has names, one a line: each may say what it is, unless all are of one kind.
+    fn of(kind: Option<ResourceKind>, names: &str, model: &Model) -> Result<Self, String> {
+        let mut named = Self::default();
+        for name in names.lines().filter(|name| !name.is_empty()) {
+            let name = kind.map_or_else(|| name.to_owned(), |kind| kind.before(name));
+            for target in Target::all(model, &name)? {
+                named.take(target, model);
+            }
+        }
+        Ok(named)
+    }
+
     /// Takes in what has a name, with what belongs to it.
     fn take(&mut self, target: Target<'_>, model: &Model) {
         match target {
@@ -117,7 +128,7 @@ impl Named {
 
     fn take_listener(&mut self, listener: &Listener, model: &Model) {
         self.listeners.insert(listener.id);
-        self.pools.extend(model.pool(&listener.default_pool).map(|pool| pool.id));
+        self.pools.extend(listener.pools().filter_map(|name| Some(model.pool(name)?.id)));
     }
 }
 
@@ -151,6 +162,38 @@ mod tests {
         });
         let members = members.collect();
         Ok((listeners, pools.map(|pool| pool.name.to_string()).collect(), members))
+    }
+
+    #[test]
+    fn what_is_asked_for_in_several_ways_is_in_all_of_them() {
+        let model = model();
+        let asked = |names: &str, lbs: &str, listeners: &str, pools: &str| {
+            let [names, load_balancers, listeners, pools] =
+                [names, lbs, listeners, pools].map(str::to_owned);
+            let request = StatusRequest {
+                names,
+                load_balancers,
+                listeners,
+                pools,
+                ..StatusRequest::default()
+            };
+            let selection = Selection::of(&request, &model)?;
+            let all = model.pools().iter().flat_map(|pool| {
+                let selection = &selection;
+                let members = pool.members.iter();
+                members.filter_map(move |one| {
+                    let name = format!("{}/{}", pool.name, one.name);
+                    selection.has_member(pool, one.socket()).then_some(name)
+                })
+            });
+            Ok::<Texts, String>(all.collect())
+        };
+        assert_eq!(asked("one", "", "", "web").unwrap(), ["web/one"]);
+        assert_eq!(asked("", "lb", "lb/api", "").unwrap(), ["api/one"]);
+        assert_eq!(asked("", "", "http", "api").unwrap(), [""; 0]);
+        assert_eq!(asked("", "", "", "web\npool:api").unwrap().len(), 3);
+        assert!(asked("", "", "", "http").unwrap_err().contains("\"pool:http\""));
+        assert!(asked("", "", "", &"web\n".repeat(65)).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{boot_id, read};
-use crate::api::shape::events::MemberEvent;
+use crate::api::shape::events::AgentEvent;
 use crate::health::{History, Verdict};
 use crate::model::ResourceId;
 
@@ -22,7 +22,7 @@ pub struct SavedHealth {
     /// Load balancers that have or had an address.
     pub bound_load_balancers: BTreeSet<ResourceId>,
     /// The last events, the oldest first.
-    pub events: Vec<MemberEvent>,
+    pub events: Vec<AgentEvent>,
 }
 
 /// What is known of a member.
@@ -47,7 +47,7 @@ struct Written {
     #[serde(default)]
     bound_load_balancers: BTreeSet<ResourceId>,
     #[serde(default)]
-    events: Vec<MemberEvent>,
+    events: Vec<AgentEvent>,
     /// By the names of their pools, by versions before ids.
     #[serde(default)]
     members: BTreeMap<String, Vec<SavedMember>>,
@@ -67,6 +67,11 @@ impl From<Written> for SavedHealth {
 }
 
 impl SavedHealth {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What an earlier agent wrote down; of another boot the events only, since verdicts are old then.
     pub fn read(path: &Path) -> Self {
         let mut health: Self = read(path).unwrap_or_default();

@@ -9,7 +9,8 @@ use clap::Args;
 
 use crate::backend::{Mode, PIN_DIR, STATE_DIR};
 use crate::cli::{Output, print_json, print_text, report};
-use crate::diagnosis::inspect::{BackendDirectories, InspectRequest, ServiceProtocol, inspect};
+use crate::diagnosis::inspect::{BackendDirectories, InspectRequest, inspect};
+use crate::model::transport::TransportProtocol;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,9 +32,10 @@ pub(in crate::cli) struct InspectArgs {
     /// The port that is probed: the member's `monitor_port`, or else its `protocol_port`.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// The transport protocol of the service.
+    /// The transport protocol of the service: tcp also for HTTP, HTTPS, TLS and gRPC checks; the check of
+    /// udp begins with an ICMP echo request.
     #[arg(long, value_enum, default_value = "tcp")]
-    protocol: ServiceProtocol,
+    protocol: TransportProtocol,
     /// A source of probes: an address of the load balancer; may be given more than once.
     #[arg(long, value_name = "ADDRESS")]
     from: Vec<IpAddr>,

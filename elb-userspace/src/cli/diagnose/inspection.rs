@@ -137,13 +137,14 @@ async fn answer(mut command: Command) -> Result<(Vec<u8>, ExitStatus)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::inspect::{InspectRequest, ServiceProtocol};
+    use crate::diagnosis::inspect::InspectRequest;
     use crate::diagnosis::report::Report;
+    use crate::model::transport::TransportProtocol;
 
     #[test]
     fn what_is_no_inspection_is_refused() {
         let asked = InspectRequest {
-            protocol: ServiceProtocol::Tcp,
+            protocol: TransportProtocol::Tcp,
             port: Some(80),
             from: Vec::new(),
             to: Vec::new(),

@@ -17,6 +17,9 @@ pub(super) fn text(member: &MemberStatus) -> String {
         member.operating_status,
         member.since
     );
+    if let Some(backup) = member.backup {
+        let _ = writeln!(out, "  {backup}");
+    }
     if let Some(reason) = &member.reason {
         let _ = writeln!(out, "  last failure: {reason}");
     }

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::units::bytes;
 use super::*;
 
 fn pool(name: &str, listeners: usize, member: &str) -> Value {
     json!({
         "name": name, "forwarding": "ipip", "lb_algorithm": "5_TUPLE_HASH", "slots": 65_537,
         "moving_slots": 0, "former_slots": 0, "listeners": listeners, "members": [{
-            "name": member, "address": "10.0.0.11", "protocol_port": 80, "weight": 1,
+            "pool": name, "name": member, "address": "10.0.0.11", "protocol_port": 80, "weight": 1,
             "operating_status": "ONLINE", "since": "2026-01-01T00:00:00Z", "slots": 65_537,
             "share": 1.0, "packets": 0, "bytes": 0,
         }],
@@ -22,12 +23,12 @@ fn listener(name: &str, port: u16) -> Value {
     })
 }
 
-#[test]
-fn members_of_a_pool_are_listed_once() {
-    let status = serde_json::from_value(json!({
+/// A load balancer with two listeners of one pool, and a pool that is not used.
+pub(super) fn status() -> Status {
+    serde_json::from_value(json!({
         "agent": {
             "version": "0", "pid": 1, "started": "", "adopted": false, "attach_mode": "native",
-            "interfaces": [], "config": "", "loaded": "", "problems": [],
+            "interfaces": ["eth0"], "config": "", "loaded": "", "problems": [],
             "probing": {
                 "under_way": 0, "most": 1, "late_p99_ms": null, "late_most_ms": 0, "lateness": [],
             },
@@ -38,8 +39,13 @@ fn members_of_a_pool_are_listed_once() {
         }],
         "pools": [pool("idle", 0, "idle-1"), pool("web", 2, "web-1")],
         "not_forwarded": [],
-    }));
-    let text = text(&status.unwrap(), false);
+    }))
+    .unwrap()
+}
+
+#[test]
+fn members_of_a_pool_are_listed_once() {
+    let text = text(&status(), Form::default());
     let places = ["  http TCP/80", "web-1", "  alt TCP/8080", "those of pool web", "no listener"]
         .map(|what| text.find(what).unwrap_or_else(|| panic!("no {what:?} in\n{text}")));
     assert!(places.is_sorted(), "{text}");

@@ -21,17 +21,6 @@ impl Ids {
         self.0[usize::from(id / 64)] |= 1 << (id % 64);
     }
 
-    /// Adds all of another set.
-    pub fn extend(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(word, more)| *word |= more);
-    }
-
-    /// Those that another set does not hold.
-    pub fn without(mut self, other: &Self) -> Self {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(word, less)| *word &= !less);
-        self
-    }
-
     /// The first id that it does not hold, from `first` on, below `limit`.
     pub fn free(&self, first: u16, limit: u32) -> Option<u16> {
         let last = u16::try_from(limit.checked_sub(1)?).unwrap_or(u16::MAX);
@@ -63,9 +52,5 @@ mod tests {
         assert_eq!(format!("{ids:?}"), "{0, 1, 63, 64, 65535}");
         assert_eq!([ids.free(0, 65_536), ids.free(63, 65_536)], [Some(2), Some(65)]);
         assert_eq!([ids.free(0, 2), ids.free(0, 0), ids.free(u16::MAX, 65_536)], [None; 3]);
-        let mut more = ids.clone().without(&[1, 64].into_iter().collect());
-        assert_eq!(format!("{more:?}"), "{0, 63, 65535}");
-        more.extend(&[1, 64].into_iter().collect());
-        assert_eq!(more, ids);
     }
 }

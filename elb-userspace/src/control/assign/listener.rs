@@ -6,6 +6,7 @@ use elb_common::listener::NO_POOL;
 use serde::{Deserialize, Serialize};
 
 use super::{Assignments, Full, IdSpace, Ids};
+use crate::control::ring::slots::is_quiet;
 use crate::model::ResourceId;
 
 /// The number of a listener.
@@ -97,12 +98,15 @@ pub struct FormerPool {
 
 impl AssignedListener {
     /// The listener serves another pool from `now` on. Flows without a record live in the pool that it
-    /// served so far, or in one before that as long as that is kept: all flows since are recorded.
-    pub fn move_to(&mut self, pool: u16, now: u32, udp_hold: u32) {
+    /// served so far, or in one before that as long as that is kept: all flows since are recorded. It may be
+    /// kept for longer than the `idle` timeout, for flows that found no room; datagrams have one from now on
+    /// then, too.
+    pub fn move_to(&mut self, pool: u16, now: u32, udp_hold: u32, idle: u32) {
         if self.pool == pool {
             return;
         }
-        let since = self.former.map_or(now, |former| former.since);
+        let since = self.former.map(|former| former.since);
+        let since = since.filter(|since| !is_quiet(*since, now, idle)).unwrap_or(now);
         let oldest = self.former.map_or(self.pool, |former| former.pool);
         let udp_hold_until = now.saturating_add(udp_hold);
         self.former = Some(FormerPool { pool: oldest, since, udp_hold_until });
@@ -185,15 +189,19 @@ mod tests {
     #[test]
     fn of_many_pools_the_oldest_and_the_newest_are_kept() {
         let mut listener = AssignedListener { id: 1, pool: 5, ..AssignedListener::default() };
-        listener.move_to(5, 10, 30);
+        listener.move_to(5, 10, 30, 10);
         assert_eq!((listener.former, listener.moved), (None, false));
-        listener.move_to(6, 20, 30);
+        listener.move_to(6, 20, 30, 10);
         let former = FormerPool { pool: 5, since: 20, udp_hold_until: 50 };
         assert_eq!((listener.pool, listener.former, listener.moved), (6, Some(former), true));
-        listener.move_to(7, 25, 30);
+        listener.move_to(7, 25, 30, 10);
         let former = FormerPool { udp_hold_until: 55, ..former };
         assert_eq!((listener.pool, listener.former), (7, Some(former)));
-        listener.move_to(5, 26, 0);
+        listener.move_to(5, 26, 0, 10);
         assert_eq!((listener.pool, listener.former.unwrap().pool), (5, 5));
+        // Kept for longer than the idle timeout, for flows that found no room.
+        listener.move_to(6, 40, 0, 10);
+        let former = listener.former.unwrap();
+        assert_eq!((listener.pool, former.pool, former.since), (6, 5, 40));
     }
 }

@@ -17,6 +17,10 @@ pub(super) fn effects(old: &Model, new: &Model, renamed: &[Renamed]) -> Vec<Effe
             Some((_, next)) => {
                 let is_same = pool_of(new, next) == pool_of(old, listener).map(now);
                 effects.extend((!is_same).then(|| moved(&object, listener, next)));
+                effects.extend(
+                    fallback(listener, next)
+                        .map(|what| Effect::new(EffectKind::Change, object.clone(), what)),
+                );
             }
         }
     }
@@ -63,6 +67,21 @@ fn why_cut(new: &Model, listener: &Listener) -> &'static str {
 
 fn pool_of(model: &Model, listener: &Listener) -> Option<ResourceId> {
     model.pool(&listener.default_pool).map(|pool| pool.id)
+}
+
+/// How another pool takes over, if that is other than it was.
+fn fallback(before: &Listener, after: &Listener) -> Option<String> {
+    let is_same = before.fallback_pool == after.fallback_pool
+        && before.fallback_below == after.fallback_below;
+    let what = match &after.fallback_pool {
+        None => "no other pool takes over any more".to_owned(),
+        Some(pool) => format!(
+            "pool {:?} takes over while fewer than {} members take new connections",
+            pool.as_str(),
+            after.fallback_below
+        ),
+    };
+    (!is_same).then_some(what)
 }
 
 fn moved(object: &str, before: &Listener, after: &Listener) -> Effect {

@@ -69,6 +69,15 @@ fn changed(old: &Pool, new: &Pool, effects: &mut Vec<Effect>) {
                 let what = format!("weight {} becomes {}", known.weight, one.weight);
                 effects.push(Effect::new(EffectKind::Change, member(one), what));
             }
+            Some(known) if known.backup != one.backup => {
+                let what = if one.backup { "becomes a backup" } else { "is no backup any more" };
+                effects.push(Effect::new(EffectKind::Change, member(one), what));
+            }
+            Some(known) if known.max_connection != one.max_connection => {
+                let (old, new) = (known.max_connection, one.max_connection);
+                let what = format!("max_connection {old} becomes {new}");
+                effects.push(Effect::new(EffectKind::Change, member(one), what));
+            }
             Some(_) => {}
         }
     }
@@ -94,6 +103,7 @@ fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
     [
         differs("forwarding", old.forwarding.to_string(), new.forwarding.to_string()),
         differs("lb_algorithm", old.lb_algorithm.to_string(), new.lb_algorithm.to_string()),
+        differs("backup_below", old.backup_below.to_string(), new.backup_below.to_string()),
         differs("ring_size", old.ring_size.get().to_string(), new.ring_size.get().to_string()),
         monitor,
     ]

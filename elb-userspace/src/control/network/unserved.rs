@@ -15,6 +15,8 @@ pub struct UnservedWay {
     pub members: BTreeSet<IpAddr>,
     /// Interfaces with the program that are ports of it, if it is a bridge or a bond.
     pub ports: BTreeSet<String>,
+    /// Whether it has ports, with the program or without.
+    pub has_ports: bool,
 }
 
 impl Network {
@@ -37,8 +39,9 @@ impl Network {
         let way = |(index, members)| {
             let interface = self.links.get(&index)?.name.clone();
             let ports = self.part_of.iter().filter(|(_, whole)| **whole == index);
+            let has_ports = ports.clone().next().is_some();
             let ports = ports.filter_map(|(port, _)| served(*port)).collect();
-            served(index).is_none().then_some(UnservedWay { interface, members, ports })
+            served(index).is_none().then_some(UnservedWay { interface, members, ports, has_ports })
         };
         by_index.into_iter().filter_map(way).collect()
     }
@@ -89,7 +92,12 @@ mod tests {
     #[test]
     fn members_behind_another_interface_are_found_whether_they_answer_or_not() {
         let members = [12, 13].map(address).into();
-        let way = UnservedWay { interface: "eth1".to_owned(), members, ports: BTreeSet::new() };
+        let way = UnservedWay {
+            interface: "eth1".to_owned(),
+            members,
+            ports: BTreeSet::new(),
+            has_ports: false,
+        };
         assert_eq!(ways(&network()), [way]);
         let all = network().unserved_ways([11, 12].map(address), |index, _| index < 4);
         assert_eq!(all, []);
@@ -107,5 +115,9 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].interface.as_str(), found[0].members.len()), ("br1", 3));
         assert_eq!(found[0].ports, ["eth0".to_owned()].into());
+        network.stack(2, None, None);
+        network.stack(3, None, Some(4));
+        let found = ways(&network);
+        assert!(found[0].ports.is_empty() && found[0].has_ports, "eth1 is not served: {found:?}");
     }
 }

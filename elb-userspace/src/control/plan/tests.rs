@@ -1,7 +1,12 @@
-use elb_common::listener::{listener_flags, vip_flags};
+use std::net::IpAddr;
+
+use elb_common::listener::{Listener, Vip, listener_flags, vip_flags};
 use proptest::prelude::*;
 
+use super::image::vip_bit;
 use super::*;
+use crate::control::ring::slots::RingKind;
+use crate::model::port_range::PortPrefix;
 
 /// Maps in memory that complain when something is named before it exists or vanishes while named.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 //! would go to them, and new ones would all be with the first for a moment. A ring that is published
 //! once, with all who serve, is the one that any other node has, and all of its slots are settled.
 
+use super::reserve::Reserve;
 use super::standing::Standing;
 use super::{Desired, ReconcileInput, Reconciler};
 use crate::control::assign::AssignedMember;
@@ -69,6 +70,7 @@ impl Reconciler {
         pool: &Pool,
         numbers: &[AssignedMember],
         standings: &[Standing],
+        reserve: Option<Reserve>,
         seen: &impl ReconcileInput,
         desired: &mut Desired,
     ) -> bool {
@@ -76,7 +78,8 @@ impl Reconciler {
         if !self.assignments.pools[&pool.id].is_fresh {
             return false;
         }
-        let outlook = outlook(numbers, standings, seen);
+        let members: Vec<_> = numbers.iter().zip(standings).collect();
+        let outlook = outlook(&members, reserve, seen);
         if !outlook.awaits {
             self.waits.remove(&pool.id);
             return false;
@@ -89,13 +92,25 @@ impl Reconciler {
     }
 }
 
+/// Those in reserve count, once the others are known and too few.
 fn outlook(
-    numbers: &[AssignedMember],
-    standings: &[Standing],
+    members: &[(&AssignedMember, &Standing)],
+    reserve: Option<Reserve>,
     seen: &impl ReconcileInput,
 ) -> Outlook {
+    let (backup, others): (Vec<_>, Vec<_>) =
+        members.iter().copied().partition(|(_, standing)| standing.is_backup);
+    let others = outlook_of(&others, seen);
+    if others.awaits || !reserve.is_some_and(|reserve| reserve.in_service) {
+        return others;
+    }
+    let backup = outlook_of(&backup, seen);
+    Outlook { is_ready: others.is_ready || backup.is_ready, awaits: backup.awaits }
+}
+
+fn outlook_of(members: &[(&AssignedMember, &Standing)], seen: &impl ReconcileInput) -> Outlook {
     let mut outlook = Outlook::default();
-    for (number, standing) in numbers.iter().zip(standings) {
+    for (number, standing) in members {
         if standing.is_undecided {
             outlook.awaits = true;
         } else if standing.takes_new && seen.next_hop(number.address).is_some() {
@@ -112,7 +127,7 @@ fn outlook(
 fn longest(pool: &Pool) -> u32 {
     let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up);
     let first = u32::try_from(FIRST.as_secs()).unwrap_or(u32::MAX);
-    monitor.map_or(RESOLVE, |monitor| first.saturating_add(monitor.timeout.get()))
+    monitor.map_or(RESOLVE, |monitor| first.saturating_add(monitor.timeout.ceil()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use elb_common::listener::{
     Listener as Record, ListenerPool, NO_POOL, listener_flags, listener_pool_flags,
 };
 
-use super::{Desired, Reconciler, renaming};
+use super::{Desired, Fallback, Reconciler, renaming};
 use crate::control::assign::{AssignedListener, AssignedPool};
 use crate::model::{Listener, LoadBalancer, Model, ResourceId};
 
@@ -22,10 +22,24 @@ impl Reconciler {
     ) -> Option<Record> {
         // Without numbers of its pool, which is reported there, it is not served.
         let default_pool = model.pool(&listener.default_pool)?;
-        let pool = self.assignments.pools.get(&default_pool.id)?;
-        let pool = self.serving_meanwhile(listener, default_pool.id).unwrap_or(pool);
+        let served = self.served_so_far(listener);
+        let fallback = Fallback::of(listener, model, &desired.taking, served);
+        let stands_in = fallback.as_ref().filter(|(fallback, _)| fallback.in_use);
+        let wanted = stands_in.map_or(default_pool, |(_, pool)| *pool);
+        let pool = self.assignments.pools.get(&wanted.id)?;
+        let pool = self.serving_meanwhile(listener, wanted.id).unwrap_or(pool);
+        if let Some((fallback, pool)) = fallback {
+            let was_in_use = served == Some(pool.id);
+            desired.turned.extend((was_in_use != fallback.in_use).then_some(listener.id));
+            desired.fallbacks.insert(listener.id, fallback);
+        }
         let has_servers = desired.pools_with_servers.contains(&pool.id);
-        let (id, record) = (pool.id, ring_record(pool, has_servers));
+        let mut record = ring_record(pool, has_servers);
+        if desired.pools_with_limits.contains(&pool.id) {
+            record.flags |= listener_flags::MEMBER_LIMITS;
+        }
+        let id = pool.id;
+        let idle = pool.idle_timeout;
         let name = listener.name.as_str();
         let assigned = match self.assignments.listener(listener.id, id, self.room) {
             Ok(assigned) => assigned,
@@ -36,7 +50,7 @@ impl Reconciler {
         };
         name.clone_into(&mut assigned.name);
         assigned.load_balancer = Some(lb.id);
-        assigned.move_to(id, now, default_pool.udp_hold.get());
+        assigned.move_to(id, now, wanted.udp_hold.get(), idle);
         assigned.place = renaming::place(lb, listener);
         let assigned = assigned.clone();
         desired.image.listener_pools.insert(assigned.id, listener_pool(&assigned));
@@ -52,6 +66,13 @@ impl Reconciler {
             former_hold_until: assigned.former.map_or(0, |former| former.udp_hold_until),
             ..record
         })
+    }
+
+    /// The pool that a listener served so far.
+    fn served_so_far(&self, listener: &Listener) -> Option<ResourceId> {
+        let served = self.assignments.listeners.get(&listener.id)?.pool;
+        let mut pools = self.assignments.pools.iter();
+        pools.find(|(_, pool)| pool.id == served).map(|(resource, _)| *resource)
     }
 
     /// The pool that the listener served so far, while the first ring of the one it is to serve waits.
@@ -84,7 +105,8 @@ impl Reconciler {
         };
         for (_, listener) in model.listeners() {
             let idle = listener.keepalive_timeout.get();
-            model.pool(&listener.default_pool).into_iter().for_each(|pool| note(pool.id, idle));
+            let pools = listener.pools().filter_map(|name| model.pool(name));
+            pools.for_each(|pool| note(pool.id, idle));
             let assigned = self.assignments.listeners.get(&listener.id);
             for pool in assigned.into_iter().flat_map(served) {
                 known.get(&pool).into_iter().for_each(|pool| note(*pool, idle));

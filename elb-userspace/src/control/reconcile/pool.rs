@@ -6,6 +6,7 @@ use elb_common::backend::backend_flags;
 use elb_common::pool::{Pool as Record, Ring};
 use elb_common::quic::ServerIdKey;
 
+use super::reserve::Reserve;
 use super::ring::Wanted;
 use super::standing::{self, Standing};
 use super::{Desired, ReconcileInput, Reconciler, backend};
@@ -48,14 +49,20 @@ impl Reconciler {
         assigned.protocol = Some(pool.protocol);
         assigned.drain = pool.connection_drain.map(DrainTimeout::get);
         follow_idle_timeout(assigned, idle, now);
-        let standings = standing::of(pool, &mut assigned.members, seen, now);
-        let numbers = assigned.members.clone();
-        let waits = self.first_ring_waits(pool, &numbers, &standings, seen, desired);
+        let reserve = Reserve::of(pool, seen);
+        let standings = standing::of(pool, reserve, &mut assigned.members, seen, now);
+        let (numbers, numbered) = (assigned.members.clone(), assigned.id);
+        let waits = self.first_ring_waits(pool, &numbers, &standings, reserve, seen, desired);
         let mut wanted = Wanted::default();
         for (number, standing) in numbers.iter().zip(standings) {
             self.member(pool.forwarding, number, standing, seen, &mut wanted, desired);
         }
+        if pool.members.iter().any(|member| member.max_connection.get() > 0) {
+            desired.pools_with_limits.insert(numbered);
+        }
         if !waits {
+            desired.taking.insert(pool.id, wanted.members.len());
+            desired.reserves.extend(reserve.map(|reserve| (pool.id, reserve)));
             self.ring(pool, wanted, now, desired);
         }
         let assigned = &self.assignments.pools[&pool.id];
@@ -96,9 +103,11 @@ impl Reconciler {
         let next_hop = seen.next_hop(number.address);
         let mut record = backend::record(number.address, forwarding, next_hop, self.encap_source);
         record.weight = standing.weight;
+        record.max_connections = standing.max_connections;
         if standing.takes_new && next_hop.is_some() {
             let identity = identity(number.address, number.port);
             wanted.members.push((RingMember { identity, weight: standing.weight }, number.id));
+            wanted.has_limits |= standing.max_connections > 0;
             record.flags |= backend_flags::NEW;
         }
         if standing.is_drained {

@@ -108,8 +108,8 @@ impl Assignments {
         let pools: HashMap<ResourceId, u16> =
             self.pools.iter().map(|(id, pool)| (*id, pool.id)).collect();
         let by_place = |old: &AssignedListener, lb: &LoadBalancer, new: &Listener| {
-            let pool = model.pool(&new.default_pool).and_then(|pool| pools.get(&pool.id));
-            pool == Some(&old.pool) && old.place.is_like(&place(lb, new))
+            let mut its = new.pools().filter_map(|name| pools.get(&model.pool(name)?.id));
+            its.any(|pool| *pool == old.pool) && old.place.is_like(&place(lb, new))
         };
         self.match_listeners(model, &mut gone, by_place);
         // What is no other's goes later.

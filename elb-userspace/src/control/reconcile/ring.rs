@@ -23,6 +23,8 @@ pub(super) struct Published {
 pub(super) struct Wanted {
     /// Who takes new flows: the member, and its id.
     pub(super) members: Vec<(RingMember, u16)>,
+    /// Whether any of them may have only so many connections.
+    pub(super) has_limits: bool,
     /// Who no longer serves even established flows.
     pub(super) gone: BTreeSet<u16>,
 }
@@ -49,7 +51,7 @@ impl Reconciler {
         if before.is_some_and(|before| before.wanted == wanted) {
             return;
         }
-        let owners = ring.shape.owners(&wanted.members);
+        let owners = ring.shape.owners(&wanted.members, wanted.has_limits);
         let diff = diff(before, assigned.former.is_some(), &owners);
         let same_gone = before.map_or(wanted.gone.is_empty(), |old| old.wanted.gone == wanted.gone);
         let kind =

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::ReconcileInput;
+use super::reserve::Reserve;
 use crate::control::assign::{AssignedMember, AssignedPool};
 use crate::model::{DrainTimeout, FlowsOnUnhealthy, Member, Pool};
 
@@ -13,12 +14,16 @@ use crate::model::{DrainTimeout, FlowsOnUnhealthy, Member, Pool};
 pub(super) struct Standing {
     /// Its part of the new flows; 0 where it was removed.
     pub(super) weight: u32,
+    /// Connections that it may have; 0: no limit.
+    pub(super) max_connections: u32,
     /// Whether it is to take new flows.
     pub(super) takes_new: bool,
     /// Whether it is drained by command.
     pub(super) is_drained: bool,
     /// Whether its first probe is still to say whether it is to take new flows.
     pub(super) is_undecided: bool,
+    /// Whether it stands in for others.
+    pub(super) is_backup: bool,
     /// Whether it no longer serves even the flows that it has.
     pub(super) is_gone: bool,
 }
@@ -27,16 +32,21 @@ pub(super) struct Standing {
 /// of those that leave are cut.
 pub(super) fn of(
     pool: &Pool,
+    reserve: Option<Reserve>,
     numbers: &mut [AssignedMember],
     seen: &impl ReconcileInput,
     now: u32,
 ) -> Vec<Standing> {
     let present = Present::new(pool, seen);
     let drain = pool.connection_drain.map(DrainTimeout::get);
+    let is_called = reserve.is_some_and(|reserve| reserve.in_service);
     let standing = |(at, number): (usize, &mut AssignedMember)| {
         let member = present.get(number.socket(), at);
-        let takes_new = member.is_some_and(|member| member.is_willing && present.serves(member));
-        number.cut_at = cut_at(number.cut_at, !takes_new, drain, now);
+        let may = member.is_some_and(|member| member.is_willing && present.serves(member));
+        let is_backup = member.is_some_and(|member| member.model.backup);
+        let takes_new = may && (!is_backup || is_called);
+        // One that goes back into reserve does not leave: it keeps what it has.
+        number.cut_at = cut_at(number.cut_at, !may, drain, now);
         if let Some(member) = member {
             number.server_id = member.model.server_id;
             number.resource = Some(member.model.id);
@@ -46,10 +56,12 @@ pub(super) fn of(
         let is_rehashed = fails && pool.flows_on_unhealthy == FlowsOnUnhealthy::Rehash;
         Standing {
             weight: member.map_or(0, |member| member.model.weight.get()),
+            max_connections: member.map_or(0, |member| member.model.max_connection.get()),
             takes_new,
             is_drained: member.is_some_and(|member| member.is_drained),
             is_undecided: member.is_some_and(|member| member.is_willing && member.is_undecided),
-            is_gone: !takes_new && (is_cut || is_rehashed),
+            is_backup,
+            is_gone: !may && (is_cut || is_rehashed),
         }
     };
     numbers.iter_mut().enumerate().map(standing).collect()

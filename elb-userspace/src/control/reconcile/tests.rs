@@ -1,6 +1,8 @@
 mod admission;
+mod backup;
 mod changes;
 mod draining;
+mod fallback;
 mod first;
 mod moving;
 mod renaming;

@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use elb_common::ring;
+
 use super::maglev::{EMPTY, RingMember};
 
 /// Turns by weight, evenly spread (stride scheduling, Waldspurger 1995): the index into `members`
@@ -33,6 +35,18 @@ pub fn by_weight(members: &[RingMember], size: u32) -> Vec<u16> {
         turn.0 = turn.0.following(order[turn.0.place as usize].1);
     }
     repeat(schedule, size)
+}
+
+/// As [`by_weight`], but that [at the end](ring::rounds) every member has a turn before any has another.
+///
+/// # Panics
+/// If there are more than 65,535 members.
+pub fn with_rounds(members: &[RingMember], size: u32) -> Vec<u16> {
+    let mut schedule = by_weight(members, size);
+    let rounds = ring::rounds(size);
+    schedule.truncate((size - rounds) as usize);
+    schedule.extend(in_rounds(members, rounds));
+    schedule
 }
 
 /// Every member of a weight once a round, in the order of their identities.
@@ -166,6 +180,23 @@ mod tests {
             let counts = counts(&by_weight(&members(&weights), period), weights.len());
             for (count, weight) in counts.iter().zip(&weights) {
                 prop_assert_eq!(*count, weight / common);
+            }
+        }
+
+        /// However the weights differ, every member is found in any stretch of the rounds that is as long
+        /// as there are members, and the shares before are those of the weights.
+        #[test]
+        fn rounds_find_every_member(
+            weights in prop::collection::vec(1u32..=100, 1..=40),
+            size in prop::sample::select(vec![4_093u32, 16_381]),
+        ) {
+            let members = members(&weights);
+            let schedule = with_rounds(&members, size);
+            prop_assert_eq!(schedule.len(), size as usize);
+            let (turns, rounds) = schedule.split_at((size - ring::rounds(size)) as usize);
+            prop_assert_eq!(turns, &by_weight(&members, size)[..turns.len()]);
+            for round in rounds.windows(weights.len()) {
+                prop_assert!(counts(round, weights.len()).iter().all(|turns| *turns == 1));
             }
         }
 

@@ -1,6 +1,8 @@
 //! What makes two rings of a pool different rings, and who owns the slots of each.
 
 use elb_common::listener::{CidPart, algorithm};
+#[cfg(doc)]
+use elb_common::ring::rounds;
 use serde::{Deserialize, Serialize};
 
 use super::maglev::{self, RingMember};
@@ -37,13 +39,15 @@ impl Shape {
         matches!(self.algorithm, algorithm::ROUND_ROBIN | algorithm::LEAST_CONNECTIONS)
     }
 
-    /// The id of the owner of each slot, 0 everywhere if no member has a weight.
+    /// The id of the owner of each slot, 0 everywhere if no member has a weight. Where members have
+    /// limits, the last turns of a schedule are rounds, see [`rounds`].
     ///
     /// # Panics
     /// As [`maglev::build`] and [`schedule::by_weight`].
-    pub fn owners(&self, members: &[(RingMember, u16)]) -> Vec<u16> {
+    pub fn owners(&self, members: &[(RingMember, u16)], has_limits: bool) -> Vec<u16> {
         let ring: Vec<_> = members.iter().map(|(member, _)| *member).collect();
         let mut owners = match self.algorithm {
+            algorithm::ROUND_ROBIN if has_limits => schedule::with_rounds(&ring, self.size),
             algorithm::ROUND_ROBIN => schedule::by_weight(&ring, self.size),
             algorithm::LEAST_CONNECTIONS => schedule::in_rounds(&ring, self.size),
             _ => maglev::build(&ring, self.size),
@@ -95,12 +99,12 @@ mod tests {
             .collect();
         let shape = |algorithm| Shape { size: 101, algorithm, cid: (0, 0) };
         for algorithm in [algorithm::SOURCE, algorithm::ROUND_ROBIN, algorithm::LEAST_CONNECTIONS] {
-            let owners = shape(algorithm).owners(&members);
+            let owners = shape(algorithm).owners(&members, false);
             assert_eq!(owners.len(), 101);
             let on = |id| owners.iter().filter(|owner| **owner == id).count();
             assert_eq!((on(10), on(20) + on(30)), (0, 101), "{algorithm}");
             assert!(on(20).abs_diff(on(30)) <= 1, "{algorithm}");
-            assert_eq!(shape(algorithm).owners(&members[..1]), [0; 101], "{algorithm}");
+            assert_eq!(shape(algorithm).owners(&members[..1], false), [0; 101], "{algorithm}");
         }
     }
 

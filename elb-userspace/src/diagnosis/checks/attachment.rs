@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::diagnosis::check::Check;
 use crate::diagnosis::command::apply;
-use crate::diagnosis::evidence::{PoolWanted, Resting, Served};
+use crate::diagnosis::evidence::{FullMember, OutOfRotation, PoolWanted, Served};
 use crate::diagnosis::report::{Finding, Outcome};
 
 /// Whether the pool serves a listener that is served.
@@ -79,7 +79,7 @@ pub(super) fn address_bound_next_to_others(pool: &PoolWanted, file: &Path) -> Fi
 
 /// Whether any member takes new connections.
 pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
-    let resting: Vec<&Resting> = pool.members.iter().filter_map(Option::as_ref).collect();
+    let out: Vec<&OutOfRotation> = pool.members.iter().filter_map(Option::as_ref).collect();
     if pool.members.is_empty() {
         let what = format!("pool {:?} has no member", pool.name);
         let fix = format!(
@@ -89,15 +89,36 @@ pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
         );
         return Finding::seen(Check::Taken, Outcome::Fail, what).fix(fix);
     }
-    if resting.len() < pool.members.len() {
+    if !pool.full.is_empty() {
+        return full(pool, file);
+    }
+    if let Some(backup) = pool.backup.filter(|backup| backup.in_service) {
+        return Finding::seen(Check::Taken, Outcome::Warn, backup.to_string());
+    }
+    if out.len() < pool.members.len() {
         let what = "there are members that may";
         return Finding::seen(Check::Taken, Outcome::Pass, what);
     }
-    let why: Vec<String> = resting.iter().map(ToString::to_string).collect();
+    let why: Vec<String> = out.iter().map(ToString::to_string).collect();
     let what = format!("no member of pool {:?} takes new connections: {}", pool.name, some(&why));
-    let fixes = resting.iter().map(|resting| resting.fix(&pool.name, file));
+    let fixes = out.iter().map(|member| member.fix(&pool.name, file));
     let fix = fixes.reduce(|first, _| first).unwrap_or_default();
     Finding::seen(Check::Taken, Outcome::Fail, what).fix(fix)
+}
+
+/// Members that get no new connection before one ends.
+fn full(pool: &PoolWanted, file: &Path) -> Finding {
+    let name = |full: &FullMember| format!("{}: {full}", full.member);
+    let names: Vec<String> = pool.full.iter().map(name).collect();
+    let what = format!("{}; new connections go to members that have fewer", some(&names));
+    let fix = format!(
+        "if they can serve more, raise their max_connection in {}, then {}; otherwise add members to \
+         pool {:?}",
+        file.display(),
+        apply(file),
+        pool.name
+    );
+    Finding::seen(Check::Taken, Outcome::Warn, what).fix(fix)
 }
 
 fn bound_or_nothing(pool: &PoolWanted) -> Finding {
@@ -110,8 +131,11 @@ fn bound_or_nothing(pool: &PoolWanted) -> Finding {
 }
 
 fn names(listeners: &[&Served]) -> String {
-    let names: Vec<String> =
-        listeners.iter().map(|one| format!("{}/{}", one.balancer, one.listener)).collect();
+    let name = |one: &&Served| {
+        let fallback = one.fallback.as_ref().map(|fallback| format!(" ({fallback})"));
+        format!("{}/{}{}", one.balancer, one.listener, fallback.unwrap_or_default())
+    };
+    let names: Vec<String> = listeners.iter().map(name).collect();
     some(&names)
 }
 

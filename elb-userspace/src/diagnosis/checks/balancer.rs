@@ -21,6 +21,8 @@ pub struct Balancer {
     pub missing: Vec<(KeptObject, String)>,
     /// Interfaces without the program that members are reached by.
     pub unserved: Vec<UnservedWay>,
+    /// That IPv6 is switched off where members need it, and what switches it on.
+    pub ipv6_off: Option<(String, String)>,
     /// What is this agent's alone, and another process has.
     pub taken: Vec<String>,
     /// What could not be written, and why.
@@ -59,7 +61,7 @@ pub fn balancer(balancer: &Balancer) -> Option<Report> {
 }
 
 /// The report on what is wrong with probes on this load balancer: what was found, and if that is nothing,
-/// what probes are in want of.
+/// what probes lack.
 pub fn probes(faults: &[Fault], wants: &[String]) -> Option<Report> {
     let mut lines: Vec<String> = faults.iter().map(|fault| fault.what.clone()).collect();
     let mut fixes: Vec<String> = faults.iter().map(|fault| fault.fix.clone()).collect();
@@ -116,15 +118,16 @@ fn restore(object: &KeptObject) -> String {
         }
         KeptObject::Pins => "findmnt -t bpf".to_owned(),
         KeptObject::ProbePath => "ip rule; ip link".to_owned(),
+        KeptObject::ProbePathV6 => "ip -6 rule; ip link".to_owned(),
         KeptObject::Groups(interface) => format!("ip maddr show dev {interface}"),
         KeptObject::ApiSocket => "elb status    # names the folder".to_owned(),
     }
 }
 
 fn unserved(balancer: &Balancer) -> Option<Finding> {
-    let fixes: Vec<String> = balancer.unserved.iter().map(fix).collect();
-    failed(Check::WayOut, balancer.unserved.iter().map(what).collect())
-        .map(|finding| finding.fix(fixes.join("\n")))
+    let unserved = balancer.unserved.iter().map(|way| (what(way), fix(way)));
+    let (lines, fixes): (_, Vec<String>) = unserved.chain(balancer.ipv6_off.clone()).unzip();
+    failed(Check::WayOut, lines).map(|finding| finding.fix(fixes.join("\n")))
 }
 
 fn owner(balancer: &Balancer) -> Option<Finding> {

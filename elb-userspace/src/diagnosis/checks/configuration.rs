@@ -50,6 +50,8 @@ fn asked(probe: &ProbeSpec) -> String {
         HealthCheck::Http(http) | HealthCheck::Https(http) => {
             format!("{kind} {} {} at {target}", http.http_method, http.url_path.as_str())
         }
+        HealthCheck::Command(check) => format!("the command {} for {target}", check.program()),
+        HealthCheck::Talk(_) => format!("{kind} with words to {target}"),
         HealthCheck::Tcp | HealthCheck::UdpConnect | HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
             format!("{kind} to {target}")
         }

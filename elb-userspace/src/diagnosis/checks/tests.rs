@@ -15,7 +15,7 @@ use self::scene::*;
 use super::*;
 use crate::control::network::{NextHop, Unreachable};
 use crate::diagnosis::evidence::{
-    HealthEvidence, HttpAttempt, Lapses, Large, Looks, MemberWay, Quiet, Resting, Served,
+    HealthEvidence, HttpAttempt, Lapses, Large, Looks, MemberWay, OutOfRotation, Quiet, Served,
 };
 use crate::diagnosis::instrument::Fault;
 use crate::diagnosis::report::Conclusion;
@@ -265,10 +265,10 @@ fn a_pool_has_a_report_of_its_own() {
 fn a_pool_whose_members_all_rest_takes_nothing_new() {
     let mut wanted = healthy().wanted.pool;
     let file = std::path::Path::new("/etc/elb/elb.toml");
-    let drained = Some(Resting::Drained("b1".to_owned()));
+    let drained = Some(OutOfRotation::Drained("b1".to_owned()));
     wanted.members = vec![drained.clone(), None];
     assert_eq!(pool(&wanted, file).conclusion, Conclusion::Healthy);
-    wanted.members = vec![drained, Some(Resting::NoWeight("b2".to_owned()))];
+    wanted.members = vec![drained, Some(OutOfRotation::NoWeight("b2".to_owned()))];
     let report = pool(&wanted, file);
     assert_eq!(report.cause, Some(Check::Taken));
     assert!(evidence_of(&report).ends_with("b1 is drained, b2 has weight 0"), "{report:#?}");

@@ -181,6 +181,8 @@ pub struct InterfaceFacts {
     pub vlans: bool,
     /// Its own `rp_filter`.
     pub rp_filter: Option<u8>,
+    /// Whether IPv6 is switched off on it.
+    pub ipv6_off: bool,
 }
 
 /// An XDP program on an interface.

@@ -21,8 +21,8 @@ use super::facts::Facts;
 use crate::backend::privilege;
 use crate::control::network::{Network, WantedAddresses};
 use crate::diagnosis::instrument::{self, Fault, InstrumentQuestion};
-use crate::kernel::net::follow;
 use crate::kernel::net::probe_route::RouteNames;
+use crate::kernel::net::{follow, ipv6};
 
 /// Why nothing can be said at all.
 #[derive(Debug, Error)]
@@ -49,6 +49,7 @@ pub async fn gather(duty: &Duty) -> Result<Facts, GatherError> {
         interface.interrupts = interrupts::of(name, interface.index);
         interface.rss = rss::table(name).unwrap_or_default();
         interface.rp_filter = host::sysctl(&format!("ipv4/conf/{name}/rp_filter"));
+        interface.ipv6_off = ipv6::is_off(name);
     }
     let network = network(duty).await?;
     let kept = kept::kept(duty).await;
@@ -77,7 +78,19 @@ async fn probes(duty: &Duty, network: &Network) -> Option<Vec<Fault>> {
     let (model, sources) = duty.probed.as_ref()?;
     let names = RouteNames::of(&duty.pin_dir, None);
     let dialogs = instrument::dialogs(model, network, *sources);
-    instrument::look(InstrumentQuestion { names, is_served: false, dialogs }).await
+    let found = instrument::look(InstrumentQuestion { names, is_served: false, dialogs }).await;
+    let unusable = duty.unusable.iter().map(|(what, fix)| Fault {
+        what: what.clone(),
+        fix: fix.clone(),
+        hits_all: false,
+        drops: Vec::new(),
+    });
+    let unusable: Vec<_> = unusable.collect();
+    if unusable.is_empty() {
+        found
+    } else {
+        Some(found.into_iter().flatten().chain(unusable).collect())
+    }
 }
 
 /// The routes to virtual addresses and members, as the agent sees them.

@@ -154,7 +154,7 @@ fn other(name: &str, attached: Option<&AttachedProgram>) -> Finding {
             format!("it carries program {program}, {mode}; whose that is only root may ask");
         return found(Outcome::Unknown, words).fix("sudo elb doctor");
     };
-    if [names::PROGRAM, names::TRACED_PROGRAM].contains(&called) {
+    if [names::PROGRAM, names::TRACED_PROGRAM, names::LOGGED_PROGRAM].contains(&called) {
         let words = format!(
             "it carries elb's program {program}, {mode}, which an agent with another pin_dir attached: \
              FILE is the configuration of that one, which doctor takes with --config, too"

@@ -3,24 +3,37 @@
 use std::net::IpAddr;
 
 use super::Duty;
+use super::facts::Facts;
 use crate::control::network::{Network, Unreachable};
 use crate::diagnosis::check::Check;
 use crate::diagnosis::report::{Finding, Outcome};
-use crate::diagnosis::way_out::{fix, route_fix, what};
+use crate::diagnosis::way_out::{fix, ipv6_fix, ipv6_off, route_fix, what};
 
 /// Members without a route that are named.
 const NAMED: usize = 4;
 
-pub(super) fn way_out(duty: &Duty, network: &Network) -> Finding {
+pub(super) fn way_out(duty: &Duty, facts: &Facts) -> Finding {
+    let network = &facts.network;
     let members = duty.members.iter().map(|(address, _)| *address);
     let is_served = |_, name: &str| duty.interfaces.iter().any(|one| one == name);
     let ways = network.unserved_ways(members, is_served);
     let (mut lines, mut fixes): (Vec<String>, Vec<String>) =
         ways.iter().map(|way| (what(way), fix(way))).unzip();
     let unrouted = unrouted(duty, network);
-    for error in unrouted.iter().take(NAMED) {
-        lines.push(error.1.to_string());
-        fixes.push(route_fix(error.0, ""));
+    let off = if unrouted.iter().any(|(address, _)| address.is_ipv6()) {
+        without_ipv6(duty, facts)
+    } else {
+        Vec::new()
+    };
+    if !off.is_empty() {
+        lines.push(ipv6_off(&off));
+        fixes.push(ipv6_fix(&off));
+    }
+    for (address, why) in unrouted.iter().take(NAMED) {
+        lines.push(why.to_string());
+        if off.is_empty() || address.is_ipv4() {
+            fixes.push(route_fix(*address, ""));
+        }
     }
     if unrouted.len() > NAMED {
         lines.push(format!("{} members more have no route", unrouted.len() - NAMED));
@@ -30,6 +43,11 @@ pub(super) fn way_out(duty: &Duty, network: &Network) -> Finding {
         return Finding::seen(Check::WayOut, Outcome::Pass, what);
     }
     Finding::seen(Check::WayOut, Outcome::Fail, lines.join("\n")).fix(fixes.join("\n"))
+}
+
+fn without_ipv6(duty: &Duty, facts: &Facts) -> Vec<String> {
+    let is_off = |name: &&String| facts.interfaces.get(*name).is_some_and(|one| one.ipv6_off);
+    duty.interfaces.iter().filter(is_off).cloned().collect()
 }
 
 fn unrouted(duty: &Duty, network: &Network) -> Vec<(IpAddr, Unreachable)> {

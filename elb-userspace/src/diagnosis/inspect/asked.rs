@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Mode;
+use crate::model::transport::TransportProtocol;
 
 /// The question: what a load balancer sends to this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InspectRequest {
     /// The transport protocol of the service.
-    pub protocol: ServiceProtocol,
+    pub protocol: TransportProtocol,
     /// The port that is probed; none, if the question is about no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -22,7 +23,7 @@ pub struct InspectRequest {
     /// would have.
     #[serde(default)]
     pub to: Vec<IpAddr>,
-    /// The virtual addresses that it shall serve; empty: those that `elb backend up` recorded.
+    /// The virtual addresses that it is to serve; empty: those that `elb backend up` recorded.
     #[serde(default)]
     pub vips: Vec<IpAddr>,
     /// How packets come from the load balancer; none: as `elb backend up` recorded.
@@ -38,36 +39,6 @@ pub struct InspectRequest {
     /// they meet there decides although traffic goes to virtual ones.
     #[serde(default)]
     pub direct: bool,
-}
-
-/// A transport protocol.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceProtocol {
-    /// TCP: also what HTTP, HTTPS, TLS and gRPC checks use.
-    Tcp,
-    /// UDP, whose check begins with an ICMP echo request.
-    Udp,
-}
-
-impl ServiceProtocol {
-    /// Its name in commands.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-
-    /// Its number (IANA).
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-        }
-    }
 }
 
 impl InspectRequest {

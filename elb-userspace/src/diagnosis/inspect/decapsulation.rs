@@ -1,11 +1,12 @@
 //! Outer headers are taken off: by elb's program, or by a device of the kernel.
 
-use super::asked::{InspectRequest, ServiceProtocol};
+use super::asked::InspectRequest;
 use super::facts::Facts;
 use super::parts::Part;
 use super::trust;
 use super::virtual_address::up;
 use crate::backend::Mode;
+use crate::model::transport::TransportProtocol;
 
 /// Where GUE goes (IANA).
 const GUE_PORT: u16 = 6080;
@@ -71,7 +72,7 @@ fn by_device(mode: Mode, asked: &InspectRequest, facts: &Facts) -> Option<Vec<Pa
         .as_ref()
         .ok()?
         .iter()
-        .any(|socket| socket.port == GUE_PORT && socket.protocol == ServiceProtocol::Udp);
+        .any(|socket| socket.port == GUE_PORT && socket.protocol == TransportProtocol::Udp);
     let name = &device.name;
     let works = match mode {
         Mode::Gue if port => {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use super::asked::ServiceProtocol;
 use super::filter::Ruleset;
 use crate::backend::{Recorded, WantedSysctl};
 use crate::kernel::net::links::{Address, Link};
+use crate::model::transport::TransportProtocol;
 
 /// What is known, or what would be needed to know it.
 pub(super) type Known<T> = Result<T, String>;
@@ -53,7 +53,7 @@ pub(super) struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     /// Its protocol.
-    pub(super) protocol: ServiceProtocol,
+    pub(super) protocol: TransportProtocol,
     /// The address that it is bound to.
     pub(super) address: IpAddr,
     /// Its port.

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::asked::{InspectRequest, ServiceProtocol};
+use super::asked::InspectRequest;
 use super::facts::{Facts, Route};
 use super::filter::{
     Direction, Fate, FilterPacket, PortInterval, RulePlace, Ruleset, Tool, TrackingState, judge,
 };
 use super::parts::Part;
+use crate::model::transport::TransportProtocol;
 
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
@@ -156,13 +157,13 @@ fn of_protocol(asked: &InspectRequest, base: &FilterPacket) -> Vec<FilterPacket>
         ..base.clone()
     };
     match asked.protocol {
-        ServiceProtocol::Tcp => {
+        TransportProtocol::Tcp => {
             let opening = FilterPacket { tcp_flags: Some(SYN), ..request };
             let answer = FilterPacket { tcp_flags: Some(SYN | ACK), ..answer_to(&opening) };
             let confirmed = established(FilterPacket { tcp_flags: Some(ACK), ..opening.clone() });
             vec![opening, answer, confirmed]
         }
-        ServiceProtocol::Udp => {
+        TransportProtocol::Udp => {
             let (protocol, [echo, reply]) =
                 if base.v6 { (ICMP6, [128, 129]) } else { (ICMP, [8, 0]) };
             let echo = FilterPacket { protocol, icmp_type: Some(echo), ..base.clone() };

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use super::asked::{InspectRequest, ServiceProtocol};
+use super::asked::InspectRequest;
 use super::facts::{Facts, Process, Wrappers};
 use super::listening::serving;
 use super::parts::Part;
 use super::wrappers::{Line, WrapperDecision, decide};
+use crate::model::transport::TransportProtocol;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
-    if asked.protocol == ServiceProtocol::Udp {
+    if asked.protocol == TransportProtocol::Udp {
         return vec![Part::not_applicable("tcp wrappers guard TCP servers")];
     }
     let wrappers = match &facts.wrappers {

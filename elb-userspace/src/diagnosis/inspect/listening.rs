@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::asked::InspectRequest;
 use super::facts::{Facts, Network, Socket};
 use super::parts::Part;
+use crate::model::transport::TransportProtocol;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let sockets = match &facts.sockets {
@@ -135,8 +136,8 @@ fn missing(
 
 fn letter(asked: &InspectRequest) -> char {
     match asked.protocol {
-        super::asked::ServiceProtocol::Tcp => 't',
-        super::asked::ServiceProtocol::Udp => 'u',
+        TransportProtocol::Tcp => 't',
+        TransportProtocol::Udp => 'u',
     }
 }
 

@@ -4,6 +4,7 @@ use super::asked::InspectRequest;
 use super::facts::{Facts, Load, Process, Socket};
 use super::listening::{describe, serving};
 use super::parts::Part;
+use crate::model::transport::TransportProtocol;
 
 pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     let mut parts = Vec::new();
@@ -16,7 +17,7 @@ pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     parts.extend(host_files(&facts.load));
     parts.extend(connections(&facts.load));
     parts.extend(busy(&facts.load));
-    if asked.protocol == super::asked::ServiceProtocol::Tcp {
+    if asked.protocol == TransportProtocol::Tcp {
         parts.extend(overflows(&facts.load));
     }
     let load = &facts.load;
@@ -38,7 +39,7 @@ fn stopped(process: &Process) -> Option<Part> {
 
 /// The kernel takes one connection more than the backlog says (`sk_acceptq_is_full()`).
 fn queue(socket: &Socket, process: Option<&Process>, facts: &Facts) -> Option<Part> {
-    if socket.protocol != super::asked::ServiceProtocol::Tcp || socket.waiting <= socket.backlog {
+    if socket.protocol != TransportProtocol::Tcp || socket.waiting <= socket.backlog {
         return None;
     }
     let full = format!(

@@ -1,10 +1,11 @@
 //! Kernel settings that keep direct server return, or answers to probes, from working.
 
-use super::asked::{InspectRequest, ServiceProtocol};
+use super::asked::InspectRequest;
 use super::facts::Facts;
 use super::parts::Part;
 use super::reverse_path::{Strict, strict};
 use crate::backend::{SysctlKey, WantedSysctl};
+use crate::model::transport::TransportProtocol;
 
 /// The kernel's own value of `icmp_ratelimit`: a message a second to one receiver, in milliseconds.
 const USUAL_RATELIMIT: i64 = 1000;
@@ -23,7 +24,7 @@ pub(super) fn check(asked: &InspectRequest, facts: &Facts) -> Vec<Part> {
     } else {
         parts.extend(way_back(asked, facts));
     }
-    if asked.protocol == ServiceProtocol::Udp {
+    if asked.protocol == TransportProtocol::Udp {
         parts.extend(icmp(asked, facts));
     }
     if parts.is_empty() {

@@ -8,10 +8,11 @@ use crate::backend::Recorded;
 use crate::diagnosis::inspect::filter::Ruleset;
 use crate::diagnosis::report::Conclusion;
 use crate::kernel::net::links::{Address, Link};
+use crate::model::transport::TransportProtocol::{Tcp, Udp};
 
 fn asked() -> InspectRequest {
     InspectRequest {
-        protocol: ServiceProtocol::Tcp,
+        protocol: Tcp,
         port: Some(80),
         from: vec!["10.0.0.2".parse().unwrap()],
         to: vec!["10.0.0.11".parse().unwrap()],
@@ -26,7 +27,7 @@ fn asked() -> InspectRequest {
 /// A host on which nginx serves port 80, and nothing is wrong.
 fn facts() -> Facts {
     let socket = Socket {
-        protocol: ServiceProtocol::Tcp,
+        protocol: Tcp,
         address: "0.0.0.0".parse().unwrap(),
         port: 80,
         v6_only: false,
@@ -144,8 +145,8 @@ fn hosts_deny_is_a_cause_only_where_it_is_heeded() {
 #[test]
 fn a_rarer_port_unreachable_is_a_warning_for_udp() {
     let report = conclude_with(|asked, facts| {
-        asked.protocol = ServiceProtocol::Udp;
-        facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
+        asked.protocol = Udp;
+        facts.sockets.as_mut().unwrap()[0].protocol = Udp;
         facts.sysctls.insert("net.ipv4.icmp_ratelimit".to_owned(), 60_000);
         facts.sysctls.insert("net.ipv4.icmp_ratemask".to_owned(), 6168);
     });
@@ -293,8 +294,8 @@ fn an_ignored_echo_request_matters_to_its_version_of_ip() {
         ("net.ipv6.icmp.echo_ignore_all", Outcome::Pass),
     ] {
         let report = conclude_with(|asked, facts| {
-            asked.protocol = ServiceProtocol::Udp;
-            facts.sockets.as_mut().unwrap()[0].protocol = ServiceProtocol::Udp;
+            asked.protocol = Udp;
+            facts.sockets.as_mut().unwrap()[0].protocol = Udp;
             facts.sysctls.insert(key.to_owned(), 1);
         });
         assert_eq!(finding_of(&report, Check::Sysctls).0, outcome, "{key}");
@@ -320,7 +321,7 @@ fn an_inspection_answers_only_what_was_asked() {
     assert!(inspection.answer_to(&direct).unwrap_err().contains("the member has direct ones"));
     let other: std::net::IpAddr = "10.0.0.9".parse().unwrap();
     for (asked, what) in [
-        (InspectRequest { protocol: ServiceProtocol::Udp, ..asked() }, "is about the protocol udp"),
+        (InspectRequest { protocol: Udp, ..asked() }, "is about the protocol udp"),
         (
             InspectRequest { port: Some(81), ..asked() },
             "is about the port 81, and the member has 80",
@@ -469,11 +470,7 @@ fn an_open_tunnel_device_is_a_warning_until_a_rule_guards_it() {
             network.links.extend([link, lo]);
             network.addresses.push(Address { ip: asked.vips[0], prefix: 32, index: 1 });
             let sockets = facts.sockets.as_mut().unwrap();
-            sockets.push(Socket {
-                protocol: ServiceProtocol::Udp,
-                port: 6080,
-                ..sockets[0].clone()
-            });
+            sockets.push(Socket { protocol: Udp, port: 6080, ..sockets[0].clone() });
             if let Some(rules) = filter {
                 facts.filter = Ok(rules);
             }

@@ -9,7 +9,9 @@ use crate::model::monitor::{DomainName, ExpectedCodes, HealthCheck, HttpCheck, H
 
 /// A check of the port alone; with the keys that it does not know the file would be refused.
 const ONLY_TCP: &str =
-    "type = \"TCP\" without url_path, domain_name, http_method and expected_codes";
+    "type = \"TCP\" without url_path, domain_name, http_method, expected_codes and expected_body";
+/// The same of one that is TCP already.
+const ONLY_CONNECTS: &str = "type = \"TCP\" without send and expect";
 
 /// The status code is not an expected one: is it the path, the `Host`, or the code?
 pub(super) fn status(evidence: &Evidence, seen: u16) -> Finding {
@@ -190,6 +192,32 @@ pub(super) fn grpc(evidence: &Evidence, cause: &Cause) -> Finding {
     configuration(evidence, what, &change)
 }
 
+/// The answer over TCP is not the wanted one.
+pub(super) fn words(evidence: &Evidence, cause: &Cause) -> Finding {
+    let port = evidence.target().port();
+    let what = format!("port {port} takes connections, but answers otherwise: {cause}");
+    let change = format!("send, expect, or {ONLY_CONNECTS},");
+    Finding::seen(Checked::Configuration, Outcome::Fail, what).fix(format!(
+        "on the backend server: the log of the service at port {port} says what it lacks; or {}",
+        fix::monitor(&evidence.wanted, &change)
+    ))
+}
+
+/// The status is an expected one, and the body is not.
+pub(super) fn body(evidence: &Evidence, cause: &Cause) -> Finding {
+    let target = evidence.target();
+    let (method, path) = http(evidence)
+        .map_or((HttpMethod::Get, "/"), |http| (http.http_method, http.url_path.as_str()));
+    let host = own_host(evidence);
+    let scheme = if is_over_tls(evidence) { "https" } else { "http" };
+    let what = format!("{method} {path} with Host: {host} is answered otherwise: {cause}");
+    let change = fix::monitor(&evidence.wanted, "expected_body, url_path or domain_name");
+    Finding::seen(Checked::Configuration, Outcome::Fail, what).fix(format!(
+        "on the backend server: curl -i -H 'Host: {host}' {scheme}://{target}{path}, and the service's log, \
+         say what it lacks; or {change}"
+    ))
+}
+
 /// The connection broke before the answer.
 pub(super) fn broken(evidence: &Evidence, cause: &Cause) -> Vec<Finding> {
     let target = evidence.target();
@@ -349,9 +377,12 @@ fn is_over_tls(evidence: &Evidence) -> bool {
 fn http(evidence: &Evidence) -> Option<&HttpCheck> {
     match &evidence.wanted.probe.as_ref()?.check {
         HealthCheck::Http(http) | HealthCheck::Https(http) => Some(http),
-        HealthCheck::Tcp | HealthCheck::UdpConnect | HealthCheck::Tls(_) | HealthCheck::Grpc(_) => {
-            None
-        }
+        HealthCheck::Tcp
+        | HealthCheck::Talk(_)
+        | HealthCheck::UdpConnect
+        | HealthCheck::Tls(_)
+        | HealthCheck::Grpc(_)
+        | HealthCheck::Command(_) => None,
     }
 }
 

@@ -27,7 +27,7 @@ pub fn explains(evidence: &Evidence, check: Check) -> bool {
         return check == Check::Firewall;
     }
     // With these the load balancer could not send at all.
-    let is_sent = !matches!(cause, Cause::NoRoute { .. } | Cause::NoLocalResource { .. });
+    let is_sent = !cause.is_local();
     is_sent && before_connect(evidence, check)
 }
 

@@ -19,6 +19,13 @@ pub(super) fn blocked(evidence: &Evidence) -> Option<Finding> {
     }
     match &evidence.way.next_hop {
         Err(Unreachable::Local { address }) => Some(itself(evidence, *address)),
+        Err(Unreachable::NoRoute { address }) if !evidence.way.ipv6_off.is_empty() => {
+            let off = &evidence.way.ipv6_off;
+            let what =
+                format!("the load balancer has no way to {address}: {}", way_out::ipv6_off(off));
+            let finding = Finding::seen(Check::Neighbor, Outcome::Fail, what);
+            Some(finding.fix(way_out::ipv6_fix(off)))
+        }
         Err(Unreachable::NoRoute { address }) => {
             let error = match evidence.failure() {
                 Some(Cause::NoRoute { error }) => error.clone(),

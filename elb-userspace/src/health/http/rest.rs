@@ -31,7 +31,7 @@ pub(super) struct Rest {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// After so many bytes.
     After(usize),
     /// After the last chunk.
@@ -76,7 +76,8 @@ impl Rest {
         false
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    /// Takes in what was read of it.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         if self.end.is_some() {
             return self.take_body(bytes);
         }
@@ -106,7 +107,7 @@ impl Rest {
 }
 
 /// How a body ends, by what its head says.
-fn ends(head: &[u8]) -> End {
+pub(super) fn ends(head: &[u8]) -> End {
     let mut end = End::Close;
     for line in head.split(|byte| *byte == b'\n') {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };

@@ -1,7 +1,9 @@
 //! Probes of real servers on the loopback interface, well behaved and not.
 
+mod command;
 mod grpc;
 mod http;
+mod talk;
 mod tcp;
 mod tls;
 mod udp;
@@ -31,6 +33,7 @@ fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
         timeout: LONG,
         check,
         default_host,
+        names: None,
     }
 }
 
@@ -53,6 +56,7 @@ fn http(expected_codes: &str) -> HttpCheck {
         url_path: "/healthz".parse().unwrap(),
         domain_name: None,
         expected_codes: expected_codes.parse().unwrap(),
+        expected_body: None,
     }
 }
 

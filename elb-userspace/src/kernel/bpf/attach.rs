@@ -89,14 +89,30 @@ pub fn pinned_program(directory: &Path, index: u32) -> Option<u32> {
     held_program(link.as_fd(), index)
 }
 
-/// Removes the pin of an interface's link: without an agent that holds it, the program is detached.
+/// Lets an interface carry the program no more, and removes the pin of its link; which pin.
+///
+/// # Errors
+/// See [`detach_pinned`].
+pub fn detach(directory: &Path, index: u32) -> Result<PathBuf, AttachError> {
+    let path = pin_path(directory, index);
+    detach_pinned(&path).map_err(|error| pin_error(&path, error))?;
+    Ok(path)
+}
+
+/// Detaches what a pinned link holds to its interface, and removes the pin. Nothing happens where there is none.
+///
+/// The kernel ends the hold of a pin that was removed later, after an RCU grace period (since 6.8, `bpf_free_inode`),
+/// and until then the interface refuses another program. A link that is detached has none from now on.
 ///
 /// # Errors
 /// The pin cannot be removed.
-pub fn unpin(directory: &Path, index: u32) -> Result<(), AttachError> {
-    let path = pin_path(directory, index);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(&path, error)),
+pub fn detach_pinned(path: &Path) -> io::Result<()> {
+    if let Ok(link) = syscall::open(path) {
+        // What is no link, or one that holds nothing any more, is only a pin.
+        let _ = syscall::detach_link(link.as_fd());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -163,6 +179,16 @@ impl Attachment {
         }
     }
 
+    /// Lets the interface carry the program no more, at once, and removes the pin.
+    ///
+    /// # Errors
+    /// The pin cannot be removed.
+    pub fn detach(&self, directory: &Path) -> Result<(), AttachError> {
+        // The pin may be gone. Where the interface is, nothing is left to do.
+        let _ = syscall::detach_link(self.link.as_fd());
+        detach(directory, self.index).map(drop)
+    }
+
     /// False where the link holds no interface any more.
     fn give(&self, object: &mut LoadedObject, program: Program) -> Result<bool, AttachError> {
         match syscall::update_link(self.link.as_fd(), descriptor(object, program)?) {
@@ -173,8 +199,8 @@ impl Attachment {
     }
 }
 
-/// Lets an interface of the agent's own carry the program for probes, for as long as the object lives.
-/// True where it did not before.
+/// Lets an interface of the agent's own carry the program for probes, for as long as the object lives, in
+/// the mode of the others: natively, nothing gets to a bridge. True where it did not before, in any mode.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -184,12 +210,13 @@ pub fn carry_probes(
     mode: AttachMode,
 ) -> Result<bool, AttachError> {
     let held = object.probing.as_ref();
-    if held.is_some_and(|link| held_program(link.as_fd(), interface.1).is_some()) {
-        return Ok(false);
+    let held = held.filter(|(link, _)| held_program(link.as_fd(), interface.1).is_some());
+    let before = held.map(|(_, mode)| *mode);
+    if before != Some(mode) {
+        object.probing = None;
+        object.probing = Some((create(object, Program::Probing, interface, mode)?, mode));
     }
-    object.probing = None;
-    object.probing = Some(create(object, Program::Probing, interface, mode)?);
-    Ok(true)
+    Ok(before.is_none())
 }
 
 /// Lets the interface that carries the program for probes of one object carry that of another.
@@ -198,10 +225,10 @@ pub fn carry_probes(
 /// The kernel refuses; then it carries none.
 pub fn move_probes(from: &mut LoadedObject, to: &mut LoadedObject) -> Result<(), AttachError> {
     const INTERFACE: &str = "for probes";
-    let Some(link) = from.probing.take() else { return Ok(()) };
+    let Some((link, mode)) = from.probing.take() else { return Ok(()) };
     let moved = syscall::update_link(link.as_fd(), descriptor(to, Program::Probing)?);
     moved.map_err(|error| other(INTERFACE, error))?;
-    to.probing = Some(link);
+    to.probing = Some((link, mode));
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 //! agent, and where several have links the latest was complete, and the others are its sources.
 
 mod copy;
+mod error;
 mod links;
 mod raw;
 mod source;
@@ -18,71 +19,19 @@ mod v2;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::{fs, thread};
 
 use elb_common::names;
-use thiserror::Error;
 
 use self::copy::{copy, copy_chunks, copy_flows, fill_listener_pools, is_copied, move_counters};
+pub use self::error::CarryError;
 use self::links::Carried;
 use self::source::{Layout, Source};
 use self::target::Target;
 use super::clock::coarse_seconds;
-use super::maps::{MapError, Maps};
+use super::maps::Maps;
 use super::object::{Capacity, LoadedObject};
 use super::pins;
-
-/// Why maps cannot take the place of others; these serve on.
-#[derive(Debug, Error)]
-pub enum CarryError {
-    /// This version does not know what they mean.
-    #[error(
-        "the maps in {path} are of ABI version {version}, whose records this elb does not know: start \
-         the elb that made them; or stop forwarding with `elb detach`, which breaks connections, and \
-         start this one"
-    )]
-    Unknown {
-        /// The folder.
-        path: PathBuf,
-        /// What they say.
-        version: u32,
-    },
-    /// They cannot be read.
-    #[error("cannot read the maps in {path}: {error}")]
-    Unreadable {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The maps that take their place cannot be written.
-    #[error("cannot carry the maps over: {0}")]
-    Map(#[from] MapError),
-    /// A map has no room for what the old one holds.
-    #[error("cannot carry {map} over: {error}")]
-    Copy {
-        /// The map.
-        map: &'static str,
-        /// Why.
-        error: io::Error,
-    },
-    /// A link cannot be shared.
-    #[error("cannot take the link {path} over: {error}")]
-    Link {
-        /// Its pin.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// A folder cannot be renamed or removed.
-    #[error("cannot put {path} in its place: {error}")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-}
 
 /// Seconds for which packets wait at most that may have a record in the old maps: as long as it takes to
 /// start an agent again that was killed.
@@ -223,10 +172,10 @@ impl Carry {
                 tracing::error!(%error, "flows of the last moments are not carried over");
             }
             if let Err(error) = self.set_carried_until(0) {
-                tracing::error!(%error, "packets without a record wait for seconds");
+                tracing::error!(%error, "packets without a record are refused for some seconds");
             }
             let waited = self.waiting.map(|since| since.elapsed()).unwrap_or_default();
-            tracing::info!(?waited, "the maps have taken the place of others");
+            tracing::info!(?waited, "the maps replaced others");
             for source in &self.sources {
                 if let Err(error) = move_counters(source, &self.directory) {
                     tracing::error!(%error, "counters are not carried over");

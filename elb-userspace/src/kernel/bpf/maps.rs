@@ -19,7 +19,7 @@ use aya::util::nr_cpus;
 use elb_common::addr::{Be16, Be32, Be128};
 use elb_common::admission::{BackendState, ListenerState, connections};
 use elb_common::backend::Backend;
-use elb_common::counter::Counter;
+use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::flow::Flow;
 use elb_common::interface::{Interface, LinkMac, MacKey, Settings};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6, ListenerPool, Vip};
@@ -50,6 +50,13 @@ pub struct MapError {
     error: aya::maps::MapError,
 }
 
+impl MapError {
+    /// The map.
+    pub const fn map(&self) -> &'static str {
+        self.map
+    }
+}
+
 type MapHash<K, V> = HashMap<MapData, Record<K>, Record<V>>;
 type MapArray<V> = Array<MapData, Record<V>>;
 type MapCounters = PerCpuArray<MapData, Record<Counter>>;
@@ -77,7 +84,8 @@ pub struct Maps {
     listener_counters: MapCounters,
     backend_counters: MapCounters,
     reason_counters: MapCounters,
-    opened: PerCpuArray<MapData, u64>,
+    listener_events: PerCpuArray<MapData, Record<ListenerEvents>>,
+    opened: PerCpuArray<MapData, Record<u64>>,
     lookups: Lookups,
     rings: Rings,
     /// Their sizes.
@@ -175,6 +183,7 @@ impl Maps {
             listener_counters: take(ebpf, names::LISTENER_COUNTERS)?,
             backend_counters: take(ebpf, names::BACKEND_COUNTERS)?,
             reason_counters: take(ebpf, names::REASON_COUNTERS)?,
+            listener_events: take(ebpf, names::LISTENER_EVENTS)?,
             opened: take(ebpf, names::BACKEND_OPENED)?,
             lookups,
             rings,

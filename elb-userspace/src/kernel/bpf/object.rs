@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::{pins, syscall};
 use crate::kernel::signals::HeldSignals;
-use crate::source::file::AgentSettings;
+use crate::source::file::{AgentSettings, AttachMode};
 
 pub(super) static XDP_OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/elb-xdp"));
@@ -66,6 +66,7 @@ impl Capacity {
             | names::LISTENER_STATES
             | names::LISTENER_POOLS
             | names::LISTENER_CENSUS
+            | names::LISTENER_EVENTS
             | names::LISTENER_COUNTERS => Some(self.listeners),
             _ => None,
         }
@@ -119,6 +120,8 @@ pub enum Program {
     Plain,
     /// It forwards and reports packets.
     Traced,
+    /// It forwards and writes the flow log.
+    Logged,
     /// It forwards health probes.
     Probing,
 }
@@ -128,6 +131,7 @@ impl Program {
         match self {
             Self::Plain => names::PROGRAM,
             Self::Traced => names::TRACED_PROGRAM,
+            Self::Logged => names::LOGGED_PROGRAM,
             Self::Probing => names::PROBE_PROGRAM,
         }
     }
@@ -139,15 +143,17 @@ pub struct LoadedObject {
     pub(super) ebpf: Ebpf,
     /// Why the program for tracing is not loaded, if so; forwarding does without it.
     pub untraceable: Option<String>,
+    /// Why the program for the flow log is not loaded, if so.
+    pub unloggable: Option<String>,
     /// Why the program for probes through virtual addresses is not loaded, if so.
     pub unprobeable: Option<String>,
     /// Where the maps are pinned: `pin_dir/vN`, N being the ABI version, unless others are to give way.
     pub directory: PathBuf,
     /// Whether the maps were there before, or took the place of others.
     pub adopted: bool,
-    /// Carries the program for probes to the agent's own interface.
-    pub(super) probing: Option<OwnedFd>,
-    /// The pinned maps, so that they can be pinned again.
+    /// Carries the program for probes to the agent's own interface, in this mode.
+    pub(super) probing: Option<(OwnedFd, AttachMode)>,
+    /// The pinned maps and the pinned program, so that they can be pinned again.
     held: Vec<(&'static str, OwnedFd)>,
 }
 
@@ -188,13 +194,25 @@ impl LoadedObject {
         // Now, while the descriptors of all maps are open that it names.
         let traced = program(&mut ebpf, Program::Traced).load();
         let untraceable = traced.err().map(|error| error.to_string());
+        let logged = program(&mut ebpf, Program::Logged).load();
+        let unloggable = logged.err().map(|error| error.to_string());
         let probing = program(&mut ebpf, Program::Probing).load();
         let unprobeable = probing.err().map(|error| error.to_string());
         sweep_program(&mut ebpf).load()?;
         cut_program(&mut ebpf).load()?;
+        pin_program(&directory, program(&mut ebpf, Program::Plain))?;
         let hold = |name: &&'static str| Some((*name, syscall::open(&directory.join(name)).ok()?));
-        let held = names::MAPS.iter().filter_map(hold).collect();
-        Ok(Self { ebpf, untraceable, unprobeable, directory, adopted, probing: None, held })
+        let held = names::MAPS.iter().chain([&pins::PROGRAM]).filter_map(hold).collect();
+        Ok(Self {
+            ebpf,
+            untraceable,
+            unloggable,
+            unprobeable,
+            directory,
+            adopted,
+            probing: None,
+            held,
+        })
     }
 
     /// Pins the maps again whose pins were removed; which.
@@ -216,13 +234,6 @@ impl LoadedObject {
             }
         }
         Ok(again)
-    }
-
-    /// Numbers of the programs that interfaces may carry, as loaded.
-    pub fn programs(&mut self) -> Vec<u32> {
-        let id = |program: &mut Xdp| program.info().ok().map(|info| info.id());
-        let both = [Program::Plain, Program::Traced];
-        both.into_iter().filter_map(|which| id(self.program(which))).collect()
     }
 
     /// The program's log, if it was built with the feature `trace`.
@@ -259,6 +270,16 @@ pub(super) fn program(ebpf: &mut Ebpf, which: Program) -> &mut Xdp {
     ebpf.program_mut(which.name())
         .and_then(|program| program.try_into().ok())
         .expect("the embedded object has the program; the tests load it")
+}
+
+/// In place of an earlier agent's, which used the same maps; there always is one.
+fn pin_program(directory: &Path, program: &Xdp) -> Result<(), LoadError> {
+    let path = directory.join(pins::PROGRAM);
+    let new = directory.join(format!("{}-new", pins::PROGRAM));
+    // An agent that was killed may have left it.
+    let _ = fs::remove_file(&new);
+    let pinned = syscall::pin(program.fd()?.as_fd(), &new).and_then(|()| fs::rename(&new, &path));
+    pinned.map_err(|error| LoadError::PinDirectory { path, error })
 }
 
 /// Whether maps are pinned in `directory`; an error if one of them is not what this version makes.
@@ -340,6 +361,7 @@ impl Shape {
             names::MORE_MACS => (Hash, 16, 4, limits::MAX_MORE_MACS),
             names::DEVMAP => (DevMapHash, 4, 8, limits::MAX_INTERFACES),
             names::LISTENER_COUNTERS | names::BACKEND_COUNTERS => (PerCpuArray, 4, 16, 0),
+            names::LISTENER_EVENTS => (PerCpuArray, 4, 128, 0),
             names::BACKEND_OPENED => (PerCpuArray, 4, 8, 0),
             names::REASON_COUNTERS => (PerCpuArray, 4, 16, elb_common::reason::REASONS),
             _ => unreachable!("a map that is not in names::MAPS"),

@@ -28,6 +28,10 @@ pub fn set_version(version: u32) {
 /// Pins are named by interface index, which outlives a renaming.
 pub(super) const PREFIX: &str = "link-";
 
+/// The pin of the program that forwards: who takes links over must be able to give it back, and without a pin
+/// only CAP_SYS_ADMIN finds it.
+pub(super) const PROGRAM: &str = "program";
+
 /// A folder of pins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pins {

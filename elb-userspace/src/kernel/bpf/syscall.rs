@@ -18,16 +18,41 @@ pub(super) fn read_batch<K: Pod, V: Pod>(
     keys: &mut [K],
     values: &mut [V],
 ) -> io::Result<(usize, End)> {
-    let mut attributes = Batch {
+    let count = keys.len().min(values.len());
+    batch(Batch {
         from: from.map_or(0, |from| address(std::ptr::from_ref(from))),
         after: address(std::ptr::from_mut(after)),
         keys: address(keys.as_mut_ptr()),
         values: address(values.as_mut_ptr()),
-        count: u32::try_from(keys.len().min(values.len())).unwrap_or(u32::MAX),
+        count: u32::try_from(count).unwrap_or(u32::MAX),
         map: descriptor(map),
         element_flags: 0,
         flags: 0,
-    };
+    })
+}
+
+/// Reads elements of an array map, `keys.len()` at most, behind `from`; `values` has for each of them as many
+/// bytes as the kernel writes. Otherwise as [`read_batch`].
+pub(super) fn read_elements(
+    map: &OwnedFd,
+    from: Option<&u32>,
+    after: &mut u32,
+    keys: &mut [u32],
+    values: &mut [u8],
+) -> io::Result<(usize, End)> {
+    batch(Batch {
+        from: from.map_or(0, |from| address(std::ptr::from_ref(from))),
+        after: address(std::ptr::from_mut(after)),
+        keys: address(keys.as_mut_ptr()),
+        values: address(values.as_mut_ptr()),
+        count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+        map: descriptor(map),
+        element_flags: 0,
+        flags: 0,
+    })
+}
+
+fn batch(mut attributes: Batch) -> io::Result<(usize, End)> {
     let read = bpf(LOOKUP_BATCH, &mut attributes);
     let count = attributes.count as usize;
     match read {
@@ -133,6 +158,11 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     bpf(UPDATE_LINK, &mut LinkUpdate { link, program, flags: 0, expected: 0 }).map(drop)
 }
 
+/// Detaches what a link holds, also where other processes hold the link.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    bpf(DETACH_LINK, &mut LinkDetach { link: number(link) }).map(drop)
+}
+
 /// Runs a raw tracepoint program once.
 pub(super) fn run(program: &OwnedFd) -> io::Result<()> {
     let mut attributes = Run { program: descriptor(program), ..Run::default() };
@@ -160,6 +190,7 @@ const OBJECT_INFO: libc::c_int = 15;
 const LOOKUP_BATCH: libc::c_int = 24;
 const CREATE_LINK: libc::c_int = 28;
 const UPDATE_LINK: libc::c_int = 29;
+const DETACH_LINK: libc::c_int = 34;
 
 /// `BPF_XDP` of `enum bpf_attach_type`.
 const ATTACH_XDP: u32 = 37;
@@ -221,6 +252,12 @@ struct LinkUpdate {
     expected: u32,
 }
 
+/// `union bpf_attr` of BPF_LINK_DETACH.
+#[repr(C)]
+struct LinkDetach {
+    link: u32,
+}
+
 /// `union bpf_attr` of commands on many elements.
 #[repr(C)]
 struct Batch {
@@ -263,6 +300,7 @@ impl Attributes for Pinned {}
 impl Attributes for LinkCreate {}
 impl Attributes for ObjectInfo {}
 impl Attributes for LinkUpdate {}
+impl Attributes for LinkDetach {}
 impl Attributes for Batch {}
 impl Attributes for Run {}
 

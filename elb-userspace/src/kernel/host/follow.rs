@@ -61,14 +61,28 @@ pub async fn follow(
     }
 }
 
-/// One look, for a start.
+/// One look, for a start, however long the kernel takes to answer.
 ///
 /// # Errors
 /// Netlink does not work.
 pub async fn look() -> io::Result<HostState> {
-    let sockets = Sockets::open()?;
-    let interfaces = sockets.interfaces().await?;
+    let interfaces = patiently(async || Sockets::open()?.interfaces().await).await?;
     Ok(HostState { interfaces, ..HostState::default() })
+}
+
+/// Asks again while answers are late: that the host is busy is no reason to end.
+async fn patiently<T>(ask: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match ask().await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                tracing::warn!(
+                    "the kernel did not list the host's interfaces within {PATIENCE:?}, the host may be \
+                     busy; asking again"
+                );
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// A socket for requests, and one for notifications: neither waits for the other.
@@ -188,23 +202,38 @@ impl Seen {
         let (way, path) = self.way.as_mut()?;
         let is_up = |name: &str| interfaces.values().any(|one| one.name == name && one.carrier);
         let vips: Vec<_> = self.wanted.borrow().vips.iter().copied().take(ADDRESSES).collect();
+        let missing = match look_at(way, handle, &vips, &is_up).await {
+            Ok(missing) => missing,
+            Err(Late) => {
+                // What was known stays: slowness is no sign that anything is missing.
+                tracing::warn!(
+                    "the path of health probes could not be looked at: {LATE}; trying again"
+                );
+                return Some(path.clone());
+            }
+        };
         path.missing = None;
-        if let Some(what) = look_at(way, handle, &vips, is_up).await {
+        if let Some(what) = missing {
             path.missing = match timeout(PATIENCE, way.restore()).await {
                 // Another rule may come first, or another program may be quicker.
-                Ok(Ok(())) => look_at(way, handle, &vips, links::is_there).await,
+                Ok(Ok(())) => look_at(way, handle, &vips, links::is_there).await.unwrap_or(None),
                 Ok(Err(error)) => Some(format!("{what}: {error}")),
                 Err(_) => Some(format!("{what}: {LATE}")),
             };
             path.restored += u64::from(path.missing.is_none());
             path.last = Some(what);
         }
+        path.serves_v4 = path.missing.is_none()
+            || matches!(look_at(&way.without_v6(), handle, &vips, is_up).await, Ok(None));
         path.routed.clone_from(&way.routed);
         Some(path.clone())
     }
 }
 
-const LATE: &str = "the kernel does not answer in time";
+const LATE: &str = "the kernel does not answer in time, the host may be busy";
+
+/// No answer came in time.
+struct Late;
 
 /// What is missing of the path of health probes.
 async fn look_at(
@@ -212,10 +241,31 @@ async fn look_at(
     handle: &Handle,
     vips: &[IpAddr],
     is_up: impl Fn(&str) -> bool,
-) -> Option<String> {
+) -> Result<Option<String>, Late> {
     match timeout(PATIENCE, way.missing(handle, vips, is_up)).await {
-        Ok(Ok(missing)) => missing,
-        Ok(Err(error)) => Some(format!("cannot be looked at: {error}")),
-        Err(_) => Some(LATE.to_owned()),
+        Ok(Ok(missing)) => Ok(missing),
+        Ok(Err(error)) => Ok(Some(format!("cannot be looked at: {error}"))),
+        Err(_) => Err(Late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_late_answer_is_asked_for_again() {
+        let (asked, late) = (Cell::new(0), io::ErrorKind::TimedOut);
+        let answer = async |then: io::Result<u8>| {
+            asked.set(asked.get() + 1);
+            if asked.get() < 3 { Err(late.into()) } else { then }
+        };
+        assert_eq!(patiently(async || answer(Ok(7)).await).await.unwrap(), 7);
+        assert_eq!(asked.get(), 3);
+        let refused = patiently(async || answer(Err(io::ErrorKind::PermissionDenied.into())).await);
+        assert_eq!(refused.await.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(asked.get(), 4);
     }
 }

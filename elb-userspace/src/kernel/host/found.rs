@@ -52,6 +52,8 @@ pub struct ProbePath {
     pub last: Option<String>,
     /// What is missing and cannot be restored, and why.
     pub missing: Option<String>,
+    /// Whether that concerns IPv6 only.
+    pub serves_v4: bool,
 }
 
 /// An XDP program on an interface.

@@ -19,6 +19,8 @@ pub enum KeptObject {
     Pins,
     /// Interfaces, rules and routes of probes of virtual addresses.
     ProbePath,
+    /// What of these only IPv6 needs, where IPv4 has all.
+    ProbePathV6,
     /// The multicast groups by which an interface hears who looks for virtual IPv6 addresses.
     Groups(String),
     /// The socket that the command line asks by.
@@ -32,6 +34,7 @@ impl fmt::Display for KeptObject {
             Self::Mode(interface) => write!(f, "attach_mode of {interface}"),
             Self::Pins => f.write_str("pins"),
             Self::ProbePath => f.write_str("path of health probes"),
+            Self::ProbePathV6 => f.write_str("path of health probes over IPv6"),
             Self::Groups(interface) => write!(f, "multicast groups of {interface}"),
             Self::ApiSocket => f.write_str("API socket"),
         }

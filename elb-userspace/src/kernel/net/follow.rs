@@ -181,7 +181,7 @@ impl Follower {
         }
         let again = (self.listed + LIST_REST).max(now);
         if lost && again < self.list_at {
-            tracing::info!("netlink notifications were lost; all is asked for again");
+            tracing::info!("netlink notifications were lost; everything is read again");
             self.list_at = again;
         }
         if !was_stale && self.mirror.is_stale() {

@@ -144,7 +144,7 @@ impl Netlink {
         self.runtime.block_on(request.execute()).map_err(into_io)
     }
 
-    /// The name of the interface of the default route of a version of IP, in whichever table.
+    /// The name of the interface of the default route of a version of IP, in any table.
     pub(crate) fn default_interface_of(&self, v6: bool) -> Result<Option<String>, NetlinkError> {
         let mut request = RouteMessage::default();
         request.header.address_family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };

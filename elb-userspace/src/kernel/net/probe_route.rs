@@ -15,29 +15,25 @@ mod error;
 pub mod keep;
 mod look;
 mod mark;
+mod routing_rules;
+mod veth;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkInfo, LinkMessage,
-};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
-use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 pub use self::error::RouteError;
-use self::error::{is, is_unknown};
+use self::error::{is, is_missing};
+use self::routing_rules::{rule, rules, rules_of_v6};
+use self::veth::{index, is_end_of, quiet};
 
 /// What every link with IPv6 takes (RFC 8200 §5): with the headers of any tunnel, a probe still fits
 /// Ethernet.
 const MTU: u32 = 1280;
-
-/// Before the rules of the main tables; after the local addresses' one, which no rule precedes.
-const PRIORITY: u32 = 90;
 
 /// Tables from here on: one for each [`RouteNames`].
 const NUMBERS: u32 = 0xe1b0_0000;
@@ -58,8 +54,6 @@ pub struct RouteNames {
 /// What is there.
 #[derive(Debug)]
 pub struct RouteSetUp {
-    /// Index of the interface where the program is to be.
-    pub peer: u32,
     /// The mark that the sockets of probes are to have.
     pub mark: u32,
     /// Why no probe over IPv6 can be routed, if so; many hosts have no IPv6.
@@ -104,7 +98,7 @@ impl RouteNames {
         self.route_v4(&handle, device, mark).await.map_err(|error| self.no_route("IPv4", error))?;
         let v6 = self.route_v6(&handle, device, mark).await;
         let v6 = v6.map_err(|error| self.no_v6().unwrap_or_else(|| self.no_route("IPv6", error)));
-        Ok(RouteSetUp { peer, mark, v6 })
+        Ok(RouteSetUp { mark, v6 })
     }
 
     /// Removes the way; true if anything of it was there.
@@ -193,7 +187,7 @@ impl RouteNames {
         handle.route().add(route).replace().execute().await?;
         self.remove_rules(handle, family, Some(mark)).await?;
         let mut request = handle.rule().add();
-        *request.message_mut() = self.rule(family, mark);
+        *request.message_mut() = rule(family, mark, self.table);
         match request.execute().await {
             Err(error) if is(&error, libc::EEXIST) => Ok(()),
             done => done,
@@ -219,19 +213,6 @@ impl RouteNames {
             removed |= was_there(handle.rule().del(rule).execute().await)?;
         }
         Ok(removed)
-    }
-
-    fn rule(&self, family: AddressFamily, mark: u32) -> RuleMessage {
-        let mut rule = RuleMessage::default();
-        rule.header.family = family;
-        rule.header.action = RuleAction::ToTable;
-        rule.attributes = vec![
-            RuleAttribute::Priority(PRIORITY),
-            RuleAttribute::FwMark(mark),
-            RuleAttribute::FwMask(mark::MASK),
-            RuleAttribute::Table(self.table),
-        ];
-        rule
     }
 
     fn refused(&self, error: Box<dyn std::error::Error + Send + Sync>) -> RouteError {
@@ -270,61 +251,12 @@ fn open() -> Result<Handle, RouteError> {
     Ok(handle)
 }
 
-fn index(name: &str) -> Option<u32> {
-    nix::net::if_::if_nametoindex(name).ok()
-}
-
-/// Whether an interface is one of a veth pair, and the other its other end.
-async fn is_end_of(handle: &Handle, one: u32, other: u32) -> bool {
-    let mut links = handle.link().get().match_index(one).execute();
-    let Ok(Some(link)) = links.try_next().await else { return false };
-    let is_veth = |info: &LinkInfo| *info == LinkInfo::Kind(InfoKind::Veth);
-    let (mut veth, mut end) = (false, false);
-    for attribute in &link.attributes {
-        if let LinkAttribute::LinkInfo(infos) = attribute {
-            veth = infos.iter().any(is_veth);
-        } else if let LinkAttribute::Link(index) = attribute {
-            end = *index == other;
-        }
-    }
-    veth && end
-}
-
-/// An interface that has no IPv6 address and so sends nothing by itself.
-fn quiet(index: u32) -> LinkMessage {
-    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-    let quiet = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
-    LinkUnspec::new_with_index(index).append_extra_attribute(quiet).build()
-}
-
-/// All rules of an IP version.
-async fn rules(
-    handle: &Handle,
-    family: AddressFamily,
-) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
-    let version = if family == AddressFamily::Inet { IpVersion::V4 } else { IpVersion::V6 };
-    handle.rule().get(version).execute().try_collect().await
-}
-
-/// None where there is no IPv6.
-async fn rules_of_v6(handle: &Handle) -> Result<Vec<RuleMessage>, rtnetlink::Error> {
-    match rules(handle, AddressFamily::Inet6).await {
-        Err(error) if is_missing(&error) => Ok(Vec::new()),
-        found => found,
-    }
-}
-
 fn was_there(deleted: Result<(), rtnetlink::Error>) -> Result<bool, rtnetlink::Error> {
     match deleted {
         Ok(()) => Ok(true),
         Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// What was asked for is not there, or this kernel does not have its kind.
-fn is_missing(error: &rtnetlink::Error) -> bool {
-    is(error, libc::ENOENT) || is(error, libc::ENODEV) || is_unknown(error)
 }
 
 #[cfg(test)]

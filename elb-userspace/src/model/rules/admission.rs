@@ -1,7 +1,11 @@
 //! What listeners may ask of IP groups and limits.
 
 use super::{At, RENAME, Rules, name_taken};
-use crate::model::{IpGroup, Listener, Pool, Protocol};
+use crate::model::{IpGroup, Listener, Member, Pool, Protocol};
+
+/// What makes a pool count connections.
+const COUNTS: &str =
+    "remove it, or set lb_algorithm = \"ROUND_ROBIN\" or \"LEAST_CONNECTIONS\" in the pool";
 
 impl<'a> Rules<'a> {
     pub(super) fn ip_group(&mut self, i: usize, group: &'a IpGroup) {
@@ -25,6 +29,20 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// How many connections a member may have: only some algorithms count them.
+    pub(super) fn member_limit(&mut self, at: At, pool: &Pool, member: &Member) {
+        let most = member.max_connection.get();
+        if most == 0 || pool.lb_algorithm.is_tracked() {
+            return;
+        }
+        let what = format!(
+            "max_connection {most} needs a pool that records every connection; that of pool \"{}\" is \
+             {}, which does not",
+            pool.name, pool.lb_algorithm
+        );
+        self.report(at, "max_connection", what, COUNTS);
+    }
+
     /// How many connections may open. Those that are not recorded cannot be counted, and a datagram
     /// does not show whether it is the first.
     pub(super) fn limits(&mut self, at: At, listener: &Listener, pool: &Pool) {
@@ -32,8 +50,7 @@ impl<'a> Rules<'a> {
             return;
         }
         let algorithm = pool.lb_algorithm;
-        let fix = "remove it, or set lb_algorithm = \"ROUND_ROBIN\" or \"LEAST_CONNECTIONS\" in \
-                   the pool";
+        let fix = COUNTS;
         if listener.max_connection.get() > 0 {
             let what = format!(
                 "max_connection needs a pool that records every connection; that of pool \"{}\" \

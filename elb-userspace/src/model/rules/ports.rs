@@ -70,7 +70,8 @@ impl<'a> Rules<'a> {
         if let Some(Member { name, protocol_port, .. }) = others.next() {
             let more = match others.count() {
                 0 => String::new(),
-                count => format!(" (and {count} more members)"),
+                1 => " (and that of another member)".to_owned(),
+                count => format!(" (and of {count} other members)"),
             };
             let what = format!(
                 "protocol_port {port} is not that of member \"{name}\" of pool \"{}\", \

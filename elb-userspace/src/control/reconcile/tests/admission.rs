@@ -24,30 +24,11 @@ fn parse(text: &str) -> Model {
 }
 
 fn text(load_balancer: &str, listener: &str, more: &str) -> String {
-    format!(
-        r#"
-        [agent]
-        interfaces = ["eth0"]
-        [[load_balancer]]
-        name = "lb"
-        vip_address = "192.0.2.10"
-        {load_balancer}
-        [[load_balancer.listener]]
-        name = "one"
-        protocol = "TCP"
-        default_pool = "web"
-        {listener}
-        [[pool]]
-        name = "web"
-        protocol = "TCP"
-        forwarding = "ipip"
-        any_port_enable = true
-        ring_size = 4093
-        [[pool.member]]
-        address = "10.0.0.11"
-        {more}
-        "#
-    )
+    let keys = "name = \"one\"\nprotocol = \"TCP\"\ndefault_pool = \"web\"";
+    let sample = sample::balancer("lb").keys(load_balancer);
+    let sample = sample.keys("[[load_balancer.listener]]").keys(keys).keys(listener);
+    let sample = sample.pool("web").keys("any_port_enable = true\nring_size = 4093");
+    sample.keys("[[pool.member]]\naddress = \"10.0.0.11\"").keys(more).text()
 }
 
 fn group(name: &str, networks: &str) -> String {

@@ -23,7 +23,12 @@ fn of(change: impl FnOnce(&mut Balancer)) -> Balancer {
 
 fn behind_eth1() -> UnservedWay {
     let members = [MEMBER_ADDRESS.into()].into();
-    UnservedWay { interface: "eth1".to_owned(), members, ports: Default::default() }
+    UnservedWay {
+        interface: "eth1".to_owned(),
+        members,
+        ports: Default::default(),
+        has_ports: false,
+    }
 }
 
 #[test]
@@ -42,7 +47,15 @@ pub(super) fn faults() -> Vec<Fault> {
         |object: KeptObject, why: &str| of(|b| b.missing = vec![(object, why.to_owned())]);
     let unwritten = |store, why: &str| of(|b| b.unwritten = vec![(store, why.to_owned())]);
     let not_in_force = |why: &str| of(|b| b.not_in_force = vec![why.to_owned()]);
+    let ipv6_off = ("IPv6 is switched off on eth0".to_owned(), "sysctl -w".to_owned());
     vec![
+        (
+            "IPv6 that is off",
+            of(|b| b.ipv6_off = Some(ipv6_off)),
+            Check::WayOut,
+            "IPv6 is switched off on eth0",
+            "sysctl -w",
+        ),
         (
             "an interface without the program",
             missing(KeptObject::Program("eth0".to_owned()), "another program is on it"),

@@ -14,14 +14,19 @@ pub(super) fn healthy() -> Evidence {
         protocol: Protocol::Tcp,
         vips: vec![[10, 0, 0, 100].into()],
         was_bound: true,
+        fallback: None,
         enabled: true,
     };
     let mac = Mac::new([2, 0, 0, 0, 0, 11]);
     let hop = NextHop { ifindex: 2, mac, source_mac: mac, source: None, mtu: 1600 };
     Evidence {
         wanted: WantedMember {
+            backup: None,
+            full: None,
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
+                backup: None,
+                full: Vec::new(),
                 own: Vec::new(),
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,
@@ -62,6 +67,7 @@ pub(super) fn healthy() -> Evidence {
 fn way(hop: NextHop) -> MemberWay {
     MemberWay {
         unserved: None,
+        ipv6_off: Vec::new(),
         next_hop: Ok(hop),
         doubt: None,
         path_mtu: None,
@@ -83,6 +89,7 @@ pub(super) fn probe(check: monitor::HealthCheck) -> ProbeSpec {
         vips: Vec::new(),
         routing: None,
         default_host: [10, 0, 0, 100].into(),
+        names: None,
     }
 }
 
@@ -92,6 +99,7 @@ pub(super) fn http(path: &str) -> monitor::HealthCheck {
         url_path: path.parse().unwrap(),
         domain_name: None,
         expected_codes: Default::default(),
+        expected_body: None,
     })
 }
 
@@ -101,6 +109,7 @@ pub(super) fn grpc() -> monitor::HealthCheck {
         url_path: monitor::UrlPath::grpc_health(),
         domain_name: None,
         expected_codes: Default::default(),
+        expected_body: (),
     })
 }
 

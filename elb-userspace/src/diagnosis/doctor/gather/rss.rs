@@ -5,6 +5,8 @@ use std::os::fd::AsRawFd as _;
 
 use socket2::{Domain, Socket, Type};
 
+/// C libraries differ in the type of an ioctl's number.
+const REQUEST: libc::Ioctl = libc::SIOCETHTOOL as libc::Ioctl;
 /// `ETHTOOL_GRXFHINDIR`.
 const COMMAND: u32 = 0x38;
 /// Words before the entries: the command, and the number of entries.
@@ -37,13 +39,14 @@ fn ask(socket: &Socket, name: &str, room: usize) -> Option<Answer> {
         return None;
     }
     for (to, from) in ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from.cast_signed();
+        // A C character is signed on x86, and not on Arm.
+        *to = from as libc::c_char;
     }
     let ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() };
     let mut request = libc::ifreq { ifr_name, ifr_ifru };
     // SAFETY: the request and the words that it points to live longer than the call; the kernel
     // writes to the words, and no more entries than there is room for (`ethtool_get_rxfh_indir`).
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), REQUEST, &raw mut request) };
     let len = usize::try_from(words[1]).ok()?;
     (result == 0).then_some(Answer { words, len })
 }

@@ -86,7 +86,7 @@ struct Walk<'a> {
     packet: &'a FilterPacket,
     names: &'a HashMap<(&'a Table, &'a str), usize>,
     base: usize,
-    /// What chains come to; `None` while they are walked through.
+    /// What chains decide; `None` while they are walked through.
     known: BTreeMap<usize, Option<Ends>>,
 }
 

@@ -4,6 +4,7 @@
 //! not make all others unreadable.
 
 mod expression;
+mod fields;
 
 pub(super) use expression::prefix_span;
 

@@ -176,7 +176,7 @@ pub enum RuleAction {
     Accept,
     /// It is dropped without a word.
     Drop,
-    /// It is dropped, and its sender is informed.
+    /// It is dropped, and its sender is notified.
     Reject,
     /// The rules of that chain come first.
     Jump(String),

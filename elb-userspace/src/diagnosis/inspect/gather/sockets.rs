@@ -18,15 +18,15 @@ use rtnetlink::packet_core::{
 };
 use rtnetlink::sys::{Socket as Netlink, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
-use crate::diagnosis::inspect::asked::ServiceProtocol;
 use crate::diagnosis::inspect::facts::{Known, Socket};
+use crate::model::transport::TransportProtocol;
 
 /// More sockets than this are not looked at.
 const MOST: usize = 100_000;
 
 pub(super) fn all() -> Known<Vec<Socket>> {
     let mut sockets = Vec::new();
-    for protocol in [ServiceProtocol::Tcp, ServiceProtocol::Udp] {
+    for protocol in [TransportProtocol::Tcp, TransportProtocol::Udp] {
         for family in [AF_INET, AF_INET6] {
             let dumped = dump(family, protocol, &mut sockets);
             dumped.map_err(|error| format!("sockets cannot be listed (sock_diag): {error}"))?;
@@ -35,7 +35,7 @@ pub(super) fn all() -> Known<Vec<Socket>> {
     Ok(sockets)
 }
 
-fn dump(family: u8, protocol: ServiceProtocol, sockets: &mut Vec<Socket>) -> io::Result<()> {
+fn dump(family: u8, protocol: TransportProtocol, sockets: &mut Vec<Socket>) -> io::Result<()> {
     let netlink = Netlink::new(NETLINK_SOCK_DIAG)?;
     netlink.connect(&SocketAddr::new(0, 0))?;
     netlink.send(&request(family, protocol), 0)?;
@@ -63,11 +63,11 @@ fn dump(family: u8, protocol: ServiceProtocol, sockets: &mut Vec<Socket>) -> io:
     }
 }
 
-fn request(family: u8, protocol: ServiceProtocol) -> Vec<u8> {
+fn request(family: u8, protocol: TransportProtocol) -> Vec<u8> {
     let (protocol, states) = match protocol {
-        ServiceProtocol::Tcp => (IPPROTO_TCP, StateFlags::LISTEN),
+        TransportProtocol::Tcp => (IPPROTO_TCP, StateFlags::LISTEN),
         // A datagram socket that has no peer is "closed".
-        ServiceProtocol::Udp => (IPPROTO_UDP, StateFlags::CLOSE),
+        TransportProtocol::Udp => (IPPROTO_UDP, StateFlags::CLOSE),
     };
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -85,7 +85,7 @@ fn request(family: u8, protocol: ServiceProtocol) -> Vec<u8> {
     bytes
 }
 
-fn socket(protocol: ServiceProtocol, response: &InetResponse) -> Socket {
+fn socket(protocol: TransportProtocol, response: &InetResponse) -> Socket {
     let header = &response.header;
     let v6_only = response.nlas.contains(&Nla::SkV6Only(true));
     Socket {

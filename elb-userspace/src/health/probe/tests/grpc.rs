@@ -13,6 +13,7 @@ fn grpc(url_path: &str, expected_codes: &str) -> HealthCheck {
         url_path: url_path.parse().unwrap(),
         domain_name: None,
         expected_codes: expected_codes.parse().unwrap(),
+        expected_body: (),
     })
 }
 

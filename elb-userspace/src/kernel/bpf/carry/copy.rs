@@ -24,12 +24,19 @@ pub(super) fn is_copied(name: &str) -> bool {
         names::OPENINGS_V6,
         names::FLOWS_V4,
         names::FLOWS_V6,
-        names::LISTENER_COUNTERS,
-        names::BACKEND_COUNTERS,
-        names::REASON_COUNTERS,
     ]
     .contains(&name)
+        && !COUNTERS.contains(&name)
 }
+
+/// Values that are added up. Each is of whole words.
+const COUNTERS: [&str; 5] = [
+    names::LISTENER_COUNTERS,
+    names::LISTENER_EVENTS,
+    names::BACKEND_COUNTERS,
+    names::BACKEND_OPENED,
+    names::REASON_COUNTERS,
+];
 
 /// Copies a small map, if the source has it.
 pub(super) fn copy(
@@ -133,7 +140,8 @@ fn copy_table<K: FlowKey>(
 
 /// Adds counters to the new ones, and leaves none: if it is done again nothing counts twice.
 pub(super) fn move_counters(source: &Source, directory: &Path) -> Result<(), CarryError> {
-    for name in [names::LISTENER_COUNTERS, names::BACKEND_COUNTERS, names::REASON_COUNTERS] {
+    // Maps that came later are not in older folders.
+    for name in COUNTERS.into_iter().filter(|name| source.path.join(name).exists()) {
         let at = |error| CarryError::Copy { map: name, error };
         let (from, to) = (source.map(name)?, RawMap::open(&directory.join(name)).map_err(at)?);
         let moved = from.each(|key, counted| {

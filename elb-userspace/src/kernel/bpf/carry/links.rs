@@ -5,19 +5,18 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use aya::programs::ProgramFd;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::loaded_programs;
 
 use super::super::attach::pin_path;
-use super::super::syscall;
+use super::super::{pins, syscall};
 use super::CarryError;
 use super::source::Source;
 
 /// A link, and what it carried before.
 pub(super) struct Carried {
     link: OwnedFd,
-    program: ProgramFd,
+    program: OwnedFd,
     shared: PathBuf,
 }
 
@@ -49,12 +48,8 @@ impl Carried {
 
     fn of(old: &Path, new: &Path) -> io::Result<Self> {
         let link = syscall::open(old)?;
-        let info = FdLink::from(PinnedLink::from_pin(old).map_err(io::Error::other)?).info();
-        let id = info.map_err(io::Error::other)?.program_id();
-        let mut programs = loaded_programs().filter_map(Result::ok);
-        let program = programs.find(|program| program.id() == id);
-        let program = program.ok_or_else(|| io::Error::other("its program is not loaded"))?;
-        let program = program.fd().map_err(io::Error::other)?;
+        let pinned = old.with_file_name(pins::PROGRAM);
+        let program = syscall::open(&pinned).or_else(|_| program_of(old))?;
         Ok(Self { link, program, shared: new.to_owned() })
     }
 
@@ -70,4 +65,17 @@ impl Carried {
     fn forget(&self) {
         let _ = fs::remove_file(&self.shared);
     }
+}
+
+/// The program that a link carries; older versions do not pin it.
+fn program_of(link: &Path) -> io::Result<OwnedFd> {
+    let link = PinnedLink::from_pin(link).map_err(io::Error::other)?;
+    let id = FdLink::from(link).info().map_err(io::Error::other)?.program_id();
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    let program = programs.find(|program| program.id() == id).ok_or_else(|| {
+        io::Error::other(
+            "its program is not pinned, and to find it takes CAP_SYS_ADMIN: start this version once with that",
+        )
+    })?;
+    program.fd().map_err(io::Error::other)?.as_fd().try_clone_to_owned()
 }

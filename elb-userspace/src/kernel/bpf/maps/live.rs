@@ -295,8 +295,14 @@ impl Tables for Live<'_> {
     fn count_backend(&self, id: u16, bytes: u64) {
         self.scratch.count_backend(id, bytes);
     }
-    fn count_opening(&self, backend: u16) {
-        self.scratch.count_opening(backend);
+    fn count_opening(&self, listener: u16, backend: u16) {
+        self.scratch.count_opening(listener, backend);
+    }
+    fn count_reset(&self, listener: u16) {
+        self.scratch.count_reset(listener);
+    }
+    fn count_dropped(&self, listener: u16, reason: Reason) {
+        self.scratch.count_dropped(listener, reason);
     }
     fn count_reason(&self, reason: Reason, bytes: u64) {
         self.scratch.count_reason(reason, bytes);

@@ -55,7 +55,7 @@ impl Maps {
     /// The map cannot be read.
     pub fn backend_opened(&self, id: u16) -> Result<u64, MapError> {
         let counts = self.opened.get(&u32::from(id), 0).map_err(at(names::BACKEND_OPENED))?;
-        Ok(counts.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
+        Ok(counts.iter().fold(0, |sum, count| sum.wrapping_add(count.0)))
     }
 
     /// The second in which a connection id last named a backend that takes no new flows; none: never.
@@ -101,6 +101,11 @@ impl Maps {
         }
         let owners = (0..=u16::MAX).zip(slots).filter(|(_, slots)| *slots > 0);
         (owners.collect(), unsettled)
+    }
+
+    /// Whether any slot of a region has an owner.
+    pub fn is_any_owned(&self, region: Region) -> bool {
+        self.rings.words(region).slots().any(|slot| slot.cur() != 0)
     }
 
     /// Slots of a region whose present owner an id is, and slots whose former one it is.

@@ -41,16 +41,12 @@ impl MapStore for Maps {
                 self.backend_states
                     .set(u32::from(*id), Record(BackendState::default()), 0)
                     .map_err(at(names::BACKEND_STATES))?;
-                let cpus =
-                    self.opened.get(&u32::from(*id), 0).map_err(at(names::BACKEND_OPENED))?;
-                let none = PerCpuValues::try_from(vec![0; cpus.len()]).map_err(|error| {
-                    at(names::BACKEND_OPENED)(aya::maps::MapError::IoError(error))
-                })?;
-                self.opened.set(u32::from(*id), none, 0).map_err(at(names::BACKEND_OPENED))?;
+                reset(&mut self.opened, *id).map_err(at(names::BACKEND_OPENED))?;
                 self.named.set(u32::from(*id), 0, 0).map_err(at(names::BACKENDS_NAMED))
             }
             Command::ResetListenerCounter(id) => {
                 reset(&mut self.listener_counters, *id).map_err(at(names::LISTENER_COUNTERS))?;
+                reset(&mut self.listener_events, *id).map_err(at(names::LISTENER_EVENTS))?;
                 self.listener_states
                     .set(u32::from(*id), Record(ListenerState::default()), 0)
                     .map_err(at(names::LISTENER_STATES))
@@ -152,8 +148,11 @@ fn record_key(key: &ListenerKey) -> Key {
     }
 }
 
-fn reset(counters: &mut MapCounters, id: u16) -> Result<(), aya::maps::MapError> {
+fn reset<T: bytemuck::Pod>(
+    counters: &mut PerCpuArray<MapData, Record<T>>,
+    id: u16,
+) -> Result<(), aya::maps::MapError> {
     let cpus = nr_cpus().map_err(|(_, error)| aya::maps::MapError::IoError(error))?;
-    let zero = PerCpuValues::try_from(vec![Record(Counter::default()); cpus])?;
+    let zero = PerCpuValues::try_from(vec![Record(T::zeroed()); cpus])?;
     counters.set(u32::from(id), zero, 0)
 }

@@ -146,7 +146,8 @@ fn notice(packet: &[u8]) -> Option<Notice> {
 
 fn parsed(packet: &[u8]) -> Option<Notice> {
     let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(packet);
-    let message = message.inspect_err(|error| tracing::debug!(%error, "odd netlink message"));
+    let message =
+        message.inspect_err(|error| tracing::debug!(%error, "unexpected netlink message"));
     let NetlinkPayload::InnerMessage(message) = message.ok()?.payload else { return None };
     match message {
         RouteNetlinkMessage::NewLink(link) => {

@@ -142,7 +142,7 @@ impl Requests {
             match NetlinkMessage::<RouteNetlinkMessage>::deserialize(packet) {
                 Ok(message) => take(message.header.sequence_number, message.payload),
                 Err(error) => {
-                    tracing::debug!(%error, "odd netlink message");
+                    tracing::debug!(%error, "unexpected netlink message");
                     let [.., a, b, c, d] = *packet.first_chunk::<12>().unwrap_or(&[0; 12]);
                     take(u32::from_ne_bytes([a, b, c, d]), NetlinkPayload::Noop);
                 }

@@ -95,3 +95,8 @@ pub(super) fn is_unknown(error: &rtnetlink::Error) -> bool {
 pub(super) fn is(error: &rtnetlink::Error, code: i32) -> bool {
     matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -code)
 }
+
+/// What was asked for is not there, or this kernel does not have its kind.
+pub(super) fn is_missing(error: &rtnetlink::Error) -> bool {
+    is(error, libc::ENOENT) || is(error, libc::ENODEV) || is_unknown(error)
+}

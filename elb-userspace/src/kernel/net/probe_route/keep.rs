@@ -67,6 +67,13 @@ impl KeptRoute {
         Self { names, routed: None }
     }
 
+    /// The same, of which nothing is wanted over IPv6.
+    pub fn without_v6(&self) -> Self {
+        let no_v6 =
+            |routed| Routed { no_v6: Some("not asked".to_owned()), v6_may_come: false, ..routed };
+        Self { names: self.names.clone(), routed: self.routed.clone().map(no_v6) }
+    }
+
     /// What is missing for probes of these virtual addresses; an interface counts as there while it is up
     /// at both ends, which `is_up` says.
     ///

@@ -1,0 +1,143 @@
+//! The API's store as the source of what is served: opened at the start, read with the file at each reload.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::LoadedFile;
+use crate::source::api::ApiSettings;
+use crate::source::file::{self, Config, ConfigError, Errors, Host, Severity, SourceText};
+use crate::source::store::{Documents, ModelCheck, Store, text};
+
+/// The store of a host whose file has `[api]`.
+pub(in crate::agent) struct StoredSource {
+    path: PathBuf,
+    /// As they were at the start.
+    pub(in crate::agent) settings: ApiSettings,
+    /// Or why it cannot be used.
+    pub(in crate::agent) store: Result<Store, String>,
+    /// The file that its documents are served with.
+    file: Arc<RwLock<SourceText>>,
+    /// The revision that was taken over last, and why one behind it was not.
+    pub(in crate::agent) taken: u64,
+    pub(in crate::agent) refused: Option<(u64, String)>,
+}
+
+impl StoredSource {
+    /// Opens the store that a file names; `None`: it names none.
+    pub(in crate::agent) fn open(source: &SourceText) -> Option<Self> {
+        let config = file::parse_source(source, &Host::default()).0?;
+        let settings = config.api?;
+        let path = settings.store_file(&config.agent.state_dir);
+        let file = Arc::new(RwLock::new(source.clone()));
+        let check = check(path.clone(), settings.clone(), file.clone());
+        let store = Store::open(&path, check).map_err(|error| error.to_string());
+        match &store {
+            Ok(_) => {
+                tracing::info!(store = %path.display(), "load balancers are those of the API's store");
+            }
+            Err(why) => {
+                tracing::error!(store = %path.display(), why, "the API's store cannot be used");
+            }
+        }
+        Some(Self { path, settings, store, file, taken: 0, refused: None })
+    }
+
+    /// A file with what the store holds, and the revision of it.
+    fn complete(&self, source: SourceText) -> (SourceText, u64) {
+        match &self.store {
+            Ok(store) => {
+                let documents = store.read();
+                let text = text::text(&documents, &self.settings);
+                (source.with_store(&self.path, &text), documents.revision)
+            }
+            Err(why) => {
+                let what = format!("the store cannot be used: {why}");
+                let fix = "restore a copy of it, or remove it to begin with an empty one, and start the agent again";
+                (source.with_error(&self.path, what, fix), 0)
+            }
+        }
+    }
+}
+
+/// Whether documents can be served with a file; what is wrong with the file alone does not count.
+fn check(path: PathBuf, settings: ApiSettings, file: Arc<RwLock<SourceText>>) -> ModelCheck {
+    Box::new(move |documents: &Documents| {
+        let source = file.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let source = source.with_store(&path, &text::text(documents, &settings));
+        let (_, errors) = file::parse_source(&source, &Host::default());
+        let name = path.display().to_string();
+        let is_ours =
+            |error: &&ConfigError| error.severity == Severity::Error && error.file == name;
+        let all: Vec<String> = errors
+            .iter()
+            .filter(is_ours)
+            .map(|error| format!("{}: {}; {}", error.object, error.what, error.fix))
+            .collect();
+        if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
+    })
+}
+
+/// A file as it is served, for a start: with what its store holds.
+pub(in crate::agent) fn begin(source: SourceText) -> (SourceText, Option<StoredSource>) {
+    let Some(mut stored) = StoredSource::open(&source) else { return (source, None) };
+    let (source, revision) = stored.complete(source);
+    stored.taken = revision;
+    (source, Some(stored))
+}
+
+impl LoadedFile {
+    /// The file as it is now, with what the store holds.
+    pub(in crate::agent) fn read(&mut self) -> Result<SourceText, Errors> {
+        let source = SourceText::read(&self.path)?;
+        if let Some(stored) = &self.stored {
+            *stored.file.write().unwrap_or_else(PoisonError::into_inner) = source.clone();
+        }
+        Ok(self.complete(source))
+    }
+
+    /// As [`Self::read`], of a file that is not to be taken over yet.
+    pub(in crate::agent) fn peek(&self) -> Result<SourceText, Errors> {
+        SourceText::read(&self.path).map(|source| self.complete(source))
+    }
+
+    /// A file, with what the store holds.
+    pub(in crate::agent) fn complete(&self, source: SourceText) -> SourceText {
+        match &self.stored {
+            Some(stored) => stored.complete(source).0,
+            None => source,
+        }
+    }
+
+    /// Whether the store is where load balancers come from.
+    pub(in crate::agent) const fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// The revision of the store.
+    pub(in crate::agent) fn revision(&self) -> u64 {
+        let store = self.stored.as_ref().and_then(|stored| stored.store.as_ref().ok());
+        store.map_or(0, |store| store.read().revision)
+    }
+
+    /// A reload took over what the store held at this revision, or did not.
+    pub(in crate::agent) fn note_taken(&mut self, revision: u64, refused: Option<String>) {
+        if let Some(stored) = &mut self.stored {
+            match refused {
+                None => (stored.taken, stored.refused) = (revision, None),
+                Some(why) => stored.refused = Some((revision, why)),
+            }
+        }
+    }
+}
+
+/// Why a reload with another file cannot go on: where load balancers come from is known from the start.
+pub(in crate::agent) fn other_source(running: &LoadedFile, file: &Config) -> Option<String> {
+    let what = match (running.is_stored(), file.api.is_some()) {
+        (true, false) => {
+            "the file has no [api] any more, and load balancers are those of its store"
+        }
+        (false, true) => "the file has [api], and this agent began without its store",
+        (true, true) | (false, false) => return None,
+    };
+    Some(format!("{what}: restart the agent to change that"))
+}

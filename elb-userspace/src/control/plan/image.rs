@@ -1,0 +1,88 @@
+//! What the small maps hold, as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use elb_common::backend::Backend;
+use elb_common::interface::{Interface, MacKey};
+use elb_common::listener::{Listener, ListenerPool, Vip};
+use elb_common::pool::Pool;
+use elb_common::quic::ServerIdKey;
+use elb_common::vip_bits::VipBit;
+
+use crate::model::ipgroup::GroupNetworks;
+use crate::model::port_range::PortPrefix;
+
+/// Where a listener for one port listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerKey {
+    /// Virtual address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+}
+
+/// Where a listener for several ports listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RangeEntry {
+    /// Number of the virtual address.
+    pub vip: u32,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Some of its ports.
+    pub ports: PortPrefix,
+}
+
+/// What the small maps hold. Rings are apart: they are large and keep a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// `DEVMAP`.
+    pub devices: BTreeSet<u32>,
+    /// `INTERFACES`.
+    pub interfaces: BTreeMap<u32, Interface>,
+    /// `MORE_MACS`.
+    pub more_macs: BTreeSet<MacKey>,
+    /// `BACKENDS`; an absent id is all zeroes.
+    pub backends: BTreeMap<u16, Backend>,
+    /// `POOLS`; an absent id is all zeroes.
+    pub pools: BTreeMap<u16, Pool>,
+    /// `SERVER_IDS`.
+    pub servers: BTreeMap<ServerIdKey, u16>,
+    /// `LISTENER_POOLS`; an absent id is all zeroes.
+    pub listener_pools: BTreeMap<u16, ListenerPool>,
+    /// `LISTENERS_V4` and `LISTENERS_V6`.
+    pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// `PORT_RANGES`.
+    pub ranges: BTreeMap<RangeEntry, Listener>,
+    /// `GROUPS_V4` and `GROUPS_V6`; a group without networks is absent or empty.
+    pub groups: GroupNetworks,
+    /// `VIP_BITS`; an absent word is 0.
+    pub vip_bits: BTreeMap<u32, u64>,
+    /// `VIPS_V4` and `VIPS_V6`.
+    pub vips: BTreeMap<IpAddr, Vip>,
+}
+
+impl Image {
+    /// Sets the bits of the addresses that are served, and no others.
+    pub fn mark_vips(&mut self) {
+        self.vip_bits.clear();
+        for address in self.vips.keys().chain(self.listeners.keys().map(|key| &key.address)) {
+            let bit = vip_bit(*address);
+            *self.vip_bits.entry(bit.word()).or_default() |= bit.mask();
+        }
+    }
+
+    pub(super) fn listener_ids(&self) -> BTreeSet<u16> {
+        self.listeners.values().chain(self.ranges.values()).map(|listener| listener.id).collect()
+    }
+}
+
+/// The bit of an address in `VIP_BITS`.
+pub(super) fn vip_bit(address: IpAddr) -> VipBit {
+    match address {
+        IpAddr::V4(address) => VipBit::v4(bytemuck::cast(address.octets())),
+        IpAddr::V6(address) => VipBit::v6(bytemuck::cast(address.octets())),
+    }
+}
