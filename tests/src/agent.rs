@@ -23,6 +23,7 @@ use crate::{
     process::{Ended, Process, contents, ended, output},
     running::Running,
     status,
+    terminal::Terminal,
     wait::{STUCK, wait_for},
 };
 
@@ -126,6 +127,11 @@ impl Agent {
         self.process.wait(STUCK)
     }
 
+    /// How it ends by itself.
+    pub fn end_by_itself(&mut self) -> Result<ExitStatus> {
+        self.process.wait(STUCK)
+    }
+
     /// Kills it if it runs, and starts it again; it is ready when this returns.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
@@ -226,6 +232,15 @@ impl Agent {
         let mut command = self.place.elb();
         command.args(arguments).arg("--socket").arg(&self.place.socket);
         Running::start(&format!("elb {}", arguments.join(" ")), command)
+    }
+
+    /// Starts `elb` with `arguments` and the control socket of this agent in a terminal of so many columns
+    /// and rows.
+    pub fn start_in_terminal(&self, arguments: &[&str], size: (u16, u16)) -> Result<Terminal> {
+        let mut command = self.place.elb();
+        command.args(arguments).arg("--socket").arg(&self.place.socket);
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        Terminal::start(&format!("elb {}", arguments.join(" ")), command, size)
     }
 
     /// What `elb`, with `arguments` and the control socket of this agent, prints as JSON.

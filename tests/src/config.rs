@@ -2,6 +2,8 @@
 //!
 //! Fields are named after the keys of the file and free for a test to change.
 
+mod monitor;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
@@ -10,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+pub use self::monitor::{HealthMonitor, MonitorKind};
 use crate::{address::Family, lab::Lab};
 
 /// The whole file.
@@ -70,6 +73,10 @@ pub struct Listener {
     /// 0: the ranges or, if there are none, any.
     pub protocol_port: u16,
     pub default_pool: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_pool: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_below: Option<u32>,
     pub admin_state_up: bool,
     /// Seconds for which an idle flow is protected.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +138,9 @@ pub struct Pool {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udp_hold: Option<u32>,
     pub pool_health: PoolHealth,
+    /// Of fewer other members that can serve, backup members take new connections, if not of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_below: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthmonitor: Option<HealthMonitor>,
     #[serde(rename = "member")]
@@ -158,33 +168,10 @@ pub struct Member {
     #[serde(skip_serializing_if = "is_zero")]
     pub protocol_port: u16,
     pub weight: u32,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct HealthMonitor {
-    pub admin_state_up: bool,
-    #[serde(rename = "type")]
-    pub kind: MonitorKind,
-    /// Seconds between two probes.
-    pub delay: u32,
-    /// Seconds that a probe may take.
-    pub timeout: u32,
-    /// Successes that bring a member up.
-    pub max_retries: u32,
-    /// Failures that take it down.
-    pub max_retries_down: u32,
-    /// The port that is probed, if not the member's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub monitor_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url_path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub domain_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected_codes: Option<String>,
-    /// vip or direct; vip if not said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub probe_path: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
+    /// 0: no limit.
+    pub max_connection: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -216,17 +203,6 @@ pub enum Forwarding {
     Gue,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum MonitorKind {
-    Tcp,
-    UdpConnect,
-    Http,
-    Https,
-    Tls,
-    Grpc,
-}
-
 impl Forwarding {
     /// Its name in the file and on the command line.
     pub fn name(self) -> &'static str {
@@ -238,61 +214,6 @@ impl Forwarding {
     }
 }
 
-impl HealthMonitor {
-    /// As quick as the API allows: a dead member is known after two probes, a second apart.
-    pub fn quick(kind: MonitorKind) -> Self {
-        Self {
-            admin_state_up: true,
-            kind,
-            delay: 1,
-            timeout: 1,
-            max_retries: 2,
-            max_retries_down: 2,
-            monitor_port: None,
-            url_path: None,
-            domain_name: None,
-            expected_codes: None,
-            probe_path: None,
-        }
-    }
-
-    /// As [`HealthMonitor::quick`], with more time for each probe: for what a busy machine may be
-    /// slow to answer.
-    pub fn patient(kind: MonitorKind) -> Self {
-        Self { timeout: 5, ..Self::quick(kind) }
-    }
-
-    /// Asks for this path.
-    pub fn path(mut self, path: &str) -> Self {
-        self.url_path = Some(path.to_owned());
-        self
-    }
-
-    /// Wants these codes.
-    pub fn codes(mut self, codes: &str) -> Self {
-        self.expected_codes = Some(codes.to_owned());
-        self
-    }
-
-    /// Names this host.
-    pub fn host(mut self, name: &str) -> Self {
-        self.domain_name = Some(name.to_owned());
-        self
-    }
-
-    /// Probes this port.
-    pub fn port(mut self, port: u16) -> Self {
-        self.monitor_port = Some(port);
-        self
-    }
-
-    /// Probes members at their own addresses.
-    pub fn direct(mut self) -> Self {
-        self.probe_path = Some("direct");
-        self
-    }
-}
-
 impl Pool {
     /// All backends of `lab`, with weight 1, forwarded to by IPIP, without health monitor.
     pub fn of(lab: &Lab, name: &str, family: Family, protocol: Protocol, port: u16) -> Self {
@@ -300,6 +221,8 @@ impl Pool {
             address: lab.member_addr(index, family),
             protocol_port: port,
             weight: 1,
+            backup: false,
+            max_connection: 0,
         };
         Self {
             name: name.to_owned(),
@@ -310,6 +233,7 @@ impl Pool {
             connection_drain: None,
             udp_hold: None,
             pool_health: PoolHealth::default(),
+            backup_below: None,
             any_port_enable: false,
             healthmonitor: None,
             members: (0..lab.backends().len()).map(member).collect(),
@@ -416,6 +340,8 @@ impl Config {
             protocol: pool.protocol,
             protocol_port: port,
             default_pool: pool.name.clone(),
+            fallback_pool: None,
+            fallback_below: None,
             admin_state_up: true,
             cps: 0,
             max_connection: 0,
@@ -494,4 +420,9 @@ impl Config {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes by reference")]
 fn is_zero(port: &u16) -> bool {
     *port == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes by reference")]
+fn is_no_time(seconds: &u32) -> bool {
+    *seconds == 0
 }

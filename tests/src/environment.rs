@@ -44,6 +44,11 @@ pub fn allow_descriptors(count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Python with the public SDK of the API, as `cargo xtask setup` makes it.
+pub fn python() -> Result<PathBuf> {
+    path_from("ELB_PYTHON", "Python with the SDK of the API")
+}
+
 /// How many of something a lab has: what the variable `name` says, or as many as usual.
 pub fn number(name: &str, usual: usize) -> Result<usize> {
     match env::var(name) {

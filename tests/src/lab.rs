@@ -118,6 +118,15 @@ impl Lab {
         self.switch.netns().ip(&format!("link set {port} {state}")).map(drop)
     }
 
+    /// Pulls all cables of a load balancer out of the switch, or puts them back in.
+    pub fn set_cables_of(&self, host: Host, state: &str) -> Result<()> {
+        for (network, _) in self.shape.arms.devices() {
+            let port = topology::port(host, *network);
+            self.switch.netns().ip(&format!("link set {port} {state}"))?;
+        }
+        Ok(())
+    }
+
     /// The namespace of a backend, counted from 0.
     pub fn backend(&self, index: usize) -> &NetNs {
         &self.backends[index]

@@ -22,6 +22,8 @@ pub mod wire;
 pub mod address;
 pub mod topology;
 
+pub mod cpu;
+pub mod daemon;
 pub mod datapath;
 pub mod disk;
 pub mod environment;
@@ -36,6 +38,7 @@ pub mod record;
 pub mod running;
 pub mod script;
 pub mod statistics;
+pub mod terminal;
 pub mod veth;
 pub mod wait;
 pub mod xdp;

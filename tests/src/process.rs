@@ -38,6 +38,13 @@ impl Process {
         Ok(Self { name: name.to_owned(), child })
     }
 
+    /// As [`Process::start`], with the standard input and the session that `command` itself provides for.
+    pub fn start_session(name: &str, mut command: Command) -> Result<Self> {
+        die_with_parent(&mut command);
+        let child = queue(command).with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child })
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -141,6 +148,13 @@ pub(crate) fn contents(file: &mut File) -> Result<String> {
 /// The kernel sends the parent-death signal when the parent *thread* ends; started from a test's
 /// own helper thread, a child would die with that.
 fn spawn(mut command: Command) -> io::Result<Child> {
+    die_with_parent(&mut command);
+    // Ctrl-C on a terminal is for the test program, which ends its children in order.
+    command.process_group(0).stdin(Stdio::null());
+    queue(command)
+}
+
+fn queue(command: Command) -> io::Result<Child> {
     type Request = (Command, SyncSender<io::Result<Child>>);
     static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
@@ -153,9 +167,6 @@ fn spawn(mut command: Command) -> io::Result<Child> {
         });
         requests
     });
-    die_with_parent(&mut command);
-    // Ctrl-C on a terminal is for the test program, which ends its children in order.
-    command.process_group(0).stdin(Stdio::null());
     let (answer, answered) = sync_channel(1);
     let gone = || io::Error::other("the spawning thread is gone");
     spawner.send((command, answer)).map_err(|_| gone())?;

@@ -28,6 +28,11 @@ impl Running {
         Ok(Self { process: Process::start(name, command)?, files })
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has printed until now.
     pub fn printed(&self) -> Result<String> {
         Ok(fs::read_to_string(self.files.path().join(STDOUT))?)

@@ -51,6 +51,13 @@ pub fn listener<'s>(status: &'s Value, name: &str) -> Option<&'s Value> {
     all.find(|listener| listener["name"] == name)
 }
 
+/// The listener that serves the pool called `name`; null if there is none.
+pub fn listener_of_pool<'s>(status: &'s Value, name: &str) -> &'s Value {
+    let balancers = status["load_balancers"].as_array().into_iter().flatten();
+    let mut all = balancers.flat_map(|lb| lb["listeners"].as_array().into_iter().flatten());
+    all.find(|listener| listener["default_pool"] == name).unwrap_or(&Value::Null)
+}
+
 /// How many slots of its ring each member of the pool called `name` owns, by address.
 pub fn slots(status: &Value, name: &str) -> BTreeMap<IpAddr, u64> {
     let pool = pools(status).into_iter().find(|pool| pool["name"] == name);
@@ -73,11 +80,12 @@ pub fn member<'s>(status: &'s Value, name: &str, address: IpAddr) -> Option<&'s 
     members.iter().find(|member| member["address"].as_str() == Some(&address.to_string()))
 }
 
-/// Whether every member of every pool that has a weight takes new flows.
+/// Whether every member of every pool that has a weight takes new flows, but for those in reserve.
 pub fn all_serve(status: &Value) -> bool {
     let members = |pool: &&Value| pool["members"].as_array().cloned().unwrap_or_default();
     let mut members = pools(status).iter().flat_map(members).collect::<Vec<_>>().into_iter();
-    members.len() > 0 && members.all(|one| one["weight"] == 0 || one["slots"] != 0)
+    let rests = |one: &Value| one["weight"] == 0 || one["backup"]["in_service"] == false;
+    members.len() > 0 && members.all(|one| rests(&one) || one["slots"] != 0)
 }
 
 fn visit(value: &Value, look: &mut impl FnMut(&serde_json::Map<String, Value>)) {

@@ -1,6 +1,9 @@
 //! What cannot be, or is done another way: shown, and nothing half-made.
 
 use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 use elb_tests::address::Family;
@@ -33,20 +36,7 @@ fn a_set_up_that_cannot_be_changes_nothing() -> Result<()> {
         assert!(error.contains(said), "{error}");
         assert_eq!(bench.look()?, before, "{arguments}");
     }
-    let mut elsewhere = bench.host().command(&bench.elb);
-    elsewhere.args([
-        "backend",
-        "up",
-        "--mode",
-        "ipip",
-        "--from",
-        "any",
-        "--interface",
-        DEVICE,
-        "--vip",
-    ]);
-    elsewhere.arg(v4.to_string()).arg("--pin-dir").arg(bench.lab.files());
-    elsewhere.arg("--state-dir").arg(bench.state_dir());
+    let elsewhere = up_with(&bench, v4, bench.lab.files());
     let error = refusal(elsewhere)?;
     assert!(error.contains("is not in a BPF file system"), "{error}");
     assert_eq!(bench.look()?, before);
@@ -136,20 +126,7 @@ fn two_set_ups_do_not_share_a_host() -> Result<()> {
     let [v4, v6] = bench.vips();
     bench.up("ipip", &[v4])?;
     let before = bench.look()?;
-    let mut second = bench.host().command(&bench.elb);
-    second.args([
-        "backend",
-        "up",
-        "--mode",
-        "ipip",
-        "--from",
-        "any",
-        "--interface",
-        DEVICE,
-        "--vip",
-    ]);
-    second.arg(v6.to_string()).arg("--pin-dir").arg(bench.lab.pins().join("second"));
-    second.arg("--state-dir").arg(bench.state_dir());
+    let second = up_with(&bench, v6, &bench.lab.pins().join("second"));
     let error = refusal(second)?;
     assert!(error.contains("has a set-up with pin_dir"), "{error}");
     assert_eq!(bench.look()?, before);
@@ -177,4 +154,13 @@ fn a_broken_state_file_is_kept_and_reported() -> Result<()> {
     bench.elb("down --all")?;
     assert_eq!(bench.attached()?, None);
     Ok(())
+}
+
+/// A set-up with another directory of pins.
+fn up_with(bench: &Bench, vip: IpAddr, pin_dir: &Path) -> Command {
+    let mut command = bench.host().command(&bench.elb);
+    command.args(["backend", "up", "--mode", "ipip", "--from", "any", "--interface", DEVICE]);
+    command.arg("--vip").arg(vip.to_string()).arg("--pin-dir").arg(pin_dir);
+    command.arg("--state-dir").arg(bench.state_dir());
+    command
 }

@@ -99,7 +99,13 @@ impl Scene {
         match change {
             Change::Add { member, weight } => {
                 let address = self.address(member);
-                let member = Member { address, protocol_port: ECHO_PORT, weight };
+                let member = Member {
+                    address,
+                    protocol_port: ECHO_PORT,
+                    weight,
+                    backup: false,
+                    max_connection: 0,
+                };
                 self.reload(|members| members.push(member))
             }
             Change::Remove { member } => {

@@ -159,6 +159,8 @@ fn a_member_that_is_the_load_balancer_itself_is_named() -> Result<()> {
             address: own,
             protocol_port: HTTP_PORT,
             weight: 1,
+            backup: false,
+            max_connection: 0,
         });
     })?;
     scene.agent.wait_members(&[own], "OFFLINE", LIMIT)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elb_userspace::health::probe::{self, ProbeSpec};
 use elb_userspace::model::monitor::{
-    GrpcCheck, HealthCheck, HttpCheck, HttpMethod, TlsCheck, UrlPath,
+    GrpcCheck, HealthCheck, HttpCheck, HttpMethod, TalkCheck, TlsCheck, UrlPath,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +51,7 @@ async fn probed(kind: u8, answer: &[u8]) {
             assert!(name.is_some_and(|name: &[u8; 7]| name.eq_ignore_ascii_case(b"HTTP/1.")));
             assert!(has(answer, b"200"));
         }
+        (Ok(()), HealthCheck::Talk(_)) => assert!(has(answer, b"ok")),
         (Ok(()), _) => {}
         (Err(failure), _) => {
             let said = format!("{failure} {:?}", failure.responses());
@@ -88,9 +89,14 @@ fn check(kind: u8) -> HealthCheck {
         url_path: "/healthz".parse().unwrap(),
         domain_name: None,
         expected_codes: "200".parse().unwrap(),
+        expected_body: None,
     };
     match kind {
         b'h' => HealthCheck::Http(http),
+        b'b' => HealthCheck::Http(HttpCheck { expected_body: "ok".parse().ok(), ..http }),
+        b'w' => {
+            HealthCheck::Talk(TalkCheck { send: "?".parse().ok(), expect: "ok".parse().unwrap() })
+        }
         b's' => HealthCheck::Https(http),
         b't' => HealthCheck::Tls(TlsCheck { domain_name: None }),
         _ => HealthCheck::Grpc(GrpcCheck {
@@ -98,6 +104,7 @@ fn check(kind: u8) -> HealthCheck {
             url_path: UrlPath::grpc_health(),
             domain_name: None,
             expected_codes: "0".parse().unwrap(),
+            expected_body: (),
         }),
     }
 }
@@ -111,5 +118,6 @@ fn spec(target: SocketAddr, check: HealthCheck) -> ProbeSpec {
         timeout: TIMEOUT,
         check,
         default_host: IpAddr::from([192, 0, 2, 10]),
+        names: None,
     }
 }

@@ -83,8 +83,8 @@ fn a20_switching_the_check_on_probes_at_once() -> Result<()> {
 fn a23_a_type_that_does_not_fit_the_pool_is_refused() -> Result<()> {
     let lab = lab(1)?;
     for (protocol, kind, instead) in [
-        (Protocol::Udp, MonitorKind::Http, "use UDP_CONNECT"),
-        (Protocol::Tcp, MonitorKind::UdpConnect, "use TCP, HTTP, HTTPS, TLS or GRPC"),
+        (Protocol::Udp, MonitorKind::Http, "use UDP_CONNECT or COMMAND"),
+        (Protocol::Tcp, MonitorKind::UdpConnect, "use TCP, HTTP, HTTPS, TLS, GRPC or COMMAND"),
     ] {
         let pool = Pool::of(&lab, WEB, Family::V4, protocol, ECHO_PORT);
         let pool = pool.watched(HealthMonitor::quick(kind));

@@ -6,10 +6,13 @@ mod configuring;
 mod connecting;
 mod datagrams;
 mod requesting;
+mod running;
 mod securing;
+mod talking;
 mod unreachable;
 
 mod addresses;
+mod brisk;
 mod counting;
 mod pacing;
 mod remembering;

@@ -37,8 +37,13 @@ fn a07_first_probes_come_at_once_the_next_spread_over_an_interval_and_then_once_
     lab.lb().ip(&format!("route add 10.64.0.0/24 via {}", lab.member_addr(0, Family::V4)))?;
     let script = Script::start(lab.backend(0), HEALTH)?;
     let mut pool = Pool::of(&lab, WEB, Family::V4, Protocol::Tcp, HTTP_PORT);
-    let member =
-        |n| Member { address: IpAddr::from([10, 64, 0, n]), protocol_port: HTTP_PORT, weight: 1 };
+    let member = |n| Member {
+        address: IpAddr::from([10, 64, 0, n]),
+        protocol_port: HTTP_PORT,
+        weight: 1,
+        backup: false,
+        max_connection: 0,
+    };
     pool.members = (1..=MEMBERS).map(member).collect();
     let monitor = HealthMonitor::quick(MonitorKind::Http).direct();
     let delay = u32::try_from(DELAY.as_secs())?;

@@ -149,7 +149,7 @@ fn a_file_of_nonsense_is_reported_and_the_agent_starts_without() -> Result<()> {
         scene.agent.terminate()?;
         fs::write(health_file(&scene), nonsense)?;
         scene.agent.restart()?;
-        assert!(scene.agent.log().contains("the saved state is of no use"), "{nonsense}");
+        assert!(scene.agent.log().contains("the saved state cannot be used"), "{nonsense}");
         scene.wait(0, "ONLINE")?;
     }
     Ok(())

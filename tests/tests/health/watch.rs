@@ -42,7 +42,13 @@ impl Watch {
             let (case, port) = next;
             let family = if case.member.is_ipv4() { Family::V4 } else { Family::V6 };
             let mut pool = Pool::of(&lab, &case.name, family, case.protocol, port);
-            pool.members = vec![Member { address: case.member, protocol_port: port, weight: 1 }];
+            pool.members = vec![Member {
+                address: case.member,
+                protocol_port: port,
+                weight: 1,
+                backup: false,
+                max_connection: 0,
+            }];
             config.balance(&lab, family, port, pool.watched(case.monitor))
         });
         Self::start_config(lab, config)

@@ -67,7 +67,7 @@ impl Guarded {
 
     /// Takes its configuration over: when this returns, packets meet it.
     fn reload(&mut self) -> Result<()> {
-        let times = |agent: &Agent| agent.log().matches("the configuration is taken over").count();
+        let times = |agent: &Agent| agent.log().matches("the configuration is accepted").count();
         let before = times(&self.agent);
         self.agent.reload(&self.config)?;
         wait_for("the configuration to be taken over", LIMIT, || {

@@ -76,7 +76,13 @@ fn connections_are_explained_as_they_are_served_while_slots_move() -> Result<()>
     }
     assert_eq!(scene.agent.ask(&["flows"])?["summary"]["flows"], 0);
 
-    let late = Member { address: scene.member(2), protocol_port: ECHO_PORT, weight: 2 };
+    let late = Member {
+        address: scene.member(2),
+        protocol_port: ECHO_PORT,
+        weight: 2,
+        backup: false,
+        max_connection: 0,
+    };
     let address = late.address;
     scene.config.pool_mut(ECHO).members.push(late);
     scene.agent.reload(&scene.config)?;

@@ -100,7 +100,13 @@ fn a_thousand_connections_outlive_every_change_of_other_members() -> Result<()> 
     let mut pooled = Pooled::start()?;
     let held = pooled.open(CONNECTIONS)?;
 
-    let late = Member { address: pooled.address(LATE), protocol_port: ECHO_PORT, weight: 2 };
+    let late = Member {
+        address: pooled.address(LATE),
+        protocol_port: ECHO_PORT,
+        weight: 2,
+        backup: false,
+        max_connection: 0,
+    };
     pooled.change(|members| members.push(late))?;
     pooled.wait_serving(&[0, 1, 2, LATE])?;
     assert!(pooled.new_connections()?[LATE] > 0, "nothing reaches the new member");

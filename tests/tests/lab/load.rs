@@ -62,7 +62,7 @@ impl Scene {
     /// Gives the agent the configuration, and waits until the status is as `wanted`.
     pub(crate) fn reload(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let taken_over = |agent: &elb_tests::agent::Agent| {
-            agent.log().matches("the configuration is taken over").count()
+            agent.log().matches("the configuration is accepted").count()
         };
         let before = taken_over(&self.agent);
         self.agent.reload(&self.config)?;

@@ -57,7 +57,13 @@ fn the_route_to_a_member_takes_another_gateway() -> Result<()> {
     let mut config = Config::new(&lab);
     for (name, port) in [("web", HTTP_PORT), ("echo", ECHO_PORT)] {
         let mut pool = Pool::of(&lab, name, Family::V4, Protocol::Tcp, port);
-        pool.members = vec![Member { address: member.parse()?, protocol_port: port, weight: 1 }];
+        pool.members = vec![Member {
+            address: member.parse()?,
+            protocol_port: port,
+            weight: 1,
+            backup: false,
+            max_connection: 0,
+        }];
         config = config.balance(&lab, Family::V4, port, pool);
     }
     let agent = Agent::start(&lab, &config)?;

@@ -45,7 +45,7 @@ fn started_again_with_a_spoilt_saved_state() -> Result<()> {
         Ok(fs::write(saved_state(scene), &text[..text.len() / 2])?)
     };
     let scene = goes_on_across(Agent::kill, damage)?;
-    assert!(scene.agent.log().contains("the saved state is of no use"));
+    assert!(scene.agent.log().contains("the saved state cannot be used"));
     Ok(())
 }
 

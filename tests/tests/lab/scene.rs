@@ -140,6 +140,18 @@ impl Scene {
         Ok(traffic)
     }
 
+    /// New connections to the pool of echoes, all of which go to these backends, and stay.
+    pub(crate) fn held_on(&self, backends: &[usize]) -> Result<HeldConnections> {
+        const HELD: usize = 40;
+        const BEAT: Duration = Duration::from_millis(200);
+        let held = HeldConnections::open(self.lab.client(), self.echo(), HELD, BEAT)?;
+        let report = held.so_far();
+        let on = |index: &usize| report.on(&self.lab.backend_name(*index)).len();
+        assert!(backends.iter().all(|index| on(index) > 0), "{backends:?}");
+        assert_eq!(backends.iter().map(on).sum::<usize>(), HELD, "{backends:?}");
+        Ok(held)
+    }
+
     /// Who owns each slot of the rings, as the packet path reads it.
     pub(crate) fn rings(&self) -> Result<Vec<u16>> {
         self.rings_of(names::ABI_VERSION)
@@ -170,6 +182,21 @@ pub(crate) fn config(lab: &Lab, mode: Forwarding, shape: impl Fn(Pool) -> Pool) 
         let pool = Pool::of(lab, name, Family::V4, Protocol::Tcp, port).forwarding(mode);
         config.balance(lab, Family::V4, port, shape(pool))
     })
+}
+
+/// None of these connections breaks, and each is answered again; then they end.
+pub(crate) fn all_go_on<'a>(
+    all: impl IntoIterator<Item = (&'a str, HeldConnections)>,
+) -> Result<()> {
+    for (what, held) in all {
+        let seen = held.so_far();
+        wait_for("three more answers on every connection", LIMIT, || {
+            Ok(held.so_far().is_beyond(&seen, 3).then_some(()))
+        })?;
+        let report = held.stop()?;
+        assert_eq!(report.broken().len(), 0, "{what}: {:?}", report.broken());
+    }
+    Ok(())
 }
 
 /// Waits until every member of every pool that has a weight takes new flows.

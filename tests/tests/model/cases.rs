@@ -22,6 +22,7 @@ fn pool(number: u8) -> Pool {
         renamed: false,
         members: (first..=first + 1).map(|member| (member, Member::NEW)).collect(),
         rehash: false,
+        backup_below: 1,
         drain: None,
         udp_hold: 0,
         present: true,
@@ -34,7 +35,7 @@ fn wanted() -> Wanted {
         protocol: Protocol::Tcp,
         room: 1000,
         pools: [pool(0), pool(1)],
-        listeners: [Listener { pool: 0, idle: 10 }; 2],
+        listeners: [Listener::of(0, 10); 2],
     }
 }
 
@@ -52,10 +53,7 @@ fn run(wanted: Wanted, steps: &[Step]) -> Result<(), TestCaseError> {
 #[test]
 fn slots_settle_after_members_are_cut_one_after_the_other() -> Result<(), TestCaseError> {
     run(
-        Wanted {
-            listeners: [Listener { pool: 0, idle: 20 }; 2],
-            ..with(Pool { drain: Some(25), ..pool(0) })
-        },
+        Wanted { listeners: [Listener::of(0, 20); 2], ..with(Pool { drain: Some(25), ..pool(0) }) },
         &[
             Change(Algorithm(0, LbAlgorithm::ThreeTupleHash)),
             Change(Remove(2)),
@@ -91,7 +89,7 @@ fn a_flow_goes_on_when_its_pool_keeps_flows_again() -> Result<(), TestCaseError>
     run(
         Wanted {
             protocol: Protocol::Udp,
-            listeners: [Listener { pool: 0, idle: 20 }; 2],
+            listeners: [Listener::of(0, 20); 2],
             ..with(Pool {
                 algorithm: LbAlgorithm::RoundRobin,
                 members: BTreeMap::from([(1, Member::NEW)]),
@@ -108,6 +106,39 @@ fn a_flow_goes_on_when_its_pool_keeps_flows_again() -> Result<(), TestCaseError>
             Send(2, Packet::Data),
         ],
     )
+}
+
+/// The first pool fails, the second takes over and fails, too, and both come back in turn.
+#[test]
+fn flows_stay_while_another_pool_takes_over_and_gives_back() -> Result<(), TestCaseError> {
+    let second = Pool { drain: Some(10), ..pool(1) };
+    let wanted = Wanted { pools: [Pool { drain: Some(25), ..pool(0) }, second], ..wanted() };
+    let steps = [
+        Change(Fallback(0, Some(2))),
+        Send(1, Packet::Opening),
+        Send(1, Packet::Data),
+        Change(Drain(1)),
+        Send(3, Packet::Opening),
+        Send(3, Packet::Data),
+        Send(1, Packet::Data),
+        Change(Drain(5)),
+        Change(Drain(6)),
+        Wait(3_000),
+        Restart,
+        Send(1, Packet::Data),
+        Send(3, Packet::Data),
+        Change(Undrain(1)),
+        Send(5, Packet::Opening),
+        Send(3, Packet::Data),
+        Wait(3_000),
+        Send(1, Packet::Data),
+        Send(3, Packet::Data),
+        Send(5, Packet::Data),
+        Sweep,
+        Change(Undrain(5)),
+        Send(3, Packet::Data),
+    ];
+    run(wanted, &steps)
 }
 
 /// Flows outlive all that their pools and listeners can become.
@@ -192,7 +223,7 @@ fn a_flow_that_opened_again_does_not_go_back_to_its_record_of_before() -> Result
                     ..pool(1)
                 },
             ],
-            listeners: [Listener { pool: 0, idle: 20 }, Listener { pool: 1, idle: 10 }],
+            listeners: [Listener::of(0, 20), Listener::of(1, 10)],
             ..wanted()
         },
         &[
@@ -223,7 +254,7 @@ fn a_flow_that_was_refused_a_record_goes_on_where_it_opened() -> Result<(), Test
                 },
                 Pool { members: BTreeMap::from([(5, Member::NEW)]), ..pool(1) },
             ],
-            listeners: [Listener { pool: 1, idle: 10 }, Listener { pool: 0, idle: 10 }],
+            listeners: [Listener::of(1, 10), Listener::of(0, 10)],
         },
         &[
             Send(4, Packet::Data),
@@ -260,6 +291,36 @@ fn a_datagram_flow_stays_where_it_went_for_want_of_a_former_member() -> Result<(
             Wait(2_724),
             Sweep,
             Send(6, Packet::Data),
+        ],
+    )
+}
+
+/// A flow without room for its record keeps the pool before for longer than an idle timeout; then the listener goes
+/// back. Datagrams follow it after an idle timeout, and not at once.
+#[test]
+fn datagrams_have_an_idle_timeout_though_the_pool_before_was_kept_for_longer()
+-> Result<(), TestCaseError> {
+    run(
+        Wanted {
+            protocol: Protocol::Udp,
+            room: 1,
+            pools: [pool(0), Pool { algorithm: LbAlgorithm::RoundRobin, udp_hold: 0, ..pool(1) }],
+            ..wanted()
+        },
+        &[
+            Change(Serve(0, 1)),
+            Change(Serve(1, 1)),
+            Wait(23_000),
+            Send(4, Packet::Data),
+            Send(4, Packet::Data),
+            Restart,
+            Send(1, Packet::Data),
+            Send(2, Packet::Data),
+            Sweep,
+            Change(Serve(0, 0)),
+            Change(Serve(1, 0)),
+            Sweep,
+            Send(4, Packet::Data),
         ],
     )
 }

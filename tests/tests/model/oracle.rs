@@ -7,7 +7,9 @@
 //! - A member serves its flows until `connection_drain` is over after it left, or, where the pool
 //!   rehashes, it fails; from then on it gets nothing.
 //! - A new flow goes to a member that takes new ones, if there is any in the pool that its listener
-//!   serves: one with a weight that is neither sick, drained nor removed.
+//!   serves: one with a weight that is neither sick, drained nor removed; backup members take new ones
+//!   while fewer of the others than `backup_below` do, and do not leave when they go back into reserve.
+//! - A listener with a fallback pool is served by that while too few members of its own take new flows.
 //! - A connection that its client closed is served for some seconds of silence.
 //! - A flow that found no room for a record is not promised to stay, and may be refused.
 
@@ -83,7 +85,7 @@ impl Oracle {
             let pool = &self.wanted.pools[pool_of(member)];
             // A pool that goes leaves the delay that it had.
             let drain = if pool.present { pool.drain } else { drains[pool_of(member)] };
-            let delay = drain.filter(|_| !self.takes_new(member)).map(milliseconds);
+            let delay = drain.filter(|_| !self.may_take_new(member)).map(milliseconds);
             let Some(delay) = delay else {
                 self.cuts.remove(&member);
                 continue;
@@ -120,7 +122,7 @@ impl Oracle {
         let rehashed = |member: &u8| rehashes(*member) && is_sick(*member);
         let gone = |cut: fn(&Span) -> u64, at: u64| -> BTreeSet<u8> {
             let is_cut = |member: &u8| self.cuts.get(member).is_some_and(|span| cut(span) <= at);
-            let leaves = |member: &u8| !self.takes_new(*member);
+            let leaves = |member: &u8| !self.may_take_new(*member);
             (1..=2 * MEMBERS).filter(leaves).filter(|m| rehashed(m) || is_cut(m)).collect()
         };
         let perhaps = gone(|cut| cut.from, span.to);
@@ -234,8 +236,24 @@ impl Oracle {
     }
 
     fn takes_new(&self, member: u8) -> bool {
+        self.may_take_new(member) && (!self.is_backup(member) || self.is_short(pool_of(member)))
+    }
+
+    /// Whether it would, if it were needed.
+    fn may_take_new(&self, member: u8) -> bool {
         let member = self.wanted.member(member);
         member.is_some_and(|member| member.weight > 0 && !member.sick && !member.drained)
+    }
+
+    fn is_backup(&self, member: u8) -> bool {
+        self.wanted.member(member).is_some_and(|member| member.backup)
+    }
+
+    /// Whether too few members of a pool that are no backup can take new flows.
+    fn is_short(&self, pool: usize) -> bool {
+        let others = self.wanted.pools[pool].members.keys().filter(|one| !self.is_backup(**one));
+        let serving = others.filter(|one| self.may_take_new(**one)).count();
+        serving < self.wanted.pools[pool].backup_below as usize
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Pool {
     pub members: BTreeMap<u8, Member>,
     /// Flows of unhealthy members go to others.
     pub rehash: bool,
+    /// Backup members take new flows while fewer of the others can.
+    pub backup_below: u32,
     /// `connection_drain`, in seconds as the next.
     pub drain: Option<u32>,
     pub udp_hold: u32,
@@ -49,18 +51,36 @@ pub struct Member {
     pub sick: bool,
     /// By command.
     pub drained: bool,
+    /// It stands in for the others of its pool.
+    pub backup: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Listener {
-    /// The pool that it serves.
+    /// The pool that serves it.
     pub pool: usize,
+    /// Its default pool.
+    pub own: usize,
+    /// The other pool takes over while fewer members of its own than this take new flows.
+    pub fallback_below: Option<u32>,
     /// `keepalive_timeout` in seconds.
     pub idle: u32,
 }
 
 impl Member {
-    pub const NEW: Self = Self { weight: 1, sick: false, drained: false };
+    pub const NEW: Self = Self { weight: 1, sick: false, drained: false, backup: false };
+}
+
+impl Listener {
+    /// Served by its default pool alone.
+    pub const fn of(pool: usize, idle: u32) -> Self {
+        Self { pool, own: pool, fallback_below: None, idle }
+    }
+
+    /// The pool that may take over.
+    pub const fn other(&self) -> usize {
+        (self.own + 1) % POOLS
+    }
 }
 
 /// The pool that a member belongs to.
@@ -84,6 +104,8 @@ pub enum Change {
     Recover(u8),
     Drain(u8),
     Undrain(u8),
+    Backup(u8, bool),
+    BackupBelow(usize, u32),
     Algorithm(usize, LbAlgorithm),
     Large(usize, bool),
     Rename(usize),
@@ -93,6 +115,8 @@ pub enum Change {
     Present(usize, bool),
     /// A listener goes to a pool.
     Serve(usize, usize),
+    /// The other pool takes a listener over below so many members, or does not.
+    Fallback(usize, Option<u32>),
     /// A listener gets another idle timeout.
     Idle(usize, u32),
 }
@@ -152,21 +176,55 @@ impl Wanted {
             Change::Recover(member) => self.edit(member, |m| m.sick = false),
             Change::Drain(member) => self.edit(member, |m| m.drained = true),
             Change::Undrain(member) => self.edit(member, |m| m.drained = false),
+            Change::Backup(member, backup) => self.edit(member, |m| m.backup = backup),
+            Change::BackupBelow(pool, below) => self.pools[pool].backup_below = below,
             Change::Algorithm(pool, algorithm) => self.pools[pool].algorithm = algorithm,
             Change::Large(pool, large) => self.pools[pool].large = large,
             Change::Rename(pool) => self.pools[pool].renamed ^= true,
             Change::Rehash(pool, rehash) => self.pools[pool].rehash = rehash,
             Change::ConnectionDrain(pool, drain) => self.pools[pool].drain = drain,
             Change::Present(pool, present) => {
-                let is_served = self.listeners.iter().any(|listener| listener.pool == pool);
+                let is_served = self
+                    .listeners
+                    .iter()
+                    .any(|one| one.own == pool || one.fallback_below.is_some());
                 self.pools[pool].present = present || is_served;
             }
             Change::Serve(listener, pool) => {
-                self.listeners[listener].pool = pool;
+                self.listeners[listener].own = pool;
                 self.pools[pool].present = true;
+            }
+            Change::Fallback(listener, below) => {
+                self.listeners[listener].fallback_below = below;
+                self.pools.iter_mut().for_each(|pool| pool.present |= below.is_some());
             }
             Change::Idle(listener, idle) => self.listeners[listener].idle = idle,
         }
+        for listener in 0..POOLS {
+            self.listeners[listener].pool = self.serving(self.listeners[listener]);
+        }
+    }
+
+    /// The pool that serves a listener from now on: where neither can, the one that did.
+    fn serving(&self, listener: Listener) -> usize {
+        let (own, other) = (listener.own, listener.other());
+        let is_short = listener.fallback_below.is_some_and(|below| self.takers(own) < below);
+        let neither = self.takers(own) == 0 && self.takers(other) == 0;
+        let stays = is_short && neither && listener.pool == other;
+        let takes_over = stays || (is_short && self.takers(other) > 0);
+        if takes_over { other } else { own }
+    }
+
+    /// How many members of a pool take new flows.
+    fn takers(&self, pool: usize) -> u32 {
+        let pool = &self.pools[pool];
+        let may = |one: &&Member| one.weight > 0 && !one.sick && !one.drained;
+        let count = |backup| {
+            let members = pool.members.values().filter(may).filter(|one| one.backup == backup);
+            u32::try_from(members.count()).unwrap_or(u32::MAX)
+        };
+        let others = count(false);
+        if others < pool.backup_below { others + count(true) } else { others }
     }
 
     fn edit(&mut self, member: u8, edit: impl FnOnce(&mut Member)) {
@@ -191,7 +249,7 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
     let protocol = prop_oneof![2 => Just(Protocol::Tcp), 1 => Just(Protocol::Udp)];
     let room = prop_oneof![4 => Just(1000u32), 1 => 1u32..8];
     let pools = (any_pool(0), any_pool(1)).prop_map(|(one, other)| [one, other]);
-    let listener = (0..POOLS, any_idle()).prop_map(|(pool, idle)| Listener { pool, idle });
+    let listener = (0..POOLS, any_idle()).prop_map(|(pool, idle)| Listener::of(pool, idle));
     let listeners = [listener.clone(), listener];
     (protocol, room, pools, listeners).prop_map(|(protocol, room, pools, listeners)| Wanted {
         protocol,
@@ -213,6 +271,7 @@ fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
             renamed: false,
             members: (first..first + members).map(|member| (member, Member::NEW)).collect(),
             rehash,
+            backup_below: 1,
             drain,
             udp_hold,
             present: true,
@@ -253,6 +312,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         4 => member().prop_map(Change::Recover),
         2 => member().prop_map(Change::Drain),
         2 => member().prop_map(Change::Undrain),
+        4 => (member(), any::<bool>()).prop_map(|(member, backup)| Change::Backup(member, backup)),
+        1 => (pool(), 1u32..4).prop_map(|(pool, below)| Change::BackupBelow(pool, below)),
         2 => (pool(), any_algorithm()).prop_map(|(pool, all)| Change::Algorithm(pool, all)),
         1 => (pool(), any::<bool>()).prop_map(|(pool, large)| Change::Large(pool, large)),
         1 => pool().prop_map(Change::Rename),
@@ -260,6 +321,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => (pool(), any_drain()).prop_map(|(pool, drain)| Change::ConnectionDrain(pool, drain)),
         2 => (pool(), any::<bool>()).prop_map(|(pool, present)| Change::Present(pool, present)),
         5 => (pool(), pool()).prop_map(|(listener, pool)| Change::Serve(listener, pool)),
+        3 => (pool(), prop::option::of(1u32..4))
+            .prop_map(|(listener, below)| Change::Fallback(listener, below)),
         1 => (pool(), any_idle()).prop_map(|(listener, idle)| Change::Idle(listener, idle)),
     ]
 }

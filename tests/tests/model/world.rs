@@ -12,7 +12,7 @@ use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler,
 use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MinimumHealthy, Model, Name, NoMember, ResourceId, RingSize, Weight,
+    MemberCount, MinimumHealthy, Model, Name, NoMember, ResourceId, RingSize, Weight,
 };
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
@@ -259,7 +259,11 @@ fn model(wanted: &Wanted) -> Model {
         protocol: wanted.protocol,
         protocol_port: PORTS[number],
         port_ranges: vec![],
-        default_pool: pool_name(listener.pool, &wanted.pools[listener.pool]),
+        default_pool: pool_name(listener.own, &wanted.pools[listener.own]),
+        fallback_pool: listener
+            .fallback_below
+            .map(|_| pool_name(listener.other(), &wanted.pools[listener.other()])),
+        fallback_below: MemberCount::constant(listener.fallback_below.unwrap_or(1)),
         admin_state_up: true,
         keepalive_timeout: IdleTimeout::constant(listener.idle),
         ipgroup: None,
@@ -291,6 +295,8 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         address: address(*number),
         protocol_port: 0,
         weight: Weight::constant(member.weight),
+        backup: member.backup,
+        max_connection: model::Limit::constant(0),
         server_id: None,
     };
     model::Pool {
@@ -311,6 +317,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),
+        backup_below: MemberCount::constant(pool.backup_below),
         allow_empty: false,
         members: pool.members.iter().map(member).collect(),
     }

@@ -41,6 +41,11 @@ fn forwarding_program_that_reports_packets() {
 }
 
 #[test]
+fn forwarding_program_that_writes_the_flow_log() {
+    assert!(processed("elb-xdp", names::LOGGED_PROGRAM) < BUDGET);
+}
+
+#[test]
 fn program_that_forwards_probes() {
     assert!(processed("elb-xdp", names::PROBE_PROGRAM) < BUDGET);
 }

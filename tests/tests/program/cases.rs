@@ -8,6 +8,7 @@ use elb_common::reason::{Fate, Reason};
 use elb_common::trace::{Event, FORWARDED, MAX_SNAP, Trace};
 
 use crate::kernel::{DROP, Kernel, PASS, PROGRAMS, REDIRECT, Ran, TX, now};
+use crate::logging;
 use crate::oracle::{Expected, Oracle};
 use crate::world::{INGRESS, OTHER, World, world};
 
@@ -29,7 +30,8 @@ pub fn check(cases: Vec<Case>) {
     check_in(world(now()), cases);
 }
 
-/// Both programs must do the same, and the one that reports packets must report each.
+/// All programs must do the same; the one that reports packets must report each, and those that write the
+/// flow log must note what is for it.
 pub fn check_in(world: World, cases: Vec<Case>) {
     let failed: Vec<String> =
         PROGRAMS.iter().flat_map(|program| failed(program, &world, &cases)).collect();
@@ -39,6 +41,7 @@ pub fn check_in(world: World, cases: Vec<Case>) {
 fn failed(program: &'static str, world: &World, cases: &[Case]) -> Vec<String> {
     let mut kernel = Kernel::with(program, &world.memory());
     kernel.trace(EVERYTHING);
+    kernel.flow_log(logging::ALL);
     let mut oracle = Oracle::new(world.clone());
     let memory = oracle.world.memory();
     let run = |case: &Case| {
@@ -102,7 +105,8 @@ fn run(
         other => return Err(format!("the oracle is undecided: {other:?}")),
     };
     same("counters that moved", moved, should)?;
-    reported(kernel, frame, &ran, reason, &expected)
+    reported(kernel, frame, &ran, reason, &expected)?;
+    logging::logged(kernel, frame, reason, &expected)
 }
 
 /// What the program that reports packets must report about this one; the other reports nothing.
@@ -114,7 +118,7 @@ fn reported(
     expected: &Expected,
 ) -> Result<(), String> {
     let events = kernel.events();
-    if kernel.program == names::PROGRAM {
+    if kernel.program != names::TRACED_PROGRAM {
         return same("events", events, vec![]);
     }
     let [event] = &events[..] else { return Err(format!("{} events", events.len())) };
@@ -177,7 +181,7 @@ fn counters(kernel: &Kernel, oracle: &Oracle) -> Vec<(String, Counter)> {
         .collect()
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), String> {
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: T, wanted: T) -> Result<(), String> {
     if got == wanted { Ok(()) } else { Err(format!("{what}: got {got:?}, wanted {wanted:?}")) }
 }
 

@@ -3,6 +3,7 @@
 use elb_common::backend::backend_flags;
 use elb_common::listener::{Listener, algorithm, listener_flags as flags};
 use elb_common::reason::Reason;
+use elb_common::ring::Slot;
 use elb_common::room::BELIEVED;
 
 use crate::both::{Both, in_one_second, listener};
@@ -152,6 +153,114 @@ fn a_count_that_is_not_corrected_limits_nothing() {
     assert!(shakes.into_iter().all(|[first, second]| accepted(first) && first == second));
     both.swept(0);
     assert_eq!(both.run("swept now", &tcp4(9, SYN)), FULL);
+    both.check_records();
+}
+
+/// Members that may have so many connections, in the order of their ids, of a pool with this algorithm.
+fn of_members(algorithm: u16, most: [u32; 3], weights: [u32; 3]) -> Both {
+    Both::with(|memory| {
+        for protocol in [TCP, UDP] {
+            let listener = listener(memory, vip4(), AT, protocol);
+            listener.algorithm = algorithm;
+            listener.flags = flags::TRACKED | flags::MEMBER_LIMITS | flags::RESET;
+        }
+        for (id, (most, weight)) in MEMBERS.into_iter().zip(most.into_iter().zip(weights)) {
+            let backend = memory.backends.get_mut(&id).unwrap();
+            (backend.max_connections, backend.weight) = (most, weight);
+        }
+    })
+}
+
+const MEMBERS: [u16; 3] = [id::L2, id::IN_V4, id::IN_V6];
+const ALL_FULL: Then = Because(Reason::MemberLimitAnswered);
+
+fn open(both: &Both) -> [u64; 3] {
+    MEMBERS.map(|id| both.kernel.backend_state(id).connections)
+}
+
+/// A member at its limit is passed over, whatever its weight; where all are at theirs, new connections are
+/// refused as `no_member` says; what ends makes room for one.
+#[test]
+fn no_member_has_more_connections_than_it_may() {
+    for algorithm in [algorithm::ROUND_ROBIN, algorithm::LEAST_CONNECTIONS] {
+        for (most, weights) in [([2, 3, 4], [1, 1, 1]), ([2, 3, 4], [100, 7, 1])] {
+            let mut both = of_members(algorithm, most, weights);
+            let shakes = connect(&mut both, 1..10);
+            let went: Vec<_> = shakes.iter().map(|[first, _]| *first).collect();
+            assert!(shakes.iter().all(|[first, second]| accepted(*first) && first == second));
+            assert_eq!(open(&both), [2, 3, 4], "{algorithm}: {went:?}");
+            assert_eq!(both.run("one more", &tcp4(10, SYN)), ALL_FULL, "{algorithm}");
+            assert_eq!(both.run("and a datagram", &udp4(10)), ALL_FULL, "{algorithm}");
+            assert_eq!(both.run("a connection goes on", &tcp4(5, ACK)), went[4]);
+            for (client, to) in (1..10).zip(&went).filter(|(client, _)| client % 2 == 0) {
+                assert_eq!(both.run("the end of one", &tcp4(client, FIN | ACK)), *to);
+                let [first, second] = connect(&mut both, 100 + client..101 + client)[0];
+                assert_eq!([first, second], [*to, *to], "{algorithm}: its place is taken");
+                assert_eq!(both.run("but no other", &tcp4(11, SYN)), ALL_FULL);
+            }
+            assert_eq!(open(&both), [2, 3, 4]);
+            both.check_records();
+        }
+    }
+}
+
+/// Only one of many has room.
+#[test]
+fn the_one_with_room_is_found_among_heavier_ones() {
+    let mut both = of_members(algorithm::ROUND_ROBIN, [1, 1, 0], [100, 100, 1]);
+    let shakes = connect(&mut both, 1..41);
+    assert!(shakes.into_iter().all(|[first, second]| accepted(first) && first == second));
+    assert_eq!(open(&both), [1, 1, 38]);
+    both.check_records();
+}
+
+/// The others share what one without room does not take: none gets all that would have been its own.
+#[test]
+fn turns_of_a_full_member_are_shared_by_the_others() {
+    let mut both = of_members(algorithm::ROUND_ROBIN, [1, 0, 0], [1, 1, 1]);
+    both.add(|memory| {
+        let base = listener(memory, vip4(), AT, TCP).ring_base as usize;
+        for (slot, id) in memory.slots[base..base + 4093].iter_mut().zip(MEMBERS.iter().cycle()) {
+            *slot = Slot::new(*id, 0);
+        }
+    });
+    connect(&mut both, 1..42);
+    let [first, second, third] = open(&both);
+    assert_eq!((first, second + third), (1, 40));
+    assert!(second.abs_diff(third) <= 10, "{second} and {third}");
+    both.check_records();
+}
+
+/// First packets alone fill no member: they spread a burst, and a flood of them refuses no client. What
+/// they open is let in up to the limit, and the rest waits until one ends.
+#[test]
+fn first_packets_fill_no_member() {
+    for algorithm in [algorithm::ROUND_ROBIN, algorithm::LEAST_CONNECTIONS] {
+        let syns: Vec<_> = (1..31).map(|client| tcp4(client, SYN)).collect();
+        let start = || of_members(algorithm, [1, 2, 3], [1, 1, 1]);
+        let (mut both, thens) = in_one_second(start, &syns);
+        assert!(thens.iter().copied().all(accepted), "{algorithm}: {thens:?}");
+        let first = MEMBERS.map(|id| thens[..6].iter().filter(|to| **to == To(id)).count());
+        assert_eq!(first, [1, 2, 3], "{algorithm}: a burst is spread by what each may have");
+        assert_eq!(open(&both), [0, 0, 0]);
+        let second = both.all((1..31).map(|client| tcp4(client, ACK)));
+        assert_eq!(open(&both), [1, 2, 3], "{algorithm}");
+        assert_eq!(second.iter().filter(|then| **then == ALL_FULL).count(), 24, "{second:?}");
+        both.check_records();
+    }
+}
+
+/// Without an agent no one takes closed connections out of the count.
+#[test]
+fn a_count_that_is_not_corrected_fills_no_member() {
+    let mut both = of_members(algorithm::ROUND_ROBIN, [1, 1, 1], [1, 1, 1]);
+    connect(&mut both, 1..4);
+    assert_eq!(both.run("one more", &tcp4(4, SYN)), ALL_FULL);
+    both.swept(BELIEVED + 2);
+    let shakes = connect(&mut both, 4..9);
+    assert!(shakes.into_iter().all(|[first, second]| accepted(first) && first == second));
+    both.swept(0);
+    assert_eq!(both.run("swept now", &tcp4(9, SYN)), ALL_FULL);
     both.check_records();
 }
 

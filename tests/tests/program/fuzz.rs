@@ -7,6 +7,7 @@ use elb_common::reason::Reason;
 use crate::cases::{EVERYTHING, hex};
 use crate::frame::*;
 use crate::kernel::{Kernel, now};
+use crate::logging;
 use crate::oracle::Oracle;
 use crate::steps::check_records;
 use crate::world::*;
@@ -224,6 +225,8 @@ fn hostile_packets() {
         &Reason::Joined,
         &Reason::Cut,
         &Reason::CutAnswered,
+        &Reason::MemberLimit,
+        &Reason::MemberLimitAnswered,
     ];
     assert_eq!(silent, elsewhere, "reasons that no packet met");
 }
@@ -233,11 +236,17 @@ fn hostile_packets_while_they_are_reported() {
     survives(names::TRACED_PROGRAM, (runs() / 20).max(BATCH));
 }
 
+#[test]
+fn hostile_packets_while_the_flow_log_is_written() {
+    survives(names::LOGGED_PROGRAM, (runs() / 20).max(BATCH));
+}
+
 /// Lets so many packets meet a program; how many met each reason.
 fn survives(program: &'static str, runs: u64) -> Vec<u64> {
     let world = world(now());
     let mut kernel = Kernel::with(program, &world.memory());
     kernel.trace(EVERYTHING);
+    kernel.flow_log(logging::ALL);
     let mut oracle = Oracle::new(world);
     let mut random = Random(0x0e1b_2026);
     let mut wanted = vec![0u64; Reason::ALL.len()];
@@ -267,6 +276,10 @@ fn survives(program: &'static str, runs: u64) -> Vec<u64> {
             ran.action,
             hex(&ran.bytes)
         );
+        if program == names::LOGGED_PROGRAM {
+            let agreed = logging::logged(&mut kernel, &frame, expected.reason, &expected);
+            assert_eq!(agreed, Ok(()), "run {run}: frame {}", hex(&frame));
+        }
         match expected.reason {
             Some(reason) => wanted[reason as usize] += 1,
             None => forwarded += 1,

@@ -1,5 +1,8 @@
 //! The program in the kernel: loaded, its maps filled from a `Memory`, run on one frame at a time.
 
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::{
@@ -9,10 +12,11 @@ use aya::programs::{
     ProgramFd, RawTracePoint, RawTracePointRunOptions, TestRun as _, TestRunOptions, Xdp,
 };
 use elb_common::admission::{BackendState, ListenerState};
-use elb_common::counter::Counter;
+use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::cut::{self, Cut};
 use elb_common::error_limit::{ErrorsSent, kind};
 use elb_common::flow::{Flow, FlowKeyV4};
+use elb_common::flow_log::{FlowEvent, FlowLog};
 use elb_common::fragment::Fragment;
 use elb_common::names;
 use elb_common::path::Memory;
@@ -41,8 +45,8 @@ pub struct Kernel {
     out: Vec<u8>,
 }
 
-/// Both programs that forward; they must not differ in what they do.
-pub const PROGRAMS: [&str; 2] = [names::PROGRAM, names::TRACED_PROGRAM];
+/// All programs that forward; they must not differ in what they do.
+pub const PROGRAMS: [&str; 3] = [names::PROGRAM, names::TRACED_PROGRAM, names::LOGGED_PROGRAM];
 
 impl Kernel {
     /// Loads the program in a network namespace of this thread's own, so that interface 1 is its
@@ -103,6 +107,34 @@ impl Kernel {
         std::iter::from_fn(|| ring.next().map(|event| event.to_vec())).collect()
     }
 
+    /// Says how much the flow log takes.
+    pub fn flow_log(&mut self, log: FlowLog) {
+        self.set(names::FLOW_LOG, 0, log);
+    }
+
+    /// The events of the flow log that no one took yet.
+    pub fn flow_events(&mut self) -> Vec<FlowEvent> {
+        self.flow_events_with_headers().into_iter().map(|(event, _)| event).collect()
+    }
+
+    /// The same, each with the bytes of its frame.
+    pub fn flow_events_with_headers(&mut self) -> Vec<(FlowEvent, Vec<u8>)> {
+        let mut ring = RingBuf::try_from(self.ebpf.map_mut(names::FLOW_EVENTS).unwrap()).unwrap();
+        let next = || {
+            let record = ring.next()?;
+            let (event, header) = record.split_at(size_of::<FlowEvent>());
+            Some((bytemuck::pod_read_unaligned(event), header.to_vec()))
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    /// A counter of `FLOW_COUNTERS`.
+    pub fn flow_counter(&self, index: u32) -> u64 {
+        let map: PerCpuArray<_, u64> =
+            self.ebpf.map(names::FLOW_COUNTERS).unwrap().try_into().unwrap();
+        map.get(&index, 0).unwrap().iter().sum()
+    }
+
     /// A counter of `TRACE_COUNTERS`.
     pub fn traced(&self, index: u32) -> u64 {
         let map: PerCpuArray<_, u64> =
@@ -120,6 +152,15 @@ impl Kernel {
         for address in addresses {
             ip(&["address", "add", &address.to_string(), "dev", "lo"]);
         }
+        // The kernel adds the route of an IPv6 address later, in a queue of its own.
+        let is_reached = |address| UdpSocket::bind((address, 0))?.connect((address, 1));
+        let limit = Instant::now() + Duration::from_secs(10);
+        for address in addresses {
+            while let Err(error) = is_reached(*address) {
+                assert!(Instant::now() < limit, "{address}: {error}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// The program, for others to call.
@@ -130,6 +171,12 @@ impl Kernel {
 
     pub fn counter(&self, name: &str, index: u32) -> Counter {
         datapath::counter(&self.ebpf, name, index).unwrap()
+    }
+
+    pub fn listener_events(&self, listener: u32) -> ListenerEvents {
+        let map = self.ebpf.map(names::LISTENER_EVENTS).unwrap();
+        let map: PerCpuArray<_, Record<ListenerEvents>> = map.try_into().unwrap();
+        map.get(&listener, 0).unwrap().iter().map(|events| events.0).sum()
     }
 
     pub fn reasons(&self) -> Vec<Counter> {

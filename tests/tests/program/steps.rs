@@ -9,19 +9,21 @@ use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Ports};
 
 use crate::cases::{EVERYTHING, Then};
 use crate::kernel::{Kernel, PROGRAMS, now};
+use crate::logging;
 use crate::oracle::{Expected, FlowId, Oracle};
 use crate::world::*;
 
 use Then::{Because, To};
 
-/// Runs steps in order, with both programs, last with the one that reports nothing, and compares with the
+/// Runs steps in order, with all programs, last with the one that reports nothing, and compares with the
 /// oracle what became of each, and in the end all that is recorded and counted.
 pub fn steps(steps: Vec<(&str, Vec<u8>, Then)>) -> (Kernel, Oracle) {
-    let [plain, traced] = PROGRAMS;
-    let [_, last] = [traced, plain].map(|program| {
+    let [plain, traced, logged] = PROGRAMS;
+    let [.., last] = [traced, logged, plain].map(|program| {
         let world = world(now());
         let mut kernel = Kernel::with(program, &world.memory());
         kernel.trace(EVERYTHING);
+        kernel.flow_log(logging::ALL);
         let mut oracle = Oracle::new(world);
         steps.iter().for_each(|one| step(&mut kernel, &mut oracle, one));
         check_records(&kernel, &oracle);

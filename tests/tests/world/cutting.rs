@@ -206,7 +206,13 @@ fn what_has_no_record_is_not_cut_and_the_operator_learns_it() -> Result<()> {
     assert!(said.contains("black list of it with cut = true, and run `elb reload`"), "{said}");
 
     let address = lab.member_addr(2, Family::V4);
-    config.pool_mut(HASHED).members.push(Member { address, protocol_port: ECHO_PORT, weight: 1 });
+    config.pool_mut(HASHED).members.push(Member {
+        address,
+        protocol_port: ECHO_PORT,
+        weight: 1,
+        backup: false,
+        max_connection: 0,
+    });
     agent.reload(&config)?;
     let serves = |said: &Value| status::slots(said, HASHED).get(&address) > Some(&0);
     agent.wait_status("slots for the new member", LIMIT, serves)?;

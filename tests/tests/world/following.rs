@@ -22,7 +22,13 @@ use elb_tests::{
 
 /// A pool of one member at an address that no backend has by itself.
 fn pool_of(lab: &Lab, name: &str, members: &[IpAddr], port: u16) -> Pool {
-    let member = |address: &IpAddr| Member { address: *address, protocol_port: port, weight: 1 };
+    let member = |address: &IpAddr| Member {
+        address: *address,
+        protocol_port: port,
+        weight: 1,
+        backup: false,
+        max_connection: 0,
+    };
     let members = members.iter().map(member).collect();
     Pool { members, ..Pool::of(lab, name, Family::V4, Protocol::Tcp, port) }
 }

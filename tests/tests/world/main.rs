@@ -1,8 +1,11 @@
 //! The world around elb changes, breaks and lies: what holds then. A file a kind.
 
+mod bridged;
 mod checking;
 mod cutting;
+mod descriptors;
 mod diagnosing;
+mod downgrade;
 mod every_address;
 mod following;
 mod foreign_frames;
@@ -12,6 +15,7 @@ mod keeping;
 mod killing;
 mod leaving;
 mod memory;
+mod out_of_service;
 mod own_address;
 mod own_faults;
 mod owners;
@@ -20,6 +24,7 @@ mod renaming;
 mod saying;
 mod served;
 mod starting;
+mod tunnel_moves;
 mod tunnel_sources;
 mod unserved;
 mod way_out;

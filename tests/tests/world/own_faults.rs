@@ -172,13 +172,22 @@ fn what_the_kernel_knows_of_the_way_is_named() -> Result<()> {
         };
         served.agent.wait_status("its share of new connections", LIMIT, gets).map(drop)
     };
-    for kind in ["unreachable", "blackhole"] {
+    for kind in ["unreachable", "blackhole", "prohibit"] {
         let route = format!("{kind} {}/32", served.member(0));
         served.lab.lb().ip(&format!("route add {route}"))?;
         gets_flows(0, false)?;
+        // The kernel has words of its own for the first.
+        let words = match kind {
+            "unreachable" => "no route from here: ".to_owned(),
+            kind => format!("no route from here: a {kind} route or rule ("),
+        };
+        let is_said = |said: &Value| problems(said).contains(&words);
+        served.agent.wait_status("what stands in the way", LIMIT, is_said)?;
         let shown = served.agent.diagnose(&[&name(0)])?;
         is_named(&shown, "neighbor", &["the load balancer has no way to 10.0.0.11"]);
         assert!(shown.fix().contains("ip route get 10.0.0.11"), "{:#}", shown.said);
+        let deletes = format!("delete the {kind} route or rule that 10.0.0.11 falls under");
+        assert_eq!(shown.fix().contains(&deletes), kind != "unreachable", "{:#}", shown.said);
         let others = ["backend-1".to_owned(), "backend-2".to_owned()];
         assert_eq!(served.request(40)?, others);
         served.lab.lb().ip(&format!("route del {route}"))?;

@@ -239,7 +239,10 @@ fn a_reload_says_what_it_does() -> Result<()> {
     assert!(status::member(&scene.agent.status()?, WEB, w2).is_none(), "nothing is applied");
 
     let (code, said) = scene.reload(&scene.config.text()?, &["--wait"])?;
-    assert!(code == Some(0) && said.contains("accepted, and in force"), "{said}");
+    assert!(
+        code == Some(0) && said.contains("accepted (generation 2), and in force since "),
+        "{said}"
+    );
     for word in &words {
         assert!(said.contains(word), "{word}: {said}");
     }
@@ -247,7 +250,7 @@ fn a_reload_says_what_it_does() -> Result<()> {
         assert!(scene.agent.log().contains(&format!("reload: {effect}")), "{effect}");
     }
     let (code, said) = scene.reload(&scene.config.text()?, &[])?;
-    assert_eq!((code, said.as_str()), (Some(0), "accepted\n"), "nothing changes");
+    assert_eq!((code, said.as_str()), (Some(0), "accepted (generation 2)\n"), "nothing changes");
 
     let wrong = scene.config.text()?.replace("weight = 1", "weight = 101");
     let (code, said) = scene.reload(&wrong, &["--wait"])?;

@@ -94,7 +94,13 @@ fn a_load_balancer_that_is_its_own_member_is_warned_of() -> Result<()> {
     let mut words = said.split_whitespace().skip_while(|word| *word != "inet").skip(1);
     let own = words.next().and_then(|one| one.split('/').next()).unwrap_or_default().to_owned();
     let mut pool = Pool::of(&lab, "web", Family::V4, Protocol::Tcp, HTTP_PORT);
-    pool.members.push(Member { address: own.parse()?, protocol_port: HTTP_PORT, weight: 1 });
+    pool.members.push(Member {
+        address: own.parse()?,
+        protocol_port: HTTP_PORT,
+        weight: 1,
+        backup: false,
+        max_connection: 0,
+    });
     let config = Config::new(&lab).balance(&lab, Family::V4, HTTP_PORT, pool);
     let agent = Agent::start(&lab, &config)?;
     let member = |said: &serde_json::Value| {

@@ -190,13 +190,48 @@ fn the_watchdog_hears_of_an_agent_that_works() -> Result<()> {
     wait_for("the watchdog again", LIMIT, || Ok((heard() > before).then_some(())))
 }
 
+/// A panic of the agent's own loop ends it with an error, as its service manager needs it to start it again. Traffic
+/// goes on, the next agent knows all, and says what happened.
+#[test]
+fn a_panic_of_the_loop_ends_the_agent_in_order() -> Result<()> {
+    let mut served = Served::start()?;
+    let held = served.held(20)?;
+    let [first, drained] = [0, 2].map(|index| served.lab.member_addr(index, Family::V4));
+    served.agent.run(&["drain", &drained.to_string()])?;
+    // A drain is nothing that the next agent may forget.
+    let serves = |said: &Value| {
+        status::of_members(said, first).iter().all(|state| state == "ONLINE")
+            && status::of_members(said, drained).iter().all(|state| state == "DRAINING")
+    };
+    let program = elb_bin()?;
+    let wrapper = ["env".to_owned(), "ELB_LAB_PANICS=loop:1".to_owned()];
+    served.agent.upgrade_under(&program.with_file_name("elb-next"), &wrapper)?;
+    served.agent.wait_status("the others to serve", LIMIT, serves)?;
+    served.agent.reload(&served.config.clone())?;
+    assert_eq!(served.agent.end_by_itself()?.code(), Some(1));
+    let log = served.agent.log();
+    let words = "the agent's main loop panicked: a test lets loop panic; the agent ends, to be started again";
+    assert!(log.contains(words), "{log}");
+    served.go_on(&held)?;
+    served.request(50)?;
+
+    served.agent.upgrade_under(&program.with_file_name("elb-next"), &[])?;
+    let said = served.agent.wait_status("the others to serve", LIMIT, serves)?;
+    let words = "task main loop panicked once and was begun again: a test lets loop panic";
+    assert!(problems(&said).contains(words), "{}", problems(&said));
+    served.go_on(&held)?;
+    served.request(50)?;
+    assert_eq!(held.stop()?.broken().len(), 0);
+    Ok(())
+}
+
 /// Panics end tasks, not the agent: no one loses anything, and it is said.
 #[test]
 fn a_panic_ends_a_task_and_not_the_agent() -> Result<()> {
     let mut served = Served::start()?;
     let held = served.held(20)?;
     let panicking = elb_bin()?.with_file_name("elb-next");
-    for (task, times) in [("probe", 4), ("netlink", 1), ("answer", 1)] {
+    for (task, times) in [("probe", 4), ("netlink", 1), ("answer", 1), ("metrics", 1)] {
         let wrapper = ["env".to_owned(), format!("ELB_LAB_PANICS={task}:{times}")];
         served.agent.upgrade_under(&panicking, &wrapper)?;
         let said = wait_for("the panics to be counted", LIMIT, || {

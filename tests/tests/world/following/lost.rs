@@ -47,7 +47,7 @@ fn notifications_that_were_lost_are_made_up_for() -> Result<()> {
         Ok(all.then_some(()))
     })?;
     let said = agent.log();
-    assert!(said.contains("netlink notifications were lost; all is asked for again"), "{said}");
+    assert!(said.contains("netlink notifications were lost; everything is read again"), "{said}");
     let sent = explained(&lab, &agent, 1401)?;
     assert!(sent.contains("\"mtu\":1400"), "the MTU of lb0 is followed: {sent}");
     assert_eq!(problems(&agent)?, "[]");

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use elb_tests::{
     address::Family,
     config::{Config, Forwarding, HealthMonitor, MonitorKind},
+    cpu::Cpu,
     lab::Lab,
     netns::NetNs,
     wait::{STUCK, wait_for},
@@ -151,33 +152,6 @@ fn batch(tenth: u32, gateway: IpAddr) -> Result<String> {
         }
     }
     Ok(lines)
-}
-
-/// What a process has used of the processors since.
-struct Cpu {
-    process: u32,
-    since: Instant,
-    ticks: u64,
-}
-
-impl Cpu {
-    fn of(process: u32) -> Result<Self> {
-        Ok(Self { process, since: Instant::now(), ticks: ticks(process)? })
-    }
-
-    /// Of one core.
-    fn used(&self) -> Result<f64> {
-        const TICKS: f64 = 100.0;
-        let used = ticks(self.process)? - self.ticks;
-        Ok(used as f64 / TICKS / self.since.elapsed().as_secs_f64())
-    }
-}
-
-fn ticks(process: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let (_, words) = text.rsplit_once(')').context("no name in /proc/PID/stat")?;
-    let words: Vec<&str> = words.split_whitespace().collect();
-    Ok(words[11].parse::<u64>()? + words[12].parse::<u64>()?)
 }
 
 /// Inodes of the sockets that a process has open.

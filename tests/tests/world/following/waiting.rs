@@ -90,8 +90,13 @@ fn a_reload_with_many_members_moves_the_ring_once() -> Result<()> {
     let http = HttpLoad::start(lab.client(), Load::on(lab.service(Family::V4, HTTP_PORT)));
 
     let unused = IpAddr::from([10, 0, 0, 250]);
-    let member =
-        |address: &IpAddr| Member { address: *address, protocol_port: HTTP_PORT, weight: 1 };
+    let member = |address: &IpAddr| Member {
+        address: *address,
+        protocol_port: HTTP_PORT,
+        weight: 1,
+        backup: false,
+        max_connection: 0,
+    };
     config.pool_mut("web").members.extend(new.iter().chain([&unused]).map(member));
     agent.reload(&config)?;
     let all = |said: &_| {

@@ -69,7 +69,7 @@ fn large(lab: &Lab, listeners: u32, members: u32) -> Config {
         .map(|n| {
             let [.., high, low] = n.to_be_bytes();
             let address = IpAddr::from([10, 77, high, low]);
-            Member { address, protocol_port: 0, weight: 1 }
+            Member { address, protocol_port: 0, weight: 1, backup: false, max_connection: 0 }
         })
         .collect();
     let mut config = Config::new(lab).balance(lab, Family::V4, HTTP_PORT, pool);

@@ -106,7 +106,7 @@ fn two_interfaces_on_one_segment_give_one_answer_and_no_conflict() -> Result<()>
     })?;
     let lab = &scene.lab;
     wait_for("one of them to be quiet", LIMIT, || {
-        let quiet = scene.agent.log().contains("another one answers for addresses");
+        let quiet = scene.agent.log().contains("another one on their segment answers");
         Ok(quiet.then_some(()))
     })?;
     let before = scene.agent.status()?;

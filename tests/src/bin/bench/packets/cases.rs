@@ -13,12 +13,12 @@ pub enum Against {
 /// What becomes of records in the flow tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Records {
-    /// None is made.
+    /// None is created.
     None,
     /// All flows live and are recorded before: by a SYN, which opens them, and by a packet after it.
     Before,
-    /// Nearly every packet makes one of a flow that opens, or finds no room for one.
-    Made,
+    /// Nearly every packet creates one, of a flow that opens, or finds no room for one.
+    Created,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Case {
     /// A power of two.
     pub flows: u32,
     pub records: Records,
+    /// Whether it meets the program that writes the flow log, which is on.
+    pub is_logged: bool,
     pub bar: Option<(f64, Against)>,
 }
 
@@ -37,12 +39,16 @@ const ONE_SYN: &str = "SYN, one flow";
 const M: u32 = 1 << 20;
 
 const fn case(name: &'static str, kind: Kind, to: To, flows: u32) -> Case {
-    Case { name, kind, to, flows, records: Records::None, bar: None }
+    Case { name, kind, to, flows, records: Records::None, is_logged: false, bar: None }
 }
 
 impl Case {
     const fn records(self, records: Records) -> Self {
         Self { records, ..self }
+    }
+
+    const fn logged(self) -> Self {
+        Self { is_logged: true, ..self }
     }
 
     /// May cost so many times the floor.
@@ -68,13 +74,13 @@ pub const CASES: &[Case] = &[
         .records(Records::Before)
         .times(10.0, ONE_FLOW),
     case("all slots moving, SYN flood, 1,048,576 sources", Kind::Syn, To::Moving, M)
-        .records(Records::Made),
+        .records(Records::Created),
     case("all slots moving, ACK flood, 1,048,576 sources", Kind::Data, To::Moving, M)
-        .records(Records::Made),
+        .records(Records::Created),
     case("ROUND_ROBIN, one flow", Kind::Data, To::InTurn, 1).records(Records::Before),
     case("ROUND_ROBIN, 1,048,576 flows", Kind::Data, To::InTurn, M).records(Records::Before),
     case("ROUND_ROBIN, SYN flood, 16,777,216 sources", Kind::Syn, To::InTurn, 1 << 24)
-        .records(Records::Made),
+        .records(Records::Created),
     case("UDP, one flow", Kind::Udp, To::Ipip, 1),
     case("UDP, 1,048,576 flows", Kind::Udp, To::Ipip, M),
     case("QUIC by connection id, one connection", Kind::Quic, To::Quic, 1),
@@ -88,5 +94,8 @@ pub const CASES: &[Case] = &[
     case("TCP, access control with 300 entries, one flow", Kind::Data, To::Listed, 1).floors(2.0),
     case("SYN, access control with 300 entries, one flow", Kind::Syn, To::Listed, 1).floors(1.8),
     case("SYN, access control with 300 entries, 1,048,576 flows", Kind::Syn, To::Listed, M),
+    case("flow log on: TCP, one flow", Kind::Data, To::Ipip, 1).logged().times(1.15, ONE_FLOW),
+    case("flow log on: TCP, 1,048,576 flows", Kind::Data, To::Ipip, M).logged(),
+    case("flow log on: SYN flood, 1,048,576 sources", Kind::Syn, To::Ipip, M).logged(),
     case("not for a virtual address: pass", Kind::Data, To::Foreign, 1 << 16).floors(0.4),
 ];

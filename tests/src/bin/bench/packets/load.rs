@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::Array;
+use aya::programs::Xdp;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
+use elb_common::flow_log::FlowLog;
 use elb_common::limits::FLOWS_PER_OPENING;
 use elb_common::names;
 use elb_common::room::{self, FlowTable};
 use elb_tests::datapath;
-use elb_tests::record::{Record, hash};
+use elb_tests::record::{Record, array, hash};
 use elb_tests_ebpf::bench::{FLOOR, NOTHING, ROLES, Template, WRAPPER};
 
 use super::cases::{Against, CASES, Case, Records};
@@ -30,7 +32,8 @@ pub struct Scale {
     pub few_records: u32,
     /// The same where every packet makes one.
     pub usual_records: u32,
-    /// The same where all flows are recorded before: more than there are.
+    /// The same for each kind of listener whose flows are recorded before: more than twice as many as there are,
+    /// since a listener gets half of a table.
     pub many_records: u32,
 }
 
@@ -42,10 +45,14 @@ const TX: u32 = 3;
 enum Program {
     Nothing,
     Floor,
-    /// elb, with flow tables of its own for each kind of [`Records`].
+    /// elb, with flow tables of its own for each kind of [`Records`], and of listener where flows are recorded
+    /// before: in a table for both, the records that were made last are in front of the others.
     Settled,
-    Recorded,
+    Moving,
+    InTurn,
     Recording,
+    /// That which writes the flow log, with the maps of the first.
+    Logged,
 }
 
 pub struct Load {
@@ -59,14 +66,17 @@ impl Load {
     pub fn new(scale: Scale) -> Result<Self> {
         let mut turns = Turns::load(&[WRAPPER, NOTHING])?;
         let load = |places| datapath::load(&world::memory(world::LOOPBACK, places), places);
-        let settled = load(scale.few_records)?;
-        let recorded = load(scale.many_records)?;
+        let mut settled = load(scale.few_records)?;
+        log_flows(&mut settled)?;
+        let recorded = [load(scale.many_records)?, load(scale.many_records)?];
         let programs = [
             turns.program(NOTHING)?.fd()?.try_clone()?,
             handle(&floor::load()?, FLOOR)?,
             handle(&settled, names::PROGRAM)?,
-            handle(&recorded, names::PROGRAM)?,
+            handle(&recorded[0], names::PROGRAM)?,
+            handle(&recorded[1], names::PROGRAM)?,
             handle(&load(scale.usual_records)?, names::PROGRAM)?,
+            handle(&settled, names::LOGGED_PROGRAM)?,
         ];
         turns.name(&programs)?;
         let mut load = Self { turns, settled, scale };
@@ -76,9 +86,10 @@ impl Load {
             let most: &mut u32 = flows.entry(case.to).or_default();
             *most = (*most).max(case.flows.min(scale.most_flows));
         }
-        let wanted: u32 = flows.values().sum();
-        let live = table(&recorded, room::V4)?.records;
-        ensure!(live == u64::from(wanted), "{live} flows live, not {wanted}");
+        for (object, to) in recorded.iter().zip([To::Moving, To::InTurn]) {
+            let (live, wanted) = (table(object, room::V4)?.records, flows[&to]);
+            ensure!(live == u64::from(wanted), "{live} flows live, not {wanted}");
+        }
         Ok(load)
     }
 
@@ -129,9 +140,11 @@ impl Load {
     fn of(&self, case: &Case) -> Result<Template> {
         let most = self.scale.most_flows;
         let (program, flows) = match case.records {
+            Records::None if case.is_logged => (Program::Logged, case.flows.min(most)),
             Records::None => (Program::Settled, case.flows.min(most)),
-            Records::Before => (Program::Recorded, case.flows.min(most)),
-            Records::Made => (Program::Recording, case.flows),
+            Records::Before if case.to == To::InTurn => (Program::InTurn, case.flows.min(most)),
+            Records::Before => (Program::Moving, case.flows.min(most)),
+            Records::Created => (Program::Recording, case.flows),
         };
         template(program, case.kind, case.to, flows)
     }
@@ -141,6 +154,14 @@ impl Load {
         ensure!(answer == wanted, "the program answered {answer}, not {wanted}");
         Ok(())
     }
+}
+
+/// Loads the program that writes the flow log, with the usual budget for one CPU of two. It is not read.
+fn log_flows(object: &mut Ebpf) -> Result<()> {
+    let program = object.program_mut(names::LOGGED_PROGRAM).context("no such program")?;
+    <&mut Xdp>::try_from(program)?.load().context("the kernel refuses the program")?;
+    let log = FlowLog { budget: 5_000, until: u32::MAX, logged: 1, ..FlowLog::default() };
+    Ok(array(object, names::FLOW_LOG)?.set(0, Record(log), 0)?)
 }
 
 /// What `FLOW_TABLES` says of an IP version.

@@ -1,0 +1,10 @@
+//! What scripts and people ask the agent by: reloads, status, files, users, events.
+
+mod events;
+mod files;
+mod readers;
+mod reloads;
+mod statuses;
+mod webhooks;
+
+mod scene;
