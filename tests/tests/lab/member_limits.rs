@@ -18,7 +18,7 @@ use elb_tests::{
 
 use crate::scene::{ECHO, LIMIT, Scene};
 
-/// How long a client that gets no answer waits.
+/// How long a client that is to get no answer waits.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// What each of the members may have; the first has the greater weight.
 const MOST: [u32; 2] = [2, 4];
@@ -40,11 +40,11 @@ fn limited(algorithm: &str, no_member: &str) -> Result<Scene> {
 
 impl Scene {
     /// A connection that has got an answer, and the index of the backend that gave it.
-    fn connect_to_one(&self) -> Result<Result<(TcpStream, usize), ErrorKind>> {
+    fn connect_to_one(&self, patience: Duration) -> Result<Result<(TcpStream, usize), ErrorKind>> {
         let target = self.echo();
         let talk = move || {
-            let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut stream = TcpStream::connect_timeout(&target, patience)?;
+            stream.set_read_timeout(Some(patience))?;
             stream.write_all(b"hello\n")?;
             let mut line = String::new();
             match BufReader::new(&stream).read_line(&mut line)? {
@@ -60,12 +60,38 @@ impl Scene {
         Ok(Ok((stream, by.with_context(|| format!("no backend says {line:?}"))?)))
     }
 
+    /// The connections that all members have, and the packets that were refused because all were full.
+    fn counts(&self) -> Result<(u64, u64)> {
+        let said = self.agent.status()?;
+        let of = |index| status::member(&said, ECHO, self.member(index))?["connections"].as_u64();
+        let open = (0..2).map(of).sum::<Option<u64>>().context("each has a count")?;
+        Ok((open, status::packets_of(&said, "member_limit")))
+    }
+
+    /// A connection that is let in by its first packet, however long a busy host takes to answer, and who
+    /// answers.
+    fn let_in(&self) -> Result<(TcpStream, usize)> {
+        let (_, refused) = self.counts()?;
+        let connected = self.connect_to_one(LIMIT)?.map_err(|why| anyhow::anyhow!("{why}"))?;
+        assert_eq!(self.counts()?.1, refused, "its first packet is refused");
+        Ok(connected)
+    }
+
+    /// Ends a connection, and waits until elb has seen that: what a client sends last can be overtaken by what it
+    /// sends next, on another processor.
+    fn end(&self, held: &mut Vec<TcpStream>) -> Result<()> {
+        let (before, _) = self.counts()?;
+        drop(held.pop().context("there is one to end")?);
+        wait_for("the end of a connection to be seen", LIMIT, || {
+            Ok((self.counts()?.0 == before - 1).then_some(()))
+        })
+    }
+
     /// As many connections as all members may have, by backend.
     fn fill(&self) -> Result<[Vec<TcpStream>; 2]> {
         let mut held = [vec![], vec![]];
         for n in 0..MOST.iter().sum() {
-            let connected = self.connect_to_one()?;
-            let (stream, by) = connected.map_err(|why| anyhow::anyhow!("connection {n}: {why}"))?;
+            let (stream, by) = self.let_in().with_context(|| format!("connection {n}"))?;
             held[by].push(stream);
         }
         let counts = [0, 1].map(|index| u32::try_from(held[index].len()).unwrap_or(u32::MAX));
@@ -74,19 +100,18 @@ impl Scene {
     }
 }
 
-/// A member at its limit gets nothing before one of its connections ends, and then at once.
+/// A member at its limit gets nothing before one of its connections ends, and then the first that comes.
 #[test]
 fn a_full_member_gets_no_connection_until_one_ends() -> Result<()> {
     for algorithm in ["ROUND_ROBIN", "LEAST_CONNECTIONS"] {
         let mut scene = limited(algorithm, "drop")?;
         let mut held = scene.fill()?;
         for round in 0..2 {
-            let refused = scene.connect_to_one()?.err().context("all are full")?;
+            let refused = scene.connect_to_one(PATIENCE)?.err().context("all are full")?;
             assert!(matches!(refused, ErrorKind::TimedOut | ErrorKind::WouldBlock), "{refused}");
             let freed = round % 2;
-            drop(held[freed].pop());
-            let again =
-                scene.connect_to_one()?.map_err(|why| anyhow::anyhow!("round {round}: {why}"))?;
+            scene.end(&mut held[freed])?;
+            let again = scene.let_in().with_context(|| format!("round {round}"))?;
             assert_eq!(again.1, freed, "{algorithm}: the one that has room takes it");
             held[freed].push(again.0);
         }
@@ -97,7 +122,7 @@ fn a_full_member_gets_no_connection_until_one_ends() -> Result<()> {
         let mut config = scene.config.clone();
         config.pool_mut(ECHO).members.iter_mut().for_each(|member| member.max_connection = 0);
         scene.agent.reload(&config)?;
-        wait_for("a connection above the limits", LIMIT, || Ok(scene.connect_to_one()?.ok()))?;
+        wait_for("a connection above the limits", LIMIT, || Ok(scene.connect_to_one(LIMIT)?.ok()))?;
     }
     Ok(())
 }
@@ -132,11 +157,11 @@ fn clients_are_refused_where_all_members_are_full() -> Result<()> {
     let scene = limited("ROUND_ROBIN", "reset")?;
     let mut held = scene.fill()?;
     for _ in 0..3 {
-        assert_eq!(scene.connect_to_one()?.err(), Some(ErrorKind::ConnectionRefused));
+        assert_eq!(scene.connect_to_one(LIMIT)?.err(), Some(ErrorKind::ConnectionRefused));
     }
     assert!(status::packets_of(&scene.agent.status()?, "member_limit_answered") >= 3);
-    drop(held[1].pop());
-    let (_, by) = scene.connect_to_one()?.map_err(|why| anyhow::anyhow!("{why}"))?;
+    scene.end(&mut held[1])?;
+    let (_, by) = scene.let_in()?;
     assert_eq!(by, 1);
     Ok(())
 }
