@@ -47,7 +47,11 @@ fn limited(protocol: Protocol, most: usize) -> Result<Scene> {
 }
 
 /// What came of an attempt to talk over a new connection by a client that waits so long.
-fn attempt(netns: &NetNs, target: SocketAddr, patience: Duration) -> Result<Result<TcpStream, ErrorKind>> {
+fn attempt(
+    netns: &NetNs,
+    target: SocketAddr,
+    patience: Duration,
+) -> Result<Result<TcpStream, ErrorKind>> {
     let talk = move || {
         let mut stream = TcpStream::connect_timeout(&target, patience)?;
         stream.set_read_timeout(Some(patience))?;
@@ -68,7 +72,10 @@ impl Scene {
     /// The listener's connections and the packets that were refused because of its limit.
     fn counts(&self) -> Result<(u64, u64)> {
         let said = self.agent.status()?;
-        Ok((of_listener(&said, ECHO, "connections")?, status::packets_of(&said, "connection_limit")))
+        Ok((
+            of_listener(&said, ECHO, "connections")?,
+            status::packets_of(&said, "connection_limit"),
+        ))
     }
 
     /// A connection that is let in by its first packet, however long a busy host takes to answer.
@@ -140,7 +147,10 @@ fn the_limit_holds_exactly() -> Result<()> {
             )
         };
         assert!(matches!(refused, ErrorKind::TimedOut | ErrorKind::WouldBlock), "{refused}");
-        assert!(scene.counts()?.1 > before, "round {round}: no packet is refused because of the limit");
+        assert!(
+            scene.counts()?.1 > before,
+            "round {round}: no packet is refused because of the limit"
+        );
         drop(last);
         // What a client sends last can be overtaken by what it sends next, on another processor.
         wait_for("the end of a connection to be seen", LIMIT, || {

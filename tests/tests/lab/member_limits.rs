@@ -61,7 +61,7 @@ impl Scene {
     }
 
     /// The connections that all members have, and the packets that were refused because all were full.
-    fn counts(&self) -> Result<(u64, u64)> {
+    fn member_counts(&self) -> Result<(u64, u64)> {
         let said = self.agent.status()?;
         let of = |index| status::member(&said, ECHO, self.member(index))?["connections"].as_u64();
         let open = (0..2).map(of).sum::<Option<u64>>().context("each has a count")?;
@@ -70,20 +70,20 @@ impl Scene {
 
     /// A connection that is let in by its first packet, however long a busy host takes to answer, and who
     /// answers.
-    fn let_in(&self) -> Result<(TcpStream, usize)> {
-        let (_, refused) = self.counts()?;
+    fn let_in_by(&self) -> Result<(TcpStream, usize)> {
+        let (_, refused) = self.member_counts()?;
         let connected = self.connect_to_one(LIMIT)?.map_err(|why| anyhow::anyhow!("{why}"))?;
-        assert_eq!(self.counts()?.1, refused, "its first packet is refused");
+        assert_eq!(self.member_counts()?.1, refused, "its first packet is refused");
         Ok(connected)
     }
 
     /// Ends a connection, and waits until elb has seen that: what a client sends last can be overtaken by what it
     /// sends next, on another processor.
     fn end(&self, held: &mut Vec<TcpStream>) -> Result<()> {
-        let (before, _) = self.counts()?;
+        let (before, _) = self.member_counts()?;
         drop(held.pop().context("there is one to end")?);
         wait_for("the end of a connection to be seen", LIMIT, || {
-            Ok((self.counts()?.0 == before - 1).then_some(()))
+            Ok((self.member_counts()?.0 == before - 1).then_some(()))
         })
     }
 
@@ -91,7 +91,7 @@ impl Scene {
     fn fill(&self) -> Result<[Vec<TcpStream>; 2]> {
         let mut held = [vec![], vec![]];
         for n in 0..MOST.iter().sum() {
-            let (stream, by) = self.let_in().with_context(|| format!("connection {n}"))?;
+            let (stream, by) = self.let_in_by().with_context(|| format!("connection {n}"))?;
             held[by].push(stream);
         }
         let counts = [0, 1].map(|index| u32::try_from(held[index].len()).unwrap_or(u32::MAX));
@@ -111,7 +111,7 @@ fn a_full_member_gets_no_connection_until_one_ends() -> Result<()> {
             assert!(matches!(refused, ErrorKind::TimedOut | ErrorKind::WouldBlock), "{refused}");
             let freed = round % 2;
             scene.end(&mut held[freed])?;
-            let again = scene.let_in().with_context(|| format!("round {round}"))?;
+            let again = scene.let_in_by().with_context(|| format!("round {round}"))?;
             assert_eq!(again.1, freed, "{algorithm}: the one that has room takes it");
             held[freed].push(again.0);
         }
@@ -161,7 +161,7 @@ fn clients_are_refused_where_all_members_are_full() -> Result<()> {
     }
     assert!(status::packets_of(&scene.agent.status()?, "member_limit_answered") >= 3);
     scene.end(&mut held[1])?;
-    let (_, by) = scene.let_in()?;
+    let (_, by) = scene.let_in_by()?;
     assert_eq!(by, 1);
     Ok(())
 }
