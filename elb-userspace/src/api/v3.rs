@@ -1,11 +1,14 @@
 //! The ELB V3 API over HTTP: operations and models as `data/elb_v3.json` has them, on the documents of a store.
 
+pub mod apply;
 mod authentication;
 mod call;
+pub mod described;
 mod failures;
 mod field;
 pub mod keys;
 mod list;
+pub mod local;
 mod operations;
 mod query;
 mod refusal;

@@ -243,7 +243,8 @@ impl Known {
         Ok(old.id)
     }
 
-    fn id(self, call: &Call) -> &str {
+    /// The resource in the path; empty if there is none.
+    pub(super) fn id(self, call: &Call) -> &str {
         call.parameter(match self.kind {
             DocumentKind::LoadBalancer => "loadbalancer_id",
             DocumentKind::Listener => "listener_id",

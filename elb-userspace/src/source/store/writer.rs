@@ -64,8 +64,15 @@ pub struct Store {
     reached: Arc<watch::Sender<Reached>>,
 }
 
-/// A write that waits: what it does, and how it is answered once the disk has it or cannot.
-type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
+/// What waits for the thread.
+enum Job {
+    Write(Work),
+    /// A look at the file, with what was asked for before.
+    Look(Box<dyn FnOnce(&Database) + Send>),
+}
+
+/// A write: what it does, and how it is answered once the disk has it or cannot.
+type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
 
 impl Store {
@@ -110,7 +117,7 @@ impl Store {
         E: Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
+        let job: Work = Box::new(move |transaction| {
             let result = work(transaction);
             if result.is_err() {
                 transaction.undo();
@@ -126,8 +133,20 @@ impl Store {
             })
         });
         let ended = || Arc::new(StoreError::Ended);
-        self.jobs.send(job).await.map_err(|_| ended())?;
+        self.jobs.send(Job::Write(job)).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
+    }
+
+    /// Looks at the file on the connection that writes: there is no other.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Arc<StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Job::Look(Box::new(move |database| drop(sender.send(look(database)))));
+        let ended = || Arc::new(StoreError::Ended);
+        self.jobs.send(job).await.map_err(|_| ended())?;
+        receiver.await.map_err(|_| ended())?.map_err(Arc::new)
     }
 
     /// The revision of the last commit, and when there is another.
@@ -164,12 +183,27 @@ impl Writer {
             {
                 jobs.push(job);
             }
-            self.commit(jobs);
+            self.take(jobs);
         }
     }
 
+    fn take(&mut self, jobs: Vec<Job>) {
+        let mut writes = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Write(write) => writes.push(write),
+                Job::Look(look) => {
+                    self.commit(std::mem::take(&mut writes));
+                    // Who asked hears that no one answers.
+                    let _ = catch_unwind(AssertUnwindSafe(|| look(&self.database)));
+                }
+            }
+        }
+        self.commit(writes);
+    }
+
     /// Does what waits, in order, and commits it together.
-    fn commit(&mut self, jobs: Vec<Job>) {
+    fn commit(&mut self, jobs: Vec<Work>) {
         let (mut changes, mut audit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             let mut transaction = Transaction::new(&mut self.documents, &self.check);
