@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
-use super::{View, Work};
+use super::{Quotas, View, Work};
 use crate::health::Failure;
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Member;
 /// Members of a pool.
-const MOST: usize = 500;
+const MOST: usize = Quotas::MEMBERS_OF_POOL;
 
 fn attributes() -> Attributes {
     Attributes {
@@ -153,7 +153,7 @@ fn health(
     if unused {
         return ("UNKNOWN".to_owned(), Value::Null);
     }
-    if let Some((status, failure)) = view.health.get(&member.id) {
+    if let Some((status, failure)) = view.host.health.get(&member.id) {
         return (status.clone(), failure.as_ref().map_or(Value::Null, reason));
     }
     let monitors = pool.map(|pool| View::related(&view.monitors_of_pool, pool)).unwrap_or_default();
