@@ -2,8 +2,10 @@
 
 mod balancers;
 mod batch;
+mod copies;
 mod host;
 mod jobs;
+mod master_slave;
 mod quotas;
 mod removal;
 mod statuses;
@@ -79,6 +81,12 @@ impl Further {
         Self::change("batch_update_members", "batchUpdateMember", batch::update).with_health(),
         Self::change("batch_delete_members", "deleteMember", batch::delete),
         Self::change("batch_create_load_balancers", "createLoadbalancer", balancers::create),
+        Self::change("clone_listener", "createListener", copies::listener),
+        Self::change("clone_loadbalancer", "createLoadbalancer", copies::balancer),
+        Self::change("create_master_slave_pool", "createPool", master_slave::create),
+        Self::change("delete_master_slave_pool", "deletePool", master_slave::delete),
+        Self::read("list_master_slave_pools", master_slave::list).with_health(),
+        Self::read("show_master_slave_pool", master_slave::show).with_health(),
         Self::read("list_jobs", jobs::list),
         Self::read("show_job", jobs::show),
     ];

@@ -220,20 +220,18 @@ impl Plain {
                 if let Some(pool) = pool {
                     self.of_project(call, view.documents, DocumentKind::Pool, pool)?;
                 }
+                let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
                         && pool.is_none_or(|pool| document.text("pool_id") == pool)
+                        && (of_all || !resources::is_of_pair(&documents, document))
                 };
-                let of_all = self.verb == Verb::ListAll;
                 let show = |document: &std::sync::Arc<Document>| match of_all {
                     true => resources::show_with_pool(&view, document),
-                    false => resources::show(&view, document),
+                    false => resources::show_in_list(&view, document),
                 };
                 let items = documents.of(self.kind).filter(is_meant).map(show).collect();
-                let (page, info) = list::page(items, &call.query)?;
-                let mut reply = Reply::new(StatusCode::OK, many, page);
-                reply.body.insert("page_info".to_owned(), info);
-                Ok(reply)
+                list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {
                 let group = self.of_project(call, view.documents, self.kind, self.id(call))?;
@@ -263,7 +261,9 @@ impl Plain {
         id: &str,
     ) -> Result<std::sync::Arc<Document>, Refusal> {
         let found = id.parse().ok().and_then(|id| documents.get(kind, id));
-        let found = found.filter(|document| document.project == call.caller.project);
+        let found = found.filter(|document| {
+            document.project == call.caller.project && !resources::is_of_pair(documents, document)
+        });
         found.cloned().ok_or_else(|| Refusal::not_found(kind, id))
     }
 
@@ -312,7 +312,8 @@ impl Plain {
             return Ok(work.id);
         }
         let old = work.get(self.kind, self.id(call))?;
-        if work.pool.is_some_and(|pool| old.reference("pool_id") != Some(pool)) {
+        let is_elsewhere = work.pool.is_some_and(|pool| old.reference("pool_id") != Some(pool));
+        if is_elsewhere || resources::is_of_pair(work.documents(), &old) {
             return Err(Refusal::not_found(self.kind, self.id(call)));
         }
         *before = Some(old.body.clone());

@@ -7,6 +7,7 @@ mod limits;
 mod listener;
 mod load_balancer;
 mod member;
+mod pairs;
 mod pool;
 mod relations;
 mod work;
@@ -20,6 +21,8 @@ pub(super) use self::attributes::{object, shown, tags, text};
 pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::ApiLimits;
 pub(super) use self::limits::{FLAVOR, HostState, Quotas};
+pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
+pub(super) use self::pool::hidden;
 pub use self::relations::MemberHealths;
 pub(super) use self::relations::View;
 pub(super) use self::work::{Work, new_id};
@@ -91,6 +94,15 @@ fn no_job() -> Refusal {
 /// A member as lists of the members of all pools show it.
 pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     member::show_with_pool(view, member)
+}
+
+/// A resource as lists show it, with what they are filtered by.
+pub(super) fn show_in_list(view: &View<'_>, document: &Document) -> Value {
+    let mut shown = show(view, document);
+    if document.kind == DocumentKind::Pool {
+        shown[super::list::HIDDEN] = hidden(view, document);
+    }
+    shown
 }
 
 /// The listeners that use an IP group.

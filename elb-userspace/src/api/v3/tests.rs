@@ -1,7 +1,9 @@
 //! The API as its clients meet it, on a real store, without an agent.
 
 mod batches;
+mod copies;
 mod facts;
+mod master_slave;
 mod removal;
 
 use std::net::IpAddr;
@@ -35,6 +37,7 @@ struct Scene {
     read_only: String,
     other: String,
     health: Arc<Mutex<MemberHealths>>,
+    settings: ApiSettings,
     _folder: tempfile::TempDir,
 }
 
@@ -79,10 +82,11 @@ impl Scene {
         keys.write(&keys_file).unwrap();
         let health = Arc::<Mutex<MemberHealths>>::default();
         let queries = agent(health.clone());
-        let server = ApiServer::new(settings, LIMITS, keys_file, Ok(store.clone()), queries);
+        let server =
+            ApiServer::new(settings.clone(), LIMITS, keys_file, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.router().layer(peer);
-        Self { router, store, token, read_only, other, health, _folder: folder }
+        Self { router, store, token, read_only, other, health, settings, _folder: folder }
     }
 
     /// From now on, the agent answers that members are so.

@@ -29,10 +29,7 @@ const FEATURES: &[(&str, &str, &str, &str)] = &[
 pub(super) fn flavors(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let items = vec![shown_flavor(call, view)];
     let query = call.query.without(&["list_all"]);
-    let (page, info) = list::page(items, &query)?;
-    let mut reply = Reply::new(StatusCode::OK, "flavors", page);
-    reply.body.insert("page_info".to_owned(), info);
-    Ok(reply)
+    list::reply("flavors", items, &query)
 }
 
 pub(super) fn flavor(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
@@ -68,10 +65,8 @@ pub(super) fn zones(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
 }
 
 pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusal> {
-    let wanted = call.query.first("feature");
     let all: Vec<Value> = FEATURES
         .iter()
-        .filter(|(feature, ..)| wanted.is_none_or(|wanted| wanted == *feature))
         .map(|(feature, of, value, description)| {
             json!({
                 "id": feature, "feature": feature, "type": of, "value": value,
@@ -80,10 +75,7 @@ pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusa
             })
         })
         .collect();
-    let (page, info) = list::page(all, &call.query.without(&["feature"]))?;
-    let mut reply = Reply::new(StatusCode::OK, "configs", page);
-    reply.body.insert("page_info".to_owned(), info);
-    Ok(reply)
+    list::reply("configs", all, &call.query)
 }
 
 pub(super) fn features_of_balancer(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {

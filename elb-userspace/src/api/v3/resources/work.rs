@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::keys;
 use super::super::refusal::Refusal;
-use super::{HostState, Quotas, View};
+use super::{HostState, Quotas, View, is_of_pair};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind, Documents, Transaction};
 
@@ -45,7 +45,7 @@ impl Work<'_, '_> {
     }
 
     /// Whether there may be one more of a kind.
-    pub(super) fn has_room(&self, kind: DocumentKind) -> Result<(), Refusal> {
+    pub(in crate::api::v3) fn has_room(&self, kind: DocumentKind) -> Result<(), Refusal> {
         let most = Quotas::of(kind, self.host.limits);
         if most < 0 || Quotas::used(self.documents(), kind) < most {
             return Ok(());
@@ -70,7 +70,11 @@ impl Work<'_, '_> {
 
     /// A pool whose members may be changed one by one.
     pub(in crate::api::v3) fn plain_pool(&self, id: &str) -> Result<Arc<Document>, Refusal> {
-        self.get(DocumentKind::Pool, id)
+        let pool = self.get(DocumentKind::Pool, id)?;
+        if is_of_pair(self.documents(), &pool) {
+            return Err(Refusal::not_found(DocumentKind::Pool, id));
+        }
+        Ok(pool)
     }
 
     /// A resource that an attribute refers to, if it does.
