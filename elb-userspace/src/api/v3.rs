@@ -4,6 +4,7 @@ mod authentication;
 mod call;
 mod failures;
 mod field;
+mod further;
 pub mod keys;
 mod list;
 mod operations;
@@ -16,7 +17,7 @@ mod signature;
 mod table;
 mod validation;
 
-pub use self::resources::MemberHealths;
+pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::ApiServer;
 
 #[cfg(test)]

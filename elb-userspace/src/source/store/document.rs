@@ -28,6 +28,8 @@ choice! {
         HealthMonitor = "healthmonitor",
         /// Networks under a name.
         IpGroup = "ipgroup",
+        /// What was asked for under one name for all of it.
+        Job = "job",
     }
     not yet: [], use "a kind of resource"
 }

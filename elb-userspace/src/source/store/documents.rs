@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{AuditRecord, Document, DocumentKind};
+use serde_json::Value;
+
+use super::{AuditRecord, Body, Document, DocumentKind};
 use crate::model::ResourceId;
 
 /// What a store holds, by kind and id.
@@ -138,6 +140,21 @@ impl<'a> Transaction<'a> {
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
         (self.check)(self.documents)
+    }
+
+    /// The bodies of what these changes concern, by id: before them, and with them.
+    pub fn difference(&self) -> (Body, Body) {
+        let (mut before, mut after) = (Body::new(), Body::new());
+        for ((kind, id), old) in &self.before {
+            let key = id.to_string();
+            if *kind == DocumentKind::Job || before.contains_key(&key) || after.contains_key(&key) {
+                continue;
+            }
+            let body = |one: &Arc<Document>| Value::Object(one.body.clone());
+            before.extend(old.as_ref().map(|one| (key.clone(), body(one))));
+            after.extend(self.documents.get(*kind, *id).map(|one| (key, body(one))));
+        }
+        (before, after)
     }
 
     /// Takes all changes back; what was noted stays.
