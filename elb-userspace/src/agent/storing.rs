@@ -12,7 +12,7 @@ use super::core::Core;
 use super::sleep_until;
 use crate::api::Query;
 use crate::api::v3::local::LocalApi;
-use crate::api::v3::{ApiServer, MemberHealths};
+use crate::api::v3::{ApiLimits, ApiServer, MemberHealths};
 use crate::source::store::{Reached, Store};
 
 /// How long after what the store holds could not be taken over it is tried again.
@@ -72,7 +72,15 @@ impl ServedApi {
         let keys = stored.settings.keys_file(&core.config.agent.state_dir);
         let store = stored.store.clone();
         let commits = store.as_ref().ok().map(Store::commits);
-        let server = ApiServer::new(stored.settings.clone(), keys, store, queries.clone());
+        let agent = &core.config.agent;
+        let limits = ApiLimits {
+            listeners: agent.max_listeners.get(),
+            // One record is not used.
+            members: agent.max_backends.get().saturating_sub(1),
+            connections: agent.max_flows.get(),
+        };
+        let (settings, queries) = (stored.settings.clone(), queries.clone());
+        let server = ApiServer::new(settings, limits, keys, store, queries);
         let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
         Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })

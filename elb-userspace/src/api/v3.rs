@@ -6,6 +6,7 @@ mod call;
 pub mod described;
 mod failures;
 mod field;
+mod further;
 pub mod keys;
 mod list;
 pub mod local;
@@ -19,7 +20,7 @@ mod signature;
 mod table;
 mod validation;
 
-pub use self::resources::MemberHealths;
+pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::ApiServer;
 
 #[cfg(test)]

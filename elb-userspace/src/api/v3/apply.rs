@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use super::resources::{self, Work};
+use super::resources::{self, HostState, Work};
 use crate::api::shape::apply::{AppliedAction, AppliedChange, ChangedAttribute};
 use crate::model::Model;
 use crate::source::api::ApiSettings;
@@ -130,7 +130,8 @@ fn steps(
             || balancer
                 .is_some_and(|id| is_idle && wanted_ids.contains(&(DocumentKind::LoadBalancer, id)))
     };
-    for kind in DocumentKind::ALL {
+    // Jobs are no resources.
+    for kind in DocumentKind::ALL.iter().filter(|kind| **kind != DocumentKind::Job) {
         let gone = documents.of(*kind).filter(|one| !is_kept(one));
         steps.extend(gone.map(|one| (Some((**one).clone()), None)));
     }
@@ -225,7 +226,8 @@ fn protection(documents: &Documents, (before, now): &Step) -> Option<String> {
         DocumentKind::Listener
         | DocumentKind::Pool
         | DocumentKind::HealthMonitor
-        | DocumentKind::IpGroup => false,
+        | DocumentKind::IpGroup
+        | DocumentKind::Job => false,
     };
     what.then(|| {
         format!("{} {} is not in the file, and is protected from deletion", before.kind, before.id)
@@ -249,7 +251,9 @@ fn judge(
     let given = now.body.iter().filter(is_other);
     let given = given.map(|(key, value)| (key.clone(), value.clone())).collect();
     let (project, id) = (&*now.project, now.id);
-    let mut work = Work { transaction, project, now: &by.now, id, pool: None };
+    // What there is room for is judged with the whole, as the file's rules have it.
+    let host = HostState::unbounded();
+    let mut work = Work { transaction, project, now: &by.now, id, pool: None, host };
     resources::update(&mut work, now, &given)
 }
 
@@ -301,7 +305,7 @@ fn record((before, now): &Step, after: Option<Body>, by: &Applicant) -> AuditRec
         Some(DocumentKind::Member) => "Member",
         Some(DocumentKind::HealthMonitor) => "HealthMonitor",
         Some(DocumentKind::IpGroup) => "Ipgroup",
-        None => "",
+        Some(DocumentKind::Job) | None => "",
     };
     AuditRecord {
         at: by.now.clone(),

@@ -40,6 +40,24 @@ impl Call {
         self.parameters.get(name).map_or("", String::as_str)
     }
 
+    /// The resource in the path, if there is one.
+    pub(super) fn target(&self) -> Option<&str> {
+        let mut all = self.parameters.iter().filter(|(name, _)| **name != "project_id");
+        all.next_back().map(|(_, value)| value.as_str())
+    }
+
+    /// The objects of a list of the body.
+    pub(super) fn objects(&self, key: &str) -> Vec<Body> {
+        let all = self.body.get(key).and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(Value::as_object).cloned().collect()
+    }
+
+    /// The texts of a list of the body.
+    pub(super) fn texts(&self, key: &str) -> Vec<&str> {
+        let all = self.body.get(key).and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(Value::as_str).collect()
+    }
+
     /// The object under a key of the body, which validation has seen to be one.
     pub(super) fn object(&self, key: &str) -> Body {
         self.body.get(key).and_then(Value::as_object).cloned().unwrap_or_default()

@@ -1,13 +1,29 @@
 //! Lists: which resources a query asks for, and which page of them.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::call::Reply;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use crate::model::ResourceId;
 
 /// What a page has at the most, and where none is asked for.
 const MOST: usize = 2000;
+
+/// What items are filtered by, and which is not shown.
+pub(super) const HIDDEN: &str = "hidden";
+
+/// The answer with a page of a list.
+pub(super) fn reply(key: &str, items: Vec<Value>, query: &QueryPairs) -> Result<Reply, Refusal> {
+    let (mut page, info) = page(items, query)?;
+    for item in page.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        item.remove(HIDDEN);
+    }
+    let mut reply = Reply::new(StatusCode::OK, key, page);
+    reply.body.insert("page_info".to_owned(), info);
+    Ok(reply)
+}
 
 /// A page of a list, and its `page_info`. The items are in the order of their ids.
 pub(super) fn page(items: Vec<Value>, query: &QueryPairs) -> Result<(Value, Value), Refusal> {
@@ -103,7 +119,7 @@ fn found(item: &Value, key: &str) -> Vec<String> {
             };
             versions.iter().filter(|(key, _)| has(key)).map(|(_, one)| (*one).to_owned()).collect()
         }
-        key => inner(&[key]),
+        key => [inner(&[key]), inner(&[HIDDEN, key])].concat(),
     }
 }
 

@@ -5,9 +5,10 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{Call, Reply};
+use super::further::{Changes, Deed, Further};
+use super::list;
 use super::refusal::Refusal;
-use super::resources::{self, MemberHealths, View, Work};
-use super::{keys, list};
+use super::resources::{self, HostState, MemberHealths, View, Work, new_id};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind, Store, StoreError};
 
@@ -71,29 +72,51 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
 };
 
 /// An operation that is there.
+#[derive(Clone, Copy)]
+pub(super) enum Known {
+    /// One change of one resource, or a look at those of a kind.
+    Plain(Plain),
+    Further(&'static Further),
+}
+
+/// An operation on one kind of resource.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
+pub(super) struct Plain {
     verb: Verb,
     kind: DocumentKind,
-    /// What it is called in the audit log; empty if it changes nothing.
-    pub(super) audited: &'static str,
+    audited: &'static str,
 }
 
 impl Known {
     /// The operation of this name.
     pub(super) fn find(name: &str) -> Result<Self, Refusal> {
+        if let Some(further) = Further::find(name) {
+            return Ok(Self::Further(further));
+        }
         let found = OPERATIONS.iter().find(|(one, ..)| *one == name);
-        let found =
-            found.map(|(_, verb, kind, audited)| Self { verb: *verb, kind: *kind, audited });
+        let found = found.map(|(_, verb, kind, audited)| {
+            Self::Plain(Plain { verb: *verb, kind: *kind, audited })
+        });
         found.ok_or_else(|| {
             let why = format!("{name} is not supported by this host; docs/api.md lists what is");
             Refusal::not_supported(why)
         })
     }
 
+    /// What it is called in the audit log; empty if it changes nothing.
+    pub(super) const fn audited(self) -> &'static str {
+        match self {
+            Self::Plain(plain) => plain.audited,
+            Self::Further(further) => further.audited,
+        }
+    }
+
     /// Whether its answer says how members are.
     pub(super) fn asks_for_health(self) -> bool {
-        self.kind == DocumentKind::Member && self.verb != Verb::Delete
+        match self {
+            Self::Plain(plain) => plain.kind == DocumentKind::Member && plain.verb != Verb::Delete,
+            Self::Further(further) => further.asks_for_health,
+        }
     }
 
     /// Does it, and answers.
@@ -101,18 +124,77 @@ impl Known {
         self,
         call: &Call,
         store: &Store,
+        base: HostState,
+        health: impl AsyncFnOnce() -> MemberHealths,
+    ) -> Result<Reply, Refusal> {
+        match self {
+            Self::Plain(plain) => plain.answer(call, store, base, health).await,
+            Self::Further(further) => match further.deed {
+                Deed::Read(read) => {
+                    let host = HostState { health: health().await, ..base };
+                    read(call, &View::new(&store.read(), host))
+                }
+                Deed::Change(change) => {
+                    let host = HostState { health: health().await, ..base };
+                    further.apply(change, call, store, host).await
+                }
+            },
+        }
+    }
+}
+
+impl Further {
+    /// Changes documents, all of them or none.
+    async fn apply(
+        &'static self,
+        deed: Changes,
+        call: &Call,
+        store: &Store,
+        host: HostState,
+    ) -> Result<Reply, Refusal> {
+        let call = call.clone();
+        let id = new_id()?;
+        let done = store.write(move |transaction| {
+            let (project, now) = (&*call.caller.project, &*call.now);
+            let mut work = Work { transaction, project, now, id, pool: None, host };
+            let result = deed(&call, &mut work).and_then(|reply| {
+                work.transaction.check().map_err(Refusal::invalid)?;
+                Ok(reply)
+            });
+            let mut record =
+                call.record(self.audited, &result.as_ref().map(drop).map_err(Clone::clone));
+            record.id = call.target().map(str::to_owned);
+            if result.is_ok() {
+                let (before, after) = transaction.difference();
+                (record.before, record.after) = (Some(before), Some(after));
+            }
+            transaction.note(record);
+            result
+        });
+        done.await.map_err(|error| unwritten(&error))?
+    }
+}
+
+impl Plain {
+    async fn answer(
+        self,
+        call: &Call,
+        store: &Store,
+        base: HostState,
         health: impl AsyncFnOnce() -> MemberHealths,
     ) -> Result<Reply, Refusal> {
         if self.audited.is_empty() {
-            return self.read(call, store, health().await);
+            let host = HostState { health: health().await, ..base };
+            return self.read(call, store, host);
         }
-        let id = self.change(call, store).await?;
+        let id = self.change(call, store, base.clone()).await?;
         if self.verb == Verb::Delete {
             return Ok(Reply::nothing());
         }
-        let health = health().await;
+        // What is known now, and not before.
+        let host = HostState { health: health().await, reached: store.reached(), ..base };
         let documents = store.read();
-        let view = View::new(&documents, store.reached(), health);
+        let view = View::new(&documents, host);
         match documents.get(self.kind, id) {
             Some(document) => {
                 let made = self.verb == Verb::Create;
@@ -128,9 +210,9 @@ impl Known {
         }
     }
 
-    fn read(self, call: &Call, store: &Store, health: MemberHealths) -> Result<Reply, Refusal> {
+    fn read(self, call: &Call, store: &Store, host: HostState) -> Result<Reply, Refusal> {
         let documents = store.read();
-        let view = View::new(&documents, store.reached(), health);
+        let view = View::new(&documents, host);
         let (one, many) = resources::keys(self.kind);
         match self.verb {
             Verb::List | Verb::ListAll => {
@@ -138,20 +220,18 @@ impl Known {
                 if let Some(pool) = pool {
                     self.of_project(call, view.documents, DocumentKind::Pool, pool)?;
                 }
+                let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
                         && pool.is_none_or(|pool| document.text("pool_id") == pool)
+                        && (of_all || !resources::is_of_pair(&documents, document))
                 };
-                let of_all = self.verb == Verb::ListAll;
                 let show = |document: &std::sync::Arc<Document>| match of_all {
                     true => resources::show_with_pool(&view, document),
-                    false => resources::show(&view, document),
+                    false => resources::show_in_list(&view, document),
                 };
                 let items = documents.of(self.kind).filter(is_meant).map(show).collect();
-                let (page, info) = list::page(items, &call.query)?;
-                let mut reply = Reply::new(StatusCode::OK, many, page);
-                reply.body.insert("page_info".to_owned(), info);
-                Ok(reply)
+                list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {
                 let group = self.of_project(call, view.documents, self.kind, self.id(call))?;
@@ -181,18 +261,25 @@ impl Known {
         id: &str,
     ) -> Result<std::sync::Arc<Document>, Refusal> {
         let found = id.parse().ok().and_then(|id| documents.get(kind, id));
-        let found = found.filter(|document| document.project == call.caller.project);
+        let found = found.filter(|document| {
+            document.project == call.caller.project && !resources::is_of_pair(documents, document)
+        });
         found.cloned().ok_or_else(|| Refusal::not_found(kind, id))
     }
 
     /// Changes documents: the id of what was made, changed or taken away.
-    async fn change(self, call: &Call, store: &Store) -> Result<ResourceId, Refusal> {
+    async fn change(
+        self,
+        call: &Call,
+        store: &Store,
+        host: HostState,
+    ) -> Result<ResourceId, Refusal> {
         let call = call.clone();
         let id = new_id()?;
         let done = store.write(move |transaction| {
             let pool = self.pool(&call).and_then(|id| id.parse().ok());
             let (project, now) = (&*call.caller.project, &*call.now);
-            let mut work = Work { transaction, project, now, id, pool };
+            let mut work = Work { transaction, project, now, id, pool, host };
             let mut before = None;
             let result = self.apply(&call, &mut work, &mut before);
             let result = result.and_then(|id| {
@@ -225,7 +312,8 @@ impl Known {
             return Ok(work.id);
         }
         let old = work.get(self.kind, self.id(call))?;
-        if work.pool.is_some_and(|pool| old.reference("pool_id") != Some(pool)) {
+        let is_elsewhere = work.pool.is_some_and(|pool| old.reference("pool_id") != Some(pool));
+        if is_elsewhere || resources::is_of_pair(work.documents(), &old) {
             return Err(Refusal::not_found(self.kind, self.id(call)));
         }
         *before = Some(old.body.clone());
@@ -243,8 +331,7 @@ impl Known {
         Ok(old.id)
     }
 
-    /// The resource in the path; empty if there is none.
-    pub(super) fn id(self, call: &Call) -> &str {
+    fn id(self, call: &Call) -> &str {
         call.parameter(match self.kind {
             DocumentKind::LoadBalancer => "loadbalancer_id",
             DocumentKind::Listener => "listener_id",
@@ -252,6 +339,7 @@ impl Known {
             DocumentKind::Member => "member_id",
             DocumentKind::HealthMonitor => "healthmonitor_id",
             DocumentKind::IpGroup => "ipgroup_id",
+            DocumentKind::Job => "job_id",
         })
     }
 
@@ -278,14 +366,6 @@ pub(super) fn unwritten(error: &StoreError) -> Refusal {
     Refusal::internal(format!("the store cannot be written, nothing was changed: {error}"))
 }
 
-fn new_id() -> Result<ResourceId, Refusal> {
-    let no_id = |why: String| Refusal::internal(format!("no id can be made: {why}"));
-    let random = keys::random(16).map_err(|error| no_id(error.to_string()))?;
-    let bits = u128::from_str_radix(&random, 16).map_err(|error| no_id(error.to_string()))?;
-    let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
-    id.to_string().parse().map_err(|error| no_id(format!("{error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::table::TABLE;
@@ -293,13 +373,25 @@ mod tests {
 
     #[test]
     fn every_operation_that_is_there_is_one_of_the_table() {
-        for (name, verb, _, audited) in OPERATIONS {
+        let method = |name: &str| {
             let operation = TABLE.operations.iter().find(|operation| operation.name == *name);
-            let method = &operation.unwrap_or_else(|| panic!("{name}")).method;
-            assert_eq!(method == "GET", audited.is_empty(), "{name}");
-            assert_eq!(method == "DELETE", *verb == Verb::Delete, "{name}");
+            &*operation.unwrap_or_else(|| panic!("{name}")).method
+        };
+        for (name, verb, _, audited) in OPERATIONS {
+            assert_eq!(method(name) == "GET", audited.is_empty(), "{name}");
+            assert_eq!(method(name) == "DELETE", *verb == Verb::Delete, "{name}");
         }
-        assert!(Known::find("upgrade_loadbalancer").unwrap_err().message.contains("docs/api.md"));
+        for further in Further::ALL {
+            assert_eq!(
+                method(further.name) == "GET",
+                further.audited.is_empty(),
+                "{}",
+                further.name
+            );
+            assert!(OPERATIONS.iter().all(|(name, ..)| *name != further.name), "{}", further.name);
+        }
+        let refused = Known::find("upgrade_loadbalancer").err().unwrap();
+        assert!(refused.message.contains("docs/api.md"));
     }
 
     /// Each is in the document once: among those that are there, or with the reason why not.

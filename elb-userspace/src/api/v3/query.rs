@@ -51,6 +51,16 @@ impl QueryPairs {
         self.0.iter().find(|(one, _)| one == key).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a key.
+    pub(super) fn all(&self, key: &str) -> Vec<&str> {
+        self.0.iter().filter(|(one, _)| one == key).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The same without some keys.
+    pub(super) fn without(&self, keys: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(key, _)| !keys.contains(&key.as_str())).cloned().collect())
+    }
+
     /// All values, by key: each key once.
     pub(super) fn by_key(&self) -> Vec<(&str, Vec<&str>)> {
         let mut all: Vec<(&str, Vec<&str>)> = Vec::new();

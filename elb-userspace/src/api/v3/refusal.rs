@@ -29,7 +29,11 @@ impl Refusal {
 
     /// There is no such resource in the project.
     pub(super) fn not_found(kind: DocumentKind, id: &str) -> Self {
-        let message = format!("{kind} {id} could not be found.");
+        Self::no_such(format!("{kind} {id} could not be found."))
+    }
+
+    /// There is nothing of this name.
+    pub(super) const fn no_such(message: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "ELB.8904", message)
     }
 

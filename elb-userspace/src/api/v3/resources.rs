@@ -3,9 +3,11 @@
 mod attributes;
 mod health_monitor;
 mod ip_group;
+mod limits;
 mod listener;
 mod load_balancer;
 mod member;
+mod pairs;
 mod pool;
 mod relations;
 mod work;
@@ -15,10 +17,15 @@ use serde_json::Value;
 use super::refusal::Refusal;
 use crate::source::store::{Body, Document, DocumentKind};
 
+pub(super) use self::attributes::{object, shown, tags, text};
 pub(super) use self::ip_group::{merge_list, remove_from_list};
+pub use self::limits::ApiLimits;
+pub(super) use self::limits::{FLAVOR, HostState, Quotas};
+pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
+pub(super) use self::pool::hidden;
 pub use self::relations::MemberHealths;
 pub(super) use self::relations::View;
-pub(super) use self::work::Work;
+pub(super) use self::work::{Work, new_id};
 
 /// The key that a resource of a kind has in bodies, and that of a list of them.
 pub(super) const fn keys(kind: DocumentKind) -> (&'static str, &'static str) {
@@ -29,6 +36,7 @@ pub(super) const fn keys(kind: DocumentKind) -> (&'static str, &'static str) {
         DocumentKind::Member => ("member", "members"),
         DocumentKind::HealthMonitor => ("healthmonitor", "healthmonitors"),
         DocumentKind::IpGroup => ("ipgroup", "ipgroups"),
+        DocumentKind::Job => ("job", "jobs"),
     }
 }
 
@@ -38,6 +46,7 @@ pub(super) fn create(
     kind: DocumentKind,
     given: &Body,
 ) -> Result<(), Refusal> {
+    work.has_room(kind)?;
     match kind {
         DocumentKind::LoadBalancer => load_balancer::create(work, given),
         DocumentKind::Listener => listener::create(work, given),
@@ -45,6 +54,7 @@ pub(super) fn create(
         DocumentKind::Member => member::create(work, given),
         DocumentKind::HealthMonitor => health_monitor::create(work, given),
         DocumentKind::IpGroup => ip_group::create(work, given),
+        DocumentKind::Job => Err(no_job()),
     }
 }
 
@@ -57,6 +67,7 @@ pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
         DocumentKind::Member => member::attributes(),
         DocumentKind::HealthMonitor => health_monitor::attributes(),
         DocumentKind::IpGroup => ip_group::attributes(),
+        DocumentKind::Job => return Err(no_job()),
     };
     attributes.accept(given)
 }
@@ -70,6 +81,7 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         DocumentKind::Member => member::update(work, old, given),
         DocumentKind::HealthMonitor => health_monitor::update(work, old, given),
         DocumentKind::IpGroup => ip_group::update(work, old, given),
+        DocumentKind::Job => Err(no_job()),
     }
 }
 
@@ -82,14 +94,29 @@ pub(super) fn delete(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refu
         DocumentKind::Member => member::may_go(work, old)?,
         DocumentKind::HealthMonitor => health_monitor::may_go(work, old)?,
         DocumentKind::IpGroup => ip_group::may_go(work, old)?,
+        DocumentKind::Job => return Err(no_job()),
     }
     work.remove(old);
     Ok(())
 }
 
+/// Jobs are made by what they stand for alone.
+fn no_job() -> Refusal {
+    Refusal::not_supported("jobs cannot be made, changed or deleted".to_owned())
+}
+
 /// A member as lists of the members of all pools show it.
 pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     member::show_with_pool(view, member)
+}
+
+/// A resource as lists show it, with what they are filtered by.
+pub(super) fn show_in_list(view: &View<'_>, document: &Document) -> Value {
+    let mut shown = show(view, document);
+    if document.kind == DocumentKind::Pool {
+        shown[super::list::HIDDEN] = hidden(view, document);
+    }
+    shown
 }
 
 /// The listeners that use an IP group.
@@ -106,5 +133,6 @@ pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
         DocumentKind::Member => member::show(view, document),
         DocumentKind::HealthMonitor => health_monitor::show(document),
         DocumentKind::IpGroup => ip_group::show(view, document),
+        DocumentKind::Job => Value::Object(document.body.clone()),
     }
 }

@@ -25,7 +25,7 @@ use super::keys::{self, KeyFile};
 use super::operations::{self, Known};
 use super::query::QueryPairs;
 use super::refusal::Refusal;
-use super::resources::MemberHealths;
+use super::resources::{ApiLimits, HostState, MemberHealths};
 use super::route::{Routed, route};
 use super::validation::{Towards, wrong};
 use crate::api::Query;
@@ -48,6 +48,7 @@ const HEALTH: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
+    limits: ApiLimits,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
     shared: Arc<Shared>,
@@ -64,6 +65,7 @@ impl ApiServer {
     /// By these settings, on a store or, where it cannot be used, to say why not.
     pub fn new(
         settings: ApiSettings,
+        limits: ApiLimits,
         keys: PathBuf,
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
@@ -73,7 +75,7 @@ impl ApiServer {
             replays: Mutex::default(),
             failures: Mutex::default(),
         };
-        Self { settings, store, queries, shared: Arc::new(shared) }
+        Self { settings, limits, store, queries, shared: Arc::new(shared) }
     }
 
     /// Serves until the end comes, and answers what is under way.
@@ -159,9 +161,9 @@ impl ApiServer {
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
         if let Err(refusal) = may.and_then(|()| understand(&mut call, query, body)) {
-            if !known.audited.is_empty() {
-                let mut record = call.record(known.audited, &Err(refusal.clone()));
-                record.id = Some(known.id(&call).to_owned());
+            if !known.audited().is_empty() {
+                let mut record = call.record(known.audited(), &Err(refusal.clone()));
+                record.id = call.target().map(str::to_owned);
                 let noted = store.write(move |transaction| {
                     transaction.note(record);
                     Ok::<_, ()>(())
@@ -174,7 +176,9 @@ impl ApiServer {
             true => self.health().await,
             false => MemberHealths::new(),
         };
-        let reply = known.answer(&call, store, health).await?;
+        let (limits, reached) = (self.limits, store.reached());
+        let base = HostState { limits, reached, health: MemberHealths::new() };
+        let reply = known.answer(&call, store, base, health).await?;
         judged(reply, &operation.response)
     }
 

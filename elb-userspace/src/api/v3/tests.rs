@@ -1,6 +1,13 @@
 //! The API as its clients meet it, on a real store, without an agent.
 
+mod batches;
+mod copies;
+mod facts;
+mod master_slave;
+mod removal;
+
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Extension;
 use axum::body::Body as HttpBody;
@@ -11,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::keys::{ClientKeys, KeyRole};
+use super::resources::{ApiLimits, MemberHealths};
 use super::server::ApiServer;
 use crate::api::Query;
 use crate::api::tcp::Peer;
@@ -19,6 +27,7 @@ use crate::source::store::{DocumentKind, Reached, Store};
 use crate::source::{file, store};
 
 const PROJECT: &str = "0123456789abcdef0123456789abcdef";
+const LIMITS: ApiLimits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
 
 /// An API with a store of its own, and tokens for it.
 struct Scene {
@@ -27,7 +36,22 @@ struct Scene {
     token: String,
     read_only: String,
     other: String,
+    health: Arc<Mutex<MemberHealths>>,
+    settings: ApiSettings,
     _folder: tempfile::TempDir,
+}
+
+/// An agent that knows how members are, and nothing else.
+fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
+    let (queries, mut asked) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(query) = asked.recv().await {
+            if let Query::MemberHealths(answer) = query {
+                drop(answer.send(health.lock().unwrap().clone()));
+            }
+        }
+    });
+    queries
 }
 
 impl Scene {
@@ -56,12 +80,18 @@ impl Scene {
         let other = make("other", &PROJECT.replace('0', "9"), KeyRole::Full);
         let keys_file = folder.path().join("keys.json");
         keys.write(&keys_file).unwrap();
-        // No one answers how members are: the agent is not there.
-        let queries = mpsc::channel::<Query>(1).0;
-        let server = ApiServer::new(settings, keys_file, Ok(store.clone()), queries);
+        let health = Arc::<Mutex<MemberHealths>>::default();
+        let queries = agent(health.clone());
+        let server =
+            ApiServer::new(settings.clone(), LIMITS, keys_file, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.router().layer(peer);
-        Self { router, store, token, read_only, other, _folder: folder }
+        Self { router, store, token, read_only, other, health, settings, _folder: folder }
+    }
+
+    /// From now on, the agent answers that members are so.
+    fn members_are(&self, health: MemberHealths) {
+        *self.health.lock().unwrap() = health;
     }
 
     async fn raw(&self, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
@@ -298,7 +328,7 @@ async fn what_is_wrong_is_refused_with_the_code_that_clients_know() {
         ),
         ("GET", "loadbalancers?nmae=x", Value::Null, "ELB.8902", "nmae"),
         ("GET", &format!("pools/{none}/members"), Value::Null, "ELB.8904", none),
-        ("GET", "quotas", Value::Null, "ELB.8903", "show_quota"),
+        ("GET", "recycle-bin", Value::Null, "ELB.8903", "show_recycle_bin"),
         ("GET", "nothing", Value::Null, "APIGW.0101", "nothing"),
     ];
     let before = scene.store.read().revision;

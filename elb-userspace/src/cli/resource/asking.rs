@@ -146,9 +146,10 @@ impl Agent {
                 }
                 Ok(found)
             }
-            DocumentKind::LoadBalancer | DocumentKind::Pool | DocumentKind::IpGroup => {
-                Ok(Vec::new())
-            }
+            DocumentKind::LoadBalancer
+            | DocumentKind::Pool
+            | DocumentKind::IpGroup
+            | DocumentKind::Job => Ok(Vec::new()),
         }
     }
 
@@ -188,6 +189,7 @@ impl Agent {
         };
         let above = match kind.kind {
             DocumentKind::LoadBalancer => return Ok(vec![id(resource).to_owned()]),
+            DocumentKind::Job => return Ok(Vec::new()),
             DocumentKind::Listener | DocumentKind::Pool => {
                 return Ok(ids(&resource["loadbalancers"]));
             }

@@ -121,7 +121,10 @@ fn resource(kind: &ResourceKind) -> Arg {
         DocumentKind::Member => "Its name or id, its address, or address and port",
         DocumentKind::HealthMonitor => "Its name or id, or the name of its pool",
         DocumentKind::Listener => "Its name, LB/NAME, or its id",
-        DocumentKind::LoadBalancer | DocumentKind::Pool | DocumentKind::IpGroup => "Its name or id",
+        DocumentKind::LoadBalancer
+        | DocumentKind::Pool
+        | DocumentKind::IpGroup
+        | DocumentKind::Job => "Its name or id",
     };
     Arg::new("resource").value_name("RESOURCE").required(true).help(help)
 }

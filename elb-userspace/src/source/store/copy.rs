@@ -86,11 +86,12 @@ pub fn examine(path: &Path) -> Result<StoreFacts, StoreError> {
         return Err(StoreError::Foreign);
     }
     let documents = read(&connection)?;
+    let resources = DocumentKind::ALL.iter().filter(|kind| **kind != DocumentKind::Job);
     let records: i64 = connection.query_row("SELECT count(*) FROM audit", [], |row| row.get(0))?;
     Ok(StoreFacts {
         version,
         revision: documents.revision,
-        resources: DocumentKind::ALL.iter().map(|kind| documents.of(*kind).count()).sum(),
+        resources: resources.map(|kind| documents.of(*kind).count()).sum(),
         records: records.unsigned_abs(),
     })
 }

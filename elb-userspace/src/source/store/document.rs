@@ -28,8 +28,21 @@ choice! {
         HealthMonitor = "healthmonitor",
         /// Networks under a name.
         IpGroup = "ipgroup",
+        /// What was asked for under one name for all of it.
+        Job = "job",
     }
     not yet: [], use "a kind of resource"
+}
+
+impl DocumentKind {
+    /// The attribute that says which other resource this one is a part of.
+    pub(super) const fn whole(self) -> Option<&'static str> {
+        match self {
+            Self::Listener => Some("loadbalancer_id"),
+            Self::Member | Self::HealthMonitor => Some("pool_id"),
+            Self::LoadBalancer | Self::Pool | Self::IpGroup | Self::Job => None,
+        }
+    }
 }
 
 /// A resource.

@@ -1,15 +1,19 @@
 //! All documents of a store in memory, and changes of them that can be taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{AuditRecord, Document, DocumentKind};
+use serde_json::Value;
+
+use super::{AuditRecord, Body, Document, DocumentKind};
 use crate::model::ResourceId;
 
 /// What a store holds, by kind and id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
     all: BTreeMap<DocumentKind, BTreeMap<ResourceId, Arc<Document>>>,
+    /// Those of a kind that belong to another document: looking all of them through for each pool would be slow.
+    parts: BTreeMap<(DocumentKind, ResourceId), BTreeSet<ResourceId>>,
     /// Rises by one with each commit.
     pub revision: u64,
 }
@@ -32,7 +36,11 @@ impl Documents {
         key: &'a str,
         id: ResourceId,
     ) -> impl Iterator<Item = &'a Arc<Document>> {
-        self.of(kind).filter(move |document| document.reference(key) == Some(id))
+        let is_part = kind.whole() == Some(key);
+        let parts = is_part.then(|| self.parts.get(&(kind, id))).flatten();
+        let parts = parts.into_iter().flatten().filter_map(move |part| self.get(kind, *part));
+        let others = (!is_part).then(|| self.of(kind)).into_iter().flatten();
+        parts.chain(others.filter(move |document| document.reference(key) == Some(id)))
     }
 
     /// Puts a document into its place, or takes what is there away. Returns what was there.
@@ -41,9 +49,35 @@ impl Documents {
         (kind, id): (DocumentKind, ResourceId),
         document: Option<Arc<Document>>,
     ) -> Option<Arc<Document>> {
-        if let Some(document) = document {
-            return self.all.entry(kind).or_default().insert(id, document);
+        let whole = |document: &Document| document.reference(kind.whole()?);
+        let now = document.as_deref().and_then(whole);
+        let before = match document {
+            Some(document) => self.all.entry(kind).or_default().insert(id, document),
+            None => self.take(kind, id),
+        };
+        let was = before.as_deref().and_then(whole);
+        if was != now {
+            if let Some(was) = was {
+                self.leave((kind, was), id);
+            }
+            if let Some(now) = now {
+                self.parts.entry((kind, now)).or_default().insert(id);
+            }
         }
+        before
+    }
+
+    /// A document is no part of another one any more.
+    fn leave(&mut self, of: (DocumentKind, ResourceId), id: ResourceId) {
+        if let Some(parts) = self.parts.get_mut(&of) {
+            parts.remove(&id);
+            if parts.is_empty() {
+                self.parts.remove(&of);
+            }
+        }
+    }
+
+    fn take(&mut self, kind: DocumentKind, id: ResourceId) -> Option<Arc<Document>> {
         let of_kind = self.all.get_mut(&kind)?;
         let before = of_kind.remove(&id);
         if of_kind.is_empty() {
@@ -106,6 +140,21 @@ impl<'a> Transaction<'a> {
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
         (self.check)(self.documents)
+    }
+
+    /// The bodies of what these changes concern, by id: before them, and with them.
+    pub fn difference(&self) -> (Body, Body) {
+        let (mut before, mut after) = (Body::new(), Body::new());
+        for ((kind, id), old) in &self.before {
+            let key = id.to_string();
+            if *kind == DocumentKind::Job || before.contains_key(&key) || after.contains_key(&key) {
+                continue;
+            }
+            let body = |one: &Arc<Document>| Value::Object(one.body.clone());
+            before.extend(old.as_ref().map(|one| (key.clone(), body(one))));
+            after.extend(self.documents.get(*kind, *id).map(|one| (key, body(one))));
+        }
+        (before, after)
     }
 
     /// Takes all changes back; what was noted stays.

@@ -98,6 +98,32 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Parts are found by what they belong to as by looking all of them through.
+    #[test]
+    fn parts_are_found_by_what_they_belong_to(
+        steps in prop::collection::vec((0_u8..5, prop::option::of(0_u8..4)), 0..40),
+    ) {
+        let id = |name: u8| ResourceId::of_pool(&name.to_string());
+        let mut documents = Documents::default();
+        for (name, of) in steps {
+            let mut member = document(DocumentKind::Member, &name.to_string(), 0);
+            if let Some(of) = of.filter(|of| *of > 0) {
+                member.body.insert("pool_id".to_owned(), id(of).to_string().into());
+            }
+            let at = (DocumentKind::Member, member.id);
+            documents.replace(at, of.map(|_| member.into()));
+        }
+        for pool in 0..4 {
+            let all = documents.of(DocumentKind::Member);
+            let wanted: Vec<_> =
+                all.filter(|one| one.reference("pool_id") == Some(id(pool))).collect();
+            let found = documents.referring(DocumentKind::Member, "pool_id", id(pool));
+            prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
+        }
+    }
+}
+
 /// What is in the file once the thread that wrote has let go of it.
 fn reopen(path: &Path) -> Documents {
     for _ in 0..200 {

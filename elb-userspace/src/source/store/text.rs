@@ -189,6 +189,9 @@ fn member(member: &Document, is_up: bool) -> Table {
     if !is_up {
         set(&mut table, "weight", 0);
     }
+    if member.text("role") == "slave" {
+        set(&mut table, "backup", true);
+    }
     table
 }
 

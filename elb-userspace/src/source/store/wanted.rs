@@ -108,9 +108,10 @@ impl<'a> Known<'a> {
 fn place(document: &Document) -> String {
     let text = |key: &str| document.text(key);
     match document.kind {
-        DocumentKind::LoadBalancer | DocumentKind::Pool | DocumentKind::IpGroup => {
-            text("name").to_owned()
-        }
+        DocumentKind::LoadBalancer
+        | DocumentKind::Pool
+        | DocumentKind::IpGroup
+        | DocumentKind::Job => text("name").to_owned(),
         DocumentKind::Listener => format!("{}/{}", text("loadbalancer_id"), text("name")),
         DocumentKind::Member => {
             format!("{}/{}/{}", text("pool_id"), text("address"), document.number("protocol_port"))
@@ -289,7 +290,10 @@ impl Wanting<'_> {
         }
         given.insert("pool_id".to_owned(), pool_id.into());
         let called = format!("pool {:?}, member {:?}", pool.name.as_str(), member.name.as_str());
-        let granted = json!({"backup": false, "max_connection": 0, "server_id": null});
+        // The slave of a pair is a backup in the file.
+        let known = self.known.documents.get(kind, id);
+        let is_slave = known.is_some_and(|known| known.text("role") == "slave");
+        let granted = json!({"backup": is_slave, "max_connection": 0, "server_id": null});
         self.want((kind, id), &called, (given, granted));
     }
 }

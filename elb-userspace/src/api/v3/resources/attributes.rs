@@ -78,17 +78,17 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 /// A text attribute; empty if there is none.
-pub(super) fn text<'b>(body: &'b Body, key: &str) -> &'b str {
+pub(in crate::api::v3) fn text<'b>(body: &'b Body, key: &str) -> &'b str {
     body.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The object that a value is.
-pub(super) fn object(value: &Value) -> Map<String, Value> {
+pub(in crate::api::v3) fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
 /// The tags that are given: at most 20, of different keys.
-pub(super) fn tags(given: &Body) -> Result<BTreeMap<String, String>, Refusal> {
+pub(in crate::api::v3) fn tags(given: &Body) -> Result<BTreeMap<String, String>, Refusal> {
     const MOST: usize = 20;
     let mut tags = BTreeMap::new();
     for tag in given.get("tags").and_then(Value::as_array).into_iter().flatten() {
@@ -109,7 +109,7 @@ pub(super) fn tags(given: &Body) -> Result<BTreeMap<String, String>, Refusal> {
 }
 
 /// Tags as the API shows them.
-pub(super) fn shown(tags: &BTreeMap<String, String>) -> Value {
+pub(in crate::api::v3) fn shown(tags: &BTreeMap<String, String>) -> Value {
     tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
 }
 
@@ -124,7 +124,7 @@ pub(super) fn begin(document: &Document) -> Map<String, Value> {
 }
 
 /// References as the API shows them.
-pub(super) fn references<T: ToString>(ids: impl IntoIterator<Item = T>) -> Value {
+pub(in crate::api::v3) fn references<T: ToString>(ids: impl IntoIterator<Item = T>) -> Value {
     ids.into_iter().map(|id| json!({"id": id.to_string()})).collect()
 }
 

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references, shown, tags, text};
-use super::{Work, pool};
+use super::{Quotas, Work, pool};
 use crate::model::PortRange;
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Listener;
 /// Listeners of a load balancer.
-const MOST: usize = 50;
+const MOST: usize = Quotas::LISTENERS_OF_BALANCER;
 
 pub(super) fn attributes() -> Attributes {
     Attributes {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, references, shown, tags, text};
-use super::{View, Work};
+use super::{FLAVOR, View, Work};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -21,7 +21,10 @@ pub(super) fn attributes() -> Attributes {
             "ip_target_enable": false, "deletion_protection_enable": false,
             "protection_status": "nonProtection", "protection_reason": "",
         }),
-        idle: json!({"guaranteed": true, "provider": "vlb", "waf_failure_action": "forward"}),
+        idle: json!({
+            "guaranteed": true, "provider": "vlb", "waf_failure_action": "forward",
+            "l4_flavor_id": FLAVOR,
+        }),
     }
 }
 
@@ -118,7 +121,7 @@ pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
         "guaranteed": true,
         "eips": [], "publicips": [], "global_eips": [], "elb_virsubnet_ids": [],
         "vip_port_id": null, "ipv6_vip_port_id": null, "billing_info": "",
-        "l4_flavor_id": null, "l4_scale_flavor_id": null, "l7_flavor_id": null,
+        "l4_flavor_id": FLAVOR, "l4_scale_flavor_id": null, "l7_flavor_id": null,
         "l7_scale_flavor_id": null, "elb_virsubnet_type": null, "frozen_scene": null,
         "log_group_id": null, "log_topic_id": null,
     });

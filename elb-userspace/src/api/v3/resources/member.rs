@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
-use super::{View, Work};
+use super::{Quotas, ROLE, View, Work};
 use crate::health::Failure;
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Member;
 /// Members of a pool.
-const MOST: usize = 500;
+const MOST: usize = Quotas::MEMBERS_OF_POOL;
 
 pub(super) fn attributes() -> Attributes {
     Attributes {
@@ -104,13 +104,13 @@ pub(super) fn touch(work: &mut Work<'_, '_>, pool: &Document) {
 
 /// The pool in the path.
 fn pool(work: &Work<'_, '_>) -> Result<std::sync::Arc<Document>, Refusal> {
-    let id = work.pool.map(|id| id.to_string()).unwrap_or_default();
-    work.get(DocumentKind::Pool, &id)
+    work.plain_pool(&work.pool.map(|id| id.to_string()).unwrap_or_default())
 }
 
 pub(super) fn show(view: &View<'_>, member: &Document) -> Value {
     let mut all = begin(member);
     all.remove("pool_id");
+    all.remove(ROLE);
     let is_v4 = member.text("address").parse::<IpAddr>().is_ok_and(|address| address.is_ipv4());
     let has_subnet = !member.text("subnet_cidr_id").is_empty();
     let pool = member.reference("pool_id");
@@ -153,7 +153,7 @@ fn health(
     if unused {
         return ("UNKNOWN".to_owned(), Value::Null);
     }
-    if let Some((status, failure)) = view.health.get(&member.id) {
+    if let Some((status, failure)) = view.host.health.get(&member.id) {
         return (status.clone(), failure.as_ref().map_or(Value::Null, reason));
     }
     let monitors = pool.map(|pool| View::related(&view.monitors_of_pool, pool)).unwrap_or_default();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references, text};
-use super::{View, Work};
+use super::{MASTER_SLAVE, View, Work};
 use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Pool;
@@ -141,9 +141,20 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
     Ok(())
 }
 
+/// What lists of pools are filtered by, and which is not shown.
+pub(in crate::api::v3) fn hidden(view: &View<'_>, pool: &Document) -> Value {
+    let members = View::related(&view.members_of_pool, pool.id).into_iter();
+    let members = members.filter_map(|id| view.documents.get(DocumentKind::Member, id));
+    let addresses: Value = members.map(|member| member.text("address")).collect();
+    let monitors = View::related(&view.monitors_of_pool, pool.id).into_iter();
+    let monitors: Value = monitors.map(|id| id.to_string()).collect();
+    json!({"member_address": addresses, "healthmonitor_id": monitors})
+}
+
 pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
     let mut all = begin(pool);
     all.remove("loadbalancer_id");
+    all.remove(MASTER_SLAVE);
     let related = |relation| references(View::related(relation, pool.id));
     let monitor = View::related(&view.monitors_of_pool, pool.id).first().map(ToString::to_string);
     let more = json!({

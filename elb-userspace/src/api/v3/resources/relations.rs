@@ -1,10 +1,13 @@
 //! What resources have to do with each other, looked up once for an answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::super::refusal::Refusal;
+use super::HostState;
 use crate::health::Failure;
 use crate::model::ResourceId;
-use crate::source::store::{Document, DocumentKind, Documents, Reached};
+use crate::source::store::{Document, DocumentKind, Documents};
 
 type Ids = BTreeSet<ResourceId>;
 
@@ -14,28 +17,22 @@ pub type MemberHealths = HashMap<ResourceId, (String, Option<Failure>)>;
 /// Everything that an answer is made of.
 pub(in crate::api::v3) struct View<'a> {
     pub(in crate::api::v3) documents: &'a Documents,
-    pub(super) reached: Reached,
-    pub(super) health: MemberHealths,
-    pub(super) listeners_of_balancer: BTreeMap<ResourceId, Ids>,
-    pub(super) pools_of_balancer: BTreeMap<ResourceId, Ids>,
-    pub(super) listeners_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(super) balancers_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(super) members_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(super) monitors_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(super) listeners_of_group: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) host: HostState,
+    pub(in crate::api::v3) listeners_of_balancer: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) pools_of_balancer: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) listeners_of_pool: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) balancers_of_pool: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) members_of_pool: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) monitors_of_pool: BTreeMap<ResourceId, Ids>,
+    pub(in crate::api::v3) listeners_of_group: BTreeMap<ResourceId, Ids>,
 }
 
 impl<'a> View<'a> {
-    /// Of these documents, of which the data path has so many, with what is known of members.
-    pub(in crate::api::v3) fn new(
-        documents: &'a Documents,
-        reached: Reached,
-        health: MemberHealths,
-    ) -> Self {
+    /// Of these documents, with what is known of the host.
+    pub(in crate::api::v3) fn new(documents: &'a Documents, host: HostState) -> Self {
         let mut view = Self {
             documents,
-            reached,
-            health,
+            host,
             listeners_of_balancer: BTreeMap::new(),
             pools_of_balancer: BTreeMap::new(),
             listeners_of_pool: BTreeMap::new(),
@@ -74,17 +71,41 @@ impl<'a> View<'a> {
     }
 
     /// What is related to a resource.
-    pub(super) fn related(relation: &BTreeMap<ResourceId, Ids>, id: ResourceId) -> Vec<ResourceId> {
+    pub(in crate::api::v3) fn related(
+        relation: &BTreeMap<ResourceId, Ids>,
+        id: ResourceId,
+    ) -> Vec<ResourceId> {
         relation.get(&id).into_iter().flatten().copied().collect()
     }
 
+    /// A resource of a project: those of others are not there.
+    pub(in crate::api::v3) fn get(
+        &self,
+        project: &str,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<Arc<Document>, Refusal> {
+        let found = id.parse().ok().and_then(|id| self.documents.get(kind, id));
+        let found = found.filter(|document| document.project == project);
+        found.cloned().ok_or_else(|| Refusal::not_found(kind, id))
+    }
+
     /// Whether the data path has a load balancer with all that belongs to it.
-    pub(super) fn provisioning_status(&self, balancer: &Document) -> &'static str {
-        let revision = self.last_revision(balancer);
-        match &self.reached.refused {
-            _ if revision <= self.reached.applied => "ACTIVE",
+    pub(in crate::api::v3) fn provisioning_status(&self, balancer: &Document) -> &'static str {
+        self.status_at(self.last_revision(balancer), balancer.first)
+    }
+
+    /// Whether the data path has a resource as it is.
+    pub(in crate::api::v3) fn own_status(&self, document: &Document) -> &'static str {
+        self.status_at(document.revision, document.first)
+    }
+
+    fn status_at(&self, revision: u64, first: u64) -> &'static str {
+        let reached = &self.host.reached;
+        match &reached.refused {
+            _ if revision <= reached.applied => "ACTIVE",
             Some((refused, _)) if revision <= *refused => "ERROR",
-            _ if balancer.first > self.reached.applied => "PENDING_CREATE",
+            _ if first > reached.applied => "PENDING_CREATE",
             _ => "PENDING_UPDATE",
         }
     }

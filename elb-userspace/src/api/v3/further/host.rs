@@ -1,0 +1,106 @@
+//! What a cloud has many of and a host of one's own has one of, or none: flavors, zones, features, addresses.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::super::call::{Call, Reply};
+use super::super::list;
+use super::super::refusal::Refusal;
+use super::super::resources::{FLAVOR, View};
+use crate::source::store::DocumentKind;
+
+/// What clients may ask whether it is there: the name, and what it is.
+const FEATURES: &[(&str, &str, &str, &str)] = &[
+    ("tcp_listener", "BOOL", "true", "listeners of protocol TCP"),
+    ("udp_listener", "BOOL", "true", "listeners of protocol UDP"),
+    ("http_listener", "BOOL", "false", "listeners of protocol HTTP and HTTPS"),
+    ("tls_listener", "BOOL", "false", "listeners of protocol TLS"),
+    ("ipv6", "BOOL", "true", "IPv6 addresses of load balancers and members"),
+    ("port_ranges", "BOOL", "true", "listeners of ranges of ports"),
+    ("connection_drain", "BOOL", "true", "members that are drained"),
+    ("master_slave_pool", "BOOL", "true", "pools of a master and a slave"),
+    ("share_pool", "BOOL", "true", "pools of several listeners"),
+    ("transparent_client_ip", "BOOL", "true", "members see the addresses of clients"),
+    ("ip_as_backend_server", "BOOL", "true", "members without a subnet"),
+    ("eip", "BOOL", "false", "public addresses that are bound and taken off"),
+    ("recycle_bin", "BOOL", "false", "load balancers that are kept after they are deleted"),
+];
+
+pub(super) fn flavors(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    let items = vec![shown_flavor(call, view)];
+    let query = call.query.without(&["list_all"]);
+    list::reply("flavors", items, &query)
+}
+
+pub(super) fn flavor(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    let id = call.parameter("flavor_id");
+    if id != FLAVOR {
+        return Err(Refusal::no_such(format!("flavor {id} could not be found.")));
+    }
+    Ok(Reply::new(StatusCode::OK, "flavor", shown_flavor(call, view)))
+}
+
+/// All that this host can do: only the table of connections has a size.
+fn shown_flavor(call: &Call, view: &View<'_>) -> Value {
+    json!({
+        "id": FLAVOR, "name": "L4_flavor.elb.host", "type": "L4_elastic_max", "shared": true,
+        "project_id": call.caller.project, "flavor_sold_out": false,
+        "public_border_group": "center", "category": 0,
+        "info": {"connection": view.host.limits.connections, "cps": -1},
+    })
+}
+
+/// One, which every load balancer is in.
+pub(super) fn zones(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    if let Some(id) = call.query.first("loadbalancer_id") {
+        view.get(&call.caller.project, DocumentKind::LoadBalancer, id)?;
+    }
+    let is_here = call.query.first("public_border_group").is_none_or(|group| group == "center");
+    let zone = json!({
+        "code": "host", "state": "ACTIVE", "protocol": ["L4"], "public_border_group": "center",
+        "category": 0,
+    });
+    let zones = if is_here { json!([[zone]]) } else { json!([]) };
+    Ok(Reply::new(StatusCode::OK, "availability_zones", zones))
+}
+
+pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusal> {
+    let all: Vec<Value> = FEATURES
+        .iter()
+        .map(|(feature, of, value, description)| {
+            json!({
+                "id": feature, "feature": feature, "type": of, "value": value,
+                "description": description, "switch": true, "service": "ELB", "caller": "elb",
+                "tenant_id": call.caller.project, "created_at": "", "updated_at": "",
+            })
+        })
+        .collect();
+    list::reply("configs", all, &call.query)
+}
+
+pub(super) fn features_of_balancer(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    balancer(call, view)?;
+    let all = FEATURES
+        .iter()
+        .map(|(feature, of, value, _)| json!({"feature": feature, "type": of, "value": value}));
+    Ok(Reply::new(StatusCode::OK, "features", all.collect()))
+}
+
+/// None: packets go to members from the client's address, and probes from the host's own.
+pub(super) fn ports(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    balancer(call, view)?;
+    Ok(Reply::new(StatusCode::OK, "ports", json!([])))
+}
+
+/// None: a load balancer has its own address alone.
+pub(super) fn addresses_needed(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+    if let Some(id) = call.query.first("loadbalancer_id") {
+        view.get(&call.caller.project, DocumentKind::LoadBalancer, id)?;
+    }
+    Ok(Reply::new(StatusCode::OK, "preoccupy_ip", json!({"total": 0})))
+}
+
+fn balancer(call: &Call, view: &View<'_>) -> Result<(), Refusal> {
+    let id = call.parameter("loadbalancer_id");
+    view.get(&call.caller.project, DocumentKind::LoadBalancer, id).map(drop)
+}
