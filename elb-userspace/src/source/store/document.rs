@@ -40,7 +40,7 @@ impl DocumentKind {
         match self {
             Self::Listener => Some("loadbalancer_id"),
             Self::Member | Self::HealthMonitor => Some("pool_id"),
-            Self::LoadBalancer | Self::Pool | Self::IpGroup => None,
+            Self::LoadBalancer | Self::Pool | Self::IpGroup | Self::Job => None,
         }
     }
 }
