@@ -5,6 +5,7 @@
 mod database;
 mod document;
 mod documents;
+mod group;
 mod migrations;
 pub mod text;
 mod writer;

@@ -149,7 +149,7 @@ impl ApiServer {
             if !known.audited().is_empty() {
                 let record = call.record(known.audited(), &Err(refusal.clone()));
                 let noted = store.write(move |transaction| {
-                    transaction.note(record);
+                    transaction.note(record.clone());
                     Ok::<_, ()>(())
                 });
                 noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;

@@ -1,14 +1,14 @@
 //! The thread that writes: what was asked for meanwhile is committed together, and each is answered afterwards.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::database::Database;
 use super::documents::Change;
+use super::group::{self, Asked, Job};
 use super::{Body, Documents, StoreError, Transaction};
 
 /// Writes that wait; who asks for more waits, too.
@@ -59,14 +59,10 @@ pub struct Reached {
 pub struct Store {
     path: PathBuf,
     shared: Arc<RwLock<Documents>>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<dyn Job>>,
     committed: watch::Receiver<u64>,
     reached: Arc<watch::Sender<Reached>>,
 }
-
-/// A write that waits: what it does, and how it is answered once the disk has it or cannot.
-type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
 
 impl Store {
     /// Opens the store in a file, or makes it.
@@ -98,35 +94,21 @@ impl Store {
     }
 
     /// Changes documents. An error of the work takes its changes back; what it noted is written down all the same.
+    /// The work may be done several times, each time as if it had not been done before.
     ///
     /// # Errors
     /// The disk refused, and nothing changed.
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> WriteResult<T, E>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
-            let result = work(transaction);
-            if result.is_err() {
-                transaction.undo();
-            }
-            Box::new(move |committed| {
-                // What was refused stays refused, whatever the disk says.
-                let refused = result.is_err();
-                let answer = match committed {
-                    Err(error) if !refused => Err(error),
-                    Ok(()) | Err(_) => Ok(result),
-                };
-                drop(sender.send(answer));
-            })
-        });
+        let (job, receiver) = Asked::new(work);
         let ended = || Arc::new(StoreError::Ended);
-        self.jobs.send(job).await.map_err(|_| ended())?;
+        self.jobs.send(Box::new(job)).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
     }
 
@@ -156,7 +138,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
         while let Some(job) = waiting.blocking_recv() {
             let mut jobs = vec![job];
             while jobs.len() < TOGETHER
@@ -169,21 +151,10 @@ impl Writer {
     }
 
     /// Does what waits, in order, and commits it together.
-    fn commit(&mut self, jobs: Vec<Job>) {
-        let (mut changes, mut audit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            let mut transaction = Transaction::new(&mut self.documents, &self.check);
-            // What panics changed nothing, and its answer is that no one gives one.
-            match catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) {
-                Ok(answer) => answers.push(answer),
-                Err(_) => transaction.undo(),
-            }
-            let (mut changed, mut noted) = transaction.end();
-            changes.append(&mut changed);
-            audit.append(&mut noted);
-        }
-        let result = self.write(&changes, &audit).map_err(Arc::new);
-        answers.into_iter().for_each(|answer| answer(result.clone()));
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let done = group::settle(&mut self.documents, &self.check, &mut jobs);
+        let result = self.write(&done.changes, &done.audit).map_err(Arc::new);
+        jobs.into_iter().for_each(|job| job.answer(result.clone()));
     }
 
     fn write(&mut self, changes: &[Change], audit: &[AuditRecord]) -> Result<(), StoreError> {
