@@ -7,6 +7,7 @@ mod copy;
 mod database;
 mod document;
 mod documents;
+mod group;
 mod migrations;
 pub mod text;
 mod wanted;

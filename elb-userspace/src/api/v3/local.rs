@@ -214,6 +214,10 @@ fn model_of(request: &ApplyRequest) -> Result<Arc<Model>, Error> {
     let (config, errors) = file::parse_source(&source, &Host::default());
     let config = config.filter(|_| !errors.has_errors());
     let config = config.ok_or_else(|| format!("the file cannot be served as it is:\n{errors}"))?;
+    if config.api.is_some() {
+        let why = "the file has [api], so that its resources are in the store and not in it";
+        return Err(why.to_owned().into());
+    }
     let model = &config.model;
     if model.load_balancers().is_empty() && model.pools().is_empty() && !request.allow_empty {
         let why =

@@ -165,7 +165,7 @@ impl ApiServer {
                 let mut record = call.record(known.audited(), &Err(refusal.clone()));
                 record.id = call.target().map(str::to_owned);
                 let noted = store.write(move |transaction| {
-                    transaction.note(record);
+                    transaction.note(record.clone());
                     Ok::<_, ()>(())
                 });
                 noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;

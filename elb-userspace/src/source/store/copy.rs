@@ -228,7 +228,7 @@ mod tests {
             revision: 0,
         };
         let done = store.write(move |transaction| {
-            transaction.put(document);
+            transaction.put(document.clone());
             transaction.note(AuditRecord::default());
             Ok::<_, ()>(())
         });

@@ -1,5 +1,6 @@
 //! All documents of a store in memory, and changes of them that can be taken back.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -93,15 +94,27 @@ pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
 /// Changes that are made together or not at all.
 pub struct Transaction<'a> {
     documents: &'a mut Documents,
-    check: &'a super::ModelCheck,
+    /// None: it is asked once for several transactions, after the last of them.
+    check: Option<&'a super::ModelCheck>,
+    is_check_due: Cell<bool>,
     /// What was there before, in the order of the changes.
     before: Vec<Change>,
     audit: Vec<AuditRecord>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) const fn new(documents: &'a mut Documents, check: &'a super::ModelCheck) -> Self {
-        Self { documents, check, before: Vec::new(), audit: Vec::new() }
+    /// Without a check, each is taken as passed and [`Self::is_check_due`] afterwards.
+    pub(super) const fn new(
+        documents: &'a mut Documents,
+        check: Option<&'a super::ModelCheck>,
+    ) -> Self {
+        let is_check_due = Cell::new(false);
+        Self { documents, check, is_check_due, before: Vec::new(), audit: Vec::new() }
+    }
+
+    /// Whether [`Self::check`] was asked without one.
+    pub(super) const fn is_check_due(&self) -> bool {
+        self.is_check_due.get()
     }
 
     /// Everything, with the changes so far.
@@ -139,7 +152,13 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
-        (self.check)(self.documents)
+        match self.check {
+            Some(check) => check(self.documents),
+            None => {
+                self.is_check_due.set(true);
+                Ok(())
+            }
+        }
     }
 
     /// The bodies of what these changes concern, by id: before them, and with them.
@@ -162,6 +181,11 @@ impl<'a> Transaction<'a> {
         for (at, before) in self.before.drain(..).rev() {
             self.documents.replace(at, before);
         }
+    }
+
+    /// Takes back what was noted, too.
+    pub(super) fn forget(&mut self) {
+        self.audit.clear();
     }
 
     /// What was there before each change, and what is to be written down.

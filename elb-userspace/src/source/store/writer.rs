@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::Database;
 use super::documents::Change;
+use super::group::{self, Asked, Job};
 use super::{Body, Documents, StoreError, Transaction};
 
 /// Writes that wait; who asks for more waits, too.
@@ -59,21 +60,17 @@ pub struct Reached {
 pub struct Store {
     path: PathBuf,
     shared: Arc<RwLock<Documents>>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Waiting>,
     committed: watch::Receiver<u64>,
     reached: Arc<watch::Sender<Reached>>,
 }
 
 /// What waits for the thread.
-enum Job {
-    Write(Work),
+enum Waiting {
+    Write(Box<dyn Job>),
     /// A look at the file, with what was asked for before.
     Look(Box<dyn FnOnce(&Database) + Send>),
 }
-
-/// A write: what it does, and how it is answered once the disk has it or cannot.
-type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
 
 impl Store {
     /// Opens the store in a file, or makes it.
@@ -105,35 +102,21 @@ impl Store {
     }
 
     /// Changes documents. An error of the work takes its changes back; what it noted is written down all the same.
+    /// The work may be done several times, each time as if it had not been done before.
     ///
     /// # Errors
     /// The disk refused, and nothing changed.
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> WriteResult<T, E>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Work = Box::new(move |transaction| {
-            let result = work(transaction);
-            if result.is_err() {
-                transaction.undo();
-            }
-            Box::new(move |committed| {
-                // What was refused stays refused, whatever the disk says.
-                let refused = result.is_err();
-                let answer = match committed {
-                    Err(error) if !refused => Err(error),
-                    Ok(()) | Err(_) => Ok(result),
-                };
-                drop(sender.send(answer));
-            })
-        });
+        let (job, receiver) = Asked::new(work);
         let ended = || Arc::new(StoreError::Ended);
-        self.jobs.send(Job::Write(job)).await.map_err(|_| ended())?;
+        self.jobs.send(Waiting::Write(Box::new(job))).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
     }
 
@@ -143,7 +126,7 @@ impl Store {
         look: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Arc<StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        let job = Job::Look(Box::new(move |database| drop(sender.send(look(database)))));
+        let job = Waiting::Look(Box::new(move |database| drop(sender.send(look(database)))));
         let ended = || Arc::new(StoreError::Ended);
         self.jobs.send(job).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?.map_err(Arc::new)
@@ -175,7 +158,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some(job) = waiting.blocking_recv() {
             let mut jobs = vec![job];
             while jobs.len() < TOGETHER
@@ -187,12 +170,12 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, jobs: Vec<Job>) {
+    fn take(&mut self, jobs: Vec<Waiting>) {
         let mut writes = Vec::new();
         for job in jobs {
             match job {
-                Job::Write(write) => writes.push(write),
-                Job::Look(look) => {
+                Waiting::Write(write) => writes.push(write),
+                Waiting::Look(look) => {
                     self.commit(std::mem::take(&mut writes));
                     // Who asked hears that no one answers.
                     let _ = catch_unwind(AssertUnwindSafe(|| look(&self.database)));
@@ -203,21 +186,10 @@ impl Writer {
     }
 
     /// Does what waits, in order, and commits it together.
-    fn commit(&mut self, jobs: Vec<Work>) {
-        let (mut changes, mut audit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            let mut transaction = Transaction::new(&mut self.documents, &self.check);
-            // What panics changed nothing, and its answer is that no one gives one.
-            match catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) {
-                Ok(answer) => answers.push(answer),
-                Err(_) => transaction.undo(),
-            }
-            let (mut changed, mut noted) = transaction.end();
-            changes.append(&mut changed);
-            audit.append(&mut noted);
-        }
-        let result = self.write(&changes, &audit).map_err(Arc::new);
-        answers.into_iter().for_each(|answer| answer(result.clone()));
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let done = group::settle(&mut self.documents, &self.check, &mut jobs);
+        let result = self.write(&done.changes, &done.audit).map_err(Arc::new);
+        jobs.into_iter().for_each(|job| job.answer(result.clone()));
     }
 
     fn write(&mut self, changes: &[Change], audit: &[AuditRecord]) -> Result<(), StoreError> {

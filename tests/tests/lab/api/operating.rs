@@ -138,7 +138,8 @@ fn file_and_store_change_over_and_no_connection_ends() -> Result<()> {
     };
     changes(&mut scene, &["store", "from-file"])?;
     ensure!(fs::read_to_string(scene.agent.file())?.contains("[api]"));
-    ensure!(self::ids(&scene)? == ids && scene.rings()? == rings, "something is another one");
+    ensure!(self::ids(&scene)? == ids, "{ids:?}, and now {:?}", self::ids(&scene)?);
+    ensure!(scene.rings()? == rings, "slots have changed their owners");
 
     // A file is applied, first not and then: one member gets no new connections.
     let mut export = scene.lab.lb().command(elb_bin()?);
@@ -163,25 +164,35 @@ fn file_and_store_change_over_and_no_connection_ends() -> Result<()> {
     ensure!(scene.rings()? == rings, "a dry run changes nothing");
     let applied = scene.agent.ask(&["apply", "-f", path])?;
     ensure!(applied["applied"] == true && applied["changes"] == tried["changes"], "{applied}");
-    let moved = wait_for("the ring to follow", LIMIT, || {
-        Ok(Some(scene.rings()?).filter(|now| *now != rings))
-    })?;
+    is_active(&scene)?;
+    let moved = scene.rings()?;
+    ensure!(moved != rings, "the ring follows");
     fs::write(&file, &exported)?;
     let back = scene.agent.run(&["apply", "-f", path])?;
     ensure!(back.contains("weight 0 -> 1") && back.ends_with("applied\n"), "{back}");
-    let rings = wait_for("the ring to follow", LIMIT, || {
-        Ok(Some(scene.rings()?).filter(|now| *now != moved))
-    })?;
+    is_active(&scene)?;
+    let rings = scene.rings()?;
+    ensure!(moved != rings, "the ring follows again");
     ensure!(scene.agent.run(&["apply", "-f", path])?.contains("has it already"));
     let records = scene.agent.run(&["audit", "--operation", "updateMember"])?;
     ensure!(records.lines().count() == 2 && records.contains("local:root"), "{records}");
 
     changes(&mut scene, &["store", "to-file"])?;
     ensure!(!fs::read_to_string(scene.agent.file())?.contains("[api]"));
-    ensure!(self::ids(&scene)? == ids && scene.rings()? == rings, "something is another one");
+    ensure!(self::ids(&scene)? == ids, "{ids:?}, and now {:?}", self::ids(&scene)?);
+    ensure!(scene.rings()? == rings, "slots have changed their owners");
     let held = held.stop()?;
     ensure!(held.broken().is_empty(), "{:?}", held.broken());
     Ok(())
+}
+
+/// Waits until the data path has what the store holds.
+fn is_active(scene: &Scene) -> Result<()> {
+    wait_for("all load balancers to be ACTIVE", LIMIT, || {
+        let all = scene.agent.ask(&["lb", "list"])?;
+        let mut all = all.as_array().context("load balancers")?.iter();
+        Ok(all.all(|one| one["provisioning_status"] == "ACTIVE").then_some(()))
+    })
 }
 
 /// The ids of everything that is served.

@@ -133,7 +133,7 @@ impl Scene {
         let attributes = attributes.as_object().unwrap().clone();
         let done = self.store.write(move |transaction| {
             let mut document = (**transaction.documents().get(kind, id).unwrap()).clone();
-            document.body.extend(attributes);
+            document.body.extend(attributes.clone());
             document.tags.insert("team".to_owned(), "edge".to_owned());
             transaction.put(document);
             Ok::<_, ()>(())
