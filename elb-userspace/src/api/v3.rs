@@ -7,6 +7,7 @@ mod field;
 mod further;
 pub mod keys;
 mod list;
+mod member_checks;
 mod operations;
 mod query;
 mod refusal;
