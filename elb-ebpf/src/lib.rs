@@ -9,7 +9,7 @@
 #[cfg(target_arch = "bpf")]
 pub mod packet;
 
-/// What each object needs beside its programs: the licence that the kernel's helpers ask for, and what a panic does.
+/// What each object needs next to its programs: the licence that the kernel's helpers ask for, and what a panic does.
 #[macro_export]
 macro_rules! bpf_program {
     () => {

@@ -10,6 +10,7 @@ mod further;
 pub mod keys;
 mod list;
 pub mod local;
+mod member_checks;
 mod operations;
 mod query;
 mod refusal;

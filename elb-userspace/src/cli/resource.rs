@@ -124,7 +124,11 @@ async fn known(
                 agent.find_if_any(kind, monitor).await
             };
         }
-        _ => vec![pair("name", text("name"))],
+        DocumentKind::LoadBalancer
+        | DocumentKind::Listener
+        | DocumentKind::Pool
+        | DocumentKind::IpGroup
+        | DocumentKind::Job => vec![pair("name", text("name"))],
     };
     if kind.kind == DocumentKind::Listener {
         filters.push(pair("loadbalancer_id", text("loadbalancer_id")));

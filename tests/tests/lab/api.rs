@@ -4,6 +4,7 @@
 mod clients;
 mod commanding;
 mod operating;
+mod whole;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -32,7 +33,7 @@ const ENDPOINT: &str = "http://127.0.0.1:9443";
 struct ApiScene {
     agent: Agent,
     key: Key,
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     lab: Lab,
 }
 
@@ -61,7 +62,7 @@ impl ApiScene {
         let text = format!("{file}\n[api]\nforwarding = \"ipip\"\n{store}");
         let agent = Agent::start_with(&lab, &text, &config.agent.socket)?;
         let key = Key::create(&lab, agent.file(), "lab")?;
-        Ok(Self { agent, key, _servers: servers, lab })
+        Ok(Self { agent, key, servers, lab })
     }
 
     fn service(&self) -> SocketAddr {

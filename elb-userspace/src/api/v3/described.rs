@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_the_attributes_of_its_model() {
-        for kind in 0..SHOWN.len() {
+        for (kind, shown) in SHOWN.iter().enumerate() {
             let schema = of(kind);
-            assert_eq!(schema["properties"]["id"]["type"][0], "string", "{:?}", SHOWN[kind]);
+            assert_eq!(schema["properties"]["id"]["type"][0], "string", "{shown:?}");
             assert!(schema["properties"].as_object().is_some_and(|all| all.len() > 5), "{schema}");
         }
         let balancer = resource_schema::<0>().to_value();

@@ -77,6 +77,9 @@ pub(super) enum Known {
     /// One change of one resource, or a look at those of a kind.
     Plain(Plain),
     Further(&'static Further),
+    /// What keeps a member from working is to be found out, or was.
+    CheckMember,
+    ShowMemberCheck,
 }
 
 /// An operation on one kind of resource.
@@ -90,6 +93,11 @@ pub(super) struct Plain {
 impl Known {
     /// The operation of this name.
     pub(super) fn find(name: &str) -> Result<Self, Refusal> {
+        match name {
+            "create_member_health_check_job" => return Ok(Self::CheckMember),
+            "show_member_health_check_job" => return Ok(Self::ShowMemberCheck),
+            _ => {}
+        }
         if let Some(further) = Further::find(name) {
             return Ok(Self::Further(further));
         }
@@ -108,6 +116,7 @@ impl Known {
         match self {
             Self::Plain(plain) => plain.audited,
             Self::Further(further) => further.audited,
+            Self::CheckMember | Self::ShowMemberCheck => "",
         }
     }
 
@@ -116,34 +125,27 @@ impl Known {
         match self {
             Self::Plain(plain) => plain.kind == DocumentKind::Member && plain.verb != Verb::Delete,
             Self::Further(further) => further.asks_for_health,
-        }
-    }
-
-    /// Does it, and answers.
-    pub(super) async fn answer(
-        self,
-        call: &Call,
-        store: &Store,
-        base: HostState,
-        health: impl AsyncFnOnce() -> MemberHealths,
-    ) -> Result<Reply, Refusal> {
-        match self {
-            Self::Plain(plain) => plain.answer(call, store, base, health).await,
-            Self::Further(further) => match further.deed {
-                Deed::Read(read) => {
-                    let host = HostState { health: health().await, ..base };
-                    read(call, &View::new(&store.read(), host))
-                }
-                Deed::Change(change) => {
-                    let host = HostState { health: health().await, ..base };
-                    further.apply(change, call, store, host).await
-                }
-            },
+            Self::CheckMember | Self::ShowMemberCheck => false,
         }
     }
 }
 
 impl Further {
+    /// Does it, and answers.
+    pub(super) async fn answer(
+        &'static self,
+        call: &Call,
+        store: &Store,
+        base: HostState,
+        health: impl AsyncFnOnce() -> MemberHealths,
+    ) -> Result<Reply, Refusal> {
+        let host = HostState { health: health().await, ..base };
+        match self.deed {
+            Deed::Read(read) => read(call, &View::new(&store.read(), host)),
+            Deed::Change(change) => self.apply(change, call, store, host).await,
+        }
+    }
+
     /// Changes documents, all of them or none.
     async fn apply(
         &'static self,
@@ -176,7 +178,8 @@ impl Further {
 }
 
 impl Plain {
-    async fn answer(
+    /// Does it, and answers.
+    pub(super) async fn answer(
         self,
         call: &Call,
         store: &Store,

@@ -22,16 +22,22 @@ use super::authentication::{Caller, Received, Replays};
 use super::call::{Call, Reply};
 use super::failures::Failures;
 use super::keys::{self, KeyFile};
+use super::member_checks::MemberChecks;
 use super::operations::{self, Known};
 use super::query::QueryPairs;
 use super::refusal::Refusal;
-use super::resources::{ApiLimits, HostState, MemberHealths};
+use super::resources::{ApiLimits, HostState, MemberHealths, View};
 use super::route::{Routed, route};
 use super::validation::{Towards, wrong};
 use crate::api::Query;
+use crate::api::shape::diagnose::DiagnoseRequest;
+use crate::api::shape::error::ErrorCode;
 use crate::api::shape::status::timestamp;
 use crate::api::tcp::{Peer, TcpEntrance};
 use crate::api::tls;
+use crate::diagnosis::report::Report;
+use crate::model::ResourceId;
+use crate::model::select::ResourceKind;
 use crate::source::api::ApiSettings;
 use crate::source::store::{Body, Store};
 
@@ -43,6 +49,9 @@ const MAX_BODY: usize = 1 << 20;
 pub(super) const BODY: Duration = Duration::from_secs(10);
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
+/// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
+const DIAGNOSIS_TRIES: u32 = 60;
+const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 
 /// Serves the API.
 #[derive(Clone)]
@@ -59,6 +68,7 @@ struct Shared {
     keys: Mutex<KeyFile>,
     replays: Mutex<Replays>,
     failures: Mutex<Failures>,
+    checks: MemberChecks,
 }
 
 impl ApiServer {
@@ -74,6 +84,7 @@ impl ApiServer {
             keys: Mutex::new(KeyFile::new(keys)),
             replays: Mutex::default(),
             failures: Mutex::default(),
+            checks: MemberChecks::default(),
         };
         Self { settings, limits, store, queries, shared: Arc::new(shared) }
     }
@@ -178,8 +189,45 @@ impl ApiServer {
         };
         let (limits, reached) = (self.limits, store.reached());
         let base = HostState { limits, reached, health: MemberHealths::new() };
-        let reply = known.answer(&call, store, base, health).await?;
+        let reply = match known {
+            Known::CheckMember => self.check_member(&call, &View::new(&store.read(), base))?,
+            Known::ShowMemberCheck => self.shared.checks.show(&call)?,
+            Known::Plain(plain) => plain.answer(&call, store, base, health).await?,
+            Known::Further(further) => further.answer(&call, store, base, health).await?,
+        };
         judged(reply, &operation.response)
+    }
+
+    /// Begins to find out what keeps a member from working.
+    fn check_member(&self, call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
+        let (reply, job, member) = self.shared.checks.begin(call, view)?;
+        let server = self.clone();
+        tokio::spawn(async move {
+            let found = server.diagnosed(member).await;
+            server.shared.checks.end(job, found, timestamp(wall()));
+        });
+        Ok(reply)
+    }
+
+    /// What the agent finds of a member; where it has many to look at, this one waits.
+    async fn diagnosed(&self, member: ResourceId) -> Result<Report, String> {
+        let target = Some(ResourceKind::Member.before(&member.to_string()));
+        let request = DiagnoseRequest { target, inspection: None };
+        for _ in 0..DIAGNOSIS_TRIES {
+            let (answer, answered) = oneshot::channel();
+            let ended = || "the agent ended meanwhile".to_owned();
+            let query = Query::Diagnose(request.clone(), answer);
+            self.queries.send(query).await.map_err(|_| ended())?;
+            match answered.await.map_err(|_| ended())? {
+                Ok(diagnosis) => {
+                    let report = diagnosis.reports.into_iter().next();
+                    return report.ok_or_else(|| "there is nothing to be found out".to_owned());
+                }
+                Err(error) if error.code == ErrorCode::Busy => sleep(DIAGNOSIS_WAIT).await,
+                Err(error) => return Err(error.message),
+            }
+        }
+        Err("the agent was busy with other members all the time".to_owned())
     }
 
     fn caller(&self, received: &Received<'_>, wall: SystemTime) -> Result<Caller, Refusal> {

@@ -4,6 +4,7 @@ mod batches;
 mod copies;
 mod facts;
 mod master_slave;
+mod member_checks;
 mod removal;
 
 use std::net::IpAddr;
@@ -41,13 +42,15 @@ struct Scene {
     _folder: tempfile::TempDir,
 }
 
-/// An agent that knows how members are, and nothing else.
+/// An agent that knows how members are, and what keeps one from working.
 fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
     let (queries, mut asked) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(query) = asked.recv().await {
             if let Query::MemberHealths(answer) = query {
                 drop(answer.send(health.lock().unwrap().clone()));
+            } else if let Query::Diagnose(request, answer) = query {
+                drop(answer.send(member_checks::found(request)));
             }
         }
     });

@@ -168,13 +168,11 @@ impl Agent {
     /// The path of a resource.
     pub(super) fn path(kind: &ResourceKind, resource: &Value) -> String {
         let (_, many) = kind.keys();
-        match kind.kind {
-            DocumentKind::Member => {
-                let pool = resource["pool_id"].as_str().unwrap_or_default();
-                format!("pools/{pool}/{many}/{}", id(resource))
-            }
-            _ => format!("{many}/{}", id(resource)),
+        if kind.kind == DocumentKind::Member {
+            let pool = resource["pool_id"].as_str().unwrap_or_default();
+            return format!("pools/{pool}/{many}/{}", id(resource));
         }
+        format!("{many}/{}", id(resource))
     }
 
     /// The load balancers that a resource belongs to.

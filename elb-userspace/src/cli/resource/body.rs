@@ -93,7 +93,14 @@ fn of_number(form: Form, number: i64) -> Value {
         Form::Drain if number == 0 => json!({"enable": false}),
         Form::Drain => json!({"enable": true, "timeout": number}),
         Form::Minimum => json!({"minimum_healthy_member_count": number}),
-        _ => number.into(),
+        Form::Number
+        | Form::Text
+        | Form::Switch
+        | Form::Of(_)
+        | Form::Ports
+        | Form::Networks
+        | Form::Group
+        | Form::GroupType => number.into(),
     }
 }
 

@@ -132,8 +132,10 @@ fn resource(kind: &ResourceKind) -> Arg {
 fn option(option: &AttributeOption) -> Arg {
     let parser: ValueParser = match option.form {
         Form::Number | Form::Drain | Form::Minimum => value_parser!(i64).into(),
-        Form::Switch => value_parser!(bool).into(),
-        _ => value_parser!(String).into(),
+        Form::Switch => value_parser!(bool),
+        Form::Text | Form::Of(_) | Form::Ports | Form::Networks | Form::Group | Form::GroupType => {
+            value_parser!(String)
+        }
     };
     let value = match option.form {
         Form::Number | Form::Minimum => "NUMBER",

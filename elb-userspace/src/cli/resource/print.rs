@@ -69,32 +69,23 @@ fn yaml(value: &Value) -> String {
 
 fn block(value: &Value, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
-    match value {
-        Value::Object(all) if !all.is_empty() => {
-            for (key, value) in all {
-                let _ = write!(text, "{indent}{key}:");
-                below(value, depth, text);
-            }
-        }
-        Value::Array(all) if !all.is_empty() => {
-            for value in all {
-                match value {
-                    Value::Object(_) | Value::Array(_) if !is_empty(value) => {
-                        let mut inner = String::new();
-                        block(value, depth + 1, &mut inner);
-                        let _ = write!(text, "{indent}- {}", inner.trim_start());
-                    }
-                    _ => drop(writeln!(text, "{indent}- {value}")),
-                }
-            }
-        }
-        _ => drop(writeln!(text, "{indent}{value}")),
+    if is_short(value) {
+        let _ = writeln!(text, "{indent}{value}");
+    }
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let _ = write!(text, "{indent}{key}:");
+        below(value, depth, text);
+    }
+    for value in value.as_array().into_iter().flatten() {
+        let mut inner = String::new();
+        block(value, depth + 1, &mut inner);
+        let _ = write!(text, "{indent}- {}", inner.trim_start());
     }
 }
 
 /// What follows a key.
 fn below(value: &Value, depth: usize, text: &mut String) {
-    if is_empty(value) {
+    if is_short(value) {
         let _ = writeln!(text, " {value}");
     } else {
         text.push('\n');
@@ -103,7 +94,7 @@ fn below(value: &Value, depth: usize, text: &mut String) {
 }
 
 /// Whether a value fits behind its key.
-fn is_empty(value: &Value) -> bool {
+fn is_short(value: &Value) -> bool {
     match value {
         Value::Object(all) => all.is_empty(),
         Value::Array(all) => all.is_empty(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::database::{make, quick_check, read};
+use super::database::{copy_of, make, quick_check, read};
 use super::{DocumentKind, Store, StoreError, migrations};
 
 /// What a sound store holds.
@@ -53,16 +53,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Where a copy is while it is made.
-fn copy_of(store: &Path) -> PathBuf {
-    store.with_added_extension("copy")
-}
-
-/// Removes what a killed agent left of a copy; it takes room.
-pub(super) fn tidy(store: &Path) {
-    let _ = remove(&copy_of(store));
 }
 
 /// Looks a file through that no one uses: it is a store of this version or an earlier one, and sound.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::audit::Trail;
 use super::documents::Change;
-use super::{AuditRecord, Document, DocumentKind, Documents, copy, migrations};
+use super::{AuditRecord, Document, DocumentKind, Documents, migrations};
 use crate::model::ResourceId;
 
 /// Why a store cannot be used.
@@ -73,7 +73,8 @@ impl Database {
         migrations::migrate(&mut connection, path, migrations::ALL)?;
         // Takes the lock now and not with the first write.
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;")?;
-        copy::tidy(path);
+        // A killed agent may have left a copy half made, which takes room.
+        let _ = fs::remove_file(copy_of(path));
         let documents = read(&connection)?;
         let trail = Trail::of(&connection)?;
         Ok((Self { connection, trail }, documents))
@@ -112,6 +113,11 @@ impl Database {
         self.trail = trail;
         Ok(())
     }
+}
+
+/// Where a copy is while it is made.
+pub(super) fn copy_of(store: &Path) -> PathBuf {
+    store.with_added_extension("copy")
 }
 
 /// Looks through the file.

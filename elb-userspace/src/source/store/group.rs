@@ -18,7 +18,7 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>);
 }
 
-/// What somebody asked for and waits for.
+/// What a caller asked for, and waits for.
 pub(super) struct Asked<W, T, E> {
     work: W,
     /// What came of it; none: it panicked.

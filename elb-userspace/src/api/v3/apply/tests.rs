@@ -100,7 +100,7 @@ fn comparable(model: &Model) -> Value {
             Value::Object(all) => {
                 Value::Object(all.into_iter().map(|(key, value)| (key, sorted(value))).collect())
             }
-            other => other,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
         }
     }
     sorted(serde_json::to_value(model).unwrap())

@@ -68,7 +68,7 @@ async fn a_listener_is_copied_with_a_pool_of_its_own_or_with_the_same() {
     assert_eq!(status, 202, "{reply}");
     let copy = scene.look("listener", reply["listener_list"][0]["id"].as_str().unwrap()).await;
     assert_eq!((&copy["default_pool_id"], &copy["name"]), (&json!(pool), &json!("http-copy")));
-    let mut expected = vec![lb.clone(), third.clone()];
+    let mut expected = [lb.clone(), third.clone()];
     expected.sort();
     let expected: Value = expected.iter().map(|id| json!({"id": id})).collect();
     assert_eq!(scene.look("pool", &pool).await["loadbalancers"], expected);
