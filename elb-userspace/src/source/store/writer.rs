@@ -1,10 +1,11 @@
 //! The thread that writes: what was asked for meanwhile is committed together, and each is answered afterwards.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::Database;
 use super::documents::Change;
@@ -59,9 +60,16 @@ pub struct Reached {
 pub struct Store {
     path: PathBuf,
     shared: Arc<RwLock<Documents>>,
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    jobs: mpsc::Sender<Waiting>,
     committed: watch::Receiver<u64>,
     reached: Arc<watch::Sender<Reached>>,
+}
+
+/// What waits for the thread.
+enum Waiting {
+    Write(Box<dyn Job>),
+    /// A look at the file, with what was asked for before.
+    Look(Box<dyn FnOnce(&Database) + Send>),
 }
 
 impl Store {
@@ -108,8 +116,20 @@ impl Store {
     {
         let (job, receiver) = Asked::new(work);
         let ended = || Arc::new(StoreError::Ended);
-        self.jobs.send(Box::new(job)).await.map_err(|_| ended())?;
+        self.jobs.send(Waiting::Write(Box::new(job))).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
+    }
+
+    /// Looks at the file on the connection that writes: there is no other.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Arc<StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Waiting::Look(Box::new(move |database| drop(sender.send(look(database)))));
+        let ended = || Arc::new(StoreError::Ended);
+        self.jobs.send(job).await.map_err(|_| ended())?;
+        receiver.await.map_err(|_| ended())?.map_err(Arc::new)
     }
 
     /// The revision of the last commit, and when there is another.
@@ -138,7 +158,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some(job) = waiting.blocking_recv() {
             let mut jobs = vec![job];
             while jobs.len() < TOGETHER
@@ -146,8 +166,23 @@ impl Writer {
             {
                 jobs.push(job);
             }
-            self.commit(jobs);
+            self.take(jobs);
         }
+    }
+
+    fn take(&mut self, jobs: Vec<Waiting>) {
+        let mut writes = Vec::new();
+        for job in jobs {
+            match job {
+                Waiting::Write(write) => writes.push(write),
+                Waiting::Look(look) => {
+                    self.commit(std::mem::take(&mut writes));
+                    // Who asked hears that no one answers.
+                    let _ = catch_unwind(AssertUnwindSafe(|| look(&self.database)));
+                }
+            }
+        }
+        self.commit(writes);
     }
 
     /// Does what waits, in order, and commits it together.

@@ -9,7 +9,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Pool;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "description": "", "protocol": "", "lb_algorithm": "", "admin_state_up": true,
