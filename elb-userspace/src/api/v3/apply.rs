@@ -66,7 +66,7 @@ pub fn apply(
             judge(transaction, before.as_ref(), now, by).map_err(|why| why.message)?;
         }
     }
-    transaction.check()?;
+    transaction.check_now()?;
     let now = |step: &Step| {
         let (kind, id) = step.1.as_ref().map(|one| (one.kind, one.id))?;
         transaction.documents().get(kind, id).map(|one| one.body.clone())

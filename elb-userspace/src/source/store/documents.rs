@@ -94,8 +94,9 @@ pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
 /// Changes that are made together or not at all.
 pub struct Transaction<'a> {
     documents: &'a mut Documents,
-    /// None: it is asked once for several transactions, after the last of them.
-    check: Option<&'a super::ModelCheck>,
+    check: &'a super::ModelCheck,
+    /// Whether it is asked once for several transactions, after the last of them.
+    is_one_of_many: bool,
     is_check_due: Cell<bool>,
     /// What was there before, in the order of the changes.
     before: Vec<Change>,
@@ -103,16 +104,18 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// Without a check, each is taken as passed and [`Self::is_check_due`] afterwards.
+    /// One of many takes each check as passed, and [`Self::is_check_due`] afterwards.
     pub(super) const fn new(
         documents: &'a mut Documents,
-        check: Option<&'a super::ModelCheck>,
+        check: &'a super::ModelCheck,
+        is_one_of_many: bool,
     ) -> Self {
         let is_check_due = Cell::new(false);
-        Self { documents, check, is_check_due, before: Vec::new(), audit: Vec::new() }
+        let before = Vec::new();
+        Self { documents, check, is_one_of_many, is_check_due, before, audit: Vec::new() }
     }
 
-    /// Whether [`Self::check`] was asked without one.
+    /// Whether what passed [`Self::check`] is still to be checked.
     pub(super) const fn is_check_due(&self) -> bool {
         self.is_check_due.get()
     }
@@ -152,13 +155,19 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
-        match self.check {
-            Some(check) => check(self.documents),
-            None => {
-                self.is_check_due.set(true);
-                Ok(())
-            }
+        if self.is_one_of_many {
+            self.is_check_due.set(true);
+            return Ok(());
         }
+        self.check_now()
+    }
+
+    /// As [`Self::check`], for those who take their changes back afterwards: at once, whoever else writes.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check_now(&self) -> Result<(), String> {
+        (self.check)(self.documents)
     }
 
     /// The bodies of what these changes concern, by id: before them, and with them.

@@ -77,10 +77,10 @@ pub(super) fn settle(
     check: &ModelCheck,
     jobs: &mut [Box<dyn Job>],
 ) -> Done {
-    let is_one = jobs.len() == 1;
+    let is_one_of_many = jobs.len() > 1;
     let (mut done, mut is_asked) = (Done::default(), false);
     for job in &mut *jobs {
-        let mut transaction = Transaction::new(documents, is_one.then_some(check));
+        let mut transaction = Transaction::new(documents, check, is_one_of_many);
         job.work(&mut transaction);
         is_asked |= transaction.is_check_due();
         let (mut changes, mut audit) = transaction.end();
