@@ -14,7 +14,8 @@ use crate::model::Pool;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Published {
     ring: AssignedRing,
-    wanted: Wanted,
+    /// `None`: an earlier agent left it.
+    wanted: Option<Wanted>,
     owners: Owners,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Wanted {
 impl Published {
     /// A ring as an earlier agent left it.
     pub(super) fn found(ring: AssignedRing, owners: Owners) -> Self {
-        Self { ring, wanted: Wanted::default(), owners }
+        Self { ring, wanted: None, owners }
     }
 
     /// Whether any member takes new flows.
@@ -48,18 +49,19 @@ impl Reconciler {
         let ring = assigned.ring;
         let before =
             self.published.get(&pool.id).map(Arc::as_ref).filter(|before| before.ring == ring);
-        if before.is_some_and(|before| before.wanted == wanted) {
+        if before.is_some_and(|before| before.wanted.as_ref() == Some(&wanted)) {
             return;
         }
         let owners = ring.shape.owners(&wanted.members, wanted.has_limits);
         let diff = diff(before, assigned.former.is_some(), &owners);
-        let same_gone = before.map_or(wanted.gone.is_empty(), |old| old.wanted.gone == wanted.gone);
+        let known = before.and_then(|before| before.wanted.as_ref());
+        let same_gone = known.map_or(wanted.gone.is_empty(), |known| known.gone == wanted.gone);
         let kind =
             RingKind { scheduled: ring.shape.is_scheduled(), succeeds: assigned.former.is_some() };
         let is_new = before.is_none();
         let is_first = assigned.is_fresh && !wanted.members.is_empty();
         let gone = wanted.gone.clone();
-        let published = Published { ring, wanted, owners: owners.clone() };
+        let published = Published { ring, wanted: Some(wanted), owners: owners.clone() };
         self.published.insert(pool.id, Arc::new(published));
         if diff.moved == 0 && same_gone {
             return;
