@@ -161,7 +161,7 @@ fn a_new_member_rises_to_its_share_across_a_restart() -> Result<()> {
 /// A member that fails its probes, and works again, rises as a new one does.
 #[test]
 fn a_member_that_recovers_rises_again() -> Result<()> {
-    let (mut scene, mut health) = Scene::start_of(2, Forwarding::Ipip, |lab: &Lab| {
+    let (scene, mut health) = Scene::start_of(2, Forwarding::Ipip, |lab: &Lab| {
         let shape = |pool: Pool| {
             let pool = pool.by("ROUND_ROBIN").rising_in(RISE);
             pool.monitored_on(MonitorKind::Http, HEALTH.http)

@@ -224,7 +224,7 @@ others divide the rest by their weights. Connections stay where they are.
             key("ring_size", "Slots of the lookup table. More slots make shares finer.", "655373"),
             key("flows_on_unhealthy", "What happens to connections of a member that fails its health check: `keep` leaves them there, `rehash` sends them to others at once.", r#""rehash""#).or("`keep` for TCP, `rehash` for UDP"),
             key("connection_drain", "How long a member that leaves keeps its connections: see below.", "{ enable = true, timeout = 300 }").or("until they end"),
-            key("slow_start", "Time in which a member that is new, or back after it was unhealthy, drained or without weight, rises to its share of new connections: see below. `0`: it has it at once.", "30"),
+            key("slow_start", "Time in which a member that is new, or back after it was unhealthy, drained or without weight, rises to its share of new connections: see above. `0`: it has it at once.", "30"),
             key("udp_hold", "UDP only: time after a change for which datagrams of unknown flows still go to the former member.", "60"),
             key("pool_health", "What to do when no member is healthy: see below.", "{ minimum_healthy_member_count = 1 }").or("forward to no member"),
             key("backup_below", "Backup members take new connections while fewer of the others than this can serve.", "2"),

@@ -34,6 +34,16 @@ struct Server {
     section: Section,
 }
 
+impl Server {
+    /// Reads in which time it rises to its share.
+    fn rises(&mut self, line: usize, time: &str) {
+        match milliseconds(time) {
+            Some(time) => self.rises_in = time.div_ceil(1000),
+            None => self.section.lacks(line, &format!("slowstart {time}"), "it is left out"),
+        }
+    }
+}
+
 impl<'a> Backend<'a> {
     pub(super) fn new(section: &'a Effective<'a>, options: &ImportOptions) -> Self {
         let mut backend = Self {
@@ -123,16 +133,7 @@ impl<'a> Backend<'a> {
                     let text = format!("maxconn {}", words.next().unwrap_or_default());
                     server.limit = Some(Given { line: line.number, text });
                 }
-                "slowstart" => {
-                    let text = words.next().unwrap_or_default();
-                    match milliseconds(text) {
-                        Some(time) => server.rises_in = time.div_ceil(1000),
-                        None => {
-                            let text = format!("{word} {text}");
-                            server.section.lacks(line.number, &text, "it is left out");
-                        }
-                    }
-                }
+                "slowstart" => server.rises(line.number, words.next().unwrap_or_default()),
                 "on-marked-down" => {
                     self.ends_on_failure = words.next() == Some("shutdown-sessions");
                 }
