@@ -6,6 +6,7 @@ mod facts;
 mod master_slave;
 mod member_checks;
 mod removal;
+mod sequences;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::call::{Call, Reply};
 use super::super::refusal::Refusal;
-use super::super::resources::{self, Work, object};
+use super::super::resources::{self, View, Work, object};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -29,8 +29,9 @@ pub(super) fn create(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refu
             }
         }
     }
+    let view = work.view();
     let members = made.iter().map(|(id, status)| {
-        let mut member = shown(work, *id);
+        let mut member = shown(&view, *id);
         member.remove("availability_zone");
         member.insert("ret_status".to_owned(), (*status).into());
         Value::Object(member)
@@ -48,7 +49,8 @@ pub(super) fn update(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refu
         resources::update(work, &member, &one)?;
         changed.push(member.id);
     }
-    let members = changed.iter().map(|id| Value::Object(shown(work, *id)));
+    let view = work.view();
+    let members = changed.iter().map(|id| Value::Object(shown(&view, *id)));
     Ok(Reply::new(StatusCode::OK, "members", members.collect()))
 }
 
@@ -100,11 +102,10 @@ fn found(work: &Work<'_, '_>, pool: &Document, given: &Body) -> Option<Arc<Docum
 }
 
 /// A member as these answers show it.
-fn shown(work: &Work<'_, '_>, id: ResourceId) -> Body {
-    let view = work.view();
-    let member = work.documents().get(KIND, id);
-    let mut shown =
-        member.map(|member| object(&resources::show(&view, member))).unwrap_or_default();
+fn shown(view: &View<'_>, id: ResourceId) -> Body {
+    let member = view.documents.get(KIND, id);
+    let shown = member.map(|member| object(&resources::show(view, member)));
+    let mut shown = shown.unwrap_or_default();
     shown.remove("ip_version");
     shown.insert("port_id".to_owned(), "".into());
     shown
