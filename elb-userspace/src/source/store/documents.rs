@@ -162,7 +162,7 @@ impl<'a> Transaction<'a> {
         self.check_now()
     }
 
-    /// As [`Self::check`], for those who take their changes back afterwards: at once, whoever else writes.
+    /// As [`Self::check`], for those who take their changes back afterwards: at once, whatever else is written.
     ///
     /// # Errors
     /// What is wrong, for people.
