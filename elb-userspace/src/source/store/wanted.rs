@@ -163,6 +163,13 @@ impl Wanting<'_> {
                     .push(format!("{called}: {key} = {found}, and in the API it is {expected}"));
             }
         }
+        // What files learn later is refused by name as well, unless it is off.
+        let own = attributes(kind);
+        let others =
+            given.iter().filter(|(key, value)| !own.contains(&key.as_str()) && !is_off(value));
+        let others = others.map(|(key, value)| format!("{called}: {key} = {value}"));
+        self.odd.extend(others);
+        given.retain(|key, _| own.contains(&key.as_str()));
         self.all.push(WantedDocument { kind, id, given });
     }
 
@@ -208,7 +215,7 @@ impl Wanting<'_> {
         let granted = json!({
             "forwarding": self.settings.forwarding, "ring_size": RingSize::default(),
             "flows_on_unhealthy": FlowsOnUnhealthy::default_for(pool.protocol), "udp_hold": 30,
-            "backup_below": 1, "allow_empty": false,
+            "backup_below": 1, "allow_empty": false, "slow_start": 0,
         });
         self.want((kind, id), &format!("pool {name:?}"), (given, granted));
     }
@@ -295,6 +302,66 @@ impl Wanting<'_> {
         let is_slave = known.is_some_and(|known| known.text("role") == "slave");
         let granted = json!({"backup": is_slave, "max_connection": 0, "server_id": null});
         self.want((kind, id), &called, (given, granted));
+    }
+}
+
+/// The attributes of the API that a file decides about.
+const fn attributes(kind: DocumentKind) -> &'static [&'static str] {
+    match kind {
+        DocumentKind::LoadBalancer => {
+            &["name", "admin_state_up", "vip_address", "ipv6_vip_address"]
+        }
+        DocumentKind::Listener => &[
+            "name",
+            "admin_state_up",
+            "loadbalancer_id",
+            "protocol",
+            "protocol_port",
+            "port_ranges",
+            "default_pool_id",
+            "keepalive_timeout",
+            "ipgroup",
+            "cps",
+            "connection",
+        ],
+        DocumentKind::Pool => &[
+            "name",
+            "protocol",
+            "lb_algorithm",
+            "quic_cid_hash_strategy",
+            "any_port_enable",
+            "connection_drain",
+            "pool_health",
+        ],
+        DocumentKind::Member => &["name", "address", "protocol_port", "weight", "pool_id"],
+        DocumentKind::HealthMonitor => &[
+            "admin_state_up",
+            "pool_id",
+            "type",
+            "delay",
+            "timeout",
+            "max_retries",
+            "max_retries_down",
+            "monitor_port",
+            "http_method",
+            "url_path",
+            "domain_name",
+            "expected_codes",
+        ],
+        DocumentKind::IpGroup => &["name", "ip_list"],
+        DocumentKind::Job => &[],
+    }
+}
+
+/// Whether a value asks for nothing.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is_on) => !is_on,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(all) => all.is_empty(),
     }
 }
 
