@@ -8,3 +8,19 @@
 
 #[cfg(target_arch = "bpf")]
 pub mod packet;
+
+/// What each object needs beside its programs: the licence that the kernel's helpers ask for, and what a panic does.
+#[macro_export]
+macro_rules! bpf_program {
+    () => {
+        #[panic_handler]
+        fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+            // The verifier refuses a program that can come here.
+            loop {}
+        }
+
+        #[unsafe(link_section = "license")]
+        #[unsafe(no_mangle)]
+        static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+    };
+}

@@ -44,7 +44,7 @@ fn writes_until_it_is_killed() {
     loop {
         let documents = pair(number);
         let done: WriteResult<(), ()> = runtime.block_on(store.write(move |transaction| {
-            documents.into_iter().for_each(|document| transaction.put(document));
+            documents.clone().into_iter().for_each(|document| transaction.put(document));
             Ok(())
         }));
         done.expect("the disk takes it").expect("it is not refused");

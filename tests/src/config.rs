@@ -137,6 +137,9 @@ pub struct Pool {
     /// Seconds for which unknown UDP flows stay with the former owner, if not the usual ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udp_hold: Option<u32>,
+    /// Seconds in which a new member rises to its share, if not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<u32>,
     pub pool_health: PoolHealth,
     /// Of fewer other members that can serve, backup members take new connections, if not of one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,6 +235,7 @@ impl Pool {
             ring_size: None,
             connection_drain: None,
             udp_hold: None,
+            slow_start: None,
             pool_health: PoolHealth::default(),
             backup_below: None,
             any_port_enable: false,
@@ -255,6 +259,12 @@ impl Pool {
     /// Cuts the flows of members that leave after so many seconds.
     pub fn drained_for(mut self, timeout: u32) -> Self {
         self.connection_drain = Some(ConnectionDrain { enable: true, timeout });
+        self
+    }
+
+    /// New members rise to their share in so many seconds.
+    pub fn rising_in(mut self, seconds: u32) -> Self {
+        self.slow_start = Some(seconds);
         self
     }
 

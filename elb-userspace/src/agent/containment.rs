@@ -23,6 +23,7 @@ use crate::api::server::Server;
 use crate::api::shape::status;
 use crate::api::socket::BoundSocket;
 use crate::api::v3::ApiServer;
+use crate::api::v3::local::LocalApi;
 use crate::control::network::{Network, WantedAddresses};
 use crate::kernel::host::follow;
 use crate::kernel::host::found::HostState;
@@ -216,11 +217,12 @@ pub(super) fn answering(
     queries: mpsc::Sender<Query>,
     exporter: Exporter,
     readers: Option<Readers>,
+    api: LocalApi,
 ) -> Result<Lasting> {
     Lasting::start("API socket", move || {
         let (queries, exporter) = (queries.clone(), exporter.clone());
         let server = Server::new(listening.clone(), spare.clone(), queries, exporter);
-        let server = server.with_readers(readers.clone());
+        let server = server.with_readers(readers.clone()).with_api(api.clone());
         let served = worker::spawn("elb-api", move || server.run())?;
         Ok(Box::pin(async move { Ok(served.await.context("its thread panicked")??) }))
     })

@@ -1,6 +1,7 @@
 //! `elb diagnose`: what the agent knows of members, and the looks at them, next to its other work.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -11,6 +12,7 @@ use super::state::watched::Watched;
 use crate::api::shape::diagnose::{DiagnoseRequest, Diagnosis};
 use crate::api::shape::status::timestamp;
 use crate::control::network::Route;
+use crate::control::reconcile::Rising;
 use crate::diagnosis::evidence::{
     Evidence, FullMember, HealthEvidence, Lapses, Looks, MemberWay, OutOfRotation, Own, PoolWanted,
     Served, WantedMember,
@@ -19,6 +21,7 @@ use crate::diagnosis::instrument::{self, InstrumentQuestion};
 use crate::diagnosis::report::{Conclusion, Report};
 use crate::diagnosis::{checks, fix, look};
 use crate::health::{OperatingStatus, path};
+use crate::kernel::bpf::coarse_seconds;
 use crate::model::monitor::ProbePath;
 use crate::model::target::Target;
 use crate::model::{Member, Pool};
@@ -158,6 +161,7 @@ impl Core {
                 service: member.socket(),
                 backup: self.backup(pool, member),
                 full: self.full(pool, member),
+                rising: self.rising(pool).remove(member.name.as_str()),
                 probe,
                 max_retries: monitor.map_or(1, |monitor| monitor.max_retries.get()),
                 delay: monitor.map(|monitor| monitor.delay.duration()).unwrap_or_default(),
@@ -206,8 +210,21 @@ impl Core {
             others: others.collect(),
             backup: self.serving.reserves.get(&pool.id).map(|one| one.reserve),
             full: pool.members.iter().filter_map(|member| self.full(pool, member)).collect(),
+            rising: self.rising(pool),
             members: pool.members.iter().map(|member| self.out_of_rotation(member)).collect(),
         }
+    }
+
+    /// The members that rise to their shares, by name.
+    fn rising(&self, pool: &Pool) -> BTreeMap<String, Rising> {
+        let mut rising = self.serving.reconciler.rising(pool, coarse_seconds());
+        let assigned = self.serving.reconciler.assignments.pools.get(&pool.id);
+        let numbers = assigned.map(|pool| &pool.members[..]).unwrap_or_default().iter();
+        let by_socket: HashMap<SocketAddr, Rising> =
+            numbers.filter_map(|one| Some((one.socket(), rising.remove(&one.id)?))).collect();
+        let named =
+            |member: &Member| Some((member.name.to_string(), *by_socket.get(&member.socket())?));
+        pool.members.iter().filter_map(named).collect()
     }
 
     /// The member, if it has as many connections as it may.

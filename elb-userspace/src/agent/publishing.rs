@@ -68,10 +68,11 @@ impl Core {
         for (pool, diff) in &desired.moved {
             let (moved, minimum) = (diff.share() * 100.0, diff.minimum_share() * 100.0);
             let name = self.serving.reconciler.assignments.pools.get(pool).map(|pool| &pool.name);
-            tracing::info!(
-                pool = name,
-                "{moved:.2}% of the ring moves, at least {minimum:.2}% had to"
-            );
+            let what = format!("{moved:.2}% of the ring moves, at least {minimum:.2}% had to");
+            match desired.steps.contains(pool) {
+                true => tracing::debug!(pool = name, "{what}, since a member rises"),
+                false => tracing::info!(pool = name, "{what}"),
+            }
             self.metering.moved(*pool, diff.moved);
             self.serving.moving.insert(*pool, u32::MAX);
         }
@@ -82,7 +83,8 @@ impl Core {
         }
         self.note_fallbacks(std::mem::take(&mut desired.fallbacks), &desired.turned);
         let again = !desired.left_out.is_empty() && !desired.freed.is_empty();
-        self.serving.next_publish = desired.next_cut.into_iter().chain(desired.next_first).min();
+        let due = [desired.next_cut, desired.next_first, desired.next_step];
+        self.serving.next_publish = due.into_iter().flatten().min();
         self.serving.first_rings_wait = desired.next_first.is_some();
         self.put_into_force(&before, desired);
         again

@@ -48,6 +48,7 @@ impl Agent {
             }
             Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
+            Query::PlanStored(text, answer) => drop(answer.send(self.core.plan_stored(&text))),
             Query::Ready(answer) => drop(answer.send(self.core.readiness())),
             Query::MemberHealths(answer) => drop(answer.send(self.core.member_healths())),
             Query::InForce(answer) => drop(answer.send(self.how_far())),

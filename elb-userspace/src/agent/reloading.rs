@@ -92,6 +92,15 @@ impl Core {
         self.judge(config, errors, ReloadRequest::default()).0
     }
 
+    /// What a reload would do if the store held this text.
+    pub(super) fn plan_stored(&self, text: &str) -> ReloadReport {
+        let (config, errors) = match self.file.peek_with(text) {
+            Ok(source) => file::parse_source(&source, &self.host()),
+            Err(errors) => (None, errors),
+        };
+        self.judge(config, errors, ReloadRequest::default()).0
+    }
+
     /// What the configuration waits for until all of it is in force.
     pub(super) fn in_force(&self, now: Time) -> InForce {
         let is_recent = now.since(self.file.loaded.time) < RESOLVE;

@@ -177,6 +177,7 @@ impl Core {
             member,
             weight: 0,
             backup: None,
+            rising: None,
             operating_status: "REMOVED".to_owned(),
             since: timestamp(self.file.loaded.wall),
             reason: None,

@@ -87,7 +87,8 @@ async fn serve(file: &Path) -> Result<()> {
     let exporter = Exporter::new(core.metering.subscribe());
     let listening = socket.listening();
     let api = ServedApi::start(&core, &questions)?;
-    let server = containment::answering(listening, spare, questions, exporter.clone(), readers)?;
+    let (exported, local) = (exporter.clone(), api.local());
+    let server = containment::answering(listening, spare, questions, exported, readers, local)?;
     let settings = core.metering.follow_settings(&core.config.metrics);
     let exporting = containment::exporting(settings, exporter)?;
     core.host.socket = Some(socket);

@@ -89,7 +89,7 @@ pub(super) struct Serving {
     /// Pools with slots that are not settled, and how many.
     pub(super) moving: BTreeMap<ResourceId, u32>,
     /// When to publish again although nothing else happens: flows of a member that leaves are to be
-    /// cut, or the first ring of a pool waits no more.
+    /// cut, the first ring of a pool waits no more, or a member rises further.
     pub(super) next_publish: Option<u32>,
     /// Whether a pool's first ring waits for its members.
     pub(super) first_rings_wait: bool,

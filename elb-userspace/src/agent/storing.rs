@@ -11,6 +11,7 @@ use super::containment::{self, End, Lasting};
 use super::core::Core;
 use super::sleep_until;
 use crate::api::Query;
+use crate::api::v3::local::LocalApi;
 use crate::api::v3::{ApiLimits, ApiServer, MemberHealths};
 use crate::source::store::{Reached, Store};
 
@@ -53,6 +54,7 @@ impl Core {
 /// The API, if there is one, and what else of the store the agent's loop waits for.
 pub(super) struct ServedApi {
     task: Option<Lasting>,
+    local: LocalApi,
     end: watch::Sender<bool>,
     store: Option<Store>,
     commits: Option<watch::Receiver<u64>>,
@@ -64,7 +66,8 @@ impl ServedApi {
     pub(super) fn start(core: &Core, queries: &mpsc::Sender<Query>) -> Result<Self> {
         let (end, ending) = watch::channel(false);
         let Some(stored) = &core.file.stored else {
-            return Ok(Self { task: None, end, store: None, commits: None, retry: None });
+            let local = LocalApi(None);
+            return Ok(Self { task: None, local, end, store: None, commits: None, retry: None });
         };
         let keys = stored.settings.keys_file(&core.config.agent.state_dir);
         let store = stored.store.clone();
@@ -78,8 +81,14 @@ impl ServedApi {
         };
         let (settings, queries) = (stored.settings.clone(), queries.clone());
         let server = ApiServer::new(settings, limits, keys, store, queries);
+        let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
-        Ok(Self { task, end, store: stored.store.clone().ok(), commits, retry: None })
+        Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })
+    }
+
+    /// The same API for the agent's own socket.
+    pub(super) fn local(&self) -> LocalApi {
+        self.local.clone()
     }
 
     /// Waits until something else was committed or is to be tried again, or until the task of the API ended: how.

@@ -14,9 +14,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::shape::apply::{ApplyReport, ApplyRequest};
 use super::shape::diagnose::{DiagnoseRequest, Diagnosis, InspectionRequest};
 use super::shape::drain::{DrainReport, DrainRequest};
 use super::shape::error::{Error, ErrorCode};
@@ -127,6 +129,78 @@ pub async fn ready(socket: &Path) -> Result<Readiness> {
 /// As for [`status()`].
 pub async fn plan(socket: &Path, request: &PlanRequest) -> Result<ReloadReport> {
     whole(socket, post("/plan", request)?, RELOAD).await
+}
+
+/// What the API answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiAnswer {
+    /// The status of HTTP.
+    pub status: u16,
+    /// A resource, or why it is refused; null if there is nothing to say.
+    pub body: Value,
+}
+
+/// An operation of the API of the agent's store.
+///
+/// # Errors
+/// As for [`status()`]. What the API refuses is an answer.
+pub async fn api(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<ApiAnswer> {
+    let request = Request::builder().method(method).uri(path).header(HOST, "elb");
+    let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+    let answer = async |response: Response<Incoming>| {
+        let status = response.status();
+        let said = response.into_body().collect().await?.to_bytes();
+        // What is not of the API is of the socket: this user may not, or there is no room.
+        let body: Value = if said.is_empty() { Value::Null } else { parse(&said)? };
+        if !status.is_success() && body.get("error_code").is_none() {
+            return Err(refusal(status, &said).into());
+        }
+        Ok(ApiAnswer { status: status.as_u16(), body })
+    };
+    let answer = converse(socket, request.body(body.into())?, TIMEOUT, answer);
+    timeout(TIMEOUT, answer).await.with_context(|| late(socket, TIMEOUT))?
+}
+
+/// What the agent's store holds, as text of the configuration file.
+///
+/// # Errors
+/// As for [`status()`], or the agent has no store.
+pub async fn export(socket: &Path) -> Result<String> {
+    let body = async |response: Response<Incoming>| {
+        let late = || late(socket, TIMEOUT);
+        let body = timeout(TIMEOUT, response.into_body().collect()).await.with_context(late)??;
+        Ok(String::from_utf8(body.to_bytes().into())?)
+    };
+    exchange(socket, empty(Method::GET, "/export")?, TIMEOUT, body).await
+}
+
+/// Brings the agent's store to what a file says, or says what that would change.
+///
+/// # Errors
+/// As for [`status()`], or the file is wrong, or the API has no word for something in it.
+pub async fn apply(socket: &Path, request: &ApplyRequest) -> Result<ApplyReport> {
+    whole(socket, post("/apply", request)?, RELOAD).await
+}
+
+/// A copy of the agent's store, handed over in pieces.
+///
+/// # Errors
+/// As for [`status()`], or the agent has no store, or `each` fails.
+pub async fn copy_store(socket: &Path, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let request = empty(Method::POST, "/store/copy")?;
+    exchange(socket, request, RELOAD, async |mut response| {
+        let late = || late(socket, TIMEOUT);
+        while let Some(frame) = timeout(TIMEOUT, response.frame()).await.with_context(late)? {
+            each(&frame?.into_data().unwrap_or_default())?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// What keeps something from working. The agent looks at members first, which takes seconds.
@@ -264,6 +338,23 @@ async fn exchange<T>(
     limit: Duration,
     take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
 ) -> Result<T> {
+    let accepted = async |response: Response<Incoming>| match response.status() {
+        status if status.is_success() => take(response).await,
+        status => {
+            let said = response.into_body().collect().await?.to_bytes();
+            Err(refusal(status, &said).into())
+        }
+    };
+    converse(socket, request, limit, accepted).await
+}
+
+/// As [`exchange`], whatever the answer is.
+async fn converse<T>(
+    socket: &Path,
+    request: Sent,
+    limit: Duration,
+    take: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
+) -> Result<T> {
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         let socket = socket.display();
         let what = if error.kind() == io::ErrorKind::PermissionDenied {
@@ -283,14 +374,7 @@ async fn exchange<T>(
     let exchange = async {
         let response = sender.send_request(request);
         let late = || late(socket, limit);
-        let response = timeout(limit, response).await.with_context(late)??;
-        match response.status() {
-            status if status.is_success() => take(response).await,
-            status => {
-                let said = response.into_body().collect().await?.to_bytes();
-                Err(refusal(status, &said).into())
-            }
-        }
+        take(timeout(limit, response).await.with_context(late)??).await
     };
     let mut exchange = pin!(exchange);
     tokio::select! {

@@ -57,6 +57,8 @@ pub enum Query {
     Reload(ReloadRequest, oneshot::Sender<ReloadReport>),
     /// What would a reload with another file do?
     Plan(PlanRequest, oneshot::Sender<ReloadReport>),
+    /// What would a reload do if the store held this text?
+    PlanStored(String, oneshot::Sender<ReloadReport>),
     /// Are new connections forwarded?
     Ready(oneshot::Sender<Readiness>),
     /// How are the members of all pools?

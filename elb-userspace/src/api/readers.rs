@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use tokio::net::UnixStream;
 
 use super::shape::error::{Error, ErrorCode};
 
@@ -31,8 +30,7 @@ impl Readers {
     }
 
     /// What answers who is at the other end: all of it for root and the user of the agent.
-    pub(super) fn answer(&self, stream: &UnixStream, router: &Router) -> Router {
-        let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+    pub(super) fn answer(&self, uid: Option<u32>, router: &Router) -> Router {
         if uid.is_some_and(|uid| self.may_change(uid)) {
             return router.clone();
         }
@@ -80,6 +78,12 @@ mod tests {
             assert!(!is_reading(&Method::POST, path), "{path}");
         }
         assert!(!is_reading(&Method::GET, "/trace"));
+        let resource = "/v3/p/elb/loadbalancers";
+        assert!(is_reading(&Method::GET, resource) && is_reading(&Method::GET, "/audit"));
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            assert!(!is_reading(&method, resource), "{method}");
+        }
+        assert!(!is_reading(&Method::POST, "/store/copy") && !is_reading(&Method::POST, "/apply"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures_util::stream;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,6 +34,7 @@ use super::shape::error::{Error, ErrorCode};
 use super::shape::ready::Readiness;
 use super::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use super::socket::BoundSocket;
+use super::v3::local::{LocalApi, LocalUser};
 use super::{Lines, Query, metrics};
 use crate::api::shape::events;
 use crate::api::shape::status;
@@ -65,24 +66,29 @@ const NO_FILE: &str = "the agent cannot open any more files, and takes no connec
 const PLAN: usize = 8 << 20 | 1 << 16;
 
 /// What answers.
-#[derive(Debug)]
 pub struct Server {
     listening: BoundSocket,
     spare: Spare,
     queries: mpsc::Sender<Query>,
     readers: Option<Readers>,
     exporter: Exporter,
+    api: LocalApi,
 }
 
 impl Server {
     /// Answers what comes in by a socket.
-    pub const fn new(
+    pub fn new(
         listening: BoundSocket,
         spare: Spare,
         queries: mpsc::Sender<Query>,
         exporter: Exporter,
     ) -> Self {
-        Self { listening, spare, queries, exporter, readers: None }
+        Self { listening, spare, queries, exporter, readers: None, api: LocalApi(None) }
+    }
+
+    /// With the API of the agent's store.
+    pub fn with_api(self, api: LocalApi) -> Self {
+        Self { api, ..self }
     }
 
     /// Others than root and the agent's own user may read only.
@@ -109,7 +115,8 @@ impl Server {
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
             .with_state(self.queries)
-            .merge(metrics::router(self.exporter));
+            .merge(metrics::router(self.exporter))
+            .merge(self.api.router());
         let mut entrance = Entrance::new(self.listening, self.spare)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -123,9 +130,10 @@ impl Server {
                 }
             };
             if let Ok(place) = places.clone().try_acquire_owned() {
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                let router = router.clone().layer(Extension(LocalUser(uid)));
                 let readers = self.readers.as_ref();
-                let router =
-                    readers.map_or_else(|| router.clone(), |one| one.answer(&stream, &router));
+                let router = readers.map_or_else(|| router.clone(), |one| one.answer(uid, &router));
                 tokio::spawn(async move {
                     serve(stream, router).await;
                     drop(place);

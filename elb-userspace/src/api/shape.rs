@@ -1,5 +1,7 @@
 //! What goes over the socket, and what `-o json` prints.
 
+pub mod apply;
+pub mod audit;
 pub mod detach;
 pub mod diagnose;
 pub mod drain;

@@ -1,12 +1,15 @@
 //! The ELB V3 API over HTTP: operations and models as `data/elb_v3.json` has them, on the documents of a store.
 
+pub mod apply;
 mod authentication;
 mod call;
+pub mod described;
 mod failures;
 mod field;
 mod further;
 pub mod keys;
 mod list;
+pub mod local;
 mod member_checks;
 mod operations;
 mod query;

@@ -3,12 +3,12 @@
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::duration::duration;
+use super::since::Since;
 use super::socket::SocketArg;
 use super::{Output, block_on, go_on};
 use crate::api::client;
@@ -55,32 +55,9 @@ pub(super) struct EventsArgs {
 )]
 pub(super) fn run(args: EventsArgs) -> Result<ExitCode> {
     let EventsArgs { follow, pool, member, since, agent, output } = args;
-    let since = since.map(|since| since.at(SystemTime::now()));
+    let since = since.map(|since| timestamp_millis(since.at(SystemTime::now())));
     block_on(print(&EventsRequest { follow, pool, member, since }, &agent, output))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Since when events are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    Ago(Duration),
-    Time(SystemTime),
-}
-
-impl Since {
-    fn parse(text: &str) -> Result<Self, String> {
-        let time = humantime::parse_rfc3339_weak(text).map(Self::Time);
-        time.or_else(|_| duration(text).map(Self::Ago)).map_err(|_| {
-            format!("{text:?} is no time; write 10m or 1h30m, or 2026-01-02T03:04:05Z")
-        })
-    }
-
-    fn at(self, now: SystemTime) -> String {
-        timestamp_millis(match self {
-            Self::Ago(time) => now.checked_sub(time).unwrap_or(SystemTime::UNIX_EPOCH),
-            Self::Time(time) => time,
-        })
-    }
 }
 
 async fn print(request: &EventsRequest, agent: &SocketArg, output: Output) -> Result<()> {
@@ -158,16 +135,6 @@ fn of_member(event: &MemberEvent) -> String {
 mod tests {
     use super::*;
     use crate::health::{Cause, Failure, OperatingStatus};
-
-    #[test]
-    fn since_is_a_time_or_how_long_ago() {
-        let now = humantime::parse_rfc3339("2026-01-02T03:04:05.678Z").unwrap();
-        let at = |text: &str| Since::parse(text).map(|since| since.at(now));
-        assert_eq!(at("10m").unwrap(), "2026-01-02T02:54:05.678Z");
-        assert_eq!(at("2026-01-01T00:00:00Z").unwrap(), "2026-01-01T00:00:00.000Z");
-        assert_eq!(at("2026-01-01 10:00:00").unwrap(), "2026-01-01T10:00:00.000Z");
-        assert!(at("soon").unwrap_err().contains("\"soon\" is no time; write 10m"));
-    }
 
     #[test]
     fn one_line_each() {

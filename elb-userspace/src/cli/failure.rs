@@ -4,6 +4,7 @@
 use clap::ArgMatches;
 
 use super::Output;
+use super::written::Written;
 use crate::agent::logging::say;
 use crate::api::shape::error::Error;
 
@@ -13,6 +14,8 @@ const MOST: usize = 4000;
 /// How the command is to write its output.
 pub(super) fn output_of(matches: &ArgMatches) -> Output {
     let own = matches.try_get_one("output").ok().flatten().copied();
+    let written: Option<Written> = matches.try_get_one("output").ok().flatten().copied();
+    let own = own.or_else(|| written.map(Written::of_errors));
     let below = || matches.subcommand().map(|(_, matches)| output_of(matches));
     own.or_else(below).unwrap_or_default()
 }

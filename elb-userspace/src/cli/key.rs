@@ -35,7 +35,8 @@ pub(super) struct CreateArgs {
     config: ConfigArg,
     /// What it is called; the audit log names it.
     name: String,
-    /// Whose resources it is for: 32 hexadecimal digits. Default: the project of the other keys, or a new one.
+    /// Whose resources it is for: 32 hexadecimal digits. Default: the project of the other keys, or the one in which
+    /// this host makes resources without a key.
     #[arg(long, value_name = "ID")]
     project: Option<String>,
     /// It changes nothing.

@@ -5,6 +5,9 @@
 //! Commands that answer with a report have their own, see `report`.
 
 mod agent;
+mod alone;
+mod apply;
+mod audit;
 mod backend;
 mod capture;
 mod check;
@@ -16,6 +19,7 @@ mod drops;
 mod duration;
 mod events;
 mod explain;
+mod export;
 mod failure;
 mod flows;
 mod help;
@@ -25,11 +29,15 @@ mod metrics;
 mod packets;
 mod reload;
 mod report;
+mod resource;
 mod schema;
+mod since;
 mod socket;
 mod status;
+mod store;
 mod top;
 mod trace;
+mod written;
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
@@ -39,6 +47,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use self::resource::ResourceCommand;
 use crate::source::file::USUAL_FILE;
 use crate::source::file::reference::man;
 
@@ -68,6 +77,8 @@ Examples:
   elb drops                                  what is not forwarded, and what to do about it
   elb trace --vip 192.0.2.10                 packets while they pass
   elb flows --cut --client 198.51.100.7      end the recorded connections of a client
+  elb lb create web --vip-address 192.0.2.10 make a load balancer, on a host whose resources the API has
+  elb apply -f elb.toml --dry-run            what the store would have of a file, and what that moves
   elb import haproxy haproxy.cfg             the configuration of another load balancer, for elb
   elb detach                                 stop forwarding
 
@@ -106,9 +117,36 @@ enum Command {
     Capture(capture::CaptureArgs),
     /// Let a member take no new flows, and wait until nothing goes to it any more.
     Drain(drain::DrainArgs),
+    /// Make, show, change and delete load balancers of the API.
+    #[command(subcommand)]
+    Lb(ResourceCommand<0>),
+    /// Make, show, change and delete listeners of the API.
+    #[command(subcommand)]
+    Listener(ResourceCommand<1>),
+    /// Make, show, change and delete pools of the API.
+    #[command(subcommand)]
+    Pool(ResourceCommand<2>),
+    /// Make, show, change and delete members of the API.
+    #[command(subcommand)]
+    Member(ResourceCommand<3>),
+    /// Make, show, change and delete health monitors of the API.
+    #[command(subcommand)]
+    Healthmonitor(ResourceCommand<4>),
+    /// Make, show, change and delete IP groups of the API.
+    #[command(subcommand)]
+    Ipgroup(ResourceCommand<5>),
     /// Make, show and revoke the keys of the API's clients.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Show what was asked of the API: by what, what was there before and after, and what came of it.
+    Audit(audit::AuditArgs),
+    /// Bring the store to what a file says, or say what that would change.
+    Apply(apply::ApplyArgs),
+    /// Print everything that is served as one configuration file, with ids.
+    Export(export::ExportArgs),
+    /// Copy the store of the API's resources, or put a copy in its place.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Stop forwarding: detach the program and remove everything that is pinned.
     Detach(detach::DetachArgs),
     /// Prepare this host as a backend server, or undo it.
@@ -189,7 +227,17 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Drain(args) => drain::run(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Backend(command) => backend::run(command),
+        Command::Lb(command) => resource::run(&command),
+        Command::Listener(command) => resource::run(&command),
+        Command::Pool(command) => resource::run(&command),
+        Command::Member(command) => resource::run(&command),
+        Command::Healthmonitor(command) => resource::run(&command),
+        Command::Ipgroup(command) => resource::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Audit(args) => audit::run(args),
+        Command::Apply(args) => apply::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Store(command) => store::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => {

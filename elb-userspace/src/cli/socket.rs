@@ -21,6 +21,11 @@ pub(super) struct SocketArg {
 pub(super) const DEFAULT_SOCKET: &str = "/run/elb/elb.sock";
 
 impl SocketArg {
+    /// The configuration file.
+    pub(super) fn file(&self) -> &Path {
+        &self.config.config
+    }
+
     /// The socket: the usual one where the usual configuration file cannot be read.
     ///
     /// # Errors

@@ -162,13 +162,27 @@ pub struct AssignedMember {
     /// Which member it is, or was; none: as its pool, address and port say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<ResourceId>,
+    /// In a pool with `slow_start`: how it came to its share; none while it cannot take new flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ascent: Option<Ascent>,
+}
+
+/// How a member came to its share of the new flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ascent {
+    /// It rises, or waits in reserve, since this second.
+    Since(u32),
+    /// It has all of it.
+    Over,
 }
 
 impl AssignedMember {
     /// A new one.
     pub const fn new(id: u16, socket: SocketAddr) -> Self {
         let (address, port) = (socket.ip(), socket.port());
-        Self { id, address, port, removed: false, cut_at: None, server_id: None, resource: None }
+        let (removed, cut_at, server_id, resource, ascent) = (false, None, None, None, None);
+        Self { id, address, port, removed, cut_at, server_id, resource, ascent }
     }
 
     /// Which member of a pool it is, or was.

@@ -13,6 +13,7 @@ mod ranges;
 mod renaming;
 mod reserve;
 mod ring;
+mod rising;
 mod standing;
 mod undone;
 
@@ -31,6 +32,7 @@ pub use self::lasting::SweepFindings;
 pub use self::renaming::Renamed;
 pub use self::reserve::Reserve;
 use self::ring::Published;
+pub use self::rising::Rising;
 use crate::control::assign::{Assignments, Full, IdSpace};
 use crate::control::network::NextHop;
 use crate::control::plan::{Image, Region, RingWrite};
@@ -103,6 +105,8 @@ pub struct Desired {
     pub left_out: Vec<(String, Full)>,
     /// Rings whose slots began to move, by pool: how many.
     pub moved: BTreeMap<ResourceId, slots::Diff>,
+    /// Those of them in which nothing changed but how far members have risen.
+    pub steps: BTreeSet<ResourceId>,
     /// How the backup members of each pool stand that has any, and whose ring does not wait.
     pub reserves: BTreeMap<ResourceId, Reserve>,
     /// How the pool stands that takes over each listener that has one.
@@ -113,6 +117,8 @@ pub struct Desired {
     pub next_cut: Option<u32>,
     /// When the first ring of a pool is published that waits for its members: time to reconcile again.
     pub next_first: Option<u32>,
+    /// When a member gets more of its share that rises to it: time to reconcile again.
+    pub next_step: Option<u32>,
     /// Ids of pools whose members QUIC connection ids name.
     pools_with_servers: BTreeSet<u16>,
     /// Ids of pools whose members may have only so many connections.

@@ -2,6 +2,7 @@
 //! the next.
 
 pub mod maglev;
+pub mod rise;
 pub mod schedule;
 
 pub mod shape;

@@ -59,7 +59,7 @@ pub fn pool(wanted: &PoolWanted, file: &std::path::Path) -> Report {
 }
 
 fn subject(evidence: &Evidence) -> String {
-    let WantedMember { pool, member, service, backup, full, .. } = &evidence.wanted;
+    let WantedMember { pool, member, service, backup, full, rising, .. } = &evidence.wanted;
     let at = match service.port() {
         0 => service.ip().to_string(),
         _ => service.to_string(),
@@ -69,8 +69,9 @@ fn subject(evidence: &Evidence) -> String {
     let reason = health.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let backup = backup.map(|backup| format!(", {backup}")).unwrap_or_default();
     let full = full.as_ref().map(|full| format!(", {full}")).unwrap_or_default();
+    let rising = rising.map(|rising| format!(", it {rising}")).unwrap_or_default();
     let (status, since) = (&health.status, &health.since);
-    format!("{}/{member}{at}, {status} since {since}{reason}{backup}{full}", pool.name)
+    format!("{}/{member}{at}, {status} since {since}{reason}{backup}{full}{rising}", pool.name)
 }
 
 fn settle(evidence: &Evidence, suspects: &[Finding], named: Option<Check>) -> Vec<Finding> {

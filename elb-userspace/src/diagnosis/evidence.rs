@@ -1,7 +1,7 @@
 //! What is known about a member before it is judged: what is wanted of it, what its health is, how
 //! it is reached, and what a fresh look at it found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use elb_common::addr::Mac;
 use super::instrument::Fault;
 use super::report::Report;
 use crate::control::network::{NextHop, Unreachable, UnservedWay};
-use crate::control::reconcile::{Fallback, Reserve};
+use crate::control::reconcile::{Fallback, Reserve, Rising};
 use crate::health::path;
 use crate::health::probe::{ProbeOutcome, ProbeSpec};
 use crate::health::{Cause, Failure, OperatingStatus};
@@ -53,6 +53,8 @@ pub struct WantedMember {
     pub backup: Option<Reserve>,
     /// If it has as many connections as it may, and so gets no new one.
     pub full: Option<FullMember>,
+    /// If it has not all of its share yet, how far it has risen to it.
+    pub rising: Option<Rising>,
     /// Successes in a row that make an OFFLINE member ONLINE.
     pub max_retries: u32,
     /// From the end of a probe to the start of the next.
@@ -78,6 +80,8 @@ pub struct PoolWanted {
     pub backup: Option<Reserve>,
     /// Members that have as many connections as they may, and so get no new one.
     pub full: Vec<FullMember>,
+    /// Members that rise to their shares of the new connections, by name.
+    pub rising: BTreeMap<String, Rising>,
     /// Of each member, why it takes no new connections however healthy it is, if so.
     pub members: Vec<Option<OutOfRotation>>,
 }

@@ -36,7 +36,7 @@ pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
 pub use value::{
     Announce, DrainTimeout, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm,
-    Limit, MemberCount, MinimumHealthy, Name, NoMember, Protocol, RingSize, Weight,
+    Limit, MemberCount, MinimumHealthy, Name, NoMember, Protocol, RingSize, RiseTime, Weight,
 };
 
 /// Everything that is to be served. Immutable: a change is a new model.
@@ -166,6 +166,8 @@ pub struct Pool {
     /// How long a member that leaves (is removed, gets the weight 0 or fails its health check)
     /// serves its flows on, before they are cut; `None`: until they end.
     pub connection_drain: Option<DrainTimeout>,
+    /// How long a member that is new, or back, takes to rise to its share of new flows.
+    pub slow_start: RiseTime,
     /// UDP pools: how long after a change of a slot's owner flows without a record go to the former
     /// owner, in seconds.
     pub udp_hold: HoldTime,
@@ -179,6 +181,13 @@ pub struct Pool {
     pub allow_empty: bool,
     /// In the order of the source.
     pub members: Vec<Member>,
+}
+
+impl Pool {
+    /// Seconds in which a new member rises to its share, if it does.
+    pub fn rise_seconds(&self) -> Option<u32> {
+        Some(self.slow_start.get()).filter(|seconds| *seconds > 0)
+    }
 }
 
 /// A backend server of a pool.

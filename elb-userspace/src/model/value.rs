@@ -84,6 +84,8 @@ pub type HoldTime = Ranged<0, 4000>;
 pub type Limit = Ranged<0, 1_000_000>;
 /// Seconds for which a member that leaves serves its flows on (V3 `connection_drain`).
 pub type DrainTimeout = Ranged<10, 4000>;
+/// Seconds in which a new member of a pool rises to its share (V3 `slow_start`, there from 30 on); 0: at once.
+pub type RiseTime = Ranged<0, 1200>;
 /// Fewer members than this that can serve, and others help out.
 pub type MemberCount = Ranged<1, 65_534>;
 /// Fewer healthy members than this, and a pool forwards to all (V3 `pool_health`).

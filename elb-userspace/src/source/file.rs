@@ -10,6 +10,7 @@
 
 mod capacity;
 mod error;
+pub mod export;
 mod fill;
 mod host;
 mod ipgroup;

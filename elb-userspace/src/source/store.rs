@@ -2,16 +2,23 @@
 //!
 //! Ids of maps, links or backends are never in it: what the kernel holds may go while the store stays.
 
+mod audit;
+mod copy;
 mod database;
 mod document;
 mod documents;
+mod group;
 mod migrations;
 pub mod text;
+mod wanted;
 mod writer;
 
+pub use self::audit::{AuditQuery, NumberedRecord};
+pub use self::copy::{Restored, StoreFacts, examine, restore};
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};
+pub use self::wanted::{WantedDocument, wanted};
 pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};
 
 #[cfg(test)]

@@ -68,13 +68,5 @@ mod program {
         }
     }
 
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        // The verifier refuses a program that can come here.
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+    elb_ebpf::bpf_program!();
 }

@@ -2,6 +2,8 @@
 //! acknowledged outlives the agent.
 
 mod clients;
+mod commanding;
+mod operating;
 mod whole;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};

@@ -38,6 +38,7 @@ mod reloading;
 mod restarting;
 mod sflow;
 mod sizing;
+mod slow_start;
 mod switching;
 mod taking_over;
 mod tracing;

@@ -8,7 +8,6 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
-    process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use elb_tests::{
     agent::Agent,
     config::{AccessList, Config, Forwarding},
     cpu::Cpu,
+    daemon::tool,
     lab::Lab,
     process::{ended, output},
     status,
@@ -209,9 +209,9 @@ fn drops_are_counted_where_they_are(scene: &mut Scene, web: &str) -> Result<()> 
 fn checked_by_promtool(scene: &Scene) -> Result<()> {
     let file = scene.lab.files().join("metrics");
     fs::write(&file, scene.agent.run(&["metrics"])?)?;
-    let mut promtool = Command::new("promtool");
+    let mut promtool = tool("promtool")?;
     promtool.args(["check", "metrics"]).stdin(File::open(&file)?);
-    let ended = ended(promtool, LIMIT).context("cargo xtask setup installs promtool")?;
+    let ended = ended(promtool, LIMIT)?;
     assert_eq!((ended.code, ended.said.as_str()), (Some(0), ""), "{ended:?}");
     Ok(())
 }

@@ -25,6 +25,7 @@ fn pool(number: u8) -> Pool {
         backup_below: 1,
         drain: None,
         udp_hold: 0,
+        slow_start: 0,
         present: true,
     }
 }

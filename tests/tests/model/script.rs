@@ -41,6 +41,8 @@ pub struct Pool {
     /// `connection_drain`, in seconds as the next.
     pub drain: Option<u32>,
     pub udp_hold: u32,
+    /// `slow_start`, where that is possible.
+    pub slow_start: u32,
     /// It is in the configuration.
     pub present: bool,
 }
@@ -106,6 +108,7 @@ pub enum Change {
     Undrain(u8),
     Backup(u8, bool),
     BackupBelow(usize, u32),
+    SlowStart(usize, u32),
     Algorithm(usize, LbAlgorithm),
     Large(usize, bool),
     Rename(usize),
@@ -178,6 +181,7 @@ impl Wanted {
             Change::Undrain(member) => self.edit(member, |m| m.drained = false),
             Change::Backup(member, backup) => self.edit(member, |m| m.backup = backup),
             Change::BackupBelow(pool, below) => self.pools[pool].backup_below = below,
+            Change::SlowStart(pool, seconds) => self.pools[pool].slow_start = seconds,
             Change::Algorithm(pool, algorithm) => self.pools[pool].algorithm = algorithm,
             Change::Large(pool, large) => self.pools[pool].large = large,
             Change::Rename(pool) => self.pools[pool].renamed ^= true,
@@ -274,6 +278,7 @@ fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
             backup_below: 1,
             drain,
             udp_hold,
+            slow_start: 0,
             present: true,
         },
     )
@@ -314,6 +319,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => member().prop_map(Change::Undrain),
         4 => (member(), any::<bool>()).prop_map(|(member, backup)| Change::Backup(member, backup)),
         1 => (pool(), 1u32..4).prop_map(|(pool, below)| Change::BackupBelow(pool, below)),
+        3 => (pool(), prop::sample::select(&[0, 4, 40][..]))
+            .prop_map(|(pool, seconds)| Change::SlowStart(pool, seconds)),
         2 => (pool(), any_algorithm()).prop_map(|(pool, all)| Change::Algorithm(pool, all)),
         1 => (pool(), any::<bool>()).prop_map(|(pool, large)| Change::Large(pool, large)),
         1 => pool().prop_map(Change::Rename),

@@ -65,7 +65,8 @@ fn play(
 /// When all flows are silent, every slot settles, and nothing of before is left. The rings then show
 /// nothing of their past: any agent that has the same pools sends a flow to the same member.
 ///
-/// The last change of all is the cut of a member that left, one delay after that. Then slots convert
+/// The last change of all is the cut of a member that left, one delay after that, or the last step of one that
+/// rises. Then slots convert
 /// after an idle timeout, or four where flows were refused, and settle with the next sweep; seconds are
 /// whole.
 fn comes_to_rest(
@@ -74,7 +75,9 @@ fn comes_to_rest(
     wanted: &Wanted,
 ) -> Result<(), TestCaseError> {
     let drain = wanted.pools.iter().filter_map(|pool| pool.drain).max();
-    world.datapath.pass(drain.map_or(0, |delay| (delay.max(25) + 1) * 1000));
+    let drain = drain.map_or(0, |delay| delay.max(25) + 1);
+    let rise = wanted.pools.iter().map(|pool| pool.slow_start + 1).max().unwrap_or(0);
+    world.datapath.pass(drain.max(rise) * 1000);
     world.cut();
     let idle = wanted.listeners.iter().map(|listener| listener.idle).max().unwrap_or(0);
     for _ in 0..5 {

@@ -12,7 +12,8 @@ use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler,
 use elb_userspace::control::ring::region::States;
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
-    MemberCount, MinimumHealthy, Model, Name, NoMember, ResourceId, RingSize, Weight,
+    MemberCount, MinimumHealthy, Model, Name, NoMember, Protocol, ResourceId, RingSize, RiseTime,
+    Weight,
 };
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
@@ -83,7 +84,7 @@ pub struct World<'d, D> {
     reconciler: Reconciler,
     /// What the small maps hold.
     image: Image,
-    next_cut: Option<u32>,
+    next_change: Option<u32>,
 }
 
 impl<'d, D: Datapath> World<'d, D> {
@@ -92,8 +93,8 @@ impl<'d, D: Datapath> World<'d, D> {
         datapath.begin(wanted.room);
         let reconciler =
             Reconciler::new(<_>::default(), <_>::default(), ROOM, EncapSource::default());
-        let (image, next_cut) = (Image::default(), None);
-        let mut world = Self { datapath, wanted: wanted.clone(), reconciler, image, next_cut };
+        let (image, next_change) = (Image::default(), None);
+        let mut world = Self { datapath, wanted: wanted.clone(), reconciler, image, next_change };
         world.publish();
         let hold = wanted.pools.iter().map(|pool| pool.udp_hold).max().unwrap_or(0);
         let begun = u32::try_from(world.datapath.clock() % 1000).unwrap();
@@ -119,9 +120,9 @@ impl<'d, D: Datapath> World<'d, D> {
         self.publish();
     }
 
-    /// Cuts the flows whose time has come.
+    /// Cuts the flows whose time has come, and lets members rise further.
     pub fn cut(&mut self) {
-        if self.next_cut.is_some_and(|at| at <= self.datapath.now()) {
+        if self.next_change.is_some_and(|at| at <= self.datapath.now()) {
             self.publish();
         }
     }
@@ -182,7 +183,7 @@ impl<'d, D: Datapath> World<'d, D> {
         self.reconciler.follow_names(&model);
         let desired = self.reconciler.reconcile(&model, &self.seen());
         assert!(desired.left_out.is_empty(), "{:?}", desired.left_out);
-        self.next_cut = desired.next_cut;
+        self.next_change = desired.next_cut.into_iter().chain(desired.next_step).min();
         for command in plan(&self.image, &desired.image, desired.rings, desired.freed) {
             self.datapath.execute(&command);
         }
@@ -296,7 +297,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         protocol_port: 0,
         weight: Weight::constant(member.weight),
         backup: member.backup,
-        max_connection: model::Limit::constant(0),
+        max_connection: Limit::constant(0),
         server_id: None,
     };
     model::Pool {
@@ -314,6 +315,10 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
             FlowsOnUnhealthy::Keep
         },
         connection_drain: pool.drain.map(DrainTimeout::constant),
+        slow_start: RiseTime::constant(match wanted.protocol {
+            Protocol::Udp if !pool.algorithm.is_tracked() => 0,
+            _ => pool.slow_start,
+        }),
         udp_hold: HoldTime::constant(pool.udp_hold),
         healthmonitor: None,
         minimum_healthy_member_count: MinimumHealthy::constant(0),

@@ -1,7 +1,7 @@
 //! The status in parts, each of which the loop makes in little time; in between it does what else there is
 //! to do. What changes meanwhile, the parts that follow show.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::impairment::Impairment;
 use super::selection::Selection;
@@ -12,8 +12,10 @@ use crate::api::Answer;
 use crate::api::report::{Part, PartRequest, Underway};
 use crate::api::shape::status::{self, StatusRequest};
 use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::reconcile::Rising;
 use crate::control::ring::shape::{Shape, algorithm_name};
 use crate::health::{Cause, OperatingStatus};
+use crate::kernel::bpf::coarse_seconds;
 use crate::model::time::Time;
 use crate::model::{self, MemberRef, ResourceId};
 
@@ -70,6 +72,8 @@ struct Counted {
 struct Within {
     pool: ResourceId,
     shares: Shares,
+    /// Members that rise to their shares.
+    rising: BTreeMap<u16, Rising>,
     arrived: HashMap<u16, Arrived>,
     /// By the number of the member.
     opened: HashMap<u16, u64>,
@@ -394,6 +398,7 @@ impl Core {
             all: arrived.values().map(|arrived| arrived.count).sum(),
             arrived,
             opened: counts.clone(),
+            rising: self.serving.reconciler.rising(pool, coarse_seconds()),
             shares,
             at: 0,
             head: Some(head),
@@ -417,7 +422,8 @@ impl Core {
             self.backend(MemberRef::from((pool, member)), number, &within.shares, &within.arrived);
         let shown = self.member(pool, member, known, listed, request, backend);
         let opened = number.and_then(|number| within.opened.get(&number.id)).copied();
-        status::MemberStatus { more_listeners, opened, ..shown }
+        let rising = number.and_then(|number| within.rising.get(&number.id)).copied();
+        status::MemberStatus { more_listeners, opened, rising, ..shown }
     }
 }
 

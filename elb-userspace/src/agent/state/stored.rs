@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::LoadedFile;
 use crate::source::api::ApiSettings;
-use crate::source::file::{self, Config, ConfigError, Errors, Host, Severity, SourceText};
-use crate::source::store::{Documents, ModelCheck, Store, text};
+use crate::source::file::{self, Config, Errors, Host, SourceText};
+use crate::source::store::{Store, text};
 
 /// The store of a host whose file has `[api]`.
 pub(in crate::agent) struct StoredSource {
@@ -29,7 +29,7 @@ impl StoredSource {
         let settings = config.api?;
         let path = settings.store_file(&config.agent.state_dir);
         let file = Arc::new(RwLock::new(source.clone()));
-        let check = check(path.clone(), settings.clone(), file.clone());
+        let check = text::check(path.clone(), settings.clone(), file.clone());
         let store = Store::open(&path, check).map_err(|error| error.to_string());
         match &store {
             Ok(_) => {
@@ -59,24 +59,6 @@ impl StoredSource {
     }
 }
 
-/// Whether documents can be served with a file; what is wrong with the file alone does not count.
-fn check(path: PathBuf, settings: ApiSettings, file: Arc<RwLock<SourceText>>) -> ModelCheck {
-    Box::new(move |documents: &Documents| {
-        let source = file.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let source = source.with_store(&path, &text::text(documents, &settings));
-        let (_, errors) = file::parse_source(&source, &Host::default());
-        let name = path.display().to_string();
-        let is_ours =
-            |error: &&ConfigError| error.severity == Severity::Error && error.file == name;
-        let all: Vec<String> = errors
-            .iter()
-            .filter(is_ours)
-            .map(|error| format!("{}: {}; {}", error.object, error.what, error.fix))
-            .collect();
-        if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
-    })
-}
-
 /// A file as it is served, for a start: with what its store holds.
 pub(in crate::agent) fn begin(source: SourceText) -> (SourceText, Option<StoredSource>) {
     let Some(mut stored) = StoredSource::open(&source) else { return (source, None) };
@@ -98,6 +80,15 @@ impl LoadedFile {
     /// As [`Self::read`], of a file that is not to be taken over yet.
     pub(in crate::agent) fn peek(&self) -> Result<SourceText, Errors> {
         SourceText::read(&self.path).map(|source| self.complete(source))
+    }
+
+    /// As [`Self::peek`], with what the store could hold.
+    pub(in crate::agent) fn peek_with(&self, text: &str) -> Result<SourceText, Errors> {
+        let source = SourceText::read(&self.path)?;
+        Ok(match &self.stored {
+            Some(stored) => source.with_store(&stored.path, text),
+            None => source,
+        })
     }
 
     /// A file, with what the store holds.

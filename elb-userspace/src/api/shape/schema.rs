@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::apply::ApplyReport;
+use super::audit::AuditLine;
 use super::detach::Detached;
 use super::diagnose::Diagnosis;
 use super::drain::DrainReport;
@@ -23,6 +25,7 @@ use super::serving::ServingReport;
 use super::status::{MemberStatus, Status};
 use super::top::TopReport;
 use super::trace::PacketEvent;
+use crate::api::v3::described::{resource_schema, resources_schema};
 use crate::backend::{BackendReport, BackendStatus};
 use crate::diagnosis::inspect::Inspection;
 use crate::diagnosis::report::Report;
@@ -60,7 +63,33 @@ pub const ALL: &[Printed] = &[
     value("drops", of::<Vec<Drops>>),
     value("flows", of::<Either<FlowList, CutReport>>),
     lines("trace", of::<PacketEvent>),
+    lines("audit", of::<AuditLine>),
+    value("apply", of::<ApplyReport>),
     value("drain", of::<DrainReport>),
+    value("lb create", resource_schema::<0>),
+    value("lb list", resources_schema::<0>),
+    value("lb show", resource_schema::<0>),
+    value("lb set", resource_schema::<0>),
+    value("listener create", resource_schema::<1>),
+    value("listener list", resources_schema::<1>),
+    value("listener show", resource_schema::<1>),
+    value("listener set", resource_schema::<1>),
+    value("pool create", resource_schema::<2>),
+    value("pool list", resources_schema::<2>),
+    value("pool show", resource_schema::<2>),
+    value("pool set", resource_schema::<2>),
+    value("member create", resource_schema::<3>),
+    value("member list", resources_schema::<3>),
+    value("member show", resource_schema::<3>),
+    value("member set", resource_schema::<3>),
+    value("healthmonitor create", resource_schema::<4>),
+    value("healthmonitor list", resources_schema::<4>),
+    value("healthmonitor show", resource_schema::<4>),
+    value("healthmonitor set", resource_schema::<4>),
+    value("ipgroup create", resource_schema::<5>),
+    value("ipgroup list", resources_schema::<5>),
+    value("ipgroup show", resource_schema::<5>),
+    value("ipgroup set", resource_schema::<5>),
     value("check", of::<Either<Errors, ReloadReport>>),
     value("reload", of::<ReloadResult>),
     value("detach", of::<Detached>),

@@ -13,7 +13,7 @@ pub use self::agent::{
     Agent, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost, SflowStatus,
     WebhookStatus,
 };
-use crate::control::reconcile::{Fallback, Reserve};
+use crate::control::reconcile::{Fallback, Reserve, Rising};
 use crate::health::Failure;
 use crate::health::history::ProbeCounts;
 use crate::model::{MemberRef, ResourceId};
@@ -202,6 +202,9 @@ pub struct MemberStatus {
     /// Of a backup member, whether it is needed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backup: Option<Reserve>,
+    /// How far it has risen to its share, if its pool has slow_start and it has not all of it yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rising: Option<Rising>,
     /// NO_MONITOR, INITIAL, ONLINE or OFFLINE; DRAINING for one that is drained by command, REMOVED
     /// for one that only serves its old flows.
     pub operating_status: String,

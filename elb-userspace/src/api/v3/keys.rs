@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::signature::{hash, hex};
 
+/// The project of a host on which no other is named.
+pub const FIRST_PROJECT: &str = "e1b00000000000000000000000000000";
+
 /// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -113,7 +116,7 @@ impl ClientKeys {
         fs::rename(&new, path).with_context(cannot)
     }
 
-    /// Makes a key. Without a project it is for that of the others, or for a new one if there is none.
+    /// Makes a key. Without a project it is for that of the others, or for [`FIRST_PROJECT`] if there is none.
     ///
     /// # Errors
     /// The name is taken, the project is none, or it is not clear which one is meant.
@@ -135,7 +138,7 @@ impl ClientKeys {
         );
         let project = match project {
             Some(project) => project.to_owned(),
-            None => self.project()?,
+            None => self.project_for_new()?,
         };
         let is_id = project.len() == 32 && project.bytes().all(|one| one.is_ascii_hexdigit());
         ensure!(is_id, "project {project:?}: use 32 hexadecimal digits");
@@ -164,9 +167,12 @@ impl ClientKeys {
         Ok(())
     }
 
-    /// The one project that all keys are for.
-    fn project(&self) -> Result<String> {
-        let Some(first) = self.keys.first() else { return random(16) };
+    /// The one project that all keys are for; [`FIRST_PROJECT`] where there are no keys.
+    ///
+    /// # Errors
+    /// They are for several.
+    pub fn project_for_new(&self) -> Result<String> {
+        let Some(first) = self.keys.first() else { return Ok(FIRST_PROJECT.to_owned()) };
         if self.keys.iter().any(|key| key.project != first.project) {
             bail!("the keys are for several projects: name one with --project");
         }

@@ -170,7 +170,7 @@ impl Further {
         let id = new_id()?;
         let done = store.write(move |transaction| {
             let (project, now) = (&*call.caller.project, &*call.now);
-            let mut work = Work { transaction, project, now, id, pool: None, host };
+            let mut work = Work { transaction, project, now, id, pool: None, host: host.clone() };
             let result = deed(&call, &mut work).and_then(|reply| {
                 work.transaction.check().map_err(Refusal::invalid)?;
                 Ok(reply)
@@ -294,7 +294,7 @@ impl Plain {
         let done = store.write(move |transaction| {
             let pool = self.pool(&call).and_then(|id| id.parse().ok());
             let (project, now) = (&*call.caller.project, &*call.now);
-            let mut work = Work { transaction, project, now, id, pool, host };
+            let mut work = Work { transaction, project, now, id, pool, host: host.clone() };
             let mut before = None;
             let result = self.apply(&call, &mut work, &mut before);
             let result = result.and_then(|id| {

@@ -64,6 +64,20 @@ pub(super) fn create(
     }
 }
 
+/// What a new resource has of what was given, and by default.
+pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
+    let attributes = match kind {
+        DocumentKind::LoadBalancer => load_balancer::attributes(),
+        DocumentKind::Listener => listener::attributes(),
+        DocumentKind::Pool => pool::attributes(),
+        DocumentKind::Member => member::attributes(),
+        DocumentKind::HealthMonitor => health_monitor::attributes(),
+        DocumentKind::IpGroup => ip_group::attributes(),
+        DocumentKind::Job => return Err(no_job()),
+    };
+    attributes.accept(given)
+}
+
 /// Changes a resource by what was given.
 pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> Result<(), Refusal> {
     match old.kind {

@@ -46,7 +46,7 @@ const CONNECTIONS: usize = 256;
 /// Bytes of a body: room for 300 described networks, or 500 members.
 const MAX_BODY: usize = 1 << 20;
 /// How long a body may take.
-const BODY: Duration = Duration::from_secs(10);
+pub(super) const BODY: Duration = Duration::from_secs(10);
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
 /// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
@@ -56,10 +56,10 @@ const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 /// Serves the API.
 #[derive(Clone)]
 pub struct ApiServer {
-    settings: ApiSettings,
+    pub(super) settings: ApiSettings,
     limits: ApiLimits,
-    store: Result<Store, String>,
-    queries: mpsc::Sender<Query>,
+    pub(super) store: Result<Store, String>,
+    pub(super) queries: mpsc::Sender<Query>,
     shared: Arc<Shared>,
 }
 
@@ -131,6 +131,18 @@ impl ApiServer {
             Ok(caller) => caller,
             Err(refusal) => return Err(self.slowed(peer, refusal).await),
         };
+        self.answered(caller, &received, wall, id).await
+    }
+
+    /// What is answered to a caller who is known.
+    pub(super) async fn answered(
+        &self,
+        caller: Caller,
+        received: &Received<'_>,
+        wall: SystemTime,
+        id: &str,
+    ) -> Result<Reply, Refusal> {
+        let Received { method, path, query, body, .. } = *received;
         if (method, path) == ("GET", "/v3/projects") {
             let name = query.split('&').find_map(|pair| pair.strip_prefix("name="));
             let name =
@@ -139,7 +151,7 @@ impl ApiServer {
         }
         let no_such = || Refusal::no_such_path(format!("the API has no {method} {path}"));
         let Routed { operation, parameters } = route(method, path).ok_or_else(no_such)?;
-        may(&caller, parameters.get("project_id").map(String::as_str), method)?;
+        let may = may(&caller, parameters.get("project_id").map(String::as_str), method);
         let mut call = Call {
             operation,
             parameters,
@@ -150,17 +162,21 @@ impl ApiServer {
             now: timestamp(wall),
         };
         if operation.name == "list_api_versions" {
-            return Ok(operations::versions());
+            return may.map(|()| operations::versions());
         }
-        let known = Known::find(&operation.name)?;
+        let known = match (Known::find(&operation.name), &may) {
+            (Err(_), Err(refusal)) => return Err(refusal.clone()),
+            (known, _) => known?,
+        };
         let store = self.store.as_ref();
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        if let Err(refusal) = understand(&mut call, query, &body) {
+        if let Err(refusal) = may.and_then(|()| understand(&mut call, query, body)) {
             if !known.audited().is_empty() {
-                let record = call.record(known.audited(), &Err(refusal.clone()));
+                let mut record = call.record(known.audited(), &Err(refusal.clone()));
+                record.id = call.target().map(str::to_owned);
                 let noted = store.write(move |transaction| {
-                    transaction.note(record);
+                    transaction.note(record.clone());
                     Ok::<_, ()>(())
                 });
                 noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;
@@ -224,6 +240,13 @@ impl ApiServer {
         received.caller(keys, &mut replays, (Instant::now(), wall))
     }
 
+    /// The project of those who name none.
+    pub(super) fn own_project(&self) -> Result<String, Refusal> {
+        let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = file.now().map_err(|error| Refusal::internal(format!("{error:#}")))?;
+        keys.project_for_new().map_err(|error| Refusal::invalid(error.to_string()))
+    }
+
     /// Wrong credentials wait for their answer.
     async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
         if refusal.status != StatusCode::UNAUTHORIZED {
@@ -267,7 +290,7 @@ async fn handle(
 }
 
 /// The answer, in the form that clients know.
-fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
+pub(super) fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
     let (status, body) = match reply {
         Ok(Reply { status: StatusCode::NO_CONTENT, .. }) => (StatusCode::NO_CONTENT, None),
         Ok(Reply { status, mut body }) => {
@@ -296,7 +319,7 @@ fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
 }
 
 /// The body of a request, which is bounded in bytes and time.
-async fn read(body: HttpBody) -> Result<Vec<u8>, Refusal> {
+pub(super) async fn read(body: HttpBody) -> Result<Vec<u8>, Refusal> {
     match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
         Ok(Err(_)) => {
@@ -351,6 +374,6 @@ fn judged(reply: Reply, model: &str) -> Result<Reply, Refusal> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "clients sign with the wall clock, and are shown it")]
-fn wall() -> SystemTime {
+pub(super) fn wall() -> SystemTime {
     SystemTime::now()
 }

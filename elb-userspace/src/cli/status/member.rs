@@ -20,6 +20,9 @@ pub(super) fn text(member: &MemberStatus) -> String {
     if let Some(backup) = member.backup {
         let _ = writeln!(out, "  {backup}");
     }
+    if let Some(rising) = member.rising {
+        let _ = writeln!(out, "  {rising}");
+    }
     if let Some(reason) = &member.reason {
         let _ = writeln!(out, "  last failure: {reason}");
     }

@@ -220,6 +220,7 @@ fn row(member: &MemberStatus, form: Form) -> Vec<Cell> {
     let reason = || member.reason.as_ref().map(|reason| reason.code().to_string());
     let note = [
         member.backup.map(|backup| backup.to_string()),
+        member.rising.map(|rising| rising.to_string()),
         paths.and_then(PathStatus::both).or_else(reason),
         paths.and_then(|paths| paths.why_direct.as_ref()).map(direct),
         why,

@@ -104,6 +104,7 @@ fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
         differs("forwarding", old.forwarding.to_string(), new.forwarding.to_string()),
         differs("lb_algorithm", old.lb_algorithm.to_string(), new.lb_algorithm.to_string()),
         differs("backup_below", old.backup_below.to_string(), new.backup_below.to_string()),
+        differs("slow_start", old.slow_start.to_string(), new.slow_start.to_string()),
         differs("ring_size", old.ring_size.get().to_string(), new.ring_size.get().to_string()),
         monitor,
     ]

@@ -97,6 +97,8 @@ fn effects_are_said_the_gravest_first() {
             "add: pool \"web\", member \"w13\": 10.0.0.13:80, weight 2",
         ]
     );
+    let rises = model("", "slow_start = 30", &[11, 12], "");
+    assert_eq!(said(&web(), &rises), ["change: pool \"web\": slow_start 0 becomes 30"]);
     assert_eq!(
         said(&web(), &nothing())[0],
         "cut: listener lb/http at 192.0.2.10 TCP port 80: it is removed, and its connections break \

@@ -1,8 +1,8 @@
 //! One pool: its numbers, its members' records, its ring, and its own record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use elb_common::backend::backend_flags;
+use elb_common::backend::{Backend, backend_flags};
 use elb_common::pool::{Pool as Record, Ring};
 use elb_common::quic::ServerIdKey;
 
@@ -13,6 +13,7 @@ use super::{Desired, ReconcileInput, Reconciler, backend};
 use crate::control::assign::{AssignedMember, AssignedPool, AssignedRing, Ids};
 use crate::control::ring::identity;
 use crate::control::ring::maglev::RingMember;
+use crate::control::ring::rise::{self, RingEntry};
 use crate::control::ring::shape::Shape;
 use crate::model::{DrainTimeout, Forwarding, Pool, ResourceId};
 
@@ -50,12 +51,17 @@ impl Reconciler {
         assigned.drain = pool.connection_drain.map(DrainTimeout::get);
         follow_idle_timeout(assigned, idle, now);
         let reserve = Reserve::of(pool, seen);
-        let standings = standing::of(pool, reserve, &mut assigned.members, seen, now);
+        let mut standings = standing::of(pool, reserve, &mut assigned.members, seen, now);
+        self.rise(pool, &mut standings, seen, desired);
+        let assigned = &self.assignments.pools[&pool.id];
         let (numbers, numbered) = (assigned.members.clone(), assigned.id);
         let waits = self.first_ring_waits(pool, &numbers, &standings, reserve, seen, desired);
         let mut wanted = Wanted::default();
         for (number, standing) in numbers.iter().zip(standings) {
             self.member(pool.forwarding, number, standing, seen, &mut wanted, desired);
+        }
+        if pool.rise_seconds().is_some() {
+            weigh(&wanted.members, &mut desired.image.backends);
         }
         if pool.members.iter().any(|member| member.max_connection.get() > 0) {
             desired.pools_with_limits.insert(numbered);
@@ -106,7 +112,8 @@ impl Reconciler {
         record.max_connections = standing.max_connections;
         if standing.takes_new && next_hop.is_some() {
             let identity = identity(number.address, number.port);
-            wanted.members.push((RingMember { identity, weight: standing.weight }, number.id));
+            let member = RingMember { identity, weight: standing.weight };
+            wanted.members.push(RingEntry { member, id: number.id, risen: standing.risen });
             wanted.has_limits |= standing.max_connections > 0;
             record.flags |= backend_flags::NEW;
         }
@@ -120,6 +127,15 @@ impl Reconciler {
         }
         desired.image.backends.insert(number.id, record);
         desired.next_cut = desired.next_cut.into_iter().chain(pending(number, standing)).min();
+    }
+}
+
+/// Members have the weights in their records that they have risen to.
+fn weigh(members: &[RingEntry], records: &mut BTreeMap<u16, Backend>) {
+    for (member, weight) in members.iter().zip(rise::weights(members)) {
+        if let Some(record) = records.get_mut(&member.id) {
+            record.weight = weight;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::ReconcileInput;
 use super::reserve::Reserve;
 use crate::control::assign::{AssignedMember, AssignedPool};
+use crate::control::ring::rise::Risen;
 use crate::model::{DrainTimeout, FlowsOnUnhealthy, Member, Pool};
 
 /// How one member stands.
@@ -24,6 +25,12 @@ pub(super) struct Standing {
     pub(super) is_undecided: bool,
     /// Whether it stands in for others.
     pub(super) is_backup: bool,
+    /// Whether it may take new flows: it does, or is in reserve.
+    pub(super) may: bool,
+    /// Whether it may although it fails, since none of its pool works.
+    pub(super) is_last_resort: bool,
+    /// How far it has risen to its share.
+    pub(super) risen: Risen,
     /// Whether it no longer serves even the flows that it has.
     pub(super) is_gone: bool,
 }
@@ -61,6 +68,9 @@ pub(super) fn of(
             is_drained: member.is_some_and(|member| member.is_drained),
             is_undecided: member.is_some_and(|member| member.is_willing && member.is_undecided),
             is_backup,
+            may,
+            is_last_resort: may && fails,
+            risen: Risen::FULL,
             is_gone: !may && (is_cut || is_rehashed),
         }
     };

@@ -7,6 +7,7 @@ mod first;
 mod moving;
 mod renaming;
 mod scene;
+mod slow_start;
 mod undone;
 
 use std::collections::HashSet;

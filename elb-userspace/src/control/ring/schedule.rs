@@ -9,6 +9,45 @@ use std::collections::BinaryHeap;
 use elb_common::ring;
 
 use super::maglev::{EMPTY, RingMember};
+use super::rise::{self, RingEntry, Risen};
+
+/// Turns by weight of members some of which may be rising. Where members have limits, it ends with rounds
+/// of all.
+///
+/// # Panics
+/// As [`by_weight`].
+pub fn by_share(members: &[RingEntry], has_limits: bool, size: u32) -> Vec<u16> {
+    let shares = weighted(members, &rise::weights(members));
+    match has_limits {
+        true => with_rounds(&shares, size),
+        false => by_weight(&shares, size),
+    }
+}
+
+/// Every member of a weight once a round, but one that is rising in as many of the rounds as it has risen:
+/// where members have few connections, their turn alone decides.
+///
+/// # Panics
+/// As [`by_weight`].
+pub fn by_presence(members: &[RingEntry], has_limits: bool, size: u32) -> Vec<u16> {
+    let risen = rise::against_furthest(members);
+    if risen.iter().all(|one| *one == Risen::FULL) {
+        let ring: Vec<RingMember> = members.iter().map(|one| one.member).collect();
+        return in_rounds(&ring, size);
+    }
+    let alike = |one: &RingEntry| {
+        let weight = one.member.weight.min(1);
+        RingEntry { member: RingMember { weight, ..one.member }, ..*one }
+    };
+    let alike: Vec<RingEntry> = members.iter().map(alike).collect();
+    by_share(&alike, has_limits, size)
+}
+
+/// The members with other weights.
+fn weighted(members: &[RingEntry], weights: &[u32]) -> Vec<RingMember> {
+    let pairs = members.iter().zip(weights);
+    pairs.map(|(one, weight)| RingMember { weight: *weight, ..one.member }).collect()
+}
 
 /// Turns by weight, evenly spread (stride scheduling, Waldspurger 1995): the index into `members`
 /// whose turn it is, `size` times, or [`EMPTY`] everywhere if all weights are 0.

@@ -5,7 +5,7 @@ use elb_common::listener::{CidPart, algorithm};
 use elb_common::ring::rounds;
 use serde::{Deserialize, Serialize};
 
-use super::maglev::{self, RingMember};
+use super::rise::{self, RingEntry};
 use super::schedule;
 use crate::model::{LbAlgorithm, Pool};
 
@@ -43,17 +43,15 @@ impl Shape {
     /// limits, the last turns of a schedule are rounds, see [`rounds`].
     ///
     /// # Panics
-    /// As [`maglev::build`] and [`schedule::by_weight`].
-    pub fn owners(&self, members: &[(RingMember, u16)], has_limits: bool) -> Vec<u16> {
-        let ring: Vec<_> = members.iter().map(|(member, _)| *member).collect();
+    /// As [`rise::table`] and [`schedule::by_weight`].
+    pub fn owners(&self, members: &[RingEntry], has_limits: bool) -> Vec<u16> {
         let mut owners = match self.algorithm {
-            algorithm::ROUND_ROBIN if has_limits => schedule::with_rounds(&ring, self.size),
-            algorithm::ROUND_ROBIN => schedule::by_weight(&ring, self.size),
-            algorithm::LEAST_CONNECTIONS => schedule::in_rounds(&ring, self.size),
-            _ => maglev::build(&ring, self.size),
+            algorithm::ROUND_ROBIN => schedule::by_share(members, has_limits, self.size),
+            algorithm::LEAST_CONNECTIONS => schedule::by_presence(members, has_limits, self.size),
+            _ => rise::table(members, self.size),
         };
         for owner in &mut owners {
-            *owner = members.get(usize::from(*owner)).map_or(0, |(_, id)| *id);
+            *owner = members.get(usize::from(*owner)).map_or(0, |one| one.id);
         }
         owners
     }
@@ -89,14 +87,15 @@ pub const fn algorithm_name(number: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::ring::maglev::RingMember;
+    use crate::control::ring::rise::Risen;
 
     #[test]
     fn owners_are_ids() {
-        let members: Vec<_> = [(1, 0), (2, 1), (3, 1)]
-            .map(|(identity, weight)| RingMember { identity, weight })
-            .into_iter()
-            .zip([10, 20, 30])
-            .collect();
+        let members = [(1, 0, 10), (2, 1, 20), (3, 1, 30)].map(|(identity, weight, id)| {
+            let member = RingMember { identity, weight };
+            RingEntry { member, id, risen: Risen::FULL }
+        });
         let shape = |algorithm| Shape { size: 101, algorithm, cid: (0, 0) };
         for algorithm in [algorithm::SOURCE, algorithm::ROUND_ROBIN, algorithm::LEAST_CONNECTIONS] {
             let owners = shape(algorithm).owners(&members, false);

@@ -96,7 +96,10 @@ pub(super) fn taken(pool: &PoolWanted, file: &Path) -> Finding {
         return Finding::seen(Check::Taken, Outcome::Warn, backup.to_string());
     }
     if out.len() < pool.members.len() {
-        let what = "there are members that may";
+        let rising = pool.rising.iter().map(|(member, rising)| format!("{member} {rising}"));
+        let rising: Vec<String> = rising.collect();
+        let rising = if rising.is_empty() { String::new() } else { format!("; {}", some(&rising)) };
+        let what = format!("there are members that may{rising}");
         return Finding::seen(Check::Taken, Outcome::Pass, what);
     }
     let why: Vec<String> = out.iter().map(ToString::to_string).collect();

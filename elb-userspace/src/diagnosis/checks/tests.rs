@@ -6,6 +6,7 @@ mod matrix;
 mod pictures;
 mod scene;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 

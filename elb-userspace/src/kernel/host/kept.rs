@@ -98,11 +98,6 @@ impl Register {
         self.0.get(object)?.missing.as_deref()
     }
 
-    /// Whether anything is missing.
-    pub fn is_any_missing(&self) -> bool {
-        self.0.values().any(|kept| kept.missing.is_some())
-    }
-
     /// What is missing, and why.
     pub fn problems(&self) -> Vec<String> {
         let missing =

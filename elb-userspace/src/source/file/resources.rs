@@ -266,6 +266,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     let ring_size = t.number_or("ring_size", "", RingSize::default());
     let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
     let connection_drain = tracking::connection_drain(t);
+    let slow_start = tracking::slow_start(t, protocol, lb_algorithm);
     let udp_hold = t.number_or("udp_hold", " seconds", HoldTime::constant(30));
     if protocol == Some(Protocol::Tcp) && t.has("udp_hold") {
         t.wrong("udp_hold", "udp_hold is for UDP pools", "remove it");
@@ -287,6 +288,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         flows_on_unhealthy: flows_on_unhealthy
             .unwrap_or_else(|| FlowsOnUnhealthy::default_for(protocol)),
         connection_drain,
+        slow_start,
         udp_hold,
         healthmonitor: None,
         minimum_healthy_member_count,

@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use crate::model::quic::{CidLength, CidOffset};
-use crate::model::{CidStrategy, DrainTimeout, LbAlgorithm};
+use crate::model::{CidStrategy, DrainTimeout, LbAlgorithm, Protocol, RiseTime};
 
 /// The part of a connection id that counts; `None` with other algorithms than QUIC_CID.
 pub(super) fn quic_cid_hash_strategy(
@@ -53,6 +53,24 @@ pub(super) fn connection_drain(t: &mut Table<'_>) -> Option<DrainTimeout> {
     timeout.filter(|_| enable == Some(true))
 }
 
+/// In which time a new member rises to its share; 0: at once.
+pub(super) fn slow_start(
+    t: &mut Table<'_>,
+    protocol: Option<Protocol>,
+    algorithm: LbAlgorithm,
+) -> RiseTime {
+    const KEY: &str = "slow_start";
+    let seconds = t.number_or(KEY, " seconds; 0 is off", RiseTime::constant(0));
+    if protocol == Some(Protocol::Udp) && !algorithm.is_tracked() && seconds.get() > 0 {
+        let what = format!(
+            "slow_start does not work for UDP with lb_algorithm {algorithm}: after each step, datagrams of \
+             unknown flows would still go to the former member for udp_hold"
+        );
+        t.wrong(KEY, what, "remove it, or set lb_algorithm to ROUND_ROBIN or LEAST_CONNECTIONS");
+    }
+    seconds
+}
+
 #[cfg(test)]
 mod tests {
     use crate::model::Pool;
@@ -93,6 +111,29 @@ mod tests {
         ] {
             let errors = drain(wrong).unwrap_err();
             assert!(errors.contains(said), "{wrong}: {errors}");
+        }
+    }
+
+    #[test]
+    fn a_rise_is_for_what_finds_its_member_at_once() {
+        let rise =
+            |protocol: &str, keys: &str| pool(protocol, keys, "").map(|pool| pool.rise_seconds());
+        assert_eq!(rise("TCP", ""), Ok(None));
+        for (seconds, wanted) in [(0, None), (1, Some(1)), (1200, Some(1200))] {
+            assert_eq!(rise("TCP", &format!("slow_start = {seconds}")), Ok(wanted));
+        }
+        assert!(rise("TCP", "slow_start = 1201").unwrap_err().contains("1201 is outside 0..=1200"));
+        let by = |algorithm: &str, seconds: u32| {
+            rise("UDP", &format!("lb_algorithm = {algorithm:?}\nslow_start = {seconds}"))
+        };
+        for algorithm in ["ROUND_ROBIN", "LEAST_CONNECTIONS"] {
+            assert_eq!(by(algorithm, 30), Ok(Some(30)));
+        }
+        for algorithm in ["5_TUPLE_HASH", "SOURCE_IP", "QUIC_CID"] {
+            let refused = by(algorithm, 30).unwrap_err();
+            let said = format!("slow_start does not work for UDP with lb_algorithm {algorithm}");
+            assert!(refused.contains(&said), "{refused}");
+            assert!(!by(algorithm, 0).is_err_and(|errors| errors.contains("slow_start")));
         }
     }
 

@@ -9,12 +9,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 
+use super::audit::Trail;
 use super::documents::Change;
-use super::{AuditRecord, Document, DocumentKind, Documents, migrations};
+use super::{AuditRecord, Document, DocumentKind, Documents, copy, migrations};
 use crate::model::ResourceId;
-
-/// Audit records that are kept.
-const MOST_RECORDS: i64 = 100_000;
 
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +46,19 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// It is of SQLite, and not one of elb.
+    #[error("it is no store of elb")]
+    Foreign,
     /// The thread that writes ended.
     #[error("its thread ended; the agent has to be started again")]
     Ended,
 }
 
 /// The connection that writes.
-pub(super) struct Database(Connection);
+pub(super) struct Database {
+    connection: Connection,
+    trail: Trail,
+}
 
 impl Database {
     /// Opens a store, makes it where there is none, and reads all of it.
@@ -65,15 +69,18 @@ impl Database {
         connection.execute_batch(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
         )?;
-        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if found != "ok" {
-            return Err(StoreError::Damaged(found.lines().next().unwrap_or_default().to_owned()));
-        }
+        quick_check(&connection)?;
         migrations::migrate(&mut connection, path, migrations::ALL)?;
         // Takes the lock now and not with the first write.
         connection.execute_batch("BEGIN IMMEDIATE; COMMIT;")?;
+        copy::tidy(path);
         let documents = read(&connection)?;
-        Ok((Self(connection), documents))
+        let trail = Trail::of(&connection)?;
+        Ok((Self { connection, trail }, documents))
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Writes changes and records down, all or nothing; they are on the disk when this returns.
@@ -83,7 +90,7 @@ impl Database {
         changes: &[Change],
         audit: &[AuditRecord],
     ) -> Result<(), StoreError> {
-        let transaction = self.0.transaction()?;
+        let transaction = self.connection.transaction()?;
         let places: std::collections::BTreeSet<_> = changes.iter().map(|(at, _)| *at).collect();
         for (kind, id) in places {
             let (kind_text, id_text) = (kind.as_str(), id.to_string());
@@ -98,18 +105,26 @@ impl Database {
                 }
             }
         }
-        for record in audit {
-            note(&transaction, record)?;
-        }
+        let trail = self.trail.extended(&transaction, audit)?;
         let revision = documents.revision.to_string();
         transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'revision'", [revision])?;
         transaction.commit()?;
+        self.trail = trail;
         Ok(())
     }
 }
 
+/// Looks through the file.
+pub(super) fn quick_check(connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(found.lines().next().unwrap_or_default().to_owned()))
+}
+
 /// Makes the folder, and a file that no other user may read.
-fn make(path: &Path) -> io::Result<()> {
+pub(super) fn make(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -138,31 +153,7 @@ fn write(connection: &Connection, document: &Document) -> Result<(), StoreError>
     Ok(())
 }
 
-fn note(connection: &Connection, record: &AuditRecord) -> Result<(), StoreError> {
-    let sql =
-        "INSERT INTO audit (at, actor, operation, request, project, id, before, after, result)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let text = |body: &Option<super::Body>| {
-        body.as_ref().map(|body| serde_json::Value::Object(body.clone()).to_string())
-    };
-    connection.prepare(sql)?.execute(params![
-        record.at,
-        record.actor,
-        record.operation,
-        record.request,
-        record.project,
-        record.id,
-        text(&record.before),
-        text(&record.after),
-        record.result,
-    ])?;
-    let sql = "DELETE FROM audit WHERE number <= ?1";
-    let last = connection.last_insert_rowid();
-    connection.prepare(sql)?.execute([last - MOST_RECORDS])?;
-    Ok(())
-}
-
-fn read(connection: &Connection) -> Result<Documents, StoreError> {
+pub(super) fn read(connection: &Connection) -> Result<Documents, StoreError> {
     let mut documents = Documents::default();
     let revision: String =
         connection

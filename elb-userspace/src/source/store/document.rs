@@ -38,6 +38,17 @@ choice! {
     not yet: [], use "a kind of resource"
 }
 
+impl DocumentKind {
+    /// The attribute that says which other resource this one is a part of.
+    pub(super) const fn whole(self) -> Option<&'static str> {
+        match self {
+            Self::Listener => Some("loadbalancer_id"),
+            Self::Member | Self::HealthMonitor => Some("pool_id"),
+            Self::LoadBalancer | Self::Pool | Self::IpGroup | Self::Job => None,
+        }
+    }
+}
+
 /// A resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {

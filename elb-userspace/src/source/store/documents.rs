@@ -1,6 +1,7 @@
 //! All documents of a store in memory, and changes of them that can be taken back.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,6 +13,8 @@ use crate::model::ResourceId;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
     all: BTreeMap<DocumentKind, BTreeMap<ResourceId, Arc<Document>>>,
+    /// Those of a kind that belong to another document: looking all of them through for each pool would be slow.
+    parts: BTreeMap<(DocumentKind, ResourceId), BTreeSet<ResourceId>>,
     /// Rises by one with each commit.
     pub revision: u64,
 }
@@ -34,7 +37,11 @@ impl Documents {
         key: &'a str,
         id: ResourceId,
     ) -> impl Iterator<Item = &'a Arc<Document>> {
-        self.of(kind).filter(move |document| document.reference(key) == Some(id))
+        let is_part = kind.whole() == Some(key);
+        let parts = is_part.then(|| self.parts.get(&(kind, id))).flatten();
+        let parts = parts.into_iter().flatten().filter_map(move |part| self.get(kind, *part));
+        let others = (!is_part).then(|| self.of(kind)).into_iter().flatten();
+        parts.chain(others.filter(move |document| document.reference(key) == Some(id)))
     }
 
     /// Puts a document into its place, or takes what is there away. Returns what was there.
@@ -43,9 +50,35 @@ impl Documents {
         (kind, id): (DocumentKind, ResourceId),
         document: Option<Arc<Document>>,
     ) -> Option<Arc<Document>> {
-        if let Some(document) = document {
-            return self.all.entry(kind).or_default().insert(id, document);
+        let whole = |document: &Document| document.reference(kind.whole()?);
+        let now = document.as_deref().and_then(whole);
+        let before = match document {
+            Some(document) => self.all.entry(kind).or_default().insert(id, document),
+            None => self.take(kind, id),
+        };
+        let was = before.as_deref().and_then(whole);
+        if was != now {
+            if let Some(was) = was {
+                self.leave((kind, was), id);
+            }
+            if let Some(now) = now {
+                self.parts.entry((kind, now)).or_default().insert(id);
+            }
         }
+        before
+    }
+
+    /// A document is no part of another one any more.
+    fn leave(&mut self, of: (DocumentKind, ResourceId), id: ResourceId) {
+        if let Some(parts) = self.parts.get_mut(&of) {
+            parts.remove(&id);
+            if parts.is_empty() {
+                self.parts.remove(&of);
+            }
+        }
+    }
+
+    fn take(&mut self, kind: DocumentKind, id: ResourceId) -> Option<Arc<Document>> {
         let of_kind = self.all.get_mut(&kind)?;
         let before = of_kind.remove(&id);
         if of_kind.is_empty() {
@@ -62,14 +95,29 @@ pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
 pub struct Transaction<'a> {
     documents: &'a mut Documents,
     check: &'a super::ModelCheck,
+    /// Whether it is asked once for several transactions, after the last of them.
+    is_one_of_many: bool,
+    is_check_due: Cell<bool>,
     /// What was there before, in the order of the changes.
     before: Vec<Change>,
     audit: Vec<AuditRecord>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) const fn new(documents: &'a mut Documents, check: &'a super::ModelCheck) -> Self {
-        Self { documents, check, before: Vec::new(), audit: Vec::new() }
+    /// One of many takes each check as passed, and [`Self::is_check_due`] afterwards.
+    pub(super) const fn new(
+        documents: &'a mut Documents,
+        check: &'a super::ModelCheck,
+        is_one_of_many: bool,
+    ) -> Self {
+        let is_check_due = Cell::new(false);
+        let before = Vec::new();
+        Self { documents, check, is_one_of_many, is_check_due, before, audit: Vec::new() }
+    }
+
+    /// Whether what passed [`Self::check`] is still to be checked.
+    pub(super) const fn is_check_due(&self) -> bool {
+        self.is_check_due.get()
     }
 
     /// Everything, with the changes so far.
@@ -107,6 +155,18 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
+        if self.is_one_of_many {
+            self.is_check_due.set(true);
+            return Ok(());
+        }
+        self.check_now()
+    }
+
+    /// As [`Self::check`], for those who take their changes back afterwards: at once, whoever else writes.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check_now(&self) -> Result<(), String> {
         (self.check)(self.documents)
     }
 
@@ -130,6 +190,11 @@ impl<'a> Transaction<'a> {
         for (at, before) in self.before.drain(..).rev() {
             self.documents.replace(at, before);
         }
+    }
+
+    /// Takes back what was noted, too.
+    pub(super) fn forget(&mut self) {
+        self.audit.clear();
     }
 
     /// What was there before each change, and what is to be written down.

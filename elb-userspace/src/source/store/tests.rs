@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -98,6 +100,32 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Parts are found by what they belong to as by looking all of them through.
+    #[test]
+    fn parts_are_found_by_what_they_belong_to(
+        steps in prop::collection::vec((0_u8..5, prop::option::of(0_u8..4)), 0..40),
+    ) {
+        let id = |name: u8| ResourceId::of_pool(&name.to_string());
+        let mut documents = Documents::default();
+        for (name, of) in steps {
+            let mut member = document(DocumentKind::Member, &name.to_string(), 0);
+            if let Some(of) = of.filter(|of| *of > 0) {
+                member.body.insert("pool_id".to_owned(), id(of).to_string().into());
+            }
+            let at = (DocumentKind::Member, member.id);
+            documents.replace(at, of.map(|_| member.into()));
+        }
+        for pool in 0..4 {
+            let all = documents.of(DocumentKind::Member);
+            let wanted: Vec<_> =
+                all.filter(|one| one.reference("pool_id") == Some(id(pool))).collect();
+            let found = documents.referring(DocumentKind::Member, "pool_id", id(pool));
+            prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
+        }
+    }
+}
+
 /// What is in the file once the thread that wrote has let go of it.
 fn reopen(path: &Path) -> Documents {
     for _ in 0..200 {
@@ -127,7 +155,7 @@ fn a_damaged_file_is_known() {
     for n in 0..200 {
         let document = document(DocumentKind::Pool, &format!("pool-{n}"), n);
         let done: WriteResult<(), ()> = run(store.write(move |transaction| {
-            transaction.put(document);
+            transaction.put(document.clone());
             Ok(())
         }));
         done.unwrap().unwrap();
@@ -181,6 +209,52 @@ fn a_panic_changes_nothing_and_the_next_write_is_done() {
     let names: Vec<_> =
         store.read().of(DocumentKind::Pool).map(|one| one.text("name").to_owned()).collect();
     assert_eq!(names, ["b"]);
+}
+
+/// What waits at the same time is asked about once; what is wrong with one is not laid to the others.
+#[test]
+fn writes_that_wait_are_checked_together_and_refused_alone() {
+    const WRONG: u32 = 37;
+    let folder = tempfile::tempdir().unwrap();
+    let checks = Arc::new(AtomicUsize::new(0));
+    let counter = checks.clone();
+    let check = move |documents: &Documents| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut all = documents.of(DocumentKind::Pool);
+        if all.any(|one| one.number("number") == i64::from(WRONG)) {
+            return Err("wrong".to_owned());
+        }
+        Ok(())
+    };
+    let store = Store::open(&folder.path().join("store.db"), Box::new(check)).unwrap();
+    let put = |number: u32| {
+        store.write(move |transaction| {
+            transaction.put(document(DocumentKind::Pool, &number.to_string(), number));
+            transaction
+                .note(AuditRecord { operation: number.to_string(), ..AuditRecord::default() });
+            transaction.check()
+        })
+    };
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let results = run(async {
+        // While the thread is held up, all others wait.
+        let held = store.write(move |_| {
+            let _ = wait.recv();
+            Ok::<_, ()>(())
+        });
+        let others = futures_util::future::join_all((0..100).map(put));
+        let released = async {
+            tokio::task::yield_now().await;
+            drop(go);
+        };
+        tokio::join!(held, others, released).1
+    });
+    for (number, result) in (0..).zip(results) {
+        let expected = if number == WRONG { Err("wrong".to_owned()) } else { Ok(()) };
+        assert_eq!(result.unwrap(), expected, "{number}");
+    }
+    assert_eq!(store.read().of(DocumentKind::Pool).count(), 99);
+    assert!(checks.load(Ordering::Relaxed) <= 20, "{checks:?}");
 }
 
 #[test]

@@ -2,13 +2,16 @@
 //! takes it over.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 use toml::{Table, Value as Toml};
 
-use super::{Document, DocumentKind, Documents};
-use crate::model::{Name, ResourceId};
+use super::{Document, DocumentKind, Documents, ModelCheck};
+use crate::model::{Model, Name, ResourceId};
 use crate::source::api::ApiSettings;
+use crate::source::file::{self, ConfigError, Host, Severity, SourceText};
 
 /// The resources that can be served, as TOML. Listeners without a pool are not among them: no packet has a
 /// member there.
@@ -26,6 +29,31 @@ pub fn text(documents: &Documents, settings: &ApiSettings) -> String {
     add("pool", DocumentKind::Pool, &|one| writer.pool(one));
     add("ipgroup", DocumentKind::IpGroup, &|one| writer.ip_group(one));
     toml::to_string(&file).unwrap_or_default()
+}
+
+/// What can be served of it, as a model.
+pub fn model(documents: &Documents, settings: &ApiSettings) -> Model {
+    let text = format!("[agent]\ninterfaces = [\"lo\"]\n{}", text(documents, settings));
+    let (config, _) = file::parse_lenient("store", &text);
+    config.map(|config| config.model).unwrap_or_default()
+}
+
+/// Whether documents can be served with a file; what is wrong with the file alone does not count.
+pub fn check(path: PathBuf, settings: ApiSettings, file: Arc<RwLock<SourceText>>) -> ModelCheck {
+    Box::new(move |documents: &Documents| {
+        let source = file.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let source = source.with_store(&path, &text(documents, &settings));
+        let (_, errors) = file::parse_source(&source, &Host::default());
+        let name = path.display().to_string();
+        let is_ours =
+            |error: &&ConfigError| error.severity == Severity::Error && error.file == name;
+        let all: Vec<String> = errors
+            .iter()
+            .filter(is_ours)
+            .map(|error| format!("{}: {}; {}", error.object, error.what, error.fix))
+            .collect();
+        if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
+    })
 }
 
 /// What resources are called in the file, where names are there once: names in the API need not be.

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::database::Database;
 use super::documents::Change;
+use super::group::{self, Asked, Job};
 use super::{Body, Documents, StoreError, Transaction};
 
 /// Writes that wait; who asks for more waits, too.
@@ -59,14 +60,17 @@ pub struct Reached {
 pub struct Store {
     path: PathBuf,
     shared: Arc<RwLock<Documents>>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Waiting>,
     committed: watch::Receiver<u64>,
     reached: Arc<watch::Sender<Reached>>,
 }
 
-/// A write that waits: what it does, and how it is answered once the disk has it or cannot.
-type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
+/// What waits for the thread.
+enum Waiting {
+    Write(Box<dyn Job>),
+    /// A look at the file, with what was asked for before.
+    Look(Box<dyn FnOnce(&Database) + Send>),
+}
 
 impl Store {
     /// Opens the store in a file, or makes it.
@@ -98,36 +102,34 @@ impl Store {
     }
 
     /// Changes documents. An error of the work takes its changes back; what it noted is written down all the same.
+    /// The work may be done several times, each time as if it had not been done before.
     ///
     /// # Errors
     /// The disk refused, and nothing changed.
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> WriteResult<T, E>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
+        let (job, receiver) = Asked::new(work);
+        let ended = || Arc::new(StoreError::Ended);
+        self.jobs.send(Waiting::Write(Box::new(job))).await.map_err(|_| ended())?;
+        receiver.await.map_err(|_| ended())?
+    }
+
+    /// Looks at the file on the connection that writes: there is no other.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Arc<StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
-            let result = work(transaction);
-            if result.is_err() {
-                transaction.undo();
-            }
-            Box::new(move |committed| {
-                // What was refused stays refused, whatever the disk says.
-                let refused = result.is_err();
-                let answer = match committed {
-                    Err(error) if !refused => Err(error),
-                    Ok(()) | Err(_) => Ok(result),
-                };
-                drop(sender.send(answer));
-            })
-        });
+        let job = Waiting::Look(Box::new(move |database| drop(sender.send(look(database)))));
         let ended = || Arc::new(StoreError::Ended);
         self.jobs.send(job).await.map_err(|_| ended())?;
-        receiver.await.map_err(|_| ended())?
+        receiver.await.map_err(|_| ended())?.map_err(Arc::new)
     }
 
     /// The revision of the last commit, and when there is another.
@@ -156,7 +158,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some(job) = waiting.blocking_recv() {
             let mut jobs = vec![job];
             while jobs.len() < TOGETHER
@@ -164,26 +166,30 @@ impl Writer {
             {
                 jobs.push(job);
             }
-            self.commit(jobs);
+            self.take(jobs);
         }
     }
 
-    /// Does what waits, in order, and commits it together.
-    fn commit(&mut self, jobs: Vec<Job>) {
-        let (mut changes, mut audit, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    fn take(&mut self, jobs: Vec<Waiting>) {
+        let mut writes = Vec::new();
         for job in jobs {
-            let mut transaction = Transaction::new(&mut self.documents, &self.check);
-            // What panics changed nothing, and its answer is that no one gives one.
-            match catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) {
-                Ok(answer) => answers.push(answer),
-                Err(_) => transaction.undo(),
+            match job {
+                Waiting::Write(write) => writes.push(write),
+                Waiting::Look(look) => {
+                    self.commit(std::mem::take(&mut writes));
+                    // Who asked hears that no one answers.
+                    let _ = catch_unwind(AssertUnwindSafe(|| look(&self.database)));
+                }
             }
-            let (mut changed, mut noted) = transaction.end();
-            changes.append(&mut changed);
-            audit.append(&mut noted);
         }
-        let result = self.write(&changes, &audit).map_err(Arc::new);
-        answers.into_iter().for_each(|answer| answer(result.clone()));
+        self.commit(writes);
+    }
+
+    /// Does what waits, in order, and commits it together.
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let done = group::settle(&mut self.documents, &self.check, &mut jobs);
+        let result = self.write(&done.changes, &done.audit).map_err(Arc::new);
+        jobs.into_iter().for_each(|job| job.answer(result.clone()));
     }
 
     fn write(&mut self, changes: &[Change], audit: &[AuditRecord]) -> Result<(), StoreError> {

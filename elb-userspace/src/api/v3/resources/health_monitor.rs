@@ -9,7 +9,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::HealthMonitor;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "pool_id": "", "type": "", "delay": 0, "timeout": 0, "max_retries": 0,

@@ -12,7 +12,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::IpGroup;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({"name": "", "description": "", "ip_list": [], "enterprise_project_id": "0"}),
         idle: json!({}),

@@ -28,6 +28,14 @@ pub(in crate::api::v3) struct HostState {
     pub(in crate::api::v3) health: MemberHealths,
 }
 
+impl HostState {
+    /// Of a host that has room for everything, and of which nothing else is known.
+    pub(in crate::api::v3) fn unbounded() -> Self {
+        let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
+        Self { limits, reached: Reached::default(), health: MemberHealths::new() }
+    }
+}
+
 /// How many resources there may be, by the names that the API has for that.
 pub(in crate::api::v3) struct Quotas;
 

@@ -12,7 +12,7 @@ const KIND: DocumentKind = DocumentKind::Listener;
 /// Listeners of a load balancer.
 const MOST: usize = Quotas::LISTENERS_OF_BALANCER;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "description": "", "loadbalancer_id": "", "protocol": "", "protocol_port": 0,

@@ -12,7 +12,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::LoadBalancer;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "description": "", "vip_address": null, "vip_subnet_cidr_id": null,

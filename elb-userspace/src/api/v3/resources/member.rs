@@ -15,7 +15,7 @@ const KIND: DocumentKind = DocumentKind::Member;
 /// Members of a pool.
 const MOST: usize = Quotas::MEMBERS_OF_POOL;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "address": "", "protocol_port": 0, "subnet_cidr_id": null, "weight": 1,

@@ -9,7 +9,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::Pool;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     Attributes {
         kept: json!({
             "name": "", "description": "", "protocol": "", "lb_algorithm": "", "admin_state_up": true,
@@ -168,4 +168,21 @@ pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
     });
     all.extend(object(&more));
     Value::Object(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pools here are of TCP and UDP: slow start is for HTTP and HTTPS.
+    #[test]
+    fn slow_start_is_refused() {
+        let accepts = |slow_start: Value| {
+            let given = json!({"protocol": "TCP", "name": "web", "slow_start": slow_start});
+            attributes().accept(&object(&given)).map(drop).map_err(|refusal| format!("{refusal:?}"))
+        };
+        let refused = accepts(json!({"enable": true, "duration": 30})).unwrap_err();
+        assert!(refused.contains("does not support slow_start"), "{refused}");
+        assert_eq!(accepts(json!({"enable": false, "duration": 30})), Ok(()));
+    }
 }

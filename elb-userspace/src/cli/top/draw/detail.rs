@@ -45,6 +45,7 @@ fn status(known: &MemberStatus) -> Vec<String> {
         format!("weight {weight}, {slots} slots, {share:.1} % of new flows due"),
     ];
     texts.extend(known.backup.map(|backup| backup.to_string()));
+    texts.extend(known.rising.map(|rising| rising.to_string()));
     let reason = known.reason.as_ref().map(|reason| format!("reason: {reason}"));
     let unreachable = known.unreachable.as_ref().map(|why| format!("cannot be reached: {why}"));
     let doubt = known.doubtful_next_hop.as_ref().map(|why| format!("next hop: {why}"));

@@ -322,3 +322,14 @@ fn a_pool_that_goes_frees_both_of_its_rings() {
     assert_eq!(desired.freed.len(), 2);
     assert!(desired.image.listeners.is_empty() && desired.image.backends.is_empty());
 }
+
+/// All members failed while no agent ran: the ring that the last one left names them still.
+#[test]
+fn a_restart_after_which_no_member_serves_empties_the_ring() {
+    let model = model(&[11, 12], "");
+    let mut scene = Scene::new(&model);
+    scene.restart();
+    scene.world.sick.extend([11, 12].map(address));
+    scene.follow(&model);
+    assert_eq!(scene.pairs(), BTreeSet::from([(0, 1), (0, 2)]));
+}

@@ -23,10 +23,12 @@ pub(super) fn healthy() -> Evidence {
         wanted: WantedMember {
             backup: None,
             full: None,
+            rising: None,
             file: "/etc/elb/elb.toml".into(),
             pool: PoolWanted {
                 backup: None,
                 full: Vec::new(),
+                rising: BTreeMap::new(),
                 own: Vec::new(),
                 name: "web".to_owned(),
                 protocol: Protocol::Tcp,

@@ -194,7 +194,24 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section {
         heading: "`[[pool]]`: members that serve a listener",
-        about: "Any number that has room: 4096.",
+        about: "\
+Any number that has room: 4096.
+
+With `slow_start`, the share of a member that is new rises from little to all of it in proportion to time, in up to 20
+steps of a second or more, whatever the weights are: at half of the time it gets half of what will be its share. The
+others divide the rest by their weights. Connections stay where they are.
+
+- New is a member that can take new connections and could not before: it was added, passed its probes again, is no longer
+  drained, got a weight, or can be reached again. One that fails while it rises begins anew. Without a health monitor it
+  begins when it is added.
+- Not slowed down are the members of a pool in which no other takes new connections, at the first start and whenever all
+  were away; members that serve only by `pool_health`; and those that the agent finds serving when it starts. A restart
+  in the middle of a rise goes on with it. A backup rises while it is in reserve.
+- It is for every `lb_algorithm` of TCP pools, and for UDP with `ROUND_ROBIN` and `LEAST_CONNECTIONS`: by consistent
+  hash, unknown datagrams would go to the former member for `udp_hold` after each step. With `LEAST_CONNECTIONS` it is the
+  number of open connections that rises; a member without any may get one at any time.
+- 1 s to 1200 s: the API's upper bound, but not its lower one of 30 s, which other load balancers do not have. A member with the
+  weight 0 has no share to rise to.",
         table: &["pool"],
         keys: &[
             key("name", "Unique among pools.", r#""web""#),
@@ -207,6 +224,7 @@ pub(super) const SECTIONS: &[Section] = &[
             key("ring_size", "Slots of the lookup table. More slots make shares finer.", "655373"),
             key("flows_on_unhealthy", "What happens to connections of a member that fails its health check: `keep` leaves them there, `rehash` sends them to others at once.", r#""rehash""#).or("`keep` for TCP, `rehash` for UDP"),
             key("connection_drain", "How long a member that leaves keeps its connections: see below.", "{ enable = true, timeout = 300 }").or("until they end"),
+            key("slow_start", "Time in which a member that is new, or back after it was unhealthy, drained or without weight, rises to its share of new connections: see above. `0`: it has it at once.", "30"),
             key("udp_hold", "UDP only: time after a change for which datagrams of unknown flows still go to the former member.", "60"),
             key("pool_health", "What to do when no member is healthy: see below.", "{ minimum_healthy_member_count = 1 }").or("forward to no member"),
             key("backup_below", "Backup members take new connections while fewer of the others than this can serve.", "2"),

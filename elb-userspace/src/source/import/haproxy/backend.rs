@@ -2,6 +2,7 @@
 
 use super::Effective;
 use super::checks::Checks;
+use super::time::milliseconds;
 use crate::model::{Forwarding, Protocol};
 use crate::source::import::counted::{self, Given};
 use crate::source::import::haproxy_words::Line;
@@ -28,7 +29,19 @@ struct Server {
     weight: u32,
     /// `maxconn`.
     limit: Option<Given>,
+    /// `slowstart`, in seconds.
+    rises_in: u64,
     section: Section,
+}
+
+impl Server {
+    /// Reads in which time it rises to its share.
+    fn rises(&mut self, line: usize, time: &str) {
+        match milliseconds(time) {
+            Some(time) => self.rises_in = time.div_ceil(1000),
+            None => self.section.lacks(line, &format!("slowstart {time}"), "it is left out"),
+        }
+    }
 }
 
 impl<'a> Backend<'a> {
@@ -106,7 +119,7 @@ impl<'a> Backend<'a> {
         let mut section = Section::default();
         section.set("name", line.word(1));
         section.set("address", address.as_str());
-        let mut server = Server { port, weight: 1, limit: None, section };
+        let mut server = Server { port, weight: 1, limit: None, rises_in: 0, section };
         let words: Vec<String> = self.usual.iter().chain(line.from(3)).map(String::clone).collect();
         let mut words = words.iter().map(String::as_str);
         let mut probes = false;
@@ -120,6 +133,7 @@ impl<'a> Backend<'a> {
                     let text = format!("maxconn {}", words.next().unwrap_or_default());
                     server.limit = Some(Given { line: line.number, text });
                 }
+                "slowstart" => server.rises(line.number, words.next().unwrap_or_default()),
                 "on-marked-down" => {
                     self.ends_on_failure = words.next() == Some("shutdown-sessions");
                 }
@@ -176,6 +190,8 @@ impl<'a> Backend<'a> {
             let note = "weights are 0 to 100 here; they keep their proportions";
             pool.section.notes.push(note.to_owned());
         }
+        let rises: Vec<u64> = self.servers.iter().map(|server| server.rises_in).collect();
+        slow_start(&mut pool.section, &rises);
         for (mut server, weight) in self.servers.into_iter().zip(scaled) {
             if let Some(port) = server.port.filter(|_| !any_port) {
                 server.section.set("protocol_port", i64::from(port));
@@ -188,6 +204,24 @@ impl<'a> Backend<'a> {
         }
         pool.monitor = self.checks.monitor(Protocol::Tcp);
         self.pool
+    }
+}
+
+/// The longest time of all servers in which one rises to its share.
+fn slow_start(pool: &mut Section, seconds: &[u64]) {
+    const MOST: u64 = 1200;
+    let longest = seconds.iter().copied().max().unwrap_or_default();
+    if longest == 0 {
+        return;
+    }
+    let seconds_here = longest.min(MOST);
+    pool.set("slow_start", i64::try_from(seconds_here).unwrap_or_default());
+    if seconds.iter().any(|one| *one != seconds_here) {
+        let note = format!(
+            "slow_start is that of all members here, and {MOST} s at the most: it is the longest slowstart of \
+             a server"
+        );
+        pool.notes.push(note);
     }
 }
 
@@ -208,7 +242,6 @@ fn has_value(word: &str) -> bool {
         "minconn",
         "maxqueue",
         "cookie",
-        "slowstart",
         "source",
         "usesrc",
         "track",
