@@ -3,6 +3,7 @@
 mod batches;
 mod copies;
 mod facts;
+mod kept;
 mod master_slave;
 mod member_checks;
 mod removal;

@@ -42,6 +42,7 @@ pub(in crate::api::v3) struct Quotas;
 impl Quotas {
     /// There is no limit.
     const NONE: i64 = -1;
+    const POLICIES: i64 = 50;
     pub(in crate::api::v3) const LISTENERS_OF_BALANCER: usize = 50;
     pub(in crate::api::v3) const MEMBERS_OF_POOL: usize = 500;
 
@@ -53,7 +54,8 @@ impl Quotas {
             DocumentKind::Pool | DocumentKind::HealthMonitor => i64::from(MAX_POOLS),
             DocumentKind::Member => i64::from(limits.members),
             DocumentKind::IpGroup => whole(IpGroup::MOST),
-            DocumentKind::Job => Self::NONE,
+            DocumentKind::SecurityPolicy => Self::POLICIES,
+            DocumentKind::LogTank | DocumentKind::Job => Self::NONE,
         }
     }
 
@@ -74,7 +76,7 @@ impl Quotas {
             of("healthmonitor", DocumentKind::HealthMonitor),
             zero("l7policy"),
             zero("certificate"),
-            zero("security_policy"),
+            of("security_policy", DocumentKind::SecurityPolicy),
             each("listeners_per_loadbalancer", Self::LISTENERS_OF_BALANCER),
             none("listeners_per_pool"),
             each("members_per_pool", Self::MEMBERS_OF_POOL),

@@ -11,7 +11,8 @@ use crate::source::store::DocumentKind::{
 /// One request: which, and which of the resources that there are it is for.
 type Step = (u8, usize, usize);
 
-/// The requests of a step: method, path, body.
+/// The request of a step: method, path, body.
+#[expect(clippy::too_many_lines, reason = "a table of requests")]
 fn request(scene: &Scene, (which, a, b): Step) -> (&'static str, String, Value) {
     let documents = scene.store.read();
     let of = |kind: DocumentKind, n: usize| {
