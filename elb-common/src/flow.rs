@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::addr::{Be16, Be32, Be128, join};
+use crate::addr::{Be16, Be32, Be128, join, split};
 use crate::listener::algorithm;
 
 /// Key of `FLOWS_V4`: source (4 bytes), destination (4), source port (2), destination port (2),
@@ -34,6 +34,12 @@ impl FlowKeyV4 {
             algorithm::SOURCE => Self([source_of(addresses), 0]),
             _ => *self,
         }
+    }
+
+    /// The client's address.
+    #[inline(always)]
+    pub const fn source(&self) -> Be32 {
+        Be32::from_raw(split(self.0[0])[0])
     }
 
     /// The key as words, in memory order.
@@ -79,6 +85,13 @@ impl FlowKeyV6 {
             algorithm::SOURCE => Self([a, b, 0, 0, 0]),
             _ => *self,
         }
+    }
+
+    /// The client's address.
+    #[inline(always)]
+    pub const fn source(&self) -> Be128 {
+        let [first, second, ..] = self.0;
+        Be128::from_words([first, second])
     }
 
     /// The key as words, in memory order.

@@ -28,6 +28,7 @@ pub mod names;
 pub mod addr;
 pub mod admission;
 pub mod backend;
+pub mod client;
 pub mod counter;
 pub mod cut;
 pub mod error_limit;

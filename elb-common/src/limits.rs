@@ -14,6 +14,13 @@ pub const MAX_BACKENDS: u32 = 4096;
 pub const MAX_FLOWS: u32 = 1 << 20;
 /// For each entry of `OPENINGS_V4` and `OPENINGS_V6`, entries of the flow table.
 pub const FLOWS_PER_OPENING: u32 = 4;
+/// Clients that pools with persistence remember, of all of these and both IP versions. *Settable.* About 90
+/// bytes each, all allocated when the map is made; where no pool asks for it there is room for one.
+pub const MAX_CLIENTS: u32 = 1 << 16;
+/// For each entry of `CLIENT_OPENINGS`, entries of `CLIENTS`.
+pub const CLIENTS_PER_OPENING: u32 = 4;
+/// Seconds for which a client is remembered at most: a day.
+pub const MAX_PERSISTENCE: u32 = 86_400;
 /// Seconds for which a TCP connection is remembered of which only the opening came: longer than the
 /// first five repetitions of it and of its answer take (RFC 6298 §2).
 pub const HALF_OPEN_TIMEOUT: u32 = 60;

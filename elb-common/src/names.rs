@@ -56,6 +56,10 @@ pub const OPENINGS_V6: &str = "OPENINGS_V6";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// IPv6 flows that live and whose backend their slot alone does not determine.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Clients of pools with persistence of which one packet came.
+pub const CLIENT_OPENINGS: &str = "CLIENT_OPENINGS";
+/// Clients of pools with persistence, and which backend serves each.
+pub const CLIENTS: &str = "CLIENTS";
 /// Room in the flow tables.
 pub const FLOW_TABLES: &str = "FLOW_TABLES";
 /// Listeners for ranges of ports.
@@ -128,8 +132,11 @@ pub const DECAP_SET: &str = "DECAP_SET";
 /// Packets and bytes unwrapped, in the object `elb-decap`.
 pub const DECAP_COUNTERS: &str = "DECAP_COUNTERS";
 
+/// Those of [`MAPS`] that came after others of this version did: an older agent's maps lack them.
+pub const LATER_MAPS: [&str; 2] = [CLIENT_OPENINGS, CLIENTS];
+
 /// The maps of the object `elb-xdp` that outlive the agent, each pinned under its name.
-pub const MAPS: [&str; 36] = [
+pub const MAPS: [&str; 38] = [
     SETTINGS,
     LISTENERS_V4,
     LISTENERS_V6,
@@ -148,6 +155,8 @@ pub const MAPS: [&str; 36] = [
     OPENINGS_V6,
     FLOWS_V4,
     FLOWS_V6,
+    CLIENT_OPENINGS,
+    CLIENTS,
     FLOW_TABLES,
     PORT_RANGES,
     GROUPS_V4,

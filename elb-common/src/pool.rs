@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::client::Persistence;
 use crate::listener::CidPart;
 
 /// A ring: where it lies in `RINGS`, and how flows find their slots on it.
@@ -35,8 +36,8 @@ pub struct Pool {
     pub idle_timeout: u32,
     /// Records whose last packet came before this second count no more, whatever the timeout.
     pub flows_since: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// For how long its clients are remembered. Needs [`crate::listener::listener_flags::TRACKED`].
+    pub persistence: Persistence,
     /// Its ring, as the listeners' records have it.
     pub ring: Ring,
     /// The ring that it had before it got another size or algorithm, as long as flows without a
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!((size_of::<Pool>(), align_of::<Pool>()), (48, 4));
         assert_eq!(offset_of!(Pool, idle_timeout), 4);
         assert_eq!(offset_of!(Pool, flows_since), 8);
+        assert_eq!(offset_of!(Pool, persistence), 12);
         assert_eq!(offset_of!(Pool, ring), 16);
         assert_eq!(offset_of!(Pool, former), 32);
         assert_eq!((size_of::<PoolState>(), align_of::<PoolState>()), (16, 8));

@@ -3,6 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::client::Client;
 use crate::flow::{Flow, Stage};
 use crate::hash;
 use crate::limits::HALF_OPEN_TIMEOUT;
@@ -35,8 +36,13 @@ pub mod table {
     pub const FLOWS_V4: u32 = 2;
     /// `FLOWS_V6`.
     pub const FLOWS_V6: u32 = 3;
+    /// `CLIENT_OPENINGS`.
+    pub const CLIENT_OPENINGS: u32 = 4;
+    /// `CLIENTS`.
+    pub const CLIENTS: u32 = 5;
     /// All of them.
-    pub const ALL: [u32; 4] = [OPENINGS_V4, OPENINGS_V6, FLOWS_V4, FLOWS_V6];
+    pub const ALL: [u32; 6] =
+        [OPENINGS_V4, OPENINGS_V6, FLOWS_V4, FLOWS_V6, CLIENT_OPENINGS, CLIENTS];
 }
 
 /// Value of `BACKEND_CENSUS`, by backend id: what a sweep found.
@@ -92,6 +98,8 @@ pub trait Swept {
     fn pool(&self, id: u16) -> Option<Pool>;
     /// Whether a backend serves flows that it has.
     fn serves(&self, backend: u16) -> bool;
+    /// Whether a backend takes new flows.
+    fn takes_new(&self, backend: u16) -> bool;
     /// The slot at an index into all rings.
     fn slot(&self, index: u32) -> Option<Slot>;
     /// Notes that the slot needs its records.
@@ -151,6 +159,15 @@ pub fn visit<F: Family>(
         need::<F>(swept, sweep, key, flow, &pool.ring);
     }
     Fate::Lives
+}
+
+/// What becomes of a client that a pool remembers. One whose backend takes no new connections is forgotten:
+/// the backend's number may stand for another one day.
+#[inline(always)]
+pub fn client(swept: &impl Swept, sweep: &Sweep, client: &Client) -> Fate {
+    let persistence = swept.pool(client.pool).unwrap_or_default().persistence;
+    let is_known = persistence.is_on() && client.is_known(client.pool, persistence, sweep.now);
+    if is_known && swept.takes_new(client.backend) { Fate::Lives } else { Fate::Over }
 }
 
 /// What becomes of a record, by itself and its pool.

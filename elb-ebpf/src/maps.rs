@@ -7,6 +7,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
 use elb_common::backend::Backend;
+use elb_common::client::{Client, ClientKey};
 use elb_common::counter::{Counter, ListenerEvents};
 use elb_common::error_limit::ErrorsSent;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
@@ -142,6 +143,18 @@ pub(crate) static FLOWS_V4: LruHashMap<FlowKeyV4, Flow> =
 #[map]
 pub(crate) static FLOWS_V6: LruHashMap<FlowKeyV6, Flow> =
     LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Packets that open a connection of a pool with persistence write and read, sweeps remove. LRU, as
+/// `OPENINGS_V4`: any host can send first packets.
+#[map]
+pub(crate) static CLIENT_OPENINGS: LruHashMap<ClientKey, Client> =
+    LruHashMap::with_max_entries(MAX_CLIENTS / CLIENTS_PER_OPENING, 0);
+
+/// Packets of connections of a pool with persistence write and read, sweeps remove. LRU, since there may be
+/// more clients than there is room for: those that were away for the longest time are forgotten.
+#[map]
+pub(crate) static CLIENTS: LruHashMap<ClientKey, Client> =
+    LruHashMap::with_max_entries(MAX_CLIENTS, 0);
 
 /// Packets that record a flow write and read, sweeps and the agent write. Shared by all CPUs, since the
 /// room is.

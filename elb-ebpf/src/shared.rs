@@ -2,8 +2,9 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
-use aya_ebpf::maps::PerCpuArray;
+use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use elb_common::admission::Opened;
+use elb_common::client::{Client, ClientKey};
 use elb_common::counter::Counter;
 use elb_common::flow::{Flow, Visit};
 
@@ -32,6 +33,32 @@ pub(crate) fn find(record: *mut Flow, visit: &Visit) -> Option<Flow> {
             (*record).flags = after.flags;
         }
         Some(flow)
+    }
+}
+
+/// Reads which backend serves a client, as one word: an element that was recycled meanwhile is another
+/// client's, whose pool it says.
+#[inline(always)]
+pub(crate) fn client(record: *const Client) -> Client {
+    // SAFETY: the element stays mapped while the program runs; it is a word and aligned as one.
+    bytemuck::cast(unsafe { record.cast::<u64>().read_volatile() })
+}
+
+/// Notes which backend serves a client, in place where the client is known: replacing the element would
+/// hide it from other CPUs for a moment, and cost more.
+#[inline(always)]
+pub(crate) fn note_client(
+    clients: &LruHashMap<ClientKey, Client>,
+    key: &ClientKey,
+    client: Client,
+) {
+    match clients.get_ptr_mut(key) {
+        // SAFETY: as in `client`.
+        Some(record) => unsafe { record.cast::<u64>().write_volatile(bytemuck::cast(client)) },
+        // A client that is not remembered is balanced.
+        None => {
+            let _ = clients.insert(key, client, 0);
+        }
     }
 }
 

@@ -62,6 +62,16 @@ pub(crate) fn room(backend: u16, now: u32) -> u32 {
     core::hint::black_box(elb_room(u32::from(backend), now))
 }
 
+/// The client is that of the question that the choice is about.
+#[inline(always)]
+pub(crate) fn client<F: Family>(occasion: u32, backend: u16) -> u16 {
+    let id = match F::INNER_PROTOCOL {
+        V4::INNER_PROTOCOL => elb_client_v4(occasion, u32::from(backend)),
+        _ => elb_client_v6(occasion, u32::from(backend)),
+    };
+    core::hint::black_box(id) as u16
+}
+
 #[inline(always)]
 pub(crate) fn connection_id(context: &XdpContext, datagram: usize, part: CidPart) -> Option<u64> {
     let [offset, length] = [part.offset, part.length].map(u32::from);
@@ -153,6 +163,28 @@ extern "C" fn elb_choose_v6(context: *mut xdp_md) -> u32 {
     let question = unsafe { &mut *question };
     let packet = XdpPacket::new(&context);
     choose::answer::<V6, _, _>(&packet, &Maps::new(&context), question).word()
+}
+
+/// The backend that serves a client, 0: none.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_client_v4(occasion: u32, backend: u32) -> u32 {
+    let Some(question) = QUESTION_V4.get_ptr(0) else { return 0 };
+    // SAFETY: as in `choose_v4`; nothing is written to it meanwhile.
+    let question = unsafe { &*question };
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::client::<V4, _>(&Maps::new(&context), question, occasion, backend as u16).into()
+}
+
+/// As for IPv4.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn elb_client_v6(occasion: u32, backend: u32) -> u32 {
+    let Some(question) = QUESTION_V6.get_ptr(0) else { return 0 };
+    // SAFETY: as for IPv4.
+    let question = unsafe { &*question };
+    let context = XdpContext::new(core::ptr::null_mut());
+    choose::client::<V6, _>(&Maps::new(&context), question, occasion, backend as u16).into()
 }
 
 /// Another owner of a schedule than one without room. No packet decides that: the compiler would leave out a

@@ -5,6 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_for_each_map_elem;
 use aya_ebpf::maps::LruHashMap;
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use elb_common::listener::ListenerPool;
 use elb_common::path::{Family, V4, V6};
@@ -24,6 +25,8 @@ pub(crate) fn run() {
         table::OPENINGS_V6 => openings_v6::sweep(),
         table::FLOWS_V4 => flows_v4::sweep(),
         table::FLOWS_V6 => flows_v6::sweep(),
+        table::CLIENT_OPENINGS => client_openings::sweep(),
+        table::CLIENTS => clients::sweep(),
         _ => 0,
     };
 }
@@ -31,14 +34,14 @@ pub(crate) fn run() {
 /// A table: each call of the helper must be an instruction of its own, so these are functions that are not
 /// inlined. Kernels before 6.7 refuse one that is reached with several maps.
 macro_rules! swept {
-    ($table:ident, $family:ty, $key:ty, $map:ident, $stage:expr) => {
+    ($table:ident, $key:ty, $value:ty, $map:ident, $judge:expr) => {
         mod $table {
             use super::*;
 
             #[inline(never)]
             pub(super) fn sweep() -> i64 {
-                let map: *const LruHashMap<$key, Flow> = &raw const $map;
-                let visit: Callback<$key> = visit;
+                let map: *const LruHashMap<$key, $value> = &raw const $map;
+                let visit: Callback<$key, $value> = visit;
                 // SAFETY: the map has keys and values of the callback's types.
                 unsafe {
                     bpf_for_each_map_elem(
@@ -54,26 +57,46 @@ macro_rules! swept {
             unsafe extern "C" fn visit(
                 _: *mut c_void,
                 key: *const $key,
-                flow: *const Flow,
+                value: *const $value,
                 _: *mut c_void,
             ) -> u64 {
                 // SAFETY: the kernel passes pointers to a key and a value of the map; they stay mapped
                 // while the callback runs, and are copied at once.
-                let (key, flow) = unsafe { (*key, *flow) };
-                judge::<$family, _>(&$map, $stage, &key, &flow);
+                let (key, value) = unsafe { (*key, *value) };
+                $judge(&$map, &key, &value);
                 0
             }
         }
     };
 }
 
-swept!(openings_v4, V4, FlowKeyV4, OPENINGS_V4, Stage::Opening);
-swept!(openings_v6, V6, FlowKeyV6, OPENINGS_V6, Stage::Opening);
-swept!(flows_v4, V4, FlowKeyV4, FLOWS_V4, Stage::Live);
-swept!(flows_v6, V6, FlowKeyV6, FLOWS_V6, Stage::Live);
+swept!(openings_v4, FlowKeyV4, Flow, OPENINGS_V4, opening::<V4, _>);
+swept!(openings_v6, FlowKeyV6, Flow, OPENINGS_V6, opening::<V6, _>);
+swept!(flows_v4, FlowKeyV4, Flow, FLOWS_V4, live::<V4, _>);
+swept!(flows_v6, FlowKeyV6, Flow, FLOWS_V6, live::<V6, _>);
+swept!(client_openings, ClientKey, Client, CLIENT_OPENINGS, client);
+swept!(clients, ClientKey, Client, CLIENTS, client);
 
 /// What the kernel calls for a record: it goes on after 0.
-type Callback<K> = unsafe extern "C" fn(*mut c_void, *const K, *const Flow, *mut c_void) -> u64;
+type Callback<K, V> = unsafe extern "C" fn(*mut c_void, *const K, *const V, *mut c_void) -> u64;
+
+#[inline(always)]
+fn opening<F: Family<FlowKey = K>, K>(map: &LruHashMap<K, Flow>, key: &K, flow: &Flow) {
+    judge::<F, K>(map, Stage::Opening, key, flow);
+}
+
+#[inline(always)]
+fn live<F: Family<FlowKey = K>, K>(map: &LruHashMap<K, Flow>, key: &K, flow: &Flow) {
+    judge::<F, K>(map, Stage::Live, key, flow);
+}
+
+#[inline(always)]
+fn client(map: &LruHashMap<ClientKey, Client>, key: &ClientKey, client: &Client) {
+    let Some(sweep) = SWEEP.get(0) else { return };
+    if elb_common::sweep::client(&Sweeping, sweep, client) == Fate::Over {
+        let _ = map.remove(key);
+    }
+}
 
 #[inline(always)]
 fn judge<F: Family<FlowKey = K>, K>(map: &LruHashMap<K, Flow>, stage: Stage, key: &K, flow: &Flow) {
@@ -106,6 +129,11 @@ impl Swept for Sweeping {
     #[inline(always)]
     fn serves(&self, backend: u16) -> bool {
         BACKENDS.get(u32::from(backend)).is_some_and(|backend| backend.serves_established())
+    }
+
+    #[inline(always)]
+    fn takes_new(&self, backend: u16) -> bool {
+        BACKENDS.get(u32::from(backend)).is_some_and(|backend| backend.takes_new())
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6, connections};
 use elb_common::backend::Backend;
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, LinkMac, MacKey};
@@ -15,7 +16,7 @@ use elb_common::listener::{CidPart, Listener, ListenerKeyV4, ListenerKeyV6, Rang
 use elb_common::path::choose::Schedule;
 use elb_common::path::control::Quote;
 use elb_common::path::probe::Probes;
-use elb_common::path::question::{QuestionV4, QuestionV6};
+use elb_common::path::question::{Question, QuestionV4, QuestionV6};
 use elb_common::path::{Family, Packet, Stop, Tables};
 use elb_common::pool::Pool;
 use elb_common::quic::ServerIdKey;
@@ -27,7 +28,8 @@ use elb_common::vip_bits::VipBit;
 use crate::handle::Maps;
 use crate::maps::*;
 use crate::shared::{
-    add, count, count_connection, count_opening, count_records, find, note, take_back_opening,
+    add, client, count, count_connection, count_opening, count_records, find, note, note_client,
+    take_back_opening,
 };
 use crate::subprogram;
 
@@ -170,6 +172,16 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
         stage_of(stage, &OPENINGS_V6, &FLOWS_V6).remove(key).is_ok()
+    }
+
+    #[inline(always)]
+    fn client(&self, stage: Stage, key: &ClientKey) -> Option<Client> {
+        stage_of(stage, &CLIENT_OPENINGS, &CLIENTS).get_ptr(key).map(client)
+    }
+
+    #[inline(always)]
+    fn note_client(&self, stage: Stage, key: &ClientKey, client: Client) {
+        note_client(stage_of(stage, &CLIENT_OPENINGS, &CLIENTS), key, client);
     }
 
     #[inline(always)]
@@ -373,6 +385,11 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn room(&self, backend: u16, now: u32) -> u32 {
         subprogram::room(backend, now)
+    }
+
+    #[inline(always)]
+    fn client_at<F: Family>(&self, _: &Question<F::FlowKey>, occasion: u32, backend: u16) -> u16 {
+        subprogram::client::<F>(occasion, backend)
     }
 
     #[inline(always)]

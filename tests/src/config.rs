@@ -46,6 +46,9 @@ pub struct AgentSection {
     /// Listeners, if not as many as the agent takes by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_listeners: Option<u32>,
+    /// Clients that are remembered at most, if not as many as the agent takes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_clients: Option<u32>,
     /// The address that members are probed from, if not what the routes say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_source: Option<Ipv4Addr>,
@@ -132,6 +135,9 @@ pub struct Pool {
     pub lb_algorithm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_size: Option<u32>,
+    /// Whether clients are remembered, so that a client's connections go to one member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_persistence: Option<SessionPersistence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_drain: Option<ConnectionDrain>,
     /// Seconds for which unknown UDP flows stay with the former owner, if not the usual ones.
@@ -155,6 +161,13 @@ pub struct Pool {
 pub struct ConnectionDrain {
     pub enable: bool,
     /// Seconds.
+    pub timeout: u32,
+}
+
+/// Until when a client is remembered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SessionPersistence {
+    /// Seconds without a packet of it.
     pub timeout: u32,
 }
 
@@ -233,6 +246,7 @@ impl Pool {
             forwarding: Forwarding::Ipip,
             lb_algorithm: None,
             ring_size: None,
+            session_persistence: None,
             connection_drain: None,
             udp_hold: None,
             slow_start: None,
@@ -253,6 +267,12 @@ impl Pool {
     /// Chooses members in another way.
     pub fn by(mut self, algorithm: &str) -> Self {
         self.lb_algorithm = Some(algorithm.to_owned());
+        self
+    }
+
+    /// Remembers clients until they were away for so many seconds.
+    pub fn remembering_for(mut self, timeout: u32) -> Self {
+        self.session_persistence = Some(SessionPersistence { timeout });
         self
     }
 
@@ -333,6 +353,7 @@ impl Config {
                 ring_slots: None,
                 max_backends: None,
                 max_listeners: None,
+                max_clients: None,
                 probe_source: None,
                 allow_empty: None,
             },

@@ -13,6 +13,9 @@ use elb_common::{limits, names};
 use crate::environment::bpf_dir;
 use crate::record::{Record, array, hash, per_cpu};
 
+/// Clients that are remembered, of each stage.
+const CLIENTS: u32 = 4096;
+
 /// A counter of an object, summed over the CPUs.
 pub fn counter(object: &Ebpf, name: &str, index: u32) -> Result<Counter> {
     Ok(per_cpu::<Counter>(object, name, index)?.into_iter().sum())
@@ -34,6 +37,8 @@ pub fn load_program(name: &str, memory: &Memory, flows: u32) -> Result<Ebpf> {
         .map_max_entries(names::RINGS_SEEN, chunks)
         .map_max_entries(names::OPENINGS_V4, flows.div_ceil(limits::FLOWS_PER_OPENING))
         .map_max_entries(names::OPENINGS_V6, flows.div_ceil(limits::FLOWS_PER_OPENING))
+        .map_max_entries(names::CLIENT_OPENINGS, CLIENTS)
+        .map_max_entries(names::CLIENTS, CLIENTS)
         .map_max_entries(names::FLOWS_V4, flows)
         .map_max_entries(names::FLOWS_V6, flows)
         .load_file(&path)

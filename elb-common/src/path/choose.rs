@@ -4,10 +4,12 @@
 //! verified by itself, and not in a copy for every path that ends here.
 
 mod answer;
+mod persistence;
 mod room;
 mod turn;
 
 pub use answer::Answer;
+pub use persistence::{client, occasion};
 pub use room::{of as room_of, of_owner as room_of_owner};
 pub use turn::{CANDIDATES, LOOKED_AT, Schedule, another};
 
@@ -113,6 +115,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
                     // It may be the first of another connection, which lives from now on.
                     let flow = Flow { seen: self.now, ..flow };
                     F::record(self.tables, Stage::Live, &self.question.key, flow);
+                    self.client(occasion::LATER, flow.backend);
                 }
                 return Answer::id(flow.backend);
             }
@@ -163,11 +166,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if !self.is_recording() {
             return Answer::id(self.slot.cur());
         }
-        let next = if self.is_tracked() {
-            turn::next(self.tables, self.listener(), self.now)
-        } else {
-            Answer::id(self.slot.cur())
-        };
+        let next = if self.is_tracked() { self.next() } else { Answer::id(self.slot.cur()) };
         if next.is_refused() {
             return next;
         }
@@ -190,12 +189,16 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
             self.forget(Stage::Live, flow);
             return None;
         }
-        let Flow { flags, .. } = visit.after(flow);
+        let Flow { flags, seen, .. } = visit.after(flow);
         if flow.flags & !flags & flow_flags::STRAY != 0 {
             self.tables.count_records(F::TABLE, flow.listener, 0, -1);
         }
         if flow.flags & !flags & flow_flags::COUNTED != 0 {
             self.tables.closed(flow.listener, flow.backend);
+        }
+        // Once a second is enough.
+        if seen != flow.seen {
+            self.client(occasion::LATER, flow.backend);
         }
         Some(flow)
     }
@@ -282,6 +285,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let flow = Flow { flags, seen: self.now, since: self.now, ..opening };
         F::record(self.tables, Stage::Live, &self.question.key, flow);
         F::forget(self.tables, Stage::Opening, &self.question.key);
+        self.client(occasion::SECOND, flow.backend);
         if !replaces {
             self.tables.count_records(F::TABLE, id, 1, 0);
         }
@@ -314,6 +318,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if self.counts_openings() {
             self.tables.opening(backend, self.now);
         }
+        self.client(occasion::FIRST, backend);
         Answer::id(backend)
     }
 

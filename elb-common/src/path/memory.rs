@@ -1,19 +1,20 @@
 //! Tables in memory: what the packet path would do, without a kernel.
 
+mod sweeping;
+
 use core::cell::RefCell;
 use core::hash::Hash;
 use std::collections::{HashMap, HashSet};
 
 use super::Tables;
 use super::probe::Probes;
-use super::{Family, V4, V6};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState, Opened, connections};
 use crate::backend::Backend;
+use crate::client::{Client, ClientKey};
 use crate::counter::{Counter, ListenerEvents};
-use crate::cut::Cut;
 use crate::error_limit::ErrorsSent;
-use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit, visit};
+use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
 use crate::listener::{
@@ -24,7 +25,7 @@ use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
 use crate::room::{Claim, FlowTable};
-use crate::sweep::{self, BackendCensus, Fate, ListenerCensus, Sweep, Swept};
+use crate::sweep::{BackendCensus, ListenerCensus};
 use crate::vip_bits::VipBit;
 
 /// The maps of the packet path as ordinary collections, plus a clock that stands still.
@@ -93,6 +94,8 @@ pub struct Written {
     pub flows_v4: Records<FlowKeyV4>,
     /// `OPENINGS_V6` and `FLOWS_V6`.
     pub flows_v6: Records<FlowKeyV6>,
+    /// `CLIENT_OPENINGS` and `CLIENTS`.
+    pub clients: Clients,
     /// `FLOW_TABLES`.
     pub tables: [FlowTable; 2],
     /// `BACKEND_CENSUS`.
@@ -115,6 +118,25 @@ pub struct Written {
     pub opened: HashMap<u16, u64>,
     /// `REASON_COUNTERS`.
     pub reasons: HashMap<Reason, Counter>,
+}
+
+/// Clients of pools with persistence, in both stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// Those of which one packet came.
+    pub openings: HashMap<ClientKey, Client>,
+    /// Those that had a connection.
+    pub live: HashMap<ClientKey, Client>,
+}
+
+impl Clients {
+    /// The clients of a stage.
+    pub const fn stage(&mut self, stage: Stage) -> &mut HashMap<ClientKey, Client> {
+        match stage {
+            Stage::Opening => &mut self.openings,
+            Stage::Live => &mut self.live,
+        }
+    }
 }
 
 /// The records of one IP version, in both stages.
@@ -256,6 +278,12 @@ impl Tables for Memory {
     fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
         self.written.borrow_mut().flows_v6.stage(stage).remove(key).is_some()
     }
+    fn client(&self, stage: Stage, key: &ClientKey) -> Option<Client> {
+        self.written.borrow_mut().clients.stage(stage).get(key).copied()
+    }
+    fn note_client(&self, stage: Stage, key: &ClientKey, client: Client) {
+        self.written.borrow_mut().clients.stage(stage).insert(*key, client);
+    }
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
         let written = self.written.borrow();
         let state = written.listener_states.get(&listener).copied().unwrap_or_default();
@@ -372,81 +400,6 @@ impl Probes for Memory {
     }
     fn probed_v6(&self, key: &FlowKeyV6) -> Option<u16> {
         self.probes_v6.get(key).copied()
-    }
-}
-
-impl Memory {
-    /// Sweeps all tables, as `elb_sweep` does.
-    pub fn sweep(&self, closed_for: u32) {
-        let sweep = Sweep { now: self.now, closed_for, ..Sweep::default() };
-        let mut written = self.written.borrow_mut();
-        written.backend_census.clear();
-        written.listener_census.clear();
-        written.tables.iter_mut().for_each(|table| table.swept = self.now);
-        drop(written);
-        for stage in [Stage::Opening, Stage::Live] {
-            self.sweep_stage::<V4>(&sweep, stage, |written| &mut written.flows_v4);
-            self.sweep_stage::<V6>(&sweep, stage, |written| &mut written.flows_v6);
-        }
-    }
-
-    /// Cuts a connection, as `elb_cut` does; whether there was one.
-    pub fn cut<F: Family>(&self, key: &F::FlowKey, cut: &Cut) -> bool {
-        let looks = Visit { effect: visit::LOOKS, ..cut.visit() };
-        if !F::find(self, Stage::Live, key, &looks).is_some_and(|flow| cut.means(&flow)) {
-            return false;
-        }
-        let Some(before) = F::find(self, Stage::Live, key, &cut.visit()) else { return false };
-        self.count_records(F::TABLE, before.listener, 0, -i64::from(before.is_stray()));
-        if before.is_counted() {
-            self.closed(before.listener, before.backend);
-        }
-        true
-    }
-
-    fn sweep_stage<F: Family<FlowKey: Eq + Hash>>(
-        &self,
-        sweep: &Sweep,
-        stage: Stage,
-        records: fn(&mut Written) -> &mut Records<F::FlowKey>,
-    ) {
-        let all = records(&mut self.written.borrow_mut()).stage(stage).clone();
-        for (key, flow) in all {
-            if sweep::visit::<F>(self, sweep, stage, &key, &flow) == Fate::Lives {
-                continue;
-            }
-            records(&mut self.written.borrow_mut()).stage(stage).remove(&key);
-            if stage == Stage::Live {
-                self.count_records(F::TABLE, flow.listener, -1, -i64::from(flow.is_stray()));
-                if flow.is_counted() {
-                    self.closed(flow.listener, flow.backend);
-                }
-            }
-        }
-    }
-}
-
-impl Swept for Memory {
-    fn listener(&self, id: u16) -> ListenerPool {
-        self.listener_pools.get(&id).copied().unwrap_or_default()
-    }
-    fn pool(&self, id: u16) -> Option<Pool> {
-        self.pools.get(&id).copied()
-    }
-    fn serves(&self, backend: u16) -> bool {
-        self.backends.get(&backend).is_some_and(Backend::serves_established)
-    }
-    fn slot(&self, index: u32) -> Option<Slot> {
-        Tables::slot(self, index)
-    }
-    fn needs_records(&self, index: u32, now: u32) {
-        self.written.borrow_mut().seen.insert(index, now);
-    }
-    fn count_backend(&self, id: u16, count: impl FnOnce(&mut BackendCensus)) {
-        count(self.written.borrow_mut().backend_census.entry(id).or_default());
-    }
-    fn count_listener(&self, id: u16, count: impl FnOnce(&mut ListenerCensus)) {
-        count(self.written.borrow_mut().listener_census.entry(id).or_default());
     }
 }
 

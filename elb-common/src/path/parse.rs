@@ -19,6 +19,7 @@ use super::question::Question;
 use super::wire::Tcp;
 use super::{Packet, Stop, Tables};
 use crate::addr::Be16;
+use crate::client::{ClientKey, Persistence};
 use crate::flow::{Flow, Ports, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::listener::{Listener, Vip};
@@ -145,6 +146,8 @@ pub trait Family {
     ) -> Option<&Listener>;
     /// The flow a packet belongs to.
     fn flow_key(ip: &Ip<Self::Addr>, transport: &Transport) -> Self::FlowKey;
+    /// The client that a flow is of, in a pool.
+    fn client_key(flow: &Self::FlowKey, pool: u16, persistence: Persistence) -> ClientKey;
     /// The flow of a probe.
     fn probe_key(ip: &Ip<Self::Addr>, ports: Ports) -> Self::FlowKey;
     /// As [`Probes::probed_v4`].

@@ -2,11 +2,12 @@
 
 use super::choose;
 use super::control::Quote;
-use super::question::{QuestionV4, QuestionV6};
+use super::question::{Question, QuestionV4, QuestionV6};
 use super::{Family, Packet, Stop, V4, V6, subprogram};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
+use crate::client::{Client, ClientKey};
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -78,6 +79,10 @@ pub trait Tables: Sized {
     fn forget_v4(&self, stage: Stage, key: &FlowKeyV4) -> bool;
     /// As for IPv4.
     fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool;
+    /// Which backend served a client last.
+    fn client(&self, stage: Stage, key: &ClientKey) -> Option<Client>;
+    /// Notes which backend serves a client, in place of what was noted.
+    fn note_client(&self, stage: Stage, key: &ClientKey, client: Client);
     /// Whether the listener may have one more record in the flow table with this index.
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool;
     /// Counts records of the listener that come or go, and the strays among them.
@@ -180,6 +185,15 @@ pub trait Tables: Sized {
     /// What a backend has room for, see [`choose::room_of`].
     fn room(&self, backend: u16, now: u32) -> u32 {
         choose::room_of(self, backend, now)
+    }
+    /// What happens to what is known of the question's client, see [`choose::client`].
+    fn client_at<F: Family>(
+        &self,
+        question: &Question<F::FlowKey>,
+        occasion: u32,
+        backend: u16,
+    ) -> u16 {
+        choose::client::<F, Self>(self, question, occasion, backend)
     }
     /// The digest of a QUIC connection id, see [`quic::digest_of`].
     fn connection_id<P: Packet>(&self, packet: &P, datagram: usize, part: CidPart) -> Option<u64> {

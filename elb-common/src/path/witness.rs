@@ -1,16 +1,21 @@
 //! Tables that report what they were asked, and what they answered: how a decision is explained and
 //! traced without the packet path knowing.
 
+mod asked;
+
+pub use asked::Asked;
+
 #[cfg(any(test, feature = "std"))]
 use core::cell::RefCell;
 
 use super::choose;
 use super::control::Quote;
-use super::question::{QuestionV4, QuestionV6};
+use super::question::{Question, QuestionV4, QuestionV6};
 use super::{Family, Packet, Stop, Tables, V4, V6, subprogram};
 use crate::addr::{Be32, Be128, Mac};
 use crate::admission::{GroupKeyV4, GroupKeyV6};
 use crate::backend::Backend;
+use crate::client::{Client, ClientKey};
 use crate::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use crate::fragment::Fragment;
 use crate::interface::{Interface, MacKey};
@@ -20,70 +25,6 @@ use crate::quic::ServerIdKey;
 use crate::reason::Reason;
 use crate::ring::Slot;
 use crate::room::Claim;
-
-/// A question of the packet path with its answer, or something that it wrote. One variant for each
-/// method of [`Tables`] but `choose`, named after it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the methods of `Tables` say what each means")]
-pub enum Asked<'t> {
-    MayBeVipV4(Be32, bool),
-    MayBeVipV6(Be128, bool),
-    ListenerV4(ListenerKeyV4, Option<&'t Listener>),
-    ListenerV6(ListenerKeyV6, Option<&'t Listener>),
-    Range(RangeKey, Option<&'t Listener>),
-    VipV4(Be32, Option<Vip>),
-    VipV6(Be128, Option<Vip>),
-    GroupV4(GroupKeyV4, bool),
-    GroupV6(GroupKeyV6, bool),
-    MayOpen(u16, bool),
-    ListenerConnections(u16, u32),
-    Slot(u32, Option<Slot>),
-    Pool(u16, Option<Pool>),
-    Turn(u16, u32),
-    Server(ServerIdKey, Option<u16>),
-    BackendConnections(u16, u32),
-    Backend(u16, Option<&'t Backend>),
-    FindV4(Stage, FlowKeyV4, Option<Flow>),
-    FindV6(Stage, FlowKeyV6, Option<Flow>),
-    RecordV4(Stage, FlowKeyV4, Flow),
-    RecordV6(Stage, FlowKeyV6, Flow),
-    ForgetV4(Stage, FlowKeyV4, bool),
-    ForgetV6(Stage, FlowKeyV6, bool),
-    HasRoom(u16, Claim, bool),
-    CountRecords(u16, i64, i64),
-    Refused(u16),
-    CountsAreBelieved(bool),
-    IsCarried(bool),
-    Opening(u16),
-    /// One of them is open: the backend.
-    NoLongerOpening(u16),
-    Opened(u16, u16),
-    Closed(u16, u16),
-    FragmentV4(FlowKeyV4, Option<Fragment>),
-    FragmentV6(FlowKeyV6, Option<Fragment>),
-    RecordFragmentV4(FlowKeyV4, Fragment),
-    RecordFragmentV6(FlowKeyV6, Fragment),
-    MayAnswer(bool),
-    Now(u32),
-    Interface(u32, Option<Interface>),
-    IsMacOf(u32, Mac, bool),
-    TakesMac(MacKey, bool),
-    IsConnected(bool),
-    Redirect(u32, bool),
-    CountListener(u16),
-    CountBackend(u16),
-    /// Of the listener, at the backend.
-    CountOpening(u16, u16),
-    CountReset(u16),
-    CountDropped(u16, Reason),
-    CountReason(Reason),
-    /// Where these are logged, as all that follows: for the listener, to the backend.
-    Chosen(u16, u16),
-    /// For the listener, to the backend or none.
-    Stopped(u16, u16),
-    /// The frame may become an answer.
-    Answering,
-}
 
 /// Takes notes of what tables were asked.
 pub trait Note<'t> {
@@ -245,6 +186,15 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
         self.noted(self.tables.forget_v6(stage, key), |was| Asked::ForgetV6(stage, *key, was))
     }
     #[inline(always)]
+    fn client(&self, stage: Stage, key: &ClientKey) -> Option<Client> {
+        self.noted(self.tables.client(stage, key), |answer| Asked::Client(stage, *key, answer))
+    }
+    #[inline(always)]
+    fn note_client(&self, stage: Stage, key: &ClientKey, client: Client) {
+        self.tables.note_client(stage, key, client);
+        self.note.note(Asked::NoteClient(stage, *key, client));
+    }
+    #[inline(always)]
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
         self.noted(self.tables.has_room(table, listener, claim, now), |has| {
             Asked::HasRoom(listener, claim, has)
@@ -344,6 +294,14 @@ impl<'t, T: Tables, N: Note<'t>> Tables for Witness<'t, '_, T, N> {
             choose::room_of(self, backend, now)
         } else {
             self.tables.room(backend, now)
+        }
+    }
+    #[inline(always)]
+    fn client_at<F: Family>(&self, asked: &Question<F::FlowKey>, at: u32, backend: u16) -> u16 {
+        if N::SUBPROGRAMS {
+            choose::client::<F, Self>(self, asked, at, backend)
+        } else {
+            self.tables.client_at::<F>(asked, at, backend)
         }
     }
     #[inline(always)]

@@ -9,14 +9,20 @@ use super::state::sweep::Tracking;
 use crate::kernel::bpf::{
     Capacity, Carry, FlowLogMaps, LoadedObject, Maps, Program, Sweeper, Tracer,
 };
+use crate::model::Pool;
 use crate::source::file::AgentSettings;
 
 impl Core {
     /// Gives the maps the sizes of the settings, where what is in use fits, and lets the interfaces carry
     /// this program. Where that makes other maps, their tracer; what stays as it is, and why, is among
     /// the problems of the configuration.
-    pub(super) fn resize(&mut self, settings: &AgentSettings, program: Program) -> Option<Tracer> {
-        let wanted = Capacity::of(settings);
+    pub(super) fn resize(
+        &mut self,
+        settings: &AgentSettings,
+        pools: &[Pool],
+        program: Program,
+    ) -> Option<Tracer> {
+        let wanted = Capacity::of(settings, pools);
         if wanted == self.serving.maps.capacity {
             self.take_sizes(settings);
             return None;
@@ -79,5 +85,6 @@ impl Core {
         agent.max_flows = settings.max_flows;
         agent.max_backends = settings.max_backends;
         agent.max_listeners = settings.max_listeners;
+        agent.max_clients = settings.max_clients;
     }
 }

@@ -125,7 +125,8 @@ async fn take_over(
 ) -> Result<Begun> {
     // The maps take descriptors, too.
     let most_probes = descriptors::most_probes();
-    let mut carry = Carry::plan(&config.agent.pin_dir, Capacity::of(&config.agent))?;
+    let wanted = Capacity::of(&config.agent, config.model.pools());
+    let mut carry = Carry::plan(&config.agent.pin_dir, wanted)?;
     carry.kept.iter().for_each(|kept| tracing::error!("{kept}"));
     problems.append(&mut carry.kept);
     let capacity = carry.capacity;

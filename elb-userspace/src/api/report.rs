@@ -160,6 +160,7 @@ mod tests {
 
     fn pool(name: &str) -> PoolStatus {
         PoolStatus {
+            session_persistence: None,
             id: None,
             name: name.to_owned(),
             forwarding: "ipip".to_owned(),

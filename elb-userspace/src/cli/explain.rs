@@ -16,7 +16,7 @@ use crate::api::client;
 use crate::model::endpoint::Endpoint;
 use crate::model::transport::TransportProtocol;
 use crate::observe::explain::{
-    Backend, Cid, Decision, ExplainRequest, ExplainedPacket, Explanation, FlowEntry,
+    Backend, Cid, Decision, ExplainRequest, ExplainedPacket, Explanation, FlowEntry, KnownClient,
     MatchedListener, Reply, ReplyKind, Slot,
 };
 use crate::observe::names::BackendMember;
@@ -109,6 +109,9 @@ fn text(explained: &Explanation) -> String {
             }
             None => {}
         }
+    }
+    if let Some(known) = &explained.client {
+        line("client", known_client(known));
     }
     if let Some(chosen) = &explained.backend {
         line("member", backend(chosen));
@@ -207,6 +210,19 @@ fn flow(entry: &FlowEntry) -> String {
         ""
     };
     recorded + &records.unwrap_or_default() + spent + carried
+}
+
+fn known_client(known: &KnownClient) -> String {
+    let KnownClient { served_by, ago, timeout, decides } = known;
+    let Some(served_by) = served_by else {
+        return format!("not served in the last {timeout} s, so the next member in turn is chosen");
+    };
+    let (whom, ago) = (member(served_by), ago.unwrap_or_default());
+    if *decides {
+        format!("{whom} was chosen because it served this client {ago} s ago")
+    } else {
+        format!("{whom} served this client {ago} s ago, but takes no new connection of it")
+    }
 }
 
 fn backend(chosen: &Backend) -> String {

@@ -128,7 +128,9 @@ async fn known(
         | DocumentKind::Listener
         | DocumentKind::Pool
         | DocumentKind::IpGroup
-        | DocumentKind::Job => vec![pair("name", text("name"))],
+        | DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank => vec![pair("name", text("name"))],
     };
     if kind.kind == DocumentKind::Listener {
         filters.push(pair("loadbalancer_id", text("loadbalancer_id")));

@@ -11,6 +11,7 @@ pub mod id;
 pub mod ipgroup;
 pub mod member_ref;
 pub mod monitor;
+pub mod persistence;
 pub mod port_range;
 pub mod probe_text;
 pub mod quic;
@@ -31,6 +32,7 @@ pub use id::ResourceId;
 pub use ipgroup::{AccessControl, AccessList, IpGroup};
 pub use member_ref::MemberRef;
 pub use monitor::HealthMonitor;
+pub use persistence::SessionPersistence;
 pub use port_range::{PortRange, Ports};
 pub use quic::{CidStrategy, ServerId};
 pub use rules::Violation;
@@ -155,6 +157,8 @@ pub struct Pool {
     pub lb_algorithm: LbAlgorithm,
     /// With the algorithm QUIC_CID, and only with it: the part of a connection id that counts.
     pub quic_cid_hash_strategy: Option<CidStrategy>,
+    /// Whether clients are remembered, so that a client's connections go to one member.
+    pub session_persistence: Option<SessionPersistence>,
     /// How a packet gets to its member.
     pub forwarding: Forwarding,
     /// Members take the port that the packet came for; they have none of their own.

@@ -209,6 +209,7 @@ impl<'a> Rules<'a> {
         }
         self.monitor(At::HealthMonitor(i), pool);
         self.quic(i, pool);
+        self.persistence(At::Pool(i), pool);
     }
 
     fn member(&mut self, at: At, pool: &Pool, member: &Member) {

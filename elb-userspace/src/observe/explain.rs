@@ -82,6 +82,9 @@ pub struct Explanation {
     pub named: Option<BackendMember>,
     /// What the flow table says; `None`: it was not asked.
     pub flow: Option<FlowEntry>,
+    /// For which member the pool remembers the client, where it is asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<KnownClient>,
     /// The backend that was chosen; `None`: none.
     pub backend: Option<Backend>,
     /// How it is sent on; `None`: it is not.
@@ -184,6 +187,20 @@ pub struct FlowEntry {
     /// Whether it may have a record that is still being carried over to these maps.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub carried_over: bool,
+}
+
+/// What a pool with `session_persistence` remembers of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KnownClient {
+    /// Who serves it; `None`: it is not known.
+    pub served_by: Option<BackendMember>,
+    /// Seconds since its last packet that was noted: of a connection, one a second is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ago: Option<u32>,
+    /// Seconds without a packet after which it is forgotten.
+    pub timeout: u32,
+    /// Whether that is why the member was chosen.
+    pub decides: bool,
 }
 
 /// A backend that was chosen.

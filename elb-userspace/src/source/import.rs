@@ -10,6 +10,7 @@ pub mod haproxy;
 mod haproxy_words;
 pub mod keepalived;
 mod keepalived_words;
+mod remembered;
 mod section;
 #[cfg(test)]
 mod tests;

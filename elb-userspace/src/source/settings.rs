@@ -20,6 +20,9 @@ pub type MaxFlows = Ranged<1_024, 67_108_864>;
 /// Records of the tables of backends and of listeners.
 pub type MaxRecords = Ranged<16, 65_535>;
 
+/// Clients that pools with persistence remember.
+pub type MaxClients = Ranged<1_024, 16_777_216>;
+
 /// Mark of the sockets of probes of virtual addresses; the rule looks at these bits.
 pub type ProbeMark = Ranged<1, 65_535>;
 
@@ -52,6 +55,8 @@ pub struct AgentSettings {
     pub max_backends: MaxRecords,
     /// Capacity of the table of listeners; a listener takes a record for each VIP.
     pub max_listeners: MaxRecords,
+    /// Clients that pools with persistence remember; none are made room for where no pool has it.
+    pub max_clients: MaxClients,
     /// The source of the outer header of encapsulated packets; none: the interface's address.
     pub encap_source: Option<Ipv4Addr>,
     /// The same in IPv6.
@@ -94,6 +99,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<AgentSettings> {
         max_flows: t.number_or("max_flows", "", MaxFlows::constant(1_048_576)),
         max_backends: t.number_or("max_backends", "", MaxRecords::constant(4_096)),
         max_listeners: t.number_or("max_listeners", "", MaxRecords::constant(4_096)),
+        max_clients: t.number_or("max_clients", "", MaxClients::constant(65_536)),
         encap_source: source(t, "encap_source", IPV4),
         encap_source_ipv6: source(t, "encap_source_ipv6", IPV6),
         probe_source: source(t, "probe_source", IPV4),

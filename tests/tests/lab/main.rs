@@ -30,6 +30,7 @@ mod monitoring;
 mod next_hops;
 mod notifying;
 mod path_mtu;
+mod persistence;
 mod printing;
 mod privileges;
 mod ranges;

@@ -306,6 +306,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         protocol: wanted.protocol,
         lb_algorithm: pool.algorithm,
         quic_cid_hash_strategy: None,
+        session_persistence: None,
         forwarding: pool.forwarding,
         any_port_enable: true,
         ring_size: RingSize::ALL[usize::from(pool.large)],

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use elb_common::addr::Be16;
 use elb_common::admission::ListenerState;
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::listener::{Listener, ListenerKeyV4, ListenerKeyV6};
 use elb_common::names;
@@ -121,6 +122,17 @@ impl Both {
         assert_eq!(openings, host(&v4.openings, &v6.openings), "openings");
         let flows: BTreeMap<_, _> = kernel(self.kernel.flows());
         assert_eq!(flows, host(&v4.live, &v6.live), "flows");
+        let clients = |all: Vec<(ClientKey, Client)>| {
+            let without_time = |(key, one)| (key, Client { seen: 0, ..one });
+            all.into_iter().map(without_time).collect::<HashMap<_, _>>()
+        };
+        for (name, host) in [
+            (names::CLIENT_OPENINGS, &written.clients.openings),
+            (names::CLIENTS, &written.clients.live),
+        ] {
+            let host = host.iter().map(|(key, client)| (*key, *client)).collect();
+            assert_eq!(clients(self.kernel.entries(name)), clients(host), "{name}");
+        }
         for (id, state) in &written.listener_states {
             let found = self.kernel.listener_state(*id);
             let counts = |s: ListenerState| (s.connections, s.records, s.strays, s.refused);

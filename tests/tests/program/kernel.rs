@@ -286,6 +286,17 @@ impl Kernel {
         hash(&mut self.ebpf, name).unwrap().insert(Record(key), Record(flow), 0).unwrap();
     }
 
+    /// What is in a hash map.
+    pub fn entries<K: bytemuck::Pod, V: bytemuck::Pod>(&self, name: &str) -> Vec<(K, V)> {
+        let all = self.hash::<K, V>(name);
+        all.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0)).unwrap()).collect()
+    }
+
+    /// Writes an entry of a hash map.
+    pub fn put<K: bytemuck::Pod, V: bytemuck::Pod>(&mut self, name: &str, key: K, value: V) {
+        hash(&mut self.ebpf, name).unwrap().insert(Record(key), Record(value), 0).unwrap();
+    }
+
     /// The kernel half of a sweep at this second.
     pub fn sweep(&mut self, now: u32, closed_for: u32) {
         for table in sweep::table::ALL {

@@ -33,6 +33,7 @@ mod logging;
 mod malformed;
 mod moved;
 mod moving;
+mod persisting;
 mod probing;
 mod recording;
 mod refusing;

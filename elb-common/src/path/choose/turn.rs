@@ -27,9 +27,13 @@ pub struct Schedule {
     pub now: u32,
 }
 
-/// The owner whose turn it is, of those that have room: its id, 0: there is no owner.
+/// The backend that the client is `served` by, if there is one and it has room; else the owner whose turn it
+/// is, of those that have room: its id, 0: there is no owner.
 #[inline(always)]
-pub(super) fn next<T: Tables>(tables: &T, listener: &Listener, now: u32) -> Answer {
+pub(super) fn next<T: Tables>(tables: &T, listener: &Listener, now: u32, served: u16) -> Answer {
+    if served != 0 && (!listener.limits_members() || tables.room(served, now) != NONE) {
+        return Answer::id(served);
+    }
     let schedule = Schedule { base: listener.ring_base, size: listener.ring_size, now };
     let turn = tables.turn(listener.pool);
     let mut id = schedule.owner(tables, turn).unwrap_or(0);

@@ -10,6 +10,7 @@ use super::{Family, Ip, Link, Transport, part};
 use crate::addr::{Be16, Be32};
 use crate::admission::GroupKeyV4;
 use crate::backend::OUTER_TTL;
+use crate::client::{ClientKey, Persistence};
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV4, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV4, Vip, algorithm};
@@ -165,6 +166,11 @@ impl Family for V4 {
     #[inline(always)]
     fn flow_key(ip: &Ip<Be32>, transport: &Transport) -> FlowKeyV4 {
         FlowKeyV4::new(ip.source, ip.destination, transport.ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn client_key(flow: &FlowKeyV4, pool: u16, persistence: Persistence) -> ClientKey {
+        ClientKey::v4(flow.source(), pool, persistence)
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ use super::{Family, Ip, Link, Transport, extension, is_transport, part};
 use crate::addr::{Be16, Be128};
 use crate::admission::GroupKeyV6;
 use crate::backend::OUTER_TTL;
+use crate::client::{ClientKey, Persistence};
 use crate::flow::{CONNECTION_ID, Flow, FlowKeyV6, Ports, Stage, Visit};
 use crate::fragment::{self, Fragment};
 use crate::listener::{Listener, ListenerKeyV6, Vip, algorithm};
@@ -132,6 +133,11 @@ impl Family for V6 {
     #[inline(always)]
     fn flow_key(ip: &Ip<Be128>, transport: &Transport) -> FlowKeyV6 {
         FlowKeyV6::new(ip.source, ip.destination, transport.ports, ip.protocol)
+    }
+
+    #[inline(always)]
+    fn client_key(flow: &FlowKeyV6, pool: u16, persistence: Persistence) -> ClientKey {
+        ClientKey::v6(flow.source(), pool, persistence)
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use super::super::{Frame, Memory, Outcome, process};
 use super::*;
 use crate::addr::{Be16, Mac};
 use crate::backend::{backend_flags, mode};
+use crate::client::Persistence;
 use crate::flow::flow_flags;
 use crate::pool::Ring;
 use crate::ring;
@@ -16,7 +17,7 @@ const POOL: Pool = Pool {
     udp_hold_until: 0,
     idle_timeout: 9,
     flows_since: 0,
-    reserved: 0,
+    persistence: Persistence::new(0, 32, 128),
     ring: RING,
     former: Ring { size: 0, ..RING },
 };

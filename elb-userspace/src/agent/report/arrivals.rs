@@ -32,10 +32,12 @@ pub(super) fn shape(arrived: &Arrived) -> status::NewConnections {
 }
 
 /// What is wrong if a member got another part than the one that is due to it, of `all` connections of a
-/// pool that are spread one by one: where a part of the address decides, few clients make any part.
+/// pool that are spread one by one: where a part of the address decides, or clients are remembered, few clients
+/// make any part.
 pub(super) fn problem(pool: &Pool, all: u64, member: &status::MemberStatus) -> Option<String> {
     let is_spread =
-        matches!(pool.lb_algorithm, LbAlgorithm::FiveTupleHash | LbAlgorithm::RoundRobin);
+        matches!(pool.lb_algorithm, LbAlgorithm::FiveTupleHash | LbAlgorithm::RoundRobin)
+            && pool.session_persistence.is_none();
     let new = member.new_connections.as_ref().filter(|_| is_spread)?;
     is_wrong(new.count, all, member.share).then(|| {
         format!(

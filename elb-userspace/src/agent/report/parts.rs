@@ -385,6 +385,7 @@ impl Core {
             name: pool.name.to_string(),
             forwarding: pool.forwarding.to_string(),
             lb_algorithm: algorithm_name(shape.algorithm).to_owned(),
+            session_persistence: pool.session_persistence.map(|one| one.timeout.get()),
             slots: shape.size,
             moving_slots,
             former_slots: former.map_or(0, |ring| ring.shape.size),

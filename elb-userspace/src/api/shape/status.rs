@@ -165,6 +165,10 @@ pub struct PoolStatus {
     pub forwarding: String,
     /// How a new flow chooses its member, as the ring in use has it.
     pub lb_algorithm: String,
+    /// Seconds without a packet for which it remembers its clients, whose connections go to one member; none: it
+    /// does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session_persistence: Option<u32>,
     /// Slots of its ring.
     pub slots: u32,
     /// Slots whose former owner may still have flows.

@@ -131,7 +131,7 @@ fn steps(
                 .is_some_and(|id| is_idle && wanted_ids.contains(&(DocumentKind::LoadBalancer, id)))
     };
     // Jobs are no resources.
-    for kind in DocumentKind::ALL.iter().filter(|kind| **kind != DocumentKind::Job) {
+    for kind in DocumentKind::ALL.iter().filter(|kind| kind.is_in_files()) {
         let gone = documents.of(*kind).filter(|one| !is_kept(one));
         steps.extend(gone.map(|one| (Some((**one).clone()), None)));
     }
@@ -227,7 +227,9 @@ fn protection(documents: &Documents, (before, now): &Step) -> Option<String> {
         | DocumentKind::Pool
         | DocumentKind::HealthMonitor
         | DocumentKind::IpGroup
-        | DocumentKind::Job => false,
+        | DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank => false,
     };
     what.then(|| {
         format!("{} {} is not in the file, and is protected from deletion", before.kind, before.id)
@@ -305,7 +307,7 @@ fn record((before, now): &Step, after: Option<Body>, by: &Applicant) -> AuditRec
         Some(DocumentKind::Member) => "Member",
         Some(DocumentKind::HealthMonitor) => "HealthMonitor",
         Some(DocumentKind::IpGroup) => "Ipgroup",
-        Some(DocumentKind::Job) | None => "",
+        Some(DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank) | None => "",
     };
     AuditRecord {
         at: by.now.clone(),

@@ -73,6 +73,8 @@ pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
         DocumentKind::Member => member::attributes(),
         DocumentKind::HealthMonitor => health_monitor::attributes(),
         DocumentKind::IpGroup => ip_group::attributes(),
+        DocumentKind::SecurityPolicy => security_policy::attributes(),
+        DocumentKind::LogTank => log_tank::attributes(),
         DocumentKind::Job => return Err(no_job()),
     };
     attributes.accept(given)

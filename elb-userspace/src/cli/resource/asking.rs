@@ -149,7 +149,9 @@ impl Agent {
             DocumentKind::LoadBalancer
             | DocumentKind::Pool
             | DocumentKind::IpGroup
-            | DocumentKind::Job => Ok(Vec::new()),
+            | DocumentKind::Job
+            | DocumentKind::SecurityPolicy
+            | DocumentKind::LogTank => Ok(Vec::new()),
         }
     }
 
@@ -187,7 +189,9 @@ impl Agent {
         };
         let above = match kind.kind {
             DocumentKind::LoadBalancer => return Ok(vec![id(resource).to_owned()]),
-            DocumentKind::Job => return Ok(Vec::new()),
+            DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank => {
+                return Ok(Vec::new());
+            }
             DocumentKind::Listener | DocumentKind::Pool => {
                 return Ok(ids(&resource["loadbalancers"]));
             }

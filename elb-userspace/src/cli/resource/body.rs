@@ -65,7 +65,11 @@ pub(super) fn complete(kind: &ResourceKind, body: &mut Map<String, Value>) {
         }
         DocumentKind::HealthMonitor => json!({"delay": 5, "timeout": 3, "max_retries": 3}),
         DocumentKind::IpGroup => json!({"ip_list": []}),
-        DocumentKind::Listener | DocumentKind::Member | DocumentKind::Job => json!({}),
+        DocumentKind::Listener
+        | DocumentKind::Member
+        | DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank => json!({}),
     };
     for (key, value) in by_default.as_object().into_iter().flatten() {
         body.entry(key).or_insert_with(|| value.clone());

@@ -124,7 +124,9 @@ fn resource(kind: &ResourceKind) -> Arg {
         DocumentKind::LoadBalancer
         | DocumentKind::Pool
         | DocumentKind::IpGroup
-        | DocumentKind::Job => "Its name or id",
+        | DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank => "Its name or id",
     };
     Arg::new("resource").value_name("RESOURCE").required(true).help(help)
 }

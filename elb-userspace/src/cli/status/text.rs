@@ -135,9 +135,12 @@ fn listener_lines(
         0 => String::new(),
         n => format!(" · {n} of {} slots moving", pool.slots),
     };
+    let persistence = pool.session_persistence;
+    let persistence =
+        persistence.map_or_else(String::new, |time| format!(", clients remembered for {time} s"));
     let _ = writeln!(
         out,
-        "  {} {}/{port} · {} · {traffic} · pool {} by {}, {}{no_member}{backup}{moving}",
+        "  {} {}/{port} · {} · {traffic} · pool {} by {}, {}{persistence}{no_member}{backup}{moving}",
         listener.name,
         listener.protocol,
         listener.operating_status,

@@ -93,6 +93,10 @@ fn is_judged_alike(old: &Pool, new: &Pool) -> bool {
     }
 }
 
+fn persistence(pool: &Pool) -> String {
+    pool.session_persistence.map_or_else(|| "off".to_owned(), |persistence| persistence.text())
+}
+
 /// Settings of a pool that work in another way, in words.
 fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
     let differs = |key: &str, old: String, new: String| {
@@ -103,6 +107,7 @@ fn settings(old: &Pool, new: &Pool) -> impl Iterator<Item = String> {
     [
         differs("forwarding", old.forwarding.to_string(), new.forwarding.to_string()),
         differs("lb_algorithm", old.lb_algorithm.to_string(), new.lb_algorithm.to_string()),
+        differs("session_persistence", persistence(old), persistence(new)),
         differs("backup_below", old.backup_below.to_string(), new.backup_below.to_string()),
         differs("slow_start", old.slow_start.to_string(), new.slow_start.to_string()),
         differs("ring_size", old.ring_size.get().to_string(), new.ring_size.get().to_string()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use elb_common::backend::{Backend, backend_flags};
+use elb_common::client::Persistence;
 use elb_common::pool::{Pool as Record, Ring};
 use elb_common::quic::ServerIdKey;
 
@@ -15,7 +16,7 @@ use crate::control::ring::identity;
 use crate::control::ring::maglev::RingMember;
 use crate::control::ring::rise::{self, RingEntry};
 use crate::control::ring::shape::Shape;
-use crate::model::{DrainTimeout, Forwarding, Pool, ResourceId};
+use crate::model::{DrainTimeout, Forwarding, Pool, ResourceId, SessionPersistence};
 
 impl Reconciler {
     /// Adds a pool whose flows live for `idle` seconds without a packet.
@@ -73,7 +74,9 @@ impl Reconciler {
         }
         let assigned = &self.assignments.pools[&pool.id];
         server_ids(assigned, desired);
-        desired.image.pools.insert(assigned.id, record(assigned));
+        let remembers = pool.session_persistence.filter(|_| assigned.ring.shape.is_scheduled());
+        let persistence = remembers.map(SessionPersistence::record).unwrap_or_default();
+        desired.image.pools.insert(assigned.id, Record { persistence, ..record(assigned) });
     }
 
     /// Adds a pool that was removed: its members serve the flows that they have until these are cut.
@@ -172,7 +175,7 @@ fn record(assigned: &AssignedPool) -> Record {
         udp_hold_until: assigned.udp_hold_until,
         idle_timeout: assigned.idle_timeout,
         flows_since: assigned.flows_since,
-        reserved: 0,
+        persistence: Persistence::default(),
         ring: ring(assigned.ring),
         former: assigned.former.map(ring).unwrap_or_default(),
     }

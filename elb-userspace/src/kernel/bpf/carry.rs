@@ -23,7 +23,9 @@ use std::{fs, thread};
 
 use elb_common::names;
 
-use self::copy::{copy, copy_chunks, copy_flows, fill_listener_pools, is_copied, move_counters};
+use self::copy::{
+    copy, copy_chunks, copy_clients, copy_flows, fill_listener_pools, is_copied, move_counters,
+};
 pub use self::error::CarryError;
 use self::links::Carried;
 use self::source::{Layout, Source};
@@ -87,7 +89,8 @@ impl Carry {
             waiting: None,
             done: false,
         };
-        let opened: Result<Vec<_>, _> = found.iter().map(Source::open).collect();
+        let opened: Result<Vec<_>, _> =
+            found.iter().map(|pins| Source::open(pins, wanted.clients)).collect();
         let mut sources = match opened {
             Ok(sources) => sources,
             // Not whole: the loader says what is wrong with them.
@@ -139,6 +142,7 @@ impl Carry {
         target.reset_counts();
         self.refused = target.refused();
         self.copied_at = coarse_seconds();
+        copy_clients(source, &self.directory)?;
         copy_flows(source, &mut target, 0)?;
         // What was recorded meanwhile: a full table takes a second.
         let since = std::mem::replace(&mut self.copied_at, coarse_seconds());
@@ -190,6 +194,7 @@ impl Carry {
     fn second_pass(&self) -> Result<(), CarryError> {
         let mut target = Target::open(&self.directory)?;
         for source in &self.sources {
+            copy_clients(source, &self.directory)?;
             // The clock that records are timed by is a tick late.
             copy_flows(source, &mut target, self.copied_at.saturating_sub(1))?;
             let Layout::Same = source.layout else { continue };

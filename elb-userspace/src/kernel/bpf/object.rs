@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::{pins, syscall};
 use crate::kernel::signals::HeldSignals;
+use crate::model::Pool;
 use crate::source::file::{AgentSettings, AttachMode};
 
 pub(super) static XDP_OBJECT: &[u8] =
@@ -34,16 +35,23 @@ pub struct Capacity {
     pub backends: u32,
     /// Listeners.
     pub listeners: u32,
+    /// Clients that pools with persistence remember; [`Capacity::NO_CLIENTS`]: no pool does.
+    pub clients: u32,
 }
 
 impl Capacity {
-    /// As the settings want it.
-    pub fn of(settings: &AgentSettings) -> Self {
+    /// Room for clients where no pool remembers any: a map has one record at least.
+    pub const NO_CLIENTS: u32 = 1;
+
+    /// As the settings want it, for these pools.
+    pub fn of(settings: &AgentSettings, pools: &[Pool]) -> Self {
+        let remembers = pools.iter().any(|pool| pool.session_persistence.is_some());
         Self {
             chunks: settings.ring_slots.get().div_ceil(CHUNK),
             flows: settings.max_flows.get(),
             backends: settings.max_backends.get(),
             listeners: settings.max_listeners.get(),
+            clients: if remembers { settings.max_clients.get() } else { Self::NO_CLIENTS },
         }
     }
 
@@ -55,6 +63,8 @@ impl Capacity {
             names::OPENINGS_V4 | names::OPENINGS_V6 => {
                 Some((self.flows / limits::FLOWS_PER_OPENING).max(1))
             }
+            names::CLIENTS => Some(self.clients),
+            names::CLIENT_OPENINGS => Some((self.clients / limits::CLIENTS_PER_OPENING).max(1)),
             names::BACKENDS
             | names::BACKEND_STATES
             | names::BACKENDS_NAMED
@@ -352,6 +362,7 @@ impl Shape {
             names::SERVER_IDS => (Hash, 16, 4, limits::MAX_SERVER_IDS),
             names::OPENINGS_V4 | names::FLOWS_V4 => (LruHash, 16, 16, 0),
             names::OPENINGS_V6 | names::FLOWS_V6 => (LruHash, 40, 16, 0),
+            names::CLIENT_OPENINGS | names::CLIENTS => (LruHash, 24, 8, 0),
             names::FLOW_TABLES => (Array, 4, 24, 2),
             names::FRAGMENTS_V4 => (LruHash, 16, 16, limits::MAX_FRAGMENTS),
             names::FRAGMENTS_V6 => (LruHash, 40, 16, limits::MAX_FRAGMENTS),

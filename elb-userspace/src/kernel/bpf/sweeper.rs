@@ -114,6 +114,10 @@ impl Sweeper {
         [table::FLOWS_V4, table::FLOWS_V6]
             .into_iter()
             .try_for_each(|table| self.sweep_table(table, now))?;
+        // Last: whom a client is remembered with has a record if it comes from now on.
+        [table::CLIENT_OPENINGS, table::CLIENTS]
+            .into_iter()
+            .try_for_each(|table| self.sweep_table(table, now))?;
         let (backends, listeners) = (self.found_backends.all(), self.found_listeners.all());
         self.correct(&before, &backends, &listeners);
         for index in 0..2 {

@@ -43,6 +43,19 @@ impl<'a> Rules<'a> {
         self.report(at, "max_connection", what, COUNTS);
     }
 
+    /// Which pools remember their clients: each connection is recorded, where another member may have its slot.
+    pub(super) fn persistence(&mut self, at: At, pool: &Pool) {
+        if pool.session_persistence.is_none() || pool.lb_algorithm.is_tracked() {
+            return;
+        }
+        let what = format!(
+            "session_persistence needs a pool that records every connection; that of pool \"{}\" is \
+             {}, which does not",
+            pool.name, pool.lb_algorithm
+        );
+        self.report(at, "session_persistence", what, COUNTS);
+    }
+
     /// How many connections may open. Those that are not recorded cannot be counted, and a datagram
     /// does not show whether it is the first.
     pub(super) fn limits(&mut self, at: At, listener: &Listener, pool: &Pool) {

@@ -4,15 +4,16 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use elb_common::backend::{self, mode};
-use elb_common::hash;
+use elb_common::flow::Stage;
 use elb_common::listener::{self, algorithm, listener_flags as flags};
 use elb_common::path::wire::Udp;
 use elb_common::path::{Asked, Frame, Outcome, Tables, Witness, process};
 use elb_common::reason::{Fate, Reason};
+use elb_common::{client, hash};
 
 use super::{
     Admission, Backend, ConnectionId, Decision, ExplainedPacket, Explanation, FlowEntry,
-    MatchedListener, Reply, Slot, frame,
+    KnownClient, MatchedListener, Reply, Slot, frame,
 };
 use crate::control::flow_key::Key;
 use crate::model::transport::TransportProtocol;
@@ -65,6 +66,7 @@ pub(super) fn of(
         listener: listener.map(|found| testimony.described(&packet, found)),
         named,
         flow,
+        client: testimony.client(),
         backend: testimony.backend(),
         sent: egress.map(|index| seen.sent(names.interface(index), outer)),
         answer,
@@ -239,6 +241,51 @@ impl<'t> Testimony<'_, 't> {
             carried_over: carried_over == Some(true),
         };
         Some((entry, flow.map(|_| key)))
+    }
+
+    /// What the pool remembers of the client of a new connection. A client that had none is remembered apart.
+    fn client(&self) -> Option<KnownClient> {
+        let now = self.first(|asked| match asked {
+            Asked::Now(now) => Some(*now),
+            _ => None,
+        })?;
+        let pool = self.first(|asked| match asked {
+            Asked::Pool(_, found) => *found,
+            _ => None,
+        })?;
+        let asked = |asked: &Asked<'t>| match asked {
+            Asked::Client(stage, _, found) => Some((*stage, *found)),
+            _ => None,
+        };
+        // With a later packet it is only noted that the client came.
+        let (_, found) = self.first(|all| asked(all).filter(|_| self.opens()))?;
+        let known = |client: &client::Client| client.is_known(client.pool, pool.persistence, now);
+        let other = || self.first(|all| asked(all).filter(|(stage, _)| *stage == Stage::Opening));
+        let found = found.filter(known).or_else(|| other()?.1.filter(known));
+        let chosen = self.last(|asked| match asked {
+            Asked::RecordV4(_, _, flow) | Asked::RecordV6(_, _, flow) => Some(flow.backend),
+            _ => None,
+        });
+        Some(KnownClient {
+            served_by: found.and_then(|client| self.member(client.backend)),
+            ago: found.map(|client| now.saturating_sub(client.seen)),
+            timeout: pool.persistence.seconds(),
+            decides: found.is_some_and(|client| chosen == Some(client.backend))
+                && !self.took_turn(),
+        })
+    }
+
+    /// Whether the packet is the first of a flow.
+    fn opens(&self) -> bool {
+        let records = |asked: &Asked<'t>| match asked {
+            Asked::RecordV4(stage, ..) | Asked::RecordV6(stage, ..) => Some(*stage),
+            _ => None,
+        };
+        self.first(records) == Some(Stage::Opening)
+    }
+
+    fn took_turn(&self) -> bool {
+        self.asked.iter().any(|asked| matches!(asked, Asked::Turn(..)))
     }
 
     /// The member that the connection id names, and whether that decides: it must serve the flows

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use elb_common::addr::{Be16, Be32, Be128, Mac};
 use elb_common::admission::GroupKeyV4;
 use elb_common::backend::{self, backend_flags, mode, outer_sum};
+use elb_common::client::{Client, Persistence};
 use elb_common::flow::Flow;
 use elb_common::listener::{
     Listener as Record, ListenerKeyV4, RANGE_FIXED_BITS, RangeKey, Vip, algorithm, listener_flags,
@@ -342,6 +343,37 @@ fn members_in_turn_and_room_for_flows() {
     let another = question("198.51.100.7:4321", "192.0.2.10:80", TransportProtocol::Tcp);
     let entry = ask(&ExplainRequest { syn: true, ..another }, &memory).flow.unwrap();
     assert_eq!((entry.records, entry.no_room), (None, true));
+}
+
+#[test]
+fn who_served_a_client_before_gets_its_next_connection() {
+    let turns = Record {
+        flags: listener_flags::TRACKED,
+        algorithm: algorithm::ROUND_ROBIN,
+        ..Record::default()
+    };
+    let mut memory = memory_with(ring::Slot::new(1, 0), turns);
+    let opens = ExplainRequest { syn: true, ..web() };
+    assert_eq!(ask(&opens, &memory).client, None, "the pool remembers none");
+    memory.pools.get_mut(&4).unwrap().persistence = Persistence::new(60, 32, 128);
+    memory.written.borrow_mut().flows_v4.openings.clear();
+    let unknown = ask(&opens, &memory).client.unwrap();
+    assert_eq!((unknown.served_by, unknown.timeout, unknown.decides), (None, 60, false));
+    let known = |memory: &Memory, ago| {
+        let mut written = memory.written.borrow_mut();
+        written.flows_v4.openings.clear();
+        let client = Client { backend: 2, pool: 4, seen: memory.now - ago };
+        written.clients.openings.values_mut().for_each(|one| *one = client);
+    };
+    known(&memory, 7);
+    let explained = ask(&opens, &memory);
+    let found = explained.client.unwrap();
+    assert_eq!((found.served_by.unwrap().number, found.ago, found.decides), (2, Some(7), true));
+    assert_eq!(explained.backend.unwrap().member.number, 2);
+    known(&memory, 7);
+    memory.backends.get_mut(&2).unwrap().flags &= !backend_flags::NEW;
+    let found = ask(&opens, &memory).client.unwrap();
+    assert_eq!((found.served_by.unwrap().number, found.decides), (2, false));
 }
 
 #[test]

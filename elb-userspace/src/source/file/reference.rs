@@ -68,6 +68,8 @@ default_pool = "quic"
 name = "http"
 protocol = "TCP"
 forwarding = "ipip"
+lb_algorithm = "ROUND_ROBIN"
+session_persistence = { timeout = 60 }
 connection_drain = { enable = false }
 pool_health = { minimum_healthy_member_count = 0 }
 healthmonitor = { type = "HTTP" }

@@ -262,6 +262,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
     let forwarding = t.parsed::<Forwarding>("forwarding");
     let lb_algorithm = t.parsed_or("lb_algorithm", LbAlgorithm::FiveTupleHash);
     let quic_cid_hash_strategy = tracking::quic_cid_hash_strategy(t, lb_algorithm);
+    let session_persistence = tracking::session_persistence(t);
     let any_port_enable = t.flag_or("any_port_enable", false);
     let ring_size = t.number_or("ring_size", "", RingSize::default());
     let flows_on_unhealthy = t.parsed("flows_on_unhealthy");
@@ -282,6 +283,7 @@ fn pool(t: &mut Table<'_>) -> Option<Pool> {
         protocol,
         lb_algorithm,
         quic_cid_hash_strategy,
+        session_persistence,
         forwarding: forwarding?,
         any_port_enable,
         ring_size,

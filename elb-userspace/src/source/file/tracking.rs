@@ -1,8 +1,11 @@
 //! Reads what a pool says of how its flows are identified, and how long they stay.
 
 use super::table::Table;
+use crate::model::persistence::{ClientBits, ClientBitsV6};
 use crate::model::quic::{CidLength, CidOffset};
-use crate::model::{CidStrategy, DrainTimeout, LbAlgorithm, Protocol, RiseTime};
+use crate::model::{
+    CidStrategy, DrainTimeout, LbAlgorithm, Protocol, RiseTime, SessionPersistence,
+};
 
 /// The part of a connection id that counts; `None` with other algorithms than QUIC_CID.
 pub(super) fn quic_cid_hash_strategy(
@@ -33,6 +36,22 @@ pub(super) fn quic_cid_hash_strategy(
         t.mark_invalid();
     }
     strategy
+}
+
+/// For how long clients are remembered; `None`: they are not.
+pub(super) fn session_persistence(t: &mut Table<'_>) -> Option<SessionPersistence> {
+    const KEY: &str = "session_persistence";
+    let object = format!("{}, {KEY}", t.object());
+    let mut table = t.table(KEY, object)?;
+    table.require("timeout", "set it to the seconds for which a client may be away");
+    let timeout = table.number("timeout", " seconds");
+    let prefix = table.number_or("prefix", " bits", ClientBits::constant(32));
+    let ipv6_prefix = table.number_or("ipv6_prefix", " bits", ClientBitsV6::constant(128));
+    let (sound, _) = table.finish();
+    if !sound {
+        t.mark_invalid();
+    }
+    Some(SessionPersistence { timeout: timeout?, prefix, ipv6_prefix })
 }
 
 /// How long members that leave serve their flows on; `None`: until these end.
@@ -134,6 +153,41 @@ mod tests {
             let said = format!("slow_start does not work for UDP with lb_algorithm {algorithm}");
             assert!(refused.contains(&said), "{refused}");
             assert!(!by(algorithm, 0).is_err_and(|errors| errors.contains("slow_start")));
+        }
+    }
+
+    #[test]
+    fn clients_are_remembered_for_a_time_where_connections_are_recorded() {
+        let said = |algorithm: &str, value: &str| {
+            let keys = format!("lb_algorithm = \"{algorithm}\"\nsession_persistence = {value}");
+            pool("TCP", &keys, "").map(|pool| pool.session_persistence.unwrap().text())
+        };
+        assert_eq!(pool("TCP", "", "").unwrap().session_persistence, None);
+        for algorithm in ["ROUND_ROBIN", "LEAST_CONNECTIONS"] {
+            let times = [1, 300, 86_400]
+                .map(|seconds| said(algorithm, &format!("{{ timeout = {seconds} }}")).unwrap());
+            assert_eq!(times, ["1 s", "300 s", "86400 s"]);
+        }
+        let networks = "{ timeout = 60, prefix = 24, ipv6_prefix = 64 }";
+        assert_eq!(said("ROUND_ROBIN", networks).unwrap(), "60 s by /24 and IPv6 /64");
+        for (wrong, error) in [
+            ("{}", "timeout is missing"),
+            ("{ timeout = 0 }", "timeout 0 is outside 1..=86400"),
+            ("{ timeout = 86401 }", "timeout 86401 is outside 1..=86400"),
+            ("{ timeout = 60, prefix = 33 }", "prefix 33 is outside 1..=32"),
+            ("{ timeout = 60, ipv6_prefix = 0 }", "ipv6_prefix 0 is outside 1..=128"),
+            ("{ timeout = 60, type = \"HTTP_COOKIE\" }", "\"type\" is not a key here"),
+            ("300", "session_persistence is of the type integer"),
+        ] {
+            let errors = said("ROUND_ROBIN", wrong).unwrap_err();
+            assert!(errors.contains(error), "{wrong}: {errors}");
+        }
+        for algorithm in ["5_TUPLE_HASH", "SOURCE_IP"] {
+            let errors = said(algorithm, "{ timeout = 60 }").unwrap_err();
+            assert!(
+                errors.contains("session_persistence needs a pool that records every connection"),
+                "{errors}"
+            );
         }
     }
 

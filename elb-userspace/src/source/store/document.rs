@@ -44,7 +44,25 @@ impl DocumentKind {
         match self {
             Self::Listener => Some("loadbalancer_id"),
             Self::Member | Self::HealthMonitor => Some("pool_id"),
-            Self::LoadBalancer | Self::Pool | Self::IpGroup | Self::Job => None,
+            Self::LoadBalancer
+            | Self::Pool
+            | Self::IpGroup
+            | Self::Job
+            | Self::SecurityPolicy
+            | Self::LogTank => None,
+        }
+    }
+
+    /// Whether a configuration file has resources of this kind: others are of the API alone.
+    pub const fn is_in_files(self) -> bool {
+        match self {
+            Self::LoadBalancer
+            | Self::Listener
+            | Self::Pool
+            | Self::Member
+            | Self::HealthMonitor
+            | Self::IpGroup => true,
+            Self::Job | Self::SecurityPolicy | Self::LogTank => false,
         }
     }
 }

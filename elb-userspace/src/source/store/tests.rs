@@ -272,8 +272,10 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     let lb = json!({"name": "web", "vip_address": "192.0.2.10", "ipv6_vip_address": null});
     put(DocumentKind::LoadBalancer, "lb", lb);
     let pool = json!({"name": "same", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
-    put(DocumentKind::Pool, "one", pool.clone());
-    put(DocumentKind::Pool, "two", pool);
+    put(DocumentKind::Pool, "two", pool.clone());
+    let mut remembering = pool;
+    remembering["session_persistence"] = json!({"type": "SOURCE_IP", "persistence_timeout": 20});
+    put(DocumentKind::Pool, "one", remembering);
     let listener = json!({
         "name": "", "loadbalancer_id": id("lb").to_string(), "protocol": "TCP", "protocol_port": 80,
         "default_pool_id": id("one").to_string(), "connection": 5, "cps": 7,
@@ -316,4 +318,6 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     assert_eq!((pool.members[0].id, pool.members[0].weight.get()), (id("m"), 3));
     assert_eq!(pool.healthmonitor.as_ref().map(|one| one.max_retries_down.get()), Some(4));
     assert_eq!(pool.forwarding, Forwarding::Ipip);
+    let remembered = pool.session_persistence.map(|persistence| persistence.text());
+    assert_eq!(remembered.as_deref(), Some("1200 s"), "minutes of the API");
 }

@@ -157,6 +157,11 @@ impl Writer<'_> {
         for key in keys.into_iter().chain(["connection_drain", "quic_cid_hash_strategy"]) {
             copy(&mut table, pool, key);
         }
+        if let Some(minutes) = minutes_of_persistence(pool) {
+            let mut persistence = Table::new();
+            set(&mut persistence, "timeout", minutes * 60);
+            set(&mut table, "session_persistence", persistence);
+        }
         let monitors = self.documents.referring(DocumentKind::HealthMonitor, "pool_id", pool.id);
         for monitor in monitors {
             set(&mut table, "healthmonitor", health_monitor(monitor));
@@ -174,6 +179,11 @@ impl Writer<'_> {
         table.entry("ip_list".to_owned()).or_insert_with(|| Toml::Array(Vec::new()));
         table
     }
+}
+
+/// For how many minutes a pool remembers its clients, if it does.
+fn minutes_of_persistence(pool: &Document) -> Option<i64> {
+    pool.body.get("session_persistence")?.get("persistence_timeout")?.as_i64()
 }
 
 /// A member. Its name is a label of the API alone: there, two of a pool may have the same.

@@ -111,7 +111,9 @@ fn place(document: &Document) -> String {
         DocumentKind::LoadBalancer
         | DocumentKind::Pool
         | DocumentKind::IpGroup
-        | DocumentKind::Job => text("name").to_owned(),
+        | DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank => text("name").to_owned(),
         DocumentKind::Listener => format!("{}/{}", text("loadbalancer_id"), text("name")),
         DocumentKind::Member => {
             format!("{}/{}/{}", text("pool_id"), text("address"), document.number("protocol_port"))
@@ -349,7 +351,7 @@ const fn attributes(kind: DocumentKind) -> &'static [&'static str] {
             "expected_codes",
         ],
         DocumentKind::IpGroup => &["name", "ip_list"],
-        DocumentKind::Job => &[],
+        DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank => &[],
     }
 }
 

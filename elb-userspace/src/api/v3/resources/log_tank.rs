@@ -11,7 +11,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::LogTank;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     let kept = json!({"loadbalancer_id": "", "log_group_id": "", "log_topic_id": ""});
     Attributes { kept, idle: json!({}) }
 }

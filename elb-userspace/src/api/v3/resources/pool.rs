@@ -15,7 +15,7 @@ pub(super) fn attributes() -> Attributes {
             "name": "", "description": "", "protocol": "", "lb_algorithm": "", "admin_state_up": true,
             "loadbalancer_id": null, "type": "", "vpc_id": "", "any_port_enable": false,
             "member_deletion_protection_enable": false, "connection_drain": null, "pool_health": null,
-            "quic_cid_hash_strategy": null, "enterprise_project_id": "0",
+            "quic_cid_hash_strategy": null, "session_persistence": null, "enterprise_project_id": "0",
             "protection_status": "nonProtection", "protection_reason": "",
         }),
         idle: json!({"ip_version": "dualstack", "public_border_group": "center"}),
@@ -96,6 +96,7 @@ fn judge(body: &mut Body) -> Result<(), Refusal> {
             body.insert("connection_drain".to_owned(), json!({"enable": false}));
         }
     }
+    persistence(body)?;
     let (offset, len) = (1, 3);
     if text(body, "lb_algorithm") == "QUIC_CID" {
         let mut strategy = object(&json!({"offset": offset, "len": len}));
@@ -103,6 +104,45 @@ fn judge(body: &mut Body) -> Result<(), Refusal> {
         strategy.extend(given.into_iter().filter(|(_, value)| !value.is_null()));
         body.insert("quic_cid_hash_strategy".to_owned(), Value::Object(strategy));
     }
+    Ok(())
+}
+
+/// For how many minutes clients are remembered: 1 if it is not given. An object with nothing in it takes it away,
+/// as null does.
+fn persistence(body: &mut Body) -> Result<(), Refusal> {
+    const KEY: &str = "session_persistence";
+    let algorithm = text(body, "lb_algorithm");
+    let Some(given) = body.get(KEY).and_then(Value::as_object) else { return Ok(()) };
+    let said = |key: &str| given.get(key).filter(|value| !value.is_null());
+    if given.values().all(Value::is_null) {
+        body.insert(KEY.to_owned(), Value::Null);
+        return Ok(());
+    }
+    // Pools of TCP and UDP know no other.
+    let kind = said("type").and_then(Value::as_str).unwrap_or("SOURCE_IP");
+    if kind != "SOURCE_IP" {
+        let why = format!(
+            "session_persistence.type {kind}: this host serves pools of TCP and UDP, which have SOURCE_IP"
+        );
+        return Err(Refusal::not_supported(why));
+    }
+    if said("cookie_name").is_some_and(|name| name != "") {
+        let why = "session_persistence.cookie_name is for the type APP_COOKIE";
+        return Err(Refusal::invalid(why.to_owned()));
+    }
+    let minutes = said("persistence_timeout").map_or(Some(1), Value::as_i64);
+    let Some(minutes) = minutes.filter(|minutes| (1..=60).contains(minutes)) else {
+        let why = "session_persistence.persistence_timeout must be 1 to 60 minutes";
+        return Err(Refusal::invalid(why.to_owned()));
+    };
+    if !["ROUND_ROBIN", "LEAST_CONNECTIONS"].contains(&algorithm) {
+        let why = format!(
+            "session_persistence is for lb_algorithm ROUND_ROBIN and LEAST_CONNECTIONS, not {algorithm}"
+        );
+        return Err(Refusal::invalid(why));
+    }
+    let whole = json!({"type": kind, "persistence_timeout": minutes, "cookie_name": ""});
+    body.insert(KEY.to_owned(), whole);
     Ok(())
 }
 
@@ -162,7 +202,6 @@ pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
         "listeners": related(&view.listeners_of_pool),
         "loadbalancers": related(&view.balancers_of_pool),
         "members": related(&view.members_of_pool),
-        "session_persistence": null,
         "slow_start": {"enable": false, "duration": 30},
         "ip_version": "dualstack",
     });

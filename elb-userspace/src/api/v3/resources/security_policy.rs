@@ -11,7 +11,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 const KIND: DocumentKind = DocumentKind::SecurityPolicy;
 
-fn attributes() -> Attributes {
+pub(super) fn attributes() -> Attributes {
     let kept = json!({
         "name": "", "description": "", "protocols": [], "ciphers": [], "enterprise_project_id": "0",
     });

@@ -24,6 +24,8 @@ pub(super) fn is_copied(name: &str) -> bool {
         names::OPENINGS_V6,
         names::FLOWS_V4,
         names::FLOWS_V6,
+        names::CLIENT_OPENINGS,
+        names::CLIENTS,
     ]
     .contains(&name)
         && !COUNTERS.contains(&name)
@@ -85,6 +87,19 @@ pub(super) fn copy_chunks(
         }
         Ok(())
     })
+}
+
+/// Takes over which backends serve clients, unless that is known already: what packets noted here is newer.
+pub(super) fn copy_clients(source: &Source, directory: &Path) -> Result<(), CarryError> {
+    for name in [names::CLIENT_OPENINGS, names::CLIENTS] {
+        if !source.path.join(name).exists() {
+            continue;
+        }
+        let at = |error| CarryError::Copy { map: name, error };
+        let (from, to) = (source.map(name)?, RawMap::open(&directory.join(name)).map_err(at)?);
+        from.each(|key, client| to.put(key, client, true).map(drop)).map_err(at)?;
+    }
+    Ok(())
 }
 
 pub(super) fn fill_listener_pools(

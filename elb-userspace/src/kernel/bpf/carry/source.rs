@@ -53,7 +53,7 @@ impl FlowKey for FlowKeyV6 {
 
 impl Source {
     /// Looks at what is pinned.
-    pub(super) fn open(pins: &Pins) -> Result<Self, CarryError> {
+    pub(super) fn open(pins: &Pins, wanted_clients: u32) -> Result<Self, CarryError> {
         let path = pins.path.clone();
         let unreadable = |error| CarryError::Unreadable { path: path.clone(), error };
         let open = |name| RawMap::open(&path.join(name)).map_err(unreadable);
@@ -68,11 +68,17 @@ impl Source {
             _ => return Err(CarryError::Unknown { path, version }),
         };
         let entries = |name| open(name).map(|map| map.entries);
+        // Maps that lack it have none, until they are adopted with as many as are wanted.
+        let clients = match path.join(names::CLIENTS).exists() {
+            true => Some(entries(names::CLIENTS)?),
+            false => None,
+        };
         let capacity = Capacity {
             chunks: entries(names::RINGS)?,
             flows: entries(names::FLOWS_V4)?,
             backends: entries(names::BACKENDS)?,
             listeners: entries(names::LISTENERS_V4)?,
+            clients: clients.unwrap_or(wanted_clients),
         };
         let (links, generation) = (pins.links.clone(), pins.generation);
         let source = Self { path, links, generation, layout, capacity };
@@ -86,6 +92,9 @@ impl Source {
             return Ok(());
         }
         for name in names::MAPS {
+            if names::LATER_MAPS.contains(&name) && !self.path.join(name).exists() {
+                continue;
+            }
             let map = self.map(name)?;
             let wanted = Shape::wanted(name, self.capacity);
             if (map.kind, map.key, map.value)
@@ -177,7 +186,11 @@ impl Source {
                 *wanted = has;
             }
         };
-        let Capacity { chunks, flows, backends, listeners } = self.capacity;
+        let Capacity { chunks, flows, backends, listeners, clients } = self.capacity;
+        if wanted.clients == Capacity::NO_CLIENTS {
+            // A pool may ask for them again.
+            capacity.clients = clients;
+        }
         if wanted.chunks < chunks {
             let used = self.used_chunks()?;
             let what = "rings lie up to there";

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 use elb_common::admission::{BackendState, ListenerState};
+use elb_common::client::Persistence;
 use elb_common::flow::{Flow as Record, flow_flags};
 use elb_common::listener::{
     CidPart, Listener as ListenerRecord, ListenerPool, listener_pool_flags,
@@ -185,7 +186,7 @@ impl Register {
             udp_hold_until: pool.udp_hold_until,
             idle_timeout: pool.idle_timeout,
             flows_since: pool.flows_since,
-            reserved: 0,
+            persistence: Persistence::default(),
             ring: served.map_or_else(Ring::default, |listener| Ring {
                 base: listener.ring_base,
                 size: listener.ring_size,

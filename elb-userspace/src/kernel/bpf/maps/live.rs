@@ -9,6 +9,7 @@ use aya::maps::MapError as AyaError;
 use elb_common::addr::{Be32, Be128, Mac};
 use elb_common::admission::{GroupKeyV4, GroupKeyV6};
 use elb_common::backend::Backend;
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage, Visit};
 use elb_common::fragment::Fragment;
 use elb_common::interface::{Interface, MacKey};
@@ -218,6 +219,19 @@ impl Tables for Live<'_> {
     fn forget_v6(&self, stage: Stage, key: &FlowKeyV6) -> bool {
         self.bring_v6(stage, key);
         self.scratch.forget_v6(stage, key)
+    }
+    fn client(&self, stage: Stage, key: &ClientKey) -> Option<Client> {
+        let lookups = &self.maps.lookups;
+        let (map, name) = match stage {
+            Stage::Opening => (&lookups.client_openings, names::CLIENT_OPENINGS),
+            Stage::Live => (&lookups.clients, names::CLIENTS),
+        };
+        let found = self.read(name, map.get(&Record(*key), 0)).map(|found| found.0);
+        self.bring(|written| written.clients.stage(stage), *key, found);
+        self.scratch.client(stage, key)
+    }
+    fn note_client(&self, stage: Stage, key: &ClientKey, client: Client) {
+        self.scratch.note_client(stage, key, client);
     }
     fn has_room(&self, table: usize, listener: u16, claim: Claim, now: u32) -> bool {
         self.bring_listener(listener);

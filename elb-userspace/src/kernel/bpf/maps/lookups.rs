@@ -6,6 +6,7 @@ use std::path::Path;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData};
 use elb_common::admission::{BackendState, GroupKeyV4, GroupKeyV6, ListenerState};
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6};
 use elb_common::listener::{Listener, RangeKey};
 use elb_common::names;
@@ -29,6 +30,8 @@ pub(super) struct Lookups {
     pub(super) openings_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
     pub(super) flows_v4: HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>,
     pub(super) flows_v6: HashMap<MapData, Record<FlowKeyV6>, Record<Flow>>,
+    pub(super) client_openings: HashMap<MapData, Record<ClientKey>, Record<Client>>,
+    pub(super) clients: HashMap<MapData, Record<ClientKey>, Record<Client>>,
 }
 
 impl Lookups {
@@ -47,6 +50,8 @@ impl Lookups {
             openings_v6: open(directory, names::OPENINGS_V6, Map::LruHashMap)?,
             flows_v4: open(directory, names::FLOWS_V4, Map::LruHashMap)?,
             flows_v6: open(directory, names::FLOWS_V6, Map::LruHashMap)?,
+            client_openings: open(directory, names::CLIENT_OPENINGS, Map::LruHashMap)?,
+            clients: open(directory, names::CLIENTS, Map::LruHashMap)?,
         })
     }
 }

@@ -44,6 +44,7 @@ pub(super) const SECTIONS: &[Section] = &[
             key("max_flows", "Capacity of each flow table (IPv4, IPv6), in records.", "4194304"),
             key("max_backends", "Capacity for members of all pools, of which one is not used.", "16384"),
             key("max_listeners", "Capacity for listeners, counted once for each address of their load balancer.", "8192"),
+            key("max_clients", "Capacity for clients that pools with `session_persistence` remember, of all pools together; about 110 bytes each, which are taken when the first pool has the setting. Beyond it, those that were away for the longest time are forgotten.", "1048576"),
             key("encap_source", "Source address of the outer IPv4 header of encapsulated packets.", r#""10.0.0.1""#).or("the interface's address"),
             key("encap_source_ipv6", "The same for IPv6.", r#""2001:db8::1""#).or("the interface's address"),
             key("probe_source", "Address of this host that members with an IPv4 address are probed from.", r#""10.0.0.1""#).or("what the routes say"),
@@ -220,6 +221,7 @@ others divide the rest by their weights. Connections stay where they are.
             key("forwarding", "How packets reach the members, which must be prepared for it (`elb backend up`). `l2`: new MAC addresses, members on a network of this host. `ipip`: encapsulated in IP. `gue`: encapsulated in UDP port 6080.", r#""ipip""#),
             key("lb_algorithm", "How a new connection gets its member. By consistent hash: `5_TUPLE_HASH` (protocol, addresses, ports), `3_TUPLE_HASH` (protocol, addresses), `2_TUPLE_HASH` (addresses), `SOURCE_IP` (the client's address), `QUIC_CID` (the QUIC connection id). Recorded for each connection: `ROUND_ROBIN`, `LEAST_CONNECTIONS`.", r#""ROUND_ROBIN""#),
             key("quic_cid_hash_strategy", "With `QUIC_CID`, the part of the connection id that counts: see below.", "{ offset = 0, len = 8 }").or("`{ offset = 0, len = 8 }` of `QUIC_CID`"),
+            key("session_persistence", "Whether a client's new connections go to the member of its earlier ones: see below. Needs `ROUND_ROBIN` or `LEAST_CONNECTIONS`.", "{ timeout = 300 }").or("each connection gets its own member"),
             key("any_port_enable", "`true`: members have no port of their own and take the port that a packet came for.", "true"),
             key("ring_size", "Slots of the lookup table. More slots make shares finer.", "655373"),
             key("flows_on_unhealthy", "What happens to connections of a member that fails its health check: `keep` leaves them there, `rehash` sends them to others at once.", r#""rehash""#).or("`keep` for TCP, `rehash` for UDP"),
@@ -240,6 +242,16 @@ others divide the rest by their weights. Connections stay where they are.
         keys: &[
             key("offset", "Bytes of the connection id before the part that counts.", "1"),
             key("len", "Bytes of the part that counts.", "7"),
+        ],
+    },
+    Section {
+        heading: "`session_persistence` of a pool",
+        about: "A client is remembered by its address. Its next connection goes to another member only if its own takes none: if it is gone, unhealthy, drained, has weight 0 or its `max_connection`.",
+        table: &["pool", "session_persistence"],
+        keys: &[
+            key("timeout", "Time without a packet of the client after which it is forgotten.", "300"),
+            key("prefix", "IPv4 addresses that begin with the same bits are one client.", "24"),
+            key("ipv6_prefix", "The same of IPv6 addresses.", "64"),
         ],
     },
     Section {

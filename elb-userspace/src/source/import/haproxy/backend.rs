@@ -6,6 +6,7 @@ use super::time::milliseconds;
 use crate::model::{Forwarding, Protocol};
 use crate::source::import::counted::{self, Given};
 use crate::source::import::haproxy_words::Line;
+use crate::source::import::remembered::Remembered;
 use crate::source::import::section::Section;
 use crate::source::import::translation::PoolDraft;
 use crate::source::import::{ImportOptions, weights};
@@ -15,6 +16,7 @@ pub(super) struct Backend<'a> {
     section: &'a Effective<'a>,
     pool: PoolDraft,
     algorithm: &'static str,
+    remembered: Remembered,
     /// Words of `default-server`.
     usual: Vec<String>,
     servers: Vec<Server>,
@@ -50,6 +52,7 @@ impl<'a> Backend<'a> {
             section,
             pool: PoolDraft::default(),
             algorithm: "ROUND_ROBIN",
+            remembered: Remembered::default(),
             usual: Vec::new(),
             servers: Vec::new(),
             checks: Checks::default(),
@@ -61,6 +64,8 @@ impl<'a> Backend<'a> {
         for (i, line) in section.lines.iter().enumerate() {
             backend.read(line, i >= section.inherited);
         }
+        let pool = &mut backend.pool.section;
+        backend.algorithm = backend.remembered.write(pool, backend.algorithm);
         backend
     }
 
@@ -76,16 +81,18 @@ impl<'a> Backend<'a> {
             "server" => self.read_server(line),
             "default-server" => self.usual.extend(line.from(1).iter().cloned()),
             "stick" if line.word(1) == "on" && line.word(2) == "src" => {
-                self.algorithm = "SOURCE_IP";
-                let outcome = "a client goes to the same member for as long as the members stay the \
-                               same (SOURCE_IP), not for a time";
-                section.lacks(line.number, &line.text(), outcome);
+                self.remembered.asked = Some(Given { line: line.number, text: line.text() });
+            }
+            "stick-table" => {
+                let mut words = line.from(1).iter().skip_while(|word| *word != "expire").skip(1);
+                let expire = words.next().and_then(|time| milliseconds(time));
+                self.remembered.seconds = expire.map(|time| time.div_ceil(1000));
             }
             "server-template" if is_own => {
                 let outcome = "elb looks no names up; add each member by its address";
                 section.lacks(line.number, &line.text(), outcome);
             }
-            "stick-table" | "hash-type" | "mode" | "description" | "id" => {}
+            "hash-type" | "mode" | "description" | "id" => {}
             "log" | "retries" | "fullconn" | "enabled" => {}
             _ if self.checks.read(line) => {}
             "timeout" | "option" => {}

@@ -7,6 +7,7 @@ use super::{Endpoint, ImportOptions};
 use crate::model::{Forwarding, Protocol};
 use crate::source::import::counted::{self, Given};
 use crate::source::import::keepalived_words::Statement;
+use crate::source::import::remembered::{Remembered, bits_of_mask};
 use crate::source::import::section::Section;
 use crate::source::import::translation::{ListenerDraft, PoolDraft, Translation};
 use crate::source::import::weights;
@@ -24,8 +25,12 @@ pub(super) struct Service<'a> {
     /// `virtualhost`: the host of HTTP checks that name none.
     host: Option<String>,
     algorithm: &'static str,
+    remembered: Remembered,
     forwarding: &'static str,
 }
+
+/// Seconds of a `persistence_timeout` without a number.
+const PERSISTENCE: u64 = 360;
 
 /// A `real_server`.
 struct Server {
@@ -52,12 +57,15 @@ impl<'a> Service<'a> {
             checks: Checks::default(),
             host: value("virtualhost").map(str::to_owned),
             algorithm: "LEAST_CONNECTIONS",
+            remembered: Remembered::default(),
             forwarding: options.forwarding.unwrap_or(Forwarding::Ipip).as_str(),
         };
         service.checks.read_common(&statement.block);
         for part in &statement.block {
             service.read(part);
         }
+        let pool = &mut service.pool.section;
+        service.algorithm = service.remembered.write(pool, service.algorithm);
         service
     }
 
@@ -71,14 +79,11 @@ impl<'a> Service<'a> {
             "lb_kind" | "lvs_method" => self.read_forwarding(part),
             "real_server" => self.read_server(part),
             "persistence_timeout" => {
-                self.algorithm = "SOURCE_IP";
-                let outcome = "a client goes to the same member for as long as the members stay the \
-                               same (SOURCE_IP), not for a time";
-                self.pool.section.lacks(line, &text, outcome);
+                self.remembered.seconds =
+                    part.value().map_or(Some(PERSISTENCE), |text| text.parse().ok());
+                self.remembered.asked = Some(Given { line, text });
             }
-            "persistence_granularity" => {
-                lacks.lacks(line, &text, "each client address counts by itself");
-            }
+            "persistence_granularity" => self.read_granularity(part),
             "sorry_server" => self.read_sorry_server(part),
             "sorry_server_lvs_method" => {
                 lacks.lacks(line, &text, "packets get to it as to the other members (forwarding)");
@@ -97,6 +102,22 @@ impl<'a> Service<'a> {
             keyword if Checks::is_common(keyword) || keyword.starts_with("sh-") => {}
             keyword if keyword.starts_with("mh-") || keyword == "hashed" => {}
             _ => lacks.lacks(line, &text, "it is left out"),
+        }
+    }
+
+    /// `persistence_granularity MASK`, of IPv6 a number of bits.
+    fn read_granularity(&mut self, part: &Statement) {
+        let mask = part.value().unwrap_or_default();
+        let bits = bits_of_mask(mask);
+        match bits {
+            Some(bits @ 1..=32) if mask.contains('.') => self.remembered.prefix = Some(bits),
+            Some(bits @ 1..=128) if !mask.contains('.') => {
+                self.remembered.ipv6_prefix = Some(bits);
+            }
+            _ => {
+                let outcome = "each client address counts by itself";
+                self.pool.section.lacks(part.line, &part.text(), outcome);
+            }
         }
     }
 
@@ -132,9 +153,6 @@ impl<'a> Service<'a> {
     }
 
     fn read_algorithm(&mut self, part: &Statement) {
-        if self.algorithm == "SOURCE_IP" {
-            return;
-        }
         let has = |keyword: &str| self.statement.block.iter().any(|one| one.keyword() == keyword);
         let with_ports = has("sh-port") || has("mh-port");
         self.algorithm = match part.value().unwrap_or_default() {
