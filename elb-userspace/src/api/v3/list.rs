@@ -95,7 +95,7 @@ fn found(item: &Value, key: &str) -> Vec<String> {
         all.filter_map(|one| one.get("id")).flat_map(texts).collect()
     };
     match key {
-        "loadbalancer_id" => [ids("loadbalancers"), inner(&["loadbalancer_id"])].concat(),
+        "loadbalancer_id" => ids("loadbalancers"),
         "listener_id" => ids("listeners"),
         "pool_id" => [ids("pools"), inner(&["pool_id"])].concat(),
         "ip_list" => {

@@ -31,9 +31,7 @@ enum Verb {
 /// The operations that are there.
 #[rustfmt::skip]
 const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
-    use DocumentKind::{
-        HealthMonitor, IpGroup, Listener, LoadBalancer, LogTank, Member, Pool, SecurityPolicy,
-    };
+    use DocumentKind::{HealthMonitor, IpGroup, Listener, LoadBalancer, Member, Pool};
     use Verb::{Create, Delete, List, ListAll, MergeList, RelatedListeners, RemoveFromList, Show, Update};
     &[
         ("create_load_balancer", Create, LoadBalancer, "createLoadbalancer"),
@@ -70,16 +68,6 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
         ("update_ip_list", MergeList, IpGroup, "updateIpgroup"),
         ("batch_delete_ip_list", RemoveFromList, IpGroup, "updateIpgroup"),
         ("show_ip_group_related_listeners", RelatedListeners, IpGroup, ""),
-        ("create_security_policy", Create, SecurityPolicy, "createSecurityPolicy"),
-        ("list_security_policies", List, SecurityPolicy, ""),
-        ("show_security_policy", Show, SecurityPolicy, ""),
-        ("update_security_policy", Update, SecurityPolicy, "updateSecurityPolicy"),
-        ("delete_security_policy", Delete, SecurityPolicy, "deleteSecurityPolicy"),
-        ("create_logtank", Create, LogTank, "createLogtank"),
-        ("list_logtanks", List, LogTank, ""),
-        ("show_logtank", Show, LogTank, ""),
-        ("update_logtank", Update, LogTank, "updateLogtank"),
-        ("delete_logtank", Delete, LogTank, "deleteLogtank"),
     ]
 };
 
@@ -354,8 +342,6 @@ impl Plain {
             DocumentKind::Member => "member_id",
             DocumentKind::HealthMonitor => "healthmonitor_id",
             DocumentKind::IpGroup => "ipgroup_id",
-            DocumentKind::SecurityPolicy => "security_policy_id",
-            DocumentKind::LogTank => "logtank_id",
             DocumentKind::Job => "job_id",
         })
     }

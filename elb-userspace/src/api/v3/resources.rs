@@ -6,12 +6,10 @@ mod ip_group;
 mod limits;
 mod listener;
 mod load_balancer;
-mod log_tank;
 mod member;
 mod pairs;
 mod pool;
 mod relations;
-mod security_policy;
 mod work;
 
 use serde_json::Value;
@@ -38,8 +36,6 @@ pub(super) const fn keys(kind: DocumentKind) -> (&'static str, &'static str) {
         DocumentKind::Member => ("member", "members"),
         DocumentKind::HealthMonitor => ("healthmonitor", "healthmonitors"),
         DocumentKind::IpGroup => ("ipgroup", "ipgroups"),
-        DocumentKind::SecurityPolicy => ("security_policy", "security_policies"),
-        DocumentKind::LogTank => ("logtank", "logtanks"),
         DocumentKind::Job => ("job", "jobs"),
     }
 }
@@ -58,8 +54,6 @@ pub(super) fn create(
         DocumentKind::Member => member::create(work, given),
         DocumentKind::HealthMonitor => health_monitor::create(work, given),
         DocumentKind::IpGroup => ip_group::create(work, given),
-        DocumentKind::SecurityPolicy => security_policy::create(work, given),
-        DocumentKind::LogTank => log_tank::create(work, given),
         DocumentKind::Job => Err(no_job()),
     }
 }
@@ -87,8 +81,6 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         DocumentKind::Member => member::update(work, old, given),
         DocumentKind::HealthMonitor => health_monitor::update(work, old, given),
         DocumentKind::IpGroup => ip_group::update(work, old, given),
-        DocumentKind::SecurityPolicy => security_policy::update(work, old, given),
-        DocumentKind::LogTank => log_tank::update(work, old, given),
         DocumentKind::Job => Err(no_job()),
     }
 }
@@ -96,13 +88,12 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
 /// Takes a resource away, unless something is in the way.
 pub(super) fn delete(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
     match old.kind {
-        DocumentKind::LoadBalancer => load_balancer::leave(work, old)?,
+        DocumentKind::LoadBalancer => load_balancer::may_go(work, old)?,
         DocumentKind::Listener => listener::may_go(work, old)?,
         DocumentKind::Pool => pool::leave(work, old)?,
         DocumentKind::Member => member::may_go(work, old)?,
         DocumentKind::HealthMonitor => health_monitor::may_go(work, old)?,
         DocumentKind::IpGroup => ip_group::may_go(work, old)?,
-        DocumentKind::SecurityPolicy | DocumentKind::LogTank => {}
         DocumentKind::Job => return Err(no_job()),
     }
     work.remove(old);
@@ -142,8 +133,6 @@ pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
         DocumentKind::Member => member::show(view, document),
         DocumentKind::HealthMonitor => health_monitor::show(document),
         DocumentKind::IpGroup => ip_group::show(view, document),
-        DocumentKind::SecurityPolicy => security_policy::show(document),
-        DocumentKind::LogTank => log_tank::show(document),
         DocumentKind::Job => Value::Object(document.body.clone()),
     }
 }

@@ -3,7 +3,6 @@
 mod batches;
 mod copies;
 mod facts;
-mod kept;
 mod master_slave;
 mod member_checks;
 mod removal;

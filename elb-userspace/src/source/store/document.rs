@@ -28,10 +28,6 @@ choice! {
         HealthMonitor = "healthmonitor",
         /// Networks under a name.
         IpGroup = "ipgroup",
-        /// Which TLS HTTPS listeners take.
-        SecurityPolicy = "security_policy",
-        /// Where an access log goes.
-        LogTank = "logtank",
         /// What was asked for under one name for all of it.
         Job = "job",
     }

@@ -42,7 +42,6 @@ pub(in crate::api::v3) struct Quotas;
 impl Quotas {
     /// There is no limit.
     const NONE: i64 = -1;
-    const POLICIES: i64 = 50;
     pub(in crate::api::v3) const LISTENERS_OF_BALANCER: usize = 50;
     pub(in crate::api::v3) const MEMBERS_OF_POOL: usize = 500;
 
@@ -54,8 +53,7 @@ impl Quotas {
             DocumentKind::Pool | DocumentKind::HealthMonitor => i64::from(MAX_POOLS),
             DocumentKind::Member => i64::from(limits.members),
             DocumentKind::IpGroup => whole(IpGroup::MOST),
-            DocumentKind::SecurityPolicy => Self::POLICIES,
-            DocumentKind::LogTank | DocumentKind::Job => Self::NONE,
+            DocumentKind::Job => Self::NONE,
         }
     }
 
@@ -76,7 +74,7 @@ impl Quotas {
             of("healthmonitor", DocumentKind::HealthMonitor),
             zero("l7policy"),
             zero("certificate"),
-            of("security_policy", DocumentKind::SecurityPolicy),
+            zero("security_policy"),
             each("listeners_per_loadbalancer", Self::LISTENERS_OF_BALANCER),
             none("listeners_per_pool"),
             each("members_per_pool", Self::MEMBERS_OF_POOL),

@@ -93,8 +93,8 @@ fn same_address(one: &str, other: &str) -> bool {
     address(one).is_some() && address(one) == address(other)
 }
 
-/// Listeners and pools go before it does, its log tank with it.
-pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
+/// Listeners and pools go before it does.
+pub(super) fn may_go(work: &Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
     if old.is_set("deletion_protection_enable") {
         let why = format!("loadbalancer {} has deletion_protection_enable", old.id);
         return Err(Refusal::conflict(why));
@@ -105,18 +105,12 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
             return Err(Refusal::conflict(why));
         }
     }
-    for tank in work.referring(DocumentKind::LogTank, "loadbalancer_id", old.id) {
-        work.remove(&tank);
-    }
     Ok(())
 }
 
 pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
     let mut shown_lb = begin(lb);
     let related = |relation| references(View::related(relation, lb.id));
-    let tanks = View::related(&view.tanks_of_balancer, lb.id).into_iter();
-    let tank = tanks.filter_map(|id| view.documents.get(DocumentKind::LogTank, id)).next();
-    let log = |key| tank.map(|tank| tank.text(key).to_owned());
     let more = json!({
         "provisioning_status": view.provisioning_status(lb),
         "operating_status": "ONLINE",
@@ -129,7 +123,7 @@ pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
         "vip_port_id": null, "ipv6_vip_port_id": null, "billing_info": "",
         "l4_flavor_id": FLAVOR, "l4_scale_flavor_id": null, "l7_flavor_id": null,
         "l7_scale_flavor_id": null, "elb_virsubnet_type": null, "frozen_scene": null,
-        "log_group_id": log("log_group_id"), "log_topic_id": log("log_topic_id"),
+        "log_group_id": null, "log_topic_id": null,
     });
     shown_lb.extend(super::attributes::object(&more));
     Value::Object(shown_lb)

@@ -15,8 +15,6 @@ pub(in crate::api::v3) fn is_of_pair(documents: &Documents, document: &Document)
         DocumentKind::LoadBalancer
         | DocumentKind::Listener
         | DocumentKind::IpGroup
-        | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank
         | DocumentKind::Job => None,
     };
     let pool = pool.and_then(|id| documents.get(DocumentKind::Pool, id));

@@ -25,7 +25,6 @@ pub(in crate::api::v3) struct View<'a> {
     pub(in crate::api::v3) members_of_pool: BTreeMap<ResourceId, Ids>,
     pub(in crate::api::v3) monitors_of_pool: BTreeMap<ResourceId, Ids>,
     pub(in crate::api::v3) listeners_of_group: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) tanks_of_balancer: BTreeMap<ResourceId, Ids>,
 }
 
 impl<'a> View<'a> {
@@ -41,7 +40,6 @@ impl<'a> View<'a> {
             members_of_pool: BTreeMap::new(),
             monitors_of_pool: BTreeMap::new(),
             listeners_of_group: BTreeMap::new(),
-            tanks_of_balancer: BTreeMap::new(),
         };
         for listener in documents.of(DocumentKind::Listener) {
             let (balancer, pool) =
@@ -63,9 +61,6 @@ impl<'a> View<'a> {
         }
         for monitor in documents.of(DocumentKind::HealthMonitor) {
             note(&mut view.monitors_of_pool, monitor.reference("pool_id"), monitor.id);
-        }
-        for tank in documents.of(DocumentKind::LogTank) {
-            note(&mut view.tanks_of_balancer, tank.reference("loadbalancer_id"), tank.id);
         }
         view
     }
