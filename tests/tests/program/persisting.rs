@@ -61,10 +61,8 @@ fn connect(both: &mut Both, client: &str, port: u16) -> u16 {
 
 #[track_caller]
 fn member(then: Then) -> u16 {
-    match then {
-        To(id) => id,
-        other => panic!("{other:?}"),
-    }
+    let To(id) = then else { panic!("{then:?}") };
+    id
 }
 
 /// Members that a flow each of so many other clients gets.

@@ -318,6 +318,5 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     assert_eq!((pool.members[0].id, pool.members[0].weight.get()), (id("m"), 3));
     assert_eq!(pool.healthmonitor.as_ref().map(|one| one.max_retries_down.get()), Some(4));
     assert_eq!(pool.forwarding, Forwarding::Ipip);
-    let remembered = pool.session_persistence.map(|persistence| persistence.text());
-    assert_eq!(remembered.as_deref(), Some("1200 s"), "minutes of the API");
+    assert_eq!(pool.session_persistence.map(|one| one.timeout.get()), Some(1200), "20 minutes");
 }
