@@ -154,6 +154,22 @@ proptest! {
 }
 
 #[test]
+fn an_address_that_no_client_can_reach_is_left_out() {
+    let vips = vec!["127.0.0.1".parse().unwrap()];
+    let options = ImportOptions { vips, ..ImportOptions::default() };
+    for address in ["[::1]", "127.0.0.1", "*"] {
+        let text = format!(
+            "listen web\n mode tcp\n bind {address}:80\n bind 192.0.2.1:80\n server s 10.0.0.1:80"
+        );
+        let translation = haproxy::translate("x", &text, &options).unwrap();
+        is_valid(&translation);
+        let listeners: Vec<_> = translation.listeners().map(|(_, is_served)| is_served).collect();
+        assert_eq!(listeners, [false, true], "{translation}");
+        assert!(translation.to_string().contains("is a loopback address"), "{translation}");
+    }
+}
+
+#[test]
 fn what_is_no_such_file_is_refused_with_its_line() {
     let of = |text: &str| {
         keepalived::translate("x", text, &ImportOptions::default())

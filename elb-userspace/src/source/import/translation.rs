@@ -40,6 +40,7 @@ pub struct Translation {
 enum Part {
     Agent,
     Group(usize),
+    Balancer(IpAddr),
     Listener(usize),
     Pool(usize),
     Member(usize, usize),
@@ -114,10 +115,17 @@ impl Translation {
 
     /// Makes a comment of a part; false: it is one already.
     fn refuse(&mut self, part: Part, error: &ConfigError) -> bool {
+        let why = || format!("{}; {}", error.what, error.fix);
         let section = match part {
             Part::Agent => {
                 let wrong = std::mem::take(&mut self.interfaces);
                 return !wrong.is_empty();
+            }
+            // Without listeners, it is a comment.
+            Part::Balancer(address) => {
+                let own = self.listeners.iter_mut().filter(|one| one.address == Some(address));
+                let served = own.filter(|one| one.section.refused.is_none());
+                return served.map(|one| one.section.refused = Some(why())).count() > 0;
             }
             Part::Group(i) => &mut self.groups[i],
             Part::Listener(i) => &mut self.listeners[i].section,
@@ -126,7 +134,7 @@ impl Translation {
             Part::Monitor(i) => self.pools[i].monitor.get_or_insert_default(),
         };
         let is_new = section.refused.is_none();
-        section.refused.get_or_insert_with(|| format!("{}; {}", error.what, error.fix));
+        section.refused.get_or_insert_with(why);
         is_new
     }
 
@@ -178,7 +186,8 @@ impl Translation {
                 balancer.set("announce", "none");
             }
             let is_refused = own().all(|(_, one)| one.section.refused.is_some());
-            out.add(&balancer.lines("[[load_balancer]]", is_refused), None);
+            let lines = balancer.lines("[[load_balancer]]", is_refused);
+            out.add(&lines, Some(Part::Balancer(address)));
         }
         for (i, listener) in own() {
             let lines = listener.section.lines("[[load_balancer.listener]]", address.is_none());
