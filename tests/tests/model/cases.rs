@@ -18,6 +18,7 @@ fn pool(number: u8) -> Pool {
     Pool {
         algorithm: LbAlgorithm::FiveTupleHash,
         forwarding: Forwarding::L2,
+        remembers: false,
         large: false,
         renamed: false,
         members: (first..=first + 1).map(|member| (member, Member::NEW)).collect(),

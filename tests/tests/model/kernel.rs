@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use elb_common::client::{Client, ClientKey};
 use elb_common::flow::{Flow, FlowKeyV4};
 use elb_common::listener::Listener;
 use elb_common::names;
@@ -31,6 +32,7 @@ use crate::trial;
 use crate::world::{Census, Datapath, ROOM};
 
 type Flows = HashMap<MapData, Record<FlowKeyV4>, Record<Flow>>;
+type Clients = HashMap<MapData, Record<ClientKey>, Record<Client>>;
 
 struct Kernel {
     maps: Maps,
@@ -38,6 +40,7 @@ struct Kernel {
     /// The program again, over the same maps.
     program: Ebpf,
     flows: [Flows; 2],
+    clients: [Clients; 2],
     seen: Array<MapData, Record<Chunk>>,
     pool_states: Array<MapData, Record<PoolState>>,
     tables: Array<MapData, Record<FlowTable>>,
@@ -73,11 +76,14 @@ impl Kernel {
         let pinned = |name| MapData::from_pin(object.directory.join(name)).unwrap();
         let flows = [names::OPENINGS_V4, names::FLOWS_V4]
             .map(|name| Map::LruHashMap(pinned(name)).try_into().unwrap());
+        let clients = [names::CLIENT_OPENINGS, names::CLIENTS]
+            .map(|name| Map::LruHashMap(pinned(name)).try_into().unwrap());
         Self {
             maps,
             sweeper,
             program,
             flows,
+            clients,
             seen: Map::Array(pinned(names::RINGS_SEEN)).try_into().unwrap(),
             pool_states: Map::Array(pinned(names::POOL_STATES)).try_into().unwrap(),
             tables: Map::Array(pinned(names::FLOW_TABLES)).try_into().unwrap(),
@@ -126,6 +132,16 @@ impl Kernel {
         }
     }
 
+    fn age_clients(&mut self, seconds: u32) {
+        for clients in &mut self.clients {
+            let all: Vec<_> = clients.iter().map(Result::unwrap).collect();
+            for (key, Record(client)) in all {
+                let older = Client { seen: client.seen.saturating_sub(seconds), ..client };
+                clients.insert(key, Record(older), 0).unwrap();
+            }
+        }
+    }
+
     fn age_refusals(&mut self, seconds: u32) {
         for id in 0..ROOM.pools {
             let Record(state) = self.pool_states.get(&id, 0).unwrap();
@@ -151,6 +167,7 @@ impl Datapath for Kernel {
         self.ahead += seconds;
         self.age_rings(seconds);
         self.age_flows(seconds);
+        self.age_clients(seconds);
         self.age_refusals(seconds);
         for (id, pool) in self.pools.clone() {
             self.put_pool(id, pool);
@@ -164,6 +181,10 @@ impl Datapath for Kernel {
         for flows in &mut self.flows {
             let keys: Vec<_> = flows.keys().map(Result::unwrap).collect();
             keys.iter().for_each(|key| flows.remove(key).unwrap());
+        }
+        for clients in &mut self.clients {
+            let keys: Vec<_> = clients.keys().map(Result::unwrap).collect();
+            keys.iter().for_each(|key| clients.remove(key).unwrap());
         }
         let table = FlowTable { room, swept: coarse_seconds(), ..FlowTable::default() };
         (0..2).for_each(|index| self.tables.set(index, Record(table), 0).unwrap());

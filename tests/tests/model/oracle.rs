@@ -10,6 +10,8 @@
 //!   serves: one with a weight that is neither sick, drained nor removed; backup members take new ones
 //!   while fewer of the others than `backup_below` do, and do not leave when they go back into reserve.
 //! - A listener with a fallback pool is served by that while too few members of its own take new flows.
+//! - Where the pool remembers its clients, a new connection of a client goes to the member of its last one, if
+//!   that takes new ones all the time, and the client was not away.
 //! - A connection that its client closed is served for some seconds of silence.
 //! - A flow that found no room for a record is not promised to stay, and may be refused.
 
@@ -18,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use elb_userspace::model::Protocol;
 use proptest::prelude::*;
 
-use crate::script::{Change, MEMBERS, POOLS, Packet, Wanted, listener_of, pool_of};
+use crate::script::{
+    Change, MEMBERS, POOLS, Packet, REMEMBERED_FOR, Wanted, client_of, listener_of, pool_of,
+};
 use crate::world::CLOSED_FOR;
 
 /// Between two looks at the clock, in milliseconds. In the kernel it goes on while things happen.
@@ -44,6 +48,16 @@ pub struct Oracle {
     moved: [Option<u64>; POOLS],
     /// The member that last got a packet of a flow, promised or not.
     last: BTreeMap<u8, u8>,
+    /// By pool and client: the member that all of the client's flows there are at.
+    known: BTreeMap<(usize, u8), Known>,
+}
+
+/// What a pool is sure to remember of a client.
+#[derive(Clone, Copy)]
+struct Known {
+    member: u8,
+    /// When a packet last said so.
+    spoke: u64,
 }
 
 /// A flow, since its last packet.
@@ -64,8 +78,8 @@ struct Flow {
 
 impl Oracle {
     pub fn new(wanted: Wanted) -> Self {
-        let (flows, cuts, gone, last) = Default::default();
-        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS], last }
+        let (flows, cuts, gone, last, known) = Default::default();
+        Self { wanted, flows, cuts, gone, held_until: 0, moved: [None; POOLS], last, known }
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -76,6 +90,11 @@ impl Oracle {
         let drains = self.wanted.pools.each_ref().map(|pool| pool.drain);
         let pools = self.wanted.listeners.map(|listener| listener.pool);
         self.wanted.apply(change);
+        if matches!(change, Change::Algorithm(..) | Change::Remember(..) | Change::Present(..)) {
+            self.known.clear();
+        }
+        let known = std::mem::take(&mut self.known);
+        self.known = known.into_iter().filter(|(_, one)| self.takes_new(one.member)).collect();
         for listener in 0..POOLS {
             if self.wanted.listeners[listener].pool != pools[listener] {
                 self.moved[listener].get_or_insert(second(span.from));
@@ -168,6 +187,7 @@ impl Oracle {
             _ if is_promised => {}
             _ => return Ok(()), // nothing is promised, and a broken connection does not go on
         }
+        self.remember(flow, (opens, last), member, refused, span)?;
         let ends = !self.is_udp() && packet == Packet::Rst;
         let after = match member {
             Some(member) => (!ends).then(|| self.spoke(flow, packet, member, refused, span)),
@@ -175,6 +195,40 @@ impl Oracle {
             None => before.map(|before| Flow { is_served: false, is_refused: refused, ..before }),
         };
         self.flows.extend(after.map(|after| (flow, after)));
+        Ok(())
+    }
+
+    /// Where the pool remembers its clients: all flows of one are at one member, for as long as that takes new
+    /// ones and the client is not away, unless one was opened elsewhere before.
+    fn remember(
+        &mut self,
+        flow: u8,
+        (opens, last): (bool, Option<u8>),
+        member: Option<u8>,
+        refused: bool,
+        span: Span,
+    ) -> Result<(), TestCaseError> {
+        let pool = self.wanted.listeners[listener_of(flow)].pool;
+        let key = (pool, client_of(flow));
+        let known = self.known.remove(&key);
+        let Some(member) = member.filter(|_| self.wanted.remembers(pool) && !refused) else {
+            return Ok(());
+        };
+        let Some(known) = known else {
+            if opens && pool_of(member) == pool && self.takes_new(member) {
+                self.known.insert(key, Known { member, spoke: span.from });
+            }
+            return Ok(());
+        };
+        let in_time = span.to - known.spoke <= milliseconds(REMEMBERED_FOR);
+        if opens && in_time && last.is_none() {
+            prop_assert_eq!(member, known.member, "client of flow {} is known", flow);
+        }
+        if known.member == member {
+            // Another packet than the first of a flow may say so, but need not.
+            let spoke = if opens && last.is_none() { span.from } else { known.spoke };
+            self.known.insert(key, Known { spoke, ..known });
+        }
         Ok(())
     }
 

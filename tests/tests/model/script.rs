@@ -29,6 +29,8 @@ pub struct Wanted {
 pub struct Pool {
     pub algorithm: LbAlgorithm,
     pub forwarding: Forwarding,
+    /// It remembers its clients for [`REMEMBERED_FOR`], where it records every flow.
+    pub remembers: bool,
     /// Its ring has the second size, not the first.
     pub large: bool,
     /// It has its other name.
@@ -90,6 +92,17 @@ pub fn pool_of(member: u8) -> usize {
     usize::from((member - 1) / MEMBERS)
 }
 
+/// Seconds without a packet for which pools remember clients.
+pub const REMEMBERED_FOR: u32 = 15;
+
+/// Bits that tell clients apart: each flow has an address of its own.
+pub const CLIENT_BITS: u32 = 30;
+
+/// The client of a flow, by these bits.
+pub fn client_of(flow: u8) -> u8 {
+    flow >> (32 - CLIENT_BITS)
+}
+
 /// The listener whose address and port a flow is sent to.
 pub fn listener_of(flow: u8) -> usize {
     usize::from(flow + 1) % POOLS
@@ -110,6 +123,7 @@ pub enum Change {
     BackupBelow(usize, u32),
     SlowStart(usize, u32),
     Algorithm(usize, LbAlgorithm),
+    Remember(usize, bool),
     Large(usize, bool),
     Rename(usize),
     Rehash(usize, bool),
@@ -183,6 +197,7 @@ impl Wanted {
             Change::BackupBelow(pool, below) => self.pools[pool].backup_below = below,
             Change::SlowStart(pool, seconds) => self.pools[pool].slow_start = seconds,
             Change::Algorithm(pool, algorithm) => self.pools[pool].algorithm = algorithm,
+            Change::Remember(pool, remembers) => self.pools[pool].remembers = remembers,
             Change::Large(pool, large) => self.pools[pool].large = large,
             Change::Rename(pool) => self.pools[pool].renamed ^= true,
             Change::Rehash(pool, rehash) => self.pools[pool].rehash = rehash,
@@ -237,6 +252,12 @@ impl Wanted {
         }
     }
 
+    /// Whether a pool remembers its clients.
+    pub fn remembers(&self, pool: usize) -> bool {
+        let pool = &self.pools[pool];
+        pool.remembers && pool.algorithm.is_tracked() && pool.present
+    }
+
     /// A member, if its pool has it.
     pub fn member(&self, member: u8) -> Option<Member> {
         let pool = &self.pools[pool_of(member)];
@@ -267,10 +288,12 @@ fn any_pool(number: u8) -> impl Strategy<Value = Pool> {
     let udp_hold = prop::sample::select(&[0, 5, 30][..]);
     let forwarding = prop::sample::select(&[Forwarding::L2, Forwarding::Ipip, Forwarding::Gue][..]);
     let first = number * MEMBERS + 1;
-    (any_algorithm(), forwarding, 1..=MEMBERS, any::<bool>(), any_drain(), udp_hold).prop_map(
-        move |(algorithm, forwarding, members, rehash, drain, udp_hold)| Pool {
+    let (remembers, rehash) = (any::<bool>(), any::<bool>());
+    (any_algorithm(), forwarding, 1..=MEMBERS, (remembers, rehash), any_drain(), udp_hold).prop_map(
+        move |(algorithm, forwarding, members, (remembers, rehash), drain, udp_hold)| Pool {
             algorithm,
             forwarding,
+            remembers,
             large: false,
             renamed: false,
             members: (first..first + members).map(|member| (member, Member::NEW)).collect(),
@@ -322,6 +345,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         3 => (pool(), prop::sample::select(&[0, 4, 40][..]))
             .prop_map(|(pool, seconds)| Change::SlowStart(pool, seconds)),
         2 => (pool(), any_algorithm()).prop_map(|(pool, all)| Change::Algorithm(pool, all)),
+        1 => (pool(), any::<bool>()).prop_map(|(pool, all)| Change::Remember(pool, all)),
         1 => (pool(), any::<bool>()).prop_map(|(pool, large)| Change::Large(pool, large)),
         1 => pool().prop_map(Change::Rename),
         1 => (pool(), any::<bool>()).prop_map(|(pool, rehash)| Change::Rehash(pool, rehash)),

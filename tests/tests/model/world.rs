@@ -10,14 +10,15 @@ use elb_userspace::control::network::NextHop;
 use elb_userspace::control::plan::{Command, Image, Region, plan};
 use elb_userspace::control::reconcile::{EncapSource, ReconcileInput, Reconciler, SweepFindings};
 use elb_userspace::control::ring::region::States;
+use elb_userspace::model::persistence::{ClientBits, ClientBitsV6, PersistenceTimeout};
 use elb_userspace::model::{
     self, Announce, DrainTimeout, FlowsOnUnhealthy, HoldTime, IdleTimeout, Limit, LoadBalancer,
     MemberCount, MinimumHealthy, Model, Name, NoMember, Protocol, ResourceId, RingSize, RiseTime,
-    Weight,
+    SessionPersistence, Weight,
 };
 
 use crate::packet::{OUR_MAC, PORTS, VIP, frame};
-use crate::script::{Member, Packet, Pool, Wanted, pool_of};
+use crate::script::{CLIENT_BITS, Member, Packet, Pool, REMEMBERED_FOR, Wanted, pool_of};
 
 /// Room for few numbers, so that they are used again soon.
 pub const ROOM: IdSpace = IdSpace { listeners: 4, pools: 8, backends: 24, slots: 131_072 };
@@ -288,6 +289,11 @@ fn model(wanted: &Wanted) -> Model {
 }
 
 fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
+    const REMEMBERED: SessionPersistence = SessionPersistence {
+        timeout: PersistenceTimeout::constant(REMEMBERED_FOR),
+        prefix: ClientBits::constant(CLIENT_BITS),
+        ipv6_prefix: ClientBitsV6::constant(128),
+    };
     // Any port: the listeners of a pool have different ones.
     let id = ResourceId::of_pool(pool_name(number, pool).as_str());
     let member = |(number, member): (&u8, &Member)| model::Member {
@@ -306,7 +312,7 @@ fn model_pool(wanted: &Wanted, number: usize, pool: &Pool) -> model::Pool {
         protocol: wanted.protocol,
         lb_algorithm: pool.algorithm,
         quic_cid_hash_strategy: None,
-        session_persistence: None,
+        session_persistence: (pool.remembers && pool.algorithm.is_tracked()).then_some(REMEMBERED),
         forwarding: pool.forwarding,
         any_port_enable: true,
         ring_size: RingSize::ALL[usize::from(pool.large)],
