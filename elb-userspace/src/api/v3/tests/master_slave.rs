@@ -136,7 +136,7 @@ async fn a_pair_has_two_members_of_different_roles_and_is_probed() {
             "ELB.8902",
         ),
         (pair(json!({"protocol": "QUIC"})), "ELB.8903"),
-        (pair(json!({"session_persistence": {"type": "SOURCE_IP"}})), "ELB.8903"),
+        (pair(json!({"session_persistence": {"type": "HTTP_COOKIE"}})), "ELB.8903"),
         (pair(json!({"type": null})), "ELB.8902"),
     ] {
         let (_, found, message) = scene.refused("POST", "master-slave-pools", body.clone()).await;
