@@ -73,6 +73,7 @@ async fn refuse_all(mut queries: mpsc::Receiver<Query>) {
             Query::Status(..)
             | Query::Reload(..)
             | Query::Plan(..)
+            | Query::PlanStored(..)
             | Query::InForce(_)
             | Query::MemberHealths(_)
             | Query::Ready(_) => {}
