@@ -3,6 +3,7 @@
 //! A bench is no test: it says which bars hold, and ends well either way. It fails where something
 //! could not be measured, or did not do what was to be measured.
 
+mod api;
 mod health;
 mod memory;
 mod packets;
@@ -39,7 +40,7 @@ use crate::report::Section;
 #[derive(Parser)]
 #[command(about = "Measures what elb costs")]
 struct Arguments {
-    /// What to measure; everything but health and peers, if nothing is named
+    /// What to measure; everything but health, peers and api, if nothing is named
     #[arg(value_enum)]
     sections: Vec<Name>,
     /// Fewer repetitions: the whole ends within two minutes
@@ -76,6 +77,8 @@ enum Name {
     Health,
     /// Other load balancers next to elb
     Peers,
+    /// The ELB V3 API under load
+    Api,
 }
 
 impl Name {
@@ -92,6 +95,7 @@ impl Name {
             Self::Memory => memory::section(),
             Self::Health => health::section(effort),
             Self::Peers => peers::section(effort),
+            Self::Api => api::section(effort),
         }
     }
 }

@@ -206,6 +206,39 @@ fn what_changes_is_said_and_what_the_file_has_no_word_for_stays() {
     assert_eq!((untouched.text("description"), untouched.revision), ("mine", 2));
 }
 
+/// Kinds that no file has stay whatever is applied.
+#[test]
+fn what_is_of_the_api_alone_stays() {
+    let scene = Scene::new();
+    let alone = DocumentKind::ALL.iter().copied().filter(|kind| !kind.is_in_files());
+    let alone: Vec<DocumentKind> = alone.collect();
+    assert!(alone.contains(&DocumentKind::SecurityPolicy), "{alone:?}");
+    for kind in alone.clone() {
+        let id = ResourceId::of_pool(kind.as_str());
+        let document = Document {
+            kind,
+            id,
+            project: by().project,
+            body: Body::new(),
+            tags: BTreeMap::new(),
+            created: String::new(),
+            updated: String::new(),
+            first: 0,
+            revision: 0,
+        };
+        let done = scene.store.write(move |transaction| {
+            transaction.put(document.clone());
+            Ok::<_, ()>(())
+        });
+        run(done).unwrap().unwrap();
+    }
+    for file in [FILE, AGENT] {
+        scene.apply(file).unwrap();
+        let documents = scene.store.read();
+        assert!(alone.iter().all(|kind| documents.of(*kind).count() == 1));
+    }
+}
+
 /// What was made by the API has ids of its own, which a file does not know.
 #[test]
 fn names_are_matched_where_the_file_has_no_ids() {
