@@ -2,7 +2,7 @@
 //! configuration has it.
 
 use super::Model;
-use crate::model::{Listener, LoadBalancer};
+use crate::model::{Listener, LoadBalancer, Pool};
 
 /// What of a model came from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub struct Filled {
 /// go together, the last good model alone.
 pub fn fill(right: &Model, good: &Model) -> Filled {
     let mut kept = Vec::new();
-    let mut pools = right.pools().to_vec();
+    let mut pools: Vec<Pool> =
+        right.pools().iter().map(|pool| filled(pool, good, &mut kept)).collect();
     for pool in good.pools() {
         if right.pool(&pool.name).is_none() && right.pool_with(pool.id).is_none() {
             kept.push(format!("pool {:?}", pool.name.as_str()));
@@ -35,6 +36,18 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
     match Model::new(balancers, pools, groups) {
         Ok(model) => Filled { model, kept },
         Err(_) => Filled { model: good.clone(), kept: vec!["everything".to_owned()] },
+    }
+}
+
+/// A pool that is right; without members, which may be in a file that cannot be read, as it was.
+fn filled(pool: &Pool, good: &Model, kept: &mut Vec<String>) -> Pool {
+    let is_same = |one: &&Pool| one.id == pool.id || one.name == pool.name;
+    match good.pools().iter().find(is_same).filter(|_| pool.members.is_empty()) {
+        Some(was) => {
+            kept.push(format!("pool {:?}", pool.name.as_str()));
+            Pool { name: pool.name.clone(), ..was.clone() }
+        }
+        None => pool.clone(),
     }
 }
 
@@ -106,6 +119,20 @@ mod tests {
         let (config, errors) = parse_lenient("wrong", &text(pools));
         assert!(errors.has_errors());
         config.unwrap().model
+    }
+
+    /// One file of several cannot be read, and another one has a pool of the same name.
+    #[test]
+    fn a_pool_does_not_lose_all_members() {
+        let was = good(&[("web", 80, 1)]);
+        let (config, _) = parse_lenient(
+            "wrong",
+            "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
+             forwarding = \"gue\"\n[[pool]]\n",
+        );
+        let filled = fill(&config.unwrap().model, &was);
+        assert_eq!(filled.kept, ["pool \"web\"", "listener \"web\"", "load balancer \"lb\""]);
+        assert_eq!(filled.model.pools(), was.pools());
     }
 
     #[test]
