@@ -135,22 +135,22 @@ async fn measure(key: &Key, balancers: u16, time: Duration) -> Result<Vec<Row>> 
     ];
     let (count, pages) = list(&mut client).await?;
     ensure!(count == usize::from(balancers * MEMBERS), "{count} members are listed");
-    let slowest = pages.quantile(1.0);
+    let slowest = pages.percentile(100);
     rows.push(row(
         format!("a page of {count} members"),
-        figures(f64::NAN, pages.quantile(0.5), pages.quantile(0.99), f64::NAN),
+        figures(f64::NAN, pages.percentile(50), pages.percentile(99), f64::NAN),
         vec![Bar::at_most(slowest, LISTING, "ms, the slowest")],
     ));
     let (answers, followed) = write(key, &services, time).await?;
     rows.push(row(
         format!("{RATE} writes a second: the answer"),
-        figures(f64::NAN, answers.quantile(0.5), answers.quantile(0.99), f64::NAN),
+        figures(f64::NAN, answers.percentile(50), answers.percentile(99), f64::NAN),
         vec![],
     ));
-    let p99 = followed.quantile(0.99);
+    let p99 = followed.percentile(99);
     rows.push(row(
         "from the answer to the maps".to_owned(),
-        figures(f64::NAN, followed.quantile(0.5), p99, f64::NAN),
+        figures(f64::NAN, followed.percentile(50), p99, f64::NAN),
         vec![Bar::at_most(p99, FOLLOWING, "ms (p99)")],
     ));
     Ok(rows)
@@ -228,10 +228,11 @@ impl Times {
         self.0.push(since.elapsed().as_secs_f64() * 1e3);
     }
 
-    fn quantile(&self, part: f64) -> f64 {
+    /// What so many per cent of them are not above.
+    fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let at = (sorted.len() as f64 * part) as usize;
+        let at = sorted.len() * percent / 100;
         sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
     }
 }
