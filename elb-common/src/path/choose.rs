@@ -285,7 +285,10 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let flow = Flow { flags, seen: self.now, since: self.now, ..opening };
         F::record(self.tables, Stage::Live, &self.question.key, flow);
         F::forget(self.tables, Stage::Opening, &self.question.key);
-        self.client(occasion::SECOND, flow.backend);
+        // One that opened before its listener went to this pool is with a backend of another one.
+        if flow.pool == self.listener().pool {
+            self.client(occasion::SECOND, flow.backend);
+        }
         if !replaces {
             self.tables.count_records(F::TABLE, id, 1, 0);
         }

@@ -51,6 +51,23 @@ fn run(wanted: Wanted, steps: &[Step]) -> Result<(), TestCaseError> {
     trial::run(&mut Host::default(), &mut Host::default(), &script)
 }
 
+/// The first packet went to a member of another pool: that one is not remembered in this pool.
+#[test]
+fn a_client_is_remembered_with_a_member_of_the_pool() -> Result<(), TestCaseError> {
+    let turns = |number| Pool { algorithm: LbAlgorithm::RoundRobin, ..pool(number) };
+    run(
+        Wanted { pools: [turns(0), turns(1)], ..wanted() },
+        &[
+            Change(Remember(1, true)),
+            Send(6, Packet::Opening),
+            Change(Serve(0, 1)),
+            Change(Serve(1, 1)),
+            Send(6, Packet::Data),
+            Send(4, Packet::Opening),
+        ],
+    )
+}
+
 /// Every cut begins another watch over the slots that named the member; the last one counts.
 #[test]
 fn slots_settle_after_members_are_cut_one_after_the_other() -> Result<(), TestCaseError> {

@@ -215,7 +215,9 @@ impl Oracle {
             return Ok(());
         };
         let Some(known) = known else {
-            if opens && pool_of(member) == pool && self.takes_new(member) {
+            // A first packet that is repeated goes where the first one went, and says nothing new.
+            let is_new = opens && last.is_none();
+            if is_new && pool_of(member) == pool && self.takes_new(member) {
                 self.known.insert(key, Known { member, spoke: span.from });
             }
             return Ok(());
