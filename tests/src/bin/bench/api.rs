@@ -191,7 +191,8 @@ async fn service(client: &mut ApiClient, n: u16) -> Result<Service> {
     let pool = json!({"name": format!("pool-{n}"), "loadbalancer_id": balancer, "protocol": "TCP",
                       "lb_algorithm": "ROUND_ROBIN", "any_port_enable": true});
     let pool = client.make("pools", "pool", pool).await?;
-    let member = |one: u16| json!({"address": format!("10.{}.{high}.{low}", 64 + one)});
+    let member =
+        |one: u16| json!({"address": format!("10.{}.{high}.{low}", 64 + one), "protocol_port": 0});
     let members = json!({"members": (0..MEMBERS).map(member).collect::<Vec<_>>()});
     let path = format!("pools/{pool}/members/batch-add");
     let members = client.ask(Method::POST, &path, Some(members)).await?;
