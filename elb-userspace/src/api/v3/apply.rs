@@ -90,9 +90,10 @@ fn steps(
         )
     };
     let all = wanted(model, settings, documents).map_err(no_word)?;
-    let before = wanted(&text::model(documents, settings), settings, documents);
+    // What the API made, it has words for.
+    let before = wanted(&text::model(documents, settings), settings, documents).map_err(no_word)?;
     let before: HashMap<_, _> =
-        before.unwrap_or_default().into_iter().map(|one| ((one.kind, one.id), one.given)).collect();
+        before.into_iter().map(|one| ((one.kind, one.id), one.given)).collect();
     let (raised, users) = (raised_pools(documents, &all), users(&all));
     let mut wanted_ids = BTreeSet::new();
     let mut projects: HashMap<String, String> = HashMap::new();

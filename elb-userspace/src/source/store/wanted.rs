@@ -10,7 +10,7 @@ use super::{Body, Document, DocumentKind, Documents};
 use crate::model::monitor::HealthCheck;
 use crate::model::{
     FlowsOnUnhealthy, IpGroup, LbAlgorithm, Listener, LoadBalancer, Member, Model, Pool,
-    ResourceId, RingSize,
+    ResourceId, RingSize, SessionPersistence,
 };
 use crate::source::api::ApiSettings;
 
@@ -214,12 +214,29 @@ impl Wanting<'_> {
         if pool.lb_algorithm != LbAlgorithm::QuicCid {
             given.remove("quic_cid_hash_strategy");
         }
+        given.insert("session_persistence".to_owned(), self.persistence(pool));
         let granted = json!({
             "forwarding": self.settings.forwarding, "ring_size": RingSize::default(),
             "flows_on_unhealthy": FlowsOnUnhealthy::default_for(pool.protocol), "udp_hold": 30,
             "backup_below": 1, "allow_empty": false, "slow_start": 0,
         });
         self.want((kind, id), &format!("pool {name:?}"), (given, granted));
+    }
+
+    /// For how long a pool remembers its clients, as the API has it.
+    fn persistence(&mut self, pool: &Pool) -> Value {
+        let Some(persistence) = pool.session_persistence else { return Value::Null };
+        let SessionPersistence { timeout, prefix, ipv6_prefix } = persistence;
+        let seconds = timeout.get();
+        let is_known = seconds % 60 == 0 && seconds <= 3600;
+        if !is_known || (prefix.get(), ipv6_prefix.get()) != (32, 128) {
+            self.odd.push(format!(
+                "pool {:?}: session_persistence of {}, and in the API it is 1 to 60 whole minutes for each address",
+                pool.name.as_str(),
+                persistence.text()
+            ));
+        }
+        json!({"type": "SOURCE_IP", "persistence_timeout": seconds / 60, "cookie_name": ""})
     }
 
     fn listener(&mut self, lb: &LoadBalancer, listener: &Listener) {
@@ -334,6 +351,7 @@ const fn attributes(kind: DocumentKind) -> &'static [&'static str] {
             "any_port_enable",
             "connection_drain",
             "pool_health",
+            "session_persistence",
         ],
         DocumentKind::Member => &["name", "address", "protocol_port", "weight", "pool_id"],
         DocumentKind::HealthMonitor => &[

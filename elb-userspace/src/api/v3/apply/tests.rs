@@ -47,6 +47,7 @@ const FILE: &str = r#"
     forwarding = "ipip"
     lb_algorithm = "ROUND_ROBIN"
     connection_drain = { enable = true, timeout = 30 }
+    session_persistence = { timeout = 1200 }
     pool_health = { minimum_healthy_member_count = 1 }
     healthmonitor = { type = "HTTP", delay = 2, timeout = 1, url_path = "/up", expected_codes = "200,204" }
     member = [
@@ -239,6 +240,32 @@ fn what_is_of_the_api_alone_stays() {
     }
 }
 
+/// A slave is a backup in the file, and goes back as what it is; the pool's memory of its clients, too.
+#[test]
+fn what_the_api_has_other_words_for_goes_back_as_it_was() {
+    let scene = Scene::new();
+    scene.apply(FILE).unwrap();
+    let pool = ResourceId::of_pool("web");
+    let kept =
+        |key: &str| scene.store.read().get(DocumentKind::Pool, pool).unwrap().body[key].clone();
+    let minutes = json!({"type": "SOURCE_IP", "persistence_timeout": 20, "cookie_name": ""});
+    assert_eq!(kept("session_persistence"), minutes);
+    let slave = ResourceId::of_member(pool, "10.0.0.2:80".parse().unwrap());
+    scene.set(DocumentKind::Member, slave, &json!({"role": "slave"}));
+    let exported = scene.text();
+    assert!(
+        exported.contains("backup = true") && exported.contains("timeout = 1200"),
+        "{exported}"
+    );
+    assert_eq!(said(&scene.apply(&exported).unwrap()), [""; 0]);
+    let without = exported.replace("timeout = 1200", "timeout = 60");
+    assert_eq!(said(&scene.apply(&without).unwrap()), ["Change pool web session_persistence"]);
+    let file = FILE.replace("    session_persistence = { timeout = 1200 }\n", "");
+    let file = file.replace("{ address = \"10.0.0.2\", protocol_port = 80 },", "");
+    scene.apply(&file).unwrap();
+    assert_eq!(kept("session_persistence"), Value::Null);
+}
+
 /// What was made by the API has ids of its own, which a file does not know.
 #[test]
 fn names_are_matched_where_the_file_has_no_ids() {
@@ -290,6 +317,9 @@ fn what_the_api_has_no_word_for_is_refused_by_name_and_changes_nothing() {
         ("cps = 7", "fallback_pool = \"web2\"", "fallback_pool"),
         ("cps = 7", "no_member = \"reset\"", "no_member = \"reset\""),
         ("delay = 2", "delay = 0.5", "delay is no whole number"),
+        ("timeout = 1200", "timeout = 90", "session_persistence of 90 s"),
+        ("timeout = 1200", "timeout = 7200", "session_persistence of 7200 s"),
+        ("timeout = 1200", "timeout = 60, prefix = 24", "session_persistence of 60 s by /24"),
         (http, "probe_path = \"direct\"", "probe_path = \"direct\""),
         ("type = \"black\"", "cut = true", "ipgroup.cut = true"),
         ("name = \"api\"", "name = \"api\"\nannounce = \"none\"", "announce = \"none\""),
