@@ -1,11 +1,11 @@
 """Every operation of the unmodified SDK, once: one JSON object a line, {"op", "method", "status", "code"} or
 {"op", "crash"}.
 
-Those that read are asked for what is there, by the ids on standard input: {"loadbalancer_id": ...}, or of one operation,
+Those that read are asked for what is there, by the ids of a file: {"loadbalancer_id": ...}, or of one operation,
 {OPERATION: {"pool_id": ...}}. Those that change something have bodies of the SDK's own models, filled with values of
 the right type that name nothing.
 
-Arguments: endpoint, access key, secret key, project, the table of operations.
+Arguments: endpoint, access key, secret key, project, the table of operations, the file of ids.
 """
 
 import json
@@ -18,7 +18,7 @@ from huaweicloudsdkcore.exceptions.exceptions import SdkException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkelb.v3.elb_client import ElbClient
 
-endpoint, access, secret, project, table = sys.argv[1:]
+endpoint, access, secret, project, table, given = sys.argv[1:]
 config = HttpConfig.get_default_config()
 config.timeout = (3, 30)
 client = (
@@ -29,7 +29,8 @@ client = (
     .build()
 )
 requests = {name.lower(): getattr(elb, name) for name in dir(elb) if name.endswith("Request")}
-ids = json.load(sys.stdin)
+with open(given) as file:
+    ids = json.load(file)
 with open(table) as file:
     operations = json.load(file)["operations"]
 

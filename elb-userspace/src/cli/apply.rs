@@ -17,20 +17,21 @@ use crate::source::file::SourceText;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The store of the running agent has what the file has afterwards, and nothing more: one transaction, all or nothing. A
-resource is the one with its id, or without an id in the file, the one with its name: members by address and port. What
+Afterwards the store of the running agent has the resources of the file, and others are deleted: one transaction, all or
+nothing. A resource is the one with its id, or without an id in the file, the one with its name: members by address and port. What
 a file has no word for stays as it is: descriptions, tags, projects, listeners without a pool. What the API has no
 word for is refused by name: backup members, fallback pools, checks by commands, and others.
 
-With --dry-run nothing changes: each resource that would be another is printed, and what that does to traffic,
-with the share of ring slots that would move.
+With --dry-run nothing changes: the changes to each resource are printed, and their effect on traffic, with the share
+of ring slots that would move.
 
-Exit codes: 0 applied, or there was nothing to do (with --dry-run: it could be applied), 1 refused.
+Exit codes: 0 applied, or there was nothing to do (with --dry-run: it could be applied), 1 refused, 2 wrong
+usage.
 
 Examples:
-  elb export > elb.toml                 change it, and then:
-  elb apply -f elb.toml --dry-run
-  elb apply -f elb.toml -o json | jq .effects")]
+  elb export > whole.toml               change it, and then:
+  elb apply -f whole.toml --dry-run
+  elb apply -f whole.toml -o json | jq .effects")]
 pub(super) struct ApplyArgs {
     /// The file, with those that it includes.
     #[arg(short, long)]

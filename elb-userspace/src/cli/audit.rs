@@ -18,8 +18,8 @@ use crate::api::shape::status::timestamp;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each call that changes something has a record, also where it was refused: when, by which key, what, of which
-resource, with what result, and the id of the request. Behind it are the attributes that are others since. Calls
-by this command line are of `local:` and the user.
+resource, with what result, and the id of the request. Then come the attributes that changed.
+Calls by the command line have `local:USER` in place of a key.
 
 The store keeps the last 100,000 records, and of their attributes 256 MiB; older ones go first.
 
@@ -35,7 +35,7 @@ pub(super) struct AuditArgs {
     /// Only records of this operation, as in createPool.
     #[arg(long, value_name = "NAME")]
     operation: Option<String>,
-    /// Only records of this resource: its id, or its name then or now.
+    /// Only records of this resource: its id, or the name that it had before or after the call.
     #[arg(long, value_name = "RESOURCE")]
     resource: Option<String>,
     #[command(flatten)]

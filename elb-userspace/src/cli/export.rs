@@ -17,7 +17,7 @@ use crate::api::client;
 use crate::api::shape::status::timestamp;
 use crate::api::v3::apply::{Applicant, apply};
 use crate::api::v3::keys::ClientKeys;
-use crate::kernel::replace::replace;
+use crate::kernel::replace::replace_like;
 use crate::model::Model;
 use crate::source::api::ApiSettings;
 use crate::source::file::export::{with_ids, without_resources, written};
@@ -198,10 +198,9 @@ fn put(path: &Path, text: &str) -> Result<PathBuf> {
     let mark = format!("before-{}", timestamp(now()).replace(':', ""));
     let before = path.with_added_extension(mark);
     fs::copy(path, &before).with_context(|| format!("cannot write {}", before.display()))?;
-    let found = fs::metadata(path)?;
     let text = format!("# Written by elb; {} is the file of before.\n{text}", before.display());
-    replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::set_permissions(path, found.permissions())?;
+    replace_like(path, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(before)
 }
 

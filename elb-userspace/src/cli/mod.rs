@@ -77,8 +77,8 @@ Examples:
   elb drops                                  what is not forwarded, and what to do about it
   elb trace --vip 192.0.2.10                 packets while they pass
   elb flows --cut --client 198.51.100.7      end the recorded connections of a client
-  elb lb create web --vip-address 192.0.2.10 make a load balancer, on a host whose resources the API has
-  elb apply -f elb.toml --dry-run            what the store would have of a file, and what that moves
+  elb lb create web --vip-address 192.0.2.10 make a load balancer (hosts with [api])
+  elb apply -f elb.toml --dry-run            preview what a file would change
   elb import haproxy haproxy.cfg             the configuration of another load balancer, for elb
   elb detach                                 stop forwarding
 
@@ -138,7 +138,7 @@ enum Command {
     /// Make, show and revoke the keys of the API's clients.
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Show what was asked of the API: by what, what was there before and after, and what came of it.
+    /// Show who called the API, what changed, and with what result.
     Audit(audit::AuditArgs),
     /// Bring the store to what a file says, or say what that would change.
     Apply(apply::ApplyArgs),

@@ -6,6 +6,7 @@ mod command;
 mod kind;
 mod print;
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,10 @@ async fn known(
     let pair = |key: &str, value: String| (key.to_owned(), value);
     let mut filters = match kind.kind {
         DocumentKind::Member => {
-            vec![pair("pool_id", text("pool_id")), pair("address", text("address"))]
+            // The API has it in its shortest form.
+            let given = text("address");
+            let address = given.parse::<IpAddr>().map_or(given, |address| address.to_string());
+            vec![pair("pool_id", text("pool_id")), pair("address", address)]
         }
         DocumentKind::HealthMonitor => {
             let pool = agent.find(kind::of(DocumentKind::Pool), &text("pool_id")).await?;

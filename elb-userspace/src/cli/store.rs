@@ -41,8 +41,8 @@ Example:
     /// Make the resources of the configuration file those of a store.
     #[command(after_help = "\
 The store gets the resources with their ids, and the file gets [api] in their place: comments are lost, and the file
-of before is kept next to it. The agent may run; its next start changes over, and no connection ends. Where
-the host had a store before, what a file has no word for is as it was then.
+of before is kept next to it. The agent may run; its next start changes over, and no connection ends. If the
+host already has the file of a store, what a configuration file cannot say (descriptions, tags) is kept from it.
 
 Example:
   elb store from-file && systemctl restart elb")]

@@ -1,7 +1,8 @@
 //! Replaces a file as a whole: a reader finds the old one or the new one, never a part.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 /// The extension that is added to the name of a file while it is written. It is always the same, so that a
@@ -13,8 +14,29 @@ pub const UNFINISHED: &str = "new";
 /// # Errors
 /// The folder cannot be written to; the file is as it was.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    put(path, |new| File::create(new).and_then(|file| write(file, text)))
+}
+
+/// As [`replace`], for a file that is there: with its owner, group and mode, and behind a link that leads to it.
+///
+/// # Errors
+/// As there, or there is no file.
+pub fn replace_like(path: &Path, text: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let found = fs::metadata(&path)?;
+    put(&path, |new| {
+        // Nobody reads it before it is for the same readers as the old one.
+        let _ = fs::remove_file(new);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+        fchown(&file, Some(found.uid()), Some(found.gid()))?;
+        file.set_permissions(found.permissions())?;
+        write(file, text)
+    })
+}
+
+fn put(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let new = path.with_added_extension(UNFINISHED);
-    let replaced = write(&new, text).and_then(|()| fs::rename(&new, path));
+    let replaced = make(&new).and_then(|()| fs::rename(&new, path));
     if replaced.is_err() {
         // A part of a file takes up room that a full disk does not have.
         let _ = fs::remove_file(&new);
@@ -22,14 +44,15 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     replaced
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write(mut file: File, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -42,6 +65,26 @@ mod tests {
         fs::create_dir(folder.path().join("state.json.new")).unwrap();
         assert!(replace(&path, b"three").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_one_like_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("elb.toml"), folder.path().join("link"));
+        fs::write(&path, "one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        replace_like(&link, b"two").unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(
+            (after.mode(), after.uid(), after.gid()),
+            (before.mode(), before.uid(), before.gid())
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(replace_like(&folder.path().join("none"), b"").is_err());
     }
 
     #[test]

@@ -205,7 +205,13 @@ impl Agent {
         let (kind, above): (_, Vec<String>) = above;
         let mut all = Vec::new();
         for text in above {
-            let one = self.find(kind::of(kind), &text).await?;
+            let one = match self.find(kind::of(kind), &text).await {
+                Err(error) if is_none(&error) && kind == DocumentKind::Pool => bail!(
+                    "{} belongs to a master/slave pool, which the API alone changes, as a whole (docs/api.md)",
+                    id(resource)
+                ),
+                found => found?,
+            };
             all.extend(ids(&one["loadbalancers"]));
         }
         Ok(all)

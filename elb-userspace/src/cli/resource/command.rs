@@ -59,8 +59,8 @@ impl<const KIND: usize> Subcommand for ResourceCommand<KIND> {
 }
 
 const CODES: &str = "\
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 there is no such resource, 4 another resource is in the way,
-or there are as many as there may be.";
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 there is no such resource, 4 a conflict: another resource, a
+protection or a quota.";
 
 fn verb(kind: &ResourceKind, name: &'static str, about: &str) -> Command {
     // What is said of the arguments of the agent is not said of the command.

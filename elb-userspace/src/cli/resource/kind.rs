@@ -72,7 +72,7 @@ const fn option(
 const DESCRIPTION: AttributeOption =
     option("description", "description", Text, Always, "For people");
 const UP: AttributeOption =
-    option("admin-state-up", "admin_state_up", Switch, Always, "Whether it is to work");
+    option("admin-state-up", "admin_state_up", Switch, Always, "Whether it is enabled");
 
 /// All of them.
 pub(super) const KINDS: [ResourceKind; 6] = [

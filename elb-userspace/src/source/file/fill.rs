@@ -41,8 +41,8 @@ pub fn fill(right: &Model, good: &Model) -> Filled {
 
 /// A pool that is right; without members, which may be in a file that cannot be read, as it was.
 fn filled(pool: &Pool, good: &Model, kept: &mut Vec<String>) -> Pool {
-    let is_same = |one: &&Pool| one.id == pool.id || one.name == pool.name;
-    match good.pools().iter().find(is_same).filter(|_| pool.members.is_empty()) {
+    let was = good.pool_with(pool.id).or_else(|| good.pool(&pool.name));
+    match was.filter(|was| pool.members.is_empty() && !was.members.is_empty()) {
         Some(was) => {
             kept.push(format!("pool {:?}", pool.name.as_str()));
             Pool { name: pool.name.clone(), ..was.clone() }
@@ -130,9 +130,12 @@ mod tests {
             "[agent]\ninterfaces = [\"eth0\"]\n[[pool]]\nname = \"web\"\nprotocol = \"TCP\"\n\
              forwarding = \"gue\"\n[[pool]]\n",
         );
-        let filled = fill(&config.unwrap().model, &was);
+        let is = config.unwrap().model;
+        let filled = fill(&is, &was);
         assert_eq!(filled.kept, ["pool \"web\"", "listener \"web\"", "load balancer \"lb\""]);
         assert_eq!(filled.model.pools(), was.pools());
+        // One that had none gets its new settings.
+        assert_eq!(fill(&is, &is).kept, [""; 0]);
     }
 
     #[test]

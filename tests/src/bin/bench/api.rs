@@ -137,7 +137,7 @@ async fn measure(key: &Key, balancers: u16, time: Duration) -> Result<Vec<Row>> 
     ensure!(count == usize::from(balancers * MEMBERS), "{count} members are listed");
     let slowest = pages.percentile(100);
     rows.push(row(
-        format!("a page of {count} members"),
+        format!("a page of {PAGE} of {count} members"),
         figures(f64::NAN, pages.percentile(50), pages.percentile(99), f64::NAN),
         vec![Bar::at_most(slowest, LISTING, "ms, the slowest")],
     ));
@@ -145,7 +145,11 @@ async fn measure(key: &Key, balancers: u16, time: Duration) -> Result<Vec<Row>> 
     rows.push(row(
         format!("{RATE} writes a second: the answer"),
         figures(f64::NAN, answers.percentile(50), answers.percentile(99), f64::NAN),
-        vec![],
+        vec![Bar::at_least(
+            answers.0.len() as f64 / time.as_secs_f64(),
+            0.9 * f64::from(RATE),
+            "a second",
+        )],
     ));
     let p99 = followed.percentile(99);
     rows.push(row(
@@ -292,8 +296,6 @@ async fn write(key: &Key, services: &Arc<Vec<Service>>, time: Duration) -> Resul
         answers.0.extend(answered.0);
         followed.0.extend(reached.0);
     }
-    let wanted = f64::from(RATE) * time.as_secs_f64();
-    ensure!(answers.0.len() as f64 > 0.9 * wanted, "{} of {wanted} writes", answers.0.len());
     Ok((answers, followed))
 }
 

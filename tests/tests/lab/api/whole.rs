@@ -1,18 +1,14 @@
 //! Operations on more than one resource: pools of a master and a slave, several at once, all that there are.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
     address::Family,
     client::{Load, http_requests},
     environment::python,
-    wait::wait_for,
+    process::ended,
+    wait::{STUCK, wait_for},
     wire::HTTP_PORT,
 };
 use serde_json::{Value, json};
@@ -180,17 +176,17 @@ fn every_operation_of_the_unmodified_sdk_is_answered() -> Result<()> {
     let Key { access, secret, project, .. } = &session.scene.key;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/all_operations.py");
     let mut command: Command = session.scene.lab.lb().command(python()?);
-    command.arg(script).args([ENDPOINT, access, secret, project]).arg(table);
+    let given = session.scene.lab.files().join("ids.json");
+    fs::write(&given, ids.to_string())?;
+    command.arg(script).args([ENDPOINT, access, secret, project]).arg(table).arg(given);
     command.env("HOME", session.scene.lab.files());
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    child.stdin.take().context("its input")?.write_all(ids.to_string().as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "{:?}", output.status);
+    let ended = ended(command, STUCK)?;
+    ensure!(ended.code == Some(0), "{ended:?}");
     let document = include_str!("../../../../docs/api.md");
     let (there, _) = document.split_once("## Operations that are not there").context("docs")?;
     let mut count = 0;
-    for line in String::from_utf8(output.stdout)?.lines() {
+    for line in ended.printed.lines() {
         let line: Value = serde_json::from_str(line)?;
         count += 1;
         let op = line["op"].as_str().context("an operation")?;

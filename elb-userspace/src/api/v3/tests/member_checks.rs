@@ -31,14 +31,18 @@ async fn check(scene: &Scene, member: &str, listener: &str, subject: &str) -> Va
     let (status, reply) = scene.ask("POST", &format!("members/{member}/health-check"), body).await;
     assert_eq!(status, 202, "{reply}");
     let path = format!("members/check/jobs/{}", reply["member_check"]["job_id"].as_str().unwrap());
-    loop {
-        let (status, reply) = scene.ask("GET", &path, Value::Null).await;
-        assert_eq!(status, 200, "{reply}");
-        if reply["member_check"]["status"] != "processing" {
-            return reply["member_check"].clone();
+    let over = async {
+        loop {
+            let (status, reply) = scene.ask("GET", &path, Value::Null).await;
+            assert_eq!(status, 200, "{reply}");
+            if reply["member_check"]["status"] != "processing" {
+                return reply["member_check"].clone();
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, over).await.expect("the job ends")
 }
 
 #[tokio::test]
