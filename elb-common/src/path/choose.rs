@@ -115,7 +115,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
                     // It may be the first of another connection, which lives from now on.
                     let flow = Flow { seen: self.now, ..flow };
                     F::record(self.tables, Stage::Live, &self.question.key, flow);
-                    self.client(occasion::LATER, flow.backend);
+                    self.came(occasion::LATER, flow);
                 }
                 return Answer::id(flow.backend);
             }
@@ -198,7 +198,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         }
         // Once a second is enough.
         if seen != flow.seen {
-            self.client(occasion::LATER, flow.backend);
+            self.came(occasion::LATER, flow);
         }
         Some(flow)
     }
@@ -285,10 +285,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         let flow = Flow { flags, seen: self.now, since: self.now, ..opening };
         F::record(self.tables, Stage::Live, &self.question.key, flow);
         F::forget(self.tables, Stage::Opening, &self.question.key);
-        // One that opened before its listener went to this pool is with a backend of another one.
-        if flow.pool == self.listener().pool {
-            self.client(occasion::SECOND, flow.backend);
-        }
+        self.came(occasion::SECOND, flow);
         if !replaces {
             self.tables.count_records(F::TABLE, id, 1, 0);
         }
@@ -321,7 +318,7 @@ impl<'a, F: Family, T: Tables> Choice<'a, F, T> {
         if self.counts_openings() {
             self.tables.opening(backend, self.now);
         }
-        self.client(occasion::FIRST, backend);
+        self.came(occasion::FIRST, flow);
         Answer::id(backend)
     }
 

@@ -142,7 +142,7 @@ async fn take_over(
     unread.iter().for_each(|unread| tracing::error!("{unread}"));
     problems.extend(unread);
     let by_name = recover::drained(written.as_ref());
-    let (numbers, renamed) = numbers(written, &config, &carry, &observed, &maps, &mut health);
+    let (numbers, renamed) = numbers(written, &config, &carry, &observed, &mut maps, &mut health);
     let on_disk = drained.clone().unwrap_or_default();
     let known = drained.unwrap_or_else(|| recover::drained_in_maps(by_name, &numbers, &observed));
     let drained = drained_now(&known, &config, &renamed);
@@ -230,7 +230,7 @@ fn numbers(
     config: &Config,
     carry: &Carry,
     observed: &Image,
-    maps: &Maps,
+    maps: &mut Maps,
     health: &mut saved::SavedHealth,
 ) -> (Numbers, Vec<Renamed>) {
     let is_of_these = |numbers: &Numbers| {
@@ -250,6 +250,7 @@ fn numbers(
     };
     let Some(mut numbers) = written.filter(is_of_these).filter(fit) else {
         recover::judge(&found, found.pools.keys(), maps, health);
+        maps.forget_clients();
         let (generation, boot) = (maps.generation, boot_id().to_owned());
         let numbers = Numbers { generation, boot, assignments: found, ..Numbers::default() };
         return (numbers, Vec::new());

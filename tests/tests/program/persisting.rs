@@ -173,6 +173,52 @@ fn packets_of_a_connection_keep_its_client_known() {
     }
 }
 
+/// The setting may be younger than the connection, or its member may have been away for a moment.
+#[test]
+fn a_client_whose_connection_goes_on_is_known_again() {
+    let mut both = in_turn();
+    let first = connect(&mut both, CLIENT, 1);
+    others(&mut both, 1..3);
+    pass(&mut both, TIME + 1);
+    crate::both::wait_for_second();
+    assert_eq!(both.run("goes on", &segment(CLIENT, 1, ACK)), To(first));
+    for port in 2..6 {
+        assert_eq!(connect(&mut both, CLIENT, port), first);
+        others(&mut both, port as u8 + 10..port as u8 + 11);
+    }
+    both.check_records();
+}
+
+/// A member's slots go to another one, and it takes no new connections.
+fn drain(both: &mut Both, id: u16) {
+    set(both, id, backend_flags::NEW, false);
+    both.add(|memory| {
+        let other = MEMBERS.into_iter().find(|other| *other != id).unwrap();
+        for slot in &mut memory.slots {
+            if slot.cur() == id {
+                *slot = elb_common::ring::Slot::new(other, 0);
+            }
+        }
+    });
+}
+
+/// It opened there while that was right.
+#[test]
+fn a_connection_at_a_drained_member_does_not_call_its_client_back() {
+    let mut both = in_turn();
+    let first = connect(&mut both, CLIENT, 1);
+    assert_eq!(both.run("opens", &segment(CLIENT, 2, SYN)), To(first));
+    drain(&mut both, first);
+    let second = connect(&mut both, CLIENT, 3);
+    assert_ne!(second, first);
+    assert_eq!(both.run("goes on", &segment(CLIENT, 2, ACK)), To(first));
+    for port in 4..8 {
+        others(&mut both, port as u8..port as u8 + 1);
+        assert_eq!(connect(&mut both, CLIENT, port), second);
+    }
+    both.check_records();
+}
+
 /// A connection to a former member keeps no client there.
 #[test]
 fn a_member_that_takes_no_connections_loses_its_clients() {
@@ -181,16 +227,8 @@ fn a_member_that_takes_no_connections_loses_its_clients() {
     for flag in [drained, gone] {
         let mut both = in_turn();
         let first = connect(&mut both, CLIENT, 1);
+        drain(&mut both, first);
         set(&mut both, first, flag, false);
-        // The agent takes its slots, too.
-        both.add(|memory| {
-            let other = MEMBERS.into_iter().find(|id| *id != first).unwrap();
-            for slot in &mut memory.slots {
-                if slot.cur() == first {
-                    *slot = elb_common::ring::Slot::new(other, 0);
-                }
-            }
-        });
         let second = connect(&mut both, CLIENT, 2);
         assert_ne!(second, first);
         for port in 3..20 {
@@ -263,7 +301,9 @@ fn pools_know_their_own_clients_and_listeners_of_a_pool_the_same() {
         let pool = listener(memory, vip4(), AT, TCP).pool;
         let other = listener(memory, vip4(), ELSEWHERE, TCP);
         other.pool = pool;
-        let (id, served) = (other.id, memory.listener_pools[&pool]);
+        let id = other.id;
+        let own = listener(memory, vip4(), AT, TCP).id;
+        let served = memory.listener_pools[&own];
         memory.listener_pools.insert(id, served);
     });
     for port in 20..30 {

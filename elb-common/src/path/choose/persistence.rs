@@ -6,7 +6,7 @@
 
 use super::{Answer, Choice, Family, Question, Tables, turn};
 use crate::client::{Client, ClientKey, Persistence};
-use crate::flow::Stage;
+use crate::flow::{Flow, Stage};
 
 /// What happens to what is known of a client: numbers, since it may be a subprogram's argument.
 pub mod occasion {
@@ -17,8 +17,8 @@ pub mod occasion {
     pub const FIRST: u32 = 1;
     /// The second packet did.
     pub const SECOND: u32 = 2;
-    /// A later packet went to a backend: where the client is remembered with it, it was not away. It may have
-    /// more recent connections at another one.
+    /// A later packet went to a backend: the client was not away. It may have more recent connections at another
+    /// backend; only where nothing is known of it, it is remembered with this one.
     pub const LATER: u32 = 3;
 }
 
@@ -37,11 +37,12 @@ pub fn client<F: Family, T: Tables>(
     }
     let known = choice.backend_of_client(Stage::Live, &key);
     // Who is known keeps one place, by whatever packet: nothing is pushed out for that.
-    let is_live = occasion == occasion::FIRST && known != 0;
-    if is_live || occasion == occasion::SECOND || known == backend {
-        choice.note_client(Stage::Live, &key, backend);
-    } else if occasion == occasion::FIRST {
-        choice.note_client(Stage::Opening, &key, backend);
+    let stage =
+        if occasion == occasion::FIRST && known == 0 { Stage::Opening } else { Stage::Live };
+    let moves = occasion == occasion::SECOND || occasion == occasion::LATER && known == 0;
+    // By now its next connection may have gone elsewhere, since this backend takes none any more.
+    if known == backend || occasion == occasion::FIRST || moves && choice.takes_new(backend) {
+        choice.note_client(stage, &key, backend);
     }
     0
 }
@@ -54,9 +55,17 @@ impl<F: Family, T: Tables> Choice<'_, F, T> {
         turn::next(self.tables, self.listener(), self.now, served)
     }
 
+    /// A packet of a flow came. One that opened before its listener went to this pool is with a backend of another.
+    #[inline(always)]
+    pub(super) fn came(&self, occasion: u32, flow: Flow) {
+        if flow.pool == self.listener().pool {
+            self.client(occasion, flow.backend);
+        }
+    }
+
     /// As [`client`], where the pool remembers clients.
     #[inline(always)]
-    pub(super) fn client(&self, occasion: u32, backend: u16) -> u16 {
+    fn client(&self, occasion: u32, backend: u16) -> u16 {
         if self.persistence().is_on() {
             self.tables.client_at::<F>(self.question, occasion, backend)
         } else {

@@ -54,6 +54,8 @@ pub struct Carry {
     fill: bool,
     /// Since when flows may have been recorded that were not copied.
     copied_at: u32,
+    /// As `copied_at`, of clients.
+    clients_at: u32,
     /// Flows refused by each listener's old maps at that time.
     refused: Vec<u64>,
     carried: Vec<Carried>,
@@ -84,6 +86,7 @@ impl Carry {
             sources: Vec::new(),
             fill: false,
             copied_at: 0,
+            clients_at: 0,
             refused: Vec::new(),
             carried: Vec::new(),
             waiting: None,
@@ -142,7 +145,8 @@ impl Carry {
         target.reset_counts();
         self.refused = target.refused();
         self.copied_at = coarse_seconds();
-        copy_clients(source, &self.directory)?;
+        self.clients_at = self.copied_at;
+        copy_clients(source, &self.directory, 0)?;
         copy_flows(source, &mut target, 0)?;
         // What was recorded meanwhile: a full table takes a second.
         let since = std::mem::replace(&mut self.copied_at, coarse_seconds());
@@ -180,7 +184,12 @@ impl Carry {
             }
             let waited = self.waiting.map(|since| since.elapsed()).unwrap_or_default();
             tracing::info!(?waited, "the maps replaced others");
+            let since = self.clients_at.saturating_sub(1);
             for source in &self.sources {
+                // No packet waits for what is known of clients.
+                if let Err(error) = copy_clients(source, &self.directory, since) {
+                    tracing::error!(%error, "clients of the last moments are not carried over");
+                }
                 if let Err(error) = move_counters(source, &self.directory) {
                     tracing::error!(%error, "counters are not carried over");
                 }
@@ -194,7 +203,6 @@ impl Carry {
     fn second_pass(&self) -> Result<(), CarryError> {
         let mut target = Target::open(&self.directory)?;
         for source in &self.sources {
-            copy_clients(source, &self.directory)?;
             // The clock that records are timed by is a tick late.
             copy_flows(source, &mut target, self.copied_at.saturating_sub(1))?;
             let Layout::Same = source.layout else { continue };

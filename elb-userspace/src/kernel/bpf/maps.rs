@@ -195,6 +195,11 @@ impl Maps {
         Ok(maps)
     }
 
+    /// Forgets which backends serve clients, where it is not known what the numbers of those were.
+    pub fn forget_clients(&mut self) {
+        self.lookups.forget_clients();
+    }
+
     /// Whether they can be read, by trying one.
     ///
     /// # Errors

@@ -258,14 +258,17 @@ impl<'t> Testimony<'_, 't> {
             _ => None,
         };
         // With a later packet it is only noted that the client came.
-        let (_, found) = self.first(|all| asked(all).filter(|_| self.opens()))?;
+        self.first(|all| asked(all).filter(|_| self.opens()))?;
         let known = |client: &client::Client| client.is_known(client.pool, pool.persistence, now);
-        let other = || self.first(|all| asked(all).filter(|(stage, _)| *stage == Stage::Opening));
-        let found = found.filter(known).or_else(|| other()?.1.filter(known));
+        let by =
+            |stage| self.first(|all| asked(all).filter(|(one, _)| *one == stage))?.1.filter(known);
+        let both = [Stage::Live, Stage::Opening].map(by);
         let chosen = self.last(|asked| match asked {
             Asked::RecordV4(_, _, flow) | Asked::RecordV6(_, _, flow) => Some(flow.backend),
             _ => None,
         });
+        let all = || both.into_iter().flatten();
+        let found = all().find(|client| chosen == Some(client.backend)).or_else(|| all().next());
         Some(KnownClient {
             served_by: found.and_then(|client| self.member(client.backend)),
             ago: found.map(|client| now.saturating_sub(client.seen)),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use elb_common::client::Client;
 use elb_common::flow::{Flow, FlowKeyV4, FlowKeyV6, Stage};
 use elb_common::limits::HALF_OPEN_TIMEOUT;
 use elb_common::listener::ListenerPool;
@@ -89,15 +90,29 @@ pub(super) fn copy_chunks(
     })
 }
 
-/// Takes over which backends serve clients, unless that is known already: what packets noted here is newer.
-pub(super) fn copy_clients(source: &Source, directory: &Path) -> Result<(), CarryError> {
+/// Takes over which backends serve the clients that came since then, unless packets noted here what is newer.
+pub(super) fn copy_clients(
+    source: &Source,
+    directory: &Path,
+    since: u32,
+) -> Result<(), CarryError> {
+    let seen =
+        |client: &[u8]| bytemuck::try_pod_read_unaligned::<Client>(client).map(|one| one.seen);
     for name in [names::CLIENT_OPENINGS, names::CLIENTS] {
         if !source.path.join(name).exists() {
             continue;
         }
         let at = |error| CarryError::Copy { map: name, error };
         let (from, to) = (source.map(name)?, RawMap::open(&directory.join(name)).map_err(at)?);
-        from.each(|key, client| to.put(key, client, true).map(drop)).map_err(at)?;
+        from.each(|key, client| {
+            let now = seen(client).unwrap_or_default();
+            if now < since || to.put(key, client, true)? {
+                return Ok(());
+            }
+            let there = to.get(key)?.map_or(0, |there| seen(&there).unwrap_or_default());
+            if there < now { to.put(key, client, false).map(drop) } else { Ok(()) }
+        })
+        .map_err(at)?;
     }
     Ok(())
 }

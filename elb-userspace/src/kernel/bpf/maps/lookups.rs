@@ -54,6 +54,16 @@ impl Lookups {
             clients: open(directory, names::CLIENTS, Map::LruHashMap)?,
         })
     }
+
+    pub(super) fn forget_clients(&mut self) {
+        for map in [&mut self.client_openings, &mut self.clients] {
+            let keys: Vec<_> = map.keys().filter_map(Result::ok).collect();
+            for key in keys {
+                // A packet may have been quicker.
+                let _ = map.remove(&key);
+            }
+        }
+    }
 }
 
 /// A pinned map of a kind.
