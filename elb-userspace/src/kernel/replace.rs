@@ -25,7 +25,7 @@ pub fn replace_like(path: &Path, text: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     let found = fs::metadata(&path)?;
     put(&path, |new| {
-        // Nobody reads it before it is for the same readers as the old one.
+        // It is for the same readers as the old one before there is anything to read.
         let _ = fs::remove_file(new);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         fchown(&file, Some(found.uid()), Some(found.gid()))?;

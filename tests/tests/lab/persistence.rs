@@ -154,18 +154,37 @@ fn connections_of_a_client_go_to_one_member() -> Result<()> {
 fn clients_are_carried_over() -> Result<()> {
     let mut scene = remembering(Some(600))?;
     let first = scene.served_by()?;
+    let of = |scene: &Scene| -> Result<Vec<usize>> {
+        others(scene).into_iter().map(|client| Ok(scene.connect_from(client)?.1)).collect()
+    };
+    let served = of(&scene)?;
     for (flows, clients) in [(65_536, 4_096), (131_072, 8_192), (131_072, 1_024)] {
         let agent = &mut scene.config.agent;
         (agent.max_flows, agent.max_clients) = (Some(flows), Some(clients));
         scene.agent.reload(&scene.config)?;
         scene.stays_at(first, &format!("{flows} flows, {clients} clients"))?;
+        assert_eq!(of(&scene)?, served, "{flows} flows, {clients} clients");
     }
     let next = PathBuf::from(env!("CARGO_BIN_EXE_elb-next"));
     for program in [next, elb_bin()?] {
         scene.agent.upgrade(&program)?;
         scene.stays_at(first, "another version")?;
+        assert_eq!(of(&scene)?, served, "another version");
     }
     Ok(())
+}
+
+/// Where no one knows what the numbers of members were, a number may be another member's.
+#[test]
+fn clients_are_forgotten_with_the_numbers_of_members() -> Result<()> {
+    let mut scene = remembering(Some(600))?;
+    let first = scene.served_by()?;
+    scene.agent.kill()?;
+    std::fs::remove_file(scene.config.agent.state().join("numbers.json"))?;
+    scene.agent.restart()?;
+    assert!(scene.known()?["served_by"].is_null(), "{}", scene.explained("table")?);
+    let next = scene.served_by()?;
+    scene.stays_at(next, &format!("known again, {first} before"))
 }
 
 /// An agent that knew of no clients left maps without them: they are taken over as they are.
