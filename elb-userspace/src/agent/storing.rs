@@ -13,6 +13,7 @@ use super::sleep_until;
 use crate::api::Query;
 use crate::api::v3::local::LocalApi;
 use crate::api::v3::{ApiLimits, ApiServer, MemberHealths};
+use crate::model::{Member, ResourceId};
 use crate::source::store::{Reached, Store};
 
 /// How long after what the store holds could not be taken over it is tried again.
@@ -36,11 +37,12 @@ impl Core {
         }
     }
 
-    /// How the members of all pools are.
-    pub(super) fn member_healths(&self) -> MemberHealths {
+    /// How a member is, or how the members of all pools are.
+    pub(super) fn member_healths(&self, of: Option<ResourceId>) -> MemberHealths {
         let mut all = HashMap::new();
         for pool in self.config.model.pools() {
-            for member in &pool.members {
+            let meant = |member: &&Member| of.is_none_or(|of| of == member.id);
+            for member in pool.members.iter().filter(meant) {
                 if let Some(health) = self.probes.members.health(pool.id, member.socket()) {
                     let status = health.status().as_str().to_owned();
                     all.insert(member.id, (status, health.reason().cloned()));

@@ -149,9 +149,9 @@ impl Further {
         call: &Call,
         store: &Store,
         base: HostState,
-        health: impl AsyncFnOnce() -> MemberHealths,
+        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
     ) -> Result<Reply, Refusal> {
-        let host = HostState { health: health().await, ..base };
+        let host = HostState { health: health(None).await, ..base };
         match self.deed {
             Deed::Read(read) => read(call, &View::new(&store.read(), host)),
             Deed::Change(change) => self.apply(change, call, store, host).await,
@@ -196,10 +196,11 @@ impl Plain {
         call: &Call,
         store: &Store,
         base: HostState,
-        health: impl AsyncFnOnce() -> MemberHealths,
+        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
     ) -> Result<Reply, Refusal> {
         if self.audited.is_empty() {
-            let host = HostState { health: health().await, ..base };
+            let of = self.id(call).parse().ok();
+            let host = HostState { health: health(of).await, ..base };
             return self.read(call, store, host);
         }
         let id = self.change(call, store, base.clone()).await?;
@@ -207,7 +208,7 @@ impl Plain {
             return Ok(Reply::nothing());
         }
         // What is known now, and not before.
-        let host = HostState { health: health().await, reached: store.reached(), ..base };
+        let host = HostState { health: health(Some(id)).await, reached: store.reached(), ..base };
         let documents = store.read();
         let view = View::new(&documents, host);
         match documents.get(self.kind, id) {
@@ -241,11 +242,12 @@ impl Plain {
                         && pool.is_none_or(|pool| document.text("pool_id") == pool)
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
-                let show = |document: &std::sync::Arc<Document>| match of_all {
+                let show = |document: &Document| match of_all {
                     true => resources::show_with_pool(&view, document),
                     false => resources::show_in_list(&view, document),
                 };
-                let items = documents.of(self.kind).filter(is_meant).map(show).collect();
+                let meant = documents.of(self.kind).filter(is_meant);
+                let items = meant.map(|one| list::Item::new(one.id, || show(one)));
                 list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {

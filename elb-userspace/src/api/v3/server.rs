@@ -183,8 +183,8 @@ impl ApiServer {
             }
             return Err(refusal);
         }
-        let health = async || match known.asks_for_health() {
-            true => self.health().await,
+        let health = async |of| match known.asks_for_health() {
+            true => self.health(of).await,
             false => MemberHealths::new(),
         };
         let (limits, reached) = (self.limits, store.reached());
@@ -267,11 +267,11 @@ impl ApiServer {
         refusal
     }
 
-    /// How members are, as the agent knows it; nothing where it does not answer soon.
-    async fn health(&self) -> MemberHealths {
+    /// How a member is, or all are, as the agent knows it; nothing where it does not answer soon.
+    async fn health(&self, of: Option<ResourceId>) -> MemberHealths {
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.queries.send(Query::MemberHealths(answer)).await.ok()?;
+            self.queries.send(Query::MemberHealths(of, answer)).await.ok()?;
             answered.await.ok()
         };
         timeout(HEALTH, asked).await.ok().flatten().unwrap_or_default()

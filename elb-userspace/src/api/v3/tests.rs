@@ -50,8 +50,10 @@ fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
     let (queries, mut asked) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(query) = asked.recv().await {
-            if let Query::MemberHealths(answer) = query {
-                drop(answer.send(health.lock().unwrap().clone()));
+            if let Query::MemberHealths(of, answer) = query {
+                let mut known = health.lock().unwrap().clone();
+                known.retain(|id, _| of.is_none_or(|of| of == *id));
+                drop(answer.send(known));
             } else if let Query::Diagnose(request, answer) = query {
                 drop(answer.send(member_checks::found(request)));
             }

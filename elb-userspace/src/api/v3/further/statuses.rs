@@ -6,19 +6,15 @@ use serde_json::{Value, json};
 use super::super::call::{Call, Reply};
 use super::super::refusal::Refusal;
 use super::super::resources::{self, View};
-use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind};
 
 pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let id = call.parameter("loadbalancer_id");
     let lb = view.get(&call.caller.project, DocumentKind::LoadBalancer, id)?;
-    let listeners: Vec<Branch> =
-        all(view, DocumentKind::Listener, &view.listeners_of_balancer, &lb)
-            .map(|listener| of_listener(view, listener))
-            .collect();
-    let pools: Vec<Branch> = all(view, DocumentKind::Pool, &view.pools_of_balancer, &lb)
-        .map(|pool| of_pool(view, pool))
-        .collect();
+    let listeners = view.listeners_of_balancer(lb.id).into_iter();
+    let listeners: Vec<Branch> = listeners.map(|listener| of_listener(view, listener)).collect();
+    let pools = view.pools_of_balancer(lb.id).into_iter();
+    let pools: Vec<Branch> = pools.map(|pool| of_pool(view, pool)).collect();
     let is_degraded = pools.iter().any(|pool| pool.is_degraded);
     let tree = json!({
         "id": lb.id.to_string(), "name": lb.text("name"),
@@ -37,17 +33,6 @@ struct Branch {
 
 fn shown(branches: Vec<Branch>) -> Value {
     branches.into_iter().map(|branch| branch.shown).collect()
-}
-
-/// Documents that a relation has of another one.
-fn all<'v>(
-    view: &'v View<'_>,
-    kind: DocumentKind,
-    relation: &std::collections::BTreeMap<ResourceId, std::collections::BTreeSet<ResourceId>>,
-    of: &Document,
-) -> impl Iterator<Item = &'v Document> {
-    let ids = View::related(relation, of.id).into_iter();
-    ids.filter_map(move |id| view.documents.get(kind, id)).map(AsRef::as_ref)
 }
 
 fn status(document: &Document, is_degraded: bool) -> &'static str {
@@ -75,7 +60,7 @@ fn of_listener(view: &View<'_>, listener: &Document) -> Branch {
 fn of_pool(view: &View<'_>, pool: &Document) -> Branch {
     let mut is_degraded = false;
     let mut members = Vec::new();
-    for member in all(view, DocumentKind::Member, &view.members_of_pool, pool) {
+    for member in view.members_of_pool(pool.id) {
         let whole = resources::show(view, member);
         is_degraded |= whole["operating_status"] == "OFFLINE";
         members.push(json!({
@@ -85,8 +70,7 @@ fn of_pool(view: &View<'_>, pool: &Document) -> Branch {
             "provisioning_status": view.own_status(member),
         }));
     }
-    let mut monitors = all(view, DocumentKind::HealthMonitor, &view.monitors_of_pool, pool);
-    let monitor = monitors.next().map(|monitor| {
+    let monitor = view.monitor_of_pool(pool.id).map(|monitor| {
         json!({
             "id": monitor.id.to_string(), "name": monitor.text("name"),
             "type": monitor.text("type"), "provisioning_status": view.own_status(monitor),

@@ -124,8 +124,8 @@ pub(super) fn begin(document: &Document) -> Map<String, Value> {
 }
 
 /// References as the API shows them.
-pub(in crate::api::v3) fn references<T: ToString>(ids: impl IntoIterator<Item = T>) -> Value {
-    ids.into_iter().map(|id| json!({"id": id.to_string()})).collect()
+pub(in crate::api::v3) fn references<'a>(all: impl IntoIterator<Item = &'a Document>) -> Value {
+    all.into_iter().map(|one| json!({"id": one.id.to_string()})).collect()
 }
 
 #[cfg(test)]

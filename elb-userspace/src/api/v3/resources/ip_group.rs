@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
-use super::relations::group;
 use super::{View, Work};
 use crate::model::IpGroup;
 use crate::model::ipgroup::{Cidr, Description};
@@ -103,8 +102,7 @@ fn judge(body: &mut Body) -> Result<(), Refusal> {
 }
 
 pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
-    let mut listeners = work.documents().of(DocumentKind::Listener);
-    match listeners.find(|listener| group(listener) == Some(old.id)) {
+    match work.referring(DocumentKind::Listener, "ipgroup", old.id).first() {
         None => Ok(()),
         Some(listener) => {
             let why = format!("listener {} is using this ipgroup: change it first", listener.id);
@@ -120,5 +118,5 @@ pub(super) fn show(view: &View<'_>, group: &Document) -> Value {
 }
 
 pub(super) fn listeners(view: &View<'_>, group: &Document) -> Value {
-    references(View::related(&view.listeners_of_group, group.id))
+    references(view.listeners_of_group(group.id))
 }
