@@ -26,7 +26,7 @@ pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
 pub(super) use self::pool::hidden;
 pub use self::relations::MemberHealths;
-pub(super) use self::relations::View;
+pub(super) use self::relations::{View, group};
 pub(super) use self::work::{Work, new_id};
 
 /// The key that a resource of a kind has in bodies, and that of a list of them.

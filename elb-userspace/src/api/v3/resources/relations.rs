@@ -135,7 +135,7 @@ impl<'a> View<'a> {
 }
 
 /// The IP group of a listener.
-pub(super) fn group(listener: &Document) -> Option<ResourceId> {
+pub(in crate::api::v3) fn group(listener: &Document) -> Option<ResourceId> {
     listener.body.get("ipgroup")?.get("ipgroup_id")?.as_str()?.parse().ok()
 }
 
