@@ -31,7 +31,7 @@ file; of another, those of the configuration file. Files that it includes become
 its id, so that it stays the same under another name. `elb check` accepts the file, and `elb apply` too.
 
 Listeners without a pool are left out, since a file has no word for them; and so are descriptions, tags and the
-names of members of a store.
+names of members of a store. What would be more than elb reads from a file, 4 MiB, is refused.
 
 Examples:
   elb export > elb-whole.toml

@@ -124,8 +124,11 @@ fn steps(
     for (before, now) in &steps {
         let parts = before.iter().chain(now);
         let mut refused = parts.filter_map(|one| gone::pair(documents, &wanted_ids, one));
-        let protected = before.as_ref().filter(|_| now.is_none());
-        let protected = protected.and_then(|before| gone::protection(documents, before));
+        let protected = before.as_ref().and_then(|before| {
+            let place = |one: &Document| one.text("pool_id").to_owned();
+            let stays = now.as_ref().is_some_and(|now| place(now) == place(before));
+            gone::protection(documents, before).filter(|_| !stays)
+        });
         if let Some(why) = refused.next().or(protected) {
             return Err(why);
         }

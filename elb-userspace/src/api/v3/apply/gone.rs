@@ -38,7 +38,7 @@ pub(super) fn gone(documents: &Documents, wanted: &WantedIds) -> Vec<Document> {
     all.map(|one| (**one).clone()).collect()
 }
 
-/// What keeps a resource from being taken away.
+/// What keeps a resource from being taken away, and a member from another pool.
 pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<String> {
     let is_protected = match gone.kind {
         DocumentKind::LoadBalancer => gone.is_set("deletion_protection_enable"),
@@ -55,7 +55,8 @@ pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<Strin
         | DocumentKind::LogTank => false,
     };
     is_protected.then(|| {
-        format!("{} {} is not in the file, and is protected from deletion", gone.kind, gone.id)
+        let (kind, id) = (gone.kind, gone.id);
+        format!("{kind} {id} is not in its place in the file, and is protected from deletion")
     })
 }
 

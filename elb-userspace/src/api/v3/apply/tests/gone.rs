@@ -139,6 +139,34 @@ fn the_parts_of_a_pair_stay_as_they_are() {
     assert!(scene.store.read().get(DocumentKind::Pool, pool).is_none());
 }
 
+/// A member that is protected goes to no other pool either.
+#[test]
+fn a_protected_member_stays_in_its_pool() {
+    let scene = Scene::new();
+    scene.apply(FILE).unwrap();
+    let pool = ResourceId::of_pool("web");
+    scene.set(DocumentKind::Pool, pool, &json!({"member_deletion_protection_enable": true}));
+    let member = ResourceId::of_member(pool, "10.0.0.2:80".parse().unwrap());
+    let line = "        { address = \"10.0.0.2\", protocol_port = 80 },\n";
+    let there = format!("{line}    ]\n    [[pool]]\n    name = \"quic\"");
+    let new =
+        "    [[pool]]\n    name = \"new\"\n    protocol = \"TCP\"\n    forwarding = \"ipip\"\n";
+    let moved = line.replace("{ address", &format!("{{ id = \"{member}\", address"));
+    for file in [
+        without(&[line]),
+        FILE.replace(&there, &there.replace(line, "")) + new + "member = [\n" + &moved + "]\n",
+    ] {
+        assert_ne!(file, FILE);
+        let why = scene.apply(&file).unwrap_err();
+        assert!(
+            why.contains("protected from deletion") && why.contains(&member.to_string()),
+            "{why}"
+        );
+    }
+    let heavier = FILE.replace("weight = 3", "weight = 4");
+    assert_eq!(said(&scene.apply(&heavier).unwrap()), ["Change member 10.0.0.1 weight"]);
+}
+
 /// On a host that made room for them, what the API made stays as it is, however much there is.
 #[test]
 fn many_members_are_compared_as_the_host_serves_them() {
