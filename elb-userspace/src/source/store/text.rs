@@ -50,17 +50,15 @@ pub fn check(path: PathBuf, settings: ApiSettings, file: Arc<RwLock<SourceText>>
         let source = file.read().unwrap_or_else(PoisonError::into_inner).clone();
         let source = source.with_store(&path, &text(documents, &settings));
         let (config, errors) = file::parse_source(&source, &Host::default());
-        let name = path.display().to_string();
-        // Where the whole cannot be read, nothing was looked at, whoever is to blame.
-        let is_in_the_way = |error: &&ConfigError| {
-            error.severity == Severity::Error && (error.file == name || config.is_none())
-        };
-        let all: Vec<String> = errors.iter().filter(is_in_the_way).map(said).collect();
-        match config {
-            Some(_) if all.is_empty() => Ok(()),
-            Some(_) => Err(all.join("; ")),
-            None => Err(format!("the configuration file cannot be read: {}", all.join("; "))),
+        let mut errors = errors.iter().filter(|error| error.severity == Severity::Error);
+        if config.is_none() {
+            // Nothing of the store was looked at.
+            let first = errors.next().map(said).unwrap_or_default();
+            return Err(format!("the configuration file cannot be read: {first}"));
         }
+        let name = path.display().to_string();
+        let all: Vec<String> = errors.filter(|error| error.file == name).map(said).collect();
+        if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
     })
 }
 
