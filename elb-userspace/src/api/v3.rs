@@ -7,6 +7,7 @@ pub mod described;
 mod failures;
 mod field;
 mod further;
+mod ids;
 pub mod keys;
 mod list;
 pub mod local;

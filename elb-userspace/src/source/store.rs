@@ -4,6 +4,8 @@
 
 mod audit;
 mod copy;
+#[cfg(test)]
+mod dangling;
 mod database;
 mod document;
 mod documents;
@@ -15,6 +17,8 @@ mod writer;
 
 pub use self::audit::{AuditQuery, NumberedRecord};
 pub use self::copy::{Restored, StoreFacts, examine, restore};
+#[cfg(test)]
+pub use self::dangling::dangling;
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};

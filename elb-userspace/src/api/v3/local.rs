@@ -200,6 +200,8 @@ async fn apply_file(
         if request.dry_run || !planned.accepted {
             return Ok(Json(report));
         }
+        // What was tried on writes that are not committed was no trial of what is there.
+        let Some(revision) = revision else { continue };
         if let Some(changes) = done(server, store, &model, &by, revision).await? {
             return Ok(Json(ApplyReport { changes, applied: true, ..report }));
         }
@@ -227,19 +229,20 @@ fn model_of(request: &ApplyRequest) -> Result<Arc<Model>, Error> {
     Ok(Arc::new(config.model))
 }
 
-/// What a file would change, and what the store would hold then; it does not.
+/// What a file would change, and what the store would hold then; it does not. With the revision that it was tried on;
+/// none: others wrote at the same time.
 async fn trial(
     server: &ApiServer,
     store: &Store,
     model: &Arc<Model>,
     by: &Applicant,
-) -> Result<(Vec<AppliedChange>, String, u64), Error> {
+) -> Result<(Vec<AppliedChange>, String, Option<u64>), Error> {
     let (settings, model, by) = (server.settings.clone(), model.clone(), by.clone());
     let tried = store.write(move |transaction| -> Result<(), _> {
+        let revision = transaction.settled();
         let tried = apply(transaction, &settings, &model, &by);
         let documents = transaction.documents();
-        Err(tried
-            .map(|tried| (tried.changes, text::text(documents, &settings), documents.revision)))
+        Err(tried.map(|tried| (tried.changes, text::text(documents, &settings), revision)))
     });
     match tried.await.map_err(|error| failed(&error.to_string()))? {
         Err(tried) => tried.map_err(Error::from),
@@ -257,7 +260,7 @@ async fn done(
 ) -> Result<Option<Vec<AppliedChange>>, Error> {
     let (settings, model, by) = (server.settings.clone(), model.clone(), by.clone());
     let done = store.write(move |transaction| {
-        if transaction.documents().revision != revision {
+        if transaction.settled() != Some(revision) {
             return Ok(None);
         }
         let applied = apply(transaction, &settings, &model, &by)?;
@@ -278,3 +281,6 @@ async fn planned(server: &ApiServer, text: String) -> Result<ReloadReport, Error
 fn failed(why: &str) -> Error {
     Error::new(ErrorCode::Failed, why)
 }
+
+#[cfg(test)]
+mod tests;

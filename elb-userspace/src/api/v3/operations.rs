@@ -236,10 +236,11 @@ impl Plain {
                 if let Some(pool) = pool {
                     self.of_project(call, view.documents, DocumentKind::Pool, pool)?;
                 }
+                let whole = pool.and_then(|id| id.parse::<ResourceId>().ok());
                 let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
-                        && pool.is_none_or(|pool| document.text("pool_id") == pool)
+                        && whole.is_none_or(|pool| document.reference("pool_id") == Some(pool))
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
                 let show = |document: &Document| match of_all {
@@ -262,7 +263,8 @@ impl Plain {
             | Verb::MergeList
             | Verb::RemoveFromList => {
                 let document = self.of_project(call, view.documents, self.kind, self.id(call))?;
-                if self.pool(call).is_some_and(|pool| document.text("pool_id") != pool) {
+                let is_other = |pool: &str| document.reference("pool_id") != pool.parse().ok();
+                if self.pool(call).is_some_and(is_other) {
                     return Err(Refusal::not_found(self.kind, self.id(call)));
                 }
                 Ok(Reply::new(StatusCode::OK, one, resources::show(&view, &document)))

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::field::{Field, FieldType};
+use super::ids;
 use super::refusal::Refusal;
 use super::table::Operation;
 
@@ -41,7 +42,9 @@ impl QueryPairs {
         let parts = raw.split('&').filter(|part| !part.is_empty());
         let pair = |part: &str| {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            (decode(key), decode(value))
+            let key = decode(key);
+            let value = ids::as_kept(&key, decode(value));
+            (key, value)
         };
         Self(parts.map(pair).collect())
     }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::authentication::{Caller, Received, Replays};
 use super::call::{Call, Reply};
 use super::failures::Failures;
+use super::ids;
 use super::keys::{self, KeyFile};
 use super::member_checks::MemberChecks;
 use super::operations::{self, Known};
@@ -351,13 +352,14 @@ fn understand(call: &mut Call, query: &str, body: &[u8]) -> Result<(), Refusal> 
     call.query = QueryPairs::read(query, call.operation)?;
     let Some(model) = &call.operation.body else { return Ok(()) };
     let no_json = |error| Refusal::invalid(format!("the body is no JSON: {error}"));
-    let value: Value = match body {
+    let mut value: Value = match body {
         [] => Value::Object(Body::new()),
         bytes => serde_json::from_slice(bytes).map_err(no_json)?,
     };
     if let Some(why) = wrong(model, &value, Towards::Us) {
         return Err(Refusal::invalid(why));
     }
+    ids::keep("", &mut value);
     call.body = value.as_object().cloned().unwrap_or_default();
     Ok(())
 }

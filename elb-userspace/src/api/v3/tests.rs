@@ -3,6 +3,7 @@
 mod batches;
 mod copies;
 mod facts;
+mod ids;
 mod kept;
 mod master_slave;
 mod member_checks;

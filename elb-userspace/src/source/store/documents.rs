@@ -94,12 +94,20 @@ impl Documents {
 /// A change of a document: what was there before, and what is there now.
 pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
 
+/// What a transaction has to do with those that are committed with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Group {
+    /// Whether the check is asked once for several transactions, after the last of them.
+    pub(super) is_checked_at_end: bool,
+    /// Whether an earlier one of them changed something, which is not committed yet.
+    pub(super) is_changed: bool,
+}
+
 /// Changes that are made together or not at all.
 pub struct Transaction<'a> {
     documents: &'a mut Documents,
     check: &'a super::ModelCheck,
-    /// Whether it is asked once for several transactions, after the last of them.
-    is_one_of_many: bool,
+    group: Group,
     is_check_due: Cell<bool>,
     /// What was there before, in the order of the changes.
     before: Vec<Change>,
@@ -107,15 +115,15 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// One of many takes each check as passed, and [`Self::is_check_due`] afterwards.
+    /// One of a group that is checked at its end takes each check as passed, and [`Self::is_check_due`] afterwards.
     pub(super) const fn new(
         documents: &'a mut Documents,
         check: &'a super::ModelCheck,
-        is_one_of_many: bool,
+        group: Group,
     ) -> Self {
         let is_check_due = Cell::new(false);
         let before = Vec::new();
-        Self { documents, check, is_one_of_many, is_check_due, before, audit: Vec::new() }
+        Self { documents, check, group, is_check_due, before, audit: Vec::new() }
     }
 
     /// Whether what passed [`Self::check`] is still to be checked.
@@ -126,6 +134,13 @@ impl<'a> Transaction<'a> {
     /// Everything, with the changes so far.
     pub const fn documents(&self) -> &Documents {
         self.documents
+    }
+
+    /// The revision whose documents these are; none: something is changed that is not committed yet, by this
+    /// transaction or by an earlier one that is committed with it.
+    pub fn settled(&self) -> Option<u64> {
+        let is_settled = !self.group.is_changed && self.before.is_empty();
+        is_settled.then_some(self.documents.revision)
     }
 
     /// The revision that these changes will have.
@@ -158,7 +173,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
-        if self.is_one_of_many {
+        if self.group.is_checked_at_end {
             self.is_check_due.set(true);
             return Ok(());
         }
