@@ -3,6 +3,7 @@
 
 mod clients;
 mod commanding;
+mod described;
 mod operating;
 mod whole;
 

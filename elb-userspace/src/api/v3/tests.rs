@@ -3,9 +3,11 @@
 mod batches;
 mod copies;
 mod facts;
+mod filters;
 mod kept;
 mod master_slave;
 mod member_checks;
+mod page;
 mod persistence;
 mod removal;
 mod sequences;

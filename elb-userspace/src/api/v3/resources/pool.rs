@@ -181,16 +181,6 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
     Ok(())
 }
 
-/// What lists of pools are filtered by, and which is not shown.
-pub(in crate::api::v3) fn hidden(view: &View<'_>, pool: &Document) -> Value {
-    let members = View::related(&view.members_of_pool, pool.id).into_iter();
-    let members = members.filter_map(|id| view.documents.get(DocumentKind::Member, id));
-    let addresses: Value = members.map(|member| member.text("address")).collect();
-    let monitors = View::related(&view.monitors_of_pool, pool.id).into_iter();
-    let monitors: Value = monitors.map(|id| id.to_string()).collect();
-    json!({"member_address": addresses, "healthmonitor_id": monitors})
-}
-
 pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
     let mut all = begin(pool);
     all.remove("loadbalancer_id");
@@ -204,6 +194,7 @@ pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
         "members": related(&view.members_of_pool),
         "slow_start": {"enable": false, "duration": 30},
         "ip_version": "dualstack",
+        "public_border_group": "center",
     });
     all.extend(object(&more));
     Value::Object(all)
