@@ -4,6 +4,7 @@
 mod applying;
 mod clients;
 mod commanding;
+mod described;
 mod operating;
 mod whole;
 

@@ -18,7 +18,7 @@ pub(super) enum FieldType {
 pub(super) struct Field {
     pub(super) of: FieldType,
     pub(super) is_required: bool,
-    /// The texts that it may be; none: any.
+    /// The texts, or the numbers, that it may be; none: any.
     pub(super) choices: Vec<String>,
     /// The numbers that it may be; none: any.
     pub(super) numbers: Vec<RangeInclusive<i64>>,
@@ -57,6 +57,10 @@ impl Field {
         Some(field)
     }
 
+    pub(super) const fn is_list(&self) -> bool {
+        matches!(self.of, FieldType::List(_))
+    }
+
     /// The rule, for people.
     pub(super) fn rule(&self) -> String {
         let mut rule = self.of.name();
@@ -88,6 +92,26 @@ impl FieldType {
             }
             _ => return None,
         })
+    }
+
+    /// The model of an object, or of the entries of a list.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Model(model) => Some(model),
+            Self::List(entries) => entries.model(),
+            Self::Text | Self::Number | Self::Flag => None,
+        }
+    }
+
+    /// What JSON Schema calls it.
+    pub(super) const fn plain_name(&self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Number => "integer",
+            Self::Flag => "boolean",
+            Self::Model(_) => "object",
+            Self::List(_) => "array",
+        }
     }
 
     fn name(&self) -> String {

@@ -83,6 +83,9 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
     ]
 };
 
+/// The one operation of no project.
+pub(super) const VERSIONS: &str = "list_api_versions";
+
 /// An operation that is there.
 #[derive(Clone, Copy)]
 pub(super) enum Known {
@@ -121,6 +124,19 @@ impl Known {
             let why = format!("{name} is not supported by this host; docs/api.md lists what is");
             Refusal::not_supported(why)
         })
+    }
+
+    /// Whether this host answers an operation with more than a refusal.
+    pub(super) fn is_there(name: &str) -> bool {
+        name == VERSIONS || Self::find(name).is_ok()
+    }
+
+    /// The kind of the resource whose attributes are in its body.
+    pub(super) fn settable(self) -> Option<DocumentKind> {
+        match self {
+            Self::Plain(Plain { verb: Verb::Create | Verb::Update, kind, .. }) => Some(kind),
+            Self::Plain(_) | Self::Further(_) | Self::CheckMember | Self::ShowMemberCheck => None,
+        }
     }
 
     /// What it is called in the audit log; empty if it changes nothing.
@@ -243,9 +259,17 @@ impl Plain {
                         && whole.is_none_or(|pool| document.reference("pool_id") == Some(pool))
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
-                let show = |document: &Document| match of_all {
-                    true => resources::show_with_pool(&view, document),
-                    false => resources::show_in_list(&view, document),
+                let is_filtered =
+                    resources::HIDDEN_KEYS.iter().any(|key| call.query.first(key).is_some());
+                let show = |document: &Document| {
+                    let mut shown = match of_all {
+                        true => resources::show_with_pool(&view, document),
+                        false => resources::show(&view, document),
+                    };
+                    if is_filtered {
+                        shown[list::HIDDEN] = resources::hidden(&view, document);
+                    }
+                    shown
                 };
                 let meant = documents.of(self.kind).filter(is_meant);
                 let items = meant.map(|one| list::Item::new(one.id, || show(one)));
@@ -422,8 +446,7 @@ mod tests {
         let (there, others) = document.split_once("## Operations that are not there").unwrap();
         for operation in &TABLE.operations {
             let row = format!("| `{}` | `{} ", operation.name, operation.method);
-            let is_there =
-                Known::find(&operation.name).is_ok() || operation.name == "list_api_versions";
+            let is_there = Known::is_there(&operation.name);
             assert_eq!(there.matches(&row).count(), usize::from(is_there), "{row}");
             assert_eq!(others.matches(&row).count(), usize::from(!is_there), "{row}");
         }

@@ -16,13 +16,18 @@ impl QueryPairs {
     pub(super) fn read(raw: &str, operation: &Operation) -> Result<Self, Refusal> {
         let pairs = Self::parse(raw);
         let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
-        for (key, value) in &pairs.0 {
-            match operation.query.get(key) {
-                None => unknown.push(key.as_str()),
-                Some(field) if !is_valid(field, key, value) => {
-                    wrong.push(format!("query {key} is {value:?}, use {}", rule(field)));
-                }
-                Some(_) => {}
+        for (key, values) in pairs.by_key() {
+            let Some(field) = operation.query.get(key) else {
+                unknown.push(key);
+                continue;
+            };
+            let field = rules(field, key);
+            let invalid = values.iter().filter(|value| !is_valid(&field, value));
+            wrong.extend(
+                invalid.map(|value| format!("query {key} is {value:?}, use {}", field.rule())),
+            );
+            if values.len() > 1 && !operation.query.get(key).is_some_and(Field::is_list) {
+                wrong.push(format!("query {key} is there {} times, use one", values.len()));
             }
         }
         if !unknown.is_empty() {
@@ -77,26 +82,28 @@ impl QueryPairs {
     }
 }
 
-fn is_valid(field: &Field, key: &str, value: &str) -> bool {
-    let of = if let FieldType::List(inner) = &field.of { inner } else { &field.of };
-    match of {
+fn is_valid(field: &Field, value: &str) -> bool {
+    let is_chosen = field.choices.is_empty() || field.choices.iter().any(|one| one == value);
+    match field.of {
         FieldType::Flag => ["true", "false"].contains(&value),
         FieldType::Number => value.parse().is_ok_and(|number: i64| {
-            field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
+            is_chosen
+                && (field.numbers.is_empty()
+                    || field.numbers.iter().any(|range| range.contains(&number)))
         }),
-        // Statuses that say that something is not done yet are not all in the table.
-        FieldType::Text if key.ends_with("_status") => true,
-        FieldType::Text => field.choices.is_empty() || field.choices.iter().any(|one| one == value),
+        FieldType::Text => is_chosen,
         FieldType::Model(_) | FieldType::List(_) => true,
     }
 }
 
-/// The rule of one value.
-fn rule(field: &Field) -> String {
-    if let FieldType::List(inner) = &field.of {
-        return Field { of: (**inner).clone(), ..field.clone() }.rule();
-    }
-    field.rule()
+/// The rules of one value of a key.
+pub(super) fn rules(field: &Field, key: &str) -> Field {
+    let of =
+        if let FieldType::List(inner) = &field.of { (**inner).clone() } else { field.of.clone() };
+    // Statuses that say that something is not done yet are not all in the table.
+    let is_open = key.ends_with("_status") && of == FieldType::Text && key != "protection_status";
+    let choices = if is_open { Vec::new() } else { field.choices.clone() };
+    Field { of, choices, length: None, ..field.clone() }
 }
 
 #[cfg(test)]

@@ -24,11 +24,13 @@ use super::failures::Failures;
 use super::ids;
 use super::keys::{self, KeyFile};
 use super::member_checks::MemberChecks;
-use super::operations::{self, Known};
+use super::operations::{self, Known, VERSIONS};
+use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::resources::{ApiLimits, HostState, MemberHealths, View};
 use super::route::{Routed, route};
+use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
 use crate::api::shape::diagnose::DiagnoseRequest;
@@ -112,7 +114,7 @@ impl ApiServer {
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new().fallback(handle).with_state(Arc::new(self))
+        page::router().fallback(handle).with_state(Arc::new(self))
     }
 
     /// What is answered to a request.
@@ -162,7 +164,7 @@ impl ApiServer {
             request: id.to_owned(),
             now: timestamp(wall),
         };
-        if operation.name == "list_api_versions" {
+        if operation.name == VERSIONS {
             return may.map(|()| operations::versions());
         }
         let known = match (Known::find(&operation.name), &may) {
@@ -196,7 +198,7 @@ impl ApiServer {
             Known::Plain(plain) => plain.answer(&call, store, base, health).await?,
             Known::Further(further) => further.answer(&call, store, base, health).await?,
         };
-        judged(reply, &operation.response)
+        judged(reply, operation)
     }
 
     /// Begins to find out what keeps a member from working.
@@ -364,15 +366,21 @@ fn understand(call: &mut Call, query: &str, body: &[u8]) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// In builds for tests, an answer that clients would not understand is an error.
-fn judged(reply: Reply, model: &str) -> Result<Reply, Refusal> {
-    if cfg!(debug_assertions) && reply.status != StatusCode::NO_CONTENT {
-        let value = Value::Object(reply.body.clone());
-        if let Some(why) = wrong(model, &value, Towards::Client) {
-            return Err(Refusal::internal(format!("the answer is no {model}: {why}")));
-        }
+/// In builds for tests, an answer that is not what the table says of the operation is an error.
+pub(super) fn judged(reply: Reply, operation: &Operation) -> Result<Reply, Refusal> {
+    if !cfg!(debug_assertions) {
+        return Ok(reply);
     }
-    Ok(reply)
+    let Operation { name, response: model, status, .. } = operation;
+    let is_empty = reply.status == StatusCode::NO_CONTENT;
+    let why = match (*status == Some(reply.status), is_empty) {
+        (false, _) => Some(format!("its status is {}", reply.status)),
+        (true, true) => None,
+        (true, false) => wrong(model, &Value::Object(reply.body.clone()), Towards::Client),
+    };
+    let Some(why) = why else { return Ok(reply) };
+    tracing::error!(operation = name, why, "an answer of the API is not what its table says");
+    Err(Refusal::internal(format!("the answer is no {model}: {why}")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "clients sign with the wall clock, and are shown it")]

@@ -3,10 +3,12 @@
 mod batches;
 mod copies;
 mod facts;
+mod filters;
 mod ids;
 mod kept;
 mod master_slave;
 mod member_checks;
+mod page;
 mod persistence;
 mod removal;
 mod sequences;

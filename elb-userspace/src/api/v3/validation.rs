@@ -10,7 +10,7 @@ use super::table::TABLE;
 pub(super) enum Towards {
     /// From a client: which attributes must be there and which values they may have counts.
     Us,
-    /// To a client, which must know every attribute by this type.
+    /// To a client, which must know every attribute by this type, and find those that are always there.
     Client,
 }
 
@@ -45,15 +45,16 @@ impl Found {
                 Some(field) => self.field(field, value, &join(path, name)),
             }
         }
-        if self.towards == Towards::Us {
-            let required = fields.iter().filter(|(_, field)| field.is_required);
-            for (name, field) in
-                required.filter(|(name, _)| object.get(*name).is_none_or(Value::is_null))
-            {
-                let name = join(path, name);
-                self.wrong.push(format!("{name} is missing, use {}", field.rule()));
-            }
-        }
+        let is_missing = |name: &str| match (object.get(name), self.towards) {
+            (Some(value), Towards::Us) => value.is_null(),
+            (Some(_), Towards::Client) => false,
+            (None, _) => true,
+        };
+        let missing = fields.iter().filter(|(name, field)| field.is_required && is_missing(name));
+        let missing: Vec<String> = missing
+            .map(|(name, field)| format!("{} is missing, use {}", join(path, name), field.rule()))
+            .collect();
+        self.wrong.extend(missing);
     }
 
     fn field(&mut self, field: &Field, value: &Value, path: &str) {
@@ -71,7 +72,7 @@ impl Found {
     fn typed(&mut self, of: &FieldType, value: &Value, path: &str, field: &Field) {
         let fits = match of {
             FieldType::Text => value.is_string(),
-            FieldType::Number => value.is_i64() || value.is_u64(),
+            FieldType::Number => value.is_i64(),
             FieldType::Flag => value.is_boolean(),
             FieldType::Model(model) => return self.object(model, value, path),
             FieldType::List(inner) => match value.as_array() {
@@ -104,8 +105,11 @@ fn allows(field: &Field, value: &Value) -> bool {
                 && (text.is_empty() || field.length.as_ref().is_none_or(|all| all.contains(&length)))
         }
         Value::Number(number) => {
+            let text = number.to_string();
             let number = number.as_i64().unwrap_or(i64::MAX);
-            field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
+            (field.choices.is_empty() || field.choices.contains(&text))
+                && (field.numbers.is_empty()
+                    || field.numbers.iter().any(|range| range.contains(&number)))
         }
         Value::Array(entries) => {
             let length = i64::try_from(entries.len()).unwrap_or(i64::MAX);
@@ -169,10 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_judged_by_type_alone() {
-        let reply = json!({"loadbalancer": {"id": "x", "provisioning_status": "PENDING_CREATE"}});
-        assert_eq!(wrong("ShowLoadBalancerResponse", &reply, Towards::Client), None);
-        let reply = json!({"loadbalancer": []});
-        assert!(wrong("ShowLoadBalancerResponse", &reply, Towards::Client).is_some());
+    fn answers_have_all_that_must_be_there_of_the_right_type() {
+        let said = |reply| wrong("ShowMemberHealthCheckJobResponse", &reply, Towards::Client);
+        assert_eq!(said(json!({"member_check": {"job_id": null, "status": "begun"}})), None);
+        assert!(said(json!({"member_check": []})).is_some());
+        let said = |reply| wrong("ShowHealthMonitorResponse", &reply, Towards::Client);
+        let missing = "healthmonitor.pools is missing, use a list";
+        assert!(said(json!({"healthmonitor": {"id": "x"}})).unwrap().contains(missing));
     }
 }

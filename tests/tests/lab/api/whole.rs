@@ -17,7 +17,7 @@ use super::{ApiScene, ENDPOINT, Key, Made, Session, clients::Curl, make_service}
 use crate::scene::LIMIT;
 
 impl ApiScene {
-    fn curl(&self) -> Result<Box<Curl>> {
+    pub(super) fn curl(&self) -> Result<Box<Curl>> {
         Ok(Box::new(Curl::new(&self.lab, ENDPOINT, &self.key.token, &self.key.project)?))
     }
 
@@ -207,7 +207,7 @@ fn every_operation_of_the_unmodified_sdk_is_answered() -> Result<()> {
 }
 
 /// Ids of one resource of each kind.
-fn ids(session: &mut Session<'_>) -> Result<Value> {
+pub(super) fn ids(session: &mut Session<'_>) -> Result<Value> {
     let Made { lb, listener, pool, members } = make_service(session)?;
     let monitor =
         json!({"pool_id": pool, "type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1});

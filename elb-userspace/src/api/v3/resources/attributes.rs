@@ -43,14 +43,20 @@ impl Attributes {
         Ok(body)
     }
 
+    /// Whether it has an attribute: one that is kept, or may be given as what it is anyway.
+    pub(super) fn takes(&self, attribute: &str) -> bool {
+        self.keeps(attribute) || self.idle.get(attribute).is_some()
+    }
+
+    fn keeps(&self, attribute: &str) -> bool {
+        // Whose it is follows from the path, and tags are kept by themselves.
+        self.kept.get(attribute).is_some() || ["project_id", "tags"].contains(&attribute)
+    }
+
     /// Names everything that is given and cannot be had here.
     fn refuse(&self, given: &Body) -> Result<(), Refusal> {
-        let (kept, idle) = (object(&self.kept), object(&self.idle));
         let is_refused = |(key, value): &(&String, &Value)| {
-            // Whose it is follows from the path, and tags are kept by themselves.
-            let is_known =
-                kept.contains_key(*key) || ["project_id", "tags"].contains(&key.as_str());
-            !is_known && !is_nothing(value) && idle.get(*key) != Some(*value)
+            !self.keeps(key) && !is_nothing(value) && self.idle.get(key.as_str()) != Some(*value)
         };
         let refused: Vec<String> = given
             .iter()

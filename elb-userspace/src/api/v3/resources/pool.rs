@@ -181,14 +181,6 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
     Ok(())
 }
 
-/// What lists of pools are filtered by, and which is not shown.
-pub(in crate::api::v3) fn hidden(view: &View<'_>, pool: &Document) -> Value {
-    let members = view.members_of_pool(pool.id).into_iter();
-    let addresses: Value = members.map(|member| member.text("address")).collect();
-    let monitor = view.monitor_of_pool(pool.id).map(|monitor| monitor.id.to_string());
-    json!({"member_address": addresses, "healthmonitor_id": monitor})
-}
-
 pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
     let mut all = begin(pool);
     all.remove("loadbalancer_id");
@@ -201,6 +193,7 @@ pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
         "members": references(view.members_of_pool(pool.id)),
         "slow_start": {"enable": false, "duration": 30},
         "ip_version": "dualstack",
+        "public_border_group": "center",
     });
     all.extend(object(&more));
     Value::Object(all)
