@@ -70,8 +70,9 @@ pub(super) struct Done {
     pub(super) audit: Vec<AuditRecord>,
 }
 
-/// Does what waits, in order, behind others that changed something or did not. Where all of it together cannot be served, the halves are done one after the other, and
-/// so on: the one that is wrong is refused alone, after few questions.
+/// Does what waits, in order, behind others that changed something or did not. Where all of it together cannot be
+/// served, the halves are done one after the other, and so on: the one that is wrong is refused alone, after few
+/// questions.
 pub(super) fn settle(
     documents: &mut Documents,
     check: &ModelCheck,
