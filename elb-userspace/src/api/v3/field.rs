@@ -27,6 +27,22 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Characters of a text for which the table has no bound.
+    pub(super) const MOST_CHARACTERS: usize = 255;
+    /// Entries of a list for which the table has no bound. Operations and resources have bounds of their own, which are
+    /// lower.
+    pub(super) const MOST_ENTRIES: usize = 1000;
+
+    /// How many characters or entries there may be.
+    pub(super) fn bound(&self) -> RangeInclusive<i64> {
+        let most = match &self.of {
+            FieldType::List(_) => Self::MOST_ENTRIES,
+            _ => Self::MOST_CHARACTERS,
+        };
+        let open = 0..=i64::try_from(most).unwrap_or(i64::MAX);
+        self.length.clone().unwrap_or(open)
+    }
+
     /// Reads `type[!] [e=a|b] [n=lo..hi|…] [l=lo..hi] [d=default]`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
@@ -66,10 +82,12 @@ impl Field {
             let ranges: Vec<String> = self.numbers.iter().map(written).collect();
             rule = format!("{rule} from {}", ranges.join(" or "));
         }
-        match (&self.length, &self.of) {
-            (Some(length), FieldType::List(_)) => format!("{rule} of {} entries", written(length)),
-            (Some(length), _) => format!("{rule} of {} characters", written(length)),
-            (None, _) => rule,
+        match &self.of {
+            FieldType::List(_) => format!("{rule} of {} entries", written(&self.bound())),
+            FieldType::Text if self.choices.is_empty() => {
+                format!("{rule} of {} characters", written(&self.bound()))
+            }
+            _ => rule,
         }
     }
 }

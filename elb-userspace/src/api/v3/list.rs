@@ -1,5 +1,7 @@
 //! Lists: which resources a query asks for, and which page of them.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -36,7 +38,8 @@ pub(super) fn page(items: Vec<Value>, query: &QueryPairs) -> Result<(Value, Valu
     }
     let limit = limit.unwrap_or(MOST);
     let marker = query.first("marker").map(|text| marker(&items, text)).transpose()?;
-    let fits = |item: &Value| filters(query).iter().all(|(key, values)| matches(item, key, values));
+    let filters = filters(query);
+    let fits = |item: &Value| filters.iter().all(|(key, values)| matches(item, key, values));
     let (before, after) = match marker {
         Some(at) if is_reverse => (items.get(..at).unwrap_or_default(), true),
         Some(at) => (items.get(at + 1..).unwrap_or_default(), false),
@@ -72,16 +75,16 @@ fn marker(items: &[Value], text: &str) -> Result<usize, Refusal> {
 }
 
 /// The keys that choose among resources.
-fn filters(query: &QueryPairs) -> Vec<(&str, Vec<&str>)> {
+fn filters(query: &QueryPairs) -> Vec<(&str, BTreeSet<&str>)> {
     // There is no recycle bin that could be left out.
     const OTHERS: [&str; 4] = ["limit", "marker", "page_reverse", "include_recycle_bin"];
-    query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key)).collect()
+    let all = query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key));
+    all.map(|(key, values)| (key, values.into_iter().collect())).collect()
 }
 
 /// Whether a resource has one of the values.
-fn matches(item: &Value, key: &str, values: &[&str]) -> bool {
-    let found = found(item, key);
-    values.iter().any(|value| found.iter().any(|one| one == value))
+fn matches(item: &Value, key: &str, values: &BTreeSet<&str>) -> bool {
+    found(item, key).iter().any(|one| values.contains(&**one))
 }
 
 /// The values that a resource has for a key of a query.
@@ -213,7 +216,7 @@ mod tests {
             ("connection_drain", "false", true),
             ("pool_health", "minimum_healthy_member_count=1", true),
         ] {
-            assert_eq!(matches(&item, key, &[value]), fits, "{key} {value}");
+            assert_eq!(matches(&item, key, &BTreeSet::from([value])), fits, "{key} {value}");
         }
     }
 }

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::field::{Field, FieldType};
 use super::refusal::Refusal;
 use super::table::Operation;
+use super::validation::{Messages, shortened};
 
 /// Keys and values in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,23 +15,24 @@ impl QueryPairs {
     /// Reads the query of a request for an operation.
     pub(super) fn read(raw: &str, operation: &Operation) -> Result<Self, Refusal> {
         let pairs = Self::parse(raw);
-        let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
+        let (mut unknown, mut wrong) = (Messages::default(), Messages::default());
         for (key, value) in &pairs.0 {
             match operation.query.get(key) {
-                None => unknown.push(key.as_str()),
+                None => unknown.push(|| shortened(key)),
                 Some(field) if !is_valid(field, key, value) => {
-                    wrong.push(format!("query {key} is {value:?}, use {}", rule(field)));
+                    let value = shortened(value);
+                    wrong.push(|| format!("query {key} is {value:?}, use {}", rule(field)));
                 }
                 Some(_) => {}
             }
         }
-        if !unknown.is_empty() {
+        let unknown = unknown.joined(", ").map(|unknown| {
             let names: Vec<&str> = operation.query.keys().map(String::as_str).collect();
             let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let unknown = unknown.join(", ");
-            wrong.insert(0, format!("Unrecognized query key(s) '{unknown}', use of: {all}"));
-        }
-        if wrong.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(wrong.join("; "))) }
+            format!("Unrecognized query key(s) '{unknown}', use of: {all}")
+        });
+        let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
+        if all.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(all.join("; "))) }
     }
 
     fn parse(raw: &str) -> Self {
