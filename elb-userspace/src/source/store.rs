@@ -9,6 +9,7 @@ mod document;
 mod documents;
 mod group;
 mod migrations;
+mod refused;
 pub mod text;
 mod wanted;
 mod writer;
@@ -18,6 +19,7 @@ pub use self::copy::{Restored, StoreFacts, examine, restore};
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};
+pub use self::refused::unrecorded;
 pub use self::wanted::{WantedDocument, wanted};
 pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};
 

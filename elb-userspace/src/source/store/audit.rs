@@ -6,8 +6,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::{AuditRecord, Body, Store, StoreError};
 
-/// What is kept at the most; the oldest records go first.
-const BOUND: Bound = Bound { records: 100_000, bytes: 256 << 20 };
+/// What is kept at the most of calls that were done; the oldest records go first.
+const DONE: Bound = Bound { records: 100_000, bytes: 256 << 20 };
+/// What is kept of calls that were refused: keys that may change nothing make such records, too, and push out no others.
+const REFUSED: Bound = Bound { records: 10_000, bytes: 16 << 20 };
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +19,16 @@ struct Bound {
     bytes: i64,
 }
 
-/// How much there is.
+/// How much there is: of calls that were done, and of those that were refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trail {
+    done: Amount,
+    refused: Amount,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    records: i64,
     bytes: i64,
 }
 
@@ -52,58 +61,83 @@ impl Store {
     }
 }
 
+impl AuditRecord {
+    /// The call was done, and not refused.
+    pub(super) fn is_done(&self) -> bool {
+        self.result == "ok"
+    }
+}
+
+/// Records of calls that were done, and of refused ones, as SQL.
+const IS_DONE: &str = "result = 'ok'";
+const IS_REFUSED: &str = "result <> 'ok'";
+
 impl Trail {
     /// What a file has.
     pub(super) fn of(connection: &Connection) -> Result<Self, StoreError> {
-        let sql = format!("SELECT coalesce(sum({BYTES}), 0) FROM audit");
-        Ok(Self { bytes: connection.query_row(&sql, [], |row| row.get(0))? })
+        let amount = |which: &str| {
+            let sql =
+                format!("SELECT count(*), coalesce(sum({BYTES}), 0) FROM audit WHERE {which}");
+            connection
+                .query_row(&sql, [], |row| Ok(Amount { records: row.get(0)?, bytes: row.get(1)? }))
+        };
+        Ok(Self { done: amount(IS_DONE)?, refused: amount(IS_REFUSED)? })
     }
 
     /// Writes records down, and takes away what is too much: how much there is then.
     pub(super) fn extended(
         self,
         connection: &Connection,
-        records: &[AuditRecord],
+        records: &[&AuditRecord],
     ) -> Result<Self, StoreError> {
-        self.within(connection, records, BOUND)
+        self.within(connection, records, [DONE, REFUSED])
     }
 
     fn within(
         mut self,
         connection: &Connection,
-        records: &[AuditRecord],
-        bound: Bound,
+        records: &[&AuditRecord],
+        [done, refused]: [Bound; 2],
     ) -> Result<Self, StoreError> {
         for record in records {
-            self.bytes += insert(connection, record)?;
+            let amount = if record.is_done() { &mut self.done } else { &mut self.refused };
+            amount.bytes += insert(connection, record)?;
+            amount.records += 1;
         }
         if !records.is_empty() {
-            let last = connection.last_insert_rowid();
-            self.forget(connection, |number, _| number <= last - bound.records)?;
-            self.forget(connection, |_, bytes| bytes > bound.bytes)?;
+            self.done.shrink(connection, IS_DONE, done)?;
+            self.refused.shrink(connection, IS_REFUSED, refused)?;
         }
         Ok(self)
     }
+}
 
-    /// Takes the oldest records away as long as this holds for the number of the oldest, and for all bytes.
-    fn forget(
+impl Amount {
+    /// Takes the oldest records of these away as long as there is too much.
+    fn shrink(
         &mut self,
         connection: &Connection,
-        is_too_much: impl Fn(i64, i64) -> bool,
+        which: &str,
+        bound: Bound,
     ) -> Result<(), StoreError> {
-        let sql = format!("SELECT number, {BYTES} FROM audit ORDER BY number");
+        let is_too_much =
+            |amount: &Self| amount.records > bound.records || amount.bytes > bound.bytes;
+        if !is_too_much(self) {
+            return Ok(());
+        }
+        let sql = format!("SELECT number, {BYTES} FROM audit WHERE {which} ORDER BY number");
         let (mut statement, mut last) = (connection.prepare(&sql)?, None);
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while is_too_much(self)
+            && let Some(row) = rows.next()?
+        {
             let (number, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if !is_too_much(number, self.bytes) {
-                break;
-            }
-            (self.bytes, last) = (self.bytes - bytes, Some(number));
+            (self.records, self.bytes, last) = (self.records - 1, self.bytes - bytes, Some(number));
         }
         drop(rows);
         if let Some(last) = last {
-            connection.prepare("DELETE FROM audit WHERE number <= ?1")?.execute([last])?;
+            let sql = format!("DELETE FROM audit WHERE number <= ?1 AND {which}");
+            connection.prepare(&sql)?.execute([last])?;
         }
         Ok(())
     }
@@ -212,7 +246,7 @@ mod tests {
             of("b", "2026-01-02T00:00:00Z", "createPool", "api"),
             of("a", "2026-01-03T00:00:00Z", "deletePool", "web"),
         ];
-        Trail::default().extended(&connection, &all).unwrap();
+        Trail::default().extended(&connection, &all.each_ref()).unwrap();
         let some = |text: &str| Some(text.to_owned());
         let any = AuditQuery::default();
         assert_eq!(found(&connection, &any), [1, 2, 3]);
@@ -234,14 +268,34 @@ mod tests {
         let trail = Trail::default();
         let one = of("a", "2026-01-01T00:00:00Z", "createPool", "web");
         let own = 1 + i64::try_from(r#"{"name":"web"}"#.len()).unwrap();
-        let ten = vec![one.clone(); 10];
+        let none = Bound { records: 0, bytes: 0 };
         let by_number = Bound { records: 4, bytes: i64::MAX };
-        let trail = trail.within(&connection, &ten, by_number).unwrap();
+        let trail = trail.within(&connection, &[&one; 10], [by_number, none]).unwrap();
         assert_eq!(found(&connection, &AuditQuery::default()), [7, 8, 9, 10]);
         assert_eq!(trail, Trail::of(&connection).unwrap());
         let by_bytes = Bound { records: 100, bytes: 3 * own };
-        let trail = trail.within(&connection, &[one], by_bytes).unwrap();
+        let trail = trail.within(&connection, &[&one], [by_bytes, none]).unwrap();
         assert_eq!(found(&connection, &AuditQuery::default()), [9, 10, 11]);
-        assert_eq!((trail.bytes, trail), (3 * own, Trail::of(&connection).unwrap()));
+        assert_eq!((trail.done.bytes, trail), (3 * own, Trail::of(&connection).unwrap()));
+    }
+
+    #[test]
+    fn refused_calls_push_out_refused_ones_only() {
+        let connection = tables();
+        let done = of("a", "2026-01-01T00:00:00Z", "createPool", "web");
+        let refused = AuditRecord { result: "SYS.0403".to_owned(), after: None, ..done.clone() };
+        let bounds = [4, 3].map(|records| Bound { records, bytes: i64::MAX });
+        let mut trail = Trail::default();
+        for records in [&[&done, &refused][..], &[&refused; 10], &[&done], &[&refused; 10]] {
+            trail = trail.within(&connection, records, bounds).unwrap();
+        }
+        assert_eq!(found(&connection, &AuditQuery::default()), [1, 13, 21, 22, 23]);
+        trail = trail.within(&connection, &[&done; 10], bounds).unwrap();
+        let all = found(&connection, &AuditQuery::default());
+        assert_eq!(all, [21, 22, 23, 30, 31, 32, 33], "nor do others push out refused ones");
+        assert_eq!(trail, Trail::of(&connection).unwrap());
+        let few = Bound { records: 100, bytes: 2 };
+        trail = trail.within(&connection, &[&refused], [bounds[0], few]).unwrap();
+        assert_eq!((trail.refused.records, trail), (2, Trail::of(&connection).unwrap()));
     }
 }
