@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod authentication;
+mod bodies;
 mod call;
 pub mod described;
 mod failures;
@@ -18,9 +19,11 @@ mod resources;
 mod route;
 mod server;
 mod signature;
+mod signed_dates;
 mod table;
 mod validation;
 
+pub use self::failures::wrong_credentials;
 pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::ApiServer;
 

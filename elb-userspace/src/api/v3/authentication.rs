@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::keys::{ClientKey, ClientKeys, KeyRole};
 use super::refusal::Refusal;
 use super::signature::{Authorization, DATE, SignedRequest, hash};
+use super::signed_dates::SignedDates;
 
 /// How far a client's clock may be from ours.
 const SKEW: Duration = Duration::from_secs(15 * 60);
@@ -59,77 +60,121 @@ enum Seen {
     NoRoom,
 }
 
+/// Who the head of a request says that asks.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// By a token: it is known.
+    Known(Caller),
+    /// By a signature, which is of the body, too.
+    Signed(SignedClaim),
+}
+
+/// A signature that is to be verified.
+#[derive(Debug)]
+pub(super) struct SignedClaim {
+    authorization: Authorization,
+    key: ClientKey,
+    signed: SystemTime,
+}
+
+/// Which signed changes were taken.
+pub(super) struct Memory {
+    pub(super) replays: Replays,
+    pub(super) dates: SignedDates,
+}
+
 impl Received<'_> {
-    /// Who asks.
-    pub(super) fn caller(
-        &self,
-        keys: &ClientKeys,
-        replays: &mut Replays,
-        (now, wall): (Instant, SystemTime),
-    ) -> Result<Caller, Refusal> {
-        let header = |name: &str| {
-            self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        if let Some(token) = header("x-auth-token") {
+    /// Who asks, by the head alone: the key is known and a signature is of this time. The body is not looked at.
+    pub(super) fn claim(&self, keys: &ClientKeys, wall: SystemTime) -> Result<Claim, Refusal> {
+        if let Some(token) = self.header("x-auth-token") {
             let key = keys.by_token(&token);
-            return key.map(Caller::of).ok_or_else(|| unauthenticated("the token is not known"));
+            let key = key.ok_or_else(|| unauthenticated("the token is not known"))?;
+            return Ok(Claim::Known(Caller::of(key)));
         }
-        let Some(text) = header(AUTHORIZATION.as_str()) else {
+        let Some(text) = self.header(AUTHORIZATION.as_str()) else {
             let why = "sign the request (SDK-HMAC-SHA256), or show a token in X-Auth-Token";
             return Err(unauthenticated(why));
         };
         let authorization = Authorization::parse(&text).ok_or_else(|| {
             unauthenticated("Authorization is not of the form of SDK-HMAC-SHA256")
         })?;
-        let failed = || unauthenticated("verify aksk signature fail");
-        let key = keys.by_access(&authorization.access).ok_or_else(failed)?;
-        self.is_fresh(&authorization, header(DATE), wall)?;
-        let content = header("x-sdk-content-sha256");
-        if content.is_some_and(|content| content != hash(self.body)) {
-            return Err(unauthenticated("X-Sdk-Content-Sha256 is not the hash of the body"));
-        }
-        let (method, path, query, body) = (self.method, self.path, self.query, self.body);
-        let request = SignedRequest { method, path, query, header: &header, body };
-        if !request.is_signed(&authorization, key.secret()) {
-            return Err(failed());
-        }
-        if method == "GET" {
-            return Ok(Caller::of(key));
-        }
-        match replays.look(&authorization.signature, now) {
-            Seen::New => Ok(Caller::of(key)),
-            Seen::Before => {
-                Err(unauthenticated("this signed request was received before; sign it again"))
-            }
-            Seen::NoRoom => Err(Refusal::too_many(format!(
-                "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
-                 over; change less often, or show a token in X-Auth-Token"
-            ))),
-        }
+        let key = keys.by_access(&authorization.access).ok_or_else(failed)?.clone();
+        let signed = self.is_fresh(&authorization, wall)?;
+        Ok(Claim::Signed(SignedClaim { authorization, key, signed }))
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 
     /// Whether what must be signed is, and when.
     fn is_fresh(
         &self,
         authorization: &Authorization,
-        date: Option<String>,
         now: SystemTime,
-    ) -> Result<(), Refusal> {
+    ) -> Result<SystemTime, Refusal> {
         if let Some(missing) = ["host", DATE]
             .into_iter()
             .find(|name| !authorization.signed.iter().any(|one| one == name))
         {
             return Err(unauthenticated(&format!("the header {missing} must be signed")));
         }
-        let signed = date.and_then(|date| moment(date.trim()));
+        let signed = self.header(DATE).and_then(|date| moment(date.trim()));
         let signed = signed
             .ok_or_else(|| unauthenticated("X-Sdk-Date is not of the form 20260101T000000Z"))?;
         let skew = now.duration_since(signed).or_else(|_| signed.duration_since(now));
         if skew.is_ok_and(|skew| skew <= SKEW) {
-            return Ok(());
+            return Ok(signed);
         }
         let why = "X-Sdk-Date is more than 15 minutes from this host's clock; set the clocks";
         Err(unauthenticated(why))
+    }
+}
+
+impl SignedClaim {
+    /// Who asks, if the request with its body is signed. One that changes something is taken once.
+    pub(super) fn verified(
+        &self,
+        received: &Received<'_>,
+        memory: &mut Memory,
+        (now, wall): (Instant, SystemTime),
+    ) -> Result<Caller, Refusal> {
+        let Self { authorization, key, signed } = self;
+        let header = |name: &str| received.header(name);
+        let content = header("x-sdk-content-sha256");
+        if content.is_some_and(|content| content != hash(received.body)) {
+            return Err(unauthenticated("X-Sdk-Content-Sha256 is not the hash of the body"));
+        }
+        let Received { method, path, query, body, .. } = *received;
+        let request = SignedRequest { method, path, query, header: &header, body };
+        if !request.is_signed(authorization, key.secret()) {
+            return Err(failed());
+        }
+        if method == "GET" {
+            return Ok(Caller::of(key));
+        }
+        if memory.dates.may_be_known(&key.access, *signed) {
+            let why = "this request was signed before the agent started again, which may have received it before; \
+                       sign it again";
+            return Err(unauthenticated(why));
+        }
+        match memory.replays.look(&authorization.signature, now) {
+            Seen::New => {}
+            Seen::Before => {
+                let why = "this signed request was received before; sign it again";
+                return Err(unauthenticated(why));
+            }
+            Seen::NoRoom => {
+                return Err(Refusal::too_many(format!(
+                    "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
+                     over; change less often, or show a token in X-Auth-Token"
+                )));
+            }
+        }
+        // Older ones are not of this time any more, by which agent they were taken.
+        let since = wall.checked_sub(2 * SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
+        memory.dates.note(&key.access, *signed, since)?;
+        Ok(Caller::of(key))
     }
 }
 
@@ -173,6 +218,10 @@ fn moment(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(&written).ok().filter(|_| is_plain)
 }
 
+fn failed() -> Refusal {
+    unauthenticated("verify aksk signature fail")
+}
+
 fn unauthenticated(why: &str) -> Refusal {
     Refusal::unauthenticated(format!("Incorrect IAM authentication information: {why}"))
 }
@@ -193,15 +242,25 @@ mod tests {
     }
 
     fn signed(access: &str, secret: &str, method: &str, names: &[&str]) -> HeaderMap {
+        signed_at(DAY, access, secret, method, names)
+    }
+
+    fn signed_at(
+        date: &str,
+        access: &str,
+        secret: &str,
+        method: &str,
+        names: &[&str],
+    ) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert("host", "h".parse().unwrap());
-        headers.insert(DATE, DAY.parse().unwrap());
+        headers.insert(DATE, date.parse().unwrap());
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let request =
             SignedRequest { method, path: "/v3/p", query: "", header: &header, body: b"" };
         let canonical = request.canonical(&names, "").unwrap();
-        let text = format!("SDK-HMAC-SHA256\n{DAY}\n{}", hash(canonical.as_bytes()));
+        let text = format!("SDK-HMAC-SHA256\n{date}\n{}", hash(canonical.as_bytes()));
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let signature = hex(hmac::sign(&key, text.as_bytes()).as_ref());
         let all = names.join(";");
@@ -213,11 +272,25 @@ mod tests {
 
     struct Asked<'a> {
         keys: &'a ClientKeys,
-        replays: Replays,
+        memory: Memory,
         start: Instant,
+        folder: tempfile::TempDir,
     }
 
-    impl Asked<'_> {
+    impl<'a> Asked<'a> {
+        fn of(keys: &'a ClientKeys) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let dates = SignedDates::open(folder.path().join("signed"));
+            let memory = Memory { replays: Replays::default(), dates };
+            Self { keys, memory, start: Instant::now(), folder }
+        }
+
+        /// The agent ends, and another one starts.
+        fn restart(&mut self) {
+            let dates = SignedDates::open(self.folder.path().join("signed"));
+            self.memory = Memory { replays: Replays::default(), dates };
+        }
+
         fn at(
             &mut self,
             method: &str,
@@ -228,14 +301,21 @@ mod tests {
             let received = Received { method, path: "/v3/p", query: "", headers, body: b"" };
             let wall = moment(DAY).unwrap() + Duration::from_secs(wall);
             let now = self.start + Duration::from_secs(seconds);
-            received.caller(self.keys, &mut self.replays, (now, wall)).map_err(|why| why.message)
+            let caller = match received.claim(self.keys, wall) {
+                Ok(Claim::Known(caller)) => Ok(caller),
+                Ok(Claim::Signed(claim)) => {
+                    claim.verified(&received, &mut self.memory, (now, wall))
+                }
+                Err(refusal) => Err(refusal),
+            };
+            caller.map_err(|why| why.message)
         }
     }
 
     #[test]
     fn a_signature_or_a_token_says_who_asks() {
         let (keys, access, secret, token) = keys();
-        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
+        let mut asked = Asked::of(&keys);
         let names = ["host", DATE];
         let headers = signed(&access, &secret, "GET", &names);
         let caller = asked.at("GET", &headers, 0, 0).unwrap();
@@ -260,7 +340,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_not_taken_again_later() {
         let (keys, access, secret, _) = keys();
-        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
+        let mut asked = Asked::of(&keys);
         let post = signed(&access, &secret, "POST", &["host", DATE]);
         assert!(asked.at("POST", &post, 0, 0).is_ok());
         assert!(asked.at("POST", &post, 1, 0).is_ok(), "two within a second may be equal");
@@ -270,6 +350,36 @@ mod tests {
         assert!(asked.at("POST", &post, 1802, 0).unwrap_err().contains("received before"));
         let get = signed(&access, &secret, "GET", &["host", DATE]);
         assert!(asked.at("GET", &get, 0, 0).is_ok() && asked.at("GET", &get, 99, 0).is_ok());
+    }
+
+    #[test]
+    fn what_changed_something_is_not_taken_again_by_the_next_agent() {
+        let (keys, access, secret, _) = keys();
+        let mut asked = Asked::of(&keys);
+        let at =
+            |date: &str, method: &str| signed_at(date, &access, &secret, method, &["host", DATE]);
+        // The client's clock is ahead.
+        let late = "20260101T001000Z";
+        assert!(asked.at("POST", &at(late, "POST"), 0, 0).is_ok());
+        assert!(asked.at("POST", &at(DAY, "POST"), 1, 0).is_ok());
+        asked.restart();
+        for (date, method, said) in [
+            (late, "POST", Some("before the agent started")),
+            (DAY, "POST", Some("before the agent started")),
+            (late, "PUT", Some("before the agent started")),
+            (late, "GET", None),
+            ("20260101T001001Z", "POST", None),
+        ] {
+            let found = asked.at(method, &at(date, method), 2, 30).err();
+            let fits = match (&found, said) {
+                (Some(why), Some(said)) => why.contains(said),
+                (found, said) => found.is_none() && said.is_none(),
+            };
+            assert!(fits, "{date} {method}: {found:?}");
+        }
+        // A wrong signature says nothing of that.
+        let wrong = signed_at(DAY, &access, "other", "POST", &["host", DATE]);
+        assert!(asked.at("POST", &wrong, 3, 0).unwrap_err().contains("signature fail"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The API as its clients meet it, on a real store, without an agent.
 
 mod batches;
+mod bounds;
 mod copies;
 mod facts;
 mod kept;
