@@ -8,6 +8,7 @@ pub mod described;
 mod failures;
 mod field;
 mod further;
+pub mod hostile;
 pub mod keys;
 mod list;
 pub mod local;
