@@ -26,7 +26,7 @@ mod validation;
 
 pub use self::failures::wrong_credentials;
 pub use self::resources::{ApiLimits, MemberHealths};
-pub use self::server::ApiServer;
+pub use self::server::{ApiFiles, ApiServer};
 
 #[cfg(test)]
 mod tests;

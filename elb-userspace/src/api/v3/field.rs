@@ -35,10 +35,8 @@ impl Field {
 
     /// How many characters or entries there may be.
     pub(super) fn bound(&self) -> RangeInclusive<i64> {
-        let most = match &self.of {
-            FieldType::List(_) => Self::MOST_ENTRIES,
-            _ => Self::MOST_CHARACTERS,
-        };
+        let is_list = matches!(self.of, FieldType::List(_));
+        let most = if is_list { Self::MOST_ENTRIES } else { Self::MOST_CHARACTERS };
         let open = 0..=i64::try_from(most).unwrap_or(i64::MAX);
         self.length.clone().unwrap_or(open)
     }
@@ -87,7 +85,7 @@ impl Field {
             FieldType::Text if self.choices.is_empty() => {
                 format!("{rule} of {} characters", written(&self.bound()))
             }
-            _ => rule,
+            FieldType::Text | FieldType::Number | FieldType::Flag | FieldType::Model(_) => rule,
         }
     }
 }

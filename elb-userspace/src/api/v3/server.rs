@@ -62,6 +62,14 @@ pub struct ApiServer {
     shared: Arc<Shared>,
 }
 
+/// The files of an API, next to its store.
+pub struct ApiFiles {
+    /// The keys of clients; it may be a place that the agent only reads.
+    pub keys: PathBuf,
+    /// When each key last signed a change.
+    pub signed: PathBuf,
+}
+
 /// What requests have to do with each other.
 struct Shared {
     keys: Mutex<KeyFile>,
@@ -76,13 +84,13 @@ impl ApiServer {
     pub fn new(
         settings: ApiSettings,
         limits: ApiLimits,
-        keys: PathBuf,
+        files: ApiFiles,
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
     ) -> Self {
-        let dates = SignedDates::open(keys.with_added_extension("signed"));
+        let dates = SignedDates::open(files.signed);
         let shared = Shared {
-            keys: Mutex::new(KeyFile::new(keys)),
+            keys: Mutex::new(KeyFile::new(files.keys)),
             memory: Mutex::new(Memory { replays: Replays::default(), dates }),
             unverified: Room::default(),
             failures: Mutex::default(),

@@ -141,11 +141,8 @@ fn allows(field: &Field, value: &Value) -> bool {
             field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
         }
         Value::Array(entries) => {
-            let of = match &field.of {
-                FieldType::List(inner) => (**inner).clone(),
-                other => other.clone(),
-            };
-            let plain = Field { of, length: None, ..field.clone() };
+            let of = if let FieldType::List(inner) = &field.of { inner } else { &field.of };
+            let plain = Field { of: of.clone(), length: None, ..field.clone() };
             entries.iter().all(|entry| allows(&plain, entry))
         }
         Value::Null | Value::Bool(_) | Value::Object(_) => true,

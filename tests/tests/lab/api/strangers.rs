@@ -198,6 +198,8 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
     session.members_are(&made.pool, "ONLINE")?;
     session.scene.is_served_by(&[0, 1])?;
     ensure!(session.scene.metric("elb_api_wrong_credentials_total")? > 0);
+    let refused = session.scene.agent.status()?["agent"]["api"].clone();
+    ensure!(refused["wrong_credentials"].as_u64() > Some(0), "{refused}");
 
     stop.send_replace(true);
     clients.join().expect("it does not panic")??;
