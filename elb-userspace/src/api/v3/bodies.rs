@@ -25,10 +25,10 @@ const PIECE: usize = 1 << 10;
 #[derive(Clone)]
 pub(super) struct Room(Arc<Semaphore>);
 
-/// A body, and the room that it takes until this is dropped.
+/// A body, and the room that it takes until that is dropped.
 pub(super) struct Held {
     pub(super) bytes: Vec<u8>,
-    room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Room {

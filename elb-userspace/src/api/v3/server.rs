@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
 pub(super) use super::bodies::{BODY, read};
-use super::bodies::{Room, discard};
+use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::{Failures, wrong_credentials};
 use super::keys::{self, KeyFile};
@@ -151,13 +151,15 @@ impl ApiServer {
                 self.answered(caller, &head, wall, id).await
             }
             Ok(Claim::Signed(claim)) => {
-                let body = self.shared.unverified.read(body).await?;
-                let received = Received { body: &body.bytes, ..head };
-                match self.verified(&claim, &received, wall) {
+                let Held { bytes, room } = self.shared.unverified.read(body).await?;
+                let received = Received { body: &bytes, ..head };
+                let verified = self.verified(&claim, &received, wall);
+                // Room is for those who are not known, and while they are not.
+                drop(room);
+                match verified {
                     Ok(caller) => self.answered(caller, &received, wall, id).await,
                     Err(refusal) => {
-                        // Who waits holds no room.
-                        drop(body);
+                        drop(bytes);
                         Err(self.slowed(peer, refusal).await)
                     }
                 }

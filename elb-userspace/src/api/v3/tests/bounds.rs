@@ -80,6 +80,23 @@ async fn texts_are_bounded_also_those_of_copies() {
     assert!(said.contains("name is") && said.contains("262 characters, of at most 255"), "{said}");
 }
 
+/// Who is refused by the head of a request has its body thrown away, however large it is.
+#[tokio::test]
+async fn a_body_is_read_only_once_it_is_known_who_sends_it() {
+    let scene = Scene::new();
+    let large = "x".repeat(2 << 20);
+    let path = format!("/v3/{PROJECT}/elb/pools");
+    for (token, status, code) in [
+        ("wrong", StatusCode::UNAUTHORIZED, "APIGW.0301"),
+        (&*scene.read_only, StatusCode::FORBIDDEN, "SYS.0403"),
+        (&*scene.token, StatusCode::PAYLOAD_TOO_LARGE, "ELB.8902"),
+    ] {
+        let (found, reply) = scene.raw(token, "POST", &path, &large).await;
+        assert_eq!((found, &reply["error_code"]), (status, &json!(code)), "{reply}");
+    }
+    assert_eq!(scene.raw(&scene.token, "GET", &path, &large).await.0, StatusCode::OK);
+}
+
 /// A key that may only read pushes nothing out of the audit log, and has the disk written to at a bounded rate.
 #[tokio::test]
 async fn a_key_that_may_only_read_has_few_records() {
