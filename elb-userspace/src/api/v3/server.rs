@@ -21,7 +21,7 @@ use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClai
 pub(super) use super::bodies::{BODY, read};
 use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
-use super::failures::{Failures, wrong_credentials};
+use super::failures::Failures;
 use super::keys::{self, KeyFile};
 use super::member_checks::MemberChecks;
 use super::operations::{self, Known};
@@ -308,7 +308,7 @@ impl ApiServer {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             let wait = failures.note(address, now);
             if failures.is_to_be_said(now) {
-                let since_start = wrong_credentials();
+                let since_start = super::failures::wrong_credentials();
                 tracing::warn!(%address, since_start, "wrong credentials for the API");
             }
             wait
