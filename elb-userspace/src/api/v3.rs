@@ -8,7 +8,6 @@ pub mod described;
 mod failures;
 mod field;
 mod further;
-pub mod hostile;
 pub mod keys;
 mod list;
 pub mod local;
@@ -22,6 +21,7 @@ mod server;
 mod signature;
 mod signed_dates;
 mod table;
+pub mod untrusted;
 mod validation;
 
 pub use self::failures::wrong_credentials;

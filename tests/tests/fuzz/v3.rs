@@ -1,7 +1,9 @@
 //! The head of requests of the ELB V3 API, which is read before it is known who asks: signature, path and query.
 //! Whatever they are, nothing that is not signed is taken for signed, and what is read is what was meant.
 
-use elb_userspace::api::v3::hostile::{HostileHead, HostilePath, hostile_query, written_query};
+use elb_userspace::api::v3::untrusted::{
+    UntrustedHead, UntrustedPath, untrusted_query, written_query,
+};
 
 use crate::campaign;
 
@@ -22,22 +24,22 @@ fn signature() {
         let mut line = || lines.next().unwrap_or_default();
         let (authorization, path, query) = (line(), line(), line());
         let headers = [("host", line()), ("x-sdk-date", line())];
-        let head = HostileHead { method: "POST", path, query, headers: &headers, authorization };
+        let head = UntrustedHead { method: "POST", path, query, headers: &headers, authorization };
         let Some(understood) = head.understood() else {
             assert!(!head.is_signed(SECRET), "{authorization:?}");
             return;
         };
-        let again = HostileHead { authorization: &understood, ..head };
+        let again = UntrustedHead { authorization: &understood, ..head };
         assert_eq!(again.understood().as_ref(), Some(&understood));
         assert_eq!(head.is_signed(SECRET), again.is_signed(SECRET));
         let Some(signed) = head.signed(SECRET) else {
             assert!(!head.is_signed(SECRET), "a header that is to be signed is not there");
             return;
         };
-        let own = HostileHead { authorization: &signed, ..head };
+        let own = UntrustedHead { authorization: &signed, ..head };
         assert!(own.is_signed(SECRET), "{signed}");
         assert!(
-            !own.is_signed("SKTESU") && !HostileHead { method: "PUT", ..own }.is_signed(SECRET)
+            !own.is_signed("SKTESU") && !UntrustedHead { method: "PUT", ..own }.is_signed(SECRET)
         );
         // One that others made is ours, byte by byte, or of the same request with its query sorted.
         assert!(
@@ -56,10 +58,10 @@ fn path() {
         let Some((first, path)) = input.split_first() else { return };
         let method = METHODS[usize::from(*first) % METHODS.len()];
         let path = String::from_utf8_lossy(path);
-        let Some(read) = HostilePath::read(method, &path) else { return };
+        let Some(read) = UntrustedPath::read(method, &path) else { return };
         assert!(read.parameters.iter().all(|(_, value)| !value.is_empty()), "{read:?}");
         let written = read.written();
-        assert_eq!(HostilePath::read(method, &written), Some(read), "{path:?} {written:?}");
+        assert_eq!(UntrustedPath::read(method, &written), Some(read), "{path:?} {written:?}");
     });
 }
 
@@ -70,10 +72,10 @@ fn query() {
         let Some((first, raw)) = input.split_first() else { return };
         let operation = QUERIED[usize::from(*first) % QUERIED.len()];
         let raw = String::from_utf8_lossy(raw);
-        match hostile_query(operation, &raw) {
+        match untrusted_query(operation, &raw) {
             Ok(pairs) => {
                 let written = written_query(&pairs);
-                assert_eq!(hostile_query(operation, &written), Ok(pairs), "{raw:?} {written:?}");
+                assert_eq!(untrusted_query(operation, &written), Ok(pairs), "{raw:?} {written:?}");
             }
             Err(why) => assert!(!why.is_empty() && why.len() <= MESSAGE, "{} bytes", why.len()),
         }

@@ -224,9 +224,9 @@ async fn brought(
     request: &ApplyRequest,
     by: &Applicant,
 ) -> Result<Json<ApplyReport>, Error> {
-    let model = model_of(request)?;
+    let (model, by) = (model_of(request)?, by.clone());
     for _ in 0..TRIALS {
-        let (applied, text, revision) = trial(server, store, &model, by).await?;
+        let (applied, text, revision) = trial(server, store, &model, &by).await?;
         let planned = planned(server, text).await?;
         let refused = planned.errors.iter().map(ToString::to_string).filter(|_| !planned.accepted);
         let refused: Vec<_> = planned.refused.into_iter().chain(refused).collect();
@@ -235,7 +235,7 @@ async fn brought(
         if request.dry_run || !planned.accepted {
             return Ok(Json(report));
         }
-        if let Some(changes) = done(server, store, &model, by, revision).await? {
+        if let Some(changes) = done(server, store, &model, &by, revision).await? {
             return Ok(Json(ApplyReport { changes, applied: true, ..report }));
         }
     }

@@ -10,7 +10,7 @@ use super::table::TABLE;
 
 /// A request without a body, and a header `Authorization`.
 #[derive(Clone, Copy, Debug)]
-pub struct HostileHead<'a> {
+pub struct UntrustedHead<'a> {
     /// Its method.
     pub method: &'a str,
     /// As it is received.
@@ -23,7 +23,7 @@ pub struct HostileHead<'a> {
     pub authorization: &'a str,
 }
 
-impl HostileHead<'_> {
+impl UntrustedHead<'_> {
     /// The header as it was understood, written by us.
     pub fn understood(&self) -> Option<String> {
         let read = Authorization::parse(self.authorization)?;
@@ -66,14 +66,14 @@ impl Authorization {
 
 /// A path that the API has.
 #[derive(Debug, PartialEq, Eq)]
-pub struct HostilePath {
+pub struct UntrustedPath {
     /// The operation.
     pub operation: &'static str,
     /// Its parameters.
     pub parameters: Vec<(&'static str, String)>,
 }
 
-impl HostilePath {
+impl UntrustedPath {
     /// What a request is for.
     pub fn read(method: &str, path: &str) -> Option<Self> {
         let routed = route(method, path)?;
@@ -100,7 +100,7 @@ impl HostilePath {
 ///
 /// # Errors
 /// What is wrong, for people.
-pub fn hostile_query(operation: &str, raw: &str) -> Result<Vec<(String, String)>, String> {
+pub fn untrusted_query(operation: &str, raw: &str) -> Result<Vec<(String, String)>, String> {
     let found = TABLE.operations.iter().find(|one| one.name == operation);
     let found = found.ok_or_else(|| format!("there is no operation {operation:?}"))?;
     let pairs = QueryPairs::read(raw, found).map_err(|refusal| refusal.message)?;
