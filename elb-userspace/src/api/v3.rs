@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod authentication;
+mod bodies;
 mod call;
 pub mod described;
 mod failures;
@@ -21,11 +22,14 @@ mod resources;
 mod route;
 mod server;
 mod signature;
+mod signed_dates;
 mod table;
+pub mod untrusted;
 mod validation;
 
+pub use self::failures::wrong_credentials;
 pub use self::resources::{ApiLimits, MemberHealths};
-pub use self::server::ApiServer;
+pub use self::server::{ApiFiles, ApiServer};
 
 #[cfg(test)]
 mod tests;

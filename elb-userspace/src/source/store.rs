@@ -11,6 +11,7 @@ mod document;
 mod documents;
 mod group;
 mod migrations;
+mod refused;
 pub mod text;
 mod wanted;
 mod writer;
@@ -22,6 +23,7 @@ pub use self::dangling::dangling;
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};
+pub use self::refused::unrecorded;
 pub use self::wanted::{WantedDocument, wanted};
 pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};
 

@@ -27,6 +27,20 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Characters of a text for which the table has no bound.
+    pub(super) const MOST_CHARACTERS: usize = 255;
+    /// Entries of a list for which the table has no bound. Operations and resources have bounds of their own, which are
+    /// lower.
+    pub(super) const MOST_ENTRIES: usize = 1000;
+
+    /// How many characters or entries there may be.
+    pub(super) fn bound(&self) -> RangeInclusive<i64> {
+        let is_list = matches!(self.of, FieldType::List(_));
+        let most = if is_list { Self::MOST_ENTRIES } else { Self::MOST_CHARACTERS };
+        let open = 0..=i64::try_from(most).unwrap_or(i64::MAX);
+        self.length.clone().unwrap_or(open)
+    }
+
     /// Reads `type[!] [e=a|b] [n=lo..hi|…] [l=lo..hi] [d=default]`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
@@ -70,10 +84,12 @@ impl Field {
             let ranges: Vec<String> = self.numbers.iter().map(written).collect();
             rule = format!("{rule} from {}", ranges.join(" or "));
         }
-        match (&self.length, &self.of) {
-            (Some(length), FieldType::List(_)) => format!("{rule} of {} entries", written(length)),
-            (Some(length), _) => format!("{rule} of {} characters", written(length)),
-            (None, _) => rule,
+        match &self.of {
+            FieldType::List(_) => format!("{rule} of {} entries", written(&self.bound())),
+            FieldType::Text if self.choices.is_empty() => {
+                format!("{rule} of {} characters", written(&self.bound()))
+            }
+            FieldType::Text | FieldType::Number | FieldType::Flag | FieldType::Model(_) => rule,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Lists: which resources a query asks for, and which page of them.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -106,16 +108,16 @@ fn chosen<S: FnOnce() -> Value>(
 }
 
 /// The keys that choose among resources.
-fn filters(query: &QueryPairs) -> Vec<(&str, Vec<&str>)> {
+fn filters(query: &QueryPairs) -> Vec<(&str, BTreeSet<&str>)> {
     // There is no recycle bin that could be left out.
     const OTHERS: [&str; 4] = ["limit", "marker", "page_reverse", "include_recycle_bin"];
-    query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key)).collect()
+    let all = query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key));
+    all.map(|(key, values)| (key, values.into_iter().collect())).collect()
 }
 
 /// Whether a resource has one of the values.
-fn matches(item: &Value, key: &str, values: &[&str]) -> bool {
-    let found = found(item, key);
-    values.iter().any(|value| found.iter().any(|one| one == value))
+fn matches(item: &Value, key: &str, values: &BTreeSet<&str>) -> bool {
+    found(item, key).iter().any(|one| values.contains(&**one))
 }
 
 /// The values that a resource has for a key of a query.
@@ -247,7 +249,7 @@ mod tests {
             ("connection_drain", "false", true),
             ("pool_health", "minimum_healthy_member_count=1", true),
         ] {
-            assert_eq!(matches(&item, key, &[value]), fits, "{key} {value}");
+            assert_eq!(matches(&item, key, &BTreeSet::from([value])), fits, "{key} {value}");
         }
     }
 }

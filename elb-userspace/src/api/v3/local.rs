@@ -28,7 +28,7 @@ use crate::api::shape::reload::{PlanRequest, ReloadReport};
 use crate::api::shape::status::timestamp;
 use crate::model::Model;
 use crate::source::file::{self, Host, SourceText};
-use crate::source::store::{Store, text};
+use crate::source::store::{AuditRecord, Store, text};
 
 /// The API of an agent; none: it serves a file.
 #[derive(Clone)]
@@ -179,7 +179,6 @@ async fn apply_file(
     let request = request.map_err(|error| Error::new(ErrorCode::TooLarge, error.to_string()))?;
     let request: ApplyRequest =
         serde_json::from_slice(&request).map_err(|error| format!("not a request: {error}"))?;
-    let model = model_of(&request)?;
     let project = match &request.project {
         Some(project) => project.clone(),
         None => server.own_project().map_err(|why| why.message)?,
@@ -190,6 +189,42 @@ async fn apply_file(
         request: keys::random(16).map_err(|error| failed(&error.to_string()))?,
         now: timestamp(wall()),
     };
+    let applied = brought(server, store, &request, &by).await;
+    if !request.dry_run && !applied.as_ref().is_ok_and(|report| report.applied) {
+        note_refused(store, &by).await;
+    }
+    applied
+}
+
+/// One record of a file that was to be applied and changed nothing.
+async fn note_refused(store: &Store, by: &Applicant) {
+    let Applicant { actor, project, request, now } = by.clone();
+    let (operation, result) = ("applyFile".to_owned(), "refused".to_owned());
+    let record = AuditRecord {
+        at: now,
+        actor,
+        operation,
+        request,
+        project,
+        result,
+        ..AuditRecord::default()
+    };
+    let written = store.write(move |transaction| {
+        transaction.note(record.clone());
+        Err::<(), _>(())
+    });
+    // The log has why not.
+    let _ = written.await;
+}
+
+/// Tries a file until nothing else was written meanwhile.
+async fn brought(
+    server: &ApiServer,
+    store: &Store,
+    request: &ApplyRequest,
+    by: &Applicant,
+) -> Result<Json<ApplyReport>, Error> {
+    let (model, by) = (model_of(request)?, by.clone());
     for _ in 0..TRIALS {
         let (applied, text, revision) = trial(server, store, &model, &by).await?;
         let planned = planned(server, text).await?;

@@ -6,6 +6,7 @@ use super::field::{Field, FieldType};
 use super::ids;
 use super::refusal::Refusal;
 use super::table::Operation;
+use super::validation::{Messages, shortened};
 
 /// Keys and values in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,28 +16,31 @@ impl QueryPairs {
     /// Reads the query of a request for an operation.
     pub(super) fn read(raw: &str, operation: &Operation) -> Result<Self, Refusal> {
         let pairs = Self::parse(raw);
-        let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
-        for (key, values) in pairs.by_key() {
+        let (mut unknown, mut wrong) = (Messages::default(), Messages::default());
+        for (key, value) in &pairs.0 {
             let Some(field) = operation.query.get(key) else {
-                unknown.push(key);
+                unknown.push(|| shortened(key));
                 continue;
             };
             let field = rules(field, key);
-            let invalid = values.iter().filter(|value| !is_valid(&field, value));
-            wrong.extend(
-                invalid.map(|value| format!("query {key} is {value:?}, use {}", field.rule())),
-            );
-            if values.len() > 1 && !operation.query.get(key).is_some_and(Field::is_list) {
-                wrong.push(format!("query {key} is there {} times, use one", values.len()));
+            if !is_valid(&field, value) {
+                let value = shortened(value);
+                wrong.push(|| format!("query {key} is {value:?}, use {}", field.rule()));
             }
         }
-        if !unknown.is_empty() {
+        for (key, field) in &operation.query {
+            let count = pairs.0.iter().filter(|(one, _)| one == key).count();
+            if count > 1 && !field.is_list() {
+                wrong.push(|| format!("query {key} is there {count} times, use one"));
+            }
+        }
+        let unknown = unknown.joined(", ").map(|unknown| {
             let names: Vec<&str> = operation.query.keys().map(String::as_str).collect();
             let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let unknown = unknown.join(", ");
-            wrong.insert(0, format!("Unrecognized query key(s) '{unknown}', use of: {all}"));
-        }
-        if wrong.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(wrong.join("; "))) }
+            format!("Unrecognized query key(s) '{unknown}', use of: {all}")
+        });
+        let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
+        if all.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(all.join("; "))) }
     }
 
     fn parse(raw: &str) -> Self {

@@ -12,13 +12,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
-use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::authentication::{Caller, Received, Replays};
+use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
+pub(super) use super::bodies::{BODY, read};
+use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::Failures;
 use super::ids;
@@ -30,6 +31,7 @@ use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::resources::{ApiLimits, HostState, MemberHealths, View};
 use super::route::{Routed, route};
+use super::signed_dates::SignedDates;
 use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
@@ -46,10 +48,6 @@ use crate::source::store::{Body, Store};
 
 /// Connections at once; others wait.
 const CONNECTIONS: usize = 256;
-/// Bytes of a body: room for 300 described networks, or 500 members.
-const MAX_BODY: usize = 1 << 20;
-/// How long a body may take.
-pub(super) const BODY: Duration = Duration::from_secs(10);
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
 /// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
@@ -66,10 +64,19 @@ pub struct ApiServer {
     shared: Arc<Shared>,
 }
 
+/// The files of an API, next to its store.
+pub struct ApiFiles {
+    /// The keys of clients; it may be a place that the agent only reads.
+    pub keys: PathBuf,
+    /// When each key last signed a change.
+    pub signed: PathBuf,
+}
+
 /// What requests have to do with each other.
 struct Shared {
     keys: Mutex<KeyFile>,
-    replays: Mutex<Replays>,
+    memory: Mutex<Memory>,
+    unverified: Room,
     failures: Mutex<Failures>,
     checks: MemberChecks,
 }
@@ -79,13 +86,15 @@ impl ApiServer {
     pub fn new(
         settings: ApiSettings,
         limits: ApiLimits,
-        keys: PathBuf,
+        files: ApiFiles,
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
     ) -> Self {
+        let dates = SignedDates::open(files.signed);
         let shared = Shared {
-            keys: Mutex::new(KeyFile::new(keys)),
-            replays: Mutex::default(),
+            keys: Mutex::new(KeyFile::new(files.keys)),
+            memory: Mutex::new(Memory { replays: Replays::default(), dates }),
+            unverified: Room::default(),
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
@@ -126,15 +135,38 @@ impl ApiServer {
         id: &str,
     ) -> Result<Reply, Refusal> {
         let wall = wall();
-        let body = read(body).await?;
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let (method, headers) = (parts.method.as_str(), &parts.headers);
-        let received = Received { method, path, query, headers, body: &body };
-        let caller = match self.caller(&received, wall) {
-            Ok(caller) => caller,
-            Err(refusal) => return Err(self.slowed(peer, refusal).await),
-        };
-        self.answered(caller, &received, wall, id).await
+        let head = Received { method, path, query, headers, body: &[] };
+        match self.claim(&head, wall) {
+            Err(refusal) => {
+                discard(body).await;
+                Err(self.slowed(peer, refusal).await)
+            }
+            Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
+                let body = read(body).await?;
+                self.answered(caller, &Received { body: &body, ..head }, wall, id).await
+            }
+            // Nothing that is in the body counts.
+            Ok(Claim::Known(caller)) => {
+                discard(body).await;
+                self.answered(caller, &head, wall, id).await
+            }
+            Ok(Claim::Signed(claim)) => {
+                let Held { bytes, room } = self.shared.unverified.read(body).await?;
+                let received = Received { body: &bytes, ..head };
+                let verified = self.verified(&claim, &received, wall);
+                // Room is for those who are not known, and while they are not.
+                drop(room);
+                match verified {
+                    Ok(caller) => self.answered(caller, &received, wall, id).await,
+                    Err(refusal) => {
+                        drop(bytes);
+                        Err(self.slowed(peer, refusal).await)
+                    }
+                }
+            }
+        }
     }
 
     /// What is answered to a caller who is known.
@@ -167,24 +199,15 @@ impl ApiServer {
         if operation.name == VERSIONS {
             return may.map(|()| operations::versions());
         }
-        let known = match (Known::find(&operation.name), &may) {
-            (Err(_), Err(refusal)) => return Err(refusal.clone()),
-            (known, _) => known?,
+        let known = match may.and_then(|()| Known::find(&operation.name)) {
+            Ok(known) => known,
+            Err(refusal) => return Err(self.noted(&call, refusal).await),
         };
         let store = self.store.as_ref();
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        if let Err(refusal) = may.and_then(|()| understand(&mut call, query, body)) {
-            if !known.audited().is_empty() {
-                let mut record = call.record(known.audited(), &Err(refusal.clone()));
-                record.id = call.target().map(str::to_owned);
-                let noted = store.write(move |transaction| {
-                    transaction.note(record.clone());
-                    Ok::<_, ()>(())
-                });
-                noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;
-            }
-            return Err(refusal);
+        if let Err(refusal) = understand(&mut call, query, body) {
+            return Err(self.noted(&call, refusal).await);
         }
         let health = async |of| match known.asks_for_health() {
             true => self.health(of).await,
@@ -199,6 +222,23 @@ impl ApiServer {
             Known::Further(further) => further.answer(&call, store, base, health).await?,
         };
         judged(reply, operation)
+    }
+
+    /// Writes down that a change was refused before anything was tried; what was refused stays refused, whatever the
+    /// disk says.
+    async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
+        let name = audited(call.operation);
+        if let (Ok(store), false) = (&self.store, name.is_empty()) {
+            let mut record = call.record(&name, &Err(refusal.clone()));
+            record.id = call.target().map(str::to_owned);
+            let written = store.write(move |transaction| {
+                transaction.note(record.clone());
+                Err::<(), _>(())
+            });
+            // The log has why not.
+            let _ = written.await;
+        }
+        refusal
     }
 
     /// Begins to find out what keeps a member from working.
@@ -233,14 +273,23 @@ impl ApiServer {
         Err("the agent was busy with other members all the time".to_owned())
     }
 
-    fn caller(&self, received: &Received<'_>, wall: SystemTime) -> Result<Caller, Refusal> {
+    fn claim(&self, head: &Received<'_>, wall: SystemTime) -> Result<Claim, Refusal> {
         let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = file.now().map_err(|error| {
             tracing::error!("the API takes no requests: {error:#}");
             Refusal::internal("the keys of this host cannot be used; its log says why".to_owned())
         })?;
-        let mut replays = self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        received.caller(keys, &mut replays, (Instant::now(), wall))
+        head.claim(keys, wall)
+    }
+
+    fn verified(
+        &self,
+        claim: &SignedClaim,
+        received: &Received<'_>,
+        wall: SystemTime,
+    ) -> Result<Caller, Refusal> {
+        let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        claim.verified(received, &mut memory, (Instant::now(), wall))
     }
 
     /// The project of those who name none.
@@ -261,7 +310,7 @@ impl ApiServer {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             let wait = failures.note(address, now);
             if failures.is_to_be_said(now) {
-                let since_start = failures.all;
+                let since_start = super::failures::wrong_credentials();
                 tracing::warn!(%address, since_start, "wrong credentials for the API");
             }
             wait
@@ -321,16 +370,18 @@ pub(super) fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
     response
 }
 
-/// The body of a request, which is bounded in bytes and time.
-pub(super) async fn read(body: HttpBody) -> Result<Vec<u8>, Refusal> {
-    match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(_)) => {
-            let why = format!("the body cannot be read, or has more than {MAX_BODY} bytes");
-            Err(Refusal::too_large(why))
-        }
+/// What an operation is called in the audit log, also one that is not there; empty if it changes nothing.
+fn audited(operation: &Operation) -> String {
+    match Known::find(&operation.name) {
+        Ok(known) => known.audited().to_owned(),
+        Err(_) if operation.method == "GET" => String::new(),
         Err(_) => {
-            Err(Refusal::invalid(format!("the body took more than {} seconds", BODY.as_secs())))
+            let mut words = operation.name.split('_');
+            let first = words.next().unwrap_or_default().to_owned();
+            words.fold(first, |name, word| {
+                let (initial, rest) = word.split_at(word.len().min(1));
+                name + &initial.to_ascii_uppercase() + rest
+            })
         }
     }
 }

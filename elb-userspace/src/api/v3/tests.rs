@@ -1,6 +1,7 @@
 //! The API as its clients meet it, on a real store, without an agent.
 
 mod batches;
+mod bounds;
 mod copies;
 mod facts;
 mod filters;
@@ -26,7 +27,7 @@ use tokio::sync::mpsc;
 
 use super::keys::{ClientKeys, KeyRole};
 use super::resources::{ApiLimits, MemberHealths};
-use super::server::ApiServer;
+use super::server::{ApiFiles, ApiServer};
 use crate::api::Query;
 use crate::api::tcp::Peer;
 use crate::source::api::ApiSettings;
@@ -93,8 +94,8 @@ impl Scene {
         keys.write(&keys_file).unwrap();
         let health = Arc::<Mutex<MemberHealths>>::default();
         let queries = agent(health.clone());
-        let server =
-            ApiServer::new(settings.clone(), LIMITS, keys_file, Ok(store.clone()), queries);
+        let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
+        let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.router().layer(peer);
         Self { router, store, token, read_only, other, health, settings, _folder: folder }

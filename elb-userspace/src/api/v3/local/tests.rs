@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::resources::ApiLimits;
+use super::super::server::ApiFiles;
 use super::*;
 use crate::source::store::{DocumentKind, Transaction};
 
@@ -14,8 +15,8 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     let store = Store::open(&folder.join("store.db"), Box::new(|_| Ok(()))).unwrap();
     let limits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
     let (queries, _) = tokio::sync::mpsc::channel(1);
-    let keys = folder.join("keys.json");
-    (ApiServer::new(settings, limits, keys, Ok(store.clone()), queries), store)
+    let files = ApiFiles { keys: folder.join("keys.json"), signed: folder.join("signed.json") };
+    (ApiServer::new(settings, limits, files, Ok(store.clone()), queries), store)
 }
 
 /// Changes what the file says of the load balancer, or tries to.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::super::field::Field;
 use super::super::refusal::Refusal;
+use super::super::validation::brief;
 use crate::source::store::{Body, Document};
 
 /// What a kind of resource does with its attributes.
@@ -22,6 +24,7 @@ impl Attributes {
         let mut body = object(&self.kept);
         for (key, value) in given.iter().filter(|(_, value)| !value.is_null()) {
             if let Some(place) = body.get_mut(key) {
+                bounded(key, value)?;
                 *place = value.clone();
             }
         }
@@ -38,6 +41,7 @@ impl Attributes {
             if value.is_null() && !default.is_null() {
                 return Err(Refusal::invalid(format!("{key} is null, and must have a value")));
             }
+            bounded(key, value)?;
             body.insert(key.clone(), value.clone());
         }
         Ok(body)
@@ -61,13 +65,31 @@ impl Attributes {
         let refused: Vec<String> = given
             .iter()
             .filter(is_refused)
-            .map(|(key, value)| format!("{key} = {value}"))
+            .map(|(key, value)| format!("{key} = {}", brief(value)))
             .collect();
         if refused.is_empty() {
             return Ok(());
         }
         Err(Refusal::not_supported(format!("this host does not support {}", refused.join(", "))))
     }
+}
+
+/// What the table bounds is judged when a request is read; nothing is kept without a bound, also of copies, which have
+/// names of their own.
+fn bounded(key: &str, value: &Value) -> Result<(), Refusal> {
+    let (text, entries) = (value.as_str(), value.as_array());
+    let characters = text.map_or(0, |text| text.chars().count());
+    if characters > Field::MOST_CHARACTERS {
+        let most = Field::MOST_CHARACTERS;
+        let why = format!("{key} is {}: {characters} characters, of at most {most}", brief(value));
+        return Err(Refusal::invalid(why));
+    }
+    let entries = entries.map_or(0, Vec::len);
+    if entries > Field::MOST_ENTRIES {
+        let most = Field::MOST_ENTRIES;
+        return Err(Refusal::invalid(format!("{key} has {entries} entries, of at most {most}")));
+    }
+    Ok(())
 }
 
 /// Whether a value asks for nothing.
@@ -96,6 +118,10 @@ pub(in crate::api::v3) fn object(value: &Value) -> Map<String, Value> {
 /// The tags that are given: at most 20, of different keys.
 pub(in crate::api::v3) fn tags(given: &Body) -> Result<BTreeMap<String, String>, Refusal> {
     const MOST: usize = 20;
+    let count = given.get("tags").and_then(Value::as_array).map_or(0, Vec::len);
+    if count > MOST {
+        return Err(Refusal::quota(format!("{count} tags are given, of at most {MOST}")));
+    }
     let mut tags = BTreeMap::new();
     for tag in given.get("tags").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| tag.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -107,9 +133,6 @@ pub(in crate::api::v3) fn tags(given: &Body) -> Result<BTreeMap<String, String>,
         if tags.insert(key.clone(), value).is_some() {
             return Err(Refusal::invalid(format!("tag {key:?} is given twice")));
         }
-    }
-    if tags.len() > MOST {
-        return Err(Refusal::quota(format!("{} tags are given, of at most {MOST}", tags.len())));
     }
     Ok(tags)
 }
