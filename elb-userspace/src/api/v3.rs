@@ -4,6 +4,7 @@ pub mod apply;
 mod authentication;
 mod call;
 pub mod described;
+pub(in crate::api) mod face;
 mod failures;
 mod field;
 mod further;
@@ -25,4 +26,4 @@ pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::ApiServer;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::api) mod tests;

@@ -3,6 +3,7 @@
 
 mod clients;
 mod commanding;
+mod openstack;
 mod operating;
 mod whole;
 
@@ -139,14 +140,20 @@ impl Session<'_> {
     }
 
     fn members_are(&mut self, pool: &str, status: &str) -> Result<()> {
+        let is_version_2 = self.client.is_version_2();
+        let fits = |member: &Value| {
+            let is_so = member["operating_status"] == status;
+            // Version 2 has no statuses by listener, and a word of its own for members without weight.
+            let is_drained = member["weight"] == 0 && member["operating_status"] == "DRAINING";
+            match is_version_2 {
+                true => is_so || is_drained,
+                false => is_so && member["status"][0]["operating_status"] == status,
+            }
+        };
         wait_for(&format!("members to be {status}"), LIMIT, || {
             let members = self.get("list_members", json!({"pool_id": pool}), "members")?;
             let all = members.as_array().context("members")?.clone();
-            let fits = all.iter().all(|member| {
-                member["operating_status"] == status
-                    && member["status"][0]["operating_status"] == status
-            });
-            Ok(fits.then_some(()))
+            Ok(all.iter().all(fits).then_some(()))
         })
     }
 

@@ -57,7 +57,7 @@ const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
-    limits: ApiLimits,
+    pub(super) limits: ApiLimits,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
     shared: Arc<Shared>,
@@ -89,11 +89,11 @@ impl ApiServer {
         Self { settings, limits, store, queries, shared: Arc::new(shared) }
     }
 
-    /// Serves until the end comes, and answers what is under way.
+    /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
     ///
     /// # Errors
     /// The address is taken, or the certificate cannot be used.
-    pub async fn run(self, mut end: watch::Receiver<bool>) -> Result<()> {
+    pub async fn run(self, faces: Router, mut end: watch::Receiver<bool>) -> Result<()> {
         let listen = self.settings.listen;
         let tls = match (&self.settings.tls_certificate, &self.settings.tls_key) {
             (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key, "the API")?),
@@ -107,7 +107,7 @@ impl ApiServer {
             // Where the agent is gone, so is the API.
             let _ = end.wait_for(|end| *end).await;
         };
-        entrance.serve(self.router(), ended).await
+        entrance.serve(faces.fallback_service(self.router()), ended).await
     }
 
     pub(super) fn router(self) -> Router {
@@ -230,7 +230,11 @@ impl ApiServer {
         Err("the agent was busy with other members all the time".to_owned())
     }
 
-    fn caller(&self, received: &Received<'_>, wall: SystemTime) -> Result<Caller, Refusal> {
+    pub(super) fn caller(
+        &self,
+        received: &Received<'_>,
+        wall: SystemTime,
+    ) -> Result<Caller, Refusal> {
         let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = file.now().map_err(|error| {
             tracing::error!("the API takes no requests: {error:#}");
@@ -248,7 +252,7 @@ impl ApiServer {
     }
 
     /// Wrong credentials wait for their answer.
-    async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
+    pub(super) async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
         if refusal.status != StatusCode::UNAUTHORIZED {
             return refusal;
         }
@@ -268,7 +272,7 @@ impl ApiServer {
     }
 
     /// How members are, as the agent knows it; nothing where it does not answer soon.
-    async fn health(&self) -> MemberHealths {
+    pub(super) async fn health(&self) -> MemberHealths {
         let (answer, answered) = oneshot::channel();
         let asked = async {
             self.queries.send(Query::MemberHealths(answer)).await.ok()?;

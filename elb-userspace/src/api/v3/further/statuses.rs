@@ -29,6 +29,21 @@ pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     Ok(Reply::new(StatusCode::OK, "statuses", json!({"loadbalancer": tree})))
 }
 
+/// How a resource is that has others below it; others are ONLINE unless they are switched off.
+pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document) -> &'static str {
+    let mut is_degraded = false;
+    let pools = match document.kind {
+        DocumentKind::LoadBalancer => View::related(&view.pools_of_balancer, document.id),
+        DocumentKind::Listener => document.reference("default_pool_id").into_iter().collect(),
+        DocumentKind::Pool => vec![document.id],
+        _ => Vec::new(),
+    };
+    for pool in pools.into_iter().filter_map(|id| view.documents.get(DocumentKind::Pool, id)) {
+        is_degraded |= of_pool(view, pool).is_degraded;
+    }
+    status(document, is_degraded)
+}
+
 /// A part of the tree, and whether a member in it is OFFLINE.
 struct Branch {
     shown: Value,
