@@ -63,8 +63,8 @@ for line in sys.stdin:
         answer = {
             "status": error.status_code,
             "code": said.get("error_code", neutron.get("type")),
-            # What the SDK itself makes of the answer.
-            "message": error.details or said.get("error_msg"),
-            "request_id": error.request_id,
+            # Of version 2, what the SDK itself makes of the answer; it does not read errors of version 3.
+            "message": said.get("error_msg") or error.details,
+            "request_id": error.response.headers.get("X-Request-Id"),
         }
     print(json.dumps(answer, default=str), flush=True)

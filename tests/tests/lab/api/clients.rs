@@ -24,6 +24,11 @@ pub(crate) trait Client {
     fn is_version_2(&self) -> bool {
         false
     }
+
+    /// Whether it shows how a member is for each listener.
+    fn has_statuses_by_listener(&self) -> bool {
+        true
+    }
 }
 
 /// curl, on the load balancer's host, with a token.
@@ -90,16 +95,20 @@ impl Client for Curl {
 
 /// A public SDK, on the load balancer's host.
 pub(crate) struct Sdk {
+    script: &'static str,
     is_version_2: bool,
     child: Child,
     calls: ChildStdin,
     replies: BufReader<ChildStdout>,
 }
 
+/// The script that runs the cloud's SDK.
+const OWN: &str = "sdk.py";
+
 impl Sdk {
     /// The cloud's: endpoint, access, secret and project are its arguments.
     pub(crate) fn start(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
-        Self::run(lab, "sdk.py", arguments, false)
+        Self::run(lab, OWN, arguments, false)
     }
 
     /// OpenStack's, or the cloud's extensions of it: the name of the proxy, endpoint, token and project are its
@@ -108,15 +117,20 @@ impl Sdk {
         Self::run(lab, "openstack_sdk.py", arguments, arguments[0] != "vlb")
     }
 
-    fn run(lab: &Lab, script: &str, arguments: [&str; 4], is_version_2: bool) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
+    fn run(
+        lab: &Lab,
+        script: &'static str,
+        arguments: [&str; 4],
+        is_version_2: bool,
+    ) -> Result<Self> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
         let mut command = lab.lb().command(python()?);
-        command.arg(script).args(arguments);
+        command.arg(path).args(arguments);
         alone(&mut command, lab);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let calls = child.stdin.take().context("its input")?;
         let replies = BufReader::new(child.stdout.take().context("its output")?);
-        Ok(Self { is_version_2, child, calls, replies })
+        Ok(Self { script, is_version_2, child, calls, replies })
     }
 }
 
@@ -137,6 +151,10 @@ pub(crate) fn openstack(lab: &Lab, endpoint: &str, token: &str, words: &[&str]) 
 impl Client for Sdk {
     fn is_version_2(&self) -> bool {
         self.is_version_2
+    }
+
+    fn has_statuses_by_listener(&self) -> bool {
+        self.script == OWN
     }
 
     fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)> {

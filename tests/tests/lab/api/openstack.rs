@@ -10,8 +10,13 @@ use super::{
 impl ApiScene {
     /// What `openstack loadbalancer` with these words prints as JSON; nothing where it prints nothing.
     fn openstack(&self, words: &[&str]) -> Result<Value> {
-        let json: &[&str] = match words.get(1) {
-            Some(&("create" | "show" | "list")) => &["-f", "json"],
+        // Statuses are JSON in any case.
+        let json: &[&str] = match words {
+            ["create" | "show", ..] | [_, "create" | "show" | "list", ..]
+                if words[0] != "status" =>
+            {
+                &["-f", "json"]
+            }
             _ => &[],
         };
         let ended = openstack(&self.lab, ENDPOINT, &self.key.token, &[words, json].concat())?;
@@ -51,7 +56,7 @@ impl ApiScene {
         ensure!(shown["id"] == lb["id"] && shown["tags"][0]["key"] == "env", "{shown}");
         let described = ["lb", "set", "web", "--attribute", "description=\"by elb\""];
         self.agent.ask(&described)?;
-        let shown = self.openstack(&["show", "web", "-f", "json"])?;
+        let shown = self.openstack(&["show", "web"])?;
         ensure!(shown["description"] == "by elb" && shown["id"] == lb["id"], "{shown}");
         Ok(())
     }
@@ -66,7 +71,7 @@ fn make_services(scene: &ApiScene) -> Result<Value> {
     let (http, echo) = (HTTP_PORT.to_string(), ECHO_PORT.to_string());
     // A load balancer needs a subnet there, which is a label here.
     let create = ["create", "--name", "web", "--vip-address", &vip, "--vip-subnet-id", "front"];
-    let more = ["--tag", "env=lab", "--wait", "-f", "json"];
+    let more = ["--tag", "env=lab", "--wait"];
     let lb = scene.openstack(&[&create[..], &more].concat())?;
     ensure!(lb["provisioning_status"] == "ACTIVE" && lb["vip_address"] == *vip, "{lb}");
     let listener = ["listener", "create", "web", "--name", "http", "--protocol-port", &http];
