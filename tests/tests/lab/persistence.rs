@@ -180,7 +180,7 @@ fn clients_are_forgotten_with_the_numbers_of_members() -> Result<()> {
     let mut scene = remembering(Some(600))?;
     let first = scene.served_by()?;
     scene.agent.kill()?;
-    std::fs::remove_file(scene.config.agent.state().join("numbers.json"))?;
+    fs::remove_file(scene.config.agent.state().join("numbers.json"))?;
     scene.agent.restart()?;
     assert!(scene.known()?["served_by"].is_null(), "{}", scene.explained("table")?);
     let next = scene.served_by()?;
