@@ -233,7 +233,7 @@ mod tests {
         let item = |n: u64| {
             let value = json!({
                 "id": format!("{n:04}"), "name": format!("n{}", n % 3), "weight": 1000 - n,
-                "admin_state_up": n % 2 == 0, "pools": [{"id": format!("p{}", n % 2)}],
+                "admin_state_up": n.is_multiple_of(2), "pools": [{"id": format!("p{}", n % 2)}],
                 "tags": if n == 1 { json!(["a", "b"]) } else { json!(["a"]) },
             });
             value.as_object().cloned().unwrap()

@@ -64,11 +64,9 @@ impl Given<'_> {
     fn special(&self, name: &str, value: &Value, made: &mut Body) -> Result<(), Fault> {
         let text = value.as_str().unwrap_or_default();
         match name {
-            "project_id" | "tenant_id" => {
-                if !is_nothing(value) && text != self.project {
-                    let why = format!("the key is for project {}, not for {value}", self.project);
-                    return Err(Fault::forbidden(why));
-                }
+            "project_id" | "tenant_id" if !is_nothing(value) && text != self.project => {
+                let why = format!("the key is for project {}, not for {value}", self.project);
+                return Err(Fault::forbidden(why));
             }
             "tags" => {
                 let has_tags =

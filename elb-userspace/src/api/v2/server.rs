@@ -260,7 +260,12 @@ const fn key(kind: DocumentKind) -> (&'static str, &'static str) {
         DocumentKind::Pool => ("pool", "pools"),
         DocumentKind::Member => ("member", "members"),
         DocumentKind::HealthMonitor => ("healthmonitor", "healthmonitors"),
-        _ => ("loadbalancer", "loadbalancers"),
+        // Version 2 has no others.
+        DocumentKind::LoadBalancer
+        | DocumentKind::IpGroup
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank
+        | DocumentKind::Job => ("loadbalancer", "loadbalancers"),
     }
 }
 
@@ -289,7 +294,11 @@ fn lacking(method: &str, target: Target<'_>) -> String {
             format!("{method} of quotas is not supported: they are the sizes of this host's maps")
         }
         Target::Deed(deed) => format!("{method} {deed} is not supported by this host"),
-        _ => format!("{method} is not supported here"),
+        Target::Resources { .. }
+        | Target::Statuses(_)
+        | Target::Tags { .. }
+        | Target::Fixed { .. }
+        | Target::Network { .. } => format!("{method} is not supported here"),
     }
 }
 

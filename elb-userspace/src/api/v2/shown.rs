@@ -71,7 +71,7 @@ fn listener(v3: &Body) -> Value {
         "default_pool_id": nonempty(v3, "default_pool_id"),
         "connection_limit": limit.unwrap_or(-1),
         "tags": tags::shown(v3.get("tags")),
-        "insert_headers": {}, "l7policies": [], "allowed_cidrs": null, "http2_enable": false,
+        "insert_headers": {}, "l7policies": [], "allowed_cidrs": v3.get("allowed_cidrs"), "http2_enable": false,
         "default_tls_container_ref": null, "sni_container_refs": [],
         "client_ca_tls_container_ref": null, "client_authentication": "NONE",
         "client_crl_container_ref": null, "tls_ciphers": null, "tls_versions": [],

@@ -12,7 +12,7 @@ use super::further::operating_status;
 use super::keys;
 use super::refusal::Refusal;
 use super::resources::{self, HostState, View};
-use super::server::{ApiServer, read, wall};
+use super::server::{ApiServer, wall};
 use crate::api::tcp::Peer;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -94,14 +94,10 @@ impl ApiServer {
         body: HttpBody,
         request: &str,
     ) -> Result<(Asker, Vec<u8>), Fault> {
-        let body = read(body).await?;
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let (method, headers) = (parts.method.as_str(), &parts.headers);
-        let received = Received { method, path, query, headers, body: &body };
-        match self.caller(&received, wall()) {
-            Ok(caller) => Ok((Asker { caller, request: request.to_owned() }, body)),
-            Err(refusal) => Err(self.slowed(peer, refusal).await.into()),
-        }
+        let answer = async |caller: Caller, received: &Received<'_>| {
+            Ok((Asker { caller, request: request.to_owned() }, received.body.to_vec()))
+        };
+        Ok(self.identified(peer, parts, body, answer).await?)
     }
 
     /// Does an operation, whose path is that below the project: what is answered.
@@ -121,7 +117,7 @@ impl ApiServer {
     }
 
     /// The resources of a kind, of one pool or with one id where that is asked for, in the order of their ids. Each
-    /// has `provisioning_status` and `operating_status`, and a member its `pool_id`.
+    /// has `provisioning_status` and `operating_status`, a member its `pool_id`, and a listener `allowed_cidrs`.
     pub(in crate::api) async fn resources(
         &self,
         asker: &Asker,
@@ -164,16 +160,29 @@ impl ApiServer {
 
 fn shown(view: &View<'_>, document: &Document) -> Body {
     let mut shown = resources::object(&resources::show(view, document));
-    let more = match document.kind {
-        DocumentKind::LoadBalancer => json!({"operating_status": operating_status(view, document)}),
-        DocumentKind::Member => json!({
-            "provisioning_status": view.own_status(document), "pool_id": document.text("pool_id"),
-        }),
-        _ => json!({
-            "provisioning_status": view.own_status(document),
-            "operating_status": operating_status(view, document),
-        }),
-    };
-    shown.extend(resources::object(&more));
+    let kind = document.kind;
+    // A load balancer has its own, of all that belongs to it.
+    if kind != DocumentKind::LoadBalancer {
+        shown.insert("provisioning_status".to_owned(), view.own_status(document).into());
+    }
+    if kind == DocumentKind::Member {
+        shown.insert("pool_id".to_owned(), document.text("pool_id").into());
+    } else {
+        shown.insert("operating_status".to_owned(), operating_status(view, document).into());
+    }
+    if let Some(allowed) = allowed(view, document) {
+        shown.insert("allowed_cidrs".to_owned(), allowed);
+    }
     shown
+}
+
+/// The networks that a listener lets in, where it does not let in all.
+fn allowed(view: &View<'_>, listener: &Document) -> Option<Value> {
+    let access = listener.body.get("ipgroup").filter(|access| {
+        access.get("enable_ipgroup") == Some(&json!(true)) && access["type"] == "white"
+    })?;
+    let group = access.get("ipgroup_id")?.as_str()?.parse().ok()?;
+    let group = view.documents.get(DocumentKind::IpGroup, group)?;
+    let list = group.body.get("ip_list")?.as_array()?;
+    Some(list.iter().filter_map(|entry| entry.get("ip")).cloned().collect())
 }

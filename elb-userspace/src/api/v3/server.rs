@@ -122,16 +122,28 @@ impl ApiServer {
         body: HttpBody,
         id: &str,
     ) -> Result<Reply, Refusal> {
-        let wall = wall();
+        let answer = async |caller: Caller, received: &Received<'_>| {
+            self.answered(caller, received, wall(), id).await
+        };
+        self.identified(peer, parts, body, answer).await
+    }
+
+    /// Finds out who asks, and lets the request be answered.
+    pub(super) async fn identified<T>(
+        &self,
+        peer: Peer,
+        parts: &Parts,
+        body: HttpBody,
+        answer: impl AsyncFnOnce(Caller, &Received<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let body = read(body).await?;
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let (method, headers) = (parts.method.as_str(), &parts.headers);
         let received = Received { method, path, query, headers, body: &body };
-        let caller = match self.caller(&received, wall) {
-            Ok(caller) => caller,
-            Err(refusal) => return Err(self.slowed(peer, refusal).await),
-        };
-        self.answered(caller, &received, wall, id).await
+        match self.caller(&received, wall()) {
+            Ok(caller) => answer(caller, &received).await,
+            Err(refusal) => Err(self.slowed(peer, refusal).await),
+        }
     }
 
     /// What is answered to a caller who is known.
@@ -252,7 +264,7 @@ impl ApiServer {
     }
 
     /// Wrong credentials wait for their answer.
-    pub(super) async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
+    async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
         if refusal.status != StatusCode::UNAUTHORIZED {
             return refusal;
         }

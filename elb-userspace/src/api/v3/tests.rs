@@ -456,8 +456,8 @@ async fn every_call_that_changes_something_is_in_the_audit_log() {
     let rename = json!({"loadbalancer": {"name": "new"}});
     scene.ask("PUT", &format!("loadbalancers/{lb}"), rename).await;
     let path = scene.store.path().to_owned();
-    let Scene { router, store, _folder, .. } = scene;
-    drop((router, store));
+    let Scene { router, server, store, _folder, .. } = scene;
+    drop((router, server, store));
     let records = read_audit(&path).await;
     let expected = [
         ("createLoadbalancer", "ok"),

@@ -108,19 +108,27 @@ const OWN: &str = "sdk.py";
 impl Sdk {
     /// The cloud's: endpoint, access, secret and project are its arguments.
     pub(crate) fn start(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
-        Self::run(lab, OWN, arguments, false)
+        Self::run(lab, OWN, &arguments, false)
+    }
+
+    /// The cloud's, with version 2 of the API.
+    pub(crate) fn version_2(
+        lab: &Lab,
+        [endpoint, access, secret, project]: [&str; 4],
+    ) -> Result<Self> {
+        Self::run(lab, OWN, &[endpoint, access, secret, project, "v2"], true)
     }
 
     /// OpenStack's, or the cloud's extensions of it: the name of the proxy, endpoint, token and project are its
     /// arguments.
     pub(crate) fn openstack(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
-        Self::run(lab, "openstack_sdk.py", arguments, arguments[0] != "vlb")
+        Self::run(lab, "openstack_sdk.py", &arguments, arguments[0] != "vlb")
     }
 
     fn run(
         lab: &Lab,
         script: &'static str,
-        arguments: [&str; 4],
+        arguments: &[&str],
         is_version_2: bool,
     ) -> Result<Self> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
@@ -154,7 +162,7 @@ impl Client for Sdk {
     }
 
     fn has_statuses_by_listener(&self) -> bool {
-        self.script == OWN
+        self.script == OWN && !self.is_version_2
     }
 
     fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)> {

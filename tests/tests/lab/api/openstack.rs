@@ -1,4 +1,7 @@
-//! Services of TCP and UDP by OpenStack's clients, unmodified: the command, the SDK, and the cloud's extensions of it.
+//! Services of TCP and UDP by clients of version 2, unmodified: OpenStack's command and SDK, the cloud's extensions of
+//! that, and the cloud's SDK of this version.
+
+use std::collections::BTreeSet;
 
 use elb_tests::{client::UdpFlows, wire::ECHO_PORT};
 
@@ -37,17 +40,18 @@ impl ApiScene {
         Ok(())
     }
 
-    /// Waits until datagrams of new clients are answered by exactly these backends.
+    /// Waits until datagrams of new clients are answered by exactly these backends: for `udp_hold`, those without a
+    /// record go where they went before.
     fn echo_is_served_by(&self, backends: &[usize]) -> Result<()> {
         let names: Vec<_> = backends.iter().map(|index| self.lab.backend_name(*index)).collect();
         let target = self.lab.service(Family::V4, ECHO_PORT);
-        let flows = UdpFlows::open(self.lab.client(), target, 40, Duration::from_millis(50))?;
-        let report = flows.stop()?;
-        let mut found: Vec<_> = report.flows.iter().filter_map(|flow| flow.backend()).collect();
-        found.sort_unstable();
-        found.dedup();
-        ensure!(found == names, "{found:?} answer, not {names:?}");
-        Ok(())
+        wait_for(&format!("{names:?} to answer datagrams, and no others"), LIMIT, || {
+            let flows = UdpFlows::open(self.lab.client(), target, 40, Duration::from_millis(50))?;
+            let report = flows.stop()?;
+            let found = report.flows.iter().filter_map(|flow| flow.backend());
+            let found: BTreeSet<_> = found.map(str::to_owned).collect();
+            Ok(found.into_iter().eq(names.iter().cloned()).then_some(()))
+        })
     }
 
     /// What the command makes is what the other ways in see, and the other way round.
@@ -210,4 +214,50 @@ fn services_follow_each_step_of_otcextensions() -> Result<()> {
     service_follows(&mut scene, client)?;
     let client = sdk(&scene, "elb")?;
     echo_follows(&mut scene, client)
+}
+
+#[test]
+fn a_service_follows_the_sdk_of_version_2() -> Result<()> {
+    let mut scene = ApiScene::start()?;
+    let vip = scene.lab.vip4().to_string();
+    let addresses = [0, 1].map(|index| scene.lab.member_addr(index, Family::V4).to_string());
+    let Key { access, secret, project, .. } = &scene.key;
+    let client = Sdk::version_2(&scene.lab, [ENDPOINT, access, secret, project])?;
+    let mut session = Session { client: Box::new(client), scene: &mut scene };
+    let lb = json!({"name": "web", "vip_address": vip});
+    let lb = session.make("create_loadbalancer", json!({}), "loadbalancer", lb)?;
+    let listener = json!({"loadbalancer_id": lb, "protocol": "TCP", "protocol_port": HTTP_PORT});
+    let listener = session.make("create_listener", json!({}), "listener", listener)?;
+    let pool = json!({"listener_id": listener, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
+    let pool = session.make("create_pool", json!({}), "pool", pool)?;
+    let in_pool = json!({"pool_id": pool});
+    let mut members = Vec::new();
+    for address in &addresses {
+        let member = json!({"address": address, "protocol_port": HTTP_PORT});
+        members.push(session.make("create_member", in_pool.clone(), "member", member)?);
+    }
+    let of_lb = json!({"loadbalancer_id": lb});
+    let is_active = |session: &mut Session<'_>| {
+        wait_for("the load balancer to be ACTIVE", LIMIT, || {
+            let found = session.get("show_loadbalancer", of_lb.clone(), "loadbalancer")?;
+            Ok((found["provisioning_status"] == "ACTIVE").then_some(()))
+        })
+    };
+    is_active(&mut session)?;
+    session.scene.is_served_by(&[0, 1])?;
+    let first = json!({"pool_id": pool, "member_id": members[0]});
+    let (status, reply) = session.call("update_member", first, json!({"member": {"weight": 0}}))?;
+    ensure!(status == 200 && reply["member"]["weight"] == 0, "{reply}");
+    is_active(&mut session)?;
+    session.scene.is_served_by(&[1])?;
+    let tree = session.get("show_loadbalancers_status", of_lb.clone(), "statuses")?;
+    let found = &tree["loadbalancer"]["pools"][0]["members"];
+    ensure!(found.as_array().is_some_and(|all| all.len() == 2), "{tree}");
+    session.conflicts("delete_loadbalancer", of_lb.clone(), "is using this loadbalancer")?;
+    for member in &members {
+        session.deletes("delete_member", json!({"pool_id": pool, "member_id": member}))?;
+    }
+    session.deletes("delete_listener", json!({"listener_id": listener}))?;
+    session.deletes("delete_pool", in_pool)?;
+    session.deletes("delete_loadbalancer", of_lb)
 }

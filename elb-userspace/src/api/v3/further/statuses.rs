@@ -36,7 +36,12 @@ pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document)
         DocumentKind::LoadBalancer => View::related(&view.pools_of_balancer, document.id),
         DocumentKind::Listener => document.reference("default_pool_id").into_iter().collect(),
         DocumentKind::Pool => vec![document.id],
-        _ => Vec::new(),
+        DocumentKind::Member
+        | DocumentKind::HealthMonitor
+        | DocumentKind::IpGroup
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank
+        | DocumentKind::Job => Vec::new(),
     };
     for pool in pools.into_iter().filter_map(|id| view.documents.get(DocumentKind::Pool, id)) {
         is_degraded |= of_pool(view, pool).is_degraded;
