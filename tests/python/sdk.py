@@ -1,22 +1,22 @@
 """Calls of the unmodified SDK, one JSON object a line: {"op", "args", "body"} in, what came of it out.
 
-Arguments: endpoint, access key, secret key, project.
+Arguments: endpoint, access key, secret key, project, and perhaps the version (v2; v3 if it is not given).
 """
 
+import importlib
 import json
 import sys
 
-import huaweicloudsdkelb.v3 as elb
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import SdkException
 from huaweicloudsdkcore.http.http_config import HttpConfig
-from huaweicloudsdkelb.v3.elb_client import ElbClient
 
-endpoint, access, secret, project = sys.argv[1:]
+endpoint, access, secret, project, *version = sys.argv[1:]
+elb = importlib.import_module(f"huaweicloudsdkelb.{version[0] if version else 'v3'}")
 config = HttpConfig.get_default_config()
 config.timeout = (3, 30)
 client = (
-    ElbClient.new_builder()
+    elb.ElbClient.new_builder()
     .with_http_config(config)
     .with_credentials(BasicCredentials(access, secret, project))
     .with_endpoints([endpoint])

@@ -22,6 +22,7 @@ use crate::api::readers::Readers;
 use crate::api::server::Server;
 use crate::api::shape::status;
 use crate::api::socket::BoundSocket;
+use crate::api::v2;
 use crate::api::v3::ApiServer;
 use crate::api::v3::local::LocalApi;
 use crate::control::network::{Network, WantedAddresses};
@@ -247,7 +248,8 @@ pub(super) fn exporting(
 pub(super) fn serving_api(server: ApiServer, end: watch::Receiver<bool>) -> Result<Lasting> {
     Lasting::start("API", move || {
         let (server, end) = (server.clone(), end.clone());
-        let served = worker::spawn("elb-v3", move || server.run(end))?;
+        let faces = v2::router(server.clone());
+        let served = worker::spawn("elb-v3", move || server.run(faces, end))?;
         Ok(Box::pin(async move { served.await.context("its thread panicked")? }))
     })
 }

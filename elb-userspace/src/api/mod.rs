@@ -12,6 +12,7 @@ pub mod shape;
 pub mod socket;
 mod tcp;
 mod tls;
+pub mod v2;
 pub mod v3;
 
 use tokio::sync::{mpsc, oneshot};

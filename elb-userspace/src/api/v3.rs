@@ -5,6 +5,7 @@ mod authentication;
 mod bodies;
 mod call;
 pub mod described;
+pub(in crate::api) mod face;
 mod failures;
 mod field;
 mod further;
@@ -32,4 +33,4 @@ pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::{ApiFiles, ApiServer};
 
 #[cfg(test)]
-mod tests;
+pub(in crate::api) mod tests;

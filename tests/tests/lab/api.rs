@@ -5,6 +5,7 @@ mod applying;
 mod clients;
 mod commanding;
 mod described;
+mod openstack;
 mod operating;
 mod strangers;
 mod whole;
@@ -175,14 +176,19 @@ impl Session<'_> {
     }
 
     fn members_are(&mut self, pool: &str, status: &str) -> Result<()> {
+        let is_version_2 = self.client.is_version_2();
+        let by_listener = self.client.has_statuses_by_listener();
+        let fits = |member: &Value| {
+            let is_so = |of: &Value| of["operating_status"] == status;
+            // Version 2 has a word of its own for members without weight.
+            let is_drained = member["weight"] == 0 && member["operating_status"] == "DRAINING";
+            (is_so(member) || (is_version_2 && is_drained))
+                && (!by_listener || is_so(&member["status"][0]))
+        };
         wait_for(&format!("members to be {status}"), LIMIT, || {
             let members = self.get("list_members", json!({"pool_id": pool}), "members")?;
             let all = members.as_array().context("members")?.clone();
-            let fits = all.iter().all(|member| {
-                member["operating_status"] == status
-                    && member["status"][0]["operating_status"] == status
-            });
-            Ok(fits.then_some(()))
+            Ok(all.iter().all(fits).then_some(()))
         })
     }
 

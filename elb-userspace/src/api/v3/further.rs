@@ -12,6 +12,8 @@ mod statuses;
 mod tags;
 mod topology;
 
+pub(super) use self::statuses::operating_status;
+
 use super::call::{Call, Reply};
 use super::refusal::Refusal;
 use super::resources::{View, Work};

@@ -58,7 +58,7 @@ const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
-    limits: ApiLimits,
+    pub(super) limits: ApiLimits,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
     shared: Arc<Shared>,
@@ -101,11 +101,11 @@ impl ApiServer {
         Self { settings, limits, store, queries, shared: Arc::new(shared) }
     }
 
-    /// Serves until the end comes, and answers what is under way.
+    /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
     ///
     /// # Errors
     /// The address is taken, or the certificate cannot be used.
-    pub async fn run(self, mut end: watch::Receiver<bool>) -> Result<()> {
+    pub async fn run(self, faces: Router, mut end: watch::Receiver<bool>) -> Result<()> {
         let listen = self.settings.listen;
         let tls = match (&self.settings.tls_certificate, &self.settings.tls_key) {
             (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key, "the API")?),
@@ -119,7 +119,7 @@ impl ApiServer {
             // Where the agent is gone, so is the API.
             let _ = end.wait_for(|end| *end).await;
         };
-        entrance.serve(self.router(), ended).await
+        entrance.serve(faces.fallback_service(self.router()), ended).await
     }
 
     pub(super) fn router(self) -> Router {
@@ -134,6 +134,20 @@ impl ApiServer {
         body: HttpBody,
         id: &str,
     ) -> Result<Reply, Refusal> {
+        let answer = async |caller: Caller, received: &Received<'_>| {
+            self.answered(caller, received, wall(), id).await
+        };
+        self.identified(peer, parts, body, answer).await
+    }
+
+    /// Finds out who asks, and lets the request be answered. Nothing of a body is read for those who are not known.
+    pub(super) async fn identified<T>(
+        &self,
+        peer: Peer,
+        parts: &Parts,
+        body: HttpBody,
+        answer: impl AsyncFnOnce(Caller, &Received<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let wall = wall();
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let (method, headers) = (parts.method.as_str(), &parts.headers);
@@ -145,12 +159,12 @@ impl ApiServer {
             }
             Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
                 let body = read(body).await?;
-                self.answered(caller, &Received { body: &body, ..head }, wall, id).await
+                answer(caller, &Received { body: &body, ..head }).await
             }
             // Nothing that is in the body counts.
             Ok(Claim::Known(caller)) => {
                 discard(body).await;
-                self.answered(caller, &head, wall, id).await
+                answer(caller, &head).await
             }
             Ok(Claim::Signed(claim)) => {
                 let Held { bytes, room } = self.shared.unverified.read(body).await?;
@@ -159,7 +173,7 @@ impl ApiServer {
                 // Room is for those who are not known, and while they are not.
                 drop(room);
                 match verified {
-                    Ok(caller) => self.answered(caller, &received, wall, id).await,
+                    Ok(caller) => answer(caller, &received).await,
                     Err(refusal) => {
                         drop(bytes);
                         Err(self.slowed(peer, refusal).await)
@@ -320,7 +334,7 @@ impl ApiServer {
     }
 
     /// How a member is, or all are, as the agent knows it; nothing where it does not answer soon.
-    async fn health(&self, of: Option<ResourceId>) -> MemberHealths {
+    pub(super) async fn health(&self, of: Option<ResourceId>) -> MemberHealths {
         let (answer, answered) = oneshot::channel();
         let asked = async {
             self.queries.send(Query::MemberHealths(of, answer)).await.ok()?;

@@ -34,16 +34,17 @@ use crate::source::api::ApiSettings;
 use crate::source::store::{DocumentKind, Reached, Store};
 use crate::source::{file, store};
 
-const PROJECT: &str = "0123456789abcdef0123456789abcdef";
+pub(in crate::api) const PROJECT: &str = "0123456789abcdef0123456789abcdef";
 const LIMITS: ApiLimits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
 
 /// An API with a store of its own, and tokens for it.
-struct Scene {
+pub(in crate::api) struct Scene {
     router: axum::Router,
-    store: Store,
-    token: String,
-    read_only: String,
-    other: String,
+    pub(in crate::api) server: ApiServer,
+    pub(in crate::api) store: Store,
+    pub(in crate::api) token: String,
+    pub(in crate::api) read_only: String,
+    pub(in crate::api) other: String,
     health: Arc<Mutex<MemberHealths>>,
     settings: ApiSettings,
     _folder: tempfile::TempDir,
@@ -67,7 +68,7 @@ fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(in crate::api) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = "[agent]\ninterfaces = [\"eth0\"]\n[api]\nforwarding = \"ipip\"\n";
         let settings: ApiSettings = file::parse("elb.toml", text).unwrap().api.unwrap();
@@ -97,12 +98,12 @@ impl Scene {
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
         let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
-        let router = server.router().layer(peer);
-        Self { router, store, token, read_only, other, health, settings, _folder: folder }
+        let router = server.clone().router().layer(peer);
+        Self { router, server, store, token, read_only, other, health, settings, _folder: folder }
     }
 
     /// From now on, the agent answers that members are so.
-    fn members_are(&self, health: MemberHealths) {
+    pub(in crate::api) fn members_are(&self, health: MemberHealths) {
         *self.health.lock().unwrap() = health;
     }
 
@@ -121,7 +122,7 @@ impl Scene {
         (status, body)
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub(in crate::api) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let path = format!("/v3/{PROJECT}/elb/{path}");
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let (status, body) = self.raw(&self.token, method, &path, &body).await;
@@ -461,8 +462,8 @@ async fn every_call_that_changes_something_is_in_the_audit_log() {
     let rename = json!({"loadbalancer": {"name": "new"}});
     scene.ask("PUT", &format!("loadbalancers/{lb}"), rename).await;
     let path = scene.store.path().to_owned();
-    let Scene { router, store, _folder, .. } = scene;
-    drop((router, store));
+    let Scene { router, server, store, _folder, .. } = scene;
+    drop((router, server, store));
     let records = read_audit(&path).await;
     let expected = [
         ("createLoadbalancer", "ok"),

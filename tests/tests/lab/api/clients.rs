@@ -1,4 +1,4 @@
-//! Clients of the API that others made: curl with a token, and the public SDK, which signs.
+//! Clients of the API that others made: curl with a token, the public SDK, which signs, and OpenStack's SDK and command.
 
 use std::{
     fs,
@@ -8,12 +8,27 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use elb_tests::{environment::python, lab::Lab, process::output, wait::STUCK};
+use elb_tests::{
+    environment::python,
+    lab::Lab,
+    process::{Ended, ended, output},
+    wait::STUCK,
+};
 use serde_json::{Value, json};
 
 /// Calls an operation by its name in the SDK: the status, and the reply or the error.
 pub(crate) trait Client {
     fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)>;
+
+    /// Whether it speaks version 2 of the API.
+    fn is_version_2(&self) -> bool {
+        false
+    }
+
+    /// Whether it shows how a member is for each listener.
+    fn has_statuses_by_listener(&self) -> bool {
+        true
+    }
 }
 
 /// curl, on the load balancer's host, with a token.
@@ -78,29 +93,78 @@ impl Client for Curl {
     }
 }
 
-/// The public SDK, on the load balancer's host.
+/// A public SDK, on the load balancer's host.
 pub(crate) struct Sdk {
+    script: &'static str,
+    is_version_2: bool,
     child: Child,
     calls: ChildStdin,
     replies: BufReader<ChildStdout>,
 }
 
+/// The script that runs the cloud's SDK.
+const OWN: &str = "sdk.py";
+
 impl Sdk {
-    /// Endpoint, access, secret and project are its arguments.
+    /// The cloud's: endpoint, access, secret and project are its arguments.
     pub(crate) fn start(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/sdk.py");
+        Self::run(lab, OWN, &arguments, false)
+    }
+
+    /// The cloud's, with version 2 of the API.
+    pub(crate) fn version_2(
+        lab: &Lab,
+        [endpoint, access, secret, project]: [&str; 4],
+    ) -> Result<Self> {
+        Self::run(lab, OWN, &[endpoint, access, secret, project, "v2"], true)
+    }
+
+    /// OpenStack's, or the cloud's extensions of it: the name of the proxy, endpoint, token and project are its
+    /// arguments.
+    pub(crate) fn openstack(lab: &Lab, arguments: [&str; 4]) -> Result<Self> {
+        Self::run(lab, "openstack_sdk.py", &arguments, arguments[0] != "vlb")
+    }
+
+    fn run(
+        lab: &Lab,
+        script: &'static str,
+        arguments: &[&str],
+        is_version_2: bool,
+    ) -> Result<Self> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
         let mut command = lab.lb().command(python()?);
-        command.arg(script).args(arguments);
-        // It writes into its home as soon as it is loaded, and asks a proxy where one is named.
-        command.env("HOME", lab.files()).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command.arg(path).args(arguments);
+        alone(&mut command, lab);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let calls = child.stdin.take().context("its input")?;
         let replies = BufReader::new(child.stdout.take().context("its output")?);
-        Ok(Self { child, calls, replies })
+        Ok(Self { script, is_version_2, child, calls, replies })
     }
 }
 
+/// Clients write into their home as soon as they are loaded, and ask a proxy where one is named.
+fn alone(command: &mut Command, lab: &Lab) {
+    command.env("HOME", lab.files()).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+}
+
+/// `openstack loadbalancer`, on the load balancer's host: how it ends with these words.
+pub(crate) fn openstack(lab: &Lab, endpoint: &str, token: &str, words: &[&str]) -> Result<Ended> {
+    let mut command = lab.lb().command(python()?.with_file_name("openstack"));
+    command.args(["--os-auth-type", "admin_token", "--os-endpoint", endpoint, "--os-token", token]);
+    command.arg("loadbalancer").args(words);
+    alone(&mut command, lab);
+    ended(command, STUCK)
+}
+
 impl Client for Sdk {
+    fn is_version_2(&self) -> bool {
+        self.is_version_2
+    }
+
+    fn has_statuses_by_listener(&self) -> bool {
+        self.script == OWN && !self.is_version_2
+    }
+
     fn call(&mut self, op: &str, args: &Value, body: &Value) -> Result<(u16, Value)> {
         let mut call = json!({"op": op, "args": args});
         if !body.is_null() {

@@ -136,8 +136,8 @@ async fn a_batch_is_one_record_of_the_audit_log() {
     scene.refused("POST", "listeners/batch-delete", json!({"listener_ids": [NONE]})).await;
     scene.ask("DELETE", &format!("loadbalancers/{lb}/force-elb"), Value::Null).await;
     let path = scene.store.path().to_owned();
-    let Scene { router, store, _folder, .. } = scene;
-    drop((router, store));
+    let Scene { router, server, store, _folder, .. } = scene;
+    drop((router, server, store));
     let records = read_audit(&path).await;
     let found: Vec<_> =
         records.iter().skip(4).map(|(one, result, ..)| (&**one, &**result)).collect();

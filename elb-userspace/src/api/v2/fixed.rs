@@ -1,0 +1,138 @@
+//! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, one flavor, one
+//! zone; and networks, which are labels.
+
+use serde_json::{Value, json};
+
+use super::list::ListQuery;
+use crate::api::v3::face::{Fault, ONE_FLAVOR};
+use crate::model::ResourceId;
+use crate::source::store::Body;
+
+/// A collection: the keys of one and of several, and what is in it.
+struct Collection {
+    one: &'static str,
+    many: &'static str,
+    items: Vec<Value>,
+    /// Why nothing can be made, changed or deleted.
+    reason: &'static str,
+}
+
+const L7: &str = "elb serves no HTTP or HTTPS listener yet";
+const HOST: &str = "a host of one's own has what it has";
+
+fn collection(name: &str) -> Option<Collection> {
+    let of = |one, many, items, reason| Some(Collection { one, many, items, reason });
+    match name {
+        "l7policies" => of("l7policy", "l7policies", vec![], L7),
+        "certificates" => of("certificate", "certificates", vec![], L7),
+        "providers" => of("provider", "providers", vec![provider()], HOST),
+        "flavors" => of("flavor", "flavors", vec![flavor()], HOST),
+        "flavorprofiles" => of("flavorprofile", "flavorprofiles", vec![], HOST),
+        "availabilityzones" => of("availability_zone", "availability_zones", vec![zone()], HOST),
+        "availabilityzoneprofiles" => {
+            of("availability_zone_profile", "availability_zone_profiles", vec![], HOST)
+        }
+        "amphorae" => of("amphora", "amphorae", vec![], "elb runs on this host, without amphorae"),
+        "whitelists" => {
+            let reason = "use IP groups of the V3 API, in ipgroup of a listener";
+            of("whitelist", "whitelists", vec![], reason)
+        }
+        _ => None,
+    }
+}
+
+fn provider() -> Value {
+    json!({"name": "vlb", "description": "elb on this host"})
+}
+
+fn flavor() -> Value {
+    json!({
+        "id": ONE_FLAVOR, "name": "host", "description": "what this host has", "enabled": true,
+        "flavor_profile_id": null,
+    })
+}
+
+fn zone() -> Value {
+    json!({
+        "name": "host", "description": "this host", "enabled": true,
+        "availability_zone_profile_id": null,
+    })
+}
+
+/// The answer to a request for such a collection, or for one of it by its id or name.
+pub(super) fn answer(
+    method: &str,
+    name: &str,
+    id: Option<&str>,
+    query: &ListQuery,
+) -> Result<Value, Fault> {
+    let Some(Collection { one, many, items, reason }) = collection(name) else {
+        return Err(Fault::no_such_path(format!("version 2 of the API has no {name}")));
+    };
+    // Whitelists would be there if V3 had made IP groups: they are not shown as none.
+    if method != "GET" || name == "whitelists" {
+        return Err(Fault::not_supported(format!("{method} of {many} is not supported: {reason}")));
+    }
+    let Some(id) = id else {
+        let items: Vec<Body> = items.iter().filter_map(Value::as_object).cloned().collect();
+        let like = items.first().cloned().unwrap_or_else(|| {
+            let keys = ["id", "name", "description", "enabled", "loadbalancer_id", "listener_id"];
+            keys.iter().map(|key| ((*key).to_owned(), Value::Null)).collect()
+        });
+        return query.page(many, items, &like, "");
+    };
+    let is_meant = |item: &&Value| item.get("id").or(item.get("name")) == Some(&json!(id));
+    match items.iter().find(is_meant) {
+        Some(item) => Ok(json!({one: item})),
+        None => Err(Fault::no_such(format!("{one} {id} could not be found."))),
+    }
+}
+
+/// Networks, subnets and ports are labels: whatever is asked for by its name or id is there.
+pub(super) fn network(
+    method: &str,
+    collection: &str,
+    id: Option<&str>,
+    query: &ListQuery,
+) -> Result<Value, Fault> {
+    if method != "GET" {
+        let why = format!("{collection} are labels on this host: they are not made or changed");
+        return Err(Fault::not_supported(why));
+    }
+    let key = collection.replace('-', "_");
+    let is_label = ["subnets", "networks"].contains(&collection);
+    let label = |name: &str| {
+        let id = label_id(name);
+        json!({"id": id, "name": name, "network_id": id, "subnets": []})
+    };
+    match (id, query.first("id").or_else(|| query.first("name"))) {
+        (Some(id), _) if is_label => Ok(json!({key.trim_end_matches('s'): label(id)})),
+        (Some(id), _) => Err(Fault::no_such(format!("{collection} {id} could not be found."))),
+        (None, Some(id)) if is_label => Ok(json!({key: [label(id)]})),
+        (None, _) => Ok(json!({key: []})),
+    }
+}
+
+/// The id of a label: V3 wants UUIDs. That of a name is made of it, and is always the same.
+fn label_id(name: &str) -> String {
+    if name.parse::<ResourceId>().is_ok() {
+        return name.to_owned();
+    }
+    let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    uuid::Builder::from_random_bytes(first).into_uuid().to_string()
+}
+
+/// Quotas of V3, as both dialects have them.
+pub(super) fn quota(v3: &Body) -> Body {
+    let quota = v3.get("quota").and_then(Value::as_object).cloned().unwrap_or_default();
+    let of = |key: &str| quota.get(key).cloned().unwrap_or_else(|| json!(0));
+    let value = json!({
+        "project_id": of("project_id"), "tenant_id": of("project_id"),
+        "load_balancer": of("loadbalancer"), "loadbalancer": of("loadbalancer"),
+        "listener": of("listener"), "pool": of("pool"), "member": of("member"),
+        "health_monitor": of("healthmonitor"), "healthmonitor": of("healthmonitor"),
+        "l7policy": of("l7policy"), "l7rule": 0,
+    });
+    value.as_object().cloned().unwrap_or_default()
+}

@@ -1,0 +1,293 @@
+//! Lists: every attribute that is shown is a filter; `limit`, `marker`, `sort` and `fields` as Octavia has them.
+
+use std::cmp::Ordering;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::api::v3::face::Fault;
+use crate::source::store::Body;
+
+/// A query that was read.
+#[derive(Debug, Default)]
+pub(super) struct ListQuery(Vec<(String, String)>);
+
+/// Keys that do not choose among resources.
+const OTHERS: [&str; 7] =
+    ["limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "fields"];
+/// References to other resources: the key, and the list or attribute that has them.
+const REFERENCES: [(&str, [&str; 2]); 4] = [
+    ("loadbalancer_id", ["loadbalancers", "loadbalancer_id"]),
+    ("listener_id", ["listeners", "listener_id"]),
+    ("pool_id", ["pools", "pool_id"]),
+    ("member_id", ["members", "member_id"]),
+];
+const TAGS: [&str; 4] = ["tags", "tags-any", "not-tags", "not-tags-any"];
+
+impl ListQuery {
+    pub(super) fn read(raw: &str) -> Self {
+        let decode = |text: &str| {
+            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
+        let pair = |part: &str| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(key), decode(value))
+        };
+        Self(raw.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    pub(super) fn first(&self, key: &str) -> Option<&str> {
+        self.all(key).next()
+    }
+
+    fn all<'q>(&'q self, key: &str) -> impl Iterator<Item = &'q str> {
+        let own = key.to_owned();
+        self.0.iter().filter(move |(one, _)| *one == own).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a flag is set.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.first(key).is_some_and(|value| value.is_empty() || value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Refuses keys that a resource like this has nothing for.
+    fn judge(&self, like: &Body) -> Result<(), Fault> {
+        let is_known = |key: &&str| {
+            OTHERS.contains(key)
+                || TAGS.contains(key)
+                || like.contains_key(*key)
+                || REFERENCES.iter().any(|(one, places)| {
+                    one == key && places.iter().any(|place| like.contains_key(*place))
+                })
+        };
+        let keys = self.0.iter().map(|(key, _)| key.as_str());
+        let unknown: Vec<&str> = keys.filter(|key| !is_known(key)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<&str> =
+            OTHERS.iter().copied().chain(like.keys().map(String::as_str)).collect();
+        let (unknown, known) = (unknown.join(", "), known.join(", "));
+        Err(Fault::invalid(format!("Unrecognized query key(s) '{unknown}', use of: {known}")))
+    }
+
+    fn fits(&self, item: &Body) -> bool {
+        self.0.iter().filter(|(key, _)| !OTHERS.contains(&key.as_str())).all(|(key, _)| {
+            if TAGS.contains(&key.as_str()) {
+                return self.all(key).all(|value| has_tags(item, key, value));
+            }
+            let found = found(item, key);
+            self.all(key).any(|value| {
+                found.iter().any(|one| {
+                    one.eq_ignore_ascii_case(value)
+                        && (one == value || ["true", "false"].contains(&one.as_str()))
+                })
+            })
+        })
+    }
+
+    /// The keys to sort by, each with whether it descends.
+    fn order(&self) -> Vec<(&str, bool)> {
+        let sort = self.all("sort").flat_map(|value| value.split(','));
+        let sort = sort.map(|one| one.split_once(':').unwrap_or((one, "asc")));
+        let directions = self.all("sort_dir").chain(std::iter::repeat("asc"));
+        let keys = self.all("sort_key").zip(directions);
+        sort.chain(keys).map(|(key, direction)| (key, direction == "desc")).collect()
+    }
+
+    fn sort(&self, items: &mut [Body]) {
+        let order = self.order();
+        items.sort_by(|one, other| {
+            let by_key = order.iter().map(|(key, descends)| {
+                let order = compare(one.get(*key), other.get(*key));
+                if *descends { order.reverse() } else { order }
+            });
+            by_key.fold(Ordering::Equal, Ordering::then)
+        });
+    }
+
+    /// Where the page begins, and how many it has at the most.
+    fn bounds(&self, items: &[Body]) -> Result<(Option<usize>, usize), Fault> {
+        let limit = match self.first("limit") {
+            None => usize::MAX,
+            Some(text) => text.parse().map_err(|_| {
+                Fault::invalid(format!("query limit is {text:?}, use a number of resources"))
+            })?,
+        };
+        let Some(marker) = self.first("marker") else { return Ok((None, limit)) };
+        let at = items.iter().position(|item| item.get("id").is_some_and(|id| id == marker));
+        let at = at.ok_or_else(|| {
+            Fault::invalid(format!("query marker {marker:?} is the id of no such resource"))
+        })?;
+        Ok((Some(at), limit))
+    }
+
+    fn with_fields(&self, mut item: Body) -> Body {
+        let fields: Vec<&str> = self.all("fields").flat_map(|value| value.split(',')).collect();
+        if !fields.is_empty() {
+            item.retain(|key, _| fields.contains(&key.as_str()));
+        }
+        item
+    }
+
+    /// The answer with a page of a list. `like` has every attribute, and `url` is where the list is.
+    pub(super) fn page(
+        &self,
+        key: &str,
+        mut items: Vec<Body>,
+        like: &Body,
+        url: &str,
+    ) -> Result<Value, Fault> {
+        self.judge(like)?;
+        self.sort(&mut items);
+        let (marker, limit) = self.bounds(&items)?;
+        let is_reverse = self.is_set("page_reverse");
+        let range = match (marker, is_reverse) {
+            (Some(at), true) => 0..at,
+            (Some(at), false) => at + 1..items.len(),
+            (None, _) => 0..items.len(),
+        };
+        let part = items.get(range).unwrap_or_default();
+        let found: Vec<&Body> = part.iter().filter(|item| self.fits(item)).collect();
+        let begin = if is_reverse { found.len().saturating_sub(limit) } else { 0 };
+        let page: Vec<&Body> = found.iter().skip(begin).take(limit).copied().collect();
+        let more = found.len() > page.len();
+        let mut links = Vec::new();
+        let mut link = |rel: &str, item: Option<&&Body>| {
+            if let Some(id) = item.and_then(|item| item.get("id")).and_then(Value::as_str) {
+                links.push(json!({"rel": rel, "href": self.link(url, id, rel == "previous")}));
+            }
+        };
+        if if is_reverse { marker.is_some() } else { more } {
+            link("next", page.last());
+        }
+        if if is_reverse { more } else { marker.is_some() } {
+            link("previous", page.first());
+        }
+        let shown: Vec<Body> =
+            page.into_iter().map(|item| self.with_fields(item.clone())).collect();
+        let mut reply = json!({key: shown});
+        if !links.is_empty() {
+            reply[format!("{key}_links")] = json!(links);
+        }
+        Ok(reply)
+    }
+
+    /// Where the page before or after a resource is.
+    fn link(&self, url: &str, id: &str, is_reverse: bool) -> String {
+        let others =
+            self.0.iter().filter(|(key, _)| !["marker", "page_reverse"].contains(&key.as_str()));
+        let mut pairs: Vec<(&str, &str)> =
+            others.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        pairs.push(("marker", id));
+        if is_reverse {
+            pairs.push(("page_reverse", "true"));
+        }
+        format!("{url}?{}", serde_urlencoded::to_string(pairs).unwrap_or_default())
+    }
+}
+
+/// Whether a resource has tags, as one of the four filters wants them.
+fn has_tags(item: &Body, filter: &str, value: &str) -> bool {
+    let tags = item.get("tags").map(texts).unwrap_or_default();
+    let mut wanted = value.split(',');
+    match filter {
+        "tags" => wanted.all(|tag| tags.iter().any(|one| one == tag)),
+        "tags-any" => wanted.any(|tag| tags.iter().any(|one| one == tag)),
+        "not-tags" => !wanted.all(|tag| tags.iter().any(|one| one == tag)),
+        _ => !wanted.any(|tag| tags.iter().any(|one| one == tag)),
+    }
+}
+
+/// The values that a resource has for a key of a query.
+fn found(item: &Body, key: &str) -> Vec<String> {
+    let places = REFERENCES.iter().find(|(one, _)| *one == key).map(|(_, places)| *places);
+    let places = places.unwrap_or([key, key]);
+    places.iter().filter_map(|place| item.get(*place)).flat_map(texts).collect()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
+        Value::Array(all) => all.iter().flat_map(texts).collect(),
+        Value::Object(one) => one.get("id").map(texts).unwrap_or_default(),
+        Value::Null => Vec::new(),
+    }
+}
+
+fn compare(one: Option<&Value>, other: Option<&Value>) -> Ordering {
+    let number = |value: Option<&Value>| value.and_then(Value::as_i64);
+    let text = |value: Option<&Value>| value.map(texts).unwrap_or_default();
+    match (number(one), number(other)) {
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => text(one).cmp(&text(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(count: u64) -> Vec<Body> {
+        let item = |n: u64| {
+            let value = json!({
+                "id": format!("{n:04}"), "name": format!("n{}", n % 3), "weight": 1000 - n,
+                "admin_state_up": n.is_multiple_of(2), "pools": [{"id": format!("p{}", n % 2)}],
+                "tags": if n == 1 { json!(["a", "b"]) } else { json!(["a"]) },
+            });
+            value.as_object().cloned().unwrap()
+        };
+        (1..=count).map(item).collect()
+    }
+
+    fn ask(raw: &str) -> Result<(Vec<String>, Value), String> {
+        let all = items(7);
+        let like = all[0].clone();
+        let reply = ListQuery::read(raw).page("members", all, &like, "http://h/m");
+        let reply = reply.map_err(|fault| fault.message)?;
+        let ids = reply["members"].as_array().unwrap().iter();
+        Ok((ids.map(|item| item["id"].as_str().unwrap().to_owned()).collect(), reply))
+    }
+
+    fn ids(raw: &str) -> Vec<String> {
+        ask(raw).unwrap().0
+    }
+
+    #[test]
+    fn every_attribute_is_a_filter() {
+        assert_eq!(ids("name=n1"), ["0001", "0004", "0007"]);
+        assert_eq!(ids("name=n1&name=n2&admin_state_up=True"), ["0002", "0004"]);
+        assert_eq!(ids("pool_id=p0"), ["0002", "0004", "0006"]);
+        assert_eq!(ids("id=0003"), ["0003"]);
+        assert_eq!(ids("name=N1"), [""; 0]);
+        assert_eq!(ids("tags=a,b"), ["0001"]);
+        assert_eq!(ids("not-tags-any=b").len(), 6);
+        let said = ask("nmae=x").unwrap_err();
+        assert!(said.contains("'nmae', use of: limit"), "{said}");
+    }
+
+    #[test]
+    fn pages_follow_each_other_by_their_links() {
+        let (mut found, mut raw) = (Vec::new(), "limit=2&name=n1&name=n2".to_owned());
+        loop {
+            let (ids, reply) = ask(&raw).unwrap();
+            found.extend(ids);
+            let links = reply["members_links"].as_array().cloned().unwrap_or_default();
+            let Some(next) = links.iter().find(|link| link["rel"] == "next") else { break };
+            let href = next["href"].as_str().unwrap();
+            raw = href.strip_prefix("http://h/m?").unwrap().to_owned();
+        }
+        assert_eq!(found, ["0001", "0002", "0004", "0005", "0007"]);
+        assert_eq!(ids("limit=2&marker=0005&page_reverse=True"), ["0003", "0004"]);
+        assert!(ask("marker=9").unwrap_err().contains("no such resource"));
+    }
+
+    #[test]
+    fn lists_are_sorted_and_have_the_fields_that_are_asked_for() {
+        assert_eq!(ids("sort=weight:asc&limit=2"), ["0007", "0006"]);
+        assert_eq!(ids("sort_key=id&sort_dir=desc&limit=1"), ["0007"]);
+        let (_, reply) = ask("fields=id&limit=1").unwrap();
+        assert_eq!(reply["members"][0], json!({"id": "0001"}));
+    }
+}
