@@ -24,7 +24,7 @@ fn signature() {
         let mut line = || lines.next().unwrap_or_default();
         let (authorization, path, query) = (line(), line(), line());
         let headers = [("host", line()), ("x-sdk-date", line())];
-        let head = UntrustedHead { method: "POST", path, query, headers: &headers, authorization };
+        let head = UntrustedHead { method: "GET", path, query, headers: &headers, authorization };
         let Some(understood) = head.understood() else {
             assert!(!head.is_signed(SECRET), "{authorization:?}");
             return;
