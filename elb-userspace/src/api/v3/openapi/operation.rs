@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::{Models, plain, reference};
-use crate::api::v3::field::FieldType;
 use crate::api::v3::operations::Known;
 use crate::api::v3::query;
 use crate::api::v3::table::{Operation, TABLE};
@@ -119,12 +118,8 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     });
     let query = operation.query.iter().map(|(name, field)| {
         let rules = query::rules(field, name);
-        let schema = match &field.of {
-            FieldType::List(entry) => {
-                json!({"type": "array", "items": plain(entry, Some(&rules))})
-            }
-            of => plain(of, Some(&rules)),
-        };
+        let one = plain(&rules.of, Some(&rules));
+        let schema = if field.is_list() { json!({"type": "array", "items": one}) } else { one };
         json!({"name": name, "in": "query", "required": false, "schema": schema})
     });
     path.chain(query).collect()
