@@ -26,7 +26,7 @@ pub fn resources_schema<const KIND: usize>() -> Schema {
     finished(json!({"type": "array", "items": of(KIND)}))
 }
 
-/// The API itself: the whole of it has a schema of others, https://spec.openapis.org/oas/3.1/schema.
+/// The API itself: the whole of it has a schema of others, <https://spec.openapis.org/oas/3.1/schema>.
 pub fn openapi_schema() -> Schema {
     let object = json!({"type": "object"});
     finished(json!({

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::{Models, plain, reference};
-use crate::api::v3::field::FieldType;
 use crate::api::v3::operations::Known;
 use crate::api::v3::query;
 use crate::api::v3::table::{Operation, TABLE};
@@ -20,19 +19,32 @@ pub(super) struct Refused {
     only_changes: bool,
 }
 
-#[rustfmt::skip]
 const REFUSED: &[Refused] = &[
-    Refused { status: 400, name: "Invalid", meaning: "Something in it is not valid; the message names all of it.", only_there: true, only_changes: false },
-    Refused { status: 401, name: "Unauthenticated", meaning: "It is not known who asks.", only_there: false, only_changes: false },
-    Refused { status: 403, name: "Refused", meaning: "Not to be had on this host, or not for this key.", only_there: false, only_changes: false },
-    Refused { status: 404, name: "NotFound", meaning: "There is no such resource in the project, or no such path.", only_there: true, only_changes: false },
-    Refused { status: 409, name: "Conflict", meaning: "Another resource, a protection or a quota is in the way.", only_there: true, only_changes: true },
-    Refused { status: 413, name: "TooLarge", meaning: "The body has too many bytes.", only_there: false, only_changes: false },
-    Refused { status: 429, name: "TooMany", meaning: "More requests than are taken in this time.", only_there: false, only_changes: true },
-    Refused { status: 500, name: "Failed", meaning: "The agent, and not the request, is at fault.", only_there: false, only_changes: false },
+    refused(400, "Invalid", "Something in it is not valid; the message names all of it.").there(),
+    refused(401, "Unauthenticated", "It is not known who asks."),
+    refused(403, "Refused", "Not to be had on this host, or not for this key."),
+    refused(404, "NotFound", "There is no such resource in the project, or no such path.").there(),
+    refused(409, "Conflict", "Another resource, a protection or a quota is in the way.")
+        .there()
+        .changes(),
+    refused(413, "TooLarge", "The body has too many bytes."),
+    refused(429, "TooMany", "More requests than are taken in this time.").changes(),
+    refused(500, "Failed", "The agent, and not the request, is at fault."),
 ];
 
+const fn refused(status: u16, name: &'static str, meaning: &'static str) -> Refused {
+    Refused { status, name, meaning, only_there: false, only_changes: false }
+}
+
 impl Refused {
+    const fn there(self) -> Self {
+        Self { only_there: true, ..self }
+    }
+
+    const fn changes(self) -> Self {
+        Self { only_changes: true, ..self }
+    }
+
     pub(super) fn of(status: u16) -> Option<&'static Self> {
         REFUSED.iter().find(|one| one.status == status)
     }
@@ -119,12 +131,8 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     });
     let query = operation.query.iter().map(|(name, field)| {
         let rules = query::rules(field, name);
-        let schema = match &field.of {
-            FieldType::List(entry) => {
-                json!({"type": "array", "items": plain(entry, Some(&rules))})
-            }
-            of => plain(of, Some(&rules)),
-        };
+        let one = plain(&rules.of, Some(&rules));
+        let schema = if field.is_list() { json!({"type": "array", "items": one}) } else { one };
         json!({"name": name, "in": "query", "required": false, "schema": schema})
     });
     path.chain(query).collect()

@@ -185,17 +185,13 @@ fn values_of(path: &str, item: &Value, key: &str) -> Vec<String> {
         }
         (_, key) => &item[key],
     };
-    let one = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        value => {
-            let inner = value.get("id").or_else(|| value.get("ip")).and_then(Value::as_str);
-            inner.map_or_else(|| value.to_string(), str::to_owned)
-        }
+    let one = |value: &Value| {
+        let text = [Some(value), value.get("id"), value.get("ip")].into_iter().flatten();
+        text.filter_map(Value::as_str).next().map_or_else(|| value.to_string(), str::to_owned)
     };
-    let values = match all {
-        Value::Null => Vec::new(),
-        Value::Array(all) => all.iter().map(one).collect(),
-        value => vec![one(value)],
+    let values: Vec<String> = match all.as_array() {
+        Some(all) => all.iter().map(one).collect(),
+        None => [all].into_iter().filter(|value| !value.is_null()).map(one).collect(),
     };
     values.into_iter().filter(|value| !value.is_empty()).collect()
 }
