@@ -40,8 +40,8 @@ impl ApiScene {
         Ok(())
     }
 
-    /// Waits until datagrams of new clients are answered by exactly these backends: for `udp_hold`, those without a
-    /// record go where they went before.
+    /// Waits until datagrams of new clients are answered by exactly these backends. By consistent hash, those without
+    /// a record would go where they went before for `udp_hold`.
     fn echo_is_served_by(&self, backends: &[usize]) -> Result<()> {
         let names: Vec<_> = backends.iter().map(|index| self.lab.backend_name(*index)).collect();
         let target = self.lab.service(Family::V4, ECHO_PORT);
@@ -86,9 +86,8 @@ fn make_services(scene: &ApiScene) -> Result<Value> {
     let listener = ["listener", "create", "web", "--name", "echo", "--protocol-port", &echo];
     scene.openstack(&[&listener[..], &udp].concat())?;
     let pool = ["pool", "create", "--name", "echo", "--listener", "echo"];
-    let by_port = ["--lb-algorithm", "SOURCE_IP_PORT"];
-    let pool = scene.openstack(&[&pool[..], &udp, &by_port].concat())?;
-    ensure!(pool["lb_algorithm"] == "SOURCE_IP_PORT" && pool["protocol"] == "UDP", "{pool}");
+    let pool = scene.openstack(&[&pool[..], &udp, &ROUND_ROBIN].concat())?;
+    ensure!(pool["lb_algorithm"] == "ROUND_ROBIN" && pool["protocol"] == "UDP", "{pool}");
     for (pool, port) in [("http", &http), ("echo", &echo)] {
         for index in [0, 1] {
             let address = scene.lab.member_addr(index, Family::V4).to_string();
@@ -162,8 +161,7 @@ fn echo_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Result<()> {
     let lb = session.make("create_load_balancer", json!({}), "loadbalancer", lb)?;
     let listener = json!({"loadbalancer_id": lb, "protocol": "UDP", "protocol_port": ECHO_PORT});
     let listener = session.make("create_listener", json!({}), "listener", listener)?;
-    let pool =
-        json!({"listener_id": listener, "protocol": "UDP", "lb_algorithm": "SOURCE_IP_PORT"});
+    let pool = json!({"listener_id": listener, "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"});
     let pool = session.make("create_pool", json!({}), "pool", pool)?;
     let in_pool = json!({"pool_id": pool});
     let mut members = Vec::new();
