@@ -16,7 +16,7 @@ const MOST: usize = 2000;
 /// What items are filtered by, and which is not shown.
 pub(super) const HIDDEN: &str = "hidden";
 
-/// A resource that a page may have. It is shown where the page comes to it: a list may have thousands.
+/// A resource that a page may have. It is shown once the page is at it: a list may have thousands.
 pub(super) struct Item<S> {
     /// None where no marker can name it.
     id: Option<ResourceId>,

@@ -1,5 +1,7 @@
 //! The query of a request: keys may be repeated, and each is one that the operation has.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::percent_decode_str;
 
 use super::field::{Field, FieldType};
@@ -75,9 +77,10 @@ impl QueryPairs {
 
     /// All values, by key: each key once.
     pub(super) fn by_key(&self) -> Vec<(&str, Vec<&str>)> {
-        let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+        let (mut all, mut places) = (Vec::<(&str, Vec<&str>)>::new(), BTreeMap::new());
         for (key, value) in &self.0 {
-            match all.iter_mut().find(|(one, _)| one == key) {
+            let place = *places.entry(key.as_str()).or_insert(all.len());
+            match all.get_mut(place) {
                 Some((_, values)) => values.push(value),
                 None => all.push((key, vec![value])),
             }

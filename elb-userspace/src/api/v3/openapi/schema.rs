@@ -96,14 +96,22 @@ impl Models {
             FieldType::Model(model) => reference(&self.name(model, towards)),
             FieldType::List(entries) => {
                 // The length is that of the list alone.
-                let inner = rules.map(|field| Field { length: None, ..field.clone() });
+                let of = || (**entries).clone();
+                let inner = rules.map(|field| Field { of: of(), length: None, ..field.clone() });
                 let entries = self.value(entries, inner.as_ref(), towards);
                 let mut schema = json!({"type": "array", "items": entries});
-                let length = rules.and_then(|field| field.length.as_ref());
-                bound(&mut schema, length, ["minItems", "maxItems"]);
+                let length = rules.map(Field::bound);
+                bound(&mut schema, length.as_ref(), ["minItems", "maxItems"]);
                 schema
             }
-            FieldType::Text | FieldType::Number | FieldType::Flag => plain(of, rules),
+            FieldType::Text => {
+                let is_open = |field: &&Field| field.choices.is_empty();
+                let bounded = rules
+                    .filter(is_open)
+                    .map(|field| Field { length: Some(field.bound()), ..field.clone() });
+                plain(of, bounded.as_ref().or(rules))
+            }
+            FieldType::Number | FieldType::Flag => plain(of, rules),
         }
     }
 }
