@@ -122,9 +122,11 @@ fn run_labs(
     labs.env(TEST_THREADS, lab_threads());
     let mut arguments = arguments.to_vec();
     if !sdk::is_there(workspace) {
-        let what = "of_the_unmodified_sdk";
-        stages.skip(format!("labs {what}: it is not in target/python; run: cargo xtask setup"));
-        arguments.extend(["--skip", what].map(str::to_owned));
+        for what in ["of_the_unmodified_sdk", "of_the_document"] {
+            let why = "what it needs is not in target/python; run: cargo xtask setup";
+            stages.skip(format!("labs {what}: {why}"));
+            arguments.extend(["--skip", what].map(str::to_owned));
+        }
     }
     stages.run(stage, || cargo_test(&mut labs, &arguments))
 }

@@ -50,7 +50,9 @@ impl Agent {
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
             Query::PlanStored(text, answer) => drop(answer.send(self.core.plan_stored(&text))),
             Query::Ready(answer) => drop(answer.send(self.core.readiness())),
-            Query::MemberHealths(answer) => drop(answer.send(self.core.member_healths())),
+            Query::MemberHealths(of, answer) => {
+                drop(answer.send(self.core.member_healths(of)));
+            }
             Query::InForce(answer) => drop(answer.send(self.how_far())),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));

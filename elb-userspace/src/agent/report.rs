@@ -17,6 +17,7 @@ use super::core::Core;
 use super::state::arrivals::Arrived;
 use crate::agent::logging;
 use crate::api::shape::status::{self, timestamp, timestamp_millis};
+use crate::api::v3;
 use crate::control::assign::AssignedMember;
 use crate::control::ring::shape::Shape;
 use crate::kernel::bpf::{MapError, Program, coarse_seconds};
@@ -24,6 +25,7 @@ use crate::kernel::host::joining;
 use crate::kernel::host::kept::{KeptObject, KeptState};
 use crate::model::{self, MemberRef};
 use crate::observe::explain::fate;
+use crate::source::store;
 
 impl Core {
     /// Packets that were not forwarded, by reason.
@@ -43,6 +45,10 @@ impl Core {
             traced: self.host.keeping.program == Program::Traced,
             flow_log: self.flow_log.status(),
             sflow: self.flow_log.sflow_status(),
+            api: self.file.stored.is_some().then(|| status::ApiRefusals {
+                wrong_credentials: v3::wrong_credentials(),
+                unrecorded: store::unrecorded(),
+            }),
             interfaces,
             config: self.file.path.clone(),
             loaded: timestamp(self.file.loaded.wall),

@@ -43,9 +43,31 @@ pub struct Numbers {
     pub carried_to: Option<u32>,
     /// The numbers.
     pub assignments: Assignments,
+    /// Whether who wrote them down forgets the clients of members whose numbers become free.
+    #[serde(default = "KnowsClients::of_earlier_versions")]
+    pub knows_clients: KnowsClients,
     /// Members that are drained by command, by pool, as earlier versions wrote them down.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drained: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+/// Whether an agent knows the maps of clients. One that does not leaves them as they are, while the numbers in them
+/// become those of other members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnowsClients(pub bool);
+
+impl KnowsClients {
+    /// What was not written down.
+    const fn of_earlier_versions() -> Self {
+        Self(false)
+    }
+}
+
+impl Default for KnowsClients {
+    fn default() -> Self {
+        Self(true)
+    }
 }
 
 impl Numbers {
@@ -136,6 +158,17 @@ mod tests {
         write(&health_file, &health()).unwrap();
         assert_eq!(read(&numbers_file), Some(numbers));
         assert_eq!(read(&health_file), Some(health()));
+    }
+
+    /// Agents that do not know clients leave out what they do not know, and keep the rest.
+    #[test]
+    fn numbers_of_an_agent_that_knows_no_clients_are_told_apart() {
+        let own = serde_json::to_value(Numbers::default()).unwrap();
+        assert_eq!(own["knows_clients"], true);
+        let mut earlier = own.clone();
+        earlier.as_object_mut().unwrap().remove("knows_clients");
+        let read = |value| serde_json::from_value::<Numbers>(value).unwrap().knows_clients;
+        assert_eq!((read(own), read(earlier)), (KnowsClients(true), KnowsClients(false)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::state::vip_probes::VipProbes;
 use super::storing::ServedApi;
 use super::traces::Traces;
 use super::{Agent, containment, descriptors, owning, recover, saving};
-use crate::agent::saved::{self, Folder, Numbers, boot_id};
+use crate::agent::saved::{self, Folder, KnowsClients, Numbers, boot_id};
 use crate::api::accept::Spare;
 use crate::api::readers::Readers;
 use crate::api::socket::ApiSocket;
@@ -142,6 +142,7 @@ async fn take_over(
     unread.iter().for_each(|unread| tracing::error!("{unread}"));
     problems.extend(unread);
     let by_name = recover::drained(written.as_ref());
+    let is_complete = written.as_ref().is_none_or(|one| one.knows_clients.0);
     let (numbers, renamed) = numbers(written, &config, &carry, &observed, &mut maps, &mut health);
     let on_disk = drained.clone().unwrap_or_default();
     let known = drained.unwrap_or_else(|| recover::drained_in_maps(by_name, &numbers, &observed));
@@ -149,7 +150,7 @@ async fn take_over(
     recover::published_since(&config.model, &observed, &numbers, &drained, &mut health);
     // Before packets meet these maps, the next agent must know what their numbers mean.
     let is_carried = numbers.carried_to.is_some();
-    if is_carried {
+    if is_carried || !is_complete {
         note_down(&folder, &numbers);
     }
     carry.share()?;
@@ -250,11 +251,16 @@ fn numbers(
     };
     let Some(mut numbers) = written.filter(is_of_these).filter(fit) else {
         recover::judge(&found, found.pools.keys(), maps, health);
-        maps.forget_clients();
+        forget_clients(maps, carry);
         let (generation, boot) = (maps.generation, boot_id().to_owned());
         let numbers = Numbers { generation, boot, assignments: found, ..Numbers::default() };
         return (numbers, Vec::new());
     };
+    if numbers.knows_clients != KnowsClients::default() {
+        tracing::info!("an agent was here that knows of no clients: those of before are forgotten");
+        forget_clients(maps, carry);
+        numbers.knows_clients = KnowsClients::default();
+    }
     let renamed = numbers.assignments.follow_names(&config.model);
     for one in &renamed {
         tracing::info!(from = %one.from, to = %one.to, "the pool got another id");
@@ -270,6 +276,12 @@ fn numbers(
     numbers.carried_to = is_other.then_some(maps.generation);
     boot_id().clone_into(&mut numbers.boot);
     (numbers, renamed)
+}
+
+/// Forgets which backends serve clients: it is not known what the numbers of those were.
+fn forget_clients(maps: &mut Maps, carry: &Carry) {
+    maps.forget_clients();
+    carry.forget_clients();
 }
 
 fn note_down(folder: &Folder, numbers: &Numbers) {

@@ -12,7 +12,9 @@ use super::core::Core;
 use super::sleep_until;
 use crate::api::Query;
 use crate::api::v3::local::LocalApi;
-use crate::api::v3::{ApiLimits, ApiServer, MemberHealths};
+use crate::api::v3::{ApiFiles, ApiLimits, ApiServer, MemberHealths};
+use crate::model::{Member, ResourceId};
+use crate::source::api::ApiSettings;
 use crate::source::store::{Reached, Store};
 
 /// How long after what the store holds could not be taken over it is tried again.
@@ -36,11 +38,12 @@ impl Core {
         }
     }
 
-    /// How the members of all pools are.
-    pub(super) fn member_healths(&self) -> MemberHealths {
+    /// How a member is, or how the members of all pools are.
+    pub(super) fn member_healths(&self, of: Option<ResourceId>) -> MemberHealths {
         let mut all = HashMap::new();
         for pool in self.config.model.pools() {
-            for member in &pool.members {
+            let meant = |member: &&Member| of.is_none_or(|of| of == member.id);
+            for member in pool.members.iter().filter(meant) {
                 if let Some(health) = self.probes.members.health(pool.id, member.socket()) {
                     let status = health.status().as_str().to_owned();
                     all.insert(member.id, (status, health.reason().cloned()));
@@ -69,7 +72,11 @@ impl ServedApi {
             let local = LocalApi(None);
             return Ok(Self { task: None, local, end, store: None, commits: None, retry: None });
         };
-        let keys = stored.settings.keys_file(&core.config.agent.state_dir);
+        let state_dir = &core.config.agent.state_dir;
+        let files = ApiFiles {
+            keys: stored.settings.keys_file(state_dir),
+            signed: ApiSettings::signed_file(state_dir),
+        };
         let store = stored.store.clone();
         let commits = store.as_ref().ok().map(Store::commits);
         let agent = &core.config.agent;
@@ -80,7 +87,7 @@ impl ServedApi {
             connections: agent.max_flows.get(),
         };
         let (settings, queries) = (stored.settings.clone(), queries.clone());
-        let server = ApiServer::new(settings, limits, keys, store, queries);
+        let server = ApiServer::new(settings, limits, files, store, queries);
         let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
         Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })

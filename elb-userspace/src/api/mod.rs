@@ -27,6 +27,7 @@ use self::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
 use self::v3::MemberHealths;
 use crate::api::shape::events;
 use crate::api::shape::status;
+use crate::model::ResourceId;
 use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 use crate::observe::trace;
@@ -62,8 +63,8 @@ pub enum Query {
     PlanStored(String, oneshot::Sender<ReloadReport>),
     /// Are new connections forwarded?
     Ready(oneshot::Sender<Readiness>),
-    /// How are the members of all pools?
-    MemberHealths(oneshot::Sender<MemberHealths>),
+    /// How is this member, or how are the members of all pools?
+    MemberHealths(Option<ResourceId>, oneshot::Sender<MemberHealths>),
     /// How far is the last reload?
     InForce(oneshot::Sender<InForce>),
 }

@@ -2,28 +2,35 @@
 
 pub mod apply;
 mod authentication;
+mod bodies;
 mod call;
 pub mod described;
 pub(in crate::api) mod face;
 mod failures;
 mod field;
 mod further;
+mod ids;
 pub mod keys;
 mod list;
 pub mod local;
 mod member_checks;
+pub mod openapi;
 mod operations;
+mod page;
 mod query;
 mod refusal;
 mod resources;
 mod route;
 mod server;
 mod signature;
+mod signed_dates;
 mod table;
+pub mod untrusted;
 mod validation;
 
+pub use self::failures::wrong_credentials;
 pub use self::resources::{ApiLimits, MemberHealths};
-pub use self::server::ApiServer;
+pub use self::server::{ApiFiles, ApiServer};
 
 #[cfg(test)]
 pub(in crate::api) mod tests;

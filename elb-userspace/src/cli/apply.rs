@@ -19,8 +19,9 @@ use crate::source::file::SourceText;
 #[command(after_help = "\
 Afterwards the store of the running agent has the resources of the file, and others are deleted: one transaction, all or
 nothing. A resource is the one with its id, or without an id in the file, the one with its name: members by address and port. What
-a file has no word for stays as it is: descriptions, tags, projects, listeners without a pool. What the API has no
-word for is refused by name: backup members, fallback pools, checks by commands, and others.
+a file has no word for stays as it is: descriptions, tags, projects, listeners without a pool with the IP groups that they
+use. What the API has no word for is refused by name: backup members, fallback pools, checks by commands, and others; so are
+changes of single members of a master/slave pool.
 
 With --dry-run nothing changes: the changes to each resource are printed, and their effect on traffic, with the share
 of ring slots that would move.

@@ -21,7 +21,7 @@ use crate::kernel::replace::replace_like;
 use crate::model::Model;
 use crate::source::api::ApiSettings;
 use crate::source::file::export::{with_ids, without_resources, written};
-use crate::source::file::{self, Config, Host, SourceText};
+use crate::source::file::{self, Config, Host, MAX_FILE_SIZE, SourceText};
 use crate::source::store::{Documents, Store, text};
 
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ file; of another, those of the configuration file. Files that it includes become
 its id, so that it stays the same under another name. `elb check` accepts the file, and `elb apply` too.
 
 Listeners without a pool are left out, since a file has no word for them; and so are descriptions, tags and the
-names of members of a store.
+names of members of a store. What would be more than elb reads from a file, 4 MiB, is refused.
 
 Examples:
   elb export > elb-whole.toml
@@ -57,7 +57,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let (source, config) = read(args.agent.file())?;
     let text = match &config.api {
         Some(api) => whole(&source, &resources(&args.agent, &config, api)?)?,
-        None => with_ids(&source, &config.model)?,
+        None => readable(with_ids(&source, &config.model)?)?,
     };
     print_text(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -77,7 +77,7 @@ pub(super) fn from_file(args: &FromFileArgs) -> Result<()> {
         [("forwarding", settings.forwarding.as_str()), ("announce", settings.announce.as_str())];
     let api = api.map(|(key, value)| (key.to_owned(), value.into()));
     rest.insert("api".to_owned(), Table::from_iter(api).into());
-    let new = written(&rest);
+    let new = readable(written(&rest))?;
     let keys = ClientKeys::read(&settings.keys_file(&config.agent.state_dir))?;
     let by = Applicant {
         actor: "local:elb store from-file".to_owned(),
@@ -189,7 +189,25 @@ fn resources(agent: &SocketArg, config: &Config, api: &ApiSettings) -> Result<St
 /// A file with these resources, in place of [api].
 fn whole(source: &SourceText, resources: &str) -> Result<String> {
     let text = written(&without_resources(source, &["api"])?) + "\n" + resources;
+    let text = readable(text)?;
     file::parse("the exported file", &text).map_err(|errors| anyhow!("{errors}"))?;
+    Ok(text)
+}
+
+/// Bytes of a file that the head of one that is put into its place may take.
+const HEAD: u64 = 8 << 10;
+
+/// A text, unless a file with it could not be read again.
+fn readable(text: String) -> Result<String> {
+    let size = text.len() as u64;
+    if size > MAX_FILE_SIZE - HEAD {
+        bail!(
+            "as one file, the configuration has {size} bytes, and elb reads files of at most {} MiB: nothing was written; \
+             keep it in a store ([api] and `elb store from-file`), of which `elb store backup` makes a copy of any size, \
+             or serve a part of it from another host",
+            MAX_FILE_SIZE >> 20
+        );
+    }
     Ok(text)
 }
 
@@ -207,4 +225,25 @@ fn put(path: &Path, text: &str) -> Result<PathBuf> {
 #[expect(clippy::disallowed_methods, reason = "it is a part of a name, and of what is shown")]
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let file = "[agent]\ninterfaces = [\"lo\"]\n[api]\nforwarding = \"ipip\"\n";
+        let source = SourceText::of("elb.toml", file);
+        let rest = whole(&source, "").unwrap().len();
+        let most = usize::try_from(MAX_FILE_SIZE - HEAD).unwrap() - rest;
+        let text = whole(&source, &"#".repeat(most)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("elb.toml");
+        fs::write(&path, file).unwrap();
+        put(&path, &text).unwrap();
+        assert!(SourceText::read(&path).is_ok(), "with its head");
+        let why = whole(&source, &"#".repeat(most + 1)).unwrap_err().to_string();
+        assert!(why.contains("files of at most 4 MiB: nothing was written; keep it in a"), "{why}");
+    }
 }

@@ -64,9 +64,7 @@ pub(super) fn run(command: &KeyCommand) -> Result<ExitCode> {
         KeyCommand::List(args) => print!("{}", list(&ClientKeys::read(&path(&args.config)?)?)),
         KeyCommand::Revoke(args) => {
             let path = path(&args.config)?;
-            let mut keys = ClientKeys::read(&path)?;
-            keys.revoke(&args.name)?;
-            keys.write(&path)?;
+            ClientKeys::change(&path, |keys| keys.revoke(&args.name))?;
             println!("key {:?} is revoked", args.name);
         }
     }
@@ -75,10 +73,10 @@ pub(super) fn run(command: &KeyCommand) -> Result<ExitCode> {
 
 fn create(args: &CreateArgs) -> Result<()> {
     let path = path(&args.config)?;
-    let mut keys = ClientKeys::read(&path)?;
     let role = if args.read_only { KeyRole::ReadOnly } else { KeyRole::Full };
-    let made = keys.create(&args.name, args.project.as_deref(), role, timestamp(now()))?;
-    keys.write(&path)?;
+    let made = ClientKeys::change(&path, |keys| {
+        keys.create(&args.name, args.project.as_deref(), role, timestamp(now()))
+    })?;
     print!("{}", shown(&made));
     Ok(())
 }

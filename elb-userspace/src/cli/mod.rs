@@ -6,6 +6,7 @@
 
 mod agent;
 mod alone;
+mod api;
 mod apply;
 mod audit;
 mod backend;
@@ -38,6 +39,7 @@ mod store;
 mod top;
 mod trace;
 mod written;
+mod yaml;
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
@@ -78,6 +80,7 @@ Examples:
   elb trace --vip 192.0.2.10                 packets while they pass
   elb flows --cut --client 198.51.100.7      end the recorded connections of a client
   elb lb create web --vip-address 192.0.2.10 make a load balancer (hosts with [api])
+  elb api openapi > openapi.json             what the API is, for programs
   elb apply -f elb.toml --dry-run            preview what a file would change
   elb import haproxy haproxy.cfg             the configuration of another load balancer, for elb
   elb detach                                 stop forwarding
@@ -135,6 +138,9 @@ enum Command {
     /// Make, show, change and delete IP groups of the API.
     #[command(subcommand)]
     Ipgroup(ResourceCommand<5>),
+    /// Print what the API is, for programs that read its description.
+    #[command(subcommand)]
+    Api(api::ApiCommand),
     /// Make, show and revoke the keys of the API's clients.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -233,6 +239,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Member(command) => resource::run(&command),
         Command::Healthmonitor(command) => resource::run(&command),
         Command::Ipgroup(command) => resource::run(&command),
+        Command::Api(command) => api::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Audit(args) => audit::run(args),
         Command::Apply(args) => apply::run(args),

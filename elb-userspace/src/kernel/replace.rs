@@ -12,9 +12,18 @@ pub const UNFINISHED: &str = "new";
 /// Replaces a file, and returns when the disk has it.
 ///
 /// # Errors
-/// The folder cannot be written to; the file is as it was.
+/// The folder cannot be written to; the file is as it was, or, where only the folder could not be synced, the new one
+/// that a loss of power may take back.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     put(path, |new| File::create(new).and_then(|file| write(file, text)))
+}
+
+/// As [`replace`], by a file that only its owner may read, from the beginning.
+///
+/// # Errors
+/// As there.
+pub fn replace_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    put(path, |new| private(new).and_then(|file| write(file, text)))
 }
 
 /// As [`replace`], for a file that is there: with its owner, group and mode, and behind a link that leads to it.
@@ -26,12 +35,17 @@ pub fn replace_like(path: &Path, text: &[u8]) -> io::Result<()> {
     let found = fs::metadata(&path)?;
     put(&path, |new| {
         // It is for the same readers as the old one before there is anything to read.
-        let _ = fs::remove_file(new);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+        let file = private(new)?;
         fchown(&file, Some(found.uid()), Some(found.gid()))?;
         file.set_permissions(found.permissions())?;
         write(file, text)
     })
+}
+
+/// A new file for its owner; one that a killed process left may have another mode.
+fn private(new: &Path) -> io::Result<File> {
+    let _ = fs::remove_file(new);
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)
 }
 
 fn put(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
@@ -41,7 +55,10 @@ fn put(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()
         // A part of a file takes up room that a full disk does not have.
         let _ = fs::remove_file(&new);
     }
-    replaced
+    replaced?;
+    // Until the folder is on the disk, too, a host that loses power may come back with the old file.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn write(mut file: File, text: &[u8]) -> io::Result<()> {
@@ -85,6 +102,20 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         assert!(replace_like(&folder.path().join("none"), b"").is_err());
+    }
+
+    #[test]
+    fn a_private_file_is_for_its_owner_whatever_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        for left in [&path, &path.with_added_extension(UNFINISHED)] {
+            fs::write(left, "old").unwrap();
+            fs::set_permissions(left, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        replace_private(&path, b"new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl ApiSettings {
         self.keys.clone().unwrap_or_else(|| state_dir.join("api-keys.json"))
     }
 
+    /// The file with the dates of signed changes, which the agent writes.
+    pub fn signed_file(state_dir: &Path) -> PathBuf {
+        state_dir.join("api-signed.json")
+    }
+
     /// The file of the store.
     pub fn store_file(&self, state_dir: &Path) -> PathBuf {
         self.store.clone().unwrap_or_else(|| state_dir.join("store.db"))

@@ -4,20 +4,26 @@
 
 mod audit;
 mod copy;
+#[cfg(test)]
+mod dangling;
 mod database;
 mod document;
 mod documents;
 mod group;
 mod migrations;
+mod refused;
 pub mod text;
 mod wanted;
 mod writer;
 
 pub use self::audit::{AuditQuery, NumberedRecord};
 pub use self::copy::{Restored, StoreFacts, examine, restore};
+#[cfg(test)]
+pub use self::dangling::dangling;
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};
+pub use self::refused::unrecorded;
 pub use self::wanted::{WantedDocument, wanted};
 pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};
 

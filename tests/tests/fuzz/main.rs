@@ -22,6 +22,7 @@ mod packets;
 mod probes;
 mod rulesets;
 mod saved;
+mod v3;
 
 /// What program runs have, too: the world that packets meet, and what must become of them there.
 #[path = "../program"]

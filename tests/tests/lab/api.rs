@@ -1,10 +1,13 @@
 //! The API, by clients that others made: a service is built by it, and packets follow each step; what was
 //! acknowledged outlives the agent.
 
+mod applying;
 mod clients;
 mod commanding;
+mod described;
 mod openstack;
 mod operating;
+mod strangers;
 mod whole;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
@@ -20,6 +23,7 @@ use elb_tests::{
     lab::Lab,
     process::output,
     server::Server,
+    status,
     wait::{STUCK, wait_for},
     wire::HTTP_PORT,
 };
@@ -74,6 +78,38 @@ impl ApiScene {
     fn requests(&self) -> Result<HttpReport> {
         let load = Load { timeout: Duration::from_secs(2), ..Load::on(self.service()) };
         http_requests(self.lab.client(), load, 40)
+    }
+
+    /// Requests of clients, of which this many came here and were counted by a reason: how many were answered. None:
+    /// not all of them have come yet, or packets for the service have another reason.
+    fn answered_where(&self, reason: &str) -> Result<Option<usize>> {
+        const REQUESTS: u64 = 3;
+        let (client, service) =
+            (SocketAddr::new(self.lab.client_addr(Family::V4), 999), self.service());
+        let (src, dst) = (client.to_string(), service.to_string());
+        let question = ["explain", "--src", &src, "--dst", &dst, "--proto", "tcp", "--syn"];
+        let explained = self.agent.ask(&question)?;
+        let counted = || anyhow::Ok(status::packets_of(&self.agent.status()?, reason));
+        let before = counted()?;
+        let load = Load { timeout: Duration::from_millis(300), ..Load::on(service) };
+        let report = http_requests(self.lab.client(), load, usize::try_from(REQUESTS)?)?;
+        let is_seen = counted()? >= before + REQUESTS && explained["decision"]["reason"] == reason;
+        Ok((report.answered() > 0 || is_seen).then(|| report.answered()))
+    }
+
+    /// No client is answered: packets for the service come here, and are not forwarded for this reason.
+    fn is_not_served(&self, reason: &str) -> Result<()> {
+        let answered =
+            wait_for(&format!("clients to meet {reason}"), STUCK, || self.answered_where(reason))?;
+        ensure!(answered == 0, "{answered} answers, and not {reason}");
+        Ok(())
+    }
+
+    /// Waits until no client is answered any more, for this reason.
+    fn becomes_unserved(&self, reason: &str) -> Result<()> {
+        wait_for(&format!("clients to meet {reason}"), STUCK, || {
+            Ok(self.answered_where(reason)?.filter(|answered| *answered == 0).map(drop))
+        })
     }
 
     /// Waits until requests are answered by exactly these backends.
@@ -253,13 +289,7 @@ fn service_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Result<()> 
     session.deletes("delete_health_monitor", json!({"healthmonitor_id": monitor}))?;
     session.deletes("delete_listener", json!({"listener_id": listener}))?;
     session.is_active(&lb)?;
-    let load = Load { timeout: Duration::from_millis(300), ..Load::on(session.scene.service()) };
-    let report = http_requests(session.scene.lab.client(), load, 5)?;
-    ensure!(
-        report.answered() == 0,
-        "{:?} answer although no listener is left",
-        report.answers_by_backend()
-    );
+    session.scene.is_not_served("closed_port_answered")?;
     session.deletes("delete_pool", in_pool)?;
     session.deletes("delete_load_balancer", json!({"loadbalancer_id": lb}))?;
     let (status, reply) =

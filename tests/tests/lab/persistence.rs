@@ -184,7 +184,38 @@ fn clients_are_forgotten_with_the_numbers_of_members() -> Result<()> {
     scene.agent.restart()?;
     assert!(scene.known()?["served_by"].is_null(), "{}", scene.explained("table")?);
     let next = scene.served_by()?;
-    scene.stays_at(next, &format!("known again, {first} before"))
+    scene.stays_at(next, &format!("known again, {first} before"))?;
+    scene.agent.kill()?;
+    scene.agent.restart()?;
+    scene.stays_at(next, "the numbers are known again, too")
+}
+
+/// An earlier version leaves the clients where they are, and gives numbers of members to others: what it writes down
+/// says nothing of clients. So it is where maps are adopted, and where others take their place.
+#[test]
+fn clients_are_forgotten_after_an_agent_that_knows_none() -> Result<()> {
+    let mut scene = remembering(Some(600))?;
+    let path = scene.config.agent.state().join("numbers.json");
+    for max_clients in [None, Some(4_096)] {
+        let first = scene.served_by()?;
+        scene.agent.kill()?;
+        scene.agent.restart()?;
+        scene.stays_at(first, "the same version keeps it")?;
+        scene.agent.kill()?;
+        let mut written: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        let known = written.as_object_mut().and_then(|all| all.remove("knows_clients"));
+        assert_eq!(known, Some(true.into()), "{written}");
+        fs::write(&path, written.to_string())?;
+        if max_clients.is_some() {
+            scene.config.agent.max_clients = max_clients;
+        }
+        scene.agent.restart_with(&scene.config)?;
+        assert_eq!(scene.agent.status()?["agent"]["adopted"], true);
+        assert!(scene.known()?["served_by"].is_null(), "{}", scene.explained("table")?);
+        let next = scene.served_by()?;
+        scene.stays_at(next, &format!("known again, {first} before"))?;
+    }
+    Ok(())
 }
 
 /// An agent that knew of no clients left maps without them: they are taken over as they are.

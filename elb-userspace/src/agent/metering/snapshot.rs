@@ -11,6 +11,7 @@ use super::super::core::Core;
 use super::super::logged::logged;
 use super::super::logging;
 use super::super::state::metering::entries::entries;
+use crate::api::v3;
 use crate::control::assign::AssignedPool;
 use crate::health::{OperatingStatus, lateness};
 use crate::kernel::bpf::CounterMaps;
@@ -20,6 +21,7 @@ use crate::observe::metrics::{
     AgentFigures, Histogram, ListenerFigures, LoadBalancerFigures, MemberFigures, PoolFigures,
     PoolProbes, STATUSES, Snapshot, Statuses,
 };
+use crate::source::store;
 
 /// What listeners need to know of a pool.
 struct Known {
@@ -144,6 +146,8 @@ impl Core {
             ],
             logged: logged(),
             lost_lines: logging::lost(),
+            wrong_credentials: v3::wrong_credentials(),
+            unrecorded: store::unrecorded(),
         }
     }
 

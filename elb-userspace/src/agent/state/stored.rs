@@ -15,7 +15,7 @@ pub(in crate::agent) struct StoredSource {
     pub(in crate::agent) settings: ApiSettings,
     /// Or why it cannot be used.
     pub(in crate::agent) store: Result<Store, String>,
-    /// The file that its documents are served with.
+    /// The file that writes are judged with: as it is now or, while that cannot be read, as it was last.
     file: Arc<RwLock<SourceText>>,
     /// The revision that was taken over last, and why one behind it was not.
     pub(in crate::agent) taken: u64,
@@ -40,6 +40,14 @@ impl StoredSource {
             }
         }
         Some(Self { path, settings, store, file, taken: 0, refused: None })
+    }
+
+    /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
+    fn judge_by(&self, source: &SourceText) {
+        let config = file::parse_source(source, &Host::default()).0;
+        if config.is_some_and(|config| config.api.is_some()) {
+            *self.file.write().unwrap_or_else(PoisonError::into_inner) = source.clone();
+        }
     }
 
     /// A file with what the store holds, and the revision of it.
@@ -72,7 +80,7 @@ impl LoadedFile {
     pub(in crate::agent) fn read(&mut self) -> Result<SourceText, Errors> {
         let source = SourceText::read(&self.path)?;
         if let Some(stored) = &self.stored {
-            *stored.file.write().unwrap_or_else(PoisonError::into_inner) = source.clone();
+            stored.judge_by(&source);
         }
         Ok(self.complete(source))
     }
@@ -132,3 +140,6 @@ pub(in crate::agent) fn other_source(running: &LoadedFile, file: &Config) -> Opt
     };
     Some(format!("{what}: restart the agent to change that"))
 }
+
+#[cfg(test)]
+mod tests;

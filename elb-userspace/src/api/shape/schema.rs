@@ -25,7 +25,7 @@ use super::serving::ServingReport;
 use super::status::{MemberStatus, Status};
 use super::top::TopReport;
 use super::trace::PacketEvent;
-use crate::api::v3::described::{resource_schema, resources_schema};
+use crate::api::v3::described::{openapi_schema, resource_schema, resources_schema};
 use crate::backend::{BackendReport, BackendStatus};
 use crate::diagnosis::inspect::Inspection;
 use crate::diagnosis::report::Report;
@@ -66,6 +66,7 @@ pub const ALL: &[Printed] = &[
     lines("audit", of::<AuditLine>),
     value("apply", of::<ApplyReport>),
     value("drain", of::<DrainReport>),
+    value("api openapi", openapi_schema),
     value("lb create", resource_schema::<0>),
     value("lb list", resources_schema::<0>),
     value("lb show", resource_schema::<0>),

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::agent::{
-    Agent, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost, SflowStatus,
-    WebhookStatus,
+    Agent, ApiRefusals, FlowLogLost, FlowLogStatus, KeptStatus, Panics, Probing, SflowLost,
+    SflowStatus, WebhookStatus,
 };
 use crate::control::reconcile::{Fallback, Reserve, Rising};
 use crate::health::Failure;

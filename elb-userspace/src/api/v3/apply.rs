@@ -1,10 +1,13 @@
 //! The whole of a store brought to what a file says, in one transaction: ids stay, and what the file has no word for
 //! stays as it is.
 
+mod gone;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use self::gone::WantedIds;
 use super::refusal::Refusal;
 use super::resources::{self, HostState, Work};
 use crate::api::shape::apply::{AppliedAction, AppliedChange, ChangedAttribute};
@@ -50,10 +53,6 @@ pub fn apply(
 ) -> Result<Applied, String> {
     let documents = transaction.documents();
     let steps = steps(documents, settings, model, by)?;
-    let protected = steps.iter().find_map(|step| protection(documents, step));
-    if let Some(why) = protected {
-        return Err(why);
-    }
     for step in &steps {
         match step {
             (_, Some(now)) => transaction.put(now.clone()),
@@ -95,11 +94,10 @@ fn steps(
     let before: HashMap<_, _> =
         before.into_iter().map(|one| ((one.kind, one.id), one.given)).collect();
     let (raised, users) = (raised_pools(documents, &all), users(&all));
-    let mut wanted_ids = BTreeSet::new();
+    let wanted_ids: WantedIds = all.iter().map(|one| (one.kind, one.id)).collect();
     let mut projects: HashMap<String, String> = HashMap::new();
     let mut steps = Vec::new();
     for one in &all {
-        wanted_ids.insert((one.kind, one.id));
         let old = documents.get(one.kind, one.id).map(|old| (**old).clone());
         let is_raised =
             one.given.get("pool_id").and_then(Value::as_str).is_some_and(|id| raised.contains(id));
@@ -111,7 +109,7 @@ fn steps(
         let mut now = document(one, old.as_ref(), given, (project, by))?;
         if one.kind == DocumentKind::Pool {
             let id = one.id.to_string();
-            place(&mut now.body, users.get(&*id));
+            place(&mut now.body, users.get(&*id), &wanted_ids);
             if raised.contains(&id) {
                 now.body.insert("admin_state_up".to_owned(), true.into());
             }
@@ -122,19 +120,18 @@ fn steps(
             steps.push((old, Some(now)));
         }
     }
-    let is_kept = |one: &Document| {
-        // A file has no word for a listener without a pool.
-        let balancer =
-            one.reference("loadbalancer_id").filter(|_| one.kind == DocumentKind::Listener);
-        let is_idle = one.reference("default_pool_id").is_none();
-        wanted_ids.contains(&(one.kind, one.id))
-            || balancer
-                .is_some_and(|id| is_idle && wanted_ids.contains(&(DocumentKind::LoadBalancer, id)))
-    };
-    // Jobs are no resources.
-    for kind in DocumentKind::ALL.iter().filter(|kind| kind.is_in_files()) {
-        let gone = documents.of(*kind).filter(|one| !is_kept(one));
-        steps.extend(gone.map(|one| (Some((**one).clone()), None)));
+    steps.extend(gone::gone(documents, &wanted_ids).into_iter().map(|one| (Some(one), None)));
+    for (before, now) in &steps {
+        let parts = before.iter().chain(now);
+        let mut refused = parts.filter_map(|one| gone::pair(documents, &wanted_ids, one));
+        let protected = before.as_ref().and_then(|before| {
+            let place = |one: &Document| one.text("pool_id").to_owned();
+            let stays = now.as_ref().is_some_and(|now| place(now) == place(before));
+            gone::protection(documents, before).filter(|_| !stays)
+        });
+        if let Some(why) = refused.next().or(protected) {
+            return Err(why);
+        }
     }
     Ok(steps)
 }
@@ -198,43 +195,22 @@ fn users(all: &[WantedDocument]) -> HashMap<&str, BTreeSet<&str>> {
     users
 }
 
-/// A pool is of the load balancer whose listeners it serves, and of none if it serves several.
-fn place(body: &mut Body, users: Option<&BTreeSet<&str>>) {
-    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+/// A pool is of the load balancer whose listeners it serves, and of none if it serves several, or if its own goes.
+fn place(body: &mut Body, users: Option<&BTreeSet<&str>>, wanted: &WantedIds) {
+    let text = |key: &str| resources::text(body, key).to_owned();
     let (own, has_type) = (text("loadbalancer_id"), !text("type").is_empty());
+    let own_stays = own.parse().is_ok_and(|id| wanted.contains(&(DocumentKind::LoadBalancer, id)));
     let mut users = users.into_iter().flatten();
     let of = match (users.next(), users.next()) {
-        (None, _) => own,
+        (None, _) if own_stays => own,
         (Some(one), None) if !has_type || !own.is_empty() => (*one).to_owned(),
-        (Some(_), _) => String::new(),
+        (None | Some(_), _) => String::new(),
     };
     if of.is_empty() && !has_type {
         body.insert("type".to_owned(), "ip".into());
     }
     let of = if of.is_empty() { Value::Null } else { of.into() };
     body.insert("loadbalancer_id".to_owned(), of);
-}
-
-/// What keeps a resource from being taken away.
-fn protection(documents: &Documents, (before, now): &Step) -> Option<String> {
-    let before = before.as_ref().filter(|_| now.is_none())?;
-    let what = match before.kind {
-        DocumentKind::LoadBalancer => before.is_set("deletion_protection_enable"),
-        DocumentKind::Member => {
-            let pool = documents.get(DocumentKind::Pool, before.reference("pool_id")?)?;
-            pool.is_set("member_deletion_protection_enable")
-        }
-        DocumentKind::Listener
-        | DocumentKind::Pool
-        | DocumentKind::HealthMonitor
-        | DocumentKind::IpGroup
-        | DocumentKind::Job
-        | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => false,
-    };
-    what.then(|| {
-        format!("{} {} is not in the file, and is protected from deletion", before.kind, before.id)
-    })
 }
 
 /// Lets the API judge what is new or other, where its rules are more than those of the file.
@@ -308,7 +284,8 @@ fn record((before, now): &Step, after: Option<Body>, by: &Applicant) -> AuditRec
         Some(DocumentKind::Member) => "Member",
         Some(DocumentKind::HealthMonitor) => "HealthMonitor",
         Some(DocumentKind::IpGroup) => "Ipgroup",
-        Some(DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank) | None => "",
+        Some(DocumentKind::LogTank) => "Logtank",
+        Some(DocumentKind::Job | DocumentKind::SecurityPolicy) | None => "",
     };
     AuditRecord {
         at: by.now.clone(),

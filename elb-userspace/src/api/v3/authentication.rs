@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::keys::{ClientKey, ClientKeys, KeyRole};
 use super::refusal::Refusal;
 use super::signature::{Authorization, DATE, SignedRequest, hash};
+use super::signed_dates::SignedDates;
 
 /// How far a client's clock may be from ours.
 const SKEW: Duration = Duration::from_secs(15 * 60);
@@ -59,77 +60,121 @@ enum Seen {
     NoRoom,
 }
 
+/// Who the head of a request says that asks.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// By a token: it is known.
+    Known(Caller),
+    /// By a signature, which is of the body, too.
+    Signed(SignedClaim),
+}
+
+/// A signature that is to be verified.
+#[derive(Debug)]
+pub(super) struct SignedClaim {
+    authorization: Authorization,
+    key: ClientKey,
+    signed: SystemTime,
+}
+
+/// Which signed changes were taken.
+pub(super) struct Memory {
+    pub(super) replays: Replays,
+    pub(super) dates: SignedDates,
+}
+
 impl Received<'_> {
-    /// Who asks.
-    pub(super) fn caller(
-        &self,
-        keys: &ClientKeys,
-        replays: &mut Replays,
-        (now, wall): (Instant, SystemTime),
-    ) -> Result<Caller, Refusal> {
-        let header = |name: &str| {
-            self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        if let Some(token) = header("x-auth-token") {
+    /// Who asks, by the head alone: the key is known and a signature is of this time. The body is not looked at.
+    pub(super) fn claim(&self, keys: &ClientKeys, wall: SystemTime) -> Result<Claim, Refusal> {
+        if let Some(token) = self.header("x-auth-token") {
             let key = keys.by_token(&token);
-            return key.map(Caller::of).ok_or_else(|| unauthenticated("the token is not known"));
+            let key = key.ok_or_else(|| unauthenticated("the token is not known"))?;
+            return Ok(Claim::Known(Caller::of(key)));
         }
-        let Some(text) = header(AUTHORIZATION.as_str()) else {
+        let Some(text) = self.header(AUTHORIZATION.as_str()) else {
             let why = "sign the request (SDK-HMAC-SHA256), or show a token in X-Auth-Token";
             return Err(unauthenticated(why));
         };
         let authorization = Authorization::parse(&text).ok_or_else(|| {
             unauthenticated("Authorization is not of the form of SDK-HMAC-SHA256")
         })?;
-        let failed = || unauthenticated("verify aksk signature fail");
-        let key = keys.by_access(&authorization.access).ok_or_else(failed)?;
-        self.is_fresh(&authorization, header(DATE), wall)?;
-        let content = header("x-sdk-content-sha256");
-        if content.is_some_and(|content| content != hash(self.body)) {
-            return Err(unauthenticated("X-Sdk-Content-Sha256 is not the hash of the body"));
-        }
-        let (method, path, query, body) = (self.method, self.path, self.query, self.body);
-        let request = SignedRequest { method, path, query, header: &header, body };
-        if !request.is_signed(&authorization, key.secret()) {
-            return Err(failed());
-        }
-        if method == "GET" {
-            return Ok(Caller::of(key));
-        }
-        match replays.look(&authorization.signature, now) {
-            Seen::New => Ok(Caller::of(key)),
-            Seen::Before => {
-                Err(unauthenticated("this signed request was received before; sign it again"))
-            }
-            Seen::NoRoom => Err(Refusal::too_many(format!(
-                "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
-                 over; change less often, or show a token in X-Auth-Token"
-            ))),
-        }
+        let key = keys.by_access(&authorization.access).ok_or_else(failed)?.clone();
+        let signed = self.is_fresh(&authorization, wall)?;
+        Ok(Claim::Signed(SignedClaim { authorization, key, signed }))
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 
     /// Whether what must be signed is, and when.
     fn is_fresh(
         &self,
         authorization: &Authorization,
-        date: Option<String>,
         now: SystemTime,
-    ) -> Result<(), Refusal> {
+    ) -> Result<SystemTime, Refusal> {
         if let Some(missing) = ["host", DATE]
             .into_iter()
             .find(|name| !authorization.signed.iter().any(|one| one == name))
         {
             return Err(unauthenticated(&format!("the header {missing} must be signed")));
         }
-        let signed = date.and_then(|date| moment(date.trim()));
+        let signed = self.header(DATE).and_then(|date| moment(date.trim()));
         let signed = signed
             .ok_or_else(|| unauthenticated("X-Sdk-Date is not of the form 20260101T000000Z"))?;
         let skew = now.duration_since(signed).or_else(|_| signed.duration_since(now));
         if skew.is_ok_and(|skew| skew <= SKEW) {
-            return Ok(());
+            return Ok(signed);
         }
         let why = "X-Sdk-Date is more than 15 minutes from this host's clock; set the clocks";
         Err(unauthenticated(why))
+    }
+}
+
+impl SignedClaim {
+    /// Who asks, if the request with its body is signed. One that changes something is taken once.
+    pub(super) fn verified(
+        &self,
+        received: &Received<'_>,
+        memory: &mut Memory,
+        (now, wall): (Instant, SystemTime),
+    ) -> Result<Caller, Refusal> {
+        let Self { authorization, key, signed } = self;
+        let header = |name: &str| received.header(name);
+        let content = header("x-sdk-content-sha256");
+        if content.is_some_and(|content| content != hash(received.body)) {
+            return Err(unauthenticated("X-Sdk-Content-Sha256 is not the hash of the body"));
+        }
+        let Received { method, path, query, body, .. } = *received;
+        let request = SignedRequest { method, path, query, header: &header, body };
+        if !request.is_signed(authorization, key.secret()) {
+            return Err(failed());
+        }
+        if method == "GET" {
+            return Ok(Caller::of(key));
+        }
+        if memory.dates.may_be_known(&key.access, *signed) {
+            let why = "this request was signed before the agent started again, which may have received it before; \
+                       sign it again";
+            return Err(unauthenticated(why));
+        }
+        match memory.replays.look(&authorization.signature, now) {
+            Seen::New => {}
+            Seen::Before => {
+                let why = "this signed request was received before; sign it again";
+                return Err(unauthenticated(why));
+            }
+            Seen::NoRoom => {
+                return Err(Refusal::too_many(format!(
+                    "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
+                     over; change less often, or show a token in X-Auth-Token"
+                )));
+            }
+        }
+        // Older ones are not of this time any more, by which agent they were taken.
+        let since = wall.checked_sub(2 * SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
+        memory.dates.note(&key.access, *signed, since)?;
+        Ok(Caller::of(key))
     }
 }
 
@@ -173,126 +218,13 @@ fn moment(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(&written).ok().filter(|_| is_plain)
 }
 
+fn failed() -> Refusal {
+    unauthenticated("verify aksk signature fail")
+}
+
 fn unauthenticated(why: &str) -> Refusal {
     Refusal::unauthenticated(format!("Incorrect IAM authentication information: {why}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use ring::hmac;
-
-    use super::super::signature::hex;
-    use super::*;
-
-    const DAY: &str = "20260101T000000Z";
-
-    fn keys() -> (ClientKeys, String, String, String) {
-        let mut keys = ClientKeys::default();
-        let made = keys.create("k", None, KeyRole::ReadOnly, String::new()).unwrap();
-        (keys, made.key.access, made.secret, made.token)
-    }
-
-    fn signed(access: &str, secret: &str, method: &str, names: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("host", "h".parse().unwrap());
-        headers.insert(DATE, DAY.parse().unwrap());
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let request =
-            SignedRequest { method, path: "/v3/p", query: "", header: &header, body: b"" };
-        let canonical = request.canonical(&names, "").unwrap();
-        let text = format!("SDK-HMAC-SHA256\n{DAY}\n{}", hash(canonical.as_bytes()));
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let signature = hex(hmac::sign(&key, text.as_bytes()).as_ref());
-        let all = names.join(";");
-        let value =
-            format!("SDK-HMAC-SHA256 Access={access}, SignedHeaders={all}, Signature={signature}");
-        headers.insert(AUTHORIZATION, value.parse().unwrap());
-        headers
-    }
-
-    struct Asked<'a> {
-        keys: &'a ClientKeys,
-        replays: Replays,
-        start: Instant,
-    }
-
-    impl Asked<'_> {
-        fn at(
-            &mut self,
-            method: &str,
-            headers: &HeaderMap,
-            seconds: u64,
-            wall: u64,
-        ) -> Result<Caller, String> {
-            let received = Received { method, path: "/v3/p", query: "", headers, body: b"" };
-            let wall = moment(DAY).unwrap() + Duration::from_secs(wall);
-            let now = self.start + Duration::from_secs(seconds);
-            received.caller(self.keys, &mut self.replays, (now, wall)).map_err(|why| why.message)
-        }
-    }
-
-    #[test]
-    fn a_signature_or_a_token_says_who_asks() {
-        let (keys, access, secret, token) = keys();
-        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
-        let names = ["host", DATE];
-        let headers = signed(&access, &secret, "GET", &names);
-        let caller = asked.at("GET", &headers, 0, 0).unwrap();
-        assert_eq!((caller.name.as_str(), caller.may_write), ("k", false));
-        assert!(asked.at("GET", &headers, 0, 900).is_ok());
-        assert!(asked.at("GET", &headers, 0, 901).unwrap_err().contains("15 minutes"));
-        assert!(asked.at("PUT", &headers, 0, 0).unwrap_err().contains("signature fail"));
-        let other = signed(&access, "other", "GET", &names);
-        assert!(asked.at("GET", &other, 0, 0).unwrap_err().contains("signature fail"));
-        let unknown = signed("OTHER", &secret, "GET", &names);
-        assert!(asked.at("GET", &unknown, 0, 0).unwrap_err().contains("signature fail"));
-        let loose = signed(&access, &secret, "GET", &[DATE]);
-        assert!(asked.at("GET", &loose, 0, 0).unwrap_err().contains("host must be signed"));
-        assert!(asked.at("GET", &HeaderMap::new(), 0, 0).is_err());
-        let mut headers = HeaderMap::new();
-        headers.insert("x-auth-token", token.parse().unwrap());
-        assert!(asked.at("PUT", &headers, 0, 10_000).is_ok());
-        headers.insert("x-auth-token", "other".parse().unwrap());
-        assert!(asked.at("GET", &headers, 0, 0).is_err());
-    }
-
-    #[test]
-    fn what_changes_something_is_not_taken_again_later() {
-        let (keys, access, secret, _) = keys();
-        let mut asked = Asked { keys: &keys, replays: Replays::default(), start: Instant::now() };
-        let post = signed(&access, &secret, "POST", &["host", DATE]);
-        assert!(asked.at("POST", &post, 0, 0).is_ok());
-        assert!(asked.at("POST", &post, 1, 0).is_ok(), "two within a second may be equal");
-        assert!(asked.at("POST", &post, 3, 0).unwrap_err().contains("received before"));
-        let other = signed(&access, &secret, "DELETE", &["host", DATE]);
-        assert!(asked.at("DELETE", &other, 1801, 0).is_ok());
-        assert!(asked.at("POST", &post, 1802, 0).unwrap_err().contains("received before"));
-        let get = signed(&access, &secret, "GET", &["host", DATE]);
-        assert!(asked.at("GET", &get, 0, 0).is_ok() && asked.at("GET", &get, 99, 0).is_ok());
-    }
-
-    #[test]
-    fn so_many_signatures_are_remembered_and_no_more() {
-        let (mut replays, start) = (Replays::default(), Instant::now());
-        let signature = |n: u64| [[0; 8], n.to_be_bytes(), [0; 8], [0; 8]].concat();
-        for n in 0..REMEMBERED as u64 {
-            assert_eq!(replays.look(&signature(n), start), Seen::New);
-        }
-        assert_eq!(replays.look(&signature(REMEMBERED as u64), start), Seen::NoRoom);
-        assert_eq!(replays.look(&signature(0), start + 2 * SAME), Seen::Before);
-        let later = start + 2 * SKEW;
-        assert_eq!(replays.look(&signature(REMEMBERED as u64), later), Seen::New);
-        assert_eq!(replays.look(&signature(0), later), Seen::Before, "of the half hour before");
-    }
-
-    #[test]
-    fn times_are_read() {
-        assert!(moment(DAY).is_some());
-        for wrong in
-            ["", "20260101T000000", "20261301T000000Z", "2026-01-01T00:00", "é0260101T00000Z"]
-        {
-            assert_eq!(moment(wrong), None, "{wrong}");
-        }
-    }
-}
+mod tests;

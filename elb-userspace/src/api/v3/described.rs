@@ -1,4 +1,4 @@
-//! The resources of the API as JSON Schemas, of the models that `data/elb_v3.json` has.
+//! The resources of the API, and the description of it, as JSON Schemas, of the models that `data/elb_v3.json` has.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
@@ -26,6 +26,18 @@ pub fn resources_schema<const KIND: usize>() -> Schema {
     finished(json!({"type": "array", "items": of(KIND)}))
 }
 
+/// The API itself: the whole of it has a schema of others, https://spec.openapis.org/oas/3.1/schema.
+pub fn openapi_schema() -> Schema {
+    let object = json!({"type": "object"});
+    finished(json!({
+        "type": "object",
+        "properties": {
+            "openapi": {"type": "string"}, "info": object, "paths": object, "components": object,
+        },
+        "required": ["openapi", "info", "paths", "components"],
+    }))
+}
+
 fn finished(mut schema: Value) -> Schema {
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     Schema::try_from(schema).unwrap_or_default()
@@ -39,17 +51,10 @@ fn of(kind: usize) -> Value {
         Some(FieldType::Model(model)) => TABLE.models.get(model),
         _ => None,
     };
-    let property = |field: &FieldType| match field {
-        FieldType::Text => "string",
-        FieldType::Number => "integer",
-        FieldType::Flag => "boolean",
-        FieldType::Model(_) => "object",
-        FieldType::List(_) => "array",
-    };
     let properties: Map<String, Value> = model
         .into_iter()
         .flatten()
-        .map(|(name, field)| (name.clone(), json!({"type": [property(&field.of), "null"]})))
+        .map(|(name, field)| (name.clone(), json!({"type": [field.of.plain_name(), "null"]})))
         .collect();
     json!({"type": "object", "properties": properties, "required": ["id"]})
 }

@@ -18,7 +18,7 @@ pub(super) enum FieldType {
 pub(super) struct Field {
     pub(super) of: FieldType,
     pub(super) is_required: bool,
-    /// The texts that it may be; none: any.
+    /// The texts, or the numbers, that it may be; none: any.
     pub(super) choices: Vec<String>,
     /// The numbers that it may be; none: any.
     pub(super) numbers: Vec<RangeInclusive<i64>>,
@@ -27,6 +27,20 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// Characters of a text for which the table has no bound.
+    pub(super) const MOST_CHARACTERS: usize = 255;
+    /// Entries of a list for which the table has no bound. Operations and resources have bounds of their own, which are
+    /// lower.
+    pub(super) const MOST_ENTRIES: usize = 1000;
+
+    /// How many characters or entries there may be.
+    pub(super) fn bound(&self) -> RangeInclusive<i64> {
+        let is_list = matches!(self.of, FieldType::List(_));
+        let most = if is_list { Self::MOST_ENTRIES } else { Self::MOST_CHARACTERS };
+        let open = 0..=i64::try_from(most).unwrap_or(i64::MAX);
+        self.length.clone().unwrap_or(open)
+    }
+
     /// Reads `type[!] [e=a|b] [n=lo..hi|…] [l=lo..hi] [d=default]`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
@@ -57,6 +71,10 @@ impl Field {
         Some(field)
     }
 
+    pub(super) const fn is_list(&self) -> bool {
+        matches!(self.of, FieldType::List(_))
+    }
+
     /// The rule, for people.
     pub(super) fn rule(&self) -> String {
         let mut rule = self.of.name();
@@ -66,10 +84,12 @@ impl Field {
             let ranges: Vec<String> = self.numbers.iter().map(written).collect();
             rule = format!("{rule} from {}", ranges.join(" or "));
         }
-        match (&self.length, &self.of) {
-            (Some(length), FieldType::List(_)) => format!("{rule} of {} entries", written(length)),
-            (Some(length), _) => format!("{rule} of {} characters", written(length)),
-            (None, _) => rule,
+        match &self.of {
+            FieldType::List(_) => format!("{rule} of {} entries", written(&self.bound())),
+            FieldType::Text if self.choices.is_empty() => {
+                format!("{rule} of {} characters", written(&self.bound()))
+            }
+            FieldType::Text | FieldType::Number | FieldType::Flag | FieldType::Model(_) => rule,
         }
     }
 }
@@ -88,6 +108,26 @@ impl FieldType {
             }
             _ => return None,
         })
+    }
+
+    /// The model of an object, or of the entries of a list.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Self::Model(model) => Some(model),
+            Self::List(entries) => entries.model(),
+            Self::Text | Self::Number | Self::Flag => None,
+        }
+    }
+
+    /// What JSON Schema calls it.
+    pub(super) const fn plain_name(&self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Number => "integer",
+            Self::Flag => "boolean",
+            Self::Model(_) => "object",
+            Self::List(_) => "array",
+        }
     }
 
     fn name(&self) -> String {

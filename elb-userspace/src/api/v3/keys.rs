@@ -1,19 +1,27 @@
 //! The keys of clients: a file that only its owner may read, which `elb key` changes and the API reads.
 
+use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use super::signature::{hash, hex};
+use crate::kernel::lock::{Lock, LockError};
+use crate::kernel::replace::replace_private;
 
 /// The project of a host on which no other is named.
 pub const FIRST_PROJECT: &str = "e1b00000000000000000000000000000";
+
+/// How long a change of the file waits for others, and how often it tries.
+const PATIENCE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +67,13 @@ pub struct ClientKeys {
     pub keys: Vec<ClientKey>,
 }
 
+impl fmt::Debug for ClientKey {
+    /// Without what is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl ClientKey {
     /// What signs.
     pub(super) fn secret(&self) -> &str {
@@ -92,28 +107,26 @@ impl ClientKeys {
             .with_context(|| format!("{} is no file of keys", path.display()))
     }
 
-    /// Replaces the file; it is readable by its owner from the beginning.
+    /// Changes the file: who else changes it at the same time waits, and finds what was changed.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// The change is refused, the file cannot be read or written, or another process keeps it for too long.
+    pub fn change<T>(path: &Path, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let cannot = || format!("cannot write {}", path.display());
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(cannot)?;
         }
-        let new = path.with_added_extension("new");
-        let text = serde_json::to_string_pretty(self)?;
-        // One that a killed process left may have another mode.
-        let _ = fs::remove_file(&new);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)
-            .with_context(cannot)?;
-        io::Write::write_all(&mut file, text.as_bytes()).with_context(cannot)?;
-        file.sync_all().with_context(cannot)?;
-        fs::rename(&new, path).with_context(cannot)
+        let _lock = lock(&path.with_added_extension("lock"))?;
+        let mut keys = Self::read(path)?;
+        let changed = change(&mut keys)?;
+        keys.write(path)?;
+        Ok(changed)
+    }
+
+    /// Replaces the file; it is readable by its owner alone, from the beginning.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self)?;
+        replace_private(path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Makes a key. Without a project it is for that of the others, or for [`FIRST_PROJECT`] if there is none.
@@ -190,6 +203,17 @@ impl ClientKeys {
     }
 }
 
+/// Waits for the lock. The file of the keys itself is replaced, so that it cannot be locked.
+fn lock(path: &Path) -> Result<Lock> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match Lock::file(path) {
+            Err(LockError::Held { .. }) if Instant::now() < end => thread::sleep(AGAIN),
+            locked => return Ok(locked?),
+        }
+    }
+}
+
 /// So many random bytes, in hexadecimal digits.
 pub(super) fn random(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
@@ -242,6 +266,7 @@ mod tests {
         assert_eq!(one.key.project, two.key.project, "of one project, until another is named");
         assert!(key(&mut keys, "one", None).is_err());
         assert!(key(&mut keys, "x", Some("web")).is_err());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         keys.write(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut file = KeyFile::new(path.clone());
@@ -255,6 +280,24 @@ mod tests {
         assert!(keys.revoke("two").is_err());
         keys.write(&path).unwrap();
         assert!(file.now().unwrap().by_token(&two.token).is_none(), "at once");
+    }
+
+    /// Without the lock, most of them would be lost.
+    #[test]
+    fn keys_that_are_made_at_once_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/keys.json");
+        thread::scope(|scope| {
+            for n in 0..20 {
+                let path = &path;
+                scope.spawn(move || {
+                    ClientKeys::change(path, |keys| key(keys, &n.to_string(), None)).unwrap()
+                });
+            }
+        });
+        assert_eq!(ClientKeys::read(&path).unwrap().keys.len(), 20);
+        let error = ClientKeys::change(&path, |keys| keys.revoke("20")).unwrap_err();
+        assert!(error.to_string().contains("elb key list"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Lists: which resources a query asks for, and which page of them.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -14,43 +16,67 @@ const MOST: usize = 2000;
 /// What items are filtered by, and which is not shown.
 pub(super) const HIDDEN: &str = "hidden";
 
+/// A resource that a page may have. It is shown where the page comes to it: a list may have thousands.
+pub(super) struct Item<S> {
+    /// None where no marker can name it.
+    id: Option<ResourceId>,
+    show: S,
+}
+
+impl<S: FnOnce() -> Value> Item<S> {
+    /// A resource, and how it is shown.
+    pub(super) const fn new(id: ResourceId, show: S) -> Self {
+        Self { id: Some(id), show }
+    }
+}
+
+/// Items of a list that is short.
+pub(super) fn shown(
+    all: Vec<Value>,
+) -> impl DoubleEndedIterator<Item = Item<impl FnOnce() -> Value>> {
+    all.into_iter().map(|value| {
+        let id = value.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        Item { id, show: move || value }
+    })
+}
+
 /// The answer with a page of a list.
-pub(super) fn reply(key: &str, items: Vec<Value>, query: &QueryPairs) -> Result<Reply, Refusal> {
+pub(super) fn reply<S: FnOnce() -> Value>(
+    key: &str,
+    items: impl DoubleEndedIterator<Item = Item<S>>,
+    query: &QueryPairs,
+) -> Result<Reply, Refusal> {
     let (mut page, info) = page(items, query)?;
-    for item in page.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+    for item in page.iter_mut().filter_map(Value::as_object_mut) {
         item.remove(HIDDEN);
     }
-    let mut reply = Reply::new(StatusCode::OK, key, page);
+    let mut reply = Reply::new(StatusCode::OK, key, Value::Array(page));
     reply.body.insert("page_info".to_owned(), info);
     Ok(reply)
 }
 
 /// A page of a list, and its `page_info`. The items are in the order of their ids.
-pub(super) fn page(items: Vec<Value>, query: &QueryPairs) -> Result<(Value, Value), Refusal> {
+pub(super) fn page<S: FnOnce() -> Value>(
+    items: impl DoubleEndedIterator<Item = Item<S>>,
+    query: &QueryPairs,
+) -> Result<(Vec<Value>, Value), Refusal> {
     let limit = query.first("limit").and_then(|text| text.parse().ok());
-    let is_reverse = query.first("page_reverse") == Some("true");
     for key in ["marker", "page_reverse"] {
         if query.first(key).is_some() && limit.is_none() {
             return Err(Refusal::invalid(format!("query {key} needs limit")));
         }
     }
-    let limit = limit.unwrap_or(MOST);
-    let marker = query.first("marker").map(|text| marker(&items, text)).transpose()?;
-    let fits = |item: &Value| filters(query).iter().all(|(key, values)| matches(item, key, values));
-    let (before, after) = match marker {
-        Some(at) if is_reverse => (items.get(..at).unwrap_or_default(), true),
-        Some(at) => (items.get(at + 1..).unwrap_or_default(), false),
-        None => (&items[..], is_reverse),
-    };
-    let found: Vec<&Value> = before.iter().filter(|item| fits(item)).collect();
-    let more = found.len() > limit;
-    let page: Vec<Value> = if after {
-        found.iter().skip(found.len().saturating_sub(limit)).map(|item| (*item).clone()).collect()
+    let (limit, marker) = (limit.unwrap_or(MOST), query.first("marker"));
+    let (page, is_followed) = if query.first("page_reverse") == Some("true") {
+        let mut page = chosen(items.rev(), marker, query)?.take(limit).collect::<Vec<_>>();
+        page.reverse();
+        // Behind a page before the marker, the marker itself comes.
+        (page, marker.is_some())
     } else {
-        found.iter().take(limit).map(|item| (*item).clone()).collect()
+        let mut all = chosen(items, marker, query)?;
+        let page = all.by_ref().take(limit).collect::<Vec<_>>();
+        (page, all.next().is_some())
     };
-    // Behind a page before the marker, the marker itself comes.
-    let is_followed = if after { marker.is_some() } else { more };
     let id = |item: Option<&Value>| item.and_then(|item| item.get("id").cloned());
     let mut info = json!({
         "current_count": page.len(),
@@ -59,29 +85,39 @@ pub(super) fn page(items: Vec<Value>, query: &QueryPairs) -> Result<(Value, Valu
     if let (true, Some(next), Some(info)) = (is_followed, id(page.last()), info.as_object_mut()) {
         info.insert("next_marker".to_owned(), next);
     }
-    Ok((Value::Array(page), info))
+    Ok((page, info))
 }
 
-/// Where the resource of a marker is.
-fn marker(items: &[Value], text: &str) -> Result<usize, Refusal> {
-    let id = text.parse::<ResourceId>().map(|id| id.to_string()).unwrap_or_default();
-    let at = items.iter().position(|item| item.get("id").and_then(Value::as_str) == Some(&id));
-    at.ok_or_else(|| {
-        Refusal::invalid(format!("query marker {text:?} is the id of no such resource"))
-    })
+/// Those behind the marker that a query asks for.
+fn chosen<S: FnOnce() -> Value>(
+    mut items: impl Iterator<Item = Item<S>>,
+    marker: Option<&str>,
+    query: &QueryPairs,
+) -> Result<impl Iterator<Item = Value>, Refusal> {
+    if let Some(text) = marker {
+        let id = text.parse::<ResourceId>().ok();
+        let is_there = id.is_some() && items.any(|item| item.id == id);
+        if !is_there {
+            let why = format!("query marker {text:?} is the id of no such resource");
+            return Err(Refusal::invalid(why));
+        }
+    }
+    let filters = filters(query);
+    let fits = move |item: &Value| filters.iter().all(|(key, values)| matches(item, key, values));
+    Ok(items.map(|item| (item.show)()).filter(fits))
 }
 
 /// The keys that choose among resources.
-fn filters(query: &QueryPairs) -> Vec<(&str, Vec<&str>)> {
+fn filters(query: &QueryPairs) -> Vec<(&str, BTreeSet<&str>)> {
     // There is no recycle bin that could be left out.
     const OTHERS: [&str; 4] = ["limit", "marker", "page_reverse", "include_recycle_bin"];
-    query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key)).collect()
+    let all = query.by_key().into_iter().filter(|(key, _)| !OTHERS.contains(key));
+    all.map(|(key, values)| (key, values.into_iter().collect())).collect()
 }
 
 /// Whether a resource has one of the values.
-fn matches(item: &Value, key: &str, values: &[&str]) -> bool {
-    let found = found(item, key);
-    values.iter().any(|value| found.iter().any(|one| one == value))
+fn matches(item: &Value, key: &str, values: &BTreeSet<&str>) -> bool {
+    found(item, key).iter().any(|one| values.contains(&**one))
 }
 
 /// The values that a resource has for a key of a query.
@@ -150,8 +186,8 @@ mod tests {
     fn ask(items: Vec<Value>, raw: &str) -> Result<(Vec<u64>, Value), String> {
         let routed = route("GET", "/v3/p/elb/loadbalancers").unwrap();
         let query = QueryPairs::read(raw, routed.operation).map_err(|why| why.message)?;
-        let (page, info) = page(items, &query).map_err(|why| why.message)?;
-        let numbers = page.as_array().unwrap().iter().map(|item| item["n"].as_u64().unwrap());
+        let (page, info) = page(shown(items), &query).map_err(|why| why.message)?;
+        let numbers = page.iter().map(|item| item["n"].as_u64().unwrap());
         Ok((numbers.collect(), info))
     }
 
@@ -213,7 +249,7 @@ mod tests {
             ("connection_drain", "false", true),
             ("pool_health", "minimum_healthy_member_count=1", true),
         ] {
-            assert_eq!(matches(&item, key, &[value]), fits, "{key} {value}");
+            assert_eq!(matches(&item, key, &BTreeSet::from([value])), fits, "{key} {value}");
         }
     }
 }

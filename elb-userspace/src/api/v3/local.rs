@@ -28,7 +28,7 @@ use crate::api::shape::reload::{PlanRequest, ReloadReport};
 use crate::api::shape::status::timestamp;
 use crate::model::Model;
 use crate::source::file::{self, Host, SourceText};
-use crate::source::store::{Store, text};
+use crate::source::store::{AuditRecord, Store, text};
 
 /// The API of an agent; none: it serves a file.
 #[derive(Clone)]
@@ -179,7 +179,6 @@ async fn apply_file(
     let request = request.map_err(|error| Error::new(ErrorCode::TooLarge, error.to_string()))?;
     let request: ApplyRequest =
         serde_json::from_slice(&request).map_err(|error| format!("not a request: {error}"))?;
-    let model = model_of(&request)?;
     let project = match &request.project {
         Some(project) => project.clone(),
         None => server.own_project().map_err(|why| why.message)?,
@@ -190,6 +189,42 @@ async fn apply_file(
         request: keys::random(16).map_err(|error| failed(&error.to_string()))?,
         now: timestamp(wall()),
     };
+    let applied = brought(server, store, &request, &by).await;
+    if !request.dry_run && !applied.as_ref().is_ok_and(|report| report.applied) {
+        note_refused(store, &by).await;
+    }
+    applied
+}
+
+/// One record of a file that was to be applied and changed nothing.
+async fn note_refused(store: &Store, by: &Applicant) {
+    let Applicant { actor, project, request, now } = by.clone();
+    let (operation, result) = ("applyFile".to_owned(), "refused".to_owned());
+    let record = AuditRecord {
+        at: now,
+        actor,
+        operation,
+        request,
+        project,
+        result,
+        ..AuditRecord::default()
+    };
+    let written = store.write(move |transaction| {
+        transaction.note(record.clone());
+        Err::<(), _>(())
+    });
+    // The log has why not.
+    let _ = written.await;
+}
+
+/// Tries a file until nothing else was written meanwhile.
+async fn brought(
+    server: &ApiServer,
+    store: &Store,
+    request: &ApplyRequest,
+    by: &Applicant,
+) -> Result<Json<ApplyReport>, Error> {
+    let (model, by) = (model_of(request)?, by.clone());
     for _ in 0..TRIALS {
         let (applied, text, revision) = trial(server, store, &model, &by).await?;
         let planned = planned(server, text).await?;
@@ -200,6 +235,8 @@ async fn apply_file(
         if request.dry_run || !planned.accepted {
             return Ok(Json(report));
         }
+        // What was tried on writes that are not committed was no trial of what is there.
+        let Some(revision) = revision else { continue };
         if let Some(changes) = done(server, store, &model, &by, revision).await? {
             return Ok(Json(ApplyReport { changes, applied: true, ..report }));
         }
@@ -227,19 +264,20 @@ fn model_of(request: &ApplyRequest) -> Result<Arc<Model>, Error> {
     Ok(Arc::new(config.model))
 }
 
-/// What a file would change, and what the store would hold then; it does not.
+/// What a file would change, and what the store would hold then; it does not. With the revision that it was tried on;
+/// none: others wrote at the same time.
 async fn trial(
     server: &ApiServer,
     store: &Store,
     model: &Arc<Model>,
     by: &Applicant,
-) -> Result<(Vec<AppliedChange>, String, u64), Error> {
+) -> Result<(Vec<AppliedChange>, String, Option<u64>), Error> {
     let (settings, model, by) = (server.settings.clone(), model.clone(), by.clone());
     let tried = store.write(move |transaction| -> Result<(), _> {
+        let revision = transaction.settled();
         let tried = apply(transaction, &settings, &model, &by);
         let documents = transaction.documents();
-        Err(tried
-            .map(|tried| (tried.changes, text::text(documents, &settings), documents.revision)))
+        Err(tried.map(|tried| (tried.changes, text::text(documents, &settings), revision)))
     });
     match tried.await.map_err(|error| failed(&error.to_string()))? {
         Err(tried) => tried.map_err(Error::from),
@@ -257,7 +295,7 @@ async fn done(
 ) -> Result<Option<Vec<AppliedChange>>, Error> {
     let (settings, model, by) = (server.settings.clone(), model.clone(), by.clone());
     let done = store.write(move |transaction| {
-        if transaction.documents().revision != revision {
+        if transaction.settled() != Some(revision) {
             return Ok(None);
         }
         let applied = apply(transaction, &settings, &model, &by)?;
@@ -278,3 +316,6 @@ async fn planned(server: &ApiServer, text: String) -> Result<ReloadReport, Error
 fn failed(why: &str) -> Error {
     Error::new(ErrorCode::Failed, why)
 }
+
+#[cfg(test)]
+mod tests;

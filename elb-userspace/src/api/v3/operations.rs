@@ -83,6 +83,9 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
     ]
 };
 
+/// The one operation of no project.
+pub(super) const VERSIONS: &str = "list_api_versions";
+
 /// An operation that is there.
 #[derive(Clone, Copy)]
 pub(super) enum Known {
@@ -123,6 +126,19 @@ impl Known {
         })
     }
 
+    /// Whether this host answers an operation with more than a refusal.
+    pub(super) fn is_there(name: &str) -> bool {
+        name == VERSIONS || Self::find(name).is_ok()
+    }
+
+    /// The kind of the resource whose attributes are in its body.
+    pub(super) fn settable(self) -> Option<DocumentKind> {
+        match self {
+            Self::Plain(Plain { verb: Verb::Create | Verb::Update, kind, .. }) => Some(kind),
+            Self::Plain(_) | Self::Further(_) | Self::CheckMember | Self::ShowMemberCheck => None,
+        }
+    }
+
     /// What it is called in the audit log; empty if it changes nothing.
     pub(super) const fn audited(self) -> &'static str {
         match self {
@@ -149,9 +165,9 @@ impl Further {
         call: &Call,
         store: &Store,
         base: HostState,
-        health: impl AsyncFnOnce() -> MemberHealths,
+        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
     ) -> Result<Reply, Refusal> {
-        let host = HostState { health: health().await, ..base };
+        let host = HostState { health: health(None).await, ..base };
         match self.deed {
             Deed::Read(read) => read(call, &View::new(&store.read(), host)),
             Deed::Change(change) => self.apply(change, call, store, host).await,
@@ -196,10 +212,11 @@ impl Plain {
         call: &Call,
         store: &Store,
         base: HostState,
-        health: impl AsyncFnOnce() -> MemberHealths,
+        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
     ) -> Result<Reply, Refusal> {
         if self.audited.is_empty() {
-            let host = HostState { health: health().await, ..base };
+            let of = self.id(call).parse().ok();
+            let host = HostState { health: health(of).await, ..base };
             return self.read(call, store, host);
         }
         let id = self.change(call, store, base.clone()).await?;
@@ -207,7 +224,7 @@ impl Plain {
             return Ok(Reply::nothing());
         }
         // What is known now, and not before.
-        let host = HostState { health: health().await, reached: store.reached(), ..base };
+        let host = HostState { health: health(Some(id)).await, reached: store.reached(), ..base };
         let documents = store.read();
         let view = View::new(&documents, host);
         match documents.get(self.kind, id) {
@@ -235,17 +252,27 @@ impl Plain {
                 if let Some(pool) = pool {
                     self.of_project(call, view.documents, DocumentKind::Pool, pool)?;
                 }
+                let whole = pool.and_then(|id| id.parse::<ResourceId>().ok());
                 let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
-                        && pool.is_none_or(|pool| document.text("pool_id") == pool)
+                        && whole.is_none_or(|pool| document.reference("pool_id") == Some(pool))
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
-                let show = |document: &std::sync::Arc<Document>| match of_all {
-                    true => resources::show_with_pool(&view, document),
-                    false => resources::show_in_list(&view, document),
+                let is_filtered =
+                    resources::HIDDEN_KEYS.iter().any(|key| call.query.first(key).is_some());
+                let show = |document: &Document| {
+                    let mut shown = match of_all {
+                        true => resources::show_with_pool(&view, document),
+                        false => resources::show(&view, document),
+                    };
+                    if is_filtered {
+                        shown[list::HIDDEN] = resources::hidden(&view, document);
+                    }
+                    shown
                 };
-                let items = documents.of(self.kind).filter(is_meant).map(show).collect();
+                let meant = documents.of(self.kind).filter(is_meant);
+                let items = meant.map(|one| list::Item::new(one.id, || show(one)));
                 list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {
@@ -260,7 +287,8 @@ impl Plain {
             | Verb::MergeList
             | Verb::RemoveFromList => {
                 let document = self.of_project(call, view.documents, self.kind, self.id(call))?;
-                if self.pool(call).is_some_and(|pool| document.text("pool_id") != pool) {
+                let is_other = |pool: &str| document.reference("pool_id") != pool.parse().ok();
+                if self.pool(call).is_some_and(is_other) {
                     return Err(Refusal::not_found(self.kind, self.id(call)));
                 }
                 Ok(Reply::new(StatusCode::OK, one, resources::show(&view, &document)))
@@ -418,8 +446,7 @@ mod tests {
         let (there, others) = document.split_once("## Operations that are not there").unwrap();
         for operation in &TABLE.operations {
             let row = format!("| `{}` | `{} ", operation.name, operation.method);
-            let is_there =
-                Known::find(&operation.name).is_ok() || operation.name == "list_api_versions";
+            let is_there = Known::is_there(&operation.name);
             assert_eq!(there.matches(&row).count(), usize::from(is_there), "{row}");
             assert_eq!(others.matches(&row).count(), usize::from(!is_there), "{row}");
         }

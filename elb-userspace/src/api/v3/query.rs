@@ -3,8 +3,10 @@
 use percent_encoding::percent_decode_str;
 
 use super::field::{Field, FieldType};
+use super::ids;
 use super::refusal::Refusal;
 use super::table::Operation;
+use super::validation::{Messages, shortened};
 
 /// Keys and values in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,23 +16,31 @@ impl QueryPairs {
     /// Reads the query of a request for an operation.
     pub(super) fn read(raw: &str, operation: &Operation) -> Result<Self, Refusal> {
         let pairs = Self::parse(raw);
-        let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
+        let (mut unknown, mut wrong) = (Messages::default(), Messages::default());
         for (key, value) in &pairs.0 {
-            match operation.query.get(key) {
-                None => unknown.push(key.as_str()),
-                Some(field) if !is_valid(field, key, value) => {
-                    wrong.push(format!("query {key} is {value:?}, use {}", rule(field)));
-                }
-                Some(_) => {}
+            let Some(field) = operation.query.get(key) else {
+                unknown.push(|| shortened(key));
+                continue;
+            };
+            let field = rules(field, key);
+            if !is_valid(&field, value) {
+                let value = shortened(value);
+                wrong.push(|| format!("query {key} is {value:?}, use {}", field.rule()));
             }
         }
-        if !unknown.is_empty() {
+        for (key, field) in &operation.query {
+            let count = pairs.0.iter().filter(|(one, _)| one == key).count();
+            if count > 1 && !field.is_list() {
+                wrong.push(|| format!("query {key} is there {count} times, use one"));
+            }
+        }
+        let unknown = unknown.joined(", ").map(|unknown| {
             let names: Vec<&str> = operation.query.keys().map(String::as_str).collect();
             let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let unknown = unknown.join(", ");
-            wrong.insert(0, format!("Unrecognized query key(s) '{unknown}', use of: {all}"));
-        }
-        if wrong.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(wrong.join("; "))) }
+            format!("Unrecognized query key(s) '{unknown}', use of: {all}")
+        });
+        let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
+        if all.is_empty() { Ok(pairs) } else { Err(Refusal::invalid(all.join("; "))) }
     }
 
     fn parse(raw: &str) -> Self {
@@ -41,7 +51,9 @@ impl QueryPairs {
         let parts = raw.split('&').filter(|part| !part.is_empty());
         let pair = |part: &str| {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            (decode(key), decode(value))
+            let key = decode(key);
+            let value = ids::as_kept(&key, decode(value));
+            (key, value)
         };
         Self(parts.map(pair).collect())
     }
@@ -74,26 +86,28 @@ impl QueryPairs {
     }
 }
 
-fn is_valid(field: &Field, key: &str, value: &str) -> bool {
-    let of = if let FieldType::List(inner) = &field.of { inner } else { &field.of };
-    match of {
+fn is_valid(field: &Field, value: &str) -> bool {
+    let is_chosen = field.choices.is_empty() || field.choices.iter().any(|one| one == value);
+    match field.of {
         FieldType::Flag => ["true", "false"].contains(&value),
         FieldType::Number => value.parse().is_ok_and(|number: i64| {
-            field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
+            is_chosen
+                && (field.numbers.is_empty()
+                    || field.numbers.iter().any(|range| range.contains(&number)))
         }),
-        // Statuses that say that something is not done yet are not all in the table.
-        FieldType::Text if key.ends_with("_status") => true,
-        FieldType::Text => field.choices.is_empty() || field.choices.iter().any(|one| one == value),
+        FieldType::Text => is_chosen,
         FieldType::Model(_) | FieldType::List(_) => true,
     }
 }
 
-/// The rule of one value.
-fn rule(field: &Field) -> String {
-    if let FieldType::List(inner) = &field.of {
-        return Field { of: (**inner).clone(), ..field.clone() }.rule();
-    }
-    field.rule()
+/// The rules of one value of a key.
+pub(super) fn rules(field: &Field, key: &str) -> Field {
+    let of =
+        if let FieldType::List(inner) = &field.of { (**inner).clone() } else { field.of.clone() };
+    // Statuses that say that something is not done yet are not all in the table.
+    let is_open = key.ends_with("_status") && of == FieldType::Text && key != "protection_status";
+    let choices = if is_open { Vec::new() } else { field.choices.clone() };
+    Field { of, choices, length: None, ..field.clone() }
 }
 
 #[cfg(test)]

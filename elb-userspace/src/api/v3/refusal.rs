@@ -17,6 +17,23 @@ impl Refusal {
         Self { status, code, message }
     }
 
+    /// One of each.
+    pub(super) const fn every() -> [Self; 11] {
+        [
+            Self::invalid(String::new()),
+            Self::not_supported(String::new()),
+            Self::no_such(String::new()),
+            Self::quota(String::new()),
+            Self::conflict(String::new()),
+            Self::internal(String::new()),
+            Self::no_such_path(String::new()),
+            Self::unauthenticated(String::new()),
+            Self::forbidden(String::new()),
+            Self::too_many(String::new()),
+            Self::too_large(String::new()),
+        ]
+    }
+
     /// Something in it is not valid.
     pub(super) const fn invalid(message: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "ELB.8902", message)

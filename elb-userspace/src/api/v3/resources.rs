@@ -2,6 +2,7 @@
 
 mod attributes;
 mod health_monitor;
+mod hidden;
 mod ip_group;
 mod limits;
 mod listener;
@@ -19,12 +20,13 @@ use serde_json::Value;
 use super::refusal::Refusal;
 use crate::source::store::{Body, Document, DocumentKind};
 
+use self::attributes::Attributes;
 pub(super) use self::attributes::{object, shown, tags, text};
+pub(super) use self::hidden::{HIDDEN_KEYS, hidden};
 pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::ApiLimits;
 pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
-pub(super) use self::pool::hidden;
 pub use self::relations::MemberHealths;
 pub(super) use self::relations::View;
 pub(super) use self::work::{Work, new_id};
@@ -66,7 +68,18 @@ pub(super) fn create(
 
 /// What a new resource has of what was given, and by default.
 pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
-    let attributes = match kind {
+    attributes(kind).ok_or_else(no_job)?.accept(given)
+}
+
+/// Whether a kind of resource takes an attribute at all.
+pub(super) fn takes(kind: DocumentKind, attribute: &str) -> bool {
+    // Where a new pool is served is kept by the listener.
+    (kind, attribute) == (DocumentKind::Pool, "listener_id")
+        || attributes(kind).is_some_and(|attributes| attributes.takes(attribute))
+}
+
+fn attributes(kind: DocumentKind) -> Option<Attributes> {
+    Some(match kind {
         DocumentKind::LoadBalancer => load_balancer::attributes(),
         DocumentKind::Listener => listener::attributes(),
         DocumentKind::Pool => pool::attributes(),
@@ -75,9 +88,8 @@ pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
         DocumentKind::IpGroup => ip_group::attributes(),
         DocumentKind::SecurityPolicy => security_policy::attributes(),
         DocumentKind::LogTank => log_tank::attributes(),
-        DocumentKind::Job => return Err(no_job()),
-    };
-    attributes.accept(given)
+        DocumentKind::Job => return None,
+    })
 }
 
 /// Changes a resource by what was given.
@@ -119,15 +131,6 @@ fn no_job() -> Refusal {
 /// A member as lists of the members of all pools show it.
 pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     member::show_with_pool(view, member)
-}
-
-/// A resource as lists show it, with what they are filtered by.
-pub(super) fn show_in_list(view: &View<'_>, document: &Document) -> Value {
-    let mut shown = show(view, document);
-    if document.kind == DocumentKind::Pool {
-        shown[super::list::HIDDEN] = hidden(view, document);
-    }
-    shown
 }
 
 /// The listeners that use an IP group.

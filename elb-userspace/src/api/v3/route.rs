@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::ids;
 use super::table::{Operation, TABLE};
 
 /// An operation and the parameters of its path.
@@ -31,7 +32,8 @@ pub(super) fn route(method: &str, path: &str) -> Option<Routed> {
     let pairs = operation.path.iter().zip(&segments).filter(|(pattern, _)| is_parameter(pattern));
     let parameters = pairs.map(|(pattern, segment)| {
         let name = pattern.trim_matches(['{', '}']);
-        percent_decode_str(segment).decode_utf8().ok().map(|value| (name, value.into_owned()))
+        let value = percent_decode_str(segment).decode_utf8().ok()?;
+        Some((name, ids::as_kept(name, value.into_owned())))
     });
     Some(Routed { operation, parameters: parameters.collect::<Option<_>>()? })
 }

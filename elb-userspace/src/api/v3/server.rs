@@ -12,22 +12,27 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
-use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::authentication::{Caller, Received, Replays};
+use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
+pub(super) use super::bodies::{BODY, read};
+use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::Failures;
+use super::ids;
 use super::keys::{self, KeyFile};
 use super::member_checks::MemberChecks;
-use super::operations::{self, Known};
+use super::operations::{self, Known, VERSIONS};
+use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::resources::{ApiLimits, HostState, MemberHealths, View};
 use super::route::{Routed, route};
+use super::signed_dates::SignedDates;
+use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
 use crate::api::shape::diagnose::DiagnoseRequest;
@@ -43,10 +48,6 @@ use crate::source::store::{Body, Store};
 
 /// Connections at once; others wait.
 const CONNECTIONS: usize = 256;
-/// Bytes of a body: room for 300 described networks, or 500 members.
-const MAX_BODY: usize = 1 << 20;
-/// How long a body may take.
-pub(super) const BODY: Duration = Duration::from_secs(10);
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
 /// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
@@ -63,10 +64,19 @@ pub struct ApiServer {
     shared: Arc<Shared>,
 }
 
+/// The files of an API, next to its store.
+pub struct ApiFiles {
+    /// The keys of clients; it may be a place that the agent only reads.
+    pub keys: PathBuf,
+    /// When each key last signed a change.
+    pub signed: PathBuf,
+}
+
 /// What requests have to do with each other.
 struct Shared {
     keys: Mutex<KeyFile>,
-    replays: Mutex<Replays>,
+    memory: Mutex<Memory>,
+    unverified: Room,
     failures: Mutex<Failures>,
     checks: MemberChecks,
 }
@@ -76,13 +86,15 @@ impl ApiServer {
     pub fn new(
         settings: ApiSettings,
         limits: ApiLimits,
-        keys: PathBuf,
+        files: ApiFiles,
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
     ) -> Self {
+        let dates = SignedDates::open(files.signed);
         let shared = Shared {
-            keys: Mutex::new(KeyFile::new(keys)),
-            replays: Mutex::default(),
+            keys: Mutex::new(KeyFile::new(files.keys)),
+            memory: Mutex::new(Memory { replays: Replays::default(), dates }),
+            unverified: Room::default(),
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
@@ -111,7 +123,7 @@ impl ApiServer {
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new().fallback(handle).with_state(Arc::new(self))
+        page::router().fallback(handle).with_state(Arc::new(self))
     }
 
     /// What is answered to a request.
@@ -136,13 +148,38 @@ impl ApiServer {
         body: HttpBody,
         answer: impl AsyncFnOnce(Caller, &Received<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let body = read(body).await?;
+        let wall = wall();
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let (method, headers) = (parts.method.as_str(), &parts.headers);
-        let received = Received { method, path, query, headers, body: &body };
-        match self.caller(&received, wall()) {
-            Ok(caller) => answer(caller, &received).await,
-            Err(refusal) => Err(self.slowed(peer, refusal).await),
+        let head = Received { method, path, query, headers, body: &[] };
+        match self.claim(&head, wall) {
+            Err(refusal) => {
+                discard(body).await;
+                Err(self.slowed(peer, refusal).await)
+            }
+            Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
+                let body = read(body).await?;
+                answer(caller, &Received { body: &body, ..head }).await
+            }
+            // Nothing that is in the body counts.
+            Ok(Claim::Known(caller)) => {
+                discard(body).await;
+                answer(caller, &head).await
+            }
+            Ok(Claim::Signed(claim)) => {
+                let Held { bytes, room } = self.shared.unverified.read(body).await?;
+                let received = Received { body: &bytes, ..head };
+                let verified = self.verified(&claim, &received, wall);
+                // Room is for those who are not known, and while they are not.
+                drop(room);
+                match verified {
+                    Ok(caller) => answer(caller, &received).await,
+                    Err(refusal) => {
+                        drop(bytes);
+                        Err(self.slowed(peer, refusal).await)
+                    }
+                }
+            }
         }
     }
 
@@ -173,30 +210,21 @@ impl ApiServer {
             request: id.to_owned(),
             now: timestamp(wall),
         };
-        if operation.name == "list_api_versions" {
+        if operation.name == VERSIONS {
             return may.map(|()| operations::versions());
         }
-        let known = match (Known::find(&operation.name), &may) {
-            (Err(_), Err(refusal)) => return Err(refusal.clone()),
-            (known, _) => known?,
+        let known = match may.and_then(|()| Known::find(&operation.name)) {
+            Ok(known) => known,
+            Err(refusal) => return Err(self.noted(&call, refusal).await),
         };
         let store = self.store.as_ref();
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        if let Err(refusal) = may.and_then(|()| understand(&mut call, query, body)) {
-            if !known.audited().is_empty() {
-                let mut record = call.record(known.audited(), &Err(refusal.clone()));
-                record.id = call.target().map(str::to_owned);
-                let noted = store.write(move |transaction| {
-                    transaction.note(record.clone());
-                    Ok::<_, ()>(())
-                });
-                noted.await.map(drop).map_err(|error| operations::unwritten(&error))?;
-            }
-            return Err(refusal);
+        if let Err(refusal) = understand(&mut call, query, body) {
+            return Err(self.noted(&call, refusal).await);
         }
-        let health = async || match known.asks_for_health() {
-            true => self.health().await,
+        let health = async |of| match known.asks_for_health() {
+            true => self.health(of).await,
             false => MemberHealths::new(),
         };
         let (limits, reached) = (self.limits, store.reached());
@@ -207,7 +235,24 @@ impl ApiServer {
             Known::Plain(plain) => plain.answer(&call, store, base, health).await?,
             Known::Further(further) => further.answer(&call, store, base, health).await?,
         };
-        judged(reply, &operation.response)
+        judged(reply, operation)
+    }
+
+    /// Writes down that a change was refused before anything was tried; what was refused stays refused, whatever the
+    /// disk says.
+    async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
+        let name = audited(call.operation);
+        if let (Ok(store), false) = (&self.store, name.is_empty()) {
+            let mut record = call.record(&name, &Err(refusal.clone()));
+            record.id = call.target().map(str::to_owned);
+            let written = store.write(move |transaction| {
+                transaction.note(record.clone());
+                Err::<(), _>(())
+            });
+            // The log has why not.
+            let _ = written.await;
+        }
+        refusal
     }
 
     /// Begins to find out what keeps a member from working.
@@ -242,18 +287,23 @@ impl ApiServer {
         Err("the agent was busy with other members all the time".to_owned())
     }
 
-    pub(super) fn caller(
-        &self,
-        received: &Received<'_>,
-        wall: SystemTime,
-    ) -> Result<Caller, Refusal> {
+    fn claim(&self, head: &Received<'_>, wall: SystemTime) -> Result<Claim, Refusal> {
         let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = file.now().map_err(|error| {
             tracing::error!("the API takes no requests: {error:#}");
             Refusal::internal("the keys of this host cannot be used; its log says why".to_owned())
         })?;
-        let mut replays = self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        received.caller(keys, &mut replays, (Instant::now(), wall))
+        head.claim(keys, wall)
+    }
+
+    fn verified(
+        &self,
+        claim: &SignedClaim,
+        received: &Received<'_>,
+        wall: SystemTime,
+    ) -> Result<Caller, Refusal> {
+        let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        claim.verified(received, &mut memory, (Instant::now(), wall))
     }
 
     /// The project of those who name none.
@@ -274,7 +324,7 @@ impl ApiServer {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             let wait = failures.note(address, now);
             if failures.is_to_be_said(now) {
-                let since_start = failures.all;
+                let since_start = super::failures::wrong_credentials();
                 tracing::warn!(%address, since_start, "wrong credentials for the API");
             }
             wait
@@ -283,11 +333,11 @@ impl ApiServer {
         refusal
     }
 
-    /// How members are, as the agent knows it; nothing where it does not answer soon.
-    pub(super) async fn health(&self) -> MemberHealths {
+    /// How a member is, or all are, as the agent knows it; nothing where it does not answer soon.
+    pub(super) async fn health(&self, of: Option<ResourceId>) -> MemberHealths {
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.queries.send(Query::MemberHealths(answer)).await.ok()?;
+            self.queries.send(Query::MemberHealths(of, answer)).await.ok()?;
             answered.await.ok()
         };
         timeout(HEALTH, asked).await.ok().flatten().unwrap_or_default()
@@ -334,16 +384,18 @@ pub(super) fn respond(reply: Result<Reply, Refusal>, id: &str) -> Response {
     response
 }
 
-/// The body of a request, which is bounded in bytes and time.
-pub(super) async fn read(body: HttpBody) -> Result<Vec<u8>, Refusal> {
-    match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(_)) => {
-            let why = format!("the body cannot be read, or has more than {MAX_BODY} bytes");
-            Err(Refusal::too_large(why))
-        }
+/// What an operation is called in the audit log, also one that is not there; empty if it changes nothing.
+fn audited(operation: &Operation) -> String {
+    match Known::find(&operation.name) {
+        Ok(known) => known.audited().to_owned(),
+        Err(_) if operation.method == "GET" => String::new(),
         Err(_) => {
-            Err(Refusal::invalid(format!("the body took more than {} seconds", BODY.as_secs())))
+            let mut words = operation.name.split('_');
+            let first = words.next().unwrap_or_default().to_owned();
+            words.fold(first, |name, word| {
+                let (initial, rest) = word.split_at(word.len().min(1));
+                name + &initial.to_ascii_uppercase() + rest
+            })
         }
     }
 }
@@ -367,26 +419,33 @@ fn understand(call: &mut Call, query: &str, body: &[u8]) -> Result<(), Refusal> 
     call.query = QueryPairs::read(query, call.operation)?;
     let Some(model) = &call.operation.body else { return Ok(()) };
     let no_json = |error| Refusal::invalid(format!("the body is no JSON: {error}"));
-    let value: Value = match body {
+    let mut value: Value = match body {
         [] => Value::Object(Body::new()),
         bytes => serde_json::from_slice(bytes).map_err(no_json)?,
     };
     if let Some(why) = wrong(model, &value, Towards::Us) {
         return Err(Refusal::invalid(why));
     }
+    ids::keep("", &mut value);
     call.body = value.as_object().cloned().unwrap_or_default();
     Ok(())
 }
 
-/// In builds for tests, an answer that clients would not understand is an error.
-fn judged(reply: Reply, model: &str) -> Result<Reply, Refusal> {
-    if cfg!(debug_assertions) && reply.status != StatusCode::NO_CONTENT {
-        let value = Value::Object(reply.body.clone());
-        if let Some(why) = wrong(model, &value, Towards::Client) {
-            return Err(Refusal::internal(format!("the answer is no {model}: {why}")));
-        }
+/// In builds for tests, an answer that is not what the table says of the operation is an error.
+pub(super) fn judged(reply: Reply, operation: &Operation) -> Result<Reply, Refusal> {
+    if !cfg!(debug_assertions) {
+        return Ok(reply);
     }
-    Ok(reply)
+    let Operation { name, response: model, status, .. } = operation;
+    let is_empty = reply.status == StatusCode::NO_CONTENT;
+    let why = match (*status == Some(reply.status), is_empty) {
+        (false, _) => Some(format!("its status is {}", reply.status)),
+        (true, true) => None,
+        (true, false) => wrong(model, &Value::Object(reply.body.clone()), Towards::Client),
+    };
+    let Some(why) = why else { return Ok(reply) };
+    tracing::error!(operation = name, why, "an answer of the API is not what its table says");
+    Err(Refusal::internal(format!("the answer is no {model}: {why}")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "clients sign with the wall clock, and are shown it")]

@@ -63,7 +63,7 @@ impl SignedRequest<'_> {
     }
 
     /// `None` if a header that is to be signed is not there.
-    fn string_to_sign(&self, signed: &[String], query: &str) -> Option<String> {
+    pub(super) fn string_to_sign(&self, signed: &[String], query: &str) -> Option<String> {
         let canonical = self.canonical(signed, query)?;
         let date = (self.header)(DATE)?;
         Some(format!("{ALGORITHM}\n{}\n{}", date.trim(), hash(canonical.as_bytes())))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::field::Field;
@@ -18,6 +19,8 @@ pub(super) struct Operation {
     /// The model of the body, if it takes one.
     pub(super) body: Option<String>,
     pub(super) response: String,
+    /// Of the answer, if it is done.
+    pub(super) status: Option<StatusCode>,
 }
 
 /// Attributes by their names.
@@ -52,6 +55,22 @@ struct WrittenOperation {
     query: BTreeMap<String, String>,
     body: Option<String>,
     response: String,
+    status: Option<u16>,
+}
+
+impl Operation {
+    /// The names of the parameters of its path.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    }
+
+    /// What it is about, by its path.
+    pub(super) fn resource(&self) -> &str {
+        let is_name = |segment: &&str| !segment.is_empty() && !segment.starts_with('{');
+        let mut names = self.path.iter().map(String::as_str).filter(is_name);
+        let last = names.clone().find(|name| ["tags", "members"].contains(name));
+        last.or_else(|| names.find(|name| !["v3", "elb"].contains(name))).unwrap_or_default()
+    }
 }
 
 impl Written {
@@ -64,6 +83,10 @@ impl Written {
                 query: model(written.query)?,
                 body: written.body,
                 response: written.response,
+                status: match written.status {
+                    Some(status) => Some(StatusCode::from_u16(status).ok()?),
+                    None => None,
+                },
             })
         });
         let models = self.models.into_iter().map(|(name, fields)| Some((name, model(fields)?)));

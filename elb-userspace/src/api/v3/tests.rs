@@ -1,11 +1,15 @@
 //! The API as its clients meet it, on a real store, without an agent.
 
 mod batches;
+mod bounds;
 mod copies;
 mod facts;
+mod filters;
+mod ids;
 mod kept;
 mod master_slave;
 mod member_checks;
+mod page;
 mod persistence;
 mod removal;
 mod sequences;
@@ -23,7 +27,7 @@ use tokio::sync::mpsc;
 
 use super::keys::{ClientKeys, KeyRole};
 use super::resources::{ApiLimits, MemberHealths};
-use super::server::ApiServer;
+use super::server::{ApiFiles, ApiServer};
 use crate::api::Query;
 use crate::api::tcp::Peer;
 use crate::source::api::ApiSettings;
@@ -51,8 +55,10 @@ fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
     let (queries, mut asked) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(query) = asked.recv().await {
-            if let Query::MemberHealths(answer) = query {
-                drop(answer.send(health.lock().unwrap().clone()));
+            if let Query::MemberHealths(of, answer) = query {
+                let mut known = health.lock().unwrap().clone();
+                known.retain(|id, _| of.is_none_or(|of| of == *id));
+                drop(answer.send(known));
             } else if let Query::Diagnose(request, answer) = query {
                 drop(answer.send(member_checks::found(request)));
             }
@@ -89,8 +95,8 @@ impl Scene {
         keys.write(&keys_file).unwrap();
         let health = Arc::<Mutex<MemberHealths>>::default();
         let queries = agent(health.clone());
-        let server =
-            ApiServer::new(settings.clone(), LIMITS, keys_file, Ok(store.clone()), queries);
+        let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
+        let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
         Self { router, server, store, token, read_only, other, health, settings, _folder: folder }

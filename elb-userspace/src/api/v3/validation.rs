@@ -10,26 +10,52 @@ use super::table::TABLE;
 pub(super) enum Towards {
     /// From a client: which attributes must be there and which values they may have counts.
     Us,
-    /// To a client, which must know every attribute by this type.
+    /// To a client, which must know every attribute by this type, and find those that are always there.
     Client,
 }
 
 /// What is wrong with a value; `None`: nothing.
 pub(super) fn wrong(model: &str, value: &Value, towards: Towards) -> Option<String> {
-    let mut found = Found { towards, unknown: Vec::new(), wrong: Vec::new() };
+    let mut found = Found { towards, unknown: Messages::default(), wrong: Messages::default() };
     found.object(model, value, "");
-    let unknown = match &found.unknown[..] {
-        [] => None,
-        names => Some(format!("Unrecognized attribute(s) '{}'", names.join(", "))),
-    };
-    let all: Vec<String> = unknown.into_iter().chain(found.wrong).collect();
+    let Found { unknown, wrong, .. } = found;
+    let unknown = unknown.joined(", ").map(|names| format!("Unrecognized attribute(s) '{names}'"));
+    let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// Messages about one request: the first ones, and how many more there were. A body may have many thousand errors.
+#[derive(Default)]
+pub(super) struct Messages {
+    first: Vec<String>,
+    all: usize,
+}
+
+impl Messages {
+    /// So many are shown.
+    const MOST: usize = 20;
+
+    pub(super) fn push(&mut self, message: impl FnOnce() -> String) {
+        self.all += 1;
+        if self.first.len() < Self::MOST {
+            self.first.push(message());
+        }
+    }
+
+    /// All in one text; `None`: there is none.
+    pub(super) fn joined(self, between: &str) -> Option<String> {
+        let text = self.first.join(between);
+        match self.all - self.first.len() {
+            0 => (self.all > 0).then_some(text),
+            more => Some(format!("{text}{between}and {more} more")),
+        }
+    }
 }
 
 struct Found {
     towards: Towards,
-    unknown: Vec<String>,
-    wrong: Vec<String>,
+    unknown: Messages,
+    wrong: Messages,
 }
 
 impl Found {
@@ -37,21 +63,23 @@ impl Found {
         let Some(fields) = TABLE.models.get(model) else { return };
         let Some(object) = value.as_object() else {
             let name = if path.is_empty() { "the body" } else { path };
-            return self.wrong.push(format!("{name} is {}, use an object", brief(value)));
+            return self.wrong.push(|| format!("{name} is {}, use an object", brief(value)));
         };
         for (name, value) in object {
             match fields.get(name) {
-                None => self.unknown.push(name.clone()),
+                None => self.unknown.push(|| shortened(name)),
                 Some(field) => self.field(field, value, &join(path, name)),
             }
         }
-        if self.towards == Towards::Us {
-            let required = fields.iter().filter(|(_, field)| field.is_required);
-            for (name, field) in
-                required.filter(|(name, _)| object.get(*name).is_none_or(Value::is_null))
-            {
-                let name = join(path, name);
-                self.wrong.push(format!("{name} is missing, use {}", field.rule()));
+        let is_missing = |name: &str| match (object.get(name), self.towards) {
+            (Some(value), Towards::Us) => value.is_null(),
+            (Some(_), Towards::Client) => false,
+            (None, _) => true,
+        };
+        for (name, field) in fields {
+            if field.is_required && is_missing(name) {
+                let name = || join(path, name);
+                self.wrong.push(|| format!("{} is missing, use {}", name(), field.rule()));
             }
         }
     }
@@ -61,9 +89,16 @@ impl Found {
             // Whether it may be taken away is the resource's matter.
             return;
         }
-        let before = self.wrong.len();
+        if self.towards == Towards::Us
+            && let Some(entries) = value.as_array()
+            && !field.bound().contains(&whole(entries.len()))
+        {
+            let count = entries.len();
+            return self.wrong.push(|| format!("{path} has {count} entries, use {}", field.rule()));
+        }
+        let before = self.wrong.all;
         self.typed(&field.of, value, path, field);
-        if self.towards == Towards::Us && self.wrong.len() == before && !allows(field, value) {
+        if self.towards == Towards::Us && self.wrong.all == before && !allows(field, value) {
             self.is_not(path, value, field);
         }
     }
@@ -71,7 +106,7 @@ impl Found {
     fn typed(&mut self, of: &FieldType, value: &Value, path: &str, field: &Field) {
         let fits = match of {
             FieldType::Text => value.is_string(),
-            FieldType::Number => value.is_i64() || value.is_u64(),
+            FieldType::Number => value.is_i64(),
             FieldType::Flag => value.is_boolean(),
             FieldType::Model(model) => return self.object(model, value, path),
             FieldType::List(inner) => match value.as_array() {
@@ -90,7 +125,7 @@ impl Found {
     }
 
     fn is_not(&mut self, path: &str, value: &Value, field: &Field) {
-        self.wrong.push(format!("{path} is {}, use {}", brief(value), field.rule()));
+        self.wrong.push(|| format!("{path} is {}, use {}", brief(value), field.rule()));
     }
 }
 
@@ -98,20 +133,22 @@ impl Found {
 fn allows(field: &Field, value: &Value) -> bool {
     match value {
         Value::String(text) => {
-            let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+            let length = whole(text.chars().count());
             (field.choices.is_empty() || field.choices.iter().any(|one| one == text))
                 // An empty text stands for none in many places of the API.
-                && (text.is_empty() || field.length.as_ref().is_none_or(|all| all.contains(&length)))
+                && (text.is_empty() || field.bound().contains(&length))
         }
         Value::Number(number) => {
+            let text = number.to_string();
             let number = number.as_i64().unwrap_or(i64::MAX);
-            field.numbers.is_empty() || field.numbers.iter().any(|range| range.contains(&number))
+            (field.choices.is_empty() || field.choices.contains(&text))
+                && (field.numbers.is_empty()
+                    || field.numbers.iter().any(|range| range.contains(&number)))
         }
         Value::Array(entries) => {
-            let length = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-            let fits = field.length.as_ref().is_none_or(|all| all.contains(&length));
-            let plain = Field { length: None, ..field.clone() };
-            fits && entries.iter().all(|entry| allows(&plain, entry))
+            let of = if let FieldType::List(inner) = &field.of { inner } else { &field.of };
+            let plain = Field { of: of.clone(), length: None, ..field.clone() };
+            entries.iter().all(|entry| allows(&plain, entry))
         }
         Value::Null | Value::Bool(_) | Value::Object(_) => true,
     }
@@ -121,13 +158,21 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// A value as a message shows it.
-fn brief(value: &Value) -> String {
+pub(super) fn brief(value: &Value) -> String {
+    shortened(&value.to_string())
+}
+
+/// The first characters of a text.
+pub(super) fn shortened(text: &str) -> String {
     const MOST: usize = 60;
-    let text = value.to_string();
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -168,11 +213,50 @@ mod tests {
         assert!(said(json!([])).unwrap().starts_with("the body is [], use an object"));
     }
 
+    /// However many errors a body has, and however long they are, the answer is short.
     #[test]
-    fn answers_are_judged_by_type_alone() {
-        let reply = json!({"loadbalancer": {"id": "x", "provisioning_status": "PENDING_CREATE"}});
-        assert_eq!(wrong("ShowLoadBalancerResponse", &reply, Towards::Client), None);
-        let reply = json!({"loadbalancer": []});
-        assert!(wrong("ShowLoadBalancerResponse", &reply, Towards::Client).is_some());
+    fn messages_are_bounded() {
+        let entries: Value = (0..1000).map(|n| json!({"ip": n, "x".repeat(1000): 1})).collect();
+        let said = |list| {
+            let body = json!({"ipgroup": {"ip_list": list}});
+            wrong("CreateIpGroupRequestBody", &body, Towards::Us).unwrap()
+        };
+        let all = said(entries);
+        for part in ["ip_list[0].ip is 0, use", "ip_list[19].ip is 19, use", "and 980 more"] {
+            assert!(all.contains(part), "{part}: {all}");
+        }
+        assert!(!all.contains("ip_list[20]") && all.len() < 5000, "{} bytes", all.len());
+        let many: Value = (0..1001).map(|_| json!(1)).collect();
+        let all = said(many);
+        assert!(all.starts_with("ipgroup.ip_list has 1001 entries, use a list"), "{all}");
+        assert!(all.contains("of 0 to 1000 entries") && all.len() < 200, "{all}");
+    }
+
+    #[test]
+    fn texts_and_lists_without_a_bound_in_the_table_have_one() {
+        let said = |pool: Value| {
+            let mut body = json!({"pool": {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}});
+            body["pool"].as_object_mut().unwrap().extend(pool.as_object().cloned().unwrap());
+            wrong("CreatePoolRequestBody", &body, Towards::Us)
+        };
+        for key in ["name", "description"] {
+            assert_eq!(said(json!({key: "é".repeat(255)})), None);
+            let all = said(json!({key: "é".repeat(256)})).unwrap();
+            assert!(all.starts_with(&format!("pool.{key} is \"ééé")), "{all}");
+            assert!(all.ends_with("use a string of 0 to 255 characters"), "{all}");
+        }
+        let zones = json!({"loadbalancer": {"availability_zone_list": ["z".repeat(256)]}});
+        let all = wrong("CreateLoadBalancerRequestBody", &zones, Towards::Us).unwrap();
+        assert!(all.starts_with("loadbalancer.availability_zone_list is [\"zzz"), "{all}");
+    }
+
+    #[test]
+    fn answers_have_all_that_must_be_there_of_the_right_type() {
+        let said = |reply| wrong("ShowMemberHealthCheckJobResponse", &reply, Towards::Client);
+        assert_eq!(said(json!({"member_check": {"job_id": null, "status": "begun"}})), None);
+        assert!(said(json!({"member_check": []})).is_some());
+        let said = |reply| wrong("ShowHealthMonitorResponse", &reply, Towards::Client);
+        let missing = "healthmonitor.pools is missing, use a list";
+        assert!(said(json!({"healthmonitor": {"id": "x"}})).unwrap().contains(missing));
     }
 }

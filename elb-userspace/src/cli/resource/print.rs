@@ -1,12 +1,11 @@
 //! How resources are printed: as a table, as JSON, as YAML.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::cli::written::Written;
+use crate::cli::yaml::yaml;
 use crate::cli::{print_json, print_text};
 
 /// Prints one resource.
@@ -60,63 +59,11 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A value as YAML; texts are written as in JSON, which YAML has, too.
-fn yaml(value: &Value) -> String {
-    let mut text = String::new();
-    block(value, 0, &mut text);
-    text
-}
-
-fn block(value: &Value, depth: usize, text: &mut String) {
-    let indent = "  ".repeat(depth);
-    if is_short(value) {
-        let _ = writeln!(text, "{indent}{value}");
-    }
-    for (key, value) in value.as_object().into_iter().flatten() {
-        let _ = write!(text, "{indent}{key}:");
-        below(value, depth, text);
-    }
-    for value in value.as_array().into_iter().flatten() {
-        let mut inner = String::new();
-        block(value, depth + 1, &mut inner);
-        let _ = write!(text, "{indent}- {}", inner.trim_start());
-    }
-}
-
-/// What follows a key.
-fn below(value: &Value, depth: usize, text: &mut String) {
-    if is_short(value) {
-        let _ = writeln!(text, " {value}");
-    } else {
-        text.push('\n');
-        block(value, depth + 1, text);
-    }
-}
-
-/// Whether a value fits behind its key.
-fn is_short(value: &Value) -> bool {
-    match value {
-        Value::Object(all) => all.is_empty(),
-        Value::Array(all) => all.is_empty(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn yaml_has_what_json_has() {
-        let value = json!({
-            "a": "x: \"y\"", "b": [], "c": {}, "d": [{"e": 1, "f": [true, null]}, "g"], "h": {"i": null},
-        });
-        let expected = "a: \"x: \\\"y\\\"\"\nb: []\nc: {}\nd:\n  - e: 1\n    f:\n      - true\n      - null\n  - \"g\"\nh:\n  i: null\n";
-        assert_eq!(yaml(&value), expected);
-        assert_eq!(yaml(&json!([])), "[]\n");
-    }
 
     #[test]
     fn a_cell_is_one_line() {

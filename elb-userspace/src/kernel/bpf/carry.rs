@@ -31,7 +31,7 @@ use self::links::Carried;
 use self::source::{Layout, Source};
 use self::target::Target;
 use super::clock::coarse_seconds;
-use super::maps::Maps;
+use super::maps::{Maps, forget_clients_in};
 use super::object::{Capacity, LoadedObject};
 use super::pins;
 
@@ -151,6 +151,15 @@ impl Carry {
         // What was recorded meanwhile: a full table takes a second.
         let since = std::mem::replace(&mut self.copied_at, coarse_seconds());
         copy_flows(source, &mut target, since)
+    }
+
+    /// Forgets which backends serve clients, so that none of those is taken over, also by an agent that goes on with this.
+    pub fn forget_clients(&self) {
+        for source in &self.sources {
+            if let Err(error) = forget_clients_in(&source.path) {
+                tracing::error!(%error, "clients may be taken for those of other members");
+            }
+        }
     }
 
     /// Pins the links in the new folder, so that they can get the program of the new maps.

@@ -32,6 +32,7 @@ use elb_common::{limits, names};
 use thiserror::Error;
 
 use self::lookups::Lookups;
+pub(super) use self::lookups::forget_clients_in;
 use self::tries::Tries;
 use super::object::{Capacity, LoadedObject};
 use super::pins;

@@ -201,6 +201,10 @@ families! {
             "Lines that the agent logged, since it started.";
         LOG_LOST Counter "elb_log_lost_messages" "" []
             "Lines that could not be written to the log, since the agent started.";
+        API_WRONG_CREDENTIALS Counter "elb_api_wrong_credentials" "" []
+            "Requests to the V3 API with wrong credentials, since the agent started.";
+        API_UNRECORDED Counter "elb_api_unrecorded_refusals" "" []
+            "Refused calls of the V3 API without an audit record, since their key had too many in a short time, since the agent started.";
         MEMBERS_LEFT_OUT Gauge "elb_metrics_members_left_out" "" []
             "Members that have no metrics of their own, since there are more than metrics.members.";
         SNAPSHOT Gauge "elb_metrics_snapshot_timestamp" "seconds" []

@@ -83,6 +83,10 @@ pub struct AgentFigures {
     pub logged: [(&'static str, u64); 4],
     /// Lines that were lost.
     pub lost_lines: u64,
+    /// Requests to the API with wrong credentials.
+    pub wrong_credentials: u64,
+    /// Refused calls of the API without an audit record.
+    pub unrecorded: u64,
 }
 
 /// The flow log.

@@ -102,6 +102,8 @@ fn agent() -> AgentFigures {
         ],
         logged: [("error", 0), ("warn", 1), ("info", 2), ("debug", 0)],
         lost_lines: 0,
+        wrong_credentials: 0,
+        unrecorded: 0,
     }
 }
 

@@ -45,7 +45,12 @@ impl Report {
     }
 
     fn push(&mut self, severity: Severity, offset: usize, object: &str, what: String, fix: String) {
-        let alike = self.found.iter().filter(|(_, error)| error.severity == severity);
+        // However much a file has wrong, what a store has wrong is said: its writes are judged by that.
+        let is_stored = self.is_stored(offset);
+        let alike = self
+            .found
+            .iter()
+            .filter(|(at, error)| error.severity == severity && self.is_stored(*at) == is_stored);
         if alike.count() == MOST {
             return;
         }

@@ -6,8 +6,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::{AuditRecord, Body, Store, StoreError};
 
-/// What is kept at the most; the oldest records go first.
-const BOUND: Bound = Bound { records: 100_000, bytes: 256 << 20 };
+/// What is kept at the most of calls that were done; the oldest records go first.
+const DONE: Bound = Bound { records: 100_000, bytes: 256 << 20 };
+/// What is kept of calls that were refused: keys that may change nothing make such records, too, and push out no others.
+const REFUSED: Bound = Bound { records: 10_000, bytes: 16 << 20 };
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +19,16 @@ struct Bound {
     bytes: i64,
 }
 
-/// How much there is.
+/// How much there is: of calls that were done, and of those that were refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trail {
+    done: Amount,
+    refused: Amount,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    records: i64,
     bytes: i64,
 }
 
@@ -52,58 +61,83 @@ impl Store {
     }
 }
 
+impl AuditRecord {
+    /// The call was done, and not refused.
+    pub(super) fn is_done(&self) -> bool {
+        self.result == "ok"
+    }
+}
+
+/// Records of calls that were done, and of refused ones, as SQL.
+const IS_DONE: &str = "result = 'ok'";
+const IS_REFUSED: &str = "result <> 'ok'";
+
 impl Trail {
     /// What a file has.
     pub(super) fn of(connection: &Connection) -> Result<Self, StoreError> {
-        let sql = format!("SELECT coalesce(sum({BYTES}), 0) FROM audit");
-        Ok(Self { bytes: connection.query_row(&sql, [], |row| row.get(0))? })
+        let amount = |which: &str| {
+            let sql =
+                format!("SELECT count(*), coalesce(sum({BYTES}), 0) FROM audit WHERE {which}");
+            connection
+                .query_row(&sql, [], |row| Ok(Amount { records: row.get(0)?, bytes: row.get(1)? }))
+        };
+        Ok(Self { done: amount(IS_DONE)?, refused: amount(IS_REFUSED)? })
     }
 
     /// Writes records down, and takes away what is too much: how much there is then.
     pub(super) fn extended(
         self,
         connection: &Connection,
-        records: &[AuditRecord],
+        records: &[&AuditRecord],
     ) -> Result<Self, StoreError> {
-        self.within(connection, records, BOUND)
+        self.within(connection, records, [DONE, REFUSED])
     }
 
     fn within(
         mut self,
         connection: &Connection,
-        records: &[AuditRecord],
-        bound: Bound,
+        records: &[&AuditRecord],
+        [done, refused]: [Bound; 2],
     ) -> Result<Self, StoreError> {
         for record in records {
-            self.bytes += insert(connection, record)?;
+            let amount = if record.is_done() { &mut self.done } else { &mut self.refused };
+            amount.bytes += insert(connection, record)?;
+            amount.records += 1;
         }
         if !records.is_empty() {
-            let last = connection.last_insert_rowid();
-            self.forget(connection, |number, _| number <= last - bound.records)?;
-            self.forget(connection, |_, bytes| bytes > bound.bytes)?;
+            self.done.shrink(connection, IS_DONE, done)?;
+            self.refused.shrink(connection, IS_REFUSED, refused)?;
         }
         Ok(self)
     }
+}
 
-    /// Takes the oldest records away as long as this holds for the number of the oldest, and for all bytes.
-    fn forget(
+impl Amount {
+    /// Takes the oldest records of these away as long as there is too much.
+    fn shrink(
         &mut self,
         connection: &Connection,
-        is_too_much: impl Fn(i64, i64) -> bool,
+        which: &str,
+        bound: Bound,
     ) -> Result<(), StoreError> {
-        let sql = format!("SELECT number, {BYTES} FROM audit ORDER BY number");
+        let is_too_much =
+            |amount: &Self| amount.records > bound.records || amount.bytes > bound.bytes;
+        if !is_too_much(self) {
+            return Ok(());
+        }
+        let sql = format!("SELECT number, {BYTES} FROM audit WHERE {which} ORDER BY number");
         let (mut statement, mut last) = (connection.prepare(&sql)?, None);
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while is_too_much(self)
+            && let Some(row) = rows.next()?
+        {
             let (number, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if !is_too_much(number, self.bytes) {
-                break;
-            }
-            (self.bytes, last) = (self.bytes - bytes, Some(number));
+            (self.records, self.bytes, last) = (self.records - 1, self.bytes - bytes, Some(number));
         }
         drop(rows);
         if let Some(last) = last {
-            connection.prepare("DELETE FROM audit WHERE number <= ?1")?.execute([last])?;
+            let sql = format!("DELETE FROM audit WHERE number <= ?1 AND {which}");
+            connection.prepare(&sql)?.execute([last])?;
         }
         Ok(())
     }
@@ -173,75 +207,4 @@ fn record(row: &Row<'_>) -> rusqlite::Result<NumberedRecord> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::source::store::migrations;
-
-    fn tables() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrations::migrate(&mut connection, Path::new(""), migrations::ALL).unwrap();
-        connection
-    }
-
-    fn of(id: &str, at: &str, operation: &str, name: &str) -> AuditRecord {
-        AuditRecord {
-            at: at.to_owned(),
-            actor: "deploy".to_owned(),
-            operation: operation.to_owned(),
-            id: Some(id.to_owned()),
-            after: json!({"name": name}).as_object().cloned(),
-            result: "ok".to_owned(),
-            ..AuditRecord::default()
-        }
-    }
-
-    fn found(connection: &Connection, query: &AuditQuery) -> Vec<i64> {
-        let all = records(connection, query, 0, 100).unwrap();
-        all.into_iter().map(|(number, _)| number).collect()
-    }
-
-    #[test]
-    fn records_are_found_by_time_operation_and_resource() {
-        let connection = tables();
-        let all = [
-            of("a", "2026-01-01T00:00:00Z", "createPool", "web"),
-            of("b", "2026-01-02T00:00:00Z", "createPool", "api"),
-            of("a", "2026-01-03T00:00:00Z", "deletePool", "web"),
-        ];
-        Trail::default().extended(&connection, &all).unwrap();
-        let some = |text: &str| Some(text.to_owned());
-        let any = AuditQuery::default();
-        assert_eq!(found(&connection, &any), [1, 2, 3]);
-        let since = AuditQuery { since: some("2026-01-02T00:00:00Z"), ..any.clone() };
-        assert_eq!(found(&connection, &since), [2, 3]);
-        let operation = AuditQuery { operation: some("createPool"), ..any.clone() };
-        assert_eq!(found(&connection, &operation), [1, 2]);
-        for resource in ["a", "web"] {
-            let query = AuditQuery { resource: some(resource), ..since.clone() };
-            assert_eq!(found(&connection, &query), [3], "{resource}");
-        }
-        let page = records(&connection, &any, 1, 1).unwrap();
-        assert_eq!(page, [(2, all[1].clone())], "a record is read as it was written");
-    }
-
-    #[test]
-    fn the_oldest_records_go_first() {
-        let connection = tables();
-        let trail = Trail::default();
-        let one = of("a", "2026-01-01T00:00:00Z", "createPool", "web");
-        let own = 1 + i64::try_from(r#"{"name":"web"}"#.len()).unwrap();
-        let ten = vec![one.clone(); 10];
-        let by_number = Bound { records: 4, bytes: i64::MAX };
-        let trail = trail.within(&connection, &ten, by_number).unwrap();
-        assert_eq!(found(&connection, &AuditQuery::default()), [7, 8, 9, 10]);
-        assert_eq!(trail, Trail::of(&connection).unwrap());
-        let by_bytes = Bound { records: 100, bytes: 3 * own };
-        let trail = trail.within(&connection, &[one], by_bytes).unwrap();
-        assert_eq!(found(&connection, &AuditQuery::default()), [9, 10, 11]);
-        assert_eq!((trail.bytes, trail), (3 * own, Trail::of(&connection).unwrap()));
-    }
-}
+mod tests;

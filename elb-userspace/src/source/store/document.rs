@@ -39,17 +39,13 @@ choice! {
 }
 
 impl DocumentKind {
-    /// The attribute that says which other resource this one is a part of.
-    pub(super) const fn whole(self) -> Option<&'static str> {
+    /// The attributes that refer to other resources.
+    pub(super) const fn references(self) -> &'static [&'static str] {
         match self {
-            Self::Listener => Some("loadbalancer_id"),
-            Self::Member | Self::HealthMonitor => Some("pool_id"),
-            Self::LoadBalancer
-            | Self::Pool
-            | Self::IpGroup
-            | Self::Job
-            | Self::SecurityPolicy
-            | Self::LogTank => None,
+            Self::Listener => &["loadbalancer_id", "default_pool_id", "ipgroup"],
+            Self::Pool | Self::LogTank => &["loadbalancer_id"],
+            Self::Member | Self::HealthMonitor => &["pool_id"],
+            Self::LoadBalancer | Self::IpGroup | Self::Job | Self::SecurityPolicy => &[],
         }
     }
 
@@ -96,9 +92,13 @@ impl Document {
         self.body.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A reference to another document.
+    /// A reference to another document: its id, or a table with the id.
     pub fn reference(&self, key: &str) -> Option<ResourceId> {
-        self.text(key).parse().ok()
+        let id = match self.body.get(key)? {
+            Value::Object(table) => table.get(&format!("{key}_id"))?,
+            plain => plain,
+        };
+        id.as_str()?.parse().ok()
     }
 
     /// A switch; on if it is not there.

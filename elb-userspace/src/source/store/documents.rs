@@ -13,8 +13,8 @@ use crate::model::ResourceId;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
     all: BTreeMap<DocumentKind, BTreeMap<ResourceId, Arc<Document>>>,
-    /// Those of a kind that belong to another document: looking all of them through for each pool would be slow.
-    parts: BTreeMap<(DocumentKind, ResourceId), BTreeSet<ResourceId>>,
+    /// Those of a kind that refer to a document by an attribute: looking all of them through for each would be slow.
+    referring: BTreeMap<(DocumentKind, &'static str, ResourceId), BTreeSet<ResourceId>>,
     /// Rises by one with each commit.
     pub revision: u64,
 }
@@ -30,18 +30,16 @@ impl Documents {
         self.all.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Those of a kind that refer to another document by this attribute.
-    pub fn referring<'a>(
-        &'a self,
+    /// Those of a kind that refer to another document by one of [`DocumentKind::references`].
+    pub fn referring(
+        &self,
         kind: DocumentKind,
-        key: &'a str,
+        key: &'static str,
         id: ResourceId,
-    ) -> impl Iterator<Item = &'a Arc<Document>> {
-        let is_part = kind.whole() == Some(key);
-        let parts = is_part.then(|| self.parts.get(&(kind, id))).flatten();
-        let parts = parts.into_iter().flatten().filter_map(move |part| self.get(kind, *part));
-        let others = (!is_part).then(|| self.of(kind)).into_iter().flatten();
-        parts.chain(others.filter(move |document| document.reference(key) == Some(id)))
+    ) -> impl Iterator<Item = &Arc<Document>> {
+        debug_assert!(kind.references().contains(&key), "{kind} has no reference {key}");
+        let found = self.referring.get(&(kind, key, id)).into_iter().flatten();
+        found.filter_map(move |one| self.get(kind, *one))
     }
 
     /// Puts a document into its place, or takes what is there away. Returns what was there.
@@ -50,30 +48,35 @@ impl Documents {
         (kind, id): (DocumentKind, ResourceId),
         document: Option<Arc<Document>>,
     ) -> Option<Arc<Document>> {
-        let whole = |document: &Document| document.reference(kind.whole()?);
-        let now = document.as_deref().and_then(whole);
+        let references = |document: Option<&Document>| {
+            kind.references().iter().map(|key| document?.reference(key)).collect::<Vec<_>>()
+        };
+        let now = references(document.as_deref());
         let before = match document {
             Some(document) => self.all.entry(kind).or_default().insert(id, document),
             None => self.take(kind, id),
         };
-        let was = before.as_deref().and_then(whole);
-        if was != now {
-            if let Some(was) = was {
-                self.leave((kind, was), id);
-            }
-            if let Some(now) = now {
-                self.parts.entry((kind, now)).or_default().insert(id);
+        let was = references(before.as_deref());
+        for (key, (was, now)) in kind.references().iter().copied().zip(was.into_iter().zip(now)) {
+            if was != now {
+                was.into_iter().for_each(|was| self.leave((kind, key, was), id));
+                now.into_iter().for_each(|now| self.enter((kind, key, now), id));
             }
         }
         before
     }
 
-    /// A document is no part of another one any more.
-    fn leave(&mut self, of: (DocumentKind, ResourceId), id: ResourceId) {
-        if let Some(parts) = self.parts.get_mut(&of) {
-            parts.remove(&id);
-            if parts.is_empty() {
-                self.parts.remove(&of);
+    /// A document refers to another one.
+    fn enter(&mut self, to: (DocumentKind, &'static str, ResourceId), id: ResourceId) {
+        self.referring.entry(to).or_default().insert(id);
+    }
+
+    /// A document does not refer to another one any more.
+    fn leave(&mut self, to: (DocumentKind, &'static str, ResourceId), id: ResourceId) {
+        if let Some(all) = self.referring.get_mut(&to) {
+            all.remove(&id);
+            if all.is_empty() {
+                self.referring.remove(&to);
             }
         }
     }
@@ -91,12 +94,20 @@ impl Documents {
 /// A change of a document: what was there before, and what is there now.
 pub(super) type Change = ((DocumentKind, ResourceId), Option<Arc<Document>>);
 
+/// What a transaction has to do with those that are committed with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Group {
+    /// Whether the check is asked once for several transactions, after the last of them.
+    pub(super) is_checked_at_end: bool,
+    /// Whether an earlier one of them changed something, which is not committed yet.
+    pub(super) is_changed: bool,
+}
+
 /// Changes that are made together or not at all.
 pub struct Transaction<'a> {
     documents: &'a mut Documents,
     check: &'a super::ModelCheck,
-    /// Whether it is asked once for several transactions, after the last of them.
-    is_one_of_many: bool,
+    group: Group,
     is_check_due: Cell<bool>,
     /// What was there before, in the order of the changes.
     before: Vec<Change>,
@@ -104,15 +115,15 @@ pub struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// One of many takes each check as passed, and [`Self::is_check_due`] afterwards.
+    /// One of a group that is checked at its end takes each check as passed, and [`Self::is_check_due`] afterwards.
     pub(super) const fn new(
         documents: &'a mut Documents,
         check: &'a super::ModelCheck,
-        is_one_of_many: bool,
+        group: Group,
     ) -> Self {
         let is_check_due = Cell::new(false);
         let before = Vec::new();
-        Self { documents, check, is_one_of_many, is_check_due, before, audit: Vec::new() }
+        Self { documents, check, group, is_check_due, before, audit: Vec::new() }
     }
 
     /// Whether what passed [`Self::check`] is still to be checked.
@@ -123,6 +134,13 @@ impl<'a> Transaction<'a> {
     /// Everything, with the changes so far.
     pub const fn documents(&self) -> &Documents {
         self.documents
+    }
+
+    /// The revision whose documents these are; none: something is changed that is not committed yet, by this
+    /// transaction or by an earlier one that is committed with it.
+    pub fn settled(&self) -> Option<u64> {
+        let is_settled = !self.group.is_changed && self.before.is_empty();
+        is_settled.then_some(self.documents.revision)
     }
 
     /// The revision that these changes will have.
@@ -155,7 +173,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// What is wrong, for people.
     pub fn check(&self) -> Result<(), String> {
-        if self.is_one_of_many {
+        if self.group.is_checked_at_end {
             self.is_check_due.set(true);
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::documents::Change;
+use super::documents::{Change, Group};
 use super::{AuditRecord, Documents, ModelCheck, StoreError, Transaction, WriteResult};
 
 /// A write that waits for the thread.
@@ -70,17 +70,20 @@ pub(super) struct Done {
     pub(super) audit: Vec<AuditRecord>,
 }
 
-/// Does what waits, in order. Where all of it together cannot be served, the halves are done one after the other, and
-/// so on: the one that is wrong is refused alone, after few questions.
+/// Does what waits, in order, behind others that changed something or did not. Where all of it together cannot be
+/// served, the halves are done one after the other, and so on: the one that is wrong is refused alone, after few
+/// questions.
 pub(super) fn settle(
     documents: &mut Documents,
     check: &ModelCheck,
     jobs: &mut [Box<dyn Job>],
+    is_changed: bool,
 ) -> Done {
-    let is_one_of_many = jobs.len() > 1;
+    let mut group = Group { is_checked_at_end: jobs.len() > 1, is_changed };
     let (mut done, mut is_asked) = (Done::default(), false);
     for job in &mut *jobs {
-        let mut transaction = Transaction::new(documents, check, is_one_of_many);
+        group.is_changed |= !done.changes.is_empty();
+        let mut transaction = Transaction::new(documents, check, group);
         job.work(&mut transaction);
         is_asked |= transaction.is_check_due();
         let (mut changes, mut audit) = transaction.end();
@@ -94,8 +97,9 @@ pub(super) fn settle(
         documents.replace(at, before);
     }
     let (first, second) = jobs.split_at_mut(jobs.len() / 2);
-    let mut first = settle(documents, check, first);
-    let mut second = settle(documents, check, second);
+    let mut first = settle(documents, check, first, is_changed);
+    let is_changed = is_changed || !first.changes.is_empty();
+    let mut second = settle(documents, check, second, is_changed);
     first.changes.append(&mut second.changes);
     first.audit.append(&mut second.audit);
     first

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// What makes each version of the one before; the first makes an empty file a store.
-pub(super) const ALL: &[&str] = &["
+pub(super) const ALL: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     INSERT INTO meta VALUES ('revision', '0');
     CREATE TABLE object (
@@ -25,7 +26,12 @@ pub(super) const ALL: &[&str] = &["
         request TEXT NOT NULL, project TEXT NOT NULL, id TEXT, before TEXT, after TEXT,
         result TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE INDEX audit_done ON audit (number) WHERE result = 'ok';
+    CREATE INDEX audit_refused ON audit (number) WHERE result <> 'ok';
+",
+];
 
 /// Brings the tables to the version of `migrations`. A copy of a file that has an older one is made next to it.
 pub(super) fn migrate(

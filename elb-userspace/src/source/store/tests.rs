@@ -176,20 +176,27 @@ fn a_damaged_file_is_known() {
 fn an_older_file_is_copied_and_a_newer_one_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    drop(Database::open(&path).unwrap());
     let mut connection = Connection::open(&path).unwrap();
-    let later = [migrations::ALL[0], "CREATE TABLE later (x TEXT) STRICT;"];
+    migrations::migrate(&mut connection, &path, &migrations::ALL[..1]).unwrap();
+    drop(connection);
+    drop(Database::open(&path).unwrap());
+    let known = migrations::ALL.len();
+    let mut connection = Connection::open(&path).unwrap();
+    let later = [migrations::ALL, &["CREATE TABLE later (x TEXT) STRICT;"]].concat();
     migrations::migrate(&mut connection, &path, &later).unwrap();
     let version = |connection: &Connection| -> u32 {
         connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(version(&connection), 2);
-    let copy = Connection::open(migrations::copy_of(&path, 1)).unwrap();
-    assert_eq!(version(&copy), 1);
-    copy.query_row("SELECT count(*) FROM object", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(version(&connection) as usize, known + 1);
+    for before in [1, known] {
+        let copy = Connection::open(migrations::copy_of(&path, before)).unwrap();
+        assert_eq!(version(&copy) as usize, before);
+        copy.query_row("SELECT count(*) FROM object", [], |row| row.get::<_, i64>(0)).unwrap();
+    }
     drop(connection);
     let error = Database::open(&path).err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+    let is_newer = matches!(error, StoreError::Newer { found, known: last } if found == known + 1 && last == known);
+    assert!(is_newer, "{error}");
 }
 
 #[test]
@@ -257,6 +264,173 @@ fn writes_that_wait_are_checked_together_and_refused_alone() {
     assert!(checks.load(Ordering::Relaxed) <= 20, "{checks:?}");
 }
 
+/// A write that wants what it saw before knows of writes that are committed with it, also where these are done again.
+#[test]
+fn documents_are_of_a_revision_unless_something_waits_for_its_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |documents: &Documents| {
+        let mut all = documents.of(DocumentKind::Pool);
+        if all.any(|one| one.number("number") == 0) { Err("wrong".to_owned()) } else { Ok(()) }
+    };
+    let store = Store::open(&folder.path().join("store.db"), Box::new(check)).unwrap();
+    let put = |number: u32| {
+        store.write(move |transaction| {
+            let before = transaction.settled();
+            transaction.put(document(DocumentKind::Pool, &number.to_string(), number));
+            assert_eq!(transaction.settled(), None, "it changed something itself");
+            transaction.check().map(|()| before)
+        })
+    };
+    let look = || store.write(|transaction| Ok::<_, ()>(transaction.settled()));
+    let undone = || {
+        store.write(|transaction| {
+            transaction.put(document(DocumentKind::Pool, "none", 9));
+            Err::<(), _>(())
+        })
+    };
+    for wrong in [7, 0] {
+        let before = store.read().revision;
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (first, second, third, wrong_one, last) = run(async {
+            let held = store.write(move |_| {
+                let _ = wait.recv();
+                Ok::<_, ()>(())
+            });
+            let released = async {
+                tokio::task::yield_now().await;
+                drop(go);
+            };
+            let together = async {
+                tokio::join!(undone(), look(), put(1 + wrong), look(), put(wrong), look())
+            };
+            let (_, (_, first, second, third, wrong_one, last), ()) =
+                tokio::join!(held, together, released);
+            (first, second, third, wrong_one, last)
+        });
+        assert_eq!(first.unwrap(), Ok(Some(before)), "what was taken back changed nothing");
+        assert_eq!(second.unwrap(), Ok(Some(before)));
+        assert_eq!((third.unwrap(), last.unwrap()), (Ok(None), Ok(None)));
+        let expected = if wrong == 0 { Err("wrong".to_owned()) } else { Ok(None) };
+        assert_eq!(wrong_one.unwrap(), expected);
+        assert_eq!(run(look()).unwrap(), Ok(Some(before + 1)));
+    }
+}
+
+fn settings() -> ApiSettings {
+    ApiSettings {
+        listen: "127.0.0.1:1".parse().unwrap(),
+        tls_certificate: None,
+        tls_key: None,
+        keys: None,
+        store: None,
+        forwarding: Forwarding::Ipip,
+        announce: Announce::None,
+    }
+}
+
+/// A load balancer, a listener with an access list, its group, and its pool.
+fn guarded() -> Documents {
+    let id = ResourceId::of_pool;
+    let mut documents = Documents::default();
+    let mut put = |kind, name: &str, body: serde_json::Value| {
+        let body = body.as_object().cloned().unwrap();
+        let document = Document { body, id: id(name), ..document(kind, name, 1) };
+        documents.replace((kind, document.id), Some(document.into()));
+    };
+    put(DocumentKind::LoadBalancer, "lb", json!({"name": "web", "vip_address": "192.0.2.10"}));
+    let pool = json!({"name": "web", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
+    put(DocumentKind::Pool, "pool", pool);
+    let listener = json!({
+        "name": "http", "loadbalancer_id": id("lb").to_string(), "protocol": "TCP",
+        "protocol_port": 80, "default_pool_id": id("pool").to_string(),
+        "ipgroup": {"ipgroup_id": id("group").to_string(), "type": "white", "enable_ipgroup": true},
+    });
+    put(DocumentKind::Listener, "http", listener);
+    put(
+        DocumentKind::IpGroup,
+        "group",
+        json!({"name": "office", "ip_list": [{"ip": "10.0.0.0/8"}]}),
+    );
+    documents
+}
+
+fn check_with(file: &str) -> ModelCheck {
+    let source = file::SourceText::of("elb.toml", file);
+    text::check("store.db".into(), settings(), Arc::new(std::sync::RwLock::new(source)))
+}
+
+const HOST: &str = "[agent]\ninterfaces = [\"e\"]\n[api]\nforwarding = \"ipip\"\n";
+
+/// A listener that refers to what is not there is not served, and never without its access list.
+#[test]
+fn a_reference_to_what_is_not_there_is_an_error() {
+    let id = ResourceId::of_pool;
+    let check = check_with(HOST);
+    let served = |documents: &Documents| {
+        let model = text::model(documents, &settings());
+        model.listeners().map(|(_, one)| one.ipgroup.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!((check(&guarded()), served(&guarded())), (Ok(()), vec![true]));
+    let set = |documents: &mut Documents, of: (DocumentKind, &str), key: &str, value| {
+        let mut document = (**documents.get(of.0, id(of.1)).unwrap()).clone();
+        document.body.insert(key.to_owned(), value);
+        documents.replace((of.0, document.id), Some(document.into()));
+    };
+    let listener = (DocumentKind::Listener, "http");
+    let mut without = guarded();
+    without.replace((DocumentKind::IpGroup, id("group")), None);
+    // Nor is another one with the id as its name meant, nor one of another kind with the id.
+    let mut others = without.clone();
+    for name in [id("group").to_string(), id("group").to_string().to_uppercase()] {
+        let body = json!({"name": name, "ip_list": []}).as_object().cloned().unwrap();
+        let other = Document { body, ..document(DocumentKind::IpGroup, &name, 1) };
+        others.replace((DocumentKind::IpGroup, other.id), Some(other.into()));
+    }
+    let mut pool = (**others.get(DocumentKind::Pool, id("pool")).unwrap()).clone();
+    pool.id = id("group");
+    pool.body.insert("name".to_owned(), id("group").to_string().into());
+    others.replace((DocumentKind::Pool, pool.id), Some(pool.into()));
+    let mut nameless = guarded();
+    set(&mut nameless, listener, "ipgroup", json!({"ipgroup_id": "office"}));
+    let mut poolless = guarded();
+    poolless.replace((DocumentKind::Pool, id("pool")), None);
+    for (documents, said) in [
+        (without, "does not exist"),
+        (others, "does not exist"),
+        (nameless, "ipgroup"),
+        (poolless, "default_pool"),
+    ] {
+        let why = check(&documents).unwrap_err();
+        assert!(why.contains(said), "{why}");
+        assert_eq!(served(&documents), [false; 0], "{said}");
+    }
+    let mut open = guarded();
+    set(&mut open, listener, "ipgroup", serde_json::Value::Null);
+    assert_eq!((check(&open), served(&open)), (Ok(()), vec![false]), "null is for everyone");
+}
+
+/// Whatever is wrong with the file, what is wrong with the store is seen.
+#[test]
+fn a_file_with_errors_lets_nothing_through() {
+    let mut wrong = guarded();
+    wrong.replace((DocumentKind::IpGroup, ResourceId::of_pool("group")), None);
+    let broken = [
+        (format!("{HOST}[agent\n"), "cannot be read"),
+        (HOST.replace("\"ipip\"", "\"ipip"), "cannot be read"),
+        (HOST.replace("interfaces", "interface"), "interfaces"),
+        (format!("pool = []\n{HOST}"), "cannot be read"),
+    ];
+    for (file, said) in broken {
+        for documents in [&guarded(), &wrong] {
+            let why = check_with(&file)(documents).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+    }
+    let noisy = (0..1_100).map(|n| format!("odd_{n} = 1\n")).collect::<String>() + HOST;
+    assert_eq!(check_with(&noisy)(&guarded()), Ok(()), "it is not the store's");
+    assert!(check_with(&noisy)(&wrong).unwrap_err().contains("does not exist"));
+}
+
 #[test]
 fn the_text_is_a_file_that_the_same_rules_read() {
     let id = ResourceId::of_pool;
@@ -293,16 +467,7 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     let monitor = json!({"pool_id": id("one").to_string(), "type": "TCP", "delay": 5, "timeout": 3,
                          "max_retries": 2, "max_retries_down": 4, "url_path": "/", "monitor_port": null});
     put(DocumentKind::HealthMonitor, "h", monitor);
-    let settings = ApiSettings {
-        listen: "127.0.0.1:1".parse().unwrap(),
-        tls_certificate: None,
-        tls_key: None,
-        keys: None,
-        store: None,
-        forwarding: Forwarding::Ipip,
-        announce: Announce::None,
-    };
-    let text = text::text(&documents, &settings);
+    let text = text::text(&documents, &settings());
     let source =
         file::SourceText::of("f", "[agent]\ninterfaces = [\"e\"]\n[api]\nforwarding = \"ipip\"");
     let (config, errors) =

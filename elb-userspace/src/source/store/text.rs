@@ -1,7 +1,7 @@
 //! What a store holds, as text of the configuration file: so the same rules hold for it, and the same reload
 //! takes it over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,33 +31,44 @@ pub fn text(documents: &Documents, settings: &ApiSettings) -> String {
     toml::to_string(&file).unwrap_or_default()
 }
 
-/// What can be served of it, as a model.
+/// What can be served of it on a host with as much room as there can be, as a model.
 pub fn model(documents: &Documents, settings: &ApiSettings) -> Model {
-    let text = format!("[agent]\ninterfaces = [\"lo\"]\n{}", text(documents, settings));
+    let text = format!("{ROOMY}{}", text(documents, settings));
     let (config, _) = file::parse_lenient("store", &text);
     config.map(|config| config.model).unwrap_or_default()
 }
 
-/// Whether documents can be served with a file; what is wrong with the file alone does not count.
+/// The head of a file without which a store is no configuration: what fits into a host's maps is judged where its
+/// own file is known.
+const ROOMY: &str = "[agent]\ninterfaces = [\"lo\"]\nring_slots = 268435456\nmax_backends = 65535\n\
+                     max_listeners = 65535\n";
+
+/// Whether documents can be served with a file; what is wrong with the file alone does not count, as long as it can be
+/// read with them.
 pub fn check(path: PathBuf, settings: ApiSettings, file: Arc<RwLock<SourceText>>) -> ModelCheck {
     Box::new(move |documents: &Documents| {
         let source = file.read().unwrap_or_else(PoisonError::into_inner).clone();
         let source = source.with_store(&path, &text(documents, &settings));
-        let (_, errors) = file::parse_source(&source, &Host::default());
+        let (config, errors) = file::parse_source(&source, &Host::default());
+        let mut errors = errors.iter().filter(|error| error.severity == Severity::Error);
+        if config.is_none() {
+            // Nothing of the store was looked at.
+            let first = errors.next().map(said).unwrap_or_default();
+            return Err(format!("the configuration file cannot be read: {first}"));
+        }
         let name = path.display().to_string();
-        let is_ours =
-            |error: &&ConfigError| error.severity == Severity::Error && error.file == name;
-        let all: Vec<String> = errors
-            .iter()
-            .filter(is_ours)
-            .map(|error| format!("{}: {}; {}", error.object, error.what, error.fix))
-            .collect();
+        let all: Vec<String> = errors.filter(|error| error.file == name).map(said).collect();
         if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
     })
 }
 
+fn said(error: &ConfigError) -> String {
+    let ConfigError { object, what, fix, .. } = error;
+    if object.is_empty() { format!("{what}; {fix}") } else { format!("{object}: {what}; {fix}") }
+}
+
 /// What resources are called in the file, where names are there once: names in the API need not be.
-struct Names(HashMap<ResourceId, String>);
+struct Names(HashMap<(DocumentKind, ResourceId), String>);
 
 impl Names {
     fn of(documents: &Documents) -> Self {
@@ -73,20 +84,23 @@ impl Names {
             for one in documents.of(kind) {
                 *count.entry(one.text("name")).or_default() += 1;
             }
-            let ids: HashSet<String> = documents.of(kind).map(|one| one.id.to_string()).collect();
             for one in documents.of(kind) {
                 let name = one.text("name");
                 let is_fit = name.parse::<Name>().is_ok() && count.get(name) == Some(&1);
-                // A name may not be another one's id, which that one may be called by.
-                let name = if is_fit && !ids.contains(name) { name } else { &one.id.to_string() };
-                names.insert(one.id, name.to_owned());
+                // A name may not be another one's id, which that one is called by, whether it is there or not.
+                let is_id = name.parse::<ResourceId>().is_ok();
+                let name = if is_fit && !is_id { name } else { &one.id.to_string() };
+                names.insert((kind, one.id), name.to_owned());
             }
         }
         Self(names)
     }
 
-    fn get(&self, id: ResourceId) -> Option<&str> {
-        self.0.get(&id).map(String::as_str)
+    /// What a reference says in the file. One to what is not there is its id, which no name is, and so an error of the
+    /// file: without the reference, an access list that is missing would let everyone in.
+    fn referred(&self, kind: DocumentKind, reference: &str) -> String {
+        let Ok(id) = reference.parse::<ResourceId>() else { return String::new() };
+        self.0.get(&(kind, id)).cloned().unwrap_or_else(|| id.to_string())
     }
 }
 
@@ -99,8 +113,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn named(&self, document: &Document) -> Table {
         let mut table = Table::new();
-        if let Some(name) = self.names.get(document.id) {
-            set(&mut table, "name", name);
+        if let Some(name) = self.names.0.get(&(document.kind, document.id)) {
+            set(&mut table, "name", name.as_str());
         }
         set(&mut table, "id", document.id.to_string());
         table
@@ -121,7 +135,8 @@ impl Writer<'_> {
 
     /// A listener that has a pool.
     fn listener(&self, listener: &Document) -> Option<Table> {
-        let pool = self.names.get(listener.reference("default_pool_id")?)?;
+        let pool = Some(listener.text("default_pool_id")).filter(|id| !id.is_empty())?;
+        let pool = self.names.referred(DocumentKind::Pool, pool);
         let mut table = self.named(listener);
         set(&mut table, "default_pool", pool);
         for key in ["protocol", "admin_state_up", "keepalive_timeout", "cps"] {
@@ -139,11 +154,12 @@ impl Writer<'_> {
         Some(table)
     }
 
+    /// Whom a listener lets in; none: everyone.
     fn access(&self, listener: &Document) -> Option<Table> {
-        let access = listener.body.get("ipgroup")?.as_object()?;
-        let id = access.get("ipgroup_id")?.as_str()?.parse().ok()?;
+        let access = listener.body.get("ipgroup").filter(|access| !access.is_null())?;
+        let group = access.get("ipgroup_id").and_then(Value::as_str).unwrap_or_default();
         let mut table = Table::new();
-        set(&mut table, "ipgroup", self.names.get(id)?);
+        set(&mut table, "ipgroup", self.names.referred(DocumentKind::IpGroup, group));
         for key in ["type", "enable_ipgroup"] {
             table.extend(access.get(key).and_then(toml_of).map(|value| (key.to_owned(), value)));
         }

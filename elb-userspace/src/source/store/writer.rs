@@ -187,7 +187,7 @@ impl Writer {
 
     /// Does what waits, in order, and commits it together.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        let done = group::settle(&mut self.documents, &self.check, &mut jobs);
+        let done = group::settle(&mut self.documents, &self.check, &mut jobs, false);
         let result = self.write(&done.changes, &done.audit).map_err(Arc::new);
         jobs.into_iter().for_each(|job| job.answer(result.clone()));
     }

@@ -68,9 +68,7 @@ fn a_service_follows_each_step_of_the_command_line() -> Result<()> {
     scene.agent.run(&["member", "delete", &first, "--if-exists"])?;
     scene.agent.run(&["healthmonitor", "delete", "m", "--wait"])?;
     scene.agent.run(&["listener", "delete", "http", "--wait"])?;
-    let load = Load { timeout: Duration::from_millis(300), ..Load::on(scene.service()) };
-    let report = http_requests(scene.lab.client(), load, 5)?;
-    ensure!(report.answered() == 0, "{:?}", report.answers_by_backend());
+    scene.is_not_served("closed_port_answered")?;
     scene.agent.run(&["pool", "delete", "web"])?;
     scene.agent.run(&["lb", "delete", "web"])?;
     ensure!(scene.ask(&["lb", "list"])? == json!([]));

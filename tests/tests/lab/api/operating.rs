@@ -187,6 +187,14 @@ fn a_file_is_applied(scene: &Scene, rings: &[u16]) -> Result<Vec<u16>> {
     let rings = scene.rings()?;
     ensure!(moved != rings, "the ring follows again");
     ensure!(scene.agent.run(&["apply", "-f", path])?.contains("has it already"));
+    // What the API has no word for is refused, and was tried.
+    fs::write(&file, exported.replacen("weight = 1\n", "weight = 1\nbackup = true\n", 1))?;
+    for more in [&["--dry-run"][..], &[]] {
+        let refused = scene.agent.end(&[&["apply", "-f", path], more].concat(), LIMIT)?;
+        ensure!(refused.code == Some(1) && refused.said.contains("backup"), "{}", refused.said);
+    }
+    let records = scene.agent.run(&["audit", "--operation", "applyFile"])?;
+    ensure!(records.lines().count() == 1 && records.contains("refused"), "{records}");
     let records = scene.agent.run(&["audit", "--operation", "updateMember"])?;
     ensure!(records.lines().count() == 2 && records.contains("local:root"), "{records}");
     Ok(rings)

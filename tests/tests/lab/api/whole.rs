@@ -1,11 +1,10 @@
 //! Operations on more than one resource: pools of a master and a slave, several at once, all that there are.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use elb_tests::{
     address::Family,
-    client::{Load, http_requests},
     environment::python,
     process::ended,
     wait::{STUCK, wait_for},
@@ -17,21 +16,13 @@ use super::{ApiScene, ENDPOINT, Key, Made, Session, clients::Curl, make_service}
 use crate::scene::LIMIT;
 
 impl ApiScene {
-    fn curl(&self) -> Result<Box<Curl>> {
+    pub(super) fn curl(&self) -> Result<Box<Curl>> {
         Ok(Box::new(Curl::new(&self.lab, ENDPOINT, &self.key.token, &self.key.project)?))
     }
 
     /// Waits until new connections are served by exactly these backends.
     fn becomes_served_by(&self, backends: &[usize]) -> Result<()> {
         wait_for(&format!("{backends:?} to serve"), LIMIT, || Ok(self.is_served_by(backends).ok()))
-    }
-
-    /// No one answers any more.
-    fn is_not_served(&self) -> Result<()> {
-        let load = Load { timeout: Duration::from_millis(300), ..Load::on(self.service()) };
-        wait_for("no answers", LIMIT, || {
-            Ok((http_requests(self.lab.client(), load, 3)?.answered() == 0).then_some(()))
-        })
     }
 }
 
@@ -117,7 +108,7 @@ fn a_slave_serves_while_the_master_is_unhealthy() -> Result<()> {
     session.done("delete_load_balancer_force", json!({"loadbalancer_id": lb}), Value::Null, 204)?;
     let (status, _) = session.call("show_master_slave_pool", in_pool, Value::Null)?;
     ensure!(status == 404, "the pool is left: {status}");
-    session.scene.is_not_served()
+    session.scene.becomes_unserved("not_vip")
 }
 
 /// Members and whole load balancers change in one call; packets follow it.
@@ -136,7 +127,7 @@ fn packets_follow_what_changes_several_resources() -> Result<()> {
     let gone =
         json!({"members": [{"id": members[0]}, {"address": address, "protocol_port": HTTP_PORT}]});
     session.done("batch_delete_members", in_pool.clone(), gone, 200)?;
-    session.scene.is_not_served()?;
+    session.scene.becomes_unserved("no_backend")?;
     let addresses =
         [0, 1].map(|index| session.scene.lab.member_addr(index, Family::V4).to_string());
     let back = addresses.map(|address| json!({"address": address, "protocol_port": HTTP_PORT}));
@@ -154,7 +145,7 @@ fn packets_follow_what_changes_several_resources() -> Result<()> {
     let job = session.done("batch_delete_loadbalancers", json!({}), all, 202)?;
     let job = session.get("show_job", json!({"job_id": job["job_id"]}), "job")?;
     ensure!(job["status"] == "SUCCESS", "{job}");
-    session.scene.is_not_served()?;
+    session.scene.becomes_unserved("not_vip")?;
     let vip = session.scene.lab.vip4().to_string();
     let again =
         json!({"loadbalancer": {"vip_address": vip, "number": 1, "availability_zone_list": []}});
@@ -207,7 +198,7 @@ fn every_operation_of_the_unmodified_sdk_is_answered() -> Result<()> {
 }
 
 /// Ids of one resource of each kind.
-fn ids(session: &mut Session<'_>) -> Result<Value> {
+pub(super) fn ids(session: &mut Session<'_>) -> Result<Value> {
     let Made { lb, listener, pool, members } = make_service(session)?;
     let monitor =
         json!({"pool_id": pool, "type": "TCP", "delay": 1, "timeout": 1, "max_retries": 1});

@@ -29,6 +29,9 @@ pub struct Agent {
     /// Samples by sFlow; none: none are sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sflow: Option<SflowStatus>,
+    /// What the V3 API refused; none: it is not served.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub api: Option<ApiRefusals>,
     /// Interfaces that carry the program.
     pub interfaces: Vec<String>,
     /// The configuration file.
@@ -62,6 +65,15 @@ pub struct Agent {
     pub kept: Vec<KeptStatus>,
     /// How the members are probed.
     pub probing: Probing,
+}
+
+/// What the V3 API refused, since the agent started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApiRefusals {
+    /// Requests with wrong credentials.
+    pub wrong_credentials: u64,
+    /// Refused calls without an audit record, since their key had too many in a short time.
+    pub unrecorded: u64,
 }
 
 /// The flow log, while it is on.

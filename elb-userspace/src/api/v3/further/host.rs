@@ -29,7 +29,7 @@ const FEATURES: &[(&str, &str, &str, &str)] = &[
 pub(super) fn flavors(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let items = vec![shown_flavor(call, view)];
     let query = call.query.without(&["list_all"]);
-    list::reply("flavors", items, &query)
+    list::reply("flavors", list::shown(items), &query)
 }
 
 pub(super) fn flavor(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
@@ -75,7 +75,7 @@ pub(super) fn feature_configs(call: &Call, _: &View<'_>) -> Result<Reply, Refusa
             })
         })
         .collect();
-    list::reply("configs", all, &call.query)
+    list::reply("configs", list::shown(all), &call.query)
 }
 
 pub(super) fn features_of_balancer(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {

@@ -50,17 +50,18 @@ pub(super) fn list(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
         job.project == call.caller.project && job.created.as_str() >= since
     };
     let jobs = view.documents.of(KIND).filter(is_meant);
-    let items = jobs.map(|job| {
+    let show = |job: &Document| {
         let mut shown = shown(job);
         // Which the pages are by.
         shown["id"] = job.id.to_string().into();
         shown
-    });
-    let (mut page, info) = list::page(items.collect(), &call.query.without(&["begin_time"]))?;
-    for job in page.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+    };
+    let items = jobs.map(|job| list::Item::new(job.id, || show(job)));
+    let (mut page, info) = list::page(items, &call.query.without(&["begin_time"]))?;
+    for job in page.iter_mut().filter_map(Value::as_object_mut) {
         job.remove("id");
     }
-    let mut reply = Reply::new(StatusCode::OK, "jobs", page);
+    let mut reply = Reply::new(StatusCode::OK, "jobs", page.into());
     reply.body.insert("page_info".to_owned(), info);
     Ok(reply)
 }

@@ -1,8 +1,6 @@
 //! Pools of a master and a slave: the slave takes new connections only while the master is not healthy. They are made
 //! and deleted as a whole.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -73,22 +71,19 @@ pub(super) fn list(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
         .documents
         .of(KIND)
         .filter(|pool| pool.project == call.caller.project && pool.is_set(MASTER_SLAVE));
-    let items = own.map(|pool| {
+    let show = |pool: &Document| {
         let mut item = shown(view, pool);
         item.insert(list::HIDDEN.to_owned(), resources::hidden(view, pool));
         Value::Object(item)
-    });
-    list::reply("pools", items.collect(), &call.query)
+    };
+    let items = own.map(|pool| list::Item::new(pool.id, || show(pool)));
+    list::reply("pools", items, &call.query)
 }
 
 fn shown(view: &View<'_>, pool: &Document) -> Map<String, Value> {
     let mut all = object(&resources::show(view, pool));
-    let of_kind = |kind, relation| {
-        let ids = View::related(relation, pool.id).into_iter();
-        ids.filter_map(move |id| view.documents.get(kind, id))
-    };
-    let monitor = of_kind(DocumentKind::HealthMonitor, &view.monitors_of_pool).next();
-    let members = of_kind(DocumentKind::Member, &view.members_of_pool);
+    let monitor = view.monitor_of_pool(pool.id);
+    let members = view.members_of_pool(pool.id).into_iter();
     let members: Value = members.map(|one| member(view, one)).collect();
     for key in [
         "admin_state_up",
@@ -109,7 +104,7 @@ fn shown(view: &View<'_>, pool: &Document) -> Map<String, Value> {
     all
 }
 
-fn member(view: &View<'_>, member: &Arc<Document>) -> Value {
+fn member(view: &View<'_>, member: &Document) -> Value {
     let mut all = object(&resources::show(view, member));
     for key in ["project_id", "weight", "availability_zone", "created_at", "updated_at"] {
         all.remove(key);

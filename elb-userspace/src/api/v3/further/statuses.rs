@@ -6,19 +6,15 @@ use serde_json::{Value, json};
 use super::super::call::{Call, Reply};
 use super::super::refusal::Refusal;
 use super::super::resources::{self, View};
-use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind};
 
 pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let id = call.parameter("loadbalancer_id");
     let lb = view.get(&call.caller.project, DocumentKind::LoadBalancer, id)?;
-    let listeners: Vec<Branch> =
-        all(view, DocumentKind::Listener, &view.listeners_of_balancer, &lb)
-            .map(|listener| of_listener(view, listener))
-            .collect();
-    let pools: Vec<Branch> = all(view, DocumentKind::Pool, &view.pools_of_balancer, &lb)
-        .map(|pool| of_pool(view, pool))
-        .collect();
+    let listeners = view.listeners_of_balancer(lb.id).into_iter();
+    let listeners: Vec<Branch> = listeners.map(|listener| of_listener(view, listener)).collect();
+    let pools = view.pools_of_balancer(lb.id).into_iter();
+    let pools: Vec<Branch> = pools.map(|pool| of_pool(view, pool)).collect();
     let is_degraded = pools.iter().any(|pool| pool.is_degraded);
     let tree = json!({
         "id": lb.id.to_string(), "name": lb.text("name"),
@@ -31,22 +27,21 @@ pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
 
 /// How a resource is that has others below it; others are ONLINE unless they are switched off.
 pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document) -> &'static str {
-    let mut is_degraded = false;
-    let pools = match document.kind {
-        DocumentKind::LoadBalancer => View::related(&view.pools_of_balancer, document.id),
-        DocumentKind::Listener => document.reference("default_pool_id").into_iter().collect(),
-        DocumentKind::Pool => vec![document.id],
+    let is_degraded = |pool: &Document| of_pool(view, pool).is_degraded;
+    let degraded = match document.kind {
+        DocumentKind::LoadBalancer => {
+            view.pools_of_balancer(document.id).into_iter().any(is_degraded)
+        }
+        DocumentKind::Listener => of_listener(view, document).is_degraded,
+        DocumentKind::Pool => is_degraded(document),
         DocumentKind::Member
         | DocumentKind::HealthMonitor
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
-        | DocumentKind::Job => Vec::new(),
+        | DocumentKind::Job => false,
     };
-    for pool in pools.into_iter().filter_map(|id| view.documents.get(DocumentKind::Pool, id)) {
-        is_degraded |= of_pool(view, pool).is_degraded;
-    }
-    status(document, is_degraded)
+    status(document, degraded)
 }
 
 /// A part of the tree, and whether a member in it is OFFLINE.
@@ -57,17 +52,6 @@ struct Branch {
 
 fn shown(branches: Vec<Branch>) -> Value {
     branches.into_iter().map(|branch| branch.shown).collect()
-}
-
-/// Documents that a relation has of another one.
-fn all<'v>(
-    view: &'v View<'_>,
-    kind: DocumentKind,
-    relation: &std::collections::BTreeMap<ResourceId, std::collections::BTreeSet<ResourceId>>,
-    of: &Document,
-) -> impl Iterator<Item = &'v Document> {
-    let ids = View::related(relation, of.id).into_iter();
-    ids.filter_map(move |id| view.documents.get(kind, id)).map(AsRef::as_ref)
 }
 
 fn status(document: &Document, is_degraded: bool) -> &'static str {
@@ -95,7 +79,7 @@ fn of_listener(view: &View<'_>, listener: &Document) -> Branch {
 fn of_pool(view: &View<'_>, pool: &Document) -> Branch {
     let mut is_degraded = false;
     let mut members = Vec::new();
-    for member in all(view, DocumentKind::Member, &view.members_of_pool, pool) {
+    for member in view.members_of_pool(pool.id) {
         let whole = resources::show(view, member);
         is_degraded |= whole["operating_status"] == "OFFLINE";
         members.push(json!({
@@ -105,8 +89,7 @@ fn of_pool(view: &View<'_>, pool: &Document) -> Branch {
             "provisioning_status": view.own_status(member),
         }));
     }
-    let mut monitors = all(view, DocumentKind::HealthMonitor, &view.monitors_of_pool, pool);
-    let monitor = monitors.next().map(|monitor| {
+    let monitor = view.monitor_of_pool(pool.id).map(|monitor| {
         json!({
             "id": monitor.id.to_string(), "name": monitor.text("name"),
             "type": monitor.text("type"), "provisioning_status": view.own_status(monitor),

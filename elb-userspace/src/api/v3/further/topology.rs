@@ -11,16 +11,14 @@ use crate::source::store::{Document, DocumentKind};
 pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
     let id = call.parameter("loadbalancer_id");
     let lb = view.get(&call.caller.project, DocumentKind::LoadBalancer, id)?;
-    let listeners: Vec<&Document> = View::related(&view.listeners_of_balancer, lb.id)
+    let listeners: Vec<&Document> = view
+        .listeners_of_balancer(lb.id)
         .into_iter()
-        .filter_map(|id| view.documents.get(DocumentKind::Listener, id))
-        .map(AsRef::as_ref)
         .filter(|listener| is_wanted(call, listener, &LISTENER))
         .collect();
-    let pools: Vec<&Document> = View::related(&view.pools_of_balancer, lb.id)
+    let pools: Vec<&Document> = view
+        .pools_of_balancer(lb.id)
         .into_iter()
-        .filter_map(|id| view.documents.get(DocumentKind::Pool, id))
-        .map(AsRef::as_ref)
         .filter(|pool| is_wanted(call, pool, &POOL))
         .collect();
     let leads_to = |listener: &Document, pool: &Document| {

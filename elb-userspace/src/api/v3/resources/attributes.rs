@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::super::field::Field;
 use super::super::refusal::Refusal;
+use super::super::validation::brief;
 use crate::source::store::{Body, Document};
 
 /// What a kind of resource does with its attributes.
@@ -22,6 +24,7 @@ impl Attributes {
         let mut body = object(&self.kept);
         for (key, value) in given.iter().filter(|(_, value)| !value.is_null()) {
             if let Some(place) = body.get_mut(key) {
+                bounded(key, value)?;
                 *place = value.clone();
             }
         }
@@ -38,30 +41,55 @@ impl Attributes {
             if value.is_null() && !default.is_null() {
                 return Err(Refusal::invalid(format!("{key} is null, and must have a value")));
             }
+            bounded(key, value)?;
             body.insert(key.clone(), value.clone());
         }
         Ok(body)
     }
 
+    /// Whether it has an attribute: one that is kept, or may be given as what it is anyway.
+    pub(super) fn takes(&self, attribute: &str) -> bool {
+        self.keeps(attribute) || self.idle.get(attribute).is_some()
+    }
+
+    fn keeps(&self, attribute: &str) -> bool {
+        // Whose it is follows from the path, and tags are kept by themselves.
+        self.kept.get(attribute).is_some() || ["project_id", "tags"].contains(&attribute)
+    }
+
     /// Names everything that is given and cannot be had here.
     fn refuse(&self, given: &Body) -> Result<(), Refusal> {
-        let (kept, idle) = (object(&self.kept), object(&self.idle));
         let is_refused = |(key, value): &(&String, &Value)| {
-            // Whose it is follows from the path, and tags are kept by themselves.
-            let is_known =
-                kept.contains_key(*key) || ["project_id", "tags"].contains(&key.as_str());
-            !is_known && !is_nothing(value) && idle.get(*key) != Some(*value)
+            !self.keeps(key) && !is_nothing(value) && self.idle.get(key.as_str()) != Some(*value)
         };
         let refused: Vec<String> = given
             .iter()
             .filter(is_refused)
-            .map(|(key, value)| format!("{key} = {value}"))
+            .map(|(key, value)| format!("{key} = {}", brief(value)))
             .collect();
         if refused.is_empty() {
             return Ok(());
         }
         Err(Refusal::not_supported(format!("this host does not support {}", refused.join(", "))))
     }
+}
+
+/// What the table bounds is judged when a request is read; nothing is kept without a bound, also of copies, which have
+/// names of their own.
+fn bounded(key: &str, value: &Value) -> Result<(), Refusal> {
+    let (text, entries) = (value.as_str(), value.as_array());
+    let characters = text.map_or(0, |text| text.chars().count());
+    if characters > Field::MOST_CHARACTERS {
+        let most = Field::MOST_CHARACTERS;
+        let why = format!("{key} is {}: {characters} characters, of at most {most}", brief(value));
+        return Err(Refusal::invalid(why));
+    }
+    let entries = entries.map_or(0, Vec::len);
+    if entries > Field::MOST_ENTRIES {
+        let most = Field::MOST_ENTRIES;
+        return Err(Refusal::invalid(format!("{key} has {entries} entries, of at most {most}")));
+    }
+    Ok(())
 }
 
 /// Whether a value asks for nothing.
@@ -90,6 +118,10 @@ pub(in crate::api::v3) fn object(value: &Value) -> Map<String, Value> {
 /// The tags that are given: at most 20, of different keys.
 pub(in crate::api::v3) fn tags(given: &Body) -> Result<BTreeMap<String, String>, Refusal> {
     const MOST: usize = 20;
+    let count = given.get("tags").and_then(Value::as_array).map_or(0, Vec::len);
+    if count > MOST {
+        return Err(Refusal::quota(format!("{count} tags are given, of at most {MOST}")));
+    }
     let mut tags = BTreeMap::new();
     for tag in given.get("tags").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| tag.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -101,9 +133,6 @@ pub(in crate::api::v3) fn tags(given: &Body) -> Result<BTreeMap<String, String>,
         if tags.insert(key.clone(), value).is_some() {
             return Err(Refusal::invalid(format!("tag {key:?} is given twice")));
         }
-    }
-    if tags.len() > MOST {
-        return Err(Refusal::quota(format!("{} tags are given, of at most {MOST}", tags.len())));
     }
     Ok(tags)
 }
@@ -124,8 +153,8 @@ pub(super) fn begin(document: &Document) -> Map<String, Value> {
 }
 
 /// References as the API shows them.
-pub(in crate::api::v3) fn references<T: ToString>(ids: impl IntoIterator<Item = T>) -> Value {
-    ids.into_iter().map(|id| json!({"id": id.to_string()})).collect()
+pub(in crate::api::v3) fn references<'a>(all: impl IntoIterator<Item = &'a Document>) -> Value {
+    all.into_iter().map(|one| json!({"id": one.id.to_string()})).collect()
 }
 
 #[cfg(test)]

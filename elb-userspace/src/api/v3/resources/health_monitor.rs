@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
-use super::attributes::{Attributes, begin, object, references, text};
+use super::attributes::{Attributes, begin, object, text};
 use super::{Work, member};
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -87,6 +87,6 @@ pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refu
 pub(super) fn show(monitor: &Document) -> Value {
     let mut all = begin(monitor);
     all.remove("pool_id");
-    all.insert("pools".to_owned(), references([monitor.text("pool_id")]));
+    all.insert("pools".to_owned(), json!([{"id": monitor.text("pool_id")}]));
     Value::Object(all)
 }

@@ -1,10 +1,11 @@
 //! IP groups: networks that listeners let in, or keep out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
-use super::relations::group;
 use super::{View, Work};
 use crate::model::IpGroup;
 use crate::model::ipgroup::{Cidr, Description};
@@ -44,9 +45,9 @@ pub(in crate::api::v3) fn merge_list(
 ) -> Result<(), Refusal> {
     let mut given = given.clone();
     if let Some(Value::Array(new)) = given.get("ip_list") {
-        let is_new = |one: &Value| new.iter().all(|other| !is_same(one, other));
-        let kept = entries(&old.body).into_iter().filter(is_new);
-        let list: Vec<Value> = kept.chain(new.iter().cloned()).collect();
+        let changed = networks(new);
+        let kept = entries(&old.body).iter().filter(|entry| !is_one_of(entry, &changed));
+        let list: Vec<Value> = kept.chain(new).cloned().collect();
         given.insert("ip_list".to_owned(), Value::Array(list));
     }
     update(work, old, &given)
@@ -58,53 +59,59 @@ pub(in crate::api::v3) fn remove_from_list(
     old: &Document,
     given: &Body,
 ) -> Result<(), Refusal> {
-    let gone = entries(given);
-    let list = entries(&old.body).into_iter();
-    let list: Vec<Value> =
-        list.filter(|one| gone.iter().all(|other| !is_same(one, other))).collect();
+    let gone = networks(entries(given));
+    let list = entries(&old.body).iter().filter(|entry| !is_one_of(entry, &gone));
+    let list: Vec<&Value> = list.collect();
     let given = object(&json!({"ip_list": list}));
     update(work, old, &given)
 }
 
-fn entries(body: &Body) -> Vec<Value> {
-    body.get("ip_list").and_then(Value::as_array).cloned().unwrap_or_default()
+fn entries(body: &Body) -> &[Value] {
+    body.get("ip_list").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn is_same(one: &Value, other: &Value) -> bool {
-    let network = |entry: &Value| entry.get("ip")?.as_str()?.parse::<Cidr>().ok();
-    network(one).is_some() && network(one) == network(other)
+fn network(entry: &Value) -> Option<Cidr> {
+    entry.get("ip")?.as_str()?.parse().ok()
 }
 
-/// Every entry is a network, is there once, and has a description.
+fn networks(entries: &[Value]) -> BTreeSet<Cidr> {
+    entries.iter().filter_map(network).collect()
+}
+
+fn is_one_of(entry: &Value, all: &BTreeSet<Cidr>) -> bool {
+    network(entry).is_some_and(|network| all.contains(&network))
+}
+
+/// There are not too many entries; every one is a network, is there once, and has a description.
 fn judge(body: &mut Body) -> Result<(), Refusal> {
-    let mut list: Vec<Value> = Vec::new();
-    for entry in entries(body) {
+    let given = entries(body);
+    // Before anything else is done with them: the thread that writes waits for it.
+    if given.len() > IpGroup::MOST_NETWORKS {
+        let why = format!("ip_list has {} entries, of {}", given.len(), IpGroup::MOST_NETWORKS);
+        return Err(Refusal::quota(why));
+    }
+    let (mut list, mut seen) = (Vec::new(), BTreeSet::new());
+    for entry in given {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let (ip, description) = (text("ip"), text("description"));
         let wrong = |why: String| Refusal::invalid(format!("ip_list: {why}"));
-        if let Err(why) = ip.parse::<Cidr>() {
+        let network = ip.parse::<Cidr>().map_err(|why| {
             let is_range = ip.contains('-') && !ip.contains('/');
             let why = why.to_string();
-            return Err(if is_range { Refusal::not_supported(why) } else { wrong(why) });
-        }
+            if is_range { Refusal::not_supported(why) } else { wrong(why) }
+        })?;
         description.parse::<Description>().map_err(|why| wrong(why.to_string()))?;
-        let entry = json!({"ip": ip, "description": description});
-        if list.iter().any(|other| is_same(other, &entry)) {
+        if !seen.insert(network) {
             return Err(wrong(format!("{ip} is there twice")));
         }
-        list.push(entry);
-    }
-    if list.len() > IpGroup::MOST_NETWORKS {
-        let why = format!("ip_list has {} entries, of {}", list.len(), IpGroup::MOST_NETWORKS);
-        return Err(Refusal::quota(why));
+        list.push(json!({"ip": ip, "description": description}));
     }
     body.insert("ip_list".to_owned(), Value::Array(list));
     Ok(())
 }
 
 pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refusal> {
-    let mut listeners = work.documents().of(DocumentKind::Listener);
-    match listeners.find(|listener| group(listener) == Some(old.id)) {
+    match work.referring(DocumentKind::Listener, "ipgroup", old.id).first() {
         None => Ok(()),
         Some(listener) => {
             let why = format!("listener {} is using this ipgroup: change it first", listener.id);
@@ -120,5 +127,5 @@ pub(super) fn show(view: &View<'_>, group: &Document) -> Value {
 }
 
 pub(super) fn listeners(view: &View<'_>, group: &Document) -> Value {
-    references(View::related(&view.listeners_of_group, group.id))
+    references(view.listeners_of_group(group.id))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
-use super::attributes::{Attributes, begin, object, references, shown, tags, text};
+use super::attributes::{Attributes, begin, object, shown, tags, text};
 use super::{Quotas, Work, pool};
 use crate::model::PortRange;
 use crate::source::store::{Body, Document, DocumentKind};
@@ -175,7 +175,7 @@ pub(super) fn show(listener: &Document) -> Value {
     let mut all = begin(listener);
     all.remove("loadbalancer_id");
     let more = json!({
-        "loadbalancers": references([listener.text("loadbalancer_id")]),
+        "loadbalancers": [{"id": listener.text("loadbalancer_id")}],
         "tags": shown(&listener.tags),
         "connection_limit": -1,
         "enterprise_project_id": "0",

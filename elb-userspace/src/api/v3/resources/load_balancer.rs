@@ -113,15 +113,13 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
 
 pub(super) fn show(view: &View<'_>, lb: &Document) -> Value {
     let mut shown_lb = begin(lb);
-    let related = |relation| references(View::related(relation, lb.id));
-    let tanks = View::related(&view.tanks_of_balancer, lb.id).into_iter();
-    let tank = tanks.filter_map(|id| view.documents.get(DocumentKind::LogTank, id)).next();
+    let tank = view.tank_of_balancer(lb.id);
     let log = |key| tank.map(|tank| tank.text(key).to_owned());
     let more = json!({
         "provisioning_status": view.provisioning_status(lb),
         "operating_status": "ONLINE",
-        "listeners": related(&view.listeners_of_balancer),
-        "pools": related(&view.pools_of_balancer),
+        "listeners": references(view.listeners_of_balancer(lb.id)),
+        "pools": references(view.pools_of_balancer(lb.id)),
         "tags": shown(&lb.tags),
         "provider": "vlb",
         "guaranteed": true,

@@ -114,11 +114,10 @@ pub(super) fn show(view: &View<'_>, member: &Document) -> Value {
     let is_v4 = member.text("address").parse::<IpAddr>().is_ok_and(|address| address.is_ipv4());
     let has_subnet = !member.text("subnet_cidr_id").is_empty();
     let pool = member.reference("pool_id");
-    let listeners =
-        pool.map(|pool| View::related(&view.listeners_of_pool, pool)).unwrap_or_default();
+    let listeners = pool.map(|pool| view.listeners_of_pool(pool)).unwrap_or_default();
     let (status, reason) = health(view, member, pool, listeners.is_empty());
     let by_listener = listeners.iter().map(|listener| {
-        json!({"listener_id": listener.to_string(), "operating_status": status, "reason": reason})
+        json!({"listener_id": listener.id.to_string(), "operating_status": status, "reason": reason})
     });
     let more = json!({
         "admin_state_up": true,
@@ -136,7 +135,7 @@ pub(super) fn show(view: &View<'_>, member: &Document) -> Value {
 pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     let mut all = object(&show(view, member));
     let pool = member.reference("pool_id");
-    let balancers = pool.map(|pool| View::related(&view.balancers_of_pool, pool));
+    let balancers = pool.map(|pool| view.balancers_of_pool(pool));
     all.insert("pool_id".to_owned(), member.text("pool_id").into());
     all.insert("loadbalancers".to_owned(), references(balancers.unwrap_or_default()));
     Value::Object(all)
@@ -156,12 +155,12 @@ fn health(
     if let Some((status, failure)) = view.host.health.get(&member.id) {
         return (status.clone(), failure.as_ref().map_or(Value::Null, reason));
     }
-    let monitors = pool.map(|pool| View::related(&view.monitors_of_pool, pool)).unwrap_or_default();
-    let is_probed = |id: &ResourceId| {
-        let monitor = view.documents.get(DocumentKind::HealthMonitor, *id);
-        monitor.is_some_and(|monitor| monitor.is_on("admin_state_up"))
+    let monitor = pool.and_then(|pool| view.monitor_of_pool(pool));
+    let status = if monitor.is_some_and(|monitor| monitor.is_on("admin_state_up")) {
+        "INITIAL"
+    } else {
+        "NO_MONITOR"
     };
-    let status = if monitors.iter().any(is_probed) { "INITIAL" } else { "NO_MONITOR" };
     (status.to_owned(), Value::Null)
 }
 

@@ -181,29 +181,19 @@ pub(super) fn leave(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refus
     Ok(())
 }
 
-/// What lists of pools are filtered by, and which is not shown.
-pub(in crate::api::v3) fn hidden(view: &View<'_>, pool: &Document) -> Value {
-    let members = View::related(&view.members_of_pool, pool.id).into_iter();
-    let members = members.filter_map(|id| view.documents.get(DocumentKind::Member, id));
-    let addresses: Value = members.map(|member| member.text("address")).collect();
-    let monitors = View::related(&view.monitors_of_pool, pool.id).into_iter();
-    let monitors: Value = monitors.map(|id| id.to_string()).collect();
-    json!({"member_address": addresses, "healthmonitor_id": monitors})
-}
-
 pub(super) fn show(view: &View<'_>, pool: &Document) -> Value {
     let mut all = begin(pool);
     all.remove("loadbalancer_id");
     all.remove(MASTER_SLAVE);
-    let related = |relation| references(View::related(relation, pool.id));
-    let monitor = View::related(&view.monitors_of_pool, pool.id).first().map(ToString::to_string);
+    let monitor = view.monitor_of_pool(pool.id).map(|monitor| monitor.id.to_string());
     let more = json!({
         "healthmonitor_id": monitor.unwrap_or_default(),
-        "listeners": related(&view.listeners_of_pool),
-        "loadbalancers": related(&view.balancers_of_pool),
-        "members": related(&view.members_of_pool),
+        "listeners": references(view.listeners_of_pool(pool.id)),
+        "loadbalancers": references(view.balancers_of_pool(pool.id)),
+        "members": references(view.members_of_pool(pool.id)),
         "slow_start": {"enable": false, "duration": 30},
         "ip_version": "dualstack",
+        "public_border_group": "center",
     });
     all.extend(object(&more));
     Value::Object(all)

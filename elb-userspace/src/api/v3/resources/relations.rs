@@ -1,6 +1,6 @@
 //! What resources have to do with each other, looked up once for an answer.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::refusal::Refusal;
@@ -9,8 +9,6 @@ use crate::health::Failure;
 use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind, Documents};
 
-type Ids = BTreeSet<ResourceId>;
-
 /// What is known of the health of members, by their ids: the status, and why it is OFFLINE.
 pub type MemberHealths = HashMap<ResourceId, (String, Option<Failure>)>;
 
@@ -18,69 +16,70 @@ pub type MemberHealths = HashMap<ResourceId, (String, Option<Failure>)>;
 pub(in crate::api::v3) struct View<'a> {
     pub(in crate::api::v3) documents: &'a Documents,
     pub(in crate::api::v3) host: HostState,
-    pub(in crate::api::v3) listeners_of_balancer: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) pools_of_balancer: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) listeners_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) balancers_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) members_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) monitors_of_pool: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) listeners_of_group: BTreeMap<ResourceId, Ids>,
-    pub(in crate::api::v3) tanks_of_balancer: BTreeMap<ResourceId, Ids>,
 }
 
 impl<'a> View<'a> {
     /// Of these documents, with what is known of the host.
-    pub(in crate::api::v3) fn new(documents: &'a Documents, host: HostState) -> Self {
-        let mut view = Self {
-            documents,
-            host,
-            listeners_of_balancer: BTreeMap::new(),
-            pools_of_balancer: BTreeMap::new(),
-            listeners_of_pool: BTreeMap::new(),
-            balancers_of_pool: BTreeMap::new(),
-            members_of_pool: BTreeMap::new(),
-            monitors_of_pool: BTreeMap::new(),
-            listeners_of_group: BTreeMap::new(),
-            tanks_of_balancer: BTreeMap::new(),
-        };
-        for listener in documents.of(DocumentKind::Listener) {
-            let (balancer, pool) =
-                (listener.reference("loadbalancer_id"), listener.reference("default_pool_id"));
-            note(&mut view.listeners_of_balancer, balancer, listener.id);
-            note(&mut view.listeners_of_pool, pool, listener.id);
-            if let (Some(balancer), Some(pool)) = (balancer, pool) {
-                view.relate(balancer, pool);
-            }
-            note(&mut view.listeners_of_group, group(listener), listener.id);
-        }
-        for pool in documents.of(DocumentKind::Pool) {
-            if let Some(balancer) = pool.reference("loadbalancer_id") {
-                view.relate(balancer, pool.id);
-            }
-        }
-        for member in documents.of(DocumentKind::Member) {
-            note(&mut view.members_of_pool, member.reference("pool_id"), member.id);
-        }
-        for monitor in documents.of(DocumentKind::HealthMonitor) {
-            note(&mut view.monitors_of_pool, monitor.reference("pool_id"), monitor.id);
-        }
-        for tank in documents.of(DocumentKind::LogTank) {
-            note(&mut view.tanks_of_balancer, tank.reference("loadbalancer_id"), tank.id);
-        }
-        view
+    pub(in crate::api::v3) const fn new(documents: &'a Documents, host: HostState) -> Self {
+        Self { documents, host }
     }
 
-    fn relate(&mut self, balancer: ResourceId, pool: ResourceId) {
-        note(&mut self.pools_of_balancer, Some(balancer), pool);
-        note(&mut self.balancers_of_pool, Some(pool), balancer);
+    pub(in crate::api::v3) fn listeners_of_balancer(&self, id: ResourceId) -> Vec<&'a Document> {
+        self.referring(DocumentKind::Listener, "loadbalancer_id", id)
     }
 
-    /// What is related to a resource.
-    pub(in crate::api::v3) fn related(
-        relation: &BTreeMap<ResourceId, Ids>,
+    /// Its own, and those of its listeners.
+    pub(in crate::api::v3) fn pools_of_balancer(&self, id: ResourceId) -> Vec<&'a Document> {
+        let listeners = self.listeners_of_balancer(id).into_iter();
+        let used = listeners.filter_map(|listener| listener.reference("default_pool_id"));
+        let own = self.referring(DocumentKind::Pool, "loadbalancer_id", id).into_iter();
+        self.all(DocumentKind::Pool, own.map(|pool| pool.id).chain(used))
+    }
+
+    pub(in crate::api::v3) fn listeners_of_pool(&self, id: ResourceId) -> Vec<&'a Document> {
+        self.referring(DocumentKind::Listener, "default_pool_id", id)
+    }
+
+    /// The one that it belongs to, and those of its listeners.
+    pub(in crate::api::v3) fn balancers_of_pool(&self, id: ResourceId) -> Vec<&'a Document> {
+        let pool = self.documents.get(DocumentKind::Pool, id).map(AsRef::as_ref);
+        let parts = pool.into_iter().chain(self.listeners_of_pool(id));
+        self.all(
+            DocumentKind::LoadBalancer,
+            parts.filter_map(|one| one.reference("loadbalancer_id")),
+        )
+    }
+
+    pub(in crate::api::v3) fn members_of_pool(&self, id: ResourceId) -> Vec<&'a Document> {
+        self.referring(DocumentKind::Member, "pool_id", id)
+    }
+
+    pub(in crate::api::v3) fn monitor_of_pool(&self, id: ResourceId) -> Option<&'a Document> {
+        self.referring(DocumentKind::HealthMonitor, "pool_id", id).first().copied()
+    }
+
+    pub(in crate::api::v3) fn listeners_of_group(&self, id: ResourceId) -> Vec<&'a Document> {
+        self.referring(DocumentKind::Listener, "ipgroup", id)
+    }
+
+    pub(in crate::api::v3) fn tank_of_balancer(&self, id: ResourceId) -> Option<&'a Document> {
+        self.referring(DocumentKind::LogTank, "loadbalancer_id", id).first().copied()
+    }
+
+    fn referring(
+        &self,
+        kind: DocumentKind,
+        key: &'static str,
         id: ResourceId,
-    ) -> Vec<ResourceId> {
-        relation.get(&id).into_iter().flatten().copied().collect()
+    ) -> Vec<&'a Document> {
+        self.documents.referring(kind, key, id).map(AsRef::as_ref).collect()
+    }
+
+    /// Those of a kind with these ids, each once, in the order of their ids.
+    fn all(&self, kind: DocumentKind, ids: impl Iterator<Item = ResourceId>) -> Vec<&'a Document> {
+        let ids: BTreeSet<ResourceId> = ids.collect();
+        let found = ids.into_iter().filter_map(|id| self.documents.get(kind, id));
+        found.map(AsRef::as_ref).collect()
     }
 
     /// A resource of a project: those of others are not there.
@@ -117,30 +116,13 @@ impl<'a> View<'a> {
 
     /// The last revision of a load balancer and of what belongs to it.
     fn last_revision(&self, balancer: &Document) -> u64 {
-        let revision = |kind: DocumentKind| {
-            move |id: &ResourceId| self.documents.get(kind, *id).map_or(0, |one| one.revision)
-        };
-        let mut all = vec![balancer.revision];
-        let listeners = self.listeners_of_balancer.get(&balancer.id).into_iter().flatten();
-        all.extend(listeners.map(revision(DocumentKind::Listener)));
-        for pool in self.pools_of_balancer.get(&balancer.id).into_iter().flatten() {
-            all.push(revision(DocumentKind::Pool)(pool));
-            let members = self.members_of_pool.get(pool).into_iter().flatten();
-            all.extend(members.map(revision(DocumentKind::Member)));
-            let monitors = self.monitors_of_pool.get(pool).into_iter().flatten();
-            all.extend(monitors.map(revision(DocumentKind::HealthMonitor)));
+        let mut all = vec![balancer];
+        all.extend(self.listeners_of_balancer(balancer.id));
+        for pool in self.pools_of_balancer(balancer.id) {
+            all.push(pool);
+            all.extend(self.members_of_pool(pool.id));
+            all.extend(self.monitor_of_pool(pool.id));
         }
-        all.into_iter().max().unwrap_or(0)
-    }
-}
-
-/// The IP group of a listener.
-pub(super) fn group(listener: &Document) -> Option<ResourceId> {
-    listener.body.get("ipgroup")?.get("ipgroup_id")?.as_str()?.parse().ok()
-}
-
-fn note(relation: &mut BTreeMap<ResourceId, Ids>, of: Option<ResourceId>, id: ResourceId) {
-    if let Some(of) = of {
-        relation.entry(of).or_default().insert(id);
+        all.into_iter().map(|one| one.revision).max().unwrap_or(0)
     }
 }

@@ -1,6 +1,6 @@
 //! Security policies: which versions and cipher suites of TLS HTTPS listeners would take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,8 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
     Ok(())
 }
 
-/// Every version has a suite that it can use, and every suite a version.
+/// Every version has a suite that it can use, and every suite a version. Each is looked at once, however often it is
+/// there: the table has few.
 fn judge(body: &Body) -> Result<(), Refusal> {
     let (protocols, ciphers) = (texts(body, "protocols")?, texts(body, "ciphers")?);
     for protocol in &protocols {
@@ -60,9 +61,9 @@ fn fits(cipher: &str, protocol: &str) -> bool {
     }
 }
 
-fn texts<'b>(body: &'b Body, key: &str) -> Result<Vec<&'b str>, Refusal> {
+fn texts<'b>(body: &'b Body, key: &str) -> Result<BTreeSet<&'b str>, Refusal> {
     let all = body.get(key).and_then(Value::as_array).into_iter().flatten();
-    let all: Vec<&str> = all.filter_map(Value::as_str).collect();
+    let all: BTreeSet<&str> = all.filter_map(Value::as_str).collect();
     match all.is_empty() {
         true => Err(Refusal::invalid(format!("{key} is empty"))),
         false => Ok(all),

@@ -94,7 +94,7 @@ impl Work<'_, '_> {
     pub(in crate::api::v3) fn referring(
         &self,
         kind: DocumentKind,
-        key: &str,
+        key: &'static str,
         id: ResourceId,
     ) -> Vec<Arc<Document>> {
         self.documents().referring(kind, key, id).cloned().collect()

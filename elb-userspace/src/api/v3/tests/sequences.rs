@@ -4,9 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::source::store::DocumentKind::{
-    self, HealthMonitor, Listener, LoadBalancer, Member, Pool,
-};
+use crate::source::store::DocumentKind::{self, Listener, LoadBalancer, Pool};
+use crate::source::store::dangling;
 
 /// One request: which, and which of the resources that there are it is for.
 type Step = (u8, usize, usize);
@@ -111,32 +110,6 @@ fn request(scene: &Scene, (which, a, b): Step) -> (&'static str, String, Value) 
     }
 }
 
-/// What refers to something that is not there.
-fn dangling(scene: &Scene) -> Vec<String> {
-    let documents = scene.store.read();
-    let references = [
-        (Listener, "loadbalancer_id", LoadBalancer),
-        (Listener, "default_pool_id", Pool),
-        (Pool, "loadbalancer_id", LoadBalancer),
-        (Member, "pool_id", Pool),
-        (HealthMonitor, "pool_id", Pool),
-    ];
-    let mut found = Vec::new();
-    for (kind, key, to) in references {
-        for one in documents.of(kind) {
-            let is_needed = key != "default_pool_id" && kind != Pool;
-            let is_there = match one.reference(key) {
-                Some(id) => documents.get(to, id).is_some(),
-                None => !is_needed,
-            };
-            if !is_there {
-                found.push(format!("{kind} {}: {key}", one.id));
-            }
-        }
-    }
-    found
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -156,7 +129,7 @@ proptest! {
                 if status >= 400 {
                     prop_assert_eq!(&*scene.store.read(), &before, "{} {}: {}", method, path, reply);
                 }
-                prop_assert_eq!(dangling(&scene), Vec::<String>::new(), "{} {} {}", method, path, body);
+                prop_assert_eq!(dangling(&scene.store.read()), Vec::<String>::new(), "{} {} {}", method, path, body);
             }
             prop_assert!(done >= begin.len(), "what there is to begin with is made");
             let served = scene.store.write(|transaction| transaction.check()).await.unwrap();

@@ -56,13 +56,25 @@ impl Lookups {
     }
 
     pub(super) fn forget_clients(&mut self) {
-        for map in [&mut self.client_openings, &mut self.clients] {
-            let keys: Vec<_> = map.keys().filter_map(Result::ok).collect();
-            for key in keys {
-                // A packet may have been quicker.
-                let _ = map.remove(&key);
-            }
+        [&mut self.client_openings, &mut self.clients].into_iter().for_each(forget);
+    }
+}
+
+/// Forgets which backends serve clients in the maps of a folder, if it has such maps.
+pub(in crate::kernel::bpf) fn forget_clients_in(directory: &Path) -> Result<(), MapError> {
+    for name in [names::CLIENT_OPENINGS, names::CLIENTS] {
+        if directory.join(name).exists() {
+            forget(&mut open(directory, name, Map::LruHashMap)?);
         }
+    }
+    Ok(())
+}
+
+fn forget(clients: &mut HashMap<MapData, Record<ClientKey>, Record<Client>>) {
+    let keys: Vec<_> = clients.keys().filter_map(Result::ok).collect();
+    for key in keys {
+        // A packet may have been quicker.
+        let _ = clients.remove(&key);
     }
 }
 

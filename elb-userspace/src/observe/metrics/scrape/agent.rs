@@ -42,6 +42,8 @@ impl Scrape {
         out.all(&EVENTS, agent.events.map(|(kind, n)| ([kind], Value::Whole(n))))?;
         out.all(&LOG_MESSAGES, agent.logged.map(|(level, n)| ([level], Value::Whole(n))))?;
         out.one(&LOG_LOST, Value::Whole(agent.lost_lines))?;
+        out.one(&API_WRONG_CREDENTIALS, Value::Whole(agent.wrong_credentials))?;
+        out.one(&API_UNRECORDED, Value::Whole(agent.unrecorded))?;
         let left_out = snapshot.all_members.saturating_sub(snapshot.members.len());
         out.one(&MEMBERS_LEFT_OUT, Value::Whole(left_out as u64))?;
         out.one(&SNAPSHOT, snapshot.time)?;
