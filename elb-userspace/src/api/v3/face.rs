@@ -128,25 +128,25 @@ impl ApiServer {
         let store = self.store.as_ref();
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        // What has members below it is as they all are.
-        let member = id.filter(|_| kind == DocumentKind::Member);
-        let health = self.health(member.and_then(|id| id.parse().ok())).await;
+        // Where one member is meant, only that one is asked for.
+        let member = id.filter(|_| kind == DocumentKind::Member).and_then(|id| id.parse().ok());
+        let health = self.health(member).await;
         let host = HostState { limits: self.limits, reached: store.reached(), health };
         let documents = store.read();
         let view = View::new(&documents, host);
         let is_own = |document: &Document| {
             document.project == asker.caller.project && !resources::is_of_pair(&documents, document)
         };
-        let mut whole = None;
-        if let Some(pool) = pool {
-            let found = view.get(asker.project(), DocumentKind::Pool, pool)?;
-            if !is_own(&found) {
-                return Err(Refusal::not_found(DocumentKind::Pool, pool).into());
+        let pool = match pool {
+            None => None,
+            Some(id) => {
+                let found = view.get(asker.project(), DocumentKind::Pool, id)?;
+                let found = Some(found).filter(|found| is_own(found));
+                Some(found.ok_or_else(|| Refusal::not_found(DocumentKind::Pool, id))?.id)
             }
-            whole = Some(found.id);
-        }
+        };
         let is_meant = |document: &&Arc<Document>| {
-            is_own(document) && (whole.is_none() || document.reference("pool_id") == whole)
+            is_own(document) && pool.is_none_or(|pool| document.reference("pool_id") == Some(pool))
         };
         let show = |document: &Arc<Document>| shown(&view, document);
         let Some(id) = id else {

@@ -27,23 +27,21 @@ pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
 
 /// How a resource is that has others below it; others are ONLINE unless they are switched off.
 pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document) -> &'static str {
-    let pools = match document.kind {
-        DocumentKind::LoadBalancer => view.pools_of_balancer(document.id),
-        DocumentKind::Listener => {
-            let pool = document.reference("default_pool_id");
-            let pool = pool.and_then(|id| view.documents.get(DocumentKind::Pool, id));
-            pool.map(AsRef::as_ref).into_iter().collect()
+    let is_degraded = |pool: &Document| of_pool(view, pool).is_degraded;
+    let degraded = match document.kind {
+        DocumentKind::LoadBalancer => {
+            view.pools_of_balancer(document.id).into_iter().any(is_degraded)
         }
-        DocumentKind::Pool => vec![document],
+        DocumentKind::Listener => of_listener(view, document).is_degraded,
+        DocumentKind::Pool => is_degraded(document),
         DocumentKind::Member
         | DocumentKind::HealthMonitor
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
-        | DocumentKind::Job => Vec::new(),
+        | DocumentKind::Job => false,
     };
-    let is_degraded = pools.into_iter().any(|pool| of_pool(view, pool).is_degraded);
-    status(document, is_degraded)
+    status(document, degraded)
 }
 
 /// A part of the tree, and whether a member in it is OFFLINE.
