@@ -94,11 +94,9 @@ impl Document {
 
     /// A reference to another document: its id, or a table with the id.
     pub fn reference(&self, key: &str) -> Option<ResourceId> {
-        let id = match self.body.get(key)? {
-            Value::Object(table) => table.get(&format!("{key}_id"))?,
-            plain => plain,
-        };
-        id.as_str()?.parse().ok()
+        let value = self.body.get(key)?;
+        let id = value.as_object().map_or(Some(value), |table| table.get(&format!("{key}_id")));
+        id?.as_str()?.parse().ok()
     }
 
     /// A switch; on if it is not there.
