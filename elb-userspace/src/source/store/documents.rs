@@ -30,7 +30,7 @@ impl Documents {
         self.all.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Those of a kind that refer to another document by one of [`DocumentKind::references`].
+    /// Those of a kind that refer to another document by one of the attributes that say so.
     pub fn referring(
         &self,
         kind: DocumentKind,
