@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::source::store::DocumentKind;
 
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
