@@ -112,6 +112,7 @@ impl Core {
                 problems: parts.problems,
                 is_wrong: false,
                 stored: None,
+                prepared: None,
             },
             folder: parts.folder,
             started: parts.now.wall,

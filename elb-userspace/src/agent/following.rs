@@ -10,11 +10,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::core::{Core, addresses};
+use super::state::prepared::Prepared;
 use super::{Agent, fault};
 use crate::api::shape::reload::{ReloadReport, ReloadRequest};
 use crate::control::network::{LastHop, Network, WantedAddresses};
 use crate::model::LoadBalancer;
-use crate::source::file;
 
 /// How long next hops have to answer before the agent goes on without them.
 const RESOLVE: Duration = Duration::from_secs(1);
@@ -118,15 +118,15 @@ impl Agent {
         let mut wanted = self.core.addresses();
         let mut members = BTreeSet::new();
         // The reload says what is wrong with the file.
-        let source = self.core.file.peek();
         let host = self.core.host();
-        let read = source.ok().and_then(|source| file::parse_source(&source, &host).0);
-        if let Some(config) = read {
+        let read = self.core.file.peek().ok().map(|source| Prepared::read(source, host));
+        if let Some(config) = read.as_ref().and_then(Prepared::config) {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
             wanted.vips.extend(config.model.load_balancers().iter().flat_map(LoadBalancer::vips));
             self.following.want(wanted);
         }
+        self.core.file.prepared = read;
         let waiting = self.following.reload.take();
         let (before, mut asked) =
             waiting.map_or((now + RESOLVE, Vec::new()), |waiting| (waiting.until, waiting.asked));

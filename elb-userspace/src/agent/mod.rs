@@ -102,6 +102,8 @@ const SWEEP_AGAIN: Duration = Duration::from_secs(5);
 const METER_AGAIN: Duration = Duration::from_secs(1);
 /// How long first rings may keep the service manager waiting: longer than any whose members answer.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Queries that wait to be heard; who asks for more waits, too.
+const QUERIES: usize = 16;
 
 struct Agent {
     core: Core,
@@ -221,11 +223,11 @@ impl Agent {
                 }
                 Some(query) = self.queries.recv() => {
                     self.core.faults.idle_tasks.remove("API socket");
-                    if !is_continued(&query) {
-                        self.publish_early();
-                    }
-                    if let Err(message) = caught_now(|| self.answer(query)) {
-                        self.core.faults.panics.note("answer", message);
+                    self.hear(query);
+                    // Those that wait, too, before what takes longer: a store may have changes all the time.
+                    for _ in 0..QUERIES {
+                        let Ok(query) = self.queries.try_recv() else { break };
+                        self.hear(query);
                     }
                 }
                 done = self.probes.done() => {
@@ -380,6 +382,16 @@ impl Agent {
                 tracing::warn!(%error, "cannot sweep the flow tables");
                 self.sweep = Some(Instant::now() + SWEEP_AGAIN);
             }
+        }
+    }
+
+    /// Answers a query, or begins to.
+    fn hear(&mut self, query: Query) {
+        if !is_continued(&query) {
+            self.publish_early();
+        }
+        if let Err(message) = caught_now(|| self.answer(query)) {
+            self.core.faults.panics.note("answer", message);
         }
     }
 

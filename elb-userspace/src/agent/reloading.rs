@@ -49,7 +49,7 @@ impl Core {
     ) -> Reloaded {
         let revision = self.file.revision();
         let (text, (config, errors)) = match self.file.read() {
-            Ok(source) => (source.text.clone(), file::parse_source(&source, &self.host())),
+            Ok(source) => (source.text.clone(), self.parsed(&source)),
             Err(errors) => (String::new(), (None, errors)),
         };
         let (mut report, config) = self.judge(config, errors, request);
@@ -82,6 +82,15 @@ impl Core {
         let problems = [&self.file.problems[..], &self.serving.left_out[..]].concat();
         let generation = self.file.generation;
         Reloaded { report: ReloadReport { problems, generation, ..report }, tracer }
+    }
+
+    /// What a file asks for: as it was found when the reload was prepared, if nothing is another since.
+    fn parsed(&mut self, source: &SourceText) -> (Option<Config>, Errors) {
+        let host = self.host();
+        match self.file.prepared.take() {
+            Some(prepared) if prepared.is_of(source, &host) => prepared.result,
+            Some(_) | None => file::parse_source(source, &host),
+        }
     }
 
     /// What a reload with such a file would do.

@@ -23,7 +23,7 @@ use super::state::sweep::Tracking;
 use super::state::vip_probes::VipProbes;
 use super::storing::ServedApi;
 use super::traces::Traces;
-use super::{Agent, containment, descriptors, owning, recover, saving};
+use super::{Agent, QUERIES, containment, descriptors, owning, recover, saving};
 use crate::agent::saved::{self, Folder, KnowsClients, Numbers, boot_id};
 use crate::api::accept::Spare;
 use crate::api::readers::Readers;
@@ -80,7 +80,7 @@ async fn serve(file: &Path) -> Result<()> {
     let (host, looks) = watch::channel(Arc::default());
     let revision = core.host.keeping.revision.subscribe();
     let looker = containment::looking(core.probes.vip.way(), wanted.subscribe(), revision, host)?;
-    let (questions, queries) = mpsc::channel(16);
+    let (questions, queries) = mpsc::channel(QUERIES);
     let group = core.config.agent.socket_group.clone();
     let socket = ApiSocket::bind_for(core.socket(), group.as_deref())?;
     let readers = group.as_deref().map(Readers::of);

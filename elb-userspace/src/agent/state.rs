@@ -13,6 +13,7 @@ pub(super) mod judging;
 pub(super) mod keeping;
 pub(super) mod members;
 pub(super) mod metering;
+pub(super) mod prepared;
 pub(super) mod proving;
 pub(super) mod quiet;
 pub(super) mod repeated;
@@ -39,6 +40,7 @@ use self::holders::Holders;
 use self::instrument::Looked;
 use self::keeping::Keeping;
 use self::members::Members;
+use self::prepared::Prepared;
 use self::quiet::Quiet;
 use self::sources::Sources;
 use self::stored::StoredSource;
@@ -76,6 +78,8 @@ pub(super) struct LoadedFile {
     pub(super) is_wrong: bool,
     /// Where load balancers come from, if not from the file.
     pub(super) stored: Option<StoredSource>,
+    /// As it was read for a reload that is prepared.
+    pub(super) prepared: Option<Prepared>,
 }
 
 /// What the maps are to hold, and what they hold.

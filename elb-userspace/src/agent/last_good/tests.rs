@@ -28,8 +28,17 @@ fn keep(state: &Folder, file: &Path, text: &str, generation: u64) {
     let (problems, is_wrong, published) = (Vec::new(), false, None);
     let loaded = now();
     let stored = None;
-    let loaded =
-        LoadedFile { path, text, loaded, generation, published, problems, is_wrong, stored };
+    let loaded = LoadedFile {
+        path,
+        text,
+        loaded,
+        generation,
+        published,
+        problems,
+        is_wrong,
+        stored,
+        prepared: None,
+    };
     LastGood::keep(state, &loaded).unwrap();
 }
 

@@ -62,8 +62,17 @@ fn while_the_file_is_broken_writes_are_judged_by_the_last_one_that_was_not() {
     let (source, stored) = begin(SourceText::read(&path).unwrap());
     let (text, problems, loaded) = (source.text, Vec::new(), now());
     let (generation, published, is_wrong) = (1, None, false);
-    let mut file =
-        LoadedFile { path, text, loaded, generation, published, problems, is_wrong, stored };
+    let mut file = LoadedFile {
+        path,
+        text,
+        loaded,
+        generation,
+        published,
+        problems,
+        is_wrong,
+        stored,
+        prepared: None,
+    };
     put(&file, "lb", lb("192.0.2.10")).unwrap();
     let pool = json!({"name": "web", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
     put(&file, "pool", (DocumentKind::Pool, pool)).unwrap();
