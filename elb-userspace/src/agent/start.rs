@@ -258,8 +258,8 @@ fn numbers(
     };
     if numbers.knows_clients != KnowsClients::default() {
         tracing::info!("an agent was here that knows of no clients: those of before are forgotten");
-        forget_clients(maps, carry);
-        numbers.knows_clients = KnowsClients::default();
+        // Where that cannot be done, the next start tries again.
+        numbers.knows_clients = KnowsClients(forget_clients(maps, carry));
     }
     let renamed = numbers.assignments.follow_names(&config.model);
     for one in &renamed {
@@ -278,10 +278,10 @@ fn numbers(
     (numbers, renamed)
 }
 
-/// Forgets which backends serve clients: it is not known what the numbers of those were.
-fn forget_clients(maps: &mut Maps, carry: &Carry) {
+/// Forgets which backends serve clients: it is not known what the numbers of those were. Whether all are forgotten.
+fn forget_clients(maps: &mut Maps, carry: &Carry) -> bool {
     maps.forget_clients();
-    carry.forget_clients();
+    carry.forget_clients()
 }
 
 fn note_down(folder: &Folder, numbers: &Numbers) {

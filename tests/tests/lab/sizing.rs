@@ -141,21 +141,22 @@ fn what_is_in_use_must_fit() -> Result<()> {
     let traffic = scene.rush()?;
     // 200 connections are held, and those of the requests of the last minutes are known.
     (scene.config.agent.max_flows, scene.config.agent.max_backends) = (Some(1_024), Some(32));
+    let stays = SIZES[1].values[0];
     let is_shown = |said: &Value| {
-        let problems = problems(said);
-        problems.contains("[agent] max_flows = 1024 is too small, it stays 65536")
+        let problem = format!("[agent] max_flows = 1024 is too small, it stays {stays}");
+        problems(said).contains(&problem)
     };
     traffic.flows_for(2 * SOME)?;
     scene.agent.reload(&scene.config)?;
     scene.agent.wait_status("the refusal", LIMIT, is_shown)?;
-    assert_eq!(elements(&scene, names::FLOWS_V4)?, 65_536);
+    assert_eq!(elements(&scene, names::FLOWS_V4)?, stays);
     assert_eq!(elements(&scene, names::BACKENDS)?, 32, "what fits is taken over");
     scene.agent.restart()?;
     scene.agent.wait_status("the refusal after a restart", LIMIT, is_shown)?;
-    assert_eq!(elements(&scene, names::FLOWS_V4)?, 65_536);
+    assert_eq!(elements(&scene, names::FLOWS_V4)?, stays);
     traffic.flows_for(SOME)?;
 
-    scene.config.agent.max_flows = Some(65_536);
+    scene.config.agent.max_flows = Some(stays);
     scene.agent.reload(&scene.config)?;
     let fine = |said: &Value| problems(said).is_empty();
     scene.agent.wait_status("no problem", LIMIT, fine)?;

@@ -25,3 +25,22 @@ impl Prepared {
         self.source == *source && self.host == *host
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_of_the_same_text_and_host_only() {
+        let text = "[agent]\ninterfaces = [\"eth0\"]\n";
+        let source = |text: &str| SourceText::of("elb.toml", text);
+        let prepared = Prepared::read(source(text), Host::default());
+        assert!(prepared.config().is_some());
+        assert!(prepared.is_of(&source(text), &Host::default()));
+        assert!(!prepared.is_of(&source("[agent]\n"), &Host::default()));
+        let stored = source(text).with_store("store.db".as_ref(), "[[pool]]\n");
+        assert!(!prepared.is_of(&stored, &Host::default()));
+        let other = Host { ephemeral: Some((1, 2)), ..Host::default() };
+        assert!(!prepared.is_of(&source(text), &other));
+    }
+}

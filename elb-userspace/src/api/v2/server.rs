@@ -18,7 +18,7 @@ use super::shown::{shown, statuses};
 use super::{fixed, tags, versions};
 use crate::api::tcp::Peer;
 use crate::api::v3::ApiServer;
-use crate::api::v3::face::{Asker, Fault, request_id};
+use crate::api::v3::face::{self, Asker, Fault, request_id};
 use crate::source::store::{Body, DocumentKind};
 
 /// What answers requests of version 2, and those that look for versions.
@@ -105,6 +105,11 @@ async fn answer(
 
 impl Call<'_> {
     async fn answer(&self, target: Target<'_>) -> Answer {
+        if let Target::Resources { kind, pool, id } = &target {
+            self.may(*kind, *pool, *id).await?;
+        } else if self.method != "GET" && !self.asker.may_write() {
+            return Err(Fault::forbidden("the key may not change anything".to_owned()));
+        }
         match (self.method, target) {
             ("GET", Target::Resources { kind, pool, id: None }) => self.list(kind, pool).await,
             ("GET", Target::Resources { kind, pool, id: Some(id) }) => {
@@ -132,6 +137,23 @@ impl Call<'_> {
         }
     }
 
+    /// Refuses what is refused whatever the body has: so V3 says it, and writes it down.
+    async fn may(
+        &self,
+        kind: DocumentKind,
+        pool: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<(), Fault> {
+        // Ids have no characters that would have to be encoded.
+        if let Some(odd) = [pool, id].into_iter().flatten().find(|id| id.contains('%')) {
+            return Err(Fault::no_such(format!("{} {odd} could not be found.", key(kind).0)));
+        }
+        if self.method != "GET" && !self.asker.may_write() {
+            self.operate(self.method, &path(kind, pool, id), &Value::Null).await?;
+        }
+        Ok(())
+    }
+
     async fn list(&self, kind: DocumentKind, pool: Option<&str>) -> Answer {
         let items = self.server.resources(&self.asker, kind, pool, None).await?;
         let items = items.iter().map(|item| shown(kind, self.dialect, item)).collect();
@@ -157,6 +179,8 @@ impl Call<'_> {
         let given = self.translated(kind, false)?;
         let wanted = self.given(kind)?.get("tags").filter(|tags| !tags.is_null()).cloned();
         let wanted = wanted.map(|wanted| tags::read(&wanted)).transpose()?;
+        // Judged before anything is changed: they are several changes.
+        wanted.as_ref().map(face::judge_tags).transpose()?;
         // Without anything else, tags are changed alone.
         if !given.is_empty() || wanted.is_none() {
             let path = path(kind, pool, Some(id));

@@ -244,6 +244,16 @@ async fn who_asks_sees_and_changes_what_their_key_may() {
     }
     let (_, all) = scene.v2_as(&scene.other, "GET", "/v2.0/lbaas/loadbalancers", Value::Null).await;
     assert_eq!(all, json!({"loadbalancers": []}));
+    // It is the key that is refused, whatever the body has.
+    for (method, path) in [
+        ("POST", "/v2.0/lbaas/pools".to_owned()),
+        ("PUT", path),
+        ("PUT", format!("/v2.0/{PROJECT}/loadbalancers/{lb}/tags")),
+        ("DELETE", "/v2.0/lbaas/quotas/x".to_owned()),
+    ] {
+        let (status, said) = scene.v2_as(&scene.read_only, method, &path, json!({"x": 1})).await;
+        assert_eq!(status, 403, "{method} {path}: {said}");
+    }
     // Versions are found without a key, and say nothing of anyone.
     let (status, all) = scene.v2_as("", "GET", "/", Value::Null).await;
     assert_eq!((status, &all["versions"][0]["links"][0]["href"]), (200, &json!("http://h:1/v2.0")));
@@ -284,4 +294,40 @@ async fn what_clients_ask_for_besides_resources_is_there() {
     assert_eq!(get(&tags).await["tags"].as_array().unwrap().len(), 2);
     assert_eq!(scene.v2("DELETE", &format!("{tags}/k"), Value::Null).await.0, 204);
     assert_eq!(get(&tags).await["tags"][0]["key"], "env");
+}
+
+/// Tags are changed by requests of their own: what they may not be is said before anything else is done.
+#[tokio::test]
+async fn a_change_with_wrong_tags_changes_nothing() {
+    let scene = Scene::new();
+    let [lb, ..] = service(&scene).await;
+    let path = format!("/v2.0/lbaas/loadbalancers/{lb}");
+    for tags in [json!(["a=1", "a=2"]), json!(["k".repeat(37)]), json!([""]), json!("env")] {
+        let body = json!({"loadbalancer": {"name": "other", "tags": tags}});
+        let (status, said) = scene.v2_refused("PUT", &path, body).await;
+        assert_eq!(status, 400, "{said}");
+    }
+    let (_, all) = scene.v2("GET", &path, Value::Null).await;
+    let found = &all["loadbalancer"];
+    assert_eq!((&found["name"], &found["tags"]), (&json!("web"), &json!(["env=prod"])));
+}
+
+/// Ids are those of resources in whatever letters; encoded, they are none.
+#[tokio::test]
+async fn ids_are_found_in_upper_case() {
+    let scene = Scene::new();
+    let [lb, listener, pool, ..] = service(&scene).await;
+    let upper = lb.to_uppercase();
+    let path = format!("/v2.0/lbaas/listeners?loadbalancer_id={upper}");
+    let (_, found) = scene.v2("GET", &path, Value::Null).await;
+    assert_eq!(found["listeners"][0]["id"], json!(listener));
+    let path = format!("/v2.0/lbaas/loadbalancers?limit=1&marker={upper}");
+    let (status, found) = scene.v2("GET", &path, Value::Null).await;
+    assert_eq!((status, &found["loadbalancers"]), (200, &json!([])));
+    let encoded = format!("%{:02x}{}", pool.as_bytes()[0], &pool[1..]);
+    let before = scene.store.read().revision;
+    let member = json!({"member": {"address": "10.0.0.9", "protocol_port": 53}});
+    let path = format!("/v2.0/lbaas/pools/{encoded}/members");
+    let (status, said) = scene.v2_refused("POST", &path, member).await;
+    assert_eq!((status, scene.store.read().revision), (404, before), "{said}");
 }

@@ -65,6 +65,9 @@ pub fn apply(
             judge(transaction, before.as_ref(), now, by).map_err(|why| why.message)?;
         }
     }
+    for now in steps.iter().filter_map(|(_, now)| now.as_ref()) {
+        gone::clash(transaction.documents(), now)?;
+    }
     transaction.check_now()?;
     let now = |step: &Step| {
         let (kind, id) = step.1.as_ref().map(|one| (one.kind, one.id))?;

@@ -42,8 +42,8 @@ impl Call {
 
     /// The resource in the path, if there is one.
     pub(super) fn target(&self) -> Option<&str> {
-        let mut all = self.parameters.iter().filter(|(name, _)| **name != "project_id");
-        all.next_back().map(|(_, value)| value.as_str())
+        let last = self.operation.parameters().filter(|name| *name != "project_id").last()?;
+        self.parameters.get(last).map(String::as_str)
     }
 
     /// The objects of a list of the body.

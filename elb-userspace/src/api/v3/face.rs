@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::authentication::{Caller, Received};
 use super::further::operating_status;
-use super::keys;
 use super::refusal::Refusal;
 use super::resources::{self, HostState, View};
 use super::server::{ApiServer, wall};
+use super::{ids, keys};
 use crate::api::tcp::Peer;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -73,7 +73,23 @@ pub(in crate::api) fn request_id() -> Option<String> {
     keys::random(16).ok()
 }
 
+/// Whether a resource may have these tags.
+pub(in crate::api) fn judge_tags(tags: &Value) -> Result<(), Fault> {
+    let given = Body::from_iter([("tags".to_owned(), tags.clone())]);
+    Ok(resources::tags(&given).map(drop)?)
+}
+
+/// A value of a query as resources have it: ids in one spelling.
+pub(in crate::api) fn as_kept(key: &str, value: String) -> String {
+    ids::as_kept(if key == "marker" { "id" } else { key }, value)
+}
+
 impl Asker {
+    /// Whether the client may change something.
+    pub(in crate::api) const fn may_write(&self) -> bool {
+        self.caller.may_write
+    }
+
     /// The project that the client is for.
     pub(in crate::api) fn project(&self) -> &str {
         &self.caller.project

@@ -93,8 +93,10 @@ fn is_valid(field: &Field, value: &str) -> bool {
     let is_chosen = field.choices.is_empty() || field.choices.iter().any(|one| one == value);
     match field.of {
         FieldType::Flag => ["true", "false"].contains(&value),
+        // As it is compared with: `007` and `-0` are other texts than what is shown.
         FieldType::Number => value.parse().is_ok_and(|number: i64| {
-            is_chosen
+            number.to_string() == value
+                && is_chosen
                 && (field.numbers.is_empty()
                     || field.numbers.iter().any(|range| range.contains(&number)))
         }),
@@ -134,6 +136,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
+        assert!(
+            read("limit=-0").is_err() && read("limit=007").is_err() && read("limit=%2B7").is_err()
+        );
         let said = read("limit=2001&nmae=x&admin_state_up=yes&limit=many").unwrap_err();
         for one in [
             "Unrecognized query key(s) 'nmae'",

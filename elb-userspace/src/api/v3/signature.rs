@@ -1,5 +1,7 @@
 //! SDK-HMAC-SHA256: what a client signs of a request, as the public SDKs do it.
 
+use std::collections::BTreeSet;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::{digest, hmac};
 
@@ -39,7 +41,7 @@ impl Authorization {
             match part.split_once('=')? {
                 ("Access", value) => access = Some(value.to_owned()),
                 ("SignedHeaders", value) => {
-                    signed = Some(value.split(';').map(str::to_ascii_lowercase).collect());
+                    signed = Some(signed_headers(value)?);
                 }
                 ("Signature", value) => signature = Some(unhex(value)?),
                 _ => return None,
@@ -47,6 +49,15 @@ impl Authorization {
         }
         Some(Self { access: access?, signed: signed?, signature: signature? })
     }
+}
+
+/// Names of headers that a signature is of: each once, and as many as a client may have reason for. What they name is
+/// put together before it is known whether the signature is right.
+fn signed_headers(text: &str) -> Option<Vec<String>> {
+    const MOST: usize = 32;
+    let names: Vec<String> = text.split(';').take(MOST + 1).map(str::to_ascii_lowercase).collect();
+    let different: BTreeSet<&String> = names.iter().collect();
+    (names.len() <= MOST && different.len() == names.len()).then_some(names)
 }
 
 impl SignedRequest<'_> {
@@ -137,6 +148,20 @@ mod tests {
     fn vectors() -> Vec<Value> {
         let text = include_str!("vectors.json");
         serde_json::from_str::<Value>(text).unwrap()["vectors"].as_array().cloned().unwrap()
+    }
+
+    /// What is signed is put together before it is known by whom: each header once, and not too many.
+    #[test]
+    fn signed_headers_are_few_and_different() {
+        let parse = |signed: &str| {
+            let signature = "0".repeat(64);
+            let text =
+                format!("{ALGORITHM} Access=A, SignedHeaders={signed}, Signature={signature}");
+            Authorization::parse(&text).map(|found| found.signed.len())
+        };
+        let many = |count: u32| (0..count).map(|n| format!("h{n}")).collect::<Vec<_>>().join(";");
+        assert_eq!((parse("Host;x-sdk-date"), parse(&many(32))), (Some(2), Some(32)));
+        assert_eq!((parse("a;host;A"), parse(&many(33))), (None, None));
     }
 
     fn with<T>(

@@ -154,12 +154,16 @@ impl Carry {
     }
 
     /// Forgets which backends serve clients, so that none of those is taken over, also by an agent that goes on with this.
-    pub fn forget_clients(&self) {
+    /// Whether that was possible.
+    pub fn forget_clients(&self) -> bool {
+        let mut is_done = true;
         for source in &self.sources {
             if let Err(error) = forget_clients_in(&source.path) {
                 tracing::error!(%error, "clients may be taken for those of other members");
+                is_done = false;
             }
         }
+        is_done
     }
 
     /// Pins the links in the new folder, so that they can get the program of the new maps.

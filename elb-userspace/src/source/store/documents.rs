@@ -30,6 +30,11 @@ impl Documents {
         self.all.get(&kind).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// How many of a kind there are.
+    pub fn count(&self, kind: DocumentKind) -> usize {
+        self.all.get(&kind).map_or(0, BTreeMap::len)
+    }
+
     /// Those of a kind that refer to another document by one of the attributes that say so.
     pub fn referring(
         &self,

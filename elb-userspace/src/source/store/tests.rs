@@ -485,3 +485,22 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     assert_eq!(pool.forwarding, Forwarding::Ipip);
     assert_eq!(pool.session_persistence.map(|one| one.timeout.get()), Some(1200), "20 minutes");
 }
+
+/// The agent takes over what is new in the store, which is much work: a refused call is nothing new.
+#[test]
+fn those_who_follow_hear_of_changes_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store.db"), any_check()).unwrap();
+    let mut commits = store.commits();
+    let refused = run(store.write(|transaction| {
+        transaction.note(AuditRecord { operation: "x".to_owned(), ..AuditRecord::default() });
+        Err::<(), _>(())
+    }));
+    assert_eq!((refused.unwrap(), commits.has_changed().unwrap()), (Err(()), false));
+    let done = run(store.write(|transaction| {
+        transaction.put(document(DocumentKind::Pool, "a", 1));
+        Ok::<_, ()>(())
+    }));
+    assert_eq!((done.unwrap(), commits.has_changed().unwrap()), (Ok(()), true));
+    assert_eq!(*commits.borrow_and_update(), 1);
+}

@@ -206,6 +206,10 @@ impl Writer {
             }
             return Err(error);
         }
+        if changes.is_empty() {
+            // Those who follow the store have nothing to take over.
+            return Ok(());
+        }
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
         for ((kind, id), _) in changes {
             let now = self.documents.get(*kind, *id).cloned();

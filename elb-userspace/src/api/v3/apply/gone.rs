@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::resources::is_of_pair;
+use super::super::resources::{is_of_pair, takes_ports_of};
 use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind, Documents};
 
@@ -58,6 +58,31 @@ pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<Strin
         let (kind, id) = (gone.kind, gone.id);
         format!("{kind} {id} is not in its place in the file, and is protected from deletion")
     })
+}
+
+/// Refuses a listener that takes a port of one without a pool: that one stays, and no file has a word for it.
+pub(super) fn clash(documents: &Documents, listener: &Document) -> Result<(), String> {
+    if listener.kind != DocumentKind::Listener {
+        return Ok(());
+    }
+    let Some(balancer) = listener.reference("loadbalancer_id") else { return Ok(()) };
+    let mut others = documents.referring(DocumentKind::Listener, "loadbalancer_id", balancer);
+    let other = others.find(|other| {
+        other.id != listener.id
+            && other.text("default_pool_id").is_empty()
+            && takes_ports_of(other, listener)
+    });
+    match other {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "listener {:?} ({}) takes a port of listener {:?} ({}), which has no pool and is therefore in no file: delete \
+             that one by the API, or give this one another port",
+            listener.text("name"),
+            listener.id,
+            other.text("name"),
+            other.id
+        )),
+    }
 }
 
 /// What keeps a part of a pool from being made, changed or taken away by itself: a pool of a master and a slave is made

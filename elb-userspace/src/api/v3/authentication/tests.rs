@@ -8,8 +8,12 @@ use super::*;
 const DAY: &str = "20260101T000000Z";
 
 fn keys() -> (ClientKeys, String, String, String) {
+    keys_of(KeyRole::Full)
+}
+
+fn keys_of(role: KeyRole) -> (ClientKeys, String, String, String) {
     let mut keys = ClientKeys::default();
-    let made = keys.create("k", None, KeyRole::ReadOnly, String::new()).unwrap();
+    let made = keys.create("k", None, role, String::new()).unwrap();
     (keys, made.key.access, made.secret, made.token)
 }
 
@@ -82,7 +86,7 @@ fn a_signature_or_a_token_says_who_asks() {
     let names = ["host", DATE];
     let headers = signed(&access, &secret, "GET", &names);
     let caller = asked.at("GET", &headers, 0, 0).unwrap();
-    assert_eq!((caller.name.as_str(), caller.may_write), ("k", false));
+    assert_eq!((caller.name.as_str(), caller.may_write), ("k", true));
     assert!(asked.at("GET", &headers, 0, 900).is_ok());
     assert!(asked.at("GET", &headers, 0, 901).unwrap_err().contains("15 minutes"));
     assert!(asked.at("PUT", &headers, 0, 0).unwrap_err().contains("signature fail"));
@@ -113,6 +117,18 @@ fn what_changes_something_is_not_taken_again_later() {
     assert!(asked.at("POST", &post, 1802, 0).unwrap_err().contains("received before"));
     let get = signed(&access, &secret, "GET", &["host", DATE]);
     assert!(asked.at("GET", &get, 0, 0).is_ok() && asked.at("GET", &get, 99, 0).is_ok());
+}
+
+/// It changes nothing, and takes none of the room that others need.
+#[test]
+fn what_a_key_may_not_do_is_not_remembered() {
+    let (keys, access, secret, _) = keys_of(KeyRole::ReadOnly);
+    let mut asked = Asked::of(&keys);
+    let post = signed(&access, &secret, "POST", &["host", DATE]);
+    for second in [0, 9, 99] {
+        assert!(!asked.at("POST", &post, second, 0).unwrap().may_write);
+    }
+    assert!(asked.memory.replays.seen.is_empty());
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Quotas {
 
     /// How many of a kind there are on this host.
     pub(in crate::api::v3) fn used(documents: &Documents, kind: DocumentKind) -> i64 {
-        whole(documents.of(kind).count())
+        whole(documents.count(kind))
     }
 }
 

@@ -121,6 +121,11 @@ fn number(value: Option<&Value>) -> u16 {
     value.and_then(Value::as_u64).and_then(|number| number.try_into().ok()).unwrap_or(0)
 }
 
+/// Whether a listener has a port of another one.
+pub(in crate::api::v3) fn takes_ports_of(one: &Document, other: &Document) -> bool {
+    takes(one, &other.body, &ports(&other.body).unwrap_or_default())
+}
+
 /// Whether another listener has one of these ports.
 fn takes(other: &Document, body: &Body, ranges: &[PortRange]) -> bool {
     let theirs = ports(&other.body).unwrap_or_default();

@@ -144,3 +144,15 @@ async fn what_is_not_there_and_was_tried_is_in_the_audit_log() {
     assert_eq!(found, expected);
     assert_eq!(records[before].id, Some(lb));
 }
+
+/// The record of a member is found by the member, also where the request was refused at once.
+#[tokio::test]
+async fn a_refusal_is_written_down_with_what_it_was_for() {
+    let scene = Scene::new();
+    let [_, _, pool, member] = scene.service().await;
+    let path = format!("/v3/{PROJECT}/elb/pools/{pool}/members/{member}");
+    let (status, _) = scene.raw(&scene.read_only, "DELETE", &path, "").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let last = scene.records().await.pop().unwrap();
+    assert_eq!((&*last.operation, last.id), ("deleteMember", Some(member)));
+}

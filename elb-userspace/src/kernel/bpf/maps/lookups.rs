@@ -60,14 +60,16 @@ impl Lookups {
     }
 }
 
-/// Forgets which backends serve clients in the maps of a folder, if it has such maps.
+/// Forgets which backends serve clients in the maps of a folder, if it has such maps. All of them are tried.
 pub(in crate::kernel::bpf) fn forget_clients_in(directory: &Path) -> Result<(), MapError> {
+    let mut all = Ok(());
     for name in [names::CLIENT_OPENINGS, names::CLIENTS] {
         if directory.join(name).exists() {
-            forget(&mut open(directory, name, Map::LruHashMap)?);
+            let map = open(directory, name, Map::LruHashMap);
+            all = all.and(map.map(|mut map| forget(&mut map)));
         }
     }
-    Ok(())
+    all
 }
 
 fn forget(clients: &mut HashMap<MapData, Record<ClientKey>, Record<Client>>) {

@@ -260,3 +260,21 @@ proptest! {
         }
     }
 }
+
+/// What has no pool is in no file, and keeps its port.
+#[test]
+fn a_listener_takes_no_port_of_one_that_the_file_has_no_word_for() {
+    let scene = Scene::new();
+    scene.apply(FILE).unwrap();
+    let web = ResourceId::of_load_balancer("web");
+    let many = ResourceId::of_listener(web, "many");
+    scene.set(DocumentKind::Listener, many, &json!({"default_pool_id": null}));
+    let other = MANY.replace("\"many\"", "\"other\"").replace("1000", "1999");
+    let other = other.replace("end_port = 1999", "end_port = 2000");
+    let file = FILE.replacen(MANY, &other, 1);
+    let revision = scene.store.read().revision;
+    let why = scene.apply(&file).unwrap_err();
+    assert!(why.contains("takes a port of listener \"many\""), "{why}");
+    assert_eq!(scene.store.read().revision, revision);
+    scene.apply(&file.replace("1999", "2000")).unwrap();
+}
