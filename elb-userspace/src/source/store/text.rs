@@ -265,3 +265,6 @@ fn toml_of(value: &Value) -> Option<Toml> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
