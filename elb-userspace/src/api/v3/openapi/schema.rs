@@ -128,7 +128,11 @@ pub(super) fn plain(of: &FieldType, rules: Option<&Field>) -> Value {
             schema["enum"] = numbers.collect();
         }
         match &field.numbers[..] {
-            [] => {}
+            // Not all who read the document look at the format.
+            [] => {
+                schema["minimum"] = i64::MIN.into();
+                schema["maximum"] = i64::MAX.into();
+            }
             [one] => bound(&mut schema, Some(one), ["minimum", "maximum"]),
             several => schema["anyOf"] = several.iter().map(range).collect(),
         }
