@@ -67,7 +67,7 @@ async fn the_document_and_its_page_are_for_everyone() {
     assert_eq!(scene.fetched("/docs/keys").await.0, StatusCode::UNAUTHORIZED);
 }
 
-/// A few are enough: all go one way, and whoever has no key waits longer each time.
+/// A few are enough: all go one way, and requests without a key wait longer each time.
 #[tokio::test]
 async fn operations_are_for_those_with_a_key() {
     let scene = Scene::new();
