@@ -104,15 +104,8 @@ impl Core {
         let mut core = Self {
             config: parts.config,
             file: LoadedFile {
-                path: parts.file,
-                text: parts.text,
-                loaded: parts.now,
-                generation: 0,
-                published: None,
                 problems: parts.problems,
-                is_wrong: false,
-                stored: None,
-                prepared: None,
+                ..LoadedFile::new(parts.file, parts.text, parts.now)
             },
             folder: parts.folder,
             started: parts.now.wall,

@@ -82,6 +82,23 @@ pub(super) struct LoadedFile {
     pub(super) prepared: Option<Prepared>,
 }
 
+impl LoadedFile {
+    /// A file with this text, of which nothing else is known.
+    pub(super) const fn new(path: PathBuf, text: String, loaded: Now) -> Self {
+        Self {
+            path,
+            text,
+            loaded,
+            generation: 0,
+            published: None,
+            problems: Vec::new(),
+            is_wrong: false,
+            stored: None,
+            prepared: None,
+        }
+    }
+}
+
 /// What the maps are to hold, and what they hold.
 pub(super) struct Serving {
     pub(super) reconciler: Reconciler,

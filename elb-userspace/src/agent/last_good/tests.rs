@@ -24,21 +24,8 @@ fn begin_with(text_now: impl Fn(&Path) -> String) -> Result<Beginning> {
 }
 
 fn keep(state: &Folder, file: &Path, text: &str, generation: u64) {
-    let (path, text) = (file.to_owned(), text.to_owned());
-    let (problems, is_wrong, published) = (Vec::new(), false, None);
-    let loaded = now();
-    let stored = None;
-    let loaded = LoadedFile {
-        path,
-        text,
-        loaded,
-        generation,
-        published,
-        problems,
-        is_wrong,
-        stored,
-        prepared: None,
-    };
+    let loaded =
+        LoadedFile { generation, ..LoadedFile::new(file.to_owned(), text.to_owned(), now()) };
     LastGood::keep(state, &loaded).unwrap();
 }
 

@@ -60,19 +60,7 @@ fn while_the_file_is_broken_writes_are_judged_by_the_last_one_that_was_not() {
     let own = format!("state_dir = {:?}\n", folder.path().display().to_string());
     fs::write(&path, host(&own)).unwrap();
     let (source, stored) = begin(SourceText::read(&path).unwrap());
-    let (text, problems, loaded) = (source.text, Vec::new(), now());
-    let (generation, published, is_wrong) = (1, None, false);
-    let mut file = LoadedFile {
-        path,
-        text,
-        loaded,
-        generation,
-        published,
-        problems,
-        is_wrong,
-        stored,
-        prepared: None,
-    };
+    let mut file = LoadedFile { stored, ..LoadedFile::new(path, source.text, now()) };
     put(&file, "lb", lb("192.0.2.10")).unwrap();
     let pool = json!({"name": "web", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"});
     put(&file, "pool", (DocumentKind::Pool, pool)).unwrap();
