@@ -120,6 +120,7 @@ impl Core {
                 first_rings_wait: false,
                 fallbacks: BTreeMap::new(),
                 reserves: BTreeMap::new(),
+                saved: None,
                 revision: 0,
                 census: None,
                 left_out: Vec::new(),

@@ -9,6 +9,7 @@ use elb_common::backend::Backend;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::clock;
 use super::core::{Core, addresses};
 use super::state::prepared::Prepared;
 use super::{Agent, fault};
@@ -118,8 +119,8 @@ impl Agent {
         let mut wanted = self.core.addresses();
         let mut members = BTreeSet::new();
         // The reload says what is wrong with the file.
-        let host = self.core.host();
-        let read = self.core.file.peek().ok().map(|source| Prepared::read(source, host));
+        let (host, looked) = (self.core.host(), clock::now().time);
+        let read = self.core.file.peek().ok().map(|source| Prepared::read(source, host, looked));
         if let Some(config) = read.as_ref().and_then(Prepared::config) {
             members = addresses(&config.model).difference(&wanted.members).copied().collect();
             wanted.members.extend(&members);
@@ -147,7 +148,7 @@ impl Agent {
             let is_last = asked.peek().is_none();
             // Many signals are one.
             if answer.is_some() || is_last {
-                let report = self.reload(request);
+                let report = self.reload(request, answer.is_some());
                 drop(answer.map(|answer| answer.send(report)));
             }
         }

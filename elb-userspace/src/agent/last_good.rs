@@ -40,19 +40,21 @@ pub(super) struct Beginning {
 }
 
 impl LastGood {
-    /// Writes a configuration down, unless it is there already.
-    pub(super) fn keep(folder: &Folder, loaded: &LoadedFile) -> Result<(), String> {
+    /// The configuration that is served.
+    pub(super) fn of(loaded: &LoadedFile) -> Self {
         let LoadedFile { path: file, text, generation, .. } = loaded;
+        let (file, text) = (file.clone(), text.clone());
+        Self { file, at: now().wall, text, generation: *generation }
+    }
+
+    /// Writes it down, unless it is there already.
+    pub(super) fn keep(&self, folder: &Folder) -> Result<(), String> {
         let path = folder.last_good();
         let known: Option<Self> = saved::read(&path);
-        if known.is_some_and(|known| {
-            known.file == *file && known.text == *text && known.generation == *generation
-        }) {
+        if known.is_some_and(|known| Self { at: self.at, ..known } == *self) {
             return Ok(());
         }
-        let (file, text) = (file.clone(), text.clone());
-        let good = Self { file, at: now().wall, text, generation: *generation };
-        saved::write(&path, &good).map_err(|error| {
+        saved::write(&path, self).map_err(|error| {
             format!(
                 "cannot save the last good configuration in {}: {error}; a start with a wrong file \
                  would not have it",
@@ -95,7 +97,7 @@ pub(super) fn begin(file: &Path) -> Result<Beginning> {
         Err(errors) => (Err(errors), None),
     };
     let (text, (config, errors)) = match source {
-        Ok(source) => (source.text.clone(), own_address::read_for_this_host(&source)),
+        Ok(source) => (source.whole(), own_address::read_for_this_host(&source)),
         Err(errors) => (String::new(), (None, errors)),
     };
     errors.log();

@@ -81,6 +81,7 @@ use self::core::Core;
 use self::following::Following;
 use self::notify::notify;
 pub use self::owning::{lock_path, lock_pins};
+use self::probing::Saved;
 use self::reloading::Reloaded;
 use self::runner::Runner;
 use self::settling::LOOK;
@@ -117,7 +118,7 @@ struct Agent {
     publishing: Chore,
     /// Writing down what is known of the members' health, which another thread does.
     saving: Chore,
-    saves: JoinSet<(Duration, Result<(), String>)>,
+    saves: JoinSet<Saved>,
     announcing: Announcing,
     /// Looks for others that answer for the virtual addresses.
     holders: holders::Looks,
@@ -240,8 +241,8 @@ impl Agent {
                 () = sleep_until(self.publishing.due()) => self.publish(),
                 () = sleep_until(save_at) => self.save_health(),
                 Some(done) = self.saves.join_next() => {
-                    if let Some((took, written)) = self.core.faults.panics.result_of("saving", done) {
-                        self.health_is_saved(took, written);
+                    if let Some(saved) = self.core.faults.panics.result_of("saving", done) {
+                        self.is_saved(saved);
                     }
                 }
                 () = sleep_until(publish_at) => {
@@ -395,12 +396,13 @@ impl Agent {
         }
     }
 
-    fn reload(&mut self, request: ReloadRequest) -> ReloadReport {
+    /// Reloads; somebody waits for what it does, or nobody.
+    fn reload(&mut self, request: ReloadRequest, is_awaited: bool) -> ReloadReport {
         if let Ok(clock) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, clock]);
         }
         let Reloaded { report, tracer } =
-            self.core.reload(now(), self.traces.program(&self.core), request);
+            self.core.reload(now(), self.traces.program(&self.core), request, is_awaited);
         if let Some(tracer) = tracer {
             self.traces.follow(tracer);
             // What a sweep of other maps found says nothing of these.

@@ -33,7 +33,7 @@ impl Core {
     /// The report on something that the file has and that is not served; none: the file does not have it
     /// either.
     pub(super) fn not_served(&self, name: &str) -> Option<Report> {
-        let text = self.file.peek().ok()?.text;
+        let text = self.file.peek().ok()?.whole();
         if !self.file.is_wrong && text == self.file.text {
             return None;
         }

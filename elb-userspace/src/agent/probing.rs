@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::core::ToDo;
+use super::last_good::LastGood;
 use super::saving::write;
 use super::state::trouble::Written;
 use super::{Agent, now};
@@ -31,6 +32,14 @@ pub(super) struct Probed {
     pub(super) ended: Time,
     /// What came of it; an error is what the probe said when it panicked.
     pub(super) outcome: Result<probe::ProbeOutcome, String>,
+}
+
+/// How writing down ended what may be written later, and how long it took.
+pub(super) struct Saved {
+    took: Duration,
+    health: Result<(), String>,
+    /// If it was another than before.
+    configuration: Option<Result<(), String>>,
 }
 
 impl Agent {
@@ -77,19 +86,26 @@ impl Agent {
 
     pub(super) fn save_health(&mut self) {
         self.saving.begin();
-        let path = self.core.folder.health();
+        let folder = self.core.folder.clone();
         let health = self.core.health();
+        let configuration = (!self.core.file.is_kept).then(|| LastGood::of(&self.core.file));
+        self.core.file.is_kept = true;
         self.saves.spawn_blocking(move || {
             let begun = Instant::now();
-            let written = write(&path, &health, "the members' health");
-            (begun.elapsed(), written)
+            let health = write(&folder.health(), &health, "the members' health");
+            let configuration = configuration.map(|good| good.keep(&folder));
+            Saved { took: begun.elapsed(), health, configuration }
         });
     }
 
-    /// It took so long, and ended like this.
-    pub(super) fn health_is_saved(&mut self, took: Duration, written: Result<(), String>) {
-        if !self.core.faults.trouble.note(Written::Health, written, now().time) {
+    /// It ended like this.
+    pub(super) fn is_saved(&mut self, Saved { took, health, configuration }: Saved) {
+        let trouble = &mut self.core.faults.trouble;
+        if !trouble.note(Written::Health, health, now().time) {
             self.saving.ask(Instant::now(), SAVE_AGAIN);
+        }
+        if let Some(configuration) = configuration {
+            trouble.note(Written::LastGood, configuration, now().time);
         }
         self.saving.rest(Instant::now(), SAVE_REST.max(20 * took));
     }
@@ -99,6 +115,9 @@ impl Agent {
         while self.saves.join_next().await.is_some() {}
         if let Err(why) = write(&self.core.folder.health(), &self.core.health(), "health") {
             tracing::error!("{why}");
+        }
+        if !self.core.file.is_kept {
+            self.core.keep_configuration();
         }
     }
 }

@@ -48,11 +48,8 @@ impl Agent {
             }
             Query::Reload(request, answer) => self.prepare_reload(request, Some(answer)),
             Query::Plan(request, answer) => drop(answer.send(self.core.plan(&request))),
-            Query::PlanStored(text, answer) => drop(answer.send(self.core.plan_stored(&text))),
+            Query::PlanStored(pieces, answer) => drop(answer.send(self.core.plan_stored(pieces))),
             Query::Ready(answer) => drop(answer.send(self.core.readiness())),
-            Query::MemberHealths(of, answer) => {
-                drop(answer.send(self.core.member_healths(of)));
-            }
             Query::InForce(answer) => drop(answer.send(self.how_far())),
             Query::Trace(request, answer) => {
                 drop(answer.send(self.traces.begin(&mut self.core, &request)));

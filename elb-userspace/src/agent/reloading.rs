@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use elb_common::addr::Mac;
@@ -24,7 +25,7 @@ use crate::health::MemberHealth;
 use crate::kernel::bpf::{Program, Tracer};
 use crate::model::time::{Now, Time};
 use crate::model::{Member, Model, Pool};
-use crate::source::file::{self, Config, Errors, SourceText};
+use crate::source::file::{self, Config, Errors, Piece, SourceText};
 
 /// Lines of a reload's effects in the log.
 const LOGGED: usize = 100;
@@ -46,13 +47,18 @@ impl Core {
         now: Now,
         program: Program,
         request: ReloadRequest,
+        is_awaited: bool,
     ) -> Reloaded {
         let revision = self.file.revision();
         let (text, (config, errors)) = match self.file.read() {
-            Ok(source) => (source.text.clone(), self.parsed(&source)),
+            Ok(source) => (source.whole(), self.parsed(&source, now.time)),
             Err(errors) => (String::new(), (None, errors)),
         };
         let (mut report, config) = self.judge(config, errors, request);
+        // The audit says what a commit of the store changed; what it does to rings is not asked of each.
+        if let Some(config) = config.as_ref().filter(|_| is_awaited || !self.file.is_stored()) {
+            report.effects = self.effects(config);
+        }
         // What it needs to be saved is saved before it is in force, or it is not in force.
         let wanted = config.as_ref().filter(|_| report.accepted);
         if let Some(Err(why)) = wanted.cloned().map(|config| self.reserve(&config)) {
@@ -85,11 +91,10 @@ impl Core {
     }
 
     /// What a file asks for: as it was found when the reload was prepared, if nothing is another since.
-    fn parsed(&mut self, source: &SourceText) -> (Option<Config>, Errors) {
-        let host = self.host();
+    fn parsed(&mut self, source: &SourceText, now: Time) -> (Option<Config>, Errors) {
         match self.file.prepared.take() {
-            Some(prepared) if prepared.is_of(source, &host) => prepared.result,
-            Some(_) | None => file::parse_source(source, &host),
+            Some(prepared) if prepared.is_of(source, now, || self.host()) => prepared.result,
+            Some(_) | None => file::parse_source(source, &self.host()),
         }
     }
 
@@ -98,16 +103,16 @@ impl Core {
         let source = SourceText::of_files(&request.name, &request.text, &request.files);
         let source = self.file.complete(source);
         let (config, errors) = file::parse_source(&source, &self.host());
-        self.judge(config, errors, ReloadRequest::default()).0
+        self.judge_with_effects(config, errors)
     }
 
-    /// What a reload would do if the store held this text.
-    pub(super) fn plan_stored(&self, text: &str) -> ReloadReport {
-        let (config, errors) = match self.file.peek_with(text) {
+    /// What a reload would do if the store held this.
+    pub(super) fn plan_stored(&self, pieces: Vec<Arc<Piece>>) -> ReloadReport {
+        let (config, errors) = match self.file.peek_with(pieces) {
             Ok(source) => file::parse_source(&source, &self.host()),
             Err(errors) => (None, errors),
         };
-        self.judge(config, errors, ReloadRequest::default()).0
+        self.judge_with_effects(config, errors)
     }
 
     /// What the configuration waits for until all of it is in force.
@@ -174,16 +179,22 @@ impl Core {
         let mut refused =
             if may_be_empty { Vec::new() } else { change::taken_away(old, &config.model) };
         refused.extend(other_source(&self.file, &config));
-        let mut effects = self.effects(&config.model);
-        effects.extend(notify_effects(&self.config.notify, &config.notify));
-        let accepted = refused.is_empty();
-        let (problems, generation) = (Vec::new(), self.file.generation);
-        let report = ReloadReport { accepted, errors, refused, effects, problems, generation };
+        let (accepted, generation) = (refused.is_empty(), self.file.generation);
+        let report =
+            ReloadReport { accepted, errors, refused, generation, ..ReloadReport::default() };
         (report, Some(config))
     }
 
-    /// What another model does to traffic, once its new members serve.
-    fn effects(&self, model: &Model) -> Vec<Effect> {
+    /// As [`Self::judge`], with what it does.
+    fn judge_with_effects(&self, config: Option<Config>, errors: Errors) -> ReloadReport {
+        let (report, config) = self.judge(config, errors, ReloadRequest::default());
+        let effects = config.map(|config| self.effects(&config)).unwrap_or_default();
+        ReloadReport { effects, ..report }
+    }
+
+    /// What another configuration does to traffic, once its new members serve.
+    fn effects(&self, config: &Config) -> Vec<Effect> {
+        let model = &config.model;
         let mut trial = self.serving.reconciler.clone();
         let renamed = trial.follow_names(model);
         let drained = self.drained_in(model, &renamed);
@@ -199,6 +210,7 @@ impl Core {
             let effect = || Effect::moved(&then.name, diff.share(), diff.minimum_share());
             (now.ring == then.ring).then(effect)
         }));
+        effects.extend(notify_effects(&self.config.notify, &config.notify));
         effects
     }
 
@@ -261,7 +273,11 @@ impl Core {
         self.journal.bound.follow(model);
         self.look_again_for_own_addresses();
         self.keep_drained();
-        self.keep_configuration();
+        // What a store holds is safe there; a copy of thousands of resources is written meanwhile.
+        self.file.is_kept = false;
+        if !self.file.is_stored() {
+            self.keep_configuration();
+        }
         self.publish();
         self.follow_flow_log();
         self.save();

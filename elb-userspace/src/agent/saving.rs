@@ -25,7 +25,15 @@ impl Core {
             assignments: self.serving.reconciler.assignments.clone(),
             ..Numbers::default()
         };
-        let result = write(&self.folder.numbers(), &numbers, "the numbers in the maps");
+        if self.serving.saved.as_ref() == Some(&numbers) && self.folder.numbers().exists() {
+            return Ok(());
+        }
+        self.write_numbers(numbers, "the numbers in the maps")
+    }
+
+    fn write_numbers(&mut self, numbers: Numbers, called: &str) -> Result<(), String> {
+        let result = write(&self.folder.numbers(), &numbers, called);
+        self.serving.saved = result.is_ok().then_some(numbers);
         self.faults.trouble.note(Written::Numbers, result.clone(), now().time);
         result
     }
@@ -56,7 +64,8 @@ impl Core {
 
     /// Writes down the configuration that is served, which is right throughout.
     pub(super) fn keep_configuration(&mut self) {
-        let result = LastGood::keep(&self.folder, &self.file);
+        self.file.is_kept = true;
+        let result = LastGood::of(&self.file).keep(&self.folder);
         self.faults.trouble.note(Written::LastGood, result, now().time);
     }
 
@@ -80,6 +89,9 @@ impl Core {
 
     /// Whether the numbers that a configuration needs can be written down, which they are then.
     pub(super) fn reserve(&mut self, config: &Config) -> Result<(), String> {
+        if self.serving.reconciler.assignments.suffice_for(&config.model) {
+            return Ok(());
+        }
         let mut trial = self.serving.reconciler.clone();
         trial.follow_names(&config.model);
         let known = trial.assignments.clone();
@@ -93,10 +105,7 @@ impl Core {
             assignments: trial.assignments,
             ..Numbers::default()
         };
-        let result =
-            write(&self.folder.numbers(), &numbers, "the numbers that the configuration needs");
-        self.faults.trouble.note(Written::Numbers, result.clone(), now().time);
-        result
+        self.write_numbers(numbers, "the numbers that the configuration needs")
     }
 }
 

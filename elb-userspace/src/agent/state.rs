@@ -67,6 +67,8 @@ pub(super) struct LoadedFile {
     pub(super) path: PathBuf,
     /// Its text, if all of it was right.
     pub(super) text: String,
+    /// Whether it is written down, or is on the way there.
+    pub(super) is_kept: bool,
     /// When the configuration that is served was read.
     pub(super) loaded: Now,
     /// Rises by one with each other text that is taken over, also across restarts.
@@ -88,6 +90,7 @@ impl LoadedFile {
         Self {
             path,
             text,
+            is_kept: false,
             loaded,
             generation: 0,
             published: None,
@@ -118,6 +121,8 @@ pub(super) struct Serving {
     pub(super) fallbacks: BTreeMap<ResourceId, Fallback>,
     /// How the backup members of each pool stand that has any, and since when.
     pub(super) reserves: BTreeMap<ResourceId, ReserveSince>,
+    /// The numbers as they were written down last, if nothing failed since.
+    pub(super) saved: Option<saved::Numbers>,
     /// Counts the changes of the numbers.
     pub(super) revision: u64,
     /// What the last sweep of the flow tables found.

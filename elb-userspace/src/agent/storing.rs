@@ -1,6 +1,5 @@
 //! The API next to the agent: what it serves is taken over as a file is, and it shows how far that is.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,8 +11,7 @@ use super::core::Core;
 use super::sleep_until;
 use crate::api::Query;
 use crate::api::v3::local::LocalApi;
-use crate::api::v3::{ApiFiles, ApiLimits, ApiServer, MemberHealths};
-use crate::model::{Member, ResourceId};
+use crate::api::v3::{ApiFiles, ApiHost, ApiLimits, ApiServer};
 use crate::source::api::ApiSettings;
 use crate::source::store::{Reached, Store};
 
@@ -36,21 +34,6 @@ impl Core {
         if reached != before {
             store.reach(reached);
         }
-    }
-
-    /// How a member is, or how the members of all pools are.
-    pub(super) fn member_healths(&self, of: Option<ResourceId>) -> MemberHealths {
-        let mut all = HashMap::new();
-        for pool in self.config.model.pools() {
-            let meant = |member: &&Member| of.is_none_or(|of| of == member.id);
-            for member in pool.members.iter().filter(meant) {
-                if let Some(health) = self.probes.members.health(pool.id, member.socket()) {
-                    let status = health.status().as_str().to_owned();
-                    all.insert(member.id, (status, health.reason().cloned()));
-                }
-            }
-        }
-        all
     }
 }
 
@@ -86,8 +69,10 @@ impl ServedApi {
             members: agent.max_backends.get().saturating_sub(1),
             connections: agent.max_flows.get(),
         };
+        let health = core.probes.members.known.clone();
         let (settings, queries) = (stored.settings.clone(), queries.clone());
-        let server = ApiServer::new(settings, limits, files, store, queries);
+        let host = ApiHost { limits, health };
+        let server = ApiServer::new(settings, host, files, store, queries);
         let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
         Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })

@@ -15,6 +15,8 @@ mod tls;
 pub mod v2;
 pub mod v3;
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use self::report::{Part, PartRequest, Underway};
@@ -24,13 +26,12 @@ use self::shape::error::Error;
 use self::shape::flows::{CutLine, FlowsLine};
 use self::shape::ready::Readiness;
 use self::shape::reload::{InForce, PlanRequest, ReloadReport, ReloadRequest};
-use self::v3::MemberHealths;
 use crate::api::shape::events;
 use crate::api::shape::status;
-use crate::model::ResourceId;
 use crate::observe::explain::{ExplainRequest, Explanation};
 use crate::observe::flows;
 use crate::observe::trace;
+use crate::source::file::Piece;
 
 /// A question to the agent, with the way to answer. A refusal says what is wrong with the question.
 #[derive(Debug)]
@@ -60,11 +61,9 @@ pub enum Query {
     /// What would a reload with another file do?
     Plan(PlanRequest, oneshot::Sender<ReloadReport>),
     /// What would a reload do if the store held this text?
-    PlanStored(String, oneshot::Sender<ReloadReport>),
+    PlanStored(Vec<Arc<Piece>>, oneshot::Sender<ReloadReport>),
     /// Are new connections forwarded?
     Ready(oneshot::Sender<Readiness>),
-    /// How is this member, or how are the members of all pools?
-    MemberHealths(Option<ResourceId>, oneshot::Sender<MemberHealths>),
     /// How far is the last reload?
     InForce(oneshot::Sender<InForce>),
 }

@@ -29,7 +29,7 @@ pub mod untrusted;
 mod validation;
 
 pub use self::failures::wrong_credentials;
-pub use self::resources::{ApiLimits, MemberHealths};
+pub use self::resources::{ApiHost, ApiLimits, MemberHealths};
 pub use self::server::{ApiFiles, ApiServer};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod ids;
 mod listener;
 mod written;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use elb_common::ring::CHUNK;
@@ -19,7 +19,7 @@ pub use self::ids::Ids;
 pub use self::listener::{AssignedListener, FormerPool, ListenerPlace};
 use crate::control::plan::Region;
 use crate::control::ring::shape::Shape;
-use crate::model::{Forwarding, Protocol, ResourceId, ServerId};
+use crate::model::{Forwarding, LoadBalancer, Model, Pool, Protocol, ResourceId, ServerId};
 
 /// Numbers of everything that is served, or was and may still have flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,6 +306,30 @@ impl Assignments {
         self.listeners.iter().any(other_listener)
             || self.pools.iter().any(other_pool)
             || self.vips.iter().any(|(address, number)| before.vips.get(address) != Some(number))
+    }
+
+    /// Whether all that a model serves has a number already. Where this is false, that may be so nevertheless.
+    pub fn suffice_for(&self, model: &Model) -> bool {
+        let has_pool = |pool: &Pool| {
+            let Some(known) = self.pools.get(&pool.id).filter(|known| !known.removed) else {
+                return model.listeners_of(&pool.name).next().is_none();
+            };
+            let sockets: HashSet<SocketAddr> = known
+                .members
+                .iter()
+                .filter(|one| !one.removed)
+                .map(AssignedMember::socket)
+                .collect();
+            known.ring.shape == Shape::of(pool)
+                && pool.members.iter().all(|member| sockets.contains(&member.socket()))
+        };
+        model.listeners().all(|(_, listener)| self.listeners.contains_key(&listener.id))
+            && model.pools().iter().all(has_pool)
+            && model
+                .load_balancers()
+                .iter()
+                .flat_map(LoadBalancer::vips)
+                .all(|vip| self.vips.contains_key(&vip))
     }
 
     /// Whether nothing has a number.

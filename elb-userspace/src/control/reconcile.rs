@@ -17,7 +17,7 @@ mod rising;
 mod standing;
 mod undone;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -119,6 +119,8 @@ pub struct Desired {
     pub next_first: Option<u32>,
     /// When a member gets more of its share that rises to it: time to reconcile again.
     pub next_step: Option<u32>,
+    /// Pools by their numbers.
+    numbered: HashMap<u16, ResourceId>,
     /// Ids of pools whose members QUIC connection ids name.
     pools_with_servers: BTreeSet<u16>,
     /// Ids of pools whose members may have only so many connections.
@@ -188,6 +190,8 @@ impl Reconciler {
         }
         self.removed_pools(idle, seen, &mut desired);
         self.ip_groups(model, &mut desired);
+        let pools = self.assignments.pools.iter();
+        desired.numbered = pools.map(|(resource, pool)| (pool.id, *resource)).collect();
         for lb in model.load_balancers() {
             self.load_balancer(lb, model, seen, &mut desired);
         }

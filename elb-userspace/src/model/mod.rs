@@ -52,11 +52,12 @@ pub struct Model {
     places: Places,
 }
 
-/// Where pools are, by id and by name.
+/// Where pools are, by id and by name; and by name, where the listeners are that use them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Places {
     by_id: HashMap<ResourceId, usize>,
     by_name: HashMap<Name, usize>,
+    listeners: HashMap<Name, Vec<(usize, usize)>>,
 }
 
 /// Addresses that take connections for listeners.
@@ -230,11 +231,28 @@ impl Model {
         ip_groups: Vec<IpGroup>,
     ) -> Result<Self, Vec<Violation>> {
         let violations = rules::check(&load_balancers, &pools, &ip_groups);
+        let model = Self::right(load_balancers, pools, ip_groups);
+        if violations.is_empty() { Ok(model) } else { Err(violations) }
+    }
+
+    /// The model of resources in which [`rules::check`] finds nothing.
+    pub(crate) fn right(
+        load_balancers: Vec<LoadBalancer>,
+        pools: Vec<Pool>,
+        ip_groups: Vec<IpGroup>,
+    ) -> Self {
         let by_id = pools.iter().zip(0..).map(|(pool, at)| (pool.id, at)).collect();
         let by_name = pools.iter().zip(0..).map(|(pool, at)| (pool.name.clone(), at)).collect();
-        let places = Places { by_id, by_name };
-        let model = Self { load_balancers, pools, ip_groups, places };
-        if violations.is_empty() { Ok(model) } else { Err(violations) }
+        let mut listeners: HashMap<Name, Vec<(usize, usize)>> = HashMap::new();
+        for (i, lb) in load_balancers.iter().enumerate() {
+            for (j, listener) in lb.listeners.iter().enumerate() {
+                for pool in listener.pools() {
+                    listeners.entry(pool.clone()).or_default().push((i, j));
+                }
+            }
+        }
+        let places = Places { by_id, by_name, listeners };
+        Self { load_balancers, pools, ip_groups, places }
     }
 
     /// In the order of the source.
@@ -269,7 +287,11 @@ impl Model {
 
     /// The listeners that a pool serves, or takes over when another cannot, each with its load balancer, disabled ones included.
     pub fn listeners_of(&self, pool: &Name) -> impl Iterator<Item = (&LoadBalancer, &Listener)> {
-        self.listeners().filter(move |(_, listener)| listener.pools().any(|name| name == pool))
+        let places = self.places.listeners.get(pool).into_iter().flatten();
+        places.map(|(i, j)| {
+            let lb = &self.load_balancers[*i];
+            (lb, &lb.listeners[*j])
+        })
     }
 
     /// What a probe of `member` names as its host unless the monitor says otherwise: the VIP of the

@@ -9,6 +9,7 @@
 //! relates them.
 
 mod capacity;
+mod draft;
 mod error;
 pub mod export;
 mod fill;
@@ -18,6 +19,8 @@ mod keys;
 mod load;
 mod monitor;
 mod odd;
+mod piece;
+mod place;
 mod port;
 mod port_range;
 pub mod reference;
@@ -42,7 +45,9 @@ use toml::de::DeTable;
 pub use self::error::{ConfigError, Errors, Severity};
 pub use self::fill::{Filled, fill};
 pub use self::host::Host;
+pub use self::piece::Piece;
 use self::report::Report;
+pub use self::resources::read_piece;
 pub use self::source_text::SourceText;
 pub use super::api::ApiSettings;
 pub use super::flow_log::{FLOW_LOG_FILE, FlowLogForm, FlowLogSettings, FlowLogTarget};

@@ -3,6 +3,7 @@
 //! Ids of maps, links or backends are never in it: what the kernel holds may go while the store stays.
 
 mod audit;
+mod changes;
 mod copy;
 #[cfg(test)]
 mod dangling;
@@ -10,8 +11,11 @@ mod database;
 mod document;
 mod documents;
 mod group;
+mod ingredients;
 mod migrations;
+mod pieces;
 mod refused;
+mod table;
 pub mod text;
 mod wanted;
 mod writer;
@@ -23,6 +27,7 @@ pub use self::dangling::dangling;
 pub use self::database::StoreError;
 pub use self::document::{Body, Document, DocumentKind};
 pub use self::documents::{Documents, Transaction};
+pub use self::pieces::Pieces;
 pub use self::refused::unrecorded;
 pub use self::wanted::{WantedDocument, wanted};
 pub use self::writer::{AuditRecord, ModelCheck, Reached, Store, WriteResult};

@@ -26,7 +26,7 @@ fn begin_with(text_now: impl Fn(&Path) -> String) -> Result<Beginning> {
 fn keep(state: &Folder, file: &Path, text: &str, generation: u64) {
     let loaded =
         LoadedFile { generation, ..LoadedFile::new(file.to_owned(), text.to_owned(), now()) };
-    LastGood::keep(state, &loaded).unwrap();
+    LastGood::of(&loaded).keep(state).unwrap();
 }
 
 #[test]

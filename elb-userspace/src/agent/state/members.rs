@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::judging::Judging;
 use super::watched::{Effect, Watched};
 use crate::agent::saved;
+use crate::api::v3::MemberHealths;
 use crate::control::assign::AssignedPool;
 use crate::control::reconcile::Renamed;
 use crate::diagnosis::instrument::Fault;
@@ -27,6 +28,8 @@ pub(in crate::agent) struct Members {
     next: u32,
     random: RandomState,
     pub(in crate::agent) judging: Judging,
+    /// The same for others, by the ids of members.
+    pub(in crate::agent) known: MemberHealths,
 }
 
 /// A probe to start.
@@ -106,6 +109,7 @@ impl Members {
         }
         self.forget_all_but(&present);
         self.judging.follow(&self.watched);
+        self.known.replace(self.watched.values().map(|one| (one.id, one.known_health())));
     }
 
     /// Pools have other ids, before they are followed: their members are the same, and so is all that is
@@ -191,6 +195,7 @@ impl Members {
         let effect = watched.probed(outcome, judged, now, random);
         self.judging.stands(member, watched.health.status());
         self.schedule.set(member, watched.health.next_probe());
+        self.known.note(watched.id, watched.known_health());
         effect
     }
 

@@ -1,12 +1,12 @@
 //! The API's store as the source of what is served: opened at the start, read with the file at each reload.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::LoadedFile;
 use crate::source::api::ApiSettings;
-use crate::source::file::{self, Config, Errors, Host, SourceText};
-use crate::source::store::{Store, text};
+use crate::source::file::{self, Config, Errors, Host, Piece, SourceText};
+use crate::source::store::{Pieces, Store, text};
 
 /// The store of a host whose file has `[api]`.
 pub(in crate::agent) struct StoredSource {
@@ -17,6 +17,8 @@ pub(in crate::agent) struct StoredSource {
     pub(in crate::agent) store: Result<Store, String>,
     /// The file that writes are judged with: as it is now or, while that cannot be read, as it was last.
     file: Arc<RwLock<SourceText>>,
+    /// What was made of the store's resources so far.
+    pieces: Mutex<Pieces>,
     /// The revision that was taken over last, and why one behind it was not.
     pub(in crate::agent) taken: u64,
     pub(in crate::agent) refused: Option<(u64, String)>,
@@ -30,6 +32,7 @@ impl StoredSource {
         let path = settings.store_file(&config.agent.state_dir);
         let file = Arc::new(RwLock::new(source.clone()));
         let check = text::check(path.clone(), settings.clone(), file.clone());
+        let pieces = Mutex::new(Pieces::new(settings.clone()));
         let store = Store::open(&path, check).map_err(|error| error.to_string());
         match &store {
             Ok(_) => {
@@ -39,7 +42,7 @@ impl StoredSource {
                 tracing::error!(store = %path.display(), why, "the API's store cannot be used");
             }
         }
-        Some(Self { path, settings, store, file, taken: 0, refused: None })
+        Some(Self { path, settings, store, file, pieces, taken: 0, refused: None })
     }
 
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
@@ -55,8 +58,9 @@ impl StoredSource {
         match &self.store {
             Ok(store) => {
                 let documents = store.read();
-                let text = text::text(&documents, &self.settings);
-                (source.with_store(&self.path, &text), documents.revision)
+                let pieces =
+                    self.pieces.lock().unwrap_or_else(PoisonError::into_inner).of(&documents);
+                (source.with_store(&self.path, pieces), documents.revision)
             }
             Err(why) => {
                 let what = format!("the store cannot be used: {why}");
@@ -91,10 +95,13 @@ impl LoadedFile {
     }
 
     /// As [`Self::peek`], with what the store could hold.
-    pub(in crate::agent) fn peek_with(&self, text: &str) -> Result<SourceText, Errors> {
+    pub(in crate::agent) fn peek_with(
+        &self,
+        pieces: Vec<Arc<Piece>>,
+    ) -> Result<SourceText, Errors> {
         let source = SourceText::read(&self.path)?;
         Ok(match &self.stored {
-            Some(stored) => source.with_store(&stored.path, text),
+            Some(stored) => source.with_store(&stored.path, pieces),
             None => source,
         })
     }

@@ -119,6 +119,11 @@ impl Watched {
         }
     }
 
+    /// How it is, and why.
+    pub(super) fn known_health(&self) -> (OperatingStatus, Option<Failure>) {
+        (self.health.status(), self.health.reason().cloned())
+    }
+
     pub(super) fn follow(
         &mut self,
         pool: &Pool,

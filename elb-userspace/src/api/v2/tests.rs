@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::router;
 use crate::api::tcp::Peer;
 use crate::api::v3::tests::{PROJECT, Scene};
+use crate::health::OperatingStatus;
 use crate::source::store::Reached;
 
 impl Scene {
@@ -113,8 +114,7 @@ async fn what_one_version_makes_the_other_has() {
     let path = format!("pools/{pool}/members/{member}");
     assert_eq!(scene.ask("PUT", &path, change).await.0, 200);
     scene.store.reach(Reached { applied: u64::MAX, refused: None });
-    let health = [(member.parse().unwrap(), ("ONLINE".to_owned(), None))];
-    scene.members_are(health.into_iter().collect());
+    scene.members_are(&[(member.parse().unwrap(), OperatingStatus::Online)]);
     for (prefix, status, kind) in [
         ("/v2.0/lbaas".to_owned(), "DRAINING", "UDP-CONNECT"),
         ("/v2/lbaas".to_owned(), "DRAINING", "UDP-CONNECT"),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::authentication::{Caller, Received};
 use super::further::operating_status;
 use super::refusal::Refusal;
-use super::resources::{self, HostState, View};
+use super::resources::{self, View};
 use super::server::{ApiServer, wall};
 use super::{ids, keys};
 use crate::api::tcp::Peer;
@@ -144,12 +144,8 @@ impl ApiServer {
         let store = self.store.as_ref();
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        // Where one member is meant, only that one is asked for.
-        let member = id.filter(|_| kind == DocumentKind::Member).and_then(|id| id.parse().ok());
-        let health = self.health(member).await;
-        let host = HostState { limits: self.limits, reached: store.reached(), health };
         let documents = store.read();
-        let view = View::new(&documents, host);
+        let view = View::new(&documents, self.host_state(store));
         let is_own = |document: &Document| {
             document.project == asker.caller.project && !resources::is_of_pair(&documents, document)
         };

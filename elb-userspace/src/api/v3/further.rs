@@ -34,22 +34,17 @@ pub(super) struct Further {
     pub(super) name: &'static str,
     pub(super) deed: Deed,
     /// Whether its answer says how members are.
-    pub(super) asks_for_health: bool,
     /// What it is called in the audit log; empty if it changes nothing.
     pub(super) audited: &'static str,
 }
 
 impl Further {
     const fn read(name: &'static str, reads: Reads) -> Self {
-        Self { name, deed: Deed::Read(reads), asks_for_health: false, audited: "" }
+        Self { name, deed: Deed::Read(reads), audited: "" }
     }
 
     const fn change(name: &'static str, audited: &'static str, changes: Changes) -> Self {
-        Self { name, deed: Deed::Change(changes), asks_for_health: false, audited }
-    }
-
-    const fn with_health(self) -> Self {
-        Self { asks_for_health: true, ..self }
+        Self { name, deed: Deed::Change(changes), audited }
     }
 
     /// All of them.
@@ -70,7 +65,7 @@ impl Further {
         Self::read("list_loadbalancer_feature", host::features_of_balancer),
         Self::read("show_load_balancer_ports", host::ports),
         Self::read("count_preoccupy_ip_num", host::addresses_needed),
-        Self::read("show_load_balancer_status", statuses::show).with_health(),
+        Self::read("show_load_balancer_status", statuses::show),
         Self::read("show_load_balancer_topology", topology::show),
         Self::change("delete_load_balancer_force", "deleteLoadbalancer", removal::balancer),
         Self::change("delete_load_balancer_cascade", "deleteLoadbalancer", removal::balancer_with),
@@ -79,16 +74,16 @@ impl Further {
         Self::change("batch_delete_loadbalancers", "deleteLoadbalancer", removal::balancers),
         Self::change("batch_delete_listeners", "deleteListener", removal::listeners),
         Self::change("batch_delete_pools", "deletePool", removal::pools),
-        Self::change("batch_create_members", "createMember", batch::create).with_health(),
-        Self::change("batch_update_members", "batchUpdateMember", batch::update).with_health(),
+        Self::change("batch_create_members", "createMember", batch::create),
+        Self::change("batch_update_members", "batchUpdateMember", batch::update),
         Self::change("batch_delete_members", "deleteMember", batch::delete),
         Self::change("batch_create_load_balancers", "createLoadbalancer", balancers::create),
         Self::change("clone_listener", "createListener", copies::listener),
         Self::change("clone_loadbalancer", "createLoadbalancer", copies::balancer),
         Self::change("create_master_slave_pool", "createPool", master_slave::create),
         Self::change("delete_master_slave_pool", "deletePool", master_slave::delete),
-        Self::read("list_master_slave_pools", master_slave::list).with_health(),
-        Self::read("show_master_slave_pool", master_slave::show).with_health(),
+        Self::read("list_master_slave_pools", master_slave::list),
+        Self::read("show_master_slave_pool", master_slave::show),
         Self::read("list_jobs", jobs::list),
         Self::read("show_job", jobs::show),
     ];

@@ -27,7 +27,7 @@ use crate::api::shape::error::{Error, ErrorCode};
 use crate::api::shape::reload::{PlanRequest, ReloadReport};
 use crate::api::shape::status::timestamp;
 use crate::model::Model;
-use crate::source::file::{self, Host, SourceText};
+use crate::source::file::{self, Host, Piece, SourceText};
 use crate::source::store::{AuditRecord, Store, text};
 
 /// The API of an agent; none: it serves a file.
@@ -226,8 +226,8 @@ async fn brought(
 ) -> Result<Json<ApplyReport>, Error> {
     let (model, by) = (model_of(request)?, by.clone());
     for _ in 0..TRIALS {
-        let (applied, text, revision) = trial(server, store, &model, &by).await?;
-        let planned = planned(server, text).await?;
+        let (applied, pieces, revision) = trial(server, store, &model, &by).await?;
+        let planned = planned(server, pieces).await?;
         let refused = planned.errors.iter().map(ToString::to_string).filter(|_| !planned.accepted);
         let refused: Vec<_> = planned.refused.into_iter().chain(refused).collect();
         let report =
@@ -271,13 +271,13 @@ async fn trial(
     store: &Store,
     model: &Arc<Model>,
     by: &Applicant,
-) -> Result<(Vec<AppliedChange>, String, Option<u64>), Error> {
+) -> Result<(Vec<AppliedChange>, Vec<Arc<Piece>>, Option<u64>), Error> {
     let (settings, model, by) = (server.settings.clone(), model.clone(), by.clone());
     let tried = store.write(move |transaction| -> Result<(), _> {
         let revision = transaction.settled();
         let tried = apply(transaction, &settings, &model, &by);
         let documents = transaction.documents();
-        Err(tried.map(|tried| (tried.changes, text::text(documents, &settings), revision)))
+        Err(tried.map(|tried| (tried.changes, text::pieces(documents, &settings), revision)))
     });
     match tried.await.map_err(|error| failed(&error.to_string()))? {
         Err(tried) => tried.map_err(Error::from),
@@ -306,10 +306,10 @@ async fn done(
     done.map_err(Error::from)
 }
 
-async fn planned(server: &ApiServer, text: String) -> Result<ReloadReport, Error> {
+async fn planned(server: &ApiServer, pieces: Vec<Arc<Piece>>) -> Result<ReloadReport, Error> {
     let (answer, answered) = oneshot::channel();
     let gone = || Error::new(ErrorCode::Stopping, "the agent is stopping");
-    server.queries.send(Query::PlanStored(text, answer)).await.map_err(|_| gone())?;
+    server.queries.send(Query::PlanStored(pieces, answer)).await.map_err(|_| gone())?;
     answered.await.map_err(|_| gone())
 }
 

@@ -8,7 +8,7 @@ use super::call::{Call, Reply};
 use super::further::{Changes, Deed, Further};
 use super::list;
 use super::refusal::Refusal;
-use super::resources::{self, HostState, MemberHealths, View, Work, new_id};
+use super::resources::{self, HostState, View, Work, new_id};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind, Store, StoreError};
 
@@ -147,15 +147,6 @@ impl Known {
             Self::CheckMember | Self::ShowMemberCheck => "",
         }
     }
-
-    /// Whether its answer says how members are.
-    pub(super) fn asks_for_health(self) -> bool {
-        match self {
-            Self::Plain(plain) => plain.kind == DocumentKind::Member && plain.verb != Verb::Delete,
-            Self::Further(further) => further.asks_for_health,
-            Self::CheckMember | Self::ShowMemberCheck => false,
-        }
-    }
 }
 
 impl Further {
@@ -164,10 +155,8 @@ impl Further {
         &'static self,
         call: &Call,
         store: &Store,
-        base: HostState,
-        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
+        host: HostState,
     ) -> Result<Reply, Refusal> {
-        let host = HostState { health: health(None).await, ..base };
         match self.deed {
             Deed::Read(read) => read(call, &View::new(&store.read(), host)),
             Deed::Change(change) => self.apply(change, call, store, host).await,
@@ -211,20 +200,17 @@ impl Plain {
         self,
         call: &Call,
         store: &Store,
-        base: HostState,
-        health: impl AsyncFnOnce(Option<ResourceId>) -> MemberHealths,
+        host: HostState,
     ) -> Result<Reply, Refusal> {
         if self.audited.is_empty() {
-            let of = self.id(call).parse().ok();
-            let host = HostState { health: health(of).await, ..base };
             return self.read(call, store, host);
         }
-        let id = self.change(call, store, base.clone()).await?;
+        let id = self.change(call, store, host.clone()).await?;
         if self.verb == Verb::Delete {
             return Ok(Reply::nothing());
         }
         // What is known now, and not before.
-        let host = HostState { health: health(Some(id)).await, reached: store.reached(), ..base };
+        let host = HostState { reached: store.reached(), ..host };
         let documents = store.read();
         let view = View::new(&documents, host);
         match documents.get(self.kind, id) {

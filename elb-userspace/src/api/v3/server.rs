@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
 pub(super) use super::bodies::{BODY, read};
@@ -29,7 +29,7 @@ use super::operations::{self, Known, VERSIONS};
 use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
-use super::resources::{ApiLimits, HostState, MemberHealths, View};
+use super::resources::{ApiHost, HostState, View};
 use super::route::{Routed, route};
 use super::signed_dates::SignedDates;
 use super::table::Operation;
@@ -48,8 +48,6 @@ use crate::source::store::{Body, Store};
 
 /// Connections at once; others wait.
 const CONNECTIONS: usize = 256;
-/// How long the agent may take to say how members are.
-const HEALTH: Duration = Duration::from_secs(2);
 /// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
 const DIAGNOSIS_TRIES: u32 = 60;
 const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
@@ -58,7 +56,7 @@ const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct ApiServer {
     pub(super) settings: ApiSettings,
-    pub(super) limits: ApiLimits,
+    host: ApiHost,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
     shared: Arc<Shared>,
@@ -85,7 +83,7 @@ impl ApiServer {
     /// By these settings, on a store or, where it cannot be used, to say why not.
     pub fn new(
         settings: ApiSettings,
-        limits: ApiLimits,
+        host: ApiHost,
         files: ApiFiles,
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
@@ -98,7 +96,7 @@ impl ApiServer {
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
-        Self { settings, limits, store, queries, shared: Arc::new(shared) }
+        Self { settings, host, store, queries, shared: Arc::new(shared) }
     }
 
     /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
@@ -223,17 +221,12 @@ impl ApiServer {
         if let Err(refusal) = understand(&mut call, query, body) {
             return Err(self.noted(&call, refusal).await);
         }
-        let health = async |of| match known.asks_for_health() {
-            true => self.health(of).await,
-            false => MemberHealths::new(),
-        };
-        let (limits, reached) = (self.limits, store.reached());
-        let base = HostState { limits, reached, health: MemberHealths::new() };
+        let host = self.host_state(store);
         let reply = match known {
-            Known::CheckMember => self.check_member(&call, &View::new(&store.read(), base))?,
+            Known::CheckMember => self.check_member(&call, &View::new(&store.read(), host))?,
             Known::ShowMemberCheck => self.shared.checks.show(&call)?,
-            Known::Plain(plain) => plain.answer(&call, store, base, health).await?,
-            Known::Further(further) => further.answer(&call, store, base, health).await?,
+            Known::Plain(plain) => plain.answer(&call, store, host).await?,
+            Known::Further(further) => further.answer(&call, store, host).await?,
         };
         judged(reply, operation)
     }
@@ -333,14 +326,10 @@ impl ApiServer {
         refusal
     }
 
-    /// How a member is, or all are, as the agent knows it; nothing where it does not answer soon.
-    pub(super) async fn health(&self, of: Option<ResourceId>) -> MemberHealths {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            self.queries.send(Query::MemberHealths(of, answer)).await.ok()?;
-            answered.await.ok()
-        };
-        timeout(HEALTH, asked).await.ok().flatten().unwrap_or_default()
+    /// What is known of the host.
+    pub(super) fn host_state(&self, store: &Store) -> HostState {
+        let ApiHost { limits, health } = self.host.clone();
+        HostState { limits, reached: store.reached(), health }
     }
 }
 

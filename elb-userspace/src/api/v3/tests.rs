@@ -16,7 +16,6 @@ mod removal;
 mod sequences;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
 
 use axum::Extension;
 use axum::body::Body as HttpBody;
@@ -27,10 +26,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::keys::{ClientKeys, KeyRole};
-use super::resources::{ApiLimits, MemberHealths};
+use super::resources::{ApiHost, ApiLimits, MemberHealths};
 use super::server::{ApiFiles, ApiServer};
 use crate::api::Query;
 use crate::api::tcp::Peer;
+use crate::health::OperatingStatus;
+use crate::model::ResourceId;
 use crate::source::api::ApiSettings;
 use crate::source::store::{DocumentKind, Reached, Store};
 use crate::source::{file, store};
@@ -46,21 +47,17 @@ pub(in crate::api) struct Scene {
     pub(in crate::api) token: String,
     pub(in crate::api) read_only: String,
     pub(in crate::api) other: String,
-    health: Arc<Mutex<MemberHealths>>,
+    health: MemberHealths,
     settings: ApiSettings,
     _folder: tempfile::TempDir,
 }
 
-/// An agent that knows how members are, and what keeps one from working.
-fn agent(health: Arc<Mutex<MemberHealths>>) -> mpsc::Sender<Query> {
+/// An agent that knows what keeps a member from working.
+fn agent() -> mpsc::Sender<Query> {
     let (queries, mut asked) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(query) = asked.recv().await {
-            if let Query::MemberHealths(of, answer) = query {
-                let mut known = health.lock().unwrap().clone();
-                known.retain(|id, _| of.is_none_or(|of| of == *id));
-                drop(answer.send(known));
-            } else if let Query::Diagnose(request, answer) = query {
+            if let Query::Diagnose(request, answer) = query {
                 drop(answer.send(member_checks::found(request)));
             }
         }
@@ -79,7 +76,7 @@ impl Scene {
             Box::new(move |documents| {
                 let source = file::SourceText::of("elb.toml", text);
                 let source =
-                    source.with_store("store".as_ref(), &store::text::text(documents, &own));
+                    source.with_store("store".as_ref(), store::text::pieces(documents, &own));
                 let (_, errors) = file::parse_source(&source, &file::Host::default());
                 if errors.has_errors() { Err(errors.to_string()) } else { Ok(()) }
             }),
@@ -94,18 +91,18 @@ impl Scene {
         let other = make("other", &PROJECT.replace('0', "9"), KeyRole::Full);
         let keys_file = folder.path().join("keys.json");
         keys.write(&keys_file).unwrap();
-        let health = Arc::<Mutex<MemberHealths>>::default();
-        let queries = agent(health.clone());
+        let (health, queries) = (MemberHealths::default(), agent());
+        let host = ApiHost { limits: LIMITS, health: health.clone() };
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
-        let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
+        let server = ApiServer::new(settings.clone(), host, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
         Self { router, server, store, token, read_only, other, health, settings, _folder: folder }
     }
 
-    /// From now on, the agent answers that members are so.
-    pub(in crate::api) fn members_are(&self, health: MemberHealths) {
-        *self.health.lock().unwrap() = health;
+    /// From now on, the agent knows that members are so.
+    pub(in crate::api) fn members_are(&self, health: &[(ResourceId, OperatingStatus)]) {
+        self.health.replace(health.iter().map(|(id, status)| (*id, (*status, None))));
     }
 
     async fn raw(&self, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {

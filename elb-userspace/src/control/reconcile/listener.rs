@@ -22,12 +22,12 @@ impl Reconciler {
     ) -> Option<Record> {
         // Without numbers of its pool, which is reported there, it is not served.
         let default_pool = model.pool(&listener.default_pool)?;
-        let served = self.served_so_far(listener);
+        let served = self.served_so_far(listener, desired);
         let fallback = Fallback::of(listener, model, &desired.taking, served);
         let stands_in = fallback.as_ref().filter(|(fallback, _)| fallback.in_use);
         let wanted = stands_in.map_or(default_pool, |(_, pool)| *pool);
         let pool = self.assignments.pools.get(&wanted.id)?;
-        let pool = self.serving_meanwhile(listener, wanted.id).unwrap_or(pool);
+        let pool = self.serving_meanwhile(served, wanted.id).unwrap_or(pool);
         if let Some((fallback, pool)) = fallback {
             let was_in_use = served == Some(pool.id);
             desired.turned.extend((was_in_use != fallback.in_use).then_some(listener.id));
@@ -69,21 +69,19 @@ impl Reconciler {
     }
 
     /// The pool that a listener served so far.
-    fn served_so_far(&self, listener: &Listener) -> Option<ResourceId> {
+    fn served_so_far(&self, listener: &Listener, desired: &Desired) -> Option<ResourceId> {
         let served = self.assignments.listeners.get(&listener.id)?.pool;
-        let mut pools = self.assignments.pools.iter();
-        pools.find(|(_, pool)| pool.id == served).map(|(resource, _)| *resource)
+        desired.numbered.get(&served).copied()
     }
 
-    /// The pool that the listener served so far, while the first ring of the one it is to serve waits.
+    /// The pool that a listener served so far, while the first ring of the one it is to serve waits.
     fn serving_meanwhile(
         &self,
-        listener: &Listener,
+        served: Option<ResourceId>,
         default_pool: ResourceId,
     ) -> Option<&AssignedPool> {
-        let served = self.assignments.listeners.get(&listener.id)?.pool;
         let waits = self.waits.contains_key(&default_pool);
-        self.assignments.pools.values().find(|pool| waits && pool.id == served)
+        self.assignments.pools.get(&served.filter(|_| waits)?)
     }
 
     /// Forgets the numbers of listeners that go.

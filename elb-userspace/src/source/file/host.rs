@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::draft::Draft;
 use super::report::Report;
-use super::resources::Draft;
 use crate::model::rules::{At, Violation};
 use crate::model::{Listener, LoadBalancer, Ports, Protocol};
 

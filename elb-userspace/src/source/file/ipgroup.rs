@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Item, Place, Table};
+use super::place::Place;
+use super::table::{Item, Table};
 use crate::model::ipgroup::{Cidr, Description, IpGroupEntry};
 use crate::model::{AccessControl, AccessList, IpGroup, Name, ResourceId};
 

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
+use super::draft::Draft;
 use super::report::Report;
-use super::resources::Draft;
 use crate::health::path::AT_ONCE;
 use crate::model::Pool;
 use crate::model::monitor::ProbePath;
@@ -15,7 +15,9 @@ const MOST: f64 = 4000.0;
 impl Draft {
     /// Warns of more probes than an agent keeps up with, at the pool that has most of them.
     pub(super) fn warn_of_load(&self, report: &RefCell<Report>) {
-        let rates: Vec<f64> = self.pools.iter().map(|pool| self.rate(pool)).collect();
+        let vips = self.vips_of_pools();
+        let vips_of = |pool: &Pool| vips.get(pool.name.as_str()).copied().unwrap_or_default();
+        let rates: Vec<f64> = self.pools.iter().map(|pool| rate(pool, vips_of(pool))).collect();
         let all: f64 = rates.iter().sum();
         let most = rates.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
         let Some((i, own)) = most.filter(|_| all > MOST) else { return };
@@ -28,17 +30,17 @@ impl Draft {
             "raise delay, or probes are late and verdicts later than they should be".to_owned();
         report.borrow_mut().warning(place.of("delay"), &place.object, what, fix);
     }
+}
 
-    /// Connections a second while all members answer at once.
-    fn rate(&self, pool: &Pool) -> f64 {
-        let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up);
-        let Some(monitor) = monitor else { return 0.0 };
-        let addresses = match monitor.probe_path {
-            ProbePath::Direct => 1,
-            ProbePath::Vip => self.vips_of(pool.name.as_str()).clamp(1, AT_ONCE),
-        };
-        (pool.members.len() * addresses) as f64 / monitor.delay.seconds()
-    }
+/// Connections a second while all members answer at once.
+fn rate(pool: &Pool, vips: usize) -> f64 {
+    let monitor = pool.healthmonitor.as_ref().filter(|monitor| monitor.admin_state_up);
+    let Some(monitor) = monitor else { return 0.0 };
+    let addresses = match monitor.probe_path {
+        ProbePath::Direct => 1,
+        ProbePath::Vip => vips.clamp(1, AT_ONCE),
+    };
+    (pool.members.len() * addresses) as f64 / monitor.delay.seconds()
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::fmt::Display;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use super::place::Place;
 use super::port::{Port, port};
-use super::table::{Place, Table};
+use super::table::Table;
 use crate::model::command::{CheckUser, CommandCheck};
 use crate::model::monitor::{
     CheckType, GrpcCheck, HealthCheck, HttpCheck, HttpMethod, ProbePath, RequestCheck, TalkCheck,

@@ -2,25 +2,31 @@
 
 use std::cell::RefCell;
 
+use super::draft::Draft;
+use super::place::Place;
 use super::report::Report;
-use super::resources::Draft;
-use super::table::Place;
 use crate::model::{CidStrategy, Pool, Protocol};
+use crate::source::settings::AgentSettings;
 
 /// Bytes of a server id from which on a connection id names one by chance too seldom to matter: of
 /// 2^24 that clients choose, one names a certain member.
 const LONG_ENOUGH: usize = 3;
 
 impl Draft {
-    pub(super) fn warn_of_the_unlikely(&self, report: &RefCell<Report>) {
+    pub(super) fn warn_of_the_unlikely(
+        &self,
+        agent: Option<&AgentSettings>,
+        agent_at: usize,
+        report: &RefCell<Report>,
+    ) {
         let warn = |place: &Place, key: &str, what: String, fix: &str| {
             report.borrow_mut().warning(place.of(key), &place.object, what, fix.to_owned());
         };
-        if self.serves_nothing() && !report.borrow().has_errors() {
+        if self.serves_nothing(agent) && !report.borrow().has_errors() {
             let what = "no load balancer has a listener, so nothing is served".to_owned();
             let fix = "add one; a reload with such a file is refused while anything is served, unless \
                        allow_empty = true";
-            report.borrow_mut().warning(self.agent_at, "[agent]", what, fix.to_owned());
+            report.borrow_mut().warning(agent_at, "[agent]", what, fix.to_owned());
         }
         for (lb, place) in self.load_balancers.iter().zip(&self.load_balancer_places) {
             for (listener, place) in lb.listeners.iter().zip(&place.listeners) {
@@ -56,9 +62,9 @@ impl Draft {
 }
 
 impl Draft {
-    fn serves_nothing(&self) -> bool {
+    fn serves_nothing(&self, agent: Option<&AgentSettings>) -> bool {
         let mut balancers = self.load_balancers.iter();
-        let is_meant = self.agent.as_ref().is_none_or(|agent| agent.allow_empty);
+        let is_meant = agent.is_none_or(|agent| agent.allow_empty);
         !is_meant && balancers.all(|lb| lb.listeners.is_empty())
     }
 }

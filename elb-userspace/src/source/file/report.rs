@@ -1,13 +1,19 @@
 //! Collects what is wrong, wherever it is found.
 
+use std::sync::Arc;
+
 use super::error::{ConfigError, Errors, Severity};
 use super::keys::Keys;
+use super::piece::Piece;
+use super::place::IN_STORE;
 use super::source_text::SourceText;
 
 /// Collects what is wrong with a configuration. Positions go in as byte offsets.
 pub(in crate::source) struct Report {
     source: SourceText,
     found: Vec<(usize, ConfigError)>,
+    /// How many of each severity were found in files, and in what a store holds.
+    counts: [[usize; 2]; 2],
     /// Every key that was asked for, if the reference of the file is written.
     pub(super) keys: Option<Keys>,
 }
@@ -18,18 +24,27 @@ const MOST: usize = 1_000;
 impl Report {
     pub(super) fn new(source: SourceText) -> Self {
         let unread = source.errors.iter().map(|error| (0, error.clone())).collect();
-        Self { source, found: unread, keys: None }
+        Self { source, found: unread, counts: [[0; 2]; 2], keys: None }
     }
 
     /// File, line and column of a byte, where there are several files.
     pub(super) fn place(&self, offset: usize) -> Option<String> {
         let (file, line, column) = self.source.place(offset);
-        (self.source.files.len() > 1).then(|| format!("{file}:{line}:{column}"))
+        let is_known = self.source.files.len() > 1 && line > 0;
+        is_known.then(|| format!("{file}:{line}:{column}"))
     }
 
-    /// Whether a byte is of what the store holds, and not of a file.
-    pub(super) fn is_stored(&self, offset: usize) -> bool {
-        self.source.store_at.is_some_and(|start| start <= offset)
+    /// What a store holds next to the files.
+    pub(super) fn pieces(&self) -> Vec<Arc<Piece>> {
+        self.source.stored.as_ref().map(|stored| stored.pieces.clone()).unwrap_or_default()
+    }
+
+    /// What is wrong with a piece of the store by itself.
+    pub(super) fn take(&mut self, piece: &Piece) {
+        for error in &piece.errors {
+            let ConfigError { severity, object, what, fix, .. } = error;
+            self.push(*severity, IN_STORE, object, what.clone(), fix.clone());
+        }
     }
 
     pub(super) fn error(&mut self, offset: usize, object: &str, what: String, fix: String) {
@@ -46,14 +61,12 @@ impl Report {
 
     fn push(&mut self, severity: Severity, offset: usize, object: &str, what: String, fix: String) {
         // However much a file has wrong, what a store has wrong is said: its writes are judged by that.
-        let is_stored = self.is_stored(offset);
-        let alike = self
-            .found
-            .iter()
-            .filter(|(at, error)| error.severity == severity && self.is_stored(*at) == is_stored);
-        if alike.count() == MOST {
+        let alike = &mut self.counts[usize::from(severity == Severity::Error)]
+            [usize::from(offset == IN_STORE)];
+        if *alike == MOST {
             return;
         }
+        *alike += 1;
         let (file, line, column) = self.source.place(offset);
         let (file, object) = (file.to_owned(), object.to_owned());
         let error = ConfigError { severity, file, line, column, object, what, fix };

@@ -1,21 +1,24 @@
 //! Reads the resources of the file: each by itself, with where it was written.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::draft::{Draft, LoadBalancerPlace, PoolPlace};
+use super::piece::Piece;
+use super::place::Place;
 use super::port::{Port, port};
 use super::report::Report;
-use super::source_text::include;
-use super::table::{IPV4, IPV6, Place, Table};
+use super::source_text::{SourceText, include};
+use super::table::{IPV4, IPV6, Table};
 use super::{ipgroup, monitor, port_range, tracking};
 use crate::model::monitor::HealthCheck;
 use crate::model::{
-    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, IpGroup, LbAlgorithm, Limit,
-    Listener, LoadBalancer, Member, MemberCount, MinimumHealthy, Name, NoMember, Pool, Protocol,
-    ResourceId, RingSize, Weight,
+    Announce, FlowsOnUnhealthy, Forwarding, HoldTime, IdleTimeout, LbAlgorithm, Limit, Listener,
+    LoadBalancer, Member, MemberCount, MinimumHealthy, Name, NoMember, Pool, Protocol, ResourceId,
+    RingSize, Weight,
 };
 use crate::source::api::{self, ApiSettings};
 use crate::source::flow_log::{self, FlowLogSettings};
@@ -26,7 +29,7 @@ use crate::source::sflow::{self, SflowSettings};
 
 /// The parts of a file that are valid by themselves.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct FileDraft {
     pub(super) agent: Option<AgentSettings>,
     /// The byte at which `[agent]` starts.
     pub(super) agent_at: usize,
@@ -36,38 +39,12 @@ pub(super) struct Draft {
     pub(super) metrics: Option<MetricsSettings>,
     /// `None`: it is there, and wrong.
     pub(super) api: Option<Option<ApiSettings>>,
-    pub(super) load_balancers: Vec<LoadBalancer>,
-    pub(super) load_balancer_places: Vec<LoadBalancerPlace>,
-    pub(super) pools: Vec<Pool>,
-    pub(super) pool_places: Vec<PoolPlace>,
-    /// Names of pools that are not in `pools`, because something in them is wrong.
-    pub(super) broken_pools: Vec<String>,
-    /// Names of pools that listeners ask for, right or wrong.
-    pub(super) named_pools: HashSet<String>,
-    pub(super) ip_groups: Vec<IpGroup>,
-    pub(super) ip_group_places: Vec<Place>,
-    /// As `broken_pools`.
-    pub(super) broken_ip_groups: Vec<String>,
-    /// As `named_pools`.
-    pub(super) named_ip_groups: HashSet<String>,
-}
-
-/// Where a load balancer and its listeners are, in parallel to the model's lists.
-pub(super) struct LoadBalancerPlace {
-    pub(super) own: Place,
-    pub(super) listeners: Vec<Place>,
-}
-
-/// Where a pool and its parts are, in parallel to the model's lists.
-pub(super) struct PoolPlace {
-    pub(super) own: Place,
-    pub(super) monitor: Option<Place>,
-    pub(super) members: Vec<Place>,
+    pub(super) resources: Draft,
 }
 
 /// Reads everything; what is wrong is in the report and not in the draft.
-pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> Draft {
-    let mut draft = Draft::default();
+pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -> FileDraft {
+    let mut draft = FileDraft::default();
     let mut root = Table::root(document, report);
     if root.text("include", include::RULE).is_some_and(|text| include::parts(text).is_none()) {
         let what = "include is no such path".to_owned();
@@ -86,27 +63,43 @@ pub(super) fn read<'a>(document: &'a DeTable<'a>, report: &'a RefCell<Report>) -
     let api = root.table("api", "[api]".to_owned());
     draft.api = api.map_or(Some(None), |table| api::read(table).map(Some));
     if root.has("api") {
-        only_in_the_store(&mut root, report);
+        only_in_the_store(&mut root);
     }
     draft.sflow = root.table("sflow", "[sflow]".to_owned()).and_then(sflow::read);
-    for table in root.tables("load_balancer", name_of) {
-        draft.read_load_balancer(table);
-    }
-    for table in root.tables("pool", name_of) {
-        draft.read_pool(table);
-    }
-    for table in root.tables("ipgroup", name_of) {
-        draft.read_ip_group(table);
-    }
+    draft.resources.read_all(&mut root);
     root.finish();
-    draft.set_check_user();
+    let pieces = report.borrow().pieces();
+    for piece in pieces {
+        report.borrow_mut().take(&piece);
+        draft.resources.take(&piece.draft);
+    }
+    if let Some(agent) = &draft.agent {
+        draft.resources.set_check_user(agent);
+    }
     draft
 }
 
+/// Reads a resource of a store: a text with one `[[load_balancer]]`, `[[pool]]` or `[[ipgroup]]`.
+pub fn read_piece(text: String) -> Piece {
+    let report = RefCell::new(Report::new(SourceText::default()));
+    let (document, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        let what = error.message().to_owned();
+        report.borrow_mut().error(0, "", what, "change it by the API".to_owned());
+    }
+    let mut draft = Draft::default();
+    let mut root = Table::root(document.get_ref(), &report);
+    draft.read_all(&mut root);
+    root.finish();
+    drop(document);
+    let errors = report.into_inner().into_errors().iter().cloned().collect();
+    Piece { text, draft: draft.in_store(), errors }
+}
+
 /// A host has one source: what the file has next to `[api]` is refused.
-fn only_in_the_store(root: &mut Table<'_>, report: &RefCell<Report>) {
+fn only_in_the_store(root: &mut Table<'_>) {
     for key in ["load_balancer", "pool", "ipgroup"] {
-        if root.at_of(key).is_some_and(|at| !report.borrow().is_stored(at)) {
+        if root.has(key) {
             let what =
                 format!("a file with [api] has its resources in the store, not in [[{key}]]");
             root.wrong(key, what, "make them by the API, or remove [api]");
@@ -123,9 +116,20 @@ fn name_of(table: &DeTable<'_>) -> Option<String> {
 }
 
 impl Draft {
+    fn read_all(&mut self, root: &mut Table<'_>) {
+        for table in root.tables("load_balancer", name_of) {
+            self.read_load_balancer(table);
+        }
+        for table in root.tables("pool", name_of) {
+            self.read_pool(table);
+        }
+        for table in root.tables("ipgroup", name_of) {
+            self.read_ip_group(table);
+        }
+    }
+
     /// Commands of all monitors run as one user.
-    fn set_check_user(&mut self) {
-        let Some(agent) = &self.agent else { return };
+    fn set_check_user(&mut self, agent: &AgentSettings) {
         let monitors = self.pools.iter_mut().filter_map(|pool| pool.healthmonitor.as_mut());
         for monitor in monitors {
             if let HealthCheck::Command(check) = &mut monitor.check {
@@ -165,7 +169,8 @@ impl Draft {
                 allow_host_address,
                 listeners,
             });
-            self.load_balancer_places.push(LoadBalancerPlace { own, listeners: places });
+            let place = LoadBalancerPlace { own, listeners: places };
+            self.load_balancer_places.push(Arc::new(place));
         }
     }
 
@@ -185,7 +190,7 @@ impl Draft {
                 pool.healthmonitor = monitor;
                 self.pools.push(pool);
                 let place = PoolPlace { own, monitor: monitor_place, members: member_places };
-                self.pool_places.push(place);
+                self.pool_places.push(Arc::new(place));
             }
             _ => self.broken_pools.push(name),
         }

@@ -4,29 +4,40 @@
 pub(super) mod include;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 use super::error::{ConfigError, Errors, Severity};
+use super::piece::Piece;
+use super::place::IN_STORE;
 
 /// The whole text, and which file each part is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceText {
-    /// All of it. It is TOML if each file is.
+    /// That of the files. It is TOML if each file is.
     pub text: String,
     /// The files, by the byte at which each begins; the first one begins at 0.
     pub files: Vec<(String, usize)>,
-    /// The byte at which the text of a store begins, if there is one.
-    pub(super) store_at: Option<usize>,
+    /// What a store holds next to the files, if there is one.
+    pub(super) stored: Option<Stored>,
     /// What could not be read, and is therefore not in the text.
     pub(super) errors: Vec<ConfigError>,
+}
+
+/// The resources of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// What messages call it.
+    pub(super) name: String,
+    pub(super) pieces: Vec<Arc<Piece>>,
 }
 
 impl SourceText {
     /// A single file; `name` is what messages call it.
     pub fn of(name: &str, text: &str) -> Self {
         let files = vec![(name.to_owned(), 0)];
-        Self { text: text.to_owned(), files, store_at: None, errors: Vec::new() }
+        Self { text: text.to_owned(), files, stored: None, errors: Vec::new() }
     }
 
     /// Several files that someone else read.
@@ -59,6 +70,9 @@ impl SourceText {
 
     /// The file of a byte, and line and column in it.
     pub(super) fn place(&self, offset: usize) -> (&str, usize, usize) {
+        if offset == IN_STORE {
+            return (self.stored.as_ref().map_or("", |stored| &stored.name), 0, 0);
+        }
         let within = self.files.iter().enumerate().rev().find(|(_, (_, start))| *start <= offset);
         let Some((index, (name, start))) = within else { return ("", 0, 0) };
         let end = self.files.get(index + 1).map_or(self.text.len(), |(_, end)| *end);
@@ -67,11 +81,22 @@ impl SourceText {
         (name, line, column)
     }
 
-    /// The same, followed by what a store holds.
-    pub fn with_store(mut self, store: &Path, text: &str) -> Self {
-        self.append(store.display().to_string(), text);
-        self.store_at = self.files.last().map(|(_, start)| *start);
-        self
+    /// The same, with what a store holds.
+    pub fn with_store(self, store: &Path, pieces: Vec<Arc<Piece>>) -> Self {
+        Self { stored: Some(Stored { name: store.display().to_string(), pieces }), ..self }
+    }
+
+    /// All of it as one text, with what a store holds behind the files.
+    pub fn whole(&self) -> String {
+        let pieces = self.stored.iter().flat_map(|stored| &stored.pieces);
+        let mut text = self.text.clone();
+        for piece in pieces {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(piece.text());
+        }
+        text
     }
 
     /// The same, and this is wrong with it as a whole.

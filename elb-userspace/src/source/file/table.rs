@@ -6,7 +6,6 @@
 mod paths;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -14,6 +13,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Kind, Use};
+use super::place::Place;
 use super::report::Report;
 use crate::model::value::{Invalid, ValueRule};
 
@@ -47,20 +47,6 @@ impl Item<'_> {
             Self::Text(_, at) => *at,
             Self::Table(table) => table.start,
         }
-    }
-}
-
-/// Where a table and its values are in the file, for what is found wrong later.
-pub(in crate::source) struct Place {
-    pub(in crate::source) object: String,
-    start: usize,
-    values: HashMap<&'static str, usize>,
-}
-
-impl Place {
-    /// The byte at which the value of `key` starts, or the table if it has no such key.
-    pub(in crate::source) fn of(&self, key: &str) -> usize {
-        self.values.get(key).copied().unwrap_or(self.start)
     }
 }
 
@@ -123,11 +109,6 @@ impl<'a> Table<'a> {
 
     pub(in crate::source) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
-    }
-
-    /// The byte at which the value of `key` starts, if there is one.
-    pub(in crate::source) fn at_of(&self, key: &str) -> Option<usize> {
-        self.entries.get(key).map(|value| value.span().start)
     }
 
     /// Notes that there is such a key, although it is not read now.
@@ -343,7 +324,7 @@ impl<'a> Table<'a> {
         }
         let place = |key: &&'static str| Some((*key, entries.get(*key)?.span().start));
         let values = self.known.iter().filter_map(place).collect();
-        (self.sound, Place { object: self.object, start: self.start, values })
+        (self.sound, Place::new(self.object, self.start, values))
     }
 
     /// What to do about an unknown key.

@@ -1,15 +1,17 @@
 //! What must hold between the resources of a file, and which of them can be served regardless.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use elb_common::ring::CHUNK;
 
 use super::capacity;
+use super::draft::Draft;
 use super::host::Host;
+use super::place::Place;
 use super::report::Report;
-use super::resources::Draft;
-use super::table::Place;
+use super::resources::FileDraft;
 use crate::health::path::AT_ONCE;
 use crate::model::monitor::ProbePath;
 use crate::model::rules::{self, At, Violation};
@@ -20,11 +22,12 @@ use crate::source::settings::AgentSettings;
 const MOST_BACKENDS: usize = 65_534;
 
 /// The largest part of the draft that is valid as a whole; what is left out is in the report.
-pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) -> Model {
+pub(super) fn validate(file: FileDraft, host: &Host, report: &RefCell<Report>) -> Model {
+    let FileDraft { agent, agent_at, resources: mut draft, .. } = file;
     loop {
         draft.remove_orphans(report);
         let mut violations = rules::check(&draft.load_balancers, &draft.pools, &draft.ip_groups);
-        if let (true, Some(agent)) = (violations.is_empty(), &draft.agent) {
+        if let (true, Some(agent)) = (violations.is_empty(), &agent) {
             violations = draft.over_capacity(agent);
             violations.extend(draft.takes_what_the_host_needs(host));
         }
@@ -37,11 +40,11 @@ pub(super) fn validate(mut draft: Draft, host: &Host, report: &RefCell<Report>) 
         draft.remove(violations.iter().map(|violation| violation.at).collect());
     }
     draft.warn(report);
-    draft.warn_of_the_unlikely(report);
+    draft.warn_of_the_unlikely(agent.as_ref(), agent_at, report);
     draft.warn_of_load(report);
     draft.warn_of_host_addresses(host, report);
-    let model = Model::new(draft.load_balancers, draft.pools, draft.ip_groups);
-    model.expect("the loop ends only when the rules have nothing left to say")
+    // The loop ends only when the rules have nothing left to say.
+    Model::right(draft.load_balancers, draft.pools, draft.ip_groups)
 }
 
 impl Draft {
@@ -146,7 +149,7 @@ impl Draft {
         for at in places.iter().rev() {
             if let At::Listener(i, j) = *at {
                 self.load_balancers[i].listeners.remove(j);
-                self.load_balancer_places[i].listeners.remove(j);
+                Arc::make_mut(&mut self.load_balancer_places[i]).listeners.remove(j);
             }
         }
         for at in places.iter().rev() {
@@ -227,11 +230,16 @@ impl Draft {
         listeners.flat_map(Listener::pools).map(Name::as_str).collect()
     }
 
-    /// How many virtual addresses have listeners that use a pool.
-    pub(super) fn vips_of(&self, pool: &str) -> usize {
-        let uses = |listener: &Listener| listener.pools().any(|name| name.as_str() == pool);
-        let all = self.load_balancers.iter().filter(|lb| lb.listeners.iter().any(uses));
-        all.map(|lb| lb.vips().count()).sum()
+    /// How many virtual addresses have listeners that use each pool.
+    pub(super) fn vips_of_pools(&self) -> HashMap<&str, usize> {
+        let mut vips = HashMap::new();
+        for lb in &self.load_balancers {
+            let pools = lb.listeners.iter().flat_map(Listener::pools).map(Name::as_str);
+            for pool in pools.collect::<BTreeSet<_>>() {
+                *vips.entry(pool).or_default() += lb.vips().count();
+            }
+        }
+        vips
     }
 
     /// What is valid and yet hardly meant.
@@ -244,12 +252,13 @@ impl Draft {
                 report.borrow_mut().warning(at, &place.own.object, what.to_owned(), fix);
             }
         }
+        let vips_of = self.vips_of_pools();
         for (pool, place) in self.pools.iter().zip(&self.pool_places) {
             let warn = |place: &Place, key, what: &str, fix: &str| {
                 let at = place.of(key);
                 report.borrow_mut().warning(at, &place.object, what.into(), fix.into());
             };
-            let vips = self.vips_of(pool.name.as_str());
+            let vips = vips_of.get(pool.name.as_str()).copied().unwrap_or_default();
             let by_vip = pool.healthmonitor.as_ref().is_some_and(|monitor| {
                 monitor.admin_state_up && monitor.probe_path == ProbePath::Vip
             });

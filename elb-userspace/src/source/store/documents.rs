@@ -1,22 +1,33 @@
 //! All documents of a store in memory, and changes of them that can be taken back.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::changes::Changes;
 use super::{AuditRecord, Body, Document, DocumentKind};
 use crate::model::ResourceId;
 
 /// What a store holds, by kind and id.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Documents {
     all: BTreeMap<DocumentKind, BTreeMap<ResourceId, Arc<Document>>>,
     /// Those of a kind that refer to a document by an attribute: looking all of them through for each would be slow.
-    referring: BTreeMap<(DocumentKind, &'static str, ResourceId), BTreeSet<ResourceId>>,
+    referring: BTreeMap<Reference, BTreeMap<ResourceId, Arc<Document>>>,
+    pub(super) changes: Changes,
     /// Rises by one with each commit.
     pub revision: u64,
+}
+
+/// The kind of those that refer to a document, by which attribute, and which one.
+type Reference = (DocumentKind, &'static str, ResourceId);
+
+impl PartialEq for Documents {
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision && self.all == other.all
+    }
 }
 
 impl Documents {
@@ -43,8 +54,7 @@ impl Documents {
         id: ResourceId,
     ) -> impl Iterator<Item = &Arc<Document>> {
         debug_assert!(kind.references().contains(&key), "{kind} has no reference {key}");
-        let found = self.referring.get(&(kind, key, id)).into_iter().flatten();
-        found.filter_map(move |one| self.get(kind, *one))
+        self.referring.get(&(kind, key, id)).into_iter().flat_map(BTreeMap::values)
     }
 
     /// Puts a document into its place, or takes what is there away. Returns what was there.
@@ -53,31 +63,23 @@ impl Documents {
         (kind, id): (DocumentKind, ResourceId),
         document: Option<Arc<Document>>,
     ) -> Option<Arc<Document>> {
-        let references = |document: Option<&Document>| {
-            kind.references().iter().map(|key| document?.reference(key)).collect::<Vec<_>>()
-        };
-        let now = references(document.as_deref());
-        let before = match document {
-            Some(document) => self.all.entry(kind).or_default().insert(id, document),
-            None => self.take(kind, id),
-        };
-        let was = references(before.as_deref());
-        for (key, (was, now)) in kind.references().iter().copied().zip(was.into_iter().zip(now)) {
-            if was != now {
-                was.into_iter().for_each(|was| self.leave((kind, key, was), id));
-                now.into_iter().for_each(|now| self.enter((kind, key, now), id));
-            }
+        self.changes.note((kind, id));
+        let before = self.take(kind, id);
+        for (key, before) in references(kind, before.as_ref()) {
+            self.leave((kind, key, before), id);
+        }
+        for (key, now) in references(kind, document.as_ref()) {
+            let now = self.referring.entry((kind, key, now)).or_default();
+            now.extend(document.iter().map(|document| (id, document.clone())));
+        }
+        if let Some(document) = document {
+            self.all.entry(kind).or_default().insert(id, document);
         }
         before
     }
 
-    /// A document refers to another one.
-    fn enter(&mut self, to: (DocumentKind, &'static str, ResourceId), id: ResourceId) {
-        self.referring.entry(to).or_default().insert(id);
-    }
-
     /// A document does not refer to another one any more.
-    fn leave(&mut self, to: (DocumentKind, &'static str, ResourceId), id: ResourceId) {
+    fn leave(&mut self, to: Reference, id: ResourceId) {
         if let Some(all) = self.referring.get_mut(&to) {
             all.remove(&id);
             if all.is_empty() {
@@ -94,6 +96,15 @@ impl Documents {
         }
         before
     }
+}
+
+/// What a document refers to, by which attributes.
+fn references(
+    kind: DocumentKind,
+    document: Option<&Arc<Document>>,
+) -> Vec<(&'static str, ResourceId)> {
+    let referred = |key: &&'static str| Some((*key, document?.reference(key)?));
+    kind.references().iter().filter_map(referred).collect()
 }
 
 /// A change of a document: what was there before, and what is there now.

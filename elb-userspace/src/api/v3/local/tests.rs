@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::resources::ApiLimits;
+use super::super::resources::{ApiHost, ApiLimits, MemberHealths};
 use super::super::server::ApiFiles;
 use super::*;
 use crate::source::store::{DocumentKind, Transaction};
@@ -14,9 +14,10 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     let settings = file::parse("elb.toml", text).unwrap().api.unwrap();
     let store = Store::open(&folder.join("store.db"), Box::new(|_| Ok(()))).unwrap();
     let limits = ApiLimits { listeners: 100, members: 1000, connections: 1 << 20 };
+    let host = ApiHost { limits, health: MemberHealths::default() };
     let (queries, _) = tokio::sync::mpsc::channel(1);
     let files = ApiFiles { keys: folder.join("keys.json"), signed: folder.join("signed.json") };
-    (ApiServer::new(settings, limits, files, Ok(store.clone()), queries), store)
+    (ApiServer::new(settings, host, files, Ok(store.clone()), queries), store)
 }
 
 /// Changes what the file says of the load balancer, or tries to.

@@ -20,6 +20,15 @@ pub struct ApiLimits {
     pub connections: u32,
 }
 
+/// What an API knows of its host at any time.
+#[derive(Clone, Debug)]
+pub struct ApiHost {
+    /// What it has room for.
+    pub limits: ApiLimits,
+    /// How its members are.
+    pub health: MemberHealths,
+}
+
 /// What is known of the host that answers.
 #[derive(Clone)]
 pub(in crate::api::v3) struct HostState {
@@ -32,7 +41,7 @@ impl HostState {
     /// Of a host that has room for everything, and of which nothing else is known.
     pub(in crate::api::v3) fn unbounded() -> Self {
         let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
-        Self { limits, reached: Reached::default(), health: MemberHealths::new() }
+        Self { limits, reached: Reached::default(), health: MemberHealths::default() }
     }
 }
 

@@ -152,8 +152,8 @@ fn health(
     if unused {
         return ("UNKNOWN".to_owned(), Value::Null);
     }
-    if let Some((status, failure)) = view.host.health.get(&member.id) {
-        return (status.clone(), failure.as_ref().map_or(Value::Null, reason));
+    if let Some((status, failure)) = view.host.health.get(member.id) {
+        return (status.as_str().to_owned(), failure.as_ref().map_or(Value::Null, reason));
     }
     let monitor = pool.and_then(|pool| view.monitor_of_pool(pool));
     let status = if monitor.is_some_and(|monitor| monitor.is_on("admin_state_up")) {

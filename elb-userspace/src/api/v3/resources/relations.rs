@@ -1,16 +1,12 @@
 //! What resources have to do with each other, looked up once for an answer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::refusal::Refusal;
 use super::HostState;
-use crate::health::Failure;
 use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind, Documents};
-
-/// What is known of the health of members, by their ids: the status, and why it is OFFLINE.
-pub type MemberHealths = HashMap<ResourceId, (String, Option<Failure>)>;
 
 /// Everything that an answer is made of.
 pub(in crate::api::v3) struct View<'a> {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{PROJECT, Scene};
-use crate::api::v3::resources::{FLAVOR, MemberHealths};
+use crate::api::v3::resources::FLAVOR;
+use crate::health::OperatingStatus;
 use crate::source::store::Reached;
 
 impl Scene {
@@ -168,9 +169,10 @@ async fn statuses_roll_up() {
         json!({"pool_id": pool, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2});
     let monitor = scene.make("healthmonitors", "healthmonitor", monitor).await;
     let path = format!("loadbalancers/{lb}/statuses");
-    let tree = async |health: Option<&str>| {
-        let health = health.map(|status| (member.parse().unwrap(), (status.to_owned(), None)));
-        scene.members_are(health.into_iter().collect::<MemberHealths>());
+    let tree = async |health: Option<OperatingStatus>| {
+        let health: Vec<_> =
+            health.map(|status| (member.parse().unwrap(), status)).into_iter().collect();
+        scene.members_are(&health);
         scene.shown(&path).await["statuses"]["loadbalancer"].clone()
     };
     let statuses = |lb: &Value| {
@@ -178,13 +180,13 @@ async fn statuses_roll_up() {
         let all = [lb, listener, &listener["pools"][0], &lb["pools"][0]];
         all.map(|one| one["operating_status"].as_str().unwrap().to_owned())
     };
-    let found = tree(Some("ONLINE")).await;
+    let found = tree(Some(OperatingStatus::Online)).await;
     assert_eq!(statuses(&found), ["ONLINE"; 4]);
     let in_tree = &found["listeners"][0]["pools"][0];
     assert_eq!((&in_tree["id"], &in_tree["healthmonitor"]["id"]), (&json!(pool), &json!(monitor)));
     assert_eq!((&found["id"], &found["listeners"][0]["id"]), (&json!(lb), &json!(listener)));
     assert_eq!(found["provisioning_status"], "PENDING_CREATE");
-    let found = tree(Some("OFFLINE")).await;
+    let found = tree(Some(OperatingStatus::Offline)).await;
     assert_eq!(statuses(&found), ["DEGRADED"; 4]);
     assert_eq!(found["pools"][0]["members"][0]["operating_status"], "OFFLINE");
     let shown = scene.shown(&format!("loadbalancers/{lb}")).await;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::tests::document;
 use super::super::*;
 use super::*;
-use crate::model::{Announce, Forwarding};
+use crate::model::{Announce, Forwarding, ResourceId};
 
 fn settings() -> ApiSettings {
     ApiSettings {
@@ -111,7 +111,6 @@ fn a_file_with_errors_lets_nothing_through() {
         (format!("{HOST}[agent\n"), "cannot be read"),
         (HOST.replace("\"ipip\"", "\"ipip"), "cannot be read"),
         (HOST.replace("interfaces", "interface"), "interfaces"),
-        (format!("pool = []\n{HOST}"), "cannot be read"),
     ];
     for (file, said) in broken {
         for documents in [&guarded(), &wrong] {
@@ -119,6 +118,9 @@ fn a_file_with_errors_lets_nothing_through() {
             assert!(why.contains(said), "{why}");
         }
     }
+    let both = format!("pool = []\n{HOST}");
+    assert_eq!(check_with(&both)(&guarded()), Ok(()), "it is not the store's");
+    assert!(check_with(&both)(&wrong).unwrap_err().contains("does not exist"));
     let noisy = (0..1_100).map(|n| format!("odd_{n} = 1\n")).collect::<String>() + HOST;
     assert_eq!(check_with(&noisy)(&guarded()), Ok(()), "it is not the store's");
     assert!(check_with(&noisy)(&wrong).unwrap_err().contains("does not exist"));
@@ -160,10 +162,10 @@ fn the_text_is_a_file_that_the_same_rules_read() {
     let monitor = json!({"pool_id": id("one").to_string(), "type": "TCP", "delay": 5, "timeout": 3,
                          "max_retries": 2, "max_retries_down": 4, "url_path": "/", "monitor_port": null});
     put(DocumentKind::HealthMonitor, "h", monitor);
-    let text = text(&documents, &settings());
+    let (text, pieces) = (text(&documents, &settings()), pieces(&documents, &settings()));
     let source = SourceText::of("f", "[agent]\ninterfaces = [\"e\"]\n[api]\nforwarding = \"ipip\"");
     let (config, errors) =
-        file::parse_source(&source.with_store(Path::new("s"), &text), &Host::default());
+        file::parse_source(&source.with_store(Path::new("s"), pieces), &Host::default());
     assert!(!errors.has_errors(), "{errors}\n{text}");
     let model = config.unwrap().model;
     let (lb, listener) = model.listeners().next().unwrap();
