@@ -289,6 +289,8 @@ const fn key(kind: DocumentKind) -> (&'static str, &'static str) {
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => ("loadbalancer", "loadbalancers"),
     }
 }
