@@ -11,6 +11,7 @@ mod master_slave;
 mod quotas;
 mod removal;
 mod statuses;
+mod system_policies;
 mod tags;
 mod topology;
 
@@ -79,6 +80,7 @@ impl Further {
         Self::change("batch_delete_certificates", "deleteCertificate", removal::certificates),
         Self::read("show_certificate_private_key_echo", certificates::show_echo),
         Self::change("create_certificate_private_key_echo", "createCertificatePrivateKeyEcho", certificates::set_echo),
+        Self::read("list_system_security_policies", system_policies::list),
         Self::change("create_l7_policy", "createL7policy", l7::create_policy),
         Self::read("list_l7_policies", l7::policies),
         Self::read("show_l7_policy", l7::show_policy),

@@ -138,6 +138,40 @@ fn certificates_are_kept_and_their_keys_are_nowhere_else() -> Result<()> {
     is_nowhere(session.scene, &pairs)
 }
 
+/// The SDKs of version 2 have the same ones, without an object around them.
+#[test]
+fn certificates_of_version_2_are_the_same() -> Result<()> {
+    let scene = ApiScene::start()?;
+    let Key { access, secret, token, project } = &scene.key;
+    let mut own = Sdk::version_2(&scene.lab, [ENDPOINT, access, secret, project])?;
+    let mut openstack = Sdk::openstack(&scene.lab, ["elb", ENDPOINT, token, project])?;
+    let (first, second) = (Pair::made("a.example")?, Pair::made("b.example")?);
+    let server = json!({"name": "web", "certificate": first.certificate, "private_key": first.key, "type": "server"});
+    let (status, made) = own.call("create_certificate", &json!({}), &server)?;
+    ensure!(status == 201 && made["private_key"] == "*****", "{status} {made}");
+    ensure!(made["expire_time"] == "2049-12-31 00:00:00", "{made}");
+    let args = json!({"certificate_id": made["id"]});
+    let server = json!({"certificate": {"name": "api", "content": second.certificate, "private_key": second.key}});
+    let (status, reply) = openstack.call("create_certificate", &json!({}), &server)?;
+    ensure!(status == 201 && reply["certificate"]["domain"] == "", "{status} {reply}");
+    for client in [&mut own, &mut openstack] {
+        let (status, found) =
+            client.call("list_certificates", &json!({"name": "web"}), &Value::Null)?;
+        ensure!(status == 200 && found["certificates"][0]["id"] == made["id"], "{found}");
+        ensure!(found["certificates"][1].is_null(), "{found}");
+        let (status, found) = client.call("show_certificate", &args, &Value::Null)?;
+        ensure!(status == 200 && found.to_string().contains("*****"), "{found}");
+    }
+    let change = json!({"certificate": {"description": "x"}});
+    let (status, changed) = openstack.call("update_certificate", &args, &change)?;
+    ensure!(status == 200 && changed["certificate"]["description"] == "x", "{changed}");
+    let (status, _) = own.call("delete_certificate", &args, &Value::Null)?;
+    ensure!(status == 204);
+    let (status, reply) = own.call("show_certificate", &args, &Value::Null)?;
+    ensure!(status == 404 && reply["error_code"] == "ELB.8904", "{reply}");
+    is_nowhere(&scene, &[&first, &second])
+}
+
 /// No listener can have one.
 #[test]
 fn a_policy_is_refused_for_its_listener() -> Result<()> {

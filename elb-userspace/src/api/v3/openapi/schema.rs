@@ -185,9 +185,10 @@ fn or_null(mut schema: Value) -> Value {
     if !is_alone {
         return json!({"anyOf": [schema, {"type": "null"}]});
     }
-    match &mut schema["type"] {
-        Value::Array(types) => types.push("null".into()),
-        one => *one = json!([one, "null"]),
+    let types = schema.get_mut("type").and_then(Value::as_array_mut);
+    match types {
+        Some(types) => types.push("null".into()),
+        None => schema["type"] = json!([schema["type"], "null"]),
     }
     if let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut) {
         choices.push(Value::Null);

@@ -61,3 +61,33 @@ fn of_key(der: &[u8]) -> Option<Vec<u8>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+
+    use super::*;
+
+    proptest! {
+        /// A key that is damaged anywhere is read or refused.
+        #[test]
+        fn no_key_breaks_the_reader(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let text = include_str!("examples/sm2.key");
+            let mut der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap().secret_pkcs8_der().to_vec();
+            let whole = PrivateKeyDer::Pkcs8(der.clone().into());
+            prop_assert_eq!(public_key(&whole).map(|key| key.len()), Some(65));
+            for (at, byte) in &changes {
+                let at = at.index(der.len());
+                der[at] = *byte;
+            }
+            der.truncate(length.index(der.len()) + 1);
+            let _ = public_key(&PrivateKeyDer::Pkcs8(der.clone().into()));
+            let _ = public_key(&PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)));
+        }
+    }
+}

@@ -188,3 +188,29 @@ fn time(at: ASN1Time) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// A certificate that is damaged anywhere is read or refused.
+        #[test]
+        fn no_certificate_breaks_the_reader(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            length in any::<prop::sample::Index>(),
+        ) {
+            for text in [include_str!("examples/rsa.crt"), include_str!("examples/sm2.crt")] {
+                let mut der = CertificateDer::from_pem_slice(text.as_bytes()).unwrap().to_vec();
+                for (at, byte) in &changes {
+                    let at = at.index(der.len());
+                    der[at] = *byte;
+                }
+                let _ = facts(&der);
+                let _ = facts(&der[..length.index(der.len())]);
+            }
+        }
+    }
+}
