@@ -134,7 +134,9 @@ async fn known(
         | DocumentKind::IpGroup
         | DocumentKind::Job
         | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => vec![pair("name", text("name"))],
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => vec![pair("name", text("name"))],
     };
     if kind.kind == DocumentKind::Listener {
         filters.push(pair("loadbalancer_id", text("loadbalancer_id")));

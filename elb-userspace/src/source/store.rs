@@ -25,7 +25,7 @@ pub use self::copy::{Restored, StoreFacts, examine, restore};
 #[cfg(test)]
 pub use self::dangling::dangling;
 pub use self::database::StoreError;
-pub use self::document::{Body, Document, DocumentKind};
+pub use self::document::{Body, Document, DocumentKind, SECRETS, mask};
 pub use self::documents::{Documents, Transaction};
 pub use self::pieces::Pieces;
 pub use self::refused::unrecorded;

@@ -2,6 +2,7 @@
 //! acknowledged outlives the agent.
 
 mod applying;
+mod certificates;
 mod clients;
 mod commanding;
 mod described;

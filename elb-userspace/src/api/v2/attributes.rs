@@ -160,6 +160,8 @@ pub(super) fn attributes(kind: DocumentKind) -> impl Iterator<Item = &'static At
         DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => &[],
     };
     OF_ALL.iter().chain(own)

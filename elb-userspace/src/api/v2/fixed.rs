@@ -24,7 +24,6 @@ fn collection(name: &str) -> Option<Collection> {
     let of = |one, many, items, reason| Some(Collection { one, many, items, reason });
     match name {
         "l7policies" => of("l7policy", "l7policies", vec![], L7),
-        "certificates" => of("certificate", "certificates", vec![], L7),
         "providers" => of("provider", "providers", vec![provider()], HOST),
         "flavors" => of("flavor", "flavors", vec![flavor()], HOST),
         "flavorprofiles" => of("flavorprofile", "flavorprofiles", vec![], HOST),

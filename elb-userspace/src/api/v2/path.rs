@@ -90,6 +90,7 @@ fn lbaas<'p>(rest: &[&'p str]) -> Option<Target<'p>> {
         "pools" => DocumentKind::Pool,
         "members" => DocumentKind::Member,
         "healthmonitors" => DocumentKind::HealthMonitor,
+        "certificates" => DocumentKind::Certificate,
         "quotas" => {
             return (others.len() < 2).then(|| Target::Quotas(others.first().copied()));
         }

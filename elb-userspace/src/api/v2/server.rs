@@ -1,5 +1,7 @@
 //! Requests of version 2: each is one operation of V3, or a look at resources.
 
+mod certificates;
+
 use axum::body::Body as HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST};
@@ -111,6 +113,9 @@ impl Call<'_> {
             return Err(Fault::forbidden("the key may not change anything".to_owned()));
         }
         match (self.method, target) {
+            (_, Target::Resources { kind: DocumentKind::Certificate, id, .. }) => {
+                self.certificates(id).await
+            }
             ("GET", Target::Resources { kind, pool, id: None }) => self.list(kind, pool).await,
             ("GET", Target::Resources { kind, pool, id: Some(id) }) => {
                 Ok((StatusCode::OK, json!({key(kind).0: self.show(kind, pool, id).await?})))
@@ -284,11 +289,13 @@ const fn key(kind: DocumentKind) -> (&'static str, &'static str) {
         DocumentKind::Pool => ("pool", "pools"),
         DocumentKind::Member => ("member", "members"),
         DocumentKind::HealthMonitor => ("healthmonitor", "healthmonitors"),
+        DocumentKind::Certificate => ("certificate", "certificates"),
         // Version 2 has no others.
         DocumentKind::LoadBalancer
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => ("loadbalancer", "loadbalancers"),
     }
 }

@@ -17,6 +17,8 @@ pub(super) fn shown(kind: DocumentKind, dialect: Dialect, v3: &Body) -> Body {
         DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => Value::Null,
     };
     let drained = kind == DocumentKind::Member && v3.get("weight") == Some(&json!(0));

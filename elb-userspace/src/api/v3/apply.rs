@@ -288,7 +288,13 @@ fn record((before, now): &Step, after: Option<Body>, by: &Applicant) -> AuditRec
         Some(DocumentKind::HealthMonitor) => "HealthMonitor",
         Some(DocumentKind::IpGroup) => "Ipgroup",
         Some(DocumentKind::LogTank) => "Logtank",
-        Some(DocumentKind::Job | DocumentKind::SecurityPolicy) | None => "",
+        Some(
+            DocumentKind::Job
+            | DocumentKind::SecurityPolicy
+            | DocumentKind::Certificate
+            | DocumentKind::ProjectSettings,
+        )
+        | None => "",
     };
     AuditRecord {
         at: by.now.clone(),

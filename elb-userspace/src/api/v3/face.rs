@@ -145,7 +145,7 @@ impl ApiServer {
         let store =
             store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
         let documents = store.read();
-        let view = View::new(&documents, self.host_state(store));
+        let view = View::new(&documents, self.host_state(store, &asker.caller));
         let is_own = |document: &Document| {
             document.project == asker.caller.project && !resources::is_of_pair(&documents, document)
         };

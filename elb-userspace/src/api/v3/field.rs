@@ -75,6 +75,11 @@ impl Field {
         matches!(self.of, FieldType::List(_))
     }
 
+    /// Whether it is a number that the API has as a text; clients write it as either.
+    pub(super) fn is_number_in_text(&self) -> bool {
+        self.of == FieldType::Text && !self.numbers.is_empty()
+    }
+
     /// The rule, for people.
     pub(super) fn rule(&self) -> String {
         let mut rule = self.of.name();
@@ -86,7 +91,7 @@ impl Field {
         }
         match &self.of {
             FieldType::List(_) => format!("{rule} of {} entries", written(&self.bound())),
-            FieldType::Text if self.choices.is_empty() => {
+            FieldType::Text if self.choices.is_empty() && !self.is_number_in_text() => {
                 format!("{rule} of {} characters", written(&self.bound()))
             }
             FieldType::Text | FieldType::Number | FieldType::Flag | FieldType::Model(_) => rule,

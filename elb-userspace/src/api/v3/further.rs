@@ -2,13 +2,16 @@
 
 mod balancers;
 mod batch;
+mod certificates;
 mod copies;
 mod host;
 mod jobs;
+mod l7;
 mod master_slave;
 mod quotas;
 mod removal;
 mod statuses;
+mod system_policies;
 mod tags;
 mod topology;
 
@@ -74,6 +77,22 @@ impl Further {
         Self::change("batch_delete_loadbalancers", "deleteLoadbalancer", removal::balancers),
         Self::change("batch_delete_listeners", "deleteListener", removal::listeners),
         Self::change("batch_delete_pools", "deletePool", removal::pools),
+        Self::change("batch_delete_certificates", "deleteCertificate", removal::certificates),
+        Self::read("show_certificate_private_key_echo", certificates::show_echo),
+        Self::change("create_certificate_private_key_echo", "createCertificatePrivateKeyEcho", certificates::set_echo),
+        Self::read("list_system_security_policies", system_policies::list),
+        Self::change("create_l7_policy", "createL7policy", l7::create_policy),
+        Self::read("list_l7_policies", l7::policies),
+        Self::read("show_l7_policy", l7::show_policy),
+        Self::change("update_l7_policy", "updateL7policy", l7::update_policy),
+        Self::change("delete_l7_policy", "deleteL7policy", l7::delete_policy),
+        Self::change("batch_update_policies_priority", "updateL7policy", l7::set_priorities),
+        Self::change("create_l7_rule", "createl7rule", l7::create_rule),
+        Self::read("list_l7_rules", l7::rules_of_policy),
+        Self::read("list_all_l7_rules", l7::rules),
+        Self::read("show_l7_rule", l7::show_rule),
+        Self::change("update_l7_rule", "updateL7rule", l7::update_rule),
+        Self::change("delete_l7_rule", "deleteL7rule", l7::delete_rule),
         Self::change("batch_create_members", "createMember", batch::create),
         Self::change("batch_update_members", "batchUpdateMember", batch::update),
         Self::change("batch_delete_members", "deleteMember", batch::delete),

@@ -32,7 +32,7 @@ enum Verb {
 #[rustfmt::skip]
 const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
     use DocumentKind::{
-        HealthMonitor, IpGroup, Listener, LoadBalancer, LogTank, Member, Pool, SecurityPolicy,
+        Certificate, HealthMonitor, IpGroup, Listener, LoadBalancer, LogTank, Member, Pool, SecurityPolicy,
     };
     use Verb::{Create, Delete, List, ListAll, MergeList, RelatedListeners, RemoveFromList, Show, Update};
     &[
@@ -80,6 +80,11 @@ const OPERATIONS: &[(&str, Verb, DocumentKind, &str)] = {
         ("show_logtank", Show, LogTank, ""),
         ("update_logtank", Update, LogTank, "updateLogtank"),
         ("delete_logtank", Delete, LogTank, "deleteLogtank"),
+        ("create_certificate", Create, Certificate, "createCertificate"),
+        ("list_certificates", List, Certificate, ""),
+        ("show_certificate", Show, Certificate, ""),
+        ("update_certificate", Update, Certificate, "updateCertificate"),
+        ("delete_certificate", Delete, Certificate, "deleteCertificate"),
     ]
 };
 
@@ -316,7 +321,7 @@ impl Plain {
                 Ok(id)
             });
             let after = result.as_ref().ok().and_then(|id| {
-                work.transaction.documents().get(self.kind, *id).map(|one| one.body.clone())
+                work.transaction.documents().get(self.kind, *id).map(|one| one.recorded())
             });
             let outcome = result.as_ref().map(drop).map_err(Clone::clone);
             let mut record = call.record(self.audited, &outcome);
@@ -345,7 +350,7 @@ impl Plain {
         if is_elsewhere || resources::is_of_pair(work.documents(), &old) {
             return Err(Refusal::not_found(self.kind, self.id(call)));
         }
-        *before = Some(old.body.clone());
+        *before = Some(old.recorded());
         match self.verb {
             Verb::Delete => resources::delete(work, &old)?,
             Verb::MergeList => resources::merge_list(work, &old, &given)?,
@@ -370,7 +375,9 @@ impl Plain {
             DocumentKind::IpGroup => "ipgroup_id",
             DocumentKind::SecurityPolicy => "security_policy_id",
             DocumentKind::LogTank => "logtank_id",
+            DocumentKind::Certificate => "certificate_id",
             DocumentKind::Job => "job_id",
+            DocumentKind::ProjectSettings => "",
         })
     }
 

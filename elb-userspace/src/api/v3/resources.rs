@@ -1,6 +1,7 @@
 //! The kinds of resources: what each takes, what it refuses, and how it is shown.
 
 mod attributes;
+mod certificate;
 mod health_monitor;
 mod hidden;
 mod ip_group;
@@ -12,6 +13,7 @@ mod member;
 mod member_healths;
 mod pairs;
 mod pool;
+mod project_settings;
 mod relations;
 mod security_policy;
 mod work;
@@ -23,6 +25,7 @@ use crate::source::store::{Body, Document, DocumentKind};
 
 use self::attributes::Attributes;
 pub(super) use self::attributes::{object, shown, tags, text};
+pub(super) use self::certificate::judge_name;
 pub(super) use self::hidden::{HIDDEN_KEYS, hidden};
 pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::{ApiHost, ApiLimits};
@@ -30,6 +33,7 @@ pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::listener::takes_ports_of;
 pub use self::member_healths::MemberHealths;
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
+pub(super) use self::project_settings::{echoes_keys, set_echo};
 pub(super) use self::relations::View;
 pub(super) use self::work::{Work, new_id};
 
@@ -44,6 +48,8 @@ pub(super) const fn keys(kind: DocumentKind) -> (&'static str, &'static str) {
         DocumentKind::IpGroup => ("ipgroup", "ipgroups"),
         DocumentKind::SecurityPolicy => ("security_policy", "security_policies"),
         DocumentKind::LogTank => ("logtank", "logtanks"),
+        DocumentKind::Certificate => ("certificate", "certificates"),
+        DocumentKind::ProjectSettings => ("project_settings", "project_settings"),
         DocumentKind::Job => ("job", "jobs"),
     }
 }
@@ -64,13 +70,14 @@ pub(super) fn create(
         DocumentKind::IpGroup => ip_group::create(work, given),
         DocumentKind::SecurityPolicy => security_policy::create(work, given),
         DocumentKind::LogTank => log_tank::create(work, given),
-        DocumentKind::Job => Err(no_job()),
+        DocumentKind::Certificate => certificate::create(work, given),
+        DocumentKind::Job | DocumentKind::ProjectSettings => Err(no_resource(kind)),
     }
 }
 
 /// What a new resource has of what was given, and by default.
 pub(super) fn blank(kind: DocumentKind, given: &Body) -> Result<Body, Refusal> {
-    attributes(kind).ok_or_else(no_job)?.accept(given)
+    attributes(kind).ok_or_else(|| no_resource(kind))?.accept(given)
 }
 
 /// Whether a kind of resource takes an attribute at all.
@@ -90,7 +97,8 @@ fn attributes(kind: DocumentKind) -> Option<Attributes> {
         DocumentKind::IpGroup => ip_group::attributes(),
         DocumentKind::SecurityPolicy => security_policy::attributes(),
         DocumentKind::LogTank => log_tank::attributes(),
-        DocumentKind::Job => return None,
+        DocumentKind::Certificate => certificate::attributes(),
+        DocumentKind::Job | DocumentKind::ProjectSettings => return None,
     })
 }
 
@@ -105,7 +113,8 @@ pub(super) fn update(work: &mut Work<'_, '_>, old: &Document, given: &Body) -> R
         DocumentKind::IpGroup => ip_group::update(work, old, given),
         DocumentKind::SecurityPolicy => security_policy::update(work, old, given),
         DocumentKind::LogTank => log_tank::update(work, old, given),
-        DocumentKind::Job => Err(no_job()),
+        DocumentKind::Certificate => certificate::update(work, old, given),
+        DocumentKind::Job | DocumentKind::ProjectSettings => Err(no_resource(old.kind)),
     }
 }
 
@@ -118,16 +127,17 @@ pub(super) fn delete(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refu
         DocumentKind::Member => member::may_go(work, old)?,
         DocumentKind::HealthMonitor => health_monitor::may_go(work, old)?,
         DocumentKind::IpGroup => ip_group::may_go(work, old)?,
-        DocumentKind::SecurityPolicy | DocumentKind::LogTank => {}
-        DocumentKind::Job => return Err(no_job()),
+        // No listener uses them yet.
+        DocumentKind::SecurityPolicy | DocumentKind::LogTank | DocumentKind::Certificate => {}
+        DocumentKind::Job | DocumentKind::ProjectSettings => return Err(no_resource(old.kind)),
     }
     work.remove(old);
     Ok(())
 }
 
-/// Jobs are made by what they stand for alone.
-fn no_job() -> Refusal {
-    Refusal::not_supported("jobs cannot be made, changed or deleted".to_owned())
+/// Jobs are made by what they stand for alone, and what a project has set is no resource.
+fn no_resource(kind: DocumentKind) -> Refusal {
+    Refusal::not_supported(format!("{kind}: none can be made, changed or deleted"))
 }
 
 /// A member as lists of the members of all pools show it.
@@ -151,6 +161,7 @@ pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
         DocumentKind::IpGroup => ip_group::show(view, document),
         DocumentKind::SecurityPolicy => security_policy::show(document),
         DocumentKind::LogTank => log_tank::show(document),
-        DocumentKind::Job => Value::Object(document.body.clone()),
+        DocumentKind::Certificate => certificate::show(view, document),
+        DocumentKind::Job | DocumentKind::ProjectSettings => Value::Object(document.body.clone()),
     }
 }

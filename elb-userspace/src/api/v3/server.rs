@@ -221,7 +221,7 @@ impl ApiServer {
         if let Err(refusal) = understand(&mut call, query, body) {
             return Err(self.noted(&call, refusal).await);
         }
-        let host = self.host_state(store);
+        let host = self.host_state(store, &call.caller);
         let reply = match known {
             Known::CheckMember => self.check_member(&call, &View::new(&store.read(), host))?,
             Known::ShowMemberCheck => self.shared.checks.show(&call)?,
@@ -326,10 +326,11 @@ impl ApiServer {
         refusal
     }
 
-    /// What is known of the host.
-    pub(super) fn host_state(&self, store: &Store) -> HostState {
+    /// What is known of the host, and shown to a caller.
+    pub(super) fn host_state(&self, store: &Store, caller: &Caller) -> HostState {
         let ApiHost { limits, health } = self.host.clone();
-        HostState { limits, reached: store.reached(), health }
+        let may_see_keys = caller.may_write;
+        HostState { limits, reached: store.reached(), health, may_see_keys }
     }
 }
 

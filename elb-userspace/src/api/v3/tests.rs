@@ -2,11 +2,13 @@
 
 mod batches;
 mod bounds;
+mod certificates;
 mod copies;
 mod facts;
 mod filters;
 mod ids;
 mod kept;
+mod l7;
 mod master_slave;
 mod member_checks;
 mod page;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::field::{Field, FieldType};
 use super::table::TABLE;
+use crate::source::store::SECRETS;
 
 /// Which way a value goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Found {
         let Some(fields) = TABLE.models.get(model) else { return };
         let Some(object) = value.as_object() else {
             let name = if path.is_empty() { "the body" } else { path };
-            return self.wrong.push(|| format!("{name} is {}, use an object", brief(value)));
+            return self.wrong.push(|| format!("{name} is {}, use an object", quoted(name, value)));
         };
         for (name, value) in object {
             match fields.get(name) {
@@ -105,7 +106,10 @@ impl Found {
 
     fn typed(&mut self, of: &FieldType, value: &Value, path: &str, field: &Field) {
         let fits = match of {
-            FieldType::Text => value.is_string(),
+            FieldType::Text => {
+                value.is_string()
+                    || (field.is_number_in_text() && value.is_i64() && self.towards == Towards::Us)
+            }
             FieldType::Number => value.is_i64(),
             FieldType::Flag => value.is_boolean(),
             FieldType::Model(model) => return self.object(model, value, path),
@@ -125,7 +129,7 @@ impl Found {
     }
 
     fn is_not(&mut self, path: &str, value: &Value, field: &Field) {
-        self.wrong.push(|| format!("{path} is {}, use {}", brief(value), field.rule()));
+        self.wrong.push(|| format!("{path} is {}, use {}", quoted(path, value), field.rule()));
     }
 }
 
@@ -160,6 +164,16 @@ fn join(path: &str, name: &str) -> String {
 
 fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A value as a message about the attribute at a path shows it: private keys are in none.
+pub(super) fn quoted(path: &str, value: &Value) -> String {
+    let name = path.rsplit('.').next().and_then(|name| name.split('[').next());
+    if name.is_some_and(|name| SECRETS.contains(&name)) {
+        "what is not shown".to_owned()
+    } else {
+        brief(value)
+    }
 }
 
 /// A value as a message shows it.

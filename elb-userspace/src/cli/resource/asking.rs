@@ -151,7 +151,9 @@ impl Agent {
             | DocumentKind::IpGroup
             | DocumentKind::Job
             | DocumentKind::SecurityPolicy
-            | DocumentKind::LogTank => Ok(Vec::new()),
+            | DocumentKind::LogTank
+            | DocumentKind::Certificate
+            | DocumentKind::ProjectSettings => Ok(Vec::new()),
         }
     }
 
@@ -189,7 +191,11 @@ impl Agent {
         };
         let above = match kind.kind {
             DocumentKind::LoadBalancer => return Ok(vec![id(resource).to_owned()]),
-            DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank => {
+            DocumentKind::Job
+            | DocumentKind::SecurityPolicy
+            | DocumentKind::LogTank
+            | DocumentKind::Certificate
+            | DocumentKind::ProjectSettings => {
                 return Ok(Vec::new());
             }
             DocumentKind::Listener | DocumentKind::Pool => {

@@ -69,7 +69,9 @@ pub(super) fn complete(kind: &ResourceKind, body: &mut Map<String, Value>) {
         | DocumentKind::Member
         | DocumentKind::Job
         | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => json!({}),
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => json!({}),
     };
     for (key, value) in by_default.as_object().into_iter().flatten() {
         body.entry(key).or_insert_with(|| value.clone());

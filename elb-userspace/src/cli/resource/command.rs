@@ -126,7 +126,9 @@ fn resource(kind: &ResourceKind) -> Arg {
         | DocumentKind::IpGroup
         | DocumentKind::Job
         | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => "Its name or id",
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => "Its name or id",
     };
     Arg::new("resource").value_name("RESOURCE").required(true).help(help)
 }

@@ -32,6 +32,10 @@ choice! {
         SecurityPolicy = "security_policy",
         /// Where an access log goes.
         LogTank = "logtank",
+        /// What HTTPS listeners show, or judge their clients by.
+        Certificate = "certificate",
+        /// What a project has set for itself.
+        ProjectSettings = "project_settings",
         /// What was asked for under one name for all of it.
         Job = "job",
     }
@@ -45,7 +49,12 @@ impl DocumentKind {
             Self::Listener => &["loadbalancer_id", "default_pool_id", "ipgroup"],
             Self::Pool | Self::LogTank => &["loadbalancer_id"],
             Self::Member | Self::HealthMonitor => &["pool_id"],
-            Self::LoadBalancer | Self::IpGroup | Self::Job | Self::SecurityPolicy => &[],
+            Self::LoadBalancer
+            | Self::IpGroup
+            | Self::Job
+            | Self::SecurityPolicy
+            | Self::Certificate
+            | Self::ProjectSettings => &[],
         }
     }
 
@@ -58,7 +67,28 @@ impl DocumentKind {
             | Self::Member
             | Self::HealthMonitor
             | Self::IpGroup => true,
-            Self::Job | Self::SecurityPolicy | Self::LogTank => false,
+            Self::Job
+            | Self::SecurityPolicy
+            | Self::LogTank
+            | Self::Certificate
+            | Self::ProjectSettings => false,
+        }
+    }
+}
+
+/// The attributes that are private keys: no record, no message and no log has them.
+pub const SECRETS: [&str; 2] = ["private_key", "enc_private_key"];
+
+/// What is shown in the place of a private key.
+pub const MASK: &str = "*****";
+
+/// Puts the mask into the place of all private keys.
+pub fn mask(body: &mut Body) {
+    for key in SECRETS {
+        if let Some(Value::String(text)) = body.get_mut(key)
+            && !text.is_empty()
+        {
+            MASK.clone_into(text);
         }
     }
 }
@@ -87,6 +117,13 @@ pub struct Document {
 }
 
 impl Document {
+    /// Its attributes as records have them: without private keys.
+    pub fn recorded(&self) -> Body {
+        let mut body = self.body.clone();
+        mask(&mut body);
+        body
+    }
+
     /// A text attribute; empty if there is none.
     pub fn text(&self, key: &str) -> &str {
         self.body.get(key).and_then(Value::as_str).unwrap_or_default()

@@ -212,7 +212,7 @@ impl<'a> Transaction<'a> {
             if *kind == DocumentKind::Job || before.contains_key(&key) || after.contains_key(&key) {
                 continue;
             }
-            let body = |one: &Arc<Document>| Value::Object(one.body.clone());
+            let body = |one: &Arc<Document>| Value::Object(one.recorded());
             before.extend(old.as_ref().map(|one| (key.clone(), body(one))));
             after.extend(self.documents.get(*kind, *id).map(|one| (key, body(one))));
         }

@@ -1,5 +1,7 @@
 //! The versions of the store's tables: forward only, and the file is copied before.
 
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -65,11 +67,14 @@ pub(super) fn copy_of(path: &Path, version: usize) -> PathBuf {
     path.with_added_extension(format!("v{version}"))
 }
 
-/// A copy that was made before, and after which the agent was killed, is of the same content.
+/// A copy that was made before, and after which the agent was killed, is of the same content. No other user may read
+/// it: it has private keys.
 fn copy(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    let cannot = |error| StoreError::File(to.to_owned(), error);
     if to.exists() {
-        std::fs::remove_file(to).map_err(|error| StoreError::File(to.to_owned(), error))?;
+        fs::remove_file(to).map_err(cannot)?;
     }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(cannot)?;
     connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
     Ok(())
 }

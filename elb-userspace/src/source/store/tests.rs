@@ -1,6 +1,7 @@
 //! What was acknowledged is on the disk, whatever else was asked for; a file that is not right is not used.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -187,7 +188,10 @@ fn an_older_file_is_copied_and_a_newer_one_is_left_alone() {
     };
     assert_eq!(version(&connection) as usize, known + 1);
     for before in [1, known] {
-        let copy = Connection::open(migrations::copy_of(&path, before)).unwrap();
+        let copy = migrations::copy_of(&path, before);
+        let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it may have private keys");
+        let copy = Connection::open(copy).unwrap();
         assert_eq!(version(&copy) as usize, before);
         copy.query_row("SELECT count(*) FROM object", [], |row| row.get::<_, i64>(0)).unwrap();
     }

@@ -113,7 +113,9 @@ fn place(document: &Document) -> String {
         | DocumentKind::IpGroup
         | DocumentKind::Job
         | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => text("name").to_owned(),
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => text("name").to_owned(),
         DocumentKind::Listener => format!("{}/{}", text("loadbalancer_id"), text("name")),
         DocumentKind::Member => {
             format!("{}/{}/{}", text("pool_id"), text("address"), document.number("protocol_port"))
@@ -369,7 +371,11 @@ const fn attributes(kind: DocumentKind) -> &'static [&'static str] {
             "expected_codes",
         ],
         DocumentKind::IpGroup => &["name", "ip_list"],
-        DocumentKind::Job | DocumentKind::SecurityPolicy | DocumentKind::LogTank => &[],
+        DocumentKind::Job
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => &[],
     }
 }
 

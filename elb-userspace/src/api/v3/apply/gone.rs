@@ -27,7 +27,10 @@ pub(super) fn gone(documents: &Documents, wanted: &WantedIds) -> Vec<Document> {
         // It goes with its load balancer, as in the API.
         DocumentKind::LogTank => one.text("loadbalancer_id").is_empty() || balancer_stays(one),
         // No file has them, and they belong to nothing.
-        DocumentKind::SecurityPolicy | DocumentKind::Job => true,
+        DocumentKind::SecurityPolicy
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
+        | DocumentKind::Job => true,
         DocumentKind::LoadBalancer
         | DocumentKind::Pool
         | DocumentKind::Member
@@ -52,7 +55,9 @@ pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<Strin
         | DocumentKind::IpGroup
         | DocumentKind::Job
         | DocumentKind::SecurityPolicy
-        | DocumentKind::LogTank => false,
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings => false,
     };
     is_protected.then(|| {
         let (kind, id) = (gone.kind, gone.id);

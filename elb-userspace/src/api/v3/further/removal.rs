@@ -71,10 +71,30 @@ pub(super) fn listeners(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, R
 
 /// Each as if it was deleted alone; the answer says what became of each.
 pub(super) fn pools(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refusal> {
+    one_by_one(call, work, "pools", |work, id| {
+        let pool = work.plain_pool(id)?;
+        resources::delete(work, &pool)
+    })
+}
+
+/// Each as if it was deleted alone; the answer says what became of each.
+pub(super) fn certificates(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refusal> {
+    one_by_one(call, work, "certificates", |work, id| {
+        let certificate = work.get(DocumentKind::Certificate, id)?;
+        resources::delete(work, &certificate)
+    })
+}
+
+/// Removes each resource of a list that can be removed.
+fn one_by_one<'t>(
+    call: &Call,
+    work: &mut Work<'_, 't>,
+    key: &str,
+    remove: impl Fn(&mut Work<'_, 't>, &str) -> Result<(), Refusal>,
+) -> Result<Reply, Refusal> {
     let mut results = Vec::new();
-    for id in call.texts("pools") {
-        let removed = work.plain_pool(id).and_then(|pool| resources::delete(work, &pool));
-        results.push(match removed {
+    for id in call.texts(key) {
+        results.push(match remove(work, id) {
             Ok(()) => json!({"id": id, "ret_status": "successful"}),
             Err(why) if why.status == StatusCode::NOT_FOUND => {
                 json!({"id": id, "ret_status": "not found", "ret_code": why.code})
@@ -82,7 +102,7 @@ pub(super) fn pools(call: &Call, work: &mut Work<'_, '_>) -> Result<Reply, Refus
             Err(why) => json!({"id": id, "ret_status": "failed", "ret_code": why.code}),
         });
     }
-    Ok(Reply::new(StatusCode::OK, "pools", Value::Array(results)))
+    Ok(Reply::new(StatusCode::OK, key, Value::Array(results)))
 }
 
 /// Does something to each resource of a list: their ids.

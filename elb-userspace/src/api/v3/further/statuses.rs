@@ -39,6 +39,8 @@ pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document)
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => false,
     };
     status(document, degraded)

@@ -20,6 +20,19 @@ fn server(folder: &Path) -> (ApiServer, Store) {
     (ApiServer::new(settings, host, files, Ok(store.clone()), queries), store)
 }
 
+/// A group that may ask over the socket is shown no private keys.
+#[test]
+fn root_and_the_agents_own_user_may_change_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = server(folder.path());
+    let own = rustix::process::geteuid().as_raw();
+    let other = own.max(7) + 1;
+    for (uid, may) in [(Some(0), true), (Some(own), true), (Some(other), false), (None, false)] {
+        let caller = server.local_caller(uid, "GET", "/v3/p/elb/certificates").unwrap();
+        assert_eq!((caller.may_write, &*caller.project), (may, "p"), "{uid:?}");
+    }
+}
+
 /// Changes what the file says of the load balancer, or tries to.
 fn rename(transaction: &mut Transaction<'_>, is_done: bool) -> Result<(), ()> {
     let lb = transaction.documents().of(DocumentKind::LoadBalancer).next().cloned();

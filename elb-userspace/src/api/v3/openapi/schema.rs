@@ -127,15 +127,7 @@ pub(super) fn plain(of: &FieldType, rules: Option<&Field>) -> Value {
             let numbers = field.choices.iter().filter_map(|one| one.parse::<i64>().ok());
             schema["enum"] = numbers.collect();
         }
-        match &field.numbers[..] {
-            // Not all who read the document look at the format.
-            [] => {
-                schema["minimum"] = i64::MIN.into();
-                schema["maximum"] = i64::MAX.into();
-            }
-            [one] => bound(&mut schema, Some(one), ["minimum", "maximum"]),
-            several => schema["anyOf"] = several.iter().map(range).collect(),
-        }
+        numbers(&mut schema, field);
         return schema;
     }
     if !field.choices.is_empty() {
@@ -150,7 +142,24 @@ pub(super) fn plain(of: &FieldType, rules: Option<&Field>) -> Value {
         }
         length => bound(&mut schema, length.as_ref(), ["minLength", "maxLength"]),
     }
+    if field.is_number_in_text() {
+        schema["type"] = json!([schema["type"], "integer"]);
+        numbers(&mut schema, field);
+    }
     schema
+}
+
+/// Which numbers there may be.
+fn numbers(schema: &mut Value, field: &Field) {
+    match &field.numbers[..] {
+        // Not all who read the document look at the format.
+        [] => {
+            schema["minimum"] = i64::MIN.into();
+            schema["maximum"] = i64::MAX.into();
+        }
+        [one] => bound(schema, Some(one), ["minimum", "maximum"]),
+        several => schema["anyOf"] = several.iter().map(range).collect(),
+    }
 }
 
 fn range(of: &RangeInclusive<i64>) -> Value {
@@ -176,7 +185,11 @@ fn or_null(mut schema: Value) -> Value {
     if !is_alone {
         return json!({"anyOf": [schema, {"type": "null"}]});
     }
-    schema["type"] = json!([schema["type"], "null"]);
+    let types = schema.get_mut("type").and_then(Value::as_array_mut);
+    match types {
+        Some(types) => types.push("null".into()),
+        None => schema["type"] = json!([schema["type"], "null"]),
+    }
     if let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut) {
         choices.push(Value::Null);
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::field::Field;
 use super::super::refusal::Refusal;
-use super::super::validation::brief;
+use super::super::validation::quoted;
 use crate::source::store::{Body, Document};
 
 /// What a kind of resource does with its attributes.
@@ -65,7 +65,7 @@ impl Attributes {
         let refused: Vec<String> = given
             .iter()
             .filter(is_refused)
-            .map(|(key, value)| format!("{key} = {}", brief(value)))
+            .map(|(key, value)| format!("{key} = {}", quoted(key, value)))
             .collect();
         if refused.is_empty() {
             return Ok(());
@@ -79,9 +79,10 @@ impl Attributes {
 fn bounded(key: &str, value: &Value) -> Result<(), Refusal> {
     let (text, entries) = (value.as_str(), value.as_array());
     let characters = text.map_or(0, |text| text.chars().count());
-    if characters > Field::MOST_CHARACTERS {
-        let most = Field::MOST_CHARACTERS;
-        let why = format!("{key} is {}: {characters} characters, of at most {most}", brief(value));
+    let most = most_characters(key);
+    if characters > most {
+        let value = quoted(key, value);
+        let why = format!("{key} is {value}: {characters} characters, of at most {most}");
         return Err(Refusal::invalid(why));
     }
     let entries = entries.map_or(0, Vec::len);
@@ -90,6 +91,16 @@ fn bounded(key: &str, value: &Value) -> Result<(), Refusal> {
         return Err(Refusal::invalid(format!("{key} has {entries} entries, of at most {most}")));
     }
     Ok(())
+}
+
+/// As the table has it for certificates, and elsewhere where it says nothing.
+fn most_characters(key: &str) -> usize {
+    match key {
+        "certificate" | "enc_certificate" => 20_000,
+        "private_key" | "enc_private_key" => 8192,
+        "domain" => 10_000,
+        _ => Field::MOST_CHARACTERS,
+    }
 }
 
 /// Whether a value asks for nothing.

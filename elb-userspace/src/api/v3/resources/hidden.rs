@@ -34,7 +34,11 @@ pub(in crate::api::v3) fn hidden(view: &View<'_>, document: &Document) -> Value 
             of_parent(DocumentKind::Pool, "pool_id")
         }
         DocumentKind::LogTank => of_parent(DocumentKind::LoadBalancer, "loadbalancer_id"),
-        DocumentKind::IpGroup | DocumentKind::SecurityPolicy | DocumentKind::Job => Value::Null,
+        DocumentKind::IpGroup
+        | DocumentKind::SecurityPolicy
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
+        | DocumentKind::Job => Value::Null,
     }
 }
 

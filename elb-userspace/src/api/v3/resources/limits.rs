@@ -35,13 +35,20 @@ pub(in crate::api::v3) struct HostState {
     pub(in crate::api::v3) limits: ApiLimits,
     pub(in crate::api::v3) reached: Reached,
     pub(in crate::api::v3) health: MemberHealths,
+    /// Whether the one who asks may be shown private keys, where the project has them shown.
+    pub(in crate::api::v3) may_see_keys: bool,
 }
 
 impl HostState {
     /// Of a host that has room for everything, and of which nothing else is known.
     pub(in crate::api::v3) fn unbounded() -> Self {
         let limits = ApiLimits { listeners: u32::MAX, members: u32::MAX, connections: u32::MAX };
-        Self { limits, reached: Reached::default(), health: MemberHealths::default() }
+        Self {
+            limits,
+            reached: Reached::default(),
+            health: MemberHealths::default(),
+            may_see_keys: false,
+        }
     }
 }
 
@@ -52,6 +59,7 @@ impl Quotas {
     /// There is no limit.
     const NONE: i64 = -1;
     const POLICIES: i64 = 50;
+    const CERTIFICATES: i64 = 120;
     pub(in crate::api::v3) const LISTENERS_OF_BALANCER: usize = 50;
     pub(in crate::api::v3) const MEMBERS_OF_POOL: usize = 500;
 
@@ -64,7 +72,8 @@ impl Quotas {
             DocumentKind::Member => i64::from(limits.members),
             DocumentKind::IpGroup => whole(IpGroup::MOST),
             DocumentKind::SecurityPolicy => Self::POLICIES,
-            DocumentKind::LogTank | DocumentKind::Job => Self::NONE,
+            DocumentKind::Certificate => Self::CERTIFICATES,
+            DocumentKind::LogTank | DocumentKind::ProjectSettings | DocumentKind::Job => Self::NONE,
         }
     }
 
@@ -84,7 +93,7 @@ impl Quotas {
             of("member", DocumentKind::Member),
             of("healthmonitor", DocumentKind::HealthMonitor),
             zero("l7policy"),
-            zero("certificate"),
+            of("certificate", DocumentKind::Certificate),
             of("security_policy", DocumentKind::SecurityPolicy),
             each("listeners_per_loadbalancer", Self::LISTENERS_OF_BALANCER),
             none("listeners_per_pool"),

@@ -17,6 +17,8 @@ pub(in crate::api::v3) fn is_of_pair(documents: &Documents, document: &Document)
         | DocumentKind::IpGroup
         | DocumentKind::SecurityPolicy
         | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
         | DocumentKind::Job => None,
     };
     let pool = pool.and_then(|id| documents.get(DocumentKind::Pool, id));

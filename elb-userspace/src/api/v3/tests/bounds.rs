@@ -9,7 +9,7 @@ use super::{PROJECT, Scene};
 use crate::source::store::{AuditQuery, AuditRecord};
 
 impl Scene {
-    async fn records(&self) -> Vec<AuditRecord> {
+    pub(super) async fn records(&self) -> Vec<AuditRecord> {
         let all = self.store.records(AuditQuery::default(), 0, 100_000).await.unwrap();
         all.into_iter().map(|(_, record)| record).collect()
     }
@@ -129,8 +129,8 @@ async fn what_is_not_there_and_was_tried_is_in_the_audit_log() {
     let before = scene.records().await.len();
     let upgrade = format!("loadbalancers/{lb}/upgrade");
     assert_eq!(scene.refused("POST", &upgrade, json!({})).await.1, "ELB.8903");
-    assert_eq!(scene.refused("POST", "certificates", json!({})).await.1, "ELB.8903");
-    assert_eq!(scene.refused("GET", "certificates", Value::Null).await.1, "ELB.8903");
+    assert_eq!(scene.refused("PUT", "recycle-bin", json!({})).await.1, "ELB.8903");
+    assert_eq!(scene.refused("GET", "recycle-bin", Value::Null).await.1, "ELB.8903");
     let theirs = format!("/v3/{PROJECT}/elb/{upgrade}");
     assert_eq!(scene.raw(&scene.read_only, "POST", &theirs, "").await.1["error_code"], "SYS.0403");
     let records = scene.records().await;
@@ -138,7 +138,7 @@ async fn what_is_not_there_and_was_tried_is_in_the_audit_log() {
         records[before..].iter().map(|one| [&*one.actor, &*one.operation, &*one.result]).collect();
     let expected = [
         ["full", "upgradeLoadbalancer", "ELB.8903"],
-        ["full", "createCertificate", "ELB.8903"],
+        ["full", "updateRecycleBinEnable", "ELB.8903"],
         ["reader", "upgradeLoadbalancer", "SYS.0403"],
     ];
     assert_eq!(found, expected);

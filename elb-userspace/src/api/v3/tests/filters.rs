@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::super::field::{Field, FieldType};
 use super::super::query::rules;
 use super::super::table::TABLE;
-use super::Scene;
+use super::{Scene, certificates};
 
 /// A network, by the form of its id.
 const NET: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
 /// Lists, by their operations and paths below `elb`.
-const LISTS: [(&str, &str); 12] = [
+const LISTS: [(&str, &str); 13] = [
     ("list_load_balancers", "loadbalancers"),
     ("list_listeners", "listeners"),
     ("list_pools", "pools"),
@@ -23,6 +23,7 @@ const LISTS: [(&str, &str); 12] = [
     ("list_ip_groups", "ipgroups"),
     ("list_security_policies", "security-policies"),
     ("list_logtanks", "logtanks"),
+    ("list_certificates", "certificates"),
     ("list_master_slave_pools", "master-slave-pools"),
     ("list_flavors", "flavors"),
     ("list_jobs", "jobs"),
@@ -32,11 +33,12 @@ const OTHERS: [&str; 6] =
     ["limit", "marker", "page_reverse", "include_recycle_bin", "list_all", "begin_time"];
 /// What no resource here has: public addresses, ports of a network, devices, and what layer 7 needs.
 #[rustfmt::skip]
-const OF_NOTHING: [&str; 22] = [
+const OF_NOTHING: [&str; 24] = [
     "autoscaling", "az_affinity", "billing_info", "client_ca_tls_container_ref", "client_timeout",
     "default_tls_container_ref", "eips", "elb_virsubnet_type", "enable_member_retry", "error_code", "global_eips",
     "instance_id", "ipv6_vip_port_id", "l4_scale_flavor_id", "l7_flavor_id", "l7_scale_flavor_id",
-    "member_device_id", "member_instance_id", "member_timeout", "publicips", "tls_ciphers_policy", "vip_port_id",
+    "member_device_id", "member_instance_id", "member_timeout", "publicips", "scm_certificate_id", "source", "tls_ciphers_policy",
+    "vip_port_id",
 ];
 
 impl Scene {
@@ -81,6 +83,7 @@ impl Scene {
         self.make("security-policies", "security_policy", with(policy, name("p"))).await;
         let tank = json!({"loadbalancer_id": lb, "log_group_id": "lg", "log_topic_id": "lt"});
         self.make("logtanks", "logtank", tank).await;
+        self.certificates().await;
         let served = json!({"loadbalancer_id": lb, "protocol": "TCP", "protocol_port": 90});
         let served = self.make("listeners", "listener", served).await;
         let pair = json!({
@@ -97,6 +100,16 @@ impl Scene {
         let (status, reply) = self.ask("POST", &format!("loadbalancers/{lb}/clone"), target).await;
         assert_eq!(status, 202, "{reply}");
         pool
+    }
+
+    /// One of each type.
+    async fn certificates(&self) {
+        let (certificate, key) = certificates::made("a.example");
+        let server = json!({"name": "c", "description": "of c", "certificate": certificate, "private_key": key,
+            "domain": "a.example", "protection_reason": "in use"});
+        self.make("certificates", "certificate", server).await;
+        let authority = json!({"name": "ca", "description": "of ca", "certificate": certificate, "type": "client"});
+        self.make("certificates", "certificate", authority).await;
     }
 
     async fn listed(&self, path: &str, query: &str) -> Vec<Value> {

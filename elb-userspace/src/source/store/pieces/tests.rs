@@ -46,7 +46,11 @@ fn document(kind: DocumentKind, n: u8, name: u8, other: u8) -> Document {
         DocumentKind::IpGroup => {
             json!({"name": format!("g-{name}"), "ip_list": [{"ip": format!("10.0.0.{name}")}]})
         }
-        DocumentKind::SecurityPolicy | DocumentKind::LogTank | DocumentKind::Job => json!({}),
+        DocumentKind::SecurityPolicy
+        | DocumentKind::LogTank
+        | DocumentKind::Certificate
+        | DocumentKind::ProjectSettings
+        | DocumentKind::Job => json!({}),
     };
     let body = body.as_object().cloned().unwrap();
     let (project, created, updated) = (String::new(), String::new(), String::new());
