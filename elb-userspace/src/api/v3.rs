@@ -19,6 +19,7 @@ mod operations;
 mod page;
 mod query;
 mod refusal;
+mod replays;
 mod resources;
 mod route;
 mod server;
@@ -31,6 +32,7 @@ mod validation;
 pub use self::failures::wrong_credentials;
 pub use self::resources::{ApiLimits, MemberHealths};
 pub use self::server::{ApiFiles, ApiServer};
+pub use self::signed_dates::SignedGap;
 
 #[cfg(test)]
 pub(in crate::api) mod tests;

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use super::LoadedFile;
+use crate::api::v3::SignedGap;
 use crate::source::api::ApiSettings;
 use crate::source::file::{self, Config, Errors, Host, SourceText};
 use crate::source::store::{Store, text};
@@ -20,6 +22,8 @@ pub(in crate::agent) struct StoredSource {
     /// The revision that was taken over last, and why one behind it was not.
     pub(in crate::agent) taken: u64,
     pub(in crate::agent) refused: Option<(u64, String)>,
+    /// What is not known of signed requests since the start.
+    pub(in crate::agent) gap: Option<SignedGap>,
 }
 
 impl StoredSource {
@@ -39,7 +43,7 @@ impl StoredSource {
                 tracing::error!(store = %path.display(), why, "the API's store cannot be used");
             }
         }
-        Some(Self { path, settings, store, file, taken: 0, refused: None })
+        Some(Self { path, settings, store, file, taken: 0, refused: None, gap: None })
     }
 
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
@@ -105,6 +109,11 @@ impl LoadedFile {
             Some(stored) => stored.complete(source).0,
             None => source,
         }
+    }
+
+    /// What is wrong with the API, apart from what it serves.
+    pub(in crate::agent) fn api_problem(&self, wall: SystemTime) -> Option<&str> {
+        self.stored.as_ref()?.gap.as_ref()?.problem(wall)
     }
 
     /// Whether the store is where load balancers come from.

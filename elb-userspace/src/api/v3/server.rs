@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
+use super::authentication::{Caller, Claim, Received, SignedClaim};
 pub(super) use super::bodies::{BODY, read};
 use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
@@ -29,9 +29,10 @@ use super::operations::{self, Known, VERSIONS};
 use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
+use super::replays::Replays;
 use super::resources::{ApiLimits, HostState, MemberHealths, View};
 use super::route::{Routed, route};
-use super::signed_dates::SignedDates;
+use super::signed_dates::{SignedDates, SignedGap};
 use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
@@ -75,7 +76,9 @@ pub struct ApiFiles {
 /// What requests have to do with each other.
 struct Shared {
     keys: Mutex<KeyFile>,
-    memory: Mutex<Memory>,
+    replays: Mutex<Replays>,
+    signed: SignedDates,
+    gap: Option<SignedGap>,
     unverified: Room,
     failures: Mutex<Failures>,
     checks: MemberChecks,
@@ -90,15 +93,22 @@ impl ApiServer {
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
     ) -> Self {
-        let dates = SignedDates::open(files.signed);
+        let (signed, former, gap) = SignedDates::open(files.signed, wall());
         let shared = Shared {
             keys: Mutex::new(KeyFile::new(files.keys)),
-            memory: Mutex::new(Memory { replays: Replays::default(), dates }),
+            replays: Mutex::new(Replays::after(former)),
+            signed,
+            gap,
             unverified: Room::default(),
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
         Self { settings, limits, store, queries, shared: Arc::new(shared) }
+    }
+
+    /// What is not known of signed requests, if anything.
+    pub fn signed_gap(&self) -> Option<SignedGap> {
+        self.shared.gap.clone()
     }
 
     /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
@@ -169,7 +179,7 @@ impl ApiServer {
             Ok(Claim::Signed(claim)) => {
                 let Held { bytes, room } = self.shared.unverified.read(body).await?;
                 let received = Received { body: &bytes, ..head };
-                let verified = self.verified(&claim, &received, wall);
+                let verified = self.verified(&claim, &received, wall).await;
                 // Room is for those who are not known, and while they are not.
                 drop(room);
                 match verified {
@@ -296,14 +306,20 @@ impl ApiServer {
         head.claim(keys, wall)
     }
 
-    fn verified(
+    async fn verified(
         &self,
         claim: &SignedClaim,
         received: &Received<'_>,
         wall: SystemTime,
     ) -> Result<Caller, Refusal> {
-        let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        claim.verified(received, &mut memory, (Instant::now(), wall))
+        let verified = {
+            let mut replays = self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner);
+            claim.verified(received, &mut replays, (Instant::now(), wall))?
+        };
+        if let Some((access, date)) = &verified.dated {
+            self.shared.signed.keep(access, *date).await?;
+        }
+        Ok(verified.caller)
     }
 
     /// The project of those who name none.
