@@ -18,6 +18,8 @@ pub(super) struct Caller {
     pub(super) name: String,
     pub(super) project: String,
     pub(super) may_write: bool,
+    /// The access key id; none on the agent's own socket.
+    pub(super) access: Option<String>,
 }
 
 /// A request as it was received.
@@ -150,7 +152,8 @@ impl SignedClaim {
 impl Caller {
     fn of(key: &ClientKey) -> Self {
         let (name, project) = (key.name.clone(), key.project.clone());
-        Self { name, project, may_write: key.role == KeyRole::Full }
+        let access = Some(key.access.clone());
+        Self { name, project, may_write: key.role == KeyRole::Full, access }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
+use super::refusal::Refusal;
 use super::signature::{hash, hex};
 use crate::kernel::lock::{Lock, LockError};
 use crate::kernel::replace::replace_private;
@@ -245,6 +247,40 @@ impl KeyFile {
         }
         let (_, keys) = self.read.as_ref().context("the keys were read")?;
         Ok(keys)
+    }
+}
+
+/// The key of a caller while a request is under way: a body may take seconds, and a change waits for others.
+#[derive(Clone)]
+pub(super) struct KeyInUse {
+    file: Arc<Mutex<KeyFile>>,
+    access: String,
+}
+
+impl fmt::Debug for KeyInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyInUse").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+impl KeyInUse {
+    pub(super) const fn new(file: Arc<Mutex<KeyFile>>, access: String) -> Self {
+        Self { file, access }
+    }
+
+    /// Whether it is a key still.
+    pub(super) fn is_valid(&self) -> Result<(), Refusal> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = file.now().map_err(|error| {
+            tracing::error!("a change is not made: {error:#}");
+            let why = "the keys of this host cannot be used; its log says why".to_owned();
+            Refusal::internal(why)
+        })?;
+        if keys.by_access(&self.access).is_some() {
+            return Ok(());
+        }
+        let why = "the key was revoked while this request was under way; nothing was changed";
+        Err(Refusal::unauthenticated(why.to_owned()))
     }
 }
 

@@ -99,7 +99,7 @@ impl ApiServer {
             Some(project) => project,
             None => self.own_project()?,
         };
-        Ok(Caller { name: local_name(uid), project, may_write: true })
+        Ok(Caller { name: local_name(uid), project, may_write: true, access: None })
     }
 }
 

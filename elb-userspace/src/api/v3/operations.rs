@@ -187,7 +187,8 @@ impl Further {
         let done = store.write(move |transaction| {
             let (project, now) = (&*call.caller.project, &*call.now);
             let mut work = Work { transaction, project, now, id, pool: None, host: host.clone() };
-            let result = deed(&call, &mut work).and_then(|reply| {
+            let done = call.may_still().and_then(|()| deed(&call, &mut work));
+            let result = done.and_then(|reply| {
                 work.transaction.check().map_err(Refusal::invalid)?;
                 Ok(reply)
             });
@@ -324,7 +325,7 @@ impl Plain {
             let (project, now) = (&*call.caller.project, &*call.now);
             let mut work = Work { transaction, project, now, id, pool, host: host.clone() };
             let mut before = None;
-            let result = self.apply(&call, &mut work, &mut before);
+            let result = call.may_still().and_then(|()| self.apply(&call, &mut work, &mut before));
             let result = result.and_then(|id| {
                 work.transaction.check().map_err(Refusal::invalid)?;
                 Ok(id)

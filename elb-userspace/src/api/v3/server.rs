@@ -23,7 +23,7 @@ use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::Failures;
 use super::ids;
-use super::keys::{self, KeyFile};
+use super::keys::{self, KeyFile, KeyInUse};
 use super::member_checks::MemberChecks;
 use super::operations::{self, Known, VERSIONS};
 use super::page;
@@ -75,7 +75,7 @@ pub struct ApiFiles {
 
 /// What requests have to do with each other.
 struct Shared {
-    keys: Mutex<KeyFile>,
+    keys: Arc<Mutex<KeyFile>>,
     replays: Mutex<Replays>,
     signed: SignedDates,
     gap: Option<SignedGap>,
@@ -95,7 +95,7 @@ impl ApiServer {
     ) -> Self {
         let (signed, former, gap) = SignedDates::open(files.signed, wall());
         let shared = Shared {
-            keys: Mutex::new(KeyFile::new(files.keys)),
+            keys: Arc::new(Mutex::new(KeyFile::new(files.keys))),
             replays: Mutex::new(Replays::after(former)),
             signed,
             gap,
@@ -211,12 +211,15 @@ impl ApiServer {
         let no_such = || Refusal::no_such_path(format!("the API has no {method} {path}"));
         let Routed { operation, parameters } = route(method, path).ok_or_else(no_such)?;
         let may = may(&caller, parameters.get("project_id").map(String::as_str), method);
+        let key =
+            caller.access.clone().map(|access| KeyInUse::new(self.shared.keys.clone(), access));
         let mut call = Call {
             operation,
             parameters,
             query: QueryPairs::default(),
             body: Body::new(),
             caller,
+            key,
             request: id.to_owned(),
             now: timestamp(wall),
         };

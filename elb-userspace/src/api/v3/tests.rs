@@ -13,9 +13,11 @@ mod page;
 mod persistence;
 mod refusals;
 mod removal;
+mod revoked;
 mod sequences;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Extension;
@@ -48,6 +50,7 @@ pub(in crate::api) struct Scene {
     pub(in crate::api) other: String,
     health: Arc<Mutex<MemberHealths>>,
     settings: ApiSettings,
+    keys_file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -96,11 +99,23 @@ impl Scene {
         keys.write(&keys_file).unwrap();
         let health = Arc::<Mutex<MemberHealths>>::default();
         let queries = agent(health.clone());
+        let kept = keys_file.clone();
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
         let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
         let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
-        Self { router, server, store, token, read_only, other, health, settings, _folder: folder }
+        Self {
+            router,
+            server,
+            store,
+            token,
+            read_only,
+            other,
+            health,
+            settings,
+            keys_file: kept,
+            _folder: folder,
+        }
     }
 
     /// From now on, the agent answers that members are so.
