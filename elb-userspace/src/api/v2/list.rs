@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::api::v3::face::{Fault, as_kept};
+use crate::api::v3::face::{Fault, Messages, as_kept, shortened};
 use crate::source::store::Body;
 
 /// A query that was read.
@@ -64,23 +64,44 @@ impl ListQuery {
             let why = format!("the query has {count} values, use at most {MOST}");
             return Err(Fault::invalid(why));
         }
-        let is_known = |key: &&str| {
-            OTHERS.contains(key)
-                || TAGS.contains(key)
-                || like.contains_key(*key)
+        let is_known = |key: &str| {
+            OTHERS.contains(&key)
+                || TAGS.contains(&key)
+                || like.contains_key(key)
                 || REFERENCES.iter().any(|(one, places)| {
-                    one == key && places.iter().any(|place| like.contains_key(*place))
+                    *one == key && places.iter().any(|place| like.contains_key(*place))
                 })
         };
-        let keys = self.0.iter().map(|(key, _)| key.as_str());
-        let unknown: Vec<&str> = keys.filter(|key| !is_known(key)).collect();
-        if unknown.is_empty() {
-            return Ok(());
+        let (mut unknown, mut wrong) = (Messages::default(), Messages::default());
+        for (key, _) in self.0.iter().filter(|(key, _)| !is_known(key)) {
+            unknown.push(|| shortened(key));
         }
-        let known: Vec<&str> =
-            OTHERS.iter().copied().chain(like.keys().map(String::as_str)).collect();
-        let (unknown, known) = (unknown.join(", "), known.join(", "));
-        Err(Fault::invalid(format!("Unrecognized query key(s) '{unknown}', use of: {known}")))
+        let mut of_resource = |what: &str, key: &str| {
+            if !like.contains_key(key) {
+                let key = shortened(key);
+                wrong.push(|| format!("query {what} has {key:?}, which is no attribute"));
+            }
+        };
+        self.order().into_iter().for_each(|(key, _)| of_resource("sort", key));
+        self.fields().into_iter().for_each(|key| of_resource("fields", key));
+        for direction in self.directions().filter(|one| !["asc", "desc"].contains(one)) {
+            let direction = shortened(direction);
+            wrong.push(|| format!("query sort has {direction:?}, use asc or desc"));
+        }
+        let is_flag = |value: &&str| {
+            value.is_empty() || ["true", "false"].iter().any(|one| value.eq_ignore_ascii_case(one))
+        };
+        for value in self.all("page_reverse").filter(|value| !is_flag(value)) {
+            let value = shortened(value);
+            wrong.push(|| format!("query page_reverse is {value:?}, use true or false"));
+        }
+        let unknown = unknown.joined(", ").map(|unknown| {
+            let known = OTHERS.iter().copied().chain(like.keys().map(String::as_str));
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("Unrecognized query key(s) '{unknown}', use of: {known}")
+        });
+        let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
+        if all.is_empty() { Ok(()) } else { Err(Fault::invalid(all.join("; "))) }
     }
 
     fn fits(&self, item: &Body) -> bool {
@@ -99,13 +120,26 @@ impl ListQuery {
         })
     }
 
+    /// Keys to sort by, as `sort` has them: each perhaps with a direction.
+    fn sorted(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sort = self.all("sort").flat_map(|value| value.split(','));
+        sort.map(|one| one.split_once(':').unwrap_or((one, "asc")))
+    }
+
+    fn directions(&self) -> impl Iterator<Item = &str> {
+        self.sorted().map(|(_, direction)| direction).chain(self.all("sort_dir"))
+    }
+
     /// The keys to sort by, each with whether it descends.
     fn order(&self) -> Vec<(&str, bool)> {
-        let sort = self.all("sort").flat_map(|value| value.split(','));
-        let sort = sort.map(|one| one.split_once(':').unwrap_or((one, "asc")));
         let directions = self.all("sort_dir").chain(std::iter::repeat("asc"));
         let keys = self.all("sort_key").zip(directions);
-        sort.chain(keys).map(|(key, direction)| (key, direction == "desc")).collect()
+        self.sorted().chain(keys).map(|(key, direction)| (key, direction == "desc")).collect()
+    }
+
+    /// The attributes that are asked for; none: all.
+    fn fields(&self) -> Vec<&str> {
+        self.all("fields").flat_map(|value| value.split(',')).collect()
     }
 
     fn sort(&self, items: &mut [Body]) {
@@ -124,19 +158,21 @@ impl ListQuery {
         let limit = match self.first("limit") {
             None => usize::MAX,
             Some(text) => text.parse().map_err(|_| {
+                let text = shortened(text);
                 Fault::invalid(format!("query limit is {text:?}, use a number of resources"))
             })?,
         };
         let Some(marker) = self.first("marker") else { return Ok((None, limit)) };
         let at = items.iter().position(|item| item.get("id").is_some_and(|id| id == marker));
         let at = at.ok_or_else(|| {
+            let marker = shortened(marker);
             Fault::invalid(format!("query marker {marker:?} is the id of no such resource"))
         })?;
         Ok((Some(at), limit))
     }
 
     fn with_fields(&self, mut item: Body) -> Body {
-        let fields: Vec<&str> = self.all("fields").flat_map(|value| value.split(',')).collect();
+        let fields = self.fields();
         if !fields.is_empty() {
             item.retain(|key, _| fields.contains(&key.as_str()));
         }
@@ -306,5 +342,19 @@ mod tests {
         assert_eq!(ids("sort_key=id&sort_dir=desc&limit=1"), ["0007"]);
         let (_, reply) = ask("fields=id&limit=1").unwrap();
         assert_eq!(reply["members"][0], json!({"id": "0001"}));
+        for (raw, said) in [
+            ("sort=nonsense:asc", "query sort has \"nonsense\", which is no attribute"),
+            ("sort=id:up", "query sort has \"up\", use asc or desc"),
+            ("sort_key=weigth", "query sort has \"weigth\""),
+            ("sort_key=id&sort_dir=down", "query sort has \"down\""),
+            ("fields=id,nmae", "query fields has \"nmae\""),
+            ("page_reverse=yes", "query page_reverse is \"yes\""),
+            ("limit=-1", "query limit is \"-1\""),
+        ] {
+            let found = ask(raw).unwrap_err();
+            assert!(found.contains(said), "{raw}: {found}");
+        }
+        let long = ask(&format!("sort={}", "x".repeat(5000))).unwrap_err();
+        assert!(long.len() < 200, "{long}");
     }
 }

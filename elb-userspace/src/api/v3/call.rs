@@ -20,6 +20,8 @@ pub(super) struct Call {
     pub(super) query: QueryPairs,
     /// As the operation's model has it; empty if it takes none.
     pub(super) body: Body,
+    /// The tags that a resource which is updated has from then on: version 2 gives them with the rest.
+    pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) caller: Caller,
     /// What the caller may do this by; none on the agent's own socket.
     pub(super) key: Option<KeyInUse>,

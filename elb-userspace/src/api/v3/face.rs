@@ -11,7 +11,9 @@ use super::authentication::{Caller, Received};
 use super::further::operating_status;
 use super::refusal::Refusal;
 use super::resources::{self, HostState, View};
+use super::route::route;
 use super::server::{ApiServer, wall};
+pub(in crate::api) use super::validation::{Messages, brief, shortened};
 use super::{ids, keys};
 use crate::api::tcp::Peer;
 use crate::source::store::{Body, Document, DocumentKind};
@@ -33,11 +35,13 @@ pub(in crate::api) struct Fault {
     /// As the V3 API has it.
     pub(in crate::api) code: &'static str,
     pub(in crate::api) message: String,
+    /// Whether the audit log has it already, if it is to have it.
+    pub(in crate::api) is_recorded: bool,
 }
 
 impl From<Refusal> for Fault {
     fn from(Refusal { status, code, message }: Refusal) -> Self {
-        Self { status, code, message }
+        Self { status, code, message, is_recorded: false }
     }
 }
 
@@ -71,12 +75,6 @@ impl Fault {
 /// The id of a request; none: the host has no random numbers.
 pub(in crate::api) fn request_id() -> Option<String> {
     keys::random(16).ok()
-}
-
-/// Whether a resource may have these tags.
-pub(in crate::api) fn judge_tags(tags: &Value) -> Result<(), Fault> {
-    let given = Body::from_iter([("tags".to_owned(), tags.clone())]);
-    Ok(resources::tags(&given).map(drop)?)
 }
 
 /// A value of a query as resources have it: ids in one spelling.
@@ -124,12 +122,40 @@ impl ApiServer {
         path: &str,
         body: &Value,
     ) -> Result<Body, Fault> {
+        self.operate_tagged(asker, method, path, (body, None)).await
+    }
+
+    /// As [`Self::operate`]; the resource that is updated has these tags then, and no others.
+    pub(in crate::api) async fn operate_tagged(
+        &self,
+        asker: &Asker,
+        method: &str,
+        path: &str,
+        (body, tags): (&Value, Option<&Value>),
+    ) -> Result<Body, Fault> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let (path, headers) = (asker.path(path), axum::http::HeaderMap::new());
         let received = Received { method, path: &path, query: "", headers: &headers, body: &body };
-        let caller = asker.caller.clone();
-        let reply = self.answered(caller, &received, wall(), &asker.request).await?;
-        Ok(reply.body)
+        let tags = tags.map(|tags| Body::from_iter([("tags".to_owned(), tags.clone())]));
+        let tags = tags.map(|given| resources::tags(&given)).transpose()?;
+        let (caller, by) = (asker.caller.clone(), (wall(), &*asker.request));
+        let reply = self.answered_with(caller, &received, tags, by).await;
+        let recorded = |refusal: Refusal| Fault { is_recorded: true, ..refusal.into() };
+        Ok(reply.map_err(recorded)?.body)
+    }
+
+    /// Writes down that another face refused what would have been an operation, by its path below the project.
+    pub(in crate::api) async fn noted_fault(
+        &self,
+        asker: &Asker,
+        (method, path): (&str, &str),
+        fault: Fault,
+    ) -> Fault {
+        let Some(routed) = route(method, &asker.path(path)) else { return fault };
+        let call = self.call(asker.caller.clone(), routed, (wall(), &asker.request));
+        let Fault { status, code, message, .. } = fault;
+        let refusal = self.noted(&call, Refusal { status, code, message }).await;
+        Fault { is_recorded: true, ..refusal.into() }
     }
 
     /// The resources of a kind, of one pool or with one id where that is asked for, in the order of their ids. Each

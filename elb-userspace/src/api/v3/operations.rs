@@ -372,6 +372,10 @@ impl Plain {
             | Verb::Show
             | Verb::RelatedListeners => resources::update(work, &old, &given)?,
         }
+        if let Some(tags) = &call.tags {
+            let now = work.get(self.kind, self.id(call))?;
+            work.tag(&now, tags.clone());
+        }
         Ok(old.id)
     }
 

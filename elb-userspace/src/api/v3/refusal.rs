@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use super::validation::shortened;
 use crate::source::store::DocumentKind;
 
 /// A request that is not done.
@@ -46,7 +47,7 @@ impl Refusal {
 
     /// There is no such resource in the project.
     pub(super) fn not_found(kind: DocumentKind, id: &str) -> Self {
-        Self::no_such(format!("{kind} {id} could not be found."))
+        Self::no_such(format!("{kind} {} could not be found.", shortened(id)))
     }
 
     /// There is nothing of this name.

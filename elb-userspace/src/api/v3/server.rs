@@ -1,5 +1,6 @@
 //! Requests of the API: who asks, for what, whether it is valid, and the answer in the form that clients know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -201,6 +202,17 @@ impl ApiServer {
         wall: SystemTime,
         id: &str,
     ) -> Result<Reply, Refusal> {
+        self.answered_with(caller, received, None, (wall, id)).await
+    }
+
+    /// As [`Self::answered`], with tags that a resource is to have.
+    pub(super) async fn answered_with(
+        &self,
+        caller: Caller,
+        received: &Received<'_>,
+        tags: Option<BTreeMap<String, String>>,
+        (wall, id): (SystemTime, &str),
+    ) -> Result<Reply, Refusal> {
         let Received { method, path, query, body, .. } = *received;
         if (method, path) == ("GET", "/v3/projects") {
             let name = query.split('&').find_map(|pair| pair.strip_prefix("name="));
@@ -209,20 +221,10 @@ impl ApiServer {
             return Ok(operations::projects(&caller.project, name.as_deref()));
         }
         let no_such = || Refusal::no_such_path(format!("the API has no {method} {path}"));
-        let Routed { operation, parameters } = route(method, path).ok_or_else(no_such)?;
-        let may = may(&caller, parameters.get("project_id").map(String::as_str), method);
-        let key =
-            caller.access.clone().map(|access| KeyInUse::new(self.shared.keys.clone(), access));
-        let mut call = Call {
-            operation,
-            parameters,
-            query: QueryPairs::default(),
-            body: Body::new(),
-            caller,
-            key,
-            request: id.to_owned(),
-            now: timestamp(wall),
-        };
+        let routed = route(method, path).ok_or_else(no_such)?;
+        let operation = routed.operation;
+        let may = may(&caller, routed.parameters.get("project_id").map(String::as_str), method);
+        let mut call = Call { tags, ..self.call(caller, routed, (wall, id)) };
         if operation.name == VERSIONS {
             return may.map(|()| operations::versions());
         }
@@ -251,9 +253,23 @@ impl ApiServer {
         judged(reply, operation)
     }
 
+    /// A request for an operation, of which nothing else is understood yet.
+    pub(super) fn call(
+        &self,
+        caller: Caller,
+        Routed { operation, parameters }: Routed,
+        (wall, id): (SystemTime, &str),
+    ) -> Call {
+        let of = |access| KeyInUse::new(self.shared.keys.clone(), access);
+        let key = caller.access.clone().map(of);
+        let (query, body, tags) = (QueryPairs::default(), Body::new(), None);
+        let (request, now) = (id.to_owned(), timestamp(wall));
+        Call { operation, parameters, query, body, tags, caller, key, request, now }
+    }
+
     /// Writes down that a change was refused before anything was tried; what was refused stays refused, whatever the
     /// disk says.
-    async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
+    pub(super) async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
         let name = audited(call.operation);
         if let (Ok(store), false) = (&self.store, name.is_empty()) {
             let mut record = call.record(&name, &Err(refusal.clone()));

@@ -28,7 +28,7 @@ async fn a_change_whose_key_is_revoked_meanwhile_is_not_made() {
         let (more, rest) = oneshot::channel::<Bytes>();
         // It is known who asks once the body is looked at.
         let first = async move {
-            drop(begun.send(()));
+            let _ = begun.send(());
             Bytes::from_static(b" ")
         };
         let rest = async move { rest.await.unwrap() };
