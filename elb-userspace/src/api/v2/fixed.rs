@@ -80,7 +80,7 @@ pub(super) fn answer(
             let keys = ["id", "name", "description", "enabled", "loadbalancer_id", "listener_id"];
             keys.iter().map(|key| ((*key).to_owned(), Value::Null)).collect()
         });
-        return query.page(many, items, &like, "");
+        return query.page(many, &items, &like, "");
     };
     let id = decoded(id);
     let is_meant = |item: &&Value| item.get("id").or(item.get("name")) == Some(&json!(id));

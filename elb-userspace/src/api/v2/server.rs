@@ -11,14 +11,14 @@ use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::dialect::Dialect;
-use super::list::ListQuery;
+use super::list::{Items, ListQuery};
 use super::path::{Asked, Target, asked};
 use super::request::Given;
 use super::shown::{shown, statuses};
 use super::{fixed, tags, versions};
 use crate::api::tcp::Peer;
 use crate::api::v3::ApiServer;
-use crate::api::v3::face::{Asker, Fault, request_id, shortened};
+use crate::api::v3::face::{Asker, Fault, Listed, request_id, shortened};
 use crate::source::store::{Body, DocumentKind};
 
 /// What answers requests of version 2, and those that look for versions.
@@ -182,15 +182,15 @@ impl Call<'_> {
     }
 
     async fn list(&self, kind: DocumentKind, pool: Option<&str>) -> Answer {
-        let items = self.server.resources(&self.asker, kind, pool, None).await?;
-        let items = items.iter().map(|item| shown(kind, self.dialect, item)).collect();
+        let listed = self.server.listed(&self.asker, kind, pool).await?;
+        let items = ListedItems { listed, kind, dialect: self.dialect };
         let like = shown(kind, self.dialect, &Body::new());
-        Ok((StatusCode::OK, self.query.page(key(kind).1, items, &like, &self.url)?))
+        Ok((StatusCode::OK, self.query.page(key(kind).1, &items, &like, &self.url)?))
     }
 
     async fn show(&self, kind: DocumentKind, pool: Option<&str>, id: &str) -> Result<Body, Fault> {
-        let found = self.server.resources(&self.asker, kind, pool, Some(id)).await?;
-        Ok(found.first().map(|item| shown(kind, self.dialect, item)).unwrap_or_default())
+        let found = self.server.resource(&self.asker, (kind, id), pool).await?;
+        Ok(shown(kind, self.dialect, &found))
     }
 
     async fn create(&self, kind: DocumentKind, pool: Option<&str>) -> Answer {
@@ -293,6 +293,37 @@ impl Call<'_> {
     fn translated(&self, kind: DocumentKind, is_new: bool) -> Result<Body, Fault> {
         let (body, project) = (self.given(kind)?, self.asker.project());
         Given { kind, dialect: self.dialect, is_new, body: &body, project }.translated()
+    }
+}
+
+/// Resources of the store, as items of a list.
+struct ListedItems<'a> {
+    listed: Listed<'a>,
+    kind: DocumentKind,
+    dialect: Dialect,
+}
+
+impl Items for ListedItems<'_> {
+    fn count(&self) -> usize {
+        self.listed.documents().len()
+    }
+
+    fn known(&self, at: usize, key: &str) -> Option<Value> {
+        let document = self.listed.documents().get(at)?;
+        match key {
+            "id" => Some(document.id.to_string().into()),
+            // They are the same in version 2, and of no other resource.
+            "name" | "description" | "protocol" | "protocol_port" | "address" | "weight" => {
+                document.body.get(key).cloned()
+            }
+            _ => None,
+        }
+    }
+
+    fn shown(&self, at: usize) -> Body {
+        let document = self.listed.documents().get(at);
+        let v3 = document.map(|document| self.listed.show(document)).unwrap_or_default();
+        shown(self.kind, self.dialect, &v3)
     }
 }
 

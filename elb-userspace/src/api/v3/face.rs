@@ -1,5 +1,6 @@
 //! What other faces of the API ask of this one: who a client is, one operation, and resources as they are.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use axum::body::Body as HttpBody;
@@ -16,7 +17,8 @@ use super::server::{ApiServer, wall};
 pub(in crate::api) use super::validation::{Messages, brief, shortened};
 use super::{ids, keys};
 use crate::api::tcp::Peer;
-use crate::source::store::{Body, Document, DocumentKind};
+use crate::model::ResourceId;
+use crate::source::store::{Body, Document, DocumentKind, Documents, Store};
 
 /// The one flavor, by its id.
 pub(in crate::api) const ONE_FLAVOR: &str = resources::FLAVOR;
@@ -158,50 +160,103 @@ impl ApiServer {
         Fault { is_recorded: true, ..refusal.into() }
     }
 
-    /// The resources of a kind, of one pool or with one id where that is asked for, in the order of their ids. Each
-    /// has `provisioning_status` and `operating_status`, a member its `pool_id`, and a listener `allowed_cidrs`.
-    pub(in crate::api) async fn resources(
+    /// One resource; a member is of this pool, where one is named. It has `provisioning_status` and `operating_status`, a
+    /// member its `pool_id`, and a listener `allowed_cidrs`.
+    pub(in crate::api) async fn resource(
+        &self,
+        asker: &Asker,
+        (kind, id): (DocumentKind, &str),
+        pool: Option<&str>,
+    ) -> Result<Body, Fault> {
+        // Where one member is meant, only that one is asked for.
+        let of = id.parse().ok();
+        let host = self.host_state(of.filter(|_| kind == DocumentKind::Member)).await?;
+        let documents = self.opened()?.read();
+        let view = View::new(&documents, host);
+        let pool = own_pool(&view, asker, pool)?;
+        let found = of.and_then(|id| documents.get(kind, id)).filter(|one| {
+            is_own(&documents, asker, one)
+                && pool.is_none_or(|pool| one.reference("pool_id") == Some(pool))
+        });
+        Ok(shown(&view, found.ok_or_else(|| Refusal::not_found(kind, id))?))
+    }
+
+    /// The resources of a kind, or the members of a pool, in the order of their ids: none of them is shown yet.
+    pub(in crate::api) async fn listed(
         &self,
         asker: &Asker,
         kind: DocumentKind,
         pool: Option<&str>,
-        id: Option<&str>,
-    ) -> Result<Vec<Body>, Fault> {
-        let store = self.store.as_ref();
-        let store =
-            store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
-        // Where one member is meant, only that one is asked for.
-        let member = id.filter(|_| kind == DocumentKind::Member).and_then(|id| id.parse().ok());
-        let health = self.health(member).await;
-        let host = HostState { limits: self.limits, reached: store.reached(), health };
+    ) -> Result<Listed<'_>, Fault> {
+        let (host, store) = (self.host_state(None).await?, self.opened()?);
         let documents = store.read();
         let view = View::new(&documents, host);
-        let is_own = |document: &Document| {
-            document.project == asker.caller.project && !resources::is_of_pair(&documents, document)
-        };
-        let pool = match pool {
-            None => None,
-            Some(id) => {
-                let found = view.get(asker.project(), DocumentKind::Pool, id)?;
-                let found = Some(found).filter(|found| is_own(found));
-                Some(found.ok_or_else(|| Refusal::not_found(DocumentKind::Pool, id))?.id)
+        let is_own = |one: &&Arc<Document>| is_own(&documents, asker, one);
+        let found = match own_pool(&view, asker, pool)? {
+            None => documents.of(kind).filter(is_own).cloned().collect(),
+            Some(pool) => {
+                let of_pool = documents.referring(kind, "pool_id", pool);
+                of_pool.filter(is_own).cloned().collect()
             }
         };
-        let is_meant = |document: &&Arc<Document>| {
-            is_own(document) && pool.is_none_or(|pool| document.reference("pool_id") == Some(pool))
-        };
-        let show = |document: &Arc<Document>| shown(&view, document);
-        let Some(id) = id else {
-            return Ok(documents.of(kind).filter(is_meant).map(show).collect());
-        };
-        let one = id.parse().ok().and_then(|id| documents.get(kind, id)).filter(is_meant);
-        Ok(vec![shown(&view, one.ok_or_else(|| Refusal::not_found(kind, id))?)])
+        Ok(Listed { store, host: Cell::new(Some(view.host)), found })
+    }
+
+    fn opened(&self) -> Result<&Store, Refusal> {
+        let unusable = |why| Refusal::internal(format!("the store cannot be used: {why}"));
+        self.store.as_ref().map_err(unusable)
+    }
+
+    async fn host_state(&self, member: Option<ResourceId>) -> Result<HostState, Refusal> {
+        let reached = self.opened()?.reached();
+        Ok(HostState { limits: self.limits, reached, health: self.health(member).await })
     }
 
     /// Whether it is served by TLS.
     pub(in crate::api) const fn is_secure(&self) -> bool {
         self.settings.tls_certificate.is_some()
     }
+}
+
+/// Resources of a list. The store is read for one of them at a time, so that writes need not wait for a long list.
+pub(in crate::api) struct Listed<'a> {
+    store: &'a Store,
+    host: Cell<Option<HostState>>,
+    found: Vec<Arc<Document>>,
+}
+
+impl Listed<'_> {
+    /// In the order of their ids.
+    pub(in crate::api) fn documents(&self) -> &[Arc<Document>] {
+        &self.found
+    }
+
+    /// One of them, as it is shown.
+    pub(in crate::api) fn show(&self, document: &Document) -> Body {
+        let documents = self.store.read();
+        let view = View::new(&documents, self.host.take().unwrap_or_else(HostState::unbounded));
+        let shown = shown(&view, document);
+        self.host.set(Some(view.host));
+        shown
+    }
+}
+
+fn is_own(documents: &Documents, asker: &Asker, document: &Document) -> bool {
+    document.project == asker.project() && !resources::is_of_pair(documents, document)
+}
+
+/// The pool of a path, if there is one in it.
+fn own_pool(
+    view: &View<'_>,
+    asker: &Asker,
+    pool: Option<&str>,
+) -> Result<Option<ResourceId>, Refusal> {
+    let Some(id) = pool else { return Ok(None) };
+    let found = view.get(asker.project(), DocumentKind::Pool, id)?;
+    if !is_own(view.documents, asker, &found) {
+        return Err(Refusal::not_found(DocumentKind::Pool, id));
+    }
+    Ok(Some(found.id))
 }
 
 fn shown(view: &View<'_>, document: &Document) -> Body {

@@ -257,7 +257,6 @@ impl Plain {
                 let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
-                        && whole.is_none_or(|pool| document.reference("pool_id") == Some(pool))
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
                 let is_filtered =
@@ -272,8 +271,13 @@ impl Plain {
                     }
                     shown
                 };
-                let meant = documents.of(self.kind).filter(is_meant);
-                let items = meant.map(|one| list::Item::new(one.id, || show(one)));
+                let meant: Vec<_> = match whole {
+                    Some(pool) => {
+                        documents.referring(self.kind, "pool_id", pool).filter(is_meant).collect()
+                    }
+                    None => documents.of(self.kind).filter(is_meant).collect(),
+                };
+                let items = meant.into_iter().map(|one| list::Item::new(one.id, || show(one)));
                 list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {

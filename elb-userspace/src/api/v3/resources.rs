@@ -27,6 +27,7 @@ pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::ApiLimits;
 pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::listener::takes_ports_of;
+pub(super) use self::member::has_offline_member;
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
 pub use self::relations::MemberHealths;
 pub(super) use self::relations::View;

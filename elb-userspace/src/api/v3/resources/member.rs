@@ -141,6 +141,15 @@ pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     Value::Object(all)
 }
 
+/// Whether a member of a pool that is used failed its probes.
+pub(in crate::api::v3) fn has_offline_member(view: &View<'_>, pool: &Document) -> bool {
+    let is_offline = |member: &&Document| {
+        view.host.health.get(&member.id).is_some_and(|(status, _)| status == "OFFLINE")
+    };
+    !view.listeners_of_pool(pool.id).is_empty()
+        && view.members_of_pool(pool.id).iter().any(is_offline)
+}
+
 /// What is known of its health: nothing where no listener uses the pool, and no result yet where the agent does not
 /// know it yet.
 fn health(
