@@ -37,6 +37,7 @@ use super::signed_dates::{SignedDates, SignedGap};
 use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
+use crate::api::guests::Guests;
 use crate::api::shape::diagnose::DiagnoseRequest;
 use crate::api::shape::error::ErrorCode;
 use crate::api::shape::status::timestamp;
@@ -48,8 +49,8 @@ use crate::model::select::ResourceKind;
 use crate::source::api::ApiSettings;
 use crate::source::store::{Body, Store};
 
-/// Connections at once; others wait.
-const CONNECTIONS: usize = 256;
+/// Connections that are taken at once; fewer are served.
+const CONNECTIONS: usize = 1024;
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
 /// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
@@ -125,7 +126,8 @@ impl ApiServer {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot serve the API on {listen}"))?;
         tracing::info!(%listen, tls = tls.is_some(), "the API is served");
-        let entrance = TcpEntrance { listener, tls, connections: CONNECTIONS, what: "the API" };
+        let (connections, guests) = (CONNECTIONS, Some(Guests::default()));
+        let entrance = TcpEntrance { listener, tls, connections, guests, what: "the API" };
         let ended = async {
             // Where the agent is gone, so is the API.
             let _ = end.wait_for(|end| *end).await;
@@ -169,11 +171,13 @@ impl ApiServer {
                 Err(self.slowed(peer, refusal).await)
             }
             Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
+                peer.is_known();
                 let body = read(body).await?;
                 answer(caller, &Received { body: &body, ..head }).await
             }
             // Nothing that is in the body counts.
             Ok(Claim::Known(caller)) => {
+                peer.is_known();
                 discard(body).await;
                 answer(caller, &head).await
             }
@@ -184,7 +188,10 @@ impl ApiServer {
                 // Room is for those who are not known, and while they are not.
                 drop(room);
                 match verified {
-                    Ok(caller) => answer(caller, &received).await,
+                    Ok(caller) => {
+                        peer.is_known();
+                        answer(caller, &received).await
+                    }
                     Err(refusal) => {
                         drop(bytes);
                         Err(self.slowed(peer, refusal).await)
@@ -353,7 +360,7 @@ impl ApiServer {
         if refusal.status != StatusCode::UNAUTHORIZED {
             return refusal;
         }
-        let (Peer(address), now) = (peer, Instant::now());
+        let (address, now) = (peer.address, Instant::now());
         let wait = {
             let failures = &self.shared.failures;
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);

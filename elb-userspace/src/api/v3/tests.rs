@@ -102,7 +102,7 @@ impl Scene {
         let kept = keys_file.clone();
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
         let server = ApiServer::new(settings.clone(), LIMITS, files, Ok(store.clone()), queries);
-        let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
+        let peer = Extension(Peer::of(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
         Self {
             router,
