@@ -46,6 +46,15 @@ impl StoredSource {
         Some(Self { path, settings, store, file, taken: 0, refused: None, gap: None })
     }
 
+    /// The API of a host whose file was right once and cannot be read now: it says so. Which store it names, and by which
+    /// rules its documents are served, is not known.
+    pub(in crate::agent) fn unopened(settings: ApiSettings, config: &Config, why: String) -> Self {
+        let path = settings.store_file(&config.agent.state_dir);
+        tracing::error!(store = %path.display(), why, "the API's store is not opened");
+        let file = Arc::default();
+        Self { path, settings, store: Err(why), file, taken: 0, refused: None, gap: None }
+    }
+
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
     fn judge_by(&self, source: &SourceText) {
         let config = file::parse_source(source, &Host::default()).0;
@@ -64,7 +73,8 @@ impl StoredSource {
             }
             Err(why) => {
                 let what = format!("the store cannot be used: {why}");
-                let fix = "restore a copy of it, or remove it to begin with an empty one, and start the agent again";
+                let fix = "put that right (a damaged store: restore a copy of it, or remove it to begin with an empty one), \
+                           and start the agent again";
                 (source.with_error(&self.path, what, fix), 0)
             }
         }

@@ -202,11 +202,6 @@ impl ApiServer {
         Ok(Listed { store, host: Cell::new(Some(view.host)), found })
     }
 
-    fn opened(&self) -> Result<&Store, Refusal> {
-        let unusable = |why| Refusal::internal(format!("the store cannot be used: {why}"));
-        self.store.as_ref().map_err(unusable)
-    }
-
     async fn host_state(&self, member: Option<ResourceId>) -> Result<HostState, Refusal> {
         let reached = self.opened()?.reached();
         Ok(HostState { limits: self.limits, reached, health: self.health(member).await })

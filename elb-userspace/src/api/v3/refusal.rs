@@ -19,7 +19,7 @@ impl Refusal {
     }
 
     /// One of each.
-    pub(super) const fn every() -> [Self; 11] {
+    pub(super) const fn every() -> [Self; 12] {
         [
             Self::invalid(String::new()),
             Self::not_supported(String::new()),
@@ -27,6 +27,7 @@ impl Refusal {
             Self::quota(String::new()),
             Self::conflict(String::new()),
             Self::internal(String::new()),
+            Self::unavailable(String::new()),
             Self::no_such_path(String::new()),
             Self::unauthenticated(String::new()),
             Self::forbidden(String::new()),
@@ -68,6 +69,11 @@ impl Refusal {
     /// The agent, and not the request, is at fault.
     pub(super) const fn internal(message: String) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ELB.8906", message)
+    }
+
+    /// There is nothing to answer from until something on this host is put right.
+    pub(super) const fn unavailable(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ELB.8906", message)
     }
 
     /// The API has no such path.

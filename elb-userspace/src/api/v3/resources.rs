@@ -144,7 +144,7 @@ pub(super) fn listeners_of_group(view: &View<'_>, group: &Document) -> Value {
 pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
     match document.kind {
         DocumentKind::LoadBalancer => load_balancer::show(view, document),
-        DocumentKind::Listener => listener::show(document),
+        DocumentKind::Listener => listener::show(view, document),
         DocumentKind::Pool => pool::show(view, document),
         DocumentKind::Member => member::show(view, document),
         DocumentKind::HealthMonitor => health_monitor::show(document),

@@ -239,9 +239,7 @@ impl ApiServer {
             Ok(known) => known,
             Err(refusal) => return Err(self.noted(&call, refusal).await),
         };
-        let store = self.store.as_ref();
-        let store =
-            store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
+        let store = self.opened()?;
         if let Err(refusal) = understand(&mut call, query, body) {
             return Err(self.noted(&call, refusal).await);
         }
@@ -258,6 +256,12 @@ impl ApiServer {
             Known::Further(further) => further.answer(&call, store, base, health).await?,
         };
         judged(reply, operation)
+    }
+
+    /// The store, or why there is none.
+    pub(super) fn opened(&self) -> Result<&Store, Refusal> {
+        let unusable = |why| Refusal::unavailable(format!("the store cannot be used: {why}"));
+        self.store.as_ref().map_err(unusable)
     }
 
     /// A request for an operation, of which nothing else is understood yet.

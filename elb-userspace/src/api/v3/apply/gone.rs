@@ -38,6 +38,21 @@ pub(super) fn gone(documents: &Documents, wanted: &WantedIds) -> Vec<Document> {
     all.map(|one| (**one).clone()).collect()
 }
 
+/// The load balancers that a resource belongs to.
+pub(super) fn above(documents: &Documents, one: &Document) -> Vec<ResourceId> {
+    let pool = match one.kind {
+        DocumentKind::Pool => Some(one.id),
+        DocumentKind::Member | DocumentKind::HealthMonitor => one.reference("pool_id"),
+        _ => None,
+    };
+    let of_pool = pool.into_iter().flat_map(|pool| {
+        let own = documents.get(DocumentKind::Pool, pool).into_iter();
+        own.chain(documents.referring(DocumentKind::Listener, "default_pool_id", pool))
+    });
+    let parts = of_pool.map(AsRef::as_ref).chain([one]);
+    parts.filter_map(|one| one.reference("loadbalancer_id")).collect()
+}
+
 /// What keeps a resource from being taken away, and a member from another pool.
 pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<String> {
     let is_protected = match gone.kind {
