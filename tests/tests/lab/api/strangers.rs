@@ -18,7 +18,7 @@ use elb_tests::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     runtime,
     sync::watch,
     task::JoinSet,
@@ -27,10 +27,14 @@ use tokio::{
 use super::{ApiScene, Session, clients::Curl, make_service};
 use crate::scene::LIMIT;
 
-/// Clients at once; most of them wait to be served at all.
+/// Clients at once; most of them wait to be served at all, or are cut off at once.
 const CLIENTS: usize = 10_000;
+/// Where they come from, none of them from where the client does that is known.
+const ADDRESSES: usize = 16;
 /// So many of them are answered, or cut off, while memory and probes are looked at.
 const SERVED: u64 = 1000;
+/// Calls of the client that is known meanwhile.
+const CALLS: usize = 10;
 /// Bytes of the largest body that is read.
 const BODY: usize = 1 << 20;
 /// What all of them together may take of the agent's memory: 256 connections with 64 KiB of a body, buffers of 16 KiB
@@ -112,6 +116,14 @@ async fn client(mut stream: TcpStream, words: Arc<Words>) -> std::io::Result<()>
     }
 }
 
+/// A connection from one of the addresses.
+async fn connected(n: usize, target: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let last = u8::try_from(n)? + 2;
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    Ok(socket.connect(target).await?)
+}
+
 async fn all_clients(
     target: SocketAddr,
     words: Vec<Arc<Words>>,
@@ -122,7 +134,7 @@ async fn all_clients(
     for n in 0..CLIENTS {
         let (words, served) = (words[n % KINDS.len()].clone(), served.clone());
         clients.spawn(async move {
-            let Ok(stream) = TcpStream::connect(target).await else { return };
+            let Ok(stream) = connected(n % ADDRESSES, target).await else { return };
             // Cut off or answered: it was served.
             let _ = client(stream, words).await;
             served[n % KINDS.len()].fetch_add(1, Ordering::Relaxed);
@@ -153,7 +165,8 @@ impl ApiScene {
     }
 }
 
-/// Ten thousand slow or malformed clients leave the agent's memory, its probes and its packets as they were.
+/// Ten thousand slow or malformed clients leave the agent's memory, its probes and its packets as they were, and keep no
+/// known client waiting.
 #[test]
 fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
     allow_descriptors(CLIENTS)?;
@@ -181,13 +194,17 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
         Ok(())
     });
     let count = || served.each_ref().map(|count| count.load(Ordering::Relaxed));
-    let mut most = 0;
+    let (mut most, mut calls) = (0, 0);
     wait_for("clients to be answered or cut off", STUCK, || {
         most = most.max(session.scene.resident()?);
+        // They hold all places that strangers have, and none of its.
+        session.get("list_members", json!({"pool_id": made.pool}), "members")?;
+        calls += 1;
         let (probed, _) = session.scene.probed()?;
         let is_over = count().iter().sum::<u64>() >= SERVED
             && count().iter().all(|count| *count > 0)
-            && probed >= before.0.0 + 2 * PROBES;
+            && probed >= before.0.0 + 2 * PROBES
+            && calls >= CALLS;
         Ok(is_over.then_some(()))
     })?;
     let more = most.saturating_sub(before.1);
