@@ -11,14 +11,15 @@ use axum::{Extension, Router};
 use serde_json::{Value, json};
 
 use super::dialect::Dialect;
-use super::list::{Items, ListQuery};
+use super::list::ListQuery;
+use super::listed::ListedItems;
 use super::path::{Asked, Target, asked};
 use super::request::Given;
 use super::shown::{shown, statuses};
 use super::{fixed, tags, versions};
 use crate::api::tcp::Peer;
 use crate::api::v3::ApiServer;
-use crate::api::v3::face::{Asker, Fault, Listed, request_id, shortened};
+use crate::api::v3::face::{Asker, Fault, request_id, shortened};
 use crate::source::store::{Body, DocumentKind};
 
 /// What answers requests of version 2, and those that look for versions.
@@ -293,37 +294,6 @@ impl Call<'_> {
     fn translated(&self, kind: DocumentKind, is_new: bool) -> Result<Body, Fault> {
         let (body, project) = (self.given(kind)?, self.asker.project());
         Given { kind, dialect: self.dialect, is_new, body: &body, project }.translated()
-    }
-}
-
-/// Resources of the store, as items of a list.
-struct ListedItems<'a> {
-    listed: Listed<'a>,
-    kind: DocumentKind,
-    dialect: Dialect,
-}
-
-impl Items for ListedItems<'_> {
-    fn count(&self) -> usize {
-        self.listed.documents().len()
-    }
-
-    fn known(&self, at: usize, key: &str) -> Option<Value> {
-        let document = self.listed.documents().get(at)?;
-        match key {
-            "id" => Some(document.id.to_string().into()),
-            // They are the same in version 2, and of no other resource.
-            "name" | "description" | "protocol" | "protocol_port" | "address" | "weight" => {
-                document.body.get(key).cloned()
-            }
-            _ => None,
-        }
-    }
-
-    fn shown(&self, at: usize) -> Body {
-        let document = self.listed.documents().get(at);
-        let v3 = document.map(|document| self.listed.show(document)).unwrap_or_default();
-        shown(self.kind, self.dialect, &v3)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::authentication::Caller;
-use super::keys::KeyInUse;
+use super::key_file::KeyInUse;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::table::Operation;

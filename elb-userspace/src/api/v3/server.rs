@@ -16,15 +16,16 @@ use axum::{Extension, Router};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::authentication::{Caller, Claim, Received, SignedClaim};
+use super::authentication::{Caller, Received};
+use super::bodies::Room;
 pub(super) use super::bodies::{BODY, read};
-use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::Failures;
 use super::ids;
-use super::keys::{self, KeyFile, KeyInUse};
+use super::key_file::{KeyFile, KeyInUse};
+use super::keys;
 use super::member_checks::MemberChecks;
 use super::operations::{self, Known, VERSIONS};
 use super::page;
@@ -38,14 +39,10 @@ use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
 use crate::api::guests::Guests;
-use crate::api::shape::diagnose::DiagnoseRequest;
-use crate::api::shape::error::ErrorCode;
 use crate::api::shape::status::timestamp;
 use crate::api::tcp::{Peer, TcpEntrance};
 use crate::api::tls;
-use crate::diagnosis::report::Report;
 use crate::model::ResourceId;
-use crate::model::select::ResourceKind;
 use crate::source::api::ApiSettings;
 use crate::source::store::{Body, Store};
 
@@ -53,9 +50,6 @@ use crate::source::store::{Body, Store};
 const CONNECTIONS: usize = 1024;
 /// How long the agent may take to say how members are.
 const HEALTH: Duration = Duration::from_secs(2);
-/// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
-const DIAGNOSIS_TRIES: u32 = 60;
-const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
 
 /// Serves the API.
 #[derive(Clone)]
@@ -64,7 +58,7 @@ pub struct ApiServer {
     pub(super) limits: ApiLimits,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The files of an API, next to its store.
@@ -76,14 +70,14 @@ pub struct ApiFiles {
 }
 
 /// What requests have to do with each other.
-struct Shared {
-    keys: Arc<Mutex<KeyFile>>,
-    replays: Mutex<Replays>,
-    signed: SignedDates,
+pub(super) struct Shared {
+    pub(super) keys: Arc<Mutex<KeyFile>>,
+    pub(super) replays: Mutex<Replays>,
+    pub(super) signed: SignedDates,
     gap: Option<SignedGap>,
-    unverified: Room,
-    failures: Mutex<Failures>,
-    checks: MemberChecks,
+    pub(super) unverified: Room,
+    pub(super) failures: Mutex<Failures>,
+    pub(super) checks: MemberChecks,
 }
 
 impl ApiServer {
@@ -151,54 +145,6 @@ impl ApiServer {
             self.answered(caller, received, wall(), id).await
         };
         self.identified(peer, parts, body, answer).await
-    }
-
-    /// Finds out who asks, and lets the request be answered. Nothing of a body is read for those who are not known.
-    pub(super) async fn identified<T>(
-        &self,
-        peer: Peer,
-        parts: &Parts,
-        body: HttpBody,
-        answer: impl AsyncFnOnce(Caller, &Received<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let wall = wall();
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let (method, headers) = (parts.method.as_str(), &parts.headers);
-        let head = Received { method, path, query, headers, body: &[] };
-        match self.claim(&head, wall) {
-            Err(refusal) => {
-                discard(body).await;
-                Err(self.slowed(peer, refusal).await)
-            }
-            Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
-                peer.is_known();
-                let body = read(body).await?;
-                answer(caller, &Received { body: &body, ..head }).await
-            }
-            // Nothing that is in the body counts.
-            Ok(Claim::Known(caller)) => {
-                peer.is_known();
-                discard(body).await;
-                answer(caller, &head).await
-            }
-            Ok(Claim::Signed(claim)) => {
-                let Held { bytes, room } = self.shared.unverified.read(body).await?;
-                let received = Received { body: &bytes, ..head };
-                let verified = self.verified(&claim, &received, wall).await;
-                // Room is for those who are not known, and while they are not.
-                drop(room);
-                match verified {
-                    Ok(caller) => {
-                        peer.is_known();
-                        answer(caller, &received).await
-                    }
-                    Err(refusal) => {
-                        drop(bytes);
-                        Err(self.slowed(peer, refusal).await)
-                    }
-                }
-            }
-        }
     }
 
     /// What is answered to a caller who is known.
@@ -295,88 +241,11 @@ impl ApiServer {
         refusal
     }
 
-    /// Begins to find out what keeps a member from working.
-    fn check_member(&self, call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
-        let (reply, job, member) = self.shared.checks.begin(call, view)?;
-        let server = self.clone();
-        tokio::spawn(async move {
-            let found = server.diagnosed(member).await;
-            server.shared.checks.end(job, found, timestamp(wall()));
-        });
-        Ok(reply)
-    }
-
-    /// What the agent finds of a member; where it has many to look at, this one waits.
-    async fn diagnosed(&self, member: ResourceId) -> Result<Report, String> {
-        let target = Some(ResourceKind::Member.before(&member.to_string()));
-        let request = DiagnoseRequest { target, inspection: None };
-        for _ in 0..DIAGNOSIS_TRIES {
-            let (answer, answered) = oneshot::channel();
-            let ended = || "the agent ended meanwhile".to_owned();
-            let query = Query::Diagnose(request.clone(), answer);
-            self.queries.send(query).await.map_err(|_| ended())?;
-            match answered.await.map_err(|_| ended())? {
-                Ok(diagnosis) => {
-                    let report = diagnosis.reports.into_iter().next();
-                    return report.ok_or_else(|| "there is nothing to be found out".to_owned());
-                }
-                Err(error) if error.code == ErrorCode::Busy => sleep(DIAGNOSIS_WAIT).await,
-                Err(error) => return Err(error.message),
-            }
-        }
-        Err("the agent was busy with other members all the time".to_owned())
-    }
-
-    fn claim(&self, head: &Received<'_>, wall: SystemTime) -> Result<Claim, Refusal> {
-        let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = file.now().map_err(|error| {
-            tracing::error!("the API takes no requests: {error:#}");
-            Refusal::internal("the keys of this host cannot be used; its log says why".to_owned())
-        })?;
-        head.claim(keys, wall)
-    }
-
-    async fn verified(
-        &self,
-        claim: &SignedClaim,
-        received: &Received<'_>,
-        wall: SystemTime,
-    ) -> Result<Caller, Refusal> {
-        let verified = {
-            let mut replays = self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner);
-            claim.verified(received, &mut replays, (Instant::now(), wall))?
-        };
-        if let Some((access, date)) = &verified.dated {
-            self.shared.signed.keep(access, *date).await?;
-        }
-        Ok(verified.caller)
-    }
-
     /// The project of those who name none.
     pub(super) fn own_project(&self) -> Result<String, Refusal> {
         let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = file.now().map_err(|error| Refusal::internal(format!("{error:#}")))?;
         keys.project_for_new().map_err(|error| Refusal::invalid(error.to_string()))
-    }
-
-    /// Wrong credentials wait for their answer.
-    async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
-        if refusal.status != StatusCode::UNAUTHORIZED {
-            return refusal;
-        }
-        let (address, now) = (peer.address, Instant::now());
-        let wait = {
-            let failures = &self.shared.failures;
-            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            let wait = failures.note(address, now);
-            if failures.is_to_be_said(now) {
-                let since_start = super::failures::wrong_credentials();
-                tracing::warn!(%address, since_start, "wrong credentials for the API");
-            }
-            wait
-        };
-        sleep(wait).await;
-        refusal
     }
 
     /// How a member is, or all are, as the agent knows it; nothing where it does not answer soon.
