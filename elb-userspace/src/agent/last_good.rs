@@ -122,7 +122,7 @@ fn fall_back(
     let good = LastGood::find(config.as_ref(), &absolute, text);
     let was = good.and_then(|good| Some((file::parse_lenient("", &good.text).0?, good.at)));
     let all = || errors.iter().map(ToString::to_string).collect();
-    // Who asks the API is told why it has nothing to answer with.
+    // Who asks the API hears why it has nothing to answer with.
     let is_named = config.as_ref().is_none_or(|config| config.api.is_none() && names_api(text));
     let api = was.as_ref().filter(|_| is_named).and_then(|(was, _)| {
         let why = format!(

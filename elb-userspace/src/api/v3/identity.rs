@@ -1,4 +1,4 @@
-//! Who sent a request: found out before its body is read, as far as that is possible. Wrong credentials wait.
+//! Who sent a request: found out before its body is read, unless a signature is of that, too. Wrong credentials wait.
 
 use std::sync::PoisonError;
 use std::time::SystemTime;

@@ -1,5 +1,5 @@
-//! Signatures of requests that change something: each is taken once, whatever the clock is set to and whichever agent
-//! took it.
+//! Signatures of requests that change something: each is taken once, whatever the clock is set to, and not again by the
+//! next agent.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};

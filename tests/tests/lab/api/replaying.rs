@@ -43,7 +43,7 @@ impl Eavesdropper {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = String::from_utf8(heard)?;
         let begin = text.rfind(&format!("{method} /")).context("no such request")?;
-        Ok(text[begin..].as_bytes().to_vec())
+        Ok(text.as_bytes()[begin..].to_vec())
     }
 }
 

@@ -40,11 +40,8 @@ pub(super) fn gone(documents: &Documents, wanted: &WantedIds) -> Vec<Document> {
 
 /// The load balancers that a resource belongs to.
 pub(super) fn above(documents: &Documents, one: &Document) -> Vec<ResourceId> {
-    let pool = match one.kind {
-        DocumentKind::Pool => Some(one.id),
-        DocumentKind::Member | DocumentKind::HealthMonitor => one.reference("pool_id"),
-        _ => None,
-    };
+    let is_pool = one.kind == DocumentKind::Pool;
+    let pool = if is_pool { Some(one.id) } else { one.reference("pool_id") };
     let of_pool = pool.into_iter().flat_map(|pool| {
         let own = documents.get(DocumentKind::Pool, pool).into_iter();
         own.chain(documents.referring(DocumentKind::Listener, "default_pool_id", pool))
