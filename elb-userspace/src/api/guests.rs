@@ -1,13 +1,14 @@
 //! Who may be served at once: clients that showed credentials have places that others cannot take, and those that did
-//! not yet share the rest, each network a part of it.
+//! not yet share the rest, each network a part of it. While others wait, who shows none soon gives the place up.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Connections of known clients that are served at once, and of others; more of them wait.
 const KNOWN: usize = 128;
@@ -22,6 +23,9 @@ const TAKEN: usize = 512;
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// Networks that are remembered.
 const NETWORKS: usize = 10_000;
+/// How long a connection without credentials is served while others wait, and how often it is asked whether any do.
+const GRACE: Duration = Duration::from_secs(1);
+const ASKED: Duration = Duration::from_millis(200);
 
 /// An address, or the network that one who has an IPv6 address has all addresses of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +48,8 @@ pub(super) struct Guests(Arc<House>);
 struct House {
     known: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    /// How many wait, of known networks and of others.
+    waiting: [AtomicUsize; 2],
     lists: Mutex<Lists>,
 }
 
@@ -60,7 +66,8 @@ impl Default for Guests {
     fn default() -> Self {
         let (known, strangers) = (Semaphore::new(KNOWN), Semaphore::new(STRANGERS));
         let lists = Mutex::default();
-        Self(Arc::new(House { known: Arc::new(known), strangers: Arc::new(strangers), lists }))
+        let (known, strangers) = (Arc::new(known), Arc::new(strangers));
+        Self(Arc::new(House { known, strangers, waiting: Default::default(), lists }))
     }
 }
 
@@ -71,12 +78,33 @@ impl Guests {
         let mut lists = self.0.lists();
         let is_known = lists.known.get(&network).is_some_and(|last| now < *last + REMEMBERED);
         let own = if is_known { None } else { Some(lists.enter(network)?) };
-        let (house, place) = (self.0.clone(), Mutex::new(Place { own, permits: Vec::new() }));
-        Some(Guest { house, network, place })
+        let place = Place { own, permits: Vec::new(), is_proven: false };
+        Some(Guest { house: self.0.clone(), network, place: Mutex::new(place) })
+    }
+}
+
+/// One more that waits, until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl House {
+    const fn waiting_like(&self, is_stranger: bool) -> &AtomicUsize {
+        let [known, strangers] = &self.waiting;
+        if is_stranger { strangers } else { known }
+    }
+
     fn lists(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,16 +155,20 @@ struct Place {
     /// The places of its network, while it is a stranger.
     own: Option<Arc<Semaphore>>,
     permits: Vec<OwnedSemaphorePermit>,
+    /// It showed credentials itself.
+    is_proven: bool,
 }
 
 impl Guest {
     /// Waits for a place.
-    pub(super) async fn is_seated(&self) {
+    pub(super) async fn be_seated(&self) {
         let own = self.place().own.clone();
+        let waiting = self.house.waiting_like(own.is_some());
         let wanted = match own {
             Some(own) => vec![own, self.house.strangers.clone()],
             None => vec![self.house.known.clone()],
         };
+        let _waits = Waits::new(waiting);
         for one in wanted {
             // They are never closed.
             if let Ok(permit) = one.acquire_owned().await {
@@ -145,15 +177,32 @@ impl Guest {
         }
     }
 
+    /// Returns when it has its place without credentials for long enough, and others wait for it.
+    pub(super) async fn overstays(&self) {
+        sleep(GRACE).await;
+        loop {
+            let (is_proven, is_stranger) = {
+                let place = self.place();
+                (place.is_proven, place.own.is_some())
+            };
+            let waiting = self.house.waiting_like(is_stranger);
+            if !is_proven && waiting.load(Ordering::Relaxed) > 0 {
+                return;
+            }
+            sleep(ASKED).await;
+        }
+    }
+
     /// It showed credentials that are right: it takes no place of strangers any more, if there is another one.
-    pub(super) fn is_known(&self, now: Instant) {
+    pub(super) fn prove(&self, now: Instant) {
         self.house.lists().remember(self.network, now);
         let mut place = self.place();
+        place.is_proven = true;
         if place.own.is_none() {
             return;
         }
         if let Ok(permit) = self.house.known.clone().try_acquire_owned() {
-            *place = Place { own: None, permits: vec![permit] };
+            (place.own, place.permits) = (None, vec![permit]);
             self.house.lists().leave(self.network);
         }
     }
@@ -182,7 +231,7 @@ mod tests {
     }
 
     async fn seated(guest: &Guest) -> bool {
-        tokio::time::timeout(Duration::from_millis(10), guest.is_seated()).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(10), guest.be_seated()).await.is_ok()
     }
 
     #[tokio::test]
@@ -190,7 +239,7 @@ mod tests {
         let (guests, now) = (Guests::default(), Instant::now());
         let first = guests.arrive(FRIEND, now).unwrap();
         assert!(seated(&first).await);
-        first.is_known(now);
+        first.prove(now);
         drop(first);
         let mut held = Vec::new();
         for n in 0..20 {
@@ -230,9 +279,34 @@ mod tests {
         for (n, one) in all.iter().enumerate() {
             assert_eq!(seated(one).await, n < OF_NETWORK);
         }
-        all[0].is_known(now);
+        all[0].prove(now);
         assert!(seated(&all[OF_NETWORK]).await, "its place is free");
         assert!(guests.arrive(v6(999), now + REMEMBERED / 2).unwrap().place().own.is_none());
         assert!(guests.arrive(v6(999), now + REMEMBERED).unwrap().place().own.is_some());
+    }
+
+    /// Strangers on the address of a known client, as behind one gateway or on this host, keep it out for a moment only.
+    #[tokio::test]
+    async fn who_shows_nothing_gives_the_place_up_while_others_wait() {
+        let (guests, now) = (Guests::default(), Instant::now());
+        let proven = guests.arrive(FRIEND, now).unwrap();
+        assert!(seated(&proven).await);
+        proven.prove(now);
+        let mut held = Vec::new();
+        for _ in 1..KNOWN {
+            let one = guests.arrive(FRIEND, now).unwrap();
+            assert!(seated(&one).await);
+            held.push(one);
+        }
+        let long = GRACE + 2 * ASKED;
+        let idle = tokio::time::timeout(long, held[0].overstays()).await;
+        assert!(idle.is_err(), "no one waits");
+        let late = guests.arrive(FRIEND, now).unwrap();
+        let waits = async {
+            held[0].overstays().await;
+            drop(held);
+        };
+        tokio::join!(late.be_seated(), waits);
+        assert!(tokio::time::timeout(long, proven.overstays()).await.is_err());
     }
 }

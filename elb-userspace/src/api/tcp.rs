@@ -49,9 +49,9 @@ impl Peer {
     }
 
     /// It showed credentials that are right.
-    pub(super) fn is_known(&self) {
+    pub(super) fn prove(&self) {
         if let Some(guest) = &self.guest {
-            guest.is_known(Instant::now());
+            guest.prove(Instant::now());
         }
     }
 }
@@ -108,10 +108,21 @@ impl TcpEntrance {
             let (tls, ended) = (tls.clone(), ended.clone());
             tasks.spawn(async move {
                 if let Some(guest) = &guest {
-                    guest.is_seated().await;
+                    guest.be_seated().await;
                 }
-                if let Ok(Err(error)) = timeout(WHOLE, answer(stream, tls, router, ended)).await {
-                    tracing::debug!(%error, "a connection for {what} broke off");
+                let overstays = async {
+                    match &guest {
+                        Some(guest) => guest.overstays().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    served = timeout(WHOLE, answer(stream, tls, router, ended)) => {
+                        if let Ok(Err(error)) = served {
+                            tracing::debug!(%error, "a connection for {what} broke off");
+                        }
+                    }
+                    () = overstays => tracing::debug!(%address, "others wait for {what}"),
                 }
                 drop(place);
             });

@@ -34,13 +34,13 @@ impl ApiServer {
                 Err(self.slowed(peer, refusal).await)
             }
             Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
-                peer.is_known();
+                peer.prove();
                 let body = read(body).await?;
                 answer(caller, &Received { body: &body, ..head }).await
             }
             // Nothing that is in the body counts.
             Ok(Claim::Known(caller)) => {
-                peer.is_known();
+                peer.prove();
                 discard(body).await;
                 answer(caller, &head).await
             }
@@ -52,7 +52,7 @@ impl ApiServer {
                 drop(room);
                 match verified {
                     Ok(caller) => {
-                        peer.is_known();
+                        peer.prove();
                         answer(caller, &received).await
                     }
                     Err(refusal) => {

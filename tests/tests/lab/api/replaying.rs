@@ -1,4 +1,5 @@
-//! A change that the SDK signed is recorded on its way, and sent again by someone else.
+//! A change that the SDK signed is recorded on its way, and sent again by someone else; and one whose key is revoked while
+//! it is under way.
 
 use std::{
     io::{Read as _, Write as _},
@@ -84,14 +85,19 @@ fn sent(host: &NetNs, request: &[u8]) -> Result<String> {
         let mut stream = TcpStream::connect(target)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.write_all(request)?;
-        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-        while !is_whole(&answer) {
-            let size = stream.read(&mut piece)?;
-            ensure!(size > 0, "cut off: {}", String::from_utf8_lossy(&answer));
-            answer.extend(&piece[..size]);
-        }
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        answered(&mut stream)
     })?
+}
+
+/// A whole answer.
+fn answered(stream: &mut TcpStream) -> Result<String> {
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    while !is_whole(&answer) {
+        let size = stream.read(&mut piece)?;
+        ensure!(size > 0, "cut off: {}", String::from_utf8_lossy(&answer));
+        answer.extend(&piece[..size]);
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn names(session: &mut Session<'_>) -> Result<usize> {
@@ -159,5 +165,38 @@ fn a_signed_change_is_not_done_again_by_the_next_agent() -> Result<()> {
     let mut session = Session { client: Box::new(curl), scene: session.scene };
     session.make("create_load_balancer", json!({}), "loadbalancer", lb("two", "192.0.2.72"))?;
     ensure!(names(&mut session)? == 1);
+    Ok(())
+}
+
+/// The body of a change may take its time, in which its key is taken away.
+#[test]
+fn a_change_under_way_is_not_done_by_a_key_that_was_revoked() -> Result<()> {
+    let scene = ApiScene::start()?;
+    let (host, target) = (scene.lab.lb().clone(), target()?);
+    let Key { token, project, .. } = &scene.key;
+    let lb = json!({"name": "late", "vip_address": "192.0.2.73", "availability_zone_list": []});
+    let body = json!({"loadbalancer": lb}).to_string();
+    // The server says `Continue` once it knows who asks and reads the body.
+    let head = format!(
+        "POST /v3/{project}/elb/loadbalancers HTTP/1.1\r\nHost: h\r\nX-Auth-Token: {token}\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = host.run(|| TcpStream::connect(target))??;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(head.as_bytes())?;
+    let mut piece = [0; 4096];
+    let size = stream.read(&mut piece)?;
+    let said = String::from_utf8_lossy(&piece[..size]);
+    ensure!(said.starts_with("HTTP/1.1 100"), "{said}");
+    let mut revoke = scene.lab.lb().command(elb_bin()?);
+    revoke.args(["key", "revoke", "lab", "--config"]).arg(scene.agent.file());
+    output(revoke, STUCK)?;
+    stream.write_all(body.as_bytes())?;
+    let answer = answered(&mut stream)?;
+    ensure!(answer.starts_with("HTTP/1.1 401") && answer.contains("was revoked"), "{answer}");
+    ensure!(scene.agent.ask(&["lb", "list"])? == json!([]));
+    let records = scene.agent.run(&["audit"])?;
+    ensure!(records.contains("createLoadbalancer  -  APIGW.0301"), "{records}");
     Ok(())
 }

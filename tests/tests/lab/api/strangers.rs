@@ -29,7 +29,7 @@ use crate::scene::LIMIT;
 
 /// Clients at once; most of them wait to be served at all, or are cut off at once.
 const CLIENTS: usize = 10_000;
-/// Where they come from, none of them from where the client does that is known.
+/// Where they come from: the first one is that of the client that is known.
 const ADDRESSES: usize = 16;
 /// So many of them are answered, or cut off, while memory and probes are looked at.
 const SERVED: u64 = 1000;
@@ -119,7 +119,7 @@ async fn client(mut stream: TcpStream, words: Arc<Words>) -> std::io::Result<()>
 /// A connection from one of the addresses.
 async fn connected(n: usize, target: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    let last = u8::try_from(n)? + 2;
+    let last = u8::try_from(n)? + 1;
     socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
     Ok(socket.connect(target).await?)
 }
@@ -197,7 +197,7 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
     let (mut most, mut calls) = (0, 0);
     wait_for("clients to be answered or cut off", STUCK, || {
         most = most.max(session.scene.resident()?);
-        // They hold all places that strangers have, and none of its.
+        // They hold all places that strangers have, and its own for a moment only.
         session.get("list_members", json!({"pool_id": made.pool}), "members")?;
         calls += 1;
         let (probed, _) = session.scene.probed()?;
