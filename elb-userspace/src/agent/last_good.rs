@@ -108,6 +108,7 @@ pub(super) fn begin(file: &Path) -> Result<Beginning> {
         }
         config => {
             let beginning = fall_back(config, &errors, file, &text)?;
+            let stored = stored.or(beginning.stored);
             Ok(Beginning { stored, ..beginning })
         }
     }
@@ -123,6 +124,15 @@ fn fall_back(
     let good = LastGood::find(config.as_ref(), &absolute, text);
     let was = good.and_then(|good| Some((file::parse_lenient("", &good.text).0?, good.at)));
     let all = || errors.iter().map(ToString::to_string).collect();
+    // Who asks the API hears why it has nothing to answer with.
+    let is_named = config.as_ref().is_none_or(|config| config.api.is_none() && names_api(text));
+    let api = was.as_ref().filter(|_| is_named).and_then(|(was, _)| {
+        let why = format!(
+            "{} had errors when the agent started; correct it, and start the agent again",
+            file.display()
+        );
+        Some(StoredSource::unopened(was.api.clone()?, was, why))
+    });
     let (config, kept, at) = match (config, was) {
         (Some(config), None) => {
             return Ok(Beginning { config, right: None, problems: all(), stored: None });
@@ -146,7 +156,7 @@ fn fall_back(
         tracing::error!("{said}");
         problems.insert(0, said);
     }
-    Ok(Beginning { config, right: None, problems, stored: None })
+    Ok(Beginning { config, right: None, problems, stored: api })
 }
 
 /// Why there is no last good configuration.
@@ -173,6 +183,11 @@ fn named(kept: &[String]) -> String {
 pub(super) fn only_errors(errors: &Errors) -> Vec<String> {
     let errors = errors.iter().filter(|error| error.severity == Severity::Error);
     errors.map(ToString::to_string).collect()
+}
+
+/// Whether a text that has errors has `[api]`.
+fn names_api(text: &str) -> bool {
+    DeTable::parse_recoverable(text).0.get_ref().contains_key("api")
 }
 
 /// Where the state may be, by what can be read of a text that is no valid configuration.

@@ -15,7 +15,7 @@ use elb_common::reason::Reason;
 
 use super::core::Core;
 use super::state::arrivals::Arrived;
-use crate::agent::logging;
+use crate::agent::{logging, now};
 use crate::api::shape::status::{self, timestamp, timestamp_millis};
 use crate::api::v3;
 use crate::control::assign::AssignedMember;
@@ -79,6 +79,7 @@ impl Core {
         .concat();
         let interfaces: Vec<_> =
             self.host.attachments.iter().map(|a| a.interface.clone()).collect();
+        all.extend(self.file.api_problem(now().wall).map(str::to_owned));
         all.extend(joining::problem(self.config.agent.attach_mode, &interfaces));
         all.extend(self.host.ipv6_off.iter().map(|(what, fix)| format!("{what}; fix: {fix}")));
         all.extend(self.host.owned.taken());

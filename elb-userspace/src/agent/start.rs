@@ -86,7 +86,7 @@ async fn serve(file: &Path) -> Result<()> {
     let readers = group.as_deref().map(Readers::of);
     let exporter = Exporter::new(core.metering.subscribe());
     let listening = socket.listening();
-    let api = ServedApi::start(&core, &questions)?;
+    let api = ServedApi::start(&mut core, &questions)?;
     let (exported, local) = (exporter.clone(), api.local());
     let server = containment::answering(listening, spare, questions, exported, readers, local)?;
     let settings = core.metering.follow_settings(&core.config.metrics);

@@ -49,9 +49,9 @@ pub(super) struct ServedApi {
 }
 
 impl ServedApi {
-    pub(super) fn start(core: &Core, queries: &mpsc::Sender<Query>) -> Result<Self> {
+    pub(super) fn start(core: &mut Core, queries: &mpsc::Sender<Query>) -> Result<Self> {
         let (end, ending) = watch::channel(false);
-        let Some(stored) = &core.file.stored else {
+        let Some(stored) = &mut core.file.stored else {
             let local = LocalApi(None);
             return Ok(Self { task: None, local, end, store: None, commits: None, retry: None });
         };
@@ -73,6 +73,7 @@ impl ServedApi {
         let (settings, queries) = (stored.settings.clone(), queries.clone());
         let host = ApiHost { limits, health };
         let server = ApiServer::new(settings, host, files, store, queries);
+        stored.gap = server.signed_gap();
         let local = LocalApi(Some(server.clone()));
         let task = Some(containment::serving_api(server, ending)?);
         Ok(Self { task, local, end, store: stored.store.clone().ok(), commits, retry: None })

@@ -95,7 +95,8 @@ async fn serve(settings: &MetricsSettings, exporter: Exporter) -> Result<()> {
     tracing::info!(%listen, tls = tls.is_some(), token = token.is_some(), "metrics are served");
     let router = metrics::router(exporter)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), authorized));
-    let entrance = TcpEntrance { listener, tls, connections: CONNECTIONS, what: "metrics" };
+    let entrance =
+        TcpEntrance { listener, tls, connections: CONNECTIONS, guests: None, what: "metrics" };
     // They are served until the settings change, which drops this.
     let never = std::future::pending();
     entrance.serve(router, never).await

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod client;
 pub mod exporter;
+mod guests;
 mod metrics;
 mod patient;
 pub mod readers;

@@ -1,6 +1,7 @@
 //! Connections over TCP, by TLS or without it: bounded in number, bytes and time.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::guests::{Guest, Guests};
 use super::patient::Patient;
 
 /// How long a handshake, and the head of a request, may take.
@@ -32,8 +34,27 @@ const MAX_HEAD: usize = 16 << 10;
 const LAST: Duration = Duration::from_secs(2);
 
 /// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) std::net::IpAddr);
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// Its place, where those are shared out.
+    guest: Option<Arc<Guest>>,
+}
+
+impl Peer {
+    /// One that takes no place of others.
+    #[cfg(test)]
+    pub(super) const fn of(address: IpAddr) -> Self {
+        Self { address, guest: None }
+    }
+
+    /// It showed credentials that are right.
+    pub(super) fn prove(&self) {
+        if let Some(guest) = &self.guest {
+            guest.prove(Instant::now());
+        }
+    }
+}
 
 /// Where connections come in.
 pub(super) struct TcpEntrance {
@@ -41,6 +62,8 @@ pub(super) struct TcpEntrance {
     pub(super) tls: Option<TlsAcceptor>,
     /// Connections at once; others wait.
     pub(super) connections: usize,
+    /// How those are shared out among clients that are known and others.
+    pub(super) guests: Option<Guests>,
     /// What they are for.
     pub(super) what: &'static str,
 }
@@ -49,7 +72,7 @@ impl TcpEntrance {
     /// Serves connections until the end comes; then those that are idle are closed, and requests under way are
     /// answered.
     pub(super) async fn serve(self, router: Router, end: impl Future<Output = ()>) -> Result<()> {
-        let Self { listener, tls, connections, what } = self;
+        let Self { listener, tls, connections, guests, what } = self;
         let places = Arc::new(Semaphore::new(connections));
         let (ending, ended) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -72,11 +95,34 @@ impl TcpEntrance {
                     continue;
                 }
             };
-            let router = router.clone().layer(Extension(Peer(peer.ip())));
+            let address = peer.ip();
+            let guest = match &guests {
+                None => None,
+                Some(guests) => match guests.arrive(address, Instant::now()) {
+                    Some(guest) => Some(Arc::new(guest)),
+                    None => continue,
+                },
+            };
+            let peer = Peer { address, guest: guest.clone() };
+            let router = router.clone().layer(Extension(peer));
             let (tls, ended) = (tls.clone(), ended.clone());
             tasks.spawn(async move {
-                if let Ok(Err(error)) = timeout(WHOLE, answer(stream, tls, router, ended)).await {
-                    tracing::debug!(%error, "a connection for {what} broke off");
+                if let Some(guest) = &guest {
+                    guest.be_seated().await;
+                }
+                let overstays = async {
+                    match &guest {
+                        Some(guest) => guest.overstays().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    served = timeout(WHOLE, answer(stream, tls, router, ended)) => {
+                        if let Ok(Err(error)) = served {
+                            tracing::debug!(%error, "a connection for {what} broke off");
+                        }
+                    }
+                    () = overstays => tracing::debug!(%address, "others wait for {what}"),
                 }
                 drop(place);
             });

@@ -8,6 +8,8 @@ mod commanding;
 mod described;
 mod openstack;
 mod operating;
+mod replaying;
+mod secured;
 mod strangers;
 mod whole;
 
@@ -58,14 +60,18 @@ impl ApiScene {
 
     /// With the store in a file of its own.
     fn start_in(lab: Lab, store: Option<&Path>) -> Result<Self> {
+        let store = store.map(|path| format!("store = \"{}\"\n", path.display()));
+        Self::start_with(lab, &store.unwrap_or_default())
+    }
+
+    /// With more lines of `[api]`.
+    fn start_with(lab: Lab, more: &str) -> Result<Self> {
         let servers = lab.serve()?;
         lab.backends_up(Forwarding::Ipip)?;
         let config = Config::new(&lab);
         // The file of a host with a store names no load balancers, not even none.
         let file = config.text()?.replace("load_balancer = []\n", "").replace("pool = []\n", "");
-        let store = store.map(|path| format!("store = \"{}\"\n", path.display()));
-        let store = store.unwrap_or_default();
-        let text = format!("{file}\n[api]\nforwarding = \"ipip\"\n{store}");
+        let text = format!("{file}\n[api]\nforwarding = \"ipip\"\n{more}");
         let agent = Agent::start_with(&lab, &text, &config.agent.socket)?;
         let key = Key::create(&lab, agent.file(), "lab")?;
         Ok(Self { agent, key, servers, lab })
@@ -372,11 +378,42 @@ fn a_full_disk_and_a_damaged_store_stop_no_packet() -> Result<()> {
     session.scene.agent.restart()?;
     session.scene.is_served_by(&[0, 1])?;
     let (status, reply) = session.call("show_load_balancer", args, Value::Null)?;
-    ensure!(status == 500 && reply["error_code"] == "ELB.8906", "{status} {reply}");
+    ensure!(status == 503 && reply["error_code"] == "ELB.8906", "{status} {reply}");
     let problems = session.scene.agent.status()?["agent"]["problems"].to_string();
     ensure!(problems.contains("the store cannot be used"), "{problems}");
     // A reload has no more to go by, and takes nothing away.
     let reloaded = session.scene.agent.end(&["reload"], LIMIT)?;
     ensure!(reloaded.code != Some(0), "{}", reloaded.printed);
+    session.scene.is_served_by(&[0, 1])
+}
+
+/// An agent that starts with a file that cannot be read goes on with what was served, and says where the API was why it
+/// has nothing to answer with.
+#[test]
+fn the_api_of_an_agent_whose_file_cannot_be_read_says_so() -> Result<()> {
+    let mut scene = ApiScene::start()?;
+    let client = Curl::new(&scene.lab, ENDPOINT, &scene.key.token, &scene.key.project)?;
+    let mut session = Session { client: Box::new(client), scene: &mut scene };
+    let Made { lb, .. } = make_service(&mut session)?;
+    let (file, args) = (session.scene.agent.file().to_owned(), json!({"loadbalancer_id": lb}));
+    let right = fs::read_to_string(&file)?;
+    session.scene.agent.kill()?;
+    fs::write(&file, format!("{right}\n[[["))?;
+    session.scene.agent.restart()?;
+    for (op, body) in [
+        ("show_load_balancer", Value::Null),
+        ("update_load_balancer", json!({"loadbalancer": {"name": "other"}})),
+    ] {
+        let (status, reply) = session.call(op, args.clone(), body)?;
+        let said = reply["error_msg"].as_str().unwrap_or_default();
+        let is_said = said.contains("had errors when the agent started; correct it");
+        ensure!(status == 503 && reply["error_code"] == "ELB.8906" && is_said, "{op}: {reply}");
+    }
+    session.scene.is_served_by(&[0, 1])?;
+    fs::write(&file, right)?;
+    session.scene.agent.restart()?;
+    session.is_active(&lb)?;
+    let found = session.get("show_load_balancer", args, "loadbalancer")?;
+    ensure!(found["name"] == "web", "{found}");
     session.scene.is_served_by(&[0, 1])
 }

@@ -89,3 +89,32 @@ fn without_a_last_good_one_what_is_right_is_served_or_nothing() {
     fs::remove_file(&file).unwrap();
     assert!(begin(&file).err().unwrap().to_string().contains(&said));
 }
+
+/// Where the API was, someone answers, and says what is wrong.
+#[test]
+fn the_api_of_a_file_that_cannot_be_read_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("elb.toml");
+    let agent = format!(
+        "[agent]\ninterfaces = [\"eth0\"]\nstate_dir = {:?}\n",
+        folder.path().display().to_string()
+    );
+    let good = format!("{agent}[api]\nforwarding = \"ipip\"\nlisten = \"127.0.0.1:9444\"\n");
+    let state = Folder::of(&file::parse("", &good).unwrap().agent);
+    state.make().unwrap();
+    keep(&state, &file, &good, 1);
+    let wrong_pool = "[[pool]]\nname = \"p\"\n";
+    for (text, is_answered) in [
+        (format!("{good}[[["), true),
+        (format!("{agent}[api]\nforwarding = 5\n"), true),
+        (format!("{agent}{wrong_pool}"), false),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let begun = begin(&file).unwrap();
+        assert_eq!(begun.stored.is_some(), is_answered, "{text}");
+        let Some(stored) = begun.stored else { continue };
+        assert_eq!(stored.settings.listen.port(), 9444);
+        let why = stored.store.err().unwrap();
+        assert!(why.contains("had errors when the agent started; correct it"), "{why}");
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use super::LoadedFile;
+use crate::api::v3::SignedGap;
 use crate::source::api::ApiSettings;
 use crate::source::file::{self, Config, Errors, Host, Piece, SourceText};
 use crate::source::store::{Pieces, Store, text};
@@ -22,6 +24,8 @@ pub(in crate::agent) struct StoredSource {
     /// The revision that was taken over last, and why one behind it was not.
     pub(in crate::agent) taken: u64,
     pub(in crate::agent) refused: Option<(u64, String)>,
+    /// What is not known of signed requests since the start.
+    pub(in crate::agent) gap: Option<SignedGap>,
 }
 
 impl StoredSource {
@@ -42,7 +46,16 @@ impl StoredSource {
                 tracing::error!(store = %path.display(), why, "the API's store cannot be used");
             }
         }
-        Some(Self { path, settings, store, file, pieces, taken: 0, refused: None })
+        Some(Self { path, settings, store, file, pieces, taken: 0, refused: None, gap: None })
+    }
+
+    /// The API of a host whose file was right once and cannot be read now: it says so. Which store it names, and by which
+    /// rules its documents are served, is not known.
+    pub(in crate::agent) fn unopened(settings: ApiSettings, config: &Config, why: String) -> Self {
+        let path = settings.store_file(&config.agent.state_dir);
+        tracing::error!(store = %path.display(), why, "the API's store is not opened");
+        let (file, pieces) = (Arc::default(), Mutex::new(Pieces::new(settings.clone())));
+        Self { path, settings, store: Err(why), file, pieces, taken: 0, refused: None, gap: None }
     }
 
     /// From now on, writes are judged with this file, if it can be read: with another one, everything would be right.
@@ -64,7 +77,8 @@ impl StoredSource {
             }
             Err(why) => {
                 let what = format!("the store cannot be used: {why}");
-                let fix = "restore a copy of it, or remove it to begin with an empty one, and start the agent again";
+                let fix = "put that right (a damaged store: restore a copy of it, or remove it to begin with an empty one), \
+                           and start the agent again";
                 (source.with_error(&self.path, what, fix), 0)
             }
         }
@@ -112,6 +126,11 @@ impl LoadedFile {
             Some(stored) => stored.complete(source).0,
             None => source,
         }
+    }
+
+    /// What is wrong with the API, apart from what it serves.
+    pub(in crate::agent) fn api_problem(&self, wall: SystemTime) -> Option<&str> {
+        self.stored.as_ref()?.gap.as_ref()?.problem(wall)
     }
 
     /// Whether the store is where load balancers come from.

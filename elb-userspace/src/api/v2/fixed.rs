@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::list::ListQuery;
-use crate::api::v3::face::{Fault, ONE_FLAVOR};
+use crate::api::v3::face::{Fault, ONE_FLAVOR, shortened};
 use crate::model::ResourceId;
 use crate::source::store::Body;
 
@@ -66,6 +66,7 @@ pub(super) fn answer(
     query: &ListQuery,
 ) -> Result<Value, Fault> {
     let Some(Collection { one, many, items, reason }) = collection(name) else {
+        let name = shortened(name);
         return Err(Fault::no_such_path(format!("version 2 of the API has no {name}")));
     };
     // Whitelists would be there if V3 had made IP groups: they are not shown as none.
@@ -78,12 +79,13 @@ pub(super) fn answer(
             let keys = ["id", "name", "description", "enabled", "loadbalancer_id", "listener_id"];
             keys.iter().map(|key| ((*key).to_owned(), Value::Null)).collect()
         });
-        return query.page(many, items, &like, "");
+        return query.page(many, &items, &like, "");
     };
+    let id = decoded(id);
     let is_meant = |item: &&Value| item.get("id").or(item.get("name")) == Some(&json!(id));
     match items.iter().find(is_meant) {
         Some(item) => Ok(json!({one: item})),
-        None => Err(Fault::no_such(format!("{one} {id} could not be found."))),
+        None => Err(Fault::no_such(format!("{one} {} could not be found.", shortened(&id)))),
     }
 }
 
@@ -104,18 +106,26 @@ pub(super) fn network(
         let id = label_id(name);
         json!({"id": id, "name": name, "network_id": id, "subnets": []})
     };
-    match (id, query.first("id").or_else(|| query.first("name"))) {
-        (Some(id), _) if is_label => Ok(json!({key.trim_end_matches('s'): label(id)})),
-        (Some(id), _) => Err(Fault::no_such(format!("{collection} {id} could not be found."))),
+    match (id.map(decoded), query.first("id").or_else(|| query.first("name"))) {
+        (Some(id), _) if is_label => Ok(json!({key.trim_end_matches('s'): label(&id)})),
+        (Some(id), _) => {
+            let id = shortened(&id);
+            Err(Fault::no_such(format!("{collection} {id} could not be found.")))
+        }
         (None, Some(id)) if is_label => Ok(json!({key: [label(id)]})),
         (None, _) => Ok(json!({key: []})),
     }
 }
 
+/// A segment of a path as a client means it, however it is encoded.
+fn decoded(segment: &str) -> String {
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
 /// The id of a label: V3 wants UUIDs. That of a name is made of it, and is always the same.
 fn label_id(name: &str) -> String {
-    if name.parse::<ResourceId>().is_ok() {
-        return name.to_owned();
+    if let Ok(id) = name.parse::<ResourceId>() {
+        return id.to_string();
     }
     let hash = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
     let first = hash.as_ref().first_chunk().copied().unwrap_or_default();

@@ -6,12 +6,35 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::api::v3::face::{Fault, as_kept};
+use crate::api::v3::face::{Fault, Messages, as_kept, shortened};
 use crate::source::store::Body;
 
 /// A query that was read.
 #[derive(Debug, Default)]
 pub(super) struct ListQuery(Vec<(String, String)>);
+
+/// The resources of a list. Each is shown only where it has to be: there may be thousands.
+pub(super) trait Items {
+    fn count(&self) -> usize;
+    /// An attribute that is known without showing the resource; none: it is not.
+    fn known(&self, at: usize, key: &str) -> Option<Value>;
+    fn shown(&self, at: usize) -> Body;
+}
+
+/// Few, which are shown already.
+impl Items for Vec<Body> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn known(&self, at: usize, key: &str) -> Option<Value> {
+        self.get(at)?.get(key).cloned()
+    }
+
+    fn shown(&self, at: usize) -> Body {
+        self.get(at).cloned().unwrap_or_default()
+    }
+}
 
 /// Keys that do not choose among resources.
 const OTHERS: [&str; 7] =
@@ -64,79 +87,150 @@ impl ListQuery {
             let why = format!("the query has {count} values, use at most {MOST}");
             return Err(Fault::invalid(why));
         }
-        let is_known = |key: &&str| {
-            OTHERS.contains(key)
-                || TAGS.contains(key)
-                || like.contains_key(*key)
+        let is_known = |key: &str| {
+            OTHERS.contains(&key)
+                || TAGS.contains(&key)
+                || like.contains_key(key)
                 || REFERENCES.iter().any(|(one, places)| {
-                    one == key && places.iter().any(|place| like.contains_key(*place))
+                    *one == key && places.iter().any(|place| like.contains_key(*place))
                 })
         };
-        let keys = self.0.iter().map(|(key, _)| key.as_str());
-        let unknown: Vec<&str> = keys.filter(|key| !is_known(key)).collect();
-        if unknown.is_empty() {
-            return Ok(());
+        let (mut unknown, mut wrong) = (Messages::default(), Messages::default());
+        for (key, _) in self.0.iter().filter(|(key, _)| !is_known(key)) {
+            unknown.push(|| shortened(key));
         }
-        let known: Vec<&str> =
-            OTHERS.iter().copied().chain(like.keys().map(String::as_str)).collect();
-        let (unknown, known) = (unknown.join(", "), known.join(", "));
-        Err(Fault::invalid(format!("Unrecognized query key(s) '{unknown}', use of: {known}")))
+        let mut of_resource = |what: &str, key: &str| {
+            if !like.contains_key(key) {
+                let key = shortened(key);
+                wrong.push(|| format!("query {what} has {key:?}, which is no attribute"));
+            }
+        };
+        self.order().into_iter().for_each(|(key, _)| of_resource("sort", key));
+        self.fields().into_iter().for_each(|key| of_resource("fields", key));
+        for direction in self.directions().filter(|one| !["asc", "desc"].contains(one)) {
+            let direction = shortened(direction);
+            wrong.push(|| format!("query sort has {direction:?}, use asc or desc"));
+        }
+        let is_flag = |value: &&str| {
+            value.is_empty() || ["true", "false"].iter().any(|one| value.eq_ignore_ascii_case(one))
+        };
+        for value in self.all("page_reverse").filter(|value| !is_flag(value)) {
+            let value = shortened(value);
+            wrong.push(|| format!("query page_reverse is {value:?}, use true or false"));
+        }
+        let unknown = unknown.joined(", ").map(|unknown| {
+            let known = OTHERS.iter().copied().chain(like.keys().map(String::as_str));
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("Unrecognized query key(s) '{unknown}', use of: {known}")
+        });
+        let all: Vec<String> = unknown.into_iter().chain(wrong.joined("; ")).collect();
+        if all.is_empty() { Ok(()) } else { Err(Fault::invalid(all.join("; "))) }
     }
 
-    fn fits(&self, item: &Body) -> bool {
+    /// The resource, if it is one of those that are asked for: what is known of it is looked at before it is shown.
+    fn fitting(&self, items: &impl Items, at: usize) -> Option<Body> {
         let keys: BTreeSet<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
-        keys.into_iter().filter(|key| !OTHERS.contains(key)).all(|key| {
-            if TAGS.contains(&key) {
-                return self.all(key).all(|value| has_tags(item, key, value));
+        let (mut unknown, mut known) = (Vec::new(), Body::new());
+        for key in keys.into_iter().filter(|key| !OTHERS.contains(key)) {
+            match items.known(at, key) {
+                Some(value) => drop(known.insert(key.to_owned(), value)),
+                None => unknown.push(key),
             }
-            let found = found(item, key);
-            self.all(key).any(|value| {
-                found.iter().any(|one| {
-                    one.eq_ignore_ascii_case(value)
-                        && (one == value || ["true", "false"].contains(&one.as_str()))
-                })
+        }
+        if !known.keys().all(|key| self.has_value(&known, key)) {
+            return None;
+        }
+        let item = items.shown(at);
+        unknown.into_iter().all(|key| self.has_value(&item, key)).then_some(item)
+    }
+
+    fn has_value(&self, item: &Body, key: &str) -> bool {
+        if TAGS.contains(&key) {
+            return self.all(key).all(|value| has_tags(item, key, value));
+        }
+        let found = found(item, key);
+        self.all(key).any(|value| {
+            found.iter().any(|one| {
+                one.eq_ignore_ascii_case(value)
+                    && (one == value || ["true", "false"].contains(&one.as_str()))
             })
         })
     }
 
-    /// The keys to sort by, each with whether it descends.
-    fn order(&self) -> Vec<(&str, bool)> {
+    /// Keys to sort by, as `sort` has them: each perhaps with a direction.
+    fn sorted(&self) -> impl Iterator<Item = (&str, &str)> {
         let sort = self.all("sort").flat_map(|value| value.split(','));
-        let sort = sort.map(|one| one.split_once(':').unwrap_or((one, "asc")));
-        let directions = self.all("sort_dir").chain(std::iter::repeat("asc"));
-        let keys = self.all("sort_key").zip(directions);
-        sort.chain(keys).map(|(key, direction)| (key, direction == "desc")).collect()
+        sort.map(|one| one.split_once(':').unwrap_or((one, "asc")))
     }
 
-    fn sort(&self, items: &mut [Body]) {
+    fn directions(&self) -> impl Iterator<Item = &str> {
+        self.sorted().map(|(_, direction)| direction).chain(self.all("sort_dir"))
+    }
+
+    /// The keys to sort by, each with whether it descends.
+    fn order(&self) -> Vec<(&str, bool)> {
+        let directions = self.all("sort_dir").chain(std::iter::repeat("asc"));
+        let keys = self.all("sort_key").zip(directions);
+        self.sorted().chain(keys).map(|(key, direction)| (key, direction == "desc")).collect()
+    }
+
+    /// The attributes that are asked for; none: all.
+    fn fields(&self) -> Vec<&str> {
+        self.all("fields").flat_map(|value| value.split(',')).collect()
+    }
+
+    /// Their places, in the order that is asked for.
+    fn in_order(&self, items: &impl Items) -> Vec<usize> {
         let order = self.order();
-        items.sort_by(|one, other| {
-            let by_key = order.iter().map(|(key, descends)| {
-                let order = compare(one.get(*key), other.get(*key));
+        let mut places: Vec<usize> = (0..items.count()).collect();
+        if order.is_empty() {
+            return places;
+        }
+        let values = |at: usize| {
+            let mut shown = None;
+            let keys = order.iter().map(|(key, _)| {
+                let known = items.known(at, key);
+                known.or_else(|| shown.get_or_insert_with(|| items.shown(at)).get(*key).cloned())
+            });
+            keys.collect::<Vec<_>>()
+        };
+        let values: Vec<_> = places.iter().map(|at| values(*at)).collect();
+        places.sort_by(|one, other| {
+            let (one, other) = (values.get(*one), values.get(*other));
+            let pairs = one.into_iter().flatten().zip(other.into_iter().flatten());
+            let by_key = order.iter().zip(pairs).map(|((_, descends), (one, other))| {
+                let order = compare(one.as_ref(), other.as_ref());
                 if *descends { order.reverse() } else { order }
             });
             by_key.fold(Ordering::Equal, Ordering::then)
         });
+        places
     }
 
     /// Where the page begins, and how many it has at the most.
-    fn bounds(&self, items: &[Body]) -> Result<(Option<usize>, usize), Fault> {
+    fn bounds(
+        &self,
+        items: &impl Items,
+        places: &[usize],
+    ) -> Result<(Option<usize>, usize), Fault> {
         let limit = match self.first("limit") {
             None => usize::MAX,
             Some(text) => text.parse().map_err(|_| {
+                let text = shortened(text);
                 Fault::invalid(format!("query limit is {text:?}, use a number of resources"))
             })?,
         };
         let Some(marker) = self.first("marker") else { return Ok((None, limit)) };
-        let at = items.iter().position(|item| item.get("id").is_some_and(|id| id == marker));
-        let at = at.ok_or_else(|| {
+        let is_marker = |at: &usize| items.known(*at, "id").is_some_and(|id| id == marker);
+        let at = places.iter().position(is_marker).ok_or_else(|| {
+            let marker = shortened(marker);
             Fault::invalid(format!("query marker {marker:?} is the id of no such resource"))
         })?;
         Ok((Some(at), limit))
     }
 
     fn with_fields(&self, mut item: Body) -> Body {
-        let fields: Vec<&str> = self.all("fields").flat_map(|value| value.split(',')).collect();
+        let fields = self.fields();
         if !fields.is_empty() {
             item.retain(|key, _| fields.contains(&key.as_str()));
         }
@@ -147,26 +241,33 @@ impl ListQuery {
     pub(super) fn page(
         &self,
         key: &str,
-        mut items: Vec<Body>,
+        items: &impl Items,
         like: &Body,
         url: &str,
     ) -> Result<Value, Fault> {
         self.judge(like)?;
-        self.sort(&mut items);
-        let (marker, limit) = self.bounds(&items)?;
+        let places = self.in_order(items);
+        let (marker, limit) = self.bounds(items, &places)?;
         let is_reverse = self.is_set("page_reverse");
         let range = match (marker, is_reverse) {
             (Some(at), true) => 0..at,
-            (Some(at), false) => at + 1..items.len(),
-            (None, _) => 0..items.len(),
+            (Some(at), false) => at + 1..places.len(),
+            (None, _) => 0..places.len(),
         };
-        let part = items.get(range).unwrap_or_default();
-        let found: Vec<&Body> = part.iter().filter(|item| self.fits(item)).collect();
-        let begin = if is_reverse { found.len().saturating_sub(limit) } else { 0 };
-        let page: Vec<&Body> = found.iter().skip(begin).take(limit).copied().collect();
-        let more = found.len() > page.len();
+        let part = places.get(range).unwrap_or_default().iter();
+        let mut found: Box<dyn Iterator<Item = Body>> = if is_reverse {
+            Box::new(part.rev().filter_map(|at| self.fitting(items, *at)))
+        } else {
+            Box::new(part.filter_map(|at| self.fitting(items, *at)))
+        };
+        let mut page: Vec<Body> = found.by_ref().take(limit).collect();
+        let more = found.next().is_some();
+        drop(found);
+        if is_reverse {
+            page.reverse();
+        }
         let mut links = Vec::new();
-        let mut link = |rel: &str, item: Option<&&Body>| {
+        let mut link = |rel: &str, item: Option<&Body>| {
             if let Some(id) = item.and_then(|item| item.get("id")).and_then(Value::as_str) {
                 links.push(json!({"rel": rel, "href": self.link(url, id, rel == "previous")}));
             }
@@ -177,8 +278,7 @@ impl ListQuery {
         if if is_reverse { more } else { marker.is_some() } {
             link("previous", page.first());
         }
-        let shown: Vec<Body> =
-            page.into_iter().map(|item| self.with_fields(item.clone())).collect();
+        let shown: Vec<Body> = page.into_iter().map(|item| self.with_fields(item)).collect();
         let mut reply = json!({key: shown});
         if !links.is_empty() {
             reply[format!("{key}_links")] = json!(links);
@@ -239,72 +339,4 @@ fn compare(one: Option<&Value>, other: Option<&Value>) -> Ordering {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn items(count: u64) -> Vec<Body> {
-        let item = |n: u64| {
-            let value = json!({
-                "id": format!("{n:04}"), "name": format!("n{}", n % 3), "weight": 1000 - n,
-                "admin_state_up": n.is_multiple_of(2), "pools": [{"id": format!("p{}", n % 2)}],
-                "tags": if n == 1 { json!(["a", "b"]) } else { json!(["a"]) },
-            });
-            value.as_object().cloned().unwrap()
-        };
-        (1..=count).map(item).collect()
-    }
-
-    fn ask(raw: &str) -> Result<(Vec<String>, Value), String> {
-        let all = items(7);
-        let like = all[0].clone();
-        let reply = ListQuery::read(raw).page("members", all, &like, "http://h/m");
-        let reply = reply.map_err(|fault| fault.message)?;
-        let ids = reply["members"].as_array().unwrap().iter();
-        Ok((ids.map(|item| item["id"].as_str().unwrap().to_owned()).collect(), reply))
-    }
-
-    fn ids(raw: &str) -> Vec<String> {
-        ask(raw).unwrap().0
-    }
-
-    #[test]
-    fn every_attribute_is_a_filter() {
-        assert_eq!(ids("name=n1"), ["0001", "0004", "0007"]);
-        assert_eq!(ids("name=n1&name=n2&admin_state_up=True"), ["0002", "0004"]);
-        assert_eq!(ids("pool_id=p0"), ["0002", "0004", "0006"]);
-        assert_eq!(ids("id=0003"), ["0003"]);
-        assert_eq!(ids("name=N1"), [""; 0]);
-        assert_eq!(ids("tags=a,b"), ["0001"]);
-        assert_eq!(ids("not-tags-any=b").len(), 6);
-        assert_eq!(ids(&"not-tags-any=b&".repeat(200)).len(), 6);
-        for many in ["not-tags-any=b&".repeat(201), format!("sort={}", "id,".repeat(200))] {
-            assert!(ask(&many).unwrap_err().contains("has 201 values, use at most 200"));
-        }
-        let said = ask("nmae=x").unwrap_err();
-        assert!(said.contains("'nmae', use of: limit"), "{said}");
-    }
-
-    #[test]
-    fn pages_follow_each_other_by_their_links() {
-        let (mut found, mut raw) = (Vec::new(), "limit=2&name=n1&name=n2".to_owned());
-        loop {
-            let (ids, reply) = ask(&raw).unwrap();
-            found.extend(ids);
-            let links = reply["members_links"].as_array().cloned().unwrap_or_default();
-            let Some(next) = links.iter().find(|link| link["rel"] == "next") else { break };
-            let href = next["href"].as_str().unwrap();
-            raw = href.strip_prefix("http://h/m?").unwrap().to_owned();
-        }
-        assert_eq!(found, ["0001", "0002", "0004", "0005", "0007"]);
-        assert_eq!(ids("limit=2&marker=0005&page_reverse=True"), ["0003", "0004"]);
-        assert!(ask("marker=9").unwrap_err().contains("no such resource"));
-    }
-
-    #[test]
-    fn lists_are_sorted_and_have_the_fields_that_are_asked_for() {
-        assert_eq!(ids("sort=weight:asc&limit=2"), ["0007", "0006"]);
-        assert_eq!(ids("sort_key=id&sort_dir=desc&limit=1"), ["0007"]);
-        let (_, reply) = ask("fields=id&limit=1").unwrap();
-        assert_eq!(reply["members"][0], json!({"id": "0001"}));
-    }
-}
+mod tests;

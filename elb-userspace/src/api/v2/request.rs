@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::attributes::{Attribute, Fate, attributes, is_nothing};
 use super::dialect::Dialect;
 use super::tags;
-use crate::api::v3::face::Fault;
+use crate::api::v3::face::{Fault, Messages, brief, shortened};
 use crate::source::store::{Body, DocumentKind};
 
 /// A resource that is to be made, or changed.
@@ -24,10 +24,11 @@ impl Given<'_> {
     /// The same for V3; all that is wrong with names and values is named at once.
     pub(super) fn translated(&self) -> Result<Body, Fault> {
         let mut made = Body::new();
-        let (mut unknown, mut fixed, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut unknown, mut fixed) = (Messages::default(), Vec::new());
+        let mut lacking = Vec::new();
         for (name, value) in self.body {
             let Some(attribute) = attributes(self.kind).find(|one| one.name == name) else {
-                unknown.push(name.as_str());
+                unknown.push(|| shortened(name));
                 continue;
             };
             if attribute.is_fixed && !self.is_new {
@@ -35,7 +36,7 @@ impl Given<'_> {
                 continue;
             }
             if is_lacking(attribute, value) {
-                lacking.push(format!("{name} = {value}"));
+                lacking.push(format!("{name} = {}", brief(value)));
                 continue;
             }
             match attribute.fate {
@@ -45,9 +46,9 @@ impl Given<'_> {
                 Fate::Special => self.special(name, value, &mut made)?,
             }
         }
-        if !unknown.is_empty() {
+        if let Some(unknown) = unknown.joined(", ") {
             let known: Vec<&str> = attributes(self.kind).map(|one| one.name).collect();
-            let (unknown, known) = (unknown.join(", "), known.join(", "));
+            let known = known.join(", ");
             let why = format!("Unrecognized attribute(s) '{unknown}', use of: {known}");
             return Err(Fault::invalid(why));
         }
@@ -65,14 +66,16 @@ impl Given<'_> {
         let text = value.as_str().unwrap_or_default();
         match name {
             "project_id" | "tenant_id" if !is_nothing(value) && text != self.project => {
-                let why = format!("the key is for project {}, not for {value}", self.project);
+                let why =
+                    format!("the key is for project {}, not for {}", self.project, brief(value));
                 return Err(Fault::forbidden(why));
             }
             "tags" => {
                 let has_tags =
                     matches!(self.kind, DocumentKind::LoadBalancer | DocumentKind::Listener);
                 if !has_tags && !is_nothing(value) {
-                    let why = format!("this host keeps no tags of a {}: {value}", self.kind);
+                    let why =
+                        format!("this host keeps no tags of a {}: {}", self.kind, brief(value));
                     return Err(Fault::not_supported(why));
                 }
                 // Those of a resource that is there are changed by themselves.
@@ -129,7 +132,8 @@ impl Given<'_> {
                 let Some(value) = value.filter(|value| !is_nothing(value)) else { continue };
                 if made.insert(key.to_owned(), value.clone()).is_some() {
                     let why = format!(
-                        "additional_vips has {one}: a load balancer has one address of each family"
+                        "additional_vips has {}: a load balancer has one address of each family",
+                        brief(one)
                     );
                     return Err(Fault::not_supported(why));
                 }
@@ -151,7 +155,7 @@ fn is_lacking(attribute: &Attribute, value: &Value) -> bool {
         Fate::Lacking => !is_nothing(value),
         Fate::Only(one) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            !value.is_null() && text != one
+            !value.is_null() && !text.is_empty() && text != one
         }
         Fate::Same | Fate::Named(_) | Fate::Special => false,
     }
@@ -190,7 +194,8 @@ fn limit(value: &Value) -> Result<Value, Fault> {
         Some(-1) => Ok(json!(0)),
         Some(number) if number > 0 => Ok(json!(number)),
         _ => Err(Fault::invalid(format!(
-            "connection_limit is {value}, use 1 or more, or -1 for no limit"
+            "connection_limit is {}, use 1 or more, or -1 for no limit",
+            brief(value)
         ))),
     }
 }
@@ -206,8 +211,9 @@ fn persistence(dialect: Dialect, value: &Value) -> Result<Value, Fault> {
     let granularity = made.remove("persistence_granularity").filter(|value| !is_nothing(value));
     if let Some(mask) = granularity.filter(|mask| *mask != "255.255.255.255") {
         let why = format!(
-            "session_persistence.persistence_granularity is {mask}: pools of the API remember single \
-             addresses (255.255.255.255)"
+            "session_persistence.persistence_granularity is {}: pools of the API remember single \
+             addresses (255.255.255.255)",
+            brief(&mask)
         );
         return Err(Fault::not_supported(why));
     }
@@ -222,6 +228,7 @@ fn persistence(dialect: Dialect, value: &Value) -> Result<Value, Fault> {
                 Dialect::OpenStack => "seconds: 60 to 3600, a multiple of 60",
                 Dialect::Cloud => "minutes: 1 to 60",
             };
+            let timeout = brief(timeout);
             let why = format!("session_persistence.persistence_timeout is {timeout}, use {rule}");
             return Err(Fault::invalid(why));
         };

@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 
 use super::dialect::Dialect;
 use super::list::ListQuery;
+use super::listed::ListedItems;
 use super::path::{Asked, Target, asked};
 use super::request::Given;
 use super::shown::{shown, statuses};
 use super::{fixed, tags, versions};
 use crate::api::tcp::Peer;
 use crate::api::v3::ApiServer;
-use crate::api::v3::face::{self, Asker, Fault, request_id};
+use crate::api::v3::face::{Asker, Fault, request_id, shortened};
 use crate::source::store::{Body, DocumentKind};
 
 /// What answers requests of version 2, and those that look for versions.
@@ -94,19 +95,45 @@ async fn answer(
     let Some(Asked { dialect, project, target }) = asked else {
         return Err(Fault::no_such_path(format!("the API has no {method} {path}")));
     };
-    // Clients that do not know their project write its placeholder.
-    let own = [asker.project(), "%7Bproject_id%7D", "{project_id}"];
-    if let Some(project) = project.filter(|project| !own.contains(project)) {
-        return Err(Fault::forbidden(format!("the key is not for project {project}")));
-    }
     let query = ListQuery::read(parts.uri.query().unwrap_or_default());
     let url = format!("{}{path}", root(server, &parts.headers));
     let call = Call { server, asker, dialect, method, query, body, url };
-    call.answer(target).await
+    match call.answer(project, target).await {
+        Err(fault) if method != "GET" && !fault.is_recorded => Err(call.noted(target, fault).await),
+        answer => answer,
+    }
 }
 
 impl Call<'_> {
-    async fn answer(&self, target: Target<'_>) -> Answer {
+    /// What version 2 refuses by itself is in the audit log as the operation of V3 that it would have been.
+    async fn noted(&self, target: Target<'_>, fault: Fault) -> Fault {
+        let (mut method, mut place) = (self.method, String::new());
+        match target {
+            Target::Resources { kind, pool, id } => place = path(kind, pool, id),
+            Target::Fixed { collection, id } => {
+                let id = id.map(|id| format!("/{id}")).unwrap_or_default();
+                place = format!("elb/{collection}{id}");
+            }
+            Target::Tags { of, rest: [id, ..] } => {
+                (method, place) = ("POST", format!("{of}/{id}/tags/action"));
+            }
+            // V3 changes nothing of these.
+            Target::Statuses(_)
+            | Target::Stats
+            | Target::Quotas(_)
+            | Target::Network { .. }
+            | Target::Deed(_) => {}
+        }
+        self.server.noted_fault(&self.asker, (method, &place), fault).await
+    }
+
+    async fn answer(&self, project: Option<&str>, target: Target<'_>) -> Answer {
+        // Clients that do not know their project write its placeholder.
+        let own = [self.asker.project(), "%7Bproject_id%7D", "{project_id}"];
+        if let Some(project) = project.filter(|project| !own.contains(project)) {
+            let project = shortened(project);
+            return Err(Fault::forbidden(format!("the key is not for project {project}")));
+        }
         if let Target::Resources { kind, pool, id } = &target {
             self.may(*kind, *pool, *id).await?;
         } else if self.method != "GET" && !self.asker.may_write() {
@@ -151,6 +178,7 @@ impl Call<'_> {
     ) -> Result<(), Fault> {
         // Ids have no characters that would have to be encoded.
         if let Some(odd) = [pool, id].into_iter().flatten().find(|id| id.contains('%')) {
+            let odd = shortened(odd);
             return Err(Fault::no_such(format!("{} {odd} could not be found.", key(kind).0)));
         }
         if self.method != "GET" && !self.asker.may_write() {
@@ -160,15 +188,15 @@ impl Call<'_> {
     }
 
     async fn list(&self, kind: DocumentKind, pool: Option<&str>) -> Answer {
-        let items = self.server.resources(&self.asker, kind, pool, None).await?;
-        let items = items.iter().map(|item| shown(kind, self.dialect, item)).collect();
-        let like = shown(kind, self.dialect, &Body::new());
-        Ok((StatusCode::OK, self.query.page(key(kind).1, items, &like, &self.url)?))
+        let listed = self.server.listed(&self.asker, kind, pool)?;
+        let show = |v3: &Body| shown(kind, self.dialect, v3);
+        let (items, like) = (ListedItems { listed, show }, show(&Body::new()));
+        Ok((StatusCode::OK, self.query.page(key(kind).1, &items, &like, &self.url)?))
     }
 
     async fn show(&self, kind: DocumentKind, pool: Option<&str>, id: &str) -> Result<Body, Fault> {
-        let found = self.server.resources(&self.asker, kind, pool, Some(id)).await?;
-        Ok(found.first().map(|item| shown(kind, self.dialect, item)).unwrap_or_default())
+        let found = self.server.resource(&self.asker, (kind, id), pool)?;
+        Ok(shown(kind, self.dialect, &found))
     }
 
     async fn create(&self, kind: DocumentKind, pool: Option<&str>) -> Answer {
@@ -184,21 +212,11 @@ impl Call<'_> {
         let given = self.translated(kind, false)?;
         let wanted = self.given(kind)?.get("tags").filter(|tags| !tags.is_null()).cloned();
         let wanted = wanted.map(|wanted| tags::read(&wanted)).transpose()?;
-        // Judged before anything is changed: they are several changes.
-        wanted.as_ref().map(face::judge_tags).transpose()?;
-        // Without anything else, tags are changed alone.
-        if !given.is_empty() || wanted.is_none() {
-            let path = path(kind, pool, Some(id));
-            self.operate("PUT", &path, &json!({key(kind).0: given})).await?;
-        }
         let has_tags = [DocumentKind::LoadBalancer, DocumentKind::Listener].contains(&kind);
-        if let Some(wanted) = wanted.filter(|_| has_tags) {
-            let path = format!("{}/{id}/tags", key(kind).1);
-            let before = self.operate("GET", &path, &Value::Null).await?;
-            for step in tags::steps(before.get("tags").unwrap_or(&Value::Null), &wanted) {
-                self.operate("POST", &format!("{path}/action"), &step).await?;
-            }
-        }
+        let wanted = wanted.filter(|_| has_tags);
+        let (path, body) = (path(kind, pool, Some(id)), json!({key(kind).0: given}));
+        let tagged = (&body, wanted.as_ref());
+        self.server.operate_tagged(&self.asker, "PUT", &path, tagged).await?;
         Ok((StatusCode::OK, json!({key(kind).0: self.show(kind, pool, id).await?})))
     }
 
@@ -223,6 +241,7 @@ impl Call<'_> {
     async fn quotas(&self, of: Option<&str>) -> Answer {
         let own = self.asker.project();
         if let Some(other) = of.filter(|of| ![own, "defaults"].contains(of)) {
+            let other = shortened(other);
             return Err(Fault::forbidden(format!("the key is not for project {other}")));
         }
         let quota = fixed::quota(&self.operate("GET", "elb/quotas", &Value::Null).await?);
@@ -247,8 +266,9 @@ impl Call<'_> {
                 ("POST", format!("{of}/{id}/tags/action"), body)
             }
             (method, _) => {
+                let rest = rest.join("/");
                 let why =
-                    format!("{method} of {of}/{}: list {of} by ?tags=key=value", rest.join("/"));
+                    format!("{method} of {of}/{}: list {of} by ?tags=key=value", shortened(&rest));
                 return Err(Fault::not_supported(why));
             }
         };
@@ -324,7 +344,9 @@ fn lacking(method: &str, target: Target<'_>) -> String {
         Target::Quotas(_) => {
             format!("{method} of quotas is not supported: they are the sizes of this host's maps")
         }
-        Target::Deed(deed) => format!("{method} {deed} is not supported by this host"),
+        Target::Deed(deed) => {
+            format!("{method} {} is not supported by this host", shortened(deed))
+        }
         Target::Resources { .. }
         | Target::Statuses(_)
         | Target::Tags { .. }

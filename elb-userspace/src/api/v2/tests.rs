@@ -1,6 +1,7 @@
 //! Version 2 as its clients meet it, on the store of V3.
 
 mod certificates;
+mod changes;
 
 use std::net::IpAddr;
 
@@ -25,7 +26,7 @@ impl Scene {
     }
 
     async fn v2_as(&self, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
+        let peer = Extension(Peer::of(IpAddr::from([127, 0, 0, 1])));
         let service = router(self.server.clone()).layer(peer);
         let mut request = Request::builder().method(method).uri(path).header("host", "h:1");
         if !token.is_empty() {

@@ -53,11 +53,19 @@ pub fn apply(
 ) -> Result<Applied, String> {
     let documents = transaction.documents();
     let steps = steps(documents, settings, model, by)?;
+    let removed = steps.iter().filter(|(_, now)| now.is_none()).filter_map(|(one, _)| one.as_ref());
+    let above: BTreeSet<_> = removed.flat_map(|one| gone::above(documents, one)).collect();
     for step in &steps {
         match step {
             (_, Some(now)) => transaction.put(now.clone()),
             (Some(before), None) => transaction.remove(before.kind, before.id),
             (None, None) => {}
+        }
+    }
+    // What is gone has no revision: until the maps know, those above it are not as they should be.
+    for id in above {
+        if let Some(one) = transaction.documents().get(DocumentKind::LoadBalancer, id).cloned() {
+            transaction.put((*one).clone());
         }
     }
     for (before, now) in &steps {

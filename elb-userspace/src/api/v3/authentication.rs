@@ -1,7 +1,6 @@
 //! Who asks: the key that a request is signed with, or the token that it shows.
 
-use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -9,18 +8,9 @@ use tokio::time::Instant;
 
 use super::keys::{ClientKey, ClientKeys, KeyRole};
 use super::refusal::Refusal;
+use super::replays::{REMEMBERED, Replays, Seen, TakenSignature, forgotten};
 use super::signature::{Authorization, DATE, SignedRequest, hash};
-use super::signed_dates::SignedDates;
-
-/// How far a client's clock may be from ours.
-const SKEW: Duration = Duration::from_secs(15 * 60);
-/// A request that changes something is done again only if it comes so soon after the first one: clients sign to the
-/// second, so that two that are meant are equal only then.
-const SAME: Duration = Duration::from_secs(2);
-/// Signatures that are remembered of half an hour, and as many of the half hour before: 50 MB at the most. It is
-/// 222 changes a second all the time.
-const REMEMBERED: usize = 400_000;
-
+use super::signed_dates::{SKEW, seconds, written};
 /// Who asks, and what for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
@@ -28,6 +18,8 @@ pub(super) struct Caller {
     pub(super) name: String,
     pub(super) project: String,
     pub(super) may_write: bool,
+    /// The access key id; none on the agent's own socket.
+    pub(super) access: Option<String>,
 }
 
 /// A request as it was received.
@@ -37,27 +29,6 @@ pub(super) struct Received<'a> {
     pub(super) query: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-}
-
-/// Signatures of requests that change something, for as long as they would be taken.
-#[derive(Default)]
-pub(super) struct Replays {
-    /// When each was seen first, and those of the time before.
-    seen: HashMap<Mark, Instant>,
-    earlier: HashSet<Mark>,
-    since: Option<Instant>,
-}
-
-/// The first half of a signature, which is as good as the whole: only the owner of a secret makes any.
-type Mark = u128;
-
-/// What is known of a signature.
-#[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    New,
-    Before,
-    /// Nothing: there is no room to remember it.
-    NoRoom,
 }
 
 /// Who the head of a request says that asks.
@@ -77,10 +48,12 @@ pub(super) struct SignedClaim {
     signed: SystemTime,
 }
 
-/// Which signed changes were taken.
-pub(super) struct Memory {
-    pub(super) replays: Replays,
-    pub(super) dates: SignedDates,
+/// A signed request that is right.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) caller: Caller,
+    /// Of one that changes something: the key and the date, which must be on the disk before anything is changed.
+    pub(super) dated: Option<(String, u64)>,
 }
 
 impl Received<'_> {
@@ -126,8 +99,10 @@ impl Received<'_> {
         if skew.is_ok_and(|skew| skew <= SKEW) {
             return Ok(signed);
         }
-        let why = "X-Sdk-Date is more than 15 minutes from this host's clock; set the clocks";
-        Err(unauthenticated(why))
+        let now = written(seconds(now));
+        Err(unauthenticated(&format!(
+            "X-Sdk-Date is more than 15 minutes from this host's clock, which is at {now}; set the clocks"
+        )))
     }
 }
 
@@ -136,9 +111,9 @@ impl SignedClaim {
     pub(super) fn verified(
         &self,
         received: &Received<'_>,
-        memory: &mut Memory,
+        replays: &mut Replays,
         (now, wall): (Instant, SystemTime),
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Verified, Refusal> {
         let Self { authorization, key, signed } = self;
         let header = |name: &str| received.header(name);
         let content = header("x-sdk-content-sha256");
@@ -152,19 +127,17 @@ impl SignedClaim {
         }
         // What changes nothing may come again, and a key that may not change anything takes no room of those that may.
         if method == "GET" || key.role == KeyRole::ReadOnly {
-            return Ok(Caller::of(key));
+            return Ok(Verified { caller: Caller::of(key), dated: None });
         }
-        if memory.dates.may_be_known(&key.access, *signed) {
-            let why = "this request was signed before the agent started again, which may have received it before; \
-                       sign it again";
-            return Err(unauthenticated(why));
-        }
-        match memory.replays.look(&authorization.signature, now) {
+        let (access, date) = (&*key.access, seconds(*signed));
+        let taken = TakenSignature { access, signature: &authorization.signature, date };
+        match replays.look(&taken, now) {
             Seen::New => {}
             Seen::Before => {
                 let why = "this signed request was received before; sign it again";
                 return Err(unauthenticated(why));
             }
+            Seen::Perhaps(last) => return Err(unauthenticated(&forgotten(last, wall))),
             Seen::NoRoom => {
                 return Err(Refusal::too_many(format!(
                     "{REMEMBERED} signed changes came within half an hour, and no more are taken until it is \
@@ -172,39 +145,15 @@ impl SignedClaim {
                 )));
             }
         }
-        // Older ones are not of this time any more, by which agent they were taken.
-        let since = wall.checked_sub(2 * SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
-        memory.dates.note(&key.access, *signed, since)?;
-        Ok(Caller::of(key))
+        Ok(Verified { caller: Caller::of(key), dated: Some((key.access.clone(), date)) })
     }
 }
 
 impl Caller {
     fn of(key: &ClientKey) -> Self {
         let (name, project) = (key.name.clone(), key.project.clone());
-        Self { name, project, may_write: key.role == KeyRole::Full }
-    }
-}
-
-impl Replays {
-    /// Notes a signature, and says whether it was used some time before.
-    fn look(&mut self, signature: &[u8], now: Instant) -> Seen {
-        let Some(mark) = signature.first_chunk().copied().map(Mark::from_be_bytes) else {
-            return Seen::Before;
-        };
-        // A signature is taken for twice the skew at the most.
-        if self.since.is_none_or(|since| since + 2 * SKEW <= now) {
-            self.earlier = self.seen.drain().map(|(mark, _)| mark).collect();
-            self.since = Some(now);
-        }
-        if self.earlier.contains(&mark) {
-            return Seen::Before;
-        }
-        if self.seen.len() >= REMEMBERED && !self.seen.contains_key(&mark) {
-            return Seen::NoRoom;
-        }
-        let first = *self.seen.entry(mark).or_insert(now);
-        if now.duration_since(first) <= SAME { Seen::New } else { Seen::Before }
+        let access = Some(key.access.clone());
+        Self { name, project, may_write: key.role == KeyRole::Full, access }
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::authentication::Caller;
+use super::key_file::KeyInUse;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
 use super::table::Operation;
@@ -19,7 +20,11 @@ pub(super) struct Call {
     pub(super) query: QueryPairs,
     /// As the operation's model has it; empty if it takes none.
     pub(super) body: Body,
+    /// The tags that a resource which is updated has from then on: version 2 gives them with the rest.
+    pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) caller: Caller,
+    /// What the caller may do this by; none on the agent's own socket.
+    pub(super) key: Option<KeyInUse>,
     /// The id of the request.
     pub(super) request: String,
     /// UTC, to the second.
@@ -35,6 +40,11 @@ pub(super) struct Reply {
 }
 
 impl Call {
+    /// Whether the caller may do this now, and not only when the request came.
+    pub(super) fn may_still(&self) -> Result<(), Refusal> {
+        self.key.as_ref().map_or(Ok(()), KeyInUse::is_valid)
+    }
+
     /// A parameter of the path.
     pub(super) fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)

@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 use super::authentication::{Caller, Received};
 use super::further::operating_status;
 use super::refusal::Refusal;
-use super::resources::{self, View};
+use super::resources::{self, HostState, View};
+use super::route::route;
 use super::server::{ApiServer, wall};
+pub(in crate::api) use super::validation::{Messages, brief, shortened};
 use super::{ids, keys};
 use crate::api::tcp::Peer;
-use crate::source::store::{Body, Document, DocumentKind};
+use crate::model::ResourceId;
+use crate::source::store::{Body, Document, DocumentKind, Documents, Store};
 
 /// The one flavor, by its id.
 pub(in crate::api) const ONE_FLAVOR: &str = resources::FLAVOR;
@@ -33,11 +36,13 @@ pub(in crate::api) struct Fault {
     /// As the V3 API has it.
     pub(in crate::api) code: &'static str,
     pub(in crate::api) message: String,
+    /// Whether the audit log has it already, if it is to have it.
+    pub(in crate::api) is_recorded: bool,
 }
 
 impl From<Refusal> for Fault {
     fn from(Refusal { status, code, message }: Refusal) -> Self {
-        Self { status, code, message }
+        Self { status, code, message, is_recorded: false }
     }
 }
 
@@ -71,12 +76,6 @@ impl Fault {
 /// The id of a request; none: the host has no random numbers.
 pub(in crate::api) fn request_id() -> Option<String> {
     keys::random(16).ok()
-}
-
-/// Whether a resource may have these tags.
-pub(in crate::api) fn judge_tags(tags: &Value) -> Result<(), Fault> {
-    let given = Body::from_iter([("tags".to_owned(), tags.clone())]);
-    Ok(resources::tags(&given).map(drop)?)
 }
 
 /// A value of a query as resources have it: ids in one spelling.
@@ -124,54 +123,125 @@ impl ApiServer {
         path: &str,
         body: &Value,
     ) -> Result<Body, Fault> {
+        self.operate_tagged(asker, method, path, (body, None)).await
+    }
+
+    /// As [`Self::operate`]; the resource that is updated has these tags then, and no others.
+    pub(in crate::api) async fn operate_tagged(
+        &self,
+        asker: &Asker,
+        method: &str,
+        path: &str,
+        (body, tags): (&Value, Option<&Value>),
+    ) -> Result<Body, Fault> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let (path, headers) = (asker.path(path), axum::http::HeaderMap::new());
         let received = Received { method, path: &path, query: "", headers: &headers, body: &body };
-        let caller = asker.caller.clone();
-        let reply = self.answered(caller, &received, wall(), &asker.request).await?;
-        Ok(reply.body)
+        let tags = tags.map(|tags| Body::from_iter([("tags".to_owned(), tags.clone())]));
+        let tags = tags.map(|given| resources::tags(&given)).transpose()?;
+        let (caller, by) = (asker.caller.clone(), (wall(), &*asker.request));
+        let reply = self.answered_with(caller, &received, tags, by).await;
+        let recorded = |refusal: Refusal| Fault { is_recorded: true, ..refusal.into() };
+        Ok(reply.map_err(recorded)?.body)
     }
 
-    /// The resources of a kind, of one pool or with one id where that is asked for, in the order of their ids. Each
-    /// has `provisioning_status` and `operating_status`, a member its `pool_id`, and a listener `allowed_cidrs`.
-    pub(in crate::api) async fn resources(
+    /// Writes down that another face refused what would have been an operation, by its path below the project.
+    pub(in crate::api) async fn noted_fault(
+        &self,
+        asker: &Asker,
+        (method, path): (&str, &str),
+        fault: Fault,
+    ) -> Fault {
+        let Some(routed) = route(method, &asker.path(path)) else { return fault };
+        let call = self.call(asker.caller.clone(), routed, (wall(), &asker.request));
+        let Fault { status, code, message, .. } = fault;
+        let refusal = self.noted(&call, Refusal { status, code, message }).await;
+        Fault { is_recorded: true, ..refusal.into() }
+    }
+
+    /// One resource; a member is of this pool, where one is named. It has `provisioning_status` and `operating_status`, a
+    /// member its `pool_id`, and a listener `allowed_cidrs`.
+    pub(in crate::api) fn resource(
+        &self,
+        asker: &Asker,
+        (kind, id): (DocumentKind, &str),
+        pool: Option<&str>,
+    ) -> Result<Body, Fault> {
+        let store = self.opened()?;
+        let documents = store.read();
+        let view = View::new(&documents, self.host_state(store, &asker.caller));
+        let pool = own_pool(&view, asker, pool)?;
+        let found = id.parse().ok().and_then(|id| documents.get(kind, id)).filter(|one| {
+            is_own(&documents, asker, one)
+                && pool.is_none_or(|pool| one.reference("pool_id") == Some(pool))
+        });
+        Ok(shown(&view, found.ok_or_else(|| Refusal::not_found(kind, id))?))
+    }
+
+    /// The resources of a kind, or the members of a pool, in the order of their ids: none of them is shown yet.
+    pub(in crate::api) fn listed(
         &self,
         asker: &Asker,
         kind: DocumentKind,
         pool: Option<&str>,
-        id: Option<&str>,
-    ) -> Result<Vec<Body>, Fault> {
-        let store = self.store.as_ref();
-        let store =
-            store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
+    ) -> Result<Listed<'_>, Fault> {
+        let store = self.opened()?;
+        let host = self.host_state(store, &asker.caller);
         let documents = store.read();
-        let view = View::new(&documents, self.host_state(store, &asker.caller));
-        let is_own = |document: &Document| {
-            document.project == asker.caller.project && !resources::is_of_pair(&documents, document)
-        };
-        let pool = match pool {
-            None => None,
-            Some(id) => {
-                let found = view.get(asker.project(), DocumentKind::Pool, id)?;
-                let found = Some(found).filter(|found| is_own(found));
-                Some(found.ok_or_else(|| Refusal::not_found(DocumentKind::Pool, id))?.id)
+        let view = View::new(&documents, host);
+        let is_own = |one: &&Arc<Document>| is_own(&documents, asker, one);
+        let found = match own_pool(&view, asker, pool)? {
+            None => documents.of(kind).filter(is_own).cloned().collect(),
+            Some(pool) => {
+                let of_pool = documents.referring(kind, "pool_id", pool);
+                of_pool.filter(is_own).cloned().collect()
             }
         };
-        let is_meant = |document: &&Arc<Document>| {
-            is_own(document) && pool.is_none_or(|pool| document.reference("pool_id") == Some(pool))
-        };
-        let show = |document: &Arc<Document>| shown(&view, document);
-        let Some(id) = id else {
-            return Ok(documents.of(kind).filter(is_meant).map(show).collect());
-        };
-        let one = id.parse().ok().and_then(|id| documents.get(kind, id)).filter(is_meant);
-        Ok(vec![shown(&view, one.ok_or_else(|| Refusal::not_found(kind, id))?)])
+        Ok(Listed { store, host: view.host, found })
     }
 
     /// Whether it is served by TLS.
     pub(in crate::api) const fn is_secure(&self) -> bool {
         self.settings.tls_certificate.is_some()
     }
+}
+
+/// Resources of a list. The store is read for one of them at a time, so that writes need not wait for a long list.
+pub(in crate::api) struct Listed<'a> {
+    store: &'a Store,
+    host: HostState,
+    found: Vec<Arc<Document>>,
+}
+
+impl Listed<'_> {
+    /// In the order of their ids.
+    pub(in crate::api) fn documents(&self) -> &[Arc<Document>] {
+        &self.found
+    }
+
+    /// One of them, as it is shown.
+    pub(in crate::api) fn show(&self, document: &Document) -> Body {
+        let documents = self.store.read();
+        shown(&View::new(&documents, self.host.clone()), document)
+    }
+}
+
+fn is_own(documents: &Documents, asker: &Asker, document: &Document) -> bool {
+    document.project == asker.project() && !resources::is_of_pair(documents, document)
+}
+
+/// The pool of a path, if there is one in it.
+fn own_pool(
+    view: &View<'_>,
+    asker: &Asker,
+    pool: Option<&str>,
+) -> Result<Option<ResourceId>, Refusal> {
+    let Some(id) = pool else { return Ok(None) };
+    let found = view.get(asker.project(), DocumentKind::Pool, id)?;
+    if !is_own(view.documents, asker, &found) {
+        return Err(Refusal::not_found(DocumentKind::Pool, id));
+    }
+    Ok(Some(found.id))
 }
 
 fn shown(view: &View<'_>, document: &Document) -> Body {

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -221,35 +221,9 @@ pub(super) fn random(bytes: usize) -> Result<String> {
     Ok(hex(&random))
 }
 
-/// The keys as they are now: the file is read again once it is another one.
-pub(super) struct KeyFile {
-    path: PathBuf,
-    read: Option<(Stamp, ClientKeys)>,
-}
-
-/// What tells one state of a file from another.
-type Stamp = Option<(u64, u64, SystemTime)>;
-
-impl KeyFile {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, read: None }
-    }
-
-    pub(super) fn now(&mut self) -> Result<&ClientKeys> {
-        let stamp: Stamp = fs::metadata(&self.path)
-            .ok()
-            .and_then(|found| Some((found.ino(), found.len(), found.modified().ok()?)));
-        if self.read.as_ref().is_none_or(|(of, _)| *of != stamp) {
-            self.read = None;
-            self.read = Some((stamp, ClientKeys::read(&self.path)?));
-        }
-        let (_, keys) = self.read.as_ref().context("the keys were read")?;
-        Ok(keys)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::key_file::KeyFile;
     use super::*;
 
     fn key(keys: &mut ClientKeys, name: &str, project: Option<&str>) -> Result<NewKey> {

@@ -102,7 +102,7 @@ impl ApiServer {
         // All others whom the socket lets in may only read.
         let own = rustix::process::geteuid().as_raw();
         let may_write = uid.is_some_and(|uid| uid == 0 || uid == own);
-        Ok(Caller { name: local_name(uid), project, may_write })
+        Ok(Caller { name: local_name(uid), project, may_write, access: None })
     }
 }
 

@@ -107,30 +107,45 @@ fn security() -> Value {
     })
 }
 
+/// Resources in bodies of operations on more than one of them: where each is, its kind, and what it has there besides.
+const PARTS: &[(&str, &[&str], DocumentKind, &[&str])] = {
+    use DocumentKind::{HealthMonitor, LoadBalancer, Member, Pool};
+    &[
+        ("batch_create_load_balancers", &["loadbalancer"], LoadBalancer, &["number"]),
+        ("clone_loadbalancer", &["target_loadbalancer_param"], LoadBalancer, &["reuse_pool"]),
+        ("batch_create_members", &["members"], Member, &[]),
+        ("batch_update_members", &["members"], Member, &["id"]),
+        ("create_master_slave_pool", &["pool"], Pool, &["members", "healthmonitor"]),
+        ("create_master_slave_pool", &["pool", "members"], Member, &["role"]),
+        ("create_master_slave_pool", &["pool", "healthmonitor"], HealthMonitor, &[]),
+    ]
+};
+
 /// The attributes of bodies that this host refuses, by the model that has them.
 fn refused_attributes() -> BTreeSet<(String, String)> {
     let mut refused = BTreeSet::new();
     for operation in &TABLE.operations {
-        let Ok(known) = Known::find(&operation.name) else { continue };
-        let Some((model, kind)) = known.settable().and_then(|kind| settable(operation, kind))
-        else {
-            continue;
-        };
-        let fields = TABLE.models.get(&model).into_iter().flatten();
-        refused.extend(
-            fields
-                .filter(|(name, _)| !super::resources::takes(kind, name))
-                .map(|(name, _)| (model.clone(), name.clone())),
-        );
+        let kind = Known::find(&operation.name).ok().and_then(Known::settable);
+        let alone = kind.map(|kind| (vec![super::resources::keys(kind).0], kind, [].as_slice()));
+        let parts = PARTS.iter().filter(|(name, ..)| *name == operation.name);
+        let parts = parts.map(|(_, path, kind, more)| (path.to_vec(), *kind, *more));
+        for (path, kind, more) in alone.into_iter().chain(parts) {
+            let Some(model) = model_at(operation, &path) else { continue };
+            let fields = TABLE.models.get(model).into_iter().flatten();
+            let is_refused = |name: &&String| {
+                !super::resources::takes(kind, name) && !more.contains(&name.as_str())
+            };
+            let names = fields.map(|(name, _)| name).filter(is_refused);
+            refused.extend(names.map(|name| (model.to_owned(), name.clone())));
+        }
     }
     refused
 }
 
-/// The model of the resource in an operation's body.
-fn settable(operation: &Operation, kind: DocumentKind) -> Option<(String, DocumentKind)> {
-    let (key, _) = super::resources::keys(kind);
-    let field = TABLE.models.get(operation.body.as_ref()?)?.get(key)?;
-    Some((field.of.model()?.to_owned(), kind))
+/// The model that is somewhere in an operation's body.
+fn model_at(operation: &Operation, path: &[&str]) -> Option<&'static str> {
+    let body = TABLE.models.get_key_value(operation.body.as_ref()?)?.0.as_str();
+    path.iter().try_fold(body, |model, key| TABLE.models.get(model)?.get(*key)?.of.model())
 }
 
 #[cfg(test)]

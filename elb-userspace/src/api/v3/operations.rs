@@ -181,7 +181,8 @@ impl Further {
         let done = store.write(move |transaction| {
             let (project, now) = (&*call.caller.project, &*call.now);
             let mut work = Work { transaction, project, now, id, pool: None, host: host.clone() };
-            let result = deed(&call, &mut work).and_then(|reply| {
+            let done = call.may_still().and_then(|()| deed(&call, &mut work));
+            let result = done.and_then(|reply| {
                 work.transaction.check().map_err(Refusal::invalid)?;
                 Ok(reply)
             });
@@ -247,7 +248,6 @@ impl Plain {
                 let of_all = self.verb == Verb::ListAll;
                 let is_meant = |document: &&std::sync::Arc<Document>| {
                     document.project == call.caller.project
-                        && whole.is_none_or(|pool| document.reference("pool_id") == Some(pool))
                         && (of_all || !resources::is_of_pair(&documents, document))
                 };
                 let is_filtered =
@@ -262,8 +262,13 @@ impl Plain {
                     }
                     shown
                 };
-                let meant = documents.of(self.kind).filter(is_meant);
-                let items = meant.map(|one| list::Item::new(one.id, || show(one)));
+                let meant: Vec<_> = match whole {
+                    Some(pool) => {
+                        documents.referring(self.kind, "pool_id", pool).filter(is_meant).collect()
+                    }
+                    None => documents.of(self.kind).filter(is_meant).collect(),
+                };
+                let items = meant.into_iter().map(|one| list::Item::new(one.id, || show(one)));
                 list::reply(many, items, &call.query)
             }
             Verb::RelatedListeners => {
@@ -315,7 +320,7 @@ impl Plain {
             let (project, now) = (&*call.caller.project, &*call.now);
             let mut work = Work { transaction, project, now, id, pool, host: host.clone() };
             let mut before = None;
-            let result = self.apply(&call, &mut work, &mut before);
+            let result = call.may_still().and_then(|()| self.apply(&call, &mut work, &mut before));
             let result = result.and_then(|id| {
                 work.transaction.check().map_err(Refusal::invalid)?;
                 Ok(id)
@@ -361,6 +366,10 @@ impl Plain {
             | Verb::ListAll
             | Verb::Show
             | Verb::RelatedListeners => resources::update(work, &old, &given)?,
+        }
+        if let Some(tags) = &call.tags {
+            let now = work.get(self.kind, self.id(call))?;
+            work.tag(&now, tags.clone());
         }
         Ok(old.id)
     }

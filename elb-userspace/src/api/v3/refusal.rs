@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 
+use super::validation::shortened;
 use crate::source::store::DocumentKind;
 
 /// A request that is not done.
@@ -18,7 +19,7 @@ impl Refusal {
     }
 
     /// One of each.
-    pub(super) const fn every() -> [Self; 11] {
+    pub(super) const fn every() -> [Self; 12] {
         [
             Self::invalid(String::new()),
             Self::not_supported(String::new()),
@@ -26,6 +27,7 @@ impl Refusal {
             Self::quota(String::new()),
             Self::conflict(String::new()),
             Self::internal(String::new()),
+            Self::unavailable(String::new()),
             Self::no_such_path(String::new()),
             Self::unauthenticated(String::new()),
             Self::forbidden(String::new()),
@@ -46,7 +48,7 @@ impl Refusal {
 
     /// There is no such resource in the project.
     pub(super) fn not_found(kind: DocumentKind, id: &str) -> Self {
-        Self::no_such(format!("{kind} {id} could not be found."))
+        Self::no_such(format!("{kind} {} could not be found.", shortened(id)))
     }
 
     /// There is nothing of this name.
@@ -67,6 +69,11 @@ impl Refusal {
     /// The agent, and not the request, is at fault.
     pub(super) const fn internal(message: String) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ELB.8906", message)
+    }
+
+    /// There is nothing to answer from until something on this host is put right.
+    pub(super) const fn unavailable(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ELB.8906", message)
     }
 
     /// The API has no such path.

@@ -31,6 +31,7 @@ pub(super) use self::ip_group::{merge_list, remove_from_list};
 pub use self::limits::{ApiHost, ApiLimits};
 pub(super) use self::limits::{FLAVOR, HostState, Quotas};
 pub(super) use self::listener::takes_ports_of;
+pub(super) use self::member::has_offline_member;
 pub use self::member_healths::MemberHealths;
 pub(super) use self::pairs::{MASTER_SLAVE, ROLE, is_of_pair};
 pub(super) use self::project_settings::{echoes_keys, set_echo};
@@ -154,7 +155,7 @@ pub(super) fn listeners_of_group(view: &View<'_>, group: &Document) -> Value {
 pub(super) fn show(view: &View<'_>, document: &Document) -> Value {
     match document.kind {
         DocumentKind::LoadBalancer => load_balancer::show(view, document),
-        DocumentKind::Listener => listener::show(document),
+        DocumentKind::Listener => listener::show(view, document),
         DocumentKind::Pool => pool::show(view, document),
         DocumentKind::Member => member::show(view, document),
         DocumentKind::HealthMonitor => health_monitor::show(document),

@@ -1,8 +1,9 @@
 //! Requests of the API: who asks, for what, whether it is valid, and the answer in the form that clients know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use axum::body::Body as HttpBody;
@@ -14,43 +15,37 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{mpsc, watch};
 
-use super::authentication::{Caller, Claim, Memory, Received, Replays, SignedClaim};
+use super::authentication::{Caller, Received};
+use super::bodies::Room;
 pub(super) use super::bodies::{BODY, read};
-use super::bodies::{Held, Room, discard};
 use super::call::{Call, Reply};
 use super::failures::Failures;
 use super::ids;
-use super::keys::{self, KeyFile};
+use super::key_file::{KeyFile, KeyInUse};
+use super::keys;
 use super::member_checks::MemberChecks;
 use super::operations::{self, Known, VERSIONS};
 use super::page;
 use super::query::QueryPairs;
 use super::refusal::Refusal;
+use super::replays::Replays;
 use super::resources::{ApiHost, HostState, View};
 use super::route::{Routed, route};
-use super::signed_dates::SignedDates;
+use super::signed_dates::{SignedDates, SignedGap};
 use super::table::Operation;
 use super::validation::{Towards, wrong};
 use crate::api::Query;
-use crate::api::shape::diagnose::DiagnoseRequest;
-use crate::api::shape::error::ErrorCode;
+use crate::api::guests::Guests;
 use crate::api::shape::status::timestamp;
 use crate::api::tcp::{Peer, TcpEntrance};
 use crate::api::tls;
-use crate::diagnosis::report::Report;
-use crate::model::ResourceId;
-use crate::model::select::ResourceKind;
 use crate::source::api::ApiSettings;
 use crate::source::store::{Body, Store};
 
-/// Connections at once; others wait.
-const CONNECTIONS: usize = 256;
-/// How often the agent is asked to diagnose a member while it has no room, and how long after each time.
-const DIAGNOSIS_TRIES: u32 = 60;
-const DIAGNOSIS_WAIT: Duration = Duration::from_secs(1);
+/// Connections that are taken at once; fewer are served.
+const CONNECTIONS: usize = 1024;
 
 /// Serves the API.
 #[derive(Clone)]
@@ -59,7 +54,7 @@ pub struct ApiServer {
     host: ApiHost,
     pub(super) store: Result<Store, String>,
     pub(super) queries: mpsc::Sender<Query>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The files of an API, next to its store.
@@ -71,12 +66,14 @@ pub struct ApiFiles {
 }
 
 /// What requests have to do with each other.
-struct Shared {
-    keys: Mutex<KeyFile>,
-    memory: Mutex<Memory>,
-    unverified: Room,
-    failures: Mutex<Failures>,
-    checks: MemberChecks,
+pub(super) struct Shared {
+    pub(super) keys: Arc<Mutex<KeyFile>>,
+    pub(super) replays: Mutex<Replays>,
+    pub(super) signed: SignedDates,
+    gap: Option<SignedGap>,
+    pub(super) unverified: Room,
+    pub(super) failures: Mutex<Failures>,
+    pub(super) checks: MemberChecks,
 }
 
 impl ApiServer {
@@ -88,15 +85,22 @@ impl ApiServer {
         store: Result<Store, String>,
         queries: mpsc::Sender<Query>,
     ) -> Self {
-        let dates = SignedDates::open(files.signed);
+        let (signed, former, gap) = SignedDates::open(files.signed, wall());
         let shared = Shared {
-            keys: Mutex::new(KeyFile::new(files.keys)),
-            memory: Mutex::new(Memory { replays: Replays::default(), dates }),
+            keys: Arc::new(Mutex::new(KeyFile::new(files.keys))),
+            replays: Mutex::new(Replays::after(former)),
+            signed,
+            gap,
             unverified: Room::default(),
             failures: Mutex::default(),
             checks: MemberChecks::default(),
         };
         Self { settings, host, store, queries, shared: Arc::new(shared) }
+    }
+
+    /// What is not known of signed requests, if anything.
+    pub fn signed_gap(&self) -> Option<SignedGap> {
+        self.shared.gap.clone()
     }
 
     /// Serves until the end comes, and answers what is under way. Other faces of the API come first.
@@ -112,7 +116,8 @@ impl ApiServer {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot serve the API on {listen}"))?;
         tracing::info!(%listen, tls = tls.is_some(), "the API is served");
-        let entrance = TcpEntrance { listener, tls, connections: CONNECTIONS, what: "the API" };
+        let (connections, guests) = (CONNECTIONS, Some(Guests::default()));
+        let entrance = TcpEntrance { listener, tls, connections, guests, what: "the API" };
         let ended = async {
             // Where the agent is gone, so is the API.
             let _ = end.wait_for(|end| *end).await;
@@ -138,49 +143,6 @@ impl ApiServer {
         self.identified(peer, parts, body, answer).await
     }
 
-    /// Finds out who asks, and lets the request be answered. Nothing of a body is read for those who are not known.
-    pub(super) async fn identified<T>(
-        &self,
-        peer: Peer,
-        parts: &Parts,
-        body: HttpBody,
-        answer: impl AsyncFnOnce(Caller, &Received<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let wall = wall();
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let (method, headers) = (parts.method.as_str(), &parts.headers);
-        let head = Received { method, path, query, headers, body: &[] };
-        match self.claim(&head, wall) {
-            Err(refusal) => {
-                discard(body).await;
-                Err(self.slowed(peer, refusal).await)
-            }
-            Ok(Claim::Known(caller)) if caller.may_write && method != "GET" => {
-                let body = read(body).await?;
-                answer(caller, &Received { body: &body, ..head }).await
-            }
-            // Nothing that is in the body counts.
-            Ok(Claim::Known(caller)) => {
-                discard(body).await;
-                answer(caller, &head).await
-            }
-            Ok(Claim::Signed(claim)) => {
-                let Held { bytes, room } = self.shared.unverified.read(body).await?;
-                let received = Received { body: &bytes, ..head };
-                let verified = self.verified(&claim, &received, wall);
-                // Room is for those who are not known, and while they are not.
-                drop(room);
-                match verified {
-                    Ok(caller) => answer(caller, &received).await,
-                    Err(refusal) => {
-                        drop(bytes);
-                        Err(self.slowed(peer, refusal).await)
-                    }
-                }
-            }
-        }
-    }
-
     /// What is answered to a caller who is known.
     pub(super) async fn answered(
         &self,
@@ -188,6 +150,17 @@ impl ApiServer {
         received: &Received<'_>,
         wall: SystemTime,
         id: &str,
+    ) -> Result<Reply, Refusal> {
+        self.answered_with(caller, received, None, (wall, id)).await
+    }
+
+    /// As [`Self::answered`], with tags that a resource is to have.
+    pub(super) async fn answered_with(
+        &self,
+        caller: Caller,
+        received: &Received<'_>,
+        tags: Option<BTreeMap<String, String>>,
+        (wall, id): (SystemTime, &str),
     ) -> Result<Reply, Refusal> {
         let Received { method, path, query, body, .. } = *received;
         if (method, path) == ("GET", "/v3/projects") {
@@ -197,17 +170,10 @@ impl ApiServer {
             return Ok(operations::projects(&caller.project, name.as_deref()));
         }
         let no_such = || Refusal::no_such_path(format!("the API has no {method} {path}"));
-        let Routed { operation, parameters } = route(method, path).ok_or_else(no_such)?;
-        let may = may(&caller, parameters.get("project_id").map(String::as_str), method);
-        let mut call = Call {
-            operation,
-            parameters,
-            query: QueryPairs::default(),
-            body: Body::new(),
-            caller,
-            request: id.to_owned(),
-            now: timestamp(wall),
-        };
+        let routed = route(method, path).ok_or_else(no_such)?;
+        let operation = routed.operation;
+        let may = may(&caller, routed.parameters.get("project_id").map(String::as_str), method);
+        let mut call = Call { tags, ..self.call(caller, routed, (wall, id)) };
         if operation.name == VERSIONS {
             return may.map(|()| operations::versions());
         }
@@ -215,9 +181,7 @@ impl ApiServer {
             Ok(known) => known,
             Err(refusal) => return Err(self.noted(&call, refusal).await),
         };
-        let store = self.store.as_ref();
-        let store =
-            store.map_err(|why| Refusal::internal(format!("the store cannot be used: {why}")))?;
+        let store = self.opened()?;
         if let Err(refusal) = understand(&mut call, query, body) {
             return Err(self.noted(&call, refusal).await);
         }
@@ -231,9 +195,29 @@ impl ApiServer {
         judged(reply, operation)
     }
 
+    /// The store, or why there is none.
+    pub(super) fn opened(&self) -> Result<&Store, Refusal> {
+        let unusable = |why| Refusal::unavailable(format!("the store cannot be used: {why}"));
+        self.store.as_ref().map_err(unusable)
+    }
+
+    /// A request for an operation, of which nothing else is understood yet.
+    pub(super) fn call(
+        &self,
+        caller: Caller,
+        Routed { operation, parameters }: Routed,
+        (wall, id): (SystemTime, &str),
+    ) -> Call {
+        let of = |access| KeyInUse::new(self.shared.keys.clone(), access);
+        let key = caller.access.clone().map(of);
+        let (query, body, tags) = (QueryPairs::default(), Body::new(), None);
+        let (request, now) = (id.to_owned(), timestamp(wall));
+        Call { operation, parameters, query, body, tags, caller, key, request, now }
+    }
+
     /// Writes down that a change was refused before anything was tried; what was refused stays refused, whatever the
     /// disk says.
-    async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
+    pub(super) async fn noted(&self, call: &Call, refusal: Refusal) -> Refusal {
         let name = audited(call.operation);
         if let (Ok(store), false) = (&self.store, name.is_empty()) {
             let mut record = call.record(&name, &Err(refusal.clone()));
@@ -248,82 +232,11 @@ impl ApiServer {
         refusal
     }
 
-    /// Begins to find out what keeps a member from working.
-    fn check_member(&self, call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
-        let (reply, job, member) = self.shared.checks.begin(call, view)?;
-        let server = self.clone();
-        tokio::spawn(async move {
-            let found = server.diagnosed(member).await;
-            server.shared.checks.end(job, found, timestamp(wall()));
-        });
-        Ok(reply)
-    }
-
-    /// What the agent finds of a member; where it has many to look at, this one waits.
-    async fn diagnosed(&self, member: ResourceId) -> Result<Report, String> {
-        let target = Some(ResourceKind::Member.before(&member.to_string()));
-        let request = DiagnoseRequest { target, inspection: None };
-        for _ in 0..DIAGNOSIS_TRIES {
-            let (answer, answered) = oneshot::channel();
-            let ended = || "the agent ended meanwhile".to_owned();
-            let query = Query::Diagnose(request.clone(), answer);
-            self.queries.send(query).await.map_err(|_| ended())?;
-            match answered.await.map_err(|_| ended())? {
-                Ok(diagnosis) => {
-                    let report = diagnosis.reports.into_iter().next();
-                    return report.ok_or_else(|| "there is nothing to be found out".to_owned());
-                }
-                Err(error) if error.code == ErrorCode::Busy => sleep(DIAGNOSIS_WAIT).await,
-                Err(error) => return Err(error.message),
-            }
-        }
-        Err("the agent was busy with other members all the time".to_owned())
-    }
-
-    fn claim(&self, head: &Received<'_>, wall: SystemTime) -> Result<Claim, Refusal> {
-        let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = file.now().map_err(|error| {
-            tracing::error!("the API takes no requests: {error:#}");
-            Refusal::internal("the keys of this host cannot be used; its log says why".to_owned())
-        })?;
-        head.claim(keys, wall)
-    }
-
-    fn verified(
-        &self,
-        claim: &SignedClaim,
-        received: &Received<'_>,
-        wall: SystemTime,
-    ) -> Result<Caller, Refusal> {
-        let mut memory = self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        claim.verified(received, &mut memory, (Instant::now(), wall))
-    }
-
     /// The project of those who name none.
     pub(super) fn own_project(&self) -> Result<String, Refusal> {
         let mut file = self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = file.now().map_err(|error| Refusal::internal(format!("{error:#}")))?;
         keys.project_for_new().map_err(|error| Refusal::invalid(error.to_string()))
-    }
-
-    /// Wrong credentials wait for their answer.
-    async fn slowed(&self, peer: Peer, refusal: Refusal) -> Refusal {
-        if refusal.status != StatusCode::UNAUTHORIZED {
-            return refusal;
-        }
-        let (Peer(address), now) = (peer, Instant::now());
-        let wait = {
-            let failures = &self.shared.failures;
-            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-            let wait = failures.note(address, now);
-            if failures.is_to_be_said(now) {
-                let since_start = super::failures::wrong_credentials();
-                tracing::warn!(%address, since_start, "wrong credentials for the API");
-            }
-            wait
-        };
-        sleep(wait).await;
-        refusal
     }
 
     /// What is known of the host, and shown to a caller.

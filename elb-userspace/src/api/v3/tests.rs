@@ -15,9 +15,11 @@ mod page;
 mod persistence;
 mod refusals;
 mod removal;
+mod revoked;
 mod sequences;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use axum::Extension;
 use axum::body::Body as HttpBody;
@@ -51,6 +53,7 @@ pub(in crate::api) struct Scene {
     pub(in crate::api) other: String,
     health: MemberHealths,
     settings: ApiSettings,
+    keys_file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -95,11 +98,23 @@ impl Scene {
         keys.write(&keys_file).unwrap();
         let (health, queries) = (MemberHealths::default(), agent());
         let host = ApiHost { limits: LIMITS, health: health.clone() };
+        let kept = keys_file.clone();
         let files = ApiFiles { keys: keys_file, signed: folder.path().join("signed.json") };
         let server = ApiServer::new(settings.clone(), host, files, Ok(store.clone()), queries);
-        let peer = Extension(Peer(IpAddr::from([127, 0, 0, 1])));
+        let peer = Extension(Peer::of(IpAddr::from([127, 0, 0, 1])));
         let router = server.clone().router().layer(peer);
-        Self { router, server, store, token, read_only, other, health, settings, _folder: folder }
+        Self {
+            router,
+            server,
+            store,
+            token,
+            read_only,
+            other,
+            health,
+            settings,
+            keys_file: kept,
+            _folder: folder,
+        }
     }
 
     /// From now on, the agent knows that members are so.

@@ -27,7 +27,7 @@ pub(super) fn wrong(model: &str, value: &Value, towards: Towards) -> Option<Stri
 
 /// Messages about one request: the first ones, and how many more there were. A body may have many thousand errors.
 #[derive(Default)]
-pub(super) struct Messages {
+pub(in crate::api) struct Messages {
     first: Vec<String>,
     all: usize,
 }
@@ -36,7 +36,7 @@ impl Messages {
     /// So many are shown.
     const MOST: usize = 20;
 
-    pub(super) fn push(&mut self, message: impl FnOnce() -> String) {
+    pub(in crate::api) fn push(&mut self, message: impl FnOnce() -> String) {
         self.all += 1;
         if self.first.len() < Self::MOST {
             self.first.push(message());
@@ -44,7 +44,7 @@ impl Messages {
     }
 
     /// All in one text; `None`: there is none.
-    pub(super) fn joined(self, between: &str) -> Option<String> {
+    pub(in crate::api) fn joined(self, between: &str) -> Option<String> {
         let text = self.first.join(between);
         match self.all - self.first.len() {
             0 => (self.all > 0).then_some(text),
@@ -177,12 +177,12 @@ pub(super) fn quoted(path: &str, value: &Value) -> String {
 }
 
 /// A value as a message shows it.
-pub(super) fn brief(value: &Value) -> String {
+pub(in crate::api) fn brief(value: &Value) -> String {
     shortened(&value.to_string())
 }
 
 /// The first characters of a text.
-pub(super) fn shortened(text: &str) -> String {
+pub(in crate::api) fn shortened(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

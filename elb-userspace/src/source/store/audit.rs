@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row, params};
 
 use super::{AuditRecord, Body, Store, StoreError};
+use crate::model::ResourceId;
 
 /// What is kept at the most of calls that were done; the oldest records go first.
 const DONE: Bound = Bound { records: 100_000, bytes: 256 << 20 };
@@ -178,12 +179,17 @@ fn records(
     // Times of one form, in UTC, have the order of their texts.
     let sql = "SELECT number, at, actor, operation, request, project, id, before, after, result FROM audit
                WHERE number > ?1 AND (?2 IS NULL OR at >= ?2) AND (?3 IS NULL OR operation = ?3)
-               AND (?4 IS NULL OR id = ?4 OR before ->> 'name' = ?4 OR after ->> 'name' = ?4)
+               AND (?4 IS NULL OR id = ?6 OR before ->> 'name' = ?4 OR after ->> 'name' = ?4)
                ORDER BY number LIMIT ?5";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut statement = connection.prepare(sql)?;
     let AuditQuery { since, operation, resource } = query;
-    let rows = statement.query_map(params![after, since, operation, resource, most], record)?;
+    // An id is the same in any letters, and a name is not.
+    let id = resource
+        .as_ref()
+        .map(|text| text.parse::<ResourceId>().map_or_else(|_| text.clone(), |id| id.to_string()));
+    let values = params![after, since, operation, resource, most, id];
+    let rows = statement.query_map(values, record)?;
     rows.map(|row| row.map_err(StoreError::from)).collect()
 }
 

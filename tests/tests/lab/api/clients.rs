@@ -102,6 +102,9 @@ pub(crate) struct Sdk {
     replies: BufReader<ChildStdout>,
 }
 
+/// The certificate that clients trust, among the files of a lab, where the API is served by TLS.
+pub(crate) const TRUSTED: &str = "api-cert.pem";
+
 /// The script that runs the cloud's SDK.
 const OWN: &str = "sdk.py";
 
@@ -144,7 +147,14 @@ impl Sdk {
 
 /// Clients write into their home as soon as they are loaded, and ask a proxy where one is named.
 fn alone(command: &mut Command, lab: &Lab) {
-    command.env("HOME", lab.files()).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    command.env("HOME", lab.files());
+    for name in ["NO_PROXY", "no_proxy"] {
+        command.env(name, "127.0.0.1,::1");
+    }
+    let trusted = lab.files().join(TRUSTED);
+    if trusted.exists() {
+        command.env("REQUESTS_CA_BUNDLE", trusted);
+    }
 }
 
 /// `openstack loadbalancer`, on the load balancer's host: how it ends with these words.

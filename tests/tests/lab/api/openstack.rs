@@ -153,7 +153,7 @@ fn services_follow_each_step_of_the_openstack_command() -> Result<()> {
 }
 
 /// The service of UDP, by a client of version 2.
-fn echo_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Result<()> {
+pub(super) fn echo_follows(scene: &mut ApiScene, client: Box<dyn Client>) -> Result<()> {
     let vip = scene.lab.vip4().to_string();
     let addresses = [0, 1].map(|index| scene.lab.member_addr(index, Family::V4).to_string());
     let mut session = Session { client, scene };

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,7 +19,7 @@ use elb_tests::{
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     runtime,
     sync::watch,
     task::JoinSet,
@@ -27,10 +28,14 @@ use tokio::{
 use super::{ApiScene, Session, clients::Curl, make_service};
 use crate::scene::LIMIT;
 
-/// Clients at once; most of them wait to be served at all.
+/// Clients at once; most of them wait to be served at all, or are cut off at once.
 const CLIENTS: usize = 10_000;
+/// Where they come from: the first one is that of the client that is known.
+const ADDRESSES: usize = 16;
 /// So many of them are answered, or cut off, while memory and probes are looked at.
 const SERVED: u64 = 1000;
+/// Calls of the client that is known meanwhile.
+const CALLS: usize = 10;
 /// Bytes of the largest body that is read.
 const BODY: usize = 1 << 20;
 /// What all of them together may take of the agent's memory: 256 connections with 64 KiB of a body, buffers of 16 KiB
@@ -57,8 +62,8 @@ enum Kind {
 const KINDS: [Kind; 5] =
     [Kind::SlowHead, Kind::SlowSigned, Kind::SlowUnknown, Kind::Malformed, Kind::Unknown];
 
-/// How many clients of each kind were answered or cut off.
-type Served = Arc<[AtomicU64; KINDS.len()]>;
+/// How many clients of each kind were answered or cut off, and how many there are that have a connection.
+type Served = Arc<[AtomicU64; KINDS.len() + 1]>;
 
 /// What all clients of a kind send.
 struct Words {
@@ -112,17 +117,26 @@ async fn client(mut stream: TcpStream, words: Arc<Words>) -> std::io::Result<()>
     }
 }
 
+/// A connection from one of the addresses.
+async fn connected(n: usize, target: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let last = u8::try_from(n)? + 1;
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    Ok(socket.connect(target).await?)
+}
+
 async fn all_clients(
     target: SocketAddr,
-    words: Vec<Arc<Words>>,
+    (count, words): (usize, Vec<Arc<Words>>),
     served: Served,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut clients = JoinSet::new();
-    for n in 0..CLIENTS {
+    for n in 0..count {
         let (words, served) = (words[n % KINDS.len()].clone(), served.clone());
         clients.spawn(async move {
-            let Ok(stream) = TcpStream::connect(target).await else { return };
+            let Ok(stream) = connected(n % ADDRESSES, target).await else { return };
+            served[KINDS.len()].fetch_add(1, Ordering::Relaxed);
             // Cut off or answered: it was served.
             let _ = client(stream, words).await;
             served[n % KINDS.len()].fetch_add(1, Ordering::Relaxed);
@@ -153,7 +167,8 @@ impl ApiScene {
     }
 }
 
-/// Ten thousand slow or malformed clients leave the agent's memory, its probes and its packets as they were.
+/// Ten thousand slow or malformed clients leave the agent's memory, its probes and its packets as they were, and keep no
+/// known client waiting.
 #[test]
 fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
     allow_descriptors(CLIENTS)?;
@@ -177,17 +192,21 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
     let shared = served.clone();
     let clients = session.scene.lab.lb().spawn(move || -> Result<()> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(all_clients(target, words, shared, stopped));
+        runtime.block_on(all_clients(target, (CLIENTS, words), shared, stopped));
         Ok(())
     });
-    let count = || served.each_ref().map(|count| count.load(Ordering::Relaxed));
-    let mut most = 0;
+    let count = || KINDS.map(|kind| served[kind as usize].load(Ordering::Relaxed));
+    let (mut most, mut calls) = (0, 0);
     wait_for("clients to be answered or cut off", STUCK, || {
         most = most.max(session.scene.resident()?);
+        // They hold all places that strangers have, and its own for a moment only.
+        session.get("list_members", json!({"pool_id": made.pool}), "members")?;
+        calls += 1;
         let (probed, _) = session.scene.probed()?;
         let is_over = count().iter().sum::<u64>() >= SERVED
             && count().iter().all(|count| *count > 0)
-            && probed >= before.0.0 + 2 * PROBES;
+            && probed >= before.0.0 + 2 * PROBES
+            && calls >= CALLS;
         Ok(is_over.then_some(()))
     })?;
     let more = most.saturating_sub(before.1);
@@ -207,4 +226,40 @@ fn ten_thousand_strangers_take_neither_memory_nor_probes() -> Result<()> {
         let found = session.call("list_members", json!({"pool_id": made.pool}), json!(null));
         Ok(found.is_ok_and(|(status, _)| status == 200).then_some(()))
     })
+}
+
+/// A client that is known is answered while thousands of others, some of them on its own address, hold what they get for
+/// as long as they may.
+#[test]
+fn slow_strangers_keep_no_known_client_waiting() -> Result<()> {
+    const SLOW: usize = 3000;
+    // All places of an agent, if it gave them to whoever comes.
+    const HELD: u64 = 256;
+    const LATEST: Duration = Duration::from_secs(8);
+    allow_descriptors(SLOW)?;
+    let mut scene = ApiScene::start()?;
+    let curl = Curl::new(&scene.lab, super::ENDPOINT, &scene.key.token, &scene.key.project)?;
+    let mut session = Session { client: Box::new(curl), scene: &mut scene };
+    session.get("list_pools", json!({}), "pools")?;
+    let slow = vec![Arc::new(words(Kind::SlowHead, "", "")); KINDS.len()];
+    let (served, (stop, stopped)) = (Served::default(), watch::channel(false));
+    let target = super::ENDPOINT.trim_start_matches("http://").parse()?;
+    let shared = served.clone();
+    let clients = session.scene.lab.lb().spawn(move || -> Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(all_clients(target, (SLOW, slow), shared, stopped));
+        Ok(())
+    });
+    wait_for("strangers to be there", STUCK, || {
+        let count = served[KINDS.len()].load(Ordering::Relaxed);
+        Ok((count >= HELD).then_some(()))
+    })?;
+    for _ in 0..CALLS {
+        let begin = Instant::now();
+        session.get("list_pools", json!({}), "pools")?;
+        // Before the first of them had the time that a head may take.
+        ensure!(begin.elapsed() < LATEST, "{:?}", begin.elapsed());
+    }
+    stop.send_replace(true);
+    clients.join().expect("it does not panic")?
 }

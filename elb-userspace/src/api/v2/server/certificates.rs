@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use axum::http::StatusCode;
 
 use super::super::attributes::is_nothing;
+use super::super::listed::ListedItems;
 use super::{Answer, Call};
 use crate::api::v3::face::Fault;
 use crate::source::store::{Body, DocumentKind};
@@ -50,17 +51,16 @@ impl Call<'_> {
     }
 
     async fn all(&self) -> Answer {
-        let items = self.server.resources(&self.asker, KIND, None, None).await?;
-        let items = items.iter().map(shown).collect();
-        let mut page = self.query.page("certificates", items, &shown(&Body::new()), &self.url)?;
+        let listed = self.server.listed(&self.asker, KIND, None)?;
+        let items = ListedItems { listed, show: shown };
+        let mut page = self.query.page("certificates", &items, &shown(&Body::new()), &self.url)?;
         let count = page["certificates"].as_array().map_or(0, Vec::len);
         page["instance_num"] = count.into();
         Ok((StatusCode::OK, page))
     }
 
     async fn one(&self, id: &str) -> Result<Body, Fault> {
-        let found = self.server.resources(&self.asker, KIND, None, Some(id)).await?;
-        Ok(found.first().map(shown).unwrap_or_default())
+        Ok(shown(&self.server.resource(&self.asker, (KIND, id), None)?))
     }
 
     /// What is given, as V3 has it; it judges the values.

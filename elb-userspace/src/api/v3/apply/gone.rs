@@ -41,6 +41,18 @@ pub(super) fn gone(documents: &Documents, wanted: &WantedIds) -> Vec<Document> {
     all.map(|one| (**one).clone()).collect()
 }
 
+/// The load balancers that a resource belongs to.
+pub(super) fn above(documents: &Documents, one: &Document) -> Vec<ResourceId> {
+    let is_pool = one.kind == DocumentKind::Pool;
+    let pool = if is_pool { Some(one.id) } else { one.reference("pool_id") };
+    let of_pool = pool.into_iter().flat_map(|pool| {
+        let own = documents.get(DocumentKind::Pool, pool).into_iter();
+        own.chain(documents.referring(DocumentKind::Listener, "default_pool_id", pool))
+    });
+    let parts = of_pool.map(AsRef::as_ref).chain([one]);
+    parts.filter_map(|one| one.reference("loadbalancer_id")).collect()
+}
+
 /// What keeps a resource from being taken away, and a member from another pool.
 pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<String> {
     let is_protected = match gone.kind {

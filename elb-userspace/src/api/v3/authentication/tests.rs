@@ -2,7 +2,10 @@
 
 use ring::hmac;
 
+use std::time::Duration;
+
 use super::super::signature::hex;
+use super::super::signed_dates::SignedDates;
 use super::*;
 
 const DAY: &str = "20260101T000000Z";
@@ -41,7 +44,8 @@ fn signed_at(date: &str, access: &str, secret: &str, method: &str, names: &[&str
 
 struct Asked<'a> {
     keys: &'a ClientKeys,
-    memory: Memory,
+    replays: Replays,
+    dates: SignedDates,
     start: Instant,
     folder: tempfile::TempDir,
 }
@@ -49,18 +53,19 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn of(keys: &'a ClientKeys) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let dates = SignedDates::open(folder.path().join("signed"));
-        let memory = Memory { replays: Replays::default(), dates };
-        Self { keys, memory, start: Instant::now(), folder }
+        let wall = moment(DAY).unwrap();
+        let (dates, former, _) = SignedDates::open(folder.path().join("signed"), wall);
+        Self { keys, replays: Replays::after(former), dates, start: Instant::now(), folder }
     }
 
     /// The agent ends, and another one starts.
     fn restart(&mut self) {
-        let dates = SignedDates::open(self.folder.path().join("signed"));
-        self.memory = Memory { replays: Replays::default(), dates };
+        let wall = moment(DAY).unwrap();
+        let (dates, former, _) = SignedDates::open(self.folder.path().join("signed"), wall);
+        (self.replays, self.dates) = (Replays::after(former), dates);
     }
 
-    fn at(
+    async fn at(
         &mut self,
         method: &str,
         headers: &HeaderMap,
@@ -70,85 +75,90 @@ impl<'a> Asked<'a> {
         let received = Received { method, path: "/v3/p", query: "", headers, body: b"" };
         let wall = moment(DAY).unwrap() + Duration::from_secs(wall);
         let now = self.start + Duration::from_secs(seconds);
-        let caller = match received.claim(self.keys, wall) {
-            Ok(Claim::Known(caller)) => Ok(caller),
-            Ok(Claim::Signed(claim)) => claim.verified(&received, &mut self.memory, (now, wall)),
-            Err(refusal) => Err(refusal),
+        let verified = match received.claim(self.keys, wall).map_err(|why| why.message)? {
+            Claim::Known(caller) => return Ok(caller),
+            Claim::Signed(claim) => claim.verified(&received, &mut self.replays, (now, wall)),
         };
-        caller.map_err(|why| why.message)
+        let verified = verified.map_err(|why| why.message)?;
+        if let Some((access, date)) = &verified.dated {
+            self.dates.keep(access, *date).await.map_err(|why| why.message)?;
+        }
+        Ok(verified.caller)
     }
 }
 
-#[test]
-fn a_signature_or_a_token_says_who_asks() {
+#[tokio::test]
+async fn a_signature_or_a_token_says_who_asks() {
     let (keys, access, secret, token) = keys();
     let mut asked = Asked::of(&keys);
     let names = ["host", DATE];
     let headers = signed(&access, &secret, "GET", &names);
-    let caller = asked.at("GET", &headers, 0, 0).unwrap();
+    let caller = asked.at("GET", &headers, 0, 0).await.unwrap();
     assert_eq!((caller.name.as_str(), caller.may_write), ("k", true));
-    assert!(asked.at("GET", &headers, 0, 900).is_ok());
-    assert!(asked.at("GET", &headers, 0, 901).unwrap_err().contains("15 minutes"));
-    assert!(asked.at("PUT", &headers, 0, 0).unwrap_err().contains("signature fail"));
+    assert!(asked.at("GET", &headers, 0, 900).await.is_ok());
+    assert!(asked.at("GET", &headers, 0, 901).await.unwrap_err().contains("15 minutes"));
+    assert!(asked.at("PUT", &headers, 0, 0).await.unwrap_err().contains("signature fail"));
     let other = signed(&access, "other", "GET", &names);
-    assert!(asked.at("GET", &other, 0, 0).unwrap_err().contains("signature fail"));
+    assert!(asked.at("GET", &other, 0, 0).await.unwrap_err().contains("signature fail"));
     let unknown = signed("OTHER", &secret, "GET", &names);
-    assert!(asked.at("GET", &unknown, 0, 0).unwrap_err().contains("signature fail"));
+    assert!(asked.at("GET", &unknown, 0, 0).await.unwrap_err().contains("signature fail"));
     let loose = signed(&access, &secret, "GET", &[DATE]);
-    assert!(asked.at("GET", &loose, 0, 0).unwrap_err().contains("host must be signed"));
-    assert!(asked.at("GET", &HeaderMap::new(), 0, 0).is_err());
+    assert!(asked.at("GET", &loose, 0, 0).await.unwrap_err().contains("host must be signed"));
+    assert!(asked.at("GET", &HeaderMap::new(), 0, 0).await.is_err());
     let mut headers = HeaderMap::new();
     headers.insert("x-auth-token", token.parse().unwrap());
-    assert!(asked.at("PUT", &headers, 0, 10_000).is_ok());
+    assert!(asked.at("PUT", &headers, 0, 10_000).await.is_ok());
     headers.insert("x-auth-token", "other".parse().unwrap());
-    assert!(asked.at("GET", &headers, 0, 0).is_err());
+    assert!(asked.at("GET", &headers, 0, 0).await.is_err());
 }
 
-#[test]
-fn what_changes_something_is_not_taken_again_later() {
+#[tokio::test]
+async fn what_changes_something_is_not_taken_again_later() {
     let (keys, access, secret, _) = keys();
     let mut asked = Asked::of(&keys);
     let post = signed(&access, &secret, "POST", &["host", DATE]);
-    assert!(asked.at("POST", &post, 0, 0).is_ok());
-    assert!(asked.at("POST", &post, 1, 0).is_ok(), "two within a second may be equal");
-    assert!(asked.at("POST", &post, 3, 0).unwrap_err().contains("received before"));
+    assert!(asked.at("POST", &post, 0, 0).await.is_ok());
+    assert!(asked.at("POST", &post, 1, 0).await.is_ok(), "two within a second may be equal");
+    assert!(asked.at("POST", &post, 3, 0).await.unwrap_err().contains("received before"));
     let other = signed(&access, &secret, "DELETE", &["host", DATE]);
-    assert!(asked.at("DELETE", &other, 1801, 0).is_ok());
-    assert!(asked.at("POST", &post, 1802, 0).unwrap_err().contains("received before"));
+    assert!(asked.at("DELETE", &other, 1801, 0).await.is_ok());
+    assert!(asked.at("POST", &post, 1802, 0).await.unwrap_err().contains("received before"));
     let get = signed(&access, &secret, "GET", &["host", DATE]);
-    assert!(asked.at("GET", &get, 0, 0).is_ok() && asked.at("GET", &get, 99, 0).is_ok());
+    assert!(
+        asked.at("GET", &get, 0, 0).await.is_ok() && asked.at("GET", &get, 99, 0).await.is_ok()
+    );
 }
 
 /// It changes nothing, and takes none of the room that others need.
-#[test]
-fn what_a_key_may_not_do_is_not_remembered() {
+#[tokio::test]
+async fn what_a_key_may_not_do_is_not_remembered() {
     let (keys, access, secret, _) = keys_of(KeyRole::ReadOnly);
     let mut asked = Asked::of(&keys);
     let post = signed(&access, &secret, "POST", &["host", DATE]);
     for second in [0, 9, 99] {
-        assert!(!asked.at("POST", &post, second, 0).unwrap().may_write);
+        assert!(!asked.at("POST", &post, second, 0).await.unwrap().may_write);
     }
-    assert!(asked.memory.replays.seen.is_empty());
+    assert!(asked.replays.remembers_nothing());
 }
 
-#[test]
-fn what_changed_something_is_not_taken_again_by_the_next_agent() {
+#[tokio::test]
+async fn what_changed_something_is_not_taken_again_by_the_next_agent() {
     let (keys, access, secret, _) = keys();
     let mut asked = Asked::of(&keys);
     let at = |date: &str, method: &str| signed_at(date, &access, &secret, method, &["host", DATE]);
     // The client's clock is ahead.
     let late = "20260101T001000Z";
-    assert!(asked.at("POST", &at(late, "POST"), 0, 0).is_ok());
-    assert!(asked.at("POST", &at(DAY, "POST"), 1, 0).is_ok());
+    assert!(asked.at("POST", &at(late, "POST"), 0, 0).await.is_ok());
+    assert!(asked.at("POST", &at(DAY, "POST"), 1, 0).await.is_ok());
     asked.restart();
     for (date, method, said) in [
-        (late, "POST", Some("before the agent started")),
-        (DAY, "POST", Some("before the agent started")),
-        (late, "PUT", Some("before the agent started")),
+        (late, "POST", Some("was started")),
+        (DAY, "POST", Some("was started")),
+        (late, "PUT", Some("was started")),
         (late, "GET", None),
         ("20260101T001001Z", "POST", None),
     ] {
-        let found = asked.at(method, &at(date, method), 2, 30).err();
+        let found = asked.at(method, &at(date, method), 2, 30).await.err();
         let fits = match (&found, said) {
             (Some(why), Some(said)) => why.contains(said),
             (found, said) => found.is_none() && said.is_none(),
@@ -157,21 +167,42 @@ fn what_changed_something_is_not_taken_again_by_the_next_agent() {
     }
     // A wrong signature says nothing of that.
     let wrong = signed_at(DAY, &access, "other", "POST", &["host", DATE]);
-    assert!(asked.at("POST", &wrong, 3, 0).unwrap_err().contains("signature fail"));
+    assert!(asked.at("POST", &wrong, 3, 0).await.unwrap_err().contains("signature fail"));
 }
 
-#[test]
-fn so_many_signatures_are_remembered_and_no_more() {
-    let (mut replays, start) = (Replays::default(), Instant::now());
-    let signature = |n: u64| [[0; 8], n.to_be_bytes(), [0; 8], [0; 8]].concat();
-    for n in 0..REMEMBERED as u64 {
-        assert_eq!(replays.look(&signature(n), start), Seen::New);
+/// A clock that was fast, as that of the client was, is set right while the agent is away.
+#[tokio::test]
+async fn a_clock_that_was_set_back_is_named() {
+    let (keys, access, secret, _) = keys();
+    let mut asked = Asked::of(&keys);
+    let day_ahead = signed_at("20260102T000000Z", &access, &secret, "POST", &["host", DATE]);
+    assert!(asked.at("POST", &day_ahead, 0, 86_400).await.is_ok());
+    asked.restart();
+    let now = signed(&access, &secret, "POST", &["host", DATE]);
+    let said = asked.at("POST", &now, 1, 0).await.unwrap_err();
+    assert!(said.contains("clock was ahead") && said.contains("20260102T000000Z"), "{said}");
+    assert!(asked.at("GET", &signed(&access, &secret, "GET", &["host", DATE]), 1, 0).await.is_ok());
+    // It is not taken again when that time comes, and what is signed later is.
+    let said = asked.at("POST", &day_ahead, 86_400, 86_400).await.unwrap_err();
+    assert!(said.contains("Sign it again"), "{said}");
+    let later = signed_at("20260102T000001Z", &access, &secret, "POST", &["host", DATE]);
+    assert!(asked.at("POST", &later, 86_401, 86_401).await.is_ok());
+}
+
+/// Without what the agent before knew, nothing that it may have taken is taken again.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_refuses_what_was_signed_before() {
+    let (keys, access, secret, _) = keys();
+    let mut asked = Asked::of(&keys);
+    let at = |date: &str| signed_at(date, &access, &secret, "POST", &["host", DATE]);
+    assert!(asked.at("POST", &at("20260101T001000Z"), 0, 0).await.is_ok());
+    std::fs::write(asked.folder.path().join("signed"), [0xff; 10]).unwrap();
+    asked.restart();
+    for date in [DAY, "20260101T001000Z", "20260101T001500Z"] {
+        let said = asked.at("POST", &at(date), 1, 60).await.unwrap_err();
+        assert!(said.contains("20260101T001500Z"), "{date}: {said}");
     }
-    assert_eq!(replays.look(&signature(REMEMBERED as u64), start), Seen::NoRoom);
-    assert_eq!(replays.look(&signature(0), start + 2 * SAME), Seen::Before);
-    let later = start + 2 * SKEW;
-    assert_eq!(replays.look(&signature(REMEMBERED as u64), later), Seen::New);
-    assert_eq!(replays.look(&signature(0), later), Seen::Before, "of the half hour before");
+    assert!(asked.at("POST", &at("20260101T001501Z"), 901, 901).await.is_ok());
 }
 
 #[test]

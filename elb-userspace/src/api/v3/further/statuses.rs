@@ -27,12 +27,16 @@ pub(super) fn show(call: &Call, view: &View<'_>) -> Result<Reply, Refusal> {
 
 /// How a resource is that has others below it; others are ONLINE unless they are switched off.
 pub(in crate::api::v3) fn operating_status(view: &View<'_>, document: &Document) -> &'static str {
-    let is_degraded = |pool: &Document| of_pool(view, pool).is_degraded;
+    let is_degraded = |pool: &Document| resources::has_offline_member(view, pool);
     let degraded = match document.kind {
         DocumentKind::LoadBalancer => {
             view.pools_of_balancer(document.id).into_iter().any(is_degraded)
         }
-        DocumentKind::Listener => of_listener(view, document).is_degraded,
+        DocumentKind::Listener => {
+            let pool = document.reference("default_pool_id");
+            let pool = pool.and_then(|id| view.documents.get(DocumentKind::Pool, id));
+            pool.is_some_and(|pool| is_degraded(pool))
+        }
         DocumentKind::Pool => is_degraded(document),
         DocumentKind::Member
         | DocumentKind::HealthMonitor

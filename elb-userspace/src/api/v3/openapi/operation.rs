@@ -30,6 +30,12 @@ const REFUSED: &[Refused] = &[
     refused(413, "TooLarge", "The body has too many bytes."),
     refused(429, "TooMany", "More requests than are taken in this time.").changes(),
     refused(500, "Failed", "The agent, and not the request, is at fault."),
+    refused(
+        503,
+        "Unavailable",
+        "This host has nothing to answer from; the message says what is to be put right.",
+    )
+    .there(),
 ];
 
 const fn refused(status: u16, name: &'static str, meaning: &'static str) -> Refused {

@@ -50,6 +50,35 @@ fn it_has_every_operation_with_its_parameters_and_answers() {
     );
 }
 
+/// Also where several resources are in one body, or one in another.
+#[test]
+fn refused_attributes_are_marked_wherever_they_are() {
+    let schemas = &DOCUMENT["components"]["schemas"];
+    let is_marked = |model: &str, attribute: &str| {
+        let found = &schemas[model]["properties"][attribute];
+        assert!(found.is_object(), "{model}.{attribute}");
+        found["x-elb-supported"] == false
+    };
+    for (name, path, ..) in PARTS {
+        let operation = TABLE.operations.iter().find(|one| one.name == *name).unwrap();
+        assert!(model_at(operation, path).is_some(), "{name} {path:?}");
+    }
+    for (model, attribute, expected) in [
+        ("BatchCreateLoadBalancerOption", "prepaid_options", true),
+        ("BatchCreateLoadBalancerOption", "number", false),
+        ("BatchCreateLoadBalancerOption", "name", false),
+        ("TargetLoadbalancerParam", "elb_virsubnet_ids", true),
+        ("TargetLoadbalancerParam", "reuse_pool", false),
+        ("CreateMasterSlavePoolOption", "public_border_group", false),
+        ("CreateMasterSlavePoolOption", "members", false),
+        ("CreateMasterSlaveMemberOption", "role", false),
+        ("BatchUpdateMembersOption", "id", false),
+        ("BatchUpdateMembersOption", "weight", false),
+    ] {
+        assert_eq!(is_marked(model, attribute), expected, "{model}.{attribute}");
+    }
+}
+
 /// What each refers to is there, and the statuses of all refusals are described.
 #[test]
 fn what_is_referred_to_is_there() {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, shown, tags, text};
-use super::{Quotas, Work, pool};
+use super::{Quotas, View, Work, pool};
 use crate::model::PortRange;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -176,14 +176,17 @@ pub(super) fn may_go(work: &mut Work<'_, '_>, old: &Document) -> Result<(), Refu
     Ok(())
 }
 
-pub(super) fn show(listener: &Document) -> Value {
+pub(super) fn show(view: &View<'_>, listener: &Document) -> Value {
     let mut all = begin(listener);
+    let balancer = listener.reference("loadbalancer_id");
+    let balancer = balancer.and_then(|id| view.documents.get(DocumentKind::LoadBalancer, id));
+    let project = balancer.map(|one| one.text("enterprise_project_id")).filter(|id| !id.is_empty());
     all.remove("loadbalancer_id");
     let more = json!({
         "loadbalancers": [{"id": listener.text("loadbalancer_id")}],
         "tags": shown(&listener.tags),
         "connection_limit": -1,
-        "enterprise_project_id": "0",
+        "enterprise_project_id": project.unwrap_or("0"),
         "transparent_client_ip_enable": true,
         "client_ca_tls_container_ref": null, "default_tls_container_ref": null,
         "http2_enable": false, "insert_headers": null, "sni_container_refs": [],

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::refusal::Refusal;
 use super::attributes::{Attributes, begin, object, references};
 use super::{Quotas, ROLE, View, Work};
-use crate::health::Failure;
+use crate::health::{Failure, OperatingStatus};
 use crate::model::ResourceId;
 use crate::source::store::{Body, Document, DocumentKind};
 
@@ -139,6 +139,18 @@ pub(super) fn show_with_pool(view: &View<'_>, member: &Document) -> Value {
     all.insert("pool_id".to_owned(), member.text("pool_id").into());
     all.insert("loadbalancers".to_owned(), references(balancers.unwrap_or_default()));
     Value::Object(all)
+}
+
+/// Whether a member of a pool that is used failed its probes.
+pub(in crate::api::v3) fn has_offline_member(view: &View<'_>, pool: &Document) -> bool {
+    let is_offline = |member: &&Document| {
+        view.host
+            .health
+            .get(member.id)
+            .is_some_and(|(status, _)| status == OperatingStatus::Offline)
+    };
+    !view.listeners_of_pool(pool.id).is_empty()
+        && view.members_of_pool(pool.id).iter().any(is_offline)
 }
 
 /// What is known of its health: nothing where no listener uses the pool, and no result yet where the agent does not

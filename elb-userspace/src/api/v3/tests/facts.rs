@@ -231,3 +231,22 @@ async fn the_topology_is_a_graph_of_what_is_asked_for() {
     let one = graph(&format!("pool_id={pool}")).await;
     assert_eq!((ids(&one, "listeners"), ids(&one, "pools")), (vec![listener], vec![pool]));
 }
+
+/// A listener has the enterprise project of its load balancer.
+#[tokio::test]
+async fn listeners_are_of_the_enterprise_project_of_their_load_balancer() {
+    let scene = Scene::new();
+    let project = "0aad99bc-f5f6-4f78-8404-c598d76b0ed2";
+    let lb = json!({"name": "web", "vip_address": "192.0.2.10", "availability_zone_list": ["az"],
+        "enterprise_project_id": project});
+    let lb = scene.make("loadbalancers", "loadbalancer", lb).await;
+    let listener = json!({"loadbalancer_id": lb, "protocol": "TCP", "protocol_port": 80});
+    let listener = scene.make("listeners", "listener", listener).await;
+    let (_, shown) = scene.ask("GET", &format!("listeners/{listener}"), Value::Null).await;
+    assert_eq!(shown["listener"]["enterprise_project_id"], project);
+    for (query, count) in [(project, 1), ("0", 0)] {
+        let path = format!("listeners?enterprise_project_id={query}");
+        let (_, all) = scene.ask("GET", &path, Value::Null).await;
+        assert_eq!(all["page_info"]["current_count"], count, "{query}");
+    }
+}

@@ -90,3 +90,26 @@ fn refused_calls_push_out_refused_ones_only() {
     trail = trail.within(&connection, &[&refused], [bounds[0], few]).unwrap();
     assert_eq!((trail.refused.records, trail), (2, Trail::of(&connection).unwrap()));
 }
+
+/// Ids are the same however they are spelled; names are what they are.
+#[test]
+fn a_resource_is_found_by_its_id_in_any_spelling() {
+    const ID: &str = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b";
+    let connection = tables();
+    let records = [
+        of(ID, "2026-01-01T00:00:00Z", "createPool", "web"),
+        of("b", "2026-01-01T00:00:00Z", "createPool", "WEB"),
+    ];
+    Trail::default().extended(&connection, &[&records[0], &records[1]]).unwrap();
+    for (resource, expected) in [
+        (ID.to_owned(), vec![1]),
+        (ID.to_uppercase(), vec![1]),
+        (ID.replace('-', ""), vec![1]),
+        ("web".to_owned(), vec![1]),
+        ("WEB".to_owned(), vec![2]),
+        ("B".to_owned(), vec![]),
+    ] {
+        let query = AuditQuery { resource: Some(resource.clone()), ..AuditQuery::default() };
+        assert_eq!(found(&connection, &query), expected, "{resource}");
+    }
+}

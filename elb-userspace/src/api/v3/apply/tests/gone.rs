@@ -278,3 +278,20 @@ fn a_listener_takes_no_port_of_one_that_the_file_has_no_word_for() {
     assert_eq!(scene.store.read().revision, revision);
     scene.apply(&file.replace("1999", "2000")).unwrap();
 }
+
+/// A load balancer of which something is taken away is not served as it is until the maps know.
+#[test]
+fn what_is_above_a_part_that_goes_is_touched() {
+    let scene = Scene::new();
+    scene.apply(FILE).unwrap();
+    let revision = |name: &str| {
+        let documents = scene.store.read();
+        let lb = documents.get(DocumentKind::LoadBalancer, ResourceId::of_load_balancer(name));
+        (lb.unwrap().revision, documents.revision)
+    };
+    let (web, all) = revision("web");
+    assert!(web == all, "it is new");
+    scene.apply(&without(&[MANY])).unwrap();
+    let ((web, all), (api, _)) = (revision("web"), revision("api"));
+    assert!(web == all && api < all, "{web} {api} {all}");
+}
