@@ -1,12 +1,12 @@
-//! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, one flavor, one
-//! zone; and networks, which are labels.
+//! What version 2 has besides the resources, and is as it is on a host of one's own: one provider, the flavors of V3,
+//! one zone; and networks, which are labels.
 
 use serde_json::{Value, json};
 
 use super::list::ListQuery;
 use crate::api::v3::face::{Fault, ONE_FLAVOR};
 use crate::model::ResourceId;
-use crate::source::store::Body;
+use crate::source::store::{Body, FLAVORS};
 
 /// A collection: the keys of one and of several, and what is in it.
 struct Collection {
@@ -26,7 +26,7 @@ fn collection(name: &str) -> Option<Collection> {
         "l7policies" => of("l7policy", "l7policies", vec![], L7),
         "certificates" => of("certificate", "certificates", vec![], L7),
         "providers" => of("provider", "providers", vec![provider()], HOST),
-        "flavors" => of("flavor", "flavors", vec![flavor()], HOST),
+        "flavors" => of("flavor", "flavors", flavors(), HOST),
         "flavorprofiles" => of("flavorprofile", "flavorprofiles", vec![], HOST),
         "availabilityzones" => of("availability_zone", "availability_zones", vec![zone()], HOST),
         "availabilityzoneprofiles" => {
@@ -45,11 +45,19 @@ fn provider() -> Value {
     json!({"name": "vlb", "description": "elb on this host"})
 }
 
-fn flavor() -> Value {
-    json!({
-        "id": ONE_FLAVOR, "name": "host", "description": "what this host has", "enabled": true,
-        "flavor_profile_id": null,
-    })
+fn flavors() -> Vec<Value> {
+    let own = (ONE_FLAVOR, "host", "what this host has".to_owned());
+    let figures = FLAVORS.iter().map(|one| {
+        let said = format!("{} connections, {} new ones a second", one.connection, one.cps);
+        (one.id, one.name, said)
+    });
+    let shown = |(id, name, description): (&str, &str, String)| {
+        json!({
+            "id": id, "name": name, "description": description, "enabled": true,
+            "flavor_profile_id": null,
+        })
+    };
+    [own].into_iter().chain(figures).map(shown).collect()
 }
 
 fn zone() -> Value {

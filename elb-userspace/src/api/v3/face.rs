@@ -16,7 +16,7 @@ use super::{ids, keys};
 use crate::api::tcp::Peer;
 use crate::source::store::{Body, Document, DocumentKind};
 
-/// The one flavor, by its id.
+/// The flavor of load balancers that ask for none, by its id.
 pub(in crate::api) const ONE_FLAVOR: &str = resources::FLAVOR;
 
 /// A client that is known, and its request.

@@ -11,6 +11,7 @@ mod master_slave;
 mod member_checks;
 mod page;
 mod persistence;
+mod protection;
 mod refusals;
 mod removal;
 mod sequences;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::Value;
 use toml::{Table, Value as Toml};
 
-use super::{Document, DocumentKind, Documents, ModelCheck};
+use super::{Document, DocumentKind, Documents, Flavor, ModelCheck};
 use crate::model::{Model, Name, ResourceId};
 use crate::source::api::ApiSettings;
 use crate::source::file::{self, ConfigError, Host, Severity, SourceText};
@@ -128,21 +128,25 @@ impl Writer<'_> {
         }
         set(&mut table, "announce", self.settings.announce.as_str());
         let listeners = self.documents.referring(DocumentKind::Listener, "loadbalancer_id", lb.id);
-        let listeners = listeners.filter_map(|one| self.listener(one)).map(Toml::Table).collect();
+        let listeners =
+            listeners.filter_map(|one| self.listener(lb, one)).map(Toml::Table).collect();
         set(&mut table, "listener", Toml::Array(listeners));
         table
     }
 
     /// A listener that has a pool.
-    fn listener(&self, listener: &Document) -> Option<Table> {
+    fn listener(&self, balancer: &Document, listener: &Document) -> Option<Table> {
         let pool = Some(listener.text("default_pool_id")).filter(|id| !id.is_empty())?;
+        let of = pool.parse().ok().and_then(|id| self.documents.get(DocumentKind::Pool, id));
+        let (cps, connection) = Flavor::limits(balancer, listener, of.map(|of| &**of));
         let pool = self.names.referred(DocumentKind::Pool, pool);
         let mut table = self.named(listener);
         set(&mut table, "default_pool", pool);
-        for key in ["protocol", "admin_state_up", "keepalive_timeout", "cps"] {
+        for key in ["protocol", "admin_state_up", "keepalive_timeout"] {
             copy(&mut table, listener, key);
         }
-        set(&mut table, "max_connection", listener.number("connection"));
+        set(&mut table, "cps", cps);
+        set(&mut table, "max_connection", connection);
         let ranges = listener.body.get("port_ranges").and_then(toml_of);
         match ranges.filter(|ranges| ranges.as_array().is_some_and(|all| !all.is_empty())) {
             Some(ranges) => set(&mut table, "port_ranges", ranges),

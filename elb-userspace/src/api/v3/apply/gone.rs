@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::resources::{is_of_pair, takes_ports_of};
+use super::super::resources::{is_of_pair, is_protected, takes_ports_of};
 use crate::model::ResourceId;
 use crate::source::store::{Document, DocumentKind, Documents};
 
@@ -58,6 +58,28 @@ pub(super) fn protection(documents: &Documents, gone: &Document) -> Option<Strin
         let (kind, id) = (gone.kind, gone.id);
         format!("{kind} {id} is not in its place in the file, and is protected from deletion")
     })
+}
+
+/// What keeps a resource, or what it is part of, from being other than it is.
+pub(super) fn modification(
+    documents: &Documents,
+    before: Option<&Document>,
+    now: Option<&Document>,
+) -> Option<String> {
+    let part = before.or(now)?;
+    let whole = match part.kind {
+        // What it weighs may change.
+        DocumentKind::Member if before.is_some() && now.is_some() => None,
+        DocumentKind::Member | DocumentKind::HealthMonitor => {
+            documents.get(DocumentKind::Pool, part.reference("pool_id")?).map(|pool| &**pool)
+        }
+        _ => before,
+    };
+    let whole = whole.filter(|whole| is_protected(whole))?;
+    Some(format!(
+        "{} {} is other in the file, and {} {} has protection_status consoleProtection: take it off by the API",
+        part.kind, part.id, whole.kind, whole.id
+    ))
 }
 
 /// Refuses a listener that takes a port of one without a pool: that one stays, and no file has a word for it.

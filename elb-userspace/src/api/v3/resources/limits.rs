@@ -6,7 +6,7 @@ use super::MemberHealths;
 use crate::model::IpGroup;
 use crate::source::store::{DocumentKind, Documents, Reached};
 
-/// The one flavor: this host.
+/// The flavor of load balancers that ask for none: this host.
 pub(in crate::api::v3) const FLAVOR: &str = "e1b00000-0000-4000-8000-000000000001";
 
 /// What the maps of this host have room for, as its file says.
