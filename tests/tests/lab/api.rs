@@ -1,6 +1,7 @@
 //! The API, by clients that others made: a service is built by it, and packets follow each step; what was
 //! acknowledged outlives the agent.
 
+mod acceptance;
 mod applying;
 mod clients;
 mod commanding;

@@ -67,7 +67,11 @@ impl Client for Curl {
                 Some(value) if path.contains(&pattern) => path = path.replace(&pattern, value),
                 _ => {
                     let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-                    query.extend(values.iter().map(|value| format!("{name}={value}")));
+                    let text = |value: &Value| match value.as_str() {
+                        Some(text) => text.to_owned(),
+                        None => value.to_string(),
+                    };
+                    query.extend(values.iter().map(|value| format!("{name}={}", text(value))));
                 }
             }
         }
